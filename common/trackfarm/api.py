@@ -1,0 +1,181 @@
+"""What the operator's programs and the scheduler say to each other over HTTP (`/api/v1`).
+
+A submission is streamed as newline-delimited JSON: one `JobHeader`, then one brief a line, so
+that a million briefs need no memory on either side.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PREFIX = "/api/v1"
+NDJSON = "application/x-ndjson"
+
+
+class JobState(StrEnum):
+    ACCEPTED = "accepted"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    OUT_OF_BUDGET = "out_of_budget"
+
+    @property
+    def ended(self) -> bool:
+        return self in _ENDED_JOB_STATES
+
+
+_ENDED_JOB_STATES = frozenset(
+    {JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.OUT_OF_BUDGET}
+)
+
+
+class TrackState(StrEnum):
+    PENDING = "pending"
+    LEASED = "leased"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class WorkerState(StrEnum):
+    JOINING = "joining"
+    READY = "ready"
+    BUSY = "busy"
+    DRAINING = "draining"
+    GONE = "gone"
+    QUARANTINED = "quarantined"
+    LOST = "lost"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class JobHeader(BaseModel):
+    """First line of a submission."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    catalog: str = Field(min_length=1, max_length=200)
+    model_set: str = "tiny"
+    priority: int = Field(default=0, ge=-100, le=100)
+
+
+class TrackCounts(_Record):
+    pending: int = 0
+    leased: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.pending + self.leased + self.done + self.failed + self.cancelled
+
+
+class Job(_Record):
+    """`new_tracks` is what this submission added; the rest had been made or asked for before."""
+
+    id: str
+    catalog: str
+    model_set: str
+    is_noise: bool
+    state: JobState
+    priority: int
+    reason: str
+    tracks: TrackCounts
+    new_tracks: int
+    audio_seconds: float
+    audio_seconds_done: float
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    tracks_per_hour: float | None
+    eta_seconds: float | None
+    eligible_workers: int
+    notice: str
+
+
+class SubmitAnswer(_Record):
+    """`already_submitted`: the very same tracks are in this job; nothing was added."""
+
+    job: Job
+    already_submitted: bool
+    revived_tracks: int
+
+
+class Artifact(_Record):
+    object_key: str
+    size: int
+    md5: str
+    sha256: str
+    seconds: float
+    seed: int
+    worker_id: str
+    committed_at: datetime
+    measurements: dict[str, Any]
+
+
+class Track(_Record):
+    id: int
+    key: str
+    ordinal: int
+    name: str
+    state: TrackState
+    prompt: str
+    duration: float
+    audio_format: str
+    tags: dict[str, str]
+    attempts: int
+    error: str
+    artifact: Artifact | None
+    url: str | None
+
+
+class TrackPage(_Record):
+    """`next` is the cursor of the next page, None on the last."""
+
+    tracks: list[Track]
+    next: int | None
+
+
+class Worker(_Record):
+    id: str
+    name: str
+    state: WorkerState
+    gpu: str
+    memory_mib: int
+    tier: str
+    model_set: str
+    provider: str
+    queue: str
+    price_per_hour: float
+    shards: int
+    tracks_done: int
+    tracks_failed: int
+    seconds_since_heartbeat: float
+    engine_restarts: int
+
+
+class FarmStatus(_Record):
+    version: str
+    jobs: dict[str, int]
+    tracks: TrackCounts
+    workers: dict[str, int]
+    broker_ok: bool
+
+
+class Event(_Record):
+    id: int
+    at: datetime
+    kind: str
+    job_id: str | None
+    track_id: int | None
+    shard_id: str | None
+    lease_id: str | None
+    worker_id: str | None
+    data: dict[str, Any]

@@ -1,0 +1,22 @@
+"""Catalogs of music briefs: reading, checking, and what makes two tracks the same."""
+
+from trackfarm.catalog.brief import Brief
+from trackfarm.catalog.catalog import MAX_TRACKS, Catalog
+from trackfarm.catalog.check import CatalogCheck, check_catalog, open_catalog
+from trackfarm.catalog.problems import CatalogError, Fault, Problem
+from trackfarm.catalog.rows import Row
+from trackfarm.catalog.wording import brief_faults
+
+__all__ = [
+    "MAX_TRACKS",
+    "Brief",
+    "Catalog",
+    "CatalogCheck",
+    "CatalogError",
+    "Fault",
+    "Problem",
+    "Row",
+    "brief_faults",
+    "check_catalog",
+    "open_catalog",
+]

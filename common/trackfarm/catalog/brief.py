@@ -1,0 +1,136 @@
+"""One music brief: what the customer wants, checked and in one spelling."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from trackfarm.catalog.music import UNKNOWN_LANGUAGE, AudioFormat, Task
+from trackfarm.catalog.names import settled
+from trackfarm.catalog.spelling import (
+    AudioCodes,
+    FileStem,
+    Instrument,
+    Instruments,
+    Key,
+    Language,
+    Lower,
+    Lyrics,
+    Real,
+    Tags,
+    Text,
+    TimeSignature,
+    ToTheEnd,
+    Whole,
+)
+from trackfarm.catalog.tasks import task_faults
+
+NOT_IDENTITY = frozenset({"variations", "tags", "name", "title"})
+_LONGEST_CODE = len("<|audio_code_63999|>")
+
+
+class Brief(BaseModel):
+    """What one brief of a catalog asks for; one or more tracks are made from it.
+
+    Takes ACE-Step's names for every field (docs/catalogs.md has them all). Raises pydantic's
+    `ValidationError`, which `brief_faults` puts into the operator's words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    prompt: Text = Field(
+        min_length=1,
+        max_length=4096,
+        description="What the music should be. The model reads about the first 256 tokens.",
+    )
+    duration: Real = Field(
+        ge=10,
+        le=600,
+        description="Seconds of music. For a task with a source: the source's length.",
+    )
+    lyrics: Lyrics = Field(
+        "",
+        max_length=16_384,
+        description="Words to sing; empty means instrumental. The model reads 2048 tokens.",
+    )
+    bpm: Whole | None = Field(None, ge=30, le=300, description="Beats per minute.")
+    key_scale: Key | None = Field(None, description="Musical key.")
+    time_signature: TimeSignature | None = Field(None, description="Beats of a bar.")
+    vocal_language: Language = Field(UNKNOWN_LANGUAGE, description="Language of the lyrics.")
+    seed: Whole | None = Field(
+        None, ge=0, le=2**32 - 1, description="Fixes the noise. -1 or empty: one is derived."
+    )
+    inference_steps: Whole | None = Field(
+        None, ge=1, le=200, description="Denoising steps. Empty: the model set's own."
+    )
+    guidance_scale: Real | None = Field(
+        None, ge=1, le=30, description="How closely to follow the prompt. Turbo models have none."
+    )
+    shift: Real | None = Field(None, ge=1, le=5, description="Shift of the noise schedule.")
+    task_type: Annotated[Task, Lower] = Field("text2music", description="What to make.")
+    src_audio: Text | None = Field(
+        None, max_length=2048, description="The music the task works on: a URL or an upload."
+    )
+    reference_audio: Text | None = Field(
+        None, max_length=2048, description="Music to take the timbre from: a URL or an upload."
+    )
+    audio_code_string: AudioCodes | None = Field(
+        None, max_length=3000 * _LONGEST_CODE, description="ACE-Step audio codes, 5 a second."
+    )
+    audio_cover_strength: Real = Field(
+        1.0, ge=0, le=1, description="Share of the steps that follow the source or the codes."
+    )
+    repainting_start: Real = Field(
+        0.0, ge=0, le=600, description="Second where the part to make anew begins."
+    )
+    repainting_end: Annotated[Real | None, ToTheEnd] = Field(
+        None, ge=0, le=600, description="Second where it ends. -1 or empty: at the end."
+    )
+    track_name: Instrument | None = Field(None, description="The instrument to extract or add.")
+    track_classes: Instruments = Field((), description="The instruments to complete it with.")
+    audio_format: Annotated[AudioFormat, Lower] = Field("mp3", description="Kind of audio file.")
+    variations: Whole = Field(1, ge=1, le=1000, description="How many tracks to make of it.")
+    tags: Tags = Field({}, max_length=32, description="Your labels, for searching and exporting.")
+    name: FileStem | None = Field(
+        None, max_length=120, description="File name for the export, without the ending."
+    )
+    title: Text | None = Field(None, max_length=200, description="Title shown to people.")
+
+    @property
+    def is_instrumental(self) -> bool:
+        """Whether nobody sings."""
+        return not self.lyrics
+
+    def canonical(self) -> str:
+        """The brief as compact JSON with sorted keys: equal text means equal music and file kind.
+
+        `variations`, `tags`, `name` and `title` are left out: they say how many tracks there are
+        and what they are called, so relabelling a catalog still finds the tracks it has. Fields
+        without a value are left out, so that a field added by a later release renames no track.
+        Numbers have one form: 10 equals 10.0.
+        """
+        fields = {
+            name: _plain(value) if isinstance(value, float) else value
+            for name, value in self.__dict__.items()
+            if value is not None and value != () and name not in NOT_IDENTITY
+        }
+        return json.dumps(fields, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle_names(cls, data: Any) -> Any:
+        return settled(data) if isinstance(data, Mapping) else data
+
+    @model_validator(mode="after")
+    def _fit_the_task(self) -> Self:
+        faults = task_faults(self)
+        if faults:
+            wrong = ". ".join(map(str, faults))
+            raise PydanticCustomError("task", "{wrong}", {"wrong": wrong, "faults": faults})
+        return self
+
+
+def _plain(value: float) -> int | float:
+    return int(value) if value.is_integer() else value

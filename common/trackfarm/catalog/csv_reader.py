@@ -1,0 +1,151 @@
+"""Catalogs as CSV: a header row with field names, one brief a row, from any spreadsheet."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trackfarm.catalog.catalog import Catalog, no_briefs
+from trackfarm.catalog.lines import read_lines
+from trackfarm.catalog.names import SWITCHES, field_of, refusal_of
+from trackfarm.catalog.problems import CatalogError, Fault, Problem, placed, shown, stop
+from trackfarm.catalog.rows import Row, combined, row_of
+from trackfarm.catalog.wording import unknown_field
+
+_DELIMITERS = (",", ";", "\t")
+_TAG_PREFIXES = ("tag.", "tags.")
+_NEEDED = ("prompt", "duration")
+_TAG = "tags."
+
+Record = tuple[int, list[str] | csv.Error]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What each column means: a field, a switch, a refused name, `tags.<label>`, or nothing."""
+
+    names: tuple[str, ...]
+    unnamed: tuple[int, ...]
+    has_tags: bool
+    faults: tuple[Fault, ...]
+
+
+def open_csv(path: Path) -> Catalog:
+    """The catalog in a CSV file separated by commas, semicolons or tabs.
+
+    Raises `CatalogError` when the header row cannot be the header of a catalog.
+    """
+    first = next((line for line in read_lines(path)), None)
+    if first is None:
+        raise no_briefs(path)
+    delimiter = _delimiter(first)
+    number, header = next(_records(path, delimiter), (1, []))
+    if isinstance(header, csv.Error):
+        raise stop(str(path), number, "row", str(header), "close the quote")
+    columns = read_columns(header)
+    _check_header(path, number, columns)
+    return Catalog(path=path, name=path.stem, read=lambda: _rows(path, delimiter, columns))
+
+
+def read_columns(header: Sequence[str]) -> Columns:
+    """What the header row says. Columns that mean nothing are left out, with a fault each."""
+    names: list[str] = []
+    faults: list[Fault] = []
+    for cell in header:
+        name = _column_name(cell.strip())
+        if name in names and name:
+            faults.append(Fault(cell.strip(), f"means {name}, which has a column", "keep one"))
+            name = ""
+        elif not name and cell.strip():
+            faults.append(unknown_field(cell.strip()))
+        names.append(name)
+    unnamed = tuple(index for index, cell in enumerate(header) if not cell.strip())
+    has_tags = any(name.startswith(_TAG) for name in names)
+    return Columns(tuple(names), unnamed, has_tags, tuple(faults))
+
+
+def _column_name(cell: str) -> str:
+    for prefix in _TAG_PREFIXES:
+        if cell.lower().startswith(prefix) and len(cell) > len(prefix):
+            return _TAG + cell[len(prefix) :].strip()
+    field = field_of(cell)
+    return field or (cell if refusal_of(cell) else "")
+
+
+def _delimiter(first_line: str) -> str:
+    """The separator under which the header row names most fields; the comma when in doubt."""
+
+    def fields(delimiter: str) -> int:
+        cells = next(csv.reader([first_line], delimiter=delimiter), [])
+        return sum(field_of(cell.strip()) is not None for cell in cells)
+
+    return max(_DELIMITERS, key=fields)
+
+
+def _check_header(path: Path, row: int, columns: Columns) -> None:
+    missing = [name for name in _NEEDED if name not in columns.names]
+    if not set(columns.names) - {"", *SWITCHES}:
+        wrong = "names no field of a brief"
+        raise stop(str(path), row, "header", wrong, "start with a row of names: prompt,duration")
+    if missing:
+        problems = [Problem(str(path), row, n, "has no column", f"add one: {n}") for n in missing]
+        raise CatalogError([*problems, *placed(columns.faults, str(path), row)])
+
+
+def _records(path: Path, delimiter: str) -> Iterator[Record]:
+    """Each record, or what is wrong with its quotes, with the line where it starts."""
+    reader = csv.reader(read_lines(path), delimiter=delimiter, strict=True)
+    while True:
+        start = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if reader.line_num > start:
+                wrong = f"a quote that opens here is not closed properly by line {reader.line_num}"
+                raise stop(str(path), start, "row", wrong, 'write quotes in a cell as ""') from None
+            yield start, error
+        else:
+            if any(cells):
+                yield start, cells
+
+
+def _rows(path: Path, delimiter: str, columns: Columns) -> Iterator[Row]:
+    file, names = str(path), columns.names
+    records = _records(path, delimiter)
+    header_row = next(records)[0]
+    if columns.faults:
+        yield Row(header_row, placed(columns.faults, file, header_row))
+    for number, cells in records:
+        if isinstance(cells, csv.Error):
+            wrong = Problem(file, number, "row", str(cells), 'write quotes in a cell as ""')
+            yield Row(number, [wrong])
+        elif surplus := _surplus(columns, cells):
+            yield Row(number, placed([surplus], file, number))
+        else:
+            values: dict[str, object] = {
+                name: cell
+                for name, cell in zip(names, cells, strict=False)
+                if cell and name and not cell.isspace()
+            }
+            yield row_of(file, number, _with_tags(values) if columns.has_tags else values)
+
+
+def _surplus(columns: Columns, cells: list[str]) -> Fault | None:
+    """A value that stands under no heading, which mostly means an unquoted comma."""
+    width = len(columns.names)
+    beyond = cells[width:] if len(cells) > width else []
+    if columns.unnamed:
+        beyond = [cells[i] for i in columns.unnamed if i < len(cells)] + beyond
+    stray = next((cell for cell in beyond if cell.strip()), None)
+    if stray is None:
+        return None
+    wrong = f"{shown(stray)} stands in a column without a name"
+    return Fault("row", wrong, "put cells that contain the separator in quotes")
+
+
+def _with_tags(values: dict[str, object]) -> dict[str, object]:
+    tags = {name[len(_TAG) :]: value for name, value in values.items() if name.startswith(_TAG)}
+    rest = {name: value for name, value in values.items() if not name.startswith(_TAG)}
+    return combined({"tags": tags}, rest) if tags else rest

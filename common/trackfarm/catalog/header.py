@@ -1,0 +1,75 @@
+"""The header of a catalog: its name, the model set it wants, the defaults of its briefs."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+
+from trackfarm.catalog.names import renamed
+from trackfarm.catalog.problems import Fault, shown, shown_name
+from trackfarm.catalog.rows import part_faults
+from trackfarm.catalog.spelling import Text
+
+_NAME = TypeAdapter(Annotated[Text, StringConstraints(min_length=1, max_length=200)])
+_KEYS = ("catalog", "model_set", "defaults")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a header says, and what is wrong with it. The defaults have the fields' own names."""
+
+    name: str
+    model_set: str | None = None
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+
+def read_header(values: Mapping[str, object], stem: str, also: tuple[str, ...] = ()) -> Header:
+    """Check a header. `stem` is its name when it gives none, `also` the keys read elsewhere."""
+    faults = [_unknown(str(key), also) for key in values if key not in (*_KEYS, *also)]
+    for key in ("catalog", "model_set"):
+        faults += _name_faults(key, values.get(key))
+    defaults = values.get("defaults")
+    faults += defaults_faults(defaults)
+    if faults:
+        return Header(stem, faults=tuple(faults))
+    named, model_set = values.get("catalog"), values.get("model_set")
+    return Header(
+        stem if named is None else _NAME.validate_python(named),
+        None if model_set is None else _NAME.validate_python(model_set),
+        renamed(defaults) if isinstance(defaults, Mapping) else {},
+    )
+
+
+def defaults_faults(defaults: object) -> list[Fault]:
+    """What is wrong with the defaults; each field is named `defaults.<field>`."""
+    if defaults is None:
+        return []
+    if not isinstance(defaults, Mapping):
+        wrong = f"{shown(defaults)} is not a set of named fields"
+        return [Fault("defaults", wrong, "write field names with their values")]
+    return [prefixed("defaults", fault) for fault in part_faults(defaults)]
+
+
+def prefixed(section: str, fault: Fault) -> Fault:
+    """The fault with its field named from the section on."""
+    return Fault(f"{section}.{fault.field}", fault.wrong, fault.remedy)
+
+
+def _unknown(key: str, also: tuple[str, ...]) -> Fault:
+    close = difflib.get_close_matches(key[:64], (*_KEYS, *also), n=1)
+    known = ", ".join((*_KEYS, *also))
+    remedy = f"did you mean {close[0]}?" if close else f"a catalog has {known}"
+    return Fault(shown_name(key), "is not a part of a catalog", remedy)
+
+
+def _name_faults(key: str, value: object) -> list[Fault]:
+    try:
+        if value is not None:
+            _NAME.validate_python(value)
+    except ValidationError:
+        wrong = f"{shown(value)} is not a name"
+        return [Fault(key, wrong, "write text of 1 to 200 characters without control characters")]
+    return []

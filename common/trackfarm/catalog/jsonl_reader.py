@@ -1,0 +1,71 @@
+"""Catalogs as JSON Lines: one brief a line, an optional header in the first."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from trackfarm.catalog.catalog import Catalog, no_briefs
+from trackfarm.catalog.header import Header, read_header
+from trackfarm.catalog.lines import read_lines
+from trackfarm.catalog.names import renamed
+from trackfarm.catalog.problems import CatalogError, Fault, placed, shown
+from trackfarm.catalog.rows import Row, combined, row_of
+
+_HEADER_KEYS = frozenset({"catalog", "model_set", "defaults"})
+
+
+def open_jsonl(path: Path) -> Catalog:
+    """The catalog in a JSON Lines file. Raises `CatalogError` when its header is wrong."""
+    first = next(_records(path), None)
+    if first is None:
+        raise no_briefs(path)
+    number, value = first
+    header, skip = Header(path.stem), 0
+    if isinstance(value, dict) and not _HEADER_KEYS.isdisjoint(value):
+        header, skip = read_header(value, path.stem), number
+    if header.faults:
+        raise CatalogError(placed(header.faults, str(path), number))
+    return Catalog(
+        path=path,
+        name=header.name,
+        model_set=header.model_set,
+        defaults=header.defaults,
+        read=lambda: _rows(path, skip, header.defaults),
+    )
+
+
+def _rows(path: Path, skip: int, defaults: Mapping[str, object]) -> Iterator[Row]:
+    file = str(path)
+    for number, value in _records(path):
+        if isinstance(value, Fault):
+            yield Row(number, placed([value], file, number))
+        elif number != skip:
+            yield row_of(file, number, combined(defaults, renamed(value)))
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, object] | Fault]]:
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.isspace():
+            yield number, _parse(line)
+
+
+def _parse(line: str) -> dict[str, object] | Fault:
+    try:
+        value = json.loads(line, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        wrong = f"is not JSON at column {error.colno}: {error.msg}"
+        return Fault("line", wrong, "write one complete JSON object on each line")
+    except (ValueError, RecursionError) as error:
+        return Fault("line", str(error), "write one JSON object of named fields on each line")
+    if not isinstance(value, dict):
+        return Fault("line", f"{shown(value)} is not a brief", 'write {"prompt": ..., ...}')
+    return value
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{shown(twice)} is given twice")
+    return values

@@ -1,0 +1,80 @@
+"""Reads a text file line by line in flat memory, and says exactly where it is not text."""
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+
+from trackfarm.catalog.problems import CatalogError, stop
+
+LONGEST_LINE = 1_048_576
+_CHUNK = 1_048_576
+_SAVE_AS_UTF8 = "save the file as UTF-8"
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file with their endings, without a byte order mark.
+
+    Raises `CatalogError` for a file that cannot be opened, bytes that are not UTF-8 (with their
+    offset) and lines of more than 1,048,576 characters.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            number = 0
+            while line := file.readline(LONGEST_LINE + 1):
+                number += 1
+                if len(line) > LONGEST_LINE:
+                    wrong = f"the line is longer than {LONGEST_LINE:,} characters"
+                    raise stop(str(path), number, "line", wrong, "put each brief on its own line")
+                yield line
+    except UnicodeDecodeError:
+        raise not_utf8(path) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def read_text(path: Path, most_bytes: int, advice: str) -> str:
+    """The whole text of a UTF-8 file of at most `most_bytes`. Raises `CatalogError` as above."""
+    try:
+        size = path.stat().st_size
+        if size > most_bytes:
+            raise stop(str(path), 0, "catalog", f"is {size:,} bytes, over {most_bytes:,}", advice)
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise not_utf8(path) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: OSError) -> CatalogError:
+    """The error for a file that the system does not let us read."""
+    reason = (error.strerror or str(error)).lower()
+    return stop(str(path), 0, "catalog", f"cannot be read: {reason}", "check the path")
+
+
+def not_utf8(path: Path) -> CatalogError:
+    """The error that names the first byte that is not UTF-8, and its line."""
+    offset, line = _first_bad_byte(path)
+    if _starts_like_utf16(path):
+        return stop(str(path), 1, "catalog", "is UTF-16, not UTF-8", _SAVE_AS_UTF8)
+    return stop(str(path), line, "catalog", f"byte {offset} is not UTF-8", _SAVE_AS_UTF8)
+
+
+def _starts_like_utf16(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def _first_bad_byte(path: Path) -> tuple[int, int]:
+    """Offset from 0 and line from 1. Decodes again, since text files do not tell."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line, start = 1, 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            pending = len(decoder.getstate()[0])
+            try:
+                line += decoder.decode(chunk).count("\n")
+            except UnicodeDecodeError as error:
+                good = error.object[: error.start]
+                return start - pending + error.start, line + good.count(b"\n")
+            start += len(chunk)
+    return start - len(decoder.getstate()[0]), line

@@ -1,0 +1,205 @@
+"""The names a brief's fields go by, and the names that are refused with a reason.
+
+Aliases are those of the ACE-Step 1.5 API server. Names are compared without case, `_`, `-` and
+spaces, so camelCase and spreadsheet headings (`Vocal Language`) work for every field.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "prompt": ("caption",),
+    "lyrics": (),
+    "duration": ("audio_duration", "target_duration"),
+    "bpm": (),
+    "key_scale": ("key",),
+    "time_signature": (),
+    "vocal_language": ("language",),
+    "seed": (),
+    "inference_steps": (),
+    "guidance_scale": (),
+    "shift": (),
+    "task_type": (),
+    "src_audio": ("src_audio_path", "source_audio_path", "ctx_audio_path"),
+    "reference_audio": ("reference_audio_path", "ref_audio_path"),
+    "audio_code_string": ("audio_codes",),
+    "audio_cover_strength": ("cover_strength",),
+    "repainting_start": (),
+    "repainting_end": (),
+    "track_name": (),
+    "track_classes": ("complete_track_classes", "instruments"),
+    "audio_format": (),
+    "variations": ("batch_size",),
+    "tags": (),
+    "name": (),
+    "title": (),
+}
+SWITCHES = ("use_random_seed", "instrumental")
+
+_TRUE = frozenset({"1", "true", "yes", "y", "on"})
+_FALSE = frozenset({"0", "false", "no", "n", "off"})
+_LANGUAGE_MODEL = "needs a language-model stage, which no model set has yet"
+_ADAPTER = "needs adapters, which no model set has yet"
+_ELSEWHERE = "is not read"
+_ENGINE = "is decided by the engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a name is refused. A brief may still carry it with its `off` value."""
+
+    reason: str
+    remedy: str = "remove it"
+    off: object = None
+
+
+def fold(name: str) -> str:
+    """The name without what people write differently: case, `_`, `-`, spaces."""
+    return name.replace("_", "").replace("-", "").replace(" ", "").lower()
+
+
+_FORMAT = "remove it, or write audio_format for the kind of file"
+_REFUSALS: dict[str, Refusal] = {
+    "thinking": Refusal(_LANGUAGE_MODEL, off=False),
+    "use_format": Refusal(_LANGUAGE_MODEL, off=False),
+    "format": Refusal(f"is short for use_format, which {_LANGUAGE_MODEL}", _FORMAT, off=False),
+    "sample_mode": Refusal(_LANGUAGE_MODEL, off=False),
+    "sample_query": Refusal(_LANGUAGE_MODEL),
+    "description": Refusal(f"is short for sample_query, which {_LANGUAGE_MODEL}"),
+    "desc": Refusal(f"is short for sample_query, which {_LANGUAGE_MODEL}"),
+    "constrained": Refusal(_LANGUAGE_MODEL),
+    "constrained_decoding": Refusal(_LANGUAGE_MODEL),
+    "constrained_decoding_debug": Refusal(_LANGUAGE_MODEL, off=False),
+    "is_format_caption": Refusal(_LANGUAGE_MODEL, off=False),
+    "allow_lm_batch": Refusal(_LANGUAGE_MODEL, off=False),
+    "parallel_thinking": Refusal(_LANGUAGE_MODEL, off=False),
+    "analysis_only": Refusal(_LANGUAGE_MODEL, off=False),
+    "full_analysis_only": Refusal(_LANGUAGE_MODEL, off=False),
+    "extract_codes_only": Refusal(_LANGUAGE_MODEL, off=False),
+    "use_cot": Refusal(_LANGUAGE_MODEL, off=False),
+    "model": Refusal(_ELSEWHERE, "name the model set in the catalog's header or when submitting"),
+    "metas": Refusal(_ELSEWHERE, "write its fields directly in the brief"),
+    "param_obj": Refusal(_ELSEWHERE, "write its fields directly in the brief"),
+    "instruction": Refusal("follows from task_type"),
+    "timesteps": Refusal(_ENGINE, "remove it, or set inference_steps and shift"),
+    "infer_method": Refusal(_ENGINE, off="ode"),
+    "use_tiled_decode": Refusal(_ENGINE, off=True),
+    "use_adg": Refusal(_ENGINE, off=False),
+    "cfg_interval_start": Refusal(_ENGINE, off=0.0),
+    "cfg_interval_end": Refusal(_ENGINE, off=1.0),
+    "cover_noise_strength": Refusal(_ENGINE, off=0.0),
+}
+_SAME_REFUSAL = {
+    "cot_caption": "use_cot",
+    "cot_language": "use_cot",
+    "cot_metas": "use_cot",
+    "model_name": "model",
+    "dit_model": "model",
+    "meta": "metas",
+    "metadata": "metas",
+    "user_metadata": "metas",
+}
+_REFUSED_PREFIXES = (
+    ("usecot", _REFUSALS["use_cot"]),
+    ("lm", Refusal(_LANGUAGE_MODEL)),
+    ("lora", Refusal(_ADAPTER)),
+    ("uselora", Refusal(_ADAPTER, off=False)),
+    ("adapter", Refusal(_ADAPTER)),
+)
+_FIELD_BY_FOLD = {
+    fold(name): field for field, aliases in ALIASES.items() for name in (field, *aliases)
+} | {fold(name): name for name in SWITCHES}
+_REFUSAL_BY_FOLD = {fold(name): refusal for name, refusal in _REFUSALS.items()} | {
+    fold(name): _REFUSALS[same] for name, same in _SAME_REFUSAL.items()
+}
+
+
+def field_of(name: str) -> str | None:
+    """The field (or switch) the name stands for; None when it stands for none."""
+    return name if name in ALIASES else _FIELD_BY_FOLD.get(fold(name))
+
+
+def refusal_of(name: str) -> Refusal | None:
+    """Why the name is refused, when it is one that ACE-Step knows and trackfarm does not take."""
+    folded = fold(name)
+    if folded in _REFUSAL_BY_FOLD:
+        return _REFUSAL_BY_FOLD[folded]
+    return next((why for prefix, why in _REFUSED_PREFIXES if folded.startswith(prefix)), None)
+
+
+@lru_cache(maxsize=1024)  # a million rows with one misspelt name ask a million times
+def nearest(name: str) -> str | None:
+    """The field or switch the operator probably meant."""
+    found = difflib.get_close_matches(fold(name[:64]), _FIELD_BY_FOLD, n=1, cutoff=0.7)
+    return _FIELD_BY_FOLD[found[0]] if found else None
+
+
+def truth(value: object) -> bool | None:
+    """The switch position the value means, as the ACE-Step server reads it; None for neither."""
+    text = str(value).strip().lower()
+    return True if text in _TRUE else False if text in _FALSE else None
+
+
+def renamed(values: Mapping[str, object]) -> dict[str, object]:
+    """The values under their field's own name.
+
+    Names that stand for no field keep theirs, as do those of a field that is there already with
+    another value: validation refuses both by name.
+    """
+    fields = {name: value for name, value in values.items() if name in ALIASES}
+    if len(fields) == len(values):
+        return fields
+    for name, value in values.items():
+        if name not in fields:
+            field = field_of(str(name))
+            free = field is not None and fields.setdefault(field, value) == value
+            if not free:
+                fields[str(name)] = value
+    return fields
+
+
+def settled(values: Mapping[str, object]) -> dict[str, object]:
+    """The values as the model of a brief takes them: renamed, switches applied, the empty gone."""
+    fields = {
+        name: value
+        for name, value in renamed(values).items()
+        if value is not None
+        and (value != "" or name == "prompt")
+        and (name in ALIASES or not _is_off(name, value))
+    }
+    if fields.get("seed") in (-1, "-1"):
+        del fields["seed"]
+    if not fields.keys() <= ALIASES.keys():
+        _apply_switches(fields)
+    return fields
+
+
+def _is_off(name: str, value: object) -> bool:
+    refusal = refusal_of(name)
+    if refusal is None or refusal.off is None:
+        return False
+    if isinstance(refusal.off, bool):
+        return truth(value) is refusal.off
+    if isinstance(refusal.off, float):
+        return _number(value) == refusal.off
+    return str(value).strip().lower() == refusal.off
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(str(value))
+    except ValueError:
+        return None
+
+
+def _apply_switches(fields: dict[str, object]) -> None:
+    random_seed = truth(fields.get("use_random_seed"))
+    if random_seed is not None:
+        del fields["use_random_seed"]
+    if random_seed:
+        fields.pop("seed", None)
+    instrumental = truth(fields.get("instrumental"))
+    if instrumental is False or (instrumental and "lyrics" not in fields):
+        del fields["instrumental"]

@@ -1,0 +1,133 @@
+"""The field types of a brief: what people write, brought into the one spelling identity uses."""
+
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from trackfarm.catalog.music import (
+    INSTRUMENTS,
+    LANGUAGES,
+    code_count,
+    parse_instrument,
+    parse_key,
+    parse_time_signature,
+    split_instruments,
+)
+from trackfarm.catalog.problems import shown
+
+_INSTRUMENTAL_MARKS = frozenset({"[instrumental]", "[inst]"})
+_NO_CONTROL = r"^[^\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]*$"
+_NOT_IN_FILE = r'/\\:*?"<>|\x00-\x1F\x7F-\x9F'
+_FILE_STEM = rf"^[^.{_NOT_IN_FILE}]([^{_NOT_IN_FILE}]*[^.{_NOT_IN_FILE}])?$"
+
+
+def refused(wrong: str) -> PydanticCustomError:
+    """The error that says in full what is wrong with a value."""
+    return PydanticCustomError("refused", "{wrong}", {"wrong": wrong})
+
+
+def _not_a_switch(value: object) -> object:
+    if isinstance(value, bool):
+        raise refused(f"{str(value).lower()} is not a number")
+    return value
+
+
+def _one_spelling(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = value if value.isascii() else unicodedata.normalize("NFC", value)
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _number_as_text(value: object) -> object:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _to_the_end(value: object) -> object:
+    return None if value in (-1, "-1") and value is not True else value
+
+
+def _no_mark_for_silence(lyrics: str) -> str:
+    return "" if lyrics.lower() in _INSTRUMENTAL_MARKS else lyrics
+
+
+def _language(text: str) -> str | None:
+    code = text.strip().lower()
+    return code if code in LANGUAGES else None
+
+
+def _known(parse: Callable[[str], object], wrong: str) -> Callable[[object], object]:
+    def check(value: object) -> object:
+        parsed = None if isinstance(value, bool) else parse(str(value))
+        if parsed is None:
+            raise refused(f"{shown(value)} {wrong}")
+        return parsed
+
+    return check
+
+
+_instrument = _known(parse_instrument, "is not an instrument")
+
+
+def _instruments(value: object) -> object:
+    names = split_instruments(value) if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or len(names) > 4 * len(INSTRUMENTS):
+        raise refused(f"{shown(value)} is not a list of instruments")
+    return tuple(dict.fromkeys(_instrument(name) for name in names))
+
+
+def _codes(text: str) -> str:
+    if code_count(text) is None:
+        raise refused(f"{shown(text)} is not a string of audio codes")
+    return text
+
+
+def parse_tags(text: str) -> dict[str, str]:
+    """`zone=lobby;mood=calm` as a mapping. Raises `PydanticCustomError` for anything else."""
+    pairs = [part.partition("=") for part in text.split(";") if part.strip()]
+    tags = {key.strip(): value.strip() for key, _, value in pairs}
+    if len(tags) < len(pairs) or not all(tags) or not all(tags.values()):
+        raise refused(f"{shown(text)} is not a list of labels")
+    return tags
+
+
+def _tags(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _number_as_text(text) for key, text in value.items()}
+    return parse_tags(value) if isinstance(value, str) else value
+
+
+Whole = Annotated[int, BeforeValidator(_not_a_switch)]
+Real = Annotated[float, BeforeValidator(_not_a_switch)]
+Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, pattern=_NO_CONTROL),
+    BeforeValidator(_one_spelling),
+]
+Lyrics = Annotated[Text, AfterValidator(_no_mark_for_silence)]
+FileStem = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, pattern=_FILE_STEM),
+    BeforeValidator(_one_spelling),
+    BeforeValidator(_number_as_text),
+]
+Key = Annotated[str, BeforeValidator(_known(parse_key, "is not a key"))]
+TimeSignature = Annotated[
+    int, BeforeValidator(_known(parse_time_signature, "is not a time signature"))
+]
+Language = Annotated[str, BeforeValidator(_known(_language, "is not a language code"))]
+Instrument = Annotated[str, BeforeValidator(_instrument)]
+Instruments = Annotated[tuple[str, ...], BeforeValidator(_instruments)]
+AudioCodes = Annotated[Text, AfterValidator(_codes)]
+Lower = BeforeValidator(_lower)
+ToTheEnd = BeforeValidator(_to_the_end)
+_TagText = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+Tags = Annotated[dict[_TagText, _TagText], BeforeValidator(_tags)]

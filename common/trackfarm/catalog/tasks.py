@@ -1,0 +1,97 @@
+"""What each task needs and what it has no use for.
+
+Source: the task table of ACE-Step 1.5's `docs/en/INFERENCE.md`. What a task does not use is
+refused rather than ignored, because a brief that says more than the track does is a mistake.
+"""
+
+from typing import TYPE_CHECKING
+
+from trackfarm.catalog.music import CODES_PER_SECOND, Task, code_count
+from trackfarm.catalog.problems import Fault
+
+if TYPE_CHECKING:
+    from trackfarm.catalog.brief import Brief
+
+_USES: dict[Task, frozenset[str]] = {
+    "text2music": frozenset({"audio_code_string"}),
+    "cover": frozenset({"src_audio", "audio_code_string", "audio_cover_strength"}),
+    "repaint": frozenset({"src_audio", "repainting_start", "repainting_end"}),
+    "extract": frozenset({"src_audio", "track_name"}),
+    "lego": frozenset({"src_audio", "track_name", "repainting_start", "repainting_end"}),
+    "complete": frozenset({"src_audio", "track_classes"}),
+}
+_NEEDS: dict[Task, tuple[str, ...]] = {
+    "text2music": (),
+    "cover": (),
+    "repaint": ("src_audio",),
+    "extract": ("src_audio", "track_name"),
+    "lego": ("src_audio", "track_name"),
+    "complete": ("src_audio", "track_classes"),
+}
+_UNUSED_VALUES: dict[str, object] = {
+    "src_audio": None,
+    "audio_code_string": None,
+    "audio_cover_strength": 1.0,
+    "repainting_start": 0.0,
+    "repainting_end": None,
+    "track_name": None,
+    "track_classes": (),
+}
+
+
+def task_faults(brief: "Brief") -> list[Fault]:
+    """What the brief lacks or says too much for its task."""
+    given = [name for name, unused in _UNUSED_VALUES.items() if getattr(brief, name) != unused]
+    if not given and brief.task_type == "text2music":
+        return []
+    return [*_unused(brief, given), *_missing(brief), *_interval(brief), *_codes(brief)]
+
+
+def _unused(brief: "Brief", given: list[str]) -> list[Fault]:
+    uses = _USES[brief.task_type]
+    if brief.audio_code_string is not None:
+        uses |= {"audio_cover_strength"}
+    return [_not_used(name, brief.task_type) for name in given if name not in uses]
+
+
+def _not_used(name: str, task: Task) -> Fault:
+    takers = ", ".join(other for other, uses in _USES.items() if name in uses)
+    return Fault(name, f"is not used by {task}", f"remove it, or set task_type to {takers}")
+
+
+def _missing(brief: "Brief") -> list[Fault]:
+    task = brief.task_type
+    if task == "cover" and brief.src_audio is None and brief.audio_code_string is None:
+        return [
+            Fault("src_audio", "is missing, which cover needs", "give src_audio or audio codes")
+        ]
+    return [
+        Fault(name, f"is missing, which {task} needs", f"give {name}")
+        for name in _NEEDS[task]
+        if not getattr(brief, name)
+    ]
+
+
+def _interval(brief: "Brief") -> list[Fault]:
+    start, end = brief.repainting_start, brief.repainting_end
+    if "repainting_start" not in _USES[brief.task_type]:
+        return []
+    if brief.task_type == "repaint" and start == 0 and end is None:
+        wrong = "is missing, which repaint needs: without it nothing of the source would be left"
+        return [Fault("repainting_start", wrong, "give repainting_start, repainting_end or both")]
+    if start >= brief.duration:
+        wrong = f"{start:g} s is not before the end of the track at {brief.duration:g} s"
+        return [Fault("repainting_start", wrong, "write a smaller start or the right duration")]
+    if end is not None and not start < end <= brief.duration:
+        wrong = f"{end:g} s is not between the start at {start:g} s and {brief.duration:g} s"
+        return [Fault("repainting_end", wrong, "write an end after the start, or -1 for the end")]
+    return []
+
+
+def _codes(brief: "Brief") -> list[Fault]:
+    count = code_count(brief.audio_code_string or "")
+    if count is None or abs(count / CODES_PER_SECOND - brief.duration) <= 1 / CODES_PER_SECOND:
+        return []
+    seconds = count / CODES_PER_SECOND
+    wrong = f"{count} codes are {seconds:g} s of music, not {brief.duration:g} s"
+    return [Fault("audio_code_string", wrong, f"set duration to {seconds:g}")]

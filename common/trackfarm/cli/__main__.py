@@ -1,0 +1,5 @@
+"""`python -m trackfarm.cli`."""
+
+from trackfarm.cli import main
+
+main()

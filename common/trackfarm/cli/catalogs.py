@@ -1,0 +1,168 @@
+"""`check` and `submit`: a catalog file is validated whole before anything is sent."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trackfarm.cli.console import complain, print_json, say
+from trackfarm.cli.exits import ExitCode
+from trackfarm.cli.jobs import watch_to_the_end
+from trackfarm.cli.options import CatalogArgument, JsonOption, WatchOption
+from trackfarm.cli.session import connected, ended
+from trackfarm.cli.words import clean, counted, noise_warning
+
+if TYPE_CHECKING:
+    from trackfarm.api import JobHeader, SubmitAnswer
+    from trackfarm.catalog import Brief, Catalog, CatalogCheck
+    from trackfarm.client import Farm
+
+DEFAULT_MODEL_SET = "tiny"
+
+
+def check(catalog: CatalogArgument, as_json: JsonOption = False) -> None:
+    """Say what is wrong with a catalog and how much it asks for. Needs no farm."""
+    found = checked(catalog)
+    if as_json:
+        print_json(check_document(found))
+    else:
+        report_check(catalog, found)
+    if found.problem_count:
+        raise typer.Exit(ExitCode.BAD_INPUT)
+
+
+def submit(
+    catalog: CatalogArgument,
+    watch: WatchOption = False,
+    priority: Annotated[
+        int, typer.Option(min=-100, max=100, help="Higher goes first, from -100 to 100.")
+    ] = 0,
+    model_set: Annotated[
+        str | None, typer.Option(help="Overrides the model set that the catalog names.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Overrides the catalog's name.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a catalog to the farm; the same one again finds what was made already."""
+    refuse_mistakes(catalog)
+    with connected() as farm:
+        answer = send(farm, catalog, name=name, model_set=model_set, priority=priority)
+    if as_json:
+        print_json(answer)
+    else:
+        report_submission(answer)
+    if watch:
+        raise typer.Exit(watch_to_the_end(answer.job.id, as_json=as_json))
+
+
+def checked(path: Path) -> "CatalogCheck":
+    """The result of reading the whole catalog, or as far as it can be read."""
+    from trackfarm.catalog import CatalogCheck, CatalogError, check_catalog
+
+    try:
+        return check_catalog(path)
+    except CatalogError as error:
+        return CatalogCheck(
+            name=path.stem,
+            model_set=None,
+            problems=error.problems,
+            problem_count=len(error.problems),
+            brief_count=0,
+            track_count=0,
+            audio_seconds=0.0,
+        )
+
+
+def refuse_mistakes(path: Path) -> None:
+    """Ends the command, with every mistake on stderr, unless the catalog is right."""
+    found = checked(path)
+    if found.problem_count:
+        report_check(path, found)
+        complain("nothing was sent")
+        raise typer.Exit(ExitCode.BAD_INPUT)
+
+
+def check_document(found: "CatalogCheck") -> dict[str, Any]:
+    """The check as JSON; each problem has its parts and its text."""
+    problems = [asdict(problem) | {"text": str(problem)} for problem in found.problems]
+    return {
+        "problem_count": found.problem_count,
+        "problems": problems,
+        "briefs": found.brief_count,
+        "tracks": found.track_count,
+        "audio_seconds": found.audio_seconds,
+    }
+
+
+def report_check(path: Path, found: "CatalogCheck") -> None:
+    if not found.problem_count:
+        say(
+            f"{path} is right: {counted(found.brief_count, 'brief')},"
+            f" {counted(found.track_count, 'track')},"
+            f" {found.audio_seconds / 60:,.1f} min of audio"
+        )
+        return
+    for problem in found.problems:
+        complain(clean(str(problem)))
+    left_out = found.problem_count - len(found.problems)
+    more = f", the first {len(found.problems):,} are above" if left_out else ""
+    complain(f"{counted(found.problem_count, 'mistake')} in {path}{more}")
+
+
+def send(
+    farm: "Farm", path: Path, *, name: str | None, model_set: str | None, priority: int
+) -> "SubmitAnswer":
+    """Streams a checked catalog to the farm; ends the command when it was changed meanwhile."""
+    from trackfarm.catalog import CatalogError, open_catalog
+
+    try:
+        catalog = open_catalog(path)
+        return farm.submit(_header(catalog, name, model_set, priority), Briefs(catalog))
+    except CatalogError as error:
+        raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
+
+
+def report_submission(answer: "SubmitAnswer") -> None:
+    job = answer.job
+    if answer.already_submitted:
+        say(f"{job.id} has these very tracks already; nothing was added")
+    else:
+        known = job.tracks.total - job.new_tracks
+        again = f", {known:,} of them known from before" if known else ""
+        say(f"{job.id} accepted: {counted(job.tracks.total, 'track')}{again}")
+    if answer.revived_tracks:
+        say(f"{counted(answer.revived_tracks, 'failed or cancelled track')} will be tried again")
+    if warning := noise_warning(job):
+        say(warning, style="yellow")
+
+
+class Briefs:
+    """The briefs of a catalog, as often as they are asked for.
+
+    Going through them raises `CatalogError` when the file is no longer what was checked.
+    """
+
+    def __init__(self, catalog: "Catalog") -> None:
+        self._catalog = catalog
+
+    def __iter__(self) -> "Iterator[Brief]":
+        from trackfarm.catalog import Brief, CatalogError
+
+        for row in self._catalog.rows():
+            if not isinstance(row.outcome, Brief):
+                raise CatalogError(row.outcome)
+            yield row.outcome
+
+
+def _header(
+    catalog: "Catalog", name: str | None, model_set: str | None, priority: int
+) -> "JobHeader":
+    from trackfarm.api import JobHeader
+
+    return JobHeader(
+        catalog=name or catalog.name,
+        model_set=model_set or catalog.model_set or DEFAULT_MODEL_SET,
+        priority=priority,
+    )

@@ -1,0 +1,63 @@
+"""Where output goes: answers to stdout, complaints to stderr."""
+
+import json
+import os
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from rich.console import Console
+
+PLAIN_WIDTH = 160  # of tables in a file or pipe, where nothing says how wide it is
+
+
+@cache
+def out() -> "Console":
+    """The one console of this process, so that lines appear above a live display."""
+    return _console(stderr=False)
+
+
+@cache
+def err() -> "Console":
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> "Console":
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    plain = not stream.isatty() and "COLUMNS" not in os.environ
+    # Prompts and lyrics are full of [brackets] that are not markup.
+    return Console(
+        stderr=stderr,
+        width=PLAIN_WIDTH if plain else None,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
+def say(text: str, style: str | None = None) -> None:
+    out().print(text, style=style, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    err().print(text, style="red", soft_wrap=True)
+
+
+def print_json(value: "BaseModel | list[Any] | dict[str, Any]") -> None:
+    """One JSON document, on one line, on stdout."""
+    typer.echo(json.dumps(_plain(value), ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value

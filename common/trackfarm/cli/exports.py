@@ -1,0 +1,105 @@
+"""`export`: the finished tracks of a job into a directory."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trackfarm.cli.console import complain, err, print_json, say
+from trackfarm.cli.exits import ExitCode
+from trackfarm.cli.options import JsonOption
+from trackfarm.cli.session import connected, ended, wanted_job
+from trackfarm.cli.words import counted, noise_warning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trackfarm.api import Job
+    from trackfarm.cli.exporter import ExportReport
+    from trackfarm.client import Farm
+
+FAILURES_SHOWN = 20
+
+
+def export(
+    job_or_dir: Annotated[str, typer.Argument(metavar="[JOB]", help="The newest if left out.")],
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Where the files go.", show_default=False)
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Wait for the job to end first.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch finished tracks into DIR, with manifest.csv and a playlist.
+
+    Run again, it fetches only what is not there yet.
+    """
+    from trackfarm.cli.jobs import watch_to_the_end
+
+    job_id, target = (job_or_dir, directory) if directory else (None, Path(job_or_dir))
+    code = ExitCode.OK
+    with connected() as farm:
+        job = wanted_job(farm, job_id)
+        if watch and not job.state.ended:
+            code = watch_to_the_end(job.id, as_json=as_json)
+            if code is ExitCode.INTERRUPTED:
+                raise typer.Exit(code)
+            job = farm.job(job.id)
+        try:
+            report = exported(farm, job, target)
+        except KeyboardInterrupt:
+            err().print("what was fetched stays; run the same command again to go on")
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+    print_report(job, report, as_json=as_json)
+    if (warning := noise_warning(job)) and not as_json:
+        say(warning, style="yellow")
+    raise typer.Exit(ExitCode.INCOMPLETE if report.failed else code)
+
+
+def exported(
+    farm: "Farm", job: "Job", directory: Path, stopped: "Callable[[], bool]" = lambda: False
+) -> "ExportReport":
+    """Exports with a progress bar on a terminal; ends the command when the disk does not do."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from trackfarm.cli.exporter import export as fetch_all
+    from trackfarm.cli.manifest import ForeignExport
+
+    columns = (TextColumn("fetching"), BarColumn(), MofNCompleteColumn())
+    try:
+        with Progress(
+            *columns, console=err(), transient=True, disable=not err().is_terminal
+        ) as bar:
+            task = bar.add_task("fetching", total=job.tracks.done)
+            return fetch_all(
+                farm,
+                job,
+                directory,
+                progress=lambda files: bar.update(task, completed=files),
+                stopped=stopped,
+            )
+    except ForeignExport as error:
+        raise ended(ExitCode.BAD_INPUT, str(error)) from None
+    except OSError as error:
+        raise ended(ExitCode.INCOMPLETE, f"cannot write to {directory}: {error}") from None
+
+
+def print_report(job: "Job", report: "ExportReport", *, as_json: bool) -> None:
+    if as_json:
+        print_json(report.as_dict())
+        return
+    say(
+        f"{counted(report.files, 'file')} in {report.directory}: {report.fetched:,} fetched"
+        f" ({report.fetched_bytes / 1e6:,.1f} MB), {report.kept:,} there already"
+    )
+    say(f"manifest {report.manifest}, playlist {report.playlist}")
+    if not job.state.ended:
+        unfinished = job.tracks.pending + job.tracks.leased
+        say(f"{counted(unfinished, 'track')} not done yet; run the same command again later")
+    _complain_about(report.failed)
+
+
+def _complain_about(failed: dict[str, str]) -> None:
+    for file, reason in list(failed.items())[:FAILURES_SHOWN]:
+        complain(f"{file}: {reason}")
+    if failed:
+        complain(f"{counted(len(failed), 'file')} could not be fetched; run the command again")

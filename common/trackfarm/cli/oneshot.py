@@ -1,0 +1,84 @@
+"""The errand of `up --submit --export`: submit, watch, fetch; the farm runs around it."""
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import typer
+
+from trackfarm.cli.catalogs import refuse_mistakes, report_submission, send
+from trackfarm.cli.console import complain, err
+from trackfarm.cli.exits import ExitCode, code_of
+from trackfarm.cli.exports import exported, print_report
+from trackfarm.cli.jobs import print_ending, watched
+from trackfarm.cli.session import errors_end_the_command
+from trackfarm.client import Farm
+from trackfarm.settings import FarmAddress
+
+STOP_SECONDS = 3.0
+
+
+@dataclass(slots=True)
+class Errand:
+    """Runs in a thread of its own, because children may be started by the main thread only."""
+
+    catalog: Path
+    directory: Path
+    model_set: str
+    as_json: bool
+    _code: ExitCode | None = None
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    @classmethod
+    def checked(cls, catalog: Path, directory: Path, *, model_set: str, as_json: bool) -> Self:
+        """Ends the command when the catalog has mistakes, before anything is started."""
+        refuse_mistakes(catalog)
+        return cls(catalog, directory, model_set, as_json)
+
+    def start(self, address: FarmAddress) -> None:
+        self._thread = threading.Thread(target=self._run, args=(address,), daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        return self._thread is not None and not self._thread.is_alive()
+
+    def finish(self) -> ExitCode:
+        """Ends it if it still runs; its exit code, INTERRUPTED when it had to be ended."""
+        assert self._thread is not None, "start comes first"
+        interrupted = not self.done
+        self._stop.set()
+        self._thread.join(STOP_SECONDS)
+        if interrupted:
+            err().print("the job is kept; `trackfarm up` with the same home goes on with it")
+            return ExitCode.INTERRUPTED
+        return ExitCode.INCOMPLETE if self._code is None else self._code
+
+    def _run(self, address: FarmAddress) -> None:
+        from trackfarm.cli.exporter import Stopped
+
+        try:
+            with errors_end_the_command(), Farm(address.url, address.api_key) as farm:
+                self._code = self._steps(farm)
+        except typer.Exit as ending:
+            self._code = ExitCode(ending.exit_code)
+        except Stopped:
+            self._code = ExitCode.INTERRUPTED
+        except Exception as error:
+            complain(f"{type(error).__name__}: {error}")
+            raise
+
+    def _steps(self, farm: Farm) -> ExitCode:
+        answer = send(farm, self.catalog, name=None, model_set=self.model_set, priority=0)
+        if not self.as_json:
+            report_submission(answer)
+        job = watched(farm, answer.job.id, as_json=self.as_json, stopped=self._stop.wait)
+        if job is None or not job.state.ended:
+            return ExitCode.INTERRUPTED
+        report = exported(farm, job, self.directory, stopped=self._stop.is_set)
+        print_report(job, report, as_json=self.as_json)
+        if not self.as_json:
+            print_ending(farm, job, str(self.directory))
+        return ExitCode.INCOMPLETE if report.failed else code_of(job)

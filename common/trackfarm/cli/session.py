@@ -1,0 +1,88 @@
+"""One command's connection to the farm, and what its errors mean to the operator."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from trackfarm.cli.console import complain
+from trackfarm.cli.exits import ExitCode
+from trackfarm.cli.words import clean, mistake_line
+from trackfarm.settings import FarmAddress, SettingsError, farm_file, find_farm, home_path
+
+if TYPE_CHECKING:
+    from trackfarm.api import Job
+    from trackfarm.client import Farm, Refused
+
+
+@contextmanager
+def connected(*, patience: float = 3.0, timeout: float = 30.0) -> Iterator["Farm"]:
+    """The farm that the settings name; ends the command when it cannot be had."""
+    from trackfarm.client import Farm
+
+    address = known_farm()
+    with (
+        errors_end_the_command(),
+        Farm(address.url, address.api_key, patience=patience, timeout=timeout) as farm,
+    ):
+        yield farm
+
+
+@contextmanager
+def errors_end_the_command() -> Iterator[None]:
+    """Turns every error of the client into a message on stderr and its exit code."""
+    from trackfarm.client import FarmError, FarmUnreachable, Refused
+
+    try:
+        yield
+    except FarmUnreachable as error:
+        raise ended(ExitCode.UNREACHABLE, str(error)) from None
+    except Refused as error:
+        raise ended(_refusal_code(error), _refusal_text(error)) from None
+    except FarmError as error:
+        raise ended(ExitCode.UNREACHABLE, str(error)) from None
+
+
+def ended(code: ExitCode, complaint: str) -> typer.Exit:
+    """Says why and gives the exception that ends the command."""
+    complain(complaint)
+    return typer.Exit(code)
+
+
+def known_farm() -> FarmAddress:
+    """The farm that the settings name; ends the command when they name none."""
+    try:
+        address = find_farm(os.environ)
+    except SettingsError as error:
+        raise ended(ExitCode.BAD_INPUT, str(error)) from None
+    if address is None:
+        raise ended(
+            ExitCode.UNREACHABLE,
+            f"no farm is known: {farm_file(home_path(os.environ))} does not exist; start one with"
+            " `trackfarm up` or set TRACKFARM_URL and TRACKFARM_API_KEY",
+        )
+    return address
+
+
+def wanted_job(farm: "Farm", job_id: str | None) -> "Job":
+    """The job the operator named, or the newest one."""
+    if job_id is not None:
+        return farm.job(job_id)
+    if newest := farm.jobs(limit=1):
+        return newest[0]
+    raise ended(ExitCode.REFUSED, "this farm has no jobs yet; make one with `trackfarm submit`")
+
+
+def _refusal_code(error: "Refused") -> ExitCode:
+    # 422 is the one refusal that is about what was sent: the same mistakes that `check` finds.
+    return ExitCode.BAD_INPUT if error.problem.status == 422 else ExitCode.REFUSED
+
+
+def _refusal_text(error: "Refused") -> str:
+    problem = error.problem
+    if problem.status == 401:
+        return "the farm refused the API key; check TRACKFARM_API_KEY"
+    lines = [": ".join(filter(None, [problem.title, problem.detail]))]
+    return clean("\n".join(lines + [mistake_line(mistake) for mistake in problem.errors]))

@@ -1,0 +1,106 @@
+"""Tables of jobs and workers."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from trackfarm.api import Job, Worker
+from trackfarm.cli.words import (
+    attention,
+    clean,
+    counted,
+    noise_warning,
+    one_line,
+    rate_words,
+    state_words,
+    time_words,
+)
+
+
+def jobs_table(jobs: Sequence[Job]) -> Table:
+    table = _table("job", "catalog", "model set", "state", "done", "failed", "tracks", "tracks/h")
+    for job in jobs:
+        rate = "" if job.tracks_per_hour is None else f"{job.tracks_per_hour:,.0f}"
+        counts = [f"{n:,}" for n in (job.tracks.done, job.tracks.failed, job.tracks.total)]
+        table.add_row(job.id, clean(job.catalog), job.model_set, job.state.value, *counts, rate)
+    return table
+
+
+def workers_table(workers: Sequence[Worker]) -> Table:
+    table = _table(
+        "worker", "state", "gpu", "tier", "model set", "shards", "done", "failed", "seen"
+    )
+    for worker in workers:
+        table.add_row(
+            clean(worker.name or worker.id),
+            worker.state.value,
+            clean(worker.gpu),
+            worker.tier,
+            clean(worker.model_set),
+            str(worker.shards),
+            f"{worker.tracks_done:,}",
+            f"{worker.tracks_failed:,}",
+            f"{time_words(worker.seconds_since_heartbeat)} ago",
+        )
+    return table
+
+
+def job_card(job: Job) -> Table:
+    """Everything about one job."""
+    counts = job.tracks
+    return _card(
+        {
+            "job": job.id,
+            "catalog": clean(job.catalog),
+            "model set": job.model_set,
+            "state": state_words(job),
+            "priority": str(job.priority),
+            "tracks": f"{counts.total:,}: {counts.done:,} done, {counts.leased:,} being made,"
+            f" {counts.pending:,} waiting, {counts.failed:,} failed, {counts.cancelled:,} cancelled",
+            "new tracks": f"{job.new_tracks:,}",
+            "audio": f"{_minutes(job.audio_seconds_done)} of {_minutes(job.audio_seconds)}",
+            "rate": rate_words(job.tracks_per_hour),
+            "ETA": "" if job.eta_seconds is None else time_words(job.eta_seconds),
+            "submitted": f"{job.created_at.astimezone():%Y-%m-%d %H:%M:%S}",
+            "notice": attention(job),
+            "note": noise_warning(job),
+        }
+    )
+
+
+def ending_card(job: Job, failures: dict[str, int], files: str) -> Table:
+    """What became of a job: `failures` counts tracks by reason, `files` says where the audio is."""
+    reasons = [f"{counted(n, 'track')}: {one_line(why)}" for why, n in failures.items()]
+    return _card(
+        {
+            "job": f"{job.id} {state_words(job)}",
+            "tracks": f"{job.tracks.done:,} of {job.tracks.total:,} done",
+            "audio": _minutes(job.audio_seconds_done),
+            "rate": rate_words(job.tracks_per_hour),
+            "failed": "\n".join([f"{job.tracks.failed:,}", *reasons]),
+            "files": files,
+            "note": noise_warning(job),
+        }
+    )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:,.1f} min"
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    numbers = {"done", "failed", "tracks", "tracks/h", "shards", "seen"}
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in numbers else "left")
+    return table
+
+
+def _card(rows: dict[str, str]) -> Table:
+    card = Table(box=None, pad_edge=False, show_header=False)
+    card.add_column(style="bold", no_wrap=True)
+    card.add_column(overflow="fold")
+    for name, value in rows.items():
+        if value:
+            card.add_row(name, value)
+    return card

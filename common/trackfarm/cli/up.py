@@ -1,0 +1,159 @@
+"""`up`: the whole farm on this machine, for as long as the command runs."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from trackfarm.cli.console import err, print_json, say
+from trackfarm.cli.exits import ExitCode
+from trackfarm.cli.options import JsonOption
+from trackfarm.cli.session import ended
+from trackfarm.cli.words import counted, time_words
+from trackfarm.settings import DEFAULT_PORT, home_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trackfarm.cli.oneshot import Errand
+    from trackfarm.embedded.farm import RunningFarm
+    from trackfarm.embedded.interrupts import Interrupts
+    from trackfarm.embedded.parts import FarmPlan
+
+TICK_SECONDS = 0.1
+
+
+def up(
+    workers: Annotated[int, typer.Option(min=0, max=64, help="How many CPU workers.")] = 2,
+    home: Annotated[
+        Path | None, typer.Option(help="Home directory; else TRACKFARM_HOME, else ~/.trackfarm.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of the scheduler; 0 takes any free one.")
+    ] = DEFAULT_PORT,
+    model_set: Annotated[str, typer.Option(help="What the workers serve.")] = "tiny",
+    submit: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CATALOG",
+            exists=True,
+            dir_okay=False,
+            help="Make this catalog, then take the farm down; needs --export.",
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the tracks of --submit go.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a farm on this machine until Ctrl-C: broker, scheduler and workers.
+
+    Parts that TRACKFARM_SCHEDULER_DATABASE_URL, _BROKER_URL or _OBJECTS_URL name are used, not
+    started.
+    """
+    from trackfarm.cli.oneshot import Errand
+    from trackfarm.embedded.home import Home
+    from trackfarm.embedded.parts import FarmPlan
+
+    if (submit is None) != (export is None):
+        raise ended(ExitCode.BAD_INPUT, "--submit and --export go together")
+    errand = None
+    if submit is not None and export is not None:
+        errand = Errand.checked(submit, export, model_set=model_set, as_json=as_json)
+    plan = FarmPlan(
+        home=Home(home_path(os.environ, home)),
+        port=port,
+        workers=workers,
+        model_set=model_set,
+        environ=os.environ,
+    )
+    raise typer.Exit(_run(plan, errand, as_json=as_json))
+
+
+def _run(plan: "FarmPlan", errand: "Errand | None", *, as_json: bool) -> ExitCode:
+    from trackfarm.client import FarmError
+    from trackfarm.embedded.broker import NoBroker
+    from trackfarm.embedded.farm import embedded_farm
+    from trackfarm.embedded.home import HomeHeld
+    from trackfarm.embedded.interrupts import Interrupts
+    from trackfarm.embedded.ports import PortTaken
+    from trackfarm.embedded.supervisor import Interrupted, StartFailed
+    from trackfarm.settings import SettingsError
+
+    tell = _teller(as_json=as_json)
+    started = time.monotonic()
+    with Interrupts() as interrupts:
+        try:
+            tell(f"starting a farm in {plan.home.root} (logs in {plan.home.logs})")
+            with embedded_farm(plan, interrupts=interrupts, tell=tell) as farm:
+                tell(f"up in {time_words(time.monotonic() - started)}")
+                code = _serve(farm, plan, errand, interrupts, as_json=as_json)
+                tell("taking the farm down; Ctrl-C again ends it at once")
+            return code
+        except Interrupted:
+            return ExitCode.INTERRUPTED
+        except HomeHeld as error:
+            _fail(ExitCode.REFUSED, error)
+        except (PortTaken, NoBroker, SettingsError) as error:
+            _fail(ExitCode.BAD_INPUT, error)
+        except (StartFailed, FarmError, OSError) as error:
+            _fail(ExitCode.INCOMPLETE, error)
+
+
+def _serve(
+    farm: "RunningFarm",
+    plan: "FarmPlan",
+    errand: "Errand | None",
+    interrupts: "Interrupts",
+    *,
+    as_json: bool,
+) -> ExitCode:
+    """Keeps the farm running until the errand is done or the operator asks for the end."""
+    if errand is not None:
+        errand.start(farm.address)
+    else:
+        _introduce(farm, plan, as_json=as_json)
+    while not interrupts.asked and not (errand is not None and errand.done):
+        farm.supervisor.tick()
+        time.sleep(TICK_SECONDS)
+    if errand is None:
+        return ExitCode.OK
+    return errand.finish()
+
+
+def _introduce(farm: "RunningFarm", plan: "FarmPlan", *, as_json: bool) -> None:
+    address = farm.address
+    if as_json:
+        print_json(
+            {
+                "url": address.url,
+                "home": str(farm.home.root),
+                "pid": address.pid,
+                "workers": plan.workers,
+                "model_set": plan.model_set,
+                "parts": farm.supervisor.pids,
+            }
+        )
+        return
+    away = farm.home.root != home_path(os.environ)
+    prefix = f"TRACKFARM_HOME={farm.home.root} " if away else ""
+    say(f"farm      {address.url} with {counted(plan.workers, 'worker')} for {plan.model_set}")
+    say(f"home      {farm.home.root}")
+    say(f"submit    {prefix}trackfarm submit CATALOG --watch")
+    say("end       Ctrl-C")
+    if sys.platform != "linux":
+        say("on this system a `kill -9` of this command leaves its parts running", style="yellow")
+
+
+def _teller(*, as_json: bool) -> "Callable[[str], None]":
+    """Lines about the farm itself; on stderr when stdout is for JSON."""
+    if as_json:
+        return lambda text: err().print(text, soft_wrap=True)
+    return say
+
+
+def _fail(code: ExitCode, error: Exception) -> NoReturn:
+    raise ended(code, str(error)) from None

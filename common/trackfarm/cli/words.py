@@ -1,0 +1,83 @@
+"""What is said about jobs, in the operator's words (pure)."""
+
+from typing import Any
+
+from trackfarm.api import Job, JobState
+
+NOISE = (
+    "The audio is noise: model set {model_set} has random weights and exists to try the farm out,"
+    " not to make music."
+)
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+
+
+def clean(text: str) -> str:
+    """The text without characters that could command a terminal; line breaks and tabs stay."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
+def one_line(text: str, width: int = 120) -> str:
+    """The text on one line of at most `width` characters."""
+    flat = " ".join(clean(text).split())
+    return flat if len(flat) <= width else flat[: width - 1] + "…"
+
+
+def time_words(seconds: float) -> str:
+    """45 s, 12 min, 3 h 05 min, 2 d 4 h."""
+    whole = round(seconds)
+    if whole < 2 * _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{round(whole / _MINUTE)} min"
+    if whole < _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
+    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+
+
+def rate_words(tracks_per_hour: float | None) -> str:
+    return "? tracks/h" if tracks_per_hour is None else f"{tracks_per_hour:,.0f} tracks/h"
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def progress_words(job: Job) -> str:
+    """One line about where a job stands."""
+    parts = [
+        f"{job.tracks.done:,}/{job.tracks.total:,} tracks",
+        rate_words(job.tracks_per_hour),
+        f"ETA {time_words(job.eta_seconds)}" if job.eta_seconds is not None else None,
+        f"{job.tracks.failed:,} failed",
+        counted(job.eligible_workers, "worker"),
+    ]
+    return f"{job.state.value}: " + ", ".join(part for part in parts if part)
+
+
+def attention(job: Job) -> str:
+    """What keeps the job from going on, or the farm's own notice; empty when all is well."""
+    if job.state is JobState.PAUSED:
+        return f"paused; `trackfarm resume {job.id}` lets it go on"
+    if not job.state.ended and job.eligible_workers == 0:
+        return (
+            f"no worker serves model set {job.model_set}; start one with"
+            f" `trackfarm up --model-set {job.model_set}`, or `trackfarm-worker` on a machine"
+            f" with TRACKFARM_WORKER_MODEL_SET={job.model_set}"
+        )
+    return clean(job.notice)
+
+
+def noise_warning(job: Job) -> str:
+    """Empty for real music."""
+    return NOISE.format(model_set=job.model_set) if job.is_noise else ""
+
+
+def state_words(job: Job) -> str:
+    return f"{job.state.value} ({one_line(job.reason)})" if job.reason else job.state.value
+
+
+def mistake_line(mistake: dict[str, Any]) -> str:
+    """One entry of a refusal's `errors`."""
+    return ", ".join(f"{name}: {value}" for name, value in mistake.items())

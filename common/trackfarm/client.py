@@ -1,0 +1,266 @@
+"""The farm as a Python object: every call of `/api/v1`, typed, with patience for short outages."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_exponential,
+    wait_random,
+)
+
+from trackfarm.api import (
+    NDJSON,
+    PREFIX,
+    Event,
+    FarmStatus,
+    Job,
+    JobHeader,
+    SubmitAnswer,
+    Track,
+    TrackPage,
+    TrackState,
+    Worker,
+)
+
+if TYPE_CHECKING:
+    from trackfarm.wire import Problem
+
+PAGE_SIZE = 1_000  # the most that the scheduler gives at once
+BLOCK_BYTES = 64 * 1024
+SUBMIT_SECONDS = 900.0  # a million briefs take about 200 s to store
+TRANSIENT_STATUS = frozenset({502, 503, 504})
+
+_Answer = TypeVar("_Answer")
+
+
+class FarmError(Exception):
+    """A call to the farm did not give its answer."""
+
+
+class FarmUnreachable(FarmError):
+    """Nobody, or nobody able to work, answers at `url`."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(
+            f"no farm answers at {url} ({why}); start one with `trackfarm up` or set TRACKFARM_URL"
+        )
+        self.url = url
+
+
+class Refused(FarmError):
+    """The farm understood and said no; `problem.errors` lists the mistakes, if it named any."""
+
+    def __init__(self, problem: "Problem") -> None:
+        super().__init__(problem.detail or problem.title)
+        self.problem = problem
+
+
+class NotAFarm(FarmError):
+    """Something answers, but not with what trackfarm says."""
+
+
+class Line(Protocol):
+    """What a submission is made of: a brief of `trackfarm.catalog`, or whatever prints like it."""
+
+    def model_dump_json(self, *, exclude_unset: bool) -> str: ...
+
+
+class Farm:
+    """A connection to the farm at `url`; a context manager. Safe to use from several threads.
+
+    Calls that may be repeated are, for up to `patience` seconds, while the farm cannot be reached
+    or answers 502, 503 or 504. `timeout` (seconds) bounds each wait for the network.
+
+    Every call raises `FarmUnreachable`, `Refused` or `NotAFarm`.
+    """
+
+    def __init__(
+        self, url: str, api_key: str, *, patience: float = 10.0, timeout: float = 30.0
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._patience = patience
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {api_key}"},
+            timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def submit(self, header: JobHeader, briefs: Iterable[Line]) -> SubmitAnswer:
+        """Streams a catalog to the farm; the same one again finds the job it made before.
+
+        Repeated after a lost connection only when `briefs` can be gone through again, that is,
+        when it is not an iterator.
+        """
+        repeatable = iter(briefs) is not briefs
+        response = self._send(
+            lambda: self._http.request(
+                "POST",
+                f"{PREFIX}/jobs",
+                content=_blocks(header, briefs),
+                headers={"Content-Type": NDJSON},
+                timeout=httpx.Timeout(SUBMIT_SECONDS, connect=5.0),
+            ),
+            repeat=_lost if repeatable else _never_sent,
+        )
+        return self._read(SubmitAnswer, response)
+
+    def jobs(self, limit: int = 50) -> list[Job]:
+        """Newest first."""
+        return self._get(list[Job], "jobs", {"limit": limit})
+
+    def job(self, job_id: str) -> Job:
+        """By id or by any unique beginning of it."""
+        return self._get(Job, f"jobs/{_segment(job_id)}")
+
+    def pause(self, job_id: str) -> Job:
+        return self._act(job_id, "pause")
+
+    def resume(self, job_id: str) -> Job:
+        return self._act(job_id, "resume")
+
+    def cancel(self, job_id: str) -> Job:
+        return self._act(job_id, "cancel")
+
+    def retry(self, job_id: str) -> Job:
+        """Gives the failed tracks of a job another chance."""
+        return self._act(job_id, "retry")
+
+    def track_page(
+        self,
+        job_id: str,
+        *,
+        after: int = 0,
+        limit: int = PAGE_SIZE,
+        state: TrackState | None = None,
+    ) -> TrackPage:
+        """Tracks in the order of their ordinals (from 1), from the one behind `after`."""
+        params = {"after": after, "limit": limit} | ({"state": state} if state else {})
+        return self._get(TrackPage, f"jobs/{_segment(job_id)}/tracks", params)
+
+    def tracks(self, job_id: str, *, state: TrackState | None = None) -> Iterator[Track]:
+        """All tracks of a job, page by page."""
+        page = self.track_page(job_id, state=state)
+        yield from page.tracks
+        while page.next is not None:
+            page = self.track_page(job_id, after=page.next, state=state)
+            yield from page.tracks
+
+    def workers(self) -> list[Worker]:
+        return self._get(list[Worker], "workers")
+
+    def status(self) -> FarmStatus:
+        return self._get(FarmStatus, "status")
+
+    def events(
+        self, *, job_id: str | None = None, after: int = 0, limit: int = PAGE_SIZE
+    ) -> list[Event]:
+        """Oldest first, from the one behind `after`."""
+        params: dict[str, Any] = {"after": after, "limit": limit}
+        return self._get(list[Event], "events", params | ({"job": job_id} if job_id else {}))
+
+    def healthy(self) -> bool:
+        """Whether the scheduler serves right now; asks once and never raises."""
+        try:
+            return bool(self._http.get("/healthz").status_code == 200)
+        except httpx.TransportError:
+            return False
+
+    def _get(self, kind: type[_Answer], path: str, params: dict[str, Any] | None = None) -> _Answer:
+        response = self._send(
+            lambda: self._http.get(f"{PREFIX}/{path}", params=params), repeat=_lost
+        )
+        return self._read(kind, response)
+
+    def _act(self, job_id: str, action: str) -> Job:
+        path = f"{PREFIX}/jobs/{_segment(job_id)}/{action}"
+        return self._read(Job, self._send(lambda: self._http.post(path), repeat=_never_sent))
+
+    def _send(
+        self, call: Callable[[], httpx.Response], *, repeat: Callable[[BaseException], bool]
+    ) -> httpx.Response:
+        def once() -> httpx.Response:
+            return _checked(call())
+
+        try:
+            return Retrying(
+                retry=retry_if_exception(repeat),
+                stop=stop_after_delay(self._patience),
+                wait=wait_exponential(multiplier=0.1, max=2.0) + wait_random(0, 0.1),
+                reraise=True,
+            )(once)
+        except httpx.TransportError as error:
+            raise FarmUnreachable(self.url, str(error) or type(error).__name__) from error
+        except _Unavailable as error:
+            raise FarmUnreachable(self.url, f"it answers {error.status}") from error
+
+    def _read(self, kind: type[_Answer], response: httpx.Response) -> _Answer:
+        try:
+            return TypeAdapter(kind).validate_json(response.content)
+        except ValidationError as error:
+            raise NotAFarm(
+                f"{response.url} answered something that is not trackfarm's API"
+                f" ({error.error_count()} mistakes, the first: {error.errors()[0]['msg']});"
+                " check TRACKFARM_URL and that both sides have the same version"
+            ) from error
+
+
+class _Unavailable(Exception):
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    if response.is_success:
+        return response
+    if response.status_code in TRANSIENT_STATUS:
+        raise _Unavailable(response.status_code)
+    raise Refused(_problem(response))
+
+
+def _problem(response: httpx.Response) -> "Problem":
+    from trackfarm.wire import Problem  # heavy, and needed only when something went wrong
+
+    try:
+        return Problem.model_validate_json(response.content)
+    except ValidationError:  # a proxy's own page
+        title = f"{response.status_code} {response.reason_phrase}"
+        return Problem(title=title, status=response.status_code, detail=response.text[:300])
+
+
+def _lost(error: BaseException) -> bool:
+    return isinstance(error, (httpx.TransportError, _Unavailable))
+
+
+def _never_sent(error: BaseException) -> bool:
+    return isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+
+
+def _segment(text: str) -> str:
+    # As one part of a path, so that an id like `a/../b` cannot name something else.
+    return quote(text, safe="")
+
+
+def _blocks(header: JobHeader, briefs: Iterable[Line]) -> Iterator[bytes]:
+    """The body of a submission in pieces worth a system call each."""
+    block = bytearray(header.model_dump_json().encode() + b"\n")
+    for brief in briefs:
+        block += brief.model_dump_json(exclude_unset=True).encode() + b"\n"
+        if len(block) >= BLOCK_BYTES:
+            yield bytes(block)
+            block.clear()
+    yield bytes(block)

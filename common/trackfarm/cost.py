@@ -1,0 +1,67 @@
+"""What one track costs in seconds of a GPU: the unit of shard sizes, leases, ETA and price.
+
+The prior follows floating-point and byte counts of the ACE-Step 1.5 parts over a card's peak
+rates (`speeds.toml`). A worker's measured `speed` scales it; 1.0 means "as the prior says".
+"""
+
+import tomllib
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from trackfarm.model_sets import ModelSet
+
+
+@dataclass(frozen=True, slots=True)
+class TrackShape:
+    """What a track's cost depends on: seconds of audio, denoising steps, guidance on or off."""
+
+    duration: float
+    steps: int
+    guided: bool
+
+
+@cache
+def _speeds() -> Mapping[str, Any]:
+    return tomllib.loads((files("trackfarm") / "speeds.toml").read_text())
+
+
+@cache
+def _gpu(name: str) -> Mapping[str, float]:
+    table: Mapping[str, Mapping[str, float]] = _speeds()["gpus"]
+    known = [row for label, row in table.items() if label.lower() in name.lower()]
+    return known[0] if known else table["unknown"]
+
+
+def _interpolate(x: float, xs: list[float], ys: list[float]) -> float:
+    right = min(max(bisect_left(xs, x), 1), len(xs) - 1)
+    x0, x1, y0, y1 = xs[right - 1], xs[right], ys[right - 1], ys[right]
+    return max(y0 + (y1 - y0) * (x - x0) / (x1 - x0), 0.0)
+
+
+def _tiny_seconds(shape: TrackShape) -> float:
+    row = _speeds()["tiny"]
+    passes = shape.steps * (2 if shape.guided else 1)
+    return float(row["fixed"] + shape.duration * (row["per_step"] * passes + row["decode"]))
+
+
+def _gpu_seconds(shape: TrackShape, gpu: str, size: str) -> float:
+    dit, eff, card = _speeds()["dit"], _speeds()["efficiency"], _gpu(gpu)
+    passes = shape.steps * (2 if shape.guided else 1)
+    step = _interpolate(shape.duration, dit["seconds"], dit[size])
+    denoise = (step * passes + eff["conditioning_tflop"]) / (eff["dit"] * card["peak"])
+    arithmetic = eff["vae_tflop_per_second"] / (eff["vae"] * card["peak"])
+    traffic = eff["vae_tbyte_per_second"] / (eff["bandwidth"] * card["bandwidth"])
+    return float(denoise + eff["vae_overlap"] * shape.duration * (arithmetic + traffic))
+
+
+def seconds(shape: TrackShape, *, gpu: str, model_set: ModelSet, speed: float = 1.0) -> float:
+    """Expected GPU seconds of one track on `gpu` with `model_set` resident."""
+    if model_set.is_noise:
+        prior = _tiny_seconds(shape)
+    else:
+        prior = _gpu_seconds(shape, gpu, "xl" if model_set.is_xl else "std")
+    return prior / max(speed, 1e-6)

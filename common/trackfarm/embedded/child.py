@@ -1,0 +1,97 @@
+"""One supervised program: how it is started, asked to end, and made to end."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trackfarm.embedded.logs import open_log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSpec:
+    """What to run.
+
+    `stage`: lower ones start first and end last; equal ones start and end together.
+    `healthy`: answers at once whether the child serves; asked again and again while it starts.
+    `stop_seconds`: between SIGTERM and SIGKILL.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(repr=False)
+    stage: int
+    healthy: Callable[[], bool]
+    stop_seconds: float
+
+
+class Child:
+    """A running instance of a spec; made by `start` only."""
+
+    def __init__(self, spec: ChildSpec, process: subprocess.Popen[bytes], started: float) -> None:
+        self.spec = spec
+        self.started = started
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        return describe_exit(self._process.poll())
+
+    def ask_to_end(self) -> None:
+        if self.running:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """Ends it and all of its session at once, and waits for it to be gone."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def start(spec: ChildSpec, *, log: Path, now: float, keep_open: tuple[int, ...] = ()) -> Child:
+    """Starts a child that dies with this process.
+
+    It gets its own session, so that the terminal's Ctrl-C reaches only us. `keep_open` are file
+    descriptors that it holds for as long as it lives.
+    """
+    # The kernel ties a child to the thread that started it, not to the process.
+    assert threading.current_thread() is threading.main_thread()
+    leash = (sys.executable, "-P", "-m", "trackfarm.embedded.leash", str(os.getpid()), "--")
+    with open_log(log) as output:
+        process = subprocess.Popen(
+            [*leash, *spec.argv],
+            env=dict(spec.env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=keep_open,
+        )
+    return Child(spec, process, now)
+
+
+def describe_exit(code: int | None) -> str:
+    """A return code of `subprocess` in words."""
+    if code is None:
+        return "is running"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"

@@ -1,0 +1,162 @@
+"""Which programs an embedded farm consists of and what each is told."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from trackfarm.api import WorkerState
+from trackfarm.client import Farm, FarmError
+from trackfarm.embedded.broker import (
+    LOOPBACK,
+    answers_ping,
+    broker_program,
+    broker_url,
+    write_config,
+)
+from trackfarm.embedded.child import ChildSpec
+from trackfarm.embedded.home import Home, Secrets
+from trackfarm.embedded.ports import choose_port
+
+BROKER_STAGE, SCHEDULER_STAGE, WORKER_STAGE = 0, 1, 2
+DATABASE = "TRACKFARM_SCHEDULER_DATABASE_URL"
+BROKER = "TRACKFARM_SCHEDULER_BROKER_URL"
+OBJECTS = "TRACKFARM_SCHEDULER_OBJECTS_URL"
+_SECRET_NAMES = ("TRACKFARM_API_KEY", "TRACKFARM_URL")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarmPlan:
+    """What the operator wants to run here. `environ` may name external parts."""
+
+    home: Home
+    port: int
+    workers: int
+    model_set: str
+    environ: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of each worker: the machine's cores, shared out."""
+        return max(1, (os.cpu_count() or 1) // max(1, self.workers))
+
+
+def farm_parts(plan: FarmPlan, secrets: Secrets, farm: Farm) -> list[ChildSpec]:
+    """The children of this farm; a part that `plan.environ` names as external is not among them.
+
+    Raises:
+        NoBroker: a broker is needed and none is installed.
+    """
+    parts = []
+    broker = plan.environ.get(BROKER)
+    if not broker:
+        port = choose_port(0)
+        parts.append(_broker(plan, port, secrets.broker_password))
+        broker = broker_url(port, secrets.broker_password)
+    parts.append(_scheduler(plan, secrets, broker, farm))
+    started = time.monotonic()
+    names = [f"cpu-{number}" for number in range(1, plan.workers + 1)]
+    return parts + [_worker(plan, secrets, name, farm, started) for name in names]
+
+
+def _broker(plan: FarmPlan, port: int, password: str) -> ChildSpec:
+    config = write_config(plan.home.broker, port=port, password=password)
+    return ChildSpec(
+        name="broker",
+        argv=(broker_program(), str(config)),
+        env=_others(plan.environ, "TRACKFARM_"),
+        stage=BROKER_STAGE,
+        healthy=lambda: answers_ping(port, password),
+        stop_seconds=5,
+    )
+
+
+def _scheduler(plan: FarmPlan, secrets: Secrets, broker: str, farm: Farm) -> ChildSpec:
+    prefix = "TRACKFARM_SCHEDULER_"
+    told = {
+        "HOST": LOOPBACK,
+        "PORT": str(plan.port),
+        "PUBLIC_URL": plan.url,
+        "DATABASE_URL": plan.environ.get(DATABASE) or f"sqlite:///{plan.home.database}",
+        "BROKER_URL": broker,
+        "OBJECTS_URL": plan.environ.get(OBJECTS) or plan.home.objects.as_uri(),
+        "API_KEY": secrets.api_key,
+        "JOIN_TOKEN": secrets.join_token,
+        "SIGNING_SECRET": secrets.signing_secret,
+    }
+    return ChildSpec(
+        name="scheduler",
+        argv=_module("trackfarm_scheduler"),
+        env=_others(plan.environ, "TRACKFARM_WORKER_") | _prefixed(prefix, told),
+        stage=SCHEDULER_STAGE,
+        healthy=farm.healthy,
+        stop_seconds=10,
+    )
+
+
+def _worker(
+    plan: FarmPlan, secrets: Secrets, name: str, farm: Farm, farm_started: float
+) -> ChildSpec:
+    prefix = "TRACKFARM_WORKER_"
+    told = {
+        "SCHEDULER_URL": plan.url,
+        "JOIN_TOKEN": secrets.join_token,
+        "NAME": name,
+        "MODEL_SET": plan.model_set,
+        "DATA_DIR": str(plan.home.worker(name)),
+        "THREADS": str(plan.threads),
+    }
+    return ChildSpec(
+        name=f"worker-{name}",
+        argv=_module("trackfarm_worker"),
+        env=_others(plan.environ, "TRACKFARM_SCHEDULER_") | _prefixed(prefix, told),
+        stage=WORKER_STAGE,
+        healthy=_serves(name, farm, farm_started),
+        stop_seconds=12,  # the worker itself drains within 10
+    )
+
+
+def _serves(name: str, farm: Farm, farm_started: float) -> Callable[[], bool]:
+    """Whether the worker of this name takes tracks.
+
+    Its last heartbeat must be younger than the farm, since the scheduler may still remember the
+    worker of an earlier run.
+    """
+
+    def healthy() -> bool:
+        try:
+            workers = farm.workers()
+        except FarmError:
+            return False
+        age = time.monotonic() - farm_started
+        return any(
+            worker.name == name
+            and worker.state in (WorkerState.READY, WorkerState.BUSY)
+            and worker.seconds_since_heartbeat < age
+            for worker in workers
+        )
+
+    return healthy
+
+
+def _module(name: str) -> tuple[str, ...]:
+    # -P keeps files of the current directory from being taken for our modules.
+    return (sys.executable, "-P", "-m", name)
+
+
+def _others(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """The environment without what is meant for another part, and without the operator's key."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(prefix) and name not in _SECRET_NAMES
+    }
+
+
+def _prefixed(prefix: str, told: Mapping[str, str]) -> dict[str, str]:
+    return {prefix + name: value for name, value in told.items()}

@@ -1,0 +1,49 @@
+"""VRAM tiers: which class a card belongs to and what fits into it."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+# A card reports less than its nominal size: a 4090 24,564 MiB, an H200 143,771 MiB.
+NOMINAL_SHARE = 0.95
+MIB_PER_GIB = 1024
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tier:
+    """`vram` in nominal GB, `max_duration` in seconds, `max_batch` in tracks."""
+
+    vram: int
+    max_duration: float
+    max_batch: int
+
+    @property
+    def name(self) -> str:
+        return f"vram{self.vram}"
+
+
+@cache
+def tiers() -> Mapping[str, Tier]:
+    """All tiers by name, smallest first."""
+    table = tomllib.loads((files("trackfarm") / "tiers.toml").read_text())
+    rows = [Tier(vram=int(name.removeprefix("vram")), **row) for name, row in table.items()]
+    return {tier.name: tier for tier in sorted(rows)}
+
+
+def tier_of(memory_mib: int) -> Tier | None:
+    """The largest tier whose lower bound a card of `memory_mib` reaches; None below 4 GB."""
+    reached = [t for t in tiers().values() if memory_mib >= NOMINAL_SHARE * t.vram * MIB_PER_GIB]
+    return reached[-1] if reached else None
+
+
+def smallest_tier_for(duration: float, *, min_vram: int, limited: bool) -> Tier | None:
+    """The cheapest class of card that can make one track of `duration` seconds.
+
+    `limited` is False for model sets so small that a card's memory says nothing about duration.
+    """
+    for tier in tiers().values():
+        if tier.vram >= min_vram and (not limited or duration <= tier.max_duration):
+            return tier
+    return None

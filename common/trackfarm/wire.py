@@ -1,0 +1,257 @@
+"""What a worker and the scheduler say to each other over HTTP (`/worker/v1`).
+
+Both sides import these models, so neither can drift. Requests refuse unknown fields (they come
+from somebody else's computer); answers tolerate them, so that an older worker survives a newer
+scheduler.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from trackfarm.catalog import Brief
+
+PREFIX = "/worker/v1"
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z]+_[0-9a-z]{4,40}$")]
+Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+ShortText = Annotated[str, StringConstraints(max_length=200)]
+LongText = Annotated[str, StringConstraints(max_length=4000)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class FailureKind(StrEnum):
+    """Why an attempt ended without audio. `trackfarm_scheduler.recovery` says what each costs."""
+
+    BAD_INPUT = "bad_input"
+    UNSUPPORTED_TASK = "unsupported_task"
+    NOT_FINITE = "not_finite"
+    SILENT = "silent"
+    TOO_SHORT = "too_short"
+    OUT_OF_MEMORY = "out_of_memory"
+    ENGINE_ERROR = "engine_error"
+    ENGINE_DIED = "engine_died"
+    ENGINE_HUNG = "engine_hung"
+    ENCODER_FAILED = "encoder_failed"
+    UPLOAD_FAILED = "upload_failed"
+    DISK_FULL = "disk_full"
+    OBJECT_MISMATCH = "object_mismatch"
+
+
+class Stage(StrEnum):
+    """Where a shard stands on its worker."""
+
+    CLAIMED = "claimed"
+    WAITING = "waiting"
+    COMPUTING = "computing"
+    FINISHING = "finishing"
+
+
+class RegisterRequest(_Request):
+    """Sent once per worker process, with the join token as bearer."""
+
+    name: ShortText
+    gpu: ShortText
+    memory_mib: int = Field(ge=0, le=10_000_000)
+    driver: ShortText = ""
+    provider: ShortText = "own"
+    rental_tag: ShortText = ""
+    price_per_hour: float = Field(default=0.0, ge=0, le=1_000)
+    model_set: ShortText
+    digests: dict[ShortText, Hex64] = Field(default_factory=dict, max_length=64)
+    calibration: dict[ShortText, float] = Field(default_factory=dict, max_length=64)
+    versions: dict[ShortText, ShortText] = Field(default_factory=dict, max_length=32)
+
+
+class Intervals(_Answer):
+    """Seconds."""
+
+    heartbeat: float
+    lost_after: float
+
+
+class RegisterAnswer(_Answer):
+    worker_id: str
+    token: str
+    queue: str
+    broker_url: str
+    intervals: Intervals
+
+
+class ClaimRequest(_Request):
+    lease_id: Identifier
+
+
+class TrackOrder(_Answer):
+    """One track of a shard, with everything its worker needs and nothing else."""
+
+    track_id: int
+    key: str
+    seed: int
+    brief: Brief
+    object_key: str
+    upload_url: str
+    upload_headers: dict[str, str] = Field(default_factory=dict)
+    source_urls: dict[str, str] = Field(default_factory=dict)
+
+
+class ClaimAnswer(_Answer):
+    shard_id: str
+    lease_id: str
+    job_id: str
+    lease_seconds: float
+    tracks: list[TrackOrder]
+
+
+class ShardProgress(_Request):
+    shard_id: Identifier
+    lease_id: Identifier
+    stage: Stage
+    step: int = Field(default=0, ge=0)
+    steps: int = Field(default=0, ge=0)
+    finished: int = Field(default=0, ge=0)
+
+
+class HeartbeatRequest(_Request):
+    shards: list[ShardProgress] = Field(default_factory=list, max_length=16)
+    draining: bool = False
+    engine_restarts: int = Field(default=0, ge=0)
+    gpu_memory_mib: int | None = Field(default=None, ge=0)
+    gpu_utilisation: float | None = Field(default=None, ge=0, le=1)
+
+
+class CommandKind(StrEnum):
+    STOP_SHARD = "stop_shard"
+    DRAIN = "drain"
+
+
+class Command(_Answer):
+    kind: CommandKind
+    shard_id: str = ""
+    lease_id: str = ""
+    reason: str = ""
+
+
+class HeartbeatAnswer(_Answer):
+    """`leases` maps each lease that is still live to the seconds it has left."""
+
+    leases: dict[str, float] = Field(default_factory=dict)
+    commands: list[Command] = Field(default_factory=list)
+    intervals: Intervals
+
+
+class Timings(_Request):
+    """Seconds spent on one track, stage by stage. `wait` is what nobody can be charged for."""
+
+    fetch: float = Field(default=0, ge=0, le=86_400)
+    condition: float = Field(default=0, ge=0, le=86_400)
+    compose: float = Field(default=0, ge=0, le=86_400)
+    denoise: float = Field(default=0, ge=0, le=86_400)
+    decode: float = Field(default=0, ge=0, le=86_400)
+    encode: float = Field(default=0, ge=0, le=86_400)
+    upload: float = Field(default=0, ge=0, le=86_400)
+
+    @property
+    def device(self) -> float:
+        """Seconds of the GPU."""
+        return self.condition + self.compose + self.denoise + self.decode
+
+
+class Measurements(_Request):
+    """What the finished audio is. Levels in dBFS; `clipped` is a share of samples."""
+
+    seconds: float = Field(ge=0, le=3_600)
+    sample_rate: int = Field(ge=1, le=384_000)
+    channels: int = Field(ge=1, le=8)
+    peak_dbfs: float = Field(ge=-400, le=60)
+    rms_dbfs: float = Field(ge=-400, le=60)
+    clipped: float = Field(ge=0, le=1)
+    dc: float = Field(ge=-1, le=1)
+
+
+class TrackDone(_Request):
+    track_id: int
+    object_key: Annotated[str, StringConstraints(max_length=300)]
+    size: int = Field(ge=1, le=4_000_000_000)
+    md5: Hex32
+    sha256: Hex64
+    seed: int = Field(ge=0, lt=2**63)
+    measurements: Measurements
+    timings: Timings
+
+
+class TrackFailed(_Request):
+    track_id: int
+    kind: FailureKind
+    message: LongText
+    timings: Timings = Timings()
+
+
+class ReportRequest(_Request):
+    lease_id: Identifier
+    done: list[TrackDone] = Field(default_factory=list, max_length=1_000)
+    failed: list[TrackFailed] = Field(default_factory=list, max_length=1_000)
+
+
+class Verdict(StrEnum):
+    """The scheduler's answer for one reported track."""
+
+    COMMITTED = "committed"
+    ALREADY_DONE = "already_done"
+    NOTED = "noted"
+    REFUSED = "refused"
+
+
+class TrackVerdict(_Answer):
+    track_id: int
+    verdict: Verdict
+    reason: str = ""
+
+
+class ReportAnswer(_Answer):
+    tracks: list[TrackVerdict]
+    commands: list[Command] = Field(default_factory=list)
+
+
+class ReleaseReason(StrEnum):
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    ENGINE_UNAVAILABLE = "engine_unavailable"
+    DISK_FULL = "disk_full"
+
+
+class ReleaseRequest(_Request):
+    """Hands tracks back unfinished; the lease ends when none is left open."""
+
+    lease_id: Identifier
+    track_ids: list[int] = Field(max_length=10_000)
+    reason: ReleaseReason
+    message: LongText = ""
+
+
+class LeaveRequest(_Request):
+    reason: ShortText = "drained"
+
+
+class Problem(_Answer):
+    """RFC 9457 body of every refusal."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Clock(_Answer):
+    now: datetime

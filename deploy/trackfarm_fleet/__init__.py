@@ -1,0 +1,1 @@
+"""Rents, drains, returns and reaps machines. The room is kept; its providers come later."""

@@ -1,0 +1,1 @@
+"""Plans, places, recovers and records: the only process that opens the database."""

@@ -1,0 +1,118 @@
+"""The scheduler process: builds every part, starts the loops, serves until it is told to stop."""
+
+import sys
+import time
+
+import structlog
+import uvicorn
+from pydantic import ValidationError
+
+from trackfarm import logs
+from trackfarm_scheduler import eventlog
+from trackfarm_scheduler.api.app import build_app
+from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.loops import Loop
+from trackfarm_scheduler.objects import ObjectStore, ObjectStoreError, open_store
+from trackfarm_scheduler.placer import Placer
+from trackfarm_scheduler.recorder import Recorder
+from trackfarm_scheduler.rescuer import Rescuer
+from trackfarm_scheduler.settings import SchedulerSettings
+from trackfarm_scheduler.settler import Settler
+from trackfarm_scheduler.store.database import Database
+from trackfarm_scheduler.sweeper import Sweeper
+
+log = structlog.get_logger("trackfarm_scheduler")
+BAD_SETTINGS = 2
+
+
+def _open_objects(settings: SchedulerSettings) -> ObjectStore:
+    store = open_store(
+        settings.objects_url,
+        access_key=settings.objects_access_key.get_secret_value(),
+        secret_key=settings.objects_secret_key.get_secret_value(),
+        region=settings.objects_region,
+        external_endpoint=settings.objects_external_url or None,
+        base_url=settings.own_url,
+        signing_secret=settings.signing_secret.get_secret_value().encode(),
+    )
+    store.check()
+    return store
+
+
+def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
+    database = Database(settings.database_url.get_secret_value(), on_commit=eventlog.tell)
+    database.migrate()
+    objects = _open_objects(settings)
+    broker = Broker(settings.broker_url.get_secret_value())
+    clock = time.time
+    recorder = Recorder(database=database, objects=objects, clock=clock)
+    placer = Placer(
+        database=database, broker=broker, clock=clock, shard_seconds=settings.shard_seconds
+    )
+    placing = Loop("placer", placer.tick, seconds=settings.tick_seconds)
+    settler = Settler(database=database, clock=clock)
+    settling = Loop("settler", settler.tick, seconds=2 * settings.tick_seconds)
+    rescuer = Rescuer(
+        database=database,
+        broker=broker,
+        clock=clock,
+        claim_within=settings.claim_within_seconds,
+        lost_after=settings.lost_after_seconds,
+        on_rescue=placing.wake,
+    )
+    sweeper = Sweeper(
+        database=database, objects=objects, clock=clock, margin=settings.sweep_margin_seconds
+    )
+    rescuer.recover()
+    sweeper.recover()
+    farm = Farm(settings, database, objects, broker, recorder, placing, settling, clock)
+    rescuing = Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds)
+    sweeping = Loop("sweeper", sweeper.tick, seconds=settings.sweep_seconds)
+    return farm, [placing, settling, rescuing, sweeping]
+
+
+def _serve(farm: Farm, loops: list[Loop]) -> None:
+    config = uvicorn.Config(
+        build_app(farm),
+        host=farm.settings.host,
+        port=farm.settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=3,
+    )
+    for loop in loops:
+        loop.start()
+    log.info("scheduler_ready", url=farm.settings.own_url)
+    try:
+        uvicorn.Server(config).run()
+    finally:
+        for loop in loops:
+            loop.stop()
+        farm.broker.close()
+        farm.database.close()
+        log.info("scheduler_stopped")
+
+
+def main() -> int:
+    try:
+        settings = SchedulerSettings()
+    except ValidationError as error:
+        names = [
+            f"TRACKFARM_SCHEDULER_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}"
+            for e in error.errors()
+        ]
+        print("The scheduler's settings are not usable:", *names, sep="\n  ", file=sys.stderr)
+        return BAD_SETTINGS
+    logs.configure(settings.log_format)
+    try:
+        farm, loops = _build(settings)
+    except (ObjectStoreError, ValueError) as error:
+        log.error("cannot_start", error=str(error))
+        return BAD_SETTINGS
+    _serve(farm, loops)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

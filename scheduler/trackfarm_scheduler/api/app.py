@@ -1,0 +1,34 @@
+"""Puts the routes together into one application."""
+
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from trackfarm import __version__
+from trackfarm_scheduler import metrics
+from trackfarm_scheduler.api import operator, problems, worker
+from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.metrics import FarmCollector
+from trackfarm_scheduler.objects.directory import DirectoryStore
+from trackfarm_scheduler.objects.routes import directory_router
+
+
+def build_app(farm: Farm) -> FastAPI:
+    """The scheduler's web application over what the composition root has built."""
+    app = FastAPI(title="trackfarm", version=__version__, docs_url="/api/docs")
+    app.state.farm = farm
+    problems.install(app)
+    app.include_router(operator.router)
+    app.include_router(worker.router)
+    if isinstance(farm.objects, DirectoryStore):
+        app.include_router(directory_router(farm.objects))
+    collector = FarmCollector(database=farm.database, broker=farm.broker)
+
+    @app.get("/healthz", include_in_schema=False)
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics_text() -> Response:
+        return Response(metrics.exposition(collector), media_type=CONTENT_TYPE_LATEST)
+
+    return app

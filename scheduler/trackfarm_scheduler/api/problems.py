@@ -1,0 +1,60 @@
+"""Refusals in one form: RFC 9457 problem details."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from trackfarm_scheduler.store.jobs import NotAllowed
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Refused(Exception):
+    """Ends a request with a problem; `detail` says what to do about it."""
+
+    def __init__(self, status: int, detail: str, errors: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = list(errors)
+
+
+def _answer(status: int, detail: str, errors: Sequence[dict[str, Any]] = ()) -> JSONResponse:
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "errors": list(errors),
+    }
+    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Makes every refusal of `app` a problem."""
+
+    @app.exception_handler(Refused)
+    def _refused(_request: Request, error: Refused) -> JSONResponse:
+        return _answer(error.status, error.detail, error.errors)
+
+    @app.exception_handler(NotAllowed)
+    def _not_allowed(_request: Request, error: NotAllowed) -> JSONResponse:
+        return _answer(409, error.reason)
+
+    @app.exception_handler(HTTPException)
+    def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        return _answer(error.status_code, str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [
+            {"field": ".".join(str(part) for part in e["loc"]), "message": e["msg"]}
+            for e in jsonable_encoder(error.errors())
+        ]
+        return _answer(422, "the request does not have the form this call takes", errors)

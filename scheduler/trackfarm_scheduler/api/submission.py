@@ -1,0 +1,139 @@
+"""A submission as a stream: one header line, then one brief a line, stored chunk by chunk."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from trackfarm.api import JobHeader
+from trackfarm.catalog import Brief
+from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
+from trackfarm_scheduler.api.problems import Refused
+from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.store import intake
+from trackfarm_scheduler.store.intake import BriefProblem, Intake, Sealed
+
+CHUNK_BRIEFS = 2_000
+MAX_LINE_BYTES = 256 * 1024
+MAX_ERRORS = 1_000
+
+
+async def receive(farm: Farm, owner: str, body: AsyncIterator[bytes]) -> Sealed:
+    """Stores the whole submission, or nothing: any bad line, and a client that goes away in the
+    middle, leave the database as it was."""
+    chunks = _chunks(_lines(body))
+    first: list[bytes] = await anext(chunks, [])
+    header, kind = _header(first)
+    submission = _Submission(farm, header, kind, owner)
+    await run_in_threadpool(submission.open)
+    try:
+        await run_in_threadpool(submission.add, first[1:])
+        async for lines in chunks:
+            await run_in_threadpool(submission.add, lines)
+        return await run_in_threadpool(submission.seal)
+    except BaseException:
+        await run_in_threadpool(submission.abandon)
+        raise
+
+
+async def _lines(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    rest = b""
+    async for part in body:
+        *whole, rest = (rest + part).split(b"\n")
+        for line in whole:
+            if line.strip():
+                yield line
+        if len(rest) > MAX_LINE_BYTES:
+            raise Refused(413, f"a line is longer than {MAX_LINE_BYTES} bytes")
+    if rest.strip():
+        yield rest
+
+
+async def _chunks(lines: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    chunk: list[bytes] = []
+    async for line in lines:
+        chunk.append(line)
+        if len(chunk) == CHUNK_BRIEFS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _header(lines: Sequence[bytes]) -> tuple[JobHeader, ModelSet]:
+    if not lines:
+        raise Refused(422, "the submission is empty: send a header line, then one brief a line")
+    try:
+        header = JobHeader.model_validate_json(lines[0])
+        return header, model_set(header.model_set)
+    except ValidationError as error:
+        raise Refused(422, "the header line is not valid", _errors(error, 0)) from error
+    except UnknownModelSet as error:
+        raise Refused(422, str(error)) from error
+
+
+@dataclass(slots=True)
+class _Submission:
+    farm: Farm
+    header: JobHeader
+    kind: ModelSet
+    owner: str
+    intake: Intake = field(init=False)
+    rows: int = 0
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    error_count: int = 0
+
+    def __post_init__(self) -> None:
+        self.intake = Intake(
+            owner=self.owner, header=self.header, model_set=self.kind, now=self.farm.clock()
+        )
+
+    def open(self) -> None:
+        with self.farm.database.write() as session:
+            self.intake.open(session)
+
+    def add(self, lines: Sequence[bytes]) -> None:
+        briefs = [brief for line in lines if (brief := self._brief(line))]
+        if briefs and not self.error_count:
+            with self.farm.database.write() as session:
+                self.intake.add(session, briefs)
+
+    def _brief(self, line: bytes) -> Brief | None:
+        self.rows += 1
+        try:
+            brief = Brief.model_validate_json(line)
+            intake.check_against(brief, self.kind)
+        except ValidationError as error:
+            self._note(_errors(error, self.rows))
+        except BriefProblem as problem:
+            row = {"row": self.rows, "field": problem.field, "message": problem.message}
+            self._note([row])
+        else:
+            return brief
+        return None
+
+    def _note(self, errors: list[dict[str, Any]]) -> None:
+        self.error_count += len(errors)
+        self.errors += errors[: MAX_ERRORS - len(self.errors)]
+
+    def seal(self) -> Sealed:
+        if self.error_count:
+            detail = f"{self.error_count} mistakes in {self.rows} briefs; nothing was stored"
+            raise Refused(422, detail, self.errors)
+        if not self.rows:
+            raise Refused(422, "the submission has no briefs")
+        with self.farm.database.write() as session:
+            return self.intake.seal(session)
+
+    def abandon(self) -> None:
+        with self.farm.database.write() as session:
+            intake.abandon(session, self.intake.job_id)
+
+
+def _errors(error: ValidationError, row: int) -> list[dict[str, Any]]:
+    return [
+        {"row": row, "field": ".".join(str(p) for p in e["loc"]), "message": e["msg"]}
+        for e in error.errors(include_url=False, include_context=False, include_input=False)
+    ]

@@ -1,0 +1,203 @@
+"""The wire contract's server side: register, claim, heartbeat, report, release, leave."""
+
+from datetime import timedelta
+
+from fastapi import APIRouter, Depends
+from sqlmodel import Session, col, select
+
+from trackfarm.api import JobState
+from trackfarm.catalog import Brief
+from trackfarm.model_sets import UnknownModelSet, model_set
+from trackfarm.tiers import tier_of
+from trackfarm.wire import (
+    PREFIX,
+    ClaimAnswer,
+    ClaimRequest,
+    Command,
+    CommandKind,
+    HeartbeatAnswer,
+    HeartbeatRequest,
+    LeaveRequest,
+    RegisterAnswer,
+    RegisterRequest,
+    ReleaseRequest,
+    ReportAnswer,
+    ReportRequest,
+    ShardProgress,
+    TrackOrder,
+)
+from trackfarm_scheduler.api.auth import CallingWorker, TheFarm, joining
+from trackfarm_scheduler.api.problems import Refused
+from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.leases import ClaimFacts, ClaimVerdict, judge_claim
+from trackfarm_scheduler.machines import AttemptState, LeaseState
+from trackfarm_scheduler.store import leases, workers
+from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track, Worker
+
+router = APIRouter(prefix=PREFIX, tags=["worker"])
+
+
+@router.post("/register", dependencies=[Depends(joining)])
+def register(request: RegisterRequest, farm: TheFarm) -> RegisterAnswer:
+    """Exchanges the join token for a worker's own id, token and queue."""
+    try:
+        model_set(request.model_set)
+    except UnknownModelSet as error:
+        raise Refused(422, str(error)) from error
+    tier = tier_of(request.memory_mib)
+    if tier is None:
+        raise Refused(422, f"{request.memory_mib} MiB is below the smallest tier (4 GB)")
+    with farm.database.write() as session:
+        joined = workers.join(session, request, tier, farm.clock())
+        present = len(workers.live(session))
+    return RegisterAnswer(
+        worker_id=joined.worker_id,
+        token=joined.token,
+        queue=joined.queue,
+        broker_url=farm.settings.broker_url.get_secret_value(),
+        intervals=farm.intervals(present),
+    )
+
+
+@router.post("/shards/{shard_id}/claim")
+def claim(
+    shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWorker
+) -> ClaimAnswer:
+    """Gives a shard to the worker. Claiming again renews the upload URLs."""
+    now = farm.clock()
+    with farm.database.write() as session:
+        lease = leases.get(session, request.lease_id, lock=True)
+        if lease is None or lease.shard_id != shard_id:
+            raise Refused(409, "there is no such offer")
+        _require_claimable(session, lease, worker)
+        leases.claim(
+            session,
+            lease,
+            worker_id=worker.id,
+            now=now,
+            lease_seconds=farm.settings.lost_after_seconds,
+        )
+        ttl = farm.settings.url_ttl_seconds
+        leases.note_urls(session, lease.id, now + ttl)
+        orders = [_order(farm, attempt, track, ttl) for attempt, track in _open(session, lease)]
+    return ClaimAnswer(
+        shard_id=shard_id,
+        lease_id=lease.id,
+        job_id=lease.job_id,
+        lease_seconds=farm.settings.lost_after_seconds,
+        tracks=orders,
+    )
+
+
+def _require_claimable(session: Session, lease: Lease, worker: Worker) -> None:
+    job = session.get(Job, lease.job_id)
+    facts = ClaimFacts(
+        lease=LeaseState(lease.state),
+        holder=lease.worker_id,
+        queue=lease.queue,
+        job=JobState(job.state) if job else JobState.CANCELLED,
+    )
+    match judge_claim(facts, worker_id=worker.id, worker_queue=worker.queue):
+        case ClaimVerdict.CANCELLED:
+            raise Refused(410, "the job was cancelled")
+        case ClaimVerdict.NOT_YOURS:
+            raise Refused(409, "the shard is not yours any more")
+        case ClaimVerdict.GRANTED:
+            return
+
+
+def _open(session: Session, lease: Lease) -> list[tuple[Attempt, Track]]:
+    rows = session.execute(
+        select(Attempt, Track)
+        .join(Track, col(Track.id) == col(Attempt.track_id))
+        .where(col(Attempt.lease_id) == lease.id, col(Attempt.state) == AttemptState.OPEN)
+        .order_by(col(Attempt.track_id))
+    )
+    return [(attempt, track) for attempt, track in rows]
+
+
+def _order(farm: Farm, attempt: Attempt, track: Track, ttl: float) -> TrackOrder:
+    upload = farm.objects.presign_put(attempt.object_key, expires=timedelta(seconds=ttl))
+    return TrackOrder(
+        track_id=attempt.track_id,
+        key=track.key,
+        seed=attempt.seed,
+        brief=Brief.model_validate_json(track.brief),
+        object_key=attempt.object_key,
+        upload_url=upload.url,
+        upload_headers=dict(upload.headers),
+    )
+
+
+@router.post("/heartbeat")
+def heartbeat(request: HeartbeatRequest, farm: TheFarm, worker: CallingWorker) -> HeartbeatAnswer:
+    """Extends what the worker still holds and tells it to stop what it does not."""
+    now, seconds = farm.clock(), farm.settings.lost_after_seconds
+    with farm.database.write() as session:
+        workers.heard(session, worker, request, now)
+        live = leases.extend(session, worker.id, request.shards, expires_at=now + seconds)
+        stopped = _paused(session, live)
+        present = len(workers.live(session))
+    return HeartbeatAnswer(
+        leases=dict.fromkeys(live, seconds),
+        commands=[c for s in request.shards if (c := _command(s, live, stopped))],
+        intervals=farm.intervals(present),
+    )
+
+
+def _paused(session: Session, lease_ids: set[str]) -> set[str]:
+    """Those leases whose job must not go on."""
+    if not lease_ids:
+        return set()
+    statement = (
+        select(col(Lease.id))
+        .join(Job, col(Job.id) == col(Lease.job_id))
+        .where(col(Lease.id).in_(lease_ids), col(Job.state) == JobState.PAUSED)
+    )
+    return set(session.exec(statement))
+
+
+def _command(shard: ShardProgress, live: set[str], paused: set[str]) -> Command | None:
+    if shard.lease_id in live and shard.lease_id not in paused:
+        return None
+    reason = "the job is paused" if shard.lease_id in paused else "the lease has ended"
+    return Command(
+        kind=CommandKind.STOP_SHARD,
+        shard_id=shard.shard_id,
+        lease_id=shard.lease_id,
+        reason=reason,
+    )
+
+
+@router.post("/shards/{shard_id}/report")
+def report(
+    shard_id: str, request: ReportRequest, farm: TheFarm, worker: CallingWorker
+) -> ReportAnswer:
+    """Verifies and commits results; may be repeated, and may come in parts."""
+    verdicts = farm.recorder.record(worker, request.lease_id, request)
+    farm.placing.wake()
+    farm.settling.wake()
+    return ReportAnswer(tracks=verdicts)
+
+
+@router.post("/shards/{shard_id}/release")
+def release(
+    shard_id: str, request: ReleaseRequest, farm: TheFarm, worker: CallingWorker
+) -> dict[str, int]:
+    """Takes unfinished tracks back; they are placed again at once."""
+    with farm.database.write() as session:
+        lease = leases.get(session, request.lease_id, lock=True)
+        if lease is None or lease.worker_id != worker.id or lease.shard_id != shard_id:
+            raise Refused(409, "the shard is not yours any more")
+        back = leases.release(session, lease, request.track_ids, request.reason, farm.clock())
+    farm.placing.wake()
+    return {"released": back}
+
+
+@router.post("/leave")
+def leave(request: LeaveRequest, farm: TheFarm, worker: CallingWorker) -> dict[str, str]:
+    """Ends a worker; whatever it still held is pending again."""
+    with farm.database.write() as session:
+        workers.leave(session, worker.id, farm.clock(), reason=request.reason)
+    farm.placing.wake()
+    return {"worker_id": worker.id}

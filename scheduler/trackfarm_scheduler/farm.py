@@ -1,0 +1,31 @@
+"""What the routes work with: one record of everything the composition root has built."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trackfarm.wire import Intervals
+from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.leases import heartbeat_interval
+from trackfarm_scheduler.loops import Loop
+from trackfarm_scheduler.objects.port import ObjectStore
+from trackfarm_scheduler.recorder import Recorder
+from trackfarm_scheduler.settings import SchedulerSettings
+from trackfarm_scheduler.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Farm:
+    settings: SchedulerSettings
+    database: Database
+    objects: ObjectStore
+    broker: Broker
+    recorder: Recorder
+    placing: Loop
+    settling: Loop
+    clock: Callable[[], float]
+
+    def intervals(self, live_workers: int) -> Intervals:
+        return Intervals(
+            heartbeat=heartbeat_interval(live_workers, slowest=self.settings.heartbeat_seconds),
+            lost_after=self.settings.lost_after_seconds,
+        )

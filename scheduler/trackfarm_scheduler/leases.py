@@ -1,0 +1,92 @@
+"""The rules of leases, pure: who may claim, when an offer is lost, what may be committed."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from trackfarm.api import JobState, TrackState, WorkerState
+from trackfarm_scheduler.machines import AttemptState, LeaseState
+
+
+class ClaimVerdict(StrEnum):
+    GRANTED = "granted"
+    NOT_YOURS = "not_yours"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFacts:
+    """What a claim is judged by. `holder` is the worker that claimed before, if any."""
+
+    lease: LeaseState
+    holder: str | None
+    queue: str
+    job: JobState
+
+
+def judge_claim(facts: ClaimFacts, *, worker_id: str, worker_queue: str) -> ClaimVerdict:
+    """A worker may claim a live lease of its own queue, and claim again what it holds already
+    (its first answer may have been lost, or its upload URLs have expired)."""
+    if facts.job is JobState.CANCELLED:
+        return ClaimVerdict.CANCELLED
+    if facts.lease is not LeaseState.LIVE or facts.queue != worker_queue:
+        return ClaimVerdict.NOT_YOURS
+    if facts.holder not in (None, worker_id):
+        return ClaimVerdict.NOT_YOURS
+    return ClaimVerdict.GRANTED
+
+
+def has_left_queue(*, later_offers: int, queue_length: int) -> bool:
+    """Whether an offer's message was taken. A queue is first in, first out, so the message is
+    still there exactly when more messages wait than were sent after it."""
+    return queue_length <= later_offers
+
+
+def offer_is_lost(
+    *, left_at: float | None, now: float, claim_within: float, live_workers: int
+) -> bool:
+    """Whether an unclaimed offer must be taken apart: nobody is left to take it, or somebody took
+    its message `claim_within` seconds ago and has not come for the shard."""
+    if live_workers == 0:
+        return True
+    return left_at is not None and now - left_at >= claim_within
+
+
+class Refusal(StrEnum):
+    LEASE_ENDED = "the lease has ended"
+    NOT_IN_SHARD = "the track is not open under this lease"
+    OTHER_OBJECT = "the object is not the one this lease may write"
+    TRACK_CLOSED = "the track is not waiting for a result"
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFacts:
+    lease: LeaseState
+    attempt: AttemptState | None
+    object_key: str
+    track: TrackState
+
+
+def judge_commit(facts: CommitFacts, *, object_key: str) -> TrackState | Refusal:
+    """First commit wins: DONE when this result may be committed, or the track has been done
+    already, told apart by `facts.track`; otherwise why not."""
+    if facts.track is TrackState.DONE and facts.attempt is not None:
+        return TrackState.DONE
+    if facts.lease is not LeaseState.LIVE:
+        return Refusal.LEASE_ENDED
+    if facts.attempt is not AttemptState.OPEN:
+        return Refusal.NOT_IN_SHARD
+    if facts.object_key != object_key:
+        return Refusal.OTHER_OBJECT
+    if facts.track is not TrackState.LEASED:
+        return Refusal.TRACK_CLOSED
+    return TrackState.LEASED
+
+
+def heartbeat_interval(live_workers: int, *, slowest: float) -> float:
+    """Seconds between heartbeats: short on a small farm, so that stopping acts at once; on a large
+    one a worker's share of the scheduler's time is what counts."""
+    return min(slowest, max(1.0, live_workers / 100))
+
+
+WORKING_STATES = frozenset({WorkerState.READY, WorkerState.BUSY})
+LIVE_STATES = frozenset({WorkerState.JOINING, WorkerState.READY, WorkerState.BUSY})

@@ -1,0 +1,45 @@
+"""The lifecycle that all background roles share: tick, wait, wake, stop."""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+log = structlog.get_logger(__name__)
+MAX_PAUSE = 5.0
+
+
+class Loop:
+    """Calls `tick` every `seconds`, sooner when woken. A tick that fails is logged and tried again
+    after a growing pause; it never ends the loop."""
+
+    def __init__(self, name: str, tick: Callable[[], None], *, seconds: float) -> None:
+        self._name = name
+        self._tick = tick
+        self._seconds = seconds
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        pause = self._seconds
+        while not self._stopping:
+            try:
+                self._tick()
+                pause = self._seconds
+            except Exception:
+                pause = min(max(pause, 0.1) * 2, MAX_PAUSE)
+                log.exception("tick_failed", loop=self._name)
+            self._wake.wait(pause)
+            self._wake.clear()

@@ -1,0 +1,124 @@
+"""The state machines as data. Whoever writes a state asks here which states it may come from."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from trackfarm.api import JobState, TrackState, WorkerState
+
+S = TypeVar("S", bound=StrEnum)
+
+
+class ShardState(StrEnum):
+    OFFERED = "offered"
+    CLAIMED = "claimed"
+    FINISHED = "finished"
+
+
+class LeaseState(StrEnum):
+    LIVE = "live"
+    ENDED = "ended"
+
+
+class AttemptState(StrEnum):
+    OPEN = "open"
+    DONE = "done"
+    FAILED = "failed"
+    RELEASED = "released"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+class RentalState(StrEnum):
+    INTENDED = "intended"
+    CREATED = "created"
+    BOOTING = "booting"
+    JOINED = "joined"
+    DRAINING = "draining"
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+class Machine(Generic[S]):
+    """`moves` maps each state to the states it may turn into."""
+
+    def __init__(self, name: str, moves: Mapping[S, frozenset[S]]) -> None:
+        self.name = name
+        self.moves = moves
+
+    def sources(self, target: S) -> list[S]:
+        """The states from which `target` may be reached."""
+        return [state for state, targets in self.moves.items() if target in targets]
+
+    def allows(self, source: S, target: S) -> bool:
+        return target in self.moves[source]
+
+    def mermaid(self) -> str:
+        """The drawing kept in docs/architecture.md."""
+        arrows = [f"    {a} --> {b}" for a, targets in self.moves.items() for b in sorted(targets)]
+        return "\n".join(["stateDiagram-v2", *arrows])
+
+
+def _machine(name: str, moves: Mapping[S, set[S]]) -> Machine[S]:
+    return Machine(name, {state: frozenset(targets) for state, targets in moves.items()})
+
+
+_J, _T, _W = JobState, TrackState, WorkerState
+
+JOB = _machine(
+    "job",
+    {
+        _J.ACCEPTED: {_J.RUNNING, _J.PAUSED, _J.DONE, _J.FAILED, _J.CANCELLED},
+        _J.RUNNING: {_J.PAUSED, _J.DONE, _J.FAILED, _J.CANCELLED, _J.OUT_OF_BUDGET},
+        _J.PAUSED: {_J.RUNNING, _J.CANCELLED},
+        _J.DONE: {_J.RUNNING},
+        _J.FAILED: {_J.RUNNING},
+        _J.CANCELLED: {_J.RUNNING},
+        _J.OUT_OF_BUDGET: {_J.RUNNING, _J.CANCELLED},
+    },
+)
+TRACK = _machine(
+    "track",
+    {
+        _T.PENDING: {_T.LEASED, _T.FAILED, _T.CANCELLED},
+        _T.LEASED: {_T.PENDING, _T.DONE, _T.FAILED, _T.CANCELLED},
+        _T.DONE: set(),
+        _T.FAILED: {_T.PENDING},
+        _T.CANCELLED: {_T.PENDING},
+    },
+)
+SHARD = _machine(
+    "shard",
+    {
+        ShardState.OFFERED: {ShardState.CLAIMED, ShardState.FINISHED},
+        ShardState.CLAIMED: {ShardState.FINISHED},
+        ShardState.FINISHED: set(),
+    },
+)
+LEASE = _machine("lease", {LeaseState.LIVE: {LeaseState.ENDED}, LeaseState.ENDED: set()})
+WORKER = _machine(
+    "worker",
+    {
+        _W.JOINING: {_W.READY, _W.LOST, _W.GONE},
+        _W.READY: {_W.BUSY, _W.DRAINING, _W.LOST, _W.GONE, _W.QUARANTINED},
+        _W.BUSY: {_W.READY, _W.DRAINING, _W.LOST, _W.GONE, _W.QUARANTINED},
+        _W.DRAINING: {_W.LOST, _W.GONE},
+        _W.QUARANTINED: {_W.READY, _W.LOST, _W.GONE},
+        _W.LOST: {_W.READY, _W.BUSY, _W.DRAINING, _W.GONE},
+        _W.GONE: set(),
+    },
+)
+_R = RentalState
+RENTAL = _machine(
+    "rental",
+    {
+        _R.INTENDED: {_R.CREATED, _R.ENDED},
+        _R.CREATED: {_R.BOOTING, _R.ENDING},
+        _R.BOOTING: {_R.JOINED, _R.ENDING},
+        _R.JOINED: {_R.DRAINING, _R.ENDING},
+        _R.DRAINING: {_R.ENDING},
+        _R.ENDING: {_R.ENDED},
+        _R.ENDED: set(),
+    },
+)
+MACHINES: tuple[Machine, ...] = (JOB, TRACK, SHARD, LEASE, WORKER, RENTAL)  # type: ignore[type-arg]

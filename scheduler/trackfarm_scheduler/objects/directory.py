@@ -1,0 +1,199 @@
+"""Objects as files under one folder; the scheduler itself serves their signed URLs."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from trackfarm_scheduler.objects import signing
+from trackfarm_scheduler.objects.incoming import Incoming, digest_of
+from trackfarm_scheduler.objects.keys import checked_key
+from trackfarm_scheduler.objects.lifetimes import whole_seconds
+from trackfarm_scheduler.objects.port import (
+    CHUNK_BYTES,
+    ObjectMissing,
+    ObjectStat,
+    ObjectStoreError,
+    SignedUrl,
+)
+
+DEFAULT_MAX_BYTES = 512 * 2**20  # 600 s of stereo WAV, 48 kHz, 32 bit, twice over
+ABANDONED_AFTER_S = 24 * 3600
+
+_NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+
+class DirectoryStore:
+    """An `ObjectStore` in a folder of this machine, for one scheduler.
+
+    Under `root`: `objects/` holds the files under their keys, to be played and copied as they
+    are; `digests/` their MD5s; `incoming/` what is being uploaded. Unlike S3, a key cannot also
+    be a folder of other keys.
+
+    Args:
+        root: the folder; `check` creates it.
+        base_url: where workers reach the scheduler, such as `http://10.0.0.5:8000`.
+        secret: signs the URLs; at least 16 bytes. Another secret ends all URLs given out.
+        max_bytes: a larger PUT is refused.
+        now: the clock, in seconds since 1970.
+
+    Raises:
+        ValueError: the secret is too short.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        base_url: str,
+        secret: bytes,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        if len(secret) < signing.MIN_SECRET_BYTES:
+            raise ValueError(f"the signing secret needs {signing.MIN_SECRET_BYTES} bytes or more")
+        self.root = root
+        self.max_bytes = max_bytes
+        self.base_url = base_url.rstrip("/")
+        self._secret = secret
+        self._now = now
+
+    def presign_put(self, key: str, *, expires: timedelta) -> SignedUrl:
+        return self._signed("PUT", key, expires, "")
+
+    def presign_get(
+        self, key: str, *, expires: timedelta, filename: str | None = None
+    ) -> SignedUrl:
+        return self._signed("GET", key, expires, filename or "")
+
+    def verdict(
+        self, method: str, key: str, *, expires: str, given: str, filename: str = ""
+    ) -> signing.Verdict:
+        """What the signature of a request is worth now."""
+        return signing.verdict(
+            self._secret,
+            method,
+            key,
+            expires=expires,
+            given=given,
+            filename=filename,
+            now=self._now(),
+        )
+
+    def stat(self, key: str) -> ObjectStat | None:
+        path = self.path(key)
+        with _translated(f"look at {key}"):
+            try:
+                stat = path.stat()
+                md5_hex = digest_of(path, self._digest_path(key), stat)
+            except _NO_FILE:
+                return None
+        modified_at = datetime.fromtimestamp(stat.st_mtime, UTC)
+        return ObjectStat(key=key, size=stat.st_size, md5_hex=md5_hex, modified_at=modified_at)
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[Iterator[bytes]]:
+        with _translated(f"read {key}"):
+            try:
+                file = self.path(key).open("rb")
+            except _NO_FILE as error:
+                raise ObjectMissing(key) from error
+        with file:
+            yield iter(lambda: file.read(CHUNK_BYTES), b"")
+
+    def remove(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            with _translated(f"remove {key}"):
+                _remove(self.path(key), self._objects)
+                _remove(self._digest_path(key), self._digests)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        parents = prefix.split("/")[:-1]
+        if not {"", ".", ".."}.isdisjoint(parents):
+            return  # no key begins so, but a path would leave the folder
+        for path in _files(self._objects.joinpath(*parents)):
+            key = path.relative_to(self._objects).as_posix()
+            if key.startswith(prefix) and (stat := self.stat(key)):
+                yield stat
+
+    def check(self) -> None:
+        with _translated(f"write objects below {self.root} (TRACKFARM_SCHEDULER_OBJECTS_URL)"):
+            for folder in (self._objects, self._digests, self._incoming):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._sweep_incoming()
+            with self.receive("check") as probe:
+                probe.write(b"trackfarm")
+
+    def path(self, key: str) -> Path:
+        """Where the object lies or would lie; raises `UnsafeKey`."""
+        return self._objects / checked_key(key)
+
+    def receive(self, key: str) -> Incoming:
+        """Begins an object; it appears when `finish` is called and never otherwise."""
+        return Incoming(
+            folder=self._incoming, target=self.path(key), digest_target=self._digest_path(key)
+        )
+
+    @property
+    def _objects(self) -> Path:
+        return self.root / "objects"
+
+    @property
+    def _digests(self) -> Path:
+        return self.root / "digests"
+
+    @property
+    def _incoming(self) -> Path:
+        return self.root / "incoming"
+
+    def _digest_path(self, key: str) -> Path:
+        return self._digests / checked_key(key)
+
+    def _signed(self, method: str, key: str, expires: timedelta, filename: str) -> SignedUrl:
+        if not filename.isprintable():
+            raise ValueError(f"file name has a character that cannot be printed: {filename!r}")
+        until = int(self._now()) + whole_seconds(expires)
+        signed = signing.signature(self._secret, method, checked_key(key), until, filename)
+        query = {"expires": str(until), "signature": signed}
+        if filename:
+            query["filename"] = filename
+        url = f"{self.base_url}/objects/{quote(key)}?{urlencode(query)}"
+        return SignedUrl(url=url, expires_at=datetime.fromtimestamp(until, UTC))
+
+    def _sweep_incoming(self) -> None:
+        """Removes what a killed scheduler left half received."""
+        for path in _files(self._incoming):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < self._now() - ABANDONED_AFTER_S:
+                    path.unlink()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    # os.walk ignores folders that are missing or vanish on the way, as is wanted here.
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            yield Path(parent, name)
+
+
+def _remove(path: Path, root: Path) -> None:
+    """Removes a file and the folders it leaves empty, up to but without the root."""
+    with suppress(*_NO_FILE):
+        path.unlink()
+    for folder in path.parents:
+        if folder == root:
+            return
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
+@contextmanager
+def _translated(action: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ObjectStoreError(f"cannot {action}: {error}") from error

@@ -1,0 +1,87 @@
+"""From the operator's settings to an object store."""
+
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from trackfarm_scheduler.objects.directory import DirectoryStore
+from trackfarm_scheduler.objects.s3 import S3Store
+
+DEFAULT_REGION = "us-east-1"
+
+
+def open_store(
+    url: str,
+    *,
+    access_key: str = "",
+    secret_key: str = "",
+    region: str = DEFAULT_REGION,
+    external_endpoint: str | None = None,
+    base_url: str | None = None,
+    signing_secret: bytes | None = None,
+) -> DirectoryStore | S3Store:
+    """The store a URL names. Makes no request: call `check` before use.
+
+    * `file:///var/lib/trackfarm` is a directory; it needs `base_url` (where workers reach the
+      scheduler) and `signing_secret`, and its router in the scheduler's application.
+    * `s3://bucket` is a bucket at AWS in `region`.
+    * `http://host:9000/bucket` and `https://…` are a bucket of any other S3 store.
+
+    Raises:
+        ValueError: no store has such a URL, it carries credentials, or a setting is missing; the
+            message names the setting and never repeats a credential.
+    """
+    parts = urlsplit(url)
+    _refuse_extras(parts)
+    if parts.scheme == "file":
+        return _directory(parts, base_url, signing_secret)
+    endpoint, bucket = _bucket(parts, region)
+    if not access_key or not secret_key:
+        raise ValueError(
+            "an S3 store needs TRACKFARM_SCHEDULER_OBJECTS_ACCESS_KEY"
+            " and TRACKFARM_SCHEDULER_OBJECTS_SECRET_KEY"
+        )
+    return S3Store(
+        endpoint=endpoint,
+        bucket=bucket,
+        access_key=access_key,
+        secret_key=secret_key,
+        region=region,
+        external_endpoint=external_endpoint,
+    )
+
+
+def _refuse_extras(parts: SplitResult) -> None:
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(
+            "TRACKFARM_SCHEDULER_OBJECTS_URL must not carry credentials:"
+            " use TRACKFARM_SCHEDULER_OBJECTS_ACCESS_KEY"
+            " and TRACKFARM_SCHEDULER_OBJECTS_SECRET_KEY"
+        )
+    if parts.query or parts.fragment:
+        raise ValueError("TRACKFARM_SCHEDULER_OBJECTS_URL must not have a query or a fragment")
+
+
+def _directory(
+    parts: SplitResult, base_url: str | None, signing_secret: bytes | None
+) -> DirectoryStore:
+    root = Path(unquote(parts.path))
+    if parts.netloc not in ("", "localhost") or not root.is_absolute() or root == Path("/"):
+        raise ValueError(
+            "TRACKFARM_SCHEDULER_OBJECTS_URL must be file:///absolute/path for a directory"
+        )
+    if base_url is None or signing_secret is None:
+        raise ValueError("a directory store needs the scheduler's base URL and a signing secret")
+    return DirectoryStore(root, base_url=base_url, secret=signing_secret)
+
+
+def _bucket(parts: SplitResult, region: str) -> tuple[str, str]:
+    bucket = parts.netloc if parts.scheme == "s3" else parts.path.strip("/")
+    rest = parts.path.strip("/") if parts.scheme == "s3" else ""
+    if parts.scheme not in ("s3", "http", "https") or not bucket or "/" in bucket or rest:
+        raise ValueError(
+            "TRACKFARM_SCHEDULER_OBJECTS_URL must be file:///path, s3://bucket"
+            f" or http(s)://host/bucket, got {parts.geturl()!r}"
+        )
+    if parts.scheme == "s3":
+        return f"https://s3.{region}.amazonaws.com", bucket
+    return f"{parts.scheme}://{parts.netloc}", bucket

@@ -1,0 +1,222 @@
+"""Objects in one bucket of an S3 store: AWS, MinIO, Ceph, Swift, Cloudflare R2 and their kind."""
+
+import hashlib
+import io
+import re
+import secrets
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote, urlsplit
+
+import urllib3
+from minio import Minio
+from minio.datatypes import Object
+from minio.deleteobjects import DeleteObject
+from minio.error import MinioException, S3Error
+
+from trackfarm_scheduler.objects.keys import checked_key
+from trackfarm_scheduler.objects.lifetimes import whole_seconds
+from trackfarm_scheduler.objects.port import (
+    CHUNK_BYTES,
+    ObjectMissing,
+    ObjectStat,
+    ObjectStoreError,
+    SignedUrl,
+)
+
+_TIMEOUT = urllib3.Timeout(connect=5, read=30)
+_PROBE = b"trackfarm"
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_ALREADY_OURS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+
+
+def utc_now() -> datetime:
+    """The default clock."""
+    return datetime.now(UTC)
+
+
+class S3Store:
+    """An `ObjectStore` in a bucket. Nothing here rests on conditional writes or on lifecycles.
+
+    Args:
+        endpoint: URL of the service, such as `https://s3.eu-central-1.amazonaws.com`.
+        bucket: its name; `check` creates it when the keys may.
+        access_key: of a user who may read, write, list and delete in the bucket.
+        secret_key: of the same user.
+        region: always explicit, so that signing makes no request.
+        external_endpoint: URL of the service as workers reach it, when that differs; signed URLs
+            are made for it, since the host is part of the signature.
+        now: the clock that dates signatures.
+
+    Raises:
+        ValueError: an endpoint is not an http(s) URL of a host and nothing more.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        bucket: str,
+        access_key: str,
+        secret_key: str,
+        region: str,
+        external_endpoint: str | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        http = _http()
+
+        def client(url: str) -> Minio:
+            host, secure = _host(url)
+            return Minio(host, access_key, secret_key, None, secure, region, http)
+
+        self._endpoint = endpoint
+        self._bucket = bucket
+        self._client = client(endpoint)
+        self._signer = client(external_endpoint) if external_endpoint else self._client
+        self._now = now
+        self._etag_is_md5 = True
+
+    def presign_put(self, key: str, *, expires: timedelta) -> SignedUrl:
+        return self._signed("PUT", key, expires, {})
+
+    def presign_get(
+        self, key: str, *, expires: timedelta, filename: str | None = None
+    ) -> SignedUrl:
+        if filename is None:
+            return self._signed("GET", key, expires, {})
+        disposition = f"attachment; filename*=utf-8''{quote(filename, safe='')}"
+        return self._signed("GET", key, expires, {"response-content-disposition": disposition})
+
+    def stat(self, key: str) -> ObjectStat | None:
+        with self._translated(f"look at {key}"):
+            try:
+                found = self._client.stat_object(self._bucket, checked_key(key))
+            except S3Error as error:
+                if error.code in ("NoSuchKey", "NoSuchObject"):
+                    return None
+                raise
+        return self._stat_of(key, found)
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[Iterator[bytes]]:
+        with self._translated(f"read {key}"):
+            try:
+                response = self._client.get_object(self._bucket, checked_key(key))
+            except S3Error as error:
+                if error.code == "NoSuchKey":
+                    raise ObjectMissing(key) from error
+                raise
+        try:
+            yield self._chunks(key, response)
+        finally:
+            response.close()
+            response.release_conn()
+
+    def remove(self, keys: Iterable[str]) -> None:
+        doomed = (DeleteObject(checked_key(key)) for key in keys)
+        with self._translated("remove objects"):
+            errors = [
+                error
+                for error in self._client.remove_objects(self._bucket, doomed)
+                if error.code != "NoSuchKey"
+            ]
+        if errors:
+            first = f"{errors[0].name}: {errors[0].code} {errors[0].message}"
+            raise ObjectStoreError(f"could not remove {len(errors)} objects, the first is {first}")
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        with self._translated(f"list {prefix!r}"):
+            for found in self._client.list_objects(self._bucket, prefix, recursive=True):
+                yield self._stat_of(str(found.object_name), found)
+
+    def check(self) -> None:
+        """Creates the bucket and writes, looks at and removes one small object.
+
+        It also learns from that object whether this bucket's ETags are MD5s: those of a bucket
+        encrypted with KMS look like one and are not.
+        """
+        probe = f"checks/{secrets.token_hex(16)}"
+        with self._translated(
+            "use (TRACKFARM_SCHEDULER_OBJECTS_URL, _ACCESS_KEY, _SECRET_KEY, _REGION)"
+        ):
+            self._ensure_bucket()
+            written = self._client.put_object(self._bucket, probe, io.BytesIO(_PROBE), len(_PROBE))
+            self._client.stat_object(self._bucket, probe)
+            self._client.remove_object(self._bucket, probe)
+        md5_hex = hashlib.md5(_PROBE, usedforsecurity=False).hexdigest()
+        self._etag_is_md5 = _bare(written.etag) == md5_hex
+
+    def _ensure_bucket(self) -> None:
+        if self._client.bucket_exists(self._bucket):
+            return
+        try:
+            self._client.make_bucket(self._bucket)
+        except S3Error as error:
+            # Another scheduler was faster; a bucket of strangers fails at the probe.
+            if error.code not in _ALREADY_OURS:
+                raise
+
+    def _signed(
+        self, method: str, key: str, expires: timedelta, query: dict[str, str]
+    ) -> SignedUrl:
+        lifetime = timedelta(seconds=whole_seconds(expires))
+        signed_at = self._now()
+        url = self._signer.get_presigned_url(
+            method,
+            self._bucket,
+            checked_key(key),
+            expires=lifetime,
+            request_date=signed_at,
+            extra_query_params=dict(query),
+        )
+        return SignedUrl(url=url, expires_at=signed_at + lifetime)
+
+    def _stat_of(self, key: str, found: Object) -> ObjectStat:
+        etag = _bare(found.etag)
+        return ObjectStat(
+            key=key,
+            size=found.size or 0,
+            md5_hex=etag if self._etag_is_md5 and _MD5.fullmatch(etag) else None,
+            modified_at=found.last_modified or datetime.fromtimestamp(0, UTC),
+        )
+
+    def _chunks(self, key: str, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        with self._translated(f"read {key}"):
+            yield from response.stream(CHUNK_BYTES)
+
+    @contextmanager
+    def _translated(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except (MinioException, urllib3.exceptions.HTTPError) as error:
+            raise ObjectStoreError(
+                f"cannot {action} in bucket {self._bucket} at {self._endpoint}: {error}"
+            ) from error
+
+
+def _http() -> urllib3.PoolManager:
+    return urllib3.PoolManager(
+        maxsize=10,
+        timeout=_TIMEOUT,
+        ssl_context=ssl.create_default_context(),
+        # Any method: the bulk delete is a POST, and every request here may be said twice.
+        retries=urllib3.Retry(
+            total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504], allowed_methods=None
+        ),
+    )
+
+
+def _host(url: str) -> tuple[str, bool]:
+    """The host with its port, and whether it is to be spoken to over TLS."""
+    parts = urlsplit(url)
+    extras = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+    if parts.scheme not in ("http", "https") or not parts.hostname or extras:
+        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        raise ValueError(f"an S3 endpoint is http(s)://host[:port] and no more, got {shown!r}")
+    return parts.netloc, parts.scheme == "https"
+
+
+def _bare(etag: str | None) -> str:
+    return (etag or "").strip('"').lower()

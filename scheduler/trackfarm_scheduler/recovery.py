@@ -1,0 +1,88 @@
+"""What a failure costs, pure: try again and when, or give the track up; and when a job has failed.
+
+Infrastructure faults never count against a track; some verdicts no retry can change; the rest is
+forgiven until enough distinct workers agree.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trackfarm.api import JobState, TrackCounts
+from trackfarm.wire import FailureKind
+
+FINAL = frozenset({FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED_TASK})
+INFRASTRUCTURE = frozenset(
+    {
+        FailureKind.UPLOAD_FAILED,
+        FailureKind.DISK_FULL,
+        FailureKind.OBJECT_MISMATCH,
+        FailureKind.OUT_OF_MEMORY,
+    }
+)
+CRASHES = frozenset({FailureKind.ENGINE_DIED, FailureKind.ENGINE_HUNG})
+
+DISTINCT_WORKERS = 3
+MAX_CRASHES = 3
+MAX_FAILURES = 6  # one worker that is the only one eligible may not try for ever
+FAILED_SHARE = 0.10
+FAILED_AT_LEAST = 20
+BACKOFF_BASE = 1.0
+BACKOFF_MAX = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class FailureHistory:
+    """All of one track, the newest failure included. `eligible`: live workers that could try."""
+
+    failures: int
+    crashes: int
+    distinct_workers: int
+    eligible: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    delay: float
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    reason: str
+
+
+def backoff(failures: int, jitter: Callable[[], float]) -> float:
+    """Seconds to wait after the n-th failure: none after the first crash-free one, then doubling
+    from one second to a minute, spread by +-25 %. `jitter()` is uniform in [0, 1)."""
+    if failures <= 1:
+        return 0.0
+    curve = min(BACKOFF_MAX, BACKOFF_BASE * 2.0 ** (failures - 2))
+    return curve * (0.75 + 0.5 * jitter())
+
+
+def judge_failure(
+    kind: FailureKind, history: FailureHistory, jitter: Callable[[], float]
+) -> Retry | GiveUp:
+    if kind in FINAL:
+        return GiveUp("no retry can change it")
+    if kind in INFRASTRUCTURE:
+        return Retry(BACKOFF_BASE * (0.75 + 0.5 * jitter()), counted=False)
+    if history.crashes >= MAX_CRASHES:
+        return GiveUp(f"it broke the engine {history.crashes} times")
+    needed = min(DISTINCT_WORKERS, max(history.eligible, 1))
+    if history.eligible > 1 and history.distinct_workers >= needed and kind not in CRASHES:
+        return GiveUp(f"{history.distinct_workers} workers failed it")
+    if history.failures >= (MAX_FAILURES if history.eligible > 1 else DISTINCT_WORKERS):
+        return GiveUp(f"it failed {history.failures} times")
+    return Retry(backoff(history.failures, jitter), counted=True)
+
+
+def job_ending(counts: TrackCounts) -> tuple[JobState, str] | None:
+    """How a job ends, or None while it goes on."""
+    if counts.failed >= FAILED_AT_LEAST and counts.failed > FAILED_SHARE * counts.total:
+        return JobState.FAILED, f"{counts.failed} of {counts.total} tracks failed"
+    if counts.pending or counts.leased:
+        return None
+    if counts.done == 0 and counts.failed:
+        return JobState.FAILED, "no track succeeded"
+    return JobState.DONE, f"{counts.failed} tracks failed" if counts.failed else ""

@@ -1,0 +1,98 @@
+"""Takes back what was lost: offers nobody claimed, leases that ran out, workers gone silent."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from sqlmodel import Session
+
+from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.leases import has_left_queue, offer_is_lost
+from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.store import leases, workers
+from trackfarm_scheduler.store.database import Database
+from trackfarm_scheduler.store.tables import Lease
+
+
+class Rescuer:
+    """One tick looks at every live lease. Nothing waits for a broker's visibility timeout."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        broker: Broker,
+        clock: Callable[[], float],
+        claim_within: float,
+        lost_after: float,
+        on_rescue: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._broker = broker
+        self._clock = clock
+        self._claim_within = claim_within
+        self._lost_after = lost_after
+        self._on_rescue = on_rescue
+        self._left_at: dict[str, float] = {}  # when an offer's message was first seen gone
+
+    def recover(self) -> None:
+        """At start: gives everyone the time that the scheduler itself was away."""
+        now = self._clock()
+        with self._database.write() as session:
+            workers.grant_time_again(session, now)
+            leases.grant_time_again(session, now + self._lost_after)
+
+    def tick(self) -> None:
+        now = self._clock()
+        with self._database.read() as session:
+            doomed = self._doomed(session, now)
+            silent = workers.any_silent(session, silent_since=now - self._lost_after)
+        if not doomed and not silent:
+            return
+        with self._database.write() as session:
+            workers.lose_silent(session, silent_since=now - self._lost_after, now=now)
+            for lease_id, reason in doomed.items():
+                self._end(session, lease_id, reason, now)
+        self._on_rescue()
+
+    def _end(self, session: Session, lease_id: str, reason: str, now: float) -> None:
+        lease = leases.get(session, lease_id, lock=True)
+        if lease is None or not self._still_doomed(lease, now):
+            return
+        leases.end(session, lease, now, reason=reason, left_open=AttemptState.EXPIRED)
+
+    def _still_doomed(self, lease: Lease, now: float) -> bool:
+        # Between the look and the lock a worker may have claimed or sent a heartbeat.
+        return lease.worker_id is None or (lease.expires_at or 0) <= now
+
+    def _doomed(self, session: Session, now: float) -> dict[str, str]:
+        """Leases to end, with the reason."""
+        live = leases.live(session)
+        expired = {
+            lease.id: "expired"
+            for lease in live
+            if lease.worker_id is not None and (lease.expires_at or 0) <= now
+        }
+        return expired | self._lost_offers(session, live, now)
+
+    def _lost_offers(self, session: Session, live: list[Lease], now: float) -> dict[str, str]:
+        offers = [lease for lease in live if lease.worker_id is None]
+        self._left_at = {i: t for i, t in self._left_at.items() if i in {o.id for o in offers}}
+        if not offers:
+            return {}
+        served = Counter(worker.queue for worker in workers.live(session))
+        lengths = self._broker.lengths({offer.queue for offer in offers}) or {}
+        lost: dict[str, str] = {}
+        for offer in offers:
+            if offer.queue in lengths and has_left_queue(
+                later_offers=leases.later_offers(session, offer),
+                queue_length=lengths[offer.queue],
+            ):
+                self._left_at.setdefault(offer.id, now)
+            if offer_is_lost(
+                left_at=self._left_at.get(offer.id),
+                now=now,
+                claim_within=self._claim_within,
+                live_workers=served[offer.queue],
+            ):
+                lost[offer.id] = "not claimed" if served[offer.queue] else "no worker"
+        return lost

@@ -1,0 +1,245 @@
+"""Takes a submission in: briefs become tracks, found again when they were asked for before.
+
+A job stays unsealed, and so invisible to placement, until its last brief is in; an upload that
+breaks off leaves nothing behind.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlmodel import Session, col
+
+from trackfarm.api import JobHeader, JobState, TrackState
+from trackfarm.catalog import Brief
+from trackfarm.identity import track_key
+from trackfarm.ids import new_id
+from trackfarm.model_sets import ModelSet
+from trackfarm.tiers import smallest_tier_for
+from trackfarm_scheduler.store import journal, tracks
+from trackfarm_scheduler.store.journal import Happening
+from trackfarm_scheduler.store.tables import Job, JobTrack, Track
+
+SUPPORTED_TASKS = frozenset({"text2music"})
+KEYS_PER_QUERY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class BriefProblem(Exception):
+    """A brief that no worker of the model set could make."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    key: str
+    brief: Brief
+    variation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """`job_id` is an older job when the very same tracks had been submitted before."""
+
+    job_id: str
+    already_submitted: bool
+    revived: int
+
+
+class Intake:
+    """One submission on its way in. `add` and `seal` each run in the caller's transaction."""
+
+    def __init__(self, *, owner: str, header: JobHeader, model_set: ModelSet, now: float) -> None:
+        self.job_id = new_id("job")
+        self.owner = owner
+        self.header = header
+        self.model_set = model_set
+        self._now = now
+        self._occurrences: Counter[bytes] = Counter()
+        self._digest = hashlib.sha256()
+        self._ordinal = 0
+        self._new = 0
+        self._audio_seconds = 0.0
+
+    def open(self, session: Session) -> None:
+        session.add(
+            Job(
+                id=self.job_id,
+                owner=self.owner,
+                catalog=self.header.catalog,
+                model_set=self.model_set.name,
+                state=JobState.ACCEPTED,
+                priority=self.header.priority,
+                created_at=self._now,
+            )
+        )
+
+    def add(self, session: Session, briefs: Sequence[Brief]) -> None:
+        """Stores a chunk of checked briefs."""
+        wanted = [item for brief in briefs for item in self._expand(brief)]
+        for start in range(0, len(wanted), KEYS_PER_QUERY):
+            self._store(session, wanted[start : start + KEYS_PER_QUERY])
+
+    def _expand(self, brief: Brief) -> Iterator[_Wanted]:
+        canonical = brief.canonical()
+        fingerprint = hashlib.sha256(canonical.encode()).digest()[:8]
+        occurrence = self._occurrences[fingerprint]
+        self._occurrences[fingerprint] += 1
+        for variation in range(brief.variations):
+            key = track_key(
+                owner=self.owner,
+                catalog=self.header.catalog,
+                brief=canonical,
+                occurrence=occurrence,
+                variation=variation,
+                model_set=self.model_set.identity,
+            )
+            yield _Wanted(key, brief, variation)
+
+    def _store(self, session: Session, wanted: Sequence[_Wanted]) -> None:
+        before = _ids(session, [item.key for item in wanted])
+        fresh = [item for item in wanted if item.key not in before]
+        if fresh:
+            make = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
+            rows = [self._track_row(item) for item in fresh]
+            session.execute(make(Track).on_conflict_do_nothing(index_elements=["key"]), rows)
+        found = before | _ids(session, [item.key for item in fresh])
+        session.execute(
+            insert(JobTrack), [self._link_row(item, *found[item.key]) for item in wanted]
+        )
+        self._new += sum(1 for item in fresh if found[item.key][1] == self.job_id)
+
+    def _track_row(self, item: _Wanted) -> dict[str, object]:
+        steps, guided = effort_of(item.brief, self.model_set)
+        return {
+            "key": item.key,
+            "job_id": self.job_id,
+            "state": TrackState.PENDING,
+            "brief": item.brief.model_dump_json(exclude_defaults=True),
+            "duration": item.brief.duration,
+            "steps": steps,
+            "guided": guided,
+            "model_set": self.model_set.name,
+            "audio_format": item.brief.audio_format,
+            "min_vram": min_vram_of(item.brief, self.model_set),
+            "variation": item.variation,
+            "tries": 0,
+            "failures": 0,
+            "crashes": 0,
+            "not_before": 0.0,
+            "error": "",
+            "created_at": self._now,
+        }
+
+    def _link_row(self, item: _Wanted, track_id: int, maker: str) -> dict[str, object]:
+        self._digest.update(item.key.encode())
+        self._audio_seconds += item.brief.duration
+        self._ordinal += 1
+        return {
+            "job_id": self.job_id,
+            "ordinal": self._ordinal,
+            "track_id": track_id,
+            "name": item.brief.name or "",
+            "tags": json.dumps(item.brief.tags, ensure_ascii=False, separators=(",", ":")),
+            "shared": maker != self.job_id,
+        }
+
+    def seal(self, session: Session) -> Sealed:
+        """Makes the job visible, or finds the job that has the very same tracks."""
+        digest = self._digest.hexdigest()
+        twin = _twin(session, self.owner, digest)
+        if twin is not None:
+            abandon(session, self.job_id)
+            return Sealed(twin, already_submitted=True, revived=0)
+        revived = tracks.adopt(session, self.job_id)
+        session.execute(
+            update(Job)
+            .where(col(Job.id) == self.job_id)
+            .values(
+                digest=digest,
+                new_tracks=self._new,
+                track_count=self._ordinal,
+                audio_seconds=self._audio_seconds,
+                sealed_at=self._now,
+            )
+        )
+        facts = {"catalog": self.header.catalog, "tracks": self._ordinal, "new": self._new}
+        journal.record(session, Happening(self._now, "job_accepted", self.job_id, data=facts))
+        journal.count(session, "tracks_accepted", self._new, model_set=self.model_set.name)
+        return Sealed(self.job_id, already_submitted=False, revived=revived)
+
+
+def effort_of(brief: Brief, model_set: ModelSet) -> tuple[int, bool]:
+    """Denoising steps, and whether each needs a second pass for guidance."""
+    guidance = brief.guidance_scale or model_set.default_guidance
+    return brief.inference_steps or model_set.default_steps, model_set.cfg and guidance > 1
+
+
+def min_vram_of(brief: Brief, model_set: ModelSet) -> int:
+    """The smallest tier that can make the track, in nominal GB."""
+    tier = smallest_tier_for(
+        brief.duration, min_vram=model_set.min_vram, limited=not model_set.is_noise
+    )
+    if tier is None:
+        limit = f"no VRAM tier makes {brief.duration:g} s with {model_set.name}"
+        raise BriefProblem("duration", f"{limit}; ask for a shorter track or another model set")
+    return tier.vram
+
+
+def check_against(brief: Brief, model_set: ModelSet) -> None:
+    """Raises BriefProblem when no worker of `model_set` could make the brief."""
+    if brief.task_type not in SUPPORTED_TASKS & model_set.tasks:
+        able = ", ".join(sorted(SUPPORTED_TASKS & model_set.tasks))
+        raise BriefProblem("task_type", f"{model_set.name} makes {able} only; change the task")
+    if (brief.inference_steps or 0) > model_set.max_steps:
+        raise BriefProblem(
+            "inference_steps",
+            f"{model_set.name} takes at most {model_set.max_steps} steps; use fewer",
+        )
+    min_vram_of(brief, model_set)
+
+
+def abandon(session: Session, job_id: str) -> None:
+    """Removes a job and what only it had asked for and nobody has begun."""
+    tracks.hand_over(session, job_id)
+    session.execute(delete(JobTrack).where(col(JobTrack.job_id) == job_id))
+    session.execute(
+        delete(Track).where(col(Track.job_id) == job_id, col(Track.state) == TrackState.PENDING)
+    )
+    session.execute(delete(Job).where(col(Job.id) == job_id))
+
+
+def unsealed_jobs(session: Session) -> list[str]:
+    return list(session.scalars(select(col(Job.id)).where(col(Job.sealed_at).is_(None))))
+
+
+def _ids(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
+    if not keys:
+        return {}
+    rows = session.execute(
+        select(col(Track.key), col(Track.id), col(Track.job_id)).where(col(Track.key).in_(keys))
+    )
+    return {key: (track_id, job_id) for key, track_id, job_id in rows}
+
+
+def _twin(session: Session, owner: str, digest: str) -> str | None:
+    """A job over the same tracks in the same order that has not been given up."""
+    given_up = [JobState.CANCELLED, JobState.FAILED]
+    return session.scalar(
+        select(col(Job.id))
+        .where(
+            col(Job.owner) == owner,
+            col(Job.digest) == digest,
+            col(Job.sealed_at).is_not(None),
+            col(Job.state).not_in(given_up),
+        )
+        .order_by(func.coalesce(col(Job.created_at), 0))
+        .limit(1)
+    )

@@ -1,0 +1,149 @@
+"""The one owner of `job.state`: what an operator asks of a job, and how it ends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, update
+from sqlmodel import Session, col
+
+from trackfarm.api import JobState, TrackState
+from trackfarm_scheduler.machines import JOB
+from trackfarm_scheduler.recovery import job_ending
+from trackfarm_scheduler.store import journal, leases, tracks
+from trackfarm_scheduler.store.journal import Happening
+from trackfarm_scheduler.store.tables import Job
+
+
+@dataclass(frozen=True, slots=True)
+class NotAllowed(Exception):
+    """A request that the job's state does not permit; `reason` is meant for the operator."""
+
+    reason: str
+
+
+def find(session: Session, reference: str) -> list[Job]:
+    """Sealed jobs whose id is, or begins with, `reference` (with or without `job_`)."""
+    full = reference if reference.startswith("job_") else f"job_{reference}"
+    statement = select(Job).where(
+        col(Job.id).startswith(full, autoescape=True), col(Job.sealed_at).is_not(None)
+    )
+    return list(session.scalars(statement.limit(3)))
+
+
+def newest(session: Session, limit: int) -> list[Job]:
+    statement = select(Job).where(col(Job.sealed_at).is_not(None))
+    return list(session.scalars(statement.order_by(col(Job.created_at).desc()).limit(limit)))
+
+
+def in_state(session: Session, states: Sequence[JobState]) -> list[Job]:
+    statement = select(Job).where(col(Job.state).in_(states), col(Job.sealed_at).is_not(None))
+    return list(session.scalars(statement.order_by(col(Job.created_at))))
+
+
+def count_by_state(session: Session) -> dict[str, int]:
+    rows = session.execute(
+        select(col(Job.state), func.count())
+        .where(col(Job.sealed_at).is_not(None))
+        .group_by(col(Job.state))
+    )
+    return {state: number for state, number in rows}
+
+
+def start(session: Session, job_id: str, now: float) -> bool:
+    """Accepted becomes running when its first shard is offered."""
+    if not _move(session, job_id, JobState.RUNNING, [JobState.ACCEPTED]):
+        return False
+    session.execute(
+        update(Job)
+        .where(col(Job.id) == job_id)
+        .values(started_at=func.coalesce(col(Job.started_at), now))
+    )
+    journal.record(session, Happening(now, "job_started", job_id))
+    return True
+
+
+def pause(session: Session, job: Job, now: float) -> None:
+    """Stops a job: what nobody has claimed goes back at once, what runs is told to stop."""
+    _require(session, job, JobState.PAUSED)
+    leases.withdraw_unclaimed(session, job.id, now, reason="paused")
+    tracks.hand_over(session, job.id)
+    journal.record(session, Happening(now, "job_paused", job.id))
+
+
+def resume(session: Session, job: Job, now: float) -> None:
+    _require(session, job, JobState.RUNNING, allowed=[JobState.PAUSED, JobState.OUT_OF_BUDGET])
+    tracks.adopt(session, job.id)
+    journal.record(session, Happening(now, "job_resumed", job.id))
+
+
+def cancel(session: Session, job: Job, now: float) -> None:
+    """Ends a job; finished tracks stay, and tracks that another job wants go to that job."""
+    _require(session, job, JobState.CANCELLED)
+    _close(session, job.id, now, reason="cancelled by the operator")
+    journal.record(session, Happening(now, "job_cancelled", job.id))
+
+
+def retry(session: Session, job: Job, now: float) -> int:
+    """Makes failed and cancelled tracks pending again; returns how many."""
+    reopened = tracks.reopen(session, job.id, [TrackState.FAILED, TrackState.CANCELLED])
+    if not reopened:
+        raise NotAllowed("no track of this job has failed or was cancelled")
+    if JobState(job.state).ended:
+        _require(session, job, JobState.RUNNING)
+        session.execute(
+            update(Job).where(col(Job.id) == job.id).values(finished_at=None, reason="")
+        )
+    journal.record(session, Happening(now, "job_retried", job.id, data={"tracks": reopened}))
+    return reopened
+
+
+def is_ripe(session: Session, job: Job) -> bool:
+    """Whether a job has nothing left to wait for, or too many failures to go on."""
+    return not tracks.has_open(session, job.id) or _many_failures(session, job)
+
+
+def settle(session: Session, job: Job, now: float) -> JobState | None:
+    """Ends a ripe job; None when it goes on after all."""
+    counts, _ = tracks.job_counts(session, job.id)
+    ending = job_ending(counts)
+    if ending is None:
+        return None
+    state, reason = ending
+    if not _move(session, job.id, state, JOB.sources(state)):
+        return None
+    if state is JobState.FAILED:
+        _close(session, job.id, now, reason=reason)
+    session.execute(update(Job).where(col(Job.id) == job.id).values(finished_at=now, reason=reason))
+    journal.record(session, Happening(now, f"job_{state}", job.id, data={"reason": reason}))
+    return state
+
+
+def _many_failures(session: Session, job: Job) -> bool:
+    ending = job_ending(tracks.made_counts(session, job.id))
+    return ending is not None and ending[0] is JobState.FAILED
+
+
+def _close(session: Session, job_id: str, now: float, *, reason: str) -> None:
+    tracks.hand_over(session, job_id)
+    leases.end_all_of(session, job_id, now, reason="job ended")
+    tracks.cancel_open(session, job_id, now)
+    session.execute(update(Job).where(col(Job.id) == job_id).values(finished_at=now, reason=reason))
+
+
+def _require(
+    session: Session, job: Job, target: JobState, *, allowed: Sequence[JobState] | None = None
+) -> None:
+    sources = list(allowed) if allowed is not None else JOB.sources(target)
+    if not _move(session, job.id, target, sources):
+        able = " or ".join(sources)
+        raise NotAllowed(f"job {job.id} is {job.state}; only a job that is {able} can be {target}")
+
+
+def _move(session: Session, job_id: str, target: JobState, sources: Sequence[JobState]) -> bool:
+    statement = (
+        update(Job)
+        .where(col(Job.id) == job_id, col(Job.state).in_(sources))
+        .values(state=target)
+        .returning(col(Job.id))
+    )
+    return session.scalar(statement) is not None

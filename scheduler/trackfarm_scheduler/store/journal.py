@@ -1,0 +1,83 @@
+"""What happened, written in the transaction that made it happen, and told to listeners after it.
+
+Two forms: events (append-only lineage) and tallies (running totals that /metrics shows).
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlmodel import Session, col
+
+from trackfarm_scheduler.store.tables import Event, Tally
+
+Listener = Callable[[Sequence["Happening"]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One event before it has a row. `data` must be JSON."""
+
+    at: float
+    kind: str
+    job_id: str | None = None
+    track_id: int | None = None
+    shard_id: str | None = None
+    lease_id: str | None = None
+    worker_id: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def record(session: Session, *happenings: Happening) -> None:
+    """Appends events to the lineage."""
+    if not happenings:
+        return
+    session.execute(
+        insert(Event),
+        [
+            {
+                "at": h.at,
+                "kind": h.kind,
+                "job_id": h.job_id,
+                "track_id": h.track_id,
+                "shard_id": h.shard_id,
+                "lease_id": h.lease_id,
+                "worker_id": h.worker_id,
+                "data": json.dumps(h.data, separators=(",", ":")),
+            }
+            for h in happenings
+        ],
+    )
+    session.info.setdefault("happenings", []).extend(happenings)
+
+
+def happenings_of(session: Session) -> list[Happening]:
+    """What was recorded in this transaction."""
+    return list(session.info.get("happenings", []))
+
+
+def count(session: Session, name: str, amount: float = 1, **labels: str) -> None:
+    """Moves a running total within the transaction; label sets must be bounded."""
+    if not amount:
+        return
+    make = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
+    key = json.dumps(labels, sort_keys=True, separators=(",", ":"))
+    statement = make(Tally).values(name=name, labels=key, value=amount)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["name", "labels"],
+            set_={"value": col(Tally.value) + amount},
+        )
+    )
+
+
+def totals(session: Session) -> list[tuple[str, dict[str, str], float]]:
+    """All running totals as (name, labels, value)."""
+    rows = session.execute(
+        select(col(Tally.name), col(Tally.labels), col(Tally.value)).order_by(col(Tally.name))
+    )
+    return [(name, json.loads(labels), value) for name, labels, value in rows]

@@ -1,0 +1,236 @@
+"""The tables. Times are Unix seconds (UTC), durations seconds, money US dollars.
+
+Text columns named after JSON carry compact JSON that only one module reads and writes.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+# SQLite gives row ids only to INTEGER keys; PostgreSQL needs 64 bits.
+_BIG = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _row_id() -> Column[int]:
+    return Column(_BIG, primary_key=True, autoincrement=True)
+
+
+def _track_ref(*, primary_key: bool = False, index: bool = False) -> Column[int]:
+    return Column(_BIG, primary_key=primary_key, index=index, nullable=False)
+
+
+class Job(SQLModel, table=True):
+    """One submission. It is invisible until `sealed_at` is set: its upload has not ended."""
+
+    __table_args__ = (Index("ix_job_digest", "owner", "digest"), Index("ix_job_state", "state"))
+
+    id: str = Field(primary_key=True)
+    owner: str
+    catalog: str
+    model_set: str
+    state: str
+    priority: int = 0
+    deadline: float | None = None
+    budget: float | None = None
+    reason: str = ""
+    digest: str = ""
+    new_tracks: int = 0
+    track_count: int = 0
+    audio_seconds: float = 0
+    created_at: float
+    sealed_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+class Track(SQLModel, table=True):
+    """One audio item. `job_id` is the job that has it made; others may share it by JobTrack."""
+
+    __table_args__ = (
+        Index("ix_track_job_state", "job_id", "state"),
+        Index("ix_track_state", "state"),
+    )
+
+    id: int | None = Field(default=None, sa_column=_row_id())
+    key: str = Field(unique=True)
+    job_id: str
+    state: str
+    brief: str = Field(sa_column=Column(Text, nullable=False))
+    duration: float
+    steps: int
+    guided: bool
+    model_set: str
+    audio_format: str
+    min_vram: int
+    variation: int
+    tries: int = 0
+    failures: int = 0
+    crashes: int = 0
+    not_before: float = 0
+    error: str = ""
+    created_at: float
+    ended_at: float | None = None
+
+
+class JobTrack(SQLModel, table=True):
+    """Which tracks a job asked for, in the catalog's order. `shared`: another job makes it."""
+
+    __tablename__ = "job_track"
+    __table_args__ = (Index("ix_job_track_track", "track_id"),)
+
+    job_id: str = Field(primary_key=True)
+    ordinal: int = Field(primary_key=True)
+    track_id: int = Field(sa_column=_track_ref())
+    name: str = ""
+    tags: str = Field(default="{}", sa_column=Column(Text, nullable=False))
+    shared: bool = False
+
+
+class Shard(SQLModel, table=True):
+    """Compatible tracks for one GPU and a time budget; one Celery task."""
+
+    __table_args__ = (Index("ix_shard_job_state", "job_id", "state"),)
+
+    id: str = Field(primary_key=True)
+    job_id: str
+    queue: str
+    model_set: str
+    state: str
+    tracks: int
+    expected_seconds: float
+    created_at: float
+
+
+class Lease(SQLModel, table=True):
+    """The right of one worker to work on a shard until `expires_at`. `sequence` orders offers."""
+
+    __table_args__ = (
+        Index("ix_lease_state", "state"),
+        Index("ix_lease_queue_sequence", "queue", "sequence"),
+        Index("ix_lease_worker", "worker_id", "state"),
+    )
+
+    id: str = Field(primary_key=True)
+    sequence: int = Field(sa_column=Column(_BIG, nullable=False))
+    shard_id: str = Field(index=True)
+    job_id: str
+    queue: str
+    worker_id: str | None = None
+    state: str
+    stage: str = ""
+    step: int = 0
+    steps: int = 0
+    offered_at: float
+    claimed_at: float | None = None
+    expires_at: float | None = None
+    ended_at: float | None = None
+    end_reason: str = ""
+
+
+class Attempt(SQLModel, table=True):
+    """One track under one lease: how it ended, and which object it may have left behind."""
+
+    __table_args__ = (
+        UniqueConstraint("lease_id", "track_id"),
+        Index("ix_attempt_state", "state", "swept_at"),
+    )
+
+    id: int | None = Field(default=None, sa_column=_row_id())
+    lease_id: str
+    track_id: int = Field(sa_column=_track_ref(index=True))
+    worker_id: str | None = None
+    try_number: int
+    seed: int = Field(sa_column=Column(_BIG, nullable=False))
+    state: str
+    kind: str = ""
+    message: str = Field(default="", sa_column=Column(Text, nullable=False))
+    object_key: str = ""
+    url_expires_at: float | None = None
+    timings: str = Field(default="{}", sa_column=Column(Text, nullable=False))
+    ended_at: float | None = None
+    swept_at: float | None = None
+
+
+class Worker(SQLModel, table=True):
+    """One worker process, from its registration to its end."""
+
+    __table_args__ = (Index("ix_worker_state", "state"),)
+
+    id: str = Field(primary_key=True)
+    name: str
+    token_hash: str = Field(unique=True)
+    state: str
+    gpu: str
+    memory_mib: int
+    tier: str
+    vram: int
+    model_set: str
+    provider: str
+    rental_tag: str = ""
+    price_per_hour: float = 0
+    queue: str = Field(index=True)
+    speed: float = 1.0
+    tracks_done: int = 0
+    tracks_failed: int = 0
+    engine_restarts: int = 0
+    gpu_memory_mib: int | None = None
+    gpu_utilisation: float | None = None
+    facts: str = Field(default="{}", sa_column=Column(Text, nullable=False))
+    joined_at: float
+    last_seen: float
+    left_at: float | None = None
+
+
+class Artifact(SQLModel, table=True):
+    """The stored file of a done track: exactly one each."""
+
+    track_id: int = Field(sa_column=_track_ref(primary_key=True))
+    lease_id: str
+    worker_id: str
+    object_key: str = Field(unique=True)
+    size: int = Field(sa_column=Column(_BIG, nullable=False))
+    md5: str
+    sha256: str
+    seed: int = Field(sa_column=Column(_BIG, nullable=False))
+    seconds: float
+    measurements: str = Field(sa_column=Column(Text, nullable=False))
+    committed_at: float
+
+
+class Rental(SQLModel, table=True):
+    """A machine that costs money while it exists. The tag is written before it is created."""
+
+    id: str = Field(primary_key=True)
+    tag: str = Field(unique=True)
+    provider: str
+    provider_id: str = ""
+    state: str
+    gpu: str
+    gpus: int = 1
+    price_per_hour: float
+    created_at: float
+    joined_at: float | None = None
+    ended_at: float | None = None
+
+
+class Event(SQLModel, table=True):
+    """What happened, append-only."""
+
+    __table_args__ = (Index("ix_event_job", "job_id", "id"),)
+
+    id: int | None = Field(default=None, sa_column=_row_id())
+    at: float
+    kind: str
+    job_id: str | None = None
+    track_id: int | None = Field(default=None, sa_column=Column(_BIG, nullable=True))
+    shard_id: str | None = None
+    lease_id: str | None = None
+    worker_id: str | None = None
+    data: str = Field(default="{}", sa_column=Column(Text, nullable=False))
+
+
+class Tally(SQLModel, table=True):
+    """A running total, moved in the same transaction as the rows it counts."""
+
+    name: str = Field(primary_key=True)
+    labels: str = Field(primary_key=True)
+    value: float = 0

@@ -1,0 +1,243 @@
+"""The one owner of `track.state`, and the questions asked about tracks."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, and_, case, exists, func, or_, select, update
+from sqlmodel import Session, col
+
+from trackfarm.api import JobState, TrackCounts, TrackState
+from trackfarm.cost import TrackShape
+from trackfarm_scheduler.machines import TRACK
+from trackfarm_scheduler.placement import WaitingTrack
+from trackfarm_scheduler.store.tables import Job, JobTrack, Track
+
+_MOVING = [JobState.ACCEPTED, JobState.RUNNING]
+_STANDING = [
+    JobState.PAUSED,
+    JobState.DONE,
+    JobState.FAILED,
+    JobState.CANCELLED,
+    JobState.OUT_OF_BUDGET,
+]
+
+
+def move(session: Session, ids: Iterable[int], target: TrackState, **values: Any) -> list[int]:
+    """Moves those of `ids` that may go to `target`; returns which did."""
+    wanted = list(ids)
+    if not wanted:
+        return []
+    statement = (
+        update(Track)
+        .where(col(Track.id).in_(wanted), col(Track.state).in_(TRACK.sources(target)))
+        .values(state=target, **values)
+        .returning(col(Track.id))
+    )
+    return list(session.scalars(statement))
+
+
+def waiting(session: Session, job_id: str, *, now: float, limit: int) -> list[WaitingTrack]:
+    """The first pending tracks of a job that are not backing off."""
+    rows = session.execute(
+        select(
+            col(Track.id),
+            col(Track.duration),
+            col(Track.steps),
+            col(Track.guided),
+            col(Track.min_vram),
+        )
+        .where(
+            col(Track.job_id) == job_id,
+            col(Track.state) == TrackState.PENDING,
+            col(Track.not_before) <= now,
+        )
+        .order_by(col(Track.id))
+        .limit(limit)
+    )
+    return [WaitingTrack(i, TrackShape(d, n, bool(g)), v) for i, d, n, g, v in rows]
+
+
+def made_counts(session: Session, job_id: str) -> TrackCounts:
+    """States of the tracks that this job has made itself."""
+    rows = session.execute(
+        select(col(Track.state), func.count())
+        .where(col(Track.job_id) == job_id)
+        .group_by(col(Track.state))
+    )
+    return TrackCounts(**{state: number for state, number in rows})
+
+
+def job_counts(session: Session, job_id: str) -> tuple[TrackCounts, float]:
+    """States of all tracks a job asked for, and the seconds of audio that are done."""
+    rows = session.execute(
+        select(col(Track.state), func.count(), func.sum(col(Track.duration)))
+        .select_from(JobTrack)
+        .join(Track, col(Track.id) == col(JobTrack.track_id))
+        .where(col(JobTrack.job_id) == job_id)
+        .group_by(col(Track.state))
+    ).all()
+    done = next((seconds for state, _, seconds in rows if state == TrackState.DONE), 0.0)
+    return TrackCounts(**{state: number for state, number, _ in rows}), float(done)
+
+
+def has_open(session: Session, job_id: str) -> bool:
+    """Whether a job still waits for any track, its own or one that another job makes."""
+    unfinished = [TrackState.PENDING, TrackState.LEASED]
+    own = exists().where(col(Track.job_id) == job_id, col(Track.state).in_(unfinished))
+    shared = exists().where(
+        col(JobTrack.job_id) == job_id,
+        col(JobTrack.shared).is_(True),
+        col(Track.id) == col(JobTrack.track_id),
+        col(Track.state).in_(unfinished),
+    )
+    return bool(session.scalar(select(own))) or bool(session.scalar(select(shared)))
+
+
+def adopt(session: Session, job_id: str) -> int:
+    """Takes over tracks that this job asked for and whose maker will not make them: cancelled
+    ones, and pending ones of a job that stands still. Returns how many."""
+    stranded = select(col(Job.id)).where(col(Job.state).in_(_STANDING))
+    ids = list(
+        session.scalars(
+            select(col(Track.id)).where(
+                col(Track.id).in_(_shared_of(job_id)),
+                or_(
+                    col(Track.state) == TrackState.CANCELLED,
+                    and_(col(Track.state) == TrackState.PENDING, col(Track.job_id).in_(stranded)),
+                ),
+            )
+        )
+    )
+    for chunk in _chunks(ids):
+        move(session, chunk, TrackState.PENDING, not_before=0.0, error="", ended_at=None)
+        session.execute(update(Track).where(col(Track.id).in_(chunk)).values(job_id=job_id))
+        _own(session, job_id, chunk)
+    return len(ids)
+
+
+def hand_over(session: Session, job_id: str) -> int:
+    """Gives unfinished tracks that another moving job also asked for to that job, so that
+    stopping this one takes nothing from the other; returns how many."""
+    other = (
+        select(func.min(col(JobTrack.job_id)))
+        .join(Job, col(Job.id) == col(JobTrack.job_id))
+        .where(
+            col(JobTrack.track_id) == col(Track.id),
+            col(JobTrack.job_id) != job_id,
+            col(Job.state).in_(_MOVING),
+        )
+        .correlate(Track)
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        select(col(Track.id), other.label("heir")).where(
+            col(Track.job_id) == job_id,
+            col(Track.state).in_([TrackState.PENDING, TrackState.LEASED]),
+            col(Track.id).in_(_shared_by_others(job_id)),
+        )
+    ).all()
+    heirs: dict[str, list[int]] = {}
+    for track_id, heir in rows:
+        if heir is not None:
+            heirs.setdefault(heir, []).append(track_id)
+    for heir, ids in heirs.items():
+        for chunk in _chunks(ids):
+            session.execute(update(Track).where(col(Track.id).in_(chunk)).values(job_id=heir))
+            _own(session, heir, chunk)
+            _share(session, job_id, chunk)
+    return sum(len(ids) for ids in heirs.values())
+
+
+def cancel_open(session: Session, job_id: str, now: float) -> int:
+    """Cancels what the job would still make; returns how many."""
+    result = session.execute(
+        update(Track)
+        .where(
+            col(Track.job_id) == job_id,
+            col(Track.state).in_(TRACK.sources(TrackState.CANCELLED)),
+        )
+        .values(state=TrackState.CANCELLED, ended_at=now)
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def reopen(session: Session, job_id: str, states: Sequence[TrackState]) -> int:
+    """Makes failed or cancelled tracks of a job pending again, with a clean record."""
+    fresh = {"not_before": 0.0, "failures": 0, "crashes": 0, "error": "", "ended_at": None}
+    ids = list(
+        session.scalars(
+            select(col(Track.id))
+            .join(JobTrack, col(JobTrack.track_id) == col(Track.id))
+            .where(col(JobTrack.job_id) == job_id, col(Track.state).in_(states))
+        )
+    )
+    for chunk in _chunks(ids):
+        move(session, chunk, TrackState.PENDING, job_id=job_id, **fresh)
+        _own(session, job_id, chunk)
+    return len(ids)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureNote:
+    crashed: bool
+    counted: bool
+
+
+def note_failure(session: Session, track_id: int, note: FailureNote) -> tuple[int, int]:
+    """Adds a failure to a track's record; returns (failures, crashes)."""
+    row = session.execute(
+        update(Track)
+        .where(col(Track.id) == track_id)
+        .values(
+            failures=col(Track.failures) + int(note.counted),
+            crashes=col(Track.crashes) + int(note.crashed),
+        )
+        .returning(col(Track.failures), col(Track.crashes))
+    ).one()
+    return row[0], row[1]
+
+
+def counts_by_state(session: Session) -> TrackCounts:
+    rows = session.execute(select(col(Track.state), func.count()).group_by(col(Track.state)))
+    return TrackCounts(**{state: number for state, number in rows})
+
+
+def _shared_of(job_id: str) -> Select[int]:
+    return select(col(JobTrack.track_id)).where(
+        col(JobTrack.job_id) == job_id, col(JobTrack.shared).is_(True)
+    )
+
+
+def _shared_by_others(job_id: str) -> Select[int]:
+    return select(col(JobTrack.track_id)).where(
+        col(JobTrack.job_id) != job_id, col(JobTrack.shared).is_(True)
+    )
+
+
+def _own(session: Session, job_id: str, ids: Sequence[int]) -> None:
+    session.execute(
+        update(JobTrack)
+        .where(col(JobTrack.track_id).in_(ids))
+        .values(shared=case((col(JobTrack.job_id) == job_id, False), else_=True))
+    )
+
+
+def _share(session: Session, job_id: str, ids: Sequence[int]) -> None:
+    session.execute(
+        update(JobTrack)
+        .where(col(JobTrack.track_id).in_(ids), col(JobTrack.job_id) == job_id)
+        .values(shared=True)
+    )
+
+
+def _chunks(ids: Sequence[int | None], size: int = 1000) -> Iterable[list[int]]:
+    known = [i for i in ids if i is not None]
+    return (known[start : start + size] for start in range(0, len(known), size))
+
+
+def given_seed(brief: str) -> int | None:
+    """The seed that the stored brief itself asks for."""
+    seed = json.loads(brief).get("seed")
+    return None if seed is None else int(seed)

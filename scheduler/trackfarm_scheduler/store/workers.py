@@ -1,0 +1,212 @@
+"""The one owner of `worker.state`: joined, heard from, silent, gone."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import distinct, func, select, update
+from sqlmodel import Session, col
+
+from trackfarm.api import WorkerState
+from trackfarm.broker import queue_name
+from trackfarm.ids import new_id
+from trackfarm.tiers import Tier
+from trackfarm.wire import HeartbeatRequest, RegisterRequest
+from trackfarm_scheduler.leases import LIVE_STATES
+from trackfarm_scheduler.machines import WORKER, AttemptState
+from trackfarm_scheduler.store import journal, leases
+from trackfarm_scheduler.store.journal import Happening
+from trackfarm_scheduler.store.tables import Attempt, Worker
+
+OWN_PROVIDERS = frozenset({"own", "local", "manual"})
+SPEED_MEMORY = 0.2  # weight of the newest shard in a worker's measured speed
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """`token` is shown once: only its hash is stored."""
+
+    worker_id: str
+    token: str
+    queue: str
+
+
+def hash_token(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def join(session: Session, request: RegisterRequest, tier: Tier, now: float) -> Joined:
+    """Adds a worker. On a stranger's machine its queue is its own."""
+    worker_id, token = new_id("worker"), secrets.token_urlsafe(32)
+    own = request.provider in OWN_PROVIDERS
+    queue = queue_name(tier.name, request.model_set, None if own else worker_id)
+    facts = {
+        "driver": request.driver,
+        "digests": request.digests,
+        "calibration": request.calibration,
+        "versions": request.versions,
+    }
+    session.add(
+        Worker(
+            id=worker_id,
+            name=request.name,
+            token_hash=hash_token(token),
+            state=WorkerState.JOINING,
+            gpu=request.gpu,
+            memory_mib=request.memory_mib,
+            tier=tier.name,
+            vram=tier.vram,
+            model_set=request.model_set,
+            provider=request.provider,
+            rental_tag=request.rental_tag,
+            price_per_hour=request.price_per_hour,
+            queue=queue,
+            facts=json.dumps(facts, separators=(",", ":")),
+            joined_at=now,
+            last_seen=now,
+        )
+    )
+    about = {"name": request.name, "gpu": request.gpu, "queue": queue}
+    journal.record(session, Happening(now, "worker_joined", worker_id=worker_id, data=about))
+    return Joined(worker_id, token, queue)
+
+
+def by_token(session: Session, token: str) -> Worker | None:
+    """The worker a bearer token belongs to, unless it has left."""
+    statement = select(Worker).where(
+        col(Worker.token_hash) == hash_token(token), col(Worker.state) != WorkerState.GONE
+    )
+    return session.scalar(statement)
+
+
+def heard(session: Session, worker: Worker, beat: HeartbeatRequest, now: float) -> None:
+    """Notes a heartbeat. A lost worker that speaks again is welcome; its old leases are not."""
+    state = _state_after(WorkerState(worker.state), beat)
+    session.execute(
+        update(Worker)
+        .where(col(Worker.id) == worker.id, col(Worker.state) != WorkerState.GONE)
+        .values(
+            state=state,
+            last_seen=now,
+            engine_restarts=beat.engine_restarts,
+            gpu_memory_mib=beat.gpu_memory_mib,
+            gpu_utilisation=beat.gpu_utilisation,
+        )
+    )
+    if state != worker.state and {state, worker.state} != {WorkerState.READY, WorkerState.BUSY}:
+        journal.record(session, Happening(now, f"worker_{state}", worker_id=worker.id))
+
+
+def _state_after(state: WorkerState, beat: HeartbeatRequest) -> WorkerState:
+    if beat.draining:
+        wanted = WorkerState.DRAINING
+    else:
+        wanted = WorkerState.BUSY if beat.shards else WorkerState.READY
+    if state is WorkerState.JOINING and wanted is not WorkerState.READY:
+        return WorkerState.READY
+    return wanted if WORKER.allows(state, wanted) else state
+
+
+def lose_silent(session: Session, *, silent_since: float, now: float) -> list[str]:
+    """Marks workers not heard from since `silent_since` as lost and ends what they held."""
+    lost = list(
+        session.scalars(
+            update(Worker)
+            .where(
+                col(Worker.last_seen) < silent_since,
+                col(Worker.state).in_(WORKER.sources(WorkerState.LOST)),
+            )
+            .values(state=WorkerState.LOST)
+            .returning(col(Worker.id))
+        )
+    )
+    for worker_id in lost:
+        journal.record(session, Happening(now, "worker_lost", worker_id=worker_id))
+        end_leases(session, worker_id, now, reason="worker lost")
+    return lost
+
+
+def leave(session: Session, worker_id: str, now: float, *, reason: str) -> None:
+    """Ends a worker: its token is void from here on, what it held is pending again."""
+    session.execute(
+        update(Worker)
+        .where(
+            col(Worker.id) == worker_id,
+            col(Worker.state).in_(WORKER.sources(WorkerState.GONE)),
+        )
+        .values(state=WorkerState.GONE, left_at=now)
+    )
+    journal.record(
+        session, Happening(now, "worker_gone", worker_id=worker_id, data={"reason": reason})
+    )
+    end_leases(session, worker_id, now, reason="worker left")
+
+
+def end_leases(session: Session, worker_id: str, now: float, *, reason: str) -> None:
+    for lease in leases.held_by(session, worker_id):
+        leases.end(session, lease, now, reason=reason, left_open=AttemptState.EXPIRED)
+
+
+def grant_time_again(session: Session, now: float) -> None:
+    """After the scheduler itself was away: nobody's silence in that time counts."""
+    session.execute(
+        update(Worker)
+        .where(col(Worker.state).in_(WORKER.sources(WorkerState.LOST)))
+        .values(last_seen=now)
+    )
+
+
+def live(session: Session) -> list[Worker]:
+    """Workers that take new shards."""
+    return list(session.scalars(select(Worker).where(col(Worker.state).in_(LIVE_STATES))))
+
+
+def all_present(session: Session) -> list[Worker]:
+    """Everyone who has not left."""
+    statement = select(Worker).where(col(Worker.state) != WorkerState.GONE)
+    return list(session.scalars(statement.order_by(col(Worker.joined_at))))
+
+
+def count_eligible(workers: Sequence[Worker], model_set: str, min_vram: int) -> int:
+    return sum(w.model_set == model_set and w.vram >= min_vram for w in workers)
+
+
+def who_failed(session: Session, track_id: int) -> int:
+    """How many distinct workers have failed a track."""
+    return (
+        session.scalar(
+            select(func.count(distinct(col(Attempt.worker_id)))).where(
+                col(Attempt.track_id) == track_id, col(Attempt.state) == AttemptState.FAILED
+            )
+        )
+        or 0
+    )
+
+
+def credit(
+    session: Session, worker: Worker, *, done: int, failed: int, expected: float, took: float
+) -> None:
+    """Counts a worker's results and learns its speed: expected over measured GPU seconds."""
+    speed = worker.speed
+    if expected > 0 and took > 0:
+        measured = worker.speed * expected / took
+        speed += SPEED_MEMORY * (measured - worker.speed)
+    session.execute(
+        update(Worker)
+        .where(col(Worker.id) == worker.id)
+        .values(
+            tracks_done=col(Worker.tracks_done) + done,
+            tracks_failed=col(Worker.tracks_failed) + failed,
+            speed=max(speed, 1e-3),
+        )
+    )
+
+
+def any_silent(session: Session, *, silent_since: float) -> bool:
+    statement = select(col(Worker.id)).where(
+        col(Worker.last_seen) < silent_since,
+        col(Worker.state).in_(WORKER.sources(WorkerState.LOST)),
+    )
+    return session.scalar(statement.limit(1)) is not None

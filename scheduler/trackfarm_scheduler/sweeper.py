@@ -1,0 +1,74 @@
+"""Removes what abandoned attempts left behind, once nobody can write it any more.
+
+An attempt's upload URL outlives its lease, so its object is removed only after the URL has
+expired; every attempt names its object, so no listing of the store is needed.
+"""
+
+from collections.abc import Callable
+
+from sqlalchemy import select, update
+from sqlmodel import Session, col
+
+from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.objects.port import ObjectStore
+from trackfarm_scheduler.store import intake, journal
+from trackfarm_scheduler.store.database import Database
+from trackfarm_scheduler.store.tables import Attempt
+
+BATCH = 500
+ABANDONED = [
+    AttemptState.FAILED,
+    AttemptState.RELEASED,
+    AttemptState.EXPIRED,
+    AttemptState.CANCELLED,
+]
+
+
+class Sweeper:
+    """`margin` seconds are added to each expiry, for clocks that disagree."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        objects: ObjectStore,
+        clock: Callable[[], float],
+        margin: float,
+    ) -> None:
+        self._database = database
+        self._objects = objects
+        self._clock = clock
+        self._margin = margin
+
+    def recover(self) -> None:
+        """At start: an upload of briefs that a crash cut off is removed."""
+        with self._database.write() as session:
+            for job_id in intake.unsealed_jobs(session):
+                intake.abandon(session, job_id)
+
+    def tick(self) -> None:
+        while True:
+            with self._database.read() as session:
+                batch = self._ripe(session)
+            if not batch:
+                return
+            self._objects.remove(batch.values())
+            with self._database.write() as session:
+                self._mark(session, list(batch))
+
+    def _ripe(self, session: Session) -> dict[int, str]:
+        rows = session.execute(
+            select(col(Attempt.id), col(Attempt.object_key))
+            .where(
+                col(Attempt.state).in_(ABANDONED),
+                col(Attempt.swept_at).is_(None),
+                col(Attempt.url_expires_at) < self._clock() - self._margin,
+            )
+            .limit(BATCH)
+        )
+        return {attempt_id: key for attempt_id, key in rows if attempt_id is not None}
+
+    def _mark(self, session: Session, ids: list[int]) -> None:
+        now = self._clock()
+        session.execute(update(Attempt).where(col(Attempt.id).in_(ids)).values(swept_at=now))
+        journal.count(session, "attempts_swept", len(ids))

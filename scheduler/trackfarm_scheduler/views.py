@@ -1,0 +1,219 @@
+"""Rows as the operator's API shows them."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from trackfarm import api
+from trackfarm.api import JobState, TrackState, WorkerState
+from trackfarm.catalog import Brief
+from trackfarm.cost import TrackShape
+from trackfarm.cost import seconds as cost_seconds
+from trackfarm.model_sets import model_set
+from trackfarm_scheduler.machines import LeaseState
+from trackfarm_scheduler.store import tracks, workers
+from trackfarm_scheduler.store.tables import (
+    Artifact,
+    Attempt,
+    Event,
+    Job,
+    JobTrack,
+    Lease,
+    Track,
+    Worker,
+)
+
+RATE_WINDOW = 600.0  # seconds over which tracks per hour are measured
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def at_or_none(seconds: float | None) -> datetime | None:
+    return None if seconds is None else at(seconds)
+
+
+def job_view(session: Session, job: Job, live: Sequence[Worker], now: float) -> api.Job:
+    counts, audio_done = tracks.job_counts(session, job.id)
+    eligible = [w for w in live if w.model_set == job.model_set]
+    rate = _tracks_per_hour(session, job, now)
+    return api.Job(
+        id=job.id,
+        catalog=job.catalog,
+        model_set=job.model_set,
+        is_noise=model_set(job.model_set).is_noise,
+        state=JobState(job.state),
+        priority=job.priority,
+        reason=job.reason,
+        tracks=counts,
+        new_tracks=job.new_tracks,
+        audio_seconds=job.audio_seconds,
+        audio_seconds_done=audio_done,
+        created_at=at(job.created_at),
+        started_at=at_or_none(job.started_at),
+        finished_at=at_or_none(job.finished_at),
+        tracks_per_hour=rate,
+        eta_seconds=_eta(session, job, eligible, counts, rate),
+        eligible_workers=len(eligible),
+        notice=_notice(job, eligible),
+    )
+
+
+def _notice(job: Job, eligible: Sequence[Worker]) -> str:
+    if not JobState(job.state).ended and not eligible:
+        return f"no live worker serves model set {job.model_set}"
+    return ""
+
+
+def _tracks_per_hour(session: Session, job: Job, now: float) -> float | None:
+    """Measured over the last minutes of the job's own work; None before the first track."""
+    if job.started_at is None:
+        return None
+    until = job.finished_at or now
+    since = max(job.started_at, until - RATE_WINDOW)
+    done = session.scalar(
+        select(func.count())
+        .select_from(Track)
+        .where(
+            col(Track.job_id) == job.id,
+            col(Track.state) == TrackState.DONE,
+            col(Track.ended_at) > since,
+        )
+    )
+    return 3600 * done / max(until - since, 1e-3) if done else None
+
+
+def _eta(
+    session: Session,
+    job: Job,
+    eligible: Sequence[Worker],
+    counts: api.TrackCounts,
+    rate: float | None,
+) -> float | None:
+    """Seconds to the end: what is left at the measured rate, or by the cost model before that."""
+    left = counts.pending + counts.leased
+    if JobState(job.state) not in (JobState.ACCEPTED, JobState.RUNNING):
+        return None
+    if rate:
+        return 3600 * left / rate
+    if not eligible:
+        return None
+    mean = job.audio_seconds / max(job.track_count, 1)
+    kind = model_set(job.model_set)
+    shape = TrackShape(mean, kind.default_steps, kind.cfg)
+    per_second = sum(
+        1 / cost_seconds(shape, gpu=w.gpu, model_set=kind, speed=w.speed) for w in eligible
+    )
+    return left / per_second
+
+
+def track_page(
+    session: Session, job_id: str, *, after: int, limit: int, state: TrackState | None
+) -> list[tuple[JobTrack, Track, Artifact | None, int]]:
+    """Tracks of a job in catalog order from the one after ordinal `after`."""
+    attempts = (
+        select(func.count())
+        .where(col(Attempt.track_id) == col(Track.id))
+        .correlate(Track)
+        .scalar_subquery()
+    )
+    statement = (
+        select(JobTrack, Track, Artifact, attempts)
+        .join(Track, col(Track.id) == col(JobTrack.track_id))
+        .outerjoin(Artifact, col(Artifact.track_id) == col(Track.id))
+        .where(col(JobTrack.job_id) == job_id, col(JobTrack.ordinal) > after)
+    )
+    if state is not None:
+        statement = statement.where(col(Track.state) == state)
+    rows = session.execute(statement.order_by(col(JobTrack.ordinal)).limit(limit))
+    return [(link, track, artifact, number) for link, track, artifact, number in rows]
+
+
+def track_view(
+    link: JobTrack, track: Track, artifact: Artifact | None, attempts: int, url: str | None
+) -> api.Track:
+    assert track.id is not None
+    return api.Track(
+        id=track.id,
+        key=track.key,
+        ordinal=link.ordinal,
+        name=link.name,
+        state=TrackState(track.state),
+        prompt=Brief.model_validate_json(track.brief).prompt,
+        duration=track.duration,
+        audio_format=track.audio_format,
+        tags=json.loads(link.tags),
+        attempts=attempts,
+        error=track.error,
+        artifact=_artifact_view(artifact) if artifact else None,
+        url=url,
+    )
+
+
+def _artifact_view(row: Artifact) -> api.Artifact:
+    return api.Artifact(
+        object_key=row.object_key,
+        size=row.size,
+        md5=row.md5,
+        sha256=row.sha256,
+        seconds=row.seconds,
+        seed=row.seed,
+        worker_id=row.worker_id,
+        committed_at=at(row.committed_at),
+        measurements=json.loads(row.measurements),
+    )
+
+
+def worker_views(session: Session, now: float) -> list[api.Worker]:
+    held = session.execute(
+        select(col(Lease.worker_id), func.count())
+        .where(col(Lease.state) == LeaseState.LIVE, col(Lease.worker_id).is_not(None))
+        .group_by(col(Lease.worker_id))
+    )
+    shards = {worker_id: number for worker_id, number in held}
+    return [_worker_view(w, shards.get(w.id, 0), now) for w in workers.all_present(session)]
+
+
+def _worker_view(row: Worker, shards: int, now: float) -> api.Worker:
+    return api.Worker(
+        id=row.id,
+        name=row.name,
+        state=WorkerState(row.state),
+        gpu=row.gpu,
+        memory_mib=row.memory_mib,
+        tier=row.tier,
+        model_set=row.model_set,
+        provider=row.provider,
+        queue=row.queue,
+        price_per_hour=row.price_per_hour,
+        shards=shards,
+        tracks_done=row.tracks_done,
+        tracks_failed=row.tracks_failed,
+        seconds_since_heartbeat=max(0.0, now - row.last_seen),
+        engine_restarts=row.engine_restarts,
+    )
+
+
+def event_views(session: Session, *, job: str | None, after: int, limit: int) -> list[api.Event]:
+    statement = select(Event).where(col(Event.id) > after)
+    if job is not None:
+        statement = statement.where(col(Event.job_id) == job)
+    rows = session.scalars(statement.order_by(col(Event.id)).limit(limit))
+    return [
+        api.Event(
+            id=row.id or 0,
+            at=at(row.at),
+            kind=row.kind,
+            job_id=row.job_id,
+            track_id=row.track_id,
+            shard_id=row.shard_id,
+            lease_id=row.lease_id,
+            worker_id=row.worker_id,
+            data=json.loads(row.data),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,32 @@
+"""Helpers of the catalog tests: write a catalog, read what it says."""
+
+from pathlib import Path
+
+import pytest
+
+from trackfarm.catalog import Brief, CatalogError, Problem, check_catalog, open_catalog
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def briefs(path: Path) -> list[Brief]:
+    outcomes = [row.outcome for row in open_catalog(path).rows()]
+    good = [outcome for outcome in outcomes if isinstance(outcome, Brief)]
+    assert len(good) == len(outcomes), outcomes
+    return good
+
+
+def problems(path: Path) -> list[Problem]:
+    found = list(check_catalog(path).problems)
+    assert found
+    return found
+
+
+def stopped(path: Path) -> list[Problem]:
+    with pytest.raises(CatalogError) as caught:
+        check_catalog(path)
+    return list(caught.value.problems)

@@ -1,0 +1,221 @@
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from trackfarm.catalog import Brief, Fault, brief_faults
+from trackfarm.catalog.music import INSTRUMENTS, LANGUAGES
+
+
+def brief(**fields: Any) -> Brief:
+    return Brief.model_validate({"prompt": "calm piano", "duration": 30, **fields})
+
+
+def faults(**fields: Any) -> list[Fault]:
+    with pytest.raises(ValidationError) as caught:
+        brief(**fields)
+    return brief_faults(caught.value)
+
+
+def test_a_prompt_and_a_duration_are_enough() -> None:
+    made = Brief(prompt="calm piano", duration=30)
+    assert made.is_instrumental
+    assert (made.variations, made.audio_format, made.task_type) == (1, "mp3", "text2music")
+
+
+@pytest.mark.parametrize("field", ["prompt", "duration"])
+def test_what_is_required_is_asked_for(field: str) -> None:
+    (fault,) = faults(**{field: None})
+    assert (fault.field, fault.wrong) == (field, "is missing")
+
+
+@pytest.mark.parametrize(
+    ("field", "low", "high"),
+    [
+        ("duration", 10, 600),
+        ("bpm", 30, 300),
+        ("seed", 0, 2**32 - 1),
+        ("inference_steps", 1, 200),
+        ("guidance_scale", 1, 30),
+        ("shift", 1, 5),
+        ("variations", 1, 1000),
+    ],
+)
+def test_numbers_have_ranges(field: str, low: int, high: int) -> None:
+    assert getattr(brief(**{field: low}), field) == low
+    assert getattr(brief(**{field: str(high)}), field) == high
+    for outside in (low - 2, high + 1):
+        (fault,) = faults(**{field: outside})
+        assert fault.field == field
+        assert fault.remedy.endswith(f"number from {low} to {high}")
+
+
+@pytest.mark.parametrize("field", ["bpm", "variations", "duration", "shift", "seed"])
+@pytest.mark.parametrize("value", [True, "90bpm", "nan", float("inf"), "inf ", [], "9" * 5000])
+def test_what_is_no_number_is_refused(field: str, value: object) -> None:
+    (fault,) = faults(**{field: value})
+    assert fault.field == field
+    assert len(str(fault)) < 250
+
+
+def test_a_part_of_a_beat_is_refused() -> None:
+    assert faults(bpm=90.5)[0].wrong == "90.5 is not a whole number"
+    assert faults(bpm="90.5")[0].wrong == "'90.5' is not a whole number"
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("C major", "C major"),
+        ("c# MINOR", "C# minor"),
+        ("f♯ min", "F# minor"),
+        ("B♭ maj", "Bb major"),
+        ("Am", "A minor"),
+        ("bb minor", "Bb minor"),
+    ],
+)
+def test_keys_have_one_spelling(written: str, key: str) -> None:
+    assert brief(key_scale=written).key_scale == key
+
+
+@pytest.mark.parametrize("wrong", ["H minor", "C", "C dorian", "C## minor", True, 7])
+def test_other_keys_are_refused(wrong: object) -> None:
+    assert faults(key_scale=wrong)[0].field == "key_scale"
+
+
+@pytest.mark.parametrize(
+    ("written", "beats"), [(4, 4), ("2", 2), ("4/4", 4), ("6/8", 6), ("3 / 4", 3), ("2/4", 2)]
+)
+def test_time_signatures_are_beats(written: object, beats: int) -> None:
+    assert brief(time_signature=written).time_signature == beats
+
+
+@pytest.mark.parametrize("wrong", [5, "5/4", "4/8", True, 4.5])
+def test_other_time_signatures_are_refused(wrong: object) -> None:
+    assert faults(time_signature=wrong)[0].field == "time_signature"
+
+
+def test_there_are_51_languages() -> None:
+    assert len(set(LANGUAGES)) == 51
+    assert all(brief(vocal_language=code.upper()).vocal_language == code for code in LANGUAGES)
+    assert faults(vocal_language="english")[0].wrong == "'english' is not a language code"
+
+
+@pytest.mark.parametrize("audio_format", ["mp3", "wav", "flac", " FLAC "])
+def test_audio_formats(audio_format: str) -> None:
+    assert brief(audio_format=audio_format).audio_format == audio_format.strip().lower()
+
+
+def test_another_audio_format_is_refused() -> None:
+    (fault,) = faults(audio_format="opus")
+    assert str(fault) == "audio_format: 'opus' is not known; write one of mp3, wav, flac"
+
+
+def test_texts_have_one_spelling() -> None:
+    made = brief(prompt="  cafe\u0301 jazz \r\n", lyrics="[Verse]\r\nla\rla")
+    assert made.prompt == "caf\u00e9 jazz"
+    assert made.lyrics == "[Verse]\nla\nla"
+
+
+@pytest.mark.parametrize("mark", ["[Instrumental]", " [inst] ", ""])
+def test_the_mark_for_instrumental_is_no_lyrics(mark: str) -> None:
+    assert brief(lyrics=mark) == brief()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "wrong"),
+    [
+        ("", "is empty"),
+        (" \n ", "is empty"),
+        ("x" * 4097, "is too long (4097)"),
+        ("a\x07b", r"'a\x07b' contains the control character U+0007"),
+        ("a\ud800", r"'a\ud800' contains half a character (a lone surrogate)"),
+        (42, "42 is not of the right kind"),
+    ],
+)
+def test_prompts_that_are_no_prompts(prompt: object, wrong: str) -> None:
+    (fault,) = faults(prompt=prompt)
+    assert (fault.field, fault.wrong) == ("prompt", wrong)
+
+
+def test_absurd_lyrics_are_refused() -> None:
+    assert faults(lyrics="la " * 6000)[0].field == "lyrics"
+
+
+@pytest.mark.parametrize(
+    "name", ["../etc", "a/b", "a\\b", ".hidden", "x.", "a:b", "x" * 121, "a\nb"]
+)
+def test_names_are_file_names(name: str) -> None:
+    assert faults(name=name)[0].field == "name"
+
+
+def test_a_number_may_be_a_name() -> None:
+    assert brief(name=101).name == "101"
+
+
+def test_tags_are_labels() -> None:
+    assert brief(tags="zone=lobby; mood = calm").tags == {"zone": "lobby", "mood": "calm"}
+    assert brief(tags={"floor": 3}).tags == {"floor": "3"}
+
+
+@pytest.mark.parametrize(
+    "tags", ["zone", "=x", "a=1;a=2", {"a": ""}, {"a": True}, ["a"], {"": "a"}]
+)
+def test_other_tags_are_refused(tags: object) -> None:
+    assert faults(tags=tags)[0].field == "tags"
+
+
+def test_instruments_are_read_from_text_and_lists() -> None:
+    source = {"task_type": "complete", "src_audio": "https://example.org/a.wav"}
+    expected = ("drums", "backing_vocals")
+    for written in ("Drums | backing vocals", ["drums", "backing_vocals", "drums"]):
+        assert brief(**source, track_classes=written).track_classes == expected
+    assert len(INSTRUMENTS) == 12
+
+
+def test_canonical_is_compact_sorted_and_without_the_unset() -> None:
+    text = brief(bpm=90, key_scale="am").canonical()
+    assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+    assert '"duration":30,' in text
+    assert "seed" not in text
+
+
+def test_labels_and_numbers_of_takes_are_not_identity() -> None:
+    relabelled = brief(variations=5, tags="a=b", name="other", title="Other")
+    assert relabelled.canonical() == brief().canonical()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"prompt": "piano"},
+        {"duration": 30.5},
+        {"seed": 0},
+        {"audio_format": "wav"},
+        {"lyrics": "la"},
+    ],
+)
+def test_what_is_heard_is_identity(changed: dict[str, object]) -> None:
+    assert brief(**changed).canonical() != brief().canonical()
+
+
+def test_spellings_do_not_change_identity() -> None:
+    one = brief(duration=10, key_scale="C# minor", time_signature=4, seed=-1)
+    other = brief(duration="10.0", key_scale="c♯ min", time_signature="4/4", use_random_seed=True)
+    assert one.canonical() == other.canonical()
+
+
+def test_a_brief_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        brief().bpm = 90  # type: ignore[misc]
+
+
+def test_all_mistakes_of_a_brief_are_told_at_once() -> None:
+    found = faults(bpm=1, key_scale="H", nonsense=1, thinking=True)
+    assert {fault.field for fault in found} == {"bpm", "key_scale", "nonsense", "thinking"}
+
+
+def test_values_in_messages_are_short() -> None:
+    assert len(str(faults(key_scale="x" * 100_000)[0])) < 200
+    assert len(str(faults(**{"y" * 100_000: 1})[0])) < 200

@@ -1,0 +1,119 @@
+import itertools
+import re
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from tests.common.catalog.files import problems, stopped, write
+from trackfarm.catalog import Brief, check_catalog, open_catalog
+from trackfarm.catalog.check import MAX_PROBLEMS
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "catalogs"
+MISTAKES = [
+    "prompt", "duration", "duration", "bpm", "bpm", "key_scale", "time_signature",
+    "vocal_language", "audio_format", "task_type", "src_audio", "variations", "name", "thinking",
+    "duration",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "briefs", "tracks", "seconds"),
+    [("hotel.yaml", 24, 24, 420), ("shop.csv", 4, 7, 255), ("spa.jsonl", 3, 4, 120)],
+)
+def test_the_examples_are_right(name: str, briefs: int, tracks: int, seconds: float) -> None:
+    check = check_catalog(EXAMPLES / name)
+    assert check.ok
+    assert (check.brief_count, check.track_count, check.audio_seconds) == (briefs, tracks, seconds)
+
+
+def test_the_hotel_is_a_quick_demo_of_different_tracks() -> None:
+    catalog = open_catalog(EXAMPLES / "hotel.yaml")
+    made = [row.outcome for row in catalog.rows() if isinstance(row.outcome, Brief)]
+    assert catalog.model_set == "tiny"
+    assert all(10 <= brief.duration <= 20 for brief in made)
+    assert len({brief.canonical() for brief in made}) == len({brief.name for brief in made}) == 24
+
+
+def test_fifteen_mistakes_are_fifteen_problems() -> None:
+    path = EXAMPLES / "mistakes.csv"
+    found = problems(path)
+    assert [(p.row, p.field) for p in found] == list(enumerate(MISTAKES, start=2))
+    assert len({str(p) for p in found}) == 15
+    for problem in found:
+        form = rf"{re.escape(str(path))}:{problem.row}: {problem.field}: .+; .+"
+        assert re.fullmatch(form, str(problem))
+
+
+def test_the_first_thousand_problems_are_kept_and_all_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "prompt,duration,bpm\n" + "a,5,5\n" * 1500 + "a,30,90\n")
+    check = check_catalog(path)
+    assert not check.ok
+    assert len(check.problems) == MAX_PROBLEMS
+    assert (check.problem_count, check.brief_count) == (3000, 1)
+
+
+def test_no_such_file_a_folder_and_an_unknown_suffix(tmp_path: Path) -> None:
+    (gone,) = stopped(tmp_path / "gone.csv")
+    assert gone.wrong == "cannot be read: no such file or directory"
+    folder = tmp_path / "folder.yaml"
+    folder.mkdir()
+    assert "cannot be read" in stopped(folder)[0].wrong
+    (unknown,) = stopped(write(tmp_path, "a.xlsx", "x"))
+    assert (unknown.row, unknown.remedy) == (0, "use .csv, .jsonl or .yaml")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.yaml"])
+def test_bytes_that_are_not_utf8_have_a_place(tmp_path: Path, name: str) -> None:
+    content = b"prompt,duration\n" + (b"caf\xc3\xa9" * 500 + b",30\n") * 700 + b"caf\xe9,30\n"
+    found = stopped(write(tmp_path, name, content))[-1]
+    assert found.wrong == f"byte {len(content) - 5} is not UTF-8"
+    assert found.row == 702
+
+
+def test_a_file_that_ends_in_half_a_character(tmp_path: Path) -> None:
+    (found,) = stopped(write(tmp_path, "a.yaml", b"a: caf\xc3"))
+    assert (found.row, found.wrong) == (1, "byte 6 is not UTF-8")
+
+
+def test_utf16_is_recognised(tmp_path: Path) -> None:
+    (found,) = stopped(write(tmp_path, "a.csv", "prompt,duration\na,30\n".encode("utf-16")))
+    assert (found.wrong, found.remedy) == ("is UTF-16, not UTF-8", "save the file as UTF-8")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_line_without_end_is_refused(tmp_path: Path, name: str) -> None:
+    found = stopped(write(tmp_path, name, "x" * 3_000_000))
+    assert "longer than 1,048,576 characters" in found[-1].wrong
+
+
+def test_more_than_ten_million_tracks_are_refused(tmp_path: Path) -> None:
+    rows = "a,10,1000\n" * 10_001
+    (found,) = stopped(write(tmp_path, "a.csv", "prompt,duration,variations\n" + rows))
+    assert found.row == 10_002
+    assert "asks for 10,001,000 tracks" in found.wrong
+
+
+def test_fifteen_thousand_rows_are_checked_in_time(tmp_path: Path) -> None:
+    rows = "".join(
+        f'"jazz, take {i}","[Verse]\nla {i}",{10 + i % 590},{60 + i % 90},C# minor,en,lobby\n'
+        for i in range(15_000)
+    )
+    head = "prompt,lyrics,duration,bpm,key_scale,vocal_language,tags.zone\n"
+    path = write(tmp_path, "a.csv", head + rows)
+    start = time.process_time()
+    assert check_catalog(path).track_count == 15_000
+    assert time.process_time() - start < 1.5
+
+
+def test_memory_is_flat(tmp_path: Path) -> None:
+    lines = "".join(f"piano number {i},30\n" for i in range(200_000))
+    rows = open_catalog(write(tmp_path, "a.csv", "prompt,duration\n" + lines)).rows()
+    assert sum(1 for _ in itertools.islice(rows, 150_000)) == 150_000
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in rows) == 50_000
+        assert tracemalloc.get_traced_memory()[1] < 200_000
+    finally:
+        tracemalloc.stop()

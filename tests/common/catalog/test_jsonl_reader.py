@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+
+from tests.common.catalog.files import briefs, problems, stopped, write
+from trackfarm.catalog import open_catalog
+
+HEADER = (
+    '{"catalog": "spa", "model_set": "tiny", "defaults": {"audioDuration": 20, "tags": {"a": 1}}}\n'
+)
+
+
+def test_header_and_defaults(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "x.jsonl", HEADER + '{"prompt": "a"}\n\n{"caption": "b", "tags": {"c": "d"}}'
+    )
+    catalog = open_catalog(path)
+    assert (catalog.name, catalog.model_set, catalog.audio_format) == ("spa", "tiny", "mp3")
+    assert catalog.defaults["duration"] == 20
+    one, two = briefs(path)
+    assert (one.duration, one.tags) == (20, {"a": "1"})
+    assert two.tags == {"a": "1", "c": "d"}
+    assert [row.number for row in catalog.rows()] == [2, 4]
+
+
+def test_without_header_the_file_names_the_catalog(tmp_path: Path) -> None:
+    path = write(tmp_path, "x.ndjson", b'\xef\xbb\xbf{"prompt": "a", "duration": 30}\r\n')
+    assert open_catalog(path).name == "x"
+    assert len(briefs(path)) == 1
+
+
+def test_an_explicit_null_undoes_a_default(tmp_path: Path) -> None:
+    head = '{"defaults": {"duration": 30, "bpm": 90, "lyrics": "la"}}\n'
+    one, two = briefs(
+        write(tmp_path, "x.jsonl", head + '{"prompt": "a"}\n{"prompt":"b","bpm":null,"lyrics":""}')
+    )
+    assert (one.bpm, one.lyrics) == (90, "la")
+    assert (two.bpm, two.lyrics) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "wrong"),
+    [
+        ('{"prompt": "a", ', "line", "is not JSON"),
+        ("[1, 2]", "line", "is not a brief"),
+        ('{"prompt": "a", "prompt": "b", "duration": 30}', "line", "'prompt' is given twice"),
+        ('{"prompt": "a", "duration": NaN}', "duration", "nan is not a finite number"),
+        ('{"prompt": "a", "duration": true}', "duration", "true is not a number"),
+        ('{"prompt": "a\\ud800", "duration": 30}', "prompt", "lone surrogate"),
+        ('{"prompt": "a", "duration": 30, "variations": 1.5}', "variations", "not a whole number"),
+        ('{"prompt": "a", "duration": ' + "9" * 5000 + "}", "line", ""),
+        ("[" * 100_000, "line", ""),
+    ],
+)
+def test_a_wrong_line_is_one_problem(tmp_path: Path, line: str, field: str, wrong: str) -> None:
+    good = '{"prompt": "a", "duration": 30}\n'
+    (found,) = problems(write(tmp_path, "x.jsonl", good + line + "\n" + good))
+    assert (found.row, found.field) == (2, field)
+    assert wrong in found.wrong
+
+
+def test_a_wrong_header_is_told_whole(tmp_path: Path) -> None:
+    head = '{"catalog": "", "defaults": {"bpm": 1000, "promt": 1, "thinking": true}, "brief": []}\n'
+    found = stopped(write(tmp_path, "x.jsonl", head + '{"prompt": "a"}\n'))
+    fields = {"brief", "catalog", "defaults.bpm", "defaults.promt", "defaults.thinking"}
+    assert {problem.field for problem in found} == fields
+    assert {problem.row for problem in found} == {1}
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", HEADER])
+def test_no_briefs(tmp_path: Path, text: str) -> None:
+    (found,) = stopped(write(tmp_path, "x.jsonl", text))
+    assert found.wrong == "has no briefs"

@@ -1,0 +1,94 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from trackfarm.catalog import Brief, Fault, brief_faults
+
+SOURCE = "https://example.org/a.wav"
+CODES = "<|audio_code_1|><|audio_code_63999|>" * 75  # 150 codes, 30 s
+GOOD: list[dict[str, Any]] = [
+    {"task_type": "text2music"},
+    {"task_type": "text2music", "audio_code_string": CODES, "audio_cover_strength": 0.5},
+    {"task_type": "text2music", "reference_audio": SOURCE},
+    {"task_type": "cover", "src_audio": SOURCE, "audio_cover_strength": 0.3},
+    {"task_type": "cover", "audio_code_string": CODES},
+    {"task_type": "repaint", "src_audio": SOURCE, "repainting_start": 5, "repainting_end": 10},
+    {"task_type": "repaint", "src_audio": SOURCE, "repainting_start": 5, "repainting_end": -1},
+    {"task_type": "repaint", "src_audio": SOURCE, "repainting_end": 30},
+    {"task_type": "extract", "src_audio": SOURCE, "track_name": "vocals"},
+    {"task_type": "lego", "src_audio": SOURCE, "track_name": "drums", "repainting_start": 3},
+    {"task_type": "complete", "src_audio": SOURCE, "track_classes": "drums,bass"},
+]
+BAD: list[tuple[dict[str, Any], set[str]]] = [
+    ({"task_type": "cover"}, {"src_audio"}),
+    ({"task_type": "repaint", "src_audio": SOURCE}, {"repainting_start"}),
+    ({"task_type": "repaint"}, {"src_audio", "repainting_start"}),
+    ({"task_type": "repaint", "src_audio": SOURCE, "repainting_start": 30}, {"repainting_start"}),
+    (
+        {"task_type": "repaint", "src_audio": SOURCE, "repainting_start": 9, "repainting_end": 9},
+        {"repainting_end"},
+    ),
+    ({"task_type": "repaint", "src_audio": SOURCE, "repainting_end": 31}, {"repainting_end"}),
+    ({"task_type": "extract"}, {"src_audio", "track_name"}),
+    ({"task_type": "lego", "src_audio": SOURCE}, {"track_name"}),
+    ({"task_type": "complete", "src_audio": SOURCE}, {"track_classes"}),
+    ({"src_audio": SOURCE}, {"src_audio"}),
+    ({"audio_cover_strength": 0.5}, {"audio_cover_strength"}),
+    ({"repainting_start": 5, "track_name": "drums"}, {"repainting_start", "track_name"}),
+    (
+        {"task_type": "cover", "src_audio": SOURCE, "track_classes": ["drums"]},
+        {"track_classes"},
+    ),
+    ({"audio_code_string": "<|audio_code_1|>" * 100}, {"audio_code_string"}),
+]
+WRONG_VALUES: list[dict[str, Any]] = [
+    {"track_name": "kazoo"},
+    {"track_classes": "drums,kazoo"},
+    {"track_classes": 5},
+    {"audio_code_string": "1,2,3"},
+    {"audio_code_string": "<|audio_code_64000|>"},
+    {"audio_code_string": "<|audio_code_1|>" * 4000},
+    {"audio_cover_strength": 1.1},
+    {"repainting_start": -1},
+    {"repainting_end": -2},
+    {"task_type": "remix"},
+]
+
+
+def faults(fields: dict[str, Any]) -> list[Fault]:
+    with pytest.raises(ValidationError) as caught:
+        Brief.model_validate({"prompt": "x", "duration": 30, **fields})
+    return brief_faults(caught.value)
+
+
+@pytest.mark.parametrize("fields", GOOD)
+def test_a_task_with_what_it_needs(fields: dict[str, Any]) -> None:
+    made = Brief.model_validate({"prompt": "x", "duration": 30, **fields})
+    assert made.task_type == fields["task_type"]
+    assert Brief.model_validate_json(made.canonical()) == made
+
+
+@pytest.mark.parametrize(("fields", "wrong"), BAD)
+def test_a_task_without_it_or_with_too_much(fields: dict[str, Any], wrong: set[str]) -> None:
+    found = faults(fields)
+    assert {fault.field for fault in found} == wrong
+    assert all(fault.remedy for fault in found)
+
+
+@pytest.mark.parametrize("fields", WRONG_VALUES)
+def test_values_no_task_takes(fields: dict[str, Any]) -> None:
+    assert {fault.field for fault in faults(fields)} == set(fields)
+
+
+def test_the_remedy_names_the_tasks_that_use_a_field() -> None:
+    (fault,) = faults({"track_name": "drums"})
+    assert str(fault) == (
+        "track_name: is not used by text2music; remove it, or set task_type to extract, lego"
+    )
+
+
+def test_codes_of_another_length_name_the_right_one() -> None:
+    (fault,) = faults({"audio_code_string": "<|audio_code_1|>" * 100})
+    assert fault.wrong == "100 codes are 20 s of music, not 30 s"
+    assert fault.remedy == "set duration to 20"

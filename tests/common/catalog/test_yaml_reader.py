@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from tests.common.catalog.files import briefs, problems, stopped, write
+from trackfarm.catalog import open_catalog
+from trackfarm.catalog.yaml_nodes import MOST_BYTES
+
+
+def test_header_defaults_and_briefs(tmp_path: Path) -> None:
+    text = """
+catalog: hotel
+model_set: tiny
+defaults: {duration: 30, audio_format: flac, tags: {client: x}}
+briefs:
+  - {prompt: a}
+
+  - prompt: b
+    audioFormat: wav
+    tags: {zone: spa}
+"""
+    path = write(tmp_path, "a.yaml", text)
+    catalog = open_catalog(path)
+    assert (catalog.name, catalog.model_set, catalog.audio_format) == ("hotel", "tiny", "flac")
+    one, two = briefs(path)
+    assert (one.audio_format, two.audio_format) == ("flac", "wav")
+    assert two.tags == {"client": "x", "zone": "spa"}
+    assert [row.number for row in catalog.rows()] == [6, 8]
+    assert list(catalog.rows()) == list(catalog.rows())
+
+
+def test_norwegian_is_a_language_and_a_date_is_text(tmp_path: Path) -> None:
+    text = "briefs:\n- {prompt: a, duration: 30, vocal_language: no, title: 2026-11-21}\n"
+    (made,) = briefs(write(tmp_path, "a.yml", text))
+    assert (made.vocal_language, made.title) == ("no", "2026-11-21")
+
+
+def test_anchors_and_merges(tmp_path: Path) -> None:
+    text = "briefs:\n- &a {prompt: a, duration: 30}\n- {<<: *a, bpm: 90}\n"
+    one, two = briefs(write(tmp_path, "a.yaml", text))
+    assert (one.bpm, two.bpm, two.prompt) == (None, 90, "a")
+
+
+def test_problems_name_the_line_of_the_item(tmp_path: Path) -> None:
+    text = "briefs:\n- {prompt: a, duration: 30}\n- prompt: b\n  duration: 5\n- just text\n"
+    found = problems(write(tmp_path, "a.yaml", text))
+    assert [(p.row, p.field) for p in found] == [(3, "duration"), (5, "brief")]
+
+
+def test_a_key_given_twice(tmp_path: Path) -> None:
+    text = "briefs:\n- {prompt: a, duration: 30}\n- prompt: b\n  duration: 30\n  prompt: c\n"
+    (found,) = problems(write(tmp_path, "a.yaml", text))
+    assert "'prompt' is twice" in str(found)
+
+
+def test_wrong_defaults_name_their_line_and_section(tmp_path: Path) -> None:
+    text = (
+        "catalog: x\ndefaults:\n  duration: 30\n  tempo: 90\n  BPM: 1000\nbriefs: [{prompt: a}]\n"
+    )
+    found = stopped(write(tmp_path, "a.yaml", text))
+    assert [(p.row, p.field) for p in found] == [(5, "defaults.bpm"), (4, "defaults.tempo")]
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "wrong"),
+    [
+        ("briefs: [\n  {prompt: a}\n", 3, "expected"),
+        ("a: b\n\tc: d\n", 2, ""),
+        ("- {prompt: a}\n", 1, "is not a catalog"),
+        ("just text", 1, "is not a catalog"),
+        ("briefs: 5\n", 1, "is not a list"),
+        ("brief: []\n", 1, "is not a part of a catalog"),
+        ("briefs: []\nbriefs: []\n", 1, "has a section twice"),
+        ("defaults: 5\nbriefs: []\n", 1, "is not a set of named fields"),
+        ("catalog: [a]\nbriefs: []\n", 1, "is not a name"),
+        ("a: b\n---\nc: d\n", 2, "but found another document"),
+        ("catalog: !!python/object:os.system []\n", 1, "python/object"),
+        ("x: " + "[" * 50_000, 1, "is nested too deeply"),
+        ("", 0, "has no briefs"),
+        ("# nothing\n", 0, "has no briefs"),
+        ("briefs: []\n", 0, "has no briefs"),
+    ],
+)
+def test_what_is_no_catalog(tmp_path: Path, text: str, row: int, wrong: str) -> None:
+    found = stopped(write(tmp_path, "a.yaml", text))
+    assert found[0].row == row
+    assert wrong in found[0].wrong
+
+
+def test_a_file_too_large_for_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    with path.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    (found,) = stopped(path)
+    assert ".jsonl" in found.remedy

@@ -1,0 +1,38 @@
+"""A farm over HTTP, and the command line pointed at it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.common.cli.farm_server import API_KEY, FarmState, serve
+from trackfarm.cli import app
+
+Trackfarm = Callable[..., Result]
+
+
+@pytest.fixture
+def farm() -> Iterator[FarmState]:
+    with serve(FarmState()) as state:
+        yield state
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No farm in the environment, and an empty home."""
+    monkeypatch.delenv("TRACKFARM_URL", raising=False)
+    monkeypatch.delenv("TRACKFARM_API_KEY", raising=False)
+    monkeypatch.setenv("TRACKFARM_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def trackfarm(farm: FarmState, away: None, monkeypatch: pytest.MonkeyPatch) -> Trackfarm:
+    """Runs one command in this process."""
+    monkeypatch.setenv("TRACKFARM_URL", farm.url)
+    monkeypatch.setenv("TRACKFARM_API_KEY", API_KEY)
+    return run
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])

@@ -1,0 +1,63 @@
+"""A process that supervises two stand-ins and the real broker until it is ended or killed.
+
+Prints one JSON object with the children's pids when they are up.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from tests.common.embedded.farms import stand_in
+from trackfarm.embedded.broker import answers_ping, broker_program, write_config
+from trackfarm.embedded.child import ChildSpec
+from trackfarm.embedded.home import Home, hold
+from trackfarm.embedded.interrupts import Interrupts
+from trackfarm.embedded.ports import choose_port
+from trackfarm.embedded.supervisor import Supervisor
+
+PASSWORD = "a-password-of-the-tests"
+
+
+def specs(folder: Path) -> list[ChildSpec]:
+    port = choose_port(0)
+    config = write_config(folder / "broker", port=port, password=PASSWORD)
+    broker = ChildSpec(
+        name="broker",
+        argv=(broker_program(), str(config)),
+        env=dict(os.environ),
+        stage=0,
+        healthy=lambda: answers_ping(port, PASSWORD),
+        stop_seconds=5,
+    )
+    return [
+        broker,
+        stand_in("scheduler", folder, stage=1),
+        stand_in("worker", folder, stage=2),
+    ]
+
+
+def main(folder: Path) -> None:
+    home = Home(folder / "home")
+    home.create()
+    with Interrupts() as interrupts, hold(home) as lock:
+        supervisor = Supervisor(
+            specs(folder),
+            logs=folder / "logs",
+            tell=lambda text: print(text, file=sys.stderr, flush=True),
+            wanted=lambda: not interrupts.asked,
+            keep_open=(lock,),
+        )
+        try:
+            supervisor.bring_up(within=30)
+            print(json.dumps(supervisor.pids), flush=True)
+            while not interrupts.asked:
+                supervisor.tick()
+                time.sleep(0.05)
+        finally:
+            supervisor.bring_down(hurry=lambda: interrupts.hurried)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,38 @@
+"""What the tests of the embedded farm share: specs of stand-ins and waiting for a condition."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from trackfarm.embedded.child import ChildSpec
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+
+
+def stand_in(name: str, folder: Path, *, stage: int = 0, manner: str = "gentle") -> ChildSpec:
+    return ChildSpec(
+        name=name,
+        argv=(sys.executable, str(STAND_IN), name, str(folder), manner),
+        env=dict(os.environ),
+        stage=stage,
+        healthy=(folder / f"{name}.ready").exists,
+        stop_seconds=0.5 if manner == "stubborn" else 10,
+    )
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process exists and is more than a zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"

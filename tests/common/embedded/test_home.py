@@ -1,0 +1,70 @@
+"""One home, one farm; its secrets; its address."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trackfarm.embedded.home import Home, HomeHeld, hold
+from trackfarm.settings import FarmAddress, SettingsError, find_farm, write_address
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path / "home")
+    made.create()
+    return made
+
+
+def test_a_second_farm_is_told_who_holds_the_home(home: Home) -> None:
+    with hold(home):
+        write_address(home.root, FarmAddress("http://127.0.0.1:8700", "key", os.getpid()))
+        with pytest.raises(HomeHeld, match=rf"pid {os.getpid()}, http://127\.0\.0\.1:8700"):
+            hold(home).__enter__()
+
+
+def test_the_lock_leaves_no_file_and_is_free_afterwards(home: Home) -> None:
+    before = sorted(home.root.iterdir())
+    with hold(home):
+        assert sorted(home.root.iterdir()) == before
+    with hold(home):
+        pass
+
+
+def test_a_child_that_lives_on_keeps_the_home(home: Home) -> None:
+    with hold(home) as lock:
+        child = subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,)
+        )
+    try:
+        with pytest.raises(HomeHeld, match="starting or ending"):
+            hold(home, ending_seconds=0).__enter__()
+    finally:
+        child.communicate(b"\n")
+    with hold(home):
+        pass
+
+
+def test_secrets_are_made_once_and_private(home: Home) -> None:
+    first = home.secrets()
+    assert home.secrets() == first
+    assert len({first.api_key, first.join_token, first.signing_secret}) == 3
+    assert (home.root / "secrets.json").stat().st_mode & 0o777 == 0o600
+    assert home.root.stat().st_mode & 0o777 == 0o700
+    assert first.api_key not in repr(first)
+
+
+def test_the_environment_goes_before_the_home(home: Home) -> None:
+    write_address(home.root, FarmAddress("http://127.0.0.1:1", "key-of-home", 7))
+    environ = {"TRACKFARM_HOME": str(home.root)}
+    assert find_farm(environ) == FarmAddress("http://127.0.0.1:1", "key-of-home", 7)
+    remote = {"TRACKFARM_URL": "https://farm.example/", "TRACKFARM_API_KEY": "key"}
+    assert find_farm(environ | remote) == FarmAddress("https://farm.example", "key")
+
+
+def test_a_broken_farm_file_is_named(home: Home) -> None:
+    (home.root / "farm.json").write_text("{}")
+    with pytest.raises(SettingsError, match=r"farm\.json"):
+        find_farm({"TRACKFARM_HOME": str(home.root)})

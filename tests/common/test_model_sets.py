@@ -1,0 +1,66 @@
+import subprocess
+import sys
+
+import pytest
+
+from trackfarm.broker import queue_name
+from trackfarm.model_sets import UnknownModelSet, model_set, model_sets
+from trackfarm.tiers import tiers
+
+ALL_TASKS = {"text2music", "cover", "repaint", "extract", "lego", "complete"}
+
+
+def test_every_row_is_consistent() -> None:
+    smallest = {tier.vram for tier in tiers().values()} | {0}
+    for name, row in model_sets().items():
+        assert row.name == name
+        assert 1 <= row.default_steps <= row.max_steps
+        assert row.default_guidance == 1.0 or row.cfg
+        assert {"text2music"} <= row.tasks <= ALL_TASKS
+        assert row.min_vram in smallest
+        assert row.lean_weights_gb <= row.weights_gb
+        assert row.weights_gb <= max(row.min_vram, 0.01) * 1.1 or row.lean_weights_gb < row.min_vram
+        assert row.sample_rate == 48_000
+
+
+def test_only_turbo_is_distilled_and_only_base_does_all_tasks() -> None:
+    rows = [row for row in model_sets().values() if not row.is_noise]
+    assert {row.name for row in rows if not row.cfg} == {
+        row.name for row in rows if "turbo" in row.name
+    }
+    assert {row.name for row in rows if row.tasks == ALL_TASKS} == {
+        "acestep-v15-base",
+        "acestep-v15-xl-base",
+    }
+
+
+def test_tiny_runs_anywhere_and_says_that_it_makes_noise() -> None:
+    tiny = model_set("tiny")
+    assert (tiny.is_noise, tiny.min_vram, tiny.dtype) == (True, 0, "float32")
+    assert tiny.tasks == ALL_TASKS
+    assert not tiny.is_xl
+    assert [row.name for row in model_sets().values() if row.is_noise] == ["tiny"]
+
+
+def test_identity_names_the_revision_and_differs_between_sets() -> None:
+    tiny = model_set("tiny")
+    assert tiny.identity == f"tiny@{tiny.revision}"
+    identities = {row.identity for row in model_sets().values()}
+    assert len(identities) == len(model_sets())
+
+
+def test_a_name_fits_into_a_queue_name() -> None:
+    for name in model_sets():
+        assert queue_name("vram24", name).split(".") == ["gpu", "vram24", name]
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UnknownModelSet, match=r"'acestep-v2'.*tiny, acestep-v15-turbo,"):
+        model_set("acestep-v2")
+
+
+def test_common_never_imports_torch() -> None:
+    code = (
+        "import trackfarm.model_sets as m, sys; m.model_sets(); assert 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

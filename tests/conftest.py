@@ -1,0 +1,42 @@
+"""Real servers for tests, each started once per session and only when a test asks for it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.postgres import PostgresServer, postgres_binaries, postgres_server
+from tests.servers.presence import require
+from tests.servers.redis import RedisServer, redis_binaries, redis_server
+from tests.servers.rgw import rgw_programs, rgw_server
+from tests.servers.s3 import S3Access
+from tests.servers.swift import swift_binaries, swift_server
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    """A Redis server of this test alone, which may kill and empty it."""
+    binaries = list(redis_binaries().values())
+    with redis_server(require(next(iter(binaries), None), "a Redis server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A shared cluster: take `create_database()` and do not stop it."""
+    with postgres_server(require(postgres_binaries(), "PostgreSQL")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def swift() -> Iterator[S3Access]:
+    """A shared OpenStack Swift with its S3 interface."""
+    with swift_server(require(swift_binaries(), "OpenStack Swift")) as access:
+        yield access
+
+
+@pytest.fixture(scope="session")
+def rgw() -> Iterator[S3Access]:
+    """A shared Ceph RADOS Gateway; takes 14 s to start."""
+    require(rgw_programs(), "Ceph's RADOS Gateway")
+    with rgw_server() as access:
+        yield access

@@ -1,0 +1,57 @@
+"""The implementations of the ports, made ready for the contract suites."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from tests.servers.s3 import S3Access
+from tests.servers.web import listening_socket, serving
+from trackfarm_scheduler.objects import ObjectStore
+from trackfarm_scheduler.objects.directory import DirectoryStore
+from trackfarm_scheduler.objects.routes import directory_router
+from trackfarm_scheduler.objects.s3 import S3Store
+
+
+@dataclass(frozen=True)
+class StoreSubject:
+    """A store to be tested, and the same store with a clock of one's own."""
+
+    store: ObjectStore
+    at: Callable[[datetime], ObjectStore]
+
+
+@contextmanager
+def directory_subject(root: Path) -> Iterator[StoreSubject]:
+    """A directory store behind a real web server."""
+    with listening_socket() as (listener, base_url):
+
+        def at(now: datetime) -> DirectoryStore:
+            return DirectoryStore(root, base_url=base_url, secret=b"s" * 32, now=now.timestamp)
+
+        store = DirectoryStore(root, base_url=base_url, secret=b"s" * 32)
+        app = FastAPI()
+        app.include_router(directory_router(store))
+        with serving(app, listener):
+            yield StoreSubject(store, at)
+
+
+def s3_subject(access: S3Access) -> StoreSubject:
+    """A new bucket, which `check` will create."""
+    bucket = f"farm-{uuid.uuid4().hex[:12]}"
+
+    def at(now: Callable[[], datetime]) -> S3Store:
+        return S3Store(
+            endpoint=access.endpoint,
+            bucket=bucket,
+            access_key=access.access_key,
+            secret_key=access.secret_key,
+            region=access.region,
+            now=now,
+        )
+
+    return StoreSubject(at(lambda: datetime.now(UTC)), lambda now: at(lambda: now))

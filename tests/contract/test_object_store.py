@@ -1,0 +1,286 @@
+"""What every object store promises. Workers see only URLs, so here too only plain HTTP uses them."""
+
+import base64
+import hashlib
+import random
+import socket
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote, urlsplit
+
+import httpx
+import pytest
+
+from tests.contract.subjects import StoreSubject
+from trackfarm_scheduler.objects import ObjectMissing, ObjectStore, SignedUrl
+from trackfarm_scheduler.objects.keys import UnsafeKey
+from trackfarm_scheduler.objects.port import CHUNK_BYTES
+
+HOUR = timedelta(hours=1)
+REFUSED_METHOD = (403, 405)
+
+
+@pytest.fixture
+def store(store_subject: StoreSubject) -> ObjectStore:
+    return store_subject.store
+
+
+@pytest.fixture
+def key() -> str:
+    return f"tracks/{uuid.uuid4().hex}/first.mp3"
+
+
+def put(store: ObjectStore, key: str, body: bytes) -> httpx.Response:
+    return send("PUT", store.presign_put(key, expires=HOUR), content=body)
+
+
+def send(method: str, signed: SignedUrl, content: bytes | None = None) -> httpx.Response:
+    return httpx.request(method, signed.url, headers=dict(signed.headers), content=content)
+
+
+def md5(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def read(store: ObjectStore, key: str) -> bytes:
+    with store.open(key) as chunks:
+        return b"".join(chunks)
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b"sound" * 1000], ids=["empty", "one", "many"])
+def test_what_was_put_is_there(store: ObjectStore, key: str, body: bytes) -> None:
+    before = datetime.now(UTC)
+    answer = put(store, key, body)
+    assert answer.is_success
+    assert answer.headers["etag"].strip('"') == md5(body)
+
+    stat = store.stat(key)
+    assert stat is not None
+    assert (stat.key, stat.size, stat.md5_hex) == (key, len(body), md5(body))
+    # Some stores keep whole seconds.
+    assert timedelta(seconds=-2) < stat.modified_at - before < timedelta(minutes=1)
+    assert read(store, key) == body
+    fetched = send("GET", store.presign_get(key, expires=HOUR))
+    assert (fetched.status_code, fetched.content) == (200, body)
+
+
+def test_what_was_not_put_is_missing(store: ObjectStore, key: str) -> None:
+    assert store.stat(key) is None
+    assert send("GET", store.presign_get(key, expires=HOUR)).status_code == 404
+    with pytest.raises(ObjectMissing), store.open(key):
+        pass
+
+
+def test_a_second_put_replaces_the_first(store: ObjectStore, key: str) -> None:
+    put(store, key, b"the first body")
+    put(store, key, b"the second")
+    stat = store.stat(key)
+    assert stat is not None
+    assert (stat.size, stat.md5_hex) == (10, md5(b"the second"))
+    assert read(store, key) == b"the second"
+
+
+def test_a_long_track_streams_in_and_out(store: ObjectStore, key: str) -> None:
+    body = random.Random(7).randbytes(30_000_000)
+    signed = store.presign_put(key, expires=HOUR)
+    pieces = (body[start : start + 100_000] for start in range(0, len(body), 100_000))
+    headers = {**signed.headers, "Content-Length": str(len(body))}
+    assert httpx.put(signed.url, content=pieces, headers=headers, timeout=60).is_success
+    with store.open(key) as chunks:
+        received = list(chunks)
+    assert max(map(len, received)) <= CHUNK_BYTES
+    assert b"".join(received) == body
+    stat = store.stat(key)
+    assert stat is not None
+    assert stat.md5_hex == md5(body)
+
+
+def test_a_part_can_be_fetched(store: ObjectStore, key: str) -> None:
+    put(store, key, b"0123456789")
+    url = store.presign_get(key, expires=HOUR).url
+    answer = httpx.get(url, headers={"Range": "bytes=2-5"})
+    assert (answer.status_code, answer.content) == (206, b"2345")
+    assert answer.headers["content-range"] == "bytes 2-5/10"
+
+
+def test_a_download_has_the_wanted_name(store: ObjectStore, key: str) -> None:
+    put(store, key, b"x")
+    signed = store.presign_get(key, expires=HOUR, filename='Café "live" 1.mp3')
+    answer = send("GET", signed)
+    assert answer.status_code == 200
+    name = quote('Café "live" 1.mp3', safe="")
+    assert answer.headers["content-disposition"] == f"attachment; filename*=utf-8''{name}"
+
+
+@pytest.mark.parametrize("name", ["Café ночь 夜.mp3", "a b+c&d=e?f#g%20h'i\"j.mp3"])
+def test_any_printable_key_works(store: ObjectStore, key: str, name: str) -> None:
+    prefix = f"{key}-folder/"
+    assert put(store, prefix + name, b"x").is_success
+    assert send("GET", store.presign_get(prefix + name, expires=HOUR)).content == b"x"
+    assert [stat.key for stat in store.list(prefix)] == [prefix + name]
+    store.remove([prefix + name])
+    assert store.stat(prefix + name) is None
+
+
+@pytest.mark.parametrize("bad", ["", "/a", "a/", "a//b", "a/../b", ".", "a\\b", "a\nb", "a\x00"])
+def test_unsafe_keys_are_refused(store: ObjectStore, bad: str) -> None:
+    with pytest.raises(UnsafeKey):
+        store.presign_put(bad, expires=HOUR)
+    with pytest.raises(UnsafeKey):
+        store.presign_get(bad, expires=HOUR)
+    with pytest.raises(UnsafeKey):
+        store.stat(bad)
+    with pytest.raises(UnsafeKey), store.open(bad):
+        pass
+    with pytest.raises(UnsafeKey):
+        store.remove([bad])
+
+
+def test_a_signed_url_says_when_it_expires(store_subject: StoreSubject, key: str) -> None:
+    now = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+    store = store_subject.at(now)
+    assert store.presign_put(key, expires=HOUR).expires_at == now + HOUR
+    assert store.presign_get(key, expires=HOUR).expires_at == now + HOUR
+
+
+@pytest.mark.parametrize("lifetime", [timedelta(0), timedelta(days=-1), timedelta(days=8)])
+def test_lifetimes_out_of_bounds_are_refused(
+    store: ObjectStore, key: str, lifetime: timedelta
+) -> None:
+    with pytest.raises(ValueError, match="1 second to 7 days"):
+        store.presign_put(key, expires=lifetime)
+
+
+def test_an_expired_url_is_refused(store_subject: StoreSubject, key: str) -> None:
+    store, old = store_subject.store, store_subject.at(datetime.now(UTC) - 2 * HOUR)
+    assert send("PUT", old.presign_put(key, expires=HOUR), b"x").status_code == 403
+    assert store.stat(key) is None
+    put(store, key, b"x")
+    assert send("GET", old.presign_get(key, expires=HOUR)).status_code == 403
+    assert send("GET", old.presign_get(key, expires=4 * HOUR)).content == b"x"
+
+
+def tampered(url: str) -> str:
+    """The URL with another last digit of its signature."""
+    digits = next(v for n, v in httpx.URL(url).params.items() if n.lower().endswith("signature"))
+    other = digits[:-1] + ("0" if digits[-1] != "0" else "1")
+    return url.replace(digits, other)
+
+
+def test_a_tampered_signature_is_refused(store: ObjectStore, key: str) -> None:
+    url = store.presign_put(key, expires=HOUR).url
+    assert httpx.put(tampered(url), content=b"x").status_code == 403
+    assert httpx.put(url.partition("?")[0], content=b"x").is_client_error
+    assert store.stat(key) is None
+
+
+def test_a_url_is_good_for_one_key_only(store: ObjectStore, key: str) -> None:
+    other = key.replace("first", "other")
+    put(store, other, b"secret")
+    for signed, method in (
+        (store.presign_get(key, expires=HOUR), "GET"),
+        (store.presign_put(key, expires=HOUR), "PUT"),
+    ):
+        url = signed.url.replace("first.mp3", "other.mp3")
+        assert httpx.request(method, url).status_code == 403
+    assert read(store, other) == b"secret"
+
+
+def test_a_url_is_good_for_one_method_only(store: ObjectStore, key: str) -> None:
+    put(store, key, b"kept")
+    get_url = store.presign_get(key, expires=HOUR).url
+    put_url = store.presign_put(key, expires=HOUR).url
+    assert httpx.put(get_url, content=b"x").status_code in REFUSED_METHOD
+    assert httpx.get(put_url).status_code in REFUSED_METHOD
+    assert httpx.delete(put_url).status_code in REFUSED_METHOD
+    assert read(store, key) == b"kept"
+
+
+def test_a_body_with_another_md5_is_not_stored(store: ObjectStore, key: str) -> None:
+    url = store.presign_put(key, expires=HOUR).url
+
+    def put_with_md5_of(body: bytes) -> httpx.Response:
+        text = base64.b64encode(bytes.fromhex(md5(body))).decode()
+        return httpx.put(url, content=b"sound", headers={"Content-MD5": text})
+
+    assert put_with_md5_of(b"noise").is_client_error
+    assert store.stat(key) is None
+    assert put_with_md5_of(b"sound").is_success
+
+
+def test_half_an_upload_leaves_nothing(store: ObjectStore, key: str) -> None:
+    url = urlsplit(store.presign_put(key, expires=HOUR).url)
+    head = (
+        f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: 900000\r\n"
+    )
+    with socket.create_connection((url.hostname, url.port), timeout=30) as connection:
+        connection.sendall(head.encode() + b"\r\n" + b"x" * 450_000)
+        connection.shutdown(socket.SHUT_WR)
+        # The server has dealt with the end of the body once it hangs up.
+        while connection.recv(65536):
+            pass
+    assert store.stat(key) is None
+    assert list(store.list(key)) == []
+
+
+def test_concurrent_puts_of_one_key_leave_one_whole_body(store: ObjectStore, key: str) -> None:
+    bodies = [bytes([digit]) * 300_000 for digit in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda body: put(store, key, body), bodies))
+    assert any(answer.is_success for answer in answers)
+    content = read(store, key)
+    assert content in bodies
+    stat = store.stat(key)
+    assert stat is not None
+    assert (stat.size, stat.md5_hex) == (len(content), md5(content))
+
+
+def test_concurrent_puts_and_removes_of_neighbours(store: ObjectStore, key: str) -> None:
+    keys = [key.replace("first", f"attempt-{number}") for number in range(24)]
+
+    def cycle(one: str) -> None:
+        assert put(store, one, one.encode()).is_success
+        store.remove([one])
+        assert store.stat(one) is None
+        assert put(store, one, one.encode()).is_success
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(cycle, keys))
+    assert {stat.key for stat in store.list(key.rpartition("/")[0])} == set(keys)
+
+
+def test_remove_takes_only_what_it_is_told(store: ObjectStore, key: str) -> None:
+    keys = [f"{key}.{number}" for number in range(5)]
+    for one in keys:
+        put(store, one, b"x")
+    store.remove(one for one in [*keys[:3], f"{key}.never"])
+    assert [store.stat(one) is None for one in keys] == [True] * 3 + [False] * 2
+    store.remove(keys)
+    store.remove(keys)
+    store.remove([])
+    assert all(store.stat(one) is None for one in keys)
+
+
+def test_list_finds_what_begins_with_the_prefix(store: ObjectStore, key: str) -> None:
+    base = key.rpartition("/")[0]
+    bodies = {f"{base}/{name}": name.encode() for name in ("a", "ab", "b/a", "b/c/d", "ba")}
+    for one, body in bodies.items():
+        put(store, one, body)
+
+    def found(prefix: str) -> dict[str, tuple[int, str | None]]:
+        return {stat.key: (stat.size, stat.md5_hex) for stat in store.list(prefix)}
+
+    expected = {one: (len(body), md5(body)) for one, body in bodies.items()}
+    assert found(f"{base}/") == expected
+    assert found(f"{base}/a").keys() == {f"{base}/a", f"{base}/ab"}
+    assert found(f"{base}/b/").keys() == {f"{base}/b/a", f"{base}/b/c/d"}
+    assert found(f"{base}/z") == {}
+    assert expected.items() <= found("").items()
+    assert found("../") == {}
+
+
+def test_check_leaves_no_trace_and_may_be_repeated(store: ObjectStore) -> None:
+    before = {stat.key for stat in store.list()}
+    store.check()
+    assert {stat.key for stat in store.list()} == before

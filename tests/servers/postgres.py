@@ -1,0 +1,95 @@
+"""A PostgreSQL cluster of our own from Debian's binaries."""
+
+import os
+import secrets
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from tests.servers.process import Process, as_user, free_port, run, scratch_folder
+
+USER = "farm"
+_SYSTEM_USER = "postgres"  # the server refuses to run as root
+
+
+def postgres_binaries() -> Path | None:
+    """The folder of the newest installed version."""
+    versions = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
+    return max(versions, key=lambda path: int(path.parent.name), default=None)
+
+
+class PostgresServer:
+    """One cluster on one port for life. Everybody on this machine may log in as `farm`."""
+
+    def __init__(self, binaries: Path, folder: Path) -> None:
+        self.port = free_port()
+        self._binaries = binaries
+        self._folder = folder
+        self._data = folder / "data"
+        self._process: Process | None = None
+
+    def initialise(self) -> None:
+        """Creates the cluster's files."""
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, _SYSTEM_USER)
+        options = ["-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        initdb = self._binaries / "initdb"
+        run([*as_user(_SYSTEM_USER), initdb, "-D", self._data, *options])
+
+    def start(self) -> None:
+        """Starts it with the data it had."""
+        assert self._process is None, "the server is running"
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "fsync": "off",
+        }
+        options = [text for item in settings.items() for text in ("-c", "=".join(item))]
+        self._process = Process(
+            [self._binaries / "postgres", "-D", self._data, *options],
+            log=self._folder / "log",
+            user=_SYSTEM_USER,
+            ending=signal.SIGINT,  # SIGTERM would wait for clients to leave
+        )
+        self._process.wait_ready(self._answers)
+
+    def stop(self) -> None:
+        """Ends it in order and cuts its clients off; does nothing when it does not run."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def create_database(self) -> str:
+        """A new empty database, as a URL for SQLAlchemy with psycopg."""
+        name = f"test_{secrets.token_hex(6)}"
+        with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self._address(name).replace("postgresql:", "postgresql+psycopg:")
+
+    def _address(self, database: str) -> str:
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self._address("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+@contextmanager
+def postgres_server(binaries: Path) -> Iterator[PostgresServer]:
+    """A running cluster without databases of ours, ended on exit."""
+    with scratch_folder("postgres") as folder:
+        server = PostgresServer(binaries, folder)
+        try:
+            server.initialise()
+            server.start()
+            yield server
+        finally:
+            server.stop()

@@ -1,0 +1,163 @@
+"""A server as a child process: started, waited for, ended, and never left behind."""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+POLL_S = 0.02
+PORTS = (20_000, 32_000)
+LOG_TAIL_BYTES = 2000
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on at this moment.
+
+    Below the range that Linux takes for outgoing connections, so that a server that is stopped
+    for a while finds its port free again.
+    """
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(condition: Callable[[], bool], *, timeout_s: float, what: str) -> None:
+    """Returns as soon as the condition holds; fails the test after the timeout."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what}")
+        time.sleep(POLL_S)
+
+
+@contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """A folder that servers of any user can reach, unlike pytest's, which only we may enter."""
+    with tempfile.TemporaryDirectory(prefix=f"trackfarm-{name}-", ignore_cleanup_errors=True) as it:
+        folder = Path(it)
+        folder.chmod(0o755)
+        yield folder
+
+
+class Process:
+    """One child process with its output in a file, ended when its `with` block ends.
+
+    Args:
+        args: the command; the program is looked up in PATH.
+        log: file for both outputs, appended to.
+        env: added to our environment.
+        user: as whom to run it, when we are root.
+        ending: the signal that asks it to end.
+    """
+
+    def __init__(
+        self,
+        args: Sequence[str | Path],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        ending: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        self.name = Path(args[0]).name
+        self._log = log
+        self._ending = ending
+        with log.open("ab") as output:
+            self._child = subprocess.Popen(
+                [*_privileges(user, ending), *args],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **(env or {})},
+                cwd=log.parent,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def alive(self) -> bool:
+        return self._child.poll() is None
+
+    def wait_ready(self, ready: Callable[[], bool], *, timeout_s: float = 30) -> None:
+        """Waits for the server to serve; shows its log when it dies or takes too long."""
+        try:
+            wait_until(
+                lambda: not self.alive or ready(), timeout_s=timeout_s, what=f"{self.name} is ready"
+            )
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._log_tail()}") from None
+        if not self.alive:
+            raise AssertionError(
+                f"{self.name} ended with {self._child.returncode}\n{self._log_tail()}"
+            )
+
+    def stop(self, *, timeout_s: float = 10) -> None:
+        """Asks it to end and kills it after the timeout; does nothing when it has ended."""
+        if self.alive:
+            self._child.send_signal(self._ending)
+        try:
+            self._child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self._child.kill()
+        self._child.wait()
+
+    def _log_tail(self) -> str:
+        return self._log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
+
+
+def run(args: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> str:
+    """Runs a command to its end and gives its standard output; fails with what it said."""
+    done = subprocess.run(
+        [str(arg) for arg in args],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
+    if done.returncode:
+        raise AssertionError(f"{args[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def as_user(user: str | None) -> list[str]:
+    """The prefix that runs a command as a user; empty when we are not root and cannot."""
+    if user is None or os.geteuid() != 0:
+        return []
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
+
+
+def _privileges(user: str | None, ending: signal.Signals) -> list[str]:
+    """Also lets the child die with us, which no `finally` can promise.
+
+    Linux ties that to the thread that started the child, so only the main one may ask for it.
+    """
+    prefix = as_user(user)
+    if shutil.which("setpriv") and threading.current_thread() is threading.main_thread():
+        prefix = [*(prefix or ["setpriv"]), "--pdeathsig", ending.name.removeprefix("SIG")]
+    return prefix

@@ -1,0 +1,25 @@
+"""Waiting for a condition instead of for a time."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PATIENCE = 90.0
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Raises TimeoutError when `condition` does not come true in `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds} s in vain")
+        time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    """False for a process that has ended, reaped or not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in {"Z", "X"}

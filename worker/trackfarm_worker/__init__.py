@@ -1,0 +1,1 @@
+"""One Celery worker for one GPU and one model set."""

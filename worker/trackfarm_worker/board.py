@@ -1,0 +1,83 @@
+"""The shards in flight on this worker: what heartbeats tell of them, and who is to stop."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from trackfarm.wire import ClaimAnswer, ReleaseReason, ShardProgress, Stage
+
+
+@dataclass(slots=True)
+class ShardInFlight:
+    """`stop_reason` is set once, when the rest of the shard is not to be made; `is_dead` when its
+    lease has ended, so that nothing of it is worth delivering."""
+
+    claim: ClaimAnswer
+    stage: Stage = Stage.WAITING
+    step: int = 0
+    steps: int = 0
+    finished: int = 0
+    stop_reason: ReleaseReason | None = None
+    is_dead: bool = False
+    track_ids: frozenset[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.track_ids = frozenset(order.track_id for order in self.claim.tracks)
+
+    def progress(self) -> ShardProgress:
+        return ShardProgress(
+            shard_id=self.claim.shard_id,
+            lease_id=self.claim.lease_id,
+            stage=self.stage,
+            step=self.step,
+            steps=self.steps,
+            finished=self.finished,
+        )
+
+
+class Board:
+    """Thread-safe; task threads enter shards, the heart reads and stops them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shards: dict[str, ShardInFlight] = {}
+        self._draining = False
+
+    @contextmanager
+    def entered(self, claim: ClaimAnswer) -> Iterator[ShardInFlight]:
+        shard = ShardInFlight(claim)
+        with self._lock:
+            self._shards[claim.lease_id] = shard
+            if self._draining:
+                shard.stop_reason = ReleaseReason.DRAINING
+        try:
+            yield shard
+        finally:
+            with self._lock:
+                self._shards.pop(claim.lease_id, None)
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    def progress(self) -> list[ShardProgress]:
+        with self._lock:
+            return [shard.progress() for shard in self._shards.values()]
+
+    def stop(self, lease_id: str, reason: ReleaseReason, *, is_dead: bool) -> frozenset[int]:
+        """Marks a shard; returns the tracks that the engine should stop."""
+        with self._lock:
+            shard = self._shards.get(lease_id)
+            if shard is None:
+                return frozenset()
+            shard.stop_reason = shard.stop_reason or reason
+            shard.is_dead = shard.is_dead or is_dead
+            return shard.track_ids
+
+    def drain(self) -> None:
+        """Marks everything, and all that is still to come."""
+        with self._lock:
+            self._draining = True
+            for shard in self._shards.values():
+                shard.stop_reason = shard.stop_reason or ReleaseReason.DRAINING

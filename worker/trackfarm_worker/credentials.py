@@ -1,0 +1,59 @@
+"""Remembers who this worker was, so that a restart can settle what the last process left."""
+
+import os
+from pathlib import Path
+
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trackfarm_worker.client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
+from trackfarm_worker.outbox import Outbox
+from trackfarm_worker.reporter import Reporter
+
+log = structlog.get_logger(__name__)
+
+
+class Credentials(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    scheduler_url: str
+    worker_id: str
+    token: str
+
+
+def save(path: Path, credentials: Credentials) -> None:
+    """Writes the file so that only its owner can ever read it."""
+    temporary = path.with_suffix(".new")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(credentials.model_dump_json())
+    temporary.replace(path)
+
+
+def settle_past(path: Path, outbox: Outbox, scheduler_url: str) -> None:
+    """Delivers what a killed predecessor had finished, and gives back at once what it held.
+
+    Never fails: whatever cannot be settled here, the scheduler's leases settle in time.
+    """
+    try:
+        past = Credentials.model_validate_json(path.read_text())
+    except (OSError, ValidationError):
+        outbox.clear()
+        return
+    if past.scheduler_url == scheduler_url:
+        _say_goodbye(past, outbox)
+    outbox.clear()
+    path.unlink(missing_ok=True)
+
+
+def _say_goodbye(past: Credentials, outbox: Outbox) -> None:
+    client = SchedulerClient(past.scheduler_url, token=past.token)
+    reporter = Reporter(outbox=outbox, client=client, on_unwelcome=lambda _reason: None)
+    try:
+        while reporter.deliver():
+            pass
+        client.leave("restarted")
+    except (SchedulerAway, NotWelcome, Rejected) as error:
+        log.info("past_not_settled", worker=past.worker_id, error=str(error))
+    finally:
+        client.close()

@@ -1,0 +1,48 @@
+"""Entry of the engine process (`python -m trackfarm_worker.engine`): the only one with torch."""
+
+import os
+import sys
+from typing import BinaryIO
+
+from trackfarm.model_sets import model_set
+from trackfarm_worker.engine.messages import LoadFailed, Report, line
+from trackfarm_worker.engine.orders import Orders
+from trackfarm_worker.models.checkpoint import ModelNotReady, check
+
+
+def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Takes stdin and stdout for the protocol, so that no library can read or write there."""
+    orders, reports = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return os.fdopen(orders, "rb"), os.fdopen(reports, "wb")
+
+
+def main() -> int:
+    incoming, outgoing = _claim_pipes()
+    orders = Orders(incoming)
+
+    def send(report: Report) -> None:
+        try:
+            outgoing.write(line(report))
+            outgoing.flush()
+        except BrokenPipeError:
+            os._exit(0)
+
+    try:
+        setup = orders.setup()
+        if setup.source and not model_set(setup.model_set).is_noise:
+            check(setup.source)
+        # Late, because it takes seconds in which the parent may go and libraries may print.
+        from trackfarm_worker.engine.server import serve
+
+        serve(setup, orders, send)
+    except ModelNotReady as error:
+        send(LoadFailed(message=str(error)))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""One engine process as its parent sees it: a pipe in, a pipe out, an end."""
+
+import queue
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import IO
+
+from pydantic import ValidationError
+
+from trackfarm_worker.engine.messages import Order, Report, line, read_report
+
+TAIL_LINES = 40
+EXIT_SECONDS = 1.0
+
+OnLog = Callable[[str], None]
+
+
+class Ending(Enum):
+    """What `receive` answers when there is no report."""
+
+    GONE = auto()
+    SILENT = auto()
+
+
+class EngineChild:
+    """Sending never blocks, however full the pipe of a hung process may be."""
+
+    def __init__(self, on_log: OnLog) -> None:
+        # A session of its own: a Ctrl-C at the terminal is the parent's to answer.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "trackfarm_worker.engine"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self._process.stdin
+        assert self._process.stdout
+        assert self._process.stderr
+        self.gone = threading.Event()
+        self._on_log = on_log
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._reports: queue.SimpleQueue[Report | Ending] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._write, args=(self._process.stdin,), daemon=True),
+            threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True),
+            threading.Thread(target=self._log, args=(self._process.stderr,), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, order: Order) -> None:
+        """An order to a process that has ended is dropped; its end is received instead."""
+        self._orders.put(line(order))
+
+    def receive(self, timeout: float) -> Report | Ending:
+        """The next report, or GONE (after the last report), or SILENT after `timeout` seconds."""
+        try:
+            return self._reports.get(timeout=max(timeout, 0.0))
+        except queue.Empty:
+            return Ending.SILENT
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def close(self, grace: float) -> None:
+        """Ends the process, by force after `grace` seconds, and leaves nothing. Idempotent."""
+        with self._closing:
+            self._orders.put(None)
+            try:
+                self._process.wait(grace)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            for thread in self._threads:
+                thread.join()
+
+    def ending(self) -> str:
+        """How the process ended and its last lines on stderr, for an error message."""
+        code = self._process.poll()
+        how = "is running" if code is None else f"ended with status {code}"
+        return "\n".join([f"engine process {self.pid} {how}", *self._tail])
+
+    def _write(self, stream: IO[bytes]) -> None:
+        try:
+            with stream:
+                while (text := self._orders.get()) is not None:
+                    stream.write(text)
+                    stream.flush()
+        except BrokenPipeError:
+            pass  # The reader of stdout sees the same end and reports it.
+
+    def _read(self, stream: IO[bytes]) -> None:
+        with stream:
+            for text in stream:
+                try:
+                    self._reports.put(read_report(text))
+                except ValidationError as error:
+                    self._note(f"not a report: {error}")
+                    self.kill()
+        self._await_exit()
+        self.gone.set()
+        self._reports.put(Ending.GONE)
+
+    def _await_exit(self) -> None:
+        """A process whose pipe has ended is ending: its status and last words belong together."""
+        try:
+            self._process.wait(EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+        self._threads[-1].join(EXIT_SECONDS)
+
+    def _log(self, stream: IO[bytes]) -> None:
+        with stream:
+            for text in stream:
+                self._note(text.decode(errors="replace").rstrip())
+
+    def _note(self, text: str) -> None:
+        self._tail.append(text)
+        self._on_log(text)

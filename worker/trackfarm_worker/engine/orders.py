@@ -1,0 +1,68 @@
+"""The engine process's ear: reads orders from its parent, and ends the process with it."""
+
+import os
+import queue
+import sys
+import threading
+from typing import BinaryIO
+
+from pydantic import ValidationError
+
+from trackfarm_worker.engine.messages import Order, Run, Setup, Stop, read_order
+
+PROTOCOL_ERROR = 3
+
+
+class Orders:
+    """Read by a thread of its own, so that a stop or the parent's end is heard in mid-step."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._setups: queue.SimpleQueue[Setup] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[Run] = queue.SimpleQueue()
+        self._stopped: set[tuple[int, int]] = set()
+        self._changed = threading.Condition()
+        threading.Thread(target=self._read, name="orders", daemon=True).start()
+
+    def setup(self) -> Setup:
+        """Waits for the one order that comes first."""
+        return self._setups.get()
+
+    def next_batch(self) -> Run:
+        """Waits for work."""
+        return self._batches.get()
+
+    def is_stopped(self, batch_id: int, track_id: int) -> bool:
+        return (batch_id, track_id) in self._stopped
+
+    def pause(self, seconds: float, batch_id: int, track_id: int) -> None:
+        """Waits, but no longer than until the track is stopped."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.is_stopped(batch_id, track_id), seconds)
+
+    def forget(self, batch_id: int) -> None:
+        """The batch is over: its stops mean nothing any more."""
+        with self._changed:
+            self._stopped = {stop for stop in self._stopped if stop[0] != batch_id}
+
+    def _read(self) -> None:
+        for text in self._stream:
+            try:
+                order = read_order(text)
+            except ValidationError as error:
+                print(f"not an order: {error}", file=sys.stderr, flush=True)
+                os._exit(PROTOCOL_ERROR)
+            self._take(order)
+        # The parent is gone. No clean-up: a step on the device cannot be interrupted otherwise.
+        os._exit(0)
+
+    def _take(self, order: Order) -> None:
+        match order:
+            case Setup():
+                self._setups.put(order)
+            case Run():
+                self._batches.put(order)
+            case Stop(batch_id=batch_id, track_ids=track_ids):
+                with self._changed:
+                    self._stopped |= {(batch_id, track_id) for track_id in track_ids}
+                    self._changed.notify_all()

@@ -1,0 +1,172 @@
+"""The engine as the worker's task threads use it: batches in, one result per track out."""
+
+import itertools
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Self
+
+from trackfarm.wire import FailureKind
+from trackfarm_worker.engine.batch import Batch, OnEvent
+from trackfarm_worker.engine.child import Ending, EngineChild, OnLog
+from trackfarm_worker.engine.messages import (
+    BatchDone,
+    EngineTrack,
+    Event,
+    LoadFailed,
+    Ready,
+    Result,
+    Run,
+    Stop,
+)
+from trackfarm_worker.engine.settings import EngineSettings
+from trackfarm_worker.engine.supervisor import EngineStartFailed, Supervisor
+from trackfarm_worker.engine.turns import Turns
+
+# An engine that is lost this often before it began a track is not the tracks' fault.
+MAX_IDLE_LOSSES = 3
+
+
+class EngineProcess:
+    """Owns the one process that imports torch. Thread-safe: batches take turns in order.
+
+    The process is watched and replaced as soon as it ends; `restarts` counts that. `on_log` gets
+    each line that it writes to stderr.
+    """
+
+    def __init__(self, settings: EngineSettings, *, on_log: OnLog = lambda _: None) -> None:
+        self._settings = settings
+        self._supervisor = Supervisor(settings, on_log)
+        self._on_log = on_log
+        self._turns = Turns()
+        self._lock = threading.Lock()
+        self._batches: list[Batch] = []
+        self._running: tuple[Batch, EngineChild, int] | None = None
+        self._numbers = itertools.count(1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> Ready:
+        """Waits until the model is loaded. Raises EngineStartFailed (and leaves nothing)."""
+        return self._supervisor.start()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the loaded process; None while it is being replaced."""
+        return self._supervisor.pid
+
+    @property
+    def restarts(self) -> int:
+        return self._supervisor.restarts
+
+    @property
+    def failure(self) -> EngineStartFailed | None:
+        """Why the engine is lost for good, when three starts in a row failed."""
+        return self._supervisor.failure
+
+    def run(
+        self, tracks: Sequence[EngineTrack], on_event: OnEvent = lambda _: None
+    ) -> list[Result]:
+        """Makes the tracks when their turn has come; one result each, in the order given.
+
+        `on_event` hears of every progress and every result at once, in this thread; what it raises
+        is logged and changes nothing. When the engine dies or hangs, the track it was making is
+        Failed and the rest go to its successor. After `close`, tracks are Stopped. Raises
+        EngineStartFailed when there is no engine any more.
+        """
+        batch = Batch(tracks, self._guarded(on_event))
+        with self._entered(batch), self._turns.turn(batch.is_all_to_stop) as has_turn:
+            losses = 0
+            while has_turn and batch.remaining() and losses < MAX_IDLE_LOSSES:
+                losses = 0 if self._attempt(batch) else losses + 1
+            self._answer_rest(batch)
+        return batch.results()
+
+    def stop_current(self, track_ids: Collection[int] | None = None) -> None:
+        """Stops tracks (None: all) between two steps, running or waiting. Does not wait."""
+        with self._lock:
+            for batch in self._batches:
+                chosen = batch.stop(track_ids)
+                if self._running and self._running[0] is batch and chosen:
+                    _, child, number = self._running
+                    child.send(Stop(batch_id=number, track_ids=chosen))
+        self._turns.poke()
+        self._supervisor.poke()
+
+    def close(self) -> None:
+        """Ends the engine; what runs is answered as Stopped. Idempotent."""
+        self._supervisor.close()
+        self.stop_current()
+
+    def _attempt(self, batch: Batch) -> bool:
+        """Runs what remains on the engine at hand. False: lost before it began any track."""
+        child = self._supervisor.current(batch.is_all_to_stop)
+        if child is None:
+            batch.stop(None)
+            batch.answer_stopped()
+            return True
+        with self._sent(batch, child):
+            return self._follow(batch, child)
+
+    @contextmanager
+    def _sent(self, batch: Batch, child: EngineChild) -> Iterator[None]:
+        batch.answer_stopped()
+        with self._lock:
+            number = next(self._numbers)
+            self._running = batch, child, number
+            child.send(Run(batch_id=number, tracks=batch.remaining()))
+            child.send(Stop(batch_id=number, track_ids=batch.to_stop()))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running = None
+
+    def _follow(self, batch: Batch, child: EngineChild) -> bool:
+        while True:
+            match child.receive(self._settings.hang_seconds):
+                case BatchDone():
+                    return True
+                case Ending.SILENT:
+                    child.kill()
+                    child.gone.wait()
+                    seconds = self._settings.hang_seconds
+                    message = f"the engine was silent for {seconds:g} s and was killed"
+                    return batch.blame(FailureKind.ENGINE_HUNG, message)
+                case Ending.GONE if self._supervisor.is_closed:
+                    return True
+                case Ending.GONE:
+                    return batch.blame(FailureKind.ENGINE_DIED, child.ending())
+                case Ready() | LoadFailed():
+                    raise AssertionError("an engine is set up once")
+                case event:
+                    batch.note(event)
+
+    def _answer_rest(self, batch: Batch) -> None:
+        """What never got an engine: stopped, or without one that lives long enough to begin."""
+        batch.answer_stopped()
+        message = f"the engine was lost {MAX_IDLE_LOSSES} times before it began"
+        batch.fail_rest(FailureKind.ENGINE_DIED, message)
+
+    @contextmanager
+    def _entered(self, batch: Batch) -> Iterator[None]:
+        with self._lock:
+            self._batches.append(batch)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._batches.remove(batch)
+
+    def _guarded(self, on_event: OnEvent) -> OnEvent:
+        def guarded(event: Event) -> None:
+            try:
+                on_event(event)
+            except Exception as error:  # noqa: BLE001 - a listener cannot break a batch
+                self._on_log(f"a listener failed on {event}: {type(error).__name__}: {error}")
+
+        return guarded

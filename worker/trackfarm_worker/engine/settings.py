@@ -1,0 +1,47 @@
+"""How an engine process is started and how long it may be silent."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trackfarm_worker.engine.messages import Setup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Seconds everywhere. `spool` belongs to this engine alone.
+
+    `step_delay` is added to every denoising step: for drills and tests that need a slow machine.
+    `hang_seconds` is the longest silence in a batch, `load_seconds` the longest load. `dtype` and
+    `source` default to what the model set says.
+    """
+
+    model_set: str
+    spool: Path
+    source: Path | None = None
+    device: str = "cpu"
+    dtype: str | None = None
+    threads: int = 1
+    step_delay: float = 0.0
+    hang_seconds: float = 120.0
+    load_seconds: float = 1800.0
+    close_seconds: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"threads must be at least 1, got {self.threads}")
+        if not 0 <= self.step_delay < self.hang_seconds:
+            raise ValueError(
+                f"step_delay must be 0 to hang_seconds ({self.hang_seconds}), got {self.step_delay}"
+            )
+
+    @property
+    def setup(self) -> Setup:
+        return Setup(
+            model_set=self.model_set,
+            source=self.source,
+            device=self.device,
+            dtype=self.dtype,
+            spool=self.spool,
+            threads=self.threads,
+            step_delay=self.step_delay,
+        )

@@ -1,0 +1,140 @@
+"""Finishes a track off the GPU's path: encode, digest, upload, into the outbox."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import structlog
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from trackfarm.wire import (
+    FailureKind,
+    Measurements,
+    Timings,
+    TrackDone,
+    TrackFailed,
+    TrackOrder,
+)
+from trackfarm_worker.encoders import EncodedFile, EncoderPool
+from trackfarm_worker.engine.messages import Finished
+
+log = structlog.get_logger(__name__)
+UPLOAD_TRIES = 5
+UPLOAD_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+
+
+class UploadRefused(Exception):
+    """The URL is not valid (any more): it has expired, or the store does not know us."""
+
+
+class UploadFailed(Exception):
+    """The store could not be reached, or failed; worth another try."""
+
+
+class Finisher:
+    """Thread-safe. `renew_url` gets a fresh upload URL for a track whose URL has expired."""
+
+    def __init__(self, *, encoders: EncoderPool, spool: Path) -> None:
+        self._encoders = encoders
+        self._spool = spool
+        self._http = httpx.Client(timeout=UPLOAD_TIMEOUT)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def finish(
+        self,
+        order: TrackOrder,
+        audio: Finished,
+        renew_url: Callable[[int], TrackOrder | None],
+    ) -> TrackDone | TrackFailed:
+        """Returns the result to be reported; leaves no file behind."""
+        out = self._spool / f"{audio.path.stem}.{order.brief.audio_format}"
+        try:
+            encoded = self._encoders.encode(
+                audio.path, out, order.brief.audio_format, sample_rate=audio.sample_rate
+            )
+            if not isinstance(encoded, EncodedFile):
+                return _failed(order, FailureKind.ENCODER_FAILED, encoded.message)
+            started = time.monotonic()
+            self._upload(order, encoded, renew_url)
+            return _done(order, audio, encoded, time.monotonic() - started)
+        except (UploadFailed, UploadRefused) as error:
+            return _failed(order, FailureKind.UPLOAD_FAILED, str(error))
+        except OSError as error:
+            return _failed(order, FailureKind.DISK_FULL, str(error))
+        finally:
+            audio.path.unlink(missing_ok=True)
+            out.unlink(missing_ok=True)
+
+    def _upload(
+        self,
+        order: TrackOrder,
+        encoded: EncodedFile,
+        renew_url: Callable[[int], TrackOrder | None],
+    ) -> None:
+        try:
+            self._put_with_retries(order, encoded)
+        except UploadRefused:
+            fresh = renew_url(order.track_id)
+            if fresh is None:
+                raise
+            self._put_with_retries(fresh, encoded)
+
+    def _put_with_retries(self, order: TrackOrder, encoded: EncodedFile) -> None:
+        retrying = Retrying(
+            retry=retry_if_exception_type(UploadFailed),
+            stop=stop_after_attempt(UPLOAD_TRIES),
+            wait=wait_random_exponential(multiplier=0.3, max=5),
+            reraise=True,
+        )
+        retrying(self._put, order, encoded)
+
+    def _put(self, order: TrackOrder, encoded: EncodedFile) -> None:
+        headers = {
+            **order.upload_headers,
+            "Content-Length": str(encoded.size),
+            "Content-MD5": encoded.content_md5,
+        }
+        try:
+            with encoded.path.open("rb") as file:
+                response = self._http.put(order.upload_url, content=file, headers=headers)
+        except httpx.TransportError as error:
+            raise UploadFailed(f"upload: {type(error).__name__}") from error
+        if response.status_code in (401, 403):
+            raise UploadRefused(f"the store refused the upload (HTTP {response.status_code})")
+        if not response.is_success:
+            raise UploadFailed(f"the store answered HTTP {response.status_code} to the upload")
+
+
+def _done(order: TrackOrder, audio: Finished, encoded: EncodedFile, upload: float) -> TrackDone:
+    measures = audio.measures
+    return TrackDone(
+        track_id=order.track_id,
+        object_key=order.object_key,
+        size=encoded.size,
+        md5=encoded.md5,
+        sha256=encoded.sha256,
+        seed=order.seed,
+        measurements=Measurements(
+            seconds=audio.frames / audio.sample_rate,
+            sample_rate=audio.sample_rate,
+            channels=audio.channels,
+            peak_dbfs=measures.peak_dbfs,
+            rms_dbfs=measures.rms_dbfs,
+            clipped=measures.clipped,
+            dc=measures.dc,
+        ),
+        timings=Timings(
+            condition=audio.timings.condition,
+            denoise=audio.timings.denoise,
+            decode=audio.timings.decode,
+            encode=encoded.seconds,
+            upload=upload,
+        ),
+    )
+
+
+def _failed(order: TrackOrder, kind: FailureKind, message: str) -> TrackFailed:
+    return TrackFailed(track_id=order.track_id, kind=kind, message=message[:4000])

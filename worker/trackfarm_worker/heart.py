@@ -1,0 +1,84 @@
+"""Heartbeats: tells the scheduler what is being done, and does what it answers."""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from trackfarm.wire import (
+    Command,
+    CommandKind,
+    HeartbeatAnswer,
+    HeartbeatRequest,
+    Intervals,
+    ReleaseReason,
+)
+from trackfarm_worker.board import Board
+from trackfarm_worker.client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
+from trackfarm_worker.engine.process import EngineProcess
+
+log = structlog.get_logger(__name__)
+
+
+class Heart:
+    """One thread. `beat` may also be called from others, for what must be known at once."""
+
+    def __init__(
+        self,
+        *,
+        client: SchedulerClient,
+        board: Board,
+        engine: EngineProcess,
+        intervals: Intervals,
+        on_drain: Callable[[str], None],
+        on_unwelcome: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._board = board
+        self._engine = engine
+        self._interval = intervals.heartbeat
+        self._on_drain = on_drain
+        self._on_unwelcome = on_unwelcome
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        self._stopping.set()
+        self._thread.join(timeout)
+
+    def beat(self) -> None:
+        request = HeartbeatRequest(
+            shards=self._board.progress(),
+            draining=self._board.draining,
+            engine_restarts=self._engine.restarts,
+        )
+        self._obey(self._client.heartbeat(request))
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.beat()
+            except (SchedulerAway, Rejected) as error:
+                log.warning("heartbeat_failed", error=str(error))
+            except NotWelcome as error:
+                self._on_unwelcome(str(error))
+                return
+            self._stopping.wait(self._interval)
+
+    def _obey(self, answer: HeartbeatAnswer) -> None:
+        self._interval = answer.intervals.heartbeat
+        for command in answer.commands:
+            match command.kind:
+                case CommandKind.STOP_SHARD:
+                    self._stop(command, is_dead=command.lease_id not in answer.leases)
+                case CommandKind.DRAIN:
+                    self._on_drain(command.reason)
+
+    def _stop(self, command: Command, *, is_dead: bool) -> None:
+        ids = self._board.stop(command.lease_id, ReleaseReason.STOPPED, is_dead=is_dead)
+        if ids:
+            log.info("shard_stopped", shard=command.shard_id, reason=command.reason)
+            self._engine.stop_current(ids)

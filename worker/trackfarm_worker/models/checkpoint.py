@@ -1,0 +1,102 @@
+"""Is this folder a whole checkpoint? Decided without loading it, so that no GPU waits to find out.
+
+Layout: that of `AceStepPipeline.save_pretrained` in diffusers 0.42. An early conversion script
+left out the audio tokenizer and the scheduler; such a folder loads, but fails on covers.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+MODELS = (
+    "vae",
+    "text_encoder",
+    "transformer",
+    "condition_encoder",
+    "audio_tokenizer",
+    "audio_token_detokenizer",
+)
+CONFIGS = {"tokenizer": "tokenizer_config.json", "scheduler": "scheduler_config.json"}
+COMPONENTS = (*MODELS, *CONFIGS)
+
+
+class ModelNotReady(RuntimeError):
+    """The weights are not there, or not whole. The message says what to do."""
+
+
+def check(folder: Path) -> None:
+    """Raises ModelNotReady unless all eight components are there and whole."""
+    problems = list(_problems(folder))
+    if problems:
+        raise ModelNotReady(
+            f"{folder} is not a complete ACE-Step checkpoint: {'; '.join(problems)}. "
+            "Download or convert it again, or point the worker at another folder."
+        )
+
+
+def _problems(folder: Path) -> Iterator[str]:
+    index = _json(folder / "model_index.json")
+    if index is None:
+        yield "model_index.json is missing or unreadable"
+        return
+    if index.get("_class_name") != "AceStepPipeline":
+        yield f"model_index.json names {index.get('_class_name')!r}, not AceStepPipeline"
+    for name in COMPONENTS:
+        # A component that was not saved is listed as [null, null].
+        if not (index.get(name) or [None])[0]:
+            yield f"component {name} is not in model_index.json"
+        elif name in CONFIGS:
+            yield from _config_problems(folder / name, CONFIGS[name])
+        else:
+            yield from _config_problems(folder / name, "config.json")
+            yield from _weight_problems(folder / name)
+
+
+def _config_problems(component: Path, config: str) -> Iterator[str]:
+    if _json(component / config) is None:
+        yield f"{component.name}/{config} is missing or unreadable"
+    if any(component.glob("*.incomplete")):
+        yield f"{component.name} holds a download that was broken off"
+
+
+def _weight_problems(component: Path) -> Iterator[str]:
+    names = _weight_files(component)
+    if not names:
+        yield f"{component.name} has no safetensors weights"
+    for name in names:
+        if problem := _safetensors_problem(component / name):
+            yield f"{component.name}/{name} {problem}"
+
+
+def _weight_files(component: Path) -> list[str]:
+    """The weight files that must be there: those of the shard index, else those found."""
+    for index in component.glob("*.safetensors.index.json"):
+        return sorted(set((_json(index) or {}).get("weight_map", {}).values()))
+    return sorted(path.name for path in component.glob("*.safetensors"))
+
+
+def _safetensors_problem(path: Path) -> str | None:
+    """Compares the size with what the header promises (format: 8-byte length, JSON, data)."""
+    if not path.is_file():
+        return "is missing"
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if not 0 < length < path.stat().st_size:
+            return "is cut short"
+        try:
+            header = json.loads(stream.read(length))
+        except ValueError:
+            return "has no readable header"
+    end = max((row["data_offsets"][1] for key, row in header.items() if key != "__metadata__"))
+    expected = 8 + length + end
+    actual = path.stat().st_size
+    return None if actual == expected else f"has {actual} of {expected} bytes"
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

@@ -1,0 +1,193 @@
+"""The `tiny` model set: a whole ACE-Step pipeline with random weights, 1.6 MB. It makes noise.
+
+Every machine builds the same weights: numpy's PCG64 yields floats by integer arithmetic, while
+torch's normal distribution differs in the last bit between instruction sets.
+"""
+
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+import transformers
+from diffusers.pipelines import ace_step
+from platformdirs import user_cache_path
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers import models as bpe
+from torch import nn
+
+from trackfarm.model_sets import model_set
+from trackfarm_worker.models.checkpoint import ModelNotReady, check
+from trackfarm_worker.models.digests import component_digests
+
+# For a type checker both libraries consist of placeholders.
+hf: Any = transformers
+df: Any = diffusers
+parts: Any = ace_step
+
+SEED = 15
+WIDTH = 32
+LATENT = 8
+LEVELS = [8, 8, 8, 5, 5, 5]
+SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+DIGESTS = "digests.txt"
+LAST_GAIN = 0.01  # brings the decoder's output to a peak of about 0.7
+
+_ATTENTION = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+_LAYERS = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "sliding_window": 8} | _ATTENTION
+
+
+def ensure(models_folder: Path | None = None) -> Path:
+    """The folder of the tiny checkpoint, built if it is missing or damaged.
+
+    `models_folder` defaults to the user's cache. Safe to call from several processes at once.
+    """
+    parent = models_folder or user_cache_path("trackfarm") / "models"
+    target = parent / f"tiny-{model_set('tiny').revision}"
+    if not _is_intact(target):
+        parent.mkdir(parents=True, exist_ok=True)
+        _replace(target, _built_beside(parent))
+    return target
+
+
+def _is_intact(folder: Path) -> bool:
+    try:
+        check(folder)
+        return (folder / DIGESTS).read_text() == _digest_lines(folder)
+    except (ModelNotReady, OSError):
+        return False
+
+
+def _digest_lines(folder: Path) -> str:
+    return "".join(f"{digest}  {name}\n" for name, digest in component_digests(folder).items())
+
+
+def _built_beside(parent: Path) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=".tiny-", dir=parent))
+    build().save_pretrained(folder, safe_serialization=True)
+    (folder / DIGESTS).write_text(_digest_lines(folder))
+    folder.chmod(0o755)
+    return folder
+
+
+def _replace(target: Path, built: Path) -> None:
+    try:
+        os.rename(built, target)
+    except OSError:
+        # Either another process was faster, or a damaged folder is in the way.
+        if not _is_intact(target):
+            shutil.rmtree(target)
+            os.rename(built, target)
+        else:
+            shutil.rmtree(built)
+
+
+def build() -> Any:
+    """An `AceStepPipeline` in memory, float32 on the CPU. Leaves the global random state alone."""
+    with torch.random.fork_rng(devices=[]):
+        networks = _networks()
+    for name, part in networks.items():
+        _fill(name, part)
+    return df.AceStepPipeline(
+        **networks,
+        tokenizer=_tokenizer(),
+        # The pipeline computes its own sigmas; other values here feed it garbage silently.
+        scheduler=df.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0),
+    )
+
+
+def _networks() -> dict[str, nn.Module]:
+    return {
+        "vae": df.AutoencoderOobleck(
+            encoder_hidden_size=2 * LATENT,
+            downsampling_ratios=[2, 4, 4, 6, 10],
+            channel_multiples=[1] * 5,
+            decoder_channels=8,
+            decoder_input_channels=LATENT,
+            audio_channels=2,
+            sampling_rate=48_000,
+        ),
+        "text_encoder": hf.Qwen3Model(_text_config()),
+        "transformer": df.AceStepTransformer1DModel(
+            **_LAYERS,
+            num_hidden_layers=4,
+            in_channels=3 * LATENT,
+            audio_acoustic_hidden_dim=LATENT,
+            patch_size=2,
+        ),
+        "condition_encoder": parts.AceStepConditionEncoder(
+            **_LAYERS,
+            text_hidden_dim=WIDTH,
+            timbre_hidden_dim=LATENT,
+            num_lyric_encoder_hidden_layers=2,
+            num_timbre_encoder_hidden_layers=2,
+        ),
+        "audio_tokenizer": parts.AceStepAudioTokenizer(
+            **_LAYERS,
+            audio_acoustic_hidden_dim=LATENT,
+            fsq_dim=WIDTH,
+            fsq_input_levels=LEVELS,
+        ),
+        "audio_token_detokenizer": parts.AceStepAudioTokenDetokenizer(
+            **_LAYERS, audio_acoustic_hidden_dim=LATENT
+        ),
+    }
+
+
+def _text_config() -> Any:
+    return hf.Qwen3Config(
+        vocab_size=256 + len(SPECIALS),
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=2,
+        max_position_embeddings=4096,
+        **_ATTENTION,
+    )
+
+
+def _tokenizer() -> Any:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate([*alphabet, *SPECIALS])}
+    tokenizer = Tokenizer(bpe.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(SPECIALS)
+    return hf.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=SPECIALS[0],
+        eos_token=SPECIALS[0],
+        # The text encoder gets no attention mask, so padding has to come last.
+        padding_side="right",
+    )
+
+
+def _fill(part: str, module: nn.Module) -> None:
+    for name, tensor in _weights(module):
+        random = np.random.Generator(np.random.PCG64([SEED, zlib.crc32(f"{part}.{name}".encode())]))
+        uniform = random.random(tensor.numel(), dtype=np.float32) * 2 - 1
+        values = torch.from_numpy(uniform).reshape(tensor.shape)
+        tensor.data.copy_(values * _bound(name, tensor))
+
+
+def _weights(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yields what is to be random, and sets the rest to what leaves a signal alone."""
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if name.endswith("weight_g"):
+            tensor.data.fill_(LAST_GAIN if name == "decoder.conv2.weight_g" else 1.0)
+        elif name.endswith(".bias"):
+            tensor.data.zero_()
+        elif tensor.dim() > 1 and not name.endswith((".alpha", ".beta")):
+            yield name, tensor
+
+
+def _bound(name: str, tensor: torch.Tensor) -> float:
+    """A uniform distribution on +-bound with the variance 1 / fan-in; latents have variance 1."""
+    if name in {"silence_latent", "null_condition_emb"}:
+        return float(np.sqrt(3.0))
+    return float(np.sqrt(3.0 / tensor[0].numel()))

@@ -1,0 +1,93 @@
+"""What was made but not yet acknowledged: kept on disk until the scheduler has answered."""
+
+import sqlite3
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from trackfarm.wire import TrackDone, TrackFailed
+
+_ITEMS: TypeAdapter[TrackDone | TrackFailed] = TypeAdapter(TrackDone | TrackFailed)
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS item (
+    id INTEGER PRIMARY KEY, shard_id TEXT NOT NULL, lease_id TEXT NOT NULL, body TEXT NOT NULL
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Results of one lease, to be reported in one call."""
+
+    shard_id: str
+    lease_id: str
+    row_ids: tuple[int, ...]
+    items: tuple[TrackDone | TrackFailed, ...]
+
+
+class Outbox:
+    """A SQLite file; thread-safe. `closed` parcels are gone for good."""
+
+    def __init__(self, path: Path, *, parcel_size: int = 200) -> None:
+        self._lock = threading.Condition()
+        self._parcel_size = parcel_size
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute(_SCHEMA)
+
+    def put(self, shard_id: str, lease_id: str, item: TrackDone | TrackFailed) -> None:
+        with self._lock:
+            self._db.execute(
+                "INSERT INTO item (shard_id, lease_id, body) VALUES (?, ?, ?)",
+                (shard_id, lease_id, item.model_dump_json()),
+            )
+            self._lock.notify_all()
+
+    def next_parcel(self) -> Parcel | None:
+        """The oldest lease's undelivered results."""
+        with self._lock:
+            first = self._db.execute(
+                "SELECT shard_id, lease_id FROM item ORDER BY id LIMIT 1"
+            ).fetchone()
+            if first is None:
+                return None
+            rows = self._db.execute(
+                "SELECT id, body FROM item WHERE lease_id = ? ORDER BY id LIMIT ?",
+                (first[1], self._parcel_size),
+            ).fetchall()
+        items = tuple(_ITEMS.validate_json(body) for _, body in rows)
+        return Parcel(first[0], first[1], tuple(row_id for row_id, _ in rows), items)
+
+    def remove(self, parcel: Parcel) -> None:
+        """The scheduler has answered these, or never will."""
+        with self._lock:
+            self._db.executemany("DELETE FROM item WHERE id = ?", [(i,) for i in parcel.row_ids])
+            self._lock.notify_all()
+
+    def wait_for_items(self, timeout: float) -> None:
+        with self._lock:
+            self._lock.wait_for(self._has_items, timeout)
+
+    def wait_until_delivered(self, lease_id: str, timeout: float) -> bool:
+        """True when nothing of this lease is left."""
+        with self._lock:
+            return self._lock.wait_for(lambda: not self._count(lease_id), timeout)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._db.execute("DELETE FROM item")
+            self._lock.notify_all()
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _has_items(self) -> bool:
+        return self._db.execute("SELECT 1 FROM item LIMIT 1").fetchone() is not None
+
+    def _count(self, lease_id: str) -> int:
+        row = self._db.execute("SELECT count(*) FROM item WHERE lease_id = ?", (lease_id,))
+        return int(row.fetchone()[0])

@@ -1,0 +1,186 @@
+"""One shard from claim to last report: the sequence that a Celery task runs.
+
+Three of these overlap: while one computes, the one before it is being finished and the one after
+it has claimed its shard. Only the engine is exclusive.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import structlog
+
+from trackfarm.wire import (
+    ClaimAnswer,
+    ClaimRequest,
+    FailureKind,
+    ReleaseReason,
+    ReleaseRequest,
+    Stage,
+    TrackDone,
+    TrackFailed,
+    TrackOrder,
+)
+from trackfarm_worker.board import Board, ShardInFlight
+from trackfarm_worker.client import (
+    NotOurs,
+    NotWelcome,
+    Rejected,
+    SchedulerAway,
+    SchedulerClient,
+)
+from trackfarm_worker.engine.messages import EngineTrack, Event, Failed, Finished, Progress
+from trackfarm_worker.engine.process import EngineProcess
+from trackfarm_worker.engine.supervisor import EngineStartFailed
+from trackfarm_worker.finisher import Finisher
+from trackfarm_worker.outbox import Outbox
+
+log = structlog.get_logger(__name__)
+CLAIM_TRIES, CLAIM_PAUSE = 5, 0.5
+DELIVERY_SECONDS = 600.0  # the longest that a shard waits for a scheduler that is away
+
+
+class ShardRunner:
+    """Runs shards; thread-safe. `on_engine_lost` is called when no engine can be had any more."""
+
+    def __init__(
+        self,
+        *,
+        client: SchedulerClient,
+        board: Board,
+        engine: EngineProcess,
+        finisher: Finisher,
+        outbox: Outbox,
+        finishing: ThreadPoolExecutor,
+        on_engine_lost: Callable[[str], None],
+        on_unwelcome: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._board = board
+        self._engine = engine
+        self._finisher = finisher
+        self._outbox = outbox
+        self._finishing = finishing
+        self._on_engine_lost = on_engine_lost
+        self._on_unwelcome = on_unwelcome
+
+    def run(self, shard_id: str, lease_id: str) -> None:
+        claim = self._claim(shard_id, lease_id)
+        if claim is None:
+            return
+        with self._board.entered(claim) as shard:
+            unfinished = self._make(shard)
+            shard.stage = Stage.FINISHING
+            self._outbox.wait_until_delivered(lease_id, DELIVERY_SECONDS)
+            self._hand_back(shard, unfinished)
+
+    def _claim(self, shard_id: str, lease_id: str) -> ClaimAnswer | None:
+        """The shard, or None when it is not (or no longer) to be had."""
+        for attempt in range(CLAIM_TRIES):
+            try:
+                answer = self._client.claim(shard_id, ClaimRequest(lease_id=lease_id))
+            except SchedulerAway as error:
+                log.warning("claim_failed", shard=shard_id, error=str(error))
+                time.sleep(CLAIM_PAUSE * 2**attempt)
+            except (NotWelcome, Rejected) as error:
+                if isinstance(error, NotWelcome):
+                    self._on_unwelcome(str(error))
+                log.warning("claim_rejected", shard=shard_id, error=str(error))
+                return None
+            else:
+                if isinstance(answer, NotOurs):
+                    log.info("shard_not_ours", shard=shard_id, reason=answer.reason)
+                    return None
+                return answer
+        return None
+
+    def _make(self, shard: ShardInFlight) -> set[int]:
+        """Computes and finishes the tracks; returns those that have no result."""
+        orders = {order.track_id: order for order in shard.claim.tracks}
+        if shard.stop_reason is not None:
+            return set(orders)
+        pending: list[Future[int | None]] = []
+
+        def hear(event: Event) -> None:
+            match event:
+                case Progress():
+                    shard.stage, shard.step, shard.steps = (
+                        Stage.COMPUTING,
+                        event.step,
+                        event.steps,
+                    )
+                case Finished():
+                    order = orders[event.track_id]
+                    pending.append(self._finishing.submit(self._finish, shard, order, event))
+                case Failed():
+                    self._put(shard, _as_failed(event))
+
+        try:
+            results = self._engine.run([_engine_track(o) for o in orders.values()], hear)
+        except EngineStartFailed as error:
+            shard.stop_reason = ReleaseReason.ENGINE_UNAVAILABLE
+            self._on_engine_lost(str(error))
+            results = []
+        shard.stage = Stage.FINISHING
+        answered = {r.track_id for r in results if isinstance(r, Failed)}
+        answered |= {track_id for future in pending if (track_id := future.result()) is not None}
+        return set(orders) - answered
+
+    def _finish(self, shard: ShardInFlight, order: TrackOrder, audio: Finished) -> int | None:
+        """Finishes one track; its id when the outbox has a result, None when it was dropped."""
+        if shard.is_dead:
+            audio.path.unlink(missing_ok=True)
+            return None
+        result = self._finisher.finish(order, audio, lambda i: self._renewed(shard, i))
+        self._put(shard, result)
+        shard.finished += 1
+        return order.track_id
+
+    def _renewed(self, shard: ShardInFlight, track_id: int) -> TrackOrder | None:
+        """Claims again what we hold: the answer carries fresh upload URLs."""
+        answer = self._claim(shard.claim.shard_id, shard.claim.lease_id)
+        found = [o for o in answer.tracks if o.track_id == track_id] if answer else []
+        return found[0] if found else None
+
+    def _put(self, shard: ShardInFlight, result: TrackDone | TrackFailed) -> None:
+        self._outbox.put(shard.claim.shard_id, shard.claim.lease_id, result)
+
+    def _hand_back(self, shard: ShardInFlight, unfinished: set[int]) -> None:
+        """Gives back what was not made, so that it is placed again at once."""
+        if not unfinished or shard.is_dead:
+            return
+        reason = shard.stop_reason or ReleaseReason.STOPPED
+        request = ReleaseRequest(
+            lease_id=shard.claim.lease_id, track_ids=sorted(unfinished), reason=reason
+        )
+        try:
+            self._client.release(shard.claim.shard_id, request)
+        except (SchedulerAway, NotWelcome, Rejected) as error:
+            log.warning("release_failed", shard=shard.claim.shard_id, error=str(error))
+
+
+def _engine_track(order: TrackOrder) -> EngineTrack:
+    brief = order.brief
+    return EngineTrack(
+        track_id=order.track_id,
+        prompt=brief.prompt,
+        duration=brief.duration,
+        seed=order.seed,
+        lyrics=brief.lyrics,
+        bpm=brief.bpm,
+        key_scale=brief.key_scale,
+        time_signature=None if brief.time_signature is None else str(brief.time_signature),
+        vocal_language=brief.vocal_language,
+        steps=brief.inference_steps,
+        guidance=brief.guidance_scale,
+        shift=brief.shift,
+        task_type=brief.task_type,
+    )
+
+
+def _as_failed(event: Failed) -> TrackFailed:
+    return TrackFailed(
+        track_id=event.track_id,
+        kind=FailureKind(event.kind),
+        message=event.message[:4000],
+    )
