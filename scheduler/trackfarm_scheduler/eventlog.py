@@ -7,7 +7,7 @@ import structlog
 from trackfarm_scheduler.store.journal import Happening
 
 log = structlog.get_logger("trackfarm_scheduler.events")
-QUIET = frozenset({"track_done", "shard_offered", "shard_claimed"})  # one or more a track
+QUIET = frozenset({"track_done", "shard_offered", "shard_claimed", "shard_finished"})
 
 
 def tell(happenings: Sequence[Happening]) -> None:

@@ -80,7 +80,7 @@ JOB = _machine(
 TRACK = _machine(
     "track",
     {
-        _T.PENDING: {_T.LEASED, _T.FAILED, _T.CANCELLED},
+        _T.PENDING: {_T.LEASED, _T.CANCELLED},
         _T.LEASED: {_T.PENDING, _T.DONE, _T.FAILED, _T.CANCELLED},
         _T.DONE: set(),
         _T.FAILED: {_T.PENDING},

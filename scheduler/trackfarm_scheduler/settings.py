@@ -33,7 +33,6 @@ class SchedulerSettings(BaseSettings):
     claim_within_seconds: float = Field(default=5, gt=0)
     shard_seconds: float = Field(default=60, gt=0)
     tick_seconds: float = Field(default=0.25, gt=0, le=5)
-    max_upload_bytes: int = Field(default=2 * 1024**3, gt=0)
     log_format: str = Field(default="console", pattern="^(console|json)$")
 
     @model_validator(mode="after")

@@ -97,6 +97,10 @@ class Process:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
     def alive(self) -> bool:
         return self._child.poll() is None
 

@@ -22,7 +22,8 @@ import os, signal
 from pathlib import Path
 from tests.servers.process import Process
 child = Process(["sleep", "600"], log=Path({log!r}))
-print(child._child.pid, flush=True)
+child.wait_ready(lambda: Path("/proc", str(child.pid), "comm").read_text() == "sleep\\n")
+print(child.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -38,7 +38,9 @@ class Brief(BaseModel):
     `ValidationError`, which `brief_faults` puts into the operator's words.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, cache_strings="none"
+    )
 
     prompt: Text = Field(
         min_length=1,
@@ -71,10 +73,16 @@ class Brief(BaseModel):
     shift: Real | None = Field(None, ge=1, le=5, description="Shift of the noise schedule.")
     task_type: Annotated[Task, Lower] = Field("text2music", description="What to make.")
     src_audio: Text | None = Field(
-        None, max_length=2048, description="The music the task works on: a URL or an upload."
+        None,
+        min_length=1,
+        max_length=2048,
+        description="The music the task works on: a URL or an upload.",
     )
     reference_audio: Text | None = Field(
-        None, max_length=2048, description="Music to take the timbre from: a URL or an upload."
+        None,
+        min_length=1,
+        max_length=2048,
+        description="Music to take the timbre from: a URL or an upload.",
     )
     audio_code_string: AudioCodes | None = Field(
         None, max_length=3000 * _LONGEST_CODE, description="ACE-Step audio codes, 5 a second."
@@ -96,7 +104,9 @@ class Brief(BaseModel):
     name: FileStem | None = Field(
         None, max_length=120, description="File name for the export, without the ending."
     )
-    title: Text | None = Field(None, max_length=200, description="Title shown to people.")
+    title: Text | None = Field(
+        None, min_length=1, max_length=200, description="Title shown to people."
+    )
 
     @property
     def is_instrumental(self) -> bool:

@@ -1,8 +1,9 @@
 """Reads a matrix out of a YAML catalog, with the line of everything that is wrong in it."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
-from yaml.nodes import MappingNode, Node, SequenceNode
+from yaml.nodes import MappingNode, Node
 
 from trackfarm.catalog.header import prefixed
 from trackfarm.catalog.matrix import AxisValue, Matrix, matrix_faults
@@ -56,13 +57,6 @@ def _own_faults(own: Mapping[str, object]) -> list[Fault]:
 def _axis(document: Document, name: str, node: Node, problems: list[Problem]) -> list[AxisValue]:
     """The values of one axis. What is wrong with it is added to `problems`."""
     section = f"matrix.axes.{shown_name(name)}"
-    if not name.isidentifier() or name in ALIASES:
-        wrong = "is not a name for an axis"
-        remedy = "use a word of letters, digits and _ that is no field of a brief"
-        problems.append(_placed(document, Fault(section, wrong, remedy), line_of(node)))
-    if not isinstance(node, SequenceNode) or not node.value:
-        fault = Fault(section, "has no list of values", _AXES_FORM)
-        problems.append(_placed(document, fault, line_of(node)))
     values: list[AxisValue] = []
     for item in items_of(node):
         value = _axis_value(document.value(item))
@@ -70,11 +64,21 @@ def _axis(document: Document, name: str, node: Node, problems: list[Problem]) ->
         problems += placed((prefixed(section, f) for f in faults), document.file, line_of(item))
         if isinstance(value, AxisValue):
             values.append(value)
-    twice = {value.name for value in values if [v.name for v in values].count(value.name) > 1}
-    for again in sorted(twice):
-        fault = Fault(section, f"{shown(again)} is there twice", "keep one")
-        problems.append(_placed(document, fault, line_of(node)))
+    problems += placed(_axis_faults(section, name, node, values), document.file, line_of(node))
     return values
+
+
+def _axis_faults(
+    section: str, name: str, node: Node, values: Sequence[AxisValue]
+) -> Iterator[Fault]:
+    if not name.isidentifier() or name in ALIASES:
+        remedy = "use a word of letters, digits and _ that is no field of a brief"
+        yield Fault(section, "is not a name for an axis", remedy)
+    if not items_of(node):
+        yield Fault(section, "has no list of values", _AXES_FORM)
+    for again, count in Counter(value.name for value in values).items():
+        if count > 1:
+            yield Fault(section, f"{shown(again)} is there twice", "keep one")
 
 
 def _axis_value(value: object) -> AxisValue | Fault:

@@ -166,7 +166,7 @@ def settled(values: Mapping[str, object]) -> dict[str, object]:
         name: value
         for name, value in renamed(values).items()
         if value is not None
-        and (value != "" or name == "prompt")
+        and (name == "prompt" or not _is_blank(value))
         and (name in ALIASES or not _is_off(name, value))
     }
     if fields.get("seed") in (-1, "-1"):
@@ -174,6 +174,10 @@ def settled(values: Mapping[str, object]) -> dict[str, object]:
     if not fields.keys() <= ALIASES.keys():
         _apply_switches(fields)
     return fields
+
+
+def _is_blank(value: object) -> bool:
+    return isinstance(value, str) and (not value or value.isspace())
 
 
 def _is_off(name: str, value: object) -> bool:

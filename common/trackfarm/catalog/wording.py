@@ -113,7 +113,7 @@ def _wrong(kind: str, value: object, context: Mapping[str, Any]) -> str:
 
 def _wrong_text(kind: str, value: object) -> str:
     match kind:
-        case "string_too_short":
+        case "string_too_short" | "too_short":
             return "is empty"
         case "string_too_long" | "too_long":
             size = len(value) if isinstance(value, str | Mapping) else 0

@@ -57,7 +57,7 @@ def watch(job: JobArgument = None, as_json: JsonOption = False) -> None:
 
 
 def pause(job: JobArgument = None, as_json: JsonOption = False) -> None:
-    """Start no more tracks of a job; those being made are finished."""
+    """Stop a job: what is being made stops at its next step, what is finished stays."""
     _change(job, lambda farm, job_id: farm.pause(job_id), as_json=as_json)
 
 
@@ -72,7 +72,7 @@ def cancel(job: JobArgument = None, as_json: JsonOption = False) -> None:
 
 
 def retry(job: JobArgument = None, as_json: JsonOption = False) -> None:
-    """Give the failed tracks of a job another chance."""
+    """Make the failed and cancelled tracks of a job again."""
     _change(job, lambda farm, job_id: farm.retry(job_id), as_json=as_json)
 
 

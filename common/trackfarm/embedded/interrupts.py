@@ -1,10 +1,12 @@
 """The operator's wish to end, counted: once is please, twice is now."""
 
 import signal
+import time
 from types import FrameType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ONE_WISH_SECONDS = 0.5  # `timeout` and terminals that close send the same wish twice at once
 
 
 class Interrupts:
@@ -12,6 +14,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._count = 0
+        self._last = float("-inf")
         self._before: dict[signal.Signals, Any] = {}
 
     @property
@@ -32,4 +35,7 @@ class Interrupts:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         # Only a counter: a lock taken here could be one that the main thread holds right now.
-        self._count += 1
+        now = time.monotonic()
+        if now - self._last > ONE_WISH_SECONDS:
+            self._count += 1
+        self._last = now

@@ -91,7 +91,7 @@ class Supervisor:
             _await_end(children, hurry)
             for child in children:
                 if child.running:
-                    self._tell(f"{child.spec.name} did not end when asked; killing it")
+                    self._tell(f"killing {child.spec.name}, which has not ended yet")
                     child.kill()
 
     def _start(self, spec: ChildSpec) -> None:

@@ -17,6 +17,8 @@ from trackfarm_scheduler.store import journal, tracks
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Attempt, Lease, Shard, Track
 
+FINISHED = "finished"
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -164,8 +166,9 @@ def end(session: Session, lease: Lease, now: float, *, reason: str, left_open: A
     _move_shard(session, lease.shard_id, ShardState.FINISHED)
     open_ids = close_attempts(session, lease.id, None, left_open, now)
     back = tracks.move(session, open_ids, TrackState.PENDING)
+    kind = "shard_finished" if reason == FINISHED else "lease_ended"
     facts = {"reason": reason, "handed_back": len(back)}
-    journal.record(session, _about(lease, now, "lease_ended", data=facts))
+    journal.record(session, _about(lease, now, kind, data=facts))
     journal.count(session, "leases_ended", reason=reason)
     return len(back)
 
@@ -197,7 +200,7 @@ def finish_if_empty(session: Session, lease: Lease, now: float) -> bool:
     )
     if open_left:
         return False
-    end(session, lease, now, reason="finished", left_open=AttemptState.RELEASED)
+    end(session, lease, now, reason=FINISHED, left_open=AttemptState.RELEASED)
     return True
 
 

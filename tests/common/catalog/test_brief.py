@@ -124,6 +124,14 @@ def test_the_mark_for_instrumental_is_no_lyrics(mark: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "field", ["title", "lyrics", "reference_audio", "key_scale", "bpm", "name"]
+)
+@pytest.mark.parametrize("blank", [None, "", "  ", "\n\u3000"], ids=repr)
+def test_a_blank_is_not_given(field: str, blank: object) -> None:
+    assert brief(**{field: blank}) == brief()
+
+
+@pytest.mark.parametrize(
     ("prompt", "wrong"),
     [
         ("", "is empty"),

@@ -22,11 +22,11 @@ OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     "inference_steps": st.integers(1, 200),
     "guidance_scale": st.floats(1, 30),
     "shift": st.floats(1, 5),
-    "reference_audio": WORD,
+    "reference_audio": TEXT | st.just(" "),
     "audio_format": st.sampled_from(["mp3", "wav", "flac"]),
     "variations": st.integers(1, 1000),
     "tags": st.dictionaries(WORD, WORD, max_size=3),
-    "title": TEXT,
+    "title": TEXT | st.just(" "),
 }
 BRIEFS = st.fixed_dictionaries(
     {"prompt": WORD, "duration": st.floats(10, 600)}, optional=OPTIONAL

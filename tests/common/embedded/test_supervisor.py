@@ -105,7 +105,7 @@ def test_a_stubborn_child_is_killed_after_its_time(
     pid = farm.pids["a"]
     farm.bring_down(hurry=never)
     assert not is_alive(pid)
-    assert told == ["a did not end when asked; killing it"]
+    assert told == ["killing a, which has not ended yet"]
 
 
 def test_hurry_waits_for_nobody(tmp_path: Path, supervise: Supervise) -> None:

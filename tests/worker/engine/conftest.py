@@ -24,7 +24,7 @@ def engine(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
         spool=tmp_path_factory.mktemp("spool"),
         source=models,
         step_delay=0.05,
-        hang_seconds=15,
+        hang_seconds=10,
     )
     with EngineProcess(settings) as process:
         process.start()

@@ -58,7 +58,7 @@ def test_a_lost_engine_costs_one_track_and_is_replaced(
     assert engine.restarts == before + 1
     assert pid
     assert not is_running(pid)
-    assert ("status -9" if kind == FailureKind.ENGINE_DIED else "silent for 15 s") in failed.message
+    assert ("status -9" if kind == FailureKind.ENGINE_DIED else "silent for 10 s") in failed.message
 
 
 def test_an_idle_engine_is_replaced_before_anyone_needs_it(

