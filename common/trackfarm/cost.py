@@ -4,6 +4,7 @@ The prior follows floating-point and byte counts of the ACE-Step 1.5 parts over 
 rates (`speeds.toml`). A worker's measured `speed` scales it; 1.0 means "as the prior says".
 """
 
+import re
 import tomllib
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -32,8 +33,13 @@ def _speeds() -> Mapping[str, Any]:
 @cache
 def _gpu(name: str) -> Mapping[str, float]:
     table: Mapping[str, Mapping[str, float]] = _speeds()["gpus"]
-    known = [row for label, row in table.items() if label.lower() in name.lower()]
+    known = [row for label, row in table.items() if _is_named(label, name)]
     return known[0] if known else table["unknown"]
+
+
+def _is_named(label: str, name: str) -> bool:
+    # As a whole word: an RTX A4000 is no A40.
+    return re.search(rf"(?<!\w){re.escape(label)}(?!\w)", name, re.IGNORECASE) is not None
 
 
 def _interpolate(x: float, xs: list[float], ys: list[float]) -> float:

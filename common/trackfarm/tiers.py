@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-# A card reports less than its nominal size: a 4090 24,564 MiB, an H200 143,771 MiB.
-NOMINAL_SHARE = 0.95
+# A card reports less than its nominal size: a 4090 24,564 MiB, an H200 143,771 MiB, and where ECC
+# takes a sixteenth an L40S 46,068 MiB and an L4 23,034 MiB.
+NOMINAL_SHARE = 0.93
 MIB_PER_GIB = 1024
 
 

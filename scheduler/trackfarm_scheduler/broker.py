@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import structlog
-from kombu import Queue
+from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError

@@ -30,7 +30,7 @@ def music(seconds: float) -> NDArray[np.int16]:
     time = np.arange(round(seconds * 48_000)) / 48_000
     left = np.sin(2 * np.pi * 440 * time) * np.sin(5 * time)
     right = np.sin(2 * np.pi * 659 * time) * np.cos(3 * time)
-    return np.rint(np.stack([left, right], axis=1) * 20_000).astype(np.int16)
+    return np.asarray(np.rint(np.stack([left, right], axis=1) * 20_000), dtype=np.int16)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from trackfarm.cli.catalogs import refuse_mistakes, report_submission, send
 from trackfarm.cli.console import complain, err
 from trackfarm.cli.exits import ExitCode, code_of
 from trackfarm.cli.exports import exported, print_report
-from trackfarm.cli.jobs import print_ending, watched
+from trackfarm.cli.jobs import WATCH_TIMEOUT, print_ending, watched
 from trackfarm.cli.session import errors_end_the_command
 from trackfarm.client import Farm
 from trackfarm.settings import FarmAddress
@@ -60,8 +60,12 @@ class Errand:
         from trackfarm.cli.exporter import Stopped
 
         try:
-            with errors_end_the_command(), Farm(address.url, address.api_key) as farm:
-                self._code = self._steps(farm)
+            with (
+                errors_end_the_command(),
+                Farm(address.url, address.api_key) as farm,
+                Farm(address.url, address.api_key, patience=0, timeout=WATCH_TIMEOUT) as eye,
+            ):
+                self._code = self._steps(farm, eye)
         except typer.Exit as ending:
             self._code = ExitCode(ending.exit_code)
         except Stopped:
@@ -70,11 +74,11 @@ class Errand:
             complain(f"{type(error).__name__}: {error}")
             raise
 
-    def _steps(self, farm: Farm) -> ExitCode:
+    def _steps(self, farm: Farm, eye: Farm) -> ExitCode:
         answer = send(farm, self.catalog, name=None, model_set=self.model_set, priority=0)
         if not self.as_json:
             report_submission(answer)
-        job = watched(farm, answer.job.id, as_json=self.as_json, stopped=self._stop.wait)
+        job = watched(eye, answer.job.id, as_json=self.as_json, stopped=self._stop.wait)
         if job is None or not job.state.ended:
             return ExitCode.INTERRUPTED
         report = exported(farm, job, self.directory, stopped=self._stop.is_set)

@@ -60,9 +60,8 @@ class Home:
         return self.root / "workers" / name
 
     def create(self) -> None:
-        """Makes the directory, closed to other users because it holds keys and tracks."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        self.root.chmod(0o700)
+        """Makes the directory, closed to other users; one that exists keeps its own mode."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.objects.mkdir(exist_ok=True)
 
     def secrets(self) -> Secrets:

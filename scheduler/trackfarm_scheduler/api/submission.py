@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from trackfarm.api import JobHeader
-from trackfarm.catalog import Brief
+from trackfarm.catalog import Brief, brief_faults
 from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
 from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.farm import Farm
@@ -69,7 +69,7 @@ def _header(lines: Sequence[bytes]) -> tuple[JobHeader, ModelSet]:
         header = JobHeader.model_validate_json(lines[0])
         return header, model_set(header.model_set)
     except ValidationError as error:
-        raise Refused(422, "the header line is not valid", _errors(error, 0)) from error
+        raise Refused(422, "the header line is not valid", _header_errors(error)) from error
     except UnknownModelSet as error:
         raise Refused(422, str(error)) from error
 
@@ -106,7 +106,12 @@ class _Submission:
             brief = Brief.model_validate_json(line)
             intake.check_against(brief, self.kind)
         except ValidationError as error:
-            self._note(_errors(error, self.rows))
+            self._note(
+                [
+                    {"row": self.rows, "field": f.field, "message": f"{f.wrong}; {f.remedy}"}
+                    for f in brief_faults(error)
+                ]
+            )
         except BriefProblem as problem:
             row = {"row": self.rows, "field": problem.field, "message": problem.message}
             self._note([row])
@@ -132,8 +137,8 @@ class _Submission:
             intake.abandon(session, self.intake.job_id)
 
 
-def _errors(error: ValidationError, row: int) -> list[dict[str, Any]]:
+def _header_errors(error: ValidationError) -> list[dict[str, Any]]:
     return [
-        {"row": row, "field": ".".join(str(p) for p in e["loc"]), "message": e["msg"]}
+        {"row": 0, "field": ".".join(str(part) for part in e["loc"]), "message": e["msg"]}
         for e in error.errors(include_url=False, include_context=False, include_input=False)
     ]

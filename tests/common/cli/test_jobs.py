@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,12 @@ from trackfarm.api import Job, JobState, TrackCounts, TrackState
 from trackfarm.settings import FarmAddress, home_path, write_address
 
 
-def ended(**changes: object) -> Job:
-    given = {"state": JobState.DONE, "tracks": TrackCounts(done=3), "eta_seconds": None}
+def ended(**changes: Any) -> Job:
+    given: dict[str, Any] = {
+        "state": JobState.DONE,
+        "tracks": TrackCounts(done=3),
+        "eta_seconds": None,
+    }
     return make_job(**(given | changes))
 
 

@@ -19,7 +19,7 @@ def kinds(results: list[Result]) -> list[str]:
 
 def samples(result: Result) -> bytes:
     assert isinstance(result, Finished)
-    return np.load(result.path, allow_pickle=False).tobytes()
+    return result.path.read_bytes()
 
 
 def test_each_track_becomes_a_file_of_exactly_the_length_asked_for(

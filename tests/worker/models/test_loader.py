@@ -95,5 +95,5 @@ def test_a_hub_that_cannot_be_reached_says_what_to_do(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelNotReady, match="could not be downloaded.*point the worker at"):
+    with pytest.raises(ModelNotReady, match=r"could not be downloaded.*point the worker at"):
         load(REAL, None, device="cpu")

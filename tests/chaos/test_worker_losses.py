@@ -1,0 +1,122 @@
+"""Workers and engines that die, leave or freeze in mid-shard: nothing is lost, nothing is twice."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.busy import computing, placed_again, submitted
+from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.processes import (
+    engine_of,
+    is_running,
+    kill,
+    seconds_until,
+    tree_of,
+)
+from tests.end_to_end.promises import attempts_with, ends_done, made_exactly_once
+from tests.servers.process import wait_until
+from trackfarm.api import WorkerState
+from trackfarm.wire import FailureKind, ReleaseReason
+from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.store.tables import Lease
+
+NOTICED_S = 15.0  # docs/architecture.md: a dead worker's tracks are placed again within this
+DRAINED_S = 10.0
+SLOW = {"step_delay": 0.1}
+
+
+@pytest.fixture(scope="module")
+def farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    with running_farm(request, tmp_path_factory, workers=("one", "two"), worker=SLOW) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _two_workers(farm: LocalFarm) -> None:
+    farm.start_workers("one", "two", **SLOW)
+
+
+def test_a_killed_workers_tracks_are_placed_again(farm: LocalFarm) -> None:
+    job = submitted(farm, 8)
+    old = {lease.id for lease in computing(farm, "one")}
+    processes = tree_of(farm.workers["one"].pid)
+    farm.workers["one"].kill()
+    unfinished = farm.ledger.open_under(old)
+    assert unfinished
+    took = seconds_until(
+        lambda: placed_again(farm, unfinished, old), timeout_s=NOTICED_S, what="they are placed"
+    )
+    print(f"killed worker: {len(unfinished)} tracks placed again after {took:.1f} s")
+    wait_until(
+        lambda: not any(map(is_running, processes)), timeout_s=5, what="its children are gone"
+    )
+    ends_done(farm, job)
+    made_exactly_once(farm, job)
+
+
+def test_a_killed_engine_costs_one_try_and_no_time(farm: LocalFarm) -> None:
+    job = submitted(farm, 8)
+    engine = farm.engine("one")
+    computing(farm, "one")
+    kill(engine)
+    took = seconds_until(
+        lambda: bool(attempts_with(farm, job, AttemptState.FAILED)),
+        timeout_s=3,
+        what="the loss is reported",
+    )
+    (failed,) = attempts_with(farm, job, AttemptState.FAILED)
+    assert failed.kind == FailureKind.ENGINE_DIED
+    again = seconds_until(
+        lambda: placed_again(farm, {failed.track_id}, {failed.lease_id}),
+        timeout_s=5,
+        what="the track that it made is placed again",
+    )
+    print(f"killed engine: known after {took:.1f} s, placed again after {took + again:.1f} s")
+    ends_done(farm, job)
+    made_exactly_once(farm, job)
+    assert len(attempts_with(farm, job, AttemptState.FAILED)) == 1
+    assert farm.engine("one") != engine
+
+
+def test_a_terminated_worker_hands_back_what_it_has_not_finished(farm: LocalFarm) -> None:
+    job = submitted(farm, 16)
+    old = {lease.id for lease in computing(farm, "one", finished=1)}
+    processes = tree_of(farm.workers["one"].pid)
+    finished = {a.track_id for a in farm.ledger.attempts_under(old) if a.state == "done"}
+    os.kill(farm.workers["one"].pid, signal.SIGTERM)
+    took = seconds_until(
+        lambda: not any(map(is_running, processes)), timeout_s=DRAINED_S, what="it has gone"
+    )
+    print(f"terminated worker: gone after {took:.1f} s")
+    leases = farm.ledger.rows(Lease, Lease.id.in_(old))
+    assert {lease.state for lease in leases} == {"ended"}
+    assert all((lease.ended_at or 0) < (lease.expires_at or 0) for lease in leases)
+    answers = farm.ledger.attempts_under(old)
+    assert {a.state for a in answers} <= {AttemptState.DONE, AttemptState.RELEASED}
+    assert {a.track_id for a in answers if a.state == AttemptState.DONE} >= finished
+    back = [a for a in answers if a.state == AttemptState.RELEASED]
+    assert {a.kind for a in back} == {ReleaseReason.DRAINING}
+    assert farm.ledger.newest_worker("one").state == WorkerState.GONE
+    wait_until(
+        lambda: placed_again(farm, {a.track_id for a in back}, old),
+        timeout_s=10,
+        what="the rest is placed again",
+    )
+    ends_done(farm, job)
+    made_exactly_once(farm, job)
+
+
+def test_a_worker_without_engine_gets_another(farm: LocalFarm) -> None:
+    before = farm.engine("two")
+    kill(before)
+    pid = farm.workers["two"].pid
+    wait_until(
+        lambda: engine_of(pid) not in (None, before), timeout_s=30, what="two has a new engine"
+    )
+    job = submitted(farm, 2)
+    ends_done(farm, job)
+    assert not attempts_with(farm, job, AttemptState.FAILED)

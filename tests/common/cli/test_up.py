@@ -1,0 +1,59 @@
+"""`up` where it does not come to a farm: each way has its exit code and starts nothing."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.common.cli.conftest import run
+from trackfarm.embedded.home import Home, hold
+from trackfarm.settings import FarmAddress, write_address
+
+pytestmark = pytest.mark.usefixtures("away")
+
+
+def test_a_held_home_is_refused(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.create()
+    with hold(home):
+        write_address(home.root, FarmAddress("http://127.0.0.1:8700", "key", os.getpid()))
+        result = run("up", "--port", "0")
+    assert result.exit_code == 4
+    assert f"pid {os.getpid()}" in result.stderr
+    assert not home.logs.exists()
+
+
+def test_a_taken_port_is_bad_input(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = run("up", "--port", str(taken.getsockname()[1]))
+    assert result.exit_code == 2
+    assert "--port 0" in result.stderr
+    assert not (tmp_path / "home" / "logs").exists()
+
+
+def test_a_wrong_catalog_starts_nothing(tmp_path: Path) -> None:
+    catalog = tmp_path / "broken.csv"
+    catalog.write_text("prompt,duration\npiano,5\n")
+    result = run("up", "--submit", catalog, "--export", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "duration" in result.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_submit_and_export_go_together(tmp_path: Path) -> None:
+    catalog = tmp_path / "hotel.csv"
+    catalog.write_text("prompt,duration\npiano,50\n")
+    assert run("up", "--submit", catalog).exit_code == 2
+    assert run("up", "--export", tmp_path).exit_code == 2
+
+
+def test_a_scheduler_that_cannot_start_ends_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKFARM_SCHEDULER_TICK_SECONDS", "never")
+    result = run("up", "--port", "0", "--workers", "0")
+    assert result.exit_code == 1
+    assert "TRACKFARM_SCHEDULER_TICK_SECONDS" in result.stdout
+    assert "scheduler does not start" in result.stderr
+    assert not (tmp_path / "home" / "farm.json").exists()

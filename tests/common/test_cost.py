@@ -1,0 +1,90 @@
+"""The prior of the cost model against the figures it was fitted to, and its monotony."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trackfarm.cost import TrackShape, seconds
+from trackfarm.model_sets import ModelSet, model_set, model_sets
+
+TURBO = model_set("acestep-v15-turbo")
+XL_TURBO = model_set("acestep-v15-xl-turbo")
+SFT = model_set("acestep-v15-sft")
+TINY = model_set("tiny")
+CARDS = ["NVIDIA H200", "NVIDIA A100-SXM4-80GB", "NVIDIA GeForce RTX 4090", "NVIDIA L40S", "cpu"]
+
+durations = st.floats(10, 600)
+cards = st.sampled_from(CARDS)
+sets = st.sampled_from(sorted(model_sets())).map(model_set)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "name", "duration", "steps", "guided", "per_hour"),
+    [
+        ("NVIDIA H200", "acestep-v15-turbo", 240, 8, False, 5_500),
+        ("NVIDIA A100-SXM4-80GB", "acestep-v15-turbo", 240, 8, False, 2_270),
+        ("NVIDIA GeForce RTX 4090", "acestep-v15-turbo", 240, 8, False, 1_180),
+        ("NVIDIA GeForce RTX 3090", "acestep-v15-turbo", 240, 8, False, 590),
+        ("NVIDIA H200", "acestep-v15-turbo", 60, 8, False, 22_600),
+        ("NVIDIA H200", "acestep-v15-xl-turbo", 240, 8, False, 3_220),
+        ("NVIDIA A100-SXM4-80GB", "acestep-v15-xl-turbo", 240, 8, False, 1_300),
+        ("NVIDIA H200", "acestep-v15-sft", 240, 50, True, 970),
+        ("NVIDIA GeForce RTX 4090", "acestep-v15-sft", 240, 50, True, 200),
+    ],
+)
+def test_tracks_per_hour_of_the_unfused_pipeline(
+    gpu: str, name: str, duration: float, steps: int, guided: bool, per_hour: float
+) -> None:
+    shape = TrackShape(duration, steps, guided)
+    spent = seconds(shape, gpu=gpu, model_set=model_set(name))
+    assert 3600 / spent == pytest.approx(per_hour, rel=0.15)
+
+
+@given(sets, cards, durations, durations)
+def test_longer_tracks_cost_more(kind: ModelSet, gpu: str, one: float, other: float) -> None:
+    short, long = sorted([one, other])
+    costs = [seconds(TrackShape(d, 8, False), gpu=gpu, model_set=kind) for d in (short, long)]
+    assert 0 < costs[0] <= costs[1]
+    if long - short > 1e-3:
+        assert costs[0] < costs[1]
+
+
+@given(cards, durations, st.integers(1, 200), st.integers(1, 199))
+def test_more_steps_cost_more(gpu: str, duration: float, steps: int, more: int) -> None:
+    for kind in (TURBO, TINY):
+        few, many = (
+            seconds(TrackShape(duration, n, False), gpu=gpu, model_set=kind)
+            for n in (steps, steps + more)
+        )
+        assert few < many
+
+
+@given(cards, durations, st.integers(1, 100))
+def test_guidance_costs_as_much_as_twice_the_steps(gpu: str, duration: float, steps: int) -> None:
+    for kind in (SFT, TINY):
+        guided = seconds(TrackShape(duration, steps, True), gpu=gpu, model_set=kind)
+        doubled = seconds(TrackShape(duration, 2 * steps, False), gpu=gpu, model_set=kind)
+        assert guided == pytest.approx(doubled)
+
+
+def test_xl_costs_more_than_standard() -> None:
+    shape = TrackShape(240, 8, False)
+    standard, xl = (seconds(shape, gpu="H200", model_set=kind) for kind in (TURBO, XL_TURBO))
+    assert standard < xl
+
+
+def test_a_measured_speed_divides() -> None:
+    shape = TrackShape(120, 8, False)
+    prior = seconds(shape, gpu="H200", model_set=TURBO)
+    assert seconds(shape, gpu="H200", model_set=TURBO, speed=2.0) == pytest.approx(prior / 2)
+
+
+def test_a_card_is_known_by_its_whole_name() -> None:
+    """The 16 GB RTX A4000 is no A40, and a card nobody measured is taken for a slow one."""
+
+    def spent(gpu: str) -> float:
+        return seconds(TrackShape(240, 8, False), gpu=gpu, model_set=TURBO)
+
+    assert spent("NVIDIA RTX A4000") == spent("some card of tomorrow") > spent("NVIDIA A40")
+    assert spent("NVIDIA H100 80GB HBM3") == spent("H100")
+    assert spent("NVIDIA GeForce RTX 3090 Ti") == spent("rtx 3090")

