@@ -151,8 +151,10 @@ class HeartbeatAnswer(_Answer):
 
 
 class Timings(_Request):
-    """Seconds spent on one track, stage by stage. `wait` is what nobody can be charged for."""
+    """Seconds spent on one track, stage by stage. `service` is how long the track occupied the
+    engine by the clock on the wall: what it costs the farm, gaps between tracks included."""
 
+    service: float = Field(default=0, ge=0, le=86_400)
     fetch: float = Field(default=0, ge=0, le=86_400)
     condition: float = Field(default=0, ge=0, le=86_400)
     compose: float = Field(default=0, ge=0, le=86_400)

@@ -44,6 +44,11 @@ TOTALS = {
         "Seconds spent on committed tracks, by stage.",
         ["stage", "model_set", "tier"],
     ),
+    "engine_seconds": (
+        "trackfarm_engine_seconds",
+        "Seconds that committed tracks kept an engine busy.",
+        ["model_set", "tier"],
+    ),
     "object_bytes": ("trackfarm_object_bytes", "Bytes of committed artifacts.", []),
     "leases_ended": ("trackfarm_leases_ended", "Leases that ended, by reason.", ["reason"]),
     "attempts_swept": ("trackfarm_attempts_swept", "Abandoned attempts removed.", []),

@@ -154,7 +154,8 @@ class Recorder:
         journal.count(session, "tracks", 1, outcome="done", **where)
         journal.count(session, "audio_seconds", done.measurements.seconds, **where)
         journal.count(session, "object_bytes", done.size)
-        for stage, spent in done.timings.model_dump().items():
+        journal.count(session, "engine_seconds", done.timings.service, **where)
+        for stage, spent in done.timings.model_dump(exclude={"service"}).items():
             journal.count(session, "stage_seconds", spent, stage=stage, **where)
 
     def _fail(
@@ -204,6 +205,7 @@ class Recorder:
                 session,
                 [track.id],
                 TrackState.PENDING,
+                source=TrackState.LEASED,
                 not_before=later,
                 error=f"{kind.value}: {message}",
             )

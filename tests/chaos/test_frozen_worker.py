@@ -1,5 +1,6 @@
 """A worker that is silent for too long and comes back changes nothing."""
 
+import hashlib
 import json
 import os
 import signal
@@ -25,7 +26,6 @@ from trackfarm.wire import (
 from trackfarm_scheduler.store.tables import Attempt, Lease
 
 LOST_AFTER_S = 3.0
-MD5_OF_NOISE, SHA256_OF_NOISE = "8d7bd0ff9b96a3eb5a3ac2a4e1ec3d5f", "0" * 64
 
 
 @pytest.fixture
@@ -42,3 +42,53 @@ def farm(
         url_ttl_seconds=15,
     ) as running:
         yield running
+
+
+def test_late_results_are_refused(farm: LocalFarm) -> None:
+    job = submitted(farm, 6)
+    stale = {lease.id for lease in computing(farm, "frozen")}
+    os.kill(farm.workers["frozen"].pid, signal.SIGSTOP)
+    unfinished = farm.ledger.open_under(stale)
+    assert unfinished
+    wait_until(
+        lambda: not farm.ledger.open_under(stale), timeout_s=3 * LOST_AFTER_S, what="it is lost"
+    )
+    for attempt in farm.ledger.attempts_under(stale):
+        if attempt.track_id in unfinished:
+            assert report_late(farm, attempt) is Verdict.REFUSED
+    assert not {a.lease_id for a in farm.ledger.artifacts(job) if a.track_id in unfinished} & stale
+
+    os.kill(farm.workers["frozen"].pid, signal.SIGCONT)
+    wait_until(lambda: farm.serves("frozen"), timeout_s=20, what="it is welcome again")
+    ends_done(farm, job)
+    assert placed_again(farm, unfinished, stale)
+    made_exactly_once(farm, job)
+    assert farm.ledger.events("worker_lost") == 1
+
+
+def report_late(farm: LocalFarm, attempt: Attempt) -> Verdict:
+    """Uploads an object and reports it as the frozen worker would, with its own token."""
+    content = b"what the frozen worker made"
+    upload = farm.store().presign_put(attempt.object_key, expires=timedelta(seconds=5))
+    httpx.put(upload.url, content=content, headers=dict(upload.headers)).raise_for_status()
+    done = TrackDone(
+        track_id=attempt.track_id,
+        object_key=attempt.object_key,
+        size=len(content),
+        md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+        sha256=hashlib.sha256(content).hexdigest(),
+        seed=attempt.seed,
+        measurements=Measurements(
+            seconds=10, sample_rate=48_000, channels=2, peak_dbfs=-1, rms_dbfs=-20, clipped=0, dc=0
+        ),
+        timings=Timings(),
+    )
+    (lease,) = farm.ledger.rows(Lease, Lease.id == attempt.lease_id)
+    token = json.loads((farm.folder / "frozen" / "credentials.json").read_text())["token"]
+    answer = httpx.post(
+        f"{farm.url}{PREFIX}/shards/{lease.shard_id}/report",
+        content=ReportRequest(lease_id=lease.id, done=[done]).model_dump_json(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    (verdict,) = ReportAnswer.model_validate_json(answer.raise_for_status().content).tracks
+    return verdict.verdict

@@ -1,5 +1,7 @@
 """Which tier a card is in and which tier a track needs."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +36,7 @@ def test_cards_as_they_report_themselves(memory_mib: int, name: str | None) -> N
 def test_the_table_rises() -> None:
     rows = list(tiers().values())
     assert [t.vram for t in rows] == sorted({t.vram for t in rows})
-    for small, large in zip(rows, rows[1:], strict=False):
+    for small, large in pairwise(rows):
         assert small.max_duration <= large.max_duration
         assert small.max_batch <= large.max_batch
     assert all(name == tier.name for name, tier in tiers().items())

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,9 @@ Setting = str | float
 
 # Quick enough to be waited for. URLs outlive an upload, and what is abandoned is gone soon after.
 QUICK: Mapping[str, Setting] = {
-    "url_ttl_seconds": 8,
-    "sweep_margin_seconds": 1,
-    "sweep_seconds": 0.5,
+    "url_ttl_seconds": 5,
+    "sweep_margin_seconds": 0.5,
+    "sweep_seconds": 0.25,
 }
 
 
@@ -78,12 +79,12 @@ class LocalFarm:
         return self.workers[name]
 
     def start_workers(self, *names: str, **settings: Setting) -> None:
-        """Starts those that do not run, all at once, and waits until they take shards."""
-        missing = [n for n in names if n not in self.workers or not self.workers[n].alive]
-        for name in missing:
-            self.begin_worker(name, **settings)
-        for name in missing:
-            self.workers[name].wait_ready(lambda name=name: self.serves(name), timeout_s=60)
+        """Starts those that do not run, all at once, and waits until each takes shards."""
+        for name in names:
+            if name not in self.workers or not self.workers[name].alive:
+                self.begin_worker(name, **settings)
+        for name in names:
+            self.workers[name].wait_ready(partial(self.serves, name), timeout_s=60)
 
     def serves(self, name: str) -> bool:
         """Whether the present process of this name takes shards."""

@@ -13,10 +13,10 @@ import structlog
 from trackfarm.wire import (
     ClaimAnswer,
     ClaimRequest,
-    FailureKind,
     ReleaseReason,
     ReleaseRequest,
     Stage,
+    Timings,
     TrackDone,
     TrackFailed,
     TrackOrder,
@@ -38,6 +38,22 @@ from trackfarm_worker.outbox import Outbox
 log = structlog.get_logger(__name__)
 CLAIM_TRIES, CLAIM_PAUSE = 5, 0.5
 DELIVERY_SECONDS = 600.0  # the longest that a shard waits for a scheduler that is away
+
+
+class Occupied:
+    """How long each track keeps the engine: from the end of the one before it, or from its own
+    shard's arrival where the engine stood idle, to its end. One track ends at a time."""
+
+    def __init__(self) -> None:
+        self._last_end = 0.0
+
+    def since(self, arrived: float) -> float:
+        """Seconds since the engine was free for the track that ends now, in a shard that arrived
+        at `arrived` (`time.monotonic()`)."""
+        now = time.monotonic()
+        begun = max(arrived, self._last_end)
+        self._last_end = now
+        return now - begun
 
 
 class ShardRunner:
@@ -63,6 +79,7 @@ class ShardRunner:
         self._finishing = finishing
         self._on_engine_lost = on_engine_lost
         self._on_unwelcome = on_unwelcome
+        self._occupied = Occupied()
 
     def run(self, shard_id: str, lease_id: str) -> None:
         claim = self._claim(shard_id, lease_id)
@@ -100,6 +117,7 @@ class ShardRunner:
         if shard.stop_reason is not None:
             return set(orders)
         pending: list[Future[int | None]] = []
+        arrived = time.monotonic()
 
         def hear(event: Event) -> None:
             match event:
@@ -110,10 +128,12 @@ class ShardRunner:
                         event.steps,
                     )
                 case Finished():
-                    order = orders[event.track_id]
-                    pending.append(self._finishing.submit(self._finish, shard, order, event))
+                    order, service = orders[event.track_id], self._occupied.since(arrived)
+                    pending.append(
+                        self._finishing.submit(self._finish, shard, order, event, service)
+                    )
                 case Failed():
-                    self._put(shard, _as_failed(event))
+                    self._put(shard, _as_failed(event, self._occupied.since(arrived)))
 
         try:
             results = self._engine.run([_engine_track(o) for o in orders.values()], hear)
@@ -126,13 +146,16 @@ class ShardRunner:
         answered |= {track_id for future in pending if (track_id := future.result()) is not None}
         return set(orders) - answered
 
-    def _finish(self, shard: ShardInFlight, order: TrackOrder, audio: Finished) -> int | None:
+    def _finish(
+        self, shard: ShardInFlight, order: TrackOrder, audio: Finished, service: float
+    ) -> int | None:
         """Finishes one track; its id when the outbox has a result, None when it was dropped."""
         if shard.is_dead:
             audio.path.unlink(missing_ok=True)
             return None
         result = self._finisher.finish(order, audio, lambda i: self._renewed(shard, i))
-        self._put(shard, result)
+        timings = result.timings.model_copy(update={"service": service})
+        self._put(shard, result.model_copy(update={"timings": timings}))
         shard.finished += 1
         return order.track_id
 
@@ -178,9 +201,10 @@ def _engine_track(order: TrackOrder) -> EngineTrack:
     )
 
 
-def _as_failed(event: Failed) -> TrackFailed:
+def _as_failed(event: Failed, service: float) -> TrackFailed:
     return TrackFailed(
         track_id=event.track_id,
-        kind=FailureKind(event.kind),
+        kind=event.kind,
         message=event.message[:4000],
+        timings=Timings(service=service),
     )

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, create_engine
 
-from trackfarm_scheduler.store.journal import Listener, happenings_of
+from trackfarm_scheduler.store.journal import Listener, happenings_of, write_tallies
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -67,6 +67,7 @@ class Database:
 def _transaction(engine: Engine) -> Iterator[Session]:
     with Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
+        write_tallies(session)
 
 
 def _postgres_engine(url: str) -> Engine:

@@ -209,6 +209,7 @@ def check_against(brief: Brief, model_set: ModelSet) -> None:
 def abandon(session: Session, job_id: str) -> None:
     """Removes a job and what only it had asked for and nobody has begun."""
     tracks.hand_over(session, job_id)
+    tracks.hand_over(session, job_id, heirs=list(JobState))  # one that stands may go on later
     session.execute(delete(JobTrack).where(col(JobTrack.job_id) == job_id))
     session.execute(
         delete(Track).where(col(Track.job_id) == job_id, col(Track.state) == TrackState.PENDING)

@@ -4,6 +4,7 @@ Two forms: events (append-only lineage) and tallies (running totals that /metric
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,16 +63,26 @@ def happenings_of(session: Session) -> list[Happening]:
 
 def count(session: Session, name: str, amount: float = 1, **labels: str) -> None:
     """Moves a running total within the transaction; label sets must be bounded."""
-    if not amount:
+    key = json.dumps(labels, sort_keys=True, separators=(",", ":"))
+    moves: Counter[tuple[str, str]] = session.info.setdefault("tallies", Counter())
+    moves[name, key] += amount  # type: ignore[assignment]  # a Counter of floats
+
+
+def write_tallies(session: Session) -> None:
+    """Writes what `count` has gathered, each total once; `Database.write` calls it at the end."""
+    moves = {key: amount for key, amount in session.info.pop("tallies", {}).items() if amount}
+    if not moves:
         return
     make = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
-    key = json.dumps(labels, sort_keys=True, separators=(",", ":"))
-    statement = make(Tally).values(name=name, labels=key, value=amount)
+    statement = make(Tally)
+    # Sorted, so that two transactions on PostgreSQL lock rows in one order.
+    rows = [{"name": n, "labels": k, "value": moves[n, k]} for n, k in sorted(moves)]
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["name", "labels"],
-            set_={"value": col(Tally.value) + amount},
-        )
+            set_={"value": col(Tally.value) + statement.excluded.value},
+        ),
+        rows,
     )
 
 

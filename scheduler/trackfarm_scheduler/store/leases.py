@@ -165,7 +165,7 @@ def end(session: Session, lease: Lease, now: float, *, reason: str, left_open: A
         return 0
     _move_shard(session, lease.shard_id, ShardState.FINISHED)
     open_ids = close_attempts(session, lease.id, None, left_open, now)
-    back = tracks.move(session, open_ids, TrackState.PENDING)
+    back = tracks.move(session, open_ids, TrackState.PENDING, source=TrackState.LEASED)
     kind = "shard_finished" if reason == FINISHED else "lease_ended"
     facts = {"reason": reason, "handed_back": len(back)}
     journal.record(session, _about(lease, now, kind, data=facts))
@@ -211,7 +211,7 @@ def release(
     closed = close_attempts(
         session, lease.id, track_ids, AttemptState.RELEASED, now, kind=reason.value
     )
-    back = tracks.move(session, closed, TrackState.PENDING)
+    back = tracks.move(session, closed, TrackState.PENDING, source=TrackState.LEASED)
     journal.count(session, "tracks_handed_back", len(back), reason=reason.value)
     finish_if_empty(session, lease, now)
     return len(back)

@@ -15,6 +15,7 @@ from trackfarm_scheduler.placement import WaitingTrack
 from trackfarm_scheduler.store.tables import Job, JobTrack, Track
 
 _MOVING = [JobState.ACCEPTED, JobState.RUNNING]
+_UNFINISHED = [TrackState.PENDING, TrackState.LEASED]
 _STANDING = [
     JobState.PAUSED,
     JobState.DONE,
@@ -24,14 +25,22 @@ _STANDING = [
 ]
 
 
-def move(session: Session, ids: Iterable[int], target: TrackState, **values: Any) -> list[int]:
-    """Moves those of `ids` that may go to `target`; returns which did."""
+def move(
+    session: Session,
+    ids: Iterable[int],
+    target: TrackState,
+    *,
+    source: TrackState | None = None,
+    **values: Any,
+) -> list[int]:
+    """Moves those of `ids` that may go to `target` (from `source` alone); returns which did."""
     wanted = list(ids)
     if not wanted:
         return []
+    sources = [source] if source else TRACK.sources(target)
     statement = (
         update(Track)
-        .where(col(Track.id).in_(wanted), col(Track.state).in_(TRACK.sources(target)))
+        .where(col(Track.id).in_(wanted), col(Track.state).in_(sources))
         .values(state=target, **values)
         .returning(col(Track.id))
     )
@@ -84,20 +93,19 @@ def job_counts(session: Session, job_id: str) -> tuple[TrackCounts, float]:
 
 def has_open(session: Session, job_id: str) -> bool:
     """Whether a job still waits for any track, its own or one that another job makes."""
-    unfinished = [TrackState.PENDING, TrackState.LEASED]
-    own = exists().where(col(Track.job_id) == job_id, col(Track.state).in_(unfinished))
+    own = exists().where(col(Track.job_id) == job_id, col(Track.state).in_(_UNFINISHED))
     shared = exists().where(
         col(JobTrack.job_id) == job_id,
         col(JobTrack.shared).is_(True),
         col(Track.id) == col(JobTrack.track_id),
-        col(Track.state).in_(unfinished),
+        col(Track.state).in_(_UNFINISHED),
     )
     return bool(session.scalar(select(own))) or bool(session.scalar(select(shared)))
 
 
 def adopt(session: Session, job_id: str) -> int:
     """Takes over tracks that this job asked for and whose maker will not make them: cancelled
-    ones, and pending ones of a job that stands still. Returns how many."""
+    ones, and unfinished ones of a job that stands still. Returns how many."""
     stranded = select(col(Job.id)).where(col(Job.state).in_(_STANDING))
     ids = list(
         session.scalars(
@@ -105,28 +113,29 @@ def adopt(session: Session, job_id: str) -> int:
                 col(Track.id).in_(_shared_of(job_id)),
                 or_(
                     col(Track.state) == TrackState.CANCELLED,
-                    and_(col(Track.state) == TrackState.PENDING, col(Track.job_id).in_(stranded)),
+                    and_(col(Track.state).in_(_UNFINISHED), col(Track.job_id).in_(stranded)),
                 ),
             )
         )
     )
     for chunk in _chunks(ids):
-        move(session, chunk, TrackState.PENDING, not_before=0.0, error="", ended_at=None)
+        fresh = {"not_before": 0.0, "error": "", "ended_at": None}
+        move(session, chunk, TrackState.PENDING, source=TrackState.CANCELLED, **fresh)
         session.execute(update(Track).where(col(Track.id).in_(chunk)).values(job_id=job_id))
         _own(session, job_id, chunk)
     return len(ids)
 
 
-def hand_over(session: Session, job_id: str) -> int:
-    """Gives unfinished tracks that another moving job also asked for to that job, so that
-    stopping this one takes nothing from the other; returns how many."""
+def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = _MOVING) -> int:
+    """Gives unfinished tracks that another job (one that moves) also asked for to that job, so
+    that stopping this one takes nothing from the other; returns how many."""
     other = (
         select(func.min(col(JobTrack.job_id)))
         .join(Job, col(Job.id) == col(JobTrack.job_id))
         .where(
             col(JobTrack.track_id) == col(Track.id),
             col(JobTrack.job_id) != job_id,
-            col(Job.state).in_(_MOVING),
+            col(Job.state).in_(heirs),
         )
         .correlate(Track)
         .scalar_subquery()
@@ -134,20 +143,20 @@ def hand_over(session: Session, job_id: str) -> int:
     rows = session.execute(
         select(col(Track.id), other.label("heir")).where(
             col(Track.job_id) == job_id,
-            col(Track.state).in_([TrackState.PENDING, TrackState.LEASED]),
+            col(Track.state).in_(_UNFINISHED),
             col(Track.id).in_(_shared_by_others(job_id)),
         )
     ).all()
-    heirs: dict[str, list[int]] = {}
+    given: dict[str, list[int]] = {}
     for track_id, heir in rows:
         if heir is not None:
-            heirs.setdefault(heir, []).append(track_id)
-    for heir, ids in heirs.items():
+            given.setdefault(heir, []).append(track_id)
+    for heir, ids in given.items():
         for chunk in _chunks(ids):
             session.execute(update(Track).where(col(Track.id).in_(chunk)).values(job_id=heir))
             _own(session, heir, chunk)
             _share(session, job_id, chunk)
-    return sum(len(ids) for ids in heirs.values())
+    return sum(len(ids) for ids in given.values())
 
 
 def cancel_open(session: Session, job_id: str, now: float) -> int:

@@ -1,0 +1,75 @@
+"""A farm's database on both kinds of server, empty for each test."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlmodel import SQLModel
+
+from tests.scheduler import invariants
+from tests.scheduler.scene import Scene
+from trackfarm_scheduler.store.database import Database
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file to copy."""
+    path = tmp_path_factory.mktemp("template") / "farm.db"
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    database.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_farm(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A migrated database, emptied by each test that takes it."""
+    database = Database(request.getfixturevalue("postgres").create_database())
+    database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A migrated empty database of each kind."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_farm")
+    else:
+        shared: Database = request.getfixturevalue("postgres_farm")
+        _empty(shared)
+        yield shared
+
+
+@pytest.fixture
+def sqlite_farm(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
+    shutil.copy(sqlite_template, tmp_path / "farm.db")
+    database = Database(f"sqlite:///{tmp_path / 'farm.db'}")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def scene(database: Database) -> Iterator[Scene]:
+    """On both databases; whatever the test did, the books must be right in the end."""
+    made = Scene(database)
+    yield made
+    with database.read() as session:
+        invariants.check(session)
+
+
+@pytest.fixture
+def sqlite_scene(sqlite_farm: Database) -> Iterator[Scene]:
+    """For what does not depend on the kind of database."""
+    made = Scene(sqlite_farm)
+    yield made
+    with sqlite_farm.read() as session:
+        invariants.check(session)
+
+
+def _empty(database: Database) -> None:
+    names = ", ".join(f'"{table}"' for table in SQLModel.metadata.tables)
+    with database.engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))

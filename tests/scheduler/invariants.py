@@ -1,0 +1,116 @@
+"""What must hold of the database after any transaction."""
+
+from collections import Counter
+
+from sqlalchemy import func, select
+from sqlmodel import Session, SQLModel, col
+
+from trackfarm.api import JobState, TrackState
+from trackfarm_scheduler.machines import AttemptState, LeaseState
+from trackfarm_scheduler.store import journal
+from trackfarm_scheduler.store.tables import (
+    Artifact,
+    Attempt,
+    Event,
+    Job,
+    JobTrack,
+    Lease,
+    Shard,
+    Track,
+)
+
+MOVING = {JobState.ACCEPTED, JobState.RUNNING}
+OPEN = {TrackState.PENDING, TrackState.LEASED}
+
+
+def check(session: Session) -> None:
+    """Raises AssertionError when a track is lost, doubled or stuck, or a total is wrong."""
+    _tracks_and_leases(session)
+    _artifacts(session)
+    _jobs_and_makers(session)
+    _tallies(session)
+
+
+def _all(session: Session, table: type[SQLModel]) -> list[SQLModel]:
+    return list(session.scalars(select(table)))
+
+
+def _tracks_and_leases(session: Session) -> None:
+    live = {r for r in session.scalars(select(col(Lease.id)).where(_live()))}
+    opened = Counter[int]()
+    for lease_id, track_id in session.execute(
+        select(col(Attempt.lease_id), col(Attempt.track_id)).where(
+            col(Attempt.state) == AttemptState.OPEN
+        )
+    ):
+        assert lease_id in live, f"attempt at {track_id} is open under an ended lease"
+        opened[track_id] += 1
+    leased = set(
+        session.scalars(select(col(Track.id)).where(col(Track.state) == TrackState.LEASED))
+    )
+    assert leased <= set(opened), "a track is leased without a live lease"
+    assert all(number == 1 for number in opened.values()), "a track is open under two leases"
+    shards = {shard_id: state for shard_id, state in session.execute(select(Shard.id, Shard.state))}  # type: ignore[call-overload]
+    for shard_id, state in session.execute(select(col(Lease.shard_id), col(Lease.state))):
+        assert (shards[shard_id] == "finished") == (state == LeaseState.ENDED)
+
+
+def _live() -> object:
+    return col(Lease.state) == LeaseState.LIVE
+
+
+def _artifacts(session: Session) -> None:
+    done = set(session.scalars(select(col(Track.id)).where(col(Track.state) == TrackState.DONE)))
+    stored = {
+        a: lease
+        for a, lease in session.execute(select(col(Artifact.track_id), col(Artifact.lease_id)))
+    }
+    assert set(stored) == done, "artifacts and done tracks differ"
+    winners = Counter[int]()
+    for track_id, lease_id in session.execute(
+        select(col(Attempt.track_id), col(Attempt.lease_id)).where(
+            col(Attempt.state) == AttemptState.DONE
+        )
+    ):
+        winners[track_id] += 1
+        assert stored[track_id] == lease_id
+    assert winners == Counter(done), "a track was committed twice"
+
+
+def _jobs_and_makers(session: Session) -> None:
+    jobs = {job.id: job for job in session.scalars(select(Job))}
+    tracks = {track.id: track for track in session.scalars(select(Track))}
+    asked: set[int] = set()
+    for link in session.scalars(select(JobTrack)):
+        assert link.track_id in tracks, "a track is lost"
+        asked.add(link.track_id)
+        track = tracks[link.track_id]
+        assert link.shared == (track.job_id != link.job_id)
+        job = jobs[link.job_id]
+        if job.sealed_at is not None and job.state in MOVING and track.state in OPEN:
+            maker = jobs[track.job_id]
+            assert maker.state in MOVING, f"{job.id} waits for a track that nobody will make"
+    for track in tracks.values():
+        assert track.id in asked, "a track belongs to no job"
+        if jobs[track.job_id].state in (JobState.CANCELLED, JobState.FAILED):
+            assert track.state not in OPEN, "an ended job still makes a track"
+
+
+def _tallies(session: Session) -> None:
+    totals = Counter[str]()
+    for name, labels, value in journal.totals(session):
+        totals[f"{name}:{labels['outcome']}" if "outcome" in labels else name] += value  # type: ignore[assignment]
+
+    def rows(table: type[SQLModel], *where: object) -> int:
+        return session.scalar(select(func.count()).select_from(table).where(*where)) or 0  # type: ignore[arg-type]
+
+    def total(column: object) -> float:
+        return float(session.scalar(select(func.coalesce(func.sum(column), 0))) or 0)  # type: ignore[arg-type]
+
+    assert totals["tracks:done"] == rows(Artifact)
+    assert totals["tracks:failed"] == rows(Event, col(Event.kind) == "track_failed")
+    assert totals["track_retries"] == rows(Event, col(Event.kind) == "track_retried")
+    assert totals["leases_ended"] == rows(Lease, col(Lease.state) == LeaseState.ENDED)
+    assert totals["attempts_swept"] == rows(Attempt, col(Attempt.swept_at).is_not(None))
+    assert totals["object_bytes"] == total(col(Artifact.size))
+    assert abs(totals["audio_seconds"] - total(col(Artifact.seconds))) < 1e-6

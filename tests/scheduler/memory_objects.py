@@ -1,0 +1,50 @@
+"""An object store in a dictionary."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from trackfarm_scheduler.objects.keys import checked_key
+from trackfarm_scheduler.objects.port import ObjectMissing, ObjectStat, SignedUrl
+
+NEVER = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+class MemoryObjects:
+    """`content` is what is stored, by key."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, bytes] = {}
+
+    def presign_put(self, key: str, *, expires: timedelta) -> SignedUrl:
+        return SignedUrl(f"memory://put/{checked_key(key)}", NEVER, {"x-kept": "1"})
+
+    def presign_get(
+        self, key: str, *, expires: timedelta, filename: str | None = None
+    ) -> SignedUrl:
+        return SignedUrl(f"memory://get/{checked_key(key)}", NEVER)
+
+    def stat(self, key: str) -> ObjectStat | None:
+        found = self.content.get(checked_key(key))
+        if found is None:
+            return None
+        md5 = hashlib.md5(found, usedforsecurity=False).hexdigest()
+        return ObjectStat(key, len(found), md5, NEVER)
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[Iterator[bytes]]:
+        if key not in self.content:
+            raise ObjectMissing(key)
+        yield iter([self.content[key]])
+
+    def remove(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.content.pop(key, None)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        found = (self.stat(key) for key in sorted(self.content) if key.startswith(prefix))
+        return (stat for stat in found if stat)
+
+    def check(self) -> None:
+        """Always works."""
