@@ -6,9 +6,9 @@ that a million briefs need no memory on either side.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 PREFIX = "/api/v1"
 NDJSON = "application/x-ndjson"
@@ -63,6 +63,9 @@ class JobHeader(BaseModel):
     catalog: str = Field(min_length=1, max_length=200)
     model_set: str = "tiny"
     priority: int = Field(default=0, ge=-100, le=100)
+    lane: Literal["batch", "interactive"] = "batch"
+    deadline: AwareDatetime | None = None
+    budget: float | None = Field(default=None, gt=0, description="US dollars.")
 
 
 class TrackCounts(_Record):
@@ -86,6 +89,10 @@ class Job(_Record):
     is_noise: bool
     state: JobState
     priority: int
+    lane: str
+    deadline: datetime | None
+    budget: float | None
+    spent: float
     reason: str
     tracks: TrackCounts
     new_tracks: int
@@ -159,6 +166,8 @@ class Worker(_Record):
     tracks_failed: int
     seconds_since_heartbeat: float
     engine_restarts: int
+    strikes: int
+    speed: float
 
 
 class FarmStatus(_Record):

@@ -1,5 +1,6 @@
 """The scheduler process: builds every part, starts the loops, serves until it is told to stop."""
 
+import socket
 import sys
 import time
 
@@ -12,6 +13,7 @@ from trackfarm_scheduler import eventlog
 from trackfarm_scheduler.api.app import build_app
 from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.loops import Loop
 from trackfarm_scheduler.objects import ObjectStore, ObjectStoreError, open_store
 from trackfarm_scheduler.placer import Placer
@@ -46,30 +48,44 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
     objects = _open_objects(settings)
     broker = Broker(settings.broker_url.get_secret_value())
     clock = time.time
+    # A restart at the same place is the same holder: it need not wait for its own old term.
+    holder = f"{socket.gethostname()}:{settings.port}"
+    leadership = Leadership(database=database, holder=holder, term=settings.leader_term_seconds)
     recorder = Recorder(database=database, objects=objects, clock=clock)
     placer = Placer(
-        database=database, broker=broker, clock=clock, shard_seconds=settings.shard_seconds
+        database=database,
+        broker=broker,
+        leadership=leadership,
+        clock=clock,
+        shard_seconds=settings.shard_seconds,
+        reserved=settings.reserved,
     )
     placing = Loop("placer", placer.tick, seconds=settings.tick_seconds)
-    settler = Settler(database=database, clock=clock)
+    settler = Settler(database=database, leadership=leadership, clock=clock)
     settling = Loop("settler", settler.tick, seconds=2 * settings.tick_seconds)
     rescuer = Rescuer(
         database=database,
         broker=broker,
+        leadership=leadership,
         clock=clock,
         claim_within=settings.claim_within_seconds,
         lost_after=settings.lost_after_seconds,
         on_rescue=placing.wake,
     )
     sweeper = Sweeper(
-        database=database, objects=objects, clock=clock, margin=settings.sweep_margin_seconds
+        database=database,
+        objects=objects,
+        leadership=leadership,
+        clock=clock,
+        margin=settings.sweep_margin_seconds,
     )
-    rescuer.recover()
-    sweeper.recover()
-    farm = Farm(settings, database, objects, broker, recorder, placing, settling, clock)
+    leadership.on_gain = rescuer.recover
+    leadership.tick()
+    farm = Farm(settings, database, objects, broker, recorder, leadership, placing, settling, clock)
+    leading = Loop("leadership", leadership.tick, seconds=settings.leader_term_seconds / 4)
     rescuing = Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds)
     sweeping = Loop("sweeper", sweeper.tick, seconds=settings.sweep_seconds)
-    return farm, [placing, settling, rescuing, sweeping]
+    return farm, [leading, placing, settling, rescuing, sweeping]
 
 
 def _serve(farm: Farm, loops: list[Loop]) -> None:
@@ -89,6 +105,7 @@ def _serve(farm: Farm, loops: list[Loop]) -> None:
     finally:
         for loop in loops:
             loop.stop()
+        farm.leadership.resign()
         farm.broker.close()
         farm.database.close()
         log.info("scheduler_stopped")

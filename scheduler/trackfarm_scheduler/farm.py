@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from trackfarm.wire import Intervals
 from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.leases import heartbeat_interval
 from trackfarm_scheduler.loops import Loop
 from trackfarm_scheduler.objects.port import ObjectStore
@@ -20,6 +21,7 @@ class Farm:
     objects: ObjectStore
     broker: Broker
     recorder: Recorder
+    leadership: Leadership
     placing: Loop
     settling: Loop
     clock: Callable[[], float]

@@ -27,6 +27,7 @@ class AttemptState(StrEnum):
     RELEASED = "released"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
+    FORGIVEN = "forgiven"
 
 
 class RentalState(StrEnum):
@@ -103,8 +104,8 @@ WORKER = _machine(
         _W.READY: {_W.BUSY, _W.DRAINING, _W.LOST, _W.GONE, _W.QUARANTINED},
         _W.BUSY: {_W.READY, _W.DRAINING, _W.LOST, _W.GONE, _W.QUARANTINED},
         _W.DRAINING: {_W.LOST, _W.GONE},
-        _W.QUARANTINED: {_W.READY, _W.LOST, _W.GONE},
-        _W.LOST: {_W.READY, _W.BUSY, _W.DRAINING, _W.GONE},
+        _W.QUARANTINED: {_W.LOST, _W.GONE},
+        _W.LOST: {_W.READY, _W.BUSY, _W.DRAINING, _W.QUARANTINED, _W.GONE},
         _W.GONE: set(),
     },
 )

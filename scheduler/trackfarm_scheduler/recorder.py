@@ -1,30 +1,19 @@
 """Records what workers report: each object is looked at, then committed once or refused."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select, update
 from sqlmodel import Session, col
 
-from trackfarm import cost
 from trackfarm.api import TrackState
-from trackfarm.cost import TrackShape
-from trackfarm.model_sets import model_set
-from trackfarm.wire import (
-    FailureKind,
-    ReportRequest,
-    TrackDone,
-    TrackFailed,
-    TrackVerdict,
-    Verdict,
-)
-from trackfarm_scheduler import recovery
+from trackfarm.wire import FailureKind, ReportRequest, TrackDone, TrackVerdict, Verdict
 from trackfarm_scheduler.leases import CommitFacts, Refusal, judge_commit
 from trackfarm_scheduler.machines import AttemptState, LeaseState
 from trackfarm_scheduler.objects.port import ObjectStore
-from trackfarm_scheduler.recovery import FailureHistory, GiveUp, Retry, judge_failure
-from trackfarm_scheduler.store import journal, leases, tracks, workers
+from trackfarm_scheduler.rulings import Failure, Rulings
+from trackfarm_scheduler.store import journal, leases, ledger, tracks, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Artifact, Attempt, Lease, Track, Worker
@@ -50,28 +39,35 @@ class Recorder:
         self._database = database
         self._objects = objects
         self._clock = clock
-        self._jitter = jitter
+        self._rulings = Rulings(jitter)
 
     def record(self, worker: Worker, lease_id: str, report: ReportRequest) -> list[TrackVerdict]:
-        """Answers each reported track. Objects are looked at before the transaction begins."""
-        flaws = {done.track_id: self._flaw(done) for done in report.done}
+        """Answers each reported track. Objects are looked at between two transactions, and only
+        those that this lease may write."""
+        with self._database.read() as session:
+            first_look = self._judge(session, worker, lease_id, report)
+        flaws = {
+            done.track_id: self._flaw(done)
+            for done in report.done
+            if first_look[done.track_id] is TrackState.LEASED
+        }
         with self._database.write() as session:
-            lease = leases.get(session, lease_id, lock=True)
-            if lease is None or lease.worker_id != worker.id:
-                return [_refused(t, Refusal.LEASE_ENDED) for t in _ids(report)]
-            rows = _rows(session, lease_id, _ids(report))
-            verdicts = [
-                self._commit(session, worker, lease, rows.get(done.track_id), done, flaws)
-                for done in report.done
-            ]
-            verdicts += [
-                self._fail(session, worker, lease, rows.get(failed.track_id), failed)
-                for failed in report.failed
-            ]
-            self._credit(session, worker, report, verdicts, rows)
-            if lease.state == LeaseState.LIVE:
-                leases.finish_if_empty(session, lease, self._clock())
-        return verdicts
+            return self._settle(session, worker, lease_id, report, flaws)
+
+    def _judge(
+        self, session: Session, worker: Worker, lease_id: str, report: ReportRequest
+    ) -> dict[int, TrackState | Refusal]:
+        lease = leases.get(session, lease_id)
+        ids = [done.track_id for done in report.done]
+        if lease is None or lease.worker_id != worker.id:
+            return dict.fromkeys(ids, Refusal.LEASE_ENDED)
+        rows = _rows(session, lease_id, ids)
+        return {
+            done.track_id: judge_commit(
+                _facts(lease, rows.get(done.track_id)), object_key=done.object_key
+            )
+            for done in report.done
+        }
 
     def _flaw(self, done: TrackDone) -> str | None:
         """What is wrong with the stored object, if anything."""
@@ -84,73 +80,108 @@ class Recorder:
             return "the object's MD5 is not the reported one"
         return None
 
+    def _settle(
+        self,
+        session: Session,
+        worker: Worker,
+        lease_id: str,
+        report: ReportRequest,
+        flaws: Mapping[int, str | None],
+    ) -> list[TrackVerdict]:
+        now = self._clock()
+        lease = leases.get(session, lease_id, lock=True)
+        if lease is None or lease.worker_id != worker.id:
+            return [_refused(track_id, Refusal.LEASE_ENDED) for track_id in _ids(report)]
+        rows = _rows(session, lease_id, _ids(report))
+        verdicts: list[TrackVerdict] = []
+        good: dict[int, TrackDone] = {}
+        failures: list[Failure] = []
+        for done in report.done:
+            row = rows.get(done.track_id)
+            verdict = judge_commit(_facts(lease, row), object_key=done.object_key)
+            flaw = flaws.get(done.track_id, "the object was not looked at")
+            if verdict is TrackState.DONE or done.track_id in good:
+                verdicts.append(_verdict(done.track_id, Verdict.ALREADY_DONE))
+            elif isinstance(verdict, Refusal) or row is None:
+                verdicts.append(_refused(done.track_id, verdict))
+            elif flaw is not None:
+                verdicts.append(_refused(done.track_id, flaw))
+                failures.append(Failure(row.track, FailureKind.OBJECT_MISMATCH, flaw))
+            else:
+                verdicts.append(_verdict(done.track_id, Verdict.COMMITTED))
+                good[done.track_id] = done
+        for failed in report.failed:
+            row = rows.get(failed.track_id)
+            if lease.state != LeaseState.LIVE:
+                verdicts.append(_refused(failed.track_id, Refusal.LEASE_ENDED))
+            elif row is None or row.attempt.state != AttemptState.OPEN or failed.track_id in good:
+                verdicts.append(_refused(failed.track_id, Refusal.NOT_IN_SHARD))
+            else:
+                verdicts.append(_verdict(failed.track_id, Verdict.NOTED))
+                failures.append(Failure(row.track, failed.kind, failed.message))
+        self._commit(session, worker, lease, list(good.values()), rows, now)
+        self._rulings.apply(session, worker, lease, failures, now)
+        ledger.charge(session, worker, report, {i: row.track for i, row in rows.items()})
+        if lease.state == LeaseState.LIVE:
+            leases.finish_if_empty(session, lease, now)
+        return verdicts
+
     def _commit(
         self,
         session: Session,
         worker: Worker,
         lease: Lease,
-        row: _Row | None,
-        done: TrackDone,
-        flaws: dict[int, str | None],
-    ) -> TrackVerdict:
-        verdict = judge_commit(_facts(lease, row), object_key=done.object_key)
-        if verdict is TrackState.DONE:
-            return TrackVerdict(track_id=done.track_id, verdict=Verdict.ALREADY_DONE)
-        if isinstance(verdict, Refusal) or row is None:
-            return _refused(done.track_id, verdict)
-        flaw = flaws[done.track_id]
-        if flaw is not None:
-            self._apply_failure(session, worker, lease, row, FailureKind.OBJECT_MISMATCH, flaw)
-            return _refused(done.track_id, flaw)
-        self._store(session, worker, lease, row, done)
-        return TrackVerdict(track_id=done.track_id, verdict=Verdict.COMMITTED)
-
-    def _store(
-        self, session: Session, worker: Worker, lease: Lease, row: _Row, done: TrackDone
+        good: Sequence[TrackDone],
+        rows: Mapping[int, _Row],
+        now: float,
     ) -> None:
-        now = self._clock()
-        if not tracks.move(session, [done.track_id], TrackState.DONE, ended_at=now, error=""):
-            raise AssertionError("the track was leased when this transaction looked")
-        session.execute(
-            insert(Artifact).values(
-                track_id=done.track_id,
-                lease_id=lease.id,
-                worker_id=worker.id,
-                object_key=done.object_key,
-                size=done.size,
-                md5=done.md5,
-                sha256=done.sha256,
-                seed=done.seed,
-                seconds=done.measurements.seconds,
-                measurements=done.measurements.model_dump_json(),
-                committed_at=now,
-            )
-        )
-        leases.close_attempts(
-            session,
-            lease.id,
-            [done.track_id],
-            AttemptState.DONE,
-            now,
-            timings=done.timings.model_dump_json(),
-        )
-        self._tally_done(session, worker, done)
+        if not good:
+            return
+        ids = [done.track_id for done in good]
+        moved = tracks.move(session, ids, TrackState.DONE, ended_at=now, error="")
+        assert len(moved) == len(ids), "the tracks were leased when this transaction looked"
+        session.execute(insert(Artifact), [_artifact(worker, lease, d, now) for d in good])
+        _close(session, lease, good, now)
+        leases.overtake(session, ids, now)
+        self._rulings.exonerate(session, worker, ids, now)
+        _tally(session, worker, good)
         journal.record(
-            session,
-            Happening(
-                now,
-                "track_done",
-                row.track.job_id,
-                track_id=done.track_id,
-                shard_id=lease.shard_id,
-                lease_id=lease.id,
-                worker_id=worker.id,
-                data={"object": done.object_key, "size": done.size, "seed": done.seed},
-            ),
+            session, *[_done(worker, lease, d, rows[d.track_id].track, now) for d in good]
         )
+        workers.credit(session, worker, good, {i: row.track for i, row in rows.items()})
 
-    def _tally_done(self, session: Session, worker: Worker, done: TrackDone) -> None:
-        where = {"model_set": worker.model_set, "tier": worker.tier}
+
+def _close(session: Session, lease: Lease, good: Sequence[TrackDone], now: float) -> None:
+    """Closes each attempt with its own timings, in one statement."""
+    statement = (
+        update(Attempt)
+        .where(col(Attempt.lease_id) == lease.id, col(Attempt.track_id) == bindparam("of_track"))
+        .values(state=AttemptState.DONE, ended_at=now, timings=bindparam("took"))
+        .execution_options(synchronize_session=None)
+    )
+    values = [{"of_track": d.track_id, "took": d.timings.model_dump_json()} for d in good]
+    session.connection().execute(statement, values)
+
+
+def _artifact(worker: Worker, lease: Lease, done: TrackDone, now: float) -> dict[str, object]:
+    return {
+        "track_id": done.track_id,
+        "lease_id": lease.id,
+        "worker_id": worker.id,
+        "object_key": done.object_key,
+        "size": done.size,
+        "md5": done.md5,
+        "sha256": done.sha256,
+        "seed": done.seed,
+        "seconds": done.measurements.seconds,
+        "measurements": done.measurements.model_dump_json(),
+        "committed_at": now,
+    }
+
+
+def _tally(session: Session, worker: Worker, good: Sequence[TrackDone]) -> None:
+    where = {"model_set": worker.model_set, "tier": worker.tier}
+    for done in good:
         journal.count(session, "tracks", 1, outcome="done", **where)
         journal.count(session, "audio_seconds", done.measurements.seconds, **where)
         journal.count(session, "object_bytes", done.size)
@@ -158,108 +189,17 @@ class Recorder:
         for stage, spent in done.timings.model_dump(exclude={"service"}).items():
             journal.count(session, "stage_seconds", spent, stage=stage, **where)
 
-    def _fail(
-        self, session: Session, worker: Worker, lease: Lease, row: _Row | None, failed: TrackFailed
-    ) -> TrackVerdict:
-        if lease.state != LeaseState.LIVE:
-            return _refused(failed.track_id, Refusal.LEASE_ENDED)
-        if row is None or row.attempt.state != AttemptState.OPEN:
-            return _refused(failed.track_id, Refusal.NOT_IN_SHARD)
-        self._apply_failure(session, worker, lease, row, failed.kind, failed.message)
-        return TrackVerdict(track_id=failed.track_id, verdict=Verdict.NOTED)
 
-    def _apply_failure(
-        self,
-        session: Session,
-        worker: Worker,
-        lease: Lease,
-        row: _Row,
-        kind: FailureKind,
-        message: str,
-    ) -> None:
-        now, track = self._clock(), row.track
-        assert track.id is not None
-        leases.close_attempts(
-            session,
-            lease.id,
-            [track.id],
-            AttemptState.FAILED,
-            now,
-            kind=kind.value,
-            message=message,
-        )
-        ruling = self._judge(session, track, kind)
-        if isinstance(ruling, GiveUp):
-            error = f"{kind.value}: {message} ({ruling.reason})"
-            tracks.move(session, [track.id], TrackState.FAILED, error=error, ended_at=now)
-            journal.count(
-                session,
-                "tracks",
-                outcome="failed",
-                model_set=worker.model_set,
-                tier=worker.tier,
-            )
-        else:
-            later = now + ruling.delay
-            tracks.move(
-                session,
-                [track.id],
-                TrackState.PENDING,
-                source=TrackState.LEASED,
-                not_before=later,
-                error=f"{kind.value}: {message}",
-            )
-            journal.count(session, "track_retries", reason=kind.value)
-        journal.record(
-            session,
-            Happening(
-                now,
-                "track_failed" if isinstance(ruling, GiveUp) else "track_retried",
-                track.job_id,
-                track_id=track.id,
-                shard_id=lease.shard_id,
-                lease_id=lease.id,
-                worker_id=worker.id,
-                data={"kind": kind.value, "message": message[:500]},
-            ),
-        )
-
-    def _judge(self, session: Session, track: Track, kind: FailureKind) -> Retry | GiveUp:
-        assert track.id is not None
-        note = tracks.FailureNote(
-            crashed=kind in recovery.CRASHES, counted=kind not in recovery.INFRASTRUCTURE
-        )
-        failures, crashes = tracks.note_failure(session, track.id, note)
-        history = FailureHistory(
-            failures=failures,
-            crashes=crashes,
-            distinct_workers=workers.who_failed(session, track.id),
-            eligible=workers.count_eligible(workers.live(session), track.model_set, track.min_vram),
-        )
-        return judge_failure(kind, history, self._jitter)
-
-    def _credit(
-        self,
-        session: Session,
-        worker: Worker,
-        report: ReportRequest,
-        verdicts: Sequence[TrackVerdict],
-        rows: dict[int, _Row],
-    ) -> None:
-        good = {v.track_id for v in verdicts if v.verdict is Verdict.COMMITTED}
-        committed = [done for done in report.done if done.track_id in good]
-        failed = sum(v.verdict is Verdict.NOTED for v in verdicts)
-        expected = sum(_expected(worker, rows[done.track_id].track) for done in committed)
-        took = sum(done.timings.device for done in committed)
-        workers.credit(
-            session, worker, done=len(committed), failed=failed, expected=expected, took=took
-        )
-
-
-def _expected(worker: Worker, track: Track) -> float:
-    shape = TrackShape(track.duration, track.steps, track.guided)
-    return cost.seconds(
-        shape, gpu=worker.gpu, model_set=model_set(track.model_set), speed=worker.speed
+def _done(worker: Worker, lease: Lease, done: TrackDone, track: Track, now: float) -> Happening:
+    return Happening(
+        now,
+        "track_done",
+        track.job_id,
+        track_id=done.track_id,
+        shard_id=lease.shard_id,
+        lease_id=lease.id,
+        worker_id=worker.id,
+        data={"object": done.object_key, "size": done.size, "seed": done.seed},
     )
 
 
@@ -283,6 +223,10 @@ def _facts(lease: Lease, row: _Row | None) -> CommitFacts:
         object_key=row.attempt.object_key if row else "",
         track=TrackState(row.track.state) if row else TrackState.CANCELLED,
     )
+
+
+def _verdict(track_id: int, verdict: Verdict) -> TrackVerdict:
+    return TrackVerdict(track_id=track_id, verdict=verdict)
 
 
 def _refused(track_id: int, reason: object) -> TrackVerdict:

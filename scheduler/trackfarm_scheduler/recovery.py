@@ -26,6 +26,7 @@ MAX_CRASHES = 3
 MAX_FAILURES = 6  # one worker that is the only one eligible may not try for ever
 FAILED_SHARE = 0.10
 FAILED_AT_LEAST = 20
+BAD_WORKER_STRIKES = 3
 BACKOFF_BASE = 1.0
 BACKOFF_MAX = 60.0
 
@@ -77,10 +78,17 @@ def judge_failure(
     return Retry(backoff(history.failures, jitter), counted=True)
 
 
-def job_ending(counts: TrackCounts) -> tuple[JobState, str] | None:
+def is_bad_worker(strikes: int) -> bool:
+    """Whether a worker has failed so many tracks that others then made."""
+    return strikes >= BAD_WORKER_STRIKES
+
+
+def job_ending(counts: TrackCounts, *, is_broke: bool = False) -> tuple[JobState, str] | None:
     """How a job ends, or None while it goes on."""
     if counts.failed >= FAILED_AT_LEAST and counts.failed > FAILED_SHARE * counts.total:
         return JobState.FAILED, f"{counts.failed} of {counts.total} tracks failed"
+    if is_broke and counts.pending and not counts.leased:
+        return JobState.OUT_OF_BUDGET, f"{counts.pending} tracks are not paid for"
     if counts.pending or counts.leased:
         return None
     if counts.done == 0 and counts.failed:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from sqlmodel import Session
 
 from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.leadership import Leadership, NotLeading
 from trackfarm_scheduler.leases import has_left_queue, offer_is_lost
 from trackfarm_scheduler.machines import AttemptState
-from trackfarm_scheduler.store import leases, workers
+from trackfarm_scheduler.store import leases, offers, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.tables import Lease
 
@@ -21,6 +22,7 @@ class Rescuer:
         *,
         database: Database,
         broker: Broker,
+        leadership: Leadership,
         clock: Callable[[], float],
         claim_within: float,
         lost_after: float,
@@ -28,6 +30,7 @@ class Rescuer:
     ) -> None:
         self._database = database
         self._broker = broker
+        self._leadership = leadership
         self._clock = clock
         self._claim_within = claim_within
         self._lost_after = lost_after
@@ -35,23 +38,29 @@ class Rescuer:
         self._left_at: dict[str, float] = {}  # when an offer's message was first seen gone
 
     def recover(self) -> None:
-        """At start: gives everyone the time that the scheduler itself was away."""
+        """On taking the lead: gives everyone the time in which nobody led."""
         now = self._clock()
         with self._database.write() as session:
             workers.grant_time_again(session, now)
             leases.grant_time_again(session, now + self._lost_after)
 
     def tick(self) -> None:
+        if not self._leadership.leads:
+            return
         now = self._clock()
         with self._database.read() as session:
             doomed = self._doomed(session, now)
             silent = workers.any_silent(session, silent_since=now - self._lost_after)
         if not doomed and not silent:
             return
-        with self._database.write() as session:
-            workers.lose_silent(session, silent_since=now - self._lost_after, now=now)
-            for lease_id, reason in doomed.items():
-                self._end(session, lease_id, reason, now)
+        try:
+            with self._database.write() as session:
+                self._leadership.require(session)
+                workers.lose_silent(session, silent_since=now - self._lost_after, now=now)
+                for lease_id, reason in doomed.items():
+                    self._end(session, lease_id, reason, now)
+        except NotLeading:
+            return
         self._on_rescue()
 
     def _end(self, session: Session, lease_id: str, reason: str, now: float) -> None:
@@ -75,16 +84,16 @@ class Rescuer:
         return expired | self._lost_offers(session, live, now)
 
     def _lost_offers(self, session: Session, live: list[Lease], now: float) -> dict[str, str]:
-        offers = [lease for lease in live if lease.worker_id is None]
-        self._left_at = {i: t for i, t in self._left_at.items() if i in {o.id for o in offers}}
-        if not offers:
+        waiting = [lease for lease in live if lease.worker_id is None]
+        self._left_at = {i: t for i, t in self._left_at.items() if i in {o.id for o in waiting}}
+        if not waiting:
             return {}
         served = Counter(worker.queue for worker in workers.live(session))
-        lengths = self._broker.lengths({offer.queue for offer in offers}) or {}
+        lengths = self._broker.lengths({offer.queue for offer in waiting}) or {}
         lost: dict[str, str] = {}
-        for offer in offers:
+        for offer in waiting:
             if offer.queue in lengths and has_left_queue(
-                later_offers=leases.later_offers(session, offer),
+                later_offers=offers.later_offers(session, offer),
                 queue_length=lengths[offer.queue],
             ):
                 self._left_at.setdefault(offer.id, now)

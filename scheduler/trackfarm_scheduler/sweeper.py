@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sqlalchemy import select, update
 from sqlmodel import Session, col
 
+from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.objects.port import ObjectStore
 from trackfarm_scheduler.store import intake, journal
@@ -16,6 +17,7 @@ from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.tables import Attempt
 
 BATCH = 500
+STALE_UPLOAD_SECONDS = 120.0
 ABANDONED = [
     AttemptState.FAILED,
     AttemptState.RELEASED,
@@ -32,21 +34,31 @@ class Sweeper:
         *,
         database: Database,
         objects: ObjectStore,
+        leadership: Leadership,
         clock: Callable[[], float],
         margin: float,
     ) -> None:
         self._database = database
         self._objects = objects
+        self._leadership = leadership
         self._clock = clock
         self._margin = margin
 
-    def recover(self) -> None:
-        """At start: an upload of briefs that a crash cut off is removed."""
-        with self._database.write() as session:
-            for job_id in intake.unsealed_jobs(session):
+    def tick(self) -> None:
+        if self._leadership.leads:
+            self._sweep_uploads()
+            self._sweep_objects()
+
+    def _sweep_uploads(self) -> None:
+        """Removes submissions whose scheduler died while they came in."""
+        stale = self._clock() - STALE_UPLOAD_SECONDS
+        with self._database.read() as session:
+            found = intake.stale_uploads(session, untouched_since=stale)
+        for job_id in found:
+            with self._database.write() as session:
                 intake.abandon(session, job_id)
 
-    def tick(self) -> None:
+    def _sweep_objects(self) -> None:
         while True:
             with self._database.read() as session:
                 batch = self._ripe(session)

@@ -41,6 +41,7 @@ def job_view(session: Session, job: Job, live: Sequence[Worker], now: float) -> 
     counts, audio_done = tracks.job_counts(session, job.id)
     eligible = [w for w in live if w.model_set == job.model_set]
     rate = _tracks_per_hour(session, job, now)
+    eta = _eta(session, job, eligible, counts, rate)
     return api.Job(
         id=job.id,
         catalog=job.catalog,
@@ -48,6 +49,10 @@ def job_view(session: Session, job: Job, live: Sequence[Worker], now: float) -> 
         is_noise=model_set(job.model_set).is_noise,
         state=JobState(job.state),
         priority=job.priority,
+        lane=job.lane,
+        deadline=at_or_none(job.deadline),
+        budget=job.budget,
+        spent=job.spent,
         reason=job.reason,
         tracks=counts,
         new_tracks=job.new_tracks,
@@ -57,15 +62,21 @@ def job_view(session: Session, job: Job, live: Sequence[Worker], now: float) -> 
         started_at=at_or_none(job.started_at),
         finished_at=at_or_none(job.finished_at),
         tracks_per_hour=rate,
-        eta_seconds=_eta(session, job, eligible, counts, rate),
+        eta_seconds=eta,
         eligible_workers=len(eligible),
-        notice=_notice(job, eligible),
+        notice=_notice(job, eligible, eta, now),
     )
 
 
-def _notice(job: Job, eligible: Sequence[Worker]) -> str:
-    if not JobState(job.state).ended and not eligible:
+def _notice(job: Job, eligible: Sequence[Worker], eta: float | None, now: float) -> str:
+    """What stands in the way of a job, in the operator's words."""
+    if JobState(job.state).ended:
+        return ""
+    if not eligible:
         return f"no live worker serves model set {job.model_set}"
+    late = now + (eta or 0.0) - job.deadline if job.deadline is not None else 0.0
+    if late > 0:
+        return f"the deadline will be missed by about {late / 60:.0f} min at this speed"
     return ""
 
 
@@ -195,6 +206,8 @@ def _worker_view(row: Worker, shards: int, now: float) -> api.Worker:
         tracks_failed=row.tracks_failed,
         seconds_since_heartbeat=max(0.0, now - row.last_seen),
         engine_restarts=row.engine_restarts,
+        strikes=row.strikes,
+        speed=row.speed,
     )
 
 

@@ -98,7 +98,7 @@ class _Submission:
         briefs = [brief for line in lines if (brief := self._brief(line))]
         if briefs and not self.error_count:
             with self.farm.database.write() as session:
-                self.intake.add(session, briefs)
+                self.intake.add(session, briefs, self.farm.clock())
 
     def _brief(self, line: bytes) -> Brief | None:
         self.rows += 1

@@ -77,12 +77,17 @@ class Intake:
                 model_set=self.model_set.name,
                 state=JobState.ACCEPTED,
                 priority=self.header.priority,
+                lane=self.header.lane,
+                deadline=self.header.deadline.timestamp() if self.header.deadline else None,
+                budget=self.header.budget,
                 created_at=self._now,
+                touched_at=self._now,
             )
         )
 
-    def add(self, session: Session, briefs: Sequence[Brief]) -> None:
+    def add(self, session: Session, briefs: Sequence[Brief], now: float) -> None:
         """Stores a chunk of checked briefs."""
+        session.execute(update(Job).where(col(Job.id) == self.job_id).values(touched_at=now))
         wanted = [item for brief in briefs for item in self._expand(brief)]
         for start in range(0, len(wanted), KEYS_PER_QUERY):
             self._store(session, wanted[start : start + KEYS_PER_QUERY])
@@ -217,8 +222,15 @@ def abandon(session: Session, job_id: str) -> None:
     session.execute(delete(Job).where(col(Job.id) == job_id))
 
 
-def unsealed_jobs(session: Session) -> list[str]:
-    return list(session.scalars(select(col(Job.id)).where(col(Job.sealed_at).is_(None))))
+def stale_uploads(session: Session, *, untouched_since: float) -> list[str]:
+    """Unsealed jobs whose last chunk is older than `untouched_since`."""
+    return list(
+        session.scalars(
+            select(col(Job.id)).where(
+                col(Job.sealed_at).is_(None), col(Job.touched_at) < untouched_since
+            )
+        )
+    )
 
 
 def _ids(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, str]]:

@@ -102,10 +102,11 @@ def is_ripe(session: Session, job: Job) -> bool:
     return not tracks.has_open(session, job.id) or _many_failures(session, job)
 
 
-def settle(session: Session, job: Job, now: float) -> JobState | None:
-    """Ends a ripe job; None when it goes on after all."""
+def settle(session: Session, job: Job, now: float, *, is_broke: bool) -> JobState | None:
+    """Ends a ripe job; None when it goes on after all. `is_broke`: its budget allows no further
+    track, and nothing of it runs any more."""
     counts, _ = tracks.job_counts(session, job.id)
-    ending = job_ending(counts)
+    ending = job_ending(counts, is_broke=is_broke)
     if ending is None:
         return None
     state, reason = ending

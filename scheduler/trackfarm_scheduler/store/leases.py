@@ -1,112 +1,18 @@
 """The one owner of shards, leases and attempts: offered, claimed, extended, ended."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import func, select, update
 from sqlmodel import Session, col
 
 from trackfarm.api import TrackState
-from trackfarm.identity import seed_of
-from trackfarm.ids import new_id
 from trackfarm.wire import ReleaseReason, ShardProgress, Stage
 from trackfarm_scheduler.machines import SHARD, AttemptState, LeaseState, ShardState
-from trackfarm_scheduler.objects.keys import attempt_key
-from trackfarm_scheduler.placement import NewShard
 from trackfarm_scheduler.store import journal, tracks
 from trackfarm_scheduler.store.journal import Happening
-from trackfarm_scheduler.store.tables import Attempt, Lease, Shard, Track
+from trackfarm_scheduler.store.tables import Attempt, Lease, Shard
 
 FINISHED = "finished"
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What goes into the broker's message, and where."""
-
-    queue: str
-    shard_id: str
-    lease_id: str
-
-
-def offer(session: Session, shard: NewShard, *, model_set: str, now: float) -> Offer | None:
-    """Leases the tracks of a new shard to whoever claims it; None when others took them all."""
-    taken = tracks.move(session, shard.track_ids, TrackState.LEASED, tries=col(Track.tries) + 1)
-    if not taken:
-        return None
-    made = Offer(shard.queue, new_id("shard"), new_id("lease"))
-    session.add(
-        Shard(
-            id=made.shard_id,
-            job_id=shard.job_id,
-            queue=shard.queue,
-            model_set=model_set,
-            state=ShardState.OFFERED,
-            tracks=len(taken),
-            expected_seconds=shard.expected_seconds,
-            created_at=now,
-        )
-    )
-    session.add(
-        Lease(
-            id=made.lease_id,
-            sequence=_next_sequence(session),
-            shard_id=made.shard_id,
-            job_id=shard.job_id,
-            queue=shard.queue,
-            state=LeaseState.LIVE,
-            offered_at=now,
-        )
-    )
-    session.flush()
-    _open_attempts(session, made.lease_id, taken)
-    journal.record(
-        session,
-        Happening(
-            now,
-            "shard_offered",
-            shard.job_id,
-            shard_id=made.shard_id,
-            lease_id=made.lease_id,
-            data={"queue": shard.queue, "tracks": len(taken)},
-        ),
-    )
-    return made
-
-
-def _next_sequence(session: Session) -> int:
-    return (session.scalar(select(func.max(col(Lease.sequence)))) or 0) + 1
-
-
-def _open_attempts(session: Session, lease_id: str, track_ids: Sequence[int]) -> None:
-    rows = session.execute(
-        select(
-            col(Track.id),
-            col(Track.key),
-            col(Track.tries),
-            col(Track.failures) - col(Track.crashes),
-            col(Track.brief),
-            col(Track.variation),
-            col(Track.audio_format),
-        ).where(col(Track.id).in_(track_ids))
-    )
-    session.execute(insert(Attempt), [_attempt_row(lease_id, row) for row in rows])
-
-
-def _attempt_row(lease_id: str, row: Row[int, str, int, int, str, int, str]) -> dict[str, object]:
-    track_id, key, tries, misses, brief, variation, audio_format = row
-    return {
-        "lease_id": lease_id,
-        "track_id": track_id,
-        "try_number": tries,
-        # Only a result that was no good asks for another seed: what was broken off is made again.
-        "seed": seed_of(key, misses, given=tracks.given_seed(brief), variation=variation),
-        "state": AttemptState.OPEN,
-        "kind": "",
-        "message": "",
-        "object_key": attempt_key(key, lease_id, audio_format),
-        "timings": "{}",
-    }
 
 
 def claim(
@@ -165,12 +71,39 @@ def end(session: Session, lease: Lease, now: float, *, reason: str, left_open: A
         return 0
     _move_shard(session, lease.shard_id, ShardState.FINISHED)
     open_ids = close_attempts(session, lease.id, None, left_open, now)
-    back = tracks.move(session, open_ids, TrackState.PENDING, source=TrackState.LEASED)
+    back = back_to_pending(session, open_ids)
     kind = "shard_finished" if reason == FINISHED else "lease_ended"
     facts = {"reason": reason, "handed_back": len(back)}
     journal.record(session, _about(lease, now, kind, data=facts))
     journal.count(session, "leases_ended", reason=reason)
     return len(back)
+
+
+def back_to_pending(session: Session, track_ids: Sequence[int], **values: object) -> list[int]:
+    """Makes leased tracks pending again unless another lease is racing for them; returns which."""
+    if not track_ids:
+        return []
+    raced = select(col(Attempt.track_id)).where(
+        col(Attempt.track_id).in_(track_ids), col(Attempt.state) == AttemptState.OPEN
+    )
+    others = set(session.scalars(raced))
+    free = [track_id for track_id in track_ids if track_id not in others]
+    return tracks.move(session, free, TrackState.PENDING, source=TrackState.LEASED, **values)
+
+
+def overtake(session: Session, track_ids: Sequence[int], now: float) -> None:
+    """Closes what others were still doing for tracks that are done; leases left empty end, and
+    their workers hear of it with their next heartbeat."""
+    statement = (
+        update(Attempt)
+        .where(col(Attempt.track_id).in_(track_ids), col(Attempt.state) == AttemptState.OPEN)
+        .values(state=AttemptState.CANCELLED, kind="overtaken", ended_at=now)
+        .returning(col(Attempt.lease_id))
+    )
+    for lease_id in sorted(set(session.scalars(statement))):
+        lease = get(session, lease_id, lock=True)
+        if lease is not None and finish_if_empty(session, lease, now):
+            journal.count(session, "races_decided")
 
 
 def close_attempts(
@@ -211,7 +144,7 @@ def release(
     closed = close_attempts(
         session, lease.id, track_ids, AttemptState.RELEASED, now, kind=reason.value
     )
-    back = tracks.move(session, closed, TrackState.PENDING, source=TrackState.LEASED)
+    back = back_to_pending(session, closed)
     journal.count(session, "tracks_handed_back", len(back), reason=reason.value)
     finish_if_empty(session, lease, now)
     return len(back)
@@ -249,18 +182,6 @@ def held_by(session: Session, worker_id: str) -> list[Lease]:
 def get(session: Session, lease_id: str, *, lock: bool = False) -> Lease | None:
     statement = select(Lease).where(col(Lease.id) == lease_id)
     return session.scalar(statement.with_for_update() if lock else statement)
-
-
-def later_offers(session: Session, lease: Lease) -> int:
-    """Messages sent to the lease's queue after its own."""
-    return (
-        session.scalar(
-            select(func.count()).where(
-                col(Lease.queue) == lease.queue, col(Lease.sequence) > lease.sequence
-            )
-        )
-        or 0
-    )
 
 
 def grant_time_again(session: Session, expires_at: float) -> None:

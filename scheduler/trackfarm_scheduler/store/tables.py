@@ -29,14 +29,19 @@ class Job(SQLModel, table=True):
     model_set: str
     state: str
     priority: int = 0
+    lane: str = "batch"
     deadline: float | None = None
     budget: float | None = None
+    spent: float = 0
+    fed_at: float = 0
+    plan: str = Field(default="", sa_column=Column(Text, nullable=False))
     reason: str = ""
     digest: str = ""
     new_tracks: int = 0
     track_count: int = 0
     audio_seconds: float = 0
     created_at: float
+    touched_at: float = 0
     sealed_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
@@ -97,6 +102,8 @@ class Shard(SQLModel, table=True):
     state: str
     tracks: int
     expected_seconds: float
+    price_per_hour: float = 0
+    is_race: bool = False
     created_at: float
 
 
@@ -169,6 +176,7 @@ class Worker(SQLModel, table=True):
     price_per_hour: float = 0
     queue: str = Field(index=True)
     speed: float = 1.0
+    strikes: int = 0
     tracks_done: int = 0
     tracks_failed: int = 0
     engine_restarts: int = 0
@@ -226,6 +234,22 @@ class Event(SQLModel, table=True):
     lease_id: str | None = None
     worker_id: str | None = None
     data: str = Field(default="{}", sa_column=Column(Text, nullable=False))
+
+
+class Leader(SQLModel, table=True):
+    """One row: which scheduler places and rescues, and until when, by the database's clock."""
+
+    id: int = Field(primary_key=True)
+    holder: str
+    until: float
+
+
+class Speed(SQLModel, table=True):
+    """What has been learnt of a kind of GPU with a model set."""
+
+    gpu: str = Field(primary_key=True)
+    model_set: str = Field(primary_key=True)
+    stats: str = Field(sa_column=Column(Text, nullable=False))
 
 
 class Tally(SQLModel, table=True):

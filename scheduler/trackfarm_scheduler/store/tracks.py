@@ -10,9 +10,9 @@ from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackCounts, TrackState
 from trackfarm.cost import TrackShape
-from trackfarm_scheduler.machines import TRACK
+from trackfarm_scheduler.machines import TRACK, AttemptState
 from trackfarm_scheduler.placement import WaitingTrack
-from trackfarm_scheduler.store.tables import Job, JobTrack, Track
+from trackfarm_scheduler.store.tables import Attempt, Job, JobTrack, Track
 
 _MOVING = [JobState.ACCEPTED, JobState.RUNNING]
 _UNFINISHED = [TrackState.PENDING, TrackState.LEASED]
@@ -47,6 +47,12 @@ def move(
     return list(session.scalars(statement))
 
 
+def still(session: Session, ids: Sequence[int], state: TrackState) -> list[int]:
+    """Those of `ids` that are in `state`."""
+    statement = select(col(Track.id)).where(col(Track.id).in_(ids), col(Track.state) == state)
+    return [i for i in session.scalars(statement) if i is not None]
+
+
 def waiting(session: Session, job_id: str, *, now: float, limit: int) -> list[WaitingTrack]:
     """The first pending tracks of a job that are not backing off."""
     rows = session.execute(
@@ -56,6 +62,8 @@ def waiting(session: Session, job_id: str, *, now: float, limit: int) -> list[Wa
             col(Track.steps),
             col(Track.guided),
             col(Track.min_vram),
+            col(Track.failures),
+            col(Track.crashes),
         )
         .where(
             col(Track.job_id) == job_id,
@@ -64,8 +72,27 @@ def waiting(session: Session, job_id: str, *, now: float, limit: int) -> list[Wa
         )
         .order_by(col(Track.id))
         .limit(limit)
+    ).all()
+    avoid = _who_failed(session, [row[0] for row in rows if row[5]])
+    return [
+        WaitingTrack(i, TrackShape(d, n, bool(g)), v, crashes > 0, avoid.get(i, frozenset()))
+        for i, d, n, g, v, _failures, crashes in rows
+    ]
+
+
+def _who_failed(session: Session, ids: Sequence[int]) -> dict[int, frozenset[str]]:
+    """The workers that have failed each track."""
+    if not ids:
+        return {}
+    rows = session.execute(
+        select(col(Attempt.track_id), col(Attempt.worker_id))
+        .where(col(Attempt.track_id).in_(ids), col(Attempt.state) == AttemptState.FAILED)
+        .distinct()
     )
-    return [WaitingTrack(i, TrackShape(d, n, bool(g)), v) for i, d, n, g, v in rows]
+    found: dict[int, set[str]] = {}
+    for track_id, worker_id in rows:
+        found.setdefault(track_id, set()).add(worker_id or "")
+    return {track_id: frozenset(names) for track_id, names in found.items()}
 
 
 def made_counts(session: Session, job_id: str) -> TrackCounts:
@@ -174,7 +201,13 @@ def cancel_open(session: Session, job_id: str, now: float) -> int:
 
 def reopen(session: Session, job_id: str, states: Sequence[TrackState]) -> int:
     """Makes failed or cancelled tracks of a job pending again, with a clean record."""
-    fresh = {"not_before": 0.0, "failures": 0, "crashes": 0, "error": "", "ended_at": None}
+    fresh: dict[str, Any] = {
+        "not_before": 0.0,
+        "failures": 0,
+        "crashes": 0,
+        "error": "",
+        "ended_at": None,
+    }
     ids = list(
         session.scalars(
             select(col(Track.id))
@@ -184,8 +217,18 @@ def reopen(session: Session, job_id: str, states: Sequence[TrackState]) -> int:
     )
     for chunk in _chunks(ids):
         move(session, chunk, TrackState.PENDING, job_id=job_id, **fresh)
+        _forgive(session, chunk)
         _own(session, job_id, chunk)
     return len(ids)
+
+
+def _forgive(session: Session, ids: Sequence[int]) -> None:
+    """A clean record includes who failed the tracks."""
+    session.execute(
+        update(Attempt)
+        .where(col(Attempt.track_id).in_(ids), col(Attempt.state) == AttemptState.FAILED)
+        .values(state=AttemptState.FORGIVEN)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,24 +3,28 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import distinct, func, select, update
+from sqlalchemy import select, update
 from sqlmodel import Session, col
 
+from trackfarm import cost
 from trackfarm.api import WorkerState
 from trackfarm.broker import queue_name
+from trackfarm.cost import TrackShape
 from trackfarm.ids import new_id
+from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.tiers import Tier
-from trackfarm.wire import HeartbeatRequest, RegisterRequest
+from trackfarm.wire import HeartbeatRequest, RegisterRequest, TrackDone
 from trackfarm_scheduler.leases import LIVE_STATES
 from trackfarm_scheduler.machines import WORKER, AttemptState
+from trackfarm_scheduler.recovery import is_bad_worker
 from trackfarm_scheduler.store import journal, leases
 from trackfarm_scheduler.store.journal import Happening
-from trackfarm_scheduler.store.tables import Attempt, Worker
+from trackfarm_scheduler.store.tables import Track, Worker
 
-OWN_PROVIDERS = frozenset({"own", "local", "manual"})
+SLOWEST = 1e-3
 SPEED_MEMORY = 0.2  # weight of the newest shard in a worker's measured speed
 
 
@@ -38,10 +42,10 @@ def hash_token(token: str) -> str:
 
 
 def join(session: Session, request: RegisterRequest, tier: Tier, now: float) -> Joined:
-    """Adds a worker. On a stranger's machine its queue is its own."""
+    """Adds a worker. Its queue is its own: shards are cut for one worker, and one that may fail
+    them again, is reserved, or races another must be left out."""
     worker_id, token = new_id("worker"), secrets.token_urlsafe(32)
-    own = request.provider in OWN_PROVIDERS
-    queue = queue_name(tier.name, request.model_set, None if own else worker_id)
+    queue = queue_name(tier.name, request.model_set, worker_id)
     facts = {
         "driver": request.driver,
         "digests": request.digests,
@@ -83,7 +87,7 @@ def by_token(session: Session, token: str) -> Worker | None:
 
 def heard(session: Session, worker: Worker, beat: HeartbeatRequest, now: float) -> None:
     """Notes a heartbeat. A lost worker that speaks again is welcome; its old leases are not."""
-    state = _state_after(WorkerState(worker.state), beat)
+    state = _state_after(WorkerState(worker.state), beat, is_bad=is_bad_worker(worker.strikes))
     session.execute(
         update(Worker)
         .where(col(Worker.id) == worker.id, col(Worker.state) != WorkerState.GONE)
@@ -99,8 +103,10 @@ def heard(session: Session, worker: Worker, beat: HeartbeatRequest, now: float) 
         journal.record(session, Happening(now, f"worker_{state}", worker_id=worker.id))
 
 
-def _state_after(state: WorkerState, beat: HeartbeatRequest) -> WorkerState:
-    if beat.draining:
+def _state_after(state: WorkerState, beat: HeartbeatRequest, *, is_bad: bool) -> WorkerState:
+    if is_bad:
+        wanted = WorkerState.QUARANTINED
+    elif beat.draining:
         wanted = WorkerState.DRAINING
     else:
         wanted = WorkerState.BUSY if beat.shards else WorkerState.READY
@@ -173,35 +179,59 @@ def count_eligible(workers: Sequence[Worker], model_set: str, min_vram: int) -> 
     return sum(w.model_set == model_set and w.vram >= min_vram for w in workers)
 
 
-def who_failed(session: Session, track_id: int) -> int:
-    """How many distinct workers have failed a track."""
-    return (
-        session.scalar(
-            select(func.count(distinct(col(Attempt.worker_id)))).where(
-                col(Attempt.track_id) == track_id, col(Attempt.state) == AttemptState.FAILED
-            )
-        )
-        or 0
-    )
-
-
 def credit(
-    session: Session, worker: Worker, *, done: int, failed: int, expected: float, took: float
+    session: Session, worker: Worker, good: Sequence[TrackDone], made: Mapping[int, Track]
 ) -> None:
-    """Counts a worker's results and learns its speed: expected over measured GPU seconds."""
+    """Counts a worker's tracks and learns its speed: expected over measured engine seconds."""
+    kind = model_set(worker.model_set)
+    expected = sum(_expected(worker, kind, made[done.track_id]) for done in good)
+    took = sum(done.timings.service for done in good)
     speed = worker.speed
-    if expected > 0 and took > 0:
-        measured = worker.speed * expected / took
-        speed += SPEED_MEMORY * (measured - worker.speed)
+    if took > 0:
+        speed += SPEED_MEMORY * (worker.speed * expected / took - worker.speed)
     session.execute(
         update(Worker)
         .where(col(Worker.id) == worker.id)
-        .values(
-            tracks_done=col(Worker.tracks_done) + done,
-            tracks_failed=col(Worker.tracks_failed) + failed,
-            speed=max(speed, 1e-3),
-        )
+        .values(tracks_done=col(Worker.tracks_done) + len(good), speed=max(speed, SLOWEST))
     )
+
+
+def _expected(worker: Worker, kind: ModelSet, track: Track) -> float:
+    shape = TrackShape(track.duration, track.steps, track.guided)
+    return cost.seconds(shape, gpu=worker.gpu, model_set=kind, speed=worker.speed)
+
+
+def count_failure(session: Session, worker: Worker) -> None:
+    session.execute(
+        update(Worker)
+        .where(col(Worker.id) == worker.id)
+        .values(tracks_failed=col(Worker.tracks_failed) + 1)
+    )
+
+
+def strike(session: Session, worker_id: str, number: int) -> int:
+    """Adds strikes to a worker; returns all it has."""
+    statement = (
+        update(Worker)
+        .where(col(Worker.id) == worker_id)
+        .values(strikes=col(Worker.strikes) + number)
+        .returning(col(Worker.strikes))
+    )
+    return session.scalar(statement) or 0
+
+
+def quarantine(session: Session, worker_id: str, now: float) -> bool:
+    """Takes a worker out of work; False when it was out already."""
+    statement = (
+        update(Worker)
+        .where(
+            col(Worker.id) == worker_id,
+            col(Worker.state).in_(WORKER.sources(WorkerState.QUARANTINED)),
+        )
+        .values(state=WorkerState.QUARANTINED)
+        .returning(col(Worker.id))
+    )
+    return session.scalar(statement) is not None
 
 
 def any_silent(session: Session, *, silent_since: float) -> bool:

@@ -1,0 +1,119 @@
+"""Applies what `recovery` decides: a failed track tries again or is given up, and a worker whose
+failures others disproved is quarantined and its failures are forgiven."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from trackfarm.api import TrackState
+from trackfarm.wire import FailureKind
+from trackfarm_scheduler import recovery
+from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.recovery import FailureHistory, GiveUp, Retry, judge_failure
+from trackfarm_scheduler.store import blame, journal, leases, tracks, workers
+from trackfarm_scheduler.store.journal import Happening
+from trackfarm_scheduler.store.tables import Lease, Track, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    track: Track
+    kind: FailureKind
+    message: str
+
+
+class Rulings:
+    """`jitter()` is uniform in [0, 1)."""
+
+    def __init__(self, jitter: Callable[[], float]) -> None:
+        self._jitter = jitter
+
+    def apply(
+        self,
+        session: Session,
+        worker: Worker,
+        lease: Lease,
+        failures: Sequence[Failure],
+        now: float,
+    ) -> None:
+        """Rules on each failure of a report."""
+        for failure in failures:
+            self._rule(session, worker, lease, failure, now)
+
+    def _rule(
+        self, session: Session, worker: Worker, lease: Lease, failure: Failure, now: float
+    ) -> None:
+        track, kind, message = failure.track, failure.kind, failure.message
+        assert track.id is not None
+        leases.close_attempts(
+            session,
+            lease.id,
+            [track.id],
+            AttemptState.FAILED,
+            now,
+            kind=kind.value,
+            message=message,
+        )
+        ruling = self._judge(session, track, kind)
+        error = f"{kind.value}: {message}"
+        if isinstance(ruling, GiveUp):
+            self._give_up(session, worker, track, f"{error} ({ruling.reason})", now)
+        else:
+            leases.back_to_pending(
+                session, [track.id], not_before=now + ruling.delay, error=error[:4000]
+            )
+            journal.count(session, "track_retries", 1, reason=kind.value)
+        workers.count_failure(session, worker)
+        journal.record(
+            session,
+            Happening(
+                now,
+                "track_failed" if isinstance(ruling, GiveUp) else "track_retried",
+                track.job_id,
+                track_id=track.id,
+                shard_id=lease.shard_id,
+                lease_id=lease.id,
+                worker_id=worker.id,
+                data={"kind": kind.value, "message": message[:500]},
+            ),
+        )
+
+    def _give_up(
+        self, session: Session, worker: Worker, track: Track, error: str, now: float
+    ) -> None:
+        assert track.id is not None
+        if blame.is_raced(session, track.id):
+            return  # another lease may still make it
+        tracks.move(session, [track.id], TrackState.FAILED, error=error[:4000], ended_at=now)
+        where = {"model_set": worker.model_set, "tier": worker.tier}
+        journal.count(session, "tracks", 1, outcome="failed", **where)
+
+    def _judge(self, session: Session, track: Track, kind: FailureKind) -> Retry | GiveUp:
+        assert track.id is not None
+        note = tracks.FailureNote(
+            crashed=kind in recovery.CRASHES, counted=kind not in recovery.INFRASTRUCTURE
+        )
+        failures, crashes = tracks.note_failure(session, track.id, note)
+        history = FailureHistory(
+            failures=failures,
+            crashes=crashes,
+            distinct_workers=blame.distinct_workers(session, track.id),
+            eligible=workers.count_eligible(workers.live(session), track.model_set, track.min_vram),
+        )
+        return judge_failure(kind, history, self._jitter)
+
+    def exonerate(
+        self, session: Session, maker: Worker, track_ids: Sequence[int], now: float
+    ) -> None:
+        """What one worker failed and another has just made counts against the first."""
+        for worker_id, disproved in blame.disproved_by(session, maker.id, track_ids).items():
+            strikes = workers.strike(session, worker_id, disproved)
+            if recovery.is_bad_worker(strikes) and workers.quarantine(session, worker_id, now):
+                workers.end_leases(session, worker_id, now, reason="worker quarantined")
+                forgiven = blame.forgive(session, worker_id)
+                journal.count(session, "workers_quarantined")
+                data = {"strikes": strikes, "forgiven_tracks": forgiven}
+                journal.record(
+                    session, Happening(now, "worker_quarantined", worker_id=worker_id, data=data)
+                )

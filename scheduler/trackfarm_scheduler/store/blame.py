@@ -1,0 +1,94 @@
+"""Who failed what: the evidence that tells a bad track from a bad worker."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import case, distinct, func, select, update
+from sqlmodel import Session, col
+
+from trackfarm.api import JobState, TrackState
+from trackfarm.wire import FailureKind
+from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.recovery import CRASHES, INFRASTRUCTURE
+from trackfarm_scheduler.store import tracks
+from trackfarm_scheduler.store.tables import Attempt, Job, Track
+
+_COUNTED = [kind.value for kind in FailureKind if kind not in INFRASTRUCTURE]
+_CRASHED = [kind.value for kind in CRASHES]
+
+
+def distinct_workers(session: Session, track_id: int) -> int:
+    """How many workers have failed a track."""
+    statement = select(func.count(distinct(col(Attempt.worker_id)))).where(
+        col(Attempt.track_id) == track_id,
+        col(Attempt.state) == AttemptState.FAILED,
+        col(Attempt.kind).in_(_COUNTED),
+    )
+    return session.scalar(statement) or 0
+
+
+def is_raced(session: Session, track_id: int) -> bool:
+    """Whether a lease is still at work on a track."""
+    statement = select(col(Attempt.id)).where(
+        col(Attempt.track_id) == track_id, col(Attempt.state) == AttemptState.OPEN
+    )
+    return session.scalar(statement.limit(1)) is not None
+
+
+def disproved_by(session: Session, maker: str, track_ids: Sequence[int]) -> dict[str, int]:
+    """Workers that failed tracks which `maker` has made, with how many tracks each."""
+    rows = session.execute(
+        select(col(Attempt.worker_id), func.count(distinct(col(Attempt.track_id))))
+        .where(
+            col(Attempt.track_id).in_(track_ids),
+            col(Attempt.worker_id) != maker,
+            col(Attempt.state) == AttemptState.FAILED,
+            col(Attempt.kind).in_(_COUNTED),
+        )
+        .group_by(col(Attempt.worker_id))
+    )
+    return {worker_id: number for worker_id, number in rows if worker_id is not None}
+
+
+def forgive(session: Session, worker_id: str) -> int:
+    """Takes a worker's failures off the records of its tracks; those that it helped to give up
+    are pending again while their job moves. Returns how many tracks had them."""
+    rows = session.execute(
+        select(
+            col(Attempt.track_id),
+            func.count(),
+            func.sum(case((col(Attempt.kind).in_(_CRASHED), 1), else_=0)),
+        )
+        .where(
+            col(Attempt.worker_id) == worker_id,
+            col(Attempt.state) == AttemptState.FAILED,
+            col(Attempt.kind).in_(_COUNTED),
+        )
+        .group_by(col(Attempt.track_id))
+    ).all()
+    for track_id, failures, crashes in rows:
+        session.execute(
+            update(Track)
+            .where(col(Track.id) == track_id)
+            .values(failures=col(Track.failures) - failures, crashes=col(Track.crashes) - crashes)
+        )
+    ids = [row[0] for row in rows]
+    session.execute(
+        update(Attempt)
+        .where(col(Attempt.worker_id) == worker_id, col(Attempt.state) == AttemptState.FAILED)
+        .values(state=AttemptState.FORGIVEN)
+    )
+    _reopen(session, ids)
+    return len(ids)
+
+
+def _reopen(session: Session, track_ids: Sequence[int]) -> None:
+    moving = select(col(Job.id)).where(col(Job.state).in_([JobState.RUNNING, JobState.PAUSED]))
+    given_up = session.scalars(
+        select(col(Track.id)).where(
+            col(Track.id).in_(track_ids),
+            col(Track.state) == TrackState.FAILED,
+            col(Track.job_id).in_(moving),
+        )
+    )
+    ids = [i for i in given_up if i is not None]
+    tracks.move(session, ids, TrackState.PENDING, source=TrackState.FAILED, ended_at=None)
