@@ -5,7 +5,7 @@ self-scheduling), so that no worker is left with a large one while the others ha
 workers come first, among them the smaller cards; a big card first takes what only it can make.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -88,21 +88,36 @@ def place(
     shard_seconds: float,
     reserved: Mapping[str, int] | None = None,
     now: float = 0.0,
+    crowd: Mapping[str, int] | None = None,
 ) -> list[NewShard]:
     """The shards to offer now. `reserved` names how many workers of a tier long jobs leave free
-    for the interactive lane."""
+    for the interactive lane; `crowd` how many workers of each model set there are, where
+    `workers` are only those with room."""
     desks = [_Desk(worker) for worker in workers]
+    sizes = crowd or Counter(desk.worker.model_set for desk in desks)
     pools = [_Pool(job) for job in jobs if job.tracks]
     _reserve(desks, reserved or {})
     shards: list[NewShard] = []
     for ahead in range(SHARDS_AHEAD):
         for desk in sorted(desks, key=_Desk.order):
             if desk.shards == ahead and desk.room is not Room.FULL:
-                shard = _next_shard(pools, desk, desks, shard_seconds, now)
+                longest = _Longest(shard_seconds, sizes[desk.worker.model_set])
+                shard = _next_shard(pools, desk, desks, longest, now)
                 if shard is not None:
                     desk.take(shard)
                     shards.append(shard)
     return shards
+
+
+@dataclass(frozen=True, slots=True)
+class _Longest:
+    """How long a shard may be, by what is left for how many workers."""
+
+    seconds: float
+    workers: int
+
+    def of(self, work: float) -> float:
+        return shard_budget(work=work, workers=self.workers, longest=self.seconds)
 
 
 @dataclass(slots=True)
@@ -212,20 +227,17 @@ def _next_shard(
     pools: Sequence[_Pool],
     desk: _Desk,
     desks: Sequence[_Desk],
-    shard_seconds: float,
+    longest: _Longest,
     now: float,
 ) -> NewShard | None:
     worker = desk.worker
-    able = sum(d.worker.model_set == worker.model_set for d in desks)
     fitting = [p for p in pools if p.waiting > 0 and p.job.model_set == worker.model_set]
     for pool in sorted(fitting, key=lambda p: rank(p.job.standing, p.taken_seconds, now)):
         interactive = pool.job.standing.lane is Lane.INTERACTIVE
         if desk.room is Room.INTERACTIVE_ONLY and not interactive:
             continue
         work = pool.left_for(worker)
-        budget = (
-            0.0 if interactive else shard_budget(work=work, workers=able, longest=shard_seconds)
-        )
+        budget = 0.0 if interactive else longest.of(work)
         shard = _shard(pool, worker, desks, budget)
         if shard is not None:
             return shard
