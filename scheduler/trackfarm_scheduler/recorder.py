@@ -22,6 +22,7 @@ from trackfarm.wire import (
 from trackfarm_scheduler import recovery
 from trackfarm_scheduler.leases import CommitFacts, Refusal, judge_commit
 from trackfarm_scheduler.machines import AttemptState, LeaseState
+from trackfarm_scheduler.objects.keys import UnsafeKey
 from trackfarm_scheduler.objects.port import ObjectStore
 from trackfarm_scheduler.recovery import FailureHistory, GiveUp, Retry, judge_failure
 from trackfarm_scheduler.store import journal, leases, tracks, workers
@@ -54,15 +55,15 @@ class Recorder:
 
     def record(self, worker: Worker, lease_id: str, report: ReportRequest) -> list[TrackVerdict]:
         """Answers each reported track. Objects are looked at before the transaction begins."""
-        flaws = {done.track_id: self._flaw(done) for done in report.done}
+        flaws = [self._flaw(done) for done in report.done]
         with self._database.write() as session:
             lease = leases.get(session, lease_id, lock=True)
             if lease is None or lease.worker_id != worker.id:
                 return [_refused(t, Refusal.LEASE_ENDED) for t in _ids(report)]
             rows = _rows(session, lease_id, _ids(report))
             verdicts = [
-                self._commit(session, worker, lease, rows.get(done.track_id), done, flaws)
-                for done in report.done
+                self._commit(session, worker, lease, rows.get(done.track_id), done, flaw)
+                for done, flaw in zip(report.done, flaws, strict=True)
             ]
             verdicts += [
                 self._fail(session, worker, lease, rows.get(failed.track_id), failed)
@@ -75,7 +76,10 @@ class Recorder:
 
     def _flaw(self, done: TrackDone) -> str | None:
         """What is wrong with the stored object, if anything."""
-        found = self._objects.stat(done.object_key)
+        try:
+            found = self._objects.stat(done.object_key)
+        except UnsafeKey:  # it comes from somebody else's computer
+            found = None
         if found is None:
             return "no such object"
         if found.size != done.size:
@@ -91,14 +95,13 @@ class Recorder:
         lease: Lease,
         row: _Row | None,
         done: TrackDone,
-        flaws: dict[int, str | None],
+        flaw: str | None,
     ) -> TrackVerdict:
         verdict = judge_commit(_facts(lease, row), object_key=done.object_key)
         if verdict is TrackState.DONE:
             return TrackVerdict(track_id=done.track_id, verdict=Verdict.ALREADY_DONE)
         if isinstance(verdict, Refusal) or row is None:
             return _refused(done.track_id, verdict)
-        flaw = flaws[done.track_id]
         if flaw is not None:
             self._apply_failure(session, worker, lease, row, FailureKind.OBJECT_MISMATCH, flaw)
             return _refused(done.track_id, flaw)
@@ -233,7 +236,7 @@ class Recorder:
         history = FailureHistory(
             failures=failures,
             crashes=crashes,
-            distinct_workers=workers.who_failed(session, track.id),
+            distinct_workers=workers.who_failed(session, track.id, failures),
             eligible=workers.count_eligible(workers.live(session), track.model_set, track.min_vram),
         )
         return judge_failure(kind, history, self._jitter)
@@ -246,8 +249,8 @@ class Recorder:
         verdicts: Sequence[TrackVerdict],
         rows: dict[int, _Row],
     ) -> None:
-        good = {v.track_id for v in verdicts if v.verdict is Verdict.COMMITTED}
-        committed = [done for done in report.done if done.track_id in good]
+        answered = zip(report.done, verdicts, strict=False)  # those of the failed come after
+        committed = [done for done, v in answered if v.verdict is Verdict.COMMITTED]
         failed = sum(v.verdict is Verdict.NOTED for v in verdicts)
         expected = sum(_expected(worker, rows[done.track_id].track) for done in committed)
         took = sum(done.timings.device for done in committed)

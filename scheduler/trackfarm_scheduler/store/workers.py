@@ -16,6 +16,7 @@ from trackfarm.tiers import Tier
 from trackfarm.wire import HeartbeatRequest, RegisterRequest
 from trackfarm_scheduler.leases import LIVE_STATES
 from trackfarm_scheduler.machines import WORKER, AttemptState
+from trackfarm_scheduler.recovery import INFRASTRUCTURE
 from trackfarm_scheduler.store import journal, leases
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Attempt, Worker
@@ -173,16 +174,21 @@ def count_eligible(workers: Sequence[Worker], model_set: str, min_vram: int) -> 
     return sum(w.model_set == model_set and w.vram >= min_vram for w in workers)
 
 
-def who_failed(session: Session, track_id: int) -> int:
-    """How many distinct workers have failed a track."""
-    return (
-        session.scalar(
-            select(func.count(distinct(col(Attempt.worker_id)))).where(
-                col(Attempt.track_id) == track_id, col(Attempt.state) == AttemptState.FAILED
-            )
+def who_failed(session: Session, track_id: int, failures: int) -> int:
+    """How many distinct workers are behind the newest `failures` of a track that count; older
+    ones were forgiven when it was asked for again."""
+    newest = (
+        select(col(Attempt.worker_id))
+        .where(
+            col(Attempt.track_id) == track_id,
+            col(Attempt.state) == AttemptState.FAILED,
+            col(Attempt.kind).not_in(INFRASTRUCTURE),
         )
-        or 0
+        .order_by(col(Attempt.id).desc())
+        .limit(failures)
+        .subquery()
     )
+    return session.scalar(select(func.count(distinct(newest.c.worker_id)))) or 0
 
 
 def credit(
