@@ -29,6 +29,7 @@ from trackfarm.api import (
 )
 
 if TYPE_CHECKING:
+    from trackfarm.planning.records import Plan, PlanRequest
     from trackfarm.wire import Problem
 
 PAGE_SIZE = 1_000  # the most that the scheduler gives at once
@@ -118,6 +119,20 @@ class Farm:
             repeat=_lost if repeatable else _never_sent,
         )
         return self._read(SubmitAnswer, response)
+
+    def plan(self, request: "PlanRequest") -> "Plan":
+        """What these tracks would cost on the farm as it is, and when they would be done."""
+        from trackfarm.planning.records import Plan  # needed by nobody else
+
+        response = self._send(
+            lambda: self._http.post(
+                f"{PREFIX}/plans",
+                content=request.model_dump_json(),
+                headers={"Content-Type": "application/json"},
+            ),
+            repeat=_lost,
+        )
+        return self._read(Plan, response)
 
     def jobs(self, limit: int = 50) -> list[Job]:
         """Newest first."""

@@ -25,6 +25,19 @@ class TrackShape:
     guided: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Seconds of one track: conditioning (the same for every track), denoising, decoding."""
+
+    fixed: float
+    denoise: float
+    decode: float
+
+    @property
+    def total(self) -> float:
+        return self.fixed + self.denoise + self.decode
+
+
 @cache
 def _speeds() -> Mapping[str, Any]:
     return tomllib.loads((files("trackfarm") / "speeds.toml").read_text())
@@ -48,26 +61,38 @@ def _interpolate(x: float, xs: list[float], ys: list[float]) -> float:
     return max(y0 + (y1 - y0) * (x - x0) / (x1 - x0), 0.0)
 
 
-def _tiny_seconds(shape: TrackShape) -> float:
+def _tiny_stages(shape: TrackShape) -> Stages:
     row = _speeds()["tiny"]
-    passes = shape.steps * (2 if shape.guided else 1)
-    return float(row["fixed"] + shape.duration * (row["per_step"] * passes + row["decode"]))
+    denoise = shape.duration * row["per_step"] * _passes(shape)
+    return Stages(row["fixed"], denoise, shape.duration * row["decode"])
 
 
-def _gpu_seconds(shape: TrackShape, gpu: str, size: str) -> float:
+def _gpu_stages(shape: TrackShape, gpu: str, size: str) -> Stages:
     dit, eff, card = _speeds()["dit"], _speeds()["efficiency"], _gpu(gpu)
-    passes = shape.steps * (2 if shape.guided else 1)
     step = _interpolate(shape.duration, dit["seconds"], dit[size])
-    denoise = (step * passes + eff["conditioning_tflop"]) / (eff["dit"] * card["peak"])
+    flops = eff["dit"] * card["peak"]
     arithmetic = eff["vae_tflop_per_second"] / (eff["vae"] * card["peak"])
     traffic = eff["vae_tbyte_per_second"] / (eff["bandwidth"] * card["bandwidth"])
-    return float(denoise + eff["vae_overlap"] * shape.duration * (arithmetic + traffic))
+    decode = eff["vae_overlap"] * shape.duration * (arithmetic + traffic)
+    return Stages(eff["conditioning_tflop"] / flops, step * _passes(shape) / flops, decode)
+
+
+def _passes(shape: TrackShape) -> int:
+    return shape.steps * (2 if shape.guided else 1)
+
+
+def stages(shape: TrackShape, *, gpu: str, model_set: ModelSet) -> Stages:
+    """The prior of one track on `gpu`, stage by stage."""
+    if model_set.is_noise:
+        return _tiny_stages(shape)
+    return _gpu_stages(shape, gpu, "xl" if model_set.is_xl else "std")
 
 
 def seconds(shape: TrackShape, *, gpu: str, model_set: ModelSet, speed: float = 1.0) -> float:
     """Expected GPU seconds of one track on `gpu` with `model_set` resident."""
-    if model_set.is_noise:
-        prior = _tiny_seconds(shape)
-    else:
-        prior = _gpu_seconds(shape, gpu, "xl" if model_set.is_xl else "std")
-    return prior / max(speed, 1e-6)
+    return stages(shape, gpu=gpu, model_set=model_set).total / max(speed, 1e-6)
+
+
+def has_prior(gpu: str, model_set: ModelSet) -> bool:
+    """Whether the table knows this card; one that it does not is taken for a slow one."""
+    return model_set.is_noise or _gpu(gpu) is not _speeds()["gpus"]["unknown"]

@@ -20,6 +20,8 @@ class Broker:
     def __init__(self, url: str) -> None:
         self._app = celery_app(url, client_name="trackfarm-scheduler")
         self._app.conf.task_send_sent_event = True
+        # kombu's own default is to try for six seconds, which a tick would spend on each message.
+        self._app.conf.broker_transport_options |= {"max_retries": 1, "interval_start": 0}
         self._redis = Redis.from_url(
             url, socket_timeout=CONNECT_SECONDS, socket_connect_timeout=CONNECT_SECONDS
         )

@@ -92,11 +92,8 @@ class Rescuer:
         lengths = self._broker.lengths({offer.queue for offer in waiting}) or {}
         lost: dict[str, str] = {}
         for offer in waiting:
-            if offer.queue in lengths and has_left_queue(
-                later_offers=offers.later_offers(session, offer),
-                queue_length=lengths[offer.queue],
-            ):
-                self._left_at.setdefault(offer.id, now)
+            if offer.queue in lengths:
+                self._look_for(offer, lengths[offer.queue], session, now)
             if offer_is_lost(
                 left_at=self._left_at.get(offer.id),
                 now=now,
@@ -105,3 +102,10 @@ class Rescuer:
             ):
                 lost[offer.id] = "not claimed" if served[offer.queue] else "no worker"
         return lost
+
+    def _look_for(self, offer: Lease, queue_length: int, session: Session, now: float) -> None:
+        later = offers.later_offers(session, offer)
+        if has_left_queue(later_offers=later, queue_length=queue_length):
+            self._left_at.setdefault(offer.id, now)
+        else:
+            self._left_at.pop(offer.id, None)  # it had not been sent yet when it was missed

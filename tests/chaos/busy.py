@@ -1,5 +1,7 @@
 """Catching a worker in the middle of its work."""
 
+from collections.abc import Callable
+
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.end_to_end.farm import LocalFarm
 from tests.servers.process import wait_until
@@ -15,26 +17,45 @@ def submitted(farm: LocalFarm, count: int) -> str:
     return farm.client.submit(header, short_briefs(count)).job.id
 
 
-def computing(farm: LocalFarm, name: str, *, finished: int = 0) -> list[Lease]:
-    """Waits until a worker computes a shard of which so many tracks are committed and at least one
-    is not; all that it holds then."""
+def computing(farm: LocalFarm, name: str) -> list[Lease]:
+    """Waits until a worker computes; all the leases that it holds then."""
+    return _held(farm, name, lambda lease: _is_open(farm, lease) and lease.stage == Stage.COMPUTING)
+
+
+def half_finished(farm: LocalFarm, job: str) -> str:
+    """Waits until a worker has delivered a part of a shard; its name."""
+    found: list[str] = []
+
+    def begun() -> bool:
+        found[:] = [
+            name
+            for name in farm.workers
+            for lease in farm.ledger.live_leases(worker=name)
+            if lease.job_id == job and _is_open(farm, lease) and _is_begun(farm, lease)
+        ]
+        return bool(found)
+
+    wait_until(begun, timeout_s=60, what="a worker is in the middle of a shard")
+    return found[0]
+
+
+def _held(farm: LocalFarm, name: str, chosen: Callable[[Lease], bool]) -> list[Lease]:
     held: list[Lease] = []
 
     def busy() -> bool:
         held[:] = farm.ledger.live_leases(worker=name)
-        return any(_is_amid(farm, lease, finished) for lease in held)
+        return any(map(chosen, held))
 
     wait_until(busy, timeout_s=60, what=f"{name} is in the middle of a shard")
     return held
 
 
-def _is_amid(farm: LocalFarm, lease: Lease, finished: int) -> bool:
-    states = [attempt.state for attempt in farm.ledger.attempts_under({lease.id})]
-    return (
-        lease.stage == Stage.COMPUTING
-        and AttemptState.OPEN in states
-        and states.count(AttemptState.DONE) >= finished
-    )
+def _is_open(farm: LocalFarm, lease: Lease) -> bool:
+    return bool(farm.ledger.open_under({lease.id}))
+
+
+def _is_begun(farm: LocalFarm, lease: Lease) -> bool:
+    return any(a.state == AttemptState.DONE for a in farm.ledger.attempts_under({lease.id}))
 
 
 def placed_again(farm: LocalFarm, track_ids: set[int], old: set[str]) -> bool:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from sqlmodel import col
 
 from tests.chaos.busy import computing, placed_again, submitted
 from tests.end_to_end.farm import LocalFarm, running_farm
@@ -29,7 +30,7 @@ LOST_AFTER_S = 3.0
 
 
 @pytest.fixture
-def farm(
+def frozen_farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
     with running_farm(
@@ -44,7 +45,8 @@ def farm(
         yield running
 
 
-def test_late_results_are_refused(farm: LocalFarm) -> None:
+def test_late_results_are_refused(frozen_farm: LocalFarm) -> None:
+    farm = frozen_farm
     job = submitted(farm, 6)
     stale = {lease.id for lease in computing(farm, "frozen")}
     os.kill(farm.workers["frozen"].pid, signal.SIGSTOP)
@@ -83,7 +85,7 @@ def report_late(farm: LocalFarm, attempt: Attempt) -> Verdict:
         ),
         timings=Timings(),
     )
-    (lease,) = farm.ledger.rows(Lease, Lease.id == attempt.lease_id)
+    (lease,) = farm.ledger.rows(Lease, col(Lease.id) == attempt.lease_id)
     token = json.loads((farm.folder / "frozen" / "credentials.json").read_text())["token"]
     answer = httpx.post(
         f"{farm.url}{PREFIX}/shards/{lease.shard_id}/report",

@@ -1,29 +1,18 @@
 """The broker and the scheduler break down in mid-job: nothing is lost, nothing is made twice."""
 
-from collections.abc import Iterator
+from functools import partial
 
-import pytest
-
-from tests.chaos.busy import computing, submitted
-from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.chaos.busy import computing, half_finished, submitted
+from tests.end_to_end.farm import LocalFarm
 from tests.end_to_end.promises import computed_once, ends_done, made_exactly_once
 from tests.servers.process import wait_until
 
-WORKERS = ("one", "two")
-
-
-@pytest.fixture(scope="module")
-def farm(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalFarm]:
-    slow = {"step_delay": 0.05}
-    with running_farm(request, tmp_path_factory, workers=WORKERS, worker=slow) as running:
-        yield running
+OUTAGE_HEARTBEATS = 8  # about as many seconds
 
 
 def test_a_broker_that_returns_empty_costs_no_work(farm: LocalFarm) -> None:
-    job = submitted(farm, 8)
-    computing(farm, "one", finished=1)
+    job = submitted(farm, 10)
+    half_finished(farm, job)
     farm.parts.broker.restart_empty()
     ends_done(farm, job)
     computed_once(farm, job)
@@ -31,7 +20,7 @@ def test_a_broker_that_returns_empty_costs_no_work(farm: LocalFarm) -> None:
 
 
 def test_without_a_broker_what_runs_is_finished(farm: LocalFarm) -> None:
-    job = submitted(farm, 8)
+    job = submitted(farm, 10)
     held = {lease.id for lease in computing(farm, "one")}
     farm.parts.broker.kill()
     try:
@@ -49,13 +38,38 @@ def test_without_a_broker_what_runs_is_finished(farm: LocalFarm) -> None:
 
 
 def test_a_killed_scheduler_goes_on_where_it_was(farm: LocalFarm) -> None:
-    job = submitted(farm, 8)
-    computing(farm, "one", finished=1)
+    job = submitted(farm, 10)
+    half_finished(farm, job)
     done = farm.ledger.done(job)
+    lost = farm.ledger.events("worker_lost")
     farm.kill_scheduler()
     farm.start_scheduler()
     assert farm.client.job(job).tracks.done >= done
     ends_done(farm, job)
     computed_once(farm, job)
     made_exactly_once(farm, job)
-    assert farm.ledger.events("worker_lost") == 0
+    assert farm.ledger.events("worker_lost") == lost
+
+
+def test_audio_finished_while_the_scheduler_is_away_is_delivered_later(farm: LocalFarm) -> None:
+    job = submitted(farm, 10)
+    half_finished(farm, job)
+    missed = {name: heartbeats_missed(farm, name) for name in farm.workers}
+    farm.kill_scheduler()
+    for name, before in missed.items():
+        wait_until(
+            partial(has_missed_it, farm, name, before + OUTAGE_HEARTBEATS),
+            timeout_s=60,
+            what=f"{name} has missed the scheduler for some seconds",
+        )
+    farm.start_scheduler()
+    ends_done(farm, job)
+    computed_once(farm, job)
+
+
+def heartbeats_missed(farm: LocalFarm, name: str) -> int:
+    return (farm.folder / f"{name}.log").read_text().count("heartbeat_failed")
+
+
+def has_missed_it(farm: LocalFarm, name: str, times: int) -> bool:
+    return heartbeats_missed(farm, name) >= times

@@ -2,12 +2,12 @@
 
 import os
 import signal
-from collections.abc import Iterator
 
-import pytest
+from sqlmodel import col
 
-from tests.chaos.busy import computing, placed_again, submitted
-from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.chaos.busy import computing, half_finished, placed_again, submitted
+from tests.chaos.conftest import SLOW
+from tests.end_to_end.farm import LocalFarm
 from tests.end_to_end.processes import (
     is_running,
     kill,
@@ -23,20 +23,6 @@ from trackfarm_scheduler.store.tables import Lease
 
 NOTICED_S = 15.0  # docs/architecture.md: a dead worker's tracks are placed again within this
 DRAINED_S = 10.0
-SLOW = {"step_delay": 0.1}
-
-
-@pytest.fixture(scope="module")
-def farm(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalFarm]:
-    with running_farm(request, tmp_path_factory, workers=("one", "two"), worker=SLOW) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _two_workers(farm: LocalFarm) -> None:
-    farm.start_workers("one", "two", **SLOW)
 
 
 def test_a_killed_engine_costs_one_try_and_no_time(farm: LocalFarm) -> None:
@@ -65,15 +51,16 @@ def test_a_killed_engine_costs_one_try_and_no_time(farm: LocalFarm) -> None:
 
 def test_a_terminated_worker_hands_back_what_it_has_not_finished(farm: LocalFarm) -> None:
     job = submitted(farm, 12)
-    old = {lease.id for lease in computing(farm, "one", finished=1)}
-    processes = tree_of(farm.workers["one"].pid)
+    name = half_finished(farm, job)
+    old = {lease.id for lease in farm.ledger.live_leases(worker=name)}
+    processes = tree_of(farm.workers[name].pid)
     finished = {a.track_id for a in farm.ledger.attempts_under(old) if a.state == "done"}
-    os.kill(farm.workers["one"].pid, signal.SIGTERM)
+    os.kill(farm.workers[name].pid, signal.SIGTERM)
     took = seconds_until(
         lambda: not any(map(is_running, processes)), timeout_s=DRAINED_S, what="it has gone"
     )
     print(f"terminated worker: gone after {took:.1f} s")
-    leases = farm.ledger.rows(Lease, Lease.id.in_(old))
+    leases = farm.ledger.rows(Lease, col(Lease.id).in_(old))
     assert {lease.state for lease in leases} == {"ended"}
     assert all((lease.ended_at or 0) < (lease.expires_at or 0) for lease in leases)
     answers = farm.ledger.attempts_under(old)
@@ -81,8 +68,8 @@ def test_a_terminated_worker_hands_back_what_it_has_not_finished(farm: LocalFarm
     assert {a.track_id for a in answers if a.state == AttemptState.DONE} >= finished
     back = [a for a in answers if a.state == AttemptState.RELEASED]
     assert {a.kind for a in back} == {ReleaseReason.DRAINING}
-    assert farm.ledger.newest_worker("one").state == WorkerState.GONE
-    farm.begin_worker("one", **SLOW)
+    assert farm.ledger.newest_worker(name).state == WorkerState.GONE
+    farm.begin_worker(name, **SLOW)
     ends_done(farm, job)
     assert placed_again(farm, {a.track_id for a in back}, old)
     made_exactly_once(farm, job)
@@ -102,6 +89,7 @@ def test_a_killed_workers_tracks_are_placed_again(farm: LocalFarm) -> None:
     wait_until(
         lambda: not any(map(is_running, processes)), timeout_s=5, what="its children are gone"
     )
+    farm.begin_worker("one", **SLOW)
     ends_done(farm, job)
     assert placed_again(farm, unfinished, old)
     made_exactly_once(farm, job)

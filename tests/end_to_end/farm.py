@@ -105,7 +105,7 @@ class LocalFarm:
         settings = {name.removeprefix("objects_"): str(v) for name, v in self.parts.objects.items()}
         return open_store(
             settings.pop("url"),
-            **settings,  # type: ignore[arg-type]
+            **settings,
             base_url=self.url,
             signing_secret=SIGNING_SECRET.encode(),
         )

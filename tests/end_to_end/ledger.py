@@ -9,7 +9,15 @@ from sqlmodel import Session, SQLModel, col
 
 from trackfarm.api import TrackState
 from trackfarm_scheduler.machines import AttemptState, LeaseState
-from trackfarm_scheduler.store.tables import Artifact, Attempt, Event, JobTrack, Lease, Track, Worker
+from trackfarm_scheduler.store.tables import (
+    Artifact,
+    Attempt,
+    Event,
+    JobTrack,
+    Lease,
+    Track,
+    Worker,
+)
 
 Row = TypeVar("Row", bound=SQLModel)
 
@@ -43,6 +51,10 @@ class Ledger:
 
     def done(self, job_id: str) -> int:
         return sum(track.state == TrackState.DONE for track in self.tracks(job_id))
+
+    def has_made(self, job_id: str, number: int) -> bool:
+        """Whether at least so many tracks of a job are done."""
+        return self.done(job_id) >= number
 
     def attempts_at(self, track_ids: set[int]) -> Sequence[Attempt]:
         return self.rows(Attempt, col(Attempt.track_id).in_(track_ids))

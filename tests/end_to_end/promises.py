@@ -36,7 +36,9 @@ def made_exactly_once(farm: LocalFarm, job_id: str) -> None:
     commits = sorted((a.track_id, a.lease_id) for a in attempts if a.state == AttemptState.DONE)
     assert commits == sorted((a.track_id, a.lease_id) for a in artifacts)
     assert {a.state for a in attempts} <= set(AttemptState) - {AttemptState.OPEN}
-    assert not farm.ledger.rows(Lease, col(Lease.job_id) == job_id, col(Lease.state) == LeaseState.LIVE)
+    assert not farm.ledger.rows(
+        Lease, col(Lease.job_id) == job_id, col(Lease.state) == LeaseState.LIVE
+    )
     keeps_only_artifacts(farm)
 
 

@@ -28,7 +28,7 @@ def farm(
 def test_every_track_is_what_was_asked_for(farm: LocalFarm, tmp_path: Path, kind: str) -> None:
     wanted = briefs(3)
     catalog = write_catalog(tmp_path / f"{fresh_name('audio')}.{kind}", wanted)
-    command = [sys.executable, "-m", "trackfarm.cli", "submit", catalog, "--json"]
+    command = [sys.executable, "-m", "trackfarm.cli", "submit", str(catalog), "--json"]
     said = subprocess.run(command, env=farm.environment(), capture_output=True, check=True)
     job_id = json.loads(said.stdout)["job"]["id"]
 

@@ -29,7 +29,15 @@ from trackfarm_scheduler.store import intake, jobs, leases, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.intake import Intake, Sealed
 from trackfarm_scheduler.store.leases import Offer
-from trackfarm_scheduler.store.tables import Attempt, Event, Job, JobTrack, Track, Worker
+from trackfarm_scheduler.store.tables import (
+    Artifact,
+    Attempt,
+    Event,
+    Job,
+    JobTrack,
+    Track,
+    Worker,
+)
 from trackfarm_scheduler.store.workers import Joined
 
 R = TypeVar("R", bound=SQLModel)
@@ -229,6 +237,9 @@ class Scene:
         wanted = self.ids(job_id)
         return dict(Counter(t.state for t in self.rows(Track) if t.id in wanted))
 
+    def artifacts(self) -> list[Artifact]:
+        return self.rows(Artifact)
+
     def attempts(self, offer: Offer) -> list[Attempt]:
         found = self.rows(Attempt, col(Attempt.lease_id) == offer.lease_id)
         return sorted(found, key=lambda a: a.track_id)
@@ -237,7 +248,9 @@ class Scene:
         return next(a for a in self.attempts(offer) if a.track_id == track_id)
 
     def events(self, kind: str) -> list[Event]:
-        return self.rows(Event, col(Event.kind) == kind)
+        """Those whose kind begins so, oldest first."""
+        found = self.rows(Event, col(Event.kind).startswith(kind))
+        return sorted(found, key=lambda e: e.id or 0)
 
 
 def failure(track_id: int, kind: FailureKind = FailureKind.ENGINE_ERROR) -> TrackFailed:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import structlog
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from trackfarm.wire import (
     FailureKind,
@@ -20,7 +20,8 @@ from trackfarm_worker.encoders import EncodedFile, EncoderPool
 from trackfarm_worker.engine.messages import Finished
 
 log = structlog.get_logger(__name__)
-UPLOAD_TRIES = 5
+UPLOAD_TRIES = 5  # of a worker that is to stop
+UPLOAD_PATIENCE = 120.0  # seconds: audio that is finished outlasts a restart of its store
 UPLOAD_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 
 
@@ -48,8 +49,10 @@ class Finisher:
         order: TrackOrder,
         audio: Finished,
         renew_url: Callable[[int], TrackOrder | None],
+        in_hurry: Callable[[], bool],
     ) -> TrackDone | TrackFailed:
-        """Returns the result to be reported; leaves no file behind."""
+        """Returns the result to be reported; leaves no file behind. A store that is away is waited
+        for, unless somebody is `in_hurry`."""
         out = self._spool / f"{audio.path.stem}.{order.brief.audio_format}"
         try:
             encoded = self._encoders.encode(
@@ -58,7 +61,7 @@ class Finisher:
             if not isinstance(encoded, EncodedFile):
                 return _failed(order, FailureKind.ENCODER_FAILED, encoded.message)
             started = time.monotonic()
-            self._upload(order, encoded, renew_url)
+            self._upload(order, encoded, renew_url, in_hurry)
             return _done(order, audio, encoded, time.monotonic() - started)
         except (UploadFailed, UploadRefused) as error:
             return _failed(order, FailureKind.UPLOAD_FAILED, str(error))
@@ -73,20 +76,28 @@ class Finisher:
         order: TrackOrder,
         encoded: EncodedFile,
         renew_url: Callable[[int], TrackOrder | None],
+        in_hurry: Callable[[], bool],
     ) -> None:
         try:
-            self._put_with_retries(order, encoded)
+            self._put_with_retries(order, encoded, in_hurry)
         except UploadRefused:
             fresh = renew_url(order.track_id)
             if fresh is None:
                 raise
-            self._put_with_retries(fresh, encoded)
+            self._put_with_retries(fresh, encoded, in_hurry)
 
-    def _put_with_retries(self, order: TrackOrder, encoded: EncodedFile) -> None:
+    def _put_with_retries(
+        self, order: TrackOrder, encoded: EncodedFile, in_hurry: Callable[[], bool]
+    ) -> None:
+        def is_enough(state: RetryCallState) -> bool:
+            if in_hurry():
+                return state.attempt_number >= UPLOAD_TRIES
+            return (state.seconds_since_start or 0) >= UPLOAD_PATIENCE
+
         retrying = Retrying(
             retry=retry_if_exception_type(UploadFailed),
-            stop=stop_after_attempt(UPLOAD_TRIES),
-            wait=wait_random_exponential(multiplier=0.3, max=5),
+            stop=is_enough,
+            wait=wait_random_exponential(multiplier=0.3, max=3),
             reraise=True,
         )
         retrying(self._put, order, encoded)

@@ -153,7 +153,12 @@ class ShardRunner:
         if shard.is_dead:
             audio.path.unlink(missing_ok=True)
             return None
-        result = self._finisher.finish(order, audio, lambda i: self._renewed(shard, i))
+        result = self._finisher.finish(
+            order,
+            audio,
+            renew_url=lambda track_id: self._renewed(shard, track_id),
+            in_hurry=lambda: shard.stop_reason is not None,
+        )
         timings = result.timings.model_copy(update={"service": service})
         self._put(shard, result.model_copy(update={"timings": timings}))
         shard.finished += 1

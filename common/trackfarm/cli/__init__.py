@@ -10,6 +10,7 @@ from trackfarm.cli.exits import EPILOG
 from trackfarm.cli.exports import export
 from trackfarm.cli.jobs import cancel, jobs, pause, resume, retry, show, watch
 from trackfarm.cli.machines import workers
+from trackfarm.cli.plan import plan
 from trackfarm.cli.up import up
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 for command in (
     up,
+    plan,
     submit,
     watch,
     jobs,

@@ -29,12 +29,13 @@ SUPPORTED_TASKS = frozenset({"text2music"})
 KEYS_PER_QUERY = 500
 
 
-@dataclass(frozen=True, slots=True)
 class BriefProblem(Exception):
     """A brief that no worker of the model set could make."""
 
-    field: str
-    message: str
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(field, message)
+        self.field = field
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The one owner of `job.state`: what an operator asks of a job, and how it ends."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
 from sqlmodel import Session, col
@@ -14,11 +13,12 @@ from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Job
 
 
-@dataclass(frozen=True, slots=True)
 class NotAllowed(Exception):
     """A request that the job's state does not permit; `reason` is meant for the operator."""
 
-    reason: str
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def find(session: Session, reference: str) -> list[Job]:

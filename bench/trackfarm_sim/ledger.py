@@ -1,0 +1,110 @@
+"""The state of every track: what the database is to the real farm, one byte a track."""
+
+from bisect import insort
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+
+import numpy as np
+
+from trackfarm.api import TrackCounts
+from trackfarm_scheduler.placement import WaitingTrack
+from trackfarm_sim.works import Works
+
+
+class State(IntEnum):
+    PENDING = 0
+    LEASED = 1
+    DONE = 2
+    FAILED = 3
+
+
+class MadeTwice(AssertionError):
+    """A track was committed twice: what no policy may do."""
+
+
+class Ledger:
+    """Pending tracks come in the order of their numbers, those handed back first."""
+
+    def __init__(self, works: Works) -> None:
+        self._works = works
+        self.total = len(works.shape_of)
+        self.state = np.zeros(self.total, dtype=np.uint8)
+        self.pending = self.total
+        self.done = 0
+        self.failed = 0
+        self.last_commit = 0.0
+        self._cursor = 0
+        self._front: list[WaitingTrack] = []
+
+    @property
+    def is_settled(self) -> bool:
+        return self.done + self.failed == self.total
+
+    @property
+    def counts(self) -> TrackCounts:
+        leased = self.total - self.pending - self.done - self.failed
+        return TrackCounts(pending=self.pending, leased=leased, done=self.done, failed=self.failed)
+
+    def window(self, limit: int) -> Sequence[WaitingTrack]:
+        """The first `limit` pending tracks."""
+        state = self.state
+        if any(state[t.id] != State.PENDING for t in self._front[:1] + self._front[-1:]) or (
+            self._is_stale
+        ):
+            self._front = [t for t in self._front if state[t.id] == State.PENDING]
+            self._is_stale = False
+        missing = min(limit - len(self._front), self.total - self._cursor)
+        if missing > 0:
+            self._front += self._fresh(missing)
+        return self._front[:limit]
+
+    _is_stale = False
+
+    def _fresh(self, number: int) -> list[WaitingTrack]:
+        first, self._cursor = self._cursor, self._cursor + number
+        shapes, vram = self._works.shapes, self._works.min_vram
+        codes = self._works.shape_of[first : self._cursor].tolist()
+        return [WaitingTrack(first + i, shapes[c], vram[c]) for i, c in enumerate(codes)]
+
+    def lease(self, ids: Sequence[int]) -> None:
+        self.state[ids] = State.LEASED
+        self.pending -= len(ids)
+        self._is_stale = True
+
+    def give_back(
+        self,
+        ids: Iterable[int],
+        avoid: Mapping[int, frozenset[str]] | None = None,
+        alone: frozenset[int] = frozenset(),
+    ) -> None:
+        """Makes tracks pending again; `avoid` names the workers that failed them."""
+        for i in ids:
+            code = self._works.shape_of[i]
+            shape, vram = self._works.shapes[code], self._works.min_vram[code]
+            whom = (avoid or {}).get(i, frozenset())
+            insort(self._front, WaitingTrack(i, shape, vram, i in alone, whom), key=_number)
+            self.state[i] = State.PENDING
+            self.pending += 1
+
+    def commit(self, ids: Sequence[int], at: float) -> None:
+        """Raises MadeTwice."""
+        if (self.state[ids] != State.LEASED).any():
+            raise MadeTwice(f"tracks among {ids} are not waiting for a result")
+        self.state[ids] = State.DONE
+        self.done += len(ids)
+        self.last_commit = max(self.last_commit, at)
+
+    def give_up(self, track: int, at: float) -> None:
+        self.state[track] = State.FAILED
+        self.failed += 1
+        self.last_commit = max(self.last_commit, at)
+
+    def reopen(self, track: int) -> None:
+        """Takes back that a track was given up."""
+        assert self.state[track] == State.FAILED
+        self.failed -= 1
+        self.state[track] = State.LEASED
+
+
+def _number(track: WaitingTrack) -> int:
+    return track.id

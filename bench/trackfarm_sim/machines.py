@@ -1,0 +1,60 @@
+"""The machines that stand in one place of the fleet, one after the other."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from trackfarm_sim.fleet import Kind
+from trackfarm_sim.scenario import Scenario
+from trackfarm_sim.weather import BLOCKS
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """`factor`: its true speed against its kind; `phase`: where it reads the weather; it is paid
+    from `paid_from`, works from `up_from` and is taken away at `up_until`."""
+
+    slot: int
+    number: int
+    kind: Kind
+    factor: float
+    phase: int
+    paid_from: float
+    up_from: float
+    up_until: float
+    is_bad: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.slot}.{self.number}"
+
+
+def tenants(scenario: Scenario, kind: Kind, slot: int, seed: int) -> Iterator[Machine]:
+    """The machines of a slot without end. Each is ordered when the loss of the one before it was
+    noticed, and independent of any policy."""
+    rng = np.random.default_rng([seed, slot])
+    up_from, paid_from, number = 0.0, 0.0, 0
+    while True:
+        up_until = up_from + _lifetime(scenario, rng)
+        sigma = scenario.machine_spread
+        yield Machine(
+            slot=slot,
+            number=number,
+            kind=kind,
+            factor=float(rng.lognormal(-sigma * sigma / 2, sigma)),
+            phase=int(rng.integers(BLOCKS)),
+            paid_from=paid_from,
+            up_from=up_from,
+            up_until=up_until,
+            is_bad=bool(rng.random() < scenario.bad_machines),
+        )
+        paid_from = up_until + scenario.lost_after
+        up_from = paid_from + scenario.boot_seconds * float(rng.uniform(0.7, 1.3))
+        number += 1
+
+
+def _lifetime(scenario: Scenario, rng: np.random.Generator) -> float:
+    if scenario.preemptions <= 0:
+        return float("inf")
+    return float(rng.exponential(3600 / scenario.preemptions))

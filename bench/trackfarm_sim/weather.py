@@ -1,0 +1,32 @@
+"""How fast machines really are from moment to moment: drawn once per seed, the same for every
+policy, so that the work a farm could have done is known exactly."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+BLOCKS = 4096
+
+
+class Weather:
+    """A periodic lognormal series of speeds around 1.0, one for each block of `block` seconds;
+    each machine reads it from its own `phase` (a number of blocks)."""
+
+    def __init__(self, rng: np.random.Generator, *, sigma: float, block: float) -> None:
+        speeds = rng.lognormal(-sigma * sigma / 2, sigma, BLOCKS)
+        self._edges: Floats = np.arange(BLOCKS + 1) * block
+        self._done: Floats = np.concatenate(([0.0], np.cumsum(speeds * block)))
+        self._block = block
+
+    def work(self, phase: Floats | float, until: Floats | float) -> Floats:
+        """Work done by time `until` at factor 1.0 since the series began."""
+        at = np.asarray(phase) * self._block + until
+        rounds, rest = np.divmod(at, self._edges[-1])
+        return np.asarray(rounds * self._done[-1] + np.interp(rest, self._edges, self._done))
+
+    def finish_times(self, phase: float, start: float, works: Floats) -> Floats:
+        """When each of `works` (seconds at speed 1.0, one after the other) ends."""
+        target = self.work(phase, start) + np.cumsum(works)
+        rounds, rest = np.divmod(target, self._done[-1])
+        at = rounds * self._edges[-1] + np.interp(rest, self._done, self._edges)
+        return np.asarray(at - phase * self._block)

@@ -1,0 +1,130 @@
+"""`plan`: what a catalog will cost and when it will be done, before anything is rented."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trackfarm.cli.catalogs import DEFAULT_MODEL_SET, checked, report_check
+from trackfarm.cli.console import complain, out, print_json
+from trackfarm.cli.exits import ExitCode
+from trackfarm.cli.options import CatalogArgument, JsonOption
+from trackfarm.cli.session import connected, ended
+from trackfarm.cli.words import clean, counted
+
+if TYPE_CHECKING:
+    from trackfarm.catalog import CatalogError
+    from trackfarm.model_sets import ModelSet
+    from trackfarm.planning import Limits, Plan, ShapeCount
+
+
+def plan(
+    catalog: CatalogArgument,
+    fleet: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help='Cards to plan for, such as "6x RTX 4090 @0.34, 2x A100-80"; needs no farm.'
+            " Without it: the workers that the farm has now.",
+        ),
+    ] = None,
+    model_set: Annotated[
+        str | None, typer.Option(help="Overrides the model set that the catalog names.")
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option(help="When all must be done: 6h, 90m, 1d12h, 2026-11-27T18:00.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="DOLLARS", help="What it may cost at most.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a catalog will cost and when it will be done. Sends and rents nothing.
+
+    Exit codes: 0 the fleet can make every track, within deadline and budget if given; 1 it cannot;
+    2 bad input.
+    """
+    limits = _limits(deadline, budget)
+    kind, tracks = _demand(catalog, model_set)
+    found = (
+        _planned_here(fleet, kind, tracks, limits)
+        if fleet is not None
+        else _asked(kind, tracks, limits)
+    )
+    if as_json:
+        print_json(found)
+    else:
+        _report(found)
+    raise typer.Exit(ExitCode.OK if found.is_feasible else ExitCode.INCOMPLETE)
+
+
+def _limits(deadline: str | None, budget: str | None) -> "Limits":
+    from trackfarm.planning import LimitError, Limits, parse_budget, parse_deadline
+
+    now = datetime.now().astimezone()
+    try:
+        return Limits(
+            deadline_seconds=None if deadline is None else parse_deadline(deadline, now),
+            budget=None if budget is None else parse_budget(budget),
+        )
+    except LimitError as error:
+        raise ended(ExitCode.BAD_INPUT, str(error)) from None
+
+
+def _demand(path: Path, name: str | None) -> "tuple[ModelSet, list[ShapeCount]]":
+    """The model set and the tracks by shape; ends the command when the catalog has mistakes."""
+    from trackfarm.catalog import CatalogError, open_catalog
+    from trackfarm.model_sets import UnknownModelSet, model_set
+    from trackfarm.planning import read_shapes
+
+    try:
+        catalog = open_catalog(path)
+        kind = model_set(name or catalog.model_set or DEFAULT_MODEL_SET)
+        return kind, read_shapes(catalog, kind)
+    except UnknownModelSet as error:
+        raise ended(ExitCode.BAD_INPUT, str(error)) from None
+    except CatalogError as error:
+        _complain_about(path, error)
+        raise ended(ExitCode.BAD_INPUT, "nothing was planned") from None
+
+
+def _complain_about(path: Path, error: "CatalogError") -> None:
+    """Every mistake of the catalog itself; if it has none, what its model set cannot make."""
+    found = checked(path)
+    if found.problem_count:
+        report_check(path, found)
+        return
+    for problem in error.problems:
+        complain(clean(str(problem)))
+    complain(f"{counted(len(error.problems), 'mistake')} in {path}")
+
+
+def _planned_here(
+    fleet: str, kind: "ModelSet", tracks: "list[ShapeCount]", limits: "Limits"
+) -> "Plan":
+    from trackfarm.planning import FleetError, PricesError, demand_of, load_prices, parse_fleet
+    from trackfarm.planning import plan as planned
+
+    try:
+        prices = load_prices(os.environ)
+        groups = parse_fleet(fleet, prices)
+    except (FleetError, PricesError) as error:
+        raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
+    return planned(demand_of(tracks), groups, kind=kind, prices=prices, limits=limits)
+
+
+def _asked(kind: "ModelSet", tracks: "list[ShapeCount]", limits: "Limits") -> "Plan":
+    from trackfarm.planning import PlanRequest
+
+    request = PlanRequest(model_set=kind.name, tracks=tracks, limits=limits)
+    with connected() as farm:
+        return farm.plan(request)
+
+
+def _report(found: "Plan") -> None:
+    from trackfarm.cli.plan_tables import plan_report
+
+    for part in plan_report(found):
+        out().print(part)

@@ -1,0 +1,172 @@
+"""Other fleets for the same tracks: what is cheaper, what is faster, what keeps the limits."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from trackfarm.planning.fleet import CardGroup, fleet_words, group_of
+from trackfarm.planning.forecast import Forecast, Forecaster
+from trackfarm.planning.prices import Card, Prices
+from trackfarm.planning.records import Chance, FleetOption, Limits, Span, Verdict
+
+COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+ADDED = (1, 2, 4, 8, 16)
+MAX_COUNT = 256  # of one kind, when a deadline asks for many
+SHOWN = 8
+_WORTH = 0.03  # a smaller gain is no reason to take another fleet
+
+_Fleet = tuple[CardGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    groups: _Fleet
+    forecast: Forecast
+
+    @property
+    def cost(self) -> float:
+        return self.forecast.cost.expected
+
+    @property
+    def eta(self) -> float:
+        return self.forecast.eta.expected
+
+    def record(self) -> FleetOption:
+        return self.forecast.as_option(fleet_words(self.groups))
+
+
+def alternatives(
+    given: _Fleet, forecast: Forecast | None, prices: Prices, forecaster: Forecaster
+) -> list[FleetOption]:
+    """Fleets that are cheaper or faster than the given one, and that no other one beats in both;
+    cheapest first. Without a forecast of the given fleet: the best that make all the tracks."""
+    fleets = _fleets(given, prices, forecaster)
+    found = [option for option in _tried(fleets, forecaster) if _is_better(option, forecast)]
+    return [option.record() for option in _thinned(_front(found))]
+
+
+def judged(
+    limits: Limits, forecast: Forecast | None, prices: Prices, forecaster: Forecaster
+) -> Verdict:
+    """Whether the given fleet keeps the limits, and which fleets of one kind would.
+
+    `forecast` is the given fleet's, None when it cannot make everything; `forecaster` is for all
+    tracks.
+    """
+    deadline, budget = chances(limits, forecast)
+    keeping = list(_keeping(limits, prices, forecaster))
+    cheapest = min(keeping, key=lambda option: (option.cost, option.eta), default=None)
+    fastest = min(keeping, key=lambda option: (option.eta, option.cost), default=None)
+    return Verdict(
+        kept=forecast is not None and {deadline, budget} <= {None, Chance.LIKELY},
+        deadline=deadline,
+        budget=budget,
+        cheapest=cheapest.record() if cheapest else None,
+        fastest=fastest.record() if fastest else None,
+    )
+
+
+def chances(limits: Limits, forecast: Forecast | None) -> tuple[Chance | None, Chance | None]:
+    """Of keeping the deadline and the budget; None for a limit that is not set."""
+    deadline = _chance(limits.deadline_seconds, forecast.eta if forecast else None)
+    return deadline, _chance(limits.budget, forecast.cost if forecast else None)
+
+
+def _chance(limit: float | None, span: Span | None) -> Chance | None:
+    if limit is None:
+        return None
+    if span is None or span.expected > limit:
+        return Chance.UNLIKELY
+    return Chance.LIKELY if span.high <= limit else Chance.UNSURE
+
+
+def candidates(prices: Prices, forecaster: Forecaster) -> list[Card]:
+    """Cards of the table that can make all the tracks; processors where they are enough."""
+    most = max((bag.vram for bag in forecaster.demand.bags), default=0)
+    wanted = [card for card in prices.cards.values() if card.is_gpu != forecaster.kind.is_noise]
+    return [card for card in wanted if card.vram >= most]
+
+
+def _fleets(given: _Fleet, prices: Prices, forecaster: Forecaster) -> Iterator[_Fleet]:
+    # Machines that nobody rents out are neither cheaper nor faster for being imagined.
+    cards = [card for card in candidates(prices, forecaster) if card.price > 0]
+    yield from ((group_of(card, count),) for card in cards for count in COUNTS)
+    yield from (_resized(given, factor) for factor in (0.5, 2, 4))
+    if any(not group.boots for group in given):
+        yield from ((*given, group_of(card, count)) for card in cards for count in ADDED)
+
+
+def _resized(given: _Fleet, factor: float) -> _Fleet:
+    """The given fleet with more or fewer rented machines; what is added has to start first."""
+    resized: list[CardGroup] = []
+    for group in given:
+        count = max(1, round(group.count * factor)) if group.price else group.count
+        resized.append(replace(group, count=min(count, group.count)))
+        if count > group.count:
+            resized.append(replace(group, count=count - group.count, boots=True))
+    return tuple(resized)
+
+
+def _tried(fleets: Iterable[_Fleet], forecaster: Forecaster) -> Iterator[_Option]:
+    for groups in fleets:
+        if (forecast := forecaster.forecast(groups)) is not None:
+            yield _Option(groups, forecast)
+
+
+def _is_better(option: _Option, than: Forecast | None) -> bool:
+    if than is None:
+        return True
+    cheaper = option.cost < (1 - _WORTH) * than.cost.expected
+    return cheaper or option.eta < (1 - _WORTH) * than.eta.expected
+
+
+def _front(options: Iterable[_Option]) -> list[_Option]:
+    """Those for which nothing is both cheaper and faster, cheapest first."""
+    front: list[_Option] = []
+    for option in sorted(options, key=lambda o: (o.cost, o.eta)):
+        if not front or option.eta < (1 - _WORTH) * front[-1].eta:
+            front.append(option)
+    return front
+
+
+def _thinned(front: list[_Option]) -> list[_Option]:
+    """At most SHOWN, spread over the whole front."""
+    if len(front) <= SHOWN:
+        return front
+    step = (len(front) - 1) / (SHOWN - 1)
+    return [front[round(i * step)] for i in range(SHOWN)]
+
+
+def _keeping(limits: Limits, prices: Prices, forecaster: Forecaster) -> Iterator[_Option]:
+    """For each card the smallest and the largest number of them that keep the limits."""
+    for card in candidates(prices, forecaster):
+        few = _fewest(card, limits, forecaster)
+        if few is not None:
+            # What costs nothing has no largest number that the money reaches for.
+            many = _most(card, few, limits, forecaster) if card.price else few
+            yield from _tried([(group_of(card, n),) for n in sorted({few, many})], forecaster)
+
+
+def _keeps(card: Card, count: int, limits: Limits, forecaster: Forecaster) -> tuple[bool, bool]:
+    forecast = forecaster.forecast((group_of(card, count),))
+    deadline, budget = chances(limits, forecast)
+    return deadline in (None, Chance.LIKELY), budget in (None, Chance.LIKELY)
+
+
+def _fewest(card: Card, limits: Limits, forecaster: Forecaster) -> int | None:
+    """More of a card are never later and never cheaper: the smallest number that is in time is
+    the only one to ask about the money."""
+    low, high = 0, MAX_COUNT
+    if not _keeps(card, high, limits, forecaster)[0]:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _keeps(card, middle, limits, forecaster)[0] else (middle, high)
+    return high if _keeps(card, high, limits, forecaster)[1] else None
+
+
+def _most(card: Card, few: int, limits: Limits, forecaster: Forecaster) -> int:
+    low, high = few, MAX_COUNT + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _keeps(card, middle, limits, forecaster)[1] else (low, middle)
+    return low

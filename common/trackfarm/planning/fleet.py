@@ -1,0 +1,88 @@
+"""A fleet as the operator writes it down: `6x RTX 4090 @0.34, 2x A100-80 @1.50`."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from trackfarm.planning.prices import Card, Prices
+
+MAX_CARDS = 10_000
+
+_PART = re.compile(
+    r"(?:(?P<count>\d{1,6})\s*(?:[x\u00d7*]\s*|\s+))?(?P<name>[^@]*?)"
+    r"(?:\s*@\s*\$?\s*(?P<price>\d{1,4}(?:\.\d{1,6})?|\.\d{1,6})\s*\$?\s*(?:/\s*h(?:our)?)?)?",
+    re.IGNORECASE,
+)
+
+
+class FleetError(ValueError):
+    """A fleet that cannot be understood; the message says which part and what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardGroup:
+    """Equal cards: `vram` their tier in nominal GB, `price` of each in $ an hour.
+
+    `boots`: they are rented for this work, so that it begins when they have started.
+    """
+
+    gpu: str
+    count: int
+    vram: int
+    price: float
+    boots: bool
+    is_gpu: bool = True
+
+
+def parse_fleet(text: str, prices: Prices) -> tuple[CardGroup, ...]:
+    """The groups of a fleet. A count left out is 1, a price left out is the table's; at $0 the
+    machine is owned and runs already.
+
+    Raises FleetError.
+    """
+    parts = [part.strip() for part in re.split(r"[,;+\n]", text) if part.strip()]
+    if not parts:
+        raise FleetError("the fleet is empty; write for example: 6x RTX 4090 @0.34, 2x A100-80")
+    return tuple(_group(part, prices) for part in parts)
+
+
+def group_of(card: Card, count: int, price: float | None = None) -> CardGroup:
+    """`count` of a card, at the table's price if no other is given."""
+    paid = card.price if price is None else price
+    return CardGroup(card.name, count, card.vram, paid, boots=paid > 0, is_gpu=card.is_gpu)
+
+
+def fleet_words(groups: Iterable[CardGroup]) -> str:
+    """The fleet in the form that `parse_fleet` reads; equal cards together."""
+    counts: dict[tuple[str, float], int] = {}
+    for group in groups:
+        counts[group.gpu, group.price] = counts.get((group.gpu, group.price), 0) + group.count
+    return ", ".join(f"{n}x {gpu} @{price:g}" for (gpu, price), n in counts.items())
+
+
+def _group(part: str, prices: Prices) -> CardGroup:
+    found = _PART.fullmatch(part)
+    name = found["name"].strip() if found else ""
+    if found is None or not name:
+        raise FleetError(f"cannot read {part!r}; write it like 6x RTX 4090 @0.34")
+    card = prices.card(name)
+    if card is None:
+        raise FleetError(_unknown(name, prices))
+    count = int(found["count"] or 1)
+    if not 1 <= count <= MAX_CARDS:
+        raise FleetError(f"{part!r}: a fleet has 1 to {MAX_CARDS:,} cards of a kind, not {count:,}")
+    return group_of(card, count, float(found["price"]) if found["price"] else None)
+
+
+def _unknown(name: str, prices: Prices) -> str:
+    known = list(prices.cards)
+    close = _closest(name, prices)
+    hint = f"did you mean {close}?" if close else f"known are {', '.join(known)}"
+    return f"unknown card {name!r}; {hint} (prices.toml can have more)"
+
+
+def _closest(name: str, prices: Prices) -> str | None:
+    spellings = {s.lower(): c.name for c in prices.cards.values() for s in (c.name, *c.also)}
+    close = difflib.get_close_matches(name.lower(), spellings, n=1)
+    return spellings[close[0]] if close else None

@@ -1,0 +1,177 @@
+"""The plan of a catalog on a fleet, from what each of its tracks is expected to take."""
+
+from collections.abc import Sequence
+
+from trackfarm import cost
+from trackfarm.model_sets import ModelSet
+from trackfarm.planning.alternatives import alternatives, judged
+from trackfarm.planning.demand import Bag, Demand
+from trackfarm.planning.fleet import CardGroup, fleet_words
+from trackfarm.planning.forecast import HOUR, Forecast, Forecaster, SpeedOf
+from trackfarm.planning.prices import Prices
+from trackfarm.planning.records import (
+    GroupShare,
+    Limits,
+    Money,
+    Plan,
+    Span,
+    SpeedSource,
+    TierTracks,
+    Unfit,
+)
+from trackfarm.speed import SpeedModel
+
+_NOTHING = Span(low=0, expected=0, high=0)
+
+
+def plan(
+    demand: Demand,
+    fleet: Sequence[CardGroup],
+    *,
+    kind: ModelSet,
+    prices: Prices,
+    speed_of: SpeedOf = SpeedModel,
+    limits: Limits | None = None,
+    notes: Sequence[str] = (),
+) -> Plan:
+    """What `demand` costs on `fleet` with the model set `kind`, and when it is done.
+
+    Tracks that fit no card are told in `unfit`; the rest of the plan is for the others. `notes`
+    are passed on. Pure: it opens nothing and asks no clock.
+    """
+    limits = limits or Limits()
+    whole = Forecaster(demand, kind, prices.rental, speed_of)
+    fitting = [bag for bag in demand.bags if any(g.vram >= bag.vram for g in fleet)]
+    part = whole if len(fitting) == len(demand.bags) else whole.limited_to(fitting)
+    forecast = part.forecast(fleet) if fitting else None
+    of_all = forecast if part is whole else None
+    groups = _groups(fleet, forecast, whole)
+    return Plan(
+        model_set=kind.name,
+        is_noise=kind.is_noise,
+        fleet=fleet_words(fleet),
+        tracks=demand.tracks,
+        audio_hours=demand.audio_seconds / HOUR,
+        gpu_hours=_hours(forecast.work) if forecast else _NOTHING,
+        eta_seconds=forecast.eta if forecast else None,
+        cost=_money(groups, forecast, sum(bag.tracks for bag in fitting), prices),
+        tiers=[_tier(bag, forecast) for bag in demand.bags],
+        groups=groups,
+        unfit=[_unfit(bag, fleet, kind) for bag in demand.bags if bag not in fitting],
+        alternatives=alternatives(tuple(fleet), of_all, prices, whole),
+        limits=limits,
+        verdict=judged(limits, of_all, prices, whole) if limits.any else None,
+        notes=[*_speed_notes(fleet, whole), *notes],
+    )
+
+
+def _tier(bag: Bag, forecast: Forecast | None) -> TierTracks:
+    seconds = forecast.expected.by_load.get(bag.vram) if forecast else None
+    return TierTracks(
+        tier=f"vram{bag.vram}",
+        tracks=bag.tracks,
+        audio_hours=bag.audio_seconds / HOUR,
+        gpu_hours=None if seconds is None else seconds / HOUR,
+    )
+
+
+def _groups(
+    fleet: Sequence[CardGroup], forecast: Forecast | None, forecaster: Forecaster
+) -> list[GroupShare]:
+    if forecast is None:
+        return [_group(group, forecaster, 0, 0.0, 0.0, 0.0) for group in fleet]
+    end = forecast.expected.finish
+    tracks = _whole_numbers(forecast.expected.tracks)
+    return [
+        _group(group, forecaster, tracks[i], group.count * end, forecast.expected.busy[i], boot)
+        for i, group in enumerate(fleet)
+        for boot in [group.count * min(forecast.ready[i], end)]
+    ]
+
+
+def _group(
+    group: CardGroup, forecaster: Forecaster, tracks: int, paid: float, busy: float, boot: float
+) -> GroupShare:
+    """`paid`, `busy` and `boot` in seconds of all its cards together."""
+    model = forecaster.model(group.gpu)
+    return GroupShare(
+        gpu=group.gpu,
+        count=group.count,
+        tier=f"vram{group.vram}" if group.is_gpu else "none",
+        price=group.price,
+        tracks=tracks,
+        hours=paid / HOUR,
+        work_hours=busy / HOUR,
+        boot_hours=boot / HOUR,
+        idle_hours=max(paid - busy - boot, 0.0) / HOUR,
+        cost=paid / HOUR * group.price,
+        source=_source(model),
+        tracks_measured=model.tracks,
+        relative_speed=model.relative_speed,
+    )
+
+
+def _source(model: SpeedModel) -> SpeedSource:
+    if model.tracks:
+        return SpeedSource.MEASURED
+    known = cost.has_prior(model.gpu, model.kind)
+    return SpeedSource.PRIOR if known else SpeedSource.GUESSED
+
+
+def _money(
+    groups: Sequence[GroupShare], forecast: Forecast | None, tracks: int, prices: Prices
+) -> Money:
+    return Money(
+        total=forecast.cost if forecast else _NOTHING,
+        work=sum(group.work_hours * group.price for group in groups),
+        boot=sum(group.boot_hours * group.price for group in groups),
+        idle=sum(group.idle_hours * group.price for group in groups),
+        per_track=forecast.cost.expected / tracks if forecast and tracks else None,
+        bought_per_track=prices.bought_track,
+        bought=prices.bought_track * tracks,
+    )
+
+
+def _unfit(bag: Bag, fleet: Sequence[CardGroup], kind: ModelSet) -> Unfit:
+    shortest, longest = (round(seconds) for seconds in bag.durations)
+    lengths = f"{longest} s" if shortest == longest else f"{shortest}-{longest} s"
+    tracks = f"{bag.tracks:,} track{'s' if bag.tracks > 1 else ''} of {lengths}"
+    verb = "need" if bag.tracks > 1 else "needs"
+    reason = f"{tracks} {verb} vram{bag.vram}; {_has(fleet, kind)}"
+    return Unfit(tracks=bag.tracks, needs=f"vram{bag.vram}", reason=reason)
+
+
+def _has(fleet: Sequence[CardGroup], kind: ModelSet) -> str:
+    if not fleet:
+        return f"no worker serves {kind.name}"
+    gpus = [group.vram for group in fleet if group.is_gpu]
+    return f"the fleet has vram{max(gpus)} at most" if gpus else "the fleet has no GPU"
+
+
+def _speed_notes(fleet: Sequence[CardGroup], forecaster: Forecaster) -> list[str]:
+    least = min((bag.vram for bag in forecaster.demand.bags), default=0)
+    used = [group.gpu for group in fleet if group.vram >= least]
+    sources = {gpu: _source(forecaster.model(gpu)) for gpu in used}
+    notes = []
+    for source, words in (
+        (SpeedSource.PRIOR, "modelled, not measured on this farm"),
+        (SpeedSource.GUESSED, "not known at all: taken for a slow card"),
+    ):
+        names = ", ".join(gpu for gpu, its in sources.items() if its is source)
+        if names:
+            notes.append(f"the speed of {names} is {words}; it may be off by a factor of two")
+    return notes
+
+
+def _whole_numbers(shares: Sequence[float]) -> list[int]:
+    """The shares of whole tracks as whole numbers with the same sum: largest remainders first."""
+    floors = [int(share) for share in shares]
+    missing = round(sum(shares)) - sum(floors)
+    by_rest = sorted(range(len(shares)), key=lambda i: floors[i] - shares[i])
+    for i in by_rest[:missing]:
+        floors[i] += 1
+    return floors
+
+
+def _hours(seconds: Span) -> Span:
+    return Span(low=seconds.low / HOUR, expected=seconds.expected / HOUR, high=seconds.high / HOUR)

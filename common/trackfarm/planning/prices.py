@@ -1,0 +1,133 @@
+"""The price table: cards with their memory and price, what a rental costs before it works."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from trackfarm.settings import home_path
+from trackfarm.tiers import tier_of, tiers
+
+FILE_VARIABLE = "TRACKFARM_PRICES"
+
+
+class PricesError(Exception):
+    """The operator's price file cannot be used; the message says what to change."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Card(_Record):
+    """A kind of GPU, or `cpu`. `memory` in MiB (0: none), `price` in $ an hour (0: owned)."""
+
+    name: str
+    memory: int = Field(ge=0)
+    price: float = Field(ge=0)
+    also: tuple[str, ...] = ()
+
+    @property
+    def vram(self) -> int:
+        """Its tier in nominal GB. What has no memory of its own counts as the smallest: it is
+        asked only for model sets that need no GPU."""
+        tier = tier_of(self.memory) or next(iter(tiers().values()))
+        return tier.vram
+
+    @property
+    def is_gpu(self) -> bool:
+        return self.memory > 0
+
+
+class Minutes(_Record):
+    """`low` and `high`: one machine in ten is quicker, one in ten slower."""
+
+    low: float = Field(ge=0)
+    expected: float = Field(ge=0)
+    high: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if not self.low <= self.expected <= self.high:
+            raise ValueError("low, expected and high must rise")
+        return self
+
+
+class Rental(_Record):
+    """`download` in MB/s."""
+
+    boot_minutes: Minutes
+    download: float = Field(gt=0)
+
+
+class Prices(_Record):
+    """`bought_track` in $: what a track of a bought library costs."""
+
+    bought_track: float = Field(ge=0)
+    rental: Rental
+    cards: Mapping[str, Card]
+
+    def card(self, name: str) -> Card | None:
+        """By its name or another way to write it; case, spaces and dashes do not matter."""
+        wanted = _plain(name)
+        for card in self.cards.values():
+            if wanted in map(_plain, (card.name, *card.also)):
+                return card
+        return None
+
+
+def built_in_prices() -> Prices:
+    """The table as it is shipped."""
+    return _checked(_shipped(), "prices.toml")
+
+
+def load_prices(environ: Mapping[str, str]) -> Prices:
+    """The shipped table with the operator's own file over it, if there is one.
+
+    Raises:
+        PricesError: the file that TRACKFARM_PRICES names is missing, or a file is wrong.
+    """
+    named = environ.get(FILE_VARIABLE, "").strip()
+    path = Path(named).expanduser() if named else home_path(environ) / "prices.toml"
+    try:
+        own = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if named:
+            raise PricesError(f"{FILE_VARIABLE} names {path}, which does not exist") from None
+        return built_in_prices()
+    except (OSError, ValueError) as error:
+        raise PricesError(f"{path} cannot be read: {error}") from error
+    return _checked(_merged(_shipped(), own), str(path))
+
+
+def _shipped() -> dict[str, Any]:
+    return tomllib.loads((files("trackfarm") / "prices.toml").read_text())
+
+
+def _checked(table: dict[str, Any], source: str) -> Prices:
+    try:
+        cards = {name: {**row, "name": name} for name, row in table["cards"].items()}
+        return Prices.model_validate({**table, "cards": cards})
+    except (AttributeError, TypeError) as error:
+        raise PricesError(f"{source}: cards must be a table of tables") from error
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        place = ".".join(map(str, wrong["loc"]))
+        raise PricesError(f"{source}: {place}: {wrong['msg']}") from error
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    both = {name for name in below if isinstance(below[name], dict)}
+    parts = {
+        name: _merged(below[name], value) if name in both and isinstance(value, dict) else value
+        for name, value in above.items()
+    }
+    return {**below, **parts}
+
+
+def _plain(name: str) -> str:
+    text = "".join(c for c in name.lower() if c.isalnum())
+    return text.removeprefix("nvidia")

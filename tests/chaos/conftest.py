@@ -1,0 +1,34 @@
+"""The farm that most of these tests break, and which of them run only when asked for."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.farm import LocalFarm, running_farm
+
+# Slow enough to be caught in the middle of a track.
+SLOW = {"step_delay": 0.1}
+NAMES = ("one", "two")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "soak" in config.option.markexpr:
+        return
+    for item in items:
+        if item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: select it with -m soak"))
+
+
+@pytest.fixture(scope="package")
+def standing_farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    with running_farm(request, tmp_path_factory, workers=NAMES, worker=SLOW) as running:
+        yield running
+
+
+@pytest.fixture
+def farm(standing_farm: LocalFarm) -> LocalFarm:
+    """Whole again, whatever the last test did to it."""
+    standing_farm.start_workers(*NAMES, **SLOW)
+    return standing_farm

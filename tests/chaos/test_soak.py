@@ -1,0 +1,106 @@
+"""Everything breaks, again and again, at random: every track is made, and made once."""
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+
+from tests.chaos.busy import submitted
+from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.processes import engine_of, kill
+from tests.end_to_end.promises import ends_done, made_exactly_once
+from tests.servers.process import wait_until
+from trackfarm.api import WorkerState
+
+TRACKS = 300
+NAMES = ("one", "two", "three")
+SLOW = {"step_delay": 0.15}
+RECOVERED_S = 90
+
+
+@pytest.fixture
+def frail_farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    with running_farm(request, tmp_path_factory, workers=NAMES, worker=SLOW) as running:
+        yield running
+
+
+class Chaos:
+    """Blows at a farm. Each heals again without help, but for the worker that is started anew."""
+
+    def __init__(self, farm: LocalFarm, dice: random.Random) -> None:
+        self._farm = farm
+        self._dice = dice
+        self._blows: list[Callable[[], None]] = [
+            self.kill_worker,
+            self.terminate_worker,
+            self.freeze_worker,
+            self.kill_engine,
+            self.kill_scheduler,
+            self.empty_broker,
+        ]
+        self.struck: list[str] = []
+
+    def strike(self) -> None:
+        blow = self._dice.choice(self._blows)
+        self.struck.append(blow.__name__)
+        blow()
+
+    def kill_worker(self) -> None:
+        name = self._dice.choice(NAMES)
+        self._farm.workers[name].kill()
+        self._farm.begin_worker(name, **SLOW)
+
+    def terminate_worker(self) -> None:
+        name = self._dice.choice(NAMES)
+        self._farm.workers[name].stop()
+        self._farm.begin_worker(name, **SLOW)
+
+    def freeze_worker(self) -> None:
+        """Until the farm has given it up."""
+        name = self._dice.choice(NAMES)
+        os.kill(self._farm.workers[name].pid, signal.SIGSTOP)
+        given_up = {WorkerState.LOST, WorkerState.GONE}
+        wait_until(
+            lambda: self._farm.ledger.newest_worker(name).state in given_up,
+            timeout_s=RECOVERED_S,
+            what=f"{name} is lost",
+        )
+        os.kill(self._farm.workers[name].pid, signal.SIGCONT)
+
+    def kill_engine(self) -> None:
+        engine = engine_of(self._farm.workers[self._dice.choice(NAMES)].pid)
+        if engine is not None:
+            kill(engine)
+
+    def kill_scheduler(self) -> None:
+        self._farm.kill_scheduler()
+        self._farm.start_scheduler()
+
+    def empty_broker(self) -> None:
+        self._farm.parts.broker.restart_empty()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_nothing_is_lost_and_nothing_is_twice(frail_farm: LocalFarm) -> None:
+    seed = random.randrange(10**6)
+    print(f"chaos with seed {seed}")
+    chaos = Chaos(frail_farm, random.Random(seed))
+    job = submitted(frail_farm, TRACKS)
+    ledger = frail_farm.ledger
+    for goal in range(6, TRACKS + 1, 6):
+        chaos.strike()
+        wait_until(
+            partial(ledger.has_made, job, goal),
+            timeout_s=RECOVERED_S,
+            what=f"the farm goes on after {chaos.struck[-3:]}",
+        )
+    print(f"{len(chaos.struck)} blows: {sorted(chaos.struck)}")
+    ends_done(frail_farm, job)
+    frail_farm.start_workers(*NAMES, **SLOW)
+    made_exactly_once(frail_farm, job)

@@ -1,0 +1,140 @@
+"""The arithmetic of the end: exact where that can be known, monotone everywhere."""
+
+import heapq
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trackfarm.planning.makespan import Cards, Load, Schedule, schedule
+
+TIERS = (8, 16, 24)
+
+
+def cards(vram: int, count: int, seconds: float, *, ready: float = 0.0) -> Cards:
+    paces = {tier: seconds * (1 + i) for i, tier in enumerate(TIERS)}
+    return Cards(vram, count, ready, paces, {tier: 1.5 * pace for tier, pace in paces.items()})
+
+
+def made(loads: Sequence[Load], groups: Sequence[Cards]) -> Schedule:
+    found = schedule(loads, groups)
+    assert found is not None
+    return found
+
+
+def simulated(tracks: int, groups: Sequence[Cards], rng: random.Random) -> float:
+    """List scheduling: each track, of random length around the mean, to whoever is free first."""
+    free = [(group.ready, i) for i, group in enumerate(groups) for _ in range(group.count)]
+    heapq.heapify(free)
+    end = 0.0
+    for _ in range(tracks):
+        at, i = heapq.heappop(free)
+        done = at + groups[i].seconds[8] * rng.uniform(0.5, 1.5)
+        heapq.heappush(free, (done, i))
+        end = max(end, done)
+    return end
+
+
+some_loads = st.lists(
+    st.builds(Load, st.sampled_from(TIERS), st.integers(1, 100_000)),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda load: load.vram,
+)
+some_cards = st.lists(
+    st.builds(
+        lambda vram, count, seconds, ready: cards(vram, count, seconds, ready=ready),
+        st.sampled_from(TIERS),
+        st.integers(1, 50),
+        st.floats(0.1, 60),
+        st.sampled_from([0.0, 0.0, 300.0]),
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda groups: [*groups, cards(24, 1, 20.0)])
+
+
+def test_one_card_makes_one_track_after_the_other() -> None:
+    assert made([Load(8, 10)], [cards(8, 1, 3.0)]).finish == pytest.approx(30, rel=0.06)
+
+
+def test_a_single_track_takes_as_long_as_the_fastest_card_needs() -> None:
+    groups = [cards(8, 5, 100.0), cards(24, 1, 10.0)]
+    assert made([Load(8, 1)], groups).finish == pytest.approx(15)  # its longest
+
+
+def test_equal_cards_share_equally() -> None:
+    found = made([Load(8, 1_000)], [cards(8, 4, 2.0), cards(8, 6, 2.0)])
+    assert found.finish == pytest.approx(1_000 * 2 / 10, rel=0.01)
+    assert found.tracks == pytest.approx((400, 600))
+
+
+def test_only_large_cards_make_what_needs_them() -> None:
+    groups = [cards(8, 10, 1.0), cards(24, 1, 1.0)]
+    found = made([Load(8, 100), Load(24, 1_000)], groups)
+    assert found.finish == pytest.approx(3_000, rel=0.01), "the ten small ones cannot help"
+    assert found.tracks == pytest.approx((100, 1_000))
+
+
+def test_a_card_that_is_still_starting_does_nothing() -> None:
+    found = made([Load(8, 10)], [cards(8, 1, 1.0), cards(8, 100, 1.0, ready=600)])
+    assert found.finish < 11
+    assert found.tracks == pytest.approx((10, 0))
+
+
+def test_what_fits_nowhere_has_no_schedule() -> None:
+    assert schedule([Load(24, 1)], [cards(16, 9, 1.0)]) is None
+    assert schedule([Load(24, 1)], []) is None
+    assert made([], [cards(8, 1, 1.0)]).finish == 0
+
+
+@pytest.mark.parametrize("tracks", [60, 600, 6_000])
+@pytest.mark.parametrize("sizes", [((6, 3.0),), ((6, 3.0), (2, 1.0)), ((1, 1.0), (20, 8.0))])
+def test_it_agrees_with_a_simulation(tracks: int, sizes: tuple[tuple[int, float], ...]) -> None:
+    groups = [cards(8, count, seconds) for count, seconds in sizes]
+    runs = [simulated(tracks, groups, random.Random(seed)) for seed in range(20)]
+    # The last track of a slow card may end late, which matters while there are few for each card.
+    slack = 0.05 + 1.5 * max(seconds for _, seconds in sizes) / (sum(runs) / 20)
+    assert made([Load(8, tracks)], groups).finish == pytest.approx(sum(runs) / 20, rel=slack)
+
+
+@given(some_loads, some_cards)
+def test_every_track_is_made_once_and_no_card_works_longer_than_it_is_there(
+    loads: list[Load], groups: list[Cards]
+) -> None:
+    found = made(loads, groups)
+    assert sum(found.tracks) == pytest.approx(sum(load.tracks for load in loads))
+    assert sum(found.busy) == pytest.approx(sum(found.by_load.values()))
+    for group, busy in zip(groups, found.busy, strict=True):
+        assert busy <= group.count * max(found.finish - group.ready, 0) * (1 + 1e-9)
+
+
+@given(some_loads, some_cards, st.integers(0, 3), st.integers(1, 20))
+def test_more_cards_are_never_later(
+    loads: list[Load], groups: list[Cards], at: int, more: int
+) -> None:
+    i = at % len(groups)
+    grown = [replace(g, count=g.count + more * (n == i)) for n, g in enumerate(groups)]
+    assert made(loads, grown).finish <= made(loads, groups).finish * (1 + 1e-9)
+
+
+@given(some_loads, some_cards, st.sampled_from(TIERS), st.floats(0.1, 1_000))
+def test_another_kind_of_card_is_never_later(
+    loads: list[Load], groups: list[Cards], vram: int, seconds: float
+) -> None:
+    grown = [*groups, cards(vram, 2, seconds)]
+    assert made(loads, grown).finish <= made(loads, groups).finish * (1 + 1e-9)
+
+
+@given(some_loads, some_cards, st.integers(0, 2), st.integers(1, 1_000))
+def test_more_tracks_are_never_earlier(
+    loads: list[Load], groups: list[Cards], at: int, more: int
+) -> None:
+    i = at % len(loads)
+    grown = [replace(load, tracks=load.tracks + more * (n == i)) for n, load in enumerate(loads)]
+    longer = made(grown, groups).finish
+    # Within the track by which a card's last one is rounded.
+    assert longer >= made(loads, groups).finish - max(g.longest[24] for g in groups)

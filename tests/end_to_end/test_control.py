@@ -1,0 +1,172 @@
+"""Pause, resume, cancel and retry act at once, on tracks that take a minute each."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.catalogs import fresh_name, short_briefs
+from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.processes import seconds_until
+from tests.servers.process import wait_until
+from trackfarm.api import JobHeader, JobState, TrackState, WorkerState
+from trackfarm.catalog import Brief
+from trackfarm.wire import Stage
+
+AT_ONCE_S = 3.0
+MINUTE_TRACKS = {"step_delay": 7.5}  # eight steps
+UNMADE = {TrackState.PENDING, TrackState.LEASED}
+
+
+@pytest.fixture(scope="module")
+def farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    with running_farm(
+        request, tmp_path_factory, workers=("slow",), worker=MINUTE_TRACKS
+    ) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running(farm: LocalFarm) -> Iterator[None]:
+    yield
+    for job in farm.client.jobs():
+        if not job.state.ended:
+            farm.client.cancel(job.id)
+    wait_until(lambda: is_idle(farm), timeout_s=10, what="the worker is idle")
+
+
+def submitted(farm: LocalFarm, briefs: list[Brief], catalog: str | None = None) -> str:
+    header = JobHeader(catalog=catalog or fresh_name("control"))
+    return farm.client.submit(header, briefs).job.id
+
+
+def is_computing(farm: LocalFarm, job: str) -> bool:
+    """Whether the engine works on a shard of this job."""
+    leases = farm.ledger.live_leases(worker="slow")
+    return any(lease.job_id == job and lease.stage == Stage.COMPUTING for lease in leases)
+
+
+def is_idle(farm: LocalFarm) -> bool:
+    """Whether the worker itself says that it has nothing to do, and nothing waits for it."""
+    state = farm.ledger.newest_worker("slow").state
+    return state == WorkerState.READY and not farm.ledger.live_leases()
+
+
+def begins(farm: LocalFarm, job: str, *, within_s: float = 20) -> float:
+    return seconds_until(
+        lambda: is_computing(farm, job), timeout_s=within_s, what=f"{job} is computed"
+    )
+
+
+def stops(farm: LocalFarm) -> float:
+    return seconds_until(lambda: is_idle(farm), timeout_s=AT_ONCE_S, what="nothing is computed")
+
+
+def states(farm: LocalFarm, job: str) -> list[str]:
+    return [track.state for track in farm.ledger.tracks(job)]
+
+
+def ticks(farm: LocalFarm) -> None:
+    """Waits until worker and scheduler have had the time to do what they ought not to do."""
+    first = farm.ledger.newest_worker("slow").last_seen
+    wait_until(
+        lambda: farm.ledger.newest_worker("slow").last_seen > first + 1.5,
+        timeout_s=20,
+        what="heartbeats go on",
+    )
+
+
+def test_every_order_acts_at_once(farm: LocalFarm) -> None:
+    job = submitted(farm, short_briefs(4))
+    begins(farm, job)
+
+    assert farm.client.pause(job).state is JobState.PAUSED
+    paused = stops(farm)
+    assert states(farm, job) == [TrackState.PENDING] * 4
+    assert {track.failures for track in farm.ledger.tracks(job)} == {0}
+
+    assert farm.client.resume(job).state is JobState.RUNNING
+    resumed = begins(farm, job, within_s=AT_ONCE_S)
+
+    assert farm.client.cancel(job).state is JobState.CANCELLED
+    cancelled = stops(farm)
+    assert states(farm, job) == [TrackState.CANCELLED] * 4
+
+    assert farm.client.retry(job).state is JobState.RUNNING
+    retried = begins(farm, job, within_s=AT_ONCE_S)
+    print(
+        f"paused in {paused:.1f} s, resumed in {resumed:.1f} s,"
+        f" cancelled in {cancelled:.1f} s, retried in {retried:.1f} s"
+    )
+
+
+def test_a_pause_outlives_the_scheduler(farm: LocalFarm) -> None:
+    job = submitted(farm, short_briefs(2))
+    begins(farm, job)
+    farm.client.pause(job)
+    farm.kill_scheduler()
+    farm.start_scheduler()
+    assert farm.client.job(job).state is JobState.PAUSED
+    wait_until(lambda: is_idle(farm), timeout_s=10, what="the worker has heard of it")
+    ticks(farm)
+    assert states(farm, job) == [TrackState.PENDING] * 2
+    farm.client.resume(job)
+    begins(farm, job, within_s=AT_ONCE_S)
+
+
+def test_a_cancellation_outlives_the_scheduler(farm: LocalFarm) -> None:
+    job = submitted(farm, short_briefs(2))
+    begins(farm, job)
+    farm.client.cancel(job)
+    farm.kill_scheduler()
+    farm.start_scheduler()
+    wait_until(lambda: is_idle(farm), timeout_s=10, what="the worker has heard of it")
+    ticks(farm)
+    assert farm.client.job(job).state is JobState.CANCELLED
+    assert states(farm, job) == [TrackState.CANCELLED] * 2
+
+
+@pytest.mark.parametrize("order", ["pause", "cancel"])
+@pytest.mark.parametrize("maker", ["first", "second"])
+def test_stopping_one_job_takes_nothing_from_another(
+    farm: LocalFarm, order: str, maker: str
+) -> None:
+    """`maker` has the shared tracks made: it was submitted first."""
+    catalog, wanted = fresh_name("shared"), short_briefs(3)
+    both = [submitted(farm, wanted[:2], catalog), submitted(farm, wanted, catalog)]
+    stopped, other = both if maker == "first" else both[::-1]
+    begins(farm, both[0])
+
+    getattr(farm.client, order)(stopped)
+    begins(farm, other, within_s=2 * AT_ONCE_S)
+    assert set(states(farm, other)) <= UNMADE
+    shared = {track.id for track in farm.ledger.tracks(both[0])}
+    assert {t.job_id for t in farm.ledger.tracks(other) if t.id in shared} == {other}
+
+
+def test_a_job_submitted_while_another_stops_gets_its_tracks(farm: LocalFarm) -> None:
+    catalog, wanted = fresh_name("stopping"), short_briefs(3)
+    first = submitted(farm, wanted[:2], catalog)
+    begins(farm, first)
+    farm.client.pause(first)
+    second = submitted(farm, wanted, catalog)
+    wait_until(
+        lambda: {track.job_id for track in farm.ledger.tracks(second)} == {second},
+        timeout_s=AT_ONCE_S,
+        what="the second job has its tracks made itself",
+    )
+    begins(farm, second)
+
+
+def test_a_resumed_job_takes_back_what_the_other_gave_up(farm: LocalFarm) -> None:
+    catalog, wanted = fresh_name("resumed"), short_briefs(3)
+    first, second = submitted(farm, wanted[:2], catalog), submitted(farm, wanted, catalog)
+    begins(farm, first)
+    farm.client.pause(first)
+    farm.client.cancel(second)
+    wait_until(lambda: is_idle(farm), timeout_s=10, what="nothing is computed")
+    farm.client.resume(first)
+    begins(farm, first, within_s=AT_ONCE_S)
+    assert set(states(farm, first)) <= UNMADE
+    assert states(farm, second)[2] == TrackState.CANCELLED

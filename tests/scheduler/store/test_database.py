@@ -1,0 +1,104 @@
+"""Migrations and transactions on both databases."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+from sqlmodel import SQLModel, col
+
+from tests.scheduler.scene import Scene
+from trackfarm_scheduler.store import journal
+from trackfarm_scheduler.store.database import Database
+from trackfarm_scheduler.store.tables import Tally
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'new.db'}"
+    url: str = request.getfixturevalue("postgres").create_database()
+    return url
+
+
+def schema(database: Database) -> dict[str, list[str]]:
+    look = inspect(database.engine)
+    return {t: [str(c) for c in look.get_columns(t)] for t in look.get_table_names()}
+
+
+def test_migrating_twice_changes_nothing(empty_url: str) -> None:
+    database = Database(empty_url)
+    database.migrate()
+    once = schema(database)
+    assert set(once) == set(SQLModel.metadata.tables) | {"alembic_version"}
+    with database.write() as session:
+        journal.count(session, "probe")
+    database.migrate()
+    assert schema(database) == once
+    with database.read() as session:
+        assert journal.totals(session) == [("probe", {}, 1.0)]
+    database.close()
+
+
+def test_the_migrated_schema_is_that_of_the_tables(empty_url: str) -> None:
+    database = Database(empty_url)
+    database.migrate()
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+    database.close()
+
+
+def test_an_older_farms_data_can_be_opened_again(empty_url: str) -> None:
+    first = Database(empty_url)
+    first.migrate()
+    with first.write() as session:
+        journal.count(session, "kept", 3)
+    first.close()
+    second = Database(empty_url)
+    second.migrate()
+    with second.read() as session:
+        assert journal.totals(session) == [("kept", {}, 3.0)]
+    second.close()
+
+
+def test_writers_side_by_side_lose_nothing(scene: Scene) -> None:
+    def add(_: int) -> None:
+        with scene.database.write() as session:
+            journal.count(session, "probe")
+            journal.count(session, "other")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(40)))
+    assert {t.name: t.value for t in scene.rows(Tally)} == {"probe": 40, "other": 40}
+
+
+def test_a_write_that_fails_leaves_nothing(scene: Scene) -> None:
+    def break_off() -> None:
+        with scene.database.write() as session:
+            session.add(Tally(name="probe", labels="{}", value=1))
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_off()
+    assert scene.number(Tally, col(Tally.name) == "probe") == 0
+
+
+def test_readers_do_not_wait_for_a_writer(scene: Scene) -> None:
+    with scene.database.write() as writing:
+        writing.add(Tally(name="probe", labels="{}", value=1))
+        writing.flush()
+        assert scene.number(Tally) == 0
+    assert scene.number(Tally) == 1
+
+
+def test_sqlite_survives_a_crash_of_the_process(sqlite_farm: Database) -> None:
+    with sqlite_farm.read() as session:
+        modes = [
+            session.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "busy_timeout")
+        ]
+    assert modes == ["wal", 1, 30_000]

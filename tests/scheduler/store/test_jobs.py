@@ -1,0 +1,285 @@
+"""What an operator asks of a job, on jobs alone and on jobs that share tracks."""
+
+import pytest
+from sqlmodel import col
+
+from tests.scheduler.scene import Scene, briefs, failure
+from trackfarm.api import JobState, TrackState
+from trackfarm.wire import FailureKind, ReleaseReason
+from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.store import jobs, leases, tracks
+from trackfarm_scheduler.store.jobs import NotAllowed
+from trackfarm_scheduler.store.tables import Lease, Track
+
+
+def settled(scene: Scene, job_id: str) -> JobState | None:
+    with scene.database.write() as session:
+        job = jobs.find(session, job_id)[0]
+        return jobs.settle(session, job, scene.clock()) if jobs.is_ripe(session, job) else None
+
+
+def state(scene: Scene, job_id: str) -> str:
+    return scene.job(job_id).state
+
+
+def fail_all(scene: Scene, job_id: str) -> None:
+    """Each open track is failed for good by a verdict that no retry can change."""
+    worker = scene.join()
+    offer = scene.claimed(worker, job_id)
+    ids = [a.track_id for a in scene.attempts(offer)]
+    scene.report(worker, offer, failed=[failure(i, FailureKind.BAD_INPUT) for i in ids])
+
+
+def test_the_first_offer_starts_a_job(scene: Scene) -> None:
+    job_id = scene.submit(briefs(2)).job_id
+    scene.clock.advance(7)
+    scene.offer(job_id, scene.ids(job_id)[:1])
+    first = scene.job(job_id)
+    scene.clock.advance(7)
+    scene.offer(job_id)
+    assert (first.state, first.started_at) == ("running", scene.clock() - 7)
+    assert scene.job(job_id).started_at == first.started_at
+    assert len(scene.events("job_started")) == 1
+
+
+def test_a_finished_job_is_done(scene: Scene) -> None:
+    job_id = scene.submit(briefs(2)).job_id
+    worker = scene.join()
+    offer = scene.claimed(worker, job_id)
+    assert settled(scene, job_id) is None
+    scene.finish(worker, offer)
+    assert settled(scene, job_id) is JobState.DONE
+    done = scene.job(job_id)
+    assert (done.state, done.finished_at, done.reason) == ("done", scene.clock(), "")
+    assert settled(scene, job_id) is None
+    assert len(scene.events("job_done")) == 1
+
+
+def test_pausing_takes_back_at_once_what_nobody_has_claimed(scene: Scene) -> None:
+    job_id = scene.submit(briefs(4)).job_id
+    worker = scene.join()
+    running = scene.claimed(worker, job_id, scene.ids(job_id)[:1])
+    scene.offer(job_id, scene.ids(job_id)[1:3])
+    scene.change(job_id, jobs.pause)
+    assert scene.states(job_id) == {"leased": 1, "pending": 3}
+    live = scene.rows(Lease, col(Lease.state) == "live")
+    assert [lease.id for lease in live] == [running.lease_id]
+    scene.finish(worker, running)
+    assert scene.states(job_id) == {"done": 1, "pending": 3}
+    assert settled(scene, job_id) is None
+    scene.change(job_id, jobs.resume)
+    assert state(scene, job_id) == "running"
+
+
+def test_a_paused_job_is_offered_nothing(scene: Scene) -> None:
+    job_id = scene.submit(briefs(1)).job_id
+    scene.change(job_id, jobs.pause)
+    with scene.database.read() as session:
+        assert jobs.in_state(session, [JobState.ACCEPTED, JobState.RUNNING]) == []
+
+
+def test_cancelling_ends_leases_and_keeps_what_is_done(scene: Scene) -> None:
+    job_id = scene.submit(briefs(4)).job_id
+    worker = scene.join()
+    scene.finish(worker, scene.claimed(worker, job_id, scene.ids(job_id)[:1]))
+    running = scene.claimed(worker, job_id, scene.ids(job_id)[1:2])
+    late = scene.upload(running, scene.ids(job_id)[1])
+    scene.offer(job_id, scene.ids(job_id)[2:3])
+    scene.change(job_id, jobs.cancel)
+    assert scene.states(job_id) == {"done": 1, "cancelled": 3}
+    assert scene.number(Lease, col(Lease.state) == "live") == 0
+    assert scene.report(worker, running, done=[late])[0].verdict == "refused"
+    assert scene.states(job_id) == {"done": 1, "cancelled": 3}
+    cancelled = scene.job(job_id)
+    assert (cancelled.state, cancelled.reason) == ("cancelled", "cancelled by the operator")
+    assert cancelled.finished_at == scene.clock()
+
+
+def test_a_cancelled_job_goes_on_where_it_was(scene: Scene) -> None:
+    job_id = scene.submit(briefs(3)).job_id
+    worker = scene.join()
+    scene.finish(worker, scene.claimed(worker, job_id, scene.ids(job_id)[:1]))
+    scene.change(job_id, jobs.cancel)
+    assert scene.change(job_id, jobs.retry) == 2
+    assert scene.states(job_id) == {"done": 1, "pending": 2}
+    again = scene.job(job_id)
+    assert (again.state, again.finished_at, again.reason) == ("running", None, "")
+
+
+def test_failed_tracks_are_tried_again_with_a_clean_record(scene: Scene) -> None:
+    job_id = scene.submit(briefs(3)).job_id
+    fail_all(scene, job_id)
+    assert settled(scene, job_id) is JobState.FAILED
+    assert scene.job(job_id).reason == "no track succeeded"
+    assert scene.change(job_id, jobs.retry) == 3
+    for track in scene.rows(Track):
+        assert (track.state, track.failures, track.crashes, track.error) == ("pending", 0, 0, "")
+        assert (track.not_before, track.ended_at) == (0, None)
+    assert state(scene, job_id) == "running"
+
+
+def test_many_failures_end_a_job_before_its_time(scene: Scene) -> None:
+    job_id = scene.submit(briefs(30)).job_id
+    worker = scene.join()
+    offer = scene.claimed(worker, job_id, scene.ids(job_id)[:20])
+    for number, track_id in enumerate(scene.ids(job_id)[:20]):
+        assert settled(scene, job_id) is None, f"after {number} failures"
+        scene.report(worker, offer, failed=[failure(track_id, FailureKind.BAD_INPUT)])
+    running = scene.claimed(worker, job_id, scene.ids(job_id)[20:22])
+    assert settled(scene, job_id) is JobState.FAILED
+    assert scene.states(job_id) == {"failed": 20, "cancelled": 10}
+    assert scene.number(Lease, col(Lease.state) == "live") == 0
+    assert all(a.state == "cancelled" for a in scene.attempts(running))
+
+
+@pytest.mark.parametrize(
+    ("begun", "act", "allowed"),
+    [
+        ("accepted", jobs.resume, False),
+        ("accepted", jobs.retry, False),
+        ("accepted", jobs.pause, True),
+        ("accepted", jobs.cancel, True),
+        ("paused", jobs.pause, False),
+        ("paused", jobs.retry, False),
+        ("paused", jobs.cancel, True),
+        ("cancelled", jobs.pause, False),
+        ("cancelled", jobs.resume, False),
+        ("cancelled", jobs.cancel, False),
+        ("done", jobs.pause, False),
+        ("done", jobs.resume, False),
+        ("done", jobs.cancel, False),
+        ("done", jobs.retry, False),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_what_may_be_asked_when(
+    sqlite_scene: Scene, begun: str, act: object, allowed: bool
+) -> None:
+    scene = sqlite_scene
+    job_id = scene.submit(briefs(1)).job_id
+    match begun:
+        case "paused":
+            scene.change(job_id, jobs.pause)
+        case "cancelled":
+            scene.change(job_id, jobs.cancel)
+        case "done":
+            worker = scene.join()
+            scene.finish(worker, scene.claimed(worker, job_id))
+            settled(scene, job_id)
+    assert state(scene, job_id) == begun
+    if allowed:
+        scene.change(job_id, act)  # type: ignore[arg-type]
+    else:
+        with pytest.raises(NotAllowed) as refused:
+            scene.change(job_id, act)  # type: ignore[arg-type]
+        assert refused.value.reason
+        assert state(scene, job_id) == begun
+
+
+# Two jobs that share tracks: the first makes tracks 0..3, the second wants 1..4.
+
+
+@pytest.fixture
+def pair(scene: Scene) -> tuple[str, str]:
+    first = scene.submit(briefs(4)).job_id
+    second = scene.submit(briefs(5)[1:]).job_id
+    assert len(scene.made_by(first, TrackState.PENDING)) == 4
+    assert len(scene.made_by(second, TrackState.PENDING)) == 1
+    return first, second
+
+
+@pytest.mark.parametrize("act", [jobs.pause, jobs.cancel], ids=["pause", "cancel"])
+def test_stopping_one_takes_nothing_from_the_other(
+    scene: Scene, pair: tuple[str, str], act: object
+) -> None:
+    first, second = pair
+    scene.change(first, act)  # type: ignore[arg-type]
+    assert scene.states(second) == {"pending": 4}
+    assert len(scene.made_by(second, TrackState.PENDING)) == 4
+    assert scene.states(first) == {
+        "pending": 4 if act is jobs.pause else 3,
+        **({} if act is jobs.pause else {"cancelled": 1}),
+    }
+
+
+def test_a_running_shared_track_goes_to_the_other(scene: Scene, pair: tuple[str, str]) -> None:
+    first, second = pair
+    worker = scene.join()
+    offer = scene.claimed(worker, first, scene.ids(second)[:2])
+    scene.change(first, jobs.cancel)
+    assert all(a.state == "cancelled" for a in scene.attempts(offer))
+    assert scene.states(second) == {"pending": 4}
+    assert len(scene.made_by(second, TrackState.PENDING)) == 4
+
+
+def test_a_paused_job_gets_its_share_back_when_the_other_is_cancelled(
+    scene: Scene, pair: tuple[str, str]
+) -> None:
+    first, second = pair
+    scene.change(first, jobs.pause)
+    scene.change(second, jobs.cancel)
+    scene.change(first, jobs.resume)
+    assert scene.states(first) == {"pending": 4}
+    assert len(scene.made_by(first, TrackState.PENDING)) == 4
+
+
+def test_cancelling_while_the_others_worker_still_holds_a_track(
+    scene: Scene, pair: tuple[str, str]
+) -> None:
+    """The lease was given for the first job, its tracks belong to the second, which is cancelled:
+    however that lease ends, they stay cancelled."""
+    first, second = pair
+    worker = scene.join()
+    shared = scene.ids(second)[:3]
+    offer = scene.claimed(worker, first, shared)
+    scene.change(first, jobs.pause)
+    scene.change(second, jobs.cancel)
+    assert scene.report(worker, offer, failed=[failure(shared[0])])
+    with scene.database.write() as session:
+        lease = session.get(Lease, offer.lease_id)
+        assert lease is not None
+        leases.release(session, lease, shared[1:2], ReleaseReason.STOPPED, scene.clock())
+        leases.end(session, lease, scene.clock(), reason="expired", left_open=AttemptState.EXPIRED)
+    assert [scene.track(i).state for i in shared] == ["cancelled"] * 3
+
+
+def test_both_jobs_end_with_their_shared_tracks(scene: Scene, pair: tuple[str, str]) -> None:
+    first, second = pair
+    worker = scene.join()
+    scene.finish(worker, scene.claimed(worker, second))
+    assert settled(scene, second) is None, "it waits for what the first makes"
+    scene.finish(worker, scene.claimed(worker, first))
+    assert settled(scene, first) is JobState.DONE
+    assert settled(scene, second) is JobState.DONE
+
+
+def test_retrying_one_makes_the_shared_track_for_both(scene: Scene, pair: tuple[str, str]) -> None:
+    first, second = pair
+    fail_all(scene, first)
+    assert scene.change(second, jobs.retry) == 3
+    assert len(scene.made_by(second, TrackState.PENDING)) == 4
+    assert scene.states(first) == {"failed": 1, "pending": 3}
+
+
+def test_jobs_are_found_by_prefix(scene: Scene) -> None:
+    one, two = (scene.submit(briefs(1), catalog=name).job_id for name in "ab")
+    with scene.database.read() as session:
+        assert [j.id for j in jobs.find(session, one)] == [one]
+        assert [j.id for j in jobs.find(session, one.removeprefix("job_")[:12])] == [one]
+        assert {j.id for j in jobs.find(session, "job_")} == {one, two}
+        assert jobs.find(session, "job_%") == []
+        assert jobs.find(session, "nothing") == []
+        assert [j.id for j in jobs.newest(session, 1)] == [two]
+
+
+def test_counts(scene: Scene, pair: tuple[str, str]) -> None:
+    first, second = pair
+    worker = scene.join()
+    scene.finish(worker, scene.claimed(worker, first, scene.ids(first)[:2]))
+    with scene.database.read() as session:
+        counts, seconds = tracks.job_counts(session, second)
+        made = tracks.made_counts(session, second)
+        everything = tracks.counts_by_state(session)
+    assert (counts.done, counts.pending, seconds) == (1, 3, 10.0)
+    assert (made.total, made.pending) == (1, 1)
+    assert (everything.done, everything.pending) == (2, 3)

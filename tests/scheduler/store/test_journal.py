@@ -1,0 +1,84 @@
+"""Events and totals: written with the transaction, told after it, gone with it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+
+from tests.scheduler.scene import Scene
+from trackfarm_scheduler.store import journal
+from trackfarm_scheduler.store.database import Database
+from trackfarm_scheduler.store.journal import Happening
+from trackfarm_scheduler.store.tables import Event
+
+
+def totals(scene: Scene) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    with scene.database.read() as session:
+        return {(n, tuple(labels.items())): v for n, labels, v in journal.totals(session)}
+
+
+def break_off(database: Database, happening: Happening) -> None:
+    """A transaction that says and counts something, and then fails."""
+    with database.write() as session:
+        journal.record(session, happening)
+        journal.count(session, "probe")
+        raise ZeroDivisionError
+
+
+def test_totals_add_up_over_transactions(scene: Scene) -> None:
+    for amount in (1, 2, 0):
+        with scene.database.write() as session:
+            journal.count(session, "probe", amount, b="2", a="ü")
+            journal.count(session, "probe", 0.5, a="ü", b="2")
+            journal.count(session, "probe", 10)
+    assert totals(scene) == {("probe", (("a", "ü"), ("b", "2"))): 4.5, ("probe", ()): 30.0}
+
+
+def test_nothing_counted_is_no_row(scene: Scene) -> None:
+    with scene.database.write() as session:
+        journal.count(session, "probe", 0)
+        journal.record(session)
+    assert totals(scene) == {}
+    assert scene.number(Event) == 0
+
+
+def test_what_fails_leaves_neither_event_nor_total(scene: Scene) -> None:
+    with pytest.raises(ZeroDivisionError):
+        break_off(scene.database, Happening(1.0, "probe"))
+    assert totals(scene) == {}
+    assert scene.number(Event) == 0
+
+
+def test_events_keep_what_they_were_given(scene: Scene) -> None:
+    happening = Happening(
+        5.5, "probe", "job_1", 7, "shard_1", "lease_1", "worker_1", {"reason": "ü", "n": [1]}
+    )
+    with scene.database.write() as session:
+        journal.record(session, happening, Happening(6.0, "probe"))
+    first, second = sorted(scene.events("probe"), key=lambda e: e.id or 0)
+    assert (first.at, first.job_id, first.track_id) == (5.5, "job_1", 7)
+    assert (first.shard_id, first.lease_id, first.worker_id) == ("shard_1", "lease_1", "worker_1")
+    assert first.data == '{"reason":"\\u00fc","n":[1]}'
+    assert (second.job_id, second.data) == (None, "{}")
+
+
+def test_listeners_hear_after_the_commit_and_only_then(tmp_path: Path) -> None:
+    """What a listener is told is in the database already."""
+    heard: list[tuple[str, int]] = []
+
+    def listen(happenings: Sequence[Happening]) -> None:
+        with database.read() as session:
+            stored = len(session.exec(select(Event)).all())
+        heard.extend((h.kind, stored) for h in happenings)
+
+    database = Database(f"sqlite:///{tmp_path / 'farm.db'}", on_commit=listen)
+    database.migrate()
+    with database.write() as session:
+        journal.record(session, Happening(1.0, "one"))
+        journal.record(session, Happening(2.0, "two"))
+        assert heard == []
+    with pytest.raises(ZeroDivisionError):
+        break_off(database, Happening(3.0, "never"))
+    assert heard == [("one", 2), ("two", 2)]
+    database.close()

@@ -1,0 +1,314 @@
+"""Offers through a real Redis, tick by tick with a clock of our own: sent, taken, lost, found."""
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+from sqlmodel import col
+
+from tests.scheduler.scene import QUEUE, Scene, briefs
+from tests.servers.redis import RedisServer
+from trackfarm.broker import SHARD_TASK
+from trackfarm.wire import HeartbeatRequest
+from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.placement import SHARDS_AHEAD
+from trackfarm_scheduler.placer import Placer
+from trackfarm_scheduler.rescuer import Rescuer
+from trackfarm_scheduler.store import jobs, leases, workers
+from trackfarm_scheduler.store.leases import Offer
+from trackfarm_scheduler.store.tables import Lease, Worker
+
+CLAIM_WITHIN, LOST_AFTER = 5.0, 12.0
+
+
+class Farm:
+    """A placer and a rescuer over one scene and one Redis."""
+
+    def __init__(self, scene: Scene, server: RedisServer) -> None:
+        self.scene = scene
+        self.server = server
+        self.broker = Broker(server.url)
+        self.redis = Redis.from_url(server.url)
+        self.rescues = 0
+        self.placer = Placer(
+            database=scene.database, broker=self.broker, clock=scene.clock, shard_seconds=60
+        )
+        self.rescuer = self.new_rescuer()
+
+    def new_rescuer(self) -> Rescuer:
+        return Rescuer(
+            database=self.scene.database,
+            broker=self.broker,
+            clock=self.scene.clock,
+            claim_within=CLAIM_WITHIN,
+            lost_after=LOST_AFTER,
+            on_rescue=self._rescued,
+        )
+
+    def _rescued(self) -> None:
+        self.rescues += 1
+
+    def close(self) -> None:
+        self.broker.close()
+        self.redis.close()
+
+    def take(self, queue: str = QUEUE) -> Offer:
+        """Takes the oldest message as a worker would."""
+        message = json.loads(self.redis.rpop(queue))  # type: ignore[arg-type]
+        assert message["headers"]["task"] == SHARD_TASK
+        args, _, _ = json.loads(base64.b64decode(message["body"]))
+        return Offer(queue, *args)
+
+    def live(self) -> list[Lease]:
+        found = self.scene.rows(Lease, col(Lease.state) == "live")
+        return sorted(found, key=lambda lease: lease.sequence)
+
+    def reasons(self) -> list[str]:
+        return sorted(r.end_reason for r in self.scene.rows(Lease, col(Lease.state) == "ended"))
+
+    def pass_time(self, seconds: float, *alive: Worker) -> None:
+        """Lets time pass with a rescuer's tick each second, and heartbeats of who is alive."""
+        for _ in range(int(seconds)):
+            self.scene.clock.advance(1)
+            for worker in alive:
+                self.beat(worker)
+            self.rescuer.tick()
+
+    def beat(self, worker: Worker) -> None:
+        with self.scene.database.write() as session:
+            workers.heard(session, worker, HeartbeatRequest(), self.scene.clock())
+
+
+@pytest.fixture
+def farm(sqlite_scene: Scene, redis: RedisServer) -> Iterator[Farm]:
+    made = Farm(sqlite_scene, redis)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def worker(farm: Farm) -> Worker:
+    return farm.scene.join()
+
+
+@pytest.fixture
+def job_id(farm: Farm, worker: Worker) -> str:
+    return farm.scene.submit(briefs(40)).job_id
+
+
+def test_shards_go_into_the_queue_as_shallow_as_its_workers(farm: Farm, job_id: str) -> None:
+    farm.placer.tick()
+    assert farm.redis.llen(QUEUE) == SHARDS_AHEAD
+    assert farm.scene.job(job_id).state == "running"
+    first, second = farm.live()
+    assert farm.take() == Offer(QUEUE, first.shard_id, first.id), "first in, first out"
+    assert farm.take() == Offer(QUEUE, second.shard_id, second.id)
+    farm.placer.tick()
+    assert len(farm.live()) == SHARDS_AHEAD, "taken messages are still shards on their way"
+
+
+def test_a_shard_that_is_being_finished_makes_room_for_the_next(
+    farm: Farm, job_id: str, worker: Worker
+) -> None:
+    farm.placer.tick()
+    offer = farm.take()
+    farm.scene.claim(worker, offer)
+    with farm.scene.database.write() as session:
+        lease = session.get(Lease, offer.lease_id)
+        assert lease is not None
+        lease.stage = "finishing"
+        session.add(lease)
+    farm.placer.tick()
+    assert len(farm.live()) == SHARDS_AHEAD + 1
+
+
+def test_nothing_is_offered_without_a_worker_or_while_paused(farm: Farm) -> None:
+    job_id = farm.scene.submit(briefs(3)).job_id
+    farm.placer.tick()
+    farm.scene.join()
+    farm.scene.change(job_id, jobs.pause)
+    farm.placer.tick()
+    assert farm.live() == []
+
+
+def test_nothing_is_offered_while_the_broker_is_away(farm: Farm, job_id: str) -> None:
+    farm.server.kill()
+    assert not farm.broker.is_up()
+    assert farm.broker.lengths([QUEUE]) is None
+    assert farm.broker.send(QUEUE, "shard_0000", "lease_0000") is False
+    farm.placer.tick()
+    assert farm.live() == []
+    farm.server.start()
+    farm.placer.tick()
+    assert farm.redis.llen(QUEUE) == SHARDS_AHEAD
+
+
+def test_a_model_set_and_a_tier_are_served_by_their_own_queue(farm: Farm) -> None:
+    farm.scene.join("small", memory_mib=8_192)
+    stranger = farm.scene.join("rented", provider="vast")
+    farm.scene.submit(briefs(40))
+    farm.placer.tick()
+    lengths = farm.broker.lengths(["gpu.vram8.tiny", stranger.queue, QUEUE])
+    assert lengths == {"gpu.vram8.tiny": 2, stranger.queue: 2, QUEUE: 0}
+
+
+def test_an_offer_in_the_queue_waits_as_long_as_it_takes(
+    farm: Farm, job_id: str, worker: Worker
+) -> None:
+    farm.placer.tick()
+    before = [lease.id for lease in farm.live()]
+    farm.pass_time(300, worker)
+    assert [lease.id for lease in farm.live()] == before
+    assert farm.rescues == 0
+
+
+def test_an_offer_whose_message_left_is_taken_apart_after_the_time_to_claim(
+    farm: Farm, job_id: str, worker: Worker
+) -> None:
+    """The second one, still in the queue, is left alone."""
+    farm.placer.tick()
+    taken = farm.take()
+    farm.rescuer.tick()
+    farm.pass_time(CLAIM_WITHIN - 1, worker)
+    assert len(farm.live()) == SHARDS_AHEAD
+    farm.pass_time(1, worker)
+    (left,) = farm.live()
+    assert left.id != taken.lease_id
+    assert farm.reasons() == ["not claimed"]
+    assert farm.rescues == 1
+    assert all(a.state == "expired" for a in farm.scene.attempts(taken))
+
+
+def test_a_claim_in_time_keeps_the_offer(farm: Farm, job_id: str, worker: Worker) -> None:
+    farm.placer.tick()
+    taken = farm.take()
+    farm.rescuer.tick()
+    farm.pass_time(CLAIM_WITHIN - 1, worker)
+    farm.scene.claim(worker, taken)
+    farm.pass_time(CLAIM_WITHIN, worker)
+    assert len(farm.live()) == SHARDS_AHEAD
+
+
+def test_an_offer_seen_before_its_message_was_sent_is_not_lost(
+    farm: Farm, job_id: str, worker: Worker
+) -> None:
+    """The rescuer may look between the placer's commit and its message."""
+    offer = farm.scene.offer(job_id)
+    farm.rescuer.tick()
+    farm.broker.send(offer.queue, offer.shard_id, offer.lease_id)
+    farm.pass_time(3 * CLAIM_WITHIN, worker)
+    assert [lease.id for lease in farm.live()] == [offer.lease_id]
+
+
+def test_a_broker_that_restarts_empty_loses_nothing(
+    farm: Farm, job_id: str, worker: Worker
+) -> None:
+    farm.placer.tick()
+    farm.server.restart_empty()
+    farm.rescuer.tick()
+    farm.pass_time(CLAIM_WITHIN, worker)
+    assert farm.live() == []
+    assert farm.scene.states(job_id) == {"pending": 40}
+    farm.placer.tick()
+    assert farm.redis.llen(QUEUE) == SHARDS_AHEAD
+
+
+def test_while_the_broker_is_away_offers_wait(farm: Farm, job_id: str, worker: Worker) -> None:
+    """Nobody knows then whether the message is still there."""
+    farm.placer.tick()
+    farm.server.kill()
+    farm.pass_time(2 * CLAIM_WITHIN, worker)
+    assert len(farm.live()) == SHARDS_AHEAD
+    farm.server.start()
+    farm.pass_time(2 * CLAIM_WITHIN, worker)
+    assert len(farm.live()) == SHARDS_AHEAD, "its queue came back from disk"
+
+
+def test_an_offer_without_a_worker_is_taken_apart_at_once(
+    farm: Farm, job_id: str, worker: Worker
+) -> None:
+    farm.placer.tick()
+    with farm.scene.database.write() as session:
+        workers.leave(session, worker.id, farm.scene.clock(), reason="drained")
+    farm.rescuer.tick()
+    assert farm.live() == []
+    assert farm.reasons() == ["no worker"] * SHARDS_AHEAD
+    assert farm.scene.states(job_id) == {"pending": 40}
+
+
+def test_a_late_message_of_a_lost_offer_is_nobodys(farm: Farm, job_id: str, worker: Worker) -> None:
+    """Old messages stay in the queue ahead of the new ones and must not hide them."""
+    farm.placer.tick()
+    farm.scene.change(job_id, jobs.pause)
+    assert farm.live() == []
+    farm.scene.change(job_id, jobs.resume)
+    farm.placer.tick()
+    assert farm.redis.llen(QUEUE) == 2 * SHARDS_AHEAD
+    farm.pass_time(20, worker)
+    assert len(farm.live()) == SHARDS_AHEAD
+    for _ in range(SHARDS_AHEAD):
+        old = farm.take()
+        assert old.lease_id not in {lease.id for lease in farm.live()}
+    farm.pass_time(20, worker)
+    assert len(farm.live()) == SHARDS_AHEAD
+
+
+def test_a_claimed_lease_lives_by_heartbeats(farm: Farm, job_id: str, worker: Worker) -> None:
+    farm.placer.tick()
+    taken = farm.take()
+    farm.scene.claim(worker, taken)
+    farm.pass_time(11, worker)
+    assert taken.lease_id in {lease.id for lease in farm.live()}
+    farm.pass_time(1, worker)
+    assert taken.lease_id not in {lease.id for lease in farm.live()}, "12 s without an extension"
+    assert "expired" in farm.reasons()
+
+
+def test_a_silent_worker_is_lost_with_all_it_held(farm: Farm, job_id: str, worker: Worker) -> None:
+    farm.placer.tick()
+    farm.scene.claim(worker, farm.take())
+    farm.beat(worker)
+    farm.scene.clock.advance(LOST_AFTER + 0.1)
+    farm.rescuer.tick()
+    assert farm.scene.rows(Worker)[0].state == "lost"
+    assert farm.scene.states(job_id)["pending"] > 0
+    farm.rescuer.tick()
+    assert farm.live() == [], "what it had not claimed has no worker now"
+    assert farm.scene.states(job_id) == {"pending": 40}
+
+
+def test_a_schedulers_absence_costs_nobody_anything(
+    farm: Farm, job_id: str, worker: Worker
+) -> None:
+    farm.placer.tick()
+    taken = farm.take()
+    farm.scene.claim(worker, taken)
+    farm.scene.clock.advance(3600)
+    farm.rescuer = farm.new_rescuer()
+    farm.rescuer.recover()
+    farm.rescuer.tick()
+    assert len(farm.live()) == SHARDS_AHEAD
+    assert farm.scene.rows(Worker)[0].state != "lost"
+    farm.pass_time(LOST_AFTER, worker)
+    assert taken.lease_id not in {lease.id for lease in farm.live()}, "but only once more"
+
+
+def test_a_claim_between_the_look_and_the_lock_is_respected(
+    farm: Farm, job_id: str, worker: Worker
+) -> None:
+    """A heartbeat that comes while the rescuer decides keeps the lease."""
+    farm.placer.tick()
+    taken = farm.take()
+    farm.scene.claim(worker, taken)
+    farm.scene.clock.advance(LOST_AFTER)
+    now = farm.scene.clock()
+    with farm.scene.database.read() as session:
+        assert taken.lease_id in farm.rescuer._doomed(session, now)
+    farm.scene.claim(worker, taken)
+    with farm.scene.database.write() as session:
+        farm.rescuer._end(session, taken.lease_id, "expired", now)
+        lease = leases.get(session, taken.lease_id)
+        assert lease is not None
+        assert lease.state == "live"

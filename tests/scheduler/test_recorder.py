@@ -1,0 +1,332 @@
+"""The commit rule on both databases: what is committed, once, and everything that is refused."""
+
+from typing import Any
+
+import pytest
+from sqlmodel import col
+
+from tests.scheduler.scene import Scene, briefs, failure
+from trackfarm.wire import FailureKind, TrackDone, TrackVerdict, Verdict
+from trackfarm_scheduler.leases import Refusal
+from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.store import jobs, leases, workers
+from trackfarm_scheduler.store.leases import Offer
+from trackfarm_scheduler.store.tables import Artifact, Lease, Track, Worker
+
+
+@pytest.fixture
+def job_id(scene: Scene) -> str:
+    return scene.submit(briefs(3)).job_id
+
+
+@pytest.fixture
+def worker(scene: Scene) -> Worker:
+    return scene.join()
+
+
+@pytest.fixture
+def offer(scene: Scene, job_id: str, worker: Worker) -> Offer:
+    return scene.claimed(worker, job_id)
+
+
+@pytest.fixture
+def first(scene: Scene, job_id: str) -> int:
+    return scene.ids(job_id)[0]
+
+
+def refusal(verdicts: list[TrackVerdict]) -> str:
+    (verdict,) = verdicts
+    assert verdict.verdict is Verdict.REFUSED
+    return verdict.reason
+
+
+def expire(scene: Scene, offer: Offer) -> None:
+    with scene.database.write() as session:
+        lease = leases.get(session, offer.lease_id)
+        assert lease is not None
+        leases.end(session, lease, scene.clock(), reason="expired", left_open=AttemptState.EXPIRED)
+
+
+def changed(done: TrackDone, **values: Any) -> TrackDone:
+    return done.model_copy(update=values)
+
+
+def test_a_result_is_committed_with_all_that_is_known(
+    scene: Scene, worker: Worker, offer: Offer, first: int
+) -> None:
+    done = scene.upload(offer, first)
+    scene.clock.advance(1)
+    assert [v.verdict for v in scene.report(worker, offer, done=[done])] == [Verdict.COMMITTED]
+    (artifact,) = scene.rows(Artifact)
+    assert (artifact.track_id, artifact.lease_id, artifact.worker_id) == (
+        first,
+        offer.lease_id,
+        worker.id,
+    )
+    assert (artifact.object_key, artifact.size, artifact.md5, artifact.sha256) == (
+        done.object_key,
+        done.size,
+        done.md5,
+        done.sha256,
+    )
+    assert (artifact.seed, artifact.seconds, artifact.committed_at) == (
+        done.seed,
+        10.0,
+        scene.clock(),
+    )
+    track = scene.track(first)
+    assert (track.state, track.ended_at, track.error) == ("done", scene.clock(), "")
+    credited = scene.rows(Worker)[0]
+    assert (credited.tracks_done, credited.tracks_failed) == (1, 0)
+    assert len(scene.events("track_done")) == 1
+
+
+def test_a_replayed_report_changes_nothing(
+    scene: Scene, worker: Worker, offer: Offer, first: int
+) -> None:
+    done = scene.upload(offer, first)
+    scene.report(worker, offer, done=[done])
+    for _ in range(2):
+        verdicts = scene.report(worker, offer, done=[done], failed=[failure(first)])
+        assert [v.verdict for v in verdicts] == [Verdict.ALREADY_DONE, Verdict.REFUSED]
+    assert scene.number(Artifact) == 1
+    assert scene.rows(Worker)[0].tracks_done == 1
+
+
+def test_the_same_track_twice_in_one_report_is_committed_and_credited_once(
+    scene: Scene, worker: Worker, offer: Offer, first: int
+) -> None:
+    done = scene.upload(offer, first)
+    verdicts = scene.report(worker, offer, done=[done, done], failed=[failure(first)] * 2)
+    assert [v.verdict for v in verdicts] == [
+        Verdict.COMMITTED,
+        Verdict.ALREADY_DONE,
+        Verdict.REFUSED,
+        Verdict.REFUSED,
+    ]
+    credited = scene.rows(Worker)[0]
+    assert (credited.tracks_done, credited.tracks_failed) == (1, 0)
+
+
+def test_a_failure_twice_in_one_report_counts_once(
+    scene: Scene, worker: Worker, offer: Offer, first: int
+) -> None:
+    verdicts = scene.report(worker, offer, failed=[failure(first)] * 2)
+    assert [v.verdict for v in verdicts] == [Verdict.NOTED, Verdict.REFUSED]
+    assert scene.track(first).failures == 1
+    assert scene.rows(Worker)[0].tracks_failed == 1
+
+
+def test_a_false_result_does_not_pass_beside_a_true_one(
+    scene: Scene, worker: Worker, offer: Offer, first: int
+) -> None:
+    true = scene.upload(offer, first)
+    verdicts = scene.report(worker, offer, done=[changed(true, size=1), true])
+    assert [v.verdict for v in verdicts] == [Verdict.REFUSED, Verdict.REFUSED]
+    assert scene.number(Artifact) == 0
+
+
+def test_another_workers_lease_is_refused(scene: Scene, offer: Offer, first: int) -> None:
+    thief = scene.join("thief")
+    done = scene.upload(offer, first)
+    assert refusal(scene.report(thief, offer, done=[done])) == Refusal.LEASE_ENDED
+    assert refusal(scene.report(thief, offer, failed=[failure(first)])) == Refusal.LEASE_ENDED
+    assert scene.track(first).state == "leased"
+
+
+def test_an_unknown_lease_is_refused(
+    scene: Scene, worker: Worker, offer: Offer, first: int
+) -> None:
+    done = scene.upload(offer, first)
+    unknown = Offer(offer.queue, offer.shard_id, "lease_0000")
+    assert refusal(scene.report(worker, unknown, done=[done])) == Refusal.LEASE_ENDED
+
+
+def test_an_unclaimed_offer_is_refused(scene: Scene, worker: Worker, job_id: str) -> None:
+    offer = scene.offer(job_id)
+    done = scene.upload(offer, scene.ids(job_id)[0])
+    assert refusal(scene.report(worker, offer, done=[done])) == Refusal.LEASE_ENDED
+
+
+def test_an_ended_lease_is_refused(scene: Scene, worker: Worker, offer: Offer, first: int) -> None:
+    done = scene.upload(offer, first)
+    expire(scene, offer)
+    assert refusal(scene.report(worker, offer, done=[done])) == Refusal.LEASE_ENDED
+    assert refusal(scene.report(worker, offer, failed=[failure(first)])) == Refusal.LEASE_ENDED
+    assert scene.track(first).state == "pending"
+
+
+def test_the_first_commit_wins(
+    scene: Scene, worker: Worker, offer: Offer, job_id: str, first: int
+) -> None:
+    """A worker that comes back from the dead is told that the track is done, and changes nothing."""
+    late = scene.upload(offer, first)
+    expire(scene, offer)
+    other = scene.join("other")
+    second = scene.claimed(other, job_id, [first])
+    scene.finish(other, second)
+    assert [v.verdict for v in scene.report(worker, offer, done=[late])] == [Verdict.ALREADY_DONE]
+    assert scene.rows(Artifact)[0].lease_id == second.lease_id
+
+
+def test_a_track_of_another_shard_is_refused(scene: Scene, worker: Worker) -> None:
+    job_id = scene.submit(briefs(2, word="drums"), catalog="other").job_id
+    ids = scene.ids(job_id)
+    mine, other = scene.claimed(worker, job_id, ids[:1]), scene.claimed(worker, job_id, ids[1:])
+    done = scene.upload(other, ids[1])
+    assert refusal(scene.report(worker, mine, done=[done])) == Refusal.NOT_IN_SHARD
+    unknown = failure(999_999)
+    assert refusal(scene.report(worker, mine, failed=[unknown])) == Refusal.NOT_IN_SHARD
+
+
+def test_another_object_is_refused(scene: Scene, worker: Worker, offer: Offer, job_id: str) -> None:
+    first, second, _ = scene.ids(job_id)
+    scene.upload(offer, first)
+    done = changed(scene.upload(offer, second), track_id=first)
+    assert refusal(scene.report(worker, offer, done=[done])) == Refusal.OTHER_OBJECT
+    assert scene.track(first).state == "leased", "the honest report may still come"
+
+
+@pytest.mark.parametrize("key", ["", "/etc/passwd", "../x", "a\\b", "tracks/\n"])
+def test_a_key_that_is_none_is_refused_like_any_other(
+    scene: Scene, worker: Worker, offer: Offer, first: int, key: str
+) -> None:
+    done = changed(scene.upload(offer, first), object_key=key)
+    assert refusal(scene.report(worker, offer, done=[done])) == Refusal.OTHER_OBJECT
+
+
+@pytest.mark.parametrize(
+    ("lie", "reason"),
+    [
+        ({"size": 6}, "the object has 5 bytes, the report says 6"),
+        ({"md5": "0" * 32}, "the object's MD5 is not the reported one"),
+        (None, "no such object"),
+    ],
+)
+def test_the_object_must_be_what_was_reported(
+    scene: Scene,
+    worker: Worker,
+    offer: Offer,
+    first: int,
+    lie: dict[str, object] | None,
+    reason: str,
+) -> None:
+    """The track is tried again, and the mismatch does not count against it."""
+    done = scene.upload(offer, first)
+    if lie is None:
+        del scene.objects.content[done.object_key]
+    assert refusal(scene.report(worker, offer, done=[changed(done, **(lie or {}))])) == reason
+    track = scene.track(first)
+    assert (track.state, track.failures, track.error) == (
+        "pending",
+        0,
+        f"object_mismatch: {reason}",
+    )
+    assert track.not_before == scene.clock() + 1.0
+    assert scene.number(Artifact) == 0
+
+
+def test_a_cancelled_track_is_refused(
+    scene: Scene, worker: Worker, offer: Offer, job_id: str, first: int
+) -> None:
+    done = scene.upload(offer, first)
+    scene.change(job_id, jobs.cancel)
+    assert refusal(scene.report(worker, offer, done=[done])) == Refusal.LEASE_ENDED
+
+
+def test_a_track_that_changed_hands_and_was_cancelled_is_refused(
+    scene: Scene, worker: Worker, offer: Offer, job_id: str, first: int
+) -> None:
+    other = scene.submit(briefs(2)).job_id
+    scene.change(job_id, jobs.pause)
+    scene.change(other, jobs.cancel)
+    done = scene.upload(offer, first)
+    assert refusal(scene.report(worker, offer, done=[done])) == Refusal.TRACK_CLOSED
+    assert scene.track(first).state == "cancelled"
+
+
+def test_a_report_in_parts_ends_the_lease_with_the_last(
+    scene: Scene, worker: Worker, offer: Offer, job_id: str
+) -> None:
+    first, second, third = scene.ids(job_id)
+    scene.report(worker, offer, done=[scene.upload(offer, first)])
+    scene.report(worker, offer, failed=[failure(second)])
+    assert scene.rows(Lease)[0].state == "live"
+    scene.report(worker, offer, done=[scene.upload(offer, third)])
+    assert scene.rows(Lease)[0].state == "ended"
+    assert scene.states(job_id) == {"done": 2, "pending": 1}
+
+
+def test_a_failure_is_tried_again_later(
+    scene: Scene, worker: Worker, offer: Offer, first: int
+) -> None:
+    scene.report(worker, offer, failed=[failure(first)])
+    track = scene.track(first)
+    assert (track.state, track.failures, track.crashes) == ("pending", 1, 0)
+    assert (track.error, track.not_before) == ("engine_error: it broke", scene.clock())
+    assert scene.rows(Worker)[0].tracks_failed == 1
+
+
+def test_one_worker_alone_gives_up_on_the_third(scene: Scene, job_id: str) -> None:
+    worker, first = scene.join(), scene.ids(job_id)[0]
+    for number in range(1, 4):
+        assert scene.track(first).state == "pending"
+        offer = scene.claimed(worker, job_id, [first])
+        scene.report(worker, offer, failed=[failure(first)])
+        assert scene.track(first).failures == number
+    track = scene.track(first)
+    assert (track.state, track.ended_at) == ("failed", scene.clock())
+    assert track.error == "engine_error: it broke (it failed 3 times)"
+
+
+def test_three_workers_settle_it_and_a_retry_forgives_them(scene: Scene, job_id: str) -> None:
+    crew, first = [scene.join(str(i)) for i in range(4)], scene.ids(job_id)[0]
+    for worker in crew[:3]:
+        assert scene.track(first).state == "pending"
+        offer = scene.claimed(worker, job_id, [first])
+        scene.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
+    assert scene.track(first).error == "silent: it broke (3 workers failed it)"
+    scene.change(job_id, jobs.retry)
+    for worker in (crew[3], crew[0]):
+        offer = scene.claimed(worker, job_id, [first])
+        scene.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
+        assert scene.track(first).state == "pending", "its record is clean again"
+
+
+def test_three_crashes_settle_it(scene: Scene, job_id: str) -> None:
+    crew, first = [scene.join(str(i)) for i in range(2)], scene.ids(job_id)[0]
+    for number, kind in enumerate(
+        [FailureKind.ENGINE_DIED, FailureKind.ENGINE_HUNG, FailureKind.ENGINE_DIED]
+    ):
+        offer = scene.claimed(crew[number % 2], job_id, [first])
+        scene.report(crew[number % 2], offer, failed=[failure(first, kind)])
+        assert scene.track(first).crashes == number + 1
+    assert scene.track(first).error == "engine_died: it broke (it broke the engine 3 times)"
+
+
+@pytest.mark.parametrize("kind", [FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED_TASK])
+def test_what_no_retry_changes_fails_at_once(
+    scene: Scene, worker: Worker, offer: Offer, first: int, kind: FailureKind
+) -> None:
+    scene.report(worker, offer, failed=[failure(first, kind)])
+    assert scene.track(first).state == "failed"
+
+
+def test_faults_of_the_infrastructure_never_fail_a_track(scene: Scene, job_id: str) -> None:
+    worker, first = scene.join(), scene.ids(job_id)[0]
+    for _ in range(8):
+        offer = scene.claimed(worker, job_id, [first])
+        scene.report(worker, offer, failed=[failure(first, FailureKind.UPLOAD_FAILED)])
+    track = scene.track(first)
+    assert (track.state, track.failures, track.tries) == ("pending", 0, 8)
+
+
+def test_a_lost_worker_may_not_commit(
+    scene: Scene, worker: Worker, offer: Offer, first: int
+) -> None:
+    done = scene.upload(offer, first)
+    scene.clock.advance(20)
+    with scene.database.write() as session:
+        workers.lose_silent(session, silent_since=scene.clock() - 12, now=scene.clock())
+    assert refusal(scene.report(worker, offer, done=[done])) == Refusal.LEASE_ENDED
+    assert scene.number(Track, col(Track.state) == "pending") == 3

@@ -1,0 +1,127 @@
+"""Abandoned objects go when nobody can write them any more; a real folder, a clock of our own."""
+
+from pathlib import Path
+
+import pytest
+from sqlmodel import col
+
+from tests.scheduler.scene import URL_SECONDS, Scene, briefs, failure
+from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.objects.directory import DirectoryStore
+from trackfarm_scheduler.store import leases
+from trackfarm_scheduler.store.leases import Offer
+from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track
+from trackfarm_scheduler.sweeper import Sweeper
+
+MARGIN = 60.0
+
+
+@pytest.fixture
+def store(scene: Scene, tmp_path: Path) -> DirectoryStore:
+    made = DirectoryStore(
+        tmp_path / "objects", base_url="http://127.0.0.1", secret=b"s" * 32, now=scene.clock
+    )
+    made.check()
+    return made
+
+
+@pytest.fixture
+def sweeper(scene: Scene, store: DirectoryStore) -> Sweeper:
+    return Sweeper(database=scene.database, objects=store, clock=scene.clock, margin=MARGIN)
+
+
+def put(scene: Scene, store: DirectoryStore, offer: Offer) -> list[str]:
+    keys = [a.object_key for a in scene.attempts(offer)]
+    for key in keys:
+        with store.receive(key) as incoming:
+            incoming.write(b"music")
+            incoming.finish()
+    return keys
+
+
+def stored(store: DirectoryStore) -> set[str]:
+    return {stat.key for stat in store.list("tracks/")}
+
+
+def expire(scene: Scene, offer: Offer) -> None:
+    with scene.database.write() as session:
+        lease = session.get(Lease, offer.lease_id)
+        assert lease is not None
+        leases.end(session, lease, scene.clock(), reason="expired", left_open=AttemptState.EXPIRED)
+
+
+def test_what_was_abandoned_goes_and_what_was_committed_stays(
+    scene: Scene, store: DirectoryStore, sweeper: Sweeper
+) -> None:
+    job_id = scene.submit(briefs(3)).job_id
+    worker = scene.join()
+    offer = scene.claimed(worker, job_id)
+    done_key, failed_key, expired_key = put(scene, store, offer)
+    done, failed, _ = scene.ids(job_id)
+    scene.report(worker, offer, done=[scene.upload(offer, done)], failed=[failure(failed)])
+    expire(scene, offer)
+    again = scene.claimed(worker, job_id)
+    kept = put(scene, store, again)
+
+    scene.clock.advance(URL_SECONDS + MARGIN)
+    sweeper.tick()
+    assert stored(store) == {done_key, failed_key, expired_key, *kept}, "a URL may still be valid"
+    scene.clock.advance(0.1)
+    sweeper.tick()
+    assert stored(store) == {done_key, *kept}
+    assert scene.number(Attempt, col(Attempt.swept_at).is_not(None)) == 2
+    sweeper.tick()
+    assert scene.number(Attempt, col(Attempt.swept_at).is_not(None)) == 2
+
+
+def test_a_renewed_url_keeps_an_object_longer(
+    scene: Scene, store: DirectoryStore, sweeper: Sweeper
+) -> None:
+    job_id = scene.submit(briefs(1)).job_id
+    worker = scene.join()
+    offer = scene.claimed(worker, job_id)
+    (key,) = put(scene, store, offer)
+    scene.clock.advance(1_000)
+    scene.claim(worker, offer)
+    expire(scene, offer)
+    scene.clock.advance(URL_SECONDS + MARGIN - 500)
+    sweeper.tick()
+    assert stored(store) == {key}
+    scene.clock.advance(501)
+    sweeper.tick()
+    assert stored(store) == set()
+
+
+def test_an_object_that_never_came_is_no_error(scene: Scene, sweeper: Sweeper) -> None:
+    job_id = scene.submit(briefs(1)).job_id
+    offer = scene.claimed(scene.join(), job_id)
+    expire(scene, offer)
+    scene.clock.advance(URL_SECONDS + MARGIN + 1)
+    sweeper.tick()
+    assert scene.number(Attempt, col(Attempt.swept_at).is_not(None)) == 1
+
+
+def test_an_offer_that_nobody_claimed_has_nothing_to_sweep(scene: Scene, sweeper: Sweeper) -> None:
+    offer = scene.offer(scene.submit(briefs(1)).job_id)
+    expire(scene, offer)
+    scene.clock.advance(10 * URL_SECONDS)
+    sweeper.tick()
+    assert scene.attempts(offer)[0].swept_at is None
+
+
+def test_more_than_one_batch_goes_in_one_tick(scene: Scene, sweeper: Sweeper) -> None:
+    job_id = scene.submit(briefs(1_100)).job_id
+    offer = scene.claimed(scene.join(), job_id)
+    expire(scene, offer)
+    scene.clock.advance(URL_SECONDS + MARGIN + 1)
+    sweeper.tick()
+    assert scene.number(Attempt, col(Attempt.swept_at).is_(None)) == 0
+
+
+def test_an_upload_that_a_crash_cut_off_is_removed_at_start(scene: Scene, sweeper: Sweeper) -> None:
+    kept = scene.submit(briefs(2))
+    broken = scene.begin()
+    scene.add(broken, briefs(4))
+    sweeper.recover()
+    assert [job.id for job in scene.rows(Job)] == [kept.job_id]
+    assert scene.number(Track) == 2
