@@ -93,7 +93,7 @@ def test_nothing_is_lost_and_nothing_is_twice(frail_farm: LocalFarm) -> None:
     chaos = Chaos(frail_farm, random.Random(seed))
     job = submitted(frail_farm, TRACKS)
     ledger = frail_farm.ledger
-    for goal in range(6, TRACKS + 1, 6):
+    for goal in range(10, TRACKS + 1, 10):
         chaos.strike()
         wait_until(
             partial(ledger.has_made, job, goal),

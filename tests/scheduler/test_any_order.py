@@ -240,7 +240,7 @@ def test_any_order(sqlite_template: Path) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         FarmInAnyOrder,
         settings=settings(
-            max_examples=40,
+            max_examples=20,
             stateful_step_count=30,
             deadline=None,
             phases=[Phase.explicit, Phase.generate],

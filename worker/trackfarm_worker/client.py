@@ -89,7 +89,7 @@ class SchedulerClient:
                 content=body.model_dump_json(),
                 headers={"Content-Type": "application/json"},
             )
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise SchedulerAway(f"{type(error).__name__}: {error}") from error
         if response.is_success or response.status_code in allowed:
             return response

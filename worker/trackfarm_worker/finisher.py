@@ -111,7 +111,7 @@ class Finisher:
         try:
             with encoded.path.open("rb") as file:
                 response = self._http.put(order.upload_url, content=file, headers=headers)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise UploadFailed(f"upload: {type(error).__name__}") from error
         if response.status_code in (401, 403):
             raise UploadRefused(f"the store refused the upload (HTTP {response.status_code})")

@@ -17,7 +17,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-_HALVINGS = 60
+_PRECISION = 1e-10  # of the end, which is sought by bisection
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,80 +59,104 @@ def schedule(loads: Sequence[Load], cards: Sequence[Cards]) -> Schedule | None:
         return None
     if not loads:
         return Schedule(0.0, (0.0,) * len(cards), (0.0,) * len(cards), {})
-    earliest = max(_longest(load, cards) for load in loads)
-    return _least(earliest, loads, cards)
+    earliest = max(_soonest(load, cards) for load in loads)
+    return _least(earliest, _Problem.of(loads, cards))
 
 
-def _least(earliest: float, loads: Sequence[Load], cards: Sequence[Cards]) -> Schedule:
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """`fillers[n]`: the groups that may make load n, a list for each tier, smallest first;
+    `means[i]`: seconds of group i for a mean track among those that fit it."""
+
+    loads: Sequence[Load]
+    cards: Sequence[Cards]
+    fillers: Sequence[Sequence[Sequence[int]]]
+    means: Sequence[float | None]
+
+    @classmethod
+    def of(cls, loads: Sequence[Load], cards: Sequence[Cards]) -> "_Problem":
+        tiers = sorted({group.vram for group in cards})
+        members = {t: [i for i, group in enumerate(cards) if group.vram == t] for t in tiers}
+        fillers = [[members[tier] for tier in tiers if tier >= load.vram] for load in loads]
+        return cls(loads, cards, fillers, [_mean(group, loads) for group in cards])
+
+    def shared_out(self, finish: float) -> Schedule | None:
+        """Who makes what by `finish`; None when that is too early."""
+        free = [self._usable(i, finish) for i in range(len(self.cards))]
+        tracks, by_load, whole = [0.0] * len(free), {}, list(free)
+        for load, fillers in zip(self.loads, self.fillers, strict=True):
+            before, left = sum(free), float(load.tracks)
+            for members in fillers:
+                left -= self._fill(left, load, members, free, tracks)
+            if left > _ROUNDING * load.tracks:
+                return None
+            by_load[load.vram] = before - sum(free)
+        busy = tuple(all_of - rest for all_of, rest in zip(whole, free, strict=True))
+        return Schedule(finish, tuple(tracks), busy, by_load)
+
+    def _fill(
+        self,
+        left: float,
+        load: Load,
+        members: Sequence[int],
+        free: list[float],
+        tracks: list[float],
+    ) -> float:
+        """Gives up to `left` tracks to the cards of one tier; how many they took."""
+        room = [free[i] / self.cards[i].seconds[load.vram] for i in members]
+        total = sum(room)
+        if total <= 0:
+            return 0.0
+        share = min(1.0, left / total)
+        for i, places in zip(members, room, strict=True):
+            free[i] -= share * free[i]
+            tracks[i] += share * places
+        return share * total
+
+    def _usable(self, i: int, finish: float) -> float:
+        """Seconds that the cards of a group can spend on tracks that end by `finish`."""
+        group, mean = self.cards[i], self.means[i]
+        span = finish - group.ready
+        if mean is None or span <= 0:
+            return 0.0
+        return group.count * max(math.floor(span / mean + _ROUNDING) * mean, span - mean / 2)
+
+
+def _least(earliest: float, problem: _Problem) -> Schedule:
     """By bisection: whatever fits until one moment fits until any later one."""
-    if (found := _shared_out(earliest, loads, cards)) is not None:
-        return found
-    low = high = earliest
-    while (found := _shared_out(high, loads, cards)) is None:
+    low = high = max(earliest, _without_waiting(problem))
+    while (found := problem.shared_out(high)) is None:
         low, high = high, 2 * high
-    for _ in range(_HALVINGS):
+    while high - low > _PRECISION * high:
         middle = (low + high) / 2
-        if not low < middle < high:
-            break
-        if (better := _shared_out(middle, loads, cards)) is None:
+        if (better := problem.shared_out(middle)) is None:
             low = middle
         else:
             high, found = middle, better
     return found
 
 
-def _shared_out(finish: float, loads: Sequence[Load], cards: Sequence[Cards]) -> Schedule | None:
-    """Who makes what by `finish`; None when that is too early."""
-    free = [group.count * _usable(finish, group, loads) for group in cards]
-    tracks, by_load = [0.0] * len(cards), {}
-    whole = list(free)
-    for load in loads:
-        before = sum(free)
-        left = float(load.tracks)
-        for tier in sorted({group.vram for group in cards if group.vram >= load.vram}):
-            left -= _fill(left, load, tier, cards, free, tracks)
-        if left > 1e-9 * load.tracks:
-            return None
-        by_load[load.vram] = before - sum(free)
-    busy = tuple(all_of - rest for all_of, rest in zip(whole, free, strict=True))
-    return Schedule(finish, tuple(tracks), busy, by_load)
+def _without_waiting(problem: _Problem) -> float:
+    """An end that cannot be reached: all cards ready and as fast as the fastest for each load."""
+    seconds = sum(
+        load.tracks * min(group.seconds[load.vram] for group in problem.cards)
+        for load in problem.loads
+    )
+    return seconds / sum(group.count for group in problem.cards)
 
 
-def _fill(
-    left: float,
-    load: Load,
-    tier: int,
-    cards: Sequence[Cards],
-    free: list[float],
-    tracks: list[float],
-) -> float:
-    """Gives up to `left` tracks of a load to the cards of one tier; how many they took."""
-    able = [i for i, group in enumerate(cards) if group.vram == tier]
-    room = {i: free[i] / cards[i].seconds[load.vram] for i in able}
-    total = sum(room.values())
-    if total <= 0:
-        return 0.0
-    share = min(1.0, left / total)
-    for i in able:
-        free[i] -= share * free[i]
-        tracks[i] += share * room[i]
-    return share * total
-
-
-def _usable(finish: float, group: Cards, loads: Sequence[Load]) -> float:
-    """Seconds that one card can spend on tracks that end by `finish`."""
-    span = finish - group.ready
+def _mean(group: Cards, loads: Sequence[Load]) -> float | None:
     fitting = [load for load in loads if load.vram <= group.vram]
-    if span <= 0 or not fitting:
-        return 0.0
+    if not fitting:
+        return None
     number = sum(load.tracks for load in fitting)
-    mean = sum(load.tracks * group.seconds[load.vram] for load in fitting) / number
-    return max(math.floor(span / mean + 1e-9) * mean, span - mean / 2)
+    return sum(load.tracks * group.seconds[load.vram] for load in fitting) / number
 
 
 def _able(load: Load, cards: Sequence[Cards]) -> list[Cards]:
     return [group for group in cards if group.vram >= load.vram]
 
 
-def _longest(load: Load, cards: Sequence[Cards]) -> float:
+def _soonest(load: Load, cards: Sequence[Cards]) -> float:
+    """When the longest track of a load can be made, if it is begun at once."""
     return min(group.ready + group.longest[load.vram] for group in _able(load, cards))

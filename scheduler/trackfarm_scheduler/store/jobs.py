@@ -93,6 +93,7 @@ def retry(session: Session, job: Job, now: float) -> int:
         session.execute(
             update(Job).where(col(Job.id) == job.id).values(finished_at=None, reason="")
         )
+        tracks.adopt(session, job.id)
     journal.record(session, Happening(now, "job_retried", job.id, data={"tracks": reopened}))
     return reopened
 

@@ -261,6 +261,16 @@ def test_retrying_one_makes_the_shared_track_for_both(scene: Scene, pair: tuple[
     assert scene.states(first) == {"failed": 1, "pending": 3}
 
 
+def test_a_retried_job_does_not_wait_for_one_that_is_paused(
+    scene: Scene, pair: tuple[str, str]
+) -> None:
+    first, second = pair
+    scene.change(second, jobs.cancel)
+    scene.change(first, jobs.pause)
+    scene.change(second, jobs.retry)
+    assert len(scene.made_by(second, TrackState.PENDING)) == 4
+
+
 def test_jobs_are_found_by_prefix(scene: Scene) -> None:
     one, two = (scene.submit(briefs(1), catalog=name).job_id for name in "ab")
     with scene.database.read() as session:

@@ -1,0 +1,162 @@
+"""`trackfarm plan` with a fleet of one's own words: no farm is asked."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from trackfarm.cli import app
+from trackfarm.planning import Plan
+
+TURBO = ("--model-set", "acestep-v15-turbo")
+
+
+@pytest.fixture(autouse=True)
+def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No farm in the environment, and an empty home."""
+    for name in ("TRACKFARM_URL", "TRACKFARM_API_KEY", "TRACKFARM_PRICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TRACKFARM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Path:
+    return written(tmp_path, "calm piano,180,700\nlong drone,400,50\n")
+
+
+def written(folder: Path, rows: str, header: str = "prompt,duration,variations") -> Path:
+    path = folder / "hotel.csv"
+    path.write_text(f"{header}\n{rows}")
+    return path
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["plan", *map(str, arguments)])
+
+
+def test_the_report_says_what_when_and_how_sure(catalog: Path) -> None:
+    result = run(catalog, *TURBO, "--fleet", "6x RTX 4090 @0.34, 2x A100-80 @1.50")
+    assert result.exit_code == 0, result.output
+    for words in (
+        "750, 40.6 h of audio",
+        "6x RTX 4090 @0.34, 2x A100-80 @1.5",
+        "GPU hours",
+        "at $0.057 a track from a library",
+        "vram16     700",
+        "vram24      50",
+        "starting",
+        "idle",
+        "cheaper",
+        "modelled, not measured",
+    ):
+        assert words in result.stdout, words
+
+
+def test_json_is_the_plan(catalog: Path) -> None:
+    result = run(catalog, *TURBO, "--fleet", "RTX 4090", "--json")
+    plan = Plan.model_validate_json(result.stdout)
+    assert plan.tracks == 750
+    assert plan.verdict is None
+    assert {group["source"] for group in json.loads(result.stdout)["groups"]} == {"prior"}
+
+
+def test_what_does_not_fit_is_said_and_is_no_success(catalog: Path) -> None:
+    result = run(catalog, *TURBO, "--fleet", "4x RTX 4080")
+    assert result.exit_code == 1
+    assert "50 tracks of 400 s need vram24; the fleet has vram16 at most" in result.stdout
+    assert "makes all tracks" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--deadline", "6h"), 0, "kept, nine times out of ten"),
+        (("--deadline", "5m"), 1, "not kept"),
+        (("--budget", "$20"), 0, "kept, nine times out of ten"),
+        (("--budget", "0.05"), 1, "not kept"),
+        (("--deadline", "6h", "--budget", "20"), 0, "cheapest fleet that keeps it: "),
+        (("--deadline", "20m"), 1, "fastest fleet that keeps it: "),
+    ],
+)
+def test_limits_are_answered_with_yes_or_no_and_what(
+    catalog: Path, options: tuple[str, ...], code: int, words: str
+) -> None:
+    result = run(catalog, *TURBO, "--fleet", "RTX 4090", *options)
+    assert result.exit_code == code, result.output
+    assert ("\nyes" if code == 0 else "\nno") in result.stdout
+    assert words in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--fleet", "RTX 4900"), "did you mean RTX 4090"),
+        (("--fleet", ""), "the fleet is empty"),
+        (("--fleet", "H200", "--deadline", "soon"), "is no deadline"),
+        (("--fleet", "H200", "--budget", "much"), "is no budget"),
+        (("--fleet", "H200", "--model-set", "nope"), "known are: tiny"),
+    ],
+)
+def test_bad_input_is_told(catalog: Path, options: tuple[str, ...], complaint: str) -> None:
+    result = run(catalog, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert complaint in result.stderr
+
+
+def test_a_catalog_with_mistakes_says_what_check_says(tmp_path: Path) -> None:
+    broken = written(tmp_path, "piano,5,1\nharp,30,0\n")
+    result = run(broken, "--fleet", "cpu")
+    assert (result.exit_code, result.stdout) == (2, "")
+    checked = CliRunner().invoke(app, ["check", str(broken)])
+    assert result.stderr == checked.stderr + "nothing was planned\n"
+
+
+def test_what_no_worker_of_the_model_set_could_make_is_a_mistake(tmp_path: Path) -> None:
+    file = written(tmp_path, "piano,30,50\n", header="prompt,duration,inference_steps")
+    result = run(file, *TURBO, "--fleet", "H200")
+    assert result.exit_code == 2
+    assert f"{file}:2: inference_steps: acestep-v15-turbo takes at most 20" in result.stderr
+
+
+def test_own_prices_count(catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = tmp_path / "mine.toml"
+    prices.write_text("bought_track = 1\n[cards]\nH200 = { price = 99 }\n")
+    monkeypatch.setenv("TRACKFARM_PRICES", str(prices))
+    result = run(catalog, *TURBO, "--fleet", "H200")
+    assert "1x H200 @99" in result.stdout
+    assert "$750.00 at $1 a track" in result.stdout
+    prices.write_text("lunch = 3\n")
+    assert run(catalog, *TURBO, "--fleet", "H200").exit_code == 2
+
+
+def test_without_a_fleet_and_a_farm_it_says_how_to_go_on(catalog: Path) -> None:
+    result = run(catalog)
+    assert result.exit_code == 3
+    assert "no farm is known" in result.stderr
+
+
+def test_noise_is_called_noise(tmp_path: Path) -> None:
+    result = run(written(tmp_path, "calm piano,30,10\n"), "--fleet", "2x cpu")
+    assert result.exit_code == 0
+    assert "noise" in result.stdout
+    assert "these machines are your own" in result.stdout
+
+
+def test_fifteen_thousand_rows_take_less_than_five_seconds(tmp_path: Path) -> None:
+    rows = "".join(f"calm piano {i},{10 + i % 590}.5,1\n" for i in range(15_000))
+    file = written(tmp_path, rows)
+    command = [sys.executable, "-m", "trackfarm.cli", "plan", str(file), *TURBO]
+    begun = time.monotonic()
+    done = subprocess.run(
+        [*command, "--fleet", "6x RTX 4090, 2x A100-80", "--deadline", "6h", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert time.monotonic() - begun < 5
+    assert json.loads(done.stdout)["tracks"] == 15_000

@@ -1,0 +1,74 @@
+"""The price table and the operator's own."""
+
+from pathlib import Path
+
+import pytest
+
+from trackfarm.planning import PricesError, built_in_prices, load_prices
+
+
+def written(path: Path, text: str) -> dict[str, str]:
+    path.write_text(text)
+    return {"TRACKFARM_PRICES": str(path), "TRACKFARM_HOME": str(path.parent)}
+
+
+def test_every_card_has_a_tier_and_a_name_of_its_own() -> None:
+    prices = built_in_prices()
+    assert prices.bought_track == 0.057
+    tiers = {name: card.vram for name, card in prices.cards.items()}
+    assert tiers["RTX 3060"] == 12
+    assert tiers["RTX 4090"] == tiers["RTX 3090"] == tiers["RTX 5090"] == tiers["A100-40"] == 24
+    assert tiers["L40S"] == tiers["A40"] == 48
+    assert tiers["A100-80"] == tiers["H100"] == 80
+    assert tiers["H200"] == 141
+    for card in prices.cards.values():
+        for spelling in (card.name, *card.also, f"NVIDIA {card.name}", card.name.lower()):
+            assert prices.card(spelling) == card
+
+
+def test_an_own_file_replaces_what_it_names(tmp_path: Path) -> None:
+    environ = written(
+        tmp_path / "mine.toml",
+        'bought_track = 0.1\n[cards]\n"RTX 4090" = { price = 0.5 }\n'
+        '"B200" = { memory = 183359, price = 6 }\n[rental]\ndownload = 200\n',
+    )
+    prices = load_prices(environ)
+    assert prices.bought_track == 0.1
+    assert prices.cards["RTX 4090"].price == 0.5
+    assert prices.cards["RTX 4090"].memory == 24_564
+    assert prices.cards["B200"].vram == 141
+    assert prices.rental.download == 200
+    assert prices.rental.boot_minutes == built_in_prices().rental.boot_minutes
+
+
+def test_the_file_of_the_home_is_found(tmp_path: Path) -> None:
+    home = {"TRACKFARM_HOME": str(tmp_path)}
+    assert load_prices(home) == built_in_prices()
+    (tmp_path / "prices.toml").write_text("bought_track = 0.2\n")
+    assert load_prices(home).bought_track == 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("bought_track = ", "cannot be read"),
+        ("bought_track = -1", "bought_track"),
+        ('[cards]\n"B200" = { price = 6 }', "cards.B200.memory"),
+        ('[cards]\n"H200" = { prize = 6 }', "cards.H200.prize"),
+        ("cards = 3", "cards must be a table"),
+        ('[cards]\n"H200" = 3', "cards must be a table"),
+        ("[rental]\nboot_minutes = { low = 9, expected = 4, high = 10 }", "must rise"),
+        ("lunch = 3", "lunch"),
+    ],
+)
+def test_a_wrong_file_is_told_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
+    environ = written(tmp_path / "mine.toml", text)
+    with pytest.raises(PricesError) as told:
+        load_prices(environ)
+    assert complaint in str(told.value)
+    assert "mine.toml" in str(told.value)
+
+
+def test_a_named_file_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(PricesError, match="does not exist"):
+        load_prices({"TRACKFARM_PRICES": str(tmp_path / "none.toml")})

@@ -1,0 +1,75 @@
+"""From a catalog to the shapes of its tracks."""
+
+from pathlib import Path
+
+import pytest
+
+from trackfarm.catalog import CatalogError, open_catalog
+from trackfarm.model_sets import model_set
+from trackfarm.planning import ShapeCount, demand_of, read_shapes
+
+TURBO, SFT, TINY = map(model_set, ("acestep-v15-turbo", "acestep-v15-sft", "tiny"))
+
+
+def catalog(path: Path, *rows: str, header: str = "prompt,duration,variations") -> Path:
+    file = path / "spa.csv"
+    file.write_text("\n".join([header, *rows]) + "\n")
+    return file
+
+
+def test_tracks_are_counted_by_shape_and_smallest_tier(tmp_path: Path) -> None:
+    file = catalog(tmp_path, "a,30,2", "b,30,3", "c,301,1", "d,120,1")
+    shapes = read_shapes(open_catalog(file), TURBO)
+    found = {(s.duration, s.steps, s.guided, s.min_vram): s.count for s in shapes}
+    assert found == {
+        (30, 8, False, 6): 5,
+        (301, 8, False, 24): 1,
+        (120, 8, False, 12): 1,
+    }
+    demand = demand_of(shapes)
+    assert demand.tracks == 7
+    assert demand.audio_seconds == 5 * 30 + 301 + 120
+    assert [bag.vram for bag in demand.bags] == [6, 12, 24]
+
+
+def test_guidance_and_steps_are_the_model_set_s_own_if_not_given(tmp_path: Path) -> None:
+    header = "prompt,duration,inference_steps,guidance_scale"
+    file = catalog(tmp_path, "a,60,,", "b,60,30,1", header=header)
+    found = {(s.steps, s.guided) for s in read_shapes(open_catalog(file), SFT)}
+    assert found == {(50, True), (30, False)}
+
+
+def test_durations_within_a_second_share_a_row_and_lose_nothing(tmp_path: Path) -> None:
+    rows = [f"p{i},{10 + i * 0.05:.2f},1" for i in range(10_000)]
+    shapes = read_shapes(open_catalog(catalog(tmp_path, *rows)), TURBO)
+    assert len(shapes) < 600
+    assert sum(shape.count for shape in shapes) == 10_000
+    assert demand_of(shapes).audio_seconds == pytest.approx(
+        sum(10 + i * 0.05 for i in range(10_000))
+    )
+
+
+def test_a_row_at_a_tier_s_limit_is_split_from_one_beyond_it(tmp_path: Path) -> None:
+    shapes = read_shapes(open_catalog(catalog(tmp_path, "a,60,1", "b,60.5,1")), TURBO)
+    assert {(shape.duration, shape.min_vram) for shape in shapes} == {(60, 8), (60.5, 12)}
+
+
+def test_noise_needs_no_large_card(tmp_path: Path) -> None:
+    shapes = read_shapes(open_catalog(catalog(tmp_path, "a,600,1")), TINY)
+    assert shapes == [ShapeCount(duration=600, steps=8, guided=False, min_vram=4, count=1)]
+
+
+def test_a_wrong_row_ends_the_reading(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="duration"):
+        read_shapes(open_catalog(catalog(tmp_path, "a,30,1", "b,5,1")), TURBO)
+
+
+def test_what_the_model_set_cannot_make_is_told_with_its_row(tmp_path: Path) -> None:
+    header = "prompt,duration,inference_steps"
+    file = catalog(tmp_path, "a,30,8", "b,30,50", "c,30,60", header=header)
+    with pytest.raises(CatalogError) as told:
+        read_shapes(open_catalog(file), TURBO)
+    assert list(map(str, told.value.problems)) == [
+        f"{file}:{row}: inference_steps: acestep-v15-turbo takes at most 20 steps; use fewer"
+        for row in (3, 4)
+    ]

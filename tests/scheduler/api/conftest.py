@@ -1,0 +1,107 @@
+"""The scheduler's web application behind a real uvicorn, over the insides of a scene."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.scheduler.scene import Scene
+from tests.servers.web import listening_socket, serving
+from trackfarm.catalog import Brief
+from trackfarm_scheduler.api.app import build_app
+from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.loops import Loop
+from trackfarm_scheduler.settings import SchedulerSettings
+
+API_KEY, JOIN_TOKEN = "operator-key-0123456789", "join-token-0123456789"
+NOBODY = "redis://127.0.0.1:1/0"
+
+
+class Door:
+    """Speaks to the farm as an operator, and as workers."""
+
+    def __init__(self, url: str, scene: Scene) -> None:
+        self.scene = scene
+        self.url = url
+        self.http = httpx.Client(base_url=url, timeout=60)
+
+    def get(self, path: str, *, key: str = API_KEY, **params: Any) -> httpx.Response:
+        return self.http.get(f"/api/v1/{path}", headers=_bearer(key), params=params)
+
+    def post(self, path: str, *, key: str = API_KEY) -> httpx.Response:
+        return self.http.post(f"/api/v1/{path}", headers=_bearer(key))
+
+    def submit(
+        self, wanted: Iterable[Brief], *, catalog: str = "spa", **header: Any
+    ) -> httpx.Response:
+        lines = (brief.model_dump_json(exclude_defaults=True) for brief in wanted)
+        return self.send([json.dumps({"catalog": catalog} | header), *lines])
+
+    def send(self, lines: Iterable[str], *, key: str = API_KEY) -> httpx.Response:
+        body = (line.encode() + b"\n" for line in lines)
+        return self.http.post("/api/v1/jobs", content=body, headers=_bearer(key))
+
+    def say(self, path: str, token: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        return self.http.post(f"/worker/v1/{path}", headers=_bearer(token), json=body or {})
+
+    def register(self, **changes: Any) -> httpx.Response:
+        facts = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
+        return self.say("register", JOIN_TOKEN, facts | changes)
+
+    def joined(self, **changes: Any) -> dict[str, Any]:
+        answer = self.register(**changes)
+        assert answer.status_code == 200, answer.text
+        joined: dict[str, Any] = answer.json()
+        return joined
+
+
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def build(scene: Scene, url: str) -> Farm:
+    settings = SchedulerSettings.model_validate(
+        {
+            "public_url": url,
+            "broker_url": NOBODY,
+            "objects_url": "memory",
+            "api_key": API_KEY,
+            "join_token": JOIN_TOKEN,
+            "signing_secret": "s" * 32,
+        }
+    )
+    return Farm(
+        settings,
+        scene.database,
+        scene.objects,
+        Broker(NOBODY),
+        scene.recorder,
+        Loop("placer", lambda: None, seconds=60),
+        Loop("settler", lambda: None, seconds=60),
+        scene.clock,
+    )
+
+
+@pytest.fixture
+def door(sqlite_scene: Scene) -> Iterator[Door]:
+    with listening_socket() as (listener, url):
+        farm = build(sqlite_scene, url)
+        with serving(build_app(farm), listener):
+            made = Door(url, sqlite_scene)
+            yield made
+            made.http.close()
+        farm.broker.close()
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """The body of a refusal, which has one form everywhere (RFC 9457)."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert set(body) == {"type", "title", "status", "detail", "errors"}
+    assert body["status"] == status
+    assert body["detail"]
+    return body

@@ -1,0 +1,137 @@
+"""The operator's calls: who may, what is shown, what is refused."""
+
+import pytest
+
+from tests.scheduler.api.conftest import Door, problem
+from tests.scheduler.scene import briefs
+from trackfarm.api import Event, FarmStatus, Job, TrackPage, Worker
+
+CALLS = [
+    ("GET", "jobs"),
+    ("POST", "jobs"),
+    ("GET", "jobs/x"),
+    ("POST", "jobs/x/pause"),
+    ("POST", "jobs/x/resume"),
+    ("POST", "jobs/x/cancel"),
+    ("POST", "jobs/x/retry"),
+    ("GET", "jobs/x/tracks"),
+    ("GET", "workers"),
+    ("GET", "status"),
+    ("GET", "events"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS)
+def test_nothing_without_the_key(door: Door, method: str, path: str) -> None:
+    for header in (
+        {},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer wrong-key-0123456789"},
+        {"Authorization": "Basic b3BlcmF0b3I="},
+        {"Authorization": "Bearer join-token-0123456789"},
+        {"Authorization": "Bearer schl\xfcssel".encode("latin-1")},
+    ):
+        answer = door.http.request(method, f"/api/v1/{path}", headers=header)  # type: ignore[arg-type]
+        problem(answer, 401)
+
+
+def test_health_needs_no_key(door: Door) -> None:
+    assert door.http.get("/healthz").json() == {"status": "ok"}
+
+
+def test_what_is_not_there(door: Door) -> None:
+    problem(door.get("nothing"), 404)
+    problem(door.http.delete("/api/v1/jobs"), 405)
+    assert "trackfarm jobs" in problem(door.get("jobs/job_zzz"), 404)["detail"]
+
+
+def test_a_job_from_submission_to_retry(door: Door) -> None:
+    answer = door.submit(briefs(3), priority=5)
+    assert answer.status_code == 201
+    job = Job.model_validate(answer.json()["job"])
+    assert (job.state, job.priority, job.new_tracks, job.tracks.pending) == ("accepted", 5, 3, 3)
+    assert (job.eligible_workers, job.notice) == (0, "no live worker serves model set tiny")
+    again = door.submit(briefs(3))
+    assert (again.status_code, again.json()["already_submitted"]) == (200, True)
+    assert door.post(f"jobs/{job.id}/pause").json()["state"] == "paused"
+    assert "paused" in problem(door.post(f"jobs/{job.id}/pause"), 409)["detail"]
+    assert door.post(f"jobs/{job.id}/resume").json()["state"] == "running"
+    assert door.post(f"jobs/{job.id}/cancel").json()["tracks"]["cancelled"] == 3
+    problem(door.post(f"jobs/{job.id}/cancel"), 409)
+    assert door.post(f"jobs/{job.id}/retry").json()["tracks"]["pending"] == 3
+    assert "no track" in problem(door.post(f"jobs/{job.id}/retry"), 409)["detail"]
+
+
+def test_jobs_are_found_by_the_beginning_of_their_id(door: Door) -> None:
+    one, two = (door.submit(briefs(1), catalog=c).json()["job"]["id"] for c in "ab")
+    for reference in (one, one[:-4], one.removeprefix("job_")[:10]):
+        assert door.get(f"jobs/{reference}").json()["id"] == one
+    assert "several" in problem(door.get("jobs/job_"), 409)["detail"]
+    listed = [Job.model_validate(job).id for job in door.get("jobs").json()]
+    assert set(listed) == {one, two}
+    assert len(door.get("jobs", limit=1).json()) == 1
+    for limit in (0, 501):
+        problem(door.get("jobs", limit=limit), 422)
+
+
+def test_tracks_come_in_pages_in_the_catalogs_order(door: Door) -> None:
+    job_id = door.submit(briefs(7)).json()["job"]["id"]
+    seen, after, pages = [], 0, 0
+    while True:
+        page = TrackPage.model_validate(
+            door.get(f"jobs/{job_id}/tracks", after=after, limit=3).json()
+        )
+        seen += [t.ordinal for t in page.tracks]
+        pages += 1
+        if page.next is None:
+            break
+        after = page.next
+    assert (seen, pages) == ([1, 2, 3, 4, 5, 6, 7], 3)
+    problem(door.get(f"jobs/{job_id}/tracks", limit=1001), 422)
+    problem(door.get(f"jobs/{job_id}/tracks", state="lost"), 422)
+
+
+def test_a_finished_track_has_its_artifact_and_a_url(door: Door) -> None:
+    job_id = door.submit(briefs(2)).json()["job"]["id"]
+    scene = door.scene
+    worker = scene.join()
+    scene.finish(worker, scene.claimed(worker, job_id, scene.ids(job_id)[:1]))
+    page = TrackPage.model_validate(door.get(f"jobs/{job_id}/tracks", state="done").json())
+    (track,) = page.tracks
+    assert track.artifact is not None
+    assert track.url == f"memory://get/{track.artifact.object_key}"
+    assert (track.attempts, track.prompt, track.artifact.seconds) == (1, "piano 0", 10.0)
+    job = Job.model_validate(door.get(f"jobs/{job_id}").json())
+    assert (job.tracks.done, job.audio_seconds_done) == (1, 10.0)
+
+
+def test_status_workers_and_events(door: Door) -> None:
+    joined = door.joined(name="one")
+    job_id = door.submit(briefs(2)).json()["job"]["id"]
+    status = FarmStatus.model_validate(door.get("status").json())
+    assert (status.jobs, status.workers) == ({"accepted": 1}, {"joining": 1})
+    assert (status.tracks.pending, status.broker_ok) == (2, False)
+    (worker,) = [Worker.model_validate(w) for w in door.get("workers").json()]
+    assert (worker.id, worker.name, worker.tier) == (joined["worker_id"], "one", "vram24")
+    events = [Event.model_validate(e) for e in door.get("events").json()]
+    assert [e.kind for e in events] == ["worker_joined", "job_accepted"]
+    assert len(door.get("events", after=events[0].id).json()) == 1
+    assert [e["kind"] for e in door.get("events", job=job_id).json()] == ["job_accepted"]
+    problem(door.get("events", job="job_zzz"), 404)
+
+
+def test_metrics_tell_the_totals(door: Door) -> None:
+    job_id = door.submit(briefs(2)).json()["job"]["id"]
+    worker = door.scene.join()
+    door.scene.finish(worker, door.scene.claimed(worker, job_id))
+    text = door.http.get("/metrics").text
+    done = 'trackfarm_tracks_total{model_set="tiny",outcome="done",tier="vram24"} 2.0'
+    lines = {_sorted_labels(line) for line in text.splitlines()}
+    assert _sorted_labels(done) in lines
+    assert "trackfarm_broker_up 0.0" in lines
+
+
+def _sorted_labels(line: str) -> str:
+    name, brace, rest = line.partition("{")
+    labels, _, value = rest.partition("}")
+    return f"{name}{{{','.join(sorted(labels.split(',')))}}}{value}" if brace else line

@@ -1,0 +1,163 @@
+"""A submission as a stream: fifteen thousand briefs, and every way in which one may be wrong."""
+
+import json
+import socket
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.scheduler.api.conftest import API_KEY, Door, problem
+from tests.scheduler.scene import briefs
+from tests.servers.process import wait_until
+from trackfarm_scheduler.api.submission import MAX_ERRORS, MAX_LINE_BYTES
+from trackfarm_scheduler.store.tables import Job, JobTrack, Track
+
+HEADER = '{"catalog":"spa"}'
+GOOD = '{"prompt":"calm","duration":60}'
+
+
+def nothing_stored(door: Door) -> bool:
+    return not any(door.scene.number(table) for table in (Job, Track, JobTrack))
+
+
+def test_fifteen_thousand_briefs_are_stored(
+    door: Door, record_property: Callable[[str, object], None]
+) -> None:
+    def lines() -> Iterator[str]:
+        yield '{"catalog":"hotel"}'
+        for number in range(15_000):
+            yield json.dumps(
+                {"prompt": f"soft piano for room {number}, warm, slow", "duration": 120, "bpm": 70}
+            )
+
+    began = time.perf_counter()
+    answer = door.send(lines())
+    record_property("seconds", time.perf_counter() - began)
+    assert answer.status_code == 201, answer.text
+    job = answer.json()["job"]
+    assert (job["new_tracks"], job["tracks"]["pending"]) == (15_000, 15_000)
+    assert job["audio_seconds"] == 15_000 * 120
+    assert door.scene.number(Track) == door.scene.number(JobTrack) == 15_000
+
+
+def test_memory_does_not_grow_with_the_catalog(door: Door) -> None:
+    """A stream of 40 MB is taken in with a few chunks of it in memory at a time."""
+    filler = "la " * 1_300
+
+    def lines() -> Iterator[str]:
+        yield HEADER
+        for number in range(10_000):
+            yield json.dumps({"prompt": f"{number}", "lyrics": filler, "duration": 60})
+
+    tracemalloc.start()
+    try:
+        answer = door.send(lines())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert answer.status_code == 201, answer.text
+    assert peak < 60 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([], "empty"),
+        (["", "  "], "empty"),
+        ([HEADER], "no briefs"),
+        ([HEADER, "", "\t"], "no briefs"),
+        (["not json", GOOD], "header line"),
+        (['{"model_set":"tiny"}', GOOD], "header line"),
+        (['{"catalog":"spa","surprise":1}', GOOD], "header line"),
+        (['{"catalog":"spa","priority":101}', GOOD], "header line"),
+        (['{"catalog":"spa","model_set":"suno"}', GOOD], "unknown model set"),
+    ],
+)
+def test_a_submission_needs_a_header_and_briefs(door: Door, lines: list[str], words: str) -> None:
+    assert words in problem(door.send(lines), 422)["detail"]
+    assert nothing_stored(door)
+
+
+def test_every_mistake_is_named_with_its_row(door: Door) -> None:
+    bad = [
+        GOOD,
+        "{not json",
+        '{"prompt":"x"}',
+        GOOD,
+        '{"prompt":"x","duration":5}',
+        '{"prompt":"x","duration":60,"surprise":1}',
+        '{"prompt":"x","duration":60,"task_type":"cover","src_audio":"https://x/y.wav"}',
+        '{"prompt":"x","duration":60,"bpm":"fast"}',
+    ]
+    body = problem(door.send([HEADER, *bad]), 422)
+    assert [error["row"] for error in body["errors"]] == [2, 3, 5, 6, 7, 8]
+    assert [error["field"] for error in body["errors"]][1:4] == ["duration", "duration", "surprise"]
+    assert all(error["message"] for error in body["errors"])
+    assert "6 mistakes in 8 briefs" in body["detail"]
+    assert nothing_stored(door)
+
+
+def test_mistakes_beyond_the_thousandth_are_only_counted(door: Door) -> None:
+    body = problem(door.send([HEADER, *["{}"] * 3_000]), 422)
+    assert len(body["errors"]) == MAX_ERRORS
+    assert body["detail"].startswith("6000 mistakes in 3000 briefs")
+    assert nothing_stored(door)
+
+
+def test_a_mistake_in_the_last_chunk_takes_the_first_back(door: Door) -> None:
+    wanted = [brief.model_dump_json(exclude_defaults=True) for brief in briefs(4_500)]
+    problem(door.send([HEADER, *wanted, "{}"]), 422)
+    assert nothing_stored(door)
+
+
+def test_a_line_without_end_is_cut_off(door: Door) -> None:
+    assert "longer" in problem(door.send([HEADER, "x" * (MAX_LINE_BYTES * 2)]), 413)["detail"]
+    assert nothing_stored(door)
+
+
+def test_lines_may_end_anyhow(door: Door) -> None:
+    body = f"{HEADER}\r\n{GOOD}\r\n\n{GOOD}".encode()
+    answer = door.http.post(
+        "/api/v1/jobs", content=body, headers={"Authorization": f"Bearer {API_KEY}"}
+    )
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["job"]["tracks"]["pending"] == 2
+
+
+def test_a_client_that_goes_away_leaves_nothing(door: Door) -> None:
+    """Two chunks are in the database when the connection breaks."""
+    host, _, port = door.url.removeprefix("http://").partition(":")
+    wanted = [brief.model_dump_json(exclude_defaults=True) for brief in briefs(4_500)]
+    body = "\n".join([HEADER, *wanted]).encode()
+    head = (
+        f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n"
+        f"Content-Length: {len(body) + 1000}\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(head.encode() + body)
+        wait_until(lambda: door.scene.number(Track) == 3_999, timeout_s=30, what="chunks are in")
+    wait_until(lambda: nothing_stored(door), timeout_s=30, what="they are gone again")
+
+
+def test_the_same_catalog_from_two_sides_at_once(door: Door) -> None:
+    wanted = briefs(3_000)
+    answers: list[dict[str, object]] = []
+
+    def submit() -> None:
+        answer = door.submit(wanted)
+        assert answer.status_code in (200, 201), answer.text
+        answers.append(answer.json())
+
+    threads = [threading.Thread(target=submit) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    jobs = {answer["job"]["id"] for answer in answers}  # type: ignore[index]
+    assert len(answers) == 2
+    assert len(jobs) == 1
+    assert sorted(bool(a["already_submitted"]) for a in answers) == [False, True]
+    assert door.scene.number(Track) == door.scene.number(JobTrack) == 3_000

@@ -1,0 +1,39 @@
+"""An engine that computes nothing: it answers as it is told, in the thread that asks."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from trackfarm_worker.engine.messages import EngineTrack, Event, Result, Stopped
+
+Work = Callable[[EngineTrack, Callable[[Event], None]], Result]
+
+
+class FakeEngine:
+    """`work` makes one track; tracks named in `stop_current` are answered as stopped."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.restarts = 0
+        self.closed = False
+        self.asked: list[list[int]] = []
+        self.stopped: list[frozenset[int] | None] = []
+
+    def run(self, tracks: Sequence[EngineTrack], on_event: Callable[[Event], None]) -> list[Result]:
+        self.asked.append([track.track_id for track in tracks])
+        results: list[Result] = []
+        for track in tracks:
+            if self._is_stopped(track.track_id):
+                result: Result = Stopped(track_id=track.track_id)
+            else:
+                result = self.work(track, on_event)
+            on_event(result)
+            results.append(result)
+        return results
+
+    def stop_current(self, track_ids: Collection[int] | None = None) -> None:
+        self.stopped.append(None if track_ids is None else frozenset(track_ids))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _is_stopped(self, track_id: int) -> bool:
+        return any(ids is None or track_id in ids for ids in self.stopped)

@@ -1,0 +1,77 @@
+"""Draining in a process of its own, because it ends processes."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import signal, sys, threading
+from trackfarm import logs
+logs.configure("json")
+from typing import Any, cast
+from tests.worker.fake_engine import FakeEngine
+from tests.worker.shards import claim
+from trackfarm_worker.board import Board
+from trackfarm_worker.client import SchedulerAway
+from trackfarm_worker.drain import Drain
+
+class Heart:
+    def beat(self):
+        say("beat")
+        raise SchedulerAway("nobody there")
+
+say = lambda *words: sys.stdout.write(' '.join(map(str, words)) + chr(10)) and sys.stdout.flush()
+how, seconds = sys.argv[1], float(sys.argv[2])
+board, closed = Board(), threading.Event()
+engine = FakeEngine(cast(Any, None))
+stopped = threading.Event()
+engine.stop_current = lambda ids=None: (say("stop", ids), stopped.set())
+engine.close = lambda: (say("close"), closed.set())
+drain = Drain(board=board, engine=cast(Any, engine), seconds=seconds)
+drain.heart = cast(Any, Heart())
+signal.signal(signal.SIGTERM, lambda *_: drain.begin())
+with board.entered(claim(1)) as shard:
+    if how == "fail":
+        drain.fail("the token is void")
+        drain.fail("and again")
+    else:
+        drain.begin()
+        drain.begin()
+        drain.request("too late")
+    assert closed.wait(20) and stopped.wait(20)
+    say(shard.stop_reason, repr(drain.failed_because))
+    if how == "hang":
+        threading.Event().wait(60)
+"""
+
+
+def drained(how: str, seconds: float) -> tuple[int, list[str]]:
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, how, str(seconds)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in run.stderr, run.stderr
+    return run.returncode, run.stdout.splitlines()
+
+
+def test_it_stops_the_engine_tells_the_scheduler_and_closes_once() -> None:
+    code, said = drained("drain", 5)
+    assert code == 0
+    assert sorted(said) == ["beat", "close", "draining ''", "stop None"]
+
+
+def test_a_worker_that_cannot_go_on_drains_and_remembers_why() -> None:
+    code, said = drained("fail", 5)
+    assert code == 0
+    assert sorted(said) == ["beat", "close", "draining 'the token is void'", "stop None"]
+
+
+@pytest.mark.parametrize("seconds", [0.5])
+def test_what_hangs_is_ended_all_the_same(seconds: float) -> None:
+    code, said = drained("hang", seconds)
+    assert code == 1
+    assert "close" in said

@@ -1,0 +1,167 @@
+"""Encode, upload, digest, against a real encoder pool and a small real store."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tenacity import wait_none
+
+from tests.worker.http_server import Answer, Site, site
+from tests.worker.shards import audio, order
+from trackfarm.wire import FailureKind, TrackDone, TrackFailed, TrackOrder
+from trackfarm_worker import finisher as finisher_module
+from trackfarm_worker.encoders import EncoderPool
+from trackfarm_worker.engine.messages import Finished
+from trackfarm_worker.finisher import UPLOAD_TRIES, Finisher
+
+
+@pytest.fixture(scope="module")
+def encoders() -> Iterator[EncoderPool]:
+    with EncoderPool(1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def store() -> Iterator[Site]:
+    with site() as made:
+        yield made
+
+
+@pytest.fixture
+def finisher(
+    encoders: EncoderPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Finisher]:
+    monkeypatch.setattr(
+        finisher_module, "wait_random_exponential", lambda **_: wait_none(), raising=True
+    )
+    made = Finisher(encoders=encoders, spool=tmp_path)
+    yield made
+    made.close()
+
+
+def never(_: int) -> TrackOrder | None:
+    raise AssertionError("the URL was good")
+
+
+def finish(
+    finisher: Finisher,
+    wanted: TrackOrder,
+    sound: Finished,
+    renew_url: Callable[[int], TrackOrder | None] = never,
+    *,
+    in_hurry: bool = True,
+) -> TrackDone | TrackFailed:
+    return finisher.finish(wanted, sound, renew_url, lambda: in_hurry)
+
+
+def finished(result: TrackDone | TrackFailed) -> TrackDone:
+    assert isinstance(result, TrackDone), result
+    return result
+
+
+def refused(result: TrackDone | TrackFailed) -> TrackFailed:
+    assert isinstance(result, TrackFailed), result
+    return result
+
+
+def left_in(spool: Path) -> list[str]:
+    return sorted(path.name for path in spool.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["mp3", "wav", "flac"])
+def test_what_is_reported_is_what_was_stored(
+    finisher: Finisher, store: Site, tmp_path: Path, kind: str
+) -> None:
+    wanted = order(7, url=f"{store.url}/", kind=kind)
+    result = finished(finish(finisher, wanted, audio(tmp_path, 7)))
+    (put,) = store.asked
+    headers = {name.lower(): value for name, value in put.headers.items()}
+    assert (put.method, put.path, headers["x-kept"]) == ("PUT", "/put/7", "1")
+    assert result.size == len(put.body) == int(headers["content-length"])
+    assert result.sha256 == hashlib.sha256(put.body).hexdigest()
+    md5 = hashlib.md5(put.body, usedforsecurity=False).digest()
+    assert result.md5 == md5.hex()
+    assert headers["content-md5"] == base64.b64encode(md5).decode()
+    assert (result.object_key, result.seed) == ("tracks/7", 7)
+    assert result.measurements.seconds == pytest.approx(0.1)
+    assert result.timings.denoise == 2
+    assert result.timings.encode > 0
+    assert result.timings.upload > 0
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("hiccup", [Answer(503), Answer(500), Answer(0), Answer(400)])
+def test_a_hiccup_is_tried_again(
+    finisher: Finisher, store: Site, tmp_path: Path, hiccup: Answer
+) -> None:
+    store.answers(hiccup, hiccup, Answer())
+    wanted = order(1, url=f"{store.url}/")
+    finished(finish(finisher, wanted, audio(tmp_path, 1)))
+    assert len(store.asked) == 3
+    assert len({asked.body for asked in store.asked if asked.body}) == 1, "whole each time"
+
+
+def test_without_hurry_a_store_that_is_away_is_waited_for(
+    finisher: Finisher, store: Site, tmp_path: Path
+) -> None:
+    store.answers(*[Answer(503)] * (3 * UPLOAD_TRIES), Answer())
+    wanted = order(1, url=f"{store.url}/")
+    finished(finish(finisher, wanted, audio(tmp_path, 1), in_hurry=False))
+    assert len(store.asked) == 3 * UPLOAD_TRIES + 1
+
+
+def test_a_store_that_stays_away_fails_the_upload_and_not_the_track(
+    finisher: Finisher, store: Site, tmp_path: Path
+) -> None:
+    store.answers(Answer(503))
+    wanted = order(1, url=f"{store.url}/")
+    result = refused(finish(finisher, wanted, audio(tmp_path, 1)))
+    assert result.kind is FailureKind.UPLOAD_FAILED
+    assert "503" in result.message
+    assert len(store.asked) == UPLOAD_TRIES
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_expired_url_is_renewed_once(
+    finisher: Finisher, store: Site, tmp_path: Path, status: int
+) -> None:
+    store.reply = lambda asked: Answer(200 if asked.path == "/fresh/put/1" else status)
+    asked_for: list[int] = []
+
+    def renew(track_id: int) -> TrackOrder:
+        asked_for.append(track_id)
+        return order(1, url=f"{store.url}/fresh/")
+
+    wanted = order(1, url=f"{store.url}/")
+    finished(finish(finisher, wanted, audio(tmp_path, 1), renew))
+    assert store.paths() == ["/put/1", "/fresh/put/1"]
+    assert asked_for == [1]
+
+
+def test_a_url_that_cannot_be_renewed_fails_the_upload(
+    finisher: Finisher, store: Site, tmp_path: Path
+) -> None:
+    store.answers(Answer(403))
+    wanted = order(1, url=f"{store.url}/")
+    for renewed in (None, wanted):
+        answer = dict.fromkeys([1], renewed)
+        result = refused(finish(finisher, wanted, audio(tmp_path, 1), answer.get))
+        assert result.kind is FailureKind.UPLOAD_FAILED
+        assert "403" in result.message
+    assert len(store.asked) == 3
+    assert left_in(tmp_path) == []
+
+
+def test_samples_that_no_codec_takes_fail_the_encoder(
+    finisher: Finisher, store: Site, tmp_path: Path
+) -> None:
+    broken = audio(tmp_path, 1)
+    np.save(broken.path, np.zeros((10, 2, 3), dtype=np.int16), allow_pickle=False)
+    result = refused(finish(finisher, order(1, kind="mp3"), broken))
+    assert result.kind is FailureKind.ENCODER_FAILED
+    assert store.asked == []
+    assert left_in(tmp_path) == []
