@@ -1,8 +1,8 @@
 """The state of every track: what the database is to the real farm, one byte a track."""
 
-from bisect import insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
+from itertools import chain, islice
 
 import numpy as np
 
@@ -34,7 +34,8 @@ class Ledger:
         self.failed = 0
         self.last_commit = 0.0
         self._cursor = 0
-        self._front: list[WaitingTrack] = []
+        self._front: dict[int, WaitingTrack] = {}  # looked at, never leased: in order
+        self._back: dict[int, WaitingTrack] = {}  # leased before
 
     @property
     def is_settled(self) -> bool:
@@ -47,42 +48,36 @@ class Ledger:
 
     def window(self, limit: int) -> Sequence[WaitingTrack]:
         """The first `limit` pending tracks."""
-        state = self.state
-        if any(state[t.id] != State.PENDING for t in self._front[:1] + self._front[-1:]) or (
-            self._is_stale
-        ):
-            self._front = [t for t in self._front if state[t.id] == State.PENDING]
-            self._is_stale = False
-        missing = min(limit - len(self._front), self.total - self._cursor)
-        if missing > 0:
-            self._front += self._fresh(missing)
-        return self._front[:limit]
+        missing = limit - len(self._back) - len(self._front)
+        self._front.update(self._fresh(min(max(missing, 0), self.total - self._cursor)))
+        back = [self._back[i] for i in sorted(self._back)]
+        return list(islice(chain(back, self._front.values()), limit))
 
-    _is_stale = False
-
-    def _fresh(self, number: int) -> list[WaitingTrack]:
+    def _fresh(self, number: int) -> Iterator[tuple[int, WaitingTrack]]:
         first, self._cursor = self._cursor, self._cursor + number
         shapes, vram = self._works.shapes, self._works.min_vram
         codes = self._works.shape_of[first : self._cursor].tolist()
-        return [WaitingTrack(first + i, shapes[c], vram[c]) for i, c in enumerate(codes)]
+        for i, code in enumerate(codes, first):
+            yield i, WaitingTrack(i, shapes[code], vram[code])
 
     def lease(self, ids: Sequence[int]) -> None:
         self.state[ids] = State.LEASED
         self.pending -= len(ids)
-        self._is_stale = True
+        for i in ids:
+            if self._front.pop(i, None) is None:
+                del self._back[i]
 
     def give_back(
         self,
         ids: Iterable[int],
-        avoid: Mapping[int, frozenset[str]] | None = None,
-        alone: frozenset[int] = frozenset(),
+        avoid: Mapping[int, frozenset[str]],
     ) -> None:
         """Makes tracks pending again; `avoid` names the workers that failed them."""
         for i in ids:
             code = self._works.shape_of[i]
             shape, vram = self._works.shapes[code], self._works.min_vram[code]
-            whom = (avoid or {}).get(i, frozenset())
-            insort(self._front, WaitingTrack(i, shape, vram, i in alone, whom), key=_number)
+            self._back[i] = WaitingTrack(i, shape, vram, avoid=avoid.get(i, frozenset()))
+            assert self.state[i] == State.LEASED, "only what was leased comes back"
             self.state[i] = State.PENDING
             self.pending += 1
 
@@ -99,12 +94,12 @@ class Ledger:
         self.failed += 1
         self.last_commit = max(self.last_commit, at)
 
+    def is_given_up(self, track: int) -> bool:
+        return bool(self.state[track] == State.FAILED)
+
     def reopen(self, track: int) -> None:
         """Takes back that a track was given up."""
         assert self.state[track] == State.FAILED
         self.failed -= 1
         self.state[track] = State.LEASED
 
-
-def _number(track: WaitingTrack) -> int:
-    return track.id

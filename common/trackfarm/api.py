@@ -104,6 +104,7 @@ class Job(_Record):
     tracks_per_hour: float | None
     eta_seconds: float | None
     eligible_workers: int
+    plan: dict[str, Any] | None
     notice: str
 
 

@@ -1,5 +1,6 @@
 """The scheduler process: builds every part, starts the loops, serves until it is told to stop."""
 
+import os
 import socket
 import sys
 import time
@@ -9,6 +10,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from trackfarm import logs
+from trackfarm.planning import load_prices
 from trackfarm_scheduler import eventlog
 from trackfarm_scheduler.api.app import build_app
 from trackfarm_scheduler.broker import Broker
@@ -81,7 +83,18 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
     )
     leadership.on_gain = rescuer.recover
     leadership.tick()
-    farm = Farm(settings, database, objects, broker, recorder, leadership, placing, settling, clock)
+    farm = Farm(
+        settings=settings,
+        database=database,
+        objects=objects,
+        broker=broker,
+        recorder=recorder,
+        leadership=leadership,
+        placing=placing,
+        settling=settling,
+        prices=load_prices(os.environ),
+        clock=clock,
+    )
     leading = Loop("leadership", leadership.tick, seconds=settings.leader_term_seconds / 4)
     rescuing = Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds)
     sweeping = Loop("sweeper", sweeper.tick, seconds=settings.sweep_seconds)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from trackfarm.planning import Prices
 from trackfarm.wire import Intervals
 from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.leadership import Leadership
@@ -24,6 +25,7 @@ class Farm:
     leadership: Leadership
     placing: Loop
     settling: Loop
+    prices: Prices
     clock: Callable[[], float]
 
     def intervals(self, live_workers: int) -> Intervals:

@@ -50,6 +50,17 @@ TOTALS = {
         ["model_set", "tier"],
     ),
     "object_bytes": ("trackfarm_object_bytes", "Bytes of committed artifacts.", []),
+    "cost_dollars": (
+        "trackfarm_cost_dollars",
+        "Engine seconds of reported tracks at their workers' prices.",
+        ["provider"],
+    ),
+    "races_decided": ("trackfarm_races_decided", "Leases overtaken by another.", []),
+    "workers_quarantined": (
+        "trackfarm_workers_quarantined",
+        "Workers taken out because others made what they had failed.",
+        [],
+    ),
     "leases_ended": ("trackfarm_leases_ended", "Leases that ended, by reason.", ["reason"]),
     "attempts_swept": ("trackfarm_attempts_swept", "Abandoned attempts removed.", []),
 }

@@ -170,6 +170,10 @@ class _Pool:
         self.affordable = job.affordable
         self.mean = _mean_shape(job.tracks)
 
+    @property
+    def seconds_left(self) -> float:
+        return self.job.standing.seconds_left * self.waiting / self.job.waiting
+
     def left_for(self, worker: WorkerView) -> float:
         """Seconds of work that is left, as this worker would need them."""
         return self.waiting * worker.seconds(self.mean)
@@ -236,8 +240,7 @@ def _next_shard(
         interactive = pool.job.standing.lane is Lane.INTERACTIVE
         if desk.room is Room.INTERACTIVE_ONLY and not interactive:
             continue
-        work = pool.left_for(worker)
-        budget = 0.0 if interactive else longest.of(work)
+        budget = 0.0 if interactive else min(longest.seconds, pool.seconds_left / GUIDED_SHARE)
         shard = _shard(pool, worker, desks, budget)
         if shard is not None:
             return shard

@@ -13,7 +13,7 @@ from trackfarm_scheduler.leases import CommitFacts, Refusal, judge_commit
 from trackfarm_scheduler.machines import AttemptState, LeaseState
 from trackfarm_scheduler.objects.port import ObjectStore
 from trackfarm_scheduler.rulings import Failure, Rulings
-from trackfarm_scheduler.store import journal, leases, ledger, tracks, workers
+from trackfarm_scheduler.store import journal, leases, ledger, speeds, tracks, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Artifact, Attempt, Lease, Track, Worker
@@ -148,7 +148,9 @@ class Recorder:
         journal.record(
             session, *[_done(worker, lease, d, rows[d.track_id].track, now) for d in good]
         )
-        workers.credit(session, worker, good, {i: row.track for i, row in rows.items()})
+        made = {track_id: row.track for track_id, row in rows.items()}
+        expected, took = speeds.learn(session, worker, good, made)
+        workers.credit(session, worker, done=len(good), expected=expected, took=took)
 
 
 def _close(session: Session, lease: Lease, good: Sequence[TrackDone], now: float) -> None:

@@ -11,10 +11,9 @@ from trackfarm import api
 from trackfarm.api import JobState, TrackState, WorkerState
 from trackfarm.catalog import Brief
 from trackfarm.cost import TrackShape
-from trackfarm.cost import seconds as cost_seconds
 from trackfarm.model_sets import model_set
 from trackfarm_scheduler.machines import LeaseState
-from trackfarm_scheduler.store import tracks, workers
+from trackfarm_scheduler.store import speeds, tracks, workers
 from trackfarm_scheduler.store.tables import (
     Artifact,
     Attempt,
@@ -64,6 +63,7 @@ def job_view(session: Session, job: Job, live: Sequence[Worker], now: float) -> 
         tracks_per_hour=rate,
         eta_seconds=eta,
         eligible_workers=len(eligible),
+        plan=json.loads(job.plan) if job.plan else None,
         notice=_notice(job, eligible, eta, now),
     )
 
@@ -113,11 +113,10 @@ def _eta(
         return 3600 * left / rate
     if not eligible:
         return None
-    mean = job.audio_seconds / max(job.track_count, 1)
     kind = model_set(job.model_set)
-    shape = TrackShape(mean, kind.default_steps, kind.cfg)
+    shape = TrackShape(job.audio_seconds / max(job.track_count, 1), kind.default_steps, kind.cfg)
     per_second = sum(
-        1 / cost_seconds(shape, gpu=w.gpu, model_set=kind, speed=w.speed) for w in eligible
+        w.speed / speeds.model_of(session, w.gpu, kind).predict(shape).mean for w in eligible
     )
     return left / per_second
 

@@ -5,7 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from trackfarm import __version__
 from trackfarm_scheduler import metrics
-from trackfarm_scheduler.api import operator, problems, worker
+from trackfarm_scheduler.api import operator, plans, problems, worker
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.metrics import FarmCollector
 from trackfarm_scheduler.objects.directory import DirectoryStore
@@ -18,6 +18,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.state.farm = farm
     problems.install(app)
     app.include_router(operator.router)
+    app.include_router(plans.router)
     app.include_router(worker.router)
     if isinstance(farm.objects, DirectoryStore):
         app.include_router(directory_router(farm.objects))

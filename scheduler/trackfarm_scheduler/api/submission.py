@@ -10,10 +10,12 @@ from starlette.concurrency import run_in_threadpool
 from trackfarm.api import JobHeader
 from trackfarm.catalog import Brief, brief_faults
 from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
+from trackfarm.planning import BriefProblem, check_against
+from trackfarm_scheduler import forecasts
 from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.store import intake
-from trackfarm_scheduler.store.intake import BriefProblem, Intake, Sealed
+from trackfarm_scheduler.store.intake import Intake, Sealed
 
 CHUNK_BRIEFS = 2_000
 MAX_LINE_BYTES = 256 * 1024
@@ -104,7 +106,7 @@ class _Submission:
         self.rows += 1
         try:
             brief = Brief.model_validate_json(line)
-            intake.check_against(brief, self.kind)
+            check_against(brief, self.kind)
         except ValidationError as error:
             self._note(
                 [
@@ -130,7 +132,10 @@ class _Submission:
         if not self.rows:
             raise Refused(422, "the submission has no briefs")
         with self.farm.database.write() as session:
-            return self.intake.seal(session)
+            sealed = self.intake.seal(session)
+            if not sealed.already_submitted:
+                forecasts.keep(session, sealed.job_id, self.farm.prices)
+            return sealed
 
     def abandon(self) -> None:
         with self.farm.database.write() as session:

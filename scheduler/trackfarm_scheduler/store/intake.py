@@ -20,22 +20,12 @@ from trackfarm.catalog import Brief
 from trackfarm.identity import track_key
 from trackfarm.ids import new_id
 from trackfarm.model_sets import ModelSet
-from trackfarm.tiers import smallest_tier_for
+from trackfarm.planning.needs import effort_of, min_vram_of
 from trackfarm_scheduler.store import journal, tracks
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Job, JobTrack, Track
 
-SUPPORTED_TASKS = frozenset({"text2music"})
 KEYS_PER_QUERY = 500
-
-
-class BriefProblem(Exception):
-    """A brief that no worker of the model set could make."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(field, message)
-        self.field = field
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,36 +170,6 @@ class Intake:
         journal.record(session, Happening(self._now, "job_accepted", self.job_id, data=facts))
         journal.count(session, "tracks_accepted", self._new, model_set=self.model_set.name)
         return Sealed(self.job_id, already_submitted=False, revived=revived)
-
-
-def effort_of(brief: Brief, model_set: ModelSet) -> tuple[int, bool]:
-    """Denoising steps, and whether each needs a second pass for guidance."""
-    guidance = brief.guidance_scale or model_set.default_guidance
-    return brief.inference_steps or model_set.default_steps, model_set.cfg and guidance > 1
-
-
-def min_vram_of(brief: Brief, model_set: ModelSet) -> int:
-    """The smallest tier that can make the track, in nominal GB."""
-    tier = smallest_tier_for(
-        brief.duration, min_vram=model_set.min_vram, limited=not model_set.is_noise
-    )
-    if tier is None:
-        limit = f"no VRAM tier makes {brief.duration:g} s with {model_set.name}"
-        raise BriefProblem("duration", f"{limit}; ask for a shorter track or another model set")
-    return tier.vram
-
-
-def check_against(brief: Brief, model_set: ModelSet) -> None:
-    """Raises BriefProblem when no worker of `model_set` could make the brief."""
-    if brief.task_type not in SUPPORTED_TASKS & model_set.tasks:
-        able = ", ".join(sorted(SUPPORTED_TASKS & model_set.tasks))
-        raise BriefProblem("task_type", f"{model_set.name} makes {able} only; change the task")
-    if (brief.inference_steps or 0) > model_set.max_steps:
-        raise BriefProblem(
-            "inference_steps",
-            f"{model_set.name} takes at most {model_set.max_steps} steps; use fewer",
-        )
-    min_vram_of(brief, model_set)
 
 
 def abandon(session: Session, job_id: str) -> None:

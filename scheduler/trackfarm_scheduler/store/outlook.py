@@ -2,21 +2,20 @@
 and the leases that lag behind."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cache
 
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from trackfarm import cost
 from trackfarm.api import TrackState
 from trackfarm.cost import TrackShape
-from trackfarm.model_sets import ModelSet, model_set
+from trackfarm.model_sets import model_set
 from trackfarm.wire import Stage
 from trackfarm_scheduler.machines import AttemptState, LeaseState
 from trackfarm_scheduler.placement import SHARDS_AHEAD, JobView, WaitingTrack, WorkerView
 from trackfarm_scheduler.precedence import Lane, Standing
 from trackfarm_scheduler.racing import OpenTrack, Straggler
-from trackfarm_scheduler.store import tracks
+from trackfarm_scheduler.store import speeds, tracks
 from trackfarm_scheduler.store import workers as worker_rows
 from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Shard, Track, Worker
 
@@ -36,10 +35,13 @@ def workers(session: Session) -> list[WorkerView]:
         .group_by(col(Lease.queue))
     )
     ahead = {queue: (number, float(seconds)) for queue, number, seconds in rows}
-    return [_view(w, *ahead.get(w.queue, (0, 0.0))) for w in worker_rows.live(session)]
+    price = _Pricing(session)
+    return [_view(w, price.of(w), *ahead.get(w.queue, (0, 0.0))) for w in worker_rows.live(session)]
 
 
-def _view(worker: Worker, shards: int, seconds_ahead: float) -> WorkerView:
+def _view(
+    worker: Worker, seconds: Callable[[TrackShape], float], shards: int, seconds_ahead: float
+) -> WorkerView:
     return WorkerView(
         id=worker.id,
         queue=worker.queue,
@@ -49,19 +51,26 @@ def _view(worker: Worker, shards: int, seconds_ahead: float) -> WorkerView:
         shards=shards,
         seconds_ahead=seconds_ahead,
         max_tracks=MAX_SHARD_TRACKS,
-        seconds=pricer(worker),
+        seconds=seconds,
         price=worker.price_per_hour,
     )
 
 
-def pricer(worker: Worker) -> Callable[[TrackShape], float]:
-    """Seconds of one track on this worker."""
-    kind = model_set(worker.model_set)
-    return partial(_seconds, gpu=worker.gpu, kind=kind, speed=worker.speed)
+class _Pricing:
+    """Seconds of a track on each worker: what was learnt of its kind, over its own speed. Kinds
+    and shapes repeat, so each is asked for once."""
 
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._kinds: dict[tuple[str, str], Callable[[TrackShape], float]] = {}
 
-def _seconds(shape: TrackShape, *, gpu: str, kind: ModelSet, speed: float) -> float:
-    return cost.seconds(shape, gpu=gpu, model_set=kind, speed=speed)
+    def of(self, worker: Worker) -> Callable[[TrackShape], float]:
+        key = worker.gpu, worker.model_set
+        if key not in self._kinds:
+            model = speeds.model_of(self._session, worker.gpu, model_set(worker.model_set))
+            self._kinds[key] = cache(lambda shape: model.predict(shape).mean)
+        usual, speed = self._kinds[key], max(worker.speed, 1e-3)
+        return lambda shape: usual(shape) / speed
 
 
 def jobs(

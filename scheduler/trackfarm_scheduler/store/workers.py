@@ -3,26 +3,23 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
 from sqlmodel import Session, col
 
-from trackfarm import cost
 from trackfarm.api import WorkerState
 from trackfarm.broker import queue_name
-from trackfarm.cost import TrackShape
 from trackfarm.ids import new_id
-from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.tiers import Tier
-from trackfarm.wire import HeartbeatRequest, RegisterRequest, TrackDone
+from trackfarm.wire import HeartbeatRequest, RegisterRequest
 from trackfarm_scheduler.leases import LIVE_STATES
 from trackfarm_scheduler.machines import WORKER, AttemptState
 from trackfarm_scheduler.recovery import is_bad_worker
 from trackfarm_scheduler.store import journal, leases
 from trackfarm_scheduler.store.journal import Happening
-from trackfarm_scheduler.store.tables import Track, Worker
+from trackfarm_scheduler.store.tables import Worker
 
 SLOWEST = 1e-3
 SPEED_MEMORY = 0.2  # weight of the newest shard in a worker's measured speed
@@ -179,26 +176,17 @@ def count_eligible(workers: Sequence[Worker], model_set: str, min_vram: int) -> 
     return sum(w.model_set == model_set and w.vram >= min_vram for w in workers)
 
 
-def credit(
-    session: Session, worker: Worker, good: Sequence[TrackDone], made: Mapping[int, Track]
-) -> None:
-    """Counts a worker's tracks and learns its speed: expected over measured engine seconds."""
-    kind = model_set(worker.model_set)
-    expected = sum(_expected(worker, kind, made[done.track_id]) for done in good)
-    took = sum(done.timings.service for done in good)
+def credit(session: Session, worker: Worker, *, done: int, expected: float, took: float) -> None:
+    """Counts a worker's tracks and learns its speed against its kind: `expected` seconds of the
+    kind over the seconds this worker `took`."""
     speed = worker.speed
     if took > 0:
-        speed += SPEED_MEMORY * (worker.speed * expected / took - worker.speed)
+        speed += SPEED_MEMORY * (expected / took - speed)
     session.execute(
         update(Worker)
         .where(col(Worker.id) == worker.id)
-        .values(tracks_done=col(Worker.tracks_done) + len(good), speed=max(speed, SLOWEST))
+        .values(tracks_done=col(Worker.tracks_done) + done, speed=max(speed, SLOWEST))
     )
-
-
-def _expected(worker: Worker, kind: ModelSet, track: Track) -> float:
-    shape = TrackShape(track.duration, track.steps, track.guided)
-    return cost.seconds(shape, gpu=worker.gpu, model_set=kind, speed=worker.speed)
 
 
 def count_failure(session: Session, worker: Worker) -> None:

@@ -6,8 +6,8 @@ from tests.scheduler.scene import Scene, briefs
 from trackfarm.api import JobState, TrackState
 from trackfarm.catalog import Brief
 from trackfarm.model_sets import model_set
+from trackfarm.planning.needs import BriefProblem, check_against, effort_of
 from trackfarm_scheduler.store import intake, jobs, workers
-from trackfarm_scheduler.store.intake import BriefProblem, check_against, effort_of
 from trackfarm_scheduler.store.tables import Job, JobTrack, Track
 
 

@@ -1,0 +1,368 @@
+"""The simulated farm: machines come, compute, report and go; a policy says who gets what.
+
+Every effect of the real farm has its time here: a message and a claim (`handover_seconds`), upload
+and report (`finish_seconds`), a lost worker noticed (`lost_after`), an overtaken one stopped with
+its next heartbeat.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from trackfarm.api import JobState
+from trackfarm_scheduler.leases import heartbeat_interval
+from trackfarm_scheduler.placement import NewShard
+from trackfarm_scheduler.recovery import GiveUp, job_ending
+from trackfarm_sim.agenda import Agenda
+from trackfarm_sim.blame import Blame
+from trackfarm_sim.desk import Desk, Lease
+from trackfarm_sim.ledger import Ledger
+from trackfarm_sim.machines import Machine
+from trackfarm_sim.meters import Loss, Meters, Stretch
+from trackfarm_sim.policies.ours import HEARTBEAT
+from trackfarm_sim.policies.rules import Policy
+from trackfarm_sim.world import World
+
+
+class Stuck(RuntimeError):
+    """Nothing will ever happen again and the work is not done."""
+
+
+class Farm:
+    """One run. `desks` are the workers as the scheduler knows them; `machines` all there were."""
+
+    def __init__(self, world: World, policy: Policy, *, keeps_stretches: bool = False) -> None:
+        self.world, self.policy, self.rules = world, policy, policy.rules
+        self.scenario, self.works = world.scenario, world.works
+        if self.rules.longest_first:
+            self.works.sort_longest_first()
+        self.ledger = Ledger(self.works)
+        self.meters = Meters(keeps_stretches)
+        self.desks: dict[str, Desk] = {}
+        self.machines: list[Machine] = []
+        rng = np.random.default_rng([world.seed, 3 << 32])
+        self._blame = Blame(rng.random)
+        self._agenda = Agenda()
+        self._contested: dict[int, list[Lease]] = {}
+        self._tick_at = math.inf
+        if self.rules.queues_all:
+            self.meters.queued(self.ledger.total, 0.0)
+
+    def run(self) -> JobState:
+        """To the end of the job. Raises Stuck."""
+        now = 0.0
+        for slot in self.world.slots:
+            self._join(next(slot), 0.0)
+        while not self.ledger.is_settled:
+            if not self._agenda:
+                raise Stuck(f"{self.ledger.counts} and nobody can make the rest")
+            now, happening = self._agenda.next()
+            happening(now)
+            if self._has_failed():
+                break
+        self._close(now)
+        ending = job_ending(self.ledger.counts)
+        assert ending is not None
+        return ending[0]
+
+    def _has_failed(self) -> bool:
+        ending = job_ending(self.ledger.counts) if self.ledger.failed else None
+        return ending is not None and ending[0] is JobState.FAILED
+
+    # what a policy may see
+
+    def live_leases(self, track: int) -> int:
+        return sum(x.is_live and track in x.open for x in self._contested.get(track, ())) or 1
+
+    def settle_all(self, now: float) -> None:
+        for desk in list(self.desks.values()):
+            for lease in desk.leases:
+                self._settle(lease, now)
+
+    # machines
+
+    def _join(self, machine: Machine, now: float) -> None:
+        desk = Desk(machine, self.scenario.model_set)
+        self.machines.append(machine)
+        self.desks[desk.id] = desk
+        if machine.up_until < math.inf:
+            self._agenda.at(machine.up_until, partial(self._preempt, desk))
+        self._wake(now)
+
+    def _preempt(self, desk: Desk, now: float) -> None:
+        self.meters.preemptions += 1
+        for lease in desk.leases:
+            self._settle(lease, now)
+        desk.died_at = now
+        if desk.running is not None:
+            desk.running.stopped_at = now
+        for lease in desk.computed_or_running:
+            self._account(lease)
+        for lease in desk.leases:
+            self._agenda.at(self._lost_at(lease, now), partial(self._hand_back, lease))
+        self._agenda.at(now + self.scenario.lost_after, partial(self._lose, desk))
+        successor = next(self.world.slots[desk.machine.slot])
+        self._agenda.at(successor.up_from, partial(self._join, successor))
+
+    def _lost_at(self, lease: Lease, died_at: float) -> float:
+        if self.rules.redelivered_after is None:
+            return died_at + self.scenario.lost_after
+        return max(died_at, lease.offered_at + self.rules.redelivered_after)
+
+    def _lose(self, desk: Desk, now: float) -> None:
+        self.desks.pop(desk.id, None)
+        self._wake(now)
+
+    # shards
+
+    def _wake(self, now: float, after: float = 0.0) -> None:
+        """The policy looks at the next tick that is due."""
+        tick = self.rules.tick
+        at = now + after if tick == 0 else (math.floor((now + after) / tick) + 1) * tick
+        if at < self._tick_at:
+            self._tick_at = at
+            self._agenda.at(at, self._tick)
+
+    def _tick(self, now: float) -> None:
+        if now < self._tick_at:
+            return
+        self._tick_at = math.inf
+        decision = self.policy.decide(self, now)
+        if decision.is_race:
+            self._contest(decision.shards, now)
+        for shard in decision.shards:
+            self._offer(shard, now, is_race=decision.is_race)
+        if decision.again_after is not None and not self.ledger.is_settled:
+            self._wake(now, decision.again_after)
+
+    def _offer(self, shard: NewShard, now: float, *, is_race: bool) -> None:
+        desk, tracks = self.desks[shard.worker_id], list(shard.track_ids)
+        ready_at = now + self.scenario.handover_seconds
+        lease = Lease(desk, tracks, shard.expected_seconds, now, ready_at, is_contested=is_race)
+        if is_race:
+            for track in tracks:
+                self._contested[track].append(lease)
+        else:
+            self.ledger.lease(tracks)
+        self.meters.shards += 1
+        self.meters.races += is_race
+        self.meters.queued(1 - self._in_broker(len(tracks)), now)
+        desk.queue.append(lease)
+        if desk.died_at is not None:
+            self._agenda.at(self._lost_at(lease, desk.died_at), partial(self._hand_back, lease))
+        elif desk.running is None:
+            self._agenda.at(ready_at, partial(self._begin, desk))
+
+    def _contest(self, shards: Sequence[NewShard], now: float) -> None:
+        """Enters who holds the tracks that are about to be raced."""
+        raced = {track for shard in shards for track in shard.track_ids}
+        for desk in self.desks.values() if raced else ():
+            for lease in desk.leases:
+                for track in lease.open & raced:
+                    holders = self._contested.setdefault(track, [])
+                    if lease not in holders:
+                        holders.append(lease)
+                    lease.is_contested = True
+                if lease.open & raced:
+                    self._watch(lease, now)
+
+    def _begin(self, desk: Desk, now: float) -> None:
+        if desk.running is not None or desk.died_at is not None or not desk.queue:
+            return
+        lease = desk.queue[0]
+        if lease.ready_at > now:
+            self._agenda.at(lease.ready_at, partial(self._begin, desk))
+            return
+        desk.queue.popleft()
+        desk.running = lease
+        self.meters.queued(-1, now)
+        lease.started_at = now + self.rules.overhead
+        self._compute(lease)
+        self._agenda.at(lease.ends[-1], partial(self._computed, lease))
+        self._watch(lease, now)
+
+    def _compute(self, lease: Lease) -> None:
+        machine = lease.desk.machine
+        costs = self.world.seconds[machine.kind.gpu][self.works.shape_of[lease.tracks]]
+        lease.costs = costs.tolist()
+        works = costs / machine.factor
+        ends = self.world.weather.finish_times(machine.phase, lease.started_at, works)
+        lease.ends = ends.tolist()
+
+    def _watch(self, lease: Lease, now: float) -> None:
+        """Looks at a shard whenever a report comes whose time matters to others."""
+        for track, end in zip(lease.tracks, lease.ends, strict=False):
+            at = end + self.scenario.finish_seconds
+            if at > now and track in lease.open and (lease.is_contested or self._fails(track, lease)):
+                self._agenda.at(at, partial(self._settle, lease))
+
+    def _computed(self, lease: Lease, now: float) -> None:
+        if lease.desk.running is not lease or lease.desk.died_at is not None:
+            return
+        lease.desk.finishing.append(lease)
+        self._agenda.at(now + self.scenario.finish_seconds, partial(self._reported, lease))
+        self._free_engine(lease, now)
+
+    def _reported(self, lease: Lease, now: float) -> None:
+        self._settle(lease, now)
+        self._account(lease)
+        if lease.desk.died_at is None:
+            lease.desk.finishing.remove(lease)
+        self._wake(now)
+
+    # results
+
+    def _fails(self, track: int, lease: Lease) -> bool:
+        return lease.desk.machine.is_bad or track in self.works.poisoned
+
+    def _settle(self, lease: Lease, now: float) -> None:
+        """Takes in what a shard has reported by now."""
+        first, desk = lease.settled, lease.desk
+        if not lease.is_live or first == len(lease.tracks):
+            return
+        while lease.settled < len(lease.ends) and self._has_reported(lease, now):
+            lease.settled += 1
+        if first == lease.settled:
+            return
+        answered = [t for t in lease.tracks[first : lease.settled] if t in lease.open]
+        lease.open.difference_update(answered)
+        bad = [t for t in answered if self._fails(t, lease)]
+        good = [t for t in answered if t not in bad] if bad else answered
+        at = lease.ends[lease.settled - 1] + self.scenario.finish_seconds
+        begun = lease.ends[first - 1] if first else lease.started_at
+        took = lease.ends[lease.settled - 1] - begun
+        desk.learn(sum(lease.costs[first : lease.settled]), took, lease.settled - first)
+        self._commit(lease, good, at, now)
+        self._rule(lease, bad, now)
+        self._end_if_empty(lease, now)
+
+    def _has_reported(self, lease: Lease, now: float) -> bool:
+        died_at = lease.desk.died_at
+        until = now if died_at is None else min(now, died_at)
+        return lease.ends[lease.settled] + self.scenario.finish_seconds <= until + 1e-9
+
+    def _commit(self, lease: Lease, good: list[int], at: float, now: float) -> None:
+        if not good:
+            return
+        self.ledger.commit(good, at)
+        lease.won.update(good)
+        if self._contested:
+            for track in good:
+                self._overtake(track, lease, now)
+        for bad in self._blame.disproved(good, lease.desk) if self.rules.blames else ():
+            self._quarantine(bad, now)
+
+    def _overtake(self, track: int, winner: Lease, now: float) -> None:
+        for lease in self._contested.pop(track, ()):
+            if lease is not winner:
+                lease.open.discard(track)
+                self._end_if_empty(lease, now)
+
+    def _end_if_empty(self, lease: Lease, now: float) -> None:
+        if lease.open or not lease.is_live:
+            return
+        self._end(lease, now)
+
+    def _end(self, lease: Lease, now: float) -> None:
+        """Ends a lease; its worker hears of it with its next heartbeat."""
+        desk, lease.is_live = lease.desk, False
+        if lease in desk.queue:
+            desk.queue.remove(lease)
+            self.meters.queued(-1, now)
+        elif desk.running is lease and desk.died_at is None:
+            beat = heartbeat_interval(len(self.desks), slowest=HEARTBEAT)
+            self._agenda.at(now + beat, partial(self._stop, lease))
+        self._wake(now)
+
+    def _stop(self, lease: Lease, now: float) -> None:
+        if lease.desk.running is lease and lease.desk.died_at is None:
+            self._free_engine(lease, now)
+            self._account(lease)
+
+    def _hand_back(self, lease: Lease, now: float) -> None:
+        if not lease.is_live:
+            return
+        self._end(lease, now)
+        free = [t for t in sorted(lease.open) if not self._is_held(t)]
+        self._give_back(free, now)
+
+    def _is_held(self, track: int) -> bool:
+        return any(x.is_live and track in x.open for x in self._contested.get(track, ()))
+
+    def _give_back(self, tracks: Sequence[int], now: float) -> None:
+        self.ledger.give_back(tracks, {t: self._blame.avoid(t) for t in tracks})
+        self.meters.queued(self._in_broker(len(tracks)), now)
+        self._wake(now)
+
+    def _in_broker(self, pending: int) -> int:
+        """How many of the pending tracks wait as messages."""
+        return pending if self.rules.queues_all else 0
+
+    # failures
+
+    def _rule(self, lease: Lease, bad: Sequence[int], now: float) -> None:
+        for track in bad:
+            ruling = self._blame.rule(track, lease.desk, len(self.desks))
+            if self._is_held(track):
+                continue
+            if isinstance(ruling, GiveUp):
+                self.ledger.give_up(track, now)
+            else:
+                self._agenda.at(now + ruling.delay, partial(self._give_back, [track]))
+
+    def _quarantine(self, desk: Desk, now: float) -> None:
+        if self.desks.pop(desk.id, None) is None:
+            return
+        self.meters.quarantines += 1
+        for lease in desk.leases:
+            self._hand_back(lease, now)
+        given_up = [t for t in self._blame.forgive(desk) if self.ledger.is_given_up(t)]
+        for track in given_up:
+            self.ledger.reopen(track)
+        self._give_back(given_up, now)
+
+    # the account
+
+    def _free_engine(self, lease: Lease, now: float) -> None:
+        lease.stopped_at = now
+        lease.desk.running = None
+        self._begin(lease.desk, now)
+
+    def _account(self, lease: Lease) -> None:
+        """Notes what the engine did for a shard, once it is known what became of it."""
+        if lease.is_accounted:
+            return
+        lease.is_accounted = True
+        lost = 0.0
+        if len(lease.won) < len(lease.tracks):
+            lost = self._note_losses(lease)
+        slot, start = lease.desk.machine.slot, min(lease.started_at, lease.stopped_at)
+        stretch = Stretch(slot, start, lease.stopped_at, lost, lease.is_contested)
+        self.meters.computed(stretch)
+
+    def _note_losses(self, lease: Lease) -> float:
+        begun, total = lease.started_at, 0.0
+        for track, end in zip(lease.tracks, lease.ends, strict=True):
+            spent = min(end, lease.stopped_at) - begun
+            if spent <= 0:
+                break
+            if track not in lease.won:
+                self.meters.wasted(self._why_lost(track, lease), spent)
+                total += spent
+            begun = end
+        return total
+
+    def _why_lost(self, track: int, lease: Lease) -> Loss:
+        if self._fails(track, lease):
+            return Loss.FAILURE
+        return Loss.PREEMPTION if lease.desk.died_at is not None else Loss.RACE
+
+    def _close(self, now: float) -> None:
+        """Accounts for what engines still do when the job is over."""
+        for desk in self.desks.values():
+            if desk.running is not None and desk.died_at is None:
+                desk.running.stopped_at = now
+            for lease in desk.computed_or_running:
+                self._account(lease)

@@ -1,0 +1,80 @@
+"""What became of one run, in the numbers that policies are compared by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trackfarm_sim.bound import lower_bound
+from trackfarm_sim.farm import Farm
+from trackfarm_sim.machines import Machine
+from trackfarm_sim.meters import Loss
+from trackfarm_sim.policies.rules import Policy
+from trackfarm_sim.scenario import Scenario
+from trackfarm_sim.world import draw
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Times in seconds; `busy` and `lost` are shares of the seconds that machines were up until
+    the end; `cost` in dollars, boots included; `depth` and `deepest`: tasks waiting in queues."""
+
+    seed: int
+    state: str
+    makespan: float
+    bound: float
+    busy: float
+    lost: dict[str, float]
+    cost: float
+    depth: float
+    deepest: int
+    done: int
+    failed: int
+    shards: int
+    races: int
+    preemptions: int
+    quarantines: int
+
+    @property
+    def ratio(self) -> float:
+        return self.makespan / self.bound
+
+    @property
+    def waste(self) -> float:
+        return sum(self.lost.values())
+
+
+def simulate(scenario: Scenario, policy: Policy, seed: int) -> Outcome:
+    """One run to its end; the same for the same arguments."""
+    return outcome_of(Farm(draw(scenario, seed), policy))
+
+
+def outcome_of(farm: Farm) -> Outcome:
+    """Runs a farm that has not run yet."""
+    state = farm.run()
+    makespan, meters = farm.ledger.last_commit, farm.meters
+    up = _up_seconds(farm.machines, makespan)
+    return Outcome(
+        seed=farm.world.seed,
+        state=state.value,
+        makespan=makespan,
+        bound=lower_bound(farm.world, farm.machines, makespan),
+        busy=meters.busy / up,
+        lost={loss.value: meters.lost[loss] / up for loss in Loss},
+        cost=sum(_price(machine, makespan) for machine in farm.machines),
+        depth=meters.mean_depth(makespan),
+        deepest=meters.deepest,
+        done=farm.ledger.done,
+        failed=farm.ledger.failed,
+        shards=meters.shards,
+        races=meters.races,
+        preemptions=meters.preemptions,
+        quarantines=meters.quarantines,
+    )
+
+
+def _up_seconds(machines: Sequence[Machine], until: float) -> float:
+    return sum(max(0.0, min(m.up_until, until) - m.up_from) for m in machines)
+
+
+def _price(machine: Machine, until: float) -> float:
+    paid = max(0.0, min(machine.up_until, until) - machine.paid_from)
+    return paid * machine.kind.price / 3600

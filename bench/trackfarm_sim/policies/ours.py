@@ -1,0 +1,116 @@
+"""The scheduler's own policy: `placement.place` each tick, `racing.race` when nothing waits."""
+
+from collections.abc import Sequence
+
+from trackfarm.cost import TrackShape
+from trackfarm_scheduler.leases import heartbeat_interval
+from trackfarm_scheduler.placement import SHARDS_AHEAD, JobView, NewShard, WorkerView, place
+from trackfarm_scheduler.precedence import Lane, Standing
+from trackfarm_scheduler.racing import OpenTrack, Straggler, race
+from trackfarm_sim.desk import MAX_SHARD_TRACKS, Desk, Lease
+from trackfarm_sim.policies.rules import Decision, Rules, View
+
+WINDOW_PER_PLACE = 64  # as in trackfarm_scheduler.placer, like the next two
+MAX_WINDOW = 5_000
+MISSED_BEATS = 2.5
+HEARTBEAT = 5.0  # seconds, the slowest
+POLL = 1.0  # seconds between looks for stragglers; the scheduler looks four times as often
+
+
+class Ours:
+    rules = Rules()
+
+    def decide(self, farm: View, now: float) -> Decision:
+        free = [desk for desk in farm.desks.values() if desk.load < SHARDS_AHEAD]
+        shards = self._place(farm, free, now) if free and farm.ledger.pending else []
+        if shards:
+            return Decision(shards)
+        idle = [_view(desk) for desk in free if not desk.load]
+        if not idle:
+            return Decision()
+        raced = race(stragglers(farm, now), idle)
+        return Decision(raced, is_race=True, again_after=POLL)
+
+    def _place(self, farm: View, free: Sequence[Desk], now: float) -> list[NewShard]:
+        places = sum(SHARDS_AHEAD - desk.load for desk in free)
+        waiting = farm.ledger.window(min(MAX_WINDOW, WINDOW_PER_PLACE * places))
+        if any(track.avoid for track in waiting):
+            free = list(farm.desks.values())  # who else could make it must be seen
+        standing = Standing(
+            lane=Lane.BATCH,
+            priority=0,
+            created_at=0.0,
+            fed_at=now,
+            in_flight=0.0,
+            seconds_left=_seconds_left(farm),
+        )
+        name = farm.scenario.model_set
+        job = JobView("job", name, standing, waiting, farm.ledger.pending)
+        return place(
+            [job],
+            [_view(desk) for desk in free],
+            shard_seconds=farm.scenario.shard_seconds,
+            now=now,
+            crowd={name: len(farm.desks)},
+        )
+
+
+def _view(desk: Desk) -> WorkerView:
+    kind = desk.machine.kind
+    return WorkerView(
+        id=desk.id,
+        queue=desk.id,
+        tier=kind.tier,
+        vram=kind.vram,
+        model_set=desk.model_set,
+        shards=desk.load,
+        seconds_ahead=desk.seconds_ahead,
+        max_tracks=MAX_SHARD_TRACKS,
+        seconds=desk.seconds,
+        price=kind.price,
+    )
+
+
+def _seconds_left(farm: View) -> float:
+    """What waits, over the speed of all."""
+    shape = _mean_shape(farm)
+    return farm.ledger.pending / sum(1 / desk.seconds(shape) for desk in farm.desks.values())
+
+
+def _mean_shape(farm: View) -> TrackShape:
+    counts, shapes = farm.works.counts, farm.works.shapes
+    mean = sum(int(n) * s.duration for n, s in zip(counts, shapes, strict=True)) / counts.sum()
+    return TrackShape(float(mean), shapes[0].steps, shapes[0].guided)
+
+
+def stragglers(farm: View, now: float) -> list[Straggler]:
+    """As `trackfarm_scheduler.store.outlook` sees them: claimed leases with open tracks."""
+    farm.settle_all(now)
+    silent_after = MISSED_BEATS * heartbeat_interval(len(farm.desks), slowest=HEARTBEAT)
+    found: list[Straggler] = []
+    for desk in farm.desks.values():
+        silent = desk.died_at is not None and now - desk.died_at > silent_after
+        held = [lease for lease in desk.leases if lease.ready_at <= now]
+        found += [_straggler(farm, lease, now, is_silent=silent) for lease in held if lease.open]
+    return found
+
+
+def _straggler(farm: View, lease: Lease, now: float, *, is_silent: bool) -> Straggler:
+    desk, works = lease.desk, farm.works
+    codes = {t: works.shape_of[t] for t in lease.tracks if t in lease.open}
+    tracks = [
+        OpenTrack(t, works.shapes[code], works.min_vram[code], farm.live_leases(t))
+        for t, code in codes.items()
+    ]
+    left = sum(desk.seconds(track.shape) for track in tracks)
+    expected = max(lease.expected, desk.seconds_ahead)
+    return Straggler(
+        lease_id=f"{desk.id}/{lease.tracks[0]}",
+        worker_id=desk.id,
+        job_id="job",
+        model_set=desk.model_set,
+        tracks=tracks,
+        seconds_left=left,
+        late_by=max(0.0, now - lease.ready_at + left - expected),
+        is_silent=is_silent,
+    )

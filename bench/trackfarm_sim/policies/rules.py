@@ -1,0 +1,56 @@
+"""What a policy must say, and what it may see."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from trackfarm_scheduler.placement import NewShard
+from trackfarm_sim.desk import Desk
+from trackfarm_sim.ledger import Ledger
+from trackfarm_sim.scenario import Scenario
+from trackfarm_sim.works import Works
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`tick`: seconds between looks (0: at once). `overhead`: engine seconds that each task costs.
+    `redelivered_after`: seconds after delivery at which a lost task comes again, where no lease
+    ends sooner. `queues_all`: what waits, waits in the broker."""
+
+    tick: float = 0.25
+    overhead: float = 0.0
+    redelivered_after: float | None = None
+    longest_first: bool = False
+    queues_all: bool = False
+    blames: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`again_after`: seconds until the next look even when nothing happens."""
+
+    shards: list[NewShard] = field(default_factory=list)
+    is_race: bool = False
+    again_after: float | None = None
+
+
+class View(Protocol):
+    """The farm as a policy may see it."""
+
+    scenario: Scenario
+    works: Works
+    ledger: Ledger
+    desks: Mapping[str, Desk]
+
+    def live_leases(self, track: int) -> int:
+        """How many leases are at work on a leased track."""
+
+    def settle_all(self, now: float) -> None:
+        """Takes in every report that has been sent by now."""
+
+
+class Policy(Protocol):
+    @property
+    def rules(self) -> Rules: ...
+
+    def decide(self, farm: View, now: float) -> Decision: ...

@@ -1,0 +1,38 @@
+"""Everything that chance decides, drawn before any policy acts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trackfarm_sim.machines import Machine, tenants
+from trackfarm_sim.scenario import Scenario
+from trackfarm_sim.weather import Weather
+from trackfarm_sim.works import Works
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """`slots[i]` yields the machines of place `i`; `seconds[gpu]` prices each shape at speed 1."""
+
+    scenario: Scenario
+    seed: int
+    works: Works
+    weather: Weather
+    slots: list[Iterator[Machine]]
+    seconds: dict[str, NDArray[np.float64]]
+
+
+def draw(scenario: Scenario, seed: int) -> World:
+    """The same world for the same seed."""
+    works = Works(scenario, seed)
+    rng = np.random.default_rng([seed, 2 << 32])
+    return World(
+        scenario=scenario,
+        seed=seed,
+        works=works,
+        weather=Weather(rng, sigma=scenario.wobble, block=scenario.wobble_seconds),
+        slots=[tenants(scenario, kind, i, seed) for i, kind in enumerate(scenario.slots)],
+        seconds={kind.gpu: works.seconds(kind.gpu) for kind in scenario.fleet},
+    )

@@ -1,0 +1,99 @@
+"""Plans on the workers that are here now, with the speeds that the farm has learnt."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from trackfarm.api import TrackCounts, TrackState
+from trackfarm.model_sets import ModelSet, model_set
+from trackfarm.planning import CardGroup, Demand, Limits, Plan, Prices, ShapeCount, demand_of
+from trackfarm.planning import plan as planned
+from trackfarm.planning.forecast import SpeedOf
+from trackfarm_scheduler.store import speeds, tracks, workers
+from trackfarm_scheduler.store.tables import Job, Track, Worker
+
+CPU = "cpu"
+
+
+def plan_now(
+    session: Session,
+    demand: Demand,
+    *,
+    kind: ModelSet,
+    prices: Prices,
+    limits: Limits | None = None,
+    notes: Sequence[str] = (),
+) -> Plan:
+    """What `demand` would cost on the live workers of `kind`."""
+    live = [w for w in workers.live(session) if w.model_set == kind.name]
+    return planned(
+        demand,
+        fleet_of(live),
+        kind=kind,
+        prices=prices,
+        speed_of=_as_reported(lambda gpu, k: speeds.model_of(session, gpu, k), live, prices),
+        limits=limits,
+        notes=notes,
+    )
+
+
+def plan_of(session: Session, job: Job, prices: Prices) -> Plan | None:
+    """The plan of what a job still has to make; None when that is nothing."""
+    rows = session.execute(
+        select(
+            col(Track.duration),
+            col(Track.steps),
+            col(Track.guided),
+            col(Track.min_vram),
+            func.count(),
+        )
+        .where(col(Track.job_id) == job.id, col(Track.state) == TrackState.PENDING)
+        .group_by(col(Track.duration), col(Track.steps), col(Track.guided), col(Track.min_vram))
+    )
+    shapes = [
+        ShapeCount(duration=d, steps=n, guided=bool(g), min_vram=v, count=c)
+        for d, n, g, v, c in rows
+    ]
+    if not shapes:
+        return None
+    kind = model_set(job.model_set)
+    return plan_now(session, demand_of(shapes), kind=kind, prices=prices)
+
+
+def keep(session: Session, job_id: str, prices: Prices) -> None:
+    """Stores the plan of a job that was just accepted, to be compared with what happens."""
+    job = session.get(Job, job_id)
+    found = plan_of(session, job, prices) if job is not None else None
+    if job is not None and found is not None:
+        job.plan = found.model_dump_json()
+        session.add(job)
+
+
+def fleet_of(live: Iterable[Worker]) -> tuple[CardGroup, ...]:
+    """The workers as groups of equal cards; they run already, so nothing has to boot."""
+    counts = Counter((w.gpu, w.vram, w.price_per_hour) for w in live)
+    return tuple(
+        CardGroup(gpu, count, vram, price, boots=False, is_gpu=gpu != CPU)
+        for (gpu, vram, price), count in sorted(counts.items())
+    )
+
+
+def waiting_notes(counts: TrackCounts) -> list[str]:
+    """What a plan leaves out, in the operator's words."""
+    waiting = counts.pending + counts.leased
+    if not waiting:
+        return []
+    return [f"{waiting:,} tracks of jobs that are here already are not counted; they come on top"]
+
+
+def waiting_now(session: Session) -> list[str]:
+    return waiting_notes(tracks.counts_by_state(session))
+
+
+def _as_reported(speed_of: SpeedOf, live: Iterable[Worker], prices: Prices) -> SpeedOf:
+    """Asks for a card of the price table by the name that its workers here report."""
+    cards = [(prices.card(worker.gpu), worker.gpu) for worker in live]
+    names = {card.name: gpu for card, gpu in cards if card is not None}
+    return lambda gpu, kind: speed_of(names.get(gpu, gpu), kind)
