@@ -32,6 +32,6 @@ def seed_of(key: str, try_number: int, *, given: int | None, variation: int) -> 
     later tries step away from it, as ACE-Step's own batches do.
     """
     if given is not None:
-        return (given + variation + 1_000_003 * try_number) % 2**SEED_BITS
+        return (given + variation + 1_000_003 * try_number) % (1 << SEED_BITS)
     digest = hashlib.sha256(f"{key}:{try_number}".encode()).digest()
     return int.from_bytes(digest[: SEED_BITS // 8], "big")

@@ -119,7 +119,7 @@ def adopt(session: Session, job_id: str) -> int:
         )
     )
     for chunk in _chunks(ids):
-        fresh = {"not_before": 0.0, "error": "", "ended_at": None}
+        fresh: dict[str, Any] = {"not_before": 0.0, "error": "", "ended_at": None}
         move(session, chunk, TrackState.PENDING, source=TrackState.CANCELLED, **fresh)
         session.execute(update(Track).where(col(Track.id).in_(chunk)).values(job_id=job_id))
         _own(session, job_id, chunk)
@@ -174,7 +174,13 @@ def cancel_open(session: Session, job_id: str, now: float) -> int:
 
 def reopen(session: Session, job_id: str, states: Sequence[TrackState]) -> int:
     """Makes failed or cancelled tracks of a job pending again, with a clean record."""
-    fresh = {"not_before": 0.0, "failures": 0, "crashes": 0, "error": "", "ended_at": None}
+    fresh: dict[str, Any] = {
+        "not_before": 0.0,
+        "failures": 0,
+        "crashes": 0,
+        "error": "",
+        "ended_at": None,
+    }
     ids = list(
         session.scalars(
             select(col(Track.id))
