@@ -67,7 +67,9 @@ class LocalFarm:
         self._scheduler = None
 
     def begin_worker(self, name: str, **settings: Setting) -> Process:
-        """Starts a worker without waiting for it."""
+        """Starts a worker without waiting for it, in the place of one that has ended."""
+        if name in self.workers:
+            self.workers[name].stop()
         told: dict[str, Setting] = {
             "name": name,
             "scheduler_url": self.url,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlmodel import Session, SQLModel, col
 
 from trackfarm.api import JobState, TrackState
@@ -55,7 +55,7 @@ def _tracks_and_leases(session: Session) -> None:
         assert (shards[shard_id] == "finished") == (state == LeaseState.ENDED)
 
 
-def _live() -> object:
+def _live() -> ColumnElement[bool]:
     return col(Lease.state) == LeaseState.LIVE
 
 
@@ -105,7 +105,7 @@ def _tallies(session: Session) -> None:
         return session.scalar(select(func.count()).select_from(table).where(*where)) or 0  # type: ignore[arg-type]
 
     def total(column: object) -> float:
-        return float(session.scalar(select(func.coalesce(func.sum(column), 0))) or 0)  # type: ignore[arg-type]
+        return float(session.scalar(select(func.coalesce(func.sum(column), 0))) or 0)
 
     assert totals["tracks:done"] == rows(Artifact)
     assert totals["tracks:failed"] == rows(Event, col(Event.kind) == "track_failed")

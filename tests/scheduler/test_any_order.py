@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     consumes,
     initialize,
@@ -96,7 +97,7 @@ class FarmInAnyOrder(RuleBasedStateMachine):
     # What the scheduler does
 
     @rule(target=offers, job=st.integers(0, 1), number=st.integers(1, 4))
-    def offer(self, job: int, number: int) -> Offer | object:
+    def offer(self, job: int, number: int) -> Offer | MultipleResults[Offer]:
         with self.database.read() as session:
             moving = {j.id for j in jobs.in_state(session, list(invariants.MOVING))}
             now = self.scene.clock()
@@ -130,7 +131,9 @@ class FarmInAnyOrder(RuleBasedStateMachine):
     # What workers do
 
     @rule(target=held, offer=offers, who=st.integers(0, 2))
-    def claim(self, offer: Offer, who: int) -> tuple[int, Offer] | object:
+    def claim(
+        self, offer: Offer, who: int
+    ) -> tuple[int, Offer] | MultipleResults[tuple[int, Offer]]:
         with self.database.read() as session:
             lease = leases.get(session, offer.lease_id)
             worker = session.get(Worker, self.workers[who].id)
@@ -237,7 +240,7 @@ class FarmInAnyOrder(RuleBasedStateMachine):
 
 def test_any_order(sqlite_template: Path) -> None:
     FarmInAnyOrder.template = sqlite_template
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         FarmInAnyOrder,
         settings=settings(
             max_examples=20,

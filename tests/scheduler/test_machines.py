@@ -62,7 +62,8 @@ LEGAL = {
 
 
 def states(machine: Machine[Any]) -> list[StrEnum]:
-    return list(type(next(iter(machine.moves))))
+    kind: type[StrEnum] = type(next(iter(machine.moves)))
+    return list(kind)
 
 
 def test_the_machines_are_all_there() -> None:

@@ -1,84 +1,16 @@
 """Offers through a real Redis, tick by tick with a clock of our own: sent, taken, lost, found."""
 
-import base64
-import json
 from collections.abc import Iterator
 
 import pytest
-from redis import Redis
-from sqlmodel import col
 
 from tests.scheduler.scene import QUEUE, Scene, briefs
+from tests.scheduler.ticking import CLAIM_WITHIN, LOST_AFTER, Farm
 from tests.servers.redis import RedisServer
-from trackfarm.broker import SHARD_TASK
-from trackfarm.wire import HeartbeatRequest
-from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.placement import SHARDS_AHEAD
-from trackfarm_scheduler.placer import Placer
-from trackfarm_scheduler.rescuer import Rescuer
 from trackfarm_scheduler.store import jobs, leases, workers
 from trackfarm_scheduler.store.leases import Offer
 from trackfarm_scheduler.store.tables import Lease, Worker
-
-CLAIM_WITHIN, LOST_AFTER = 5.0, 12.0
-
-
-class Farm:
-    """A placer and a rescuer over one scene and one Redis."""
-
-    def __init__(self, scene: Scene, server: RedisServer) -> None:
-        self.scene = scene
-        self.server = server
-        self.broker = Broker(server.url)
-        self.redis = Redis.from_url(server.url)
-        self.rescues = 0
-        self.placer = Placer(
-            database=scene.database, broker=self.broker, clock=scene.clock, shard_seconds=60
-        )
-        self.rescuer = self.new_rescuer()
-
-    def new_rescuer(self) -> Rescuer:
-        return Rescuer(
-            database=self.scene.database,
-            broker=self.broker,
-            clock=self.scene.clock,
-            claim_within=CLAIM_WITHIN,
-            lost_after=LOST_AFTER,
-            on_rescue=self._rescued,
-        )
-
-    def _rescued(self) -> None:
-        self.rescues += 1
-
-    def close(self) -> None:
-        self.broker.close()
-        self.redis.close()
-
-    def take(self, queue: str = QUEUE) -> Offer:
-        """Takes the oldest message as a worker would."""
-        message = json.loads(self.redis.rpop(queue))  # type: ignore[arg-type]
-        assert message["headers"]["task"] == SHARD_TASK
-        args, _, _ = json.loads(base64.b64decode(message["body"]))
-        return Offer(queue, *args)
-
-    def live(self) -> list[Lease]:
-        found = self.scene.rows(Lease, col(Lease.state) == "live")
-        return sorted(found, key=lambda lease: lease.sequence)
-
-    def reasons(self) -> list[str]:
-        return sorted(r.end_reason for r in self.scene.rows(Lease, col(Lease.state) == "ended"))
-
-    def pass_time(self, seconds: float, *alive: Worker) -> None:
-        """Lets time pass with a rescuer's tick each second, and heartbeats of who is alive."""
-        for _ in range(int(seconds)):
-            self.scene.clock.advance(1)
-            for worker in alive:
-                self.beat(worker)
-            self.rescuer.tick()
-
-    def beat(self, worker: Worker) -> None:
-        with self.scene.database.write() as session:
-            workers.heard(session, worker, HeartbeatRequest(), self.scene.clock())
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from sqlmodel import col
 
 from tests.scheduler.scene import Scene, briefs, failure
-from trackfarm.wire import FailureKind, TrackDone, TrackVerdict, Verdict
+from trackfarm.wire import TrackDone, TrackVerdict, Verdict
 from trackfarm_scheduler.leases import Refusal
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.store import jobs, leases, workers
@@ -255,70 +255,6 @@ def test_a_report_in_parts_ends_the_lease_with_the_last(
     scene.report(worker, offer, done=[scene.upload(offer, third)])
     assert scene.rows(Lease)[0].state == "ended"
     assert scene.states(job_id) == {"done": 2, "pending": 1}
-
-
-def test_a_failure_is_tried_again_later(
-    scene: Scene, worker: Worker, offer: Offer, first: int
-) -> None:
-    scene.report(worker, offer, failed=[failure(first)])
-    track = scene.track(first)
-    assert (track.state, track.failures, track.crashes) == ("pending", 1, 0)
-    assert (track.error, track.not_before) == ("engine_error: it broke", scene.clock())
-    assert scene.rows(Worker)[0].tracks_failed == 1
-
-
-def test_one_worker_alone_gives_up_on_the_third(scene: Scene, job_id: str) -> None:
-    worker, first = scene.join(), scene.ids(job_id)[0]
-    for number in range(1, 4):
-        assert scene.track(first).state == "pending"
-        offer = scene.claimed(worker, job_id, [first])
-        scene.report(worker, offer, failed=[failure(first)])
-        assert scene.track(first).failures == number
-    track = scene.track(first)
-    assert (track.state, track.ended_at) == ("failed", scene.clock())
-    assert track.error == "engine_error: it broke (it failed 3 times)"
-
-
-def test_three_workers_settle_it_and_a_retry_forgives_them(scene: Scene, job_id: str) -> None:
-    crew, first = [scene.join(str(i)) for i in range(4)], scene.ids(job_id)[0]
-    for worker in crew[:3]:
-        assert scene.track(first).state == "pending"
-        offer = scene.claimed(worker, job_id, [first])
-        scene.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
-    assert scene.track(first).error == "silent: it broke (3 workers failed it)"
-    scene.change(job_id, jobs.retry)
-    for worker in (crew[3], crew[0]):
-        offer = scene.claimed(worker, job_id, [first])
-        scene.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
-        assert scene.track(first).state == "pending", "its record is clean again"
-
-
-def test_three_crashes_settle_it(scene: Scene, job_id: str) -> None:
-    crew, first = [scene.join(str(i)) for i in range(2)], scene.ids(job_id)[0]
-    for number, kind in enumerate(
-        [FailureKind.ENGINE_DIED, FailureKind.ENGINE_HUNG, FailureKind.ENGINE_DIED]
-    ):
-        offer = scene.claimed(crew[number % 2], job_id, [first])
-        scene.report(crew[number % 2], offer, failed=[failure(first, kind)])
-        assert scene.track(first).crashes == number + 1
-    assert scene.track(first).error == "engine_died: it broke (it broke the engine 3 times)"
-
-
-@pytest.mark.parametrize("kind", [FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED_TASK])
-def test_what_no_retry_changes_fails_at_once(
-    scene: Scene, worker: Worker, offer: Offer, first: int, kind: FailureKind
-) -> None:
-    scene.report(worker, offer, failed=[failure(first, kind)])
-    assert scene.track(first).state == "failed"
-
-
-def test_faults_of_the_infrastructure_never_fail_a_track(scene: Scene, job_id: str) -> None:
-    worker, first = scene.join(), scene.ids(job_id)[0]
-    for _ in range(8):
-        offer = scene.claimed(worker, job_id, [first])
-        scene.report(worker, offer, failed=[failure(first, FailureKind.UPLOAD_FAILED)])
-    track = scene.track(first)
-    assert (track.state, track.failures, track.tries) == ("pending", 0, 8)
 
 
 def test_a_lost_worker_may_not_commit(

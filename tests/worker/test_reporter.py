@@ -33,7 +33,7 @@ class Desk:
 
     def reported(self) -> list[list[int]]:
         reports = [ReportRequest.model_validate_json(a.body) for a in self.scheduler.asked]
-        return [[t.track_id for t in [*r.done, *r.failed]] for r in reports]
+        return [[t.track_id for t in r.done] + [t.track_id for t in r.failed] for r in reports]
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class Bench:
     def __init__(self, folder: Path, farm: Site, encoders: EncoderPool) -> None:
         self.farm = farm
         self.folder = folder
-        self.tracks = (1, 2, 3)
+        self.tracks: tuple[int, ...] = (1, 2, 3)
         self.refusals: dict[str, Answer] = {}
         self.before: Callable[[int], None] = lambda _: None
         self.failing: set[int] = set()

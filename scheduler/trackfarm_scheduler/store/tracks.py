@@ -146,7 +146,7 @@ def adopt(session: Session, job_id: str) -> int:
         )
     )
     for chunk in _chunks(ids):
-        fresh = {"not_before": 0.0, "error": "", "ended_at": None}
+        fresh: dict[str, Any] = {"not_before": 0.0, "error": "", "ended_at": None}
         move(session, chunk, TrackState.PENDING, source=TrackState.CANCELLED, **fresh)
         session.execute(update(Track).where(col(Track.id).in_(chunk)).values(job_id=job_id))
         _own(session, job_id, chunk)

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from tests.scheduler.scene import Scene
 from tests.servers.web import listening_socket, serving
@@ -85,15 +86,34 @@ def build(scene: Scene, url: str) -> Farm:
     )
 
 
+class Switch:
+    """Passes each request on to the application of the test that runs."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Switch, str]]:
+    """One uvicorn for all tests of a module: to start and stop it takes most of a second."""
+    switch = Switch()
+    switch.app = FastAPI()
+    with listening_socket() as (listener, url), serving(switch, listener):
+        yield switch, url
+
+
 @pytest.fixture
-def door(sqlite_scene: Scene) -> Iterator[Door]:
-    with listening_socket() as (listener, url):
-        farm = build(sqlite_scene, url)
-        with serving(build_app(farm), listener):
-            made = Door(url, sqlite_scene)
-            yield made
-            made.http.close()
-        farm.broker.close()
+def door(sqlite_scene: Scene, served: tuple[Switch, str]) -> Iterator[Door]:
+    switch, url = served
+    farm = build(sqlite_scene, url)
+    switch.app = build_app(farm)
+    made = Door(url, sqlite_scene)
+    yield made
+    made.http.close()
+    farm.broker.close()
 
 
 def problem(answer: httpx.Response, status: int) -> dict[str, Any]:

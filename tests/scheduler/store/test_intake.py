@@ -1,5 +1,7 @@
 """Submissions: what becomes a track, what is found again, and what a broken upload leaves."""
 
+from typing import Any
+
 import pytest
 
 from tests.scheduler.scene import Scene, briefs
@@ -193,9 +195,7 @@ def test_effort_follows_brief_and_model_set() -> None:
         ({"inference_steps": 200}, "acestep-v15-turbo", "inference_steps"),
     ],
 )
-def test_what_no_worker_could_make_is_refused(
-    brief: dict[str, object], kind: str, field: str
-) -> None:
+def test_what_no_worker_could_make_is_refused(brief: dict[str, Any], kind: str, field: str) -> None:
     with pytest.raises(BriefProblem) as refused:
         check_against(briefs(1, **brief)[0], model_set(kind))
     assert refused.value.field == field

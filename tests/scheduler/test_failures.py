@@ -1,0 +1,93 @@
+"""What a reported failure costs a track, its worker and nobody else."""
+
+import pytest
+
+from tests.scheduler.scene import Scene, briefs, failure
+from trackfarm.wire import FailureKind
+from trackfarm_scheduler.store import jobs
+from trackfarm_scheduler.store.leases import Offer
+from trackfarm_scheduler.store.tables import Worker
+
+
+@pytest.fixture
+def job_id(scene: Scene) -> str:
+    return scene.submit(briefs(3)).job_id
+
+
+@pytest.fixture
+def worker(scene: Scene) -> Worker:
+    return scene.join()
+
+
+@pytest.fixture
+def offer(scene: Scene, job_id: str, worker: Worker) -> Offer:
+    return scene.claimed(worker, job_id)
+
+
+@pytest.fixture
+def first(scene: Scene, job_id: str) -> int:
+    return scene.ids(job_id)[0]
+
+
+def test_a_failure_is_tried_again_later(
+    scene: Scene, worker: Worker, offer: Offer, first: int
+) -> None:
+    scene.report(worker, offer, failed=[failure(first)])
+    track = scene.track(first)
+    assert (track.state, track.failures, track.crashes) == ("pending", 1, 0)
+    assert (track.error, track.not_before) == ("engine_error: it broke", scene.clock())
+    assert scene.rows(Worker)[0].tracks_failed == 1
+
+
+def test_one_worker_alone_gives_up_on_the_third(scene: Scene, job_id: str) -> None:
+    worker, first = scene.join(), scene.ids(job_id)[0]
+    for number in range(1, 4):
+        assert scene.track(first).state == "pending"
+        offer = scene.claimed(worker, job_id, [first])
+        scene.report(worker, offer, failed=[failure(first)])
+        assert scene.track(first).failures == number
+    track = scene.track(first)
+    assert (track.state, track.ended_at) == ("failed", scene.clock())
+    assert track.error == "engine_error: it broke (it failed 3 times)"
+
+
+def test_three_workers_settle_it_and_a_retry_forgives_them(scene: Scene, job_id: str) -> None:
+    crew, first = [scene.join(str(i)) for i in range(4)], scene.ids(job_id)[0]
+    for worker in crew[:3]:
+        assert scene.track(first).state == "pending"
+        offer = scene.claimed(worker, job_id, [first])
+        scene.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
+    assert scene.track(first).error == "silent: it broke (3 workers failed it)"
+    scene.change(job_id, jobs.retry)
+    for worker in (crew[3], crew[0]):
+        offer = scene.claimed(worker, job_id, [first])
+        scene.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
+        assert scene.track(first).state == "pending", "its record is clean again"
+
+
+def test_three_crashes_settle_it(scene: Scene, job_id: str) -> None:
+    crew, first = [scene.join(str(i)) for i in range(2)], scene.ids(job_id)[0]
+    for number, kind in enumerate(
+        [FailureKind.ENGINE_DIED, FailureKind.ENGINE_HUNG, FailureKind.ENGINE_DIED]
+    ):
+        offer = scene.claimed(crew[number % 2], job_id, [first])
+        scene.report(crew[number % 2], offer, failed=[failure(first, kind)])
+        assert scene.track(first).crashes == number + 1
+    assert scene.track(first).error == "engine_died: it broke (it broke the engine 3 times)"
+
+
+@pytest.mark.parametrize("kind", [FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED_TASK])
+def test_what_no_retry_changes_fails_at_once(
+    scene: Scene, worker: Worker, offer: Offer, first: int, kind: FailureKind
+) -> None:
+    scene.report(worker, offer, failed=[failure(first, kind)])
+    assert scene.track(first).state == "failed"
+
+
+def test_faults_of_the_infrastructure_never_fail_a_track(scene: Scene, job_id: str) -> None:
+    worker, first = scene.join(), scene.ids(job_id)[0]
+    for _ in range(8):
+        offer = scene.claimed(worker, job_id, [first])
+        scene.report(worker, offer, failed=[failure(first, FailureKind.UPLOAD_FAILED)])
+    track = scene.track(first)
+    assert (track.state, track.failures, track.tries) == ("pending", 0, 8)
