@@ -29,7 +29,7 @@ class SchedulerSettings(BaseSettings):
     sweep_margin_seconds: float = Field(default=60, ge=0)
     sweep_seconds: float = Field(default=10, gt=0)
     heartbeat_seconds: float = Field(default=5, gt=0, le=30)
-    lost_after_seconds: float = Field(default=12, gt=1)
+    lost_after_seconds: float = Field(default=10, gt=1)
     claim_within_seconds: float = Field(default=5, gt=0)
     shard_seconds: float = Field(default=60, gt=0)
     tick_seconds: float = Field(default=0.25, gt=0, le=5)

@@ -106,15 +106,13 @@ def test_postgres_keeps_its_data_over_a_restart() -> None:
             assert connection.execute("SELECT x FROM t").fetchone() == (42,)
 
 
-@pytest.mark.parametrize("name", ["swift", "rgw"])
-def test_s3_serves_its_user_and_nobody_else(request: pytest.FixtureRequest, name: str) -> None:
-    access: S3Access = request.getfixturevalue(name)
-
+def test_swift_serves_its_user_and_nobody_else(swift: S3Access) -> None:
+    # The gateway of Ceph has fixed ports: the contract suite alone starts it, and asks it more.
     def client(secret: str) -> Minio:
-        host = access.endpoint.removeprefix("http://")
-        return Minio(host, access.access_key, secret, secure=False, region=access.region)
+        host = swift.endpoint.removeprefix("http://")
+        return Minio(host, swift.access_key, secret, secure=False, region=swift.region)
 
-    client(access.secret_key).make_bucket(f"smoke-{name}")
-    assert client(access.secret_key).bucket_exists(f"smoke-{name}")
+    client(swift.secret_key).make_bucket("smoke")
+    assert client(swift.secret_key).bucket_exists("smoke")
     with pytest.raises(S3Error, match="SignatureDoesNotMatch"):
         client("wrong").make_bucket("other")

@@ -22,11 +22,12 @@ from trackfarm_worker.engine.messages import Finished
 log = structlog.get_logger(__name__)
 UPLOAD_TRIES = 5  # of a worker that is to stop
 UPLOAD_PATIENCE = 120.0  # seconds: audio that is finished outlasts a restart of its store
+WORTH_WAITING = frozenset({408, 429})
 UPLOAD_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 
 
 class UploadRefused(Exception):
-    """The URL is not valid (any more): it has expired, or the store does not know us."""
+    """The store will not take it under this URL: it has expired, or something else is wrong."""
 
 
 class UploadFailed(Exception):
@@ -113,7 +114,7 @@ class Finisher:
                 response = self._http.put(order.upload_url, content=file, headers=headers)
         except httpx.RequestError as error:
             raise UploadFailed(f"upload: {type(error).__name__}") from error
-        if response.status_code in (401, 403):
+        if response.is_client_error and response.status_code not in WORTH_WAITING:
             raise UploadRefused(f"the store refused the upload (HTTP {response.status_code})")
         if not response.is_success:
             raise UploadFailed(f"the store answered HTTP {response.status_code} to the upload")

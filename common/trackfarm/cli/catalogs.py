@@ -133,7 +133,7 @@ def report_submission(answer: "SubmitAnswer") -> None:
         again = f", {known:,} of them known from before" if known else ""
         say(f"{job.id} accepted: {counted(job.tracks.total, 'track')}{again}")
     if answer.revived_tracks:
-        say(f"{counted(answer.revived_tracks, 'failed or cancelled track')} will be tried again")
+        say(f"{counted(answer.revived_tracks, 'cancelled track')} will be made after all")
     if warning := noise_warning(job):
         say(warning, style="yellow")
 

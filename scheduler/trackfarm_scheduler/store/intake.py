@@ -204,15 +204,14 @@ def _ids(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
 
 
 def _twin(session: Session, owner: str, digest: str) -> str | None:
-    """A job over the same tracks in the same order that has not been given up."""
-    given_up = [JobState.CANCELLED, JobState.FAILED]
+    """A job over the same tracks in the same order that was not cancelled."""
     return session.scalar(
         select(col(Job.id))
         .where(
             col(Job.owner) == owner,
             col(Job.digest) == digest,
             col(Job.sealed_at).is_not(None),
-            col(Job.state).not_in(given_up),
+            col(Job.state) != JobState.CANCELLED,
         )
         .order_by(func.coalesce(col(Job.created_at), 0))
         .limit(1)
