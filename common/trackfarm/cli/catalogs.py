@@ -1,9 +1,10 @@
 """`check` and `submit`: a catalog file is validated whole before anything is sent."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
     from trackfarm.client import Farm
 
 DEFAULT_MODEL_SET = "tiny"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the operator asks for beside the catalog itself; None leaves it to the catalog."""
+
+    name: str | None = None
+    model_set: str | None = None
+    priority: int = 0
+    lane: Literal["batch", "interactive"] = "batch"
+    deadline: datetime | None = None
+    budget: float | None = None
 
 
 def check(catalog: CatalogArgument, as_json: JsonOption = False) -> None:
@@ -43,12 +56,29 @@ def submit(
         str | None, typer.Option(help="Overrides the model set that the catalog names.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Overrides the catalog's name.")] = None,
+    deadline: Annotated[
+        str | None, typer.Option(help="When all must be done: 6h, 90m, 1d12h, 2026-11-27T18:00.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="DOLLARS", help="What it may cost at most.")
+    ] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="Go before all other jobs, track by track.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Send a catalog to the farm; the same one again finds what was made already."""
+    wishes = Wishes(
+        name=name,
+        model_set=model_set,
+        priority=priority,
+        lane="interactive" if interactive else "batch",
+        deadline=_moment(deadline),
+        budget=_dollars(budget),
+    )
     refuse_mistakes(catalog)
     with connected() as farm:
-        answer = send(farm, catalog, name=name, model_set=model_set, priority=priority)
+        answer = send(farm, catalog, wishes)
     if as_json:
         print_json(answer)
     else:
@@ -111,15 +141,34 @@ def report_check(path: Path, found: "CatalogCheck") -> None:
     complain(f"{counted(found.problem_count, 'mistake')} in {path}{more}")
 
 
-def send(
-    farm: "Farm", path: Path, *, name: str | None, model_set: str | None, priority: int
-) -> "SubmitAnswer":
+def _moment(text: str | None) -> datetime | None:
+    from trackfarm.planning import LimitError, parse_deadline
+
+    if text is None:
+        return None
+    now = datetime.now().astimezone()
+    try:
+        return now + timedelta(seconds=parse_deadline(text, now))
+    except LimitError as error:
+        raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
+
+
+def _dollars(text: str | None) -> float | None:
+    from trackfarm.planning import LimitError, parse_budget
+
+    try:
+        return None if text is None else parse_budget(text)
+    except LimitError as error:
+        raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
+
+
+def send(farm: "Farm", path: Path, wishes: Wishes) -> "SubmitAnswer":
     """Streams a checked catalog to the farm; ends the command when it was changed meanwhile."""
     from trackfarm.catalog import CatalogError, open_catalog
 
     try:
         catalog = open_catalog(path)
-        return farm.submit(_header(catalog, name, model_set, priority), Briefs(catalog))
+        return farm.submit(_header(catalog, wishes), Briefs(catalog))
     except CatalogError as error:
         raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
 
@@ -156,13 +205,14 @@ class Briefs:
             yield row.outcome
 
 
-def _header(
-    catalog: "Catalog", name: str | None, model_set: str | None, priority: int
-) -> "JobHeader":
+def _header(catalog: "Catalog", wishes: Wishes) -> "JobHeader":
     from trackfarm.api import JobHeader
 
     return JobHeader(
-        catalog=name or catalog.name,
-        model_set=model_set or catalog.model_set or DEFAULT_MODEL_SET,
-        priority=priority,
+        catalog=wishes.name or catalog.name,
+        model_set=wishes.model_set or catalog.model_set or DEFAULT_MODEL_SET,
+        priority=wishes.priority,
+        lane=wishes.lane,
+        deadline=wishes.deadline,
+        budget=wishes.budget,
     )

@@ -7,7 +7,7 @@ from typing import Self
 
 import typer
 
-from trackfarm.cli.catalogs import refuse_mistakes, report_submission, send
+from trackfarm.cli.catalogs import Wishes, refuse_mistakes, report_submission, send
 from trackfarm.cli.console import complain, err
 from trackfarm.cli.exits import ExitCode, code_of
 from trackfarm.cli.exports import exported, print_report
@@ -75,7 +75,7 @@ class Errand:
             raise
 
     def _steps(self, farm: Farm, eye: Farm) -> ExitCode:
-        answer = send(farm, self.catalog, name=None, model_set=self.model_set, priority=0)
+        answer = send(farm, self.catalog, Wishes(model_set=self.model_set))
         if not self.as_json:
             report_submission(answer)
         job = watched(eye, answer.job.id, as_json=self.as_json, stopped=self._stop.wait)

@@ -61,6 +61,9 @@ def job_card(job: Job) -> Table:
             "audio": f"{_minutes(job.audio_seconds_done)} of {_minutes(job.audio_seconds)}",
             "rate": rate_words(job.tracks_per_hour),
             "ETA": "" if job.eta_seconds is None else time_words(job.eta_seconds),
+            "planned": _planned(job),
+            "deadline": f"{job.deadline.astimezone():%Y-%m-%d %H:%M}" if job.deadline else "",
+            "spent": _spent(job),
             "submitted": f"{job.created_at.astimezone():%Y-%m-%d %H:%M:%S}",
             "notice": attention(job),
             "note": noise_warning(job),
@@ -82,6 +85,23 @@ def ending_card(job: Job, failures: dict[str, int], files: str) -> Table:
             "note": noise_warning(job),
         }
     )
+
+
+def _planned(job: Job) -> str:
+    """What the plan said when the job was submitted."""
+    eta = (job.plan or {}).get("eta_seconds")
+    if not eta:
+        return ""
+    low, expected, high = (time_words(eta[name]) for name in ("low", "expected", "high"))
+    dollars = job.plan["cost"]["total"]["expected"] if job.plan else 0.0
+    price = f", ${dollars:,.2f}" if dollars else ""
+    return f"{expected} ({low} to {high}){price}"
+
+
+def _spent(job: Job) -> str:
+    if job.budget is None:
+        return f"${job.spent:,.2f}" if job.spent else ""
+    return f"${job.spent:,.2f} of ${job.budget:,.2f}"
 
 
 def _minutes(seconds: float) -> str:

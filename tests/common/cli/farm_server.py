@@ -105,6 +105,11 @@ def make_job(job_id: str = "job_aaaa0001", **changes: Any) -> Job:
         "is_noise": True,
         "state": JobState.RUNNING,
         "priority": 0,
+        "lane": "batch",
+        "deadline": None,
+        "budget": None,
+        "spent": 0.0,
+        "plan": None,
         "reason": "",
         "tracks": TrackCounts(pending=2, done=1),
         "new_tracks": 3,
@@ -138,6 +143,8 @@ def make_worker(name: str) -> Worker:
         tracks_failed=0,
         seconds_since_heartbeat=1.5,
         engine_restarts=0,
+        strikes=0,
+        speed=1.0,
     )
 
 

@@ -1,6 +1,7 @@
 """`check` and `submit` with real catalog files."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,26 @@ def test_submit_can_follow_the_job(catalog: Path, farm: FarmState, trackfarm: Tr
     answer, last = json_lines(result.stdout)
     assert answer["job"]["state"] == "running"
     assert last["state"] == "done"
+
+
+def test_submit_says_deadline_budget_and_lane(
+    catalog: Path, farm: FarmState, trackfarm: Trackfarm
+) -> None:
+    options = ["--deadline", "6h", "--budget", "$19.50", "--interactive"]
+    result = trackfarm("submit", catalog, *options)
+    assert result.exit_code == 0, result.output
+    [(header, _)] = farm.submissions
+    assert (header.budget, header.lane) == (19.5, "interactive")
+    assert header.deadline is not None
+    left = (header.deadline - datetime.now(UTC)).total_seconds()
+    assert 5.9 * 3600 < left <= 6 * 3600
+
+
+@pytest.mark.parametrize(("option", "value"), [("--deadline", "soon"), ("--budget", "much")])
+def test_a_limit_that_makes_no_sense_sends_nothing(
+    catalog: Path, farm: FarmState, trackfarm: Trackfarm, option: str, value: str
+) -> None:
+    result = trackfarm("submit", catalog, option, value)
+    assert result.exit_code == 2
+    assert value in result.stderr
+    assert not farm.submissions
