@@ -145,8 +145,9 @@ class Farm:
     def pause(self, job_id: str) -> Job:
         return self._act(job_id, "pause")
 
-    def resume(self, job_id: str) -> Job:
-        return self._act(job_id, "resume")
+    def resume(self, job_id: str, *, budget: float | None = None) -> Job:
+        """Lets a paused job, or one that is out of budget, go on; `budget` replaces the old one."""
+        return self._act(job_id, "resume", {"budget": budget} if budget is not None else None)
 
     def cancel(self, job_id: str) -> Job:
         return self._act(job_id, "cancel")
@@ -201,9 +202,11 @@ class Farm:
         )
         return self._read(kind, response)
 
-    def _act(self, job_id: str, action: str) -> Job:
+    def _act(self, job_id: str, action: str, query: dict[str, float] | None = None) -> Job:
         path = f"{PREFIX}/jobs/{_segment(job_id)}/{action}"
-        return self._read(Job, self._send(lambda: self._http.post(path), repeat=_never_sent))
+        return self._read(
+            Job, self._send(lambda: self._http.post(path, params=query), repeat=_never_sent)
+        )
 
     def _send(
         self, call: Callable[[], httpx.Response], *, repeat: Callable[[BaseException], bool]

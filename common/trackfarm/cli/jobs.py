@@ -61,9 +61,15 @@ def pause(job: JobArgument = None, as_json: JsonOption = False) -> None:
     _change(job, lambda farm, job_id: farm.pause(job_id), as_json=as_json)
 
 
-def resume(job: JobArgument = None, as_json: JsonOption = False) -> None:
-    """Let a paused job go on."""
-    _change(job, lambda farm, job_id: farm.resume(job_id), as_json=as_json)
+def resume(
+    job: JobArgument = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0.01, metavar="DOLLARS", help="Replaces the job's budget.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a job go on that was paused, or that is out of budget."""
+    _change(job, lambda farm, job_id: farm.resume(job_id, budget=budget), as_json=as_json)
 
 
 def cancel(job: JobArgument = None, as_json: JsonOption = False) -> None:

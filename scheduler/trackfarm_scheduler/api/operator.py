@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -61,8 +62,14 @@ def pause(reference: str, farm: TheFarm, _owner: Operator) -> api.Job:
 
 
 @router.post("/jobs/{reference}/resume")
-def resume(reference: str, farm: TheFarm, _owner: Operator) -> api.Job:
-    return _change(farm, reference, jobs.resume)
+def resume(
+    reference: str,
+    farm: TheFarm,
+    _owner: Operator,
+    budget: Annotated[float | None, Query(gt=0)] = None,
+) -> api.Job:
+    """Lets a paused job, or one that is out of budget, go on; `budget` replaces the old one."""
+    return _change(farm, reference, partial(jobs.resume, budget=budget))
 
 
 @router.post("/jobs/{reference}/cancel")

@@ -1,6 +1,7 @@
 """The one owner of `job.state`: what an operator asks of a job, and how it ends."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlmodel import Session, col
@@ -50,7 +51,8 @@ def count_by_state(session: Session) -> dict[str, int]:
 
 
 def start(session: Session, job_id: str, now: float) -> bool:
-    """Accepted becomes running when its first shard is offered."""
+    """Notes that a job was given a shard; accepted becomes running with its first."""
+    session.execute(update(Job).where(col(Job.id) == job_id).values(fed_at=now))
     if not _move(session, job_id, JobState.RUNNING, [JobState.ACCEPTED]):
         return False
     session.execute(
@@ -70,8 +72,14 @@ def pause(session: Session, job: Job, now: float) -> None:
     journal.record(session, Happening(now, "job_paused", job.id))
 
 
-def resume(session: Session, job: Job, now: float) -> None:
+def resume(session: Session, job: Job, now: float, *, budget: float | None = None) -> None:
+    """Lets a paused job, or one that is out of budget, go on; `budget` replaces the old one."""
     _require(session, job, JobState.RUNNING, allowed=[JobState.PAUSED, JobState.OUT_OF_BUDGET])
+    again: dict[str, Any] = {"finished_at": None, "reason": ""}
+    if budget is not None:
+        again["budget"] = budget
+    session.execute(update(Job).where(col(Job.id) == job.id).values(**again))
+    session.execute(update(Job).where(col(Job.id) == job.id).values(finished_at=None, reason=""))
     tracks.adopt(session, job.id)
     journal.record(session, Happening(now, "job_resumed", job.id))
 
@@ -115,6 +123,8 @@ def settle(session: Session, job: Job, now: float, *, is_broke: bool) -> JobStat
         return None
     if state is JobState.FAILED:
         _close(session, job.id, now, reason=reason)
+    elif state is JobState.OUT_OF_BUDGET:
+        tracks.hand_over(session, job.id)
     session.execute(update(Job).where(col(Job.id) == job.id).values(finished_at=now, reason=reason))
     journal.record(session, Happening(now, f"job_{state}", job.id, data={"reason": reason}))
     return state
