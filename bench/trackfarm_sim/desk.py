@@ -1,5 +1,6 @@
 """A worker of the simulated farm, and the leases it holds."""
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -35,6 +36,13 @@ class Lease:
     def __post_init__(self) -> None:
         self.open = set(self.tracks)
 
+    def reported(self, now: float, finish_seconds: float) -> int:
+        """How many more tracks have been uploaded and reported by now, and before the end of the
+        machine."""
+        died_at = self.desk.died_at
+        until = now if died_at is None else min(now, died_at)
+        return max(0, bisect_right(self.ends, until - finish_seconds + 1e-9) - self.settled)
+
 
 @dataclass(slots=True, eq=False)
 class Desk:
@@ -64,7 +72,8 @@ class Desk:
 
     @property
     def load(self) -> int:
-        return len(self.leases)
+        live = sum(lease.is_live for lease in self.finishing) + len(self.queue)
+        return live + (self.running is not None and self.running.is_live)
 
     @property
     def ahead(self) -> int:

@@ -15,12 +15,14 @@ from trackfarm.api import JobState
 from trackfarm_scheduler.leases import heartbeat_interval
 from trackfarm_scheduler.placement import NewShard
 from trackfarm_scheduler.recovery import GiveUp, job_ending
+from trackfarm_sim.accounts import Accounts
 from trackfarm_sim.agenda import Agenda
 from trackfarm_sim.blame import Blame
+from trackfarm_sim.contests import Contests
 from trackfarm_sim.desk import Desk, Lease
 from trackfarm_sim.ledger import Ledger
 from trackfarm_sim.machines import Machine
-from trackfarm_sim.meters import Loss, Meters, Stretch
+from trackfarm_sim.meters import Meters
 from trackfarm_sim.policies.ours import HEARTBEAT
 from trackfarm_sim.policies.rules import Policy
 from trackfarm_sim.world import World
@@ -45,10 +47,10 @@ class Farm:
         rng = np.random.default_rng([world.seed, 3 << 32])
         self._blame = Blame(rng.random)
         self._agenda = Agenda()
-        self._contested: dict[int, list[Lease]] = {}
+        self._contests = Contests()
+        self._accounts = Accounts(self.meters, self._fails)
         self._tick_at = math.inf
-        if self.rules.queues_all:
-            self.meters.queued(self.ledger.total, 0.0)
+        self.meters.queued(self.rules.messages(self.ledger.total), 0.0)
 
     def run(self) -> JobState:
         """To the end of the job. Raises Stuck."""
@@ -71,10 +73,8 @@ class Farm:
         ending = job_ending(self.ledger.counts) if self.ledger.failed else None
         return ending is not None and ending[0] is JobState.FAILED
 
-    # what a policy may see
-
     def live_leases(self, track: int) -> int:
-        return sum(x.is_live and track in x.open for x in self._contested.get(track, ())) or 1
+        return max(1, self._contests.live_leases(track))
 
     def settle_all(self, now: float) -> None:
         for desk in list(self.desks.values()):
@@ -99,17 +99,16 @@ class Farm:
         if desk.running is not None:
             desk.running.stopped_at = now
         for lease in desk.computed_or_running:
-            self._account(lease)
+            self._accounts.close(lease)
         for lease in desk.leases:
-            self._agenda.at(self._lost_at(lease, now), partial(self._hand_back, lease))
+            self._lose_lease(lease, now)
         self._agenda.at(now + self.scenario.lost_after, partial(self._lose, desk))
         successor = next(self.world.slots[desk.machine.slot])
         self._agenda.at(successor.up_from, partial(self._join, successor))
 
-    def _lost_at(self, lease: Lease, died_at: float) -> float:
-        if self.rules.redelivered_after is None:
-            return died_at + self.scenario.lost_after
-        return max(died_at, lease.offered_at + self.rules.redelivered_after)
+    def _lose_lease(self, lease: Lease, died_at: float) -> None:
+        at = self.rules.lost_at(lease.offered_at, died_at, self.scenario.lost_after)
+        self._agenda.at(at, partial(self._hand_back, lease))
 
     def _lose(self, desk: Desk, now: float) -> None:
         self.desks.pop(desk.id, None)
@@ -130,8 +129,10 @@ class Farm:
             return
         self._tick_at = math.inf
         decision = self.policy.decide(self, now)
-        if decision.is_race:
-            self._contest(decision.shards, now)
+        if decision.is_race and decision.shards:
+            raced = {track for shard in decision.shards for track in shard.track_ids}
+            for lease in self._contests.open(raced, self.desks.values()):
+                self._watch(lease, now)
         for shard in decision.shards:
             self._offer(shard, now, is_race=decision.is_race)
         if decision.again_after is not None and not self.ledger.is_settled:
@@ -142,31 +143,17 @@ class Farm:
         ready_at = now + self.scenario.handover_seconds
         lease = Lease(desk, tracks, shard.expected_seconds, now, ready_at, is_contested=is_race)
         if is_race:
-            for track in tracks:
-                self._contested[track].append(lease)
+            self._contests.join(lease)
         else:
             self.ledger.lease(tracks)
         self.meters.shards += 1
         self.meters.races += is_race
-        self.meters.queued(1 - self._in_broker(len(tracks)), now)
+        self.meters.queued(1 - self.rules.messages(len(tracks)), now)
         desk.queue.append(lease)
         if desk.died_at is not None:
-            self._agenda.at(self._lost_at(lease, desk.died_at), partial(self._hand_back, lease))
+            self._lose_lease(lease, desk.died_at)
         elif desk.running is None:
             self._agenda.at(ready_at, partial(self._begin, desk))
-
-    def _contest(self, shards: Sequence[NewShard], now: float) -> None:
-        """Enters who holds the tracks that are about to be raced."""
-        raced = {track for shard in shards for track in shard.track_ids}
-        for desk in self.desks.values() if raced else ():
-            for lease in desk.leases:
-                for track in lease.open & raced:
-                    holders = self._contested.setdefault(track, [])
-                    if lease not in holders:
-                        holders.append(lease)
-                    lease.is_contested = True
-                if lease.open & raced:
-                    self._watch(lease, now)
 
     def _begin(self, desk: Desk, now: float) -> None:
         if desk.running is not None or desk.died_at is not None or not desk.queue:
@@ -179,23 +166,17 @@ class Farm:
         desk.running = lease
         self.meters.queued(-1, now)
         lease.started_at = now + self.rules.overhead
-        self._compute(lease)
+        machine = desk.machine
+        lease.costs, lease.ends = self.world.times(machine, lease.tracks, lease.started_at)
         self._agenda.at(lease.ends[-1], partial(self._computed, lease))
         self._watch(lease, now)
-
-    def _compute(self, lease: Lease) -> None:
-        machine = lease.desk.machine
-        costs = self.world.seconds[machine.kind.gpu][self.works.shape_of[lease.tracks]]
-        lease.costs = costs.tolist()
-        works = costs / machine.factor
-        ends = self.world.weather.finish_times(machine.phase, lease.started_at, works)
-        lease.ends = ends.tolist()
 
     def _watch(self, lease: Lease, now: float) -> None:
         """Looks at a shard whenever a report comes whose time matters to others."""
         for track, end in zip(lease.tracks, lease.ends, strict=False):
+            matters = lease.is_contested or self._fails(track, lease)
             at = end + self.scenario.finish_seconds
-            if at > now and track in lease.open and (lease.is_contested or self._fails(track, lease)):
+            if matters and at > now and track in lease.open:
                 self._agenda.at(at, partial(self._settle, lease))
 
     def _computed(self, lease: Lease, now: float) -> None:
@@ -205,9 +186,14 @@ class Farm:
         self._agenda.at(now + self.scenario.finish_seconds, partial(self._reported, lease))
         self._free_engine(lease, now)
 
+    def _free_engine(self, lease: Lease, now: float) -> None:
+        lease.stopped_at = now
+        lease.desk.running = None
+        self._begin(lease.desk, now)
+
     def _reported(self, lease: Lease, now: float) -> None:
         self._settle(lease, now)
-        self._account(lease)
+        self._accounts.close(lease)
         if lease.desk.died_at is None:
             lease.desk.finishing.remove(lease)
         self._wake(now)
@@ -222,8 +208,7 @@ class Farm:
         first, desk = lease.settled, lease.desk
         if not lease.is_live or first == len(lease.tracks):
             return
-        while lease.settled < len(lease.ends) and self._has_reported(lease, now):
-            lease.settled += 1
+        lease.settled += lease.reported(now, self.scenario.finish_seconds)
         if first == lease.settled:
             return
         answered = [t for t in lease.tracks[first : lease.settled] if t in lease.open]
@@ -238,32 +223,19 @@ class Farm:
         self._rule(lease, bad, now)
         self._end_if_empty(lease, now)
 
-    def _has_reported(self, lease: Lease, now: float) -> bool:
-        died_at = lease.desk.died_at
-        until = now if died_at is None else min(now, died_at)
-        return lease.ends[lease.settled] + self.scenario.finish_seconds <= until + 1e-9
-
     def _commit(self, lease: Lease, good: list[int], at: float, now: float) -> None:
         if not good:
             return
         self.ledger.commit(good, at)
         lease.won.update(good)
-        if self._contested:
-            for track in good:
-                self._overtake(track, lease, now)
+        for loser in self._contests.won(good, lease):
+            self._end_if_empty(loser, now)
         for bad in self._blame.disproved(good, lease.desk) if self.rules.blames else ():
             self._quarantine(bad, now)
 
-    def _overtake(self, track: int, winner: Lease, now: float) -> None:
-        for lease in self._contested.pop(track, ()):
-            if lease is not winner:
-                lease.open.discard(track)
-                self._end_if_empty(lease, now)
-
     def _end_if_empty(self, lease: Lease, now: float) -> None:
-        if lease.open or not lease.is_live:
-            return
-        self._end(lease, now)
+        if lease.is_live and not lease.open:
+            self._end(lease, now)
 
     def _end(self, lease: Lease, now: float) -> None:
         """Ends a lease; its worker hears of it with its next heartbeat."""
@@ -279,33 +251,26 @@ class Farm:
     def _stop(self, lease: Lease, now: float) -> None:
         if lease.desk.running is lease and lease.desk.died_at is None:
             self._free_engine(lease, now)
-            self._account(lease)
+            self._accounts.close(lease)
 
     def _hand_back(self, lease: Lease, now: float) -> None:
         if not lease.is_live:
             return
         self._end(lease, now)
-        free = [t for t in sorted(lease.open) if not self._is_held(t)]
+        free = [t for t in sorted(lease.open) if not self._contests.live_leases(t)]
         self._give_back(free, now)
-
-    def _is_held(self, track: int) -> bool:
-        return any(x.is_live and track in x.open for x in self._contested.get(track, ()))
 
     def _give_back(self, tracks: Sequence[int], now: float) -> None:
         self.ledger.give_back(tracks, {t: self._blame.avoid(t) for t in tracks})
-        self.meters.queued(self._in_broker(len(tracks)), now)
+        self.meters.queued(self.rules.messages(len(tracks)), now)
         self._wake(now)
-
-    def _in_broker(self, pending: int) -> int:
-        """How many of the pending tracks wait as messages."""
-        return pending if self.rules.queues_all else 0
 
     # failures
 
     def _rule(self, lease: Lease, bad: Sequence[int], now: float) -> None:
         for track in bad:
             ruling = self._blame.rule(track, lease.desk, len(self.desks))
-            if self._is_held(track):
+            if self._contests.live_leases(track):
                 continue
             if isinstance(ruling, GiveUp):
                 self.ledger.give_up(track, now)
@@ -323,46 +288,10 @@ class Farm:
             self.ledger.reopen(track)
         self._give_back(given_up, now)
 
-    # the account
-
-    def _free_engine(self, lease: Lease, now: float) -> None:
-        lease.stopped_at = now
-        lease.desk.running = None
-        self._begin(lease.desk, now)
-
-    def _account(self, lease: Lease) -> None:
-        """Notes what the engine did for a shard, once it is known what became of it."""
-        if lease.is_accounted:
-            return
-        lease.is_accounted = True
-        lost = 0.0
-        if len(lease.won) < len(lease.tracks):
-            lost = self._note_losses(lease)
-        slot, start = lease.desk.machine.slot, min(lease.started_at, lease.stopped_at)
-        stretch = Stretch(slot, start, lease.stopped_at, lost, lease.is_contested)
-        self.meters.computed(stretch)
-
-    def _note_losses(self, lease: Lease) -> float:
-        begun, total = lease.started_at, 0.0
-        for track, end in zip(lease.tracks, lease.ends, strict=True):
-            spent = min(end, lease.stopped_at) - begun
-            if spent <= 0:
-                break
-            if track not in lease.won:
-                self.meters.wasted(self._why_lost(track, lease), spent)
-                total += spent
-            begun = end
-        return total
-
-    def _why_lost(self, track: int, lease: Lease) -> Loss:
-        if self._fails(track, lease):
-            return Loss.FAILURE
-        return Loss.PREEMPTION if lease.desk.died_at is not None else Loss.RACE
-
     def _close(self, now: float) -> None:
         """Accounts for what engines still do when the job is over."""
         for desk in self.desks.values():
             if desk.running is not None and desk.died_at is None:
                 desk.running.stopped_at = now
             for lease in desk.computed_or_running:
-                self._account(lease)
+                self._accounts.close(lease)

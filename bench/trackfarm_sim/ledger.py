@@ -102,4 +102,3 @@ class Ledger:
         assert self.state[track] == State.FAILED
         self.failed -= 1
         self.state[track] = State.LEASED
-

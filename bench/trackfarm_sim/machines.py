@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trackfarm_sim.fleet import Kind
+from trackfarm.planning import CardGroup
 from trackfarm_sim.scenario import Scenario
 from trackfarm_sim.weather import BLOCKS
 
@@ -17,7 +17,7 @@ class Machine:
 
     slot: int
     number: int
-    kind: Kind
+    kind: CardGroup
     factor: float
     phase: int
     paid_from: float
@@ -30,7 +30,7 @@ class Machine:
         return f"{self.slot}.{self.number}"
 
 
-def tenants(scenario: Scenario, kind: Kind, slot: int, seed: int) -> Iterator[Machine]:
+def tenants(scenario: Scenario, kind: CardGroup, slot: int, seed: int) -> Iterator[Machine]:
     """The machines of a slot without end. Each is ordered when the loss of the one before it was
     noticed, and independent of any policy."""
     rng = np.random.default_rng([seed, slot])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trackfarm_sim.fleet import Kind
+from trackfarm.planning import CardGroup
 
 DURATIONS = (30.0, 60.0, 90.0, 120.0, 150.0, 180.0, 210.0, 240.0)
 
@@ -11,21 +11,22 @@ DURATIONS = (30.0, 60.0, 90.0, 120.0, 150.0, 180.0, 210.0, 240.0)
 class Scenario:
     """Times in seconds. `durations` are drawn evenly. `preemptions`: machines lost per machine and
     hour. `machine_spread` and `wobble`: sigma of the lognormal speed of a machine against its kind,
-    and of the same machine from one `wobble_seconds` to the next. `poisoned` and `bad_machines`:
+    and of the same machine from one `wobble_seconds` to the next. `boot_seconds` is what
+    `trackfarm.planning` expects of a rental; the times below are the scheduler's defaults. `poisoned` and `bad_machines`:
     shares of tracks that fail everywhere, and of machines that fail everything."""
 
-    fleet: tuple[Kind, ...]
+    fleet: tuple[CardGroup, ...]
     tracks: int = 15_000
     model_set: str = "acestep-v15-turbo"
     durations: tuple[float, ...] = DURATIONS
     preemptions: float = 0.05
-    boot_seconds: float = 90.0
+    boot_seconds: float = 240.0
     machine_spread: float = 0.10
     wobble: float = 0.05
     wobble_seconds: float = 20.0
     poisoned: float = 0.0
     bad_machines: float = 0.0
-    lost_after: float = 12.0
+    lost_after: float = 10.0
     handover_seconds: float = 0.3
     finish_seconds: float = 1.5
     shard_seconds: float = 60.0
@@ -35,6 +36,6 @@ class Scenario:
         return sum(kind.count for kind in self.fleet)
 
     @property
-    def slots(self) -> list[Kind]:
+    def slots(self) -> list[CardGroup]:
         """The kind of each place for a machine."""
         return [kind for kind in self.fleet for _ in range(kind.count)]

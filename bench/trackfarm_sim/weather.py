@@ -14,7 +14,7 @@ class Weather:
 
     def __init__(self, rng: np.random.Generator, *, sigma: float, block: float) -> None:
         speeds = rng.lognormal(-sigma * sigma / 2, sigma, BLOCKS)
-        self._edges: Floats = np.arange(BLOCKS + 1) * block
+        self._edges: Floats = np.arange(BLOCKS + 1, dtype=np.float64) * np.float64(block)
         self._done: Floats = np.concatenate(([0.0], np.cumsum(speeds * block)))
         self._block = block
 

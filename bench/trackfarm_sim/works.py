@@ -32,11 +32,16 @@ class Works:
         chosen_ids = rng.choice(scenario.tracks, number, replace=False, shuffle=False)
         self.poisoned = frozenset(map(int, chosen_ids)) if number else frozenset()
         self.counts = np.bincount(self.shape_of, minlength=len(self.shapes))
+        lengths = np.array([shape.duration for shape in self.shapes])
+        mean = float(self.counts @ lengths) / max(scenario.tracks, 1)
+        self.mean_shape = TrackShape(mean, steps, guided)
         self._model_set = scenario.model_set
 
     def sort_longest_first(self) -> None:
-        """For policies that look at length; which tracks are poisoned is by number, not length."""
-        self.shape_of[::-1].sort()
+        """Numbers the tracks anew, for policies that look at length."""
+        order = np.argsort(self.shape_of, kind="stable")[::-1]
+        self.shape_of = self.shape_of[order]
+        self.poisoned = frozenset(np.flatnonzero(np.isin(order, list(self.poisoned))).tolist())
 
     def seconds(self, gpu: str) -> NDArray[np.float64]:
         """Seconds of each shape on a card of this kind at speed 1.0."""

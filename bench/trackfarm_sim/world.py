@@ -1,6 +1,6 @@
 """Everything that chance decides, drawn before any policy acts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,14 @@ class World:
     weather: Weather
     slots: list[Iterator[Machine]]
     seconds: dict[str, NDArray[np.float64]]
+
+    def times(
+        self, machine: Machine, tracks: Sequence[int], start: float
+    ) -> tuple[list[float], list[float]]:
+        """What each track costs by the model at speed 1.0, and when the machine really ends it."""
+        costs = self.seconds[machine.kind.gpu][self.works.shape_of[tracks]]
+        ends = self.weather.finish_times(machine.phase, start, costs / machine.factor)
+        return costs.tolist(), ends.tolist()
 
 
 def draw(scenario: Scenario, seed: int) -> World:

@@ -28,6 +28,7 @@ from trackfarm_scheduler.sweeper import Sweeper
 
 log = structlog.get_logger("trackfarm_scheduler")
 BAD_SETTINGS = 2
+KEEP_ALIVE_SECONDS = 75  # outlasts many heartbeats, so that a worker keeps its connection
 
 
 def _open_objects(settings: SchedulerSettings) -> ObjectStore:
@@ -108,6 +109,7 @@ def _serve(farm: Farm, loops: list[Loop]) -> None:
         port=farm.settings.port,
         log_config=None,
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=3,
     )
     for loop in loops:

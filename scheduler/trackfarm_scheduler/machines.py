@@ -69,7 +69,14 @@ _J, _T, _W = JobState, TrackState, WorkerState
 JOB = _machine(
     "job",
     {
-        _J.ACCEPTED: {_J.RUNNING, _J.PAUSED, _J.DONE, _J.FAILED, _J.CANCELLED},
+        _J.ACCEPTED: {
+            _J.RUNNING,
+            _J.PAUSED,
+            _J.DONE,
+            _J.FAILED,
+            _J.CANCELLED,
+            _J.OUT_OF_BUDGET,
+        },
         _J.RUNNING: {_J.PAUSED, _J.DONE, _J.FAILED, _J.CANCELLED, _J.OUT_OF_BUDGET},
         _J.PAUSED: {_J.RUNNING, _J.CANCELLED},
         _J.DONE: {_J.RUNNING},

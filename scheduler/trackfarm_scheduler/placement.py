@@ -1,11 +1,13 @@
 """Which tracks go to which worker, and in shards of what size: pure, decided anew each tick.
 
 Shards are cut by expected seconds, not by count, and shrink towards the end of the work (guided
-self-scheduling), so that no worker is left with a large one while the others have none. Idle
+self-scheduling), so that no worker is left with a large one while the others have none: each lasts
+at most half the time in which all workers together, each at its own speed, would be done. Idle
 workers come first, among them the smaller cards; a big card first takes what only it can make.
 """
 
-from collections import Counter, deque
+import math
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,7 +16,7 @@ from trackfarm.cost import TrackShape
 from trackfarm_scheduler.precedence import Lane, Standing, rank
 
 SHARDS_AHEAD = 2  # per worker: one computes, one waits; a shard being finished does not count
-GUIDED_SHARE = 2.0  # a shard is at most this fraction of what is left for each worker
+GUIDED_SHARE = 2.0  # a shard lasts at most the time that is left over this
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,9 @@ class Room(StrEnum):
     OPEN = "open"
 
 
-def shard_budget(*, work: float, workers: int, longest: float) -> float:
-    """Seconds that one shard may take when `work` seconds are left for `workers` workers."""
+def shard_budget(*, work: float, workers: float, longest: float) -> float:
+    """Seconds that one shard may take on a worker that alone would need `work` seconds for what is
+    left, where all are together as fast as `workers` of its kind."""
     return min(longest, work / (GUIDED_SHARE * max(workers, 1)))
 
 
@@ -94,30 +97,17 @@ def place(
     for the interactive lane; `crowd` how many workers of each model set there are, where
     `workers` are only those with room."""
     desks = [_Desk(worker) for worker in workers]
-    sizes = crowd or Counter(desk.worker.model_set for desk in desks)
-    pools = [_Pool(job) for job in jobs if job.tracks]
+    pools = [_Pool(job, desks, crowd or {}) for job in jobs if job.tracks]
     _reserve(desks, reserved or {})
     shards: list[NewShard] = []
     for ahead in range(SHARDS_AHEAD):
         for desk in sorted(desks, key=_Desk.order):
             if desk.shards == ahead and desk.room is not Room.FULL:
-                longest = _Longest(shard_seconds, sizes[desk.worker.model_set])
-                shard = _next_shard(pools, desk, desks, longest, now)
+                shard = _next_shard(pools, desk, desks, shard_seconds, now)
                 if shard is not None:
                     desk.take(shard)
                     shards.append(shard)
     return shards
-
-
-@dataclass(frozen=True, slots=True)
-class _Longest:
-    """How long a shard may be, by what is left for how many workers."""
-
-    seconds: float
-    workers: int
-
-    def of(self, work: float) -> float:
-        return shard_budget(work=work, workers=self.workers, longest=self.seconds)
 
 
 @dataclass(slots=True)
@@ -155,10 +145,17 @@ def _reserve(desks: Sequence[_Desk], reserved: Mapping[str, int]) -> None:
             desk.is_reserved = True
 
 
+def unreserved(workers: Iterable[WorkerView], reserved: Mapping[str, int]) -> list[WorkerView]:
+    """Those whom long jobs may have."""
+    desks = [_Desk(worker) for worker in workers]
+    _reserve(desks, reserved)
+    return [desk.worker for desk in desks if not desk.is_reserved]
+
+
 class _Pool:
     """The tracks of one job that nobody has taken in this round, by what card they need."""
 
-    def __init__(self, job: JobView) -> None:
+    def __init__(self, job: JobView, desks: Sequence[_Desk], crowd: Mapping[str, int]) -> None:
         self.job = job
         self.special = [t for t in job.tracks if t.alone or t.avoid]
         self.plain: dict[int, deque[WaitingTrack]] = {}
@@ -169,53 +166,82 @@ class _Pool:
         self.taken_seconds = 0.0
         self.affordable = job.affordable
         self.mean = _mean_shape(job.tracks)
+        self.pace = _pace(job, self.mean, desks, crowd)
+        self.most = _most_tracks(job, desks)
 
-    @property
-    def seconds_left(self) -> float:
-        return self.job.standing.seconds_left * self.waiting / self.job.waiting
-
-    def left_for(self, worker: WorkerView) -> float:
-        """Seconds of work that is left, as this worker would need them."""
-        return self.waiting * worker.seconds(self.mean)
+    def budget(self, worker: WorkerView, longest: float) -> float:
+        """Seconds that the next shard for this worker may take."""
+        each = worker.seconds(self.mean)
+        return shard_budget(work=self.waiting * each, workers=self.pace * each, longest=longest)
 
     def cut(
-        self, worker: WorkerView, others: Sequence[_Desk], budget: float, *, strict: bool
+        self, worker: WorkerView, others: Sequence[_Desk], budget: float, limit: float
     ) -> list[WaitingTrack]:
         """Takes tracks off the pool for one shard of about `budget` seconds: at least one track,
-        unless `strict`."""
-        special = self._special(worker, others)
-        taken = [special] if special else self._plain(worker, budget, strict=strict)
+        but never more than `limit` seconds."""
+        special = self._special(worker, others, limit)
+        taken = [special] if special else self._plain(worker, budget, limit)
         self.waiting -= len(taken)
         return taken
 
-    def _special(self, worker: WorkerView, others: Sequence[_Desk]) -> WaitingTrack | None:
+    def _special(
+        self, worker: WorkerView, others: Sequence[_Desk], limit: float
+    ) -> WaitingTrack | None:
         for track in self.special:
-            if track.min_vram <= worker.vram and _may_try(track, worker, others):
+            fits = track.min_vram <= worker.vram and worker.seconds(track.shape) <= limit
+            if fits and _may_try(track, self.job.standing.lane, worker, others):
                 self.special.remove(track)
                 return track
         return None
 
-    def _plain(self, worker: WorkerView, budget: float, *, strict: bool) -> list[WaitingTrack]:
+    def _plain(self, worker: WorkerView, budget: float, limit: float) -> list[WaitingTrack]:
         taken: list[WaitingTrack] = []
+        spent = 0.0
         for vram in sorted((v for v in self.plain if v <= worker.vram), reverse=True):
             line = self.plain[vram]
-            while line and len(taken) < worker.max_tracks:
-                budget -= worker.seconds(line[0].shape)
-                if budget < 0 and (taken or strict):
+            while line and len(taken) < min(worker.max_tracks, self.most):
+                each = worker.seconds(line[0].shape)
+                if taken and spent + each > budget:
                     return taken
+                if spent + each > limit:
+                    break  # a smaller card's tracks may be cheaper
+                spent += each
                 taken.append(line.popleft())
         return taken
 
 
-def _may_try(track: WaitingTrack, worker: WorkerView, others: Sequence[_Desk]) -> bool:
+def _may_try(track: WaitingTrack, lane: Lane, worker: WorkerView, others: Sequence[_Desk]) -> bool:
     if worker.id not in track.avoid:
         return True
     return not any(
         d.worker.id not in track.avoid
         and d.worker.vram >= track.min_vram
         and d.worker.model_set == worker.model_set
+        and (lane is Lane.INTERACTIVE or not d.is_reserved)
         for d in others
     )
+
+
+def _pace(
+    job: JobView, shape: TrackShape, desks: Sequence[_Desk], crowd: Mapping[str, int]
+) -> float:
+    """Tracks a second of all workers that can make the job. Those with room are no fair sample
+    (late in a job they are the slow ones, or the fast), so they are asked only when the job does
+    not say how long it will take."""
+    if job.standing.seconds_left > 0:
+        return job.waiting / job.standing.seconds_left
+    shown = [d.worker.seconds(shape) for d in desks if d.worker.model_set == job.model_set]
+    number = crowd.get(job.model_set, len(shown))
+    return sum(1 / max(s, 1e-9) for s in shown) * number / max(len(shown), 1)
+
+
+def _most_tracks(job: JobView, desks: Sequence[_Desk]) -> float:
+    """Tracks of one shard: when more wait than were loaded and many workers have room (a farm that
+    starts), each gets some now rather than the first ones all."""
+    if job.waiting <= len(job.tracks):
+        return math.inf
+    places = sum(SHARDS_AHEAD - d.shards for d in desks if d.shards < SHARDS_AHEAD)
+    return math.ceil(len(job.tracks) / max(places, 1))
 
 
 def _mean_shape(tracks: Sequence[WaitingTrack]) -> TrackShape:
@@ -231,7 +257,7 @@ def _next_shard(
     pools: Sequence[_Pool],
     desk: _Desk,
     desks: Sequence[_Desk],
-    longest: _Longest,
+    longest: float,
     now: float,
 ) -> NewShard | None:
     worker = desk.worker
@@ -240,7 +266,7 @@ def _next_shard(
         interactive = pool.job.standing.lane is Lane.INTERACTIVE
         if desk.room is Room.INTERACTIVE_ONLY and not interactive:
             continue
-        budget = 0.0 if interactive else min(longest.seconds, pool.seconds_left / GUIDED_SHARE)
+        budget = 0.0 if interactive else pool.budget(worker, longest)
         shard = _shard(pool, worker, desks, budget)
         if shard is not None:
             return shard
@@ -250,10 +276,10 @@ def _next_shard(
 def _shard(
     pool: _Pool, worker: WorkerView, desks: Sequence[_Desk], budget: float
 ) -> NewShard | None:
-    strict = pool.affordable is not None and worker.price > 0
-    if pool.affordable is not None and strict:
-        budget = min(max(budget, worker.seconds(pool.mean)), 3600 * pool.affordable / worker.price)
-    taken = pool.cut(worker, desks, budget, strict=strict)
+    limit = math.inf
+    if pool.affordable is not None and worker.price > 0:
+        limit = 3600 * pool.affordable / worker.price
+    taken = pool.cut(worker, desks, budget, limit)
     if not taken:
         return None
     expected = sum(worker.seconds(track.shape) for track in taken)

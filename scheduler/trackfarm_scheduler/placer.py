@@ -1,7 +1,8 @@
 """Offers shards: loads what waits and who works, asks `placement` and `racing`, stores and sends
 the answer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlmodel import Session
 
@@ -9,22 +10,25 @@ from trackfarm.api import JobState
 from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.leadership import Leadership, NotLeading
 from trackfarm_scheduler.leases import heartbeat_interval
-from trackfarm_scheduler.placement import SHARDS_AHEAD, NewShard, place
-from trackfarm_scheduler.racing import race
+from trackfarm_scheduler.placement import JobView, NewShard, place, unreserved
+from trackfarm_scheduler.racing import paid_for, race
 from trackfarm_scheduler.store import jobs, offers, outlook
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.offers import Offer
+from trackfarm_scheduler.store.outlook import Crew
 
 WINDOW_PER_PLACE = 64  # tracks loaded for each free place of a tick
-MAX_WINDOW = 5_000
-MISSED_BEATS = 2.5
+MAX_WINDOW = 20_000
+MAX_UNCLAIMED = 200  # offers: when a thousand workers are free at once, they come for their shards
+# one after another, and none may have to wait longer than an offer stands
 MISSED_BEATS = 2.5
 MOVING = (JobState.ACCEPTED, JobState.RUNNING)
 
 
 class Placer:
-    """One tick: decide in a transaction, then tell the broker. A message that does not arrive is
-    an offer that nobody claims, and the rescuer takes it apart."""
+    """One tick: look and decide, store what can still be done in a transaction, then tell the
+    broker. A message that does not arrive is an offer that nobody claims, and the rescuer takes it
+    apart."""
 
     def __init__(
         self,
@@ -44,44 +48,61 @@ class Placer:
         self._reserved = reserved
 
     def tick(self) -> None:
-        if not self._leadership.leads or not self._has_room() or not self._broker.is_up():
+        if not self._leadership.leads or not self._broker.is_up():
+            return
+        now = self._clock()
+        with self._database.read() as session:
+            decided = self._decide(session, now)
+        if not decided.shards:
             return
         try:
             with self._database.write() as session:
                 self._leadership.require(session)
-                offers = self._offer(session)
+                made = self._store(session, decided, now)
         except NotLeading:
             return
-        for offer in offers:
-            self._broker.send(offer.queue, offer.shard_id, offer.lease_id)
+        self._broker.send(made)
 
-    def _has_room(self) -> bool:
-        """Looks before it locks: most ticks have nothing to place."""
-        with self._database.read() as session:
-            return bool(jobs.in_state(session, MOVING)) and outlook.has_room(session)
-
-    def _offer(self, session: Session) -> list[Offer]:
-        now = self._clock()
-        desks = outlook.workers(session)
-        places = sum(max(0, SHARDS_AHEAD - desk.shards) for desk in desks)
-        window = min(MAX_WINDOW, WINDOW_PER_PLACE * places)
-        views = outlook.jobs(session, jobs.in_state(session, MOVING), desks, now, window)
+    def _decide(self, session: Session, now: float) -> "_Decided":
+        moving = jobs.in_state(session, MOVING)
+        crew = outlook.crew(session) if moving else None
+        if crew is None or not crew.places:
+            return _Decided([])
+        room = min(crew.places, MAX_UNCLAIMED - offers.count_unclaimed(session))
+        if room <= 0:
+            return _Decided([])
+        window = min(MAX_WINDOW, WINDOW_PER_PLACE * crew.places)
+        views = outlook.jobs(session, moving, crew, now, window)
         shards = place(
-            views, desks, shard_seconds=self._shard_seconds, reserved=self._reserved, now=now
+            views, crew.desks, shard_seconds=self._shard_seconds, reserved=self._reserved, now=now
         )
-        made = [o for s in shards if (o := self._store(session, s, now, is_race=False))]
-        if not shards:
-            silent_after = MISSED_BEATS * heartbeat_interval(len(desks), slowest=5.0)
-            stragglers = outlook.stragglers(session, desks, now, silent_after=silent_after)
-            idle = [desk for desk in desks if desk.shards == 0]
-            raced = race(stragglers, idle)
-            made += [o for s in raced if (o := self._store(session, s, now, is_race=True))]
+        if shards:
+            return _Decided(shards[:room])
+        return _Decided(self._races(session, crew, views, now), are_races=True)
+
+    def _races(
+        self, session: Session, crew: Crew, views: Sequence[JobView], now: float
+    ) -> list[NewShard]:
+        idle = [desk for desk in unreserved(crew.desks, self._reserved) if desk.shards == 0]
+        if not idle:
+            return []
+        silent_after = MISSED_BEATS * heartbeat_interval(len(crew.desks), slowest=5.0)
+        stragglers = outlook.stragglers(session, crew.desks, now, silent_after=silent_after)
+        affordable = {view.id: view.affordable for view in views}
+        prices = {desk.id: desk.price for desk in crew.desks}
+        return paid_for(race(stragglers, idle), affordable, prices)
+
+    def _store(self, session: Session, decided: "_Decided", now: float) -> list[Offer]:
+        """Since the look, jobs may have stopped, workers gone and tracks been made."""
+        moving = {job.id for job in jobs.in_state(session, MOVING)}
+        shards = [shard for shard in decided.shards if shard.job_id in moving]
+        made = offers.offer(session, shards, now=now, is_race=decided.are_races)
+        for job_id in sorted({shard.job_id for shard in shards}) if made else ():
+            jobs.start(session, job_id, now)
         return made
 
-    def _store(
-        self, session: Session, shard: NewShard, now: float, *, is_race: bool
-    ) -> Offer | None:
-        offer = offers.offer(session, shard, now=now, is_race=is_race)
-        if offer is not None:
-            jobs.start(session, shard.job_id, now)
-        return offer
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    shards: Sequence[NewShard]
+    are_races: bool = False

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlmodel import Session, col
 
 from trackfarm.api import TrackState
-from trackfarm.wire import FailureKind, ReportRequest, TrackDone, TrackVerdict, Verdict
+from trackfarm.wire import FailureKind, ReportRequest, Timings, TrackDone, TrackVerdict, Verdict
 from trackfarm_scheduler.leases import CommitFacts, Refusal, judge_commit
 from trackfarm_scheduler.machines import AttemptState, LeaseState
 from trackfarm_scheduler.objects.port import ObjectStore
@@ -16,7 +16,40 @@ from trackfarm_scheduler.rulings import Failure, Rulings
 from trackfarm_scheduler.store import journal, leases, ledger, speeds, tracks, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.journal import Happening
-from trackfarm_scheduler.store.tables import Artifact, Attempt, Lease, Track, Worker
+from trackfarm_scheduler.store.tables import Artifact, Attempt, Lease, Track, Worker, table_of
+
+STAGES = [stage for stage in Timings.model_fields if stage != "service"]
+_ATTEMPT, _LEASE, _TRACK = table_of(Attempt), table_of(Lease), table_of(Track)
+_LOOK = (
+    select(
+        _ATTEMPT.c.track_id,
+        _LEASE.c.state,
+        _ATTEMPT.c.state,
+        _ATTEMPT.c.object_key,
+        _TRACK.c.state,
+    )
+    .join(_LEASE, _LEASE.c.id == _ATTEMPT.c.lease_id)
+    .join(_TRACK, _TRACK.c.id == _ATTEMPT.c.track_id)
+    .where(
+        _ATTEMPT.c.lease_id == bindparam("lease"),
+        _LEASE.c.worker_id == bindparam("holder"),
+        _ATTEMPT.c.track_id.in_(bindparam("tracks", expanding=True)),
+    )
+)
+_INSERT_ARTIFACTS = insert(table_of(Artifact))
+_CLOSE = (
+    update(_ATTEMPT)
+    .where(_ATTEMPT.c.lease_id == bindparam("lease"), _ATTEMPT.c.track_id == bindparam("track"))
+    .values(state=AttemptState.DONE.value, ended_at=bindparam("now"), timings=bindparam("took"))
+)
+_ROWS = (
+    select(Attempt, Track)
+    .join(Track, col(Track.id) == col(Attempt.track_id))
+    .where(
+        col(Attempt.lease_id) == bindparam("lease"),
+        col(Attempt.track_id).in_(bindparam("tracks", expanding=True)),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +79,30 @@ class Recorder:
         those that this lease may write."""
         with self._database.read() as session:
             first_look = self._judge(session, worker, lease_id, report)
-        flaws = {
-            done.track_id: self._flaw(done)
-            for done in report.done
-            if first_look[done.track_id] is TrackState.LEASED
-        }
+        flaws = [
+            self._flaw(done) if look is TrackState.LEASED else "the object was not looked at"
+            for done, look in zip(report.done, first_look, strict=True)
+        ]
         with self._database.write() as session:
             return self._settle(session, worker, lease_id, report, flaws)
 
     def _judge(
         self, session: Session, worker: Worker, lease_id: str, report: ReportRequest
-    ) -> dict[int, TrackState | Refusal]:
-        lease = leases.get(session, lease_id)
+    ) -> list[TrackState | Refusal]:
         ids = [done.track_id for done in report.done]
-        if lease is None or lease.worker_id != worker.id:
-            return dict.fromkeys(ids, Refusal.LEASE_ENDED)
-        rows = _rows(session, lease_id, ids)
-        return {
-            done.track_id: judge_commit(
-                _facts(lease, rows.get(done.track_id)), object_key=done.object_key
+        rows = session.execute(_LOOK, {"lease": lease_id, "holder": worker.id, "tracks": ids})
+        facts = {
+            track_id: CommitFacts(
+                LeaseState(lease), AttemptState(attempt), object_key, TrackState(track)
             )
-            for done in report.done
+            for track_id, lease, attempt, object_key, track in rows
         }
+        return [
+            judge_commit(facts[done.track_id], object_key=done.object_key)
+            if done.track_id in facts
+            else Refusal.NOT_IN_SHARD
+            for done in report.done
+        ]
 
     def _flaw(self, done: TrackDone) -> str | None:
         """What is wrong with the stored object, if anything."""
@@ -86,27 +121,29 @@ class Recorder:
         worker: Worker,
         lease_id: str,
         report: ReportRequest,
-        flaws: Mapping[int, str | None],
+        flaws: Sequence[str | None],
     ) -> list[TrackVerdict]:
         now = self._clock()
+        leases.lock_race(session, lease_id, _ids(report))
         lease = leases.get(session, lease_id, lock=True)
         if lease is None or lease.worker_id != worker.id:
             return [_refused(track_id, Refusal.LEASE_ENDED) for track_id in _ids(report)]
         rows = _rows(session, lease_id, _ids(report))
         verdicts: list[TrackVerdict] = []
         good: dict[int, TrackDone] = {}
-        failures: list[Failure] = []
-        for done in report.done:
+        failures: dict[int, Failure] = {}
+        for done, flaw in zip(report.done, flaws, strict=True):
             row = rows.get(done.track_id)
             verdict = judge_commit(_facts(lease, row), object_key=done.object_key)
-            flaw = flaws.get(done.track_id, "the object was not looked at")
             if verdict is TrackState.DONE or done.track_id in good:
                 verdicts.append(_verdict(done.track_id, Verdict.ALREADY_DONE))
             elif isinstance(verdict, Refusal) or row is None:
                 verdicts.append(_refused(done.track_id, verdict))
+            elif done.track_id in failures:
+                verdicts.append(_refused(done.track_id, Refusal.NOT_IN_SHARD))
             elif flaw is not None:
                 verdicts.append(_refused(done.track_id, flaw))
-                failures.append(Failure(row.track, FailureKind.OBJECT_MISMATCH, flaw))
+                failures[done.track_id] = Failure(row.track, FailureKind.OBJECT_MISMATCH, flaw)
             else:
                 verdicts.append(_verdict(done.track_id, Verdict.COMMITTED))
                 good[done.track_id] = done
@@ -114,14 +151,19 @@ class Recorder:
             row = rows.get(failed.track_id)
             if lease.state != LeaseState.LIVE:
                 verdicts.append(_refused(failed.track_id, Refusal.LEASE_ENDED))
-            elif row is None or row.attempt.state != AttemptState.OPEN or failed.track_id in good:
+            elif (
+                row is None
+                or row.attempt.state != AttemptState.OPEN
+                or failed.track_id in good
+                or failed.track_id in failures
+            ):
                 verdicts.append(_refused(failed.track_id, Refusal.NOT_IN_SHARD))
             else:
                 verdicts.append(_verdict(failed.track_id, Verdict.NOTED))
-                failures.append(Failure(row.track, failed.kind, failed.message))
+                failures[failed.track_id] = Failure(row.track, failed.kind, failed.message)
         self._commit(session, worker, lease, list(good.values()), rows, now)
-        self._rulings.apply(session, worker, lease, failures, now)
-        ledger.charge(session, worker, report, {i: row.track for i, row in rows.items()})
+        self._rulings.apply(session, worker, lease, list(failures.values()), now)
+        ledger.charge(session, worker, report, {i: rows[i].track for i in (*good, *failures)})
         if lease.state == LeaseState.LIVE:
             leases.finish_if_empty(session, lease, now)
         return verdicts
@@ -140,7 +182,7 @@ class Recorder:
         ids = [done.track_id for done in good]
         moved = tracks.move(session, ids, TrackState.DONE, ended_at=now, error="")
         assert len(moved) == len(ids), "the tracks were leased when this transaction looked"
-        session.execute(insert(Artifact), [_artifact(worker, lease, d, now) for d in good])
+        session.execute(_INSERT_ARTIFACTS, [_artifact(worker, lease, d, now) for d in good])
         _close(session, lease, good, now)
         leases.overtake(session, ids, now)
         self._rulings.exonerate(session, worker, ids, now)
@@ -155,14 +197,11 @@ class Recorder:
 
 def _close(session: Session, lease: Lease, good: Sequence[TrackDone], now: float) -> None:
     """Closes each attempt with its own timings, in one statement."""
-    statement = (
-        update(Attempt)
-        .where(col(Attempt.lease_id) == lease.id, col(Attempt.track_id) == bindparam("of_track"))
-        .values(state=AttemptState.DONE, ended_at=now, timings=bindparam("took"))
-        .execution_options(synchronize_session=None)
-    )
-    values = [{"of_track": d.track_id, "took": d.timings.model_dump_json()} for d in good]
-    session.connection().execute(statement, values)
+    closed = [
+        {"lease": lease.id, "track": d.track_id, "now": now, "took": d.timings.model_dump_json()}
+        for d in good
+    ]
+    session.execute(_CLOSE, closed)
 
 
 def _artifact(worker: Worker, lease: Lease, done: TrackDone, now: float) -> dict[str, object]:
@@ -183,13 +222,14 @@ def _artifact(worker: Worker, lease: Lease, done: TrackDone, now: float) -> dict
 
 def _tally(session: Session, worker: Worker, good: Sequence[TrackDone]) -> None:
     where = {"model_set": worker.model_set, "tier": worker.tier}
-    for done in good:
-        journal.count(session, "tracks", 1, outcome="done", **where)
-        journal.count(session, "audio_seconds", done.measurements.seconds, **where)
-        journal.count(session, "object_bytes", done.size)
-        journal.count(session, "engine_seconds", done.timings.service, **where)
-        for stage, spent in done.timings.model_dump(exclude={"service"}).items():
-            journal.count(session, "stage_seconds", spent, stage=stage, **where)
+    audio = sum(done.measurements.seconds for done in good)
+    journal.count(session, "tracks", len(good), outcome="done", **where)
+    journal.count(session, "audio_seconds", audio, **where)
+    journal.count(session, "object_bytes", sum(done.size for done in good))
+    journal.count(session, "engine_seconds", sum(d.timings.service for d in good), **where)
+    for stage in STAGES:
+        spent = sum(getattr(done.timings, stage) for done in good)
+        journal.count(session, "stage_seconds", spent, stage=stage, **where)
 
 
 def _done(worker: Worker, lease: Lease, done: TrackDone, track: Track, now: float) -> Happening:
@@ -210,11 +250,7 @@ def _ids(report: ReportRequest) -> list[int]:
 
 
 def _rows(session: Session, lease_id: str, track_ids: Sequence[int]) -> dict[int, _Row]:
-    found = session.execute(
-        select(Attempt, Track)
-        .join(Track, col(Track.id) == col(Attempt.track_id))
-        .where(col(Attempt.lease_id) == lease_id, col(Attempt.track_id).in_(track_ids))
-    )
+    found = session.execute(_ROWS, {"lease": lease_id, "tracks": track_ids})
     return {attempt.track_id: _Row(attempt, track) for attempt, track in found}
 
 

@@ -11,6 +11,7 @@ from trackfarm_scheduler.leases import has_left_queue, offer_is_lost
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.store import leases, offers, workers
 from trackfarm_scheduler.store.database import Database
+from trackfarm_scheduler.store.offers import Unclaimed
 from trackfarm_scheduler.store.tables import Lease
 
 
@@ -57,7 +58,7 @@ class Rescuer:
             with self._database.write() as session:
                 self._leadership.require(session)
                 workers.lose_silent(session, silent_since=now - self._lost_after, now=now)
-                for lease_id, reason in doomed.items():
+                for lease_id, reason in sorted(doomed.items()):
                     self._end(session, lease_id, reason, now)
         except NotLeading:
             return
@@ -75,37 +76,31 @@ class Rescuer:
 
     def _doomed(self, session: Session, now: float) -> dict[str, str]:
         """Leases to end, with the reason."""
-        live = leases.live(session)
-        expired = {
-            lease.id: "expired"
-            for lease in live
-            if lease.worker_id is not None and (lease.expires_at or 0) <= now
-        }
-        return expired | self._lost_offers(session, live, now)
+        expired = dict.fromkeys(leases.expired(session, now), "expired")
+        return expired | self._lost_offers(session, now)
 
-    def _lost_offers(self, session: Session, live: list[Lease], now: float) -> dict[str, str]:
-        waiting = [lease for lease in live if lease.worker_id is None]
-        self._left_at = {i: t for i, t in self._left_at.items() if i in {o.id for o in waiting}}
+    def _lost_offers(self, session: Session, now: float) -> dict[str, str]:
+        waiting = offers.unclaimed(session)
+        self._left_at = {o.lease_id: t for o in waiting if (t := self._left_at.get(o.lease_id))}
         if not waiting:
             return {}
-        served = Counter(worker.queue for worker in workers.live(session))
+        served = Counter(workers.live_queues(session))
         lengths = self._broker.lengths({offer.queue for offer in waiting}) or {}
         lost: dict[str, str] = {}
         for offer in waiting:
             if offer.queue in lengths:
-                self._look_for(offer, lengths[offer.queue], session, now)
+                self._look_for(offer, lengths[offer.queue], now)
             if offer_is_lost(
-                left_at=self._left_at.get(offer.id),
+                left_at=self._left_at.get(offer.lease_id),
                 now=now,
                 claim_within=self._claim_within,
                 live_workers=served[offer.queue],
             ):
-                lost[offer.id] = "not claimed" if served[offer.queue] else "no worker"
+                lost[offer.lease_id] = "not claimed" if served[offer.queue] else "no worker"
         return lost
 
-    def _look_for(self, offer: Lease, queue_length: int, session: Session, now: float) -> None:
-        later = offers.later_offers(session, offer)
-        if has_left_queue(later_offers=later, queue_length=queue_length):
-            self._left_at.setdefault(offer.id, now)
+    def _look_for(self, offer: Unclaimed, queue_length: int, now: float) -> None:
+        if has_left_queue(later_offers=offer.later, queue_length=queue_length):
+            self._left_at.setdefault(offer.lease_id, now)
         else:
-            self._left_at.pop(offer.id, None)  # it had not been sent yet when it was missed
+            self._left_at.pop(offer.lease_id, None)  # it had not been sent yet when it was missed

@@ -57,19 +57,22 @@ class Rulings:
         )
         ruling = self._judge(session, track, kind)
         error = f"{kind.value}: {message}"
+        given_up = isinstance(ruling, GiveUp)
         if isinstance(ruling, GiveUp):
-            self._give_up(session, worker, track, f"{error} ({ruling.reason})", now)
+            reason = f"{error} ({ruling.reason})"
+            given_up = self._give_up(session, worker, track, reason, now)
         else:
             leases.back_to_pending(
                 session, [track.id], not_before=now + ruling.delay, error=error[:4000]
             )
+        if not given_up:
             journal.count(session, "track_retries", 1, reason=kind.value)
         workers.count_failure(session, worker)
         journal.record(
             session,
             Happening(
                 now,
-                "track_failed" if isinstance(ruling, GiveUp) else "track_retried",
+                "track_failed" if given_up else "track_retried",
                 track.job_id,
                 track_id=track.id,
                 shard_id=lease.shard_id,
@@ -81,13 +84,16 @@ class Rulings:
 
     def _give_up(
         self, session: Session, worker: Worker, track: Track, error: str, now: float
-    ) -> None:
+    ) -> bool:
+        """False when another lease may still make it, or its job has been cancelled."""
         assert track.id is not None
-        if blame.is_raced(session, track.id):
-            return  # another lease may still make it
-        tracks.move(session, [track.id], TrackState.FAILED, error=error[:4000], ended_at=now)
+        if blame.is_raced(session, track.id) or not tracks.move(
+            session, [track.id], TrackState.FAILED, error=error[:4000], ended_at=now
+        ):
+            return False
         where = {"model_set": worker.model_set, "tier": worker.tier}
         journal.count(session, "tracks", 1, outcome="failed", **where)
+        return True
 
     def _judge(self, session: Session, track: Track, kind: FailureKind) -> Retry | GiveUp:
         assert track.id is not None
@@ -109,9 +115,11 @@ class Rulings:
         """What one worker failed and another has just made counts against the first."""
         for worker_id, disproved in blame.disproved_by(session, maker.id, track_ids).items():
             strikes = workers.strike(session, worker_id, disproved)
-            if recovery.is_bad_worker(strikes) and workers.quarantine(session, worker_id, now):
+            if not recovery.is_bad_worker(strikes):
+                continue
+            forgiven = blame.forgive(session, worker_id)  # also of one that is gone by now
+            if workers.quarantine(session, worker_id, now):
                 workers.end_leases(session, worker_id, now, reason="worker quarantined")
-                forgiven = blame.forgive(session, worker_id)
                 journal.count(session, "workers_quarantined")
                 data = {"strikes": strikes, "forgiven_tracks": forgiven}
                 journal.record(

@@ -5,18 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.soak import pytest_collection_modifyitems
+
+__all__ = ["pytest_collection_modifyitems"]
 
 # Slow enough to be caught in the middle of a track.
 SLOW = {"step_delay": 0.1}
 NAMES = ("one", "two")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "soak" in config.option.markexpr:
-        return
-    for item in items:
-        if item.get_closest_marker("soak"):
-            item.add_marker(pytest.mark.skip(reason="takes minutes: select it with -m soak"))
 
 
 @pytest.fixture(scope="package")

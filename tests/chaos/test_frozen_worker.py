@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from sqlmodel import col
 
 from tests.chaos.busy import computing, placed_again, submitted
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.promises import ends_done, made_exactly_once
+from tests.end_to_end.promises import counted_once, ends_done, made_exactly_once
 from tests.servers.process import wait_until
 from trackfarm.wire import (
     PREFIX,
@@ -66,6 +67,29 @@ def test_late_results_are_refused(frozen_farm: LocalFarm) -> None:
     assert placed_again(farm, unfinished, stale)
     made_exactly_once(farm, job)
     assert farm.ledger.events("worker_lost") == 1
+
+
+@pytest.mark.parametrize(
+    "silence", [LOST_AFTER_S + 3, pytest.param(60.0, marks=[pytest.mark.soak])]
+)
+def test_a_worker_that_wakes_up_changes_nothing(frozen_farm: LocalFarm, silence: float) -> None:
+    farm = frozen_farm
+    job = submitted(farm, 12)
+    stale = {lease.id for lease in computing(farm, "frozen")}
+    os.kill(farm.workers["frozen"].pid, signal.SIGSTOP)
+    unfinished = farm.ledger.open_under(stale)
+    assert unfinished
+    wait_until(
+        lambda: time.time() - farm.ledger.newest_worker("frozen").last_seen > silence,
+        timeout_s=silence + 10,
+        what="it has been silent for long enough",
+    )
+    os.kill(farm.workers["frozen"].pid, signal.SIGCONT)
+    ends_done(farm, job)
+    wait_until(lambda: farm.serves("frozen"), timeout_s=20, what="it is welcome again")
+    assert placed_again(farm, unfinished, stale)
+    made_exactly_once(farm, job)
+    counted_once(farm)
 
 
 def report_late(farm: LocalFarm, attempt: Attempt) -> Verdict:

@@ -57,7 +57,13 @@ class LocalFarm:
         assert self._scheduler is not None, "the scheduler runs"
         return self._scheduler
 
-    def start_scheduler(self) -> None:
+    @property
+    def is_up(self) -> bool:
+        return self._scheduler is not None and self._scheduler.alive
+
+    def start_scheduler(self, **changed: Setting) -> None:
+        """Starts it with the settings that it had, but for those that have changed."""
+        self._settings.update(changed)
         self._scheduler = self._started("trackfarm_scheduler", "scheduler", self._settings)
         self._scheduler.wait_ready(self.client.healthy)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import MetaData, create_engine, func, select
+from sqlalchemy import MetaData, create_engine, func, select, text
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import Session, SQLModel, col
 
@@ -14,7 +14,9 @@ from trackfarm_scheduler.store.tables import (
     Attempt,
     Event,
     JobTrack,
+    Leader,
     Lease,
+    Shard,
     Track,
     Worker,
 )
@@ -75,6 +77,15 @@ class Ledger:
         ids = {w.id for w in self.rows(Worker, col(Worker.name) == worker)}
         return [lease for lease in found if lease.worker_id in ids]
 
+    def races(self) -> set[str]:
+        """Leases under which an idle worker made what another was late with."""
+        shards = [shard.id for shard in self.rows(Shard, col(Shard.is_race).is_(True))]
+        return {lease.id for lease in self.rows(Lease, col(Lease.shard_id).in_(shards))}
+
+    def leader(self) -> Leader:
+        (row,) = self.rows(Leader)
+        return row
+
     def newest_worker(self, name: str) -> Worker:
         found = self.rows(Worker, col(Worker.name) == name)
         return max(found, key=lambda worker: worker.joined_at)
@@ -88,10 +99,20 @@ class Ledger:
             found = session.scalar(select(func.count()).where(col(Event.kind) == kind))
         return found or 0
 
+    def writers(self, client_ports: set[int]) -> int:
+        """How many of these connections (PostgreSQL) have begun to write and do nothing now."""
+        statement = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+            " AND backend_xid IS NOT NULL AND client_port = ANY(:ports)"
+        )
+        with self._engine.connect() as connection:
+            return int(connection.scalar(statement, {"ports": sorted(client_ports)}) or 0)
+
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every row of every table."""
+        """Every row of every table but the leader's, who renews its term all the time."""
         schema = MetaData()
         schema.reflect(self._engine)
+        schema.remove(schema.tables[str(Leader.__tablename__)])
         with self._engine.connect() as connection:
             return {
                 table.name: sorted(map(tuple, connection.execute(select(table))), key=repr)

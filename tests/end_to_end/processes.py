@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tests.servers.process import wait_until
 
+_ESTABLISHED, _LISTENING = "01", "0A"  # as /proc/net/tcp writes them
+
 
 def is_running(pid: int) -> bool:
     """False for a process that has ended, reaped or not."""
@@ -40,8 +42,12 @@ def command_of(pid: int) -> str:
 
 def ports_of(pids: set[int]) -> set[int]:
     """TCP ports that these processes listen on."""
-    inodes = {inode for pid in pids for inode in _sockets(pid)}
-    return {port for port, inode in _listeners() if inode in inodes}
+    return _local_ports(pids, _LISTENING)
+
+
+def connections_of(pid: int) -> set[int]:
+    """TCP ports at this process's end of its connections."""
+    return _local_ports({pid}, _ESTABLISHED)
 
 
 def kill(pid: int) -> None:
@@ -80,7 +86,9 @@ def _sockets(pid: int) -> set[str]:
     return found
 
 
-def _listeners() -> list[tuple[int, str]]:
-    listening = "0A"
+def _local_ports(pids: set[int], state: str) -> set[int]:
+    inodes = {inode for pid in pids for inode in _sockets(pid)}
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return [(int(row[1].rpartition(":")[2], 16), row[9]) for row in rows if row[3] == listening]
+    return {
+        int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == state and row[9] in inodes
+    }

@@ -5,7 +5,9 @@ import io
 
 import httpx
 import numpy as np
+import pytest
 import soundfile
+from prometheus_client.parser import text_string_to_metric_families
 from sqlmodel import col
 
 from tests.end_to_end.farm import LocalFarm
@@ -53,10 +55,38 @@ def keeps_only_artifacts(farm: LocalFarm) -> None:
 
 
 def computed_once(farm: LocalFarm, job_id: str) -> None:
-    """No worker ever began a track that another attempt made: offers may be lost, work not."""
+    """No worker ever began a track that another attempt made, unless the two raced for it: offers
+    may be lost, work not."""
     ids = {track.id for track in farm.ledger.tracks(job_id) if track.id is not None}
-    wasted = [a for a in farm.ledger.attempts_at(ids) if a.worker_id and a.state != "done"]
+    attempts, races = farm.ledger.attempts_at(ids), farm.ledger.races()
+    raced = {a.track_id for a in attempts if a.lease_id in races}
+    lost = [a for a in attempts if a.worker_id and a.state != AttemptState.DONE]
+    wasted = [a for a in lost if not (a.kind == "overtaken" and a.track_id in raced)]
     assert not wasted, [(a.track_id, a.state, a.kind, a.message) for a in wasted]
+
+
+def counted_once(farm: LocalFarm) -> None:
+    """Counters, rows and objects agree on what was made."""
+    keeps_only_artifacts(farm)
+    artifacts, metrics = farm.ledger.rows(Artifact), scraped(farm)
+    assert metrics["trackfarm_tracks_total", "done"] == len(artifacts) == len(farm.stored())
+    assert metrics["trackfarm_tracks_present", TrackState.DONE] == len(artifacts)
+    assert metrics["trackfarm_object_bytes_total", ""] == sum(farm.stored().values())
+    assert metrics["trackfarm_audio_seconds_total", ""] == pytest.approx(
+        sum(artifact.seconds for artifact in artifacts)
+    )
+
+
+def scraped(farm: LocalFarm) -> dict[tuple[str, str], float]:
+    """Sums of all samples of /metrics by name and by the one label that matters."""
+    sums: dict[tuple[str, str], float] = {}
+    text = httpx.get(f"{farm.url}/metrics").raise_for_status().text
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = sample.labels
+            key = sample.name, labels.get("outcome") or labels.get("state") or ""
+            sums[key] = sums.get(key, 0) + sample.value
+    return sums
 
 
 def sounds_right(track: Track) -> None:

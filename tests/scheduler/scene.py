@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import func, select
 from sqlmodel import Session, SQLModel, col
@@ -15,20 +15,25 @@ from trackfarm.model_sets import model_set
 from trackfarm.tiers import tier_of
 from trackfarm.wire import (
     FailureKind,
+    HeartbeatRequest,
     Measurements,
     RegisterRequest,
     ReportRequest,
+    ShardProgress,
+    Stage,
     Timings,
     TrackDone,
     TrackFailed,
     TrackVerdict,
 )
+from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.placement import NewShard
 from trackfarm_scheduler.recorder import Recorder
-from trackfarm_scheduler.store import intake, jobs, leases, workers
+from trackfarm_scheduler.settler import Settler
+from trackfarm_scheduler.store import intake, jobs, leases, offers, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.intake import Intake, Sealed
-from trackfarm_scheduler.store.leases import Offer
+from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import (
     Artifact,
     Attempt,
@@ -41,9 +46,10 @@ from trackfarm_scheduler.store.tables import (
 from trackfarm_scheduler.store.workers import Joined
 
 R = TypeVar("R", bound=SQLModel)
-QUEUE = "gpu.vram24.tiny"
 URL_SECONDS = 3600.0
+SECONDS_EACH = 2.0  # what a track of the scene is expected to take
 LEASE_SECONDS = 12.0
+TERM_SECONDS = 3600.0  # longer than any test: leadership goes by the real clock
 
 
 class Clock:
@@ -74,6 +80,9 @@ class Scene:
         self.recorder = Recorder(
             database=database, objects=self.objects, clock=self.clock, jitter=lambda: 0.5
         )
+        self.leadership = Leadership(database=database, holder="scene", term=TERM_SECONDS)
+        self.leadership.tick()
+        self.settler = Settler(database=database, leadership=self.leadership, clock=self.clock)
 
     # Submissions
 
@@ -83,17 +92,22 @@ class Scene:
         catalog: str = "spa",
         owner: str = "operator",
         kind: str = "tiny",
-        priority: int = 0,
+        **header: Any,
     ) -> Intake:
-        header = JobHeader(catalog=catalog, model_set=kind, priority=priority)
-        made = Intake(owner=owner, header=header, model_set=model_set(kind), now=self.clock())
+        wanted = {"catalog": catalog, "model_set": kind} | header
+        made = Intake(
+            owner=owner,
+            header=JobHeader.model_validate(wanted),
+            model_set=model_set(kind),
+            now=self.clock(),
+        )
         with self.database.write() as session:
             made.open(session)
         return made
 
     def add(self, submission: Intake, chunk: Sequence[Brief]) -> None:
         with self.database.write() as session:
-            submission.add(session, chunk)
+            submission.add(session, chunk, self.clock())
 
     def seal(self, submission: Intake) -> Sealed:
         self.clock.advance(0.001)
@@ -104,8 +118,8 @@ class Scene:
         with self.database.write() as session:
             intake.abandon(session, submission.job_id)
 
-    def submit(self, wanted: Sequence[Brief], *, catalog: str = "spa") -> Sealed:
-        submission = self.begin(catalog=catalog)
+    def submit(self, wanted: Sequence[Brief], *, catalog: str = "spa", **header: Any) -> Sealed:
+        submission = self.begin(catalog=catalog, **header)
         self.add(submission, wanted)
         return self.seal(submission)
 
@@ -115,47 +129,64 @@ class Scene:
         return self.rows(Job, col(Job.id) == job_id)[0]
 
     def change(self, job_id: str, act: Callable[[Session, Job, float], object]) -> object:
-        """`act` is one of jobs.pause, resume, cancel, retry, settle."""
+        """`act` is one of jobs.pause, resume, cancel, retry."""
         with self.database.write() as session:
             return act(session, jobs.find(session, job_id)[0], self.clock())
 
+    def settled(self, job_id: str) -> str:
+        """The state of a job after the settler has looked."""
+        self.settler.tick()
+        return self.job(job_id).state
+
     # Workers and leases
 
-    def join(
-        self,
-        name: str = "gpu",
-        *,
-        memory_mib: int = 24_564,
-        provider: str = "own",
-        gpu: str = "cpu",
-    ) -> Worker:
-        joined = self.joined(name, memory_mib=memory_mib, provider=provider, gpu=gpu)
-        return self.rows(Worker, col(Worker.id) == joined.worker_id)[0]
+    def join(self, name: str = "gpu", **facts: Any) -> Worker:
+        return self.worker(self.joined(name, **facts).worker_id)
 
-    def joined(self, name: str, *, memory_mib: int, provider: str, gpu: str) -> Joined:
-        request = RegisterRequest(
-            name=name, gpu=gpu, memory_mib=memory_mib, provider=provider, model_set="tiny"
-        )
-        tier = tier_of(memory_mib)
+    def joined(self, name: str, **facts: Any) -> Joined:
+        wanted = {"gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"} | facts
+        request = RegisterRequest.model_validate({"name": name} | wanted)
+        tier = tier_of(request.memory_mib)
         assert tier is not None
         with self.database.write() as session:
             return workers.join(session, request, tier, self.clock())
 
-    def offer(self, job_id: str, ids: Sequence[int] | None = None, *, queue: str = QUEUE) -> Offer:
-        made = self.try_offer(job_id, ids, queue=queue)
+    def worker(self, worker_id: str) -> Worker:
+        return self.rows(Worker, col(Worker.id) == worker_id)[0]
+
+    def beat(self, worker: Worker, *offers: Offer, **fields: Any) -> set[str]:
+        """A heartbeat about shards; the leases that it has extended."""
+        progress = [
+            ShardProgress(shard_id=o.shard_id, lease_id=o.lease_id, stage=Stage.COMPUTING)
+            for o in offers
+        ]
+        request = HeartbeatRequest.model_validate({"shards": progress} | fields)
+        with self.database.write() as session:
+            until = self.clock() + LEASE_SECONDS
+            held = leases.extend(session, {worker.id: progress}, expires_at=until)
+            workers.hear(session, {worker.id: request}, self.clock())
+            return {lease_id for _, lease_id in held}
+
+    def offer(
+        self, worker: Worker, job_id: str, ids: Sequence[int] | None = None, *, race: bool = False
+    ) -> Offer:
+        made = self.try_offer(worker, job_id, ids, race=race)
         assert made is not None
         return made
 
     def try_offer(
-        self, job_id: str, ids: Sequence[int] | None = None, *, queue: str = QUEUE
+        self, worker: Worker, job_id: str, ids: Sequence[int] | None = None, *, race: bool = False
     ) -> Offer | None:
-        wanted = tuple(self.made_by(job_id, TrackState.PENDING) if ids is None else ids)
+        """Offers a shard of `ids`, or of all that fits, to a worker; in a race, tracks that
+        another one has."""
+        fitting = TrackState.LEASED if race else TrackState.PENDING
+        wanted = tuple(self.made_by(job_id, fitting) if ids is None else ids)
+        shard = NewShard(worker.id, worker.queue, job_id, wanted, SECONDS_EACH * len(wanted))
         with self.database.write() as session:
-            shard = NewShard(queue, job_id, wanted, 1.0)
-            made = leases.offer(session, shard, model_set="tiny", now=self.clock())
+            made = offers.offer(session, [shard], now=self.clock(), is_race=race)
             if made:
                 jobs.start(session, job_id, self.clock())
-            return made
+            return made[0] if made else None
 
     def claim(self, worker: Worker, offer: Offer) -> None:
         with self.database.write() as session:
@@ -170,14 +201,18 @@ class Scene:
             )
             leases.note_urls(session, lease.id, self.clock() + URL_SECONDS)
 
-    def claimed(self, worker: Worker, job_id: str, ids: Sequence[int] | None = None) -> Offer:
-        offer = self.offer(job_id, ids)
+    def claimed(
+        self, worker: Worker, job_id: str, ids: Sequence[int] | None = None, *, race: bool = False
+    ) -> Offer:
+        offer = self.offer(worker, job_id, ids, race=race)
         self.claim(worker, offer)
         return offer
 
     # Results
 
-    def upload(self, offer: Offer, track_id: int, content: bytes = b"music") -> TrackDone:
+    def upload(
+        self, offer: Offer, track_id: int, content: bytes = b"music", *, service: float = 2.0
+    ) -> TrackDone:
         """Puts the object of an attempt in place; returns the honest report of it."""
         attempt = self.attempt(offer, track_id)
         self.objects.content[attempt.object_key] = content
@@ -189,7 +224,7 @@ class Scene:
             sha256=hashlib.sha256(content).hexdigest(),
             seed=attempt.seed,
             measurements=MEASUREMENTS,
-            timings=Timings(denoise=0.5, decode=0.25, encode=1.0),
+            timings=Timings(service=service, denoise=0.5, decode=0.25, encode=1.0),
         )
 
     def report(
@@ -253,8 +288,11 @@ class Scene:
         return sorted(found, key=lambda e: e.id or 0)
 
 
-def failure(track_id: int, kind: FailureKind = FailureKind.ENGINE_ERROR) -> TrackFailed:
-    return TrackFailed(track_id=track_id, kind=kind, message="it broke")
+def failure(
+    track_id: int, kind: FailureKind = FailureKind.ENGINE_ERROR, *, service: float = 0.0
+) -> TrackFailed:
+    timings = Timings(service=service)
+    return TrackFailed(track_id=track_id, kind=kind, message="it broke", timings=timings)
 
 
 MEASUREMENTS = Measurements(

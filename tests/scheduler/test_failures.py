@@ -5,7 +5,7 @@ import pytest
 from tests.scheduler.scene import Scene, briefs, failure
 from trackfarm.wire import FailureKind
 from trackfarm_scheduler.store import jobs
-from trackfarm_scheduler.store.leases import Offer
+from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Worker
 
 

@@ -23,7 +23,7 @@ machines = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: mach
 # Written out a second time on purpose: a change of the tables has to be meant.
 LEGAL = {
     "job": {
-        "accepted": "running paused done failed cancelled",
+        "accepted": "running paused done failed cancelled out_of_budget",
         "running": "paused done failed cancelled out_of_budget",
         "paused": "running cancelled",
         "done": "running",
@@ -45,8 +45,8 @@ LEGAL = {
         "ready": "busy draining lost gone quarantined",
         "busy": "ready draining lost gone quarantined",
         "draining": "lost gone",
-        "quarantined": "ready lost gone",
-        "lost": "ready busy draining gone",
+        "quarantined": "lost gone",
+        "lost": "ready busy draining quarantined gone",
         "gone": "",
     },
     "rental": {

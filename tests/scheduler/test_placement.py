@@ -1,109 +1,44 @@
 """Placement as a pure function: bounds that always hold, and the order of choice."""
 
+import math
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackfarm.cost import TrackShape
+from tests.scheduler.views import job, some_jobs, some_workers, standing, tracks, worker
 from trackfarm_scheduler.placement import (
     SHARDS_AHEAD,
     JobView,
     NewShard,
-    QueueView,
-    WaitingTrack,
+    WorkerView,
     place,
     shard_budget,
 )
+from trackfarm_scheduler.precedence import Lane
 
 SHARD_SECONDS = 60.0
-TIERS = [4, 8, 24, 80]
-SETS = ["tiny", "turbo"]
+reservations = st.dictionaries(st.sampled_from(["vram4", "vram24"]), st.integers(0, 3))
 
 
-class Seconds:
-    """Prices a track at `rate` seconds a second of audio."""
-
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-
-    def __call__(self, shape: TrackShape) -> float:
-        return self.rate * shape.duration
-
-
-def tracks(first: int, number: int, *, duration: float = 10, vram: int = 4) -> list[WaitingTrack]:
-    shape = TrackShape(duration, 8, False)
-    return [WaitingTrack(first + i, shape, vram) for i in range(number)]
-
-
-def job(name: str, waiting: list[WaitingTrack], *, priority: int = 0, age: float = 0) -> JobView:
-    return JobView(name, "tiny", priority, age, waiting, len(waiting))
-
-
-def queue(
-    name: str, *, vram: int = 24, workers: int = 1, outstanding: int = 0, rate: float = 0.1
-) -> QueueView:
-    return QueueView(name, vram, "tiny", workers, outstanding, 64, Seconds(rate))
-
-
-@st.composite
-def jobs_in_any_state(draw: st.DrawFn) -> list[JobView]:
-    views: list[JobView] = []
-    first = 1
-    for number in draw(st.lists(st.integers(0, 40), max_size=4)):
-        waiting = [
-            WaitingTrack(
-                first + i,
-                TrackShape(draw(st.sampled_from([10.0, 60.0, 600.0])), 8, False),
-                draw(st.sampled_from(TIERS)),
-            )
-            for i in range(number)
-        ]
-        first += number
-        unseen = draw(st.sampled_from([0, 0, 1_000]))
-        views.append(
-            JobView(
-                f"job_{len(views)}",
-                draw(st.sampled_from(SETS)),
-                draw(st.integers(-2, 2)),
-                draw(st.floats(0, 3)),
-                waiting,
-                number + unseen,
-            )
-        )
-    return views
-
-
-@st.composite
-def queues_in_any_state(draw: st.DrawFn) -> list[QueueView]:
-    return [
-        QueueView(
-            name=f"queue_{i}",
-            vram=draw(st.sampled_from(TIERS)),
-            model_set=draw(st.sampled_from(SETS)),
-            workers=draw(st.integers(1, 5)),
-            outstanding=draw(st.integers(0, 12)),
-            max_tracks=draw(st.integers(1, 20)),
-            seconds=Seconds(draw(st.sampled_from([0.001, 0.1, 2.0]))),
-        )
-        for i in range(draw(st.integers(0, 5)))
-    ]
-
-
-@given(jobs_in_any_state(), queues_in_any_state())
-def test_what_always_holds(jobs: list[JobView], queues: list[QueueView]) -> None:
-    shards = place(jobs, queues, shard_seconds=SHARD_SECONDS)
-    by_name = {q.name: q for q in queues}
+@given(some_jobs(), some_workers(), reservations)
+def test_what_always_holds(
+    jobs: list[JobView], workers: list[WorkerView], reserved: dict[str, int]
+) -> None:
+    shards = place(jobs, workers, shard_seconds=SHARD_SECONDS, reserved=reserved)
     by_id = {t.id: (j, t) for j in jobs for t in j.tracks}
+    desks = {w.id: w for w in workers}
 
     placed = [track_id for shard in shards for track_id in shard.track_ids]
     assert len(placed) == len(set(placed)), "a track was placed twice"
-    for name, number in Counter(shard.queue for shard in shards).items():
-        assert number <= by_name[name].free_places
+    for name, number in Counter(shard.worker_id for shard in shards).items():
+        assert number <= SHARDS_AHEAD - desks[name].shards
     for shard in shards:
-        where = by_name[shard.queue]
+        where = desks[shard.worker_id]
         members = [by_id[i] for i in shard.track_ids]
+        assert shard.queue == where.queue
         assert 1 <= len(members) <= where.max_tracks
         assert {j.id for j, _ in members} == {shard.job_id}
         assert {j.model_set for j, _ in members} == {where.model_set}
@@ -113,106 +48,202 @@ def test_what_always_holds(jobs: list[JobView], queues: list[QueueView]) -> None
         assert len(members) == 1 or spent <= SHARD_SECONDS + 1e-6
 
 
-@given(jobs_in_any_state(), queues_in_any_state())
+@given(some_jobs(), some_workers())
+def test_what_broke_an_engine_or_failed_somewhere_is_alone(
+    jobs: list[JobView], workers: list[WorkerView]
+) -> None:
+    special = {t.id for j in jobs for t in j.tracks if t.alone or t.avoid}
+    for shard in place(jobs, workers, shard_seconds=SHARD_SECONDS):
+        assert len(shard.track_ids) == 1 or special.isdisjoint(shard.track_ids)
+
+
+@given(some_jobs(), some_workers(), reservations)
+def test_who_failed_a_track_gets_it_again_only_when_nobody_else_could_make_it(
+    jobs: list[JobView], workers: list[WorkerView], reserved: dict[str, int]
+) -> None:
+    kinds = {t.id: (j.model_set, t) for j in jobs for t in j.tracks}
+    for shard in place(jobs, workers, shard_seconds=SHARD_SECONDS):
+        kind, track = kinds[shard.track_ids[0]]
+        able = {w.id for w in workers if w.model_set == kind and w.vram >= track.min_vram}
+        if able - track.avoid:
+            assert shard.worker_id not in track.avoid
+
+
+@given(some_jobs(), some_workers(), reservations)
+def test_a_budget_is_never_exceeded(
+    jobs: list[JobView], workers: list[WorkerView], reserved: dict[str, int]
+) -> None:
+    price = {w.id: w.price for w in workers}
+    spent = Counter[str]()
+    for shard in place(jobs, workers, shard_seconds=SHARD_SECONDS, reserved=reserved):
+        spent[shard.job_id] += shard.expected_seconds * price[shard.worker_id] / 3600  # type: ignore[assignment]
+    for view in jobs:
+        if view.affordable is not None:
+            assert spent[view.id] <= max(view.affordable, 0) + 1e-9
+
+
+@given(some_jobs(), some_workers())
 def test_no_place_stays_free_while_a_fitting_track_waits(
-    jobs: list[JobView], queues: list[QueueView]
+    jobs: list[JobView], workers: list[WorkerView]
 ) -> None:
-    shards = place(jobs, queues, shard_seconds=SHARD_SECONDS)
+    rich = [replace(view, affordable=None) for view in jobs]
+    shards = place(rich, workers, shard_seconds=SHARD_SECONDS)
     placed = {track_id for shard in shards for track_id in shard.track_ids}
-    taken = Counter(shard.queue for shard in shards)
-    left = [(j, t) for j in jobs for t in j.tracks if t.id not in placed]
-    for q in queues:
-        if taken[q.name] < q.free_places:
-            assert not [t for j, t in left if j.model_set == q.model_set and t.min_vram <= q.vram]
+    taken = Counter(shard.worker_id for shard in shards)
+    left = [(j, t) for j in rich for t in j.tracks if t.id not in placed]
+    for w in workers:
+        if w.shards + taken[w.id] < SHARDS_AHEAD:
+            fitting = [t for j, t in left if j.model_set == w.model_set and t.min_vram <= w.vram]
+            assert all(w.id in t.avoid for t in fitting)
 
 
-@given(jobs_in_any_state(), queues_in_any_state())
+@given(some_jobs(), some_workers(), reservations)
 def test_the_order_of_the_arguments_does_not_matter(
-    jobs: list[JobView], queues: list[QueueView]
+    jobs: list[JobView], workers: list[WorkerView], reserved: dict[str, int]
 ) -> None:
-    there = place(jobs, queues, shard_seconds=SHARD_SECONDS)
-    assert there == place(jobs[::-1], queues[::-1], shard_seconds=SHARD_SECONDS)
+    there = place(jobs, workers, shard_seconds=SHARD_SECONDS, reserved=reserved)
+    back = place(jobs[::-1], workers[::-1], shard_seconds=SHARD_SECONDS, reserved=reserved)
+    by_worker = Counter((s.worker_id, s.job_id, s.track_ids) for s in there)
+    assert by_worker == Counter((s.worker_id, s.job_id, s.track_ids) for s in back)
 
 
-def test_priority_goes_before_age_and_age_before_nothing() -> None:
-    jobs = [
-        job("old", tracks(1, 1), age=1),
-        job("young", tracks(2, 1), age=2),
-        job("urgent", tracks(3, 1), priority=5, age=3),
-    ]
-    shards = place(jobs, [queue("q", workers=2)], shard_seconds=SHARD_SECONDS)
-    assert [s.job_id for s in shards] == ["urgent", "old", "young"]
+@given(some_jobs(), some_workers(), reservations)
+def test_reserved_workers_get_nothing_but_the_interactive_lane(
+    jobs: list[JobView], workers: list[WorkerView], reserved: dict[str, int]
+) -> None:
+    shards = place(jobs, workers, shard_seconds=SHARD_SECONDS, reserved=reserved)
+    lanes = {j.id: j.standing.lane for j in jobs}
+    for tier, number in reserved.items():
+        members = [w for w in workers if w.tier == tier]
+        fed = {s.worker_id for s in shards if lanes[s.job_id] is Lane.BATCH}
+        unfed = sum(w.id not in fed for w in members)
+        assert unfed >= min(number, len(members))
+
+
+def test_reserved_are_the_least_busy() -> None:
+    crew = [worker("a", shards=1, ahead=9), worker("b"), worker("c", shards=1, ahead=5)]
+    shards = place(
+        [job("long", tracks(1, 90))], crew, shard_seconds=SHARD_SECONDS, reserved={"vram24": 2}
+    )
+    assert {s.worker_id for s in shards} == {"a"}
+    quick = job("quick", tracks(100, 1), about=standing(lane=Lane.INTERACTIVE))
+    shards = place([quick], crew, shard_seconds=SHARD_SECONDS, reserved={"vram24": 2})
+    assert [s.worker_id for s in shards] == ["b"]
+
+
+def test_a_track_does_not_wait_for_a_worker_that_is_reserved() -> None:
+    """The one free worker failed it, and the other is kept for the interactive lane."""
+    failed = [replace(tracks(1, 1)[0], avoid=frozenset({"b"}))]
+    crew = [worker("a"), worker("b", ahead=1)]
+    shards = place([job("j", failed)], crew, shard_seconds=60, reserved={"vram24": 1})
+    assert [s.worker_id for s in shards] == ["b"]
+
+
+def test_interactive_shards_are_single_tracks() -> None:
+    quick = job("quick", tracks(1, 9), about=standing(lane=Lane.INTERACTIVE))
+    shards = place([quick], [worker("a"), worker("b")], shard_seconds=SHARD_SECONDS)
+    assert [len(s.track_ids) for s in shards] == [1, 1, 1, 1]
 
 
 def test_a_lower_priority_gets_what_the_higher_cannot_use() -> None:
     jobs = [
-        job("urgent", tracks(1, 3, vram=80), priority=5),
+        job("urgent", tracks(1, 3, vram=80), about=standing(priority=50)),
         job("small", tracks(10, 3, vram=4)),
     ]
-    shards = place(jobs, [queue("card", vram=24)], shard_seconds=SHARD_SECONDS)
+    shards = place(jobs, [worker("card", vram=24)], shard_seconds=SHARD_SECONDS)
     assert {s.job_id for s in shards} == {"small"}
 
 
 def test_smaller_cards_are_filled_first() -> None:
     jobs = [job("mixed", tracks(1, 1, vram=4) + tracks(2, 1, vram=80))]
-    cards = [queue("big", vram=80), queue("small", vram=24)]
-    shards = place(jobs, cards, shard_seconds=SHARD_SECONDS)
-    assert {s.queue: s.track_ids for s in shards} == {"small": (1,), "big": (2,)}
+    crew = [worker("big", vram=80), worker("small", vram=24)]
+    shards = place(jobs, crew, shard_seconds=SHARD_SECONDS)
+    assert {s.worker_id: s.track_ids for s in shards} == {"small": (1,), "big": (2,)}
 
 
-def test_places_are_dealt_round_robin_so_that_no_card_starves() -> None:
-    jobs = [job("few", tracks(1, 4, duration=100))]
-    cards = [queue("a", rate=1.0), queue("b", rate=1.0)]
-    shards = place(jobs, cards, shard_seconds=SHARD_SECONDS)
-    assert [s.queue for s in shards] == ["a", "b", "a", "b"]
+def test_a_big_card_first_takes_what_only_it_can_make() -> None:
+    mixed = tracks(1, 40, vram=4) + tracks(100, 4, vram=80)
+    first, *_ = place([job("j", mixed)], [worker("big", vram=80)], shard_seconds=6)
+    assert first.track_ids == (100, 101, 102, 103, 1, 2)
 
 
-def test_a_full_queue_gets_nothing() -> None:
-    full = queue("q", workers=2, outstanding=2 * SHARDS_AHEAD)
-    assert place([job("j", tracks(1, 9))], [full], shard_seconds=SHARD_SECONDS) == []
-    overfull = replace(full, outstanding=99)
-    assert overfull.free_places == 0
+def test_idle_workers_come_before_those_with_work() -> None:
+    crew = [worker("a", shards=1), worker("b")]
+    shards = place([job("few", tracks(1, 2, duration=100))], crew, shard_seconds=1)
+    assert [s.worker_id for s in shards] == ["b", "a"]
+
+
+def test_a_full_worker_gets_nothing() -> None:
+    for shards in (SHARDS_AHEAD, 99):
+        full = worker("w", shards=shards)
+        assert place([job("j", tracks(1, 9))], [full], shard_seconds=SHARD_SECONDS) == []
 
 
 def test_shards_shrink_towards_the_end() -> None:
     """Drained one shard at a time, the sizes never grow and the last are single tracks."""
-    left = tracks(1, 400, duration=10)
+    left = tracks(1, 400)
     sizes: list[int] = []
+    crew = [worker(str(i)) for i in range(4)]
     while left:
-        shards = place([job("j", left)], [queue("q", workers=4)], shard_seconds=SHARD_SECONDS)
-        sizes.append(len(shards[0].track_ids))
-        left = [t for t in left if t.id not in shards[0].track_ids]
+        first, *_ = place([job("j", left)], crew, shard_seconds=SHARD_SECONDS)
+        sizes.append(len(first.track_ids))
+        left = [t for t in left if t.id not in first.track_ids]
     assert sizes[0] > 10
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-4:] == [1, 1, 1, 1]
 
 
 def test_tracks_beyond_the_window_count_as_work() -> None:
-    loaded = tracks(1, 20, duration=10)
-    few = JobView("j", "tiny", 0, 0, loaded, 20)
-    many = JobView("j", "tiny", 0, 0, loaded, 20_000)
+    crew = [worker("a"), worker("b")]
     sizes = [
-        len(place([view], [queue("q", workers=2)], shard_seconds=1e9)[0].track_ids)
-        for view in (few, many)
+        len(place([view], crew, shard_seconds=1e9)[0].track_ids)
+        for view in (job("j", tracks(1, 20)), job("j", tracks(1, 20), beyond=20_000))
     ]
-    assert sizes == [5, 20]
+    assert sizes == [5, 5], "of more than was loaded, everyone with room gets a share"
+    alone = place([job("j", tracks(1, 20), beyond=20_000)], crew[:1], shard_seconds=1e9)
+    assert [len(s.track_ids) for s in alone] == [10, 10]
 
 
-def test_a_track_longer_than_the_budget_still_gets_its_shard() -> None:
-    shards = place([job("j", tracks(1, 2, duration=600))], [queue("q", rate=9)], shard_seconds=60)
-    assert shards == [NewShard("q", "j", (1,), 5400.0), NewShard("q", "j", (2,), 5400.0)]
+def test_a_track_longer_than_a_shard_still_gets_one() -> None:
+    shards = place([job("j", tracks(1, 2, duration=600))], [worker("w", rate=9)], shard_seconds=60)
+    assert shards == [
+        NewShard("w", "q.w", "j", (1,), 5400.0),
+        NewShard("w", "q.w", "j", (2,), 5400.0),
+    ]
 
 
-@given(st.floats(0, 1e6), st.integers(0, 1000), st.floats(1, 600))
+@pytest.mark.parametrize("lane", list(Lane))
+def test_money_for_a_long_track_is_spent_on_it(lane: Lane) -> None:
+    """A first track much longer than the mean is no reason to wait, only its price is."""
+    waiting = [*tracks(1, 1, duration=600), *tracks(2, 60, duration=10)]
+    crew = [worker("w", price=3.6)]  # 60 s and 0.06 dollars for the long one
+    for money, first in ((0.07, (1,)), (0.05, ())):
+        view = job("j", waiting, about=standing(lane=lane), money=money)
+        shards = place([view], crew, shard_seconds=10)
+        assert [s.track_ids for s in shards][:1] == [first] * bool(first)
+
+
+def test_who_is_free_of_charge_is_not_held_by_a_budget() -> None:
+    view = job("j", tracks(1, 9), money=-1.0)
+    assert place([view], [worker("w")], shard_seconds=SHARD_SECONDS)
+
+
+def test_a_worker_that_failed_the_track_is_better_than_none() -> None:
+    failed = [replace(tracks(1, 1)[0], avoid=frozenset({"a", "b"}), alone=True)]
+    shards = place([job("j", failed)], [worker("a"), worker("b")], shard_seconds=60)
+    assert [s.track_ids for s in shards] == [(1,)]
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1000), st.floats(1, 600))
 def test_the_budget_leaves_something_for_everyone(
-    work: float, workers: int, longest: float
+    work: float, workers: float, longest: float
 ) -> None:
     budget = shard_budget(work=work, workers=workers, longest=longest)
     assert 0 <= budget <= longest
-    assert budget * max(workers, 1) <= work
+    assert budget * max(workers, 1) <= work * (1 + 1e-9) or math.isclose(budget, longest)
 
 
 def test_nothing_to_do() -> None:
-    assert place([], [queue("q")], shard_seconds=SHARD_SECONDS) == []
+    assert place([], [worker("w")], shard_seconds=SHARD_SECONDS) == []
     assert place([job("j", tracks(1, 3))], [], shard_seconds=SHARD_SECONDS) == []
-    assert place([job("j", [])], [queue("q")], shard_seconds=SHARD_SECONDS) == []
+    assert place([job("j", [])], [worker("w")], shard_seconds=SHARD_SECONDS) == []

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.scheduler.scene import QUEUE, Scene, briefs
+from tests.scheduler.scene import Scene, briefs
 from tests.scheduler.ticking import CLAIM_WITHIN, LOST_AFTER, Farm
 from tests.servers.redis import RedisServer
 from trackfarm_scheduler.placement import SHARDS_AHEAD
 from trackfarm_scheduler.store import jobs, leases, workers
-from trackfarm_scheduler.store.leases import Offer
+from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Lease, Worker
 
 
@@ -30,13 +30,15 @@ def job_id(farm: Farm, worker: Worker) -> str:
     return farm.scene.submit(briefs(40)).job_id
 
 
-def test_shards_go_into_the_queue_as_shallow_as_its_workers(farm: Farm, job_id: str) -> None:
+def test_a_queue_holds_no_more_than_its_worker_can_start_soon(
+    farm: Farm, job_id: str, worker: Worker
+) -> None:
     farm.placer.tick()
-    assert farm.redis.llen(QUEUE) == SHARDS_AHEAD
+    assert farm.redis.llen(worker.queue) == SHARDS_AHEAD
     assert farm.scene.job(job_id).state == "running"
     first, second = farm.live()
-    assert farm.take() == Offer(QUEUE, first.shard_id, first.id), "first in, first out"
-    assert farm.take() == Offer(QUEUE, second.shard_id, second.id)
+    assert farm.take(worker) == Offer(worker.queue, first.shard_id, first.id), "first in, first out"
+    assert farm.take(worker) == Offer(worker.queue, second.shard_id, second.id)
     farm.placer.tick()
     assert len(farm.live()) == SHARDS_AHEAD, "taken messages are still shards on their way"
 
@@ -45,8 +47,7 @@ def test_a_shard_that_is_being_finished_makes_room_for_the_next(
     farm: Farm, job_id: str, worker: Worker
 ) -> None:
     farm.placer.tick()
-    offer = farm.take()
-    farm.scene.claim(worker, offer)
+    offer = farm.claim_next(worker)
     with farm.scene.database.write() as session:
         lease = session.get(Lease, offer.lease_id)
         assert lease is not None
@@ -65,25 +66,28 @@ def test_nothing_is_offered_without_a_worker_or_while_paused(farm: Farm) -> None
     assert farm.live() == []
 
 
-def test_nothing_is_offered_while_the_broker_is_away(farm: Farm, job_id: str) -> None:
+def test_nothing_is_offered_while_the_broker_is_away(
+    farm: Farm, job_id: str, worker: Worker
+) -> None:
     farm.server.kill()
     assert not farm.broker.is_up()
-    assert farm.broker.lengths([QUEUE]) is None
-    assert farm.broker.send(QUEUE, "shard_0000", "lease_0000") is False
+    assert farm.broker.lengths([worker.queue]) is None
+    assert farm.broker.send([Offer(worker.queue, "shard_0000", "lease_0000")]) is False
     farm.placer.tick()
     assert farm.live() == []
     farm.server.start()
     farm.placer.tick()
-    assert farm.redis.llen(QUEUE) == SHARDS_AHEAD
+    assert farm.redis.llen(worker.queue) == SHARDS_AHEAD
 
 
-def test_a_model_set_and_a_tier_are_served_by_their_own_queue(farm: Farm) -> None:
-    farm.scene.join("small", memory_mib=8_192)
-    stranger = farm.scene.join("rented", provider="vast")
+def test_only_who_can_make_a_job_is_given_of_it(farm: Farm) -> None:
+    small = farm.scene.join("small", memory_mib=8_192)
+    big = farm.scene.join("big", provider="vast")
+    other = farm.scene.join("other", model_set="acestep-v15-turbo")
     farm.scene.submit(briefs(40))
     farm.placer.tick()
-    lengths = farm.broker.lengths(["gpu.vram8.tiny", stranger.queue, QUEUE])
-    assert lengths == {"gpu.vram8.tiny": 2, stranger.queue: 2, QUEUE: 0}
+    lengths = farm.broker.lengths([small.queue, big.queue, other.queue])
+    assert lengths == {small.queue: 2, big.queue: 2, other.queue: 0}
 
 
 def test_an_offer_in_the_queue_waits_as_long_as_it_takes(
@@ -101,7 +105,7 @@ def test_an_offer_whose_message_left_is_taken_apart_after_the_time_to_claim(
 ) -> None:
     """The second one, still in the queue, is left alone."""
     farm.placer.tick()
-    taken = farm.take()
+    taken = farm.take(worker)
     farm.rescuer.tick()
     farm.pass_time(CLAIM_WITHIN - 1, worker)
     assert len(farm.live()) == SHARDS_AHEAD
@@ -115,7 +119,7 @@ def test_an_offer_whose_message_left_is_taken_apart_after_the_time_to_claim(
 
 def test_a_claim_in_time_keeps_the_offer(farm: Farm, job_id: str, worker: Worker) -> None:
     farm.placer.tick()
-    taken = farm.take()
+    taken = farm.take(worker)
     farm.rescuer.tick()
     farm.pass_time(CLAIM_WITHIN - 1, worker)
     farm.scene.claim(worker, taken)
@@ -127,9 +131,9 @@ def test_an_offer_seen_before_its_message_was_sent_is_not_lost(
     farm: Farm, job_id: str, worker: Worker
 ) -> None:
     """The rescuer may look between the placer's commit and its message."""
-    offer = farm.scene.offer(job_id)
+    offer = farm.scene.offer(worker, job_id)
     farm.rescuer.tick()
-    farm.broker.send(offer.queue, offer.shard_id, offer.lease_id)
+    farm.broker.send([offer])
     farm.pass_time(3 * CLAIM_WITHIN, worker)
     assert [lease.id for lease in farm.live()] == [offer.lease_id]
 
@@ -144,7 +148,7 @@ def test_a_broker_that_restarts_empty_loses_nothing(
     assert farm.live() == []
     assert farm.scene.states(job_id) == {"pending": 40}
     farm.placer.tick()
-    assert farm.redis.llen(QUEUE) == SHARDS_AHEAD
+    assert farm.redis.llen(worker.queue) == SHARDS_AHEAD
 
 
 def test_while_the_broker_is_away_offers_wait(farm: Farm, job_id: str, worker: Worker) -> None:
@@ -177,11 +181,11 @@ def test_a_late_message_of_a_lost_offer_is_nobodys(farm: Farm, job_id: str, work
     assert farm.live() == []
     farm.scene.change(job_id, jobs.resume)
     farm.placer.tick()
-    assert farm.redis.llen(QUEUE) == 2 * SHARDS_AHEAD
+    assert farm.redis.llen(worker.queue) == 2 * SHARDS_AHEAD
     farm.pass_time(20, worker)
     assert len(farm.live()) == SHARDS_AHEAD
     for _ in range(SHARDS_AHEAD):
-        old = farm.take()
+        old = farm.take(worker)
         assert old.lease_id not in {lease.id for lease in farm.live()}
     farm.pass_time(20, worker)
     assert len(farm.live()) == SHARDS_AHEAD
@@ -189,8 +193,7 @@ def test_a_late_message_of_a_lost_offer_is_nobodys(farm: Farm, job_id: str, work
 
 def test_a_claimed_lease_lives_by_heartbeats(farm: Farm, job_id: str, worker: Worker) -> None:
     farm.placer.tick()
-    taken = farm.take()
-    farm.scene.claim(worker, taken)
+    taken = farm.claim_next(worker)
     farm.pass_time(11, worker)
     assert taken.lease_id in {lease.id for lease in farm.live()}
     farm.pass_time(1, worker)
@@ -200,8 +203,8 @@ def test_a_claimed_lease_lives_by_heartbeats(farm: Farm, job_id: str, worker: Wo
 
 def test_a_silent_worker_is_lost_with_all_it_held(farm: Farm, job_id: str, worker: Worker) -> None:
     farm.placer.tick()
-    farm.scene.claim(worker, farm.take())
-    farm.beat(worker)
+    farm.claim_next(worker)
+    farm.scene.beat(worker)
     farm.scene.clock.advance(LOST_AFTER + 0.1)
     farm.rescuer.tick()
     assert farm.scene.rows(Worker)[0].state == "lost"
@@ -215,10 +218,9 @@ def test_a_schedulers_absence_costs_nobody_anything(
     farm: Farm, job_id: str, worker: Worker
 ) -> None:
     farm.placer.tick()
-    taken = farm.take()
-    farm.scene.claim(worker, taken)
+    taken = farm.claim_next(worker)
     farm.scene.clock.advance(3600)
-    farm.rescuer = farm.new_rescuer()
+    farm.rescuer = farm.new_rescuer(farm.scene.leadership)
     farm.rescuer.recover()
     farm.rescuer.tick()
     assert len(farm.live()) == SHARDS_AHEAD
@@ -232,8 +234,7 @@ def test_a_claim_between_the_look_and_the_lock_is_respected(
 ) -> None:
     """A heartbeat that comes while the rescuer decides keeps the lease."""
     farm.placer.tick()
-    taken = farm.take()
-    farm.scene.claim(worker, taken)
+    taken = farm.claim_next(worker)
     farm.scene.clock.advance(LOST_AFTER)
     now = farm.scene.clock()
     with farm.scene.database.read() as session:

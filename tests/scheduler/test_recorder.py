@@ -10,7 +10,7 @@ from trackfarm.wire import TrackDone, TrackVerdict, Verdict
 from trackfarm_scheduler.leases import Refusal
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.store import jobs, leases, workers
-from trackfarm_scheduler.store.leases import Offer
+from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Artifact, Lease, Track, Worker
 
 
@@ -143,7 +143,7 @@ def test_an_unknown_lease_is_refused(
 
 
 def test_an_unclaimed_offer_is_refused(scene: Scene, worker: Worker, job_id: str) -> None:
-    offer = scene.offer(job_id)
+    offer = scene.offer(worker, job_id)
     done = scene.upload(offer, scene.ids(job_id)[0])
     assert refusal(scene.report(worker, offer, done=[done])) == Refusal.LEASE_ENDED
 

@@ -6,12 +6,13 @@ import pytest
 from sqlmodel import col
 
 from tests.scheduler.scene import URL_SECONDS, Scene, briefs, failure
+from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.store import leases
-from trackfarm_scheduler.store.leases import Offer
+from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track
-from trackfarm_scheduler.sweeper import Sweeper
+from trackfarm_scheduler.sweeper import STALE_UPLOAD_SECONDS, Sweeper
 
 MARGIN = 60.0
 
@@ -27,7 +28,13 @@ def store(scene: Scene, tmp_path: Path) -> DirectoryStore:
 
 @pytest.fixture
 def sweeper(scene: Scene, store: DirectoryStore) -> Sweeper:
-    return Sweeper(database=scene.database, objects=store, clock=scene.clock, margin=MARGIN)
+    return Sweeper(
+        database=scene.database,
+        objects=store,
+        leadership=scene.leadership,
+        clock=scene.clock,
+        margin=MARGIN,
+    )
 
 
 def put(scene: Scene, store: DirectoryStore, offer: Offer) -> list[str]:
@@ -102,7 +109,7 @@ def test_an_object_that_never_came_is_no_error(scene: Scene, sweeper: Sweeper) -
 
 
 def test_an_offer_that_nobody_claimed_has_nothing_to_sweep(scene: Scene, sweeper: Sweeper) -> None:
-    offer = scene.offer(scene.submit(briefs(1)).job_id)
+    offer = scene.offer(scene.join(), scene.submit(briefs(1)).job_id)
     expire(scene, offer)
     scene.clock.advance(10 * URL_SECONDS)
     sweeper.tick()
@@ -118,10 +125,32 @@ def test_more_than_one_batch_goes_in_one_tick(scene: Scene, sweeper: Sweeper) ->
     assert scene.number(Attempt, col(Attempt.swept_at).is_(None)) == 0
 
 
-def test_an_upload_that_a_crash_cut_off_is_removed_at_start(scene: Scene, sweeper: Sweeper) -> None:
+def test_an_upload_that_a_crash_cut_off_goes_once_it_has_been_quiet(
+    scene: Scene, sweeper: Sweeper
+) -> None:
+    """Also one of another scheduler; what still comes in, however long it takes, stays."""
     kept = scene.submit(briefs(2))
-    broken = scene.begin()
+    broken, slow = scene.begin(), scene.begin(catalog="slow")
     scene.add(broken, briefs(4))
-    sweeper.recover()
-    assert [job.id for job in scene.rows(Job)] == [kept.job_id]
-    assert scene.number(Track) == 2
+    for chunk, left in enumerate([3, 3, 2]):
+        scene.clock.advance(STALE_UPLOAD_SECONDS / 2)
+        scene.add(slow, briefs(2, word=f"chunk {chunk}"))
+        sweeper.tick()
+        assert scene.number(Job) == left
+    sealed = scene.seal(slow)
+    scene.clock.advance(10 * STALE_UPLOAD_SECONDS)
+    sweeper.tick()
+    assert {job.id for job in scene.rows(Job)} == {kept.job_id, sealed.job_id}
+    assert scene.number(Track) == 2 + 6
+
+
+def test_only_the_leader_sweeps(scene: Scene, store: DirectoryStore) -> None:
+    scene.add(scene.begin(), briefs(4))
+    scene.clock.advance(10 * STALE_UPLOAD_SECONDS)
+    other = Leadership(database=scene.database, holder="other", term=60)
+    other.tick()
+    sweeper = Sweeper(
+        database=scene.database, objects=store, leadership=other, clock=scene.clock, margin=MARGIN
+    )
+    sweeper.tick()
+    assert scene.number(Job) == 1

@@ -2,19 +2,19 @@
 
 import base64
 import json
+from collections.abc import Mapping
 
 from redis import Redis
 from sqlmodel import col
 
-from tests.scheduler.scene import QUEUE, Scene
+from tests.scheduler.scene import Scene
 from tests.servers.redis import RedisServer
 from trackfarm.broker import SHARD_TASK
-from trackfarm.wire import HeartbeatRequest
 from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.placer import Placer
 from trackfarm_scheduler.rescuer import Rescuer
-from trackfarm_scheduler.store import workers
-from trackfarm_scheduler.store.leases import Offer
+from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Lease, Worker
 
 CLAIM_WITHIN, LOST_AFTER = 5.0, 12.0
@@ -29,15 +29,26 @@ class Farm:
         self.broker = Broker(server.url)
         self.redis = Redis.from_url(server.url)
         self.rescues = 0
-        self.placer = Placer(
-            database=scene.database, broker=self.broker, clock=scene.clock, shard_seconds=60
-        )
-        self.rescuer = self.new_rescuer()
+        self.placer = self.new_placer(scene.leadership)
+        self.rescuer = self.new_rescuer(scene.leadership)
 
-    def new_rescuer(self) -> Rescuer:
+    def new_placer(
+        self, leadership: Leadership, *, reserved: Mapping[str, int] | None = None
+    ) -> Placer:
+        return Placer(
+            database=self.scene.database,
+            broker=self.broker,
+            leadership=leadership,
+            clock=self.scene.clock,
+            shard_seconds=60,
+            reserved=reserved or {},
+        )
+
+    def new_rescuer(self, leadership: Leadership) -> Rescuer:
         return Rescuer(
             database=self.scene.database,
             broker=self.broker,
+            leadership=leadership,
             clock=self.scene.clock,
             claim_within=CLAIM_WITHIN,
             lost_after=LOST_AFTER,
@@ -51,16 +62,21 @@ class Farm:
         self.broker.close()
         self.redis.close()
 
-    def take(self, queue: str = QUEUE) -> Offer:
+    def take(self, worker: Worker) -> Offer:
         """Takes the oldest message as a worker would."""
-        message = json.loads(self.redis.rpop(queue))  # type: ignore[arg-type]
+        message = json.loads(self.redis.rpop(worker.queue))  # type: ignore[arg-type]
         assert message["headers"]["task"] == SHARD_TASK
         args, _, _ = json.loads(base64.b64decode(message["body"]))
-        return Offer(queue, *args)
+        return Offer(worker.queue, *args)
+
+    def claim_next(self, worker: Worker) -> Offer:
+        offer = self.take(worker)
+        self.scene.claim(worker, offer)
+        return offer
 
     def live(self) -> list[Lease]:
         found = self.scene.rows(Lease, col(Lease.state) == "live")
-        return sorted(found, key=lambda lease: lease.sequence)
+        return sorted(found, key=lambda lease: (lease.offered_at, lease.queue, lease.sequence))
 
     def reasons(self) -> list[str]:
         return sorted(r.end_reason for r in self.scene.rows(Lease, col(Lease.state) == "ended"))
@@ -70,9 +86,5 @@ class Farm:
         for _ in range(int(seconds)):
             self.scene.clock.advance(1)
             for worker in alive:
-                self.beat(worker)
+                self.scene.beat(worker)
             self.rescuer.tick()
-
-    def beat(self, worker: Worker) -> None:
-        with self.scene.database.write() as session:
-            workers.heard(session, worker, HeartbeatRequest(), self.scene.clock())

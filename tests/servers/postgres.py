@@ -32,6 +32,12 @@ class PostgresServer:
         self._data = folder / "data"
         self._process: Process | None = None
 
+    @property
+    def pid(self) -> int:
+        """The root of its processes."""
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
     def initialise(self) -> None:
         """Creates the cluster's files."""
         if os.geteuid() == 0:

@@ -13,9 +13,9 @@ from trackfarm_sim.policies.rules import Policy
 
 POLICIES: dict[str, Callable[[], Policy]] = {
     "trackfarm": Ours,
-    "longest first, one by one": LongestFirst,
-    "fixed shards of 8": FixedShards,
-    "task per track, 60 s redelivery": lambda: OneTaskPerTrack(60.0),
-    "task per track, 3600 s redelivery": lambda: OneTaskPerTrack(3600.0),
-    "static equal split": StaticSplit,
+    "longest first": LongestFirst,
+    "shards of 8": FixedShards,
+    "task each, 60 s": lambda: OneTaskPerTrack(60.0),
+    "task each, 3600 s": lambda: OneTaskPerTrack(3600.0),
+    "equal split": StaticSplit,
 }

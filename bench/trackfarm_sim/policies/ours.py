@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from trackfarm.cost import TrackShape
 from trackfarm_scheduler.leases import heartbeat_interval
 from trackfarm_scheduler.placement import SHARDS_AHEAD, JobView, NewShard, WorkerView, place
 from trackfarm_scheduler.precedence import Lane, Standing
 from trackfarm_scheduler.racing import OpenTrack, Straggler, race
 from trackfarm_sim.desk import MAX_SHARD_TRACKS, Desk, Lease
 from trackfarm_sim.policies.rules import Decision, Rules, View
+from trackfarm_sim.works import prior
 
 WINDOW_PER_PLACE = 64  # as in trackfarm_scheduler.placer, like the next two
 MAX_WINDOW = 5_000
@@ -60,7 +60,7 @@ def _view(desk: Desk) -> WorkerView:
     return WorkerView(
         id=desk.id,
         queue=desk.id,
-        tier=kind.tier,
+        tier=f"vram{kind.vram}",
         vram=kind.vram,
         model_set=desk.model_set,
         shards=desk.load,
@@ -73,14 +73,10 @@ def _view(desk: Desk) -> WorkerView:
 
 def _seconds_left(farm: View) -> float:
     """What waits, over the speed of all."""
-    shape = _mean_shape(farm)
-    return farm.ledger.pending / sum(1 / desk.seconds(shape) for desk in farm.desks.values())
-
-
-def _mean_shape(farm: View) -> TrackShape:
-    counts, shapes = farm.works.counts, farm.works.shapes
-    mean = sum(int(n) * s.duration for n, s in zip(counts, shapes, strict=True)) / counts.sum()
-    return TrackShape(float(mean), shapes[0].steps, shapes[0].guided)
+    name, mean = farm.scenario.model_set, farm.works.mean_shape
+    pace = {kind.gpu: 1 / prior(mean, kind.gpu, name) for kind in farm.scenario.fleet}
+    speeds = (desk.speed * pace[desk.machine.kind.gpu] for desk in farm.desks.values())
+    return farm.ledger.pending / sum(speeds)
 
 
 def stragglers(farm: View, now: float) -> list[Straggler]:

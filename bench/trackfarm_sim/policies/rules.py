@@ -1,6 +1,5 @@
 """What a policy must say, and what it may see."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,6 +23,16 @@ class Rules:
     queues_all: bool = False
     blames: bool = True
 
+    def messages(self, pending: int) -> int:
+        """How many of the pending tracks wait in the broker."""
+        return pending if self.queues_all else 0
+
+    def lost_at(self, offered_at: float, died_at: float, lost_after: float) -> float:
+        """When the tasks of a dead worker come again."""
+        if self.redelivered_after is None:
+            return died_at + lost_after
+        return max(died_at, offered_at + self.redelivered_after)
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -40,7 +49,7 @@ class View(Protocol):
     scenario: Scenario
     works: Works
     ledger: Ledger
-    desks: Mapping[str, Desk]
+    desks: dict[str, Desk]
 
     def live_leases(self, track: int) -> int:
         """How many leases are at work on a leased track."""

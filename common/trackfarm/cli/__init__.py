@@ -1,5 +1,8 @@
 """The operator's command line: `trackfarm`."""
 
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
@@ -57,6 +60,16 @@ def trackfarm(
     """
 
 
+def _add_commands_of_other_packages(arguments: Sequence[str]) -> None:
+    """Upper layers bring commands of their own; each is imported only when it is asked for, or
+    when all are listed."""
+    listed = not arguments or arguments[0] in ("-h", "--help")
+    for entry in entry_points(group="trackfarm.commands"):
+        if listed or arguments[0] == entry.name:
+            app.command(entry.name)(entry.load())
+
+
 def main() -> None:
     """The console script."""
+    _add_commands_of_other_packages(sys.argv[1:])
     app()

@@ -5,14 +5,16 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 from pydantic import SecretStr
+from starlette.concurrency import run_in_threadpool
 
 from trackfarm_scheduler.api.problems import Refused
+from trackfarm_scheduler.badges import Badges
 from trackfarm_scheduler.farm import Farm
-from trackfarm_scheduler.store import workers
 from trackfarm_scheduler.store.tables import Worker
 
 
-def the_farm(request: Request) -> Farm:
+# What asks nobody is a coroutine: a plain function would be sent to a thread for each request.
+async def the_farm(request: Request) -> Farm:
     farm: Farm = request.app.state.farm
     return farm
 
@@ -20,7 +22,7 @@ def the_farm(request: Request) -> Farm:
 TheFarm = Annotated[Farm, Depends(the_farm)]
 
 
-def bearer(authorization: Annotated[str, Header()] = "") -> str:
+async def bearer(authorization: Annotated[str, Header()] = "") -> str:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Refused(401, "send the key as `Authorization: Bearer <key>`")
@@ -34,7 +36,7 @@ def _same(given: str, secret: SecretStr) -> bool:
     return secrets.compare_digest(given.encode(), secret.get_secret_value().encode())
 
 
-def operator(farm: TheFarm, token: Bearer) -> str:
+async def operator(farm: TheFarm, token: Bearer) -> str:
     """The owner on whose behalf the caller acts."""
     if not _same(token, farm.settings.api_key):
         raise Refused(401, "this API key is not known here; check TRACKFARM_API_KEY")
@@ -44,14 +46,21 @@ def operator(farm: TheFarm, token: Bearer) -> str:
 Operator = Annotated[str, Depends(operator)]
 
 
-def joining(farm: TheFarm, token: Bearer) -> None:
+async def joining(farm: TheFarm, token: Bearer) -> None:
     if not _same(token, farm.settings.join_token):
         raise Refused(401, "this join token is not valid; check TRACKFARM_WORKER_JOIN_TOKEN")
 
 
-def calling_worker(farm: TheFarm, token: Bearer) -> Worker:
-    with farm.database.read() as session:
-        worker = workers.by_token(session, token)
+async def the_badges(request: Request) -> Badges:
+    badges: Badges = request.app.state.badges
+    return badges
+
+
+TheBadges = Annotated[Badges, Depends(the_badges)]
+
+
+async def calling_worker(badges: TheBadges, token: Bearer) -> Worker:
+    worker = badges.remembered(token) or await run_in_threadpool(badges.look_up, token)
     if worker is None:
         raise Refused(401, "this worker token is not valid any more; register again")
     return worker

@@ -1,9 +1,11 @@
 """The wire contract's server side: register, claim, heartbeat, report, release, leave."""
 
 from datetime import timedelta
+from typing import Annotated
 
-from fastapi import APIRouter, Depends
-from sqlmodel import Session, col, select
+from fastapi import APIRouter, Depends, Request, Response
+from sqlalchemy import bindparam, select
+from sqlmodel import Session, col
 
 from trackfarm.api import JobState
 from trackfarm.catalog import Brief
@@ -26,15 +28,30 @@ from trackfarm.wire import (
     ShardProgress,
     TrackOrder,
 )
-from trackfarm_scheduler.api.auth import CallingWorker, TheFarm, joining
+from trackfarm_scheduler.api.auth import CallingWorker, TheBadges, TheFarm, joining
 from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.leases import ClaimFacts, ClaimVerdict, judge_claim
 from trackfarm_scheduler.machines import AttemptState, LeaseState
+from trackfarm_scheduler.pulse import Pulse
 from trackfarm_scheduler.store import leases, workers
 from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track, Worker
 
 router = APIRouter(prefix=PREFIX, tags=["worker"])
+_OPEN = (
+    select(Attempt, Track)
+    .join(Track, col(Track.id) == col(Attempt.track_id))
+    .where(col(Attempt.lease_id) == bindparam("lease"), col(Attempt.state) == AttemptState.OPEN)
+    .order_by(col(Attempt.track_id))
+)
+
+
+async def the_pulse(request: Request) -> Pulse:
+    pulse: Pulse = request.app.state.pulse
+    return pulse
+
+
+ThePulse = Annotated[Pulse, Depends(the_pulse)]
 
 
 @router.post("/register", dependencies=[Depends(joining)])
@@ -49,7 +66,7 @@ def register(request: RegisterRequest, farm: TheFarm) -> RegisterAnswer:
         raise Refused(422, f"{request.memory_mib} MiB is below the smallest tier (4 GB)")
     with farm.database.write() as session:
         joined = workers.join(session, request, tier, farm.clock())
-        present = len(workers.live(session))
+        present = workers.count_live(session)
     return RegisterAnswer(
         worker_id=joined.worker_id,
         token=joined.token,
@@ -59,10 +76,8 @@ def register(request: RegisterRequest, farm: TheFarm) -> RegisterAnswer:
     )
 
 
-@router.post("/shards/{shard_id}/claim")
-def claim(
-    shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWorker
-) -> ClaimAnswer:
+@router.post("/shards/{shard_id}/claim", response_model=ClaimAnswer)
+def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWorker) -> Response:
     """Gives a shard to the worker. Claiming again renews the upload URLs."""
     now = farm.clock()
     with farm.database.write() as session:
@@ -80,13 +95,15 @@ def claim(
         ttl = farm.settings.url_ttl_seconds
         leases.note_urls(session, lease.id, now + ttl)
         orders = [_order(farm, attempt, track, ttl) for attempt, track in _open(session, lease)]
-    return ClaimAnswer(
+    answer = ClaimAnswer(
         shard_id=shard_id,
         lease_id=lease.id,
         job_id=lease.job_id,
         lease_seconds=farm.settings.lost_after_seconds,
         tracks=orders,
     )
+    # Sent as it is: FastAPI would check every brief of it once more.
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 def _require_claimable(session: Session, lease: Lease, worker: Worker) -> None:
@@ -107,12 +124,7 @@ def _require_claimable(session: Session, lease: Lease, worker: Worker) -> None:
 
 
 def _open(session: Session, lease: Lease) -> list[tuple[Attempt, Track]]:
-    rows = session.execute(
-        select(Attempt, Track)
-        .join(Track, col(Track.id) == col(Attempt.track_id))
-        .where(col(Attempt.lease_id) == lease.id, col(Attempt.state) == AttemptState.OPEN)
-        .order_by(col(Attempt.track_id))
-    )
+    rows = session.execute(_OPEN, {"lease": lease.id})
     return [(attempt, track) for attempt, track in rows]
 
 
@@ -130,35 +142,22 @@ def _order(farm: Farm, attempt: Attempt, track: Track, ttl: float) -> TrackOrder
 
 
 @router.post("/heartbeat")
-def heartbeat(request: HeartbeatRequest, farm: TheFarm, worker: CallingWorker) -> HeartbeatAnswer:
+async def heartbeat(
+    request: HeartbeatRequest, farm: TheFarm, pulse: ThePulse, worker: CallingWorker
+) -> HeartbeatAnswer:
     """Extends what the worker still holds and tells it to stop what it does not."""
-    now, seconds = farm.clock(), farm.settings.lost_after_seconds
-    with farm.database.write() as session:
-        workers.heard(session, worker, request, now)
-        live = leases.extend(session, worker.id, request.shards, expires_at=now + seconds)
-        stopped = _paused(session, live)
-        present = len(workers.live(session))
+    standing = await pulse.beat(worker.id, request)
+    seconds = farm.settings.lost_after_seconds
+    held = {s.lease_id for s in request.shards if (worker.id, s.lease_id) in standing.held}
     return HeartbeatAnswer(
-        leases=dict.fromkeys(live, seconds),
-        commands=[c for s in request.shards if (c := _command(s, live, stopped))],
-        intervals=farm.intervals(present),
+        leases=dict.fromkeys(held, seconds),
+        commands=[c for s in request.shards if (c := _command(s, held, standing.paused))],
+        intervals=farm.intervals(standing.workers),
     )
 
 
-def _paused(session: Session, lease_ids: set[str]) -> set[str]:
-    """Those leases whose job must not go on."""
-    if not lease_ids:
-        return set()
-    statement = (
-        select(col(Lease.id))
-        .join(Job, col(Job.id) == col(Lease.job_id))
-        .where(col(Lease.id).in_(lease_ids), col(Job.state) == JobState.PAUSED)
-    )
-    return set(session.exec(statement))
-
-
-def _command(shard: ShardProgress, live: set[str], paused: set[str]) -> Command | None:
-    if shard.lease_id in live and shard.lease_id not in paused:
+def _command(shard: ShardProgress, held: set[str], paused: frozenset[str]) -> Command | None:
+    if shard.lease_id in held and shard.lease_id not in paused:
         return None
     reason = "the job is paused" if shard.lease_id in paused else "the lease has ended"
     return Command(
@@ -195,9 +194,12 @@ def release(
 
 
 @router.post("/leave")
-def leave(request: LeaveRequest, farm: TheFarm, worker: CallingWorker) -> dict[str, str]:
+def leave(
+    request: LeaveRequest, farm: TheFarm, badges: TheBadges, worker: CallingWorker
+) -> dict[str, str]:
     """Ends a worker; whatever it still held is pending again."""
     with farm.database.write() as session:
         workers.leave(session, worker.id, farm.clock(), reason=request.reason)
+    badges.forget(worker.id)
     farm.placing.wake()
     return {"worker_id": worker.id}

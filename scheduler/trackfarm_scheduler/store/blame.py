@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import case, distinct, func, select, update
+from sqlalchemy import bindparam, case, distinct, func, select, update
 from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackState
@@ -10,10 +10,21 @@ from trackfarm.wire import FailureKind
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.recovery import CRASHES, INFRASTRUCTURE
 from trackfarm_scheduler.store import tracks
-from trackfarm_scheduler.store.tables import Attempt, Job, Track
+from trackfarm_scheduler.store.tables import Attempt, Job, Track, table_of
 
 _COUNTED = [kind.value for kind in FailureKind if kind not in INFRASTRUCTURE]
 _CRASHED = [kind.value for kind in CRASHES]
+_ATTEMPT = table_of(Attempt)
+_DISPROVED = (
+    select(_ATTEMPT.c.worker_id, func.count(distinct(_ATTEMPT.c.track_id)))
+    .where(
+        _ATTEMPT.c.track_id.in_(bindparam("tracks", expanding=True)),
+        _ATTEMPT.c.worker_id != bindparam("maker"),
+        _ATTEMPT.c.state == AttemptState.FAILED.value,
+        _ATTEMPT.c.kind.in_(_COUNTED),
+    )
+    .group_by(_ATTEMPT.c.worker_id)
+)
 
 
 def distinct_workers(session: Session, track_id: int) -> int:
@@ -36,16 +47,7 @@ def is_raced(session: Session, track_id: int) -> bool:
 
 def disproved_by(session: Session, maker: str, track_ids: Sequence[int]) -> dict[str, int]:
     """Workers that failed tracks which `maker` has made, with how many tracks each."""
-    rows = session.execute(
-        select(col(Attempt.worker_id), func.count(distinct(col(Attempt.track_id))))
-        .where(
-            col(Attempt.track_id).in_(track_ids),
-            col(Attempt.worker_id) != maker,
-            col(Attempt.state) == AttemptState.FAILED,
-            col(Attempt.kind).in_(_COUNTED),
-        )
-        .group_by(col(Attempt.worker_id))
-    )
+    rows = session.execute(_DISPROVED, {"tracks": track_ids, "maker": maker})
     return {worker_id: number for worker_id, number in rows if worker_id is not None}
 
 

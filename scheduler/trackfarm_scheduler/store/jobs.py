@@ -8,7 +8,7 @@ from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackState
 from trackfarm_scheduler.machines import JOB
-from trackfarm_scheduler.recovery import job_ending
+from trackfarm_scheduler.recovery import FAILED_AT_LEAST, job_ending
 from trackfarm_scheduler.store import journal, leases, tracks
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Job
@@ -79,7 +79,6 @@ def resume(session: Session, job: Job, now: float, *, budget: float | None = Non
     if budget is not None:
         again["budget"] = budget
     session.execute(update(Job).where(col(Job.id) == job.id).values(**again))
-    session.execute(update(Job).where(col(Job.id) == job.id).values(finished_at=None, reason=""))
     tracks.adopt(session, job.id)
     journal.record(session, Happening(now, "job_resumed", job.id))
 
@@ -131,6 +130,8 @@ def settle(session: Session, job: Job, now: float, *, is_broke: bool) -> JobStat
 
 
 def _many_failures(session: Session, job: Job) -> bool:
+    if tracks.count_failed(session, job.id) < FAILED_AT_LEAST:
+        return False  # to count all tracks at every look would take long on a large job
     ending = job_ending(tracks.made_counts(session, job.id))
     return ending is not None and ending[0] is JobState.FAILED
 

@@ -7,15 +7,18 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Insert, insert, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
 
-from trackfarm_scheduler.store.tables import Event, Tally
+from trackfarm_scheduler.store.tables import Event, Tally, table_of
 
+_INSERT_EVENT = insert(table_of(Event))
+_TALLY = table_of(Tally)
 Listener = Callable[[Sequence["Happening"]], None]
 
 
@@ -38,7 +41,7 @@ def record(session: Session, *happenings: Happening) -> None:
     if not happenings:
         return
     session.execute(
-        insert(Event),
+        _INSERT_EVENT,
         [
             {
                 "at": h.at,
@@ -73,16 +76,17 @@ def write_tallies(session: Session) -> None:
     moves = {key: amount for key, amount in session.info.pop("tallies", {}).items() if amount}
     if not moves:
         return
-    make = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
-    statement = make(Tally)
     # Sorted, so that two transactions on PostgreSQL lock rows in one order.
     rows = [{"name": n, "labels": k, "value": moves[n, k]} for n, k in sorted(moves)]
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["name", "labels"],
-            set_={"value": col(Tally.value) + statement.excluded.value},
-        ),
-        rows,
+    session.execute(_adding(session.get_bind().dialect.name), rows)
+
+
+@cache
+def _adding(dialect: str) -> Insert:
+    statement = (sqlite_insert if dialect == "sqlite" else pg_insert)(_TALLY)
+    return statement.on_conflict_do_update(
+        index_elements=["name", "labels"],
+        set_={"value": _TALLY.c.value + statement.excluded.value},
     )
 
 

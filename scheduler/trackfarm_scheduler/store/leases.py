@@ -1,8 +1,9 @@
 """The one owner of shards, leases and attempts: offered, claimed, extended, ended."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Update, bindparam, func, or_, select, update
 from sqlmodel import Session, col
 
 from trackfarm.api import TrackState
@@ -10,9 +11,64 @@ from trackfarm.wire import ReleaseReason, ShardProgress, Stage
 from trackfarm_scheduler.machines import SHARD, AttemptState, LeaseState, ShardState
 from trackfarm_scheduler.store import journal, tracks
 from trackfarm_scheduler.store.journal import Happening
-from trackfarm_scheduler.store.tables import Attempt, Lease, Shard
+from trackfarm_scheduler.store.tables import Attempt, Lease, Shard, table_of
 
 FINISHED = "finished"
+_ATTEMPT, _LEASE, _SHARD = table_of(Attempt), table_of(Lease), table_of(Shard)
+_OPEN = _ATTEMPT.c.state == AttemptState.OPEN.value
+_LIVE = _LEASE.c.state == LeaseState.LIVE.value
+_OF_LEASE = _ATTEMPT.c.lease_id == bindparam("lease")
+_OF_TRACKS = _ATTEMPT.c.track_id.in_(bindparam("tracks", expanding=True))
+_THE_LEASE = _LEASE.c.id == bindparam("lease")
+_GET = select(Lease).where(col(Lease.id) == bindparam("lease"))
+_LOCK = _GET.with_for_update()
+_LOCK_RACE = (
+    select(_LEASE.c.id)
+    .where(or_(_THE_LEASE, _LEASE.c.id.in_(select(_ATTEMPT.c.lease_id).where(_OF_TRACKS, _OPEN))))
+    .order_by(_LEASE.c.id)
+    .with_for_update()
+)
+_HOLD = (
+    update(_LEASE)
+    .where(_THE_LEASE)
+    .values(worker_id=bindparam("holder"), expires_at=bindparam("until"))
+)
+_BEGIN = _HOLD.values(claimed_at=bindparam("now"), stage=Stage.CLAIMED.value)
+_TAKE_ATTEMPTS = update(_ATTEMPT).where(_OF_LEASE).values(worker_id=bindparam("holder"))
+_NOTE_URLS = update(_ATTEMPT).where(_OF_LEASE).values(url_expires_at=bindparam("until"))
+_HELD = select(_LEASE.c.id, _LEASE.c.worker_id).where(
+    _LEASE.c.id.in_(bindparam("ids", expanding=True)), _LIVE
+)
+# A lease that a report or a claim has locked needs no extension by this heartbeat; waiting for it
+# while others are locked could end in a deadlock.
+_FREE = (
+    select(_LEASE.c.id)
+    .where(_LEASE.c.id.in_(bindparam("ids", expanding=True)))
+    .with_for_update(skip_locked=True)
+)
+_EXTEND = (
+    update(_LEASE)
+    .where(_THE_LEASE, _LIVE)
+    .values(
+        expires_at=bindparam("until"),
+        stage=bindparam("at_stage"),
+        step=bindparam("at_step"),
+        steps=bindparam("of_steps"),
+    )
+)
+_END = (
+    update(_LEASE)
+    .where(_THE_LEASE, _LIVE)
+    .values(state=LeaseState.ENDED.value, ended_at=bindparam("now"), end_reason=bindparam("why"))
+    .returning(_LEASE.c.id)
+)
+_COUNT_OPEN = select(func.count()).where(_OF_LEASE, _OPEN)
+_OVERTAKE = (
+    update(_ATTEMPT)
+    .where(_OF_TRACKS, _OPEN)
+    .values(state=AttemptState.CANCELLED.value, kind="overtaken", ended_at=bindparam("now"))
+    .returning(_ATTEMPT.c.lease_id)
+)
 
 
 def claim(
@@ -20,13 +76,9 @@ def claim(
 ) -> None:
     """Gives an offered lease to a worker; claiming again what one holds only extends it."""
     first = lease.worker_id is None
-    values = {"worker_id": worker_id, "expires_at": now + lease_seconds}
-    if first:
-        values |= {"claimed_at": now, "stage": Stage.CLAIMED}
-    session.execute(update(Lease).where(col(Lease.id) == lease.id).values(**values))
-    session.execute(
-        update(Attempt).where(col(Attempt.lease_id) == lease.id).values(worker_id=worker_id)
-    )
+    held = {"lease": lease.id, "holder": worker_id, "until": now + lease_seconds}
+    session.execute(_BEGIN if first else _HOLD, held | ({"now": now} if first else {}))
+    session.execute(_TAKE_ATTEMPTS, {"lease": lease.id, "holder": worker_id})
     if first:
         _move_shard(session, lease.shard_id, ShardState.CLAIMED)
         journal.record(session, _about(lease, now, "shard_claimed", worker_id=worker_id))
@@ -34,40 +86,43 @@ def claim(
 
 def note_urls(session: Session, lease_id: str, expires_at: float) -> None:
     """Remembers until when the objects of a lease may still be written."""
-    session.execute(
-        update(Attempt).where(col(Attempt.lease_id) == lease_id).values(url_expires_at=expires_at)
-    )
+    session.execute(_NOTE_URLS, {"lease": lease_id, "until": expires_at})
 
 
 def extend(
-    session: Session, worker_id: str, progress: Sequence[ShardProgress], *, expires_at: float
-) -> set[str]:
-    """Extends what a heartbeat names and the worker still holds; returns those lease ids."""
-    live: set[str] = set()
-    for shard in progress:
-        statement = (
-            update(Lease)
-            .where(
-                col(Lease.id) == shard.lease_id,
-                col(Lease.worker_id) == worker_id,
-                col(Lease.state) == LeaseState.LIVE,
-            )
-            .values(expires_at=expires_at, stage=shard.stage, step=shard.step, steps=shard.steps)
-            .returning(col(Lease.id))
-        )
-        live.update(session.scalars(statement))
-    return live
+    session: Session, progress: Mapping[str, Sequence[ShardProgress]], *, expires_at: float
+) -> set[tuple[str, str]]:
+    """Extends what the heartbeats of workers (by id) name and those workers still hold; returns
+    who holds which lease."""
+    named = {
+        (worker_id, shard.lease_id): shard
+        for worker_id, shards in progress.items()
+        for shard in shards
+    }
+    if not named:
+        return set()
+    rows = session.execute(_HELD, {"ids": [lease_id for _, lease_id in named]})
+    held = {lease_id: holder for lease_id, holder in rows if (holder, lease_id) in named}
+    free = session.scalars(_FREE, {"ids": list(held)}).all() if held else []
+    if free:
+        moves = [_extension(named[held[lease_id], lease_id], expires_at) for lease_id in free]
+        session.execute(_EXTEND, moves)
+    return {(holder, lease_id) for lease_id, holder in held.items()}
+
+
+def _extension(shard: ShardProgress, expires_at: float) -> dict[str, object]:
+    return {
+        "lease": shard.lease_id,
+        "until": expires_at,
+        "at_stage": shard.stage.value,
+        "at_step": shard.step,
+        "of_steps": shard.steps,
+    }
 
 
 def end(session: Session, lease: Lease, now: float, *, reason: str, left_open: AttemptState) -> int:
     """Ends a lease. Tracks still open under it become pending again at once; returns how many."""
-    statement = (
-        update(Lease)
-        .where(col(Lease.id) == lease.id, col(Lease.state) == LeaseState.LIVE)
-        .values(state=LeaseState.ENDED, ended_at=now, end_reason=reason)
-        .returning(col(Lease.id))
-    )
-    if session.scalar(statement) is None:
+    if session.scalar(_END, {"lease": lease.id, "now": now, "why": reason}) is None:
         return 0
     _move_shard(session, lease.shard_id, ShardState.FINISHED)
     open_ids = close_attempts(session, lease.id, None, left_open, now)
@@ -79,10 +134,18 @@ def end(session: Session, lease: Lease, now: float, *, reason: str, left_open: A
     return len(back)
 
 
+def lock_race(session: Session, lease_id: str, track_ids: Sequence[int]) -> None:
+    """Locks a lease and those that race it, always in one order: who reports first is settled
+    first, and the other sees what came of it."""
+    session.execute(_LOCK_RACE, {"lease": lease_id, "tracks": track_ids})
+
+
 def back_to_pending(session: Session, track_ids: Sequence[int], **values: object) -> list[int]:
     """Makes leased tracks pending again unless another lease is racing for them; returns which."""
     if not track_ids:
         return []
+    # Two leases that end at once must not each take the other for a live rival.
+    tracks.lock(session, track_ids)
     raced = select(col(Attempt.track_id)).where(
         col(Attempt.track_id).in_(track_ids), col(Attempt.state) == AttemptState.OPEN
     )
@@ -94,13 +157,8 @@ def back_to_pending(session: Session, track_ids: Sequence[int], **values: object
 def overtake(session: Session, track_ids: Sequence[int], now: float) -> None:
     """Closes what others were still doing for tracks that are done; leases left empty end, and
     their workers hear of it with their next heartbeat."""
-    statement = (
-        update(Attempt)
-        .where(col(Attempt.track_id).in_(track_ids), col(Attempt.state) == AttemptState.OPEN)
-        .values(state=AttemptState.CANCELLED, kind="overtaken", ended_at=now)
-        .returning(col(Attempt.lease_id))
-    )
-    for lease_id in sorted(set(session.scalars(statement))):
+    others = session.scalars(_OVERTAKE, {"tracks": track_ids, "now": now})
+    for lease_id in sorted(set(others)):
         lease = get(session, lease_id, lock=True)
         if lease is not None and finish_if_empty(session, lease, now):
             journal.count(session, "races_decided")
@@ -115,23 +173,23 @@ def close_attempts(
     **values: object,
 ) -> list[int]:
     """Closes open attempts of a lease, all or some; returns their tracks."""
-    statement = update(Attempt).where(
-        col(Attempt.lease_id) == lease_id, col(Attempt.state) == AttemptState.OPEN
-    )
-    if track_ids is not None:
-        statement = statement.where(col(Attempt.track_id).in_(track_ids))
-    closed = statement.values(state=state, ended_at=now, **values).returning(col(Attempt.track_id))
-    return list(session.scalars(closed))
+    statement = _closing(state, tuple(values), some=track_ids is not None)
+    bound: dict[str, object] = {f"to_{name}": value for name, value in values.items()}
+    bound |= {"lease": lease_id, "now": now} | ({} if track_ids is None else {"tracks": track_ids})
+    return list(session.scalars(statement, bound))
+
+
+@cache
+def _closing(state: AttemptState, names: tuple[str, ...], *, some: bool) -> Update:
+    statement = update(_ATTEMPT).where(_OF_LEASE, _OPEN, *([_OF_TRACKS] if some else []))
+    values: dict[str, object] = {"state": state.value, "ended_at": bindparam("now")}
+    values |= {name: bindparam(f"to_{name}") for name in names}
+    return statement.values(values).returning(_ATTEMPT.c.track_id)
 
 
 def finish_if_empty(session: Session, lease: Lease, now: float) -> bool:
     """Ends a lease whose tracks have all been answered for."""
-    open_left = session.scalar(
-        select(func.count()).where(
-            col(Attempt.lease_id) == lease.id, col(Attempt.state) == AttemptState.OPEN
-        )
-    )
-    if open_left:
+    if session.scalar(_COUNT_OPEN, {"lease": lease.id}):
         return False
     end(session, lease, now, reason=FINISHED, left_open=AttemptState.RELEASED)
     return True
@@ -168,8 +226,14 @@ def live_of(session: Session, job_id: str) -> list[Lease]:
     return list(session.scalars(statement))
 
 
-def live(session: Session) -> list[Lease]:
-    return list(session.scalars(select(Lease).where(col(Lease.state) == LeaseState.LIVE)))
+def expired(session: Session, now: float) -> list[str]:
+    """Leases that are held and have not been extended in time."""
+    statement = select(col(Lease.id)).where(
+        col(Lease.state) == LeaseState.LIVE,
+        col(Lease.worker_id).is_not(None),
+        func.coalesce(col(Lease.expires_at), 0.0) <= now,
+    )
+    return list(session.scalars(statement))
 
 
 def held_by(session: Session, worker_id: str) -> list[Lease]:
@@ -180,8 +244,7 @@ def held_by(session: Session, worker_id: str) -> list[Lease]:
 
 
 def get(session: Session, lease_id: str, *, lock: bool = False) -> Lease | None:
-    statement = select(Lease).where(col(Lease.id) == lease_id)
-    return session.scalar(statement.with_for_update() if lock else statement)
+    return session.scalar(_LOCK if lock else _GET, {"lease": lease_id})
 
 
 def grant_time_again(session: Session, expires_at: float) -> None:
@@ -198,10 +261,16 @@ def grant_time_again(session: Session, expires_at: float) -> None:
 
 
 def _move_shard(session: Session, shard_id: str, target: ShardState) -> None:
-    session.execute(
-        update(Shard)
-        .where(col(Shard.id) == shard_id, col(Shard.state).in_(SHARD.sources(target)))
-        .values(state=target)
+    session.execute(_shard_moving(target), {"shard": shard_id})
+
+
+@cache
+def _shard_moving(target: ShardState) -> Update:
+    sources = [state.value for state in SHARD.sources(target)]
+    return (
+        update(_SHARD)
+        .where(_SHARD.c.id == bindparam("shard"), _SHARD.c.state.in_(sources))
+        .values(state=target.value)
     )
 
 

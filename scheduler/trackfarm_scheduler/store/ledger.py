@@ -3,27 +3,33 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from sqlalchemy import update
-from sqlmodel import Session, col
+from sqlalchemy import bindparam, update
+from sqlmodel import Session
 
 from trackfarm.wire import ReportRequest, TrackDone, TrackFailed
 from trackfarm_scheduler.store import journal
-from trackfarm_scheduler.store.tables import Job, Track, Worker
+from trackfarm_scheduler.store.tables import Job, Track, Worker, table_of
+
+_JOB = table_of(Job)
+_SPEND = (
+    update(_JOB)
+    .where(_JOB.c.id == bindparam("job"))
+    .values(spent=_JOB.c.spent + bindparam("dollars"))
+)
 
 
 def charge(
     session: Session, worker: Worker, report: ReportRequest, made: Mapping[int, Track]
 ) -> None:
-    """Adds a report's engine seconds, failed attempts included, to the jobs of its tracks."""
+    """Adds the engine seconds of what a report has settled (`made`), failed attempts included, to
+    the jobs of its tracks; a report that comes again has settled nothing."""
     spent: dict[str, float] = defaultdict(float)
-    results: list[TrackDone | TrackFailed] = [*report.done, *report.failed]
-    for result in results:
+    results: list[TrackDone | TrackFailed] = [*report.failed, *report.done]
+    for result in {r.track_id: r for r in results}.values():
         track = made.get(result.track_id)
         if track is not None:
             spent[track.job_id] += result.timings.service * worker.price_per_hour / 3600
     for job_id, dollars in spent.items():
         if dollars:
-            session.execute(
-                update(Job).where(col(Job.id) == job_id).values(spent=col(Job.spent) + dollars)
-            )
+            session.execute(_SPEND, {"job": job_id, "dollars": dollars})
             journal.count(session, "cost_dollars", dollars, provider=worker.provider)

@@ -1,20 +1,46 @@
-"""Offers: a new shard, its lease, and an attempt for each of its tracks."""
+"""Offers: new shards, their leases, and an attempt for each of their tracks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, bindparam, func, insert, select
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
-from trackfarm.api import TrackState
 from trackfarm.identity import seed_of
 from trackfarm.ids import new_id
+from trackfarm_scheduler.leases import LIVE_STATES
 from trackfarm_scheduler.machines import AttemptState, LeaseState, ShardState
 from trackfarm_scheduler.objects.keys import attempt_key
 from trackfarm_scheduler.placement import NewShard
 from trackfarm_scheduler.store import journal, tracks
 from trackfarm_scheduler.store.journal import Happening
-from trackfarm_scheduler.store.tables import Attempt, Lease, Shard, Track, Worker
+from trackfarm_scheduler.store.tables import Attempt, Lease, Shard, Worker, table_of
+
+_LEASE, _WORKER = table_of(Lease), table_of(Worker)
+_INSERT_SHARDS = insert(table_of(Shard))
+_INSERT_LEASES = insert(_LEASE)
+_INSERT_ATTEMPTS = insert(table_of(Attempt))
+_TAKERS = select(
+    _WORKER.c.id,
+    _WORKER.c.model_set,
+    _WORKER.c.price_per_hour,
+    select(func.coalesce(func.max(_LEASE.c.sequence), 0))
+    .where(_LEASE.c.queue == _WORKER.c.queue)
+    .scalar_subquery()
+    .label("sequence"),
+).where(
+    _WORKER.c.id.in_(bindparam("ids", expanding=True)),
+    _WORKER.c.state.in_([state.value for state in LIVE_STATES]),
+)
+
+
+_COUNT_UNCLAIMED = (
+    select(func.count())
+    .select_from(_LEASE)
+    .where(_LEASE.c.state == LeaseState.LIVE.value, _LEASE.c.worker_id.is_(None))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,104 +52,141 @@ class Offer:
     lease_id: str
 
 
-def offer(session: Session, shard: NewShard, *, now: float, is_race: bool) -> Offer | None:
-    """Leases the tracks of a new shard to its worker; None when none is to be had any more. In a
-    race the tracks are leased already, and stay so."""
-    worker = session.get(Worker, shard.worker_id)
-    taken = _take(session, shard.track_ids, is_race=is_race)
-    if not taken or worker is None:
-        return None
-    made = Offer(shard.queue, new_id("shard"), new_id("lease"))
-    session.add(
-        Shard(
-            id=made.shard_id,
-            job_id=shard.job_id,
-            queue=shard.queue,
-            model_set=worker.model_set,
-            state=ShardState.OFFERED,
-            tracks=len(taken),
-            expected_seconds=shard.expected_seconds,
-            price_per_hour=worker.price_per_hour,
-            is_race=is_race,
-            created_at=now,
-        )
-    )
-    session.add(
-        Lease(
-            id=made.lease_id,
-            sequence=_next_sequence(session, shard.queue),
-            shard_id=made.shard_id,
-            job_id=shard.job_id,
-            queue=shard.queue,
-            state=LeaseState.LIVE,
-            offered_at=now,
-        )
-    )
-    session.flush()
-    _open_attempts(session, made.lease_id, taken)
-    journal.record(
-        session,
-        Happening(
-            now,
-            "shard_offered",
-            shard.job_id,
-            shard_id=made.shard_id,
-            lease_id=made.lease_id,
-            data={"queue": shard.queue, "tracks": len(taken), "race": is_race},
-        ),
-    )
-    return made
+@dataclass(slots=True)
+class _Taker:
+    """A worker that is offered shards; `sequence` is the newest of its queue."""
+
+    model_set: str
+    price_per_hour: float
+    sequence: int
 
 
-def _take(session: Session, track_ids: Sequence[int], *, is_race: bool) -> list[int]:
-    if is_race:
-        return tracks.still(session, track_ids, TrackState.LEASED)
-    return tracks.move(session, track_ids, TrackState.LEASED, tries=col(Track.tries) + 1)
+@dataclass(frozen=True, slots=True)
+class _Made:
+    offer: Offer
+    shard: NewShard
+    tracks: Sequence[Row[Any]]
+    model_set: str
+    price_per_hour: float
+    sequence: int
 
 
-def _next_sequence(session: Session, queue: str) -> int:
-    newest = select(func.max(col(Lease.sequence))).where(col(Lease.queue) == queue)
-    return (session.scalar(newest) or 0) + 1
+def offer(
+    session: Session, shards: Sequence[NewShard], *, now: float, is_race: bool
+) -> list[Offer]:
+    """Leases the tracks of new shards to their workers. A shard of which nothing is to be had any
+    more, or whose worker takes none any more, is left out. In a race the tracks are leased already, and
+    stay so."""
+    made = list(_make(session, shards, is_race=is_race))
+    if made:
+        session.execute(_INSERT_SHARDS, [_shard_row(m, now, is_race=is_race) for m in made])
+        session.execute(_INSERT_LEASES, [_lease_row(m, now) for m in made])
+        attempts = [_attempt_row(m.offer.lease_id, track) for m in made for track in m.tracks]
+        session.execute(_INSERT_ATTEMPTS, attempts)
+        journal.record(session, *[_offered(m, now, is_race=is_race) for m in made])
+    return [m.offer for m in made]
 
 
-def _open_attempts(session: Session, lease_id: str, track_ids: Sequence[int]) -> None:
-    rows = session.execute(
-        select(
-            col(Track.id),
-            col(Track.key),
-            col(Track.tries),
-            col(Track.failures) - col(Track.crashes),
-            col(Track.brief),
-            col(Track.variation),
-            col(Track.audio_format),
-        ).where(col(Track.id).in_(track_ids))
-    )
-    session.execute(insert(Attempt), [_attempt_row(lease_id, row) for row in rows])
+def _make(session: Session, shards: Sequence[NewShard], *, is_race: bool) -> Iterator[_Made]:
+    takers = _takers(session, {shard.worker_id for shard in shards})
+    possible = [shard for shard in shards if shard.worker_id in takers]
+    wanted = [track_id for shard in possible for track_id in shard.track_ids]
+    take = tracks.still_leased if is_race else tracks.lease
+    had = {row.id: row for row in take(session, wanted)}
+    for shard in possible:
+        taken = [had[track_id] for track_id in shard.track_ids if track_id in had]
+        taker = takers[shard.worker_id]
+        if taken:
+            taker.sequence += 1
+            ids = Offer(shard.queue, new_id("shard"), new_id("lease"))
+            yield _Made(ids, shard, taken, taker.model_set, taker.price_per_hour, taker.sequence)
 
 
-def _attempt_row(lease_id: str, row: Row[int, str, int, int, str, int, str]) -> dict[str, object]:
-    track_id, key, tries, misses, brief, variation, audio_format = row
+def _takers(session: Session, worker_ids: Iterable[str]) -> Mapping[str, _Taker]:
+    rows = session.execute(_TAKERS, {"ids": sorted(worker_ids)})
+    return {worker_id: _Taker(*facts) for worker_id, *facts in rows}
+
+
+def _shard_row(made: _Made, now: float, *, is_race: bool) -> dict[str, object]:
+    return {
+        "id": made.offer.shard_id,
+        "job_id": made.shard.job_id,
+        "queue": made.shard.queue,
+        "model_set": made.model_set,
+        "state": ShardState.OFFERED.value,
+        "tracks": len(made.tracks),
+        "expected_seconds": made.shard.expected_seconds,
+        "price_per_hour": made.price_per_hour,
+        "is_race": is_race,
+        "created_at": now,
+    }
+
+
+def _lease_row(made: _Made, now: float) -> dict[str, object]:
+    return {
+        "id": made.offer.lease_id,
+        "sequence": made.sequence,
+        "shard_id": made.offer.shard_id,
+        "job_id": made.shard.job_id,
+        "queue": made.shard.queue,
+        "state": LeaseState.LIVE.value,
+        "stage": "",
+        "step": 0,
+        "steps": 0,
+        "offered_at": now,
+        "end_reason": "",
+    }
+
+
+def _attempt_row(lease_id: str, track: Row[Any]) -> dict[str, object]:
+    given = tracks.given_seed(track.brief)
     return {
         "lease_id": lease_id,
-        "track_id": track_id,
-        "try_number": tries,
+        "track_id": track.id,
+        "try_number": track.tries,
         # Only a result that was no good asks for another seed: what was broken off is made again.
-        "seed": seed_of(key, misses, given=tracks.given_seed(brief), variation=variation),
-        "state": AttemptState.OPEN,
+        "seed": seed_of(track.key, track.misses, given=given, variation=track.variation),
+        "state": AttemptState.OPEN.value,
         "kind": "",
         "message": "",
-        "object_key": attempt_key(key, lease_id, audio_format),
+        "object_key": attempt_key(track.key, lease_id, track.audio_format),
         "timings": "{}",
     }
 
 
-def later_offers(session: Session, lease: Lease) -> int:
-    """Messages sent to the lease's queue after its own."""
-    return (
-        session.scalar(
-            select(func.count()).where(
-                col(Lease.queue) == lease.queue, col(Lease.sequence) > lease.sequence
-            )
-        )
-        or 0
+def _offered(made: _Made, now: float, *, is_race: bool) -> Happening:
+    return Happening(
+        now,
+        "shard_offered",
+        made.shard.job_id,
+        shard_id=made.offer.shard_id,
+        lease_id=made.offer.lease_id,
+        data={"queue": made.shard.queue, "tracks": len(made.tracks), "race": is_race},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """An offer that nobody has claimed; `later`: messages sent to its queue after its own."""
+
+    lease_id: str
+    queue: str
+    later: int
+
+
+def count_unclaimed(session: Session) -> int:
+    return session.scalar(_COUNT_UNCLAIMED) or 0
+
+
+def unclaimed(session: Session) -> list[Unclaimed]:
+    later = aliased(Lease)
+    rows = session.execute(
+        select(col(Lease.id), col(Lease.queue), func.count(col(later.id)))
+        .outerjoin(
+            later,
+            (col(later.queue) == col(Lease.queue)) & (col(later.sequence) > col(Lease.sequence)),
+        )
+        .where(col(Lease.state) == LeaseState.LIVE, col(Lease.worker_id).is_(None))
+        .group_by(col(Lease.id), col(Lease.queue))
+    )
+    return [Unclaimed(*row) for row in rows]

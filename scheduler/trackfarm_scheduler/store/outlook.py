@@ -1,98 +1,134 @@
 """The farm as placement sees it: jobs with their standing, workers with what is ahead of them,
 and the leases that lag behind."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from trackfarm.api import TrackState
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import model_set
 from trackfarm.wire import Stage
+from trackfarm_scheduler.leases import LIVE_STATES
 from trackfarm_scheduler.machines import AttemptState, LeaseState
-from trackfarm_scheduler.placement import SHARDS_AHEAD, JobView, WaitingTrack, WorkerView
+from trackfarm_scheduler.placement import SHARDS_AHEAD, JobView, WaitingTrack, WorkerView, place
 from trackfarm_scheduler.precedence import Lane, Standing
 from trackfarm_scheduler.racing import OpenTrack, Straggler
 from trackfarm_scheduler.store import speeds, tracks
 from trackfarm_scheduler.store import workers as worker_rows
-from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Shard, Track, Worker
+from trackfarm_scheduler.store.tables import (
+    Attempt,
+    Job,
+    Lease,
+    Shard,
+    Track,
+    Worker,
+    table_of,
+)
 
 MAX_SHARD_TRACKS = 64
+SAMPLE = 50  # tracks that a job's speed is estimated from
+_LEASE, _SHARD, _WORKER = table_of(Lease), table_of(Shard), table_of(Worker)
+_AHEAD = (
+    select(_LEASE.c.queue, func.count(), func.sum(_SHARD.c.expected_seconds))
+    .join(_SHARD, _SHARD.c.id == _LEASE.c.shard_id)
+    .where(_LEASE.c.state == LeaseState.LIVE.value, _LEASE.c.stage != Stage.FINISHING.value)
+    .group_by(_LEASE.c.queue)
+)
+_CREW = select(
+    _WORKER.c.id,
+    _WORKER.c.queue,
+    _WORKER.c.tier,
+    _WORKER.c.vram,
+    _WORKER.c.gpu,
+    _WORKER.c.model_set,
+    _WORKER.c.speed,
+    _WORKER.c.price_per_hour,
+).where(_WORKER.c.state.in_([state.value for state in LIVE_STATES]))
 
 
-def has_room(session: Session) -> bool:
-    return any(worker.shards < SHARDS_AHEAD for worker in workers(session))
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Everyone who takes shards, with what they were given and have not computed yet. `kinds`: what
+    a track usually takes on each kind of GPU with each model set, and all its workers' speeds."""
+
+    desks: Sequence[WorkerView]
+    kinds: Mapping[tuple[str, str], tuple[Callable[[TrackShape], float], float]]
+
+    @property
+    def places(self) -> int:
+        """Shards that can be given now."""
+        return sum(max(0, SHARDS_AHEAD - desk.shards) for desk in self.desks)
+
+    def rate(self, name: str, shapes: Sequence[TrackShape]) -> float:
+        """Tracks of these shapes that all workers of a model set make in a second."""
+        return sum(
+            speeds * len(shapes) / max(sum(map(usual, shapes)), 1e-9)
+            for (_, kind), (usual, speeds) in self.kinds.items()
+            if kind == name
+        )
 
 
-def workers(session: Session) -> list[WorkerView]:
-    """Everyone who takes shards, with what they were given and have not computed yet."""
-    rows = session.execute(
-        select(col(Lease.queue), func.count(), func.sum(col(Shard.expected_seconds)))
-        .join(Shard, col(Shard.id) == col(Lease.shard_id))
-        .where(col(Lease.state) == LeaseState.LIVE, col(Lease.stage) != Stage.FINISHING)
-        .group_by(col(Lease.queue))
-    )
-    ahead = {queue: (number, float(seconds)) for queue, number, seconds in rows}
-    price = _Pricing(session)
-    return [_view(w, price.of(w), *ahead.get(w.queue, (0, 0.0))) for w in worker_rows.live(session)]
+def crew(session: Session) -> Crew:
+    ahead = {queue: (number, float(seconds)) for queue, number, seconds in session.execute(_AHEAD)}
+    desks: list[WorkerView] = []
+    kinds: dict[tuple[str, str], tuple[Callable[[TrackShape], float], float]] = {}
+    for row in session.execute(_CREW):
+        kind, speed = (row.gpu, row.model_set), max(row.speed, 1e-3)
+        usual, speeds_before = kinds.get(kind) or (_usual(session, *kind), 0.0)
+        kinds[kind] = usual, speeds_before + speed
+        desks.append(_view(row, _scaled(usual, speed), *ahead.get(row.queue, (0, 0.0))))
+    return Crew(desks, kinds)
+
+
+def _usual(session: Session, gpu: str, name: str) -> Callable[[TrackShape], float]:
+    """Seconds of a track on a kind of GPU; shapes repeat, so each is asked for once."""
+    model = speeds.model_of(session, gpu, model_set(name))
+    return cache(lambda shape: model.predict(shape).mean)
+
+
+def _scaled(usual: Callable[[TrackShape], float], speed: float) -> Callable[[TrackShape], float]:
+    return lambda shape: usual(shape) / speed
 
 
 def _view(
-    worker: Worker, seconds: Callable[[TrackShape], float], shards: int, seconds_ahead: float
+    row: Row[Any], seconds: Callable[[TrackShape], float], shards: int, seconds_ahead: float
 ) -> WorkerView:
     return WorkerView(
-        id=worker.id,
-        queue=worker.queue,
-        tier=worker.tier,
-        vram=worker.vram,
-        model_set=worker.model_set,
+        id=row.id,
+        queue=row.queue,
+        tier=row.tier,
+        vram=row.vram,
+        model_set=row.model_set,
         shards=shards,
         seconds_ahead=seconds_ahead,
         max_tracks=MAX_SHARD_TRACKS,
         seconds=seconds,
-        price=worker.price_per_hour,
+        price=row.price_per_hour,
     )
-
-
-class _Pricing:
-    """Seconds of a track on each worker: what was learnt of its kind, over its own speed. Kinds
-    and shapes repeat, so each is asked for once."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._kinds: dict[tuple[str, str], Callable[[TrackShape], float]] = {}
-
-    def of(self, worker: Worker) -> Callable[[TrackShape], float]:
-        key = worker.gpu, worker.model_set
-        if key not in self._kinds:
-            model = speeds.model_of(self._session, worker.gpu, model_set(worker.model_set))
-            self._kinds[key] = cache(lambda shape: model.predict(shape).mean)
-        usual, speed = self._kinds[key], max(worker.speed, 1e-3)
-        return lambda shape: usual(shape) / speed
 
 
 def jobs(
     session: Session,
     rows: Iterable[Job],
-    desks: Sequence[WorkerView],
+    crew: Crew,
     now: float,
     window: int,
 ) -> list[JobView]:
     """The moving jobs with the first `window` of their waiting tracks each."""
-    if not window:
-        return []
-    return [_job(session, job, desks, now, window) for job in rows]
+    return [_job(session, job, crew, now, window) for job in rows]
 
 
-def _job(
-    session: Session, job: Job, desks: Sequence[WorkerView], now: float, window: int
-) -> JobView:
+def _job(session: Session, job: Job, crew: Crew, now: float, window: int) -> JobView:
     waiting = tracks.waiting(session, job.id, now=now, limit=window)
     total = len(waiting)
     if total == window:
-        total = max(total, tracks.made_counts(session, job.id).pending)
+        total = max(total, tracks.count_pending(session, job.id))
     in_flight, committed = _in_flight(session, job.id)
     return JobView(
         id=job.id,
@@ -103,7 +139,7 @@ def _job(
             created_at=job.created_at,
             fed_at=job.fed_at or job.created_at,
             in_flight=in_flight,
-            seconds_left=_seconds_left(waiting, total, desks, job.model_set),
+            seconds_left=_seconds_left(waiting, total, crew, job.model_set),
             deadline=job.deadline,
         ),
         tracks=waiting,
@@ -125,16 +161,11 @@ def _in_flight(session: Session, job_id: str) -> tuple[float, float]:
     return float(row[0]), float(row[1]) / 3600
 
 
-def _seconds_left(
-    waiting: Sequence[WaitingTrack], total: int, desks: Sequence[WorkerView], name: str
-) -> float:
+def _seconds_left(waiting: Sequence[WaitingTrack], total: int, crew: Crew, name: str) -> float:
     """What waits, over the speed of all who can make it."""
-    able = [desk for desk in desks if desk.model_set == name]
-    if not able or not waiting:
-        return 0.0
-    per_worker = [sum(d.seconds(t.shape) for t in waiting[:50]) for d in able]
-    sample = min(len(waiting), 50)
-    return total / sample / sum(1 / max(s, 1e-9) for s in per_worker)
+    shapes = [track.shape for track in waiting[:SAMPLE]]
+    rate = crew.rate(name, shapes) if shapes else 0.0
+    return total / rate if rate else 0.0
 
 
 def stragglers(
@@ -153,11 +184,12 @@ def stragglers(
             col(Lease.claimed_at).is_not(None),
         )
     ).all()
+    open_tracks = _open(session, [lease.id for lease, _ in rows])
     return [
         _straggler(
-            session,
             lease,
             shard,
+            open_tracks.get(lease.id, []),
             by_id[lease.worker_id],
             is_silent=now - seen[lease.worker_id] > silent_after,
             now=now,
@@ -168,15 +200,14 @@ def stragglers(
 
 
 def _straggler(
-    session: Session,
     lease: Lease,
     shard: Shard,
+    open_tracks: Sequence[OpenTrack],
     desk: WorkerView,
     *,
     is_silent: bool,
     now: float,
 ) -> Straggler:
-    open_tracks = _open(session, lease.id)
     left = sum(desk.seconds(track.shape) for track in open_tracks)
     elapsed = now - (lease.claimed_at or now)
     return Straggler(
@@ -191,40 +222,48 @@ def _straggler(
     )
 
 
-def _open(session: Session, lease_id: str) -> list[OpenTrack]:
-    rival = (
+def _open(session: Session, lease_ids: Sequence[str]) -> dict[str, list[OpenTrack]]:
+    """What each lease has not been answered for, in order."""
+    rival = aliased(Attempt)
+    rivals = (
         select(func.count())
-        .where(col(Attempt.track_id) == col(Track.id), col(Attempt.state) == AttemptState.OPEN)
+        .where(col(rival.track_id) == col(Track.id), col(rival.state) == AttemptState.OPEN)
         .correlate(Track)
         .scalar_subquery()
     )
     rows = session.execute(
         select(
+            col(Attempt.lease_id),
             col(Track.id),
             col(Track.duration),
             col(Track.steps),
             col(Track.guided),
             col(Track.min_vram),
-            rival,
+            rivals,
         )
-        .join(Attempt, col(Attempt.track_id) == col(Track.id))
+        .join(Track, col(Track.id) == col(Attempt.track_id))
         .where(
-            col(Attempt.lease_id) == lease_id,
+            col(Attempt.lease_id).in_(lease_ids),
             col(Attempt.state) == AttemptState.OPEN,
             col(Track.state) == TrackState.LEASED,
         )
         .order_by(col(Track.id))
     )
-    return [OpenTrack(i, TrackShape(d, n, bool(g)), v, r) for i, d, n, g, v, r in rows]
+    found: dict[str, list[OpenTrack]] = {}
+    for lease_id, i, duration, steps, guided, vram, number in rows:
+        shape = TrackShape(duration, steps, bool(guided))
+        found.setdefault(lease_id, []).append(OpenTrack(i, shape, vram, number))
+    return found
 
 
 def is_broke(session: Session, job: Job, now: float) -> bool:
-    """Whether nothing of a job runs and its budget does not allow its next track anywhere."""
+    """Whether nothing of a job runs, and only its budget keeps its next tracks from all workers."""
     if job.budget is None:
         return False
-    desks = [desk for desk in workers(session) if desk.model_set == job.model_set]
-    view = _job(session, job, desks, now, window=1)
-    if view.standing.in_flight or not view.tracks or not desks or view.affordable is None:
+    everyone = crew(session)
+    desks = [replace(d, shards=0) for d in everyone.desks if d.model_set == job.model_set]
+    view = _job(session, job, everyone, now, MAX_SHARD_TRACKS)
+    if view.standing.in_flight:
         return False
-    shape = view.tracks[0].shape
-    return min(desk.seconds(shape) * desk.price / 3600 for desk in desks) > view.affordable
+    with_money = place([replace(view, affordable=None)], desks, shard_seconds=1.0)
+    return bool(with_money) and not place([view], desks, shard_seconds=1.0)

@@ -1,28 +1,33 @@
 """What the farm has learnt of each kind of GPU with each model set, kept from run to run."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
-from sqlalchemy import select
-from sqlmodel import Session, col
+from sqlalchemy import Insert, bindparam, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlmodel import Session
 
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.speed import SpeedModel
 from trackfarm.wire import TrackDone
-from trackfarm_scheduler.store.tables import Speed, Track, Worker
+from trackfarm_scheduler.store.tables import Speed, Track, Worker, table_of
 
+_SPEED = table_of(Speed)
+_STATS = select(_SPEED.c.stats).where(
+    _SPEED.c.gpu == bindparam("kind"), _SPEED.c.model_set == bindparam("name")
+)
 LONGEST_GAP = 6 * 3600.0  # what takes longer was no track but a machine asleep
 
 
 def model_of(session: Session, gpu: str, kind: ModelSet) -> SpeedModel:
     """The learnt model, or the prior for what was never seen."""
-    row = session.scalar(
-        select(Speed).where(col(Speed.gpu) == gpu, col(Speed.model_set) == kind.name)
-    )
-    if row is None:
+    stats = session.scalar(_STATS, {"kind": gpu, "name": kind.name})
+    if stats is None:
         return SpeedModel(gpu, kind)
     try:
-        return SpeedModel.from_json(row.stats)
+        return SpeedModel.from_json(stats)
     except ValueError:  # written by another version: the prior is better than nothing
         return SpeedModel(gpu, kind)
 
@@ -42,9 +47,22 @@ def learn(
             took += service
             model = model.observe(shape, service)
     if took:
-        row = Speed(gpu=worker.gpu, model_set=worker.model_set, stats=model.to_json())
-        session.merge(row)
+        _keep(session, worker, model)
     return expected, took
+
+
+def _keep(session: Session, worker: Worker, model: SpeedModel) -> None:
+    """Two workers of a kind may come with its first tracks at once."""
+    row = {"gpu": worker.gpu, "model_set": worker.model_set, "stats": model.to_json()}
+    session.execute(_keeping(session.get_bind().dialect.name), row)
+
+
+@cache
+def _keeping(dialect: str) -> Insert:
+    statement = (sqlite_insert if dialect == "sqlite" else pg_insert)(_SPEED)
+    return statement.on_conflict_do_update(
+        index_elements=["gpu", "model_set"], set_={"stats": statement.excluded.stats}
+    )
 
 
 def shape_of(track: Track) -> TrackShape:

@@ -3,11 +3,17 @@
 Text columns named after JSON carry compact JSON that only one module reads and writes.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 # SQLite gives row ids only to INTEGER keys; PostgreSQL needs 64 bits.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """The table itself. What runs for every shard is written as a statement over tables, made once
+    with bound parameters: that takes a fifth of the time of one built anew over mapped classes."""
+    return SQLModel.metadata.tables[str(model.__tablename__)]
 
 
 def _row_id() -> Column[int]:

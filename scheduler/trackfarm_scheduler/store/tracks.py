@@ -3,17 +3,31 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, and_, case, exists, func, or_, select, update
+from sqlalchemy import (
+    Row,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackCounts, TrackState
 from trackfarm.cost import TrackShape
 from trackfarm_scheduler.machines import TRACK, AttemptState
 from trackfarm_scheduler.placement import WaitingTrack
-from trackfarm_scheduler.store.tables import Attempt, Job, JobTrack, Track
+from trackfarm_scheduler.store.tables import Attempt, Job, JobTrack, Track, table_of
 
+_TRACK = table_of(Track)
 _MOVING = [JobState.ACCEPTED, JobState.RUNNING]
 _UNFINISHED = [TrackState.PENDING, TrackState.LEASED]
 _STANDING = [
@@ -37,20 +51,64 @@ def move(
     wanted = list(ids)
     if not wanted:
         return []
+    set_to = {f"to_{name}": value for name, value in values.items()}
+    statement = _moving(target, source, tuple(values))
+    return list(session.scalars(statement, {"ids": wanted, **set_to}))
+
+
+@cache
+def _moving(target: TrackState, source: TrackState | None, names: tuple[str, ...]) -> Update:
     sources = [source] if source else TRACK.sources(target)
-    statement = (
-        update(Track)
-        .where(col(Track.id).in_(wanted), col(Track.state).in_(sources))
-        .values(state=target, **values)
-        .returning(col(Track.id))
+    return (
+        update(_TRACK)
+        .where(
+            _TRACK.c.id.in_(bindparam("ids", expanding=True)),
+            _TRACK.c.state.in_([state.value for state in sources]),
+        )
+        .values({"state": target.value, **{name: bindparam(f"to_{name}") for name in names}})
+        .returning(_TRACK.c.id)
     )
-    return list(session.scalars(statement))
 
 
-def still(session: Session, ids: Sequence[int], state: TrackState) -> list[int]:
-    """Those of `ids` that are in `state`."""
-    statement = select(col(Track.id)).where(col(Track.id).in_(ids), col(Track.state) == state)
-    return [i for i in session.scalars(statement) if i is not None]
+_IDS = _TRACK.c.id.in_(bindparam("ids", expanding=True))
+_FOR_AN_ATTEMPT = (
+    _TRACK.c.id,
+    _TRACK.c.key,
+    _TRACK.c.tries,
+    (_TRACK.c.failures - _TRACK.c.crashes).label("misses"),
+    _TRACK.c.brief,
+    _TRACK.c.variation,
+    _TRACK.c.audio_format,
+)
+_LEASE = (
+    update(_TRACK)
+    .where(_IDS, _TRACK.c.state.in_([state.value for state in TRACK.sources(TrackState.LEASED)]))
+    .values(state=TrackState.LEASED.value, tries=_TRACK.c.tries + 1)
+    .returning(*_FOR_AN_ATTEMPT)
+)
+_STILL_LEASED = select(*_FOR_AN_ATTEMPT).where(_IDS, _TRACK.c.state == TrackState.LEASED.value)
+_COUNT = (
+    select(func.count())
+    .select_from(_TRACK)
+    .where(_TRACK.c.job_id == bindparam("job"), _TRACK.c.state == bindparam("state"))
+)
+_LOCK = select(_TRACK.c.id).where(_IDS).order_by(_TRACK.c.id).with_for_update()
+
+
+def lease(session: Session, ids: Sequence[int]) -> Sequence[Row[Any]]:
+    """Begins the next try of those of `ids` that are pending; returns what an attempt needs."""
+    return session.execute(_LEASE, {"ids": ids}).all() if ids else []
+
+
+def still_leased(session: Session, ids: Sequence[int]) -> Sequence[Row[Any]]:
+    """Those of `ids` that are leased, and stay so until the transaction ends."""
+    lock(session, ids)
+    return session.execute(_STILL_LEASED, {"ids": ids}).all() if ids else []
+
+
+def lock(session: Session, ids: Sequence[int]) -> None:
+    """Lets nobody else move these tracks until the transaction ends."""
+    session.execute(_LOCK, {"ids": ids})
 
 
 def waiting(session: Session, job_id: str, *, now: float, limit: int) -> list[WaitingTrack]:
@@ -93,6 +151,15 @@ def _who_failed(session: Session, ids: Sequence[int]) -> dict[int, frozenset[str
     for track_id, worker_id in rows:
         found.setdefault(track_id, set()).add(worker_id or "")
     return {track_id: frozenset(names) for track_id, names in found.items()}
+
+
+def count_failed(session: Session, job_id: str) -> int:
+    """Failed tracks among those that a job makes itself."""
+    return session.scalar(_COUNT, {"job": job_id, "state": TrackState.FAILED.value}) or 0
+
+
+def count_pending(session: Session, job_id: str) -> int:
+    return session.scalar(_COUNT, {"job": job_id, "state": TrackState.PENDING.value}) or 0
 
 
 def made_counts(session: Session, job_id: str) -> TrackCounts:

@@ -3,10 +3,10 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, case, func, select, update
 from sqlmodel import Session, col
 
 from trackfarm.api import WorkerState
@@ -19,10 +19,47 @@ from trackfarm_scheduler.machines import WORKER, AttemptState
 from trackfarm_scheduler.recovery import is_bad_worker
 from trackfarm_scheduler.store import journal, leases
 from trackfarm_scheduler.store.journal import Happening
-from trackfarm_scheduler.store.tables import Worker
+from trackfarm_scheduler.store.tables import Worker, table_of
 
 SLOWEST = 1e-3
 SPEED_MEMORY = 0.2  # weight of the newest shard in a worker's measured speed
+_WORKER = table_of(Worker)
+_BY_TOKEN = select(Worker).where(
+    col(Worker.token_hash) == bindparam("hash"), col(Worker.state) != WorkerState.GONE.value
+)
+_HEARERS = (
+    select(_WORKER.c.id, _WORKER.c.state, _WORKER.c.strikes)
+    .where(
+        _WORKER.c.id.in_(bindparam("ids", expanding=True)),
+        _WORKER.c.state != WorkerState.GONE.value,
+    )
+    .with_for_update(skip_locked=True)
+)
+_HEAR = (
+    update(_WORKER)
+    .where(_WORKER.c.id == bindparam("worker"))
+    .values(
+        state=bindparam("new_state"),
+        last_seen=bindparam("now"),
+        engine_restarts=bindparam("restarts"),
+        gpu_memory_mib=bindparam("mib"),
+        gpu_utilisation=bindparam("share"),
+    )
+)
+_LEARNT = _WORKER.c.speed + bindparam("weight") * (bindparam("ratio") - _WORKER.c.speed)
+_CREDIT = (
+    update(_WORKER)
+    .where(_WORKER.c.id == bindparam("worker"))
+    .values(
+        tracks_done=_WORKER.c.tracks_done + bindparam("done"),
+        speed=case((_LEARNT > SLOWEST, _LEARNT), else_=SLOWEST),
+    )
+)
+_COUNT_LIVE = (
+    select(func.count())
+    .select_from(_WORKER)
+    .where(_WORKER.c.state.in_([state.value for state in LIVE_STATES]))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,28 +113,36 @@ def join(session: Session, request: RegisterRequest, tier: Tier, now: float) -> 
 
 def by_token(session: Session, token: str) -> Worker | None:
     """The worker a bearer token belongs to, unless it has left."""
-    statement = select(Worker).where(
-        col(Worker.token_hash) == hash_token(token), col(Worker.state) != WorkerState.GONE
-    )
-    return session.scalar(statement)
+    return session.scalar(_BY_TOKEN, {"hash": hash_token(token)})
 
 
-def heard(session: Session, worker: Worker, beat: HeartbeatRequest, now: float) -> None:
-    """Notes a heartbeat. A lost worker that speaks again is welcome; its old leases are not."""
-    state = _state_after(WorkerState(worker.state), beat, is_bad=is_bad_worker(worker.strikes))
-    session.execute(
-        update(Worker)
-        .where(col(Worker.id) == worker.id, col(Worker.state) != WorkerState.GONE)
-        .values(
-            state=state,
-            last_seen=now,
-            engine_restarts=beat.engine_restarts,
-            gpu_memory_mib=beat.gpu_memory_mib,
-            gpu_utilisation=beat.gpu_utilisation,
-        )
-    )
-    if state != worker.state and {state, worker.state} != {WorkerState.READY, WorkerState.BUSY}:
-        journal.record(session, Happening(now, f"worker_{state}", worker_id=worker.id))
+def hear(session: Session, beats: Mapping[str, HeartbeatRequest], now: float) -> None:
+    """Notes heartbeats by worker. A lost worker that speaks again is welcome; its old leases are
+    not. One that a report has locked at this moment is passed over: waiting for it while others
+    are locked could end in a deadlock, and it will speak again long before it is missed."""
+    rows = session.execute(_HEARERS, {"ids": sorted(beats)}).all()
+    moves = []
+    for worker_id, state, strikes in rows:
+        beat = beats[worker_id]
+        new = _state_after(WorkerState(state), beat, is_bad=is_bad_worker(strikes))
+        moves.append(_hearing(worker_id, new, beat, now))
+        if new != state and {new, state} != {WorkerState.READY, WorkerState.BUSY}:
+            journal.record(session, Happening(now, f"worker_{new}", worker_id=worker_id))
+    if moves:
+        session.execute(_HEAR, moves)
+
+
+def _hearing(
+    worker_id: str, state: WorkerState, beat: HeartbeatRequest, now: float
+) -> dict[str, object]:
+    return {
+        "worker": worker_id,
+        "new_state": state.value,
+        "now": now,
+        "restarts": beat.engine_restarts,
+        "mib": beat.gpu_memory_mib,
+        "share": beat.gpu_utilisation,
+    }
 
 
 def _state_after(state: WorkerState, beat: HeartbeatRequest, *, is_bad: bool) -> WorkerState:
@@ -161,6 +206,17 @@ def grant_time_again(session: Session, now: float) -> None:
     )
 
 
+def count_live(session: Session) -> int:
+    return session.scalar(_COUNT_LIVE) or 0
+
+
+def live_queues(session: Session) -> list[str]:
+    """The queue of each worker that takes new shards."""
+    return list(
+        session.scalars(select(col(Worker.queue)).where(col(Worker.state).in_(LIVE_STATES)))
+    )
+
+
 def live(session: Session) -> list[Worker]:
     """Workers that take new shards."""
     return list(session.scalars(select(Worker).where(col(Worker.state).in_(LIVE_STATES))))
@@ -179,14 +235,10 @@ def count_eligible(workers: Sequence[Worker], model_set: str, min_vram: int) -> 
 def credit(session: Session, worker: Worker, *, done: int, expected: float, took: float) -> None:
     """Counts a worker's tracks and learns its speed against its kind: `expected` seconds of the
     kind over the seconds this worker `took`."""
-    speed = worker.speed
-    if took > 0:
-        speed += SPEED_MEMORY * (expected / took - speed)
-    session.execute(
-        update(Worker)
-        .where(col(Worker.id) == worker.id)
-        .values(tracks_done=col(Worker.tracks_done) + done, speed=max(speed, SLOWEST))
-    )
+    ratio = expected / took if took > 0 else 0.0
+    weight = SPEED_MEMORY if took > 0 else 0.0
+    facts = {"worker": worker.id, "done": done, "ratio": ratio, "weight": weight}
+    session.execute(_CREDIT, facts)
 
 
 def count_failure(session: Session, worker: Worker) -> None:

@@ -8,9 +8,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.scheduler.scene import Scene
+from tests.scheduler.scene import LEASE_SECONDS, Scene
 from tests.servers.web import listening_socket, serving
 from trackfarm.catalog import Brief
+from trackfarm.planning import load_prices
 from trackfarm_scheduler.api.app import build_app
 from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.farm import Farm
@@ -72,17 +73,20 @@ def build(scene: Scene, url: str) -> Farm:
             "api_key": API_KEY,
             "join_token": JOIN_TOKEN,
             "signing_secret": "s" * 32,
+            "lost_after_seconds": LEASE_SECONDS,
         }
     )
     return Farm(
-        settings,
-        scene.database,
-        scene.objects,
-        Broker(NOBODY),
-        scene.recorder,
-        Loop("placer", lambda: None, seconds=60),
-        Loop("settler", lambda: None, seconds=60),
-        scene.clock,
+        settings=settings,
+        database=scene.database,
+        objects=scene.objects,
+        broker=Broker(NOBODY),
+        recorder=scene.recorder,
+        leadership=scene.leadership,
+        placing=Loop("placer", lambda: None, seconds=60),
+        settling=Loop("settler", lambda: None, seconds=60),
+        prices=load_prices({}),
+        clock=scene.clock,
     )
 
 

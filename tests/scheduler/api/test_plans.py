@@ -1,76 +1,41 @@
 """`POST /api/v1/plans` over HTTP, and the command that asks it."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
-from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from tests.scheduler.api.conftest import API_KEY, Door
 from tests.scheduler.scene import Scene, briefs
-from tests.servers.web import listening_socket, serving
 from trackfarm.api import WorkerState
 from trackfarm.cli import app as command_line
 from trackfarm.client import Farm as Client
 from trackfarm.client import Refused
 from trackfarm.cost import TrackShape, seconds
-from trackfarm.model_sets import ModelSet, model_set
-from trackfarm.planning import Limits, PlanRequest, ShapeCount
+from trackfarm.model_sets import model_set
+from trackfarm.planning import Limits, Plan, PlanRequest, ShapeCount
 from trackfarm.planning.records import SpeedSource
 from trackfarm.speed import SpeedModel
 from trackfarm.tiers import tier_of
 from trackfarm.wire import RegisterRequest
-from trackfarm_scheduler.api import problems
-from trackfarm_scheduler.api.plans import plans_router
-from trackfarm_scheduler.broker import Broker
-from trackfarm_scheduler.farm import Farm
-from trackfarm_scheduler.loops import Loop
-from trackfarm_scheduler.settings import SchedulerSettings
 from trackfarm_scheduler.store import workers
+from trackfarm_scheduler.store.tables import Speed
 
-KEY = "operator-key-of-the-tests"
-NOWHERE = "redis://127.0.0.1:1/0"
 CARD = "NVIDIA GeForce RTX 4090"
 SHAPE = TrackShape(180, 8, False)
 
 
-def learned(gpu: str, kind: ModelSet) -> SpeedModel:
-    """Of 4090s the farm has seen ten tracks, twice as slow as the prior."""
-    model = SpeedModel(gpu, kind)
-    if gpu == CARD:
-        for _ in range(10):
-            model = model.observe(SHAPE, 2 * seconds(SHAPE, gpu=gpu, model_set=kind))
-    return model
-
-
 @pytest.fixture
-def farm_url(sqlite_scene: Scene) -> Iterator[str]:
-    secret = SecretStr("a-secret-of-the-tests")
-    settings = SchedulerSettings(
-        broker_url=SecretStr(NOWHERE),
-        objects_url="file:///nowhere",
-        api_key=SecretStr(KEY),
-        join_token=secret,
-        signing_secret=secret,
-    )
-    idle = Loop("idle", lambda: None, seconds=1)
-    app = FastAPI()
-    app.state.farm = Farm(
-        settings=settings,
-        database=sqlite_scene.database,
-        objects=sqlite_scene.objects,
-        broker=Broker(NOWHERE),
-        recorder=sqlite_scene.recorder,
-        placing=idle,
-        settling=idle,
-        clock=sqlite_scene.clock,
-    )
-    problems.install(app)
-    app.include_router(plans_router(learned))
-    with listening_socket() as (listener, url), serving(app, listener):
-        yield url
+def farm_url(door: Door) -> str:
+    """Of 4090s the farm has seen ten tracks, twice as slow as the prior."""
+    kind = model_set("acestep-v15-turbo")
+    model = SpeedModel(CARD, kind)
+    for _ in range(10):
+        model = model.observe(SHAPE, 2 * seconds(SHAPE, gpu=CARD, model_set=kind))
+    with door.scene.database.write() as session:
+        session.add(Speed(gpu=CARD, model_set=kind.name, stats=model.to_json()))
+    return door.url
 
 
 def join(scene: Scene, name: str, *, price: float = 0.0, kind: str = "acestep-v15-turbo") -> None:
@@ -96,7 +61,7 @@ def test_the_plan_is_for_the_workers_that_are_here(farm_url: str, sqlite_scene: 
         join(sqlite_scene, name, price=price)
     join(sqlite_scene, "other", kind="tiny")
     sqlite_scene.submit(briefs(3))
-    with Client(farm_url, KEY) as client:
+    with Client(farm_url, API_KEY) as client:
         plan = client.plan(request(limits=Limits(deadline_seconds=86_400, budget=5)))
     each = 2 * seconds(SHAPE, gpu=CARD, model_set=model_set("acestep-v15-turbo"))
     assert plan.eta_seconds is not None
@@ -112,7 +77,7 @@ def test_what_was_measured_counts_for_cards_that_could_be_rented(
     farm_url: str, sqlite_scene: Scene
 ) -> None:
     join(sqlite_scene, "a", price=0.34)
-    with Client(farm_url, KEY) as client:
+    with Client(farm_url, API_KEY) as client:
         plan = client.plan(request())
     rented = [option for option in plan.alternatives if "RTX 4090" in option.fleet]
     each = 2 * seconds(SHAPE, gpu=CARD, model_set=model_set("acestep-v15-turbo"))
@@ -122,14 +87,14 @@ def test_what_was_measured_counts_for_cards_that_could_be_rented(
 
 
 def test_a_farm_without_a_worker_for_it_says_so(farm_url: str) -> None:
-    with Client(farm_url, KEY) as client:
+    with Client(farm_url, API_KEY) as client:
         plan = client.plan(request())
     assert plan.eta_seconds is None
     assert "no worker serves acestep-v15-turbo" in plan.unfit[0].reason
 
 
 def test_a_request_that_cannot_be_understood_is_refused(farm_url: str) -> None:
-    with Client(farm_url, KEY) as client, pytest.raises(Refused) as told:
+    with Client(farm_url, API_KEY) as client, pytest.raises(Refused) as told:
         client.plan(request(kind="nope"))
     assert told.value.problem.status == 422
     with Client(farm_url, "another key that is wrong") as client, pytest.raises(Refused) as told:
@@ -144,7 +109,7 @@ def test_the_command_asks_the_farm(
     catalog = tmp_path / "hotel.csv"
     catalog.write_text("prompt,duration\ncalm piano,180\n")
     monkeypatch.setenv("TRACKFARM_URL", farm_url)
-    monkeypatch.setenv("TRACKFARM_API_KEY", KEY)
+    monkeypatch.setenv("TRACKFARM_API_KEY", API_KEY)
     monkeypatch.setenv("COLUMNS", "160")
     arguments = ["plan", str(catalog), "--model-set", "acestep-v15-turbo", "--deadline", "1h"]
     shown = CliRunner().invoke(command_line, arguments)
@@ -152,3 +117,27 @@ def test_the_command_asks_the_farm(
     assert "measured (10 tracks)" in shown.stdout
     asked = CliRunner().invoke(command_line, [*arguments, "--json"])
     assert json.loads(asked.stdout)["fleet"] == f"1x {CARD} @0"
+
+
+def test_the_plan_is_kept_as_it_was_at_submission(door: Door) -> None:
+    door.scene.join()
+    job_id = door.submit(briefs(5, duration=60)).json()["job"]["id"]
+    kept = door.get(f"jobs/{job_id}").json()["plan"]
+    plan = Plan.model_validate(kept)
+    assert plan.tracks == 5
+    assert json.loads(door.scene.job(job_id).plan) == kept
+    worker = door.scene.join("late")
+    offer = door.scene.claimed(worker, job_id)
+    ids = door.scene.ids(job_id)
+    done = [door.scene.upload(offer, i, service=500.0) for i in ids]
+    door.scene.report(worker, offer, done=done)
+    assert door.get(f"jobs/{job_id}").json()["plan"] == kept, "whatever was learnt since"
+    assert door.submit(briefs(5, duration=60)).json()["already_submitted"] is True
+    assert door.get(f"jobs/{job_id}").json()["plan"] == kept
+
+
+def test_a_catalog_that_is_all_there_has_no_plan(door: Door) -> None:
+    first = door.submit(briefs(2)).json()["job"]["id"]
+    turned = door.submit(briefs(2)[::-1]).json()["job"]
+    assert turned["id"] != first
+    assert turned["plan"] is None

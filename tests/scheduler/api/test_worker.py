@@ -8,7 +8,7 @@ from tests.scheduler.api.conftest import API_KEY, JOIN_TOKEN, Door, problem
 from tests.scheduler.scene import briefs
 from trackfarm.wire import ClaimAnswer, HeartbeatAnswer, ReportAnswer, Verdict
 from trackfarm_scheduler.store import jobs
-from trackfarm_scheduler.store.leases import Offer
+from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Worker
 
 
@@ -23,8 +23,8 @@ def job_id(door: Door) -> str:
 
 
 @pytest.fixture
-def offer(door: Door, job_id: str) -> Offer:
-    return door.scene.offer(job_id)
+def offer(door: Door, me: dict[str, Any], job_id: str) -> Offer:
+    return door.scene.offer(door.scene.worker(me["worker_id"]), job_id)
 
 
 def claim(door: Door, who: dict[str, Any], offer: Offer) -> ClaimAnswer:
@@ -44,13 +44,13 @@ def beat(door: Door, who: dict[str, Any], *offers: Offer, **fields: Any) -> Hear
 
 
 def test_the_join_token_buys_a_token_of_ones_own(door: Door, me: dict[str, Any]) -> None:
-    assert me["queue"] == "gpu.vram24.tiny"
+    assert me["queue"] == f"gpu.vram24.tiny.{me['worker_id']}"
     assert me["broker_url"].startswith("redis://")
     assert me["intervals"] == {"heartbeat": 1.0, "lost_after": 12.0}
     assert beat(door, me).commands == []
     other = door.joined(provider="vast")
-    assert other["queue"] == f"gpu.vram24.tiny.{other['worker_id']}"
-    assert other["token"] != me["token"]
+    assert (other["queue"], other["token"]) != (me["queue"], me["token"])
+    assert other["worker_id"] in other["queue"]
 
 
 @pytest.mark.parametrize("token", ["", "wrong", API_KEY])

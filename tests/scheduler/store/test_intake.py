@@ -75,7 +75,7 @@ def test_relabelled_rows_are_the_same_tracks(scene: Scene) -> None:
 def test_another_owner_catalog_or_model_set_is_another_track(scene: Scene, change: str) -> None:
     scene.submit(briefs(2))
     other = {"catalog": "gym", "owner": "other", "kind": "acestep-v15-turbo"}
-    submission = scene.begin(**{change: other[change]})  # type: ignore[arg-type]
+    submission = scene.begin(**{change: other[change]})
     scene.add(submission, briefs(2))
     assert not scene.seal(submission).already_submitted
     assert scene.number(Track) == 4
@@ -107,7 +107,8 @@ def test_an_unsealed_job_is_invisible(scene: Scene) -> None:
         assert jobs.newest(session, 10) == []
         assert jobs.in_state(session, list(JobState)) == []
         assert jobs.count_by_state(session) == {}
-        assert intake.unsealed_jobs(session) == [submission.job_id]
+        soon = scene.clock() + 1
+        assert intake.stale_uploads(session, untouched_since=soon) == [submission.job_id]
     scene.seal(submission)
 
 

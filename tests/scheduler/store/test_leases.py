@@ -5,20 +5,25 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlmodel import col
 
-from tests.scheduler.scene import LEASE_SECONDS, QUEUE, Scene, briefs
+from tests.scheduler.scene import LEASE_SECONDS, Scene, briefs
 from trackfarm.identity import seed_of
 from trackfarm.wire import FailureKind, ReleaseReason, ShardProgress, Stage, TrackFailed
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.objects.keys import attempt_key
 from trackfarm_scheduler.placement import NewShard
-from trackfarm_scheduler.store import leases
-from trackfarm_scheduler.store.leases import Offer
-from trackfarm_scheduler.store.tables import Attempt, Lease, Shard
+from trackfarm_scheduler.store import leases, offers
+from trackfarm_scheduler.store.offers import Offer
+from trackfarm_scheduler.store.tables import Attempt, Lease, Shard, Worker
 
 
 @pytest.fixture
 def job_id(scene: Scene) -> str:
     return scene.submit(briefs(4)).job_id
+
+
+@pytest.fixture
+def worker(scene: Scene) -> Worker:
+    return scene.join()
 
 
 def lease_row(scene: Scene, offer: Offer) -> Lease:
@@ -43,11 +48,11 @@ def released(scene: Scene, offer: Offer, ids: list[int]) -> int:
         return leases.release(session, lease, ids, ReleaseReason.STOPPED, scene.clock())
 
 
-def test_an_offer_leases_its_tracks(scene: Scene, job_id: str) -> None:
-    offer = scene.offer(job_id)
+def test_an_offer_leases_its_tracks(scene: Scene, job_id: str, worker: Worker) -> None:
+    offer = scene.offer(worker, job_id)
     lease = lease_row(scene, offer)
     assert (lease.state, lease.worker_id, lease.offered_at) == ("live", None, scene.clock())
-    assert (shard_state(scene, offer), offer.queue) == ("offered", QUEUE)
+    assert (shard_state(scene, offer), offer.queue) == ("offered", worker.queue)
     assert scene.states(job_id) == {"leased": 4}
     for attempt in scene.attempts(offer):
         track = scene.track(attempt.track_id)
@@ -56,35 +61,36 @@ def test_an_offer_leases_its_tracks(scene: Scene, job_id: str) -> None:
         assert attempt.object_key == attempt_key(track.key, offer.lease_id, "mp3")
 
 
-def test_a_track_is_offered_once(scene: Scene, job_id: str) -> None:
+def test_a_track_is_offered_once(scene: Scene, job_id: str, worker: Worker) -> None:
     first, *_ = scene.ids(job_id)
-    scene.offer(job_id, [first])
-    assert scene.try_offer(job_id, [first]) is None
-    rest = scene.offer(job_id, scene.ids(job_id))
+    scene.offer(worker, job_id, [first])
+    assert scene.try_offer(worker, job_id, [first]) is None
+    rest = scene.offer(scene.join("other"), job_id, scene.ids(job_id))
     assert [a.track_id for a in scene.attempts(rest)] == scene.ids(job_id)[1:]
 
 
-def test_offers_side_by_side_never_share_a_track(scene: Scene, job_id: str) -> None:
+def test_offers_side_by_side_never_share_a_track(scene: Scene, job_id: str, worker: Worker) -> None:
     """Eight transactions want the same four tracks at once; a conflict may end one, never double."""
     wanted = scene.ids(job_id)
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: scene.try_offer(job_id, wanted), range(8)))
+        made = list(pool.map(lambda _: scene.try_offer(worker, job_id, wanted), range(8)))
     assert sum(offer is not None for offer in made) == 1
     assert scene.number(Attempt) == 4
 
 
-def test_offers_have_rising_numbers(scene: Scene, job_id: str) -> None:
-    offers = [scene.offer(job_id, [track_id]) for track_id in scene.ids(job_id)[:3]]
-    elsewhere = scene.offer(job_id, queue="gpu.vram80.tiny")
+def test_offers_have_rising_numbers_in_each_queue(
+    scene: Scene, job_id: str, worker: Worker
+) -> None:
+    made = [scene.offer(worker, job_id, [track_id]) for track_id in scene.ids(job_id)[:3]]
+    elsewhere = scene.offer(scene.join("other"), job_id)
     with scene.database.read() as session:
-        rows = [leases.get(session, o.lease_id) for o in [*offers, elsewhere]]
-        later = [leases.later_offers(session, row) for row in rows if row]
-    assert later == [2, 1, 0, 0]
+        later = {o.lease_id: o.later for o in offers.unclaimed(session)}
+    assert [later[o.lease_id] for o in [*made, elsewhere]] == [2, 1, 0, 0]
 
 
 def test_a_claim_starts_the_time(scene: Scene, job_id: str) -> None:
     worker = scene.join()
-    offer = scene.offer(job_id)
+    offer = scene.offer(worker, job_id)
     scene.clock.advance(3)
     scene.claim(worker, offer)
     first = lease_row(scene, offer)
@@ -106,7 +112,7 @@ def test_heartbeats_extend_only_what_the_worker_holds(scene: Scene, job_id: str)
     held = scene.claimed(mine, job_id, ids[:1])
     theirs = scene.claimed(other, job_id, ids[1:2])
     gone = scene.claimed(mine, job_id, ids[2:3])
-    unclaimed = scene.offer(job_id, ids[3:4])
+    unclaimed = scene.offer(mine, job_id, ids[3:4])
     ended(scene, gone)
     progress = [
         ShardProgress(
@@ -116,8 +122,8 @@ def test_heartbeats_extend_only_what_the_worker_holds(scene: Scene, job_id: str)
     ]
     scene.clock.advance(10)
     with scene.database.write() as session:
-        live = leases.extend(session, mine.id, progress, expires_at=scene.clock() + 12)
-    assert live == {held.lease_id}
+        live = leases.extend(session, {mine.id: progress}, expires_at=scene.clock() + 12)
+    assert live == {(mine.id, held.lease_id)}
     row = lease_row(scene, held)
     assert (row.stage, row.step, row.steps) == ("computing", 3, 8)
     assert row.expires_at == scene.clock() + 12
@@ -154,7 +160,7 @@ def test_what_was_broken_off_is_made_again_with_its_seed(scene: Scene, job_id: s
         failed=[TrackFailed(track_id=second, kind=FailureKind.SILENT, message="nothing")],
     )
     ended(scene, offer)
-    again = scene.offer(job_id, [first, second])
+    again = scene.offer(worker, job_id, [first, second])
     assert scene.attempt(again, first).seed == scene.attempt(offer, first).seed
     assert scene.attempt(again, second).seed != scene.attempt(offer, second).seed
     assert scene.attempt(again, first).object_key != scene.attempt(offer, first).object_key
@@ -163,7 +169,7 @@ def test_what_was_broken_off_is_made_again_with_its_seed(scene: Scene, job_id: s
 
 def test_a_given_seed_is_kept(scene: Scene) -> None:
     job_id = scene.submit(briefs(1, seed=42, variations=3)).job_id
-    offer = scene.offer(job_id)
+    offer = scene.offer(scene.join(), job_id)
     assert sorted(a.seed for a in scene.attempts(offer)) == [42, 43, 44]
 
 
@@ -201,7 +207,7 @@ def test_after_the_schedulers_absence_claimed_leases_get_their_time_again(
 ) -> None:
     worker = scene.join()
     old = scene.claimed(worker, job_id, scene.ids(job_id)[:1])
-    offer = scene.offer(job_id, scene.ids(job_id)[1:2])
+    offer = scene.offer(worker, job_id, scene.ids(job_id)[1:2])
     scene.clock.advance(1_000)
     fresh = scene.claimed(worker, job_id, scene.ids(job_id)[2:3])
     with scene.database.write() as session:
@@ -212,7 +218,15 @@ def test_after_the_schedulers_absence_claimed_leases_get_their_time_again(
 
 
 def test_a_shard_of_vanished_tracks_is_not_made(scene: Scene, job_id: str) -> None:
-    with scene.database.write() as session:
-        shard = NewShard(QUEUE, job_id, (999_999,), 1.0)
-        assert leases.offer(session, shard, model_set="tiny", now=scene.clock()) is None
+    worker = scene.join()
+    assert scene.try_offer(worker, job_id, [999_999]) is None
+    assert scene.try_offer(worker, job_id, [999_999], race=True) is None
     assert scene.number(Shard) == 0
+
+
+def test_a_shard_of_a_vanished_worker_is_not_made(scene: Scene, job_id: str) -> None:
+    """The transaction that finds out leaves its tracks where they were."""
+    with scene.database.write() as session:
+        shard = NewShard("worker_0000", "q", job_id, tuple(scene.ids(job_id)), 1.0)
+        assert offers.offer(session, [shard], now=scene.clock(), is_race=False) == []
+    assert scene.states(job_id) == {"pending": 4}

@@ -6,7 +6,7 @@ from sqlmodel import col
 from tests.scheduler.scene import Scene, briefs
 from trackfarm.api import WorkerState
 from trackfarm.wire import FailureKind, HeartbeatRequest, ShardProgress, Stage, TrackFailed
-from trackfarm_scheduler.store import workers
+from trackfarm_scheduler.store import blame, workers
 from trackfarm_scheduler.store.tables import Worker
 
 BUSY = [ShardProgress(shard_id="shard_0000", lease_id="lease_0000", stage=Stage.COMPUTING)]
@@ -19,7 +19,7 @@ def row(scene: Scene, worker: Worker) -> Worker:
 def beat(scene: Scene, worker: Worker, **fields: object) -> str:
     with scene.database.write() as session:
         request = HeartbeatRequest.model_validate(fields)
-        workers.heard(session, row(scene, worker), request, scene.clock())
+        workers.hear(session, {worker.id: request}, scene.clock())
     return row(scene, worker).state
 
 
@@ -29,7 +29,7 @@ def lose(scene: Scene, seconds: float = 12) -> list[str]:
 
 
 def test_only_the_hash_of_a_token_is_stored(scene: Scene) -> None:
-    joined = scene.joined("gpu", memory_mib=24_564, provider="own", gpu="cpu")
+    joined = scene.joined("gpu")
     with scene.database.read() as session:
         found = workers.by_token(session, joined.token)
         assert found is not None
@@ -39,15 +39,10 @@ def test_only_the_hash_of_a_token_is_stored(scene: Scene) -> None:
         assert found.token_hash == workers.hash_token(joined.token)
 
 
-@pytest.mark.parametrize(
-    ("provider", "is_shared"), [("own", True), ("local", True), ("manual", True), ("vast", False)]
-)
-def test_strangers_machines_have_their_own_queue(
-    scene: Scene, provider: str, is_shared: bool
-) -> None:
-    worker = scene.join(provider=provider)
-    expected = "gpu.vram24.tiny" if is_shared else f"gpu.vram24.tiny.{worker.id}"
-    assert worker.queue == expected
+def test_each_worker_has_its_own_queue(scene: Scene) -> None:
+    one, other = scene.join("same"), scene.join("same", provider="vast", memory_mib=143_771)
+    assert one.queue == f"gpu.vram24.tiny.{one.id}"
+    assert other.queue == f"gpu.vram141.tiny.{other.id}"
 
 
 def test_heartbeats_move_the_state(scene: Scene) -> None:
@@ -107,7 +102,7 @@ def test_the_lost_are_welcome_again(scene: Scene) -> None:
 
 def test_who_leaves_is_forgotten_and_gives_everything_back(scene: Scene) -> None:
     job_id = scene.submit(briefs(2)).job_id
-    joined = scene.joined("gpu", memory_mib=24_564, provider="own", gpu="cpu")
+    joined = scene.joined("gpu")
     worker = scene.rows(Worker)[0]
     scene.claimed(worker, job_id)
     with scene.database.write() as session:
@@ -132,18 +127,26 @@ def test_after_the_schedulers_absence_nobody_is_silent(scene: Scene) -> None:
 
 @pytest.mark.parametrize("took", [0.5, 1.0, 4.0])
 def test_speed_approaches_what_was_measured(scene: Scene, took: float) -> None:
-    """Expected seconds are what the model says at the present speed."""
+    """Expected seconds are those of the worker's kind."""
     worker = scene.join()
     for _ in range(40):
         known = row(scene, worker)
         with scene.database.write() as session:
-            workers.credit(session, known, done=2, failed=1, expected=1.0 / known.speed, took=took)
+            workers.credit(session, known, done=2, expected=1.0, took=took)
+            workers.count_failure(session, known)
     learned = row(scene, worker)
     assert learned.speed == pytest.approx(1 / took, rel=0.01)
     assert (learned.tracks_done, learned.tracks_failed) == (80, 40)
 
 
-def test_who_failed_counts_what_counts_since_the_last_retry(scene: Scene) -> None:
+def test_nothing_measured_changes_no_speed(scene: Scene) -> None:
+    worker = scene.join()
+    with scene.database.write() as session:
+        workers.credit(session, worker, done=1, expected=0.0, took=0.0)
+    assert row(scene, worker).speed == 1.0
+
+
+def test_distinct_workers_are_those_whose_failures_count(scene: Scene) -> None:
     """Distinct workers, without faults of the infrastructure."""
     job_id = scene.submit(briefs(1)).job_id
     (track_id,) = scene.ids(job_id)
@@ -156,7 +159,7 @@ def test_who_failed_counts_what_counts_since_the_last_retry(scene: Scene) -> Non
     track = scene.track(track_id)
     assert (track.state, track.failures) == ("pending", 1)
     with scene.database.read() as session:
-        assert workers.who_failed(session, track_id, track.failures) == 1
+        assert blame.distinct_workers(session, track_id) == 1
 
 
 def test_eligible_are_those_with_the_set_and_the_memory(scene: Scene) -> None:

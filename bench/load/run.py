@@ -1,0 +1,66 @@
+"""One measured run: a real farm, a crowd of simulated workers, one job to its end."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench.load.crowd import Crowd
+from bench.load.outcome import Outcome, read_outcome
+from bench.load.worker import Manner
+from bench.meters import Meters
+from bench.parts import Parts, running_farm
+from trackfarm.api import JobHeader
+from trackfarm.catalog import Brief
+
+IDLE_SECONDS = 10.0
+DURATIONS = (20, 30, 45, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    workers: int
+    tracks: int
+    database: str
+    track_seconds: float
+    shard_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`idle`: cores of each part while all workers only send heartbeats."""
+
+    plan: Plan
+    outcome: Outcome
+    idle: dict[str, float]
+    verdicts: dict[str, int]
+
+
+def measure(plan: Plan) -> Result:
+    with running_farm(plan.database, shard_seconds=plan.shard_seconds) as parts:
+        return asyncio.run(_measure(plan, parts))
+
+
+async def _measure(plan: Plan, parts: Parts) -> Result:
+    manner = Manner(parts.url, parts.join_token, parts.objects, track_seconds=plan.track_seconds)
+    crowd = Crowd(plan.workers, manner)
+    await crowd.join()
+    with Meters({**parts.pids, "workers": os.getpid()}) as meters:
+        began = time.time()
+        await asyncio.sleep(IDLE_SECONDS)
+        idle = {n: u.spent(began, time.time()) / IDLE_SECONDS for n, u in meters.parts.items()}
+        await asyncio.to_thread(_submit, parts, plan.tracks)
+        await crowd.wait_for(plan.tracks)
+    await crowd.leave()
+    return Result(plan, read_outcome(parts.database, meters), idle, dict(crowd.verdicts))
+
+
+def _submit(parts: Parts, tracks: int) -> None:
+    with parts.client() as farm:
+        farm.submit(JobHeader(catalog="load"), _briefs(tracks))
+
+
+def _briefs(number: int) -> Iterator[Brief]:
+    for i in range(number):
+        yield Brief(prompt=f"calm piano, variant {i}", duration=DURATIONS[i % len(DURATIONS)])

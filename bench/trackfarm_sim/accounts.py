@@ -1,0 +1,41 @@
+"""What an engine did for a shard, noted once it is known what became of it."""
+
+from collections.abc import Callable
+
+from trackfarm_sim.desk import Lease
+from trackfarm_sim.meters import Loss, Meters, Stretch
+
+
+class Accounts:
+    """`fails(track, lease)`: whether a track has no result wherever this lease is."""
+
+    def __init__(self, meters: Meters, fails: Callable[[int, Lease], bool]) -> None:
+        self._meters = meters
+        self._fails = fails
+
+    def close(self, lease: Lease) -> None:
+        """Only the first call counts."""
+        if lease.is_accounted:
+            return
+        lease.is_accounted = True
+        lost = self._note_losses(lease) if len(lease.won) < len(lease.tracks) else 0.0
+        start = min(lease.started_at, lease.stopped_at)
+        slot = lease.desk.machine.slot
+        self._meters.computed(Stretch(slot, start, lease.stopped_at, lost, lease.is_contested))
+
+    def _note_losses(self, lease: Lease) -> float:
+        begun, total = lease.started_at, 0.0
+        for track, end in zip(lease.tracks, lease.ends, strict=True):
+            spent = min(end, lease.stopped_at) - begun
+            if spent <= 0:
+                break
+            if track not in lease.won:
+                self._meters.wasted(self._reason(track, lease), spent)
+                total += spent
+            begun = end
+        return total
+
+    def _reason(self, track: int, lease: Lease) -> Loss:
+        if self._fails(track, lease):
+            return Loss.FAILURE
+        return Loss.PREEMPTION if lease.desk.died_at is not None else Loss.RACE

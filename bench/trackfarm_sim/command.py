@@ -1,0 +1,111 @@
+"""`trackfarm simulate`: what a fleet would do with a catalog, under the scheduler's own policy and
+under others."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from trackfarm.model_sets import UnknownModelSet, model_set
+from trackfarm.planning import CardGroup, FleetError, PricesError, load_prices, parse_fleet
+from trackfarm_sim.farm import Farm
+from trackfarm_sim.outcome import outcome_of
+from trackfarm_sim.policies import POLICIES
+from trackfarm_sim.scenario import DURATIONS, Scenario
+from trackfarm_sim.tables import as_json, table_of
+from trackfarm_sim.trials import Trial, run_trials
+from trackfarm_sim.world import draw
+
+OURS = next(iter(POLICIES))
+TABLE_WIDTH = 112
+
+
+def simulate(
+    fleet: Annotated[
+        str, typer.Option(help="Cards, with $ per hour after @ if not the usual price.")
+    ] = "10x RTX 3090, 10x RTX 4090, 10x A100, 10x H100",
+    tracks: Annotated[int, typer.Option(min=1, max=10_000_000)] = 15_000,
+    seeds: Annotated[int, typer.Option(min=1, help="How many runs of each policy.")] = 5,
+    first_seed: Annotated[int, typer.Option(min=0)] = 0,
+    model: Annotated[str, typer.Option("--model-set")] = "acestep-v15-turbo",
+    duration: Annotated[
+        list[float] | None, typer.Option(help="Seconds of audio; repeat for a mix.")
+    ] = None,
+    preemptions: Annotated[
+        float, typer.Option(min=0, help="Machines lost per machine and hour.")
+    ] = 0.05,
+    poisoned: Annotated[float, typer.Option(min=0, max=1, help="Share of tracks.")] = 0.0,
+    bad_machines: Annotated[float, typer.Option(min=0, max=1, help="Share of machines.")] = 0.0,
+    shard_seconds: Annotated[float, typer.Option(min=0.1)] = 60.0,
+    policy: Annotated[
+        list[str] | None, typer.Option(help=f"One of: {'; '.join(POLICIES)}. Default: all.")
+    ] = None,
+    as_text: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    pictures: Annotated[
+        Path | None, typer.Option(help="A folder for timeline.png and comparison.png.")
+    ] = None,
+) -> None:
+    """Simulates a farm on machines that are slow, late, taken away or broken."""
+    scenario = Scenario(
+        fleet=_parsed(fleet),
+        tracks=tracks,
+        model_set=_known_model_set(model),
+        durations=tuple(duration or DURATIONS),
+        preemptions=preemptions,
+        poisoned=poisoned,
+        bad_machines=bad_machines,
+        shard_seconds=shard_seconds,
+    )
+    names = _known_policies(policy or list(POLICIES))
+    trials = _run(scenario, names, list(range(first_seed, first_seed + seeds)))
+    if as_text:
+        typer.echo(json.dumps(as_json(scenario, trials), indent=2))
+    else:
+        Console(width=max(Console().width, TABLE_WIDTH)).print(table_of(trials))
+    if pictures is not None:
+        _draw(scenario, trials, first_seed, pictures)
+
+
+def _parsed(fleet: str) -> tuple[CardGroup, ...]:
+    try:
+        return parse_fleet(fleet, load_prices(os.environ))
+    except (FleetError, PricesError) as error:
+        raise typer.BadParameter(str(error), param_hint="--fleet") from error
+
+
+def _known_model_set(name: str) -> str:
+    try:
+        return model_set(name).name
+    except UnknownModelSet as error:
+        raise typer.BadParameter(str(error), param_hint="--model-set") from error
+
+
+def _known_policies(names: list[str]) -> list[str]:
+    unknown = [name for name in names if name not in POLICIES]
+    if unknown:
+        known = "; ".join(POLICIES)
+        raise typer.BadParameter(f"unknown: {unknown[0]!r}; known are: {known}")
+    return names
+
+
+def _run(scenario: Scenario, names: list[str], seeds: list[int]) -> list[Trial]:
+    notes = Console(stderr=True)
+    trials: list[Trial] = []
+    for trial in run_trials(scenario, [(name, POLICIES[name]) for name in names], seeds):
+        notes.print(f"{trial.policy}: {trial.mean(lambda o: o.ratio):.3f} x the bound")
+        trials.append(trial)
+    return trials
+
+
+def _draw(scenario: Scenario, trials: list[Trial], seed: int, folder: Path) -> None:
+    # matplotlib is an extra, wanted only here.
+    from trackfarm_sim.pictures import draw_comparison, draw_timeline
+
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_comparison(trials, folder / "comparison.png")
+    farm = Farm(draw(scenario, seed), POLICIES[OURS](), keeps_stretches=True)
+    outcome = outcome_of(farm)
+    draw_timeline(farm, outcome.bound, folder / "timeline.png")

@@ -1,0 +1,71 @@
+"""Trials as a table, and as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
+
+from trackfarm_sim.outcome import Outcome
+from trackfarm_sim.scenario import Scenario
+from trackfarm_sim.trials import Trial
+
+COLUMNS = ("time", "bound", "worst", "busy", "waste", "cost", "queue", "most", "failed", "lost")
+
+
+def table_of(trials: Sequence[Trial]) -> Table:
+    """One row for each policy; means over its seeds. `bound` and `worst`: makespan over the lower
+    bound; `queue` and `most`: tasks waiting in all queues on average and at most; `lost`: machines
+    taken away."""
+    table = Table(Column("policy", no_wrap=True), box=SIMPLE_HEAD, pad_edge=False)
+    for name in COLUMNS:
+        table.add_column(name, justify="right", no_wrap=True)
+    for trial in trials:
+        table.add_row(trial.policy, *_cells(trial))
+    return table
+
+
+def _cells(trial: Trial) -> list[str]:
+    return [
+        _clock(trial.mean(lambda o: o.makespan)),
+        f"{trial.mean(_ratio):.3f}",
+        f"{trial.most(_ratio):.3f}",
+        f"{trial.mean(lambda o: o.busy):.1%}",
+        f"{trial.mean(lambda o: o.waste):.2%}",
+        f"${trial.mean(lambda o: o.cost):.2f}",
+        f"{trial.mean(lambda o: o.depth):.0f}",
+        f"{trial.most(lambda o: o.deepest):.0f}",
+        f"{trial.mean(lambda o: o.failed):g}",
+        f"{trial.mean(lambda o: o.preemptions):.1f}",
+    ]
+
+
+def _ratio(outcome: Outcome) -> float:
+    return outcome.ratio
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def as_json(scenario: Scenario, trials: Sequence[Trial]) -> dict[str, Any]:
+    """Everything, run by run."""
+    return {
+        "scenario": asdict(scenario),
+        "trials": [
+            {
+                "policy": trial.policy,
+                "mean_ratio": trial.mean(_ratio),
+                "mean_waste": trial.mean(lambda o: o.waste),
+                "runs": [_run(outcome) for outcome in trial.outcomes],
+            }
+            for trial in trials
+        ],
+    }
+
+
+def _run(outcome: Outcome) -> dict[str, Any]:
+    return asdict(outcome) | {"ratio": outcome.ratio, "waste": outcome.waste}

@@ -1,0 +1,84 @@
+"""A worker whose weights are damaged makes no usable track: the others do, and it is found out."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from platformdirs import user_cache_path
+from safetensors.numpy import load_file, save_file
+from sqlmodel import col
+
+from tests.chaos.busy import submitted
+from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.promises import counted_once, ends_done, made_exactly_once
+from tests.servers.process import wait_until
+from trackfarm.api import JobState, TrackState, WorkerState
+from trackfarm.model_sets import model_set
+from trackfarm.wire import FailureKind
+from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.recovery import BAD_WORKER_STRIKES
+from trackfarm_scheduler.store.tables import Attempt, Event, Lease
+from trackfarm_worker.models.digests import component_digests
+
+TRACKS = 24
+DAMAGED = "decoder.block.0.conv_t1.weight_v"
+
+
+@pytest.fixture(scope="module")
+def farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    with running_farm(request, tmp_path_factory, workers=("good",)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def damaged_models(farm: LocalFarm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models that the good worker has built, with one number of the decoder not a number."""
+    name = f"tiny-{model_set('tiny').revision}"
+    folder = tmp_path_factory.mktemp("models")
+    copy = shutil.copytree(user_cache_path("trackfarm") / "models" / name, folder / name)
+    weights = copy / "vae" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    tensors[DAMAGED].flat[0] = np.nan
+    save_file(tensors, weights, metadata={"format": "pt"})
+    digests = component_digests(copy).items()
+    (copy / "digests.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in digests))
+    return folder
+
+
+def test_a_bad_worker_is_found_out(farm: LocalFarm, damaged_models: Path) -> None:
+    farm.start_workers("bad", model_path=str(damaged_models))
+    job = submitted(farm, TRACKS)
+    ends_done(farm, job, timeout_s=90)
+
+    bad, good = farm.ledger.newest_worker("bad"), farm.ledger.newest_worker("good")
+    assert bad.state == WorkerState.QUARANTINED
+    assert good.state in {WorkerState.READY, WorkerState.BUSY}
+    assert bad.strikes >= BAD_WORKER_STRIKES
+    assert {a.worker_id for a in farm.ledger.artifacts(job)} == {good.id}
+    forgiven = farm.ledger.rows(Attempt, col(Attempt.kind) == FailureKind.NOT_FINITE)
+    assert {a.worker_id for a in forgiven} == {bad.id}
+    assert {a.state for a in forgiven} == {AttemptState.FORGIVEN}
+    assert {track.failures for track in farm.ledger.tracks(job)} == {0}
+    (found,) = farm.ledger.rows(Event, col(Event.kind) == "worker_quarantined")
+    offers = farm.ledger.rows(Lease, col(Lease.queue) == bad.queue)
+    assert max(lease.offered_at for lease in offers) <= found.at, "it gets nothing any more"
+    print(f"bad worker: found out after {len(forgiven)} failures")
+    made_exactly_once(farm, job)
+    counted_once(farm)
+
+
+def test_a_farm_of_bad_workers_gives_up(farm: LocalFarm, damaged_models: Path) -> None:
+    farm.workers["good"].stop()
+    farm.begin_worker("bad", model_path=str(damaged_models))
+    farm.start_workers("bad")
+    job = submitted(farm, 4)
+    wait_until(lambda: farm.client.job(job).state.ended, timeout_s=60, what="the job ends")
+    ended = farm.client.job(job)
+    assert (ended.state, ended.reason) == (JobState.FAILED, "no track succeeded")
+    assert {track.state for track in farm.client.tracks(job)} == {TrackState.FAILED}
+    assert all(t.error.startswith(FailureKind.NOT_FINITE) for t in farm.client.tracks(job))
+    assert not farm.ledger.live_leases()

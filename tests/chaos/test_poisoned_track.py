@@ -1,0 +1,109 @@
+"""A track that kills every engine that makes it fails alone, and blames no worker."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlmodel import col
+
+from tests.end_to_end.catalogs import briefs, fresh_name
+from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.processes import engine_of, kill
+from tests.end_to_end.promises import counted_once
+from tests.servers.process import wait_until
+from trackfarm.api import JobHeader, JobState, TrackState
+from trackfarm.wire import FailureKind, Stage
+from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.recovery import MAX_CRASHES
+from trackfarm_scheduler.store.tables import Attempt, Event, Job, Track
+
+TRACKS = 200
+POISONED = 60  # its place in the catalog
+POISON_STEPS = 60  # the others have one, so that a heartbeat tells when it is being made
+
+
+@pytest.fixture
+def farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    slow = {"step_delay": 0.05}
+    with running_farm(request, tmp_path_factory, workers=("one", "two"), worker=slow) as running:
+        yield running
+
+
+def submitted(farm: LocalFarm) -> str:
+    wanted = briefs(TRACKS, longest=10, steps=1)
+    wanted[POISONED] = wanted[POISONED].model_copy(update={"inference_steps": POISON_STEPS})
+    return farm.client.submit(JobHeader(catalog=fresh_name("poisoned")), wanted).job.id
+
+
+class Poison:
+    """Kills the engine once under each lease that has it make the track."""
+
+    def __init__(self, farm: LocalFarm, track_id: int) -> None:
+        self._farm = farm
+        self._track_id = track_id
+        self.struck: set[str] = set()
+
+    def strike(self) -> None:
+        for name, process in self._farm.workers.items():
+            for lease in self._farm.ledger.live_leases(worker=name):
+                is_made = lease.stage == Stage.COMPUTING and lease.steps == POISON_STEPS
+                if not is_made or not lease.step or lease.id in self.struck:
+                    continue
+                if self._track_id in self._farm.ledger.open_under({lease.id}):
+                    engine = engine_of(process.pid)
+                    assert engine is not None, "it has just said that it computes"
+                    kill(engine)
+                    self.struck.add(lease.id)
+
+
+def has_ended(farm: LocalFarm, job_id: str) -> bool:
+    (job,) = farm.ledger.rows(Job, col(Job.id) == job_id)
+    return JobState(job.state).ended
+
+
+@pytest.mark.timeout(300)
+def test_a_poisoned_track_fails_alone(farm: LocalFarm) -> None:
+    job = submitted(farm)
+    poisoned = farm.ledger.tracks(job)[POISONED].id
+    assert poisoned is not None
+    poison = Poison(farm, poisoned)
+
+    def ends() -> bool:
+        poison.strike()
+        return has_ended(farm, job)
+
+    wait_until(ends, timeout_s=280, what="the job ends")
+    ended = farm.client.job(job)
+    assert (ended.state, ended.tracks.done, ended.tracks.failed) == (JobState.DONE, TRACKS - 1, 1)
+    assert len(poison.struck) == MAX_CRASHES
+    says_why_and_who(farm, job, poisoned)
+    blames_nobody_else(farm, poisoned)
+    counted_once(farm)
+
+
+def says_why_and_who(farm: LocalFarm, job: str, poisoned: int) -> None:
+    (failed,) = farm.client.tracks(job, state=TrackState.FAILED)
+    assert failed.id == poisoned
+    assert failed.error.startswith(FailureKind.ENGINE_DIED)
+    assert f"it broke the engine {MAX_CRASHES} times" in failed.error
+    tried = farm.ledger.rows(Attempt, col(Attempt.track_id) == poisoned)
+    assert {(a.state, a.kind) for a in tried} == {(AttemptState.FAILED, FailureKind.ENGINE_DIED)}
+    events = [
+        event
+        for event in farm.ledger.rows(Event, col(Event.track_id) == poisoned)
+        if event.kind in {"track_retried", "track_failed"}
+    ]
+    assert len(tried) == len(events) == MAX_CRASHES
+    assert {e.worker_id for e in events} == {a.worker_id for a in tried}
+    assert len({a.worker_id for a in tried}) == len(farm.workers), "both had a try"
+
+
+def blames_nobody_else(farm: LocalFarm, poisoned: int) -> None:
+    assert not farm.ledger.rows(
+        Attempt, col(Attempt.state) == AttemptState.FAILED, col(Attempt.track_id) != poisoned
+    )
+    assert {t.failures for t in farm.ledger.rows(Track, col(Track.id) != poisoned)} == {0}
+    assert farm.ledger.events("worker_quarantined") == 0
+    assert {worker.strikes for worker in farm.client.workers()} == {0}
+    assert all(farm.serves(name) for name in farm.workers)

@@ -1,0 +1,59 @@
+"""The last tracks of a job do not wait for the slowest worker: an idle one races it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.busy import submitted
+from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.processes import seconds_until
+from tests.end_to_end.promises import (
+    counted_once,
+    ends_done,
+    made_exactly_once,
+    scraped,
+)
+from trackfarm.api import WorkerState
+from trackfarm_scheduler.machines import AttemptState
+
+STEP_S, STEPS = 6.0, 8
+STOPPED_S = 5.0
+
+
+@pytest.fixture
+def uneven_farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    with running_farm(request, tmp_path_factory, workers=("fast",)) as running:
+        running.start_workers("slow", step_delay=STEP_S)
+        yield running
+
+
+def test_an_idle_worker_overtakes_a_straggler(uneven_farm: LocalFarm) -> None:
+    farm = uneven_farm
+    job = submitted(farm, 8)
+    took = seconds_until(
+        lambda: farm.client.job(job).state.ended, timeout_s=STEPS * STEP_S, what="the job ends"
+    )
+    ends_done(farm, job)
+    stopped = seconds_until(
+        lambda: farm.ledger.newest_worker("slow").state == WorkerState.READY,
+        timeout_s=STOPPED_S,
+        what="the loser has stopped",
+    )
+    print(f"straggler: job done after {took:.1f} s, loser stopped after {stopped:.1f} s more")
+    fast, slow = farm.ledger.newest_worker("fast"), farm.ledger.newest_worker("slow")
+    races = farm.ledger.races()
+    won = [a for a in farm.ledger.attempts_under(races) if a.state == AttemptState.DONE]
+    assert won
+    assert {a.worker_id for a in won} == {fast.id}
+    overtaken = [
+        a
+        for a in farm.ledger.attempts_at({a.track_id for a in won})
+        if a.state == AttemptState.CANCELLED
+    ]
+    assert {(a.worker_id, a.kind) for a in overtaken} == {(slow.id, "overtaken")}
+    assert sorted(a.track_id for a in overtaken) == sorted(a.track_id for a in won)
+    assert scraped(farm)["trackfarm_races_decided_total", ""] >= 1
+    made_exactly_once(farm, job)
+    counted_once(farm)

@@ -1,0 +1,162 @@
+"""Two schedulers over PostgreSQL, Redis and Swift: one leads, and loses the lead by death or by
+sleep. Workers and client talk to the other one all the time."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+from redis import Redis
+from sqlmodel import col
+
+from tests.chaos.busy import submitted
+from tests.chaos.conftest import NAMES, SLOW
+from tests.end_to_end.farm import QUICK, LocalFarm
+from tests.end_to_end.parts import REAL, open_parts
+from tests.end_to_end.processes import connections_of
+from tests.end_to_end.promises import counted_once, ends_done, made_exactly_once
+from tests.servers.process import wait_until
+from trackfarm_scheduler.store.tables import Lease
+
+TAKEN_OVER_S = 10.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two schedulers of one farm; the workers belong to the second."""
+
+    first: LocalFarm
+    second: LocalFarm
+
+    def leads(self, farm: LocalFarm) -> bool:
+        """Whether this scheduler holds the lead, and its term has not ended."""
+        leader = self.second.ledger.leader()
+        return leader.holder.endswith(farm.url.rpartition(":")[2]) and leader.until > time.time()
+
+    def first_leads(self) -> None:
+        """Whatever happened before: the second gives the lead away when it ends in order."""
+        if not self.first.is_up:
+            self.first.start_scheduler()
+        if not self.leads(self.first):
+            self.second.scheduler.stop()
+            wait_until(
+                lambda: self.leads(self.first), timeout_s=20, what="the first scheduler leads"
+            )
+            self.second.start_scheduler()
+
+
+@pytest.fixture(scope="module")
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("pair")
+    with ExitStack() as ending:
+        parts = ending.enter_context(open_parts(REAL, request, folder))
+        farms = []
+        for name in ("first", "second"):
+            (folder / name).mkdir()
+            farms.append(LocalFarm(parts, folder / name, QUICK))
+            ending.callback(farms[-1].stop)
+            farms[-1].start_scheduler()
+        running = Pair(*farms)
+        running.second.start_workers(*NAMES, **SLOW)
+        yield running
+
+
+@pytest.fixture
+def led(pair: Pair) -> Pair:
+    """The first scheduler leads, the second serves, both workers work."""
+    pair.first_leads()
+    pair.second.start_workers(*NAMES, **SLOW)
+    return pair
+
+
+def offered_since(farm: LocalFarm, moment: float) -> list[Lease]:
+    return sorted(
+        farm.ledger.rows(Lease, col(Lease.offered_at) > moment), key=lambda lease: lease.offered_at
+    )
+
+
+def under_load(farm: LocalFarm, job: str) -> None:
+    wait_until(partial(farm.ledger.has_made, job, 4), timeout_s=60, what="tracks are being made")
+
+
+def freeze_in_transaction(farm: LocalFarm) -> None:
+    """Stops a scheduler at the worst moment: while the rows that it has locked are locked."""
+    pid = farm.scheduler.pid
+
+    def caught() -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        if farm.ledger.writers(connections_of(pid)):
+            return True
+        os.kill(pid, signal.SIGCONT)
+        return False
+
+    wait_until(caught, timeout_s=30, what="it is in the middle of a transaction")
+
+
+def senders_until_made(pair: Pair, job: str, tracks: int) -> tuple[set[int], int]:
+    """Listens to the broker until so many tracks are made: from which ports that are not the
+    second scheduler's shards were sent, and how many were sent in all."""
+    strangers: set[int] = set()
+    offers = 0
+    broker: Any = Redis.from_url(pair.second.parts.broker.url, socket_timeout=10)
+    with broker.monitor() as monitor:
+        while not pair.second.ledger.has_made(job, tracks):
+            heard = monitor.next_command()
+            if heard["command"].upper().startswith("LPUSH GPU."):
+                offers += 1
+                strangers |= {int(heard["client_port"])} - connections_of(pair.second.scheduler.pid)
+    return strangers, offers
+
+
+def test_the_other_takes_over_when_the_leader_dies(led: Pair) -> None:
+    farm = led.second
+    job = submitted(farm, 40)
+    under_load(farm, job)
+    assert led.leads(led.first)
+    led.first.kill_scheduler()
+    killed = time.time()
+    wait_until(
+        lambda: bool(offered_since(farm, killed)), timeout_s=TAKEN_OVER_S, what="shards are offered"
+    )
+    took = offered_since(farm, killed)[0].offered_at - killed
+    print(f"killed leader: the other places after {took:.1f} s")
+    assert took <= TAKEN_OVER_S
+    assert led.leads(led.second)
+    ends_done(farm, job, timeout_s=120)
+    made_exactly_once(farm, job)
+    counted_once(farm)
+
+
+def test_a_leader_that_slept_places_nothing_when_it_wakes(led: Pair) -> None:
+    farm = led.second
+    job = submitted(farm, 60)
+    under_load(farm, job)
+    assert led.leads(led.first)
+    freeze_in_transaction(led.first)
+    stopped = time.time()
+    try:
+        wait_until(
+            lambda: bool(offered_since(farm, stopped)) and led.leads(led.second),
+            timeout_s=TAKEN_OVER_S,
+            what="the other places",
+        )
+        took = offered_since(farm, stopped)[0].offered_at - stopped
+    finally:
+        os.kill(led.first.scheduler.pid, signal.SIGCONT)
+    print(f"frozen leader: the other places after {took:.1f} s")
+    strangers, offers = senders_until_made(led, job, 50)
+    assert offers
+    assert not strangers, "only the one that leads sends shards"
+    assert "not_leading_any_more" in (led.first.folder / "scheduler.log").read_text()
+    assert led.first.is_up
+    assert led.leads(led.second)
+    ends_done(farm, job, timeout_s=120)
+    made_exactly_once(farm, job)
+    counted_once(farm)

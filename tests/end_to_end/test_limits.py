@@ -1,0 +1,62 @@
+"""A job keeps to its budget, and says when it cannot keep its deadline."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.end_to_end.catalogs import fresh_name, short_briefs
+from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.promises import counted_once, ends_done, sounds_right
+from tests.servers.process import wait_until
+from trackfarm.api import JobHeader, JobState, TrackState
+
+PRICE_PER_HOUR = 1000.0
+LESSONS, TRACKS = 16, 20
+
+
+@pytest.fixture(scope="module")
+def farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    """It has learnt what a track costs."""
+    dear = {"step_delay": 0.1, "price_per_hour": PRICE_PER_HOUR}
+    with running_farm(request, tmp_path_factory, workers=("dear",), worker=dear) as running:
+        header = JobHeader(catalog=fresh_name("lessons"))
+        ends_done(running, running.client.submit(header, short_briefs(LESSONS)).job.id)
+        yield running
+
+
+def test_a_job_that_cannot_pay_stops_in_time(farm: LocalFarm) -> None:
+    (lessons,) = farm.client.jobs()
+    track_cost = lessons.spent / LESSONS
+    budget = track_cost * TRACKS / 2
+    header = JobHeader(catalog=fresh_name("budget"), budget=budget)
+    job = farm.client.submit(header, short_briefs(TRACKS)).job.id
+    wait_until(lambda: farm.client.job(job).state.ended, timeout_s=90, what="the job ends")
+    ended = farm.client.job(job)
+    print(f"budget ${budget:.2f}: spent ${ended.spent:.2f}, {ended.tracks.done} of {TRACKS} done")
+    assert ended.state is JobState.OUT_OF_BUDGET
+    # What runs is finished, so a track that takes longer than expected may overdraw a little.
+    assert budget - 2 * track_cost <= ended.spent <= budget + track_cost
+    assert 0 < ended.tracks.done < TRACKS
+    assert ended.tracks.done + ended.tracks.pending == TRACKS
+    assert ended.reason == f"{ended.tracks.pending} tracks are not paid for"
+    assert not farm.ledger.live_leases()
+    for track in farm.client.tracks(job, state=TrackState.DONE):
+        sounds_right(track)
+    counted_once(farm)
+
+
+def test_a_deadline_that_will_be_missed_is_told(farm: LocalFarm) -> None:
+    soon, late = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (30, 36_000))
+    hasty, patient = (
+        farm.client.submit(
+            JobHeader(catalog=fresh_name("deadline"), deadline=deadline), short_briefs(300)
+        ).job
+        for deadline in (soon, late)
+    )
+    assert "the deadline will be missed by about" in farm.client.job(hasty.id).notice
+    assert farm.client.job(patient.id).notice == ""
+    for job in (hasty, patient):
+        farm.client.cancel(job.id)

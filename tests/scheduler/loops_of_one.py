@@ -1,0 +1,41 @@
+"""The loops of one scheduler process, ticking when they are told to, without a broker."""
+
+from tests.scheduler.scene import TERM_SECONDS, Scene
+from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.leadership import Leadership
+from trackfarm_scheduler.placer import Placer
+from trackfarm_scheduler.rescuer import Rescuer
+from trackfarm_scheduler.settler import Settler
+from trackfarm_scheduler.sweeper import Sweeper
+
+
+class Scheduler:
+    """Its leadership is its own; the database, the objects and the clock are the scene's."""
+
+    def __init__(self, scene: Scene, holder: str) -> None:
+        self.leadership = Leadership(database=scene.database, holder=holder, term=TERM_SECONDS)
+        self.broker = Broker("redis://127.0.0.1:1/0")
+        shared = {
+            "database": scene.database,
+            "leadership": self.leadership,
+            "clock": scene.clock,
+        }
+        self.rescuer = Rescuer(
+            **shared,  # type: ignore[arg-type]
+            broker=self.broker,
+            claim_within=5,
+            lost_after=12,
+            on_rescue=lambda: None,
+        )
+        self.placer = Placer(
+            **shared,  # type: ignore[arg-type]
+            broker=self.broker,
+            shard_seconds=4,
+            reserved={},
+        )
+        self.settler = Settler(**shared)  # type: ignore[arg-type]
+        self.sweeper = Sweeper(**shared, objects=scene.objects, margin=60)  # type: ignore[arg-type]
+
+    def tick(self) -> None:
+        self.rescuer.tick()
+        self.settler.tick()

@@ -1,0 +1,162 @@
+"""Money: what a job has spent, what is committed, and how it ends when there is no more."""
+
+import pytest
+
+from tests.scheduler.scene import Scene, briefs, failure
+from trackfarm.api import TrackState
+from trackfarm.wire import Verdict
+from trackfarm_scheduler.placement import SHARDS_AHEAD, place
+from trackfarm_scheduler.store import jobs, journal, outlook
+from trackfarm_scheduler.store.offers import Offer
+from trackfarm_scheduler.store.tables import Worker
+
+PRICE = 3.6  # dollars an hour: a second costs a tenth of a cent
+
+
+@pytest.fixture
+def worker(scene: Scene) -> Worker:
+    return scene.join(price_per_hour=PRICE, provider="vast")
+
+
+def spent(scene: Scene, job_id: str) -> float:
+    return scene.job(job_id).spent
+
+
+def affordable(scene: Scene, job_id: str) -> float | None:
+    with scene.database.read() as session:
+        crew = outlook.crew(session)
+        (view,) = outlook.jobs(session, jobs.find(session, job_id), crew, scene.clock(), 99)
+        return view.affordable
+
+
+def place_all(scene: Scene, job_id: str) -> list[Offer]:
+    """What the placer would offer of a job in one tick."""
+    with scene.database.read() as session:
+        crew = outlook.crew(session)
+        views = outlook.jobs(session, jobs.find(session, job_id), crew, scene.clock(), 99)
+        shards = place(views, crew.desks, shard_seconds=60)
+    return [scene.offer(scene.worker(s.worker_id), job_id, s.track_ids) for s in shards]
+
+
+def test_a_track_costs_its_seconds_on_the_engine(scene: Scene, worker: Worker) -> None:
+    job_id = scene.submit(briefs(2)).job_id
+    offer = scene.claimed(worker, job_id)
+    first, second = scene.ids(job_id)
+    scene.report(worker, offer, done=[scene.upload(offer, first, service=10.0)])
+    assert spent(scene, job_id) == pytest.approx(0.01)
+    scene.report(worker, offer, failed=[failure(second, service=4.0)])
+    assert spent(scene, job_id) == pytest.approx(0.014), "a failure costs what it took"
+    with scene.database.read() as session:
+        totals = {n: v for n, _, v in journal.totals(session)}
+    assert totals["cost_dollars"] == pytest.approx(0.014)
+
+
+def test_a_report_that_comes_again_costs_nothing(scene: Scene, worker: Worker) -> None:
+    """Workers repeat what was not acknowledged."""
+    job_id = scene.submit(briefs(2)).job_id
+    offer = scene.claimed(worker, job_id)
+    first, second = scene.ids(job_id)
+    done, failed = scene.upload(offer, first, service=10.0), failure(second, service=4.0)
+    scene.report(worker, offer, done=[done, done], failed=[failed, failed])
+    for _ in range(2):
+        verdicts = scene.report(worker, offer, done=[done], failed=[failed])
+        assert {v.verdict for v in verdicts} == {Verdict.ALREADY_DONE, Verdict.REFUSED}
+    assert spent(scene, job_id) == pytest.approx(0.014)
+
+
+def test_what_was_refused_costs_nothing(scene: Scene, worker: Worker) -> None:
+    job_id = scene.submit(briefs(1)).job_id
+    offer = scene.claimed(worker, job_id)
+    (track_id,) = scene.ids(job_id)
+    thief = scene.join("thief", price_per_hour=1000.0)
+    scene.report(thief, offer, failed=[failure(track_id, service=3600.0)])
+    assert spent(scene, job_id) == 0
+
+
+def test_what_runs_is_committed(scene: Scene, worker: Worker) -> None:
+    """Two seconds a track, a tenth of a cent a second."""
+    job_id = scene.submit(briefs(9), budget=1.0).job_id
+    assert affordable(scene, job_id) == pytest.approx(1.0)
+    offer = scene.claimed(worker, job_id, scene.ids(job_id)[:3])
+    assert affordable(scene, job_id) == pytest.approx(1 - 0.006)
+    scene.finish(worker, offer)
+    assert affordable(scene, job_id) == pytest.approx(1 - 0.006), "now it is spent"
+
+
+def test_a_job_without_budget_may_spend_what_it_likes(scene: Scene, worker: Worker) -> None:
+    job_id = scene.submit(briefs(3)).job_id
+    scene.claimed(worker, job_id, scene.ids(job_id)[:1])
+    assert affordable(scene, job_id) is None
+
+
+def test_it_ends_only_when_nothing_runs_any_more(scene: Scene, worker: Worker) -> None:
+    job_id = scene.submit(briefs(3), budget=0.005).job_id
+    first, second, _ = scene.ids(job_id)
+    running = scene.claimed(worker, job_id, [first, second])
+    scene.report(worker, running, done=[scene.upload(running, first, service=50.0)])
+    assert spent(scene, job_id) > 0.005
+    assert place_all(scene, job_id) == []
+    assert scene.settled(job_id) == "running", "what runs is finished"
+    scene.finish(worker, running)
+    assert scene.settled(job_id) == "out_of_budget"
+    ended = scene.job(job_id)
+    assert (ended.reason, ended.finished_at) == ("1 tracks are not paid for", scene.clock())
+    assert scene.states(job_id) == {"done": 2, "pending": 1}
+
+
+def test_without_a_worker_a_job_is_not_broke(scene: Scene) -> None:
+    job_id = scene.submit(briefs(1), budget=1e-9).job_id
+    assert scene.settled(job_id) == "accepted"
+
+
+def test_a_worker_that_costs_nothing_goes_on(scene: Scene, worker: Worker) -> None:
+    own = scene.join("own")
+    job_id = scene.submit(briefs(9), budget=1e-9).job_id
+    offers = place_all(scene, job_id)
+    assert {o.queue for o in offers} == {own.queue}
+    scene.claim(own, offers[0])
+    assert scene.settled(job_id) == "running"
+
+
+def test_a_cheap_worker_that_cannot_make_it_is_no_reason_to_wait(scene: Scene) -> None:
+    """Nor is a track that only needs a card nobody can pay: either would keep the job for ever."""
+    scene.join("cheap", memory_mib=6_144, price_per_hour=0.0, model_set="acestep-v15-turbo")
+    scene.join("dear", memory_mib=24_564, price_per_hour=1000.0, model_set="acestep-v15-turbo")
+    submission = scene.begin(kind="acestep-v15-turbo", budget=1e-6)
+    scene.add(submission, briefs(2, duration=600))
+    job_id = scene.seal(submission).job_id
+    assert place_all(scene, job_id) == []
+    assert scene.settled(job_id) == "out_of_budget"
+
+
+def test_a_job_that_cannot_pay_for_anything_says_so_at_once(scene: Scene, worker: Worker) -> None:
+    job_id = scene.submit(briefs(2), budget=1e-9).job_id
+    assert scene.settled(job_id) == "out_of_budget"
+    assert scene.job(job_id).reason == "2 tracks are not paid for"
+
+
+def test_more_money_lets_it_go_on(scene: Scene, worker: Worker) -> None:
+    job_id = scene.submit(briefs(4), budget=0.003).job_id
+    scene.finish(worker, scene.claimed(worker, job_id, scene.ids(job_id)[:1]))
+    assert scene.settled(job_id) == "out_of_budget"
+    scene.change(job_id, jobs.resume)
+    again = scene.job(job_id)
+    assert (again.state, again.finished_at, again.reason) == ("running", None, "")
+    assert scene.settled(job_id) == "out_of_budget", "there is no more than before"
+    scene.change(job_id, lambda session, job, now: jobs.resume(session, job, now, budget=1.0))
+    assert scene.settled(job_id) == "running"
+    while offers := place_all(scene, job_id):
+        assert len(offers) <= SHARDS_AHEAD
+        for offer in offers:
+            scene.claim(worker, offer)
+            scene.finish(worker, offer)
+    assert scene.settled(job_id) == "done"
+    assert spent(scene, job_id) <= 1.0
+
+
+def test_another_job_gets_what_it_shares_with_a_broke_one(scene: Scene, worker: Worker) -> None:
+    broke = scene.submit(briefs(3), budget=0.002).job_id
+    other = scene.submit(briefs(4)).job_id
+    scene.finish(worker, scene.claimed(worker, broke, scene.ids(broke)[:1]))
+    assert scene.settled(broke) == "out_of_budget"
+    assert len(scene.made_by(other, TrackState.PENDING)) == 3

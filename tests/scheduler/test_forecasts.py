@@ -1,0 +1,75 @@
+"""The plan of a job as it was when the job came, kept to be compared with what happens."""
+
+import pytest
+
+from tests.scheduler.scene import Scene, briefs
+from trackfarm.cost import TrackShape
+from trackfarm.model_sets import model_set
+from trackfarm.planning import Plan, load_prices
+from trackfarm_scheduler import forecasts
+from trackfarm_scheduler.store import speeds
+from trackfarm_scheduler.store.tables import Job
+
+CARD = "NVIDIA GeForce RTX 4090"
+
+
+def plan_of(scene: Scene, job_id: str) -> Plan | None:
+    with scene.database.read() as session:
+        return forecasts.plan_of(session, session.get_one(Job, job_id), load_prices({}))
+
+
+def test_a_plan_is_for_what_waits_on_who_is_here(sqlite_scene: Scene) -> None:
+    scene = sqlite_scene
+    for price in (0.0, 1.0):
+        scene.join(price_per_hour=price)
+    scene.join("other kind", model_set="acestep-v15-turbo")
+    job_id = scene.submit(briefs(6, duration=60)).job_id
+    worker = scene.join()
+    scene.finish(worker, scene.claimed(worker, job_id, scene.ids(job_id)[:2]))
+    scene.claimed(worker, job_id, scene.ids(job_id)[2:3])
+    plan = plan_of(scene, job_id)
+    assert plan is not None
+    assert plan.tracks == 3, "neither what is done nor what runs"
+    assert sorted((g.count, g.price, g.boot_hours) for g in plan.groups) == [(1, 1, 0), (2, 0, 0)]
+    with scene.database.read() as session:
+        learnt = speeds.model_of(session, "cpu", model_set("tiny"))
+    each = learnt.predict(TrackShape(60, model_set("tiny").default_steps, False)).mean
+    assert plan.eta_seconds is not None
+    assert plan.eta_seconds.expected >= 3 * each / 3
+
+
+def test_what_has_nothing_to_make_has_no_plan(sqlite_scene: Scene) -> None:
+    worker = sqlite_scene.join()
+    job_id = sqlite_scene.submit(briefs(2)).job_id
+    sqlite_scene.finish(worker, sqlite_scene.claimed(worker, job_id))
+    assert plan_of(sqlite_scene, job_id) is None
+
+
+def test_a_plan_without_workers_says_so(sqlite_scene: Scene) -> None:
+    plan = plan_of(sqlite_scene, sqlite_scene.submit(briefs(2)).job_id)
+    assert plan is not None
+    assert plan.eta_seconds is None
+    assert "no worker serves tiny" in plan.unfit[0].reason
+
+
+def test_equal_cards_are_one_group(sqlite_scene: Scene) -> None:
+    scene = sqlite_scene
+    for name in "ab":
+        scene.join(name, gpu=CARD, price_per_hour=0.3)
+    scene.join("c", gpu=CARD, price_per_hour=0.4)
+    groups = forecasts.fleet_of([scene.worker(w.id) for w in scene.rows(type(scene.join("d")))])
+    assert [(g.gpu, g.count, g.price, g.boots, g.is_gpu) for g in groups] == [
+        (CARD, 2, 0.3, False, True),
+        (CARD, 1, 0.4, False, True),
+        ("cpu", 1, 0.0, False, False),
+    ]
+
+
+@pytest.mark.parametrize("waiting", [0, 3])
+def test_a_plan_says_what_it_leaves_out(sqlite_scene: Scene, waiting: int) -> None:
+    if waiting:
+        sqlite_scene.submit(briefs(waiting))
+    with sqlite_scene.database.read() as session:
+        notes = forecasts.waiting_now(session)
+    assert len(notes) == bool(waiting)
+    assert all("3 tracks of jobs that are here already" in note for note in notes)

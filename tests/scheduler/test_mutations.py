@@ -1,0 +1,90 @@
+"""Each guard is taken away once, and the farm in any order must go wrong without it.
+
+A lease's end closes its attempts, so in the database the check of the lease and that of the attempt
+cover for each other: both are taken away at once here, and each alone by test_leases.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.scheduler.any_farm import FarmInAnyOrder
+from trackfarm.api import JobState, TrackState
+from trackfarm_scheduler import leases as rules
+from trackfarm_scheduler import recorder
+from trackfarm_scheduler.leases import ClaimFacts, ClaimVerdict, CommitFacts, Refusal, judge_commit
+from trackfarm_scheduler.machines import AttemptState, LeaseState
+from trackfarm_scheduler.store import leases, tracks
+
+pytestmark = pytest.mark.soak
+
+Verdict = TrackState | Refusal
+
+
+def any_lease(facts: CommitFacts, *, object_key: str) -> Verdict:
+    opened = facts.attempt and AttemptState.OPEN
+    live = replace(facts, lease=LeaseState.LIVE, attempt=opened)
+    return judge_commit(live, object_key=object_key)
+
+
+def any_object(facts: CommitFacts, *, object_key: str) -> Verdict:
+    return judge_commit(facts, object_key=facts.object_key)
+
+
+def any_track_state(facts: CommitFacts, *, object_key: str) -> Verdict:
+    return judge_commit(replace(facts, track=TrackState.LEASED), object_key=object_key)
+
+
+def back_without_looking(session: Any, track_ids: Any, **values: object) -> list[int]:
+    return tracks.move(session, track_ids, TrackState.PENDING, source=TrackState.LEASED, **values)
+
+
+def overtake_nobody(session: Any, track_ids: Any, now: float) -> None:
+    """The other lanes go on."""
+
+
+def anybodys_claim(facts: ClaimFacts, *, worker_id: str, worker_queue: str) -> ClaimVerdict:
+    free = facts.lease is LeaseState.LIVE and facts.job is not JobState.CANCELLED
+    return ClaimVerdict.GRANTED if free else ClaimVerdict.NOT_YOURS
+
+
+MUTATIONS: list[tuple[Any, str, Callable[..., Any]]] = [
+    (recorder, "judge_commit", any_lease),
+    (recorder, "judge_commit", any_object),
+    (recorder, "judge_commit", any_track_state),
+    (leases, "back_to_pending", back_without_looking),
+    (leases, "overtake", overtake_nobody),
+    (rules, "judge_claim", anybodys_claim),
+]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "mutant"), MUTATIONS, ids=lambda m: getattr(m, "__name__", m)
+)
+def test_it_goes_wrong_without(
+    sqlite_template: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: Any,
+    name: str,
+    mutant: Callable[..., Any],
+) -> None:
+    FarmInAnyOrder.template = sqlite_template
+    monkeypatch.setattr(module, name, mutant)
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever notices first
+        run_state_machine_as_test(
+            FarmInAnyOrder,
+            settings=settings(
+                max_examples=200,
+                stateful_step_count=40,
+                deadline=None,
+                phases=[Phase.generate],
+                database=None,
+                report_multiple_bugs=False,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

@@ -1,0 +1,193 @@
+"""A bad worker and a bad track, told apart by who fails what and who makes it after all."""
+
+import pytest
+from sqlmodel import col
+
+from tests.scheduler.scene import Scene, briefs, failure
+from trackfarm.wire import FailureKind
+from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.recovery import BAD_WORKER_STRIKES
+from trackfarm_scheduler.store import tracks, workers
+from trackfarm_scheduler.store.tables import Attempt, Lease, Worker
+
+BAD = FailureKind.SILENT
+
+
+def fail(scene: Scene, worker: Worker, job_id: str, *ids: int, kind: FailureKind = BAD) -> None:
+    offer = scene.claimed(worker, job_id, ids)
+    scene.report(worker, offer, failed=[failure(i, kind) for i in ids])
+
+
+def make(scene: Scene, worker: Worker, job_id: str, *ids: int) -> None:
+    scene.finish(worker, scene.claimed(worker, job_id, ids))
+
+
+def state(scene: Scene, worker: Worker) -> str:
+    return scene.worker(worker.id).state
+
+
+@pytest.fixture
+def job_id(scene: Scene) -> str:
+    return scene.submit(briefs(8)).job_id
+
+
+@pytest.fixture
+def bad(scene: Scene) -> Worker:
+    worker = scene.join("bad")
+    scene.beat(worker)
+    return worker
+
+
+@pytest.fixture
+def good(scene: Scene) -> Worker:
+    return scene.join("good")
+
+
+def test_the_third_track_that_another_makes_is_one_too_many(
+    scene: Scene, job_id: str, bad: Worker, good: Worker
+) -> None:
+    ids = scene.ids(job_id)[:5]
+    fail(scene, bad, job_id, *ids)
+    held = scene.claimed(bad, job_id, scene.ids(job_id)[5:7])
+    for number, track_id in enumerate(ids[:BAD_WORKER_STRIKES], start=1):
+        assert state(scene, bad) == "ready"
+        make(scene, good, job_id, track_id)
+        assert scene.worker(bad.id).strikes == number
+    assert state(scene, bad) == "quarantined"
+    assert [e.worker_id for e in scene.events("worker_quarantined")] == [bad.id]
+    (lease,) = scene.rows(Lease, col(Lease.id) == held.lease_id)
+    assert (lease.state, lease.end_reason) == ("ended", "worker quarantined")
+    assert scene.states(job_id) == {"done": 3, "pending": 5}
+    for track_id in ids[3:]:
+        track = scene.track(track_id)
+        assert (track.failures, track.crashes) == (0, 0), "what it failed counts no more"
+    with scene.database.read() as session:
+        waiting = tracks.waiting(session, job_id, now=scene.clock(), limit=9)
+        assert [w.id for w in workers.live(session)] == [good.id]
+    assert not any(track.avoid or track.alone for track in waiting)
+
+
+def test_tracks_that_a_bad_worker_helped_to_give_up_are_tried_again(
+    scene: Scene, job_id: str, bad: Worker, good: Worker
+) -> None:
+    """With two workers, a failure of each settles it; then one of the two turns out to be bad."""
+    doomed, poisoned, *others = scene.ids(job_id)[:5]
+    fail(scene, bad, job_id, doomed, *others)
+    fail(scene, bad, job_id, poisoned, kind=FailureKind.BAD_INPUT)
+    fail(scene, good, job_id, doomed)
+    assert [scene.track(i).state for i in (doomed, poisoned)] == ["failed", "failed"]
+    for track_id in others:
+        make(scene, good, job_id, track_id)
+    assert state(scene, bad) == "quarantined"
+    assert [scene.track(i).state for i in (doomed, poisoned)] == ["pending", "pending"]
+    assert scene.track(doomed).failures == 1, "the other worker's failure stands"
+    make(scene, good, job_id, doomed)
+    assert scene.track(doomed).error == ""
+    kinds = {a.state for a in scene.rows(Attempt, col(Attempt.worker_id) == bad.id)}
+    assert kinds == {AttemptState.FORGIVEN}
+
+
+def test_crashes_are_forgiven_as_well(scene: Scene, job_id: str, bad: Worker, good: Worker) -> None:
+    ids = scene.ids(job_id)[:4]
+    for track_id in ids:
+        fail(scene, bad, job_id, track_id, kind=FailureKind.ENGINE_DIED)
+    for track_id in ids[:3]:
+        make(scene, good, job_id, track_id)
+    assert (scene.track(ids[3]).crashes, scene.track(ids[3]).failures) == (0, 0)
+
+
+@pytest.mark.parametrize("how", ["left", "lost", "draining"])
+def test_who_is_gone_is_still_found_out(
+    scene: Scene, job_id: str, bad: Worker, good: Worker, how: str
+) -> None:
+    """A rented machine goes before others have made what it failed: that is forgiven all the
+    same."""
+    ids = scene.ids(job_id)[:4]
+    fail(scene, bad, job_id, *ids)
+    if how == "left":
+        with scene.database.write() as session:
+            workers.leave(session, bad.id, scene.clock(), reason="drained")
+    elif how == "draining":
+        scene.beat(bad, draining=True)
+    else:
+        scene.clock.advance(60)
+        scene.beat(good)
+        with scene.database.write() as session:
+            workers.lose_silent(session, silent_since=scene.clock() - 12, now=scene.clock())
+    for track_id in ids[:3]:
+        make(scene, good, job_id, track_id)
+    assert scene.track(ids[3]).failures == 0
+    expected = {"left": "gone", "lost": "quarantined", "draining": "draining"}
+    assert state(scene, bad) == expected[how]
+
+
+def test_a_poisoned_track_quarantines_nobody(scene: Scene, job_id: str) -> None:
+    crew = [scene.join(str(i)) for i in range(4)]
+    poisoned, *rest = scene.ids(job_id)
+    for worker in crew[:3]:
+        fail(scene, worker, job_id, poisoned)
+    for worker, track_id in zip(crew, rest, strict=False):
+        make(scene, worker, job_id, track_id)
+    assert scene.track(poisoned).state == "failed"
+    assert [w.strikes for w in scene.rows(Worker)] == [0] * 4
+    assert "quarantined" not in {w.state for w in scene.rows(Worker)}
+
+
+def test_only_what_another_makes_counts(scene: Scene, job_id: str, bad: Worker) -> None:
+    """Who makes its own failed tracks in the end had bad luck."""
+    ids = scene.ids(job_id)[:4]
+    fail(scene, bad, job_id, *ids)
+    make(scene, bad, job_id, *ids)
+    assert (scene.worker(bad.id).strikes, state(scene, bad)) == (0, "ready")
+
+
+def test_faults_of_the_infrastructure_are_no_strikes(
+    scene: Scene, job_id: str, bad: Worker, good: Worker
+) -> None:
+    ids = scene.ids(job_id)
+    for kind in (FailureKind.UPLOAD_FAILED, FailureKind.DISK_FULL, FailureKind.OUT_OF_MEMORY):
+        fail(scene, bad, job_id, *ids, kind=kind)
+    make(scene, good, job_id, *ids)
+    assert (scene.worker(bad.id).strikes, state(scene, bad)) == (0, "ready")
+
+
+def test_heartbeats_do_not_lift_a_quarantine(
+    scene: Scene, job_id: str, bad: Worker, good: Worker
+) -> None:
+    ids = scene.ids(job_id)[:3]
+    fail(scene, bad, job_id, *ids)
+    make(scene, good, job_id, *ids)
+    for fields in ({}, {"draining": True}, {"engine_restarts": 1}):
+        scene.clock.advance(1)
+        scene.beat(bad, **fields)
+        assert state(scene, bad) == "quarantined"
+    scene.clock.advance(60)
+    with scene.database.write() as session:
+        workers.lose_silent(session, silent_since=scene.clock() - 12, now=scene.clock())
+    assert state(scene, bad) == "lost"
+    scene.beat(bad)
+    assert state(scene, bad) == "quarantined", "not by being away either"
+
+
+def test_its_last_reports_are_refused(scene: Scene, job_id: str, bad: Worker, good: Worker) -> None:
+    first, *ids = scene.ids(job_id)[:4]
+    held = scene.claimed(bad, job_id, [first])
+    fail(scene, bad, job_id, *ids)
+    make(scene, good, job_id, *ids)
+    done = scene.upload(held, first)
+    assert scene.report(bad, held, done=[done])[0].verdict == "refused"
+    assert scene.track(first).state == "pending"
+
+
+def test_a_farm_of_one_worker_never_waits_for_another(scene: Scene, bad: Worker) -> None:
+    """Each failed track is offered again to the only worker there is, and given up in the end."""
+    job_id = scene.submit(briefs(3)).job_id
+    for _ in range(3):
+        with scene.database.read() as session:
+            found = tracks.waiting(session, job_id, now=scene.clock(), limit=9)
+        assert {t.avoid for t in found} in ({frozenset()}, {frozenset({bad.id})})
+        fail(scene, bad, job_id, *[t.id for t in found])
+        scene.clock.advance(60)
+    assert scene.states(job_id) == {"failed": 3}
+    assert scene.settled(job_id) == "failed"
+    assert state(scene, bad) == "ready"

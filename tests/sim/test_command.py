@@ -1,0 +1,54 @@
+"""`python -m trackfarm_sim`, as it is typed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SMALL = ["--fleet", "2x RTX 3090, 2x H100", "--tracks", "300", "--seeds", "2"]
+
+
+def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "trackfarm_sim", *arguments],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "COLUMNS": "120"},
+    )
+
+
+def test_a_table_by_default() -> None:
+    done = simulate(*SMALL, "--policy", "trackfarm", "--policy", "shards of 8")
+    assert done.returncode == 0, done.stderr
+    assert "trackfarm" in done.stdout
+    assert "shards of 8" in done.stdout
+
+
+def test_everything_as_json(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    done = simulate(*SMALL, "--policy", "trackfarm", "--json", "--pictures", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (trial,) = json.loads(done.stdout)["trials"]
+    assert [run["done"] for run in trial["runs"]] == [300, 300]
+    assert trial["mean_ratio"] > 1.0
+    for name in ("timeline.png", "comparison.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "hint"),
+    [
+        ("--fleet", "3x Foo", "RTX 3090"),
+        ("--policy", "magic", "shards of 8"),
+        ("--model-set", "huge", "tiny"),
+    ],
+)
+def test_what_is_unknown_is_named(option: str, value: str, hint: str) -> None:
+    done = simulate(option, value)
+    assert done.returncode == 2
+    assert hint in done.stderr
