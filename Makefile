@@ -55,7 +55,7 @@ soak: $(VENV)/.dev-ready .venv-swift/.ready ## Run the tests that take longer: c
 	$(BIN)/python -m pytest -m soak
 
 bench: $(VENV)/.dev-ready ## Measure; writes the tables in bench/results
-	$(BIN)/python -m bench
+	$(BIN)/python -m trackfarm_bench
 
 clean: ## Remove what the demo made
 	rm -rf demo-tracks

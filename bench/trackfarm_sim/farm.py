@@ -74,7 +74,8 @@ class Farm:
         return ending is not None and ending[0] is JobState.FAILED
 
     def live_leases(self, track: int) -> int:
-        return max(1, self._contests.live_leases(track))
+        leases: int = self._contests.live_leases(track)
+        return max(1, leases)
 
     def settle_all(self, now: float) -> None:
         for desk in list(self.desks.values()):

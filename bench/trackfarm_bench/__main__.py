@@ -1,12 +1,12 @@
-"""`python -m bench`: runs the benches."""
+"""`python -m trackfarm_bench`: runs the benches."""
 
 import sys
 from typing import Annotated
 
 import typer
 
-from bench.load import report
-from bench.load.run import Plan, measure
+from trackfarm_bench.load import report
+from trackfarm_bench.load.run import Plan, measure
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 

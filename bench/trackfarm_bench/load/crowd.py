@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 
-from bench.load.worker import Manner, SimulatedWorker
+from trackfarm_bench.load.worker import Manner, SimulatedWorker
 
 JOIN_AT_ONCE = 8
 PATIENCE = 120.0  # seconds without a single verdict after which a run has failed

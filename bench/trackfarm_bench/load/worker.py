@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.load.audio import write_object
-from bench.load.connections import Queue, Wire
 from trackfarm.broker import PIPELINE_DEPTH
 from trackfarm.wire import (
     ClaimRequest,
@@ -21,6 +19,8 @@ from trackfarm.wire import (
     Timings,
     TrackDone,
 )
+from trackfarm_bench.load.audio import write_object
+from trackfarm_bench.load.connections import Queue, Wire
 
 PARCEL = 200  # results in one report at most, as in the worker's outbox
 GPUS = ("NVIDIA GeForce RTX 4090", "NVIDIA A100 80GB PCIe", "NVIDIA H200")

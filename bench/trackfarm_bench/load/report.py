@@ -1,6 +1,6 @@
 """A run as a Markdown table."""
 
-from bench.load.run import Result
+from trackfarm_bench.load.run import Result
 
 
 def table(result: Result) -> str:

@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.load.crowd import Crowd
-from bench.load.outcome import Outcome, read_outcome
-from bench.load.worker import Manner
-from bench.meters import Meters
-from bench.parts import Parts, running_farm
 from trackfarm.api import JobHeader
 from trackfarm.catalog import Brief
+from trackfarm_bench.load.crowd import Crowd
+from trackfarm_bench.load.outcome import Outcome, read_outcome
+from trackfarm_bench.load.worker import Manner
+from trackfarm_bench.meters import Meters
+from trackfarm_bench.parts import Parts, running_farm
 
 IDLE_SECONDS = 10.0
 DURATIONS = (20, 30, 45, 60)

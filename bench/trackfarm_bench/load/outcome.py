@@ -5,7 +5,7 @@ from statistics import quantiles
 
 from sqlalchemy import create_engine, text
 
-from bench.meters import Meters
+from trackfarm_bench.meters import Meters
 
 STEADY = (0.1, 0.9)  # the part of the tracks between warming up and running dry
 

@@ -1,1 +1,0 @@
-"""Where the README's numbers come from, each by one command: `python -m bench --help`."""

@@ -1,0 +1,1 @@
+"""Where the README's numbers come from, each by one command: `python -m trackfarm_bench --help`."""
