@@ -83,6 +83,8 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
         margin=settings.sweep_margin_seconds,
     )
     leadership.on_gain = rescuer.recover
+    if database.is_sqlite:
+        sweeper.recover()
     leadership.tick()
     farm = Farm(
         settings=settings,

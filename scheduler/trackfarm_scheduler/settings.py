@@ -33,7 +33,7 @@ class SchedulerSettings(BaseSettings):
     claim_within_seconds: float = Field(default=5, gt=0)
     shard_seconds: float = Field(default=60, gt=0)
     tick_seconds: float = Field(default=0.25, gt=0, le=5)
-    leader_term_seconds: float = Field(default=6, gt=0.5)
+    leader_term_seconds: float = Field(default=4, gt=0.5)
     reserved: dict[str, int] = Field(default_factory=dict)
     log_format: str = Field(default="console", pattern="^(console|json)$")
 

@@ -44,14 +44,17 @@ class Sweeper:
         self._clock = clock
         self._margin = margin
 
+    def recover(self) -> None:
+        """At the start of the only scheduler there is: no submission can be coming in."""
+        self._sweep_uploads(self._clock())
+
     def tick(self) -> None:
         if self._leadership.leads:
-            self._sweep_uploads()
+            self._sweep_uploads(self._clock() - STALE_UPLOAD_SECONDS)
             self._sweep_objects()
 
-    def _sweep_uploads(self) -> None:
+    def _sweep_uploads(self, stale: float) -> None:
         """Removes submissions whose scheduler died while they came in."""
-        stale = self._clock() - STALE_UPLOAD_SECONDS
         with self._database.read() as session:
             found = intake.stale_uploads(session, untouched_since=stale)
         for job_id in found:

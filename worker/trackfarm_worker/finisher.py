@@ -22,7 +22,7 @@ from trackfarm_worker.engine.messages import Finished
 log = structlog.get_logger(__name__)
 UPLOAD_TRIES = 5  # of a worker that is to stop
 UPLOAD_PATIENCE = 120.0  # seconds: audio that is finished outlasts a restart of its store
-WORTH_WAITING = frozenset({408, 429})
+WORTH_WAITING = frozenset({400, 408, 429})  # S3 answers 400 to a body that broke on its way
 UPLOAD_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 
 

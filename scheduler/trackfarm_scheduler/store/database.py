@@ -14,7 +14,7 @@ from sqlmodel import Session, create_engine
 
 from trackfarm_scheduler.store.journal import Listener, happenings_of, write_tallies
 
-FROZEN_MS = 5_000  # on PostgreSQL: below the term of a leader
+FROZEN_MS = 2_500  # on PostgreSQL: below the term of a leader
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",  # safe under WAL: a power cut loses no committed consistency
