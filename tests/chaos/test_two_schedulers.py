@@ -115,6 +115,7 @@ def senders_until_made(pair: Pair, job: str, tracks: int) -> tuple[set[int], int
     return strangers, offers
 
 
+@pytest.mark.soak
 def test_the_other_takes_over_when_the_leader_dies(led: Pair) -> None:
     farm = led.second
     job = submitted(farm, 40)
@@ -134,6 +135,7 @@ def test_the_other_takes_over_when_the_leader_dies(led: Pair) -> None:
     counted_once(farm)
 
 
+@pytest.mark.soak
 def test_a_leader_that_slept_places_nothing_when_it_wakes(led: Pair) -> None:
     farm = led.second
     job = submitted(farm, 60)
