@@ -1,33 +1,69 @@
-"""`python -m trackfarm_bench`: runs the benches."""
+"""`python -m trackfarm_bench`: runs the benches of the scheduler, each against real processes."""
 
-import sys
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from trackfarm_bench.load import report
-from trackfarm_bench.load.run import Plan, measure
+RESULTS = Path("bench/results")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+class Database(StrEnum):
+    SQLITE = "sqlite"
+    POSTGRES = "postgres"
+
+
+DatabaseOption = Annotated[Database, typer.Option(help="What the scheduler keeps its rows in.")]
+
+
+@app.callback(invoke_without_command=True)
+def bench(context: typer.Context) -> None:
+    """Measures the scheduler. Without a command: load and submit, each at its default size."""
+    if context.invoked_subcommand is None:
+        load()
+        submit()
 
 
 @app.command()
 def load(
     workers: Annotated[int, typer.Option(min=1, help="Simulated workers at once.")] = 1_000,
     tracks: Annotated[int, typer.Option(min=100, help="Tracks of the job.")] = 20_000,
-    database: Annotated[str, typer.Option(help="sqlite or postgres.")] = "sqlite",
+    database: DatabaseOption = Database.SQLITE,
     track_seconds: Annotated[float, typer.Option(min=0, help="Engine seconds of a track.")] = 0.0,
     shard_seconds: Annotated[float, typer.Option(min=0.1, help="Longest shard.")] = 60.0,
+    celery: Annotated[int, typer.Option(min=0, help="Tracks of the plain Celery farm.")] = 5_000,
 ) -> None:
-    """Tracks a second, and what each costs the scheduler, with simulated workers."""
-    plan = Plan(workers, tracks, database, track_seconds, shard_seconds)
-    print(report.table(measure(plan)))
+    """Tracks a second and what each costs the scheduler, and the same of a plain Celery farm."""
+    from trackfarm_bench.load import baseline, report
+    from trackfarm_bench.load.run import Plan, measure
+
+    plan = Plan(workers, tracks, database.value, track_seconds, shard_seconds)
+    text = report.table(measure(plan))
+    if celery:
+        text += "\n\nA plain Celery farm, one task a track:\n\n"
+        text += report.baseline_table(baseline.measure(celery))
+    _keep(f"load-{workers}-{tracks}-{database}", text)
 
 
 @app.command()
-def submit() -> None:
-    """Submits."""
+def submit(
+    briefs: Annotated[int, typer.Option(min=1, help="Briefs of the catalog.")] = 15_000,
+    database: DatabaseOption = Database.SQLITE,
+) -> None:
+    """Seconds and memory for a catalog through the command line."""
+    from trackfarm_bench.submit.report import table
+    from trackfarm_bench.submit.run import measure
+
+    _keep(f"submit-{briefs}-{database}", table(measure(briefs, database.value)))
+
+
+def _keep(name: str, text: str) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(text + "\n")
+    print(text)
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    app()

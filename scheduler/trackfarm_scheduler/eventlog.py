@@ -1,5 +1,6 @@
 """Logs what was committed: a listener of the journal, one line an event."""
 
+import logging
 from collections.abc import Sequence
 
 import structlog
@@ -12,9 +13,13 @@ QUIET = frozenset({"track_done", "shard_offered", "shard_claimed", "shard_finish
 
 def tell(happenings: Sequence[Happening]) -> None:
     """Writes each event as one line; the frequent ones at debug level."""
-    for happening in happenings:
-        level = log.debug if happening.kind in QUIET else log.info
-        level(happening.kind, **_fields(happening))
+    loud = [happening for happening in happenings if happening.kind not in QUIET]
+    for happening in loud:
+        log.info(happening.kind, **_fields(happening))
+    if len(loud) < len(happenings) and log.is_enabled_for(logging.DEBUG):
+        for happening in happenings:
+            if happening.kind in QUIET:
+                log.debug(happening.kind, **_fields(happening))
 
 
 def _fields(happening: Happening) -> dict[str, object]:

@@ -11,7 +11,7 @@ from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.planning import CardGroup, Demand, Limits, Plan, Prices, ShapeCount, demand_of
 from trackfarm.planning import plan as planned
 from trackfarm.planning.forecast import SpeedOf
-from trackfarm_scheduler.store import speeds, tracks, workers
+from trackfarm_scheduler.store import census, speeds, workers
 from trackfarm_scheduler.store.tables import Job, Track, Worker
 
 CPU = "cpu"
@@ -89,7 +89,7 @@ def waiting_notes(counts: TrackCounts) -> list[str]:
 
 
 def waiting_now(session: Session) -> list[str]:
-    return waiting_notes(tracks.counts_by_state(session))
+    return waiting_notes(census.of_farm(session))
 
 
 def _as_reported(speed_of: SpeedOf, live: Iterable[Worker], prices: Prices) -> SpeedOf:

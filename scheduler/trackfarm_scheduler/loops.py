@@ -8,18 +8,20 @@ import structlog
 
 log = structlog.get_logger(__name__)
 MAX_PAUSE = 5.0
-REST = 2.0  # seconds of rest after each second of work, woken or not
 
 
 class Loop:
-    """Calls `tick` every `seconds`, sooner when woken, but never for more than a third of the time:
-    on a busy farm each tick finds more to do. A tick that fails is logged and tried again after a
-    growing pause; it never ends the loop."""
+    """Calls `tick` every `seconds`, sooner when woken, but rests `rest` times as long as the last
+    tick took: on a busy farm each tick finds more to do. A tick that fails is logged and tried again
+    after a growing pause; it never ends the loop."""
 
-    def __init__(self, name: str, tick: Callable[[], None], *, seconds: float) -> None:
+    def __init__(
+        self, name: str, tick: Callable[[], None], *, seconds: float, rest: float = 2.0
+    ) -> None:
         self._name = name
         self._tick = tick
         self._seconds = seconds
+        self._rest = rest
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -45,6 +47,6 @@ class Loop:
             except Exception:
                 pause = min(max(pause, 0.1) * 2, MAX_PAUSE)
                 log.exception("tick_failed", loop=self._name)
-            self._stopped.wait(min(REST * (time.monotonic() - began), MAX_PAUSE))
+            self._stopped.wait(min(self._rest * (time.monotonic() - began), self._seconds))
             self._wake.wait(pause)
             self._wake.clear()

@@ -16,7 +16,7 @@ from trackfarm import __version__
 from trackfarm.api import WorkerState
 from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.machines import LeaseState
-from trackfarm_scheduler.store import jobs, journal, tracks, workers
+from trackfarm_scheduler.store import census, jobs, journal, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.tables import Lease, Worker
 
@@ -95,7 +95,7 @@ class FarmCollector:
     def _state(self) -> Iterator[Metric]:
         with self._database.read() as session:
             by_job = jobs.count_by_state(session)
-            by_track = tracks.counts_by_state(session)
+            by_track = census.of_farm(session)
             present = workers.all_present(session)
             rows = session.execute(
                 select(col(Lease.queue), func.count())

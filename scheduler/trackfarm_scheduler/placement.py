@@ -8,9 +8,9 @@ workers come first, among them the smaller cards; a big card first takes what on
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from itertools import islice
 
 from trackfarm.cost import TrackShape
 from trackfarm_scheduler.precedence import Lane, Standing, rank
@@ -22,13 +22,15 @@ GUIDED_SHARE = 2.0  # a shard lasts at most the time that is left over this
 @dataclass(frozen=True, slots=True)
 class WaitingTrack:
     """`alone`: it broke an engine, so its next shard holds nothing else. `avoid`: workers that
-    have failed it and get it again only when nobody else could make it."""
+    have failed it and get it again only when nobody else could make it. `begun`: somebody had it
+    before, was lost or gave it back, and it need not wait until a worker has a place free."""
 
     id: int
     shape: TrackShape
     min_vram: int
     alone: bool = False
     avoid: frozenset[str] = frozenset()
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +72,6 @@ class NewShard:
     expected_seconds: float
 
 
-class Room(StrEnum):
-    """What a worker may be given now."""
-
-    FULL = "full"
-    INTERACTIVE_ONLY = "interactive_only"
-    OPEN = "open"
-
-
 def shard_budget(*, work: float, workers: float, longest: float) -> float:
     """Seconds that one shard may take on a worker that alone would need `work` seconds for what is
     left, where all are together as fast as `workers` of its kind."""
@@ -92,22 +86,50 @@ def place(
     reserved: Mapping[str, int] | None = None,
     now: float = 0.0,
     crowd: Mapping[str, int] | None = None,
+    most: int | None = None,
 ) -> list[NewShard]:
-    """The shards to offer now. `reserved` names how many workers of a tier long jobs leave free
-    for the interactive lane; `crowd` how many workers of each model set there are, where
-    `workers` are only those with room."""
+    """The shards to offer now, at most `most`. `reserved` names how many workers of a tier long
+    jobs leave free for the interactive lane; `crowd` how many workers of each model set there are,
+    where `workers` are only those with room."""
     desks = [_Desk(worker) for worker in workers]
-    pools = [_Pool(job, desks, crowd or {}) for job in jobs if job.tracks]
+    places = sum(max(0, SHARDS_AHEAD - desk.shards) for desk in desks)
+    places = places if most is None else min(places, most)
+    pools = [_Pool(job, desks, crowd or {}, places) for job in jobs if job.tracks]
     _reserve(desks, reserved or {})
-    shards: list[NewShard] = []
+    ordinary = _shards(pools, _turns(desks), desks, shard_seconds, now)
+    placed = list(islice(ordinary, most))
+    for pool in pools:
+        pool.keep_begun()
+    crowded = _shards(pools, _crowded(desks), desks, shard_seconds, now)
+    return placed + list(islice(crowded, None if most is None else most - len(placed)))
+
+
+def _shards(
+    pools: Sequence["_Pool"],
+    turns: Iterable["_Desk"],
+    desks: Sequence["_Desk"],
+    longest: float,
+    now: float,
+) -> Iterator[NewShard]:
+    for desk in turns:
+        shard = _next_shard(pools, desk, desks, longest, now)
+        if shard is not None:
+            desk.take(shard)
+            yield shard
+
+
+def _turns(desks: Sequence["_Desk"]) -> Iterator["_Desk"]:
+    """Who is served next: those with nothing before those with something ahead of them."""
     for ahead in range(SHARDS_AHEAD):
         for desk in sorted(desks, key=_Desk.order):
-            if desk.shards == ahead and desk.room is not Room.FULL:
-                shard = _next_shard(pools, desk, desks, shard_seconds, now)
-                if shard is not None:
-                    desk.take(shard)
-                    shards.append(shard)
-    return shards
+            if desk.shards == ahead:
+                yield desk
+
+
+def _crowded(desks: Sequence["_Desk"]) -> Iterator["_Desk"]:
+    """Who has enough ahead, and takes what somebody else had begun nevertheless, soonest first."""
+    full = [desk for desk in desks if desk.shards == SHARDS_AHEAD]
+    yield from sorted(full, key=lambda desk: desk.seconds_ahead)
 
 
 @dataclass(slots=True)
@@ -122,12 +144,6 @@ class _Desk:
     def __post_init__(self) -> None:
         self.shards = self.worker.shards
         self.seconds_ahead = self.worker.seconds_ahead
-
-    @property
-    def room(self) -> Room:
-        if self.shards >= SHARDS_AHEAD:
-            return Room.FULL
-        return Room.INTERACTIVE_ONLY if self.is_reserved else Room.OPEN
 
     def order(self) -> tuple[float, ...]:
         return (self.shards, self.worker.vram, self.seconds_ahead)
@@ -155,7 +171,9 @@ def unreserved(workers: Iterable[WorkerView], reserved: Mapping[str, int]) -> li
 class _Pool:
     """The tracks of one job that nobody has taken in this round, by what card they need."""
 
-    def __init__(self, job: JobView, desks: Sequence[_Desk], crowd: Mapping[str, int]) -> None:
+    def __init__(
+        self, job: JobView, desks: Sequence[_Desk], crowd: Mapping[str, int], places: int
+    ) -> None:
         self.job = job
         self.special = [t for t in job.tracks if t.alone or t.avoid]
         self.plain: dict[int, deque[WaitingTrack]] = {}
@@ -167,7 +185,12 @@ class _Pool:
         self.affordable = job.affordable
         self.mean = _mean_shape(job.tracks)
         self.pace = _pace(job, self.mean, desks, crowd)
-        self.most = _most_tracks(job, desks)
+        self.most = _most_tracks(job, places)
+
+    def keep_begun(self) -> None:
+        """Leaves only what somebody had before."""
+        self.special = [track for track in self.special if track.begun]
+        self.plain = {v: deque(t for t in line if t.begun) for v, line in self.plain.items()}
 
     def budget(self, worker: WorkerView, longest: float) -> float:
         """Seconds that the next shard for this worker may take."""
@@ -235,12 +258,11 @@ def _pace(
     return sum(1 / max(s, 1e-9) for s in shown) * number / max(len(shown), 1)
 
 
-def _most_tracks(job: JobView, desks: Sequence[_Desk]) -> float:
+def _most_tracks(job: JobView, places: int) -> float:
     """Tracks of one shard: when more wait than were loaded and many workers have room (a farm that
     starts), each gets some now rather than the first ones all."""
     if job.waiting <= len(job.tracks):
         return math.inf
-    places = sum(SHARDS_AHEAD - d.shards for d in desks if d.shards < SHARDS_AHEAD)
     return math.ceil(len(job.tracks) / max(places, 1))
 
 
@@ -264,7 +286,7 @@ def _next_shard(
     fitting = [p for p in pools if p.waiting > 0 and p.job.model_set == worker.model_set]
     for pool in sorted(fitting, key=lambda p: rank(p.job.standing, p.taken_seconds, now)):
         interactive = pool.job.standing.lane is Lane.INTERACTIVE
-        if desk.room is Room.INTERACTIVE_ONLY and not interactive:
+        if desk.is_reserved and not interactive:
             continue
         budget = 0.0 if interactive else pool.budget(worker, longest)
         shard = _shard(pool, worker, desks, budget)

@@ -12,13 +12,12 @@ from trackfarm_scheduler.leadership import Leadership, NotLeading
 from trackfarm_scheduler.leases import heartbeat_interval
 from trackfarm_scheduler.placement import JobView, NewShard, place, unreserved
 from trackfarm_scheduler.racing import paid_for, race
-from trackfarm_scheduler.store import jobs, offers, outlook
+from trackfarm_scheduler.store import jobs, offers, outlook, pending
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.outlook import Crew
 
 WINDOW_PER_PLACE = 64  # tracks loaded for each free place of a tick
-MAX_WINDOW = 20_000
 MAX_UNCLAIMED = 200  # offers: when a thousand workers are free at once, they come for their shards
 # one after another, and none may have to wait longer than an offer stands
 MISSED_BEATS = 2.5
@@ -66,18 +65,24 @@ class Placer:
     def _decide(self, session: Session, now: float) -> "_Decided":
         moving = jobs.in_state(session, MOVING)
         crew = outlook.crew(session) if moving else None
-        if crew is None or not crew.places:
+        if crew is None:
             return _Decided([])
-        room = min(crew.places, MAX_UNCLAIMED - offers.count_unclaimed(session))
+        # What somebody had before goes also to those who have enough ahead of them.
+        places = crew.places or (len(crew.desks) if pending.has_begun(session, now) else 0)
+        room = min(places, MAX_UNCLAIMED - offers.count_unclaimed(session))
         if room <= 0:
             return _Decided([])
-        window = min(MAX_WINDOW, WINDOW_PER_PLACE * crew.places)
-        views = outlook.jobs(session, moving, crew, now, window)
+        views = outlook.jobs(session, moving, crew, now, WINDOW_PER_PLACE * room)
         shards = place(
-            views, crew.desks, shard_seconds=self._shard_seconds, reserved=self._reserved, now=now
+            views,
+            crew.desks,
+            shard_seconds=self._shard_seconds,
+            reserved=self._reserved,
+            now=now,
+            most=room,
         )
         if shards:
-            return _Decided(shards[:room])
+            return _Decided(shards)
         return _Decided(self._races(session, crew, views, now), are_races=True)
 
     def _races(

@@ -13,7 +13,7 @@ from trackfarm.catalog import Brief
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import model_set
 from trackfarm_scheduler.machines import LeaseState
-from trackfarm_scheduler.store import speeds, tracks, workers
+from trackfarm_scheduler.store import census, speeds, workers
 from trackfarm_scheduler.store.tables import (
     Artifact,
     Attempt,
@@ -37,7 +37,7 @@ def at_or_none(seconds: float | None) -> datetime | None:
 
 
 def job_view(session: Session, job: Job, live: Sequence[Worker], now: float) -> api.Job:
-    counts, audio_done = tracks.job_counts(session, job.id)
+    counts, audio_done = census.asked_for_by(session, job.id)
     eligible = [w for w in live if w.model_set == job.model_set]
     rate = _tracks_per_hour(session, job, now)
     eta = _eta(session, job, eligible, counts, rate)

@@ -106,7 +106,6 @@ def test_a_killed_workers_tracks_are_placed_again(farm: LocalFarm) -> None:
     made_exactly_once(farm, job)
 
 
-@pytest.mark.xfail(strict=False, reason="placement keeps no place for rescued tracks yet")
 def test_a_killed_workers_tracks_do_not_wait_for_long_shards(long_farm: LocalFarm) -> None:
     farm = long_farm
     job = submitted(farm, 8)

@@ -1,27 +1,55 @@
 """The plan made at submission against what happened, on catalogs that the farm has not seen."""
 
+import json
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
 from tests.end_to_end.catalogs import fresh_name
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.promises import ends_done
+from tests.end_to_end.promises import attempts_with, ends_done
 from trackfarm.api import JobHeader
 from trackfarm.catalog import Brief
+from trackfarm_scheduler.machines import AttemptState
 
-LESSONS, TRACKS = 120, 40
+LESSONS, TRACKS = 110, 30
 CATALOGS = {"short": (10, 20), "mixed": (10, 60), "long": (30, 60)}
 GOAL = 0.10
+NAMES = ("one", "two")
+# A part of each track that does not depend on who else uses this machine's few cores.
+STEADY = {"step_delay": 0.25}
 
 
 @pytest.fixture
 def farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
-    with running_farm(request, tmp_path_factory, workers=("one", "two")) as running:
+    with running_farm(request, tmp_path_factory, workers=NAMES, worker=STEADY) as running:
         yield running
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Seconds: to the end of the job, and of all engines together."""
+
+    planned: float
+    took: float
+    planned_work: float
+    work: float
+
+    @property
+    def error(self) -> float:
+        return self.planned / self.took - 1
+
+    def __str__(self) -> str:
+        busy = self.work / (len(NAMES) * self.took)
+        return (
+            f"planned {self.planned:.1f} s, took {self.took:.1f} s ({self.error:+.1%});"
+            f" engines {self.planned_work:.1f} s planned, {self.work:.1f} s taken"
+            f" ({self.planned_work / self.work - 1:+.1%}), busy {busy:.1%}"
+        )
 
 
 def mixed(dice: random.Random, number: int, shortest: float, longest: float) -> list[Brief]:
@@ -31,29 +59,28 @@ def mixed(dice: random.Random, number: int, shortest: float, longest: float) -> 
     ]
 
 
-def made(farm: LocalFarm, wanted: list[Brief]) -> tuple[float, float]:
-    """Seconds that the plan said, and that it took."""
+def made(farm: LocalFarm, wanted: list[Brief]) -> Outcome:
     job = farm.client.submit(JobHeader(catalog=fresh_name("forecast")), wanted).job.id
     ends_done(farm, job, timeout_s=600)
     ended = farm.client.job(job)
     assert ended.plan
     assert ended.started_at
     assert ended.finished_at
-    took = ended.finished_at - ended.started_at
-    return ended.plan["eta_seconds"]["expected"], took.total_seconds()
+    done = attempts_with(farm, job, AttemptState.DONE)
+    return Outcome(
+        planned=ended.plan["eta_seconds"]["expected"],
+        took=(ended.finished_at - ended.started_at).total_seconds(),
+        planned_work=3600 * ended.plan["gpu_hours"]["expected"],
+        work=sum(json.loads(attempt.timings)["service"] for attempt in done),
+    )
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(1800)
 def test_the_plan_is_right(farm: LocalFarm) -> None:
     dice = random.Random(7)
-    planned, took = made(farm, mixed(dice, LESSONS, 10, 40))
-    print(f"plan before anything was learnt: {planned:.1f} s, took {took:.1f} s")
-    errors = {}
-    for name, (shortest, longest) in CATALOGS.items():
-        planned, took = made(farm, mixed(dice, TRACKS, shortest, longest))
-        errors[name] = planned / took - 1
-        print(
-            f"plan of the {name} catalog: {planned:.1f} s, took {took:.1f} s ({errors[name]:+.1%})"
-        )
-    assert all(abs(error) <= GOAL for error in errors.values()), errors
+    print(f"before anything was learnt: {made(farm, mixed(dice, LESSONS, 10, 60))}")
+    outcomes = {name: made(farm, mixed(dice, TRACKS, *ends)) for name, ends in CATALOGS.items()}
+    for name, outcome in outcomes.items():
+        print(f"{name} catalog: {outcome}")
+    assert all(abs(outcome.error) <= GOAL for outcome in outcomes.values())

@@ -5,20 +5,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    MultipleResults,
-    RuleBasedStateMachine,
-    consumes,
-    initialize,
-    invariant,
-    multiple,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlmodel import col
 
 from tests.scheduler import invariants
+from tests.scheduler.any_steps import BUSY, CREW, STEPS, Hold, Result, Step, one_of
 from tests.scheduler.loops_of_one import Scheduler
 from tests.scheduler.scene import Scene, briefs, failure
 from trackfarm.api import TrackState, WorkerState
@@ -26,18 +17,13 @@ from trackfarm.wire import FailureKind, ReleaseReason, TrackDone, Verdict
 from trackfarm_scheduler import leases as rules
 from trackfarm_scheduler.leases import ClaimFacts, ClaimVerdict
 from trackfarm_scheduler.machines import AttemptState, LeaseState
-from trackfarm_scheduler.store import jobs, leases, tracks, workers
+from trackfarm_scheduler.store import jobs, leases, pending, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.jobs import NotAllowed
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Worker
 
 TRACKS = 6
-CREW = 3
-ASKED = [jobs.pause, jobs.resume, jobs.resume, jobs.cancel, jobs.retry]
-chance = st.integers(0, 10**6)
-anyone = st.integers(0, CREW - 1)
-Hold = tuple[int, Offer]
 
 
 class FarmInAnyOrder(RuleBasedStateMachine):
@@ -48,9 +34,6 @@ class FarmInAnyOrder(RuleBasedStateMachine):
     """
 
     template: Path
-    offers: Bundle[Offer] = Bundle("offers")
-    held: Bundle[Hold] = Bundle("held")
-    results: Bundle[tuple[int, Offer, TrackDone]] = Bundle("results")
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,6 +45,8 @@ class FarmInAnyOrder(RuleBasedStateMachine):
         self.leader, self.other = (Scheduler(self.scene, name) for name in ("one", "other"))
         self.leader.leadership.tick()
         self.committed: dict[int, int] = {}
+        self.offers: list[Offer] = []
+        self.results: list[Result] = []
 
     def teardown(self) -> None:
         for scheduler in (self.leader, self.other):
@@ -73,6 +58,14 @@ class FarmInAnyOrder(RuleBasedStateMachine):
     def open_the_farm(self) -> None:
         self.jobs = [self.submit(0), self.submit(1)]
         self.workers = [self.join(number) for number in range(CREW)]
+        self.dispatch()
+
+    @rule(what=STEPS)
+    def go(self, what: Step) -> None:
+        name, drawn = what
+        if name in BUSY and not self._holds():
+            self.dispatch()
+        getattr(self, name)(**drawn)
 
     def submit(self, number: int) -> str:
         if number == 0:
@@ -84,38 +77,58 @@ class FarmInAnyOrder(RuleBasedStateMachine):
 
     # What the scheduler does
 
-    @rule(target=offers)
-    def place(self) -> MultipleResults[Offer]:
+    def dispatch(self) -> None:
+        """On a good day: everybody is there, there is work, and what is placed is claimed."""
+        self._refresh()
+        by_queue = {worker.queue: worker for worker in self.workers}
+        for offer in self._placed():
+            if offer.queue in by_queue:
+                self.scene.claim(by_queue[offer.queue], offer)
+
+    def _refresh(self) -> None:
+        for number, worker in enumerate(self.workers):
+            self.scene.beat(worker)
+            if not self._is_live(number):
+                self.leave_and_join(number)
+        with self.database.read() as session:
+            moving = {j.id for j in jobs.in_state(session, list(invariants.MOVING))}
+        for number, job_id in enumerate(self.jobs):
+            if job_id not in moving:
+                self.submit_again(number)
+
+    def place(self) -> None:
+        self.offers += self._placed()
+
+    def _placed(self) -> Sequence[Offer]:
         """Shards, or races when nothing waits, as the placer decides."""
         now = self.scene.clock()
         with self.database.read() as session:
             decided = self.leader.placer._decide(session, now)
         with self.database.write() as session:
             self.leader.leadership.require(session)
-            return multiple(*self.leader.placer._store(session, decided, now))
+            return self.leader.placer._store(session, decided, now)
 
-    @rule(target=offers, job=st.integers(0, 1), number=st.integers(1, 4), who=anyone)
-    def offer(self, job: int, number: int, who: int) -> Offer | MultipleResults[Offer]:
+    def offer(self, job: int, number: int, who: int) -> None:
         with self.database.read() as session:
             moving = {j.id for j in jobs.in_state(session, list(invariants.MOVING))}
             now = self.scene.clock()
-            waiting = tracks.waiting(session, self.jobs[job], now=now, limit=number)
+            waiting = pending.first_of(session, self.jobs[job], now=now, limit=number)
         if self.jobs[job] not in moving or not waiting:
-            return multiple()
+            return
         ids = [t.id for t in waiting]
         made = self.scene.try_offer(self.workers[who], self.jobs[job], ids)
         assert made or not self._is_live(who), "nobody else takes tracks here"
-        return made or multiple()
+        self.offers += [made] if made else []
 
     def _is_live(self, who: int) -> bool:
         return self.scene.worker(self.workers[who].id).state in rules.LIVE_STATES
 
-    @rule(target=offers, job=st.integers(0, 1), who=anyone)
-    def race(self, job: int, who: int) -> Offer | MultipleResults[Offer]:
+    def race(self, job: int, who: int) -> None:
         """A second lease on what another worker has."""
         ids = self._loose(self.jobs[job], self.workers[who])
         made = self.scene.try_offer(self.workers[who], self.jobs[job], ids, race=True)
-        return made or multiple()
+        if made is not None:
+            self.scene.claim(self.workers[who], made)
 
     def _loose(self, job_id: str, rival: Worker) -> list[int]:
         """Tracks at work under one lease, which is not the rival's."""
@@ -127,7 +140,6 @@ class FarmInAnyOrder(RuleBasedStateMachine):
         }
         return [i for i, lanes in at.items() if len(lanes) == 1 and rival.queue not in lanes]
 
-    @rule(seconds=st.sampled_from([0.5, 3, 6, 13, 4000]))
     def pass_time(self, seconds: float) -> None:
         self.scene.clock.advance(seconds)
         before = self._deeds()
@@ -140,7 +152,6 @@ class FarmInAnyOrder(RuleBasedStateMachine):
         ended = self.scene.number(Lease, col(Lease.state) == LeaseState.ENDED)
         return ended, [job.state for job in self.scene.rows(Job)]
 
-    @rule()
     def change_the_leader(self) -> None:
         """The old one has slept: it still believes that it leads."""
         self.leader.leadership.resign()
@@ -148,14 +159,16 @@ class FarmInAnyOrder(RuleBasedStateMachine):
         self.leader.leadership.tick()
         assert self.other.leadership.leads
 
-    @rule()
     def come_back_after_an_absence(self) -> None:
         self.scene.clock.advance(1000)
         self.leader.rescuer.recover()
 
-    @rule(offer=offers)
-    def lose_the_message(self, offer: Offer) -> None:
+    def lose_the_message(self, pick: int) -> None:
         """What the rescuer does once the message of an unclaimed offer has left its queue."""
+        for offer in one_of(self.offers, pick):
+            self._lose(offer)
+
+    def _lose(self, offer: Offer) -> None:
         with self.database.write() as session:
             lease = leases.get(session, offer.lease_id)
             if lease is not None and lease.worker_id is None:
@@ -164,18 +177,19 @@ class FarmInAnyOrder(RuleBasedStateMachine):
 
     # What workers do
 
-    @rule(target=held, offer=offers, who=st.none() | anyone)
-    def claim(self, offer: Offer, who: int | None) -> Hold | MultipleResults[Hold]:
+    def claim(self, pick: int, who: int | None) -> None:
         """By the worker it was offered to, or by any other."""
+        for offer in one_of(self.offers, pick):
+            self._claim(offer, who)
+
+    def _claim(self, offer: Offer, who: int | None) -> None:
         queues = [worker.queue for worker in self.workers]
         if who is None and offer.queue not in queues:
-            return multiple()
-        caller = queues.index(offer.queue) if who is None else who
-        if not self._may_claim(offer, self.workers[caller]):
-            return multiple()
-        assert self.workers[caller].queue == offer.queue, "it was offered to another"
-        self.scene.claim(self.workers[caller], offer)
-        return caller, offer
+            return
+        caller = self.workers[queues.index(offer.queue) if who is None else who]
+        if self._may_claim(offer, caller):
+            assert caller.queue == offer.queue, "it was offered to another"
+            self.scene.claim(caller, offer)
 
     def _may_claim(self, offer: Offer, worker: Worker) -> bool:
         with self.database.read() as session:
@@ -188,46 +202,56 @@ class FarmInAnyOrder(RuleBasedStateMachine):
         verdict = rules.judge_claim(facts, worker_id=worker.id, worker_queue=worker.queue)
         return verdict is ClaimVerdict.GRANTED and not gone
 
-    @rule(
-        who=anyone,
-        holding=st.lists(held, max_size=3),
-        draining=st.sampled_from([False] * 9 + [True]),
-    )
-    def beat(self, who: int, holding: list[Hold], draining: bool) -> None:
-        offers = [offer for _, offer in holding]
-        live = self.scene.beat(self.workers[who], *offers, draining=draining)
-        assert live <= {o.lease_id for holder, o in holding if holder == who}
+    def _holds(self) -> list[Hold]:
+        """What is live and held by somebody who is still here, oldest first."""
+        crew = {worker.id: number for number, worker in enumerate(self.workers)}
+        live = self.scene.rows(Lease, col(Lease.state) == LeaseState.LIVE)
+        return [
+            (crew[lease.worker_id], Offer(lease.queue, lease.shard_id, lease.id))
+            for lease in sorted(live, key=lambda lease: lease.claimed_at or 0)
+            if lease.worker_id in crew
+        ]
 
-    @rule(target=results, hold=held, pick=chance)
-    def make(self, hold: Hold, pick: int) -> tuple[int, Offer, TrackDone]:
-        who, offer = hold
-        attempts = self.scene.attempts(offer)
-        attempt = attempts[pick % len(attempts)]
-        return who, offer, self.scene.upload(offer, attempt.track_id)
+    def work_on(self, seconds: float) -> None:
+        """Time passes, and everybody is heard; each names all leases, which extends its own."""
+        holds = self._holds()
+        for number, worker in enumerate(self.workers):
+            live = self.scene.beat(worker, *[offer for _, offer in holds])
+            assert live == {o.lease_id for who, o in holds if who == number}
+        self.pass_time(seconds)
 
-    @rule(result=results, who=st.none() | anyone, spoil=st.booleans())
-    def report(self, result: tuple[int, Offer, TrackDone], who: int | None, spoil: bool) -> None:
+    def drain(self, who: int) -> None:
+        self.scene.beat(self.workers[who], draining=True)
+
+    def make(self, pick: int) -> None:
+        """What is not reported yet, and may be late then."""
+        for who, offer in one_of(self._holds(), pick):
+            ids = self._open_under(offer)
+            self.results += [(who, offer, self.scene.upload(offer, i)) for i in ids]
+
+    def _open_under(self, offer: Offer) -> list[int]:
+        return [a.track_id for a in self.scene.attempts(offer) if a.state == AttemptState.OPEN]
+
+    def report(self, pick: int, who: int | None, spoil: bool) -> None:
         """Late, twice, by another worker, or of an object that has been spoilt meanwhile."""
-        holder, offer, done = result
-        if spoil and self.scene.track(done.track_id).state != TrackState.DONE:
-            self.scene.objects.content[done.object_key] = b"spoilt"
-        self._deliver(holder if who is None else who, holder, offer, [done])
+        for holder, offer, done in one_of(self.results, pick):
+            if spoil and self.scene.track(done.track_id).state != TrackState.DONE:
+                self.scene.objects.content[done.object_key] = b"spoilt"
+            self._deliver(holder if who is None else who, holder, offer, [done])
 
-    @rule(one=results, other=results)
-    def pass_off(
-        self, one: tuple[int, Offer, TrackDone], other: tuple[int, Offer, TrackDone]
-    ) -> None:
+    def pass_off(self, pick: int, other: int) -> None:
         """Reports one track with the object of another."""
-        holder, offer, done = one
-        false = done.model_copy(update={"object_key": other[2].object_key})
-        self._deliver(holder, holder, offer, [false])
+        for (holder, offer, done), (_, _, false) in zip(
+            one_of(self.results, pick), one_of(self.results, other), strict=True
+        ):
+            lie = done.model_copy(update={"object_key": false.object_key})
+            self._deliver(holder, holder, offer, [lie])
 
-    @rule(hold=held)
-    def finish(self, hold: Hold) -> None:
+    def finish(self, pick: int) -> None:
         """All that is open under a lease."""
-        who, offer = hold
-        ids = [a.track_id for a in self.scene.attempts(offer) if a.state == AttemptState.OPEN]
-        self._deliver(who, who, offer, [self.scene.upload(offer, i) for i in ids])
+        for who, offer in one_of(self._holds(), pick):
+            ids = self._open_under(offer)
+            self._deliver(who, who, offer, [self.scene.upload(offer, i) for i in ids])
 
     def _deliver(self, by: int, holder: int, offer: Offer, done: Sequence[TrackDone]) -> None:
         (lease,) = self.scene.rows(Lease, col(Lease.id) == offer.lease_id)
@@ -238,53 +262,40 @@ class FarmInAnyOrder(RuleBasedStateMachine):
                 number = self.committed.get(verdict.track_id, 0)
                 self.committed[verdict.track_id] = number + 1
 
-    @rule(
-        hold=held, pick=chance, kind=st.sampled_from(FailureKind), who=anyone, all_of=st.booleans()
-    )
-    def fail(self, hold: Hold, pick: int, kind: FailureKind, who: int, all_of: bool) -> None:
-        """One track, reported by anybody, or the holder's whole shard."""
-        holder, offer = hold
-        ids = [a.track_id for a in self.scene.attempts(offer)]
-        failed = ids if all_of else [ids[pick % len(ids)]]
-        reporter = self.workers[holder if all_of else who]
-        self.scene.report(reporter, offer, failed=[failure(i, kind) for i in failed])
+    def fail(self, pick: int, kind: FailureKind, all_of_it: bool) -> None:
+        for who, offer in one_of(self._holds(), pick):
+            ids = [a.track_id for a in self.scene.attempts(offer)]
+            failed = ids if all_of_it else ids[:1]
+            reporter = self.workers[who]
+            self.scene.report(reporter, offer, failed=[failure(i, kind) for i in failed])
 
-    @rule(hold=held, all_of_it=st.booleans())
-    def release(self, hold: Hold, all_of_it: bool) -> None:
-        _, offer = hold
-        ids = [a.track_id for a in self.scene.attempts(offer)]
-        with self.database.write() as session:
-            lease = leases.get(session, offer.lease_id)
-            assert lease is not None
-            some = ids if all_of_it else ids[:1]
-            leases.release(session, lease, some, ReleaseReason.STOPPED, self.scene.clock())
+    def release(self, pick: int, all_of_it: bool) -> None:
+        for _, offer in one_of(self._holds(), pick):
+            ids = [a.track_id for a in self.scene.attempts(offer)]
+            with self.database.write() as session:
+                lease = leases.get(session, offer.lease_id)
+                assert lease is not None
+                some = ids if all_of_it else ids[:1]
+                leases.release(session, lease, some, ReleaseReason.STOPPED, self.scene.clock())
 
-    @rule(who=anyone)
     def leave_and_join(self, who: int) -> None:
         with self.database.write() as session:
             workers.leave(session, self.workers[who].id, self.scene.clock(), reason="drained")
         self.workers[who] = self.join(who)
 
-    @rule(dropped=consumes(held))
-    def forget(self, dropped: Hold) -> None:
-        """A killed worker says nothing."""
-
     # What the operator does
 
-    @rule(job=st.integers(0, 1), act=st.sampled_from(ASKED))
     def ask(self, job: int, act: object) -> None:
         try:
             self.scene.change(self.jobs[job], act)  # type: ignore[arg-type]
         except NotAllowed:
             """The state of the job does not permit it."""
 
-    @rule(job=st.integers(0, 1))
     def strand(self, job: int) -> None:
         """Work goes on for tracks that changed hands and were cancelled then."""
         self.ask(job, jobs.pause)
         self.ask(1 - job, jobs.cancel)
 
-    @rule(job=st.integers(0, 1))
     def submit_again(self, job: int) -> None:
         self.jobs[job] = self.submit(job)
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select
 from sqlmodel import Session, SQLModel, col
 
+from tests.scheduler.clock import Clock
 from tests.scheduler.memory_objects import MemoryObjects
 from trackfarm.api import JobHeader, TrackState
 from trackfarm.catalog import Brief
@@ -50,19 +51,6 @@ URL_SECONDS = 3600.0
 SECONDS_EACH = 2.0  # what a track of the scene is expected to take
 LEASE_SECONDS = 12.0
 TERM_SECONDS = 3600.0  # longer than any test: leadership goes by the real clock
-
-
-class Clock:
-    """Stands still until it is told to go on; seconds since 1970."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def briefs(number: int, *, word: str = "piano", **fields: object) -> list[Brief]:

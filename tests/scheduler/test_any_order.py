@@ -16,7 +16,7 @@ def test_any_order(sqlite_template: Path) -> None:
     run_state_machine_as_test(
         FarmInAnyOrder,
         settings=settings(
-            max_examples=20,
+            max_examples=15,
             stateful_step_count=30,
             deadline=None,
             phases=[Phase.explicit, Phase.generate],

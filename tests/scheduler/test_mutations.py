@@ -1,7 +1,9 @@
 """Each guard is taken away once, and the farm in any order must go wrong without it.
 
-A lease's end closes its attempts, so in the database the check of the lease and that of the attempt
-cover for each other: both are taken away at once here, and each alone by test_leases.py.
+A lease's end closes its attempts, and so does the end of what a track is wanted for. So in the
+database the checks of a commit cover for each other: that of the lease is taken away here together
+with that of the attempt, and in place of the track's state the rule that nobody works on a track
+that is not leased. Each check alone is taken away by the table of test_leases.py.
 """
 
 from collections.abc import Callable
@@ -36,8 +38,9 @@ def any_object(facts: CommitFacts, *, object_key: str) -> Verdict:
     return judge_commit(facts, object_key=facts.object_key)
 
 
-def any_track_state(facts: CommitFacts, *, object_key: str) -> Verdict:
-    return judge_commit(replace(facts, track=TrackState.LEASED), object_key=object_key)
+def end_only_its_own(session: Any, job_id: str, now: float, *, reason: str) -> None:
+    for lease in leases.live_of(session, job_id):
+        leases.end(session, lease, now, reason=reason, left_open=AttemptState.CANCELLED)
 
 
 def back_without_looking(session: Any, track_ids: Any, **values: object) -> list[int]:
@@ -56,7 +59,7 @@ def anybodys_claim(facts: ClaimFacts, *, worker_id: str, worker_queue: str) -> C
 MUTATIONS: list[tuple[Any, str, Callable[..., Any]]] = [
     (recorder, "judge_commit", any_lease),
     (recorder, "judge_commit", any_object),
-    (recorder, "judge_commit", any_track_state),
+    (leases, "end_all_of", end_only_its_own),
     (leases, "back_to_pending", back_without_looking),
     (leases, "overtake", overtake_nobody),
     (rules, "judge_claim", anybodys_claim),

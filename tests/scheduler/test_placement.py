@@ -13,6 +13,7 @@ from trackfarm_scheduler.placement import (
     SHARDS_AHEAD,
     JobView,
     NewShard,
+    WaitingTrack,
     WorkerView,
     place,
     shard_budget,
@@ -33,11 +34,12 @@ def test_what_always_holds(
 
     placed = [track_id for shard in shards for track_id in shard.track_ids]
     assert len(placed) == len(set(placed)), "a track was placed twice"
-    for name, number in Counter(shard.worker_id for shard in shards).items():
-        assert number <= SHARDS_AHEAD - desks[name].shards
+    ahead = {name: desk.shards for name, desk in desks.items()}
     for shard in shards:
         where = desks[shard.worker_id]
         members = [by_id[i] for i in shard.track_ids]
+        ahead[where.id] += 1
+        assert ahead[where.id] <= SHARDS_AHEAD + all(t.begun for _, t in members)
         assert shard.queue == where.queue
         assert 1 <= len(members) <= where.max_tracks
         assert {j.id for j, _ in members} == {shard.job_id}
@@ -177,6 +179,44 @@ def test_a_full_worker_gets_nothing() -> None:
     for shards in (SHARDS_AHEAD, 99):
         full = worker("w", shards=shards)
         assert place([job("j", tracks(1, 9))], [full], shard_seconds=SHARD_SECONDS) == []
+
+
+def begun(first: int, number: int) -> list[WaitingTrack]:
+    return [replace(track, begun=True) for track in tracks(first, number)]
+
+
+def test_what_a_lost_worker_had_does_not_wait_for_a_free_place() -> None:
+    """It is spread over those who are done soonest, once each."""
+    view = job("j", [*tracks(1, 9), *begun(20, 3)])
+    crew = [worker(name, shards=SHARDS_AHEAD, ahead=ahead) for name, ahead in (("a", 9), ("b", 5))]
+    shards = place([view], crew, shard_seconds=1)
+    assert [(s.worker_id, s.track_ids) for s in shards] == [("b", (20,)), ("a", (21,))]
+    even_fuller = [worker("c", shards=SHARDS_AHEAD + 1)]
+    assert place([view], even_fuller, shard_seconds=1) == []
+
+
+def test_a_free_place_comes_before_a_crowded_one() -> None:
+    crew = [worker("a", shards=SHARDS_AHEAD), worker("b", shards=1, ahead=50)]
+    shards = place([job("j", begun(1, 1))], crew, shard_seconds=60)
+    assert [s.worker_id for s in shards] == ["b"]
+
+
+def test_a_reserved_worker_is_not_crowded_by_long_jobs() -> None:
+    full = [worker("a", shards=SHARDS_AHEAD)]
+    assert place([job("j", begun(1, 3))], full, shard_seconds=60, reserved={"vram24": 1}) == []
+
+
+@given(some_jobs(), some_workers(), st.integers(0, 5))
+def test_no_more_shards_than_asked_for(
+    jobs: list[JobView], workers: list[WorkerView], most: int
+) -> None:
+    assert len(place(jobs, workers, shard_seconds=SHARD_SECONDS, most=most)) <= most
+
+
+def test_idle_workers_that_cannot_help_are_in_nobodys_way() -> None:
+    crew = [*(worker(f"small{i}", vram=4) for i in range(9)), worker("big", vram=80, shards=1)]
+    shards = place([job("j", tracks(1, 9, vram=80))], crew, shard_seconds=60, most=1)
+    assert [s.worker_id for s in shards] == ["big"]
 
 
 def test_shards_shrink_towards_the_end() -> None:

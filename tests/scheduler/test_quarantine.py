@@ -7,7 +7,7 @@ from tests.scheduler.scene import Scene, briefs, failure
 from trackfarm.wire import FailureKind
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.recovery import BAD_WORKER_STRIKES
-from trackfarm_scheduler.store import tracks, workers
+from trackfarm_scheduler.store import pending, workers
 from trackfarm_scheduler.store.tables import Attempt, Lease, Worker
 
 BAD = FailureKind.SILENT
@@ -62,7 +62,7 @@ def test_the_third_track_that_another_makes_is_one_too_many(
         track = scene.track(track_id)
         assert (track.failures, track.crashes) == (0, 0), "what it failed counts no more"
     with scene.database.read() as session:
-        waiting = tracks.waiting(session, job_id, now=scene.clock(), limit=9)
+        waiting = pending.first_of(session, job_id, now=scene.clock(), limit=9)
         assert [w.id for w in workers.live(session)] == [good.id]
     assert not any(track.avoid or track.alone for track in waiting)
 
@@ -184,7 +184,7 @@ def test_a_farm_of_one_worker_never_waits_for_another(scene: Scene, bad: Worker)
     job_id = scene.submit(briefs(3)).job_id
     for _ in range(3):
         with scene.database.read() as session:
-            found = tracks.waiting(session, job_id, now=scene.clock(), limit=9)
+            found = pending.first_of(session, job_id, now=scene.clock(), limit=9)
         assert {t.avoid for t in found} in ({frozenset()}, {frozenset({bad.id})})
         fail(scene, bad, job_id, *[t.id for t in found])
         scene.clock.advance(60)

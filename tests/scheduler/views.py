@@ -82,6 +82,7 @@ def some_tracks(draw: st.DrawFn, first: int) -> list[WaitingTrack]:
             draw(st.sampled_from(TIERS)),
             alone=draw(st.sampled_from([False, False, False, True])),
             avoid=draw(st.just(frozenset[str]()) | avoided),
+            begun=draw(st.booleans()),
         )
         for i in range(draw(st.integers(0, 30)))
     ]

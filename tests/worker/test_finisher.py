@@ -93,7 +93,7 @@ def test_what_is_reported_is_what_was_stored(
     assert left_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("hiccup", [Answer(503), Answer(500), Answer(0), Answer(400)])
+@pytest.mark.parametrize("hiccup", [Answer(status) for status in (503, 500, 429, 408, 0)])
 def test_a_hiccup_is_tried_again(
     finisher: Finisher, store: Site, tmp_path: Path, hiccup: Answer
 ) -> None:
@@ -125,7 +125,7 @@ def test_a_store_that_stays_away_fails_the_upload_and_not_the_track(
     assert left_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_an_expired_url_is_renewed_once(
     finisher: Finisher, store: Site, tmp_path: Path, status: int
 ) -> None:

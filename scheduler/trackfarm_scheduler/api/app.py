@@ -29,15 +29,19 @@ async def _few_threads(_app: FastAPI) -> AsyncIterator[None]:
 def build_app(farm: Farm) -> FastAPI:
     """The scheduler's web application over what the composition root has built."""
     app = FastAPI(
-        title="trackfarm", version=__version__, docs_url="/api/docs", lifespan=_few_threads
+        title="trackfarm",
+        version=__version__,
+        docs_url="/api/docs",
+        lifespan=_few_threads,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.farm = farm
     app.state.badges = Badges(farm.database)
     app.state.pulse = Pulse(farm)
     problems.install(app)
+    app.include_router(worker.router)  # first, because routes are tried in order
     app.include_router(operator.router)
     app.include_router(plans.router)
-    app.include_router(worker.router)
     if isinstance(farm.objects, DirectoryStore):
         app.include_router(directory_router(farm.objects))
     collector = FarmCollector(database=farm.database, broker=farm.broker)

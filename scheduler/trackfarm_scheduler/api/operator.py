@@ -15,7 +15,7 @@ from trackfarm_scheduler.api import submission
 from trackfarm_scheduler.api.auth import Operator, TheFarm
 from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.farm import Farm
-from trackfarm_scheduler.store import jobs, tracks, workers
+from trackfarm_scheduler.store import census, jobs, workers
 from trackfarm_scheduler.store.tables import Job
 
 router = APIRouter(prefix=PREFIX, tags=["operator"])
@@ -122,7 +122,7 @@ def status(farm: TheFarm, _owner: Operator) -> api.FarmStatus:
         return api.FarmStatus(
             version=__version__,
             jobs=jobs.count_by_state(session),
-            tracks=tracks.counts_by_state(session),
+            tracks=census.of_farm(session),
             workers=present,
             broker_ok=farm.broker.is_up(),
         )

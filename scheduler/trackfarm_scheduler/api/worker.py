@@ -1,11 +1,11 @@
 """The wire contract's server side: register, claim, heartbeat, report, release, leave."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from sqlalchemy import bindparam, select
-from sqlmodel import Session, col
+from sqlalchemy import Row, bindparam, select
+from sqlmodel import Session
 
 from trackfarm.api import JobState
 from trackfarm.catalog import Brief
@@ -35,15 +35,23 @@ from trackfarm_scheduler.leases import ClaimFacts, ClaimVerdict, judge_claim
 from trackfarm_scheduler.machines import AttemptState, LeaseState
 from trackfarm_scheduler.pulse import Pulse
 from trackfarm_scheduler.store import leases, workers
-from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track, Worker
+from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track, Worker, table_of
 
 router = APIRouter(prefix=PREFIX, tags=["worker"])
+_ATTEMPT, _JOB, _TRACK = table_of(Attempt), table_of(Job), table_of(Track)
 _OPEN = (
-    select(Attempt, Track)
-    .join(Track, col(Track.id) == col(Attempt.track_id))
-    .where(col(Attempt.lease_id) == bindparam("lease"), col(Attempt.state) == AttemptState.OPEN)
-    .order_by(col(Attempt.track_id))
+    select(
+        _ATTEMPT.c.track_id,
+        _ATTEMPT.c.seed,
+        _ATTEMPT.c.object_key,
+        _TRACK.c.key,
+        _TRACK.c.brief,
+    )
+    .join(_TRACK, _TRACK.c.id == _ATTEMPT.c.track_id)
+    .where(_ATTEMPT.c.lease_id == bindparam("lease"), _ATTEMPT.c.state == AttemptState.OPEN.value)
+    .order_by(_ATTEMPT.c.track_id)
 )
+_JOB_STATE = select(_JOB.c.state).where(_JOB.c.id == bindparam("job"))
 
 
 async def the_pulse(request: Request) -> Pulse:
@@ -94,25 +102,25 @@ def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWo
         )
         ttl = farm.settings.url_ttl_seconds
         leases.note_urls(session, lease.id, now + ttl)
-        orders = [_order(farm, attempt, track, ttl) for attempt, track in _open(session, lease)]
+        open_tracks = session.execute(_OPEN, {"lease": lease.id}).all()
     answer = ClaimAnswer(
         shard_id=shard_id,
         lease_id=lease.id,
         job_id=lease.job_id,
         lease_seconds=farm.settings.lost_after_seconds,
-        tracks=orders,
+        tracks=[_order(farm, row, ttl) for row in open_tracks],
     )
     # Sent as it is: FastAPI would check every brief of it once more.
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
 def _require_claimable(session: Session, lease: Lease, worker: Worker) -> None:
-    job = session.get(Job, lease.job_id)
+    state = session.scalar(_JOB_STATE, {"job": lease.job_id})
     facts = ClaimFacts(
         lease=LeaseState(lease.state),
         holder=lease.worker_id,
         queue=lease.queue,
-        job=JobState(job.state) if job else JobState.CANCELLED,
+        job=JobState(state) if state else JobState.CANCELLED,
     )
     match judge_claim(facts, worker_id=worker.id, worker_queue=worker.queue):
         case ClaimVerdict.CANCELLED:
@@ -123,19 +131,14 @@ def _require_claimable(session: Session, lease: Lease, worker: Worker) -> None:
             return
 
 
-def _open(session: Session, lease: Lease) -> list[tuple[Attempt, Track]]:
-    rows = session.execute(_OPEN, {"lease": lease.id})
-    return [(attempt, track) for attempt, track in rows]
-
-
-def _order(farm: Farm, attempt: Attempt, track: Track, ttl: float) -> TrackOrder:
-    upload = farm.objects.presign_put(attempt.object_key, expires=timedelta(seconds=ttl))
+def _order(farm: Farm, row: Row[Any], ttl: float) -> TrackOrder:
+    upload = farm.objects.presign_put(row.object_key, expires=timedelta(seconds=ttl))
     return TrackOrder(
-        track_id=attempt.track_id,
-        key=track.key,
-        seed=attempt.seed,
-        brief=Brief.model_validate_json(track.brief),
-        object_key=attempt.object_key,
+        track_id=row.track_id,
+        key=row.key,
+        seed=row.seed,
+        brief=Brief.model_validate_json(row.brief),
+        object_key=row.object_key,
         upload_url=upload.url,
         upload_headers=dict(upload.headers),
     )

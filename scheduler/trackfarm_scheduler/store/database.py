@@ -19,8 +19,7 @@ SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",  # safe under WAL: a power cut loses no committed consistency
     "PRAGMA busy_timeout=30000",
-    "PRAGMA cache_size=-16384",  # KiB, of each connection; what it does not hold is mapped below
-    "PRAGMA mmap_size=1073741824",
+    "PRAGMA cache_size=-16384",  # KiB, of each connection
 )
 CONNECTIONS = 24  # to wait for one is cheaper than to open and close more
 

@@ -6,11 +6,11 @@ breaks off leaves nothing behind.
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Insert, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
@@ -21,11 +21,19 @@ from trackfarm.identity import track_key
 from trackfarm.ids import new_id
 from trackfarm.model_sets import ModelSet
 from trackfarm.planning.needs import effort_of, min_vram_of
-from trackfarm_scheduler.store import journal, tracks
+from trackfarm_scheduler.store import journal, makers
 from trackfarm_scheduler.store.journal import Happening
-from trackfarm_scheduler.store.tables import Job, JobTrack, Track
+from trackfarm_scheduler.store.occurrences import Occurrences
+from trackfarm_scheduler.store.tables import Job, JobTrack, Track, table_of
 
 KEYS_PER_QUERY = 500
+_INSERT_LINKS = insert(table_of(JobTrack))
+
+
+@cache
+def _making_tracks(dialect: str) -> Insert:
+    make = sqlite_insert if dialect == "sqlite" else pg_insert
+    return make(table_of(Track)).on_conflict_do_nothing(index_elements=["key"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class Intake:
         self.header = header
         self.model_set = model_set
         self._now = now
-        self._occurrences: Counter[bytes] = Counter()
+        self._occurrences = Occurrences()
         self._digest = hashlib.sha256()
         self._ordinal = 0
         self._new = 0
@@ -85,9 +93,7 @@ class Intake:
 
     def _expand(self, brief: Brief) -> Iterator[_Wanted]:
         canonical = brief.canonical()
-        fingerprint = hashlib.sha256(canonical.encode()).digest()[:8]
-        occurrence = self._occurrences[fingerprint]
-        self._occurrences[fingerprint] += 1
+        occurrence = self._occurrences.next(canonical)
         for variation in range(brief.variations):
             key = track_key(
                 owner=self.owner,
@@ -103,13 +109,10 @@ class Intake:
         before = _ids(session, [item.key for item in wanted])
         fresh = [item for item in wanted if item.key not in before]
         if fresh:
-            make = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
-            rows = [self._track_row(item) for item in fresh]
-            session.execute(make(Track).on_conflict_do_nothing(index_elements=["key"]), rows)
+            make = _making_tracks(session.get_bind().dialect.name)
+            session.execute(make, [self._track_row(item) for item in fresh])
         found = before | _ids(session, [item.key for item in fresh])
-        session.execute(
-            insert(JobTrack), [self._link_row(item, *found[item.key]) for item in wanted]
-        )
+        session.execute(_INSERT_LINKS, [self._link_row(item, *found[item.key]) for item in wanted])
         self._new += sum(1 for item in fresh if found[item.key][1] == self.job_id)
 
     def _track_row(self, item: _Wanted) -> dict[str, object]:
@@ -154,7 +157,7 @@ class Intake:
         if twin is not None:
             abandon(session, self.job_id)
             return Sealed(twin, already_submitted=True, revived=0)
-        revived = tracks.adopt(session, self.job_id)
+        revived = makers.adopt(session, self.job_id)
         session.execute(
             update(Job)
             .where(col(Job.id) == self.job_id)
@@ -174,8 +177,8 @@ class Intake:
 
 def abandon(session: Session, job_id: str) -> None:
     """Removes a job and what only it had asked for and nobody has begun."""
-    tracks.hand_over(session, job_id)
-    tracks.hand_over(session, job_id, heirs=list(JobState))  # one that stands may go on later
+    makers.hand_over(session, job_id)
+    makers.hand_over(session, job_id, heirs=list(JobState))  # one that stands may go on later
     session.execute(delete(JobTrack).where(col(JobTrack.job_id) == job_id))
     session.execute(
         delete(Track).where(col(Track.job_id) == job_id, col(Track.state) == TrackState.PENDING)

@@ -9,7 +9,7 @@ from sqlmodel import Session, col
 from trackfarm.api import JobState, TrackState
 from trackfarm_scheduler.machines import JOB
 from trackfarm_scheduler.recovery import FAILED_AT_LEAST, job_ending
-from trackfarm_scheduler.store import journal, leases, tracks
+from trackfarm_scheduler.store import census, journal, leases, makers, tracks
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Job
 
@@ -68,7 +68,7 @@ def pause(session: Session, job: Job, now: float) -> None:
     """Stops a job: what nobody has claimed goes back at once, what runs is told to stop."""
     _require(session, job, JobState.PAUSED)
     leases.withdraw_unclaimed(session, job.id, now, reason="paused")
-    tracks.hand_over(session, job.id)
+    makers.hand_over(session, job.id)
     journal.record(session, Happening(now, "job_paused", job.id))
 
 
@@ -79,7 +79,7 @@ def resume(session: Session, job: Job, now: float, *, budget: float | None = Non
     if budget is not None:
         again["budget"] = budget
     session.execute(update(Job).where(col(Job.id) == job.id).values(**again))
-    tracks.adopt(session, job.id)
+    makers.adopt(session, job.id)
     journal.record(session, Happening(now, "job_resumed", job.id))
 
 
@@ -92,7 +92,7 @@ def cancel(session: Session, job: Job, now: float) -> None:
 
 def retry(session: Session, job: Job, now: float) -> int:
     """Makes failed and cancelled tracks pending again; returns how many."""
-    reopened = tracks.reopen(session, job.id, [TrackState.FAILED, TrackState.CANCELLED])
+    reopened = makers.reopen(session, job.id, [TrackState.FAILED, TrackState.CANCELLED])
     if not reopened:
         raise NotAllowed("no track of this job has failed or was cancelled")
     if JobState(job.state).ended:
@@ -100,20 +100,20 @@ def retry(session: Session, job: Job, now: float) -> int:
         session.execute(
             update(Job).where(col(Job.id) == job.id).values(finished_at=None, reason="")
         )
-        tracks.adopt(session, job.id)
+        makers.adopt(session, job.id)
     journal.record(session, Happening(now, "job_retried", job.id, data={"tracks": reopened}))
     return reopened
 
 
 def is_ripe(session: Session, job: Job) -> bool:
     """Whether a job has nothing left to wait for, or too many failures to go on."""
-    return not tracks.has_open(session, job.id) or _many_failures(session, job)
+    return not census.has_open(session, job.id) or _many_failures(session, job)
 
 
 def settle(session: Session, job: Job, now: float, *, is_broke: bool) -> JobState | None:
     """Ends a ripe job; None when it goes on after all. `is_broke`: its budget allows no further
     track, and nothing of it runs any more."""
-    counts, _ = tracks.job_counts(session, job.id)
+    counts, _ = census.asked_for_by(session, job.id)
     ending = job_ending(counts, is_broke=is_broke)
     if ending is None:
         return None
@@ -123,21 +123,21 @@ def settle(session: Session, job: Job, now: float, *, is_broke: bool) -> JobStat
     if state is JobState.FAILED:
         _close(session, job.id, now, reason=reason)
     elif state is JobState.OUT_OF_BUDGET:
-        tracks.hand_over(session, job.id)
+        makers.hand_over(session, job.id)
     session.execute(update(Job).where(col(Job.id) == job.id).values(finished_at=now, reason=reason))
     journal.record(session, Happening(now, f"job_{state}", job.id, data={"reason": reason}))
     return state
 
 
 def _many_failures(session: Session, job: Job) -> bool:
-    if tracks.count_failed(session, job.id) < FAILED_AT_LEAST:
+    if census.failed(session, job.id) < FAILED_AT_LEAST:
         return False  # to count all tracks at every look would take long on a large job
-    ending = job_ending(tracks.made_counts(session, job.id))
+    ending = job_ending(census.made_by(session, job.id))
     return ending is not None and ending[0] is JobState.FAILED
 
 
 def _close(session: Session, job_id: str, now: float, *, reason: str) -> None:
-    tracks.hand_over(session, job_id)
+    makers.hand_over(session, job_id)
     leases.end_all_of(session, job_id, now, reason="job ended")
     tracks.cancel_open(session, job_id, now)
     session.execute(update(Job).where(col(Job.id) == job_id).values(finished_at=now, reason=reason))

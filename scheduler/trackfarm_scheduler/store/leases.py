@@ -11,7 +11,7 @@ from trackfarm.wire import ReleaseReason, ShardProgress, Stage
 from trackfarm_scheduler.machines import SHARD, AttemptState, LeaseState, ShardState
 from trackfarm_scheduler.store import journal, tracks
 from trackfarm_scheduler.store.journal import Happening
-from trackfarm_scheduler.store.tables import Attempt, Lease, Shard, table_of
+from trackfarm_scheduler.store.tables import Attempt, Lease, Shard, Track, table_of
 
 FINISHED = "finished"
 _ATTEMPT, _LEASE, _SHARD = table_of(Attempt), table_of(Lease), table_of(Shard)
@@ -63,11 +63,15 @@ _END = (
     .returning(_LEASE.c.id)
 )
 _COUNT_OPEN = select(func.count()).where(_OF_LEASE, _OPEN)
-_OVERTAKE = (
+_STOP = (
     update(_ATTEMPT)
     .where(_OF_TRACKS, _OPEN)
-    .values(state=AttemptState.CANCELLED.value, kind="overtaken", ended_at=bindparam("now"))
+    .values(state=AttemptState.CANCELLED.value, kind=bindparam("why"), ended_at=bindparam("now"))
     .returning(_ATTEMPT.c.lease_id)
+)
+_AT_WORK_FOR = select(_ATTEMPT.c.track_id).where(
+    _OPEN,
+    _ATTEMPT.c.track_id.in_(select(col(Track.id)).where(col(Track.job_id) == bindparam("job"))),
 )
 
 
@@ -124,14 +128,18 @@ def end(session: Session, lease: Lease, now: float, *, reason: str, left_open: A
     """Ends a lease. Tracks still open under it become pending again at once; returns how many."""
     if session.scalar(_END, {"lease": lease.id, "now": now, "why": reason}) is None:
         return 0
+    back = back_to_pending(session, close_attempts(session, lease.id, None, left_open, now))
+    _finish(session, lease, now, "lease_ended", reason=reason, handed_back=len(back))
+    return len(back)
+
+
+def _finish(
+    session: Session, lease: Lease, now: float, kind: str, *, reason: str, handed_back: int
+) -> None:
     _move_shard(session, lease.shard_id, ShardState.FINISHED)
-    open_ids = close_attempts(session, lease.id, None, left_open, now)
-    back = back_to_pending(session, open_ids)
-    kind = "shard_finished" if reason == FINISHED else "lease_ended"
-    facts = {"reason": reason, "handed_back": len(back)}
+    facts: dict[str, object] = {"reason": reason, "handed_back": handed_back}
     journal.record(session, _about(lease, now, kind, data=facts))
     journal.count(session, "leases_ended", reason=reason)
-    return len(back)
 
 
 def lock_race(session: Session, lease_id: str, track_ids: Sequence[int]) -> None:
@@ -155,13 +163,16 @@ def back_to_pending(session: Session, track_ids: Sequence[int], **values: object
 
 
 def overtake(session: Session, track_ids: Sequence[int], now: float) -> None:
-    """Closes what others were still doing for tracks that are done; leases left empty end, and
-    their workers hear of it with their next heartbeat."""
-    others = session.scalars(_OVERTAKE, {"tracks": track_ids, "now": now})
-    for lease_id in sorted(set(others)):
-        lease = get(session, lease_id, lock=True)
-        if lease is not None and finish_if_empty(session, lease, now):
-            journal.count(session, "races_decided")
+    """Closes what others were still doing for tracks that are done."""
+    journal.count(session, "races_decided", _stop(session, track_ids, now, why="overtaken"))
+
+
+def _stop(session: Session, track_ids: Sequence[int], now: float, *, why: str) -> int:
+    """Closes what is being done for tracks. Leases left empty end, and their workers hear of it
+    with their next heartbeat; returns how many."""
+    stopped = session.scalars(_STOP, {"tracks": track_ids, "now": now, "why": why}).all()
+    found = [get(session, lease_id, lock=True) for lease_id in sorted(set(stopped))]
+    return sum(lease is not None and finish_if_empty(session, lease, now) for lease in found)
 
 
 def close_attempts(
@@ -191,7 +202,8 @@ def finish_if_empty(session: Session, lease: Lease, now: float) -> bool:
     """Ends a lease whose tracks have all been answered for."""
     if session.scalar(_COUNT_OPEN, {"lease": lease.id}):
         return False
-    end(session, lease, now, reason=FINISHED, left_open=AttemptState.RELEASED)
+    if session.scalar(_END, {"lease": lease.id, "now": now, "why": FINISHED}) is not None:
+        _finish(session, lease, now, "shard_finished", reason=FINISHED, handed_back=0)
     return True
 
 
@@ -215,8 +227,10 @@ def withdraw_unclaimed(session: Session, job_id: str, now: float, *, reason: str
 
 
 def end_all_of(session: Session, job_id: str, now: float, *, reason: str) -> None:
+    """Also what is done for its tracks under leases of other jobs, which it took over."""
     for lease in live_of(session, job_id):
         end(session, lease, now, reason=reason, left_open=AttemptState.CANCELLED)
+    _stop(session, session.scalars(_AT_WORK_FOR, {"job": job_id}).all(), now, why=reason)
 
 
 def live_of(session: Session, job_id: str) -> list[Lease]:

@@ -19,7 +19,7 @@ from trackfarm_scheduler.machines import AttemptState, LeaseState
 from trackfarm_scheduler.placement import SHARDS_AHEAD, JobView, WaitingTrack, WorkerView, place
 from trackfarm_scheduler.precedence import Lane, Standing
 from trackfarm_scheduler.racing import OpenTrack, Straggler
-from trackfarm_scheduler.store import speeds, tracks
+from trackfarm_scheduler.store import pending, speeds
 from trackfarm_scheduler.store import workers as worker_rows
 from trackfarm_scheduler.store.tables import (
     Attempt,
@@ -125,10 +125,10 @@ def jobs(
 
 
 def _job(session: Session, job: Job, crew: Crew, now: float, window: int) -> JobView:
-    waiting = tracks.waiting(session, job.id, now=now, limit=window)
+    waiting = pending.first_of(session, job.id, now=now, limit=window)
     total = len(waiting)
     if total == window:
-        total = max(total, tracks.count_pending(session, job.id))
+        total = max(total, pending.number_of(session, job.id))
     in_flight, committed = _in_flight(session, job.id)
     return JobView(
         id=job.id,

@@ -3,11 +3,12 @@
 Text columns named after JSON carry compact JSON that only one module reads and writes.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 # SQLite gives row ids only to INTEGER keys; PostgreSQL needs 64 bits.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
+_BEGUN = text("state = 'pending' AND tries > 0")
 
 
 def table_of(model: type[SQLModel]) -> Table:
@@ -59,6 +60,7 @@ class Track(SQLModel, table=True):
     __table_args__ = (
         Index("ix_track_job_state", "job_id", "state"),
         Index("ix_track_state", "state"),
+        Index("ix_track_begun", "job_id", sqlite_where=_BEGUN, postgresql_where=_BEGUN),
     )
 
     id: int | None = Field(default=None, sa_column=_row_id())

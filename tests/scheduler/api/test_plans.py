@@ -1,15 +1,16 @@
 """`POST /api/v1/plans` over HTTP, and the command that asks it."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from tests.scheduler.api.conftest import API_KEY, Door
 from tests.scheduler.scene import Scene, briefs
 from trackfarm.api import WorkerState
-from trackfarm.cli import app as command_line
 from trackfarm.client import Farm as Client
 from trackfarm.client import Refused
 from trackfarm.cost import TrackShape, seconds
@@ -102,21 +103,21 @@ def test_a_request_that_cannot_be_understood_is_refused(farm_url: str) -> None:
     assert told.value.problem.status == 401
 
 
-def test_the_command_asks_the_farm(
-    farm_url: str, sqlite_scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_asks_the_farm(farm_url: str, sqlite_scene: Scene, tmp_path: Path) -> None:
     join(sqlite_scene, "a")
     catalog = tmp_path / "hotel.csv"
     catalog.write_text("prompt,duration\ncalm piano,180\n")
-    monkeypatch.setenv("TRACKFARM_URL", farm_url)
-    monkeypatch.setenv("TRACKFARM_API_KEY", API_KEY)
-    monkeypatch.setenv("COLUMNS", "160")
-    arguments = ["plan", str(catalog), "--model-set", "acestep-v15-turbo", "--deadline", "1h"]
-    shown = CliRunner().invoke(command_line, arguments)
-    assert shown.exit_code == 0, shown.output
-    assert "measured (10 tracks)" in shown.stdout
-    asked = CliRunner().invoke(command_line, [*arguments, "--json"])
-    assert json.loads(asked.stdout)["fleet"] == f"1x {CARD} @0"
+    farm = {"TRACKFARM_URL": farm_url, "TRACKFARM_API_KEY": API_KEY}
+
+    def asked(*more: str) -> str:
+        options = ["--model-set", "acestep-v15-turbo", "--deadline", "1h", *more]
+        command = [sys.executable, "-m", "trackfarm.cli", "plan", str(catalog), *options]
+        return subprocess.run(
+            command, env={**os.environ, **farm}, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert "measured (10 tracks)" in asked()
+    assert json.loads(asked("--json"))["fleet"] == f"1x {CARD} @0"
 
 
 def test_the_plan_is_kept_as_it_was_at_submission(door: Door) -> None:

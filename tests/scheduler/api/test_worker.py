@@ -215,3 +215,18 @@ def test_releasing_and_leaving(door: Door, me: dict[str, Any], job_id: str, offe
     assert door.say("leave", me["token"], {"reason": "drained"}).status_code == 200
     assert door.scene.states(job_id) == {"pending": 3}
     problem(door.say("heartbeat", me["token"]), 401)
+
+
+def test_the_loser_of_a_race_is_told_to_stop(
+    door: Door, me: dict[str, Any], job_id: str, offer: Offer
+) -> None:
+    claim(door, me, offer)
+    rival = door.joined()
+    winner = door.scene.worker(rival["worker_id"])
+    second = door.scene.offer(winner, job_id, race=True)
+    claim(door, rival, second)
+    assert beat(door, me, offer).commands == []
+    door.scene.finish(winner, second)
+    told = beat(door, me, offer)
+    assert told.leases == {}
+    assert [(c.kind, c.lease_id) for c in told.commands] == [("stop_shard", offer.lease_id)]

@@ -7,7 +7,7 @@ from tests.scheduler.scene import Scene, briefs, failure
 from trackfarm.api import JobState, TrackState
 from trackfarm.wire import FailureKind, ReleaseReason
 from trackfarm_scheduler.machines import AttemptState
-from trackfarm_scheduler.store import jobs, leases, tracks
+from trackfarm_scheduler.store import census, jobs, leases
 from trackfarm_scheduler.store.jobs import NotAllowed
 from trackfarm_scheduler.store.tables import Lease, Track
 
@@ -289,9 +289,9 @@ def test_counts(scene: Scene, pair: tuple[str, str]) -> None:
     worker = scene.join()
     scene.finish(worker, scene.claimed(worker, first, scene.ids(first)[:2]))
     with scene.database.read() as session:
-        counts, seconds = tracks.job_counts(session, second)
-        made = tracks.made_counts(session, second)
-        everything = tracks.counts_by_state(session)
+        counts, seconds = census.asked_for_by(session, second)
+        made = census.made_by(session, second)
+        everything = census.of_farm(session)
     assert (counts.done, counts.pending, seconds) == (1, 3, 10.0)
     assert (made.total, made.pending) == (1, 1)
     assert (everything.done, everything.pending) == (2, 3)

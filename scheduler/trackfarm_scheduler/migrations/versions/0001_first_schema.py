@@ -227,6 +227,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("key"),
     )
     with op.batch_alter_table("track", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_track_begun",
+            ["job_id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'pending' AND tries > 0"),
+            postgresql_where=sa.text("state = 'pending' AND tries > 0"),
+        )
         batch_op.create_index("ix_track_job_state", ["job_id", "state"], unique=False)
         batch_op.create_index("ix_track_state", ["state"], unique=False)
 
@@ -273,6 +280,11 @@ def downgrade() -> None:
     with op.batch_alter_table("track", schema=None) as batch_op:
         batch_op.drop_index("ix_track_state")
         batch_op.drop_index("ix_track_job_state")
+        batch_op.drop_index(
+            "ix_track_begun",
+            sqlite_where=sa.text("state = 'pending' AND tries > 0"),
+            postgresql_where=sa.text("state = 'pending' AND tries > 0"),
+        )
 
     op.drop_table("track")
     op.drop_table("tally")

@@ -1,0 +1,143 @@
+"""Which job has a track made that several asked for, and how it passes on."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Select, and_, case, func, or_, select, update
+from sqlmodel import Session, col
+
+from trackfarm.api import JobState, TrackState
+from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.store.tables import Attempt, Job, JobTrack, Track
+from trackfarm_scheduler.store.tracks import move
+
+_MOVING = [JobState.ACCEPTED, JobState.RUNNING]
+_UNFINISHED = [TrackState.PENDING, TrackState.LEASED]
+_STANDING = [
+    JobState.PAUSED,
+    JobState.DONE,
+    JobState.FAILED,
+    JobState.CANCELLED,
+    JobState.OUT_OF_BUDGET,
+]
+
+
+def adopt(session: Session, job_id: str) -> int:
+    """Takes over tracks that this job asked for and whose maker will not make them: cancelled
+    ones, and unfinished ones of a job that stands still. Returns how many."""
+    stranded = select(col(Job.id)).where(col(Job.state).in_(_STANDING))
+    ids = list(
+        session.scalars(
+            select(col(Track.id)).where(
+                col(Track.id).in_(_shared_of(job_id)),
+                or_(
+                    col(Track.state) == TrackState.CANCELLED,
+                    and_(col(Track.state).in_(_UNFINISHED), col(Track.job_id).in_(stranded)),
+                ),
+            )
+        )
+    )
+    for chunk in _chunks(ids):
+        fresh: dict[str, Any] = {"not_before": 0.0, "error": "", "ended_at": None}
+        move(session, chunk, TrackState.PENDING, source=TrackState.CANCELLED, **fresh)
+        session.execute(update(Track).where(col(Track.id).in_(chunk)).values(job_id=job_id))
+        _own(session, job_id, chunk)
+    return len(ids)
+
+
+def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = _MOVING) -> int:
+    """Gives unfinished tracks that another job (one that moves) also asked for to that job, so
+    that stopping this one takes nothing from the other; returns how many."""
+    other = (
+        select(func.min(col(JobTrack.job_id)))
+        .join(Job, col(Job.id) == col(JobTrack.job_id))
+        .where(
+            col(JobTrack.track_id) == col(Track.id),
+            col(JobTrack.job_id) != job_id,
+            col(Job.state).in_(heirs),
+        )
+        .correlate(Track)
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        select(col(Track.id), other.label("heir")).where(
+            col(Track.job_id) == job_id,
+            col(Track.state).in_(_UNFINISHED),
+            col(Track.id).in_(_shared_by_others(job_id)),
+        )
+    ).all()
+    given: dict[str, list[int]] = {}
+    for track_id, heir in rows:
+        if heir is not None:
+            given.setdefault(heir, []).append(track_id)
+    for heir, ids in given.items():
+        for chunk in _chunks(ids):
+            session.execute(update(Track).where(col(Track.id).in_(chunk)).values(job_id=heir))
+            _own(session, heir, chunk)
+            _share(session, job_id, chunk)
+    return sum(len(ids) for ids in given.values())
+
+
+def reopen(session: Session, job_id: str, states: Sequence[TrackState]) -> int:
+    """Makes failed or cancelled tracks of a job pending again, with a clean record."""
+    fresh: dict[str, Any] = {
+        "not_before": 0.0,
+        "failures": 0,
+        "crashes": 0,
+        "error": "",
+        "ended_at": None,
+    }
+    ids = list(
+        session.scalars(
+            select(col(Track.id))
+            .join(JobTrack, col(JobTrack.track_id) == col(Track.id))
+            .where(col(JobTrack.job_id) == job_id, col(Track.state).in_(states))
+        )
+    )
+    for chunk in _chunks(ids):
+        move(session, chunk, TrackState.PENDING, job_id=job_id, **fresh)
+        _forgive(session, chunk)
+        _own(session, job_id, chunk)
+    return len(ids)
+
+
+def _forgive(session: Session, ids: Sequence[int]) -> None:
+    """A clean record includes who failed the tracks."""
+    session.execute(
+        update(Attempt)
+        .where(col(Attempt.track_id).in_(ids), col(Attempt.state) == AttemptState.FAILED)
+        .values(state=AttemptState.FORGIVEN)
+    )
+
+
+def _shared_of(job_id: str) -> Select[int]:
+    return select(col(JobTrack.track_id)).where(
+        col(JobTrack.job_id) == job_id, col(JobTrack.shared).is_(True)
+    )
+
+
+def _shared_by_others(job_id: str) -> Select[int]:
+    return select(col(JobTrack.track_id)).where(
+        col(JobTrack.job_id) != job_id, col(JobTrack.shared).is_(True)
+    )
+
+
+def _own(session: Session, job_id: str, ids: Sequence[int]) -> None:
+    session.execute(
+        update(JobTrack)
+        .where(col(JobTrack.track_id).in_(ids))
+        .values(shared=case((col(JobTrack.job_id) == job_id, False), else_=True))
+    )
+
+
+def _share(session: Session, job_id: str, ids: Sequence[int]) -> None:
+    session.execute(
+        update(JobTrack)
+        .where(col(JobTrack.track_id).in_(ids), col(JobTrack.job_id) == job_id)
+        .values(shared=True)
+    )
+
+
+def _chunks(ids: Sequence[int | None], size: int = 1000) -> Iterable[list[int]]:
+    known = [i for i in ids if i is not None]
+    return (known[start : start + size] for start in range(0, len(known), size))

@@ -1,0 +1,83 @@
+"""What waits to be made, as placement sees it."""
+
+from collections.abc import Sequence
+from functools import cache
+
+from sqlalchemy import bindparam, func, literal_column, select
+from sqlmodel import Session, col
+
+from trackfarm.api import JobState, TrackState
+from trackfarm.cost import TrackShape
+from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.placement import WaitingTrack
+from trackfarm_scheduler.store.tables import Attempt, Job, Track, table_of
+
+_JOB, _TRACK = table_of(Job), table_of(Track)
+
+_WAITING = (
+    select(
+        _TRACK.c.id,
+        _TRACK.c.duration,
+        _TRACK.c.steps,
+        _TRACK.c.guided,
+        _TRACK.c.min_vram,
+        _TRACK.c.failures,
+        _TRACK.c.crashes,
+        _TRACK.c.tries,
+    )
+    .where(
+        _TRACK.c.job_id == bindparam("job"),
+        _TRACK.c.state == TrackState.PENDING.value,
+        _TRACK.c.not_before <= bindparam("now"),
+    )
+    .order_by(_TRACK.c.id)
+    .limit(bindparam("most"))
+)
+_BEGUN = (  # in the words of its index, or SQLite would not use that
+    select(_TRACK.c.id)
+    .join(_JOB, _JOB.c.id == _TRACK.c.job_id)
+    .where(_TRACK.c.state == literal_column("'pending'"), _TRACK.c.tries > literal_column("0"))
+    .where(_TRACK.c.not_before <= bindparam("now"))
+    .where(_JOB.c.state.in_([JobState.ACCEPTED.value, JobState.RUNNING.value]))
+    .limit(1)
+)
+_COUNT = (
+    select(func.count())
+    .select_from(_TRACK)
+    .where(_TRACK.c.job_id == bindparam("job"), _TRACK.c.state == TrackState.PENDING.value)
+)
+
+
+def first_of(session: Session, job_id: str, *, now: float, limit: int) -> list[WaitingTrack]:
+    """The first pending tracks of a job that are not backing off."""
+    rows = session.execute(_WAITING, {"job": job_id, "now": now, "most": limit}).all()
+    avoid = _who_failed(session, [row[0] for row in rows if row[5]])
+    shape = cache(TrackShape)  # few, and many tracks have each
+    return [
+        WaitingTrack(i, shape(d, n, bool(g)), v, crashes > 0, avoid.get(i, frozenset()), tries > 0)
+        for i, d, n, g, v, _failures, crashes, tries in rows
+    ]
+
+
+def has_begun(session: Session, now: float) -> bool:
+    """Whether a pending track of a moving job was leased before and may be leased again now."""
+    return session.scalar(_BEGUN, {"now": now}) is not None
+
+
+def number_of(session: Session, job_id: str) -> int:
+    return session.scalar(_COUNT, {"job": job_id}) or 0
+
+
+def _who_failed(session: Session, ids: Sequence[int]) -> dict[int, frozenset[str]]:
+    """The workers that have failed each track."""
+    if not ids:
+        return {}
+    rows = session.execute(
+        select(col(Attempt.track_id), col(Attempt.worker_id))
+        .where(col(Attempt.track_id).in_(ids), col(Attempt.state) == AttemptState.FAILED)
+        .distinct()
+    )
+    found: dict[int, set[str]] = {}
+    for track_id, worker_id in rows:
+        found.setdefault(track_id, set()).add(worker_id or "")
+    return {track_id: frozenset(names) for track_id, names in found.items()}
