@@ -13,6 +13,7 @@ logs.configure(sys.argv[1])
 structlog.get_logger("ours").info("track_done", track=7, name="Füße")
 logging.getLogger("theirs").warning("%s left", "worker")
 logging.getLogger("httpx").info("noise")
+password = "open " + "sesame"
 try:
     1 / 0
 except ZeroDivisionError:
@@ -46,4 +47,5 @@ def test_the_console_shows_the_same(expected: str) -> None:
     run = said("console")
     assert expected in run.stderr
     assert "noise" not in run.stderr
+    assert "open sesame" not in run.stderr, "a traceback shows no values"
     assert "\x1b[" not in run.stderr

@@ -106,7 +106,7 @@ def test_a_broken_upload_leaves_nothing(farm: LocalFarm, ending: str) -> None:
     body = ("\n".join(lines) + "\n").encode()
     with begun_upload(farm, body):
         wait_until(
-            lambda: bool(farm.ledger.rows(Track)), timeout_s=90, what="the first part is stored"
+            lambda: bool(farm.ledger.rows(Track)), timeout_s=10, what="the first part is stored"
         )
         assert len(farm.ledger.rows(Job)) == 1
         assert not farm.client.jobs()
@@ -114,7 +114,7 @@ def test_a_broken_upload_leaves_nothing(farm: LocalFarm, ending: str) -> None:
             farm.kill_scheduler()
     if ending == "the scheduler is killed":
         farm.start_scheduler()
-    wait_until(lambda: farm.ledger.dump() == before, timeout_s=90, what="it is all gone again")
+    wait_until(lambda: farm.ledger.dump() == before, timeout_s=30, what="it is all gone again")
 
 
 def begun_upload(farm: LocalFarm, part: bytes) -> socket.socket:

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from trackfarm_scheduler.store.jobs import NotAllowed
 
+log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -46,6 +49,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(NotAllowed)
     def _not_allowed(_request: Request, error: NotAllowed) -> JSONResponse:
         return _answer(409, error.reason)
+
+    @app.exception_handler(ClientDisconnect)
+    def _gone(request: Request, _error: ClientDisconnect) -> JSONResponse:
+        log.info("client_went_away", path=request.url.path)
+        return _answer(400, "the request broke off")
 
     @app.exception_handler(HTTPException)
     def _http(_request: Request, error: HTTPException) -> JSONResponse:
