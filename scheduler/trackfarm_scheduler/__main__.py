@@ -20,6 +20,7 @@ from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.loops import Loop
 from trackfarm_scheduler.objects import ObjectStore, ObjectStoreError, open_store
 from trackfarm_scheduler.placer import Placer
+from trackfarm_scheduler.promptness import Promptness
 from trackfarm_scheduler.recorder import Recorder
 from trackfarm_scheduler.rescuer import Rescuer
 from trackfarm_scheduler.settings import SchedulerSettings
@@ -69,6 +70,7 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
     placing = Loop("placer", placer.tick, seconds=settings.tick_seconds)
     settler = Settler(database=database, leadership=leadership, clock=clock)
     settling = Loop("settler", settler.tick, seconds=2 * settings.tick_seconds, rest=20.0)
+    promptness = Promptness()
     rescuer = Rescuer(
         database=database,
         broker=broker,
@@ -76,6 +78,7 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
         clock=clock,
         claim_within=settings.claim_within_seconds,
         lost_after=settings.lost_after_seconds,
+        our_lag=lambda: promptness.lag,
         on_rescue=placing.wake,
     )
     sweeper = Sweeper(
@@ -99,6 +102,7 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
         placing=placing,
         settling=settling,
         prices=load_prices(os.environ),
+        promptness=promptness,
         clock=clock,
     )
     leading = Loop("leadership", leadership.tick, seconds=settings.leader_term_seconds / 4)

@@ -10,6 +10,7 @@ from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.leases import heartbeat_interval
 from trackfarm_scheduler.loops import Loop
 from trackfarm_scheduler.objects.port import ObjectStore
+from trackfarm_scheduler.promptness import Promptness
 from trackfarm_scheduler.recorder import Recorder
 from trackfarm_scheduler.settings import SchedulerSettings
 from trackfarm_scheduler.store.database import Database
@@ -26,6 +27,7 @@ class Farm:
     placing: Loop
     settling: Loop
     prices: Prices
+    promptness: Promptness
     clock: Callable[[], float]
 
     def intervals(self, live_workers: int) -> Intervals:

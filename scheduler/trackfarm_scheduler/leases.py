@@ -1,7 +1,9 @@
 """The rules of leases, pure: who may claim, when an offer is lost, what may be committed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import median
 
 from trackfarm.api import JobState, TrackState, WorkerState
 from trackfarm_scheduler.machines import AttemptState, LeaseState
@@ -49,6 +51,15 @@ def offer_is_lost(
     if live_workers == 0:
         return True
     return left_at is not None and now - left_at >= claim_within
+
+
+def offers_allowed(ages: Sequence[float], *, most: int = 200, unhurried: float = 2.0) -> int:
+    """How many more shards may be offered, where unclaimed ones have these ages in seconds. When
+    a thousand workers are free at once they come for their shards one after another, and none may
+    have to wait longer than an offer stands; where most wait long already, no more are added."""
+    if len(ages) > most / 4 and median(ages) > unhurried:
+        return 0
+    return max(0, most - len(ages))
 
 
 class Refusal(StrEnum):

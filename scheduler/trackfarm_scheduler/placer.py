@@ -9,7 +9,7 @@ from sqlmodel import Session
 from trackfarm.api import JobState
 from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.leadership import Leadership, NotLeading
-from trackfarm_scheduler.leases import heartbeat_interval
+from trackfarm_scheduler.leases import heartbeat_interval, offers_allowed
 from trackfarm_scheduler.placement import JobView, NewShard, place, unreserved
 from trackfarm_scheduler.racing import paid_for, race
 from trackfarm_scheduler.store import jobs, offers, outlook, pending
@@ -18,8 +18,6 @@ from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.outlook import Crew
 
 WINDOW_PER_PLACE = 64  # tracks loaded for each free place of a tick
-MAX_UNCLAIMED = 200  # offers: when a thousand workers are free at once, they come for their shards
-# one after another, and none may have to wait longer than an offer stands
 MISSED_BEATS = 2.5
 MOVING = (JobState.ACCEPTED, JobState.RUNNING)
 
@@ -69,7 +67,7 @@ class Placer:
             return _Decided([])
         # What somebody had before goes also to those who have enough ahead of them.
         places = crew.places or (len(crew.desks) if pending.has_begun(session, now) else 0)
-        room = min(places, MAX_UNCLAIMED - offers.count_unclaimed(session))
+        room = min(places, offers_allowed(offers.unclaimed_ages(session, now)))
         if room <= 0:
             return _Decided([])
         views = outlook.jobs(session, moving, crew, now, WINDOW_PER_PLACE * room)

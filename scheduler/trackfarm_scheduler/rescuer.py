@@ -16,7 +16,10 @@ from trackfarm_scheduler.store.tables import Lease
 
 
 class Rescuer:
-    """One tick looks at every live lease. Nothing waits for a broker's visibility timeout."""
+    """One tick looks at every live lease. Nothing waits for a broker's visibility timeout.
+
+    `our_lag`: seconds that what workers say waits for us; they are not blamed for it.
+    """
 
     def __init__(
         self,
@@ -27,6 +30,7 @@ class Rescuer:
         clock: Callable[[], float],
         claim_within: float,
         lost_after: float,
+        our_lag: Callable[[], float],
         on_rescue: Callable[[], None],
     ) -> None:
         self._database = database
@@ -35,6 +39,7 @@ class Rescuer:
         self._clock = clock
         self._claim_within = claim_within
         self._lost_after = lost_after
+        self._our_lag = our_lag
         self._on_rescue = on_rescue
         self._left_at: dict[str, float] = {}  # when an offer's message was first seen gone
 
@@ -48,38 +53,39 @@ class Rescuer:
     def tick(self) -> None:
         if not self._leadership.leads:
             return
-        now = self._clock()
+        now, lag = self._clock(), self._our_lag()
+        silent_since = now - lag - self._lost_after
         with self._database.read() as session:
-            doomed = self._doomed(session, now)
-            silent = workers.any_silent(session, silent_since=now - self._lost_after)
+            doomed = self._doomed(session, now, lag)
+            silent = workers.any_silent(session, silent_since=silent_since)
         if not doomed and not silent:
             return
         try:
             with self._database.write() as session:
                 self._leadership.require(session)
-                workers.lose_silent(session, silent_since=now - self._lost_after, now=now)
+                workers.lose_silent(session, silent_since=silent_since, now=now)
                 for lease_id, reason in sorted(doomed.items()):
-                    self._end(session, lease_id, reason, now)
+                    self._end(session, lease_id, reason, now, lag)
         except NotLeading:
             return
         self._on_rescue()
 
-    def _end(self, session: Session, lease_id: str, reason: str, now: float) -> None:
+    def _end(self, session: Session, lease_id: str, reason: str, now: float, lag: float) -> None:
         lease = leases.get(session, lease_id, lock=True)
-        if lease is None or not self._still_doomed(lease, now):
+        if lease is None or not self._still_doomed(lease, now - lag):
             return
         leases.end(session, lease, now, reason=reason, left_open=AttemptState.EXPIRED)
 
-    def _still_doomed(self, lease: Lease, now: float) -> bool:
+    def _still_doomed(self, lease: Lease, expired_by: float) -> bool:
         # Between the look and the lock a worker may have claimed or sent a heartbeat.
-        return lease.worker_id is None or (lease.expires_at or 0) <= now
+        return lease.worker_id is None or (lease.expires_at or 0) <= expired_by
 
-    def _doomed(self, session: Session, now: float) -> dict[str, str]:
+    def _doomed(self, session: Session, now: float, lag: float) -> dict[str, str]:
         """Leases to end, with the reason."""
-        expired = dict.fromkeys(leases.expired(session, now), "expired")
-        return expired | self._lost_offers(session, now)
+        expired = dict.fromkeys(leases.expired(session, now - lag), "expired")
+        return expired | self._lost_offers(session, now, lag)
 
-    def _lost_offers(self, session: Session, now: float) -> dict[str, str]:
+    def _lost_offers(self, session: Session, now: float, lag: float) -> dict[str, str]:
         waiting = offers.unclaimed(session)
         self._left_at = {o.lease_id: t for o in waiting if (t := self._left_at.get(o.lease_id))}
         if not waiting:
@@ -93,7 +99,7 @@ class Rescuer:
             if offer_is_lost(
                 left_at=self._left_at.get(offer.lease_id),
                 now=now,
-                claim_within=self._claim_within,
+                claim_within=self._claim_within + lag,
                 live_workers=served[offer.queue],
             ):
                 lost[offer.lease_id] = "not claimed" if served[offer.queue] else "no worker"

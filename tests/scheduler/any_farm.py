@@ -173,7 +173,7 @@ class FarmInAnyOrder(RuleBasedStateMachine):
             lease = leases.get(session, offer.lease_id)
             if lease is not None and lease.worker_id is None:
                 now = self.scene.clock()
-                self.leader.rescuer._end(session, offer.lease_id, "not claimed", now)
+                self.leader.rescuer._end(session, offer.lease_id, "not claimed", now, 0.0)
 
     # What workers do
 

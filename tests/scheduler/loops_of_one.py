@@ -25,6 +25,7 @@ class Scheduler:
             broker=self.broker,
             claim_within=5,
             lost_after=12,
+            our_lag=lambda: 0.0,
             on_rescue=lambda: None,
         )
         self.placer = Placer(

@@ -19,6 +19,7 @@ from trackfarm_scheduler.leases import (
     judge_claim,
     judge_commit,
     offer_is_lost,
+    offers_allowed,
 )
 from trackfarm_scheduler.machines import AttemptState, LeaseState
 
@@ -133,3 +134,12 @@ def test_who_takes_work() -> None:
     assert LIVE_STATES.isdisjoint(
         {WorkerState.DRAINING, WorkerState.LOST, WorkerState.GONE, WorkerState.QUARANTINED}
     )
+
+
+def test_offers_are_few_where_they_are_slow_to_be_claimed() -> None:
+    assert offers_allowed([]) == 200
+    assert offers_allowed([0.5] * 150) == 50
+    assert offers_allowed([0.5] * 300) == 0
+    assert offers_allowed([9.0] * 51) == 0, "most wait long: no more are added"
+    assert offers_allowed([9.0] * 40) == 160, "a few that wait are workers with enough to do"
+    assert offers_allowed([9.0] * 40 + [0.1] * 60) == 100

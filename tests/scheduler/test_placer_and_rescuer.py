@@ -238,10 +238,28 @@ def test_a_claim_between_the_look_and_the_lock_is_respected(
     farm.scene.clock.advance(LOST_AFTER)
     now = farm.scene.clock()
     with farm.scene.database.read() as session:
-        assert taken.lease_id in farm.rescuer._doomed(session, now)
+        assert taken.lease_id in farm.rescuer._doomed(session, now, 0.0)
     farm.scene.claim(worker, taken)
     with farm.scene.database.write() as session:
-        farm.rescuer._end(session, taken.lease_id, "expired", now)
+        farm.rescuer._end(session, taken.lease_id, "expired", now, 0.0)
         lease = leases.get(session, taken.lease_id)
         assert lease is not None
         assert lease.state == "live"
+
+
+def test_nobody_is_blamed_for_the_schedulers_own_slowness(
+    farm: Farm, job_id: str, worker: Worker
+) -> None:
+    farm.placer.tick()
+    farm.claim_next(worker)
+    farm.take(worker)
+    farm.lag = 100.0
+    farm.rescuer.tick()
+    farm.scene.clock.advance(max(LOST_AFTER, CLAIM_WITHIN) + 50)
+    farm.rescuer.tick()
+    assert len(farm.live()) == SHARDS_AHEAD
+    assert farm.scene.worker(worker.id).state != "lost"
+    farm.lag = 0.0
+    farm.rescuer.tick()
+    assert farm.live() == []
+    assert farm.scene.worker(worker.id).state == "lost"

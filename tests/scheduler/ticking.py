@@ -29,6 +29,7 @@ class Farm:
         self.broker = Broker(server.url)
         self.redis = Redis.from_url(server.url)
         self.rescues = 0
+        self.lag = 0.0
         self.placer = self.new_placer(scene.leadership)
         self.rescuer = self.new_rescuer(scene.leadership)
 
@@ -52,6 +53,7 @@ class Farm:
             clock=self.scene.clock,
             claim_within=CLAIM_WITHIN,
             lost_after=LOST_AFTER,
+            our_lag=lambda: self.lag,
             on_rescue=self._rescued,
         )
 

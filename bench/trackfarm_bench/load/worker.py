@@ -186,7 +186,7 @@ class SimulatedWorker:
         if not shard.unanswered:
             del self._shards[shard.lease_id]
         for verdict in verdicts:
-            self._on_verdict(verdict["verdict"])
+            self._on_verdict(" ".join(filter(None, (verdict["verdict"], verdict.get("reason")))))
 
 
 async def _good(wire: Wire, path: str, body: bytes) -> dict[str, Any]:

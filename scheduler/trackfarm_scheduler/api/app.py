@@ -1,5 +1,6 @@
 """Puts the routes together into one application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,9 +22,11 @@ THREADS = 16  # requests at work at once; the rest waits in line and not for eac
 
 
 @asynccontextmanager
-async def _few_threads(_app: FastAPI) -> AsyncIterator[None]:
+async def _running(app: FastAPI) -> AsyncIterator[None]:
     current_default_thread_limiter().total_tokens = THREADS
+    watching = asyncio.create_task(app.state.farm.promptness.watch())
     yield
+    watching.cancel()
 
 
 def build_app(farm: Farm) -> FastAPI:
@@ -32,7 +35,7 @@ def build_app(farm: Farm) -> FastAPI:
         title="trackfarm",
         version=__version__,
         docs_url="/api/docs",
-        lifespan=_few_threads,
+        lifespan=_running,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.farm = farm

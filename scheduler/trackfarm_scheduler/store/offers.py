@@ -36,10 +36,8 @@ _TAKERS = select(
 )
 
 
-_COUNT_UNCLAIMED = (
-    select(func.count())
-    .select_from(_LEASE)
-    .where(_LEASE.c.state == LeaseState.LIVE.value, _LEASE.c.worker_id.is_(None))
+_UNCLAIMED_SINCE = select(_LEASE.c.offered_at).where(
+    _LEASE.c.state == LeaseState.LIVE.value, _LEASE.c.worker_id.is_(None)
 )
 
 
@@ -174,8 +172,9 @@ class Unclaimed:
     later: int
 
 
-def count_unclaimed(session: Session) -> int:
-    return session.scalar(_COUNT_UNCLAIMED) or 0
+def unclaimed_ages(session: Session, now: float) -> list[float]:
+    """Seconds for which each offer has waited to be claimed."""
+    return [now - offered_at for offered_at in session.scalars(_UNCLAIMED_SINCE)]
 
 
 def unclaimed(session: Session) -> list[Unclaimed]:

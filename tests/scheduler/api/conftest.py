@@ -16,6 +16,7 @@ from trackfarm_scheduler.api.app import build_app
 from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.loops import Loop
+from trackfarm_scheduler.promptness import Promptness
 from trackfarm_scheduler.settings import SchedulerSettings
 
 API_KEY, JOIN_TOKEN = "operator-key-0123456789", "join-token-0123456789"
@@ -86,6 +87,7 @@ def build(scene: Scene, url: str) -> Farm:
         placing=Loop("placer", lambda: None, seconds=60),
         settling=Loop("settler", lambda: None, seconds=60),
         prices=load_prices({}),
+        promptness=Promptness(),
         clock=scene.clock,
     )
 

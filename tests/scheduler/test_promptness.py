@@ -1,0 +1,32 @@
+"""How long a request waits for a thread, measured while there is none."""
+
+import asyncio
+import threading
+
+from anyio import to_thread
+
+from trackfarm_scheduler.promptness import Promptness
+
+
+async def _lag_without_threads() -> tuple[float, float]:
+    """The lag that is seen while all threads are taken, and when they are free again."""
+    promptness, enough = Promptness(), threading.Event()
+    to_thread.current_default_thread_limiter().total_tokens = 1
+    watching = asyncio.create_task(promptness.watch())
+    taken = asyncio.create_task(to_thread.run_sync(enough.wait))
+    while promptness.lag < 1.0:
+        await asyncio.sleep(0.05)
+    enough.set()
+    await taken
+    await asyncio.sleep(1)
+    watching.cancel()
+    return 1.0, promptness.lag
+
+
+def test_a_wait_is_seen_while_it_lasts_and_remembered() -> None:
+    during, after = asyncio.run(_lag_without_threads())
+    assert after >= during
+
+
+def test_nobody_waits_where_nobody_watches() -> None:
+    assert Promptness().lag == 0
