@@ -11,12 +11,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from trackfarm import __version__
 from trackfarm_scheduler import metrics
 from trackfarm_scheduler.api import operator, plans, problems, worker
+from trackfarm_scheduler.api.heartbeats import heartbeat_route
 from trackfarm_scheduler.badges import Badges
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.metrics import FarmCollector
 from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.objects.routes import directory_router
-from trackfarm_scheduler.pulse import Pulse
 
 THREADS = 16  # requests at work at once; the rest waits in line and not for each other's locks
 
@@ -40,9 +40,10 @@ def build_app(farm: Farm) -> FastAPI:
     )
     app.state.farm = farm
     app.state.badges = Badges(farm.database)
-    app.state.pulse = Pulse(farm)
     problems.install(app)
-    app.include_router(worker.router)  # first, because routes are tried in order
+    # These first, because routes are tried in order.
+    app.router.routes.insert(0, heartbeat_route(farm))
+    app.include_router(worker.router)
     app.include_router(operator.router)
     app.include_router(plans.router)
     if isinstance(farm.objects, DirectoryStore):

@@ -3,7 +3,7 @@
 import secrets
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 
@@ -22,23 +22,21 @@ async def the_farm(request: Request) -> Farm:
 TheFarm = Annotated[Farm, Depends(the_farm)]
 
 
-async def bearer(authorization: Annotated[str, Header()] = "") -> str:
-    scheme, _, token = authorization.partition(" ")
+def bearer(request: Request) -> str:
+    """The token of the request's Authorization header."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Refused(401, "send the key as `Authorization: Bearer <key>`")
     return token.strip()
-
-
-Bearer = Annotated[str, Depends(bearer)]
 
 
 def _same(given: str, secret: SecretStr) -> bool:
     return secrets.compare_digest(given.encode(), secret.get_secret_value().encode())
 
 
-async def operator(farm: TheFarm, token: Bearer) -> str:
+async def operator(request: Request, farm: TheFarm) -> str:
     """The owner on whose behalf the caller acts."""
-    if not _same(token, farm.settings.api_key):
+    if not _same(bearer(request), farm.settings.api_key):
         raise Refused(401, "this API key is not known here; check TRACKFARM_API_KEY")
     return "operator"
 
@@ -46,8 +44,8 @@ async def operator(farm: TheFarm, token: Bearer) -> str:
 Operator = Annotated[str, Depends(operator)]
 
 
-async def joining(farm: TheFarm, token: Bearer) -> None:
-    if not _same(token, farm.settings.join_token):
+async def joining(request: Request, farm: TheFarm) -> None:
+    if not _same(bearer(request), farm.settings.join_token):
         raise Refused(401, "this join token is not valid; check TRACKFARM_WORKER_JOIN_TOKEN")
 
 
@@ -59,7 +57,9 @@ async def the_badges(request: Request) -> Badges:
 TheBadges = Annotated[Badges, Depends(the_badges)]
 
 
-async def calling_worker(badges: TheBadges, token: Bearer) -> Worker:
+# Asks for as little as it can: each dependency of a dependency is resolved for every request.
+async def calling_worker(request: Request) -> Worker:
+    token, badges = bearer(request), await the_badges(request)
     worker = badges.remembered(token) or await run_in_threadpool(badges.look_up, token)
     if worker is None:
         raise Refused(401, "this worker token is not valid any more; register again")

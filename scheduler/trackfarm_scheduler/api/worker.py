@@ -1,9 +1,10 @@
-"""The wire contract's server side: register, claim, heartbeat, report, release, leave."""
+"""The wire contract's server side: register, claim, report, release, leave."""
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel
 from sqlalchemy import Row, bindparam, select
 from sqlmodel import Session
 
@@ -15,17 +16,12 @@ from trackfarm.wire import (
     PREFIX,
     ClaimAnswer,
     ClaimRequest,
-    Command,
-    CommandKind,
-    HeartbeatAnswer,
-    HeartbeatRequest,
     LeaveRequest,
     RegisterAnswer,
     RegisterRequest,
     ReleaseRequest,
     ReportAnswer,
     ReportRequest,
-    ShardProgress,
     TrackOrder,
 )
 from trackfarm_scheduler.api.auth import CallingWorker, TheBadges, TheFarm, joining
@@ -33,7 +29,6 @@ from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.leases import ClaimFacts, ClaimVerdict, judge_claim
 from trackfarm_scheduler.machines import AttemptState, LeaseState
-from trackfarm_scheduler.pulse import Pulse
 from trackfarm_scheduler.store import leases, workers
 from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track, Worker, table_of
 
@@ -52,14 +47,6 @@ _OPEN = (
     .order_by(_ATTEMPT.c.track_id)
 )
 _JOB_STATE = select(_JOB.c.state).where(_JOB.c.id == bindparam("job"))
-
-
-async def the_pulse(request: Request) -> Pulse:
-    pulse: Pulse = request.app.state.pulse
-    return pulse
-
-
-ThePulse = Annotated[Pulse, Depends(the_pulse)]
 
 
 @router.post("/register", dependencies=[Depends(joining)])
@@ -110,7 +97,11 @@ def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWo
         lease_seconds=farm.settings.lost_after_seconds,
         tracks=[_order(farm, row, ttl) for row in open_tracks],
     )
-    # Sent as it is: FastAPI would check every brief of it once more.
+    return _sent_as_it_is(answer)
+
+
+def _sent_as_it_is(answer: BaseModel) -> Response:
+    """FastAPI would check every brief and every verdict of it once more."""
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
@@ -144,42 +135,13 @@ def _order(farm: Farm, row: Row[Any], ttl: float) -> TrackOrder:
     )
 
 
-@router.post("/heartbeat")
-async def heartbeat(
-    request: HeartbeatRequest, farm: TheFarm, pulse: ThePulse, worker: CallingWorker
-) -> HeartbeatAnswer:
-    """Extends what the worker still holds and tells it to stop what it does not."""
-    standing = await pulse.beat(worker.id, request)
-    seconds = farm.settings.lost_after_seconds
-    held = {s.lease_id for s in request.shards if (worker.id, s.lease_id) in standing.held}
-    return HeartbeatAnswer(
-        leases=dict.fromkeys(held, seconds),
-        commands=[c for s in request.shards if (c := _command(s, held, standing.paused))],
-        intervals=farm.intervals(standing.workers),
-    )
-
-
-def _command(shard: ShardProgress, held: set[str], paused: frozenset[str]) -> Command | None:
-    if shard.lease_id in held and shard.lease_id not in paused:
-        return None
-    reason = "the job is paused" if shard.lease_id in paused else "the lease has ended"
-    return Command(
-        kind=CommandKind.STOP_SHARD,
-        shard_id=shard.shard_id,
-        lease_id=shard.lease_id,
-        reason=reason,
-    )
-
-
-@router.post("/shards/{shard_id}/report")
-def report(
-    shard_id: str, request: ReportRequest, farm: TheFarm, worker: CallingWorker
-) -> ReportAnswer:
+@router.post("/shards/{shard_id}/report", response_model=ReportAnswer)
+def report(shard_id: str, request: ReportRequest, farm: TheFarm, worker: CallingWorker) -> Response:
     """Verifies and commits results; may be repeated, and may come in parts."""
     verdicts = farm.recorder.record(worker, request.lease_id, request)
     farm.placing.wake()
     farm.settling.wake()
-    return ReportAnswer(tracks=verdicts)
+    return _sent_as_it_is(ReportAnswer(tracks=verdicts))
 
 
 @router.post("/shards/{shard_id}/release")
