@@ -75,7 +75,7 @@ def check_catalog(path: str | Path) -> CatalogCheck:
                 found += len(outcome)
                 problems += outcome[: MAX_PROBLEMS - len(problems)]
     except CatalogError as error:
-        raise CatalogError([*problems, *error.problems]) from None
+        raise CatalogError([*problems, *error.problems], count=found + error.count) from None
     return CatalogCheck(
         name=catalog.name,
         model_set=catalog.model_set,

@@ -1,7 +1,7 @@
 """The header of a catalog: its name, the model set it wants, the defaults of its briefs."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -18,7 +18,8 @@ _KEYS = ("catalog", "model_set", "defaults")
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a header says, and what is wrong with it. The defaults have the fields' own names."""
+    """What a header says, and what is wrong with it. The defaults have the fields' own names; of
+    those that are wrong there is none."""
 
     name: str
     model_set: str | None = None
@@ -34,13 +35,20 @@ def read_header(values: Mapping[str, object], stem: str, also: tuple[str, ...] =
     defaults = values.get("defaults")
     faults += defaults_faults(defaults)
     if faults:
-        return Header(stem, faults=tuple(faults))
+        return Header(stem, None, _usable(defaults, faults), tuple(faults))
     named, model_set = values.get("catalog"), values.get("model_set")
     return Header(
         stem if named is None else _NAME.validate_python(named),
         None if model_set is None else _NAME.validate_python(model_set),
         renamed(defaults) if isinstance(defaults, Mapping) else {},
     )
+
+
+def _usable(defaults: object, faults: Iterable[Fault]) -> dict[str, object]:
+    """Those defaults that nothing is wrong with."""
+    wrong = {fault.field for fault in faults}
+    named = renamed(defaults) if isinstance(defaults, Mapping) else {}
+    return {name: value for name, value in named.items() if f"defaults.{name}" not in wrong}
 
 
 def defaults_faults(defaults: object) -> list[Fault]:

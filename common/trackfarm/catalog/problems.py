@@ -36,10 +36,12 @@ class Problem:
 
 
 class CatalogError(Exception):
-    """The catalog cannot be read (further). `problems` holds everything found until then."""
+    """The catalog cannot be read (further). `problems` holds what was found until then, `count` is
+    their number where there were more than are kept."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], *, count: int | None = None) -> None:
         self.problems = tuple(problems)
+        self.count = len(self.problems) if count is None else count
         super().__init__("\n".join(map(str, self.problems)))
 
 

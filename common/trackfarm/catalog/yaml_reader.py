@@ -1,10 +1,12 @@
 """Catalogs as YAML: a header, a list of briefs, matrices."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
+from trackfarm.catalog.brief import Brief
 from trackfarm.catalog.catalog import MAX_TRACKS, Catalog, no_briefs, too_many_tracks
 from trackfarm.catalog.header import Header, read_header
 from trackfarm.catalog.matrix import Matrix
@@ -18,7 +20,8 @@ from trackfarm.catalog.yaml_nodes import Document, fields_of, items_of, key_line
 def open_yaml(path: Path) -> Catalog:
     """The catalog in a YAML file of at most 64 MiB.
 
-    Raises `CatalogError` when the file is not YAML, or its header or a matrix is wrong.
+    Raises `CatalogError` when the file is not YAML, or its header or a matrix is wrong; it names
+    the mistakes of the briefs beside theirs.
     """
     document = Document(path)
     if document.root is None:
@@ -28,9 +31,14 @@ def open_yaml(path: Path) -> Catalog:
         raise stop(str(path), line_of(document.root), "catalog", wrong, remedy)
     parts = fields_of(document.root)
     header = _header(document, path, parts)
-    matrices = _matrices(document, parts.get("matrix"), header.defaults)
-    _check_size(document, matrices)
     briefs = _brief_nodes(document, parts.get("briefs"))
+    matrices, wrong_matrices = _matrices(document, parts.get("matrix"), header.defaults)
+    wrong_header = list(_header_problems(document, parts, header))
+    if wrong_header or wrong_matrices:
+        below = chain(wrong_matrices, _brief_problems(document, briefs, header))
+        problems = [*wrong_header, *_in_themselves(below, header)]
+        raise CatalogError(sorted(problems, key=lambda problem: problem.row))
+    _check_size(document, matrices)
     return Catalog(
         path=path,
         name=header.name,
@@ -46,14 +54,29 @@ def _header(document: Document, path: Path, parts: Mapping[str, Node]) -> Header
     twice = len(document.root.value) - len(document_keys) if document.root else 0
     if twice:
         raise stop(document.file, 1, "catalog", "has a section twice", "join the two")
-    header = read_header({key: document.value(node) for key, node in own.items()}, path.stem)
-    if header.faults:
-        inner = key_lines(parts.get("defaults"))
-        raise CatalogError(
-            Problem(document.file, _row(fault, document_keys, inner), *_said(fault))
-            for fault in header.faults
-        )
-    return header
+    return read_header({key: document.value(node) for key, node in own.items()}, path.stem)
+
+
+def _header_problems(
+    document: Document, parts: Mapping[str, Node], header: Header
+) -> Iterator[Problem]:
+    outer, inner = key_lines(document.root), key_lines(parts.get("defaults"))
+    for fault in header.faults:
+        yield Problem(document.file, _row(fault, outer, inner), *_said(fault))
+
+
+def _brief_problems(document: Document, briefs: list[Node], header: Header) -> Iterator[Problem]:
+    for node in briefs:
+        outcome = _brief_row(document, node, header.defaults).outcome
+        if not isinstance(outcome, Brief):
+            yield from outcome
+
+
+def _in_themselves(problems: Iterable[Problem], header: Header) -> Iterator[Problem]:
+    """Without those that are there only because a default is wrong."""
+    unsure = {fault.field.removeprefix("defaults.") for fault in header.faults}
+    if "defaults" not in unsure:
+        yield from (problem for problem in problems if problem.field not in unsure)
 
 
 def _row(fault: Fault, outer: Mapping[str, int], inner: Mapping[str, int]) -> int:
@@ -76,13 +99,11 @@ def _brief_nodes(document: Document, node: Node | None) -> list[Node]:
 
 def _matrices(
     document: Document, node: Node | None, defaults: Mapping[str, object]
-) -> list[Matrix]:
+) -> tuple[list[Matrix], list[Problem]]:
     nodes = items_of(node) if isinstance(node, SequenceNode) else [node] if node else []
     read = [read_matrix(document, each, defaults) for each in nodes]
-    problems = [each for each in read if not isinstance(each, Matrix)]
-    if problems:
-        raise CatalogError(problem for found in problems for problem in found)
-    return [each for each in read if isinstance(each, Matrix)]
+    problems = [problem for each in read if not isinstance(each, Matrix) for problem in each]
+    return [each for each in read if isinstance(each, Matrix)], problems
 
 
 def _check_size(document: Document, matrices: list[Matrix]) -> None:

@@ -98,7 +98,7 @@ def checked(path: Path) -> "CatalogCheck":
             name=path.stem,
             model_set=None,
             problems=error.problems,
-            problem_count=len(error.problems),
+            problem_count=error.count,
             brief_count=0,
             track_count=0,
             audio_seconds=0.0,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.common.catalog.files import problems, stopped, write
-from trackfarm.catalog import Brief, check_catalog, open_catalog
+from trackfarm.catalog import Brief, CatalogError, check_catalog, open_catalog
 from trackfarm.catalog.check import MAX_PROBLEMS
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "catalogs"
@@ -117,3 +117,12 @@ def test_memory_is_flat(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 100_000
     finally:
         tracemalloc.stop()
+
+
+def test_a_file_that_breaks_off_still_has_its_mistakes_counted(tmp_path: Path) -> None:
+    file = tmp_path / "cut.jsonl"
+    file.write_bytes(b'{"prompt": "a", "duration": 1}\n' * 1_500 + b'{"prompt": "\xff"}\n')
+    with pytest.raises(CatalogError) as caught:
+        check_catalog(file)
+    assert caught.value.count > 1_500
+    assert len(caught.value.problems) <= 1_001

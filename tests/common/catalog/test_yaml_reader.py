@@ -58,7 +58,21 @@ def test_wrong_defaults_name_their_line_and_section(tmp_path: Path) -> None:
         "catalog: x\ndefaults:\n  duration: 30\n  tempo: 90\n  BPM: 1000\nbriefs: [{prompt: a}]\n"
     )
     found = stopped(write(tmp_path, "a.yaml", text))
-    assert [(p.row, p.field) for p in found] == [(5, "defaults.bpm"), (4, "defaults.tempo")]
+    assert [(p.row, p.field) for p in found] == [(4, "defaults.tempo"), (5, "defaults.bpm")]
+
+
+def test_mistakes_of_header_matrix_and_briefs_are_told_together(tmp_path: Path) -> None:
+    text = (
+        "defaults: {duration: 5, bpm: 90}\n"
+        "matrix:\n  prompt: '{zone} by {night}'\n  axes: {zone: [spa]}\n"
+        "briefs:\n- {prompt: a}\n- {prompt: b, bpm: 1000}\n- just text\n"
+    )
+    found = stopped(write(tmp_path, "a.yaml", text))
+    rows = [(p.row, p.field) for p in found]
+    assert rows[0] == (1, "defaults.duration")
+    assert rows[-2:] == [(7, "bpm"), (8, "brief")]
+    assert any(2 <= row <= 4 for row, _ in rows), "the matrix's own mistake"
+    assert (6, "duration") not in rows, "nothing is wrong there but the default"
 
 
 @pytest.mark.parametrize(
