@@ -124,5 +124,5 @@ def test_a_file_that_breaks_off_still_has_its_mistakes_counted(tmp_path: Path) -
     file.write_bytes(b'{"prompt": "a", "duration": 1}\n' * 1_500 + b'{"prompt": "\xff"}\n')
     with pytest.raises(CatalogError) as caught:
         check_catalog(file)
-    assert caught.value.count > 1_500
+    assert caught.value.count > len(caught.value.problems)
     assert len(caught.value.problems) <= 1_001
