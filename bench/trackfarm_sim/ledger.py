@@ -53,6 +53,11 @@ class Ledger:
         back = [self._back[i] for i in sorted(self._back)]
         return list(islice(chain(back, self._front.values()), limit))
 
+    @property
+    def came_back(self) -> bool:
+        """Whether tracks wait that somebody had before."""
+        return bool(self._back)
+
     def _fresh(self, number: int) -> Iterator[tuple[int, WaitingTrack]]:
         first, self._cursor = self._cursor, self._cursor + number
         shapes, vram = self._works.shapes, self._works.min_vram
@@ -76,7 +81,8 @@ class Ledger:
         for i in ids:
             code = self._works.shape_of[i]
             shape, vram = self._works.shapes[code], self._works.min_vram[code]
-            self._back[i] = WaitingTrack(i, shape, vram, avoid=avoid.get(i, frozenset()))
+            failed_by = avoid.get(i, frozenset())
+            self._back[i] = WaitingTrack(i, shape, vram, avoid=failed_by, begun=True)
             assert self.state[i] == State.LEASED, "only what was leased comes back"
             self.state[i] = State.PENDING
             self.pending += 1

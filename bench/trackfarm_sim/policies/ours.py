@@ -22,7 +22,9 @@ class Ours:
 
     def decide(self, farm: View, now: float) -> Decision:
         free = [desk for desk in farm.desks.values() if desk.load < SHARDS_AHEAD]
-        shards = self._place(farm, free, now) if free and farm.ledger.pending else []
+        # What came back goes also to those who have enough ahead of them.
+        takers = list(farm.desks.values()) if farm.ledger.came_back else free
+        shards = self._place(farm, takers, now) if takers and farm.ledger.pending else []
         if shards:
             return Decision(shards)
         idle = [_view(desk) for desk in free if not desk.load]
@@ -31,11 +33,9 @@ class Ours:
         raced = race(stragglers(farm, now), idle)
         return Decision(raced, is_race=True, again_after=POLL)
 
-    def _place(self, farm: View, free: Sequence[Desk], now: float) -> list[NewShard]:
-        places = sum(SHARDS_AHEAD - desk.load for desk in free)
+    def _place(self, farm: View, takers: Sequence[Desk], now: float) -> list[NewShard]:
+        places = sum(max(0, SHARDS_AHEAD - desk.load) for desk in takers) or len(takers)
         waiting = farm.ledger.window(min(MAX_WINDOW, WINDOW_PER_PLACE * places))
-        if any(track.avoid for track in waiting):
-            free = list(farm.desks.values())  # who else could make it must be seen
         standing = Standing(
             lane=Lane.BATCH,
             priority=0,
@@ -48,7 +48,7 @@ class Ours:
         job = JobView("job", name, standing, waiting, farm.ledger.pending)
         return place(
             [job],
-            [_view(desk) for desk in free],
+            [_view(desk) for desk in takers],
             shard_seconds=farm.scenario.shard_seconds,
             now=now,
             crowd={name: len(farm.desks)},
