@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from trackfarm import __version__
 from trackfarm_scheduler import metrics
-from trackfarm_scheduler.api import operator, plans, problems, worker
+from trackfarm_scheduler.api import operator, plans, problems, uploads, worker
 from trackfarm_scheduler.badges import Badges
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.metrics import FarmCollector
@@ -37,6 +37,7 @@ def build_app(farm: Farm) -> FastAPI:
     problems.install(app)
     app.include_router(operator.router)
     app.include_router(plans.router)
+    app.include_router(uploads.router)
     app.include_router(worker.router)
     if isinstance(farm.objects, DirectoryStore):
         app.include_router(directory_router(farm.objects))

@@ -9,6 +9,7 @@ from sqlmodel import Session, col
 
 from trackfarm.api import JobState
 from trackfarm.catalog import Brief
+from trackfarm.identity import next_seeds
 from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.tiers import tier_of
 from trackfarm.wire import (
@@ -33,6 +34,7 @@ from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.leases import ClaimFacts, ClaimVerdict, judge_claim
 from trackfarm_scheduler.machines import AttemptState, LeaseState
+from trackfarm_scheduler.objects.sources import source_urls
 from trackfarm_scheduler.pulse import Pulse
 from trackfarm_scheduler.store import leases, workers
 from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track, Worker
@@ -94,11 +96,15 @@ def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWo
         )
         ttl = farm.settings.url_ttl_seconds
         leases.note_urls(session, lease.id, now + ttl)
-        orders = [_order(farm, attempt, track, ttl) for attempt, track in _open(session, lease)]
+        owner = _owner(session, lease)
+        orders = [
+            _order(farm, attempt, track, owner, ttl) for attempt, track in _open(session, lease)
+        ]
     answer = ClaimAnswer(
         shard_id=shard_id,
         lease_id=lease.id,
         job_id=lease.job_id,
+        model_set=worker.model_set,
         lease_seconds=farm.settings.lost_after_seconds,
         tracks=orders,
     )
@@ -128,16 +134,25 @@ def _open(session: Session, lease: Lease) -> list[tuple[Attempt, Track]]:
     return [(attempt, track) for attempt, track in rows]
 
 
-def _order(farm: Farm, attempt: Attempt, track: Track, ttl: float) -> TrackOrder:
-    upload = farm.objects.presign_put(attempt.object_key, expires=timedelta(seconds=ttl))
+def _owner(session: Session, lease: Lease) -> str:
+    job = session.get_one(Job, lease.job_id)
+    return job.owner
+
+
+def _order(farm: Farm, attempt: Attempt, track: Track, owner: str, ttl: float) -> TrackOrder:
+    lifetime = timedelta(seconds=ttl)
+    brief = Brief.model_validate_json(track.brief)
+    upload = farm.objects.presign_put(attempt.object_key, expires=lifetime)
     return TrackOrder(
         track_id=attempt.track_id,
         key=track.key,
         seed=attempt.seed,
-        brief=Brief.model_validate_json(track.brief),
+        next_seeds=next_seeds(track.key, attempt.seed, tries=attempt.try_number, given=brief.seed),
+        brief=brief,
         object_key=attempt.object_key,
         upload_url=upload.url,
         upload_headers=dict(upload.headers),
+        source_urls=source_urls(farm.objects, brief, owner, expires=lifetime),
     )
 
 
