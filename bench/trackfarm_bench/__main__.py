@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from trackfarm_bench.engine.command import engine
+from trackfarm_bench.gpu.command import gpu
+
 RESULTS = Path("bench/results")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -57,6 +60,10 @@ def submit(
     from trackfarm_bench.submit.run import measure
 
     _keep(f"submit-{briefs}-{database}", table(measure(briefs, database.value)))
+
+
+app.command()(engine)
+app.command()(gpu)
 
 
 def _keep(name: str, text: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 PREFIX = "/api/v1"
+SOURCE_BYTES = 100_000_000  # 600 s of 16-bit stereo WAV at 48 kHz are 115 MB: send those as FLAC
 NDJSON = "application/x-ndjson"
 
 
@@ -114,6 +115,23 @@ class SubmitAnswer(_Record):
     job: Job
     already_submitted: bool
     revived_tracks: int
+
+
+class UploadRequest(BaseModel):
+    """Announces a file that briefs are to name as a source; `size` in bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int = Field(ge=1, le=SOURCE_BYTES)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class UploadAnswer(_Record):
+    """`source` is what a brief says; `url` takes the file by PUT, None when it is there."""
+
+    source: str
+    url: str | None
+    headers: dict[str, str] = Field(default_factory=dict)
 
 
 class Artifact(_Record):

@@ -1,11 +1,13 @@
 """The farm as a Python object: every call of `/api/v1`, typed, with patience for short outages."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from tenacity import (
     Retrying,
     retry_if_exception,
@@ -25,8 +27,11 @@ from trackfarm.api import (
     Track,
     TrackPage,
     TrackState,
+    UploadAnswer,
+    UploadRequest,
     Worker,
 )
+from trackfarm.uploading import content_of, put
 
 if TYPE_CHECKING:
     from trackfarm.planning.records import Plan, PlanRequest
@@ -120,19 +125,21 @@ class Farm:
         )
         return self._read(SubmitAnswer, response)
 
+    def upload(self, path: Path) -> str:
+        """Brings a file of music to the farm; what a brief calls it. Raises OSError as well."""
+        content = content_of(path)
+        wanted = UploadRequest(size=content.size, sha256=content.sha256)
+        answer = self._ask(UploadAnswer, "uploads", wanted)
+        if (url := answer.url) is not None:
+            timeout = self._http.timeout
+            self._send(lambda: put(path, content, url, answer.headers, timeout), repeat=_lost)
+        return answer.source
+
     def plan(self, request: "PlanRequest") -> "Plan":
         """What these tracks would cost on the farm as it is, and when they would be done."""
         from trackfarm.planning.records import Plan  # needed by nobody else
 
-        response = self._send(
-            lambda: self._http.post(
-                f"{PREFIX}/plans",
-                content=request.model_dump_json(),
-                headers={"Content-Type": "application/json"},
-            ),
-            repeat=_lost,
-        )
-        return self._read(Plan, response)
+        return self._ask(Plan, "plans", request)
 
     def jobs(self, limit: int = 50) -> list[Job]:
         """Newest first."""
@@ -201,6 +208,13 @@ class Farm:
             lambda: self._http.get(f"{PREFIX}/{path}", params=params), repeat=_lost
         )
         return self._read(kind, response)
+
+    def _ask(self, kind: type[_Answer], path: str, question: BaseModel) -> _Answer:
+        """A POST that may be repeated."""
+        body, headers = question.model_dump_json(), {"Content-Type": "application/json"}
+        url = f"{PREFIX}/{path}"
+        call = partial(self._http.post, url, content=body, headers=headers)
+        return self._read(kind, self._send(call, repeat=_lost))
 
     def _act(self, job_id: str, action: str, query: dict[str, float] | None = None) -> Job:
         path = f"{PREFIX}/jobs/{_segment(job_id)}/{action}"

@@ -4,6 +4,7 @@ import hashlib
 import json
 
 SEED_BITS = 32
+SPARE_SEEDS = 2  # tries that a worker may add by itself, where it has the track at hand
 
 
 def track_key(
@@ -35,3 +36,16 @@ def seed_of(key: str, try_number: int, *, given: int | None, variation: int) -> 
         return (given + variation + 1_000_003 * try_number) % (1 << SEED_BITS)
     digest = hashlib.sha256(f"{key}:{try_number}".encode()).digest()
     return int.from_bytes(digest[: SEED_BITS // 8], "big")
+
+
+def next_seeds(key: str, seed: int, *, tries: int, given: int | None) -> tuple[int, ...]:
+    """The derived seeds of the two tries behind the one that has `seed`, which is one of the
+    first `tries`. None where the brief gives a seed: then that is what was asked for."""
+    if given is not None:
+        return ()
+    numbers = (n for n in range(tries) if seed_of(key, n, given=None, variation=0) == seed)
+    number = next(numbers, None)
+    if number is None:
+        return ()
+    following = range(number + 1, number + 1 + SPARE_SEEDS)
+    return tuple(seed_of(key, n, given=None, variation=0) for n in following)

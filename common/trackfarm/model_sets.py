@@ -15,9 +15,9 @@ _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
 class ModelSet(BaseModel):
     """A DiT variant with a LM variant or none, in one dtype and one revision.
 
-    `repository` is in diffusers layout when `is_diffusers_layout`; otherwise its weights have to be
-    converted and given to the worker as a folder. Sizes are in GB (10^9 bytes), `min_vram` in
-    nominal GB (0: runs on the CPU), `sample_rate` in Hz.
+    `repository` is in diffusers layout when `is_diffusers_layout`; otherwise it is converted when
+    it is pulled. Sizes are in GB (10^9 bytes), `min_vram` in nominal GB (0: runs on the CPU),
+    `sample_rate` in Hz.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,12 +29,17 @@ class ModelSet(BaseModel):
     repository: str
     revision: str
     is_diffusers_layout: bool
+    parts_repository: str = ""
+    """Where the VAE and the text encoder come from when `repository` holds only the DiT's file."""
+    parts_revision: str = "main"
     licence: str
     download_gb: float
     weights_gb: float
     lean_weights_gb: float
     """Resident weights when the text and condition encoders stay off the GPU."""
     min_vram: int
+    resident_vram: int
+    """The least nominal GB at which everything stays on the card; below, `lean_weights_gb` do."""
     default_steps: int
     max_steps: int
     default_guidance: float
@@ -50,6 +55,11 @@ class ModelSet(BaseModel):
     def identity(self) -> str:
         """What a track key names: other weights make another track."""
         return f"{self.name}@{self.revision}"
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether a track is guided that says nothing about guidance."""
+        return self.cfg and self.default_guidance > 1
 
     @property
     def is_xl(self) -> bool:

@@ -46,12 +46,14 @@ class FailureKind(StrEnum):
     UPLOAD_FAILED = "upload_failed"
     DISK_FULL = "disk_full"
     OBJECT_MISMATCH = "object_mismatch"
+    SOURCE_UNREACHABLE = "source_unreachable"
 
 
 class Stage(StrEnum):
     """Where a shard stands on its worker."""
 
     CLAIMED = "claimed"
+    FETCHING = "fetching"
     WAITING = "waiting"
     COMPUTING = "computing"
     FINISHING = "finishing"
@@ -93,11 +95,16 @@ class ClaimRequest(_Request):
 
 
 class TrackOrder(_Answer):
-    """One track of a shard, with everything its worker needs and nothing else."""
+    """One track of a shard, with everything its worker needs and nothing else.
+
+    `next_seeds` are those of the tries that would follow; `source_urls` says where each source that
+    the brief names is fetched, by its field.
+    """
 
     track_id: int
     key: str
     seed: int
+    next_seeds: tuple[int, ...] = ()
     brief: Brief
     object_key: str
     upload_url: str
@@ -109,6 +116,7 @@ class ClaimAnswer(_Answer):
     shard_id: str
     lease_id: str
     job_id: str
+    model_set: str = ""
     lease_seconds: float
     tracks: list[TrackOrder]
 
@@ -170,7 +178,8 @@ class Timings(_Request):
 
 
 class Measurements(_Request):
-    """What the finished audio is. Levels in dBFS; `clipped` is a share of samples."""
+    """What the finished audio is. Levels in dBFS; `clipped` is a share of samples, `lufs` the
+    integrated loudness (ITU-R BS.1770), None where the audio has none or is too short for one."""
 
     seconds: float = Field(ge=0, le=3_600)
     sample_rate: int = Field(ge=1, le=384_000)
@@ -179,6 +188,7 @@ class Measurements(_Request):
     rms_dbfs: float = Field(ge=-400, le=60)
     clipped: float = Field(ge=0, le=1)
     dc: float = Field(ge=-1, le=1)
+    lufs: float | None = Field(default=None, ge=-400, le=60)
 
 
 class TrackDone(_Request):

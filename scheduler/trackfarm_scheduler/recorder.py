@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlmodel import Session, col
 
 from trackfarm.api import TrackState
+from trackfarm.identity import next_seeds
 from trackfarm.wire import FailureKind, ReportRequest, Timings, TrackDone, TrackVerdict, Verdict
 from trackfarm_scheduler.leases import CommitFacts, Refusal, judge_commit
 from trackfarm_scheduler.machines import AttemptState, LeaseState
@@ -132,8 +133,9 @@ class Recorder:
         verdicts: list[TrackVerdict] = []
         good: dict[int, TrackDone] = {}
         failures: dict[int, Failure] = {}
-        for done, flaw in zip(report.done, flaws, strict=True):
+        for done, flaw_seen in zip(report.done, flaws, strict=True):
             row = rows.get(done.track_id)
+            flaw = flaw_seen or _seed_flaw(done, row)
             verdict = judge_commit(_facts(lease, row), object_key=done.object_key)
             if verdict is TrackState.DONE or done.track_id in good:
                 verdicts.append(_verdict(done.track_id, Verdict.ALREADY_DONE))
@@ -243,6 +245,17 @@ def _done(worker: Worker, lease: Lease, done: TrackDone, track: Track, now: floa
         worker_id=worker.id,
         data={"object": done.object_key, "size": done.size, "seed": done.seed},
     )
+
+
+def _seed_flaw(done: TrackDone, row: _Row | None) -> str | None:
+    """A track must be what its key says, so that it can be made again."""
+    if row is None or done.seed == row.attempt.seed:
+        return None
+    given = tracks.given_seed(row.track.brief)
+    tries = row.attempt.try_number
+    if done.seed in next_seeds(row.track.key, row.attempt.seed, tries=tries, given=given):
+        return None
+    return f"the seed {done.seed} was not offered"
 
 
 def _ids(report: ReportRequest) -> list[int]:

@@ -17,8 +17,11 @@ INFRASTRUCTURE = frozenset(
         FailureKind.DISK_FULL,
         FailureKind.OBJECT_MISMATCH,
         FailureKind.OUT_OF_MEMORY,
+        FailureKind.SOURCE_UNREACHABLE,
     }
 )
+# Seconds before the next try of what is not the farm's own: it is somebody else's server.
+PATIENCE = {FailureKind.SOURCE_UNREACHABLE: 30.0}
 CRASHES = frozenset({FailureKind.ENGINE_DIED, FailureKind.ENGINE_HUNG})
 
 DISTINCT_WORKERS = 3
@@ -67,7 +70,7 @@ def judge_failure(
     if kind in FINAL:
         return GiveUp("no retry can change it")
     if kind in INFRASTRUCTURE:
-        return Retry(BACKOFF_BASE * (0.75 + 0.5 * jitter()), counted=False)
+        return Retry(PATIENCE.get(kind, BACKOFF_BASE) * (0.75 + 0.5 * jitter()), counted=False)
     if history.crashes >= MAX_CRASHES:
         return GiveUp(f"it broke the engine {history.crashes} times")
     needed = min(DISTINCT_WORKERS, max(history.eligible, 1))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trackfarm.catalog import Brief
-from trackfarm.identity import seed_of, track_key
+from trackfarm.identity import next_seeds, seed_of, track_key
 
 FACTS = {
     "owner": "operator",
@@ -78,3 +78,17 @@ def test_derived_seeds_fill_the_range() -> None:
     seeds = [seed_of(f"{i:032x}", 0, given=None, variation=0) for i in range(4_000)]
     assert len(set(seeds)) > 3_990
     assert sum(seeds) / len(seeds) == pytest.approx(2**31, rel=0.05)
+
+
+@given(keys, st.integers(0, 20))
+def test_the_seeds_that_follow_are_those_of_the_next_tries(track: str, number: int) -> None:
+    seeds = [seed_of(track, n, given=None, variation=0) for n in range(number + 3)]
+    following = next_seeds(track, seeds[number], tries=number + 1, given=None)
+    assert following == tuple(seeds[number + 1 :])
+
+
+def test_nothing_follows_a_seed_that_was_given_or_is_not_the_tracks() -> None:
+    assert next_seeds("k", 7, tries=1, given=7) == ()
+    assert next_seeds("k", 7, tries=3, given=None) == ()
+    later = seed_of("k", 3, given=None, variation=0)
+    assert next_seeds("k", later, tries=3, given=None) == ()

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackfarm.tiers import smallest_tier_for, tier_of, tiers
+from trackfarm.model_sets import model_set, model_sets
+from trackfarm.tiers import residency, smallest_tier_for, tier_of, tiers
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,26 @@ def test_limits() -> None:
     unlimited = smallest_tier_for(600, min_vram=0, limited=False)
     assert unlimited is not None
     assert unlimited.name == "vram4"
+
+
+def _taken_gb(name: str, memory_mib: int) -> float:
+    """Weights, CUDA's own, and one window of the decoder (docs/models.md)."""
+    row, found = model_set(name), residency(model_set(name), memory_mib)
+    weights = row.lean_weights_gb if found.offload else row.weights_gb
+    return 1.0 + weights + 1.1 * (0.17 + 0.0027 * found.window)
+
+
+@pytest.mark.parametrize("name", [row.name for row in model_sets().values() if row.min_vram])
+def test_what_stays_on_a_card_fits_into_it(name: str) -> None:
+    for vram in (6, 8, 12, 16, 24, 48, 80, 141):
+        if vram >= model_set(name).min_vram:
+            assert _taken_gb(name, vram * 1024) <= 0.93 * vram * 1.024**3
+
+
+def test_small_cards_keep_the_encoders_off() -> None:
+    std, xl = model_set("acestep-v15-turbo"), model_set("acestep-v15-xl-turbo")
+    assert residency(std, 8_192).offload
+    assert not residency(std, 12_288).offload
+    assert residency(xl, 12_288).offload
+    assert not residency(xl, 16_376).offload
+    assert residency(std, 2_048) == residency(std, 4_096)

@@ -86,6 +86,8 @@ def test_requests_travel_and_refuse_unknown_fields(
         {"measurements": MEASUREMENTS | {"seconds": -1}},
         {"measurements": MEASUREMENTS | {"clipped": 1.5}},
         {"measurements": MEASUREMENTS | {"peak_dbfs": float("nan")}},
+        {"measurements": MEASUREMENTS | {"lufs": 61}},
+        {"measurements": MEASUREMENTS | {"lufs": float("-inf")}},
         {"timings": {"denoise": -1}},
         {"timings": {"denoise": float("inf")}},
     ],
@@ -129,3 +131,10 @@ def test_answers_tolerate_what_a_newer_scheduler_adds() -> None:
 def test_device_seconds_are_those_of_the_gpu() -> None:
     timings = Timings(fetch=1, condition=2, compose=4, denoise=8, decode=16, encode=32, upload=64)
     assert timings.device == 30
+
+
+@pytest.mark.parametrize("lufs", [None, -14.2, -70])
+def test_loudness_may_be_missing(lufs: float | None) -> None:
+    told = TrackDone.model_validate(DONE | {"measurements": MEASUREMENTS | {"lufs": lufs}})
+    assert told.measurements.lufs == lufs
+    assert TrackDone.model_validate(DONE).measurements.lufs is None

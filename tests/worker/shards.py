@@ -22,7 +22,14 @@ from trackfarm_worker.engine.messages import Finished, StageSeconds
 
 SHARD, LEASE = "shard_0001", "lease_0001"
 MEASURES = Measures(
-    finite=True, silent=False, raw_peak_dbfs=-3, peak_dbfs=-1, rms_dbfs=-18, clipped=0, dc=0
+    finite=True,
+    silent=False,
+    raw_peak_dbfs=-3,
+    peak_dbfs=-1,
+    rms_dbfs=-18,
+    clipped=0,
+    dc=0,
+    lufs=-16.5,
 )
 
 
@@ -46,6 +53,7 @@ def claim(
         shard_id=shard,
         lease_id=lease,
         job_id="job_0001",
+        model_set="acestep-v15-turbo",
         lease_seconds=12,
         tracks=[order(i, url=url) for i in ids],
     )
@@ -87,5 +95,6 @@ def audio(spool: Path, track_id: int, *, frames: int = 4_800) -> Finished:
         channels=2,
         frames=frames,
         measures=MEASURES,
-        timings=StageSeconds(condition=0.5, denoise=2, decode=1),
+        timings=StageSeconds(condition=0.5, denoise=2, decode=1, service=4),
+        seed=track_id,
     )

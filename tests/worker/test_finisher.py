@@ -16,6 +16,9 @@ from trackfarm_worker import finisher as finisher_module
 from trackfarm_worker.encoders import EncoderPool
 from trackfarm_worker.engine.messages import Finished
 from trackfarm_worker.finisher import UPLOAD_TRIES, Finisher
+from trackfarm_worker.labels import Origin
+
+ORIGIN = Origin("job_0001", "acestep-v15-turbo")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def finish(
     *,
     in_hurry: bool = True,
 ) -> TrackDone | TrackFailed:
-    return finisher.finish(wanted, sound, renew_url, lambda: in_hurry)
+    return finisher.finish(wanted, sound, ORIGIN, renew_url, lambda: in_hurry)
 
 
 def finished(result: TrackDone | TrackFailed) -> TrackDone:
@@ -71,7 +74,7 @@ def left_in(spool: Path) -> list[str]:
     return sorted(path.name for path in spool.iterdir())
 
 
-@pytest.mark.parametrize("kind", ["mp3", "wav", "flac"])
+@pytest.mark.parametrize("kind", ["mp3", "wav", "flac", "opus"])
 def test_what_is_reported_is_what_was_stored(
     finisher: Finisher, store: Site, tmp_path: Path, kind: str
 ) -> None:
@@ -87,7 +90,8 @@ def test_what_is_reported_is_what_was_stored(
     assert headers["content-md5"] == base64.b64encode(md5).decode()
     assert (result.object_key, result.seed) == ("tracks/7", 7)
     assert result.measurements.seconds == pytest.approx(0.1)
-    assert result.timings.denoise == 2
+    assert result.measurements.lufs == -16.5
+    assert (result.timings.denoise, result.timings.service) == (2, 4)
     assert result.timings.encode > 0
     assert result.timings.upload > 0
     assert left_in(tmp_path) == []
@@ -125,7 +129,7 @@ def test_a_store_that_stays_away_fails_the_upload_and_not_the_track(
     assert left_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404])
+@pytest.mark.parametrize("status", [401, 403, 404])
 def test_an_expired_url_is_renewed_once(
     finisher: Finisher, store: Site, tmp_path: Path, status: int
 ) -> None:
@@ -165,3 +169,14 @@ def test_samples_that_no_codec_takes_fail_the_encoder(
     assert result.kind is FailureKind.ENCODER_FAILED
     assert store.asked == []
     assert left_in(tmp_path) == []
+
+
+def test_the_seed_of_the_try_that_succeeded_is_reported_and_written(
+    finisher: Finisher, store: Site, tmp_path: Path
+) -> None:
+    sound = audio(tmp_path, 1).model_copy(update={"seed": 4_242})
+    result = finished(finish(finisher, order(1, url=f"{store.url}/", kind="mp3"), sound))
+    assert result.seed == 4_242
+    (put,) = store.asked
+    assert b"seed\x004242" in put.body
+    assert b"job\x00job_0001" in put.body

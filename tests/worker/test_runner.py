@@ -12,12 +12,19 @@ from tests.worker.conditions import wait_until
 from tests.worker.fake_engine import FakeEngine
 from tests.worker.http_server import Answer, Asked, Site, site
 from tests.worker.shards import LEASE, SHARD, audio, claim, verdicts
+from tests.worker.sources.files import flac, tone
+from tests.worker.sources.hosts import Host, hosting
+from trackfarm.catalog import Brief
 from trackfarm.wire import (
+    ClaimAnswer,
     FailureKind,
     ReleaseReason,
     ReleaseRequest,
     ReportRequest,
     Stage,
+    TrackDone,
+    TrackFailed,
+    TrackOrder,
 )
 from trackfarm_worker import runner as runner_module
 from trackfarm_worker.board import Board
@@ -30,6 +37,7 @@ from trackfarm_worker.finisher import Finisher
 from trackfarm_worker.outbox import Outbox
 from trackfarm_worker.reporter import Reporter
 from trackfarm_worker.runner import ShardRunner
+from trackfarm_worker.sources.room import SourceRoom
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +54,8 @@ class Bench:
         self.folder = folder
         self.tracks: tuple[int, ...] = (1, 2, 3)
         self.refusals: dict[str, Answer] = {}
+        self.claimed: Callable[[ClaimAnswer], ClaimAnswer] = lambda claim: claim
+        self.heard: list[EngineTrack] = []
         self.before: Callable[[int], None] = lambda _: None
         self.failing: set[int] = set()
         self.fatal: list[str] = []
@@ -63,6 +73,7 @@ class Bench:
             board=self.board,
             engine=cast(EngineProcess, self.engine),
             finisher=self.finisher,
+            sources=SourceRoom(folder),
             outbox=self.outbox,
             finishing=self.finishing,
             on_engine_lost=self.fatal.append,
@@ -83,15 +94,16 @@ class Bench:
         if call in self.refusals:
             return self.refusals[call]
         if call == "claim":
-            body = claim(*self.tracks, url=f"{self.farm.url}/").model_dump_json().encode()
-            return Answer(body=body)
+            claimed = self.claimed(claim(*self.tracks, url=f"{self.farm.url}/"))
+            return Answer(body=claimed.model_dump_json().encode())
         return Answer(body=verdicts()) if call == "report" else Answer()
 
     def make(self, track: EngineTrack, on_event: Callable[[Event], None]) -> Result:
+        self.heard.append(track)
         self.before(track.track_id)
         if track.track_id in self.failing:
             return Failed(track_id=track.track_id, kind=FailureKind.SILENT, message="nothing")
-        on_event(Progress(track_id=track.track_id, stage="denoise", step=1, steps=8))
+        on_event(Progress(track_ids=[track.track_id], stage="denoise", step=1, steps=8))
         return audio(self.folder, track.track_id)
 
     def run(self) -> None:
@@ -101,9 +113,13 @@ class Bench:
         return [asked for asked in self.farm.asked if asked.path.endswith(f"/{name}")]
 
     def reported(self) -> tuple[set[int], set[int]]:
+        done, failed = self.results()
+        return set(done), set(failed)
+
+    def results(self) -> tuple[dict[int, TrackDone], dict[int, TrackFailed]]:
         reports = [ReportRequest.model_validate_json(a.body) for a in self.calls("report")]
-        done = {t.track_id for r in reports for t in r.done}
-        return done, {t.track_id for r in reports for t in r.failed}
+        done = {t.track_id: t for r in reports for t in r.done}
+        return done, {t.track_id: t for r in reports for t in r.failed}
 
     def released(self) -> list[tuple[list[int], ReleaseReason]]:
         requests = [ReleaseRequest.model_validate_json(a.body) for a in self.calls("release")]
@@ -113,7 +129,7 @@ class Bench:
         return sum(asked.method == "PUT" for asked in self.farm.asked)
 
     def spooled(self) -> list[Path]:
-        return [path for path in self.folder.iterdir() if path.suffix in {".npy", ".wav"}]
+        return [path for path in self.folder.iterdir() if not path.name.startswith("outbox")]
 
 
 @pytest.fixture
@@ -271,3 +287,121 @@ def test_the_shard_stays_on_the_board_until_it_is_delivered(bench: Bench) -> Non
     thread.join()
     assert bench.board.progress() == []
     assert bench.reported()[0] == {1, 2, 3}
+
+
+def covers(urls: dict[int, str]) -> Callable[[ClaimAnswer], ClaimAnswer]:
+    """Makes covers of the tracks named here, of sources that are 10 s long."""
+
+    def change(answer: ClaimAnswer) -> ClaimAnswer:
+        return answer.model_copy(update={"tracks": [_cover(o, urls) for o in answer.tracks]})
+
+    return change
+
+
+def _cover(order: TrackOrder, urls: dict[int, str]) -> TrackOrder:
+    if order.track_id not in urls:
+        return order
+    url = urls[order.track_id]
+    changes = {"task_type": "cover", "src_audio": url}
+    brief = order.brief.model_copy(update=changes)
+    return order.model_copy(update={"brief": brief, "source_urls": {"src_audio": url}})
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    folder = tmp_path_factory.mktemp("music")
+    (folder / "good.flac").write_bytes(flac(tone(48_000, 10)))
+    (folder / "text.mp3").write_bytes(b"just words" * 100)
+    with hosting(folder) as host:
+        yield host
+
+
+def test_sources_are_fetched_before_the_engines_turn(bench: Bench, music: Host) -> None:
+    there: list[tuple[bool, Stage]] = []
+
+    def look(track_id: int) -> None:
+        (shard,) = bench.board.progress()
+        source = bench.heard[-1].source
+        there.append((source is not None and source.is_file(), shard.stage))
+
+    bench.before = look
+    bench.claimed = covers({1: f"{music.url}good.flac"})
+    bench.tracks = (1,)
+    bench.run()
+    assert there == [(True, Stage.WAITING)]
+    done, _ = bench.results()
+    assert done[1].timings.fetch > 0
+    assert done[1].timings.service == 4
+    assert bench.spooled() == []
+
+
+def test_what_has_no_source_fails_at_once_and_the_others_go_on(bench: Bench, music: Host) -> None:
+    bench.tracks = (1, 2, 3, 4)
+    bench.claimed = covers(
+        {1: f"{music.url}text.mp3", 2: f"{music.url}good.flac", 3: f"{music.url}unwell"}
+    )
+    bench.run()
+    assert bench.engine.asked == [[2, 4]]
+    done, failed = bench.results()
+    assert set(done) == {2, 4}
+    assert {i: f.kind for i, f in failed.items()} == {
+        1: FailureKind.BAD_INPUT,
+        3: FailureKind.SOURCE_UNREACHABLE,
+    }
+    assert "src_audio: it is no audio" in failed[1].message
+    assert bench.released() == []
+    assert bench.spooled() == []
+
+
+def test_a_shard_without_any_source_leaves_the_engine_alone(bench: Bench, music: Host) -> None:
+    bench.claimed = covers(dict.fromkeys((1, 2, 3), f"{music.url}text.mp3"))
+    bench.run()
+    assert bench.engine.asked == []
+    assert bench.reported() == (set(), {1, 2, 3})
+
+
+def test_a_shard_that_is_stopped_while_it_fetches_goes_back_whole(
+    bench: Bench, music: Host
+) -> None:
+    bench.claimed = covers({2: f"{music.url}silent"})
+    thread = threading.Thread(target=bench.run)
+    thread.start()
+    wait_until(lambda: "silent" in music.asked, 30)
+    (progress,) = bench.board.progress()
+    assert progress.stage is Stage.FETCHING
+    bench.board.drain()
+    thread.join()
+    assert bench.engine.asked == []
+    assert bench.released() == [([1, 2, 3], ReleaseReason.DRAINING)]
+    assert bench.reported() == (set(), set())
+    assert bench.spooled() == []
+
+
+def test_the_engine_is_told_all_that_the_brief_says(bench: Bench) -> None:
+    brief = Brief.model_validate(
+        {
+            "prompt": "p",
+            "duration": 10,
+            "task_type": "text2music",
+            "audio_code_string": "<|audio_code_7|>" * 50,
+            "audio_cover_strength": 0.5,
+            "time_signature": "3/4",
+            "key_scale": "F# minor",
+        }
+    )
+
+    def change(answer: ClaimAnswer) -> ClaimAnswer:
+        orders = [
+            order.model_copy(update={"brief": brief, "next_seeds": (8, 9)})
+            for order in answer.tracks
+        ]
+        return answer.model_copy(update={"tracks": orders})
+
+    bench.tracks = (7,)
+    bench.claimed = change
+    bench.run()
+    (heard,) = bench.heard
+    assert heard.seeds == (7, 8, 9)
+    assert (heard.audio_codes, heard.cover_strength) == ("<|audio_code_7|>" * 50, 0.5)
+    assert (heard.time_signature, heard.key_scale) == (3, "F# minor")
+    assert (heard.source, heard.reference) == (None, None)

@@ -17,24 +17,26 @@ from trackfarm import __version__, logs
 from trackfarm.broker import PIPELINE_DEPTH
 from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.wire import RegisterAnswer, RegisterRequest
-from trackfarm_worker import credentials, machine
+from trackfarm_worker import credentials, fitness, machine
 from trackfarm_worker.app import build_celery, serve
 from trackfarm_worker.board import Board
+from trackfarm_worker.calibration.record import stored
 from trackfarm_worker.client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
 from trackfarm_worker.credentials import Credentials
 from trackfarm_worker.drain import Drain
 from trackfarm_worker.encoders import EncoderPool
 from trackfarm_worker.engine.messages import Ready
 from trackfarm_worker.engine.process import EngineProcess
-from trackfarm_worker.engine.settings import EngineSettings
 from trackfarm_worker.engine.supervisor import EngineStartFailed
 from trackfarm_worker.finisher import Finisher
+from trackfarm_worker.fitness import Unfit
 from trackfarm_worker.heart import Heart
 from trackfarm_worker.machine import Machine
 from trackfarm_worker.outbox import Outbox
 from trackfarm_worker.reporter import Reporter
 from trackfarm_worker.runner import ShardRunner
-from trackfarm_worker.settings import WorkerSettings
+from trackfarm_worker.settings import WorkerSettings, complaint
+from trackfarm_worker.sources.room import SourceRoom
 
 log = structlog.get_logger("trackfarm_worker")
 CANNOT_GO_ON, BAD_SETTINGS = 1, 2
@@ -53,6 +55,7 @@ def _join(settings: WorkerSettings, found: Machine, ready: Ready) -> RegisterAns
         price_per_hour=settings.price_per_hour,
         model_set=settings.model_set,
         digests=ready.digests,
+        calibration=_measured(settings, found, ready),
         versions=ready.versions | {"trackfarm": __version__, "celery": version("celery")},
     )
     patiently = Retrying(
@@ -67,6 +70,17 @@ def _join(settings: WorkerSettings, found: Machine, ready: Ready) -> RegisterAns
         joining.close()
 
 
+def _measured(settings: WorkerSettings, found: Machine, ready: Ready) -> dict[str, float]:
+    """What `trackfarm-worker calibrate` found out about this very card and model set."""
+    kept = stored(settings.data_dir)
+    if kept is None:
+        return {}
+    if not kept.fits(gpu=found.gpu, memory_mib=found.memory_mib, model_set=ready.model_set):
+        log.warning("calibration_ignored", made_on=kept.gpu, made_with=kept.model_set)
+        return {}
+    return kept.facts(model_set(settings.model_set))
+
+
 def _work(settings: WorkerSettings, found: Machine, parts: ExitStack) -> int:
     spool = settings.data_dir / "spool"
     shutil.rmtree(spool, ignore_errors=True)  # a killed predecessor's audio is of no use
@@ -77,9 +91,12 @@ def _work(settings: WorkerSettings, found: Machine, parts: ExitStack) -> int:
     past = settings.data_dir / "credentials.json"
     credentials.settle_past(past, outbox, settings.scheduler_url)
 
-    engine = parts.enter_context(EngineProcess(_engine_settings(settings, spool), on_log=_echo))
+    engine = parts.enter_context(
+        EngineProcess(settings.engine(spool, step_delay=settings.step_delay), on_log=_echo)
+    )
     ready = engine.start()
     log.info("engine_ready", model_set=ready.model_set, load_seconds=ready.load_seconds)
+    _prove_fit(settings, found, engine)
     joined = _join(settings, found, ready)
     structlog.contextvars.bind_contextvars(worker=joined.worker_id)
     credentials.save(
@@ -89,6 +106,20 @@ def _work(settings: WorkerSettings, found: Machine, parts: ExitStack) -> int:
         ),
     )
     return _serve(settings, joined, engine, outbox, parts)
+
+
+def _prove_fit(settings: WorkerSettings, found: Machine, engine: EngineProcess) -> None:
+    if settings.step_delay:
+        return  # slowed on purpose, for a drill
+    fit = fitness.examine(
+        engine,
+        model_set(settings.model_set),
+        gpu=found.gpu,
+        is_gpu=settings.is_gpu,
+        # On shared cores a slow moment says nothing of the machine.
+        least_speed=settings.least_speed if settings.is_gpu else 0.0,
+    )
+    log.info("machine_fit", seconds=fit.seconds, speed=fit.speed, difference=fit.difference)
 
 
 def _serve(
@@ -123,6 +154,7 @@ def _serve(
         board=board,
         engine=engine,
         finisher=finisher,
+        sources=SourceRoom(settings.data_dir / "spool"),
         outbox=outbox,
         finishing=finishing,
         on_engine_lost=drain.fail,
@@ -146,35 +178,23 @@ def _leave(client: SchedulerClient, drain: Drain) -> None:
         log.warning("leave_not_told", error=str(error))
 
 
-def _engine_settings(settings: WorkerSettings, spool: object) -> EngineSettings:
-    return EngineSettings(
-        model_set=settings.model_set,
-        spool=settings.data_dir / "spool",
-        source=settings.model_path,
-        device=settings.device,
-        threads=settings.threads,
-        step_delay=settings.step_delay,
-        hang_seconds=settings.hang_seconds,
-        load_seconds=settings.load_seconds,
-    )
-
-
 def _echo(line: str) -> None:
     log.debug("engine_says", line=line)
 
 
 def main() -> int:
+    """Serves; with arguments, runs one of the commands of `trackfarm_worker.cli`."""
+    if sys.argv[1:]:
+        from trackfarm_worker.cli.calibrate import app
+
+        app()
     try:
         settings = WorkerSettings()
         model_set(settings.model_set)
         logs.configure(settings.log_format)
         found = machine.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
     except ValidationError as error:
-        wrong = [
-            f"TRACKFARM_WORKER_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}"
-            for e in error.errors()
-        ]
-        print("The worker's settings are not usable:", *wrong, sep="\n  ", file=sys.stderr)
+        print(complaint(error), file=sys.stderr)
         return BAD_SETTINGS
     except (UnknownModelSet, RuntimeError) as error:
         print(f"The worker's settings are not usable: {error}", file=sys.stderr)
@@ -182,7 +202,7 @@ def main() -> int:
     try:
         with ExitStack() as parts:
             return _work(settings, found, parts)
-    except (EngineStartFailed, SchedulerAway, NotWelcome, Rejected) as error:
+    except (EngineStartFailed, Unfit, SchedulerAway, NotWelcome, Rejected) as error:
         log.error("cannot_work", error=str(error))
         return CANNOT_GO_ON
 

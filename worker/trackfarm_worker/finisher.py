@@ -18,6 +18,7 @@ from trackfarm.wire import (
 )
 from trackfarm_worker.encoders import EncodedFile, EncoderPool
 from trackfarm_worker.engine.messages import Finished
+from trackfarm_worker.labels import Origin, labels
 
 log = structlog.get_logger(__name__)
 UPLOAD_TRIES = 5  # of a worker that is to stop
@@ -49,6 +50,7 @@ class Finisher:
         self,
         order: TrackOrder,
         audio: Finished,
+        origin: Origin,
         renew_url: Callable[[int], TrackOrder | None],
         in_hurry: Callable[[], bool],
     ) -> TrackDone | TrackFailed:
@@ -57,7 +59,11 @@ class Finisher:
         out = self._spool / f"{audio.path.stem}.{order.brief.audio_format}"
         try:
             encoded = self._encoders.encode(
-                audio.path, out, order.brief.audio_format, sample_rate=audio.sample_rate
+                audio.path,
+                out,
+                order.brief.audio_format,
+                sample_rate=audio.sample_rate,
+                tags=labels(order.brief, audio.seed, origin),
             )
             if not isinstance(encoded, EncodedFile):
                 return _failed(order, FailureKind.ENCODER_FAILED, encoded.message)
@@ -128,7 +134,7 @@ def _done(order: TrackOrder, audio: Finished, encoded: EncodedFile, upload: floa
         size=encoded.size,
         md5=encoded.md5,
         sha256=encoded.sha256,
-        seed=order.seed,
+        seed=audio.seed,
         measurements=Measurements(
             seconds=audio.frames / audio.sample_rate,
             sample_rate=audio.sample_rate,
@@ -137,8 +143,10 @@ def _done(order: TrackOrder, audio: Finished, encoded: EncodedFile, upload: floa
             rms_dbfs=measures.rms_dbfs,
             clipped=measures.clipped,
             dc=measures.dc,
+            lufs=measures.lufs,
         ),
         timings=Timings(
+            service=audio.timings.service,
             condition=audio.timings.condition,
             denoise=audio.timings.denoise,
             decode=audio.timings.decode,

@@ -23,7 +23,7 @@ def look(device: str, *, gpu: str = "", memory_mib: int = 0) -> Machine:
     Raises:
         RuntimeError: a GPU was asked for and `nvidia-smi` shows none.
     """
-    found = _cpu() if device == "cpu" else _nvidia()
+    found = _nvidia() if device.startswith("cuda") else _cpu()
     return Machine(gpu or found.gpu, memory_mib or found.memory_mib, found.driver)
 
 

@@ -2,16 +2,13 @@
 
 `lameenc` leaves this frame out, so a decoder would deliver the encoder's delay and padding as
 sound: 32 ms too much. Layout: the "Info" (constant bit rate Xing) header with LAME's extension,
-http://gabriel.mp3-tech.org/mp3infotag.html. ID3v2.4: https://id3.org/id3v2.4.0-structure.
+http://gabriel.mp3-tech.org/mp3infotag.html.
 """
-
-from collections.abc import Mapping
 
 SAMPLES_PER_FRAME = 1152
 ENCODER_DELAY = 576  # samples; LAME's ENCDELAY
 SIDE_INFO_END = 36  # 4 bytes of frame header, 32 of side information (MPEG-1 stereo)
 FRAMES_AND_BYTES = 3  # flags: both fields follow
-TEXT_FRAMES = {"title": "TIT2", "artist": "TPE1", "album": "TALB", "genre": "TCON"}
 
 
 def with_length(stream: bytes, samples: int, *, frame_bytes: int) -> bytes:
@@ -37,22 +34,3 @@ def with_length(stream: bytes, samples: int, *, frame_bytes: int) -> bytes:
     )
     info[SIDE_INFO_END : SIDE_INFO_END + len(tag)] = tag
     return bytes(info) + stream
-
-
-def id3(tags: Mapping[str, str]) -> bytes:
-    """An ID3v2.4 header with the known tags, `comment` included; empty when there is none."""
-    frames = [_frame(TEXT_FRAMES[k], b"\x03", v) for k, v in tags.items() if k in TEXT_FRAMES]
-    if "comment" in tags:
-        frames.append(_frame("COMM", b"\x03eng\x00", tags["comment"]))
-    body = b"".join(frames)
-    return b"ID3\x04\x00\x00" + _synchsafe(len(body)) + body if body else b""
-
-
-def _frame(identifier: str, head: bytes, text: str) -> bytes:
-    content = head + text.encode()
-    return identifier.encode() + _synchsafe(len(content)) + b"\x00\x00" + content
-
-
-def _synchsafe(number: int) -> bytes:
-    """Four bytes of seven bits, so that no length looks like the start of a frame."""
-    return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))

@@ -1,11 +1,11 @@
 """One shard from claim to last report: the sequence that a Celery task runs.
 
 Three of these overlap: while one computes, the one before it is being finished and the one after
-it has claimed its shard. Only the engine is exclusive.
+it fetches its sources. Only the engine is exclusive.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
@@ -13,6 +13,7 @@ import structlog
 from trackfarm.wire import (
     ClaimAnswer,
     ClaimRequest,
+    FailureKind,
     ReleaseReason,
     ReleaseRequest,
     Stage,
@@ -33,27 +34,14 @@ from trackfarm_worker.engine.messages import EngineTrack, Event, Failed, Finishe
 from trackfarm_worker.engine.process import EngineProcess
 from trackfarm_worker.engine.supervisor import EngineStartFailed
 from trackfarm_worker.finisher import Finisher
+from trackfarm_worker.labels import Origin
 from trackfarm_worker.outbox import Outbox
+from trackfarm_worker.sources.answers import SourceAway, SourceRefused
+from trackfarm_worker.sources.room import Prepared, SourceRoom
 
 log = structlog.get_logger(__name__)
 CLAIM_TRIES, CLAIM_PAUSE = 5, 0.5
 DELIVERY_SECONDS = 600.0  # the longest that a shard waits for a scheduler that is away
-
-
-class Occupied:
-    """How long each track keeps the engine: from the end of the one before it, or from its own
-    shard's arrival where the engine stood idle, to its end. One track ends at a time."""
-
-    def __init__(self) -> None:
-        self._last_end = 0.0
-
-    def since(self, arrived: float) -> float:
-        """Seconds since the engine was free for the track that ends now, in a shard that arrived
-        at `arrived` (`time.monotonic()`)."""
-        now = time.monotonic()
-        begun = max(arrived, self._last_end)
-        self._last_end = now
-        return now - begun
 
 
 class ShardRunner:
@@ -66,6 +54,7 @@ class ShardRunner:
         board: Board,
         engine: EngineProcess,
         finisher: Finisher,
+        sources: SourceRoom,
         outbox: Outbox,
         finishing: ThreadPoolExecutor,
         on_engine_lost: Callable[[str], None],
@@ -75,18 +64,18 @@ class ShardRunner:
         self._board = board
         self._engine = engine
         self._finisher = finisher
+        self._sources = sources
         self._outbox = outbox
         self._finishing = finishing
         self._on_engine_lost = on_engine_lost
         self._on_unwelcome = on_unwelcome
-        self._occupied = Occupied()
 
     def run(self, shard_id: str, lease_id: str) -> None:
         claim = self._claim(shard_id, lease_id)
         if claim is None:
             return
         with self._board.entered(claim) as shard:
-            unfinished = self._make(shard)
+            unfinished = self._fetch_and_make(shard)
             shard.stage = Stage.FINISHING
             self._outbox.wait_until_delivered(lease_id, DELIVERY_SECONDS)
             self._hand_back(shard, unfinished)
@@ -111,13 +100,32 @@ class ShardRunner:
                 return answer
         return None
 
-    def _make(self, shard: ShardInFlight) -> set[int]:
-        """Computes and finishes the tracks; returns those that have no result."""
-        orders = {order.track_id: order for order in shard.claim.tracks}
+    def _fetch_and_make(self, shard: ShardInFlight) -> set[int]:
+        """Sees the shard through; returns the tracks that have no result."""
         if shard.stop_reason is not None:
-            return set(orders)
+            return set(shard.track_ids)
+        shard.stage = Stage.FETCHING
+
+        def is_stopped() -> bool:
+            return shard.stop_reason is not None
+
+        lease = shard.claim.lease_id
+        with self._sources.prepared(lease, shard.claim.tracks, is_stopped) as found:
+            shard.stage = Stage.WAITING
+            if is_stopped():
+                return set(shard.track_ids)
+            ready = {i: answer for i, answer in found.items() if isinstance(answer, Prepared)}
+            for track_id, answer in found.items():
+                if not isinstance(answer, Prepared):
+                    self._put(shard, _without_source(track_id, answer))
+            return self._make(shard, ready)
+
+    def _make(self, shard: ShardInFlight, ready: Mapping[int, Prepared]) -> set[int]:
+        """Computes and finishes the tracks that are ready; returns those that have no result."""
+        orders = {order.track_id: order for order in shard.claim.tracks if order.track_id in ready}
+        if not orders:
+            return set()
         pending: list[Future[int | None]] = []
-        arrived = time.monotonic()
 
         def hear(event: Event) -> None:
             match event:
@@ -128,15 +136,14 @@ class ShardRunner:
                         event.steps,
                     )
                 case Finished():
-                    order, service = orders[event.track_id], self._occupied.since(arrived)
-                    pending.append(
-                        self._finishing.submit(self._finish, shard, order, event, service)
-                    )
+                    order, fetch = orders[event.track_id], ready[event.track_id].seconds
+                    pending.append(self._finishing.submit(self._finish, shard, order, event, fetch))
                 case Failed():
-                    self._put(shard, _as_failed(event, self._occupied.since(arrived)))
+                    self._put(shard, _as_failed(event, ready[event.track_id].seconds))
 
         try:
-            results = self._engine.run([_engine_track(o) for o in orders.values()], hear)
+            wanted = [_engine_track(order, ready[i]) for i, order in orders.items()]
+            results = self._engine.run(wanted, hear)
         except EngineStartFailed as error:
             shard.stop_reason = ReleaseReason.ENGINE_UNAVAILABLE
             self._on_engine_lost(str(error))
@@ -147,7 +154,7 @@ class ShardRunner:
         return set(orders) - answered
 
     def _finish(
-        self, shard: ShardInFlight, order: TrackOrder, audio: Finished, service: float
+        self, shard: ShardInFlight, order: TrackOrder, audio: Finished, fetch: float
     ) -> int | None:
         """Finishes one track; its id when the outbox has a result, None when it was dropped."""
         if shard.is_dead:
@@ -156,10 +163,13 @@ class ShardRunner:
         result = self._finisher.finish(
             order,
             audio,
+            Origin(shard.claim.job_id, shard.claim.model_set),
             renew_url=lambda track_id: self._renewed(shard, track_id),
             in_hurry=lambda: shard.stop_reason is not None,
         )
-        timings = result.timings.model_copy(update={"service": service})
+        timings = result.timings.model_copy(
+            update={"service": audio.timings.service, "fetch": fetch}
+        )
         self._put(shard, result.model_copy(update={"timings": timings}))
         shard.finished += 1
         return order.track_id
@@ -187,29 +197,56 @@ class ShardRunner:
             log.warning("release_failed", shard=shard.claim.shard_id, error=str(error))
 
 
-def _engine_track(order: TrackOrder) -> EngineTrack:
+def _engine_track(order: TrackOrder, prepared: Prepared) -> EngineTrack:
     brief = order.brief
     return EngineTrack(
         track_id=order.track_id,
         prompt=brief.prompt,
         duration=brief.duration,
         seed=order.seed,
+        seeds=(order.seed, *order.next_seeds),
         lyrics=brief.lyrics,
         bpm=brief.bpm,
         key_scale=brief.key_scale,
-        time_signature=None if brief.time_signature is None else str(brief.time_signature),
+        time_signature=brief.time_signature,
         vocal_language=brief.vocal_language,
         steps=brief.inference_steps,
         guidance=brief.guidance_scale,
         shift=brief.shift,
         task_type=brief.task_type,
+        source=prepared.source,
+        reference=prepared.reference,
+        audio_codes=brief.audio_code_string,
+        cover_strength=brief.audio_cover_strength,
+        repainting_start=brief.repainting_start,
+        repainting_end=brief.repainting_end,
+        track_name=brief.track_name,
+        track_classes=brief.track_classes,
     )
 
 
-def _as_failed(event: Failed, service: float) -> TrackFailed:
+def _without_source(track_id: int, answer: SourceRefused | SourceAway) -> TrackFailed:
+    match answer:
+        case SourceRefused():
+            kind = FailureKind.BAD_INPUT
+        case SourceAway(is_disk_full=True):
+            kind = FailureKind.DISK_FULL
+        case SourceAway():
+            kind = FailureKind.SOURCE_UNREACHABLE
+    return TrackFailed(track_id=track_id, kind=kind, message=answer.message[:4000])
+
+
+def _as_failed(event: Failed, fetch: float) -> TrackFailed:
+    seconds = event.timings
     return TrackFailed(
         track_id=event.track_id,
         kind=event.kind,
         message=event.message[:4000],
-        timings=Timings(service=service),
+        timings=Timings(
+            service=seconds.service,
+            fetch=fetch,
+            condition=seconds.condition,
+            denoise=seconds.denoise,
+            decode=seconds.decode,
+        ),
     )

@@ -4,26 +4,28 @@ import socket
 from pathlib import Path
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.settings import EngineSettings
+from trackfarm_worker.fitness import LEAST_SPEED
 
 
 def _default_name() -> str:
     return socket.gethostname()[:100]
 
 
-class WorkerSettings(BaseSettings):
-    """Each field is `TRACKFARM_WORKER_<NAME>`. Times in seconds, memory in MiB.
+class MachineSettings(BaseSettings):
+    """What concerns the machine and its engine alone. Each field is `TRACKFARM_WORKER_<NAME>`.
+    Times in seconds, memory in MiB.
 
-    `gpu` and `memory_mib` replace what is found out about the machine; `step_delay` slows every
-    denoising step, for drills and tests.
+    `gpu` and `memory_mib` replace what is found out about the machine; `engine_options` is JSON
+    (`trackfarm_worker.engine.options`).
     """
 
     model_config = SettingsConfigDict(env_prefix="TRACKFARM_WORKER_", frozen=True)
 
-    scheduler_url: str = "http://127.0.0.1:8700"
-    join_token: SecretStr
-    name: str = Field(default_factory=_default_name, min_length=1, max_length=100)
     model_set: str = "tiny"
     model_path: Path | None = None
     data_dir: Path = Field(default_factory=lambda: user_data_path("trackfarm") / "worker")
@@ -31,13 +33,52 @@ class WorkerSettings(BaseSettings):
     gpu: str = ""
     memory_mib: int = Field(default=0, ge=0)
     threads: int = Field(default=1, ge=1)
+    hang_seconds: float = Field(default=120.0, gt=0)
+    load_seconds: float = Field(default=1800.0, gt=0)
+    engine_options: Options = Field(default_factory=Options)
+
+    @property
+    def is_gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
+    def engine(self, spool: Path, *, step_delay: float = 0.0) -> EngineSettings:
+        """Raises ValueError for values that cannot work together."""
+        return EngineSettings(
+            model_set=self.model_set,
+            spool=spool,
+            source=self.model_path,
+            device=self.device,
+            threads=self.threads,
+            step_delay=step_delay,
+            hang_seconds=self.hang_seconds,
+            load_seconds=self.load_seconds,
+            options=self.engine_options,
+        )
+
+
+def complaint(error: ValidationError) -> str:
+    """What is wrong with the settings, variable by variable."""
+    wrong = [
+        f"TRACKFARM_WORKER_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}"
+        for e in error.errors()
+    ]
+    return "\n  ".join(["The worker's settings are not usable:", *wrong])
+
+
+class WorkerSettings(MachineSettings):
+    """And what concerns its farm. `step_delay` slows every denoising step, for drills and tests;
+    `least_speed` is the share of its kind's speed below which a machine does not join (0: joins
+    whatever the speed)."""
+
+    scheduler_url: str = "http://127.0.0.1:8700"
+    join_token: SecretStr
+    name: str = Field(default_factory=_default_name, min_length=1, max_length=100)
     encoders: int = Field(default=1, ge=1)
     provider: str = "own"
     rental_tag: str = ""
     price_per_hour: float = Field(default=0.0, ge=0)
     step_delay: float = Field(default=0.0, ge=0)
-    hang_seconds: float = Field(default=120.0, gt=0)
-    load_seconds: float = Field(default=1800.0, gt=0)
+    least_speed: float = Field(default=LEAST_SPEED, ge=0, lt=1)
     drain_seconds: float = Field(default=8.0, gt=0, le=60)
     join_seconds: float = Field(default=300.0, gt=0)
     log_format: str = Field(default="console", pattern="^(console|json)$")

@@ -19,6 +19,7 @@ from trackfarm.catalog.spelling import (
     Lower,
     Lyrics,
     Real,
+    SourceName,
     Tags,
     Text,
     TimeSignature,
@@ -72,17 +73,17 @@ class Brief(BaseModel):
     )
     shift: Real | None = Field(None, ge=1, le=5, description="Shift of the noise schedule.")
     task_type: Annotated[Task, Lower] = Field("text2music", description="What to make.")
-    src_audio: Text | None = Field(
+    src_audio: SourceName | None = Field(
         None,
         min_length=1,
         max_length=2048,
-        description="The music the task works on: a URL or an upload.",
+        description="The music the task works on: a file, a URL, an upload or an object.",
     )
-    reference_audio: Text | None = Field(
+    reference_audio: SourceName | None = Field(
         None,
         min_length=1,
         max_length=2048,
-        description="Music to take the timbre from: a URL or an upload.",
+        description="Music to take the timbre from: a file, a URL, an upload or an object.",
     )
     audio_code_string: AudioCodes | None = Field(
         None, max_length=3000 * _LONGEST_CODE, description="ACE-Step audio codes, 5 a second."

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trackfarm.catalog.brief import Brief
-from trackfarm.catalog.problems import CatalogError, stop
+from trackfarm.catalog.problems import CatalogError, placed, stop
 from trackfarm.catalog.rows import Row
+from trackfarm.catalog.sources import file_faults
 
 MAX_TRACKS = 10_000_000
 
@@ -30,14 +31,14 @@ class Catalog:
         return str(self.defaults.get("audio_format") or Brief.model_fields["audio_format"].default)
 
     def rows(self) -> Iterator[Row]:
-        """Every row in order, in flat memory.
+        """Every row in order, in flat memory. A brief whose local files are not there is wrong.
 
         Raises `CatalogError` where reading cannot go on, when there is no row at all, and when
         the briefs ask for more than 10,000,000 tracks.
         """
         tracks = 0
         row = None
-        for row in self.read():
+        for row in map(self._with_its_files, self.read()):
             if isinstance(row.outcome, Brief):
                 tracks += row.outcome.variations
                 if tracks > MAX_TRACKS:
@@ -45,6 +46,10 @@ class Catalog:
             yield row
         if row is None:
             raise no_briefs(self.path)
+
+    def _with_its_files(self, row: Row) -> Row:
+        faults = file_faults(row.outcome, self.path) if isinstance(row.outcome, Brief) else []
+        return Row(row.number, placed(faults, str(self.path), row.number)) if faults else row
 
 
 def no_briefs(path: Path) -> CatalogError:

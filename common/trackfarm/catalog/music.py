@@ -7,7 +7,7 @@ uses, or None for text they do not know.
 import re
 from typing import Literal
 
-AudioFormat = Literal["mp3", "wav", "flac"]
+AudioFormat = Literal["mp3", "wav", "flac", "opus"]
 Task = Literal["text2music", "cover", "repaint", "extract", "lego", "complete"]
 
 UNKNOWN_LANGUAGE = "unknown"

@@ -17,6 +17,7 @@ from trackfarm.catalog.music import (
     split_instruments,
 )
 from trackfarm.catalog.problems import shown
+from trackfarm.catalog.sources import source_flaw
 
 _INSTRUMENTAL_MARKS = frozenset({"[instrumental]", "[inst]"})
 _NO_CONTROL = r"^[^\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]*$"
@@ -90,6 +91,12 @@ def _codes(text: str) -> str:
     return text
 
 
+def _source(text: str) -> str:
+    if flaw := source_flaw(text):
+        raise refused(f"{shown(text)} {flaw}")
+    return text
+
+
 def parse_tags(text: str) -> dict[str, str]:
     """`zone=lobby;mood=calm` as a mapping. Raises `PydanticCustomError` for anything else."""
     pairs = [part.partition("=") for part in text.split(";") if part.strip()]
@@ -126,6 +133,7 @@ TimeSignature = Annotated[
 Language = Annotated[str, BeforeValidator(_known(_language, "is not a language code"))]
 Instrument = Annotated[str, BeforeValidator(_instrument)]
 Instruments = Annotated[tuple[str, ...], BeforeValidator(_instruments)]
+SourceName = Annotated[Text, AfterValidator(_source)]
 AudioCodes = Annotated[Text, AfterValidator(_codes)]
 Lower = BeforeValidator(_lower)
 ToTheEnd = BeforeValidator(_to_the_end)

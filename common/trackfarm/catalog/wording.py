@@ -12,12 +12,15 @@ from trackfarm.catalog.music import INSTRUMENTS, AudioFormat, Task
 from trackfarm.catalog.names import SWITCHES, field_of, nearest, refusal_of
 from trackfarm.catalog.problems import Fault, shown, shown_name
 
+_SOURCE = "a file's path, a URL (http or https), upload:<sha256> or object:<key>"
 EXPECTED: dict[str, str] = {
     "key_scale": "a key such as C major or F# minor",
     "time_signature": "2, 3, 4 or 6 (or 2/4, 3/4, 4/4, 6/8)",
     "vocal_language": "one of the 50 language codes, such as en, de, yue or zh, or unknown",
     "task_type": f"one of {', '.join(get_args(Task))}",
     "audio_format": f"one of {', '.join(get_args(AudioFormat))}",
+    "src_audio": _SOURCE,
+    "reference_audio": _SOURCE,
     "track_name": f"one of {', '.join(INSTRUMENTS)}",
     "track_classes": f"a list of {', '.join(INSTRUMENTS)}",
     "audio_code_string": "codes as <|audio_code_123|><|audio_code_45|>, 0 to 63999, at most 3000",

@@ -1,6 +1,6 @@
 """`check` and `submit`: a catalog file is validated whole before anything is sent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from trackfarm.cli.exits import ExitCode
 from trackfarm.cli.jobs import watch_to_the_end
 from trackfarm.cli.options import CatalogArgument, JsonOption, WatchOption
 from trackfarm.cli.session import connected, ended
+from trackfarm.cli.sources import briefs, uploaded, with_uploads
 from trackfarm.cli.words import clean, counted, noise_warning
 
 if TYPE_CHECKING:
@@ -163,13 +164,14 @@ def _dollars(text: str | None) -> float | None:
 
 
 def send(farm: "Farm", path: Path, wishes: Wishes) -> "SubmitAnswer":
-    """Streams a checked catalog to the farm; ends the command when it was changed meanwhile."""
+    """Streams a checked catalog to the farm, its local sources first; ends the command when a file
+    was changed meanwhile."""
     from trackfarm.catalog import CatalogError, open_catalog
 
     try:
         catalog = open_catalog(path)
-        return farm.submit(_header(catalog, wishes), Briefs(catalog))
-    except CatalogError as error:
+        return farm.submit(_header(catalog, wishes), Briefs(catalog, uploaded(farm, catalog)))
+    except (CatalogError, OSError) as error:
         raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
 
 
@@ -188,21 +190,18 @@ def report_submission(answer: "SubmitAnswer") -> None:
 
 
 class Briefs:
-    """The briefs of a catalog, as often as they are asked for.
+    """The briefs of a catalog, as often as they are asked for; `names` are the uploads' at the farm.
 
     Going through them raises `CatalogError` when the file is no longer what was checked.
     """
 
-    def __init__(self, catalog: "Catalog") -> None:
+    def __init__(self, catalog: "Catalog", names: Mapping[Path, str]) -> None:
         self._catalog = catalog
+        self._names = names
 
     def __iter__(self) -> "Iterator[Brief]":
-        from trackfarm.catalog import Brief, CatalogError
-
-        for row in self._catalog.rows():
-            if not isinstance(row.outcome, Brief):
-                raise CatalogError(row.outcome)
-            yield row.outcome
+        for brief in briefs(self._catalog):
+            yield with_uploads(brief, self._catalog.path, self._names)
 
 
 def _header(catalog: "Catalog", wishes: Wishes) -> "JobHeader":

@@ -4,8 +4,6 @@ from trackfarm.catalog import Brief
 from trackfarm.model_sets import ModelSet
 from trackfarm.tiers import smallest_tier_for
 
-SUPPORTED_TASKS = frozenset({"text2music"})
-
 
 class BriefProblem(Exception):
     """A brief that no worker of the model set could make."""
@@ -35,8 +33,8 @@ def min_vram_of(brief: Brief, model_set: ModelSet) -> int:
 
 def check_against(brief: Brief, model_set: ModelSet) -> None:
     """Raises BriefProblem when no worker of `model_set` could make the brief."""
-    if brief.task_type not in SUPPORTED_TASKS & model_set.tasks:
-        able = ", ".join(sorted(SUPPORTED_TASKS & model_set.tasks))
+    if brief.task_type not in model_set.tasks:
+        able = ", ".join(sorted(model_set.tasks))
         raise BriefProblem("task_type", f"{model_set.name} makes {able} only; change the task")
     if (brief.inference_steps or 0) > model_set.max_steps:
         raise BriefProblem(

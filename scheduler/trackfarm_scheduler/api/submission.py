@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
+from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 
 from trackfarm.api import JobHeader
@@ -13,6 +14,7 @@ from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
 from trackfarm.planning import BriefProblem, check_against
 from trackfarm_scheduler import forecasts
 from trackfarm_scheduler.api.problems import Refused
+from trackfarm_scheduler.api.sources import SourceCheck
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.store import intake
 from trackfarm_scheduler.store.intake import Intake, Sealed
@@ -83,6 +85,7 @@ class _Submission:
     kind: ModelSet
     owner: str
     intake: Intake = field(init=False)
+    sources: SourceCheck = field(init=False)
     rows: int = 0
     errors: list[dict[str, Any]] = field(default_factory=list)
     error_count: int = 0
@@ -91,18 +94,20 @@ class _Submission:
         self.intake = Intake(
             owner=self.owner, header=self.header, model_set=self.kind, now=self.farm.clock()
         )
+        self.sources = SourceCheck(self.farm.objects, self.owner)
 
     def open(self) -> None:
         with self.farm.database.write() as session:
             self.intake.open(session)
 
     def add(self, lines: Sequence[bytes]) -> None:
-        briefs = [brief for line in lines if (brief := self._brief(line))]
+        with self.farm.database.read() as session:
+            briefs = [brief for line in lines if (brief := self._brief(session, line))]
         if briefs and not self.error_count:
             with self.farm.database.write() as session:
                 self.intake.add(session, briefs, self.farm.clock())
 
-    def _brief(self, line: bytes) -> Brief | None:
+    def _brief(self, session: Session, line: bytes) -> Brief | None:
         self.rows += 1
         try:
             brief = Brief.model_validate_json(line)
@@ -118,7 +123,10 @@ class _Submission:
             row = {"row": self.rows, "field": problem.field, "message": problem.message}
             self._note([row])
         else:
-            return brief
+            wrong = self.sources.errors(session, self.rows, brief)
+            if not wrong:
+                return brief
+            self._note(wrong)
         return None
 
     def _note(self, errors: list[dict[str, Any]]) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 from sqlalchemy import Row, bindparam, select
-from sqlmodel import Session
 
 from trackfarm.api import JobState
 from trackfarm.catalog import Brief
+from trackfarm.identity import next_seeds
 from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.tiers import tier_of
 from trackfarm.wire import (
@@ -29,6 +29,7 @@ from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.leases import ClaimFacts, ClaimVerdict, judge_claim
 from trackfarm_scheduler.machines import AttemptState, LeaseState
+from trackfarm_scheduler.objects.sources import source_urls
 from trackfarm_scheduler.store import leases, workers
 from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track, Worker, table_of
 
@@ -38,6 +39,7 @@ _OPEN = (
     select(
         _ATTEMPT.c.track_id,
         _ATTEMPT.c.seed,
+        _ATTEMPT.c.try_number,
         _ATTEMPT.c.object_key,
         _TRACK.c.key,
         _TRACK.c.brief,
@@ -46,7 +48,7 @@ _OPEN = (
     .where(_ATTEMPT.c.lease_id == bindparam("lease"), _ATTEMPT.c.state == AttemptState.OPEN.value)
     .order_by(_ATTEMPT.c.track_id)
 )
-_JOB_STATE = select(_JOB.c.state).where(_JOB.c.id == bindparam("job"))
+_JOB_FACTS = select(_JOB.c.state, _JOB.c.owner).where(_JOB.c.id == bindparam("job"))
 
 
 @router.post("/register", dependencies=[Depends(joining)])
@@ -79,7 +81,8 @@ def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWo
         lease = leases.get(session, request.lease_id, lock=True)
         if lease is None or lease.shard_id != shard_id:
             raise Refused(409, "there is no such offer")
-        _require_claimable(session, lease, worker)
+        job = session.execute(_JOB_FACTS, {"job": lease.job_id}).one()
+        _require_claimable(lease, worker, JobState(job.state))
         leases.claim(
             session,
             lease,
@@ -94,8 +97,9 @@ def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWo
         shard_id=shard_id,
         lease_id=lease.id,
         job_id=lease.job_id,
+        model_set=worker.model_set,
         lease_seconds=farm.settings.lost_after_seconds,
-        tracks=[_order(farm, row, ttl) for row in open_tracks],
+        tracks=[_order(farm, row, job.owner, ttl) for row in open_tracks],
     )
     return _sent_as_it_is(answer)
 
@@ -105,13 +109,12 @@ def _sent_as_it_is(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def _require_claimable(session: Session, lease: Lease, worker: Worker) -> None:
-    state = session.scalar(_JOB_STATE, {"job": lease.job_id})
+def _require_claimable(lease: Lease, worker: Worker, job: JobState) -> None:
     facts = ClaimFacts(
         lease=LeaseState(lease.state),
         holder=lease.worker_id,
         queue=lease.queue,
-        job=JobState(state) if state else JobState.CANCELLED,
+        job=job,
     )
     match judge_claim(facts, worker_id=worker.id, worker_queue=worker.queue):
         case ClaimVerdict.CANCELLED:
@@ -122,16 +125,20 @@ def _require_claimable(session: Session, lease: Lease, worker: Worker) -> None:
             return
 
 
-def _order(farm: Farm, row: Row[Any], ttl: float) -> TrackOrder:
-    upload = farm.objects.presign_put(row.object_key, expires=timedelta(seconds=ttl))
+def _order(farm: Farm, row: Row[Any], owner: str, ttl: float) -> TrackOrder:
+    lifetime = timedelta(seconds=ttl)
+    brief = Brief.model_validate_json(row.brief)
+    upload = farm.objects.presign_put(row.object_key, expires=lifetime)
     return TrackOrder(
         track_id=row.track_id,
         key=row.key,
         seed=row.seed,
-        brief=Brief.model_validate_json(row.brief),
+        next_seeds=next_seeds(row.key, row.seed, tries=row.try_number, given=brief.seed),
+        brief=brief,
         object_key=row.object_key,
         upload_url=upload.url,
         upload_headers=dict(upload.headers),
+        source_urls=source_urls(farm.objects, brief, owner, expires=lifetime),
     )
 
 

@@ -1,4 +1,4 @@
-"""Object keys: how an attempt at a track is named and what any store accepts as a key."""
+"""Object keys: how attempts and uploads are named and what any store accepts as a key."""
 
 import re
 
@@ -7,6 +7,8 @@ MAX_PART_BYTES = 255  # the limit of Linux file systems
 
 _TRACK_KEY = re.compile(r"[0-9a-f]{32}")
 _LEASE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_OWNER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _AUDIO_FORMAT = re.compile(r"[a-z0-9]{1,8}")
 
 
@@ -28,14 +30,35 @@ def attempt_key(track_key: str, lease_id: str, audio_format: str) -> str:
     Raises:
         UnsafeKey: an argument has another form.
     """
-    for name, value, form in (
-        ("track key", track_key, _TRACK_KEY),
-        ("lease id", lease_id, _LEASE_ID),
-        ("audio format", audio_format, _AUDIO_FORMAT),
-    ):
-        if not form.fullmatch(value):
-            raise UnsafeKey(f"{name} must match {form.pattern}, got {value!r}")
+    _require("track key", track_key, _TRACK_KEY)
+    _require("lease id", lease_id, _LEASE_ID)
+    _require("audio format", audio_format, _AUDIO_FORMAT)
     return f"tracks/{track_key[:2]}/{track_key}/{lease_id}.{audio_format}"
+
+
+def upload_key(owner: str, sha256: str) -> str:
+    """The object key of an owner's upload, which its content names.
+
+    Args:
+        owner: 1 to 64 letters, digits, `_` or `-`.
+        sha256: 64 lower-case hexadecimal digits.
+
+    Raises:
+        UnsafeKey: an argument has another form.
+    """
+    _require("SHA-256", sha256, _SHA256)
+    return f"{uploads_of(owner)}{sha256[:2]}/{sha256}"
+
+
+def uploads_of(owner: str) -> str:
+    """What the keys of an owner's uploads begin with. Raises UnsafeKey as above."""
+    _require("owner", owner, _OWNER)
+    return f"uploads/{owner}/"
+
+
+def _require(name: str, value: str, form: re.Pattern[str]) -> None:
+    if not form.fullmatch(value):
+        raise UnsafeKey(f"{name} must match {form.pattern}, got {value!r}")
 
 
 def checked_key(key: str) -> str:

@@ -18,7 +18,12 @@ from trackfarm_scheduler.objects.signing import Verdict
 
 WRITE_BYTES = 2**20  # one trip to a thread per MiB, not per network packet
 
-_MEDIA_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac"}
+_MEDIA_TYPES = {
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "opus": "audio/ogg",
+}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from trackfarm.catalog import Brief, CatalogError, check_catalog
 from trackfarm.catalog.brief import NOT_IDENTITY
 from trackfarm.catalog.music import LANGUAGES, parse_key
+from trackfarm.catalog.sources import source_flaw
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60)
 WORD = TEXT.filter(lambda text: text.strip() != "")
@@ -22,8 +23,8 @@ OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     "inference_steps": st.integers(1, 200),
     "guidance_scale": st.floats(1, 30),
     "shift": st.floats(1, 5),
-    "reference_audio": TEXT | st.just(" "),
-    "audio_format": st.sampled_from(["mp3", "wav", "flac"]),
+    "reference_audio": TEXT.filter(lambda text: source_flaw(text.strip()) is None) | st.just(" "),
+    "audio_format": st.sampled_from(["mp3", "wav", "flac", "opus"]),
     "variations": st.integers(1, 1000),
     "tags": st.dictionaries(WORD, WORD, max_size=3),
     "title": TEXT | st.just(" "),

@@ -1,5 +1,6 @@
 """A small farm that speaks `/api/v1` over real HTTP, strictly, with tracks that are files."""
 
+import base64
 import hashlib
 import json
 import threading
@@ -24,6 +25,8 @@ from trackfarm.api import (
     TrackCounts,
     TrackPage,
     TrackState,
+    UploadAnswer,
+    UploadRequest,
     Worker,
     WorkerState,
 )
@@ -49,6 +52,7 @@ class FarmState:
     bad_briefs: list[dict[str, Any]] = field(default_factory=list)
     downloads: list[str] = field(default_factory=list)
     expired: set[str] = field(default_factory=set)
+    uploads: dict[str, bytes] = field(default_factory=dict)
     url: str = ""
 
     def add_job(self, job: Job, contents: list[bytes] | None = None) -> Job:
@@ -251,6 +255,23 @@ def build_app(farm: FarmState) -> FastAPI:
         page = [farm.published(track) for track in wanted[:limit]]
         # A full page has a next one, which may turn out to be empty.
         return TrackPage(tracks=page, next=page[-1].ordinal if len(page) == limit else None)
+
+    @app.post("/api/v1/uploads")
+    def announce(wanted: UploadRequest) -> UploadAnswer:
+        there = wanted.sha256 in farm.uploads
+        url = None if there else f"{farm.url}/objects/uploads/{wanted.sha256}"
+        return UploadAnswer(source=f"upload:{wanted.sha256}", url=url, headers={"x-kept": "1"})
+
+    @app.put("/objects/uploads/{sha256}")
+    async def take(request: Request, sha256: str) -> Response:
+        body = await request.body()
+        told = base64.b64decode(request.headers["content-md5"])
+        if "authorization" in request.headers or request.headers["x-kept"] != "1":
+            return Response("refused", status_code=403)
+        if hashlib.md5(body, usedforsecurity=False).digest() != told:
+            return Response("broken", status_code=400)
+        farm.uploads[sha256] = body
+        return Response()
 
     @app.get("/api/v1/workers")
     def workers() -> list[Worker]:

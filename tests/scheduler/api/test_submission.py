@@ -89,7 +89,7 @@ def test_every_mistake_is_named_with_its_row(door: Door) -> None:
         GOOD,
         '{"prompt":"x","duration":5}',
         '{"prompt":"x","duration":60,"surprise":1}',
-        '{"prompt":"x","duration":60,"task_type":"cover","src_audio":"https://x/y.wav"}',
+        '{"prompt":"x","duration":60,"task_type":"cover","src_audio":"music/y.wav"}',
         '{"prompt":"x","duration":60,"bpm":"fast"}',
     ]
     body = problem(door.send([HEADER, *bad]), 422)

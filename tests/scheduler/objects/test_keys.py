@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trackfarm_scheduler.objects.keys import UnsafeKey, attempt_key, checked_key
+from trackfarm_scheduler.objects.keys import UnsafeKey, attempt_key, checked_key, upload_key
 
 TRACK = "ab" + "0" * 30
 
@@ -64,3 +64,17 @@ def test_long_keys_are_refused(key: str, flaw: str) -> None:
 
 def test_the_longest_key_is_accepted() -> None:
     assert checked_key("a" * 255 + "/b" * 384 + "c")
+
+
+def test_uploads_are_named_by_owner_and_content() -> None:
+    sha256 = "ab" + "0" * 62
+    assert checked_key(upload_key("operator", sha256)) == f"uploads/operator/ab/{sha256}"
+
+
+@pytest.mark.parametrize(
+    ("owner", "sha256"),
+    [("a/b", "0" * 64), ("", "0" * 64), ("..", "0" * 64), ("me", "0" * 63), ("me", "Z" * 64)],
+)
+def test_uploads_of_another_form_have_no_key(owner: str, sha256: str) -> None:
+    with pytest.raises(UnsafeKey):
+        upload_key(owner, sha256)

@@ -192,7 +192,11 @@ def test_effort_follows_brief_and_model_set() -> None:
 @pytest.mark.parametrize(
     ("brief", "kind", "field"),
     [
-        ({"task_type": "cover", "src_audio": "https://x/y.wav"}, "tiny", "task_type"),
+        (
+            {"task_type": "extract", "src_audio": "https://x/y.wav", "track_name": "vocals"},
+            "acestep-v15-turbo",
+            "task_type",
+        ),
         ({"inference_steps": 200}, "acestep-v15-turbo", "inference_steps"),
     ],
 )

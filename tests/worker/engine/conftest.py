@@ -1,13 +1,20 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from tests.worker.engine.mixtures import Sounds
+from trackfarm.model_sets import model_set
 from trackfarm_worker.engine.messages import EngineTrack
 from trackfarm_worker.engine.process import EngineProcess
 from trackfarm_worker.engine.settings import EngineSettings
+from trackfarm_worker.models.loader import load
 
 TrackFactory = Callable[..., EngineTrack]
+RATE = 48_000
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +45,28 @@ def track() -> TrackFactory:
         return EngineTrack.model_validate({"track_id": track_id} | values)
 
     return make
+
+
+def loaded(models: Path) -> Any:
+    """A tiny pipeline of one's own, on one thread."""
+    torch.set_num_threads(1)
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        return load(model_set("tiny"), models, device="cpu").pipeline
+
+
+@pytest.fixture(scope="package")
+def stock(models: Path) -> Any:
+    """A pipeline that nobody changes."""
+    return loaded(models)
+
+
+@pytest.fixture(scope="package")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Sounds:
+    """Noise as source (of an odd number of latents, the last one not full) and as reference."""
+    folder = tmp_path_factory.mktemp("sounds")
+    random = np.random.default_rng(5)
+    paths = []
+    for name, frames in (("source", 1920 * 100 + 700), ("reference", 2 * RATE)):
+        paths.append(folder / f"{name}.npy")
+        np.save(paths[-1], 0.2 * random.standard_normal((frames, 2)).astype(np.float32))
+    return Sounds(*paths)

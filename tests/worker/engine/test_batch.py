@@ -4,11 +4,15 @@ from trackfarm_worker.engine.batch import Batch
 from trackfarm_worker.engine.messages import Event, Failed, Progress, Stopped
 
 
-def progress(track_id: int) -> Progress:
-    return Progress(track_id=track_id, stage="denoise", step=1, steps=8)
+def progress(*track_ids: int) -> Progress:
+    return Progress(track_ids=list(track_ids), stage="denoise", step=1, steps=8)
 
 
-def test_the_track_in_the_making_is_blamed_once(track: TrackFactory) -> None:
+def groups(batch: Batch) -> list[int]:
+    return [track.track_id for track in batch.next_group()]
+
+
+def test_the_track_that_was_made_alone_is_blamed_once(track: TrackFactory) -> None:
     told: list[Event] = []
     batch = Batch([track(1), track(2)], told.append)
     batch.note(progress(1))
@@ -24,6 +28,38 @@ def test_nobody_is_blamed_between_two_tracks(track: TrackFactory) -> None:
     batch.note(Stopped(track_id=1))
     assert not batch.blame(FailureKind.ENGINE_DIED, "gone")
     assert [t.track_id for t in batch.remaining()] == [2]
+
+
+def test_nobody_is_blamed_for_an_engine_that_retired(track: TrackFactory) -> None:
+    batch = Batch([track(1)], lambda _: None)
+    batch.note(progress(1))
+    batch.acquit()
+    assert not batch.blame(FailureKind.ENGINE_DIED, "gone")
+    assert groups(batch) == [1]
+
+
+def test_a_lost_batch_is_halved_until_one_track_is_alone(track: TrackFactory) -> None:
+    batch = Batch([track(i) for i in range(1, 8)], lambda _: None)
+    assert groups(batch) == [1, 2, 3, 4, 5, 6, 7]
+    batch.note(progress(1, 2, 3, 4, 5))
+    batch.note(Stopped(track_id=1))
+    assert batch.blame(FailureKind.ENGINE_DIED, "gone")
+    assert groups(batch) == [2, 3]
+    batch.note(progress(2, 3))
+    batch.blame(FailureKind.ENGINE_DIED, "gone")
+    assert groups(batch) == [2]
+    batch.note(progress(2))
+    batch.blame(FailureKind.ENGINE_DIED, "gone")
+    assert groups(batch) == [3]
+    batch.note(Stopped(track_id=3))
+    assert groups(batch) == [4, 5]
+    for track_id in (4, 5):
+        batch.note(Stopped(track_id=track_id))
+    assert groups(batch) == [6, 7]
+    for track_id in (6, 7):
+        batch.note(Stopped(track_id=track_id))
+    assert groups(batch) == []
+    assert [result.type for result in batch.results()] == ["stopped", "failed", *["stopped"] * 5]
 
 
 def test_only_open_tracks_can_be_stopped(track: TrackFactory) -> None:

@@ -16,7 +16,8 @@ import pytest
 from tests.worker.conditions import is_running, wait_until
 from tests.worker.engine.conftest import TrackFactory
 from trackfarm.wire import FailureKind
-from trackfarm_worker.engine.messages import Event, Failed, Finished, Progress, Result
+from trackfarm_worker.engine.messages import Event, Failed, Finished, Progress
+from trackfarm_worker.engine.options import Options, SyntheticCost
 from trackfarm_worker.engine.process import EngineProcess
 from trackfarm_worker.engine.settings import EngineSettings
 from trackfarm_worker.engine.supervisor import EngineStartFailed
@@ -24,41 +25,58 @@ from trackfarm_worker.models.checkpoint import COMPONENTS
 
 
 def strike(engine: EngineProcess, track_id: int, number: int) -> Callable[[Event], None]:
-    """A listener that sends a signal to the engine in mid-denoise of a track."""
+    """A listener that sends a signal to the engine in mid-denoise of every batch with a track."""
 
     def listener(event: Event) -> None:
-        if isinstance(event, Progress) and (event.track_id, event.stage) == (track_id, "denoise"):
+        if isinstance(event, Progress) and track_id in event.track_ids:
             pid = engine.pid
-            if pid and event.step == 1:
+            if pid and (event.stage, event.step) == ("denoise", 1):
                 os.kill(pid, number)
 
     return listener
 
 
-def expect_only_the_second_failed(results: list[Result], kind: FailureKind) -> Failed:
-    first, second, third = results
+def test_a_poisoned_track_is_found_by_halves_and_costs_no_other(
+    engine: EngineProcess, track: TrackFactory
+) -> None:
+    before = engine.restarts
+    batch = [track(i, steps=4) for i in range(1, 6)]
+    results = engine.run(batch, strike(engine, 4, signal.SIGKILL))
+    assert [result.type for result in results] == [*["finished"] * 3, "failed", "finished"]
+    failed = results[3]
+    assert isinstance(failed, Failed)
+    assert failed.kind == FailureKind.ENGINE_DIED
+    assert "status -9" in failed.message
+    # 1-5, 4-5, 4: three engines for one track out of five.
+    wait_until(lambda: engine.restarts == before + 3)
+    wait_until(lambda: engine.pid is not None)
+    for result in results:
+        if isinstance(result, Finished):
+            assert np.load(result.path, allow_pickle=False).shape == (48_000, 2)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [
+        (signal.SIGKILL, FailureKind.ENGINE_DIED, "status -9"),
+        (signal.SIGSTOP, FailureKind.ENGINE_HUNG, "silent for 10 s"),
+    ],
+)
+def test_a_lost_engine_costs_the_track_it_made_alone_and_is_replaced(
+    engine: EngineProcess, track: TrackFactory, number: int, kind: FailureKind, words: str
+) -> None:
+    before, pid = engine.restarts, engine.pid
+    batch = [track(1), track(2, steps=4, duration=3.0), track(3)]
+    first, second, third = engine.run(batch, strike(engine, 2, number))
     assert isinstance(first, Finished)
     assert isinstance(second, Failed)
     assert isinstance(third, Finished)
     assert second.kind == kind
-    assert np.load(first.path, allow_pickle=False).shape == (48_000, 2)
-    return second
-
-
-@pytest.mark.parametrize(
-    ("number", "kind"),
-    [(signal.SIGKILL, FailureKind.ENGINE_DIED), (signal.SIGSTOP, FailureKind.ENGINE_HUNG)],
-)
-def test_a_lost_engine_costs_one_track_and_is_replaced(
-    engine: EngineProcess, track: TrackFactory, number: int, kind: FailureKind
-) -> None:
-    before, pid = engine.restarts, engine.pid
-    batch = [track(1), track(2, steps=4), track(3)]
-    failed = expect_only_the_second_failed(engine.run(batch, strike(engine, 2, number)), kind)
-    assert engine.restarts == before + 1
+    assert words in second.message
+    wait_until(lambda: engine.restarts == before + 1)
+    wait_until(lambda: engine.pid is not None)
     assert pid
     assert not is_running(pid)
-    assert ("status -9" if kind == FailureKind.ENGINE_DIED else "silent for 10 s") in failed.message
 
 
 def test_an_idle_engine_is_replaced_before_anyone_needs_it(
@@ -184,3 +202,14 @@ def test_a_start_that_fails_says_why(tmp_path: Path, model_set: str, match: str)
 def test_settings_that_cannot_work_are_refused(tmp_path: Path, values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(values))} must be"):
         EngineSettings(model_set="tiny", spool=tmp_path, **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("device", "options"),
+    [("synthetic", Options()), ("cpu", Options(synthetic=SyntheticCost()))],
+)
+def test_the_synthetic_device_is_had_by_naming_it_twice(
+    tmp_path: Path, device: str, options: Options
+) -> None:
+    with pytest.raises(ValueError, match="makes no music"):
+        EngineSettings(model_set="tiny", spool=tmp_path, device=device, options=options)

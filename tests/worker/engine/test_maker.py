@@ -1,68 +1,62 @@
-"""The inside of the engine process, run here: it needs torch."""
+"""One batch from orders to files, with the real model."""
 
-import errno
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from tests.worker.engine.conftest import TrackFactory
-from trackfarm.model_sets import model_set
+from tests.worker.engine.conftest import TrackFactory, loaded
+from tests.worker.engine.mixtures import Sounds, mixture
+from tests.worker.engine.workshop import TINY, Follower, maker
 from trackfarm.wire import FailureKind
-from trackfarm_worker.engine.decoder import decode
+from trackfarm_worker.engine.conditioning import Conditioner
 from trackfarm_worker.engine.denoiser import Denoiser
-from trackfarm_worker.engine.maker import TrackMaker, _kind_of
-from trackfarm_worker.engine.measures import normalised
-from trackfarm_worker.engine.messages import Failed, Finished, Progress, Stopped
-from trackfarm_worker.engine.recipe import Recipe, recipe
-from trackfarm_worker.models.loader import load
-
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
-TINY = model_set("tiny")
+from trackfarm_worker.engine.intake import Job, job
+from trackfarm_worker.engine.ledger import Ledger
+from trackfarm_worker.engine.maker import Made
+from trackfarm_worker.engine.messages import EngineTrack, Failed, Finished, Stopped
 
 
 @pytest.fixture(scope="module")
 def pipeline(models: Path) -> Any:
-    with pytest.warns(FutureWarning, match="weight_norm"):
-        return load(TINY, models, device="cpu").pipeline
+    return loaded(models)
 
 
-@pytest.fixture
-def broken(pipeline: Any) -> Iterator[Any]:
-    """The pipeline with a VAE whose last layer may be changed; it is put back afterwards."""
-    layer = pipeline.vae.decoder.conv2
-    before = layer.weight_g.detach().clone()
-    yield layer.weight_g.data
-    layer.weight_g.data.copy_(before)
+def jobs(*tracks: EngineTrack) -> list[Job]:
+    made = [job(track, TINY, str(track.track_id)) for track in tracks]
+    assert all(isinstance(one, Job) for one in made), made
+    return [one for one in made if isinstance(one, Job)]
 
 
-def go_on(_: Progress) -> bool:
-    return True
+def finished(made: Made) -> Finished:
+    assert isinstance(made, Finished), made
+    return made
 
 
-def made(result: object) -> Finished:
-    assert isinstance(result, Finished)
-    return result
+def samples(made: Made) -> NDArray[np.int32]:
+    audio: NDArray[np.int16] = np.load(finished(made).path, allow_pickle=False)
+    return audio.astype(np.int32)
 
 
 def test_the_global_random_state_is_neither_used_nor_changed(
-    pipeline: Any, track: TrackFactory, tmp_path: Path
+    pipeline: Any, sounds: Sounds, tmp_path: Path
 ) -> None:
-    maker = TrackMaker(pipeline, TINY, tmp_path)
+    tracks = mixture(3, sounds, tracks=4, seconds=(1.0, 2.0))
     audio = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.random.get_rng_state()
-        audio.append(made(maker.make(track(1), str(seed), go_on)).path.read_bytes())
+        made = list(maker(pipeline, tmp_path).make(jobs(*tracks), Follower()))
+        audio.append([finished(one).path.read_bytes() for one in made])
         assert torch.equal(before, torch.random.get_rng_state())
     assert audio[0] == audio[1]
 
 
 def test_the_audio_is_that_of_the_stock_pipeline(
-    pipeline: Any, track: TrackFactory, tmp_path: Path
+    pipeline: Any, stock: Any, track: TrackFactory, tmp_path: Path
 ) -> None:
     ordered = track(
         1,
@@ -74,7 +68,7 @@ def test_the_audio_is_that_of_the_stock_pipeline(
         lyrics="[verse]\nla",
         guidance=3.0,
     )
-    stock = pipeline(
+    theirs = stock(
         prompt=ordered.prompt,
         lyrics=ordered.lyrics,
         audio_duration=13.0,
@@ -85,95 +79,116 @@ def test_the_audio_is_that_of_the_stock_pipeline(
         timesignature="3",
         generator=torch.Generator().manual_seed(5),
     ).audios[0]
-    result = made(TrackMaker(pipeline, TINY, tmp_path).make(ordered, "track", go_on))
-    ours = np.load(result.path, allow_pickle=False).T / 32767
-    assert ours.shape == stock.shape
-    assert np.abs(ours - stock.numpy()).max() < 1e-5 + 0.5 / 32767
-
-
-def test_windows_decode_to_the_same_audio_as_the_whole(pipeline: Any) -> None:
-    latents = torch.randn((1, 700, 8), generator=torch.Generator().manual_seed(3))
-    whole = pipeline.vae.decode(latents.transpose(1, 2)).sample[0].detach().numpy().T
-    seen: list[tuple[int, int]] = []
-
-    def note(done: int, of: int) -> bool:
-        seen.append((done, of))
-        return True
-
-    parts = decode(pipeline.vae, latents, frames=700 * 1920 - 5, on_window=note)
-    assert parts is not None
-    assert seen == [(1, 3), (2, 3), (3, 3)]
-    assert np.abs(parts - whole[:-5]).max() < 2e-6
+    company = track(2, duration=12.0, prompt="snow", lyrics="a longer text than the other has")
+    made = list(maker(pipeline, tmp_path).make(jobs(ordered, company), Follower()))
+    ours = next(samples(one) for one in made if one.track_id == 1).T / 32767
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs.numpy()).max() < 1e-5 + 0.5 / 32767
 
 
 def test_decoding_can_be_stopped_between_windows(
     pipeline: Any, track: TrackFactory, tmp_path: Path
 ) -> None:
-    told: list[Progress] = []
-
-    def stop_at_second_window(progress: Progress) -> bool:
-        told.append(progress)
-        return (progress.stage, progress.step) != ("decode", 2)
-
-    maker = TrackMaker(pipeline, TINY, tmp_path)
-    result = maker.make(track(1, duration=30.0), "track", stop_at_second_window)
-    assert isinstance(result, Stopped)
-    assert told[-1].steps == 4
+    follower = Follower(lambda _, told: ("decode", 1) in told)
+    made = list(maker(pipeline, tmp_path).make(jobs(track(1, duration=30.0)), follower))
+    assert made == [Stopped(track_id=1)]
+    assert follower.told[-1][0] == "decode"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_track_that_is_stopped_leaves_the_others_as_they_were(
+    pipeline: Any, sounds: Sounds, tmp_path: Path
+) -> None:
+    tracks = mixture(2, sounds, tracks=3, seconds=(1.0, 2.0))
+    follower = Follower(lambda track_id, told: track_id == 1 and ("denoise", 1) in told)
+    made = list(maker(pipeline, tmp_path).make(jobs(*tracks), follower))
+    assert [one.type for one in made if not isinstance(one, Job) and one.track_id == 1] == [
+        "stopped"
+    ]
+    for kept in (one for one in made if one.track_id != 1):
+        ours = samples(kept)
+        (alone,) = maker(pipeline, tmp_path).make(jobs(tracks[kept.track_id]), Follower())
+        assert np.abs(ours - samples(alone)).max() <= 1
+
+
+def test_a_stop_of_all_ends_the_batch_at_the_next_step(
+    pipeline: Any, track: TrackFactory, tmp_path: Path
+) -> None:
+    follower = Follower(lambda _, told: ("denoise", 2) in told)
+    made = list(maker(pipeline, tmp_path).make(jobs(track(1, steps=50), track(2)), follower))
+    assert {one.track_id for one in made if isinstance(one, Stopped)} == {1, 2}
+    assert max(step for stage, step in follower.told if stage == "denoise" and step < 50) <= 3
 
 
 @pytest.mark.parametrize(
     ("gain", "kind"),
     [(float("nan"), FailureKind.NOT_FINITE), (0.0, FailureKind.SILENT), (1e-6, FailureKind.SILENT)],
 )
-def test_useless_audio_is_a_failure_and_not_a_file(
-    pipeline: Any, broken: Any, track: TrackFactory, tmp_path: Path, gain: float, kind: FailureKind
+def test_useless_audio_is_tried_again_and_is_never_a_file(
+    models: Path, track: TrackFactory, tmp_path: Path, gain: float, kind: FailureKind
 ) -> None:
-    broken.fill_(gain)
-    result = TrackMaker(pipeline, TINY, tmp_path).make(track(1), "track", go_on)
-    assert isinstance(result, Failed)
-    assert result.kind == kind
+    broken = loaded(models)
+    batch_maker = maker(broken, tmp_path)
+    broken.vae.decoder.conv2.weight.data.fill_(gain)
+    (second,) = batch_maker.make(jobs(track(1, seeds=(1, 8))), Follower())
+    assert isinstance(second, Job)
+    assert second.seed == 8
+    (failed,) = batch_maker.make([second], Follower())
+    assert isinstance(failed, Failed)
+    assert failed.kind == kind
+    assert failed.message.endswith("(seeds tried: 1, 8)")
+    assert failed.timings.decode > 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_exception_becomes_a_failure(pipeline: Any, track: TrackFactory, tmp_path: Path) -> None:
-    maker = TrackMaker(pipeline, TINY, tmp_path / "missing")
-    result = maker.make(track(1), "track", go_on)
-    assert isinstance(result, Failed)
-    assert result.kind == FailureKind.ENGINE_ERROR
-    assert result.message.startswith("FileNotFoundError")
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory"), FailureKind.OUT_OF_MEMORY),
-        (MemoryError(), FailureKind.OUT_OF_MEMORY),
-        (OSError(errno.ENOSPC, "no space"), FailureKind.DISK_FULL),
-        (ValueError("shape"), FailureKind.ENGINE_ERROR),
-    ],
-)
-def test_errors_are_told_apart_by_what_helps(error: Exception, kind: FailureKind) -> None:
-    assert _kind_of(error) == kind
-
-
-def test_a_run_that_is_stopped_yields_no_latents_and_leaves_the_next_one_alone(
-    pipeline: Any, track: TrackFactory
+def test_what_fails_for_one_track_is_its_own_failure(
+    pipeline: Any, track: TrackFactory, sounds: Sounds, tmp_path: Path
 ) -> None:
-    denoiser = Denoiser(pipeline)
-    chosen = recipe(track(1, steps=5), TINY)
-    assert isinstance(chosen, Recipe)
-    seen: list[int] = []
+    gone = tmp_path / "gone.npy"
+    gone.write_bytes(sounds.source.read_bytes())
+    ordered = jobs(track(1), track(2, task_type="extract", source=gone))
+    gone.unlink()
+    one, two = sorted(
+        maker(pipeline, tmp_path).make(ordered, Follower()), key=lambda made: made.track_id
+    )
+    assert isinstance(one, Finished)
+    assert isinstance(two, Failed)
+    assert two.kind == FailureKind.ENGINE_ERROR
+    assert two.message.startswith("FileNotFoundError")
+    (unwritten,) = maker(pipeline, tmp_path / "missing").make(jobs(track(1)), Follower())
+    assert isinstance(unwritten, Failed)
 
-    def stop_at_second(step: int) -> bool:
-        seen.append(step)
-        return step < 2
 
-    stopped, _ = denoiser.denoise(chosen, on_step=stop_at_second)
-    assert stopped is None
-    assert seen == [1, 2]
-    whole, condition = denoiser.denoise(chosen, on_step=lambda _: True)
-    assert whole is not None
-    assert whole.shape == (1, 25, 8)
-    assert condition > 0
-    assert np.isfinite(normalised(whole.numpy())).all()
+def test_shares_add_up_to_the_time_of_the_batch(
+    pipeline: Any, sounds: Sounds, tmp_path: Path
+) -> None:
+    ticks = iter(range(10_000))
+    ledger = Ledger(clock=lambda: float(next(ticks)))
+    made = list(
+        maker(pipeline, tmp_path, ledger).make(
+            jobs(*mixture(4, sounds, tracks=3, seconds=(1.0, 2.0))), Follower()
+        )
+    )
+    booked = [finished(one).timings for one in made]
+    # Each reading of the clock is one second: the first is the ledger's own beginning.
+    assert sum(timings.service for timings in booked) == pytest.approx(next(ticks) - 1)
+    assert all(t.condition + t.denoise + t.decode < t.service for t in booked)
+    assert sum(timings.denoise for timings in booked) == pytest.approx(1.0)
+
+
+def test_latents_that_overflow_in_half_precision_are_made_in_full(
+    models: Path, track: TrackFactory, tmp_path: Path
+) -> None:
+    half = loaded(models)
+    half.transformer.to(torch.float16)
+    half.transformer.proj_in_conv.weight.data.mul_(3e4)
+    conditioner, denoiser = Conditioner(half), Denoiser(half)
+    ordered = jobs(track(1))
+    (rough,), _ = denoiser.denoise(
+        conditioner.materials([conditioner.ground(ordered[0])]), lambda *_: ()
+    )
+    assert rough is not None
+    assert not bool(torch.isfinite(rough).all())
+    (made,) = maker(half, tmp_path).make(ordered, Follower())
+    assert finished(made).measures.finite
+    assert half.transformer.dtype == torch.float16

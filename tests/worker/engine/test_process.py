@@ -1,6 +1,7 @@
 """The engine as its owner sees it: a real process with the tiny model set."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 from tests.worker.conditions import wait_until
 from tests.worker.engine.conftest import TrackFactory
+from tests.worker.engine.mixtures import Sounds, mixture
+from trackfarm.model_sets import model_set
 from trackfarm.wire import FailureKind
 from trackfarm_worker.engine.messages import Event, Failed, Finished, Progress, Result
 from trackfarm_worker.engine.process import EngineProcess
@@ -20,6 +23,15 @@ def kinds(results: list[Result]) -> list[str]:
 def samples(result: Result) -> bytes:
     assert isinstance(result, Finished)
     return result.path.read_bytes()
+
+
+def difference(one: Result, other: Result) -> int:
+    """Of 16-bit samples."""
+    audio = []
+    for result in (one, other):
+        assert isinstance(result, Finished)
+        audio.append(np.load(result.path, allow_pickle=False).astype(np.int32))
+    return int(np.abs(audio[0] - audio[1]).max())
 
 
 def test_each_track_becomes_a_file_of_exactly_the_length_asked_for(
@@ -43,23 +55,26 @@ def test_progress_is_told_step_by_step_and_each_result_at_once(
     engine: EngineProcess, track: TrackFactory
 ) -> None:
     told: list[Event] = []
-    results = engine.run([track(1, steps=3), track(2)], told.append)
-    steps = [
+    engine.run([track(1, steps=3), track(2, duration=2.0)], told.append)
+    told_of = [
         (event.stage, event.step, event.steps)
         for event in told
-        if isinstance(event, Progress) and event.track_id == 1
+        if isinstance(event, Progress) and event.track_ids == [1]
     ]
-    denoised = [("denoise", step, 3) for step in (1, 2, 3)]
-    assert steps == [("condition", 0, 1), *denoised, ("decode", 1, 1)]
-    assert told[len(steps)] == results[0]
-    assert told[-1] == results[1]
+    denoised = [("denoise", step, 3) for step in (0, 1, 2, 3)]
+    assert told_of == [("condition", 0, 1), *denoised, ("decode", 1, 1)]
+    order = [event.type for event in told if event.type != "progress"]
+    assert order == ["finished", "finished"]
+    at = next(i for i, event in enumerate(told) if isinstance(event, Finished))
+    assert isinstance(told[at - 1], Progress)
+    assert isinstance(told[at + 1], Progress)
 
 
 def test_a_track_that_cannot_be_made_takes_no_other_along(
     engine: EngineProcess, track: TrackFactory
 ) -> None:
     batch = [
-        track(1, task_type="cover"),
+        track(1, task_type="sing"),
         track(2),
         track(3, steps=201),
         track(4, duration=0),
@@ -80,10 +95,36 @@ def test_a_track_depends_on_its_seed_and_not_on_its_company(
     engine: EngineProcess, track: TrackFactory
 ) -> None:
     alone = engine.run([track(1, seed=7)])[0]
-    first, second, other = engine.run([track(9, seed=3), track(1, seed=7), track(2, seed=8)])
-    assert samples(alone) == samples(second)
-    assert samples(second) != samples(first)
-    assert samples(second) != samples(other)
+    batch = [track(9, seed=3, guidance=5.0), track(1, seed=7), track(2, seed=8, steps=4)]
+    first, second, other = engine.run(batch)
+    assert difference(alone, second) <= 1
+    assert difference(second, first) > 100
+    assert difference(second, other) > 100
+
+
+def test_all_six_tasks_are_made_together_and_keep_the_length_of_their_source(
+    engine: EngineProcess, sounds: Sounds
+) -> None:
+    batch = mixture(6, sounds, tracks=8, seconds=(2.0, 3.0))
+    assert {t.task_type for t in batch} == set(model_set("tiny").tasks)
+    for result, ordered in zip(engine.run(batch), batch, strict=True):
+        assert isinstance(result, Finished), result
+        if ordered.source:
+            assert result.frames == len(np.load(ordered.source, mmap_mode="r"))
+
+
+def test_the_time_of_an_occupied_engine_is_all_booked_on_tracks(
+    engine: EngineProcess, track: TrackFactory
+) -> None:
+    began = time.monotonic()
+    results = engine.run([track(i, guidance=1.0 + i % 2) for i in range(6)])
+    elapsed = time.monotonic() - began
+    timings = [result.timings for result in results if isinstance(result, Finished)]
+    assert len(timings) == 6
+    assert 0.8 * elapsed < sum(t.service for t in timings) <= elapsed
+    assert all(t.condition + t.denoise + t.decode <= t.service for t in timings)
+    guided, plain = timings[1].denoise, timings[0].denoise
+    assert guided > plain
 
 
 @pytest.mark.parametrize("change", [{"prompt": "snow"}, {"shift": 1.0}, {"guidance": 4.0}])
@@ -101,23 +142,28 @@ def test_a_stop_keeps_what_is_finished_and_ends_the_rest_between_two_steps(
 
     def stop_in_second(event: Event) -> None:
         told.append(event)
-        if isinstance(event, Progress) and event.track_id == 2:
+        if isinstance(event, Progress) and 2 in event.track_ids and event.stage == "denoise":
             engine.stop_current()
 
-    results = engine.run([track(1), track(2, steps=200), track(3)], stop_in_second)
-    assert kinds(results) == ["finished", "stopped", "stopped"]
-    steps = [e.step for e in told if isinstance(e, Progress) and e.track_id == 2]
+    batch = [track(1), track(2, steps=200, duration=2.0), track(3, duration=4.0)]
+    assert kinds(engine.run(batch, stop_in_second)) == ["finished", "stopped", "stopped"]
+    steps = [e.step for e in told if isinstance(e, Progress) and 2 in e.track_ids]
     assert max(steps) < 20
     assert kinds(engine.run([track(2)])) == ["finished"]
 
 
 def test_single_tracks_can_be_stopped(engine: EngineProcess, track: TrackFactory) -> None:
+    told: list[Event] = []
+
     def stop_third(event: Event) -> None:
-        if isinstance(event, Progress) and event.track_id == 1:
+        told.append(event)
+        if isinstance(event, Progress) and (event.stage, event.step) == ("denoise", 1):
             engine.stop_current([3])
 
-    results = engine.run([track(1), track(2), track(3)], stop_third)
+    results = engine.run([track(1, steps=30), track(2, steps=30), track(3, steps=30)], stop_third)
     assert kinds(results) == ["finished", "finished", "stopped"]
+    steps = [e.step for e in told if isinstance(e, Progress) and 3 in e.track_ids]
+    assert max(steps) < 20
 
 
 def test_batches_take_turns_in_the_order_they_came(

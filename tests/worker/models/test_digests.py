@@ -1,7 +1,15 @@
 import hashlib
 from pathlib import Path
 
-from trackfarm_worker.models.digests import component_digests, file_digest
+from trackfarm_worker.models.digest_cache import DigestCache
+from trackfarm_worker.models.digests import (
+    component_digests,
+    differences,
+    file_digest,
+    file_digests,
+    write_digests,
+    written_digests,
+)
 
 
 def test_a_file_digest_is_its_sha256(tmp_path: Path) -> None:
@@ -21,3 +29,42 @@ def test_a_component_digest_tells_names_and_contents(tmp_path: Path) -> None:
     assert moved != before
     (tmp_path / "vae/b/one").write_text("2")
     assert component_digests(tmp_path) not in (before, moved)
+
+
+def test_what_differs_is_named(tmp_path: Path) -> None:
+    for name in ("a/one", "a/two", "b/three"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert written_digests(tmp_path) is None
+    write_digests(tmp_path)
+    written = written_digests(tmp_path)
+    assert written is not None
+    assert differences(written, written) == []
+    found = {"a/one": written["a/one"], "a/two": "0" * 64, "c/four": "1" * 64}
+    assert differences(written, found) == [
+        "a/two has other contents",
+        "b/three is missing",
+        "c/four was not there",
+    ]
+
+
+def test_digests_are_remembered_until_a_file_changes(tmp_path: Path) -> None:
+    (folder := tmp_path / "model" / "vae").mkdir(parents=True)
+    (folder / "one").write_text("1")
+    (folder / "two").write_text("2")
+
+    def digests() -> tuple[dict[str, str], int, int]:
+        cache = DigestCache(tmp_path / "model", kept_in=tmp_path / "kept")
+        found = file_digests(tmp_path / "model", cache.digest_of)
+        cache.save()
+        return found, cache.hashed, cache.remembered
+
+    first, hashed, remembered = digests()
+    assert (hashed, remembered) == (2, 0)
+    assert digests() == (first, 0, 2)
+    (folder / "two").write_text("22")
+    second, hashed, remembered = digests()
+    assert (hashed, remembered) == (1, 1)
+    assert second == first | {"vae/two": file_digest(folder / "two")}
+    next((tmp_path / "kept").iterdir()).write_text("[")
+    assert digests() == (second, 2, 0)

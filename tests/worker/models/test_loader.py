@@ -9,19 +9,31 @@ import pytest
 import torch
 
 from trackfarm.model_sets import model_set
+from trackfarm.tiers import Residency
+from trackfarm_worker.engine.conditioning import Conditioner
+from trackfarm_worker.engine.denoiser import Denoiser
+from trackfarm_worker.engine.intake import Job, job
+from trackfarm_worker.engine.messages import EngineTrack
 from trackfarm_worker.models import tiny
 from trackfarm_worker.models.checkpoint import ModelNotReady
 from trackfarm_worker.models.digests import component_digests
-from trackfarm_worker.models.loader import load
+from trackfarm_worker.models.loader import load, place
+from trackfarm_worker.models.store import folder_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
 REAL = model_set("acestep-v15-turbo")
+META = torch.device("meta")
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(autouse=True)
+def fresh_digests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -85,15 +97,60 @@ def test_what_is_not_whole_is_named(
         load(REAL, folder, device="cpu")
 
 
-def test_another_layout_is_answered_with_the_way_to_convert_it() -> None:
-    with pytest.raises(ModelNotReady, match="convert_ace_step_to_diffusers"):
-        load(model_set("acestep-v15-sft"), None, device="cpu")
+def test_what_is_not_the_same_as_when_it_was_pulled_is_not_loaded(folder: Path) -> None:
+    weights = folder / "transformer" / WEIGHTS
+    damaged = bytearray(weights.read_bytes())
+    damaged[-1] ^= 1
+    weights.write_bytes(damaged)
+    with pytest.raises(ModelNotReady, match=f"transformer/{WEIGHTS} has other contents.*pull"):
+        load(REAL, folder, device="cpu")
+
+
+def test_what_is_in_the_store_is_loaded_without_a_network(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKFARM_MODELS", str(tmp_path))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    stored = shutil.copytree(tiny.ensure(cache), folder_of(REAL))
+    assert load(REAL, None, device="cpu").folder == stored
 
 
 def test_a_hub_that_cannot_be_reached_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("TRACKFARM_MODELS", str(tmp_path))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    small = REAL.model_copy(update={"download_gb": 0.0})
     with pytest.raises(ModelNotReady, match=r"could not be downloaded.*point the worker at"):
-        load(REAL, None, device="cpu")
+        load(small, None, device="cpu")
+
+
+def test_what_reads_texts_stays_off_a_card_that_is_too_small() -> None:
+    pipeline = tiny.build()
+    # No card here: torch's device without memory takes the part of one.
+    place(pipeline, "meta", offload=True)
+    there = {
+        name for name, part in pipeline.components.items() if getattr(part, "device", None) == META
+    }
+    assert there == {"transformer", "vae", "audio_tokenizer", "audio_token_detokenizer"}
+    place(pipeline, "meta", offload=False)
+    assert pipeline.text_encoder.device == pipeline.condition_encoder.device == META
+
+
+def test_where_the_parts_live_changes_nothing_of_what_is_made(cache: Path) -> None:
+    torch.set_num_threads(1)
+    tiny_set = model_set("tiny")
+    order = EngineTrack(track_id=1, prompt="rain", lyrics="la", duration=1.0, seed=3, steps=2)
+    made = []
+    for offload in (False, True):
+        kept = Residency(offload=offload, window=64)
+        loaded = load(tiny_set, cache, device="cpu", residency=kept)
+        assert loaded.residency == kept
+        asked = job(order, tiny_set, "one")
+        assert isinstance(asked, Job)
+        conditioner = Conditioner(loaded.pipeline)
+        materials = conditioner.materials([conditioner.ground(asked)])
+        made.append(Denoiser(loaded.pipeline).denoise(materials, lambda *_: ())[0][0])
+    assert made[0] is not None
+    assert made[1] is not None
+    assert torch.equal(made[0], made[1])

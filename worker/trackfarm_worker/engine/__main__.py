@@ -36,9 +36,10 @@ def main() -> int:
         if setup.source and not model_set(setup.model_set).is_noise:
             check(setup.source)
         # Late, because it takes seconds in which the parent may go and libraries may print.
-        from trackfarm_worker.engine.server import serve
+        from trackfarm_worker.engine.serving import serve
 
         serve(setup, orders, send)
+        return 0
     except ModelNotReady as error:
         send(LoadFailed(message=str(error)))
         return 1

@@ -1,38 +1,74 @@
-"""Latents to audio, window by window (`trackfarm_worker.engine.windows`)."""
+"""Latents to audio, in windows (`trackfarm_worker.engine.windows`) that tracks share a pass with."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from trackfarm_worker.engine.windows import windows
+from trackfarm_worker.engine.windows import WINDOW, Window, windows
+
+OnPass = Callable[[int, int, Mapping[int, int]], Collection[int]]
+Piece = tuple[int, Window]
 
 
-@torch.inference_mode()
-def decode(
-    vae: Any,
-    latents: torch.Tensor,
-    *,
-    frames: int,
-    on_window: Callable[[int, int], bool],
-) -> NDArray[np.float32] | None:
-    """Audio (frames, channels) as the VAE gives it, or None when stopped.
+class Decoder:
+    """Decodes with an `AutoencoderOobleck`. `window` in latent frames, `at_once` windows a pass."""
 
-    `vae` is an `AutoencoderOobleck`, `latents` are (1, time, width) on its device. `on_window` is called with the windows done
-    and their number; decoding stops where it says False.
+    def __init__(self, vae: Any, *, window: int = WINDOW, at_once: int = 1) -> None:
+        self._vae = vae
+        self.window = window
+        self.at_once = at_once
+
+    @torch.inference_mode()
+    def decode(
+        self, latents: Mapping[int, torch.Tensor], on_pass: OnPass
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yields each track's place and audio (channels, samples), float32, as soon as it is whole.
+
+        `latents` are (frames, width) by place. `on_pass` hears after each pass how many of how many
+        are done and how many windows of which track were in it, and names the places to skip.
+        """
+        plan = passes({i: len(track) for i, track in latents.items()}, self.window, self.at_once)
+        left = Counter(place for part in plan for place, _ in part)
+        heard: dict[int, list[torch.Tensor]] = {place: [] for place in latents}
+        skipped: Collection[int] = ()
+        for done, part in enumerate(plan, start=1):
+            wanted = [piece for piece in part if piece[0] not in skipped]
+            for (place, _), audio in zip(wanted, self._heard(latents, wanted), strict=True):
+                heard[place].append(audio)
+                left[place] -= 1
+            skipped = on_pass(done, len(plan), Counter(place for place, _ in wanted))
+            for place in dict.fromkeys(place for place, _ in wanted):
+                if left[place] == 0 and place not in skipped:
+                    yield place, torch.cat(heard.pop(place), dim=1)
+
+    def _heard(
+        self, latents: Mapping[int, torch.Tensor], pieces: Sequence[Piece]
+    ) -> Iterator[torch.Tensor]:
+        if not pieces:
+            return
+        parts = [latents[place][window.start : window.stop].T for place, window in pieces]
+        audio = self._vae.decode(torch.stack(parts).to(self._vae.dtype)).sample.float()
+        for (_, window), sound in zip(pieces, audio, strict=True):
+            hop = sound.shape[-1] // (window.stop - window.start)
+            begin, end = window.keep_from - window.start, window.keep_to - window.start
+            yield sound[:, begin * hop : end * hop]
+
+
+def passes(frames: Mapping[int, int], window: int, at_once: int) -> list[list[Piece]]:
+    """Which windows of which tracks are decoded together: only windows of one length can be.
+
+    Tracks come one after the other, so that each is whole as early as possible.
     """
-    plan = list(windows(latents.shape[1]))
-    pieces = []
-    for done, window in enumerate(plan, start=1):
-        part = latents[:, window.start : window.stop].transpose(1, 2).to(vae.dtype)
-        audio = vae.decode(part).sample[0].float().cpu()
-        hop = audio.shape[-1] // (window.stop - window.start)
-        kept = slice((window.keep_from - window.start) * hop, (window.keep_to - window.start) * hop)
-        pieces.append(audio[:, kept].numpy())
-        if not on_window(done, len(plan)):
-            return None
-    whole = np.concatenate(pieces, axis=1)
-    assert whole.shape[1] >= frames, "the latents are shorter than the audio asked for"
-    return np.ascontiguousarray(whole[:, :frames].T)
+    pieces = [
+        (place, part)
+        for place, count in sorted(frames.items(), key=lambda track: min(track[1], window))
+        for part in windows(count, window=window)
+    ]
+    plan: list[list[Piece]] = []
+    for _, group in groupby(pieces, key=lambda piece: piece[1].stop - piece[1].start):
+        alike = list(group)
+        plan += [alike[first : first + at_once] for first in range(0, len(alike), at_once)]
+    return plan

@@ -1,137 +1,207 @@
-"""One track from order to file: denoise, decode, measure, write. Every ending is a value."""
+"""One batch from orders to files: ground, condition, denoise, decode, deliver."""
 
-import errno
-import os
 import sys
-import time
 import traceback
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
+from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from trackfarm.model_sets import ModelSet
-from trackfarm.wire import FailureKind
-from trackfarm_worker.engine.decoder import decode
-from trackfarm_worker.engine.denoiser import Denoiser
-from trackfarm_worker.engine.measures import Measures, measure, normalised, to_int16
-from trackfarm_worker.engine.messages import (
-    EngineTrack,
-    Failed,
-    Finished,
-    Progress,
-    Result,
-    StageSeconds,
-    Stopped,
-)
-from trackfarm_worker.engine.recipe import Recipe, Refusal, recipe
+from trackfarm_worker.engine.conditioning import Conditioner, Ground, Material
+from trackfarm_worker.engine.delivery import Delivered, Delivery
+from trackfarm_worker.engine.exhaustion import is_out_of_memory, kind_of, told
+from trackfarm_worker.engine.intake import Job
+from trackfarm_worker.engine.ledger import Ledger
+from trackfarm_worker.engine.limits import Room
+from trackfarm_worker.engine.messages import Failed, Finished, Result, Stage, Stopped
 
-OnProgress = Callable[[Progress], bool]
+Made = Result | Job
+"""An answer, or the next try of a track whose audio was of no use."""
 
 
-class TrackMaker:
-    """Holds the model, an `AceStepPipeline`. Not thread-safe."""
+class Watch(Protocol):
+    """Who follows a batch, and can stop its tracks."""
 
-    def __init__(self, pipeline: Any, model_set: ModelSet, spool: Path) -> None:
-        self._pipeline = pipeline
-        self._denoiser = Denoiser(pipeline)
-        self._model_set = model_set
-        self._spool = spool
+    def tell(self, track_ids: Sequence[int], stage: Stage, step: int, steps: int) -> None: ...
 
-    def make(self, track: EngineTrack, name: str, on_progress: OnProgress) -> Result:
-        """Makes one track and writes `<spool>/<name>.npy`.
+    def is_stopped(self, track_id: int) -> bool: ...
 
-        `on_progress` is called between steps; the track is stopped where it says False.
+
+class Denoising(Protocol):
+    def denoise(
+        self, materials: Sequence[Material], on_step: Callable[[int, int], Collection[int]]
+    ) -> tuple[list[torch.Tensor | None], float]: ...
+
+
+class Decoding(Protocol):
+    window: int
+    at_once: int
+
+    def decode(
+        self,
+        latents: Mapping[int, torch.Tensor],
+        on_pass: Callable[[int, int, Mapping[int, int]], Collection[int]],
+    ) -> Iterator[tuple[int, torch.Tensor]]: ...
+
+
+class BatchMaker:
+    """Makes one batch at a time; not thread-safe. `precise` is a context in which the model
+    computes in float32, for a track whose latents overflowed, or None where it does already."""
+
+    def __init__(
+        self,
+        *,
+        conditioner: Conditioner,
+        denoiser: Denoising,
+        decoder: Decoding,
+        delivery: Delivery,
+        ledger: Ledger,
+        sample_rate: int,
+        synchronise: Callable[[], None] = lambda: None,
+        precise: Callable[[], AbstractContextManager[None]] | None = None,
+    ) -> None:
+        self._conditioner = conditioner
+        self._denoiser = denoiser
+        self._decoder = decoder
+        self._delivery = delivery
+        self._ledger = ledger
+        self._sample_rate = sample_rate
+        self._synchronise = synchronise
+        self._precise = precise
+
+    def fit(self, room: Room) -> None:
+        """Decodes in windows of this size from now on. Sources are encoded in the same windows for
+        ever: a cover's tokens must not depend on what memory there was."""
+        self._decoder.window, self._decoder.at_once = room.window, room.windows
+
+    def make(self, jobs: Sequence[Job], watch: Watch) -> Iterator[Made]:
+        """Yields one answer per job, each as soon as it is known.
+
+        What concerns a single track is its answer. What breaks the batch is raised: then the jobs
+        that have no answer yet are as if they had never been begun.
         """
-        match recipe(track, self._model_set):
-            case Refusal(kind=kind, message=message):
-                return Failed(track_id=track.track_id, kind=kind, message=message)
-            case Recipe() as made:
-                try:
-                    return self._make(track.track_id, made, name, on_progress)
-                except Exception as error:  # noqa: BLE001 - one track never takes others along
-                    traceback.print_exc(file=sys.stderr)
-                    kind, message = _kind_of(error), f"{type(error).__name__}: {error}"
-                    return Failed(track_id=track.track_id, kind=kind, message=message[:2000])
+        self._lap(None, [job.track_id for job in jobs])
+        grounds: list[Ground] = []
+        going: list[Job] = []
+        for job, ground in self._grounds(jobs, watch):
+            if isinstance(ground, Ground):
+                grounds.append(ground)
+                going.append(job)
+            else:
+                yield ground
+        if going:
+            yield from self._make(going, grounds, watch)
 
-    def _make(self, track_id: int, made: Recipe, name: str, on_progress: OnProgress) -> Result:
-        def denoised(step: int) -> bool:
-            return on_progress(
-                Progress(track_id=track_id, stage="denoise", step=step, steps=made.steps)
+    def _make(self, jobs: Sequence[Job], grounds: Sequence[Ground], watch: Watch) -> Iterator[Made]:
+        materials = self._conditioner.materials(grounds)
+        self._lap("condition", [job.track_id for job in jobs])
+        on_step = partial(self._between_steps, jobs, watch)
+        latents, padding = self._denoiser.denoise(materials, on_step)
+        made = {place: found for place, found in enumerate(latents) if found is not None}
+        self._lap("denoise", {jobs[place].track_id: _cost(jobs[place]) for place in made})
+        kept = {
+            place: self._mended(jobs[place], materials[place], found)
+            for place, found in made.items()
+        }
+        whole = set()
+        for place, audio in self._decoder.decode(kept, partial(self._between_passes, jobs, watch)):
+            whole.add(place)
+            yield self._answer(jobs[place], audio, len(jobs), padding)
+        yield from (self._stopped(job) for place, job in enumerate(jobs) if place not in whole)
+
+    def _grounds(
+        self, jobs: Sequence[Job], watch: Watch
+    ) -> Iterator[tuple[Job, Ground | Failed | Stopped]]:
+        for done, job in enumerate(jobs):
+            watch.tell([job.track_id for job in jobs], "condition", done, len(jobs))
+            if watch.is_stopped(job.track_id):
+                yield job, self._stopped(job)
+                continue
+            try:
+                ground: Ground | Failed = self._conditioner.ground(job)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                ground = self._failed(job, error)
+            self._lap("condition", [job.track_id])
+            yield job, ground
+
+    def _mended(self, job: Job, material: Material, latents: torch.Tensor) -> torch.Tensor:
+        """Latents that are not finite are made again with more precision, where there is more."""
+        if self._precise is None or bool(torch.isfinite(latents).all()):
+            return latents
+        with self._precise():
+            again, _ = self._denoiser.denoise([material], lambda *_: ())
+        self._lap("denoise", [job.track_id])
+        return latents if again[0] is None else again[0]
+
+    def _answer(self, job: Job, audio: torch.Tensor, batch_size: int, padding: float) -> Made:
+        try:
+            made = self._delivery.deliver(job, audio)
+        except OSError as error:
+            return self._failed(job, error)
+        self._lap(None, [job.track_id])
+        if isinstance(made, Delivered):
+            return Finished(
+                track_id=job.track_id,
+                path=made.path,
+                sample_rate=self._sample_rate,
+                channels=made.channels,
+                frames=made.frames,
+                measures=made.measures,
+                timings=self._ledger.settle(job.track_id),
+                seed=job.seed,
+                batch_size=batch_size,
+                padding=padding,
             )
+        if job.attempt + 1 < len(job.recipe.seeds):
+            return replace(job, attempt=job.attempt + 1)
+        tried = ", ".join(map(str, job.recipe.seeds))
+        return Failed(
+            track_id=job.track_id,
+            kind=made.kind,
+            message=f"{made.message} (seeds tried: {tried})",
+            timings=self._ledger.settle(job.track_id),
+        )
 
-        def decoded(step: int, steps: int) -> bool:
-            return on_progress(Progress(track_id=track_id, stage="decode", step=step, steps=steps))
+    def _between_steps(self, jobs: Sequence[Job], watch: Watch, step: int, steps: int) -> set[int]:
+        return _told(jobs, watch, "denoise", step, steps)
 
-        began = time.perf_counter()
-        if not on_progress(Progress(track_id=track_id, stage="condition", step=0, steps=1)):
-            return Stopped(track_id=track_id)
-        latents, condition = self._denoiser.denoise(made, on_step=denoised)
+    def _between_passes(
+        self, jobs: Sequence[Job], watch: Watch, step: int, steps: int, windows: Mapping[int, int]
+    ) -> set[int]:
+        self._lap("decode", {jobs[place].track_id: count for place, count in windows.items()})
+        return _told(jobs, watch, "decode", step, steps)
+
+    def _lap(self, stage: Stage | None, shares: Mapping[int, float] | Sequence[int]) -> None:
         self._synchronise()
-        denoised_at = time.perf_counter()
-        if latents is None:
-            return Stopped(track_id=track_id)
-        raw = decode(self._pipeline.vae, latents, frames=made.frames, on_window=decoded)
-        if raw is None:
-            return Stopped(track_id=track_id)
-        timings = StageSeconds(
-            condition=condition,
-            denoise=denoised_at - began - condition,
-            decode=time.perf_counter() - denoised_at,
-        )
-        return self._deliver(track_id, raw, self._spool / f"{name}.npy", timings)
+        weights = shares if isinstance(shares, Mapping) else dict.fromkeys(shares, 1.0)
+        self._ledger.lap(stage, weights)
 
-    def _deliver(
-        self, track_id: int, raw: NDArray[np.float32], path: Path, timings: StageSeconds
-    ) -> Result:
-        audio = normalised(raw)
-        measures = measure(audio, raw_peak=float(np.max(np.abs(raw))))
-        if failure := _fault(measures):
-            kind, message = failure
-            return Failed(track_id=track_id, kind=kind, message=message, timings=timings)
-        _write(path, to_int16(audio))
-        return Finished(
-            track_id=track_id,
-            path=path,
-            sample_rate=self._model_set.sample_rate,
-            channels=audio.shape[1],
-            frames=audio.shape[0],
-            measures=measures,
-            timings=timings,
+    def _stopped(self, job: Job) -> Stopped:
+        self._ledger.settle(job.track_id)
+        return Stopped(track_id=job.track_id)
+
+    def _failed(self, job: Job, error: Exception) -> Failed:
+        traceback.print_exception(error, file=sys.stderr)
+        self._lap(None, [job.track_id])
+        timings = self._ledger.settle(job.track_id)
+        return Failed(
+            track_id=job.track_id, kind=kind_of(error), message=told(error), timings=timings
         )
 
-    def _synchronise(self) -> None:
-        if self._pipeline.device.type == "cuda":
-            torch.cuda.synchronize()
+
+def _cost(job: Job) -> float:
+    """What a track's denoising costs, relative to others in its batch."""
+    return job.seconds * job.recipe.steps * job.recipe.passes
 
 
-def _fault(measures: Measures) -> tuple[FailureKind, str] | None:
-    if not measures.finite:
-        return FailureKind.NOT_FINITE, "the audio holds values that are not finite"
-    if measures.silent:
-        levels = f"peak {measures.raw_peak_dbfs:.1f} dBFS before normalisation"
-        return FailureKind.SILENT, f"the audio is silent: {levels}, rms {measures.rms_dbfs:.1f}"
-    return None
-
-
-def _kind_of(error: Exception) -> FailureKind:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return FailureKind.OUT_OF_MEMORY
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return FailureKind.DISK_FULL
-    return FailureKind.ENGINE_ERROR
-
-
-def _write(path: Path, samples: NDArray[np.int16]) -> None:
-    """Writes under another name first: what bears the final name is whole."""
-    partial = path.with_suffix(".part")
-    try:
-        with partial.open("wb") as stream:
-            np.save(stream, samples, allow_pickle=False)
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+def _told(jobs: Sequence[Job], watch: Watch, stage: Stage, step: int, steps: int) -> set[int]:
+    """Reports a step; answers with the places of the jobs that are to stop."""
+    stopped = {place for place, job in enumerate(jobs) if watch.is_stopped(job.track_id)}
+    going = [job.track_id for place, job in enumerate(jobs) if place not in stopped]
+    watch.tell(going, stage, step, steps)
+    return stopped

@@ -1,19 +1,24 @@
-"""What the finished audio is like, as numbers, and its way to 16 bit. Pure numpy."""
+"""What the finished audio is like, as numbers, and what they mean. Needs no torch."""
 
-import numpy as np
-from numpy.typing import NDArray
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
 from pydantic import BaseModel, ConfigDict
 
+from trackfarm.wire import FailureKind
+
 FLOOR_DBFS = -200.0
-SILENCE_DBFS = -60.0
-TARGET_PEAK = 10 ** (-1.0 / 20.0)  # -1 dBFS, as ACE-Step's own pipeline delivers
 
 
 class Measures(BaseModel):
     """Levels in dBFS, at least FLOOR_DBFS.
 
     `raw_peak_dbfs` is the peak before normalisation, `clipped` the share of samples at or beyond
-    full scale, `dc` the mean of all samples. Levels of audio that is not finite are FLOOR_DBFS.
+    full scale, `dc` the mean of all samples, `lufs` the integrated loudness of ITU-R BS.1770-4
+    (None where it has none), `audible` the share of the length asked for after which nothing but
+    silence follows. Levels of audio that is not finite are FLOOR_DBFS.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,51 +30,35 @@ class Measures(BaseModel):
     rms_dbfs: float
     clipped: float
     dc: float
+    lufs: float | None = None
+    audible: float = 1.0
 
 
-def dbfs(amplitude: float) -> float:
-    """Level of an amplitude relative to full scale 1.0."""
-    return max(20.0 * float(np.log10(amplitude)), FLOOR_DBFS) if amplitude > 0 else FLOOR_DBFS
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """`silence_dbfs`: a level below it is no music. `shortest`: the least `audible` share."""
+
+    silence_dbfs: float
+    shortest: float
 
 
-def normalised(audio: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scales to a peak of -1 dBFS; the steps and constants of diffusers' AceStepPipeline."""
-    loud = audio / max(_peak(audio), 1.0)
-    return np.asarray(loud * (TARGET_PEAK / max(_peak(loud), 1e-6)), dtype=np.float32)
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why audio is not delivered."""
+
+    kind: FailureKind
+    message: str
 
 
-def measure(audio: NDArray[np.float32], *, raw_peak: float) -> Measures:
-    """Measures float audio of any shape; `raw_peak` is the amplitude before normalisation.
-
-    Silent is what had hardly any level before it was normalised, or has hardly any afterwards
-    (a single click).
-    """
-    if not np.isfinite(audio).all() or not np.isfinite(raw_peak):
-        return _unmeasurable()
-    mean_square = float(np.mean(np.square(audio, dtype=np.float64)))
-    raw_peak_dbfs, rms_dbfs = dbfs(raw_peak), dbfs(mean_square**0.5)
-    return Measures(
-        finite=True,
-        silent=min(raw_peak_dbfs, rms_dbfs) < SILENCE_DBFS,
-        raw_peak_dbfs=raw_peak_dbfs,
-        peak_dbfs=dbfs(_peak(audio)),
-        rms_dbfs=rms_dbfs,
-        clipped=float(np.mean(np.abs(audio) >= 1.0)),
-        dc=float(np.mean(audio, dtype=np.float64)),
-    )
+@cache
+def thresholds(model_set: str) -> Thresholds:
+    """The row of the model set in `thresholds.toml`, or its default row."""
+    table = tomllib.loads((files("trackfarm_worker.engine") / "thresholds.toml").read_text())
+    return Thresholds(**table["default"] | table.get(model_set, {}))
 
 
-def to_int16(audio: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Rounds to the nearest of 65,535 symmetrical steps; beyond full scale is clipped."""
-    scaled = np.rint(np.clip(audio, -1.0, 1.0) * np.float32(32767.0))
-    return np.asarray(scaled, dtype=np.int16)
-
-
-def _peak(audio: NDArray[np.float32]) -> float:
-    return float(np.max(np.abs(audio))) if audio.size else 0.0
-
-
-def _unmeasurable() -> Measures:
+def unmeasurable() -> Measures:
+    """Of audio that holds values that are not finite."""
     return Measures(
         finite=False,
         silent=False,
@@ -78,4 +67,23 @@ def _unmeasurable() -> Measures:
         rms_dbfs=FLOOR_DBFS,
         clipped=0.0,
         dc=0.0,
+        audible=0.0,
     )
+
+
+def fault(measures: Measures, limits: Thresholds) -> Fault | None:
+    """None when the audio may be delivered."""
+    if not measures.finite:
+        return Fault(FailureKind.NOT_FINITE, "the audio holds values that are not finite")
+    if measures.silent:
+        levels = f"peak {measures.raw_peak_dbfs:.1f} dBFS before normalisation"
+        return Fault(
+            FailureKind.SILENT, f"the audio is silent: {levels}, rms {measures.rms_dbfs:.1f}"
+        )
+    if measures.audible < limits.shortest:
+        return Fault(
+            FailureKind.TOO_SHORT,
+            f"only the first {measures.audible:.0%} of the audio is above "
+            f"{limits.silence_dbfs:g} dBFS",
+        )
+    return None

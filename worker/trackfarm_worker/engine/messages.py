@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from trackfarm.wire import FailureKind
 from trackfarm_worker.engine.measures import Measures
+from trackfarm_worker.engine.options import Options
 
 Stage = Literal["condition", "denoise", "decode"]
 
@@ -23,7 +24,10 @@ class _Message(BaseModel):
 class EngineTrack(_Message):
     """One track to make. None means the model set's default, or that nothing is said about it.
 
-    `duration` is in seconds, `time_signature` in beats per bar.
+    Times are in seconds, `time_signature` in beats per bar. `seeds` are this try's seed and those
+    of the tries after it (at most three are used); without them there is one try, with `seed`.
+    `source` and `reference` are float32 `.npy` files of shape (frames, 2) at the model set's sample
+    rate. `loudness_lufs` turns the finished audio down to that loudness, never up.
 
     Not validated here: what the engine cannot make is answered with a `Failed`.
     """
@@ -32,6 +36,7 @@ class EngineTrack(_Message):
     prompt: str
     duration: float
     seed: int
+    seeds: tuple[int, ...] = ()
     lyrics: str = ""
     bpm: int | None = None
     key_scale: str | None = None
@@ -41,6 +46,15 @@ class EngineTrack(_Message):
     guidance: float | None = None
     shift: float | None = None
     task_type: str = "text2music"
+    source: Path | None = None
+    reference: Path | None = None
+    audio_codes: str | None = None
+    cover_strength: float = 1.0
+    repainting_start: float = 0.0
+    repainting_end: float | None = None
+    track_name: str | None = None
+    track_classes: tuple[str, ...] = ()
+    loudness_lufs: float | None = None
 
 
 class Setup(_Message):
@@ -54,12 +68,16 @@ class Setup(_Message):
     spool: Path
     threads: int
     step_delay: float
+    options: Options = Options()
 
 
 class Run(_Message):
+    """`has_waited`: it stood in line, so that the time since the run before it is its own."""
+
     type: Literal["run"] = "run"
     batch_id: int
     tracks: list[EngineTrack]
+    has_waited: bool = False
 
 
 class Stop(_Message):
@@ -89,25 +107,32 @@ class LoadFailed(_Message):
 
 
 class Progress(_Message):
-    """Sent when a stage of a track begins (`step` 0) and after each of its steps."""
+    """What the tracks of one batch have in common: sent when a stage begins (`step` 0) and after
+    each of its steps. `track_ids` are those that are still being made."""
 
     type: Literal["progress"] = "progress"
-    track_id: int
+    track_ids: list[int]
     stage: Stage
     step: int
     steps: int
 
 
 class StageSeconds(_Message):
-    """Wall seconds per stage."""
+    """This track's share of its batch's wall seconds, over all its tries.
+
+    `service` covers everything for which the batch kept the engine, so that over all tracks it adds
+    up to the time for which the engine was occupied.
+    """
 
     condition: float = 0.0
     denoise: float = 0.0
     decode: float = 0.0
+    service: float = 0.0
 
 
 class Finished(_Message):
-    """`frames` per channel at `sample_rate` Hz."""
+    """`frames` per channel at `sample_rate` Hz. `seed` is the one of the try that succeeded,
+    `batch_size` the tracks it was made with, `padding` the share of padding in that batch."""
 
     type: Literal["finished"] = "finished"
     track_id: int
@@ -117,6 +142,9 @@ class Finished(_Message):
     frames: int
     measures: Measures
     timings: StageSeconds
+    seed: int
+    batch_size: int = 1
+    padding: float = 0.0
 
 
 class Failed(_Message):
@@ -139,9 +167,17 @@ class BatchDone(_Message):
     batch_id: int
 
 
+class Retired(_Message):
+    """The engine ends itself, because its device ran out of memory: no track is to blame, and its
+    successor makes smaller batches."""
+
+    type: Literal["retired"] = "retired"
+    message: str
+
+
 Result = Finished | Failed | Stopped
 Event = Progress | Result
-Report = Ready | LoadFailed | Progress | Finished | Failed | Stopped | BatchDone
+Report = Ready | LoadFailed | Progress | Finished | Failed | Stopped | BatchDone | Retired
 
 _ORDERS: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="type")])
 _REPORTS: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="type")])

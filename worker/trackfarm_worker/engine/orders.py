@@ -4,6 +4,7 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Collection
 from typing import BinaryIO
 
 from pydantic import ValidationError
@@ -35,10 +36,12 @@ class Orders:
     def is_stopped(self, batch_id: int, track_id: int) -> bool:
         return (batch_id, track_id) in self._stopped
 
-    def pause(self, seconds: float, batch_id: int, track_id: int) -> None:
-        """Waits, but no longer than until the track is stopped."""
+    def pause(self, seconds: float, batch_id: int, track_ids: Collection[int]) -> None:
+        """Waits, but no longer than until one of the tracks is stopped."""
         with self._changed:
-            self._changed.wait_for(lambda: self.is_stopped(batch_id, track_id), seconds)
+            self._changed.wait_for(
+                lambda: any(self.is_stopped(batch_id, track_id) for track_id in track_ids), seconds
+            )
 
     def forget(self, batch_id: int) -> None:
         """The batch is over: its stops mean nothing any more."""

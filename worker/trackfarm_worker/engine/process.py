@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
@@ -16,6 +17,7 @@ from trackfarm_worker.engine.messages import (
     LoadFailed,
     Ready,
     Result,
+    Retired,
     Run,
     Stop,
 )
@@ -43,6 +45,7 @@ class EngineProcess:
         self._batches: list[Batch] = []
         self._running: tuple[Batch, EngineChild, int] | None = None
         self._numbers = itertools.count(1)
+        self._free_since = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -80,16 +83,19 @@ class EngineProcess:
         """Makes the tracks when their turn has come; one result each, in the order given.
 
         `on_event` hears of every progress and every result at once, in this thread; what it raises
-        is logged and changes nothing. When the engine dies or hangs, the track it was making is
-        Failed and the rest go to its successor. After `close`, tracks are Stopped. Raises
-        EngineStartFailed when there is no engine any more.
+        is logged and changes nothing. When the engine dies or hangs, the tracks of the batch that it
+        was making go to its successor in halves, until the one is alone that is Failed. After
+        `close`, tracks are Stopped. Raises EngineStartFailed when there is no engine any more.
         """
-        batch = Batch(tracks, self._guarded(on_event))
+        batch, arrived = Batch(tracks, self._guarded(on_event)), time.monotonic()
         with self._entered(batch), self._turns.turn(batch.is_all_to_stop) as has_turn:
-            losses = 0
+            losses, has_waited = 0, arrived < self._free_since
             while has_turn and batch.remaining() and losses < MAX_IDLE_LOSSES:
-                losses = 0 if self._attempt(batch) else losses + 1
+                losses = 0 if self._attempt(batch, has_waited) else losses + 1
+                has_waited = True
             self._answer_rest(batch)
+            if has_turn:
+                self._free_since = time.monotonic()
         return batch.results()
 
     def stop_current(self, track_ids: Collection[int] | None = None) -> None:
@@ -108,23 +114,24 @@ class EngineProcess:
         self._supervisor.close()
         self.stop_current()
 
-    def _attempt(self, batch: Batch) -> bool:
-        """Runs what remains on the engine at hand. False: lost before it began any track."""
+    def _attempt(self, batch: Batch, has_waited: bool) -> bool:
+        """Runs what may run together on the engine at hand. False: lost before it began any."""
         child = self._supervisor.current(batch.is_all_to_stop)
         if child is None:
             batch.stop(None)
             batch.answer_stopped()
             return True
-        with self._sent(batch, child):
+        with self._sent(batch, child, has_waited):
             return self._follow(batch, child)
 
     @contextmanager
-    def _sent(self, batch: Batch, child: EngineChild) -> Iterator[None]:
+    def _sent(self, batch: Batch, child: EngineChild, has_waited: bool) -> Iterator[None]:
         batch.answer_stopped()
         with self._lock:
             number = next(self._numbers)
             self._running = batch, child, number
-            child.send(Run(batch_id=number, tracks=batch.remaining()))
+            group = batch.next_group()
+            child.send(Run(batch_id=number, tracks=group, has_waited=has_waited))
             child.send(Stop(batch_id=number, track_ids=batch.to_stop()))
         try:
             yield
@@ -136,6 +143,10 @@ class EngineProcess:
         while True:
             match child.receive(self._settings.hang_seconds):
                 case BatchDone():
+                    return True
+                case Retired():
+                    batch.acquit()
+                    child.gone.wait()
                     return True
                 case Ending.SILENT:
                     child.kill()

@@ -1,24 +1,38 @@
 """From a track as ordered to the numbers that the model gets, or to the reason why not."""
 
+import math
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from trackfarm.model_sets import ModelSet
 from trackfarm.wire import FailureKind
 from trackfarm_worker.engine.messages import EngineTrack
 
 MAX_DURATION = 600.0
-MADE_HERE = frozenset({"text2music"})
+MAX_TRIES = 3
+LOUDNESS = (-70.0, 0.0)  # the range of BS.1770's gate and of full scale
+CODE_RATE = 5  # audio codes per second
+CODEBOOK = 64_000  # 8 * 8 * 8 * 5 * 5 * 5 levels
+WINDOWED = frozenset({"repaint", "lego"})
+_CODE = re.compile(r"<\|audio_code_(\d+)\|>")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A track with every default filled in. `duration` in seconds, `frames` of finished audio."""
+    """A track with every default filled in.
 
+    `duration` in seconds is that of the source or of the codes where there are any; `frames` is the
+    length of the finished audio. `task` is what the model is told to do: text with audio codes is a
+    cover. `repainting_end` None is the end.
+    """
+
+    task: str
     prompt: str
     lyrics: str
     duration: float
     frames: int
-    seed: int
+    seeds: tuple[int, ...]
     bpm: int | None
     key_scale: str | None
     time_signature: str | None
@@ -26,6 +40,29 @@ class Recipe:
     steps: int
     guidance: float
     shift: float
+    source: Path | None
+    reference: Path | None
+    codes: tuple[int, ...]
+    cover_strength: float
+    repainting_start: float
+    repainting_end: float | None
+    track_name: str | None
+    track_classes: tuple[str, ...]
+    loudness_lufs: float | None
+
+    @property
+    def is_guided(self) -> bool:
+        return self.guidance > 1.0
+
+    @property
+    def is_blended(self) -> bool:
+        """Whether the velocity of the same track as text2music is mixed in."""
+        return self.task == "cover" and self.cover_strength < 1.0
+
+    @property
+    def passes(self) -> int:
+        """Rows of this track in each pass through the model."""
+        return 1 + self.is_guided + self.is_blended
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +71,30 @@ class Refusal:
     message: str
 
 
-def recipe(track: EngineTrack, model_set: ModelSet) -> Recipe | Refusal:
-    """Fills in the model set's defaults; guidance is 1 where it is distilled into the weights."""
-    if refusal := _task_refusal(track.task_type, model_set) or _value_refusal(track, model_set):
-        return refusal
+def recipe(
+    track: EngineTrack, model_set: ModelSet, *, source_frames: int | None = None
+) -> Recipe | Refusal:
+    """Fills in the model set's defaults; guidance is 1 where it is distilled into the weights.
+
+    `source_frames` is the length of `track.source`. A source or codes say how long the track is.
+    """
+    if track.task_type not in model_set.tasks:
+        able = ", ".join(sorted(model_set.tasks))
+        message = f"{model_set.name} cannot do {track.task_type!r}; it can do {able}"
+        return Refusal(FailureKind.UNSUPPORTED_TASK, message)
+    codes = tuple(int(code) for code in _CODE.findall(track.audio_codes or ""))
+    seconds = _seconds(track, model_set, source_frames, codes)
+    wrong = [*_wrong_values(track, model_set, seconds), *_wrong_task(track, codes, seconds)]
+    if wrong:
+        return Refusal(FailureKind.BAD_INPUT, "; ".join(wrong))
     guidance = model_set.default_guidance if track.guidance is None else track.guidance
     return Recipe(
+        task="cover" if codes else track.task_type,
         prompt=track.prompt,
         lyrics=track.lyrics,
-        duration=track.duration,
-        frames=round(track.duration * model_set.sample_rate),
-        seed=track.seed,
+        duration=seconds,
+        frames=round(seconds * model_set.sample_rate),
+        seeds=_tries(track),
         bpm=track.bpm,
         key_scale=track.key_scale,
         time_signature=None if track.time_signature is None else str(track.time_signature),
@@ -52,24 +102,34 @@ def recipe(track: EngineTrack, model_set: ModelSet) -> Recipe | Refusal:
         steps=model_set.default_steps if track.steps is None else track.steps,
         guidance=guidance if model_set.cfg else 1.0,
         shift=model_set.default_shift if track.shift is None else track.shift,
+        source=track.source,
+        reference=track.reference,
+        codes=codes,
+        cover_strength=track.cover_strength,
+        repainting_start=track.repainting_start,
+        repainting_end=track.repainting_end,
+        track_name=track.track_name,
+        track_classes=track.track_classes,
+        loudness_lufs=track.loudness_lufs,
     )
 
 
-def _task_refusal(task: str, model_set: ModelSet) -> Refusal | None:
-    if task not in model_set.tasks:
-        able = ", ".join(sorted(model_set.tasks))
-        message = f"{model_set.name} cannot do {task!r}; it can do {able}"
-    elif task not in MADE_HERE:
-        message = f"{task!r} needs source audio, which this engine does not take yet"
-    else:
-        return None
-    return Refusal(FailureKind.UNSUPPORTED_TASK, message)
+def _tries(track: EngineTrack) -> tuple[int, ...]:
+    return (track.seeds or (track.seed,))[:MAX_TRIES]
 
 
-def _value_refusal(track: EngineTrack, model_set: ModelSet) -> Refusal | None:
+def _seconds(
+    track: EngineTrack, model_set: ModelSet, source_frames: int | None, codes: tuple[int, ...]
+) -> float:
+    if source_frames is not None:
+        return source_frames / model_set.sample_rate
+    return len(codes) / CODE_RATE if codes else track.duration
+
+
+def _wrong_values(track: EngineTrack, model_set: ModelSet, seconds: float) -> list[str]:
     problems = {
-        f"duration must be above 0 and at most {MAX_DURATION:g} s, got {track.duration}": (
-            0 < track.duration <= MAX_DURATION and track.duration * model_set.sample_rate >= 1
+        f"duration must be above 0 and at most {MAX_DURATION:g} s, got {seconds:g}": (
+            0 < seconds <= MAX_DURATION and seconds * model_set.sample_rate >= 1
         ),
         f"steps must be 1 to {model_set.max_steps} for {model_set.name}, got {track.steps}": (
             track.steps is None or 1 <= track.steps <= model_set.max_steps
@@ -80,7 +140,41 @@ def _value_refusal(track: EngineTrack, model_set: ModelSet) -> Refusal | None:
         f"shift must be above 0 and at most 100, got {track.shift}": (
             track.shift is None or 0 < track.shift <= 100
         ),
-        f"seed must be 0 to 2^63 - 1, got {track.seed}": 0 <= track.seed < 2**63,
+        f"a seed must be 0 to 2^63 - 1, got {_tries(track)}": (
+            all(0 <= seed < 2**63 for seed in _tries(track))
+        ),
+        f"cover_strength must be 0 to 1, got {track.cover_strength}": (
+            0 <= track.cover_strength <= 1
+        ),
+        f"loudness must be {LOUDNESS[0]:g} to {LOUDNESS[1]:g} LUFS, got {track.loudness_lufs}": (
+            track.loudness_lufs is None or LOUDNESS[0] <= track.loudness_lufs <= LOUDNESS[1]
+        ),
     }
-    wrong = [message for message, is_right in problems.items() if not is_right]
-    return Refusal(FailureKind.BAD_INPUT, "; ".join(wrong)) if wrong else None
+    return [message for message, is_right in problems.items() if not is_right]
+
+
+def _wrong_task(track: EngineTrack, codes: tuple[int, ...], seconds: float) -> list[str]:
+    task, has_source = track.task_type, track.source is not None
+    start, end = track.repainting_start, track.repainting_end
+    stop = seconds if end is None else end
+    problems = {
+        f"{task!r} needs source audio": has_source or task in {"text2music", "cover"},
+        "'cover' needs source audio or audio codes": task != "cover" or has_source or bool(codes),
+        "'text2music' takes no source audio": task != "text2music" or not has_source,
+        f"{task!r} takes no audio codes": not codes or task in {"text2music", "cover"},
+        "source audio and audio codes exclude each other": not (has_source and codes),
+        "audio_codes holds no audio code": bool(codes) or not (track.audio_codes or "").strip(),
+        f"an audio code must be below {CODEBOOK}, got {max(codes, default=0)}": (
+            max(codes, default=0) < CODEBOOK
+        ),
+        f"repainting must begin at 0 to {seconds:g} s and end later, got {start:g} to {stop:g} s": (
+            task not in WINDOWED or not has_source or 0 <= start < min(stop, seconds)
+        ),
+    }
+    return [message for message, is_right in problems.items() if not is_right]
+
+
+def latents(seconds: float, per_second: float) -> int:
+    """How many latent frames hold `seconds` of audio."""
+    # A source's length is a quotient: rounding keeps 10 s at 25 per second from becoming 251.
+    return math.ceil(round(seconds * per_second, 6))

@@ -1,93 +1,182 @@
-"""The engine process's inside: loads one model, then makes batch after batch."""
+"""The engine process's inside: makes run after run, batch after batch, on one device."""
 
-import time
-import warnings
-from collections.abc import Callable
-from importlib.metadata import version
-from typing import Any, NoReturn
+import sys
+import traceback
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Protocol
 
-import diffusers
-import torch
-import transformers
-
-from trackfarm.model_sets import model_set
-from trackfarm_worker.engine.maker import TrackMaker
+from trackfarm.model_sets import ModelSet
+from trackfarm.wire import FailureKind
+from trackfarm_worker.engine.batching import Load, batches, weight
+from trackfarm_worker.engine.device import Device
+from trackfarm_worker.engine.exhaustion import kind_of, told
+from trackfarm_worker.engine.intake import Job, job
+from trackfarm_worker.engine.ladder import descend
+from trackfarm_worker.engine.ledger import Ledger
+from trackfarm_worker.engine.maker import BatchMaker
+from trackfarm_worker.engine.measures import Fault
 from trackfarm_worker.engine.messages import (
     BatchDone,
-    EngineTrack,
+    Failed,
     Progress,
-    Ready,
     Report,
-    Result,
+    Retired,
     Run,
-    Setup,
-    Stopped,
+    Stage,
 )
-from trackfarm_worker.engine.orders import Orders
-from trackfarm_worker.models.loader import load
 
 Send = Callable[[Report], None]
 
 
-class EngineServer:
-    """Makes the tracks of one batch after the other, in order, on one device."""
+class Stops(Protocol):
+    """Which tracks of a run are to stop (`trackfarm_worker.engine.orders.Orders`)."""
 
-    def __init__(self, maker: TrackMaker, orders: Orders, send: Send, step_delay: float) -> None:
-        self._maker = maker
+    def is_stopped(self, batch_id: int, track_id: int) -> bool: ...
+
+    def pause(self, seconds: float, batch_id: int, track_ids: Collection[int]) -> None: ...
+
+    def forget(self, batch_id: int) -> None: ...
+
+
+class RetireNow(Exception):
+    """This process has to end, for its device's memory is spent. The parent knows already."""
+
+
+class RunWatch:
+    """Tells the parent of each step, and hears which tracks of the run are to stop."""
+
+    def __init__(self, run_id: int, orders: Stops, send: Send, step_delay: float) -> None:
+        self._run_id = run_id
         self._orders = orders
         self._send = send
         self._step_delay = step_delay
 
-    def run(self, batch: Run) -> None:
-        """Each track is answered as soon as it is finished, so that it survives a later stop."""
-        for track in batch.tracks:
-            self._send(self._answer(batch.batch_id, track))
-        self._orders.forget(batch.batch_id)
-        self._send(BatchDone(batch_id=batch.batch_id))
+    def tell(self, track_ids: Sequence[int], stage: Stage, step: int, steps: int) -> None:
+        self._send(Progress(track_ids=list(track_ids), stage=stage, step=step, steps=steps))
+        if self._step_delay and stage == "denoise" and step < steps:
+            self._orders.pause(self._step_delay, self._run_id, track_ids)
 
-    def _answer(self, batch_id: int, track: EngineTrack) -> Result:
-        if self._orders.is_stopped(batch_id, track.track_id):
-            return Stopped(track_id=track.track_id)
-
-        def note(progress: Progress) -> bool:
-            self._send(progress)
-            if self._step_delay and progress.stage == "denoise":
-                self._orders.pause(self._step_delay, batch_id, track.track_id)
-            return not self._orders.is_stopped(batch_id, track.track_id)
-
-        return self._maker.make(track, f"{batch_id}-{track.track_id}", note)
+    def is_stopped(self, track_id: int) -> bool:
+        return self._orders.is_stopped(self._run_id, track_id)
 
 
-def serve(setup: Setup, orders: Orders, send: Send) -> NoReturn:
-    """Loads the model, then serves until `Orders` ends the process with its parent.
+class EngineServer:
+    """Answers every track of a run exactly once, as soon as it can, so that it survives a stop."""
 
-    Raises ModelNotReady when the weights are not there, or not whole.
-    """
-    maker, ready = _prepare(setup)
-    send(ready)
-    server = EngineServer(maker, orders, send, setup.step_delay)
-    while True:
-        server.run(orders.next_batch())
+    def __init__(
+        self,
+        *,
+        maker: BatchMaker,
+        device: Device,
+        model_set: ModelSet,
+        ledger: Ledger,
+        orders: Stops,
+        send: Send,
+        step_delay: float,
+    ) -> None:
+        self._maker = maker
+        self._device = device
+        self._model_set = model_set
+        self._ledger = ledger
+        self._orders = orders
+        self._send = send
+        self._step_delay = step_delay
+
+    def run(self, order: Run) -> None:
+        """Makes the tracks of one run. Raises RetireNow when this process can make no more."""
+        if not order.has_waited:
+            self._ledger.reset()
+        watch = RunWatch(order.batch_id, self._orders, self._send, self._step_delay)
+        groups = [self._admitted(order)]
+        while groups:
+            group = groups.pop(0)
+            if group:
+                batch = self._next_batch(group)
+                apart, again = self._make(batch, watch)
+                rest = [job for job in group if job not in batch]
+                groups = [*apart, [*rest, *again], *groups]
+        self._orders.forget(order.batch_id)
+        self._send(BatchDone(batch_id=order.batch_id))
+
+    def _admitted(self, order: Run) -> list[Job]:
+        """The jobs of the run; answers what cannot be made at all."""
+        jobs = []
+        for track in order.tracks:
+            admitted = job(track, self._model_set, f"{order.batch_id}-{track.track_id}")
+            if isinstance(admitted, Job):
+                jobs.append(admitted)
+            else:
+                self._send(
+                    Failed(
+                        track_id=track.track_id, kind=admitted.kind, message=admitted.message[:2000]
+                    )
+                )
+        return jobs
+
+    def _next_batch(self, group: Sequence[Job]) -> list[Job]:
+        first = batches([_load(job) for job in group], self._device.limit)[0]
+        return [group[place] for place in first]
+
+    def _make(self, batch: Sequence[Job], watch: RunWatch) -> tuple[list[list[Job]], list[Job]]:
+        """Makes a batch. Returns what has to be made apart from it, and what is to be tried again
+        with another seed."""
+        left, again = list(batch), []
+        failure: Fault | None = None
+        self._maker.fit(self._device.room)
+        try:
+            for made in self._maker.make(batch, watch):
+                left = [job for job in left if job.track_id != made.track_id]
+                if isinstance(made, Job):
+                    again.append(made)
+                else:
+                    self._send(made)
+        except Exception as error:  # noqa: BLE001 - one track never takes others along
+            traceback.print_exc(file=sys.stderr)
+            # The exception itself holds on to the batch's tensors.
+            failure = Fault(kind_of(error), told(error))
+        if failure:
+            self._device.reclaim()
+            return self._recover(batch, left, failure), again
+        return [], again
+
+    def _recover(self, batch: Sequence[Job], left: list[Job], failure: Fault) -> list[list[Job]]:
+        if failure.kind == FailureKind.OUT_OF_MEMORY:
+            return self._relieve(batch, left, failure)
+        if len(batch) > 1:
+            half = -(-len(left) // 2)
+            return [left[:half], left[half:]]
+        self._fail(left, failure)
+        return []
+
+    def _relieve(self, batch: Sequence[Job], left: list[Job], failure: Fault) -> list[list[Job]]:
+        rung = descend(
+            self._device.rung,
+            tracks=len(batch),
+            weight=weight([_load(job) for job in batch]),
+            can_offload=self._device.can_offload,
+        )
+        if rung:
+            self._device.settle(rung)
+        else:
+            self._fail(left, replace(failure, message=f"needs a larger tier: {failure.message}"))
+        if self._device.ends_when_exhausted:
+            self._send(Retired(message=failure.message))
+            raise RetireNow
+        return [left] if rung else []
+
+    def _fail(self, jobs: Sequence[Job], failure: Fault) -> None:
+        for failed in jobs:
+            self._ledger.lap(None, {failed.track_id: 1.0})
+            self._send(
+                Failed(
+                    track_id=failed.track_id,
+                    kind=failure.kind,
+                    message=failure.message[:2000],
+                    timings=self._ledger.settle(failed.track_id),
+                )
+            )
 
 
-def _prepare(setup: Setup) -> tuple[TrackMaker, Ready]:
-    began = time.perf_counter()
-    torch.set_num_threads(setup.threads)
-    # diffusers 0.42 builds its VAE with a form of weight norm that torch calls deprecated.
-    warnings.filterwarnings("ignore", message="`torch.nn.utils.weight_norm`")
-    _quieten(diffusers)
-    _quieten(transformers)
-    chosen = model_set(setup.model_set)
-    loaded = load(chosen, setup.source, device=setup.device, dtype=setup.dtype)
-    setup.spool.mkdir(parents=True, exist_ok=True)
-    ready = Ready(
-        model_set=chosen.identity,
-        digests=loaded.digests,
-        load_seconds=time.perf_counter() - began,
-        versions={name: version(name) for name in ("torch", "diffusers", "transformers")},
-    )
-    return TrackMaker(loaded.pipeline, chosen, setup.spool), ready
-
-
-def _quieten(library: Any) -> None:
-    library.utils.logging.disable_progress_bar()
+def _load(job: Job) -> Load:
+    return Load(seconds=job.seconds, steps=job.recipe.steps, passes=job.recipe.passes)

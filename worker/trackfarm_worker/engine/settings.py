@@ -1,9 +1,12 @@
 """How an engine process is started and how long it may be silent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trackfarm_worker.engine.messages import Setup
+from trackfarm_worker.engine.options import Options
+
+SYNTHETIC = "synthetic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +16,9 @@ class EngineSettings:
     `step_delay` is added to every denoising step: for drills and tests that need a slow machine.
     `hang_seconds` is the longest silence in a batch, `load_seconds` the longest load. `dtype` and
     `source` default to what the model set says.
+
+    The device `synthetic` makes noise and takes time; it needs `options.synthetic`, so that nobody
+    gets it by mistake. Raises ValueError for values that cannot work.
     """
 
     model_set: str
@@ -25,6 +31,7 @@ class EngineSettings:
     hang_seconds: float = 120.0
     load_seconds: float = 1800.0
     close_seconds: float = 2.0
+    options: Options = field(default_factory=Options)
 
     def __post_init__(self) -> None:
         if self.threads < 1:
@@ -32,6 +39,12 @@ class EngineSettings:
         if not 0 <= self.step_delay < self.hang_seconds:
             raise ValueError(
                 f"step_delay must be 0 to hang_seconds ({self.hang_seconds}), got {self.step_delay}"
+            )
+
+        if (self.device == SYNTHETIC) != (self.options.synthetic is not None):
+            raise ValueError(
+                f"device {self.device!r}: the synthetic device makes no music and is had only by "
+                "naming it and giving options.synthetic"
             )
 
     @property
@@ -44,4 +57,5 @@ class EngineSettings:
             spool=self.spool,
             threads=self.threads,
             step_delay=self.step_delay,
+            options=self.options,
         )

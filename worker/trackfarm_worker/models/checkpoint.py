@@ -61,7 +61,7 @@ def _config_problems(component: Path, config: str) -> Iterator[str]:
 
 
 def _weight_problems(component: Path) -> Iterator[str]:
-    names = _weight_files(component)
+    names = weight_files(component)
     if not names:
         yield f"{component.name} has no safetensors weights"
     for name in names:
@@ -69,8 +69,8 @@ def _weight_problems(component: Path) -> Iterator[str]:
             yield f"{component.name}/{name} {problem}"
 
 
-def _weight_files(component: Path) -> list[str]:
-    """The weight files that must be there: those of the shard index, else those found."""
+def weight_files(component: Path) -> list[str]:
+    """Names of the safetensors that must be there: those of the shard index, else those found."""
     for index in component.glob("*.safetensors.index.json"):
         return sorted(set((_json(index) or {}).get("weight_map", {}).values()))
     return sorted(path.name for path in component.glob("*.safetensors"))

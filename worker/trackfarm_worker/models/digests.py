@@ -1,9 +1,14 @@
-"""SHA-256 digests of a checkpoint folder, one per component."""
+"""SHA-256 digests of a checkpoint folder: `digests.txt`, in the form that `sha256sum -c` reads."""
 
 import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 CHUNK = 1 << 20
+DIGESTS = "digests.txt"
+INDEX = "model_index.json"
+
+DigestOf = Callable[[Path], str]
 
 
 def file_digest(path: Path) -> str:
@@ -15,18 +20,51 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def component_digests(folder: Path) -> dict[str, str]:
+def file_digests(folder: Path, digest_of: DigestOf = file_digest) -> dict[str, str]:
+    """Hex SHA-256 by relative path, of the index and of every file in a component folder."""
+    components = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    files = [path for component in components for path in component.rglob("*") if path.is_file()]
+    files += [folder / INDEX] if (folder / INDEX).is_file() else []
+    return {path.relative_to(folder).as_posix(): digest_of(path) for path in sorted(files)}
+
+
+def component_digests(folder: Path, digest_of: DigestOf = file_digest) -> dict[str, str]:
     """Hex SHA-256 per component folder, over the names and contents of all files below it."""
-    components = sorted(path for path in folder.iterdir() if path.is_dir())
+    return by_component(file_digests(folder, digest_of))
+
+
+def by_component(files: Mapping[str, str]) -> dict[str, str]:
+    """One digest per component out of those of its files (`file_digests`)."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(files, key=lambda path: Path(path).parts):
+        component, _, inner = path.partition("/")
+        if inner:
+            found.setdefault(component, []).append(f"{inner}\0{files[path]}\n")
     return {
-        component.name: _tree_digest(component)
-        for component in components
-        if not component.name.startswith(".")
+        name: hashlib.sha256("".join(rows).encode()).hexdigest() for name, rows in found.items()
     }
 
 
-def _tree_digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
-    return digest.hexdigest()
+def write_digests(folder: Path) -> None:
+    """Writes down what the folder holds now."""
+    rows = (f"{digest}  {path}\n" for path, digest in file_digests(folder).items())
+    (folder / DIGESTS).write_text("".join(rows))
+
+
+def written_digests(folder: Path) -> dict[str, str] | None:
+    """What was written down, by relative path; None where nothing was, or nothing readable."""
+    try:
+        lines = (folder / DIGESTS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    rows = [line.partition("  ") for line in lines]
+    return {path: digest for digest, _, path in rows}
+
+
+def differences(written: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """What differs, a sentence for each file; nothing when all is as written."""
+    changed = [f"{path} has other contents" for path in written if found.get(path) != written[path]]
+    missing = [f"{path} is missing" for path in written if path not in found]
+    added = [f"{path} was not there" for path in found if path not in written]
+    known = {sentence.partition(" ")[0] for sentence in missing}
+    return sorted([s for s in changed if s.partition(" ")[0] not in known] + missing + added)

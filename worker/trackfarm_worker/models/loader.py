@@ -1,19 +1,24 @@
 """One door to every model set: the tiny one, a folder, or a repository of the hub."""
 
-import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from torch import nn
 
+from trackfarm import tiers
 from trackfarm.model_sets import ModelSet
+from trackfarm.tiers import Residency
 from trackfarm_worker.models import tiny
-from trackfarm_worker.models.checkpoint import COMPONENTS, ModelNotReady, check
-from trackfarm_worker.models.digests import component_digests
+from trackfarm_worker.models.integrity import inspect
+from trackfarm_worker.models.pull import pull
+from trackfarm_worker.models.store import folder_of, is_present
+
+READERS = ("text_encoder", "condition_encoder")
+CPU_WINDOW = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +28,27 @@ class LoadedModel:
     pipeline: Any
     folder: Path
     digests: dict[str, str]
+    residency: Residency
 
 
 def load(
-    model_set: ModelSet, source: Path | None, *, device: str, dtype: str | None = None
+    model_set: ModelSet,
+    source: Path | None,
+    *,
+    device: str,
+    dtype: str | None = None,
+    residency: Residency | None = None,
 ) -> LoadedModel:
-    """Loads `source`, or what the model set names; `dtype` defaults to the model set's.
+    """Loads `source`, or what the model set names; `dtype` defaults to the model set's, `residency`
+    to what the table says of the card.
 
     For `tiny`, `source` is the folder that holds cached models. Only safetensors are read, so no
-    weights file can run code. Raises ModelNotReady when weights are missing, cut short or in
-    another layout.
+    weights file can run code. Raises ModelNotReady when weights are missing, cut short, changed
+    since they were pulled, or in another layout.
     """
     folder = locate(model_set, source)
-    check(folder)
+    state = inspect(folder)
+    _say(state.remark)
     library: Any = diffusers  # For a type checker it consists of placeholders.
     pipeline = library.AceStepPipeline.from_pretrained(
         folder,
@@ -44,41 +57,36 @@ def load(
         local_files_only=True,
     )
     pipeline.set_progress_bar_config(disable=True)
-    return LoadedModel(pipeline.to(device), folder, component_digests(folder))
+    chosen = residency or _residency(model_set, device)
+    place(pipeline, device, offload=chosen.offload)
+    return LoadedModel(pipeline, folder, state.components, chosen)
+
+
+def place(pipeline: Any, device: str, *, offload: bool) -> None:
+    """Moves an `AceStepPipeline` to a device, without what reads texts if that is to stay off it:
+    a card that cannot hold everything never has to."""
+    for name, part in pipeline.components.items():
+        if isinstance(part, nn.Module) and not (offload and name in READERS):
+            part.to(device)
+
+
+def _residency(model_set: ModelSet, device: str) -> Residency:
+    if not device.startswith("cuda"):
+        return Residency(offload=False, window=CPU_WINDOW)
+    card = torch.cuda.get_device_properties(torch.device(device))
+    return tiers.residency(model_set, card.total_memory >> 20)
 
 
 def locate(model_set: ModelSet, source: Path | None) -> Path:
-    """The folder with the weights; builds or downloads them when nobody named one."""
+    """The folder with the weights. What nobody named is taken from this machine's store, and
+    pulled into it first when it is not there."""
     if model_set.is_noise:
         return tiny.ensure(source)
     if source is not None:
         return source
-    if not model_set.is_diffusers_layout:
-        raise ModelNotReady(
-            f"{model_set.repository} is not in diffusers layout: convert it with diffusers' "
-            "scripts/convert_ace_step_to_diffusers.py and point the worker at the folder."
-        )
-    return _download(model_set)
+    stored = folder_of(model_set)
+    return stored if is_present(stored) else pull(model_set, say=_say).folder
 
 
-def _download(model_set: ModelSet) -> Path:
-    try:
-        return Path(
-            snapshot_download(
-                model_set.repository,
-                revision=model_set.revision,
-                allow_patterns=["model_index.json", *_patterns()],
-                local_files_only=os.environ.get("HF_HUB_OFFLINE") == "1",
-            )
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelNotReady(
-            f"{model_set.repository}@{model_set.revision} could not be downloaded "
-            f"({type(error).__name__}: {str(error).splitlines()[0]}). Check the network and "
-            f"{model_set.download_gb} GB of free disk, or point the worker at a local folder."
-        ) from error
-
-
-def _patterns() -> list[str]:
-    suffixes = ("json", "safetensors", "txt", "model")
-    return [f"{component}/*.{suffix}" for component in COMPONENTS for suffix in suffixes]
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

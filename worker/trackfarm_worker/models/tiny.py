@@ -4,11 +4,8 @@ Every machine builds the same weights: numpy's PCG64 yields floats by integer ar
 torch's normal distribution differs in the last bit between instruction sets.
 """
 
-import os
-import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +14,14 @@ import numpy as np
 import torch
 import transformers
 from diffusers.pipelines import ace_step
-from platformdirs import user_cache_path
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as bpe
 from torch import nn
 
 from trackfarm.model_sets import model_set
-from trackfarm_worker.models.checkpoint import ModelNotReady, check
-from trackfarm_worker.models.digests import component_digests
+from trackfarm_worker.models.digests import write_digests
+from trackfarm_worker.models.random_weights import bound_of, weights_to_fill
+from trackfarm_worker.models.store import folder_of, is_intact, models_folder, replace
 
 # For a type checker both libraries consist of placeholders.
 hf: Any = transformers
@@ -36,59 +33,30 @@ WIDTH = 32
 LATENT = 8
 LEVELS = [8, 8, 8, 5, 5, 5]
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-DIGESTS = "digests.txt"
-# Gains of weight-normalised layers: residual branches this quiet keep float32 errors below 1e-6,
-# and the last layer then peaks at about 0.7.
-RESIDUAL_GAIN = 0.25
-LAST_GAIN = 0.5
 
 _ATTENTION = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
 _LAYERS = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "sliding_window": 8} | _ATTENTION
 
 
-def ensure(models_folder: Path | None = None) -> Path:
+def ensure(models: Path | None = None) -> Path:
     """The folder of the tiny checkpoint, built if it is missing or damaged.
 
-    `models_folder` defaults to the user's cache. Safe to call from several processes at once.
+    `models` defaults to this machine's store. Safe to call from several processes at once.
     """
-    parent = models_folder or user_cache_path("trackfarm") / "models"
-    target = parent / f"tiny-{model_set('tiny').revision}"
-    if not _is_intact(target):
+    parent = models or models_folder()
+    target = folder_of(model_set("tiny"), parent)
+    if not is_intact(target):
         parent.mkdir(parents=True, exist_ok=True)
-        _replace(target, _built_beside(parent))
+        replace(target, _built_beside(parent))
     return target
-
-
-def _is_intact(folder: Path) -> bool:
-    try:
-        check(folder)
-        return (folder / DIGESTS).read_text() == _digest_lines(folder)
-    except (ModelNotReady, OSError):
-        return False
-
-
-def _digest_lines(folder: Path) -> str:
-    return "".join(f"{digest}  {name}\n" for name, digest in component_digests(folder).items())
 
 
 def _built_beside(parent: Path) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=".tiny-", dir=parent))
     build().save_pretrained(folder, safe_serialization=True)
-    (folder / DIGESTS).write_text(_digest_lines(folder))
+    write_digests(folder)
     folder.chmod(0o755)
     return folder
-
-
-def _replace(target: Path, built: Path) -> None:
-    try:
-        os.rename(built, target)
-    except OSError:
-        # Either another process was faster, or a damaged folder is in the way.
-        if not _is_intact(target):
-            shutil.rmtree(target, ignore_errors=True)
-            os.rename(built, target)
-        else:
-            shutil.rmtree(built)
 
 
 def build() -> Any:
@@ -99,7 +67,7 @@ def build() -> Any:
         _fill(name, part)
     return df.AceStepPipeline(
         **networks,
-        tokenizer=_tokenizer(),
+        tokenizer=byte_tokenizer(),
         # The pipeline computes its own sigmas; other values here feed it garbage silently.
         scheduler=df.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0),
     )
@@ -154,7 +122,8 @@ def _text_config() -> Any:
     )
 
 
-def _tokenizer() -> Any:
+def byte_tokenizer() -> Any:
+    """Bytes as tokens, in place of the real vocabulary."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate([*alphabet, *SPECIALS])}
     tokenizer = Tokenizer(bpe.BPE(vocab=vocabulary, merges=[]))
@@ -171,32 +140,8 @@ def _tokenizer() -> Any:
 
 
 def _fill(part: str, module: nn.Module) -> None:
-    for name, tensor in _weights(module):
+    for name, tensor in weights_to_fill(module):
         random = np.random.Generator(np.random.PCG64([SEED, zlib.crc32(f"{part}.{name}".encode())]))
         uniform = random.random(tensor.numel(), dtype=np.float32) * 2 - 1
         values = torch.from_numpy(uniform).reshape(tensor.shape)
-        tensor.data.copy_(values * _bound(name, tensor))
-
-
-def _weights(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yields what is to be random, and sets the rest to what leaves a signal alone."""
-    for name, tensor in module.state_dict(keep_vars=True).items():
-        if name.endswith("weight_g"):
-            tensor.data.fill_(_gain(name))
-        elif name.endswith(".bias"):
-            tensor.data.zero_()
-        elif tensor.dim() > 1 and not name.endswith((".alpha", ".beta")):
-            yield name, tensor
-
-
-def _gain(name: str) -> float:
-    if name == "decoder.conv2.weight_g":
-        return LAST_GAIN
-    return RESIDUAL_GAIN if ".res_unit" in name and ".conv2." in name else 1.0
-
-
-def _bound(name: str, tensor: torch.Tensor) -> float:
-    """A uniform distribution on +-bound with the variance 1 / fan-in; latents have variance 1."""
-    if name in {"silence_latent", "null_condition_emb"}:
-        return float(np.sqrt(3.0))
-    return float(np.sqrt(3.0 / tensor[0].numel()))
+        tensor.data.copy_(values * bound_of(name, tensor))

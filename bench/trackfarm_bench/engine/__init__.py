@@ -1,0 +1,1 @@
+"""What the engine is worth: against the stock pipeline, and against itself one by one."""

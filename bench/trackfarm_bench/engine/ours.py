@@ -1,0 +1,131 @@
+"""The engine's own maker, driven in this process as the engine process drives it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trackfarm.model_sets import ModelSet
+from trackfarm_worker.engine.device import Device
+from trackfarm_worker.engine.intake import Job, job
+from trackfarm_worker.engine.ledger import Ledger
+from trackfarm_worker.engine.messages import EngineTrack, Finished, Result, Setup, Stage
+from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.serving import batch_maker
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Wall seconds of a batch of `tracks`, its seconds by stage, and the passes through the DiT."""
+
+    tracks: int
+    seconds: float
+    condition: float
+    denoise: float
+    decode: float
+    passes: int
+    peak_gb: float
+
+    @property
+    def per_hour(self) -> float:
+        return 3600 * self.tracks / self.seconds
+
+
+class Ours:
+    """Takes the pipeline over: what it was before is measured before."""
+
+    def __init__(
+        self, pipeline: Any, model_set: ModelSet, *, device: str, spool: Path, options: Options
+    ) -> None:
+        spool.mkdir(parents=True, exist_ok=True)
+        setup = Setup(
+            model_set=model_set.name,
+            source=None,
+            device=device,
+            dtype=None,
+            spool=spool,
+            threads=torch.get_num_threads(),
+            step_delay=0.0,
+            options=options,
+        )
+        self._model_set = model_set
+        self._device = Device(setup, model_set, pipeline)
+        self._ledger = Ledger()
+        self._maker = batch_maker(
+            pipeline, model_set, setup, device=self._device, ledger=self._ledger
+        )
+        self._passes = 0
+        pipeline.transformer.register_forward_pre_hook(self._count)
+
+    def make(self, tracks: Sequence[EngineTrack]) -> Took:
+        """All of them in one batch, to files, which are removed again.
+
+        Raises RuntimeError when one cannot be made, torch.OutOfMemoryError when all together
+        cannot.
+        """
+        self._passes = 0
+        self._maker.fit(self._device.room)
+        self._ledger.reset()
+        reset_peak(self._device.kind)
+        began = time.perf_counter()
+        made = self._made(tracks)
+        self._device.synchronise()
+        seconds = time.perf_counter() - began
+        finished = [result for result in made if isinstance(result, Finished)]
+        for result in finished:
+            result.path.unlink()
+        if len(finished) < len(tracks):
+            raise RuntimeError(f"not all tracks were made: {made}")
+        return Took(
+            tracks=len(tracks),
+            seconds=seconds,
+            condition=sum(result.timings.condition for result in finished),
+            denoise=sum(result.timings.denoise for result in finished),
+            decode=sum(result.timings.decode for result in finished),
+            passes=self._passes,
+            peak_gb=peak_gb(self._device.kind),
+        )
+
+    def _made(self, tracks: Sequence[EngineTrack]) -> list[Result | Job]:
+        try:
+            return list(self._maker.make(jobs(tracks, self._model_set), Unwatched()))
+        except BaseException:
+            # What a batch that broke has on its account is not for the next one to pay.
+            for track in tracks:
+                self._ledger.settle(track.track_id)
+            raise
+
+    def _count(self, *_: object) -> None:
+        self._passes += 1
+
+
+class Unwatched:
+    """Nobody follows, nobody stops."""
+
+    def tell(self, track_ids: Sequence[int], stage: Stage, step: int, steps: int) -> None:
+        """Hears nothing."""
+
+    def is_stopped(self, track_id: int) -> bool:
+        return False
+
+
+def jobs(tracks: Sequence[EngineTrack], model_set: ModelSet) -> list[Job]:
+    """Raises RuntimeError for a track that the engine refuses."""
+    made = [job(track, model_set, f"bench-{track.track_id}") for track in tracks]
+    refused = [one for one in made if not isinstance(one, Job)]
+    if refused:
+        raise RuntimeError(f"the engine refuses these tracks: {refused}")
+    return [one for one in made if isinstance(one, Job)]
+
+
+def reset_peak(kind: str) -> None:
+    if kind == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_gb(kind: str) -> float:
+    """GB (10^9 bytes) since `reset_peak`, weights included; 0 where that is not known."""
+    return torch.cuda.max_memory_allocated() / 1e9 if kind == "cuda" else 0.0

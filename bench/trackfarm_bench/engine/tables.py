@@ -1,0 +1,43 @@
+"""Results as Markdown."""
+
+from collections.abc import Sequence
+
+from trackfarm_bench.engine.exactness import Difference
+from trackfarm_bench.engine.ours import Took
+
+
+def exactness_table(rows: Sequence[tuple[str, Difference]]) -> str:
+    head = ("what", "latent, max", "latents, relative L2", "cosine", "audio, max")
+    return markdown(
+        head,
+        [
+            (
+                name,
+                f"{found.latent:.1e}",
+                f"{found.relative:.1e}",
+                f"{found.cosine:.7f}",
+                f"{found.audio:.1e}" if found.audio else "-",
+            )
+            for name, found in rows
+        ],
+    )
+
+
+def speed_table(rows: Sequence[tuple[str, Took]]) -> str:
+    head = ("what", "tracks/h", "DiT passes per track", "condition", "denoise", "decode", "rest")
+    return markdown(head, [(name, *_speeds(took)) for name, took in rows])
+
+
+def _speeds(took: Took) -> tuple[str, ...]:
+    stages = (took.condition, took.denoise, took.decode)
+    rest = took.seconds - sum(stages)
+    shares = (
+        [f"{part / took.seconds:.0%}" for part in (*stages, rest)] if any(stages) else ["-"] * 4
+    )
+    return (f"{took.per_hour:,.0f}", f"{took.passes / took.tracks:.2f}", *shares)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column is text and whose others are numbers."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))

@@ -1,0 +1,92 @@
+"""`python -m trackfarm_bench gpu`: everything that is to be known about a card, in one run."""
+
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from trackfarm_bench.gpu import scenario as scenarios
+from trackfarm_bench.gpu.busy import measure_busy
+from trackfarm_bench.gpu.floor import matmul_tflops
+from trackfarm_bench.gpu.measuring import measure
+from trackfarm_bench.gpu.report import Hardware, page
+from trackfarm_bench.gpu.scenario import NAMES, Scenario
+from trackfarm_worker import machine
+from trackfarm_worker.engine.options import Options
+
+NO_GPU = 2
+
+
+def gpu(
+    model: Annotated[
+        list[str] | None, typer.Option(help=f"Repeat for several. Default: {', '.join(NAMES)}.")
+    ] = None,
+    duration: Annotated[
+        list[float] | None, typer.Option(help="Seconds of audio; default 60, 120 and 240.")
+    ] = None,
+    compiled: Annotated[bool, typer.Option(help="Compile DiT and decoder.")] = False,
+    expand_heads: Annotated[bool, typer.Option(help="Repeat K/V heads before attention.")] = False,
+    busy: Annotated[
+        bool, typer.Option(help="Also with encoding and upload; needs disk for one checkpoint.")
+    ] = True,
+    out: Annotated[Path, typer.Option(help="Folder for gpu-<name>.md.")] = Path("bench/results"),
+    dry_run_tiny: Annotated[bool, typer.Option(help="The same on the CPU, tiny.")] = False,
+) -> None:
+    """The engine at real size against the stock pipeline, on the CUDA device of this machine."""
+    if not dry_run_tiny and not torch.cuda.is_available():
+        print("no CUDA device here; try --dry-run-tiny", file=sys.stderr)
+        raise typer.Exit(NO_GPU)
+    warnings.filterwarnings("ignore", message="`torch.nn.utils.weight_norm`")
+    chosen = scenarios.dry() if dry_run_tiny else _real(model, duration)
+    options = Options(
+        compile_transformer=compiled, compile_decoder=compiled, expand_heads=expand_heads
+    )
+    hardware = _hardware(chosen)
+    with tempfile.TemporaryDirectory(prefix="trackfarm-gpu-") as folder:
+        text = _run(chosen, options, hardware, Path(folder), is_busy=busy)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"gpu-{hardware.slug}.md"
+    path.write_text(text, encoding="utf-8")
+    print(f"{text}\nwritten to {path}")
+
+
+def _real(model: list[str] | None, duration: list[float] | None) -> Scenario:
+    try:
+        encoders = max(1, (os.cpu_count() or 2) - 2)
+        lengths = tuple(duration or (60.0, 120.0, 240.0))
+        return scenarios.real(tuple(model or NAMES), lengths, encoders)
+    except KeyError as error:
+        raise typer.BadParameter(f"{error} is none of {', '.join(NAMES)}") from None
+
+
+def _hardware(chosen: Scenario) -> Hardware:
+    found = machine.look(chosen.device)
+    return Hardware(
+        gpu=found.gpu,
+        memory_mib=found.memory_mib,
+        driver=found.driver,
+        torch=torch.__version__,
+        dtype=str(chosen.dtype).removeprefix("torch."),
+        tflops=matmul_tflops(chosen.device, chosen.dtype),
+    )
+
+
+def _run(
+    chosen: Scenario, options: Options, hardware: Hardware, folder: Path, *, is_busy: bool
+) -> str:
+    checkpoint = folder / "checkpoint"
+    found = []
+    for place, model in enumerate(chosen.models):
+        print(f"measuring {model.model_set.name}", file=sys.stderr, flush=True)
+        keep = checkpoint if is_busy and place == 0 else None
+        found.append(
+            measure(model, chosen, options=options, spool=folder / "spool-ours", keep=keep)
+        )
+    busy = measure_busy(chosen, checkpoint, folder) if is_busy else None
+    command = f"python -m trackfarm_bench {' '.join(['gpu', *sys.argv[1:]])}"
+    return page(hardware, found, busy, command.replace("gpu gpu", "gpu"))

@@ -1,0 +1,121 @@
+"""One model: the stock pipeline, then ours on the same weights, then both held together."""
+
+import gc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trackfarm_bench.engine.briefs import alike, unlike
+from trackfarm_bench.engine.exactness import Comparer, Difference
+from trackfarm_bench.engine.ours import Ours, Took
+from trackfarm_bench.engine.stock import Stock
+from trackfarm_bench.gpu.scenario import Model, Scenario
+from trackfarm_worker.engine.messages import EngineTrack
+from trackfarm_worker.engine.options import Options
+
+TOO_MUCH = (torch.OutOfMemoryError, MemoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`took` None: it did not fit into memory."""
+
+    model: str
+    duration: float
+    what: str
+    batch: int
+    took: Took | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    model: Model
+    rows: list[Row]
+    exactness: Difference
+
+
+def measure(
+    model: Model, scenario: Scenario, *, options: Options, spool: Path, keep: Path | None
+) -> Measured:
+    """`keep` gets the weights as a checkpoint, before anything changes them."""
+    pipeline = model.build()
+    if keep is not None:
+        pipeline.save_pretrained(keep, safe_serialization=True)
+    rows = [*_stock_rows(pipeline, model, scenario)]
+    pipeline.vae.disable_tiling()
+    ours = Ours(pipeline, model.model_set, device=scenario.device, spool=spool, options=options)
+    rows += _our_rows(ours, model, scenario)
+    # Takes over the attention from `ours`, which is not used any more.
+    comparer = Comparer(pipeline, model.model_set)
+    exactness = comparer.batch_against_alone(_mixed(model, scenario))
+    del pipeline, ours, comparer
+    _free()
+    return Measured(model, rows, exactness)
+
+
+def _stock_rows(pipeline: Any, model: Model, scenario: Scenario) -> Iterator[Row]:
+    stock, name = Stock(pipeline, model.model_set), model.model_set.name
+    for duration in scenario.durations:
+        stock.alone(alike(1, duration=duration, steps=2))
+        alone = stock.alone(alike(scenario.alone, duration=duration, steps=scenario.steps))
+        yield Row(name, duration, "stock, one by one", 1, alone)
+        for size in _sizes(scenario, duration):
+            if size > 1:
+                yield Row(
+                    name,
+                    duration,
+                    "stock, together",
+                    size,
+                    _together(stock, _batch(scenario, size, duration)),
+                )
+
+
+def _together(stock: Stock, tracks: list[EngineTrack]) -> Took | None:
+    try:
+        return stock.together(tracks)
+    except TOO_MUCH:
+        _free()
+        return None
+
+
+def _our_rows(ours: Ours, model: Model, scenario: Scenario) -> Iterator[Row]:
+    for duration in scenario.durations:
+        ours.make(alike(1, duration=duration, steps=2))
+        for size in _sizes(scenario, duration):
+            took = _made(ours, _batch(scenario, size, duration))
+            yield Row(model.model_set.name, duration, "ours", size, took)
+
+
+def _made(ours: Ours, tracks: list[EngineTrack]) -> Took | None:
+    try:
+        return ours.make(tracks)
+    except TOO_MUCH:
+        _free()
+        return None
+
+
+def _sizes(scenario: Scenario, duration: float) -> list[int]:
+    return [size for size in scenario.batches if size * duration <= scenario.most_seconds]
+
+
+def _batch(scenario: Scenario, size: int, duration: float) -> list[EngineTrack]:
+    return alike(size, duration=duration, steps=scenario.steps)
+
+
+def _mixed(model: Model, scenario: Scenario) -> list[EngineTrack]:
+    return unlike(
+        scenario.exact,
+        longest=min(scenario.durations),
+        steps=(scenario.steps or model.model_set.default_steps,),
+        guidance=(model.model_set.default_guidance,),
+        seed=1,
+    )
+
+
+def _free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,129 @@
+"""The results as a Markdown page."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trackfarm_bench.engine.tables import markdown
+from trackfarm_bench.gpu.busy import Busy
+from trackfarm_bench.gpu.floor import track_tflop
+from trackfarm_bench.gpu.measuring import Measured, Row
+from trackfarm_bench.gpu.scenario import Model
+
+DRY = "**A dry run with the tiny model: it shows that this bench runs, and nothing about a card.**"
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """`tflops` is what the card reached on large matrices in the same run."""
+
+    gpu: str
+    memory_mib: int
+    driver: str
+    torch: str
+    dtype: str
+    tflops: float
+
+    @property
+    def slug(self) -> str:
+        return re.sub(r"[^a-z0-9]+", "-", self.gpu.lower()).strip("-")
+
+
+def page(hardware: Hardware, found: Sequence[Measured], busy: Busy | None, command: str) -> str:
+    is_dry = any(measured.model.size is None for measured in found)
+    parts = [_head(hardware, command), *([DRY] if is_dry else [])]
+    for measured in found:
+        parts.append(f"## {measured.model.model_set.name}\n\n{_speeds(measured, hardware.tflops)}")
+        parts.append(_summary(measured))
+        parts.append(_exactness(measured))
+    if busy is not None:
+        parts.append(_busy(busy))
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(hardware: Hardware, command: str) -> str:
+    return (
+        f"# Engine on {hardware.gpu}\n\n"
+        f"{hardware.memory_mib:,} MiB, driver {hardware.driver or '-'}, torch {hardware.torch}, "
+        f"{hardware.dtype}; {hardware.tflops:,.1f} TFLOP/s on large matrices in this run. Random "
+        "weights: they cost what trained ones cost.\n\n"
+        f"```console\n$ {command}\n```"
+    )
+
+
+def _speeds(measured: Measured, tflops: float) -> str:
+    stock = {
+        row.duration: row.took.per_hour
+        for row in measured.rows
+        if row.what == "stock, one by one" and row.took
+    }
+    head = (
+        "what",
+        "audio",
+        "batch",
+        "tracks/h",
+        "of stock alone",
+        "of the floor",
+        "denoise",
+        "decode",
+        "peak GB",
+    )
+    rows = [_cells(row, measured.model, stock, tflops) for row in measured.rows]
+    return markdown(head, rows)
+
+
+def _summary(measured: Measured) -> str:
+    """The best that the stock pipeline does against the best that ours does, for each length."""
+    rows = []
+    for duration in dict.fromkeys(row.duration for row in measured.rows):
+        here = [row for row in measured.rows if row.duration == duration and row.took]
+        ours = max((r.took.per_hour for r in here if r.took and r.what == "ours"), default=0.0)
+        stock = max((r.took.per_hour for r in here if r.took and r.what != "ours"), default=0.0)
+        ratio = f"{ours / stock:.2f}" if stock else "-"
+        rows.append([f"{duration:g} s", f"{stock:,.0f}", f"{ours:,.0f}", ratio])
+    return markdown(("audio", "stock at its best, tracks/h", "ours at its best", "ratio"), rows)
+
+
+def _cells(row: Row, model: Model, stock: dict[float, float], tflops: float) -> list[str]:
+    cells = [row.what, f"{row.duration:g} s", str(row.batch)]
+    if row.took is None:
+        return [*cells, "out of memory", *["-"] * 5]
+    took = row.took
+    stages = [took.denoise, took.decode]
+    shares = [f"{part / took.seconds:.0%}" if any(stages) else "-" for part in stages]
+    return [
+        *cells,
+        f"{took.per_hour:,.0f}",
+        f"{took.per_hour / stock[row.duration]:.2f}",
+        _floor_share(row, model, took.seconds / took.tracks, tflops),
+        *shares,
+        f"{took.peak_gb:.1f}" if took.peak_gb else "-",
+    ]
+
+
+def _floor_share(row: Row, model: Model, seconds: float, tflops: float) -> str:
+    if model.size is None:
+        return "-"
+    steps = model.model_set.default_steps
+    least = (
+        track_tflop(model.size, row.duration, steps=steps, guided=model.model_set.is_guided)
+        / tflops
+    )
+    return f"{least / seconds:.0%}"
+
+
+def _exactness(measured: Measured) -> str:
+    found = measured.exactness
+    return (
+        f"A batch of unlike tracks against the same alone, worst track: latents {found.relative:.1e}"
+        f" relative L2, cosine {found.cosine:.6f}, audio {found.audio:.1e} at most."
+    )
+
+
+def _busy(busy: Busy) -> str:
+    return (
+        "## Engine, encoders and upload together\n\n"
+        f"{busy.tracks} tracks in {busy.seconds:.1f} s ({3600 * busy.tracks / busy.seconds:,.0f} "
+        f"an hour), {busy.megabytes:,.1f} MB uploaded to loopback; the engine was occupied "
+        f"{busy.share:.1%} of the time."
+    )

@@ -1,0 +1,103 @@
+"""What is measured: at real size on a card, or the same with the tiny model on a CPU."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from trackfarm.model_sets import ModelSet, model_set
+from trackfarm_worker.models import real_size, tiny
+from trackfarm_worker.models.real_size import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A pipeline with random weights that stands for `model_set`. `size` is None for the tiny one,
+    whose operations nobody has counted."""
+
+    model_set: ModelSet
+    size: Size | None
+    build: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`durations` in seconds, `steps` None for those of the model set. Batches are those with at most `most_seconds` of audio; `alone` is
+    how many tracks are made one by one, `exact` how many in the batch that is held against them,
+    `shards` of how many tracks go through engine, encoders and upload."""
+
+    device: str
+    dtype: torch.dtype
+    models: tuple[Model, ...]
+    durations: tuple[float, ...]
+    steps: int | None
+    batches: tuple[int, ...]
+    most_seconds: float
+    alone: int
+    exact: int
+    shards: int
+    shard_tracks: int
+    shard_duration: float
+    encoders: int
+
+
+NAMES: dict[str, tuple[Size, bool]] = {
+    "acestep-v15-turbo": ("std", True),
+    "acestep-v15-xl-turbo": ("xl", True),
+    "acestep-v15-sft": ("std", False),
+    "acestep-v15-xl-sft": ("xl", False),
+}
+
+
+def real(names: tuple[str, ...], durations: tuple[float, ...], encoders: int) -> Scenario:
+    """On a CUDA device, in bfloat16. Raises KeyError for a name that is not in `NAMES`."""
+    return Scenario(
+        device="cuda",
+        dtype=torch.bfloat16,
+        models=tuple(_real_model(name) for name in names),
+        durations=durations,
+        steps=None,
+        batches=(1, 2, 4, 8, 16, 32, 64),
+        most_seconds=3840.0,
+        alone=3,
+        exact=6,
+        shards=8,
+        shard_tracks=8,
+        shard_duration=min(durations),
+        encoders=encoders,
+    )
+
+
+def dry() -> Scenario:
+    """The same, small enough for a CPU in a few seconds."""
+    return Scenario(
+        device="cpu",
+        dtype=torch.float32,
+        models=(Model(model_set("acestep-v15-sft"), None, _tiny),),
+        durations=(1.0,),
+        steps=2,
+        batches=(1, 2),
+        most_seconds=2.0,
+        alone=1,
+        exact=2,
+        shards=2,
+        shard_tracks=2,
+        shard_duration=1.0,
+        encoders=1,
+    )
+
+
+def _real_model(name: str) -> Model:
+    size, turbo = NAMES[name]
+
+    def build() -> Any:
+        return real_size.build(size, turbo=turbo, device="cuda", dtype=torch.bfloat16)
+
+    return Model(model_set(name), size, build)
+
+
+def _tiny() -> Any:
+    made = tiny.build()
+    made.set_progress_bar_config(disable=True)
+    return made

@@ -1,0 +1,83 @@
+"""What `src_audio` and `reference_audio` may name: an address, an upload, an object, a local file.
+
+A local file stands in a catalog only: `trackfarm submit` uploads it and sends `upload:<sha256>`
+instead, so that a track's identity follows the content and not the file's name.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from trackfarm.api import SOURCE_BYTES
+from trackfarm.catalog.problems import Fault
+
+if TYPE_CHECKING:
+    from trackfarm.catalog.brief import Brief
+
+UPLOAD, OBJECT = "upload:", "object:"
+SourceField = Literal["src_audio", "reference_audio"]
+FIELDS: tuple[SourceField, ...] = ("src_audio", "reference_audio")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # two letters or more: C: is a drive
+
+
+def source_fields(brief: "Brief") -> "Iterator[tuple[SourceField, str]]":
+    """The sources that the brief has, with their fields."""
+    for field in FIELDS:
+        reference: str | None = getattr(brief, field)
+        if reference is not None:
+            yield field, reference
+
+
+def source_flaw(reference: str) -> str | None:
+    """What is wrong with the way a source is named, if anything."""
+    if reference.startswith(UPLOAD):
+        named = _SHA256.fullmatch(reference.removeprefix(UPLOAD))
+        return None if named else "is not upload: with a SHA-256 of 64 hexadecimal digits"
+    if reference.startswith(OBJECT):
+        return None if reference != OBJECT else "is object: without a key"
+    if is_url(reference):
+        return None if urlsplit(reference).hostname else "is a URL without a host"
+    if scheme := _SCHEME.match(reference):
+        return f"begins with {scheme.group()}, which is not fetched"
+    return None
+
+
+def is_url(reference: str) -> bool:
+    """Whether it is an http(s) address, which workers fetch as it is."""
+    return reference.lower().startswith(("http://", "https://"))
+
+
+def is_local(reference: str) -> bool:
+    """Whether it is a path, which only the operator's machine can read."""
+    return not is_url(reference) and not reference.startswith((UPLOAD, OBJECT))
+
+
+def local_file(reference: str, catalog: Path) -> Path:
+    """The file that a catalog means: paths are relative to the catalog's own folder."""
+    return catalog.parent / Path(reference).expanduser()
+
+
+def file_faults(brief: "Brief", catalog: Path) -> list[Fault]:
+    """What is wrong with the local files that a brief names: missing, empty, too big."""
+    return [
+        Fault(field, flaw, "give a file, a URL or an upload")
+        for field, reference in source_fields(brief)
+        if is_local(reference) and (flaw := _file_flaw(local_file(reference, catalog)))
+    ]
+
+
+def _file_flaw(path: Path) -> str | None:
+    try:
+        if not path.is_file():
+            return f"no such file {path}"
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {error}"
+    if not size:
+        return f"the file {path} is empty"
+    if size > SOURCE_BYTES:
+        return f"the file {path} has {size / 1e6:,.0f} MB, over {SOURCE_BYTES / 1e6:.0f} MB"
+    return None

@@ -1,0 +1,30 @@
+"""Uploads of music to work on: each content once, whatever its file is called."""
+
+from datetime import timedelta
+
+from fastapi import APIRouter
+
+from trackfarm.api import PREFIX, UploadAnswer, UploadRequest
+from trackfarm.catalog.sources import UPLOAD
+from trackfarm_scheduler.api.auth import Operator, TheFarm
+from trackfarm_scheduler.objects.keys import upload_key
+
+router = APIRouter(prefix=PREFIX, tags=["operator"])
+
+
+@router.post("/uploads")
+def upload(request: UploadRequest, farm: TheFarm, owner: Operator) -> UploadAnswer:
+    """Where to PUT the file, unless it is there. Briefs then name it by `source`.
+
+    Send Content-MD5 with the PUT, so that the store refuses a body that broke on its way. Workers
+    check the SHA-256.
+    """
+    key = upload_key(owner, request.sha256)
+    found = farm.objects.stat(key)
+    if found is not None and found.size == request.size:
+        return UploadAnswer(source=UPLOAD + request.sha256, url=None)
+    lifetime = timedelta(seconds=farm.settings.url_ttl_seconds)
+    signed = farm.objects.presign_put(key, expires=lifetime)
+    return UploadAnswer(
+        source=UPLOAD + request.sha256, url=signed.url, headers=dict(signed.headers)
+    )

@@ -1,0 +1,153 @@
+"""Every task of ACE-Step, from the example catalog and its local sources to finished files."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlmodel import col
+
+from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.promises import computed_once, ends_done, made_exactly_once, sounds_right
+from tests.servers.process import wait_until
+from tests.worker.sources.hosts import hosting
+from trackfarm.api import JobHeader, Track
+from trackfarm.catalog import Brief, open_catalog
+from trackfarm_scheduler.store.tables import Attempt
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CODECS = {"mp3": "mp3", "wav": "pcm_s16le", "flac": "flac", "opus": "opus"}
+
+
+@pytest.fixture(scope="module")
+def farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    with running_farm(request, tmp_path_factory, workers=("one",)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def job_id(farm: LocalFarm) -> str:
+    job_id = str(submitted(farm, EXAMPLES / "tasks.yaml")["job"]["id"])
+    ends_done(farm, job_id, timeout_s=120)
+    return job_id
+
+
+def submitted(farm: LocalFarm, catalog: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "trackfarm.cli", "submit", str(catalog), "--json"]
+    said = subprocess.run(command, env=farm.environment(), capture_output=True, check=True)
+    answer: dict[str, Any] = json.loads(said.stdout)
+    return answer
+
+
+def wanted() -> list[Brief]:
+    rows = open_catalog(EXAMPLES / "tasks.yaml").rows()
+    return [row.outcome for row in rows if isinstance(row.outcome, Brief)]
+
+
+def probed(track: Track, folder: Path) -> dict[str, Any]:
+    assert track.url
+    path = folder / f"track.{track.audio_format}"
+    path.write_bytes(httpx.get(track.url, timeout=30).raise_for_status().content)
+    show = ["-show_format", "-show_streams", "-of", "json"]
+    said = subprocess.run(["ffprobe", "-v", "error", *show, path], capture_output=True, check=True)
+    found: dict[str, Any] = json.loads(said.stdout)
+    return found
+
+
+def test_the_example_has_every_task_and_every_format() -> None:
+    briefs = wanted()
+    assert {b.task_type for b in briefs} == {
+        "text2music", "cover", "repaint", "extract", "lego", "complete"
+    }  # fmt: skip
+    assert {b.audio_format for b in briefs} == set(CODECS)
+    assert any(b.audio_code_string for b in briefs)
+    assert any(b.reference_audio for b in briefs)
+
+
+def test_every_task_becomes_a_file_that_says_what_it_is(
+    farm: LocalFarm, job_id: str, tmp_path: Path
+) -> None:
+    made = list(farm.client.tracks(job_id))
+    assert [track.name for track in made] == [brief.name for brief in wanted()]
+    for track, brief in zip(made, wanted(), strict=True):
+        sounds_right(track)
+        found = probed(track, tmp_path)
+        (stream,) = found["streams"]
+        assert stream["codec_name"] == CODECS[track.audio_format]
+        assert (stream["sample_rate"], stream["channels"]) == ("48000", 2)
+        assert float(found["format"]["duration"]) == pytest.approx(10, abs=0.06)
+        tags = found["format"].get("tags", {}) | stream.get("tags", {})
+        told = {name.lower(): text for name, text in tags.items()}
+        assert track.artifact
+        assert told["title"] == (brief.title or brief.name)
+        assert told["comment"] == brief.prompt
+        assert told["seed"] == str(track.artifact.seed)
+        assert (told["model_set"], told["job"]) == ("tiny", job_id)
+        assert "Noise" in told["copyright"]
+        assert -60 < track.artifact.measurements["lufs"] < 0
+    computed_once(farm, job_id)
+    made_exactly_once(farm, job_id)
+
+
+def test_only_what_has_sources_spends_time_on_them(farm: LocalFarm, job_id: str) -> None:
+    ids = {track.name: track.id for track in farm.client.tracks(job_id)}
+    attempts = farm.ledger.rows(Attempt, col(Attempt.track_id).in_(ids.values()))
+    fetched = {a.track_id: json.loads(a.timings)["fetch"] for a in attempts if a.state == "done"}
+    assert fetched[ids["from-words"]] == fetched[ids["from-codes"]] == 0
+    assert fetched[ids["cover"]] > 0
+    assert fetched[ids["with-a-timbre"]] > 0
+
+
+def test_the_same_music_under_other_file_names_is_the_same_catalog(
+    farm: LocalFarm, job_id: str, tmp_path: Path
+) -> None:
+    text = (EXAMPLES / "tasks.yaml").read_text()
+    for name in ("melody", "harp"):
+        shutil.copy(EXAMPLES / "audio" / f"{name}.opus", tmp_path / f"my {name}.ogg")
+        text = text.replace(f"audio/{name}.opus", f"my {name}.ogg")
+    (tmp_path / "tasks.yaml").write_text(text)
+    answer = submitted(farm, tmp_path / "tasks.yaml")
+    assert (answer["job"]["id"], answer["already_submitted"]) == (job_id, True)
+
+
+def test_a_finished_track_is_a_source_for_the_next(farm: LocalFarm, job_id: str) -> None:
+    first = next(farm.client.tracks(job_id))
+    assert first.artifact
+    again = Brief(
+        prompt="the same once more",
+        duration=10,
+        task_type="cover",
+        src_audio=f"object:{first.artifact.object_key}",
+        audio_format="wav",
+    )
+    answer = farm.client.submit(JobHeader(catalog="next"), [again])
+    ends_done(farm, answer.job.id)
+
+
+def test_a_bad_source_fails_its_own_track_with_the_reason(farm: LocalFarm, tmp_path: Path) -> None:
+    (tmp_path / "words.mp3").write_text("just words " * 100)
+    with hosting(tmp_path) as host:
+        cover = {"prompt": "x", "duration": 10, "task_type": "cover"}
+        briefs = [
+            Brief.model_validate(cover | {"src_audio": f"{host.url}words.mp3", "name": "words"}),
+            Brief.model_validate(cover | {"src_audio": f"{host.url}gone.mp3", "name": "gone"}),
+            Brief(prompt="good", duration=10, name="good"),
+        ]
+        job = farm.client.submit(JobHeader(catalog="bad-sources"), briefs).job
+        wait_until(lambda: farm.client.job(job.id).state.ended, timeout_s=60, what="it ends")
+        states = {track.name: track for track in farm.client.tracks(job.id)}
+    assert {name: track.state for name, track in states.items()} == {
+        "words": "failed",
+        "gone": "failed",
+        "good": "done",
+    }
+    assert "no audio" in states["words"].error
+    assert "HTTP 404" in states["gone"].error
+    assert states["words"].attempts == 1, "no other worker would like it better"

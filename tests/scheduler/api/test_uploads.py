@@ -1,0 +1,124 @@
+"""Uploads of sources, and which sources a submission may name."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from tests.scheduler.api.conftest import Door, problem
+from tests.scheduler.api.test_worker import claim
+from tests.scheduler.scene import briefs
+from trackfarm.api import SOURCE_BYTES
+from trackfarm.identity import seed_of
+from trackfarm_scheduler.store.tables import Job
+
+SONG = b"a song"
+SHA256 = hashlib.sha256(SONG).hexdigest()
+KEY = f"uploads/operator/{SHA256[:2]}/{SHA256}"
+HEADER = json.dumps({"catalog": "covers"})
+
+
+def announce(door: Door, **changes: Any) -> Any:
+    body = {"size": len(SONG), "sha256": SHA256} | changes
+    headers = {"Authorization": "Bearer operator-key-0123456789"}
+    return door.http.post("/api/v1/uploads", headers=headers, json=body)
+
+
+def cover(source: str, **fields: Any) -> str:
+    return json.dumps(
+        {"prompt": "x", "duration": 60, "task_type": "cover", "src_audio": source, **fields}
+    )
+
+
+def test_an_upload_goes_to_a_key_of_its_content(door: Door) -> None:
+    assert announce(door).json() == {
+        "source": f"upload:{SHA256}",
+        "url": f"memory://put/{KEY}",
+        "headers": {"x-kept": "1"},
+    }
+
+
+def test_what_is_there_is_not_sent_again(door: Door) -> None:
+    door.scene.objects.content[KEY] = SONG
+    assert announce(door).json() == {"source": f"upload:{SHA256}", "url": None, "headers": {}}
+    door.scene.objects.content[KEY] = SONG[:2]
+    assert announce(door).json()["url"], "what was cut off is sent again"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"size": 0}, {"size": SOURCE_BYTES + 1}, {"sha256": "../../etc"}, {"name": "x"}],
+)
+def test_uploads_without_form_are_refused(door: Door, change: dict[str, Any]) -> None:
+    assert problem(announce(door, **change), 422)["errors"]
+
+
+def test_uploading_needs_the_operators_key(door: Door) -> None:
+    problem(door.http.post("/api/v1/uploads", json={"size": 1, "sha256": SHA256}), 401)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (f"upload:{SHA256}", "is not here"),
+        (f"object:{KEY}", "is not here"),
+        ("object:tracks/00/stranger/lease.mp3", "of yours"),
+        (f"object:uploads/stranger/{SHA256[:2]}/{SHA256}", "of yours"),
+        ("object:checks/probe", "of yours"),
+        ("object:uploads/operator/../../settings", "of yours"),
+        ("music/a.wav", "trackfarm submit"),
+        ("/etc/passwd", "trackfarm submit"),
+        ("file:///etc/passwd", "file:"),
+    ],
+)
+def test_what_a_brief_may_not_name(door: Door, source: str, words: str) -> None:
+    for key in ("tracks/00/stranger/lease.mp3", "checks/probe", "settings"):
+        door.scene.objects.content[key] = b"somebody else's"
+    good = cover("https://example.org/a.wav")
+    body = problem(door.send([HEADER, good, cover(source)]), 422)
+    assert [(error["row"], error["field"]) for error in body["errors"]] == [(2, "src_audio")]
+    assert words in body["errors"][0]["message"]
+    assert door.scene.number(Job) == 0
+
+
+def test_each_source_is_looked_for_once(door: Door) -> None:
+    """By its effect: what vanishes during a submission is missed by the next one only."""
+    lines = [cover(f"upload:{SHA256}", seed=n) for n in range(3)]
+    body = problem(door.send([HEADER, *lines]), 422)
+    assert [error["row"] for error in body["errors"]] == [1, 2, 3]
+    door.scene.objects.content[KEY] = SONG
+    assert door.send([HEADER, *lines]).status_code == 201
+
+
+def test_workers_get_urls_of_what_a_brief_names(door: Door) -> None:
+    me = door.joined()
+    worker = door.scene.worker(me["worker_id"])
+    first = door.scene.submit(briefs(1), catalog="first")
+    made = door.scene.claimed(worker, first.job_id)
+    door.scene.finish(worker, made)
+    (artifact,) = door.scene.artifacts()
+    door.scene.objects.content[KEY] = SONG
+    lines = [
+        cover("https://example.org/a.wav?id=1", reference_audio=f"upload:{SHA256}"),
+        cover(f"object:{artifact.object_key}", seed=3),
+        cover(f"object:{KEY}"),
+        json.dumps({"prompt": "x", "duration": 60}),
+    ]
+    submitted = door.send([HEADER, *lines])
+    assert submitted.status_code == 201, submitted.text
+    offer = door.scene.offer(worker, submitted.json()["job"]["id"])
+    claimed = claim(door, me, offer)
+    assert claimed.model_set == "tiny"
+    assert [order.source_urls for order in claimed.tracks] == [
+        {
+            "src_audio": "https://example.org/a.wav?id=1",
+            "reference_audio": f"memory://get/{KEY}",
+        },
+        {"src_audio": f"memory://get/{artifact.object_key}"},
+        {"src_audio": f"memory://get/{KEY}"},
+        {},
+    ]
+    plain, given = claimed.tracks[0], claimed.tracks[1]
+    assert plain.next_seeds == tuple(seed_of(plain.key, n, given=None, variation=0) for n in (1, 2))
+    assert (given.seed, given.next_seeds) == (3, ()), "a seed that was given is the only one"

@@ -1,0 +1,73 @@
+"""Batches in which hardly two tracks have anything in common."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trackfarm_worker.engine.messages import EngineTrack
+
+TASKS = ("text2music", "cover", "repaint", "extract", "lego", "complete", "codes", "reference")
+LYRICS = ("", "[verse]\nla la la\n", "[Strophe]\nDer Regen fällt auf große Dächer\n" * 9)
+
+
+@dataclass(frozen=True, slots=True)
+class Sounds:
+    source: Path
+    reference: Path
+
+
+def mixture(
+    seed: int, sounds: Sounds, *, tracks: int, seconds: tuple[float, float]
+) -> list[EngineTrack]:
+    """Tracks of every kind, equal for equal arguments; text decides about the length of some."""
+    draw = random.Random(seed)
+    kinds = draw.sample(TASKS, k=len(TASKS)) * (1 + tracks // len(TASKS))
+    return [_track(i, kinds[i], draw, sounds, seconds) for i in range(tracks)]
+
+
+def _track(
+    track_id: int, kind: str, draw: random.Random, sounds: Sounds, seconds: tuple[float, float]
+) -> EngineTrack:
+    fields: dict[str, Any] = {
+        "prompt": " ".join(draw.choices(["rain", "bells", "dub", "a choir"], k=draw.randint(1, 6))),
+        "lyrics": draw.choice(LYRICS),
+        "vocal_language": draw.choice(["en", "de"]),
+        "duration": draw.randint(int(25 * seconds[0]), int(25 * seconds[1])) / 25,
+        "bpm": draw.choice([None, 60, 128]),
+        "steps": draw.randint(2, 8),
+        "shift": draw.choice([1.0, 2.0, 3.0]),
+        "guidance": draw.choice([1.0, 1.0, 2.5, 6.0]),
+    }
+    return EngineTrack(
+        track_id=track_id,
+        seed=draw.randrange(2**32),
+        **fields | _of_kind(kind, draw, sounds),
+    )
+
+
+def _of_kind(kind: str, draw: random.Random, sounds: Sounds) -> dict[str, Any]:
+    window = {"repainting_start": draw.uniform(0, 1), "repainting_end": draw.uniform(2, 9)}
+    match kind:
+        case "cover":
+            strength = draw.choice([1.0, 0.4])
+            return {"task_type": kind, "source": sounds.source, "cover_strength": strength}
+        case "repaint":
+            return {"task_type": kind, "source": sounds.source, **window}
+        case "extract":
+            return {"task_type": kind, "source": sounds.source, "track_name": "vocals"}
+        case "lego":
+            return {"task_type": kind, "source": sounds.source, "track_name": "drums", **window}
+        case "complete":
+            classes = ("bass", "strings")
+            return {"task_type": kind, "source": sounds.source, "track_classes": classes}
+        case "codes":
+            codes = [draw.randrange(64_000) for _ in range(draw.randint(25, 60))]
+            return {
+                "audio_codes": "".join(f"<|audio_code_{code}|>" for code in codes),
+                "cover_strength": draw.choice([1.0, 0.7]),
+            }
+        case "reference":
+            return {"reference": sounds.reference}
+        case _:
+            return {}

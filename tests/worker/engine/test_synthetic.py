@@ -1,0 +1,39 @@
+"""The synthetic device through the same process, messages and files as a real one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.worker.engine.conftest import TrackFactory
+from trackfarm_worker.engine.messages import Finished
+from trackfarm_worker.engine.options import Options, SyntheticCost
+from trackfarm_worker.engine.process import EngineProcess
+from trackfarm_worker.engine.settings import EngineSettings
+
+
+def test_it_takes_the_time_it_is_told_and_makes_noise_of_the_right_length(
+    models: Path, tmp_path: Path, track: TrackFactory
+) -> None:
+    cost = SyntheticCost(launch_seconds=0.05, seconds_per_audio_second=0.001)
+    settings = EngineSettings(
+        model_set="tiny",
+        spool=tmp_path,
+        source=models,
+        device="synthetic",
+        options=Options(synthetic=cost),
+    )
+    with EngineProcess(settings) as engine:
+        engine.start()
+        tracks = [track(i, steps=4, duration=10.0, guidance=1.0 + i) for i in range(3)]
+        results = engine.run(tracks)
+    booked = []
+    for result in results:
+        assert isinstance(result, Finished)
+        assert result.batch_size == 3
+        assert np.load(result.path, allow_pickle=False).shape == (480_000, 2)
+        booked.append(result.timings)
+    # Rows: one track without guidance, two with it.
+    expected = 4 * (0.05 + 5 * 10 * 0.001)
+    assert sum(t.denoise for t in booked) == pytest.approx(expected, rel=0.25)
+    assert booked[1].denoise == pytest.approx(2 * booked[0].denoise)

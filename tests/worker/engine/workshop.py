@@ -1,0 +1,122 @@
+"""The inside of an engine without its process: real parts around a tiny pipeline."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trackfarm.model_sets import model_set
+from trackfarm_worker.engine.device import Device
+from trackfarm_worker.engine.ledger import Ledger
+from trackfarm_worker.engine.maker import BatchMaker
+from trackfarm_worker.engine.messages import (
+    EngineTrack,
+    Failed,
+    Finished,
+    Progress,
+    Report,
+    Result,
+    Run,
+    Setup,
+    Stage,
+    Stopped,
+)
+from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.server import EngineServer
+from trackfarm_worker.engine.serving import batch_maker, engine_server
+
+TINY = model_set("tiny")
+
+
+def setup(spool: Path, **options: Any) -> Setup:
+    return Setup(
+        model_set="tiny",
+        source=None,
+        device="cpu",
+        dtype=None,
+        spool=spool,
+        threads=1,
+        step_delay=0.0,
+        options=Options(**options),
+    )
+
+
+def maker(pipeline: Any, spool: Path, ledger: Ledger | None = None) -> BatchMaker:
+    order = setup(spool)
+    device = Device(order, TINY, pipeline)
+    return batch_maker(pipeline, TINY, order, device=device, ledger=ledger or Ledger())
+
+
+class NoStops:
+    """Nobody stops anything."""
+
+    def is_stopped(self, batch_id: int, track_id: int) -> bool:
+        return False
+
+    def pause(self, seconds: float, batch_id: int, track_ids: Collection[int]) -> None:
+        raise AssertionError("no delay was asked for")
+
+    def forget(self, batch_id: int) -> None:
+        pass
+
+
+class Shop:
+    """A server and what it reports."""
+
+    def __init__(self, pipeline: Any, spool: Path, **options: Any) -> None:
+        spool.mkdir(exist_ok=True)
+        self.reports: list[Report] = []
+        self.server: EngineServer = engine_server(
+            setup(spool, **options), TINY, pipeline, NoStops(), self.reports.append
+        )
+        self._runs = 0
+
+    def run(self, tracks: Sequence[EngineTrack]) -> dict[int, Result]:
+        """One answer per track."""
+        self._runs += 1
+        before = len(self.reports)
+        self.server.run(Run(batch_id=self._runs, tracks=list(tracks)))
+        answers = [r for r in self.reports[before:] if isinstance(r, Finished | Failed | Stopped)]
+        by_track = {r.track_id: r for r in answers}
+        assert len(answers) == len(by_track) == len(tracks), "one answer per track"
+        assert self.reports[-1].type == "batch_done"
+        return by_track
+
+    def batches(self) -> list[list[int]]:
+        """The tracks of each batch that reached its denoising, in order."""
+        return [
+            r.track_ids
+            for r in self.reports
+            if isinstance(r, Progress) and (r.stage, r.step) == ("denoise", 0)
+        ]
+
+
+class Follower:
+    """Watches a batch; `stops` says whether a track is to stop, after everything told so far."""
+
+    def __init__(self, stops: Callable[[int, list[tuple[Stage, int]]], bool] | None = None) -> None:
+        self.told: list[tuple[Stage, int]] = []
+        self._stops = stops
+
+    def tell(self, track_ids: Sequence[int], stage: Stage, step: int, steps: int) -> None:
+        self.told.append((stage, step))
+
+    def is_stopped(self, track_id: int) -> bool:
+        return self._stops is not None and self._stops(track_id, self.told)
+
+
+@contextmanager
+def before_forward(module: Any, hook: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Calls `hook` with the keyword arguments of every forward pass."""
+    handle = module.register_forward_pre_hook(lambda _m, _a, kwargs: hook(kwargs), with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def level_of(kwargs: dict[str, Any]) -> torch.Tensor:
+    level: torch.Tensor = kwargs["timestep"]
+    return level

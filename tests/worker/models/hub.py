@@ -1,0 +1,127 @@
+"""A small Hugging Face hub on loopback: enough of its HTTP for `huggingface_hub` itself."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+
+def commit_of(repository: str) -> str:
+    return hashlib.sha1(repository.encode(), usedforsecurity=False).hexdigest()
+
+
+class Hub:
+    """Serves `repositories` by name, each at one commit, which is also `main`.
+
+    `asked` has "METHOD path" and `served` the files that went out whole, in order. Requests for
+    the file `broken` are answered with status 403.
+    """
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.repositories: dict[str, Path] = {}
+        self.asked: list[str] = []
+        self.served: list[str] = []
+        self.broken = ""
+
+    def files(self, repository: str) -> list[str]:
+        root = self.repositories[repository]
+        return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is part of these tests."""
+
+
+def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = unquote(urlsplit(self.path).path).strip("/")
+            hub.asked.append(f"{self.command} {path}")
+            parts = path.split("/")
+            if parts[:2] == ["api", "models"]:
+                self._describe("/".join(parts[2:4]), parts[4], parts[5])
+            else:
+                self._send_file("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
+
+        do_HEAD = do_GET
+
+        def _describe(self, repository: str, kind: str, revision: str) -> None:
+            if repository not in hub.repositories or revision not in {
+                "main",
+                commit_of(repository),
+            }:
+                return self._refuse()
+            root = hub.repositories[repository]
+            files = hub.files(repository)
+            if kind == "tree":
+                rows = [
+                    {"type": "file", "path": f, "size": (root / f).stat().st_size, "oid": "0" * 40}
+                    for f in files
+                ]
+                return self._send(json.dumps(rows).encode())
+            siblings = [{"rfilename": name} for name in files]
+            about = {
+                "id": repository,
+                "sha": commit_of(repository),
+                "siblings": siblings,
+                "private": False,
+            }
+            self._send(json.dumps(about).encode())
+
+        def _send_file(self, repository: str, revision: str, name: str) -> None:
+            path = hub.repositories[repository] / name
+            if not path.is_file():
+                return self._refuse()
+            content = path.read_bytes()
+            headers = {
+                "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+                "X-Repo-Commit": commit_of(repository),
+            }
+            if name == hub.broken:
+                return self._send(b"{}", status=403)
+            self._send(content, headers)
+            if self.command == "GET":
+                hub.served.append(name)
+
+        def _refuse(self) -> None:
+            self._send(b"{}", {"X-Error-Code": "RepoNotFound"}, status=404)
+
+        def _send(
+            self, body: bytes, headers: dict[str, str] | None = None, status: int = 200
+        ) -> None:
+            self.send_response(status)
+            for name, value in (headers or {"Content-Type": "application/json"}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Silent."""
+
+    return Handler
+
+
+@contextmanager
+def hub() -> Iterator[Hub]:
+    """Serves on a free port of 127.0.0.1 until the block ends."""
+    made = Hub()
+    server = _Server(("127.0.0.1", 0), _handler(made))
+    made.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

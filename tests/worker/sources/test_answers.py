@@ -1,0 +1,52 @@
+"""The lines between a worker and its source process."""
+
+from pathlib import Path
+
+import pytest
+
+from trackfarm_worker.sources.answers import (
+    Answer,
+    Limits,
+    Source,
+    SourceAway,
+    SourceOrder,
+    SourceRefused,
+    answer_line,
+    order_line,
+    read_answer,
+    read_order,
+)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Source(Path("/spool/a b.npy"), 480_000),
+        SourceRefused("it has 8 channels; „mono“ and stereo are taken"),
+        SourceAway("the disk is full", is_disk_full=True),
+    ],
+)
+def test_answers_arrive_as_they_were_sent(answer: Answer) -> None:
+    assert read_answer(answer_line(answer)) == answer
+
+
+def test_orders_arrive_as_they_were_sent() -> None:
+    order = SourceOrder(
+        url="https://example.org/a?b=1",
+        download=Path("/spool/in"),
+        target=Path("/spool/out.npy"),
+        sha256="0" * 64,
+        is_signed=True,
+        limits=Limits(size=7),
+    )
+    assert read_order(order_line(order)) == order
+
+
+@pytest.mark.parametrize("text", ["", "{}", "null", '{"answer": "Source", "path": "x"}'])
+def test_anything_else_is_no_answer(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not an answer|Expecting value"):
+        read_answer(text)
+
+
+def test_seconds_follow_from_frames() -> None:
+    assert Source(Path("x"), 72_000).seconds == 1.5

@@ -1,0 +1,1 @@
+"""What this machine can do with its model set: measured once, told to the scheduler at joining."""

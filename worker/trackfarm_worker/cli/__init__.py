@@ -1,0 +1,1 @@
+"""Commands that a machine with a worker brings to the command line."""

@@ -1,0 +1,70 @@
+"""What `trackfarm models list` shows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from trackfarm.model_sets import ModelSet, model_sets
+from trackfarm.tiers import tiers
+from trackfarm_worker.models.store import folder_of, is_present
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSet:
+    """A model set, the tiers it fits, and where this machine has it (None: nowhere)."""
+
+    model_set: ModelSet
+    tiers: tuple[str, ...]
+    folder: Path | None
+
+
+def known_sets() -> list[KnownSet]:
+    """All of them, in the order of the table."""
+    return [KnownSet(row, _tiers(row), _present(row)) for row in model_sets().values()]
+
+
+def as_row(known: KnownSet) -> dict[str, Any]:
+    row = known.model_set.model_dump(mode="json")
+    row["tasks"] = sorted(row["tasks"])
+    return row | {
+        "tiers": list(known.tiers),
+        "present": known.folder is not None,
+        "folder": str(known.folder) if known.folder else None,
+    }
+
+
+def sets_table(rows: Sequence[KnownSet]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("NAME", "DIT", "TASKS", "STEPS", "GUIDANCE", "LICENCE", "GB", "TIERS", "HERE"):
+        is_number = title in {"STEPS", "GUIDANCE", "GB"}
+        table.add_column(title, justify="right" if is_number else "left", no_wrap=title == "NAME")
+    for known in rows:
+        row = known.model_set
+        table.add_row(
+            row.name,
+            f"{row.dit} {row.dtype}",
+            _tasks(row),
+            str(row.default_steps),
+            f"{row.default_guidance:g}" if row.cfg else "-",
+            row.licence,
+            f"{row.download_gb:g}",
+            f"{known.tiers[0]}+" if known.tiers else "none",
+            "yes" if known.folder else "no",
+        )
+    return table
+
+
+def _tasks(row: ModelSet) -> str:
+    return "all six" if len(row.tasks) == 6 else ", ".join(sorted(row.tasks))
+
+
+def _tiers(row: ModelSet) -> tuple[str, ...]:
+    return tuple(name for name, tier in tiers().items() if tier.vram >= row.min_vram)
+
+
+def _present(row: ModelSet) -> Path | None:
+    folder = folder_of(row)
+    return folder if is_present(folder) else None

@@ -1,0 +1,84 @@
+"""How much goes through a device at once: by the table `limits.toml`, and by its memory."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from trackfarm.model_sets import ModelSet
+from trackfarm.tiers import residency
+from trackfarm_worker.engine.batching import Limit
+from trackfarm_worker.engine.ladder import Rung
+from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.windows import WINDOW
+
+# GB, counted on the published configurations of ACE-Step 1.5 in bfloat16.
+USABLE = 0.93  # of a card
+CONTEXT_GB = 1.0
+SLACK = 1.1
+PASS_GB_PER_SECOND = {False: 0.78e-3, True: 1.30e-3}  # of audio and row, by whether it is XL
+WINDOW_GB, WINDOW_GB_PER_LATENT = 0.17, 0.0027
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """`windows` of `window` latent frames are decoded at once."""
+
+    limit: Limit
+    window: int
+    windows: int
+
+
+def first_rung(kind: str, model_set: ModelSet, card_gb: float) -> Rung:
+    """Where a device begins: as the tier of the card says (`trackfarm.tiers.residency`)."""
+    if kind != "cuda":
+        return Rung(seconds=None, window=WINDOW, offload=False)
+    begun = residency(model_set, int(card_gb * 1e9) >> 20)
+    return Rung(seconds=None, window=begun.window, offload=begun.offload)
+
+
+def room(kind: str, model_set: ModelSet, card_gb: float, rung: Rung, options: Options) -> Room:
+    """`kind` is cpu, synthetic or cuda; `card_gb` (10^9 bytes) counts for cuda only.
+
+    At least one track and one window always have room: what that leads to is the ladder's business.
+    """
+    row = _row(kind, card_gb)
+    seconds, windows = float(row["seconds"]), int(row["windows"])
+    if kind == "cuda":
+        free = _free_gb(model_set, card_gb, offload=rung.offload)
+        seconds = min(seconds, free / PASS_GB_PER_SECOND[model_set.is_xl])
+        windows = max(1, min(windows, int(free / _window_gb(rung.window))))
+        if rung.window < first_rung(kind, model_set, card_gb).window:
+            windows = 1
+    bounds = [seconds, rung.seconds, options.batch_seconds]
+    return Room(
+        limit=Limit(
+            tracks=min(int(row["tracks"]), options.batch_tracks or int(row["tracks"])),
+            seconds=max(0.0, min(bound for bound in bounds if bound is not None)),
+        ),
+        window=rung.window,
+        windows=windows,
+    )
+
+
+def _free_gb(model_set: ModelSet, card_gb: float, *, offload: bool) -> float:
+    weights = model_set.lean_weights_gb if offload else model_set.weights_gb
+    return (USABLE * card_gb - CONTEXT_GB - weights) / SLACK
+
+
+def _window_gb(window: int) -> float:
+    return WINDOW_GB + WINDOW_GB_PER_LATENT * window
+
+
+def _row(kind: str, card_gb: float) -> dict[str, Any]:
+    rows = _table()[kind]
+    if isinstance(rows, dict):
+        return rows
+    # Cards report a little less than their nominal size.
+    return next(row for row in rows if card_gb >= 0.93 * row["vram"])
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return tomllib.loads((files("trackfarm_worker.engine") / "limits.toml").read_text())

@@ -1,0 +1,19 @@
+"""When each track of a batch is at which noise level."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+
+def schedules(pipeline: Any, plans: Sequence[tuple[int, float]]) -> torch.Tensor:
+    """Noise levels (tracks, most steps + 1), float32 on the CPU, for (steps, shift) of each track.
+
+    Each row is the schedule of diffusers' `AceStepPipeline`, falls from 1 and ends in zeros.
+    """
+    levels = torch.zeros(len(plans), max(steps for steps, _ in plans) + 1)
+    for row, (steps, shift) in zip(levels, plans, strict=True):
+        row[:steps] = pipeline._get_timestep_schedule(
+            num_inference_steps=steps, shift=shift, dtype=torch.float32
+        )
+    return levels

@@ -1,0 +1,78 @@
+"""A device that makes no music but takes time like a real one: for load tests of everything around.
+
+Conditions and noise are computed as usual; a pass through the model is a wait, and audio is noise.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+import torch
+
+from trackfarm_worker.engine.conditioning import Material
+from trackfarm_worker.engine.decoder import passes
+from trackfarm_worker.engine.options import SyntheticCost
+
+LEVEL = 0.1
+
+
+class SyntheticDenoiser:
+    """A pass takes its launch, and the padded audio seconds of all its rows."""
+
+    def __init__(self, cost: SyntheticCost, *, latents_per_second: float) -> None:
+        self._cost = cost
+        self._rate = latents_per_second
+
+    def denoise(
+        self, materials: Sequence[Material], on_step: Callable[[int, int], Collection[int]]
+    ) -> tuple[list[torch.Tensor | None], float]:
+        """The noise of each track that was not stopped, and the share of padding."""
+        lengths = [material.frames for material in materials]
+        steps = max(material.recipe.steps for material in materials)
+        stopped: set[int] = set()
+        for step in range(steps):
+            stopped |= set(on_step(step, steps))
+            going = [
+                material.recipe.passes
+                for place, material in enumerate(materials)
+                if place not in stopped and step < material.recipe.steps
+            ]
+            if not going:
+                break
+            seconds = sum(going) * max(lengths) / self._rate
+            time.sleep(self._cost.launch_seconds + seconds * self._cost.seconds_per_audio_second)
+        stopped |= set(on_step(steps, steps))
+        padding = 1.0 - sum(lengths) / (len(lengths) * max(lengths))
+        return [None if place in stopped else m.noise for place, m in enumerate(materials)], padding
+
+
+class SyntheticDecoder:
+    """A pass of windows takes its launch and its audio seconds, like a pass through the model."""
+
+    def __init__(self, cost: SyntheticCost, *, latents_per_second: float, hop: int) -> None:
+        self._cost = cost
+        self._rate = latents_per_second
+        self._hop = hop
+        self.window = 512
+        self.at_once = 8
+
+    def decode(
+        self,
+        latents: Mapping[int, torch.Tensor],
+        on_pass: Callable[[int, int, Mapping[int, int]], Collection[int]],
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Noise (2, samples) of the right length for every track that is not skipped."""
+        frames = {place: len(track) for place, track in latents.items()}
+        plan = passes(frames, self.window, self.at_once)
+        last = {place: number for number, part in enumerate(plan) for place, _ in part}
+        for number, part in enumerate(plan):
+            seconds = sum(window.stop - window.start for _, window in part) / self._rate
+            time.sleep(self._cost.launch_seconds + seconds * self._cost.seconds_per_audio_second)
+            owners = [place for place, _ in part]
+            skipped = on_pass(number + 1, len(plan), {p: owners.count(p) for p in owners})
+            for place in dict.fromkeys(owners):
+                if last[place] == number and place not in skipped:
+                    yield place, self._audio(place, frames[place])
+
+    def _audio(self, place: int, frames: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(place)
+        return torch.randn((2, frames * self._hop), generator=generator) * LEVEL

@@ -1,0 +1,77 @@
+"""What the text encoder reads of a track, and how much of it fits."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from trackfarm_worker.engine.recipe import Recipe
+
+# Tokens, as diffusers' AceStepPipeline cuts them.
+TEXT_TOKENS = 256
+LYRIC_TOKENS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    text: str
+    lyrics: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Padded on the right: ids and masks (tracks, tokens), masks are True where a token is."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+
+
+def texts(pipeline: Any, recipe: Recipe, *, task: str | None = None) -> Texts:
+    """In the form of diffusers' pipeline, with the instruction of `task` (the recipe's by default).
+
+    A prompt or lyrics that are too long lose their own end. The stock pipeline cuts the whole text
+    instead, which costs it the metadata and the end mark.
+    """
+    instruction = pipeline._get_task_instruction(
+        task_type=task or recipe.task,
+        track_name=recipe.track_name,
+        complete_track_classes=list(recipe.track_classes),
+    )
+
+    def written(prompt: str, lyrics: str) -> Texts:
+        return Texts(
+            *pipeline._format_prompt(
+                prompt=prompt,
+                lyrics=lyrics,
+                vocal_language=recipe.vocal_language,
+                audio_duration=recipe.duration,
+                instruction=instruction,
+                bpm=recipe.bpm,
+                keyscale=recipe.key_scale,
+                timesignature=recipe.time_signature,
+            )
+        )
+
+    def count(text: str) -> int:
+        return len(pipeline.tokenizer(text).input_ids)
+
+    prompt = _fitting(recipe.prompt, lambda words: count(written(words, "").text), TEXT_TOKENS)
+    lyrics = _fitting(recipe.lyrics, lambda words: count(written("", words).lyrics), LYRIC_TOKENS)
+    return written(prompt, lyrics)
+
+
+def _fitting(words: str, count: Callable[[str], int], limit: int) -> str:
+    if count(words) <= limit:
+        return words
+    return words[
+        : max(bisect_right(range(len(words)), limit, key=lambda n: count(words[:n])) - 1, 0)
+    ]
+
+
+def tokenised(tokenizer: Any, lines: Sequence[str], limit: int, device: torch.device) -> Tokens:
+    tokens = tokenizer(
+        list(lines), padding="longest", truncation=True, max_length=limit, return_tensors="pt"
+    )
+    return Tokens(tokens.input_ids.to(device), tokens.attention_mask.to(device).bool())

@@ -1,0 +1,129 @@
+"""Brings a model set to this machine: fetched, converted where needed, checked, in one step."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trackfarm.model_sets import ModelSet
+from trackfarm_worker.models.checkpoint import ModelNotReady
+from trackfarm_worker.models.download import DIFFUSERS_FILES, DIT_FILES, PART_FILES, download
+from trackfarm_worker.models.layout import DiffusersLayout, OfficialLayout, recognise
+from trackfarm_worker.models.store import built_beside, folder_of, is_intact, need_room
+
+Say = Callable[[str], None]
+Copy = Callable[[str, str], object]
+# What is fetched is on disk once more while it is converted.
+ROOM, ROOM_TO_CONVERT = 1.1, 2.1
+# What is hidden, and what could run code when it is loaded.
+NO_CODE = shutil.ignore_patterns(".*", "*.py", "*.bin", "*.pt", "*.pkl", "*.ckpt")
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """`was_there`: nothing was to be done."""
+
+    folder: Path
+    was_there: bool
+
+
+def pull(
+    model_set: ModelSet, *, to: Path | None = None, source: str = "", say: Say = lambda _: None
+) -> Pulled:
+    """The folder `to` (default: this machine's store) then holds the whole model set in diffusers
+    layout, with `digests.txt`.
+
+    `source` is a folder or a repository of the hub in place of the model set's own. Safe to
+    repeat; a download that was broken off is gone on with. Raises ModelNotReady, saying what to
+    do, and leaves no half-made folder at `to`.
+    """
+    if model_set.is_noise:
+        # Late: only this and the conversion take torch.
+        from trackfarm_worker.models import tiny
+
+        return Pulled(tiny.ensure(to), was_there=False)
+    target = (to or folder_of(model_set)).absolute()
+    if is_intact(target):
+        return Pulled(target, was_there=True)
+    if source and Path(source).is_dir():
+        need_room(target.parent, model_set.download_gb)
+        origin = {"source": str(Path(source).resolve())}
+        _install(model_set, Path(source), target, origin, shutil.copyfile, say)
+    else:
+        _pull_from_hub(model_set, source, target, say)
+    return Pulled(target, was_there=False)
+
+
+def _pull_from_hub(model_set: ModelSet, source: str, target: Path, say: Say) -> None:
+    need_room(target.parent, _room(model_set))
+    fetched = target.parent / f".{target.name}-download"
+    origin = _fetch(model_set, source, fetched, say)
+    # Linked, not copied: the download is removed in the next line.
+    _install(model_set, fetched, target, origin, os.link, say)
+    shutil.rmtree(fetched)
+
+
+def _room(model_set: ModelSet) -> float:
+    share = ROOM if model_set.is_diffusers_layout else ROOM_TO_CONVERT
+    return share * model_set.download_gb
+
+
+def _fetch(model_set: ModelSet, source: str, into: Path, say: Say) -> dict[str, str]:
+    repository, size = source or model_set.repository, model_set.download_gb
+    revision = "main" if source else model_set.revision
+    say(f"fetching {repository}@{revision} (about {size:g} GB)")
+    if model_set.is_diffusers_layout and not source:
+        files: tuple[str, ...] = DIFFUSERS_FILES
+    else:
+        # Official repositories keep one model at the root or several in folders.
+        in_folder = tuple(f"{model_set.dit}/{name}" for name in DIT_FILES)
+        files = (*DIFFUSERS_FILES, *DIT_FILES, *in_folder, *PART_FILES)
+    origin = {"repository": repository, "revision": revision}
+    origin["commit"] = download(repository, revision, files, into, needs_gb=_room(model_set))
+    if not (into / "model_index.json").is_file() and model_set.parts_repository:
+        parts = model_set.parts_repository
+        say(f"fetching vae and text encoder from {parts}")
+        commit = download(
+            parts, model_set.parts_revision, PART_FILES, into, needs_gb=_room(model_set)
+        )
+        origin |= {"parts_repository": parts, "parts_commit": commit}
+    return origin
+
+
+def _install(
+    model_set: ModelSet,
+    source: Path,
+    target: Path,
+    origin: dict[str, str],
+    copy: Copy,
+    say: Say,
+) -> None:
+    found = recognise(source, model_set.dit)
+    try:
+        with built_beside(target, origin | {"model_set": model_set.identity}) as folder:
+            _fill(folder, found, model_set, copy, say)
+    except OSError as error:
+        raise ModelNotReady(
+            f"{target} could not be written ({error}). Free {model_set.download_gb:g} GB there, "
+            "or name another disk with --to, and run this again."
+        ) from error
+
+
+def _fill(
+    folder: Path,
+    found: DiffusersLayout | OfficialLayout,
+    model_set: ModelSet,
+    copy: Copy,
+    say: Say,
+) -> None:
+    match found:
+        case DiffusersLayout(folder=source):
+            say("putting the files in place")
+            shutil.copytree(source, folder, dirs_exist_ok=True, ignore=NO_CODE, copy_function=copy)
+        case OfficialLayout():
+            # Late, because it takes torch.
+            from trackfarm_worker.models.conversion import convert
+
+            convert(found, folder, dtype=model_set.dtype, say=say)
+    say("computing digests")

@@ -1,0 +1,96 @@
+"""Where the models of this machine are kept, and how a new one gets there in one step."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from trackfarm.model_sets import ModelSet
+from trackfarm_worker.models.checkpoint import ModelNotReady, check
+from trackfarm_worker.models.digests import (
+    component_digests,
+    differences,
+    file_digests,
+    write_digests,
+    written_digests,
+)
+
+ORIGIN = "origin.json"
+GB = 1e9
+RIVALS = 5  # processes that may try to replace the same damaged folder at once
+
+
+def models_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """`TRACKFARM_MODELS`, else `trackfarm/models` in the user's cache."""
+    given = environ.get("TRACKFARM_MODELS")
+    return Path(given).expanduser() if given else user_cache_path("trackfarm") / "models"
+
+
+def folder_of(model_set: ModelSet, models: Path | None = None) -> Path:
+    """Where this revision of a model set is or would be kept."""
+    return (models or models_folder()) / f"{model_set.name}-{model_set.revision[:12]}"
+
+
+def is_present(folder: Path) -> bool:
+    """Whether the folder looks whole. Reads sizes, not contents."""
+    try:
+        check(folder)
+    except ModelNotReady:
+        return False
+    return True
+
+
+def is_intact(folder: Path) -> bool:
+    """Whether every byte is as `digests.txt` says. Reads everything."""
+    written = written_digests(folder)
+    return (
+        is_present(folder)
+        and bool(written)
+        and not differences(written or {}, file_digests(folder))
+    )
+
+
+def need_room(parent: Path, gigabytes: float) -> None:
+    """Raises ModelNotReady when the disk that holds `parent` has less than this free."""
+    parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(parent).free / GB
+    if free < gigabytes:
+        raise ModelNotReady(
+            f"{parent} has {free:.1f} GB of free disk, {gigabytes:.1f} GB are needed. Free some, "
+            "or name another disk with --to (TRACKFARM_MODELS for all models)."
+        )
+
+
+@contextmanager
+def built_beside(target: Path, origin: Mapping[str, str]) -> Iterator[Path]:
+    """Yields an empty folder next to `target`; what is in it at the end is checked, gets its
+    digests and an account of its origin, and takes the target's place in one step."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield folder
+        check(folder)
+        write_digests(folder)
+        (folder / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n")
+        folder.chmod(0o755)
+        replace(target, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def replace(target: Path, built: Path) -> None:
+    """Moves `built` to `target`, unless somebody else was faster; what is damaged gives way."""
+    for _ in range(RIVALS):
+        with suppress(OSError):
+            os.rename(built, target)
+            return
+        if is_intact(target) and component_digests(target) == component_digests(built):
+            shutil.rmtree(built)
+            return
+        shutil.rmtree(target, ignore_errors=True)
+    os.rename(built, target)

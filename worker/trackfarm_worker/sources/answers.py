@@ -1,0 +1,103 @@
+"""What is asked of the source process and what it answers: one JSON object each way.
+
+No pydantic here and in what the source process imports: it is started once for each source.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bytes and seconds. `audio_seconds` is ACE-Step's longest track; `cpu_seconds` is eight times
+    what 600 s of the costliest format (192 kHz FLAC, 24 bit) were measured to take, `memory` (the
+    process's address space) four times what any format needed."""
+
+    size: int = 100_000_000
+    redirects: int = 5
+    connect_seconds: float = 10.0
+    silent_seconds: float = 15.0
+    fetch_seconds: float = 120.0
+    audio_seconds: float = 600.0
+    decode_seconds: float = 90.0
+    cpu_seconds: int = 60
+    memory: int = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOrder:
+    """`download` and `target` are files to be written; `sha256` is known of uploads. `is_signed`:
+    the URL is our store's own and holds for a time only. `parent`: the process that asks, with
+    which the source process ends."""
+
+    url: str
+    download: Path
+    target: Path
+    sha256: str | None = None
+    is_signed: bool = False
+    limits: Limits = field(default_factory=Limits)
+    parent: int = field(default_factory=os.getpid)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Ready for the engine: float32 `.npy` of shape (`frames`, 2) at 48 kHz."""
+
+    path: Path
+    frames: int
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / 48_000
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRefused:
+    """No other try and no other worker will like it better."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAway:
+    """It could not be had now; worth another try, which is not the track's fault."""
+
+    message: str
+    is_disk_full: bool = False
+
+
+Answer = Source | SourceRefused | SourceAway
+
+
+def order_line(order: SourceOrder) -> str:
+    """One line of JSON."""
+    return json.dumps(asdict(order), default=str)
+
+
+def read_order(text: str) -> SourceOrder:
+    fields = json.loads(text)
+    limits = Limits(**fields.pop("limits"))
+    download, target = Path(fields.pop("download")), Path(fields.pop("target"))
+    return SourceOrder(download=download, target=target, limits=limits, **fields)
+
+
+def answer_line(answer: Answer) -> str:
+    """One line of JSON."""
+    return json.dumps({"answer": type(answer).__name__, **asdict(answer)}, default=str)
+
+
+def read_answer(text: str) -> Answer:
+    """Raises ValueError when the text is not an answer."""
+    fields: dict[str, Any] = json.loads(text)
+    match fields:
+        case {"answer": "Source", "path": str(path), "frames": int(frames)}:
+            return Source(Path(path), frames)
+        case {"answer": "SourceRefused", "message": str(message)}:
+            return SourceRefused(message)
+        case {"answer": "SourceAway", "message": str(message), "is_disk_full": bool(full)}:
+            return SourceAway(message, full)
+        case _:
+            raise ValueError(f"not an answer: {text[:200]!r}")
