@@ -26,6 +26,7 @@ CRASHES = frozenset({FailureKind.ENGINE_DIED, FailureKind.ENGINE_HUNG})
 
 DISTINCT_WORKERS = 3
 MAX_CRASHES = 3
+MAX_EXHAUSTIONS = 3  # on the largest cards there are; something else may have held the memory
 MAX_FAILURES = 6  # one worker that is the only one eligible may not try for ever
 FAILED_SHARE = 0.10
 FAILED_AT_LEAST = 20
@@ -36,12 +37,20 @@ BACKOFF_MAX = 60.0
 
 @dataclass(frozen=True, slots=True)
 class FailureHistory:
-    """All of one track, the newest failure included. `eligible`: live workers that could try."""
+    """All of one track, the newest failure included. `eligible`: live workers that could try;
+    `exhaustions`: how often a worker had not enough memory for it; `has_larger`: whether some live
+    worker has more than the one that failed now."""
 
     failures: int
     crashes: int
     distinct_workers: int
     eligible: int
+    exhaustions: int = 0
+    has_larger: bool = False
+
+    @property
+    def is_too_large(self) -> bool:
+        return not self.has_larger and self.exhaustions >= MAX_EXHAUSTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,8 @@ def judge_failure(
 ) -> Retry | GiveUp:
     if kind in FINAL:
         return GiveUp("no retry can change it")
+    if kind is FailureKind.OUT_OF_MEMORY and history.is_too_large:
+        return GiveUp("no worker here has enough memory; add a larger card and `retry` the job")
     if kind in INFRASTRUCTURE:
         return Retry(PATIENCE.get(kind, BACKOFF_BASE) * (0.75 + 0.5 * jitter()), counted=False)
     if history.crashes >= MAX_CRASHES:

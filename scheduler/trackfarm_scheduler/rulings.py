@@ -55,15 +55,17 @@ class Rulings:
             kind=kind.value,
             message=message,
         )
-        ruling = self._judge(session, track, kind)
+        larger = self._larger(session, worker) if kind is FailureKind.OUT_OF_MEMORY else None
+        ruling = self._judge(session, worker, track, kind, has_larger=larger is not None)
         error = f"{kind.value}: {message}"
         given_up = isinstance(ruling, GiveUp)
         if isinstance(ruling, GiveUp):
             reason = f"{error} ({ruling.reason})"
             given_up = self._give_up(session, worker, track, reason, now)
         else:
+            needs = {} if larger is None else {"min_vram": max(larger, track.min_vram)}
             leases.back_to_pending(
-                session, [track.id], not_before=now + ruling.delay, error=error[:4000]
+                session, [track.id], not_before=now + ruling.delay, error=error[:4000], **needs
             )
         if not given_up:
             journal.count(session, "track_retries", 1, reason=kind.value)
@@ -95,7 +97,21 @@ class Rulings:
         journal.count(session, "tracks", 1, outcome="failed", **where)
         return True
 
-    def _judge(self, session: Session, track: Track, kind: FailureKind) -> Retry | GiveUp:
+    @staticmethod
+    def _larger(session: Session, worker: Worker) -> int | None:
+        """The memory of the smallest live worker that has more, in nominal GB."""
+        kin = [w for w in workers.live(session) if w.model_set == worker.model_set]
+        return min((w.vram for w in kin if w.vram > worker.vram), default=None)
+
+    def _judge(
+        self,
+        session: Session,
+        worker: Worker,
+        track: Track,
+        kind: FailureKind,
+        *,
+        has_larger: bool,
+    ) -> Retry | GiveUp:
         assert track.id is not None
         note = tracks.FailureNote(
             crashed=kind in recovery.CRASHES, counted=kind not in recovery.INFRASTRUCTURE
@@ -106,6 +122,8 @@ class Rulings:
             crashes=crashes,
             distinct_workers=blame.distinct_workers(session, track.id),
             eligible=workers.count_eligible(workers.live(session), track.model_set, track.min_vram),
+            exhaustions=blame.exhaustions(session, track.id, vram=worker.vram),
+            has_larger=has_larger,
         )
         return judge_failure(kind, history, self._jitter)
 

@@ -20,10 +20,11 @@ from trackfarm.wire import FailureKind
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.recovery import BAD_WORKER_STRIKES
 from trackfarm_scheduler.store.tables import Attempt, Event, Lease
-from trackfarm_worker.models.digests import component_digests
+from trackfarm_worker.models.digests import write_digests
 
 TRACKS = 24
 DAMAGED = "decoder.block.0.conv_t1.weight_v"
+UNCHECKED = {"step_delay": 0.001}  # a worker that is slowed on purpose joins without proving itself
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +45,12 @@ def damaged_models(farm: LocalFarm, tmp_path_factory: pytest.TempPathFactory) ->
     tensors = load_file(weights)
     tensors[DAMAGED].flat[0] = np.nan
     save_file(tensors, weights, metadata={"format": "pt"})
-    digests = component_digests(copy).items()
-    (copy / "digests.txt").write_text("".join(f"{digest}  {name}\n" for name, digest in digests))
+    write_digests(copy)
     return folder
 
 
 def test_a_bad_worker_is_found_out(farm: LocalFarm, damaged_models: Path) -> None:
-    farm.start_workers("bad", model_path=str(damaged_models))
+    farm.start_workers("bad", model_path=str(damaged_models), **UNCHECKED)
     job = submitted(farm, TRACKS)
     ends_done(farm, job, timeout_s=90)
 
@@ -71,10 +71,11 @@ def test_a_bad_worker_is_found_out(farm: LocalFarm, damaged_models: Path) -> Non
     counted_once(farm)
 
 
+@pytest.mark.soak
 def test_a_farm_of_bad_workers_gives_up(farm: LocalFarm, damaged_models: Path) -> None:
     farm.workers["good"].stop()
-    farm.begin_worker("bad", model_path=str(damaged_models))
-    farm.start_workers("bad")
+    farm.begin_worker("bad", model_path=str(damaged_models), **UNCHECKED)
+    farm.start_workers("bad", **UNCHECKED)
     job = submitted(farm, 4)
     wait_until(lambda: farm.client.job(job).state.ended, timeout_s=60, what="the job ends")
     ended = farm.client.job(job)

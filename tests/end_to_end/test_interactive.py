@@ -94,6 +94,7 @@ def test_a_reserved_worker_starts_at_once(farm: LocalFarm, number: int) -> None:
             assert cuts[98] <= STARTED_S
 
 
+@pytest.mark.soak
 def test_without_a_reserve_it_waits_for_one_batch(farm: LocalFarm) -> None:
     wait_until(lambda: not farm.ledger.live_leases(), timeout_s=20, what="nothing is made")
     farm.kill_scheduler()

@@ -128,6 +128,7 @@ def end_by_force(farm: Terminal) -> None:
     print(f"kill -9 of up: gone after {leaves_nothing(everything, ports):.1f} s")
 
 
+@pytest.mark.soak
 def test_a_job_outlives_two_ends_of_its_farm(env: dict[str, str], tmp_path: Path) -> None:
     catalog = write_catalog(tmp_path / f"{fresh_name('up')}.csv", short_briefs(8))
     port = free_port()

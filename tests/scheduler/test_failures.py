@@ -91,3 +91,16 @@ def test_faults_of_the_infrastructure_never_fail_a_track(scene: Scene, job_id: s
         scene.report(worker, offer, failed=[failure(first, FailureKind.UPLOAD_FAILED)])
     track = scene.track(first)
     assert (track.state, track.failures, track.tries) == ("pending", 0, 8)
+
+
+def test_what_is_too_large_for_a_card_goes_to_a_larger_one(scene: Scene, job_id: str) -> None:
+    first = scene.ids(job_id)[0]
+    small, large = scene.join("small", memory_mib=8_192), scene.join("large", memory_mib=24_564)
+    for worker in (small, large, large, large):
+        assert scene.track(first).state == "pending"
+        offer = scene.claimed(worker, job_id, [first])
+        scene.report(worker, offer, failed=[failure(first, FailureKind.OUT_OF_MEMORY)])
+        assert scene.track(first).min_vram == large.vram
+    assert scene.track(first).state == "failed"
+    assert "no worker here has enough memory" in scene.track(first).error
+    assert {worker.strikes for worker in scene.rows(Worker)} == {0}

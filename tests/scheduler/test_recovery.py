@@ -1,6 +1,7 @@
 """What a failure costs, and how a job ends."""
 
 import random
+from dataclasses import replace
 from statistics import fmean, stdev
 
 import pytest
@@ -52,6 +53,15 @@ def test_infrastructure_never_counts_against_a_track(kind: FailureKind) -> None:
     for history in (FIRST, ENDLESS):
         wait = 30.0 if kind is FailureKind.SOURCE_UNREACHABLE else 1.0
         assert judge_failure(kind, history, middle) == Retry(wait, counted=False)
+
+
+def test_what_is_too_large_for_the_largest_card_is_given_up_on_the_third() -> None:
+    kind = FailureKind.OUT_OF_MEMORY
+    for number in (1, 2):
+        assert isinstance(judge_failure(kind, replace(FIRST, exhaustions=number), middle), Retry)
+    alone = replace(FIRST, exhaustions=3)
+    assert isinstance(judge_failure(kind, alone, middle), GiveUp)
+    assert isinstance(judge_failure(kind, replace(alone, has_larger=True), middle), Retry)
 
 
 @pytest.mark.parametrize("kind", sorted(PLAIN | CRASHES))

@@ -10,7 +10,7 @@ from trackfarm.wire import FailureKind
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.recovery import CRASHES, INFRASTRUCTURE
 from trackfarm_scheduler.store import tracks
-from trackfarm_scheduler.store.tables import Attempt, Job, Track, table_of
+from trackfarm_scheduler.store.tables import Attempt, Job, Track, Worker, table_of
 
 _COUNTED = [kind.value for kind in FailureKind if kind not in INFRASTRUCTURE]
 _CRASHED = [kind.value for kind in CRASHES]
@@ -33,6 +33,22 @@ def distinct_workers(session: Session, track_id: int) -> int:
         col(Attempt.track_id) == track_id,
         col(Attempt.state) == AttemptState.FAILED,
         col(Attempt.kind).in_(_COUNTED),
+    )
+    return session.scalar(statement) or 0
+
+
+def exhaustions(session: Session, track_id: int, *, vram: int) -> int:
+    """How often a worker with at least so much memory had not enough of it for a track."""
+    statement = (
+        select(func.count())
+        .select_from(Attempt)
+        .join(Worker, col(Worker.id) == col(Attempt.worker_id))
+        .where(
+            col(Attempt.track_id) == track_id,
+            col(Attempt.state) == AttemptState.FAILED,
+            col(Attempt.kind) == FailureKind.OUT_OF_MEMORY,
+            col(Worker.vram) >= vram,
+        )
     )
     return session.scalar(statement) or 0
 

@@ -200,8 +200,8 @@ def _cost(job: Job) -> float:
 
 
 def _told(jobs: Sequence[Job], watch: Watch, stage: Stage, step: int, steps: int) -> set[int]:
-    """Reports a step; answers with the places of the jobs that are to stop."""
-    stopped = {place for place, job in enumerate(jobs) if watch.is_stopped(job.track_id)}
-    going = [job.track_id for place, job in enumerate(jobs) if place not in stopped]
-    watch.tell(going, stage, step, steps)
-    return stopped
+    """Reports a step; answers with the places of the jobs that are to stop, as of afterwards."""
+    going = [job.track_id for job in jobs if not watch.is_stopped(job.track_id)]
+    if going:
+        watch.tell(going, stage, step, steps)
+    return {place for place, job in enumerate(jobs) if watch.is_stopped(job.track_id)}
