@@ -1,1 +1,1 @@
-"""Rents, drains, returns and reaps machines. The room is kept; its providers come later."""
+"""Rents, drains, returns and reaps machines, within a budget."""

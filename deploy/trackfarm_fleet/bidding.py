@@ -1,0 +1,68 @@
+"""What to do about machines that were outbid: raise the bid, or let them go. Pure."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from trackfarm_fleet.decision import GiveBack, Keep, RaiseBid
+from trackfarm_fleet.outlook import cost_until, outlook, price_of_work, reserve
+from trackfarm_fleet.returning import waits_for
+from trackfarm_fleet.situation import Machine, Rules, Situation
+
+
+def answer_to_outbid(
+    machine: Machine,
+    situation: Situation,
+    working: Sequence[Machine],
+    *,
+    target: float,
+    rules: Rules,
+) -> RaiseBid | GiveBack | Keep:
+    """`working` are the machines that work without it. Waiting for the auction to come back is no
+    plan: the disk is paid for, and nobody knows when."""
+    now = outlook(situation.backlog, working, drain=rules.drain)
+    if now.finish <= rules.rent_by * target:
+        return GiveBack(machine.tag, f"outbid, and all is done in {now.finish:.0f} s without it")
+    if not waits_for(machine, situation.backlog):
+        return GiveBack(machine.tag, "outbid, and nothing waits for it")
+    if machine.min_bid is None:
+        return GiveBack(machine.tag, "outbid, and its provider does not say what would win")
+    bid = machine.min_bid * (1 + rules.raise_by)
+    if machine.bid is not None and machine.bid >= machine.min_bid:
+        return Keep(machine.tag, f"outbid; our bid of ${machine.bid:.3f}/h should win again")
+    resumed = with_bid(machine, bid, rules)
+    after = outlook(situation.backlog, [*working, resumed], drain=rules.drain)
+    cost = cost_until(after.finish, [*working, resumed], rules)
+    if cost > _budget(situation, machine, working, rules):
+        return GiveBack(machine.tag, f"outbid, and ${bid:.3f}/h is more than the budget has left")
+    if math.isfinite(now.finish) and after.finish >= (1 - rules.gain) * now.finish:
+        return GiveBack(machine.tag, "outbid, and it would help too late")
+    return _dearer_or_not(machine, resumed, situation, max(target, after.finish))
+
+
+def _budget(
+    situation: Situation, machine: Machine, working: Sequence[Machine], rules: Rules
+) -> float:
+    """$ that those who work may cost: less the end of all others."""
+    if situation.budget is None:
+        return math.inf
+    tags = {machine.tag, *(m.tag for m in working)}
+    others = [m for m in situation.machines if not m.draining and m.tag not in tags]
+    return situation.budget - reserve(others, rules.drain + rules.tick)
+
+
+def with_bid(machine: Machine, bid: float, rules: Rules) -> Machine:
+    """The machine when it has won again: its disk still has the model."""
+    return replace(machine, stopped=False, price_per_hour=bid, bid=bid, ready_in=rules.resume)
+
+
+def _dearer_or_not(
+    machine: Machine, resumed: Machine, situation: Situation, span: float
+) -> RaiseBid | GiveBack:
+    able = [c for c in situation.candidates if c.vram >= machine.vram]
+    best = min(able, key=lambda c: price_of_work(c, span), default=None)
+    if best is not None and price_of_work(best, span) < price_of_work(resumed, span):
+        other = f"{best.offer.gpu} at ${best.price_per_hour:.3f}/h"
+        return GiveBack(machine.tag, f"outbid: ${resumed.price_per_hour:.3f}/h, {other} is cheaper")
+    reason = f"outbid at ${machine.min_bid:.3f}/h, and no offer makes the work cheaper"
+    return RaiseBid(machine.tag, resumed.price_per_hour, reason)

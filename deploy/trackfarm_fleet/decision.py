@@ -1,0 +1,51 @@
+"""What the scaler answers, each part with its reason in words."""
+
+from dataclasses import dataclass
+
+from trackfarm_fleet.situation import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Rent:
+    """`bid` in $ an hour for the machine, None on demand."""
+
+    candidate: Candidate
+    bid: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    tag: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """To be drained, then ended."""
+
+    tag: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseBid:
+    """`price_per_hour` in $ for the machine."""
+
+    tag: str
+    price_per_hour: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`finish` in seconds from now and `cost` in $ until then are what is expected of the fleet
+    after the decision; `finish` is infinite when it can not make everything."""
+
+    rent: tuple[Rent, ...]
+    keep: tuple[Keep, ...]
+    give_back: tuple[GiveBack, ...]
+    bids: tuple[RaiseBid, ...]
+    finish: float
+    cost: float
+    words: str

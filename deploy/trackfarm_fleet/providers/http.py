@@ -1,0 +1,193 @@
+"""Calls to a provider's HTTP interface: paced, retried where that is safe, silent about secrets."""
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import httpx
+from pydantic import BaseModel, SecretStr, ValidationError
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from trackfarm_fleet.providers.port import (
+    AuthFailed,
+    BadRequest,
+    Gone,
+    OutOfCredit,
+    RateLimited,
+    Trouble,
+    Unavailable,
+)
+
+A = TypeVar("A", bound=BaseModel)
+Judge = Callable[[httpx.Response], Trouble | None]
+
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+ATTEMPTS = 4
+LONGEST_WAIT = 60.0  # what the vendors' own clients wait for a Retry-After
+USUAL_WAIT = 5.0  # where a 429 names none
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_QUOTA = re.compile(r'"[^"]*"\s*;\s*r=(\d+)\s*;\s*t=(\d+)')
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `endpoint` and `interval`: at least so many seconds between two calls of one
+    endpoint. `repeatable`: it may be sent again although it may have been done."""
+
+    method: str
+    path: str
+    endpoint: str
+    interval: float = 0.0
+    params: Mapping[str, str] | None = None
+    body: BaseModel | None = None
+    repeatable: bool = True
+    hidden: tuple[SecretStr, ...] = ()
+
+
+class Api:
+    """One account's calls, one after the other. `now` and `sleep` in seconds."""
+
+    def __init__(
+        self,
+        url: str,
+        key: SecretStr,
+        *,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._key = key
+        self._now = now
+        self._sleep = sleep
+        self._not_before: dict[str, float] = {}
+        self._http = httpx.Client(
+            base_url=url.rstrip("/"),
+            headers={"Authorization": f"Bearer {key.get_secret_value()}"},
+            timeout=TIMEOUT,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def call(self, call: Call, *, judge: Judge) -> httpx.Response | Trouble:
+        """The answer, or what `judge` or the transport has against it, after some patience."""
+        patiently = Retrying(
+            retry=retry_if_result(lambda result: _may_repeat(call, result)),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=_wait,
+            sleep=self._sleep,
+            retry_error_callback=_last_result,
+        )
+        result = patiently(self._once, call, judge)
+        return _scrubbed(result, (self._key, *call.hidden))
+
+    def _once(self, call: Call, judge: Judge) -> httpx.Response | Trouble:
+        self._keep_pace(call)
+        try:
+            response = self._http.request(
+                call.method,
+                call.path,
+                params=call.params,
+                content=call.body.model_dump_json(exclude_none=True) if call.body else None,
+                headers={"Content-Type": "application/json"} if call.body else None,
+            )
+        except httpx.RequestError as error:
+            sent = not isinstance(error, _NEVER_SENT)
+            return Unavailable(f"{type(error).__name__}: {error}", maybe_done=sent)
+        pause = exhausted(response.headers.get("RateLimit", ""))
+        if pause:
+            self._not_before[""] = self._now() + pause
+        return judge(response) or response
+
+    def _keep_pace(self, call: Call) -> None:
+        moments = (self._not_before.get("", 0.0), self._not_before.get(call.endpoint, 0.0))
+        wait = min(max(moments) - self._now(), LONGEST_WAIT)
+        if wait > 0:
+            self._sleep(wait)
+        self._not_before[call.endpoint] = self._now() + call.interval
+
+
+def read(response: httpx.Response | Trouble, kind: type[A]) -> A | Trouble:
+    """The body of an answer; one that makes no sense is a provider that is broken."""
+    if isinstance(response, Trouble):
+        return response
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_input=False))
+        return Unavailable(f"an answer without sense: {places or 'no JSON'}")
+
+
+def common_trouble(response: httpx.Response, detail: str) -> Trouble | None:
+    """What a status means wherever nothing special is said; None for a success."""
+    match response.status_code:
+        case 401 | 403:
+            return AuthFailed(detail)
+        case 402:
+            return OutOfCredit(detail)
+        case 404 | 410:
+            return Gone(detail)
+        case 409:
+            return Unavailable(detail, maybe_done=False)
+        case 429:
+            return RateLimited(detail, retry_after(response.headers.get("Retry-After", "")))
+        case status if status >= 500:
+            return Unavailable(detail)
+        case status if status >= 300:
+            return BadRequest(detail)
+    return None
+
+
+def retry_after(header: str) -> float:
+    """Seconds that a Retry-After names, at least one; a date counts from now."""
+    try:
+        return max(float(header), 1.0)
+    except ValueError:
+        pass
+    try:
+        return max(parsedate_to_datetime(header).timestamp() - time.time(), 1.0)
+    except ValueError:
+        return USUAL_WAIT
+
+
+def exhausted(header: str) -> float:
+    """Seconds until the last of the used-up quotas of a RateLimit header is filled again."""
+    return max((float(t) for left, t in _QUOTA.findall(header) if left == "0"), default=0.0)
+
+
+def _may_repeat(call: Call, result: httpx.Response | Trouble) -> bool:
+    match result:
+        case RateLimited(retry_after=seconds):
+            return seconds <= LONGEST_WAIT
+        case Unavailable(maybe_done=maybe_done):
+            return call.repeatable or not maybe_done
+    return False
+
+
+def _wait(state: RetryCallState) -> float:
+    result = state.outcome.result() if state.outcome else None
+    if isinstance(result, RateLimited):
+        return result.retry_after
+    return wait_random_exponential(multiplier=1, max=8)(state)
+
+
+def _last_result(state: RetryCallState) -> httpx.Response | Trouble:
+    assert state.outcome is not None, "it is asked after an attempt"
+    result: httpx.Response | Trouble = state.outcome.result()
+    return result
+
+
+def _scrubbed(
+    result: httpx.Response | Trouble, hidden: Iterable[SecretStr]
+) -> httpx.Response | Trouble:
+    """Providers quote in their refusals what they were sent."""
+    if not isinstance(result, Trouble):
+        return result
+    detail = result.detail
+    for secret in hidden:
+        if plain := secret.get_secret_value():
+            detail = detail.replace(plain, "**********")
+    return replace(result, detail=detail[:500])

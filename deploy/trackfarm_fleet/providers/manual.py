@@ -1,0 +1,233 @@
+"""Machines that the operator has: the one command that makes each join is run over ssh, or shown
+to the operator, who runs it there.
+
+What was only shown is noted in a file for each tag, and counts as running until its end is asked
+for: nobody can look there.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from trackfarm.settings import write_private
+from trackfarm_fleet.providers.port import (
+    BadRequest,
+    Instance,
+    NoCapacity,
+    Observed,
+    Offer,
+    OfferQuery,
+    RentalRequest,
+    Trouble,
+    Unavailable,
+)
+from trackfarm_fleet.providers.recovery import create_once
+
+COMMAND_S = 60.0
+_STOP_S = 10
+_STATES = {
+    "created": Observed.STARTING,
+    "restarting": Observed.STARTING,
+    "running": Observed.RUNNING,
+    "exited": Observed.BROKEN,
+    "dead": Observed.BROKEN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A machine of the operator. `reach` is what runs a command line there, such as
+    `("ssh", "studio")`; empty: the operator does. `memory_mib` of one card, $ an hour."""
+
+    name: str
+    gpu: str
+    memory_mib: int
+    gpus: int = 1
+    price_per_hour: float = 0.0
+    reach: tuple[str, ...] = ()
+
+
+class _Container(BaseModel):
+    """A line of `docker ps --format '{{json .}}'`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    Names: str
+    State: str
+
+
+class ManualProvider:
+    """`folder` has the notes of what was shown with `show`, `prefix` is that of our tags."""
+
+    name = "manual"
+
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        *,
+        prefix: str,
+        folder: Path,
+        show: Callable[[str], None] = print,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._hosts = {host.name: host for host in hosts}
+        self._prefix = prefix
+        self._folder = folder
+        self._show = show
+        self._now = now
+
+    def offers(self, query: OfferQuery) -> Sequence[Offer] | Trouble:
+        listed = self.instances()
+        if isinstance(listed, Trouble):
+            return listed
+        taken = {instance.host for instance in listed}
+        free = [_offer(host) for host in self._hosts.values() if host.name not in taken]
+        return sorted((o for o in free if o.meets(query)), key=lambda o: o.price_per_hour)
+
+    def create(self, request: RentalRequest) -> Instance | Trouble:
+        if request.bid is not None:
+            return BadRequest("nobody bids for a machine of one's own")
+        return create_once(request.tag, attempt=lambda: self._join(request), listing=self.instances)
+
+    def instances(self) -> Sequence[Instance] | Trouble:
+        found = list(self._noted())
+        for host in self._hosts.values():
+            if host.reach:
+                listed = self._containers(host)
+                if isinstance(listed, Trouble):
+                    return listed
+                found += listed
+        return found
+
+    def terminate(self, instance_id: str) -> Trouble | None:
+        host_name, _, tag = instance_id.partition("/")
+        host = self._hosts.get(host_name)
+        if host is None or not self._is_ours(tag):
+            return BadRequest(f"{instance_id!r} is no machine of ours")
+        command = f"docker stop --time {_STOP_S} {tag}; docker rm --force {tag}"
+        if not host.reach:
+            if self._note(tag).exists():
+                self._show(f"on {host.name}: {command}")
+            self._note(tag).unlink(missing_ok=True)
+            return None
+        said = _run(host, command)
+        if isinstance(said, Unavailable) and "No such container" in said.detail:
+            return None
+        return said if isinstance(said, Trouble) else None
+
+    def _join(self, request: RentalRequest) -> Instance | Trouble:
+        host = self._hosts.get(request.offer.id)
+        if host is None:
+            return BadRequest(f"there is no host named {request.offer.id!r}")
+        listed = self.instances()
+        if isinstance(listed, Trouble):
+            return listed
+        if any(instance.host == host.name for instance in listed):
+            return NoCapacity(f"{host.name} works for us already")
+        if not self._is_ours(request.tag):
+            return BadRequest(f"{request.tag!r} is no tag of ours")
+        env = request.environment()
+        if any("\n" in value for value in env.values()):
+            return BadRequest("a setting has more than one line")
+        return self._run_join(host, request) if host.reach else self._show_join(host, request)
+
+    def _run_join(self, host: Host, request: RentalRequest) -> Instance | Trouble:
+        """The settings go through the standard input, so that no list of processes shows them."""
+        image = shlex.quote(request.image)
+        lines = "".join(f"{name}={value}\n" for name, value in request.environment().items())
+        said = _run(host, f"{_join_command(request)} --env-file /dev/stdin {image}", lines)
+        return said if isinstance(said, Trouble) else _instance(host, request.tag, "created")
+
+    def _show_join(self, host: Host, request: RentalRequest) -> Instance:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        note = {"host": host.name, "created_at": self._now()}
+        write_private(self._note(request.tag), json.dumps(note))
+        image = shlex.quote(request.image)
+        env = " ".join(f"--env {shlex.quote(f'{k}={v}')}" for k, v in request.environment().items())
+        self._show(f"on {host.name}: {_join_command(request)} {env} {image}")
+        return _instance(host, request.tag, "running", self._now())
+
+    def _noted(self) -> Iterator[Instance]:
+        for path in sorted(self._folder.glob(f"{self._prefix}*.json")):
+            note = json.loads(path.read_text())
+            if host := self._hosts.get(note["host"]):
+                yield _instance(host, path.stem, "running", note["created_at"])
+
+    def _is_ours(self, tag: str) -> bool:
+        """What is not may be more than a name to the shell that reads it."""
+        return re.fullmatch(re.escape(self._prefix) + "[0-9a-z]+", tag) is not None
+
+    def _note(self, tag: str) -> Path:
+        return self._folder / f"{tag}.json"
+
+    def _containers(self, host: Host) -> Sequence[Instance] | Trouble:
+        listing = f"docker ps --all --filter name={self._prefix} --format '{{{{json .}}}}'"
+        said = _run(host, listing)
+        if isinstance(said, Trouble):
+            return said
+        try:
+            rows = [_Container.model_validate_json(line) for line in said.splitlines() if line]
+        except ValueError:
+            return Unavailable(f"{host.name} lists its containers in words without sense")
+        ours = [row for row in rows if row.Names.startswith(self._prefix)]
+        return [_instance(host, row.Names, row.State) for row in ours]
+
+
+def _run(host: Host, command: str, stdin: str = "") -> str | Trouble:
+    """What the command printed. Its standard input is never part of a trouble."""
+    try:
+        done = subprocess.run(
+            [*host.reach, command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_S,
+        )
+    except FileNotFoundError:
+        return BadRequest(f"there is no program {host.reach[0]!r} to reach {host.name} with")
+    except subprocess.TimeoutExpired:
+        return Unavailable(f"{host.name} did not answer within {COMMAND_S:g} s")
+    if done.returncode:
+        return Unavailable(f"{host.name}: exit {done.returncode}: {done.stderr.strip()[-300:]}")
+    return done.stdout
+
+
+def _join_command(request: RentalRequest) -> str:
+    return shlex.join(["docker", "run", "--detach", "--name", request.tag, "--gpus", "all"])
+
+
+def _offer(host: Host) -> Offer:
+    return Offer(
+        provider=ManualProvider.name,
+        id=host.name,
+        gpu=host.gpu,
+        gpus=host.gpus,
+        memory_mib=host.memory_mib,
+        price_per_hour=host.price_per_hour,
+        region="own",
+        host=host.name,
+    )
+
+
+def _instance(host: Host, tag: str, state: str, created_at: float | None = None) -> Instance:
+    return Instance(
+        provider=ManualProvider.name,
+        id=f"{host.name}/{tag}",
+        tag=tag,
+        state=_STATES.get(state, Observed.STARTING),
+        gpu=host.gpu,
+        gpus=host.gpus,
+        price_per_hour=host.price_per_hour,
+        region="own",
+        host=host.name,
+        created_at=created_at,
+        detail=state,
+    )

@@ -1,0 +1,187 @@
+"""Pods of RunPod through its API v2. It has no interruptible machines and no price to bid."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import httpx
+from pydantic import SecretStr, ValidationError
+
+from trackfarm_fleet.providers import runpod_schema as schema
+from trackfarm_fleet.providers.http import Api, Call, common_trouble, read
+from trackfarm_fleet.providers.port import (
+    BadRequest,
+    Gone,
+    Instance,
+    NoCapacity,
+    Observed,
+    Offer,
+    OfferQuery,
+    RentalRequest,
+    Trouble,
+)
+from trackfarm_fleet.providers.recovery import create_once
+
+URL = "https://api.runpod.io"
+MIN_CUDA = "12.8"
+# A guess at what the catalog's words mean in machines: it tells no numbers.
+_MACHINES = {"LOW": 1, "MEDIUM": 4, "HIGH": 16}
+_CLOUDS = ("SECURE", "COMMUNITY")
+_STATES = {
+    "PROVISIONING": Observed.STARTING,
+    "STARTING": Observed.STARTING,
+    "RUNNING": Observed.RUNNING,
+    "EXITED": Observed.STOPPED,
+    "ERROR": Observed.BROKEN,
+    "TERMINATED": Observed.ENDED,
+}
+
+
+class RunPodProvider:
+    """One RunPod account. `registry` is the id of a registry credential, `clouds` which of SECURE
+    and COMMUNITY may be rented; `prefix` that of our tags."""
+
+    name = "runpod"
+
+    def __init__(
+        self,
+        key: SecretStr,
+        *,
+        prefix: str,
+        url: str = URL,
+        registry: str | None = None,
+        clouds: Sequence[str] = _CLOUDS,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._api = Api(url, key, now=now, sleep=sleep)
+        self._prefix = prefix
+        self._registry = registry
+        self._clouds = tuple(clouds)
+
+    def close(self) -> None:
+        self._api.close()
+
+    def offers(self, query: OfferQuery) -> Sequence[Offer] | Trouble:
+        if query.interruptible:
+            return []
+        found: list[Offer] = []
+        for cloud in self._clouds:
+            answer = read(self._catalog(cloud, query.cards), schema.CatalogGpus)
+            if isinstance(answer, Trouble):
+                return answer
+            found += (o for gpu in answer.gpus for o in _offers(gpu, cloud, query.cards))
+        return sorted(
+            (offer for offer in found if offer.meets(query)), key=lambda o: o.price_per_hour
+        )
+
+    def create(self, request: RentalRequest) -> Instance | Trouble:
+        if request.bid is not None:
+            return BadRequest("RunPod takes no bids")
+        return create_once(
+            request.tag, attempt=lambda: self._create(request), listing=self.instances
+        )
+
+    def instances(self) -> Sequence[Instance] | Trouble:
+        # The only list there is: whole, without filter or pages.
+        answer = read(self._call(Call("GET", "/v2/pods", "pods")), schema.Pods)
+        if isinstance(answer, Trouble):
+            return answer
+        return [_instance(pod) for pod in answer.pods if pod.name.startswith(self._prefix)]
+
+    def terminate(self, instance_id: str) -> Trouble | None:
+        answer = self._call(Call("DELETE", f"/v2/pods/{instance_id}", "pods"))
+        return answer if isinstance(answer, Trouble) and not isinstance(answer, Gone) else None
+
+    def _catalog(self, cloud: str, cards: int) -> httpx.Response | Trouble:
+        params = {
+            "include": "AVAILABILITY",
+            "product": "POD",  # required with `include`
+            "count": str(cards),
+            "cloud": cloud,
+            "minCudaVersion": MIN_CUDA,
+        }
+        return self._call(Call("GET", "/v2/catalog/gpus", "catalog", params=params))
+
+    def _create(self, request: RentalRequest) -> Instance | Trouble:
+        try:
+            body = _pod(request, self._registry)
+        except (ValidationError, ValueError) as error:
+            return BadRequest(f"this is no request for a pod: {error}")
+        hidden = tuple(request.secrets.values())
+        call = Call("POST", "/v2/pods", "pods", body=body, repeatable=False, hidden=hidden)
+        pod = read(self._api.call(call, judge=_judge_create), schema.Pod)
+        return pod if isinstance(pod, Trouble) else _instance(pod)
+
+    def _call(self, call: Call) -> httpx.Response | Trouble:
+        return self._api.call(call, judge=_judge)
+
+
+def _judge(response: httpx.Response) -> Trouble | None:
+    return common_trouble(response, _detail(response))
+
+
+def _judge_create(response: httpx.Response) -> Trouble | None:
+    # 400 is both "no machine" and "broken rule", with no code to tell them apart; 403 is a pool
+    # that this account may not use. Either way the next offer may do.
+    if response.status_code in (400, 403):
+        return NoCapacity(_detail(response))
+    return _judge(response)
+
+
+def _detail(response: httpx.Response) -> str:
+    problem = read(response, schema.Problem)
+    said = f"{problem.title} {problem.detail}" if isinstance(problem, schema.Problem) else ""
+    return f"HTTP {response.status_code}: {said.strip() or response.text[:200]}"
+
+
+def _offers(gpu: schema.CatalogGpu, cloud: str, cards: int) -> Iterator[Offer]:
+    """One offer for each data centre that has the card, or one for all if none is named."""
+    price = gpu.price.secure if cloud == "SECURE" else gpu.price.community
+    if not price or (gpu.maxCount.get(cloud.lower()) or cards) < cards:
+        return
+    places = [(c.id, c.availability) for c in gpu.dataCenters] or [("", gpu.availability)]
+    for place, availability in places:
+        if machines := _MACHINES.get(availability, 0):
+            yield Offer(
+                provider=RunPodProvider.name,
+                id=f"{cloud}/{place}/{gpu.id}",
+                gpu=gpu.id,
+                gpus=cards,
+                memory_mib=gpu.memory * 1024,
+                price_per_hour=price * cards,
+                region=place,
+                count=machines,
+            )
+
+
+def _pod(request: RentalRequest, registry: str | None) -> schema.CreatePod:
+    cloud, place, gpu = request.offer.id.split("/", 2)
+    return schema.CreatePod.model_validate(
+        {
+            "name": request.tag,
+            "image": request.image,
+            "gpu": {"id": gpu, "count": request.offer.gpus, "minCudaVersion": MIN_CUDA},
+            "cloud": cloud,
+            "dataCenterIds": (place,) if place else None,
+            "disk": request.disk_gb,
+            "env": request.environment(),
+            "registry": registry,
+        }
+    )
+
+
+def _instance(pod: schema.Pod) -> Instance:
+    gpu = pod.gpu or schema.PodGpu()
+    return Instance(
+        provider=RunPodProvider.name,
+        id=pod.id,
+        tag=pod.name,
+        # A word that is new to us ends no machine.
+        state=_STATES.get(pod.status, Observed.STARTING),
+        gpu=gpu.id,
+        gpus=gpu.count,
+        price_per_hour=pod.cost,
+        region=pod.dataCenterId or "",
+        created_at=pod.createdAt.timestamp() if pod.createdAt else None,
+        detail=pod.status,
+    )

@@ -1,0 +1,101 @@
+"""The requests and answers of RunPod's API v2 (`GET /v2/openapi.json`, 20 August 2026).
+
+RunPod refuses unknown fields; so do our requests. Its answers may have more than we read.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class GpuWish(_Request):
+    id: str
+    count: int = Field(ge=1)
+    minCudaVersion: str | None = None
+
+
+class NetworkVolume(_Request):
+    volumeId: str
+    path: str
+
+
+class Mounts(_Request):
+    network: tuple[NetworkVolume, ...] = Field(max_length=1)
+
+
+class CreatePod(_Request):
+    """`env` holds the join token: it is no part of the repr."""
+
+    name: str
+    image: str
+    gpu: GpuWish
+    cloud: Literal["SECURE", "COMMUNITY"]
+    dataCenterIds: tuple[str, ...] | None = None
+    disk: int = Field(ge=1)
+    env: dict[str, str] = Field(repr=False)
+    registry: str | None = None
+    mounts: Mounts | None = None
+
+
+class PodGpu(_Answer):
+    id: str = ""
+    count: int = 1
+
+
+class Pod(_Answer):
+    id: str
+    name: str
+    status: str
+    cost: float = 0.0
+    gpu: PodGpu | None = None
+    dataCenterId: str | None = None
+    createdAt: datetime | None = None
+
+
+class Pods(_Answer):
+    pods: tuple[Pod, ...]
+
+
+class Price(_Answer):
+    """$ an hour for one card."""
+
+    secure: float | None = None
+    community: float | None = None
+
+
+class DataCenter(_Answer):
+    id: str
+    availability: str = "NONE"
+
+
+class CatalogGpu(_Answer):
+    """`memory` in GB."""
+
+    id: str
+    name: str = ""
+    memory: int
+    price: Price
+    availability: str = "NONE"
+    maxCount: Mapping[str, int | None] = Field(default_factory=dict)
+    dataCenters: tuple[DataCenter, ...] = ()
+
+
+class CatalogGpus(_Answer):
+    gpus: tuple[CatalogGpu, ...]
+
+
+class Problem(_Answer):
+    """RFC 9457."""
+
+    title: str = ""
+    detail: str = ""

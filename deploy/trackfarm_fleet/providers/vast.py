@@ -1,0 +1,170 @@
+"""Machines of Vast.ai, on demand and interruptible.
+
+One process should make all calls of an account: Vast counts the interval between two calls of an
+endpoint, and refuses the second one when it comes too soon.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import httpx
+from pydantic import SecretStr, ValidationError
+
+from trackfarm_fleet.providers import vast_answers as answers
+from trackfarm_fleet.providers import vast_schema as schema
+from trackfarm_fleet.providers.http import Api, Call, Judge, read
+from trackfarm_fleet.providers.port import (
+    BadRequest,
+    Gone,
+    Instance,
+    Observed,
+    Offer,
+    OfferQuery,
+    RentalRequest,
+    Trouble,
+)
+from trackfarm_fleet.providers.recovery import create_once
+
+URL = "https://console.vast.ai"
+MIN_CUDA = 12.8
+MIN_RELIABILITY = 0.95
+MIN_DOWN_MBPS = 200.0
+PAGE = 25  # the most that the list gives at once
+# Documented seconds between two calls of an endpoint; the search allows 10 a minute.
+SEARCH_S, CREATE_S, LIST_S, DESTROY_S, BID_S = 6.0, 4.5, 1.0, 3.0, 5.5
+DESTROY_TRIES = 4
+
+
+class VastProvider:
+    """One Vast.ai account. `image_login` as `docker login` takes it, for a private registry;
+    `prefix` that of our tags."""
+
+    name = answers.NAME
+
+    def __init__(
+        self,
+        key: SecretStr,
+        *,
+        prefix: str,
+        url: str = URL,
+        image_login: SecretStr | None = None,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._api = Api(url, key, now=now, sleep=sleep)
+        self._prefix = prefix
+        self._image_login = image_login
+
+    def close(self) -> None:
+        self._api.close()
+
+    def offers(self, query: OfferQuery) -> Sequence[Offer] | Trouble:
+        call = Call("POST", "/api/v0/bundles/", "search", SEARCH_S, body=_search(query))
+        answer = read(self._call(call, answers.judge_search), schema.Offers)
+        if isinstance(answer, Trouble):
+            return answer
+        found = [answers.offer_of(o, interruptible=query.interruptible) for o in answer.offers]
+        fitting = (offer for offer in found if offer.meets(query))
+        return sorted(fitting, key=lambda offer: offer.price_per_hour)
+
+    def create(self, request: RentalRequest) -> Instance | Trouble:
+        return create_once(
+            request.tag, attempt=lambda: self._create(request), listing=self.instances
+        )
+
+    def instances(self) -> Sequence[Instance] | Trouble:
+        found: list[Instance] = []
+        token: str | None = None
+        while True:
+            page = self._page(token)
+            if isinstance(page, Trouble):
+                return page
+            found += map(answers.instance_of, page.instances)
+            if not (token := page.next_token):
+                return [i for i in found if i.tag.startswith(self._prefix)]
+
+    def terminate(self, instance_id: str) -> Trouble | None:
+        call = Call("DELETE", f"/api/v0/instances/{instance_id}/", "destroy", DESTROY_S)
+        answer = self._call(call)
+        return answer if isinstance(answer, Trouble) and not isinstance(answer, Gone) else None
+
+    def change_bid(self, instance_id: str, price_per_hour: float) -> Trouble | None:
+        try:
+            body = schema.ChangeBid(price=price_per_hour)
+        except ValidationError as error:
+            return BadRequest(f"this is no bid: {error}")
+        path = f"/api/v0/instances/bid_price/{instance_id}/"
+        answer = self._call(Call("PUT", path, "bid", BID_S, body=body))
+        return answer if isinstance(answer, Trouble) else None
+
+    def _page(self, token: str | None) -> schema.InstancePage | Trouble:
+        params = {"limit": str(PAGE)} | ({"after_token": token} if token else {})
+        call = Call("GET", "/api/v1/instances/", "list", LIST_S, params=params)
+        return read(self._call(call), schema.InstancePage)
+
+    def _create(self, request: RentalRequest) -> Instance | Trouble:
+        try:
+            body = _rental(request, self._image_login)
+        except ValidationError as error:
+            return BadRequest(f"this is no request for a machine: {error}")
+        left: list[int] = []
+        hidden = (*request.secrets.values(), *filter(None, (self._image_login,)))
+        path = f"/api/v0/asks/{request.offer.id}/"
+        call = Call("PUT", path, "create", CREATE_S, body=body, repeatable=False, hidden=hidden)
+        made = read(self._call(call, answers.judge_create_with(left.append)), schema.Created)
+        for contract in left:
+            self._destroy_surely(contract)
+        return made if isinstance(made, Trouble) else _just_made(made.new_contract, request)
+
+    def _destroy_surely(self, contract: int) -> None:
+        """What survives this carries our tag, and the reaper finds it."""
+        for _ in range(DESTROY_TRIES):
+            if self.terminate(str(contract)) is None:
+                return
+
+    def _call(self, call: Call, judge: Judge = answers.judge) -> httpx.Response | Trouble:
+        return self._api.call(call, judge=judge)
+
+
+def _search(query: OfferQuery) -> schema.Search:
+    return schema.Search(
+        num_gpus={"eq": query.cards},
+        # A card of 24 GB reports 24,564 MB, or a tenth less where ECC is on.
+        gpu_ram={"gte": 930 * query.min_vram},
+        disk_space={"gte": query.disk_gb},
+        gpu_name={"in": list(query.gpus)} if query.gpus else None,
+        dph_total={"lte": query.max_price} if query.max_price is not None else None,
+        reliability={"gte": MIN_RELIABILITY},
+        inet_down={"gte": MIN_DOWN_MBPS},
+        cuda_max_good={"gte": MIN_CUDA},
+        type="bid" if query.interruptible else "on-demand",
+        allocated_storage=float(query.disk_gb),
+    )
+
+
+def _rental(request: RentalRequest, image_login: SecretStr | None) -> schema.Create:
+    return schema.Create(
+        image=request.image,
+        disk=float(request.disk_gb),
+        label=request.tag,
+        env=request.environment(),
+        image_login=image_login.get_secret_value() if image_login else None,
+        price=request.bid,
+    )
+
+
+def _just_made(contract: int, request: RentalRequest) -> Instance:
+    """The answer says only a number; the list will say the rest."""
+    offer = request.offer
+    return Instance(
+        provider=VastProvider.name,
+        id=str(contract),
+        tag=request.tag,
+        state=Observed.STARTING,
+        gpu=offer.gpu,
+        gpus=offer.gpus,
+        price_per_hour=offer.price_per_hour,
+        region=offer.region,
+        host=offer.host,
+        min_bid=offer.min_bid if request.bid is not None else None,
+    )

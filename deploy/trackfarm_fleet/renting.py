@@ -1,0 +1,178 @@
+"""Which offers to take: the cheapest work first, spread over hosts and regions. Pure."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trackfarm_fleet.decision import Rent
+from trackfarm_fleet.outlook import Outlook, cost_until, outlook, price_of_work, reserve
+from trackfarm_fleet.situation import Backlog, Candidate, Card, Machine, Rules, Situation
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Rent at least `least` and at most `most` machines; everything should be done in `target`
+    seconds."""
+
+    least: int
+    most: int
+    target: float
+
+
+def rents(situation: Situation, fleet: Sequence[Card], need: Need, rules: Rules) -> list[Rent]:
+    """What to rent in addition to `fleet`, the machines that stay and work."""
+    kept: list[Candidate] = []
+    for _ in range(need.most):
+        chosen = _filled(situation, fleet, kept, need, rules)
+        kept = _pruned(situation, fleet, chosen, need, rules)
+        if len(kept) == len(chosen):
+            break
+    finish = _outlook(situation, [*fleet, *kept], rules).finish if kept else 0.0
+    return [_rent(candidate, finish, need.target) for candidate in kept]
+
+
+def _filled(
+    situation: Situation,
+    fleet: Sequence[Card],
+    kept: Sequence[Candidate],
+    need: Need,
+    rules: Rules,
+) -> list[Candidate]:
+    """`kept` and the best of what is there until it is enough, or nothing helps any more."""
+    chosen = list(kept)
+    while len(chosen) < need.most:
+        now = _outlook(situation, [*fleet, *chosen], rules)
+        if len(chosen) >= need.least and now.finish <= rules.rent_by * need.target:
+            break
+        best = _best(situation, fleet, chosen, now, need, rules)
+        if best is None:
+            break
+        chosen.append(best)
+    return chosen
+
+
+def _best(
+    situation: Situation,
+    fleet: Sequence[Card],
+    chosen: Sequence[Candidate],
+    now: Outlook,
+    need: Need,
+    rules: Rules,
+) -> Candidate | None:
+    """The best of the candidates that make the end come sooner, all within the budget; where not
+    even one machine could do all for it, the best one, for as much as it pays for."""
+    short = len(chosen) < need.least
+    budget = math.inf if situation.budget is None else situation.budget
+    left = _available(situation.candidates, chosen)
+    useful = [c for c in left if _has_work(c, situation.backlog, now)]
+    ranked = _ranked(useful or (left if short else []), situation, chosen, now, need.target, rules)
+    for candidate in ranked:
+        all_of_us = [*fleet, *chosen, candidate]
+        finish = _outlook(situation, all_of_us, rules).finish
+        sooner = finish < (1 - rules.gain) * now.finish
+        stay = max(finish, candidate.ready_in + rules.hold if short else 0.0)
+        if (sooner or short) and cost_until(stay, all_of_us, rules) <= budget:
+            return candidate
+    # Too little money for all of the work is no reason to do none of it.
+    alone = ranked if not fleet and not chosen else []
+    return next((c for c in alone if pays_for_itself(c, budget, rules)), None)
+
+
+def pays_for_itself(candidate: Candidate, budget: float, rules: Rules) -> bool:
+    """Whether the budget lasts for its boot and for a while of work."""
+    seconds = candidate.ready_in + rules.hold + rules.drain + rules.tick
+    return reserve([candidate], seconds) <= budget
+
+
+def _available(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[Candidate]:
+    taken = Counter((c.offer.provider, c.offer.id) for c in chosen)
+    return [c for c in candidates if taken[c.offer.provider, c.offer.id] < c.offer.count]
+
+
+def _has_work(candidate: Candidate, backlog: Sequence[Backlog], now: Outlook) -> bool:
+    """Nothing waits for a machine at the tail; and what no machine can make has to come first."""
+    tiers = [b.vram for b in backlog if b.waiting]
+    fits = any(candidate.vram >= vram for vram in tiers)
+    if math.isinf(now.finish):
+        return fits and candidate.vram >= max(b.vram for b in backlog if b.tracks)
+    return fits and candidate.ready_in < now.finish
+
+
+def _ranked(
+    candidates: Sequence[Candidate],
+    situation: Situation,
+    chosen: Sequence[Candidate],
+    now: Outlook,
+    target: float,
+    rules: Rules,
+) -> list[Candidate]:
+    """Cheapest work first; among those that cost about the same, where we have the fewest."""
+    prices = {id(c): price_of_work(c, _span(c, situation.backlog, now, target)) for c in candidates}
+    cheapest = min(prices.values(), default=0.0)
+    near = _Neighbours(situation.machines, chosen)
+
+    def rank(candidate: Candidate) -> tuple[bool, int, int, float, str]:
+        price = prices[id(candidate)]
+        alike = price <= (1 + rules.alike) * cheapest
+        hosts, regions = near.of(candidate) if alike else (0, 0)
+        return (not alike, hosts, regions, price, candidate.offer.id)
+
+    return sorted(candidates, key=rank)
+
+
+class _Neighbours:
+    """How many of our machines are at the same host, and in the same region."""
+
+    def __init__(self, machines: Sequence[Machine], chosen: Sequence[Candidate]) -> None:
+        places = [(m.host, m.region) for m in machines]
+        places += [(c.offer.host, c.offer.region) for c in chosen]
+        self._hosts = Counter(host for host, _ in places if host)
+        self._regions = Counter(region for _, region in places if region)
+
+    def of(self, candidate: Candidate) -> tuple[int, int]:
+        return self._hosts[candidate.offer.host], self._regions[candidate.offer.region]
+
+
+def _span(candidate: Candidate, backlog: Sequence[Backlog], now: Outlook, target: float) -> float:
+    """How long a candidate would work for us, its boot included."""
+    if math.isfinite(now.finish):
+        return max(target, now.finish)
+    alone = sum(b.seconds for b in backlog) / (candidate.speed * candidate.cards)
+    return max(target, candidate.ready_in + alone)
+
+
+def _pruned(
+    situation: Situation,
+    fleet: Sequence[Card],
+    chosen: list[Candidate],
+    need: Need,
+    rules: Rules,
+) -> list[Candidate]:
+    """Without those that the later ones have made needless: they would be rented to be returned."""
+    kept = list(chosen)
+    with_it = _outlook(situation, [*fleet, *kept], rules).finish if kept else 0.0
+    for candidate in chosen:
+        rest = list(kept)
+        rest.remove(candidate)
+        if len(rest) < need.least:
+            break
+        without = _outlook(situation, [*fleet, *rest], rules).finish
+        if without <= rules.rent_by * need.target or without <= (1 + rules.gain) * with_it:
+            kept, with_it = rest, without
+    return kept
+
+
+def _rent(candidate: Candidate, finish: float, target: float) -> Rent:
+    offer = candidate.offer
+    kind = "interruptible" if offer.interruptible else "on demand"
+    reason = (
+        f"{offer.gpu} at ${candidate.price_per_hour:.3f}/h {kind}"
+        f"{f' in {offer.region}' if offer.region else ''}, ready in {candidate.ready_in:.0f} s:"
+        f" all is done in {finish:.0f} s then, of {target:.0f} s"
+    )
+    return Rent(candidate, candidate.bid, reason)
+
+
+def _outlook(situation: Situation, fleet: Sequence[Card], rules: Rules) -> Outlook:
+    return outlook(situation.backlog, fleet, drain=rules.drain)

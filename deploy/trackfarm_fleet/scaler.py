@@ -1,0 +1,168 @@
+"""How many machines, which ones: rent, keep, give back, each with its reason. Pure.
+
+The order of the rules: money first (a budget that is used up ends everything), then machines
+without work, then machines that were outbid, then those that are not needed, then what is missing.
+Between two decisions on the same situation nothing flaps: what is rented is needed by the stricter
+of the two margins, what is returned is not needed by the laxer one.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from trackfarm_fleet.bidding import answer_to_outbid, with_bid
+from trackfarm_fleet.decision import Decision, GiveBack, Keep, RaiseBid, Rent
+from trackfarm_fleet.outlook import outlook, reserve
+from trackfarm_fleet.renting import Need, pays_for_itself, rents
+from trackfarm_fleet.returning import idlers, surplus
+from trackfarm_fleet.situation import Card, Machine, Rules, Situation
+
+
+@dataclass(frozen=True, slots=True)
+class _Parting:
+    """Who goes and who works on, with the bids raised for it."""
+
+    going: Sequence[GiveBack]
+    bids: Sequence[RaiseBid]
+    waiting: Sequence[Keep]
+    working: Sequence[Machine]
+
+
+def scale(situation: Situation, rules: Rules) -> Decision:
+    """The decision for one model set."""
+    target = rules.horizon if situation.deadline is None else max(situation.deadline, 0.0)
+    present = [m for m in situation.machines if not m.draining]
+    if _is_out_of_money(situation, rules):
+        reason = f"the budget has ${situation.budget:.2f} left: enough to drain"
+        return _decided(situation, [GiveBack(m.tag, reason) for m in present], rules=rules)
+    situation = _less_draining(situation, rules)
+    parting = _part(_possible(situation, present, rules)[0], present, target, rules)
+    situation, impossible = _possible(situation, parting.working, rules)
+    taken = _rents(situation, parting, target, rules)
+    return _decided(
+        situation,
+        parting.going,
+        rent=taken,
+        bids=parting.bids,
+        waiting=parting.waiting,
+        fleet=[*parting.working, *(rent.candidate for rent in taken)],
+        impossible=impossible,
+        rules=rules,
+    )
+
+
+def _possible(
+    situation: Situation, machines: Sequence[Card], rules: Rules
+) -> tuple[Situation, Sequence[str]]:
+    """Without the tiers that neither these machines nor an offer that we can pay for can make,
+    which are named."""
+    budget = math.inf if situation.budget is None else situation.budget
+    paid = [c for c in situation.candidates if pays_for_itself(c, budget, rules)]
+    largest = max((card.vram for card in [*machines, *paid]), default=0)
+    possible = [b for b in situation.backlog if b.vram <= largest]
+    named = [f"vram{b.vram}" for b in situation.backlog if b.vram > largest and b.tracks]
+    return replace(situation, backlog=possible), named
+
+
+def _is_out_of_money(situation: Situation, rules: Rules) -> bool:
+    """So little is left that a later decision could not end in time."""
+    if situation.budget is None:
+        return False
+    return situation.budget <= reserve(situation.machines, rules.drain + rules.tick)
+
+
+def _less_draining(situation: Situation, rules: Rules) -> Situation:
+    """What drains is paid for too, until it is gone."""
+    if situation.budget is None:
+        return situation
+    draining = [m for m in situation.machines if m.draining]
+    return replace(situation, budget=situation.budget - reserve(draining, rules.drain + rules.tick))
+
+
+def _part(
+    situation: Situation, present: Sequence[Machine], target: float, rules: Rules
+) -> _Parting:
+    stopped = [m for m in present if m.stopped]
+    working = [m for m in present if not m.stopped]
+    spare = max(len(working) - rules.min_machines, 0)
+    going = list(idlers(situation, working, rules))[:spare]
+    working = _without(working, going)
+
+    bids: list[RaiseBid] = []
+    waiting: list[Keep] = []
+    for machine in sorted(stopped, key=lambda m: (m.price_per_hour, m.tag)):
+        match answer_to_outbid(machine, situation, working, target=target, rules=rules):
+            case RaiseBid() as bid:
+                bids.append(bid)
+                working.append(with_bid(machine, bid.price_per_hour, rules))
+            case GiveBack() as back:
+                going.append(back)
+            case Keep() as keep:
+                waiting.append(keep)
+    raised = {bid.tag for bid in bids}
+    spare = max(len(working) - rules.min_machines, 0)
+    needless = surplus(situation, working, target, rules)
+    more = [back for back in needless if back.tag not in raised][:spare]
+    return _Parting([*going, *more], bids, waiting, _without(working, more))
+
+
+def _rents(situation: Situation, parting: _Parting, target: float, rules: Rules) -> list[Rent]:
+    working = {machine.tag for machine in parting.working}
+    others = [m for m in situation.machines if not m.draining and m.tag not in working]
+    budget = situation.budget
+    if budget is not None:
+        budget -= reserve(others, rules.drain + rules.tick)
+    staying = len(parting.working) + len(parting.waiting)
+    need = Need(
+        least=max(rules.min_machines - staying, 0),
+        # Whoever leaves is still there, and still paid for.
+        most=max(rules.max_machines - len(situation.machines), 0),
+        target=target,
+    )
+    return rents(replace(situation, budget=budget), parting.working, need, rules)
+
+
+def _without(machines: Sequence[Machine], going: Iterable[GiveBack]) -> list[Machine]:
+    tags = {back.tag for back in going}
+    return [m for m in machines if m.tag not in tags]
+
+
+def _decided(
+    situation: Situation,
+    going: Sequence[GiveBack],
+    *,
+    rules: Rules,
+    rent: Sequence[Rent] = (),
+    bids: Sequence[RaiseBid] = (),
+    waiting: Sequence[Keep] = (),
+    fleet: Sequence[Card] = (),
+    impossible: Sequence[str] = (),
+) -> Decision:
+    expected = outlook(situation.backlog, fleet, drain=rules.drain)
+    told = {g.tag for g in going} | {b.tag for b in bids} | {w.tag for w in waiting}
+    keep = [*waiting, *(_kept(m) for m in situation.machines if m.tag not in told)]
+    return Decision(
+        rent=tuple(rent),
+        keep=tuple(keep),
+        give_back=tuple(going),
+        bids=tuple(bids),
+        finish=math.inf if impossible else expected.finish,
+        cost=expected.cost,
+        words=_words(len(rent), len(keep), len(going), len(bids), expected.finish, impossible),
+    )
+
+
+def _kept(machine: Machine) -> Keep:
+    if machine.draining:
+        return Keep(machine.tag, "it drains")
+    if machine.ready_in > 0:
+        return Keep(machine.tag, f"it starts in {machine.ready_in:.0f} s")
+    return Keep(machine.tag, "its work is needed, or it was rented lately")
+
+
+def _words(
+    rent: int, keep: int, going: int, bids: int, finish: float, impossible: Sequence[str]
+) -> str:
+    end = f"done in {finish:.0f} s" if math.isfinite(finish) else "no end with these machines"
+    lacking = f"; nothing that can be had makes {', '.join(impossible)}" if impossible else ""
+    return f"rent {rent}, keep {keep}, return {going}, raise {bids} bids: {end}{lacking}"

@@ -1,0 +1,132 @@
+"""What an account at a provider has and owes, by a clock that the test moves; and its bad days."""
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from fractions import Fraction
+
+from tests.scheduler.clock import Clock
+
+
+class Mishap(Enum):
+    """What befalls the next call of an operation."""
+
+    NO_CAPACITY = auto()
+    RATE_LIMITED = auto()
+    SERVER_ERROR = auto()
+    HANGS_UP_BEFORE = auto()
+    HANGS_UP_AFTER = auto()
+    DONE_TWICE = auto()
+    BID_TOO_LOW = auto()
+
+
+@dataclass
+class Machine:
+    """`price` in $ an hour while it runs; `rates` is what it cost from which moment on."""
+
+    id: str
+    tag: str
+    gpu: str
+    gpus: int
+    price: float
+    created_at: float
+    boots_at: float
+    bid: float | None = None
+    stopped: bool = False
+    broken: bool = False
+    ended_at: float | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    rates: list[tuple[float, float]] = field(default_factory=list)
+
+
+class Account:
+    """`boot_seconds` until a new machine runs, `linger_seconds` for which one that was ended is
+    listed, `disk_price` in $ an hour of a stopped one; `down`: every call fails."""
+
+    def __init__(self, *, disk_price: float = 0.01) -> None:
+        self.clock = Clock()
+        self.machines: dict[str, Machine] = {}
+        self.boot_seconds = 120.0
+        self.linger_seconds = 0.0
+        self.disk_price = disk_price
+        self.down = False
+        self.slept: list[float] = []
+        self._mishaps: dict[str, deque[Mishap | None]] = defaultdict(deque)
+        self._next_id = 1000
+
+    def befall(self, operation: str, *mishaps: Mishap | None) -> None:
+        """Scripts the next calls of offers, create, list, terminate or bid; None: nothing."""
+        self._mishaps[operation] += mishaps
+
+    def mishap(self, operation: str) -> Mishap | None:
+        waiting = self._mishaps[operation]
+        return waiting.popleft() if waiting else None
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.clock.advance(seconds)
+
+    def rent(
+        self,
+        *,
+        tag: str,
+        gpu: str,
+        gpus: int,
+        price: float,
+        env: dict[str, str],
+        bid: float | None = None,
+    ) -> Machine:
+        self._next_id += 1
+        now = self.clock.now
+        machine = Machine(
+            str(self._next_id), tag, gpu, gpus, price, now, now + self.boot_seconds, bid, env=env
+        )
+        machine.rates.append((now, price))
+        self.machines[machine.id] = machine
+        return machine
+
+    def listed(self) -> Iterator[Machine]:
+        for machine in self.machines.values():
+            if machine.ended_at is None or self.clock.now < machine.ended_at + self.linger_seconds:
+                yield machine
+
+    def end(self, machine: Machine) -> None:
+        if machine.ended_at is None:
+            machine.ended_at = self.clock.now
+            machine.rates.append((self.clock.now, 0.0))
+
+    def vanish(self, machine_id: str) -> None:
+        """Its host is gone, and so is every word of it."""
+        self.end(self.machines[machine_id])
+        del self.machines[machine_id]
+
+    def outbid(self, machine_id: str) -> None:
+        machine = self.machines[machine_id]
+        machine.stopped = True
+        machine.rates.append((self.clock.now, self.disk_price))
+
+    def resume(self, machine: Machine, price: float) -> None:
+        machine.stopped, machine.price = False, price
+        machine.rates.append((self.clock.now, price))
+
+    def running(self) -> list[Machine]:
+        """Those that cost money."""
+        return [machine for machine in self.machines.values() if machine.ended_at is None]
+
+    def bill(self) -> Fraction:
+        """$ until now, exactly."""
+        return sum((_cost(m, self.clock.now) for m in self.machines.values()), Fraction(0))
+
+    def bill_cents(self) -> int:
+        return math.floor(self.bill() * 100 + Fraction(1, 2))
+
+
+def _cost(machine: Machine, now: float) -> Fraction:
+    ends = [start for start, _ in machine.rates[1:]] + [now]
+    spans = zip(machine.rates, ends, strict=True)
+    return sum(
+        (Fraction(price) * Fraction(end - start) / 3600 for (start, price), end in spans),
+        Fraction(0),
+    )

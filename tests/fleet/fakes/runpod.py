@@ -1,0 +1,232 @@
+"""RunPod's API v2 as documented on 20 August 2026: strict about what it is asked."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tests.fleet.fakes.account import Account, Machine, Mishap
+from tests.fleet.fakes.server import Answer, Asked
+
+KEY = "rpa_TEST0123456789"
+CATALOG: list[dict[str, Any]] = [
+    {"id": "NVIDIA GeForce RTX 4090", "memory": 24, "secure": 0.69, "community": 0.34},
+    {"id": "NVIDIA L4", "memory": 24, "secure": 0.44, "community": None},
+    {"id": "NVIDIA H200", "memory": 141, "secure": 3.59, "community": None},
+]
+_CATALOG_PARAMS = {
+    "include",
+    "product",
+    "count",
+    "cloud",
+    "countryCodes",
+    "minCudaVersion",
+    "cudaVersions",
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Gpu(_Strict):
+    id: str
+    count: int = Field(default=1, ge=1)
+    minCudaVersion: str | None = None
+    allowedCudaVersions: list[str] | None = None
+
+
+class _Volume(_Strict):
+    volumeId: str
+    path: str
+
+
+class _Persistent(_Strict):
+    size: int = Field(ge=10)
+    path: str
+
+
+class _Mounts(_Strict):
+    persistent: _Persistent | None = None
+    network: Annotated[list[_Volume], Field(max_length=1)] | None = None
+
+
+class _CreatePod(_Strict):
+    name: str
+    image: str | None = None
+    templateId: str | None = None
+    gpu: _Gpu | None = None
+    cpu: dict[str, Any] | None = None
+    cloud: Literal["SECURE", "COMMUNITY"] = "SECURE"
+    dataCenterIds: list[str] | None = None
+    disk: int = 50
+    args: str = ""
+    env: dict[str, str] = Field(default_factory=dict)
+    ports: list[str] = Field(default_factory=list)
+    registry: str | None = None
+    mounts: _Mounts | None = None
+    startSsh: bool = False
+    startJupyter: bool = False
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "_CreatePod":
+        if (self.gpu is None) == (self.cpu is None):
+            raise ValueError("exactly one of gpu and cpu")
+        if not (self.image or self.templateId):
+            raise ValueError("image or templateId")
+        return self
+
+
+class FakeRunPod:
+    """`reply` is its interface. It remembers every request in `asked`."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.asked: list[Asked] = []
+
+    def reply(self, asked: Asked) -> Answer:
+        self.asked.append(asked)
+        if asked.headers.get("Authorization") != f"Bearer {KEY}":
+            return _problem(401, "Unauthorized", "the API key is not valid")
+        if self.account.down:
+            return _problem(503, "Service Unavailable", "try again later")
+        answer = self._route(asked)
+        quota = {"RateLimit": '"minute";r=57;t=12, "hour";r=2900;t=1200'}
+        return Answer(answer.status, answer.body, {**quota, **answer.headers})
+
+    def _route(self, asked: Asked) -> Answer:
+        match asked.method, asked.path.strip("/").split("/"):
+            case "GET", ["v2", "catalog", "gpus"]:
+                return self._or_mishap("offers", lambda: self._catalog(asked))
+            case "POST", ["v2", "pods"]:
+                return self._or_mishap("create", lambda: self._create(asked))
+            case "GET", ["v2", "pods"]:
+                return self._or_mishap("list", lambda: self._list(asked))
+            case "GET", ["v2", "pods", pod]:
+                return self._with(pod, lambda m: Answer(200, self._pod(m)))
+            case "DELETE", ["v2", "pods", pod]:
+                return self._or_mishap("terminate", lambda: self._with(pod, self._terminate))
+        return _problem(404, "Not Found", f"no route {asked.method} {asked.path}")
+
+    def _or_mishap(self, operation: str, act: Any) -> Answer:
+        match self.account.mishap(operation):
+            case Mishap.RATE_LIMITED:
+                problem = _problem(429, "Too Many Requests", "slow down")
+                return Answer(429, problem.body, {"Retry-After": "7"})
+            case Mishap.SERVER_ERROR:
+                return _problem(500, "Internal Server Error", "something broke")
+            case Mishap.NO_CAPACITY:
+                return _problem(400, "Bad Request", "There are no instances currently available")
+            case Mishap.HANGS_UP_BEFORE:
+                return Answer(0)
+            case Mishap.HANGS_UP_AFTER:
+                act()
+                return Answer(0)
+            case Mishap.DONE_TWICE:
+                act()
+        answer: Answer = act()
+        return answer
+
+    def _catalog(self, asked: Asked) -> Answer:
+        if unknown := set(asked.params) - _CATALOG_PARAMS:
+            return _problem(422, "Unprocessable", f"unknown parameters {sorted(unknown)}")
+        if "include" in asked.params and "product" not in asked.params:
+            return _problem(400, "Bad Request", "product is required with include")
+        if {"cudaVersions", "minCudaVersion"} <= set(asked.params):
+            return _problem(400, "Bad Request", "cudaVersions excludes minCudaVersion")
+        return Answer(200, {"gpus": [_catalog_row(row) for row in CATALOG]})
+
+    def _create(self, asked: Asked) -> Answer:
+        try:
+            wish = _CreatePod.model_validate_json(asked.body)
+        except ValidationError as error:
+            # The real one quotes what it was sent.
+            listed = [f"{e['loc']}: {e['msg']} (got {e['input']})" for e in error.errors()]
+            return _problem(422, "Unprocessable", f"body: {asked.body.decode()}", listed)
+        assert wish.gpu is not None
+        gpu = wish.gpu
+        row = next((row for row in CATALOG if row["id"] == gpu.id), None)
+        price = row[wish.cloud.lower()] if row else None
+        if price is None:
+            return _problem(400, "Bad Request", "There are no instances currently available")
+        machine = self.account.rent(
+            tag=wish.name, gpu=gpu.id, gpus=gpu.count, price=price * gpu.count, env=wish.env
+        )
+        return Answer(201, self._pod(machine))
+
+    def _list(self, asked: Asked) -> Answer:
+        if set(asked.params) - {"includeClusterPods"}:
+            return _problem(422, "Unprocessable", "the list has no filters")
+        return Answer(200, {"pods": [self._pod(m) for m in self.account.listed()]})
+
+    def _with(self, pod: str, act: Any) -> Answer:
+        machine = self.account.machines.get(pod)
+        if machine is None or machine not in list(self.account.listed()):
+            return _problem(404, "Not Found", "pod not found")
+        answer: Answer = act(machine)
+        return answer
+
+    def _terminate(self, machine: Machine) -> Answer:
+        self.account.end(machine)
+        return Answer(204)
+
+    def _pod(self, machine: Machine) -> dict[str, Any]:
+        status = self._status(machine)
+        return {
+            "id": machine.id,
+            "name": machine.tag,
+            "status": status,
+            "actions": ["terminate"],
+            "image": "registry.example/worker:1",
+            "args": "",
+            "disk": 50,
+            "ports": [],
+            "env": machine.env,
+            "registry": None,
+            "mounts": {},
+            "gpu": {"id": machine.gpu, "count": machine.gpus},
+            "cloud": "SECURE",
+            "dataCenterId": "EU-RO-1",
+            "cudaVersion": "12.8",
+            "cost": 0.0 if status in ("EXITED", "TERMINATED") else machine.price,
+            "locked": False,
+            "globalNetworking": {"enabled": False},
+            "runtime": None,
+            "createdAt": datetime.fromtimestamp(machine.created_at, UTC).isoformat(),
+            "startedAt": None,
+        }
+
+    def _status(self, machine: Machine) -> str:
+        now = self.account.clock.now
+        if machine.ended_at is not None:
+            return "TERMINATED"
+        if machine.broken:
+            return "ERROR"
+        if now < machine.boots_at:
+            return "PROVISIONING" if now < machine.created_at + 10 else "STARTING"
+        return "EXITED" if machine.stopped else "RUNNING"
+
+
+def _catalog_row(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "name": row["id"].removeprefix("NVIDIA "),
+        "pool": "ADA_24",
+        "manufacturer": "Nvidia",
+        "memory": row["memory"],
+        "secure": True,
+        "community": row["community"] is not None,
+        "price": {"secure": row["secure"], "community": row["community"], "serverless": 0.0},
+        "maxCount": {"secure": 8, "community": 4},
+        "availability": "LOW",
+        "dataCenters": [
+            {"id": "EU-RO-1", "name": "EU-RO-1", "availability": "MEDIUM"},
+            {"id": "US-KS-2", "name": "US-KS-2", "availability": "NONE"},
+        ],
+        "cudaVersions": [{"version": "12.8", "available": True}],
+    }
+
+
+def _problem(status: int, title: str, detail: str, errors: list[str] | None = None) -> Answer:
+    body: dict[str, Any] = {"title": title, "status": status, "detail": detail}
+    return Answer(status, {**body, "errors": errors} if errors else body)

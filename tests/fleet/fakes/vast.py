@@ -1,0 +1,249 @@
+"""Vast.ai's REST interface as documented in August 2026, with its thresholds and its quirks."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tests.fleet.fakes.account import Account, Machine, Mishap
+from tests.fleet.fakes.server import Answer, Asked
+
+KEY = "vast-test-0123456789abcdef"
+MAX_PAGE = 25
+THRESHOLDS = {"offers": 6.0, "create": 4.5, "list": 1.0, "terminate": 3.0, "bid": 5.5}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Search(_Strict):
+    gpu_name: dict[str, Any] | None = None
+    num_gpus: dict[str, Any] | None = None
+    gpu_ram: dict[str, Any] | None = None
+    reliability: dict[str, Any] | None = None
+    verified: dict[str, Any] | None = None
+    rentable: dict[str, Any] | None = None
+    rented: dict[str, Any] | None = None
+    cuda_max_good: dict[str, Any] | None = None
+    inet_down: dict[str, Any] | None = None
+    disk_space: dict[str, Any] | None = None
+    dph_total: dict[str, Any] | None = None
+    geolocation: dict[str, Any] | None = None
+    type: Literal["ondemand", "on-demand", "bid", "reserved"] = "on-demand"
+    order: list[list[str]] = Field(default_factory=list)
+    limit: int = 64
+    allocated_storage: float = 5.0
+
+
+class _Create(_Strict):
+    client_id: Literal["me"]
+    image: str = Field(max_length=1024)
+    disk: float = Field(ge=8)
+    label: str = Field(max_length=256)
+    runtype: Literal["ssh", "ssh_proxy", "ssh_direct", "jupyter", "args"] = "ssh"
+    args_str: str = ""
+    onstart: str = ""
+    env: dict[str, str]
+    image_login: str | None = None
+    price: float | None = Field(default=None, ge=0.001, le=128)
+    cancel_unavail: bool | None = None
+    target_state: Literal["running", "stopped"] = "running"
+
+    @model_validator(mode="after")
+    def _short(self) -> "_Create":
+        if any(len(k) > 256 or len(v) > 256 for k, v in self.env.items()):
+            raise ValueError("env max_length 256")
+        if len(self.args_str) + len(self.onstart) > 4096:
+            raise ValueError("args and onstart too long")
+        return self
+
+
+class _Bid(_Strict):
+    client_id: Literal["me"]
+    price: float = Field(ge=0.001, le=32)
+
+
+def offer(number: int, *, gpu: str = "RTX 4090", price: float = 0.4) -> dict[str, Any]:
+    return {
+        "id": number,
+        "ask_contract_id": number,
+        "machine_id": number * 10,
+        "host_id": number * 100,
+        "gpu_name": gpu,
+        "num_gpus": 1,
+        "gpu_ram": 24564,
+        "gpu_total_ram": 24564,
+        "dph_base": price,
+        "dph_total": price + 0.01,
+        "min_bid": price / 2,
+        "reliability2": 0.99,
+        "inet_down": 800.0,
+        "geolocation": "Sweden, SE",
+        "rentable": True,
+        "is_bid": False,
+    }
+
+
+class FakeVast:
+    """`reply` is its interface; `offers` by id, `asked` every request."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.asked: list[Asked] = []
+        self.offers = {n: offer(n, price=0.3 + n / 100) for n in (11, 12, 13)}
+        self._last: dict[str, float] = {}
+
+    def reply(self, asked: Asked) -> Answer:
+        self.asked.append(asked)
+        if asked.headers.get("Authorization") != f"Bearer {KEY}":
+            status = 404 if asked.path == "/api/v0/bundles/" else 401
+            return Answer(status, {"success": False, "error": "auth_error", "msg": "Invalid key"})
+        if self.account.down:
+            return Answer(502, "<html>Bad Gateway</html>")
+        return self._route(asked)
+
+    def _route(self, asked: Asked) -> Answer:
+        match asked.method, asked.path.split("/")[1:]:
+            case "POST", ["api", "v0", "bundles", ""]:
+                return self._or_mishap("offers", lambda: self._search(asked))
+            case "PUT", ["api", "v0", "asks", ask, ""]:
+                return self._or_mishap("create", lambda: self._create(int(ask), asked))
+            case "GET", ["api", "v1", "instances", ""]:
+                return self._or_mishap("list", lambda: self._list(asked))
+            case "DELETE", ["api", "v0", "instances", number, ""]:
+                return self._or_mishap("terminate", lambda: self._destroy(number))
+            case "PUT", ["api", "v0", "instances", "bid_price", number, ""]:
+                return self._or_mishap("bid", lambda: self._change_bid(number, asked))
+        return Answer(404, {"error": "not_found", "msg": f"no route {asked.path}"})
+
+    def _or_mishap(self, operation: str, act: Any) -> Answer:
+        if self._too_soon(operation):
+            said = "API requests too frequent: endpoint threshold="
+            return Answer(429, f"{said}{THRESHOLDS[operation]}")
+        match self.account.mishap(operation):
+            case Mishap.RATE_LIMITED:
+                return Answer(429, {"detail": "too many requests"})
+            case Mishap.SERVER_ERROR:
+                return Answer(500, {"success": False, "error": "server_error"})
+            case Mishap.NO_CAPACITY:
+                said = "error 404/3603: no_such_ask Instance type by id is not available."
+                return Answer(404, {"success": False, "error": "invalid_args", "msg": said})
+            case Mishap.HANGS_UP_BEFORE:
+                return Answer(0)
+            case Mishap.HANGS_UP_AFTER:
+                act()
+                return Answer(0)
+            case Mishap.DONE_TWICE:
+                act()
+            case Mishap.BID_TOO_LOW:
+                made = act()
+                contract = made.body["new_contract"]
+                self.account.outbid(str(contract))
+                body = {"success": False, "error": "invalid_price", "new_contract": contract}
+                return Answer(400, body)
+        answer: Answer = act()
+        return answer
+
+    def _too_soon(self, operation: str) -> bool:
+        now = self.account.clock.now
+        last = self._last.get(operation, -1e9)
+        self._last[operation] = now
+        return now - last < THRESHOLDS[operation] - 1e-6
+
+    def _search(self, asked: Asked) -> Answer:
+        try:
+            wish = _Search.model_validate_json(asked.body)
+        except ValidationError as error:
+            return Answer(400, {"success": False, "error": "invalid_request", "msg": str(error)})
+        names = (wish.gpu_name or {}).get("in")
+        found = [o for o in self.offers.values() if names is None or o["gpu_name"] in names]
+        most = (wish.dph_total or {}).get("lte", 1e9)
+        return Answer(200, {"offers": [o for o in found if o["dph_total"] <= most]})
+
+    def _create(self, ask: int, asked: Asked) -> Answer:
+        try:
+            wish = _Create.model_validate_json(asked.body)
+        except ValidationError as error:
+            return Answer(400, {"success": False, "error": "invalid_args", "msg": str(error)})
+        if (found := self.offers.get(ask)) is None:
+            return Answer(410, {"success": False, "error": "no_such_ask", "msg": "gone"})
+        machine = self.account.rent(
+            tag=wish.label,
+            gpu=found["gpu_name"],
+            gpus=1,
+            price=found["dph_total"] if wish.price is None else wish.price,
+            env=wish.env,
+            bid=wish.price,
+        )
+        body = {"success": True, "new_contract": int(machine.id), "instance_api_key": "k"}
+        return Answer(200, body)
+
+    def _list(self, asked: Asked) -> Answer:
+        allowed = {"limit", "after_token", "select_filters", "select_cols", "order_by"}
+        if set(asked.params) - allowed:
+            return Answer(400, {"success": False, "error": "invalid_args"})
+        limit = int(asked.params.get("limit", "25"))
+        limit = 5 if limit <= 0 else min(limit, MAX_PAGE)
+        rows = [self._row(machine) for machine in self.account.listed()]
+        start = int(asked.params.get("after_token", "0"))
+        page = rows[start : start + limit]
+        token = str(start + limit) if start + limit < len(rows) else None
+        return Answer(
+            200,
+            {
+                "success": True,
+                "instances_found": len(page),
+                "total_instances": len(rows),
+                "next_token": token,
+                "instances": page,
+            },
+        )
+
+    def _destroy(self, number: str) -> Answer:
+        machine = self.account.machines.get(number)
+        if machine is None or machine not in list(self.account.listed()):
+            return Answer(404, {"success": False, "error": "no_such_instance"})
+        self.account.end(machine)
+        return Answer(200, {"success": True})
+
+    def _change_bid(self, number: str, asked: Asked) -> Answer:
+        try:
+            wish = _Bid.model_validate_json(asked.body)
+        except ValidationError as error:
+            return Answer(400, {"success": False, "error": "invalid_price", "msg": str(error)})
+        machine = self.account.machines.get(number)
+        if machine is None or machine.bid is None:
+            return Answer(404, {"error": "not_found"})
+        machine.bid = wish.price
+        self.account.resume(machine, wish.price)
+        return Answer(200, {"success": True})
+
+    def _row(self, machine: Machine) -> dict[str, Any]:
+        return {
+            "id": int(machine.id),
+            "label": machine.tag,
+            "actual_status": self._status(machine),
+            "intended_status": "stopped" if machine.ended_at is not None else "running",
+            "cur_state": "running",
+            "status_msg": None,
+            "machine_id": 110,
+            "gpu_name": machine.gpu,
+            "num_gpus": machine.gpus,
+            "dph_total": self.account.disk_price if machine.stopped else machine.price,
+            "is_bid": machine.bid is not None,
+            "min_bid": 0.25,
+            "start_date": machine.created_at,
+            "geolocation": "Sweden, SE",
+            "extra_env": [[k, v] for k, v in machine.env.items()],
+            "ports": {},
+        }
+
+    def _status(self, machine: Machine) -> str | None:
+        now = self.account.clock.now
+        if machine.broken:
+            return "offline"
+        if machine.stopped or machine.ended_at is not None:
+            return "stopped"
+        if now < machine.boots_at:
+            return None if now < machine.created_at + 10 else "loading"
+        return "running"

@@ -1,0 +1,79 @@
+"""Situations for the scaler, and what becomes of them when its decisions are carried out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from trackfarm_fleet.decision import Decision
+from trackfarm_fleet.providers.port import Offer
+from trackfarm_fleet.situation import Backlog, Candidate, Machine, Situation
+
+
+def a_backlog(seconds: float, *, vram: int = 24, each: float = 5.0, **changes: Any) -> Backlog:
+    tracks = max(round(seconds / each), 1) if seconds else 0
+    return replace(Backlog(vram, tracks, seconds, each if tracks else 0.0, tracks), **changes)
+
+
+def a_machine(tag: str, **changes: Any) -> Machine:
+    return replace(Machine(tag, "RTX 4090", 24, 1, 1.0, 0.4, held=5000.0), **changes)
+
+
+def a_candidate(
+    name: str,
+    *,
+    price: float = 0.4,
+    speed: float = 1.0,
+    vram: int = 24,
+    ready_in: float = 300.0,
+    region: str = "",
+    host: str = "",
+    count: int = 1,
+    min_bid: float | None = None,
+) -> Candidate:
+    offer = Offer(
+        "vast", name, "RTX 4090", 1, vram * 1024, price, region, host, count, min_bid=min_bid
+    )
+    return Candidate(offer, vram, speed, ready_in, bid=min_bid and min_bid * 1.1)
+
+
+def carried_out(situation: Situation, decision: Decision, *, resume: float = 180.0) -> Situation:
+    """The same situation with the machines that the decision makes of it."""
+    gone = {back.tag for back in decision.give_back}
+    raised = {bid.tag: bid.price_per_hour for bid in decision.bids}
+    machines = [
+        replace(m, stopped=False, bid=b, price_per_hour=b, ready_in=resume)
+        if (b := raised.get(m.tag)) is not None
+        else replace(m, draining=m.draining or m.tag in gone)
+        for m in situation.machines
+    ]
+    return replace(
+        situation,
+        machines=[*machines, *new_machines(decision)],
+        candidates=_left(situation.candidates, decision),
+    )
+
+
+def _left(candidates: Sequence[Candidate], decision: Decision) -> list[Candidate]:
+    """What nobody has rented yet."""
+    taken = Counter(rent.candidate.offer.id for rent in decision.rent)
+    counts = [(c, c.offer.count - taken[c.offer.id]) for c in candidates]
+    return [replace(c, offer=replace(c.offer, count=n)) for c, n in counts if n > 0]
+
+
+def new_machines(decision: Decision, prefix: str = "new") -> list[Machine]:
+    return [
+        Machine(
+            f"{prefix}{number}",
+            rent.candidate.offer.gpu,
+            rent.candidate.vram,
+            rent.candidate.cards,
+            rent.candidate.speed,
+            rent.candidate.price_per_hour,
+            ready_in=rent.candidate.ready_in,
+            bid=rent.bid,
+            region=rent.candidate.offer.region,
+            host=rent.candidate.offer.host,
+        )
+        for number, rent in enumerate(decision.rent)
+    ]

@@ -1,0 +1,187 @@
+"""Workers as real processes: they outlive whoever started them, and nothing of them is lost."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.contract.subjects import TAGS, request, tagged_processes
+from tests.scheduler.clock import Clock
+from tests.servers.process import wait_until
+from trackfarm_fleet.joining import TAG_VARIABLE
+from trackfarm_fleet.providers.local import LocalProvider, Slot
+from trackfarm_fleet.providers.port import (
+    BadRequest,
+    Instance,
+    Observed,
+    Offer,
+    OfferQuery,
+    Trouble,
+    Unavailable,
+)
+
+SLOTS = [Slot("gpu0", "RTX 4090", 24_564, cuda=0), Slot("gpu1", "RTX 4090", 24_564, cuda=1)]
+PARENT = """
+import sys
+from pathlib import Path
+from tests.fleet.providers.test_local import a_provider
+from tests.fleet.contract.subjects import request
+from trackfarm_fleet.providers.port import OfferQuery
+provider = a_provider(Path(sys.argv[1]), "exec sleep 600", prefix=sys.argv[3])
+made = provider.create(request(provider.offers(OfferQuery())[0], sys.argv[2]))
+print(made.id, flush=True)
+sys.stdin.read()
+"""
+
+
+def a_provider(
+    folder: Path, script: str, *, now: Clock | None = None, prefix: str = TAGS.prefix
+) -> LocalProvider:
+    return LocalProvider(
+        SLOTS,
+        prefix=prefix,
+        folder=folder,
+        command=["sh", "-c", script],
+        grace=15.0,
+        now=now or Clock(),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    yield
+    for process, _ in tagged_processes():
+        process.kill()
+
+
+def _create(provider: LocalProvider, tag: str) -> Instance:
+    offers = provider.offers(OfferQuery())
+    assert not isinstance(offers, Trouble)
+    made = provider.create(request(offers[0], tag))
+    assert isinstance(made, Instance)
+    return made
+
+
+def _listed(provider: LocalProvider) -> list[Instance]:
+    listed = provider.instances()
+    assert not isinstance(listed, Trouble)
+    return list(listed)
+
+
+def _wait_gone(provider: LocalProvider) -> None:
+    wait_until(lambda: _listed(provider) == [], timeout_s=10, what="the worker is gone")
+
+
+def test_a_worker_outlives_its_parent_and_is_found_again(tmp_path: Path) -> None:
+    tag = TAGS.new()
+    args = [sys.executable, "-c", PARENT, str(tmp_path), tag, TAGS.prefix]
+    with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline().decode().strip() == tag
+        parent.kill()
+    provider = a_provider(tmp_path, "exec sleep 600")
+    (found,) = _listed(provider)
+    assert (found.tag, found.state, found.host) == (tag, Observed.RUNNING, "gpu0")
+    assert provider.terminate(found.id) is None
+    _wait_gone(provider)
+
+
+def test_each_worker_has_a_card_of_its_own(tmp_path: Path) -> None:
+    provider = a_provider(tmp_path, "exec sleep 600")
+    _create(provider, TAGS.new())
+    _create(provider, TAGS.new())
+    assert provider.offers(OfferQuery()) == []
+    cards = sorted(env["CUDA_VISIBLE_DEVICES"] for _, env in tagged_processes())
+    assert cards == ["0", "1"]
+
+
+def test_children_of_a_dead_worker_are_listed_as_broken_and_ended(tmp_path: Path) -> None:
+    provider = a_provider(tmp_path, "sleep 600 & echo ready; wait")
+    made = _create(provider, TAGS.new())
+    wait_until(lambda: len(tagged_processes()) == 2, timeout_s=10, what="both run")
+    (leader,) = [p for p, _ in tagged_processes() if os.getsid(p.pid) == p.pid]
+    leader.kill()
+    wait_until(
+        lambda: [i.state for i in _listed(provider)] == [Observed.BROKEN],
+        timeout_s=10,
+        what="only the child is left",
+    )
+    assert provider.terminate(made.id) is None
+    _wait_gone(provider)
+    assert tagged_processes() == []
+
+
+def test_the_worker_is_asked_and_ends_its_children_itself(tmp_path: Path) -> None:
+    child = "(trap 'echo child' TERM; while :; do sleep 0.05; done) & c=$!"
+    script = f"trap 'echo worker; kill -KILL $c; exit' TERM; {child}; echo ready; wait"
+    provider = a_provider(tmp_path, script)
+    made = _create(provider, TAGS.new())
+    log = tmp_path / f"{made.tag}.log"
+    wait_until(lambda: log.read_text() == "ready\n", timeout_s=10, what="both are ready")
+    assert provider.terminate(made.id) is None
+    _wait_gone(provider)
+    assert log.read_text() == "ready\nworker\n"
+
+
+def test_a_worker_that_will_not_end_is_ended_after_the_grace(tmp_path: Path) -> None:
+    clock = Clock()
+    script = "trap '' TERM; echo deaf; while :; do sleep 0.05; done"
+    provider = a_provider(tmp_path, script, now=clock)
+    made = _create(provider, TAGS.new())
+    log = tmp_path / f"{made.tag}.log"
+    wait_until(lambda: "deaf" in log.read_text(), timeout_s=10, what="it ignores the signal")
+    assert provider.terminate(made.id) is None
+    clock.advance(14)
+    assert provider.terminate(made.id) is None
+    assert [i.tag for i in _listed(provider)] == [made.tag]
+    clock.advance(1)
+    assert provider.terminate(made.id) is None
+    _wait_gone(provider)
+
+
+def test_a_worker_that_ended_by_itself_is_not_listed(tmp_path: Path) -> None:
+    provider = a_provider(tmp_path, "true")
+    offers = provider.offers(OfferQuery())
+    assert not isinstance(offers, Trouble)
+    provider.create(request(offers[0], TAGS.new()))
+    _wait_gone(provider)
+    free = provider.offers(OfferQuery())
+    assert not isinstance(free, Trouble)
+    assert len(free) == 2
+
+
+def test_the_keys_of_the_fleet_do_not_reach_its_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("TRACKFARM_FLEET_KEY", "RUNPOD_API_KEY", "VAST_API_KEY")
+    for name in names:
+        monkeypatch.setenv(name, "secret")
+    provider = a_provider(tmp_path, "exec sleep 600")
+    made = _create(provider, TAGS.new())
+    ((_, env),) = tagged_processes()
+    assert env[TAG_VARIABLE] == made.tag
+    assert not [name for name in names if name in env]
+
+
+def test_its_log_is_nobody_elses(tmp_path: Path) -> None:
+    made = _create(a_provider(tmp_path, "echo hello; exec sleep 600"), TAGS.new())
+    log = tmp_path / f"{made.tag}.log"
+    wait_until(lambda: log.read_text() == "hello\n", timeout_s=10, what="it has said hello")
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_cannot_be_started_is_said(tmp_path: Path) -> None:
+    provider = LocalProvider(
+        SLOTS, prefix=TAGS.prefix, folder=tmp_path, command=["no-such-program-here"]
+    )
+    offers = provider.offers(OfferQuery())
+    assert not isinstance(offers, Trouble)
+    wish = request(offers[0], TAGS.new())
+    answer = provider.create(wish)
+    assert isinstance(answer, Unavailable)
+    assert not answer.maybe_done
+    nowhere = Offer("local", "gpu7", "RTX 4090", 1, 24_564, 0.0)
+    assert isinstance(provider.create(request(nowhere, TAGS.new())), BadRequest)

@@ -1,0 +1,126 @@
+"""What only RunPod does: a catalog by cloud and data centre, and statuses of its own."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import pytest
+from pydantic import SecretStr
+
+from tests.fleet.contract.subjects import TAGS, TOKEN, request
+from tests.fleet.fakes.account import Account
+from tests.fleet.fakes.runpod import KEY, FakeRunPod
+from tests.fleet.fakes.server import serving
+from trackfarm_fleet.providers.port import (
+    BadRequest,
+    Instance,
+    NoCapacity,
+    Observed,
+    Offer,
+    OfferQuery,
+    Trouble,
+)
+from trackfarm_fleet.providers.runpod import RunPodProvider
+
+
+@dataclass
+class RunPod:
+    provider: RunPodProvider
+    fake: FakeRunPod
+    account: Account
+
+    def offers(self, query: OfferQuery | None = None) -> list[Offer]:
+        offers = self.provider.offers(query or OfferQuery())
+        assert not isinstance(offers, Trouble)
+        return list(offers)
+
+    def listed(self) -> Instance:
+        listed = self.provider.instances()
+        assert not isinstance(listed, Trouble)
+        (only,) = listed
+        return only
+
+
+@pytest.fixture
+def runpod() -> Iterator[RunPod]:
+    account = Account()
+    fake = FakeRunPod(account)
+    with (
+        serving(fake.reply) as url,
+        closing(
+            RunPodProvider(
+                SecretStr(KEY), prefix=TAGS.prefix, url=url, now=account.clock, sleep=account.sleep
+            )
+        ) as provider,
+    ):
+        yield RunPod(provider, fake, account)
+
+
+def test_offers_name_cloud_and_data_centre_and_leave_out_what_is_taken(runpod: RunPod) -> None:
+    found = {(o.id, o.price_per_hour, o.region, o.count) for o in runpod.offers()}
+    assert ("COMMUNITY/EU-RO-1/NVIDIA GeForce RTX 4090", 0.34, "EU-RO-1", 4) in found
+    assert ("SECURE/EU-RO-1/NVIDIA GeForce RTX 4090", 0.69, "EU-RO-1", 4) in found
+    assert not [offer for offer in found if "US-KS-2" in offer[0]]
+    assert not [offer for offer in found if offer[0].startswith("COMMUNITY/EU-RO-1/NVIDIA L4")]
+
+
+def test_several_cards_cost_several_prices(runpod: RunPod) -> None:
+    offers = runpod.offers(OfferQuery(gpus=("NVIDIA H200",), cards=2))
+    assert [(o.gpus, o.price_per_hour) for o in offers] == [(2, 7.18)]
+    assert runpod.offers(OfferQuery(cards=9)) == []
+
+
+def test_it_has_no_auction(runpod: RunPod) -> None:
+    assert runpod.offers(OfferQuery(interruptible=True)) == []
+
+
+def test_the_pod_is_what_was_offered(runpod: RunPod) -> None:
+    wish = request(runpod.offers()[0], TAGS.new())
+    assert isinstance(runpod.provider.create(wish), Instance)
+    (sent,) = [asked.json for asked in runpod.fake.asked if asked.method == "POST"]
+    assert sent["gpu"] == {
+        "id": "NVIDIA GeForce RTX 4090",
+        "count": 1,
+        "minCudaVersion": "12.8",
+    }
+    assert (sent["cloud"], sent["dataCenterIds"]) == ("COMMUNITY", ["EU-RO-1"])
+    assert (sent["name"], sent["disk"]) == (wish.tag, 50)
+
+
+def test_a_place_whose_name_is_broken_is_our_fault(runpod: RunPod) -> None:
+    wish = request(runpod.offers()[0], TAGS.new())
+    for name in ("nowhere", "MOON//NVIDIA L4"):
+        answer = runpod.provider.create(replace(wish, offer=replace(wish.offer, id=name)))
+        assert isinstance(answer, BadRequest)
+        assert TOKEN not in answer.detail
+    assert runpod.account.machines == {}
+
+
+def test_statuses(runpod: RunPod) -> None:
+    made = runpod.provider.create(request(runpod.offers()[0], TAGS.new()))
+    assert isinstance(made, Instance)
+    machine = runpod.account.machines[made.id]
+    assert (made.state, made.detail) == (Observed.STARTING, "PROVISIONING")
+    runpod.account.clock.advance(30)
+    assert runpod.listed().detail == "STARTING"
+    runpod.account.clock.advance(120)
+    assert runpod.listed().state is Observed.RUNNING
+    runpod.account.outbid(made.id)
+    assert (runpod.listed().state, runpod.listed().price_per_hour) == (Observed.STOPPED, 0.0)
+    machine.broken = True
+    assert runpod.listed().state is Observed.BROKEN
+    machine.broken, runpod.account.linger_seconds = False, 60
+    runpod.account.end(machine)
+    assert runpod.listed().state is Observed.ENDED
+
+
+def test_creation_time_is_the_providers(runpod: RunPod) -> None:
+    made = runpod.provider.create(request(runpod.offers()[0], TAGS.new()))
+    assert isinstance(made, Instance)
+    assert made.created_at == runpod.account.machines[made.id].created_at
+
+
+def test_a_pool_that_is_closed_to_us_is_skipped(runpod: RunPod) -> None:
+    wish = request(runpod.offers()[0], TAGS.new())
+    gone = replace(wish.offer, id="SECURE//NVIDIA B900")
+    assert isinstance(runpod.provider.create(replace(wish, offer=gone)), NoCapacity)

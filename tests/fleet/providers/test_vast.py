@@ -1,0 +1,158 @@
+"""What only Vast.ai does: auctions, pages, thresholds, failures that leave machines behind."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import pytest
+from pydantic import SecretStr
+
+from tests.fleet.contract.subjects import TAGS, request
+from tests.fleet.fakes.account import Account, Mishap
+from tests.fleet.fakes.server import serving
+from tests.fleet.fakes.vast import KEY, FakeVast
+from trackfarm_fleet.providers.port import (
+    BadRequest,
+    Bidding,
+    Instance,
+    NoCapacity,
+    Observed,
+    Offer,
+    OfferQuery,
+    RentalRequest,
+    Trouble,
+)
+from trackfarm_fleet.providers.vast import VastProvider
+from trackfarm_fleet.providers.vast_answers import instance_of
+from trackfarm_fleet.providers.vast_schema import VastInstance
+
+
+@dataclass
+class Vast:
+    provider: VastProvider
+    fake: FakeVast
+    account: Account
+
+    def spot(self) -> Offer:
+        offers = self.provider.offers(OfferQuery(interruptible=True))
+        assert not isinstance(offers, Trouble)
+        return offers[0]
+
+    def bid(self) -> RentalRequest:
+        offer = self.spot()
+        assert offer.min_bid is not None
+        return replace(request(offer, TAGS.new()), bid=1.1 * offer.min_bid)
+
+    def listed(self) -> list[Instance]:
+        listed = self.provider.instances()
+        assert not isinstance(listed, Trouble)
+        return list(listed)
+
+
+@pytest.fixture
+def vast() -> Iterator[Vast]:
+    account = Account()
+    fake = FakeVast(account)
+    with (
+        serving(fake.reply) as url,
+        closing(
+            VastProvider(
+                SecretStr(KEY), prefix=TAGS.prefix, url=url, now=account.clock, sleep=account.sleep
+            )
+        ) as provider,
+    ):
+        yield Vast(provider, fake, account)
+
+
+def test_an_interruptible_offer_costs_its_bid_and_its_disk(vast: Vast) -> None:
+    offer = vast.spot()
+    row = vast.fake.offers[int(offer.id)]
+    assert offer.min_bid == row["min_bid"]
+    assert offer.price_per_hour == pytest.approx(row["min_bid"] + 0.01)
+
+
+def test_a_bid_is_outbid_and_raised(vast: Vast) -> None:
+    assert isinstance(vast.provider, Bidding)
+    made = vast.provider.create(vast.bid())
+    assert isinstance(made, Instance)
+    vast.account.clock.advance(200)
+    assert vast.listed()[0].state is Observed.RUNNING
+    vast.account.outbid(made.id)
+    (stopped,) = vast.listed()
+    assert stopped.state is Observed.STOPPED
+    assert stopped.min_bid == 0.25
+    assert vast.provider.change_bid(made.id, 0.28) is None
+    (running,) = vast.listed()
+    assert (running.state, running.price_per_hour) == (Observed.RUNNING, 0.28)
+
+
+def test_a_bid_beyond_what_is_allowed_is_not_sent(vast: Vast) -> None:
+    before = len(vast.fake.asked)
+    assert isinstance(vast.provider.change_bid("1", 33.0), BadRequest)
+    assert len(vast.fake.asked) == before
+
+
+def test_a_failed_bid_leaves_no_machine_behind(vast: Vast) -> None:
+    wish = vast.bid()
+    vast.account.befall("create", Mishap.BID_TOO_LOW)
+    vast.account.befall("terminate", Mishap.SERVER_ERROR, Mishap.RATE_LIMITED)
+    assert isinstance(vast.provider.create(wish), NoCapacity)
+    assert vast.account.running() == []
+    assert len(vast.account.machines) == 1
+
+
+def test_all_pages_are_read(vast: Vast) -> None:
+    for _ in range(53):
+        vast.account.rent(tag=TAGS.new(), gpu="RTX 4090", gpus=1, price=0.4, env={})
+    assert len({instance.id for instance in vast.listed()}) == 53
+    pages = [a for a in vast.fake.asked if a.path == "/api/v1/instances/"]
+    assert [page.params.get("after_token") for page in pages] == [None, "25", "50"]
+
+
+def test_no_threshold_is_ever_crossed(vast: Vast) -> None:
+    """The server refuses what comes too soon; here it never has to."""
+    for _ in range(3):
+        made = vast.provider.create(request(vast.spot(), TAGS.new()))
+        assert isinstance(made, Instance)
+        assert vast.provider.terminate(made.id) is None
+    assert max(vast.account.slept) <= 6.0
+
+
+def test_a_setting_that_is_too_long_is_refused_before_it_is_sent(vast: Vast) -> None:
+    wish = request(vast.spot(), TAGS.new())
+    wish = replace(wish, secrets={"TOKEN": SecretStr("s" * 300)})
+    answer = vast.provider.create(wish)
+    assert isinstance(answer, BadRequest)
+    assert "s" * 20 not in answer.detail
+
+
+def test_the_entry_point_of_the_image_is_kept_and_told_to_end(vast: Vast) -> None:
+    wish = vast.bid()
+    assert isinstance(vast.provider.create(wish), Instance)
+    (sent,) = [asked.json for asked in vast.fake.asked if "/asks/" in asked.path]
+    assert (sent["runtype"], sent["cancel_unavail"]) == ("args", True)
+    assert (sent["label"], sent["price"]) == (wish.tag, wish.bid)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_bid", "expected"),
+    [
+        (None, False, Observed.STARTING),
+        ("loading", True, Observed.STARTING),
+        ("running", True, Observed.RUNNING),
+        ("stopped", True, Observed.STOPPED),
+        ("stopped", False, Observed.BROKEN),
+        ("frozen", False, Observed.BROKEN),
+        ("exited", False, Observed.BROKEN),
+        ("unknown", True, Observed.BROKEN),
+        ("offline", True, Observed.BROKEN),
+        ("a word of next year", True, Observed.STARTING),
+    ],
+)
+def test_its_words_for_states(status: str | None, is_bid: bool, expected: Observed) -> None:
+    assert instance_of(VastInstance(id=1, actual_status=status, is_bid=is_bid)).state is expected
+
+
+def test_a_container_that_cannot_be_created_is_broken() -> None:
+    row = VastInstance(id=1, actual_status="created", status_msg="OCI runtime create failed: no")
+    assert instance_of(row).state is Observed.BROKEN

@@ -1,0 +1,31 @@
+"""Rentals and instances for tests, with defaults that do not matter to them."""
+
+from dataclasses import replace
+from typing import Any
+
+from trackfarm_fleet.providers.port import Instance, Observed
+from trackfarm_fleet.rental_records import Rental, RentalState, Sight, WorkerSight
+from trackfarm_fleet.tags import Tags
+
+T0 = 1_800_000_000.0
+TAGS = Tags("hotel")
+TAG = TAGS.prefix + "0123456789abcdef"
+
+
+def a_rental(state: RentalState = RentalState.INTENDED, **changes: Any) -> Rental:
+    base = Rental("rental_1", TAG, "vast", "RTX 4090", 1, 0.4, intended_at=T0, since=T0)
+    if state is not RentalState.INTENDED:
+        base = replace(base, provider_id="7", created_at=T0, seen_at=T0)
+    return replace(base, state=state, **changes)
+
+
+def an_instance(state: Observed = Observed.RUNNING, **changes: Any) -> Instance:
+    return replace(Instance("vast", "7", TAG, state, price_per_hour=0.4), **changes)
+
+
+def a_sight(seconds: float, instance: Instance | None = None, **changes: Any) -> Sight:
+    """A look, `seconds` after T0, at a list that was given."""
+    return replace(Sight(at=T0 + seconds, listed_at=T0 + seconds, instance=instance), **changes)
+
+
+AWAKE = WorkerSight(silent_seconds=1.0)

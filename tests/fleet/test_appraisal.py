@@ -1,0 +1,114 @@
+"""What offers are worth by the cost model."""
+
+import pytest
+
+from tests.fleet.rentals import T0, a_rental, an_instance
+from trackfarm.cost import TrackShape
+from trackfarm.model_sets import model_set
+from trackfarm.planning.demand import Bag
+from trackfarm.planning.prices import built_in_prices
+from trackfarm.speed import SpeedModel
+from trackfarm_fleet.appraisal import (
+    REFERENCE,
+    backlog_of,
+    candidate_of,
+    machine_of,
+    ready_in,
+    relative_speed,
+)
+from trackfarm_fleet.providers.port import Observed, Offer
+from trackfarm_fleet.rental_records import RentalState
+from trackfarm_fleet.situation import Candidate, Machine
+
+TURBO = model_set("acestep-v15-turbo")
+RENTAL = built_in_prices().rental
+BAGS = [Bag(16, {TrackShape(120.0, 8, False): 100}), Bag(24, {TrackShape(400.0, 8, False): 10})]
+
+
+def _offer(gpu: str, memory_mib: int = 24_564, **changes: float) -> Offer:
+    return Offer("vast", "1", gpu, 1, memory_mib, 0.4, **changes)  # type: ignore[arg-type]
+
+
+def _candidate(offer: Offer) -> Candidate | None:
+    return candidate_of(offer, BAGS, kind=TURBO, speed_of=SpeedModel, rental=RENTAL, raise_by=0.1)
+
+
+def test_speed_is_relative_to_the_reference_card() -> None:
+    def speed(gpu: str) -> float:
+        return relative_speed(gpu, BAGS, kind=TURBO, speed_of=SpeedModel)
+
+    assert speed(REFERENCE) == pytest.approx(1.0)
+    assert speed("NVIDIA GeForce RTX 4090") == pytest.approx(1.0)
+    assert speed("NVIDIA H200") > 3 * speed("RTX 3090")
+
+
+def test_what_was_measured_counts_and_not_the_table_alone() -> None:
+    shape = TrackShape(120.0, 8, False)
+
+    def learned(gpu: str, kind: object) -> SpeedModel:
+        model = SpeedModel(gpu, TURBO)
+        slow = 3 * model.predict(shape).mean
+        return model.observe_total({shape: 400}, 400 * slow) if gpu == "L4" else model
+
+    guessed = relative_speed("L4", BAGS, kind=TURBO, speed_of=SpeedModel)
+    assert relative_speed("L4", BAGS, kind=TURBO, speed_of=learned) < guessed
+
+
+def test_the_backlog_is_in_seconds_of_the_reference_card() -> None:
+    small, large = backlog_of(BAGS, {16: 7}, kind=TURBO, speed_of=SpeedModel)
+    model = SpeedModel(REFERENCE, TURBO)
+    assert small.seconds == pytest.approx(model.predict_total(BAGS[0].counts).mean)
+    assert (small.tracks, small.waiting, large.waiting) == (100, 7, 0)
+    assert large.longest > small.longest
+
+
+def test_boot_and_download_come_before_the_first_track() -> None:
+    boot = 60 * RENTAL.boot_minutes.expected
+    usual = boot + 1000 * TURBO.download_gb / RENTAL.download
+    assert ready_in(_offer("L4"), TURBO, RENTAL) == pytest.approx(usual)
+    slow_line = ready_in(_offer("L4", download_mbps=200.0), TURBO, RENTAL)
+    assert slow_line == pytest.approx(boot + 1000 * TURBO.download_gb / 25.0)
+
+
+def test_a_card_that_is_too_small_is_no_candidate() -> None:
+    assert _candidate(_offer("GTX 1050", 4_096)) is None
+    large = _candidate(_offer("RTX 4090"))
+    assert large is not None
+    assert large.vram == 24
+
+
+def test_a_bid_is_part_of_the_price() -> None:
+    candidate = _candidate(_offer("RTX 4090", min_bid=0.3))
+    assert candidate is not None
+    assert candidate.bid == pytest.approx(0.33)
+    assert candidate.price_per_hour == pytest.approx(0.43)
+
+
+def _machine(state: RentalState, seconds: float, **changes: float | None) -> Machine:
+    shown = an_instance(Observed.RUNNING, region="se", host="h1", min_bid=0.25)
+    return machine_of(
+        a_rental(state, **changes),
+        shown,
+        vram=24,
+        speed=1.2,
+        boot=400.0,
+        idle=5.0,
+        bid=0.3,
+        at=T0 + seconds,
+    )
+
+
+def test_a_machine_that_boots_is_ready_when_it_was_expected_or_late() -> None:
+    assert _machine(RentalState.BOOTING, 100.0).ready_in == 300.0
+    assert _machine(RentalState.BOOTING, 1_000.0).ready_in == 100.0
+    assert _machine(RentalState.INTENDED, 0.0).ready_in == 400.0
+    joined = _machine(RentalState.JOINED, 1_000.0, joined_at=T0 + 500)
+    assert (joined.ready_in, joined.held) == (0.0, 1_000.0)
+
+
+def test_a_row_says_whether_its_machine_drains_or_is_stopped() -> None:
+    assert _machine(RentalState.DRAINING, 9.0).draining
+    assert _machine(RentalState.ENDING, 9.0).draining
+    stopped = _machine(RentalState.JOINED, 9.0, joined_at=T0, stopped_at=T0 + 1)
+    assert (stopped.stopped, stopped.draining) == (True, False)
+    assert (stopped.bid, stopped.min_bid, stopped.region) == (0.3, 0.25, "se")
