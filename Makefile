@@ -20,7 +20,7 @@ $(VENV)/.ready: pyproject.toml
 	@touch $@
 
 $(VENV)/.dev-ready: $(VENV)/.ready
-	$(BIN)/pip install --quiet --disable-pip-version-check --group dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded,fleet]' --group dev
 	@touch $@
 
 # OpenStack Swift is an S3 store for the tests; its dependencies are not ours.
@@ -52,7 +52,7 @@ imports: $(VENV)/.dev-ready
 	$(BIN)/lint-imports
 
 soak: $(VENV)/.dev-ready .venv-swift/.ready ## Run the tests that take longer: chaos for minutes
-	$(BIN)/python -m pytest -m soak
+	HYPOTHESIS_PROFILE=default $(BIN)/python -m pytest -m soak
 
 bench: $(VENV)/.dev-ready ## Measure; writes the tables in bench/results
 	$(BIN)/python -m trackfarm_bench

@@ -1,8 +1,10 @@
 """Real servers for tests, each started once per session and only when a test asks for it."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.servers.postgres import PostgresServer, postgres_binaries, postgres_server
 from tests.servers.presence import require
@@ -10,6 +12,10 @@ from tests.servers.redis import RedisServer, redis_binaries, redis_server
 from tests.servers.rgw import rgw_programs, rgw_server
 from tests.servers.s3 import S3Access
 from tests.servers.swift import swift_binaries, swift_server
+
+# `make soak` takes hypothesis's own number, which is `default`.
+settings.register_profile("quick", max_examples=40, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.soak
 def test_a_short_run_prints_both_tables() -> None:
     command = [sys.executable, "-m", "trackfarm_bench.engine", "--batches", "1", "--tracks", "2"]
     done = subprocess.run(

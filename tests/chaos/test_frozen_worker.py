@@ -46,6 +46,7 @@ def frozen_farm(
         yield running
 
 
+@pytest.mark.soak
 def test_late_results_are_refused(frozen_farm: LocalFarm) -> None:
     farm = frozen_farm
     job = submitted(farm, 6)

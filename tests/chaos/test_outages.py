@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import pytest
+
 from tests.chaos.busy import computing, half_finished, submitted
 from tests.end_to_end.farm import LocalFarm
 from tests.end_to_end.promises import computed_once, ends_done, made_exactly_once
@@ -51,6 +53,7 @@ def test_a_killed_scheduler_goes_on_where_it_was(farm: LocalFarm) -> None:
     assert farm.ledger.events("worker_lost") == lost
 
 
+@pytest.mark.soak
 def test_audio_finished_while_the_scheduler_is_away_is_delivered_later(farm: LocalFarm) -> None:
     job = submitted(farm, 10)
     half_finished(farm, job)

@@ -77,7 +77,7 @@ def waits(farm: LocalFarm, *, within_s: float) -> tuple[float, float]:
     return claimed - track.created_at, track.ended_at - track.created_at
 
 
-@pytest.mark.parametrize("number", [20, pytest.param(200, marks=[pytest.mark.soak])])
+@pytest.mark.parametrize("number", [8, pytest.param(200, marks=[pytest.mark.soak])])
 @pytest.mark.timeout(900)
 def test_a_reserved_worker_starts_at_once(farm: LocalFarm, number: int) -> None:
     long_job = submit_long(farm)

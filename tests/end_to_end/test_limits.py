@@ -37,8 +37,9 @@ def test_a_job_that_cannot_pay_stops_in_time(farm: LocalFarm) -> None:
     ended = farm.client.job(job)
     print(f"budget ${budget:.2f}: spent ${ended.spent:.2f}, {ended.tracks.done} of {TRACKS} done")
     assert ended.state is JobState.OUT_OF_BUDGET
-    # What runs is finished, so a track that takes longer than expected may overdraw a little.
-    assert budget - 2 * track_cost <= ended.spent <= budget + track_cost
+    # What runs is finished, and the last batches are small, so that a track of theirs takes longer
+    # than expected: they may overdraw a little.
+    assert budget - 2 * track_cost <= ended.spent <= budget + 3 * track_cost
     assert 0 < ended.tracks.done < TRACKS
     assert ended.tracks.done + ended.tracks.pending == TRACKS
     assert ended.reason == f"{ended.tracks.pending} tracks are not paid for"

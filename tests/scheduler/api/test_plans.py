@@ -107,7 +107,7 @@ def test_the_command_asks_the_farm(farm_url: str, sqlite_scene: Scene, tmp_path:
     join(sqlite_scene, "a")
     catalog = tmp_path / "hotel.csv"
     catalog.write_text("prompt,duration\ncalm piano,180\n")
-    farm = {"TRACKFARM_URL": farm_url, "TRACKFARM_API_KEY": API_KEY}
+    farm = {"TRACKFARM_URL": farm_url, "TRACKFARM_API_KEY": API_KEY, "COLUMNS": "160"}
 
     def asked(*more: str) -> str:
         options = ["--model-set", "acestep-v15-turbo", "--deadline", "1h", *more]

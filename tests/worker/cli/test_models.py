@@ -32,7 +32,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(store: Path, *arguments: str, code: int = 0) -> str:
-    environment = os.environ | {"TRACKFARM_MODELS": str(store), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    settings = {"TRACKFARM_MODELS": str(store), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    environment = os.environ | settings | {"COLUMNS": "160"}
     command = [sys.executable, "-m", "trackfarm.cli", "models", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr

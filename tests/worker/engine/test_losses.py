@@ -59,7 +59,9 @@ def test_a_poisoned_track_is_found_by_halves_and_costs_no_other(
     ("number", "kind", "words"),
     [
         (signal.SIGKILL, FailureKind.ENGINE_DIED, "status -9"),
-        (signal.SIGSTOP, FailureKind.ENGINE_HUNG, "silent for 10 s"),
+        pytest.param(
+            signal.SIGSTOP, FailureKind.ENGINE_HUNG, "silent for 10 s", marks=[pytest.mark.soak]
+        ),
     ],
 )
 def test_a_lost_engine_costs_the_track_it_made_alone_and_is_replaced(

@@ -17,7 +17,7 @@ from trackfarm_worker.engine.settings import EngineSettings
 LYRICS = "la la la " * 220
 
 
-@pytest.mark.parametrize("retire", [False, True])
+@pytest.mark.parametrize("retire", [pytest.param(False, marks=[pytest.mark.soak]), True])
 def test_tracks_that_climb_down_the_ladder_are_the_same(
     engine: EngineProcess, models: Path, tmp_path: Path, track: TrackFactory, retire: bool
 ) -> None:
