@@ -8,6 +8,7 @@ import typer
 
 from trackfarm_bench.engine.command import engine
 from trackfarm_bench.gpu.command import gpu
+from trackfarm_bench.pipeline.command import pipeline
 
 RESULTS = Path("bench/results")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -64,6 +65,7 @@ def submit(
 
 app.command()(engine)
 app.command()(gpu)
+app.command()(pipeline)
 
 
 def _keep(name: str, text: str) -> None:

@@ -10,6 +10,7 @@ import torch
 from trackfarm_bench.gpu.floor import track_tflop
 
 
+@pytest.mark.soak
 def test_the_dry_run_goes_all_the_way_to_a_page(tmp_path: Path) -> None:
     command = [
         sys.executable,

@@ -70,9 +70,8 @@ def test_late_results_are_refused(frozen_farm: LocalFarm) -> None:
     assert farm.ledger.events("worker_lost") == 1
 
 
-@pytest.mark.parametrize(
-    "silence", [LOST_AFTER_S + 3, pytest.param(60.0, marks=[pytest.mark.soak])]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("silence", [LOST_AFTER_S + 3, 60.0])
 def test_a_worker_that_wakes_up_changes_nothing(frozen_farm: LocalFarm, silence: float) -> None:
     farm = frozen_farm
     job = submitted(farm, 12)

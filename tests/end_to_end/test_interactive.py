@@ -15,6 +15,7 @@ from trackfarm.wire import Stage
 from trackfarm_scheduler.store.tables import Lease
 
 STARTED_S = 2.0
+NUMBER = 200
 LONG_STEPS, STEP_S = 80, 0.25  # 20 s a track
 TIER, MEMORY_MIB = "vram24", 24_564
 RESERVED = f'{{"{TIER}": 1}}'
@@ -77,17 +78,17 @@ def waits(farm: LocalFarm, *, within_s: float) -> tuple[float, float]:
     return claimed - track.created_at, track.ended_at - track.created_at
 
 
-@pytest.mark.parametrize("number", [8, pytest.param(200, marks=[pytest.mark.soak])])
+@pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_a_reserved_worker_starts_at_once(farm: LocalFarm, number: int) -> None:
+def test_a_reserved_worker_starts_at_once(farm: LocalFarm) -> None:
     long_job = submit_long(farm)
     wait_until(lambda: computing(farm, long_job) == 1, timeout_s=20, what="the catalog is made")
-    seen = [waits(farm, within_s=30) for _ in range(number)]
+    seen = [waits(farm, within_s=30) for _ in range(NUMBER)]
     assert not farm.client.job(long_job).state.ended, "the farm was busy all the while"
     for what, found in zip(("started", "done"), zip(*seen, strict=True), strict=True):
         cuts = statistics.quantiles(found, n=100, method="inclusive")
         print(
-            f"interactive, reserved, {number} tracks: {what} p50 {cuts[49]:.2f} s"
+            f"interactive, reserved, {NUMBER} tracks: {what} p50 {cuts[49]:.2f} s"
             f" p99 {cuts[98]:.2f} s"
         )
         if what == "started":

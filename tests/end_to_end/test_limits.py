@@ -20,7 +20,7 @@ def farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
     """It has learnt what a track costs."""
-    dear = {"step_delay": 0.1, "price_per_hour": PRICE_PER_HOUR}
+    dear = {"step_delay": 0.05, "price_per_hour": PRICE_PER_HOUR}
     with running_farm(request, tmp_path_factory, workers=("dear",), worker=dear) as running:
         header = JobHeader(catalog=fresh_name("lessons"))
         ends_done(running, running.client.submit(header, short_briefs(LESSONS)).job.id)

@@ -14,6 +14,7 @@ INSIDE_THE_ENGINE = {
         "engine.attention",
         "engine.conditioning",
         "engine.decoder",
+        "engine.deliveries",
         "engine.delivery",
         "engine.denoiser",
         "engine.device",

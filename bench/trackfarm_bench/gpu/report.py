@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trackfarm_bench.engine.tables import markdown
-from trackfarm_bench.gpu.busy import Busy
 from trackfarm_bench.gpu.floor import track_tflop
 from trackfarm_bench.gpu.measuring import Measured, Row
 from trackfarm_bench.gpu.scenario import Model
+from trackfarm_bench.pipeline.worker import Busy
 
 DRY = "**A dry run with the tiny model: it shows that this bench runs, and nothing about a card.**"
 
@@ -125,5 +125,5 @@ def _busy(busy: Busy) -> str:
         "## Engine, encoders and upload together\n\n"
         f"{busy.tracks} tracks in {busy.seconds:.1f} s ({3600 * busy.tracks / busy.seconds:,.0f} "
         f"an hour), {busy.megabytes:,.1f} MB uploaded to loopback; the engine was occupied "
-        f"{busy.share:.1%} of the time."
+        f"{busy.share:.1%} of the time, its device {busy.device:.1%}."
     )

@@ -6,11 +6,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
+from itertools import starmap
 from typing import Protocol
 
 import torch
 
 from trackfarm_worker.engine.conditioning import Conditioner, Ground, Material
+from trackfarm_worker.engine.deliveries import Deliveries, Outcome
 from trackfarm_worker.engine.delivery import Delivered, Delivery
 from trackfarm_worker.engine.exhaustion import is_out_of_memory, kind_of, told
 from trackfarm_worker.engine.intake import Job
@@ -66,7 +68,7 @@ class BatchMaker:
         self._conditioner = conditioner
         self._denoiser = denoiser
         self._decoder = decoder
-        self._delivery = delivery
+        self._deliveries = Deliveries(delivery.deliver)
         self._ledger = ledger
         self._sample_rate = sample_rate
         self._synchronise = synchronise
@@ -107,9 +109,16 @@ class BatchMaker:
             for place, found in made.items()
         }
         whole = set()
-        for place, audio in self._decoder.decode(kept, partial(self._between_passes, jobs, watch)):
-            whole.add(place)
-            yield self._answer(jobs[place], audio, len(jobs), padding)
+        answer = partial(self._answer, batch_size=len(jobs), padding=padding)
+        try:
+            decoding = self._decoder.decode(kept, partial(self._between_passes, jobs, watch))
+            for place, audio in decoding:
+                whole.add(place)
+                self._deliveries.begin(jobs[place], audio)
+                yield from starmap(answer, self._deliveries.ended(all_of_them=False))
+            yield from starmap(answer, self._deliveries.ended(all_of_them=True))
+        finally:
+            self._deliveries.drop()
         yield from (self._stopped(job) for place, job in enumerate(jobs) if place not in whole)
 
     def _grounds(
@@ -138,9 +147,9 @@ class BatchMaker:
         self._lap("denoise", [job.track_id])
         return latents if again[0] is None else again[0]
 
-    def _answer(self, job: Job, audio: torch.Tensor, batch_size: int, padding: float) -> Made:
+    def _answer(self, job: Job, outcome: Outcome, *, batch_size: int, padding: float) -> Made:
         try:
-            made = self._delivery.deliver(job, audio)
+            made = outcome.result()
         except OSError as error:
             return self._failed(job, error)
         self._lap(None, [job.track_id])

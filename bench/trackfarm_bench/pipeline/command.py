@@ -1,0 +1,100 @@
+"""`python -m trackfarm_bench pipeline`: does what stands behind the engine keep its device waiting?"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trackfarm.catalog import Brief
+from trackfarm.catalog.music import AudioFormat
+from trackfarm_bench.engine.briefs import alike
+from trackfarm_bench.engine.tables import markdown
+from trackfarm_bench.meters import Meters
+from trackfarm_bench.pipeline.worker import Busy, PipelineWorker, pipeline_worker
+from trackfarm_worker.engine.messages import EngineTrack
+from trackfarm_worker.engine.options import Options, SyntheticCost
+from trackfarm_worker.engine.settings import SYNTHETIC, EngineSettings
+
+STEPS = 8
+SHARD = 8  # tracks, one batch each
+LAUNCH = 0.001
+PROBE = 2 * SHARD
+
+
+def pipeline(
+    tracks: Annotated[int, typer.Option(min=16, help="Tracks to make, of each format.")] = 500,
+    duration: Annotated[float, typer.Option(min=10, help="Seconds of audio of each.")] = 60.0,
+    audio_format: Annotated[list[str] | None, typer.Option("--format")] = None,
+    margin: Annotated[
+        float, typer.Option(min=0.1, help="Device time of a track over its share of the cores.")
+    ] = 1.25,
+    encoders: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
+) -> None:
+    """Share of the time for which a device that only waits is busy, with real encoding and uploads.
+
+    The time that a track takes on the device is `margin` times what encoding and uploading it cost
+    on all cores.
+    """
+    head = ("format", "tracks", "encode + upload", "on the device", "device busy", "engine busy")
+    rows = []
+    for name in audio_format or ["mp3", "flac"]:
+        brief = Brief.model_validate(
+            {"prompt": "a bench", "duration": duration, "audio_format": name}
+        )
+        rows.append(_row(brief.audio_format, *_measured(brief, tracks, margin, encoders)))
+        print(rows[-1], flush=True)
+    print(markdown((*head, "peak memory"), rows))
+
+
+def _row(name: AudioFormat, cpu: float, cost: float, busy: Busy, peak: float) -> tuple[str, ...]:
+    return (
+        name,
+        f"{busy.tracks:,}",
+        f"{cpu:.2f} s",
+        f"{cost:.2f} s",
+        f"{busy.device:.1%}",
+        f"{busy.share:.1%}",
+        f"{peak:,.0f} MiB",
+    )
+
+
+def _measured(
+    brief: Brief, tracks: int, margin: float, encoders: int
+) -> tuple[float, float, Busy, float]:
+    """CPU seconds of finishing one track, seconds on the device, the run, and its peak memory."""
+    with _worker(brief, 0.0, encoders) as worker:
+        worker.run(list(_shards(SHARD, brief.duration)))
+        found = worker.run(list(_shards(PROBE, brief.duration)))
+    cpu = (found.encoding + found.uploading) / found.tracks
+    cost = margin * cpu / (os.cpu_count() or 1)
+    with _worker(brief, cost, encoders) as worker:
+        worker.run(list(_shards(SHARD, brief.duration)))
+        with Meters({"engine": worker.engine_pid, "the rest": os.getpid()}) as meters:
+            busy = worker.run(list(_shards(tracks, brief.duration)))
+        return cpu, cost, busy, sum(part.peak_mib for part in meters.parts.values())
+
+
+@contextmanager
+def _worker(brief: Brief, cost: float, encoders: int) -> Iterator[PipelineWorker]:
+    """`cost`: seconds of a track on the device, of which the decoder is one pass in `STEPS` + 1."""
+    each = cost / (STEPS + 1) / brief.duration
+    synthetic = SyntheticCost(launch_seconds=LAUNCH, seconds_per_audio_second=each)
+    with tempfile.TemporaryDirectory(prefix="trackfarm-bench-") as folder:
+        settings = EngineSettings(
+            model_set="tiny",
+            spool=Path(folder) / "spool",
+            device=SYNTHETIC,
+            options=Options(synthetic=synthetic),
+        )
+        with pipeline_worker(settings, encoders=encoders, brief=brief) as worker:
+            yield worker
+
+
+def _shards(number: int, duration: float) -> Iterator[list[EngineTrack]]:
+    for first in range(0, number, SHARD):
+        some = alike(min(SHARD, number - first), duration=duration, steps=STEPS)
+        yield [t.model_copy(update={"track_id": first + t.track_id}) for t in some]

@@ -1,0 +1,133 @@
+"""The part of a worker between a claimed shard and its report: engine, encoders, uploads."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from trackfarm.broker import PIPELINE_DEPTH
+from trackfarm.catalog import Brief
+from trackfarm.wire import TrackDone, TrackFailed, TrackOrder
+from trackfarm_bench.pipeline.sink import sink
+from trackfarm_worker.encoders import EncoderPool
+from trackfarm_worker.engine.messages import EngineTrack, Event, Finished
+from trackfarm_worker.engine.process import EngineProcess
+from trackfarm_worker.engine.settings import EngineSettings
+from trackfarm_worker.finisher import Finisher
+from trackfarm_worker.labels import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Of the `seconds` from the first shard's start to the end of the last one's computing:
+    `share`, for which the engine was occupied with tracks, and `device`, for which its device was.
+    `megabytes` went up; `encoding` and `uploading` are seconds of all tracks."""
+
+    tracks: int
+    seconds: float
+    share: float
+    device: float
+    megabytes: float
+    encoding: float
+    uploading: float
+
+
+class PipelineWorker:
+    """As a worker has them: an engine process, an encoder pool, uploads to a real server. `brief`
+    says the format; its other words matter to nobody here."""
+
+    def __init__(
+        self,
+        engine: EngineProcess,
+        finisher: Finisher,
+        finishing: ThreadPoolExecutor,
+        url: str,
+        brief: Brief,
+    ) -> None:
+        self._engine = engine
+        self._finisher = finisher
+        self._finishing = finishing
+        self._url = url
+        self._brief = brief
+        self.clear()
+
+    @property
+    def engine_pid(self) -> int:
+        assert self._engine.pid is not None, "it runs"
+        return self._engine.pid
+
+    def clear(self) -> None:
+        """Forgets what was made so far."""
+        self._made: list[Finished] = []
+        self._stored: list[TrackDone] = []
+        self._computed_at = 0.0
+
+    def run(self, shards: Sequence[Sequence[EngineTrack]]) -> Busy:
+        """Makes the shards with `PIPELINE_DEPTH` of them in flight.
+
+        Raises RuntimeError when a track could not be made and stored.
+        """
+        self.clear()
+        began = time.perf_counter()
+        with ThreadPoolExecutor(PIPELINE_DEPTH) as tasks:
+            list(tasks.map(self._shard, shards))
+        return self._summary(self._computed_at - began)
+
+    def _shard(self, tracks: Sequence[EngineTrack]) -> None:
+        pending: list[Future[TrackDone | TrackFailed]] = []
+
+        def note(event: Event) -> None:
+            if isinstance(event, Finished):
+                self._made.append(event)
+                pending.append(self._finishing.submit(self._finish, event))
+
+        self._engine.run(tracks, note)
+        self._computed_at = max(self._computed_at, time.perf_counter())
+        done = [future.result() for future in pending]
+        self._stored += [one for one in done if isinstance(one, TrackDone)]
+        if len(pending) < len(tracks) or any(isinstance(one, TrackFailed) for one in done):
+            raise RuntimeError(f"not all tracks of a shard were made and stored: {done}")
+
+    def _summary(self, seconds: float) -> Busy:
+        stages = [one.timings for one in self._made]
+        return Busy(
+            tracks=len(self._made),
+            seconds=seconds,
+            share=sum(s.service for s in stages) / seconds,
+            device=sum(s.condition + s.denoise + s.decode for s in stages) / seconds,
+            megabytes=sum(one.size for one in self._stored) / 1e6,
+            encoding=sum(one.timings.encode for one in self._stored),
+            uploading=sum(one.timings.upload for one in self._stored),
+        )
+
+    def _finish(self, audio: Finished) -> TrackDone | TrackFailed:
+        order = TrackOrder(
+            track_id=audio.track_id,
+            key=f"bench-{audio.track_id}",
+            seed=audio.seed,
+            brief=self._brief,
+            object_key=f"bench/{audio.track_id}",
+            upload_url=f"{self._url}/{audio.track_id}",
+        )
+        origin = Origin(job_id="bench", model_set="")
+        return self._finisher.finish(order, audio, origin, lambda _: None, lambda: False)
+
+
+@contextmanager
+def pipeline_worker(
+    settings: EngineSettings, *, encoders: int, brief: Brief
+) -> Iterator[PipelineWorker]:
+    """Ready to run; all of it is ended on exit."""
+    with (
+        EngineProcess(settings) as engine,
+        EncoderPool(encoders) as pool,
+        sink() as url,
+        ThreadPoolExecutor(PIPELINE_DEPTH * encoders) as finishing,
+    ):
+        engine.start()
+        finisher = Finisher(encoders=pool, spool=settings.spool)
+        try:
+            yield PipelineWorker(engine, finisher, finishing, url, brief)
+        finally:
+            finisher.close()
