@@ -20,9 +20,9 @@ from trackfarm_worker.engine.options import Options, SyntheticCost
 from trackfarm_worker.engine.settings import SYNTHETIC, EngineSettings
 
 STEPS = 8
-SHARD = 8  # tracks, one batch each
+SHARD = 32  # tracks: about what a worker is given at once
 LAUNCH = 0.001
-PROBE = 2 * SHARD
+PROBE = SHARD
 
 
 def pipeline(

@@ -24,16 +24,33 @@ class Delivered:
     measures: Measures
 
 
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """`samples` (frames, channels)."""
+
+    samples: NDArray[np.int16]
+    measures: Measures
+
+
 class Delivery:
     def __init__(self, model_set: ModelSet, spool: Path) -> None:
         self._rate = model_set.sample_rate
         self._limits = thresholds(model_set.name)
         self._spool = spool
 
-    @torch.inference_mode()
     def deliver(self, job: Job, raw: torch.Tensor) -> Delivered | Fault:
         """Cuts, normalises and measures `raw` (channels, samples), and writes it unless it is
         useless. Raises OSError."""
+        rendered = self.render(job, raw)
+        if isinstance(rendered, Fault):
+            return rendered
+        path = self._spool / f"{job.name}.npy"
+        _write(path, rendered.samples)
+        frames, channels = rendered.samples.shape
+        return Delivered(path, channels, frames, rendered.measures)
+
+    @torch.inference_mode()
+    def render(self, job: Job, raw: torch.Tensor) -> "Rendered | Fault":
         cut = raw[:, : job.recipe.frames]
         audio = turned_down(normalised(cut), self._rate, job.recipe.loudness_lufs)
         measures = measure(
@@ -43,12 +60,7 @@ class Delivery:
             frames=job.recipe.frames,
             limits=self._limits,
         )
-        if wrong := fault(measures, self._limits):
-            return wrong
-        path = self._spool / f"{job.name}.npy"
-        samples = to_int16(audio)
-        _write(path, samples)
-        return Delivered(path, samples.shape[1], samples.shape[0], measures)
+        return fault(measures, self._limits) or Rendered(to_int16(audio), measures)
 
 
 def _write(path: Path, samples: NDArray[np.int16]) -> None:

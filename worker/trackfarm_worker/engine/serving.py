@@ -23,7 +23,7 @@ from trackfarm_worker.engine.maker import BatchMaker, Decoding, Denoising
 from trackfarm_worker.engine.messages import Ready, Report, Setup
 from trackfarm_worker.engine.orders import Orders
 from trackfarm_worker.engine.server import EngineServer, RetireNow, Stops
-from trackfarm_worker.engine.synthetic import SyntheticDecoder, SyntheticDenoiser
+from trackfarm_worker.engine.synthetic import SyntheticDecoder, SyntheticDelivery, SyntheticDenoiser
 from trackfarm_worker.models.loader import load
 
 Send = Callable[[Report], None]
@@ -75,7 +75,7 @@ def batch_maker(
         conditioner=Conditioner(pipeline),
         denoiser=denoiser,
         decoder=decoder,
-        delivery=Delivery(chosen, setup.spool),
+        delivery=(SyntheticDelivery if setup.options.synthetic else Delivery)(chosen, setup.spool),
         ledger=ledger,
         sample_rate=chosen.sample_rate,
         synchronise=device.synchronise,

@@ -5,11 +5,16 @@ Conditions and noise are computed as usual; a pass through the model is a wait, 
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 
+from trackfarm.model_sets import ModelSet
 from trackfarm_worker.engine.conditioning import Material
 from trackfarm_worker.engine.decoder import passes
+from trackfarm_worker.engine.delivery import Delivery, Rendered
+from trackfarm_worker.engine.intake import Job
+from trackfarm_worker.engine.measures import Fault
 from trackfarm_worker.engine.options import SyntheticCost
 
 LEVEL = 0.1
@@ -52,6 +57,7 @@ class SyntheticDecoder:
         self._cost = cost
         self._rate = latents_per_second
         self._hop = hop
+        self._noise: dict[int, torch.Tensor] = {}
         self.window = 512
         self.at_once = 8
 
@@ -71,8 +77,26 @@ class SyntheticDecoder:
             skipped = on_pass(number + 1, len(plan), {p: owners.count(p) for p in owners})
             for place in dict.fromkeys(owners):
                 if last[place] == number and place not in skipped:
-                    yield place, self._audio(place, frames[place])
+                    yield place, self._audio(frames[place])
 
-    def _audio(self, place: int, frames: int) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(place)
-        return torch.randn((2, frames * self._hop), generator=generator) * LEVEL
+    def _audio(self, frames: int) -> torch.Tensor:
+        if frames not in self._noise:
+            generator = torch.Generator().manual_seed(frames)
+            noise = torch.randn((2, frames * self._hop), generator=generator) * LEVEL
+            self._noise = {frames: noise}  # the last length, which is mostly the next one too
+        return self._noise[frames]
+
+
+class SyntheticDelivery(Delivery):
+    """Files as usual. What is arithmetic belongs to the device, and this one only waits: it is done
+    once for each length."""
+
+    def __init__(self, model_set: ModelSet, spool: Path) -> None:
+        super().__init__(model_set, spool)
+        self._rendered: dict[int, Rendered | Fault] = {}
+
+    def render(self, job: Job, raw: torch.Tensor) -> Rendered | Fault:
+        frames = job.recipe.frames
+        if frames not in self._rendered:
+            self._rendered = {frames: super().render(job, raw)}
+        return self._rendered[frames]
