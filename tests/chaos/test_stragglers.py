@@ -29,6 +29,7 @@ def uneven_farm(
         yield running
 
 
+@pytest.mark.soak
 def test_an_idle_worker_overtakes_a_straggler(uneven_farm: LocalFarm) -> None:
     farm = uneven_farm
     job = submitted(farm, 8)

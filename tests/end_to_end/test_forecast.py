@@ -18,15 +18,13 @@ LESSONS, TRACKS = 110, 30
 CATALOGS = {"short": (10, 20), "mixed": (10, 60), "long": (30, 60)}
 GOAL = 0.10
 NAMES = ("one", "two")
-# A part of each track that does not depend on who else uses this machine's few cores.
-STEADY = {"step_delay": 0.25}
 
 
 @pytest.fixture
 def farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
-    with running_farm(request, tmp_path_factory, workers=NAMES, worker=STEADY) as running:
+    with running_farm(request, tmp_path_factory, workers=NAMES) as running:
         yield running
 
 
