@@ -13,7 +13,7 @@ import numpy as np
 
 from trackfarm.api import JobState
 from trackfarm_scheduler.leases import heartbeat_interval
-from trackfarm_scheduler.placement import NewShard
+from trackfarm_scheduler.outlines import NewShard
 from trackfarm_scheduler.recovery import GiveUp, job_ending
 from trackfarm_sim.accounts import Accounts
 from trackfarm_sim.agenda import Agenda

@@ -7,7 +7,7 @@ from itertools import chain, islice
 import numpy as np
 
 from trackfarm.api import TrackCounts
-from trackfarm_scheduler.placement import WaitingTrack
+from trackfarm_scheduler.outlines import WaitingTrack
 from trackfarm_sim.works import Works
 
 

@@ -8,68 +8,16 @@ workers come first, among them the smaller cards; a big card first takes what on
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from trackfarm.cost import TrackShape
-from trackfarm_scheduler.precedence import Lane, Standing, rank
+from trackfarm_scheduler.outlines import JobView, NewShard, WaitingTrack, WorkerView
+from trackfarm_scheduler.precedence import Lane, rank
 
 SHARDS_AHEAD = 2  # per worker: one computes, one waits; a shard being finished does not count
 GUIDED_SHARE = 2.0  # a shard lasts at most the time that is left over this
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingTrack:
-    """`alone`: it broke an engine, so its next shard holds nothing else. `avoid`: workers that
-    have failed it and get it again only when nobody else could make it. `begun`: somebody had it
-    before, was lost or gave it back, and it need not wait until a worker has a place free."""
-
-    id: int
-    shape: TrackShape
-    min_vram: int
-    alone: bool = False
-    avoid: frozenset[str] = frozenset()
-    begun: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class JobView:
-    """Pending tracks of one moving job, in order. `waiting` counts all of them, also those beyond
-    the window that was loaded. `affordable` is what its budget still allows, in dollars."""
-
-    id: str
-    model_set: str
-    standing: Standing
-    tracks: Sequence[WaitingTrack]
-    waiting: int
-    affordable: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerView:
-    """`shards` and `seconds_ahead` are what it has been given and has not computed yet; `seconds`
-    prices one track on it. `tier` is a name, `price` dollars per hour."""
-
-    id: str
-    queue: str
-    tier: str
-    vram: int
-    model_set: str
-    shards: int
-    seconds_ahead: float
-    max_tracks: int
-    seconds: Callable[[TrackShape], float]
-    price: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class NewShard:
-    worker_id: str
-    queue: str
-    job_id: str
-    track_ids: tuple[int, ...]
-    expected_seconds: float
 
 
 def shard_budget(*, work: float, workers: float, longest: float) -> float:

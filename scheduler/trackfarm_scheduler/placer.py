@@ -10,7 +10,8 @@ from trackfarm.api import JobState
 from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.leadership import Leadership, NotLeading
 from trackfarm_scheduler.leases import heartbeat_interval, offers_allowed
-from trackfarm_scheduler.placement import JobView, NewShard, place, unreserved
+from trackfarm_scheduler.outlines import JobView, NewShard
+from trackfarm_scheduler.placement import place, unreserved
 from trackfarm_scheduler.racing import paid_for, race
 from trackfarm_scheduler.store import jobs, offers, outlook, pending
 from trackfarm_scheduler.store.database import Database

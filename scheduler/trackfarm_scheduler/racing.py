@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trackfarm.cost import TrackShape
-from trackfarm_scheduler.placement import NewShard, WorkerView
+from trackfarm_scheduler.outlines import NewShard, WorkerView
 
 WORTH = 1.5  # race when the straggler would take this much longer than the idle worker
 START_SECONDS = 2.0  # what it takes to begin a shard anywhere

@@ -28,7 +28,7 @@ from trackfarm.wire import (
     TrackVerdict,
 )
 from trackfarm_scheduler.leadership import Leadership
-from trackfarm_scheduler.placement import NewShard
+from trackfarm_scheduler.outlines import NewShard
 from trackfarm_scheduler.recorder import Recorder
 from trackfarm_scheduler.settler import Settler
 from trackfarm_scheduler.store import intake, jobs, leases, offers, workers

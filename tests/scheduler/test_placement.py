@@ -9,15 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.scheduler.views import job, some_jobs, some_workers, standing, tracks, worker
-from trackfarm_scheduler.placement import (
-    SHARDS_AHEAD,
-    JobView,
-    NewShard,
-    WaitingTrack,
-    WorkerView,
-    place,
-    shard_budget,
-)
+from trackfarm_scheduler.outlines import JobView, NewShard, WaitingTrack, WorkerView
+from trackfarm_scheduler.placement import SHARDS_AHEAD, place, shard_budget
 from trackfarm_scheduler.precedence import Lane
 
 SHARD_SECONDS = 60.0

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.scheduler.views import job, standing, tracks, worker
-from trackfarm_scheduler.placement import JobView, place
+from trackfarm_scheduler.outlines import JobView
+from trackfarm_scheduler.placement import place
 from trackfarm_scheduler.precedence import (
     BAND,
     Lane,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.scheduler.views import TIERS, shape, some_workers, worker
-from trackfarm_scheduler.placement import NewShard, WorkerView
+from trackfarm_scheduler.outlines import NewShard, WorkerView
 from trackfarm_scheduler.racing import OpenTrack, Straggler, paid_for, race
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from trackfarm.cost import TrackShape
-from trackfarm_scheduler.placement import JobView, WaitingTrack, WorkerView
+from trackfarm_scheduler.outlines import JobView, WaitingTrack, WorkerView
 from trackfarm_scheduler.precedence import Lane, Standing
 
 TIERS = [4, 8, 24, 80]

@@ -6,7 +6,7 @@ the report of what it has computed.
 
 from collections.abc import Sequence
 
-from trackfarm_scheduler.placement import NewShard, WaitingTrack
+from trackfarm_scheduler.outlines import NewShard, WaitingTrack
 from trackfarm_sim.desk import Desk
 from trackfarm_sim.policies.rules import Decision, Rules, View
 

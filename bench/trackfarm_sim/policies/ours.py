@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from trackfarm_scheduler.leases import heartbeat_interval
-from trackfarm_scheduler.placement import SHARDS_AHEAD, JobView, NewShard, WorkerView, place
+from trackfarm_scheduler.outlines import JobView, NewShard, WorkerView
+from trackfarm_scheduler.placement import SHARDS_AHEAD, place
 from trackfarm_scheduler.precedence import Lane, Standing
 from trackfarm_scheduler.racing import OpenTrack, Straggler, race
 from trackfarm_sim.desk import MAX_SHARD_TRACKS, Desk, Lease

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from trackfarm_scheduler.placement import NewShard
+from trackfarm_scheduler.outlines import NewShard
 from trackfarm_sim.desk import Desk
 from trackfarm_sim.ledger import Ledger
 from trackfarm_sim.scenario import Scenario

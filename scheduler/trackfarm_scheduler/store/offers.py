@@ -13,7 +13,7 @@ from trackfarm.ids import new_id
 from trackfarm_scheduler.leases import LIVE_STATES
 from trackfarm_scheduler.machines import AttemptState, LeaseState, ShardState
 from trackfarm_scheduler.objects.keys import attempt_key
-from trackfarm_scheduler.placement import NewShard
+from trackfarm_scheduler.outlines import NewShard
 from trackfarm_scheduler.store import journal, tracks
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Attempt, Lease, Shard, Worker, table_of

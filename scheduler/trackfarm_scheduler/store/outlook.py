@@ -16,7 +16,8 @@ from trackfarm.model_sets import model_set
 from trackfarm.wire import Stage
 from trackfarm_scheduler.leases import LIVE_STATES
 from trackfarm_scheduler.machines import AttemptState, LeaseState
-from trackfarm_scheduler.placement import SHARDS_AHEAD, JobView, WaitingTrack, WorkerView, place
+from trackfarm_scheduler.outlines import JobView, WaitingTrack, WorkerView
+from trackfarm_scheduler.placement import SHARDS_AHEAD, place
 from trackfarm_scheduler.precedence import Lane, Standing
 from trackfarm_scheduler.racing import OpenTrack, Straggler
 from trackfarm_scheduler.store import pending, speeds

@@ -9,7 +9,7 @@ from sqlmodel import Session, col
 from trackfarm.api import JobState, TrackState
 from trackfarm.cost import TrackShape
 from trackfarm_scheduler.machines import AttemptState
-from trackfarm_scheduler.placement import WaitingTrack
+from trackfarm_scheduler.outlines import WaitingTrack
 from trackfarm_scheduler.store.tables import Attempt, Job, Track, table_of
 
 _JOB, _TRACK = table_of(Job), table_of(Track)

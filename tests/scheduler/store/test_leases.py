@@ -10,7 +10,7 @@ from trackfarm.identity import seed_of
 from trackfarm.wire import FailureKind, ReleaseReason, ShardProgress, Stage, TrackFailed
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.objects.keys import attempt_key
-from trackfarm_scheduler.placement import NewShard
+from trackfarm_scheduler.outlines import NewShard
 from trackfarm_scheduler.store import leases, offers
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Attempt, Lease, Shard, Worker
