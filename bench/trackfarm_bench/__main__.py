@@ -33,7 +33,7 @@ def bench(context: typer.Context) -> None:
 @app.command()
 def load(
     workers: Annotated[int, typer.Option(min=1, help="Simulated workers at once.")] = 1_000,
-    tracks: Annotated[int, typer.Option(min=100, help="Tracks of the job.")] = 20_000,
+    tracks: Annotated[int, typer.Option(min=100, help="Tracks of the job.")] = 100_000,
     database: DatabaseOption = Database.SQLITE,
     track_seconds: Annotated[float, typer.Option(min=0, help="Engine seconds of a track.")] = 0.0,
     shard_seconds: Annotated[float, typer.Option(min=0.1, help="Longest shard.")] = 60.0,

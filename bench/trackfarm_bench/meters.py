@@ -99,5 +99,7 @@ class Meters:
     def _sample(self) -> None:
         for name, pid in self._pids.items():
             usage = self.parts[name]
-            usage.samples.append((time.time(), cpu_seconds(pid)))
+            # An ended process answers nothing, or less: it has still spent what it had spent.
+            before = usage.samples[-1][1] if usage.samples else 0.0
+            usage.samples.append((time.time(), max(before, cpu_seconds(pid))))
             usage.peak_mib = max(usage.peak_mib, resident_mib(pid))

@@ -67,7 +67,8 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
         shard_seconds=settings.shard_seconds,
         reserved=settings.reserved,
     )
-    placing = Loop("placer", placer.tick, seconds=settings.tick_seconds)
+    # To look at a thousand workers takes long: those have a shard ahead, and can wait for the next.
+    placing = Loop("placer", placer.tick, seconds=settings.tick_seconds, rest=5.0, longest_rest=1.0)
     settler = Settler(database=database, leadership=leadership, clock=clock)
     settling = Loop("settler", settler.tick, seconds=2 * settings.tick_seconds, rest=20.0)
     promptness = Promptness()

@@ -12,16 +12,24 @@ MAX_PAUSE = 5.0
 
 class Loop:
     """Calls `tick` every `seconds`, sooner when woken, but rests `rest` times as long as the last
-    tick took: on a busy farm each tick finds more to do. A tick that fails is logged and tried again
-    after a growing pause; it never ends the loop."""
+    tick took (at most `longest_rest` seconds, which is `seconds` unless given): on a busy farm each
+    tick finds more to do. A tick that fails is logged and tried again after a growing pause; it
+    never ends the loop."""
 
     def __init__(
-        self, name: str, tick: Callable[[], None], *, seconds: float, rest: float = 2.0
+        self,
+        name: str,
+        tick: Callable[[], None],
+        *,
+        seconds: float,
+        rest: float = 2.0,
+        longest_rest: float | None = None,
     ) -> None:
         self._name = name
         self._tick = tick
         self._seconds = seconds
         self._rest = rest
+        self._longest_rest = seconds if longest_rest is None else longest_rest
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -47,6 +55,6 @@ class Loop:
             except Exception:
                 pause = min(max(pause, 0.1) * 2, MAX_PAUSE)
                 log.exception("tick_failed", loop=self._name)
-            self._stopped.wait(min(self._rest * (time.monotonic() - began), self._seconds))
+            self._stopped.wait(min(self._rest * (time.monotonic() - began), self._longest_rest))
             self._wake.wait(pause)
             self._wake.clear()

@@ -39,7 +39,7 @@ def farm(
 @pytest.fixture(autouse=True)
 def _nothing_left_running(farm: LocalFarm) -> Iterator[None]:
     yield
-    for job in farm.client.jobs():
+    for job in farm.client.jobs(limit=500):
         if not job.state.ended:
             farm.client.cancel(job.id)
 
