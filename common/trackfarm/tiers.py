@@ -1,17 +1,22 @@
 """VRAM tiers: which class a card belongs to and what fits into it."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
+from trackfarm.memory import free_gb, pass_seconds, window_gb
 from trackfarm.model_sets import ModelSet
 
 # A card reports less than its nominal size: a 4090 24,564 MiB, an H200 143,771 MiB, and where ECC
 # takes a sixteenth an L40S 46,068 MiB and an L4 23,034 MiB.
 NOMINAL_SHARE = 0.93
 MIB_PER_GIB = 1024
+MIB = 1 << 20
+LONGEST = 600.0  # seconds of audio that the models make
+TRUST = 4.0  # times the table's value up to which a worker's own is believed
 # Names under which a worker tells what it measured (`RegisterRequest.calibration`).
 MAX_DURATION, MAX_BATCH, SPEED = "max_duration", "max_batch", "speed"
 
@@ -60,13 +65,43 @@ def residency(model_set: ModelSet, memory_mib: int) -> Residency:
     return Residency(offload=tier.vram < model_set.resident_vram, window=tier.window)
 
 
-def measured(tier: Tier, calibration: Mapping[str, float]) -> Tier:
-    """The limits of one worker: those of its tier, replaced by what it has measured itself."""
+def measured(
+    tier: Tier, calibration: Mapping[str, float], *, model_set: ModelSet, memory_mib: int
+) -> Tier:
+    """The limits of one worker: those of its tier, or what it has measured itself beyond them.
+
+    A worker may be wrong: it is believed up to `TRUST` times the table, and a duration only up to
+    what its card's memory allows. Less than the table says lowers nothing: a calibration of short
+    tracks says nothing of long ones.
+    """
+    ceiling = min(TRUST * tier.max_duration, _fitting_seconds(model_set, memory_mib))
+    batch = _number(calibration.get(MAX_BATCH))
     return replace(
         tier,
-        max_duration=calibration.get(MAX_DURATION, tier.max_duration),
-        max_batch=int(calibration.get(MAX_BATCH, tier.max_batch)),
+        max_duration=max(tier.max_duration, min(_number(calibration.get(MAX_DURATION)), ceiling)),
+        max_batch=max(tier.max_batch, int(min(batch, TRUST * tier.max_batch))),
     )
+
+
+def reach(limits: Tier) -> int:
+    """Nominal GB of the tier whose tracks a worker with these limits makes: its own, or the smallest
+    among those with the longest tracks that it makes as well."""
+    able = [tier for tier in tiers().values() if tier.max_duration <= limits.max_duration]
+    longest = max((tier.max_duration for tier in able), default=0.0)
+    return max(limits.vram, min((t.vram for t in able if t.max_duration == longest), default=0))
+
+
+def _fitting_seconds(model_set: ModelSet, memory_mib: int) -> float:
+    """The longest single track by the memory formula, with guidance where the model has it."""
+    lives = residency(model_set, memory_mib)
+    free = free_gb(model_set, memory_mib * MIB / 1e9, offload=lives.offload)
+    if free < window_gb(lives.window):
+        return 0.0
+    return min(LONGEST, pass_seconds(model_set, free) / (2 if model_set.cfg else 1))
+
+
+def _number(value: float | None) -> float:
+    return value if value is not None and math.isfinite(value) else 0.0
 
 
 def smallest_tier_for(duration: float, *, min_vram: int, limited: bool) -> Tier | None:

@@ -1,5 +1,6 @@
 """Which tier a card is in and which tier a track needs."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -7,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trackfarm.model_sets import model_set, model_sets
-from trackfarm.tiers import residency, smallest_tier_for, tier_of, tiers
+from trackfarm.tiers import (
+    MAX_BATCH,
+    MAX_DURATION,
+    Tier,
+    measured,
+    reach,
+    residency,
+    smallest_tier_for,
+    tier_of,
+    tiers,
+)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +99,59 @@ def test_small_cards_keep_the_encoders_off() -> None:
     assert residency(xl, 12_288).offload
     assert not residency(xl, 16_376).offload
     assert residency(std, 2_048) == residency(std, 4_096)
+
+
+def told(memory_mib: int, facts: dict[str, float], name: str = "acestep-v15-turbo") -> Tier:
+    """The limits of a worker that says it measured these facts."""
+    tier = tier_of(memory_mib)
+    assert tier
+    return measured(tier, facts, model_set=model_set(name), memory_mib=memory_mib)
+
+
+def test_a_worker_is_believed_up_to_four_times_the_table() -> None:
+    floor = tiers()["vram12"]
+    assert told(12_288, {}) == floor
+    longer = told(12_288, {MAX_DURATION: 240.0, MAX_BATCH: 9.0})
+    assert (longer.name, longer.max_duration, longer.max_batch) == ("vram12", 240, 9)
+    lied = told(12_288, {MAX_DURATION: 1e9, MAX_BATCH: 1e9})
+    assert (lied.max_duration, lied.max_batch) == (480, 16)
+    assert told(24_564, {MAX_DURATION: 1e9}).max_duration == 600
+
+
+@pytest.mark.parametrize("wrong", [0.0, -5.0, math.nan, math.inf, -math.inf])
+def test_less_than_the_table_and_what_is_no_number_change_nothing(wrong: float) -> None:
+    assert told(12_288, {MAX_DURATION: wrong, MAX_BATCH: wrong}) == tiers()["vram12"]
+
+
+def test_no_duration_is_believed_that_the_memory_does_not_allow() -> None:
+    """XL weights leave nothing on 8 GB, and 2B ones nothing on 5."""
+    longest = {MAX_DURATION: 1e9}
+    assert told(8_192, longest, "acestep-v15-xl-turbo").max_duration == 60
+    assert told(8_192, longest).max_duration == 240
+    assert told(6_144, longest).max_duration == 120
+    assert told(5_000, longest).max_duration == 30
+
+
+def test_a_worker_reaches_the_smallest_tier_that_makes_such_tracks() -> None:
+    assert reach(told(12_288, {})) == 12
+    assert reach(told(12_288, {MAX_DURATION: 299.0})) == 12
+    assert reach(told(12_288, {MAX_DURATION: 300.0})) == 16
+    assert reach(told(16_376, {MAX_DURATION: 600.0})) == 24
+    assert reach(told(143_771, {MAX_DURATION: 600.0})) == 141
+
+
+@given(
+    st.integers(3_900, 200_000),
+    st.floats(allow_nan=True),
+    st.sampled_from([name for name, row in model_sets().items() if row.min_vram]),
+)
+def test_whatever_a_worker_says_it_makes_what_its_tier_makes_and_not_much_more(
+    memory_mib: int, said: float, name: str
+) -> None:
+    tier = tier_of(memory_mib)
+    assert tier
+    found = told(memory_mib, {MAX_DURATION: said, MAX_BATCH: said}, name)
+    assert tier.max_duration <= found.max_duration <= min(600, 4 * tier.max_duration)
+    assert tier.max_batch <= found.max_batch <= 4 * tier.max_batch
+    assert reach(found) in {tier.vram, *(t.vram for t in tiers().values() if t.vram <= 24)}
+    assert smallest_tier_for(found.max_duration, min_vram=0, limited=True) is not None

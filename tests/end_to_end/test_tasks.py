@@ -1,6 +1,7 @@
 """Every task of ACE-Step, from the example catalog and its local sources to finished files."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,16 @@ def probed(track: Track, folder: Path) -> dict[str, Any]:
     return found
 
 
+def loudness(track: Track, folder: Path) -> float:
+    """LUFS, measured by ffmpeg (EBU R 128, which is BS.1770)."""
+    assert track.url
+    path = folder / f"loud.{track.audio_format}"
+    path.write_bytes(httpx.get(track.url, timeout=30).raise_for_status().content)
+    command = ["ffmpeg", "-nostats", "-i", str(path), "-filter:a", "ebur128", "-f", "null", "-"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return float(re.findall(r"I:\s+(-?[0-9.]+) LUFS", said)[-1])
+
+
 def test_the_example_has_every_task_and_every_format() -> None:
     briefs = wanted()
     assert {b.task_type for b in briefs} == {
@@ -94,6 +105,15 @@ def test_every_task_becomes_a_file_that_says_what_it_is(
         assert -60 < track.artifact.measurements["lufs"] < 0
     computed_once(farm, job_id)
     made_exactly_once(farm, job_id)
+
+
+def test_a_track_is_as_loud_as_its_brief_says(farm: LocalFarm, job_id: str, tmp_path: Path) -> None:
+    """By another meter than the engine's own: ffmpeg's, on the finished file."""
+    (brief,) = [brief for brief in wanted() if brief.loudness_lufs is not None]
+    heard = {t.name: loudness(t, tmp_path) for t in farm.client.tracks(job_id)}
+    assert brief.name
+    assert heard.pop(brief.name) == pytest.approx(brief.loudness_lufs, abs=0.2)
+    assert min(heard.values()) > -20
 
 
 def test_only_what_has_sources_spends_time_on_them(farm: LocalFarm, job_id: str) -> None:

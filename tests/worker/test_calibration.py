@@ -61,10 +61,10 @@ def test_the_scheduler_is_told_the_largest_batch_of_each_length_and_the_speed() 
     assert calibration().facts(TURBO) == {}
 
 
-def test_what_was_measured_replaces_the_limits_of_the_tier() -> None:
+def test_what_was_measured_goes_beyond_the_limits_of_the_tier() -> None:
     floor = tiers()["vram16"]
-    assert measured(floor, {}) == floor
-    found = measured(floor, calibration(point(600, 9, 1.0)).facts(TURBO))
+    facts = calibration(point(600, 9, 1.0)).facts(TURBO)
+    found = measured(floor, facts, model_set=TURBO, memory_mib=16_376)
     assert (found.name, found.max_duration, found.max_batch) == ("vram16", 600, 9)
 
 

@@ -387,6 +387,7 @@ def test_the_engine_is_told_all_that_the_brief_says(bench: Bench) -> None:
             "audio_cover_strength": 0.5,
             "time_signature": "3/4",
             "key_scale": "F# minor",
+            "loudness_lufs": -23,
         }
     )
 
@@ -404,4 +405,5 @@ def test_the_engine_is_told_all_that_the_brief_says(bench: Bench) -> None:
     assert heard.seeds == (7, 8, 9)
     assert (heard.audio_codes, heard.cover_strength) == ("<|audio_code_7|>" * 50, 0.5)
     assert (heard.time_signature, heard.key_scale) == (3, "F# minor")
+    assert heard.loudness_lufs == -23
     assert (heard.source, heard.reference) == (None, None)

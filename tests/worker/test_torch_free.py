@@ -28,6 +28,7 @@ INSIDE_THE_ENGINE = {
         "engine.server",
         "engine.serving",
         "engine.sounds",
+        "engine.spool",
         "engine.synthetic",
         "engine.texts",
         "models.conversion",

@@ -222,6 +222,7 @@ def _engine_track(order: TrackOrder, prepared: Prepared) -> EngineTrack:
         repainting_end=brief.repainting_end,
         track_name=brief.track_name,
         track_classes=brief.track_classes,
+        loudness_lufs=brief.loudness_lufs,
     )
 
 

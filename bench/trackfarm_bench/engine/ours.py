@@ -12,9 +12,11 @@ from trackfarm.model_sets import ModelSet
 from trackfarm_worker.engine.device import Device
 from trackfarm_worker.engine.intake import Job, job
 from trackfarm_worker.engine.ledger import Ledger
-from trackfarm_worker.engine.messages import EngineTrack, Finished, Result, Setup, Stage
+from trackfarm_worker.engine.maker import Made
+from trackfarm_worker.engine.messages import EngineTrack, Finished, Setup, Stage
 from trackfarm_worker.engine.options import Options
 from trackfarm_worker.engine.serving import batch_maker
+from trackfarm_worker.engine.spool import Sound, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Ours:
         self._ledger.reset()
         reset_peak(self._device.kind)
         began = time.perf_counter()
-        made = self._made(tracks)
+        made = [written(one) if isinstance(one, Sound) else one for one in self._made(tracks)]
         self._device.synchronise()
         seconds = time.perf_counter() - began
         finished = [result for result in made if isinstance(result, Finished)]
@@ -89,7 +91,7 @@ class Ours:
             peak_gb=peak_gb(self._device.kind),
         )
 
-    def _made(self, tracks: Sequence[EngineTrack]) -> list[Result | Job]:
+    def _made(self, tracks: Sequence[EngineTrack]) -> list[Made]:
         try:
             return list(self._maker.make(jobs(tracks, self._model_set), Unwatched()))
         except BaseException:

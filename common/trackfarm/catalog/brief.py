@@ -100,6 +100,9 @@ class Brief(BaseModel):
     track_name: Instrument | None = Field(None, description="The instrument to extract or add.")
     track_classes: Instruments = Field((), description="The instruments to complete it with.")
     audio_format: Annotated[AudioFormat, Lower] = Field("mp3", description="Kind of audio file.")
+    loudness_lufs: Real | None = Field(
+        None, ge=-40, le=0, description="Turns a louder track down to this, never up."
+    )
     variations: Whole = Field(1, ge=1, le=1000, description="How many tracks to make of it.")
     tags: Tags = Field({}, max_length=32, description="Your labels, for searching and exporting.")
     name: FileStem | None = Field(

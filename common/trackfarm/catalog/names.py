@@ -31,6 +31,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "track_name": (),
     "track_classes": ("complete_track_classes", "instruments"),
     "audio_format": (),
+    "loudness_lufs": ("loudness", "lufs"),
     "variations": ("batch_size",),
     "tags": (),
     "name": (),

@@ -44,7 +44,13 @@ def task_faults(brief: "Brief") -> list[Fault]:
     given = [name for name, unused in _UNUSED_VALUES.items() if getattr(brief, name) != unused]
     if not given and brief.task_type == "text2music":
         return []
-    return [*_unused(brief, given), *_missing(brief), *_interval(brief), *_codes(brief)]
+    return [
+        *_unused(brief, given),
+        *_missing(brief),
+        *_excluding(brief),
+        *_interval(brief),
+        *_codes(brief),
+    ]
 
 
 def _unused(brief: "Brief", given: list[str]) -> list[Fault]:
@@ -70,6 +76,13 @@ def _missing(brief: "Brief") -> list[Fault]:
         for name in _NEEDS[task]
         if not getattr(brief, name)
     ]
+
+
+def _excluding(brief: "Brief") -> list[Fault]:
+    if brief.task_type != "cover" or brief.src_audio is None or brief.audio_code_string is None:
+        return []
+    wrong = "stands beside src_audio: a cover follows the one or the other"
+    return [Fault("audio_code_string", wrong, "remove one of the two")]
 
 
 def _interval(brief: "Brief") -> list[Fault]:

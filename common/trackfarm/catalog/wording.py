@@ -24,6 +24,7 @@ EXPECTED: dict[str, str] = {
     "track_name": f"one of {', '.join(INSTRUMENTS)}",
     "track_classes": f"a list of {', '.join(INSTRUMENTS)}",
     "audio_code_string": "codes as <|audio_code_123|><|audio_code_45|>, 0 to 63999, at most 3000",
+    "loudness_lufs": "an integrated loudness (ITU-R BS.1770) from -40 to 0 LUFS, such as -14",
     "tags": "at most 32 labels as zone=lobby;mood=calm, each part at most 200 characters",
     "name": 'a file name of at most 120 characters without / \\ : * ? " < > | or a dot at its ends',
 }

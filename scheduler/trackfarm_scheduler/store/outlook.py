@@ -46,6 +46,7 @@ _CREW = select(
     _WORKER.c.queue,
     _WORKER.c.tier,
     _WORKER.c.vram,
+    _WORKER.c.max_batch,
     _WORKER.c.gpu,
     _WORKER.c.model_set,
     _WORKER.c.speed,
@@ -108,7 +109,7 @@ def _view(
         model_set=row.model_set,
         shards=shards,
         seconds_ahead=seconds_ahead,
-        max_tracks=MAX_SHARD_TRACKS,
+        max_tracks=max(MAX_SHARD_TRACKS, row.max_batch),
         seconds=seconds,
         price=row.price_per_hour,
     )

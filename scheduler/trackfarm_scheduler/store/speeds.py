@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session
 
+from trackfarm import calibrated
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.speed import SpeedModel
@@ -47,13 +48,24 @@ def learn(
             took += service
             model = model.observe(shape, service)
     if took:
-        _keep(session, worker, model)
+        _keep(session, model)
     return expected, took
 
 
-def _keep(session: Session, worker: Worker, model: SpeedModel) -> None:
+def begin(session: Session, gpu: str, kind: ModelSet, calibration: Mapping[str, float]) -> float:
+    """A kind that nobody has reported of begins with what its first worker has measured. Returns
+    how many times as fast as its kind this worker says it is."""
+    points = calibrated.points(calibration, gpu=gpu, model_set=kind)
+    before = model_of(session, gpu, kind)
+    model = calibrated.begun(before, points)
+    if model is not before:
+        _keep(session, model)
+    return calibrated.speed_in_kind(model, points)
+
+
+def _keep(session: Session, model: SpeedModel) -> None:
     """Two workers of a kind may come with its first tracks at once."""
-    row = {"gpu": worker.gpu, "model_set": worker.model_set, "stats": model.to_json()}
+    row = {"gpu": model.gpu, "model_set": model.kind.name, "stats": model.to_json()}
     session.execute(_keeping(session.get_bind().dialect.name), row)
 
 

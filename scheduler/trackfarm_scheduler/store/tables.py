@@ -166,7 +166,8 @@ class Attempt(SQLModel, table=True):
 
 
 class Worker(SQLModel, table=True):
-    """One worker process, from its registration to its end."""
+    """One worker process, from its registration to its end. `vram` in nominal GB and `max_batch` in
+    tracks are its tier's, or what it has proved beyond them."""
 
     __table_args__ = (Index("ix_worker_state", "state"),)
 
@@ -178,6 +179,7 @@ class Worker(SQLModel, table=True):
     memory_mib: int
     tier: str
     vram: int
+    max_batch: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     model_set: str
     provider: str
     rental_tag: str = ""

@@ -12,12 +12,13 @@ from sqlmodel import Session, col
 from trackfarm.api import WorkerState
 from trackfarm.broker import queue_name
 from trackfarm.ids import new_id
-from trackfarm.tiers import Tier
+from trackfarm.model_sets import model_set
+from trackfarm.tiers import Tier, measured, reach
 from trackfarm.wire import HeartbeatRequest, RegisterRequest
 from trackfarm_scheduler.leases import LIVE_STATES
 from trackfarm_scheduler.machines import WORKER, AttemptState
 from trackfarm_scheduler.recovery import is_bad_worker
-from trackfarm_scheduler.store import journal, leases
+from trackfarm_scheduler.store import journal, leases, speeds
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Worker, table_of
 
@@ -77,9 +78,12 @@ def hash_token(token: str) -> str:
 
 def join(session: Session, request: RegisterRequest, tier: Tier, now: float) -> Joined:
     """Adds a worker. Its queue is its own: shards are cut for one worker, and one that may fail
-    them again, is reserved, or races another must be left out."""
+    them again, is reserved, or races another must be left out. What it has measured widens what
+    it is given and is where its speed begins. Raises UnknownModelSet."""
     worker_id, token = new_id("worker"), secrets.token_urlsafe(32)
     queue = queue_name(tier.name, request.model_set, worker_id)
+    kind = model_set(request.model_set)
+    limits = measured(tier, request.calibration, model_set=kind, memory_mib=request.memory_mib)
     facts = {
         "driver": request.driver,
         "digests": request.digests,
@@ -95,7 +99,9 @@ def join(session: Session, request: RegisterRequest, tier: Tier, now: float) -> 
             gpu=request.gpu,
             memory_mib=request.memory_mib,
             tier=tier.name,
-            vram=tier.vram,
+            vram=reach(limits),
+            max_batch=limits.max_batch,
+            speed=speeds.begin(session, request.gpu, kind, request.calibration),
             model_set=request.model_set,
             provider=request.provider,
             rental_tag=request.rental_tag,

@@ -202,6 +202,7 @@ def test_labels_and_numbers_of_takes_are_not_identity() -> None:
         {"seed": 0},
         {"audio_format": "wav"},
         {"lyrics": "la"},
+        {"loudness_lufs": -14},
     ],
 )
 def test_what_is_heard_is_identity(changed: dict[str, object]) -> None:
@@ -217,6 +218,18 @@ def test_spellings_do_not_change_identity() -> None:
 def test_a_brief_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         brief().bpm = 90  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("wrong", [-40.1, 1, "loud"])
+def test_a_loudness_nobody_means_is_refused(wrong: object) -> None:
+    (fault,) = faults(loudness_lufs=wrong)
+    assert fault.field == "loudness_lufs"
+    assert fault.remedy.endswith("from -40 to 0 LUFS, such as -14")
+
+
+def test_without_a_loudness_a_track_is_who_it_was() -> None:
+    assert "loudness" not in brief().canonical()
+    assert brief(loudness="-14").canonical() == brief(loudness_lufs=-14.0).canonical()
 
 
 def test_all_mistakes_of_a_brief_are_told_at_once() -> None:

@@ -46,6 +46,16 @@ def test_fifteen_mistakes_are_fifteen_problems() -> None:
         assert re.fullmatch(form, str(problem))
 
 
+def test_a_cover_of_two_things_is_refused_in_its_row(tmp_path: Path) -> None:
+    codes = "<|audio_code_1|>" * 50
+    head = "prompt,duration,task_type,src_audio,audio_codes\n"
+    rows = f"a,10,cover,https://example.org/a.wav,\nb,10,cover,https://example.org/a.wav,{codes}\n"
+    (found,) = problems(write(tmp_path, "covers.csv", head + rows))
+    assert (found.row, found.field) == (3, "audio_code_string")
+    assert found.wrong == "stands beside src_audio: a cover follows the one or the other"
+    assert found.remedy == "remove one of the two"
+
+
 def test_the_first_thousand_problems_are_kept_and_all_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "prompt,duration,bpm\n" + "a,5,5\n" * 1500 + "a,30,90\n")
     check = check_catalog(path)

@@ -21,6 +21,7 @@ VALUES: dict[str, object] = {
     "shift": 2.0,
     "reference_audio": "https://example.org/r.wav",
     "audio_format": "wav",
+    "loudness_lufs": -14.0,
     "variations": 3,
     "tags": {"a": "b"},
     "name": "n",

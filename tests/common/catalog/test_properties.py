@@ -25,6 +25,7 @@ OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     "shift": st.floats(1, 5),
     "reference_audio": TEXT.filter(lambda text: source_flaw(text.strip()) is None) | st.just(" "),
     "audio_format": st.sampled_from(["mp3", "wav", "flac", "opus"]),
+    "loudness_lufs": st.floats(-40, 0),
     "variations": st.integers(1, 1000),
     "tags": st.dictionaries(WORD, WORD, max_size=3),
     "title": TEXT | st.just(" "),

@@ -41,6 +41,10 @@ BAD: list[tuple[dict[str, Any], set[str]]] = [
         {"track_classes"},
     ),
     ({"audio_code_string": "<|audio_code_1|>" * 100}, {"audio_code_string"}),
+    (
+        {"task_type": "cover", "src_audio": SOURCE, "audio_code_string": CODES},
+        {"audio_code_string"},
+    ),
 ]
 WRONG_VALUES: list[dict[str, Any]] = [
     {"track_name": "kazoo"},

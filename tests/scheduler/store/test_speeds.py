@@ -103,3 +103,27 @@ def test_the_first_tracks_of_a_kind_may_come_at_once(scene: Scene) -> None:
         )
     assert {v.verdict for (v,) in verdicts} == {Verdict.COMMITTED}
     assert model(scene).tracks >= 1
+
+
+def test_the_first_worker_of_a_kind_says_where_it_begins(scene: Scene) -> None:
+    prior = SpeedModel("cpu", TINY).predict(TrackShape(60.0, 8, False)).mean
+    first = scene.join("first", calibration={"seconds_60s": 3 * prior, "seconds_10s": 1e9})
+    learnt = model(scene)
+    assert learnt.tracks == 2
+    assert learnt.predict(TrackShape(60.0, 8, False)).mean == pytest.approx(3 * prior, rel=0.2)
+    assert first.speed == pytest.approx(1.0, rel=0.25)
+    twice = scene.join("twice as fast", calibration={"seconds_60s": 1.5 * prior})
+    assert model(scene) == learnt, "the kind is known by now"
+    assert twice.speed == pytest.approx(2.0, rel=0.2)
+    assert scene.join("unmeasured").speed == 1.0
+
+
+def test_a_measured_worker_is_given_longer_tracks_and_larger_shards(scene: Scene) -> None:
+    card = {"memory_mib": 12_288, "model_set": "acestep-v15-turbo", "gpu": "RTX 3060"}
+    scene.join("plain", **card)
+    scene.join("measured", **card, calibration={"max_duration": 300.0, "max_batch": 1e9})
+    big = {"memory_mib": 143_771, "model_set": "acestep-v15-turbo", "gpu": "H200"}
+    scene.join("big", **big, calibration={"max_batch": 200.0})
+    with scene.database.read() as session:
+        desks = sorted((d.tier, d.vram, d.max_tracks) for d in outlook.crew(session).desks)
+    assert desks == [("vram12", 12, 64), ("vram12", 16, 64), ("vram141", 141, 200)]

@@ -16,8 +16,9 @@ from trackfarm_worker.engine.conditioning import Conditioner
 from trackfarm_worker.engine.denoiser import Denoiser
 from trackfarm_worker.engine.intake import Job, job
 from trackfarm_worker.engine.ledger import Ledger
-from trackfarm_worker.engine.maker import Made
-from trackfarm_worker.engine.messages import EngineTrack, Failed, Finished, Stopped
+from trackfarm_worker.engine.messages import EngineTrack, Failed, Finished, Result, Stopped
+
+Made = Result | Job
 
 
 @pytest.fixture(scope="module")

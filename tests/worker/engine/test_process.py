@@ -1,8 +1,10 @@
 """The engine as its owner sees it: a real process with the tiny model set."""
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from trackfarm.model_sets import model_set
 from trackfarm.wire import FailureKind
 from trackfarm_worker.engine.messages import Event, Failed, Finished, Progress, Result
 from trackfarm_worker.engine.process import EngineProcess
+from trackfarm_worker.engine.settings import EngineSettings
 
 
 def kinds(results: list[Result]) -> list[str]:
@@ -183,6 +186,31 @@ def test_batches_take_turns_in_the_order_they_came(
             wait_until(lambda: engine.depth == len(pending) or bool(order))
         assert [kinds(future.result()) for future in pending] == [["finished"] * 2] * 3
     assert order == [10, 11, 20, 21, 30, 31]
+
+
+def test_the_next_batch_computes_while_the_last_tracks_are_written(
+    models: Path, tmp_path: Path, track: TrackFactory
+) -> None:
+    """A pipe in the place of a file opens only when somebody reads it, and is then no file."""
+    settings = EngineSettings(model_set="tiny", spool=tmp_path, source=models)
+    blocked = tmp_path / "1-1.part"
+    with EngineProcess(settings) as own, ThreadPoolExecutor(2) as pool:
+        own.start()
+        os.mkfifo(blocked)
+        begun, decoded = threading.Event(), threading.Event()
+        first = pool.submit(own.run, [track(1)], lambda _: begun.set())
+        assert begun.wait(60)
+
+        def note(event: Event) -> None:
+            if isinstance(event, Progress) and event.stage == "decode":
+                decoded.set()
+
+        second = pool.submit(own.run, [track(2)], note)
+        assert decoded.wait(60)
+        assert not first.done()
+        blocked.read_bytes()
+        assert kinds(first.result(60)) == ["failed"]
+        assert kinds(second.result(60)) == ["finished"]
 
 
 def test_a_waiting_batch_is_stopped_without_waiting_for_its_turn(

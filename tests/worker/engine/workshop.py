@@ -9,8 +9,9 @@ import torch
 
 from trackfarm.model_sets import model_set
 from trackfarm_worker.engine.device import Device
+from trackfarm_worker.engine.intake import Job
 from trackfarm_worker.engine.ledger import Ledger
-from trackfarm_worker.engine.maker import BatchMaker
+from trackfarm_worker.engine.maker import BatchMaker, Watch
 from trackfarm_worker.engine.messages import (
     EngineTrack,
     Failed,
@@ -26,6 +27,7 @@ from trackfarm_worker.engine.messages import (
 from trackfarm_worker.engine.options import Options
 from trackfarm_worker.engine.server import EngineServer
 from trackfarm_worker.engine.serving import batch_maker, engine_server
+from trackfarm_worker.engine.spool import Sound, Spool, written
 
 TINY = model_set("tiny")
 
@@ -43,10 +45,21 @@ def setup(spool: Path, **options: Any) -> Setup:
     )
 
 
-def maker(pipeline: Any, spool: Path, ledger: Ledger | None = None) -> BatchMaker:
+class Maker:
+    """A maker whose sounds are written at once."""
+
+    def __init__(self, inner: BatchMaker) -> None:
+        self._inner = inner
+
+    def make(self, jobs: Sequence[Job], watch: Watch) -> Iterator[Result | Job]:
+        for made in self._inner.make(jobs, watch):
+            yield written(made) if isinstance(made, Sound) else made
+
+
+def maker(pipeline: Any, spool: Path, ledger: Ledger | None = None) -> Maker:
     order = setup(spool)
     device = Device(order, TINY, pipeline)
-    return batch_maker(pipeline, TINY, order, device=device, ledger=ledger or Ledger())
+    return Maker(batch_maker(pipeline, TINY, order, device=device, ledger=ledger or Ledger()))
 
 
 class NoStops:
@@ -68,8 +81,9 @@ class Shop:
     def __init__(self, pipeline: Any, spool: Path, **options: Any) -> None:
         spool.mkdir(exist_ok=True)
         self.reports: list[Report] = []
+        self.spool = Spool()
         self.server: EngineServer = engine_server(
-            setup(spool, **options), TINY, pipeline, NoStops(), self.reports.append
+            setup(spool, **options), TINY, pipeline, NoStops(), self.reports.append, self.spool
         )
         self._runs = 0
 
@@ -78,6 +92,7 @@ class Shop:
         self._runs += 1
         before = len(self.reports)
         self.server.run(Run(batch_id=self._runs, tracks=list(tracks)))
+        self.spool.flush()
         answers = [r for r in self.reports[before:] if isinstance(r, Finished | Failed | Stopped)]
         by_track = {r.track_id: r for r in answers}
         assert len(answers) == len(by_track) == len(tracks), "one answer per track"

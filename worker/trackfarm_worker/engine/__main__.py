@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from typing import BinaryIO
 
 from trackfarm.model_sets import model_set
@@ -24,10 +25,13 @@ def main() -> int:
     incoming, outgoing = _claim_pipes()
     orders = Orders(incoming)
 
+    sending = threading.Lock()  # the spool's thread answers while the other one goes on
+
     def send(report: Report) -> None:
         try:
-            outgoing.write(line(report))
-            outgoing.flush()
+            with sending:
+                outgoing.write(line(report))
+                outgoing.flush()
         except BrokenPipeError:
             os._exit(0)
 

@@ -95,5 +95,5 @@ class Batch:
         return bool(making)
 
     def acquit(self) -> None:
-        """The engine ended without a track's fault."""
+        """None of its tracks is being made, or none is to blame."""
         self._in_the_making = frozenset()

@@ -6,24 +6,18 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from enum import Enum, auto
+from contextlib import AbstractContextManager
 from typing import IO
 
 from pydantic import ValidationError
 
+from trackfarm_worker.engine.mail import SETUP, Ending, Mail
 from trackfarm_worker.engine.messages import Order, Report, line, read_report
 
 TAIL_LINES = 40
 EXIT_SECONDS = 1.0
 
 OnLog = Callable[[str], None]
-
-
-class Ending(Enum):
-    """What `receive` answers when there is no report."""
-
-    GONE = auto()
-    SILENT = auto()
 
 
 class EngineChild:
@@ -44,7 +38,7 @@ class EngineChild:
         self.gone = threading.Event()
         self._on_log = on_log
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._reports: queue.SimpleQueue[Report | Ending] = queue.SimpleQueue()
+        self._mail = Mail()
         self._orders: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._threads = [
@@ -63,12 +57,14 @@ class EngineChild:
         """An order to a process that has ended is dropped; its end is received instead."""
         self._orders.put(line(order))
 
-    def receive(self, timeout: float) -> Report | Ending:
-        """The next report, or GONE (after the last report), or SILENT after `timeout` seconds."""
-        try:
-            return self._reports.get(timeout=max(timeout, 0.0))
-        except queue.Empty:
-            return Ending.SILENT
+    def listening(self, batch_id: int) -> AbstractContextManager[None]:
+        """Its reports of this run are kept, to be received."""
+        return self._mail.listening(batch_id)
+
+    def receive(self, timeout: float, batch_id: int = SETUP) -> Report | Ending:
+        """The next report of a run, or of the loading, or GONE (after the last report), or SILENT
+        after `timeout` seconds."""
+        return self._mail.receive(batch_id, timeout)
 
     def kill(self) -> None:
         self._process.kill()
@@ -104,13 +100,13 @@ class EngineChild:
         with stream:
             for text in stream:
                 try:
-                    self._reports.put(read_report(text))
+                    self._mail.sort(read_report(text))
                 except ValidationError as error:
                     self._note(f"not a report: {error}")
                     self.kill()
         self._await_exit()
         self.gone.set()
-        self._reports.put(Ending.GONE)
+        self._mail.end()
 
     def _await_exit(self) -> None:
         """A process whose pipe has ended is ending: its status and last words belong together."""

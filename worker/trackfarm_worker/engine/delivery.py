@@ -1,8 +1,6 @@
-"""From raw audio to a file in the spool, or to the reason why there is none."""
+"""From raw audio to what is delivered, or to the reason why nothing is."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,16 +13,6 @@ from trackfarm_worker.engine.meter import measure, normalised, peak, to_int16, t
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """`frames` per channel."""
-
-    path: Path
-    channels: int
-    frames: int
-    measures: Measures
-
-
-@dataclass(frozen=True, slots=True)
 class Rendered:
     """`samples` (frames, channels)."""
 
@@ -33,24 +21,13 @@ class Rendered:
 
 
 class Delivery:
-    def __init__(self, model_set: ModelSet, spool: Path) -> None:
+    def __init__(self, model_set: ModelSet) -> None:
         self._rate = model_set.sample_rate
         self._limits = thresholds(model_set.name)
-        self._spool = spool
-
-    def deliver(self, job: Job, raw: torch.Tensor) -> Delivered | Fault:
-        """Cuts, normalises and measures `raw` (channels, samples), and writes it unless it is
-        useless. Raises OSError."""
-        rendered = self.render(job, raw)
-        if isinstance(rendered, Fault):
-            return rendered
-        path = self._spool / f"{job.name}.npy"
-        _write(path, rendered.samples)
-        frames, channels = rendered.samples.shape
-        return Delivered(path, channels, frames, rendered.measures)
 
     @torch.inference_mode()
-    def render(self, job: Job, raw: torch.Tensor) -> "Rendered | Fault":
+    def render(self, job: Job, raw: torch.Tensor) -> Rendered | Fault:
+        """Cuts, normalises and measures `raw` (channels, samples)."""
         cut = raw[:, : job.recipe.frames]
         audio = turned_down(normalised(cut), self._rate, job.recipe.loudness_lufs)
         measures = measure(
@@ -61,15 +38,3 @@ class Delivery:
             limits=self._limits,
         )
         return fault(measures, self._limits) or Rendered(to_int16(audio), measures)
-
-
-def _write(path: Path, samples: NDArray[np.int16]) -> None:
-    """Writes under another name first: what bears the final name is whole."""
-    partial = path.with_suffix(".part")
-    try:
-        with partial.open("wb") as stream:
-            np.save(stream, samples, allow_pickle=False)
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise

@@ -6,19 +6,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from trackfarm.memory import free_gb, pass_seconds, window_gb
 from trackfarm.model_sets import ModelSet
 from trackfarm.tiers import residency
 from trackfarm_worker.engine.batching import Limit
 from trackfarm_worker.engine.ladder import Rung
 from trackfarm_worker.engine.options import Options
 from trackfarm_worker.engine.windows import WINDOW
-
-# GB, counted on the published configurations of ACE-Step 1.5 in bfloat16.
-USABLE = 0.93  # of a card
-CONTEXT_GB = 1.0
-SLACK = 1.1
-PASS_GB_PER_SECOND = {False: 0.78e-3, True: 1.30e-3}  # of audio and row, by whether it is XL
-WINDOW_GB, WINDOW_GB_PER_LATENT = 0.17, 0.0027
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +40,9 @@ def room(kind: str, model_set: ModelSet, card_gb: float, rung: Rung, options: Op
     row = _row(kind, card_gb)
     seconds, windows = float(row["seconds"]), int(row["windows"])
     if kind == "cuda":
-        free = _free_gb(model_set, card_gb, offload=rung.offload)
-        seconds = min(seconds, free / PASS_GB_PER_SECOND[model_set.is_xl])
-        windows = max(1, min(windows, int(free / _window_gb(rung.window))))
+        free = free_gb(model_set, card_gb, offload=rung.offload)
+        seconds = min(seconds, pass_seconds(model_set, free))
+        windows = max(1, min(windows, int(free / window_gb(rung.window))))
         if rung.window < first_rung(kind, model_set, card_gb).window:
             windows = 1
     bounds = [seconds, rung.seconds, options.batch_seconds]
@@ -60,15 +54,6 @@ def room(kind: str, model_set: ModelSet, card_gb: float, rung: Rung, options: Op
         window=rung.window,
         windows=windows,
     )
-
-
-def _free_gb(model_set: ModelSet, card_gb: float, *, offload: bool) -> float:
-    weights = model_set.lean_weights_gb if offload else model_set.weights_gb
-    return (USABLE * card_gb - CONTEXT_GB - weights) / SLACK
-
-
-def _window_gb(window: int) -> float:
-    return WINDOW_GB + WINDOW_GB_PER_LATENT * window
 
 
 def _row(kind: str, card_gb: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One batch from orders to files: ground, condition, denoise, decode, deliver."""
+"""One batch from orders to sounds: ground, condition, denoise, decode, render."""
 
 import sys
 import traceback
@@ -7,21 +7,27 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from itertools import starmap
+from pathlib import Path
 from typing import Protocol
 
 import torch
 
 from trackfarm_worker.engine.conditioning import Conditioner, Ground, Material
 from trackfarm_worker.engine.deliveries import Deliveries, Outcome
-from trackfarm_worker.engine.delivery import Delivered, Delivery
+from trackfarm_worker.engine.delivery import Delivery, Rendered
 from trackfarm_worker.engine.exhaustion import is_out_of_memory, kind_of, told
 from trackfarm_worker.engine.intake import Job
 from trackfarm_worker.engine.ledger import Ledger
 from trackfarm_worker.engine.limits import Room
-from trackfarm_worker.engine.messages import Failed, Finished, Result, Stage, Stopped
+from trackfarm_worker.engine.messages import Failed, Finished, Stage, Stopped
+from trackfarm_worker.engine.spool import Sound
 
-Made = Result | Job
-"""An answer, or the next try of a track whose audio was of no use."""
+Made = Sound | Failed | Stopped | Job
+"""Audio to be written, another answer, or the next try of a track whose audio was of no use."""
+
+
+def track_of(made: Made) -> int:
+    return made.finished.track_id if isinstance(made, Sound) else made.track_id
 
 
 class Watch(Protocol):
@@ -51,7 +57,8 @@ class Decoding(Protocol):
 
 class BatchMaker:
     """Makes one batch at a time; not thread-safe. `precise` is a context in which the model
-    computes in float32, for a track whose latents overflowed, or None where it does already."""
+    computes in float32, for a track whose latents overflowed, or None where it does already.
+    `spool` is where the sounds are to be left."""
 
     def __init__(
         self,
@@ -61,6 +68,7 @@ class BatchMaker:
         decoder: Decoding,
         delivery: Delivery,
         ledger: Ledger,
+        spool: Path,
         sample_rate: int,
         synchronise: Callable[[], None] = lambda: None,
         precise: Callable[[], AbstractContextManager[None]] | None = None,
@@ -68,8 +76,9 @@ class BatchMaker:
         self._conditioner = conditioner
         self._denoiser = denoiser
         self._decoder = decoder
-        self._deliveries = Deliveries(delivery.deliver)
+        self._deliveries = Deliveries(delivery.render)
         self._ledger = ledger
+        self._spool = spool
         self._sample_rate = sample_rate
         self._synchronise = synchronise
         self._precise = precise
@@ -148,24 +157,23 @@ class BatchMaker:
         return latents if again[0] is None else again[0]
 
     def _answer(self, job: Job, outcome: Outcome, *, batch_size: int, padding: float) -> Made:
-        try:
-            made = outcome.result()
-        except OSError as error:
-            return self._failed(job, error)
+        made = outcome.result()
         self._lap(None, [job.track_id])
-        if isinstance(made, Delivered):
-            return Finished(
+        if isinstance(made, Rendered):
+            frames, channels = made.samples.shape
+            finished = Finished(
                 track_id=job.track_id,
-                path=made.path,
+                path=self._spool / f"{job.name}.npy",
                 sample_rate=self._sample_rate,
-                channels=made.channels,
-                frames=made.frames,
+                channels=channels,
+                frames=frames,
                 measures=made.measures,
                 timings=self._ledger.settle(job.track_id),
                 seed=job.seed,
                 batch_size=batch_size,
                 padding=padding,
             )
+            return Sound(finished, made.samples)
         if job.attempt + 1 < len(job.recipe.seeds):
             return replace(job, attempt=job.attempt + 1)
         tried = ", ".join(map(str, job.recipe.seeds))

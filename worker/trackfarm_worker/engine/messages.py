@@ -106,7 +106,13 @@ class LoadFailed(_Message):
     message: str
 
 
-class Progress(_Message):
+class _OfRun(_Message):
+    """`batch_id` is that of the run."""
+
+    batch_id: int = 0
+
+
+class Progress(_OfRun):
     """What the tracks of one batch have in common: sent when a stage begins (`step` 0) and after
     each of its steps. `track_ids` are those that are still being made."""
 
@@ -130,7 +136,7 @@ class StageSeconds(_Message):
     service: float = 0.0
 
 
-class Finished(_Message):
+class Finished(_OfRun):
     """`frames` per channel at `sample_rate` Hz. `seed` is the one of the try that succeeded,
     `batch_size` the tracks it was made with, `padding` the share of padding in that batch."""
 
@@ -147,7 +153,7 @@ class Finished(_Message):
     padding: float = 0.0
 
 
-class Failed(_Message):
+class Failed(_OfRun):
     type: Literal["failed"] = "failed"
     track_id: int
     kind: FailureKind
@@ -155,16 +161,21 @@ class Failed(_Message):
     timings: StageSeconds = StageSeconds()
 
 
-class Stopped(_Message):
+class Stopped(_OfRun):
     type: Literal["stopped"] = "stopped"
     track_id: int
 
 
-class BatchDone(_Message):
-    """Every track of the batch has been answered."""
+class Computed(_OfRun):
+    """The device has nothing more to do for the run: what is not answered is being written."""
+
+    type: Literal["computed"] = "computed"
+
+
+class BatchDone(_OfRun):
+    """Every track of the run has been answered."""
 
     type: Literal["batch_done"] = "batch_done"
-    batch_id: int
 
 
 class Retired(_Message):
@@ -177,7 +188,7 @@ class Retired(_Message):
 
 Result = Finished | Failed | Stopped
 Event = Progress | Result
-Report = Ready | LoadFailed | Progress | Finished | Failed | Stopped | BatchDone | Retired
+Report = Ready | LoadFailed | Progress | Result | Computed | BatchDone | Retired
 
 _ORDERS: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="type")])
 _REPORTS: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="type")])

@@ -9,9 +9,11 @@ from typing import Self
 
 from trackfarm.wire import FailureKind
 from trackfarm_worker.engine.batch import Batch, OnEvent
-from trackfarm_worker.engine.child import Ending, EngineChild, OnLog
+from trackfarm_worker.engine.child import EngineChild, OnLog
+from trackfarm_worker.engine.mail import Ending
 from trackfarm_worker.engine.messages import (
     BatchDone,
+    Computed,
     EngineTrack,
     Event,
     LoadFailed,
@@ -23,7 +25,7 @@ from trackfarm_worker.engine.messages import (
 )
 from trackfarm_worker.engine.settings import EngineSettings
 from trackfarm_worker.engine.supervisor import EngineStartFailed, Supervisor
-from trackfarm_worker.engine.turns import Turns
+from trackfarm_worker.engine.turns import Ticket, Turns
 
 # An engine that is lost this often before it began a track is not the tracks' fault.
 MAX_IDLE_LOSSES = 3
@@ -43,7 +45,7 @@ class EngineProcess:
         self._turns = Turns()
         self._lock = threading.Lock()
         self._batches: list[Batch] = []
-        self._running: tuple[Batch, EngineChild, int] | None = None
+        self._computing: tuple[Batch, EngineChild, int] | None = None
         self._numbers = itertools.count(1)
         self._free_since = 0.0
 
@@ -88,14 +90,13 @@ class EngineProcess:
         `close`, tracks are Stopped. Raises EngineStartFailed when there is no engine any more.
         """
         batch, arrived = Batch(tracks, self._guarded(on_event)), time.monotonic()
-        with self._entered(batch), self._turns.turn(batch.is_all_to_stop) as has_turn:
-            losses, has_waited = 0, arrived < self._free_since
-            while has_turn and batch.remaining() and losses < MAX_IDLE_LOSSES:
-                losses = 0 if self._attempt(batch, has_waited) else losses + 1
-                has_waited = True
+        with self._entered(batch), self._turns.ticket(batch.is_all_to_stop) as ticket:
+            losses, has_begun = 0, False
+            while batch.remaining() and losses < MAX_IDLE_LOSSES and ticket.wait():
+                has_waited = has_begun or arrived < self._free_since
+                losses = 0 if self._attempt(batch, ticket, has_waited) else losses + 1
+                has_begun = True
             self._answer_rest(batch)
-            if has_turn:
-                self._free_since = time.monotonic()
         return batch.results()
 
     def stop_current(self, track_ids: Collection[int] | None = None) -> None:
@@ -103,8 +104,8 @@ class EngineProcess:
         with self._lock:
             for batch in self._batches:
                 chosen = batch.stop(track_ids)
-                if self._running and self._running[0] is batch and chosen:
-                    _, child, number = self._running
+                if self._computing and self._computing[0] is batch and chosen:
+                    _, child, number = self._computing
                     child.send(Stop(batch_id=number, track_ids=chosen))
         self._turns.poke()
         self._supervisor.poke()
@@ -114,34 +115,41 @@ class EngineProcess:
         self._supervisor.close()
         self.stop_current()
 
-    def _attempt(self, batch: Batch, has_waited: bool) -> bool:
+    def _attempt(self, batch: Batch, ticket: Ticket, has_waited: bool) -> bool:
         """Runs what may run together on the engine at hand. False: lost before it began any."""
         child = self._supervisor.current(batch.is_all_to_stop)
         if child is None:
             batch.stop(None)
             batch.answer_stopped()
             return True
-        with self._sent(batch, child, has_waited):
-            return self._follow(batch, child)
+        number = next(self._numbers)
+        with child.listening(number):
+            try:
+                is_last = self._send(batch, child, number, has_waited)
+                return self._follow(batch, child, number, ticket if is_last else None)
+            finally:
+                self._leave(number)
 
-    @contextmanager
-    def _sent(self, batch: Batch, child: EngineChild, has_waited: bool) -> Iterator[None]:
+    def _send(self, batch: Batch, child: EngineChild, number: int, has_waited: bool) -> bool:
+        """Whether that was all that remains of the batch."""
         batch.answer_stopped()
         with self._lock:
-            number = next(self._numbers)
-            self._running = batch, child, number
+            self._computing = batch, child, number
             group = batch.next_group()
             child.send(Run(batch_id=number, tracks=group, has_waited=has_waited))
             child.send(Stop(batch_id=number, track_ids=batch.to_stop()))
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._running = None
+        return len(group) == len(batch.remaining())
 
-    def _follow(self, batch: Batch, child: EngineChild) -> bool:
+    def _follow(self, batch: Batch, child: EngineChild, number: int, ticket: Ticket | None) -> bool:
+        """Hears of it to its end. A `ticket` is passed on when the device is done with the batch:
+        the next one computes while the last tracks of this one are written."""
         while True:
-            match child.receive(self._settings.hang_seconds):
+            match child.receive(self._settings.hang_seconds, number):
+                case Computed():
+                    batch.acquit()
+                    self._leave(number)
+                    if ticket:
+                        ticket.pass_on()
                 case BatchDone():
                     return True
                 case Retired():
@@ -162,6 +170,11 @@ class EngineProcess:
                     raise AssertionError("an engine is set up once")
                 case event:
                     batch.note(event)
+
+    def _leave(self, number: int) -> None:
+        with self._lock:
+            if self._computing and self._computing[2] == number:
+                self._computing, self._free_since = None, time.monotonic()
 
     def _answer_rest(self, batch: Batch) -> None:
         """What never got an engine: stopped, or without one that lives long enough to begin."""

@@ -4,6 +4,7 @@ import sys
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from trackfarm.model_sets import ModelSet
@@ -14,17 +15,20 @@ from trackfarm_worker.engine.exhaustion import kind_of, told
 from trackfarm_worker.engine.intake import Job, job
 from trackfarm_worker.engine.ladder import descend
 from trackfarm_worker.engine.ledger import Ledger
-from trackfarm_worker.engine.maker import BatchMaker
+from trackfarm_worker.engine.maker import BatchMaker, track_of
 from trackfarm_worker.engine.measures import Fault
 from trackfarm_worker.engine.messages import (
     BatchDone,
+    Computed,
     Failed,
     Progress,
     Report,
+    Result,
     Retired,
     Run,
     Stage,
 )
+from trackfarm_worker.engine.spool import Sound, Spool
 
 Send = Callable[[Report], None]
 
@@ -44,7 +48,7 @@ class RetireNow(Exception):
 
 
 class RunWatch:
-    """Tells the parent of each step, and hears which tracks of the run are to stop."""
+    """Tells the parent of each step and answer, and hears which tracks of the run are to stop."""
 
     def __init__(self, run_id: int, orders: Stops, send: Send, step_delay: float) -> None:
         self._run_id = run_id
@@ -53,21 +57,36 @@ class RunWatch:
         self._step_delay = step_delay
 
     def tell(self, track_ids: Sequence[int], stage: Stage, step: int, steps: int) -> None:
-        self._send(Progress(track_ids=list(track_ids), stage=stage, step=step, steps=steps))
+        self._send(
+            Progress(
+                batch_id=self._run_id,
+                track_ids=list(track_ids),
+                stage=stage,
+                step=step,
+                steps=steps,
+            )
+        )
         if self._step_delay and stage == "denoise" and step < steps:
             self._orders.pause(self._step_delay, self._run_id, track_ids)
 
     def is_stopped(self, track_id: int) -> bool:
         return self._orders.is_stopped(self._run_id, track_id)
 
+    def answer(self, result: Result) -> None:
+        self._send(result.model_copy(update={"batch_id": self._run_id}))
+
 
 class EngineServer:
-    """Answers every track of a run exactly once, as soon as it can, so that it survives a stop."""
+    """Answers every track of a run exactly once, as soon as it can, so that it survives a stop.
+
+    Sounds are written, and answered, by the spool's thread; `send` is called by that one, too.
+    """
 
     def __init__(
         self,
         *,
         maker: BatchMaker,
+        spool: Spool,
         device: Device,
         model_set: ModelSet,
         ledger: Ledger,
@@ -76,6 +95,7 @@ class EngineServer:
         step_delay: float,
     ) -> None:
         self._maker = maker
+        self._spool = spool
         self._device = device
         self._model_set = model_set
         self._ledger = ledger
@@ -84,11 +104,14 @@ class EngineServer:
         self._step_delay = step_delay
 
     def run(self, order: Run) -> None:
-        """Makes the tracks of one run. Raises RetireNow when this process can make no more."""
+        """Makes the tracks of one run; the last of them may still be written when it returns.
+
+        Raises RetireNow when this process can make no more.
+        """
         if not order.has_waited:
             self._ledger.reset()
         watch = RunWatch(order.batch_id, self._orders, self._send, self._step_delay)
-        groups = [self._admitted(order)]
+        groups = [self._admitted(order, watch)]
         while groups:
             group = groups.pop(0)
             if group:
@@ -97,9 +120,10 @@ class EngineServer:
                 rest = [job for job in group if job not in batch]
                 groups = [*apart, [*rest, *again], *groups]
         self._orders.forget(order.batch_id)
-        self._send(BatchDone(batch_id=order.batch_id))
+        self._send(Computed(batch_id=order.batch_id))
+        self._spool.then(partial(self._send, BatchDone(batch_id=order.batch_id)))
 
-    def _admitted(self, order: Run) -> list[Job]:
+    def _admitted(self, order: Run, watch: RunWatch) -> list[Job]:
         """The jobs of the run; answers what cannot be made at all."""
         jobs = []
         for track in order.tracks:
@@ -107,7 +131,7 @@ class EngineServer:
             if isinstance(admitted, Job):
                 jobs.append(admitted)
             else:
-                self._send(
+                watch.answer(
                     Failed(
                         track_id=track.track_id, kind=admitted.kind, message=admitted.message[:2000]
                     )
@@ -126,30 +150,37 @@ class EngineServer:
         self._maker.fit(self._device.room)
         try:
             for made in self._maker.make(batch, watch):
-                left = [job for job in left if job.track_id != made.track_id]
-                if isinstance(made, Job):
-                    again.append(made)
-                else:
-                    self._send(made)
+                left = [job for job in left if job.track_id != track_of(made)]
+                match made:
+                    case Sound():
+                        self._spool.put(made, watch.answer)
+                    case Job():
+                        again.append(made)
+                    case _:
+                        watch.answer(made)
         except Exception as error:  # noqa: BLE001 - one track never takes others along
             traceback.print_exc(file=sys.stderr)
             # The exception itself holds on to the batch's tensors.
             failure = Fault(kind_of(error), told(error))
         if failure:
             self._device.reclaim()
-            return self._recover(batch, left, failure), again
+            return self._recover(batch, left, failure, watch), again
         return [], again
 
-    def _recover(self, batch: Sequence[Job], left: list[Job], failure: Fault) -> list[list[Job]]:
+    def _recover(
+        self, batch: Sequence[Job], left: list[Job], failure: Fault, watch: RunWatch
+    ) -> list[list[Job]]:
         if failure.kind == FailureKind.OUT_OF_MEMORY:
-            return self._relieve(batch, left, failure)
+            return self._relieve(batch, left, failure, watch)
         if len(batch) > 1:
             half = -(-len(left) // 2)
             return [left[:half], left[half:]]
-        self._fail(left, failure)
+        self._fail(left, failure, watch)
         return []
 
-    def _relieve(self, batch: Sequence[Job], left: list[Job], failure: Fault) -> list[list[Job]]:
+    def _relieve(
+        self, batch: Sequence[Job], left: list[Job], failure: Fault, watch: RunWatch
+    ) -> list[list[Job]]:
         rung = descend(
             self._device.rung,
             tracks=len(batch),
@@ -159,16 +190,18 @@ class EngineServer:
         if rung:
             self._device.settle(rung)
         else:
-            self._fail(left, replace(failure, message=f"needs a larger tier: {failure.message}"))
+            too_small = replace(failure, message=f"needs a larger tier: {failure.message}")
+            self._fail(left, too_small, watch)
         if self._device.ends_when_exhausted:
+            self._spool.flush()
             self._send(Retired(message=failure.message))
             raise RetireNow
         return [left] if rung else []
 
-    def _fail(self, jobs: Sequence[Job], failure: Fault) -> None:
+    def _fail(self, jobs: Sequence[Job], failure: Fault, watch: RunWatch) -> None:
         for failed in jobs:
             self._ledger.lap(None, {failed.track_id: 1.0})
-            self._send(
+            watch.answer(
                 Failed(
                     track_id=failed.track_id,
                     kind=failure.kind,

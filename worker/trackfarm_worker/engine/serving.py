@@ -23,6 +23,7 @@ from trackfarm_worker.engine.maker import BatchMaker, Decoding, Denoising
 from trackfarm_worker.engine.messages import Ready, Report, Setup
 from trackfarm_worker.engine.orders import Orders
 from trackfarm_worker.engine.server import EngineServer, RetireNow, Stops
+from trackfarm_worker.engine.spool import Spool
 from trackfarm_worker.engine.synthetic import SyntheticDecoder, SyntheticDelivery, SyntheticDenoiser
 from trackfarm_worker.models.loader import load
 
@@ -45,7 +46,7 @@ def serve(setup: Setup, orders: Orders, send: Send) -> None:
     device = "cpu" if setup.options.synthetic else setup.device
     loaded = load(chosen, setup.source, device=device, dtype=setup.dtype)
     setup.spool.mkdir(parents=True, exist_ok=True)
-    server = engine_server(setup, chosen, loaded.pipeline, orders, send)
+    server = engine_server(setup, chosen, loaded.pipeline, orders, send, Spool())
     if setup.options.headroom_mib:
         cap_memory(setup.options.headroom_mib)
     send(
@@ -75,8 +76,9 @@ def batch_maker(
         conditioner=Conditioner(pipeline),
         denoiser=denoiser,
         decoder=decoder,
-        delivery=(SyntheticDelivery if setup.options.synthetic else Delivery)(chosen, setup.spool),
+        delivery=(SyntheticDelivery if setup.options.synthetic else Delivery)(chosen),
         ledger=ledger,
+        spool=setup.spool,
         sample_rate=chosen.sample_rate,
         synchronise=device.synchronise,
         precise=None if is_precise else partial(in_float32, model),
@@ -96,12 +98,13 @@ def _passes(pipeline: Any, setup: Setup) -> tuple[Denoising, Decoding]:
 
 
 def engine_server(
-    setup: Setup, chosen: ModelSet, pipeline: Any, orders: Stops, send: Send
+    setup: Setup, chosen: ModelSet, pipeline: Any, orders: Stops, send: Send, spool: Spool
 ) -> EngineServer:
     """A server around an `AceStepPipeline` that is on its device."""
     device, ledger = Device(setup, chosen, pipeline), Ledger()
     return EngineServer(
         maker=batch_maker(pipeline, chosen, setup, device=device, ledger=ledger),
+        spool=spool,
         device=device,
         model_set=chosen,
         ledger=ledger,

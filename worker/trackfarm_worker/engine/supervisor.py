@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable
 
-from trackfarm_worker.engine.child import Ending, EngineChild, OnLog
+from trackfarm_worker.engine.child import EngineChild, OnLog
+from trackfarm_worker.engine.mail import Ending
 from trackfarm_worker.engine.messages import LoadFailed, Ready
 from trackfarm_worker.engine.settings import EngineSettings
 

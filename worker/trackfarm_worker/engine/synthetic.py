@@ -5,7 +5,6 @@ Conditions and noise are computed as usual; a pass through the model is a wait, 
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 
 import torch
 
@@ -88,11 +87,11 @@ class SyntheticDecoder:
 
 
 class SyntheticDelivery(Delivery):
-    """Files as usual. What is arithmetic belongs to the device, and this one only waits: it is done
-    once for each length."""
+    """What is arithmetic belongs to the device, and this one only waits: it is done once for each
+    length."""
 
-    def __init__(self, model_set: ModelSet, spool: Path) -> None:
-        super().__init__(model_set, spool)
+    def __init__(self, model_set: ModelSet) -> None:
+        super().__init__(model_set)
         self._rendered: dict[int, Rendered | Fault] = {}
 
     def render(self, job: Job, raw: torch.Tensor) -> Rendered | Fault:

@@ -1,0 +1,93 @@
+"""Leaves finished audio in the spool folder, while the device goes on with what comes next."""
+
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trackfarm_worker.engine.exhaustion import kind_of, told
+from trackfarm_worker.engine.messages import Failed, Finished, Result
+
+# What may wait to be written: a batch of 22 tracks of a minute, or 2 of the longest.
+MOST_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Audio that is as it should be, and what is said of it once it is in its file.
+
+    `samples` (frames, channels).
+    """
+
+    finished: Finished
+    samples: NDArray[np.int16]
+
+
+class Spool:
+    """One thread writes, in order; `most_bytes` of samples may wait, or a single larger track."""
+
+    def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:
+        self._most = most_bytes
+        self._thread = ThreadPoolExecutor(1, "spool")
+        self._changed = threading.Condition()
+        self._waiting = 0
+
+    def put(self, sound: Sound, tell: Callable[[Result], None]) -> None:
+        """Writes it soon and tells then how that ended. Waits while too much is waiting."""
+        size = sound.samples.nbytes
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting or self._waiting + size <= self._most)
+            self._waiting += size
+        self._thread.submit(self._put, sound, tell)
+
+    def then(self, act: Callable[[], None]) -> None:
+        """Acts when everything that was put before is written and told."""
+        self._thread.submit(act)
+
+    def flush(self) -> None:
+        """Waits until everything that was put or is to be done then is done."""
+        wait([self._thread.submit(lambda: None)])
+
+    def _put(self, sound: Sound, tell: Callable[[Result], None]) -> None:
+        try:
+            tell(written(sound))
+        finally:
+            with self._changed:
+                self._waiting -= sound.samples.nbytes
+                self._changed.notify_all()
+
+
+def written(sound: Sound) -> Result:
+    """The audio is in its file, or the track has failed."""
+    try:
+        _write(sound.finished.path, sound.samples)
+    except Exception as error:  # noqa: BLE001 - every track has an answer
+        traceback.print_exception(error, file=sys.stderr)
+        finished = sound.finished
+        return Failed(
+            batch_id=finished.batch_id,
+            track_id=finished.track_id,
+            kind=kind_of(error),
+            message=told(error),
+            timings=finished.timings,
+        )
+    return sound.finished
+
+
+def _write(path: Path, samples: NDArray[np.int16]) -> None:
+    """Writes under another name first: what bears the final name is whole."""
+    partial = path.with_suffix(".part")
+    try:
+        with partial.open("wb") as stream:
+            np.save(stream, samples, allow_pickle=False)
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
