@@ -37,7 +37,7 @@ def recorded(farm: LocalFarm, job_id: str) -> dict[str, Samples]:
         assert track.url
         body = httpx.get(track.url, timeout=30).raise_for_status().content
         samples, _ = soundfile.read(io.BytesIO(body), dtype="int16", always_2d=True)
-        found[track.name or track.id] = samples
+        found[track.name] = samples
     return found
 
 

@@ -1,13 +1,17 @@
 """A device that makes no music but takes time like a real one: for load tests of everything around.
 
-Conditions and noise are computed as usual; a pass through the model is a wait, and audio is noise.
+Texts and noise are computed as usual; a pass through the model is a wait, and audio is noise.
 """
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trackfarm.model_sets import ModelSet
 from trackfarm_worker.engine.conditioning import Material
@@ -16,6 +20,8 @@ from trackfarm_worker.engine.delivery import Delivery, Rendered
 from trackfarm_worker.engine.intake import Job
 from trackfarm_worker.engine.measures import Fault
 from trackfarm_worker.engine.options import SyntheticCost
+from trackfarm_worker.engine.sounds import SoundEncoder
+from trackfarm_worker.engine.windows import windows
 
 LEVEL = 0.1
 
@@ -85,6 +91,22 @@ class SyntheticDecoder:
             noise = torch.randn((2, frames * self._hop), generator=generator) * LEVEL
             self._noise = {frames: noise}  # the last length, which is mostly the next one too
         return self._noise[frames]
+
+
+class SyntheticSounds(SoundEncoder):
+    """Each window of a source takes its launch and its audio seconds; its latents are silence."""
+
+    def __init__(self, pipeline: Any, cost: SyntheticCost) -> None:
+        super().__init__(pipeline)
+        self._cost = cost
+
+    def _encoded(self, samples: NDArray[np.float32]) -> torch.Tensor:
+        frames = math.ceil(len(samples) / self._pipeline.vae.hop_length)
+        for window in windows(frames):
+            seconds = (window.stop - window.start) / self._pipeline.latents_per_second
+            time.sleep(self._cost.launch_seconds + seconds * self._cost.seconds_per_audio_second)
+        silence: torch.Tensor = self._pipeline.condition_encoder.silence_latent[0]
+        return silence.repeat(math.ceil(frames / len(silence)), 1)[:frames]
 
 
 class SyntheticDelivery(Delivery):
