@@ -24,6 +24,7 @@ from trackfarm_worker.engine.sounds import SoundEncoder
 from trackfarm_worker.engine.windows import windows
 
 LEVEL = 0.1
+KEPT = 32  # lengths
 
 
 class SyntheticDenoiser:
@@ -63,7 +64,7 @@ class SyntheticDecoder:
         self._cost = cost
         self._rate = latents_per_second
         self._hop = hop
-        self._noise: dict[int, torch.Tensor] = {}
+        self._noise = torch.zeros((2, 0))
         self.window = 512
         self.at_once = 8
 
@@ -86,11 +87,12 @@ class SyntheticDecoder:
                     yield place, self._audio(frames[place])
 
     def _audio(self, frames: int) -> torch.Tensor:
-        if frames not in self._noise:
+        """The beginning of one noise, which is as long as the longest track so far."""
+        samples = frames * self._hop
+        if self._noise.shape[1] < samples:
             generator = torch.Generator().manual_seed(frames)
-            noise = torch.randn((2, frames * self._hop), generator=generator) * LEVEL
-            self._noise = {frames: noise}  # the last length, which is mostly the next one too
-        return self._noise[frames]
+            self._noise = torch.randn((2, samples), generator=generator) * LEVEL
+        return self._noise[:, :samples]
 
 
 class SyntheticSounds(SoundEncoder):
@@ -120,5 +122,7 @@ class SyntheticDelivery(Delivery):
     def render(self, job: Job, raw: torch.Tensor) -> Rendered | Fault:
         frames = job.recipe.frames
         if frames not in self._rendered:
-            self._rendered = {frames: super().render(job, raw)}
+            if len(self._rendered) == KEPT:
+                self._rendered.pop(next(iter(self._rendered)))
+            self._rendered[frames] = super().render(job, raw)
         return self._rendered[frames]
