@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from trackfarm_bench.catalog.command import catalog
 from trackfarm_bench.engine.command import engine
 from trackfarm_bench.gpu.command import gpu
 from trackfarm_bench.pipeline.command import pipeline
@@ -63,6 +64,7 @@ def submit(
     _keep(f"submit-{briefs}-{database}", table(measure(briefs, database.value)))
 
 
+app.command()(catalog)
 app.command()(engine)
 app.command()(gpu)
 app.command()(pipeline)

@@ -177,6 +177,25 @@ class Timings(_Request):
         return self.condition + self.compose + self.denoise + self.decode
 
 
+class BatchShare(_Request):
+    """The company that a track was made in: the tracks of its batch (0: not said), the share of
+    padding among that batch's frames, and the track's even share of its passes through the DiT."""
+
+    tracks: int = Field(default=0, ge=0, le=100_000)
+    padding: float = Field(default=0, ge=0, lt=1)
+    passes: float = Field(default=0, ge=0, le=10_000)
+
+    @property
+    def batches(self) -> float:
+        """The track's even share of its batch: over all tracks, how many batches there were."""
+        return 1 / self.tracks if self.tracks else 0.0
+
+    def padded(self, seconds: float) -> float:
+        """Seconds of padding that a track of so many seconds answers for: over a whole batch, all
+        that it was padded with."""
+        return seconds * self.padding / (1 - self.padding)
+
+
 class Measurements(_Request):
     """What the finished audio is. Levels in dBFS; `clipped` is a share of samples, `lufs` the
     integrated loudness (ITU-R BS.1770), None where the audio has none or is too short for one."""
@@ -200,6 +219,7 @@ class TrackDone(_Request):
     seed: int = Field(ge=0, lt=2**63)
     measurements: Measurements
     timings: Timings
+    batch: BatchShare = BatchShare()
 
 
 class TrackFailed(_Request):

@@ -49,6 +49,21 @@ TOTALS = {
         "Seconds that committed tracks kept an engine busy.",
         ["model_set", "tier"],
     ),
+    "batches": (
+        "trackfarm_batches",
+        "Batches that committed tracks were made in.",
+        ["model_set", "tier"],
+    ),
+    "model_passes": (
+        "trackfarm_model_passes",
+        "Passes through the DiT for committed tracks.",
+        ["model_set", "tier"],
+    ),
+    "padding_seconds": (
+        "trackfarm_padding_seconds",
+        "Seconds of audio that batches were padded with.",
+        ["model_set", "tier"],
+    ),
     "object_bytes": ("trackfarm_object_bytes", "Bytes of committed artifacts.", []),
     "cost_dollars": (
         "trackfarm_cost_dollars",

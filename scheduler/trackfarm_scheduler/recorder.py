@@ -232,6 +232,10 @@ def _tally(session: Session, worker: Worker, good: Sequence[TrackDone]) -> None:
     for stage in STAGES:
         spent = sum(getattr(done.timings, stage) for done in good)
         journal.count(session, "stage_seconds", spent, stage=stage, **where)
+    padded = sum(done.batch.padded(done.measurements.seconds) for done in good)
+    journal.count(session, "batches", sum(done.batch.batches for done in good), **where)
+    journal.count(session, "model_passes", sum(done.batch.passes for done in good), **where)
+    journal.count(session, "padding_seconds", padded, **where)
 
 
 def _done(worker: Worker, lease: Lease, done: TrackDone, track: Track, now: float) -> Happening:

@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from trackfarm.wire import (
+    BatchShare,
     ClaimAnswer,
     ClaimRequest,
     FailureKind,
@@ -58,6 +59,7 @@ REQUESTS: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (LeaveRequest, {}),
     (Measurements, MEASUREMENTS),
     (Timings, {}),
+    (BatchShare, {}),
 ]
 
 
@@ -90,6 +92,8 @@ def test_requests_travel_and_refuse_unknown_fields(
         {"measurements": MEASUREMENTS | {"lufs": float("-inf")}},
         {"timings": {"denoise": -1}},
         {"timings": {"denoise": float("inf")}},
+        {"batch": {"padding": 1}},
+        {"batch": {"tracks": -1}},
     ],
     ids=str,
 )
@@ -138,3 +142,11 @@ def test_loudness_may_be_missing(lufs: float | None) -> None:
     told = TrackDone.model_validate(DONE | {"measurements": MEASUREMENTS | {"lufs": lufs}})
     assert told.measurements.lufs == lufs
     assert TrackDone.model_validate(DONE).measurements.lufs is None
+
+
+def test_the_shares_of_a_batch_add_up_to_it() -> None:
+    lengths = [10.0, 20.0, 30.0]
+    share = BatchShare(tracks=3, padding=1 - 60 / 90, passes=8 / 3)
+    assert sum(share.batches for _ in lengths) == pytest.approx(1)
+    assert sum(share.padded(seconds) for seconds in lengths) == pytest.approx(20 + 10)
+    assert BatchShare().batches == BatchShare().padded(10) == 0

@@ -7,10 +7,10 @@ from sqlmodel import col
 
 from tests.scheduler.scene import Scene, briefs, failure
 from trackfarm.identity import seed_of
-from trackfarm.wire import TrackDone, TrackVerdict, Verdict
+from trackfarm.wire import BatchShare, TrackDone, TrackVerdict, Verdict
 from trackfarm_scheduler.leases import Refusal
 from trackfarm_scheduler.machines import AttemptState
-from trackfarm_scheduler.store import jobs, leases, workers
+from trackfarm_scheduler.store import jobs, journal, leases, workers
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Artifact, Lease, Track, Worker
 
@@ -80,6 +80,19 @@ def test_a_result_is_committed_with_all_that_is_known(
     credited = scene.rows(Worker)[0]
     assert (credited.tracks_done, credited.tracks_failed) == (1, 0)
     assert len(scene.events("track_done")) == 1
+
+
+def test_the_batches_of_committed_tracks_are_counted(
+    scene: Scene, job_id: str, worker: Worker, offer: Offer
+) -> None:
+    share = BatchShare(tracks=3, padding=0.2, passes=8 / 3)
+    made = [changed(scene.upload(offer, i), batch=share) for i in scene.ids(job_id)]
+    scene.report(worker, offer, done=made)
+    with scene.database.read() as session:
+        told = {name: value for name, _, value in journal.totals(session)}
+    assert told["batches"] == pytest.approx(1)
+    assert told["model_passes"] == pytest.approx(8)
+    assert told["padding_seconds"] == pytest.approx(3 * 10 * 0.25)
 
 
 def test_a_replayed_report_changes_nothing(

@@ -11,7 +11,7 @@ from tenacity import wait_none
 
 from tests.worker.http_server import Answer, Site, site
 from tests.worker.shards import audio, order
-from trackfarm.wire import FailureKind, TrackDone, TrackFailed, TrackOrder
+from trackfarm.wire import BatchShare, FailureKind, TrackDone, TrackFailed, TrackOrder
 from trackfarm_worker import finisher as finisher_module
 from trackfarm_worker.encoders import EncoderPool
 from trackfarm_worker.engine.messages import Finished
@@ -79,7 +79,8 @@ def test_what_is_reported_is_what_was_stored(
     finisher: Finisher, store: Site, tmp_path: Path, kind: str
 ) -> None:
     wanted = order(7, url=f"{store.url}/", kind=kind)
-    result = finished(finish(finisher, wanted, audio(tmp_path, 7)))
+    made = audio(tmp_path, 7).model_copy(update={"batch_size": 4, "padding": 0.1, "passes": 2.0})
+    result = finished(finish(finisher, wanted, made))
     (put,) = store.asked
     headers = {name.lower(): value for name, value in put.headers.items()}
     assert (put.method, put.path, headers["x-kept"]) == ("PUT", "/put/7", "1")
@@ -92,6 +93,7 @@ def test_what_is_reported_is_what_was_stored(
     assert result.measurements.seconds == pytest.approx(0.1)
     assert result.measurements.lufs == -16.5
     assert (result.timings.denoise, result.timings.service) == (2, 4)
+    assert result.batch == BatchShare(tracks=4, padding=0.1, passes=2.0)
     assert result.timings.encode > 0
     assert result.timings.upload > 0
     assert left_in(tmp_path) == []

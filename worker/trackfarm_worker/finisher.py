@@ -9,6 +9,7 @@ import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from trackfarm.wire import (
+    BatchShare,
     FailureKind,
     Measurements,
     Timings,
@@ -153,6 +154,7 @@ def _done(order: TrackOrder, audio: Finished, encoded: EncodedFile, upload: floa
             encode=encoded.seconds,
             upload=upload,
         ),
+        batch=BatchShare(tracks=audio.batch_size, padding=audio.padding, passes=audio.passes),
     )
 
 

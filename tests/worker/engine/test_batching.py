@@ -41,6 +41,11 @@ def test_tracks_with_equal_steps_and_passes_go_together_first() -> None:
     assert [len({(loads[i].steps, loads[i].passes) for i in batch}) for batch in made] == [1] * 4
 
 
+def test_guidance_keeps_nobody_of_the_same_length_apart() -> None:
+    loads = [Load(seconds, 8, passes) for passes in (1, 2, 3) for seconds in (10.0, 20.0, 40.0)]
+    assert batches(loads, Limit(8, 1e6)) == [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
+
+
 def test_what_is_left_over_is_mixed_rather_than_made_alone() -> None:
     loads = [Load(60.0, 8, 1), Load(60.0, 50, 1), Load(60.0, 8, 2)]
     assert batches(loads, Limit(8, 1e6)) == [[0, 1, 2]]

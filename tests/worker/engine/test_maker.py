@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.worker.engine.conftest import TrackFactory, loaded
 from tests.worker.engine.mixtures import Sounds, mixture
-from tests.worker.engine.workshop import TINY, Follower, maker
+from tests.worker.engine.workshop import TINY, Follower, before_forward, maker
 from trackfarm.wire import FailureKind
 from trackfarm_worker.engine.conditioning import Conditioner
 from trackfarm_worker.engine.denoiser import Denoiser
@@ -175,6 +175,19 @@ def test_shares_add_up_to_the_time_of_the_batch(
     assert sum(timings.service for timings in booked) == pytest.approx(next(ticks) - 1)
     assert all(t.condition + t.denoise + t.decode < t.service for t in booked)
     assert sum(timings.denoise for timings in booked) == pytest.approx(1.0)
+
+
+def test_the_passes_that_are_told_are_those_through_the_model(
+    models: Path, sounds: Sounds, tmp_path: Path
+) -> None:
+    counted: list[object] = []
+    watched = loaded(models)
+    batch_maker = maker(watched, tmp_path)
+    tracks = mixture(4, sounds, tracks=3, seconds=(1.0, 2.0))
+    with before_forward(watched.transformer, counted.append):
+        made = [finished(one) for one in batch_maker.make(jobs(*tracks), Follower())]
+    assert {one.batch_size for one in made} == {3}
+    assert sum(one.passes for one in made) == pytest.approx(len(counted))
 
 
 def test_latents_that_overflow_in_half_precision_are_made_in_full(

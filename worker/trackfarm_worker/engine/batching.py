@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MAX_PADDING = 0.1  # share of a batch's frames
+# Share of a batch's frames. Launching a pass takes a large card as long as 150 s of audio in it, so
+# a pass more costs more than that.
+MAX_PADDING = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,13 @@ def padding(loads: Sequence[Load]) -> float:
 def batches(loads: Sequence[Load], limit: Limit) -> list[list[int]]:
     """Places of `loads` by batch; each is within `limit`, or a single track.
 
-    Neighbours are tracks with equal passes and steps and a similar length: a batch shrinks as its
-    tracks finish, and padding is work for nothing. Batches come in the order of their first tracks.
+    Neighbours are tracks with equal steps and a similar length: a batch shrinks as its tracks
+    finish, and padding is work for nothing. Guided tracks go with others, for a second row pads
+    nobody. Batches come in the order of their first tracks.
     """
     order = sorted(
         range(len(loads)),
-        key=lambda i: (loads[i].passes, loads[i].steps, loads[i].seconds, i),
+        key=lambda i: (loads[i].steps, loads[i].seconds, loads[i].passes, i),
     )
     made: list[list[int]] = []
     for place in order:

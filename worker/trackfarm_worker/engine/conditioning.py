@@ -50,9 +50,9 @@ class Material:
 class Conditioner:
     """Uses every part of an `AceStepPipeline` but its DiT, each on the device where it is."""
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(self, pipeline: Any, sounds: SoundEncoder | None = None) -> None:
         self._pipeline = pipeline
-        self.sounds = SoundEncoder(pipeline)
+        self.sounds = sounds or SoundEncoder(pipeline)
         self._silence_timbre: torch.Tensor | None = None
 
     @torch.inference_mode()

@@ -118,7 +118,8 @@ class BatchMaker:
             for place, found in made.items()
         }
         whole = set()
-        answer = partial(self._answer, batch_size=len(jobs), padding=padding)
+        passes = max(job.recipe.steps for job in jobs) / len(jobs)
+        answer = partial(self._answer, batch_size=len(jobs), padding=padding, passes=passes)
         try:
             decoding = self._decoder.decode(kept, partial(self._between_passes, jobs, watch))
             for place, audio in decoding:
@@ -156,7 +157,9 @@ class BatchMaker:
         self._lap("denoise", [job.track_id])
         return latents if again[0] is None else again[0]
 
-    def _answer(self, job: Job, outcome: Outcome, *, batch_size: int, padding: float) -> Made:
+    def _answer(
+        self, job: Job, outcome: Outcome, *, batch_size: int, padding: float, passes: float
+    ) -> Made:
         made = outcome.result()
         self._lap(None, [job.track_id])
         if isinstance(made, Rendered):
@@ -172,6 +175,7 @@ class BatchMaker:
                 seed=job.seed,
                 batch_size=batch_size,
                 padding=padding,
+                passes=passes,
             )
             return Sound(finished, made.samples)
         if job.attempt + 1 < len(job.recipe.seeds):

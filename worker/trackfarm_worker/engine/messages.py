@@ -138,7 +138,8 @@ class StageSeconds(_Message):
 
 class Finished(_OfRun):
     """`frames` per channel at `sample_rate` Hz. `seed` is the one of the try that succeeded,
-    `batch_size` the tracks it was made with, `padding` the share of padding in that batch."""
+    `batch_size` the tracks of its batch, `padding` the share of padding in that batch, `passes` its
+    even share of the batch's passes through the DiT."""
 
     type: Literal["finished"] = "finished"
     track_id: int
@@ -151,6 +152,7 @@ class Finished(_OfRun):
     seed: int
     batch_size: int = 1
     padding: float = 0.0
+    passes: float = 0.0
 
 
 class Failed(_OfRun):

@@ -21,10 +21,16 @@ from trackfarm_worker.engine.device import Device, cap_memory
 from trackfarm_worker.engine.ledger import Ledger
 from trackfarm_worker.engine.maker import BatchMaker, Decoding, Denoising
 from trackfarm_worker.engine.messages import Ready, Report, Setup
+from trackfarm_worker.engine.options import SyntheticCost
 from trackfarm_worker.engine.orders import Orders
 from trackfarm_worker.engine.server import EngineServer, RetireNow, Stops
 from trackfarm_worker.engine.spool import Spool
-from trackfarm_worker.engine.synthetic import SyntheticDecoder, SyntheticDelivery, SyntheticDenoiser
+from trackfarm_worker.engine.synthetic import (
+    SyntheticDecoder,
+    SyntheticDelivery,
+    SyntheticDenoiser,
+    SyntheticSounds,
+)
 from trackfarm_worker.models.loader import load
 
 Send = Callable[[Report], None]
@@ -73,7 +79,7 @@ def batch_maker(
     model = pipeline.transformer
     is_precise = model.dtype == torch.float32
     return BatchMaker(
-        conditioner=Conditioner(pipeline),
+        conditioner=_conditioner(pipeline, setup.options.synthetic),
         denoiser=denoiser,
         decoder=decoder,
         delivery=(SyntheticDelivery if setup.options.synthetic else Delivery)(chosen),
@@ -83,6 +89,10 @@ def batch_maker(
         synchronise=device.synchronise,
         precise=None if is_precise else partial(in_float32, model),
     )
+
+
+def _conditioner(pipeline: Any, cost: SyntheticCost | None) -> Conditioner:
+    return Conditioner(pipeline, SyntheticSounds(pipeline, cost) if cost else None)
 
 
 def _passes(pipeline: Any, setup: Setup) -> tuple[Denoising, Decoding]:

@@ -1,12 +1,16 @@
 """A device that makes no music but takes time like a real one: for load tests of everything around.
 
-Conditions and noise are computed as usual; a pass through the model is a wait, and audio is noise.
+Texts and noise are computed as usual; a pass through the model is a wait, and audio is noise.
 """
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trackfarm.model_sets import ModelSet
 from trackfarm_worker.engine.conditioning import Material
@@ -15,8 +19,11 @@ from trackfarm_worker.engine.delivery import Delivery, Rendered
 from trackfarm_worker.engine.intake import Job
 from trackfarm_worker.engine.measures import Fault
 from trackfarm_worker.engine.options import SyntheticCost
+from trackfarm_worker.engine.sounds import SoundEncoder
+from trackfarm_worker.engine.windows import windows
 
 LEVEL = 0.1
+KEPT = 32  # lengths
 
 
 class SyntheticDenoiser:
@@ -56,7 +63,7 @@ class SyntheticDecoder:
         self._cost = cost
         self._rate = latents_per_second
         self._hop = hop
-        self._noise: dict[int, torch.Tensor] = {}
+        self._noise = torch.zeros((2, 0))
         self.window = 512
         self.at_once = 8
 
@@ -79,11 +86,28 @@ class SyntheticDecoder:
                     yield place, self._audio(frames[place])
 
     def _audio(self, frames: int) -> torch.Tensor:
-        if frames not in self._noise:
+        """The beginning of one noise, which is as long as the longest track so far."""
+        samples = frames * self._hop
+        if self._noise.shape[1] < samples:
             generator = torch.Generator().manual_seed(frames)
-            noise = torch.randn((2, frames * self._hop), generator=generator) * LEVEL
-            self._noise = {frames: noise}  # the last length, which is mostly the next one too
-        return self._noise[frames]
+            self._noise = torch.randn((2, samples), generator=generator) * LEVEL
+        return self._noise[:, :samples]
+
+
+class SyntheticSounds(SoundEncoder):
+    """Each window of a source takes its launch and its audio seconds; its latents are silence."""
+
+    def __init__(self, pipeline: Any, cost: SyntheticCost) -> None:
+        super().__init__(pipeline)
+        self._cost = cost
+
+    def _encoded(self, samples: NDArray[np.float32]) -> torch.Tensor:
+        frames = math.ceil(len(samples) / self._pipeline.vae.hop_length)
+        for window in windows(frames):
+            seconds = (window.stop - window.start) / self._pipeline.latents_per_second
+            time.sleep(self._cost.launch_seconds + seconds * self._cost.seconds_per_audio_second)
+        silence: torch.Tensor = self._pipeline.condition_encoder.silence_latent[0]
+        return silence.repeat(math.ceil(frames / len(silence)), 1)[:frames]
 
 
 class SyntheticDelivery(Delivery):
@@ -97,5 +121,7 @@ class SyntheticDelivery(Delivery):
     def render(self, job: Job, raw: torch.Tensor) -> Rendered | Fault:
         frames = job.recipe.frames
         if frames not in self._rendered:
-            self._rendered = {frames: super().render(job, raw)}
+            if len(self._rendered) == KEPT:
+                self._rendered.pop(next(iter(self._rendered)))
+            self._rendered[frames] = super().render(job, raw)
         return self._rendered[frames]

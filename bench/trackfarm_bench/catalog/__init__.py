@@ -1,0 +1,1 @@
+"""A mixed catalog through a whole farm: batches against one track at a time."""

@@ -1,0 +1,56 @@
+"""`python -m trackfarm_bench catalog`: what batches are worth, on a whole farm."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from trackfarm_bench.catalog.report import ratios, speed_table, stage_table
+from trackfarm_bench.catalog.run import Took, Way, measure
+from trackfarm_worker.engine.options import Options, SyntheticCost
+from trackfarm_worker.engine.settings import SYNTHETIC
+
+LAUNCH = 0.1
+"""Seconds of a synthetic pass, whatever is in it: long enough for two cores to encode meanwhile. The
+eager launches of the 24-layer DiT take one core 16 ms, for which an H200 waits at up to 150 s of
+audio."""
+
+
+class Device(StrEnum):
+    CPU = "cpu"
+    SYNTHETIC = "synthetic"
+
+
+def catalog(
+    tracks: Annotated[int, typer.Option(min=8, help="Tracks of the catalog.")] = 200,
+    device: Annotated[list[Device] | None, typer.Option(help="Where. Default: both.")] = None,
+    launch: Annotated[
+        float, typer.Option(min=0, help="Seconds of a synthetic pass, whatever is in it.")
+    ] = LAUNCH,
+    each: Annotated[
+        float, typer.Option(min=0, help="Seconds of a synthetic pass per second of audio.")
+    ] = 0.0,
+) -> None:
+    """A mixed catalog through a farm of its own with one worker of the tiny model set, first one
+    track at a time, then in batches."""
+    for chosen in device or list(Device):
+        runs = [_measured(way, tracks) for way in _ways(chosen, launch, each)]
+        print(f"\n{speed_table(runs)}\n\n{stage_table(runs)}\n\n{ratios(*runs)}", flush=True)
+
+
+def _ways(device: Device, launch: float, each: float) -> list[Way]:
+    options = Options()
+    if device is Device.SYNTHETIC:
+        cost = SyntheticCost(launch_seconds=launch, seconds_per_audio_second=each)
+        options = Options(synthetic=cost)
+    name = SYNTHETIC if device is Device.SYNTHETIC else "cpu"
+    return [
+        Way(f"{name}, one by one", name, options, one_by_one=True),
+        Way(f"{name}, batches", name, options, one_by_one=False),
+    ]
+
+
+def _measured(way: Way, tracks: int) -> Took:
+    took = measure(way, tracks)
+    print(f"{way.name}: {took.seconds:.1f} s", flush=True)
+    return took

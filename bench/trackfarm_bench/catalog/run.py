@@ -1,0 +1,139 @@
+"""One measured run: a farm of its own, one worker, one catalog from submission to its last track."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+from tests.servers.process import Process, wait_until
+
+from trackfarm.api import Job, JobHeader, JobState, WorkerState
+from trackfarm.catalog import Brief
+from trackfarm.client import Farm
+from trackfarm_bench.catalog.briefs import mixed, write_sources
+from trackfarm_bench.meters import cpu_seconds
+from trackfarm_bench.parts import Parts, running_farm
+from trackfarm_worker.engine.options import Options
+
+WARM_UP = 8  # tracks, made before anything is measured
+LONGEST = 3_600.0  # seconds for a job
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the worker makes tracks; `one_by_one` allows it no batches, and nothing else differs."""
+
+    name: str
+    device: str
+    options: Options
+    one_by_one: bool
+
+    @property
+    def environment(self) -> dict[str, str]:
+        limit = {"batch_tracks": 1} if self.one_by_one else {}
+        return {
+            "TRACKFARM_WORKER_DEVICE": self.device,
+            "TRACKFARM_WORKER_ENGINE_OPTIONS": self.options.model_copy(
+                update=limit
+            ).model_dump_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """`seconds` from the submission to the last track, `cpu` seconds of the worker and its
+    children. `stages` are seconds by stage over all tracks, `service` those for which tracks kept
+    the engine. `padded` and `audio` are seconds of audio."""
+
+    way: Way
+    tracks: int
+    seconds: float
+    cpu: float
+    service: float
+    batches: float
+    passes: float
+    padded: float
+    audio: float
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def per_hour(self) -> float:
+        return 3600 * self.tracks / self.seconds
+
+
+def measure(way: Way, tracks: int) -> Took:
+    """Raises RuntimeError when a track could not be made."""
+    with running_farm("sqlite") as parts, parts.client() as farm, _worker(parts, way) as worker:
+        wait_until(lambda: _serves(farm), timeout_s=120, what="the worker is ready")
+        files = write_sources(parts.folder)
+        sources = {seconds: farm.upload(path) for seconds, path in files.items()}
+        _made(farm, "warm-up", mixed(WARM_UP, sources, seed=0))
+        before, spent = _counters(parts.url), cpu_seconds(worker.pid)
+        job = _made(farm, "mixed", mixed(tracks, sources))
+        spent = cpu_seconds(worker.pid) - spent
+        counted = {name: n - before.get(name, 0.0) for name, n in _counters(parts.url).items()}
+    assert job.finished_at is not None, "it has ended"
+    seconds = (job.finished_at - job.created_at).total_seconds()
+    return _took(way, job.tracks.total, seconds, spent, counted)
+
+
+@contextmanager
+def _worker(parts: Parts, way: Way) -> Iterator[Process]:
+    env = {
+        "TRACKFARM_WORKER_NAME": "bench",
+        "TRACKFARM_WORKER_SCHEDULER_URL": parts.url,
+        "TRACKFARM_WORKER_JOIN_TOKEN": parts.join_token,
+        "TRACKFARM_WORKER_DATA_DIR": str(parts.folder / "worker"),
+        **way.environment,
+    }
+    command: list[str | Path] = [sys.executable, "-P", "-m", "trackfarm_worker"]
+    with Process(command, log=parts.folder / "worker.log", env=env) as process:
+        yield process
+
+
+def _serves(farm: Farm) -> bool:
+    return any(worker.state is WorkerState.READY for worker in farm.workers())
+
+
+def _made(farm: Farm, catalog: str, briefs: list[Brief]) -> Job:
+    submitted = farm.submit(JobHeader(catalog=catalog), briefs).job.id
+    wait_until(lambda: farm.job(submitted).state.ended, timeout_s=LONGEST, what="the job ends")
+    job = farm.job(submitted)
+    if job.state is not JobState.DONE or job.tracks.done < job.tracks.total:
+        raise RuntimeError(f"not all tracks were made: {job}")
+    return job
+
+
+def _counters(url: str) -> dict[tuple[str, str], float]:
+    """Sums by metric and stage."""
+    sums: dict[tuple[str, str], float] = {}
+    text = httpx.get(f"{url}/metrics").raise_for_status().text
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            key = sample.name.removeprefix("trackfarm_"), sample.labels.get("stage", "")
+            sums[key] = sums.get(key, 0.0) + sample.value
+    return sums
+
+
+def _took(
+    way: Way, tracks: int, seconds: float, cpu: float, counted: Mapping[tuple[str, str], float]
+) -> Took:
+    def total(name: str) -> float:
+        return counted.get((f"{name}_total", ""), 0.0)
+
+    stages = {stage: n for (name, stage), n in counted.items() if name == "stage_seconds_total"}
+    return Took(
+        way=way,
+        tracks=tracks,
+        seconds=seconds,
+        cpu=cpu,
+        service=total("engine_seconds"),
+        batches=total("batches"),
+        passes=total("model_passes"),
+        padded=total("padding_seconds"),
+        audio=total("audio_seconds"),
+        stages=stages,
+    )

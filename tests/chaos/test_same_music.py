@@ -1,0 +1,158 @@
+"""A track is the same music whoever makes it, in whatever company, and after whatever loss."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from tests.chaos.busy import computing
+from tests.end_to_end.catalogs import fresh_name
+from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.promises import ends_done, made_exactly_once
+from tests.end_to_end.recordings import Studio, beyond_rounding, recorded, step_apart
+from tests.servers.process import wait_until
+from tests.worker.engine.conftest import loaded
+from trackfarm.api import JobHeader
+from trackfarm.catalog import Brief
+
+TOLERANCE = 1e-5
+FIRST, OTHER = "one", "two"
+LYRICS = ("", "[verse]\nla la la", "[verse]\nFirst the rain, then the roof\n" * 8)
+
+
+@pytest.fixture
+def quick_farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    """One worker, slow enough to be caught in the middle of a shard; it is soon missed."""
+    with running_farm(
+        request,
+        tmp_path_factory,
+        workers=(FIRST,),
+        worker={"step_delay": 0.1},
+        lost_after_seconds=3.0,
+        heartbeat_seconds=1,
+    ) as running:
+        yield running
+
+
+def wanted(count: int) -> list[Brief]:
+    """Tracks of equal cost, so that equal farms cut equal shards of them."""
+    return [
+        Brief(
+            prompt=f"dust and neon, {'slowly, ' * n}take {n}",
+            lyrics=LYRICS[n % len(LYRICS)],
+            duration=10,
+            guidance_scale=3.0,
+            seed=1000 + n,
+            audio_format="wav",
+            name=f"wanted-{n}",
+        )
+        for n in range(count)
+    ]
+
+
+def company(count: int) -> list[Brief]:
+    """Others, as long as one batch with them allows; half of them not guided."""
+    return [
+        Brief(
+            prompt="harbour at dawn " * (n + 1),
+            duration=10.3 + n / 10,
+            guidance_scale=3.0 if n % 2 else 1.0,
+            seed=2000 + n,
+            audio_format="wav",
+            name=f"company-{n}",
+        )
+        for n in range(count)
+    ]
+
+
+def mingled(briefs: Sequence[Brief], others: Sequence[Brief]) -> list[Brief]:
+    return [brief for pair in zip(briefs, others, strict=True) for brief in pair]
+
+
+def submitted(farm: LocalFarm, briefs: Sequence[Brief]) -> str:
+    """A job of its own: another catalog's track is another track, whatever it asks for."""
+    return farm.client.submit(JobHeader(catalog=fresh_name("music")), briefs).job.id
+
+
+def names(farm: LocalFarm, job: str) -> dict[int, str]:
+    return {track.id: track.name for track in farm.client.tracks(job)}
+
+
+def shards(farm: LocalFarm, job: str) -> dict[str, frozenset[str]]:
+    """By name of each track, the names of all that one worker made under the same lease."""
+    name_of = names(farm, job)
+    made = {name_of[a.track_id]: a.lease_id for a in farm.ledger.artifacts(job)}
+    return {n: frozenset(m for m in made if made[m] == lease) for n, lease in made.items()}
+
+
+def makers(farm: LocalFarm, job: str) -> dict[str, str]:
+    """Worker ids by name of track."""
+    name_of = names(farm, job)
+    return {name_of[a.track_id]: a.worker_id for a in farm.ledger.artifacts(job)}
+
+
+def lost_in_mid_shard(farm: LocalFarm, job: str) -> set[str]:
+    """Kills the first worker while it makes some of the tracks that are wanted; their names."""
+    name_of = names(farm, job)
+    held: set[str] = set()
+
+    def begun() -> bool:
+        leases = {lease.id for lease in computing(farm, FIRST) if lease.job_id == job}
+        held.update(name_of[track_id] for track_id in farm.ledger.open_under(leases))
+        return any(name.startswith("wanted") for name in held)
+
+    wait_until(begun, timeout_s=30, what=f"{FIRST} makes some of them")
+    farm.workers[FIRST].kill()
+    return {name for name in held if name.startswith("wanted")}
+
+
+def test_in_other_company_a_track_is_the_same_music(farm: LocalFarm) -> None:
+    briefs = wanted(2)
+    alone = [submitted(farm, [brief]) for brief in briefs]
+    together = submitted(farm, mingled(briefs, company(2)))
+    for job in (*alone, together):
+        ends_done(farm, job)
+    mixed = recorded(farm, together)
+    solos = {name: samples for job in alone for name, samples in recorded(farm, job).items()}
+    assert len(solos) == len(briefs)
+    assert all(step_apart(samples, mixed[name]) < TOLERANCE for name, samples in solos.items())
+    assert np.abs(solos["wanted-0"] - solos["wanted-1"].astype(np.int32)).max() > 1000
+
+
+@pytest.mark.soak
+def test_after_a_kill_and_by_another_worker_a_track_is_the_same_music(
+    quick_farm: LocalFarm, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    farm, briefs = quick_farm, wanted(6)
+    before = submitted(farm, briefs)
+    ends_done(farm, before)
+    farm.start_workers(OTHER, step_delay=0.1)
+    disturbed = submitted(farm, mingled(briefs, company(6)))
+    lost = lost_in_mid_shard(farm, disturbed)
+    ends_done(farm, disturbed)
+    after = submitted(farm, briefs)
+    ends_done(farm, after)
+    for job in (before, disturbed, after):
+        made_exactly_once(farm, job)
+
+    first, other = (farm.ledger.newest_worker(name).id for name in (FIRST, OTHER))
+    assert set(makers(farm, before).values()) == {first}
+    assert set(makers(farm, after).values()) == {other}
+    by_other = {n for n in lost if makers(farm, disturbed)[n] == other}
+    assert by_other, "what was lost in mid-shard was made again by the other worker"
+
+    music = {job: recorded(farm, job) for job in (before, disturbed, after)}
+    studio = Studio(loaded(tmp_path_factory.mktemp("models")))
+    apart = {
+        (job, brief.name): beyond_rounding(music[job][str(brief.name)], studio.play(brief))
+        for brief in briefs
+        for job in music
+    }
+    print(f"against the track alone, unrounded: {max(apart.values()):.1e}")
+    assert max(apart.values()) < TOLERANCE
+
+    alike = {n for n, mates in shards(farm, before).items() if mates == shards(farm, after)[n]}
+    assert any(len(shards(farm, before)[name]) > 1 for name in alike), "they made a batch together"
+    assert all(np.array_equal(music[before][n], music[after][n]) for n in alike)
