@@ -189,6 +189,40 @@ class Worker(_Record):
     speed: float
 
 
+class InvitationRequest(BaseModel):
+    """`seconds` it lives. What it says of provider, rental tag and price (US dollars an hour) holds
+    for every worker that joins by it, whatever that worker says itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    uses: int = Field(default=1, ge=1, le=10_000)
+    seconds: float = Field(default=3600.0, gt=0, le=31 * 86_400)
+    provider: str | None = Field(default=None, min_length=1, max_length=200)
+    rental_tag: str | None = Field(default=None, min_length=1, max_length=200)
+    price_per_hour: float | None = Field(default=None, ge=0, le=1_000)
+    note: str = Field(default="", max_length=200)
+
+
+class Invitation(_Record):
+    id: str
+    made_at: datetime
+    made_by: str
+    expires_at: datetime
+    uses_left: int
+    provider: str | None
+    rental_tag: str | None
+    price_per_hour: float | None
+    note: str
+    revoked_at: datetime | None
+
+
+class Invited(_Record):
+    """`token` is told this once: only its hash is stored."""
+
+    token: str = Field(repr=False)
+    invitation: Invitation
+
+
 class FarmStatus(_Record):
     version: str
     jobs: dict[str, int]
