@@ -122,6 +122,8 @@ def door(sqlite_scene: Scene, served: tuple[Switch, str]) -> Iterator[Door]:
     yield made
     made.http.close()
     farm.broker.close()
+    assert farm.users is not None
+    farm.users.close()
 
 
 def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
