@@ -19,11 +19,16 @@ WorkerArgument = Annotated[str, typer.Argument(metavar="WORKER", help="Its id, o
 
 
 def duration(text: str) -> float:
-    """Seconds of `90s`, `30m`, `12h` or `7d`."""
+    """Seconds of `90s`, `30m`, `12h` or `7d`; a month at most."""
+    from trackfarm.api import LONGEST_INVITATION
+
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
     if match is None:
         raise typer.BadParameter(f"{text!r} is no duration; write 90s, 30m, 12h or 7d")
-    return timedelta(**{_UNITS[match[2]]: float(match[1])}).total_seconds()
+    seconds = timedelta(**{_UNITS[match[2]]: float(match[1])}).total_seconds()
+    if not 0 < seconds <= LONGEST_INVITATION:
+        raise typer.BadParameter(f"{text!r} is not between a second and 31 days")
+    return seconds
 
 
 @workers.callback()
