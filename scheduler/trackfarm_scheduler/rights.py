@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 PREFIX = "tfw_"
-COMMANDS = ("ping", "brpop", "publish", "client|setname", "select")
+COMMANDS = ("ping", "brpop", "publish", "client|setname")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ def rules(user: BrokerUser, *, database: int) -> list[str]:
     One key, the queue. The channels are those on which Celery publishes events for Flower; a
     worker can pretend events of another there, and nothing but Flower listens.
     """
+    commands = (*COMMANDS, *(["select"] if database else []))
     return [
         "reset",
         "on",
@@ -43,7 +44,7 @@ def rules(user: BrokerUser, *, database: int) -> list[str]:
         f"~{literally(user.queue)}",
         f"&/{database}.celeryev/*",
         "-@all",
-        *(f"+{command}" for command in COMMANDS),
+        *(f"+{command}" for command in commands),
     ]
 
 

@@ -17,9 +17,9 @@ def test_an_authority_of_ones_own_is_trusted_beside_the_public_ones(tmp_path: Pa
     assert isinstance(alone, ssl.SSLContext)
     assert alone.verify_mode is ssl.CERT_REQUIRED
     assert alone.check_hostname
-    names = [dict(pair[0] for pair in ca["subject"]) for ca in alone.get_ca_certs()]
-    assert {"commonName": "an authority of the tests"} in names
-    assert len(names) > 20
+    subjects = [ca["subject"] for ca in alone.get_ca_certs()]
+    assert ((("commonName", "an authority of the tests"),),) in subjects
+    assert len(subjects) > 20
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])

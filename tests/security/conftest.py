@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.end_to_end.soak import pytest_collection_modifyitems
 from tests.security.guarded_farm import GuardedFarm, guarded_farm
+
+__all__ = ["pytest_collection_modifyitems"]
 
 
 @pytest.fixture(scope="package")

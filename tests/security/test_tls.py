@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -140,20 +141,20 @@ def test_the_store_is_proved_too(
     store_behind_tls: tuple[str, Certificates], swift: S3Access, stranger: Certificates
 ) -> None:
     url, files = store_behind_tls
-    access = {
-        "access_key": swift.access_key,
-        "secret_key": swift.secret_key,
-        "region": swift.region,
-    }
-    store = open_store(f"{url}/proved", ca_file=files.authority, **access)
-    store.check()
+    opened = partial(
+        open_store,
+        access_key=swift.access_key,
+        secret_key=swift.secret_key,
+        region=swift.region,
+    )
+    opened(f"{url}/proved", ca_file=files.authority).check()
     for base, authority in (
         (url, stranger.authority),
         (url.replace(HOST, "127.0.0.1"), files.authority),
         (url, None),
     ):
         with pytest.raises(ObjectStoreError, match=NOT_PROVED):
-            open_store(f"{base}/proved", ca_file=authority, **access).check()
+            opened(f"{base}/proved", ca_file=authority).check()
 
 
 def test_the_scheduler_serves_no_plain_http(guarded: GuardedFarm) -> None:

@@ -97,7 +97,7 @@ def test_the_join_token_can_be_switched_off(scene: Scene) -> None:
 
 def test_what_the_invitation_says_wins(scene: Scene) -> None:
     made = invite(scene, uses=2, provider="vast", rental_tag="tag-1", price_per_hour=2.5)
-    claims = {"provider": "own", "rental_tag": "mine", "price_per_hour": 0.0}
+    claims: dict[str, Any] = {"provider": "own", "rental_tag": "mine", "price_per_hour": 0.0}
     joined = enter(scene, made.token, **claims)
     silent = enter(scene, invite(scene).token, **claims)
     assert joined is not None
