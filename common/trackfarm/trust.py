@@ -22,6 +22,17 @@ def verification(ca_file: Path | None, *, setting: str) -> ssl.SSLContext | bool
     return context
 
 
+def check_server(certificate: Path, key: Path, *, settings: str) -> None:
+    """Raises SettingsError unless a server could show this certificate with this key (PEM)."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except OSError as error:
+        raise SettingsError(
+            f"{settings}: {certificate} and {key} are no certificate with its key"
+            f" ({error.strerror or error})"
+        ) from error
+
+
 def trust_also(context: ssl.SSLContext, ca_file: Path, *, setting: str) -> None:
     """Adds the authority of a PEM file to a context. Raises SettingsError as `verification`."""
     try:

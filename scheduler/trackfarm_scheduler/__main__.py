@@ -14,6 +14,7 @@ from trackfarm import logs
 from trackfarm.broker_urls import with_authority
 from trackfarm.planning import load_prices
 from trackfarm.settings import SettingsError
+from trackfarm.trust import check_server, verification
 from trackfarm_scheduler import eventlog
 from trackfarm_scheduler.api.app import build_app
 from trackfarm_scheduler.broker import Broker
@@ -65,6 +66,13 @@ def _open_users(url: str, settings: SchedulerSettings) -> BrokerUsers | None:
         raise SettingsError(fault)
     log.warning("workers_share_the_broker", why=fault)
     return None
+
+
+def _check_files(settings: SchedulerSettings) -> None:
+    verification(settings.ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
+    if settings.tls_certificate and settings.tls_key:
+        names = "TRACKFARM_SCHEDULER_TLS_CERTIFICATE and _TLS_KEY"
+        check_server(settings.tls_certificate, settings.tls_key, settings=names)
 
 
 def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
@@ -188,6 +196,7 @@ def main() -> int:
         return BAD_SETTINGS
     logs.configure(settings.log_format)
     try:
+        _check_files(settings)
         farm, loops = _build(settings)
     except (ObjectStoreError, SettingsError, ValueError) as error:
         log.error("cannot_start", error=str(error))

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 import structlog
 from redis import Redis
-from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import RedisError, ResponseError
 
 from trackfarm.broker_urls import database_number, for_worker
@@ -48,10 +47,10 @@ class BrokerUsers:
         return {_text(name) for name in self._redis.execute_command("ACL USERS")}
 
     def grant(self, users: Iterable[BrokerUser]) -> bool:
-        """Makes users, or makes them anew; False when the broker cannot be reached now."""
+        """Makes users, or makes them anew; False when the broker is away, or refuses by now."""
         try:
             self._grant(users)
-        except (Unreachable, OSError) as error:
+        except (RedisError, OSError) as error:
             log.warning("broker_users_not_made", error=str(error))
             return False
         return True

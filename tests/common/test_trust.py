@@ -7,7 +7,7 @@ import pytest
 
 from tests.servers.tls import certificates
 from trackfarm.settings import SettingsError
-from trackfarm.trust import verification
+from trackfarm.trust import check_server, verification
 
 
 def test_an_authority_of_ones_own_is_trusted_beside_the_public_ones(tmp_path: Path) -> None:
@@ -29,3 +29,15 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, content: bytes | None) -> 
         path.write_bytes(content)
     with pytest.raises(SettingsError, match=f"THE_CA_FILE={path}"):
         verification(path, setting="THE_CA_FILE")
+
+
+def test_a_certificate_needs_its_own_key(tmp_path: Path) -> None:
+    one, other = certificates(tmp_path / "one"), certificates(tmp_path / "other")
+    check_server(one.certificate, one.key, settings="TLS")
+    for certificate, key in (
+        (one.certificate, other.key),
+        (one.certificate, tmp_path / "nothing"),
+        (one.key, one.key),
+    ):
+        with pytest.raises(SettingsError, match="TLS: "):
+            check_server(certificate, key, settings="TLS")

@@ -1,7 +1,11 @@
 """The broker's users follow the workers, over both real brokers."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -9,10 +13,11 @@ from redis.exceptions import AuthenticationError
 
 from tests.scheduler.scene import Scene
 from tests.servers.presence import require
+from tests.servers.process import free_port
 from tests.servers.redis import RedisServer, redis_binaries, redis_server
 from trackfarm_scheduler.broker_users import BrokerUsers
 from trackfarm_scheduler.granter import FORGET_SECONDS, Granter
-from trackfarm_scheduler.rights import user_name
+from trackfarm_scheduler.rights import BrokerUser, user_name
 from trackfarm_scheduler.store import workers
 from trackfarm_scheduler.store.joining import Joined
 
@@ -116,15 +121,46 @@ def test_a_broker_that_is_away_is_no_error(sqlite_scene: Scene) -> None:
         assert not users.withdraw(["worker_0001"])
 
 
-def test_a_broker_that_makes_no_users_says_so(broker: RedisServer) -> None:
+def powerless(broker: RedisServer) -> str:
+    """The broker's URL with a user that may do everything but make users."""
     with Redis.from_url(broker.url) as owner:
         owner.execute_command("ACL SETUSER", "farm", "on", ">pw", "~*", "&*", "+@all", "-acl")
-    url = broker.url.replace("redis://", "redis://farm:pw@")
-    with closing(BrokerUsers(url)) as users:
+    return broker.url.replace("redis://", "redis://farm:pw@")
+
+
+def test_a_broker_that_makes_no_users_says_so(broker: RedisServer) -> None:
+    with closing(BrokerUsers(powerless(broker))) as users:
         said = users.check()
+        assert not users.grant([BrokerUser("worker_0001", "gpu.q", "0" * 64)])
     assert said is not None
     assert "TRACKFARM_SCHEDULER_INSECURE=true" in said
     assert "ACL SETUSER" in said
+
+
+def test_a_scheduler_that_cannot_make_users_does_not_start(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    told = {
+        "PORT": free_port(),
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'farm.db'}",
+        "BROKER_URL": powerless(redis),
+        "OBJECTS_URL": (tmp_path / "objects").as_uri(),
+        "API_KEY": "k" * 16,
+        "SIGNING_SECRET": "s" * 16,
+    }
+    (tmp_path / "objects").mkdir()
+    env = {f"TRACKFARM_SCHEDULER_{name}": str(value) for name, value in told.items()}
+    done = subprocess.run(
+        [sys.executable, "-m", "trackfarm_scheduler"],
+        env={"PATH": os.environ["PATH"], **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "the broker refuses to make users for workers" in done.stdout + done.stderr
+    assert "pw" not in done.stdout + done.stderr
 
 
 def test_only_the_hash_of_a_password_is_stored(sqlite_scene: Scene) -> None:
