@@ -32,7 +32,7 @@ def makes(farm: GuardedFarm, folder: Path) -> None:
     briefs = short_briefs(2)
     job = farm.client.submit(JobHeader(catalog=fresh_name("guarded"), model_set="tiny"), briefs).job
     wait_until(
-        lambda: farm.client.job(job.id).state is JobState.DONE, timeout_s=60, what="it is done"
+        lambda: farm.client.job(job.id).state is JobState.DONE, timeout_s=150, what="it is done"
     )
     with Downloader(parallel=1, verify=farm.client.verify) as downloader:
         for track in farm.client.tracks(job.id):
@@ -43,6 +43,7 @@ def makes(farm: GuardedFarm, folder: Path) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(400)
 def test_an_invited_machine_works_and_returns_with_a_spent_token(
     guarded: GuardedFarm, tmp_path: Path
 ) -> None:
