@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.security.guarded_farm import GuardedFarm
 from tests.servers.process import Process, wait_until
-from trackfarm.api import JobHeader, JobState
+from trackfarm.api import JobHeader, JobState, Track
 from trackfarm.cli.downloader import Downloader
 
 
@@ -38,8 +39,12 @@ def makes(farm: GuardedFarm, folder: Path) -> None:
         for track in farm.client.tracks(job.id):
             assert track.artifact is not None
             path = folder / f"{job.id}-{track.id}"
-            downloader.fetch(lambda _try, url=track.url: url or "", track.artifact, path)
+            downloader.fetch(partial(_url_of, track), track.artifact, path)
             assert path.stat().st_size == track.artifact.size
+
+
+def _url_of(track: Track, _try: int) -> str:
+    return track.url or ""
 
 
 @pytest.mark.soak

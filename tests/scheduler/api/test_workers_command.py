@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import typer
-from click.testing import Result
+from typer.testing import Result
 
 from tests.common.cli.conftest import run
 from tests.scheduler.api.conftest import API_KEY, Door
