@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 PREFIX = "/api/v1"
 SOURCE_BYTES = 100_000_000  # 600 s of 16-bit stereo WAV at 48 kHz are 115 MB: send those as FLAC
+LONGEST_INVITATION = 31 * 86_400  # seconds
 NDJSON = "application/x-ndjson"
 
 
@@ -187,6 +188,40 @@ class Worker(_Record):
     engine_restarts: int
     strikes: int
     speed: float
+
+
+class InvitationRequest(BaseModel):
+    """`seconds` it lives. What it says of provider, rental tag and price (US dollars an hour) holds
+    for every worker that joins by it, whatever that worker says itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    uses: int = Field(default=1, ge=1, le=10_000)
+    seconds: float = Field(default=3600.0, gt=0, le=LONGEST_INVITATION)
+    provider: str | None = Field(default=None, min_length=1, max_length=200)
+    rental_tag: str | None = Field(default=None, min_length=1, max_length=200)
+    price_per_hour: float | None = Field(default=None, ge=0, le=1_000)
+    note: str = Field(default="", max_length=200)
+
+
+class Invitation(_Record):
+    id: str
+    made_at: datetime
+    made_by: str
+    expires_at: datetime
+    uses_left: int
+    provider: str | None
+    rental_tag: str | None
+    price_per_hour: float | None
+    note: str
+    revoked_at: datetime | None
+
+
+class Invited(_Record):
+    """`token` is told this once: only its hash is stored."""
+
+    token: str = Field(repr=False)
+    invitation: Invitation
 
 
 class FarmStatus(_Record):

@@ -16,11 +16,15 @@ from tenacity import (
     wait_random,
 )
 
+from trackfarm.addresses import http_fault
 from trackfarm.api import (
     NDJSON,
     PREFIX,
     Event,
     FarmStatus,
+    Invitation,
+    InvitationRequest,
+    Invited,
     Job,
     JobHeader,
     SubmitAnswer,
@@ -31,44 +35,33 @@ from trackfarm.api import (
     UploadRequest,
     Worker,
 )
+from trackfarm.endings import (
+    FarmError,
+    FarmUnreachable,
+    NotAFarm,
+    Refused,
+    Unavailable,
+    checked,
+    lost,
+    never_sent,
+)
+from trackfarm.trust import verification
 from trackfarm.uploading import content_of, put
 
 if TYPE_CHECKING:
     from trackfarm.planning.records import Plan, PlanRequest
-    from trackfarm.wire import Problem
 
+__all__ = ["Farm", "FarmError", "FarmUnreachable", "NotAFarm", "Refused", "UnsafeAddress"]
 PAGE_SIZE = 1_000  # the most that the scheduler gives at once
 BLOCK_BYTES = 64 * 1024
 SUBMIT_SECONDS = 900.0  # a million briefs take about 200 s to store
-TRANSIENT_STATUS = frozenset({502, 503, 504})
 
 _Answer = TypeVar("_Answer")
+_Rule = Callable[[BaseException], bool]
 
 
-class FarmError(Exception):
-    """A call to the farm did not give its answer."""
-
-
-class FarmUnreachable(FarmError):
-    """Nobody, or nobody able to work, answers at `url`."""
-
-    def __init__(self, url: str, why: str) -> None:
-        super().__init__(
-            f"no farm answers at {url} ({why}); start one with `trackfarm up` or set TRACKFARM_URL"
-        )
-        self.url = url
-
-
-class Refused(FarmError):
-    """The farm understood and said no; `problem.errors` lists the mistakes, if it named any."""
-
-    def __init__(self, problem: "Problem") -> None:
-        super().__init__(problem.detail or problem.title)
-        self.problem = problem
-
-
-class NotAFarm(FarmError):
-    """Something answers, but not with what trackfarm says."""
+class UnsafeAddress(FarmError):
+    """The API key would cross a network in clear text."""
 
 
 class Line(Protocol):
@@ -81,20 +74,34 @@ class Farm:
     """A connection to the farm at `url`; a context manager. Safe to use from several threads.
 
     Calls that may be repeated are, for up to `patience` seconds, while the farm cannot be reached
-    or answers 502, 503 or 504. `timeout` (seconds) bounds each wait for the network.
+    or answers 502, 503 or 504. `timeout` (seconds) bounds each wait for the network. `ca_file` (PEM)
+    is trusted beside the public authorities; `insecure` allows http:// off this machine.
 
-    Every call raises `FarmUnreachable`, `Refused` or `NotAFarm`.
+    Every call raises `FarmUnreachable`, `Refused` or `NotAFarm`; making one, `UnsafeAddress`, or
+    `SettingsError` for a `ca_file` that is none.
     """
 
     def __init__(
-        self, url: str, api_key: str, *, patience: float = 10.0, timeout: float = 30.0
+        self,
+        url: str,
+        api_key: str,
+        *,
+        patience: float = 10.0,
+        timeout: float = 30.0,
+        ca_file: Path | None = None,
+        insecure: bool = False,
     ) -> None:
+        fault = http_fault(url, setting="TRACKFARM_URL", insecure="TRACKFARM_INSECURE")
+        if fault and not insecure:
+            raise UnsafeAddress(fault)
         self.url = url.rstrip("/")
+        self.verify = verification(ca_file, setting="TRACKFARM_CA_FILE")
         self._patience = patience
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
+            verify=self.verify,
         )
 
     def __enter__(self) -> Self:
@@ -121,7 +128,7 @@ class Farm:
                 headers={"Content-Type": NDJSON},
                 timeout=httpx.Timeout(SUBMIT_SECONDS, connect=5.0),
             ),
-            repeat=_lost if repeatable else _never_sent,
+            repeat=lost if repeatable else never_sent,
         )
         return self._read(SubmitAnswer, response)
 
@@ -131,8 +138,8 @@ class Farm:
         wanted = UploadRequest(size=content.size, sha256=content.sha256)
         answer = self._ask(UploadAnswer, "uploads", wanted)
         if (url := answer.url) is not None:
-            timeout = self._http.timeout
-            self._send(lambda: put(path, content, url, answer.headers, timeout), repeat=_lost)
+            headers, timeout, verify = answer.headers, self._http.timeout, self.verify
+            self._send(lambda: put(path, content, url, headers, timeout, verify), repeat=lost)
         return answer.source
 
     def plan(self, request: "PlanRequest") -> "Plan":
@@ -186,6 +193,22 @@ class Farm:
     def workers(self) -> list[Worker]:
         return self._get(list[Worker], "workers")
 
+    def remove_worker(self, worker_id: str) -> Worker:
+        """Ends a worker: its tokens are void at once, what it held is placed again."""
+        return self._delete(Worker, f"workers/{_segment(worker_id)}")
+
+    def invite(self, request: InvitationRequest) -> Invited:
+        """Makes a token with which machines may join. It is told this once."""
+        return self._ask(Invited, "workers/invitations", request, repeat=never_sent)
+
+    def invitations(self) -> list[Invitation]:
+        """Newest first."""
+        return self._get(list[Invitation], "workers/invitations")
+
+    def revoke_invitation(self, invitation_id: str) -> Invitation:
+        """Nobody joins by it any more; who has joined stays."""
+        return self._delete(Invitation, f"workers/invitations/{_segment(invitation_id)}")
+
     def status(self) -> FarmStatus:
         return self._get(FarmStatus, "status")
 
@@ -205,28 +228,33 @@ class Farm:
 
     def _get(self, kind: type[_Answer], path: str, params: dict[str, Any] | None = None) -> _Answer:
         response = self._send(
-            lambda: self._http.get(f"{PREFIX}/{path}", params=params), repeat=_lost
+            lambda: self._http.get(f"{PREFIX}/{path}", params=params), repeat=lost
         )
         return self._read(kind, response)
 
-    def _ask(self, kind: type[_Answer], path: str, question: BaseModel) -> _Answer:
-        """A POST that may be repeated."""
+    def _delete(self, kind: type[_Answer], path: str) -> _Answer:
+        return self._read(
+            kind, self._send(lambda: self._http.delete(f"{PREFIX}/{path}"), repeat=lost)
+        )
+
+    def _ask(
+        self, kind: type[_Answer], path: str, question: BaseModel, *, repeat: _Rule = lost
+    ) -> _Answer:
+        """A POST; repeated when `repeat` says that its failure allows it."""
         body, headers = question.model_dump_json(), {"Content-Type": "application/json"}
         url = f"{PREFIX}/{path}"
         call = partial(self._http.post, url, content=body, headers=headers)
-        return self._read(kind, self._send(call, repeat=_lost))
+        return self._read(kind, self._send(call, repeat=repeat))
 
     def _act(self, job_id: str, action: str, query: dict[str, float] | None = None) -> Job:
         path = f"{PREFIX}/jobs/{_segment(job_id)}/{action}"
         return self._read(
-            Job, self._send(lambda: self._http.post(path, params=query), repeat=_never_sent)
+            Job, self._send(lambda: self._http.post(path, params=query), repeat=never_sent)
         )
 
-    def _send(
-        self, call: Callable[[], httpx.Response], *, repeat: Callable[[BaseException], bool]
-    ) -> httpx.Response:
+    def _send(self, call: Callable[[], httpx.Response], *, repeat: _Rule) -> httpx.Response:
         def once() -> httpx.Response:
-            return _checked(call())
+            return checked(call())
 
         try:
             return Retrying(
@@ -237,7 +265,7 @@ class Farm:
             )(once)
         except httpx.TransportError as error:
             raise FarmUnreachable(self.url, str(error) or type(error).__name__) from error
-        except _Unavailable as error:
+        except Unavailable as error:
             raise FarmUnreachable(self.url, f"it answers {error.status}") from error
 
     def _read(self, kind: type[_Answer], response: httpx.Response) -> _Answer:
@@ -249,37 +277,6 @@ class Farm:
                 f" ({error.error_count()} mistakes, the first: {error.errors()[0]['msg']});"
                 " check TRACKFARM_URL and that both sides have the same version"
             ) from error
-
-
-class _Unavailable(Exception):
-    def __init__(self, status: int) -> None:
-        self.status = status
-
-
-def _checked(response: httpx.Response) -> httpx.Response:
-    if response.is_success:
-        return response
-    if response.status_code in TRANSIENT_STATUS:
-        raise _Unavailable(response.status_code)
-    raise Refused(_problem(response))
-
-
-def _problem(response: httpx.Response) -> "Problem":
-    from trackfarm.wire import Problem  # heavy, and needed only when something went wrong
-
-    try:
-        return Problem.model_validate_json(response.content)
-    except ValidationError:  # a proxy's own page
-        title = f"{response.status_code} {response.reason_phrase}"
-        return Problem(title=title, status=response.status_code, detail=response.text[:300])
-
-
-def _lost(error: BaseException) -> bool:
-    return isinstance(error, (httpx.TransportError, _Unavailable))
-
-
-def _never_sent(error: BaseException) -> bool:
-    return isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
 
 
 def _segment(text: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DEFAULT_PORT = 8700
+_YES = frozenset({"1", "true", "yes", "on"})
 
 
 class SettingsError(Exception):
@@ -15,11 +16,14 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FarmAddress:
-    """How to reach one farm. `pid` is the `trackfarm up` that runs it, None for a remote one."""
+    """How to reach one farm. `pid` is the `trackfarm up` that runs it, None for a remote one.
+    `ca_file`: an authority of its own to trust; `insecure`: it may be reached in clear text."""
 
     url: str
     api_key: str = field(repr=False)
     pid: int | None = None
+    ca_file: Path | None = None
+    insecure: bool = False
 
 
 def home_path(environ: Mapping[str, str], given: Path | None = None) -> Path:
@@ -43,7 +47,13 @@ def find_farm(environ: Mapping[str, str]) -> FarmAddress | None:
             raise SettingsError("TRACKFARM_URL is set but TRACKFARM_API_KEY is not; set both")
         if not url.startswith(("http://", "https://")):
             raise SettingsError(f"TRACKFARM_URL must start with http:// or https://, got {url!r}")
-        return FarmAddress(url=url.rstrip("/"), api_key=key)
+        ca_file = environ.get("TRACKFARM_CA_FILE", "").strip()
+        return FarmAddress(
+            url=url.rstrip("/"),
+            api_key=key,
+            ca_file=Path(ca_file) if ca_file else None,
+            insecure=environ.get("TRACKFARM_INSECURE", "").strip().lower() in _YES,
+        )
     return read_address(home_path(environ))
 
 

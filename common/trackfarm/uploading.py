@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,12 @@ def content_of(path: Path) -> Content:
 
 
 def put(
-    path: Path, content: Content, url: str, headers: Mapping[str, str], timeout: httpx.Timeout
+    path: Path,
+    content: Content,
+    url: str,
+    headers: Mapping[str, str],
+    timeout: httpx.Timeout,
+    verify: ssl.SSLContext | bool = True,
 ) -> httpx.Response:
     """Sends the file whole. Raises OSError and httpx.TransportError.
 
@@ -38,4 +44,4 @@ def put(
     """
     told = {**headers, "Content-Length": str(content.size), "Content-MD5": content.md5}
     with path.open("rb") as file:
-        return httpx.put(url, content=file, headers=told, timeout=timeout)
+        return httpx.put(url, content=file, headers=told, timeout=timeout, verify=verify)

@@ -60,7 +60,9 @@ class Stage(StrEnum):
 
 
 class RegisterRequest(_Request):
-    """Sent once per worker process, with the join token as bearer."""
+    """Sent once per worker process. Its bearer is an invitation's token, the farm's join token, or
+    the token that this worker had before it was started anew. `nonce` is the same in every try of
+    one process."""
 
     name: ShortText
     gpu: ShortText
@@ -70,6 +72,7 @@ class RegisterRequest(_Request):
     rental_tag: ShortText = ""
     price_per_hour: float = Field(default=0.0, ge=0, le=1_000)
     model_set: ShortText
+    nonce: ShortText = ""
     digests: dict[ShortText, Hex64] = Field(default_factory=dict, max_length=64)
     calibration: dict[ShortText, float] = Field(default_factory=dict, max_length=64)
     versions: dict[ShortText, ShortText] = Field(default_factory=dict, max_length=32)
@@ -84,9 +87,9 @@ class Intervals(_Answer):
 
 class RegisterAnswer(_Answer):
     worker_id: str
-    token: str
+    token: str = Field(repr=False)
     queue: str
-    broker_url: str
+    broker_url: str = Field(repr=False)
     intervals: Intervals
 
 

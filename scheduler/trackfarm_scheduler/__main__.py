@@ -11,11 +11,17 @@ import uvicorn
 from pydantic import ValidationError
 
 from trackfarm import logs
+from trackfarm.broker_urls import with_authority
 from trackfarm.planning import load_prices
+from trackfarm.settings import SettingsError
+from trackfarm.trust import check_server, verification
 from trackfarm_scheduler import eventlog
 from trackfarm_scheduler.api.app import build_app
 from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.broker_users import BrokerUsers
+from trackfarm_scheduler.exposure import faults
 from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.granter import Granter
 from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.loops import Loop
 from trackfarm_scheduler.objects import ObjectStore, ObjectStoreError, open_store
@@ -32,6 +38,7 @@ log = structlog.get_logger("trackfarm_scheduler")
 BAD_SETTINGS = 2
 GARBAGE = 20_000  # new objects between two looks of the collector; usually 700
 SWITCH_SECONDS = 0.0005  # the web server waits as long for a thread that computes; usually 0.005
+GRANT_SECONDS = 1.0  # a broker that returned empty knows its workers again after as long
 KEEP_ALIVE_SECONDS = 75  # outlasts many heartbeats, so that a worker keeps its connection
 
 
@@ -44,16 +51,40 @@ def _open_objects(settings: SchedulerSettings) -> ObjectStore:
         external_endpoint=settings.objects_external_url or None,
         base_url=settings.own_url,
         signing_secret=settings.signing_secret.get_secret_value().encode(),
+        ca_file=settings.ca_file,
     )
     store.check()
     return store
 
 
+def _open_users(url: str, settings: SchedulerSettings) -> BrokerUsers | None:
+    users = BrokerUsers(url, external_url=settings.broker_external_url)
+    if (fault := users.check()) is None:
+        return users
+    users.close()
+    if not settings.insecure:
+        raise SettingsError(fault)
+    log.warning("workers_share_the_broker", why=fault)
+    return None
+
+
+def _check_files(settings: SchedulerSettings) -> None:
+    verification(settings.ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
+    if settings.tls_certificate and settings.tls_key:
+        names = "TRACKFARM_SCHEDULER_TLS_CERTIFICATE and _TLS_KEY"
+        check_server(settings.tls_certificate, settings.tls_key, settings=names)
+
+
 def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
-    database = Database(settings.database_url.get_secret_value(), on_commit=eventlog.tell)
+    database = Database(
+        settings.database_url.get_secret_value(),
+        on_commit=eventlog.tell,
+        ca_file=settings.ca_file,
+    )
     database.migrate()
     objects = _open_objects(settings)
-    broker = Broker(settings.broker_url.get_secret_value())
+    broker_url = with_authority(settings.broker_url.get_secret_value(), settings.ca_file)
+    broker, users = Broker(broker_url), _open_users(broker_url, settings)
     clock = time.time
     # A restart at the same place is the same holder: it need not wait for its own old term.
     holder = f"{socket.gethostname()}:{settings.port}"
@@ -98,6 +129,7 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
         database=database,
         objects=objects,
         broker=broker,
+        users=users,
         recorder=recorder,
         leadership=leadership,
         placing=placing,
@@ -109,7 +141,11 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
     leading = Loop("leadership", leadership.tick, seconds=settings.leader_term_seconds / 4)
     rescuing = Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds)
     sweeping = Loop("sweeper", sweeper.tick, seconds=settings.sweep_seconds)
-    return farm, [leading, placing, settling, rescuing, sweeping]
+    loops = [leading, placing, settling, rescuing, sweeping]
+    if users is not None:
+        granter = Granter(database=database, users=users, leadership=leadership, clock=clock)
+        loops.append(Loop("granter", granter.tick, seconds=GRANT_SECONDS))
+    return farm, loops
 
 
 def _serve(farm: Farm, loops: list[Loop]) -> None:
@@ -121,6 +157,8 @@ def _serve(farm: Farm, loops: list[Loop]) -> None:
         access_log=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=3,
+        ssl_certfile=farm.settings.tls_certificate,
+        ssl_keyfile=farm.settings.tls_key,
     )
     # What was built so far lives as long as we do: the collector need not look at it again, and what
     # a request leaves behind is rarely a cycle.
@@ -137,6 +175,8 @@ def _serve(farm: Farm, loops: list[Loop]) -> None:
             loop.stop()
         farm.leadership.resign()
         farm.broker.close()
+        if farm.users is not None:
+            farm.users.close()
         farm.database.close()
         log.info("scheduler_stopped")
 
@@ -152,10 +192,14 @@ def main() -> int:
         ]
         print("The scheduler's settings are not usable:", *names, sep="\n  ", file=sys.stderr)
         return BAD_SETTINGS
+    if found := faults(settings):
+        print("The scheduler's settings are not usable:", *found, sep="\n  ", file=sys.stderr)
+        return BAD_SETTINGS
     logs.configure(settings.log_format)
     try:
+        _check_files(settings)
         farm, loops = _build(settings)
-    except (ObjectStoreError, ValueError) as error:
+    except (ObjectStoreError, SettingsError, ValueError) as error:
         log.error("cannot_start", error=str(error))
         return BAD_SETTINGS
     _serve(farm, loops)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from trackfarm.planning import Prices
 from trackfarm.wire import Intervals
 from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.broker_users import BrokerUsers
 from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.leases import heartbeat_interval
 from trackfarm_scheduler.loops import Loop
@@ -18,10 +19,13 @@ from trackfarm_scheduler.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Farm:
+    """`users` is None where workers share the farm's own access to the broker."""
+
     settings: SchedulerSettings
     database: Database
     objects: ObjectStore
     broker: Broker
+    users: BrokerUsers | None
     recorder: Recorder
     leadership: Leadership
     placing: Loop
@@ -29,6 +33,11 @@ class Farm:
     prices: Prices
     promptness: Promptness
     clock: Callable[[], float]
+
+    def broker_url_for(self, worker_id: str, password: str) -> str:
+        if self.users is not None:
+            return self.users.url_for(worker_id, password)
+        return self.settings.broker_external_url or self.settings.broker_url.get_secret_value()
 
     def intervals(self, live_workers: int) -> Intervals:
         return Intervals(

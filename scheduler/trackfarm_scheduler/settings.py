@@ -1,14 +1,18 @@
 """Everything the scheduler can be told, from the environment, read once at start."""
 
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SHORTEST_TOKEN = 16
 
 
 class SchedulerSettings(BaseSettings):
-    """Each field is `TRACKFARM_SCHEDULER_<NAME>`. Times in seconds."""
+    """Each field is `TRACKFARM_SCHEDULER_<NAME>`. Times in seconds; `ca_file`, `tls_certificate` and
+    `tls_key` are PEM files. What does not go together, or lays the farm open, `exposure` finds."""
 
     model_config = SettingsConfigDict(env_prefix="TRACKFARM_SCHEDULER_", frozen=True)
 
@@ -17,14 +21,20 @@ class SchedulerSettings(BaseSettings):
     public_url: str = ""
     database_url: SecretStr = SecretStr("sqlite:///trackfarm.db")
     broker_url: SecretStr
+    broker_external_url: str = ""
     objects_url: str
     objects_access_key: SecretStr = SecretStr("")
     objects_secret_key: SecretStr = SecretStr("")
     objects_region: str = "us-east-1"
     objects_external_url: str = ""
     api_key: SecretStr = Field(min_length=16)
-    join_token: SecretStr = Field(min_length=16)
+    join_token: SecretStr = SecretStr("")
     signing_secret: SecretStr = Field(min_length=16)
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    behind_tls_proxy: bool = False
+    ca_file: Path | None = None
+    insecure: bool = False
     url_ttl_seconds: float = Field(default=3600, gt=0)
     sweep_margin_seconds: float = Field(default=60, ge=0)
     sweep_seconds: float = Field(default=10, gt=0)
@@ -43,7 +53,17 @@ class SchedulerSettings(BaseSettings):
             raise ValueError("lost_after_seconds must be at least twice heartbeat_seconds")
         return self
 
+    @field_validator("join_token")
+    @classmethod
+    def _long_or_off(cls, token: SecretStr) -> SecretStr:
+        if 0 < len(token) < SHORTEST_TOKEN:
+            raise ValueError(
+                f"at least {SHORTEST_TOKEN} characters, or none: only invitations join"
+            )
+        return token
+
     @cached_property
     def own_url(self) -> str:
         """What workers and browsers reach us at."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        scheme = "https" if self.tls_certificate else "http"
+        return (self.public_url or f"{scheme}://{self.host}:{self.port}").rstrip("/")

@@ -185,10 +185,10 @@ def worker_views(session: Session, now: float) -> list[api.Worker]:
         .group_by(col(Lease.worker_id))
     )
     shards = {worker_id: number for worker_id, number in held}
-    return [_worker_view(w, shards.get(w.id, 0), now) for w in workers.all_present(session)]
+    return [worker_view(w, shards.get(w.id, 0), now) for w in workers.all_present(session)]
 
 
-def _worker_view(row: Worker, shards: int, now: float) -> api.Worker:
+def worker_view(row: Worker, shards: int, now: float) -> api.Worker:
     return api.Worker(
         id=row.id,
         name=row.name,

@@ -16,6 +16,7 @@ from tests.servers.process import Process, free_port, wait_until
 from trackfarm.api import WorkerState
 from trackfarm.client import Farm
 from trackfarm_scheduler.objects import ObjectStore, open_store
+from trackfarm_scheduler.objects.opening import DEFAULT_REGION
 
 API_KEY = "an-api-key-of-the-tests"
 JOIN_TOKEN = "a-join-token-of-the-tests"
@@ -113,7 +114,9 @@ class LocalFarm:
         settings = {name.removeprefix("objects_"): str(v) for name, v in self.parts.objects.items()}
         return open_store(
             settings.pop("url"),
-            **settings,
+            access_key=settings.get("access_key", ""),
+            secret_key=settings.get("secret_key", ""),
+            region=settings.get("region", DEFAULT_REGION),
             base_url=self.url,
             signing_secret=SIGNING_SECRET.encode(),
         )

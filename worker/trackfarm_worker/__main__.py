@@ -3,7 +3,9 @@
 Exit codes: 0 drained, 1 could not go on, 2 settings that are not usable.
 """
 
+import secrets
 import shutil
+import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,11 +13,12 @@ from importlib.metadata import version
 
 import structlog
 from pydantic import ValidationError
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from trackfarm import __version__, logs
 from trackfarm.broker import PIPELINE_DEPTH
 from trackfarm.model_sets import UnknownModelSet, model_set
+from trackfarm.settings import SettingsError
+from trackfarm.trust import verification
 from trackfarm.wire import RegisterAnswer, RegisterRequest
 from trackfarm_worker import credentials, fitness, machine
 from trackfarm_worker.app import build_celery, serve
@@ -31,6 +34,7 @@ from trackfarm_worker.engine.supervisor import EngineStartFailed
 from trackfarm_worker.finisher import Finisher
 from trackfarm_worker.fitness import Unfit
 from trackfarm_worker.heart import Heart
+from trackfarm_worker.joining import Door, refuse_unsafe
 from trackfarm_worker.machine import Machine
 from trackfarm_worker.outbox import Outbox
 from trackfarm_worker.reporter import Reporter
@@ -42,10 +46,8 @@ log = structlog.get_logger("trackfarm_worker")
 CANNOT_GO_ON, BAD_SETTINGS = 1, 2
 
 
-def _join(settings: WorkerSettings, found: Machine, ready: Ready) -> RegisterAnswer:
-    """Registers, waiting for a scheduler that is not up yet."""
-    joining = SchedulerClient(settings.scheduler_url, token=settings.join_token.get_secret_value())
-    request = RegisterRequest(
+def _introduction(settings: WorkerSettings, found: Machine, ready: Ready) -> RegisterRequest:
+    return RegisterRequest(
         name=settings.name,
         gpu=found.gpu,
         memory_mib=found.memory_mib,
@@ -54,20 +56,11 @@ def _join(settings: WorkerSettings, found: Machine, ready: Ready) -> RegisterAns
         rental_tag=settings.rental_tag,
         price_per_hour=settings.price_per_hour,
         model_set=settings.model_set,
+        nonce=secrets.token_hex(16),
         digests=ready.digests,
         calibration=_measured(settings, found, ready),
         versions=ready.versions | {"trackfarm": __version__, "celery": version("celery")},
     )
-    patiently = Retrying(
-        retry=retry_if_exception_type(SchedulerAway),
-        stop=stop_after_delay(settings.join_seconds),
-        wait=wait_exponential(multiplier=0.2, max=5),
-        reraise=True,
-    )
-    try:
-        return patiently(joining.register, request)
-    finally:
-        joining.close()
 
 
 def _measured(settings: WorkerSettings, found: Machine, ready: Ready) -> dict[str, float]:
@@ -88,8 +81,9 @@ def _work(settings: WorkerSettings, found: Machine, parts: ExitStack) -> int:
     parts.callback(shutil.rmtree, spool, ignore_errors=True)
     outbox = Outbox(settings.data_dir / "outbox.db")
     parts.callback(outbox.close)
-    past = settings.data_dir / "credentials.json"
-    credentials.settle_past(past, outbox, settings.scheduler_url)
+    verify = verification(settings.ca_file, setting="TRACKFARM_WORKER_CA_FILE")
+    kept = settings.data_dir / "credentials.json"
+    past = credentials.settle_past(kept, outbox, settings.scheduler_url, verify=verify)
 
     engine = parts.enter_context(
         EngineProcess(settings.engine(spool, step_delay=settings.step_delay), on_log=_echo)
@@ -97,15 +91,15 @@ def _work(settings: WorkerSettings, found: Machine, parts: ExitStack) -> int:
     ready = engine.start()
     log.info("engine_ready", model_set=ready.model_set, load_seconds=ready.load_seconds)
     _prove_fit(settings, found, engine)
-    joined = _join(settings, found, ready)
+    joined = Door(settings, verify).join(_introduction(settings, found, ready), past)
     structlog.contextvars.bind_contextvars(worker=joined.worker_id)
     credentials.save(
-        past,
+        kept,
         Credentials(
             scheduler_url=settings.scheduler_url, worker_id=joined.worker_id, token=joined.token
         ),
     )
-    return _serve(settings, joined, engine, outbox, parts)
+    return _serve(settings, joined, verify, engine, outbox, parts)
 
 
 def _prove_fit(settings: WorkerSettings, found: Machine, engine: EngineProcess) -> None:
@@ -125,14 +119,15 @@ def _prove_fit(settings: WorkerSettings, found: Machine, engine: EngineProcess) 
 def _serve(
     settings: WorkerSettings,
     joined: RegisterAnswer,
+    verify: ssl.SSLContext | bool,
     engine: EngineProcess,
     outbox: Outbox,
     parts: ExitStack,
 ) -> int:
-    client = SchedulerClient(settings.scheduler_url, token=joined.token)
+    client = SchedulerClient(settings.scheduler_url, token=joined.token, verify=verify)
     parts.callback(client.close)
     encoders = parts.enter_context(EncoderPool(settings.encoders))
-    finisher = Finisher(encoders=encoders, spool=settings.data_dir / "spool")
+    finisher = Finisher(encoders=encoders, spool=settings.data_dir / "spool", verify=verify)
     parts.callback(finisher.close)
     finishing = ThreadPoolExecutor(PIPELINE_DEPTH * settings.encoders, "finisher")
     parts.callback(finishing.shutdown, wait=False, cancel_futures=True)
@@ -154,7 +149,7 @@ def _serve(
         board=board,
         engine=engine,
         finisher=finisher,
-        sources=SourceRoom(settings.data_dir / "spool"),
+        sources=SourceRoom(settings.data_dir / "spool", ca_file=settings.ca_file),
         outbox=outbox,
         finishing=finishing,
         on_engine_lost=drain.fail,
@@ -191,18 +186,26 @@ def main() -> int:
     try:
         settings = WorkerSettings()
         model_set(settings.model_set)
+        refuse_unsafe(settings)
         logs.configure(settings.log_format)
         found = machine.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
     except ValidationError as error:
         print(complaint(error), file=sys.stderr)
         return BAD_SETTINGS
-    except (UnknownModelSet, RuntimeError) as error:
+    except (UnknownModelSet, SettingsError, RuntimeError) as error:
         print(f"The worker's settings are not usable: {error}", file=sys.stderr)
         return BAD_SETTINGS
     try:
         with ExitStack() as parts:
             return _work(settings, found, parts)
-    except (EngineStartFailed, Unfit, SchedulerAway, NotWelcome, Rejected) as error:
+    except (
+        EngineStartFailed,
+        Unfit,
+        SchedulerAway,
+        NotWelcome,
+        Rejected,
+        SettingsError,
+    ) as error:
         log.error("cannot_work", error=str(error))
         return CANNOT_GO_ON
 

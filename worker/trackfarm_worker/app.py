@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from celery import Celery
 from celery.signals import worker_shutting_down
+from kombu.entity import Exchange, Queue
 
 from trackfarm.broker import PIPELINE_DEPTH, SHARD_TASK, celery_app
 
@@ -13,7 +14,9 @@ def build_celery(
 ) -> Celery:
     """A Celery app that serves `queue` alone and calls `run(shard id, lease id)`."""
     app = celery_app(broker_url, client_name=worker_id)
-    app.conf.task_queues = {queue: {"exchange": queue, "routing_key": queue}}
+    # Declared it would write bindings, which its user at the broker may not, and which nobody reads.
+    mine = Queue(queue, Exchange(queue), routing_key=queue, no_declare=True)
+    app.conf.task_queues = [mine]
     app.conf.task_default_queue = queue
 
     @app.task(name=SHARD_TASK)  # type: ignore[untyped-decorator]

@@ -1,5 +1,6 @@
 """The scheduler as a worker sees it: the wire contract over HTTP, nothing else."""
 
+import ssl
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -47,18 +48,19 @@ class Rejected(Exception):
 class SchedulerClient:
     """Thread-safe. Every call raises SchedulerAway, NotWelcome or Rejected when it fails."""
 
-    def __init__(self, url: str, *, token: str) -> None:
+    def __init__(self, url: str, *, token: str, verify: ssl.SSLContext | bool = True) -> None:
         self._http = httpx.Client(
             base_url=url.rstrip("/") + PREFIX,
             headers={"Authorization": f"Bearer {token}"},
             timeout=TIMEOUT,
+            verify=verify,
         )
 
     def close(self) -> None:
         self._http.close()
 
     def register(self, request: RegisterRequest) -> RegisterAnswer:
-        """The token of this client must be the join token."""
+        """The token of this client must be one that lets a worker join."""
         return _read(self._post("register", request), RegisterAnswer)
 
     def claim(self, shard_id: str, request: ClaimRequest) -> ClaimAnswer | NotOurs:

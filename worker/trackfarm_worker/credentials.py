@@ -1,6 +1,7 @@
 """Remembers who this worker was, so that a restart can settle what the last process left."""
 
 import os
+import ssl
 from pathlib import Path
 
 import structlog
@@ -30,8 +31,12 @@ def save(path: Path, credentials: Credentials) -> None:
     temporary.replace(path)
 
 
-def settle_past(path: Path, outbox: Outbox, scheduler_url: str) -> None:
-    """Delivers what a killed predecessor had finished, and gives back at once what it held.
+def settle_past(
+    path: Path, outbox: Outbox, scheduler_url: str, *, verify: ssl.SSLContext | bool = True
+) -> Credentials | None:
+    """Delivers what a killed predecessor had finished, and gives back at once what it held. Returns
+    who it was at this scheduler: its token may still be exchanged for that of a successor, so the
+    file stays until there is one.
 
     Never fails: whatever cannot be settled here, the scheduler's leases settle in time.
     """
@@ -39,15 +44,18 @@ def settle_past(path: Path, outbox: Outbox, scheduler_url: str) -> None:
         past = Credentials.model_validate_json(path.read_text())
     except (OSError, ValidationError):
         outbox.clear()
-        return
-    if past.scheduler_url == scheduler_url:
-        _say_goodbye(past, outbox)
+        return None
+    if past.scheduler_url != scheduler_url:
+        outbox.clear()
+        path.unlink(missing_ok=True)
+        return None
+    _say_goodbye(past, outbox, verify)
     outbox.clear()
-    path.unlink(missing_ok=True)
+    return past
 
 
-def _say_goodbye(past: Credentials, outbox: Outbox) -> None:
-    client = SchedulerClient(past.scheduler_url, token=past.token)
+def _say_goodbye(past: Credentials, outbox: Outbox, verify: ssl.SSLContext | bool) -> None:
+    client = SchedulerClient(past.scheduler_url, token=past.token, verify=verify)
     reporter = Reporter(outbox=outbox, client=client, on_unwelcome=lambda _reason: None)
     try:
         while reporter.deliver():

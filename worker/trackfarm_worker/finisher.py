@@ -1,5 +1,6 @@
 """Finishes a track off the GPU's path: encode, digest, upload, into the outbox."""
 
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,10 +40,12 @@ class UploadFailed(Exception):
 class Finisher:
     """Thread-safe. `renew_url` gets a fresh upload URL for a track whose URL has expired."""
 
-    def __init__(self, *, encoders: EncoderPool, spool: Path) -> None:
+    def __init__(
+        self, *, encoders: EncoderPool, spool: Path, verify: ssl.SSLContext | bool = True
+    ) -> None:
         self._encoders = encoders
         self._spool = spool
-        self._http = httpx.Client(timeout=UPLOAD_TIMEOUT)
+        self._http = httpx.Client(timeout=UPLOAD_TIMEOUT, verify=verify)
 
     def close(self) -> None:
         self._http.close()

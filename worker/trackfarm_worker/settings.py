@@ -68,10 +68,13 @@ def complaint(error: ValidationError) -> str:
 class WorkerSettings(MachineSettings):
     """And what concerns its farm. `step_delay` slows every denoising step, for drills and tests;
     `least_speed` is the share of its kind's speed below which a machine does not join (0: joins
-    whatever the speed)."""
+    whatever the speed). `ca_file` (PEM) is an authority to trust beside the public ones; `insecure`
+    allows connections in clear text to other machines."""
 
     scheduler_url: str = "http://127.0.0.1:8700"
     join_token: SecretStr
+    ca_file: Path | None = None
+    insecure: bool = False
     name: str = Field(default_factory=_default_name, min_length=1, max_length=100)
     encoders: int = Field(default=1, ge=1)
     provider: str = "own"

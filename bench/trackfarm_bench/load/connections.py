@@ -53,7 +53,9 @@ class Queue:
     def __init__(self, url: str, key: str) -> None:
         parts = urlsplit(url)
         self._address = parts.hostname or "", parts.port or 6379
-        self._login = _command("AUTH", parts.password) if parts.password else b""
+        self._login = (
+            _command("AUTH", parts.username or "default", parts.password) if parts.password else b""
+        )
         self._pop = _command("BRPOP", key, "1")
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 

@@ -1,7 +1,7 @@
 """The operator's command line: `trackfarm`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from typing import Annotated
 
@@ -35,10 +35,10 @@ for command in (
     resume,
     cancel,
     retry,
-    workers,
     check,
 ):
     app.command()(command)
+app.add_typer(workers, name="workers")
 
 
 def _print_version(wanted: bool) -> None:
@@ -66,7 +66,14 @@ def _add_commands_of_other_packages(arguments: Sequence[str]) -> None:
     listed = not arguments or arguments[0] in ("-h", "--help")
     for entry in entry_points(group="trackfarm.commands"):
         if listed or arguments[0] == entry.name:
-            app.command(entry.name)(entry.load())
+            _add(entry.name, entry.load())
+
+
+def _add(name: str, command: Callable[..., None] | typer.Typer) -> None:
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(command)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """One file from a signed URL to disk: whole and with the right digest, or not at all."""
 
 import hashlib
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -27,9 +28,13 @@ class DownloadFailed(Exception):
 class Downloader:
     """A pool of connections for signed URLs, which never carry the API key."""
 
-    def __init__(self, *, parallel: int, timeout: float = 60.0) -> None:
+    def __init__(
+        self, *, parallel: int, timeout: float = 60.0, verify: ssl.SSLContext | bool = True
+    ) -> None:
         limits = httpx.Limits(max_connections=parallel)
-        self._http = httpx.Client(timeout=timeout, limits=limits, follow_redirects=True)
+        self._http = httpx.Client(
+            timeout=timeout, limits=limits, follow_redirects=True, verify=verify
+        )
 
     def __enter__(self) -> Self:
         return self

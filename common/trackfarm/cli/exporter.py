@@ -75,7 +75,7 @@ def export(
 
     with (
         Listing(directory, job) as listing,
-        Downloader(parallel=PARALLEL) as downloader,
+        Downloader(parallel=PARALLEL, verify=farm.verify) as downloader,
         ThreadPoolExecutor(PARALLEL, thread_name_prefix="export") as pool,
     ):
         report = ExportReport(

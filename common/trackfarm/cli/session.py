@@ -20,20 +20,31 @@ if TYPE_CHECKING:
 @contextmanager
 def connected(*, patience: float = 3.0, timeout: float = 30.0) -> Iterator["Farm"]:
     """The farm that the settings name; ends the command when it cannot be had."""
+    address = known_farm()
+    with errors_end_the_command(), _farm(address, patience=patience, timeout=timeout) as farm:
+        yield farm
+
+
+def _farm(address: FarmAddress, *, patience: float, timeout: float) -> "Farm":
     from trackfarm.client import Farm
 
-    address = known_farm()
-    with (
-        errors_end_the_command(),
-        Farm(address.url, address.api_key, patience=patience, timeout=timeout) as farm,
-    ):
-        yield farm
+    try:
+        return Farm(
+            address.url,
+            address.api_key,
+            patience=patience,
+            timeout=timeout,
+            ca_file=address.ca_file,
+            insecure=address.insecure,
+        )
+    except SettingsError as error:
+        raise ended(ExitCode.BAD_INPUT, str(error)) from None
 
 
 @contextmanager
 def errors_end_the_command() -> Iterator[None]:
     """Turns every error of the client into a message on stderr and its exit code."""
-    from trackfarm.client import FarmError, FarmUnreachable, Refused
+    from trackfarm.client import FarmError, FarmUnreachable, Refused, UnsafeAddress
 
     try:
         yield
@@ -41,6 +52,8 @@ def errors_end_the_command() -> Iterator[None]:
         raise ended(ExitCode.UNREACHABLE, str(error)) from None
     except Refused as error:
         raise ended(_refusal_code(error), _refusal_text(error)) from None
+    except UnsafeAddress as error:
+        raise ended(ExitCode.BAD_INPUT, str(error)) from None
     except FarmError as error:
         raise ended(ExitCode.UNREACHABLE, str(error)) from None
 

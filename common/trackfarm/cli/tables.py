@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from trackfarm.api import Job, Worker
+from trackfarm.api import Invitation, Job, Worker
 from trackfarm.cli.words import (
     attention,
     clean,
@@ -41,6 +41,22 @@ def workers_table(workers: Sequence[Worker]) -> Table:
             f"{worker.tracks_done:,}",
             f"{worker.tracks_failed:,}",
             f"{time_words(worker.seconds_since_heartbeat)} ago",
+        )
+    return table
+
+
+def invitations_table(invitations: Sequence[Invitation]) -> Table:
+    table = _table("invitation", "uses left", "until", "provider", "rental", "by", "note")
+    for found in invitations:
+        until = f"{found.expires_at.astimezone():%Y-%m-%d %H:%M}"
+        table.add_row(
+            found.id,
+            str(found.uses_left),
+            "revoked" if found.revoked_at else until,
+            clean(found.provider or ""),
+            clean(found.rental_tag or ""),
+            clean(found.made_by),
+            clean(found.note),
         )
     return table
 

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from trackfarm import __version__
 from trackfarm_scheduler import metrics
-from trackfarm_scheduler.api import operator, plans, problems, uploads, worker
+from trackfarm_scheduler.api import operator, plans, problems, uploads, worker, workers
 from trackfarm_scheduler.api.heartbeats import heartbeat_route
 from trackfarm_scheduler.badges import Badges
 from trackfarm_scheduler.farm import Farm
@@ -45,6 +45,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.router.routes.insert(0, heartbeat_route(farm))
     app.include_router(worker.router)
     app.include_router(operator.router)
+    app.include_router(workers.router)
     app.include_router(plans.router)
     app.include_router(uploads.router)
     if isinstance(farm.objects, DirectoryStore):

@@ -1,4 +1,4 @@
-"""Who is calling: the operator by API key, a worker by its own token, a new one by join token."""
+"""Who is calling: the operator by API key, a worker by its own token, a new one by what lets it join."""
 
 import secrets
 from typing import Annotated
@@ -44,9 +44,12 @@ async def operator(request: Request, farm: TheFarm) -> str:
 Operator = Annotated[str, Depends(operator)]
 
 
-async def joining(request: Request, farm: TheFarm) -> None:
-    if not _same(bearer(request), farm.settings.join_token):
-        raise Refused(401, "this join token is not valid; check TRACKFARM_WORKER_JOIN_TOKEN")
+async def joining(request: Request) -> str:
+    """What a worker shows that wants to join; `store.admission` says what it is worth."""
+    return bearer(request)
+
+
+JoiningToken = Annotated[str, Depends(joining)]
 
 
 async def the_badges(request: Request) -> Badges:

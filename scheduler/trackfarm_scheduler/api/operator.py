@@ -107,12 +107,6 @@ def _download_url(farm: Farm, key: str) -> str:
     return farm.objects.presign_get(key, expires=timedelta(seconds=DOWNLOAD_URL_SECONDS)).url
 
 
-@router.get("/workers")
-def list_workers(farm: TheFarm, _owner: Operator) -> list[api.Worker]:
-    with farm.database.read() as session:
-        return views.worker_views(session, farm.clock())
-
-
 @router.get("/status")
 def status(farm: TheFarm, _owner: Operator) -> api.FarmStatus:
     with farm.database.read() as session:

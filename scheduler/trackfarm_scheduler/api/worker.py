@@ -3,15 +3,16 @@
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
 from sqlalchemy import Row, bindparam, select
+from sqlmodel import Session
 
 from trackfarm.api import JobState
 from trackfarm.catalog import Brief
 from trackfarm.identity import next_seeds
 from trackfarm.model_sets import UnknownModelSet, model_set
-from trackfarm.tiers import tier_of
+from trackfarm.tiers import Tier, tier_of
 from trackfarm.wire import (
     PREFIX,
     ClaimAnswer,
@@ -24,13 +25,15 @@ from trackfarm.wire import (
     ReportRequest,
     TrackOrder,
 )
-from trackfarm_scheduler.api.auth import CallingWorker, TheBadges, TheFarm, joining
+from trackfarm_scheduler.api.access import end_access
+from trackfarm_scheduler.api.auth import CallingWorker, JoiningToken, TheBadges, TheFarm
 from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.leases import ClaimFacts, ClaimVerdict, judge_claim
 from trackfarm_scheduler.machines import AttemptState, LeaseState
 from trackfarm_scheduler.objects.sources import source_urls
-from trackfarm_scheduler.store import leases, workers
+from trackfarm_scheduler.store import admission, joining, leases, workers
+from trackfarm_scheduler.store.admission import Admission
 from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track, Worker, table_of
 
 router = APIRouter(prefix=PREFIX, tags=["worker"])
@@ -51,9 +54,45 @@ _OPEN = (
 _JOB_FACTS = select(_JOB.c.state, _JOB.c.owner).where(_JOB.c.id == bindparam("job"))
 
 
-@router.post("/register", dependencies=[Depends(joining)])
-def register(request: RegisterRequest, farm: TheFarm) -> RegisterAnswer:
-    """Exchanges the join token for a worker's own id, token and queue."""
+@router.post("/register")
+def register(
+    request: RegisterRequest, farm: TheFarm, badges: TheBadges, token: JoiningToken
+) -> RegisterAnswer:
+    """Exchanges what lets a worker join for its own id, token, queue and user at the broker."""
+    with farm.database.write() as session:
+        admitted = _admitted(session, farm, token, request.nonce)
+        tier = _required_tier(request)  # behind the token: a stranger learns nothing here
+        invitation, past = admitted.invitation, admitted.predecessor
+        joined = joining.join(session, request, tier, farm.clock(), invitation=invitation)
+        if past is not None:
+            joining.replace(session, past, farm.clock())
+        present = workers.count_live(session)
+    if past is not None:
+        end_access(farm, badges, past.id)
+    if farm.users is not None:
+        farm.users.grant([joined.broker_user])
+    return RegisterAnswer(
+        worker_id=joined.worker_id,
+        token=joined.token,
+        queue=joined.queue,
+        broker_url=farm.broker_url_for(joined.worker_id, joined.broker_password),
+        intervals=farm.intervals(present),
+    )
+
+
+def _admitted(session: Session, farm: Farm, token: str, nonce: str) -> Admission:
+    join_token = farm.settings.join_token.get_secret_value()
+    found = admission.admit(session, token, farm.clock(), join_token=join_token, nonce=nonce)
+    if found is None:
+        raise Refused(
+            401,
+            "this token lets nobody join (any more): check TRACKFARM_WORKER_JOIN_TOKEN, or ask the"
+            " operator for another (`trackfarm workers invite`)",
+        )
+    return found
+
+
+def _required_tier(request: RegisterRequest) -> Tier:
     try:
         model_set(request.model_set)
     except UnknownModelSet as error:
@@ -61,16 +100,7 @@ def register(request: RegisterRequest, farm: TheFarm) -> RegisterAnswer:
     tier = tier_of(request.memory_mib)
     if tier is None:
         raise Refused(422, f"{request.memory_mib} MiB is below the smallest tier (4 GB)")
-    with farm.database.write() as session:
-        joined = workers.join(session, request, tier, farm.clock())
-        present = workers.count_live(session)
-    return RegisterAnswer(
-        worker_id=joined.worker_id,
-        token=joined.token,
-        queue=joined.queue,
-        broker_url=farm.settings.broker_url.get_secret_value(),
-        intervals=farm.intervals(present),
-    )
+    return tier
 
 
 @router.post("/shards/{shard_id}/claim", response_model=ClaimAnswer)
@@ -172,6 +202,5 @@ def leave(
     """Ends a worker; whatever it still held is pending again."""
     with farm.database.write() as session:
         workers.leave(session, worker.id, farm.clock(), reason=request.reason)
-    badges.forget(worker.id)
-    farm.placing.wake()
+    end_access(farm, badges, worker.id)
     return {"worker_id": worker.id}

@@ -18,15 +18,18 @@ def open_store(
     external_endpoint: str | None = None,
     base_url: str | None = None,
     signing_secret: bytes | None = None,
+    ca_file: Path | None = None,
 ) -> DirectoryStore | S3Store:
     """The store a URL names. Makes no request: call `check` before use.
 
     * `file:///var/lib/trackfarm` is a directory; it needs `base_url` (where workers reach the
       scheduler) and `signing_secret`, and its router in the scheduler's application.
     * `s3://bucket` is a bucket at AWS in `region`.
-    * `http://host:9000/bucket` and `https://…` are a bucket of any other S3 store.
+    * `http://host:9000/bucket` and `https://…` are a bucket of any other S3 store; `ca_file` (PEM)
+      is an authority to trust beside the public ones.
 
     Raises:
+        SettingsError: `ca_file` is no certificate.
         ValueError: no store has such a URL, it carries credentials, or a setting is missing; the
             message names the setting and never repeats a credential.
     """
@@ -47,6 +50,7 @@ def open_store(
         secret_key=secret_key,
         region=region,
         external_endpoint=external_endpoint,
+        ca_file=ca_file,
     )
 
 

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import urllib3
@@ -16,6 +17,7 @@ from minio.datatypes import Object
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
 
+from trackfarm.trust import trust_also
 from trackfarm_scheduler.objects.keys import checked_key
 from trackfarm_scheduler.objects.lifetimes import whole_seconds
 from trackfarm_scheduler.objects.port import (
@@ -49,6 +51,7 @@ class S3Store:
         external_endpoint: URL of the service as workers reach it, when that differs; signed URLs
             are made for it, since the host is part of the signature.
         now: the clock that dates signatures.
+        ca_file: PEM file of an authority to trust beside the public ones.
 
     Raises:
         ValueError: an endpoint is not an http(s) URL of a host and nothing more.
@@ -64,8 +67,9 @@ class S3Store:
         region: str,
         external_endpoint: str | None = None,
         now: Callable[[], datetime] = utc_now,
+        ca_file: Path | None = None,
     ) -> None:
-        http = _http()
+        http = _http(ca_file)
 
         def client(url: str) -> Minio:
             host, secure = _host(url)
@@ -196,11 +200,14 @@ class S3Store:
             ) from error
 
 
-def _http() -> urllib3.PoolManager:
+def _http(ca_file: Path | None) -> urllib3.PoolManager:
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        trust_also(context, ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
     return urllib3.PoolManager(
         maxsize=10,
         timeout=_TIMEOUT,
-        ssl_context=ssl.create_default_context(),
+        ssl_context=context,
         # Any method: the bulk delete is a POST, and every request here may be said twice.
         retries=urllib3.Retry(
             total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504], allowed_methods=None

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 from alembic import command
@@ -27,12 +28,15 @@ CONNECTIONS = 24  # to wait for one is cheaper than to open and close more
 class Database:
     """`read()` and `write()` are transactions; a write commits when its block ends well."""
 
-    def __init__(self, url: str, *, on_commit: Listener | None = None) -> None:
-        """`on_commit` hears of the events that a transaction recorded, after it is committed."""
+    def __init__(
+        self, url: str, *, on_commit: Listener | None = None, ca_file: Path | None = None
+    ) -> None:
+        """`on_commit` hears of the events that a transaction recorded, after it is committed.
+        `ca_file` (PEM) says which authority vouches for a PostgreSQL server over TLS."""
         self._on_commit = on_commit
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
+        self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url, ca_file)
         self._writing = self.engine.execution_options(writes=True)
         self._writer = threading.Lock()
 
@@ -73,7 +77,7 @@ def _transaction(engine: Engine) -> Iterator[Session]:
         write_tallies(session)
 
 
-def _postgres_engine(url: str) -> Engine:
+def _postgres_engine(url: str, ca_file: Path | None) -> Engine:
     # A scheduler that froze in a transaction must not keep the others from its rows.
     options = f"-c idle_in_transaction_session_timeout={FROZEN_MS}"
     return create_engine(
@@ -81,8 +85,15 @@ def _postgres_engine(url: str) -> Engine:
         pool_size=CONNECTIONS,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args={"options": options},
+        connect_args={"options": options, **_authority(url, ca_file)},
     )
+
+
+def _authority(url: str, ca_file: Path | None) -> dict[str, str]:
+    query = make_url(url).query
+    if ca_file is None or "sslmode" not in query or "sslrootcert" in query:
+        return {}
+    return {"sslrootcert": str(ca_file)}
 
 
 def _sqlite_engine(url: str) -> Engine:

@@ -167,7 +167,11 @@ class Attempt(SQLModel, table=True):
 
 class Worker(SQLModel, table=True):
     """One worker process, from its registration to its end. `vram` in nominal GB and `max_batch` in
-    tracks are its tier's, or what it has proved beyond them."""
+    tracks are its tier's, or what it has proved beyond them.
+
+    `may_return`: its token may still be exchanged for that of a successor. `broker_hash` is the
+    SHA-256 of its password at the broker, empty where it has no user of its own.
+    """
 
     __table_args__ = (Index("ix_worker_state", "state"),)
 
@@ -185,6 +189,10 @@ class Worker(SQLModel, table=True):
     rental_tag: str = ""
     price_per_hour: float = 0
     queue: str = Field(index=True)
+    invitation_id: str | None = None
+    join_nonce: str = ""
+    may_return: bool = True
+    broker_hash: str = ""
     speed: float = 1.0
     strikes: int = 0
     tracks_done: int = 0
@@ -196,6 +204,23 @@ class Worker(SQLModel, table=True):
     joined_at: float
     last_seen: float
     left_at: float | None = None
+
+
+class Invitation(SQLModel, table=True):
+    """With what machines may join: `uses_left` times until `expires_at`. What it says of provider,
+    rental tag and price wins over what a worker claims."""
+
+    id: str = Field(primary_key=True)
+    token_hash: str = Field(unique=True)
+    made_at: float
+    made_by: str
+    expires_at: float
+    uses_left: int
+    provider: str | None = None
+    rental_tag: str | None = None
+    price_per_hour: float | None = None
+    note: str = ""
+    revoked_at: float | None = None
 
 
 class Artifact(SQLModel, table=True):

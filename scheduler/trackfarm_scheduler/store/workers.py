@@ -1,24 +1,17 @@
-"""The one owner of `worker.state`: joined, heard from, silent, gone."""
+"""The one owner of `worker.state`, which `joining` begins: heard from, silent, gone."""
 
 import hashlib
-import json
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import bindparam, case, func, select, update
 from sqlmodel import Session, col
 
 from trackfarm.api import WorkerState
-from trackfarm.broker import queue_name
-from trackfarm.ids import new_id
-from trackfarm.model_sets import model_set
-from trackfarm.tiers import Tier, measured, reach
-from trackfarm.wire import HeartbeatRequest, RegisterRequest
+from trackfarm.wire import HeartbeatRequest
 from trackfarm_scheduler.leases import LIVE_STATES
 from trackfarm_scheduler.machines import WORKER, AttemptState
 from trackfarm_scheduler.recovery import is_bad_worker
-from trackfarm_scheduler.store import journal, leases, speeds
+from trackfarm_scheduler.store import journal, leases
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Worker, table_of
 
@@ -63,58 +56,8 @@ _COUNT_LIVE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """`token` is shown once: only its hash is stored."""
-
-    worker_id: str
-    token: str
-    queue: str
-
-
 def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def join(session: Session, request: RegisterRequest, tier: Tier, now: float) -> Joined:
-    """Adds a worker. Its queue is its own: shards are cut for one worker, and one that may fail
-    them again, is reserved, or races another must be left out. What it has measured widens what
-    it is given and is where its speed begins. Raises UnknownModelSet."""
-    worker_id, token = new_id("worker"), secrets.token_urlsafe(32)
-    queue = queue_name(tier.name, request.model_set, worker_id)
-    kind = model_set(request.model_set)
-    limits = measured(tier, request.calibration, model_set=kind, memory_mib=request.memory_mib)
-    facts = {
-        "driver": request.driver,
-        "digests": request.digests,
-        "calibration": request.calibration,
-        "versions": request.versions,
-    }
-    session.add(
-        Worker(
-            id=worker_id,
-            name=request.name,
-            token_hash=hash_token(token),
-            state=WorkerState.JOINING,
-            gpu=request.gpu,
-            memory_mib=request.memory_mib,
-            tier=tier.name,
-            vram=reach(limits),
-            max_batch=limits.max_batch,
-            speed=speeds.begin(session, request.gpu, kind, request.calibration),
-            model_set=request.model_set,
-            provider=request.provider,
-            rental_tag=request.rental_tag,
-            price_per_hour=request.price_per_hour,
-            queue=queue,
-            facts=json.dumps(facts, separators=(",", ":")),
-            joined_at=now,
-            last_seen=now,
-        )
-    )
-    about = {"name": request.name, "gpu": request.gpu, "queue": queue}
-    journal.record(session, Happening(now, "worker_joined", worker_id=worker_id, data=about))
-    return Joined(worker_id, token, queue)
 
 
 def by_token(session: Session, token: str) -> Worker | None:

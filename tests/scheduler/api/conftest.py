@@ -14,6 +14,7 @@ from trackfarm.catalog import Brief
 from trackfarm.planning import load_prices
 from trackfarm_scheduler.api.app import build_app
 from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.broker_users import BrokerUsers
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.loops import Loop
 from trackfarm_scheduler.promptness import Promptness
@@ -82,6 +83,7 @@ def build(scene: Scene, url: str) -> Farm:
         database=scene.database,
         objects=scene.objects,
         broker=Broker(NOBODY),
+        users=BrokerUsers(NOBODY),
         recorder=scene.recorder,
         leadership=scene.leadership,
         placing=Loop("placer", lambda: None, seconds=60),
@@ -120,6 +122,8 @@ def door(sqlite_scene: Scene, served: tuple[Switch, str]) -> Iterator[Door]:
     yield made
     made.http.close()
     farm.broker.close()
+    assert farm.users is not None
+    farm.users.close()
 
 
 def problem(answer: httpx.Response, status: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from trackfarm.planning.records import SpeedSource
 from trackfarm.speed import SpeedModel
 from trackfarm.tiers import tier_of
 from trackfarm.wire import RegisterRequest
-from trackfarm_scheduler.store import workers
+from trackfarm_scheduler.store import joining, workers
 from trackfarm_scheduler.store.tables import Speed
 
 CARD = "NVIDIA GeForce RTX 4090"
@@ -46,7 +46,7 @@ def join(scene: Scene, name: str, *, price: float = 0.0, kind: str = "acestep-v1
     tier = tier_of(request.memory_mib)
     assert tier is not None
     with scene.database.write() as session:
-        joined = workers.join(session, request, tier, scene.clock())
+        joined = joining.join(session, request, tier, scene.clock())
         worker = workers.by_token(session, joined.token)
         assert worker is not None
         worker.state = WorkerState.READY

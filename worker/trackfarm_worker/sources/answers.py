@@ -30,7 +30,8 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOrder:
     """`download` and `target` are files to be written; `sha256` is known of uploads. `is_signed`:
-    the URL is our store's own and holds for a time only. `parent`: the process that asks, with
+    the URL is our store's own and holds for a time only. `ca_file` (PEM) is trusted beside the
+    public authorities, unless it is empty. `parent`: the process that asks, with
     which the source process ends."""
 
     url: str
@@ -38,6 +39,7 @@ class SourceOrder:
     target: Path
     sha256: str | None = None
     is_signed: bool = False
+    ca_file: str = ""
     limits: Limits = field(default_factory=Limits)
     parent: int = field(default_factory=os.getpid)
 

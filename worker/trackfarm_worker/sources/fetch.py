@@ -6,6 +6,7 @@ an endless one.
 """
 
 import hashlib
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ class Fetched:
 _Ending = Fetched | SourceRefused | SourceAway
 
 
-def fetch(url: str, target: Path, limits: Limits, *, is_signed: bool = False) -> _Ending:
+def fetch(
+    url: str, target: Path, limits: Limits, *, is_signed: bool = False, ca_file: str = ""
+) -> _Ending:
     """The body of `url` in the file `target`.
 
     Refused: a URL that is none of http(s), a client error (404 and the like), too many redirects,
@@ -43,10 +46,21 @@ def fetch(url: str, target: Path, limits: Limits, *, is_signed: bool = False) ->
     """
     timeout = httpx.Timeout(limits.silent_seconds, connect=limits.connect_seconds)
     try:
-        with alarm(limits.fetch_seconds), httpx.Client(timeout=timeout) as client:
+        with (
+            alarm(limits.fetch_seconds),
+            httpx.Client(timeout=timeout, verify=_verification(ca_file)) as client,
+        ):
             return _patiently(lambda: _fetched(client, url, target, limits, is_signed))
     except Overdue:
         return SourceAway(f"it did not come within {limits.fetch_seconds:g} s")
+
+
+def _verification(ca_file: str) -> ssl.SSLContext:
+    # Not `trackfarm.trust`: this process imports no pydantic.
+    context = httpx.create_ssl_context()
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 def _patiently(once: Callable[[], _Ending]) -> _Ending:

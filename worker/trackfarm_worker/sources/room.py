@@ -49,10 +49,12 @@ class SourceRoom:
         *,
         limits: Limits = NO_LIMITS_BUT_OURS,
         shard_bytes: int = SHARD_BYTES,
+        ca_file: Path | None = None,
     ) -> None:
         self._spool = spool
         self._limits = limits
         self._shard_bytes = shard_bytes
+        self._ca_file = str(ca_file or "")
 
     @contextmanager
     def prepared(
@@ -67,7 +69,7 @@ class SourceRoom:
         try:
             if wanted:
                 folder.mkdir()
-            desk = _Desk(folder, self._limits, self._shard_bytes, gave_up)
+            desk = _Desk(folder, self._limits, self._shard_bytes, gave_up, self._ca_file)
             with ThreadPoolExecutor(AT_ONCE, "source") as pool:
                 found = dict(zip(wanted, pool.map(desk.fetch, wanted.items()), strict=True))
             yield dict(_matched(orders, found))
@@ -85,11 +87,17 @@ class _Desk:
     """Fetches for one shard."""
 
     def __init__(
-        self, folder: Path, limits: Limits, bytes_left: int, gave_up: Callable[[], bool]
+        self,
+        folder: Path,
+        limits: Limits,
+        bytes_left: int,
+        gave_up: Callable[[], bool],
+        ca_file: str,
     ) -> None:
         self._folder = folder
         self._limits = limits
         self._bytes = bytes_left
+        self._ca_file = ca_file
         self._gave_up = gave_up
 
     def fetch(self, wanted: tuple[str, str]) -> _Found:
@@ -110,6 +118,7 @@ class _Desk:
             target=self._folder / f"{stem}.npy",
             sha256=reference.removeprefix(UPLOAD) if reference.startswith(UPLOAD) else None,
             is_signed=not is_url(reference),
+            ca_file=self._ca_file,
             limits=self._limits,
         )
         return prepare(order, self._gave_up)

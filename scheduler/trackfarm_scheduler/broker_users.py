@@ -1,0 +1,87 @@
+"""Users of the broker, one for each worker: made, withdrawn, looked at."""
+
+import secrets
+from collections.abc import Iterable
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from trackfarm.broker_urls import database_number, for_worker
+from trackfarm_scheduler.rights import BrokerUser, rules, user_name
+
+log = structlog.get_logger(__name__)
+CONNECT_SECONDS = 2.0
+
+
+class BrokerUsers:
+    """`url` is the farm's own, with which users are made; `external_url` the address at which
+    workers reach the same broker, without credentials. Thread-safe."""
+
+    def __init__(self, url: str, *, external_url: str = "") -> None:
+        self._redis = Redis.from_url(
+            url, socket_timeout=CONNECT_SECONDS, socket_connect_timeout=CONNECT_SECONDS
+        )
+        self._outside = external_url or url
+        self._database = database_number(self._outside)
+
+    def check(self) -> str | None:
+        """Why this broker cannot keep workers apart; None when it can, or is away at this moment."""
+        probe = BrokerUser(f"probe_{secrets.token_hex(8)}", "gpu.probe", "0" * 64)
+        try:
+            self._grant([probe])
+            self._withdraw([probe.worker_id])
+        except ResponseError as error:
+            return (
+                f"the broker refuses to make users for workers ({error}), so that each worker would"
+                " have to get the farm's own broker password: use Redis 6.2 or newer, or Valkey,"
+                " with a user that may run ACL SETUSER, DELUSER and USERS; or set"
+                " TRACKFARM_SCHEDULER_INSECURE=true where every worker may be trusted"
+            )
+        except (RedisError, OSError) as error:
+            log.warning("broker_away", error=str(error))
+        return None
+
+    def names(self) -> set[str]:
+        """Every user of the broker. Raises RedisError."""
+        return {_text(name) for name in self._redis.execute_command("ACL USERS")}
+
+    def grant(self, users: Iterable[BrokerUser]) -> bool:
+        """Makes users, or makes them anew; False when the broker is away, or refuses by now."""
+        try:
+            self._grant(users)
+        except (RedisError, OSError) as error:
+            log.warning("broker_users_not_made", error=str(error))
+            return False
+        return True
+
+    def withdraw(self, worker_ids: Iterable[str]) -> bool:
+        """Ends users and their connections; False when the broker cannot be reached now."""
+        try:
+            self._withdraw(worker_ids)
+        except (RedisError, OSError) as error:
+            log.warning("broker_users_not_ended", error=str(error))
+            return False
+        return True
+
+    def url_for(self, worker_id: str, password: str) -> str:
+        return for_worker(self._outside, user=user_name(worker_id), password=password)
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def _grant(self, users: Iterable[BrokerUser]) -> None:
+        pipe = self._redis.pipeline(transaction=False)
+        for user in users:
+            told = rules(user, database=self._database)
+            pipe.execute_command("ACL SETUSER", user_name(user.worker_id), *told)
+        pipe.execute()
+
+    def _withdraw(self, worker_ids: Iterable[str]) -> None:
+        names = [user_name(worker_id) for worker_id in worker_ids]
+        if names:
+            self._redis.execute_command("ACL DELUSER", *names)
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name

@@ -1,0 +1,101 @@
+"""The operator's calls about workers, and what becomes of those who were invited."""
+
+from typing import Any
+
+import pytest
+
+from tests.scheduler.api.conftest import API_KEY, JOIN_TOKEN, Door, problem
+from tests.scheduler.scene import briefs
+
+FACTS = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
+BEARER = {"Authorization": f"Bearer {API_KEY}"}
+
+
+def invite(door: Door, **wishes: Any) -> dict[str, Any]:
+    answer = door.http.post("/api/v1/workers/invitations", json=wishes, headers=BEARER)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def delete(door: Door, path: str, status: int = 200) -> dict[str, Any]:
+    answer = door.http.delete(f"/api/v1/workers/{path}", headers=BEARER)
+    assert answer.status_code == status, answer.text
+    said: dict[str, Any] = answer.json()
+    return said
+
+
+def test_an_invitation_is_shown_without_its_token(door: Door) -> None:
+    made = invite(door, uses=3, note="for the cellar", provider="vast")
+    (listed,) = door.get("workers/invitations").json()
+    assert listed == made["invitation"]
+    assert (listed["uses_left"], listed["note"], listed["made_by"]) == (
+        3,
+        "for the cellar",
+        "operator",
+    )
+    assert made["token"] not in door.get("workers/invitations").text
+    assert made["token"] not in door.get("events").text
+
+
+def test_who_is_invited_gets_its_own_access(door: Door) -> None:
+    joined = door.say("register", invite(door)["token"], FACTS).json()
+    assert joined["broker_url"].startswith(f"redis://tfw_{joined['worker_id']}:")
+    assert joined["broker_url"].endswith("@127.0.0.1:1/0")
+
+
+def test_a_registration_that_is_refused_spends_nothing(door: Door) -> None:
+    token = invite(door)["token"]
+    problem(door.say("register", token, FACTS | {"model_set": "suno"}), 422)
+    problem(door.say("register", token, FACTS | {"memory_mib": 2_048}), 422)
+    assert door.say("register", token, FACTS).status_code == 200
+    assert "trackfarm workers invite" in problem(door.say("register", token, FACTS), 401)["detail"]
+
+
+def test_a_revoked_invitation_opens_nothing(door: Door) -> None:
+    made = invite(door, uses=5)
+    assert door.say("register", made["token"], FACTS).status_code == 200
+    assert delete(door, f"invitations/{made['invitation']['id']}")["revoked_at"]
+    problem(door.say("register", made["token"], FACTS), 401)
+    assert len(door.get("workers").json()) == 1, "who has joined stays"
+    delete(door, "invitations/invitation_0000", 404)
+
+
+def test_a_removed_worker_is_out_at_once_and_its_tracks_are_placed_again(door: Door) -> None:
+    me = door.joined()
+    job_id = door.scene.submit(briefs(3)).job_id
+    worker = door.scene.worker(me["worker_id"])
+    offer = door.scene.offer(worker, job_id)
+    claim = {"lease_id": offer.lease_id}
+    assert door.say(f"shards/{offer.shard_id}/claim", me["token"], claim).status_code == 200
+    assert delete(door, me["worker_id"])["state"] == "gone"
+    for path in ("heartbeat", "leave", "register", f"shards/{offer.shard_id}/claim"):
+        body: dict[str, Any] = FACTS if path == "register" else claim if "claim" in path else {}
+        problem(door.say(path, me["token"], body), 401)
+    assert door.get("workers").json() == []
+    assert door.get(f"jobs/{job_id}").json()["tracks"]["pending"] == 3
+    delete(door, "worker_0000", 404)
+
+
+@pytest.mark.parametrize("key", ["", "wrong", JOIN_TOKEN])
+def test_only_the_operator_invites_and_removes(door: Door, key: str) -> None:
+    bearer = {"Authorization": f"Bearer {key}"} if key else {}
+    me = door.joined()
+    for method, path in (
+        ("POST", "workers/invitations"),
+        ("GET", "workers/invitations"),
+        ("DELETE", "workers/invitations/invitation_0000"),
+        ("DELETE", f"workers/{me['worker_id']}"),
+    ):
+        for headers in (bearer, {"Authorization": f"Bearer {me['token']}"}):
+            answer = door.http.request(method, f"/api/v1/{path}", content=b"{}", headers=headers)
+            problem(answer, 401)
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [{"uses": 0}, {"seconds": 0}, {"seconds": 1e9}, {"price_per_hour": -1}, {"surprise": 1}],
+)
+def test_what_cannot_be_wished(door: Door, wishes: dict[str, Any]) -> None:
+    answer = door.http.post("/api/v1/workers/invitations", json=wishes, headers=BEARER)
+    problem(answer, 422)

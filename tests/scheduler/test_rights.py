@@ -1,0 +1,44 @@
+"""Which users the broker is to have, decided without it."""
+
+from fnmatch import fnmatchcase
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trackfarm_scheduler.rights import BrokerUser, differences, literally, rules, user_name
+
+WORKERS = st.sets(st.sampled_from([f"worker_{n:04}" for n in range(6)]))
+
+
+def user(worker_id: str) -> BrokerUser:
+    return BrokerUser(worker_id, f"gpu.vram4.tiny.{worker_id}", "ab" * 32)
+
+
+@given(present=WORKERS, wanted=WORKERS, ended=WORKERS, strangers=WORKERS)
+def test_after_the_difference_users_are_as_wanted(
+    present: set[str], wanted: set[str], ended: set[str], strangers: set[str]
+) -> None:
+    ended -= wanted
+    others = {f"tfw_other_{name}" for name in strangers} | {"default", "flower"}
+    names = {user_name(worker) for worker in present} | others
+    found = differences(names, {worker: user(worker) for worker in wanted}, ended)
+    after = names | {user_name(u.worker_id) for u in found.missing}
+    after -= {user_name(worker) for worker in found.surplus}
+    assert {user_name(worker) for worker in wanted} <= after
+    assert not {user_name(worker) for worker in ended} & after
+    assert others <= after, "users of others are nobody's but theirs"
+    assert not {u.worker_id for u in found.missing} & present
+
+
+def test_a_user_has_one_key_and_its_events() -> None:
+    told = rules(user("worker_0001"), database=3)
+    assert told[0] == "reset"
+    assert [rule for rule in told if rule[0] in "~%"] == ["~gpu.vram4.tiny.worker_0001"]
+    assert [rule for rule in told if rule[0] == "&"] == ["&/3.celeryev/*"]
+    assert next(rule for rule in told if rule[0] in "+-") == "-@all"
+    assert not {"+lpush", "+rpush", "+subscribe", "+eval", "nopass", "+@all"} & set(told)
+
+
+def test_a_key_with_the_signs_of_a_pattern_matches_itself_alone() -> None:
+    assert literally("gpu.a*b?[c]") == "gpu.a\\*b\\?\\[c\\]"
+    assert fnmatchcase("gpu.vram4", literally("gpu.vram4"))

@@ -1,0 +1,92 @@
+"""A scheduler and a broker as they stand on the internet: TLS, users, invitations."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from redis import Redis
+
+from tests.servers.presence import require
+from tests.servers.process import Process, free_port
+from tests.servers.redis import RedisServer, redis_binaries, redis_server
+from tests.servers.tls import HOST, Certificates, certificates
+from trackfarm.api import InvitationRequest
+from trackfarm.broker_urls import with_authority
+from trackfarm.client import Farm
+from trackfarm.trust import verification
+from trackfarm.wire import RegisterAnswer
+
+API_KEY, BROKER_PASSWORD = "an-api-key-of-the-tests", "the-brokers-own-password"
+FACTS = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
+
+
+class GuardedFarm:
+    """No join token: only invitations let somebody join."""
+
+    def __init__(self, folder: Path, files: Certificates, broker: RedisServer) -> None:
+        self.files, self.broker = files, broker
+        self.url = f"https://{HOST}:{(port := free_port())}"
+        self.client = Farm(self.url, API_KEY, ca_file=files.authority)
+        self._http = httpx.Client(base_url=self.url, verify=self._proof())
+        settings = {
+            "HOST": "127.0.0.1",
+            "PORT": port,
+            "PUBLIC_URL": self.url,
+            "TLS_CERTIFICATE": files.certificate,
+            "TLS_KEY": files.key,
+            "DATABASE_URL": f"sqlite:///{folder / 'farm.db'}",
+            "BROKER_URL": broker.url,
+            "OBJECTS_URL": (folder / "objects").as_uri(),
+            "API_KEY": API_KEY,
+            "SIGNING_SECRET": "a-signing-secret-of-the-tests",
+        }
+        env = {f"TRACKFARM_SCHEDULER_{name}": str(value) for name, value in settings.items()}
+        command = [sys.executable, "-P", "-m", "trackfarm_scheduler"]
+        self.process = Process(command, log=folder / "scheduler.log", env={**os.environ, **env})
+
+    def _proof(self) -> Any:
+        return verification(self.files.authority, setting="")
+
+    def invite(self, **wishes: Any) -> str:
+        return self.client.invite(InvitationRequest(**wishes)).token
+
+    def say(self, path: str, token: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"}
+        return self._http.post(f"/worker/v1/{path}", headers=headers, json=body or {})
+
+    def joined(self, token: str = "", **changes: Any) -> RegisterAnswer:
+        answer = self.say("register", token or self.invite(), FACTS | changes)
+        assert answer.status_code == 200, answer.text
+        return RegisterAnswer.model_validate_json(answer.content)
+
+    def access_of(self, worker: RegisterAnswer) -> Redis:
+        """The broker with exactly what the worker was given."""
+        url = with_authority(worker.broker_url, self.files.authority)
+        return Redis.from_url(url, socket_timeout=5)
+
+    def own_access(self) -> Redis:
+        return Redis.from_url(self.broker.url, decode_responses=True)
+
+    def close(self) -> None:
+        self._http.close()
+        self.client.close()
+        self.process.stop()
+
+
+@contextmanager
+def guarded_farm(folder: Path) -> Iterator[GuardedFarm]:
+    """Ready to serve; ended on exit. Needs a Redis server that was built with TLS."""
+    files = certificates(folder / "certificates")
+    (folder / "objects").mkdir()
+    binary = require(redis_binaries().get("redis-server"), "redis-server")
+    with redis_server(binary, password=BROKER_PASSWORD, files=files) as broker:
+        farm = GuardedFarm(folder, files, broker)
+        try:
+            farm.process.wait_ready(farm.client.healthy)
+            yield farm
+        finally:
+            farm.close()

@@ -1,0 +1,62 @@
+"""A whole farm over TLS: a stranger's machine is invited, works, is started anew, works on."""
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.catalogs import fresh_name, short_briefs
+from tests.security.guarded_farm import GuardedFarm
+from tests.servers.process import Process, wait_until
+from trackfarm.api import JobHeader, JobState, Track
+from trackfarm.cli.downloader import Downloader
+
+
+def worker_process(farm: GuardedFarm, token: str, folder: Path) -> Process:
+    told = {
+        "NAME": "rented",
+        "SCHEDULER_URL": farm.url,
+        "JOIN_TOKEN": token,
+        "CA_FILE": farm.files.authority,
+        "DATA_DIR": folder / "data",
+        "MEMORY_MIB": 8_192,
+    }
+    env = {f"TRACKFARM_WORKER_{name}": str(value) for name, value in told.items()}
+    command = [sys.executable, "-P", "-m", "trackfarm_worker"]
+    return Process(command, log=folder / "worker.log", env={**os.environ, **env})
+
+
+def makes(farm: GuardedFarm, folder: Path) -> None:
+    """The farm makes a catalog, and its tracks can be fetched."""
+    briefs = short_briefs(2)
+    job = farm.client.submit(JobHeader(catalog=fresh_name("guarded"), model_set="tiny"), briefs).job
+    wait_until(
+        lambda: farm.client.job(job.id).state is JobState.DONE, timeout_s=150, what="it is done"
+    )
+    with Downloader(parallel=1, verify=farm.client.verify) as downloader:
+        for track in farm.client.tracks(job.id):
+            assert track.artifact is not None
+            path = folder / f"{job.id}-{track.id}"
+            downloader.fetch(partial(_url_of, track), track.artifact, path)
+            assert path.stat().st_size == track.artifact.size
+
+
+def _url_of(track: Track, _try: int) -> str:
+    return track.url or ""
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(400)
+def test_an_invited_machine_works_and_returns_with_a_spent_token(
+    guarded: GuardedFarm, tmp_path: Path
+) -> None:
+    token = guarded.invite(provider="vast", rental_tag="tag-1", price_per_hour=2.5)
+    for _ in range(2):
+        with worker_process(guarded, token, tmp_path) as worker:
+            makes(guarded, tmp_path)
+            (mine,) = [w for w in guarded.client.workers() if w.name == "rented"]
+            assert (mine.provider, mine.price_per_hour) == ("vast", 2.5)
+            worker.stop(timeout_s=15)
+    assert [w.name for w in guarded.client.workers() if w.name == "rented"] == []
