@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Row, bindparam, select
 
@@ -24,7 +24,8 @@ from trackfarm.wire import (
     ReportRequest,
     TrackOrder,
 )
-from trackfarm_scheduler.api.auth import CallingWorker, TheBadges, TheFarm, joining
+from trackfarm_scheduler.api.auth import CallingWorker, TheBadges, TheFarm, joining, worker_actor
+from trackfarm_scheduler.api.changes import changing
 from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.leases import ClaimFacts, ClaimVerdict, judge_claim
@@ -167,11 +168,11 @@ def release(
 
 @router.post("/leave")
 def leave(
-    request: LeaveRequest, farm: TheFarm, badges: TheBadges, worker: CallingWorker
+    said: LeaveRequest, request: Request, farm: TheFarm, badges: TheBadges, worker: CallingWorker
 ) -> dict[str, str]:
     """Ends a worker; whatever it still held is pending again."""
-    with farm.database.write() as session:
-        workers.leave(session, worker.id, farm.clock(), reason=request.reason)
+    with changing(farm, worker_actor(request, worker), "worker.leave", worker.id) as change:
+        workers.leave(change.session, worker.id, farm.clock(), reason=said.reason)
     badges.forget(worker.id)
     farm.placing.wake()
     return {"worker_id": worker.id}
