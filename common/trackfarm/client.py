@@ -147,7 +147,7 @@ class Farm:
 
     def job(self, job_id: str) -> Job:
         """By id or by any unique beginning of it."""
-        return self._get(Job, f"jobs/{_segment(job_id)}")
+        return self._get(Job, f"jobs/{segment(job_id)}")
 
     def pause(self, job_id: str) -> Job:
         return self._act(job_id, "pause")
@@ -173,7 +173,7 @@ class Farm:
     ) -> TrackPage:
         """Tracks in the order of their ordinals (from 1), from the one behind `after`."""
         params = {"after": after, "limit": limit} | ({"state": state} if state else {})
-        return self._get(TrackPage, f"jobs/{_segment(job_id)}/tracks", params)
+        return self._get(TrackPage, f"jobs/{segment(job_id)}/tracks", params)
 
     def tracks(self, job_id: str, *, state: TrackState | None = None) -> Iterator[Track]:
         """All tracks of a job, page by page."""
@@ -209,15 +209,16 @@ class Farm:
         )
         return self._read(kind, response)
 
-    def _ask(self, kind: type[_Answer], path: str, question: BaseModel) -> _Answer:
-        """A POST that may be repeated."""
-        body, headers = question.model_dump_json(), {"Content-Type": "application/json"}
-        url = f"{PREFIX}/{path}"
-        call = partial(self._http.post, url, content=body, headers=headers)
-        return self._read(kind, self._send(call, repeat=_lost))
+    def _ask(
+        self, kind: type[_Answer], path: str, question: BaseModel | None, *, again: bool = True
+    ) -> _Answer:
+        body = question.model_dump_json() if question is not None else None
+        headers = {"Content-Type": "application/json"} if body else None
+        call = partial(self._http.post, f"{PREFIX}/{path}", content=body, headers=headers)
+        return self._read(kind, self._send(call, repeat=_lost if again else _never_sent))
 
     def _act(self, job_id: str, action: str, query: dict[str, float] | None = None) -> Job:
-        path = f"{PREFIX}/jobs/{_segment(job_id)}/{action}"
+        path = f"{PREFIX}/jobs/{segment(job_id)}/{action}"
         return self._read(
             Job, self._send(lambda: self._http.post(path, params=query), repeat=_never_sent)
         )
@@ -282,8 +283,8 @@ def _never_sent(error: BaseException) -> bool:
     return isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
 
 
-def _segment(text: str) -> str:
-    # As one part of a path, so that an id like `a/../b` cannot name something else.
+def segment(text: str) -> str:
+    """One part of a path, so that an id like `a/../b` cannot name something else."""
     return quote(text, safe="")
 
 

@@ -13,6 +13,7 @@ from trackfarm.cli.words import clean, mistake_line
 from trackfarm.settings import FarmAddress, SettingsError, farm_file, find_farm, home_path
 
 if TYPE_CHECKING:
+    from trackfarm.administration import Administration
     from trackfarm.api import Job
     from trackfarm.client import Farm, Refused
 
@@ -26,6 +27,19 @@ def connected(*, patience: float = 3.0, timeout: float = 30.0) -> Iterator["Farm
     with (
         errors_end_the_command(),
         Farm(address.url, address.api_key, patience=patience, timeout=timeout) as farm,
+    ):
+        yield farm
+
+
+@contextmanager
+def administering(*, patience: float = 3.0) -> Iterator["Administration"]:
+    """As `connected`, for the commands that need a key with scope `admin`."""
+    from trackfarm.administration import Administration
+
+    address = known_farm()
+    with (
+        errors_end_the_command(),
+        Administration(address.url, address.api_key, patience=patience) as farm,
     ):
         yield farm
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from trackfarm import __version__
 from trackfarm_scheduler.api import audit, keys, operator, plans, problems, uploads, worker
 from trackfarm_scheduler.api.auth import require_known
+from trackfarm_scheduler.api.description import DescribedApp
 from trackfarm_scheduler.api.gate import Gate
 from trackfarm_scheduler.api.heartbeats import heartbeat_route
 from trackfarm_scheduler.api.pages import pages
@@ -21,6 +22,7 @@ from trackfarm_scheduler.metrics import FarmCollector
 from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.objects.routes import directory_router
 from trackfarm_scheduler.rates import Rates
+from trackfarm_scheduler.store import replays
 
 THREADS = 16  # requests at work at once; the rest waits in line and not for each other's locks
 
@@ -28,14 +30,17 @@ THREADS = 16  # requests at work at once; the rest waits in line and not for eac
 @asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
     current_default_thread_limiter().total_tokens = THREADS
-    watching = asyncio.create_task(app.state.farm.promptness.watch())
+    farm: Farm = app.state.farm
+    with farm.database.write() as session:
+        replays.release_all(session, farm.leadership.holder)
+    watching = asyncio.create_task(farm.promptness.watch())
     yield
     watching.cancel()
 
 
 def build_app(farm: Farm) -> FastAPI:
     """The scheduler's web application over what the composition root has built."""
-    app = FastAPI(
+    app = DescribedApp(
         title="trackfarm",
         version=__version__,
         openapi_url=None,  # behind a key, as all else: `pages`

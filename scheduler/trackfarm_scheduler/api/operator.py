@@ -15,12 +15,13 @@ from trackfarm_scheduler.access import Caller
 from trackfarm_scheduler.api import submission
 from trackfarm_scheduler.api.auth import Operator, Reader, Submitter, TheFarm
 from trackfarm_scheduler.api.changes import changing
+from trackfarm_scheduler.api.idempotency import RepeatableRoute
 from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.store import census, jobs, workers
 from trackfarm_scheduler.store.tables import Job
 
-router = APIRouter(prefix=PREFIX, tags=["operator"])
+router = APIRouter(prefix=PREFIX, tags=["operator"], route_class=RepeatableRoute)
 DOWNLOAD_URL_SECONDS = 3600
 
 
@@ -91,7 +92,7 @@ def list_tracks(
     reference: str,
     farm: TheFarm,
     caller: Reader,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     state: TrackState | None = None,
 ) -> api.TrackPage:
@@ -135,7 +136,7 @@ def list_events(
     farm: TheFarm,
     caller: Reader,
     job: str | None = None,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> list[api.Event]:
     with farm.database.read() as session:
