@@ -10,7 +10,7 @@ from tests.end_to_end.soak import pytest_collection_modifyitems
 __all__ = ["pytest_collection_modifyitems"]
 
 HEAD_SECONDS, BODY_SECONDS = 1.0, 1.0
-SUBMISSION_BYTES = 1_000_000
+SUBMISSION_BYTES = 200_000
 
 
 @pytest.fixture(scope="package")
