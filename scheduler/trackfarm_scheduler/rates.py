@@ -44,14 +44,20 @@ class Rates:
         self._most = most
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
-    def take(self, name: str, per_minute: int) -> Standing:
+    def spend(self, name: str, per_minute: int) -> bool:
         """Takes a token for one request, if there is one."""
         bucket = self._filled(name, per_minute)
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
+
+    def take(self, name: str, per_minute: int) -> Standing:
+        """As `spend`, and says what is left."""
         wait = 0.0
-        if bucket.tokens >= 1:
-            bucket.tokens -= 1
-        else:
-            wait = (1 - bucket.tokens) * MINUTE / per_minute
+        if not self.spend(name, per_minute):
+            wait = (1 - self._buckets[name].tokens) * MINUTE / per_minute
+        bucket = self._buckets[name]
         full_in = (per_minute - bucket.tokens) * MINUTE / per_minute
         return Standing(per_minute, math.floor(bucket.tokens), wait, full_in)
 

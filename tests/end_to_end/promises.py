@@ -80,8 +80,8 @@ def counted_once(farm: LocalFarm) -> None:
 def scraped(farm: LocalFarm) -> dict[tuple[str, str], float]:
     """Sums of all samples of /metrics by name and by the one label that matters."""
     sums: dict[tuple[str, str], float] = {}
-    key = {"Authorization": f"Bearer {API_KEY}"}
-    text = httpx.get(f"{farm.url}/metrics", headers=key).raise_for_status().text
+    with_key = {"Authorization": f"Bearer {API_KEY}"}
+    text = httpx.get(f"{farm.url}/metrics", headers=with_key).raise_for_status().text
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = sample.labels

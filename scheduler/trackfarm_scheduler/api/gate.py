@@ -1,11 +1,11 @@
 """What every request passes before anything else: limits that need no key, and the headers that
 every answer has. Pure ASGI, because each request pays for it."""
 
+import itertools
 import secrets
 from collections.abc import Awaitable, Callable
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +14,7 @@ from trackfarm_scheduler.api.pages import DOCS
 from trackfarm_scheduler.api.problems import Refused, answer
 
 log = structlog.get_logger(__name__)
+_PROCESS, _NUMBERS = secrets.token_hex(4), itertools.count()
 HEAD_BYTES = 32 * 1024
 QUERY_BYTES = 8 * 1024
 _ALWAYS = [
@@ -46,8 +47,8 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        state = scope.setdefault("state", {})
-        state["request_id"] = request_id = f"req_{secrets.token_hex(8)}"
+        request_id = f"req_{_PROCESS}{next(_NUMBERS):x}"
+        scope.setdefault("state", {})["request_id"] = request_id
         begun = False
 
         async def send_with_headers(message: Message) -> None:
@@ -58,7 +59,13 @@ class Gate:
             await send(message)
 
         try:
-            await self._pass(scope, receive, send_with_headers)
+            admitted = await self._admitted(scope, receive)
+            if admitted is not None:
+                await self._app(scope, admitted, send_with_headers)
+        except Refused as refusal:
+            headers = {**(refusal.headers or {}), **_HANG_UP}
+            refused = answer(refusal.status, refusal.detail, headers=headers)
+            await refused(scope, receive, send_with_headers)
         except Exception:
             log.exception("request_failed", path=scope["path"], request_id=request_id)
             if begun:
@@ -66,26 +73,11 @@ class Gate:
             failed = answer(500, f"that should not have happened; the log has it as {request_id}")
             await failed(scope, receive, send_with_headers)
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            _check_head(scope)
-            admitted = await self._admitted(scope, receive)
-        except Refused as refusal:
-            headers = {**(refusal.headers or {}), **_HANG_UP}
-            refused = answer(refusal.status, refusal.detail, headers=headers)
-            await refused(scope, receive, send)
-            return
-        if admitted is not None:
-            await self._app(scope, admitted, send)
-
     async def _admitted(self, scope: Scope, receive: Receive) -> Receive | None:
         """How the application gets the body; None when the client has gone."""
-        headers = Headers(scope=scope)
-        length, chunked = headers.get("content-length"), "transfer-encoding" in headers
-        if length is None and not chunked:
+        announced, path = _checked_head(scope), scope["path"]
+        if announced is None:
             return receive
-        path = scope["path"]
-        announced = int(length) if length is not None else 0
         if bodies.is_stream(scope["method"], path):
             if path.startswith("/objects/"):
                 return receive
@@ -93,40 +85,48 @@ class Gate:
             return _bounded(receive, self._stream_bytes)
         most = bodies.most_bytes(path)
         _require_fits(announced, most)
-        return await self._whole(scope, receive, announced, most)
-
-    async def _whole(
-        self, scope: Scope, receive: Receive, announced: int, most: int
-    ) -> Receive | None:
-        """Reads the body, so that it can be looked at before it is parsed."""
-        known = False
         if announced > bodies.STRANGER_BYTES:
             await self._require_known(Request(scope))
-            known = True
-        body, more = b"", True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return None
-            part, more = message.get("body", b""), message.get("more_body", False)
-            body = body + part if body else part
-            if len(body) > bodies.STRANGER_BYTES and not known:
-                await self._require_known(Request(scope))
-                known = True
-            _require_fits(len(body), most)
-        if (flaw := bodies.json_flaw(body)) is not None:
+        message = await receive()
+        while message.get("more_body", False):
+            message = await self._longer(scope, receive, message, announced, most)
+        if message["type"] != "http.request":
+            return None
+        if (flaw := bodies.json_flaw(message["body"])) is not None:
             raise Refused(400, flaw)
-        return _again(body, receive)
+        return _again(message, receive)
+
+    async def _longer(
+        self, scope: Scope, receive: Receive, so_far: Message, announced: int, most: int
+    ) -> Message:
+        """What has come of a body with its next part, so that it is looked at as a whole."""
+        message = await receive()
+        if message["type"] != "http.request":
+            return message
+        body = so_far["body"] + message["body"]
+        if len(so_far["body"]) <= bodies.STRANGER_BYTES < len(body) and not announced:
+            await self._require_known(Request(scope))
+        _require_fits(len(body), most)
+        return {**message, "body": body}
 
 
-def _check_head(scope: Scope) -> None:
-    if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES:
+def _checked_head(scope: Scope) -> int | None:
+    """How long a body was announced, 0 when it comes in chunks, None when there is none."""
+    size, announced = 0, None
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+        if name == b"content-length":
+            announced = int(value)
+        elif name == b"transfer-encoding":
+            announced = announced or 0
+    if size > HEAD_BYTES:
         raise Refused(431, f"the headers are longer than {HEAD_BYTES} bytes")
-    query = scope["query_string"]
-    if len(query) > QUERY_BYTES or len(scope["path"]) > QUERY_BYTES:
+    query, path = scope["query_string"], scope["path"]
+    if len(query) > QUERY_BYTES or len(path) > QUERY_BYTES:
         raise Refused(414, f"the address is longer than {QUERY_BYTES} bytes")
-    if "\0" in scope["path"] or b"%00" in query:
+    if "\0" in path or b"%00" in query:
         raise Refused(400, "the address has the character NUL")
+    return announced
 
 
 def _require_fits(size: int, most: int) -> None:
@@ -147,7 +147,7 @@ def _bounded(receive: Receive, most: int) -> Receive:
     return counted
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
+def _again(message: Message, receive: Receive) -> Receive:
     """Gives the body that was read, then whatever the connection has to say."""
     given = False
 
@@ -156,7 +156,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
         if given:
             return await receive()
         given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return message
 
     return once
 
@@ -164,7 +164,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 def _headers(
     scope: Scope, given: list[tuple[bytes, bytes]], request_id: str
 ) -> list[tuple[bytes, bytes]]:
-    headers = [*given, (b"x-request-id", request_id.encode()), *_policy(scope["path"], given)]
+    headers = [*given, *_policy(scope["path"], given), (b"x-request-id", request_id.encode())]
     if scope["scheme"] == "https":
         headers.append(_HSTS)
     if (standing := scope["state"].get("standing")) is not None:

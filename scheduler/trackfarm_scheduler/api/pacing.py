@@ -22,9 +22,10 @@ def count_key(request: Request, identity: Identity) -> None:
 
 def count_worker(request: Request, worker_id: str) -> None:
     """Counts a request of a worker. Raises Refused (429)."""
-    limit = _farm(request).settings.worker_rate
-    standing = _rates(request).take(worker_id, limit)
-    if not standing.allowed:
+    state = request.app.state
+    limit = state.farm.settings.worker_rate
+    if not state.rates.spend(worker_id, limit):
+        standing = state.rates.take(worker_id, limit)
         raise _too_many(standing, f"a worker may ask {limit} times a minute")
 
 
