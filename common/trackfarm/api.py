@@ -62,7 +62,7 @@ class JobHeader(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    catalog: str = Field(min_length=1, max_length=200)
+    catalog: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
     model_set: str = "tiny"
     priority: int = Field(default=0, ge=-100, le=100)
     lane: Literal["batch", "interactive"] = "batch"

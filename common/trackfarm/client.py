@@ -154,7 +154,7 @@ class Farm:
 
     def job(self, job_id: str) -> Job:
         """By id or by any unique beginning of it."""
-        return self._get(Job, f"jobs/{_segment(job_id)}")
+        return self._get(Job, f"jobs/{segment(job_id)}")
 
     def pause(self, job_id: str) -> Job:
         return self._act(job_id, "pause")
@@ -180,7 +180,7 @@ class Farm:
     ) -> TrackPage:
         """Tracks in the order of their ordinals (from 1), from the one behind `after`."""
         params = {"after": after, "limit": limit} | ({"state": state} if state else {})
-        return self._get(TrackPage, f"jobs/{_segment(job_id)}/tracks", params)
+        return self._get(TrackPage, f"jobs/{segment(job_id)}/tracks", params)
 
     def tracks(self, job_id: str, *, state: TrackState | None = None) -> Iterator[Track]:
         """All tracks of a job, page by page."""
@@ -195,7 +195,7 @@ class Farm:
 
     def remove_worker(self, worker_id: str) -> Worker:
         """Ends a worker: its tokens are void at once, what it held is placed again."""
-        return self._delete(Worker, f"workers/{_segment(worker_id)}")
+        return self._delete(Worker, f"workers/{segment(worker_id)}")
 
     def invite(self, request: InvitationRequest) -> Invited:
         """Makes a token with which machines may join. It is told this once."""
@@ -207,7 +207,7 @@ class Farm:
 
     def revoke_invitation(self, invitation_id: str) -> Invitation:
         """Nobody joins by it any more; who has joined stays."""
-        return self._delete(Invitation, f"workers/invitations/{_segment(invitation_id)}")
+        return self._delete(Invitation, f"workers/invitations/{segment(invitation_id)}")
 
     def status(self) -> FarmStatus:
         return self._get(FarmStatus, "status")
@@ -238,16 +238,16 @@ class Farm:
         )
 
     def _ask(
-        self, kind: type[_Answer], path: str, question: BaseModel, *, repeat: _Rule = lost
+        self, kind: type[_Answer], path: str, question: BaseModel | None, *, repeat: _Rule = lost
     ) -> _Answer:
         """A POST; repeated when `repeat` says that its failure allows it."""
-        body, headers = question.model_dump_json(), {"Content-Type": "application/json"}
-        url = f"{PREFIX}/{path}"
-        call = partial(self._http.post, url, content=body, headers=headers)
+        body = question.model_dump_json() if question is not None else None
+        headers = {"Content-Type": "application/json"} if body else None
+        call = partial(self._http.post, f"{PREFIX}/{path}", content=body, headers=headers)
         return self._read(kind, self._send(call, repeat=repeat))
 
     def _act(self, job_id: str, action: str, query: dict[str, float] | None = None) -> Job:
-        path = f"{PREFIX}/jobs/{_segment(job_id)}/{action}"
+        path = f"{PREFIX}/jobs/{segment(job_id)}/{action}"
         return self._read(
             Job, self._send(lambda: self._http.post(path, params=query), repeat=never_sent)
         )
@@ -279,8 +279,8 @@ class Farm:
             ) from error
 
 
-def _segment(text: str) -> str:
-    # As one part of a path, so that an id like `a/../b` cannot name something else.
+def segment(text: str) -> str:
+    """One part of a path, so that an id like `a/../b` cannot name something else."""
     return quote(text, safe="")
 
 

@@ -19,6 +19,9 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z]+_[0-9a-z]{4,40}$"
 Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ShortText = Annotated[str, StringConstraints(max_length=200)]
+# As large as the columns of PostgreSQL and SQLite take.
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+RowId = Annotated[int, Field(ge=0, lt=2**63)]
 LongText = Annotated[str, StringConstraints(max_length=4000)]
 
 
@@ -128,16 +131,16 @@ class ShardProgress(_Request):
     shard_id: Identifier
     lease_id: Identifier
     stage: Stage
-    step: int = Field(default=0, ge=0)
-    steps: int = Field(default=0, ge=0)
-    finished: int = Field(default=0, ge=0)
+    step: Count = 0
+    steps: Count = 0
+    finished: Count = 0
 
 
 class HeartbeatRequest(_Request):
     shards: list[ShardProgress] = Field(default_factory=list, max_length=16)
     draining: bool = False
-    engine_restarts: int = Field(default=0, ge=0)
-    gpu_memory_mib: int | None = Field(default=None, ge=0)
+    engine_restarts: Count = 0
+    gpu_memory_mib: Count | None = None
     gpu_utilisation: float | None = Field(default=None, ge=0, le=1)
 
 
@@ -214,7 +217,7 @@ class Measurements(_Request):
 
 
 class TrackDone(_Request):
-    track_id: int
+    track_id: RowId
     object_key: Annotated[str, StringConstraints(max_length=300)]
     size: int = Field(ge=1, le=4_000_000_000)
     md5: Hex32
@@ -226,7 +229,7 @@ class TrackDone(_Request):
 
 
 class TrackFailed(_Request):
-    track_id: int
+    track_id: RowId
     kind: FailureKind
     message: LongText
     timings: Timings = Timings()
@@ -269,7 +272,7 @@ class ReleaseRequest(_Request):
     """Hands tracks back unfinished; the lease ends when none is left open."""
 
     lease_id: Identifier
-    track_ids: list[int] = Field(max_length=10_000)
+    track_ids: list[RowId] = Field(max_length=10_000)
     reason: ReleaseReason
     message: LongText = ""
 

@@ -19,6 +19,7 @@ from trackfarm_scheduler import eventlog
 from trackfarm_scheduler.api.app import build_app
 from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.broker_users import BrokerUsers
+from trackfarm_scheduler.connections import patient_protocol
 from trackfarm_scheduler.exposure import faults
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.granter import Granter
@@ -151,6 +152,11 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
 def _serve(farm: Farm, loops: list[Loop]) -> None:
     config = uvicorn.Config(
         build_app(farm),
+        http=patient_protocol(
+            head_seconds=farm.settings.head_seconds, body_seconds=farm.settings.body_seconds
+        ),
+        ws="none",
+        server_header=False,
         host=farm.settings.host,
         port=farm.settings.port,
         log_config=None,

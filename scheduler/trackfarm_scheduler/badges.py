@@ -28,18 +28,28 @@ class Badges:
             return None
         return found[1]
 
+    def has_met(self, token: str) -> bool:
+        """Whether a token was good not long ago, so that to look it up again is worth it."""
+        return token in self._seen
+
     def look_up(self, token: str) -> Worker | None:
         """The worker of a token, unless it has left."""
         with self._database.read() as session:
             worker = workers.by_token(session, token)
         if worker is not None:
             self._remember(token, worker)
+        else:
+            self._drop(token)
         return worker
 
     def forget(self, worker_id: str) -> None:
         """Its token is void from here on."""
         with self._lock:
             self._seen = {t: s for t, s in self._seen.items() if s[1].id != worker_id}
+
+    def _drop(self, token: str) -> None:
+        with self._lock:
+            self._seen.pop(token, None)
 
     def _remember(self, token: str, worker: Worker) -> None:
         with self._lock:

@@ -29,6 +29,11 @@ class Leadership:
         self.on_gain: Callable[[], None] = lambda: None
 
     @property
+    def holder(self) -> str:
+        """The name of this scheduler among those that share the database."""
+        return self._holder
+
+    @property
     def leads(self) -> bool:
         """What the last look said; only `require` is binding."""
         return self._leads

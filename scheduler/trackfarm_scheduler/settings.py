@@ -44,6 +44,11 @@ class SchedulerSettings(BaseSettings):
     shard_seconds: float = Field(default=60, gt=0)
     tick_seconds: float = Field(default=0.25, gt=0, le=5)
     leader_term_seconds: float = Field(default=4, gt=0.5)
+    worker_rate: int = Field(default=6_000, ge=1)
+    guess_rate: int = Field(default=60, ge=1)
+    submission_bytes: int = Field(default=4 * 2**30, ge=1)
+    head_seconds: float = Field(default=10, gt=0)
+    body_seconds: float = Field(default=30, gt=0)
     reserved: dict[str, int] = Field(default_factory=dict)
     log_format: str = Field(default="console", pattern="^(console|json)$")
 

@@ -8,12 +8,14 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from trackfarm import api
+from trackfarm.access import AuditEntry, Key
 from trackfarm.api import JobState, TrackState, WorkerState
 from trackfarm.catalog import Brief
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import model_set
 from trackfarm_scheduler.machines import LeaseState
-from trackfarm_scheduler.store import census, speeds, workers
+from trackfarm_scheduler.store import census, keys, speeds, workers
+from trackfarm_scheduler.store.access_tables import ApiKey, Audit
 from trackfarm_scheduler.store.tables import (
     Artifact,
     Attempt,
@@ -178,6 +180,36 @@ def _artifact_view(row: Artifact) -> api.Artifact:
     )
 
 
+def key_view(row: ApiKey) -> Key:
+    return Key(
+        id=row.id,
+        name=row.name,
+        owner=row.owner,
+        scopes=keys.scopes_of(row),
+        rate=row.rate,
+        most_tracks=row.most_tracks,
+        made_at=at(row.made_at),
+        expires_at=at_or_none(row.expires_at),
+        revoked_at=at_or_none(row.revoked_at),
+        last_used_at=at_or_none(row.last_used_at),
+    )
+
+
+def audit_view(row: Audit) -> AuditEntry:
+    return AuditEntry(
+        id=row.id or 0,
+        at=at(row.at),
+        key_id=row.key_id,
+        key_name=row.key_name,
+        worker_id=row.worker_id,
+        address=row.address,
+        action=row.action,
+        target=row.target,
+        outcome=row.outcome,
+        request_id=row.request_id,
+    )
+
+
 def worker_views(session: Session, now: float) -> list[api.Worker]:
     held = session.execute(
         select(col(Lease.worker_id), func.count())
@@ -210,10 +242,16 @@ def worker_view(row: Worker, shards: int, now: float) -> api.Worker:
     )
 
 
-def event_views(session: Session, *, job: str | None, after: int, limit: int) -> list[api.Event]:
+def event_views(
+    session: Session, *, job: str | None, after: int, limit: int, owner: str | None = None
+) -> list[api.Event]:
+    """Oldest first; with `owner` only what happened to jobs of that owner."""
     statement = select(Event).where(col(Event.id) > after)
     if job is not None:
         statement = statement.where(col(Event.job_id) == job)
+    if owner is not None:
+        own = select(col(Job.id)).where(col(Job.owner) == owner)
+        statement = statement.where(col(Event.job_id).in_(own))
     rows = session.scalars(statement.order_by(col(Event.id)).limit(limit))
     return [
         api.Event(

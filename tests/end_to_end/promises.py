@@ -10,7 +10,7 @@ import soundfile
 from prometheus_client.parser import text_string_to_metric_families
 from sqlmodel import col
 
-from tests.end_to_end.farm import LocalFarm
+from tests.end_to_end.farm import API_KEY, LocalFarm
 from tests.servers.process import wait_until
 from trackfarm.api import JobState, Track, TrackState
 from trackfarm_scheduler.machines import AttemptState, LeaseState
@@ -80,7 +80,8 @@ def counted_once(farm: LocalFarm) -> None:
 def scraped(farm: LocalFarm) -> dict[tuple[str, str], float]:
     """Sums of all samples of /metrics by name and by the one label that matters."""
     sums: dict[tuple[str, str], float] = {}
-    text = httpx.get(f"{farm.url}/metrics").raise_for_status().text
+    with_key = {"Authorization": f"Bearer {API_KEY}"}
+    text = httpx.get(f"{farm.url}/metrics", headers=with_key).raise_for_status().text
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = sample.labels

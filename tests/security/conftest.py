@@ -1,16 +1,36 @@
-"""One farm over TLS for all of these tests."""
+"""The farms that these tests attack: one over TLS with its workers, and one as the internet sees it."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.soak import pytest_collection_modifyitems
 from tests.security.guarded_farm import GuardedFarm, guarded_farm
 
 __all__ = ["pytest_collection_modifyitems"]
+
+HEAD_SECONDS, BODY_SECONDS = 1.0, 1.0
+SUBMISSION_BYTES = 200_000
 
 
 @pytest.fixture(scope="package")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedFarm]:
     with guarded_farm(tmp_path_factory.mktemp("guarded")) as farm:
         yield farm
+
+
+@pytest.fixture(scope="package")
+def farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    """One for all tests of the folder, impatient, so that nobody has to wait for it."""
+    with running_farm(
+        request,
+        tmp_path_factory,
+        head_seconds=HEAD_SECONDS,
+        body_seconds=BODY_SECONDS,
+        submission_bytes=SUBMISSION_BYTES,
+        guess_rate=100_000,
+    ) as running:
+        yield running

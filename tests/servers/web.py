@@ -19,9 +19,9 @@ def listening_socket() -> Iterator[tuple[socket.socket, str]]:
 
 
 @contextmanager
-def serving(app: Any, listener: socket.socket) -> Iterator[None]:
+def serving(app: Any, listener: socket.socket, **options: Any) -> Iterator[None]:
     """Serves the application on the socket until the block ends."""
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="uvicorn")
     thread.start()

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from trackfarm import __version__
+from trackfarm.cli.audit import audit
 from trackfarm.cli.catalogs import check, submit
 from trackfarm.cli.exits import EPILOG
 from trackfarm.cli.exports import export
 from trackfarm.cli.jobs import cancel, jobs, pause, resume, retry, show, watch
+from trackfarm.cli.keys import keys
 from trackfarm.cli.machines import workers
 from trackfarm.cli.plan import plan
 from trackfarm.cli.up import up
@@ -36,9 +38,11 @@ for command in (
     cancel,
     retry,
     check,
+    audit,
 ):
     app.command()(command)
 app.add_typer(workers, name="workers")
+app.add_typer(keys)
 
 
 def _print_version(wanted: bool) -> None:

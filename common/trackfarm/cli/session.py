@@ -13,6 +13,7 @@ from trackfarm.cli.words import clean, mistake_line
 from trackfarm.settings import FarmAddress, SettingsError, farm_file, find_farm, home_path
 
 if TYPE_CHECKING:
+    from trackfarm.administration import Administration
     from trackfarm.api import Job
     from trackfarm.client import Farm, Refused
 
@@ -39,6 +40,19 @@ def _farm(address: FarmAddress, *, patience: float, timeout: float) -> "Farm":
         )
     except SettingsError as error:
         raise ended(ExitCode.BAD_INPUT, str(error)) from None
+
+
+@contextmanager
+def administering(*, patience: float = 3.0) -> Iterator["Administration"]:
+    """As `connected`, for the commands that need a key with scope `admin`."""
+    from trackfarm.administration import Administration
+
+    address = known_farm()
+    with (
+        errors_end_the_command(),
+        Administration(address.url, address.api_key, patience=patience) as farm,
+    ):
+        yield farm
 
 
 @contextmanager

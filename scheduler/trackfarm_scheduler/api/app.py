@@ -1,22 +1,37 @@
 """Puts the routes together into one application."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from anyio.to_thread import current_default_thread_limiter
-from fastapi import FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST
+from fastapi import FastAPI
 
 from trackfarm import __version__
-from trackfarm_scheduler import metrics
-from trackfarm_scheduler.api import operator, plans, problems, uploads, worker, workers
+from trackfarm_scheduler.api import (
+    audit,
+    keys,
+    operator,
+    plans,
+    problems,
+    uploads,
+    worker,
+    workers,
+)
+from trackfarm_scheduler.api.auth import require_known
+from trackfarm_scheduler.api.description import DescribedApp
+from trackfarm_scheduler.api.gate import Gate
 from trackfarm_scheduler.api.heartbeats import heartbeat_route
+from trackfarm_scheduler.api.pages import pages
 from trackfarm_scheduler.badges import Badges
 from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.keyring import Keyring
 from trackfarm_scheduler.metrics import FarmCollector
 from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.objects.routes import directory_router
+from trackfarm_scheduler.rates import Rates
+from trackfarm_scheduler.store import replays
 
 THREADS = 16  # requests at work at once; the rest waits in line and not for each other's locks
 
@@ -24,23 +39,32 @@ THREADS = 16  # requests at work at once; the rest waits in line and not for eac
 @asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
     current_default_thread_limiter().total_tokens = THREADS
-    watching = asyncio.create_task(app.state.farm.promptness.watch())
+    farm: Farm = app.state.farm
+    with farm.database.write() as session:
+        replays.release_all(session, farm.leadership.holder)
+    watching = asyncio.create_task(farm.promptness.watch())
     yield
     watching.cancel()
 
 
 def build_app(farm: Farm) -> FastAPI:
     """The scheduler's web application over what the composition root has built."""
-    app = FastAPI(
+    app = DescribedApp(
         title="trackfarm",
         version=__version__,
-        docs_url="/api/docs",
+        openapi_url=None,  # behind a key, as all else: `pages`
         lifespan=_running,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.farm = farm
     app.state.badges = Badges(farm.database)
+    root_key = farm.settings.api_key.get_secret_value()
+    app.state.keyring = Keyring(farm.database, root_key, farm.clock)
+    app.state.rates = Rates(time.monotonic)
     problems.install(app)
+    app.add_middleware(
+        Gate, require_known=require_known, stream_bytes=farm.settings.submission_bytes
+    )
     # These first, because routes are tried in order.
     app.router.routes.insert(0, heartbeat_route(farm))
     app.include_router(worker.router)
@@ -48,16 +72,9 @@ def build_app(farm: Farm) -> FastAPI:
     app.include_router(workers.router)
     app.include_router(plans.router)
     app.include_router(uploads.router)
+    app.include_router(keys.router)
+    app.include_router(audit.router)
     if isinstance(farm.objects, DirectoryStore):
         app.include_router(directory_router(farm.objects))
-    collector = FarmCollector(database=farm.database, broker=farm.broker)
-
-    @app.get("/healthz", include_in_schema=False)
-    def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/metrics", include_in_schema=False)
-    def metrics_text() -> Response:
-        return Response(metrics.exposition(collector), media_type=CONTENT_TYPE_LATEST)
-
+    app.include_router(pages(app, FarmCollector(database=farm.database, broker=farm.broker)))
     return app

@@ -1,16 +1,28 @@
-"""Who is calling: the operator by API key, a worker by its own token, a new one by what lets it join."""
+"""Who is calling: a program by API key, a worker by its own token, a new one by what lets it join."""
 
+import base64
+import binascii
 import secrets
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 
+from trackfarm.access import Scope
+from trackfarm.wire import PREFIX
+from trackfarm_scheduler.access import Actor, Caller, Identity
+from trackfarm_scheduler.api import pacing
 from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.badges import Badges
 from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.keyring import Keyring
+from trackfarm_scheduler.store.keys import digest_of
 from trackfarm_scheduler.store.tables import Worker
+
+BEARER = {"WWW-Authenticate": "Bearer"}
+BASIC = {"WWW-Authenticate": 'Basic realm="trackfarm: any name, an API key as password"'}
 
 
 # What asks nobody is a coroutine: a plain function would be sent to a thread for each request.
@@ -22,30 +34,104 @@ async def the_farm(request: Request) -> Farm:
 TheFarm = Annotated[Farm, Depends(the_farm)]
 
 
+async def the_keyring(request: Request) -> Keyring:
+    keyring: Keyring = request.app.state.keyring
+    return keyring
+
+
+TheKeyring = Annotated[Keyring, Depends(the_keyring)]
+
+
 def bearer(request: Request) -> str:
     """The token of the request's Authorization header."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise Refused(401, "send the key as `Authorization: Bearer <key>`")
+        raise Refused(401, "send the key as `Authorization: Bearer <key>`", headers=BEARER)
     return token.strip()
+
+
+def _from_a_browser(request: Request) -> str:
+    """The key as a browser's own login window sends it: the password of HTTP Basic."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return bearer(request)
+    try:
+        return base64.b64decode(given, validate=True).decode().partition(":")[2]
+    except (binascii.Error, ValueError):
+        raise Refused(401, "the Basic authorization cannot be read", headers=BASIC) from None
+
+
+async def calling_key(request: Request, token: str) -> Caller:
+    """The holder of this key, counted against its rate; asked twice, it counts once."""
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is not None:
+        return known
+    identity = await _identity(request, token)
+    pacing.count_key(request, identity)
+    address, request_id = pacing.address_of(request), getattr(request.state, "request_id", "")
+    request.state.caller = Caller(identity, address, request_id)
+    caller: Caller = request.state.caller
+    return caller
+
+
+async def _identity(request: Request, token: str) -> Identity:
+    keyring, digest = await the_keyring(request), digest_of(token)
+    identity = keyring.remembered(digest)
+    if identity is None:
+        pacing.refuse_guesser(request, met_before=keyring.has_met(digest))
+        identity = await run_in_threadpool(keyring.look_up, digest)
+    if identity is None:
+        pacing.count_guess(request)
+        detail = "this API key is not known here, has expired or was revoked; check it"
+        raise Refused(401, f"{detail} (TRACKFARM_API_KEY)", headers=BEARER)
+    return identity
+
+
+async def require_known(request: Request) -> None:
+    """Raises Refused unless the caller holds a key or a worker's token, of whatever scope."""
+    token = bearer(request)
+    if request.url.path.startswith(f"{PREFIX}/"):
+        await _worker_of(request, token)
+    else:
+        await _identity(request, token)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The dependency by which a route says which scope it needs. `browser`: the key may come as
+    the password of HTTP Basic."""
+
+    scope: Scope
+    browser: bool = False
+
+    async def __call__(self, request: Request) -> Caller:
+        token = self._token(request)
+        caller = await calling_key(request, token)
+        if not caller.identity.may(self.scope):
+            raise Refused(403, f"this key lacks the scope `{self.scope}`; ask for one that has it")
+        return caller
+
+    def _token(self, request: Request) -> str:
+        if not self.browser:
+            return bearer(request)
+        if "authorization" not in request.headers:
+            raise Refused(401, "send an API key as password", headers=BASIC)
+        return _from_a_browser(request)
+
+
+Reader = Annotated[Caller, Depends(Needs(Scope.READ))]
+Submitter = Annotated[Caller, Depends(Needs(Scope.SUBMIT))]
+Operator = Annotated[Caller, Depends(Needs(Scope.OPERATE))]
+Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
 
 
 def _same(given: str, secret: SecretStr) -> bool:
     return secrets.compare_digest(given.encode(), secret.get_secret_value().encode())
 
 
-async def operator(request: Request, farm: TheFarm) -> str:
-    """The owner on whose behalf the caller acts."""
-    if not _same(bearer(request), farm.settings.api_key):
-        raise Refused(401, "this API key is not known here; check TRACKFARM_API_KEY")
-    return "operator"
-
-
-Operator = Annotated[str, Depends(operator)]
-
-
 async def joining(request: Request) -> str:
     """What a worker shows that wants to join; `store.admission` says what it is worth."""
+    pacing.refuse_guesser(request, met_before=False)
     return bearer(request)
 
 
@@ -62,11 +148,31 @@ TheBadges = Annotated[Badges, Depends(the_badges)]
 
 # Asks for as little as it can: each dependency of a dependency is resolved for every request.
 async def calling_worker(request: Request) -> Worker:
-    token, badges = bearer(request), await the_badges(request)
-    worker = badges.remembered(token) or await run_in_threadpool(badges.look_up, token)
+    worker = await _worker_of(request, bearer(request))
+    pacing.count_worker(request, worker.id)
+    return worker
+
+
+async def _worker_of(request: Request, token: str) -> Worker:
+    badges = await the_badges(request)
+    worker = badges.remembered(token)
     if worker is None:
-        raise Refused(401, "this worker token is not valid any more; register again")
+        pacing.refuse_guesser(request, met_before=badges.has_met(token))
+        worker = await run_in_threadpool(badges.look_up, token)
+    if worker is None:
+        pacing.count_guess(request)
+        detail = "this worker token is not valid any more; register again"
+        raise Refused(401, detail, headers=BEARER)
     return worker
 
 
 CallingWorker = Annotated[Worker, Depends(calling_worker)]
+
+
+def worker_actor(request: Request, worker: Worker) -> Actor:
+    """A worker as the audit log names it."""
+    return Actor(
+        worker_id=worker.id,
+        address=pacing.address_of(request),
+        request_id=getattr(request.state, "request_id", ""),
+    )

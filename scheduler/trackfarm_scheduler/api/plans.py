@@ -6,14 +6,14 @@ from trackfarm.api import PREFIX
 from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
 from trackfarm.planning import Plan, PlanRequest, demand_of
 from trackfarm_scheduler import forecasts
-from trackfarm_scheduler.api.auth import Operator, TheFarm
+from trackfarm_scheduler.api.auth import Reader, TheFarm
 from trackfarm_scheduler.api.problems import Refused
 
 router = APIRouter(prefix=PREFIX, tags=["operator"])
 
 
 @router.post("/plans")
-def plan(request: PlanRequest, farm: TheFarm, _owner: Operator) -> Plan:
+def plan(request: PlanRequest, farm: TheFarm, _caller: Reader) -> Plan:
     """Stores nothing and promises nothing: workers may come and go."""
     kind = _kind(request.model_set)
     with farm.database.read() as session:

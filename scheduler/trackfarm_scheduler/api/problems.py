@@ -1,6 +1,6 @@
 """Refusals in one form: RFC 9457 problem details."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -21,14 +21,28 @@ MEDIA_TYPE = "application/problem+json"
 class Refused(Exception):
     """Ends a request with a problem; `detail` says what to do about it."""
 
-    def __init__(self, status: int, detail: str, errors: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        errors: Sequence[dict[str, Any]] = (),
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = list(errors)
+        self.headers = headers
 
 
-def _answer(status: int, detail: str, errors: Sequence[dict[str, Any]] = ()) -> JSONResponse:
+def answer(
+    status: int,
+    detail: str,
+    errors: Sequence[dict[str, Any]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """A refusal as its answer."""
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -36,7 +50,7 @@ def _answer(status: int, detail: str, errors: Sequence[dict[str, Any]] = ()) -> 
         "detail": detail,
         "errors": list(errors),
     }
-    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE)
+    return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -44,20 +58,20 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Refused)
     def _refused(_request: Request, error: Refused) -> JSONResponse:
-        return _answer(error.status, error.detail, error.errors)
+        return answer(error.status, error.detail, error.errors, error.headers)
 
     @app.exception_handler(NotAllowed)
     def _not_allowed(_request: Request, error: NotAllowed) -> JSONResponse:
-        return _answer(409, error.reason)
+        return answer(409, error.reason)
 
     @app.exception_handler(ClientDisconnect)
     def _gone(request: Request, _error: ClientDisconnect) -> JSONResponse:
         log.info("client_went_away", path=request.url.path)
-        return _answer(400, "the request broke off")
+        return answer(400, "the request broke off")
 
     @app.exception_handler(HTTPException)
     def _http(_request: Request, error: HTTPException) -> JSONResponse:
-        return _answer(error.status_code, str(error.detail))
+        return answer(error.status_code, str(error.detail), headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
@@ -65,4 +79,4 @@ def install(app: FastAPI) -> None:
             {"field": ".".join(str(part) for part in e["loc"]), "message": e["msg"]}
             for e in jsonable_encoder(error.errors())
         ]
-        return _answer(422, "the request does not have the form this call takes", errors)
+        return answer(422, "the request does not have the form this call takes", errors)

@@ -13,10 +13,11 @@ from trackfarm.catalog import Brief, brief_faults
 from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
 from trackfarm.planning import BriefProblem, check_against
 from trackfarm_scheduler import forecasts
+from trackfarm_scheduler.access import Caller
 from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.api.sources import SourceCheck
 from trackfarm_scheduler.farm import Farm
-from trackfarm_scheduler.store import intake
+from trackfarm_scheduler.store import audit, intake, keys
 from trackfarm_scheduler.store.intake import Intake, Sealed
 
 CHUNK_BRIEFS = 2_000
@@ -24,13 +25,13 @@ MAX_LINE_BYTES = 256 * 1024
 MAX_ERRORS = 1_000
 
 
-async def receive(farm: Farm, owner: str, body: AsyncIterator[bytes]) -> Sealed:
+async def receive(farm: Farm, caller: Caller, body: AsyncIterator[bytes]) -> Sealed:
     """Stores the whole submission, or nothing: any bad line, and a client that goes away in the
     middle, leave the database as it was."""
     chunks = _chunks(_lines(body))
     first: list[bytes] = await anext(chunks, [])
     header, kind = _header(first)
-    submission = _Submission(farm, header, kind, owner)
+    submission = _Submission(farm, header, kind, caller)
     await run_in_threadpool(submission.open)
     try:
         await run_in_threadpool(submission.add, first[1:])
@@ -83,21 +84,29 @@ class _Submission:
     farm: Farm
     header: JobHeader
     kind: ModelSet
-    owner: str
+    caller: Caller
     intake: Intake = field(init=False)
     sources: SourceCheck = field(init=False)
     rows: int = 0
+    room: int | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)
     error_count: int = 0
 
     def __post_init__(self) -> None:
         self.intake = Intake(
-            owner=self.owner, header=self.header, model_set=self.kind, now=self.farm.clock()
+            owner=self.caller.owner,
+            key_id=self.caller.identity.key_id,
+            header=self.header,
+            model_set=self.kind,
+            now=self.farm.clock(),
         )
-        self.sources = SourceCheck(self.farm.objects, self.owner)
+        self.sources = SourceCheck(self.farm.objects, self.caller.owner)
 
     def open(self) -> None:
+        key = self.caller.identity
         with self.farm.database.write() as session:
+            if key.most_tracks is not None:
+                self.room = key.most_tracks - keys.unfinished_tracks(session, key.key_id)
             self.intake.open(session)
 
     def add(self, lines: Sequence[bytes]) -> None:
@@ -106,6 +115,18 @@ class _Submission:
         if briefs and not self.error_count:
             with self.farm.database.write() as session:
                 self.intake.add(session, briefs, self.farm.clock())
+            self._require_room()
+
+    def _require_room(self) -> None:
+        if self.room is None or self.intake.new_tracks <= self.room:
+            return
+        most = self.caller.identity.most_tracks
+        detail = (
+            f"this key may have {most} unfinished tracks, and {max(0, self.room)} of them are free;"
+            f" this catalog has {self.intake.new_tracks} new ones or more. Nothing was stored: wait"
+            " for tracks to be done, cancel a job, send less, or ask for a larger quota"
+        )
+        raise Refused(409, detail)
 
     def _brief(self, session: Session, line: bytes) -> Brief | None:
         self.rows += 1
@@ -143,6 +164,13 @@ class _Submission:
             sealed = self.intake.seal(session)
             if not sealed.already_submitted:
                 forecasts.keep(session, sealed.job_id, self.farm.prices)
+            audit.note(
+                session,
+                at=self.farm.clock(),
+                by=self.caller.actor,
+                action="job.submit",
+                target=sealed.job_id,
+            )
             return sealed
 
     def abandon(self) -> None:

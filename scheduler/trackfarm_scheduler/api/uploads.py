@@ -6,20 +6,20 @@ from fastapi import APIRouter
 
 from trackfarm.api import PREFIX, UploadAnswer, UploadRequest
 from trackfarm.catalog.sources import UPLOAD
-from trackfarm_scheduler.api.auth import Operator, TheFarm
+from trackfarm_scheduler.api.auth import Submitter, TheFarm
 from trackfarm_scheduler.objects.keys import upload_key
 
 router = APIRouter(prefix=PREFIX, tags=["operator"])
 
 
 @router.post("/uploads")
-def upload(request: UploadRequest, farm: TheFarm, owner: Operator) -> UploadAnswer:
+def upload(request: UploadRequest, farm: TheFarm, caller: Submitter) -> UploadAnswer:
     """Where to PUT the file, unless it is there. Briefs then name it by `source`.
 
     Send Content-MD5 with the PUT, so that the store refuses a body that broke on its way. Workers
     check the SHA-256.
     """
-    key = upload_key(owner, request.sha256)
+    key = upload_key(caller.owner, request.sha256)
     found = farm.objects.stat(key)
     if found is not None and found.size == request.size:
         return UploadAnswer(source=UPLOAD + request.sha256, url=None)

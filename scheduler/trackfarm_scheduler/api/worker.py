@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Row, bindparam, select
 from sqlmodel import Session
@@ -25,8 +25,17 @@ from trackfarm.wire import (
     ReportRequest,
     TrackOrder,
 )
+from trackfarm_scheduler.api import pacing
 from trackfarm_scheduler.api.access import end_access
-from trackfarm_scheduler.api.auth import CallingWorker, JoiningToken, TheBadges, TheFarm
+from trackfarm_scheduler.api.auth import (
+    BEARER,
+    CallingWorker,
+    JoiningToken,
+    TheBadges,
+    TheFarm,
+    worker_actor,
+)
+from trackfarm_scheduler.api.changes import changing
 from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.leases import ClaimFacts, ClaimVerdict, judge_claim
@@ -37,6 +46,10 @@ from trackfarm_scheduler.store.admission import Admission
 from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track, Worker, table_of
 
 router = APIRouter(prefix=PREFIX, tags=["worker"])
+NO_WAY_IN = (
+    "this token lets nobody join (any more): check TRACKFARM_WORKER_JOIN_TOKEN, or ask the operator"
+    " for another (`trackfarm workers invite`)"
+)
 _ATTEMPT, _JOB, _TRACK = table_of(Attempt), table_of(Job), table_of(Track)
 _OPEN = (
     select(
@@ -56,14 +69,17 @@ _JOB_FACTS = select(_JOB.c.state, _JOB.c.owner).where(_JOB.c.id == bindparam("jo
 
 @router.post("/register")
 def register(
-    request: RegisterRequest, farm: TheFarm, badges: TheBadges, token: JoiningToken
+    said: RegisterRequest, request: Request, farm: TheFarm, badges: TheBadges, token: JoiningToken
 ) -> RegisterAnswer:
     """Exchanges what lets a worker join for its own id, token, queue and user at the broker."""
     with farm.database.write() as session:
-        admitted = _admitted(session, farm, token, request.nonce)
-        tier = _required_tier(request)  # behind the token: a stranger learns nothing here
+        admitted = _admitted(session, farm, token, said.nonce)
+        if admitted is None:
+            pacing.count_guess(request)
+            raise Refused(401, NO_WAY_IN, headers=BEARER)
+        tier = _required_tier(said)  # behind the token: a stranger learns nothing here
         invitation, past = admitted.invitation, admitted.predecessor
-        joined = joining.join(session, request, tier, farm.clock(), invitation=invitation)
+        joined = joining.join(session, said, tier, farm.clock(), invitation=invitation)
         if past is not None:
             joining.replace(session, past, farm.clock())
         present = workers.count_live(session)
@@ -80,16 +96,9 @@ def register(
     )
 
 
-def _admitted(session: Session, farm: Farm, token: str, nonce: str) -> Admission:
+def _admitted(session: Session, farm: Farm, token: str, nonce: str) -> Admission | None:
     join_token = farm.settings.join_token.get_secret_value()
-    found = admission.admit(session, token, farm.clock(), join_token=join_token, nonce=nonce)
-    if found is None:
-        raise Refused(
-            401,
-            "this token lets nobody join (any more): check TRACKFARM_WORKER_JOIN_TOKEN, or ask the"
-            " operator for another (`trackfarm workers invite`)",
-        )
-    return found
+    return admission.admit(session, token, farm.clock(), join_token=join_token, nonce=nonce)
 
 
 def _required_tier(request: RegisterRequest) -> Tier:
@@ -197,10 +206,10 @@ def release(
 
 @router.post("/leave")
 def leave(
-    request: LeaveRequest, farm: TheFarm, badges: TheBadges, worker: CallingWorker
+    said: LeaveRequest, request: Request, farm: TheFarm, badges: TheBadges, worker: CallingWorker
 ) -> dict[str, str]:
     """Ends a worker; whatever it still held is pending again."""
-    with farm.database.write() as session:
-        workers.leave(session, worker.id, farm.clock(), reason=request.reason)
+    with changing(farm, worker_actor(request, worker), "worker.leave", worker.id) as change:
+        workers.leave(change.session, worker.id, farm.clock(), reason=said.reason)
     end_access(farm, badges, worker.id)
     return {"worker_id": worker.id}

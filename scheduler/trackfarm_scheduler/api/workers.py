@@ -8,7 +8,8 @@ from trackfarm import api
 from trackfarm.api import PREFIX
 from trackfarm_scheduler import views
 from trackfarm_scheduler.api.access import end_access
-from trackfarm_scheduler.api.auth import Operator, TheBadges, TheFarm
+from trackfarm_scheduler.api.auth import Operator, Reader, TheBadges, TheFarm
+from trackfarm_scheduler.api.changes import changing
 from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.store import invitations, joining
 
@@ -16,42 +17,43 @@ router = APIRouter(prefix=f"{PREFIX}/workers", tags=["workers"])
 
 
 @router.get("")
-def list_workers(farm: TheFarm, _owner: Operator) -> list[api.Worker]:
+def list_workers(farm: TheFarm, _caller: Reader) -> list[api.Worker]:
     with farm.database.read() as session:
         return views.worker_views(session, farm.clock())
 
 
 @router.post("/invitations", status_code=201)
-def invite(request: api.InvitationRequest, farm: TheFarm, owner: Operator) -> api.Invited:
+def invite(request: api.InvitationRequest, farm: TheFarm, caller: Operator) -> api.Invited:
     """Makes a token with which machines may join; it is told in this answer and never again."""
-    with farm.database.write() as session:
-        made = invitations.make(session, request, farm.clock(), made_by=owner)
+    with changing(farm, caller.actor, "invitation.make", request.note) as change:
+        made = invitations.make(change.session, request, farm.clock(), made_by=caller.owner)
+        change.target = made.invitation.id
     return api.Invited(token=made.token, invitation=invitations.view(made.invitation))
 
 
 @router.get("/invitations")
 def list_invitations(
-    farm: TheFarm, _owner: Operator, limit: Annotated[int, Query(ge=1, le=1000)] = 200
+    farm: TheFarm, _caller: Operator, limit: Annotated[int, Query(ge=1, le=1000)] = 200
 ) -> list[api.Invitation]:
     with farm.database.read() as session:
         return [invitations.view(row) for row in invitations.newest(session, limit)]
 
 
 @router.delete("/invitations/{invitation_id}")
-def revoke(invitation_id: str, farm: TheFarm, _owner: Operator) -> api.Invitation:
+def revoke(invitation_id: str, farm: TheFarm, caller: Operator) -> api.Invitation:
     """Lets nobody join by it any more; who has joined stays."""
-    with farm.database.write() as session:
-        row = invitations.revoke(session, invitation_id, farm.clock())
+    with changing(farm, caller.actor, "invitation.revoke", invitation_id) as change:
+        row = invitations.revoke(change.session, invitation_id, farm.clock())
         if row is None:
             raise Refused(404, f"there is no invitation {invitation_id}")
     return invitations.view(row)
 
 
 @router.delete("/{worker_id}")
-def remove(worker_id: str, farm: TheFarm, badges: TheBadges, _owner: Operator) -> api.Worker:
+def remove(worker_id: str, farm: TheFarm, badges: TheBadges, caller: Operator) -> api.Worker:
     """Ends a worker for good: its tokens are void, what it held is placed again."""
-    with farm.database.write() as session:
-        row = joining.remove(session, worker_id, farm.clock())
+    with changing(farm, caller.actor, "worker.remove", worker_id) as change:
+        row = joining.remove(change.session, worker_id, farm.clock())
         if row is None:
             raise Refused(404, f"there is no worker {worker_id}; `trackfarm workers` lists them")
         ended = views.worker_view(row, 0, farm.clock())

@@ -4,7 +4,7 @@ from sqlalchemy import exists, func, select
 from sqlmodel import Session, col
 
 from trackfarm.api import TrackCounts, TrackState
-from trackfarm_scheduler.store.tables import JobTrack, Track
+from trackfarm_scheduler.store.tables import Job, JobTrack, Track
 
 _UNFINISHED = [TrackState.PENDING, TrackState.LEASED]
 
@@ -38,8 +38,13 @@ def asked_for_by(session: Session, job_id: str) -> tuple[TrackCounts, float]:
     return TrackCounts(**{state: number for state, number, _ in rows}), float(done)
 
 
-def of_farm(session: Session) -> TrackCounts:
-    rows = session.execute(select(col(Track.state), func.count()).group_by(col(Track.state)))
+def of_farm(session: Session, *, owner: str | None = None) -> TrackCounts:
+    """States of all tracks, with `owner` of those that jobs of that owner make."""
+    statement = select(col(Track.state), func.count()).group_by(col(Track.state))
+    if owner is not None:
+        statement = statement.join(Job, col(Job.id) == col(Track.job_id))
+        statement = statement.where(col(Job.owner) == owner)
+    rows = session.execute(statement)
     return TrackCounts(**{state: number for state, number in rows})
 
 

@@ -55,9 +55,12 @@ class Sealed:
 class Intake:
     """One submission on its way in. `add` and `seal` each run in the caller's transaction."""
 
-    def __init__(self, *, owner: str, header: JobHeader, model_set: ModelSet, now: float) -> None:
+    def __init__(
+        self, *, owner: str, header: JobHeader, model_set: ModelSet, now: float, key_id: str = ""
+    ) -> None:
         self.job_id = new_id("job")
         self.owner = owner
+        self._key_id = key_id
         self.header = header
         self.model_set = model_set
         self._now = now
@@ -72,6 +75,7 @@ class Intake:
             Job(
                 id=self.job_id,
                 owner=self.owner,
+                key_id=self._key_id,
                 catalog=self.header.catalog,
                 model_set=self.model_set.name,
                 state=JobState.ACCEPTED,
@@ -149,6 +153,11 @@ class Intake:
             "tags": json.dumps(item.brief.tags, ensure_ascii=False, separators=(",", ":")),
             "shared": maker != self.job_id,
         }
+
+    @property
+    def new_tracks(self) -> int:
+        """Tracks that nobody had asked for before."""
+        return self._new
 
     def seal(self, session: Session) -> Sealed:
         """Makes the job visible, or finds the job that has the very same tracks."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackState
@@ -22,17 +22,16 @@ class NotAllowed(Exception):
         self.reason = reason
 
 
-def find(session: Session, reference: str) -> list[Job]:
-    """Sealed jobs whose id is, or begins with, `reference` (with or without `job_`)."""
+def find(session: Session, reference: str, *, owner: str | None = None) -> list[Job]:
+    """Sealed jobs whose id is, or begins with, `reference` (with or without `job_`); with `owner`
+    only those of that owner."""
     full = reference if reference.startswith("job_") else f"job_{reference}"
-    statement = select(Job).where(
-        col(Job.id).startswith(full, autoescape=True), col(Job.sealed_at).is_not(None)
-    )
+    statement = select(Job).where(col(Job.id).startswith(full, autoescape=True), _visible(owner))
     return list(session.scalars(statement.limit(3)))
 
 
-def newest(session: Session, limit: int) -> list[Job]:
-    statement = select(Job).where(col(Job.sealed_at).is_not(None))
+def newest(session: Session, limit: int, *, owner: str | None = None) -> list[Job]:
+    statement = select(Job).where(_visible(owner))
     return list(session.scalars(statement.order_by(col(Job.created_at).desc()).limit(limit)))
 
 
@@ -41,13 +40,16 @@ def in_state(session: Session, states: Sequence[JobState]) -> list[Job]:
     return list(session.scalars(statement.order_by(col(Job.created_at))))
 
 
-def count_by_state(session: Session) -> dict[str, int]:
+def count_by_state(session: Session, *, owner: str | None = None) -> dict[str, int]:
     rows = session.execute(
-        select(col(Job.state), func.count())
-        .where(col(Job.sealed_at).is_not(None))
-        .group_by(col(Job.state))
+        select(col(Job.state), func.count()).where(_visible(owner)).group_by(col(Job.state))
     )
     return {state: number for state, number in rows}
+
+
+def _visible(owner: str | None) -> ColumnElement[bool]:
+    sealed = col(Job.sealed_at).is_not(None)
+    return sealed if owner is None else and_(sealed, col(Job.owner) == owner)
 
 
 def start(session: Session, job_id: str, now: float) -> bool:

@@ -26,12 +26,13 @@ def _track_ref(*, primary_key: bool = False, index: bool = False) -> Column[int]
 
 
 class Job(SQLModel, table=True):
-    """One submission. It is invisible until `sealed_at` is set: its upload has not ended."""
+    """One submission, by the key `key_id`. It is invisible until `sealed_at` is set: its upload has not ended."""
 
     __table_args__ = (Index("ix_job_digest", "owner", "digest"), Index("ix_job_state", "state"))
 
     id: str = Field(primary_key=True)
     owner: str
+    key_id: str = Field(default="", index=True)
     catalog: str
     model_set: str
     state: str

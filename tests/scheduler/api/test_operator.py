@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.scheduler.api.conftest import Door, problem
+from tests.scheduler.api.conftest import API_KEY, Door, problem
 from tests.scheduler.scene import briefs
 from trackfarm.api import Event, FarmStatus, Job, TrackPage, Worker
 
@@ -124,7 +124,7 @@ def test_metrics_tell_the_totals(door: Door) -> None:
     job_id = door.submit(briefs(2)).json()["job"]["id"]
     worker = door.scene.join()
     door.scene.finish(worker, door.scene.claimed(worker, job_id))
-    text = door.http.get("/metrics").text
+    text = door.http.get("/metrics", headers={"Authorization": f"Bearer {API_KEY}"}).text
     done = 'trackfarm_tracks_total{model_set="tiny",outcome="done",tier="vram24"} 2.0'
     lines = {_sorted_labels(line) for line in text.splitlines()}
     assert _sorted_labels(done) in lines

@@ -1,0 +1,47 @@
+"""What a request may carry (pure): how many bytes, by where it goes, and how deep its JSON is."""
+
+from itertools import accumulate
+
+from trackfarm import api, wire
+
+MIB = 2**20
+STRANGER_BYTES = 64 * 1024  # as much is read of anybody; more only of who has a key
+ORDINARY_BYTES = MIB
+REPORT_BYTES = 16 * MIB  # a thousand tracks with the longest messages are 6 MB
+PLAN_BYTES = 32 * MIB  # 250,000 shapes are 15 MB
+MOST_DEPTH = 32
+_BRACKETS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
+_NUL = b"\\u0000"
+
+
+def is_stream(method: str, path: str) -> bool:
+    """Whether the body is taken in piece by piece by its own route, which bounds it as well."""
+    return path.startswith("/objects/") or (method, path) == ("POST", f"{api.PREFIX}/jobs")
+
+
+def most_bytes(path: str) -> int:
+    """The longest body of a request that is no stream."""
+    if path == f"{wire.PREFIX}/register":
+        return STRANGER_BYTES
+    if path.startswith(f"{wire.PREFIX}/"):
+        return REPORT_BYTES
+    return PLAN_BYTES if path == f"{api.PREFIX}/plans" else ORDINARY_BYTES
+
+
+def json_flaw(body: bytes) -> str | None:
+    """What forbids a body whatever it means: too deep for a parser that calls itself, or a
+    character that PostgreSQL stores in no text."""
+    if _NUL in body:
+        return "the body has the character NUL, which no text here may have"
+    # Most bodies have so few brackets that they need not be looked at one by one.
+    if body.count(b"[") + body.count(b"{") > MOST_DEPTH and depth(body) > MOST_DEPTH:
+        return f"the body is nested deeper than {MOST_DEPTH} levels"
+    return None
+
+
+def depth(body: bytes) -> int:
+    """How deep the brackets outside of strings are nested."""
+    outside = b"".join(body.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
+    brackets = outside.translate(None, delete=_NO_BRACKETS)
+    return max(accumulate(map(_BRACKETS.__getitem__, brackets)), default=0)

@@ -1,0 +1,119 @@
+"""The OpenAPI description: what FastAPI finds out by itself, made true and whole."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from trackfarm.api import NDJSON, PREFIX, SubmitAnswer
+from trackfarm.wire import HeartbeatAnswer, HeartbeatRequest, Problem
+from trackfarm_scheduler.api.doors import HEARTBEAT, Door, Pass, doors_of
+from trackfarm_scheduler.api.idempotency import HEADER
+from trackfarm_scheduler.api.problems import MEDIA_TYPE
+
+_REF = "#/components/schemas/{model}"
+_PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}}
+_SCHEMES = {
+    Pass.KEY: "An API key; each operation says which scope it needs.",
+    Pass.WORKER_TOKEN: "What `register` gave to the worker.",
+    Pass.JOIN_TOKEN: "What lets a new worker in.",
+}
+_REFUSALS = {
+    "400": "The request cannot be read",
+    "401": "No key, or one that is not known, has expired or was revoked",
+    "422": "The request does not have the form this call takes, or asks for what cannot be",
+    "429": "Too many requests; Retry-After says how long to wait",
+}
+_HEADER = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "description": "Within a day the same request with the same value gets the same answer.",
+}
+
+
+class DescribedApp(FastAPI):
+    """A web application whose description names keys, refusals and streams."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            _complete(super().openapi(), list(doors_of(self)))
+        return super().openapi()
+
+
+def _complete(description: dict[str, Any], doors: list[Door]) -> None:
+    parts = description.setdefault("components", {})
+    schemas = parts.setdefault("schemas", {})
+    _, made = models_json_schema(
+        [(m, "serialization") for m in (Problem, HeartbeatAnswer)]
+        + [(HeartbeatRequest, "validation")],
+        ref_template=_REF,
+    )
+    schemas.update(made["$defs"])
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    parts["securitySchemes"] = {
+        _scheme(opened_by): {"type": "http", "scheme": "bearer", "description": words}
+        for opened_by, words in _SCHEMES.items()
+    }
+    description["paths"][HEARTBEAT] = {"post": _heartbeat()}
+    for door, operation in _operations(description, doors):
+        _secure(door, operation)
+    _describe_submission(description["paths"][f"{PREFIX}/jobs"]["post"])
+
+
+def _operations(
+    description: dict[str, Any], doors: list[Door]
+) -> Iterator[tuple[Door, dict[str, Any]]]:
+    for door in doors:
+        operation = description["paths"].get(door.path, {}).get(door.method.lower())
+        if operation is not None:
+            yield door, operation
+
+
+def _secure(door: Door, operation: dict[str, Any]) -> None:
+    refusals = dict(_REFUSALS)
+    if door.opened_by is not None:
+        operation["security"] = [{_scheme(door.opened_by): []}]
+    if door.scope is not None:
+        refusals["403"] = f"The key lacks the scope `{door.scope}`"
+        operation["x-scope"] = door.scope.value
+    answers = operation["responses"]
+    for status, words in refusals.items():
+        answers[status] = {"description": words, "content": _PROBLEM}
+    answers["default"] = {"description": "Any other refusal", "content": _PROBLEM}
+    if door.method == "POST" and door.path.startswith(f"{PREFIX}/jobs"):
+        operation.setdefault("parameters", []).append(_HEADER)
+
+
+def _describe_submission(operation: dict[str, Any]) -> None:
+    words = "The first line is the header of the job, each further line one brief"
+    operation["requestBody"] = {
+        "required": True,
+        "description": words,
+        "content": {NDJSON: {"schema": {"type": "string"}}},
+    }
+    answer = {"application/json": {"schema": {"$ref": _REF.format(model=SubmitAnswer.__name__)}}}
+    operation["responses"]["200"] = {
+        "description": "The same tracks are in an older job",
+        "content": answer,
+    }
+
+
+def _heartbeat() -> dict[str, Any]:
+    def content(model: type[HeartbeatAnswer] | type[HeartbeatRequest]) -> dict[str, Any]:
+        return {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+
+    return {
+        "tags": ["worker"],
+        "summary": "Heartbeat",
+        "operationId": "heartbeat",
+        "requestBody": {"required": True, "content": content(HeartbeatRequest)},
+        "responses": {"200": {"description": "Heard", "content": content(HeartbeatAnswer)}},
+    }
+
+
+def _scheme(opened_by: Pass) -> str:
+    return opened_by.value.replace(" ", "_")

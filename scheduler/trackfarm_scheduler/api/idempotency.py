@@ -1,0 +1,112 @@
+"""`Idempotency-Key`: a request that may be sent again, and is carried out once."""
+
+import hashlib
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Message
+
+from trackfarm_scheduler.api.auth import bearer, calling_key, the_farm
+from trackfarm_scheduler.api.problems import Refused
+from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.store import replays
+from trackfarm_scheduler.store.replays import Claim, Kept
+
+HEADER = "Idempotency-Key"
+AGAIN_SECONDS = 5
+_FORM = re.compile(r"[\x21-\x7e]{1,255}")
+_Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class RepeatableRoute(APIRoute):
+    """A POST with the header is carried out once for each caller and key; within a day the same
+    request gets the same answer again. 422 the key came with another request, 409 the first one is
+    still being carried out. A request that was refused has changed nothing and keeps nothing."""
+
+    def get_route_handler(self) -> _Handler:
+        inner = super().get_route_handler()
+        if "POST" not in (self.methods or ()):
+            return inner
+
+        async def handle(request: Request) -> Response:
+            given = request.headers.get(HEADER)
+            return await (inner(request) if given is None else _once(request, given, inner))
+
+        return handle
+
+
+async def _once(request: Request, given: str, inner: _Handler) -> Response:
+    if not _FORM.fullmatch(given):
+        raise Refused(400, f"{HEADER} takes 1 to 255 printable ASCII characters without spaces")
+    caller, farm = await calling_key(request, bearer(request)), await the_farm(request)
+    claim = Claim(caller.identity.key_id, given)
+    body = _Digested(request)
+    if await run_in_threadpool(_reserve, farm, claim):
+        return await _first(body, farm, claim, inner)
+    answer = await run_in_threadpool(_kept, farm, claim)
+    if answer is None:
+        detail = f"the first request with this {HEADER} is still being carried out"
+        raise Refused(409, detail, headers={"Retry-After": str(AGAIN_SECONDS)})
+    if await body.to_the_end() != answer.digest:
+        raise Refused(422, f"this {HEADER} came with another request before; take a new one")
+    headers = {"Idempotency-Replayed": "true"}
+    return Response(answer.body, answer.status, headers, media_type=answer.media_type)
+
+
+async def _first(body: "_Digested", farm: Farm, claim: Claim, inner: _Handler) -> Response:
+    try:
+        response = await inner(body.request)
+    except BaseException:
+        await run_in_threadpool(_release, farm, claim)
+        raise
+    digest = await body.to_the_end()
+    text = bytes(response.body).decode()
+    kind = response.headers["content-type"]
+    await run_in_threadpool(_keep, farm, claim, Kept(digest, response.status_code, kind, text))
+    return response
+
+
+class _Digested:
+    """A request whose body is digested on its way through, with all that says what it asks for."""
+
+    def __init__(self, request: Request) -> None:
+        self._receive = request.receive
+        self._ended = False
+        about = (request.method, request.url.path, request.url.query)
+        self._digest = hashlib.sha256("\n".join(about).encode() + b"\n")
+        self.request = Request(request.scope, self._next)
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._digest.update(message.get("body", b""))
+        self._ended = not message.get("more_body", False)
+        return message
+
+    async def to_the_end(self) -> str:
+        while not self._ended:
+            await self._next()
+        return self._digest.hexdigest()
+
+
+def _reserve(farm: Farm, claim: Claim) -> bool:
+    with farm.database.write() as session:
+        return replays.reserve(session, claim, farm.leadership.holder, farm.clock())
+
+
+def _kept(farm: Farm, claim: Claim) -> Kept | None:
+    with farm.database.read() as session:
+        return replays.kept(session, claim)
+
+
+def _keep(farm: Farm, claim: Claim, answer: Kept) -> None:
+    with farm.database.write() as session:
+        replays.keep(session, claim, answer, farm.clock())
+
+
+def _release(farm: Farm, claim: Claim) -> None:
+    with farm.database.write() as session:
+        replays.release(session, claim)

@@ -1,0 +1,63 @@
+"""What is read by monitors and in browsers: health, metrics, the API's own description."""
+
+import base64
+import hashlib
+import re
+
+from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from trackfarm.access import Scope
+from trackfarm_scheduler import metrics
+from trackfarm_scheduler.api.auth import Needs
+from trackfarm_scheduler.metrics import FarmCollector
+
+DOCS, DESCRIPTION = "/api/docs", "/openapi.json"
+_CDN = "https://cdn.jsdelivr.net"
+_INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+
+
+def pages(app: FastAPI, collector: FarmCollector) -> APIRouter:
+    """Only `/healthz` is open to everybody. A browser gets the description with a key as password;
+    no other route takes one so, because browsers send passwords without being asked."""
+    router = APIRouter(include_in_schema=False)
+    in_a_browser = [Depends(Needs(Scope.READ, browser=True))]
+    docs = _docs_page(app.title)
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/metrics", dependencies=[Depends(Needs(Scope.READ))])
+    def metrics_text() -> Response:
+        return Response(metrics.exposition(collector), media_type=CONTENT_TYPE_LATEST)
+
+    @router.get(DESCRIPTION, dependencies=in_a_browser)
+    def description() -> Response:
+        return JSONResponse(app.openapi())
+
+    @router.get(DOCS, dependencies=in_a_browser)
+    async def docs_page() -> Response:
+        return docs
+
+    return router
+
+
+def _docs_page(title: str) -> HTMLResponse:
+    page = get_swagger_ui_html(openapi_url=DESCRIPTION, title=title)
+    page.headers["Content-Security-Policy"] = content_policy(bytes(page.body).decode())
+    page.headers["Cache-Control"] = "no-store"
+    return page
+
+
+def content_policy(html: str) -> str:
+    """Lets the page run its own script, known by its digest, and Swagger's from their CDN."""
+    digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()) for s in _INLINE.findall(html)]
+    scripts = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {_CDN} {scripts}; style-src {_CDN} 'unsafe-inline';"
+        " img-src data: https://fastapi.tiangolo.com; connect-src 'self';"
+        " frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    )

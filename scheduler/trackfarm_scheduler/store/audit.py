@@ -1,0 +1,43 @@
+"""Who changed what, append-only."""
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from trackfarm_scheduler.access import Actor
+from trackfarm_scheduler.store.access_tables import Audit
+
+DONE = "done"
+MOST_WORDS = 300
+
+
+def note(
+    session: Session, *, at: float, by: Actor, action: str, target: str, outcome: str = DONE
+) -> None:
+    """Adds an entry in the transaction of the change itself. `action` is `noun.verb`, `target`
+    the id of what it was done to; `outcome` says why, when it was refused."""
+    session.add(
+        Audit(
+            at=at,
+            key_id=by.key_id,
+            key_name=by.key_name,
+            worker_id=by.worker_id,
+            address=by.address,
+            action=action,
+            target=_short(target),
+            outcome=_short(outcome),
+            request_id=by.request_id,
+        )
+    )
+
+
+def entries(session: Session, *, target: str | None, after: int, limit: int) -> list[Audit]:
+    """Oldest first from the one behind `after`; with `target` only what was done to it."""
+    statement = select(Audit).where(col(Audit.id) > after)
+    if target is not None:
+        statement = statement.where(col(Audit.target) == target)
+    return list(session.scalars(statement.order_by(col(Audit.id)).limit(limit)))
+
+
+def _short(text: str) -> str:
+    # PostgreSQL stores no NUL, and what a stranger typed into a path is no name of anything here.
+    return text[:MOST_WORDS].replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,0 +1,51 @@
+"""The doors of a scheduler, read from its own routes, and keys to try at them."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.end_to_end.farm import API_KEY, LocalFarm
+from tests.scheduler.api.conftest import build
+from tests.scheduler.scene import Scene
+from trackfarm.access import KeyRequest, NewKey, Scope
+from trackfarm.administration import Administration
+from trackfarm_scheduler.api.app import build_app
+from trackfarm_scheduler.api.doors import Door, doors_of
+from trackfarm_scheduler.objects.directory import DirectoryStore
+from trackfarm_scheduler.store.database import Database
+
+
+def all_doors(folder: Path) -> list[Door]:
+    """Those of a scheduler with a directory store, which has the most."""
+    database = Database(f"sqlite:///{folder / 'doors.db'}")
+    database.migrate()
+    store = DirectoryStore(folder / "objects", base_url="http://x", secret=b"s" * 16)
+    app = build_app(replace(build(Scene(database), "http://x"), objects=store))
+    found = list(doors_of(app))
+    database.close()
+    return found
+
+
+def address_of(door: Door) -> str:
+    """The door's path with something in its places."""
+    path = door.path
+    for place in ("{reference}", "{shard_id}", "{key:path}"):
+        path = path.replace(place, "some_thing0")
+    assert "{" not in path
+    return path
+
+
+def made(farm: LocalFarm, name: str, *scopes: Scope, ends_in: timedelta | None = None) -> NewKey:
+    """A key of the running farm."""
+    wanted = KeyRequest(
+        name=name,
+        scopes=list(scopes),
+        expires_at=datetime.now(UTC) + ends_in if ends_in else None,
+        rate=1_000_000,
+    )
+    with Administration(farm.url, API_KEY) as farm_of_root:
+        return farm_of_root.make_key(wanted)
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}

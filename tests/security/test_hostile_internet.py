@@ -1,0 +1,369 @@
+"""What anybody may send to a scheduler, sent to a real one: it says no, and goes on."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.end_to_end.farm import API_KEY, JOIN_TOKEN, LocalFarm
+from tests.scheduler.api.conftest import problem
+from tests.security.conftest import SUBMISSION_BYTES
+from tests.security.doors import address_of, all_doors, bearer, made
+from tests.servers.process import wait_until
+from trackfarm.access import IMPLIED, Scope
+from trackfarm.api import JobHeader
+from trackfarm.catalog import Brief
+from trackfarm_scheduler.api.doors import Door, Pass
+from trackfarm_scheduler.store.access_tables import ApiKey, Audit
+from trackfarm_scheduler.store.tables import Job, Track, Worker
+
+CROWD = 600
+KEYS_THAT_ARE_NONE = (
+    "",
+    "Bearer",
+    "Bearer tf_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    f"Bearer {API_KEY[:-1]}",
+    f"Bearer {API_KEY}x",
+    f"Bearer {API_KEY} {API_KEY}",
+    f"Basic {API_KEY}",
+    f"Digest {API_KEY}",
+    "Bearer ' OR 1=1 --",
+    "Bearer " + "x" * 20_000,
+)
+TRAVERSALS = (
+    "/objects/../farm.db",
+    "/objects/..%2ffarm.db",
+    "/objects/%2e%2e/farm.db",
+    "/objects/..%5cfarm.db",
+    "/objects/a/../../farm.db",
+    "/objects//etc/passwd",
+    "/objects/%2fetc%2fpasswd",
+    "/objects/a%00.mp3",
+    "/objects/a%0d%0aSet-Cookie:x",
+    "/objects/....//farm.db",
+    "/objects/%c0%ae%c0%ae/farm.db",
+    "/objects/" + "a" * 300,
+    "/objects/" + "a/" * 600 + "b",
+    "/objects/.",
+    "/objects/",
+)
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> list[Door]:
+    return all_doors(tmp_path_factory.mktemp("doors"))
+
+
+@pytest.fixture(scope="module")
+def http(farm: LocalFarm) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=farm.url, timeout=20) as client:
+        yield client
+
+
+@contextmanager
+def connected(farm: LocalFarm) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", int(farm.url.rpartition(":")[2]))) as connection:
+        connection.settimeout(15)
+        yield connection
+
+
+def said(farm: LocalFarm, request: bytes) -> bytes:
+    """All that the scheduler answers to these bytes, until it hangs up."""
+    with connected(farm) as connection:
+        connection.sendall(request)
+        return heard(connection)
+
+
+def heard(connection: socket.socket) -> bytes:
+    came = b""
+    try:
+        while part := connection.recv(65_536):
+            came += part
+    except ConnectionResetError:
+        pass
+    return came
+
+
+def head(method: str, path: str, **headers: object) -> bytes:
+    fields = {"Host": "farm", "Authorization": f"Bearer {API_KEY}", "Connection": "close"}
+    fields |= {name.replace("_", "-"): str(value) for name, value in headers.items()}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+def serves(farm: LocalFarm) -> None:
+    """The scheduler is the same process as ever, and quick."""
+    assert farm.scheduler.alive
+    began = time.monotonic()
+    assert farm.client.status().version
+    assert time.monotonic() - began < 5
+
+
+def stored(farm: LocalFarm) -> list[int]:
+    return [len(farm.ledger.rows(table)) for table in (Job, Track, Worker)]
+
+
+def test_nothing_opens_without_a_key_but_health(
+    farm: LocalFarm, doors: list[Door], http: httpx.Client
+) -> None:
+    assert len(doors) >= 30
+    before = stored(farm)
+    for door in doors:
+        answer = http.request(door.method, address_of(door))
+        if door.opened_by is Pass.NOTHING:
+            assert answer.status_code == 200
+        elif door.opened_by is Pass.SIGNATURE:
+            assert answer.status_code == 403, door
+        else:
+            assert answer.status_code == 401, door
+    assert stored(farm) == before
+
+
+def test_what_is_no_key_opens_nothing(
+    farm: LocalFarm, doors: list[Door], http: httpx.Client
+) -> None:
+    before = stored(farm)
+    revoked = made(farm, "revoked", *Scope)
+    farm_says = http.post("/api/v1/keys/revoked/revoke", headers=bearer(API_KEY))
+    assert farm_says.status_code == 200
+    expired = made(farm, "expired", *Scope, ends_in=timedelta(seconds=1))
+    ends = expired.key.expires_at
+    assert ends is not None
+    wait_until(lambda: time.time() > ends.timestamp(), timeout_s=5, what="it has expired")
+    wrong = [*KEYS_THAT_ARE_NONE, f"Bearer {revoked.secret}", f"Bearer {expired.secret}"]
+    locked = [d for d in doors if d.opened_by not in (Pass.NOTHING, Pass.SIGNATURE)]
+    for door in locked:
+        for given in wrong:
+            headers = {"Authorization": given.encode()}
+            answer = http.request(door.method, address_of(door), headers=headers)  # type: ignore[arg-type]
+            assert answer.status_code == 401, (door, given[:40])
+    assert stored(farm) == before
+
+
+def test_what_opens_one_kind_of_door_opens_no_other(
+    farm: LocalFarm, doors: list[Door], http: httpx.Client
+) -> None:
+    facts = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
+    joined = http.post("/worker/v1/register", headers=bearer(JOIN_TOKEN), json=facts).json()
+    tokens = {
+        Pass.KEY: API_KEY,
+        Pass.JOIN_TOKEN: JOIN_TOKEN,
+        Pass.WORKER_TOKEN: joined["token"],
+    }
+    for door in doors:
+        for opens, token in tokens.items():
+            if door.opened_by in tokens and door.opened_by is not opens:
+                answer = http.request(door.method, address_of(door), headers=bearer(token))
+                assert answer.status_code == 401, (door, opens)
+    left = http.post("/worker/v1/leave", headers=bearer(joined["token"]), json={})
+    assert left.status_code == 200
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_no_scope_reaches_further(
+    farm: LocalFarm, doors: list[Door], http: httpx.Client, scope: Scope
+) -> None:
+    key = made(farm, f"only-{scope}", scope).secret
+    for door in doors:
+        if door.scope is None or door.scope in IMPLIED[scope]:
+            continue
+        answer = http.request(door.method, address_of(door), headers=bearer(key))
+        assert answer.status_code == 403, door
+    mine = {"name": "more", "scopes": ["admin"]}
+    answer = http.post("/api/v1/keys", headers=bearer(key), json=mine)
+    assert (answer.status_code == 201) == (scope is Scope.ADMIN)
+
+
+def test_nobody_reads_what_is_anothers(farm: LocalFarm, http: httpx.Client) -> None:
+    header = JobHeader(catalog="secret")
+    job = farm.client.submit(header, [Brief(prompt="calm", duration=10)]).job.id
+    stranger = bearer(made(farm, "stranger", Scope.READ, Scope.OPERATE, Scope.SUBMIT).secret)
+    for path in (f"jobs/{job}", f"jobs/{job}/tracks", f"events?job={job}"):
+        problem(http.get(f"/api/v1/{path}", headers=stranger), 404)
+    for verb in ("pause", "resume", "cancel", "retry"):
+        problem(http.post(f"/api/v1/jobs/{job}/{verb}", headers=stranger), 404)
+    seen = "".join(
+        http.get(f"/api/v1/{path}", headers=stranger).text for path in ("jobs", "events", "status")
+    )
+    assert job not in seen
+    assert "secret" not in seen
+    assert farm.client.cancel(job).state == "cancelled"
+
+
+@pytest.mark.parametrize("path", TRAVERSALS)
+def test_no_path_leads_out_of_the_store(farm: LocalFarm, path: str) -> None:
+    """As bytes, because a client would tidy the path up."""
+    for method in ("GET", "PUT", "HEAD"):
+        answer = said(farm, head(method, f"{path}?expires=9999999999&signature=x"))
+        status = int(answer.split(b" ", 2)[1])
+        assert status in (400, 403, 404, 414), (method, answer[:200])
+        assert b"SQLite format" not in answer
+        assert b"root:" not in answer
+        assert b"set-cookie" not in answer.lower()
+    assert not (Path(farm.folder) / "objects" / "objects" / "farm.db").exists()
+
+
+def test_long_and_deep_bodies_are_not_taken_in(farm: LocalFarm, http: httpx.Client) -> None:
+    mine = {**bearer(API_KEY), "Content-Type": "application/json"}
+    long = b'{"name":"' + b"x" * 2_000_000 + b'"}'
+    problem(http.post("/api/v1/keys", headers=mine, content=long), 413)
+    deep = b'{"name":' * 50_000
+    problem(http.post("/api/v1/keys", headers=mine, content=deep), 400)
+    problem(http.post("/api/v1/plans", headers=mine, content=b"[" * 500_000), 400)
+    lines = (b'{"prompt":"calm","duration":10}\n' for _ in range(SUBMISSION_BYTES // 30))
+    catalog = b'{"catalog":"long"}\n' + b"".join(lines)
+    problem(http.post("/api/v1/jobs", headers=mine, content=catalog), 413)
+    parts = (catalog[start : start + 50_000] for start in range(0, len(catalog), 50_000))
+    problem(http.post("/api/v1/jobs", headers=mine, content=parts), 413)
+    assert not [job for job in farm.ledger.rows(Job) if job.catalog == "long"]
+    serves(farm)
+
+
+def test_a_promise_of_a_long_body_costs_nothing(farm: LocalFarm) -> None:
+    for path in ("/api/v1/keys", "/worker/v1/shards/x/report", "/api/v1/jobs", "/objects/a"):
+        began = time.monotonic()
+        answer = said(farm, head("PUT" if "obj" in path else "POST", path, Content_Length=10**15))
+        status = int(answer.split(b" ", 2)[1])
+        assert status in (401, 403, 413), answer[:200]
+        assert time.monotonic() - began < 5
+
+
+def test_who_is_slow_is_cut_off(farm: LocalFarm) -> None:
+    slow_head = b"GET /healthz HTTP/1.1\r\nHost: farm\r\n"
+    slow_body = head("POST", "/api/v1/keys", Content_Length=1000) + b"{"
+    slow_stream = head("POST", "/api/v1/jobs", Content_Length=1000) + b'{"catalog":"slow"}\n'
+    with ExitStack() as open_ones:
+        connections = [open_ones.enter_context(connected(farm)) for _ in range(4)]
+        for connection, begun in zip(
+            connections, (b"", slow_head, slow_body, slow_stream), strict=True
+        ):
+            connection.sendall(begun)
+        for connection in connections:
+            assert not heard(connection).startswith(b"HTTP/1.1 2")
+    wait_until(
+        lambda: not [job for job in farm.ledger.rows(Job) if job.catalog == "slow"],
+        timeout_s=10,
+        what="nothing is left of it",
+    )
+    serves(farm)
+
+
+def test_a_crowd_that_says_nothing_keeps_nobody_out(farm: LocalFarm) -> None:
+    with ExitStack() as open_ones:
+        crowd = [open_ones.enter_context(connected(farm)) for _ in range(CROWD)]
+        for number, connection in enumerate(crowd):
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: farm\r\n"[: number % 38])
+        serves(farm)
+        assert {heard(connection) for connection in crowd} == {b""}
+    serves(farm)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: a\nInjected: b\r\n\x00: c\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"POST /api/v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked"
+        + b"\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n",
+        b"POST /api/v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"POST /api/v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 1e9\r\n\r\n",
+        b"POST /api/v1/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"a" * 100_000),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200,
+        b"\x00" * 1000,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+    ids=range(10),
+)
+def test_what_is_no_request_gets_no_answer_worth_having(
+    farm: LocalFarm, request_bytes: bytes
+) -> None:
+    answer = said(farm, request_bytes)
+    assert not answer.startswith(b"HTTP/1.1 2"), answer[:100]
+    assert answer.count(b"HTTP/1.1") <= 1, "nothing was smuggled in behind it"
+    serves(farm)
+
+
+def test_headers_cannot_be_injected(farm: LocalFarm, http: httpx.Client) -> None:
+    evil = "x%0d%0aSet-Cookie:%20evil=1"
+    for path in (f"jobs/{evil}", f"jobs?limit={evil}", f"audit?target={evil}", f"keys/{evil}"):
+        answer = http.get(f"/api/v1/{path}", headers=bearer(API_KEY))
+        assert "set-cookie" not in answer.headers
+        assert answer.status_code < 500
+    answer = http.post(f"/api/v1/keys/{evil}/revoke", headers=bearer(API_KEY))
+    problem(answer, 404)
+    assert "server" not in answer.headers
+
+
+def test_methods_are_not_confused(farm: LocalFarm, doors: list[Door], http: httpx.Client) -> None:
+    by_path: dict[str, set[str]] = {}
+    for door in doors:
+        by_path.setdefault(address_of(door), set()).add(door.method)
+    for path, methods in by_path.items():
+        for method in {"GET", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS"} - methods:
+            override = {**bearer(API_KEY), "X-HTTP-Method-Override": "POST"}
+            answer = http.request(method, path, headers=override)
+            assert answer.status_code in (404, 405), (method, path)
+    assert said(farm, head("CONNECT", "farm:443"))[:12] != b"HTTP/1.1 200"
+    assert nothing_open_is_left(farm)
+
+
+def nothing_open_is_left(farm: LocalFarm) -> bool:
+    return not [job for job in farm.ledger.rows(Job) if job.sealed_at is None]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=1&limit=500&limit=2",
+        "limit=99999999999999999999999999",
+        "limit=-1",
+        "limit=1%00",
+        "limit=%F0%9F%8E%B5",
+        "limit[]=1",
+        "after=9007199254740993",
+        "state=done&state=lost",
+        "&".join(f"p{n}=1" for n in range(500)),
+        "limit=" + "1" * 10_000,
+        "%",
+        "%zz=1",
+    ],
+)
+def test_queries_of_any_kind_are_answered(http: httpx.Client, query: str) -> None:
+    for path in ("jobs", "events", "audit", "jobs/x/tracks"):
+        answer = http.get(f"/api/v1/{path}?{query}", headers=bearer(API_KEY))
+        assert answer.status_code < 500, answer.text
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800", "\u202e", "'; DROP TABLE job; --", "%s"])
+def test_texts_of_any_kind_are_answered(farm: LocalFarm, http: httpx.Client, text: str) -> None:
+    mine = {**bearer(API_KEY), "Content-Type": "application/json"}
+    name = json.dumps(text)
+    bodies = {
+        "/api/v1/keys": f'{{"name":{name},"scopes":["read"]}}',
+        "/api/v1/jobs": f'{{"catalog":{name}}}\n{{"prompt":{name},"duration":10,"name":{name}}}',
+        "/api/v1/uploads": f'{{"size":1,"sha256":{name}}}',
+        "/api/v1/plans": f'{{"model_set":{name},"tracks":[]}}',
+    }
+    for path, body in bodies.items():
+        answer = http.post(path, headers=mine, content=body.encode())
+        assert answer.status_code < 500, (path, answer.text)
+    facts = f'{{"name":{name},"gpu":{name},"memory_mib":24564,"model_set":"tiny"}}'
+    joining = {**bearer(JOIN_TOKEN), "Content-Type": "application/json"}
+    answer = http.post("/worker/v1/register", headers=joining, content=facts.encode())
+    assert answer.status_code < 500, answer.text
+
+
+def test_the_log_of_it_all_has_no_secret(farm: LocalFarm) -> None:
+    log = (farm.folder / "scheduler.log").read_text()
+    rows = repr([*farm.ledger.rows(ApiKey), *farm.ledger.rows(Audit)])
+    for secret in (API_KEY, JOIN_TOKEN, "tf_"):
+        assert secret not in log
+        assert secret not in rows
+    assert "Traceback" not in log, log[-3000:]
