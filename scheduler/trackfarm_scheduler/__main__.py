@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import socket
 import sys
 import time
@@ -40,6 +41,7 @@ BAD_SETTINGS = 2
 GARBAGE = 20_000  # new objects between two looks of the collector; usually 700
 SWITCH_SECONDS = 0.0005  # the web server waits as long for a thread that computes; usually 0.005
 GRANT_SECONDS = 1.0  # a broker that returned empty knows its workers again after as long
+DESCRIPTORS = 65_536
 KEEP_ALIVE_SECONDS = 75  # outlasts many heartbeats, so that a worker keeps its connection
 
 
@@ -187,7 +189,16 @@ def _serve(farm: Farm, loops: list[Loop]) -> None:
         log.info("scheduler_stopped")
 
 
+def _allow_many_connections() -> None:
+    """A thousand workers, and as many who only connect, are more than the usual 1024."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, DESCRIPTORS)
+    if now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 def main() -> int:
+    _allow_many_connections()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         settings = SchedulerSettings()
