@@ -14,9 +14,10 @@ PASS_GB_PER_SECOND = {False: 0.78e-3, True: 1.30e-3}  # of audio and row, by whe
 WINDOW_GB, WINDOW_GB_PER_LATENT = 0.17, 0.0027
 
 
-def free_gb(model_set: ModelSet, card_gb: float, *, offload: bool) -> float:
+def free_gb(model_set: ModelSet, card_gb: float, *, offload: bool, int8: bool) -> float:
     """What weights and context leave to passes and windows; below 0 they do not fit."""
     weights = model_set.lean_weights_gb if offload else model_set.weights_gb
+    weights -= model_set.int8_saves_gb if int8 else 0.0
     return (USABLE * card_gb - CONTEXT_GB - weights) / SLACK
 
 

@@ -37,6 +37,8 @@ class ModelSet(BaseModel):
     weights_gb: float
     lean_weights_gb: float
     """Resident weights when the text and condition encoders stay off the GPU."""
+    int8_saves_gb: float = 0.0
+    """What the DiT's linear layers take less as 8-bit integers."""
     min_vram: int
     resident_vram: int
     """The least nominal GB at which everything stays on the card; below, `lean_weights_gb` do."""

@@ -24,12 +24,13 @@ MAX_DURATION, MAX_BATCH, SPEED = "max_duration", "max_batch", "speed"
 @dataclass(frozen=True, slots=True, order=True)
 class Tier:
     """`vram` in nominal GB, `max_duration` in seconds, `max_batch` in tracks, `window` of the
-    decoder in latent frames."""
+    decoder in latent frames. `int8`: the DiT's weights are kept as 8-bit integers."""
 
     vram: int
     max_duration: float
     max_batch: int
     window: int
+    int8: bool = False
 
     @property
     def name(self) -> str:
@@ -39,10 +40,11 @@ class Tier:
 @dataclass(frozen=True, slots=True)
 class Residency:
     """How a model set lives on a card. `offload`: what reads texts (text and condition encoders)
-    stays off it, on the CPU. `window` as in `Tier`."""
+    stays off it, on the CPU. `window` and `int8` as in `Tier`."""
 
     offload: bool
     window: int
+    int8: bool = False
 
 
 @cache
@@ -62,7 +64,8 @@ def tier_of(memory_mib: int) -> Tier | None:
 def residency(model_set: ModelSet, memory_mib: int) -> Residency:
     """On a card of this memory; one below every tier is treated like the smallest."""
     tier = tier_of(memory_mib) or next(iter(tiers().values()))
-    return Residency(offload=tier.vram < model_set.resident_vram, window=tier.window)
+    offload = tier.vram < model_set.resident_vram
+    return Residency(offload=offload, window=tier.window, int8=tier.int8)
 
 
 def measured(
@@ -94,7 +97,7 @@ def reach(limits: Tier) -> int:
 def _fitting_seconds(model_set: ModelSet, memory_mib: int) -> float:
     """The longest single track by the memory formula, with guidance where the model has it."""
     lives = residency(model_set, memory_mib)
-    free = free_gb(model_set, memory_mib * MIB / 1e9, offload=lives.offload)
+    free = free_gb(model_set, memory_mib * MIB / 1e9, offload=lives.offload, int8=lives.int8)
     if free < window_gb(lives.window):
         return 0.0
     return min(LONGEST, pass_seconds(model_set, free) / (2 if model_set.cfg else 1))

@@ -82,12 +82,13 @@ def _taken_gb(name: str, memory_mib: int) -> float:
     """Weights, CUDA's own, and one window of the decoder (docs/models.md)."""
     row, found = model_set(name), residency(model_set(name), memory_mib)
     weights = row.lean_weights_gb if found.offload else row.weights_gb
+    weights -= row.int8_saves_gb if found.int8 else 0.0
     return 1.0 + weights + 1.1 * (0.17 + 0.0027 * found.window)
 
 
 @pytest.mark.parametrize("name", [row.name for row in model_sets().values() if row.min_vram])
 def test_what_stays_on_a_card_fits_into_it(name: str) -> None:
-    for vram in (6, 8, 12, 16, 24, 48, 80, 141):
+    for vram in (4, 6, 8, 12, 16, 24, 48, 80, 141):
         if vram >= model_set(name).min_vram:
             assert _taken_gb(name, vram * 1024) <= 0.93 * vram * 1.024**3
 
@@ -99,6 +100,11 @@ def test_small_cards_keep_the_encoders_off() -> None:
     assert residency(xl, 12_288).offload
     assert not residency(xl, 16_376).offload
     assert residency(std, 2_048) == residency(std, 4_096)
+
+
+def test_only_the_smallest_cards_keep_their_weights_as_integers() -> None:
+    std = model_set("acestep-v15-turbo")
+    assert [residency(std, mib).int8 for mib in (4_096, 6_144, 24_564)] == [True, False, False]
 
 
 def told(memory_mib: int, facts: dict[str, float], name: str = "acestep-v15-turbo") -> Tier:
@@ -124,12 +130,12 @@ def test_less_than_the_table_and_what_is_no_number_change_nothing(wrong: float) 
 
 
 def test_no_duration_is_believed_that_the_memory_does_not_allow() -> None:
-    """XL weights leave nothing on 8 GB, and 2B ones nothing on 5."""
+    """XL weights leave nothing on 4 and on 8 GB."""
     longest = {MAX_DURATION: 1e9}
     assert told(8_192, longest, "acestep-v15-xl-turbo").max_duration == 60
     assert told(8_192, longest).max_duration == 240
     assert told(6_144, longest).max_duration == 120
-    assert told(5_000, longest).max_duration == 30
+    assert told(4_096, longest, "acestep-v15-xl-turbo").max_duration == 30
 
 
 def test_a_worker_reaches_the_smallest_tier_that_makes_such_tracks() -> None:

@@ -32,6 +32,7 @@ INSIDE_THE_ENGINE = {
         "engine.synthetic",
         "engine.texts",
         "models.conversion",
+        "models.int8",
         "models.loader",
         "models.official_weights",
         "models.random_weights",

@@ -22,14 +22,14 @@ def test_tracks_are_counted_by_shape_and_smallest_tier(tmp_path: Path) -> None:
     shapes = read_shapes(open_catalog(file), TURBO)
     found = {(s.duration, s.steps, s.guided, s.min_vram): s.count for s in shapes}
     assert found == {
-        (30, 8, False, 6): 5,
+        (30, 8, False, 4): 5,
         (301, 8, False, 24): 1,
         (120, 8, False, 12): 1,
     }
     demand = demand_of(shapes)
     assert demand.tracks == 7
     assert demand.audio_seconds == 5 * 30 + 301 + 120
-    assert [bag.vram for bag in demand.bags] == [6, 12, 24]
+    assert [bag.vram for bag in demand.bags] == [4, 12, 24]
 
 
 def test_guidance_and_steps_are_the_model_set_s_own_if_not_given(tmp_path: Path) -> None:

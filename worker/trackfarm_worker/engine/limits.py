@@ -8,7 +8,7 @@ from typing import Any
 
 from trackfarm.memory import free_gb, pass_seconds, window_gb
 from trackfarm.model_sets import ModelSet
-from trackfarm.tiers import residency
+from trackfarm.tiers import Residency, residency
 from trackfarm_worker.engine.batching import Limit
 from trackfarm_worker.engine.ladder import Rung
 from trackfarm_worker.engine.options import Options
@@ -28,8 +28,16 @@ def first_rung(kind: str, model_set: ModelSet, card_gb: float) -> Rung:
     """Where a device begins: as the tier of the card says (`trackfarm.tiers.residency`)."""
     if kind != "cuda":
         return Rung(seconds=None, window=WINDOW, offload=False)
-    begun = residency(model_set, int(card_gb * 1e9) >> 20)
+    begun = begins(model_set, card_gb)
     return Rung(seconds=None, window=begun.window, offload=begun.offload)
+
+
+def begins(model_set: ModelSet, card_gb: float) -> Residency:
+    return residency(model_set, int(card_gb * 1e9) >> 20)
+
+
+def has_int8(options: Options, begun: Residency) -> bool:
+    return begun.int8 if options.weights is None else options.weights == "int8"
 
 
 def room(kind: str, model_set: ModelSet, card_gb: float, rung: Rung, options: Options) -> Room:
@@ -40,7 +48,8 @@ def room(kind: str, model_set: ModelSet, card_gb: float, rung: Rung, options: Op
     row = _row(kind, card_gb)
     seconds, windows = float(row["seconds"]), int(row["windows"])
     if kind == "cuda":
-        free = free_gb(model_set, card_gb, offload=rung.offload)
+        int8 = has_int8(options, begins(model_set, card_gb))
+        free = free_gb(model_set, card_gb, offload=rung.offload, int8=int8)
         seconds = min(seconds, pass_seconds(model_set, free))
         windows = max(1, min(windows, int(free / window_gb(rung.window))))
         if rung.window < first_rung(kind, model_set, card_gb).window:

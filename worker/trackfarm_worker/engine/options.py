@@ -1,5 +1,7 @@
 """What can be switched on in an engine. Everything is off, or chosen by the engine, by default."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -15,6 +17,7 @@ class SyntheticCost(BaseModel):
 
 class Options(BaseModel):
     """`batch_tracks` and `batch_seconds` (padded audio seconds times passes) limit a batch further.
+    `weights` says how the DiT's are kept, where it is not to be as the tier of the card says.
 
     `headroom_mib` caps what an engine on the CPU may take beyond what it has once it is loaded;
     with `retire_when_exhausted` it ends itself when it ran out of memory, as it does on a card.
@@ -26,6 +29,7 @@ class Options(BaseModel):
 
     batch_tracks: int | None = Field(default=None, ge=1)
     batch_seconds: float | None = Field(default=None, gt=0)
+    weights: Literal["full", "int8"] | None = None
     headroom_mib: int | None = Field(default=None, ge=1)
     retire_when_exhausted: bool = False
     expand_heads: bool = False

@@ -50,7 +50,9 @@ def serve(setup: Setup, orders: Orders, send: Send) -> None:
     _quieten(transformers)
     chosen = model_set(setup.model_set)
     device = "cpu" if setup.options.synthetic else setup.device
-    loaded = load(chosen, setup.source, device=device, dtype=setup.dtype)
+    loaded = load(
+        chosen, setup.source, device=device, dtype=setup.dtype, weights=setup.options.weights
+    )
     setup.spool.mkdir(parents=True, exist_ok=True)
     server = engine_server(setup, chosen, loaded.pipeline, orders, send, Spool())
     if setup.options.headroom_mib:

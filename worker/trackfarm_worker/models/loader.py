@@ -1,9 +1,9 @@
 """One door to every model set: the tiny one, a folder, or a repository of the hub."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import diffusers
 import torch
@@ -13,6 +13,7 @@ from trackfarm import tiers
 from trackfarm.model_sets import ModelSet
 from trackfarm.tiers import Residency
 from trackfarm_worker.models import tiny
+from trackfarm_worker.models.int8 import shrink
 from trackfarm_worker.models.integrity import inspect
 from trackfarm_worker.models.pull import pull
 from trackfarm_worker.models.store import folder_of, is_present
@@ -38,9 +39,10 @@ def load(
     device: str,
     dtype: str | None = None,
     residency: Residency | None = None,
+    weights: Literal["full", "int8"] | None = None,
 ) -> LoadedModel:
     """Loads `source`, or what the model set names; `dtype` defaults to the model set's, `residency`
-    to what the table says of the card.
+    to what the table says of the card, and `weights` to what that says of the DiT's.
 
     For `tiny`, `source` is the folder that holds cached models. Only safetensors are read, so no
     weights file can run code. Raises ModelNotReady when weights are missing, cut short, changed
@@ -58,6 +60,10 @@ def load(
     )
     pipeline.set_progress_bar_config(disable=True)
     chosen = residency or _residency(model_set, device)
+    if weights is not None:
+        chosen = replace(chosen, int8=weights == "int8")
+    if chosen.int8:
+        shrink(pipeline.transformer)
     place(pipeline, device, offload=chosen.offload)
     return LoadedModel(pipeline, folder, state.components, chosen)
 
