@@ -16,6 +16,7 @@ from trackfarm_scheduler import eventlog
 from trackfarm_scheduler.api.app import build_app
 from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.latelook import LateLook
 from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.loops import Loop
 from trackfarm_scheduler.objects import ObjectStore, ObjectStoreError, open_store
@@ -44,8 +45,15 @@ def _open_objects(settings: SchedulerSettings) -> ObjectStore:
         external_endpoint=settings.objects_external_url or None,
         base_url=settings.own_url,
         signing_secret=settings.signing_secret.get_secret_value().encode(),
+        max_bytes=settings.most_object_bytes,
     )
     store.check()
+    if not store.writes_once:
+        log.warning(
+            "store_replaces_objects",
+            meaning="whoever holds an upload URL could replace a finished track until it expires;"
+            " each is looked at again after that, and what was changed is made anew",
+        )
     return store
 
 
@@ -58,7 +66,7 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
     # A restart at the same place is the same holder: it need not wait for its own old term.
     holder = f"{socket.gethostname()}:{settings.port}"
     leadership = Leadership(database=database, holder=holder, term=settings.leader_term_seconds)
-    recorder = Recorder(database=database, objects=objects, clock=clock)
+    recorder = Recorder(database=database, objects=objects, clock=clock, bounds=settings.bounds)
     placer = Placer(
         database=database,
         broker=broker,
@@ -88,6 +96,13 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
         clock=clock,
         margin=settings.sweep_margin_seconds,
     )
+    late_look = LateLook(
+        database=database,
+        objects=objects,
+        leadership=leadership,
+        clock=clock,
+        margin=settings.sweep_margin_seconds,
+    )
     leadership.on_gain = rescuer.recover
     if database.is_sqlite:
         sweeper.recover()
@@ -108,7 +123,8 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
     leading = Loop("leadership", leadership.tick, seconds=settings.leader_term_seconds / 4)
     rescuing = Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds)
     sweeping = Loop("sweeper", sweeper.tick, seconds=settings.sweep_seconds)
-    return farm, [leading, placing, settling, rescuing, sweeping]
+    looking = Loop("late look", late_look.tick, seconds=settings.sweep_seconds)
+    return farm, [leading, placing, settling, rescuing, sweeping, looking]
 
 
 def _serve(farm: Farm, loops: list[Loop]) -> None:

@@ -6,6 +6,8 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from trackfarm_scheduler.plausible import Bounds
+
 
 class SchedulerSettings(BaseSettings):
     """Each field is `TRACKFARM_SCHEDULER_<NAME>`. Times in seconds."""
@@ -25,7 +27,10 @@ class SchedulerSettings(BaseSettings):
     api_key: SecretStr = Field(min_length=16)
     join_token: SecretStr = Field(min_length=16)
     signing_secret: SecretStr = Field(min_length=16)
-    url_ttl_seconds: float = Field(default=3600, gt=0)
+    url_ttl_seconds: float = Field(default=900, ge=1, le=604_800)
+    most_object_bytes: int = Field(default=Bounds().most_bytes, gt=0)
+    digest_share: float = Field(default=Bounds().digest_share, ge=0, le=1)
+    engine_share: float = Field(default=Bounds().engine_share, ge=1)
     sweep_margin_seconds: float = Field(default=60, ge=0)
     sweep_seconds: float = Field(default=10, gt=0)
     heartbeat_seconds: float = Field(default=5, gt=0, le=30)
@@ -42,6 +47,11 @@ class SchedulerSettings(BaseSettings):
         if self.lost_after_seconds < 2 * self.heartbeat_seconds:
             raise ValueError("lost_after_seconds must be at least twice heartbeat_seconds")
         return self
+
+    @property
+    def bounds(self) -> Bounds:
+        """What reports may say."""
+        return Bounds(self.most_object_bytes, self.digest_share, self.engine_share)
 
     @cached_property
     def own_url(self) -> str:

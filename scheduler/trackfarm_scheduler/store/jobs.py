@@ -11,7 +11,7 @@ from trackfarm_scheduler.machines import JOB
 from trackfarm_scheduler.recovery import FAILED_AT_LEAST, job_ending
 from trackfarm_scheduler.store import census, journal, leases, makers, tracks
 from trackfarm_scheduler.store.journal import Happening
-from trackfarm_scheduler.store.tables import Job
+from trackfarm_scheduler.store.tables import Job, Track
 
 
 class NotAllowed(Exception):
@@ -103,6 +103,15 @@ def retry(session: Session, job: Job, now: float) -> int:
         makers.adopt(session, job.id)
     journal.record(session, Happening(now, "job_retried", job.id, data={"tracks": reopened}))
     return reopened
+
+
+def go_on(session: Session, track_id: int, now: float) -> None:
+    """Lets a job that was done make a track of its own again."""
+    job_id = session.scalar(select(col(Track.job_id)).where(col(Track.id) == track_id))
+    if job_id is None or not _move(session, job_id, JobState.RUNNING, [JobState.DONE]):
+        return
+    session.execute(update(Job).where(col(Job.id) == job_id).values(finished_at=None, reason=""))
+    journal.record(session, Happening(now, "job_reopened", job_id))
 
 
 def is_ripe(session: Session, job: Job) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from sqlalchemy import bindparam, update
 from sqlmodel import Session
 
-from trackfarm.wire import ReportRequest, TrackDone, TrackFailed
+from trackfarm.wire import Timings
 from trackfarm_scheduler.store import journal
 from trackfarm_scheduler.store.tables import Job, Track, Worker, table_of
 
@@ -19,16 +19,13 @@ _SPEND = (
 
 
 def charge(
-    session: Session, worker: Worker, report: ReportRequest, made: Mapping[int, Track]
+    session: Session, worker: Worker, took: Mapping[int, Timings], made: Mapping[int, Track]
 ) -> None:
-    """Adds the engine seconds of what a report has settled (`made`), failed attempts included, to
-    the jobs of its tracks; a report that comes again has settled nothing."""
+    """Adds the engine seconds of the tracks that a report has settled, failed attempts included, to
+    their jobs; a report that comes again has settled nothing."""
     spent: dict[str, float] = defaultdict(float)
-    results: list[TrackDone | TrackFailed] = [*report.failed, *report.done]
-    for result in {r.track_id: r for r in results}.values():
-        track = made.get(result.track_id)
-        if track is not None:
-            spent[track.job_id] += result.timings.service * worker.price_per_hour / 3600
+    for track_id, timings in took.items():
+        spent[made[track_id].job_id] += timings.service * worker.price_per_hour / 3600
     for job_id, dollars in spent.items():
         if dollars:
             session.execute(_SPEND, {"job": job_id, "dollars": dollars})
