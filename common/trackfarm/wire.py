@@ -9,17 +9,19 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from trackfarm.catalog import Brief
+from trackfarm.printable import clean, line
 
 PREFIX = "/worker/v1"
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z]+_[0-9a-z]{4,40}$")]
 Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-ShortText = Annotated[str, StringConstraints(max_length=200)]
-LongText = Annotated[str, StringConstraints(max_length=4000)]
+ShortText = Annotated[str, StringConstraints(max_length=200), AfterValidator(line)]
+LongText = Annotated[str, StringConstraints(max_length=4000), AfterValidator(clean)]
+Measured = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 
 
 class _Request(BaseModel):
@@ -71,7 +73,7 @@ class RegisterRequest(_Request):
     price_per_hour: float = Field(default=0.0, ge=0, le=1_000)
     model_set: ShortText
     digests: dict[ShortText, Hex64] = Field(default_factory=dict, max_length=64)
-    calibration: dict[ShortText, float] = Field(default_factory=dict, max_length=64)
+    calibration: dict[ShortText, Measured] = Field(default_factory=dict, max_length=64)
     versions: dict[ShortText, ShortText] = Field(default_factory=dict, max_length=32)
 
 

@@ -167,7 +167,7 @@ def main() -> int:
         ]
         print("The scheduler's settings are not usable:", *names, sep="\n  ", file=sys.stderr)
         return BAD_SETTINGS
-    logs.configure(settings.log_format)
+    logs.configure(settings.log_format, settings.log_level)
     try:
         farm, loops = _build(settings)
     except (ObjectStoreError, ValueError) as error:

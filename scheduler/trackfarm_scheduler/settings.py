@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from trackfarm import logs
 from trackfarm_scheduler.plausible import Bounds
 
 
@@ -41,6 +42,7 @@ class SchedulerSettings(BaseSettings):
     leader_term_seconds: float = Field(default=4, gt=0.5)
     reserved: dict[str, int] = Field(default_factory=dict)
     log_format: str = Field(default="console", pattern="^(console|json)$")
+    log_level: logs.Level = "info"
 
     @model_validator(mode="after")
     def _heartbeats_fit(self) -> Self:

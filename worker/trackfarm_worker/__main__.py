@@ -154,7 +154,7 @@ def _serve(
         board=board,
         engine=engine,
         finisher=finisher,
-        sources=SourceRoom(settings.data_dir / "spool"),
+        sources=SourceRoom(settings.data_dir / "spool", rules=settings.source_rules),
         outbox=outbox,
         finishing=finishing,
         on_engine_lost=drain.fail,
@@ -191,7 +191,7 @@ def main() -> int:
     try:
         settings = WorkerSettings()
         model_set(settings.model_set)
-        logs.configure(settings.log_format)
+        logs.configure(settings.log_format, settings.log_level)
         found = machine.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
     except ValidationError as error:
         print(complaint(error), file=sys.stderr)

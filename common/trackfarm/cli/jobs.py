@@ -10,7 +10,8 @@ from trackfarm.cli.console import err, out, print_json, say
 from trackfarm.cli.exits import ExitCode, code_of
 from trackfarm.cli.options import JobArgument, JsonOption
 from trackfarm.cli.session import connected, wanted_job
-from trackfarm.cli.words import clean, state_words
+from trackfarm.cli.words import state_words
+from trackfarm.printable import clean
 
 if TYPE_CHECKING:
     from trackfarm.api import Job

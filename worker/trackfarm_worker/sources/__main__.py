@@ -37,7 +37,9 @@ def _confine(limits: Limits) -> None:
 
 
 def _answer(order: SourceOrder) -> Answer:
-    fetched = fetch(order.url, order.download, order.limits, is_signed=order.is_signed)
+    fetched = fetch(
+        order.url, order.download, order.limits, is_signed=order.is_signed, rules=order.rules
+    )
     if not isinstance(fetched, Fetched):
         return fetched
     if order.sha256 not in (None, fetched.sha256):

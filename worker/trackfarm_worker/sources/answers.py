@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trackfarm.outgoing import Rules
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -30,8 +32,8 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOrder:
     """`download` and `target` are files to be written; `sha256` is known of uploads. `is_signed`:
-    the URL is our store's own and holds for a time only. `parent`: the process that asks, with
-    which the source process ends."""
+    the URL is our store's own and holds for a time only; any other must be within `rules`.
+    `parent`: the process that asks, with which the source process ends."""
 
     url: str
     download: Path
@@ -39,6 +41,7 @@ class SourceOrder:
     sha256: str | None = None
     is_signed: bool = False
     limits: Limits = field(default_factory=Limits)
+    rules: Rules = field(default_factory=Rules)
     parent: int = field(default_factory=os.getpid)
 
 
@@ -81,7 +84,8 @@ def read_order(text: str) -> SourceOrder:
     fields = json.loads(text)
     limits = Limits(**fields.pop("limits"))
     download, target = Path(fields.pop("download")), Path(fields.pop("target"))
-    return SourceOrder(download=download, target=target, limits=limits, **fields)
+    rules = Rules(**{name: tuple(values) for name, values in fields.pop("rules").items()})
+    return SourceOrder(download=download, target=target, limits=limits, rules=rules, **fields)
 
 
 def answer_line(answer: Answer) -> str:

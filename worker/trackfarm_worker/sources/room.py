@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trackfarm.catalog.sources import UPLOAD, SourceField, is_url, source_fields
+from trackfarm.outgoing import Rules
 from trackfarm.wire import TrackOrder
 from trackfarm_worker.sources.answers import (
     Answer,
@@ -25,6 +26,7 @@ LENGTH_SLACK = 1.0  # seconds
 AT_ONCE = 3  # most of the time is the network's
 SHARD_BYTES = 8_000_000_000  # decoded; 35 sources of 600 s
 NO_LIMITS_BUT_OURS = Limits()
+PUBLIC_ONLY = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,12 @@ class SourceRoom:
         spool: Path,
         *,
         limits: Limits = NO_LIMITS_BUT_OURS,
+        rules: Rules = PUBLIC_ONLY,
         shard_bytes: int = SHARD_BYTES,
     ) -> None:
         self._spool = spool
         self._limits = limits
+        self._rules = rules
         self._shard_bytes = shard_bytes
 
     @contextmanager
@@ -67,7 +71,7 @@ class SourceRoom:
         try:
             if wanted:
                 folder.mkdir()
-            desk = _Desk(folder, self._limits, self._shard_bytes, gave_up)
+            desk = _Desk(folder, self._limits, self._rules, self._shard_bytes, gave_up)
             with ThreadPoolExecutor(AT_ONCE, "source") as pool:
                 found = dict(zip(wanted, pool.map(desk.fetch, wanted.items()), strict=True))
             yield dict(_matched(orders, found))
@@ -85,10 +89,16 @@ class _Desk:
     """Fetches for one shard."""
 
     def __init__(
-        self, folder: Path, limits: Limits, bytes_left: int, gave_up: Callable[[], bool]
+        self,
+        folder: Path,
+        limits: Limits,
+        rules: Rules,
+        bytes_left: int,
+        gave_up: Callable[[], bool],
     ) -> None:
         self._folder = folder
         self._limits = limits
+        self._rules = rules
         self._bytes = bytes_left
         self._gave_up = gave_up
 
@@ -111,6 +121,7 @@ class _Desk:
             sha256=reference.removeprefix(UPLOAD) if reference.startswith(UPLOAD) else None,
             is_signed=not is_url(reference),
             limits=self._limits,
+            rules=self._rules,
         )
         return prepare(order, self._gave_up)
 
