@@ -163,6 +163,11 @@ class Farm:
         """Gives the failed tracks of a job another chance."""
         return self._act(job_id, "retry")
 
+    def remove(self, job_id: str) -> Job:
+        """Removes an ended job for good, with the files that no other job shares."""
+        path = f"{PREFIX}/jobs/{_segment(job_id)}"
+        return self._read(Job, self._send(lambda: self._http.delete(path), repeat=_never_sent))
+
     def track_page(
         self,
         job_id: str,

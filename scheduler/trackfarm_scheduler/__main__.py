@@ -24,6 +24,7 @@ from trackfarm_scheduler.placer import Placer
 from trackfarm_scheduler.promptness import Promptness
 from trackfarm_scheduler.recorder import Recorder
 from trackfarm_scheduler.rescuer import Rescuer
+from trackfarm_scheduler.retention import Retention
 from trackfarm_scheduler.settings import SchedulerSettings
 from trackfarm_scheduler.settler import Settler
 from trackfarm_scheduler.store.database import Database
@@ -103,6 +104,13 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
         clock=clock,
         margin=settings.sweep_margin_seconds,
     )
+    retention = Retention(
+        database=database,
+        objects=objects,
+        leadership=leadership,
+        clock=clock,
+        keep=settings.keep,
+    )
     leadership.on_gain = rescuer.recover
     if database.is_sqlite:
         sweeper.recover()
@@ -124,7 +132,8 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
     rescuing = Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds)
     sweeping = Loop("sweeper", sweeper.tick, seconds=settings.sweep_seconds)
     looking = Loop("late look", late_look.tick, seconds=settings.sweep_seconds)
-    return farm, [leading, placing, settling, rescuing, sweeping, looking]
+    keeping = Loop("retention", retention.tick, seconds=settings.sweep_seconds)
+    return farm, [leading, placing, settling, rescuing, sweeping, looking, keeping]
 
 
 def _serve(farm: Farm, loops: list[Loop]) -> None:

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
 from trackfarm_scheduler.plausible import Bounds
+from trackfarm_scheduler.retention import Keep
 
 
 class SchedulerSettings(BaseSettings):
@@ -34,6 +35,8 @@ class SchedulerSettings(BaseSettings):
     engine_share: float = Field(default=Bounds().engine_share, ge=1)
     sweep_margin_seconds: float = Field(default=60, ge=0)
     sweep_seconds: float = Field(default=10, gt=0)
+    keep_uploads_seconds: float = Field(default=86_400, ge=0)
+    keep_events_seconds: float = Field(default=90 * 86_400, ge=0)
     heartbeat_seconds: float = Field(default=5, gt=0, le=30)
     lost_after_seconds: float = Field(default=10, gt=1)
     claim_within_seconds: float = Field(default=5, gt=0)
@@ -54,6 +57,12 @@ class SchedulerSettings(BaseSettings):
     def bounds(self) -> Bounds:
         """What reports may say."""
         return Bounds(self.most_object_bytes, self.digest_share, self.engine_share)
+
+    @property
+    def keep(self) -> Keep:
+        """How long what is kept."""
+        urls = self.url_ttl_seconds + self.sweep_margin_seconds
+        return Keep(self.keep_uploads_seconds, self.keep_events_seconds, urls)
 
     @cached_property
     def own_url(self) -> str:

@@ -125,6 +125,9 @@ def _tallies(session: Session) -> None:
     for name, labels, value in journal.totals(session):
         totals[f"{name}:{labels['outcome']}" if "outcome" in labels else name] += value  # type: ignore[assignment]
 
+    if totals["jobs_removed"]:
+        return  # what they had is counted all the same
+
     def rows(table: type[SQLModel], *where: object) -> int:
         return session.scalar(select(func.count()).select_from(table).where(*where)) or 0  # type: ignore[arg-type]
 

@@ -11,7 +11,7 @@ from trackfarm import __version__
 from trackfarm.cli.catalogs import check, submit
 from trackfarm.cli.exits import EPILOG
 from trackfarm.cli.exports import export
-from trackfarm.cli.jobs import cancel, jobs, pause, resume, retry, show, watch
+from trackfarm.cli.jobs import cancel, jobs, pause, remove, resume, retry, show, watch
 from trackfarm.cli.machines import workers
 from trackfarm.cli.plan import plan
 from trackfarm.cli.up import up
@@ -35,6 +35,7 @@ for command in (
     resume,
     cancel,
     retry,
+    remove,
     workers,
     check,
 ):

@@ -84,6 +84,16 @@ def retry(reference: str, farm: TheFarm, _owner: Operator) -> api.Job:
     return _change(farm, reference, jobs.retry)
 
 
+@router.delete("/jobs/{reference}", status_code=202)
+def remove(reference: str, farm: TheFarm, _owner: Operator) -> api.Job:
+    """Removes an ended job for good: its rows and its files, but for what other jobs share. What is
+    shown is the job as it was."""
+    job = _view(farm, reference)
+    with farm.database.write() as session:
+        jobs.remove(session, _find(session, job.id), farm.clock())
+    return job
+
+
 @router.get("/jobs/{reference}/tracks")
 def list_tracks(
     reference: str,

@@ -13,6 +13,8 @@ from trackfarm_scheduler.store import census, journal, leases, makers, tracks
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Job, Track
 
+_SHOWN = (col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None))
+
 
 class NotAllowed(Exception):
     """A request that the job's state does not permit; `reason` is meant for the operator."""
@@ -25,14 +27,12 @@ class NotAllowed(Exception):
 def find(session: Session, reference: str) -> list[Job]:
     """Sealed jobs whose id is, or begins with, `reference` (with or without `job_`)."""
     full = reference if reference.startswith("job_") else f"job_{reference}"
-    statement = select(Job).where(
-        col(Job.id).startswith(full, autoescape=True), col(Job.sealed_at).is_not(None)
-    )
+    statement = select(Job).where(col(Job.id).startswith(full, autoescape=True), *_SHOWN)
     return list(session.scalars(statement.limit(3)))
 
 
 def newest(session: Session, limit: int) -> list[Job]:
-    statement = select(Job).where(col(Job.sealed_at).is_not(None))
+    statement = select(Job).where(*_SHOWN)
     return list(session.scalars(statement.order_by(col(Job.created_at).desc()).limit(limit)))
 
 
@@ -43,9 +43,7 @@ def in_state(session: Session, states: Sequence[JobState]) -> list[Job]:
 
 def count_by_state(session: Session) -> dict[str, int]:
     rows = session.execute(
-        select(col(Job.state), func.count())
-        .where(col(Job.sealed_at).is_not(None))
-        .group_by(col(Job.state))
+        select(col(Job.state), func.count()).where(*_SHOWN).group_by(col(Job.state))
     )
     return {state: number for state, number in rows}
 
@@ -112,6 +110,16 @@ def go_on(session: Session, track_id: int, now: float) -> None:
         return
     session.execute(update(Job).where(col(Job.id) == job_id).values(finished_at=None, reason=""))
     journal.record(session, Happening(now, "job_reopened", job_id))
+
+
+def remove(session: Session, job: Job, now: float) -> None:
+    """Hides an ended job; what only it had is removed once nobody can write it any more."""
+    if not JobState(job.state).ended:
+        able = " or ".join(state for state in JobState if state.ended)
+        raise NotAllowed(f"job {job.id} is {job.state}; only one that is {able} can be removed")
+    session.execute(update(Job).where(col(Job.id) == job.id).values(removed_at=now))
+    data = {"catalog": job.catalog, "tracks": job.track_count}
+    journal.record(session, Happening(now, "job_removal_asked", job.id, data=data))
 
 
 def is_ripe(session: Session, job: Job) -> bool:
