@@ -178,7 +178,7 @@ def test_a_redirect_is_a_request_of_its_own() -> None:
     for place in ("http://inside.example:{}/", "http://127.0.0.1:{}/", "file:///etc/passwd#{}"):
         names = Names(["127.0.0.2"], ["127.0.0.1"])
         with (
-            listening("127.0.0.2", lambda port, place=place: place.format(port)) as site,
+            listening("127.0.0.2", place.format) as site,
             guarded(names) as client,
             pytest.raises(httpx.UnsupportedProtocol),
         ):
