@@ -63,7 +63,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     commands: set[str] = set()
     told = {} if outside is None else outside.settings
     with _farm_up(home, told) as process, _watched(process.pid, commands):
-        wait_until(lambda: _is_up(home, process), timeout_s=90, what="the farm is up")
+        wait_until(lambda: _is_up(home, process), timeout_s=150, what="the farm is up")
         address = read_address(home)
         assert address is not None
         with Farm(address.url, address.api_key) as farm:
