@@ -12,7 +12,6 @@ from trackfarm.wire import Timings, TrackDone
 LENGTH_SLACK = 1.5  # seconds: a source may differ by 1 s from its brief, the rest is rounding
 CONTAINER_BYTES = 2_000_000  # tags and headers; lyrics and a picture would fit
 CHANNELS = 2
-CLOCK_SLACK = 1.0  # seconds: a shard of one short track may be claimed and made within a tick
 _MPEG_RATES = frozenset({8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000})
 _RATES: dict[AudioFormat, frozenset[int]] = {
     "mp3": _MPEG_RATES,
@@ -26,11 +25,16 @@ _RATES: dict[AudioFormat, frozenset[int]] = {
 class Bounds:
     """`most_bytes` of one object; `digest_share`: which share of objects is read whole and compared
     with its SHA-256; `engine_share`: engine seconds that a worker may report for each second it has
-    had the lease."""
+    had the lease, and `slack` seconds on top, since a short track may be made within a tick."""
 
     most_bytes: int = 512 * 2**20
     digest_share: float = 0.02
     engine_share: float = 1.2
+    slack: float = 1.0
+
+    def allowed(self, wall: float) -> float:
+        """Seconds that may be reported of a lease held for `wall` seconds."""
+        return self.engine_share * wall + self.slack
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,13 @@ def engine_seconds(timings: Timings) -> float:
 def share_believed(claimed: float, *, wall: float, before: float, bounds: Bounds) -> float:
     """Which share (0 to 1) of the engine seconds `claimed` now is believed, of a lease that was
     claimed `wall` seconds ago and for which `before` have been claimed already."""
-    allowed = max(0.0, bounds.engine_share * wall + CLOCK_SLACK - before)
+    allowed = max(0.0, bounds.allowed(wall) - before)
     return 1.0 if claimed <= allowed else allowed / claimed
 
 
 def clipped(timings: Timings, *, share: float, wall: float, bounds: Bounds) -> Timings:
     """The timings with the engine's stages cut to `share`, and the others to the lease's time."""
-    most = bounds.engine_share * wall + CLOCK_SLACK
+    most = bounds.allowed(wall)
     engine = {
         name: getattr(timings, name) * share
         for name in ("service", "condition", "compose", "denoise", "decode")

@@ -49,7 +49,7 @@ from trackfarm_scheduler.store.workers import Joined
 
 R = TypeVar("R", bound=SQLModel)
 MUSIC = b"music" * 4_000  # as many bytes as 10 s may have
-ANY_TIMES = Bounds(engine_share=1e9)  # the scene's clock stands still while tracks are made
+ANY_TIMES = Bounds(slack=1e9)  # the scene's clock stands still while tracks are made
 URL_SECONDS = 3600.0
 SECONDS_EACH = 2.0  # what a track of the scene is expected to take
 LEASE_SECONDS = 12.0

@@ -90,7 +90,7 @@ def test_an_object_that_is_not_there_is_nobodys_lie(
 
 
 def test_an_object_that_is_too_big_is_refused(database: Database) -> None:
-    scene = Scene(database, Bounds(most_bytes=len(MUSIC) - 1, engine_share=1e9))
+    scene = Scene(database, Bounds(most_bytes=len(MUSIC) - 1, slack=1e9))
     worker, job_id = scene.join(), scene.submit(briefs(1)).job_id
     offer = scene.claimed(worker, job_id)
     (verdict,) = scene.report(worker, offer, done=[scene.upload(offer, scene.ids(job_id)[0])])

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from trackfarm.catalog.music import AudioFormat
 from trackfarm.wire import Measurements, Timings, TrackDone
 from trackfarm_scheduler.plausible import (
-    CLOCK_SLACK,
     Bounds,
     Ordered,
     clipped,
@@ -93,7 +92,7 @@ def test_no_lease_is_believed_more_than_its_time(claims: list[float], wall: floa
         share = share_believed(claimed, wall=wall, before=before, bounds=BOUNDS)
         assert 0 <= share <= 1
         before += share * claimed
-    assert before <= 1.2 * wall + CLOCK_SLACK + 1e-6
+    assert before <= 1.2 * wall + BOUNDS.slack + 1e-6
 
 
 def test_an_honest_share_is_believed_whole() -> None:

@@ -199,7 +199,7 @@ def _broker_contents(home: Path, password: str) -> list[bytes]:
     port = next(int(each.split()[1]) for each in config.splitlines() if each.startswith("port "))
     with closing(Redis(port=port, password=password)) as broker:
         keys = [bytes(key) for key in broker.scan_iter()]
-        return [*keys, *(dumped for key in keys if (dumped := broker.dump(key)))]  # type: ignore[misc]
+        return [*keys, *(dumped for key in keys if (dumped := broker.dump(key)))]
 
 
 def _private(home: Path) -> dict[str, tuple[int, bytes]]:
