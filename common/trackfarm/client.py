@@ -165,8 +165,8 @@ class Farm:
 
     def remove(self, job_id: str) -> Job:
         """Removes an ended job for good, with the files that no other job shares."""
-        path = f"{PREFIX}/jobs/{_segment(job_id)}"
-        return self._read(Job, self._send(lambda: self._http.delete(path), repeat=_never_sent))
+        call = partial(self._http.delete, f"{PREFIX}/jobs/{_segment(job_id)}")
+        return self._read(Job, self._send(call, repeat=_never_sent))
 
     def track_page(
         self,
@@ -209,10 +209,8 @@ class Farm:
             return False
 
     def _get(self, kind: type[_Answer], path: str, params: dict[str, Any] | None = None) -> _Answer:
-        response = self._send(
-            lambda: self._http.get(f"{PREFIX}/{path}", params=params), repeat=_lost
-        )
-        return self._read(kind, response)
+        call = partial(self._http.get, f"{PREFIX}/{path}", params=params)
+        return self._read(kind, self._send(call, repeat=_lost))
 
     def _ask(self, kind: type[_Answer], path: str, question: BaseModel) -> _Answer:
         """A POST that may be repeated."""
@@ -223,9 +221,8 @@ class Farm:
 
     def _act(self, job_id: str, action: str, query: dict[str, float] | None = None) -> Job:
         path = f"{PREFIX}/jobs/{_segment(job_id)}/{action}"
-        return self._read(
-            Job, self._send(lambda: self._http.post(path, params=query), repeat=_never_sent)
-        )
+        call = partial(self._http.post, path, params=query)
+        return self._read(Job, self._send(call, repeat=_never_sent))
 
     def _send(
         self, call: Callable[[], httpx.Response], *, repeat: Callable[[BaseException], bool]

@@ -149,7 +149,7 @@ class Recorder:
         share = share_believed(claimed, wall=wall, before=lease.engine_seconds, bounds=self._bounds)
         if share < 1:
             log.warning("timings_clipped", worker=lease.worker_id, lease=lease.id, share=share)
-        leases.add_engine_seconds(session, lease.id, share * claimed)
+        ledger.add_engine_seconds(session, lease.id, share * claimed)
         return {
             track_id: clipped(timings, share=share, wall=wall, bounds=self._bounds)
             for track_id, timings in settled.items()

@@ -36,11 +36,6 @@ _HOLD = (
 _BEGIN = _HOLD.values(claimed_at=bindparam("now"), stage=Stage.CLAIMED.value)
 _TAKE_ATTEMPTS = update(_ATTEMPT).where(_OF_LEASE).values(worker_id=bindparam("holder"))
 _NOTE_URLS = update(_ATTEMPT).where(_OF_LEASE).values(url_expires_at=bindparam("until"))
-_ADD_ENGINE = (
-    update(_LEASE)
-    .where(_THE_LEASE)
-    .values(engine_seconds=_LEASE.c.engine_seconds + bindparam("seconds"))
-)
 _HELD = select(_LEASE.c.id, _LEASE.c.worker_id).where(
     _LEASE.c.id.in_(bindparam("ids", expanding=True)), _LIVE
 )
@@ -96,11 +91,6 @@ def claim(
 def note_urls(session: Session, lease_id: str, expires_at: float) -> None:
     """Remembers until when the objects of a lease may still be written."""
     session.execute(_NOTE_URLS, {"lease": lease_id, "until": expires_at})
-
-
-def add_engine_seconds(session: Session, lease_id: str, seconds: float) -> None:
-    """Counts what a report has claimed of the engine."""
-    session.execute(_ADD_ENGINE, {"lease": lease_id, "seconds": seconds})
 
 
 def extend(

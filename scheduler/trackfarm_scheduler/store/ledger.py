@@ -8,14 +8,24 @@ from sqlmodel import Session
 
 from trackfarm.wire import Timings
 from trackfarm_scheduler.store import journal
-from trackfarm_scheduler.store.tables import Job, Track, Worker, table_of
+from trackfarm_scheduler.store.tables import Job, Lease, Track, Worker, table_of
 
-_JOB = table_of(Job)
+_JOB, _LEASE = table_of(Job), table_of(Lease)
+_ADD_ENGINE = (
+    update(_LEASE)
+    .where(_LEASE.c.id == bindparam("lease"))
+    .values(engine_seconds=_LEASE.c.engine_seconds + bindparam("seconds"))
+)
 _SPEND = (
     update(_JOB)
     .where(_JOB.c.id == bindparam("job"))
     .values(spent=_JOB.c.spent + bindparam("dollars"))
 )
+
+
+def add_engine_seconds(session: Session, lease_id: str, seconds: float) -> None:
+    """Counts what reports have claimed of the engine under a lease."""
+    session.execute(_ADD_ENGINE, {"lease": lease_id, "seconds": seconds})
 
 
 def charge(
