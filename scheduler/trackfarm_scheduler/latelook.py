@@ -60,4 +60,8 @@ class LateLook:
 
 def is_changed(committed: Committed, found: ObjectStat | None) -> bool:
     """Whether an object is not what was committed; one that is gone is."""
-    return found is None or (found.size, found.etag) != (committed.size, committed.etag)
+    if found is None or found.size != committed.size:
+        return True
+    if committed.etag:
+        return found.etag != committed.etag
+    return found.md5_hex not in (None, committed.md5)

@@ -1,10 +1,14 @@
 """Where a store lets an object be replaced, each is looked at again once nobody can write it."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.scheduler.scene import MUSIC, URL_SECONDS, Scene, briefs
-from trackfarm_scheduler.latelook import LateLook
+from trackfarm_scheduler.latelook import LateLook, is_changed
+from trackfarm_scheduler.objects.port import ObjectStat
 from trackfarm_scheduler.store import jobs
+from trackfarm_scheduler.store.artifacts import Committed
 from trackfarm_scheduler.store.tables import Artifact, Worker
 
 MARGIN = 60.0
@@ -92,3 +96,30 @@ def test_a_store_that_writes_once_is_trusted(
     scene.clock.advance(URL_SECONDS + MARGIN + 1)
     late_look.tick()
     assert scene.states(job_id) == {"done": 3}
+
+
+def test_a_removed_job_does_not_go_on(scene: Scene, late_look: LateLook, job_id: str) -> None:
+    swap(scene, scene.ids(job_id)[0])
+    scene.change(job_id, jobs.remove)
+    scene.clock.advance(URL_SECONDS + MARGIN + 1)
+    late_look.tick()
+    assert scene.job(job_id).state == "done"
+
+
+@pytest.mark.parametrize(
+    ("etag", "found", "changed"),
+    [
+        ("e1", ("e1", None), False),
+        ("e1", ("e2", None), True),
+        ("", ("e2", "m1"), False),
+        ("", ("e2", "m2"), True),
+        ("", ("e2", None), False),
+    ],
+)
+def test_what_was_committed_before_etags_were_noted_is_told_by_its_md5(
+    etag: str, found: tuple[str, str | None], changed: bool
+) -> None:
+    committed = Committed(1, "worker_1", "tracks/1", 5, "m1", etag)
+    stat = ObjectStat("tracks/1", 5, *found, modified_at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert is_changed(committed, stat) is changed
+    assert is_changed(committed, None)

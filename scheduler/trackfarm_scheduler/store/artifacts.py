@@ -20,12 +20,13 @@ _MAKE_NO_MORE = frozenset({JobState.CANCELLED, JobState.FAILED})
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """An artifact as it was when it was committed."""
+    """An artifact as it was when it was committed; `etag` is empty where it was not noted then."""
 
     track_id: int
     worker_id: str
     object_key: str
     size: int
+    md5: str
     etag: str
 
 
@@ -49,6 +50,7 @@ def to_look_at(session: Session, *, written_before: float, limit: int) -> list[C
             col(Artifact.worker_id),
             col(Artifact.object_key),
             col(Artifact.size),
+            col(Artifact.md5),
             col(Artifact.etag),
         )
         .join(
