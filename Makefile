@@ -6,7 +6,7 @@ DEMO_HOME ?= $(CURDIR)/demo-tracks/.farm
 DEMO_TRACKS ?= demo-tracks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types imports soak bench clean
+.PHONY: help install demo test check lint types imports audit lock soak bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ demo: $(VENV)/.ready ## Make 24 tracks from an example catalog on an embedded fa
 test: check .venv-swift/.ready ## Run lint, types, import rules and all tests but the long ones
 	$(BIN)/python -m pytest -m 'not soak' --numprocesses 2 --dist loadfile
 
-check: lint types imports ## Run lint, types and import rules
+check: lint types imports audit ## Run lint, types and import rules, and ask for known weaknesses
 
 lint: $(VENV)/.dev-ready
 	$(BIN)/ruff format --check .
@@ -50,6 +50,19 @@ types: $(VENV)/.dev-ready
 
 imports: $(VENV)/.dev-ready
 	$(BIN)/lint-imports
+
+audit: $(VENV)/.dev-ready
+	$(BIN)/python .ci/audit.py
+
+# uv reads no settings of pip, so the worker's torch is the registry's own build, for GPUs, and never
+# a wheel of this machine.
+LOCK := env -u UV_FIND_LINKS -u UV_INDEX_URL $(BIN)/uv pip compile pyproject.toml --quiet --upgrade \
+  --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+  --no-emit-index-url --no-header
+
+lock: $(VENV)/.dev-ready ## Pin, with hashes, what the images are built from
+	$(LOCK) --extra scheduler --output-file docker/scheduler.lock
+	$(LOCK) --extra worker --extra gpu --output-file docker/worker.lock
 
 soak: $(VENV)/.dev-ready .venv-swift/.ready ## Run the tests that take longer: chaos for minutes
 	HYPOTHESIS_PROFILE=default $(BIN)/python -m pytest -m soak

@@ -6,9 +6,9 @@ that a million briefs need no memory on either side.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 PREFIX = "/api/v1"
 SOURCE_BYTES = 100_000_000  # 600 s of 16-bit stereo WAV at 48 kHz are 115 MB: send those as FLAC
@@ -57,12 +57,20 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+def _shown(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("has a character that cannot be printed")
+    return text
+
+
 class JobHeader(BaseModel):
     """First line of a submission."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    catalog: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
+    catalog: Annotated[str, AfterValidator(_shown)] = Field(
+        min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"
+    )
     model_set: str = "tiny"
     priority: int = Field(default=0, ge=-100, le=100)
     lane: Literal["batch", "interactive"] = "batch"

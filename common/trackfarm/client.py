@@ -170,6 +170,11 @@ class Farm:
         """Gives the failed tracks of a job another chance."""
         return self._act(job_id, "retry")
 
+    def remove(self, job_id: str) -> Job:
+        """Removes an ended job for good, with the files that no other job shares."""
+        call = partial(self._http.delete, f"{PREFIX}/jobs/{segment(job_id)}")
+        return self._read(Job, self._send(call, repeat=never_sent))
+
     def track_page(
         self,
         job_id: str,
@@ -227,15 +232,12 @@ class Farm:
             return False
 
     def _get(self, kind: type[_Answer], path: str, params: dict[str, Any] | None = None) -> _Answer:
-        response = self._send(
-            lambda: self._http.get(f"{PREFIX}/{path}", params=params), repeat=lost
-        )
-        return self._read(kind, response)
+        call = partial(self._http.get, f"{PREFIX}/{path}", params=params)
+        return self._read(kind, self._send(call, repeat=lost))
 
     def _delete(self, kind: type[_Answer], path: str) -> _Answer:
-        return self._read(
-            kind, self._send(lambda: self._http.delete(f"{PREFIX}/{path}"), repeat=lost)
-        )
+        call = partial(self._http.delete, f"{PREFIX}/{path}")
+        return self._read(kind, self._send(call, repeat=lost))
 
     def _ask(
         self, kind: type[_Answer], path: str, question: BaseModel | None, *, repeat: _Rule = lost
@@ -248,9 +250,8 @@ class Farm:
 
     def _act(self, job_id: str, action: str, query: dict[str, float] | None = None) -> Job:
         path = f"{PREFIX}/jobs/{segment(job_id)}/{action}"
-        return self._read(
-            Job, self._send(lambda: self._http.post(path, params=query), repeat=never_sent)
-        )
+        call = partial(self._http.post, path, params=query)
+        return self._read(Job, self._send(call, repeat=never_sent))
 
     def _send(self, call: Callable[[], httpx.Response], *, repeat: _Rule) -> httpx.Response:
         def once() -> httpx.Response:

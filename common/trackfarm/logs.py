@@ -1,13 +1,31 @@
 """Structured logs, one event a line: readable on a console, JSON for machines."""
 
+import io
 import logging
 import sys
+from typing import Literal, TextIO
 
 import structlog
 
+from trackfarm.printable import clean
 
-def configure(log_format: str = "console", level: int = logging.INFO) -> None:
-    """Sends structlog and the standard library's loggers to stderr in one format."""
+Level = Literal["debug", "info", "warning", "error"]
+OURS = ("trackfarm", "trackfarm_scheduler", "trackfarm_worker", "trackfarm_fleet")
+_LEVELS: dict[Level, int] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def configure(log_format: str = "console", log_level: Level = "info") -> None:
+    """Sends structlog and the standard library's loggers to stderr in one format.
+
+    Other libraries' debug lines are left out at any level: they repeat whole requests, with the
+    signatures of URLs and the keys in headers.
+    """
+    level = _LEVELS[log_level]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -16,12 +34,11 @@ def configure(log_format: str = "console", level: int = logging.INFO) -> None:
     renderers: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        # Plain tracebacks: a rich one prints every local variable, secrets among them, and takes
-        # seconds to draw, in which an event loop stands still.
         else [
+            _printable,
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
+                colors=sys.stderr.isatty(), exception_formatter=_traceback
+            ),
         ]
     )
     structlog.configure(
@@ -36,6 +53,30 @@ def configure(log_format: str = "console", level: int = logging.INFO) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
-    logging.basicConfig(handlers=[handler], level=level, force=True)
+    logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
+    for ours in OURS:
+        logging.getLogger(ours).setLevel(level)
     for noisy in ("httpx", "httpcore", "alembic", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _printable(
+    _logger: object, _name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """What strangers say (a worker's name, an error) must not command the operator's terminal, nor
+    look like another line of the log. JSON escapes it by itself."""
+    return {name: _one_line(value) for name, value in event.items()}
+
+
+def _traceback(out: TextIO, error: structlog.typing.ExcInfo) -> None:
+    # Plain ones: a rich one prints every local variable, secrets among them, and takes seconds to
+    # draw, in which an event loop stands still.
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, error)
+    out.write(clean(text.getvalue()))
+
+
+def _one_line(value: object) -> object:
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return clean(value).replace("\n", "\\n").replace("\t", "\\t")

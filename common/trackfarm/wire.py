@@ -9,20 +9,22 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from trackfarm.catalog import Brief
+from trackfarm.printable import clean, line
 
 PREFIX = "/worker/v1"
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z]+_[0-9a-z]{4,40}$")]
 Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-ShortText = Annotated[str, StringConstraints(max_length=200)]
+ShortText = Annotated[str, StringConstraints(max_length=200), AfterValidator(line)]
+LongText = Annotated[str, StringConstraints(max_length=4000), AfterValidator(clean)]
+Measured = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 # As large as the columns of PostgreSQL and SQLite take.
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 RowId = Annotated[int, Field(ge=0, lt=2**63)]
-LongText = Annotated[str, StringConstraints(max_length=4000)]
 
 
 class _Request(BaseModel):
@@ -77,7 +79,7 @@ class RegisterRequest(_Request):
     model_set: ShortText
     nonce: ShortText = ""
     digests: dict[ShortText, Hex64] = Field(default_factory=dict, max_length=64)
-    calibration: dict[ShortText, float] = Field(default_factory=dict, max_length=64)
+    calibration: dict[ShortText, Measured] = Field(default_factory=dict, max_length=64)
     versions: dict[ShortText, ShortText] = Field(default_factory=dict, max_length=32)
 
 

@@ -24,6 +24,7 @@ from trackfarm_scheduler.connections import patient_protocol
 from trackfarm_scheduler.exposure import faults
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.granter import Granter
+from trackfarm_scheduler.latelook import LateLook
 from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.loops import Loop
 from trackfarm_scheduler.objects import ObjectStore, ObjectStoreError, open_store
@@ -31,6 +32,7 @@ from trackfarm_scheduler.placer import Placer
 from trackfarm_scheduler.promptness import Promptness
 from trackfarm_scheduler.recorder import Recorder
 from trackfarm_scheduler.rescuer import Rescuer
+from trackfarm_scheduler.retention import Retention
 from trackfarm_scheduler.settings import SchedulerSettings
 from trackfarm_scheduler.settler import Settler
 from trackfarm_scheduler.store.database import Database
@@ -55,8 +57,15 @@ def _open_objects(settings: SchedulerSettings) -> ObjectStore:
         base_url=settings.own_url,
         signing_secret=settings.signing_secret.get_secret_value().encode(),
         ca_file=settings.ca_file,
+        max_bytes=settings.most_object_bytes,
     )
     store.check()
+    if not store.writes_once:
+        log.warning(
+            "store_replaces_objects",
+            meaning="whoever holds an upload URL could replace a finished track until it expires;"
+            " each is looked at again after that, and what was changed is made anew",
+        )
     return store
 
 
@@ -92,7 +101,7 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
     # A restart at the same place is the same holder: it need not wait for its own old term.
     holder = f"{socket.gethostname()}:{settings.port}"
     leadership = Leadership(database=database, holder=holder, term=settings.leader_term_seconds)
-    recorder = Recorder(database=database, objects=objects, clock=clock)
+    recorder = Recorder(database=database, objects=objects, clock=clock, bounds=settings.bounds)
     placer = Placer(
         database=database,
         broker=broker,
@@ -123,6 +132,20 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
         clock=clock,
         margin=settings.sweep_margin_seconds,
     )
+    late_look = LateLook(
+        database=database,
+        objects=objects,
+        leadership=leadership,
+        clock=clock,
+        margin=settings.sweep_margin_seconds,
+    )
+    retention = Retention(
+        database=database,
+        objects=objects,
+        leadership=leadership,
+        clock=clock,
+        keep=settings.keep,
+    )
     leadership.on_gain = rescuer.recover
     if database.is_sqlite:
         sweeper.recover()
@@ -144,7 +167,9 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
     leading = Loop("leadership", leadership.tick, seconds=settings.leader_term_seconds / 4)
     rescuing = Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds)
     sweeping = Loop("sweeper", sweeper.tick, seconds=settings.sweep_seconds)
-    loops = [leading, placing, settling, rescuing, sweeping]
+    looking = Loop("late look", late_look.tick, seconds=settings.sweep_seconds)
+    keeping = Loop("retention", retention.tick, seconds=settings.sweep_seconds)
+    loops = [leading, placing, settling, rescuing, sweeping, looking, keeping]
     if users is not None:
         granter = Granter(database=database, users=users, leadership=leadership, clock=clock)
         loops.append(Loop("granter", granter.tick, seconds=GRANT_SECONDS))
@@ -212,7 +237,7 @@ def main() -> int:
     if found := faults(settings):
         print("The scheduler's settings are not usable:", *found, sep="\n  ", file=sys.stderr)
         return BAD_SETTINGS
-    logs.configure(settings.log_format)
+    logs.configure(settings.log_format, settings.log_level)
     try:
         _check_files(settings)
         farm, loops = _build(settings)

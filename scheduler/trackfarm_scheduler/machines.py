@@ -90,7 +90,7 @@ TRACK = _machine(
     {
         _T.PENDING: {_T.LEASED, _T.CANCELLED},
         _T.LEASED: {_T.PENDING, _T.DONE, _T.FAILED, _T.CANCELLED},
-        _T.DONE: set(),
+        _T.DONE: {_T.PENDING, _T.FAILED},
         _T.FAILED: {_T.PENDING},
         _T.CANCELLED: {_T.PENDING},
     },

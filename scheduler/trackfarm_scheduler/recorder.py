@@ -2,23 +2,27 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+import structlog
 from sqlalchemy import bindparam, insert, select, update
 from sqlmodel import Session, col
 
 from trackfarm.api import TrackState
-from trackfarm.identity import next_seeds
-from trackfarm.wire import FailureKind, ReportRequest, Timings, TrackDone, TrackVerdict, Verdict
+from trackfarm.wire import ReportRequest, Timings, TrackDone, TrackVerdict, Verdict
+from trackfarm_scheduler.inspection import NOT_SEEN, Inspector, Seen
 from trackfarm_scheduler.leases import CommitFacts, Refusal, judge_commit
 from trackfarm_scheduler.machines import AttemptState, LeaseState
 from trackfarm_scheduler.objects.port import ObjectStore
-from trackfarm_scheduler.rulings import Failure, Rulings
+from trackfarm_scheduler.plausible import Bounds, clipped, engine_seconds, share_believed
+from trackfarm_scheduler.rulings import Rulings
+from trackfarm_scheduler.sorting import Good, Row, Sorting
 from trackfarm_scheduler.store import journal, leases, ledger, speeds, tracks, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Artifact, Attempt, Lease, Track, Worker, table_of
 
+log = structlog.get_logger(__name__)
+NO_BOUNDS_BUT_OURS = Bounds()
 STAGES = [stage for stage in Timings.model_fields if stage != "service"]
 _ATTEMPT, _LEASE, _TRACK = table_of(Attempt), table_of(Lease), table_of(Track)
 _LOOK = (
@@ -53,12 +57,6 @@ _ROWS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    attempt: Attempt
-    track: Track
-
-
 class Recorder:
     """The commit rule, applied: lease live, object verified, track not done."""
 
@@ -69,23 +67,27 @@ class Recorder:
         objects: ObjectStore,
         clock: Callable[[], float],
         jitter: Callable[[], float] = random.random,
+        bounds: Bounds = NO_BOUNDS_BUT_OURS,
     ) -> None:
         self._database = database
-        self._objects = objects
+        self._inspector = Inspector(objects, bounds, jitter)
         self._clock = clock
+        self._bounds = bounds
         self._rulings = Rulings(jitter)
 
     def record(self, worker: Worker, lease_id: str, report: ReportRequest) -> list[TrackVerdict]:
         """Answers each reported track. Objects are looked at between two transactions, and only
-        those that this lease may write."""
+        those that this lease may write; those that are refused are removed at once."""
         with self._database.read() as session:
             first_look = self._judge(session, worker, lease_id, report)
-        flaws = [
-            self._flaw(done) if look is TrackState.LEASED else "the object was not looked at"
+        seen = [
+            self._inspector.look(worker.id, done) if look is TrackState.LEASED else NOT_SEEN
             for done, look in zip(report.done, first_look, strict=True)
         ]
         with self._database.write() as session:
-            return self._settle(session, worker, lease_id, report, flaws)
+            verdicts, refused = self._settle(session, worker, lease_id, report, seen)
+        self._inspector.discard(refused)
+        return verdicts
 
     def _judge(
         self, session: Session, worker: Worker, lease_id: str, report: ReportRequest
@@ -105,86 +107,70 @@ class Recorder:
             for done in report.done
         ]
 
-    def _flaw(self, done: TrackDone) -> str | None:
-        """What is wrong with the stored object, if anything."""
-        found = self._objects.stat(done.object_key)
-        if found is None:
-            return "no such object"
-        if found.size != done.size:
-            return f"the object has {found.size} bytes, the report says {done.size}"
-        if found.md5_hex is not None and found.md5_hex != done.md5:
-            return "the object's MD5 is not the reported one"
-        return None
-
     def _settle(
         self,
         session: Session,
         worker: Worker,
         lease_id: str,
         report: ReportRequest,
-        flaws: Sequence[str | None],
-    ) -> list[TrackVerdict]:
+        seen: Sequence[Seen],
+    ) -> tuple[list[TrackVerdict], set[str]]:
+        """The verdicts, and the keys of objects that nobody may keep."""
         now = self._clock()
         leases.lock_race(session, lease_id, _ids(report))
         lease = leases.get(session, lease_id, lock=True)
         if lease is None or lease.worker_id != worker.id:
-            return [_refused(track_id, Refusal.LEASE_ENDED) for track_id in _ids(report)]
-        rows = _rows(session, lease_id, _ids(report))
-        verdicts: list[TrackVerdict] = []
-        good: dict[int, TrackDone] = {}
-        failures: dict[int, Failure] = {}
-        for done, flaw_seen in zip(report.done, flaws, strict=True):
-            row = rows.get(done.track_id)
-            flaw = flaw_seen or _seed_flaw(done, row)
-            verdict = judge_commit(_facts(lease, row), object_key=done.object_key)
-            if verdict is TrackState.DONE or done.track_id in good:
-                verdicts.append(_verdict(done.track_id, Verdict.ALREADY_DONE))
-            elif isinstance(verdict, Refusal) or row is None:
-                verdicts.append(_refused(done.track_id, verdict))
-            elif done.track_id in failures:
-                verdicts.append(_refused(done.track_id, Refusal.NOT_IN_SHARD))
-            elif flaw is not None:
-                verdicts.append(_refused(done.track_id, flaw))
-                failures[done.track_id] = Failure(row.track, FailureKind.OBJECT_MISMATCH, flaw)
-            else:
-                verdicts.append(_verdict(done.track_id, Verdict.COMMITTED))
-                good[done.track_id] = done
+            return [_lease_ended(track_id) for track_id in _ids(report)], set()
+        state = LeaseState(lease.state)
+        found = Sorting(state, _rows(session, lease_id, _ids(report)))
+        for done, look in zip(report.done, seen, strict=True):
+            found.take_done(done, look)
         for failed in report.failed:
-            row = rows.get(failed.track_id)
-            if lease.state != LeaseState.LIVE:
-                verdicts.append(_refused(failed.track_id, Refusal.LEASE_ENDED))
-            elif (
-                row is None
-                or row.attempt.state != AttemptState.OPEN
-                or failed.track_id in good
-                or failed.track_id in failures
-            ):
-                verdicts.append(_refused(failed.track_id, Refusal.NOT_IN_SHARD))
-            else:
-                verdicts.append(_verdict(failed.track_id, Verdict.NOTED))
-                failures[failed.track_id] = Failure(row.track, failed.kind, failed.message)
-        self._commit(session, worker, lease, list(good.values()), rows, now)
-        self._rulings.apply(session, worker, lease, list(failures.values()), now)
-        ledger.charge(session, worker, report, {i: rows[i].track for i in (*good, *failures)})
-        if lease.state == LeaseState.LIVE:
+            found.take_failed(failed)
+        believed = self._believed(session, lease, found.settled, now)
+        good = [g.taking(believed[track_id]) for track_id, g in found.good.items()]
+        self._commit(session, worker, lease, good, found.rows, now)
+        self._rulings.apply(session, worker, lease, list(found.failures.values()), now)
+        ledger.charge(session, worker, believed, {i: found.rows[i].track for i in believed})
+        if state is LeaseState.LIVE:
             leases.finish_if_empty(session, lease, now)
-        return verdicts
+        if found.lies:
+            self._rulings.strike(session, worker.id, found.lies, now)
+        return found.verdicts, found.refused
+
+    def _believed(
+        self, session: Session, lease: Lease, settled: Mapping[int, Timings], now: float
+    ) -> dict[int, Timings]:
+        """The reported timings, cut to what can be true of this lease."""
+        if not settled:
+            return {}
+        wall = now - (lease.claimed_at or now)
+        claimed = sum(engine_seconds(timings) for timings in settled.values())
+        share = share_believed(claimed, wall=wall, before=lease.engine_seconds, bounds=self._bounds)
+        if share < 1:
+            log.warning("timings_clipped", worker=lease.worker_id, lease=lease.id, share=share)
+        ledger.add_engine_seconds(session, lease.id, share * claimed)
+        return {
+            track_id: clipped(timings, share=share, wall=wall, bounds=self._bounds)
+            for track_id, timings in settled.items()
+        }
 
     def _commit(
         self,
         session: Session,
         worker: Worker,
         lease: Lease,
-        good: Sequence[TrackDone],
-        rows: Mapping[int, _Row],
+        committed: Sequence[Good],
+        rows: Mapping[int, Row],
         now: float,
     ) -> None:
-        if not good:
+        if not committed:
             return
+        good = [result.done for result in committed]
         ids = [done.track_id for done in good]
         moved = tracks.move(session, ids, TrackState.DONE, ended_at=now, error="")
         assert len(moved) == len(ids), "the tracks were leased when this transaction looked"
-        session.execute(_INSERT_ARTIFACTS, [_artifact(worker, lease, d, now) for d in good])
+        session.execute(_INSERT_ARTIFACTS, [_artifact(worker, lease, g, now) for g in committed])
         _close(session, lease, good, now)
         leases.overtake(session, ids, now)
         self._rulings.exonerate(session, worker, ids, now)
@@ -206,7 +192,8 @@ def _close(session: Session, lease: Lease, good: Sequence[TrackDone], now: float
     session.execute(_CLOSE, closed)
 
 
-def _artifact(worker: Worker, lease: Lease, done: TrackDone, now: float) -> dict[str, object]:
+def _artifact(worker: Worker, lease: Lease, good: Good, now: float) -> dict[str, object]:
+    done = good.done
     return {
         "track_id": done.track_id,
         "lease_id": lease.id,
@@ -219,6 +206,7 @@ def _artifact(worker: Worker, lease: Lease, done: TrackDone, now: float) -> dict
         "seconds": done.measurements.seconds,
         "measurements": done.measurements.model_dump_json(),
         "committed_at": now,
+        "etag": good.etag,
     }
 
 
@@ -251,38 +239,14 @@ def _done(worker: Worker, lease: Lease, done: TrackDone, track: Track, now: floa
     )
 
 
-def _seed_flaw(done: TrackDone, row: _Row | None) -> str | None:
-    """A track must be what its key says, so that it can be made again."""
-    if row is None or done.seed == row.attempt.seed:
-        return None
-    given = tracks.given_seed(row.track.brief)
-    tries = row.attempt.try_number
-    if done.seed in next_seeds(row.track.key, row.attempt.seed, tries=tries, given=given):
-        return None
-    return f"the seed {done.seed} was not offered"
-
-
 def _ids(report: ReportRequest) -> list[int]:
     return [t.track_id for t in report.done] + [t.track_id for t in report.failed]
 
 
-def _rows(session: Session, lease_id: str, track_ids: Sequence[int]) -> dict[int, _Row]:
+def _rows(session: Session, lease_id: str, track_ids: Sequence[int]) -> dict[int, Row]:
     found = session.execute(_ROWS, {"lease": lease_id, "tracks": track_ids})
-    return {attempt.track_id: _Row(attempt, track) for attempt, track in found}
+    return {attempt.track_id: Row(attempt, track) for attempt, track in found}
 
 
-def _facts(lease: Lease, row: _Row | None) -> CommitFacts:
-    return CommitFacts(
-        lease=LeaseState(lease.state),
-        attempt=AttemptState(row.attempt.state) if row else None,
-        object_key=row.attempt.object_key if row else "",
-        track=TrackState(row.track.state) if row else TrackState.CANCELLED,
-    )
-
-
-def _verdict(track_id: int, verdict: Verdict) -> TrackVerdict:
-    return TrackVerdict(track_id=track_id, verdict=verdict)
-
-
-def _refused(track_id: int, reason: object) -> TrackVerdict:
-    return TrackVerdict(track_id=track_id, verdict=Verdict.REFUSED, reason=str(reason))
+def _lease_ended(track_id: int) -> TrackVerdict:
+    return TrackVerdict(track_id=track_id, verdict=Verdict.REFUSED, reason=str(Refusal.LEASE_ENDED))

@@ -132,14 +132,19 @@ class Rulings:
     ) -> None:
         """What one worker failed and another has just made counts against the first."""
         for worker_id, disproved in blame.disproved_by(session, maker.id, track_ids).items():
-            strikes = workers.strike(session, worker_id, disproved)
-            if not recovery.is_bad_worker(strikes):
-                continue
-            forgiven = blame.forgive(session, worker_id)  # also of one that is gone by now
-            if workers.quarantine(session, worker_id, now):
-                workers.end_leases(session, worker_id, now, reason="worker quarantined")
-                journal.count(session, "workers_quarantined")
-                data = {"strikes": strikes, "forgiven_tracks": forgiven}
-                journal.record(
-                    session, Happening(now, "worker_quarantined", worker_id=worker_id, data=data)
-                )
+            self.strike(session, worker_id, disproved, now)
+
+    @staticmethod
+    def strike(session: Session, worker_id: str, number: int, now: float) -> None:
+        """Holds something against a worker; one that has too much against it is quarantined."""
+        strikes = workers.strike(session, worker_id, number)
+        if not recovery.is_bad_worker(strikes):
+            return
+        forgiven = blame.forgive(session, worker_id)  # also of one that is gone by now
+        if workers.quarantine(session, worker_id, now):
+            workers.end_leases(session, worker_id, now, reason="worker quarantined")
+            journal.count(session, "workers_quarantined")
+            data = {"strikes": strikes, "forgiven_tracks": forgiven}
+            journal.record(
+                session, Happening(now, "worker_quarantined", worker_id=worker_id, data=data)
+            )

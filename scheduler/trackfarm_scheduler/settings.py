@@ -7,6 +7,10 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from trackfarm import logs
+from trackfarm_scheduler.plausible import Bounds
+from trackfarm_scheduler.retention import Keep
+
 SHORTEST_TOKEN = 16
 
 
@@ -35,9 +39,14 @@ class SchedulerSettings(BaseSettings):
     behind_tls_proxy: bool = False
     ca_file: Path | None = None
     insecure: bool = False
-    url_ttl_seconds: float = Field(default=3600, gt=0)
+    url_ttl_seconds: float = Field(default=900, ge=1, le=604_800)
+    most_object_bytes: int = Field(default=Bounds().most_bytes, gt=0)
+    digest_share: float = Field(default=Bounds().digest_share, ge=0, le=1)
+    engine_share: float = Field(default=Bounds().engine_share, ge=1)
     sweep_margin_seconds: float = Field(default=60, ge=0)
     sweep_seconds: float = Field(default=10, gt=0)
+    keep_uploads_seconds: float = Field(default=86_400, ge=0)
+    keep_events_seconds: float = Field(default=90 * 86_400, ge=0)
     heartbeat_seconds: float = Field(default=5, gt=0, le=30)
     lost_after_seconds: float = Field(default=10, gt=1)
     claim_within_seconds: float = Field(default=5, gt=0)
@@ -51,6 +60,7 @@ class SchedulerSettings(BaseSettings):
     body_seconds: float = Field(default=30, gt=0)
     reserved: dict[str, int] = Field(default_factory=dict)
     log_format: str = Field(default="console", pattern="^(console|json)$")
+    log_level: logs.Level = "info"
 
     @model_validator(mode="after")
     def _heartbeats_fit(self) -> Self:
@@ -66,6 +76,17 @@ class SchedulerSettings(BaseSettings):
                 f"at least {SHORTEST_TOKEN} characters, or none: only invitations join"
             )
         return token
+
+    @property
+    def bounds(self) -> Bounds:
+        """What reports may say."""
+        return Bounds(self.most_object_bytes, self.digest_share, self.engine_share)
+
+    @property
+    def keep(self) -> Keep:
+        """How long what is kept."""
+        urls = self.url_ttl_seconds + self.sweep_margin_seconds
+        return Keep(self.keep_uploads_seconds, self.keep_events_seconds, urls)
 
     @cached_property
     def own_url(self) -> str:

@@ -9,10 +9,12 @@ import pytest
 PROGRAM = """
 import logging, sys, structlog
 from trackfarm import logs
-logs.configure(sys.argv[1])
+logs.configure(*sys.argv[1:])
+structlog.get_logger("trackfarm").debug("step")
 structlog.get_logger("ours").info("track_done", track=7, name="Füße")
 logging.getLogger("theirs").warning("%s left", "worker")
 logging.getLogger("httpx").info("noise")
+logging.getLogger("theirs").debug("PUT /tracks?X-Amz-Signature=0123")
 password = "open " + "sesame"
 try:
     1 / 0
@@ -21,10 +23,9 @@ except ZeroDivisionError:
 """
 
 
-def said(log_format: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, log_format], check=True, capture_output=True, text=True
-    )
+def said(*arguments: str, program: str = PROGRAM) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True)
 
 
 def test_json_has_one_object_a_line() -> None:
@@ -49,3 +50,34 @@ def test_the_console_shows_the_same(expected: str) -> None:
     assert "noise" not in run.stderr
     assert "open sesame" not in run.stderr, "a traceback shows no values"
     assert "\x1b[" not in run.stderr
+
+
+@pytest.mark.parametrize(("level", "steps"), [("debug", 1), ("info", 0)])
+def test_our_own_debug_lines_are_shown_and_nobody_elses(level: str, steps: int) -> None:
+    run = said("console", level)
+    assert run.stderr.count("step") == steps
+    assert "Signature" not in run.stderr
+
+
+INJECTION = """
+import logging, sys, structlog
+from trackfarm import logs
+logs.configure(sys.argv[1])
+evil = "\\x1b]0;owned\\x07\\x1b[2Jgpu\\n2026-01-01 [info] all_is_well\\u202e"
+structlog.get_logger("ours").warning("worker_joined", name=evil)
+logging.getLogger("theirs").warning("lost %s", evil)
+try:
+    raise ValueError(evil)
+except ValueError:
+    structlog.get_logger("ours").exception("failed")
+"""
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_nobody_commands_the_terminal_or_writes_a_line_of_the_log(log_format: str) -> None:
+    run = said(log_format, program=INJECTION)
+    assert "worker_joined" in run.stderr
+    assert not {"\x1b", "\x07", "\u202e"} & set(run.stderr)
+    joined, lost, *_ = run.stderr.splitlines()
+    assert "all_is_well" in joined
+    assert "all_is_well" in lost

@@ -5,6 +5,7 @@ import hashlib
 import random
 import socket
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from trackfarm_scheduler.objects.keys import UnsafeKey, upload_key
 from trackfarm_scheduler.objects.port import CHUNK_BYTES
 
 HOUR = timedelta(hours=1)
+EIGHT = {"Content-Length": "8"}
 REFUSED_METHOD = (403, 405)
 
 
@@ -109,6 +111,39 @@ def test_a_second_put_replaces_the_first(store: ObjectStore, key: str) -> None:
     assert stat is not None
     assert (stat.size, stat.md5_hex) == (10, md5(b"the second"))
     assert read(store, key) == b"the second"
+
+
+def test_what_is_written_once_is_not_replaced(store: ObjectStore, key: str) -> None:
+    signed = store.presign_put(key, expires=HOUR, once=True)
+    assert send("PUT", signed, b"the first").is_success
+    assert send("PUT", signed, b"another").status_code == 412
+    assert read(store, key) == b"the first"
+    store.remove([key])
+    assert send("PUT", signed, b"again").is_success, "it is no right to nothing"
+
+
+def test_a_condition_cannot_be_left_out(store: ObjectStore, key: str) -> None:
+    put(store, key, b"the first")
+    signed = store.presign_put(key, expires=HOUR, once=True)
+    bare = signed.url.replace("&once=1", "")
+    for url in {signed.url, bare}:
+        answer = httpx.put(url, content=b"another", headers={"X-Other": "1"})
+        assert answer.status_code in (403, 412)
+    assert read(store, key) == b"the first"
+
+
+def test_a_put_that_is_overtaken(store: ObjectStore, key: str) -> None:
+    """It begins while nothing is there and ends when the object has been looked at already."""
+    signed = store.presign_put(key, expires=HOUR, once=True)
+
+    def overtaken() -> Iterator[bytes]:
+        yield b"swap"
+        assert send("PUT", signed, b"the first").is_success
+        yield b"ped!"
+
+    httpx.put(signed.url, content=overtaken(), headers={**signed.headers, **EIGHT})
+    assert store.writes_once, "of all stores that are tested here"
+    assert read(store, key) == b"the first"
 
 
 def test_a_long_track_streams_in_and_out(store: ObjectStore, key: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,7 +112,9 @@ class LocalFarm:
 
     def store(self) -> ObjectStore:
         """The object store as the scheduler sees it."""
-        settings = {name.removeprefix("objects_"): str(v) for name, v in self.parts.objects.items()}
+        settings: dict[str, Any] = {
+            name.removeprefix("objects_"): v for name, v in self.parts.objects.items()
+        }
         return open_store(
             settings.pop("url"),
             access_key=settings.get("access_key", ""),

@@ -29,7 +29,8 @@ CODECS = {"mp3": "mp3", "wav": "pcm_s16le", "flac": "flac", "opus": "opus"}
 def farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
-    with running_farm(request, tmp_path_factory, workers=("one",)) as running:
+    near = {"source_networks": '["127.0.0.0/8"]', "source_ports": "[]"}
+    with running_farm(request, tmp_path_factory, workers=("one",), worker=near) as running:
         yield running
 
 

@@ -14,10 +14,11 @@ NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 class MemoryObjects:
     """`content` is what is stored, by key."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, writes_once: bool = True) -> None:
         self.content: dict[str, bytes] = {}
+        self.writes_once = writes_once
 
-    def presign_put(self, key: str, *, expires: timedelta) -> SignedUrl:
+    def presign_put(self, key: str, *, expires: timedelta, once: bool = False) -> SignedUrl:
         return SignedUrl(f"memory://put/{checked_key(key)}", NEVER, {"x-kept": "1"})
 
     def presign_get(
@@ -30,7 +31,7 @@ class MemoryObjects:
         if found is None:
             return None
         md5 = hashlib.md5(found, usedforsecurity=False).hexdigest()
-        return ObjectStat(key, len(found), md5, NEVER)
+        return ObjectStat(key, len(found), md5, md5, NEVER)
 
     @contextmanager
     def open(self, key: str) -> Iterator[Iterator[bytes]]:

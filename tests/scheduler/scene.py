@@ -29,6 +29,7 @@ from trackfarm.wire import (
 )
 from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.outlines import NewShard
+from trackfarm_scheduler.plausible import Bounds
 from trackfarm_scheduler.recorder import Recorder
 from trackfarm_scheduler.settler import Settler
 from trackfarm_scheduler.store import intake, jobs, joining, leases, offers, workers
@@ -47,6 +48,8 @@ from trackfarm_scheduler.store.tables import (
 )
 
 R = TypeVar("R", bound=SQLModel)
+MUSIC = b"music" * 4_000  # as many bytes as 10 s may have
+ANY_TIMES = Bounds(slack=1e9)  # the scene's clock stands still while tracks are made
 URL_SECONDS = 3600.0
 SECONDS_EACH = 2.0  # what a track of the scene is expected to take
 LEASE_SECONDS = 12.0
@@ -61,12 +64,16 @@ def briefs(number: int, *, word: str = "piano", **fields: object) -> list[Brief]
 class Scene:
     """What tests do to a farm without a network, each call one transaction."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, bounds: Bounds = ANY_TIMES) -> None:
         self.database = database
         self.clock = Clock()
         self.objects = MemoryObjects()
         self.recorder = Recorder(
-            database=database, objects=self.objects, clock=self.clock, jitter=lambda: 0.5
+            database=database,
+            objects=self.objects,
+            clock=self.clock,
+            jitter=lambda: 0.5,
+            bounds=bounds,
         )
         self.leadership = Leadership(database=database, holder="scene", term=TERM_SECONDS)
         self.leadership.tick()
@@ -199,7 +206,7 @@ class Scene:
     # Results
 
     def upload(
-        self, offer: Offer, track_id: int, content: bytes = b"music", *, service: float = 2.0
+        self, offer: Offer, track_id: int, content: bytes = MUSIC, *, service: float = 2.0
     ) -> TrackDone:
         """Puts the object of an attempt in place; returns the honest report of it."""
         attempt = self.attempt(offer, track_id)

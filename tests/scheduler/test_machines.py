@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.scheduler.scene import Scene, briefs
+from trackfarm.api import TrackState
 from trackfarm_scheduler.machines import (
     JOB,
     LEASE,
@@ -16,6 +18,7 @@ from trackfarm_scheduler.machines import (
     WORKER,
     Machine,
 )
+from trackfarm_scheduler.store import tracks
 
 ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
 machines = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
@@ -34,7 +37,7 @@ LEGAL = {
     "track": {
         "pending": "leased cancelled",
         "leased": "pending done failed cancelled",
-        "done": "",
+        "done": "pending failed",
         "failed": "pending",
         "cancelled": "pending",
     },
@@ -90,8 +93,20 @@ def test_every_state_can_be_reached_and_none_turns_into_itself(machine: Machine[
 
 
 def test_what_is_done_stays_done() -> None:
-    for machine, last in ((TRACK, "done"), (LEASE, "ended"), (SHARD, "finished")):
+    for machine, last in ((LEASE, "ended"), (SHARD, "finished")):
         assert machine.moves[last] == frozenset()  # type: ignore[index]
+
+
+@pytest.mark.parametrize("target", [s for s in TrackState if s is not TrackState.DONE])
+def test_a_done_track_is_taken_back_only_by_who_says_so(
+    sqlite_scene: Scene, target: TrackState
+) -> None:
+    job_id = sqlite_scene.submit(briefs(1)).job_id
+    worker = sqlite_scene.join()
+    sqlite_scene.finish(worker, sqlite_scene.claimed(worker, job_id))
+    with sqlite_scene.database.write() as session:
+        assert tracks.move(session, sqlite_scene.ids(job_id), target) == []
+    assert sqlite_scene.states(job_id) == {"done": 1}
 
 
 @machines

@@ -212,7 +212,7 @@ def test_a_key_that_is_none_is_refused_like_any_other(
 @pytest.mark.parametrize(
     ("lie", "reason"),
     [
-        ({"size": 6}, "the object has 5 bytes, the report says 6"),
+        ({"size": 6}, "the object has 20000 bytes, the report says 6"),
         ({"md5": "0" * 32}, "the object's MD5 is not the reported one"),
         (None, "no such object"),
     ],

@@ -148,6 +148,15 @@ def test_an_expired_url_is_renewed_once(
     assert asked_for == [1]
 
 
+def test_an_answer_that_was_lost_is_no_failure(
+    finisher: Finisher, store: Site, tmp_path: Path
+) -> None:
+    """The object is there, and a URL that writes once says so to the second try."""
+    store.answers(Answer(0), Answer(412))
+    finished(finish(finisher, order(1, url=f"{store.url}/"), audio(tmp_path, 1)))
+    assert len(store.asked) == 2
+
+
 def test_a_url_that_cannot_be_renewed_fails_the_upload(
     finisher: Finisher, store: Site, tmp_path: Path
 ) -> None:

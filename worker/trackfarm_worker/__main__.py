@@ -149,7 +149,9 @@ def _serve(
         board=board,
         engine=engine,
         finisher=finisher,
-        sources=SourceRoom(settings.data_dir / "spool", ca_file=settings.ca_file),
+        sources=SourceRoom(
+            settings.data_dir / "spool", rules=settings.source_rules, ca_file=settings.ca_file
+        ),
         outbox=outbox,
         finishing=finishing,
         on_engine_lost=drain.fail,
@@ -187,7 +189,7 @@ def main() -> int:
         settings = WorkerSettings()
         model_set(settings.model_set)
         refuse_unsafe(settings)
-        logs.configure(settings.log_format)
+        logs.configure(settings.log_format, settings.log_level)
         found = machine.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
     except ValidationError as error:
         print(complaint(error), file=sys.stderr)

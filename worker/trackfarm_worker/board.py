@@ -1,17 +1,18 @@
 """The shards in flight on this worker: what heartbeats tell of them, and who is to stop."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from trackfarm.wire import ClaimAnswer, ReleaseReason, ShardProgress, Stage
+from trackfarm.wire import ClaimAnswer, ReleaseReason, ShardProgress, Stage, TrackOrder
 
 
 @dataclass(slots=True)
 class ShardInFlight:
     """`stop_reason` is set once, when the rest of the shard is not to be made; `is_dead` when its
-    lease has ended, so that nothing of it is worth delivering."""
+    lease has ended, so that nothing of it is worth delivering. `newest` has the orders of the last
+    claim that was made again for fresh URLs."""
 
     claim: ClaimAnswer
     stage: Stage = Stage.WAITING
@@ -20,6 +21,7 @@ class ShardInFlight:
     finished: int = 0
     stop_reason: ReleaseReason | None = None
     is_dead: bool = False
+    newest: Mapping[int, TrackOrder] = field(default_factory=dict)
     track_ids: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 UPLOAD_TRIES = 5  # of a worker that is to stop
 UPLOAD_PATIENCE = 120.0  # seconds: audio that is finished outlasts a restart of its store
 WORTH_WAITING = frozenset({400, 408, 429})  # S3 answers 400 to a body that broke on its way
+ALREADY_THERE = 412  # an upload URL writes once
 UPLOAD_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 
 
@@ -124,6 +125,8 @@ class Finisher:
                 response = self._http.put(order.upload_url, content=file, headers=headers)
         except httpx.RequestError as error:
             raise UploadFailed(f"upload: {type(error).__name__}") from error
+        if response.status_code == ALREADY_THERE:
+            return  # under this key only we write: an earlier PUT went through, its answer did not
         if response.is_client_error and response.status_code not in WORTH_WAITING:
             raise UploadRefused(f"the store refused the upload (HTTP {response.status_code})")
         if not response.is_success:

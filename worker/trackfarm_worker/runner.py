@@ -161,7 +161,7 @@ class ShardRunner:
             audio.path.unlink(missing_ok=True)
             return None
         result = self._finisher.finish(
-            order,
+            shard.newest.get(order.track_id, order),
             audio,
             Origin(shard.claim.job_id, shard.claim.model_set),
             renew_url=lambda track_id: self._renewed(shard, track_id),
@@ -175,10 +175,13 @@ class ShardRunner:
         return order.track_id
 
     def _renewed(self, shard: ShardInFlight, track_id: int) -> TrackOrder | None:
-        """Claims again what we hold: the answer carries fresh upload URLs."""
+        """Claims again what we hold: the answer carries fresh upload URLs, for its other tracks
+        too."""
         answer = self._claim(shard.claim.shard_id, shard.claim.lease_id)
-        found = [o for o in answer.tracks if o.track_id == track_id] if answer else []
-        return found[0] if found else None
+        if answer is None:
+            return None
+        shard.newest = {order.track_id: order for order in answer.tracks}
+        return shard.newest.get(track_id)
 
     def _put(self, shard: ShardInFlight, result: TrackDone | TrackFailed) -> None:
         self._outbox.put(shard.claim.shard_id, shard.claim.lease_id, result)

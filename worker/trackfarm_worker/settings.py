@@ -2,11 +2,14 @@
 
 import socket
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from trackfarm import logs
+from trackfarm.outgoing import Rules
 from trackfarm_worker.engine.options import Options
 from trackfarm_worker.engine.settings import EngineSettings
 from trackfarm_worker.fitness import LEAST_SPEED
@@ -69,7 +72,8 @@ class WorkerSettings(MachineSettings):
     """And what concerns its farm. `step_delay` slows every denoising step, for drills and tests;
     `least_speed` is the share of its kind's speed below which a machine does not join (0: joins
     whatever the speed). `ca_file` (PEM) is an authority to trust beside the public ones; `insecure`
-    allows connections in clear text to other machines."""
+    allows connections in clear text to other machines. The `source_...` settings are lists in JSON
+    (`trackfarm.outgoing.Rules`)."""
 
     scheduler_url: str = "http://127.0.0.1:8700"
     join_token: SecretStr
@@ -84,4 +88,19 @@ class WorkerSettings(MachineSettings):
     least_speed: float = Field(default=LEAST_SPEED, ge=0, lt=1)
     drain_seconds: float = Field(default=8.0, gt=0, le=60)
     join_seconds: float = Field(default=300.0, gt=0)
+    source_schemes: tuple[Literal["https", "http"], ...] = ("https", "http")
+    source_hosts: tuple[str, ...] = ()
+    source_ports: tuple[int, ...] = Rules().ports
+    source_networks: tuple[IPvAnyNetwork, ...] = ()
     log_format: str = Field(default="console", pattern="^(console|json)$")
+    log_level: logs.Level = "info"
+
+    @property
+    def source_rules(self) -> Rules:
+        """Which addresses in briefs are fetched from here."""
+        return Rules(
+            schemes=self.source_schemes,
+            hosts=self.source_hosts,
+            ports=self.source_ports,
+            networks=tuple(map(str, self.source_networks)),
+        )

@@ -12,7 +12,7 @@ from trackfarm.cli.audit import audit
 from trackfarm.cli.catalogs import check, submit
 from trackfarm.cli.exits import EPILOG
 from trackfarm.cli.exports import export
-from trackfarm.cli.jobs import cancel, jobs, pause, resume, retry, show, watch
+from trackfarm.cli.jobs import cancel, jobs, pause, remove, resume, retry, show, watch
 from trackfarm.cli.keys import keys
 from trackfarm.cli.machines import workers
 from trackfarm.cli.plan import plan
@@ -37,6 +37,7 @@ for command in (
     resume,
     cancel,
     retry,
+    remove,
     check,
     audit,
 ):

@@ -14,7 +14,8 @@ from trackfarm.cli.jobs import watch_to_the_end
 from trackfarm.cli.options import CatalogArgument, JsonOption, WatchOption
 from trackfarm.cli.session import connected, ended
 from trackfarm.cli.sources import briefs, uploaded, with_uploads
-from trackfarm.cli.words import clean, counted, noise_warning
+from trackfarm.cli.words import counted, noise_warning
+from trackfarm.printable import clean
 
 if TYPE_CHECKING:
     from trackfarm.api import JobHeader, SubmitAnswer

@@ -10,7 +10,8 @@ from trackfarm.cli.console import err, out, print_json, say
 from trackfarm.cli.exits import ExitCode, code_of
 from trackfarm.cli.options import JobArgument, JsonOption
 from trackfarm.cli.session import connected, wanted_job
-from trackfarm.cli.words import clean, state_words
+from trackfarm.cli.words import counted, state_words
+from trackfarm.printable import clean
 
 if TYPE_CHECKING:
     from trackfarm.api import Job
@@ -80,6 +81,25 @@ def cancel(job: JobArgument = None, as_json: JsonOption = False) -> None:
 def retry(job: JobArgument = None, as_json: JsonOption = False) -> None:
     """Make the failed and cancelled tracks of a job again."""
     _change(job, lambda farm, job_id: farm.retry(job_id), as_json=as_json)
+
+
+def remove(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Job id or a unique beginning of it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove an ended job and its files for good; what other jobs share stays."""
+    with connected() as farm:
+        found = farm.job(job)
+        if not yes:
+            done = counted(found.tracks.done, "finished track")
+            question = f"Remove {found.id} ({clean(found.catalog)}) with {done}?"
+            typer.confirm(question, abort=True, err=True)
+        removed = farm.remove(found.id)
+    if as_json:
+        print_json(removed)
+    else:
+        say(f"{removed.id} ({clean(removed.catalog)}) is being removed")
 
 
 def watch_to_the_end(job_id: str, *, as_json: bool) -> ExitCode:

@@ -11,7 +11,7 @@ from trackfarm.cli.console import err, out, print_json, say
 from trackfarm.cli.exits import ExitCode
 from trackfarm.cli.options import JsonOption
 from trackfarm.cli.session import administering, ended
-from trackfarm.cli.words import clean
+from trackfarm.printable import clean
 
 keys = typer.Typer(name="keys", help="Make, list and revoke API keys.", no_args_is_help=True)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -9,7 +9,8 @@ import typer
 from trackfarm.cli.console import err, out, print_json, say
 from trackfarm.cli.options import JsonOption
 from trackfarm.cli.session import connected
-from trackfarm.cli.words import clean, counted
+from trackfarm.cli.words import counted
+from trackfarm.printable import clean
 
 workers = typer.Typer(
     help="List the workers; let machines join; end a worker.", invoke_without_command=True

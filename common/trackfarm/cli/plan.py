@@ -12,7 +12,8 @@ from trackfarm.cli.console import complain, out, print_json
 from trackfarm.cli.exits import ExitCode
 from trackfarm.cli.options import CatalogArgument, JsonOption
 from trackfarm.cli.session import connected, ended
-from trackfarm.cli.words import clean, counted
+from trackfarm.cli.words import counted
+from trackfarm.printable import clean
 
 if TYPE_CHECKING:
     from trackfarm.catalog import CatalogError

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trackfarm.cli.words import NOISE, clean, counted, time_words
+from trackfarm.cli.words import NOISE, counted, time_words
 from trackfarm.planning.records import (
     Chance,
     FleetOption,
@@ -17,6 +17,7 @@ from trackfarm.planning.records import (
     SpeedSource,
     TierTracks,
 )
+from trackfarm.printable import clean
 
 
 def plan_report(plan: Plan) -> Iterator[RenderableType]:

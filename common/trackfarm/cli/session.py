@@ -9,7 +9,8 @@ import typer
 
 from trackfarm.cli.console import complain
 from trackfarm.cli.exits import ExitCode
-from trackfarm.cli.words import clean, mistake_line
+from trackfarm.cli.words import mistake_line
+from trackfarm.printable import clean
 from trackfarm.settings import FarmAddress, SettingsError, farm_file, find_farm, home_path
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from rich.table import Table
 from trackfarm.api import Invitation, Job, Worker
 from trackfarm.cli.words import (
     attention,
-    clean,
     counted,
     noise_warning,
     one_line,
@@ -15,6 +14,7 @@ from trackfarm.cli.words import (
     state_words,
     time_words,
 )
+from trackfarm.printable import clean
 
 
 def jobs_table(jobs: Sequence[Job]) -> Table:

@@ -3,19 +3,13 @@
 from typing import Any
 
 from trackfarm.api import Job, JobState
+from trackfarm.printable import clean
 
 NOISE = (
     "The audio is noise: model set {model_set} has random weights and exists to try the farm out,"
     " not to make music."
 )
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
-
-
-def clean(text: str) -> str:
-    """The text without characters that could command a terminal; line breaks and tabs stay."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
 
 
 def one_line(text: str, width: int = 120) -> str:

@@ -87,6 +87,16 @@ def retry(reference: str, farm: TheFarm, caller: Operator) -> api.Job:
     return _change(farm, caller, "job.retry", reference, jobs.retry)
 
 
+@router.delete("/jobs/{reference}", status_code=202)
+def remove(reference: str, farm: TheFarm, caller: Operator) -> api.Job:
+    """Removes an ended job for good: its rows and its files, but for what other jobs share. What is
+    shown is the job as it was."""
+    job = _view(farm, caller, reference)
+    with changing(farm, caller.actor, "job.remove", job.id) as change:
+        jobs.remove(change.session, _find(change.session, caller, job.id), farm.clock())
+    return job
+
+
 @router.get("/jobs/{reference}/tracks")
 def list_tracks(
     reference: str,

@@ -8,6 +8,7 @@ from trackfarm.api import PREFIX, UploadAnswer, UploadRequest
 from trackfarm.catalog.sources import UPLOAD
 from trackfarm_scheduler.api.auth import Submitter, TheFarm
 from trackfarm_scheduler.objects.keys import upload_key
+from trackfarm_scheduler.store import uploads
 
 router = APIRouter(prefix=PREFIX, tags=["operator"])
 
@@ -20,6 +21,8 @@ def upload(request: UploadRequest, farm: TheFarm, caller: Submitter) -> UploadAn
     check the SHA-256.
     """
     key = upload_key(caller.owner, request.sha256)
+    with farm.database.write() as session:
+        uploads.touch(session, key, farm.clock())
     found = farm.objects.stat(key)
     if found is not None and found.size == request.size:
         return UploadAnswer(source=UPLOAD + request.sha256, url=None)

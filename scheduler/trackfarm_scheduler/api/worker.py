@@ -167,7 +167,7 @@ def _require_claimable(lease: Lease, worker: Worker, job: JobState) -> None:
 def _order(farm: Farm, row: Row[Any], owner: str, ttl: float) -> TrackOrder:
     lifetime = timedelta(seconds=ttl)
     brief = Brief.model_validate_json(row.brief)
-    upload = farm.objects.presign_put(row.object_key, expires=lifetime)
+    upload = farm.objects.presign_put(row.object_key, expires=lifetime, once=True)
     return TrackOrder(
         track_id=row.track_id,
         key=row.key,

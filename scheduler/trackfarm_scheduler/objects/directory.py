@@ -61,8 +61,12 @@ class DirectoryStore:
         self._secret = secret
         self._now = now
 
-    def presign_put(self, key: str, *, expires: timedelta) -> SignedUrl:
-        return self._signed("PUT", key, expires, "")
+    @property
+    def writes_once(self) -> bool:
+        return True
+
+    def presign_put(self, key: str, *, expires: timedelta, once: bool = False) -> SignedUrl:
+        return self._signed(signing.put_right(once=once), key, expires, "")
 
     def presign_get(
         self, key: str, *, expires: timedelta, filename: str | None = None
@@ -92,7 +96,9 @@ class DirectoryStore:
             except _NO_FILE:
                 return None
         modified_at = datetime.fromtimestamp(stat.st_mtime, UTC)
-        return ObjectStat(key=key, size=stat.st_size, md5_hex=md5_hex, modified_at=modified_at)
+        return ObjectStat(
+            key=key, size=stat.st_size, etag=md5_hex, md5_hex=md5_hex, modified_at=modified_at
+        )
 
     @contextmanager
     def open(self, key: str) -> Iterator[Iterator[bytes]]:
@@ -160,6 +166,8 @@ class DirectoryStore:
         query = {"expires": str(until), "signature": signed}
         if filename:
             query["filename"] = filename
+        if method == signing.put_right(once=True):
+            query["once"] = "1"
         url = f"{self.base_url}/objects/{quote(key)}?{urlencode(query)}"
         return SignedUrl(url=url, expires_at=datetime.fromtimestamp(until, UTC))
 

@@ -3,10 +3,15 @@
 import hashlib
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 _MOVE_TRIES = 100
+
+
+class AlreadyThere(Exception):
+    """There is an object under the key, and it was not to be replaced."""
 
 
 class Incoming:
@@ -41,19 +46,26 @@ class Incoming:
         self._md5.update(chunk)
         self.size += len(chunk)
 
-    def finish(self) -> None:
+    def finish(self, *, once: bool = False) -> None:
         """Puts the object in its place, on disk before it returns.
 
-        The digest goes first: it names the file it belongs to (`digest_of` checks that), so a
-        crash or another writer in between costs one reading of the file and never an error.
+        Where the object is replaced, the digest goes first: it names the file it belongs to
+        (`digest_of` checks that), so a crash or another writer in between costs one reading of the
+        file and never an error.
+
+        Raises:
+            AlreadyThere: `once`, and somebody was faster.
         """
         self._file.flush()
         os.fsync(self._file.fileno())
         digest = self._path.with_suffix(".md5")
         digest.write_text(digest_line(self.md5_hex, os.fstat(self._file.fileno())))
         self._file.close()
-        _move(digest, self._digest_target)
-        _move(self._path, self._target)
+        if once:
+            _place(_link, self._path, self._target)
+        _place(Path.replace, digest, self._digest_target)
+        if not once:
+            _place(Path.replace, self._path, self._target)
         _sync_folder(self._target.parent)
 
     def discard(self) -> None:
@@ -89,12 +101,22 @@ def digest_of(path: Path, digest_path: Path, stat: os.stat_result) -> str:
     return md5_hex
 
 
-def _move(source: Path, target: Path) -> None:
+def _link(source: Path, target: Path) -> None:
+    """The file under a second name (the first is discarded); never in the place of another."""
+    try:
+        target.hardlink_to(source)
+    except FileExistsError as error:
+        if target.is_dir():
+            raise
+        raise AlreadyThere(target.name) from error
+
+
+def _place(move: Callable[[Path, Path], object], source: Path, target: Path) -> None:
     # A remover may take the empty folder away between the two steps.
     for _ in range(_MOVE_TRIES):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            source.replace(target)
+            move(source, target)
         except FileNotFoundError:
             continue
         return

@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from trackfarm_scheduler.objects.directory import DirectoryStore
+from trackfarm_scheduler.objects.directory import DEFAULT_MAX_BYTES, DirectoryStore
 from trackfarm_scheduler.objects.s3 import S3Store
 
 DEFAULT_REGION = "us-east-1"
@@ -19,11 +19,13 @@ def open_store(
     base_url: str | None = None,
     signing_secret: bytes | None = None,
     ca_file: Path | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> DirectoryStore | S3Store:
     """The store a URL names. Makes no request: call `check` before use.
 
     * `file:///var/lib/trackfarm` is a directory; it needs `base_url` (where workers reach the
-      scheduler) and `signing_secret`, and its router in the scheduler's application.
+      scheduler) and `signing_secret`, and its router in the scheduler's application. It refuses
+      objects over `max_bytes`; of a bucket's object, the size is known only once it is there.
     * `s3://bucket` is a bucket at AWS in `region`.
     * `http://host:9000/bucket` and `https://…` are a bucket of any other S3 store; `ca_file` (PEM)
       is an authority to trust beside the public ones.
@@ -36,7 +38,7 @@ def open_store(
     parts = urlsplit(url)
     _refuse_extras(parts)
     if parts.scheme == "file":
-        return _directory(parts, base_url, signing_secret)
+        return _directory(parts, base_url, signing_secret, max_bytes)
     endpoint, bucket = _bucket(parts, region)
     if not access_key or not secret_key:
         raise ValueError(
@@ -66,7 +68,7 @@ def _refuse_extras(parts: SplitResult) -> None:
 
 
 def _directory(
-    parts: SplitResult, base_url: str | None, signing_secret: bytes | None
+    parts: SplitResult, base_url: str | None, signing_secret: bytes | None, max_bytes: int
 ) -> DirectoryStore:
     root = Path(unquote(parts.path))
     if parts.netloc not in ("", "localhost") or not root.is_absolute() or root == Path("/"):
@@ -75,7 +77,7 @@ def _directory(
         )
     if base_url is None or signing_secret is None:
         raise ValueError("a directory store needs the scheduler's base URL and a signing secret")
-    return DirectoryStore(root, base_url=base_url, secret=signing_secret)
+    return DirectoryStore(root, base_url=base_url, secret=signing_secret, max_bytes=max_bytes)
 
 
 def _bucket(parts: SplitResult, region: str) -> tuple[str, str]:

@@ -33,12 +33,13 @@ class SignedUrl:
 class ObjectStat:
     """What a store knows of an object without reading it.
 
-    `md5_hex` is None where the store keeps no MD5 of the content (S3 multipart uploads, buckets
-    encrypted with KMS).
+    `etag` differs when the content does. `md5_hex` is None where the store keeps no MD5 of the
+    content (S3 multipart uploads, buckets encrypted with KMS).
     """
 
     key: str
     size: int
+    etag: str
     md5_hex: str | None
     modified_at: datetime
 
@@ -50,8 +51,15 @@ class ObjectStore(Protocol):
     not every store can hold and `ObjectStoreError` when the store fails.
     """
 
-    def presign_put(self, key: str, *, expires: timedelta) -> SignedUrl:
-        """A URL that stores the body of a PUT as this object, replacing what was there.
+    @property
+    def writes_once(self) -> bool:
+        """Whether a URL made with `once` really writes once: what is there is never replaced, not
+        even by a PUT that began before. `check` finds it out."""
+        ...
+
+    def presign_put(self, key: str, *, expires: timedelta, once: bool = False) -> SignedUrl:
+        """A URL that stores the body of a PUT as this object, replacing what was there; with
+        `once`, such a PUT is answered 412 where there is something.
 
         Makes no request. `expires` is at least one second and at most seven days.
         """

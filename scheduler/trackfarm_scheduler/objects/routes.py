@@ -12,9 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from trackfarm_scheduler.objects.directory import DirectoryStore
-from trackfarm_scheduler.objects.incoming import Incoming
+from trackfarm_scheduler.objects.incoming import AlreadyThere, Incoming
 from trackfarm_scheduler.objects.keys import UnsafeKey, checked_key
-from trackfarm_scheduler.objects.signing import Verdict
+from trackfarm_scheduler.objects.signing import Verdict, put_right
 
 WRITE_BYTES = 2**20  # one trip to a thread per MiB, not per network packet
 
@@ -42,7 +42,7 @@ def directory_router(store: DirectoryStore) -> APIRouter:
 
     A GET URL also answers HEAD. 400 the body is not what its headers say, 403 wrong signature or
     expired (the body says which), 404 no such object, 409 the key is a folder of other keys,
-    413 too big.
+    412 there is an object that was not to be replaced, 413 too big.
     """
     router = APIRouter(include_in_schema=False)
 
@@ -62,10 +62,11 @@ def directory_router(store: DirectoryStore) -> APIRouter:
         request: Request,
         expires: str = "",
         signature: str = "",
+        once: str = "",
         content_length: Annotated[int | None, Header(ge=0)] = None,
         content_md5: Annotated[str | None, Header()] = None,
     ) -> Response:
-        refused = refusal("PUT", key, expires, signature)
+        refused = refusal(put_right(once=bool(once)), key, expires, signature)
         if refused is None and (content_length or 0) > store.max_bytes:
             refused = _too_big(store.max_bytes)
         if refused is not None:
@@ -73,7 +74,7 @@ def directory_router(store: DirectoryStore) -> APIRouter:
         with await run_in_threadpool(store.receive, key) as incoming:
             refused = await _receive(request, incoming, store.max_bytes)
             refused = refused or _mismatch(incoming, content_length, content_md5)
-            refused = refused or await run_in_threadpool(_finish, incoming)
+            refused = refused or await run_in_threadpool(_finish, incoming, once=bool(once))
         if refused is not None:
             return refused.response()
         return Response(headers={"ETag": f'"{incoming.md5_hex}"'})
@@ -139,9 +140,11 @@ def _hex_of(content_md5: str) -> str | None:
         return None
 
 
-def _finish(incoming: Incoming) -> _Refusal | None:
+def _finish(incoming: Incoming, *, once: bool) -> _Refusal | None:
     try:
-        incoming.finish()
+        incoming.finish(once=once)
+    except AlreadyThere:
+        return _Refusal(412, "there is an object already, which this URL may not replace")
     except (NotADirectoryError, IsADirectoryError, FileExistsError):
         return _Refusal(409, "the key, or a part of it, is a folder of other keys")
     return None

@@ -5,10 +5,12 @@ import io
 import re
 import secrets
 import ssl
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote, urlsplit
 
 import urllib3
@@ -27,10 +29,14 @@ from trackfarm_scheduler.objects.port import (
     ObjectStoreError,
     SignedUrl,
 )
+from trackfarm_scheduler.objects.presigning import Signer, presigned
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=30)
 _PROBE = b"trackfarm"
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_NOT_REPLACED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT)
+IF_NONE_MATCH: Mapping[str, str] = MappingProxyType({"if-none-match": "*"})
+PROBE_LIFETIME = timedelta(minutes=1)
 _ALREADY_OURS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 
@@ -40,7 +46,8 @@ def utc_now() -> datetime:
 
 
 class S3Store:
-    """An `ObjectStore` in a bucket. Nothing here rests on conditional writes or on lifecycles.
+    """An `ObjectStore` in a bucket. Nothing here rests on lifecycles, and on conditional writes
+    only where `check` has seen them kept (`writes_once`).
 
     Args:
         endpoint: URL of the service, such as `https://s3.eu-central-1.amazonaws.com`.
@@ -69,20 +76,25 @@ class S3Store:
         now: Callable[[], datetime] = utc_now,
         ca_file: Path | None = None,
     ) -> None:
-        http = _http(ca_file)
+        http = self._http = _http(ca_file)
 
         def client(url: str) -> Minio:
             host, secure = _host(url)
             return Minio(host, access_key, secret_key, None, secure, region, http)
 
+        self._keys = Signer(access_key, secret_key, region)
         self._endpoint = endpoint
         self._bucket = bucket
         self._client = client(endpoint)
         self._signer = client(external_endpoint) if external_endpoint else self._client
         self._now = now
         self._etag_is_md5 = True
+        self._condition: Mapping[str, str] = IF_NONE_MATCH
+        self.writes_once = True
 
-    def presign_put(self, key: str, *, expires: timedelta) -> SignedUrl:
+    def presign_put(self, key: str, *, expires: timedelta, once: bool = False) -> SignedUrl:
+        if once and self._condition:
+            return self._conditional(self._signer, key, expires)
         return self._signed("PUT", key, expires, {})
 
     def presign_get(
@@ -138,8 +150,8 @@ class S3Store:
     def check(self) -> None:
         """Creates the bucket and writes, looks at and removes one small object.
 
-        It also learns from that object whether this bucket's ETags are MD5s: those of a bucket
-        encrypted with KMS look like one and are not.
+        It also learns from that object whether this bucket's ETags are MD5s (those of a bucket
+        encrypted with KMS look like one and are not), and whether it keeps conditional writes.
         """
         probe = f"checks/{secrets.token_hex(16)}"
         with self._translated(
@@ -149,8 +161,36 @@ class S3Store:
             written = self._client.put_object(self._bucket, probe, io.BytesIO(_PROBE), len(_PROBE))
             self._client.stat_object(self._bucket, probe)
             self._client.remove_object(self._bucket, probe)
+            self._learn_condition(probe)
+            self._client.remove_object(self._bucket, probe)
         md5_hex = hashlib.md5(_PROBE, usedforsecurity=False).hexdigest()
         self._etag_is_md5 = _bare(written.etag) == md5_hex
+
+    def _learn_condition(self, probe: str) -> None:
+        """Begins a conditional PUT, lets another one overtake it, ends it, and tries once more: only
+        what overtook may be there. Whoever knows no condition, or looks only when a PUT begins,
+        has replaced it."""
+        half = len(_PROBE) // 2
+
+        def put(body: Iterable[bytes]) -> int:
+            signed = self._conditional(self._client, probe, PROBE_LIFETIME)
+            headers = {**signed.headers, "Content-Length": str(len(_PROBE))}
+            return self._http.request(
+                "PUT", signed.url, body=body, headers=headers, retries=False
+            ).status
+
+        def overtaken() -> Iterator[bytes]:
+            yield _PROBE[:half]
+            put([_PROBE.upper()])
+            yield _PROBE[half:]
+
+        first, last = put(overtaken()), put([_PROBE])
+        found = b""
+        with suppress(ObjectMissing), self.open(probe) as chunks:
+            found = b"".join(chunks)
+        self.writes_once = last in _NOT_REPLACED and found == _PROBE.upper()
+        if not {first, last} & {*_NOT_REPLACED, HTTPStatus.OK}:
+            self._condition = {}
 
     def _ensure_bucket(self) -> None:
         if self._client.bucket_exists(self._bucket):
@@ -177,11 +217,26 @@ class S3Store:
         )
         return SignedUrl(url=url, expires_at=signed_at + lifetime)
 
+    def _conditional(self, client: Minio, key: str, expires: timedelta) -> SignedUrl:
+        lifetime, signed_at = whole_seconds(expires), self._now()
+        place = client.get_presigned_url("PUT", self._bucket, checked_key(key))
+        url = presigned(
+            self._keys,
+            "PUT",
+            place.partition("?")[0],
+            headers=self._condition,
+            signed_at=signed_at,
+            expires=lifetime,
+        )
+        until = signed_at + timedelta(seconds=lifetime)
+        return SignedUrl(url=url, expires_at=until, headers=self._condition)
+
     def _stat_of(self, key: str, found: Object) -> ObjectStat:
         etag = _bare(found.etag)
         return ObjectStat(
             key=key,
             size=found.size or 0,
+            etag=etag,
             md5_hex=etag if self._etag_is_md5 and _MD5.fullmatch(etag) else None,
             modified_at=found.last_modified or datetime.fromtimestamp(0, UTC),
         )

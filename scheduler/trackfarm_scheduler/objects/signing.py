@@ -16,6 +16,12 @@ class Verdict(Enum):
     EXPIRED = "expired"
 
 
+def put_right(*, once: bool) -> str:
+    """What a PUT URL gives the right to, as it is signed: a right to write once is no right to
+    replace."""
+    return "PUT once" if once else "PUT"
+
+
 def signature(secret: bytes, method: str, key: str, expires: int, filename: str = "") -> str:
     """HMAC-SHA256, in hexadecimal, of one right: this method, on this key, until `expires`.
 

@@ -21,7 +21,7 @@ from trackfarm.identity import track_key
 from trackfarm.ids import new_id
 from trackfarm.model_sets import ModelSet
 from trackfarm.planning.needs import effort_of, min_vram_of
-from trackfarm_scheduler.store import journal, makers
+from trackfarm_scheduler.store import journal, makers, uploads
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.occurrences import Occurrences
 from trackfarm_scheduler.store.tables import Job, JobTrack, Track, table_of
@@ -91,6 +91,7 @@ class Intake:
     def add(self, session: Session, briefs: Sequence[Brief], now: float) -> None:
         """Stores a chunk of checked briefs."""
         session.execute(update(Job).where(col(Job.id) == self.job_id).values(touched_at=now))
+        uploads.use(session, self.job_id, uploads.used_by(briefs, self.owner), now)
         wanted = [item for brief in briefs for item in self._expand(brief)]
         for start in range(0, len(wanted), KEYS_PER_QUERY):
             self._store(session, wanted[start : start + KEYS_PER_QUERY])
@@ -188,6 +189,7 @@ def abandon(session: Session, job_id: str) -> None:
     """Removes a job and what only it had asked for and nobody has begun."""
     makers.hand_over(session, job_id)
     makers.hand_over(session, job_id, heirs=list(JobState))  # one that stands may go on later
+    uploads.forget_uses(session, job_id)
     session.execute(delete(JobTrack).where(col(JobTrack.job_id) == job_id))
     session.execute(
         delete(Track).where(col(Track.job_id) == job_id, col(Track.state) == TrackState.PENDING)
@@ -210,7 +212,9 @@ def _ids(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
     if not keys:
         return {}
     rows = session.execute(
-        select(col(Track.key), col(Track.id), col(Track.job_id)).where(col(Track.key).in_(keys))
+        select(col(Track.key), col(Track.id), col(Track.job_id))
+        .where(col(Track.key).in_(keys))
+        .with_for_update(read=True, key_share=True)  # none may be removed before it is linked
     )
     return {key: (track_id, job_id) for key, track_id, job_id in rows}
 
@@ -223,6 +227,7 @@ def _twin(session: Session, owner: str, digest: str) -> str | None:
             col(Job.owner) == owner,
             col(Job.digest) == digest,
             col(Job.sealed_at).is_not(None),
+            col(Job.removed_at).is_(None),
             col(Job.state) != JobState.CANCELLED,
         )
         .order_by(func.coalesce(col(Job.created_at), 0))

@@ -11,7 +11,9 @@ from trackfarm_scheduler.machines import JOB
 from trackfarm_scheduler.recovery import FAILED_AT_LEAST, job_ending
 from trackfarm_scheduler.store import census, journal, leases, makers, tracks
 from trackfarm_scheduler.store.journal import Happening
-from trackfarm_scheduler.store.tables import Job
+from trackfarm_scheduler.store.tables import Job, Track
+
+_SHOWN = (col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None))
 
 
 class NotAllowed(Exception):
@@ -48,8 +50,8 @@ def count_by_state(session: Session, *, owner: str | None = None) -> dict[str, i
 
 
 def _visible(owner: str | None) -> ColumnElement[bool]:
-    sealed = col(Job.sealed_at).is_not(None)
-    return sealed if owner is None else and_(sealed, col(Job.owner) == owner)
+    whose = () if owner is None else (col(Job.owner) == owner,)
+    return and_(*_SHOWN, *whose)
 
 
 def start(session: Session, job_id: str, now: float) -> bool:
@@ -105,6 +107,29 @@ def retry(session: Session, job: Job, now: float) -> int:
         makers.adopt(session, job.id)
     journal.record(session, Happening(now, "job_retried", job.id, data={"tracks": reopened}))
     return reopened
+
+
+def go_on(session: Session, track_id: int, now: float) -> None:
+    """Lets a job that was done make a track of its own again."""
+    job_id = session.scalar(
+        select(col(Job.id))
+        .join(Track, col(Track.job_id) == col(Job.id))
+        .where(col(Track.id) == track_id, col(Job.removed_at).is_(None))
+    )
+    if job_id is None or not _move(session, job_id, JobState.RUNNING, [JobState.DONE]):
+        return
+    session.execute(update(Job).where(col(Job.id) == job_id).values(finished_at=None, reason=""))
+    journal.record(session, Happening(now, "job_reopened", job_id))
+
+
+def remove(session: Session, job: Job, now: float) -> None:
+    """Hides an ended job; what only it had is removed once nobody can write it any more."""
+    if not JobState(job.state).ended:
+        able = " or ".join(state for state in JobState if state.ended)
+        raise NotAllowed(f"job {job.id} is {job.state}; only one that is {able} can be removed")
+    session.execute(update(Job).where(col(Job.id) == job.id).values(removed_at=now))
+    data = {"catalog": job.catalog, "tracks": job.track_count}
+    journal.record(session, Happening(now, "job_removal_asked", job.id, data=data))
 
 
 def is_ripe(session: Session, job: Job) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Insert, insert, select
+from sqlalchemy import Insert, delete, insert, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
@@ -88,6 +88,20 @@ def _adding(dialect: str) -> Insert:
         index_elements=["name", "labels"],
         set_={"value": _TALLY.c.value + statement.excluded.value},
     )
+
+
+def forget(session: Session, *, before: float, limit: int) -> int:
+    """Takes the oldest events away, those before a time and at most so many; returns how many.
+
+    Events are numbered as they happen, so that the first one that is young enough ends the search.
+    """
+    oldest = session.execute(
+        select(col(Event.id), col(Event.at)).order_by(col(Event.id)).limit(limit)
+    )
+    ids = [row_id for row_id, at in oldest if at < before]
+    if ids:
+        session.execute(delete(Event).where(col(Event.id) <= max(ids), col(Event.at) < before))
+    return len(ids)
 
 
 def totals(session: Session) -> list[tuple[str, dict[str, str], float]]:

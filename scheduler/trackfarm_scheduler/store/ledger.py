@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from sqlalchemy import bindparam, update
 from sqlmodel import Session
 
-from trackfarm.wire import ReportRequest, TrackDone, TrackFailed
+from trackfarm.wire import Timings
 from trackfarm_scheduler.store import journal
-from trackfarm_scheduler.store.tables import Job, Track, Worker, table_of
+from trackfarm_scheduler.store.tables import Job, Lease, Track, Worker, table_of
 
-_JOB = table_of(Job)
+_JOB, _LEASE = table_of(Job), table_of(Lease)
+_ADD_ENGINE = (
+    update(_LEASE)
+    .where(_LEASE.c.id == bindparam("lease"))
+    .values(engine_seconds=_LEASE.c.engine_seconds + bindparam("seconds"))
+)
 _SPEND = (
     update(_JOB)
     .where(_JOB.c.id == bindparam("job"))
@@ -18,17 +23,19 @@ _SPEND = (
 )
 
 
+def add_engine_seconds(session: Session, lease_id: str, seconds: float) -> None:
+    """Counts what reports have claimed of the engine under a lease."""
+    session.execute(_ADD_ENGINE, {"lease": lease_id, "seconds": seconds})
+
+
 def charge(
-    session: Session, worker: Worker, report: ReportRequest, made: Mapping[int, Track]
+    session: Session, worker: Worker, took: Mapping[int, Timings], made: Mapping[int, Track]
 ) -> None:
-    """Adds the engine seconds of what a report has settled (`made`), failed attempts included, to
-    the jobs of its tracks; a report that comes again has settled nothing."""
+    """Adds the engine seconds of the tracks that a report has settled, failed attempts included, to
+    their jobs; a report that comes again has settled nothing."""
     spent: dict[str, float] = defaultdict(float)
-    results: list[TrackDone | TrackFailed] = [*report.failed, *report.done]
-    for result in {r.track_id: r for r in results}.values():
-        track = made.get(result.track_id)
-        if track is not None:
-            spent[track.job_id] += result.timings.service * worker.price_per_hour / 3600
+    for track_id, timings in took.items():
+        spent[made[track_id].job_id] += timings.service * worker.price_per_hour / 3600
     for job_id, dollars in spent.items():
         if dollars:
             session.execute(_SPEND, {"job": job_id, "dollars": dollars})

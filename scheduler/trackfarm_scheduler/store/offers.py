@@ -133,6 +133,7 @@ def _lease_row(made: _Made, now: float) -> dict[str, object]:
         "steps": 0,
         "offered_at": now,
         "end_reason": "",
+        "engine_seconds": 0.0,
     }
 
 

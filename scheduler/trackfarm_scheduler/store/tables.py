@@ -26,7 +26,8 @@ def _track_ref(*, primary_key: bool = False, index: bool = False) -> Column[int]
 
 
 class Job(SQLModel, table=True):
-    """One submission, by the key `key_id`. It is invisible until `sealed_at` is set: its upload has not ended."""
+    """One submission, by the key `key_id`. It is invisible until `sealed_at` is set (its upload has
+    not ended) and once `removed_at` is: what only it had is being removed."""
 
     __table_args__ = (Index("ix_job_digest", "owner", "digest"), Index("ix_job_state", "state"))
 
@@ -53,6 +54,7 @@ class Job(SQLModel, table=True):
     sealed_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    removed_at: float | None = None
 
 
 class Track(SQLModel, table=True):
@@ -117,7 +119,8 @@ class Shard(SQLModel, table=True):
 
 
 class Lease(SQLModel, table=True):
-    """The right of one worker to work on a shard until `expires_at`. `sequence` orders offers."""
+    """The right of one worker to work on a shard until `expires_at`. `sequence` orders offers;
+    `engine_seconds` is what its reports have claimed so far."""
 
     __table_args__ = (
         Index("ix_lease_state", "state"),
@@ -140,6 +143,7 @@ class Lease(SQLModel, table=True):
     expires_at: float | None = None
     ended_at: float | None = None
     end_reason: str = ""
+    engine_seconds: float = 0
 
 
 class Attempt(SQLModel, table=True):
@@ -225,7 +229,8 @@ class Invitation(SQLModel, table=True):
 
 
 class Artifact(SQLModel, table=True):
-    """The stored file of a done track: exactly one each."""
+    """The stored file of a done track: exactly one each. `looked_at`: when it was found unchanged
+    after nobody could write it any more, where the store may let an object be replaced."""
 
     track_id: int = Field(sa_column=_track_ref(primary_key=True))
     lease_id: str
@@ -238,6 +243,25 @@ class Artifact(SQLModel, table=True):
     seconds: float
     measurements: str = Field(sa_column=Column(Text, nullable=False))
     committed_at: float
+    etag: str = ""
+    looked_at: float | None = None
+
+
+class Upload(SQLModel, table=True):
+    """Music that an owner has sent, or was told where to send, to be worked on."""
+
+    object_key: str = Field(primary_key=True)
+    touched_at: float
+
+
+class JobUpload(SQLModel, table=True):
+    """Which uploads a job's briefs name."""
+
+    __tablename__ = "job_upload"
+    __table_args__ = (Index("ix_job_upload_object", "object_key"),)
+
+    job_id: str = Field(primary_key=True)
+    object_key: str = Field(primary_key=True)
 
 
 class Rental(SQLModel, table=True):

@@ -35,7 +35,8 @@ def move(
 
 @cache
 def _moving(target: TrackState, source: TrackState | None, names: tuple[str, ...]) -> Update:
-    sources = [source] if source else TRACK.sources(target)
+    # What is done is taken back only by who says so.
+    sources = [source] if source else [s for s in TRACK.sources(target) if s is not TrackState.DONE]
     return (
         update(_TRACK)
         .where(

@@ -242,6 +242,13 @@ def build_app(farm: FarmState) -> FastAPI:
         farm.jobs[found.id] = found.model_copy(update={"state": states[action]})
         return farm.jobs[found.id]
 
+    @app.delete("/api/v1/jobs/{job_id}", status_code=202)
+    def remove(job_id: str) -> Job:
+        found = find(job_id)
+        if not found.state.ended:
+            raise HTTPException(409, f"the job is {found.state.value}")
+        return farm.jobs.pop(found.id)
+
     @app.get("/api/v1/jobs/{job_id}/tracks")
     def tracks(
         job_id: str, limit: int, after: int = 0, state: TrackState | None = None

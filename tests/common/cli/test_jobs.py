@@ -72,6 +72,23 @@ def test_a_job_is_changed(
     assert state.value in result.stdout
 
 
+def test_a_removal_is_confirmed(farm: FarmState, trackfarm: Trackfarm) -> None:
+    farm.add_job(ended())
+    asked = trackfarm("remove", "job_aaaa")
+    assert (asked.exit_code, "job_aaaa0001" in farm.jobs) == (1, True), "nobody said yes"
+    assert "Remove job_aaaa0001" in asked.stderr
+    assert trackfarm("remove").exit_code == 2, "a job has to be named"
+    removed = trackfarm("remove", "job_aaaa", "--yes")
+    assert (removed.exit_code, farm.jobs) == (0, {})
+    assert "is being removed" in removed.stdout
+
+
+def test_what_runs_is_not_removed(farm: FarmState, trackfarm: Trackfarm) -> None:
+    farm.add_job(make_job())
+    assert trackfarm("remove", "job_aaaa", "--yes").exit_code == 4
+    assert "job_aaaa0001" in farm.jobs
+
+
 def test_a_refused_change_says_why(farm: FarmState, trackfarm: Trackfarm) -> None:
     farm.add_job(ended())
     result = trackfarm("pause", "job_aaaa0001")

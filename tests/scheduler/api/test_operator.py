@@ -14,6 +14,7 @@ CALLS = [
     ("POST", "jobs/x/resume"),
     ("POST", "jobs/x/cancel"),
     ("POST", "jobs/x/retry"),
+    ("DELETE", "jobs/x"),
     ("GET", "jobs/x/tracks"),
     ("GET", "workers"),
     ("GET", "status"),

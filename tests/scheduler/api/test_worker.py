@@ -97,7 +97,7 @@ def test_a_claim_has_all_that_is_needed_and_nothing_else(
         assert order.upload_url == f"memory://put/{attempt.object_key}"
         assert order.upload_headers == {"x-kept": "1"}
         assert order.brief.prompt.startswith("piano")
-        assert attempt.url_expires_at == door.scene.clock() + 3600
+        assert attempt.url_expires_at == door.scene.clock() + 900
 
 
 def test_claiming_again_renews_the_urls_of_what_is_still_open(
@@ -110,7 +110,7 @@ def test_claiming_again_renews_the_urls_of_what_is_still_open(
     again = claim(door, me, offer)
     assert first not in {order.track_id for order in again.tracks}
     assert len(again.tracks) == 2
-    assert door.scene.attempts(offer)[1].url_expires_at == door.scene.clock() + 3600
+    assert door.scene.attempts(offer)[1].url_expires_at == door.scene.clock() + 900
 
 
 def test_claims_that_are_refused(door: Door, me: dict[str, Any], offer: Offer) -> None:

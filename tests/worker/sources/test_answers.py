@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from trackfarm.outgoing import Rules
 from trackfarm_worker.sources.answers import (
     Answer,
     Limits,
@@ -38,6 +39,7 @@ def test_orders_arrive_as_they_were_sent() -> None:
         sha256="0" * 64,
         is_signed=True,
         limits=Limits(size=7),
+        rules=Rules(hosts=("example.org",), ports=(), networks=("10.0.0.0/8",)),
     )
     assert read_order(order_line(order)) == order
 

@@ -4,14 +4,14 @@ import resource
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
 import pytest
 
 from tests.worker.sources.files import WORDS
-from tests.worker.sources.hosts import Host
+from tests.worker.sources.hosts import LOOPBACK, Host
 from trackfarm_worker.sources.answers import (
     Answer,
     Limits,
@@ -64,7 +64,11 @@ def trial(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Trial:
         target = spool / f"{name}.npy"
         limits = Limits() if name == "endless" else HASTY
         order = SourceOrder(
-            url=host.url + name, download=spool / f"{name}.in", target=target, limits=limits
+            url=host.url + name,
+            download=spool / f"{name}.in",
+            target=target,
+            limits=limits,
+            rules=LOOPBACK,
         )
         answers[name] = prepare(order)
         seconds[name] = time.monotonic() - began
@@ -120,5 +124,22 @@ def test_a_redirects_body_is_not_read(host: Host, tmp_path: Path) -> None:
         download=tmp_path / "in",
         target=tmp_path / "out.npy",
         limits=HASTY,
+        rules=LOOPBACK,
     )
     assert isinstance(prepare(order), Source)
+
+
+@pytest.mark.parametrize("name", ["good.flac", "secret.wav"])
+def test_the_workers_own_network_is_not_reached(host: Host, tmp_path: Path, name: str) -> None:
+    host.asked.clear()
+    order = SourceOrder(
+        url=host.url + name,
+        download=tmp_path / "in",
+        target=tmp_path / "out.npy",
+        limits=HASTY,
+        rules=replace(LOOPBACK, networks=()),
+    )
+    answer = prepare(order)
+    assert isinstance(answer, SourceRefused)
+    assert "127.0.0.1 is not a public address" in answer.message
+    assert host.asked == []

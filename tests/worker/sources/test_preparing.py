@@ -14,7 +14,7 @@ import pytest
 
 from tests.worker.conditions import is_running, wait_until
 from tests.worker.sources.files import flac, tone
-from tests.worker.sources.hosts import Host
+from tests.worker.sources.hosts import LOOPBACK, Host
 from trackfarm_worker.sources.answers import Limits, Source, SourceAway, SourceOrder, SourceRefused
 from trackfarm_worker.sources.preparing import prepare
 
@@ -28,6 +28,7 @@ def ordered(host: Host, tmp_path: Path) -> Callable[..., SourceOrder]:
             target=tmp_path / "source.npy",
             limits=limits or Limits(),
             sha256=sha256,
+            rules=LOOPBACK,
         )
 
     return make
@@ -48,7 +49,12 @@ def test_a_detour_and_a_hiccup_are_no_hindrance(ordered: Ordered, path: str) -> 
 
 def test_nobody_there_is_away(ordered: Ordered, tmp_path: Path) -> None:
     answer = prepare(
-        SourceOrder(url="http://127.0.0.1:1/x", download=tmp_path / "a", target=tmp_path / "b")
+        SourceOrder(
+            url="http://127.0.0.1:1/x",
+            download=tmp_path / "a",
+            target=tmp_path / "b",
+            rules=LOOPBACK,
+        )
     )
     assert isinstance(answer, SourceAway)
     assert "could not be fetched" in answer.message
@@ -56,7 +62,8 @@ def test_nobody_there_is_away(ordered: Ordered, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://", "nothing"])
 def test_only_the_web_is_fetched(tmp_path: Path, url: str) -> None:
-    order = SourceOrder(url=url, download=tmp_path / "a", target=tmp_path / "b")
+    download, target = tmp_path / "a", tmp_path / "b"
+    order = SourceOrder(url=url, download=download, target=target, rules=LOOPBACK)
     assert isinstance(prepare(order), SourceRefused)
 
 
@@ -98,7 +105,8 @@ from trackfarm_worker.sources.answers import SourceOrder
 from trackfarm_worker.sources.preparing import prepare
 
 url, folder = sys.argv[1], Path(sys.argv[2])
-prepare(SourceOrder(url=url, download=folder / "in", target=folder / "out.npy"))
+download, target = folder / "in", folder / "out.npy"
+prepare(SourceOrder(url=url, download=download, target=target, is_signed=True))
 """
 
 

@@ -38,7 +38,12 @@ def _confine(limits: Limits) -> None:
 
 def _answer(order: SourceOrder) -> Answer:
     fetched = fetch(
-        order.url, order.download, order.limits, is_signed=order.is_signed, ca_file=order.ca_file
+        order.url,
+        order.download,
+        order.limits,
+        is_signed=order.is_signed,
+        rules=order.rules,
+        ca_file=order.ca_file,
     )
     if not isinstance(fetched, Fetched):
         return fetched

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trackfarm.outgoing import Rules
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -30,9 +32,9 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOrder:
     """`download` and `target` are files to be written; `sha256` is known of uploads. `is_signed`:
-    the URL is our store's own and holds for a time only. `ca_file` (PEM) is trusted beside the
-    public authorities, unless it is empty. `parent`: the process that asks, with
-    which the source process ends."""
+    the URL is our store's own and holds for a time only; any other must be within `rules`.
+    `ca_file` (PEM) is trusted beside the public authorities, unless it is empty. `parent`: the
+    process that asks, with which the source process ends."""
 
     url: str
     download: Path
@@ -41,6 +43,7 @@ class SourceOrder:
     is_signed: bool = False
     ca_file: str = ""
     limits: Limits = field(default_factory=Limits)
+    rules: Rules = field(default_factory=Rules)
     parent: int = field(default_factory=os.getpid)
 
 
@@ -83,7 +86,8 @@ def read_order(text: str) -> SourceOrder:
     fields = json.loads(text)
     limits = Limits(**fields.pop("limits"))
     download, target = Path(fields.pop("download")), Path(fields.pop("target"))
-    return SourceOrder(download=download, target=target, limits=limits, **fields)
+    rules = Rules(**{name: tuple(values) for name, values in fields.pop("rules").items()})
+    return SourceOrder(download=download, target=target, limits=limits, rules=rules, **fields)
 
 
 def answer_line(answer: Answer) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 
+from trackfarm.outgoing import GuardedTransport, Rules
 from trackfarm_worker.sources.alarm import Overdue, alarm
 from trackfarm_worker.sources.answers import Limits, SourceAway, SourceRefused
 
@@ -22,6 +23,7 @@ PAUSES = (0.2, 1.0)  # seconds before the second and the third try
 CHUNK_BYTES = 1 << 18
 WORTH_WAITING = frozenset({408, 421, 425, 429})
 EXPIRED = frozenset({401, 403})
+PUBLIC_ONLY = Rules()
 _NO_COMPRESSION = {"Accept-Encoding": "identity"}
 
 
@@ -35,20 +37,28 @@ _Ending = Fetched | SourceRefused | SourceAway
 
 
 def fetch(
-    url: str, target: Path, limits: Limits, *, is_signed: bool = False, ca_file: str = ""
+    url: str,
+    target: Path,
+    limits: Limits,
+    *,
+    is_signed: bool = False,
+    rules: Rules = PUBLIC_ONLY,
+    ca_file: str = "",
 ) -> _Ending:
-    """The body of `url` in the file `target`.
+    """The body of `url` in the file `target`. Only the farm's own store (`is_signed`) is asked
+    whatever the rules say, since it may stand in a private network.
 
-    Refused: a URL that is none of http(s), a client error (404 and the like), too many redirects,
-    too many bytes, a web page, an empty body. Away: no connection, a server error, a body that
-    breaks off, too slow, a signed URL that has expired. Raises OSError when the file cannot be written. To be called in the main
-    thread.
+    Refused: a URL that is none of http(s) or against the rules, a client error (404 and the like),
+    too many redirects, too many bytes, a web page, an empty body. Away: no connection, a server
+    error, a body that breaks off, too slow, a signed URL that has expired. Raises OSError when the
+    file cannot be written. To be called in the main thread.
     """
+    guard = None if is_signed else GuardedTransport(rules)
     timeout = httpx.Timeout(limits.silent_seconds, connect=limits.connect_seconds)
     try:
         with (
             alarm(limits.fetch_seconds),
-            httpx.Client(timeout=timeout, verify=_verification(ca_file)) as client,
+            httpx.Client(timeout=timeout, transport=guard, verify=_verification(ca_file)) as client,
         ):
             return _patiently(lambda: _fetched(client, url, target, limits, is_signed))
     except Overdue:

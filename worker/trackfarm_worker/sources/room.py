@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trackfarm.catalog.sources import UPLOAD, SourceField, is_url, source_fields
+from trackfarm.outgoing import Rules
 from trackfarm.wire import TrackOrder
 from trackfarm_worker.sources.answers import (
     Answer,
@@ -25,6 +26,7 @@ LENGTH_SLACK = 1.0  # seconds
 AT_ONCE = 3  # most of the time is the network's
 SHARD_BYTES = 8_000_000_000  # decoded; 35 sources of 600 s
 NO_LIMITS_BUT_OURS = Limits()
+PUBLIC_ONLY = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,13 @@ class SourceRoom:
         spool: Path,
         *,
         limits: Limits = NO_LIMITS_BUT_OURS,
+        rules: Rules = PUBLIC_ONLY,
         shard_bytes: int = SHARD_BYTES,
         ca_file: Path | None = None,
     ) -> None:
         self._spool = spool
         self._limits = limits
+        self._rules = rules
         self._shard_bytes = shard_bytes
         self._ca_file = str(ca_file or "")
 
@@ -69,7 +73,9 @@ class SourceRoom:
         try:
             if wanted:
                 folder.mkdir()
-            desk = _Desk(folder, self._limits, self._shard_bytes, gave_up, self._ca_file)
+            desk = _Desk(
+                folder, self._limits, self._rules, self._shard_bytes, gave_up, self._ca_file
+            )
             with ThreadPoolExecutor(AT_ONCE, "source") as pool:
                 found = dict(zip(wanted, pool.map(desk.fetch, wanted.items()), strict=True))
             yield dict(_matched(orders, found))
@@ -90,12 +96,14 @@ class _Desk:
         self,
         folder: Path,
         limits: Limits,
+        rules: Rules,
         bytes_left: int,
         gave_up: Callable[[], bool],
         ca_file: str,
     ) -> None:
         self._folder = folder
         self._limits = limits
+        self._rules = rules
         self._bytes = bytes_left
         self._ca_file = ca_file
         self._gave_up = gave_up
@@ -120,6 +128,7 @@ class _Desk:
             is_signed=not is_url(reference),
             ca_file=self._ca_file,
             limits=self._limits,
+            rules=self._rules,
         )
         return prepare(order, self._gave_up)
 

@@ -1,0 +1,72 @@
+"""Uploaded music: which there is, and which jobs use it."""
+
+from collections.abc import Iterable
+from functools import cache
+
+from sqlalchemy import Insert, delete, exists, or_, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlmodel import Session, col
+
+from trackfarm.catalog import Brief
+from trackfarm.catalog.sources import is_url, source_fields
+from trackfarm_scheduler.objects.keys import uploads_of
+from trackfarm_scheduler.objects.sources import source_key
+from trackfarm_scheduler.store.tables import Job, JobUpload, Upload, table_of
+
+
+def used_by(briefs: Iterable[Brief], owner: str) -> set[str]:
+    """The keys of the uploads that briefs of this owner name."""
+    named = {
+        source_key(reference, owner)
+        for brief in briefs
+        for _, reference in source_fields(brief)
+        if not is_url(reference)
+    }
+    return {key for key in named if key.startswith(uploads_of(owner))}
+
+
+def touch(session: Session, key: str, now: float) -> None:
+    """An upload is wanted, be it there or on its way."""
+    dialect = session.get_bind().dialect.name
+    session.execute(_touching(dialect), {"object_key": key, "touched_at": now})
+
+
+def use(session: Session, job_id: str, keys: Iterable[str], now: float) -> None:
+    """A job uses these uploads."""
+    dialect = session.get_bind().dialect.name
+    for key in sorted(keys):
+        touch(session, key, now)
+        session.execute(_using(dialect), {"job_id": job_id, "object_key": key})
+
+
+def forget_uses(session: Session, job_id: str) -> None:
+    session.execute(delete(JobUpload).where(col(JobUpload.job_id) == job_id))
+
+
+def take_unused(session: Session, *, since: float, limit: int) -> list[str]:
+    """Forgets uploads that no job has used since this time, and that nobody sent; their keys."""
+    in_use = exists().where(
+        col(JobUpload.object_key) == col(Upload.object_key),
+        col(Job.id) == col(JobUpload.job_id),
+        or_(col(Job.finished_at).is_(None), col(Job.finished_at) >= since),
+    )
+    due = select(col(Upload.object_key)).where(col(Upload.touched_at) < since, ~in_use)
+    keys = list(session.scalars(due.limit(limit).with_for_update(skip_locked=True)))
+    session.execute(delete(JobUpload).where(col(JobUpload.object_key).in_(keys)))
+    session.execute(delete(Upload).where(col(Upload.object_key).in_(keys)))
+    return keys
+
+
+@cache
+def _touching(dialect: str) -> Insert:
+    statement = (sqlite_insert if dialect == "sqlite" else pg_insert)(table_of(Upload))
+    return statement.on_conflict_do_update(
+        index_elements=["object_key"], set_={"touched_at": statement.excluded.touched_at}
+    )
+
+
+@cache
+def _using(dialect: str) -> Insert:
+    statement = (sqlite_insert if dialect == "sqlite" else pg_insert)(table_of(JobUpload))
+    return statement.on_conflict_do_nothing(index_elements=["job_id", "object_key"])

@@ -1,0 +1,94 @@
+"""How a store's way with conditional writes is found out, against servers that keep none or know
+none of them."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+
+from trackfarm_scheduler.objects.s3 import S3Store
+
+HOUR = timedelta(hours=1)
+NO_SUCH_KEY = b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
+IGNORES, FIRST_LOOK, UNKNOWN = "ignores it", "looks only when a PUT begins", "does not know it"
+
+
+@contextmanager
+def lax_s3(manner: str) -> Iterator[str]:
+    """The URL of a bucketful of S3 that checks no signature."""
+    stored: dict[str, bytes] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_PUT(self) -> None:
+            is_conditional = "If-None-Match" in self.headers
+            key = self.path.partition("?")[0]
+            was_there = key in stored
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if is_conditional and manner == UNKNOWN:
+                self._answer(501)
+            elif is_conditional and manner == FIRST_LOOK and was_there:
+                self._answer(412)
+            else:
+                stored[key] = body
+                self._answer(200, etag=hashlib.md5(body, usedforsecurity=False).hexdigest())
+
+        def do_GET(self) -> None:
+            body = stored.get(self.path.partition("?")[0])
+            if body is None:
+                is_bucket = self.path.count("/") == 1
+                self._answer(200 if is_bucket else 404, b"" if is_bucket else NO_SUCH_KEY)
+            else:
+                etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+                self._answer(200, body, etag)
+
+        do_HEAD = do_GET
+
+        def do_DELETE(self) -> None:
+            stored.pop(self.path, None)
+            self._answer(204)
+
+        def _answer(self, status: int, body: bytes = b"", etag: str = "") -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Last-Modified", "Fri, 02 Jan 2026 03:04:05 GMT")
+            self.send_header("Content-Type", "application/xml")
+            self.send_header("ETag", f'"{etag}"')
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("manner", [IGNORES, FIRST_LOOK, UNKNOWN])
+def test_a_store_that_does_not_keep_conditions_is_found_out(manner: str) -> None:
+    with lax_s3(manner) as endpoint:
+        store = S3Store(
+            endpoint=endpoint, bucket="farm", access_key="k", secret_key="s", region="us-east-1"
+        )
+        assert store.writes_once, "nothing is known before the check"
+        store.check()
+        assert not store.writes_once
+        signed = store.presign_put("tracks/a", expires=HOUR, once=True)
+        asks = "if-none-match" in signed.headers
+        assert asks is (manner != UNKNOWN), "what a store does not know is not asked of it"
+        assert httpx.put(signed.url, content=b"x", headers=dict(signed.headers)).is_success

@@ -1,0 +1,170 @@
+"""What has been kept for long enough goes: removed jobs, unused uploads, old events."""
+
+import pytest
+from sqlmodel import col
+
+from tests.scheduler.scene import URL_SECONDS, Scene, briefs
+from trackfarm.api import TrackState
+from trackfarm.catalog import Brief
+from trackfarm_scheduler.leadership import Leadership
+from trackfarm_scheduler.objects.keys import upload_key
+from trackfarm_scheduler.retention import Keep, Retention, cutoffs
+from trackfarm_scheduler.store import jobs, uploads
+from trackfarm_scheduler.store.jobs import NotAllowed
+from trackfarm_scheduler.store.tables import (
+    Artifact,
+    Attempt,
+    Event,
+    Job,
+    JobTrack,
+    JobUpload,
+    Lease,
+    Shard,
+    Track,
+    Upload,
+)
+
+DAY = 86_400.0
+KEEP = Keep(uploads=DAY, events=90 * DAY, urls=URL_SECONDS)
+SHA256 = "ab" * 32
+KEY = upload_key("operator", SHA256)
+
+
+@pytest.fixture
+def retention(scene: Scene) -> Retention:
+    return keeping(scene, scene.leadership)
+
+
+def keeping(scene: Scene, leadership: Leadership) -> Retention:
+    return Retention(
+        database=scene.database,
+        objects=scene.objects,
+        leadership=leadership,
+        clock=scene.clock,
+        keep=KEEP,
+    )
+
+
+def made(scene: Scene, wanted: list[Brief], catalog: str = "spa") -> str:
+    job_id = scene.submit(wanted, catalog=catalog).job_id
+    if scene.made_by(job_id, TrackState.PENDING):
+        worker = scene.join()
+        scene.finish(worker, scene.claimed(worker, job_id))
+    assert scene.settled(job_id) == "done"
+    return job_id
+
+
+def test_what_is_due_follows_from_the_clock() -> None:
+    due = cutoffs(Keep(uploads=10, events=100, urls=5), now=1_000)
+    assert (due.uploads, due.events, due.removals) == (990, 900, 995)
+
+
+def test_a_removed_job_is_gone_at_once_and_its_files_when_nobody_can_write_them(
+    scene: Scene, retention: Retention
+) -> None:
+    job_id = made(scene, briefs(3))
+    scene.change(job_id, jobs.remove)
+    with scene.database.read() as session:
+        assert jobs.find(session, job_id) == []
+        assert jobs.newest(session, 9) == []
+    retention.tick()
+    assert len(scene.objects.content) == 3, "an upload URL may still be valid"
+    scene.clock.advance(URL_SECONDS + 1)
+    retention.tick()
+    assert scene.objects.content == {}
+    for table in (Job, Track, JobTrack, Artifact, Attempt, Lease, Shard):
+        assert scene.number(table) == 0, table
+    assert [e.job_id for e in scene.events("job_removed")] == [job_id]
+    retention.tick()
+
+
+def test_what_another_job_shares_stays_and_is_that_jobs(scene: Scene, retention: Retention) -> None:
+    first = made(scene, briefs(3))
+    second = made(scene, briefs(2))
+    shared = scene.ids(second)
+    scene.change(first, jobs.remove)
+    scene.clock.advance(URL_SECONDS + 1)
+    retention.tick()
+    assert [job.id for job in scene.rows(Job)] == [second]
+    assert scene.ids(second) == shared
+    assert scene.states(second) == {"done": 2}
+    assert {t.job_id for t in scene.rows(Track)} == {second}
+    assert len(scene.objects.content) == 2
+
+
+def test_the_same_catalog_after_a_removal_is_a_new_job(scene: Scene, retention: Retention) -> None:
+    first = made(scene, briefs(2))
+    scene.change(first, jobs.remove)
+    sealed = scene.submit(briefs(2))
+    assert (sealed.job_id != first, sealed.already_submitted) == (True, False)
+    scene.clock.advance(URL_SECONDS + 1)
+    retention.tick()
+    assert scene.states(sealed.job_id) == {"done": 2}, "it was asked for before it was removed"
+    assert len(scene.objects.content) == 2
+
+
+def test_only_what_has_ended_can_be_removed(scene: Scene) -> None:
+    job_id = scene.submit(briefs(1)).job_id
+    with pytest.raises(NotAllowed, match="can be removed"):
+        scene.change(job_id, jobs.remove)
+
+
+def covers(number: int) -> list[Brief]:
+    return briefs(number, task_type="cover", src_audio=f"upload:{SHA256}")
+
+
+def test_an_upload_goes_a_day_after_its_last_job_ended(scene: Scene, retention: Retention) -> None:
+    scene.objects.content[KEY] = b"music"
+    first = scene.submit(covers(1)).job_id
+    second = scene.submit(covers(2), catalog="other").job_id
+    assert scene.number(JobUpload) == 2
+    scene.clock.advance(10 * DAY)
+    scene.change(first, jobs.cancel)
+    scene.clock.advance(10 * DAY)
+    retention.tick()
+    assert KEY in scene.objects.content, "the second job may still want it"
+    scene.change(second, jobs.cancel)
+    scene.clock.advance(DAY - 1)
+    retention.tick()
+    assert KEY in scene.objects.content
+    scene.clock.advance(2)
+    retention.tick()
+    assert KEY not in scene.objects.content
+    assert (scene.number(Upload), scene.number(JobUpload)) == (0, 0)
+
+
+def test_an_upload_that_no_job_ever_used_goes_too(scene: Scene, retention: Retention) -> None:
+    scene.objects.content[KEY] = b"music"
+    with scene.database.write() as session:
+        uploads.touch(session, KEY, scene.clock())
+    scene.clock.advance(DAY / 2)
+    with scene.database.write() as session:
+        uploads.touch(session, KEY, scene.clock())
+    scene.clock.advance(DAY - 1)
+    retention.tick()
+    assert KEY in scene.objects.content, "it was sent again half a day later"
+    scene.clock.advance(2)
+    retention.tick()
+    assert KEY not in scene.objects.content
+
+
+def test_events_go_after_ninety_days(scene: Scene, retention: Retention) -> None:
+    scene.submit(briefs(1))
+    old = scene.number(Event)
+    scene.clock.advance(60 * DAY)
+    job_id = scene.submit(briefs(1, word="drums"), catalog="new").job_id
+    scene.clock.advance(31 * DAY)
+    assert old
+    retention.tick()
+    assert {e.job_id for e in scene.rows(Event)} == {job_id}
+    assert scene.number(Event, col(Event.at) < scene.clock() - 90 * DAY) == 0
+
+
+def test_only_the_leader_removes(scene: Scene) -> None:
+    job_id = made(scene, briefs(1))
+    scene.change(job_id, jobs.remove)
+    scene.clock.advance(URL_SECONDS + 1)
+    other = Leadership(database=scene.database, holder="other", term=60)
+    other.tick()
+    keeping(scene, other).tick()
+    assert scene.number(Job) == 1

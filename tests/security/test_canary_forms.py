@@ -1,0 +1,22 @@
+"""The search for secrets finds them: a canary that cannot be recognised would prove nothing."""
+
+import base64
+from urllib.parse import quote
+
+import pytest
+
+from tests.security.canaries import canary, leaks
+
+
+@pytest.mark.parametrize("lead", ["", "x", "xy", "user:"])
+def test_a_leak_would_be_found(lead: str) -> None:
+    """In each of its forms, wherever it stands in what was encoded."""
+    secret = canary("proof")
+    for form in (
+        f"{lead}{secret} tail".encode(),
+        base64.b64encode(f"{lead}{secret}:tail".encode()),
+        base64.urlsafe_b64encode(f"{lead}{secret}".encode()),
+        quote(f"{lead}/{secret}", safe="").encode(),
+        secret.encode().hex().encode(),
+    ):
+        assert leaks(b"before " + form + b" after", {"proof": secret}) == ["proof"]

@@ -1,0 +1,55 @@
+"""What the images are built from: pinned, hashed, and from nowhere but the registry."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = {"scheduler": ["scheduler"], "worker": ["worker", "gpu"]}
+PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;]+)")
+
+
+def blocks(name: str) -> list[str]:
+    """Each requirement with the lines that belong to it."""
+    text = (ROOT / "docker" / f"{name}.lock").read_text()
+    joined = text.replace("\\\n", " ")
+    return [line for line in joined.splitlines() if line and not line.lstrip().startswith("#")]
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_everything_is_pinned_and_hashed(name: str) -> None:
+    found = blocks(name)
+    assert len(found) > 40
+    for block in found:
+        assert PINNED.match(block), block
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), block
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_nothing_comes_from_a_folder_or_another_registry(name: str) -> None:
+    text = (ROOT / "docker" / f"{name}.lock").read_text()
+    for sign in ("file:", "http:", "https:", "--index-url", "--find-links", "+cpu", "-e "):
+        assert sign not in text
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_what_the_project_asks_for_is_locked(name: str) -> None:
+    """A dependency that was added without `make lock` is missing here."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(each for extra in LOCKS[name] for each in extras[extra])]
+    locked = {canonical(match[1]) for block in blocks(name) if (match := PINNED.match(block))}
+    asked = {canonical(re.split(r"[\[=<>~!; ]", each, maxsplit=1)[0]) for each in wanted}
+    assert asked <= locked
+
+
+def test_the_worker_gets_torch_for_gpus() -> None:
+    locked = [block for block in blocks("worker") if block.startswith(("torch==", "nvidia-"))]
+    assert any(block.startswith("torch==2.13") for block in locked)
+    assert any(block.startswith("nvidia-") for block in locked), "not a build for CPUs alone"
