@@ -31,8 +31,8 @@ from trackfarm_scheduler.objects import ObjectStore, ObjectStoreError, open_stor
 from trackfarm_scheduler.placer import Placer
 from trackfarm_scheduler.promptness import Promptness
 from trackfarm_scheduler.recorder import Recorder
+from trackfarm_scheduler.remover import Remover
 from trackfarm_scheduler.rescuer import Rescuer
-from trackfarm_scheduler.retention import Retention
 from trackfarm_scheduler.settings import SchedulerSettings
 from trackfarm_scheduler.settler import Settler
 from trackfarm_scheduler.store.database import Database
@@ -139,7 +139,7 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
         clock=clock,
         margin=settings.sweep_margin_seconds,
     )
-    retention = Retention(
+    remover = Remover(
         database=database,
         objects=objects,
         leadership=leadership,
@@ -168,8 +168,8 @@ def _build(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
     rescuing = Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds)
     sweeping = Loop("sweeper", sweeper.tick, seconds=settings.sweep_seconds)
     looking = Loop("late look", late_look.tick, seconds=settings.sweep_seconds)
-    keeping = Loop("retention", retention.tick, seconds=settings.sweep_seconds)
-    loops = [leading, placing, settling, rescuing, sweeping, looking, keeping]
+    removing = Loop("remover", remover.tick, seconds=settings.sweep_seconds)
+    loops = [leading, placing, settling, rescuing, sweeping, looking, removing]
     if users is not None:
         granter = Granter(database=database, users=users, leadership=leadership, clock=clock)
         loops.append(Loop("granter", granter.tick, seconds=GRANT_SECONDS))

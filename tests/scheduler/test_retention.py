@@ -8,7 +8,8 @@ from trackfarm.api import TrackState
 from trackfarm.catalog import Brief
 from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.objects.keys import upload_key
-from trackfarm_scheduler.retention import Keep, Retention, cutoffs
+from trackfarm_scheduler.remover import Remover
+from trackfarm_scheduler.retention import Keep, cutoffs
 from trackfarm_scheduler.store import jobs, uploads
 from trackfarm_scheduler.store.jobs import NotAllowed
 from trackfarm_scheduler.store.tables import (
@@ -31,12 +32,12 @@ KEY = upload_key("operator", SHA256)
 
 
 @pytest.fixture
-def retention(scene: Scene) -> Retention:
+def retention(scene: Scene) -> Remover:
     return keeping(scene, scene.leadership)
 
 
-def keeping(scene: Scene, leadership: Leadership) -> Retention:
-    return Retention(
+def keeping(scene: Scene, leadership: Leadership) -> Remover:
+    return Remover(
         database=scene.database,
         objects=scene.objects,
         leadership=leadership,
@@ -60,7 +61,7 @@ def test_what_is_due_follows_from_the_clock() -> None:
 
 
 def test_a_removed_job_is_gone_at_once_and_its_files_when_nobody_can_write_them(
-    scene: Scene, retention: Retention
+    scene: Scene, retention: Remover
 ) -> None:
     job_id = made(scene, briefs(3))
     scene.change(job_id, jobs.remove)
@@ -78,7 +79,7 @@ def test_a_removed_job_is_gone_at_once_and_its_files_when_nobody_can_write_them(
     retention.tick()
 
 
-def test_what_another_job_shares_stays_and_is_that_jobs(scene: Scene, retention: Retention) -> None:
+def test_what_another_job_shares_stays_and_is_that_jobs(scene: Scene, retention: Remover) -> None:
     first = made(scene, briefs(3))
     second = made(scene, briefs(2))
     shared = scene.ids(second)
@@ -92,7 +93,7 @@ def test_what_another_job_shares_stays_and_is_that_jobs(scene: Scene, retention:
     assert len(scene.objects.content) == 2
 
 
-def test_the_same_catalog_after_a_removal_is_a_new_job(scene: Scene, retention: Retention) -> None:
+def test_the_same_catalog_after_a_removal_is_a_new_job(scene: Scene, retention: Remover) -> None:
     first = made(scene, briefs(2))
     scene.change(first, jobs.remove)
     sealed = scene.submit(briefs(2))
@@ -113,7 +114,7 @@ def covers(number: int) -> list[Brief]:
     return briefs(number, task_type="cover", src_audio=f"upload:{SHA256}")
 
 
-def test_an_upload_goes_a_day_after_its_last_job_ended(scene: Scene, retention: Retention) -> None:
+def test_an_upload_goes_a_day_after_its_last_job_ended(scene: Scene, retention: Remover) -> None:
     scene.objects.content[KEY] = b"music"
     first = scene.submit(covers(1)).job_id
     second = scene.submit(covers(2), catalog="other").job_id
@@ -133,7 +134,7 @@ def test_an_upload_goes_a_day_after_its_last_job_ended(scene: Scene, retention: 
     assert (scene.number(Upload), scene.number(JobUpload)) == (0, 0)
 
 
-def test_an_upload_that_no_job_ever_used_goes_too(scene: Scene, retention: Retention) -> None:
+def test_an_upload_that_no_job_ever_used_goes_too(scene: Scene, retention: Remover) -> None:
     scene.objects.content[KEY] = b"music"
     with scene.database.write() as session:
         uploads.touch(session, KEY, scene.clock())
@@ -148,7 +149,7 @@ def test_an_upload_that_no_job_ever_used_goes_too(scene: Scene, retention: Reten
     assert KEY not in scene.objects.content
 
 
-def test_events_go_after_ninety_days(scene: Scene, retention: Retention) -> None:
+def test_events_go_after_ninety_days(scene: Scene, retention: Remover) -> None:
     scene.submit(briefs(1))
     old = scene.number(Event)
     scene.clock.advance(60 * DAY)
