@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.end_to_end.farm import LocalFarm, running_farm
@@ -34,3 +35,9 @@ def farm(
         guess_rate=100_000,
     ) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def http(farm: LocalFarm) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=farm.url, timeout=20) as client:
+        yield client

@@ -1,10 +1,7 @@
 """What anybody may send to a scheduler, sent to a real one: it says no, and goes on."""
 
-import json
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from tests.end_to_end.farm import API_KEY, JOIN_TOKEN, LocalFarm
 from tests.scheduler.api.conftest import problem
 from tests.security.conftest import SUBMISSION_BYTES
 from tests.security.doors import address_of, all_doors, bearer, made
+from tests.security.raw import connected, head, heard, said, serves
 from tests.servers.process import wait_until
 from trackfarm.access import IMPLIED, Scope
 from trackfarm.api import JobHeader
@@ -58,51 +56,6 @@ TRAVERSALS = (
 @pytest.fixture(scope="module")
 def doors(tmp_path_factory: pytest.TempPathFactory) -> list[Door]:
     return all_doors(tmp_path_factory.mktemp("doors"))
-
-
-@pytest.fixture(scope="module")
-def http(farm: LocalFarm) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=farm.url, timeout=20) as client:
-        yield client
-
-
-@contextmanager
-def connected(farm: LocalFarm) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", int(farm.url.rpartition(":")[2]))) as connection:
-        connection.settimeout(15)
-        yield connection
-
-
-def said(farm: LocalFarm, request: bytes) -> bytes:
-    """All that the scheduler answers to these bytes, until it hangs up."""
-    with connected(farm) as connection:
-        connection.sendall(request)
-        return heard(connection)
-
-
-def heard(connection: socket.socket) -> bytes:
-    came = b""
-    try:
-        while part := connection.recv(65_536):
-            came += part
-    except ConnectionResetError:
-        pass
-    return came
-
-
-def head(method: str, path: str, **headers: object) -> bytes:
-    fields = {"Host": "farm", "Authorization": f"Bearer {API_KEY}", "Connection": "close"}
-    fields |= {name.replace("_", "-"): str(value) for name, value in headers.items()}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
-
-
-def serves(farm: LocalFarm) -> None:
-    """The scheduler is the same process as ever, and quick."""
-    assert farm.scheduler.alive
-    began = time.monotonic()
-    assert farm.client.status().version
-    assert time.monotonic() - began < 5
 
 
 def stored(farm: LocalFarm) -> list[int]:
@@ -316,48 +269,6 @@ def test_methods_are_not_confused(farm: LocalFarm, doors: list[Door], http: http
 
 def nothing_open_is_left(farm: LocalFarm) -> bool:
     return not [job for job in farm.ledger.rows(Job) if job.sealed_at is None]
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "limit=1&limit=500&limit=2",
-        "limit=99999999999999999999999999",
-        "limit=-1",
-        "limit=1%00",
-        "limit=%F0%9F%8E%B5",
-        "limit[]=1",
-        "after=9007199254740993",
-        "state=done&state=lost",
-        "&".join(f"p{n}=1" for n in range(500)),
-        "limit=" + "1" * 10_000,
-        "%",
-        "%zz=1",
-    ],
-)
-def test_queries_of_any_kind_are_answered(http: httpx.Client, query: str) -> None:
-    for path in ("jobs", "events", "audit", "jobs/x/tracks"):
-        answer = http.get(f"/api/v1/{path}?{query}", headers=bearer(API_KEY))
-        assert answer.status_code < 500, answer.text
-
-
-@pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800", "\u202e", "'; DROP TABLE job; --", "%s"])
-def test_texts_of_any_kind_are_answered(farm: LocalFarm, http: httpx.Client, text: str) -> None:
-    mine = {**bearer(API_KEY), "Content-Type": "application/json"}
-    name = json.dumps(text)
-    bodies = {
-        "/api/v1/keys": f'{{"name":{name},"scopes":["read"]}}',
-        "/api/v1/jobs": f'{{"catalog":{name}}}\n{{"prompt":{name},"duration":10,"name":{name}}}',
-        "/api/v1/uploads": f'{{"size":1,"sha256":{name}}}',
-        "/api/v1/plans": f'{{"model_set":{name},"tracks":[]}}',
-    }
-    for path, body in bodies.items():
-        answer = http.post(path, headers=mine, content=body.encode())
-        assert answer.status_code < 500, (path, answer.text)
-    facts = f'{{"name":{name},"gpu":{name},"memory_mib":24564,"model_set":"tiny"}}'
-    joining = {**bearer(JOIN_TOKEN), "Content-Type": "application/json"}
-    answer = http.post("/worker/v1/register", headers=joining, content=facts.encode())
-    assert answer.status_code < 500, answer.text
 
 
 def test_the_log_of_it_all_has_no_secret(farm: LocalFarm) -> None:

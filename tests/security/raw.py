@@ -1,0 +1,47 @@
+"""Requests as bytes, for what no client would send."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.end_to_end.farm import API_KEY, LocalFarm
+
+
+@contextmanager
+def connected(farm: LocalFarm) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", int(farm.url.rpartition(":")[2]))) as connection:
+        connection.settimeout(15)
+        yield connection
+
+
+def said(farm: LocalFarm, request: bytes) -> bytes:
+    """All that the scheduler answers to these bytes, until it hangs up."""
+    with connected(farm) as connection:
+        connection.sendall(request)
+        return heard(connection)
+
+
+def heard(connection: socket.socket) -> bytes:
+    came = b""
+    try:
+        while part := connection.recv(65_536):
+            came += part
+    except ConnectionResetError:
+        pass
+    return came
+
+
+def head(method: str, path: str, **headers: object) -> bytes:
+    fields = {"Host": "farm", "Authorization": f"Bearer {API_KEY}", "Connection": "close"}
+    fields |= {name.replace("_", "-"): str(value) for name, value in headers.items()}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+def serves(farm: LocalFarm) -> None:
+    """The scheduler is the same process as ever, and quick."""
+    assert farm.scheduler.alive
+    began = time.monotonic()
+    assert farm.client.status().version
+    assert time.monotonic() - began < 5
