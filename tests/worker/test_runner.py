@@ -13,7 +13,7 @@ from tests.worker.fake_engine import FakeEngine
 from tests.worker.http_server import Answer, Asked, Site, site
 from tests.worker.shards import LEASE, SHARD, audio, claim, verdicts
 from tests.worker.sources.files import flac, tone
-from tests.worker.sources.hosts import Host, hosting
+from tests.worker.sources.hosts import LOOPBACK, Host, hosting
 from trackfarm.catalog import Brief
 from trackfarm.wire import (
     ClaimAnswer,
@@ -73,7 +73,7 @@ class Bench:
             board=self.board,
             engine=cast(EngineProcess, self.engine),
             finisher=self.finisher,
-            sources=SourceRoom(folder),
+            sources=SourceRoom(folder, rules=LOOPBACK),
             outbox=self.outbox,
             finishing=self.finishing,
             on_engine_lost=self.fatal.append,
