@@ -35,5 +35,7 @@ def test_a_calibration_is_of_this_world(value: float) -> None:
 
 def test_a_catalogs_name_can_be_printed() -> None:
     assert JobHeader(catalog="Füße").catalog == "Füße"
-    with pytest.raises(ValueError, match="cannot be printed"):
+    with pytest.raises(ValueError, match="catalog"):
         JobHeader(catalog=EVIL)
+    with pytest.raises(ValueError, match="cannot be printed"):
+        JobHeader(catalog="\u202e")

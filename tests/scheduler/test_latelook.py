@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.scheduler.scene import MUSIC, URL_SECONDS, Scene, briefs
+from tests.scheduler.scene import URL_SECONDS, Scene, briefs
 from trackfarm_scheduler.latelook import LateLook, is_changed
 from trackfarm_scheduler.objects.port import ObjectStat
 from trackfarm_scheduler.store import jobs
@@ -42,7 +42,7 @@ def job_id(scene: Scene, worker: Worker) -> str:
 def swap(scene: Scene, track_id: int) -> str:
     """What the holder of an upload URL does; the size stays."""
     key = next(a.object_key for a in scene.artifacts() if a.track_id == track_id)
-    scene.objects.content[key] = MUSIC[::-1]
+    scene.objects.content[key] = scene.objects.content[key][::-1]
     return key
 
 
