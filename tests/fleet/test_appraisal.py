@@ -4,7 +4,7 @@ import pytest
 
 from tests.fleet.rentals import T0, a_rental, an_instance
 from trackfarm.cost import TrackShape
-from trackfarm.model_sets import model_set
+from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.planning.demand import Bag
 from trackfarm.planning.prices import built_in_prices
 from trackfarm.speed import SpeedModel
@@ -29,8 +29,8 @@ def _offer(gpu: str, memory_mib: int = 24_564, **changes: float) -> Offer:
     return Offer("vast", "1", gpu, 1, memory_mib, 0.4, **changes)  # type: ignore[arg-type]
 
 
-def _candidate(offer: Offer) -> Candidate | None:
-    return candidate_of(offer, BAGS, kind=TURBO, speed_of=SpeedModel, rental=RENTAL, raise_by=0.1)
+def _candidate(offer: Offer, kind: ModelSet = TURBO) -> Candidate | None:
+    return candidate_of(offer, BAGS, kind=kind, speed_of=SpeedModel, rental=RENTAL, raise_by=0.1)
 
 
 def test_speed_is_relative_to_the_reference_card() -> None:
@@ -71,7 +71,8 @@ def test_boot_and_download_come_before_the_first_track() -> None:
 
 
 def test_a_card_that_is_too_small_is_no_candidate() -> None:
-    assert _candidate(_offer("GTX 1050", 4_096)) is None
+    assert _candidate(_offer("GTX 1060", 3_072)) is None
+    assert _candidate(_offer("RTX 3050", 8_192), model_set("acestep-v15-xl-turbo")) is None
     large = _candidate(_offer("RTX 4090"))
     assert large is not None
     assert large.vram == 24
