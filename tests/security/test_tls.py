@@ -108,9 +108,9 @@ def test_sources_are_fetched_from_a_store_of_ones_own(
     guarded: GuardedFarm, stranger: Certificates, tmp_path: Path
 ) -> None:
     url, target, limits = f"{guarded.url}/healthz", tmp_path / "got", Limits()
-    trusted = fetch(url, target, limits, ca_file=str(guarded.files.authority))
+    trusted = fetch(url, target, limits, is_signed=True, ca_file=str(guarded.files.authority))
     assert isinstance(trusted, Fetched)
-    other = fetch(url, target, limits, ca_file=str(stranger.authority))
+    other = fetch(url, target, limits, is_signed=True, ca_file=str(stranger.authority))
     assert isinstance(other, SourceAway)
     assert "CERTIFICATE_VERIFY_FAILED" in other.message
 

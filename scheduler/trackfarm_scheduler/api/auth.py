@@ -2,12 +2,10 @@
 
 import base64
 import binascii
-import secrets
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
-from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 
 from trackfarm.access import Scope
@@ -18,9 +16,14 @@ from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.badges import Badges
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.keyring import Keyring
+from trackfarm_scheduler.store import admission
 from trackfarm_scheduler.store.keys import digest_of
 from trackfarm_scheduler.store.tables import Worker
 
+NO_WAY_IN = (
+    "this token lets nobody join (any more): check TRACKFARM_WORKER_JOIN_TOKEN, or ask the operator"
+    " for another (`trackfarm workers invite`)"
+)
 BEARER = {"WWW-Authenticate": "Bearer"}
 BASIC = {"WWW-Authenticate": 'Basic realm="trackfarm: any name, an API key as password"'}
 
@@ -125,14 +128,21 @@ Operator = Annotated[Caller, Depends(Needs(Scope.OPERATE))]
 Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
 
 
-def _same(given: str, secret: SecretStr) -> bool:
-    return secrets.compare_digest(given.encode(), secret.get_secret_value().encode())
-
-
-async def joining(request: Request) -> str:
-    """What a worker shows that wants to join; `store.admission` says what it is worth."""
+async def joining(request: Request, farm: TheFarm) -> str:
+    """What a worker shows that wants to join; `store.admission` says what it is worth. Asked before
+    the body is looked at, so that a stranger learns nothing from its mistakes."""
     pacing.refuse_guesser(request, met_before=False)
-    return bearer(request)
+    token = bearer(request)
+    if not await run_in_threadpool(_opens, farm, token):
+        pacing.count_guess(request)
+        raise Refused(401, NO_WAY_IN, headers=BEARER)
+    return token
+
+
+def _opens(farm: Farm, token: str) -> bool:
+    join_token = farm.settings.join_token.get_secret_value()
+    with farm.database.read() as session:
+        return admission.opens(session, token, farm.clock(), join_token=join_token)
 
 
 JoiningToken = Annotated[str, Depends(joining)]

@@ -25,10 +25,10 @@ from trackfarm.wire import (
     ReportRequest,
     TrackOrder,
 )
-from trackfarm_scheduler.api import pacing
 from trackfarm_scheduler.api.access import end_access
 from trackfarm_scheduler.api.auth import (
     BEARER,
+    NO_WAY_IN,
     CallingWorker,
     JoiningToken,
     TheBadges,
@@ -46,10 +46,6 @@ from trackfarm_scheduler.store.admission import Admission
 from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track, Worker, table_of
 
 router = APIRouter(prefix=PREFIX, tags=["worker"])
-NO_WAY_IN = (
-    "this token lets nobody join (any more): check TRACKFARM_WORKER_JOIN_TOKEN, or ask the operator"
-    " for another (`trackfarm workers invite`)"
-)
 _ATTEMPT, _JOB, _TRACK = table_of(Attempt), table_of(Job), table_of(Track)
 _OPEN = (
     select(
@@ -69,13 +65,12 @@ _JOB_FACTS = select(_JOB.c.state, _JOB.c.owner).where(_JOB.c.id == bindparam("jo
 
 @router.post("/register")
 def register(
-    said: RegisterRequest, request: Request, farm: TheFarm, badges: TheBadges, token: JoiningToken
+    said: RegisterRequest, farm: TheFarm, badges: TheBadges, token: JoiningToken
 ) -> RegisterAnswer:
     """Exchanges what lets a worker join for its own id, token, queue and user at the broker."""
     with farm.database.write() as session:
         admitted = _admitted(session, farm, token, said.nonce)
         if admitted is None:
-            pacing.count_guess(request)
             raise Refused(401, NO_WAY_IN, headers=BEARER)
         tier = _required_tier(said)  # behind the token: a stranger learns nothing here
         invitation, past = admitted.invitation, admitted.predecessor

@@ -30,15 +30,23 @@ def admit(
     `nonce` names the process that asks: who asks again, because the answer was lost, takes the
     place of the worker that it does not know of, and spends no second use.
     """
-    if join_token and secrets.compare_digest(token.encode(), join_token.encode()):
+    if _is(token, join_token):
         return Admission()
     invitation = invitations.of_token(session, token)
     if invitation is not None:
         return _invited(session, invitation, now, nonce)
-    past = joining.lock_by_token(session, token)
+    past = joining.of_token(session, token, lock=True)
     if past is None or not may_return(past, now):
         return None
     return Admission(invitations.get(session, past.invitation_id), past)
+
+
+def opens(session: Session, token: str, now: float, *, join_token: str) -> bool:
+    """Whether a token may let somebody join; spends nothing, and `admit` has the last word."""
+    if _is(token, join_token) or invitations.of_token(session, token) is not None:
+        return True
+    past = joining.of_token(session, token)
+    return past is not None and may_return(past, now)
 
 
 def may_return(past: Worker, now: float) -> bool:
@@ -56,3 +64,7 @@ def _invited(session: Session, invitation: Invitation, now: float, nonce: str) -
         return None
     invitations.use(session, invitation)
     return Admission(invitation)
+
+
+def _is(token: str, join_token: str) -> bool:
+    return bool(join_token) and secrets.compare_digest(token.encode(), join_token.encode())

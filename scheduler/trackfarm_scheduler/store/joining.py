@@ -102,10 +102,10 @@ def _told(invitation: Invitation | None, request: RegisterRequest) -> dict[str, 
     return claimed | said | {"invitation_id": invitation.id}
 
 
-def lock_by_token(session: Session, token: str) -> Worker | None:
-    """The worker a token was given to, even one that has left; locked."""
+def of_token(session: Session, token: str, *, lock: bool = False) -> Worker | None:
+    """The worker a token was given to, even one that has left."""
     statement = select(Worker).where(col(Worker.token_hash) == workers.hash_token(token))
-    return session.scalar(statement.with_for_update())
+    return session.scalar(statement.with_for_update() if lock else statement)
 
 
 def joining_by(session: Session, invitation_id: str, nonce: str) -> Worker | None:

@@ -75,6 +75,14 @@ def test_an_upload_is_what_was_uploaded(ordered: Ordered, folder: Path) -> None:
     assert "SHA-256" in answer.message
 
 
+def said_of(process: psutil.Process) -> list[str]:
+    """Its arguments; none of one that has ended and was not waited for yet."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def test_the_process_is_held_by_the_kernel_and_knows_no_secrets(
     ordered: Ordered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
