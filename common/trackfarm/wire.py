@@ -192,6 +192,9 @@ class Measurements(_Request):
 
 
 class TrackDone(_Request):
+    """`batch_size`: the tracks it was made with, itself included; `padding`: the share of that
+    batch that was padding."""
+
     track_id: int
     object_key: Annotated[str, StringConstraints(max_length=300)]
     size: int = Field(ge=1, le=4_000_000_000)
@@ -200,6 +203,8 @@ class TrackDone(_Request):
     seed: int = Field(ge=0, lt=2**63)
     measurements: Measurements
     timings: Timings
+    batch_size: int = Field(default=1, ge=1, le=1_000)
+    padding: float = Field(default=0, ge=0, lt=1)
 
 
 class TrackFailed(_Request):

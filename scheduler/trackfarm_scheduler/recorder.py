@@ -9,17 +9,16 @@ from sqlmodel import Session, col
 
 from trackfarm.api import TrackState
 from trackfarm.identity import next_seeds
-from trackfarm.wire import FailureKind, ReportRequest, Timings, TrackDone, TrackVerdict, Verdict
+from trackfarm.wire import FailureKind, ReportRequest, TrackDone, TrackVerdict, Verdict
 from trackfarm_scheduler.leases import CommitFacts, Refusal, judge_commit
 from trackfarm_scheduler.machines import AttemptState, LeaseState
 from trackfarm_scheduler.objects.port import ObjectStore
 from trackfarm_scheduler.rulings import Failure, Rulings
-from trackfarm_scheduler.store import journal, leases, ledger, speeds, tracks, workers
+from trackfarm_scheduler.store import journal, leases, ledger, output, speeds, tracks, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Artifact, Attempt, Lease, Track, Worker, table_of
 
-STAGES = [stage for stage in Timings.model_fields if stage != "service"]
 _ATTEMPT, _LEASE, _TRACK = table_of(Attempt), table_of(Lease), table_of(Track)
 _LOOK = (
     select(
@@ -165,7 +164,8 @@ class Recorder:
                 failures[failed.track_id] = Failure(row.track, failed.kind, failed.message)
         self._commit(session, worker, lease, list(good.values()), rows, now)
         self._rulings.apply(session, worker, lease, list(failures.values()), now)
-        ledger.charge(session, worker, report, {i: rows[i].track for i in (*good, *failures)})
+        settled = {i: rows[i].track for i in (*good, *failures)}
+        ledger.charge(session, worker, report, settled, done=good.keys())
         if lease.state == LeaseState.LIVE:
             leases.finish_if_empty(session, lease, now)
         return verdicts
@@ -188,7 +188,7 @@ class Recorder:
         _close(session, lease, good, now)
         leases.overtake(session, ids, now)
         self._rulings.exonerate(session, worker, ids, now)
-        _tally(session, worker, good)
+        output.count_done(session, worker, good, {i: rows[i].attempt.seed for i in ids})
         journal.record(
             session, *[_done(worker, lease, d, rows[d.track_id].track, now) for d in good]
         )
@@ -220,18 +220,6 @@ def _artifact(worker: Worker, lease: Lease, done: TrackDone, now: float) -> dict
         "measurements": done.measurements.model_dump_json(),
         "committed_at": now,
     }
-
-
-def _tally(session: Session, worker: Worker, good: Sequence[TrackDone]) -> None:
-    where = {"model_set": worker.model_set, "tier": worker.tier}
-    audio = sum(done.measurements.seconds for done in good)
-    journal.count(session, "tracks", len(good), outcome="done", **where)
-    journal.count(session, "audio_seconds", audio, **where)
-    journal.count(session, "object_bytes", sum(done.size for done in good))
-    journal.count(session, "engine_seconds", sum(d.timings.service for d in good), **where)
-    for stage in STAGES:
-        spent = sum(getattr(done.timings, stage) for done in good)
-        journal.count(session, "stage_seconds", spent, stage=stage, **where)
 
 
 def _done(worker: Worker, lease: Lease, done: TrackDone, track: Track, now: float) -> Happening:

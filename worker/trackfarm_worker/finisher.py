@@ -153,6 +153,8 @@ def _done(order: TrackOrder, audio: Finished, encoded: EncodedFile, upload: floa
             encode=encoded.seconds,
             upload=upload,
         ),
+        batch_size=audio.batch_size,
+        padding=audio.padding,
     )
 
 

@@ -14,7 +14,6 @@ from trackfarm_scheduler.api import operator, plans, problems, uploads, worker
 from trackfarm_scheduler.api.heartbeats import heartbeat_route
 from trackfarm_scheduler.badges import Badges
 from trackfarm_scheduler.farm import Farm
-from trackfarm_scheduler.metrics import FarmCollector
 from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.objects.routes import directory_router
 
@@ -49,7 +48,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.include_router(uploads.router)
     if isinstance(farm.objects, DirectoryStore):
         app.include_router(directory_router(farm.objects))
-    collector = FarmCollector(database=farm.database, broker=farm.broker)
+    collector = metrics.collector_of(farm)
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:
