@@ -12,8 +12,10 @@ from trackfarm.cli.catalogs import check, submit
 from trackfarm.cli.exits import EPILOG
 from trackfarm.cli.exports import export
 from trackfarm.cli.jobs import cancel, jobs, pause, resume, retry, show, watch
+from trackfarm.cli.logs import logs
 from trackfarm.cli.machines import workers
 from trackfarm.cli.plan import plan
+from trackfarm.cli.top import top
 from trackfarm.cli.up import up
 
 app = typer.Typer(
@@ -36,6 +38,8 @@ for command in (
     cancel,
     retry,
     workers,
+    top,
+    logs,
     check,
 ):
     app.command()(command)
