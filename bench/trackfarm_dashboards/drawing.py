@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib import dates
+from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter
 
@@ -29,7 +29,7 @@ INCHES = (17.0, 9.2)
 PIXELS_PER_INCH = 80
 BACK, CARD, INK, FAINT, ALARM = "#111217", "#181b1f", "#d5d7da", "#6e7278", "#f2495c"
 COLOURS = ("#73bf69", "#5794f2", "#ff9830", "#b877d9", "#f2cc0c", "#8ab8ff", "#fa6400", "#ff7383")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.edgecolor": FAINT,
     "axes.facecolor": CARD,
     "figure.facecolor": BACK,
@@ -38,7 +38,7 @@ STYLE = {
     "text.color": INK,
     "xtick.color": FAINT,
     "ytick.color": FAINT,
-    "axes.prop_cycle": mpl.cycler(color=COLOURS),
+    "axes.prop_cycle": cycler(color=COLOURS),
 }
 
 
@@ -148,14 +148,12 @@ def _series(axes: Any, panel: Panel, found: Sequence[tuple[Query, Line]]) -> Non
     if panel.stacked and found:
         times = sorted({t for _, line in found for t in line.times})
         heights = [_at(line, times) for _, line in found]
-        axes.stackplot(_days(times), heights, labels=names, alpha=0.6, step="post")
+        axes.stackplot(times, heights, labels=names, alpha=0.6, step="post")
     else:
         for name, (_, line) in zip(names, found, strict=True):
-            axes.plot(
-                _days(line.times), [_finite(v) for v in line.values], label=name, linewidth=1.1
-            )
-    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S"))
-    axes.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=5))
+            axes.plot(line.times, [_finite(v) for v in line.values], label=name, linewidth=1.1)
+    axes.xaxis.set_major_formatter(FuncFormatter(_clock_time))
+    axes.locator_params(axis="x", nbins=4)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value, panel.unit)))
     axes.locator_params(axis="y", nbins=5)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
@@ -186,8 +184,8 @@ def _finite(value: float) -> float:
     return value if isfinite(value) else 0.0
 
 
-def _days(times: Sequence[float]) -> Any:
-    return dates.date2num([datetime.fromtimestamp(t, UTC) for t in times])
+def _clock_time(at: float, _: object) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"
 
 
 _DRAWERS: Mapping[Kind, Callable[[Any, Panel, Sequence[tuple[Query, Line]]], None]] = {
