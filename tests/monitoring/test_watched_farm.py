@@ -37,7 +37,9 @@ EXPECTED = {
     "TrackfarmSilentOutput",
     "TrackfarmBrokerDown",
 }
-MAY_FIRE = {"TrackfarmFailureRate"}  # it depends on how large the bad worker's only shard was
+# It depends on how large the bad worker's only shard was, and, where other work slows this machine
+# down, on whether an engine is back within 45 s: so long is NoProgress patient in these rules.
+MAY_FIRE = {"TrackfarmFailureRate", "TrackfarmNoProgress"}
 
 
 class Watch:
@@ -87,9 +89,9 @@ def test_what_goes_wrong_is_seen(watch: Watch, tmp_path: Path) -> None:
         return farm.ledger.has_made(job, number) or has_ended(farm, job)
 
     with striking(Poison(farm, poisoned)):
-        wait_until(lambda: made(20), timeout_s=120, what="a tenth is made")
+        wait_until(lambda: made(20), timeout_s=240, what="a tenth is made")
         farm.workers["two"].kill()
-        wait_until(lambda: made(50), timeout_s=120, what="a quarter is made")
+        wait_until(lambda: made(50), timeout_s=240, what="a quarter is made")
         farm.begin_worker("bad", model_path=str(damaged_copy(tmp_path)), **(HIRED | UNCHECKED))
         watch.until("TrackfarmHeartbeatLost", fires=True)
         farm.begin_worker("two", **HIRED)
@@ -105,14 +107,15 @@ def test_what_goes_wrong_is_seen(watch: Watch, tmp_path: Path) -> None:
     farm.parts.broker.start()
     for alert in sorted(EXPECTED | MAY_FIRE):
         watch.until(alert, fires=False)
-    assert watch.fired >= EXPECTED
-    assert watch.fired <= EXPECTED | MAY_FIRE, "the others stayed silent"
 
     watch.history.start, watch.history.end = began, time.time()
-    counts_every_track(watch)
-    every_panel_has_data(watch)
     folder = os.environ.get("TRACKFARM_PICTURES")
     pictures(watch, Path(folder) if folder else tmp_path)
+    every_panel_has_data(watch)
+    counts_every_track(watch)
+    print(f"fired: {sorted(watch.fired)}")
+    assert watch.fired >= EXPECTED
+    assert watch.fired <= EXPECTED | MAY_FIRE, "the others stayed silent"
 
 
 @contextmanager
