@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import inf
 from typing import TypeVar
 
 import structlog
@@ -19,34 +18,22 @@ from sqlmodel import Session
 
 from trackfarm.api import TrackCounts, TrackState
 from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.metrics import promises
 from trackfarm_scheduler.metrics.present import gauge, gauges
 from trackfarm_scheduler.placer import MOVING
-from trackfarm_scheduler.precedence import Standing, is_in_danger
-from trackfarm_scheduler.store import jobs, outlook, workers
+from trackfarm_scheduler.store import jobs, workers
 from trackfarm_scheduler.store.database import Database
-from trackfarm_scheduler.store.tables import Job, Track, table_of
+from trackfarm_scheduler.store.tables import Track, table_of
 
 log = structlog.get_logger(__name__)
 THREAD = "survey"
 _Key = TypeVar("_Key")
 SMALL = 20_000  # tracks; counted in about 2 ms
 REST = 50.0  # times as long as the last look took: at most 2 % of a core
-NEARLY_SPENT = 0.9  # share of a budget
 _TRACK = table_of(Track)
 _COUNTS = select(_TRACK.c.job_id, _TRACK.c.state, func.count()).group_by(
     _TRACK.c.job_id, _TRACK.c.state
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """How a moving job stands. `money`: the share of its budget that is left; `time`: seconds
-    between its expected end and its deadline (-inf where nobody can make it)."""
-
-    state: str
-    money: float | None = None
-    time: float | None = None
-    in_danger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +46,7 @@ class Survey:
     tracks: TrackCounts = field(default_factory=TrackCounts)
     waiting: Mapping[str, int] = field(default_factory=dict)
     oldest: Mapping[str, float] = field(default_factory=dict)
-    promises: Sequence[Promise] = ()
+    promises: Sequence[promises.Promise] = ()
     queues: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
@@ -106,15 +93,18 @@ class Surveyor:
     def _look(self) -> Survey:
         began = time.monotonic()
         with self._database.read() as session:
-            found = survey(session, self._broker, self._clock())
-        found = replace(found, took=time.monotonic() - began)
+            found = survey(session, self._clock())
+            kinds = {w.queue: (w.model_set, w.tier) for w in workers.live(session)}
+        # The broker may take seconds to say no: by then no transaction waits.
+        queues = _lengths(self._broker, kinds)
+        found = replace(found, queues=queues, took=time.monotonic() - began)
         with self._lock:
             self._last = found
             self._rests_until = time.monotonic() + self._rest * found.took
         return found
 
 
-def survey(session: Session, broker: Broker, now: float) -> Survey:
+def survey(session: Session, now: float) -> Survey:
     counts = session.execute(_COUNTS).all()
     totals: dict[str, int] = {}
     pending: dict[str, int] = {}
@@ -129,14 +119,12 @@ def survey(session: Session, broker: Broker, now: float) -> Survey:
         tracks=TrackCounts(**totals),
         waiting=_sums((job.model_set, pending[job.id]) for job in open_jobs),
         oldest={job.model_set: job.created_at for job in reversed(open_jobs)},
-        promises=_promises(session, moving, pending, now),
-        queues=_lengths(session, broker),
+        promises=promises.promises_of(session, moving, pending, now),
     )
 
 
-def _lengths(session: Session, broker: Broker) -> dict[tuple[str, str], int]:
+def _lengths(broker: Broker, kinds: Mapping[str, tuple[str, str]]) -> dict[tuple[str, str], int]:
     """Messages that wait, by model set and tier; nothing while the broker is away."""
-    kinds = {w.queue: (w.model_set, w.tier) for w in workers.live(session)}
     lengths = (broker.lengths(kinds) if kinds else None) or {}
     return _sums((kinds[queue], length) for queue, length in lengths.items())
 
@@ -148,30 +136,6 @@ def _sums(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:
     return sums
 
 
-def _promises(
-    session: Session, moving: Sequence[Job], pending: Mapping[str, int], now: float
-) -> list[Promise]:
-    promised = [job for job in moving if job.deadline is not None or job.budget is not None]
-    if not promised:
-        return []
-    crew = outlook.crew(session)
-    views = outlook.jobs(session, promised, crew, now, outlook.SAMPLE)
-    served = {desk.model_set for desk in crew.desks}
-    return [
-        _promise(job, view.standing, now, stuck=job.id in pending and job.model_set not in served)
-        for job, view in zip(promised, views, strict=True)
-    ]
-
-
-def _promise(job: Job, standing: Standing, now: float, *, stuck: bool) -> Promise:
-    money = None if job.budget is None else (job.budget - job.spent) / job.budget
-    if job.deadline is None:
-        return Promise(job.state, money)
-    left = inf if stuck else standing.seconds_left
-    in_danger = stuck or is_in_danger(standing, now)
-    return Promise(job.state, money, job.deadline - now - left, in_danger)
-
-
 def families(found: Survey) -> Iterator[Metric]:
     tracks = found.tracks.model_dump()
     yield gauge("trackfarm_tracks_present", "Tracks by state.", "state", tracks)
@@ -180,7 +144,7 @@ def families(found: Survey) -> Iterator[Metric]:
     name = "trackfarm_oldest_waiting_timestamp_seconds"
     text = "When the oldest moving job with waiting tracks was submitted."
     yield gauge(name, text, "model_set", found.oldest)
-    yield from _headroom(found.promises)
+    yield from promises.families(found.promises)
     kind, text = ["model_set", "tier"], "Shards in queues of the broker."
     yield gauges("trackfarm_queue_shards", text, kind, found.queues)
     took = GaugeMetricFamily("trackfarm_survey_seconds", "How long counting the tracks took.")
@@ -189,25 +153,3 @@ def families(found: Survey) -> Iterator[Metric]:
     at = GaugeMetricFamily("trackfarm_survey_timestamp_seconds", "When the tracks were counted.")
     at.add_metric([], found.at)
     yield at
-
-
-def _headroom(promises: Sequence[Promise]) -> Iterator[Metric]:
-    money: dict[str, float] = {}
-    time_left: dict[str, float] = {}
-    nearly_spent = {state.value: 0 for state in MOVING}
-    in_danger = {state.value: 0 for state in MOVING}
-    for p in promises:
-        if p.money is not None:
-            money[p.state] = min(p.money, money.get(p.state, inf))
-            nearly_spent[p.state] += p.money <= 1 - NEARLY_SPENT
-        if p.time is not None:
-            time_left[p.state] = min(p.time, time_left.get(p.state, inf))
-            in_danger[p.state] += p.in_danger
-    text = "Smallest share of a budget that is left, of jobs with a budget."
-    yield gauge("trackfarm_job_budget_headroom_ratio", text, "state", money)
-    text = "Smallest time between the expected end of a job and its deadline."
-    yield gauge("trackfarm_job_deadline_headroom_seconds", text, "state", time_left)
-    text = "Jobs that have spent 90 % of their budget."
-    yield gauge("trackfarm_jobs_budget_nearly_spent", text, "state", nearly_spent)
-    text = "Jobs that will miss their deadline unless they go first, or that nobody can make."
-    yield gauge("trackfarm_jobs_deadline_at_risk", text, "state", in_danger)
