@@ -42,8 +42,8 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def draw(dashboard: Dashboard, ask: Ask, path: Path) -> None:
-    """Writes a PNG of the dashboard; `ask` answers a query over the span that is shown."""
+def draw(dashboard: Dashboard, ask: Ask, path: Path, *, span: tuple[float, float]) -> None:
+    """Writes a PNG of the dashboard; `ask` answers a query over `span`, in Unix seconds."""
     with mpl.rc_context(STYLE):
         figure = plt.figure(figsize=INCHES, dpi=PIXELS_PER_INCH)
         figure.text(0.012, 0.975, dashboard.title, fontsize=13, weight="bold", va="center")
@@ -52,6 +52,8 @@ def draw(dashboard: Dashboard, ask: Ask, path: Path) -> None:
             axes = figure.add_axes(_box(place, dashboard.height))
             found = [(query, line) for query in panel.queries for line in ask(query.expr)]
             _DRAWERS[panel.kind](axes, panel, found)
+            if panel.kind is Kind.SERIES:
+                axes.set_xlim(*span)
         figure.savefig(path)
         plt.close(figure)
 

@@ -44,6 +44,10 @@ class History:
             for one in found
         ]
 
+    def now(self, expr: str) -> list[float]:
+        """At this moment, of each series."""
+        return [float(one["value"][1]) for one in self._ask("query", {"query": expr})]
+
     def alerts(self) -> dict[str, str]:
         """The state of each alert that is pending or firing, at this moment."""
         found = self._get("alerts", {})["alerts"]

@@ -4,7 +4,8 @@ from trackfarm_dashboards.fleet import PLACE, WHERE
 from trackfarm_dashboards.model import Dashboard, Kind, Panel, Query, Row, Unit, series, stat
 
 KIND = 'tier=~"$tier", model_set=~"$model_set"'
-INFO = f"max by (worker, name, gpu, tier, model_set, provider) (trackfarm_worker_info{{{PLACE}}})"
+TOLD = "name, gpu, tier, model_set, provider"
+INFO = f"max by (worker, {TOLD}) (trackfarm_worker_info{{{PLACE}}})"
 
 
 def workers_in(state: str) -> str:
@@ -13,8 +14,8 @@ def workers_in(state: str) -> str:
 
 
 def of_workers(metric: str) -> str:
-    """A metric of each worker, with the worker's name."""
-    return f"max by (worker) ({metric}) * on (worker) group_left (name) {INFO}"
+    """A metric of each worker, with what the worker is."""
+    return f"max by (worker) ({metric}) * on (worker) group_left ({TOLD}) {INFO}"
 
 
 def stage_quantile(share: float) -> str:

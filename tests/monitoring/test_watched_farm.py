@@ -107,6 +107,8 @@ def test_what_goes_wrong_is_seen(watch: Watch, tmp_path: Path) -> None:
     farm.parts.broker.start()
     for alert in sorted(EXPECTED | MAY_FIRE):
         watch.until(alert, fires=False)
+    quiet = "fleet:trackfarm_tracks_per_hour == 0 and on () max(trackfarm_broker_up) == 1"
+    wait_until(lambda: bool(watch.history.now(quiet)), timeout_s=60, what="every window has passed")
 
     watch.history.start, watch.history.end = began, time.time()
     folder = os.environ.get("TRACKFARM_PICTURES")
@@ -140,7 +142,7 @@ def submitted(farm: LocalFarm) -> str:
     """200 tracks with budget and deadline. A seed of its own gives a track one try in the engine."""
     wanted = [
         brief.model_copy(update={"seed": n})
-        for n, brief in enumerate(briefs(TRACKS, longest=10, steps=1))
+        for n, brief in enumerate(briefs(TRACKS, longest=11, steps=1))
     ]
     wanted[POISONED] = wanted[POISONED].model_copy(update={"inference_steps": POISON_STEPS})
     header = JobHeader(
@@ -156,6 +158,7 @@ def counts_every_track(watch: Watch) -> None:
     (line,) = watch.history.lines("fleet:trackfarm_tracks_per_hour")
     recorded = sum(line.values) / 3600
     made = len(watch.farm.ledger.rows(Artifact))
+    assert watch.history.now('sum(trackfarm_tracks_total{outcome="done"})') == [made]
     print(f"recorded {recorded:.2f} tracks, the database has {made}")
     assert recorded == pytest.approx(made, rel=0.01)
 
@@ -178,7 +181,8 @@ def every_panel_has_data(watch: Watch) -> None:
 def pictures(watch: Watch, folder: Path) -> None:
     for dashboard in DASHBOARDS:
         path = folder / f"{dashboard.uid.removeprefix('trackfarm-')}.png"
-        draw(dashboard, lambda expr: asked(watch, expr), path)
+        span = watch.history.start, watch.history.end
+        draw(dashboard, lambda expr: asked(watch, expr), path, span=span)
         assert path.stat().st_size > 20_000
 
 

@@ -18,8 +18,9 @@ from sqlmodel import Session
 
 from trackfarm.api import TrackCounts, TrackState
 from trackfarm_scheduler.broker import Broker
-from trackfarm_scheduler.metrics import promises
 from trackfarm_scheduler.metrics.present import gauge, gauges
+from trackfarm_scheduler.metrics.promises import Promise, promises_of
+from trackfarm_scheduler.metrics.promises import families as promise_families
 from trackfarm_scheduler.placer import MOVING
 from trackfarm_scheduler.store import jobs, workers
 from trackfarm_scheduler.store.database import Database
@@ -46,7 +47,7 @@ class Survey:
     tracks: TrackCounts = field(default_factory=TrackCounts)
     waiting: Mapping[str, int] = field(default_factory=dict)
     oldest: Mapping[str, float] = field(default_factory=dict)
-    promises: Sequence[promises.Promise] = ()
+    promises: Sequence[Promise] = ()
     queues: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
@@ -119,7 +120,7 @@ def survey(session: Session, now: float) -> Survey:
         tracks=TrackCounts(**totals),
         waiting=_sums((job.model_set, pending[job.id]) for job in open_jobs),
         oldest={job.model_set: job.created_at for job in reversed(open_jobs)},
-        promises=promises.promises_of(session, moving, pending, now),
+        promises=promises_of(session, moving, pending, now),
     )
 
 
@@ -144,7 +145,7 @@ def families(found: Survey) -> Iterator[Metric]:
     name = "trackfarm_oldest_waiting_timestamp_seconds"
     text = "When the oldest moving job with waiting tracks was submitted."
     yield gauge(name, text, "model_set", found.oldest)
-    yield from promises.families(found.promises)
+    yield from promise_families(found.promises)
     kind, text = ["model_set", "tier"], "Shards in queues of the broker."
     yield gauges("trackfarm_queue_shards", text, kind, found.queues)
     took = GaugeMetricFamily("trackfarm_survey_seconds", "How long counting the tracks took.")

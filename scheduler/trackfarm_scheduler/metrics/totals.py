@@ -69,6 +69,8 @@ def begun(places: Iterable[Mapping[str, str]]) -> Iterator[Total]:
         yield "tracks", {"outcome": "done", **place}, 0.0
         yield "audio_seconds", place, 0.0
         yield "engine_seconds", {"outcome": "done", **place}, 0.0
+        yield "padding_seconds", place, 0.0
+        yield "tracks_remade", place, 0.0
 
 
 def families(totals: Iterable[Total]) -> Iterator[Metric]:
