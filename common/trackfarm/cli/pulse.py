@@ -12,6 +12,7 @@ BARS = "▁▂▃▄▅▆▇█"
 MEMORY = 60  # looks that the throughput is shown of
 WINDOW_SECONDS = 60.0  # over which the present throughput is taken
 NEARLY_SPENT = 0.9  # share of a budget
+LOST_SHOWN_SECONDS = 600.0  # as long as in the metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,16 @@ class Look:
     @property
     def moving(self) -> list[Job]:
         return [job for job in self.jobs if not job.state.ended]
+
+    @property
+    def crew(self) -> list[Worker]:
+        """Without those that were lost long ago."""
+        return [
+            worker
+            for worker in self.workers
+            if worker.state is not WorkerState.LOST
+            or worker.seconds_since_heartbeat < LOST_SHOWN_SECONDS
+        ]
 
     @property
     def dollars_per_hour(self) -> float:
@@ -70,7 +81,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
 def alerts(look: Look) -> list[str]:
     """What needs an eye now, most urgent first."""
     found = [] if look.status.broker_ok else ["the broker does not answer"]
-    states = Counter(worker.state for worker in look.workers)
+    states = Counter(worker.state for worker in look.crew)
     for state in (WorkerState.LOST, WorkerState.QUARANTINED):
         if states[state]:
             found.append(f"{counted(states[state], 'worker')} {state.value}")

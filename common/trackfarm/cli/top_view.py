@@ -43,15 +43,15 @@ def picture(
     urgent = alerts(look)[: min(ALERTS_SHOWN, max(1, room // 4))]
     room = max(0, room - len(urgent))
     jobs = look.moving or look.jobs[:1]
-    jobs = jobs[: max(min(LEAST_JOBS, room), room - len(look.workers))]
-    crew = sorted(look.workers, key=lambda worker: _URGENT.index(worker.state))
+    jobs = jobs[: max(min(LEAST_JOBS, room), room - len(look.crew))]
+    crew = sorted(look.crew, key=lambda worker: _URGENT.index(worker.state))
     crew = crew[: max(0, room - len(jobs))]
     rows: list[RenderableType] = [*_head(look, throughput, width)]
     if trouble:
         rows.append(Text(one_line(trouble, width), style="yellow"))
     rows += [Text(one_line(f"! {text}", width), style="bold red") for text in urgent]
     rows += [Text(), _jobs(jobs), Text(), _workers(crew)]
-    hidden = len(look.workers) - len(crew)
+    hidden = len(look.crew) - len(crew)
     if hidden:
         rows.append(Text(f"and {counted(hidden, 'worker')} more", style="dim"))
     return Group(*rows)
@@ -59,7 +59,7 @@ def picture(
 
 def _head(look: Look, throughput: Throughput, width: int) -> Sequence[RenderableType]:
     tracks, rates = look.status.tracks, throughput.rates
-    working = sum(worker.state in WORKING for worker in look.workers)
+    working = sum(worker.state in WORKING for worker in look.crew)
     spark = sparkline(rates, min(SPARK_WIDTH, max(10, width - 40)))
     return [
         Text(

@@ -51,6 +51,8 @@ def test_what_needs_an_eye_is_said() -> None:
     assert "no worker serves model set tiny" in found[3]
     assert len(found) == 4
     assert alerts(seen(jobs=[make_job(budget=10.0, spent=8.0)])) == []
+    long_ago = lost.model_copy(update={"seconds_since_heartbeat": 3_600.0})
+    assert alerts(seen(workers=[long_ago])) == []
 
 
 def test_only_workers_that_are_here_cost() -> None:
