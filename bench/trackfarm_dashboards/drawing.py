@@ -133,9 +133,9 @@ def _table(axes: Any, panel: Panel, found: Sequence[tuple[Query, Line]]) -> None
         height = 0.8 - 0.13 * number
         told = [line.labels.get(n, "") for n in ("name", "gpu", "tier", "model_set", "provider")]
         told.append(words(line.values[-1], panel.unit))
-        for place, text in zip((0.02, 0.2, 0.47, 0.6, 0.78, 0.97), told, strict=True):
+        for place, text in zip((0.02, 0.12, 0.42, 0.53, 0.79, 0.98), told, strict=True):
             side = "right" if place > 0.9 else "left"
-            axes.text(place, height, text[:18], transform=axes.transAxes, ha=side, fontsize=7.5)
+            axes.text(place, height, text[:24], transform=axes.transAxes, ha=side, fontsize=7.5)
 
 
 def _series(axes: Any, panel: Panel, found: Sequence[tuple[Query, Line]]) -> None:
@@ -158,7 +158,10 @@ def _series(axes: Any, panel: Panel, found: Sequence[tuple[Query, Line]]) -> Non
     axes.locator_params(axis="x", nbins=4)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value, panel.unit)))
     axes.locator_params(axis="y", nbins=5)
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    values = [_finite(value) for _, line in found for value in line.values]
+    axes.set_ylim(bottom=min(0.0, 1.05 * min(values, default=0.0)))
+    if not any(values):
+        axes.set_ylim(0.0, 1.0)
     if found:
         axes.legend(
             loc="upper left",

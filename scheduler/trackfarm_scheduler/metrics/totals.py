@@ -66,7 +66,8 @@ def begun(places: Iterable[Mapping[str, str]]) -> Iterator[Total]:
     """Nothing, of what workers at these places will make: Prometheus sees the first track of a
     series only when it saw the series before."""
     for place in places:
-        yield "tracks", {"outcome": "done", **place}, 0.0
+        for outcome in ("done", "failed"):
+            yield "tracks", {"outcome": outcome, **place}, 0.0
         yield "audio_seconds", place, 0.0
         yield "engine_seconds", {"outcome": "done", **place}, 0.0
         yield "padding_seconds", place, 0.0
