@@ -2,13 +2,14 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
+from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from trackfarm import __version__
@@ -46,36 +47,37 @@ class FarmCollector:
         self._surveyor = Surveyor(database, broker, clock)
         self._disks = health.disks_of(database, objects)
 
-    def collect(self) -> Iterator[Metric]:
+    def gather(self) -> tuple[list[Metric], str]:
+        """All metrics of this moment, and those of each worker as text."""
         began = time.perf_counter()
+        found = list(self._of_this_process())
+        each_worker = ""
+        try:
+            with self._database.read() as session:
+                workers = present.workers_shown(session, self._clock())
+            found += self._of_database(workers)
+            each_worker = "".join(machines.pages(workers))
+        except SQLAlchemyError as error:
+            log.warning("metrics_without_database", error=str(error))
+        took = time.perf_counter() - began
+        found.append(
+            _one("trackfarm_scrape_seconds", "How long gathering these metrics took.", took)
+        )
+        return found, each_worker
+
+    def _of_this_process(self) -> Iterator[Metric]:
         yield from health.broker_families(self._broker)
         yield from health.database_families(self._database)
         yield from health.disk_families(self._disks)
-        try:
-            yield from list(self._of_database())
-        except SQLAlchemyError as error:
-            log.warning("metrics_without_database", error=str(error))
         yield _one("trackfarm_scheduler_leads", "Whether it places shards.", self._leads())
         yield _one("trackfarm_scheduler_lag_seconds", "Longest wait for a thread.", self._lag())
         yield _build_info()
-        took = time.perf_counter() - began
-        yield _one("trackfarm_scrape_seconds", "How long gathering these metrics took.", took)
 
-    def each_worker(self) -> str:
-        """The part of the page that grows with the number of workers."""
-        try:
-            with self._database.read() as session:
-                return "".join(machines.pages(present.workers_shown(session, self._clock())))
-        except SQLAlchemyError:
-            return ""  # `collect` has said so
-
-    def _of_database(self) -> Iterator[Metric]:
-        now = self._clock()
+    def _of_database(self, workers: Sequence[Row[Any]]) -> Iterator[Metric]:
         with self._database.read() as session:
-            workers = present.workers_shown(session, now)
             begun = totals.begun(present.places_of(workers))
             yield from totals.families(chain(journal.totals(session), begun))
-            yield from present.families(session, workers, now)
+            yield from present.families(session, workers, self._clock())
         yield from survey.families(self._surveyor.newest())
 
 
@@ -90,12 +92,23 @@ def collector_of(farm: "Farm") -> FarmCollector:
     )
 
 
+class _Gathered:
+    """What the client library wants of a collector."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._metrics
+
+
 def exposition(collector: FarmCollector) -> bytes:
     """The text format of one scrape, with the CPU time and memory of this process."""
+    metrics, each_worker = collector.gather()
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(collector)
+    registry.register(_Gathered(metrics))
     ProcessCollector(registry=registry)
-    return generate_latest(registry) + collector.each_worker().encode()
+    return generate_latest(registry) + each_worker.encode()
 
 
 def _one(name: str, text: str, value: float) -> Metric:

@@ -12,7 +12,6 @@ from sqlalchemy import Row
 from trackfarm_scheduler.store.output import provider_label
 
 MIB = 1024 * 1024
-INFO_LABELS = ("name", "gpu", "tier", "model_set", "provider")
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
@@ -30,18 +29,16 @@ def pages(workers: Sequence[Row[Any]]) -> Iterator[str]:
     yield _named("gpu_utilization_ratio", "Share of the last second that the GPU computed.", busy)
 
 
-def _who(worker: Row[Any]) -> str:
-    told = (
-        worker.name,
-        worker.gpu,
-        worker.tier,
-        worker.model_set,
-        provider_label(worker.provider),
+def _who(w: Row[Any]) -> str:
+    return (
+        f'worker="{w.id}",name="{_escaped(w.name)}",gpu="{_escaped(w.gpu)}",tier="{w.tier}"'
+        f',model_set="{w.model_set}",provider="{provider_label(w.provider)}"'
     )
-    pairs = zip(INFO_LABELS, told, strict=True)
-    return ",".join(
-        [f'worker="{worker.id}"', *(f'{name}="{text.translate(_ESCAPES)}"' for name, text in pairs)]
-    )
+
+
+def _escaped(text: str) -> str:
+    """What strangers say of themselves, so that it stays within its quotes."""
+    return text if text.isalnum() else text.translate(_ESCAPES)
 
 
 def _named(name: str, text: str, values: Iterable[tuple[str, float]]) -> str:

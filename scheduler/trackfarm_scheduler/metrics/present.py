@@ -65,8 +65,8 @@ def workers_shown(session: Session, now: float) -> Sequence[Row[Any]]:
 def places_of(workers: Iterable[Row[Any]]) -> list[dict[str, str]]:
     """Where those who take shards will be counted, each place once."""
     working = [w for w in workers if w.state in LIVE_STATES]
-    places = {(w.model_set, w.tier, w.gpu, w.provider): place_of(w) for w in working}
-    return list(places.values())
+    kinds = {(w.model_set, w.tier, w.gpu, w.provider): w for w in working}
+    return [place_of(worker) for worker in kinds.values()]
 
 
 def families(session: Session, workers: Sequence[Row[Any]], now: float) -> Iterator[Metric]:
