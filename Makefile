@@ -20,7 +20,7 @@ $(VENV)/.ready: pyproject.toml
 	@touch $@
 
 $(VENV)/.dev-ready: $(VENV)/.ready
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded,fleet]' --group dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded,fleet,flower]' --group dev
 	@touch $@
 
 # OpenStack Swift is an S3 store for the tests; its dependencies are not ours.

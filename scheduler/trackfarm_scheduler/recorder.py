@@ -16,14 +16,13 @@ from trackfarm_scheduler.objects.port import ObjectStore
 from trackfarm_scheduler.plausible import Bounds, clipped, engine_seconds, share_believed
 from trackfarm_scheduler.rulings import Rulings
 from trackfarm_scheduler.sorting import Good, Row, Sorting
-from trackfarm_scheduler.store import journal, leases, ledger, speeds, tracks, workers
+from trackfarm_scheduler.store import journal, leases, ledger, output, speeds, tracks, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Artifact, Attempt, Lease, Track, Worker, table_of
 
 log = structlog.get_logger(__name__)
 NO_BOUNDS_BUT_OURS = Bounds()
-STAGES = [stage for stage in Timings.model_fields if stage != "service"]
 _ATTEMPT, _LEASE, _TRACK = table_of(Attempt), table_of(Lease), table_of(Track)
 _LOOK = (
     select(
@@ -131,7 +130,8 @@ class Recorder:
         good = [g.taking(believed[track_id]) for track_id, g in found.good.items()]
         self._commit(session, worker, lease, good, found.rows, now)
         self._rulings.apply(session, worker, lease, list(found.failures.values()), now)
-        ledger.charge(session, worker, believed, {i: found.rows[i].track for i in believed})
+        made = {i: found.rows[i].track for i in believed}
+        ledger.charge(session, worker, believed, made, done=found.good.keys())
         if state is LeaseState.LIVE:
             leases.finish_if_empty(session, lease, now)
         if found.lies:
@@ -174,7 +174,7 @@ class Recorder:
         _close(session, lease, good, now)
         leases.overtake(session, ids, now)
         self._rulings.exonerate(session, worker, ids, now)
-        _tally(session, worker, good)
+        output.count_done(session, worker, good, {i: rows[i].attempt.seed for i in ids})
         journal.record(
             session, *[_done(worker, lease, d, rows[d.track_id].track, now) for d in good]
         )
@@ -208,22 +208,6 @@ def _artifact(worker: Worker, lease: Lease, good: Good, now: float) -> dict[str,
         "committed_at": now,
         "etag": good.etag,
     }
-
-
-def _tally(session: Session, worker: Worker, good: Sequence[TrackDone]) -> None:
-    where = {"model_set": worker.model_set, "tier": worker.tier}
-    audio = sum(done.measurements.seconds for done in good)
-    journal.count(session, "tracks", len(good), outcome="done", **where)
-    journal.count(session, "audio_seconds", audio, **where)
-    journal.count(session, "object_bytes", sum(done.size for done in good))
-    journal.count(session, "engine_seconds", sum(d.timings.service for d in good), **where)
-    for stage in STAGES:
-        spent = sum(getattr(done.timings, stage) for done in good)
-        journal.count(session, "stage_seconds", spent, stage=stage, **where)
-    padded = sum(done.batch.padded(done.measurements.seconds) for done in good)
-    journal.count(session, "batches", sum(done.batch.batches for done in good), **where)
-    journal.count(session, "model_passes", sum(done.batch.passes for done in good), **where)
-    journal.count(session, "padding_seconds", padded, **where)
 
 
 def _done(worker: Worker, lease: Lease, done: TrackDone, track: Track, now: float) -> Happening:

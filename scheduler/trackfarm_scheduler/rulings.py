@@ -11,7 +11,7 @@ from trackfarm.wire import FailureKind
 from trackfarm_scheduler import recovery
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.recovery import FailureHistory, GiveUp, Retry, judge_failure
-from trackfarm_scheduler.store import blame, journal, leases, tracks, workers
+from trackfarm_scheduler.store import blame, journal, leases, output, tracks, workers
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Lease, Track, Worker
 
@@ -69,6 +69,7 @@ class Rulings:
             )
         if not given_up:
             journal.count(session, "track_retries", 1, reason=kind.value)
+        output.count_failed_attempt(session, worker, kind.value)
         workers.count_failure(session, worker)
         journal.record(
             session,
@@ -93,8 +94,7 @@ class Rulings:
             session, [track.id], TrackState.FAILED, error=error[:4000], ended_at=now
         ):
             return False
-        where = {"model_set": worker.model_set, "tier": worker.tier}
-        journal.count(session, "tracks", 1, outcome="failed", **where)
+        output.count_given_up(session, worker)
         return True
 
     @staticmethod

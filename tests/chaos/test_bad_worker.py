@@ -1,31 +1,24 @@
 """A worker whose weights are damaged makes no usable track: the others do, and it is found out."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from platformdirs import user_cache_path
-from safetensors.numpy import load_file, save_file
 from sqlmodel import col
 
 from tests.chaos.busy import submitted
+from tests.chaos.damage import UNCHECKED, damaged_copy
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.promises import counted_once, ends_done, made_exactly_once
 from tests.servers.process import wait_until
 from trackfarm.api import JobHeader, JobState, TrackState, WorkerState
-from trackfarm.model_sets import model_set
 from trackfarm.wire import FailureKind
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.recovery import BAD_WORKER_STRIKES
 from trackfarm_scheduler.store.tables import Attempt, Event, Lease
-from trackfarm_worker.models.digests import write_digests
 
 TRACKS = 48
-DAMAGED = "decoder.block.0.conv_t1.weight_v"
-UNCHECKED = {"step_delay": 0.001}  # a worker that is slowed on purpose joins without proving itself
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +32,7 @@ def farm(
 @pytest.fixture(scope="module")
 def damaged_models(farm: LocalFarm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The models that the good worker has built, with one number of the decoder not a number."""
-    name = f"tiny-{model_set('tiny').revision}"
-    folder = tmp_path_factory.mktemp("models")
-    copy = shutil.copytree(user_cache_path("trackfarm") / "models" / name, folder / name)
-    weights = copy / "vae" / "diffusion_pytorch_model.safetensors"
-    tensors = load_file(weights)
-    tensors[DAMAGED].flat[0] = np.nan
-    save_file(tensors, weights, metadata={"format": "pt"})
-    write_digests(copy)
-    return folder
+    return damaged_copy(tmp_path_factory.mktemp("models"))
 
 
 def test_a_bad_worker_is_found_out(farm: LocalFarm, damaged_models: Path) -> None:

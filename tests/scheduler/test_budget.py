@@ -47,8 +47,9 @@ def test_a_track_costs_its_seconds_on_the_engine(scene: Scene, worker: Worker) -
     scene.report(worker, offer, failed=[failure(second, service=4.0)])
     assert spent(scene, job_id) == pytest.approx(0.014), "a failure costs what it took"
     with scene.database.read() as session:
-        totals = {n: v for n, _, v in journal.totals(session)}
-    assert totals["cost_dollars"] == pytest.approx(0.014)
+        totals = {(n, labels.get("bought")): v for n, labels, v in journal.totals(session)}
+    assert totals["cost_dollars", "tracks"] == pytest.approx(0.01)
+    assert totals["cost_dollars", "failures"] == pytest.approx(0.004)
 
 
 def test_a_report_that_comes_again_costs_nothing(scene: Scene, worker: Worker) -> None:

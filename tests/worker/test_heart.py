@@ -23,6 +23,7 @@ from trackfarm_worker.client import SchedulerClient
 from trackfarm_worker.engine.messages import Stopped
 from trackfarm_worker.engine.process import EngineProcess
 from trackfarm_worker.heart import Heart
+from trackfarm_worker.sensor import Reading
 
 INTERVALS = Intervals(heartbeat=0.01, lost_after=12)
 STOP = Command(kind=CommandKind.STOP_SHARD, shard_id=SHARD, lease_id=LEASE, reason="paused")
@@ -37,6 +38,7 @@ class Chest:
         self.engine = FakeEngine(lambda track, _: Stopped(track_id=track.track_id))
         self.drains: list[str] = []
         self.unwelcome: list[str] = []
+        self.reading: Reading | None = None
         self.client = SchedulerClient(scheduler.url, token="secret")
         self.heart = Heart(
             client=self.client,
@@ -45,6 +47,7 @@ class Chest:
             intervals=INTERVALS,
             on_drain=self.drains.append,
             on_unwelcome=self.unwelcome.append,
+            sense=lambda: self.reading,
         )
         self.answer()
 
@@ -77,6 +80,12 @@ def test_it_tells_what_is_being_done(chest: Chest) -> None:
     told = chest.told()
     assert told.draining
     assert [(s.lease_id, s.stage, s.step) for s in told.shards] == [(LEASE, "computing", 3)]
+
+
+def test_it_tells_what_the_card_does(chest: Chest) -> None:
+    chest.reading = Reading(2048, 0.5)
+    chest.heart.beat()
+    assert chest.told() == HeartbeatRequest(gpu_memory_mib=2048, gpu_utilisation=0.5)
 
 
 @pytest.mark.parametrize("is_live", [True, False])

@@ -39,6 +39,7 @@ from trackfarm_worker.machine import Machine
 from trackfarm_worker.outbox import Outbox
 from trackfarm_worker.reporter import Reporter
 from trackfarm_worker.runner import ShardRunner
+from trackfarm_worker.sensor import Sensor
 from trackfarm_worker.settings import WorkerSettings, complaint
 from trackfarm_worker.sources.room import SourceRoom
 
@@ -141,6 +142,7 @@ def _serve(
         intervals=joined.intervals,
         on_drain=drain.request,
         on_unwelcome=drain.fail,
+        sense=parts.enter_context(Sensor()).read if settings.is_gpu else lambda: None,
     )
     drain.heart = heart
     reporter = Reporter(outbox=outbox, client=client, on_unwelcome=drain.fail)

@@ -16,6 +16,7 @@ from trackfarm.wire import (
 from trackfarm_worker.board import Board
 from trackfarm_worker.client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
 from trackfarm_worker.engine.process import EngineProcess
+from trackfarm_worker.sensor import Reading
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,7 @@ class Heart:
         intervals: Intervals,
         on_drain: Callable[[str], None],
         on_unwelcome: Callable[[str], None],
+        sense: Callable[[], Reading | None] = lambda: None,
     ) -> None:
         self._client = client
         self._board = board
@@ -39,6 +41,7 @@ class Heart:
         self._interval = intervals.heartbeat
         self._on_drain = on_drain
         self._on_unwelcome = on_unwelcome
+        self._sense = sense
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
 
@@ -50,10 +53,13 @@ class Heart:
         self._thread.join(timeout)
 
     def beat(self) -> None:
+        gpu = self._sense()
         request = HeartbeatRequest(
             shards=self._board.progress(),
             draining=self._board.draining,
             engine_restarts=self._engine.restarts,
+            gpu_memory_mib=None if gpu is None else gpu.memory_mib,
+            gpu_utilisation=None if gpu is None else gpu.utilisation,
         )
         self._obey(self._client.heartbeat(request))
 

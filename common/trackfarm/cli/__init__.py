@@ -14,8 +14,10 @@ from trackfarm.cli.exits import EPILOG
 from trackfarm.cli.exports import export
 from trackfarm.cli.jobs import cancel, jobs, pause, remove, resume, retry, show, watch
 from trackfarm.cli.keys import keys
+from trackfarm.cli.logs import logs
 from trackfarm.cli.machines import workers
 from trackfarm.cli.plan import plan
+from trackfarm.cli.top import top
 from trackfarm.cli.up import up
 
 app = typer.Typer(
@@ -38,6 +40,8 @@ for command in (
     cancel,
     retry,
     remove,
+    top,
+    logs,
     check,
     audit,
 ):

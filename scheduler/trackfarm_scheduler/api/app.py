@@ -9,6 +9,7 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 
 from trackfarm import __version__
+from trackfarm_scheduler import metrics
 from trackfarm_scheduler.api import (
     audit,
     keys,
@@ -27,7 +28,6 @@ from trackfarm_scheduler.api.pages import pages
 from trackfarm_scheduler.badges import Badges
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.keyring import Keyring
-from trackfarm_scheduler.metrics import FarmCollector
 from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.objects.routes import directory_router
 from trackfarm_scheduler.rates import Rates
@@ -76,5 +76,5 @@ def build_app(farm: Farm) -> FastAPI:
     app.include_router(audit.router)
     if isinstance(farm.objects, DirectoryStore):
         app.include_router(directory_router(farm.objects))
-    app.include_router(pages(app, FarmCollector(database=farm.database, broker=farm.broker)))
+    app.include_router(pages(app, metrics.collector_of(farm)))
     return app

@@ -1,15 +1,17 @@
 """What jobs have spent: the engine seconds of their tracks at their workers' prices."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import bindparam, update
 from sqlmodel import Session
 
 from trackfarm.wire import Timings
 from trackfarm_scheduler.store import journal
+from trackfarm_scheduler.store.output import place_of
 from trackfarm_scheduler.store.tables import Job, Lease, Track, Worker, table_of
 
+BOUGHT = {"done": "tracks", "failed": "failures"}
 _JOB, _LEASE = table_of(Job), table_of(Lease)
 _ADD_ENGINE = (
     update(_LEASE)
@@ -29,14 +31,31 @@ def add_engine_seconds(session: Session, lease_id: str, seconds: float) -> None:
 
 
 def charge(
-    session: Session, worker: Worker, took: Mapping[int, Timings], made: Mapping[int, Track]
+    session: Session,
+    worker: Worker,
+    took: Mapping[int, Timings],
+    made: Mapping[int, Track],
+    *,
+    done: Collection[int],
 ) -> None:
-    """Adds the engine seconds of the tracks that a report has settled, failed attempts included, to
-    their jobs; a report that comes again has settled nothing."""
+    """Adds the engine seconds of the tracks that a report has settled (`took`), failed attempts
+    included, to their jobs and, by what they bought, to the totals; a report that comes again has
+    settled nothing. `done`: those that were committed."""
     spent: dict[str, float] = defaultdict(float)
+    seconds: dict[str, float] = defaultdict(float)
     for track_id, timings in took.items():
         spent[made[track_id].job_id] += timings.service * worker.price_per_hour / 3600
+        seconds["done" if track_id in done else "failed"] += timings.service
     for job_id, dollars in spent.items():
         if dollars:
             session.execute(_SPEND, {"job": job_id, "dollars": dollars})
-            journal.count(session, "cost_dollars", dollars, provider=worker.provider)
+    _count(session, worker, seconds)
+
+
+def _count(session: Session, worker: Worker, seconds: Mapping[str, float]) -> None:
+    place = place_of(worker)
+    for outcome, spent in seconds.items():
+        journal.count(session, "engine_seconds", spent, outcome=outcome, **place)
+        dollars = spent * worker.price_per_hour / 3600
+        bought, provider = BOUGHT[outcome], place["provider"]
+        journal.count(session, "cost_dollars", dollars, bought=bought, provider=provider)

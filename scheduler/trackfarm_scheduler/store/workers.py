@@ -120,6 +120,7 @@ def lose_silent(session: Session, *, silent_since: float, now: float) -> list[st
         )
     )
     for worker_id in lost:
+        journal.count(session, "workers_lost")
         journal.record(session, Happening(now, "worker_lost", worker_id=worker_id))
         end_leases(session, worker_id, now, reason="worker lost")
     return lost

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from fastapi.responses import JSONResponse, Response
 from trackfarm.api import (
     NDJSON,
     Artifact,
+    Event,
+    FarmStatus,
     Job,
     JobHeader,
     JobState,
@@ -34,6 +37,7 @@ from trackfarm.catalog import Brief
 from trackfarm.wire import Problem
 
 API_KEY = "operator-key-of-the-tests"
+EVENTS_AT_ONCE = 2  # so that reading a few takes several pages
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -53,6 +57,8 @@ class FarmState:
     downloads: list[str] = field(default_factory=list)
     expired: set[str] = field(default_factory=set)
     uploads: dict[str, bytes] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    broker_ok: bool = True
     url: str = ""
 
     def add_job(self, job: Job, contents: list[bytes] | None = None) -> Job:
@@ -283,6 +289,25 @@ def build_app(farm: FarmState) -> FastAPI:
     @app.get("/api/v1/workers")
     def workers() -> list[Worker]:
         return farm.workers
+
+    @app.get("/api/v1/status")
+    def status() -> FarmStatus:
+        counts = [job.tracks.model_dump() for job in farm.jobs.values()]
+        total = {name: sum(c[name] for c in counts) for name in TrackCounts.model_fields}
+        return FarmStatus(
+            version="1.2.3",
+            jobs=dict(Counter(job.state.value for job in farm.jobs.values())),
+            tracks=TrackCounts(**total),
+            workers=dict(Counter(worker.state.value for worker in farm.workers)),
+            broker_ok=farm.broker_ok,
+        )
+
+    @app.get("/api/v1/events")
+    def events(limit: int, after: int = 0, job: str | None = None) -> list[Event]:
+        assert 1 <= limit <= 1000
+        job_id = find(job).id if job else None
+        wanted = [e for e in farm.events if e.id > after and job_id in (None, e.job_id)]
+        return wanted[:EVENTS_AT_ONCE]
 
     @app.get("/objects/{key:path}")
     def download(request: Request, key: str, ticket: str) -> Response:

@@ -1,0 +1,8 @@
+"""All dashboards, in the order in which they are read."""
+
+from trackfarm_dashboards.fleet import FLEET
+from trackfarm_dashboards.jobs import JOBS
+from trackfarm_dashboards.scheduler import SCHEDULER
+from trackfarm_dashboards.workers import WORKERS_AND_GPUS
+
+DASHBOARDS = (FLEET, JOBS, WORKERS_AND_GPUS, SCHEDULER)

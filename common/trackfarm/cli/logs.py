@@ -1,0 +1,87 @@
+"""`logs`: what happened to a job, one line an event."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trackfarm.cli.console import complain, print_json, say
+from trackfarm.cli.exits import ExitCode
+from trackfarm.cli.options import JsonOption
+from trackfarm.cli.session import connected, wanted_job
+from trackfarm.cli.words import one_line
+from trackfarm.printable import clean
+
+if TYPE_CHECKING:
+    from trackfarm.api import Event
+    from trackfarm.client import Farm
+
+LOOK_EVERY = 1.0
+GIVE_UP_AFTER = 120.0  # a scheduler that restarts is back within seconds
+DATA_WIDTH = 200
+
+
+def logs(
+    job: Annotated[
+        str | None,
+        typer.Option(
+            "--job", metavar="JOB", help="Job id or its beginning; the newest if left out."
+        ),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what happened to a job, oldest first, one line an event."""
+    show = print_json if as_json else _say
+    try:
+        with connected(patience=GIVE_UP_AFTER if follow else 3.0) as farm:
+            wanted = wanted_job(farm, job).id
+            for event in events(farm, wanted, follow=follow):
+                show(event)
+    except KeyboardInterrupt:
+        complain("the job goes on")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def events(
+    farm: "Farm",
+    job_id: str,
+    *,
+    follow: bool,
+    wait: Callable[[float], object] = time.sleep,
+) -> "Iterator[Event]":
+    """All events of a job so far; with `follow` also those to come, until it has ended."""
+    after = 0
+    while True:
+        # The state before the events, so that none of an ended job's is missed.
+        is_last = not follow or farm.job(job_id).state.ended
+        while page := farm.events(job_id=job_id, after=after):
+            yield from page
+            after = page[-1].id
+        if is_last:
+            return
+        wait(LOOK_EVERY)
+
+
+def line(event: "Event") -> str:
+    """Time on the operator's clock, what happened, to whom, and what there is to say of it."""
+    whom = [
+        f"track {event.track_id}" if event.track_id is not None else None,
+        event.shard_id,
+        event.worker_id,
+    ]
+    about = ", ".join(f"{name}={value}" for name, value in event.data.items())
+    parts = [
+        f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}",
+        f"{clean(event.kind).replace('_', ' '):<16}",
+        " ".join(clean(part) for part in whom if part),
+        one_line(about, DATA_WIDTH),
+    ]
+    return "  ".join(part for part in parts if part).rstrip()
+
+
+def _say(event: "Event") -> None:
+    say(line(event))

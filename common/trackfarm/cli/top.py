@@ -1,0 +1,116 @@
+"""`top`: the farm at a glance, live, or once for a script."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trackfarm.cli.console import out, print_json
+from trackfarm.cli.exits import ExitCode
+from trackfarm.cli.options import JsonOption
+from trackfarm.cli.session import connected
+
+if TYPE_CHECKING:
+    from trackfarm.cli.pulse import Look, Throughput
+    from trackfarm.client import Farm
+
+JOBS_LOOKED_AT = 20
+
+
+def top(
+    once: Annotated[bool, typer.Option("--once", help="Show it once and end.")] = False,
+    every: Annotated[float, typer.Option(min=0.2, max=3600, metavar="SECONDS")] = 2.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch the farm: workers, jobs, tracks per hour, money, what needs an eye. Ctrl-C ends it.
+
+    With --json one object for each look, a line each.
+    """
+    try:
+        with connected(patience=0 if not once else 3) as farm:
+            if once:
+                _show_once(farm, as_json=as_json)
+            elif as_json or not out().is_terminal:
+                _show_lines(farm, every, as_json=as_json)
+            else:
+                _show_live(farm, every)
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def look(farm: "Farm", clock: Callable[[], float] = time.monotonic) -> "Look":
+    from trackfarm.cli.pulse import Look
+
+    return Look(clock(), farm.status(), farm.jobs(limit=JOBS_LOOKED_AT), farm.workers())
+
+
+def _show_once(farm: "Farm", *, as_json: bool) -> None:
+    from trackfarm.cli.pulse import Throughput
+
+    _print(look(farm), Throughput(), as_json=as_json)
+
+
+def _show_lines(farm: "Farm", every: float, *, as_json: bool) -> None:
+    """For a pipe: one look after the other, until the reader goes or the farm does."""
+    from trackfarm.cli.pulse import Throughput
+
+    throughput = Throughput()
+    while True:
+        _print(look(farm), throughput, as_json=as_json)
+        time.sleep(every)
+
+
+def _print(seen: "Look", throughput: "Throughput", *, as_json: bool) -> None:
+    from trackfarm.cli.top_view import picture
+
+    rate = throughput.add(seen)
+    if as_json:
+        print_json(as_record(seen, rate))
+    else:
+        out().print(picture(seen, throughput, width=out().width))
+
+
+def _show_live(farm: "Farm", every: float) -> None:
+    from rich.live import Live
+
+    from trackfarm.cli.pulse import Throughput
+    from trackfarm.cli.top_view import picture, waiting
+    from trackfarm.client import FarmUnreachable
+
+    throughput = Throughput()
+    last: Look | None = None
+    # A screen of its own: when it ends, the terminal is as it was before.
+    with Live(console=out(), screen=True, auto_refresh=False) as live:
+        while True:
+            trouble = ""
+            try:
+                last = look(farm)
+                throughput.add(last)
+            except FarmUnreachable as error:
+                trouble = str(error)
+            size = out().size
+            shown = (
+                waiting(trouble)
+                if last is None
+                else picture(
+                    last, throughput, width=size.width, height=size.height, trouble=trouble
+                )
+            )
+            live.update(shown, refresh=True)
+            time.sleep(every)
+
+
+def as_record(seen: "Look", rate: float) -> dict[str, Any]:
+    """What --json prints."""
+    from trackfarm.cli.pulse import alerts
+
+    return {
+        "status": seen.status,
+        "tracks_per_hour": round(rate, 1),
+        "dollars_per_hour": round(seen.dollars_per_hour, 4),
+        "spent": round(seen.spent, 4),
+        "alerts": alerts(seen),
+        "jobs": list(seen.jobs),
+        "workers": list(seen.workers),
+    }

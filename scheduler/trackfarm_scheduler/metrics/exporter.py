@@ -1,0 +1,124 @@
+"""Puts the metrics together at each scrape. While the database is away it still says so."""
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from sqlalchemy import Row
+from sqlalchemy.exc import SQLAlchemyError
+
+from trackfarm import __version__
+from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.metrics import health, machines, present, survey, totals
+from trackfarm_scheduler.metrics.survey import Surveyor
+from trackfarm_scheduler.objects.port import ObjectStore
+from trackfarm_scheduler.store import journal
+from trackfarm_scheduler.store.database import Database
+
+if TYPE_CHECKING:
+    from trackfarm_scheduler.farm import Farm
+
+log = structlog.get_logger(__name__)
+
+
+class FarmCollector:
+    """Reads the farm at each scrape. `lag` and `leads`: of the scheduler whose process this is."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        broker: Broker,
+        objects: ObjectStore,
+        clock: Callable[[], float],
+        lag: Callable[[], float],
+        leads: Callable[[], bool],
+    ) -> None:
+        self._database = database
+        self._broker = broker
+        self._clock = clock
+        self._lag = lag
+        self._leads = leads
+        self._surveyor = Surveyor(database, broker, clock)
+        self._disks = health.disks_of(database, objects)
+
+    def gather(self) -> tuple[list[Metric], str]:
+        """All metrics of this moment, and those of each worker as text."""
+        began = time.perf_counter()
+        found = list(self._of_this_process())
+        each_worker = ""
+        try:
+            with self._database.read() as session:
+                workers = present.workers_shown(session, self._clock())
+            found += self._of_database(workers)
+            each_worker = "".join(machines.pages(workers))
+        except SQLAlchemyError as error:
+            log.warning("metrics_without_database", error=str(error))
+        took = time.perf_counter() - began
+        found.append(
+            _one("trackfarm_scrape_seconds", "How long gathering these metrics took.", took)
+        )
+        return found, each_worker
+
+    def _of_this_process(self) -> Iterator[Metric]:
+        yield from health.broker_families(self._broker)
+        yield from health.database_families(self._database)
+        yield from health.disk_families(self._disks)
+        yield _one("trackfarm_scheduler_leads", "Whether it places shards.", self._leads())
+        yield _one("trackfarm_scheduler_lag_seconds", "Longest wait for a thread.", self._lag())
+        yield _build_info()
+
+    def _of_database(self, workers: Sequence[Row[Any]]) -> Iterator[Metric]:
+        with self._database.read() as session:
+            begun = totals.begun(present.places_of(workers))
+            yield from totals.families(chain(journal.totals(session), begun))
+            yield from present.families(session, workers, self._clock())
+        yield from survey.families(self._surveyor.newest())
+
+
+def collector_of(farm: "Farm") -> FarmCollector:
+    return FarmCollector(
+        database=farm.database,
+        broker=farm.broker,
+        objects=farm.objects,
+        clock=farm.clock,
+        lag=lambda: farm.promptness.lag,
+        leads=lambda: farm.leadership.leads,
+    )
+
+
+class _Gathered:
+    """What the client library wants of a collector."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._metrics
+
+
+def exposition(collector: FarmCollector) -> bytes:
+    """The text format of one scrape, with the CPU time and memory of this process."""
+    metrics, each_worker = collector.gather()
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Gathered(metrics))
+    ProcessCollector(registry=registry)
+    return generate_latest(registry) + each_worker.encode()
+
+
+def _one(name: str, text: str, value: float) -> Metric:
+    family = GaugeMetricFamily(name, text)
+    family.add_metric([], value)
+    return family
+
+
+def _build_info() -> Metric:
+    labels = ["version", "python"]
+    family = GaugeMetricFamily("trackfarm_build_info", "What runs here.", labels=labels)
+    family.add_metric([__version__, platform.python_version()], 1)
+    return family

@@ -1,0 +1,66 @@
+"""Whether what the scheduler stands on answers, and how fast: broker, database, disks."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.metrics.present import gauge
+from trackfarm_scheduler.objects.directory import DirectoryStore
+from trackfarm_scheduler.objects.port import ObjectStore
+from trackfarm_scheduler.store.database import Database
+
+
+def broker_families(broker: Broker) -> Iterator[Metric]:
+    yield from _answers("broker", broker.is_up)
+
+
+def database_families(database: Database) -> Iterator[Metric]:
+    yield from _answers("database", lambda: _answers_query(database))
+
+
+def disks_of(database: Database, objects: ObjectStore) -> dict[str, Path]:
+    """The folders that we fill ourselves; a server's disk is that server's to watch."""
+    disks: dict[str, Path] = {}
+    if database.is_sqlite and database.url.database:
+        disks["database"] = Path(database.url.database).resolve().parent
+    if isinstance(objects, DirectoryStore):
+        disks["objects"] = objects.root
+    return disks
+
+
+def disk_families(disks: Mapping[str, Path]) -> Iterator[Metric]:
+    found = {name: shutil.disk_usage(path) for name, path in disks.items() if path.is_dir()}
+    free = {name: float(usage.free) for name, usage in found.items()}
+    size = {name: float(usage.total) for name, usage in found.items()}
+    yield gauge("trackfarm_disk_free_bytes", "Free where this is kept.", "kept", free)
+    yield gauge("trackfarm_disk_size_bytes", "Size of the disk where this is kept.", "kept", size)
+
+
+def _answers(name: str, asks: Callable[[], bool]) -> Iterator[Metric]:
+    began = time.perf_counter()
+    answered = asks()
+    took = time.perf_counter() - began
+    up = GaugeMetricFamily(f"trackfarm_{name}_up", f"Whether the {name} answers.")
+    up.add_metric([], float(answered))
+    yield up
+    if answered:
+        latency = GaugeMetricFamily(
+            f"trackfarm_{name}_latency_seconds", f"How long the {name} took to answer."
+        )
+        latency.add_metric([], took)
+        yield latency
+
+
+def _answers_query(database: Database) -> bool:
+    try:
+        with database.read() as session:
+            session.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        return False
+    return True

@@ -1,0 +1,145 @@
+"""The farm at this moment, from what is small in the database: jobs, workers, leases, rentals."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from sqlalchemy import Row, case, func, select
+from sqlmodel import Session
+
+from trackfarm.api import WorkerState
+from trackfarm_scheduler.leases import LIVE_STATES
+from trackfarm_scheduler.machines import LeaseState
+from trackfarm_scheduler.store import jobs
+from trackfarm_scheduler.store.output import gpu_label, place_of, provider_label
+from trackfarm_scheduler.store.tables import Lease, Rental, Worker, table_of
+
+LOST_SHOWN_SECONDS = 600.0  # a lost worker is shown for a while, or nobody would see which it was
+_Key = TypeVar("_Key", bound=tuple[str, ...])
+BOOT_SECONDS = 1200.0  # large images take up to twenty minutes to start on slow hosts
+_LEASE, _WORKER, _RENTAL = table_of(Lease), table_of(Worker), table_of(Rental)
+_WORKERS = select(
+    _WORKER.c.id,
+    _WORKER.c.name,
+    _WORKER.c.state,
+    _WORKER.c.gpu,
+    _WORKER.c.tier,
+    _WORKER.c.model_set,
+    _WORKER.c.provider,
+    _WORKER.c.rental_tag,
+    _WORKER.c.queue,
+    _WORKER.c.price_per_hour,
+    _WORKER.c.memory_mib,
+    _WORKER.c.gpu_memory_mib,
+    _WORKER.c.gpu_utilisation,
+    _WORKER.c.last_seen,
+)
+_CLAIMED = case((_LEASE.c.worker_id.is_(None), "offered"), else_="claimed").label("state")
+_LEASES = (
+    select(
+        _WORKER.c.model_set, _WORKER.c.tier, _CLAIMED, func.count(), func.min(_LEASE.c.offered_at)
+    )
+    .join(_WORKER, _WORKER.c.queue == _LEASE.c.queue)
+    .where(_LEASE.c.state == LeaseState.LIVE.value)
+    .group_by(_WORKER.c.model_set, _WORKER.c.tier, _CLAIMED)
+)
+_RENTALS = select(
+    _RENTAL.c.provider,
+    _RENTAL.c.state,
+    _RENTAL.c.tag,
+    _RENTAL.c.price_per_hour,
+    _RENTAL.c.created_at,
+).where(_RENTAL.c.ended_at.is_(None))
+
+
+def workers_shown(session: Session, now: float) -> Sequence[Row[Any]]:
+    """Everyone who has not left, and those lost a short while ago."""
+    gone = _WORKER.c.state != WorkerState.GONE.value
+    recent = (_WORKER.c.state != WorkerState.LOST.value) | (
+        _WORKER.c.last_seen > now - LOST_SHOWN_SECONDS
+    )
+    return session.execute(_WORKERS.where(gone, recent).order_by(_WORKER.c.joined_at)).all()
+
+
+def places_of(workers: Iterable[Row[Any]]) -> list[dict[str, str]]:
+    """Where those who take shards will be counted, each place once."""
+    working = [w for w in workers if w.state in LIVE_STATES]
+    kinds = {(w.model_set, w.tier, w.gpu, w.provider): w for w in working}
+    return [place_of(worker) for worker in kinds.values()]
+
+
+def families(session: Session, workers: Sequence[Row[Any]], now: float) -> Iterator[Metric]:
+    yield gauge("trackfarm_jobs", "Jobs by state.", "state", jobs.count_by_state(session))
+    yield from _leases(session)
+    yield from _rentals(session, workers, now)
+    yield _workers(workers)
+    yield _prices(workers)
+
+
+def gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    """A gauge with one label."""
+    return gauges(name, text, [label], {(key,): value for key, value in values.items()})
+
+
+def gauges(
+    name: str, text: str, labels: Sequence[str], values: Mapping[_Key, float]
+) -> GaugeMetricFamily:
+    """One with several labels."""
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for key, value in sorted(values.items()):
+        family.add_metric(list(key), value)
+    return family
+
+
+def _leases(session: Session) -> Iterator[Metric]:
+    labels = ["model_set", "tier"]
+    live = GaugeMetricFamily("trackfarm_leases_live", "Live leases.", labels=[*labels, "state"])
+    oldest = GaugeMetricFamily(
+        "trackfarm_oldest_offer_timestamp_seconds",
+        "When the oldest shard was offered that nobody has claimed.",
+        labels=labels,
+    )
+    for model_set, tier, state, number, offered_at in session.execute(_LEASES):
+        live.add_metric([model_set, tier, state], number)
+        if state == "offered":
+            oldest.add_metric([model_set, tier], offered_at)
+    yield live
+    yield oldest
+
+
+def _rentals(session: Session, workers: Iterable[Row[Any]], now: float) -> Iterator[Metric]:
+    rentals = session.execute(_RENTALS).all()
+    served = {w.rental_tag for w in workers if w.state != WorkerState.LOST}
+    number: Counter[tuple[str, ...]] = Counter()
+    dollars: dict[tuple[str, ...], float] = defaultdict(float)
+    alone: Counter[str] = Counter()
+    for rental in rentals:
+        provider = provider_label(rental.provider)
+        number[provider, rental.state] += 1
+        dollars[provider, rental.state] += rental.price_per_hour
+        alone[provider] += rental.tag not in served and rental.created_at < now - BOOT_SECONDS
+    labels = ["provider", "state"]
+    yield gauges("trackfarm_rentals", "Rentals not ended.", labels, number)
+    text = "What rentals cost an hour."
+    yield gauges("trackfarm_rentals_price_dollars_per_hour", text, labels, dollars)
+    text = "Rentals long since created from which no worker is here."
+    yield gauge("trackfarm_rentals_orphaned", text, "provider", alone)
+
+
+def _workers(workers: Iterable[Row[Any]]) -> Metric:
+    labels = ["state", "tier", "model_set", "gpu", "provider"]
+    groups: Counter[tuple[str, ...]] = Counter(
+        (w.state, w.tier, w.model_set, gpu_label(w.gpu), provider_label(w.provider))
+        for w in workers
+    )
+    return gauges("trackfarm_workers", "Workers by state.", labels, groups)
+
+
+def _prices(workers: Iterable[Row[Any]]) -> Metric:
+    dollars: dict[str, float] = defaultdict(float)
+    for worker in workers:
+        if worker.state != WorkerState.LOST:
+            dollars[provider_label(worker.provider)] += worker.price_per_hour
+    text = "What the workers that are here cost an hour."
+    return gauge("trackfarm_workers_price_dollars_per_hour", text, "provider", dollars)

@@ -1,0 +1,61 @@
+"""The farm at a glance: rates, bars, and what needs an eye."""
+
+from typing import Any
+
+import pytest
+
+from tests.common.cli.farm_server import make_job, make_worker
+from trackfarm.api import FarmStatus, Job, JobState, TrackCounts, Worker, WorkerState
+from trackfarm.cli.pulse import Look, Throughput, alerts, sparkline
+
+
+def seen(
+    at: float = 0.0,
+    done: int = 0,
+    jobs: list[Job] | None = None,
+    workers: list[Worker] | None = None,
+    **status: Any,
+) -> Look:
+    given: dict[str, Any] = {"version": "1", "jobs": {}, "workers": {}, "broker_ok": True}
+    told = FarmStatus(tracks=TrackCounts(done=done), **(given | status))
+    return Look(at, told, jobs or [], workers or [])
+
+
+def test_the_first_rate_is_the_farms_own_and_the_next_is_counted() -> None:
+    throughput = Throughput()
+    moving = [make_job(tracks_per_hour=120.0), make_job(state=JobState.DONE, tracks_per_hour=9.0)]
+    assert throughput.add(seen(0, 10, moving)) == 120
+    assert throughput.add(seen(2, 11, moving)) == 1800
+    assert throughput.add(seen(4, 9, moving)) == 0, "a retried job is no negative work"
+    assert throughput.add(seen(100, 9, moving)) == 120, "the last minute has one look alone"
+    assert throughput.add(seen(160, 10, moving)) == 60
+
+
+@pytest.mark.parametrize(
+    ("values", "bars"),
+    [([], ""), ([0, 0], "▁▁"), ([0, 50, 100], "▁▅█"), ([7, 0, 70, 70], "▁██")],
+)
+def test_bars_stand_between_nothing_and_the_largest(values: list[float], bars: str) -> None:
+    assert sparkline(values, 3) == bars
+
+
+def test_what_needs_an_eye_is_said() -> None:
+    lost = make_worker("one").model_copy(update={"state": WorkerState.LOST})
+    poor = make_job(budget=10.0, spent=9.5)
+    idle = make_job("job_bbbb0002", eligible_workers=0)
+    over = make_job("job_cccc0003", state=JobState.DONE, budget=1.0, spent=1.0)
+    found = alerts(seen(jobs=[poor, idle, over], workers=[lost], broker_ok=False))
+    assert found[0] == "the broker does not answer"
+    assert found[1] == "1 worker lost"
+    assert found[2] == "job_aaaa0001: $9.50 of its budget of $10.00 are spent (hotel)"
+    assert "no worker serves model set tiny" in found[3]
+    assert len(found) == 4
+    assert alerts(seen(jobs=[make_job(budget=10.0, spent=8.0)])) == []
+    long_ago = lost.model_copy(update={"seconds_since_heartbeat": 3_600.0})
+    assert alerts(seen(workers=[long_ago])) == []
+
+
+def test_only_workers_that_are_here_cost() -> None:
+    dear = make_worker("one").model_copy(update={"price_per_hour": 0.5})
+    gone = dear.model_copy(update={"state": WorkerState.LOST})
+    assert seen(workers=[dear, dear, gone]).dollars_per_hour == 1.0

@@ -1,0 +1,166 @@
+"""`top`: once, for scripts, and live in a real terminal."""
+
+import io
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import ioctl
+
+import pytest
+from rich.console import Console
+
+from tests.common.cli.conftest import Trackfarm, run
+from tests.common.cli.farm_server import API_KEY, FarmState, make_job, make_worker
+from tests.common.cli.test_pulse import seen
+from trackfarm.api import TrackCounts, WorkerState
+from trackfarm.cli.pulse import Throughput
+from trackfarm.cli.top_view import picture
+
+COMMAND = [sys.executable, "-m", "trackfarm.cli", "top", "--every", "0.2"]
+OTHER_SCREEN, BACK = "\x1b[?1049h", "\x1b[?1049l"
+HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
+
+
+class Terminal:
+    """What a process writes to a terminal of 30 lines, while it writes."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        self._ours, theirs = pty.openpty()
+        ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 110, 0, 0))
+        self.process = subprocess.Popen(
+            COMMAND, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        os.close(theirs)
+        self.text = ""
+
+    def wait_for(self, wanted: str, *, timeout_s: float = 20) -> None:
+        deadline = time.monotonic() + timeout_s
+        while wanted not in self.text:
+            assert time.monotonic() < deadline, f"{wanted!r} is not in {self.text[-2000:]!r}"
+            self._read(0.1)
+
+    def end(self) -> int:
+        """Ctrl-C; the exit code, when all that was written has been read."""
+        self.process.send_signal(signal.SIGINT)
+        while self._read(10):
+            pass
+        return self.process.wait(10)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._ours)
+
+    def _read(self, seconds: float) -> bool:
+        """False when the other side is closed."""
+        if not select.select([self._ours], [], [], seconds)[0]:
+            return True
+        try:
+            self.text += os.read(self._ours, 65_536).decode(errors="replace")
+        except OSError:  # how Linux says that the other side is closed
+            return False
+        return True
+
+
+@contextmanager
+def terminal(farm: FarmState) -> Iterator[Terminal]:
+    own = {"TRACKFARM_URL": farm.url, "TRACKFARM_API_KEY": API_KEY, "TERM": "xterm-256color"}
+    opened = Terminal(dict(os.environ) | own)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+def test_once_shows_farm_jobs_workers_and_money(farm: FarmState, trackfarm: Trackfarm) -> None:
+    farm.add_job(make_job(budget=10.0, spent=9.5, tracks=TrackCounts(pending=5, done=1, failed=2)))
+    farm.workers = [make_worker("left").model_copy(update={"price_per_hour": 0.5})]
+    result = trackfarm("top", "--once")
+    assert result.exit_code == 0, result.output
+    for told in ("1 worker at work", "1 job going on", "1 done", "5 waiting", "2 failed"):
+        assert told in result.stdout
+    assert "120 tracks/h" in result.stdout
+    assert "$0.50 an hour" in result.stdout
+    assert "$9.50/10.00" in result.stdout
+    assert "! job_aaaa0001: $9.50 of its budget" in result.stdout
+    assert "left" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_for_a_script_it_is_one_object(farm: FarmState, trackfarm: Trackfarm) -> None:
+    farm.add_job(make_job())
+    farm.workers = [make_worker("left")]
+    farm.broker_ok = False
+    told = json.loads(trackfarm("top", "--once", "--json").stdout)
+    assert told["status"]["tracks"]["done"] == 1
+    assert told["tracks_per_hour"] == 120
+    assert told["alerts"] == ["the broker does not answer"]
+    assert [job["id"] for job in told["jobs"]] == ["job_aaaa0001"]
+    assert [worker["name"] for worker in told["workers"]] == ["left"]
+
+
+def test_an_empty_farm_has_a_picture(farm: FarmState, trackfarm: Trackfarm) -> None:
+    result = trackfarm("top", "--once")
+    assert result.exit_code == 0, result.output
+    assert "0 workers at work, 0 jobs going on" in result.stdout
+
+
+@pytest.mark.usefixtures("away")
+def test_without_a_farm_it_ends() -> None:
+    assert run("top", "--once").exit_code == 3
+
+
+def test_it_is_live_and_leaves_the_terminal_as_it_was(farm: FarmState) -> None:
+    farm.add_job(make_job())
+    farm.workers = [make_worker("left")]
+    with terminal(farm) as screen:
+        screen.wait_for("1 worker at work")
+        farm.workers.append(make_worker("right").model_copy(update={"state": WorkerState.LOST}))
+        screen.wait_for("! 1 worker lost")
+        farm.add_job(make_job(tracks=TrackCounts(pending=1, done=2)))
+        screen.wait_for("2 done")
+        assert screen.text.startswith(OTHER_SCREEN) or OTHER_SCREEN in screen.text
+        assert screen.end() == 130
+        assert screen.text.rindex(BACK) > screen.text.rindex(OTHER_SCREEN)
+        assert screen.text.rindex(SHOWN) > screen.text.rindex(HIDDEN)
+        assert "Traceback" not in plain(screen.text)
+
+
+def test_an_outage_is_said_and_survived(farm: FarmState) -> None:
+    farm.add_job(make_job())
+    with terminal(farm) as screen:
+        screen.wait_for("1 job going on")
+        farm.outages = [503]
+        screen.wait_for("it answers 503")
+        farm.add_job(make_job(tracks=TrackCounts(pending=1, done=2)))
+        screen.wait_for("2 done")
+        assert screen.end() == 130
+
+
+@pytest.mark.parametrize("height", [12, 20, 60])
+def test_a_picture_fits_the_screen(height: int) -> None:
+    jobs = [make_job(f"job_{n:04d}", eligible_workers=0) for n in range(30)]
+    look = seen(jobs=jobs, workers=[make_worker(f"worker {n}") for n in range(100)])
+    throughput = Throughput()
+    throughput.add(look)
+    console = Console(width=110, height=height, record=True, file=io.StringIO())
+    console.print(picture(look, throughput, width=110, height=height))
+    lines = console.export_text().rstrip("\n").splitlines()
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= 110
+    assert "more" in lines[-1]

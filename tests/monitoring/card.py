@@ -1,0 +1,47 @@
+"""A worker with a card that says what the card does, and works for nobody."""
+
+import math
+import threading
+import time
+from typing import Self
+
+from trackfarm.wire import HeartbeatRequest, Intervals, RegisterRequest
+from trackfarm_worker.client import SchedulerClient
+
+CARD = RegisterRequest(
+    name="card",
+    gpu="NVIDIA GeForce RTX 4090",
+    memory_mib=24_564,
+    model_set="acestep-v15-turbo",
+    provider="runpod",
+    price_per_hour=0.34,
+)
+
+
+class SpeakingCard:
+    """Tests have no GPU: this one registers and sends heartbeats as a worker with one does."""
+
+    def __init__(self, url: str, join_token: str) -> None:
+        joining = SchedulerClient(url, token=join_token)
+        joined = joining.register(CARD)
+        joining.close()
+        self._client = SchedulerClient(url, token=joined.token)
+        self._intervals: Intervals = joined.intervals
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._speak, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(10)
+        self._client.close()
+
+    def _speak(self) -> None:
+        while not self._over.is_set():
+            share = 0.5 + 0.5 * math.sin(time.monotonic() / 10)
+            used = int(8_000 + 4_000 * share)
+            self._client.heartbeat(HeartbeatRequest(gpu_memory_mib=used, gpu_utilisation=share))
+            self._over.wait(self._intervals.heartbeat)

@@ -1,0 +1,145 @@
+"""The farm at the moment of a scrape: workers, leases, rentals, promises."""
+
+import pytest
+
+from tests.scheduler.metrics.exposed import collector, scraped, value
+from tests.scheduler.scene import Scene, briefs
+from trackfarm_scheduler.metrics.present import BOOT_SECONDS, LOST_SHOWN_SECONDS
+from trackfarm_scheduler.store import workers
+from trackfarm_scheduler.store.tables import Rental, Worker
+
+KIND = {"model_set": "tiny", "tier": "vram24"}
+
+
+def lose(scene: Scene) -> None:
+    """Time passes in which no worker speaks."""
+    scene.clock.advance(20)
+    with scene.database.write() as session:
+        workers.lose_silent(session, silent_since=scene.clock() - 15, now=scene.clock())
+
+
+def rental(scene: Scene, tag: str) -> None:
+    with scene.database.write() as session:
+        session.add(
+            Rental(
+                id=tag,
+                tag=tag,
+                provider="vast",
+                state="booting",
+                gpu="RTX 4090",
+                price_per_hour=0.5,
+                created_at=scene.clock(),
+            )
+        )
+
+
+def test_workers_tell_who_they_are_and_what_their_cards_do(scene: Scene) -> None:
+    worker = scene.join("left", gpu="GeForce RTX 4090", provider="vast", price_per_hour=0.5)
+    scene.beat(worker)
+    scene.beat(worker, gpu_memory_mib=1024, gpu_utilisation=0.75)
+    found = scraped(collector(scene))
+    assert value(found, "workers", state="ready", gpu="RTX 4090", provider="vast", **KIND) == 1
+    mine = {"worker": worker.id}
+    assert value(found, "worker_info", name="left", gpu="GeForce RTX 4090", **mine) == 1
+    assert value(found, "worker_last_heartbeat_timestamp_seconds", **mine) == scene.clock()
+    assert value(found, "worker_gpu_memory_used_bytes", **mine) == 1024**3
+    assert value(found, "worker_gpu_memory_bytes", **mine) == 24_564 * 1024**2
+    assert value(found, "worker_gpu_utilization_ratio", **mine) == 0.75
+    assert value(found, "workers_price_dollars_per_hour", provider="vast") == 0.5
+
+
+def test_a_lost_worker_is_shown_for_a_while_and_one_that_left_is_not(scene: Scene) -> None:
+    lost, left = scene.join("lost"), scene.join("left")
+    with scene.database.write() as session:
+        workers.leave(session, left.id, scene.clock(), reason="drained")
+    lose(scene)
+    seen = "worker_last_heartbeat_timestamp_seconds"
+    found = scraped(collector(scene))
+    assert value(found, "workers_lost_total") == 1
+    assert value(found, "workers", state="lost") == 1
+    assert value(found, seen, worker=lost.id) == lost.last_seen
+    assert value(found, seen, worker=left.id) is None
+    scene.clock.advance(LOST_SHOWN_SECONDS)
+    later = scraped(collector(scene))
+    assert value(later, seen, worker=lost.id) is None
+    assert value(later, "workers", state="lost") is None
+    assert value(later, "workers_lost_total") == 1
+
+
+def test_offers_wait_and_claims_do_not(scene: Scene) -> None:
+    worker, job = scene.join(), scene.submit(briefs(3)).job_id
+    one, two, three = scene.ids(job)
+    scene.claimed(worker, job, [one])
+    scene.clock.advance(5)
+    offered_at = scene.clock()
+    scene.offer(worker, job, [two])
+    scene.clock.advance(5)
+    scene.offer(worker, job, [three])
+    found = scraped(collector(scene))
+    assert value(found, "leases_live", state="claimed", **KIND) == 1
+    assert value(found, "leases_live", state="offered", **KIND) == 2
+    assert value(found, "oldest_offer_timestamp_seconds", **KIND) == offered_at
+
+
+def test_a_rental_without_a_worker_is_an_orphan_once_it_had_time_to_boot(scene: Scene) -> None:
+    rental(scene, "with")
+    rental(scene, "without")
+    scene.join("machine", provider="vast", rental_tag="with")
+    found = scraped(collector(scene))
+    assert value(found, "rentals", provider="vast", state="booting") == 2
+    assert value(found, "rentals_price_dollars_per_hour", provider="vast") == 1.0
+    assert value(found, "rentals_orphaned", provider="vast") == 0
+    scene.clock.advance(BOOT_SECONDS + 1)
+    assert value(scraped(collector(scene)), "rentals_orphaned", provider="vast") == 1
+
+
+def test_waiting_tracks_have_an_age(scene: Scene) -> None:
+    began = scene.clock()
+    first = scene.submit(briefs(2), catalog="first").job_id
+    scene.clock.advance(100)
+    scene.submit(briefs(3, word="harp"), catalog="second")
+    scene.claimed(scene.join(), first, scene.ids(first)[:1])
+    found = scraped(collector(scene))
+    assert value(found, "tracks_waiting", model_set="tiny") == 4
+    assert value(found, "tracks_present", state="leased") == 1
+    oldest = value(found, "oldest_waiting_timestamp_seconds", model_set="tiny")
+    assert oldest == pytest.approx(began, abs=1)
+
+
+def test_a_budget_has_headroom(scene: Scene) -> None:
+    worker = scene.join(price_per_hour=900)
+    job = scene.submit(briefs(2), budget=10.0).job_id
+    scene.submit(briefs(1, word="harp"), catalog="rich", budget=1000.0)
+    scene.claim(worker, offer := scene.offer(worker, job, scene.ids(job)[:1]))
+    scene.report(worker, offer, done=[scene.upload(offer, scene.ids(job)[0], service=37)])
+    found = scraped(collector(scene))
+    assert value(found, "job_budget_headroom_ratio", state="running") == pytest.approx(0.075)
+    assert value(found, "jobs_budget_nearly_spent", state="running") == 1
+    assert value(found, "jobs_budget_nearly_spent", state="accepted") == 0
+
+
+def test_a_deadline_has_headroom(scene: Scene) -> None:
+    scene.beat(scene.join())
+    far = scene.clock() + 100_000
+    scene.submit(briefs(1), deadline=far)
+    found = scraped(collector(scene))
+    headroom = value(found, "job_deadline_headroom_seconds", state="accepted")
+    assert headroom is not None
+    assert 90_000 < headroom < 100_000
+    assert value(found, "jobs_deadline_at_risk", state="accepted") == 0
+    scene.clock.advance(99_999.9)
+    found = scraped(collector(scene))
+    assert value(found, "jobs_deadline_at_risk", state="accepted") == 1
+
+
+def test_a_deadline_that_nobody_works_for_is_at_risk(scene: Scene) -> None:
+    scene.submit(briefs(1), deadline=scene.clock() + 100_000)
+    found = scraped(collector(scene))
+    assert value(found, "jobs_deadline_at_risk", state="accepted") == 1
+    assert not scene.rows(Worker)
+
+
+def test_a_name_cannot_break_the_page(scene: Scene) -> None:
+    name = 'a "quoted"\\ name\nof two lines'
+    worker = scene.join(name)
+    assert value(scraped(collector(scene)), "worker_info", worker=worker.id, name=name) == 1

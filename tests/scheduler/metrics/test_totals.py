@@ -1,0 +1,132 @@
+"""Totals as metrics: what reports added, in buckets and by who made it."""
+
+import pytest
+
+from tests.scheduler.metrics.exposed import collector, scraped, value
+from tests.scheduler.scene import Scene, briefs, failure
+from trackfarm.identity import next_seeds
+from trackfarm.wire import BatchShare, FailureKind, Timings
+from trackfarm_scheduler.metrics import totals
+from trackfarm_scheduler.metrics.exporter import exposition
+from trackfarm_scheduler.store import output
+
+KIND = {"model_set": "tiny", "tier": "vram24"}
+
+
+def test_a_bucket_holds_what_is_not_above_its_bound() -> None:
+    bounds = (1.0, 2.0)
+    found = [output.bucket_of(seconds, bounds) for seconds in (0.5, 1.0, 1.5, 2.0, 2.1)]
+    assert found == ["1.0", "1.0", "2.0", "2.0", "+Inf"]
+
+
+def test_buckets_add_up() -> None:
+    labels = {"stage": "denoise"} | KIND
+    rows = [
+        ("track_stage_seconds_bucket", labels | {"le": "+Inf"}, 1.0),
+        ("track_stage_seconds_bucket", labels | {"le": "0.5"}, 2.0),
+        ("track_stage_seconds_bucket", labels | {"le": "10.0"}, 3.0),
+        ("track_stage_seconds_sum", labels, 40.0),
+        ("of_a_newer_version", {}, 1.0),
+    ]
+    (family,) = [f for f in totals.families(rows) if f.name == "trackfarm_track_stage_seconds"]
+    found = {s.labels.get("le", s.name.rpartition("_")[2]): s.value for s in family.samples}
+    assert found == {"0.5": 2.0, "10.0": 5.0, "+Inf": 6.0, "count": 6.0, "sum": 40.0}
+
+
+@pytest.mark.parametrize(
+    ("reported", "shown"),
+    [
+        ("NVIDIA GeForce RTX 4090", "RTX 4090"),
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("cpu", "cpu"),
+        ("a card that a stranger made up", "other"),
+    ],
+)
+def test_the_label_of_a_card_is_one_of_few(reported: str, shown: str) -> None:
+    assert output.gpu_label(reported) == shown
+
+
+def test_what_was_made_is_counted_by_who_made_it(scene: Scene) -> None:
+    worker = scene.join(gpu="NVIDIA GeForce RTX 4090", provider="vast", price_per_hour=3.6)
+    job = scene.submit(briefs(3)).job_id
+    offer = scene.claimed(worker, job)
+    first, second, third = scene.ids(job)
+    made = scene.upload(offer, first).model_copy(
+        update={"batch": BatchShare(tracks=2, padding=0.2, passes=4)}
+    )
+    late = Timings(service=2.0, denoise=4.0)
+    again = scene.upload(offer, second).model_copy(
+        update={"timings": late, "batch": BatchShare(tracks=2, passes=4)}
+    )
+    wrong = failure(third, FailureKind.BAD_INPUT, service=1.0)
+    scene.report(worker, offer, done=[made, again], failed=[wrong])
+
+    found = scraped(collector(scene))
+    place = {**KIND, "gpu": "RTX 4090", "provider": "vast"}
+    assert value(found, "tracks_total", outcome="done", **place) == 2
+    assert value(found, "tracks_total", outcome="failed", **place) == 1
+    assert value(found, "audio_seconds_total", **place) == 20
+    assert value(found, "engine_seconds_total", outcome="done", **place) == 4
+    assert value(found, "engine_seconds_total", outcome="failed", **place) == 1
+    cost = {"provider": "vast"}
+    assert value(found, "cost_dollars_total", bought="tracks", **cost) == pytest.approx(0.004)
+    assert value(found, "cost_dollars_total", bought="failures", **cost) == pytest.approx(0.001)
+    assert value(found, "attempts_failed_total", reason="bad_input", **KIND) == 1
+    assert value(found, "track_retries_total", reason="bad_input") is None
+    assert value(found, "padding_audio_seconds_total", **KIND) == pytest.approx(2.5)
+    assert value(found, "batches_total", **KIND) == 1
+    assert value(found, "model_passes_total", **KIND) == 8
+    denoise = {"stage": "denoise", **KIND}
+    assert value(found, "track_stage_seconds_bucket", le="0.5", **denoise) == 1
+    assert value(found, "track_stage_seconds_bucket", le="5.0", **denoise) == 2
+    assert value(found, "track_stage_seconds_sum", **denoise) == 4.5
+    assert value(found, "track_stage_seconds_count", **denoise) == 2
+    assert value(found, "track_stage_seconds_count", stage="compose", **KIND) is None
+    assert value(found, "track_batch_size_bucket", le="2.0", **KIND) == 2
+    assert value(found, "track_batch_size_sum", **KIND) == 4
+
+
+def test_a_report_that_comes_again_counts_nothing(scene: Scene) -> None:
+    worker, job = scene.join(), scene.submit(briefs(1)).job_id
+    offer = scene.claimed(worker, job)
+    made = scene.upload(offer, scene.ids(job)[0])
+    scene.report(worker, offer, done=[made])
+    once = exposed_totals(scene)
+    scene.report(worker, offer, done=[made])
+    assert exposed_totals(scene) == once
+
+
+def test_a_track_made_with_another_seed_was_made_again(scene: Scene) -> None:
+    worker, job = scene.join(), scene.submit(briefs(1)).job_id
+    offer = scene.claimed(worker, job)
+    (track_id,) = scene.ids(job)
+    track = scene.track(track_id)
+    attempt = scene.attempt(offer, track_id)
+    seed = next_seeds(track.key, attempt.seed, tries=attempt.try_number, given=None)[0]
+    scene.report(
+        worker, offer, done=[scene.upload(offer, track_id).model_copy(update={"seed": seed})]
+    )
+    found = scraped(collector(scene))
+    assert value(found, "tracks_total", outcome="done") == 1
+    assert value(found, "tracks_remade_total") == 1
+
+
+def test_what_never_happened_is_zero_where_that_can_be_said(scene: Scene) -> None:
+    found = scraped(collector(scene))
+    assert value(found, "workers_lost_total") == 0
+    assert value(found, "object_bytes_total") == 0
+    assert value(found, "tracks_total") is None
+
+
+def test_prometheus_would_take_the_names(scene: Scene) -> None:
+    """The rules of its own linter that a parser can check: help, type, unit and ending."""
+    for line in exposition(collector(scene)).decode().splitlines():
+        if line.startswith("# TYPE trackfarm_"):
+            _, _, name, kind = line.split()
+            assert (kind == "counter") == name.endswith("_total"), line
+            assert not name.endswith(("_ms", "_minutes", "_percent", "_mib")), line
+
+
+def exposed_totals(scene: Scene) -> dict[object, float]:
+    found = scraped(collector(scene))
+    return {k: v for k, v in found.items() if k[0].startswith("trackfarm") and "_total" in k[0]}

@@ -1,0 +1,57 @@
+"""What the driver's tool says of the card, beside heartbeats."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.worker.conditions import wait_until
+from trackfarm_worker.sensor import Reading, Sensor, reading_of
+
+SMI = """#!/bin/sh
+echo "$@" > {asked}
+echo "1024, 37"
+echo "2048, 50"
+exec sleep 60
+"""
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for the driver's tool: no machine without a GPU has the real one."""
+    tool, asked = folder / "nvidia-smi", folder / "asked"
+    tool.write_text(SMI.format(asked=asked))
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("line", "reading"),
+    [
+        ("1024, 37\n", Reading(1024, 0.37)),
+        ("0, 120", Reading(0, 1.0)),
+        ("[N/A], [N/A]", None),
+        ("12", None),
+        ("", None),
+    ],
+)
+def test_a_line_is_a_reading_or_nothing(line: str, reading: Reading | None) -> None:
+    assert reading_of(line) == reading
+
+
+def test_it_remembers_the_last_line_of_its_own_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = install(tmp_path, monkeypatch)
+    with Sensor() as sensor:
+        wait_until(lambda: sensor.read() == Reading(2048, 0.5), 10)
+    assert "--id=3" in asked.read_text()
+    assert sensor.read() is None, "after the end nothing is known"
+
+
+def test_without_the_tool_there_is_no_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with Sensor() as sensor:
+        assert sensor.read() is None
