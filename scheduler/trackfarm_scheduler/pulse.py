@@ -12,7 +12,7 @@ from sqlmodel import Session
 from trackfarm.api import JobState
 from trackfarm.wire import HeartbeatRequest
 from trackfarm_scheduler.farm import Farm
-from trackfarm_scheduler.store import leases, workers
+from trackfarm_scheduler.store import extensions, workers
 from trackfarm_scheduler.store.tables import Job, Lease, table_of
 
 GATHER_SECONDS = 0.2  # between two transactions; on a small farm a heartbeat waits for nobody
@@ -76,7 +76,7 @@ class Pulse:
         progress = {worker_id: beat.shards for worker_id, beat in beats.items()}
         with self._farm.database.write() as session:
             # Leases before workers, as a report does: two that lock crosswise would deadlock.
-            held = leases.extend(session, progress, expires_at=now + seconds)
+            held = extensions.extend(session, progress, expires_at=now + seconds)
             workers.hear(session, beats, now)
             paused = _paused(session, [lease_id for _, lease_id in held])
             return Standing(frozenset(held), paused, workers.count_live(session))

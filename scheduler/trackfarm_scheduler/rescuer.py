@@ -9,7 +9,7 @@ from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.leadership import Leadership, NotLeading
 from trackfarm_scheduler.leases import has_left_queue, offer_is_lost
 from trackfarm_scheduler.machines import AttemptState
-from trackfarm_scheduler.store import leases, offers, workers
+from trackfarm_scheduler.store import extensions, leases, offers, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.offers import Unclaimed
 from trackfarm_scheduler.store.tables import Lease
@@ -48,7 +48,7 @@ class Rescuer:
         now = self._clock()
         with self._database.write() as session:
             workers.grant_time_again(session, now)
-            leases.grant_time_again(session, now + self._lost_after)
+            extensions.grant_time_again(session, now + self._lost_after)
 
     def tick(self) -> None:
         if not self._leadership.leads:

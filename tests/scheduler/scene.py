@@ -32,7 +32,7 @@ from trackfarm_scheduler.outlines import NewShard
 from trackfarm_scheduler.plausible import Bounds
 from trackfarm_scheduler.recorder import Recorder
 from trackfarm_scheduler.settler import Settler
-from trackfarm_scheduler.store import intake, jobs, joining, leases, offers, workers
+from trackfarm_scheduler.store import extensions, intake, jobs, joining, leases, offers, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.intake import Intake, Sealed
 from trackfarm_scheduler.store.joining import Joined
@@ -158,7 +158,7 @@ class Scene:
         request = HeartbeatRequest.model_validate({"shards": progress} | fields)
         with self.database.write() as session:
             until = self.clock() + LEASE_SECONDS
-            held = leases.extend(session, {worker.id: progress}, expires_at=until)
+            held = extensions.extend(session, {worker.id: progress}, expires_at=until)
             workers.hear(session, {worker.id: request}, self.clock())
             return {lease_id for _, lease_id in held}
 

@@ -55,3 +55,20 @@ class Replay(SQLModel, table=True):
     media_type: str = ""
     body: str = Field(default="", sa_column=Column(Text, nullable=False))
     expires_at: float = Field(index=True)
+
+
+class Invitation(SQLModel, table=True):
+    """With what machines may join: `uses_left` times until `expires_at`. What it says of provider,
+    rental tag and price wins over what a worker claims."""
+
+    id: str = Field(primary_key=True)
+    token_hash: str = Field(unique=True)
+    made_at: float
+    made_by: str
+    expires_at: float
+    uses_left: int
+    provider: str | None = None
+    rental_tag: str | None = None
+    price_per_hour: float | None = None
+    note: str = ""
+    revoked_at: float | None = None

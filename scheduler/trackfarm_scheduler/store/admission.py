@@ -8,7 +8,8 @@ from sqlmodel import Session
 from trackfarm.api import WorkerState
 from trackfarm_scheduler.recovery import is_bad_worker
 from trackfarm_scheduler.store import invitations, joining
-from trackfarm_scheduler.store.tables import Invitation, Worker
+from trackfarm_scheduler.store.access_tables import Invitation
+from trackfarm_scheduler.store.tables import Worker
 
 RETURN_SECONDS = 3600.0  # a machine restarts and loads its model; no stolen disk serves for longer
 

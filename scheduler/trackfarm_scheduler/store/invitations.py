@@ -10,8 +10,8 @@ from sqlmodel import Session, col
 from trackfarm import api
 from trackfarm.ids import new_id
 from trackfarm_scheduler.store import journal
+from trackfarm_scheduler.store.access_tables import Invitation
 from trackfarm_scheduler.store.journal import Happening
-from trackfarm_scheduler.store.tables import Invitation
 from trackfarm_scheduler.store.workers import hash_token
 
 

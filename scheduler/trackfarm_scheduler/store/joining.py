@@ -16,8 +16,9 @@ from trackfarm.tiers import Tier, measured, reach
 from trackfarm.wire import RegisterRequest
 from trackfarm_scheduler.rights import BrokerUser
 from trackfarm_scheduler.store import journal, speeds, workers
+from trackfarm_scheduler.store.access_tables import Invitation
 from trackfarm_scheduler.store.journal import Happening
-from trackfarm_scheduler.store.tables import Invitation, Worker
+from trackfarm_scheduler.store.tables import Worker
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
-"""The one owner of shards, leases and attempts: offered, claimed, extended, ended."""
+"""The one owner of shards, leases and attempts: offered, claimed, ended (`extensions` prolongs)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 from sqlalchemy import Update, bindparam, func, or_, select, update
 from sqlmodel import Session, col
 
 from trackfarm.api import TrackState
-from trackfarm.wire import ReleaseReason, ShardProgress, Stage
+from trackfarm.wire import ReleaseReason, Stage
 from trackfarm_scheduler.machines import SHARD, AttemptState, LeaseState, ShardState
 from trackfarm_scheduler.store import journal, tracks
 from trackfarm_scheduler.store.journal import Happening
@@ -36,26 +36,6 @@ _HOLD = (
 _BEGIN = _HOLD.values(claimed_at=bindparam("now"), stage=Stage.CLAIMED.value)
 _TAKE_ATTEMPTS = update(_ATTEMPT).where(_OF_LEASE).values(worker_id=bindparam("holder"))
 _NOTE_URLS = update(_ATTEMPT).where(_OF_LEASE).values(url_expires_at=bindparam("until"))
-_HELD = select(_LEASE.c.id, _LEASE.c.worker_id).where(
-    _LEASE.c.id.in_(bindparam("ids", expanding=True)), _LIVE
-)
-# A lease that a report or a claim has locked needs no extension by this heartbeat; waiting for it
-# while others are locked could end in a deadlock.
-_FREE = (
-    select(_LEASE.c.id)
-    .where(_LEASE.c.id.in_(bindparam("ids", expanding=True)))
-    .with_for_update(skip_locked=True)
-)
-_EXTEND = (
-    update(_LEASE)
-    .where(_THE_LEASE, _LIVE)
-    .values(
-        expires_at=bindparam("until"),
-        stage=bindparam("at_stage"),
-        step=bindparam("at_step"),
-        steps=bindparam("of_steps"),
-    )
-)
 _END = (
     update(_LEASE)
     .where(_THE_LEASE, _LIVE)
@@ -91,37 +71,6 @@ def claim(
 def note_urls(session: Session, lease_id: str, expires_at: float) -> None:
     """Remembers until when the objects of a lease may still be written."""
     session.execute(_NOTE_URLS, {"lease": lease_id, "until": expires_at})
-
-
-def extend(
-    session: Session, progress: Mapping[str, Sequence[ShardProgress]], *, expires_at: float
-) -> set[tuple[str, str]]:
-    """Extends what the heartbeats of workers (by id) name and those workers still hold; returns
-    who holds which lease."""
-    named = {
-        (worker_id, shard.lease_id): shard
-        for worker_id, shards in progress.items()
-        for shard in shards
-    }
-    if not named:
-        return set()
-    rows = session.execute(_HELD, {"ids": [lease_id for _, lease_id in named]})
-    held = {lease_id: holder for lease_id, holder in rows if (holder, lease_id) in named}
-    free = session.scalars(_FREE, {"ids": list(held)}).all() if held else []
-    if free:
-        moves = [_extension(named[held[lease_id], lease_id], expires_at) for lease_id in free]
-        session.execute(_EXTEND, moves)
-    return {(holder, lease_id) for lease_id, holder in held.items()}
-
-
-def _extension(shard: ShardProgress, expires_at: float) -> dict[str, object]:
-    return {
-        "lease": shard.lease_id,
-        "until": expires_at,
-        "at_stage": shard.stage.value,
-        "at_step": shard.step,
-        "of_steps": shard.steps,
-    }
 
 
 def end(session: Session, lease: Lease, now: float, *, reason: str, left_open: AttemptState) -> int:
@@ -259,19 +208,6 @@ def held_by(session: Session, worker_id: str) -> list[Lease]:
 
 def get(session: Session, lease_id: str, *, lock: bool = False) -> Lease | None:
     return session.scalar(_LOCK if lock else _GET, {"lease": lease_id})
-
-
-def grant_time_again(session: Session, expires_at: float) -> None:
-    """After the scheduler itself was away: nobody's silence in that time counts."""
-    session.execute(
-        update(Lease)
-        .where(
-            col(Lease.state) == LeaseState.LIVE,
-            col(Lease.worker_id).is_not(None),
-            col(Lease.expires_at) < expires_at,
-        )
-        .values(expires_at=expires_at)
-    )
 
 
 def _move_shard(session: Session, shard_id: str, target: ShardState) -> None:

@@ -211,23 +211,6 @@ class Worker(SQLModel, table=True):
     left_at: float | None = None
 
 
-class Invitation(SQLModel, table=True):
-    """With what machines may join: `uses_left` times until `expires_at`. What it says of provider,
-    rental tag and price wins over what a worker claims."""
-
-    id: str = Field(primary_key=True)
-    token_hash: str = Field(unique=True)
-    made_at: float
-    made_by: str
-    expires_at: float
-    uses_left: int
-    provider: str | None = None
-    rental_tag: str | None = None
-    price_per_hour: float | None = None
-    note: str = ""
-    revoked_at: float | None = None
-
-
 class Artifact(SQLModel, table=True):
     """The stored file of a done track: exactly one each. `looked_at`: when it was found unchanged
     after nobody could write it any more, where the store may let an object be replaced."""

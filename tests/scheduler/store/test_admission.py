@@ -12,10 +12,11 @@ from trackfarm.tiers import tier_of
 from trackfarm.wire import RegisterRequest
 from trackfarm_scheduler.recovery import BAD_WORKER_STRIKES
 from trackfarm_scheduler.store import admission, invitations, joining, workers
+from trackfarm_scheduler.store.access_tables import Invitation
 from trackfarm_scheduler.store.admission import RETURN_SECONDS
 from trackfarm_scheduler.store.invitations import Made
 from trackfarm_scheduler.store.joining import Joined
-from trackfarm_scheduler.store.tables import Invitation, Worker
+from trackfarm_scheduler.store.tables import Worker
 
 JOIN_TOKEN = "a-join-token-of-the-tests"
 

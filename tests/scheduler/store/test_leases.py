@@ -11,7 +11,7 @@ from trackfarm.wire import FailureKind, ReleaseReason, ShardProgress, Stage, Tra
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.objects.keys import attempt_key
 from trackfarm_scheduler.outlines import NewShard
-from trackfarm_scheduler.store import leases, offers
+from trackfarm_scheduler.store import extensions, leases, offers
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Attempt, Lease, Shard, Worker
 
@@ -122,7 +122,7 @@ def test_heartbeats_extend_only_what_the_worker_holds(scene: Scene, job_id: str)
     ]
     scene.clock.advance(10)
     with scene.database.write() as session:
-        live = leases.extend(session, {mine.id: progress}, expires_at=scene.clock() + 12)
+        live = extensions.extend(session, {mine.id: progress}, expires_at=scene.clock() + 12)
     assert live == {(mine.id, held.lease_id)}
     row = lease_row(scene, held)
     assert (row.stage, row.step, row.steps) == ("computing", 3, 8)
@@ -211,7 +211,7 @@ def test_after_the_schedulers_absence_claimed_leases_get_their_time_again(
     scene.clock.advance(1_000)
     fresh = scene.claimed(worker, job_id, scene.ids(job_id)[2:3])
     with scene.database.write() as session:
-        leases.grant_time_again(session, scene.clock() + 5)
+        extensions.grant_time_again(session, scene.clock() + 5)
     assert lease_row(scene, old).expires_at == scene.clock() + 5
     assert lease_row(scene, fresh).expires_at == scene.clock() + LEASE_SECONDS
     assert lease_row(scene, offer).expires_at is None

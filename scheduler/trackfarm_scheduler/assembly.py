@@ -1,0 +1,181 @@
+"""The composition root: builds every part of the scheduler from its settings."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+
+import structlog
+
+from trackfarm.broker_urls import with_authority
+from trackfarm.planning import load_prices
+from trackfarm.settings import SettingsError
+from trackfarm_scheduler import eventlog
+from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.broker_users import BrokerUsers
+from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.granter import Granter
+from trackfarm_scheduler.latelook import LateLook
+from trackfarm_scheduler.leadership import Leadership
+from trackfarm_scheduler.loops import Loop
+from trackfarm_scheduler.objects import ObjectStore, open_store
+from trackfarm_scheduler.placer import Placer
+from trackfarm_scheduler.promptness import Promptness
+from trackfarm_scheduler.recorder import Recorder
+from trackfarm_scheduler.remover import Remover
+from trackfarm_scheduler.rescuer import Rescuer
+from trackfarm_scheduler.settings import SchedulerSettings
+from trackfarm_scheduler.settler import Settler
+from trackfarm_scheduler.store.database import Database
+from trackfarm_scheduler.sweeper import Sweeper
+
+log = structlog.get_logger(__name__)
+GRANT_SECONDS = 1.0  # a broker that returned empty knows its workers again after as long
+
+
+def assemble(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
+    """The parts, and the loops that are to be started.
+
+    Raises ObjectStoreError, SettingsError or ValueError for what the settings name and cannot be
+    used.
+    """
+    database = Database(
+        settings.database_url.get_secret_value(),
+        on_commit=eventlog.tell,
+        ca_file=settings.ca_file,
+    )
+    database.migrate()
+    objects = _open_objects(settings)
+    broker_url = with_authority(settings.broker_url.get_secret_value(), settings.ca_file)
+    broker, users = Broker(broker_url), _open_users(broker_url, settings)
+    clock = time.time
+    # A restart at the same place is the same holder: it need not wait for its own old term.
+    holder = f"{socket.gethostname()}:{settings.port}"
+    leadership = Leadership(database=database, holder=holder, term=settings.leader_term_seconds)
+    settler = Settler(database=database, leadership=leadership, clock=clock)
+    farm = Farm(
+        settings=settings,
+        database=database,
+        objects=objects,
+        broker=broker,
+        users=users,
+        recorder=Recorder(database=database, objects=objects, clock=clock, bounds=settings.bounds),
+        leadership=leadership,
+        placing=_placing(settings, database, broker, leadership, clock),
+        settling=Loop("settler", settler.tick, seconds=2 * settings.tick_seconds, rest=20.0),
+        prices=load_prices(os.environ),
+        promptness=Promptness(),
+        clock=clock,
+    )
+    return farm, _loops(farm)
+
+
+def _loops(farm: Farm) -> list[Loop]:
+    """Those of the farm and all others. This scheduler may lead from here on."""
+    settings, leadership, rescuer = farm.settings, farm.leadership, _rescuer(farm)
+    leadership.on_gain = rescuer.recover
+    found = [
+        Loop("leadership", leadership.tick, seconds=settings.leader_term_seconds / 4),
+        farm.placing,
+        farm.settling,
+        Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds),
+        *_housekeeping(farm),
+    ]
+    if farm.users is not None:
+        granter = Granter(
+            database=farm.database, users=farm.users, leadership=leadership, clock=farm.clock
+        )
+        found.append(Loop("granter", granter.tick, seconds=GRANT_SECONDS))
+    leadership.tick()
+    return found
+
+
+def _placing(
+    settings: SchedulerSettings,
+    database: Database,
+    broker: Broker,
+    leadership: Leadership,
+    clock: Callable[[], float],
+) -> Loop:
+    placer = Placer(
+        database=database,
+        broker=broker,
+        leadership=leadership,
+        clock=clock,
+        shard_seconds=settings.shard_seconds,
+        reserved=settings.reserved,
+    )
+    # To look at a thousand workers takes long: those have a shard ahead, and can wait for the next.
+    return Loop("placer", placer.tick, seconds=settings.tick_seconds, rest=5.0, longest_rest=1.0)
+
+
+def _rescuer(farm: Farm) -> Rescuer:
+    return Rescuer(
+        database=farm.database,
+        broker=farm.broker,
+        leadership=farm.leadership,
+        clock=farm.clock,
+        claim_within=farm.settings.claim_within_seconds,
+        lost_after=farm.settings.lost_after_seconds,
+        our_lag=lambda: farm.promptness.lag,
+        on_rescue=farm.placing.wake,
+    )
+
+
+def _housekeeping(farm: Farm) -> list[Loop]:
+    """What removes: abandoned attempts, objects that were changed, what was kept long enough."""
+    database, objects, leadership, clock = farm.database, farm.objects, farm.leadership, farm.clock
+    margin, seconds = farm.settings.sweep_margin_seconds, farm.settings.sweep_seconds
+    sweeper = Sweeper(
+        database=database, objects=objects, leadership=leadership, clock=clock, margin=margin
+    )
+    late_look = LateLook(
+        database=database, objects=objects, leadership=leadership, clock=clock, margin=margin
+    )
+    remover = Remover(
+        database=database,
+        objects=objects,
+        leadership=leadership,
+        clock=clock,
+        keep=farm.settings.keep,
+    )
+    if database.is_sqlite:
+        sweeper.recover()
+    return [
+        Loop("sweeper", sweeper.tick, seconds=seconds),
+        Loop("late look", late_look.tick, seconds=seconds),
+        Loop("remover", remover.tick, seconds=seconds),
+    ]
+
+
+def _open_objects(settings: SchedulerSettings) -> ObjectStore:
+    store = open_store(
+        settings.objects_url,
+        access_key=settings.objects_access_key.get_secret_value(),
+        secret_key=settings.objects_secret_key.get_secret_value(),
+        region=settings.objects_region,
+        external_endpoint=settings.objects_external_url or None,
+        base_url=settings.own_url,
+        signing_secret=settings.signing_secret.get_secret_value().encode(),
+        ca_file=settings.ca_file,
+        max_bytes=settings.most_object_bytes,
+    )
+    store.check()
+    if not store.writes_once:
+        log.warning(
+            "store_replaces_objects",
+            meaning="whoever holds an upload URL could replace a finished track until it expires;"
+            " each is looked at again after that, and what was changed is made anew",
+        )
+    return store
+
+
+def _open_users(url: str, settings: SchedulerSettings) -> BrokerUsers | None:
+    users = BrokerUsers(url, external_url=settings.broker_external_url)
+    if (fault := users.check()) is None:
+        return users
+    users.close()
+    if not settings.insecure:
+        raise SettingsError(fault)
+    log.warning("workers_share_the_broker", why=fault)
+    return None

@@ -1,0 +1,70 @@
+"""Serves until told to stop: the web server and the loops beside it."""
+
+import gc
+import resource
+
+import structlog
+import uvicorn
+
+from trackfarm_scheduler.api.app import build_app
+from trackfarm_scheduler.connections import patient_protocol
+from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.loops import Loop
+
+log = structlog.get_logger("trackfarm_scheduler")
+GARBAGE = 20_000  # new objects between two looks of the collector; usually 700
+DESCRIPTORS = 65_536
+KEEP_ALIVE_SECONDS = 75  # outlasts many heartbeats, so that a worker keeps its connection
+
+
+def serve(farm: Farm, loops: list[Loop]) -> None:
+    """Returns after TERM or Ctrl-C, when everything is closed."""
+    _allow_many_connections()
+    server = uvicorn.Server(_config(farm))
+    # What was built so far lives as long as we do: the collector need not look at it again, and what
+    # a request leaves behind is rarely a cycle.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
+    for loop in loops:
+        loop.start()
+    log.info("scheduler_ready", url=farm.settings.own_url)
+    try:
+        server.run()
+    finally:
+        for loop in loops:
+            loop.stop()
+        farm.leadership.resign()
+        farm.broker.close()
+        if farm.users is not None:
+            farm.users.close()
+        farm.database.close()
+        log.info("scheduler_stopped")
+
+
+def _config(farm: Farm) -> uvicorn.Config:
+    settings = farm.settings
+    return uvicorn.Config(
+        build_app(farm),
+        http=patient_protocol(
+            head_seconds=settings.head_seconds, body_seconds=settings.body_seconds
+        ),
+        ws="none",
+        server_header=False,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=3,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+    )
+
+
+def _allow_many_connections() -> None:
+    """A thousand workers, and as many who only connect, are more than the usual 1024."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, DESCRIPTORS)
+    if now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

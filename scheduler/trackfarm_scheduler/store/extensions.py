@@ -1,0 +1,77 @@
+"""How long leases still live: heartbeats extend them, and the scheduler's own absence does."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import bindparam, select, update
+from sqlmodel import Session, col
+
+from trackfarm.wire import ShardProgress
+from trackfarm_scheduler.machines import LeaseState
+from trackfarm_scheduler.store.tables import Lease, table_of
+
+_LEASE = table_of(Lease)
+_LIVE = _LEASE.c.state == LeaseState.LIVE.value
+_HELD = select(_LEASE.c.id, _LEASE.c.worker_id).where(
+    _LEASE.c.id.in_(bindparam("ids", expanding=True)), _LIVE
+)
+# A lease that a report or a claim has locked needs no extension by this heartbeat; waiting for it
+# while others are locked could end in a deadlock.
+_FREE = (
+    select(_LEASE.c.id)
+    .where(_LEASE.c.id.in_(bindparam("ids", expanding=True)))
+    .with_for_update(skip_locked=True)
+)
+_EXTEND = (
+    update(_LEASE)
+    .where(_LEASE.c.id == bindparam("lease"), _LIVE)
+    .values(
+        expires_at=bindparam("until"),
+        stage=bindparam("at_stage"),
+        step=bindparam("at_step"),
+        steps=bindparam("of_steps"),
+    )
+)
+
+
+def extend(
+    session: Session, progress: Mapping[str, Sequence[ShardProgress]], *, expires_at: float
+) -> set[tuple[str, str]]:
+    """Extends what the heartbeats of workers (by id) name and those workers still hold; returns
+    who holds which lease."""
+    named = {
+        (worker_id, shard.lease_id): shard
+        for worker_id, shards in progress.items()
+        for shard in shards
+    }
+    if not named:
+        return set()
+    rows = session.execute(_HELD, {"ids": [lease_id for _, lease_id in named]})
+    held = {lease_id: holder for lease_id, holder in rows if (holder, lease_id) in named}
+    free = session.scalars(_FREE, {"ids": list(held)}).all() if held else []
+    if free:
+        moves = [_extension(named[held[lease_id], lease_id], expires_at) for lease_id in free]
+        session.execute(_EXTEND, moves)
+    return {(holder, lease_id) for lease_id, holder in held.items()}
+
+
+def _extension(shard: ShardProgress, expires_at: float) -> dict[str, object]:
+    return {
+        "lease": shard.lease_id,
+        "until": expires_at,
+        "at_stage": shard.stage.value,
+        "at_step": shard.step,
+        "of_steps": shard.steps,
+    }
+
+
+def grant_time_again(session: Session, expires_at: float) -> None:
+    """After the scheduler itself was away: nobody's silence in that time counts."""
+    session.execute(
+        update(Lease)
+        .where(
+            col(Lease.state) == LeaseState.LIVE,
+            col(Lease.worker_id).is_not(None),
+            col(Lease.expires_at) < expires_at,
+        )
+        .values(expires_at=expires_at)
+    )
