@@ -20,6 +20,7 @@ from trackfarm_scheduler.store import journal, leases, ledger, output, speeds, t
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Artifact, Attempt, Lease, Track, Worker, table_of
+from trackfarm_scheduler.trespasses import note_trespass
 
 log = structlog.get_logger(__name__)
 NO_BOUNDS_BUT_OURS = Bounds()
@@ -79,14 +80,21 @@ class Recorder:
         those that this lease may write; those that are refused are removed at once."""
         with self._database.read() as session:
             first_look = self._judge(session, worker, lease_id, report)
-        seen = [
-            self._inspector.look(worker.id, done) if look is TrackState.LEASED else NOT_SEEN
-            for done, look in zip(report.done, first_look, strict=True)
-        ]
+        seen = self._looked_at(worker, report.done, first_look)
         with self._database.write() as session:
             verdicts, refused = self._settle(session, worker, lease_id, report, seen)
         self._inspector.discard(refused)
         return verdicts
+
+    def _looked_at(
+        self, worker: Worker, reported: Sequence[TrackDone], looks: Sequence[TrackState | Refusal]
+    ) -> list[Seen]:
+        """Each track's object once, however often a report names it: to look may be to read."""
+        seen: dict[int, Seen] = {}
+        for done, look in zip(reported, looks, strict=True):
+            if look is TrackState.LEASED and done.track_id not in seen:
+                seen[done.track_id] = self._inspector.look(worker.id, done)
+        return [seen.get(done.track_id, NOT_SEEN) for done in reported]
 
     def _judge(
         self, session: Session, worker: Worker, lease_id: str, report: ReportRequest
@@ -119,6 +127,7 @@ class Recorder:
         leases.lock_race(session, lease_id, _ids(report))
         lease = leases.get(session, lease_id, lock=True)
         if lease is None or lease.worker_id != worker.id:
+            note_trespass(worker, lease, "report")
             return [_lease_ended(track_id) for track_id in _ids(report)], set()
         state = LeaseState(lease.state)
         found = Sorting(state, _rows(session, lease_id, _ids(report)))

@@ -55,6 +55,7 @@ class Sorting:
             self._say(done.track_id, Verdict.ALREADY_DONE)
         elif isinstance(verdict, Refusal) or row is None:
             self._say(done.track_id, Verdict.REFUSED, verdict)
+            self.lies += verdict is Refusal.OTHER_OBJECT
         elif done.track_id in self.failures:
             self._say(done.track_id, Verdict.REFUSED, Refusal.NOT_IN_SHARD)
         elif flaw := seen.flaw or _flaw(done, row):

@@ -23,6 +23,7 @@ ABANDONED = [
     AttemptState.RELEASED,
     AttemptState.EXPIRED,
     AttemptState.CANCELLED,
+    AttemptState.FORGIVEN,
 ]
 
 

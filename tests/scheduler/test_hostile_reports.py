@@ -1,6 +1,8 @@
 """A worker that lies: what it says is refused, what it stored goes, and it does not work for long."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -76,6 +78,36 @@ def test_who_lies_three_times_is_quarantined(
     assert scene.worker(worker.id).state == "quarantined"
     assert scene.rows(Lease)[0].state == "ended"
     assert scene.states(job_id) == {"pending": 4, "done": 1}, "what was good stays"
+
+
+def test_an_object_is_read_once_however_often_it_is_reported(
+    scene: Scene, worker: Worker, offer: Offer, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand lines of one report would else be a thousand reads of the largest object."""
+    false = lie(scene.upload(offer, scene.ids(job_id)[0]), sha256="0" * 64)
+    opened: list[str] = []
+    reading = scene.objects.open
+
+    def noted(key: str) -> AbstractContextManager[Iterator[bytes]]:
+        opened.append(key)
+        return reading(key)
+
+    monkeypatch.setattr(scene.objects, "open", noted)
+    verdicts = scene.report(worker, offer, done=[false] * 1_000)
+    assert opened == [false.object_key]
+    assert {v.verdict for v in verdicts} == {Verdict.REFUSED}
+    assert scene.worker(worker.id).strikes == 1
+
+
+def test_another_object_is_a_lie_that_costs_the_track_nothing(
+    scene: Scene, worker: Worker, offer: Offer, job_id: str
+) -> None:
+    done = scene.upload(offer, scene.ids(job_id)[0])
+    (verdict,) = scene.report(worker, offer, done=[lie(done, object_key="tracks/other")])
+    assert verdict.verdict is Verdict.REFUSED
+    assert scene.worker(worker.id).strikes == 1
+    (verdict,) = scene.report(worker, offer, done=[done])
+    assert verdict.verdict is Verdict.COMMITTED
 
 
 def test_an_object_that_is_not_there_is_nobodys_lie(

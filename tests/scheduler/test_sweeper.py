@@ -9,6 +9,8 @@ from tests.scheduler.scene import URL_SECONDS, Scene, briefs, failure
 from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.objects.directory import DirectoryStore
+from trackfarm_scheduler.recovery import BAD_WORKER_STRIKES
+from trackfarm_scheduler.rulings import Rulings
 from trackfarm_scheduler.store import leases
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track
@@ -79,6 +81,23 @@ def test_what_was_abandoned_goes_and_what_was_committed_stays(
     assert scene.number(Attempt, col(Attempt.swept_at).is_not(None)) == 2
     sweeper.tick()
     assert scene.number(Attempt, col(Attempt.swept_at).is_not(None)) == 2
+
+
+def test_what_a_quarantined_worker_wrote_once_more_goes_too(
+    scene: Scene, store: DirectoryStore, sweeper: Sweeper
+) -> None:
+    """Its failures are forgiven, its upload URLs are not over."""
+    worker, job_id = scene.join(), scene.submit(briefs(1)).job_id
+    scene.beat(worker)
+    offer = scene.claimed(worker, job_id)
+    scene.report(worker, offer, failed=[failure(scene.ids(job_id)[0])])
+    with scene.database.write() as session:
+        Rulings.strike(session, worker.id, BAD_WORKER_STRIKES, scene.clock())
+    assert scene.attempts(offer)[0].state == AttemptState.FORGIVEN
+    put(scene, store, offer)
+    scene.clock.advance(URL_SECONDS + MARGIN + 1)
+    sweeper.tick()
+    assert stored(store) == set()
 
 
 def test_a_renewed_url_keeps_an_object_longer(

@@ -1,5 +1,6 @@
 """The farms that these tests attack: one over TLS with its workers, and one as the internet sees it."""
 
+import itertools
 from collections.abc import Iterator
 
 import httpx
@@ -7,10 +8,15 @@ import pytest
 
 from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.soak import pytest_collection_modifyitems
+from tests.security.crew import Member
 from tests.security.guarded_farm import GuardedFarm, guarded_farm
+from tests.security.siege import Siege, laid
+from tests.servers.s3 import S3Access
 
 __all__ = ["pytest_collection_modifyitems"]
 
+DEAR = 1_000.0  # US dollars an hour
+NUMBERS = itertools.count(1)
 HEAD_SECONDS, BODY_SECONDS = 1.0, 1.0
 SUBMISSION_BYTES = 200_000
 
@@ -19,6 +25,21 @@ SUBMISSION_BYTES = 200_000
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedFarm]:
     with guarded_farm(tmp_path_factory.mktemp("guarded")) as farm:
         yield farm
+
+
+@pytest.fixture(scope="package")
+def siege(swift: S3Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Siege]:
+    with laid(swift, tmp_path_factory.mktemp("siege")) as siege:
+        yield siege
+
+
+@pytest.fixture
+def liar(siege: Siege) -> Iterator[Member]:
+    """Another hostile worker with a shard: three lies are the end of one."""
+    member = siege.crew.join(f"liar-{next(NUMBERS)}", price_per_hour=DEAR)
+    member.take()
+    yield member
+    siege.crew.dismiss(member)
 
 
 @pytest.fixture(scope="package")

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from redis import Redis
 
+from tests.end_to_end.ledger import Ledger
 from tests.servers.presence import require
 from tests.servers.process import Process, free_port
 from tests.servers.redis import RedisServer, redis_binaries, redis_server
@@ -27,8 +28,11 @@ FACTS = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
 class GuardedFarm:
     """No join token: only invitations let somebody join."""
 
-    def __init__(self, folder: Path, files: Certificates, broker: RedisServer) -> None:
+    def __init__(
+        self, folder: Path, files: Certificates, broker: RedisServer, **changes: object
+    ) -> None:
         self.files, self.broker = files, broker
+        self.log = folder / "scheduler.log"
         self.url = f"https://{HOST}:{(port := free_port())}"
         self.client = Farm(self.url, API_KEY, ca_file=files.authority)
         self._http = httpx.Client(base_url=self.url, verify=self._proof())
@@ -38,15 +42,17 @@ class GuardedFarm:
             "PUBLIC_URL": self.url,
             "TLS_CERTIFICATE": files.certificate,
             "TLS_KEY": files.key,
-            "DATABASE_URL": f"sqlite:///{folder / 'farm.db'}",
+            "DATABASE_URL": (database_url := f"sqlite:///{folder / 'farm.db'}"),
             "BROKER_URL": broker.url,
             "OBJECTS_URL": (folder / "objects").as_uri(),
             "API_KEY": API_KEY,
             "SIGNING_SECRET": "a-signing-secret-of-the-tests",
+            **changes,
         }
+        self.ledger = Ledger(database_url)
         env = {f"TRACKFARM_SCHEDULER_{name}": str(value) for name, value in settings.items()}
         command = [sys.executable, "-P", "-m", "trackfarm_scheduler"]
-        self.process = Process(command, log=folder / "scheduler.log", env={**os.environ, **env})
+        self.process = Process(command, log=self.log, env={**os.environ, **env})
 
     def _proof(self) -> Any:
         return verification(self.files.authority, setting="")
@@ -55,8 +61,11 @@ class GuardedFarm:
         return self.client.invite(InvitationRequest(**wishes)).token
 
     def say(self, path: str, token: str, body: dict[str, Any] | None = None) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {token}"}
-        return self._http.post(f"/worker/v1/{path}", headers=headers, json=body or {})
+        return self.ask("POST", f"/worker/v1/{path}", token, json=body or {})
+
+    def ask(self, method: str, path: str, token: str, **request: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}", **request.pop("headers", {})}
+        return self._http.request(method, path, headers=headers, **request)
 
     def joined(self, token: str = "", **changes: Any) -> RegisterAnswer:
         answer = self.say("register", token or self.invite(), FACTS | changes)
@@ -74,17 +83,21 @@ class GuardedFarm:
     def close(self) -> None:
         self._http.close()
         self.client.close()
+        self.ledger.close()
         self.process.stop()
 
 
 @contextmanager
-def guarded_farm(folder: Path) -> Iterator[GuardedFarm]:
-    """Ready to serve; ended on exit. Needs a Redis server that was built with TLS."""
-    files = certificates(folder / "certificates")
+def guarded_farm(
+    folder: Path, files: Certificates | None = None, **changes: object
+) -> Iterator[GuardedFarm]:
+    """Ready to serve, with settings that differ in `changes`; ended on exit. Needs a Redis server
+    that was built with TLS."""
+    files = files or certificates(folder / "certificates")
     (folder / "objects").mkdir()
     binary = require(redis_binaries().get("redis-server"), "redis-server")
     with redis_server(binary, password=BROKER_PASSWORD, files=files) as broker:
-        farm = GuardedFarm(folder, files, broker)
+        farm = GuardedFarm(folder, files, broker, **changes)
         try:
             farm.process.wait_ready(farm.client.healthy)
             yield farm

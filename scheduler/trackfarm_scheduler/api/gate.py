@@ -92,7 +92,7 @@ class Gate:
             message = await self._longer(scope, receive, message, announced, most)
         if message["type"] != "http.request":
             return None
-        if (flaw := bodies.json_flaw(message["body"])) is not None:
+        if (flaw := bodies.json_flaw(message["body"], bodies.most_quotes(path))) is not None:
             raise Refused(400, flaw)
         return _again(message, receive)
 

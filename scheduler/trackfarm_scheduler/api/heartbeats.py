@@ -15,7 +15,7 @@ from trackfarm.wire import (
     ShardProgress,
 )
 from trackfarm_scheduler.api.auth import calling_worker
-from trackfarm_scheduler.api.problems import Refused
+from trackfarm_scheduler.api.problems import WRONG_FORM, Refused, flaws
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.pulse import Pulse, Standing
 
@@ -38,11 +38,8 @@ def _read(body: bytes) -> HeartbeatRequest:
     try:
         return HeartbeatRequest.model_validate_json(body)
     except ValidationError as error:
-        wrong = [
-            {"field": ".".join(str(part) for part in e["loc"]), "message": e["msg"]}
-            for e in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
-        raise Refused(422, "the request does not have the form this call takes", wrong) from error
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise Refused(422, WRONG_FORM, flaws(found)) from error
 
 
 def _answer(

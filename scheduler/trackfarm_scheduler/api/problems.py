@@ -6,7 +6,6 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
-from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -16,6 +15,8 @@ from trackfarm_scheduler.store.jobs import NotAllowed
 
 log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
+WRONG_FORM = "the request does not have the form this call takes"
+MOST_FLAWS = 50
 
 
 class Refused(Exception):
@@ -34,6 +35,15 @@ class Refused(Exception):
         self.detail = detail
         self.errors = list(errors)
         self.headers = headers
+
+
+def flaws(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What pydantic found wrong with a request, without what was sent. The first only: there can
+    be as many as a body has names, and to list them all would take longer than to find them."""
+    return [
+        {"field": ".".join(str(part) for part in error["loc"]), "message": error["msg"]}
+        for error in errors[:MOST_FLAWS]
+    ]
 
 
 def answer(
@@ -75,8 +85,4 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [
-            {"field": ".".join(str(part) for part in e["loc"]), "message": e["msg"]}
-            for e in jsonable_encoder(error.errors())
-        ]
-        return answer(422, "the request does not have the form this call takes", errors)
+        return answer(422, WRONG_FORM, flaws(error.errors()))

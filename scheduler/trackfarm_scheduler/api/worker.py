@@ -44,6 +44,7 @@ from trackfarm_scheduler.objects.sources import source_urls
 from trackfarm_scheduler.store import admission, joining, leases, workers
 from trackfarm_scheduler.store.admission import Admission
 from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track, Worker, table_of
+from trackfarm_scheduler.trespasses import note_trespass
 
 router = APIRouter(prefix=PREFIX, tags=["worker"])
 _ATTEMPT, _JOB, _TRACK = table_of(Attempt), table_of(Job), table_of(Track)
@@ -113,6 +114,7 @@ def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWo
     now = farm.clock()
     with farm.database.write() as session:
         lease = leases.get(session, request.lease_id, lock=True)
+        note_trespass(worker, lease, "claim")
         if lease is None or lease.shard_id != shard_id:
             raise Refused(409, "there is no such offer")
         job = session.execute(_JOB_FACTS, {"job": lease.job_id}).one()
@@ -193,6 +195,7 @@ def release(
     with farm.database.write() as session:
         lease = leases.get(session, request.lease_id, lock=True)
         if lease is None or lease.worker_id != worker.id or lease.shard_id != shard_id:
+            note_trespass(worker, lease, "release")
             raise Refused(409, "the shard is not yours any more")
         back = leases.release(session, lease, request.track_ids, request.reason, farm.clock())
     farm.placing.wake()

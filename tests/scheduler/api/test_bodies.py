@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackfarm_scheduler.api.bodies import MOST_DEPTH, depth, is_stream, json_flaw, most_bytes
+from trackfarm_scheduler.api.bodies import (
+    MOST_DEPTH,
+    MOST_QUOTES,
+    depth,
+    is_stream,
+    json_flaw,
+    most_bytes,
+    most_quotes,
+)
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text('[]{}"\\ab'),
@@ -41,9 +49,20 @@ def test_no_text_may_have_a_nul() -> None:
     assert "NUL" in (json_flaw(b'{"name":"a\\u0000b"}') or "")
 
 
+def test_no_body_has_more_names_than_a_request_can_have() -> None:
+    """To say what is wrong with each of a million took minutes."""
+    wide = json.dumps({f"n{n}": n for n in range(MOST_QUOTES // 2)}).encode()
+    assert json_flaw(wide) is None
+    assert "names" in (json_flaw(wide[:-1] + b', "one": 1}') or "")
+    assert json_flaw(json.dumps('"' * MOST_QUOTES).encode()) is None, "in a text they cost nothing"
+    assert most_quotes("/api/v1/plans") > most_quotes("/worker/v1/shards/x/report") == MOST_QUOTES
+
+
 def test_each_address_has_its_limit() -> None:
     assert is_stream("POST", "/api/v1/jobs")
     assert is_stream("PUT", "/objects/a")
     assert not is_stream("POST", "/api/v1/jobs/x/pause")
-    limits = [most_bytes(p) for p in ("/worker/v1/register", "/", "/worker/v1/x", "/api/v1/plans")]
-    assert limits == sorted(limits)
+    paths = ("/worker/v1/register", "/", "/worker/v1/shards/x/report", "/api/v1/plans")
+    limits = [most_bytes(path) for path in paths]
+    assert limits == sorted(set(limits))
+    assert most_bytes("/worker/v1/heartbeat") == limits[0]

@@ -1,0 +1,173 @@
+"""Workers without an engine, as their owners have them in hand: all that they were given, and the
+farm has nobody but the test to thank for what they say."""
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from tests.security.guarded_farm import GuardedFarm
+from trackfarm.wire import ClaimAnswer, TrackOrder
+
+BEAT_SECONDS = 1.0
+RATE, BYTES_A_SECOND = 48_000, 2_000
+
+
+def music(order: TrackOrder) -> bytes:
+    """As many bytes as the track's brief asks for, and no two tracks alike."""
+    size = int(order.brief.duration * BYTES_A_SECOND)
+    return order.object_key.encode().ljust(size, b"\x55")
+
+
+def result(order: TrackOrder, content: bytes | None = None, **changes: Any) -> dict[str, Any]:
+    """The honest report of a track, but for its changes; `heard` changes what was measured."""
+    content = music(order) if content is None else content
+    heard = {"seconds": order.brief.duration, "sample_rate": RATE, "channels": 2}
+    heard |= {"peak_dbfs": -1.0, "rms_dbfs": -18.0, "clipped": 0.0, "dc": 0.0}
+    heard |= changes.pop("heard", {})
+    return {
+        "track_id": order.track_id,
+        "object_key": order.object_key,
+        "size": len(content),
+        "md5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "seed": order.seed,
+        "measurements": heard,
+        "timings": {"service": 0.001},
+        **changes,
+    }
+
+
+def verdict_of(answer: httpx.Response) -> tuple[str, str]:
+    """What came of a report of one track, and why."""
+    assert answer.status_code == 200, answer.text
+    (only,) = answer.json()["tracks"]
+    return only["verdict"], only["reason"]
+
+
+class Member:
+    """One worker that has joined by an invitation."""
+
+    def __init__(self, farm: GuardedFarm, store: httpx.Client, name: str, **invited: Any) -> None:
+        self.farm, self.store = farm, store
+        self.badge = farm.joined(farm.invite(**invited), name=name)
+        self.id, self.token = self.badge.worker_id, self.badge.token
+        self._broker = farm.access_of(self.badge)
+        self.shards: list[ClaimAnswer] = []
+
+    def say(self, path: str, **body: Any) -> httpx.Response:
+        return self.farm.say(path, self.token, body)
+
+    def beat(self) -> httpx.Response:
+        held = [
+            {"shard_id": s.shard_id, "lease_id": s.lease_id, "stage": "computing"}
+            for s in self.shards
+        ]
+        return self.say("heartbeat", shards=held)
+
+    def offered(self, timeout: float = 10) -> tuple[str, str] | None:
+        """The next message of its own queue: which shard, under which lease."""
+        found = self._broker.brpop([self.badge.queue], timeout=timeout)
+        if found is None:
+            return None
+        envelope = json.loads(found[1])
+        arguments = json.loads(base64.b64decode(envelope["body"]))[0]
+        return arguments[0], arguments[1]
+
+    def claim(self, shard_id: str, lease_id: str) -> httpx.Response:
+        return self.say(f"shards/{shard_id}/claim", lease_id=lease_id)
+
+    def take(self) -> ClaimAnswer:
+        """Claims the next shard that it is offered."""
+        offer = self.offered()
+        assert offer is not None, "it is offered nothing"
+        assert self.claims(*offer)
+        return self.shards[-1]
+
+    def renewed(self, shard: ClaimAnswer) -> ClaimAnswer:
+        """The shard with what is still open of it, and with new upload URLs."""
+        assert self.claims(shard.shard_id, shard.lease_id)
+        self.shards.remove(shard)
+        return self.shards[-1]
+
+    def claims(self, shard_id: str, lease_id: str) -> bool:
+        """Whether it gets the shard, which it then holds."""
+        answer = self.claim(shard_id, lease_id)
+        if answer.status_code == 200:
+            self.shards.append(ClaimAnswer.model_validate_json(answer.content))
+        return answer.status_code == 200
+
+    def put(self, order: TrackOrder, content: bytes | None = None) -> httpx.Response:
+        body = music(order) if content is None else content
+        return self.store.put(order.upload_url, headers=order.upload_headers, content=body)
+
+    def report(self, shard: ClaimAnswer, *done: dict[str, Any], **more: Any) -> httpx.Response:
+        said = {"lease_id": shard.lease_id, "done": list(done), **more}
+        return self.say(f"shards/{shard.shard_id}/report", **said)
+
+    def make(self, shard: ClaimAnswer) -> list[str]:
+        """Makes all of a shard as an honest worker does; the verdicts."""
+        for order in shard.tracks:
+            assert self.put(order).status_code in (200, 412), "412: it is there already"
+        answer = self.report(shard, *map(result, shard.tracks))
+        self.shards.remove(shard)
+        return [each["verdict"] for each in answer.json()["tracks"]]
+
+    def leave(self) -> httpx.Response:
+        return self.say("leave")
+
+    def close(self) -> None:
+        self._broker.close()
+
+
+class Crew:
+    """The workers of a farm, with one heart for those that are to live."""
+
+    def __init__(self, farm: GuardedFarm, store: httpx.Client) -> None:
+        self._farm, self._store = farm, store
+        self._all: list[Member] = []
+        self._alive: set[Member] = set()
+        self._ended = threading.Event()
+        self._heart = threading.Thread(target=self._beat_on)
+
+    def join(self, name: str, **invited: Any) -> Member:
+        member = Member(self._farm, self._store, name, **invited)
+        self._all.append(member)
+        member.beat()
+        self._alive.add(member)
+        return member
+
+    def silence(self, member: Member) -> None:
+        """It is heard no more."""
+        self._alive.discard(member)
+
+    def others(self, member: Member) -> list[Member]:
+        """All that ever joined but this one, silent from now on."""
+        self._alive &= {member}
+        return [each for each in self._all if each is not member]
+
+    def dismiss(self, member: Member) -> None:
+        """It leaves, and what it held is placed again."""
+        self.silence(member)
+        member.leave()
+
+    def _beat_on(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            for member in list(self._alive):
+                member.beat()
+
+    @contextmanager
+    def living(self) -> Iterator["Crew"]:
+        self._heart.start()
+        try:
+            yield self
+        finally:
+            self._ended.set()
+            self._heart.join()
+            for member in self._all:
+                member.close()

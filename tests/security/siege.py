@@ -1,0 +1,122 @@
+"""A farm over TLS in all its parts, with workers in it that are nobody's friends."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from sqlmodel import col
+
+from tests.security.crew import Crew, Member
+from tests.security.guarded_farm import GuardedFarm, guarded_farm
+from tests.servers.s3 import S3Access
+from tests.servers.tls import HOST, behind_tls, certificates
+from trackfarm.api import JobHeader
+from trackfarm.catalog import Brief
+from trackfarm.trust import verification
+from trackfarm.wire import ClaimAnswer
+from trackfarm_scheduler.objects import ObjectStore, open_store
+from trackfarm_scheduler.store.access_tables import Audit
+from trackfarm_scheduler.store.tables import Artifact, Event, Lease, Worker
+
+TRACKS, TTL = 80, 5.0
+RATE = 400  # requests a minute of one worker
+MOST_BYTES = 100_000
+QUICK = {"URL_TTL_SECONDS": TTL, "SWEEP_MARGIN_SECONDS": 0.5, "SWEEP_SECONDS": 0.25}
+QUICK |= {"LOST_AFTER_SECONDS": 8, "HEARTBEAT_SECONDS": 4, "SHARD_SECONDS": 4, "TICK_SECONDS": 0.05}
+LIMITS = {"WORKER_RATE": RATE, "MOST_OBJECT_BYTES": MOST_BYTES, "DIGEST_SHARE": 0}
+
+
+@dataclass(frozen=True)
+class Siege:
+    """A farm at work: `hostile` holds `own`, `honest` holds `theirs`, `mute` went silent with a
+    shard, at `began` on the clock."""
+
+    farm: GuardedFarm
+    crew: Crew
+    objects: ObjectStore
+    job_id: str
+    hostile: Member
+    honest: Member
+    mute: Member
+    began: float
+
+    @property
+    def own(self) -> ClaimAnswer:
+        return self.hostile.shards[0]
+
+    @property
+    def theirs(self) -> ClaimAnswer:
+        return self.honest.shards[0]
+
+    def stored(self) -> dict[str, str]:
+        return {each.key: each.etag for each in self.objects.list("tracks/")}
+
+    def held(self) -> list[object]:
+        """What the two hold, as the database says it."""
+        return [
+            (self.lease(each).state, self.farm.ledger.open_under({each.lease_id}))
+            for each in (self.own, self.theirs)
+        ]
+
+    def events(self, kind: str, member: Member) -> list[str]:
+        """The data of what happened to a worker."""
+        where = (col(Event.kind) == kind, col(Event.worker_id) == member.id)
+        return [event.data for event in self.farm.ledger.rows(Event, *where)]
+
+    def artifacts_of(self, *track_ids: int) -> Sequence[Artifact]:
+        return self.farm.ledger.rows(Artifact, col(Artifact.track_id).in_(track_ids))
+
+    def lease(self, shard: ClaimAnswer) -> Lease:
+        (found,) = self.farm.ledger.rows(Lease, col(Lease.id) == shard.lease_id)
+        return found
+
+    def audited(self, target: str) -> list[str]:
+        """What the audit log says was done to somebody."""
+        return [row.action for row in self.farm.ledger.rows(Audit, col(Audit.target) == target)]
+
+    def row(self, member: Member) -> Worker:
+        (found,) = self.farm.ledger.rows(Worker, col(Worker.id) == member.id)
+        return found
+
+    def logged(self, event: str, member: Member) -> bool:
+        return any(
+            event in line and member.id in line for line in self.farm.log.read_text().splitlines()
+        )
+
+
+@contextmanager
+def laid(swift: S3Access, folder: Path) -> Iterator[Siege]:
+    """Ended on exit. The store is spoken to over TLS, too."""
+    files = certificates(folder / "certificates")
+    told = {"OBJECTS_ACCESS_KEY": swift.access_key, "OBJECTS_SECRET_KEY": swift.secret_key}
+    with behind_tls(int(swift.endpoint.rpartition(":")[2]), files) as port:
+        bucket = f"https://{HOST}:{port}/siege-{time.time_ns()}"
+        told |= {"OBJECTS_URL": bucket, "OBJECTS_REGION": swift.region}
+        told |= {"CA_FILE": str(files.authority)}
+        with (
+            guarded_farm(folder, files, **told, **QUICK, **LIMITS) as farm,
+            httpx.Client(verify=verification(files.authority, setting="")) as store,
+            Crew(farm, store).living() as crew,
+        ):
+            objects = open_store(
+                bucket,
+                access_key=swift.access_key,
+                secret_key=swift.secret_key,
+                region=swift.region,
+                ca_file=files.authority,
+            )
+            yield _begun(farm, crew, objects)
+
+
+def _begun(farm: GuardedFarm, crew: Crew, objects: ObjectStore) -> Siege:
+    briefs = [Brief(prompt=f"a quiet sea {n}", duration=10) for n in range(TRACKS)]
+    job = farm.client.submit(JobHeader(catalog="siege"), briefs).job
+    hostile, honest, mute = (crew.join(name) for name in ("hostile", "honest", "mute"))
+    for member in (hostile, honest, mute):
+        member.take()
+    crew.silence(mute)
+    honest.put(honest.shards[0].tracks[0])
+    return Siege(farm, crew, objects, job.id, hostile, honest, mute, time.monotonic())

@@ -1,0 +1,121 @@
+"""Reports and other calls that no honest worker writes, with a worker's own token."""
+
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.scheduler.api.conftest import problem
+from tests.security.crew import Member, result, verdict_of
+from tests.security.siege import Siege
+
+# Each is the report of an own track, with one thing changed.
+NAN, INFINITE = float("nan"), float("inf")
+HEARD = ["seconds", "peak_dbfs", "rms_dbfs", "clipped", "dc", "lufs"]
+DEEP = "[" * 50_000 + "]" * 50_000
+WIDE = {f"name-{n}": n for n in range(150_000)}
+FORMS: dict[str, dict[str, Any]] = {
+    **{
+        f"{name} is {value}": {"heard": {name: value}}
+        for name in HEARD
+        for value in (NAN, -INFINITE)
+    },
+    "times are not numbers": {"timings": {"service": NAN}},
+    "times are infinite": {"timings": {"service": INFINITE}},
+    "times run backwards": {"timings": {"denoise": -1}},
+    "a week of time": {"timings": {"service": 7 * 86_400}},
+    "no size": {"size": 0},
+    "a size beyond any store": {"size": 10**30},
+    "a seed beyond any column": {"seed": 2**63},
+    "a negative seed": {"seed": -1},
+    "a track beyond any column": {"track_id": 2**63},
+    "a number of five thousand digits": {"track_id": "N"},
+    "a key of a megabyte": {"object_key": "x" * 2**20},
+    "a digest that is none": {"sha256": "z" * 64},
+    "a digest with a line break": {"md5": "0" * 32 + "\n"},
+    "a batch of nothing but padding": {"batch": {"padding": 1}},
+    "a field of its own": {"committed": True},
+    "a name that no text may have": {"\ud800": 1},
+    "a NUL": {"object_key": "a\0b"},
+    "a hundred thousand names": WIDE,
+    "a nest": {"batch": "DEEP"},
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_report_of_another_form_is_refused_as_a_whole(siege: Siege, name: str) -> None:
+    order, before = siege.own.tracks[0], siege.held()
+    done = result(order, **FORMS[name])
+    said = json.dumps({"lease_id": siege.own.lease_id, "done": [done]})
+    said = said.replace('"DEEP"', DEEP).replace('"N"', "9" * 5_000)
+    began = time.monotonic()
+    answer = posted(siege, f"shards/{siege.own.shard_id}/report", said)
+    assert answer.status_code in (400, 413, 422), answer.text
+    assert problem(answer, answer.status_code)["detail"]
+    assert len(answer.content) < 2**17
+    assert time.monotonic() - began < 3
+    assert siege.held() == before
+
+
+def posted(siege: Siege, path: str, body: str) -> httpx.Response:
+    headers = {"Content-Type": "application/json"}
+    return siege.farm.ask(
+        "POST", f"/worker/v1/{path}", siege.hostile.token, content=body.encode(), headers=headers
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("shards/shard_0000/report", {"lease_id": "lease_0000", "done": [{}] * 10_000}, 422),
+        ("shards/shard_0000/report", {"lease_id": "' OR 1=1 --"}, 422),
+        ("shards/shard_0000/report", {"lease_id": "x" * 17 * 2**20}, 413),
+        ("shards/shard_0000/claim", {"lease_id": "x" * 2 * 2**20}, 413),
+        ("heartbeat", {"shards": [], "step": "x" * 2**17}, 413),
+        ("heartbeat", {"gpu_utilisation": NAN}, 422),
+        ("heartbeat", {"engine_restarts": 10**12}, 422),
+        ("heartbeat", {"shards": [{}] * 17}, 422),
+        ("register", {"name": "x" * 2**17}, 413),
+        ("leave", {"reason": "x" * 300}, 422),
+    ],
+)
+def test_what_is_too_long_is_refused(
+    siege: Siege, path: str, body: dict[str, Any], status: int
+) -> None:
+    before = siege.held()
+    answer = posted(siege, path, json.dumps(body))
+    assert problem(answer, status)["detail"]
+    assert len(answer.content) < 2**17
+    assert siege.held() == before
+
+
+def test_a_track_that_is_named_a_thousand_times_is_committed_once(
+    siege: Siege, liar: Member
+) -> None:
+    (shard,) = liar.shards
+    order = shard.tracks[0]
+    liar.put(order)
+    verdicts = liar.report(shard, *[result(order)] * 1_000).json()["tracks"]
+    assert [v["verdict"] for v in verdicts] == ["committed", *["already_done"] * 999]
+    assert len(siege.artifacts_of(order.track_id)) == 1
+
+
+def test_what_a_terminal_would_obey_is_taken_out_of_texts(siege: Siege, liar: Member) -> None:
+    (shard,) = liar.shards
+    obeyed = "\x1b]0;owned\x07\x9b2J\r\nworker_removed\u202e"
+    failed = {"track_id": shard.tracks[0].track_id, "kind": "silent", "message": obeyed}
+    assert verdict_of(liar.report(shard, failed=[failed]))[0] == "noted"
+    named = siege.crew.join(obeyed)
+    siege.crew.silence(named)
+    named.say("leave", reason=obeyed)
+    shown = [worker.model_dump_json() for worker in siege.farm.client.workers()]
+    for text in (*shown, *siege.events("track_retried", liar), siege.farm.log.read_text()):
+        assert not {"\x1b", "\x07", "\x9b", "\r", "\u202e"} & set(json_text(text))
+    assert "\nworker_removed" not in siege.farm.log.read_text()
+
+
+def json_text(text: str) -> str:
+    """With what JSON writes as an escape."""
+    return text.encode().decode("unicode_escape", errors="ignore")

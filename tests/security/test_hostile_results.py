@@ -1,0 +1,266 @@
+"""What a worker that turned hostile can do with its upload URLs, and with false reports."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from sqlmodel import col
+
+from tests.scheduler.api.conftest import problem
+from tests.security.conftest import DEAR
+from tests.security.crew import Member, music, result, verdict_of
+from tests.security.guarded_farm import FACTS
+from tests.security.siege import MOST_BYTES, TTL, Siege
+from tests.servers.process import wait_until
+from trackfarm.wire import ClaimAnswer, TrackOrder
+from trackfarm_scheduler.recovery import BAD_WORKER_STRIKES
+from trackfarm_scheduler.store.tables import Attempt
+
+REFUSED = (400, 403, 404, 405, 412, 501)
+BUCKET_PART = 1  # of the path, behind the slash
+OTHER_KEY = "tracks/00/" + "0" * 32 + "/lease_0000.mp3"
+
+
+def at(order: TrackOrder, path: str) -> str:
+    """The signed URL with another path."""
+    return urlsplit(order.upload_url)._replace(path=path).geturl()
+
+
+def path_of(order: TrackOrder) -> str:
+    return urlsplit(order.upload_url).path
+
+
+def bucket_of(order: TrackOrder) -> str:
+    return "/" + path_of(order).split("/")[BUCKET_PART]
+
+
+# What one upload URL is tried for: the method, the URL, headers beside those that it asks for; an
+# empty one is left out.
+
+Attempted = tuple[str, str, dict[str, str]]
+Misuse = Callable[[TrackOrder, TrackOrder], Attempted]
+MISUSES: dict[str, Misuse] = {
+    "write the other's object": lambda own, other: ("PUT", at(own, path_of(other)), {}),
+    "write another key": lambda own, _: ("PUT", at(own, f"{bucket_of(own)}/{OTHER_KEY}"), {}),
+    "write beside the tracks": lambda own, _: ("PUT", at(own, f"{bucket_of(own)}/x.mp3"), {}),
+    "write upwards": lambda own, other: (
+        "PUT",
+        at(own, f"{path_of(own)}/..%2f..%2f{path_of(other).rpartition('/')[2]}"),
+        {},
+    ),
+    "write another bucket": lambda own, _: ("PUT", at(own, "/another/x.mp3"), {}),
+    "make a bucket": lambda own, _: ("PUT", at(own, "/another"), {}),
+    "read it": lambda own, _: ("GET", own.upload_url, {}),
+    "look at it": lambda own, _: ("HEAD", own.upload_url, {}),
+    "remove it": lambda own, _: ("DELETE", own.upload_url, {}),
+    "post to it": lambda own, _: ("POST", own.upload_url, {}),
+    "read the other's": lambda own, other: ("GET", at(own, path_of(other)), {}),
+    "remove the other's": lambda own, other: ("DELETE", at(own, path_of(other)), {}),
+    "list the bucket": lambda own, _: ("GET", at(own, bucket_of(own)), {}),
+    "list all buckets": lambda own, _: ("GET", at(own, "/"), {}),
+    "remove the bucket": lambda own, _: ("DELETE", at(own, bucket_of(own)), {}),
+    "remove many": lambda own, _: ("POST", f"{at(own, bucket_of(own))}&delete=", {}),
+    "upload in parts": lambda own, _: ("POST", f"{own.upload_url}&uploads=", {}),
+    "change rights": lambda own, _: ("PUT", f"{own.upload_url}&acl=", {}),
+    "open it to all": lambda own, _: ("PUT", own.upload_url, {"x-amz-acl": "public-read"}),
+    "copy the other's": lambda own, other: (
+        "PUT",
+        own.upload_url,
+        {"x-amz-copy-source": path_of(other)},
+    ),
+    "write without the condition": lambda own, _: ("PUT", own.upload_url, {"if-none-match": ""}),
+    "keep the URL longer": lambda own, _: (
+        "PUT",
+        own.upload_url.replace("X-Amz-Expires=5", "X-Amz-Expires=604800"),
+        {},
+    ),
+    "go without a signature": lambda own, _: ("PUT", own.upload_url.partition("?")[0], {}),
+}
+
+
+@pytest.mark.parametrize("name", MISUSES)
+def test_an_upload_url_is_good_for_one_object_and_one_put(siege: Siege, name: str) -> None:
+    """The other's object is there; the own one is not yet."""
+    shard = siege.hostile.renewed(siege.own)
+    other = siege.theirs.tracks[0]
+    before = siege.stored()
+    assert other.object_key in before
+    method, url, more = MISUSES[name](shard.tracks[0], other)
+    headers = {**shard.tracks[0].upload_headers, **more}
+    sent = {name: value for name, value in headers.items() if value}
+    answer = siege.hostile.store.request(method, url, headers=sent, content=b"forged")
+    assert answer.status_code in REFUSED, answer.text
+    assert siege.stored().items() <= before.items(), "nothing new, nothing changed"
+    assert other.object_key in siege.stored()
+
+
+def test_what_was_committed_stays_as_it_is(siege: Siege, liar: Member) -> None:
+    order, shard = liar.shards[0].tracks[0], liar.shards[0]
+    assert liar.put(order).is_success
+    assert verdict_of(liar.report(shard, result(order))) == ("committed", "")
+    assert liar.put(order, b"\0" * len(music(order))).status_code == 412
+    with siege.objects.open(order.object_key) as chunks:
+        assert b"".join(chunks) == music(order)
+    other = result(order, b"other")
+    assert verdict_of(liar.report(shard, other))[0] == "already_done"
+    (artifact,) = siege.artifacts_of(order.track_id)
+    assert artifact.sha256 == result(order)["sha256"]
+
+
+def test_what_was_committed_outlives_every_call_of_its_maker(siege: Siege, liar: Member) -> None:
+    order, shard = liar.shards[0].tracks[0], liar.shards[0]
+    liar.put(order)
+    liar.report(shard, result(order))
+    failed = {"track_id": order.track_id, "kind": "bad_input", "message": "no, it is bad"}
+    assert verdict_of(liar.report(shard, failed=[failed]))[0] == "refused"
+    said = {"lease_id": shard.lease_id, "track_ids": [order.track_id], "reason": "draining"}
+    assert liar.say(f"shards/{shard.shard_id}/release", **said).json() == {"released": 0}
+    assert len(siege.artifacts_of(order.track_id)) == 1
+
+
+# Lies about an own track. `put`: what is stored, if anything.
+
+
+@dataclass(frozen=True)
+class Lie:
+    words: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    put: Callable[[TrackOrder], bytes] | None = music
+    strikes: int = 1
+    heard: dict[str, Any] = field(default_factory=dict)
+
+
+LIES = {
+    "nothing was stored": Lie("no such object", put=None, strikes=0),
+    "more than was said": Lie("bytes, the report says", put=lambda o: music(o) + b"more"),
+    "less than was said": Lie("bytes, the report says", put=lambda o: music(o)[:-1]),
+    "too much": Lie("too many", {"size": MOST_BYTES + 1}, put=lambda _: b"x" * (MOST_BYTES + 1)),
+    "another MD5": Lie("MD5", {"md5": "0" * 32}),
+    "another content": Lie("MD5", put=lambda o: music(o)[::-1]),
+    "another SHA-256": Lie("SHA-256", {"sha256": "0" * 64}),
+    "too long": Lie("were asked for", heard={"seconds": 100.0}),
+    "too short": Lie("were asked for", heard={"seconds": 1.0}),
+    "too many channels": Lie("channels", heard={"channels": 8}),
+    "a rate that MP3 has not": Lie("samples a second", heard={"sample_rate": 384_000}),
+    "a size that MP3 has not": Lie("cannot have", put=lambda _: b"ID3"),
+    "a seed of its own": Lie("was not offered", {"seed": 7}, strikes=0),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_false_result_is_refused_removed_and_noted(siege: Siege, liar: Member, name: str) -> None:
+    lie, (shard,) = LIES[name], liar.shards
+    order = shard.tracks[0]
+    honest = music(order)
+    if lie.put is not None:
+        stored = lie.put(order)
+        assert liar.put(order, stored).is_success
+        honest = stored if name in ("too much", "a size that MP3 has not") else honest
+    done = result(order, honest, heard=dict(lie.heard), **lie.changes)
+    verdict, reason = verdict_of(liar.report(shard, done))
+    assert (verdict, lie.words in reason) == ("refused", True), reason
+    assert siege.row(liar).strikes == lie.strikes
+    (event,) = siege.events("track_retried", liar)
+    assert "object_mismatch" in event
+    assert order.object_key not in siege.stored()
+    assert siege.artifacts_of(order.track_id) == []
+    assert siege.farm.client.job(siege.job_id).tracks.failed == 0, "the track is not to blame"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "the other's",
+        OTHER_KEY,
+        "uploads/operator/00/" + "0" * 64,
+        "../farm.db",
+        "/etc/passwd",
+        "",
+        "tracks/\x1b[2J",
+    ],
+)
+def test_another_key_is_refused_and_held_against_it(siege: Siege, liar: Member, key: str) -> None:
+    (shard,) = liar.shards
+    order, other = shard.tracks[0], siege.theirs.tracks[0]
+    named = other.object_key if key == "the other's" else key
+    answer = liar.report(shard, result(order, object_key=named))
+    assert verdict_of(answer) == ("refused", "the object is not the one this lease may write")
+    assert siege.row(liar).strikes == 1
+    assert other.object_key in siege.stored()
+
+
+def test_who_lies_three_times_works_no_more(siege: Siege) -> None:
+    liar = siege.crew.join("quarantined")
+    kept = liar.take()
+    for _ in range(BAD_WORKER_STRIKES):
+        liar.report(kept, result(kept.tracks[0], object_key=OTHER_KEY))
+    assert siege.row(liar).state == "quarantined"
+    assert siege.events("worker_quarantined", liar)
+    assert liar.put(kept.tracks[0]).is_success
+    assert verdict_of(liar.report(kept, result(kept.tracks[0]))) == (
+        "refused",
+        "the lease has ended",
+    )
+    problem(liar.claim(kept.shard_id, kept.lease_id), 409)
+    problem(siege.farm.say("register", liar.token, FACTS), 401)
+
+
+def test_a_url_that_is_still_good_brings_nothing_back(siege: Siege) -> None:
+    """A lie is removed at once, and its URL can write the object again: the last test of the other
+    file sees that it does not stay."""
+    liar = siege.crew.join("persistent")
+    shard = liar.take()
+    order = shard.tracks[0]
+    liar.put(order)
+    for lie in ({"object_key": OTHER_KEY}, {"object_key": OTHER_KEY}, {"md5": "0" * 32}):
+        assert verdict_of(liar.report(shard, result(order, **lie)))[0] == "refused"
+    assert siege.row(liar).state == "quarantined"
+    assert liar.put(order).is_success
+
+
+def test_a_day_of_engine_time_is_neither_paid_nor_learnt(siege: Siege, liar: Member) -> None:
+    before = siege.farm.client.job(siege.job_id).spent
+    (shard,) = liar.shards
+    order = shard.tracks[0]
+    liar.put(order)
+    day = {name: 86_400 for name in ("service", "denoise", "fetch", "upload")}
+    assert verdict_of(liar.report(shard, result(order, timings=day)))[0] == "committed"
+    assert siege.logged("timings_clipped", liar)
+    spent = siege.farm.client.job(siege.job_id).spent - before
+    assert 0 < spent < 30 * DEAR / 3600
+    where = (col(Attempt.lease_id) == shard.lease_id, col(Attempt.track_id) == order.track_id)
+    (attempt,) = siege.farm.ledger.rows(Attempt, *where)
+    assert "86400" not in attempt.timings
+
+
+def test_a_url_ends_with_its_time(siege: Siege, liar: Member) -> None:
+    order = liar.shards[0].tracks[0]
+    ended = siege.began + TTL + 1
+    wait_until(lambda: time.monotonic() > ended, timeout_s=15, what="the first URLs are over")
+    old = siege.mute.shards[0].tracks[0]
+    assert siege.mute.put(old).status_code == 403
+    assert old.object_key not in siege.stored()
+    assert liar.put(order).is_success
+
+
+def test_an_expired_lease_commits_nothing(siege: Siege) -> None:
+    (shard,) = siege.mute.shards
+
+    def is_over() -> bool:
+        return siege.lease(shard).state == "ended"
+
+    wait_until(is_over, timeout_s=20, what="its lease has expired")
+    answer = siege.mute.report(shard, result(shard.tracks[0]))
+    assert verdict_of(answer) == ("refused", "the lease has ended")
+    problem(siege.mute.claim(shard.shard_id, shard.lease_id), 409)
+
+
+def test_a_shard_that_is_finished_cannot_be_had_again(siege: Siege, liar: Member) -> None:
+    shard: ClaimAnswer = liar.shards[0]
+    assert set(liar.make(shard)) == {"committed"}
+    problem(liar.claim(shard.shard_id, shard.lease_id), 409)
+    answer = liar.report(shard, result(shard.tracks[0]))
+    assert verdict_of(answer)[0] == "already_done"
