@@ -121,8 +121,22 @@ def test_a_short_join_token_is_refused_and_none_is_not() -> None:
     assert SchedulerSettings.model_validate(SAFE).join_token.get_secret_value() == ""
 
 
-def test_the_process_says_it_and_ends(tmp_path: Path) -> None:
-    told = SAFE | {"host": EVERYWHERE, "database_url": f"sqlite:///{tmp_path / 'farm.db'}"}
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"host": EVERYWHERE}, "_HOST=0.0.0.0 would serve keys and tokens"),
+        (
+            {"broker_url": "redis://:secret-b@redis.example:6379/0"},
+            "BROKER_URL=rediss://:<password>@redis.example:6379/0?ssl_cert_reqs=required",
+        ),
+        (
+            {"broker_url": "rediss://:secret-b@redis.example:6380/0"},
+            "BROKER_URL=rediss://:<password>@redis.example:6380/0?ssl_cert_reqs=required",
+        ),
+    ],
+)
+def test_the_process_says_it_and_ends(tmp_path: Path, changes: dict[str, str], words: str) -> None:
+    told = SAFE | changes | {"database_url": f"sqlite:///{tmp_path / 'farm.db'}"}
     settings = {f"TRACKFARM_SCHEDULER_{name.upper()}": value for name, value in told.items()}
     done = subprocess.run(
         [sys.executable, "-m", "trackfarm_scheduler"],
@@ -133,5 +147,5 @@ def test_the_process_says_it_and_ends(tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 2
-    assert "TRACKFARM_SCHEDULER_HOST=0.0.0.0 would serve keys and tokens" in done.stderr
+    assert words in done.stderr
     assert "secret" not in done.stderr

@@ -17,9 +17,10 @@ from trackfarm.api import JobHeader
 from trackfarm.catalog import Brief
 from trackfarm.trust import verification
 from trackfarm.wire import ClaimAnswer
+from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.objects import ObjectStore, open_store
 from trackfarm_scheduler.store.access_tables import Audit
-from trackfarm_scheduler.store.tables import Artifact, Event, Lease, Worker
+from trackfarm_scheduler.store.tables import Artifact, Attempt, Event, Lease, Worker
 
 TRACKS, TTL = 80, 5.0
 RATE = 400  # requests a minute of one worker
@@ -68,6 +69,18 @@ class Siege:
 
     def artifacts_of(self, *track_ids: int) -> Sequence[Artifact]:
         return self.farm.ledger.rows(Artifact, col(Artifact.track_id).in_(track_ids))
+
+    def unswept(self, *shards: ClaimAnswer) -> list[str]:
+        """Keys that ended attempts may have written and that were not removed since; of these
+        shards, or of all."""
+        found = self.farm.ledger.rows(
+            Attempt,
+            col(Attempt.state).not_in((AttemptState.OPEN, AttemptState.DONE)),
+            col(Attempt.url_expires_at).is_not(None),
+            col(Attempt.swept_at).is_(None),
+        )
+        wanted = {shard.lease_id for shard in shards}
+        return [row.object_key for row in found if not wanted or row.lease_id in wanted]
 
     def lease(self, shard: ClaimAnswer) -> Lease:
         (found,) = self.farm.ledger.rows(Lease, col(Lease.id) == shard.lease_id)

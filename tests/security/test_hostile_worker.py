@@ -228,7 +228,8 @@ def test_afterwards_the_honest_worker_finishes_and_everything_adds_up(siege: Sie
     assert len({artifact.track_id for artifact in artifacts}) == len(artifacts) == TRACKS
     assert siege.farm.ledger.live_leases() == []
     named = {artifact.object_key for artifact in artifacts}
-    wait_until(lambda: set(siege.stored()) == named, timeout_s=20, what="the rest is swept")
+    wait_until(lambda: not siege.unswept(), timeout_s=20, what="the rest is swept")
+    assert set(siege.stored()) == named
     for artifact in artifacts:
         stat = siege.objects.stat(artifact.object_key)
         assert stat is not None
