@@ -202,16 +202,12 @@ def main() -> int:
     try:
         with ExitStack() as parts:
             return _work(settings, found, parts)
-    except (
-        EngineStartFailed,
-        Unfit,
-        SchedulerAway,
-        NotWelcome,
-        Rejected,
-        SettingsError,
-    ) as error:
+    except (EngineStartFailed, Unfit, SchedulerAway, NotWelcome, Rejected) as error:
         log.error("cannot_work", error=str(error))
         return CANNOT_GO_ON
+    except SettingsError as error:
+        log.error("cannot_work", error=str(error))
+        return BAD_SETTINGS
 
 
 if __name__ == "__main__":

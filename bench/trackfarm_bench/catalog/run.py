@@ -71,10 +71,10 @@ def measure(way: Way, tracks: int) -> Took:
         files = write_sources(parts.folder)
         sources = {seconds: farm.upload(path) for seconds, path in files.items()}
         _made(farm, "warm-up", mixed(WARM_UP, sources, seed=0))
-        before, spent = _counters(parts.url), cpu_seconds(worker.pid)
+        before, spent = _counters(parts), cpu_seconds(worker.pid)
         job = _made(farm, "mixed", mixed(tracks, sources))
         spent = cpu_seconds(worker.pid) - spent
-        counted = {name: n - before.get(name, 0.0) for name, n in _counters(parts.url).items()}
+        counted = {name: n - before.get(name, 0.0) for name, n in _counters(parts).items()}
     assert job.finished_at is not None, "it has ended"
     seconds = (job.finished_at - job.created_at).total_seconds()
     return _took(way, job.tracks.total, seconds, spent, counted)
@@ -107,10 +107,11 @@ def _made(farm: Farm, catalog: str, briefs: list[Brief]) -> Job:
     return job
 
 
-def _counters(url: str) -> dict[tuple[str, str], float]:
+def _counters(parts: Parts) -> dict[tuple[str, str], float]:
     """Sums by metric and stage."""
     sums: dict[tuple[str, str], float] = {}
-    text = httpx.get(f"{url}/metrics").raise_for_status().text
+    headers = {"Authorization": f"Bearer {parts.api_key}"}
+    text = httpx.get(f"{parts.url}/metrics", headers=headers).raise_for_status().text
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             key = sample.name.removeprefix("trackfarm_"), sample.labels.get("stage", "")
@@ -124,7 +125,7 @@ def _took(
     def total(name: str) -> float:
         return counted.get((f"{name}_total", ""), 0.0)
 
-    stages = {stage: n for (name, stage), n in counted.items() if name == "stage_seconds_total"}
+    stages = {stage: n for (name, stage), n in counted.items() if name == "track_stage_seconds_sum"}
     return Took(
         way=way,
         tracks=tracks,
@@ -133,7 +134,7 @@ def _took(
         service=total("engine_seconds"),
         batches=total("batches"),
         passes=total("model_passes"),
-        padded=total("padding_seconds"),
+        padded=total("padding_audio_seconds"),
         audio=total("audio_seconds"),
         stages=stages,
     )
