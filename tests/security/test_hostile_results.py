@@ -214,7 +214,8 @@ def test_a_url_that_is_still_good_brings_nothing_back(siege: Siege) -> None:
     shard = liar.take()
     order = shard.tracks[0]
     liar.put(order)
-    for lie in ({"object_key": OTHER_KEY}, {"object_key": OTHER_KEY}, {"md5": "0" * 32}):
+    lies: list[dict[str, Any]] = [{"object_key": OTHER_KEY}] * 2 + [{"md5": "0" * 32}]
+    for lie in lies:
         assert verdict_of(liar.report(shard, result(order, **lie)))[0] == "refused"
     assert siege.row(liar).state == "quarantined"
     assert liar.put(order).is_success
