@@ -24,7 +24,7 @@ from trackfarm.planning.needs import effort_of, min_vram_of
 from trackfarm_scheduler.store import journal, makers, uploads
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.occurrences import Occurrences
-from trackfarm_scheduler.store.tables import Job, JobTrack, Track, table_of
+from trackfarm_scheduler.store.tables import Job, JobTrack, Origin, Track, table_of
 
 KEYS_PER_QUERY = 500
 _INSERT_LINKS = insert(table_of(JobTrack))
@@ -56,11 +56,19 @@ class Intake:
     """One submission on its way in. `add` and `seal` each run in the caller's transaction."""
 
     def __init__(
-        self, *, owner: str, header: JobHeader, model_set: ModelSet, now: float, key_id: str = ""
+        self,
+        *,
+        owner: str,
+        header: JobHeader,
+        model_set: ModelSet,
+        now: float,
+        key_id: str = "",
+        origin: Origin = Origin.CATALOG,
     ) -> None:
         self.job_id = new_id("job")
         self.owner = owner
         self._key_id = key_id
+        self._origin = origin
         self.header = header
         self.model_set = model_set
         self._now = now
@@ -81,6 +89,7 @@ class Intake:
                 state=JobState.ACCEPTED,
                 priority=self.header.priority,
                 lane=self.header.lane,
+                origin=self._origin,
                 deadline=self.header.deadline.timestamp() if self.header.deadline else None,
                 budget=self.header.budget,
                 created_at=self._now,
