@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
+from trackfarm.model_sets import model_sets
 from trackfarm_scheduler.plausible import Bounds
 from trackfarm_scheduler.retention import Keep
 
@@ -79,6 +80,13 @@ class SchedulerSettings(BaseSettings):
                 f"at least {SHORTEST_TOKEN} characters, or none: only invitations join"
             )
         return token
+
+    @field_validator("default_model")
+    @classmethod
+    def _known_or_none(cls, name: str) -> str:
+        if name and name not in model_sets():
+            raise ValueError(f"no such model set; known are: {', '.join(model_sets())}")
+        return name
 
     @property
     def bounds(self) -> Bounds:

@@ -1,7 +1,9 @@
 """Jobs that one call asked for, each for a track or a few: how they stand, and when they go."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, and_, cast, func, select, update
 from sqlmodel import Session, col
@@ -41,6 +43,12 @@ class MadeTrack:
     sha256: str = ""
     seed: int = 0
     seconds: float = 0.0
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """The fields of the brief that do not have their defaults."""
+        fields: dict[str, Any] = json.loads(self.brief)
+        return fields
 
 
 @dataclass(frozen=True, slots=True)
