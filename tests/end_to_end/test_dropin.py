@@ -6,6 +6,9 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -18,7 +21,7 @@ from tests.servers.process import wait_until
 from trackfarm.api import TrackState
 from trackfarm_scheduler.store.tables import Job, Track
 
-CALLS, AT_ONCE = 1_000, 32
+CALLS, AT_ONCE = 1_000, 40
 ACCEPTED_S = 10.0
 RATE = 48_000
 
@@ -161,6 +164,20 @@ def test_a_prompt_a_duration_and_a_hash(farm: LocalFarm) -> None:
     assert done["audioHash"] == "0x" + hashlib.sha256(content).hexdigest()
 
 
+def calls_of_one(farm: LocalFarm, number: int) -> list[str]:
+    """Over one connection, with a client that takes little of the machine the farm runs on."""
+    address = urlsplit(farm.url)
+    connection = HTTPConnection(address.hostname or "", address.port)
+    headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
+    body = json.dumps({"prompt": "calm", "model": "tiny", "audio_duration": 10})
+    found = []
+    for _ in range(number):
+        connection.request("POST", "/release_task", body, headers)
+        found.append(str(json.loads(connection.getresponse().read())["data"]["task_id"]))
+    connection.close()
+    return found
+
+
 def places(http: httpx.Client, ids: list[str]) -> list[int]:
     tasks = http.post("/query_result", json={"task_id_list": ids}).json()["data"]
     return sorted(task["queue_position"] for task in tasks)
@@ -177,11 +194,10 @@ def test_a_thousand_calls_at_once(
             base_url=farm.url, headers={"Authorization": f"Bearer {API_KEY}"}, timeout=60
         ) as http,
     ):
-        call = {"prompt": "calm", "model": "tiny", "audio_duration": 10}
         began = time.monotonic()
-        answers = list(people.map(lambda _: http.post("/release_task", json=call), range(CALLS)))
+        shares = people.map(partial(calls_of_one, farm), [CALLS // AT_ONCE] * AT_ONCE)
+        ids = [task_id for share in shares for task_id in share]
         took = time.monotonic() - began
-        ids = [answer.json()["data"]["task_id"] for answer in answers]
         assert len(set(ids)) == CALLS
         assert {job.id for job in farm.ledger.rows(Job)} == set(ids)
         tracks = farm.ledger.rows(Track)

@@ -51,7 +51,8 @@ def accept(farm: Farm, line: LineWatch, caller: Caller, brief: Brief, kind: Mode
         _require_quota(change.session, caller, intake.new_tracks)
         change.target = sealed.job_id
     farm.placing.wake()
-    farm.settling.wake()
+    if not intake.new_tracks:  # all that it asks for may be there already
+        farm.settling.wake()
     shape = TrackShape(brief.duration, *effort_of(brief, kind))
     seconds = ahead.seconds_behind(kind.name, brief.variations, shape)
     return Accepted(sealed.job_id, position, seconds)

@@ -12,12 +12,23 @@ from trackfarm.api import JobState, TrackState
 from trackfarm.cost import TrackShape
 from trackfarm_scheduler.precedence import Lane
 from trackfarm_scheduler.store import jobs
-from trackfarm_scheduler.store.tables import Artifact, Job, JobTrack, Origin, Track
+from trackfarm_scheduler.store.tables import Artifact, Job, JobTrack, Origin, Track, table_of
 
 IDS_PER_QUERY = 500
 RECENT = 50  # ended calls that the mean time is taken over, as ACE-Step's own server does
 _MOVING = [JobState.ACCEPTED, JobState.RUNNING]
 _UNFINISHED = [TrackState.PENDING, TrackState.LEASED]
+_JOB = table_of(Job)
+_WAITING = (
+    select(func.count())
+    .select_from(_JOB)
+    .where(
+        _JOB.c.state == JobState.ACCEPTED.value,
+        _JOB.c.lane == Lane.INTERACTIVE.value,
+        _JOB.c.sealed_at.is_not(None),
+        _JOB.c.removed_at.is_(None),
+    )
+)
 _THERE = and_(col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None))
 
 
@@ -135,8 +146,7 @@ def open_calls(session: Session) -> list[OpenCall]:
 
 def waiting(session: Session) -> int:
     """How many jobs of the interactive lane have been given to no worker yet."""
-    in_line = select(func.count()).select_from(Job).where(_in_line([JobState.ACCEPTED]))
-    return session.scalar(in_line) or 0
+    return session.scalar(_WAITING) or 0
 
 
 def counts(session: Session, *, owner: str | None) -> dict[JobState, int]:
