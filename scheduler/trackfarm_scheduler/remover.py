@@ -6,7 +6,7 @@ from functools import partial
 from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.objects.port import ObjectStore
 from trackfarm_scheduler.retention import Keep, cutoffs
-from trackfarm_scheduler.store import journal, removals, uploads
+from trackfarm_scheduler.store import calls, journal, removals, uploads
 from trackfarm_scheduler.store.database import Database
 
 BATCH = 100  # tracks or uploads in a transaction: their objects are removed while it is open
@@ -36,6 +36,7 @@ class Remover:
         if not self._leadership.leads:
             return
         due = cutoffs(self._keep, self._clock())
+        self._repeat(partial(self._retire_calls, due.calls))
         with self._database.read() as session:
             jobs = removals.removed(session, written_before=due.removals)
         for job_id in jobs:
@@ -46,6 +47,11 @@ class Remover:
     def _repeat(self, some: Callable[[], bool]) -> None:
         while self._leadership.leads and some():
             pass
+
+    def _retire_calls(self, since: float) -> bool:
+        with self._database.write() as session:
+            self._leadership.require(session)
+            return calls.retire(session, since=since, limit=BATCH, now=self._clock()) == BATCH
 
     def _remove_tracks(self, job_id: str) -> bool:
         with self._database.write() as session:

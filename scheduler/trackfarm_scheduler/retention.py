@@ -6,11 +6,13 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Keep:
     """For how many seconds: `uploads` after the last job that used them, `events` after they
-    happened; `urls` is how long an object may still be written after its job ended."""
+    happened, `calls` (jobs that one call asked for) after they ended; `urls` is how long an object
+    may still be written after its job ended."""
 
     uploads: float
     events: float
     urls: float
+    calls: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,14 @@ class Cutoffs:
     uploads: float
     events: float
     removals: float
+    calls: float
 
 
 def cutoffs(keep: Keep, now: float) -> Cutoffs:
     """What is due now, in the times of rows (seconds since 1970)."""
-    return Cutoffs(now - keep.uploads, now - keep.events, now - keep.urls)
+    return Cutoffs(
+        uploads=now - keep.uploads,
+        events=now - keep.events,
+        removals=now - keep.urls,
+        calls=now - keep.calls,
+    )

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
+from trackfarm.model_sets import model_sets
 from trackfarm_scheduler.plausible import Bounds
 from trackfarm_scheduler.retention import Keep
 
@@ -47,6 +48,9 @@ class SchedulerSettings(BaseSettings):
     sweep_seconds: float = Field(default=10, gt=0)
     keep_uploads_seconds: float = Field(default=86_400, ge=0)
     keep_events_seconds: float = Field(default=90 * 86_400, ge=0)
+    keep_calls_seconds: float = Field(default=86_400, ge=0)
+    most_calls: int = Field(default=10_000, ge=1)
+    default_model: str = ""
     heartbeat_seconds: float = Field(default=5, gt=0, le=30)
     lost_after_seconds: float = Field(default=10, gt=1)
     claim_within_seconds: float = Field(default=5, gt=0)
@@ -77,6 +81,13 @@ class SchedulerSettings(BaseSettings):
             )
         return token
 
+    @field_validator("default_model")
+    @classmethod
+    def _known_or_none(cls, name: str) -> str:
+        if name and name not in model_sets():
+            raise ValueError(f"no such model set; known are: {', '.join(model_sets())}")
+        return name
+
     @property
     def bounds(self) -> Bounds:
         """What reports may say."""
@@ -86,7 +97,12 @@ class SchedulerSettings(BaseSettings):
     def keep(self) -> Keep:
         """How long what is kept."""
         urls = self.url_ttl_seconds + self.sweep_margin_seconds
-        return Keep(self.keep_uploads_seconds, self.keep_events_seconds, urls)
+        return Keep(
+            uploads=self.keep_uploads_seconds,
+            events=self.keep_events_seconds,
+            urls=urls,
+            calls=self.keep_calls_seconds,
+        )
 
     @cached_property
     def own_url(self) -> str:

@@ -345,6 +345,17 @@ def test_list_finds_what_begins_with_the_prefix(store: ObjectStore, key: str) ->
     assert found("../") == {}
 
 
+def test_a_file_of_our_own_is_put(store: ObjectStore, key: str, tmp_path: Path) -> None:
+    for body in (b"first", b"second" * CHUNK_BYTES, b""):
+        (tmp_path / "song").write_bytes(body)
+        store.put(key, tmp_path / "song")
+        stat = store.stat(key)
+        assert stat is not None
+        assert (stat.size, read(store, key)) == (len(body), body)
+    with pytest.raises(UnsafeKey):
+        store.put("../song", tmp_path / "song")
+
+
 def test_check_leaves_no_trace_and_may_be_repeated(store: ObjectStore) -> None:
     before = {stat.key for stat in store.list()}
     store.check()

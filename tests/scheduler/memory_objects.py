@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from trackfarm_scheduler.objects.keys import checked_key
 from trackfarm_scheduler.objects.port import ObjectMissing, ObjectStat, SignedUrl
@@ -38,6 +39,9 @@ class MemoryObjects:
         if key not in self.content:
             raise ObjectMissing(key)
         yield iter([self.content[key]])
+
+    def put(self, key: str, file: Path) -> None:
+        self.content[checked_key(key)] = file.read_bytes()
 
     def remove(self, keys: Iterable[str]) -> None:
         for key in keys:

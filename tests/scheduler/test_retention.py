@@ -26,7 +26,7 @@ from trackfarm_scheduler.store.tables import (
 )
 
 DAY = 86_400.0
-KEEP = Keep(uploads=DAY, events=90 * DAY, urls=URL_SECONDS)
+KEEP = Keep(uploads=DAY, events=90 * DAY, urls=URL_SECONDS, calls=DAY)
 SHA256 = "ab" * 32
 KEY = upload_key("operator", SHA256)
 
@@ -56,8 +56,8 @@ def made(scene: Scene, wanted: list[Brief], catalog: str = "spa") -> str:
 
 
 def test_what_is_due_follows_from_the_clock() -> None:
-    due = cutoffs(Keep(uploads=10, events=100, urls=5), now=1_000)
-    assert (due.uploads, due.events, due.removals) == (990, 900, 995)
+    due = cutoffs(Keep(uploads=10, events=100, urls=5, calls=50), now=1_000)
+    assert (due.uploads, due.events, due.removals, due.calls) == (990, 900, 995, 950)
 
 
 def test_a_removed_job_is_gone_at_once_and_its_files_when_nobody_can_write_them(

@@ -20,12 +20,14 @@ from trackfarm_scheduler.api import (
     worker,
     workers,
 )
-from trackfarm_scheduler.api.auth import require_known
 from trackfarm_scheduler.api.description import DescribedApp
 from trackfarm_scheduler.api.gate import Gate
 from trackfarm_scheduler.api.heartbeats import heartbeat_route
 from trackfarm_scheduler.api.pages import pages
 from trackfarm_scheduler.badges import Badges
+from trackfarm_scheduler.dropin.credentials import require_caller
+from trackfarm_scheduler.dropin.line import LineWatch
+from trackfarm_scheduler.dropin.routes import dropin_router
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.keyring import Keyring
 from trackfarm_scheduler.objects.directory import DirectoryStore
@@ -63,7 +65,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.state.rates = Rates(time.monotonic)
     problems.install(app)
     app.add_middleware(
-        Gate, require_known=require_known, stream_bytes=farm.settings.submission_bytes
+        Gate, require_known=require_caller, stream_bytes=farm.settings.submission_bytes
     )
     # These first, because routes are tried in order.
     app.router.routes.insert(0, heartbeat_route(farm))
@@ -74,6 +76,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.include_router(uploads.router)
     app.include_router(keys.router)
     app.include_router(audit.router)
+    app.include_router(dropin_router(LineWatch(farm.database, time.monotonic)))
     if isinstance(farm.objects, DirectoryStore):
         app.include_router(directory_router(farm.objects))
     app.include_router(pages(app, metrics.collector_of(farm)))

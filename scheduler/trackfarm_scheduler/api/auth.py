@@ -90,9 +90,10 @@ async def _identity(request: Request, token: str) -> Identity:
     return identity
 
 
-async def require_known(request: Request) -> None:
-    """Raises Refused unless the caller holds a key or a worker's token, of whatever scope."""
-    token = bearer(request)
+async def require_known(request: Request, *, token: str | None = None) -> None:
+    """Raises Refused unless the caller holds a key or a worker's token, of whatever scope. `token`:
+    what it shows instead of the header."""
+    token = token or bearer(request)
     if request.url.path.startswith(f"{PREFIX}/"):
         await _worker_of(request, token)
     else:
@@ -108,13 +109,17 @@ class Needs:
     browser: bool = False
 
     async def __call__(self, request: Request) -> Caller:
-        token = self._token(request)
+        return await self.admit(request, await self.token_of(request))
+
+    async def admit(self, request: Request, token: str) -> Caller:
+        """The holder of a key with this scope. Raises Refused."""
         caller = await calling_key(request, token)
         if not caller.identity.may(self.scope):
             raise Refused(403, f"this key lacks the scope `{self.scope}`; ask for one that has it")
         return caller
 
-    def _token(self, request: Request) -> str:
+    async def token_of(self, request: Request) -> str:
+        """What the caller shows. Raises Refused."""
         if not self.browser:
             return bearer(request)
         if "authorization" not in request.headers:

@@ -9,6 +9,8 @@ STRANGER_BYTES = 64 * 1024  # as much is read of anybody; more only of who has a
 ORDINARY_BYTES = MIB
 REPORT_BYTES = 16 * MIB  # a thousand tracks with the longest messages are 6 MB
 PLAN_BYTES = 32 * MIB  # 250,000 shapes are 15 MB
+UPLOAD_BYTES = 2 * api.SOURCE_BYTES + MIB  # a source, a reference and the fields beside them
+RELEASE = "/release_task"
 # Each name that a call does not take costs fifty times what one costs that it takes.
 MOST_QUOTES = 200_000  # a thousand tracks done and as many failed have 90,000
 PLAN_QUOTES = 4_000_000
@@ -21,6 +23,12 @@ _NUL = b"\\u0000"
 def is_stream(method: str, path: str) -> bool:
     """Whether the body is taken in piece by piece by its own route, which bounds it as well."""
     return path.startswith("/objects/") or (method, path) == ("POST", f"{api.PREFIX}/jobs")
+
+
+def is_upload(method: str, path: str, content_type: bytes) -> bool:
+    """Whether files come in a form, which its own route takes in piece by piece."""
+    is_form = content_type.lower().startswith(b"multipart/form-data")
+    return is_form and (method, path) == ("POST", RELEASE)
 
 
 def most_bytes(path: str) -> int:

@@ -29,6 +29,7 @@ class Pass(StrEnum):
 # Routes that ask by themselves, or nobody at all. Whatever is not here must declare whom it lets in.
 _BARE = {
     HEARTBEAT: Pass.WORKER_TOKEN,
+    "/health": Pass.NOTHING,
     "/healthz": Pass.NOTHING,
     "/objects/{key:path}": Pass.SIGNATURE,
 }

@@ -83,6 +83,9 @@ class Gate:
                 return receive
             _require_fits(announced, self._stream_bytes)
             return _bounded(receive, self._stream_bytes)
+        if bodies.is_upload(scope["method"], path, _content_type(scope)):
+            _require_fits(announced, bodies.UPLOAD_BYTES)
+            return _bounded(receive, bodies.UPLOAD_BYTES)
         most = bodies.most_bytes(path)
         _require_fits(announced, most)
         if announced > bodies.STRANGER_BYTES:
@@ -127,6 +130,10 @@ def _checked_head(scope: Scope) -> int | None:
     if "\0" in path or b"%00" in query:
         raise Refused(400, "the address has the character NUL")
     return announced
+
+
+def _content_type(scope: Scope) -> bytes:
+    return next((value for name, value in scope["headers"] if name == b"content-type"), b"")
 
 
 def _require_fits(size: int, most: int) -> None:

@@ -110,6 +110,12 @@ class DirectoryStore:
         with file:
             yield iter(lambda: file.read(CHUNK_BYTES), b"")
 
+    def put(self, key: str, file: Path) -> None:
+        with _translated(f"write {key}"), file.open("rb") as source, self.receive(key) as incoming:
+            while chunk := source.read(CHUNK_BYTES):
+                incoming.write(chunk)
+            incoming.finish()
+
     def remove(self, keys: Iterable[str]) -> None:
         for key in keys:
             with _translated(f"remove {key}"):

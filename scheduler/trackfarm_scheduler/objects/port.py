@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 CHUNK_BYTES = 256 * 1024
@@ -77,6 +78,10 @@ class ObjectStore(Protocol):
 
     def open(self, key: str) -> AbstractContextManager[Iterator[bytes]]:
         """The content in chunks of at most `CHUNK_BYTES`; raises `ObjectMissing` on entry."""
+        ...
+
+    def put(self, key: str, file: Path) -> None:
+        """Stores the content of a file, replacing what was there."""
         ...
 
     def remove(self, keys: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from trackfarm_scheduler.objects.signing import Verdict, put_right
 
 WRITE_BYTES = 2**20  # one trip to a thread per MiB, not per network packet
 
-_MEDIA_TYPES = {
+MEDIA_TYPES = {
     "mp3": "audio/mpeg",
     "wav": "audio/wav",
     "flac": "audio/flac",
@@ -94,7 +94,7 @@ def directory_router(store: DirectoryStore) -> APIRouter:
             store.path(key),
             # The content is a stranger's: no browser may take it for a page of the console.
             headers={"ETag": f'"{stat.md5_hex}"', "X-Content-Type-Options": "nosniff"},
-            media_type=_MEDIA_TYPES.get(key.rpartition(".")[2], "application/octet-stream"),
+            media_type=MEDIA_TYPES.get(key.rpartition(".")[2], "application/octet-stream"),
             filename=filename or None,
         )
 

@@ -130,6 +130,10 @@ class S3Store:
             response.close()
             response.release_conn()
 
+    def put(self, key: str, file: Path) -> None:
+        with self._translated(f"write {key}"):
+            self._client.fput_object(self._bucket, checked_key(key), str(file))
+
     def remove(self, keys: Iterable[str]) -> None:
         doomed = (DeleteObject(checked_key(key)) for key in keys)
         with self._translated("remove objects"):

@@ -30,13 +30,15 @@ class Committed:
     etag: str
 
 
-def is_made_for(session: Session, object_key: str, owner: str) -> bool:
-    """Whether the object is the finished file of a track that a job of this owner asked for."""
+def is_made_for(session: Session, object_key: str, owner: str | None) -> bool:
+    """Whether the object is the finished file of a track that a job of this owner (None: of any)
+    asked for."""
+    whose = () if owner is None else (col(Job.owner) == owner,)
     statement = (
         select(col(Artifact.track_id))
         .join(JobTrack, col(JobTrack.track_id) == col(Artifact.track_id))
         .join(Job, col(Job.id) == col(JobTrack.job_id))
-        .where(col(Artifact.object_key) == object_key, col(Job.owner) == owner)
+        .where(col(Artifact.object_key) == object_key, *whose)
         .limit(1)
     )
     return session.scalar(statement) is not None

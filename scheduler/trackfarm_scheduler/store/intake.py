@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from sqlalchemy import Insert, delete, func, insert, select, update
+from sqlalchemy import Insert, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
@@ -24,10 +24,41 @@ from trackfarm.planning.needs import effort_of, min_vram_of
 from trackfarm_scheduler.store import journal, makers, uploads
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.occurrences import Occurrences
-from trackfarm_scheduler.store.tables import Job, JobTrack, Track, table_of
+from trackfarm_scheduler.store.tables import Job, JobTrack, Origin, Track, table_of
 
 KEYS_PER_QUERY = 500
 _INSERT_LINKS = insert(table_of(JobTrack))
+_JOB, _TRACK = table_of(Job), table_of(Track)
+_TOUCH = (
+    update(_JOB).where(_JOB.c.id == bindparam("job")).values(touched_at=bindparam("touched_at"))
+)
+_SEAL = (
+    update(_JOB)
+    .where(_JOB.c.id == bindparam("job"))
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("digest", "new_tracks", "track_count", "audio_seconds", "sealed_at")
+        }
+    )
+)
+_TWIN = (
+    select(_JOB.c.id)
+    .where(
+        _JOB.c.owner == bindparam("whose"),
+        _JOB.c.digest == bindparam("what"),
+        _JOB.c.sealed_at.is_not(None),
+        _JOB.c.removed_at.is_(None),
+        _JOB.c.state != JobState.CANCELLED.value,
+    )
+    .order_by(_JOB.c.created_at)
+    .limit(1)
+)
+_IDS = (
+    select(_TRACK.c.key, _TRACK.c.id, _TRACK.c.job_id)
+    .where(_TRACK.c.key.in_(bindparam("keys", expanding=True)))
+    .with_for_update(read=True, key_share=True)  # none may be removed before it is linked
+)
 
 
 @cache
@@ -56,11 +87,19 @@ class Intake:
     """One submission on its way in. `add` and `seal` each run in the caller's transaction."""
 
     def __init__(
-        self, *, owner: str, header: JobHeader, model_set: ModelSet, now: float, key_id: str = ""
+        self,
+        *,
+        owner: str,
+        header: JobHeader,
+        model_set: ModelSet,
+        now: float,
+        key_id: str = "",
+        origin: Origin = Origin.CATALOG,
     ) -> None:
         self.job_id = new_id("job")
         self.owner = owner
         self._key_id = key_id
+        self._origin = origin
         self.header = header
         self.model_set = model_set
         self._now = now
@@ -81,6 +120,7 @@ class Intake:
                 state=JobState.ACCEPTED,
                 priority=self.header.priority,
                 lane=self.header.lane,
+                origin=self._origin,
                 deadline=self.header.deadline.timestamp() if self.header.deadline else None,
                 budget=self.header.budget,
                 created_at=self._now,
@@ -90,7 +130,7 @@ class Intake:
 
     def add(self, session: Session, briefs: Sequence[Brief], now: float) -> None:
         """Stores a chunk of checked briefs."""
-        session.execute(update(Job).where(col(Job.id) == self.job_id).values(touched_at=now))
+        session.execute(_TOUCH, {"job": self.job_id, "touched_at": now})
         uploads.use(session, self.job_id, uploads.used_by(briefs, self.owner), now)
         wanted = [item for brief in briefs for item in self._expand(brief)]
         for start in range(0, len(wanted), KEYS_PER_QUERY):
@@ -167,17 +207,18 @@ class Intake:
         if twin is not None:
             abandon(session, self.job_id)
             return Sealed(twin, already_submitted=True, revived=0)
-        revived = makers.adopt(session, self.job_id)
+        # Where every track is new there is none to take over.
+        revived = makers.adopt(session, self.job_id) if self._new < self._ordinal else 0
         session.execute(
-            update(Job)
-            .where(col(Job.id) == self.job_id)
-            .values(
-                digest=digest,
-                new_tracks=self._new,
-                track_count=self._ordinal,
-                audio_seconds=self._audio_seconds,
-                sealed_at=self._now,
-            )
+            _SEAL,
+            {
+                "job": self.job_id,
+                "digest": digest,
+                "new_tracks": self._new,
+                "track_count": self._ordinal,
+                "audio_seconds": self._audio_seconds,
+                "sealed_at": self._now,
+            },
         )
         facts = {"catalog": self.header.catalog, "tracks": self._ordinal, "new": self._new}
         journal.record(session, Happening(self._now, "job_accepted", self.job_id, data=facts))
@@ -211,25 +252,10 @@ def stale_uploads(session: Session, *, untouched_since: float) -> list[str]:
 def _ids(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
     if not keys:
         return {}
-    rows = session.execute(
-        select(col(Track.key), col(Track.id), col(Track.job_id))
-        .where(col(Track.key).in_(keys))
-        .with_for_update(read=True, key_share=True)  # none may be removed before it is linked
-    )
+    rows = session.execute(_IDS, {"keys": list(keys)})
     return {key: (track_id, job_id) for key, track_id, job_id in rows}
 
 
 def _twin(session: Session, owner: str, digest: str) -> str | None:
     """A job over the same tracks in the same order that was not cancelled."""
-    return session.scalar(
-        select(col(Job.id))
-        .where(
-            col(Job.owner) == owner,
-            col(Job.digest) == digest,
-            col(Job.sealed_at).is_not(None),
-            col(Job.removed_at).is_(None),
-            col(Job.state) != JobState.CANCELLED,
-        )
-        .order_by(func.coalesce(col(Job.created_at), 0))
-        .limit(1)
-    )
+    return session.scalar(_TWIN, {"whose": owner, "what": digest})

@@ -3,12 +3,21 @@
 Text columns named after JSON carry compact JSON that only one module reads and writes.
 """
 
+from enum import StrEnum
+
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 # SQLite gives row ids only to INTEGER keys; PostgreSQL needs 64 bits.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 _BEGUN = text("state = 'pending' AND tries > 0")
+
+
+class Origin(StrEnum):
+    """Where a job comes from: a catalog that was submitted, or one call for some music."""
+
+    CATALOG = "catalog"
+    CALL = "call"
 
 
 def table_of(model: type[SQLModel]) -> Table:
@@ -29,7 +38,11 @@ class Job(SQLModel, table=True):
     """One submission, by the key `key_id`. It is invisible until `sealed_at` is set (its upload has
     not ended) and once `removed_at` is: what only it had is being removed."""
 
-    __table_args__ = (Index("ix_job_digest", "owner", "digest"), Index("ix_job_state", "state"))
+    __table_args__ = (
+        Index("ix_job_digest", "owner", "digest"),
+        Index("ix_job_state", "state"),
+        Index("ix_job_origin", "origin", "finished_at"),
+    )
 
     id: str = Field(primary_key=True)
     owner: str
@@ -39,6 +52,7 @@ class Job(SQLModel, table=True):
     state: str
     priority: int = 0
     lane: str = "batch"
+    origin: str = Field(default=Origin.CATALOG, sa_column_kwargs={"server_default": "catalog"})
     deadline: float | None = None
     budget: float | None = None
     spent: float = 0

@@ -1,0 +1,1 @@
+"""The doors that clients of other music servers know: ACE-Step's own API, unchanged."""

@@ -1,0 +1,106 @@
+"""The simplest way to one track: `POST /api/generate` with a prompt and a duration."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from trackfarm.api import JobState
+from trackfarm_scheduler.access import Caller
+from trackfarm_scheduler.api.auth import Reader, Submitter, TheFarm
+from trackfarm_scheduler.api.problems import Refused
+from trackfarm_scheduler.dropin.answers import FAILED, QUEUED, status_of
+from trackfarm_scheduler.dropin.line import LineWatch
+from trackfarm_scheduler.dropin.ordering import order
+from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.store import calls
+from trackfarm_scheduler.store.calls import Call
+
+DOWNLOAD_SECONDS = 3600
+
+
+class Progress(StrEnum):
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class GenerateRequest(BaseModel):
+    """`duration` in seconds. Other fields mean nothing here."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    prompt: Annotated[str, Field(min_length=1, max_length=4096)]
+    duration: Annotated[float, Field(ge=10, le=600)]
+
+
+class Generated(BaseModel):
+    """`audioUrl` needs no key and lives for an hour; `audioHash` is 0x and the SHA-256 of the file in
+    hexadecimal digits. Both are None until the track is there."""
+
+    id: str
+    status: Progress
+    audioUrl: str | None = None
+    audioHash: str | None = None
+    duration: float
+    prompt: str
+
+
+def router(line: LineWatch) -> APIRouter:
+    made = APIRouter(prefix="/api/generate", tags=["drop-in"])
+
+    @made.post("")
+    def generate(request: GenerateRequest, farm: TheFarm, caller: Submitter) -> Generated:
+        """Asks for one track."""
+        wanted: dict[str, object] = {"prompt": request.prompt, "duration": request.duration}
+        done = order(farm, line, caller, wanted | {"batch_size": 1}, {})
+        brief = done.brief
+        return Generated(
+            id=done.accepted.job_id,
+            status=Progress.QUEUED,
+            duration=brief.duration,
+            prompt=brief.prompt,
+        )
+
+    @made.get("/{reference}")
+    def generated(reference: str, farm: TheFarm, caller: Reader) -> Generated:
+        """How it stands, and where the file is."""
+        return _shown(farm, _find(farm, caller, reference))
+
+    return made
+
+
+def _find(farm: Farm, caller: Caller, reference: str) -> Call:
+    with farm.database.read() as session:
+        found = calls.find(session, [reference], owner=caller.sees).get(reference)
+    if found is None or not found.tracks:
+        raise Refused(404, "there is no such track of yours; they are kept for a day")
+    return found
+
+
+def _shown(farm: Farm, call: Call) -> Generated:
+    track = call.tracks[0]
+    brief = track.wanted
+    url = None
+    if track.object_key:
+        lifetime = timedelta(seconds=DOWNLOAD_SECONDS)
+        url = farm.objects.presign_get(track.object_key, expires=lifetime).url
+    return Generated(
+        id=call.job_id,
+        status=_progress(call),
+        audioUrl=url,
+        audioHash=f"0x{track.sha256}" if track.sha256 else None,
+        duration=track.seconds or brief["duration"],
+        prompt=brief["prompt"],
+    )
+
+
+def _progress(call: Call) -> Progress:
+    status = status_of(call)
+    if status == QUEUED:
+        waits = call.state in (JobState.ACCEPTED, JobState.PAUSED)
+        return Progress.QUEUED if waits else Progress.PROCESSING
+    return Progress.FAILED if status == FAILED else Progress.COMPLETED

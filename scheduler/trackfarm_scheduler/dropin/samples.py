@@ -1,0 +1,34 @@
+"""Sample parameters to fill a form with (`samples.toml`)."""
+
+import tomllib
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Sample(BaseModel):
+    """`duration` in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    caption: str
+    lyrics: str
+    bpm: int
+    key_scale: str
+    time_signature: str
+    duration: float
+    vocal_language: str
+
+
+@cache
+def samples() -> Sequence[Sample]:
+    """All of them, in the order of the file."""
+    table = tomllib.loads((files("trackfarm_scheduler.dropin") / "samples.toml").read_text("utf-8"))
+    return [Sample.model_validate(row) for row in table["sample"]]
+
+
+def any_sample(choose: Callable[[Sequence[Sample]], Sample]) -> Sample:
+    """One of them; `choose` says which."""
+    return choose(samples())
