@@ -35,6 +35,7 @@ def damaged_models(farm: LocalFarm, tmp_path_factory: pytest.TempPathFactory) ->
     return damaged_copy(tmp_path_factory.mktemp("models"))
 
 
+@pytest.mark.soak
 def test_a_bad_worker_is_found_out(farm: LocalFarm, damaged_models: Path) -> None:
     farm.start_workers("bad", model_path=str(damaged_models), **UNCHECKED)
     # A seed of its own gives a track one try in the engine, not three, each as useless.

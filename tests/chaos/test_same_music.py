@@ -108,6 +108,7 @@ def lost_in_mid_shard(farm: LocalFarm, job: str) -> set[str]:
     return {name for name in held if name.startswith("wanted")}
 
 
+@pytest.mark.soak
 def test_in_other_company_a_track_is_the_same_music(farm: LocalFarm) -> None:
     briefs = wanted(2)
     alone = [submitted(farm, [brief]) for brief in briefs]

@@ -27,6 +27,7 @@ def farm(
         yield running
 
 
+@pytest.mark.soak
 def test_a_job_that_cannot_pay_stops_in_time(farm: LocalFarm) -> None:
     (lessons,) = farm.client.jobs()
     track_cost = lessons.spent / LESSONS
@@ -49,6 +50,7 @@ def test_a_job_that_cannot_pay_stops_in_time(farm: LocalFarm) -> None:
     counted_once(farm)
 
 
+@pytest.mark.soak
 def test_a_deadline_that_will_be_missed_is_told(farm: LocalFarm) -> None:
     soon, late = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (30, 36_000))
     hasty, patient = (

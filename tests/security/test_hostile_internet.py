@@ -111,7 +111,9 @@ def test_what_opens_one_kind_of_door_opens_no_other(
     }
     for door in doors:
         for opens, token in tokens.items():
-            if door.opened_by in tokens and door.opened_by is not opens:
+            # A worker that was started anew joins with the token it had.
+            returns = (door.opened_by, opens) == (Pass.JOIN_TOKEN, Pass.WORKER_TOKEN)
+            if door.opened_by in tokens and door.opened_by is not opens and not returns:
                 answer = http.request(door.method, address_of(door), headers=bearer(token))
                 assert answer.status_code == 401, (door, opens)
     left = http.post("/worker/v1/leave", headers=bearer(joined["token"]), json={})

@@ -256,7 +256,8 @@ def test_an_expired_lease_commits_nothing(siege: Siege) -> None:
 
     wait_until(is_over, timeout_s=20, what="its lease has expired")
     answer = siege.mute.report(shard, result(shard.tracks[0]))
-    assert verdict_of(answer) == ("refused", "the lease has ended")
+    # Unless somebody else has made the track in the meantime.
+    assert verdict_of(answer) in [("refused", "the lease has ended"), ("already_done", "")]
     problem(siege.mute.claim(shard.shard_id, shard.lease_id), 409)
 
 

@@ -96,7 +96,7 @@ def _add_forms(router: APIRouter) -> None:
     @router.post("/format_input", openapi_extra=wire.takes(wire.FormatBody, JSON, FORM))
     async def format_input(_caller: KeyReader, _sent: Body) -> Response:
         """Always refused: to write a caption or lyrics anew takes a language model."""
-        raise Refused(501, f"format_input {REASON}; send the prompt and the lyrics as they are")
+        raise Refused(422, f"format_input {REASON}; send the prompt and the lyrics as they are")
 
     @router.post(
         "/create_random_sample",

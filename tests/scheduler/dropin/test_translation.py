@@ -26,7 +26,7 @@ def brief(kind: Any = TURBO, seconds: float | None = None, **given: object) -> B
     return made
 
 
-def wrong(**given: object) -> dict[str, str]:
+def wrong(**given: Any) -> dict[str, str]:
     found = outcome(**given)
     assert isinstance(found, list), found
     return {fault.field: fault.wrong for fault in found}
@@ -82,7 +82,7 @@ def test_nested_metadata(name: str, wrap: Any) -> None:
         ({"seed": "5", "use_random_seed": "false"}, 5),
     ],
 )
-def test_seeds(given: dict[str, object], seed: int) -> None:
+def test_seeds(given: dict[str, Any], seed: int) -> None:
     assert brief(**given).seed == seed
 
 
