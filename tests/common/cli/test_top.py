@@ -87,9 +87,12 @@ def plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
-def test_once_shows_farm_jobs_workers_and_money(farm: FarmState, trackfarm: Trackfarm) -> None:
+def test_once_shows_farm_jobs_workers_and_money(
+    farm: FarmState, trackfarm: Trackfarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     farm.add_job(make_job(budget=10.0, spent=9.5, tracks=TrackCounts(pending=5, done=1, failed=2)))
     farm.workers = [make_worker("left").model_copy(update={"price_per_hour": 0.5})]
+    monkeypatch.setenv("COLUMNS", "140")
     result = trackfarm("top", "--once")
     assert result.exit_code == 0, result.output
     for told in ("1 worker at work", "1 job going on", "1 done", "5 waiting", "2 failed"):

@@ -93,7 +93,7 @@ def test_the_process_is_held_by_the_kernel_and_knows_no_secrets(
 
     def gave_up() -> bool:
         children = psutil.Process().children()  # servers of other tests among them
-        for child in (each for each in children if "trackfarm_worker.sources" in each.cmdline()):
+        for child in (each for each in children if "trackfarm_worker.sources" in said_of(each)):
             memory = child.rlimit(psutil.RLIMIT_AS)[1]
             if memory == limits.memory:
                 assert "secret" not in child.environ().values()
