@@ -66,9 +66,12 @@ def test_json_from_submission_to_download(client: AceStepClient) -> None:
         assert (each["prompt"], each["lyrics"]) == ("upbeat pop song", "Hello world")
         assert abs(seconds_of(content) - 10) < 0.1
     assert client.query(json.dumps([task_id]))[0]["status"] == 1
-    stats = client.get("/v1/stats")
-    assert stats["jobs"]["succeeded"] >= 1
-    assert stats["avg_job_seconds"] > 0
+    wait_until(
+        lambda: client.get("/v1/stats")["jobs"]["succeeded"] >= 1,
+        timeout_s=20,
+        what="its job has ended too",
+    )
+    assert client.get("/v1/stats")["avg_job_seconds"] > 0
 
 
 def test_a_form_with_nested_metadata_and_a_token_in_the_body(farm: LocalFarm) -> None:

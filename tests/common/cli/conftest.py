@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.common.cli.farm_server import API_KEY, FarmState, serve
-from trackfarm.cli import app
+from trackfarm.cli import app, console
 
 Trackfarm = Callable[..., Result]
 
@@ -28,7 +28,9 @@ def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def trackfarm(farm: FarmState, away: None, monkeypatch: pytest.MonkeyPatch) -> Trackfarm:
-    """Runs one command in this process."""
+    """Runs one command in this process, on a console as wide as the test says."""
+    console.out.cache_clear()
+    console.err.cache_clear()
     monkeypatch.setenv("TRACKFARM_URL", farm.url)
     monkeypatch.setenv("TRACKFARM_API_KEY", API_KEY)
     return run
