@@ -106,6 +106,7 @@ def test_a_killed_workers_tracks_are_placed_again(farm: LocalFarm) -> None:
     made_exactly_once(farm, job)
 
 
+@pytest.mark.soak
 def test_a_killed_workers_tracks_do_not_wait_for_long_shards(long_farm: LocalFarm) -> None:
     farm = long_farm
     job = submitted(farm, 8)

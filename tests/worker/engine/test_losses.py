@@ -36,6 +36,7 @@ def strike(engine: EngineProcess, track_id: int, number: int) -> Callable[[Event
     return listener
 
 
+@pytest.mark.soak
 def test_a_poisoned_track_is_found_by_halves_and_costs_no_other(
     engine: EngineProcess, track: TrackFactory
 ) -> None:
