@@ -5,6 +5,7 @@ one look then settles the matter.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.objects.port import ObjectStat, ObjectStore
@@ -16,46 +17,38 @@ from trackfarm_scheduler.store.database import Database
 BATCH = 200
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LateLook:
     """`margin` seconds are added to each expiry, for clocks that disagree."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        objects: ObjectStore,
-        leadership: Leadership,
-        clock: Callable[[], float],
-        margin: float,
-    ) -> None:
-        self._database = database
-        self._objects = objects
-        self._leadership = leadership
-        self._clock = clock
-        self._margin = margin
+    database: Database
+    objects: ObjectStore
+    leadership: Leadership
+    clock: Callable[[], float]
+    margin: float
 
     def tick(self) -> None:
         """Looks at a batch. What was changed is void, and who could change it is struck."""
-        if not self._leadership.leads or self._objects.writes_once:
+        if not self.leadership.leads or self.objects.writes_once:
             return
-        before = self._clock() - self._margin
-        with self._database.read() as session:
+        before = self.clock() - self.margin
+        with self.database.read() as session:
             found = artifacts.to_look_at(session, written_before=before, limit=BATCH)
-        changed = [c for c in found if is_changed(c, self._objects.stat(c.object_key))]
+        changed = [c for c in found if is_changed(c, self.objects.stat(c.object_key))]
         same = [c.track_id for c in found if c not in changed]
         if same:
-            with self._database.write() as session:
-                artifacts.note_look(session, same, self._clock())
+            with self.database.write() as session:
+                artifacts.note_look(session, same, self.clock())
         for committed in changed:
             self._void(committed)
 
     def _void(self, committed: Committed) -> None:
-        now = self._clock()
-        with self._database.write() as session:
+        now = self.clock()
+        with self.database.write() as session:
             if artifacts.void(session, committed, now):
                 jobs.go_on(session, committed.track_id, now)
                 Rulings.strike(session, committed.worker_id, 1, now)
-        self._objects.remove([committed.object_key])
+        self.objects.remove([committed.object_key])
 
 
 def is_changed(committed: Committed, found: ObjectStat | None) -> bool:

@@ -1,6 +1,7 @@
 """Removes what has been kept for long enough, and what the operator wants removed."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from trackfarm_scheduler.leadership import Leadership
@@ -13,31 +14,23 @@ BATCH = 100  # tracks or uploads in a transaction: their objects are removed whi
 EVENTS = 5_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remover:
     """Objects go before the rows that name them are committed as gone, so that what a crash
     interrupts is done again."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        objects: ObjectStore,
-        leadership: Leadership,
-        clock: Callable[[], float],
-        keep: Keep,
-    ) -> None:
-        self._database = database
-        self._objects = objects
-        self._leadership = leadership
-        self._clock = clock
-        self._keep = keep
+    database: Database
+    objects: ObjectStore
+    leadership: Leadership
+    clock: Callable[[], float]
+    keep: Keep
 
     def tick(self) -> None:
-        if not self._leadership.leads:
+        if not self.leadership.leads:
             return
-        due = cutoffs(self._keep, self._clock())
+        due = cutoffs(self.keep, self.clock())
         self._repeat(partial(self._retire_calls, due.calls))
-        with self._database.read() as session:
+        with self.database.read() as session:
             jobs = removals.removed(session, written_before=due.removals)
         for job_id in jobs:
             self._repeat(partial(self._remove_tracks, job_id))
@@ -45,32 +38,32 @@ class Remover:
         self._repeat(partial(self._remove_events, due.events))
 
     def _repeat(self, some: Callable[[], bool]) -> None:
-        while self._leadership.leads and some():
+        while self.leadership.leads and some():
             pass
 
     def _retire_calls(self, since: float) -> bool:
-        with self._database.write() as session:
-            self._leadership.require(session)
-            return calls.retire(session, since=since, limit=BATCH, now=self._clock()) == BATCH
+        with self.database.write() as session:
+            self.leadership.require(session)
+            return calls.retire(session, since=since, limit=BATCH, now=self.clock()) == BATCH
 
     def _remove_tracks(self, job_id: str) -> bool:
-        with self._database.write() as session:
-            self._leadership.require(session)
+        with self.database.write() as session:
+            self.leadership.require(session)
             keys = removals.take_batch(session, job_id, BATCH)
             if keys is None:
-                removals.finish(session, job_id, self._clock())
+                removals.finish(session, job_id, self.clock())
                 return False
-            self._objects.remove(keys)
+            self.objects.remove(keys)
             return True
 
     def _remove_uploads(self, since: float) -> bool:
-        with self._database.write() as session:
-            self._leadership.require(session)
+        with self.database.write() as session:
+            self.leadership.require(session)
             keys = uploads.take_unused(session, since=since, limit=BATCH)
-            self._objects.remove(keys)
+            self.objects.remove(keys)
             return len(keys) == BATCH
 
     def _remove_events(self, before: float) -> bool:
-        with self._database.write() as session:
-            self._leadership.require(session)
+        with self.database.write() as session:
+            self.leadership.require(session)
             return journal.forget(session, before=before, limit=EVENTS) == EVENTS

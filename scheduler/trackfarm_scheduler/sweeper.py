@@ -5,6 +5,7 @@ expired; every attempt names its object, so no listing of the store is needed.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sqlalchemy import select, update
 from sqlmodel import Session, col
@@ -27,49 +28,41 @@ ABANDONED = [
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sweeper:
     """`margin` seconds are added to each expiry, for clocks that disagree."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        objects: ObjectStore,
-        leadership: Leadership,
-        clock: Callable[[], float],
-        margin: float,
-    ) -> None:
-        self._database = database
-        self._objects = objects
-        self._leadership = leadership
-        self._clock = clock
-        self._margin = margin
+    database: Database
+    objects: ObjectStore
+    leadership: Leadership
+    clock: Callable[[], float]
+    margin: float
 
     def recover(self) -> None:
         """At the start of the only scheduler there is: no submission can be coming in."""
-        self._sweep_uploads(self._clock())
+        self._sweep_uploads(self.clock())
 
     def tick(self) -> None:
-        if self._leadership.leads:
-            self._sweep_uploads(self._clock() - STALE_UPLOAD_SECONDS)
+        if self.leadership.leads:
+            self._sweep_uploads(self.clock() - STALE_UPLOAD_SECONDS)
             self._sweep_objects()
 
     def _sweep_uploads(self, stale: float) -> None:
         """Removes submissions whose scheduler died while they came in."""
-        with self._database.read() as session:
+        with self.database.read() as session:
             found = intake.stale_uploads(session, untouched_since=stale)
         for job_id in found:
-            with self._database.write() as session:
+            with self.database.write() as session:
                 intake.abandon(session, job_id)
 
     def _sweep_objects(self) -> None:
         while True:
-            with self._database.read() as session:
+            with self.database.read() as session:
                 batch = self._ripe(session)
             if not batch:
                 return
-            self._objects.remove(batch.values())
-            with self._database.write() as session:
+            self.objects.remove(batch.values())
+            with self.database.write() as session:
                 self._mark(session, list(batch))
 
     def _ripe(self, session: Session) -> dict[int, str]:
@@ -78,13 +71,13 @@ class Sweeper:
             .where(
                 col(Attempt.state).in_(ABANDONED),
                 col(Attempt.swept_at).is_(None),
-                col(Attempt.url_expires_at) < self._clock() - self._margin,
+                col(Attempt.url_expires_at) < self.clock() - self.margin,
             )
             .limit(BATCH)
         )
         return {attempt_id: key for attempt_id, key in rows if attempt_id is not None}
 
     def _mark(self, session: Session, ids: list[int]) -> None:
-        now = self._clock()
+        now = self.clock()
         session.execute(update(Attempt).where(col(Attempt.id).in_(ids)).values(swept_at=now))
         journal.count(session, "attempts_swept", len(ids))

@@ -18,12 +18,11 @@ from trackfarm_scheduler.store.tables import (
     Event,
     Job,
     JobTrack,
-    JobUpload,
     Lease,
     Shard,
     Track,
-    Upload,
 )
+from trackfarm_scheduler.store.upload_tables import JobUpload, Upload
 
 DAY = 86_400.0
 KEEP = Keep(uploads=DAY, events=90 * DAY, urls=URL_SECONDS, calls=DAY)

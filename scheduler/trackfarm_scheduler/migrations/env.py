@@ -3,7 +3,7 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from trackfarm_scheduler.store import access_tables, tables  # noqa: F401 - fill the metadata
+from trackfarm_scheduler.store import access_tables, tables, upload_tables  # noqa: F401 - fill the metadata
 
 connection = context.config.attributes["connection"]
 context.configure(

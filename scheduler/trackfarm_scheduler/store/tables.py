@@ -244,23 +244,6 @@ class Artifact(SQLModel, table=True):
     looked_at: float | None = None
 
 
-class Upload(SQLModel, table=True):
-    """Music that an owner has sent, or was told where to send, to be worked on."""
-
-    object_key: str = Field(primary_key=True)
-    touched_at: float
-
-
-class JobUpload(SQLModel, table=True):
-    """Which uploads a job's briefs name."""
-
-    __tablename__ = "job_upload"
-    __table_args__ = (Index("ix_job_upload_object", "object_key"),)
-
-    job_id: str = Field(primary_key=True)
-    object_key: str = Field(primary_key=True)
-
-
 class Rental(SQLModel, table=True):
     """A machine that costs money while it exists. The tag is written before it is created."""
 

@@ -12,7 +12,8 @@ from trackfarm.catalog import Brief
 from trackfarm.catalog.sources import is_url, source_fields
 from trackfarm_scheduler.objects.keys import uploads_of
 from trackfarm_scheduler.objects.sources import source_key
-from trackfarm_scheduler.store.tables import Job, JobUpload, Upload, table_of
+from trackfarm_scheduler.store.tables import Job, table_of
+from trackfarm_scheduler.store.upload_tables import JobUpload, Upload
 
 
 def used_by(briefs: Iterable[Brief], owner: str) -> set[str]:
