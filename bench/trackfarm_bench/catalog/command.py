@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from trackfarm_bench.catalog.report import ratios, speed_table, stage_table
-from trackfarm_bench.catalog.run import Took, Way, measure
+from trackfarm_bench.catalog.run import Took, Way, measure, together
 from trackfarm_worker.engine.options import Options, SyntheticCost
 from trackfarm_worker.engine.settings import SYNTHETIC
 
@@ -30,11 +30,21 @@ def catalog(
     each: Annotated[
         float, typer.Option(min=0, help="Seconds of a synthetic pass per second of audio.")
     ] = 0.0,
+    parts: Annotated[
+        int, typer.Option(min=1, help="Parts of the catalog, in which the two ways take turns.")
+    ] = 1,
 ) -> None:
-    """A mixed catalog through a farm of its own with one worker of the tiny model set, first one
-    track at a time, then in batches."""
+    """A mixed catalog through a farm of its own with one worker of the tiny model set, one track at
+    a time and in batches.
+
+    On a machine whose speed changes with its neighbours, more parts are fairer to both."""
     for chosen in device or list(Device):
-        runs = [_measured(way, tracks) for way in _ways(chosen, launch, each)]
+        ways = _ways(chosen, launch, each)
+        took: dict[str, list[Took]] = {way.name: [] for way in ways}
+        for part in range(parts):
+            for way in ways if part % 2 == 0 else reversed(ways):
+                took[way.name].append(_measured(way, tracks // parts, seed=part + 1))
+        runs = [together(each_part) for each_part in took.values()]
         print(f"\n{speed_table(runs)}\n\n{stage_table(runs)}\n\n{ratios(*runs)}", flush=True)
 
 
@@ -50,7 +60,7 @@ def _ways(device: Device, launch: float, each: float) -> list[Way]:
     ]
 
 
-def _measured(way: Way, tracks: int) -> Took:
-    took = measure(way, tracks)
+def _measured(way: Way, tracks: int, *, seed: int) -> Took:
+    took = measure(way, tracks, seed=seed)
     print(f"{way.name}: {took.seconds:.1f} s", flush=True)
     return took

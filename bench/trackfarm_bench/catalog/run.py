@@ -1,9 +1,10 @@
 """One measured run: a farm of its own, one worker, one catalog from submission to its last track."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import httpx
@@ -64,7 +65,18 @@ class Took:
         return 3600 * self.tracks / self.seconds
 
 
-def measure(way: Way, tracks: int) -> Took:
+def together(runs: Sequence[Took]) -> Took:
+    """Runs of one way, as if they had been one."""
+    sums = {
+        part.name: sum(getattr(run, part.name) for run in runs)
+        for part in fields(Took)
+        if part.name not in ("way", "stages")
+    }
+    stages = sum((Counter(run.stages) for run in runs), Counter[str]())
+    return Took(way=runs[0].way, stages=stages, **sums)
+
+
+def measure(way: Way, tracks: int, *, seed: int) -> Took:
     """Raises RuntimeError when a track could not be made."""
     with running_farm("sqlite") as parts, parts.client() as farm, _worker(parts, way) as worker:
         wait_until(lambda: _serves(farm), timeout_s=120, what="the worker is ready")
@@ -72,7 +84,7 @@ def measure(way: Way, tracks: int) -> Took:
         sources = {seconds: farm.upload(path) for seconds, path in files.items()}
         _made(farm, "warm-up", mixed(WARM_UP, sources, seed=0))
         before, spent = _counters(parts), cpu_seconds(worker.pid)
-        job = _made(farm, "mixed", mixed(tracks, sources))
+        job = _made(farm, "mixed", mixed(tracks, sources, seed=seed))
         spent = cpu_seconds(worker.pid) - spent
         counted = {name: n - before.get(name, 0.0) for name, n in _counters(parts).items()}
     assert job.finished_at is not None, "it has ended"
