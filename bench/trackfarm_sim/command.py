@@ -48,7 +48,7 @@ def simulate(
         Path | None, typer.Option(help="A folder for timeline.png and comparison.png.")
     ] = None,
 ) -> None:
-    """Simulates a farm on machines that are slow, late, taken away or broken."""
+    """Simulate a farm on machines that are slow, late, taken away or broken."""
     scenario = Scenario(
         fleet=_parsed(fleet),
         tracks=tracks,

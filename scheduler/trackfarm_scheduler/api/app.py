@@ -24,6 +24,7 @@ from trackfarm_scheduler.api.description import DescribedApp
 from trackfarm_scheduler.api.gate import Gate
 from trackfarm_scheduler.api.heartbeats import heartbeat_route
 from trackfarm_scheduler.api.pages import pages
+from trackfarm_scheduler.api.reading import Reader
 from trackfarm_scheduler.badges import Badges
 from trackfarm_scheduler.dropin.credentials import require_caller
 from trackfarm_scheduler.dropin.line import LineWatch
@@ -64,9 +65,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.state.keyring = Keyring(farm.database, root_key, farm.clock)
     app.state.rates = Rates(time.monotonic)
     problems.install(app)
-    app.add_middleware(
-        Gate, require_known=require_caller, stream_bytes=farm.settings.submission_bytes
-    )
+    app.add_middleware(Gate, reader=Reader(require_caller, farm.settings.submission_bytes))
     # These first, because routes are tried in order.
     app.router.routes.insert(0, heartbeat_route(farm))
     app.include_router(worker.router)

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from tests.scheduler.api.conftest import API_KEY, Door, problem
 from tests.scheduler.api.test_access import bearer
 from trackfarm_scheduler.api.bodies import MOST_DEPTH, ORDINARY_BYTES, STRANGER_BYTES
-from trackfarm_scheduler.api.gate import HEAD_BYTES, QUERY_BYTES
+from trackfarm_scheduler.api.reading import HEAD_BYTES, QUERY_BYTES
 
 PATHS = ["/healthz", "/metrics", "/api/v1/jobs", "/worker/v1/heartbeat", "/nothing"]
 
