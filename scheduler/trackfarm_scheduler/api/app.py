@@ -17,6 +17,8 @@ from trackfarm_scheduler.api import (
     plans,
     problems,
     uploads,
+    usage,
+    webhooks,
     worker,
     workers,
 )
@@ -75,6 +77,8 @@ def build_app(farm: Farm) -> FastAPI:
     app.include_router(plans.router)
     app.include_router(uploads.router)
     app.include_router(keys.router)
+    app.include_router(webhooks.router)
+    app.include_router(usage.router)
     app.include_router(audit.router)
     app.include_router(dropin_router(LineWatch(farm.database, time.monotonic)))
     if isinstance(farm.objects, DirectoryStore):
