@@ -63,6 +63,7 @@ class SchedulerSettings(BaseSettings):
     submission_bytes: int = Field(default=4 * 2**30, ge=1)
     head_seconds: float = Field(default=10, gt=0)
     body_seconds: float = Field(default=30, gt=0)
+    most_streams: int = Field(default=100, ge=1)
     webhook_networks: tuple[IPvAnyNetwork, ...] = ()
     webhook_ports: tuple[int, ...] = (443, 8443)
     webhook_give_up_seconds: float = Field(default=3 * 86_400, gt=0)

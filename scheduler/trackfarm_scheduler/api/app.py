@@ -16,6 +16,7 @@ from trackfarm_scheduler.api import (
     operator,
     plans,
     problems,
+    streams,
     uploads,
     usage,
     webhooks,
@@ -36,6 +37,7 @@ from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.objects.routes import directory_router
 from trackfarm_scheduler.rates import Rates
 from trackfarm_scheduler.store import replays
+from trackfarm_scheduler.streams.studio import Studio
 
 THREADS = 16  # requests at work at once; the rest waits in line and not for each other's locks
 
@@ -64,6 +66,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.state.badges = Badges(farm.database)
     root_key = farm.settings.api_key.get_secret_value()
     app.state.keyring = Keyring(farm.database, root_key, farm.clock)
+    app.state.studio = Studio(farm.database, farm.settings.most_streams)
     app.state.rates = Rates(time.monotonic)
     problems.install(app)
     app.add_middleware(
@@ -77,6 +80,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.include_router(plans.router)
     app.include_router(uploads.router)
     app.include_router(keys.router)
+    app.include_router(streams.router)
     app.include_router(webhooks.router)
     app.include_router(usage.router)
     app.include_router(audit.router)

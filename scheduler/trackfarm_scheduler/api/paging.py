@@ -38,9 +38,10 @@ def place_of(cursor: str, kinds: Sequence[type]) -> list[float | str]:
     return place
 
 
-def lead_on(request: Request, response: Response, cursor: str) -> None:
-    """Tells in the header `Link` (RFC 8288) where the next page is; without it this was the last."""
-    url = request.url.include_query_params(cursor=cursor)
+def lead_on(request: Request, response: Response, **place: str | int) -> None:
+    """Tells in the header `Link` (RFC 8288) where the next page is; without it this was the last.
+    `place`: what the address says there instead, such as `cursor`."""
+    url = request.url.include_query_params(**place)
     response.headers[LINK] = f'<{url.path}?{url.query}>; rel="next"'
 
 

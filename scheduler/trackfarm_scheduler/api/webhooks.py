@@ -89,7 +89,7 @@ def list_deliveries(
         _find(session, caller, webhook_id)
         rows = outbox.page(session, webhook_id, state=state, before=int(before), limit=limit)
         if len(rows) == limit:
-            lead_on(request, response, cursor_of(rows[-1].id or 0))
+            lead_on(request, response, cursor=cursor_of(rows[-1].id or 0))
         return [webhooks.delivery_view(row) for row in rows]
 
 

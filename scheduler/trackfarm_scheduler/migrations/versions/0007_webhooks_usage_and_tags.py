@@ -83,6 +83,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_track_tag_job", "track_tag", ["job_id"])
     _tags()
+    op.create_index("ix_job_made", "job", ["created_at", "id"])
 
 
 def _usage() -> None:
@@ -117,5 +118,6 @@ def _tags() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_job_made", "job")
     for table in ("track_tag", "usage", "webhook_delivery", "webhook"):
         op.drop_table(table)
