@@ -12,6 +12,7 @@ from trackfarm import __version__
 from trackfarm_scheduler import metrics
 from trackfarm_scheduler.api import (
     audit,
+    exports,
     keys,
     operator,
     plans,
@@ -24,6 +25,7 @@ from trackfarm_scheduler.api import (
     workers,
 )
 from trackfarm_scheduler.api.description import DescribedApp
+from trackfarm_scheduler.api.exports import Exports
 from trackfarm_scheduler.api.gate import Gate
 from trackfarm_scheduler.api.heartbeats import heartbeat_route
 from trackfarm_scheduler.api.pages import pages
@@ -67,6 +69,7 @@ def build_app(farm: Farm) -> FastAPI:
     root_key = farm.settings.api_key.get_secret_value()
     app.state.keyring = Keyring(farm.database, root_key, farm.clock)
     app.state.studio = Studio(farm.database, farm.settings.most_streams)
+    app.state.exports = Exports()
     app.state.rates = Rates(time.monotonic)
     problems.install(app)
     app.add_middleware(
@@ -81,6 +84,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.include_router(uploads.router)
     app.include_router(keys.router)
     app.include_router(streams.router)
+    app.include_router(exports.router)
     app.include_router(webhooks.router)
     app.include_router(usage.router)
     app.include_router(audit.router)
