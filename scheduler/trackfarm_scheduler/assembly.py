@@ -5,11 +5,13 @@ import socket
 import time
 from collections.abc import Callable
 
+import httpx
 import structlog
 
 from trackfarm.broker_urls import with_authority
 from trackfarm.planning import load_prices
 from trackfarm.settings import SettingsError
+from trackfarm.trust import verification
 from trackfarm_scheduler import eventlog
 from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.broker_users import BrokerUsers
@@ -28,8 +30,11 @@ from trackfarm_scheduler.settings import SchedulerSettings
 from trackfarm_scheduler.settler import Settler
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.sweeper import Sweeper
+from trackfarm_scheduler.webhooks.deliverer import Deliverer
+from trackfarm_scheduler.webhooks.sending import Sender
 
 log = structlog.get_logger(__name__)
+DELIVER_SECONDS = 0.5
 GRANT_SECONDS = 1.0  # a broker that returned empty knows its workers again after as long
 
 
@@ -79,6 +84,7 @@ def _loops(farm: Farm) -> list[Loop]:
         farm.placing,
         farm.settling,
         Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds),
+        _delivering(farm),
         *_housekeeping(farm),
     ]
     if farm.users is not None:
@@ -120,6 +126,22 @@ def _rescuer(farm: Farm) -> Rescuer:
         our_lag=lambda: farm.promptness.lag,
         on_rescue=farm.placing.wake,
     )
+
+
+def _delivering(farm: Farm) -> Loop:
+    settings = farm.settings
+    verify = verification(settings.ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
+    unkept = httpx.Limits(max_keepalive_connections=0)
+    transport = httpx.HTTPTransport(verify=verify, trust_env=False, limits=unkept)
+    deliverer = Deliverer(
+        database=farm.database,
+        leadership=farm.leadership,
+        sender=Sender(farm.objects, settings.webhook_rules, farm.clock, transport),
+        signing_secret=settings.signing_secret.get_secret_value().encode(),
+        keep_trying=settings.webhook_give_up_seconds,
+        clock=farm.clock,
+    )
+    return Loop("webhooks", deliverer.tick, seconds=DELIVER_SECONDS, on_stop=deliverer.close)
 
 
 def _housekeeping(farm: Farm) -> list[Loop]:

@@ -14,7 +14,7 @@ class Loop:
     """Calls `tick` every `seconds`, sooner when woken, but rests `rest` times as long as the last
     tick took (at most `longest_rest` seconds, which is `seconds` unless given): on a busy farm each
     tick finds more to do. A tick that fails is logged and tried again after a growing pause; it
-    never ends the loop."""
+    never ends the loop. `on_stop` is called once it has stopped."""
 
     def __init__(
         self,
@@ -24,12 +24,14 @@ class Loop:
         seconds: float,
         rest: float = 2.0,
         longest_rest: float | None = None,
+        on_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
         self._tick = tick
         self._seconds = seconds
         self._rest = rest
         self._longest_rest = seconds if longest_rest is None else longest_rest
+        self._on_stop = on_stop
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -44,6 +46,7 @@ class Loop:
         self._stopped.set()
         self._wake.set()
         self._thread.join(timeout)
+        self._on_stop()
 
     def _run(self) -> None:
         pause = self._seconds

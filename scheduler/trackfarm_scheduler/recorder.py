@@ -140,7 +140,7 @@ class Recorder:
         self._commit(session, worker, lease, good, found.rows, now)
         self._rulings.apply(session, worker, lease, list(found.failures.values()), now)
         made = {i: found.rows[i].track for i in believed}
-        ledger.charge(session, worker, believed, made, done=found.good.keys())
+        ledger.charge(session, worker, believed, made, done=found.good.keys(), now=now)
         if state is LeaseState.LIVE:
             leases.finish_if_empty(session, lease, now)
         if found.lies:
@@ -228,7 +228,13 @@ def _done(worker: Worker, lease: Lease, done: TrackDone, track: Track, now: floa
         shard_id=lease.shard_id,
         lease_id=lease.id,
         worker_id=worker.id,
-        data={"object": done.object_key, "size": done.size, "seed": done.seed},
+        data={
+            "object": done.object_key,
+            "size": done.size,
+            "sha256": done.sha256,
+            "seconds": done.measurements.seconds,
+            "seed": done.seed,
+        },
     )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.objects.port import ObjectStore
 from trackfarm_scheduler.retention import Keep, cutoffs
-from trackfarm_scheduler.store import calls, journal, removals, uploads
+from trackfarm_scheduler.store import calls, journal, outbox, removals, uploads
 from trackfarm_scheduler.store.database import Database
 
 BATCH = 100  # tracks or uploads in a transaction: their objects are removed while it is open
@@ -36,6 +36,7 @@ class Remover:
             self._repeat(partial(self._remove_tracks, job_id))
         self._repeat(partial(self._remove_uploads, due.uploads))
         self._repeat(partial(self._remove_events, due.events))
+        self._repeat(partial(self._remove_messages, due.events))
 
     def _repeat(self, some: Callable[[], bool]) -> None:
         while self.leadership.leads and some():
@@ -67,3 +68,8 @@ class Remover:
         with self.database.write() as session:
             self.leadership.require(session)
             return journal.forget(session, before=before, limit=EVENTS) == EVENTS
+
+    def _remove_messages(self, before: float) -> bool:
+        with self.database.write() as session:
+            self.leadership.require(session)
+            return outbox.forget(session, ended_before=before, limit=EVENTS) == EVENTS

@@ -2,9 +2,11 @@
 
 import gc
 import resource
+import socket
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from trackfarm_scheduler.api.app import build_app
 from trackfarm_scheduler.connections import patient_protocol
@@ -20,7 +22,8 @@ KEEP_ALIVE_SECONDS = 75  # outlasts many heartbeats, so that a worker keeps its 
 def serve(farm: Farm, loops: list[Loop]) -> None:
     """Returns after TERM or Ctrl-C, when everything is closed."""
     _allow_many_connections()
-    server = uvicorn.Server(_config(farm))
+    app = build_app(farm)
+    server = _Server(_config(farm, app))
     # What was built so far lives as long as we do: the collector need not look at it again, and what
     # a request leaves behind is rarely a cycle.
     gc.collect()
@@ -42,10 +45,18 @@ def serve(farm: Farm, loops: list[Loop]) -> None:
         log.info("scheduler_stopped")
 
 
-def _config(farm: Farm) -> uvicorn.Config:
+class _Server(uvicorn.Server):
+    """Ends the event streams before it waits for what is still being answered."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.app.state.studio.close()  # type: ignore[union-attr]
+        await super().shutdown(sockets)
+
+
+def _config(farm: Farm, app: FastAPI) -> uvicorn.Config:
     settings = farm.settings
     return uvicorn.Config(
-        build_app(farm),
+        app,
         http=patient_protocol(
             head_seconds=settings.head_seconds, body_seconds=settings.body_seconds
         ),

@@ -4,11 +4,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
 from trackfarm.model_sets import model_sets
+from trackfarm.outgoing import Rules
 from trackfarm_scheduler.plausible import Bounds
 from trackfarm_scheduler.retention import Keep
 
@@ -62,6 +63,10 @@ class SchedulerSettings(BaseSettings):
     submission_bytes: int = Field(default=4 * 2**30, ge=1)
     head_seconds: float = Field(default=10, gt=0)
     body_seconds: float = Field(default=30, gt=0)
+    most_streams: int = Field(default=100, ge=1)
+    webhook_networks: tuple[IPvAnyNetwork, ...] = ()
+    webhook_ports: tuple[int, ...] = (443, 8443)
+    webhook_give_up_seconds: float = Field(default=3 * 86_400, gt=0)
     reserved: dict[str, int] = Field(default_factory=dict)
     log_format: str = Field(default="console", pattern="^(console|json)$")
     log_level: logs.Level = "info"
@@ -92,6 +97,12 @@ class SchedulerSettings(BaseSettings):
     def bounds(self) -> Bounds:
         """What reports may say."""
         return Bounds(self.most_object_bytes, self.digest_share, self.engine_share)
+
+    @property
+    def webhook_rules(self) -> Rules:
+        """Which addresses webhooks may have; with networks of its own, any port."""
+        networks = tuple(map(str, self.webhook_networks))
+        return Rules(ports=() if networks else self.webhook_ports, networks=networks)
 
     @property
     def keep(self) -> Keep:

@@ -10,18 +10,13 @@ from sqlmodel import Session, col
 from trackfarm import api
 from trackfarm.access import AuditEntry, Key
 from trackfarm.api import JobState, TrackState, WorkerState
-from trackfarm.catalog import Brief
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import model_set
 from trackfarm_scheduler.machines import LeaseState
-from trackfarm_scheduler.store import census, keys, speeds, workers
+from trackfarm_scheduler.store import census, keys, speeds
 from trackfarm_scheduler.store.access_tables import ApiKey, Audit
 from trackfarm_scheduler.store.tables import (
-    Artifact,
-    Attempt,
-    Event,
     Job,
-    JobTrack,
     Lease,
     Track,
     Worker,
@@ -123,63 +118,6 @@ def _eta(
     return left / per_second
 
 
-def track_page(
-    session: Session, job_id: str, *, after: int, limit: int, state: TrackState | None
-) -> list[tuple[JobTrack, Track, Artifact | None, int]]:
-    """Tracks of a job in catalog order from the one after ordinal `after`."""
-    attempts = (
-        select(func.count())
-        .where(col(Attempt.track_id) == col(Track.id))
-        .correlate(Track)
-        .scalar_subquery()
-    )
-    statement = (
-        select(JobTrack, Track, Artifact, attempts)
-        .join(Track, col(Track.id) == col(JobTrack.track_id))
-        .outerjoin(Artifact, col(Artifact.track_id) == col(Track.id))
-        .where(col(JobTrack.job_id) == job_id, col(JobTrack.ordinal) > after)
-    )
-    if state is not None:
-        statement = statement.where(col(Track.state) == state)
-    rows = session.execute(statement.order_by(col(JobTrack.ordinal)).limit(limit))
-    return [(link, track, artifact, number) for link, track, artifact, number in rows]
-
-
-def track_view(
-    link: JobTrack, track: Track, artifact: Artifact | None, attempts: int, url: str | None
-) -> api.Track:
-    assert track.id is not None
-    return api.Track(
-        id=track.id,
-        key=track.key,
-        ordinal=link.ordinal,
-        name=link.name,
-        state=TrackState(track.state),
-        prompt=Brief.model_validate_json(track.brief).prompt,
-        duration=track.duration,
-        audio_format=track.audio_format,
-        tags=json.loads(link.tags),
-        attempts=attempts,
-        error=track.error,
-        artifact=_artifact_view(artifact) if artifact else None,
-        url=url,
-    )
-
-
-def _artifact_view(row: Artifact) -> api.Artifact:
-    return api.Artifact(
-        object_key=row.object_key,
-        size=row.size,
-        md5=row.md5,
-        sha256=row.sha256,
-        seconds=row.seconds,
-        seed=row.seed,
-        worker_id=row.worker_id,
-        committed_at=at(row.committed_at),
-        measurements=json.loads(row.measurements),
-    )
-
-
 def key_view(row: ApiKey) -> Key:
     return Key(
         id=row.id,
@@ -210,14 +148,14 @@ def audit_view(row: Audit) -> AuditEntry:
     )
 
 
-def worker_views(session: Session, now: float) -> list[api.Worker]:
+def worker_views(session: Session, found: Sequence[Worker], now: float) -> list[api.Worker]:
     held = session.execute(
         select(col(Lease.worker_id), func.count())
         .where(col(Lease.state) == LeaseState.LIVE, col(Lease.worker_id).is_not(None))
         .group_by(col(Lease.worker_id))
     )
     shards = {worker_id: number for worker_id, number in held}
-    return [worker_view(w, shards.get(w.id, 0), now) for w in workers.all_present(session)]
+    return [worker_view(w, shards.get(w.id, 0), now) for w in found]
 
 
 def worker_view(row: Worker, shards: int, now: float) -> api.Worker:
@@ -240,30 +178,3 @@ def worker_view(row: Worker, shards: int, now: float) -> api.Worker:
         strikes=row.strikes,
         speed=row.speed,
     )
-
-
-def event_views(
-    session: Session, *, job: str | None, after: int, limit: int, owner: str | None = None
-) -> list[api.Event]:
-    """Oldest first; with `owner` only what happened to jobs of that owner."""
-    statement = select(Event).where(col(Event.id) > after)
-    if job is not None:
-        statement = statement.where(col(Event.job_id) == job)
-    if owner is not None:
-        own = select(col(Job.id)).where(col(Job.owner) == owner)
-        statement = statement.where(col(Event.job_id).in_(own))
-    rows = session.scalars(statement.order_by(col(Event.id)).limit(limit))
-    return [
-        api.Event(
-            id=row.id or 0,
-            at=at(row.at),
-            kind=row.kind,
-            job_id=row.job_id,
-            track_id=row.track_id,
-            shard_id=row.shard_id,
-            lease_id=row.lease_id,
-            worker_id=row.worker_id,
-            data=json.loads(row.data),
-        )
-        for row in rows
-    ]

@@ -8,9 +8,9 @@ from typing import Any
 
 from trackfarm.api import Job, Track, TrackState
 from trackfarm.cli.downloader import Downloader, DownloadFailed, is_stored
-from trackfarm.cli.filenames import ordinal_width, track_file
 from trackfarm.cli.manifest import Listing, claim_directory
 from trackfarm.client import Farm
+from trackfarm.filenames import ordinal_width, track_file
 
 PARALLEL = 8
 PAGE = 200  # small enough that the signed URLs of a page do not expire while it is fetched
@@ -66,7 +66,7 @@ def export(
         FarmError: as every call of the farm.
     """
     claim_directory(directory, job)
-    width = ordinal_width(job)
+    width = ordinal_width(job.tracks.total)
 
     def bring(track: Track) -> _Result:
         if stopped():

@@ -12,15 +12,20 @@ from trackfarm import __version__
 from trackfarm_scheduler import metrics
 from trackfarm_scheduler.api import (
     audit,
+    exports,
     keys,
     operator,
     plans,
     problems,
+    streams,
     uploads,
+    usage,
+    webhooks,
     worker,
     workers,
 )
 from trackfarm_scheduler.api.description import DescribedApp
+from trackfarm_scheduler.api.exports import Exports
 from trackfarm_scheduler.api.gate import Gate
 from trackfarm_scheduler.api.heartbeats import heartbeat_route
 from trackfarm_scheduler.api.pages import pages
@@ -35,6 +40,7 @@ from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.objects.routes import directory_router
 from trackfarm_scheduler.rates import Rates
 from trackfarm_scheduler.store import replays
+from trackfarm_scheduler.streams.studio import Studio
 
 THREADS = 16  # requests at work at once; the rest waits in line and not for each other's locks
 
@@ -63,6 +69,8 @@ def build_app(farm: Farm) -> FastAPI:
     app.state.badges = Badges(farm.database)
     root_key = farm.settings.api_key.get_secret_value()
     app.state.keyring = Keyring(farm.database, root_key, farm.clock)
+    app.state.studio = Studio(farm.database, farm.settings.most_streams)
+    app.state.exports = Exports()
     app.state.rates = Rates(time.monotonic)
     problems.install(app)
     app.add_middleware(Gate, reader=Reader(require_caller, farm.settings.submission_bytes))
@@ -74,6 +82,10 @@ def build_app(farm: Farm) -> FastAPI:
     app.include_router(plans.router)
     app.include_router(uploads.router)
     app.include_router(keys.router)
+    app.include_router(streams.router)
+    app.include_router(exports.router)
+    app.include_router(webhooks.router)
+    app.include_router(usage.router)
     app.include_router(audit.router)
     app.include_router(dropin_router(LineWatch(farm.database, time.monotonic)))
     if isinstance(farm.objects, DirectoryStore):

@@ -9,16 +9,18 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlmodel import Session
 
 from trackfarm import __version__, api
-from trackfarm.api import PREFIX, TrackState
+from trackfarm.api import PREFIX
 from trackfarm_scheduler import views
 from trackfarm_scheduler.access import Caller
 from trackfarm_scheduler.api import submission
 from trackfarm_scheduler.api.auth import Operator, Reader, Submitter, TheFarm
 from trackfarm_scheduler.api.changes import changing
+from trackfarm_scheduler.api.filters import JobFilter, TrackFilter, labels_of
 from trackfarm_scheduler.api.idempotency import RepeatableRoute
-from trackfarm_scheduler.api.problems import Refused
+from trackfarm_scheduler.api.paging import cursor_of, lead_on, place_of
+from trackfarm_scheduler.api.references import find_job
 from trackfarm_scheduler.farm import Farm
-from trackfarm_scheduler.store import census, jobs, workers
+from trackfarm_scheduler.store import census, jobs, track_rows, workers
 from trackfarm_scheduler.store.tables import Job
 
 router = APIRouter(prefix=PREFIX, tags=["operator"], route_class=RepeatableRoute)
@@ -44,13 +46,31 @@ async def submit(
 
 @router.get("/jobs")
 def list_jobs(
-    farm: TheFarm, caller: Reader, limit: Annotated[int, Query(ge=1, le=500)] = 50
+    request: Request,
+    response: Response,
+    farm: TheFarm,
+    caller: Reader,
+    wanted: Annotated[JobFilter, Query()],
 ) -> list[api.Job]:
+    """Newest first."""
     now = farm.clock()
+    before = place_of(wanted.cursor, [float, str]) if wanted.cursor else None
     with farm.database.read() as session:
         live = workers.live(session)
-        newest = jobs.newest(session, limit, owner=caller.sees)
-        return [views.job_view(session, job, live, now) for job in newest]
+        found = jobs.newest(
+            session,
+            wanted.limit,
+            owner=caller.sees,
+            states=wanted.state,
+            catalog=wanted.catalog,
+            labels=labels_of(wanted.tag),
+            between=wanted.between,
+            before=before,
+        )
+        if len(found) == wanted.limit:
+            last = found[-1]
+            lead_on(request, response, cursor=cursor_of(last.created_at, last.id))
+        return [views.job_view(session, job, live, now) for job in found]
 
 
 @router.get("/jobs/{reference}")
@@ -93,27 +113,31 @@ def remove(reference: str, farm: TheFarm, caller: Operator) -> api.Job:
     shown is the job as it was."""
     job = _view(farm, caller, reference)
     with changing(farm, caller.actor, "job.remove", job.id) as change:
-        jobs.remove(change.session, _find(change.session, caller, job.id), farm.clock())
+        jobs.remove(change.session, find_job(change.session, caller, job.id), farm.clock())
     return job
 
 
 @router.get("/jobs/{reference}/tracks")
 def list_tracks(
-    reference: str,
-    farm: TheFarm,
-    caller: Reader,
-    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    state: TrackState | None = None,
+    reference: str, farm: TheFarm, caller: Reader, wanted: Annotated[TrackFilter, Query()]
 ) -> api.TrackPage:
+    """In the catalog's order, from the one behind the ordinal `after`."""
     with farm.database.read() as session:
-        job = _find(session, caller, reference)
-        rows = views.track_page(session, job.id, after=after, limit=limit, state=state)
+        job = find_job(session, caller, reference)
+        rows = track_rows.page(
+            session,
+            job.id,
+            after=wanted.after,
+            limit=wanted.limit,
+            states=wanted.state,
+            labels=labels_of(wanted.tag),
+            between=wanted.between,
+        )
         page = [
-            views.track_view(*row, _download_url(farm, row[2].object_key) if row[2] else None)
+            track_rows.view(*row, _download_url(farm, row[2].object_key) if row[2] else None)
             for row in rows
         ]
-    return api.TrackPage(tracks=page, next=page[-1].ordinal if len(page) == limit else None)
+    return api.TrackPage(tracks=page, next=page[-1].ordinal if len(page) == wanted.limit else None)
 
 
 def _download_url(farm: Farm, key: str) -> str:
@@ -135,19 +159,6 @@ def status(farm: TheFarm, caller: Reader) -> api.FarmStatus:
         )
 
 
-@router.get("/events")
-def list_events(
-    farm: TheFarm,
-    caller: Reader,
-    job: str | None = None,
-    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-) -> list[api.Event]:
-    with farm.database.read() as session:
-        job_id = _find(session, caller, job).id if job else None
-        return views.event_views(session, job=job_id, after=after, limit=limit, owner=caller.sees)
-
-
 def _change(
     farm: Farm,
     caller: Caller,
@@ -156,7 +167,7 @@ def _change(
     change: Callable[[Session, Job, float], object],
 ) -> api.Job:
     with changing(farm, caller.actor, action, reference) as done:
-        job = _find(done.session, caller, reference)
+        job = find_job(done.session, caller, reference)
         done.target = job.id
         change(done.session, job, farm.clock())
     farm.placing.wake()
@@ -166,14 +177,5 @@ def _change(
 
 def _view(farm: Farm, caller: Caller, reference: str) -> api.Job:
     with farm.database.read() as session:
-        job = _find(session, caller, reference)
+        job = find_job(session, caller, reference)
         return views.job_view(session, job, workers.live(session), farm.clock())
-
-
-def _find(session: Session, caller: Caller, reference: str) -> Job:
-    found = jobs.find(session, reference, owner=caller.sees)
-    if not found:
-        raise Refused(404, f"there is no job {reference}; `trackfarm jobs` lists them")
-    if len(found) > 1:
-        raise Refused(409, f"{reference} is the beginning of several jobs; give more of it")
-    return found[0]

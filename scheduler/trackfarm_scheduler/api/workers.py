@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
 
 from trackfarm import api
 from trackfarm.api import PREFIX
@@ -10,16 +10,36 @@ from trackfarm_scheduler import views
 from trackfarm_scheduler.api.access import end_access
 from trackfarm_scheduler.api.auth import Operator, Reader, TheBadges, TheFarm
 from trackfarm_scheduler.api.changes import changing
+from trackfarm_scheduler.api.filters import WorkerFilter
+from trackfarm_scheduler.api.paging import cursor_of, lead_on, place_of
 from trackfarm_scheduler.api.problems import Refused
-from trackfarm_scheduler.store import invitations, joining
+from trackfarm_scheduler.store import invitations, joining, workers
 
 router = APIRouter(prefix=f"{PREFIX}/workers", tags=["workers"])
 
 
 @router.get("")
-def list_workers(farm: TheFarm, _caller: Reader) -> list[api.Worker]:
+def list_workers(
+    request: Request,
+    response: Response,
+    farm: TheFarm,
+    _caller: Reader,
+    wanted: Annotated[WorkerFilter, Query()],
+) -> list[api.Worker]:
+    """Those that are here, oldest first; by `state` also those that have left."""
+    behind = place_of(wanted.cursor, [float, str]) if wanted.cursor else None
     with farm.database.read() as session:
-        return views.worker_views(session, farm.clock())
+        found = workers.page(
+            session,
+            wanted.limit,
+            states=wanted.state,
+            model_set=wanted.model_set,
+            between=wanted.between,
+            behind=behind,
+        )
+        if len(found) == wanted.limit:
+            lead_on(request, response, cursor=cursor_of(found[-1].joined_at, found[-1].id))
+        return views.worker_views(session, found, farm.clock())
 
 
 @router.post("/invitations", status_code=201)

@@ -13,7 +13,13 @@ from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, create_engine
 
-from trackfarm_scheduler.store.journal import Listener, happenings_of, write_tallies
+from trackfarm_scheduler.store import outbox
+from trackfarm_scheduler.store.journal import (
+    Listener,
+    happenings_of,
+    write_events,
+    write_tallies,
+)
 
 FROZEN_MS = 2_500  # on PostgreSQL: below the term of a leader
 SQLITE_PRAGMAS = (
@@ -74,6 +80,8 @@ class Database:
 def _transaction(engine: Engine) -> Iterator[Session]:
     with Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
+        write_events(session)
+        outbox.write(session, happenings_of(session))
         write_tallies(session)
 
 

@@ -21,7 +21,7 @@ from trackfarm.identity import track_key
 from trackfarm.ids import new_id
 from trackfarm.model_sets import ModelSet
 from trackfarm.planning.needs import effort_of, min_vram_of
-from trackfarm_scheduler.store import journal, makers, uploads
+from trackfarm_scheduler.store import journal, labels, makers, uploads
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.occurrences import Occurrences
 from trackfarm_scheduler.store.tables import Job, JobTrack, Origin, Track, table_of
@@ -157,7 +157,11 @@ class Intake:
             make = _making_tracks(session.get_bind().dialect.name)
             session.execute(make, [self._track_row(item) for item in fresh])
         found = before | _ids(session, [item.key for item in fresh])
-        session.execute(_INSERT_LINKS, [self._link_row(item, *found[item.key]) for item in wanted])
+        links = [self._link_row(item, *found[item.key]) for item in wanted]
+        session.execute(_INSERT_LINKS, links)
+        tags = (item.brief.tags for item in wanted)
+        first = self._ordinal - len(wanted) + 1
+        labels.keep(session, self.job_id, enumerate(tags, first))
         self._new += sum(1 for item in fresh if found[item.key][1] == self.job_id)
 
     def _track_row(self, item: _Wanted) -> dict[str, object]:
@@ -231,6 +235,7 @@ def abandon(session: Session, job_id: str) -> None:
     makers.hand_over(session, job_id)
     makers.hand_over(session, job_id, heirs=list(JobState))  # one that stands may go on later
     uploads.forget_uses(session, job_id)
+    labels.forget(session, job_id)
     session.execute(delete(JobTrack).where(col(JobTrack.job_id) == job_id))
     session.execute(
         delete(Track).where(col(Track.job_id) == job_id, col(Track.state) == TrackState.PENDING)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, and_, func, select, tuple_, update
 from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackState
@@ -11,7 +11,9 @@ from trackfarm_scheduler.machines import JOB
 from trackfarm_scheduler.recovery import FAILED_AT_LEAST, job_ending
 from trackfarm_scheduler.store import census, journal, leases, makers, tracks
 from trackfarm_scheduler.store.journal import Happening
+from trackfarm_scheduler.store.labels import of_a_job
 from trackfarm_scheduler.store.tables import Job, Track
+from trackfarm_scheduler.store.times import within
 
 _SHOWN = (col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None))
 
@@ -32,9 +34,29 @@ def find(session: Session, reference: str, *, owner: str | None = None) -> list[
     return list(session.scalars(statement.limit(3)))
 
 
-def newest(session: Session, limit: int, *, owner: str | None = None) -> list[Job]:
-    statement = select(Job).where(_visible(owner))
-    return list(session.scalars(statement.order_by(col(Job.created_at).desc()).limit(limit)))
+def newest(
+    session: Session,
+    limit: int,
+    *,
+    owner: str | None = None,
+    states: Sequence[JobState] = (),
+    catalog: str | None = None,
+    labels: Sequence[tuple[str, str]] = (),
+    between: tuple[float | None, float | None] = (None, None),
+    before: Sequence[float | str] | None = None,
+) -> list[Job]:
+    """`between`: when they were made (Unix seconds); `before`: time and id of the one that these
+    come behind."""
+    made = col(Job.created_at)
+    wanted = [_visible(owner), *of_a_job(labels), *within(made, *between)]
+    if states:
+        wanted.append(col(Job.state).in_(states))
+    if catalog is not None:
+        wanted.append(col(Job.catalog) == catalog)
+    if before is not None:
+        wanted.append(tuple_(made, col(Job.id)) < tuple_(*before))
+    statement = select(Job).where(*wanted).order_by(made.desc(), col(Job.id).desc())
+    return list(session.scalars(statement.limit(limit)))
 
 
 def in_state(session: Session, states: Sequence[JobState]) -> list[Job]:

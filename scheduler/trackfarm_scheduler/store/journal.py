@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Insert, delete, insert, select
+from sqlalchemy import Insert, delete, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
@@ -19,6 +19,7 @@ from trackfarm_scheduler.store.tables import Event, Tally, table_of
 
 _INSERT_EVENT = insert(table_of(Event))
 _TALLY = table_of(Tally)
+_IN_ORDER = text("SELECT pg_advisory_xact_lock(7408721)")  # a number that is this lock's alone
 Listener = Callable[[Sequence["Happening"]], None]
 
 
@@ -37,9 +38,18 @@ class Happening:
 
 
 def record(session: Session, *happenings: Happening) -> None:
-    """Appends events to the lineage."""
+    """Appends events to the lineage, at the end of the transaction."""
+    session.info.setdefault("happenings", []).extend(happenings)
+
+
+def write_events(session: Session) -> None:
+    """Writes what `record` has gathered; `Database.write` calls it at the end. Whoever reads events
+    by their ids misses none: on PostgreSQL one transaction at a time takes ids and commits."""
+    happenings = session.info.get("happenings", [])
     if not happenings:
         return
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(_IN_ORDER)
     session.execute(
         _INSERT_EVENT,
         [
@@ -56,7 +66,6 @@ def record(session: Session, *happenings: Happening) -> None:
             for h in happenings
         ],
     )
-    session.info.setdefault("happenings", []).extend(happenings)
 
 
 def happenings_of(session: Session) -> list[Happening]:

@@ -7,9 +7,10 @@ from sqlalchemy import bindparam, update
 from sqlmodel import Session
 
 from trackfarm.wire import Timings
-from trackfarm_scheduler.store import journal
+from trackfarm_scheduler.store import journal, usage
 from trackfarm_scheduler.store.output import place_of
 from trackfarm_scheduler.store.tables import Job, Lease, Track, Worker, table_of
+from trackfarm_scheduler.store.usage import Amounts
 
 BOUGHT = {"done": "tracks", "failed": "failures"}
 _JOB, _LEASE = table_of(Job), table_of(Lease)
@@ -37,18 +38,27 @@ def charge(
     made: Mapping[int, Track],
     *,
     done: Collection[int],
+    now: float,
 ) -> None:
     """Adds the engine seconds of the tracks that a report has settled (`took`), failed attempts
-    included, to their jobs and, by what they bought, to the totals; a report that comes again has
+    included, to their jobs, to what their keys have used and, by what they bought, to the totals; a report that comes again has
     settled nothing. `done`: those that were committed."""
-    spent: dict[str, float] = defaultdict(float)
+    used: dict[str, Amounts] = defaultdict(Amounts)
     seconds: dict[str, float] = defaultdict(float)
     for track_id, timings in took.items():
-        spent[made[track_id].job_id] += timings.service * worker.price_per_hour / 3600
+        amounts = used[made[track_id].job_id]
+        amounts.gpu_seconds += timings.service
+        amounts.dollars += timings.service * worker.price_per_hour / 3600
+        if track_id in done:
+            amounts.tracks += 1
+            amounts.audio_seconds += made[track_id].duration
+        else:
+            amounts.failures += 1
         seconds["done" if track_id in done else "failed"] += timings.service
-    for job_id, dollars in spent.items():
-        if dollars:
-            session.execute(_SPEND, {"job": job_id, "dollars": dollars})
+    for job_id, amounts in sorted(used.items()):
+        usage.add(session, job_id, amounts, now)
+        if amounts.dollars:
+            session.execute(_SPEND, {"job": job_id, "dollars": amounts.dollars})
     _count(session, worker, seconds)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, func, select, update
 from sqlmodel import Session, col
 
-from trackfarm_scheduler.store import journal, tracks, uploads
+from trackfarm_scheduler.store import journal, labels, tracks, uploads
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import (
     Artifact,
@@ -58,6 +58,7 @@ def take_batch(session: Session, job_id: str, limit: int) -> list[str] | None:
 def finish(session: Session, job_id: str, now: float) -> None:
     """Takes away what is left of a job without tracks."""
     uploads.forget_uses(session, job_id)
+    labels.forget(session, job_id)
     for table in (Lease, Shard):
         session.execute(delete(table).where(col(table.job_id) == job_id))
     session.execute(delete(Job).where(col(Job.id) == job_id))

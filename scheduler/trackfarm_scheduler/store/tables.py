@@ -42,6 +42,7 @@ class Job(SQLModel, table=True):
         Index("ix_job_digest", "owner", "digest"),
         Index("ix_job_state", "state"),
         Index("ix_job_origin", "origin", "finished_at"),
+        Index("ix_job_made", "created_at", "id"),
     )
 
     id: str = Field(primary_key=True)

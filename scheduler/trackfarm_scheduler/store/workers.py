@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import bindparam, case, func, select, update
+from sqlalchemy import bindparam, case, func, select, tuple_, update
 from sqlmodel import Session, col
 
 from trackfarm.api import WorkerState
@@ -14,6 +14,7 @@ from trackfarm_scheduler.recovery import is_bad_worker
 from trackfarm_scheduler.store import journal, leases
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Worker, table_of
+from trackfarm_scheduler.store.times import within
 
 SLOWEST = 1e-3
 SPEED_MEMORY = 0.2  # weight of the newest shard in a worker's measured speed
@@ -176,6 +177,30 @@ def all_present(session: Session) -> list[Worker]:
     """Everyone who has not left."""
     statement = select(Worker).where(col(Worker.state) != WorkerState.GONE)
     return list(session.scalars(statement.order_by(col(Worker.joined_at))))
+
+
+def page(
+    session: Session,
+    limit: int,
+    *,
+    states: Sequence[WorkerState],
+    model_set: str | None,
+    between: tuple[float | None, float | None],
+    behind: Sequence[float | str] | None,
+) -> list[Worker]:
+    """Oldest first; without `states` those that have not left. `between`: when they joined (Unix
+    seconds); `behind`: time and id of the one that these come behind."""
+    joined = col(Worker.joined_at)
+    wanted = within(joined, *between)
+    wanted.append(
+        col(Worker.state).in_(states) if states else col(Worker.state) != WorkerState.GONE
+    )
+    if model_set is not None:
+        wanted.append(col(Worker.model_set) == model_set)
+    if behind is not None:
+        wanted.append(tuple_(joined, col(Worker.id)) > tuple_(*behind))
+    statement = select(Worker).where(*wanted).order_by(joined, col(Worker.id))
+    return list(session.scalars(statement.limit(limit)))
 
 
 def count_eligible(workers: Sequence[Worker], model_set: str, min_vram: int) -> int:

@@ -1,0 +1,144 @@
+"""Server-sent events: of one job, or of all that a key sees."""
+
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from trackfarm import api
+from trackfarm.api import PREFIX
+from trackfarm_scheduler.access import Caller
+from trackfarm_scheduler.api.auth import Reader, TheFarm, bearer, the_keyring
+from trackfarm_scheduler.api.filters import EventFilter
+from trackfarm_scheduler.api.outflow import Outflow
+from trackfarm_scheduler.api.paging import lead_on
+from trackfarm_scheduler.api.problems import Refused
+from trackfarm_scheduler.api.references import find_job
+from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.store import event_rows
+from trackfarm_scheduler.store.keys import digest_of
+from trackfarm_scheduler.streams import news
+from trackfarm_scheduler.streams.frames import HEARTBEAT, last_event_id
+from trackfarm_scheduler.streams.listener import Listener
+from trackfarm_scheduler.streams.studio import Studio, TooManyStreams
+
+MEDIA_TYPE = "text/event-stream"
+HEARTBEAT_SECONDS = 15.0
+PAGE = 500
+AGAIN_SECONDS = 30
+HEADERS = {"X-Accel-Buffering": "no"}  # or nginx keeps what should be seen at once
+router = APIRouter(prefix=PREFIX, tags=["operator"])
+_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Events as they happen", "content": {MEDIA_TYPE: {}}}
+}
+
+
+@router.get("/jobs/{reference}/events", responses=_ANSWER, response_class=Response)
+async def job_events(reference: str, request: Request, farm: TheFarm, caller: Reader) -> Response:
+    """Progress, tracks and states of one job, as server-sent events. `Last-Event-ID` goes on behind
+    an event; without it what happens from now on is told."""
+    job_id = await run_in_threadpool(_job_id, farm, caller, reference)
+    return await stream(request, farm, caller, Listener(job=job_id, owner=caller.sees))
+
+
+@router.get("/events", responses=_ANSWER, response_model=list[api.Event])
+async def list_events(
+    request: Request,
+    response: Response,
+    farm: TheFarm,
+    caller: Reader,
+    wanted: Annotated[EventFilter, Query()],
+) -> list[api.Event] | Response:
+    """Oldest first, from the one behind `after`. With `Accept: text/event-stream`, what happens to
+    all your jobs as server-sent events; then only `Last-Event-ID` means something."""
+    if MEDIA_TYPE in request.headers.get("accept", ""):
+        return await stream(request, farm, caller, Listener(job=None, owner=caller.sees))
+    found = await run_in_threadpool(_events, farm, caller, wanted)
+    if len(found) == wanted.limit:
+        lead_on(request, response, after=found[-1].id)
+    return found
+
+
+async def stream(request: Request, farm: Farm, caller: Caller, listener: Listener) -> Response:
+    """The answer to a request for events. Raises Refused (429)."""
+    studio: Studio = request.app.state.studio
+    try:
+        newest = await studio.enter(listener, caller.identity.key_id)
+    except TooManyStreams:
+        detail = "this key has as many event streams as it may; close one"
+        headers = {"Retry-After": str(AGAIN_SECONDS)}
+        raise Refused(429, detail, headers=headers) from None
+    given = last_event_id(request.headers.get("last-event-id"))
+    after = newest if given is None else min(given, newest)
+    source = _told(farm, studio, listener, after, newest, _still_good(request))
+    leave = partial(studio.leave, listener)
+    return Outflow(source, media_type=MEDIA_TYPE, headers=HEADERS, on_end=leave)
+
+
+async def _told(
+    farm: Farm,
+    studio: Studio,
+    listener: Listener,
+    after: int,
+    newest: int,
+    still_good: Callable[[], Coroutine[Any, Any, bool]],
+) -> AsyncGenerator[bytes]:
+    if listener.job is not None:
+        yield await run_in_threadpool(studio.progress, listener.job)
+    while after < newest:
+        after, text = await run_in_threadpool(_missed, farm, listener, after, newest)
+        yield text
+    while not listener.is_over:
+        text = await listener.next(HEARTBEAT_SECONDS)
+        if not text and not await still_good():
+            return
+        if not listener.is_over:
+            yield text or HEARTBEAT
+
+
+def _missed(farm: Farm, listener: Listener, after: int, newest: int) -> tuple[int, bytes]:
+    """The next page of what happened before, and where it ends."""
+    with farm.database.read() as session:
+        page = news.replay(
+            session,
+            after=after,
+            until=newest,
+            limit=PAGE,
+            job=listener.job,
+            owner=listener.owner,
+        )
+    texts = [each.by_job.get(listener.job, b"") if listener.job else each.whole for each in page]
+    return page[-1].number if len(page) == PAGE else newest, b"".join(texts)
+
+
+def _still_good(request: Request) -> Callable[[], Coroutine[Any, Any, bool]]:
+    """Whether the key that the stream was opened with can still be used."""
+    digest = digest_of(bearer(request))
+
+    async def ask() -> bool:
+        keyring = await the_keyring(request)
+        if keyring.remembered(digest) is not None:
+            return True
+        return await run_in_threadpool(keyring.look_up, digest) is not None
+
+    return ask
+
+
+def _job_id(farm: Farm, caller: Caller, reference: str) -> str:
+    with farm.database.read() as session:
+        return find_job(session, caller, reference).id
+
+
+def _events(farm: Farm, caller: Caller, wanted: EventFilter) -> list[api.Event]:
+    with farm.database.read() as session:
+        return event_rows.page(
+            session,
+            job=find_job(session, caller, wanted.job).id if wanted.job else None,
+            after=wanted.after,
+            limit=wanted.limit,
+            owner=caller.sees,
+            kinds=wanted.kind,
+            between=wanted.between,
+        )

@@ -1,0 +1,63 @@
+"""What keys have used: tracks, seconds of audio and of engines, money."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime
+
+from trackfarm.api import PREFIX
+from trackfarm.usage import Step, Usage, Used
+from trackfarm_scheduler.api.auth import Reader, TheFarm
+from trackfarm_scheduler.api.problems import Refused
+from trackfarm_scheduler.store import usage
+from trackfarm_scheduler.views import at, at_or_none
+
+router = APIRouter(prefix=PREFIX, tags=["access"])
+USUAL = timedelta(days=30)
+MOST_PARTS = 10_000  # days or hours of one answer, for each key
+_SECONDS = {Step.TOTAL: None, Step.DAY: usage.DAY, Step.HOUR: usage.HOUR}
+
+
+@router.get("/usage")
+def show_usage(
+    farm: TheFarm,
+    caller: Reader,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+    by: Step = Step.TOTAL,
+    key: Annotated[str | None, Query(max_length=64, description="The id of one key.")] = None,
+) -> Usage:
+    """Of your keys, of everybody's for administrators: the last 30 days unless told otherwise, in
+    whole hours (UTC). A track counts in the hour in which it was committed."""
+    end = until or datetime.fromtimestamp(farm.clock(), UTC) + timedelta(hours=1)
+    first, last = _hour(since or end - USUAL), _hour(end)
+    step = _SECONDS[by]
+    if first >= last or (step and (last - first) // step > MOST_PARTS):
+        flaw = {"field": "query.since", "message": f"lies before until, by at most {MOST_PARTS}"}
+        raise Refused(422, "there is nothing between since and until, or too much", [flaw])
+    with farm.database.read() as session:
+        found = list(
+            usage.between(
+                session, since=first, until=last, owner=caller.sees, key_id=key, step=step
+            )
+        )
+    return Usage(since=at(first), until=at(last), by=by, used=[_view(each) for each in found])
+
+
+def _hour(time: datetime) -> int:
+    return int(time.timestamp()) // usage.HOUR * usage.HOUR
+
+
+def _view(row: usage.Used) -> Used:
+    amounts = row.amounts
+    return Used(
+        owner=row.owner,
+        key_id=row.key_id,
+        since=at_or_none(row.since),
+        tracks=amounts.tracks,
+        failures=amounts.failures,
+        audio_seconds=amounts.audio_seconds,
+        gpu_seconds=amounts.gpu_seconds,
+        dollars=amounts.dollars,
+    )

@@ -1,0 +1,116 @@
+"""Webhooks: made, looked at and removed by their owners."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlmodel import Session
+
+from trackfarm.api import PREFIX
+from trackfarm.webhooks import Delivery, DeliveryState, NewWebhook, Webhook, WebhookRequest
+from trackfarm_scheduler.access import Caller
+from trackfarm_scheduler.api.auth import Reader, Submitter, TheFarm
+from trackfarm_scheduler.api.changes import changing
+from trackfarm_scheduler.api.paging import Cursor, cursor_of, lead_on, place_of
+from trackfarm_scheduler.api.problems import Refused
+from trackfarm_scheduler.store import outbox, webhooks
+from trackfarm_scheduler.store.webhook_tables import WebhookRow
+from trackfarm_scheduler.webhooks.sending import address_fault, derived_secret
+
+MOST = 20  # of an owner: each may keep a thread of ours waiting
+NEWEST = 2**62
+router = APIRouter(prefix=f"{PREFIX}/webhooks", tags=["webhooks"])
+
+
+@router.post("", status_code=201)
+def make_webhook(
+    wanted: WebhookRequest, request: Request, farm: TheFarm, caller: Submitter
+) -> NewWebhook:
+    """Has the ends of your tracks and jobs told to a URL. The secret that messages are signed with
+    is in this answer and nowhere else."""
+    if "idempotency-key" in request.headers:
+        raise Refused(400, "a secret is never kept to be answered again; leave Idempotency-Key out")
+    settings = farm.settings
+    fault = address_fault(wanted.url, settings.webhook_rules, insecure=settings.insecure)
+    if fault is not None:
+        raise Refused(422, f"nothing can be sent there: {fault}", [_flaw(fault)])
+    webhook_id = webhooks.make_id()
+    secret = derived_secret(settings.signing_secret.get_secret_value().encode(), webhook_id)
+    with changing(farm, caller.actor, "webhook.make", webhook_id) as change:
+        if webhooks.count(change.session, caller.owner) >= MOST:
+            raise Refused(409, f"you have {MOST} webhooks, and may have no more; remove one first")
+        row = webhooks.make(
+            change.session,
+            webhook_id=webhook_id,
+            owner=caller.owner,
+            url=wanted.url,
+            events=wanted.events,
+            secret=secret,
+            now=farm.clock(),
+        )
+    return NewWebhook(webhook=webhooks.view(row), secret=secret)
+
+
+@router.get("")
+def list_webhooks(farm: TheFarm, caller: Reader) -> list[Webhook]:
+    """All of yours, oldest first."""
+    with farm.database.read() as session:
+        return [webhooks.view(row) for row in webhooks.everything(session, owner=caller.sees)]
+
+
+@router.get("/{webhook_id}")
+def show_webhook(webhook_id: str, farm: TheFarm, caller: Reader) -> Webhook:
+    with farm.database.read() as session:
+        return webhooks.view(_find(session, caller, webhook_id))
+
+
+@router.delete("/{webhook_id}")
+def remove_webhook(webhook_id: str, farm: TheFarm, caller: Submitter) -> Webhook:
+    """Ends it, with all that was still to be sent to it."""
+    with changing(farm, caller.actor, "webhook.remove", webhook_id) as change:
+        ended = webhooks.view(_find(change.session, caller, webhook_id))
+        webhooks.remove(change.session, webhook_id)
+    return ended
+
+
+@router.get("/{webhook_id}/deliveries")
+def list_deliveries(
+    webhook_id: str,
+    request: Request,
+    response: Response,
+    farm: TheFarm,
+    caller: Reader,
+    state: DeliveryState | None = None,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> list[Delivery]:
+    """Newest first: what was sent, what is tried again and when, what was given up and why."""
+    (before,) = place_of(cursor, [int]) if cursor else (NEWEST,)
+    with farm.database.read() as session:
+        _find(session, caller, webhook_id)
+        rows = outbox.page(session, webhook_id, state=state, before=int(before), limit=limit)
+        if len(rows) == limit:
+            lead_on(request, response, cursor=cursor_of(rows[-1].id or 0))
+        return [webhooks.delivery_view(row) for row in rows]
+
+
+@router.post("/{webhook_id}/deliveries/{message_id}/retry", status_code=202)
+def retry_delivery(
+    webhook_id: str, message_id: str, farm: TheFarm, caller: Submitter
+) -> dict[str, str]:
+    """Sends a message once more that was given up, under the same id."""
+    with changing(farm, caller.actor, "webhook.retry", message_id) as change:
+        _find(change.session, caller, webhook_id)
+        if not outbox.send_again(change.session, webhook_id, message_id, farm.clock()):
+            raise Refused(409, f"there is no message {message_id} that was given up")
+    return {"id": message_id, "state": DeliveryState.PENDING.value}
+
+
+def _find(session: Session, caller: Caller, webhook_id: str) -> WebhookRow:
+    row = webhooks.find(session, webhook_id, owner=caller.sees)
+    if row is None:
+        raise Refused(404, f"there is no webhook {webhook_id} of yours; GET /webhooks lists them")
+    return row
+
+
+def _flaw(fault: str) -> dict[str, str]:
+    return {"field": "body.url", "message": fault}

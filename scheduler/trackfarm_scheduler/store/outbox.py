@@ -1,0 +1,243 @@
+"""Messages to webhooks: written in the transaction that they tell of, taken to be sent by the
+leader, ended once. The one owner of a delivery's state."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, delete, exists, insert, select, update
+from sqlmodel import Session, col
+
+from trackfarm.ids import new_id
+from trackfarm.webhooks import DeliveryState, HookEvent
+from trackfarm_scheduler.store.journal import Happening
+from trackfarm_scheduler.store.tables import Job, JobTrack, table_of
+from trackfarm_scheduler.store.webhook_tables import DeliveryRow, WebhookRow
+
+EVENT_OF: Mapping[str, HookEvent] = {
+    "track_done": HookEvent.TRACK_DONE,
+    "track_failed": HookEvent.TRACK_FAILED,
+    "job_done": HookEvent.JOB_ENDED,
+    "job_failed": HookEvent.JOB_ENDED,
+    "job_cancelled": HookEvent.JOB_ENDED,
+    "job_out_of_budget": HookEvent.JOB_ENDED,
+}
+_JOB, _HOOK, _DELIVERY = table_of(Job), table_of(WebhookRow), table_of(DeliveryRow)
+_LISTENING = (
+    select(_JOB.c.id, _HOOK.c.id, _HOOK.c.events)
+    .join(_HOOK, _HOOK.c.owner == _JOB.c.owner)
+    .where(_JOB.c.id.in_(bindparam("jobs", expanding=True)))
+)
+_INSERT = insert(_DELIVERY)
+_PENDING = col(DeliveryRow.state) == DeliveryState.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be sent now. Times in seconds since 1970: `created_at` of the event, `since` when
+    it is tried. `data`: what is known of the event."""
+
+    row_id: int
+    message_id: str
+    event: HookEvent
+    created_at: float
+    since: float
+    tries: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of sending: DELIVERED, GIVEN_UP, or PENDING until `next_at`. `status` is the
+    receiver's answer, None when there was none."""
+
+    row_id: int
+    state: DeliveryState
+    next_at: float
+    status: int | None
+    error: str
+
+
+def write(session: Session, happenings: Sequence[Happening]) -> None:
+    """A row for each event and each webhook that wants to hear of it; where no webhook is, one
+    question to an index."""
+    told = [(h, EVENT_OF[h.kind]) for h in happenings if h.kind in EVENT_OF and h.job_id]
+    if not told:
+        return
+    listening = session.execute(_LISTENING, {"jobs": sorted({str(h.job_id) for h, _ in told})})
+    hooks = [(job_id, hook_id, events.split()) for job_id, hook_id, events in listening]
+    rows = [
+        _row(happening, event, hook_id)
+        for happening, event in told
+        for job_id, hook_id, events in hooks
+        if job_id == happening.job_id and event in events
+    ]
+    if rows:
+        session.execute(_INSERT, rows)
+
+
+def _row(happening: Happening, event: HookEvent, webhook_id: str) -> dict[str, object]:
+    state = happening.kind.partition("_")[2]
+    return {
+        "message_id": new_id("msg"),
+        "webhook_id": webhook_id,
+        "event": event.value,
+        "job_id": happening.job_id,
+        "track_id": happening.track_id,
+        "data": json.dumps({"state": state, **happening.data}, separators=(",", ":")),
+        "state": DeliveryState.PENDING.value,
+        "tries": 0,
+        "created_at": happening.at,
+        "since": happening.at,
+        "next_at": happening.at,
+        "error": "",
+    }
+
+
+def due_hooks(session: Session, now: float) -> list[str]:
+    """The webhooks that something can be sent to now."""
+    waits = exists().where(
+        col(DeliveryRow.webhook_id) == col(WebhookRow.id), _PENDING, col(DeliveryRow.next_at) <= now
+    )
+    return list(
+        session.scalars(select(col(WebhookRow.id)).where(col(WebhookRow.not_before) <= now, waits))
+    )
+
+
+def take(
+    session: Session, webhook_id: str, *, now: float, until: float, limit: int
+) -> list[Message]:
+    """The messages that are due longest; nobody else takes them before `until`."""
+    statement = (
+        select(DeliveryRow)
+        .where(col(DeliveryRow.webhook_id) == webhook_id, _PENDING, col(DeliveryRow.next_at) <= now)
+        .order_by(col(DeliveryRow.next_at), col(DeliveryRow.id))
+        .limit(limit)
+    )
+    rows = list(session.scalars(statement))
+    ids = [row.id for row in rows if row.id is not None]
+    session.execute(update(DeliveryRow).where(col(DeliveryRow.id).in_(ids)).values(next_at=until))
+    names = _names(session, rows)
+    return [_message(row, names) for row in rows]
+
+
+def _names(session: Session, rows: Sequence[DeliveryRow]) -> dict[tuple[str, int], dict[str, Any]]:
+    """What the catalog calls these tracks, by job and track."""
+    ids = [row.track_id for row in rows if row.track_id is not None]
+    if not ids:
+        return {}
+    found = session.scalars(
+        select(JobTrack).where(
+            col(JobTrack.track_id).in_(ids), col(JobTrack.job_id).in_({row.job_id for row in rows})
+        )
+    )
+    return {
+        (link.job_id, link.track_id): {
+            "ordinal": link.ordinal,
+            "name": link.name,
+            "tags": json.loads(link.tags),
+        }
+        for link in found
+    }
+
+
+def _message(row: DeliveryRow, names: Mapping[tuple[str, int], Mapping[str, Any]]) -> Message:
+    assert row.id is not None
+    about: dict[str, Any] = {"job_id": row.job_id}
+    if row.track_id is not None:
+        about |= {"track_id": row.track_id, **names.get((row.job_id, row.track_id), {})}
+    return Message(
+        row_id=row.id,
+        message_id=row.message_id,
+        event=HookEvent(row.event),
+        created_at=row.created_at,
+        since=row.since,
+        tries=row.tries,
+        data=about | json.loads(row.data),
+    )
+
+
+def note(session: Session, outcomes: Sequence[Outcome], now: float) -> None:
+    """Ends what was delivered or given up, once; puts off the rest."""
+    for outcome in outcomes:
+        ended = None if outcome.state is DeliveryState.PENDING else now
+        session.execute(
+            update(DeliveryRow)
+            .where(col(DeliveryRow.id) == outcome.row_id, _PENDING)
+            .values(
+                state=outcome.state,
+                tries=col(DeliveryRow.tries) + 1,
+                next_at=outcome.next_at,
+                ended_at=ended,
+                status=outcome.status,
+                error=outcome.error,
+            )
+        )
+
+
+def put_back(session: Session, messages: Sequence[Message], now: float) -> None:
+    """These were taken and not tried."""
+    ids = [message.row_id for message in messages]
+    session.execute(
+        update(DeliveryRow).where(col(DeliveryRow.id).in_(ids), _PENDING).values(next_at=now)
+    )
+
+
+def note_failures(session: Session, webhook_id: str, failures: int, not_before: float) -> None:
+    """Until `not_before` nothing is sent to this webhook."""
+    session.execute(
+        update(WebhookRow)
+        .where(col(WebhookRow.id) == webhook_id)
+        .values(failures=failures, not_before=not_before)
+    )
+
+
+def give_up_old(session: Session, *, since_before: float, now: float) -> int:
+    """Gives up what could not be delivered for that long, tried or not; how many."""
+    hooks = list(session.scalars(select(col(WebhookRow.id))))
+    result = session.execute(
+        update(DeliveryRow)
+        .where(
+            col(DeliveryRow.webhook_id).in_(hooks),
+            _PENDING,
+            col(DeliveryRow.next_at) <= now,
+            col(DeliveryRow.since) < since_before,
+        )
+        .values(state=DeliveryState.GIVEN_UP, ended_at=now)
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def page(
+    session: Session, webhook_id: str, *, state: DeliveryState | None, before: int, limit: int
+) -> list[DeliveryRow]:
+    """Newest first, those with a smaller row id than `before`."""
+    wanted = [col(DeliveryRow.webhook_id) == webhook_id, col(DeliveryRow.id) < before]
+    if state is not None:
+        wanted.append(col(DeliveryRow.state) == state)
+    statement = select(DeliveryRow).where(*wanted).order_by(col(DeliveryRow.id).desc())
+    return list(session.scalars(statement.limit(limit)))
+
+
+def send_again(session: Session, webhook_id: str, message_id: str, now: float) -> bool:
+    """Tries a message once more that was given up; False when there is no such one."""
+    statement = (
+        update(DeliveryRow)
+        .where(
+            col(DeliveryRow.webhook_id) == webhook_id,
+            col(DeliveryRow.message_id) == message_id,
+            col(DeliveryRow.state) == DeliveryState.GIVEN_UP,
+        )
+        .values(state=DeliveryState.PENDING, since=now, next_at=now, ended_at=None)
+        .returning(col(DeliveryRow.id))
+    )
+    return session.scalar(statement) is not None
+
+
+def forget(session: Session, *, ended_before: float, limit: int) -> int:
+    """Removes messages that ended before this time; how many."""
+    due = select(col(DeliveryRow.id)).where(col(DeliveryRow.ended_at) < ended_before).limit(limit)
+    ids = list(session.scalars(due))
+    session.execute(delete(DeliveryRow).where(col(DeliveryRow.id).in_(ids)))
+    return len(ids)

@@ -1,0 +1,53 @@
+"""The tables about webhooks. Times are Unix seconds."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Text
+from sqlmodel import Field, SQLModel
+
+_BIG = BigInteger().with_variant(Integer, "sqlite")
+
+
+class WebhookRow(SQLModel, table=True):
+    """Where an owner wants to hear of what. The secret itself is not stored: it is derived from the
+    farm's signing secret, and `secret_hash` (SHA-256) says whether that is still the same one.
+    `failures`: since anything was delivered."""
+
+    __tablename__ = "webhook"
+
+    id: str = Field(primary_key=True)
+    owner: str = Field(index=True)
+    url: str
+    events: str
+    secret_hash: str
+    made_at: float
+    failures: int = 0
+    not_before: float = 0
+
+
+class DeliveryRow(SQLModel, table=True):
+    """One message to one webhook, written in the transaction that it tells of. `since`: when it is tried
+    for the first time, or once more after it was given up. `data` is JSON."""
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        Index("ix_webhook_delivery_due", "webhook_id", "state", "next_at"),
+        Index("ix_webhook_delivery_page", "webhook_id", "id"),
+        Index("ix_webhook_delivery_ended", "ended_at"),
+    )
+
+    id: int | None = Field(
+        default=None, sa_column=Column(_BIG, primary_key=True, autoincrement=True)
+    )
+    message_id: str = Field(unique=True)
+    webhook_id: str
+    event: str
+    job_id: str
+    track_id: int | None = Field(default=None, sa_column=Column(_BIG, nullable=True))
+    data: str = Field(sa_column=Column(Text, nullable=False))
+    state: str
+    tries: int = 0
+    created_at: float
+    since: float
+    next_at: float
+    ended_at: float | None = None
+    status: int | None = None
+    error: str = ""

@@ -1,0 +1,104 @@
+"""Webhooks as rows: made, found, removed. What is sent to them is in `outbox`."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, func, select
+from sqlmodel import Session, col
+
+from trackfarm.ids import new_id
+from trackfarm.webhooks import Delivery, DeliveryState, HookEvent, Webhook
+from trackfarm_scheduler.store.webhook_tables import DeliveryRow, WebhookRow
+
+
+def make_id() -> str:
+    return new_id("hook")
+
+
+def make(
+    session: Session,
+    *,
+    webhook_id: str,
+    owner: str,
+    url: str,
+    events: Sequence[HookEvent],
+    secret: str,
+    now: float,
+) -> WebhookRow:
+    """`secret` is kept as its digest alone."""
+    row = WebhookRow(
+        id=webhook_id,
+        owner=owner,
+        url=url,
+        events=" ".join(dict.fromkeys(events)),
+        secret_hash=digest_of(secret),
+        made_at=now,
+    )
+    session.add(row)
+    return row
+
+
+def digest_of(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def events_of(row: WebhookRow) -> list[HookEvent]:
+    return [HookEvent(word) for word in row.events.split()]
+
+
+def find(session: Session, webhook_id: str, *, owner: str | None) -> WebhookRow | None:
+    """The webhook of this id; with `owner` only one of that owner."""
+    row = session.get(WebhookRow, webhook_id)
+    return row if row is not None and owner in (None, row.owner) else None
+
+
+def everything(session: Session, *, owner: str | None) -> list[WebhookRow]:
+    """Oldest first."""
+    whose = () if owner is None else (col(WebhookRow.owner) == owner,)
+    order = col(WebhookRow.made_at), col(WebhookRow.id)
+    return list(session.scalars(select(WebhookRow).where(*whose).order_by(*order)))
+
+
+def count(session: Session, owner: str) -> int:
+    statement = select(func.count()).where(col(WebhookRow.owner) == owner)
+    return session.scalar(statement) or 0
+
+
+def remove(session: Session, webhook_id: str) -> None:
+    """With all that was to be sent to it."""
+    session.execute(delete(DeliveryRow).where(col(DeliveryRow.webhook_id) == webhook_id))
+    session.execute(delete(WebhookRow).where(col(WebhookRow.id) == webhook_id))
+
+
+def view(row: WebhookRow) -> Webhook:
+    return Webhook(
+        id=row.id,
+        owner=row.owner,
+        url=row.url,
+        events=events_of(row),
+        made_at=_at(row.made_at),
+        failures=row.failures,
+        not_before=_at(row.not_before) if row.not_before else None,
+    )
+
+
+def delivery_view(row: DeliveryRow) -> Delivery:
+    state = DeliveryState(row.state)
+    return Delivery(
+        id=row.message_id,
+        event=HookEvent(row.event),
+        job_id=row.job_id,
+        track_id=row.track_id,
+        state=state,
+        tries=row.tries,
+        created_at=_at(row.created_at),
+        next_at=_at(row.next_at) if state is DeliveryState.PENDING else None,
+        ended_at=None if row.ended_at is None else _at(row.ended_at),
+        status=row.status,
+        error=row.error,
+    )
+
+
+def _at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

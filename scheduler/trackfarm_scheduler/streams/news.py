@@ -1,0 +1,123 @@
+"""Reads events out of the database, and makes of each what listeners are sent."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlmodel import Session, col
+
+from trackfarm_scheduler.store import census
+from trackfarm_scheduler.store.tables import Event, Job, JobTrack
+from trackfarm_scheduler.streams.frames import JOB_STATE, KINDS, TRACK_STATE, frame
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One event. `whole`: for who listens to all jobs of `owner`; `by_job`: for who listens to one,
+    where each names the track in its own way. `touched`: jobs whose counts may have changed."""
+
+    number: int
+    owner: str = ""
+    whole: bytes = b""
+    by_job: Mapping[str, bytes] = field(default_factory=dict)
+    touched: frozenset[str] = frozenset()
+
+
+def newest(session: Session) -> int:
+    """The number of the last event, 0 before the first."""
+    return session.scalar(select(func.max(col(Event.id)))) or 0
+
+
+def read(session: Session, *, after: int, limit: int) -> list[News]:
+    """The next events of all jobs, oldest first."""
+    return _told(session, [col(Event.id) > after], limit)
+
+
+def replay(
+    session: Session, *, after: int, until: int, limit: int, job: str | None, owner: str | None
+) -> list[News]:
+    """Events behind `after` up to `until` that a listener to `job`, or to the jobs of `owner` (None:
+    to all), would have heard."""
+    wanted = [col(Event.id) > after, col(Event.id) <= until, col(Event.kind).in_(KINDS)]
+    if job is not None:
+        shared = select(col(JobTrack.track_id)).where(
+            col(JobTrack.job_id) == job, col(JobTrack.shared).is_(True)
+        )
+        wanted.append(or_(col(Event.job_id) == job, col(Event.track_id).in_(shared)))
+    elif owner is not None:
+        own = select(col(Job.id)).where(col(Job.owner) == owner)
+        wanted.append(col(Event.job_id).in_(own))
+    return _told(session, wanted, limit)
+
+
+def progress(session: Session, job_id: str) -> bytes | None:
+    """How a job stands; None when it is not there any more."""
+    job = session.get(Job, job_id)
+    if job is None or job.removed_at is not None:
+        return None
+    counts, audio_done = census.asked_for_by(session, job_id)
+    facts = {
+        "job_id": job_id,
+        "state": job.state,
+        "tracks": counts.model_dump(),
+        "audio_seconds": job.audio_seconds,
+        "audio_seconds_done": audio_done,
+        "spent": job.spent,
+    }
+    return frame("progress", facts)
+
+
+def _told(session: Session, wanted: Sequence[ColumnElement[bool]], limit: int) -> list[News]:
+    statement = select(Event).where(*wanted).order_by(col(Event.id)).limit(limit)
+    rows = list(session.scalars(statement))
+    telling = [row for row in rows if row.kind in KINDS]
+    links = _links(session, {row.track_id for row in telling if row.track_id is not None})
+    jobs = {row.job_id for row in telling if row.job_id}
+    owners = _owners(session, jobs | {link.job_id for each in links.values() for link in each})
+    return [_news(row, links.get(row.track_id or 0, ()), owners) for row in rows]
+
+
+def _links(session: Session, track_ids: Iterable[int]) -> dict[int, list[JobTrack]]:
+    found: dict[int, list[JobTrack]] = {}
+    ids = sorted(track_ids)
+    if ids:
+        for link in session.scalars(select(JobTrack).where(col(JobTrack.track_id).in_(ids))):
+            found.setdefault(link.track_id, []).append(link)
+    return found
+
+
+def _owners(session: Session, jobs: Iterable[str]) -> dict[str, str]:
+    ids = sorted(jobs)
+    rows = session.execute(select(col(Job.id), col(Job.owner)).where(col(Job.id).in_(ids)))
+    return {job_id: owner for job_id, owner in rows}
+
+
+def _news(row: Event, links: Sequence[JobTrack], owners: Mapping[str, str]) -> News:
+    number, job_id = row.id or 0, row.job_id
+    if row.kind in JOB_STATE and job_id is not None and job_id in owners:
+        text = frame("job", _facts(row, job_id, {"state": JOB_STATE[row.kind]}), number)
+        return News(number, owners[job_id], text, {job_id: text}, frozenset({job_id}))
+    if row.kind not in TRACK_STATE or not links:
+        return News(number, touched=frozenset({job_id} if job_id else ()))
+    by_job = {link.job_id: _of_track(row, link, number) for link in links}
+    maker = job_id if job_id is not None and job_id in by_job else links[0].job_id
+    return News(number, owners.get(maker, ""), by_job[maker], by_job, frozenset(by_job))
+
+
+def _of_track(row: Event, link: JobTrack, number: int) -> bytes:
+    about = {
+        "track_id": row.track_id,
+        "ordinal": link.ordinal,
+        "name": link.name,
+        "state": TRACK_STATE[row.kind],
+    }
+    return frame("track", _facts(row, link.job_id, about), number)
+
+
+def _facts(row: Event, job_id: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    at = datetime.fromtimestamp(row.at, UTC).isoformat().replace("+00:00", "Z")
+    head = {"id": row.id, "at": at, "kind": row.kind, "job_id": job_id}
+    return {**head, **about, "data": json.loads(row.data)}

@@ -1,0 +1,162 @@
+"""A job as an archive, a table and a playlist."""
+
+import csv
+import io
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from zipfile import ZIP_STORED, ZipFile
+
+import httpx
+import pytest
+
+from tests.scheduler.api.conftest import API_KEY, Door, problem
+from tests.scheduler.api.test_access import bearer, made
+from tests.scheduler.scene import briefs
+from trackfarm.listing import cell
+from trackfarm_scheduler.exports.archive import Member, zip_of
+from trackfarm_scheduler.exports.tracks import MISSING
+from trackfarm_scheduler.views import at
+
+MIB = 2**20
+
+
+@pytest.fixture
+def job(door: Door) -> str:
+    """Three tracks, of which two are made."""
+    names = ["=SUM(A1)", "-calm", "piano"]
+    wanted = [b for name in names for b in briefs(1, word=name, name=name, tags={"zone": "spa"})]
+    job_id = door.scene.submit(wanted, catalog="=spa/1").job_id
+    worker = door.scene.join()
+    offer = door.scene.claimed(worker, job_id)
+    done = [door.scene.upload(offer, i, b"%05d" % i * 4000) for i in door.scene.ids(job_id)[:2]]
+    door.scene.report(worker, offer, done=done)
+    return job_id
+
+
+def opened(answer: httpx.Response) -> ZipFile:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/zip"
+    return ZipFile(io.BytesIO(answer.content))
+
+
+def table(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_an_archive_has_what_is_finished_and_says_what_it_is(door: Door, job: str) -> None:
+    archive = opened(door.get(f"jobs/{job}/artifacts.zip"))
+    assert archive.testzip() is None
+    assert {info.compress_type for info in archive.infolist()} == {ZIP_STORED}
+    first, second, manifest = archive.namelist()
+    assert (first[:6], second, manifest) == ("00001-", "00002-calm.mp3", "manifest.csv")
+    stored = {a.track_id: a for a in door.scene.artifacts()}
+    for name, track_id in zip((first, second), door.scene.ids(job)[:2], strict=True):
+        content = door.scene.objects.content[stored[track_id].object_key]
+        assert archive.read(name) == content
+    rows = table(archive.read(manifest).decode())
+    assert [r["file"] for r in rows] == [first, second]
+    assert [r["name"] for r in rows] == ["'=SUM(A1)", "'-calm"]
+    assert [r["sha256"] for r in rows] == [stored[i].sha256 for i in door.scene.ids(job)[:2]]
+
+
+def test_an_archive_goes_on_by_ordinals_and_has_no_ranges(door: Door, job: str) -> None:
+    part = opened(door.get(f"jobs/{job}/artifacts.zip", first=2))
+    assert part.namelist() == ["00002-calm.mp3", "manifest.csv"]
+    assert len(opened(door.get(f"jobs/{job}/artifacts.zip", last=1)).namelist()) == 2
+    headers = {**bearer(API_KEY), "Range": "bytes=1000-"}
+    refused = door.http.get(f"/api/v1/jobs/{job}/artifacts.zip", headers=headers)
+    assert "first" in problem(refused, 416)["detail"]
+
+
+def test_a_file_that_is_gone_is_named_and_the_rest_is_given(door: Door, job: str) -> None:
+    first = door.scene.ids(job)[0]
+    key = next(a.object_key for a in door.scene.artifacts() if a.track_id == first)
+    del door.scene.objects.content[key]
+    archive = opened(door.get(f"jobs/{job}/artifacts.zip"))
+    assert archive.read(MISSING).startswith(b"00001-")
+    assert [r["ordinal"] for r in table(archive.read("manifest.csv").decode())] == ["2"]
+
+
+def test_tables_have_all_tracks_and_no_formulas(door: Door, job: str) -> None:
+    answer = door.get(f"jobs/{job}/tracks.csv")
+    assert answer.headers["content-disposition"] == "attachment; filename*=utf-8''spa-1.csv"
+    rows = table(answer.text)
+    assert [(r["ordinal"], r["state"]) for r in rows] == [
+        ("1", "done"),
+        ("2", "done"),
+        ("3", "leased"),
+    ]
+    assert rows[0]["prompt"].startswith("'=SUM")
+    assert rows[2]["file"] == ""
+    assert [cell(text) for text in ("+1", "@x", "a=1", "")] == ["'+1", "'@x", "a=1", ""]
+
+
+def test_playlists_have_addresses_of_what_is_finished(door: Door, job: str) -> None:
+    lines = door.get(f"jobs/{job}/tracks.m3u").text.splitlines()
+    assert lines[0] == "#EXTM3U"
+    assert lines[3] == "#EXTINF:10,-calm"
+    assert [line[:13] for line in lines[2::2]] == ["memory://get/"] * 2
+    stranger = made(door, "stranger").secret
+    for kind in ("artifacts.zip", "tracks.csv", "tracks.m3u"):
+        problem(door.get(f"jobs/{job}/{kind}", key=stranger), 404)
+
+
+def test_a_large_job_is_never_held(door: Door, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor waited for: its beginning comes before its end is read."""
+    chunk, read = b"\0" * MIB, 0
+
+    @contextmanager
+    def endless(_key: str) -> Iterator[Iterator[bytes]]:
+        def chunks() -> Iterator[bytes]:
+            nonlocal read
+            for _ in range(100):
+                read += 1
+                yield chunk
+
+        yield chunks()
+
+    monkeypatch.setattr(door.scene.objects, "open", endless)
+    tracemalloc.start()
+    try:
+        with door.http.stream(
+            "GET", f"/api/v1/jobs/{job}/artifacts.zip", headers=bearer(API_KEY)
+        ) as answer:
+            parts = answer.iter_raw()
+            beginning = len(next(parts))
+            assert read < 100, "the server waits for the client"
+            total = beginning + sum(map(len, parts))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert total > 200 * MIB
+    assert peak < 30 * MIB
+
+
+def test_a_key_loads_two_jobs_at_once(
+    door: Door, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def endless(_key: str) -> Iterator[Iterator[bytes]]:
+        yield iter(lambda: b"\0" * MIB, b"")
+
+    monkeypatch.setattr(door.scene.objects, "open", endless)
+    path, headers = f"/api/v1/jobs/{job}/artifacts.zip", bearer(API_KEY)
+    with door.http.stream("GET", path, headers=headers) as one:
+        first = one.iter_raw()
+        next(first)
+        with door.http.stream("GET", path, headers=headers) as two:
+            second = two.iter_raw()
+            next(second)
+            refused = door.http.get(path, headers=headers)
+            problem(refused, 429)
+            assert refused.headers["retry-after"]
+            assert door.get("status").elapsed.total_seconds() < 5, "others are served"
+
+
+@pytest.mark.soak
+def test_archives_of_more_files_than_zip_once_held_are_whole() -> None:
+    parts = list(zip_of([Member(f"{n}.mp3", at(1e9), [b"x"]) for n in range(70_000)]))
+    archive = ZipFile(io.BytesIO(b"".join(parts)))
+    assert len(archive.namelist()) == 70_000
+    assert archive.read("69999.mp3") == b"x"

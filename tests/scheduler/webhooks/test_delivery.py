@@ -1,0 +1,285 @@
+"""From the transaction to the receiver: nothing lost, nothing sent twice, nobody held up."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from sqlmodel import Session
+
+from tests.scheduler.scene import Scene, briefs, failure
+from tests.scheduler.webhooks.receiver import Receiver, receiving
+from tests.servers.process import wait_until
+from trackfarm.outgoing import Rules
+from trackfarm.webhooks import ID, BadSignature, DeliveryState, HookEvent, verify
+from trackfarm.wire import FailureKind
+from trackfarm_scheduler.leadership import Leadership
+from trackfarm_scheduler.store import jobs, outbox, webhooks
+from trackfarm_scheduler.store.tables import Job
+from trackfarm_scheduler.store.webhook_tables import DeliveryRow, WebhookRow
+from trackfarm_scheduler.webhooks.deliverer import ROUND, Deliverer
+from trackfarm_scheduler.webhooks.sending import Sender, derived_secret
+
+SIGNING = b"s" * 32
+KEEP_TRYING = 86_400.0
+LOOPBACK = Rules(ports=(), networks=("127.0.0.0/8",))
+
+
+class Post:
+    """A deliverer over a scene, with the scene's clock."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.deliverer = self.another()
+
+    def another(
+        self, *, rules: Rules = LOOPBACK, signing: bytes = SIGNING, by: Leadership | None = None
+    ) -> Deliverer:
+        return Deliverer(
+            database=self.scene.database,
+            leadership=by or self.scene.leadership,
+            sender=Sender(self.scene.objects, rules, self.scene.clock),
+            signing_secret=signing,
+            keep_trying=KEEP_TRYING,
+            clock=self.scene.clock,
+            chance=lambda: 1.0,
+        )
+
+    def hook(self, url: str, *events: HookEvent, owner: str = "operator") -> str:
+        """Makes a webhook; its secret."""
+        webhook_id = webhooks.make_id()
+        secret = derived_secret(SIGNING, webhook_id)
+        with self.scene.database.write() as session:
+            webhooks.make(
+                session,
+                webhook_id=webhook_id,
+                owner=owner,
+                url=url,
+                events=events or list(HookEvent),
+                secret=secret,
+                now=self.scene.clock(),
+            )
+        return secret
+
+    def made(self, tracks: int = 1, **header: str) -> str:
+        """A job that is made and over."""
+        job_id = self.scene.submit(briefs(tracks, word=header.get("catalog", "x")), **header).job_id
+        worker = self.scene.join()
+        self.scene.finish(worker, self.scene.claimed(worker, job_id))
+        assert self.scene.settled(job_id) == "done"
+        return job_id
+
+    def tick(self) -> None:
+        """Ticks once, and lets the lanes run to their ends."""
+        self.deliverer.tick()
+        wait_until(lambda: not self.deliverer._busy, timeout_s=20, what="all lanes have ended")
+
+    def states(self) -> dict[str, DeliveryState]:
+        return {d.message_id: DeliveryState(d.state) for d in self.scene.rows(DeliveryRow)}
+
+
+@pytest.fixture
+def post(sqlite_scene: Scene) -> Iterator[Post]:
+    made = Post(sqlite_scene)
+    yield made
+    made.deliverer.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+def test_ends_of_tracks_and_jobs_are_told_and_signed(scene: Scene, receiver: Receiver) -> None:
+    """On both databases."""
+    post = Post(scene)
+    secret = post.hook(receiver.url)
+    job_id = post.made(2)
+    failed = scene.submit(briefs(1, word="bad"), catalog="bad").job_id
+    worker = scene.join("other")
+    offer = scene.claimed(worker, failed)
+    (bad,) = scene.ids(failed)
+    scene.report(worker, offer, failed=[failure(bad, FailureKind.BAD_INPUT)])
+    post.tick()
+    post.tick()
+    post.deliverer.close()
+    assert receiver.types() == {"track.done": 2, "job.ended": 1, "track.failed": 1}
+    told = {
+        (r.said["type"], r.said["data"].get("ordinal", 0)): r.said["data"] for r in receiver.got
+    }
+    done = told["track.done", 2]
+    track_id = scene.ids(job_id)[1]
+    artifact = next(a for a in scene.artifacts() if a.track_id == track_id)
+    assert done == {
+        "job_id": job_id,
+        "track_id": track_id,
+        "ordinal": 2,
+        "name": "",
+        "tags": {},
+        "state": "done",
+        "object": artifact.object_key,
+        "size": artifact.size,
+        "sha256": artifact.sha256,
+        "seconds": artifact.seconds,
+        "seed": artifact.seed,
+        "url": f"memory://get/{artifact.object_key}",
+    }
+    assert told["track.failed", 1]["kind"] == "bad_input"
+    assert told["job.ended", 0]["state"] == "done"
+    now = scene.clock()
+    ids = {verify(secret, r.headers, r.body, now=now) for r in receiver.got}
+    assert ids == set(post.states())
+    assert set(post.states().values()) == {DeliveryState.DELIVERED}
+    with pytest.raises(BadSignature):
+        verify(secret, receiver.got[0].headers, receiver.got[0].body + b" ", now=now)
+    with pytest.raises(BadSignature):
+        verify(secret, receiver.got[0].headers, receiver.got[0].body, now=now + 301)
+
+
+def test_a_receiver_that_fails_five_times_gets_its_message_once(
+    post: Post, receiver: Receiver
+) -> None:
+    post.hook(receiver.url, HookEvent.TRACK_DONE)
+    receiver.failing = [500, 503, 404, 302, 429]
+    post.made()
+    for wait in (0, 5, 10, 20, 40):
+        post.scene.clock.advance(wait - 0.01)
+        post.tick()
+        post.scene.clock.advance(0.01)
+        post.tick()
+    assert (receiver.failing, receiver.got) == ([], [])
+    (row,) = post.scene.rows(DeliveryRow)
+    assert (row.tries, row.status, row.state) == (5, 429, DeliveryState.PENDING)
+    post.scene.clock.advance(80)
+    for _ in range(3):
+        post.tick()
+    assert len(receiver.got) == 1
+    assert len({r.headers[ID] for r in [*receiver.refused, *receiver.got]}) == 1
+    assert post.scene.rows(WebhookRow)[0].failures == 0
+
+
+def test_a_message_that_its_receiver_never_takes_keeps_no_other_back(
+    post: Post, receiver: Receiver
+) -> None:
+    post.hook(receiver.url, HookEvent.TRACK_DONE)
+    receiver.failing = [400]
+    post.made(3)
+    post.tick()
+    assert receiver.got == [], "the receiver is left alone for a second"
+    post.scene.clock.advance(1)
+    post.tick()
+    assert len(receiver.got) == 2
+    post.scene.clock.advance(4)
+    post.tick()
+    assert len({r.headers[ID] for r in receiver.got}) == 3
+
+
+def test_what_cannot_be_delivered_is_given_up_and_may_be_sent_again(
+    post: Post, receiver: Receiver
+) -> None:
+    post.hook(receiver.url, HookEvent.TRACK_DONE)
+    receiver.failing = [500]
+    post.made(2)
+    post.tick()
+    post.scene.clock.advance(KEEP_TRYING + 1)
+    post.tick()
+    assert set(post.states().values()) == {DeliveryState.GIVEN_UP}, "the untried one as well"
+    first = post.scene.rows(DeliveryRow)[0]
+    with post.scene.database.write() as session:
+        assert outbox.send_again(session, first.webhook_id, first.message_id, post.scene.clock())
+        assert not outbox.send_again(session, first.webhook_id, "msg_other", post.scene.clock())
+    post.tick()
+    assert [r.headers[ID] for r in receiver.got] == [first.message_id]
+
+
+def test_a_receiver_that_does_not_answer_holds_up_nobody(post: Post, receiver: Receiver) -> None:
+    with ExitStack() as stack:
+        slow = stack.enter_context(receiving())
+        slow.held.clear()
+        post.hook(slow.url)
+        post.hook(receiver.url)
+        post.made(ROUND + 1)
+        post.deliverer.tick()
+        wait_until(lambda: len(receiver.got) == ROUND + 2, timeout_s=20, what="the other has all")
+        assert slow.got == []
+        slow.held.set()
+        wait_until(lambda: len(slow.got) == ROUND + 2, timeout_s=20, what="the slow one too")
+
+
+def test_only_what_was_asked_for_and_only_of_the_owner(post: Post, receiver: Receiver) -> None:
+    post.hook(receiver.url, HookEvent.JOB_ENDED)
+    post.hook(receiver.url, owner="stranger")
+    job_id = post.scene.submit(briefs(1)).job_id
+    post.scene.change(job_id, jobs.cancel)
+    post.tick()
+    assert [(r.said["type"], r.said["data"]["state"]) for r in receiver.got] == [
+        ("job.ended", "cancelled")
+    ]
+
+
+def cancel_and_fail(session: Session, job: Job, now: float) -> None:
+    jobs.cancel(session, job, now)
+    raise ZeroDivisionError
+
+
+def test_a_message_is_gone_with_the_transaction_it_tells_of(post: Post, receiver: Receiver) -> None:
+    post.hook(receiver.url)
+    job_id = post.scene.submit(briefs(1)).job_id
+    with pytest.raises(ZeroDivisionError):
+        post.scene.change(job_id, cancel_and_fail)
+    assert post.scene.number(DeliveryRow) == 0
+
+
+def test_an_address_is_judged_again_when_something_is_sent(post: Post, receiver: Receiver) -> None:
+    """What a name resolves to may have changed since."""
+    post.hook(receiver.url)
+    post.made()
+    strict = post.another(rules=Rules(ports=()))
+    post.deliverer.close()
+    post.deliverer = strict
+    post.tick()
+    assert receiver.got == receiver.refused == []
+    errors = {row.error for row in post.scene.rows(DeliveryRow)}
+    assert "not allowed: 127.0.0.1 is not a public address" in errors
+
+
+def test_only_the_leader_delivers(post: Post, receiver: Receiver) -> None:
+    post.hook(receiver.url)
+    post.made()
+    other = Leadership(database=post.scene.database, holder="other", term=3600)
+    other._leads = True  # it slept, and still believes so
+    frozen = post.another(by=other)
+    frozen.tick()
+    frozen.close()
+    assert receiver.got == []
+
+
+def test_another_signing_secret_signs_nothing(post: Post, receiver: Receiver) -> None:
+    post.hook(receiver.url)
+    post.made()
+    other = post.another(signing=b"t" * 32)
+    post.deliverer.close()
+    post.deliverer = other
+    post.tick()
+    assert receiver.got == []
+    assert any("signing secret" in row.error for row in post.scene.rows(DeliveryRow))
+
+
+def test_two_schedulers_do_not_take_the_same(post: Post, receiver: Receiver) -> None:
+    """The second one leads while what the first one took is on its way."""
+    post.hook(receiver.url, HookEvent.TRACK_DONE)
+    post.made()
+    receiver.held.clear()
+    post.deliverer.tick()
+    wait_until(
+        lambda: all(row.next_at > post.scene.clock() for row in post.scene.rows(DeliveryRow)),
+        timeout_s=10,
+        what="it is taken",
+    )
+    second = post.another()
+    second.tick()
+    assert second._busy == set()
+    receiver.held.set()
+    wait_until(lambda: not post.deliverer._busy, timeout_s=10, what="it is delivered")
+    second.close()
+    assert len(receiver.got) == 1
