@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from trackfarm.api import Job, Track
-from trackfarm.cli.filenames import playlist_file
-from trackfarm.cli.words import one_line
+from trackfarm.sdk.filenames import playlist_file
+from trackfarm.words import one_line
 
 MANIFEST = "manifest.csv"
 OWNER = ".trackfarm-export"
