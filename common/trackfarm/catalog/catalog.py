@@ -1,13 +1,17 @@
 """A catalog: a header with defaults, and a stream of rows."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trackfarm.catalog.brief import Brief
 from trackfarm.catalog.problems import CatalogError, Problem, placed, stop
 from trackfarm.catalog.rows import Row
 from trackfarm.catalog.sources import file_faults
+
+if TYPE_CHECKING:
+    from trackfarm.catalog.table_reader import Fields, Frame
 
 MAX_TRACKS = 10_000_000
 MAX_PROBLEMS = 1000
@@ -48,6 +52,46 @@ class Catalog:
     read: Callable[[], Iterator[Row]] = field(repr=False, compare=False)
     model_set: str | None = None
     defaults: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: "Iterable[Fields]",
+        *,
+        name: str,
+        model_set: str | None = None,
+        defaults: "Fields | None" = None,
+        folder: str | Path = "",
+    ) -> "Catalog":
+        """A catalog from mappings, see `table_reader.rows_catalog`. Raises `CatalogError`."""
+        from trackfarm.catalog.table_reader import rows_catalog  # it makes catalogs
+
+        return rows_catalog(
+            rows, name=name, model_set=model_set, defaults=defaults, folder=Path(folder)
+        )
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: "Frame",
+        *,
+        name: str,
+        model_set: str | None = None,
+        defaults: "Fields | None" = None,
+        folder: str | Path = "",
+    ) -> "Catalog":
+        """The same from a data frame of pandas. Raises `CatalogError`."""
+        from trackfarm.catalog.table_reader import frame_rows
+
+        rows = frame_rows(frame)
+        return cls.from_rows(rows, name=name, model_set=model_set, defaults=defaults, folder=folder)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Catalog":
+        """The catalog in a .csv, .jsonl or .yaml file. Raises `CatalogError`."""
+        from trackfarm.catalog.check import open_catalog
+
+        return open_catalog(path)
 
     @property
     def audio_format(self) -> str:
