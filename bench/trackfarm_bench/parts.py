@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.servers.postgres import postgres_binaries, postgres_server
 from tests.servers.process import Process, accepts, free_port, scratch_folder
 
-from trackfarm.client import Farm
+from trackfarm.client import Client
 from trackfarm.embedded.broker import broker_program, broker_url, write_config
 
 
@@ -32,8 +32,8 @@ class Parts:
     def objects(self) -> Path:
         return self.folder / "objects"
 
-    def client(self) -> Farm:
-        return Farm(self.url, self.api_key)
+    def client(self) -> Client:
+        return Client(self.url, self.api_key)
 
     def environment(self) -> dict[str, str]:
         """For a command line that talks to this farm."""

@@ -3,7 +3,7 @@
 import json
 
 from trackfarm.api import Track
-from trackfarm.printable import clean
+from trackfarm.words import one_line
 
 COLUMNS = (
     "ordinal",
@@ -19,7 +19,6 @@ COLUMNS = (
     "job",
 )
 PLAYLIST_HEAD = "#EXTM3U\n"
-MOST_TITLE = 120
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -49,6 +48,6 @@ def row(track: Track, file: str, job_id: str) -> dict[str, object]:
 
 def playlist_entry(track: Track, place: str) -> str:
     """Two lines of an extended M3U; `place` is a file or an address."""
-    title = " ".join(clean(track.name or track.prompt).split())[:MOST_TITLE]
+    title = one_line(track.name or track.prompt)
     seconds = round(track.artifact.seconds) if track.artifact else -1
     return f"#EXTINF:{seconds},{title}\n{place}\n"

@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 from tests.contract.subjects import StoreSubject
-from trackfarm import uploading
-from trackfarm.uploading import content_of
+from trackfarm.client import uploading
+from trackfarm.client.steps import blocks_of
+from trackfarm.client.uploading import Content, content_of
 from trackfarm_scheduler.objects import ObjectMissing, ObjectStore, SignedUrl
 from trackfarm_scheduler.objects.keys import UnsafeKey, upload_key
 from trackfarm_scheduler.objects.port import CHUNK_BYTES
@@ -70,15 +71,17 @@ def test_what_was_put_is_there(store: ObjectStore, key: str, body: bytes) -> Non
     assert (fetched.status_code, fetched.content) == (200, body)
 
 
+def uploaded(path: Path, content: Content, signed: SignedUrl) -> httpx.Response:
+    request = uploading.put(path, content, signed.url, signed.headers)
+    return httpx.put(request.url, headers=request.headers, content=blocks_of(request), timeout=30)
+
+
 def test_what_a_client_uploads_is_there_whole(store: ObjectStore, tmp_path: Path) -> None:
     (tmp_path / "song.wav").write_bytes(random.Random(3).randbytes(3_000_000))
     content = content_of(tmp_path / "song.wav")
     key = upload_key("operator", content.sha256)
     signed = store.presign_put(key, expires=HOUR)
-    timeout = httpx.Timeout(30)
-    assert uploading.put(
-        tmp_path / "song.wav", content, signed.url, signed.headers, timeout
-    ).is_success
+    assert uploaded(tmp_path / "song.wav", content, signed).is_success
     assert read(store, key) == (tmp_path / "song.wav").read_bytes()
     fetched = send("GET", store.presign_get(key, expires=HOUR))
     assert hashlib.sha256(fetched.content).hexdigest() == content.sha256
@@ -90,10 +93,7 @@ def test_an_upload_that_broke_on_its_way_is_refused(store: ObjectStore, tmp_path
     (tmp_path / "song.wav").write_bytes(b"as it should b!")
     key = upload_key("operator", content.sha256)
     signed = store.presign_put(key, expires=HOUR)
-    timeout = httpx.Timeout(30)
-    assert uploading.put(
-        tmp_path / "song.wav", content, signed.url, signed.headers, timeout
-    ).is_client_error
+    assert uploaded(tmp_path / "song.wav", content, signed).is_client_error
     assert store.stat(key) is None
 
 

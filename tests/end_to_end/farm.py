@@ -15,7 +15,7 @@ from tests.end_to_end.parts import Parts, chosen_parts, open_parts
 from tests.end_to_end.processes import engine_of, is_running, tree_of
 from tests.servers.process import Process, free_port, wait_until
 from trackfarm.api import WorkerState
-from trackfarm.client import Farm
+from trackfarm.client import Client
 from trackfarm_scheduler.objects import ObjectStore, open_store
 from trackfarm_scheduler.objects.opening import DEFAULT_REGION
 
@@ -39,7 +39,7 @@ class LocalFarm:
         self.parts = parts
         self.folder = folder
         self.url = f"http://127.0.0.1:{(port := free_port())}"
-        self.client = Farm(self.url, API_KEY, patience=10)
+        self.client = Client(self.url, API_KEY, patience=10)
         self.ledger = Ledger(parts.database_url)
         self.workers: dict[str, Process] = {}
         self._scheduler: Process | None = None

@@ -17,7 +17,7 @@ from tests.servers.redis import RedisServer, redis_binaries, redis_server
 from tests.servers.tls import HOST, Certificates, certificates
 from trackfarm.api import InvitationRequest
 from trackfarm.broker_urls import with_authority
-from trackfarm.client import Farm
+from trackfarm.client import Client
 from trackfarm.trust import verification
 from trackfarm.wire import RegisterAnswer
 
@@ -34,7 +34,7 @@ class GuardedFarm:
         self.files, self.broker = files, broker
         self.log = folder / "scheduler.log"
         self.url = f"https://{HOST}:{(port := free_port())}"
-        self.client = Farm(self.url, API_KEY, ca_file=files.authority)
+        self.client = Client(self.url, API_KEY, ca_file=files.authority)
         self._http = httpx.Client(base_url=self.url, verify=self._proof())
         settings = {
             "HOST": "127.0.0.1",

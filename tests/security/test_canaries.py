@@ -24,7 +24,7 @@ from tests.servers.process import wait_until
 from tests.servers.s3 import S3Access
 from trackfarm.api import JobHeader
 from trackfarm.catalog import Brief
-from trackfarm.client import Farm, Refused
+from trackfarm.client import Client, Refused
 from trackfarm.embedded.home import Home
 from trackfarm.settings import read_address, write_private
 from trackfarm_scheduler.store.workers import hash_token
@@ -66,7 +66,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         wait_until(lambda: _is_up(home, process), timeout_s=150, what="the farm is up")
         address = read_address(home)
         assert address is not None
-        with Farm(address.url, address.api_key) as farm:
+        with Client(address.url, address.api_key) as farm:
             _work(farm)
             answers = _asked(farm, address.api_key)
         _knock(address.url)
@@ -165,7 +165,7 @@ def _watched(pid: int, commands: set[str]) -> Iterator[None]:
         thread.join()
 
 
-def _work(farm: Farm) -> None:
+def _work(farm: Client) -> None:
     cover = {"task_type": "cover", "src_audio": "http://127.0.0.1:9/inside.wav"}
     briefs = [
         Brief(prompt="piano", duration=10),
@@ -177,7 +177,7 @@ def _work(farm: Farm) -> None:
     assert (counts.done, counts.failed) == (1, 1)
 
 
-def _asked(farm: Farm, key: str) -> dict[str, bytes]:
+def _asked(farm: Client, key: str) -> dict[str, bytes]:
     """What the scheduler tells: to everybody, and to the operator."""
     headers = {"Authorization": f"Bearer {key}"}
     paths = ("/metrics", "/healthz", "/openapi.json", "/api/v1/workers", "/api/v1/events")
@@ -186,7 +186,7 @@ def _asked(farm: Farm, key: str) -> dict[str, bytes]:
 
 def _knock(url: str) -> None:
     """An operator and a worker with keys that are not good."""
-    with Farm(url, WRONG["wrong_key"]) as stranger, pytest.raises(Refused):
+    with Client(url, WRONG["wrong_key"]) as stranger, pytest.raises(Refused):
         stranger.jobs()
     body = {"name": "x", "gpu": "x", "memory_mib": 8_192, "model_set": "tiny"}
     bearer = {"Authorization": f"Bearer {WRONG['wrong_token']}"}

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,8 @@ import pytest
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.security.guarded_farm import GuardedFarm
 from tests.servers.process import Process, wait_until
-from trackfarm.api import JobHeader, JobState, Track
-from trackfarm.cli.downloader import Downloader
+from trackfarm.api import JobHeader, JobState
+from trackfarm.sdk.fetching import fetch
 
 
 def worker_process(farm: GuardedFarm, token: str, folder: Path) -> Process:
@@ -35,16 +34,11 @@ def makes(farm: GuardedFarm, folder: Path) -> None:
     wait_until(
         lambda: farm.client.job(job.id).state is JobState.DONE, timeout_s=150, what="it is done"
     )
-    with Downloader(parallel=1, verify=farm.client.verify) as downloader:
-        for track in farm.client.tracks(job.id):
-            assert track.artifact is not None
-            path = folder / f"{job.id}-{track.id}"
-            downloader.fetch(partial(_url_of, track), track.artifact, path)
-            assert path.stat().st_size == track.artifact.size
-
-
-def _url_of(track: Track, _try: int) -> str:
-    return track.url or ""
+    for track in farm.client.tracks(job.id):
+        assert track.artifact is not None
+        path = folder / f"{job.id}-{track.id}"
+        assert farm.client.driver.run(fetch(job.id, track, path))
+        assert path.stat().st_size == track.artifact.size
 
 
 @pytest.mark.soak

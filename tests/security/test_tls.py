@@ -19,7 +19,7 @@ from tests.security.guarded_farm import API_KEY, FACTS, GuardedFarm
 from tests.servers.s3 import S3Access
 from tests.servers.tls import HOST, Certificates, behind_tls, certificates
 from trackfarm.broker import celery_app
-from trackfarm.client import Farm, FarmUnreachable
+from trackfarm.client import Client, FarmUnreachable
 from trackfarm.wire import RegisterRequest
 from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.broker_users import BrokerUsers
@@ -89,7 +89,7 @@ def test_operators_reach_no_other_scheduler(guarded: GuardedFarm, stranger: Cert
         (by_address, guarded.files.authority),
         (guarded.url, None),
     ):
-        with Farm(url, API_KEY, patience=0, ca_file=authority) as farm:
+        with Client(url, API_KEY, patience=0, ca_file=authority) as farm:
             assert not farm.healthy()
             with pytest.raises(FarmUnreachable, match=NOT_PROVED):
                 farm.workers()

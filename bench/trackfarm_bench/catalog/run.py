@@ -13,7 +13,7 @@ from tests.servers.process import Process, wait_until
 
 from trackfarm.api import Job, JobHeader, JobState, WorkerState
 from trackfarm.catalog import Brief
-from trackfarm.client import Farm
+from trackfarm.client import Client
 from trackfarm_bench.catalog.briefs import mixed, write_sources
 from trackfarm_bench.meters import cpu_seconds
 from trackfarm_bench.parts import Parts, running_farm
@@ -106,11 +106,11 @@ def _worker(parts: Parts, way: Way) -> Iterator[Process]:
         yield process
 
 
-def _serves(farm: Farm) -> bool:
+def _serves(farm: Client) -> bool:
     return any(worker.state is WorkerState.READY for worker in farm.workers())
 
 
-def _made(farm: Farm, catalog: str, briefs: list[Brief]) -> Job:
+def _made(farm: Client, catalog: str, briefs: list[Brief]) -> Job:
     submitted = farm.submit(JobHeader(catalog=catalog), briefs).job.id
     wait_until(lambda: farm.job(submitted).state.ended, timeout_s=LONGEST, what="the job ends")
     job = farm.job(submitted)

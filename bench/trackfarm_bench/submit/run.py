@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trackfarm.api import Job
-from trackfarm.client import Farm
+from trackfarm.client import Client
 from trackfarm_bench.meters import Meters
 from trackfarm_bench.parts import Parts, running_farm
 
@@ -84,7 +84,7 @@ def _submitted(parts: Parts, catalog: Path) -> _Client:
 
 
 def _only_job(parts: Parts) -> Job:
-    with Farm(parts.url, parts.api_key) as farm:
+    with Client(parts.url, parts.api_key) as farm:
         (job,) = farm.jobs()
         return job
 

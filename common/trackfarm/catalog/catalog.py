@@ -1,15 +1,43 @@
 """A catalog: a header with defaults, and a stream of rows."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trackfarm.catalog.brief import Brief
-from trackfarm.catalog.problems import CatalogError, placed, stop
+from trackfarm.catalog.problems import CatalogError, Problem, placed, stop
 from trackfarm.catalog.rows import Row
 from trackfarm.catalog.sources import file_faults
 
+if TYPE_CHECKING:
+    from trackfarm.catalog.table_reader import Fields, Frame
+
 MAX_TRACKS = 10_000_000
+MAX_PROBLEMS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogCheck:
+    """What a catalog asks for and what is wrong with it. Counts cover its good briefs only."""
+
+    name: str
+    model_set: str | None
+    problems: tuple[Problem, ...]
+    problem_count: int
+    brief_count: int
+    track_count: int
+    audio_seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the catalog may be submitted."""
+        return self.problem_count == 0
+
+    def require(self) -> None:
+        """Raises `CatalogError` with the problems, if there are any."""
+        if not self.ok:
+            raise CatalogError(self.problems, count=self.problem_count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +52,46 @@ class Catalog:
     read: Callable[[], Iterator[Row]] = field(repr=False, compare=False)
     model_set: str | None = None
     defaults: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: "Iterable[Fields]",
+        *,
+        name: str,
+        model_set: str | None = None,
+        defaults: "Fields | None" = None,
+        folder: str | Path = "",
+    ) -> "Catalog":
+        """A catalog from mappings, see `table_reader.rows_catalog`. Raises `CatalogError`."""
+        from trackfarm.catalog.table_reader import rows_catalog  # it makes catalogs
+
+        return rows_catalog(
+            rows, name=name, model_set=model_set, defaults=defaults, folder=Path(folder)
+        )
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: "Frame",
+        *,
+        name: str,
+        model_set: str | None = None,
+        defaults: "Fields | None" = None,
+        folder: str | Path = "",
+    ) -> "Catalog":
+        """The same from a data frame of pandas. Raises `CatalogError`."""
+        from trackfarm.catalog.table_reader import frame_rows
+
+        rows = frame_rows(frame)
+        return cls.from_rows(rows, name=name, model_set=model_set, defaults=defaults, folder=folder)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Catalog":
+        """The catalog in a .csv, .jsonl or .yaml file. Raises `CatalogError`."""
+        from trackfarm.catalog.check import open_catalog
+
+        return open_catalog(path)
 
     @property
     def audio_format(self) -> str:
@@ -46,6 +114,38 @@ class Catalog:
             yield row
         if row is None:
             raise no_briefs(self.path)
+
+    def check(self, note: Callable[[Brief], object] = lambda brief: None) -> CatalogCheck:
+        """Goes through all rows and says what they ask for and what is wrong with them; `note` is
+        told of each good brief.
+
+        Keeps the first 1,000 problems and counts the rest. Raises `CatalogError` where reading
+        cannot go on; it carries the problems found until then.
+        """
+        problems: list[Problem] = []
+        found = briefs = tracks = 0
+        seconds = 0.0
+        try:
+            for _, outcome in self.rows():
+                if isinstance(outcome, Brief):
+                    note(outcome)
+                    briefs += 1
+                    tracks += outcome.variations
+                    seconds += outcome.variations * outcome.duration
+                else:
+                    found += len(outcome)
+                    problems += outcome[: MAX_PROBLEMS - len(problems)]
+        except CatalogError as error:
+            raise CatalogError([*problems, *error.problems], count=found + error.count) from None
+        return CatalogCheck(
+            name=self.name,
+            model_set=self.model_set,
+            problems=tuple(problems),
+            problem_count=found,
+            brief_count=briefs,
+            track_count=tracks,
+            audio_seconds=seconds,
+        )
 
     def _with_its_files(self, row: Row) -> Row:
         faults = file_faults(row.outcome, self.path) if isinstance(row.outcome, Brief) else []

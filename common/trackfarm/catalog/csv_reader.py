@@ -1,7 +1,7 @@
 """Catalogs as CSV: a header row with field names, one brief a row, from any spreadsheet."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,7 +129,7 @@ def _rows(path: Path, delimiter: str, columns: Columns) -> Iterator[Row]:
                 for name, cell in zip(names, cells, strict=False)
                 if cell and name and not cell.isspace()
             }
-            yield row_of(file, number, _with_tags(values) if columns.has_tags else values)
+            yield row_of(file, number, with_tags(values) if columns.has_tags else values)
 
 
 def _surplus(columns: Columns, cells: list[str]) -> Fault | None:
@@ -145,7 +145,8 @@ def _surplus(columns: Columns, cells: list[str]) -> Fault | None:
     return Fault("row", wrong, "put cells that contain the separator in quotes")
 
 
-def _with_tags(values: dict[str, object]) -> dict[str, object]:
+def with_tags(values: Mapping[str, object]) -> Mapping[str, object]:
+    """The fields with those called `tags.<label>` as one."""
     tags = {name[len(_TAG) :]: value for name, value in values.items() if name.startswith(_TAG)}
     rest = {name: value for name, value in values.items() if not name.startswith(_TAG)}
     return combined({"tags": tags}, rest) if tags else rest

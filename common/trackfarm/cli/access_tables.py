@@ -6,8 +6,8 @@ from datetime import datetime
 from rich.table import Table
 
 from trackfarm.access import AuditEntry, Key
-from trackfarm.cli.words import one_line
 from trackfarm.printable import clean
+from trackfarm.words import one_line
 
 
 def keys_table(keys: Sequence[Key], now: datetime) -> Table:

@@ -1,10 +1,9 @@
 """`check` and `submit`: a catalog file is validated whole before anything is sent."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,28 +12,14 @@ from trackfarm.cli.exits import ExitCode
 from trackfarm.cli.jobs import watch_to_the_end
 from trackfarm.cli.options import CatalogArgument, JsonOption, WatchOption
 from trackfarm.cli.session import connected, ended
-from trackfarm.cli.sources import briefs, uploaded, with_uploads
-from trackfarm.cli.words import counted, noise_warning
 from trackfarm.printable import clean
+from trackfarm.words import counted, noise_warning
 
 if TYPE_CHECKING:
-    from trackfarm.api import JobHeader, SubmitAnswer
-    from trackfarm.catalog import Brief, Catalog, CatalogCheck
-    from trackfarm.client import Farm
-
-DEFAULT_MODEL_SET = "tiny"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What the operator asks for beside the catalog itself; None leaves it to the catalog."""
-
-    name: str | None = None
-    model_set: str | None = None
-    priority: int = 0
-    lane: Literal["batch", "interactive"] = "batch"
-    deadline: datetime | None = None
-    budget: float | None = None
+    from trackfarm.api import SubmitAnswer
+    from trackfarm.catalog import CatalogCheck
+    from trackfarm.client import Client
+    from trackfarm.sdk.submission import Wishes
 
 
 def check(catalog: CatalogArgument, as_json: JsonOption = False) -> None:
@@ -70,6 +55,8 @@ def submit(
     as_json: JsonOption = False,
 ) -> None:
     """Send a catalog to the farm; the same one again finds what was made already."""
+    from trackfarm.sdk.submission import Wishes
+
     wishes = Wishes(
         name=name,
         model_set=model_set,
@@ -164,14 +151,14 @@ def _dollars(text: str | None) -> float | None:
         raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
 
 
-def send(farm: "Farm", path: Path, wishes: Wishes) -> "SubmitAnswer":
+def send(farm: "Client", path: Path, wishes: "Wishes") -> "SubmitAnswer":
     """Streams a checked catalog to the farm, its local sources first; ends the command when a file
     was changed meanwhile."""
     from trackfarm.catalog import CatalogError, open_catalog
+    from trackfarm.sdk import submission
 
     try:
-        catalog = open_catalog(path)
-        return farm.submit(_header(catalog, wishes), Briefs(catalog, uploaded(farm, catalog)))
+        return farm.driver.run(submission.submit(open_catalog(path), wishes))
     except (CatalogError, OSError) as error:
         raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
 
@@ -188,31 +175,3 @@ def report_submission(answer: "SubmitAnswer") -> None:
         say(f"{counted(answer.revived_tracks, 'cancelled track')} will be made after all")
     if warning := noise_warning(job):
         say(warning, style="yellow")
-
-
-class Briefs:
-    """The briefs of a catalog, as often as they are asked for; `names` are the uploads' at the farm.
-
-    Going through them raises `CatalogError` when the file is no longer what was checked.
-    """
-
-    def __init__(self, catalog: "Catalog", names: Mapping[Path, str]) -> None:
-        self._catalog = catalog
-        self._names = names
-
-    def __iter__(self) -> "Iterator[Brief]":
-        for brief in briefs(self._catalog):
-            yield with_uploads(brief, self._catalog.path, self._names)
-
-
-def _header(catalog: "Catalog", wishes: Wishes) -> "JobHeader":
-    from trackfarm.api import JobHeader
-
-    return JobHeader(
-        catalog=wishes.name or catalog.name,
-        model_set=wishes.model_set or catalog.model_set or DEFAULT_MODEL_SET,
-        priority=wishes.priority,
-        lane=wishes.lane,
-        deadline=wishes.deadline,
-        budget=wishes.budget,
-    )

@@ -9,14 +9,14 @@ from trackfarm.cli.console import complain, err, print_json, say
 from trackfarm.cli.exits import ExitCode
 from trackfarm.cli.options import JsonOption
 from trackfarm.cli.session import connected, ended, wanted_job
-from trackfarm.cli.words import counted, noise_warning
+from trackfarm.words import counted, noise_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trackfarm.api import Job
-    from trackfarm.cli.exporter import ExportReport
-    from trackfarm.client import Farm
+    from trackfarm.client import Client
+    from trackfarm.sdk.exporter import ExportReport
 
 FAILURES_SHOWN = 20
 
@@ -56,13 +56,13 @@ def export(
 
 
 def exported(
-    farm: "Farm", job: "Job", directory: Path, stopped: "Callable[[], bool]" = lambda: False
+    farm: "Client", job: "Job", directory: Path, stopped: "Callable[[], bool]" = lambda: False
 ) -> "ExportReport":
     """Exports with a progress bar on a terminal; ends the command when the disk does not do."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from trackfarm.cli.exporter import export as fetch_all
-    from trackfarm.cli.manifest import ForeignExport
+    from trackfarm.sdk.exporter import export as fetch_all
+    from trackfarm.sdk.manifest import ForeignExport
 
     columns = (TextColumn("fetching"), BarColumn(), MofNCompleteColumn())
     try:
@@ -70,13 +70,13 @@ def exported(
             *columns, console=err(), transient=True, disable=not err().is_terminal
         ) as bar:
             task = bar.add_task("fetching", total=job.tracks.done)
-            return fetch_all(
-                farm,
+            steps = fetch_all(
                 job,
                 directory,
                 progress=lambda files: bar.update(task, completed=files),
                 stopped=stopped,
             )
+            return farm.driver.run(steps)
     except ForeignExport as error:
         raise ended(ExitCode.BAD_INPUT, str(error)) from None
     except OSError as error:

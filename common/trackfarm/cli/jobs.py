@@ -10,12 +10,12 @@ from trackfarm.cli.console import err, out, print_json, say
 from trackfarm.cli.exits import ExitCode, code_of
 from trackfarm.cli.options import JobArgument, JsonOption
 from trackfarm.cli.session import connected, wanted_job
-from trackfarm.cli.words import counted, state_words
 from trackfarm.printable import clean
+from trackfarm.words import counted, state_words
 
 if TYPE_CHECKING:
     from trackfarm.api import Job
-    from trackfarm.client import Farm
+    from trackfarm.client import Client
 
 WATCH_TIMEOUT = 10.0
 REASONS_SHOWN = 10
@@ -116,26 +116,26 @@ def watch_to_the_end(job_id: str, *, as_json: bool) -> ExitCode:
 
 
 def watched(
-    farm: "Farm",
+    farm: "Client",
     job_id: str,
     *,
     as_json: bool,
     stopped: Callable[[float], object] = time.sleep,
 ) -> "Job | None":
     """Shows the job until it ends; gives its last state."""
-    from trackfarm.cli.follower import follow
     from trackfarm.cli.views import view_for
+    from trackfarm.sdk.following import follow
 
-    return view_for(as_json=as_json)(follow(farm, job_id, stopped=stopped))
+    return view_for(as_json=as_json)(farm.driver.go_through(follow(job_id, stopped=stopped)))
 
 
-def print_ending(farm: "Farm", job: "Job", files: str) -> None:
+def print_ending(farm: "Client", job: "Job", files: str) -> None:
     from trackfarm.cli.tables import ending_card
 
     out().print(ending_card(job, failure_reasons(farm, job), files))
 
 
-def failure_reasons(farm: "Farm", job: "Job") -> dict[str, int]:
+def failure_reasons(farm: "Client", job: "Job") -> dict[str, int]:
     """How many tracks failed for each reason, most frequent first."""
     from collections import Counter
 
@@ -148,7 +148,7 @@ def failure_reasons(farm: "Farm", job: "Job") -> dict[str, int]:
     return dict(reasons.most_common(REASONS_SHOWN))
 
 
-def _change(job_id: str | None, change: "Callable[[Farm, str], Job]", *, as_json: bool) -> None:
+def _change(job_id: str | None, change: "Callable[[Client, str], Job]", *, as_json: bool) -> None:
     with connected() as farm:
         changed = change(farm, job_id or wanted_job(farm, None).id)
     if as_json:

@@ -10,12 +10,12 @@ from trackfarm.cli.console import complain, print_json, say
 from trackfarm.cli.exits import ExitCode
 from trackfarm.cli.options import JsonOption
 from trackfarm.cli.session import connected, wanted_job
-from trackfarm.cli.words import one_line
 from trackfarm.printable import clean
+from trackfarm.words import one_line
 
 if TYPE_CHECKING:
     from trackfarm.api import Event
-    from trackfarm.client import Farm
+    from trackfarm.client import Client
 
 LOOK_EVERY = 1.0
 GIVE_UP_AFTER = 120.0  # a scheduler that restarts is back within seconds
@@ -47,7 +47,7 @@ def logs(
 
 
 def events(
-    farm: "Farm",
+    farm: "Client",
     job_id: str,
     *,
     follow: bool,

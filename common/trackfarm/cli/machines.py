@@ -9,8 +9,8 @@ import typer
 from trackfarm.cli.console import err, out, print_json, say
 from trackfarm.cli.options import JsonOption
 from trackfarm.cli.session import connected
-from trackfarm.cli.words import counted
 from trackfarm.printable import clean
+from trackfarm.words import counted
 
 workers = typer.Typer(
     help="List the workers; let machines join; end a worker.", invoke_without_command=True

@@ -7,13 +7,13 @@ from typing import Self
 
 import typer
 
-from trackfarm.cli.catalogs import Wishes, refuse_mistakes, report_submission, send
+from trackfarm.cli.catalogs import refuse_mistakes, report_submission, send
 from trackfarm.cli.console import complain, err
 from trackfarm.cli.exits import ExitCode, code_of
 from trackfarm.cli.exports import exported, print_report
 from trackfarm.cli.jobs import WATCH_TIMEOUT, print_ending, watched
 from trackfarm.cli.session import errors_end_the_command
-from trackfarm.client import Farm
+from trackfarm.client import Client
 from trackfarm.settings import FarmAddress
 
 STOP_SECONDS = 3.0
@@ -57,13 +57,13 @@ class Errand:
         return ExitCode.INCOMPLETE if self._code is None else self._code
 
     def _run(self, address: FarmAddress) -> None:
-        from trackfarm.cli.exporter import Stopped
+        from trackfarm.sdk.exporter import Stopped
 
         try:
             with (
                 errors_end_the_command(),
-                Farm(address.url, address.api_key) as farm,
-                Farm(address.url, address.api_key, patience=0, timeout=WATCH_TIMEOUT) as eye,
+                Client(address.url, address.api_key) as farm,
+                Client(address.url, address.api_key, patience=0, timeout=WATCH_TIMEOUT) as eye,
             ):
                 self._code = self._steps(farm, eye)
         except typer.Exit as ending:
@@ -74,7 +74,9 @@ class Errand:
             complain(f"{type(error).__name__}: {error}")
             raise
 
-    def _steps(self, farm: Farm, eye: Farm) -> ExitCode:
+    def _steps(self, farm: Client, eye: Client) -> ExitCode:
+        from trackfarm.sdk.submission import Wishes
+
         answer = send(farm, self.catalog, Wishes(model_set=self.model_set))
         if not self.as_json:
             report_submission(answer)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trackfarm.cli.catalogs import DEFAULT_MODEL_SET, checked, report_check
+from trackfarm.cli.catalogs import checked, report_check
 from trackfarm.cli.console import complain, out, print_json
 from trackfarm.cli.exits import ExitCode
 from trackfarm.cli.options import CatalogArgument, JsonOption
 from trackfarm.cli.session import connected, ended
-from trackfarm.cli.words import counted
 from trackfarm.printable import clean
+from trackfarm.words import counted
 
 if TYPE_CHECKING:
     from trackfarm.catalog import CatalogError
@@ -79,6 +79,7 @@ def _demand(path: Path, name: str | None) -> "tuple[ModelSet, list[ShapeCount]]"
     from trackfarm.catalog import CatalogError, open_catalog
     from trackfarm.model_sets import UnknownModelSet, model_set
     from trackfarm.planning import read_shapes
+    from trackfarm.sdk.submission import DEFAULT_MODEL_SET
 
     try:
         catalog = open_catalog(path)

@@ -6,7 +6,6 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trackfarm.cli.words import NOISE, counted, time_words
 from trackfarm.planning.records import (
     Chance,
     FleetOption,
@@ -18,6 +17,7 @@ from trackfarm.planning.records import (
     TierTracks,
 )
 from trackfarm.printable import clean
+from trackfarm.words import NOISE, counted, time_words
 
 
 def plan_report(plan: Plan) -> Iterator[RenderableType]:

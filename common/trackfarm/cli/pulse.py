@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trackfarm.api import FarmStatus, Job, JobState, Worker, WorkerState
-from trackfarm.cli.words import attention, counted
 from trackfarm.printable import clean
+from trackfarm.words import attention, counted
 
 WORKING = frozenset({WorkerState.READY, WorkerState.BUSY, WorkerState.DRAINING})
 BARS = "▁▂▃▄▅▆▇█"

@@ -9,29 +9,28 @@ import typer
 
 from trackfarm.cli.console import complain
 from trackfarm.cli.exits import ExitCode
-from trackfarm.cli.words import mistake_line
 from trackfarm.printable import clean
 from trackfarm.settings import FarmAddress, SettingsError, farm_file, find_farm, home_path
 
 if TYPE_CHECKING:
     from trackfarm.administration import Administration
     from trackfarm.api import Job
-    from trackfarm.client import Farm, Refused
+    from trackfarm.client import Client, Refused
 
 
 @contextmanager
-def connected(*, patience: float = 3.0, timeout: float = 30.0) -> Iterator["Farm"]:
+def connected(*, patience: float = 3.0, timeout: float = 30.0) -> Iterator["Client"]:
     """The farm that the settings name; ends the command when it cannot be had."""
     address = known_farm()
     with errors_end_the_command(), _farm(address, patience=patience, timeout=timeout) as farm:
         yield farm
 
 
-def _farm(address: FarmAddress, *, patience: float, timeout: float) -> "Farm":
-    from trackfarm.client import Farm
+def _farm(address: FarmAddress, *, patience: float, timeout: float) -> "Client":
+    from trackfarm.client import Client
 
     try:
-        return Farm(
+        return Client(
             address.url,
             address.api_key,
             patience=patience,
@@ -94,7 +93,7 @@ def known_farm() -> FarmAddress:
     return address
 
 
-def wanted_job(farm: "Farm", job_id: str | None) -> "Job":
+def wanted_job(farm: "Client", job_id: str | None) -> "Job":
     """The job the operator named, or the newest one."""
     if job_id is not None:
         return farm.job(job_id)
@@ -109,6 +108,8 @@ def _refusal_code(error: "Refused") -> ExitCode:
 
 
 def _refusal_text(error: "Refused") -> str:
+    from trackfarm.client.endings import mistake_line
+
     problem = error.problem
     if problem.status == 401:
         return "the farm refused the API key; check TRACKFARM_API_KEY"

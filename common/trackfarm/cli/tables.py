@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from trackfarm.api import Invitation, Job, Worker
-from trackfarm.cli.words import (
+from trackfarm.printable import clean
+from trackfarm.words import (
     attention,
     counted,
     noise_warning,
@@ -14,7 +15,6 @@ from trackfarm.cli.words import (
     state_words,
     time_words,
 )
-from trackfarm.printable import clean
 
 
 def jobs_table(jobs: Sequence[Job]) -> Table:

@@ -13,7 +13,7 @@ from trackfarm.cli.session import connected
 
 if TYPE_CHECKING:
     from trackfarm.cli.pulse import Look, Throughput
-    from trackfarm.client import Farm
+    from trackfarm.client import Client
 
 JOBS_LOOKED_AT = 20
 
@@ -39,19 +39,19 @@ def top(
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
-def look(farm: "Farm", clock: Callable[[], float] = time.monotonic) -> "Look":
+def look(farm: "Client", clock: Callable[[], float] = time.monotonic) -> "Look":
     from trackfarm.cli.pulse import Look
 
     return Look(clock(), farm.status(), farm.jobs(limit=JOBS_LOOKED_AT), farm.workers())
 
 
-def _show_once(farm: "Farm", *, as_json: bool) -> None:
+def _show_once(farm: "Client", *, as_json: bool) -> None:
     from trackfarm.cli.pulse import Throughput
 
     _print(look(farm), Throughput(), as_json=as_json)
 
 
-def _show_lines(farm: "Farm", every: float, *, as_json: bool) -> None:
+def _show_lines(farm: "Client", every: float, *, as_json: bool) -> None:
     """For a pipe: one look after the other, until the reader goes or the farm does."""
     from trackfarm.cli.pulse import Throughput
 
@@ -71,7 +71,7 @@ def _print(seen: "Look", throughput: "Throughput", *, as_json: bool) -> None:
         out().print(picture(seen, throughput, width=out().width))
 
 
-def _show_live(farm: "Farm", every: float) -> None:
+def _show_live(farm: "Client", every: float) -> None:
     from rich.live import Live
 
     from trackfarm.cli.pulse import Throughput

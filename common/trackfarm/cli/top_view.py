@@ -8,8 +8,8 @@ from rich.text import Text
 
 from trackfarm.api import Job, Worker, WorkerState
 from trackfarm.cli.pulse import WORKING, Look, Throughput, alerts, sparkline
-from trackfarm.cli.words import counted, one_line, rate_words, time_words
 from trackfarm.printable import clean
+from trackfarm.words import counted, one_line, rate_words, time_words
 
 ALERTS_SHOWN = 4
 LEAST_JOBS = 3

@@ -12,8 +12,8 @@ from trackfarm.cli.console import err, print_json, say
 from trackfarm.cli.exits import ExitCode
 from trackfarm.cli.options import JsonOption
 from trackfarm.cli.session import ended
-from trackfarm.cli.words import counted, time_words
 from trackfarm.settings import DEFAULT_PORT, home_path
+from trackfarm.words import counted, time_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable

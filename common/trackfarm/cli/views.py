@@ -12,9 +12,9 @@ from rich.text import Text
 
 from trackfarm.api import Job
 from trackfarm.cli.console import out, print_json, say
-from trackfarm.cli.follower import Outage, Sighting
-from trackfarm.cli.words import attention, progress_words, time_words
 from trackfarm.printable import clean
+from trackfarm.sdk.following import Outage, Sighting
+from trackfarm.words import attention, progress_words, time_words
 
 LINE_EVERY = 5.0
 

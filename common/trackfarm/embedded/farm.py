@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import getpid
 
-from trackfarm.client import Farm
+from trackfarm.client import Client
 from trackfarm.embedded.home import Home, hold
 from trackfarm.embedded.interrupts import Interrupts
 from trackfarm.embedded.parts import FarmPlan, farm_parts
@@ -42,7 +42,7 @@ def embedded_farm(
     with hold(plan.home) as lock:
         secrets = plan.home.secrets()
         plan = replace(plan, port=choose_port(plan.port))
-        with Farm(plan.url, secrets.api_key, patience=0, timeout=PROBE_SECONDS) as probe:
+        with Client(plan.url, secrets.api_key, patience=0, timeout=PROBE_SECONDS) as probe:
             supervisor = Supervisor(
                 farm_parts(plan, secrets, probe),
                 logs=plan.home.logs,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from trackfarm.api import WorkerState
-from trackfarm.client import Farm, FarmError
+from trackfarm.client import Client, FarmError
 from trackfarm.embedded.broker import (
     LOOPBACK,
     answers_ping,
@@ -46,7 +46,7 @@ class FarmPlan:
         return max(1, (os.cpu_count() or 1) // max(1, self.workers))
 
 
-def farm_parts(plan: FarmPlan, secrets: Secrets, farm: Farm) -> list[ChildSpec]:
+def farm_parts(plan: FarmPlan, secrets: Secrets, farm: Client) -> list[ChildSpec]:
     """The children of this farm; a part that `plan.environ` names as external is not among them.
 
     Raises:
@@ -76,7 +76,7 @@ def _broker(plan: FarmPlan, port: int, password: str) -> ChildSpec:
     )
 
 
-def _scheduler(plan: FarmPlan, secrets: Secrets, broker: str, farm: Farm) -> ChildSpec:
+def _scheduler(plan: FarmPlan, secrets: Secrets, broker: str, farm: Client) -> ChildSpec:
     prefix = "TRACKFARM_SCHEDULER_"
     told = {
         "HOST": LOOPBACK,
@@ -100,7 +100,7 @@ def _scheduler(plan: FarmPlan, secrets: Secrets, broker: str, farm: Farm) -> Chi
 
 
 def _worker(
-    plan: FarmPlan, secrets: Secrets, name: str, farm: Farm, farm_started: float
+    plan: FarmPlan, secrets: Secrets, name: str, farm: Client, farm_started: float
 ) -> ChildSpec:
     prefix = "TRACKFARM_WORKER_"
     told = {
@@ -121,7 +121,7 @@ def _worker(
     )
 
 
-def _serves(name: str, farm: Farm, farm_started: float) -> Callable[[], bool]:
+def _serves(name: str, farm: Client, farm_started: float) -> Callable[[], bool]:
     """Whether the worker of this name takes tracks.
 
     Its last heartbeat must be younger than the farm, since the scheduler may still remember the

@@ -13,6 +13,7 @@ from trackfarm.addresses import is_loopback
 from trackfarm.outgoing import Forbidden, GuardedTransport, Rules, address_flaw, resolve, url_flaw
 from trackfarm.webhooks import ID, SIGNATURE, TIMESTAMP, HookEvent, secret_of, signature
 from trackfarm_scheduler.objects.port import ObjectStore
+from trackfarm_scheduler.settings import SchedulerSettings
 from trackfarm_scheduler.store.outbox import Message
 from trackfarm_scheduler.webhooks.retrying import Answer
 
@@ -25,6 +26,12 @@ _SAID = "the receiver answered {status}"
 def derived_secret(signing_secret: bytes, webhook_id: str) -> str:
     """A webhook's secret, which is stored nowhere: whoever reads the database signs nothing."""
     return secret_of(hmac.digest(signing_secret, b"webhook " + webhook_id.encode(), hashlib.sha256))
+
+
+def rules_of(settings: SchedulerSettings) -> Rules:
+    """Which addresses webhooks may have; with networks of its own, any port."""
+    networks = tuple(map(str, settings.webhook_networks))
+    return Rules(ports=() if networks else settings.webhook_ports, networks=networks)
 
 
 def address_fault(url: str, rules: Rules, *, insecure: bool) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.common.catalog.files import problems, stopped, write
 from trackfarm.catalog import Brief, CatalogError, check_catalog, open_catalog
-from trackfarm.catalog.check import MAX_PROBLEMS
+from trackfarm.catalog.catalog import MAX_PROBLEMS
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "catalogs"
 MISTAKES = [

@@ -60,6 +60,9 @@ class FarmState:
     events: list[Event] = field(default_factory=list)
     broker_ok: bool = True
     url: str = ""
+    streams: list[list[str]] = field(default_factory=list)
+    resumed_behind: list[str] = field(default_factory=list)
+    idempotency_keys: list[str] = field(default_factory=list)
 
     def add_job(self, job: Job, contents: list[bytes] | None = None) -> Job:
         self.jobs[job.id] = job
@@ -179,7 +182,9 @@ def build_app(farm: FarmState) -> FastAPI:
     async def guard(request: Request, call_next: Any) -> Response:
         path = request.url.path
         if farm.outages and path.startswith("/api/"):
-            return Response("gone for a moment", status_code=farm.outages.pop(0))
+            status = farm.outages.pop(0)
+            headers = {"Retry-After": "0"} if status in (409, 429) else {}
+            return Response("gone for a moment", status_code=status, headers=headers)
         bearer = request.headers.get("authorization")
         if path.startswith("/api/") and bearer != f"Bearer {API_KEY}":
             problem = Problem(title="Unauthorized", status=401, detail="wrong key")
@@ -194,6 +199,7 @@ def build_app(farm: FarmState) -> FastAPI:
     @app.post("/api/v1/jobs")
     async def submit(request: Request) -> Response:
         assert request.headers["content-type"] == NDJSON
+        farm.idempotency_keys.append(request.headers["idempotency-key"])
         body = b"".join([chunk async for chunk in request.stream()])
         first, *rest = body.splitlines()
         header = JobHeader.model_validate_json(first)
@@ -254,6 +260,15 @@ def build_app(farm: FarmState) -> FastAPI:
         if not found.state.ended:
             raise HTTPException(409, f"the job is {found.state.value}")
         return farm.jobs.pop(found.id)
+
+    @app.get("/api/v1/jobs/{job_id}/events")
+    def job_events(request: Request, job_id: str) -> Response:
+        find(job_id)
+        if not farm.streams:
+            raise HTTPException(404, "Not Found")
+        farm.resumed_behind.append(request.headers["last-event-id"])
+        lines = "\n".join(farm.streams.pop(0))
+        return Response(lines, media_type="text/event-stream")
 
     @app.get("/api/v1/jobs/{job_id}/tracks")
     def tracks(

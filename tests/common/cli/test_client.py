@@ -8,7 +8,8 @@ import pytest
 from tests.common.cli.farm_server import API_KEY, FarmState, make_job, make_worker, serve
 from trackfarm.api import JobHeader, TrackState
 from trackfarm.catalog import Brief
-from trackfarm.client import Farm, FarmUnreachable, NotAFarm, Refused
+from trackfarm.client import Client, FarmUnreachable, NotAFarm, Refused
+from trackfarm.client.asking import get
 
 HEADER = JobHeader(catalog="hotel")
 
@@ -18,45 +19,45 @@ def briefs(count: int) -> list[Brief]:
 
 
 @pytest.fixture
-def client(farm: FarmState) -> Iterator[Farm]:
-    with Farm(farm.url, API_KEY, patience=5) as client:
+def client(farm: FarmState) -> Iterator[Client]:
+    with Client(farm.url, API_KEY, patience=5) as client:
         yield client
 
 
-def test_a_submission_arrives_whole_in_many_blocks(farm: FarmState, client: Farm) -> None:
+def test_a_submission_arrives_whole_in_many_blocks(farm: FarmState, client: Client) -> None:
     sent = briefs(3_000)
     answer = client.submit(HEADER, iter(sent))
     assert answer.job.tracks.total == 3_000
     assert farm.submissions == [(HEADER, sent)]
 
 
-def test_the_same_submission_again_is_known(client: Farm) -> None:
+def test_the_same_submission_again_is_known(client: Client) -> None:
     assert not client.submit(HEADER, briefs(2)).already_submitted
     assert client.submit(HEADER, briefs(2)).already_submitted
 
 
-def test_an_outage_is_waited_out(farm: FarmState, client: Farm) -> None:
+def test_an_outage_is_waited_out(farm: FarmState, client: Client) -> None:
     farm.add_job(make_job())
     farm.outages = [503, 502]
     assert client.job("job_aaaa").id == "job_aaaa0001"
 
 
 def test_a_submission_is_repeated_when_its_briefs_can_be_read_again(
-    farm: FarmState, client: Farm
+    farm: FarmState, client: Client
 ) -> None:
     farm.outages = [503]
     client.submit(HEADER, briefs(2))
     assert [len(sent) for _, sent in farm.submissions] == [2]
 
 
-def test_a_submission_from_an_iterator_is_not_repeated(farm: FarmState, client: Farm) -> None:
+def test_a_submission_from_an_iterator_is_not_repeated(farm: FarmState, client: Client) -> None:
     farm.outages = [503]
     with pytest.raises(FarmUnreachable, match="503"):
         client.submit(HEADER, iter(briefs(2)))
     assert farm.submissions == []
 
 
-def test_an_action_is_not_repeated_once_sent(farm: FarmState, client: Farm) -> None:
+def test_an_action_is_not_repeated_once_sent(farm: FarmState, client: Client) -> None:
     farm.add_job(make_job())
     farm.outages = [503]
     with pytest.raises(FarmUnreachable):
@@ -68,14 +69,14 @@ def test_no_farm_is_said_with_its_address_and_the_way_out() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with Farm(url, API_KEY, patience=0) as client:
+        with Client(url, API_KEY, patience=0) as client:
             assert not client.healthy()
             with pytest.raises(FarmUnreachable, match="trackfarm up") as caught:
                 client.jobs()
     assert url in str(caught.value)
 
 
-def test_a_refusal_carries_the_problem(farm: FarmState, client: Farm) -> None:
+def test_a_refusal_carries_the_problem(farm: FarmState, client: Client) -> None:
     farm.bad_briefs = [{"line": 2, "wrong": "too short"}]
     with pytest.raises(Refused) as caught:
         client.submit(HEADER, briefs(1))
@@ -84,23 +85,23 @@ def test_a_refusal_carries_the_problem(farm: FarmState, client: Farm) -> None:
 
 
 def test_the_wrong_key_is_refused(farm: FarmState) -> None:
-    with Farm(farm.url, "not-the-key") as client, pytest.raises(Refused) as caught:
+    with Client(farm.url, "not-the-key") as client, pytest.raises(Refused) as caught:
         client.jobs()
     assert caught.value.problem.status == 401
 
 
-def test_an_id_cannot_leave_its_place_in_the_path(client: Farm) -> None:
+def test_an_id_cannot_leave_its_place_in_the_path(client: Client) -> None:
     with pytest.raises(Refused):
         client.job("../workers")
 
 
-def test_another_kind_of_server_is_told_apart(farm: FarmState, client: Farm) -> None:
+def test_another_kind_of_server_is_told_apart(farm: FarmState, client: Client) -> None:
     farm.workers = [make_worker("a")]
     with pytest.raises(NotAFarm, match="same version"):
-        client._get(list[str], "workers")
+        client.driver.run(get(list[str], "workers"))
 
 
-def test_tracks_come_page_by_page_in_order(farm: FarmState, client: Farm) -> None:
+def test_tracks_come_page_by_page_in_order(farm: FarmState, client: Client) -> None:
     job = farm.add_job(make_job(), [b"x"] * 2_050)
     ordinals = [track.ordinal for track in client.tracks(job.id, state=TrackState.DONE)]
     assert ordinals == list(range(1, 2_051))
@@ -111,7 +112,7 @@ def test_a_server_that_comes_back_is_found_again() -> None:
     state.add_job(make_job())
     with serve(state) as first:
         port = int(first.url.rsplit(":", 1)[1])
-        client = Farm(first.url, API_KEY, patience=10)
+        client = Client(first.url, API_KEY, patience=10)
         assert client.jobs()
     with serve(state, port=port), client:
         assert client.jobs()

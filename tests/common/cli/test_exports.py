@@ -9,7 +9,7 @@ import pytest
 from tests.common.cli.conftest import Trackfarm
 from tests.common.cli.farm_server import FarmState, make_job
 from trackfarm.api import JobState, TrackCounts
-from trackfarm.cli.manifest import MANIFEST
+from trackfarm.sdk.manifest import MANIFEST
 
 CONTENTS = [f"audio {n}".encode() * 1_000 for n in range(12)]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trackfarm.client import Farm
+from trackfarm.client import Client
 from trackfarm.embedded.home import Home
 from trackfarm.embedded.logs import tail, trim
 from trackfarm.embedded.parts import BROKER, DATABASE, OBJECTS, FarmPlan, farm_parts
@@ -14,8 +14,8 @@ from trackfarm.embedded.restarts import LONGEST_DELAY, Record
 
 
 @pytest.fixture
-def probe() -> Iterator[Farm]:
-    with Farm("http://127.0.0.1:1", "key", patience=0) as farm:
+def probe() -> Iterator[Client]:
+    with Client("http://127.0.0.1:1", "key", patience=0) as farm:
         yield farm
 
 
@@ -25,7 +25,7 @@ def plan_in(folder: Path, **environ: str) -> FarmPlan:
     return FarmPlan(home=home, port=8701, workers=2, model_set="tiny", environ=environ)
 
 
-def test_everything_is_started_here_by_default(tmp_path: Path, probe: Farm) -> None:
+def test_everything_is_started_here_by_default(tmp_path: Path, probe: Client) -> None:
     plan = plan_in(tmp_path, PATH="/bin", TRACKFARM_API_KEY="mine")
     secrets = plan.home.secrets()
     parts = {part.name: part for part in farm_parts(plan, secrets, probe)}
@@ -42,7 +42,7 @@ def test_everything_is_started_here_by_default(tmp_path: Path, probe: Farm) -> N
     assert "TRACKFARM_API_KEY" not in scheduler
 
 
-def test_parts_from_outside_are_used_and_not_started(tmp_path: Path, probe: Farm) -> None:
+def test_parts_from_outside_are_used_and_not_started(tmp_path: Path, probe: Client) -> None:
     outside = {
         DATABASE: "postgresql+psycopg://farm@db/farm",
         BROKER: "redis://cache:6379/0",

@@ -11,8 +11,7 @@ import pytest
 from tests.scheduler.api.conftest import API_KEY, Door
 from tests.scheduler.scene import Scene, briefs
 from trackfarm.api import WorkerState
-from trackfarm.client import Farm as Client
-from trackfarm.client import Refused
+from trackfarm.client import Client, Refused
 from trackfarm.cost import TrackShape, seconds
 from trackfarm.model_sets import model_set
 from trackfarm.planning import Limits, Plan, PlanRequest, ShapeCount

@@ -2,12 +2,14 @@
 
 import base64
 import hashlib
-import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import httpx
+from trackfarm.client.steps import Request
+
+BLOCK_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +32,13 @@ def content_of(path: Path) -> Content:
     return Content(size, base64.b64encode(md5.digest()).decode(), sha256.hexdigest())
 
 
-def put(
-    path: Path,
-    content: Content,
-    url: str,
-    headers: Mapping[str, str],
-    timeout: httpx.Timeout,
-    verify: ssl.SSLContext | bool = True,
-) -> httpx.Response:
-    """Sends the file whole. Raises OSError and httpx.TransportError.
+def put(path: Path, content: Content, url: str, headers: Mapping[str, str]) -> Request:
+    """The file whole, to a signed address that wants `headers` with it."""
+    told = {"Content-Length": str(content.size), "Content-MD5": content.md5}
+    return Request(method="PUT", url=url, headers={**headers, **told}, body=partial(_blocks, path))
 
-    Not through the farm's own connection: its store must not see the API key.
-    """
-    told = {**headers, "Content-Length": str(content.size), "Content-MD5": content.md5}
+
+def _blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        return httpx.put(url, content=file, headers=told, timeout=timeout, verify=verify)
+        while block := file.read(BLOCK_BYTES):
+            yield block

@@ -1,11 +1,14 @@
 """Follows one job until it ends, through outages of the farm."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from trackfarm.api import Job
-from trackfarm.client import Farm, FarmUnreachable
+from trackfarm.client.calls import PLAIN
+from trackfarm.client.endings import FarmUnreachable
+from trackfarm.client.steps import Item, Pause, Stream, Work
 
 LOOK_EVERY = 0.5
 GIVE_UP_AFTER = 120.0  # a scheduler that restarts is back within seconds
@@ -22,14 +25,13 @@ Sighting = Job | Outage
 
 
 def follow(
-    farm: Farm,
     job_id: str,
     *,
-    stopped: Callable[[float], object] = time.sleep,
+    stopped: Callable[[float], object] | None = None,
     clock: Callable[[], float] = time.monotonic,
     every: float = LOOK_EVERY,
     give_up_after: float = GIVE_UP_AFTER,
-) -> Iterator[Sighting]:
+) -> Stream[Sighting]:
     """Looks at the job every `every` seconds until it ends.
 
     `stopped` waits for so many seconds; an answer that is true ends the following.
@@ -41,16 +43,16 @@ def follow(
     away_since: float | None = None
     while True:
         try:
-            job = farm.job(job_id)
+            job = yield from PLAIN.job(job_id)
         except FarmUnreachable:
             away_since = clock() if away_since is None else away_since
             if clock() - away_since >= give_up_after:
                 raise
-            yield Outage(clock() - away_since)
+            yield Item(Outage(clock() - away_since))
         else:
             away_since = None
-            yield job
+            yield Item(job)
             if job.state.ended:
                 return
-        if stopped(every):
+        if (yield Pause(every) if stopped is None else Work(partial(stopped, every))):
             return

@@ -1,7 +1,5 @@
 """What is said about jobs, in the operator's words (pure)."""
 
-from typing import Any
-
 from trackfarm.api import Job, JobState
 from trackfarm.printable import clean
 
@@ -70,8 +68,3 @@ def noise_warning(job: Job) -> str:
 
 def state_words(job: Job) -> str:
     return f"{job.state.value} ({one_line(job.reason)})" if job.reason else job.state.value
-
-
-def mistake_line(mistake: dict[str, Any]) -> str:
-    """One entry of a refusal's `errors`."""
-    return ", ".join(f"{name}: {value}" for name, value in mistake.items())

@@ -1,0 +1,55 @@
+"""One request of `/api/v1` and its answer, read."""
+
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from trackfarm.api import PREFIX, Job
+from trackfarm.client.endings import NotAFarm, lost, never_sent
+from trackfarm.client.steps import Request, Rule, Send, Steps
+
+Answer = TypeVar("Answer")
+
+
+def get(kind: type[Answer], path: str, params: dict[str, Any] | None = None) -> Steps[Answer]:
+    return answered(kind, Request(method="GET", url=f"{PREFIX}/{path}", params=params), lost)
+
+
+def delete(kind: type[Answer], path: str, repeat: Rule) -> Steps[Answer]:
+    return answered(kind, Request(method="DELETE", url=f"{PREFIX}/{path}"), repeat)
+
+
+def ask(
+    kind: type[Answer], path: str, question: BaseModel | None, repeat: Rule = lost
+) -> Steps[Answer]:
+    """A POST; repeated when `repeat` says that its failure allows it."""
+    body = question.model_dump_json().encode() if question is not None else None
+    headers = {"Content-Type": "application/json"} if body else {}
+    request = Request(method="POST", url=f"{PREFIX}/{path}", headers=headers, body=body)
+    return answered(kind, request, repeat)
+
+
+def act(job_id: str, action: str, query: dict[str, float] | None = None) -> Steps[Job]:
+    """A change of a job."""
+    path = f"{PREFIX}/jobs/{segment(job_id)}/{action}"
+    return answered(Job, Request(method="POST", url=path, params=query), never_sent)
+
+
+def answered(kind: type[Answer], request: Request, repeat: Rule) -> Steps[Answer]:
+    """Raises NotAFarm when the answer is of another kind."""
+    response: httpx.Response = yield Send(request, repeat)
+    try:
+        return TypeAdapter(kind).validate_json(response.content)
+    except ValidationError as error:
+        raise NotAFarm(
+            f"{response.url} answered something that is not trackfarm's API"
+            f" ({error.error_count()} mistakes, the first: {error.errors()[0]['msg']});"
+            " check TRACKFARM_URL and that both sides have the same version"
+        ) from error
+
+
+def segment(text: str) -> str:
+    """One part of a path, so that an id like `a/../b` cannot name something else."""
+    return quote(text, safe="")

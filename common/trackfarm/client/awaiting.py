@@ -1,0 +1,166 @@
+"""Drives calls in an event loop, which goes on while they wait."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, closing
+from functools import partial
+from typing import Any, Self
+
+import httpx
+from tenacity import AsyncRetrying
+
+from trackfarm.client.blocking import CHUNK_BYTES
+from trackfarm.client.drafts import Draft
+from trackfarm.client.endings import Again, Refused, checked
+from trackfarm.client.line import Line, arguments, download_failed
+from trackfarm.client.steps import (
+    Done,
+    Failed,
+    Hear,
+    Item,
+    Listen,
+    Outcome,
+    Pause,
+    Request,
+    Returned,
+    Save,
+    Send,
+    Step,
+    Steps,
+    Stream,
+    Together,
+    Value,
+    Work,
+    advance,
+    blocks_of,
+)
+
+
+class Awaiting:
+    """Connections to one farm and its store, for one event loop."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self._farm = httpx.AsyncClient(**line.to_farm())
+        self._store = httpx.AsyncClient(**line.to_store(), follow_redirects=True)
+
+    async def close(self) -> None:
+        await self._farm.aclose()
+        await self._store.aclose()
+
+    async def run(self, call: Steps[Value]) -> Value:
+        """The call's answer. Raises what it raises."""
+        with closing(call):
+            step = advance(call)
+            while not isinstance(step, Returned):
+                step = advance(call, await self._outcome(step, _Ear()))
+            return step.value
+
+    async def go_through(self, calls: Stream[Value]) -> AsyncIterator[Value]:
+        """Its answers one by one; whoever stops asking leaves nothing open."""
+        with closing(calls):
+            async with _Ear() as ear:
+                step = advance(calls)
+                while not isinstance(step, Returned):
+                    if isinstance(step, Item):
+                        yield step.value
+                        step = advance(calls)
+                    else:
+                        step = advance(calls, await self._outcome(step, ear))
+
+    async def _outcome(self, step: Step, ear: "_Ear") -> Outcome:
+        try:
+            return Done(await self._carry_out(step, ear))
+        except Exception as error:  # noqa: BLE001 (the call hears of it)
+            return Failed(error)
+
+    async def _carry_out(self, step: Step, ear: "_Ear") -> Any:
+        match step:
+            case Send(request, repeat):
+                rules = AsyncRetrying(**self.line.rules(repeat))
+                return await self._patiently(rules(self._sent, request))
+            case Save():
+                return await self._saved(step)
+            case Listen(request):
+                return await self._patiently(ear.turn_to(self._farm, request))
+            case Hear():
+                return await self._patiently(ear.next_line())
+            case Pause(seconds):
+                return await asyncio.sleep(seconds)
+            case Work(function):
+                return await asyncio.to_thread(function)
+            case Together():
+                return await self._together(step)
+
+    async def _together(self, step: Together) -> list[Any]:
+        free = asyncio.Semaphore(step.at_once)
+
+        async def in_turn(call: Steps[Any]) -> Any:
+            async with free:
+                return await self.run(call)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(in_turn(call)) for call in step.calls]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None  # as the other world does
+        return [task.result() for task in tasks]
+
+    async def _patiently(self, attempt: Awaitable[Value]) -> Value:
+        try:
+            return await attempt
+        except (httpx.TransportError, Again) as error:
+            raise self.line.ending(error) from error
+
+    async def _sent(self, request: Request) -> httpx.Response:
+        http = self._store if request.is_signed else self._farm
+        body = blocks_of(request)
+        content = body if body is None or isinstance(body, bytes) else _in_a_thread(body)
+        told = arguments(request)
+        return checked(await http.request(request.method, request.url, content=content, **told))
+
+    async def _saved(self, step: Save) -> str:
+        try:
+            async with self._store.stream("GET", step.url) as response:
+                if not response.is_success:
+                    await response.aread()
+                with Draft(step.path) as draft:
+                    async for chunk in checked(response).aiter_bytes(CHUNK_BYTES):
+                        draft.write(chunk)
+                    return draft.sha256
+        except (httpx.TransportError, Again, Refused) as error:
+            raise download_failed(error) from error
+
+
+async def _in_a_thread(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """What takes time to make, made without holding up the loop."""
+    step: Callable[[], bytes | None] = partial(next, blocks, None)
+    while (block := await asyncio.to_thread(step)) is not None:
+        yield block
+
+
+class _Ear:
+    """What one stream of answers has open."""
+
+    def __init__(self) -> None:
+        self._open = AsyncExitStack()
+        self._lines: AsyncIterator[str] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    async def turn_to(self, http: httpx.AsyncClient, request: Request) -> str | None:
+        await self._open.aclose()
+        opening = http.stream(request.method, request.url, **arguments(request))
+        response = await self._open.enter_async_context(opening)
+        if not response.is_success:
+            await response.aread()
+        self._lines = checked(response).aiter_lines()
+        return await self.next_line()
+
+    async def next_line(self) -> str | None:
+        assert self._lines is not None, "somebody listens"
+        return await anext(self._lines, None)

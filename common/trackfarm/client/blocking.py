@@ -1,0 +1,143 @@
+"""Drives calls in the thread that asks for them."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from typing import Any, Self
+
+import httpx
+from tenacity import Retrying
+
+from trackfarm.client.drafts import Draft
+from trackfarm.client.endings import Again, Refused, checked
+from trackfarm.client.line import Line, arguments, download_failed
+from trackfarm.client.steps import (
+    Done,
+    Failed,
+    Hear,
+    Item,
+    Listen,
+    Outcome,
+    Pause,
+    Request,
+    Returned,
+    Save,
+    Send,
+    Step,
+    Steps,
+    Stream,
+    Together,
+    Value,
+    Work,
+    advance,
+    blocks_of,
+)
+
+CHUNK_BYTES = 256 * 1024
+
+
+class Blocking:
+    """Connections to one farm and its store. Safe to use from several threads."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self._farm = httpx.Client(**line.to_farm())
+        self._store = httpx.Client(**line.to_store(), follow_redirects=True)
+
+    def close(self) -> None:
+        self._farm.close()
+        self._store.close()
+
+    def run(self, call: Steps[Value]) -> Value:
+        """The call's answer. Raises what it raises."""
+        with closing(call):
+            step = advance(call)
+            while not isinstance(step, Returned):
+                step = advance(call, self._outcome(step, _Ear()))
+            return step.value
+
+    def go_through(self, calls: Stream[Value]) -> Iterator[Value]:
+        """Its answers one by one; whoever stops asking leaves nothing open."""
+        with closing(calls), _Ear() as ear:
+            step = advance(calls)
+            while not isinstance(step, Returned):
+                if isinstance(step, Item):
+                    yield step.value
+                    step = advance(calls)
+                else:
+                    step = advance(calls, self._outcome(step, ear))
+
+    def _outcome(self, step: Step, ear: "_Ear") -> Outcome:
+        try:
+            return Done(self._carry_out(step, ear))
+        except Exception as error:  # noqa: BLE001 (the call hears of it)
+            return Failed(error)
+
+    def _carry_out(self, step: Step, ear: "_Ear") -> Any:
+        match step:
+            case Send(request, repeat):
+                rules = Retrying(**self.line.rules(repeat))
+                return self._patiently(lambda: rules(self._sent, request))
+            case Save():
+                return self._saved(step)
+            case Listen(request):
+                return self._patiently(lambda: ear.turn_to(self._farm, request))
+            case Hear():
+                return self._patiently(ear.next_line)
+            case Pause(seconds):
+                return time.sleep(seconds)
+            case Work(function):
+                return function()
+            case Together(calls, at_once):
+                with ThreadPoolExecutor(at_once) as pool:
+                    return list(pool.map(self.run, calls))
+
+    def _patiently(self, attempt: Any) -> Any:
+        try:
+            return attempt()
+        except (httpx.TransportError, Again) as error:
+            raise self.line.ending(error) from error
+
+    def _sent(self, request: Request) -> httpx.Response:
+        http = self._store if request.is_signed else self._farm
+        body = blocks_of(request)
+        told = arguments(request)
+        return checked(http.request(request.method, request.url, content=body, **told))
+
+    def _saved(self, step: Save) -> str:
+        try:
+            with self._store.stream("GET", step.url) as response, Draft(step.path) as draft:
+                if not response.is_success:
+                    response.read()
+                for chunk in checked(response).iter_bytes(CHUNK_BYTES):
+                    draft.write(chunk)
+                return draft.sha256
+        except (httpx.TransportError, Again, Refused) as error:
+            raise download_failed(error) from error
+
+
+class _Ear:
+    """What one stream of answers has open."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._lines: Iterator[str] = iter(())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def turn_to(self, http: httpx.Client, request: Request) -> str | None:
+        self._open.close()
+        opening = http.stream(request.method, request.url, **arguments(request))
+        response = self._open.enter_context(opening)
+        if not response.is_success:
+            response.read()
+        self._lines = checked(response).iter_lines()
+        return self.next_line()
+
+    def next_line(self) -> str | None:
+        return next(self._lines, None)

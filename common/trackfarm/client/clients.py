@@ -1,0 +1,75 @@
+"""A connection to a farm, for programs that block and for those that await."""
+
+from pathlib import Path
+from typing import Self
+
+from trackfarm.client.awaiting import Awaiting
+from trackfarm.client.blocking import Blocking
+from trackfarm.client.calls import Calls
+from trackfarm.client.line import line_to
+
+
+class Client(Calls[Blocking]):
+    """A connection to the farm at `url`; a context manager. Safe to use from several threads.
+
+    Calls that may be repeated are, for up to `patience` seconds. `timeout` (seconds) bounds each
+    wait for the network. `ca_file` (PEM) is trusted beside the public authorities; `insecure`
+    allows http:// off this machine. Making one raises `UnsafeAddress`, or `SettingsError` for a
+    `ca_file` that is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        patience: float = 10.0,
+        timeout: float = 30.0,
+        ca_file: Path | None = None,
+        insecure: bool = False,
+    ) -> None:
+        line = line_to(
+            url, api_key, patience=patience, timeout=timeout, ca_file=ca_file, insecure=insecure
+        )
+        self.driver = Blocking(line)
+
+    @property
+    def url(self) -> str:
+        return self.driver.line.url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.driver.close()
+
+
+class AsyncClient(Calls[Awaiting]):
+    """The same for programs that await; an async context manager."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        patience: float = 10.0,
+        timeout: float = 30.0,
+        ca_file: Path | None = None,
+        insecure: bool = False,
+    ) -> None:
+        line = line_to(
+            url, api_key, patience=patience, timeout=timeout, ca_file=ca_file, insecure=insecure
+        )
+        self.driver = Awaiting(line)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self.driver.close()

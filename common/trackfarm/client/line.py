@@ -1,0 +1,107 @@
+"""How the farm is reached: where it is, whom to trust, and how long to be patient."""
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tenacity import RetryCallState, retry_if_exception, stop_before_delay, wait_exponential
+from tenacity.wait import wait_base, wait_random
+
+from trackfarm.addresses import http_fault
+from trackfarm.client.endings import (
+    Again,
+    DownloadFailed,
+    FarmError,
+    FarmUnreachable,
+    Later,
+    Refused,
+    UnsafeAddress,
+    Unserved,
+)
+from trackfarm.client.steps import Request, Rule
+from trackfarm.trust import verification
+
+_GROWING = wait_exponential(multiplier=0.1, max=2.0) + wait_random(0, 0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The way to one farm. `patience`: seconds for which a call may be repeated; `timeout`: the
+    most seconds of each wait for the network."""
+
+    url: str
+    api_key: str = field(repr=False)
+    patience: float = 10.0
+    timeout: float = 30.0
+    verify: ssl.SSLContext | bool = True
+
+    def to_farm(self) -> dict[str, Any]:
+        """What an httpx client for the farm's own calls is made with."""
+        headers = {"Authorization": f"Bearer {self.api_key}"}
+        return {**self.to_store(), "base_url": self.url, "headers": headers}
+
+    def to_store(self) -> dict[str, Any]:
+        """What one for signed addresses is made with: it knows no key."""
+        timeout = httpx.Timeout(self.timeout, connect=min(self.timeout, 5.0))
+        return {"timeout": timeout, "verify": self.verify}
+
+    def rules(self, repeat: Rule) -> dict[str, Any]:
+        """What tenacity is told: what to repeat, how often, and until when."""
+        return {
+            "retry": retry_if_exception(lambda error: isinstance(error, Later) or repeat(error)),
+            "stop": stop_before_delay(self.patience),
+            "wait": _AsTold(),
+            "reraise": True,
+        }
+
+    def ending(self, error: httpx.TransportError | Again) -> FarmError:
+        """What a failure that patience did not help against means to who called."""
+        match error:
+            case Unserved() if error.problem.status != 500:
+                return FarmUnreachable(self.url, f"it answers {error.problem.status}")
+            case Again():
+                return Refused(error.problem)
+            case _:
+                return FarmUnreachable(self.url, str(error) or type(error).__name__)
+
+
+def download_failed(error: httpx.TransportError | Again | Refused) -> DownloadFailed:
+    """What a store that does not give a file means to who asked for it."""
+    if isinstance(error, httpx.TransportError):
+        return DownloadFailed(str(error) or type(error).__name__)
+    return DownloadFailed(f"the object store answered {error.problem.status}")
+
+
+class _AsTold(wait_base):
+    """The seconds that the farm said in Retry-After, else longer each time."""
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        told = error.seconds if isinstance(error, Again) else None
+        return _GROWING(retry_state) if told is None else told
+
+
+def line_to(
+    url: str,
+    api_key: str,
+    *,
+    patience: float,
+    timeout: float,
+    ca_file: Path | None,
+    insecure: bool,
+) -> Line:
+    """Raises UnsafeAddress where the key would cross a network in clear text, and SettingsError for
+    a `ca_file` that is none."""
+    fault = http_fault(url, setting="TRACKFARM_URL", insecure="TRACKFARM_INSECURE")
+    if fault and not insecure:
+        raise UnsafeAddress(fault)
+    verify = verification(ca_file, setting="TRACKFARM_CA_FILE")
+    return Line(url.rstrip("/"), api_key, patience, timeout, verify)
+
+
+def arguments(request: Request) -> dict[str, Any]:
+    """What httpx is told of a request, but for its body."""
+    told: dict[str, Any] = {"headers": request.headers, "params": request.params}
+    return told if request.timeout is None else told | {"timeout": request.timeout}

@@ -1,0 +1,1 @@
+"""A farm, its jobs and their tracks as Python objects, for programs that block and that await."""

@@ -1,0 +1,218 @@
+"""The farm as a Python object: what will it cost, make it, show me what there is."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from trackfarm import api
+from trackfarm.api import FarmStatus
+from trackfarm.catalog import Catalog, open_catalog
+from trackfarm.client.awaiting import Awaiting
+from trackfarm.client.blocking import Blocking
+from trackfarm.client.calls import PLAIN
+from trackfarm.client.line import Line, line_to
+from trackfarm.client.steps import Steps, Work
+from trackfarm.client.worlds import Driven, World, call
+from trackfarm.sdk import submission
+from trackfarm.sdk.job import Job
+from trackfarm.sdk.submission import DEFAULT_MODEL_SET, Wishes
+from trackfarm.settings import FarmAddress, SettingsError, find_farm
+
+if TYPE_CHECKING:
+    from trackfarm.planning.records import Plan
+
+PATIENCE = 30.0
+Moment = datetime | timedelta
+
+
+class FarmCalls(Driven[World]):
+    """What both kinds of farm can do. Every call raises `FarmError`; `Refused`, which is one, names
+    the fields that are wrong."""
+
+    @call
+    def plan(
+        self,
+        catalog: Catalog | str | Path,
+        *,
+        model_set: str | None = None,
+        deadline: timedelta | None = None,
+        budget: float | None = None,
+    ) -> "Steps[Plan]":
+        """What the catalog would cost (US dollars) on the farm as it is, and when it would be done.
+        Nothing is stored. Raises `CatalogError` and `UnknownModelSet` as well."""
+        from trackfarm.model_sets import model_set as known_model_set
+        from trackfarm.planning import Limits, PlanRequest, read_shapes
+
+        opened = yield Work(partial(_opened, catalog))
+        kind = known_model_set(model_set or opened.model_set or DEFAULT_MODEL_SET)
+        tracks = yield Work(partial(read_shapes, opened, kind))
+        seconds = None if deadline is None else deadline.total_seconds()
+        limits = Limits(deadline_seconds=seconds, budget=budget)
+        question = PlanRequest(model_set=kind.name, tracks=tracks, limits=limits)
+        return (yield from PLAIN.plan(question))
+
+    @call
+    def submit(
+        self,
+        catalog: Catalog | str | Path,
+        *,
+        name: str | None = None,
+        model_set: str | None = None,
+        priority: int = 0,
+        lane: Literal["batch", "interactive"] = "batch",
+        deadline: Moment | None = None,
+        budget: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> "Steps[Job[World]]":
+        """Has the catalog made: a file, or what `Catalog` made of rows. Local sources are uploaded.
+
+        Nothing is sent unless every row is right; else `CatalogError` names rows and remedies. The
+        same catalog again finds the job that there is. The farm carries out calls with one
+        `idempotency_key` once, whoever died in between; left out, one is made for this call and its
+        repetitions. A `deadline` that is a span counts from now; `budget` is in US dollars.
+        """
+        wishes = Wishes(
+            name=name,
+            model_set=model_set,
+            priority=priority,
+            lane=lane,
+            deadline=_moment(deadline),
+            budget=budget,
+        )
+        opened = yield Work(partial(_opened, catalog))
+        answer = yield from submission.submit(opened, wishes, idempotency_key=idempotency_key)
+        return Job(answer.job, driver=self.driver, already_submitted=answer.already_submitted)
+
+    @call
+    def upload(self, path: str | Path) -> Steps[str]:
+        """Brings a file of music to the farm; what `src_audio` or `reference_audio` of a brief then
+        calls it. A content that is there is not sent again. Raises OSError."""
+        return PLAIN.upload(Path(path))
+
+    @call
+    def jobs(self, limit: int = 50) -> "Steps[list[Job[World]]]":
+        """The newest first, at most 500."""
+        records = yield from PLAIN.jobs(limit)
+        return [self._job(record) for record in records]
+
+    @call
+    def job(self, job_id: str) -> "Steps[Job[World]]":
+        """By id or by any unique beginning of it."""
+        record = yield from PLAIN.job(job_id)
+        return self._job(record)
+
+    @call
+    def status(self) -> Steps[FarmStatus]:
+        """How many jobs, tracks and workers are in which state."""
+        return PLAIN.status()
+
+    def _job(self, record: api.Job) -> "Job[World]":
+        return Job(record, driver=self.driver)
+
+
+class Farm(FarmCalls[Blocking]):
+    """A farm for programs that block; a context manager. Safe to use from several threads.
+
+    Without `url` it is the one that the command line would use: `TRACKFARM_URL` with
+    `TRACKFARM_API_KEY`, else the one that `trackfarm up` runs here. Calls that may be repeated are,
+    for up to `patience` seconds, when a connection breaks or the farm answers 429 (after
+    Retry-After) or 5xx. `timeout` (seconds) bounds each wait for the network. `ca_file` (PEM) is
+    trusted beside the public authorities; `insecure` allows http:// off this machine.
+
+    Raises `SettingsError` when no farm is known, and `UnsafeAddress`.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        patience: float = PATIENCE,
+        timeout: float = 30.0,
+        ca_file: str | Path | None = None,
+        insecure: bool = False,
+    ) -> None:
+        self.driver = Blocking(_line(url, key, patience, timeout, ca_file, insecure))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.driver.close()
+
+
+class AsyncFarm(FarmCalls[Awaiting]):
+    """The same for programs that await, in one event loop: `await farm.submit(…)`,
+    `await job.wait()`, `async for track in job.tracks()`. An async context manager."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        patience: float = PATIENCE,
+        timeout: float = 30.0,
+        ca_file: str | Path | None = None,
+        insecure: bool = False,
+    ) -> None:
+        self.driver = Awaiting(_line(url, key, patience, timeout, ca_file, insecure))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self.driver.close()
+
+
+def _line(
+    url: str | None,
+    key: str | None,
+    patience: float,
+    timeout: float,
+    ca_file: str | Path | None,
+    insecure: bool,
+) -> Line:
+    known = _known() if url is None else FarmAddress(url, key or _key())
+    return line_to(
+        known.url,
+        key or known.api_key,
+        patience=patience,
+        timeout=timeout,
+        ca_file=Path(ca_file) if ca_file is not None else known.ca_file,
+        insecure=insecure or known.insecure,
+    )
+
+
+def _known() -> FarmAddress:
+    if (found := find_farm(os.environ)) is None:
+        raise SettingsError(
+            "no farm is known; start one with `trackfarm up`, set TRACKFARM_URL and"
+            " TRACKFARM_API_KEY, or write Farm(url, key)"
+        )
+    return found
+
+
+def _key() -> str:
+    if not (key := os.environ.get("TRACKFARM_API_KEY", "").strip()):
+        raise SettingsError(
+            "a farm's URL needs a key: write Farm(url, key) or set TRACKFARM_API_KEY"
+        )
+    return key
+
+
+def _opened(catalog: Catalog | str | Path) -> Catalog:
+    return catalog if isinstance(catalog, Catalog) else open_catalog(catalog)
+
+
+def _moment(deadline: Moment | None) -> datetime | None:
+    if isinstance(deadline, timedelta):
+        return datetime.now(UTC) + deadline
+    return deadline.astimezone() if deadline is not None and deadline.tzinfo is None else deadline

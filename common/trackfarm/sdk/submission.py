@@ -1,0 +1,106 @@
+"""A catalog on its way to the farm: its local sources first, then its briefs as a stream."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from trackfarm.api import JobHeader, SubmitAnswer
+from trackfarm.catalog import Brief, Catalog, CatalogError
+from trackfarm.catalog.sources import is_local, local_file, source_fields
+from trackfarm.client.calls import PLAIN
+from trackfarm.client.steps import Steps, Together, Work
+
+DEFAULT_MODEL_SET = "tiny"
+UPLOADS_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What is asked for beside the catalog itself; None leaves it to the catalog."""
+
+    name: str | None = None
+    model_set: str | None = None
+    priority: int = 0
+    lane: Literal["batch", "interactive"] = "batch"
+    deadline: datetime | None = None
+    budget: float | None = None
+
+
+def submit(
+    catalog: Catalog, wishes: Wishes, *, idempotency_key: str | None = None
+) -> Steps[SubmitAnswer]:
+    """Sends the catalog; nothing of it when a row is wrong.
+
+    Raises `CatalogError` for rows that are wrong, and where the file is no longer what it was,
+    OSError for a source that cannot be read.
+    """
+    files = yield Work(partial(local_files, catalog))
+    names = yield Together((PLAIN.upload(path) for path in files), UPLOADS_AT_ONCE)
+    briefs = Briefs(catalog, dict(zip(files, names, strict=True)))
+    return (
+        yield from PLAIN.submit(header_of(catalog, wishes), briefs, idempotency_key=idempotency_key)
+    )
+
+
+def header_of(catalog: Catalog, wishes: Wishes) -> JobHeader:
+    """What the catalog says, where nothing else is wished for."""
+    return JobHeader(
+        catalog=wishes.name or catalog.name,
+        model_set=wishes.model_set or catalog.model_set or DEFAULT_MODEL_SET,
+        priority=wishes.priority,
+        lane=wishes.lane,
+        deadline=wishes.deadline,
+        budget=wishes.budget,
+    )
+
+
+def local_files(catalog: Catalog) -> list[Path]:
+    """The sources that only this machine can read. Raises `CatalogError` with the first thousand
+    mistakes of the catalog."""
+    found: set[Path] = set()
+    catalog.check(partial(_note_files, found, catalog.path)).require()
+    return sorted(found)
+
+
+def _note_files(found: set[Path], catalog: Path, brief: Brief) -> None:
+    found.update(
+        local_file(reference, catalog)
+        for _, reference in source_fields(brief)
+        if is_local(reference)
+    )
+
+
+def briefs_of(catalog: Catalog) -> Iterator[Brief]:
+    """Raises `CatalogError` at the first row that is wrong."""
+    for row in catalog.rows():
+        if not isinstance(row.outcome, Brief):
+            raise CatalogError(row.outcome)
+        yield row.outcome
+
+
+class Briefs:
+    """The briefs of a catalog, as often as they are asked for; `names` are the uploads' at the farm.
+
+    Going through them raises `CatalogError` when the file is no longer what was checked.
+    """
+
+    def __init__(self, catalog: Catalog, names: Mapping[Path, str]) -> None:
+        self._catalog = catalog
+        self._names = names
+
+    def __iter__(self) -> Iterator[Brief]:
+        for brief in briefs_of(self._catalog):
+            yield _with_uploads(brief, self._catalog.path, self._names)
+
+
+def _with_uploads(brief: Brief, catalog: Path, names: Mapping[Path, str]) -> Brief:
+    """The brief as the farm understands it: uploads instead of local files."""
+    changes: dict[str, str] = {
+        field: names[local_file(reference, catalog)]
+        for field, reference in source_fields(brief)
+        if is_local(reference)
+    }
+    return brief.model_copy(update=changes) if changes else brief

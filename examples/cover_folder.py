@@ -1,0 +1,43 @@
+"""Makes a cover of every audio file of a folder. tinytag comes with `trackfarm[scheduler]`.
+
+python examples/cover_folder.py recordings "bossa nova, nylon guitar" covers --strength 0.7
+"""
+
+import argparse
+from pathlib import Path
+
+from tinytag import TinyTag
+
+from trackfarm import Catalog, Farm
+
+KINDS = {".flac", ".mp3", ".ogg", ".opus", ".wav"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recordings", type=Path)
+    parser.add_argument("prompt")
+    parser.add_argument("covers", type=Path)
+    parser.add_argument("--strength", type=float, default=1.0)
+    parser.add_argument("--model-set")
+    said = parser.parse_args()
+    files = sorted(f for f in said.recordings.iterdir() if f.suffix.lower() in KINDS)
+    catalog = Catalog.from_rows(
+        ({"src_audio": f.name, "duration": TinyTag.get(f).duration, "name": f.stem} for f in files),
+        name=f"covers of {said.recordings.name}: {said.prompt}",
+        model_set=said.model_set,
+        folder=said.recordings,
+        defaults={
+            "prompt": said.prompt,
+            "task_type": "cover",
+            "audio_cover_strength": said.strength,
+        },
+    )
+    with Farm() as farm:
+        job = farm.submit(catalog).wait(progress=True)
+        report = job.download(said.covers)
+    print(f"{job.id} is {job.state.value}: {report.files} of {len(files)} covers in {said.covers}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""A farm over HTTP for the SDK."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.common.cli.farm_server import API_KEY, FarmState, serve
+from trackfarm import Farm
+
+
+@pytest.fixture
+def server() -> Iterator[FarmState]:
+    with serve(FarmState()) as state:
+        yield state
+
+
+@pytest.fixture
+def farm(server: FarmState) -> Iterator[Farm]:
+    with Farm(server.url, API_KEY, patience=5) as farm:
+        yield farm

@@ -1,0 +1,74 @@
+"""Event streams: told once each, through breaks, by the farm's own places."""
+
+import asyncio
+
+import pytest
+
+from tests.common.cli.farm_server import API_KEY, FarmState, make_job
+from trackfarm import AsyncFarm, Farm, Refused
+from trackfarm.api import JobState
+
+PROGRESS = ["event: progress", 'data: {"state":"running"}', ""]
+TRACKS = [
+    line
+    for n in (1, 2)
+    for line in (f"id: {n}", "event: track", f'data: {{"ordinal":{n},', 'data: "state":"done"}', "")
+]
+END = ["id: 3", "event: job", 'data: {"state":"done"}', "", ""]
+
+
+def test_a_stream_that_breaks_is_gone_on_with(server: FarmState, farm: Farm) -> None:
+    job = farm.job(server.add_job(make_job()).id)
+    server.streams = [[*PROGRESS, ": still here", *TRACKS, "id: 9", "data: {"], [*PROGRESS, *END]]
+    server.script[job.id] = [make_job(state=JobState.DONE)]
+    told = list(job.events())
+    assert [(event.kind, event.id) for event in told] == [
+        ("progress", None),
+        ("track", "1"),
+        ("track", "2"),
+        ("progress", None),
+        ("job", "3"),
+    ]
+    assert told[1].data == {"ordinal": 1, "state": "done"}
+    assert server.resumed_behind == ["0", "2"]
+
+
+def test_an_end_of_before_is_no_end(server: FarmState) -> None:
+    """A job that was retried has ended before; it is asked whether it has now."""
+    job_id = server.add_job(make_job()).id
+    again = [line.replace("3", "4") for line in END]
+    server.streams = [[*END[:-1], *again]]
+    server.script[job_id] = [make_job(), make_job(), make_job(state=JobState.DONE)]
+
+    async def scenario() -> list[str | None]:
+        async with AsyncFarm(server.url, API_KEY) as farm:
+            job = await farm.job(job_id)
+            return [event.id async for event in job.events(after="2")]
+
+    assert asyncio.run(scenario()) == ["3", "4"]
+
+
+def test_a_job_that_has_ended_long_ago_is_over_at_the_first_heartbeat(
+    server: FarmState, farm: Farm
+) -> None:
+    job = farm.job(server.add_job(make_job(state=JobState.DONE)).id)
+    server.streams = [["event: progress", 'data: {"state":"done"}', "", ": still here", ""]]
+    assert [event.kind for event in job.events(after="99")] == ["progress"]
+
+
+def test_an_old_farm_is_looked_at_instead(server: FarmState, farm: Farm) -> None:
+    job = farm.job(server.add_job(make_job()).id)
+    server.script[job.id] = [make_job(spent=1.5), make_job(state=JobState.DONE)]
+    told = list(job.events())
+    assert [(event.kind, event.data["state"]) for event in told] == [
+        ("progress", "running"),
+        ("job", "done"),
+    ]
+    assert told[0].data["spent"] == 1.5
+
+
+def test_a_job_that_is_not_there_is_refused(server: FarmState, farm: Farm) -> None:
+    job = farm.job(server.add_job(make_job()).id)
+    server.jobs.clear()
+    with pytest.raises(Refused, match="no job begins"):
+        next(job.events())

@@ -1,0 +1,142 @@
+"""The SDK over real HTTP, in both worlds."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.common.cli.farm_server import API_KEY, FarmState, make_job
+from trackfarm import AsyncFarm, Catalog, CatalogError, Farm, FarmUnreachable, Refused
+from trackfarm.api import JobState, TrackCounts
+from trackfarm.client import DownloadFailed, UnsafeAddress
+from trackfarm.sdk.job import Job, StillRunning
+from trackfarm.settings import SettingsError
+
+CONTENTS = [f"audio {n}".encode() * 500 for n in range(11)]
+ROWS = [{"prompt": f"piano {n}", "duration": 30} for n in range(3)]
+
+
+@pytest.fixture
+def job(server: FarmState, farm: Farm) -> Job:
+    """One that has ended, with files."""
+    done = TrackCounts(done=len(CONTENTS))
+    server.add_job(make_job(state=JobState.DONE, tracks=done), CONTENTS)
+    return farm.job("job_aaaa")
+
+
+def test_the_same_code_awaits(server: FarmState, tmp_path: Path) -> None:
+    source = tmp_path / "song.flac"
+    source.write_bytes(b"music" * 30_000)
+    rows = [*ROWS, ROWS[0] | {"task_type": "cover", "src_audio": "song.flac"}]
+    catalog = Catalog.from_rows(rows, name="hotel", folder=tmp_path)
+    running = make_job(state=JobState.RUNNING)
+    ended = make_job(state=JobState.DONE, tracks=TrackCounts(done=len(CONTENTS)))
+    seen: list[JobState] = []
+
+    async def scenario() -> list[Path]:
+        async with AsyncFarm(server.url, API_KEY) as farm:
+            name = await farm.upload(source)
+            job = await farm.submit(catalog, budget=3.5)
+            server.add_job(running, CONTENTS)
+            server.script[job.id] = [running, ended]
+            job = await job.wait(progress=lambda now: seen.append(now.state), every=0.01)
+            report = await job.download(tmp_path / "all")
+            assert (report.fetched, report.failed) == (len(CONTENTS), {})
+            assert (await farm.jobs())[0].id == job.id
+            assert server.submissions[0][1][3].src_audio == name
+            return [await track.download(tmp_path) async for track in job.tracks(state="done")]
+
+    files = asyncio.run(scenario())
+    assert [file.read_bytes() for file in files] == CONTENTS
+    assert seen == [JobState.RUNNING, JobState.DONE]
+    assert server.submissions[0][0].budget == 3.5
+
+
+def test_waiting_blocks_until_the_end_and_says_how_it_goes(
+    server: FarmState, farm: Farm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = farm.submit(Catalog.from_rows(ROWS, name="hotel"))
+    server.script[job.id] = [make_job(state=JobState.RUNNING), make_job(state=JobState.FAILED)]
+    assert job.wait(progress=True, every=0.01).state is JobState.FAILED
+    assert job.state is JobState.RUNNING, "what was seen does not change"
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in said] == ["running", "failed"]
+
+
+def test_who_has_waited_long_enough_is_told(farm: Farm) -> None:
+    job = farm.submit(Catalog.from_rows(ROWS, name="hotel"))
+    with pytest.raises(StillRunning, match="is running"):
+        job.wait(timeout=0, every=0.01)
+    assert job.cancel().state is JobState.CANCELLED
+
+
+def test_downloads_are_whole_and_not_repeated(server: FarmState, job: Job, tmp_path: Path) -> None:
+    track = next(job.tracks())
+    server.expired = {track.record.artifact.object_key} if track.record.artifact else set()
+    path = next(job.tracks()).download(tmp_path / "first.wav")
+    assert path.read_bytes() == CONTENTS[0]
+    assert job.download(tmp_path / "all").fetched == len(CONTENTS)
+    server.downloads.clear()
+    (tmp_path / "all" / track.file_name).write_bytes(b"broken" + CONTENTS[0][6:])
+    again = job.download(tmp_path / "all")
+    assert (again.fetched, again.kept, len(server.downloads)) == (1, len(CONTENTS) - 1, 1)
+
+
+def test_a_file_that_is_not_what_was_made_is_not_kept(
+    server: FarmState, job: Job, tmp_path: Path
+) -> None:
+    track = next(job.tracks())
+    server.objects = dict.fromkeys(server.objects, b"something else")
+    with pytest.raises(DownloadFailed, match="SHA-256"):
+        track.download(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("status", [429, 409, 500, 503])
+def test_a_submission_is_repeated_with_its_key(server: FarmState, farm: Farm, status: int) -> None:
+    server.outages = [status, status]
+    farm.submit(Catalog.from_rows(ROWS, name="hotel"))
+    farm.submit(Catalog.from_rows(ROWS, name="hotel"), idempotency_key="my-own")
+    assert len(server.submissions) == 2
+    assert server.idempotency_keys[-1] == "my-own"
+    assert len(set(server.idempotency_keys)) == 2
+
+
+def test_a_failure_that_lasts_is_a_refusal_or_no_farm(server: FarmState) -> None:
+    with Farm(server.url, API_KEY, patience=0) as hasty:
+        for status, kind in ((429, Refused), (500, Refused), (503, FarmUnreachable)):
+            server.outages = [status]
+            with pytest.raises(kind):
+                hasty.jobs()
+
+
+def test_refusals_name_the_field(server: FarmState, farm: Farm) -> None:
+    server.bad_briefs = [{"row": 2, "field": "duration", "message": "is too long; write less"}]
+    with pytest.raises(Refused, match="row: 2, field: duration, message: is too long; write less"):
+        farm.submit(Catalog.from_rows(ROWS, name="hotel"))
+
+
+def test_a_wrong_catalog_sends_nothing(server: FarmState, farm: Farm, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("prompt,duration\na,5\nb,30\nc,nine\n")
+    with pytest.raises(CatalogError) as caught:
+        farm.submit(tmp_path / "x.csv")
+    assert [problem.row for problem in caught.value.problems] == [2, 4]
+    assert server.submissions == []
+
+
+def test_where_the_farm_is(
+    server: FarmState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKFARM_HOME", str(tmp_path))
+    monkeypatch.delenv("TRACKFARM_URL", raising=False)
+    monkeypatch.delenv("TRACKFARM_API_KEY", raising=False)
+    with pytest.raises(SettingsError, match="trackfarm up"):
+        Farm()
+    with pytest.raises(SettingsError, match="TRACKFARM_API_KEY"):
+        Farm(server.url)
+    with pytest.raises(UnsafeAddress, match=r"https://farm\.example"):
+        Farm("http://farm.example", "key")
+    monkeypatch.setenv("TRACKFARM_URL", server.url)
+    monkeypatch.setenv("TRACKFARM_API_KEY", API_KEY)
+    with Farm() as farm:
+        assert farm.status().version == "1.2.3"

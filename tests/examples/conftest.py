@@ -1,0 +1,44 @@
+"""One farm of real processes for all examples, and scripts as their users start them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.farm import LocalFarm, running_farm
+
+Script = Callable[..., str]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCRIPT_SECONDS = 120
+
+
+@pytest.fixture(scope="package")
+def farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    with running_farm(request, tmp_path_factory, workers=("one",)) as running:
+        yield running
+
+
+@pytest.fixture
+def script(farm: LocalFarm, tmp_path: Path) -> Script:
+    """Runs a command in the test's folder; gives what it printed."""
+
+    def run(*command: object, ends: int = 0) -> str:
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=tmp_path,
+            env=farm.environment()
+            | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=SCRIPT_SECONDS,
+            check=False,
+        )
+        assert done.returncode == ends, f"{done.stdout}\n{done.stderr}"
+        return done.stdout if ends == 0 else done.stderr
+
+    return run

@@ -1,0 +1,22 @@
+"""Sends half a catalog under a key and then waits to be killed. Arguments: key, briefs sent."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+from tests.end_to_end.catalogs import short_briefs
+from trackfarm.api import JobHeader
+from trackfarm.catalog import Brief
+from trackfarm.client import Client
+
+
+def half(count: int) -> Iterator[Brief]:
+    yield from short_briefs(count)
+    print("half", flush=True)
+    time.sleep(600)
+
+
+with Client(os.environ["TRACKFARM_URL"], os.environ["TRACKFARM_API_KEY"]) as client:
+    header = JobHeader(catalog="dying")
+    client.submit(header, half(int(sys.argv[2])), idempotency_key=sys.argv[1])

@@ -1,0 +1,76 @@
+"""The example scripts, as processes against a farm."""
+
+import csv
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import soundfile
+
+from tests.end_to_end.farm import LocalFarm
+from tests.examples.conftest import EXAMPLES
+from trackfarm.api import JobState
+
+CATALOG, SOON_S = 15_000, 20.0  # 5 s on a machine that does nothing else
+Script = Callable[..., str]
+
+
+def example(name: str) -> tuple[str, Path]:
+    return sys.executable, EXAMPLES / name
+
+
+def test_fifteen_thousand_tracks_are_soon_enqueued(
+    farm: LocalFarm, script: Script, tmp_path: Path
+) -> None:
+    with (tmp_path / "catalog.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["prompt", "duration", "bpm", "tags.zone"])
+        writer.writerows(
+            [f"calm lobby piano, mood {n}", 180, 60 + n % 60, "lobby"] for n in range(CATALOG)
+        )
+    said = script(*example("enqueue_csv.py"), "catalog.csv", "--priority", "-5", "--budget", "9")
+    job_id, _, rest = said.partition(": ")
+    job = farm.client.cancel(job_id)
+    print(said)
+    assert (job.state, job.tracks.total) == (JobState.CANCELLED, CATALOG)
+    assert (job.priority, job.budget) == (-5, 9)
+    assert float(rest.split()[-2]) < SOON_S
+
+
+def test_a_wrong_csv_is_told_by_row_and_not_sent(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "catalog.csv").write_text("prompt,duration\ncalm,30\nharp,7\n")
+    said = script(*example("enqueue_csv.py"), "catalog.csv", ends=1)
+    assert "catalog.csv:3: duration: " in said
+    assert "1 mistakes; nothing was sent" in said
+
+
+def test_a_playlist_is_topped_up_once_a_night(
+    farm: LocalFarm, script: Script, tmp_path: Path
+) -> None:
+    command = (*example("nightly_top_up.py"), "lobby", "calm piano", "music", "--duration", "10")
+    first = script(*command, "--tracks", "2")
+    again = script(*command, "--tracks", "3")
+    assert first.split(":")[0] == again.split(":")[0], "the same job"
+    assert "2 tracks in music" in first
+    assert "2 fetched" in first
+    assert "0 fetched" in again
+    assert len(list((tmp_path / "music").rglob("*.mp3"))) == 2
+    nights = [job for job in farm.client.jobs() if job.catalog.startswith("lobby ")]
+    assert [job.tracks.total for job in nights] == [2]
+
+
+def test_each_file_of_a_folder_is_covered(script: Script, tmp_path: Path) -> None:
+    said = script(*example("cover_folder.py"), EXAMPLES / "audio", "bossa nova", "covers")
+    assert "2 of 2 covers in covers" in said
+    for name in ("harp", "melody"):
+        (cover,) = (tmp_path / "covers").glob(f"*{name}.mp3")
+        source = EXAMPLES / "audio" / f"{name}.opus"
+        assert abs(soundfile.info(cover).duration - soundfile.info(source).duration) < 0.2
+
+
+def test_two_seeds_lie_side_by_side(script: Script, tmp_path: Path) -> None:
+    said = script(*example("ab_seeds.py"), "calm piano", "17", "42", "compared", "--duration", "10")
+    files = [Path(line.partition(": ")[2]) for line in said.splitlines()]
+    assert [file.name for file in files] == ["A seed 17.mp3", "B seed 42.mp3"]
+    one, two = ((tmp_path / file).read_bytes() for file in files)
+    assert one != two
