@@ -1,9 +1,9 @@
 """`trackfarm plan` with a fleet of one's own words: no farm is asked."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -147,16 +147,21 @@ def test_noise_is_called_noise(tmp_path: Path) -> None:
     assert "these machines are your own" in result.stdout
 
 
-def test_fifteen_thousand_rows_take_less_than_five_seconds(tmp_path: Path) -> None:
+def test_fifteen_thousand_rows_take_less_than_five_seconds_of_a_core(tmp_path: Path) -> None:
     rows = "".join(f"calm piano {i},{10 + i % 590}.5,1\n" for i in range(15_000))
     file = written(tmp_path, rows)
     command = [sys.executable, "-m", "trackfarm.cli", "plan", str(file), *TURBO]
-    begun = time.monotonic()
+    before = _childrens_cpu_seconds()
     done = subprocess.run(
         [*command, "--fleet", "6x RTX 4090, 2x A100-80", "--deadline", "6h", "--json"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert time.monotonic() - begun < 5
+    assert _childrens_cpu_seconds() - before < 5
     assert json.loads(done.stdout)["tracks"] == 15_000
+
+
+def _childrens_cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
