@@ -12,6 +12,7 @@ from trackfarm import __version__
 from trackfarm_scheduler import metrics
 from trackfarm_scheduler.api import (
     audit,
+    fleet,
     keys,
     operator,
     plans,
@@ -72,6 +73,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.include_router(worker.router)
     app.include_router(operator.router)
     app.include_router(workers.router)
+    app.include_router(fleet.router)
     app.include_router(plans.router)
     app.include_router(uploads.router)
     app.include_router(keys.router)

@@ -3,7 +3,12 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from trackfarm_scheduler.store import access_tables, tables, upload_tables  # noqa: F401 - fill the metadata
+from trackfarm_scheduler.store import (  # noqa: F401 - fill the metadata
+    access_tables,
+    fleet_tables,
+    tables,
+    upload_tables,
+)
 
 connection = context.config.attributes["connection"]
 context.configure(
