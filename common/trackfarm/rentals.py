@@ -86,13 +86,15 @@ class Plan(_Request):
 
 
 class Standing(_Request):
-    """What changes in the life of a rental, whose owner is `trackfarm_fleet.rental`."""
+    """What changes in the life of a rental, whose owner is `trackfarm_fleet.rental`. `extra` in $:
+    what machines cost that were made for it a second time by mistake."""
 
     state: RentalState = RentalState.INTENDED
     since: Moment
     provider_id: ShortText = ""
     price_per_hour: Dollars
     bid: Dollars | None = None
+    extra: Dollars = 0.0
     created_at: Moment | None = None
     joined_at: Moment | None = None
     ended_at: Moment | None = None

@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from trackfarm.ids import new_id
@@ -42,27 +42,31 @@ def assembled(settings: FleetSettings, farm: FleetFarm) -> Iterator[Fleet]:
     """Raises SettingsError for settings that cannot be used, and what the farm's client raises."""
     tags = Tags(farm.term().farm)
     with ExitStack() as opened:
-        providers = {p.name: p for p in open_providers(settings, tags, opened)}
-        market = Market(providers, now=time.time)
-        yield Fleet(
-            farm,
-            warden=Warden(
-                farm,
-                providers,
-                market,
-                tags=tags,
-                patience=settings.patience,
-                now=time.time,
-            ),
-            renter=Renter(
-                providers, market, _equipment(settings, farm.url), tags=tags, now=time.time
-            ),
-            market=market,
-            prices=_prices(),
-            holder=f"{socket.gethostname()[:60]}:{new_id('fleet')}",
-            term=settings.term_seconds,
-            now=time.time,
-        )
+        yield build(settings, farm, open_providers(settings, tags, opened), tags=tags)
+
+
+def build(
+    settings: FleetSettings,
+    farm: FleetFarm,
+    providers: Sequence[Provider],
+    *,
+    tags: Tags,
+    now: Callable[[], float] = time.time,
+) -> Fleet:
+    """A fleet over providers that are open already."""
+    named = {provider.name: provider for provider in providers}
+    market = Market(named, now=now)
+    equipment = _equipment(settings, farm.url)
+    return Fleet(
+        farm,
+        warden=Warden(farm, named, market, tags=tags, patience=settings.patience, now=now),
+        renter=Renter(named, market, equipment, tags=tags, now=now),
+        market=market,
+        prices=_prices(),
+        holder=f"{socket.gethostname()[:60]}:{new_id('fleet')}",
+        term=settings.term_seconds,
+        now=now,
+    )
 
 
 def open_providers(settings: FleetSettings, tags: Tags, opened: ExitStack) -> Sequence[Provider]:

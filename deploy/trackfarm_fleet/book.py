@@ -46,12 +46,15 @@ class Book:
         at: float,
         shown: Instance | None = None,
         bid: float | None = None,
+        extra: float = 0.0,
     ) -> Rental:
-        """Writes what has become of a rental, if anything has; `bid` where it was raised."""
+        """Writes what has become of a rental, if anything has; `bid` where it was raised, `extra`
+        $ where a twin of it was found."""
         row = self._rows[after.tag]
         before = rental_of(row)
         prices = prices_after(row.standing.prices, before, after, shown, at)
-        standing = standing_of(after, bid=bid or row.standing.bid, prices=prices)
+        its = row.standing
+        standing = standing_of(after, bid=bid or its.bid, extra=its.extra + extra, prices=prices)
         if standing != row.standing:
             self._rows[after.tag] = self._farm.move(self._epoch, row, standing)
         return rental_of(self._rows[after.tag])

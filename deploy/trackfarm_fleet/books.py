@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trackfarm import rentals as wire
-from trackfarm_fleet.ledger import Account, Rate, Stretch, Use, account_of, total
+from trackfarm_fleet.ledger import MICRO, Account, Rate, Stretch, Use, account_of, total
 from trackfarm_fleet.ledger import Stay as LedgerStay
 
 VANISHED_S = 60.0  # what was not listed for longer before its end was asked for had gone by itself
@@ -36,6 +36,10 @@ def bill(rentals: Iterable[wire.Rental], now: float) -> float:
 
 def account(stay: wire.Stay, now: float) -> Account:
     """Where the money of one rental went."""
+    return _with_extra(_account(stay, now), stay.rental.standing.extra)
+
+
+def _account(stay: wire.Stay, now: float) -> Account:
     start, end = span(stay.rental, now)
     prices = stay.rental.standing.prices
     rates = [Rate(p.at, p.price_per_hour, p.stopped) for p in prices]
@@ -50,6 +54,12 @@ def account(stay: wire.Stay, now: float) -> Account:
             tracks=sum(stay.tracks.values()),
         )
     )
+
+
+def _with_extra(account: Account, extra: float) -> Account:
+    """What a machine cost that was made twice was wasted."""
+    wasted = account.dollars[Use.WASTE] + round(extra * MICRO)
+    return replace(account, dollars={**account.dollars, Use.WASTE: wasted})
 
 
 def span(rental: wire.Rental, now: float) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """The fleet's round: look, note what has become of each machine, decide, write, act."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -14,6 +14,7 @@ from trackfarm_fleet.farm import FleetFarm
 from trackfarm_fleet.mandate import Mandate
 from trackfarm_fleet.market import Market
 from trackfarm_fleet.providers.port import Instance
+from trackfarm_fleet.reaping import Terminate
 from trackfarm_fleet.renter import Renter
 from trackfarm_fleet.sights import Listing, by_tag
 from trackfarm_fleet.warden import Warden
@@ -73,8 +74,7 @@ class Fleet:
         NotLeading, and what the farm's client raises."""
         book, look, listings = self._look()
         orphans = self._warden.reap(book, listings)
-        workers = by_tag(look.workers)
-        self._warden.look_after(book, listings, workers, {})
+        self._warden.look_after(book, listings, by_tag(look.workers), _twins(orphans))
         decisions: dict[str, Decision] = {}
         for name, decision in decide(self._picture(book, look, listings, mandate), mandate):
             decisions[name] = decision
@@ -89,7 +89,7 @@ class Fleet:
         self._warden.look_after(book, listings, by_tag(look.workers), going)
         return Round(book.rows, orphans=len(orphans))
 
-    def reap(self, *, dry: bool) -> list[str]:
+    def reap(self, *, dry: bool) -> list[Terminate]:
         """Ends the machines that nobody claims, or only says which they are."""
         book, _, listings = self._look()
         return self._warden.reap(book, listings, dry=dry)
@@ -151,6 +151,11 @@ class Fleet:
             self._renter.raise_bid(book, bid)
         for rent in decision.rent:
             self._renter.rent(book, rent, model_set=name, purpose=mandate.purpose)
+
+
+def _twins(orphans: Iterable[Terminate]) -> dict[str, str]:
+    """A machine that was made twice has one invitation: who of the two joined, nobody knows."""
+    return {orphan.instance.tag: "it was made twice" for orphan in orphans}
 
 
 def _shown(book: Book, listings: Mapping[str, Listing]) -> dict[str, Instance]:

@@ -13,6 +13,8 @@ from trackfarm_fleet.rental_records import Rental, Sight, WorkerSight
 # A container that is started anew leaves under its old name first, then loads its model and joins.
 REJOIN_S = 600.0
 _USELESS = frozenset({WorkerState.GONE, WorkerState.QUARANTINED})
+# What a lost worker still has, nobody takes from it any more: its leases have ended.
+_DRAINED = _USELESS | {WorkerState.LOST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,6 @@ def worker_sight(rental: Rental, workers: Sequence[RentedWorker]) -> WorkerSight
     if not workers:
         return None
     silent = min(worker.silent for worker in workers)
-    gone = all(worker.state in _USELESS for worker in workers)
-    final = rental.state is RentalState.DRAINING or silent > REJOIN_S
-    return WorkerSight(silent_seconds=silent, left=gone and final)
+    draining = rental.state is RentalState.DRAINING
+    gone = all(worker.state in (_DRAINED if draining else _USELESS) for worker in workers)
+    return WorkerSight(silent_seconds=silent, left=gone and (draining or silent > REJOIN_S))

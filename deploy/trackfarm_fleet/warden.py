@@ -8,7 +8,7 @@ from trackfarm.rentals import RentalState, RentedWorker
 from trackfarm_fleet.book import Book
 from trackfarm_fleet.farm import FleetFarm
 from trackfarm_fleet.market import Market
-from trackfarm_fleet.providers.port import Provider, Trouble
+from trackfarm_fleet.providers.port import Instance, Provider, Trouble
 from trackfarm_fleet.reaping import Terminate, reap
 from trackfarm_fleet.rental import asked_to_end, must_ask_to_end, observed
 from trackfarm_fleet.rental_records import Patience, Rental
@@ -39,6 +39,7 @@ class Warden:
         self._tags = tags
         self._patience = patience
         self._now = now
+        self._reaped: set[tuple[str, str]] = set()  # a list may show them for a while
 
     def listings(self) -> Mapping[str, Listing]:
         """What every provider lists, or why it does not."""
@@ -100,9 +101,11 @@ class Warden:
         if useless and not why and after.provider not in OWN:
             self._market.shun(after.provider, host)
 
-    def reap(self, book: Book, listings: Mapping[str, Listing], *, dry: bool = False) -> list[str]:
-        """Ends the machines with a tag of ours that no row claims; says what it found."""
-        found: list[str] = []
+    def reap(
+        self, book: Book, listings: Mapping[str, Listing], *, dry: bool = False
+    ) -> list[Terminate]:
+        """Ends the machines with a tag of ours that no row claims; which they are."""
+        found: list[Terminate] = []
         for name, listing in listings.items():
             if isinstance(listing.answer, Trouble):
                 continue
@@ -117,14 +120,24 @@ class Warden:
             )
             for ruling in rulings:
                 if isinstance(ruling, Terminate):
-                    found.append(f"{name} {ruling.instance.id}: {ruling.reason}")
-                    self._reap_one(name, ruling, dry=dry)
+                    found.append(ruling)
+                    self._reap_one(book, ruling, dry=dry)
         return found
 
-    def _reap_one(self, name: str, ruling: Terminate, *, dry: bool) -> None:
+    def _reap_one(self, book: Book, ruling: Terminate, *, dry: bool) -> None:
         instance = ruling.instance
+        name = instance.provider
         log.warning("orphan", provider=name, machine=instance.id, why=ruling.reason, ended=not dry)
         if dry:
             return
         if trouble := self._providers[name].terminate(instance.id):
             log.warning("not_ended_yet", tag=instance.tag, why=trouble.detail)
+        elif (name, instance.id) not in self._reaped:
+            self._reaped.add((name, instance.id))
+            self._charge(book, instance)
+
+    def _charge(self, book: Book, twin: Instance) -> None:
+        """What a machine cost that was made twice is part of the rental's bill."""
+        if twin.tag in book.rows and twin.created_at is not None:
+            cost = twin.price_per_hour * (self._now() - twin.created_at) / 3600
+            book.write(book.rental(twin.tag), at=self._now(), extra=max(cost, 0.0))

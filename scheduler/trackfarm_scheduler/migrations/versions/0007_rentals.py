@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("purpose", sa.String(), nullable=False),
         sa.Column("price_per_hour", sa.Float(), nullable=False),
         sa.Column("bid", sa.Float(), nullable=True),
+        sa.Column("extra", sa.Float(), nullable=False),
         sa.Column("ready_in", sa.Float(), nullable=False),
         sa.Column("intended_at", sa.Float(), nullable=False),
         sa.Column("since", sa.Float(), nullable=False),
