@@ -33,12 +33,13 @@ class NotLeading(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round came to: the rentals after it, the decisions by model set, and how many
-    orphans it ended."""
+    """What one round came to: the rentals after it, the decisions by model set, how many orphans
+    it ended, and how many offers there were."""
 
     rentals: Mapping[str, wire.Rental]
     decisions: Mapping[str, Decision] = field(default_factory=dict)
     orphans: int = 0
+    offers: int = 0
 
     def open(self, mandate: Mandate) -> list[wire.Rental]:
         return [row for row in self.rentals.values() if row.is_open and mandate.covers(row)]
@@ -76,10 +77,11 @@ class Fleet:
         orphans = self._warden.reap(book, listings)
         self._warden.look_after(book, listings, by_tag(look.workers), _twins(orphans))
         decisions: dict[str, Decision] = {}
-        for name, decision in decide(self._picture(book, look, listings, mandate), mandate):
+        picture = self._picture(book, look, listings, mandate)
+        for name, decision in decide(picture, mandate):
             decisions[name] = decision
             self._carry_out(book, decision, name, mandate, listings, look)
-        return Round(book.rows, decisions, len(orphans))
+        return Round(book.rows, decisions, len(orphans), len(picture.offers))
 
     def return_round(self, mandate: Mandate, why: str) -> Round:
         """Rents nothing, and gives back all that was rented under the mandate."""
@@ -89,18 +91,29 @@ class Fleet:
         self._warden.look_after(book, listings, by_tag(look.workers), going)
         return Round(book.rows, orphans=len(orphans))
 
-    def reap(self, *, dry: bool) -> list[Terminate]:
-        """Ends the machines that nobody claims, or only says which they are."""
+    def reap(self) -> list[Terminate]:
+        """Ends the machines that nobody claims; which they are."""
         book, _, listings = self._look()
-        return self._warden.reap(book, listings, dry=dry)
+        return self._warden.reap(book, listings)
+
+    def orphans(self) -> list[Terminate]:
+        """The machines that nobody claims; needs no lead, because it changes nothing."""
+        listings = self._warden.listings()
+        look = self._farm.situation(ended_since=self._now() - HISTORY_S)
+        book = Book(self._farm, look.term.epoch, look.rentals)
+        return self._warden.reap(book, listings, dry=True)
 
     def resign(self) -> None:
         self._farm.resign(self._holder)
 
-    def propose(self, mandate: Mandate) -> Mapping[str, Decision]:
-        """What it would do now, without doing it; leads nobody."""
+    def propose(self, mandate: Mandate, demand: wire.Demand) -> Mapping[str, Decision]:
+        """What it would do for these tracks now, without doing it. Raises NotLeading when another
+        fleet process has the lead."""
         now = self._now()
         look = self._farm.situation(ended_since=now - HISTORY_S)
+        if look.term.seconds and look.term.holder != self._holder:
+            raise NotLeading(look.term)
+        look = look.model_copy(update={"demands": [demand]})
         book = Book(self._farm, look.term.epoch, look.rentals)
         return dict(decide(self._picture(book, look, {}, mandate), mandate))
 

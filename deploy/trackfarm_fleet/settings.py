@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
@@ -111,6 +111,13 @@ class FleetSettings(BaseSettings):
             budget=self.daily_budget,
             queries=self.queries,
         )
+
+
+def complaint(error: ValidationError) -> str:
+    """What is wrong with the settings, variable by variable."""
+    found = error.errors(include_input=False)
+    wrong = [f"{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in found]
+    return "\n  ".join(["its settings are not usable:", *wrong])
 
 
 def _folder() -> Path:
