@@ -102,6 +102,7 @@ class Renter:
                 tag=plan.tag,
                 provider=plan.provider,
                 price_per_hour=plan.price_per_hour / plan.gpus,
+                cards=plan.gpus,
             ),
             secrets=invitation.secrets(),
             bid=rent.bid,
