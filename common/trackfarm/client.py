@@ -202,6 +202,10 @@ class Farm:
         """Ends a worker: its tokens are void at once, what it held is placed again."""
         return self._delete(Worker, f"workers/{segment(worker_id)}")
 
+    def drain_worker(self, worker_id: str) -> Worker:
+        """Gives a worker nothing new; it leaves when it has finished what it has."""
+        return self._ask(Worker, f"workers/{segment(worker_id)}/drain", None)
+
     def invite(self, request: InvitationRequest) -> Invited:
         """Makes a token with which machines may join. It is told this once."""
         return self._ask(Invited, "workers/invitations", request, repeat=never_sent)
