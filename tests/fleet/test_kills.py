@@ -14,9 +14,9 @@ from tests.fleet.fakes import runpod
 from tests.fleet.fakes.account import Account
 from tests.fleet.fakes.server import serving
 from tests.fleet.tripwire import Tripwire, call_to_farm, call_to_runpod, forwarding
+from tests.fleet.wall import Wall
 from tests.fleet.world import World
 from tests.scheduler.api.conftest import API_KEY, Door
-from tests.scheduler.clock import Clock
 from tests.scheduler.scene import Scene, briefs
 from tests.servers.process import Process
 from trackfarm_fleet.books import together
@@ -54,21 +54,6 @@ STEPS = (
     "note asked to end",
     "note ended",
 )
-
-
-class Wall(Clock):
-    """The real one."""
-
-    @property
-    def now(self) -> float:
-        return time.time()
-
-    @now.setter
-    def now(self, value: float) -> None:
-        """Nobody sets it."""
-
-    def advance(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 @pytest.fixture
