@@ -8,9 +8,10 @@ from trackfarm.model_sets import ModelSet
 from trackfarm.planning import prices
 from trackfarm.planning.demand import Bag
 from trackfarm.planning.forecast import SpeedOf
+from trackfarm.rentals import RentalState
 from trackfarm.tiers import tier_of
 from trackfarm_fleet.providers.port import Instance, Offer
-from trackfarm_fleet.rental_records import Rental, RentalState
+from trackfarm_fleet.rental_records import Rental
 from trackfarm_fleet.situation import Backlog, Candidate, Machine
 
 REFERENCE = "RTX 4090"

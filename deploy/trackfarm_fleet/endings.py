@@ -1,7 +1,8 @@
 """Why a machine that was made has to end: pure."""
 
+from trackfarm.rentals import RentalState
 from trackfarm_fleet.providers.port import Observed
-from trackfarm_fleet.rental_records import Patience, Rental, RentalState, Sight
+from trackfarm_fleet.rental_records import Patience, Rental, Sight
 
 _S = RentalState
 _WITH_WORKER = frozenset({_S.JOINED, _S.DRAINING})
@@ -13,7 +14,7 @@ def why_end(rental: Rental, sight: Sight, patience: Patience) -> str:
         _seen_to_fail(rental, sight, patience)
         or _too_late(rental, sight, patience)
         or _drained(rental, sight)
-        or ("" if sight.wanted or rental.state in _WITH_WORKER else "it is not wanted any more")
+        or ("" if sight.wanted or rental.state in _WITH_WORKER else sight.why)
     )
 
 

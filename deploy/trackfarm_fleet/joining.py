@@ -18,8 +18,11 @@ class Invitation:
     model_set: str
     device: str = "cuda"
 
-    def env(self, *, tag: str, provider: str, price_per_hour: float) -> Mapping[str, str]:
-        """The settings of the worker that are no secret; `price_per_hour` in $ for its card."""
+    def env(
+        self, *, tag: str, provider: str, price_per_hour: float, cards: int = 1
+    ) -> Mapping[str, str]:
+        """The settings of the machine's workers that are no secret, one worker for each of its
+        `cards`; `price_per_hour` in $ for a card."""
         named = {
             "SCHEDULER_URL": self.scheduler_url,
             "MODEL_SET": self.model_set,
@@ -27,6 +30,7 @@ class Invitation:
             "PROVIDER": provider,
             "RENTAL_TAG": tag,
             "NAME": tag,
+            "CARDS": str(cards),
             "PRICE_PER_HOUR": f"{price_per_hour:.6f}",
         }
         return {_PREFIX + name: value for name, value in named.items()}

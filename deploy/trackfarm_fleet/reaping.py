@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from trackfarm.rentals import RentalState
 from trackfarm_fleet.providers.port import Instance, Observed
 from trackfarm_fleet.rental import is_over
-from trackfarm_fleet.rental_records import Patience, Rental, RentalState, Sight
+from trackfarm_fleet.rental_records import Patience, Rental, Sight
 from trackfarm_fleet.tags import Tags
 
 

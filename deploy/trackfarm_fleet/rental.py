@@ -20,9 +20,10 @@ What was never seen to be gone is never closed: it may still cost money.
 
 from dataclasses import replace
 
+from trackfarm.rentals import RentalState
 from trackfarm_fleet.endings import why_end
 from trackfarm_fleet.providers.port import Instance, Observed, Trouble, Unavailable
-from trackfarm_fleet.rental_records import Patience, Rental, RentalState, Sight, is_legal
+from trackfarm_fleet.rental_records import Patience, Rental, Sight, is_legal
 
 _S = RentalState
 
@@ -126,7 +127,7 @@ def _onwards(rental: Rental, sight: Sight) -> Rental:
         case _S.BOOTING if sight.worker is not None:
             return replace(_moved(rental, _S.JOINED, sight.at), joined_at=sight.at)
         case _S.JOINED if not sight.wanted:
-            return _moved(rental, _S.DRAINING, sight.at, "it is not wanted any more")
+            return _moved(rental, _S.DRAINING, sight.at, sight.why)
     return rental
 
 

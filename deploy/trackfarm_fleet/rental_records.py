@@ -2,20 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
+from trackfarm.rentals import RentalState
 from trackfarm_fleet.providers.port import Instance
-
-
-class RentalState(StrEnum):
-    INTENDED = "intended"
-    CREATED = "created"
-    BOOTING = "booting"
-    JOINED = "joined"
-    DRAINING = "draining"
-    ENDING = "ending"
-    ENDED = "ended"
-
 
 _S = RentalState
 MOVES: Mapping[RentalState, frozenset[RentalState]] = {
@@ -91,13 +80,15 @@ class WorkerSight:
 @dataclass(frozen=True, slots=True)
 class Sight:
     """One look at a rental. `listed_at`: when the provider's list was *asked for*, None if it gave
-    none; without a list, `instance` says nothing. `worker` None: none has ever registered."""
+    none; without a list, `instance` says nothing. `worker` None: none has ever registered;
+    `why` it is not wanted, if it is not."""
 
     at: float
     listed_at: float | None
     instance: Instance | None = None
     worker: WorkerSight | None = None
     wanted: bool = True
+    why: str = "it is not wanted any more"
 
 
 def is_legal(source: RentalState, target: RentalState) -> bool:

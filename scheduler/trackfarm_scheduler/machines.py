@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from trackfarm.api import JobState, TrackState, WorkerState
+from trackfarm.rentals import RentalState
 
 S = TypeVar("S", bound=StrEnum)
 
@@ -30,16 +31,6 @@ class AttemptState(StrEnum):
     FORGIVEN = "forgiven"
 
 
-class RentalState(StrEnum):
-    INTENDED = "intended"
-    CREATED = "created"
-    BOOTING = "booting"
-    JOINED = "joined"
-    DRAINING = "draining"
-    ENDING = "ending"
-    ENDED = "ended"
-
-
 class Machine(Generic[S]):
     """`moves` maps each state to the states it may turn into."""
 
@@ -53,6 +44,16 @@ class Machine(Generic[S]):
 
     def allows(self, source: S, target: S) -> bool:
         return target in self.moves[source]
+
+    def reaches(self, source: S, target: S) -> bool:
+        """Whether one may become the other by any number of moves, none included."""
+        met = {source}
+        ahead = [source]
+        while ahead:
+            new = self.moves[ahead.pop()] - met
+            met |= new
+            ahead += new
+        return target in met
 
     def mermaid(self) -> str:
         """The drawing kept in docs/architecture.md."""

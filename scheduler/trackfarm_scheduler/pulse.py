@@ -27,10 +27,11 @@ _PAUSED = (
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Of a round of heartbeats: who still holds which of the leases they named, which leases belong
-    to a job that must not go on, and how many workers there are."""
+    to a job that must not go on, who has to leave, and how many workers there are."""
 
     held: frozenset[tuple[str, str]]
     paused: frozenset[str]
+    leaving: frozenset[str]
     workers: int
 
 
@@ -77,9 +78,9 @@ class Pulse:
         with self._farm.database.write() as session:
             # Leases before workers, as a report does: two that lock crosswise would deadlock.
             held = extensions.extend(session, progress, expires_at=now + seconds)
-            workers.hear(session, beats, now)
+            leaving = workers.hear(session, beats, now)
             paused = _paused(session, [lease_id for _, lease_id in held])
-            return Standing(frozenset(held), paused, workers.count_live(session))
+            return Standing(frozenset(held), paused, leaving, workers.count_live(session))
 
 
 def _paused(session: Session, lease_ids: Sequence[str]) -> frozenset[str]:

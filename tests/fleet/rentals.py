@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+from trackfarm.rentals import RentalState
 from trackfarm_fleet.providers.port import Instance, Observed
-from trackfarm_fleet.rental_records import Rental, RentalState, Sight, WorkerSight
+from trackfarm_fleet.rental_records import Rental, Sight, WorkerSight
 from trackfarm_fleet.tags import Tags
 
 T0 = 1_800_000_000.0

@@ -7,6 +7,7 @@ from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.planning.demand import Bag
 from trackfarm.planning.prices import built_in_prices
+from trackfarm.rentals import RentalState
 from trackfarm.speed import SpeedModel
 from trackfarm_fleet.appraisal import (
     REFERENCE,
@@ -17,7 +18,6 @@ from trackfarm_fleet.appraisal import (
     relative_speed,
 )
 from trackfarm_fleet.providers.port import Observed, Offer
-from trackfarm_fleet.rental_records import RentalState
 from trackfarm_fleet.situation import Candidate, Machine
 
 TURBO = model_set("acestep-v15-turbo")

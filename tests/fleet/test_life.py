@@ -11,11 +11,12 @@ import pytest
 from tests.fleet.contract.subjects import TAGS, Subject, runpod_subject, vast_subject
 from tests.fleet.fakes.account import Account, Mishap
 from trackfarm.ids import new_id
+from trackfarm.rentals import RentalState
 from trackfarm_fleet.ledger import MICRO, Rate, Stay, account_of
 from trackfarm_fleet.providers.port import Instance, Offer, OfferQuery, Trouble
 from trackfarm_fleet.reaping import Terminate, kept_of, reap
 from trackfarm_fleet.rental import asked_to_end, created, must_ask_to_end, observed
-from trackfarm_fleet.rental_records import Patience, Rental, RentalState, Sight, WorkerSight
+from trackfarm_fleet.rental_records import Patience, Rental, Sight, WorkerSight
 
 PATIENCE = Patience()
 MISHAPS = {

@@ -4,9 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fleet.rentals import T0, TAG, TAGS, a_rental, an_instance
+from trackfarm.rentals import RentalState
 from trackfarm_fleet.providers.port import Instance, Observed
 from trackfarm_fleet.reaping import Adopt, Close, LeaveAlone, Ruling, Terminate, reap
-from trackfarm_fleet.rental_records import Patience, Rental, RentalState
+from trackfarm_fleet.rental_records import Patience, Rental
 
 S = RentalState
 NOW = T0 + 1000

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fleet.rentals import AWAKE, T0, a_rental, a_sight, an_instance
+from trackfarm.rentals import RentalState
 from trackfarm_fleet.providers.port import (
     BadRequest,
     NoCapacity,
@@ -18,7 +19,6 @@ from trackfarm_fleet.rental_records import (
     MOVES,
     Patience,
     Rental,
-    RentalState,
     Sight,
     WorkerSight,
     is_legal,

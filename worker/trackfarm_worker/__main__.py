@@ -1,8 +1,10 @@
 """The worker process: loads its engine, joins the farm, serves its queue until it is told to stop.
 
-Exit codes: 0 drained, 1 could not go on, 2 settings that are not usable.
+Exit codes: 0 drained, 1 could not go on, 2 settings that are not usable, 3 the farm is away or does
+not want it any more; a rented machine is then given back.
 """
 
+import os
 import secrets
 import shutil
 import ssl
@@ -20,12 +22,13 @@ from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.settings import SettingsError
 from trackfarm.trust import verification
 from trackfarm.wire import RegisterAnswer, RegisterRequest
-from trackfarm_worker import credentials, fitness, machine
+from trackfarm_worker import credentials, crew, fitness, machine, own_rental
 from trackfarm_worker.app import build_celery, serve
 from trackfarm_worker.board import Board
 from trackfarm_worker.calibration.record import stored
 from trackfarm_worker.client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
 from trackfarm_worker.credentials import Credentials
+from trackfarm_worker.deadman import DeadMan
 from trackfarm_worker.drain import Drain
 from trackfarm_worker.encoders import EncoderPool
 from trackfarm_worker.engine.messages import Ready
@@ -44,7 +47,7 @@ from trackfarm_worker.settings import WorkerSettings, complaint
 from trackfarm_worker.sources.room import SourceRoom
 
 log = structlog.get_logger("trackfarm_worker")
-CANNOT_GO_ON, BAD_SETTINGS = 1, 2
+CANNOT_GO_ON, BAD_SETTINGS, FORSAKEN = 1, 2, 3
 
 
 def _introduction(settings: WorkerSettings, found: Machine, ready: Ready) -> RegisterRequest:
@@ -135,17 +138,19 @@ def _serve(
 
     board = Board()
     drain = Drain(board=board, engine=engine, seconds=settings.drain_seconds)
+    dead_man = DeadMan(settings.dead_man_seconds, drain.forsake)
     heart = Heart(
         client=client,
         board=board,
         engine=engine,
         intervals=joined.intervals,
         on_drain=drain.request,
-        on_unwelcome=drain.fail,
+        on_unwelcome=drain.forsake,
+        on_answer=dead_man.heard,
         sense=parts.enter_context(Sensor()).read if settings.is_gpu else lambda: None,
     )
     drain.heart = heart
-    reporter = Reporter(outbox=outbox, client=client, on_unwelcome=drain.fail)
+    reporter = Reporter(outbox=outbox, client=client, on_unwelcome=drain.forsake)
     runner = ShardRunner(
         client=client,
         board=board,
@@ -157,16 +162,21 @@ def _serve(
         outbox=outbox,
         finishing=finishing,
         on_engine_lost=drain.fail,
-        on_unwelcome=drain.fail,
+        on_unwelcome=drain.forsake,
     )
     app = build_celery(joined.broker_url, joined.queue, worker_id=joined.worker_id, run=runner.run)
     heart.start()
     reporter.start()
+    if settings.is_rented:
+        dead_man.start()
+        parts.callback(dead_man.stop, timeout=1)
     log.info("worker_ready", queue=joined.queue)
     code = serve(app, worker_id=joined.worker_id, on_drain=drain.begin)
     heart.stop(timeout=1)
     reporter.stop(timeout=1)
     _leave(client, drain)
+    if drain.forsaken and settings.is_rented:
+        return FORSAKEN
     return CANNOT_GO_ON if drain.failed_because else code
 
 
@@ -199,15 +209,35 @@ def main() -> int:
     except (UnknownModelSet, SettingsError, RuntimeError) as error:
         print(f"The worker's settings are not usable: {error}", file=sys.stderr)
         return BAD_SETTINGS
+    if settings.cards > 1:
+        code = crew.serve(settings.cards, name=settings.name, folder=settings.data_dir)
+    else:
+        code = _worked(settings, found)
+    if code == FORSAKEN and not settings.of_a_crew:
+        _give_back(settings)
+    return code
+
+
+def _worked(settings: WorkerSettings, found: Machine) -> int:
     try:
         with ExitStack() as parts:
             return _work(settings, found, parts)
-    except (EngineStartFailed, Unfit, SchedulerAway, NotWelcome, Rejected) as error:
+    except (SchedulerAway, NotWelcome) as error:
+        log.error("cannot_work", error=str(error))
+        return FORSAKEN if settings.is_rented else CANNOT_GO_ON
+    except (EngineStartFailed, Unfit, Rejected) as error:
         log.error("cannot_work", error=str(error))
         return CANNOT_GO_ON
     except SettingsError as error:
         log.error("cannot_work", error=str(error))
         return BAD_SETTINGS
+
+
+def _give_back(settings: WorkerSettings) -> None:
+    """The last that it does: its provider may end it before the call returns."""
+    ours = own_rental.own_rental(settings.provider, os.environ, base=settings.own_rental_url)
+    if ours is not None:
+        own_rental.end(ours)
 
 
 if __name__ == "__main__":

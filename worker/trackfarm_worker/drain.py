@@ -27,12 +27,18 @@ class Drain:
         self._begun = threading.Event()
         self.heart: Heart | None = None
         self.failed_because = ""
+        self.forsaken = False
 
     def fail(self, reason: str) -> None:
         """Ends the worker because it cannot go on; its exit code will say so."""
         self.failed_because = self.failed_because or reason
         log.error("worker_cannot_go_on", reason=reason)
         self.request(reason)
+
+    def forsake(self, reason: str) -> None:
+        """Ends the worker because its farm is away, or does not want it any more."""
+        self.forsaken = True
+        self.fail(reason)
 
     def request(self, reason: str) -> None:
         """Asks for a drain as the operating system would: Celery's own shutdown begins it."""

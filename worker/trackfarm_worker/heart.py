@@ -34,6 +34,7 @@ class Heart:
         on_drain: Callable[[str], None],
         on_unwelcome: Callable[[str], None],
         sense: Callable[[], Reading | None] = lambda: None,
+        on_answer: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._board = board
@@ -42,6 +43,7 @@ class Heart:
         self._on_drain = on_drain
         self._on_unwelcome = on_unwelcome
         self._sense = sense
+        self._on_answer = on_answer
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
 
@@ -75,6 +77,7 @@ class Heart:
             self._stopping.wait(self._interval)
 
     def _obey(self, answer: HeartbeatAnswer) -> None:
+        self._on_answer()
         self._interval = answer.intervals.heartbeat
         for command in answer.commands:
             match command.kind:

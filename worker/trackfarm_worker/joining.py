@@ -57,7 +57,7 @@ class Door:
         client = SchedulerClient(self.settings.scheduler_url, token=token, verify=self.verify)
         retrying = Retrying(
             retry=retry_if_exception_type(SchedulerAway),
-            stop=stop_after_delay(self.settings.join_seconds),
+            stop=stop_after_delay(self.settings.patience_to_join),
             wait=wait_exponential(multiplier=0.2, max=5),
             reraise=True,
         )

@@ -72,7 +72,9 @@ class WorkerSettings(MachineSettings):
     """And what concerns its farm. `step_delay` slows every denoising step, for drills and tests;
     `least_speed` is the share of its kind's speed below which a machine does not join (0: joins
     whatever the speed). `ca_file` (PEM) is an authority to trust beside the public ones; `insecure`
-    allows connections in clear text to other machines. The `source_...` settings are lists in JSON
+    allows connections in clear text to other machines. `cards`: one worker for each is started.
+    A rented worker ends its own rental after `dead_man_seconds` without a word from its scheduler,
+    at `own_rental_url` if not at its provider's own address. The `source_...` settings are lists in JSON
     (`trackfarm.outgoing.Rules`)."""
 
     scheduler_url: str = "http://127.0.0.1:8700"
@@ -86,6 +88,10 @@ class WorkerSettings(MachineSettings):
     price_per_hour: float = Field(default=0.0, ge=0)
     step_delay: float = Field(default=0.0, ge=0)
     least_speed: float = Field(default=LEAST_SPEED, ge=0, lt=1)
+    cards: int = Field(default=1, ge=1, le=64)
+    of_a_crew: bool = False
+    dead_man_seconds: float = Field(default=600.0, gt=0)
+    own_rental_url: str = ""
     drain_seconds: float = Field(default=8.0, gt=0, le=60)
     join_seconds: float = Field(default=300.0, gt=0)
     source_schemes: tuple[Literal["https", "http"], ...] = ("https", "http")
@@ -94,6 +100,15 @@ class WorkerSettings(MachineSettings):
     source_networks: tuple[IPvAnyNetwork, ...] = ()
     log_format: str = Field(default="console", pattern="^(console|json)$")
     log_level: logs.Level = "info"
+
+    @property
+    def is_rented(self) -> bool:
+        return bool(self.rental_tag)
+
+    @property
+    def patience_to_join(self) -> float:
+        """Seconds for which a scheduler is waited for that does not answer."""
+        return max(self.join_seconds, self.dead_man_seconds if self.is_rented else 0.0)
 
     @property
     def source_rules(self) -> Rules:

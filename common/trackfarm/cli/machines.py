@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from trackfarm.cli.options import JsonOption
 from trackfarm.cli.session import connected
 from trackfarm.printable import clean
 from trackfarm.words import counted
+
+if TYPE_CHECKING:
+    from trackfarm.client import Client
 
 workers = typer.Typer(
     help="List the workers; let machines join; end a worker.", invoke_without_command=True
@@ -119,12 +122,28 @@ def revoke(
 
 
 @workers.command()
+def drain(worker: WorkerArgument, as_json: JsonOption = False) -> None:
+    """Give a worker no more tracks; it leaves when it has finished those it has."""
+    with connected() as farm:
+        drained = farm.drain_worker(_id_of(farm, worker))
+    if as_json:
+        print_json(drained)
+    else:
+        say(f"{drained.id} ({clean(drained.name)}) is {drained.state.value}")
+
+
+@workers.command()
 def remove(worker: WorkerArgument, as_json: JsonOption = False) -> None:
     """End a worker for good: its tokens are void at once, its tracks are made by others."""
     with connected() as farm:
-        named = [found.id for found in farm.workers() if found.name == worker]
-        removed = farm.remove_worker(named[0] if len(named) == 1 else worker)
+        removed = farm.remove_worker(_id_of(farm, worker))
     if as_json:
         print_json(removed)
     else:
         say(f"{removed.id} ({clean(removed.name)}) is {removed.state.value}")
+
+
+def _id_of(farm: "Client", worker: str) -> str:
+    """The id of the one worker of this name, else what was said."""
+    named = [found.id for found in farm.workers() if found.name == worker]
+    return named[0] if len(named) == 1 else worker

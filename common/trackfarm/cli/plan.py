@@ -47,8 +47,8 @@ def plan(
     Exit codes: 0 the fleet can make every track, within deadline and budget if given; 1 it cannot;
     2 bad input.
     """
-    limits = _limits(deadline, budget)
-    kind, tracks = _demand(catalog, model_set)
+    limits = limits_of(deadline, budget)
+    kind, tracks = demanded(catalog, model_set)
     found = (
         _planned_here(fleet, kind, tracks, limits)
         if fleet is not None
@@ -61,7 +61,7 @@ def plan(
     raise typer.Exit(ExitCode.OK if found.is_feasible else ExitCode.INCOMPLETE)
 
 
-def _limits(deadline: str | None, budget: str | None) -> "Limits":
+def limits_of(deadline: str | None, budget: str | None) -> "Limits":
     from trackfarm.planning import LimitError, Limits, parse_budget, parse_deadline
 
     now = datetime.now().astimezone()
@@ -74,7 +74,7 @@ def _limits(deadline: str | None, budget: str | None) -> "Limits":
         raise ended(ExitCode.BAD_INPUT, str(error)) from None
 
 
-def _demand(path: Path, name: str | None) -> "tuple[ModelSet, list[ShapeCount]]":
+def demanded(path: Path, name: str | None) -> "tuple[ModelSet, list[ShapeCount]]":
     """The model set and the tracks by shape; ends the command when the catalog has mistakes."""
     from trackfarm.catalog import CatalogError, open_catalog
     from trackfarm.model_sets import UnknownModelSet, model_set

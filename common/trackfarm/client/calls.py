@@ -156,6 +156,11 @@ class Calls(Driven[World]):
         return delete(Worker, f"workers/{segment(worker_id)}", lost)
 
     @call
+    def drain_worker(self, worker_id: str) -> Steps[Worker]:
+        """Gives a worker nothing new; it leaves when it has finished what it has."""
+        return ask(Worker, f"workers/{segment(worker_id)}/drain", None)
+
+    @call
     def invite(self, request: InvitationRequest) -> Steps[Invited]:
         """Makes a token with which machines may join. It is told this once."""
         return ask(Invited, "workers/invitations", request, never_sent)

@@ -5,6 +5,7 @@ whoever looks, whatever became of the process that started them: nothing has to 
 """
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from trackfarm_fleet.providers.port import (
 from trackfarm_fleet.providers.recovery import create_once
 
 SLOT_VARIABLE = "TRACKFARM_FLEET_SLOT"
+DATA_VARIABLE = "TRACKFARM_WORKER_DATA_DIR"
 _OURS = ("TRACKFARM_", "RUNPOD_", "VAST_")
 GRACE_S = 15.0  # a worker needs 8 s to deliver what it has finished
 
@@ -130,8 +132,9 @@ class LocalProvider:
 
     def _spawn(self, request: RentalRequest, slot: Slot) -> None:
         """In a session of its own, so that it outlives us and our terminal."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        env = {**_plain_environ(), **request.environment(), **_binding(slot, request.tag)}
+        self._clear()
+        data = {DATA_VARIABLE: str(self._folder / request.tag)}
+        env = {**_plain_environ(), **data, **request.environment(), **_binding(slot, request.tag)}
         log = str(self._folder / f"{request.tag}.log")
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         pid = os.posix_spawnp(
@@ -146,6 +149,14 @@ class LocalProvider:
             ],
         )
         self._children.add(pid)
+
+    def _clear(self) -> None:
+        """Makes the folder, and removes what workers that are gone have left in it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        alive = {found.tag for found in self._processes()}
+        for left in self._folder.glob(f"{self._prefix}*/"):
+            if left.name not in alive:
+                shutil.rmtree(left, ignore_errors=True)
 
     def _bury_children(self) -> None:
         """A child that ended holds its process number until its parent has asked how."""

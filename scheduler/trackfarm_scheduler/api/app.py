@@ -13,6 +13,7 @@ from trackfarm_scheduler import metrics
 from trackfarm_scheduler.api import (
     audit,
     exports,
+    fleet,
     keys,
     operator,
     plans,
@@ -79,6 +80,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.include_router(worker.router)
     app.include_router(operator.router)
     app.include_router(workers.router)
+    app.include_router(fleet.router)
     app.include_router(plans.router)
     app.include_router(uploads.router)
     app.include_router(keys.router)

@@ -46,9 +46,12 @@ def _answer(
     farm: Farm, worker_id: str, said: HeartbeatRequest, standing: Standing
 ) -> HeartbeatAnswer:
     held = {s.lease_id for s in said.shards if (worker_id, s.lease_id) in standing.held}
+    commands = [c for s in said.shards if (c := _command(s, held, standing.paused))]
+    if worker_id in standing.leaving:
+        commands.append(Command(kind=CommandKind.DRAIN, reason="the farm needs it no more"))
     return HeartbeatAnswer(
         leases=dict.fromkeys(held, farm.settings.lost_after_seconds),
-        commands=[c for s in said.shards if (c := _command(s, held, standing.paused))],
+        commands=commands,
         intervals=farm.intervals(standing.workers),
     )
 

@@ -14,6 +14,7 @@ from trackfarm_scheduler.api.filters import WorkerFilter
 from trackfarm_scheduler.api.paging import cursor_of, lead_on, place_of
 from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.store import invitations, joining, workers
+from trackfarm_scheduler.store.tables import Worker
 
 router = APIRouter(prefix=f"{PREFIX}/workers", tags=["workers"])
 
@@ -67,6 +68,20 @@ def revoke(invitation_id: str, farm: TheFarm, caller: Operator) -> api.Invitatio
         if row is None:
             raise Refused(404, f"there is no invitation {invitation_id}")
     return invitations.view(row)
+
+
+@router.post("/{worker_id}/drain")
+def drain(worker_id: str, farm: TheFarm, caller: Operator) -> api.Worker:
+    """Gives a worker nothing new; it leaves when it has finished what it has."""
+    with changing(farm, caller.actor, "worker.drain", worker_id) as change:
+        row = change.session.get(Worker, worker_id)
+        if row is None:
+            raise Refused(404, f"there is no worker {worker_id}; `trackfarm workers` lists them")
+        workers.drain(change.session, worker_id, farm.clock())
+        change.session.refresh(row)
+        drained = views.worker_view(row, 0, farm.clock())
+    farm.placing.wake()
+    return drained
 
 
 @router.delete("/{worker_id}")

@@ -12,8 +12,9 @@ from trackfarm.api import WorkerState
 from trackfarm_scheduler.leases import LIVE_STATES
 from trackfarm_scheduler.machines import LeaseState
 from trackfarm_scheduler.store import jobs
+from trackfarm_scheduler.store.fleet_tables import Rental
 from trackfarm_scheduler.store.output import gpu_label, place_of, provider_label
-from trackfarm_scheduler.store.tables import Lease, Rental, Worker, table_of
+from trackfarm_scheduler.store.tables import Lease, Worker, table_of
 
 LOST_SHOWN_SECONDS = 600.0  # a lost worker is shown for a while, or nobody would see which it was
 _Key = TypeVar("_Key", bound=tuple[str, ...])
@@ -49,7 +50,7 @@ _RENTALS = select(
     _RENTAL.c.state,
     _RENTAL.c.tag,
     _RENTAL.c.price_per_hour,
-    _RENTAL.c.created_at,
+    _RENTAL.c.intended_at,
 ).where(_RENTAL.c.ended_at.is_(None))
 
 
@@ -118,7 +119,7 @@ def _rentals(session: Session, workers: Iterable[Row[Any]], now: float) -> Itera
         provider = provider_label(rental.provider)
         number[provider, rental.state] += 1
         dollars[provider, rental.state] += rental.price_per_hour
-        alone[provider] += rental.tag not in served and rental.created_at < now - BOOT_SECONDS
+        alone[provider] += rental.tag not in served and rental.intended_at < now - BOOT_SECONDS
     labels = ["provider", "state"]
     yield gauges("trackfarm_rentals", "Rentals not ended.", labels, number)
     text = "What rentals cost an hour."

@@ -116,6 +116,17 @@ def cancel(session: Session, job: Job, now: float) -> None:
     journal.record(session, Happening(now, "job_cancelled", job.id))
 
 
+def run_dry(session: Session, job: Job, now: float) -> None:
+    """Ends a job for which nobody can be paid any more: what nobody has claimed goes back, what
+    runs is finished, and another job that wants its tracks gets them."""
+    reason = "its budget pays for no further machine"
+    _require(session, job, JobState.OUT_OF_BUDGET)
+    leases.withdraw_unclaimed(session, job.id, now, reason="out of budget")
+    makers.hand_over(session, job.id)
+    session.execute(update(Job).where(col(Job.id) == job.id).values(finished_at=now, reason=reason))
+    journal.record(session, Happening(now, "job_out_of_budget", job.id, data={"reason": reason}))
+
+
 def retry(session: Session, job: Job, now: float) -> int:
     """Makes failed and cancelled tracks pending again; returns how many."""
     reopened = makers.reopen(session, job.id, [TrackState.FAILED, TrackState.CANCELLED])

@@ -245,22 +245,6 @@ class Artifact(SQLModel, table=True):
     looked_at: float | None = None
 
 
-class Rental(SQLModel, table=True):
-    """A machine that costs money while it exists. The tag is written before it is created."""
-
-    id: str = Field(primary_key=True)
-    tag: str = Field(unique=True)
-    provider: str
-    provider_id: str = ""
-    state: str
-    gpu: str
-    gpus: int = 1
-    price_per_hour: float
-    created_at: float
-    joined_at: float | None = None
-    ended_at: float | None = None
-
-
 class Event(SQLModel, table=True):
     """What happened, append-only."""
 

@@ -66,20 +66,23 @@ def by_token(session: Session, token: str) -> Worker | None:
     return session.scalar(_BY_TOKEN, {"hash": hash_token(token)})
 
 
-def hear(session: Session, beats: Mapping[str, HeartbeatRequest], now: float) -> None:
-    """Notes heartbeats by worker. A lost worker that speaks again is welcome; its old leases are
-    not. One that a report has locked at this moment is passed over: waiting for it while others
+def hear(session: Session, beats: Mapping[str, HeartbeatRequest], now: float) -> frozenset[str]:
+    """Notes heartbeats by worker; returns those that were drained from here and have nothing left.
+    A lost worker that speaks again is welcome; its old leases are not. One that a report has locked at this moment is passed over: waiting for it while others
     are locked could end in a deadlock, and it will speak again long before it is missed."""
     rows = session.execute(_HEARERS, {"ids": sorted(beats)}).all()
-    moves = []
+    moves, empty = [], set()
     for worker_id, state, strikes in rows:
         beat = beats[worker_id]
         new = _state_after(WorkerState(state), beat, is_bad=is_bad_worker(strikes))
+        if new is WorkerState.DRAINING and not beat.draining and not beat.shards:
+            empty.add(worker_id)
         moves.append(_hearing(worker_id, new, beat, now))
         if new != state and {new, state} != {WorkerState.READY, WorkerState.BUSY}:
             journal.record(session, Happening(now, f"worker_{new}", worker_id=worker_id))
     if moves:
         session.execute(_HEAR, moves)
+    return frozenset(empty)
 
 
 def _hearing(
@@ -125,6 +128,24 @@ def lose_silent(session: Session, *, silent_since: float, now: float) -> list[st
         journal.record(session, Happening(now, "worker_lost", worker_id=worker_id))
         end_leases(session, worker_id, now, reason="worker lost")
     return lost
+
+
+def drain(session: Session, worker_id: str, now: float) -> bool:
+    """Gives a worker no more shards; once it has none it is told to leave. False when it drains
+    already or cannot."""
+    statement = (
+        update(Worker)
+        .where(
+            col(Worker.id) == worker_id,
+            col(Worker.state).in_(WORKER.sources(WorkerState.DRAINING)),
+        )
+        .values(state=WorkerState.DRAINING)
+        .returning(col(Worker.id))
+    )
+    if session.scalar(statement) is None:
+        return False
+    journal.record(session, Happening(now, "worker_draining", worker_id=worker_id))
+    return True
 
 
 def leave(session: Session, worker_id: str, now: float, *, reason: str) -> None:

@@ -55,6 +55,7 @@ class Account:
         self.slept: list[float] = []
         self._mishaps: dict[str, deque[Mishap | None]] = defaultdict(deque)
         self._next_id = 1000
+        self._vanished: set[str] = set()
 
     def befall(self, operation: str, *mishaps: Mishap | None) -> None:
         """Scripts the next calls of offers, create, list, terminate or bid; None: nothing."""
@@ -89,6 +90,8 @@ class Account:
 
     def listed(self) -> Iterator[Machine]:
         for machine in self.machines.values():
+            if machine.id in self._vanished:
+                continue
             if machine.ended_at is None or self.clock.now < machine.ended_at + self.linger_seconds:
                 yield machine
 
@@ -100,7 +103,7 @@ class Account:
     def vanish(self, machine_id: str) -> None:
         """Its host is gone, and so is every word of it."""
         self.end(self.machines[machine_id])
-        del self.machines[machine_id]
+        self._vanished.add(machine_id)
 
     def outbid(self, machine_id: str) -> None:
         machine = self.machines[machine_id]

@@ -77,6 +77,15 @@ class _CreatePod(_Strict):
         return self
 
 
+def pod_key(pod: str) -> str:
+    return f"rpa_POD_{pod}"
+
+
+def inside(machine: Machine) -> dict[str, str]:
+    """What the provider adds to a pod's environment."""
+    return {"RUNPOD_POD_ID": machine.id, "RUNPOD_API_KEY": pod_key(machine.id)}
+
+
 class FakeRunPod:
     """`reply` is its interface. It remembers every request in `asked`."""
 
@@ -86,13 +95,19 @@ class FakeRunPod:
 
     def reply(self, asked: Asked) -> Answer:
         self.asked.append(asked)
-        if asked.headers.get("Authorization") != f"Bearer {KEY}":
+        if not self._is_let_in(asked):
             return _problem(401, "Unauthorized", "the API key is not valid")
         if self.account.down:
             return _problem(503, "Service Unavailable", "try again later")
         answer = self._route(asked)
         quota = {"RateLimit": '"minute";r=57;t=12, "hour";r=2900;t=1200'}
         return Answer(answer.status, answer.body, {**quota, **answer.headers})
+
+    def _is_let_in(self, asked: Asked) -> bool:
+        """By the account's key, or by the one that a pod has and that can end only itself."""
+        shown = asked.headers.get("Authorization", "").removeprefix("Bearer ")
+        pod = asked.path.removeprefix("/v2/pods/")
+        return shown == KEY or (asked.method == "DELETE" and shown == pod_key(pod))
 
     def _route(self, asked: Asked) -> Answer:
         match asked.method, asked.path.strip("/").split("/"):

@@ -84,6 +84,22 @@ def offer(number: int, *, gpu: str = "RTX 4090", price: float = 0.4) -> dict[str
     }
 
 
+def container_key(instance: str) -> str:
+    return f"container-key-of-{instance}"
+
+
+def inside(machine: Machine) -> dict[str, str]:
+    """What the provider adds to a container's environment."""
+    return {"CONTAINER_ID": machine.id, "CONTAINER_API_KEY": container_key(machine.id)}
+
+
+def _is_let_in(asked: Asked) -> bool:
+    """By the account's key, or by the one that a container has and that can end only itself."""
+    shown = asked.headers.get("Authorization", "").removeprefix("Bearer ")
+    instance = asked.path.removeprefix("/api/v0/instances/").strip("/")
+    return shown == KEY or (asked.method == "DELETE" and shown == container_key(instance))
+
+
 class FakeVast:
     """`reply` is its interface; `offers` by id, `asked` every request."""
 
@@ -95,7 +111,7 @@ class FakeVast:
 
     def reply(self, asked: Asked) -> Answer:
         self.asked.append(asked)
-        if asked.headers.get("Authorization") != f"Bearer {KEY}":
+        if not _is_let_in(asked):
             status = 404 if asked.path == "/api/v0/bundles/" else 401
             return Answer(status, {"success": False, "error": "auth_error", "msg": "Invalid key"})
         if self.account.down:

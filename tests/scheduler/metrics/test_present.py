@@ -6,7 +6,8 @@ from tests.scheduler.metrics.exposed import collector, scraped, value
 from tests.scheduler.scene import Scene, briefs
 from trackfarm_scheduler.metrics.present import BOOT_SECONDS, LOST_SHOWN_SECONDS
 from trackfarm_scheduler.store import workers
-from trackfarm_scheduler.store.tables import Rental, Worker
+from trackfarm_scheduler.store.fleet_tables import Rental
+from trackfarm_scheduler.store.tables import Worker
 
 KIND = {"model_set": "tiny", "tier": "vram24"}
 
@@ -28,7 +29,8 @@ def rental(scene: Scene, tag: str) -> None:
                 state="booting",
                 gpu="RTX 4090",
                 price_per_hour=0.5,
-                created_at=scene.clock(),
+                intended_at=scene.clock(),
+                since=scene.clock(),
             )
         )
 

@@ -1,0 +1,137 @@
+"""The composition root: builds a fleet process's parts from its settings."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from trackfarm.ids import new_id
+from trackfarm.planning import Prices, PricesError, load_prices
+from trackfarm.settings import FarmAddress, SettingsError
+from trackfarm_fleet import localhost
+from trackfarm_fleet.farm import FleetFarm
+from trackfarm_fleet.fleet import Fleet
+from trackfarm_fleet.market import Market
+from trackfarm_fleet.providers.local import LocalProvider
+from trackfarm_fleet.providers.manual import ManualProvider
+from trackfarm_fleet.providers.port import Provider
+from trackfarm_fleet.providers.runpod import RunPodProvider
+from trackfarm_fleet.providers.vast import VastProvider
+from trackfarm_fleet.renter import Equipment, Renter
+from trackfarm_fleet.settings import FleetSettings, ProviderName
+from trackfarm_fleet.tags import Tags
+from trackfarm_fleet.warden import Warden
+
+RENTED = frozenset({"runpod", "vast"})
+
+
+def connection(address: FarmAddress) -> FleetFarm:
+    """Raises UnsafeAddress or SettingsError."""
+    return FleetFarm(
+        address.url,
+        address.api_key,
+        patience=20.0,
+        ca_file=address.ca_file,
+        insecure=address.insecure,
+    )
+
+
+@contextmanager
+def assembled(settings: FleetSettings, farm: FleetFarm) -> Iterator[Fleet]:
+    """Raises SettingsError for settings that cannot be used, and what the farm's client raises."""
+    tags = Tags(farm.term().farm)
+    with ExitStack() as opened:
+        yield build(settings, farm, open_providers(settings, tags, opened), tags=tags)
+
+
+def build(
+    settings: FleetSettings,
+    farm: FleetFarm,
+    providers: Sequence[Provider],
+    *,
+    tags: Tags,
+    now: Callable[[], float] = time.time,
+) -> Fleet:
+    """A fleet over providers that are open already."""
+    named = {provider.name: provider for provider in providers}
+    market = Market(named, now=now)
+    equipment = _equipment(settings, farm.url)
+    return Fleet(
+        farm,
+        warden=Warden(farm, named, market, tags=tags, patience=settings.patience, now=now),
+        renter=Renter(named, market, equipment, tags=tags, now=now),
+        market=market,
+        prices=_prices(),
+        holder=f"{socket.gethostname()[:60]}:{new_id('fleet')}",
+        term=settings.term_seconds,
+        now=now,
+    )
+
+
+def open_providers(settings: FleetSettings, tags: Tags, opened: ExitStack) -> Sequence[Provider]:
+    """Those that the settings name. Raises SettingsError when something is missing for one."""
+    if not settings.named:
+        raise SettingsError(
+            "no provider is named: set RUNPOD_API_KEY or VAST_API_KEY, or"
+            " TRACKFARM_FLEET_PROVIDERS='[\"local\"]' for workers on this machine"
+        )
+    return [_open(name, settings, tags, opened) for name in settings.named]
+
+
+def _open(name: ProviderName, settings: FleetSettings, tags: Tags, opened: ExitStack) -> Provider:
+    if name in RENTED and not settings.image:
+        raise SettingsError("set TRACKFARM_FLEET_IMAGE to the worker image that machines run")
+    match name:
+        case "runpod":
+            return opened.enter_context(_runpod(settings, tags))
+        case "vast":
+            return opened.enter_context(_vast(settings, tags))
+        case "local":
+            slots = localhost.slots(settings.local_workers, price=settings.local_price)
+            return LocalProvider(slots, prefix=tags.prefix, folder=settings.folder / "local")
+        case "manual":
+            return ManualProvider(
+                settings.hosts, prefix=tags.prefix, folder=settings.folder / "manual"
+            )
+
+
+@contextmanager
+def _runpod(settings: FleetSettings, tags: Tags) -> Iterator[Provider]:
+    if not settings.runpod_key.get_secret_value():
+        raise SettingsError("set RUNPOD_API_KEY to rent at RunPod")
+    provider = RunPodProvider(
+        settings.runpod_key,
+        prefix=tags.prefix,
+        url=settings.runpod_url,
+        registry=settings.runpod_registry,
+        clouds=settings.runpod_clouds,
+    )
+    yield provider
+    provider.close()
+
+
+@contextmanager
+def _vast(settings: FleetSettings, tags: Tags) -> Iterator[Provider]:
+    if not settings.vast_key.get_secret_value():
+        raise SettingsError("set VAST_API_KEY to rent at Vast.ai")
+    provider = VastProvider(
+        settings.vast_key,
+        prefix=tags.prefix,
+        url=settings.vast_url,
+        image_login=settings.vast_image_login,
+    )
+    yield provider
+    provider.close()
+
+
+def _equipment(settings: FleetSettings, farm_url: str) -> Equipment:
+    url = (settings.scheduler_url or farm_url).rstrip("/")
+    return Equipment(scheduler_url=url, image=settings.image, disk_gb=settings.disk_gb)
+
+
+def _prices() -> Prices:
+    try:
+        return load_prices(os.environ)
+    except PricesError as error:
+        raise SettingsError(str(error)) from error

@@ -1,0 +1,1 @@
+"""The commands of `trackfarm` that rent machines."""

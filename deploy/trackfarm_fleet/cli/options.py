@@ -1,0 +1,84 @@
+"""Options that several commands share, and the settings that they replace."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from trackfarm import logs
+from trackfarm.cli.exits import ExitCode
+from trackfarm.cli.session import ended, errors_end_the_command, known_farm
+from trackfarm.printable import clean
+from trackfarm.settings import SettingsError
+from trackfarm_fleet.assembly import assembled, connection
+from trackfarm_fleet.farm import FleetFarm
+from trackfarm_fleet.fleet import Fleet, NotLeading
+from trackfarm_fleet.settings import FleetSettings, complaint
+
+ProviderOption = Annotated[
+    list[str] | None,
+    typer.Option("--provider", help="runpod, vast, local or manual; may be repeated."),
+]
+GpuOption = Annotated[
+    list[str] | None,
+    typer.Option("--gpu", help="By the provider's name for it; may be repeated. Default: any."),
+]
+InterruptibleOption = Annotated[
+    bool,
+    typer.Option("--interruptible", help="Also bid for machines that others may outbid (Vast)."),
+]
+MaxPriceOption = Annotated[
+    float | None, typer.Option(min=0.001, metavar="DOLLARS", help="An hour, for the machine.")
+]
+
+
+def settings_of(
+    *,
+    provider: list[str] | None,
+    gpu: list[str] | None = None,
+    interruptible: bool = False,
+    max_price: float | None = None,
+    **more: Any,
+) -> FleetSettings:
+    """Those of the environment, with what the command line says over them."""
+    said: Mapping[str, Any] = {
+        "providers": tuple(provider) if provider else None,
+        "gpus": tuple(gpu) if gpu else None,
+        "interruptible": "also" if interruptible else None,
+        "max_price": max_price,
+        **more,
+    }
+    try:
+        return FleetSettings(**{name: value for name, value in said.items() if value is not None})
+    except ValidationError as error:
+        raise ended(ExitCode.BAD_INPUT, clean(complaint(error))) from None
+
+
+@contextmanager
+def opened(settings: FleetSettings) -> Iterator[tuple[Fleet, FleetFarm]]:
+    """The fleet of the farm that the settings name; ends the command when it cannot be had."""
+    logs.configure(settings.log_format, "warning")
+    with farm_of() as farm:
+        try:
+            with assembled(settings, farm) as fleet:
+                yield fleet, farm
+        except SettingsError as error:
+            raise ended(ExitCode.BAD_INPUT, str(error)) from None
+        except NotLeading as error:
+            remedy = "end it, or let it rent: `trackfarm submit` with --deadline and --budget"
+            raise ended(ExitCode.REFUSED, f"{error}; {remedy}") from None
+
+
+@contextmanager
+def farm_of() -> Iterator[FleetFarm]:
+    """The farm alone, for what needs no provider."""
+    address = known_farm()
+    with errors_end_the_command():
+        try:
+            farm = connection(address)
+        except SettingsError as error:
+            raise ended(ExitCode.BAD_INPUT, str(error)) from None
+        with farm:
+            yield farm

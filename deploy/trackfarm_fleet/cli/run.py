@@ -1,0 +1,204 @@
+"""`trackfarm run`: a catalog from its file to finished tracks, on machines rented for it alone."""
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trackfarm.cli.catalogs import refuse_mistakes, report_submission, send
+from trackfarm.cli.console import complain, err, out, print_json, say
+from trackfarm.cli.exits import ExitCode, code_of
+from trackfarm.cli.jobs import watched
+from trackfarm.cli.options import CatalogArgument, JsonOption
+from trackfarm.cli.plan import demanded, limits_of
+from trackfarm.cli.session import ended
+from trackfarm.embedded.interrupts import Interrupts
+from trackfarm.planning.records import Limits, ShapeCount
+from trackfarm.rentals import Demand, JobLimits
+from trackfarm.sdk.submission import Wishes
+from trackfarm.words import counted, state_words, time_words
+from trackfarm_fleet.books import by_job, together
+from trackfarm_fleet.cli import tables
+from trackfarm_fleet.cli.options import (
+    GpuOption,
+    InterruptibleOption,
+    MaxPriceOption,
+    ProviderOption,
+    opened,
+    settings_of,
+)
+from trackfarm_fleet.cli.pacing import Pacing
+from trackfarm_fleet.decision import Decision
+from trackfarm_fleet.farm import FleetFarm
+from trackfarm_fleet.fleet import Fleet
+from trackfarm_fleet.localhost import slots
+from trackfarm_fleet.mandate import DAY, Mandate
+from trackfarm_fleet.settings import FleetSettings
+from trackfarm_fleet.steering import give_back, resign
+
+if TYPE_CHECKING:
+    from trackfarm.api import Job
+
+LOCAL_TICK_S = 1.0
+RUN = 30 * DAY  # the budget of a run is for the whole of it
+
+
+def run(
+    catalog: CatalogArgument,
+    deadline: Annotated[
+        str | None, typer.Option(help="When all must be done: 6h, 90m, 1d12h, 2026-11-27T18:00.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="DOLLARS", help="What the machines may cost at most.")
+    ] = None,
+    provider: ProviderOption = None,
+    gpu: GpuOption = None,
+    interruptible: InterruptibleOption = False,
+    max_price: MaxPriceOption = None,
+    machines: Annotated[
+        int | None,
+        typer.Option("--machines", "-n", min=1, help="So many, whatever the deadline asks for."),
+    ] = None,
+    model_set: Annotated[
+        str | None, typer.Option(help="Overrides the model set that the catalog names.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Rent machines, make a catalog on them, give them back, and say what it cost.
+
+    Ctrl-C gives the machines back and leaves the job; a second one leaves the machines, too.
+    """
+    limits = limits_of(deadline, budget)
+    refuse_mistakes(catalog)
+    kind, shapes = demanded(catalog, model_set)
+    settings = settings_of(
+        provider=provider,
+        gpu=gpu,
+        interruptible=interruptible,
+        max_price=max_price,
+        model_set=kind.name,
+        **_machines(provider, machines),
+    )
+    wishes = Wishes(
+        model_set=kind.name,
+        deadline=_moment(limits),
+        budget=limits.budget,
+    )
+    with opened(settings) as (fleet, farm), Interrupts() as interrupts:
+        mandate = _mandate(settings, limits)
+        decision = fleet.propose(mandate, _demand(kind.name, shapes, limits))[kind.name]
+        _agree(decision, limits, ask=not yes, as_json=as_json)
+        errand = _Errand(fleet, farm, mandate, interrupts, settings.tick_seconds, as_json)
+        raise typer.Exit(errand.run(catalog, wishes))
+
+
+def _machines(provider: list[str] | None, machines: int | None) -> dict[str, int | float]:
+    """One's own machine has so many places, and all of them are taken."""
+    if provider == ["local"]:
+        number = len(slots(machines or 0))
+        local = {"local_workers": machines or 0, "tick_seconds": LOCAL_TICK_S}
+        return {"min_machines": number, "max_machines": number, **local}
+    return {} if machines is None else {"min_machines": machines, "max_machines": machines}
+
+
+def _mandate(settings: FleetSettings, limits: Limits) -> Mandate:
+    budget = settings.daily_budget if limits.budget is None else limits.budget
+    return replace(settings.mandate(), only=True, budget=budget, window=RUN)
+
+
+def _moment(limits: Limits) -> datetime | None:
+    if limits.deadline_seconds is None:
+        return None
+    return datetime.now().astimezone() + timedelta(seconds=limits.deadline_seconds)
+
+
+def _demand(name: str, shapes: list[ShapeCount], limits: Limits) -> Demand:
+    waiting: dict[int, int] = {}
+    for shape in shapes:
+        waiting[shape.min_vram] = waiting.get(shape.min_vram, 0) + shape.count
+    job = JobLimits(
+        tracks=sum(waiting.values()), deadline=limits.deadline_seconds, budget=limits.budget
+    )
+    return Demand(model_set=name, shapes=shapes, waiting=waiting, jobs=[job])
+
+
+def _agree(decision: Decision, limits: Limits, *, ask: bool, as_json: bool) -> None:
+    """Shows what will be rented; ends the command when that is nothing, or not agreed to."""
+    if not decision.rent:
+        raise ended(ExitCode.INCOMPLETE, f"nothing can be rented for this: {decision.words}")
+    if not as_json:
+        out().print(tables.rents_table(decision.rent))
+        say(tables.decision_words(decision))
+    if limits.deadline_seconds is not None and decision.finish > limits.deadline_seconds:
+        late = time_words(limits.deadline_seconds)
+        complain(f"this is not enough for the deadline in {late}, and no more can be had or paid")
+    if ask:
+        typer.confirm("Rent these machines and make the catalog?", abort=True, err=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """What happens once it is agreed."""
+
+    fleet: Fleet
+    farm: FleetFarm
+    mandate: Mandate
+    interrupts: Interrupts
+    tick: float
+    as_json: bool
+
+    def run(self, catalog: Path, wishes: Wishes) -> ExitCode:
+        began = time.monotonic()
+        answer = send(self.farm, catalog, wishes)
+        if not self.as_json:
+            report_submission(answer)
+        mandate = replace(self.mandate, purpose=answer.job.id)
+        pacing = Pacing(self.fleet, self.farm, mandate, self.interrupts, self.tick)
+        try:
+            job = watched(self.farm, answer.job.id, as_json=self.as_json, stopped=pacing)
+        finally:
+            left = self._return(mandate)
+        return self._report(job or answer.job, mandate, time.monotonic() - began, left)
+
+    def _return(self, mandate: Mandate) -> int | None:
+        if not self.as_json:
+            say("giving the machines back; Ctrl-C leaves them")
+        before = self.interrupts.asked
+        left = give_back(
+            self.fleet,
+            mandate,
+            lambda: self.interrupts.hurried if before else self.interrupts.asked,
+            why="the run is over",
+        )
+        resign(self.fleet)
+        return left
+
+    def _report(self, job: "Job", mandate: Mandate, seconds: float, left: int | None) -> ExitCode:
+        now = time.time()
+        stays = [s for s in self.farm.stays(ended_since=now - RUN) if mandate.covers(s.rental)]
+        account, costs = together(stays, now), by_job(stays, now)
+        job = self.farm.job(job.id)
+        if self.as_json:
+            document = tables.account_document(account, costs)
+            print_json(
+                {"job": job.model_dump(mode="json"), "seconds": seconds, "left": left} | document
+            )
+        else:
+            self._tell(job, seconds)
+            out().print(tables.account_table(account))
+            if account.per_track is not None:
+                say(f"${account.per_track:.5f} for each of {counted(account.tracks, 'track')}")
+        if left != 0:
+            complain(f"{left or 'some'} machines may still run: `trackfarm fleet down`")
+            return ExitCode.INCOMPLETE
+        return ExitCode.INTERRUPTED if not job.state.ended else code_of(job)
+
+    def _tell(self, job: "Job", seconds: float) -> None:
+        made = f"{job.tracks.done:,} of {counted(job.tracks.total, 'track')}"
+        say(f"{job.id} is {state_words(job)}: {made} in {time_words(seconds)}")
+        if not job.state.ended:
+            err().print(f"the job waits for workers; `trackfarm cancel {job.id}` ends it")

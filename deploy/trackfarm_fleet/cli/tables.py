@@ -1,0 +1,149 @@
+"""Rentals, offers and money as tables and as JSON (pure)."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from trackfarm import rentals as wire
+from trackfarm.printable import clean
+from trackfarm.words import counted, time_words
+from trackfarm_fleet.books import JobCost, bill
+from trackfarm_fleet.decision import Decision, Rent
+from trackfarm_fleet.ledger import Account, Use
+from trackfarm_fleet.providers.port import Offer
+
+HOUR = 3600.0
+LONGEST_REASON = 60
+
+
+def offers_table(offers: Iterable[Offer]) -> Table:
+    table = _table("provider", "gpu", "region", numbers=("cards", "GB", "$/h", "bid from"))
+    for offer in offers:
+        table.add_row(
+            offer.provider,
+            clean(offer.gpu),
+            clean(offer.region),
+            str(offer.gpus),
+            f"{offer.memory_mib / 1024:.0f}",
+            f"{offer.price_per_hour:.3f}",
+            "" if offer.min_bid is None else f"{offer.min_bid:.3f}",
+        )
+    return table
+
+
+def rentals_table(rentals: Iterable[wire.Rental], now: float) -> Table:
+    table = _table("rental", "provider", "gpu", "state", "for", "why", numbers=("$/h", "age", "$"))
+    for rental in rentals:
+        its = rental.standing
+        why = rental.dismissed or its.reason
+        table.add_row(
+            rental.tag,
+            rental.plan.provider,
+            clean(rental.plan.gpu) + (f" x{rental.plan.gpus}" if rental.plan.gpus > 1 else ""),
+            its.state.value,
+            rental.plan.purpose,
+            clean(why)[:LONGEST_REASON],
+            f"{its.price_per_hour:.3f}",
+            time_words(max(now - (its.created_at or rental.plan.intended_at), 0.0)),
+            _dollars(bill([rental], now)),
+        )
+    return table
+
+
+def rents_table(rents: Iterable[Rent]) -> Table:
+    """What is to be rented, equal machines together."""
+    kinds = Counter(
+        (r.candidate.offer.provider, r.candidate.offer.gpu, r.candidate.price_per_hour)
+        for r in rents
+    )
+    table = _table("provider", "gpu", numbers=("machines", "$/h each"))
+    for (provider, gpu, price), number in sorted(kinds.items()):
+        table.add_row(provider, clean(gpu), str(number), f"{price:.3f}")
+    return table
+
+
+def decision_words(decision: Decision) -> str:
+    end = time_words(decision.finish) if math.isfinite(decision.finish) else "no time"
+    machines = counted(len(decision.rent), "machine")
+    return f"{machines}; done in {end}, for {_dollars(decision.cost)} or so"
+
+
+def account_table(account: Account) -> Table:
+    table = _table("bought", numbers=("hours", "share", "$"))
+    for use in Use:
+        hours = account.seconds[use] / 1e6 / HOUR
+        share = f"{account.share(use):.0%}"
+        table.add_row(use.value, f"{hours:,.3f}", share, f"{account.spent_on(use):,.4f}")
+    table.add_row(
+        "all", f"{sum(account.seconds.values()) / 1e6 / HOUR:,.3f}", "", f"{account.bill:,.4f}"
+    )
+    return table
+
+
+def jobs_table(costs: Mapping[str, JobCost]) -> Table:
+    table = _table("job", numbers=("tracks", "work $", "boot, idle, waste $", "$ a track"))
+    for job, cost in costs.items():
+        each = "" if cost.per_track is None else f"{cost.per_track:.5f}"
+        table.add_row(
+            job or "(no job)",
+            f"{cost.tracks:,}",
+            f"{cost.work:,.4f}",
+            f"{cost.overhead:,.4f}",
+            each,
+        )
+    return table
+
+
+def account_document(account: Account, costs: Mapping[str, JobCost]) -> dict[str, Any]:
+    """$ and hours of cards."""
+    return {
+        "dollars": {use.value: account.spent_on(use) for use in Use},
+        "hours": {use.value: account.seconds[use] / 1e6 / HOUR for use in Use},
+        "bill": account.bill,
+        "tracks": account.tracks,
+        "per_track": account.per_track,
+        "jobs": {
+            job: {
+                "work": cost.work,
+                "overhead": cost.overhead,
+                "tracks": cost.tracks,
+                "per_track": cost.per_track,
+            }
+            for job, cost in costs.items()
+        },
+    }
+
+
+def offer_document(offer: Offer) -> dict[str, Any]:
+    return {
+        "provider": offer.provider,
+        "id": offer.id,
+        "gpu": offer.gpu,
+        "gpus": offer.gpus,
+        "memory_mib": offer.memory_mib,
+        "price_per_hour": offer.price_per_hour,
+        "min_bid": offer.min_bid,
+        "region": offer.region,
+        "host": offer.host,
+        "count": offer.count,
+    }
+
+
+def rent_documents(rents: Sequence[Rent]) -> list[dict[str, Any]]:
+    return [{**offer_document(r.candidate.offer), "bid": r.bid, "why": r.reason} for r in rents]
+
+
+def _dollars(amount: float) -> str:
+    return f"${amount:.4f}" if 0 < amount < 0.1 else f"${amount:,.2f}"
+
+
+def _table(*headings: str, numbers: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    return table

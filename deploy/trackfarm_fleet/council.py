@@ -1,0 +1,159 @@
+"""Shows the scaler each model set's share of the farm, and gathers what it decides: pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from trackfarm import rentals as wire
+from trackfarm.model_sets import ModelSet, model_set, model_sets
+from trackfarm.planning import Prices
+from trackfarm.planning.demand import Bag
+from trackfarm.planning.forecast import SpeedOf
+from trackfarm_fleet.appraisal import candidate_of, machine_of, relative_speed
+from trackfarm_fleet.decision import Decision, GiveBack
+from trackfarm_fleet.mandate import Mandate
+from trackfarm_fleet.providers.port import Instance, Offer
+from trackfarm_fleet.replacing import unworthy
+from trackfarm_fleet.rows import rental_of
+from trackfarm_fleet.scaler import scale
+from trackfarm_fleet.situation import Candidate, Machine, Situation
+from trackfarm_fleet.wishes import backlog, bags_of, budget_of, deadline_of, learnt
+
+_Workers = Mapping[str, Sequence[wire.RentedWorker]]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One look at everything. `rows` are all rentals, `shown` the machines of the open ones by tag,
+    `offers` what can be rented; `at` in seconds since 1970."""
+
+    look: wire.FleetSituation
+    rows: Sequence[wire.Rental]
+    workers: _Workers
+    shown: Mapping[str, Instance]
+    offers: Sequence[Offer]
+    prices: Prices
+    at: float
+
+
+def needed(picture: Picture, mandate: Mandate) -> list[str]:
+    """The model sets that machines are wanted or held for."""
+    if mandate.only:
+        return [mandate.model_set]
+    names = {demand.model_set for demand in picture.look.demands}
+    names |= {r.plan.model_set for r in picture.rows if r.is_open and mandate.covers(r)}
+    if mandate.model_set and mandate.rules.min_machines:
+        names.add(mandate.model_set)
+    return sorted(names & model_sets().keys())
+
+
+def decide(picture: Picture, mandate: Mandate) -> Iterator[tuple[str, Decision]]:
+    """For each model set. The money that one may spend, the next may not; those whose deadline is
+    nearest come first."""
+    left = mandate.left(picture.rows, picture.at)
+    taken: set[tuple[str, str]] = set()
+    room = mandate.rules.max_machines
+    for name in sorted(needed(picture, mandate), key=lambda n: _urgency(picture, n)):
+        able = [o for o in picture.offers if (o.provider, o.id) not in taken]
+        decision = _decide_one(replace(picture, offers=able), mandate, name, left, room)
+        taken |= {(r.candidate.offer.provider, r.candidate.offer.id) for r in decision.rent}
+        room -= len(decision.rent) + len(decision.keep) + len(decision.give_back)
+        left = None if left is None else max(left - decision.cost, 0.0)
+        yield name, decision
+
+
+def _urgency(picture: Picture, name: str) -> tuple[float, str]:
+    deadline = deadline_of(_jobs(picture, name))
+    return (float("inf") if deadline is None else deadline, name)
+
+
+def _decide_one(
+    picture: Picture, mandate: Mandate, name: str, left: float | None, room: int
+) -> Decision:
+    kind = model_set(name)
+    speed_of = learnt(picture.look.speeds, picture.prices)
+    demand = _demand(picture, name)
+    bags = bags_of(demand)
+    rules = replace(mandate.rules, max_machines=max(room, 0))
+    if name != mandate.model_set or not mandate.rules.min_machines:
+        rules = replace(rules, min_machines=0)
+    else:
+        rules = replace(rules, min_machines=min(rules.min_machines, rules.max_machines))
+    candidates = _candidates(picture, mandate, kind, bags, speed_of)
+    machines = _machines(picture, mandate, kind, bags, speed_of)
+    bad = list(unworthy(machines, picture.workers, candidates, mandate.deserts))
+    situation = Situation(
+        backlog=backlog(demand, kind=kind, speed_of=speed_of),
+        machines=_leaving(machines, bad),
+        candidates=candidates,
+        deadline=deadline_of(_jobs(picture, name)),
+        budget=budget_of(_jobs(picture, name), left),
+    )
+    found = scale(situation, rules)
+    return replace(found, give_back=(*found.give_back, *bad))
+
+
+def _demand(picture: Picture, name: str) -> wire.Demand | None:
+    return next((d for d in picture.look.demands if d.model_set == name), None)
+
+
+def _jobs(picture: Picture, name: str) -> Sequence[wire.JobLimits]:
+    demand = _demand(picture, name)
+    return demand.jobs if demand is not None else ()
+
+
+def _candidates(
+    picture: Picture,
+    mandate: Mandate,
+    kind: ModelSet,
+    bags: Sequence[Bag],
+    speed_of: SpeedOf,
+) -> list[Candidate]:
+    found = (
+        candidate_of(
+            offer,
+            bags,
+            kind=kind,
+            speed_of=speed_of,
+            rental=picture.prices.rental,
+            raise_by=mandate.rules.raise_by,
+        )
+        for offer in picture.offers
+    )
+    return [candidate for candidate in found if candidate is not None]
+
+
+def _machines(
+    picture: Picture,
+    mandate: Mandate,
+    kind: ModelSet,
+    bags: Sequence[Bag],
+    speed_of: SpeedOf,
+) -> list[Machine]:
+    ours = [r for r in picture.rows if r.is_open and r.plan.model_set == kind.name]
+    return [
+        _machine(row, picture, bags=bags, kind=kind, speed_of=speed_of)
+        for row in ours
+        if mandate.covers(row)
+    ]
+
+
+def _machine(
+    row: wire.Rental, picture: Picture, *, bags: Sequence[Bag], kind: ModelSet, speed_of: SpeedOf
+) -> Machine:
+    workers = picture.workers.get(row.tag, ())
+    its_own = sum(w.speed for w in workers) / len(workers) if workers else 1.0
+    return machine_of(
+        rental_of(row),
+        picture.shown.get(row.tag),
+        vram=row.plan.vram,
+        speed=relative_speed(row.plan.gpu, bags, kind=kind, speed_of=speed_of) * its_own,
+        boot=row.plan.ready_in,
+        idle=min((w.idle for w in workers), default=0.0),
+        bid=row.standing.bid,
+        at=picture.at,
+    )
+
+
+def _leaving(machines: Sequence[Machine], bad: Sequence[GiveBack]) -> list[Machine]:
+    tags = {back.tag for back in bad}
+    return [replace(m, draining=True) if m.tag in tags else m for m in machines]

@@ -1,0 +1,180 @@
+"""The fleet's round: look, note what has become of each machine, decide, write, act."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from trackfarm import rentals as wire
+from trackfarm.planning import Prices
+from trackfarm_fleet.book import Book
+from trackfarm_fleet.council import Picture, decide, needed
+from trackfarm_fleet.decision import Decision
+from trackfarm_fleet.farm import FleetFarm
+from trackfarm_fleet.mandate import Mandate
+from trackfarm_fleet.market import Market
+from trackfarm_fleet.providers.port import Instance
+from trackfarm_fleet.reaping import Terminate
+from trackfarm_fleet.renter import Renter
+from trackfarm_fleet.sights import Listing, by_tag
+from trackfarm_fleet.warden import Warden
+
+log = structlog.get_logger(__name__)
+HISTORY_S = 2 * 86_400.0  # for how long the rows of machines that ended are looked at
+
+
+class NotLeading(Exception):
+    """Another fleet process leads; `term` says which, and for how long."""
+
+    def __init__(self, term: wire.Term) -> None:
+        super().__init__(f"{term.holder} leads the fleet, for {term.seconds:.0f} s at least")
+        self.term = term
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round came to: the rentals after it, the decisions by model set, how many orphans
+    it ended, and how many offers there were."""
+
+    rentals: Mapping[str, wire.Rental]
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    orphans: int = 0
+    offers: int = 0
+
+    def open(self, mandate: Mandate) -> list[wire.Rental]:
+        return [row for row in self.rentals.values() if row.is_open and mandate.covers(row)]
+
+
+class Fleet:
+    """One process's hold on the machines of a farm. `term` seconds for which it leads without
+    renewing; `now` in seconds since 1970."""
+
+    def __init__(
+        self,
+        farm: FleetFarm,
+        *,
+        warden: Warden,
+        renter: Renter,
+        market: Market,
+        prices: Prices,
+        holder: str,
+        term: float,
+        now: Callable[[], float],
+    ) -> None:
+        self._farm = farm
+        self._warden = warden
+        self._renter = renter
+        self._market = market
+        self._prices = prices
+        self._holder = holder
+        self._term = term
+        self._now = now
+
+    def round(self, mandate: Mandate) -> Round:
+        """Looks after what there is, and rents or returns what the mandate allows. Raises
+        NotLeading, and what the farm's client raises."""
+        book, look, listings = self._look()
+        orphans = self._warden.reap(book, listings)
+        self._warden.look_after(book, listings, by_tag(look.workers), _twins(orphans))
+        decisions: dict[str, Decision] = {}
+        picture = self._picture(book, look, listings, mandate)
+        for name, decision in decide(picture, mandate):
+            decisions[name] = decision
+            self._carry_out(book, decision, name, mandate, listings, look)
+        return Round(book.rows, decisions, len(orphans), len(picture.offers))
+
+    def return_round(self, mandate: Mandate, why: str) -> Round:
+        """Rents nothing, and gives back all that was rented under the mandate."""
+        book, look, listings = self._look()
+        orphans = self._warden.reap(book, listings)
+        going = {row.tag: why for row in book.open() if mandate.covers(row)}
+        self._warden.look_after(book, listings, by_tag(look.workers), going)
+        return Round(book.rows, orphans=len(orphans))
+
+    def reap(self) -> list[Terminate]:
+        """Ends the machines that nobody claims; which they are."""
+        book, _, listings = self._look()
+        return self._warden.reap(book, listings)
+
+    def orphans(self) -> list[Terminate]:
+        """The machines that nobody claims; needs no lead, because it changes nothing."""
+        listings = self._warden.listings()
+        look = self._farm.situation(ended_since=self._now() - HISTORY_S)
+        book = Book(self._farm, look.term.epoch, look.rentals)
+        return self._warden.reap(book, listings, dry=True)
+
+    def resign(self) -> None:
+        self._farm.resign(self._holder)
+
+    def propose(self, mandate: Mandate, demand: wire.Demand) -> Mapping[str, Decision]:
+        """What it would do for these tracks now, without doing it. Raises NotLeading when another
+        fleet process has the lead."""
+        now = self._now()
+        look = self._farm.situation(ended_since=now - HISTORY_S)
+        if look.term.seconds and look.term.holder != self._holder:
+            raise NotLeading(look.term)
+        look = look.model_copy(update={"demands": [demand]})
+        book = Book(self._farm, look.term.epoch, look.rentals)
+        return dict(decide(self._picture(book, look, {}, mandate), mandate))
+
+    def _look(self) -> tuple[Book, wire.FleetSituation, Mapping[str, Listing]]:
+        """The lists first: what is made meanwhile has its row by then."""
+        term = self._farm.hold_term(self._holder, self._term)
+        if term.holder != self._holder:
+            raise NotLeading(term)
+        listings = self._warden.listings()
+        look = self._farm.situation(ended_since=self._now() - HISTORY_S)
+        return Book(self._farm, term.epoch, look.rentals), look, listings
+
+    def _picture(
+        self,
+        book: Book,
+        look: wire.FleetSituation,
+        listings: Mapping[str, Listing],
+        mandate: Mandate,
+    ) -> Picture:
+        rows = list(book.rows.values())
+        bare = Picture(
+            look=look,
+            rows=rows,
+            workers=by_tag(look.workers),
+            shown=_shown(book, listings),
+            offers=(),
+            prices=self._prices,
+            at=self._now(),
+        )
+        if not needed(bare, mandate):
+            return bare  # Vast counts how often one searches
+        return replace(bare, offers=self._market.offers(mandate.queries))
+
+    def _carry_out(
+        self,
+        book: Book,
+        decision: Decision,
+        name: str,
+        mandate: Mandate,
+        listings: Mapping[str, Listing],
+        look: wire.FleetSituation,
+    ) -> None:
+        log.info("decided", model_set=name, words=decision.words)
+        if decision.give_back:
+            going = {back.tag: back.reason for back in decision.give_back}
+            self._warden.look_after(book, listings, by_tag(look.workers), going)
+        for bid in decision.bids:
+            self._renter.raise_bid(book, bid)
+        for rent in decision.rent:
+            self._renter.rent(book, rent, model_set=name, purpose=mandate.purpose)
+
+
+def _twins(orphans: Iterable[Terminate]) -> dict[str, str]:
+    """A machine that was made twice has one invitation: who of the two joined, nobody knows."""
+    return {orphan.instance.tag: "it was made twice" for orphan in orphans}
+
+
+def _shown(book: Book, listings: Mapping[str, Listing]) -> dict[str, Instance]:
+    shown: dict[str, Instance] = {}
+    for row in book.open():
+        listing = listings.get(row.plan.provider)
+        if listing is not None and (instance := listing.of(book.rental(row.tag))):
+            shown[row.tag] = instance
+    return shown

@@ -1,0 +1,109 @@
+"""Rents what was decided: the intent first, then the machine, then what came of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+from pydantic import SecretStr
+
+from trackfarm import rentals as wire
+from trackfarm_fleet.book import Book
+from trackfarm_fleet.decision import RaiseBid, Rent
+from trackfarm_fleet.joining import Invitation
+from trackfarm_fleet.market import Market
+from trackfarm_fleet.providers.port import Bidding, Instance, Provider, RentalRequest
+from trackfarm_fleet.rental import created
+from trackfarm_fleet.situation import Candidate
+from trackfarm_fleet.tags import Tags
+
+log = structlog.get_logger(__name__)
+CPU = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What a rented machine runs: `image` with `disk_gb` of disk, joining at `scheduler_url`."""
+
+    scheduler_url: str
+    image: str = ""
+    disk_gb: int = 50
+
+
+class Renter:
+    """`now` in seconds since 1970."""
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        market: Market,
+        equipment: Equipment,
+        *,
+        tags: Tags,
+        now: Callable[[], float],
+    ) -> None:
+        self._providers = providers
+        self._market = market
+        self._equipment = equipment
+        self._tags = tags
+        self._now = now
+
+    def rent(self, book: Book, rent: Rent, *, model_set: str, purpose: str) -> bool:
+        """Whether there is a machine now, or may be one."""
+        plan = self._plan(rent, model_set, purpose)
+        token = book.intend(plan)
+        request = self._request(rent, plan, token)
+        answer = self._providers[plan.provider].create(request)
+        rental = book.write(created(book.rental(plan.tag), answer, self._now()), at=self._now())
+        if not isinstance(answer, Instance):
+            self._market.refused(rent.candidate.offer, answer)
+        else:
+            price = f"${rental.price_per_hour:.3f}/h"
+            log.info("rented", tag=plan.tag, gpu=plan.gpu, price=price, why=rent.reason)
+        return rental.is_open
+
+    def raise_bid(self, book: Book, bid: RaiseBid) -> None:
+        row = book.rows[bid.tag]
+        provider = self._providers.get(row.plan.provider)
+        if not isinstance(provider, Bidding):
+            return
+        trouble = provider.change_bid(row.standing.provider_id, bid.price_per_hour)
+        if trouble is not None:
+            log.warning("bid_not_raised", tag=bid.tag, why=trouble.detail)
+            return
+        log.info("bid_raised", tag=bid.tag, bid=bid.price_per_hour, why=bid.reason)
+        raised = replace(book.rental(bid.tag), price_per_hour=bid.price_per_hour)
+        book.write(raised, at=self._now(), bid=bid.price_per_hour)
+
+    def _plan(self, rent: Rent, model_set: str, purpose: str) -> wire.Plan:
+        candidate: Candidate = rent.candidate
+        return wire.Plan(
+            tag=self._tags.new(),
+            provider=candidate.offer.provider,
+            gpu=candidate.offer.gpu,
+            gpus=candidate.cards,
+            vram=candidate.vram,
+            model_set=model_set,
+            purpose=purpose,
+            price_per_hour=candidate.price_per_hour,
+            bid=rent.bid,
+            ready_in=candidate.ready_in,
+            intended_at=self._now(),
+        )
+
+    def _request(self, rent: Rent, plan: wire.Plan, token: SecretStr) -> RentalRequest:
+        device = CPU if plan.gpu == CPU else "cuda"
+        invitation = Invitation(self._equipment.scheduler_url, token, plan.model_set, device)
+        return RentalRequest(
+            tag=plan.tag,
+            offer=rent.candidate.offer,
+            image=self._equipment.image,
+            disk_gb=self._equipment.disk_gb,
+            env=invitation.env(
+                tag=plan.tag,
+                provider=plan.provider,
+                price_per_hour=plan.price_per_hour / plan.gpus,
+                cards=plan.gpus,
+            ),
+            secrets=invitation.secrets(),
+            bid=rent.bid,
+        )

@@ -1,0 +1,124 @@
+"""Everything the fleet can be told, from the environment, read once at start."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from trackfarm import logs
+from trackfarm.settings import home_path
+from trackfarm_fleet.mandate import Mandate
+from trackfarm_fleet.providers import runpod, vast
+from trackfarm_fleet.providers.manual import Host
+from trackfarm_fleet.providers.port import OfferQuery
+from trackfarm_fleet.rental_records import Patience
+from trackfarm_fleet.situation import Rules
+
+ProviderName = Literal["runpod", "vast", "local", "manual"]
+_PREFIX = "TRACKFARM_FLEET_"
+
+
+class FleetSettings(BaseSettings):
+    """Each field is `TRACKFARM_FLEET_<NAME>`; lists and objects are JSON. Seconds, GB, $ and $ an
+    hour for the whole machine.
+
+    `providers`: none named means all whose key is set. `scheduler_url` is where rented machines
+    find the scheduler, if not where we do. `rules` and `patience` replace single defaults of
+    `trackfarm_fleet.situation.Rules` and `trackfarm_fleet.rental_records.Patience`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, populate_by_name=True)
+
+    providers: tuple[ProviderName, ...] = ()
+    runpod_key: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias=AliasChoices(f"{_PREFIX}RUNPOD_KEY", "RUNPOD_API_KEY"),
+    )
+    runpod_url: str = runpod.URL
+    runpod_registry: str | None = None
+    runpod_clouds: tuple[Literal["SECURE", "COMMUNITY"], ...] = ("SECURE", "COMMUNITY")
+    vast_key: SecretStr = Field(
+        default=SecretStr(""), validation_alias=AliasChoices(f"{_PREFIX}VAST_KEY", "VAST_API_KEY")
+    )
+    vast_url: str = vast.URL
+    vast_image_login: SecretStr | None = None
+    hosts: tuple[Host, ...] = ()
+    local_workers: int = Field(default=0, ge=0, le=64)
+    local_price: float = Field(default=0.0, ge=0)
+    folder: Path = Field(default_factory=lambda: _folder())
+
+    scheduler_url: str = ""
+    image: str = ""
+    disk_gb: int = Field(default=50, ge=8)
+    model_set: str = ""
+    gpus: tuple[str, ...] = ()
+    cards: int = Field(default=1, ge=1, le=64)
+    max_price: float | None = Field(default=None, gt=0)
+    interruptible: Literal["never", "also", "only"] = "never"
+
+    min_machines: int = Field(default=0, ge=0)
+    max_machines: int = Field(default=10, ge=0)
+    daily_budget: float | None = Field(default=20.0, gt=0)
+    rules: Rules = Rules()
+    patience: Patience = Patience()
+
+    tick_seconds: float = Field(default=30.0, gt=0)
+    term_seconds: float = Field(default=120.0, gt=0, le=600)
+    return_all: bool = False
+    log_format: str = Field(default="console", pattern="^(console|json)$")
+    log_level: logs.Level = "info"
+
+    @property
+    def named(self) -> tuple[ProviderName, ...]:
+        """The providers to rent from."""
+        if self.providers:
+            return self.providers
+        keys: dict[ProviderName, object] = {
+            "runpod": self.runpod_key.get_secret_value(),
+            "vast": self.vast_key.get_secret_value(),
+            "manual": self.hosts,
+        }
+        return tuple(name for name, key in keys.items() if key)
+
+    @property
+    def queries(self) -> tuple[OfferQuery, ...]:
+        kinds = {"never": (False,), "also": (False, True), "only": (True,)}[self.interruptible]
+        return tuple(
+            OfferQuery(
+                gpus=self.gpus,
+                cards=self.cards,
+                disk_gb=self.disk_gb,
+                max_price=self.max_price,
+                interruptible=kind,
+            )
+            for kind in kinds
+        )
+
+    def mandate(self) -> Mandate:
+        """What the operator allows. Raises ValueError for rules that do not go together."""
+        rules = replace(
+            self.rules,
+            min_machines=self.min_machines,
+            max_machines=self.max_machines,
+            tick=self.tick_seconds,
+        )
+        return Mandate(
+            rules=rules,
+            model_set=self.model_set,
+            budget=self.daily_budget,
+            queries=self.queries,
+        )
+
+
+def complaint(error: ValidationError) -> str:
+    """What is wrong with the settings, variable by variable."""
+    found = error.errors(include_input=False)
+    wrong = [f"{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in found]
+    return "\n  ".join(["its settings are not usable:", *wrong])
+
+
+def _folder() -> Path:
+    return home_path(os.environ) / "fleet"

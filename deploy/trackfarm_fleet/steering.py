@@ -1,0 +1,76 @@
+"""Runs a fleet's rounds: again and again, through outages, until told to stop or nothing is left."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from trackfarm.client import FarmError
+from trackfarm.client.endings import Refused
+from trackfarm_fleet.farm import is_stale
+from trackfarm_fleet.fleet import Fleet, NotLeading, Round
+from trackfarm_fleet.mandate import Mandate
+
+log = structlog.get_logger(__name__)
+POLL_S = 0.1
+BETWEEN_S = 1.0  # rounds of returning: a worker drains in seconds
+RETURN_S = 900.0  # to drain, and for the providers to end what was drained
+
+
+def attempted(round_: Callable[[], Round]) -> Round | None:
+    """One round; None when the farm is away or another fleet process leads. What a round leaves
+    undone, the next one finds. Raises Refused when the farm will not have it at all."""
+    try:
+        return round_()
+    except NotLeading as error:
+        log.warning("waiting_for_the_lead", why=str(error))
+    except Refused as error:
+        if not is_stale(error):
+            raise
+        log.info("looked_too_early", why=str(error))
+    except FarmError as error:
+        log.warning("farm_away", why=str(error))
+    return None
+
+
+def serve(fleet: Fleet, mandate: Mandate, tick: float, stopped: Callable[[], bool]) -> Round | None:
+    """A round every `tick` seconds until it is told to stop. The last that was done."""
+    last: Round | None = None
+    while not stopped():
+        last = attempted(lambda: fleet.round(mandate)) or last
+        pause(tick, stopped)
+    return last
+
+
+def give_back(
+    fleet: Fleet,
+    mandate: Mandate,
+    hurried: Callable[[], bool],
+    *,
+    why: str,
+    within: float = RETURN_S,
+) -> int | None:
+    """Returns all that was rented under the mandate; how many machines are left when that is done,
+    or the operator is in a hurry, or the time is over. None: nobody knows."""
+    until = time.monotonic() + within
+    left: int | None = None
+    while not hurried() and time.monotonic() < until:
+        done = attempted(lambda: fleet.return_round(mandate, why))
+        left = left if done is None else len(done.open(mandate))
+        if left == 0:
+            break
+        pause(BETWEEN_S, hurried)
+    return left
+
+
+def resign(fleet: Fleet) -> None:
+    try:
+        fleet.resign()
+    except FarmError as error:
+        log.info("term_runs_out_by_itself", why=str(error))
+
+
+def pause(seconds: float, stopped: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while not stopped() and time.monotonic() < until:
+        time.sleep(POLL_S)

@@ -1,0 +1,61 @@
+"""The machines of a provider's fake as real worker processes of this machine."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.end_to_end.processes import tree_of
+from tests.fleet.fakes.account import Account, Machine
+from tests.servers.process import Process
+
+MEMORY_MIB = 24_564
+Inside = Callable[[Machine], Mapping[str, str]]
+
+
+class Hardware:
+    """Starts what runs at the provider, ends what does not, as a power switch would. `inside` is
+    what the provider adds to a machine's environment, `url` its address for machines."""
+
+    def __init__(
+        self, account: Account, folder: Path, *, url: str, inside: Inside, **settings: object
+    ) -> None:
+        self.account, self.folder = account, folder
+        self.processes: dict[str, Process] = {}
+        self._inside = inside
+        self._settings = {
+            "device": "cpu",
+            "memory_mib": MEMORY_MIB,
+            "own_rental_url": url,
+            "step_delay": 0.05,
+            **settings,
+        }
+        self._started: set[int] = set()
+
+    def tend(self) -> None:
+        """One look at every machine."""
+        now = time.time()
+        for machine in list(self.account.machines.values()):
+            runs = machine.ended_at is None and not machine.stopped and not machine.broken
+            self._switch(machine, on=runs and now >= machine.boots_at)
+
+    def _switch(self, machine: Machine, *, on: bool) -> None:
+        process = self.processes.get(machine.id)
+        if on and process is None:
+            self.processes[machine.id] = self._begin(machine)
+        elif not on and process is not None:
+            self._started |= tree_of(process.pid)
+            process.kill()
+            del self.processes[machine.id]
+
+    def _begin(self, machine: Machine) -> Process:
+        told = {"gpu": machine.gpu, "data_dir": self.folder / machine.id, **self._settings}
+        env = {f"TRACKFARM_WORKER_{name.upper()}": str(value) for name, value in told.items()}
+        command = [sys.executable, "-P", "-m", "trackfarm_worker"]
+        log = self.folder / f"machine-{machine.id}.log"
+        env = {**machine.env, **self._inside(machine), **env}
+        return Process(command, log=log, env=env)
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.kill()

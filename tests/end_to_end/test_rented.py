@@ -1,0 +1,154 @@
+"""`trackfarm run` with real workers: on this machine, and on a provider where everything goes wrong."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.catalogs import fresh_name, short_briefs, write_catalog
+from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.hardware import Hardware
+from tests.end_to_end.promises import made_exactly_once
+from tests.fleet.fakes import runpod, vast
+from tests.fleet.fakes.account import Account, Mishap
+from tests.fleet.fakes.server import serving
+from tests.fleet.wall import Wall
+from tests.servers.process import wait_until
+from trackfarm_fleet.providers.local import LocalProvider
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(400)]
+RUN_S = 300.0
+TRACKS = 60
+PATIENCE = '{"appear": 20, "vanish": 3, "boot": 90, "silence": 40, "stopped": 10, "ask_again": 2}'
+
+
+@pytest.fixture(scope="module")
+def farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    with running_farm(request, tmp_path_factory) as made:
+        yield made
+
+
+def typed(farm: LocalFarm, *words: str, **env: str) -> "subprocess.Popen[str]":
+    told = {"TRACKFARM_FLEET_FOLDER": str(farm.folder / "fleet"), **env}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "trackfarm.cli", *words],
+        env={**farm.environment(), **told},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def catalog(farm: LocalFarm, stem: str) -> str:
+    path = farm.folder / f"{fresh_name(stem)}.csv"
+    return str(write_catalog(path, short_briefs(TRACKS)))
+
+
+def ending_of(farm: LocalFarm, out: str) -> Any:
+    ending = json.loads(out.splitlines()[-1])
+    assert (ending["job"]["state"], ending["tracks"], ending["left"]) == ("done", TRACKS, 0)
+    made_exactly_once(farm, ending["job"]["id"])
+    return ending
+
+
+def test_a_catalog_is_made_by_workers_rented_on_this_machine(farm: LocalFarm) -> None:
+    options = ["--provider", "local", "--machines", "2", "--budget", "5", "--yes", "--json"]
+    run = typed(farm, "run", catalog(farm, "local"), *options, TRACKFARM_FLEET_LOCAL_PRICE="3.6")
+    out, err = run.communicate(timeout=RUN_S)
+    assert run.returncode == 0, err
+    ending = ending_of(farm, out)
+    assert 0 < ending["bill"] < 5
+    assert ending["hours"]["work"] > 0
+    provider = LocalProvider([], prefix="tf-", folder=farm.folder)
+    assert provider.instances() == []
+
+
+class Trouble:
+    """A provider's fake whose machines are real, and a run that is under way there."""
+
+    def __init__(self, farm: LocalFarm, name: str, opened: ExitStack, **worker: object) -> None:
+        self.farm, self.name = farm, name
+        self.account = Account()
+        self.account.clock = Wall()
+        self.account.boot_seconds = 0.5
+        fake = runpod.FakeRunPod if name == "runpod" else vast.FakeVast
+        key = runpod.KEY if name == "runpod" else vast.KEY
+        inside = runpod.inside if name == "runpod" else vast.inside
+        url = opened.enter_context(serving(fake(self.account).reply))
+        folder = farm.folder / f"machines-of-{name}-{time.time_ns()}"
+        folder.mkdir()
+        self.hardware = Hardware(self.account, folder, url=url, inside=inside, **worker)
+        opened.callback(self.hardware.stop)
+        self.env = {
+            f"TRACKFARM_FLEET_{name.upper()}_KEY": key,
+            f"TRACKFARM_FLEET_{name.upper()}_URL": url,
+            "TRACKFARM_FLEET_IMAGE": "registry.example/worker:1",
+            "TRACKFARM_FLEET_TICK_SECONDS": "1",
+            "TRACKFARM_FLEET_TERM_SECONDS": "30",
+            "TRACKFARM_FLEET_PATIENCE": PATIENCE,
+        }
+
+    def tend_until(self, done: Any, *, what: str) -> None:
+        def look() -> bool:
+            self.hardware.tend()
+            return bool(done())
+
+        wait_until(look, timeout_s=RUN_S, what=what)
+
+    def made(self) -> int:
+        jobs = self.farm.client.jobs(limit=1)
+        return jobs[0].tracks.done if jobs and not jobs[0].state.ended else 0
+
+
+@pytest.mark.parametrize("name", ["runpod", "vast"])
+def test_a_catalog_is_made_whatever_befalls_the_provider(farm: LocalFarm, name: str) -> None:
+    with ExitStack() as opened:
+        trouble = Trouble(farm, name, opened)
+        account = trouble.account
+        account.befall("create", Mishap.NO_CAPACITY, Mishap.HANGS_UP_AFTER, Mishap.DONE_TWICE)
+        account.befall("list", None, Mishap.RATE_LIMITED)
+        options = ["--machines", "2", "--budget", "5", "--yes", "--json"]
+        run = typed(farm, "run", catalog(farm, name), *options, **trouble.env)
+        opened.callback(run.kill)
+        trouble.tend_until(lambda: trouble.made() >= 10 or run.poll() is not None, what="begun")
+        busy = next(m for m in account.running() if m.id in trouble.hardware.processes)
+        if name == "vast":
+            account.outbid(busy.id)
+        else:
+            account.vanish(busy.id)
+        account.down = True
+        down_until = time.monotonic() + 5
+        trouble.tend_until(lambda: time.monotonic() > down_until, what="the outage is over")
+        account.down = False
+        account.befall("terminate", Mishap.SERVER_ERROR, Mishap.SERVER_ERROR)
+        trouble.tend_until(lambda: run.poll() is not None, what="the run has ended")
+        out, err = run.communicate()
+        assert run.returncode == 0, err
+        ending = ending_of(farm, out)
+        assert account.running() == []
+        assert ending["bill"] == pytest.approx(float(account.bill()), abs=0.01)
+        assert ending["bill"] < 5
+
+
+@pytest.mark.parametrize("name", ["runpod", "vast"])
+def test_a_worker_whose_farm_has_died_ends_its_own_rental(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    with running_farm(request, tmp_path_factory) as farm, ExitStack() as opened:
+        trouble = Trouble(farm, name, opened, dead_man_seconds=4)
+        up = typed(farm, "fleet", "up", "--yes", **trouble.env)
+        opened.callback(up.kill)
+        trouble.tend_until(lambda: up.poll() is not None, what="a machine is up")
+        assert up.returncode == 0, up.communicate()[1]
+        (machine,) = trouble.account.running()
+        worker = trouble.hardware.processes[machine.id]
+        farm.kill_scheduler()
+        wait_until(lambda: machine.ended_at is not None, timeout_s=60, what="it ends itself")
+        wait_until(lambda: not worker.alive, timeout_s=30, what="and goes")

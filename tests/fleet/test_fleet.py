@@ -1,0 +1,82 @@
+"""The fleet's rounds over a real scheduler and strict providers with bad days."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fleet.fakes.account import Mishap
+from tests.fleet.world import World, world_at
+from tests.scheduler.api.conftest import Door
+from tests.scheduler.scene import briefs
+from trackfarm_fleet.books import bill, by_job, together
+from trackfarm_fleet.mandate import Mandate
+from trackfarm_fleet.situation import Rules
+
+RULES = Rules(max_machines=2, horizon=600.0, hold=60.0, idle=60.0, tick=20.0)
+MANDATE = Mandate(rules=RULES, budget=5.0)
+
+
+@pytest.fixture(params=["runpod", "vast"])
+def world(request: pytest.FixtureRequest, door: Door) -> Iterator[World]:
+    with world_at(request.param, door) as made:
+        yield made
+
+
+def until_done(world: World, mandate: Mandate = MANDATE, *, rounds: int = 150) -> None:
+    for _ in range(rounds):
+        world.step(mandate)
+        if (
+            world.is_done()
+            and not world.account.running()
+            and not any(rental.is_open for rental in world.rentals())
+        ):
+            return
+    raise AssertionError([(r.standing.state, r.standing.reason) for r in world.rentals()])
+
+
+def the_books_are_right(world: World) -> None:
+    """Nothing runs, and what we think it cost is what the provider bills, by what it bought too."""
+    assert world.account.running() == []
+    stays, now = world.farm.stays(ended_since=0.0), world.account.clock.now
+    ours = together(stays, now)
+    # When a machine stopped or vanished is known to a round only.
+    assert ours.bill == pytest.approx(float(world.account.bill()), abs=0.01)
+    assert sum(cost.total for cost in by_job(stays, now).values()) == pytest.approx(ours.bill)
+    assert ours.bill == pytest.approx(bill([s.rental for s in stays], now), abs=1e-5)
+
+
+def test_a_job_is_made_and_nothing_is_left(world: World) -> None:
+    world.job = world.scene.submit(briefs(60)).job_id
+    until_done(world)
+    assert world.scene.states(world.job) == {"done": 60}
+    the_books_are_right(world)
+    (cost,) = [c for job, c in by_job(world.farm.stays(ended_since=0), 0).items() if job]
+    assert cost.tracks == 60
+    assert cost.work > 0
+
+
+def test_everything_that_goes_wrong_costs_no_track_and_no_machine(world: World) -> None:
+    account = world.account
+    account.linger_seconds = 40
+    world.job = world.scene.submit(briefs(100)).job_id
+    account.befall("create", Mishap.NO_CAPACITY, Mishap.HANGS_UP_AFTER, Mishap.DONE_TWICE)
+    account.befall("offers", Mishap.RATE_LIMITED)
+    for _ in range(12):
+        world.step(MANDATE)
+    victims = [m for m in account.running() if m.id in world.rigs]
+    if world.provider.name == "vast":
+        account.outbid(victims[0].id)
+    else:
+        account.vanish(victims[0].id)
+    account.befall("terminate", Mishap.SERVER_ERROR, Mishap.SERVER_ERROR)
+    for _ in range(4):
+        world.step(MANDATE)
+    account.down = True
+    for _ in range(15):  # five minutes
+        world.step(MANDATE)
+    account.down = False
+    until_done(world)
+    assert world.scene.states(world.job) == {"done": 100}
+    assert len({rental.tag for rental in world.rentals()}) >= 3
+    the_books_are_right(world)
+    assert float(account.bill()) <= 5.0

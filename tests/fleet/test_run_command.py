@@ -1,0 +1,162 @@
+"""`trackfarm run` and `trackfarm fleet` as an operator types them, on machines that speak HTTP."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from tests.fleet.fakes import runpod
+from tests.fleet.fakes.account import Account
+from tests.fleet.fakes.server import serving
+from tests.fleet.wall import Wall
+from tests.fleet.world import World
+from tests.scheduler.api.conftest import API_KEY, Door
+from tests.scheduler.scene import Scene
+from trackfarm_fleet.farm import FleetFarm
+from trackfarm_fleet.providers.runpod import RunPodProvider
+from trackfarm_fleet.tags import Tags
+from trackfarm_scheduler.store.database import Database
+
+TRACKS = 12
+LIFE_S = 45.0
+TOLD = {
+    "TRACKFARM_FLEET_IMAGE": "registry.example/worker:1",
+    "TRACKFARM_FLEET_TICK_SECONDS": "0.3",
+    "TRACKFARM_FLEET_TERM_SECONDS": "5",
+    "RUNPOD_API_KEY": runpod.KEY,
+}
+
+
+@pytest.fixture
+def sqlite_scene(sqlite_farm: Database, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.setattr("tests.scheduler.scene.Clock", Wall)
+    return Scene(sqlite_farm)
+
+
+class Operator:
+    """Types commands while the world goes on."""
+
+    def __init__(self, door: Door, folder: Path, opened: ExitStack) -> None:
+        self.account = Account()
+        self.account.clock = Wall()
+        self.account.boot_seconds = 0.2
+        url = opened.enter_context(serving(runpod.FakeRunPod(self.account).reply))
+        farm = opened.enter_context(FleetFarm(door.url, API_KEY, patience=0))
+        prefix = Tags(farm.term().farm).prefix
+        provider = RunPodProvider(SecretStr(runpod.KEY), prefix=prefix, url=url)
+        opened.callback(provider.close)
+        self.world = World(door, farm, self.account, provider, "tiny")
+        ours = {name: v for name, v in os.environ.items() if not name.startswith("TRACKFARM_")}
+        self.env = {
+            **ours,
+            **TOLD,
+            "TRACKFARM_URL": door.url,
+            "TRACKFARM_API_KEY": API_KEY,
+            "TRACKFARM_FLEET_RUNPOD_URL": url,
+        }
+        self.catalog = folder / "spa.csv"
+        rows = "".join(f"piano {n},10\n" for n in range(TRACKS))
+        self.catalog.write_text(f"prompt,duration\n{rows}")
+
+    def types(self, *words: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-P", "-m", "trackfarm.cli", *words]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=self.env, stdout=pipe, stderr=pipe, text=True)
+
+    def until_it_ends(
+        self, command: "subprocess.Popen[str]", *, interrupt_at: int | None = None
+    ) -> tuple[int, str, str]:
+        until = time.monotonic() + LIFE_S
+        while command.poll() is None and time.monotonic() < until:
+            self._live()
+            made = self.world.scene.states(self.world.job).get("done", 0) if self.world.job else 0
+            if interrupt_at is not None and made >= interrupt_at:
+                command.send_signal(signal.SIGINT)
+                interrupt_at = None
+        command.kill()
+        out, err = command.communicate()
+        return command.returncode, out, err
+
+    def asks(self, *words: str) -> Any:
+        code, out, err = self.until_it_ends(self.types(*words, "--json"))
+        assert code == 0, err
+        return json.loads(out)
+
+    def _live(self) -> None:
+        jobs = self.world.door.get("jobs").json()
+        self.world.job = jobs[0]["id"] if jobs else ""
+        self.world.live(0.05)
+        self.world.scene.settler.tick()
+
+
+@pytest.fixture
+def operator(door: Door, tmp_path: Path) -> Iterator[Operator]:
+    with ExitStack() as opened:
+        yield Operator(door, tmp_path, opened)
+
+
+def test_a_catalog_is_made_on_machines_that_are_returned(operator: Operator) -> None:
+    options = ["--deadline", "20m", "--budget", "2", "--machines", "2", "--yes", "--json"]
+    run = operator.types("run", str(operator.catalog), *options)
+    code, out, err = operator.until_it_ends(run)
+    assert code == 0, err
+    ending = json.loads(out.splitlines()[-1])
+    assert (ending["job"]["state"], ending["tracks"], ending["left"]) == ("done", TRACKS, 0)
+    assert operator.account.running() == []
+    assert len(operator.account.machines) == 2
+    assert ending["bill"] == pytest.approx(float(operator.account.bill()), abs=0.01)
+    assert sum(ending["dollars"].values()) == pytest.approx(ending["bill"])
+    assert operator.asks("fleet", "status")["rentals"] == []
+    assert operator.asks("fleet", "cost")["jobs"][ending["job"]["id"]]["tracks"] == TRACKS
+
+
+def test_ctrl_c_gives_the_machines_back_and_keeps_the_job(operator: Operator) -> None:
+    run = operator.types("run", str(operator.catalog), "--yes")
+    code, out, err = operator.until_it_ends(run, interrupt_at=1)
+    assert code == 130, err + out
+    assert operator.account.running() == []
+    assert operator.world.scene.states(operator.world.job).get("done", 0) >= 1
+    assert "giving the machines back" in out
+
+
+def test_machines_are_rented_for_a_while_and_taken_down(operator: Operator) -> None:
+    (rented,) = operator.asks("fleet", "up", "--yes")
+    assert rented["standing"]["state"] == "joined"
+    (machine,) = operator.account.running()
+    stray = operator.account.rent(
+        tag=machine.tag[:-1] + "0", gpu="NVIDIA L4", gpus=1, price=1, env={}
+    )
+    (orphan,) = operator.asks("fleet", "reap", "--dry-run")
+    assert (orphan["id"], orphan["ended"]) == (stray.id, False)
+    assert len(operator.account.running()) == 2
+    assert operator.asks("fleet", "down") == {"left": []}
+    assert operator.account.running() == [], "the stray one was reaped on the way"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["run", "CATALOG", "--provider", "aws"], 2, "providers"),
+        (["run", "CATALOG", "--budget", "0.01", "--yes"], 1, "nothing can be rented"),
+        (["run", "CATALOG", "--machines", "1"], 1, "Rent these machines"),
+        (["fleet", "up", "--model-set", "suno"], 2, "unknown model set"),
+    ],
+)
+def test_what_cannot_be_done_rents_nothing(
+    operator: Operator, words: list[str], code: int, said: str
+) -> None:
+    typed = [str(operator.catalog) if word == "CATALOG" else word for word in words]
+    ended, out, err = operator.until_it_ends(operator.types(*typed))
+    assert ended == code, err
+    assert said in (out + err).replace("PROVIDERS", "providers")
+    assert operator.account.machines == {}
+    assert operator.world.rentals() == []

@@ -1,0 +1,149 @@
+"""A farm, an account at a provider and the machines rented there, all by one clock that tests move.
+
+The machines are strangers: they know what their environment says, speak HTTP to the scheduler, and
+make tracks as long as they run.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from tests.fleet.fakes import runpod as fake_runpod
+from tests.fleet.fakes import vast as fake_vast
+from tests.fleet.fakes.account import Account, Machine
+from tests.fleet.fakes.server import serving
+from tests.scheduler.api.conftest import API_KEY, Door
+from trackfarm.api import TrackState
+from trackfarm.rentals import Rental
+from trackfarm_fleet.assembly import build
+from trackfarm_fleet.farm import FleetFarm
+from trackfarm_fleet.fleet import Fleet, Round
+from trackfarm_fleet.mandate import Mandate
+from trackfarm_fleet.providers.port import Provider
+from trackfarm_fleet.providers.runpod import RunPodProvider
+from trackfarm_fleet.providers.vast import VastProvider
+from trackfarm_fleet.settings import FleetSettings
+from trackfarm_fleet.tags import Tags
+from trackfarm_scheduler.store import workers
+from trackfarm_scheduler.store.offers import Offer
+
+SHARD = 8  # tracks that a machine makes between two steps
+TICK_S = 20.0
+
+
+@dataclass
+class Rig:
+    """The worker of a machine: its token, and the shard it works on."""
+
+    worker_id: str
+    token: str
+    holds: Offer | None = None
+
+
+class World:
+    """One step is one tick of everybody: time, machines, fleet."""
+
+    def __init__(
+        self, door: Door, farm: FleetFarm, account: Account, provider: Provider, kind: str
+    ) -> None:
+        self.door, self.scene, self.account = door, door.scene, account
+        self.provider = provider
+        self.kind = kind
+        self.farm = farm
+        self.rigs: dict[str, Rig] = {}
+        self.speed: dict[str, float] = {}
+        self.job = ""
+        self.fleet = self.another_fleet()
+
+    def another_fleet(self, **settings: Any) -> Fleet:
+        told = {"image": "registry.example/worker:1", "term_seconds": 60, **settings}
+        return build(
+            FleetSettings.model_validate(told),
+            self.farm,
+            [self.provider],
+            tags=Tags(self.farm.term().farm),
+            now=self.account.clock,
+        )
+
+    def step(self, mandate: Mandate | None = None, *, seconds: float = TICK_S) -> Round:
+        self.live(seconds)
+        return self.fleet.round(mandate or Mandate())
+
+    def live(self, seconds: float) -> None:
+        """Time passes for the machines, and for the scheduler."""
+        self.account.clock.advance(seconds)
+        for machine in list(self.account.machines.values()):
+            self._live(machine)
+        with self.scene.database.write() as session:
+            now = self.scene.clock()
+            workers.lose_silent(session, silent_since=now - 3 * TICK_S, now=now)
+
+    def _live(self, machine: Machine) -> None:
+        rig = self.rigs.get(machine.id)
+        gone = machine.ended_at is not None or machine.stopped or machine.broken
+        if gone or self.account.clock.now < machine.boots_at:
+            self.rigs.pop(machine.id, None)
+            return
+        rig = rig or self._joined(machine)
+        if rig is not None and self._beats(rig):
+            self._work(rig)
+
+    def _joined(self, machine: Machine) -> Rig | None:
+        facts = {"gpu": machine.gpu, "memory_mib": 24_564, "model_set": self.kind}
+        wish = {"name": machine.tag, "nonce": f"nonce of {machine.id}", **facts}
+        token = machine.env["TRACKFARM_WORKER_JOIN_TOKEN"]
+        answer = self.door.say("register", token, wish)
+        if answer.status_code != 200:
+            return None
+        said = answer.json()
+        self.rigs[machine.id] = Rig(said["worker_id"], said["token"])
+        return self.rigs[machine.id]
+
+    def _beats(self, rig: Rig) -> bool:
+        """Finishes what it holds and speaks; False when it was told to leave."""
+        if rig.holds is not None:
+            self.scene.finish(self.scene.worker(rig.worker_id), rig.holds)
+            rig.holds = None
+        answer = self.door.say("heartbeat", rig.token)
+        if answer.status_code != 200:
+            return False
+        if any(c["kind"] == "drain" for c in answer.json()["commands"]):
+            self.door.say("leave", rig.token)
+            return False
+        return True
+
+    def _work(self, rig: Rig) -> None:
+        waiting = self.scene.made_by(self.job, TrackState.PENDING)[:SHARD] if self.job else []
+        worker = self.scene.worker(rig.worker_id)
+        offer = self.scene.try_offer(worker, self.job, waiting) if waiting else None
+        if offer is not None:
+            self.scene.claim(worker, offer)
+            rig.holds = offer
+
+    def rentals(self) -> list[Rental]:
+        return self.farm.rentals(ended_since=0.0)
+
+    def is_done(self) -> bool:
+        return not {"pending", "leased"} & self.scene.states(self.job).keys()
+
+
+@contextmanager
+def world_at(name: str, door: Door, kind: str = "tiny") -> Iterator[World]:
+    """With an account at RunPod or Vast."""
+    account = Account()
+    account.clock = door.scene.clock
+    is_runpod = name == "runpod"
+    fake = fake_runpod.FakeRunPod(account) if is_runpod else fake_vast.FakeVast(account)
+    key = SecretStr(fake_runpod.KEY if is_runpod else fake_vast.KEY)
+    make = RunPodProvider if is_runpod else VastProvider
+    with serving(fake.reply) as url, FleetFarm(door.url, API_KEY, patience=0) as farm:
+        prefix = Tags(farm.term().farm).prefix
+        clock, sleep = account.clock, account.sleep
+        provider = make(key, prefix=prefix, url=url, now=clock, sleep=sleep)
+        try:
+            yield World(door, farm, account, provider, kind)
+        finally:
+            provider.close()

@@ -1,0 +1,271 @@
+"""The fleet's calls: one leads, what it decides late changes nothing, and what is lost is said again."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.scheduler.api.conftest import API_KEY, Door, problem
+from tests.scheduler.scene import briefs
+from trackfarm.client.endings import Refused
+from trackfarm.rentals import (
+    FleetSituation,
+    Intended,
+    Plan,
+    Rental,
+    RentalState,
+    Standing,
+    Stay,
+    Term,
+)
+
+BEARER = {"Authorization": f"Bearer {API_KEY}"}
+TAG = "tf-hotel-0123456789abcdef"
+S = RentalState
+
+
+class Desk:
+    """A fleet process as the scheduler knows it."""
+
+    def __init__(self, door: Door, holder: str = "one") -> None:
+        self.door, self.holder = door, holder
+
+    def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        url = f"{self.door.url}/api/v1/fleet/{path}"
+        return self.door.http.request(method, url, json=body, headers=BEARER)
+
+    def hold(self, seconds: float = 60) -> Term:
+        answer = self.ask("POST", "term", {"holder": self.holder, "seconds": seconds})
+        return Term.model_validate(answer.json())
+
+    def plan(self, **changes: Any) -> dict[str, Any]:
+        base = Plan(
+            tag=TAG,
+            provider="vast",
+            gpu="RTX 4090",
+            gpus=2,
+            vram=24,
+            model_set="tiny",
+            price_per_hour=0.8,
+            intended_at=self.door.scene.clock(),
+        )
+        return base.model_dump() | changes
+
+    def intend(self, epoch: int = 1, **changes: Any) -> httpx.Response:
+        return self.ask("POST", "rentals", {"epoch": epoch, "plan": self.plan(**changes)})
+
+    def intended(self) -> Intended:
+        self.hold()
+        return Intended.model_validate(self.intend().json())
+
+    def move(self, rental: Rental, epoch: int = 1, **changes: Any) -> httpx.Response:
+        standing = rental.standing.model_dump(mode="json") | changes
+        body = {"epoch": epoch, "version": rental.version, "standing": standing}
+        return self.ask("PUT", f"rentals/{rental.tag}", body)
+
+    def moved(self, rental: Rental, **changes: Any) -> Rental:
+        answer = self.move(rental, **changes)
+        assert answer.status_code == 200, answer.text
+        return Rental.model_validate(answer.json())
+
+    def situation(self) -> FleetSituation:
+        return FleetSituation.model_validate(self.ask("GET", "situation").json())
+
+
+@pytest.fixture
+def desk(door: Door) -> Desk:
+    return Desk(door)
+
+
+def joined(door: Door, token: str, name: str) -> dict[str, Any]:
+    facts = {"name": name, "gpu": "RTX 4090", "memory_mib": 24_564, "model_set": "tiny"}
+    answer = door.say("register", token, facts | {"price_per_hour": 9, "provider": "me"})
+    assert answer.status_code == 200, answer.text
+    said: dict[str, Any] = answer.json()
+    return said
+
+
+def test_one_leads_until_its_term_ends_or_it_resigns(door: Door, desk: Desk) -> None:
+    other = Desk(door, "other")
+    first = desk.hold()
+    assert (first.holder, first.epoch, first.seconds) == ("one", 1, 60)
+    assert other.hold() == first, "who comes second is told who leads"
+    door.scene.clock.advance(61)
+    taken = other.hold()
+    assert (taken.holder, taken.epoch, taken.farm) == ("other", 2, first.farm)
+    assert desk.hold().holder == "other"
+    assert other.ask("DELETE", "term/other").status_code == 204
+    assert desk.hold().epoch == 3
+
+
+def test_who_slept_through_its_term_changes_nothing(door: Door, desk: Desk) -> None:
+    rental = desk.intended().rental
+    door.scene.clock.advance(61)
+    Desk(door, "other").hold()
+    assert "leads" in problem(desk.move(rental, reason="too late"), 409)["detail"]
+    assert "leads" in problem(desk.intend(tag=TAG[:-1] + "0"), 409)["detail"]
+    (kept,) = desk.situation().rentals
+    assert kept == rental
+
+
+def test_what_was_decided_by_an_older_version_is_refused_and_what_is_said_again_is_not(
+    desk: Desk,
+) -> None:
+    rental = desk.intended().rental
+    change = {"state": S.CREATED, "provider_id": "7", "created_at": 1.0}
+    after = desk.moved(rental, **change)
+    assert (after.version, after.standing.state) == (1, S.CREATED)
+    assert desk.moved(rental, **change) == after, "the answer was lost"
+    assert "version 1" in problem(desk.move(rental, state=S.ENDED), 409)["detail"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(S.CREATED, S.INTENDED), (S.ENDED, S.CREATED)])
+def test_a_rental_never_goes_back(desk: Desk, before: RentalState, after: RentalState) -> None:
+    rental = desk.moved(desk.intended().rental, state=before, ended_at=2.0)
+    assert "never becomes" in problem(desk.move(rental, state=after), 409)["detail"]
+
+
+def test_an_intent_invites_one_worker_for_each_card(door: Door, desk: Desk) -> None:
+    lost, told = desk.intended(), desk.intended()
+    problem(door.say("register", lost.token, {"name": "x"}), 422)
+    facts = {"name": "x", "gpu": "x", "memory_mib": 24_564, "model_set": "tiny"}
+    problem(door.say("register", lost.token, facts), 401)
+    workers = [joined(door, told.token, name) for name in ("left", "right")]
+    problem(door.say("register", told.token, facts), 401)
+    ids = [worker["worker_id"] for worker in workers]
+    row = door.scene.worker(ids[0])
+    assert (row.provider, row.rental_tag, row.price_per_hour) == ("vast", TAG, 0.4)
+    assert {worker.id for worker in desk.situation().workers} == set(ids)
+    assert told.token not in door.get("events").text
+    problem(desk.intend(vram=48), 409)
+
+
+def test_who_ends_a_rental_ends_its_workers(door: Door, desk: Desk) -> None:
+    told = desk.intended()
+    worker = joined(door, told.token, "left")
+    assert door.say("heartbeat", worker["token"]).status_code == 200
+    desk.moved(told.rental, state=S.ENDED, ended_at=5.0)
+    problem(door.say("heartbeat", worker["token"]), 401)
+    facts = {"name": "x", "gpu": "x", "memory_mib": 24_564, "model_set": "tiny"}
+    problem(door.say("register", told.token, facts), 401)
+    problem(door.say("register", worker["token"], facts), 401)
+
+
+def test_a_drained_worker_finishes_what_it_has_and_is_told_to_leave(door: Door, desk: Desk) -> None:
+    told, scene = desk.intended(), door.scene
+    said = joined(door, told.token, "left")
+    job = scene.submit(briefs(2)).job_id
+    door.say("heartbeat", said["token"])
+    worker = scene.worker(said["worker_id"])
+    offer = scene.claimed(worker, job)
+    assert desk.ask("POST", f"rentals/{TAG}/drain").json()[0]["state"] == "draining"
+    progress = {"shard_id": offer.shard_id, "lease_id": offer.lease_id, "stage": "computing"}
+    busy = door.say("heartbeat", said["token"], {"shards": [progress]}).json()
+    assert (list(busy["leases"]), busy["commands"]) == ([offer.lease_id], [])
+    scene.finish(worker, offer)
+    (command,) = door.say("heartbeat", said["token"]).json()["commands"]
+    assert command["kind"] == "drain"
+    door.say("heartbeat", said["token"], {"draining": True})
+    assert door.say("leave", said["token"]).status_code == 200
+    assert scene.states(job) == {"done": 2}
+    assert desk.situation().workers[0].state == "gone"
+
+
+def test_an_operator_drains_one_worker(door: Door) -> None:
+    said = door.joined()
+    door.say("heartbeat", said["token"])
+    assert door.post(f"workers/{said['worker_id']}/drain").json()["state"] == "draining"
+    (command,) = door.say("heartbeat", said["token"]).json()["commands"]
+    assert command["kind"] == "drain"
+    problem(door.post("workers/worker_nobody/drain"), 404)
+
+
+def test_the_situation_says_what_is_to_be_made_by_when_and_for_how_much(
+    door: Door, desk: Desk
+) -> None:
+    scene, told = door.scene, desk.intended()
+    worker = scene.worker(joined(door, told.token, "left")["worker_id"])
+    scene.beat(worker)
+    now = scene.clock()
+    whole = scene.submit(briefs(3), budget=2.0)
+    scene.submit(briefs(2, word="flute", duration=60.4), catalog="lobby", deadline=_in(now, 3600))
+    scene.claimed(worker, whole.job_id, scene.ids(whole.job_id)[:1])
+    scene.clock.advance(10)
+    look = desk.situation()
+    (demand,) = look.demands
+    assert demand.model_set == "tiny"
+    assert sorted((s.duration, s.count) for s in demand.shapes) == [(10, 3), (60.4, 2)]
+    assert sum(demand.waiting.values()) == 4
+    limits = sorted((j.tracks, j.deadline, j.budget) for j in demand.jobs)
+    assert [(n, d and round(d), b) for n, d, b in limits] == [(2, 3590, None), (3, None, 2.0)]
+    (seen,) = look.workers
+    assert (seen.shards, seen.idle, seen.silent) == (1, 0, 10)
+
+
+def _in(now: float, seconds: float) -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(now + seconds, UTC)
+
+
+def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(door: Door, desk: Desk) -> None:
+    scene, told = door.scene, desk.intended()
+    worker = scene.worker(joined(door, told.token, "left")["worker_id"])
+    scene.beat(worker)
+    job = scene.submit(briefs(3)).job_id
+    first, *rest = scene.ids(job)
+    began = scene.clock()
+    done = scene.claimed(worker, job, [first])
+    scene.clock.advance(10)
+    scene.finish(worker, done)
+    late = scene.claimed(worker, job, rest)
+    scene.clock.advance(5)
+    scene.beat(worker, late)
+    scene.clock.advance(5)
+    desk.moved(told.rental, state=S.ENDED, ended_at=scene.clock())
+    (stay,) = [Stay.model_validate(s) for s in desk.ask("GET", "stays?ended_since=0").json()]
+    assert stay.tracks == {job: 1}
+    (busy,) = stay.busy
+    found = [(s.start - began, s.end - began, s.kept, s.job) for s in busy]
+    assert found == [(8, 10, True, job), (10, 20, False, job)]
+
+
+def test_nobody_can_be_paid_any_more(door: Door, desk: Desk) -> None:
+    job = door.scene.submit(briefs(2), budget=1.0).job_id
+    ended = desk.ask("POST", f"jobs/{job}/out-of-budget").json()
+    assert ended["state"] == "out_of_budget"
+    problem(desk.ask("POST", f"jobs/{job}/out-of-budget"), 409)
+    problem(desk.ask("POST", "jobs/job_nobody/out-of-budget"), 404)
+
+
+UNKNOWN: dict[str, Callable[[Desk], httpx.Response]] = {
+    "drain": lambda desk: desk.ask("POST", "rentals/tf-nobody/drain"),
+    "dismiss": lambda desk: desk.ask("POST", "rentals/tf-nobody/dismiss", {}),
+    "move": lambda desk: desk.move(
+        desk.intended().rental.model_copy(update={"plan": Plan(**desk.plan(tag="tf-nobody"))})
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN)
+def test_a_rental_that_nobody_knows(desk: Desk, what: str) -> None:
+    assert "fleet status" in problem(UNKNOWN[what](desk), 404)["detail"]
+
+
+def test_a_dismissal_is_kept_for_whoever_leads(desk: Desk) -> None:
+    rental = desk.intended().rental
+    desk.ask("POST", f"rentals/{TAG}/dismiss", {"reason": "too loud"})
+    desk.ask("POST", f"rentals/{TAG}/dismiss", {"reason": "again"})
+    assert desk.moved(rental, state=S.CREATED, provider_id="7").dismissed == "too loud"
+    assert Standing(since=1, price_per_hour=1).state is S.INTENDED
+
+
+def test_refusals_are_the_clients_own(door: Door) -> None:
+    from trackfarm_fleet.farm import FleetFarm, is_stale
+
+    with FleetFarm(door.url, API_KEY, patience=0) as farm:
+        farm.hold_term("one", 60)
+        with pytest.raises(Refused) as refused:
+            farm.intend(7, Plan(**Desk(door).plan()))
+    assert is_stale(refused.value)

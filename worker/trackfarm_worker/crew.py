@@ -1,0 +1,98 @@
+"""One worker for each card of this machine: started, told to end, started anew when it dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+log = structlog.get_logger(__name__)
+POLL_S = 0.2
+RESTARTS = 5
+REST_S = 10.0  # before one that died is started anew
+DIED = 1
+_PREFIX = "TRACKFARM_WORKER_"
+
+
+@dataclass(slots=True)
+class _Member:
+    card: int
+    process: subprocess.Popen[bytes]
+    restarts: int = 0
+    died_at: float | None = None
+
+
+class Crew:
+    """`environ` is what the workers are told, but for their card, name and folder."""
+
+    def __init__(
+        self,
+        cards: int,
+        *,
+        name: str,
+        folder: Path,
+        environ: Mapping[str, str],
+        rest: float = REST_S,
+        command: Sequence[str] = (sys.executable, "-m", "trackfarm_worker"),
+    ) -> None:
+        self._name = name
+        self._folder = folder
+        self._environ = environ
+        self._rest = rest
+        self._command = tuple(command)
+        self._ending = False
+        self._members = [_Member(card, self._started(card)) for card in range(cards)]
+
+    def serve(self) -> int:
+        """Until every worker has ended for good; the greatest of their exit codes."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        while any(self._goes_on(member) for member in self._members):
+            time.sleep(POLL_S)
+        return max((member.process.returncode for member in self._members), key=abs)
+
+    def _goes_on(self, member: _Member) -> bool:
+        code = member.process.poll()
+        if code is None:
+            return True
+        tired = self._ending or member.restarts >= RESTARTS or code not in (DIED, *_KILLED)
+        if tired:
+            return False
+        now = time.monotonic()
+        member.died_at = now if member.died_at is None else member.died_at
+        if now - member.died_at >= self._rest:
+            log.warning("worker_started_anew", card=member.card, ended_with=code)
+            member.process = self._started(member.card)
+            member.restarts, member.died_at = member.restarts + 1, None
+        return True
+
+    def _started(self, card: int) -> subprocess.Popen[bytes]:
+        told = {
+            "NAME": f"{self._name[:90]}-{card}",
+            "DATA_DIR": str(self._folder / f"card{card}"),
+            "CARDS": "1",
+            "OF_A_CREW": "true",
+        }
+        env = {**self._environ, "CUDA_VISIBLE_DEVICES": str(card)}
+        env |= {_PREFIX + name: value for name, value in told.items()}
+        return subprocess.Popen(self._command, env=env)
+
+    def _end(self, number: int, _frame: FrameType | None) -> None:
+        self._ending = True
+        for member in self._members:
+            if member.process.poll() is None:
+                member.process.send_signal(signal.SIGTERM)
+
+
+_KILLED = (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
+
+
+def serve(cards: int, *, name: str, folder: Path, rest: float = REST_S) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    return Crew(cards, name=name, folder=folder, environ=os.environ, rest=rest).serve()
