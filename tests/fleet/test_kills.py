@@ -69,7 +69,7 @@ class Stage:
         self.wire = Tripwire()
         self.account = Account()
         self.account.clock = Wall()
-        self.account.boot_seconds = 0.3
+        self.account.boot_seconds = 2.0  # so that a round sees it boot
         fake = runpod.FakeRunPod(self.account).reply
         provider_url = opened.enter_context(serving(self.wire.around(fake, call_to_runpod)))
         farm_url = opened.enter_context(
