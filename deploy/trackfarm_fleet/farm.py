@@ -34,7 +34,7 @@ class FleetFarm(Farm):
         since = {"ended_since": ended_since}
         return self._get(wire.FleetSituation, "fleet/situation", since)
 
-    def intend(self, epoch: int, plan: wire.Plan) -> wire.Intended:
+    def intend(self, epoch: int, plan: wire.RentalPlan) -> wire.Intended:
         return self._ask(wire.Intended, "fleet/rentals", wire.Intent(epoch=epoch, plan=plan))
 
     def move(self, epoch: int, rental: wire.Rental, standing: wire.Standing) -> wire.Rental:

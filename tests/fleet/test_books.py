@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.fleet.rentals import TAG, an_instance
-from trackfarm.rentals import Plan, PriceChange, Rental, RentalState, Standing, Stay, Stretch
+from trackfarm.rentals import PriceChange, Rental, RentalPlan, RentalState, Standing, Stay, Stretch
 from trackfarm_fleet.books import account, bill, by_job, span, together
 from trackfarm_fleet.ledger import Use
 from trackfarm_fleet.mandate import Mandate
@@ -28,7 +28,7 @@ def a_row(state: RentalState = S.JOINED, **changes: Any) -> Rental:
         "prices": [PriceChange(at=100, price_per_hour=HOURLY)],
     }
     purpose, gpus = changes.pop("purpose", ""), changes.pop("gpus", 1)
-    plan = Plan(
+    plan = RentalPlan(
         tag=TAG,
         provider="vast",
         gpu="RTX 4090",
