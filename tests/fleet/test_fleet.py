@@ -48,12 +48,12 @@ def the_books_are_right(world: World) -> None:
 
 
 def test_a_job_is_made_and_nothing_is_left(world: World) -> None:
-    world.job = world.scene.submit(briefs(60)).job_id
+    world.job = world.scene.submit(briefs(30)).job_id
     until_done(world)
-    assert world.scene.states(world.job) == {"done": 60}
+    assert world.scene.states(world.job) == {"done": 30}
     the_books_are_right(world)
     (cost,) = [c for job, c in by_job(world.farm.stays(ended_since=0), 0).items() if job]
-    assert cost.tracks == 60
+    assert cost.tracks == 30
     assert cost.work > 0
 
 
@@ -71,6 +71,7 @@ def test_a_machine_that_never_boots_is_replaced(world: World) -> None:
     the_books_are_right(world)
 
 
+@pytest.mark.parametrize("world", ["runpod"], indirect=True)
 def test_a_budget_is_kept_whatever_the_deadline_asks_for(world: World) -> None:
     world.job = world.scene.submit(briefs(400), budget=0.05).job_id
     for _ in range(120):
@@ -81,6 +82,7 @@ def test_a_budget_is_kept_whatever_the_deadline_asks_for(world: World) -> None:
     assert 0.02 < float(world.account.bill()) <= 0.05
 
 
+@pytest.mark.parametrize("world", ["runpod"], indirect=True)
 def test_a_fleet_process_that_wakes_up_late_changes_nothing(world: World) -> None:
     world.job = world.scene.submit(briefs(8)).job_id
     world.step(MANDATE)
@@ -96,7 +98,7 @@ def test_a_fleet_process_that_wakes_up_late_changes_nothing(world: World) -> Non
 def test_everything_that_goes_wrong_costs_no_track_and_no_machine(world: World) -> None:
     account = world.account
     account.linger_seconds = 40
-    world.job = world.scene.submit(briefs(100)).job_id
+    world.job = world.scene.submit(briefs(80)).job_id
     account.befall("create", Mishap.NO_CAPACITY, Mishap.HANGS_UP_AFTER, Mishap.DONE_TWICE)
     account.befall("offers", Mishap.RATE_LIMITED)
     for _ in range(12):
@@ -114,7 +116,7 @@ def test_everything_that_goes_wrong_costs_no_track_and_no_machine(world: World) 
         world.step(MANDATE)
     account.down = False
     until_done(world)
-    assert world.scene.states(world.job) == {"done": 100}
+    assert world.scene.states(world.job) == {"done": 80}
     assert len({rental.tag for rental in world.rentals()}) >= 3
     the_books_are_right(world)
     assert float(account.bill()) <= 5.0
