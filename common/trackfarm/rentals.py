@@ -67,7 +67,7 @@ class PriceChange(_Request):
     stopped: bool = False
 
 
-class Plan(_Request):
+class RentalPlan(_Request):
     """What is known of a machine before it is asked for. `vram` (nominal GB) and `gpus` are what it
     should have, `ready_in` the seconds after which it should work, `purpose` the job that it is
     rented for, empty for all."""
@@ -109,7 +109,7 @@ class Intent(_Request):
     """Written before a machine is asked for."""
 
     epoch: Count
-    plan: Plan
+    plan: RentalPlan
 
 
 class Move(_Request):
@@ -124,7 +124,7 @@ class Rental(_Record):
     """`version` grows with each write. `dismissed`: why the operator wants it gone, else empty."""
 
     id: str
-    plan: Plan
+    plan: RentalPlan
     standing: Standing
     version: int
     dismissed: str = ""

@@ -35,6 +35,11 @@ def main() -> int:
         address = find_farm(os.environ)
         if address is None:
             raise SettingsError("no farm is known: set TRACKFARM_URL and TRACKFARM_API_KEY")
+        if any(not host.reach for host in settings.hosts):
+            # What is shown to an operator has a token in it, and here it would go into a log.
+            raise SettingsError(
+                "a host without `reach` is for `trackfarm fleet up` and `run` alone"
+            )
         logs.configure(settings.log_format, settings.log_level)
         with (
             Interrupts() as interrupts,

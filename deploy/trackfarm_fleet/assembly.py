@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -91,9 +92,13 @@ def _open(name: ProviderName, settings: FleetSettings, tags: Tags, opened: ExitS
             slots = localhost.slots(settings.local_workers, price=settings.local_price)
             return LocalProvider(slots, prefix=tags.prefix, folder=settings.folder / "local")
         case "manual":
-            return ManualProvider(
-                settings.hosts, prefix=tags.prefix, folder=settings.folder / "manual"
-            )
+            folder = settings.folder / "manual"
+            return ManualProvider(settings.hosts, prefix=tags.prefix, folder=folder, show=_show)
+
+
+def _show(text: str) -> None:
+    """Standard output may be for JSON."""
+    print(text, file=sys.stderr)
 
 
 @contextmanager

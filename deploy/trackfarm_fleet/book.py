@@ -33,7 +33,7 @@ class Book:
     def rental(self, tag: str) -> Rental:
         return rental_of(self._rows[tag])
 
-    def intend(self, plan: wire.Plan) -> SecretStr:
+    def intend(self, plan: wire.RentalPlan) -> SecretStr:
         """Writes an intent down; what lets the workers of its machine join."""
         intended = self._farm.intend(self._epoch, plan)
         self._rows[plan.tag] = intended.rental

@@ -14,8 +14,13 @@ def why_end(rental: Rental, sight: Sight, patience: Patience) -> str:
         _seen_to_fail(rental, sight, patience)
         or _too_late(rental, sight, patience)
         or _drained(rental, sight)
-        or ("" if sight.wanted or rental.state in _WITH_WORKER else sight.why)
+        or ("" if _may_drain(rental, sight) or sight.wanted else sight.why)
     )
+
+
+def _may_drain(rental: Rental, sight: Sight) -> bool:
+    """Whether there is a worker that may have something to finish."""
+    return rental.state in _WITH_WORKER or sight.worker is not None
 
 
 def _seen_to_fail(rental: Rental, sight: Sight, patience: Patience) -> str:

@@ -36,7 +36,7 @@ class FleetFarm(Client):
         return get(wire.FleetSituation, "fleet/situation", since)
 
     @call
-    def intend(self, epoch: int, plan: wire.Plan) -> Steps[wire.Intended]:
+    def intend(self, epoch: int, plan: wire.RentalPlan) -> Steps[wire.Intended]:
         return ask(wire.Intended, "fleet/rentals", wire.Intent(epoch=epoch, plan=plan))
 
     @call

@@ -74,9 +74,9 @@ class Renter:
         raised = replace(book.rental(bid.tag), price_per_hour=bid.price_per_hour)
         book.write(raised, at=self._now(), bid=bid.price_per_hour)
 
-    def _plan(self, rent: Rent, model_set: str, purpose: str) -> wire.Plan:
+    def _plan(self, rent: Rent, model_set: str, purpose: str) -> wire.RentalPlan:
         candidate: Candidate = rent.candidate
-        return wire.Plan(
+        return wire.RentalPlan(
             tag=self._tags.new(),
             provider=candidate.offer.provider,
             gpu=candidate.offer.gpu,
@@ -90,7 +90,7 @@ class Renter:
             intended_at=self._now(),
         )
 
-    def _request(self, rent: Rent, plan: wire.Plan, token: SecretStr) -> RentalRequest:
+    def _request(self, rent: Rent, plan: wire.RentalPlan, token: SecretStr) -> RentalRequest:
         device = CPU if plan.gpu == CPU else "cuda"
         invitation = Invitation(self._equipment.scheduler_url, token, plan.model_set, device)
         return RentalRequest(

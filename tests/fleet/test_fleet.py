@@ -1,6 +1,7 @@
 """The fleet's rounds over a real scheduler and strict providers with bad days."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.fleet.world import World, world_at
 from tests.scheduler.api.conftest import Door
 from tests.scheduler.scene import briefs
 from trackfarm_fleet.books import bill, by_job, together
+from trackfarm_fleet.fleet import NotLeading
 from trackfarm_fleet.mandate import Mandate
 from trackfarm_fleet.situation import Rules
 
@@ -46,19 +48,57 @@ def the_books_are_right(world: World) -> None:
 
 
 def test_a_job_is_made_and_nothing_is_left(world: World) -> None:
-    world.job = world.scene.submit(briefs(60)).job_id
+    world.job = world.scene.submit(briefs(30)).job_id
     until_done(world)
-    assert world.scene.states(world.job) == {"done": 60}
+    assert world.scene.states(world.job) == {"done": 30}
     the_books_are_right(world)
     (cost,) = [c for job, c in by_job(world.farm.stays(ended_since=0), 0).items() if job]
-    assert cost.tracks == 60
+    assert cost.tracks == 30
     assert cost.work > 0
+
+
+def test_a_machine_that_never_boots_is_replaced(world: World) -> None:
+    world.fleet = world.another_fleet(patience={"boot": 100})
+    world.account.boot_seconds = 1e6
+    world.job = world.scene.submit(briefs(8)).job_id
+    world.step(MANDATE)
+    (late,) = world.account.running()
+    world.account.boot_seconds = 20
+    until_done(world)
+    (replaced, *others) = world.rentals()
+    assert (replaced.standing.provider_id, bool(others)) == (late.id, True)
+    assert "no worker joined" in replaced.standing.reason
+    the_books_are_right(world)
+
+
+@pytest.mark.parametrize("world", ["runpod"], indirect=True)
+def test_a_budget_is_kept_whatever_the_deadline_asks_for(world: World) -> None:
+    world.job = world.scene.submit(briefs(400), budget=0.05).job_id
+    for _ in range(120):
+        world.step(replace(MANDATE, budget=0.05))
+        if world.rentals() and not any(rental.is_open for rental in world.rentals()):
+            break
+    assert world.account.running() == []
+    assert 0.02 < float(world.account.bill()) <= 0.05
+
+
+@pytest.mark.parametrize("world", ["runpod"], indirect=True)
+def test_a_fleet_process_that_wakes_up_late_changes_nothing(world: World) -> None:
+    world.job = world.scene.submit(briefs(8)).job_id
+    world.step(MANDATE)
+    sleeper, world.fleet = world.fleet, world.another_fleet()
+    world.live(61)
+    world.step(MANDATE)
+    before, asked = world.rentals(), len(world.account.machines)
+    with pytest.raises(NotLeading):
+        sleeper.round(MANDATE)
+    assert (world.rentals(), len(world.account.machines)) == (before, asked)
 
 
 def test_everything_that_goes_wrong_costs_no_track_and_no_machine(world: World) -> None:
     account = world.account
     account.linger_seconds = 40
-    world.job = world.scene.submit(briefs(100)).job_id
+    world.job = world.scene.submit(briefs(80)).job_id
     account.befall("create", Mishap.NO_CAPACITY, Mishap.HANGS_UP_AFTER, Mishap.DONE_TWICE)
     account.befall("offers", Mishap.RATE_LIMITED)
     for _ in range(12):
@@ -76,7 +116,7 @@ def test_everything_that_goes_wrong_costs_no_track_and_no_machine(world: World) 
         world.step(MANDATE)
     account.down = False
     until_done(world)
-    assert world.scene.states(world.job) == {"done": 100}
+    assert world.scene.states(world.job) == {"done": 80}
     assert len({rental.tag for rental in world.rentals()}) >= 3
     the_books_are_right(world)
     assert float(account.bill()) <= 5.0

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -69,7 +69,7 @@ class Stage:
         self.wire = Tripwire()
         self.account = Account()
         self.account.clock = Wall()
-        self.account.boot_seconds = 0.3
+        self.account.boot_seconds = 2.0  # so that a round sees it boot
         fake = runpod.FakeRunPod(self.account).reply
         provider_url = opened.enter_context(serving(self.wire.around(fake, call_to_runpod)))
         farm_url = opened.enter_context(
@@ -84,16 +84,28 @@ class Stage:
         told |= {"TRACKFARM_URL": farm_url, "TRACKFARM_API_KEY": API_KEY}
         told |= {"TRACKFARM_FLEET_RUNPOD_URL": provider_url}
         self._env = {**os.environ, **told}
-        self._log = folder / "fleet.log"
+        self.log = folder / "fleet.log"
         self._opened = opened
         self.fleet = self.start()
 
     def start(self) -> Process:
         command = [sys.executable, "-P", "-m", "trackfarm_fleet"]
-        process = Process(command, log=self._log, env=self._env)
+        process = Process(command, log=self.log, env=self._env)
         self._opened.callback(process.stop)
         self.wire.pid = process.pid
         return process
+
+    def restart(self, **settings: str) -> None:
+        """The same with other settings."""
+        self.fleet.stop()
+        self._env |= {f"TRACKFARM_FLEET_{name}": value for name, value in settings.items()}
+        self.fleet = self.start()
+
+    def live_until(self, done: Callable[[], bool]) -> None:
+        until = time.monotonic() + LIFE_S
+        while not done():
+            assert time.monotonic() < until, self.log.read_text()[-3000:]
+            self.world.live(STEP_S)
 
     def live_to_the_end(self) -> int:
         """A job is made and its machine returned, whoever is killed on the way; how many were."""
@@ -105,7 +117,7 @@ class Stage:
                 self.fleet = self.start()
             if self.world.is_done() and self._is_over():
                 return killed
-        raise AssertionError(f"{self.wire.heard[-20:]}\n{self._log.read_text()[-3000:]}")
+        raise AssertionError(f"{self.wire.heard[-20:]}\n{self.log.read_text()[-3000:]}")
 
     def _is_over(self) -> bool:
         rentals = self.world.rentals()
@@ -135,6 +147,22 @@ def survives(stage: Stage, name: str, *, after: bool) -> None:
 @pytest.mark.soak
 def test_killed_at_any_step_it_goes_on(stage: Stage, step: str, *, after: bool) -> None:
     survives(stage, step, after=after)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("returning", [False, True], ids=["left", "returned"])
+def test_told_to_end_it_leaves_its_rentals_unless_it_is_to_return_them(
+    stage: Stage, *, returning: bool
+) -> None:
+    stage.restart(RETURN_ALL=str(returning).lower())
+    stage.world.job = stage.world.scene.submit(briefs(4000)).job_id
+    stage.live_until(lambda: bool(stage.world.rigs))
+    stage.fleet.terminate()
+    stage.live_until(lambda: not stage.fleet.alive)
+    assert bool(stage.account.running()) is not returning
+    assert ("rentals_left" in stage.log.read_text()) is not returning
+    assert all(rental.is_open is not returning for rental in stage.world.rentals())
+    assert stage.world.farm.term().seconds == 0, "another may lead at once"
 
 
 def test_killed_when_a_machine_was_made_it_finds_that_machine(stage: Stage) -> None:

@@ -222,6 +222,13 @@ def _reachable(source: RentalState, target: RentalState) -> bool:
     return is_legal(source, target) or any(_reachable(next_, target) for next_ in MOVES[source])
 
 
+@pytest.mark.parametrize("state", [S.CREATED, S.BOOTING])
+def test_a_worker_that_joined_before_anybody_looked_is_drained_too(state: RentalState) -> None:
+    unwanted = a_sight(20, an_instance(), worker=AWAKE, wanted=False, why="too late")
+    after = observed(a_rental(state), unwanted, PATIENCE)
+    assert (after.state, after.joined_at, after.reason) == (S.DRAINING, T0 + 20, "too late")
+
+
 def test_a_closed_row_never_changes() -> None:
     rental = a_rental(S.ENDED, ended_at=T0)
     assert observed(rental, a_sight(9, an_instance()), PATIENCE) == rental

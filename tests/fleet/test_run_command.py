@@ -64,7 +64,10 @@ class Operator:
             "TRACKFARM_FLEET_RUNPOD_URL": url,
         }
         self.catalog = folder / "spa.csv"
-        rows = "".join(f"piano {n},10\n" for n in range(TRACKS))
+        self.writes(TRACKS)
+
+    def writes(self, tracks: int) -> None:
+        rows = "".join(f"piano {n},10\n" for n in range(tracks))
         self.catalog.write_text(f"prompt,duration\n{rows}")
 
     def types(self, *words: str) -> "subprocess.Popen[str]":
@@ -76,15 +79,19 @@ class Operator:
         self, command: "subprocess.Popen[str]", *, interrupt_at: int | None = None
     ) -> tuple[int, str, str]:
         until = time.monotonic() + LIFE_S
-        while command.poll() is None and time.monotonic() < until:
-            self._live()
-            made = self.world.scene.states(self.world.job).get("done", 0) if self.world.job else 0
-            if interrupt_at is not None and made >= interrupt_at:
-                command.send_signal(signal.SIGINT)
-                interrupt_at = None
-        command.kill()
-        out, err = command.communicate()
+        try:
+            while command.poll() is None and time.monotonic() < until:
+                self._live()
+                if interrupt_at is not None and self._made() >= interrupt_at:
+                    command.send_signal(signal.SIGINT)
+                    interrupt_at = None
+        finally:
+            command.kill()
+            out, err = command.communicate()
         return command.returncode, out, err
+
+    def _made(self) -> int:
+        return self.world.scene.states(self.world.job).get("done", 0) if self.world.job else 0
 
     def asks(self, *words: str) -> Any:
         code, out, err = self.until_it_ends(self.types(*words, "--json"))
@@ -119,7 +126,9 @@ def test_a_catalog_is_made_on_machines_that_are_returned(operator: Operator) -> 
     assert operator.asks("fleet", "cost")["jobs"][ending["job"]["id"]]["tracks"] == TRACKS
 
 
+@pytest.mark.soak
 def test_ctrl_c_gives_the_machines_back_and_keeps_the_job(operator: Operator) -> None:
+    operator.writes(400)
     run = operator.types("run", str(operator.catalog), "--yes")
     code, out, err = operator.until_it_ends(run, interrupt_at=1)
     assert code == 130, err + out
@@ -128,6 +137,7 @@ def test_ctrl_c_gives_the_machines_back_and_keeps_the_job(operator: Operator) ->
     assert "giving the machines back" in out
 
 
+@pytest.mark.soak
 def test_machines_are_rented_for_a_while_and_taken_down(operator: Operator) -> None:
     (rented,) = operator.asks("fleet", "up", "--yes")
     assert rented["standing"]["state"] == "joined"
@@ -142,6 +152,7 @@ def test_machines_are_rented_for_a_while_and_taken_down(operator: Operator) -> N
     assert operator.account.running() == [], "the stray one was reaped on the way"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

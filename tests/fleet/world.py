@@ -94,7 +94,9 @@ class World:
     def _joined(self, machine: Machine) -> Rig | None:
         facts = {"gpu": machine.gpu, "memory_mib": 24_564, "model_set": self.kind}
         wish = {"name": machine.tag, "nonce": f"nonce of {machine.id}", **facts}
-        token = machine.env["TRACKFARM_WORKER_JOIN_TOKEN"]
+        token = machine.env.get("TRACKFARM_WORKER_JOIN_TOKEN")
+        if token is None:
+            return None  # no machine of ours
         answer = self.door.say("register", token, wish)
         if answer.status_code != 200:
             return None

@@ -126,6 +126,10 @@ class Process:
         except subprocess.TimeoutExpired:
             self.kill()
 
+    def terminate(self) -> None:
+        """Asks it to end, and waits for nothing."""
+        self._child.send_signal(self._ending)
+
     def kill(self) -> None:
         """Ends it at once."""
         self._child.kill()

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -27,7 +28,7 @@ from trackfarm_fleet.cli.options import (
     settings_of,
 )
 from trackfarm_fleet.cli.returning import return_all
-from trackfarm_fleet.cli.starting import start
+from trackfarm_fleet.cli.starting import agree, start
 from trackfarm_fleet.mandate import DAY
 from trackfarm_fleet.providers.port import Offer, Trouble
 from trackfarm_fleet.settings import FleetSettings
@@ -113,10 +114,13 @@ def up(
         min_machines=machines,
         max_machines=machines,
     )
-    with opened(settings) as (rented, farm), Interrupts() as interrupts:
-        raise typer.Exit(
-            start(rented, farm, settings, lambda: interrupts.asked, ask=not yes, as_json=as_json)
-        )
+    with opened(settings) as (rented, _):
+        mandate = replace(settings.mandate(), only=True)
+        agree(rented, mandate, ask=not yes)
+        with Interrupts() as interrupts:
+            tick = settings.tick_seconds
+            code = start(rented, mandate, tick, lambda: interrupts.asked, as_json=as_json)
+    raise typer.Exit(code)
 
 
 @fleet.command()

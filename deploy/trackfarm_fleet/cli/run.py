@@ -88,12 +88,13 @@ def run(
         deadline=_moment(limits),
         budget=limits.budget,
     )
-    with opened(settings) as (fleet, farm), Interrupts() as interrupts:
+    with opened(settings) as (fleet, farm):
         mandate = _mandate(settings, limits)
         decision = fleet.propose(mandate, _demand(kind.name, shapes, limits))[kind.name]
         _agree(decision, limits, ask=not yes, as_json=as_json)
-        errand = _Errand(fleet, farm, mandate, interrupts, settings.tick_seconds, as_json)
-        raise typer.Exit(errand.run(catalog, wishes))
+        with Interrupts() as interrupts:
+            errand = _Errand(fleet, farm, mandate, interrupts, settings.tick_seconds, as_json)
+            raise typer.Exit(errand.run(catalog, wishes))
 
 
 def _machines(provider: list[str] | None, machines: int | None) -> dict[str, int | float]:

@@ -1,7 +1,6 @@
 """Rents a fixed number of machines and waits until their workers have joined."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 import typer
 
@@ -12,49 +11,64 @@ from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.rentals import Demand, Rental, RentalState
 from trackfarm.words import counted
 from trackfarm_fleet.cli import tables
-from trackfarm_fleet.farm import FleetFarm
 from trackfarm_fleet.fleet import Fleet
-from trackfarm_fleet.settings import FleetSettings
+from trackfarm_fleet.mandate import Mandate
 from trackfarm_fleet.steering import attempted, pause, resign
 
+TRIES = 4  # rounds in which nothing can be rented: an offer is no reservation
+LONGEST_TICK = 5.0  # somebody waits for this command
 
-def start(
-    fleet: Fleet,
-    farm: FleetFarm,
-    settings: FleetSettings,
-    stopped: Callable[[], bool],
-    *,
-    ask: bool,
-    as_json: bool,
-) -> ExitCode:
+
+def agree(fleet: Fleet, mandate: Mandate, *, ask: bool) -> None:
+    """Shows what will be rented; ends the command when that is not agreed to, or cannot be."""
     try:
-        model_set(settings.model_set)
+        model_set(mandate.model_set)
     except UnknownModelSet as error:
         raise ended(ExitCode.BAD_INPUT, str(error)) from None
-    mandate = replace(settings.mandate(), only=True)
-    wanted = mandate.rules.min_machines
-    empty = Demand(model_set=settings.model_set, shapes=[], waiting={}, jobs=[])
-    decision = fleet.propose(mandate, empty)[settings.model_set]
+    nothing = Demand(model_set=mandate.model_set, shapes=[], waiting={}, jobs=[])
+    decision = fleet.propose(mandate, nothing)[mandate.model_set]
     if ask and decision.rent:
         err().print(tables.rents_table(decision.rent))
         hourly = sum(rent.candidate.price_per_hour for rent in decision.rent)
         typer.confirm(f"Rent these for ${hourly:.3f} an hour?", abort=True, err=True)
-    rows: list[Rental] = []
-    while not stopped():
-        done = attempted(lambda: fleet.round(mandate))
-        rows = done.open(mandate) if done is not None else rows
-        joined = [r for r in rows if r.standing.state is RentalState.JOINED]
-        if len(joined) >= wanted or (done is not None and not rows):
-            break
-        pause(min(settings.tick_seconds, 5.0), stopped)
+
+
+def start(
+    fleet: Fleet,
+    mandate: Mandate,
+    tick: float,
+    stopped: Callable[[], bool],
+    *,
+    as_json: bool,
+) -> ExitCode:
+    rows = _until_joined(fleet, mandate, tick, stopped)
     resign(fleet)
     if as_json:
         print_json([rental.model_dump(mode="json") for rental in rows])
     elif rows:
         out().print(tables.rentals_table(rows, max(r.standing.since for r in rows)))
+        say(f"{counted(len(rows), 'machine')} will cost money until `trackfarm fleet down`")
     if not rows:
         raise ended(ExitCode.INCOMPLETE, "nothing could be rented; `trackfarm fleet offers` looks")
-    if not as_json:
-        say(f"{counted(len(rows), 'machine')} will cost money until `trackfarm fleet down`")
-    whole = sum(r.standing.state is RentalState.JOINED for r in rows) >= wanted
-    return ExitCode.OK if whole else ExitCode.INCOMPLETE
+    return ExitCode.OK if _joined(rows, mandate) else ExitCode.INCOMPLETE
+
+
+def _until_joined(
+    fleet: Fleet, mandate: Mandate, tick: float, stopped: Callable[[], bool]
+) -> Sequence[Rental]:
+    """The machines there are when all have joined, nothing can be rented, or it is stopped."""
+    rows: Sequence[Rental] = []
+    vain = 0
+    while not stopped() and vain < TRIES:
+        done = attempted(lambda: fleet.round(mandate))
+        rows = done.open(mandate) if done is not None else rows
+        if _joined(rows, mandate):
+            break
+        vain = 0 if rows or done is None else vain + 1
+        pause(min(tick, LONGEST_TICK), stopped)
+    return rows
+
+
+def _joined(rows: Sequence[Rental], mandate: Mandate) -> bool:
+    here = sum(row.standing.state is RentalState.JOINED for row in rows)
+    return here >= mandate.rules.min_machines

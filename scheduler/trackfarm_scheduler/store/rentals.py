@@ -23,7 +23,7 @@ from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Worker
 
 JOIN_SECONDS = 2 * 3600.0  # twice what the slowest host may take to boot and load its model
-_PLANNED = frozenset(wire.Plan.model_fields)
+_PLANNED = frozenset(wire.RentalPlan.model_fields)
 _STANDING = frozenset(wire.Standing.model_fields) - {"prices"}
 
 
@@ -32,7 +32,7 @@ class Stale(Exception):
 
 
 def intend(
-    session: Session, plan: wire.Plan, now: float, *, made_by: str
+    session: Session, plan: wire.RentalPlan, now: float, *, made_by: str
 ) -> tuple[Rental, invitations.Made]:
     """Writes down that a machine is about to be asked for, and invites its workers. Written again,
     it invites anew, because a token is told once. Raises Stale where the tag has been used."""
@@ -114,8 +114,8 @@ def view(row: Rental) -> wire.Rental:
     )
 
 
-def _plan(row: Rental) -> wire.Plan:
-    return wire.Plan.model_validate({name: getattr(row, name) for name in _PLANNED})
+def _plan(row: Rental) -> wire.RentalPlan:
+    return wire.RentalPlan.model_validate({name: getattr(row, name) for name in _PLANNED})
 
 
 def _standing(row: Rental) -> wire.Standing:
@@ -123,7 +123,7 @@ def _standing(row: Rental) -> wire.Standing:
     return wire.Standing.model_validate(told | {"prices": json.loads(row.prices)})
 
 
-def _invitation(plan: wire.Plan) -> api.InvitationRequest:
+def _invitation(plan: wire.RentalPlan) -> api.InvitationRequest:
     return api.InvitationRequest(
         uses=plan.gpus,
         seconds=JOIN_SECONDS,

@@ -12,8 +12,8 @@ from trackfarm.client.endings import Refused
 from trackfarm.rentals import (
     FleetSituation,
     Intended,
-    Plan,
     Rental,
+    RentalPlan,
     RentalState,
     Standing,
     Stay,
@@ -40,7 +40,7 @@ class Desk:
         return Term.model_validate(answer.json())
 
     def plan(self, **changes: Any) -> dict[str, Any]:
-        base = Plan(
+        base = RentalPlan(
             tag=TAG,
             provider="vast",
             gpu="RTX 4090",
@@ -243,7 +243,7 @@ UNKNOWN: dict[str, Callable[[Desk], httpx.Response]] = {
     "drain": lambda desk: desk.ask("POST", "rentals/tf-nobody/drain"),
     "dismiss": lambda desk: desk.ask("POST", "rentals/tf-nobody/dismiss", {}),
     "move": lambda desk: desk.move(
-        desk.intended().rental.model_copy(update={"plan": Plan(**desk.plan(tag="tf-nobody"))})
+        desk.intended().rental.model_copy(update={"plan": RentalPlan(**desk.plan(tag="tf-nobody"))})
     ),
 }
 
@@ -267,5 +267,5 @@ def test_refusals_are_the_clients_own(door: Door) -> None:
     with FleetFarm(door.url, API_KEY, patience=0) as farm:
         farm.hold_term("one", 60)
         with pytest.raises(Refused) as refused:
-            farm.intend(7, Plan(**Desk(door).plan()))
+            farm.intend(7, RentalPlan(**Desk(door).plan()))
     assert is_stale(refused.value)

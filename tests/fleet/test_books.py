@@ -1,0 +1,133 @@
+"""What rentals cost: as a whole, by use, by job; and when that began and ended."""
+
+from typing import Any
+
+import pytest
+
+from tests.fleet.rentals import TAG, an_instance
+from trackfarm.rentals import PriceChange, Rental, RentalPlan, RentalState, Standing, Stay, Stretch
+from trackfarm_fleet.books import account, bill, by_job, span, together
+from trackfarm_fleet.ledger import Use
+from trackfarm_fleet.mandate import Mandate
+from trackfarm_fleet.providers.port import Observed
+from trackfarm_fleet.rows import prices_after, rental_of, standing_of
+
+HOURLY = 3.6  # a tenth of a cent a second
+S = RentalState
+
+
+def a_row(state: RentalState = S.JOINED, **changes: Any) -> Rental:
+    """Created at 100, joined at 160."""
+    its: dict[str, Any] = {
+        "state": state,
+        "since": 100,
+        "price_per_hour": HOURLY,
+        "created_at": 100,
+        "joined_at": 160,
+        "seen_at": 1000,
+        "prices": [PriceChange(at=100, price_per_hour=HOURLY)],
+    }
+    purpose, gpus = changes.pop("purpose", ""), changes.pop("gpus", 1)
+    plan = RentalPlan(
+        tag=TAG,
+        provider="vast",
+        gpu="RTX 4090",
+        gpus=gpus,
+        vram=24,
+        model_set="tiny",
+        purpose=purpose,
+        price_per_hour=HOURLY,
+        intended_at=99,
+    )
+    return Rental(id="rental_1", plan=plan, standing=Standing(**its | changes), version=3)
+
+
+def a_stay(*busy: list[Stretch], tracks: dict[str, int], **changes: Any) -> Stay:
+    return Stay(rental=a_row(**changes), busy=list(busy), tracks=tracks)
+
+
+def kept(start: float, end: float, job: str | None = "job_a") -> Stretch:
+    return Stretch(start=start, end=end, kept=True, job=job)
+
+
+def test_an_open_rental_costs_until_now() -> None:
+    assert bill([a_row()], 1100) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "end"),
+    [
+        ({"ended_at": 1100, "asked_to_end_at": 1020}, 1020),
+        ({"ended_at": 1100, "asked_to_end_at": 1090}, 1000),
+        ({"ended_at": 1030, "asked_to_end_at": None}, 1030),
+        ({"ended_at": 1100, "asked_to_end_at": 1020, "seen_at": 1050}, 1020),
+    ],
+    ids=["asked to", "vanished before", "ended by itself", "listed for a while"],
+)
+def test_a_rental_costs_until_it_ended_as_well_as_we_know(
+    changes: dict[str, Any], end: float
+) -> None:
+    assert span(a_row(S.ENDED, **changes), 5000) == (100, end)
+
+
+def test_what_was_never_made_costs_nothing() -> None:
+    row = a_row(S.ENDED, created_at=None, joined_at=None, prices=[], ended_at=300)
+    assert bill([row], 5000) == 0
+
+
+def test_a_job_pays_for_its_work_and_its_part_of_the_rest() -> None:
+    stay = a_stay(
+        [kept(160, 360), kept(360, 460, "job_b"), Stretch(start=460, end=500, kept=False, job="x")],
+        tracks={"job_a": 10, "job_b": 5},
+    )
+    whole = account(stay, 600)
+    spent = {use: round(whole.spent_on(use), 6) for use in Use}
+    assert spent == {Use.BOOT: 0.06, Use.WORK: 0.3, Use.WASTE: 0.04, Use.IDLE: 0.1}
+    costs = by_job([stay], 600)
+    assert (costs["job_a"].work, costs["job_b"].work) == pytest.approx((0.2, 0.1))
+    assert costs["job_a"].overhead == pytest.approx(2 * costs["job_b"].overhead)
+    assert sum(cost.total for cost in costs.values()) == pytest.approx(whole.bill)
+    assert costs["job_a"].per_track == pytest.approx((0.2 + 2 / 3 * 0.2) / 10)
+
+
+def test_a_rental_without_work_is_nobodys_and_a_twin_is_waste() -> None:
+    stay = a_stay([], tracks={}, extra=0.25)
+    assert by_job([stay], 200)[""].total == pytest.approx(0.35)
+    assert together([stay], 200).spent_on(Use.WASTE) == pytest.approx(0.25)
+
+
+def test_two_cards_are_paid_once_and_used_twice() -> None:
+    stay = a_stay([kept(160, 260)], [kept(160, 210)], tracks={"job_a": 3}, gpus=2)
+    whole = account(stay, 260)
+    assert whole.bill == pytest.approx(0.16)
+    assert whole.spent_on(Use.WORK) == pytest.approx((0.1 + 0.05) / 2)
+
+
+def test_the_first_list_corrects_the_price_and_later_ones_add_to_it() -> None:
+    row = rental_of(a_row(S.CREATED, seen_at=None))
+    seen = standing_of(row, bid=None, extra=0, prices=[])
+    assert seen.prices == []
+    from dataclasses import replace
+
+    corrected = replace(row, price_per_hour=4.0, seen_at=110.0)
+    begun = prices_after([PriceChange(at=100, price_per_hour=3.6)], row, corrected, None, 110)
+    assert begun == [PriceChange(at=100, price_per_hour=4.0)]
+    stopped = replace(corrected, stopped_at=150.0)
+    disk = an_instance(Observed.STOPPED, price_per_hour=0.1)
+    after = prices_after(begun, corrected, stopped, disk, 155)
+    assert after[1:] == [PriceChange(at=150, price_per_hour=0.1, stopped=True)]
+    assert prices_after(after, stopped, stopped, None, 160) == after, "no list, no news"
+    dearer = replace(stopped, stopped_at=None, price_per_hour=5.0)
+    assert prices_after(after, stopped, dearer, None, 200)[-1].price_per_hour == 5.0
+
+
+def test_the_budget_of_a_day_forgets_what_ended_before_and_a_run_knows_only_its_own() -> None:
+    now = 200_000.0
+    old = a_row(S.ENDED, asked_to_end_at=1000, ended_at=1001)
+    late = a_row(
+        S.ENDED, created_at=199_000, seen_at=199_990, asked_to_end_at=200_000, ended_at=200_000,
+        prices=[PriceChange(at=199_000, price_per_hour=HOURLY)], purpose="job_a",
+    )  # fmt: skip
+    assert Mandate(budget=5.0).left([old, late], now) == pytest.approx(4.0)
+    assert Mandate(budget=5.0, purpose="job_b").left([old, late], now) == 5.0
+    assert Mandate().left([old, late], now) is None

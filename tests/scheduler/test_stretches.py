@@ -1,0 +1,45 @@
+"""When a worker was busy, from what it reported."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trackfarm_scheduler.stretches import Lost, Made, laid_out
+
+
+def made(at: float, seconds: float, *, kept: bool = True, job: str = "a") -> Made:
+    return Made(at, seconds, kept, job)
+
+
+def test_tracks_of_a_batch_come_one_after_the_other_and_count_once() -> None:
+    (stretch,) = laid_out([made(100, 10), made(100, 10), made(100, 10)], [])
+    assert (stretch.start, stretch.end, stretch.kept) == (70, 100, True)
+
+
+def test_jobs_and_outcomes_are_told_apart() -> None:
+    found = laid_out([made(100, 10), made(120, 5, kept=False), made(121, 1, job="b")], [])
+    assert [(s.start, s.end, s.kept, s.job) for s in found] == [
+        (90, 100, True, "a"),
+        (115, 120, False, "a"),
+        (120, 121, True, "b"),
+    ]
+
+
+def test_what_a_lost_lease_took_is_not_kept() -> None:
+    found = laid_out([made(100, 10)], [Lost(95, 130, "a")])
+    assert [(s.start, s.end, s.kept) for s in found] == [(90, 100, True), (95, 130, False)]
+
+
+_made = st.builds(
+    Made, st.floats(0, 1000), st.floats(0, 50), st.booleans(), st.sampled_from(["a", "b"])
+)
+
+
+@given(st.lists(_made, max_size=30))
+def test_no_second_is_counted_twice_and_none_is_lost(all_made: list[Made]) -> None:
+    found = laid_out(all_made, [])
+    for before, after in itertools.pairwise(found):
+        assert before.end <= after.start + 1e-9
+    total = sum(one.seconds for one in all_made)
+    assert abs(sum(s.end - s.start for s in found) - total) < 1e-6
