@@ -6,7 +6,7 @@ DEMO_HOME ?= $(CURDIR)/demo-tracks/.farm
 DEMO_TRACKS ?= demo-tracks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types imports audit lock soak bench clean
+.PHONY: help install demo test check lint types imports audit openapi lock soak bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ imports: $(VENV)/.dev-ready
 
 audit: $(VENV)/.dev-ready
 	$(BIN)/python .ci/audit.py
+
+openapi: $(VENV)/.ready ## Write the description of the API to docs/openapi.json
+	$(BIN)/python -m trackfarm_scheduler.api.written docs/openapi.json
 
 # uv reads no settings of pip, so the worker's torch is the registry's own build, for GPUs, and never
 # a wheel of this machine.

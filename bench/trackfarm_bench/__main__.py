@@ -64,6 +64,23 @@ def submit(
     _keep(f"submit-{briefs}-{database}", table(measure(briefs, database.value)))
 
 
+@app.command()
+def reads(
+    workers: Annotated[int, typer.Option(min=1, help="Simulated workers at once.")] = 20,
+    tracks: Annotated[int, typer.Option(min=100, help="Tracks of the job.")] = 15_000,
+    rate: Annotated[float, typer.Option(min=1, help="Requests a second.")] = 50.0,
+    seconds: Annotated[float, typer.Option(min=2, help="How long is asked.")] = 20.0,
+    track_seconds: Annotated[float, typer.Option(min=0, help="Engine seconds of a track.")] = 0.5,
+    database: Annotated[list[Database], typer.Option(help="One after the other.")] = list(Database),  # noqa: B006
+) -> None:
+    """How long reads take while a job runs, and questions about a thousand single calls."""
+    from trackfarm_bench.reads.report import table
+    from trackfarm_bench.reads.run import Plan, measure
+
+    plans = [Plan(workers, tracks, kind.value, rate, seconds, track_seconds) for kind in database]
+    _keep(f"reads-{workers}-{tracks}", table([measure(plan) for plan in plans]))
+
+
 app.command()(catalog)
 app.command()(engine)
 app.command()(gpu)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from trackfarm_scheduler.leadership import Leadership, NotLeading
-from trackfarm_scheduler.placer import MOVING
 from trackfarm_scheduler.store import jobs, outlook
 from trackfarm_scheduler.store.database import Database
 
@@ -20,10 +19,10 @@ class Settler:
         if not self._leadership.leads:
             return
         with self._database.read() as session:
-            moving = jobs.in_state(session, MOVING)
-            broke = {job.id for job in moving if outlook.is_broke(session, job, self._clock())}
-            ripe = [j for j in moving if j.id in broke or jobs.is_ripe(session, j)]
-        for job in ripe:
+            limited = jobs.in_state(session, jobs.MOVING, with_budget=True)
+            broke = {j.id: j for j in limited if outlook.is_broke(session, j, self._clock())}
+            ripe = broke | {job.id: job for job in jobs.ripe(session)}
+        for job in ripe.values():
             try:
                 with self._database.write() as session:
                     self._leadership.require(session)

@@ -9,18 +9,13 @@ from sqlmodel import Session, col
 
 from trackfarm import api
 from trackfarm.access import AuditEntry, Key
-from trackfarm.api import JobState, TrackState, WorkerState
+from trackfarm.api import JobState, WorkerState
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import model_set
 from trackfarm_scheduler.machines import LeaseState
 from trackfarm_scheduler.store import census, keys, speeds
 from trackfarm_scheduler.store.access_tables import ApiKey, Audit
-from trackfarm_scheduler.store.tables import (
-    Job,
-    Lease,
-    Track,
-    Worker,
-)
+from trackfarm_scheduler.store.tables import MADE, Job, Lease, Track, Worker
 
 RATE_WINDOW = 600.0  # seconds over which tracks per hour are measured
 
@@ -88,7 +83,7 @@ def _tracks_per_hour(session: Session, job: Job, now: float) -> float | None:
         .select_from(Track)
         .where(
             col(Track.job_id) == job.id,
-            col(Track.state) == TrackState.DONE,
+            MADE,
             col(Track.ended_at) > since,
         )
     )
@@ -112,8 +107,12 @@ def _eta(
         return None
     kind = model_set(job.model_set)
     shape = TrackShape(job.audio_seconds / max(job.track_count, 1), kind.default_steps, kind.cfg)
+    speed_of: dict[str, float] = {}
+    for worker in eligible:
+        speed_of[worker.gpu] = speed_of.get(worker.gpu, 0.0) + worker.speed
     per_second = sum(
-        w.speed / speeds.model_of(session, w.gpu, kind).predict(shape).mean for w in eligible
+        speed / speeds.model_of(session, gpu, kind).predict(shape).mean
+        for gpu, speed in speed_of.items()
     )
     return left / per_second
 

@@ -1,6 +1,9 @@
 """The OpenAPI description: what FastAPI finds out by itself, made true and whole."""
 
+import json
 from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,7 +16,7 @@ from trackfarm_scheduler.api.idempotency import HEADER
 from trackfarm_scheduler.api.problems import MEDIA_TYPE
 
 _REF = "#/components/schemas/{model}"
-_PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=Problem.__name__)}}}
+_PROBLEM = {"schema": {"$ref": _REF.format(model=Problem.__name__)}}
 _SCHEMES = {
     Pass.KEY: "An API key; each operation says which scope it needs.",
     Pass.WORKER_TOKEN: "What `register` gave to the worker.",
@@ -22,9 +25,12 @@ _SCHEMES = {
 _REFUSALS = {
     "400": "The request cannot be read",
     "401": "No key, or one that is not known, has expired or was revoked",
+    "404": "There is nothing of that name that this key sees",
+    "409": "Not in the state that things are in",
     "422": "The request does not have the form this call takes, or asks for what cannot be",
     "429": "Too many requests; Retry-After says how long to wait",
 }
+_OURS = ("404", "409")  # which the other families of calls name themselves, or never answer
 _HEADER = {
     "name": HEADER,
     "in": "header",
@@ -62,6 +68,26 @@ def _complete(description: dict[str, Any], doors: list[Door]) -> None:
     for door, operation in _operations(description, doors):
         _secure(door, operation)
     _describe_submission(description["paths"][f"{PREFIX}/jobs"]["post"])
+    _exemplify(description)
+
+
+@cache
+def examples() -> dict[str, dict[str, Any]]:
+    """`schemas`: an example of each by its name; `bodies`: of requests without such a name, by path;
+    `refusals`: by status."""
+    found: dict[str, dict[str, Any]] = json.loads(
+        (files("trackfarm_scheduler.api") / "examples.json").read_text("utf-8")
+    )
+    return found
+
+
+def _exemplify(description: dict[str, Any]) -> None:
+    schemas = description["components"]["schemas"]
+    for name, example in examples()["schemas"].items():
+        schemas[name]["examples"] = [example]
+    for path, body in examples()["bodies"].items():
+        for content in description["paths"][path]["post"]["requestBody"]["content"].values():
+            content["example"] = body
 
 
 def _operations(
@@ -80,10 +106,13 @@ def _secure(door: Door, operation: dict[str, Any]) -> None:
     if door.scope is not None:
         refusals["403"] = f"The key lacks the scope `{door.scope}`"
         operation["x-scope"] = door.scope.value
+    if not door.path.startswith(PREFIX):
+        refusals = {status: refusals[status] for status in refusals if status not in _OURS}
     answers = operation["responses"]
     for status, words in refusals.items():
-        answers[status] = {"description": words, "content": _PROBLEM}
-    answers["default"] = {"description": "Any other refusal", "content": _PROBLEM}
+        example = {"example": examples()["refusals"][status]}
+        answers[status] = {"description": words, "content": {MEDIA_TYPE: _PROBLEM | example}}
+    answers["default"] = {"description": "Any other refusal", "content": {MEDIA_TYPE: _PROBLEM}}
     if door.method == "POST" and door.path.startswith(f"{PREFIX}/jobs"):
         operation.setdefault("parameters", []).append(_HEADER)
 

@@ -1,18 +1,23 @@
 """Counts tracks by state: of a job, of what it makes itself, of the farm."""
 
-from sqlalchemy import exists, func, select
+from collections import Counter
+
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, select
 from sqlmodel import Session, col
 
 from trackfarm.api import TrackCounts, TrackState
-from trackfarm_scheduler.store.tables import Job, JobTrack, Track
+from trackfarm_scheduler.store.tables import MADE, SHARED, Job, JobTrack, Track, table_of
 
 _UNFINISHED = [TrackState.PENDING, TrackState.LEASED]
 
-
-def failed(session: Session, job_id: str) -> int:
-    """Failed tracks among those that a job makes itself."""
-    of_job = col(Track.job_id) == job_id, col(Track.state) == TrackState.FAILED
-    return session.scalar(select(func.count()).select_from(Track).where(*of_job)) or 0
+_LINK, _TRACK = table_of(JobTrack), table_of(Track)
+_AUDIO = select(func.sum(_TRACK.c.duration)).where(_TRACK.c.job_id == bindparam("job"), MADE)
+_SHARED_BY = (
+    select(_TRACK.c.state, func.count(), func.sum(_TRACK.c.duration))
+    .join(_LINK, _LINK.c.track_id == _TRACK.c.id)
+    .where(_LINK.c.job_id == bindparam("job"), SHARED)
+    .group_by(_TRACK.c.state)
+)
 
 
 def made_by(session: Session, job_id: str) -> TrackCounts:
@@ -26,16 +31,15 @@ def made_by(session: Session, job_id: str) -> TrackCounts:
 
 
 def asked_for_by(session: Session, job_id: str) -> tuple[TrackCounts, float]:
-    """States of all tracks a job asked for, and the seconds of audio that are done."""
-    rows = session.execute(
-        select(col(Track.state), func.count(), func.sum(col(Track.duration)))
-        .select_from(JobTrack)
-        .join(Track, col(Track.id) == col(JobTrack.track_id))
-        .where(col(JobTrack.job_id) == job_id)
-        .group_by(col(Track.state))
-    ).all()
-    done = next((seconds for state, _, seconds in rows if state == TrackState.DONE), 0.0)
-    return TrackCounts(**{state: number for state, number, _ in rows}), float(done)
+    """States of all tracks a job asked for, and the seconds of audio that are done. What it makes
+    itself is counted from indexes alone."""
+    counts: Counter[str] = Counter()
+    counts.update(made_by(session, job_id).model_dump())
+    audio = session.scalar(_AUDIO, {"job": job_id}) or 0.0
+    for state, number, seconds in session.execute(_SHARED_BY, {"job": job_id}):
+        counts[state] += number
+        audio += seconds if state == TrackState.DONE else 0.0
+    return TrackCounts(**counts), float(audio)
 
 
 def of_farm(session: Session, *, owner: str | None = None) -> TrackCounts:
@@ -48,13 +52,23 @@ def of_farm(session: Session, *, owner: str | None = None) -> TrackCounts:
     return TrackCounts(**{state: number for state, number in rows})
 
 
-def has_open(session: Session, job_id: str) -> bool:
-    """Whether a job still waits for any track, its own or one that another job makes."""
-    own = exists().where(col(Track.job_id) == job_id, col(Track.state).in_(_UNFINISHED))
+def is_over() -> ColumnElement[bool]:
+    """Of jobs: it waits for no track any more, neither its own nor one that another job makes."""
+    own = exists().where(col(Track.job_id) == col(Job.id), col(Track.state).in_(_UNFINISHED))
     shared = exists().where(
-        col(JobTrack.job_id) == job_id,
-        col(JobTrack.shared).is_(True),
+        col(JobTrack.job_id) == col(Job.id),
+        SHARED,
         col(Track.id) == col(JobTrack.track_id),
         col(Track.state).in_(_UNFINISHED),
     )
-    return bool(session.scalar(select(own))) or bool(session.scalar(select(shared)))
+    return and_(~own, ~shared)
+
+
+def failed() -> ColumnElement[int]:
+    """Of jobs: the failed tracks among those that it makes itself."""
+    return (
+        select(func.count())
+        .where(col(Track.job_id) == col(Job.id), col(Track.state) == TrackState.FAILED)
+        .correlate(Job)
+        .scalar_subquery()
+    )

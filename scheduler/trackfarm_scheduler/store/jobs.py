@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
 from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackState
@@ -15,6 +15,7 @@ from trackfarm_scheduler.store.labels import of_a_job
 from trackfarm_scheduler.store.tables import Job, Track
 from trackfarm_scheduler.store.times import within
 
+MOVING = [JobState.ACCEPTED, JobState.RUNNING]
 _SHOWN = (col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None))
 
 
@@ -59,8 +60,13 @@ def newest(
     return list(session.scalars(statement.limit(limit)))
 
 
-def in_state(session: Session, states: Sequence[JobState]) -> list[Job]:
+def in_state(
+    session: Session, states: Sequence[JobState], *, with_budget: bool = False
+) -> list[Job]:
+    """Oldest first. `with_budget`: only those that have one."""
     statement = select(Job).where(col(Job.state).in_(states), col(Job.sealed_at).is_not(None))
+    if with_budget:
+        statement = statement.where(col(Job.budget).is_not(None))
     return list(session.scalars(statement.order_by(col(Job.created_at))))
 
 
@@ -165,9 +171,17 @@ def remove(session: Session, job: Job, now: float) -> None:
     journal.record(session, Happening(now, "job_removal_asked", job.id, data=data))
 
 
-def is_ripe(session: Session, job: Job) -> bool:
-    """Whether a job has nothing left to wait for, or too many failures to go on."""
-    return not census.has_open(session, job.id) or _many_failures(session, job)
+def ripe(session: Session) -> list[Job]:
+    """Running jobs that have nothing left to wait for, or too many failures to go on. One question
+    for all: there may be thousands of a track each."""
+    is_over = census.is_over()
+    statement = select(Job, is_over).where(
+        col(Job.state).in_(MOVING),
+        col(Job.sealed_at).is_not(None),
+        or_(is_over, census.failed() >= FAILED_AT_LEAST),
+    )
+    found = session.execute(statement).all()
+    return [job for job, over in found if over or _many_failures(session, job)]
 
 
 def settle(session: Session, job: Job, now: float, *, is_broke: bool) -> JobState | None:
@@ -190,8 +204,6 @@ def settle(session: Session, job: Job, now: float, *, is_broke: bool) -> JobStat
 
 
 def _many_failures(session: Session, job: Job) -> bool:
-    if census.failed(session, job.id) < FAILED_AT_LEAST:
-        return False  # to count all tracks at every look would take long on a large job
     ending = job_ending(census.made_by(session, job.id))
     return ending is not None and ending[0] is JobState.FAILED
 

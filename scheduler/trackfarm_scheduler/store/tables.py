@@ -11,6 +11,9 @@ from sqlmodel import Field, SQLModel
 # SQLite gives row ids only to INTEGER keys; PostgreSQL needs 64 bits.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 _BEGUN = text("state = 'pending' AND tries > 0")
+# Conditions of indexes, written as questions must write them for SQLite to see that they fit.
+MADE, SHARED = text("track.state = 'done'"), text("job_track.shared")
+_MADE, _SHARED = text("state = 'done'"), text("shared")
 
 
 class Origin(StrEnum):
@@ -79,6 +82,14 @@ class Track(SQLModel, table=True):
         Index("ix_track_job_state", "job_id", "state"),
         Index("ix_track_state", "state"),
         Index("ix_track_begun", "job_id", sqlite_where=_BEGUN, postgresql_where=_BEGUN),
+        Index(
+            "ix_track_made",
+            "job_id",
+            "ended_at",
+            "duration",
+            sqlite_where=_MADE,
+            postgresql_where=_MADE,
+        ),
     )
 
     id: int | None = Field(default=None, sa_column=_row_id())
@@ -106,7 +117,10 @@ class JobTrack(SQLModel, table=True):
     """Which tracks a job asked for, in the catalog's order. `shared`: another job makes it."""
 
     __tablename__ = "job_track"
-    __table_args__ = (Index("ix_job_track_track", "track_id"),)
+    __table_args__ = (
+        Index("ix_job_track_track", "track_id"),
+        Index("ix_job_track_shared", "job_id", sqlite_where=_SHARED, postgresql_where=_SHARED),
+    )
 
     job_id: str = Field(primary_key=True)
     ordinal: int = Field(primary_key=True)

@@ -9,7 +9,6 @@ from sqlmodel import Session, col
 
 from trackfarm import api
 from trackfarm.api import TrackState
-from trackfarm.catalog import Brief
 from trackfarm_scheduler.store.labels import of_a_track as labelled
 from trackfarm_scheduler.store.tables import Artifact, Attempt, JobTrack, Track
 from trackfarm_scheduler.store.times import within
@@ -58,7 +57,7 @@ def view(
         ordinal=link.ordinal,
         name=link.name,
         state=TrackState(track.state),
-        prompt=Brief.model_validate_json(track.brief).prompt,
+        prompt=json.loads(track.brief)["prompt"],
         duration=track.duration,
         audio_format=track.audio_format,
         tags=json.loads(link.tags),

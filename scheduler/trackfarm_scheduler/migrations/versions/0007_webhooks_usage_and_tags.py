@@ -17,6 +17,10 @@ _HOUR = {
     "sqlite": "CAST(artifact.committed_at / 3600 AS INTEGER)",
     "postgresql": "CAST(FLOOR(artifact.committed_at / 3600) AS BIGINT)",
 }
+_PARTS = {
+    "ix_track_made": ("track", ["job_id", "ended_at", "duration"], "state = 'done'"),
+    "ix_job_track_shared": ("job_track", ["job_id"], "shared"),
+}
 # What is known of the time before: the tracks that were done. Failed attempts kept no times.
 _BACKFILL = """
 INSERT INTO usage (owner, key_id, hour, tracks, failures, audio_seconds, gpu_seconds, dollars)
@@ -84,6 +88,9 @@ def upgrade() -> None:
     op.create_index("ix_track_tag_job", "track_tag", ["job_id"])
     _tags()
     op.create_index("ix_job_made", "job", ["created_at", "id"])
+    for name, (table, columns, only) in _PARTS.items():
+        where = sa.text(only)
+        op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
 
 
 def _usage() -> None:
@@ -119,5 +126,7 @@ def _tags() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_job_made", "job")
+    for name, (table, _columns, _only) in _PARTS.items():
+        op.drop_index(name, table)
     for table in ("track_tag", "usage", "webhook_delivery", "webhook"):
         op.drop_table(table)

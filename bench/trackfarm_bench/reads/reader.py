@@ -1,0 +1,82 @@
+"""Asks a farm at a steady rate and prints how long each answer took; a process of its own, so that
+what is measured is not who measures."""
+
+import asyncio
+import json
+import sys
+import time
+from itertools import count, cycle
+
+import httpx
+
+PATHS = (
+    "jobs",
+    "jobs/{job}",
+    "jobs/{job}/tracks?state=done&limit=100",
+    "status",
+    "events?job={job}&limit=100",
+    "workers",
+    "usage",
+)
+BURST = 1_000
+CALLERS = 8
+ASKS = 12
+
+
+async def read(
+    farm: httpx.AsyncClient, job: str, rate: float, seconds: float
+) -> dict[str, list[float]]:
+    """Seconds that each answer took, by path; asked on time, whether the last is answered or not."""
+    took: dict[str, list[float]] = {path: [] for path in PATHS}
+
+    async def ask(path: str, at: float) -> None:
+        await asyncio.sleep(at - time.perf_counter())
+        answer = await farm.get(f"/api/v1/{path.format(job=job)}")
+        took[path].append(time.perf_counter() - at)
+        answer.raise_for_status()
+
+    began = time.perf_counter()
+    paths = cycle(PATHS)
+    async with asyncio.TaskGroup() as tasks:
+        for number in count():
+            if number >= rate * seconds:
+                return took
+            await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter() - 0.05))
+            tasks.create_task(ask(next(paths), began + number / rate))
+    return took
+
+
+async def poll(farm: httpx.AsyncClient) -> dict[str, list[float]]:
+    """Seconds for each of a thousand single calls, sent by some callers at once, and of questions
+    about all of them from right after the last on."""
+    ids: list[str] = []
+    sent: list[float] = []
+
+    async def call(caller: int) -> None:
+        for number in range(caller, BURST, CALLERS):
+            began = time.perf_counter()
+            wanted = {"prompt": f"burst {number}", "audio_duration": 10, "batch_size": 1}
+            answer = (await farm.post("/release_task", json=wanted)).raise_for_status()
+            sent.append(time.perf_counter() - began)
+            ids.append(answer.json()["data"]["task_id"])
+
+    await asyncio.gather(*(call(number) for number in range(CALLERS)))
+    asked = []
+    for _ in range(ASKS):
+        began = time.perf_counter()
+        (await farm.post("/query_result", json={"task_id_list": ids})).raise_for_status()
+        asked.append(time.perf_counter() - began)
+        await asyncio.sleep(0.25)
+    return {"release_task": sent, "query_result of 1,000 ids": asked}
+
+
+async def main(url: str, key: str, job: str, rate: float, seconds: float) -> None:
+    headers = {"Authorization": f"Bearer {key}"}
+    limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60, limits=limits) as farm:
+        found = await (read(farm, job, rate, seconds) if job else poll(farm))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:4], *map(float, sys.argv[4:])))

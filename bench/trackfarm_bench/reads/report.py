@@ -1,0 +1,30 @@
+"""Runs on both databases as one Markdown table."""
+
+from collections.abc import Sequence
+from statistics import quantiles
+
+from trackfarm_bench.reads.run import Result
+
+
+def table(results: Sequence[Result]) -> str:
+    names = [result.plan.database for result in results]
+    head = [
+        "| p50 / p99 / longest, ms | " + " | ".join(names) + " |",
+        "| --- |" + " ---: |" * len(results),
+    ]
+    rows = [_row(path, [r.reads[path] for r in results]) for path in results[0].reads]
+    rows.append(
+        _row("**all reads**", [[t for took in r.reads.values() for t in took] for r in results])
+    )
+    rows += [_row(name, [r.polls[name] for r in results]) for name in results[0].polls]
+    made = " | ".join(f"{r.made / r.plan.seconds:.0f}" for r in results)
+    return "\n".join([*head, *rows, f"| tracks a second meanwhile | {made} |"])
+
+
+def _row(name: str, each: Sequence[Sequence[float]]) -> str:
+    return f"| {name} | " + " | ".join(map(_times, each)) + " |"
+
+
+def _times(took: Sequence[float]) -> str:
+    cuts = quantiles(took, n=100)
+    return f"{1000 * cuts[49]:.0f} / {1000 * cuts[98]:.0f} / {1000 * max(took):.0f}"

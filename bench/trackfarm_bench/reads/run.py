@@ -1,0 +1,75 @@
+"""One measured run: a farm with simulated workers, a job, and somebody who asks all the time."""
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+
+from trackfarm.api import JobHeader
+from trackfarm_bench.load.crowd import Crowd
+from trackfarm_bench.load.run import briefs
+from trackfarm_bench.load.worker import Manner
+from trackfarm_bench.parts import Parts, running_farm
+
+SETTLE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`track_seconds`: how long a track keeps its simulated worker."""
+
+    workers: int
+    tracks: int
+    database: str
+    rate: float
+    seconds: float
+    track_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Seconds by what was asked: while the job ran, and after a burst of single calls."""
+
+    plan: Plan
+    made: int
+    reads: dict[str, list[float]]
+    polls: dict[str, list[float]]
+
+
+def measure(plan: Plan) -> Result:
+    with running_farm(plan.database, engine_share=1e9, most_calls=100_000) as parts:
+        return asyncio.run(_measure(plan, parts))
+
+
+async def _measure(plan: Plan, parts: Parts) -> Result:
+    manner = Manner(
+        parts.url, parts.join_token, parts.objects, track_seconds=plan.track_seconds, batch=2
+    )
+    crowd = Crowd(plan.workers, manner)
+    await crowd.join()
+    job_id = await asyncio.to_thread(_submit, parts, plan.tracks)
+    await asyncio.sleep(SETTLE_SECONDS)
+    before = crowd.verdicts["committed"]
+    reads = await _asked(parts, job_id, plan.rate, plan.seconds)
+    made = crowd.verdicts["committed"] - before
+    polls = await _asked(parts, "", 0.0, 0.0)
+    await crowd.leave()
+    return Result(plan, made, reads, polls)
+
+
+async def _asked(parts: Parts, job_id: str, rate: float, seconds: float) -> dict[str, list[float]]:
+    module = "trackfarm_bench.reads.reader"
+    told = (parts.url, parts.api_key, job_id, str(rate), str(seconds))
+    reader = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, *told, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await reader.communicate()
+    if reader.returncode:
+        raise RuntimeError(f"{module} failed")
+    found: dict[str, list[float]] = json.loads(said)
+    return found
+
+
+def _submit(parts: Parts, tracks: int) -> str:
+    with parts.client() as farm:
+        return farm.submit(JobHeader(catalog="reads"), briefs(tracks)).job.id

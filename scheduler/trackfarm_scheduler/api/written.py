@@ -1,0 +1,36 @@
+"""`python -m trackfarm_scheduler.api.written FILE`: writes the OpenAPI description of this version."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from trackfarm_scheduler.api.app import build_app
+from trackfarm_scheduler.assembly import assemble
+from trackfarm_scheduler.settings import SchedulerSettings
+
+
+def description() -> str:
+    """The description as text, of a scheduler that nobody serves."""
+    with tempfile.TemporaryDirectory(prefix="trackfarm-openapi-") as folder:
+        settings = SchedulerSettings.model_validate(
+            {
+                "database_url": f"sqlite:///{folder}/farm.db",
+                "objects_url": Path(folder, "objects").as_uri(),
+                "broker_url": "redis://127.0.0.1:1/0",
+                "api_key": "x" * 16,
+                "signing_secret": "x" * 16,
+                "insecure": True,
+            }
+        )
+        farm, _loops = assemble(settings)
+        try:
+            found = build_app(farm).openapi()
+        finally:
+            farm.broker.close()
+            farm.database.close()
+    return json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(description(), encoding="utf-8")
