@@ -10,8 +10,8 @@ from trackfarm.api import Job, Track, TrackState
 from trackfarm.client.calls import PLAIN
 from trackfarm.client.endings import DownloadFailed
 from trackfarm.client.steps import Steps, Together, Work
+from trackfarm.filenames import ordinal_width, track_file
 from trackfarm.sdk.fetching import fetch
-from trackfarm.sdk.filenames import ordinal_width, track_file
 from trackfarm.sdk.manifest import Listing, claim_directory
 
 AT_ONCE = 8
@@ -68,7 +68,7 @@ def export(
         FarmError: as every call of the farm.
     """
     yield Work(lambda: claim_directory(directory, job))
-    width, numbers = ordinal_width(job), count(1)
+    width, numbers = ordinal_width(job.tracks.total), count(1)
 
     def bring(track: Track) -> Steps[_Result]:
         if stopped():

@@ -11,9 +11,9 @@ from trackfarm.api import JobState, TrackCounts, TrackState
 from trackfarm.client.calls import PLAIN
 from trackfarm.client.steps import Item, Steps, Stream, each
 from trackfarm.client.worlds import Driven, World, call, stream
+from trackfarm.filenames import ordinal_width
 from trackfarm.sdk.events import JobEvent, listen
 from trackfarm.sdk.exporter import ExportReport, export
-from trackfarm.sdk.filenames import ordinal_width
 from trackfarm.sdk.following import LOOK_EVERY, Outage, Sighting, follow
 from trackfarm.sdk.track import Track
 from trackfarm.words import progress_words
@@ -93,7 +93,7 @@ class Job(Driven[World]):
     def tracks(self, *, state: TrackState | str | None = None) -> "Stream[Track[World]]":
         """All tracks, or those in one state, in the catalog's order; fetched page by page."""
         wanted = TrackState(state) if state is not None else None
-        width = ordinal_width(self.record)
+        width = ordinal_width(self.record.tracks.total)
         after: int | None = 0
         while after is not None:
             page = yield from PLAIN.track_page(self.id, after=after, state=wanted)

@@ -1,30 +1,16 @@
 """What lies in an export directory: a table of the tracks, a playlist, and whose tracks they are."""
 
 import csv
-import json
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from trackfarm.api import Job, Track
-from trackfarm.sdk.filenames import playlist_file
-from trackfarm.words import one_line
+from trackfarm.filenames import job_file
+from trackfarm.listing import COLUMNS, PLAYLIST_HEAD, playlist_entry, row
 
 MANIFEST = "manifest.csv"
 OWNER = ".trackfarm-export"
-COLUMNS = (
-    "ordinal",
-    "file",
-    "name",
-    "prompt",
-    "seconds",
-    "size",
-    "sha256",
-    "seed",
-    "tags",
-    "track_key",
-    "job",
-)
 
 
 class ForeignExport(Exception):
@@ -52,7 +38,7 @@ class Listing:
 
     def __init__(self, directory: Path, job: Job) -> None:
         self.manifest = directory / MANIFEST
-        self.playlist = directory / playlist_file(job)
+        self.playlist = directory / job_file(job.id, job.catalog, ".m3u")
         self._job = job
         self._table = _draft(self.manifest).open("w", encoding="utf-8", newline="")
         self._songs = _draft(self.playlist).open("w", encoding="utf-8")
@@ -60,29 +46,13 @@ class Listing:
 
     def __enter__(self) -> Self:
         self._writer.writeheader()
-        self._songs.write("#EXTM3U\n")
+        self._songs.write(PLAYLIST_HEAD)
         return self
 
     def add(self, track: Track, file: str) -> None:
         assert track.artifact is not None, "only finished tracks are listed"
-        artifact = track.artifact
-        self._writer.writerow(
-            {
-                "ordinal": track.ordinal,
-                "file": file,
-                "name": track.name,
-                "prompt": track.prompt,
-                "seconds": round(artifact.seconds, 3),
-                "size": artifact.size,
-                "sha256": artifact.sha256,
-                "seed": artifact.seed,
-                "tags": json.dumps(track.tags, ensure_ascii=False, sort_keys=True),
-                "track_key": track.key,
-                "job": self._job.id,
-            }
-        )
-        title = one_line(track.name or track.prompt)
-        self._songs.write(f"#EXTINF:{round(artifact.seconds)},{title}\n{file}\n")
+        self._writer.writerow(row(track, file, self._job.id))
+        self._songs.write(playlist_entry(track, file))
 
     def __exit__(
         self,

@@ -8,8 +8,8 @@ from trackfarm.api import TrackState
 from trackfarm.client.endings import DownloadFailed
 from trackfarm.client.steps import Steps, Work
 from trackfarm.client.worlds import Driven, World, call
+from trackfarm.filenames import track_file
 from trackfarm.sdk.fetching import fetch
-from trackfarm.sdk.filenames import track_file
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 
-from trackfarm.api import Job, Track
+from trackfarm.api import Track
 
 MAX_STEM_BYTES = 120
 _UNSAFE = re.compile(r"[^\w.()+&' -]+")
@@ -19,9 +19,9 @@ def safe_stem(text: str) -> str:
     return short.strip(" .-")
 
 
-def ordinal_width(job: Job) -> int:
-    """Digits that let the files of a job sort in order."""
-    return max(5, len(str(job.tracks.total)))
+def ordinal_width(tracks: int) -> int:
+    """Digits that let the files of a job with so many tracks sort in order."""
+    return max(5, len(str(tracks)))
 
 
 def track_file(track: Track, width: int) -> str:
@@ -31,8 +31,9 @@ def track_file(track: Track, width: int) -> str:
     return "-".join(filter(None, [number, stem])) + _suffix(track)
 
 
-def playlist_file(job: Job) -> str:
-    return (safe_stem(job.catalog) or job.id) + ".m3u"
+def job_file(job_id: str, catalog: str, suffix: str) -> str:
+    """A file about a whole job, by its catalog's name."""
+    return (safe_stem(catalog) or job_id) + suffix
 
 
 def _suffix(track: Track) -> str:
