@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 SEED_BITS = 32
 SPARE_SEEDS = 2  # tries that a worker may add by itself, where it has the track at hand
 
@@ -22,8 +23,7 @@ def track_key(
     of one catalog from 0, `variation` the takes of one brief, `model_set` includes its revision.
     """
     parts = [owner, catalog, brief, occurrence, variation, model_set]
-    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+    return hashlib.sha256(_COMPACT.encode(parts).encode("utf-8")).hexdigest()[:32]
 
 
 def seed_of(key: str, try_number: int, *, given: int | None, variation: int) -> int:

@@ -10,7 +10,7 @@ from trackfarm import Catalog, Farm
 from trackfarm.api import JobHeader, JobState
 
 DYING = Path(__file__).with_name("dying_client.py")
-HALF, WHOLE = 4_000, 4_500
+HALF, WHOLE = 1_600, 1_700
 
 
 def test_a_client_killed_in_mid_request_repeats_it(farm: LocalFarm) -> None:

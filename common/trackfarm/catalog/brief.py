@@ -29,6 +29,7 @@ from trackfarm.catalog.spelling import (
 from trackfarm.catalog.tasks import task_faults
 
 NOT_IDENTITY = frozenset({"variations", "tags", "name", "title"})
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 _LONGEST_CODE = len("<|audio_code_63999|>")
 
 
@@ -130,7 +131,7 @@ class Brief(BaseModel):
             for name, value in self.__dict__.items()
             if value is not None and value != () and name not in NOT_IDENTITY
         }
-        return json.dumps(fields, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return _CANONICAL.encode(fields)
 
     @model_validator(mode="before")
     @classmethod

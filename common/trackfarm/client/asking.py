@@ -1,6 +1,6 @@
 """One request of `/api/v1` and its answer, read."""
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -22,12 +22,17 @@ def delete(kind: type[Answer], path: str, repeat: Rule) -> Steps[Answer]:
 
 
 def ask(
-    kind: type[Answer], path: str, question: BaseModel | None, repeat: Rule = lost
+    kind: type[Answer],
+    path: str,
+    question: BaseModel | None,
+    repeat: Rule = lost,
+    *,
+    method: Literal["POST", "PUT"] = "POST",
 ) -> Steps[Answer]:
-    """A POST; repeated when `repeat` says that its failure allows it."""
+    """Repeated when `repeat` says that its failure allows it."""
     body = question.model_dump_json().encode() if question is not None else None
     headers = {"Content-Type": "application/json"} if body else {}
-    request = Request(method="POST", url=f"{PREFIX}/{path}", headers=headers, body=body)
+    request = Request(method=method, url=f"{PREFIX}/{path}", headers=headers, body=body)
     return answered(kind, request, repeat)
 
 

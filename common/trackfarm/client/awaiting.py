@@ -51,10 +51,11 @@ class Awaiting:
     async def run(self, call: Steps[Value]) -> Value:
         """The call's answer. Raises what it raises."""
         with closing(call):
-            step = advance(call)
-            while not isinstance(step, Returned):
-                step = advance(call, await self._outcome(step, _Ear()))
-            return step.value
+            async with _Ear() as ear:
+                step = advance(call)
+                while not isinstance(step, Returned):
+                    step = advance(call, await self._outcome(step, ear))
+                return step.value
 
     async def go_through(self, calls: Stream[Value]) -> AsyncIterator[Value]:
         """Its answers one by one; whoever stops asking leaves nothing open."""

@@ -1,7 +1,7 @@
 """Drives calls in the thread that asks for them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import Any, Self
@@ -51,10 +51,10 @@ class Blocking:
 
     def run(self, call: Steps[Value]) -> Value:
         """The call's answer. Raises what it raises."""
-        with closing(call):
+        with closing(call), _Ear() as ear:
             step = advance(call)
             while not isinstance(step, Returned):
-                step = advance(call, self._outcome(step, _Ear()))
+                step = advance(call, self._outcome(step, ear))
             return step.value
 
     def go_through(self, calls: Stream[Value]) -> Iterator[Value]:
@@ -90,10 +90,16 @@ class Blocking:
             case Work(function):
                 return function()
             case Together(calls, at_once):
-                with ThreadPoolExecutor(at_once) as pool:
-                    return list(pool.map(self.run, calls))
+                return self._together(calls, at_once)
 
-    def _patiently(self, attempt: Any) -> Any:
+    def _together(self, calls: Iterable[Steps[Any]], at_once: int) -> list[Any]:
+        pool = ThreadPoolExecutor(at_once)
+        try:
+            return list(pool.map(self.run, calls))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _patiently(self, attempt: Callable[[], Value]) -> Value:
         try:
             return attempt()
         except (httpx.TransportError, Again) as error:

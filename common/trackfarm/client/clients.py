@@ -1,9 +1,8 @@
-"""A connection to a farm, for programs that block and for those that await."""
+"""A connection to a farm, call by call, for the farm's own programs."""
 
 from pathlib import Path
 from typing import Self
 
-from trackfarm.client.awaiting import Awaiting
 from trackfarm.client.blocking import Blocking
 from trackfarm.client.calls import Calls
 from trackfarm.client.line import line_to
@@ -45,31 +44,3 @@ class Client(Calls[Blocking]):
 
     def close(self) -> None:
         self.driver.close()
-
-
-class AsyncClient(Calls[Awaiting]):
-    """The same for programs that await; an async context manager."""
-
-    def __init__(
-        self,
-        url: str,
-        api_key: str,
-        *,
-        patience: float = 10.0,
-        timeout: float = 30.0,
-        ca_file: Path | None = None,
-        insecure: bool = False,
-    ) -> None:
-        line = line_to(
-            url, api_key, patience=patience, timeout=timeout, ca_file=ca_file, insecure=insecure
-        )
-        self.driver = Awaiting(line)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        await self.driver.close()

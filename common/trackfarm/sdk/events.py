@@ -104,7 +104,7 @@ def _request(job_id: str, after: str) -> Request:
 
 
 def _looked_at(job_id: str) -> Stream[JobEvent]:
-    """What a farm tells that has no event streams (before 0.2): how the job stands, on a change."""
+    """What a farm without event streams tells: how the job stands, when that has changed."""
     last: dict[str, Any] = {}
     while True:
         job = yield from PLAIN.job(job_id)

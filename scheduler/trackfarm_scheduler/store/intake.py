@@ -26,6 +26,7 @@ from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.occurrences import Occurrences
 from trackfarm_scheduler.store.tables import Job, JobTrack, Origin, Track, table_of
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 KEYS_PER_QUERY = 500
 _INSERT_LINKS = insert(table_of(JobTrack))
 _JOB, _TRACK = table_of(Job), table_of(Track)
@@ -195,7 +196,7 @@ class Intake:
             "ordinal": self._ordinal,
             "track_id": track_id,
             "name": item.brief.name or "",
-            "tags": json.dumps(item.brief.tags, ensure_ascii=False, separators=(",", ":")),
+            "tags": _COMPACT.encode(item.brief.tags),
             "shared": maker != self.job_id,
         }
 
