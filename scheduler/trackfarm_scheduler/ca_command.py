@@ -11,7 +11,7 @@ from trackfarm.cli.console import complain, say
 from trackfarm.cli.exits import ExitCode
 from trackfarm_scheduler.authority import Authority, Credential
 
-SERVERS = ("scheduler", "broker", "store")
+SERVERS = ("scheduler", "broker", "store", "database", "front")
 AUTHORITY_LIFETIME = timedelta(days=3650)
 SERVER_LIFETIME = timedelta(days=825)  # the longest that Apple's clients accept of a private CA
 
