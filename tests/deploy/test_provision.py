@@ -1,0 +1,137 @@
+"""`deploy/provision` on a bare folder: from the archive to workers that are kept running."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.deploy.tools import DEPLOY, cpu_torch
+from tests.end_to_end.catalogs import fresh_name, short_briefs
+from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.promises import ends_done
+from tests.servers.process import Process, run, wait_until
+from trackfarm.api import InvitationRequest, JobHeader
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
+PROVIDER_KEY = "a-key-of-the-provider"
+INSTALLED_WITHIN_S = 600.0
+
+
+@pytest.fixture(scope="module")
+def farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    with running_farm(request, tmp_path_factory) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unpacked as the printed start command does it."""
+    folder = tmp_path_factory.mktemp("bundle")
+    archive = folder / "bundle.tar.gz"
+    said = run([DEPLOY / "provision" / "bundle", archive], env={"PYTHON": sys.executable})
+    digest = run(["sha256sum", archive]).split()[0]
+    assert f'echo "{digest}  bundle.tar.gz" | sha256sum --check' in said
+    assert len(said) < 1_000, "Vast.ai takes 4,048 characters"
+    run(["tar", "--extract", "--file", archive, "--directory", folder])
+    return folder
+
+
+def test_a_bare_machine_becomes_workers_that_are_kept_running(
+    farm: LocalFarm, bundle: Path, tmp_path: Path
+) -> None:
+    token = farm.client.invite(InvitationRequest(uses=2)).token
+    told = {
+        "TRACKFARM_WORKER_SCHEDULER_URL": farm.url,
+        "TRACKFARM_WORKER_JOIN_TOKEN": token,
+        "TRACKFARM_WORKER_MODEL_SET": "tiny",
+        "TRACKFARM_WORKER_DEVICE": "cpu",
+        "TRACKFARM_WORKER_NAME": "rented",
+        "TRACKFARM_FOLDER": str(tmp_path / "farm"),
+        "TRACKFARM_WORKERS": "2",
+        "CONTAINER_API_KEY": PROVIDER_KEY,
+        "PYTHON": sys.executable,
+        "CPU_TORCH": cpu_torch(),
+    }
+    began = Process(["bash", bundle / "start"], log=tmp_path / "log", env=told)
+    names = {"rented-0", "rented-1"}
+    knew: set[str] = set()
+
+    def joined() -> bool:
+        knew.update(secrets_of(began.pid, token, but=("bash", "trackfarm-worker")))
+        return all(farm.serves(name) for name in names)
+
+    with began as machine:
+        machine.wait_ready(joined, timeout_s=INSTALLED_WITHIN_S)
+        assert knew == set(), "nobody but the worker was told"
+
+        first = worker_of(machine.pid, "rented-0")
+        assert first.environ()["TRACKFARM_WORKER_JOIN_TOKEN"] == token
+        assert "CONTAINER_API_KEY" not in first.environ()
+        assert Path(first.exe()).resolve() == Path(sys.executable).resolve()
+        first.kill()
+        wait_until(
+            lambda: worker_of(machine.pid, "rented-0").pid != first.pid and farm.serves("rented-0"),
+            timeout_s=60,
+            what="another worker has taken its place",
+        )
+        job = farm.client.submit(JobHeader(catalog=fresh_name("rented")), short_briefs(4)).job.id
+        ends_done(farm, job)
+
+        tree = psutil.Process(machine.pid).children(recursive=True)
+        machine.stop(timeout_s=30)
+        assert machine.code == 0, "both have drained"
+        gone, alive = psutil.wait_procs(tree, timeout=5)
+        assert alive == []
+        assert len(gone) > 4
+
+
+def test_a_worker_that_cannot_be_helped_ends_the_machine(bundle: Path, tmp_path: Path) -> None:
+    """What was installed before is used again."""
+    folder = tmp_path / "farm"
+    folder.mkdir()
+    (folder / "venv").symlink_to(Path(sys.executable).parents[1])
+    (folder / "installed").touch()
+    told = {
+        "TRACKFARM_WORKER_SCHEDULER_URL": "http://farm.example",
+        "TRACKFARM_WORKER_JOIN_TOKEN": "a-token-that-is-not-sent",
+        "TRACKFARM_WORKER_MODEL_SET": "tiny",
+        "TRACKFARM_WORKER_DEVICE": "cpu",
+        "TRACKFARM_FOLDER": str(folder),
+    }
+    done = subprocess.run(
+        ["bash", bundle / "start"], env={**os.environ, **told}, capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert b"TRACKFARM_WORKER_SCHEDULER_URL=https://farm.example" in done.stderr
+
+
+def secrets_of(root: int, token: str, *, but: tuple[str, ...]) -> set[str]:
+    """Programs below `root` that have a secret in their environment, though they are not in `but`."""
+    found = set()
+    for process in psutil.Process(root).children(recursive=True):
+        try:
+            command, held = " ".join(process.cmdline()), process.environ().values()
+        except psutil.Error:
+            continue  # it has just ended
+        if (token in held or PROVIDER_KEY in held) and not any(name in command for name in but):
+            found.add(command)
+    return found
+
+
+def worker_of(root: int, name: str) -> psutil.Process:
+    """The worker of this name, whose parent keeps it."""
+    for process in psutil.Process(root).children(recursive=True):
+        try:
+            parent = process.parent()
+            is_kept = parent is not None and parent.name() == "bash"
+            if is_kept and process.environ().get("TRACKFARM_WORKER_NAME") == name:
+                return process
+        except psutil.Error:
+            continue
+    return psutil.Process(root)
