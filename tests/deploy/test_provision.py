@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ from trackfarm.api import InvitationRequest, JobHeader
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 PROVIDER_KEY = "a-key-of-the-provider"
 INSTALLED_WITHIN_S = 600.0
+WORKER = "trackfarm-worke"  # as long as the kernel keeps a name
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +62,14 @@ def test_a_bare_machine_becomes_workers_that_are_kept_running(
     }
     began = Process(["bash", bundle / "start"], log=tmp_path / "log", env=told)
     names = {"rented-0", "rented-1"}
-    knew: set[str] = set()
-
-    def joined() -> bool:
-        knew.update(secrets_of(began.pid, token, but=("bash", "trackfarm-worker")))
-        return all(farm.serves(name) for name in names)
-
     with began as machine:
-        machine.wait_ready(joined, timeout_s=INSTALLED_WITHIN_S)
-        assert knew == set(), "nobody but the worker was told"
+        watch = Watch(machine.pid, {token, PROVIDER_KEY})
+        machine.wait_ready(
+            lambda: watch.look() and all(farm.serves(name) for name in names),
+            timeout_s=INSTALLED_WITHIN_S,
+        )
+        assert "pip" in watch.programs, "it was installed"
+        assert watch.told == set(), "nobody but the worker knew a secret"
 
         first = worker_of(machine.pid, "rented-0")
         assert first.environ()["TRACKFARM_WORKER_JOIN_TOKEN"] == token
@@ -111,17 +112,34 @@ def test_a_worker_that_cannot_be_helped_ends_the_machine(bundle: Path, tmp_path:
     assert b"TRACKFARM_WORKER_SCHEDULER_URL=https://farm.example" in done.stderr
 
 
-def secrets_of(root: int, token: str, *, but: tuple[str, ...]) -> set[str]:
-    """Programs below `root` that have a secret in their environment, though they are not in `but`."""
-    found = set()
-    for process in psutil.Process(root).children(recursive=True):
-        try:
-            command, held = " ".join(process.cmdline()), process.environ().values()
-        except psutil.Error:
-            continue  # it has just ended
-        if (token in held or PROVIDER_KEY in held) and not any(name in command for name in but):
-            found.add(command)
-    return found
+class Watch:
+    """Which programs ran below `root`, workers and what they start apart, and which of them had one
+    of the secrets in its environment. `bash` has what it was started with, and what it has only
+    just forked."""
+
+    def __init__(self, root: int, secrets: set[str]) -> None:
+        self._root = psutil.Process(root)
+        self._secrets = secrets
+        self._known: set[tuple[int, str]] = set()
+        self.programs: set[str] = set()
+        self.told: set[str] = set()
+
+    def look(self) -> bool:
+        for process in self._root.children(recursive=True):
+            with suppress(psutil.Error):  # it has just ended
+                self._judge(process)
+        return True
+
+    def _judge(self, process: psutil.Process) -> None:
+        name = process.name()
+        if name == "bash" or (process.pid, name) in self._known:
+            return
+        self._known.add((process.pid, name))
+        if WORKER in {name, *(above.name() for above in process.parents())}:
+            return
+        self.programs.add(name)
+        if self._secrets & set(process.environ().values()):
+            self.told.add(name)
 
 
 def worker_of(root: int, name: str) -> psutil.Process:

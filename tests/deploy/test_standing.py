@@ -111,10 +111,10 @@ def reached(pid: int) -> set[int]:
 
 
 def test_the_store_passes_what_is_signed_and_nothing_else(farm: StandingFarm) -> None:
-    trusted = {"cert_reqs": "CERT_REQUIRED", "ca_certs": str(farm.tls / "ca.crt")}
+    trusting = PoolManager(cert_reqs="CERT_REQUIRED", ca_certs=str(farm.tls / "ca.crt"))
     outside = f"localhost:{farm.ports['store']}"
     keys = farm.store.access_key, farm.store.secret_key
-    client = Minio(outside, *keys, region=farm.store.region, http_client=PoolManager(**trusted))
+    client = Minio(outside, *keys, region=farm.store.region, http_client=trusting)
     music = os.urandom(LARGE)
     verify = farm.trust
 
