@@ -15,7 +15,7 @@ from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.promises import ends_done
 from tests.servers.process import Process, run, wait_until
-from trackfarm.api import InvitationRequest, JobHeader
+from trackfarm.api import InvitationRequest, JobHeader, WorkerState
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 PROVIDER_KEY = "a-key-of-the-provider"
@@ -75,9 +75,10 @@ def test_a_bare_machine_becomes_workers_that_are_kept_running(
         assert first.environ()["TRACKFARM_WORKER_JOIN_TOKEN"] == token
         assert "CONTAINER_API_KEY" not in first.environ()
         assert Path(first.exe()).resolve() == Path(sys.executable).resolve()
+        before = ready(farm, "rented-0")
         first.kill()
         wait_until(
-            lambda: worker_of(machine.pid, "rented-0").pid != first.pid and farm.serves("rented-0"),
+            lambda: ready(farm, "rented-0") - before != set(),
             timeout_s=60,
             what="another worker has taken its place",
         )
@@ -142,14 +143,17 @@ class Watch:
             self.told.add(name)
 
 
+def ready(farm: LocalFarm, name: str) -> set[str]:
+    """Ids of the workers of this name that take shards."""
+    working = (WorkerState.READY, WorkerState.BUSY)
+    return {w.id for w in farm.client.workers() if w.name == name and w.state in working}
+
+
 def worker_of(root: int, name: str) -> psutil.Process:
     """The worker of this name, whose parent keeps it."""
-    for process in psutil.Process(root).children(recursive=True):
-        try:
-            parent = process.parent()
-            is_kept = parent is not None and parent.name() == "bash"
-            if is_kept and process.environ().get("TRACKFARM_WORKER_NAME") == name:
-                return process
-        except psutil.Error:
-            continue
-    return psutil.Process(root)
+    (found,) = (
+        process
+        for process in psutil.Process(root).children(recursive=True)
+        if process.name() == WORKER and process.environ().get("TRACKFARM_WORKER_NAME") == name
+    )
+    return found
