@@ -6,10 +6,10 @@ DEMO_HOME ?= $(CURDIR)/demo-tracks/.farm
 DEMO_TRACKS ?= demo-tracks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types imports audit openapi lock soak bench clean
+.PHONY: help install demo test check lint types imports audit openapi lock soak images-check bench clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # torch first and pinned: a resolver that meets it later may fetch gigabytes of another build.
 $(VENV)/.ready: pyproject.toml
@@ -64,11 +64,15 @@ LOCK := env -u UV_FIND_LINKS -u UV_INDEX_URL $(BIN)/uv pip compile pyproject.tom
   --no-emit-index-url --no-header
 
 lock: $(VENV)/.dev-ready ## Pin, with hashes, what the images are built from
-	$(LOCK) --extra scheduler --output-file docker/scheduler.lock
+	$(LOCK) --extra scheduler --extra fleet --extra flower --output-file docker/scheduler.lock
 	$(LOCK) --extra worker --extra gpu --output-file docker/worker.lock
+	echo hatchling | $(subst pyproject.toml,-,$(LOCK)) --output-file docker/build.lock
 
 soak: $(VENV)/.dev-ready .venv-swift/.ready ## Run the tests that take longer: chaos for minutes
 	HYPOTHESIS_PROFILE=default $(BIN)/python -m pytest -m soak
+
+images-check: $(VENV)/.dev-ready ## Build both images and make a track with them; needs root, buildah, podman, debootstrap
+	$(BIN)/python -m pytest -m soak tests/deploy/test_images.py
 
 bench: $(VENV)/.dev-ready ## Measure; writes the tables in bench/results
 	$(BIN)/python -m trackfarm_bench

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-LOCKS = ("docker/scheduler.lock", "docker/worker.lock")
+LOCKS = ("docker/scheduler.lock", "docker/worker.lock", "docker/build.lock")
 NOT_AUDITED = "Nothing was audited: the advisory database cannot be reached from here."
 
 

@@ -11,7 +11,7 @@ from trackfarm.cli.console import complain, say
 from trackfarm.cli.exits import ExitCode
 from trackfarm_scheduler.authority import Authority, Credential
 
-SERVERS = ("scheduler", "broker", "store")
+SERVERS = ("scheduler", "broker", "store", "database", "front")
 AUTHORITY_LIFETIME = timedelta(days=3650)
 SERVER_LIFETIME = timedelta(days=825)  # the longest that Apple's clients accept of a private CA
 
@@ -31,7 +31,7 @@ def create(
         typer.Option(help="Name or IP address at which the servers are reached; may be repeated."),
     ],
 ) -> None:
-    """Make a certificate authority, and certificates for scheduler, broker and store.
+    """Make a certificate authority, and certificates for each server of a farm.
 
     Keep ca.key away from the farm: whoever has it can pass for any of its servers. Overwrites
     nothing.
@@ -87,6 +87,8 @@ the broker (redis.conf):
   tls-key-file {folder}/broker.key
   tls-ca-cert-file {folder}/ca.crt
 the store: {folder}/store.crt and {folder}/store.key (MinIO: public.crt and private.key)
+the database: {folder}/database.crt and {folder}/database.key (PostgreSQL: ssl_cert_file, ssl_key_file)
+a proxy in front of all: {folder}/front.crt and {folder}/front.key
 each worker, with a copy of ca.crt:
   TRACKFARM_WORKER_CA_FILE=/path/to/ca.crt
 the operator's machine, with a copy of ca.crt:

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
-NAMES = ["ca", "broker", "scheduler", "store"]
+NAMES = ["ca", "broker", "database", "front", "scheduler", "store"]
 
 
 def trackfarm_ca(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -104,6 +104,11 @@ class Process:
     def alive(self) -> bool:
         return self._child.poll() is None
 
+    @property
+    def code(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._child.poll()
+
     def wait_ready(self, ready: Callable[[], bool], *, timeout_s: float = 30) -> None:
         """Waits for the server to serve; shows its log when it dies or takes too long."""
         try:

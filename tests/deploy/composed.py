@@ -1,0 +1,92 @@
+"""deploy/compose.yaml as the compose tool reads it, and its services as programs of this machine."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.deploy.tools import COMPOSE_FILE, DEPLOY, compose
+from tests.servers.process import run
+
+CONTAINER_FOLDER = "/run/"  # all that a service is given lies below
+
+
+def set_up(folder: Path, host: str = "localhost") -> Path:
+    """A farm prepared by `deploy/setup`; its settings."""
+    settings = folder / "settings"
+    told = {"FARM_SETTINGS": str(settings), "TRACKFARM": f"{sys.executable} -m trackfarm.cli"}
+    run([DEPLOY / "setup", host, folder / "farm"], env=told)
+    return settings
+
+
+def read(settings: Path) -> dict[str, str]:
+    """The settings as compose and a shell read them."""
+    lines = (line.partition("=") for line in settings.read_text().splitlines())
+    return {name: value for name, sign, value in lines if sign and not name.startswith("#")}
+
+
+def judged(settings: Path, **changed: str) -> subprocess.CompletedProcess[str]:
+    """What the compose tool says of the file with these settings, some of them changed."""
+    command = [str(compose()), "--env-file", str(settings), "--file", str(COMPOSE_FILE)]
+    command += ["--profile", "*", "config", "--format", "json"]
+    bare = {"PATH": os.environ["PATH"], "HOME": str(settings.parent)}
+    return subprocess.run(command, env=bare | changed, capture_output=True, text=True, check=False)
+
+
+def composed(settings: Path, **changed: str) -> dict[str, Any]:
+    done = judged(settings, **changed)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+class Room:
+    """A service's command, environment and files, where they lie in `folder` instead of in a
+    container. `places` says where its neighbours are: `redis:6379` is `localhost:PORT`."""
+
+    def __init__(
+        self, farm: Mapping[str, Any], name: str, folder: Path, places: Mapping[str, str]
+    ) -> None:
+        self.folder = folder / name
+        self._places = dict(places)
+        self._service = farm["services"][name]
+        for kind in ("secrets", "configs"):
+            for mounted in self._service.get(kind, []):
+                source = Path(farm[kind][mounted["source"]]["file"])
+                self._place(mounted["target"], source, is_text=kind == "configs")
+        for mounted in self._service.get("volumes", []):
+            if mounted["target"].startswith(CONTAINER_FOLDER):
+                self.path(mounted["target"]).symlink_to(mounted["source"])
+
+    @property
+    def command(self) -> list[str]:
+        return [self._told(word) for word in self._service["command"]]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        values = self._service.get("environment", {})
+        return {name: self._told(value) for name, value in values.items()}
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    def path(self, target: str) -> Path:
+        """Where a file of the container lies here."""
+        return self.folder / target.removeprefix("/")
+
+    def _place(self, target: str, source: Path, *, is_text: bool) -> None:
+        path = self.path(target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = source.read_bytes()
+        path.write_bytes(self._told(content.decode()).encode() if is_text else content)
+        path.chmod(0o600)
+
+    def _told(self, text: str) -> str:
+        text = text.replace(CONTAINER_FOLDER, f"{self.folder}{CONTAINER_FOLDER}")
+        for place, here in self._places.items():
+            text = text.replace(place, here)
+        return text

@@ -1,0 +1,107 @@
+"""The images, built and started by buildah, which needs neither an engine nor a registry.
+
+It needs root. The base is Debian 12 from debootstrap, in place of the images that the Dockerfiles
+name; TRACKFARM_TEST_BASE may name a folder with such a system.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from tests.deploy.tools import DOCKER, ROOT, cpu_torch, program
+from tests.servers.process import Process, run
+
+BASE = "localhost/trackfarm-base:check"
+PACKAGES = "python3,python3-venv,ca-certificates"
+AUTHORITIES = Path("/usr/local/share/ca-certificates")  # of a network that looks into connections
+STORAGE = {"STORAGE_DRIVER": "vfs"}
+
+
+class Builder:
+    """Images and containers below `folder` alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._places = [f"--root={folder}/root", f"--runroot={folder}/run"]
+        self._buildah = program("buildah")
+
+    def import_base(self) -> None:
+        system = self._system()
+        archive = self._folder / "base.tar"
+        parts = ["--exclude=./proc/*", "--exclude=./sys/*", "--create", "--file"]
+        run(["tar", "--directory", system, *parts, archive, "."])
+        run([program("podman"), *self._places, "import", archive, BASE], env=STORAGE)
+        archive.unlink()
+
+    def build(self, name: str, **arguments: str) -> str:
+        """The image's name. Wheels in a folder of this machine are mounted for the build."""
+        given = {"BASE": BASE, **arguments}
+        options = [word for item in given.items() for word in ("--build-arg", "=".join(item))]
+        wheels = cpu_torch()
+        if wheels.startswith("/"):
+            options.append(f"--volume={wheels}:{wheels}:ro")
+        image = f"localhost/trackfarm-{name}:check"
+        options += ["--isolation=chroot", "--pull-never", "--format=docker", f"--tag={image}"]
+        self._run("bud", *options, f"--file={DOCKER / f'{name}.Dockerfile'}", str(ROOT))
+        return image
+
+    @contextmanager
+    def started(
+        self, image: str, command: list[str], log: Path, env: Mapping[str, str]
+    ) -> Iterator[tuple[Process, str]]:
+        """A process of a container, and the container's name, in which `ask` runs commands."""
+        name = self._run("from", "--pull-never", image).strip()
+        told = [f"--env={key}={value}" for key, value in env.items()]
+        options = [*self._places, "run", "--isolation=chroot", *told, name, "--", *command]
+        with Process([self._buildah, *options], log=log, env=STORAGE) as process:
+            try:
+                yield process, name
+            finally:
+                _end(process.pid)
+
+    def ask(self, container: str, *command: str, **env: str) -> str:
+        told = [f"--env={key}={value}" for key, value in env.items()]
+        return self._run("run", "--isolation=chroot", *told, container, "--", *command)
+
+    def configured(self, image: str, field: str) -> str:
+        """A field of the image's configuration."""
+        form = f"--format={{{{ .Docker.Config.{field} }}}}"
+        return self._run("inspect", "--type=image", form, image).strip()
+
+    def _system(self) -> Path:
+        if given := os.environ.get("TRACKFARM_TEST_BASE"):
+            return Path(given)
+        system = self._folder / "system"
+        run(
+            [
+                program("debootstrap"),
+                "--variant=minbase",
+                f"--include={PACKAGES}",
+                "bookworm",
+                system,
+            ]
+        )
+        if AUTHORITIES.is_dir():
+            shutil.copytree(AUTHORITIES, system / AUTHORITIES.relative_to("/"), dirs_exist_ok=True)
+            run(["chroot", system, "update-ca-certificates"])
+            (system / "etc/pip.conf").write_text(
+                "[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n"
+            )
+        return system
+
+    def _run(self, verb: str, *arguments: str) -> str:
+        return run([self._buildah, *self._places, verb, *arguments], env=STORAGE)
+
+
+def _end(root: int) -> None:
+    """buildah passes no signal on: as an engine does, it is sent to the container's first process."""
+    tree = psutil.Process(root).children(recursive=True)
+    for each in tree:
+        if each.name() == "tini":
+            each.terminate()
+    _, left = psutil.wait_procs(tree, timeout=20)
+    assert not left, "the container has ended"

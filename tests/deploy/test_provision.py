@@ -1,0 +1,159 @@
+"""`deploy/provision` on a bare folder: from the archive to workers that are kept running."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.deploy.tools import DEPLOY, cpu_torch
+from tests.end_to_end.catalogs import fresh_name, short_briefs
+from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.promises import ends_done
+from tests.servers.process import Process, run, wait_until
+from trackfarm.api import InvitationRequest, JobHeader, WorkerState
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
+PROVIDER_KEY = "a-key-of-the-provider"
+INSTALLED_WITHIN_S = 600.0
+WORKER = "trackfarm-worke"  # as long as the kernel keeps a name
+
+
+@pytest.fixture(scope="module")
+def farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    with running_farm(request, tmp_path_factory) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unpacked as the printed start command does it."""
+    folder = tmp_path_factory.mktemp("bundle")
+    archive = folder / "bundle.tar.gz"
+    said = run([DEPLOY / "provision" / "bundle", archive], env={"PYTHON": sys.executable})
+    digest = run(["sha256sum", archive]).split()[0]
+    assert f'echo "{digest}  bundle.tar.gz" | sha256sum --check' in said
+    assert len(said) < 1_000, "Vast.ai takes 4,048 characters"
+    run(["tar", "--extract", "--file", archive, "--directory", folder])
+    return folder
+
+
+def test_a_bare_machine_becomes_workers_that_are_kept_running(
+    farm: LocalFarm, bundle: Path, tmp_path: Path
+) -> None:
+    token = farm.client.invite(InvitationRequest(uses=2)).token
+    told = {
+        "TRACKFARM_WORKER_SCHEDULER_URL": farm.url,
+        "TRACKFARM_WORKER_JOIN_TOKEN": token,
+        "TRACKFARM_WORKER_MODEL_SET": "tiny",
+        "TRACKFARM_WORKER_DEVICE": "cpu",
+        "TRACKFARM_WORKER_NAME": "rented",
+        "TRACKFARM_FOLDER": str(tmp_path / "farm"),
+        "TRACKFARM_WORKERS": "2",
+        "CONTAINER_API_KEY": PROVIDER_KEY,
+        "PYTHON": sys.executable,
+        "CPU_TORCH": cpu_torch(),
+    }
+    began = Process(["bash", bundle / "start"], log=tmp_path / "log", env=told)
+    names = {"rented-0", "rented-1"}
+    with began as machine:
+        watch = Watch(machine.pid, {token, PROVIDER_KEY})
+        machine.wait_ready(
+            lambda: watch.look() and all(farm.serves(name) for name in names),
+            timeout_s=INSTALLED_WITHIN_S,
+        )
+        assert "pip" in watch.programs, "it was installed"
+        assert watch.told == set(), "nobody but the worker knew a secret"
+
+        first = worker_of(machine.pid, "rented-0")
+        assert first.environ()["TRACKFARM_WORKER_JOIN_TOKEN"] == token
+        assert "CONTAINER_API_KEY" not in first.environ()
+        assert Path(first.exe()).resolve() == Path(sys.executable).resolve()
+        before = ready(farm, "rented-0")
+        first.kill()
+        wait_until(
+            lambda: ready(farm, "rented-0") - before != set(),
+            timeout_s=60,
+            what="another worker has taken its place",
+        )
+        job = farm.client.submit(JobHeader(catalog=fresh_name("rented")), short_briefs(4)).job.id
+        ends_done(farm, job)
+
+        tree = psutil.Process(machine.pid).children(recursive=True)
+        machine.stop(timeout_s=30)
+        assert machine.code == 0, "both have drained"
+        gone, alive = psutil.wait_procs(tree, timeout=5)
+        assert alive == []
+        assert len(gone) > 4
+
+
+def test_a_worker_that_cannot_be_helped_ends_the_machine(bundle: Path, tmp_path: Path) -> None:
+    """What was installed before is used again."""
+    folder = tmp_path / "farm"
+    folder.mkdir()
+    (folder / "venv").symlink_to(Path(sys.executable).parents[1])
+    (folder / "installed").touch()
+    told = {
+        "TRACKFARM_WORKER_SCHEDULER_URL": "http://farm.example",
+        "TRACKFARM_WORKER_JOIN_TOKEN": "a-token-that-is-not-sent",
+        "TRACKFARM_WORKER_MODEL_SET": "tiny",
+        "TRACKFARM_WORKER_DEVICE": "cpu",
+        "TRACKFARM_FOLDER": str(folder),
+    }
+    done = subprocess.run(
+        ["bash", bundle / "start"], env={**os.environ, **told}, capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert b"TRACKFARM_WORKER_SCHEDULER_URL=https://farm.example" in done.stderr
+
+
+class Watch:
+    """Which programs ran below `root`, workers and what they start apart, and which of them had one
+    of the secrets in its environment. `bash` has what it was started with, and what it has only
+    just forked."""
+
+    def __init__(self, root: int, secrets: set[str]) -> None:
+        self._root = psutil.Process(root)
+        self._secrets = secrets
+        self._known: set[tuple[int, str]] = set()
+        self.programs: set[str] = set()
+        self.told: set[str] = set()
+
+    def look(self) -> bool:
+        for process in self._root.children(recursive=True):
+            with suppress(psutil.Error):  # it has just ended
+                self._judge(process)
+        return True
+
+    def _judge(self, process: psutil.Process) -> None:
+        name = process.name()
+        if name == "bash" or (process.pid, name) in self._known:
+            return
+        self._known.add((process.pid, name))
+        if WORKER in {name, *(above.name() for above in process.parents())}:
+            return
+        self.programs.add(name)
+        if self._secrets & set(process.environ().values()):
+            self.told.add(name)
+
+
+def ready(farm: LocalFarm, name: str) -> set[str]:
+    """Ids of the workers of this name that take shards."""
+    working = (WorkerState.READY, WorkerState.BUSY)
+    return {w.id for w in farm.client.workers() if w.name == name and w.state in working}
+
+
+def worker_of(root: int, name: str) -> psutil.Process:
+    """The worker of this name, whose parent keeps it."""
+    (found,) = (
+        process
+        for process in psutil.Process(root).children(recursive=True)
+        if process.name() == WORKER and process.environ().get("TRACKFARM_WORKER_NAME") == name
+    )
+    return found

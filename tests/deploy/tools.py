@@ -1,0 +1,50 @@
+"""The programs that judge, build and run what is deployed, and the folder that they judge."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.servers.presence import require
+
+ROOT = Path(__file__).parents[2]
+DEPLOY, DOCKER = ROOT / "deploy", ROOT / "docker"
+COMPOSE_FILE = DEPLOY / "compose.yaml"
+_PLUGINS = ("/usr/local/libexec", "/usr/libexec", "/usr/local/lib", "/usr/lib")
+
+
+def compose() -> Path:
+    """Docker's compose tool of version 2, which needs no engine to judge a file: that of
+    TRACKFARM_TEST_COMPOSE, or the plugin that is installed."""
+    given = os.environ.get("TRACKFARM_TEST_COMPOSE")
+    places = [Path(folder) / "docker/cli-plugins/docker-compose" for folder in _PLUGINS]
+    found = [Path(given)] if given else [place for place in places if place.exists()]
+    return require(next(iter(found), None), "docker compose 2")
+
+
+def program(name: str) -> str:
+    """From our environment or else from the machine."""
+    own = Path(sys.executable).parent / name
+    return require(str(own) if own.exists() else shutil.which(name), name)
+
+
+def scripts() -> list[Path]:
+    """Everything in these folders that a shell runs."""
+    files = (path for folder in (DEPLOY, DOCKER) for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path
+        for path in files
+        if path.read_bytes().startswith((b"#!/bin/sh", b"#!/usr/bin/env bash"))
+    )
+
+
+def cpu_torch() -> str:
+    """Where torch without CUDA is to be had: where pip looks for wheels here, or its own page."""
+    asked = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "get", "global.find-links"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip() or "https://download.pytorch.org/whl/cpu/torch/"
