@@ -14,7 +14,7 @@ from tests.servers.presence import require
 from tests.servers.process import free_port, scratch_folder, wait_until
 from tests.servers.redis import RedisServer
 from trackfarm.api import InvitationRequest, JobHeader
-from trackfarm.client import Farm
+from trackfarm.client import Client
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 API_KEY = "an-api-key-of-the-tests"
@@ -55,7 +55,7 @@ def test_a_track_is_made_by_the_images(
     begun = builder.started(
         scheduler, ["tini", "--", "trackfarm-scheduler"], tmp_path / "scheduler.log", env
     )
-    with Farm(url, API_KEY, patience=10) as farm, begun as (serving, container):
+    with Client(url, API_KEY, patience=10) as farm, begun as (serving, container):
         serving.wait_ready(farm.healthy, timeout_s=60)
         builder.ask(container, "answers", f"{url}/healthz")
         env = {

@@ -79,4 +79,5 @@ async def main(url: str, key: str, job: str, rate: float, seconds: float) -> Non
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:4], *map(float, sys.argv[4:])))
+    place, secret, asked_for, *numbers = sys.argv[1:]
+    asyncio.run(main(place, secret, asked_for, *map(float, numbers)))
