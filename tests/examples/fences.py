@@ -35,7 +35,7 @@ class Fence:
 def fences(path: Path) -> list[Fence]:
     """Those of a document in a language that can be run."""
     lines = path.read_text().splitlines()
-    marks = [n for n, line in enumerate(lines) if line.lstrip().startswith("```")]
+    marks = [n for n, line in enumerate(lines) if line.lstrip(" -").startswith("```")]
     pairs = zip(marks[::2], marks[1::2], strict=True)
     found = [_fence(path.name, lines, begin, end) for begin, end in pairs]
     return [fence for fence in found if fence.language in LANGUAGES]
@@ -59,7 +59,7 @@ def _fence(document: str, lines: list[str], begin: int, end: int) -> Fence:
     return Fence(
         document=document,
         line=begin + 2,
-        language=lines[begin].strip().removeprefix("```"),
+        language=lines[begin].lstrip(" -").removeprefix("```"),
         text="\n".join(lines[begin + 1 : end]),
         excuse=excuse[1] if excuse else None,
     )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from trackfarm.client import Client
     from trackfarm.sdk.submission import Wishes
 
+PATIENCE = 10.0  # a repetition may be told to wait 5 s for the first to be carried out
+
 
 def check(catalog: CatalogArgument, as_json: JsonOption = False) -> None:
     """Say what is wrong with a catalog and how much it asks for. Needs no farm."""
@@ -66,7 +68,7 @@ def submit(
         budget=_dollars(budget),
     )
     refuse_mistakes(catalog)
-    with connected() as farm:
+    with connected(patience=PATIENCE) as farm:
         answer = send(farm, catalog, wishes)
     if as_json:
         print_json(answer)

@@ -11,6 +11,7 @@ from trackfarm.catalog.problems import shown
 from trackfarm.model_sets import ModelSet
 from trackfarm.planning import BriefProblem, check_against
 from trackfarm_scheduler.dropin.language import language_faults, without_language
+from trackfarm_scheduler.dropin.names import TOKEN
 
 DEFAULT_SECONDS = (
     60.0  # of a track that says nothing; ACE-Step's pipeline in diffusers has the same
@@ -27,7 +28,7 @@ _GUIDED_DEFAULTS: Mapping[str, object] = {"guidance_scale": 7.0, "shift": 3.0}
 _AUTOMATIC = "Fill the audio semantic mask based on the given conditions:"
 # Of a catalog's brief, not of this API.
 _OURS_ALONE = frozenset({"tags", "name", "title", "loudness_lufs", "instrumental"})
-_SWITCHED = frozenset({"use_random_seed", "model"})
+_SWITCHED = frozenset({"use_random_seed", "model", TOKEN})  # heard elsewhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,7 @@ def test_where_the_key_may_stand(door: Door, where: str) -> None:
     answer = door.http.post("/release_task", **sent[where])
     assert answer.status_code == 200, answer.text
     assert set(answer.json()) == {"data", "code", "error", "timestamp", "extra"}
+    assert answer.json()["extra"] is None, "the key is not among what was ignored"
 
 
 def test_wrong_keys(door: Door) -> None:
