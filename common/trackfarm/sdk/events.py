@@ -13,12 +13,10 @@ from trackfarm.client.asking import segment
 from trackfarm.client.calls import PLAIN
 from trackfarm.client.endings import FarmUnreachable, Refused
 from trackfarm.client.steps import Hear, Item, Listen, Pause, Request, Stream
-from trackfarm.sdk.following import GIVE_UP_AFTER, LOOK_EVERY
+from trackfarm.sdk.following import GIVE_UP_AFTER
 
 SILENCE_SECONDS = 45.0  # three heartbeats
 AGAIN_SECONDS = 1.0
-NO_SUCH_CALL = (404, 405, 406)
-FACTS = ("state", "tracks", "audio_seconds", "audio_seconds_done", "spent")
 _ENDED = frozenset(state.value for state in JobState if state.ended)
 
 
@@ -87,8 +85,6 @@ def listen(
             if clock() - heard >= GIVE_UP_AFTER:
                 raise
         except Refused as error:
-            if error.problem.status in NO_SUCH_CALL:
-                return (yield from _looked_at(job_id))
             if error.problem.status != 429 or clock() - heard >= GIVE_UP_AFTER:
                 raise
         yield Pause(AGAIN_SECONDS)
@@ -101,17 +97,3 @@ def _request(job_id: str, after: str) -> Request:
         headers={"Accept": "text/event-stream", "Last-Event-ID": after},
         timeout=httpx.Timeout(SILENCE_SECONDS, connect=5.0),
     )
-
-
-def _looked_at(job_id: str) -> Stream[JobEvent]:
-    """What a farm without event streams tells: how the job stands, when that has changed."""
-    last: dict[str, Any] = {}
-    while True:
-        job = yield from PLAIN.job(job_id)
-        facts = {"job_id": job.id} | job.model_dump(mode="json", include=set(FACTS))
-        if facts != last:
-            yield Item(JobEvent("job" if job.state.ended else "progress", facts))
-        if job.state.ended:
-            return
-        last = facts
-        yield Pause(LOOK_EVERY)

@@ -56,17 +56,6 @@ def test_a_job_that_has_ended_long_ago_is_over_at_the_first_heartbeat(
     assert [event.kind for event in job.events(after="99")] == ["progress"]
 
 
-def test_an_old_farm_is_looked_at_instead(server: FarmState, farm: Farm) -> None:
-    job = farm.job(server.add_job(make_job()).id)
-    server.script[job.id] = [make_job(spent=1.5), make_job(state=JobState.DONE)]
-    told = list(job.events())
-    assert [(event.kind, event.data["state"]) for event in told] == [
-        ("progress", "running"),
-        ("job", "done"),
-    ]
-    assert told[0].data["spent"] == 1.5
-
-
 def test_a_job_that_is_not_there_is_refused(server: FarmState, farm: Farm) -> None:
     job = farm.job(server.add_job(make_job()).id)
     server.jobs.clear()
