@@ -18,6 +18,7 @@ from trackfarm.cli.session import ended
 from trackfarm.cli.words import counted, state_words, time_words
 from trackfarm.embedded.interrupts import Interrupts
 from trackfarm.planning.records import Limits, ShapeCount
+from trackfarm.printable import clean
 from trackfarm.rentals import Demand, JobLimits
 from trackfarm_fleet.books import by_job, together
 from trackfarm_fleet.cli import tables
@@ -157,11 +158,14 @@ class _Errand:
         if not self.as_json:
             report_submission(answer)
         mandate = replace(self.mandate, purpose=answer.job.id)
-        pacing = Pacing(self.fleet, self.farm, mandate, self.interrupts, self.tick)
+        pacing = Pacing(self.fleet, self.farm, mandate, lambda: self.interrupts.asked, self.tick)
         try:
-            job = watched(self.farm, answer.job.id, as_json=self.as_json, stopped=pacing)
+            with pacing:
+                job = watched(self.farm, answer.job.id, as_json=self.as_json, stopped=pacing)
         finally:
             left = self._return(mandate)
+        if pacing.failure is not None:
+            complain(clean(str(pacing.failure)))
         return self._report(job or answer.job, mandate, time.monotonic() - began, left)
 
     def _return(self, mandate: Mandate) -> int | None:
