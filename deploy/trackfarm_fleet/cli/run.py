@@ -34,7 +34,6 @@ from trackfarm_fleet.cli.pacing import Pacing
 from trackfarm_fleet.decision import Decision
 from trackfarm_fleet.farm import FleetFarm
 from trackfarm_fleet.fleet import Fleet
-from trackfarm_fleet.localhost import slots
 from trackfarm_fleet.mandate import DAY, Mandate
 from trackfarm_fleet.settings import FleetSettings
 from trackfarm_fleet.steering import give_back, resign
@@ -100,6 +99,8 @@ def run(
 def _machines(provider: list[str] | None, machines: int | None) -> dict[str, int | float]:
     """One's own machine has so many places, and all of them are taken."""
     if provider == ["local"]:
+        from trackfarm_fleet.localhost import slots
+
         number = len(slots(machines or 0))
         local = {"local_workers": machines or 0, "tick_seconds": LOCAL_TICK_S}
         return {"min_machines": number, "max_machines": number, **local}
@@ -177,6 +178,7 @@ class _Errand:
             mandate,
             lambda: self.interrupts.hurried if before else self.interrupts.asked,
             why="the run is over",
+            tick=self.tick,
         )
         resign(self.fleet)
         return left
