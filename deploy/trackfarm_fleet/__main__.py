@@ -73,7 +73,8 @@ def _leave(
     returning: bool,
 ) -> int:
     if returning:
-        left = give_back(fleet, mandate, hurried, why="the fleet is being taken down")
+        why, tick = "the fleet is being taken down", mandate.rules.tick
+        left = give_back(fleet, mandate, hurried, why=why, tick=tick)
     else:
         left = len(last.open(mandate)) if last else None
     if left != 0:

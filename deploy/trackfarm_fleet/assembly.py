@@ -10,11 +10,9 @@ from contextlib import ExitStack, contextmanager
 from trackfarm.ids import new_id
 from trackfarm.planning import Prices, PricesError, load_prices
 from trackfarm.settings import FarmAddress, SettingsError
-from trackfarm_fleet import localhost
 from trackfarm_fleet.farm import FleetFarm
 from trackfarm_fleet.fleet import Fleet
 from trackfarm_fleet.market import Market
-from trackfarm_fleet.providers.local import LocalProvider
 from trackfarm_fleet.providers.manual import ManualProvider
 from trackfarm_fleet.providers.port import Provider
 from trackfarm_fleet.providers.runpod import RunPodProvider
@@ -89,11 +87,19 @@ def _open(name: ProviderName, settings: FleetSettings, tags: Tags, opened: ExitS
         case "vast":
             return opened.enter_context(_vast(settings, tags))
         case "local":
-            slots = localhost.slots(settings.local_workers, price=settings.local_price)
-            return LocalProvider(slots, prefix=tags.prefix, folder=settings.folder / "local")
+            return _local(settings, tags)
         case "manual":
             folder = settings.folder / "manual"
             return ManualProvider(settings.hosts, prefix=tags.prefix, folder=folder, show=_show)
+
+
+def _local(settings: FleetSettings, tags: Tags) -> Provider:
+    # These need psutil, which only those have who rent; `trackfarm --help` is for everybody.
+    from trackfarm_fleet import localhost
+    from trackfarm_fleet.providers.local import LocalProvider
+
+    slots = localhost.slots(settings.local_workers, price=settings.local_price)
+    return LocalProvider(slots, prefix=tags.prefix, folder=settings.folder / "local")
 
 
 def _show(text: str) -> None:

@@ -13,7 +13,7 @@ from trackfarm_fleet.mandate import Mandate
 
 log = structlog.get_logger(__name__)
 POLL_S = 0.1
-BETWEEN_S = 1.0  # rounds of returning: a worker drains in seconds
+BETWEEN_S = 3.0  # rounds of returning: a worker drains in seconds, RunPod takes 60 calls a minute
 RETURN_S = 900.0  # to drain, and for the providers to end what was drained
 
 
@@ -48,6 +48,7 @@ def give_back(
     hurried: Callable[[], bool],
     *,
     why: str,
+    tick: float,
     within: float = RETURN_S,
 ) -> int | None:
     """Returns all that was rented under the mandate; how many machines are left when that is done,
@@ -59,7 +60,7 @@ def give_back(
         left = left if done is None else len(done.open(mandate))
         if left == 0:
             break
-        pause(BETWEEN_S, hurried)
+        pause(min(tick, BETWEEN_S), hurried)
     return left
 
 

@@ -35,15 +35,33 @@ def farm(
         yield made
 
 
-def typed(farm: LocalFarm, *words: str, **env: str) -> "subprocess.Popen[str]":
-    told = {"TRACKFARM_FLEET_FOLDER": str(farm.folder / "fleet"), **env}
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "trackfarm.cli", *words],
-        env={**farm.environment(), **told},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Typed:
+    """A command under way; what it says goes into files, which are never full."""
+
+    def __init__(self, farm: LocalFarm, *words: str, **env: str) -> None:
+        told = {"TRACKFARM_FLEET_FOLDER": str(farm.folder / "fleet"), **env}
+        self._out = farm.folder / f"{fresh_name('command')}.out"
+        self._err = self._out.with_suffix(".err")
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "trackfarm.cli", *words],
+                env={**farm.environment(), **told},
+                stdout=out,
+                stderr=err,
+            )
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def said(self) -> str:
+        """What it printed, once it has ended well."""
+        assert self._process.wait(RUN_S) == 0, self._err.read_text()
+        return self._out.read_text()
 
 
 def catalog(farm: LocalFarm, stem: str) -> str:
@@ -60,10 +78,8 @@ def ending_of(farm: LocalFarm, out: str) -> Any:
 
 def test_a_catalog_is_made_by_workers_rented_on_this_machine(farm: LocalFarm) -> None:
     options = ["--provider", "local", "--machines", "2", "--budget", "5", "--yes", "--json"]
-    run = typed(farm, "run", catalog(farm, "local"), *options, TRACKFARM_FLEET_LOCAL_PRICE="3.6")
-    out, err = run.communicate(timeout=RUN_S)
-    assert run.returncode == 0, err
-    ending = ending_of(farm, out)
+    run = Typed(farm, "run", catalog(farm, "local"), *options, TRACKFARM_FLEET_LOCAL_PRICE="3.6")
+    ending = ending_of(farm, run.said())
     assert 0 < ending["bill"] < 5
     assert ending["hours"]["work"] > 0
     provider = LocalProvider([], prefix="tf-", folder=farm.folder)
@@ -115,9 +131,9 @@ def test_a_catalog_is_made_whatever_befalls_the_provider(farm: LocalFarm, name: 
         account.befall("create", Mishap.NO_CAPACITY, Mishap.HANGS_UP_AFTER, Mishap.DONE_TWICE)
         account.befall("list", None, Mishap.RATE_LIMITED)
         options = ["--machines", "2", "--budget", "5", "--yes", "--json"]
-        run = typed(farm, "run", catalog(farm, name), *options, **trouble.env)
-        opened.callback(run.kill)
-        trouble.tend_until(lambda: trouble.made() >= 10 or run.poll() is not None, what="begun")
+        run = Typed(farm, "run", catalog(farm, name), *options, **trouble.env)
+        opened.callback(run.stop)
+        trouble.tend_until(lambda: trouble.made() >= 10 or run.ended, what="begun")
         busy = next(m for m in account.running() if m.id in trouble.hardware.processes)
         if name == "vast":
             account.outbid(busy.id)
@@ -128,10 +144,8 @@ def test_a_catalog_is_made_whatever_befalls_the_provider(farm: LocalFarm, name: 
         trouble.tend_until(lambda: time.monotonic() > down_until, what="the outage is over")
         account.down = False
         account.befall("terminate", Mishap.SERVER_ERROR, Mishap.SERVER_ERROR)
-        trouble.tend_until(lambda: run.poll() is not None, what="the run has ended")
-        out, err = run.communicate()
-        assert run.returncode == 0, err
-        ending = ending_of(farm, out)
+        trouble.tend_until(lambda: run.ended, what="the run has ended")
+        ending = ending_of(farm, run.said())
         assert account.running() == []
         assert ending["bill"] == pytest.approx(float(account.bill()), abs=0.01)
         assert ending["bill"] < 5
@@ -143,10 +157,10 @@ def test_a_worker_whose_farm_has_died_ends_its_own_rental(
 ) -> None:
     with running_farm(request, tmp_path_factory) as farm, ExitStack() as opened:
         trouble = Trouble(farm, name, opened, dead_man_seconds=4)
-        up = typed(farm, "fleet", "up", "--yes", **trouble.env)
-        opened.callback(up.kill)
-        trouble.tend_until(lambda: up.poll() is not None, what="a machine is up")
-        assert up.returncode == 0, up.communicate()[1]
+        up = Typed(farm, "fleet", "up", "--yes", **trouble.env)
+        opened.callback(up.stop)
+        trouble.tend_until(lambda: up.ended, what="a machine is up")
+        assert up.said()
         (machine,) = trouble.account.running()
         worker = trouble.hardware.processes[machine.id]
         farm.kill_scheduler()

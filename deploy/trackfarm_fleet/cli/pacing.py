@@ -1,9 +1,10 @@
-"""Lets the fleet's rounds happen between two looks at a job."""
+"""The fleet's rounds beside the display of a job, which may stand still: whoever reads it may."""
 
-import time
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable
+from typing import Self
 
-from trackfarm.embedded.interrupts import Interrupts
+from trackfarm.client import FarmError
 from trackfarm_fleet.farm import FleetFarm
 from trackfarm_fleet.fleet import Fleet, Round
 from trackfarm_fleet.mandate import Mandate
@@ -12,32 +13,61 @@ from trackfarm_fleet.steering import attempted, pause
 TRIES = 3  # rounds in a row: one look may come between two machines
 
 
-@dataclass(slots=True)
 class Pacing:
-    """Waits as `time.sleep` does, and does a round of the fleet where one is due; True when the
-    operator wants to stop. A job for which no machine can be paid any more is ended."""
+    """While entered, a round happens every `tick` seconds. Called, it waits as `time.sleep` does;
+    True when the operator wants to stop, or no round can be done any more. A job for which no
+    machine can be paid any more is ended."""
 
-    fleet: Fleet
-    farm: FleetFarm
-    mandate: Mandate
-    interrupts: Interrupts
-    tick: float
-    _due: float = 0.0
-    _dry: int = field(default=0)
+    def __init__(
+        self,
+        fleet: Fleet,
+        farm: FleetFarm,
+        mandate: Mandate,
+        asked: Callable[[], bool],
+        tick: float,
+    ) -> None:
+        self._fleet = fleet
+        self._farm = farm
+        self._mandate = mandate
+        self._asked = asked
+        self._tick = tick
+        self._dry = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fleet rounds", daemon=True)
+        self.failure: FarmError | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A round that is under way is done to its end: half of one would have to be found again."""
+        self._over.set()
+        self._thread.join()
 
     def __call__(self, seconds: float) -> bool:
-        if time.monotonic() >= self._due and not self.interrupts.asked:
-            done = attempted(lambda: self.fleet.round(self.mandate))
-            self._due = time.monotonic() + self.tick
-            if done is not None:
-                self._count(done)
-        pause(seconds, lambda: self.interrupts.asked)
-        return self.interrupts.asked
+        pause(seconds, self._is_over)
+        return self._is_over()
 
-    def _count(self, done: Round) -> None:
-        self._dry = self._dry + 1 if _is_dry(done, self.mandate) else 0
+    def _is_over(self) -> bool:
+        return self._asked() or self._over.is_set()
+
+    def _run(self) -> None:
+        while not self._is_over():
+            try:
+                self._round()
+            except FarmError as error:
+                self.failure = error
+                self._over.set()
+            pause(self._tick, self._is_over)
+
+    def _round(self) -> None:
+        done = attempted(lambda: self._fleet.round(self._mandate))
+        if done is None:
+            return
+        self._dry = self._dry + 1 if _is_dry(done, self._mandate) else 0
         if self._dry == TRIES:
-            self.farm.run_dry(self.mandate.purpose)
+            self._farm.run_dry(self._mandate.purpose)
 
 
 def _is_dry(done: Round, mandate: Mandate) -> bool:

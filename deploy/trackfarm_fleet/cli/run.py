@@ -17,6 +17,7 @@ from trackfarm.cli.plan import demanded, limits_of
 from trackfarm.cli.session import ended
 from trackfarm.embedded.interrupts import Interrupts
 from trackfarm.planning.records import Limits, ShapeCount
+from trackfarm.printable import clean
 from trackfarm.rentals import Demand, JobLimits
 from trackfarm.sdk.submission import Wishes
 from trackfarm.words import counted, state_words, time_words
@@ -34,7 +35,6 @@ from trackfarm_fleet.cli.pacing import Pacing
 from trackfarm_fleet.decision import Decision
 from trackfarm_fleet.farm import FleetFarm
 from trackfarm_fleet.fleet import Fleet
-from trackfarm_fleet.localhost import slots
 from trackfarm_fleet.mandate import DAY, Mandate
 from trackfarm_fleet.settings import FleetSettings
 from trackfarm_fleet.steering import give_back, resign
@@ -100,6 +100,8 @@ def run(
 def _machines(provider: list[str] | None, machines: int | None) -> dict[str, int | float]:
     """One's own machine has so many places, and all of them are taken."""
     if provider == ["local"]:
+        from trackfarm_fleet.localhost import slots
+
         number = len(slots(machines or 0))
         local = {"local_workers": machines or 0, "tick_seconds": LOCAL_TICK_S}
         return {"min_machines": number, "max_machines": number, **local}
@@ -158,11 +160,14 @@ class _Errand:
         if not self.as_json:
             report_submission(answer)
         mandate = replace(self.mandate, purpose=answer.job.id)
-        pacing = Pacing(self.fleet, self.farm, mandate, self.interrupts, self.tick)
+        pacing = Pacing(self.fleet, self.farm, mandate, lambda: self.interrupts.asked, self.tick)
         try:
-            job = watched(self.farm, answer.job.id, as_json=self.as_json, stopped=pacing)
+            with pacing:
+                job = watched(self.farm, answer.job.id, as_json=self.as_json, stopped=pacing)
         finally:
             left = self._return(mandate)
+        if pacing.failure is not None:
+            complain(clean(str(pacing.failure)))
         return self._report(job or answer.job, mandate, time.monotonic() - began, left)
 
     def _return(self, mandate: Mandate) -> int | None:
@@ -174,6 +179,7 @@ class _Errand:
             mandate,
             lambda: self.interrupts.hurried if before else self.interrupts.asked,
             why="the run is over",
+            tick=self.tick,
         )
         resign(self.fleet)
         return left

@@ -1,6 +1,7 @@
 """The fleet's calls: one leads, what it decides late changes nothing, and what is lost is said again."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from trackfarm.rentals import (
     Stay,
     Term,
 )
+from trackfarm_fleet.farm import FleetFarm, is_stale
 
 BEARER = {"Authorization": f"Bearer {API_KEY}"}
 TAG = "tf-hotel-0123456789abcdef"
@@ -203,9 +205,7 @@ def test_the_situation_says_what_is_to_be_made_by_when_and_for_how_much(
     assert (seen.shards, seen.idle, round(seen.silent)) == (1, 0, 10)
 
 
-def _in(now: float, seconds: float) -> Any:
-    from datetime import UTC, datetime
-
+def _in(now: float, seconds: float) -> datetime:
     return datetime.fromtimestamp(now + seconds, UTC)
 
 
@@ -262,8 +262,6 @@ def test_a_dismissal_is_kept_for_whoever_leads(desk: Desk) -> None:
 
 
 def test_refusals_are_the_clients_own(door: Door) -> None:
-    from trackfarm_fleet.farm import FleetFarm, is_stale
-
     with FleetFarm(door.url, API_KEY, patience=0) as farm:
         farm.hold_term("one", 60)
         with pytest.raises(Refused) as refused:

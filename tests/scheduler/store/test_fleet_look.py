@@ -1,0 +1,50 @@
+"""What the fleet reads and writes, on both kinds of database."""
+
+from tests.scheduler.scene import Scene, briefs
+from trackfarm.rentals import Move, RentalPlan, RentalState, Standing, TermRequest
+from trackfarm_scheduler.store import fleet_look, rentals, stays, terms
+
+TAG = "tf-hotel-0123456789abcdef"
+
+
+def plan(scene: Scene) -> RentalPlan:
+    return RentalPlan(
+        tag=TAG,
+        provider="vast",
+        gpu="RTX 4090",
+        gpus=1,
+        vram=24,
+        model_set="tiny",
+        price_per_hour=0.4,
+        intended_at=scene.clock(),
+    )
+
+
+def test_a_rental_is_written_read_and_accounted_for(scene: Scene) -> None:
+    with scene.database.write() as session:
+        term = terms.hold(session, TermRequest(holder="one", seconds=60), scene.clock())
+        row, _ = rentals.intend(session, plan(scene), scene.clock(), made_by="operator")
+        assert row.state == RentalState.INTENDED
+    joined = Standing(
+        state=RentalState.JOINED, since=1, price_per_hour=0.4, provider_id="7", created_at=1
+    )
+    with scene.database.write() as session:
+        terms.require(session, term.epoch)
+        move = Move(epoch=term.epoch, version=0, standing=joined)
+        assert rentals.move(session, TAG, move, scene.clock()) is not None
+    worker = scene.join("rented", rental_tag=TAG, price_per_hour=0.4)
+    scene.beat(worker)
+    job = scene.submit(briefs(4), budget=3.0).job_id
+    scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[:1]))
+    scene.clock.advance(7)
+    with scene.database.read() as session:
+        look = fleet_look.situation(session, scene.clock(), term=term, ended_since=0)
+        (stay,) = stays.of(session, rentals.known(session, ended_since=0), owner="somebody")
+    (demand,), (seen,) = look.demands, look.workers
+    assert (sum(s.count for s in demand.shapes), sum(demand.waiting.values())) == (3, 3)
+    assert demand.jobs[0].budget == 3.0 - scene.job(job).spent
+    assert (seen.tag, seen.idle, seen.shards, seen.tracks_done) == (TAG, 7, 0, 1)
+    assert [s.gpu for s in look.speeds] == ["cpu"]
+    (busy,) = stay.busy
+    assert [(s.kept, s.job) for s in busy] == [(True, None)], "jobs of others have no names"
+    assert sum(stay.tracks.values()) == 1
