@@ -79,4 +79,5 @@ async def main(url: str, key: str, job: str, rate: float, seconds: float) -> Non
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:4], *map(float, sys.argv[4:])))
+    url, key, job, rate, seconds = sys.argv[1:]
+    asyncio.run(main(url, key, job, float(rate), float(seconds)))
