@@ -31,7 +31,7 @@ from trackfarm_scheduler.settler import Settler
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.sweeper import Sweeper
 from trackfarm_scheduler.webhooks.deliverer import Deliverer
-from trackfarm_scheduler.webhooks.sending import Sender
+from trackfarm_scheduler.webhooks.sending import Sender, rules_of
 
 log = structlog.get_logger(__name__)
 DELIVER_SECONDS = 0.5
@@ -136,7 +136,7 @@ def _delivering(farm: Farm) -> Loop:
     deliverer = Deliverer(
         database=farm.database,
         leadership=farm.leadership,
-        sender=Sender(farm.objects, settings.webhook_rules, farm.clock, transport),
+        sender=Sender(farm.objects, rules_of(settings), farm.clock, transport),
         signing_secret=settings.signing_secret.get_secret_value().encode(),
         keep_trying=settings.webhook_give_up_seconds,
         clock=farm.clock,

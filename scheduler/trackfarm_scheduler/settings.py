@@ -9,7 +9,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
 from trackfarm.model_sets import model_sets
-from trackfarm.outgoing import Rules
 from trackfarm_scheduler.plausible import Bounds
 from trackfarm_scheduler.retention import Keep
 
@@ -97,12 +96,6 @@ class SchedulerSettings(BaseSettings):
     def bounds(self) -> Bounds:
         """What reports may say."""
         return Bounds(self.most_object_bytes, self.digest_share, self.engine_share)
-
-    @property
-    def webhook_rules(self) -> Rules:
-        """Which addresses webhooks may have; with networks of its own, any port."""
-        networks = tuple(map(str, self.webhook_networks))
-        return Rules(ports=() if networks else self.webhook_ports, networks=networks)
 
     @property
     def keep(self) -> Keep:

@@ -14,7 +14,7 @@ from trackfarm_scheduler.api.paging import Cursor, cursor_of, lead_on, place_of
 from trackfarm_scheduler.api.problems import Refused
 from trackfarm_scheduler.store import outbox, webhooks
 from trackfarm_scheduler.store.webhook_tables import WebhookRow
-from trackfarm_scheduler.webhooks.sending import address_fault, derived_secret
+from trackfarm_scheduler.webhooks.sending import address_fault, derived_secret, rules_of
 
 MOST = 20  # of an owner: each may keep a thread of ours waiting
 NEWEST = 2**62
@@ -30,7 +30,7 @@ def make_webhook(
     if "idempotency-key" in request.headers:
         raise Refused(400, "a secret is never kept to be answered again; leave Idempotency-Key out")
     settings = farm.settings
-    fault = address_fault(wanted.url, settings.webhook_rules, insecure=settings.insecure)
+    fault = address_fault(wanted.url, rules_of(settings), insecure=settings.insecure)
     if fault is not None:
         raise Refused(422, f"nothing can be sent there: {fault}", [_flaw(fault)])
     webhook_id = webhooks.make_id()

@@ -13,6 +13,7 @@ from trackfarm.addresses import is_loopback
 from trackfarm.outgoing import Forbidden, GuardedTransport, Rules, address_flaw, resolve, url_flaw
 from trackfarm.webhooks import ID, SIGNATURE, TIMESTAMP, HookEvent, secret_of, signature
 from trackfarm_scheduler.objects.port import ObjectStore
+from trackfarm_scheduler.settings import SchedulerSettings
 from trackfarm_scheduler.store.outbox import Message
 from trackfarm_scheduler.webhooks.retrying import Answer
 
@@ -20,6 +21,12 @@ TIMEOUT = httpx.Timeout(10.0, connect=5.0)  # of each wait for the network
 DOWNLOAD = timedelta(hours=1)
 MOST_ERROR = 300
 _SAID = "the receiver answered {status}"
+
+
+def rules_of(settings: SchedulerSettings) -> Rules:
+    """Which addresses webhooks may have; with networks of the farm's own, at any port."""
+    networks = tuple(map(str, settings.webhook_networks))
+    return Rules(ports=() if networks else settings.webhook_ports, networks=networks)
 
 
 def derived_secret(signing_secret: bytes, webhook_id: str) -> str:
