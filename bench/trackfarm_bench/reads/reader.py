@@ -79,5 +79,5 @@ async def main(url: str, key: str, job: str, rate: float, seconds: float) -> Non
 
 
 if __name__ == "__main__":
-    place, secret, asked_for, *numbers = sys.argv[1:]
-    asyncio.run(main(place, secret, asked_for, *map(float, numbers)))
+    url, key, job, rate, seconds = sys.argv[1:]
+    asyncio.run(main(url, key, job, float(rate), float(seconds)))

@@ -17,8 +17,13 @@ def table(results: Sequence[Result]) -> str:
         _row("**all reads**", [[t for took in r.reads.values() for t in took] for r in results])
     )
     rows += [_row(name, [r.polls[name] for r in results]) for name in results[0].polls]
-    made = " | ".join(f"{r.made / r.plan.seconds:.0f}" for r in results)
-    return "\n".join([*head, *rows, f"| tracks a second meanwhile | {made} |"])
+    about = [
+        ("tracks a second meanwhile", [f"{r.made / r.seconds:.0f}" for r in results]),
+        ("cores of the scheduler", [f"{r.cores:.2f}" for r in results]),
+        ("load of the machine", [f"{r.load:.1f}" for r in results]),
+    ]
+    rows += [f"| {name} | " + " | ".join(told) + " |" for name, told in about]
+    return "\n".join([*head, *rows])
 
 
 def _row(name: str, each: Sequence[Sequence[float]]) -> str:

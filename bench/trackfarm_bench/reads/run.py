@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import os
 import sys
+import time
 from dataclasses import dataclass
 
 from trackfarm.api import JobHeader
 from trackfarm_bench.load.crowd import Crowd
 from trackfarm_bench.load.run import briefs
 from trackfarm_bench.load.worker import Manner
+from trackfarm_bench.meters import cpu_seconds
 from trackfarm_bench.parts import Parts, running_farm
 
 SETTLE_SECONDS = 3.0
@@ -28,10 +31,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Seconds by what was asked: while the job ran, and after a burst of single calls."""
+    """Seconds by what was asked: while the job ran, and after a burst of single calls. While it ran,
+    `made` tracks were committed in `seconds`, the scheduler took `cores`, and the machine's load was
+    `load`."""
 
     plan: Plan
     made: int
+    seconds: float
+    cores: float
+    load: float
     reads: dict[str, list[float]]
     polls: dict[str, list[float]]
 
@@ -49,12 +57,15 @@ async def _measure(plan: Plan, parts: Parts) -> Result:
     await crowd.join()
     job_id = await asyncio.to_thread(_submit, parts, plan.tracks)
     await asyncio.sleep(SETTLE_SECONDS)
-    before = crowd.verdicts["committed"]
+    before, began = crowd.verdicts["committed"], time.monotonic()
+    spent = cpu_seconds(parts.pids["scheduler"])
     reads = await _asked(parts, job_id, plan.rate, plan.seconds)
-    made = crowd.verdicts["committed"] - before
+    made, seconds = crowd.verdicts["committed"] - before, time.monotonic() - began
+    cores = (cpu_seconds(parts.pids["scheduler"]) - spent) / seconds
+    load = os.getloadavg()[0]
     polls = await _asked(parts, "", 0.0, 0.0)
     await crowd.leave()
-    return Result(plan, made, reads, polls)
+    return Result(plan, made, seconds, cores, load, reads, polls)
 
 
 async def _asked(parts: Parts, job_id: str, rate: float, seconds: float) -> dict[str, list[float]]:

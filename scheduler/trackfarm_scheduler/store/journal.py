@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Insert, delete, insert, select, text
+from sqlalchemy import Insert, delete, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
@@ -103,11 +103,14 @@ def forget(session: Session, *, before: float, limit: int) -> int:
     """Takes the oldest events away, those before a time and at most so many; returns how many.
 
     Events are numbered as they happen, so that the first one that is young enough ends the search.
+    The newest one stays: SQLite would give its number to another, which listeners would miss.
     """
     oldest = session.execute(
         select(col(Event.id), col(Event.at)).order_by(col(Event.id)).limit(limit)
     )
     ids = [row_id for row_id, at in oldest if at < before]
+    newest = session.scalar(select(func.max(col(Event.id))))
+    ids = [row_id for row_id in ids if row_id != newest]
     if ids:
         session.execute(delete(Event).where(col(Event.id) <= max(ids), col(Event.at) < before))
     return len(ids)

@@ -2,6 +2,7 @@
 leader, ended once. The one owner of a delivery's state."""
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from sqlalchemy import bindparam, delete, exists, insert, select, update
 from sqlmodel import Session, col
 
-from trackfarm.ids import new_id
 from trackfarm.webhooks import DeliveryState, HookEvent
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Job, JobTrack, table_of
@@ -80,7 +80,7 @@ def write(session: Session, happenings: Sequence[Happening]) -> None:
 def _row(happening: Happening, event: HookEvent, webhook_id: str) -> dict[str, object]:
     state = happening.kind.partition("_")[2]
     return {
-        "message_id": new_id("msg"),
+        "message_id": f"msg_{secrets.token_hex(10)}",
         "webhook_id": webhook_id,
         "event": event.value,
         "job_id": happening.job_id,

@@ -33,6 +33,7 @@ from trackfarm_scheduler.store.tables import (
 )
 
 MAX_SHARD_TRACKS = 64
+SMALL = 8  # tracks of a job that is looked at together with others; one call has no more
 SAMPLE = 50  # tracks that a job's speed is estimated from
 _LEASE, _SHARD, _WORKER = table_of(Lease), table_of(Shard), table_of(Worker)
 _AHEAD = (
@@ -52,6 +53,17 @@ _CREW = select(
     _WORKER.c.speed,
     _WORKER.c.price_per_hour,
 ).where(_WORKER.c.state.in_([state.value for state in LIVE_STATES]))
+
+_FLYING = (
+    select(
+        _LEASE.c.job_id,
+        func.sum(_SHARD.c.expected_seconds),
+        func.sum(_SHARD.c.expected_seconds * _SHARD.c.price_per_hour),
+    )
+    .join(_SHARD, _SHARD.c.id == _LEASE.c.shard_id)
+    .where(_LEASE.c.state == LeaseState.LIVE.value)
+    .group_by(_LEASE.c.job_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +135,31 @@ def jobs(
     window: int,
 ) -> list[JobView]:
     """The moving jobs with the first `window` of their waiting tracks each."""
-    return [_job(session, job, crew, now, window) for job in rows]
+    moving = list(rows)
+    small = [job.id for job in moving if job.track_count <= SMALL]
+    waiting = pending.of_small(session, small, now=now)
+    in_flight = _in_flight(session, [job.id for job in moving])
+    few = {job_id: waiting.get(job_id, []) for job_id in small}
+    return [_job(session, job, crew, now, window, few.get(job.id), in_flight) for job in moving]
 
 
-def _job(session: Session, job: Job, crew: Crew, now: float, window: int) -> JobView:
-    waiting = pending.first_of(session, job.id, now=now, limit=window)
+def _job(
+    session: Session,
+    job: Job,
+    crew: Crew,
+    now: float,
+    window: int,
+    few: Sequence[WaitingTrack] | None,
+    flying: Mapping[str, tuple[float, float]],
+) -> JobView:
+    """`few`: what waits of a job with few tracks."""
+    waiting = (
+        pending.first_of(session, job.id, now=now, limit=window) if few is None else few[:window]
+    )
     total = len(waiting)
     if total == window:
         total = max(total, pending.number_of(session, job.id))
-    in_flight, committed = _in_flight(session, job.id)
+    in_flight, committed = flying.get(job.id, (0.0, 0.0))
     return JobView(
         id=job.id,
         model_set=job.model_set,
@@ -150,17 +178,11 @@ def _job(session: Session, job: Job, crew: Crew, now: float, window: int) -> Job
     )
 
 
-def _in_flight(session: Session, job_id: str) -> tuple[float, float]:
-    """Expected seconds and dollars of a job's live shards."""
-    row = session.execute(
-        select(
-            func.coalesce(func.sum(col(Shard.expected_seconds)), 0.0),
-            func.coalesce(func.sum(col(Shard.expected_seconds) * col(Shard.price_per_hour)), 0.0),
-        )
-        .join(Lease, col(Lease.shard_id) == col(Shard.id))
-        .where(col(Lease.job_id) == job_id, col(Lease.state) == LeaseState.LIVE)
-    ).one()
-    return float(row[0]), float(row[1]) / 3600
+def _in_flight(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Expected seconds and dollars of live shards, by job."""
+    rows = session.execute(_FLYING)
+    wanted = set(job_ids)
+    return {job: (seconds, dollars / 3600) for job, seconds, dollars in rows if job in wanted}
 
 
 def _seconds_left(waiting: Sequence[WaitingTrack], total: int, crew: Crew, name: str) -> float:
@@ -264,7 +286,7 @@ def is_broke(session: Session, job: Job, now: float) -> bool:
         return False
     everyone = crew(session)
     desks = [replace(d, shards=0) for d in everyone.desks if d.model_set == job.model_set]
-    view = _job(session, job, everyone, now, MAX_SHARD_TRACKS)
+    (view,) = jobs(session, [job], everyone, now, MAX_SHARD_TRACKS)
     if view.standing.in_flight:
         return False
     with_money = place([replace(view, affordable=None)], desks, shard_seconds=1.0)

@@ -1,7 +1,8 @@
 """What waits to be made, as placement sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import Any
 
 from sqlalchemy import bindparam, func, literal_column, select
 from sqlmodel import Session, col
@@ -12,9 +13,10 @@ from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.outlines import WaitingTrack
 from trackfarm_scheduler.store.tables import Attempt, Job, Track, table_of
 
+JOBS_PER_QUERY = 500
 _JOB, _TRACK = table_of(Job), table_of(Track)
 
-_WAITING = (
+_ANY = (
     select(
         _TRACK.c.id,
         _TRACK.c.duration,
@@ -24,15 +26,16 @@ _WAITING = (
         _TRACK.c.failures,
         _TRACK.c.crashes,
         _TRACK.c.tries,
+        _TRACK.c.job_id,
     )
     .where(
-        _TRACK.c.job_id == bindparam("job"),
         _TRACK.c.state == TrackState.PENDING.value,
         _TRACK.c.not_before <= bindparam("now"),
     )
     .order_by(_TRACK.c.id)
-    .limit(bindparam("most"))
 )
+_WAITING = _ANY.where(_TRACK.c.job_id == bindparam("job")).limit(bindparam("most"))
+_OF_MANY = _ANY.where(_TRACK.c.job_id.in_(bindparam("jobs", expanding=True)))
 _BEGUN = (  # in the words of its index, or SQLite would not use that
     select(_TRACK.c.id)
     .join(_JOB, _JOB.c.id == _TRACK.c.job_id)
@@ -51,12 +54,27 @@ _COUNT = (
 def first_of(session: Session, job_id: str, *, now: float, limit: int) -> list[WaitingTrack]:
     """The first pending tracks of a job that are not backing off."""
     rows = session.execute(_WAITING, {"job": job_id, "now": now, "most": limit}).all()
-    avoid = _who_failed(session, [row[0] for row in rows if row[5]])
+    return [track for _, track in _seen(session, rows)]
+
+
+def of_small(
+    session: Session, job_ids: Sequence[str], *, now: float
+) -> dict[str, list[WaitingTrack]]:
+    """All such tracks of jobs that have few, by job: one question for many of them."""
+    found: dict[str, list[WaitingTrack]] = {}
+    for start in range(0, len(job_ids), JOBS_PER_QUERY):
+        named = {"jobs": job_ids[start : start + JOBS_PER_QUERY], "now": now}
+        for job_id, track in _seen(session, session.execute(_OF_MANY, named).all()):
+            found.setdefault(job_id, []).append(track)
+    return found
+
+
+def _seen(session: Session, rows: Sequence[Any]) -> Iterator[tuple[str, WaitingTrack]]:
+    avoid = _who_failed(session, [row.id for row in rows if row.failures])
     shape = cache(TrackShape)  # few, and many tracks have each
-    return [
-        WaitingTrack(i, shape(d, n, bool(g)), v, crashes > 0, avoid.get(i, frozenset()), tries > 0)
-        for i, d, n, g, v, _failures, crashes, tries in rows
-    ]
+    for i, d, n, g, v, _failures, crashes, tries, job_id in rows:
+        failed = avoid.get(i, frozenset())
+        yield job_id, WaitingTrack(i, shape(d, n, bool(g)), v, crashes > 0, failed, tries > 0)
 
 
 def has_begun(session: Session, now: float) -> bool:

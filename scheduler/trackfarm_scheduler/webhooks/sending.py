@@ -23,6 +23,12 @@ MOST_ERROR = 300
 _SAID = "the receiver answered {status}"
 
 
+def rules_of(settings: SchedulerSettings) -> Rules:
+    """Which addresses webhooks may have; with networks of the farm's own, at any port."""
+    networks = tuple(map(str, settings.webhook_networks))
+    return Rules(ports=() if networks else settings.webhook_ports, networks=networks)
+
+
 def derived_secret(signing_secret: bytes, webhook_id: str) -> str:
     """A webhook's secret, which is stored nowhere: whoever reads the database signs nothing."""
     return secret_of(hmac.digest(signing_secret, b"webhook " + webhook_id.encode(), hashlib.sha256))
