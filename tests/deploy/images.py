@@ -6,6 +6,7 @@ name; TRACKFARM_TEST_BASE may name a folder with such a system.
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,6 @@ from tests.servers.process import Process, run
 BASE = "localhost/trackfarm-base:check"
 PACKAGES = "python3,python3-venv,ca-certificates"
 AUTHORITIES = Path("/usr/local/share/ca-certificates")  # of a network that looks into connections
-STORAGE = {"STORAGE_DRIVER": "vfs"}
 
 
 class Builder:
@@ -34,7 +34,7 @@ class Builder:
         archive = self._folder / "base.tar"
         parts = ["--exclude=./proc/*", "--exclude=./sys/*", "--create", "--file"]
         run(["tar", "--directory", system, *parts, archive, "."])
-        run([program("podman"), *self._places, "import", archive, BASE], env=STORAGE)
+        run([program("podman"), *self._places, "import", archive, BASE])
         archive.unlink()
 
     def build(self, name: str, **arguments: str) -> str:
@@ -57,7 +57,7 @@ class Builder:
         name = self._run("from", "--pull-never", image).strip()
         told = [f"--env={key}={value}" for key, value in env.items()]
         options = [*self._places, "run", "--isolation=chroot", *told, name, "--", *command]
-        with Process([self._buildah, *options], log=log, env=STORAGE) as process:
+        with Process([self._buildah, *options], log=log) as process:
             try:
                 yield process, name
             finally:
@@ -71,6 +71,12 @@ class Builder:
         """A field of the image's configuration."""
         form = f"--format={{{{ .Docker.Config.{field} }}}}"
         return self._run("inspect", "--type=image", form, image).strip()
+
+    def close(self) -> None:
+        """Containers, and what is mounted for them, so that the folder can be removed."""
+        self._run("rm", "--all")
+        for mounted in (self._folder / "root").glob("overlay"):
+            subprocess.run(["umount", mounted], check=False, capture_output=True)
 
     def _system(self) -> Path:
         if given := os.environ.get("TRACKFARM_TEST_BASE"):
@@ -94,7 +100,7 @@ class Builder:
         return system
 
     def _run(self, verb: str, *arguments: str) -> str:
-        return run([self._buildah, *self._places, verb, *arguments], env=STORAGE)
+        return run([self._buildah, *self._places, verb, *arguments])
 
 
 def _end(root: int) -> None:

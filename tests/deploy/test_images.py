@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -24,8 +25,7 @@ UID = 10_001
 @pytest.fixture(scope="module")
 def builder() -> Iterator[Builder]:
     require(None if os.geteuid() else True, "root, which buildah needs here,")
-    with scratch_folder("images") as folder:
-        builder = Builder(folder)
+    with scratch_folder("images") as folder, closing(Builder(folder)) as builder:
         builder.import_base()
         yield builder
 
