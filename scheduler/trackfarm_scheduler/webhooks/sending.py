@@ -34,12 +34,6 @@ def derived_secret(signing_secret: bytes, webhook_id: str) -> str:
     return secret_of(hmac.digest(signing_secret, b"webhook " + webhook_id.encode(), hashlib.sha256))
 
 
-def rules_of(settings: SchedulerSettings) -> Rules:
-    """Which addresses webhooks may have; with networks of its own, any port."""
-    networks = tuple(map(str, settings.webhook_networks))
-    return Rules(ports=() if networks else settings.webhook_ports, networks=networks)
-
-
 def address_fault(url: str, rules: Rules, *, insecure: bool) -> str | None:
     """Why nothing may be sent to a URL, by its form and by what its name resolves to now."""
     try:
