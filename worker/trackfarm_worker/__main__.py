@@ -9,6 +9,7 @@ import secrets
 import shutil
 import ssl
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -42,6 +43,7 @@ from trackfarm_worker.machine import Machine
 from trackfarm_worker.outbox import Outbox
 from trackfarm_worker.reporter import Reporter
 from trackfarm_worker.runner import ShardRunner
+from trackfarm_worker.secrecy import taken
 from trackfarm_worker.sensor import Sensor
 from trackfarm_worker.settings import WorkerSettings, complaint
 from trackfarm_worker.sources.room import SourceRoom
@@ -209,12 +211,15 @@ def main() -> int:
     except (UnknownModelSet, SettingsError, RuntimeError) as error:
         print(f"The worker's settings are not usable: {error}", file=sys.stderr)
         return BAD_SETTINGS
+    given = taken(os.environ)
     if settings.cards > 1:
-        code = crew.serve(settings.cards, name=settings.name, folder=settings.data_dir)
+        code = crew.serve(
+            settings.cards, name=settings.name, folder=settings.data_dir, environ=given
+        )
     else:
         code = _worked(settings, found)
     if code == FORSAKEN and not settings.of_a_crew:
-        _give_back(settings)
+        _give_back(settings, given)
     return code
 
 
@@ -233,9 +238,9 @@ def _worked(settings: WorkerSettings, found: Machine) -> int:
         return BAD_SETTINGS
 
 
-def _give_back(settings: WorkerSettings) -> None:
+def _give_back(settings: WorkerSettings, given: Mapping[str, str]) -> None:
     """The last that it does: its provider may end it before the call returns."""
-    ours = own_rental.own_rental(settings.provider, os.environ, base=settings.own_rental_url)
+    ours = own_rental.own_rental(settings.provider, given, base=settings.own_rental_url)
     if ours is not None:
         own_rental.end(ours)
 

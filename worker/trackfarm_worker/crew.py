@@ -1,6 +1,5 @@
 """One worker for each card of this machine: started, told to end, started anew when it dies."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -93,6 +92,8 @@ class Crew:
 _KILLED = (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
 
 
-def serve(cards: int, *, name: str, folder: Path, rest: float = REST_S) -> int:
+def serve(
+    cards: int, *, name: str, folder: Path, environ: Mapping[str, str], rest: float = REST_S
+) -> int:
     folder.mkdir(parents=True, exist_ok=True)
-    return Crew(cards, name=name, folder=folder, environ=os.environ, rest=rest).serve()
+    return Crew(cards, name=name, folder=folder, environ=environ, rest=rest).serve()
