@@ -9,7 +9,10 @@ from tests.fleet.fakes.account import Mishap
 from tests.fleet.world import World, world_at
 from tests.scheduler.api.conftest import Door
 from tests.scheduler.scene import briefs
+from tests.servers.process import wait_until
+from trackfarm.api import JobState
 from trackfarm_fleet.books import bill, by_job, together
+from trackfarm_fleet.cli.pacing import Pacing
 from trackfarm_fleet.fleet import NotLeading
 from trackfarm_fleet.mandate import Mandate
 from trackfarm_fleet.situation import Rules
@@ -80,6 +83,20 @@ def test_a_budget_is_kept_whatever_the_deadline_asks_for(world: World) -> None:
             break
     assert world.account.running() == []
     assert 0.02 < float(world.account.bill()) <= 0.05
+
+
+@pytest.mark.parametrize("world", ["runpod"], indirect=True)
+def test_a_job_for_which_no_machine_can_be_paid_is_ended(world: World) -> None:
+    job = world.job = world.scene.submit(briefs(4)).job_id
+    poor = replace(MANDATE, purpose=job, model_set="tiny", only=True, budget=1e-6)
+    with Pacing(world.fleet, world.farm, poor, lambda: False, 0.01) as pacing:
+        wait_until(
+            lambda: world.farm.job(job).state is JobState.OUT_OF_BUDGET,
+            timeout_s=20,
+            what="the job is out of budget",
+        )
+        assert not pacing(0)
+    assert world.account.machines == {}
 
 
 @pytest.mark.parametrize("world", ["runpod"], indirect=True)
