@@ -31,5 +31,5 @@ def _row(name: str, each: Sequence[Sequence[float]]) -> str:
 
 
 def _times(took: Sequence[float]) -> str:
-    cuts = quantiles(took, n=100)
+    cuts = quantiles(took, n=100, method="inclusive")
     return f"{1000 * cuts[49]:.0f} / {1000 * cuts[98]:.0f} / {1000 * max(took):.0f}"
