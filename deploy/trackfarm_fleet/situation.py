@@ -105,7 +105,7 @@ class Rules:
     (the least time a machine is held) and `idle` (without anything to do). `drain` is paid after
     the last track, `tick` passes between two decisions. Offers within `alike` of the cheapest
     count as equal, and the one with the fewest of our machines near it is taken. A bid is
-    `raise_by` over what would win; a machine that wins again works after `resume`. `gain`: the
+    `raise_by` over what would win, and lowered when that saves `lower_by` of it; a machine that wins again works after `resume`. `gain`: the
     least share of the time that a machine has to save.
     """
 
@@ -120,6 +120,7 @@ class Rules:
     tick: float = 30.0
     alike: float = 0.1
     raise_by: float = 0.1
+    lower_by: float = 0.05
     resume: float = 180.0
     gain: float = 0.001
 
