@@ -23,8 +23,7 @@ RUNPOD = "runpod"
 
 @dataclass(slots=True, eq=False)
 class Holding:
-    """A lot that we have rented. `bid` None: on demand. `running_at` and `ready_at`: when its
-    container starts and when its worker joins, unless it is stopped before; `desk` is that worker once it has joined; `ended_at` when we let it go."""
+    """A lot that we have rented. `bid` None: on demand. `phase` counts its starts and stops; `desk` is that worker once it has joined; `ended_at` when we let it go."""
 
     number: int
     tag: str
@@ -32,9 +31,7 @@ class Holding:
     bid: float | None
     created_at: float
     rates: list[Rate]
-    running_at: float = math.inf
-    ready_at: float = math.inf
-    starts: int = 0
+    phase: int = 0
     has_model: bool = False
     is_running: bool = False
     is_stopped: bool = False
@@ -48,6 +45,11 @@ class Holding:
     def price(self) -> float:
         """$ an hour while it runs."""
         return self.lot.price if self.bid is None else self.bid
+
+    def begin(self) -> int:
+        """A new phase, in which what was due in the one before it does not happen."""
+        self.phase += 1
+        return self.phase
 
 
 class Exchange:
@@ -141,31 +143,26 @@ class Exchange:
         lot = holding.lot
         boot = 0.0 if holding.has_model else lot.boot
         holding.rates.append(Rate(now, self._disk if lot.boots_free else holding.price))
-        holding.running_at = now + boot
-        self._farm.agenda.at(holding.running_at, partial(self._run, holding))
+        self._farm.agenda.at(now + boot, partial(self._run, holding, holding.begin()))
         if holding.bid is not None:
             self._watch_auction(holding, now)
 
-    def _run(self, holding: Holding, now: float) -> None:
+    def _run(self, holding: Holding, phase: int, now: float) -> None:
         """Its container starts, which begins with the download of the model."""
         lot = holding.lot
-        late = holding.is_stopped or holding.is_broken or holding.ended_at is not None
-        if late or now != holding.running_at or lot.fate is not Fate.WORKS:
+        if phase != holding.phase or lot.fate is not Fate.WORKS:
             return
         holding.is_running = True
         holding.rates.append(Rate(now, holding.price))
         takes = lot.resume if holding.has_model else lot.loading(self._download_gb)
-        holding.ready_at = now + takes
-        self._farm.agenda.at(holding.ready_at, partial(self._join, holding))
+        self._farm.agenda.at(now + takes, partial(self._join, holding, phase))
 
-    def _join(self, holding: Holding, now: float) -> None:
-        late = holding.is_stopped or holding.is_broken or holding.ended_at is not None
-        if late or now != holding.ready_at:
+    def _join(self, holding: Holding, phase: int, now: float) -> None:
+        if phase != holding.phase:
             return
         holding.has_model = True
         holding.joined_at = holding.joined_at if holding.joined_at is not None else now
         holding.silent_since = None
-        holding.starts += 1
         holding.desk = self._farm.join(_machine(holding, now), now)
 
     def _watch_auction(self, holding: Holding, now: float) -> None:
@@ -180,7 +177,7 @@ class Exchange:
         if holding.ended_at is not None or holding.bid != bid or holding.is_stopped:
             return
         self.outbids += 1
-        holding.is_stopped, holding.is_running = True, False
+        holding.is_stopped = True
         holding.rates.append(Rate(now, self._disk, stopped=True))
         self._part(holding, now)
         self._await_win(holding, now)
@@ -209,7 +206,9 @@ class Exchange:
             self._part(holding, now)
 
     def _part(self, holding: Holding, now: float) -> None:
-        """Its worker is gone, with what it was making."""
+        """Its worker is gone, with what it was making; what was to come of this start is off."""
+        holding.begin()
+        holding.is_running = False
         desk, holding.desk = holding.desk, None
         if desk is not None:
             holding.silent_since = now
@@ -230,7 +229,7 @@ def _machine(holding: Holding, now: float) -> Machine:
     kind = CardGroup(lot.card.name, 1, lot.card.vram, lot.price, boots=True)
     return Machine(
         slot=holding.number,
-        number=holding.starts,
+        number=holding.phase,
         kind=kind,
         factor=lot.factor,
         phase=lot.phase,
