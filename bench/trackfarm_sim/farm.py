@@ -56,22 +56,23 @@ class Farm:
         """To the end of the job. Raises Stuck."""
         for slot in self.world.slots:
             self.join(next(slot), 0.0)
-        ending = self.play()
-        if ending is None:
+        if (ending := self.play()) is None:
             raise Stuck(f"{self.ledger.counts} and nobody can make the rest")
         return ending
 
     def play(self) -> JobState | None:
         """Until the job has ended, or nothing happens any more: None."""
-        while self.agenda and not self.ledger.is_settled and not self._has_failed():
+        while self.agenda and not self.is_over:
             self.agenda.step()
         self._close(self.agenda.now)
         ending = job_ending(self.ledger.counts)
         return ending[0] if ending else None
 
-    def _has_failed(self) -> bool:
+    @property
+    def is_over(self) -> bool:
+        """Whether every track has its end, or the job has failed."""
         ending = job_ending(self.ledger.counts) if self.ledger.failed else None
-        return ending is not None and ending[0] is JobState.FAILED
+        return self.ledger.is_settled or (ending is not None and ending[0] is JobState.FAILED)
 
     def live_leases(self, track: int) -> int:
         leases: int = self._contests.live_leases(track)

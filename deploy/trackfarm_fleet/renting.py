@@ -66,6 +66,8 @@ def _best(
     budget = math.inf if situation.budget is None else situation.budget
     left = _available(situation.candidates, chosen)
     useful = [c for c in left if _has_work(c, situation.backlog, now)]
+    if now.finish <= need.target:
+        useful = [c for c in useful if c.ready_in <= rules.boot_share * now.finish]
     ranked = _ranked(useful or (left if short else []), situation, chosen, now, need.target, rules)
     for candidate in ranked:
         all_of_us = [*fleet, *chosen, candidate]

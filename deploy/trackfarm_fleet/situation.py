@@ -123,6 +123,7 @@ class Rules:
     lower_by: float = 0.05
     resume: float = 180.0
     gain: float = 0.001
+    boot_share: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 < self.return_by < self.rent_by <= 1:

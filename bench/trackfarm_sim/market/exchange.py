@@ -64,6 +64,7 @@ class Exchange:
         self._held: set[str] = set()
         self.outbids = 0
         self.losses = 0
+        self.refusals = 0
 
     # what can be had
 
@@ -75,10 +76,13 @@ class Exchange:
         spot = (_interruptible(lot, now) for lot in own if lot.auction is not None)
         return [*map(_on_demand, own), *spot, *_catalog(shared)]
 
-    def create(self, tag: str, offer: Offer, bid: float | None, now: float) -> Instance | NoCapacity:
+    def create(
+        self, tag: str, offer: Offer, bid: float | None, now: float
+    ) -> Instance | NoCapacity:
         """Rents a machine, or says that somebody else has it."""
         lot = self._lot_of(offer, now)
         if lot is None or lot.is_phantom:
+            self.refusals += 1
             return NoCapacity("no_such_ask: it is not available")
         holding = Holding(len(self.holdings), tag, lot, bid, now, [])
         self.holdings[tag] = holding

@@ -11,6 +11,7 @@ So no set of whole machines is cheaper, except one that waits for an auction tha
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -90,8 +91,7 @@ def _steps(uses: Sequence[Use]) -> list[Use]:
         while len(hull) > 1 and _price(hull[-1], use) <= _price(hull[-2], hull[-1]):
             hull.pop()
         hull.append(use)
-    pairs = zip(hull, hull[1:], strict=False)
-    return [Use(b.work - a.work, b.cost - a.cost) for a, b in pairs]
+    return [Use(b.work - a.work, b.cost - a.cost) for a, b in pairwise(hull)]
 
 
 def _price(low: Use, high: Use) -> float:

@@ -155,12 +155,16 @@ def _course(
     first = price * _between(auction.share, rng)
     changes = int(rng.poisson(auction.changes * SPAN / HOUR))
     times = [0.0, *np.sort(rng.uniform(0, SPAN, changes)).tolist()]
-    levels = [min(first * _lognormal(Spread(median=1, sigma=auction.sigma), rng), price) for _ in times]
+    levels = [
+        min(first * _lognormal(Spread(median=1, sigma=auction.sigma), rng), price) for _ in times
+    ]
     levels[0] = first
     bids = Course(times, levels)
     starts = sorted({*times, *(moment for interval in taken for moment in interval)})
     gone = [any(a <= at < b for a, b in taken) for at in starts]
-    return Course(starts, [math.inf if g else bids.at(at) for at, g in zip(starts, gone, strict=True)])
+    return Course(
+        starts, [math.inf if g else bids.at(at) for at, g in zip(starts, gone, strict=True)]
+    )
 
 
 def _lognormal(spread: Spread, rng: np.random.Generator) -> float:

@@ -1,7 +1,7 @@
 """Rents for a simulated farm: each tick the real scaler decides, the real states of rentals move."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,16 +20,22 @@ from trackfarm_sim.farm import Farm
 from trackfarm_sim.ledger import State
 from trackfarm_sim.market.bills import dollars
 from trackfarm_sim.market.exchange import Exchange, Holding
+from trackfarm_sim.market.lots import SPAN
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """Of the operator: `deadline` in seconds and `budget` in $, None for no limit."""
 
+    rules: Rules
     deadline: float | None = None
     budget: float | None = None
-    rules: Rules = Rules(max_machines=64)
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
+
+    @property
+    def target(self) -> float:
+        """Seconds within which the work should be done."""
+        return self.rules.horizon if self.deadline is None else self.deadline
 
 
 class Steward:
@@ -58,7 +64,7 @@ class Steward:
         return [rental for rental in self._rentals.values() if rental.is_open]
 
     def tick(self, now: float) -> None:
-        """Looks, decides, acts, and comes again."""
+        """Looks, decides, acts, and comes again while there is a machine or hope."""
         self._farm.settle_all(now)
         shown = self._exchange.instances(now)
         for rental in self.open:
@@ -66,8 +72,12 @@ class Steward:
         decision = scale(self._situation(shown, now), self._wishes.rules)
         self.decisions.append((now, decision))
         self._carry_out(decision, now)
-        if self.open or not self._farm.ledger.is_settled:
+        if self.open or not (self._farm.is_over or self._is_hopeless(now)):
             self._farm.agenda.at(now + self._wishes.rules.tick, self.tick)
+
+    def _is_hopeless(self, now: float) -> bool:
+        """With no machine left: the money is at its end, or the market that was drawn is."""
+        return self._wishes.budget is not None or now > SPAN
 
     # what there is
 
@@ -103,6 +113,8 @@ class Steward:
         return sum(dollars(holding, now) for holding in self._exchange.holdings.values())
 
     def _bags(self) -> list[Bag]:
+        if self._farm.is_over:
+            return []
         return self._counted(self._farm.ledger.state < State.DONE)
 
     def _waiting(self) -> Mapping[int, int]:
