@@ -22,7 +22,7 @@ def answer_to_outbid(
     """`working` are the machines that work without it. Waiting for the auction to come back is no
     plan: the disk is paid for, and nobody knows when."""
     now = outlook(situation.backlog, working, drain=rules.drain)
-    if now.finish <= rules.rent_by * target:
+    if now.finish <= rules.return_by * target:
         return GiveBack(machine.tag, f"outbid, and all is done in {now.finish:.0f} s without it")
     if not waits_for(machine, situation.backlog):
         return GiveBack(machine.tag, "outbid, and nothing waits for it")

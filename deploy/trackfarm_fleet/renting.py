@@ -67,6 +67,7 @@ def _best(
     left = _available(situation.candidates, chosen)
     useful = [c for c in left if _has_work(c, situation.backlog, now)]
     if now.finish <= need.target:
+        # For a margin alone no machine is paid that would hardly work: late ones are the dearest.
         useful = [c for c in useful if c.ready_in <= rules.boot_share * now.finish]
     ranked = _ranked(useful or (left if short else []), situation, chosen, now, need.target, rules)
     for candidate in ranked:

@@ -23,7 +23,8 @@ RUNPOD = "runpod"
 
 @dataclass(slots=True, eq=False)
 class Holding:
-    """A lot that we have rented. `bid` None: on demand. `phase` counts its starts and stops; `desk` is that worker once it has joined; `ended_at` when we let it go."""
+    """A lot that we have rented. `bid` None: on demand. `phase` counts its starts and stops; `desk`
+    is its worker while it has one; `ended_at` when we let it go."""
 
     number: int
     tag: str
