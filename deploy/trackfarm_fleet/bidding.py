@@ -47,7 +47,7 @@ def lower_bids(working: Sequence[Machine], rules: Rules) -> Iterator[ChangeBid]:
         if machine.bid is None or machine.min_bid is None:
             continue
         bid = machine.min_bid * (1 + rules.raise_by)
-        if bid <= (1 - rules.lower_by) * machine.bid:
+        if bid <= (1 - rules.lower_by) * min(machine.bid, machine.price_per_hour):
             reason = f"${bid:.3f}/h wins as well as ${machine.bid:.3f}/h"
             yield ChangeBid(machine.tag, bid, reason)
 

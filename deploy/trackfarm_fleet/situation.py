@@ -115,8 +115,8 @@ class Rules:
     min_machines: int = 0
     max_machines: int = 10
     horizon: float = 4 * 3600.0
-    rent_by: float = 0.87
-    return_by: float = 0.6
+    rent_by: float = 0.84
+    return_by: float = 0.55
     hold: float = 900.0
     idle: float = 30.0
     drain: float = 60.0

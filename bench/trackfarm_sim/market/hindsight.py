@@ -18,6 +18,8 @@ import numpy as np
 from trackfarm_sim.market.lots import HOUR, Fate, Lot
 from trackfarm_sim.world import World
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -99,10 +101,10 @@ def _price(low: Use, high: Use) -> float:
 
 
 def _cheapest(steps: Sequence[Use], work: float) -> float:
-    cost = 0.0
+    cost, enough = 0.0, _ROUNDING * work
     for step in sorted(steps, key=lambda s: s.cost / s.work):
         share = min(work / step.work, 1.0)
         cost, work = cost + share * step.cost, work - share * step.work
-        if work <= 0:
+        if work <= enough:
             return cost
     return math.inf

@@ -104,8 +104,13 @@ def play(season: Season, seed: int) -> SeasonOutcome:
         hindsight=knows_all,
         forecast=knows_market,
         done=farm.ledger.done,
-        rentals=Counter(holding.lot.card.name for holding in exchange.holdings.values()),
+        rentals=_kinds(exchange),
         outbids=exchange.outbids,
         losses=exchange.losses,
         refusals=exchange.refusals,
     )
+
+
+def _kinds(exchange: Exchange) -> dict[str, int]:
+    """Rentals by kind of card."""
+    return dict(Counter(holding.lot.card.name for holding in exchange.holdings.values()))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.planning.demand import Bag
@@ -121,7 +122,7 @@ class Steward:
         waiting = self._counted(self._farm.ledger.state == State.PENDING)
         return {bag.vram: bag.tracks for bag in waiting}
 
-    def _counted(self, chosen: np.ndarray) -> list[Bag]:
+    def _counted(self, chosen: NDArray[np.bool_]) -> list[Bag]:
         works = self._farm.works
         counts = np.bincount(works.shape_of[chosen], minlength=len(works.shapes)).tolist()
         rows = [row for row in zip(works.shapes, works.min_vram, counts, strict=True) if row[2]]
