@@ -19,6 +19,7 @@ from trackfarm_sim.market.tables import as_json, table_of
 from trackfarm_sim.scenario import Scenario
 
 MAX_MACHINES = 64
+TABLE_WIDTH = 112
 
 
 def wishes_of(deadline: str | None, budget: str | None, max_machines: int) -> Wishes:
@@ -47,4 +48,4 @@ def show_seasons(
     if as_text:
         sys.stdout.write(json.dumps(as_json(season, outcomes), indent=2) + "\n")
     else:
-        Console().print(table_of(outcomes))
+        Console(width=max(Console().width, TABLE_WIDTH)).print(table_of(outcomes))
