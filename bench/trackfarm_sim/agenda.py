@@ -4,7 +4,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-Happening = Callable[[float], None]
+Happening = Callable[[float], object]
 
 
 class Agenda:
@@ -13,6 +13,7 @@ class Agenda:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Happening]] = []
         self._order = itertools.count()
+        self.now = 0.0
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -20,6 +21,7 @@ class Agenda:
     def at(self, time: float, happening: Happening) -> None:
         heapq.heappush(self._heap, (time, next(self._order), happening))
 
-    def next(self) -> tuple[float, Happening]:
-        time, _, happening = heapq.heappop(self._heap)
-        return time, happening
+    def step(self) -> None:
+        """Lets the next thing happen."""
+        self.now, _, happening = heapq.heappop(self._heap)
+        happening(self.now)

@@ -1,5 +1,5 @@
 """`trackfarm simulate`: what a fleet would do with a catalog, under the scheduler's own policy and
-under others."""
+under others, or on machines that the fleet's own scaler rents on a market."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from rich.console import Console
 from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.planning import CardGroup, FleetError, PricesError, load_prices, parse_fleet
 from trackfarm_sim.farm import Farm
+from trackfarm_sim.market.command import MAX_MACHINES, show_seasons, wishes_of
 from trackfarm_sim.outcome import outcome_of
 from trackfarm_sim.policies import POLICIES
 from trackfarm_sim.scenario import DURATIONS, Scenario
@@ -21,9 +22,12 @@ from trackfarm_sim.world import draw
 
 OURS = next(iter(POLICIES))
 TABLE_WIDTH = 112
+ON_A_MARKET = ("deadline", "budget", "max_machines")
+NOT_ON_A_MARKET = ("fleet", "policy", "preemptions", "bad_machines", "pictures")
 
 
 def simulate(
+    context: typer.Context,
     fleet: Annotated[
         str, typer.Option(help="Cards, with $ per hour after @ if not the usual price.")
     ] = "10x RTX 3090, 10x RTX 4090, 10x A100, 10x H100",
@@ -47,8 +51,15 @@ def simulate(
     pictures: Annotated[
         Path | None, typer.Option(help="A folder for timeline.png and comparison.png.")
     ] = None,
+    market: Annotated[
+        bool, typer.Option("--market", help="Let the scaler rent on a market of offers.")
+    ] = False,
+    deadline: Annotated[str | None, typer.Option(help="With --market: 45m, 6h.")] = None,
+    budget: Annotated[str | None, typer.Option(help="With --market: dollars.")] = None,
+    max_machines: Annotated[int, typer.Option(min=1, help="With --market.")] = MAX_MACHINES,
 ) -> None:
     """Simulate a farm on machines that are slow, late, taken away or broken."""
+    _check_together(context, market=market)
     scenario = Scenario(
         fleet=_parsed(fleet),
         tracks=tracks,
@@ -59,14 +70,28 @@ def simulate(
         bad_machines=bad_machines,
         shard_seconds=shard_seconds,
     )
+    numbers = list(range(first_seed, first_seed + seeds))
+    if market:
+        show_seasons(scenario, wishes_of(deadline, budget, max_machines), numbers, as_text=as_text)
+        return
     names = _known_policies(policy or list(POLICIES))
-    trials = _run(scenario, names, list(range(first_seed, first_seed + seeds)))
+    trials = _run(scenario, names, numbers)
     if as_text:
         typer.echo(json.dumps(as_json(scenario, trials), indent=2))
     else:
         Console(width=max(Console().width, TABLE_WIDTH)).print(table_of(trials))
     if pictures is not None:
         _draw(scenario, trials, first_seed, pictures)
+
+
+def _check_together(context: typer.Context, *, market: bool) -> None:
+    """What plays no part is refused, not ignored."""
+    without, where = (NOT_ON_A_MARKET, "with") if market else (ON_A_MARKET, "without")
+    for name in without:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            raise typer.BadParameter(f"plays no part {where} --market", param_hint=option)
 
 
 def _parsed(fleet: str) -> tuple[CardGroup, ...]:

@@ -46,13 +46,15 @@ class Lease:
 
 @dataclass(slots=True, eq=False)
 class Desk:
-    """`speed` is what the scheduler believes; the machine knows better."""
+    """`speed` is what the scheduler believes; the machine knows better. `is_draining`: it finishes
+    what it has and gets nothing more."""
 
     machine: Machine
     model_set: str
     speed: float = 1.0
     strikes: int = 0
     died_at: float | None = None
+    is_draining: bool = False
     running: Lease | None = None
     queue: deque[Lease] = field(default_factory=deque)
     finishing: list[Lease] = field(default_factory=list)

@@ -46,7 +46,7 @@ class Farm:
         self.machines: list[Machine] = []
         rng = np.random.default_rng([world.seed, 3 << 32])
         self._blame = Blame(rng.random)
-        self._agenda = Agenda()
+        self.agenda = Agenda()
         self._contests = Contests()
         self._accounts = Accounts(self.meters, self._fails)
         self._tick_at = math.inf
@@ -54,24 +54,25 @@ class Farm:
 
     def run(self) -> JobState:
         """To the end of the job. Raises Stuck."""
-        now = 0.0
         for slot in self.world.slots:
-            self._join(next(slot), 0.0)
-        while not self.ledger.is_settled:
-            if not self._agenda:
-                raise Stuck(f"{self.ledger.counts} and nobody can make the rest")
-            now, happening = self._agenda.next()
-            happening(now)
-            if self._has_failed():
-                break
-        self._close(now)
-        ending = job_ending(self.ledger.counts)
-        assert ending is not None
-        return ending[0]
+            self.join(next(slot), 0.0)
+        if (ending := self.play()) is None:
+            raise Stuck(f"{self.ledger.counts} and nobody can make the rest")
+        return ending
 
-    def _has_failed(self) -> bool:
+    def play(self) -> JobState | None:
+        """Until the job has ended, or nothing happens any more: None."""
+        while self.agenda and not self.is_over:
+            self.agenda.step()
+        self._close(self.agenda.now)
+        ending = job_ending(self.ledger.counts)
+        return ending[0] if ending else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every track has its end, or the job has failed."""
         ending = job_ending(self.ledger.counts) if self.ledger.failed else None
-        return ending is not None and ending[0] is JobState.FAILED
+        return self.ledger.is_settled or (ending is not None and ending[0] is JobState.FAILED)
 
     def live_leases(self, track: int) -> int:
         leases: int = self._contests.live_leases(track)
@@ -84,15 +85,16 @@ class Farm:
 
     # machines
 
-    def _join(self, machine: Machine, now: float) -> None:
+    def join(self, machine: Machine, now: float) -> Desk:
         desk = Desk(machine, self.scenario.model_set)
         self.machines.append(machine)
         self.desks[desk.id] = desk
         if machine.up_until < math.inf:
-            self._agenda.at(machine.up_until, partial(self._preempt, desk))
+            self.agenda.at(machine.up_until, partial(self.preempt, desk))
         self._wake(now)
+        return desk
 
-    def _preempt(self, desk: Desk, now: float) -> None:
+    def preempt(self, desk: Desk, now: float) -> None:
         self.meters.preemptions += 1
         for lease in desk.leases:
             self._settle(lease, now)
@@ -103,15 +105,15 @@ class Farm:
             self._accounts.close(lease)
         for lease in desk.leases:
             self._lose_lease(lease, now)
-        self._agenda.at(now + self.scenario.lost_after, partial(self._lose, desk))
-        successor = next(self.world.slots[desk.machine.slot])
-        self._agenda.at(successor.up_from, partial(self._join, successor))
+        self.agenda.at(now + self.scenario.lost_after, partial(self.leave, desk))
+        for successor in self.world.successors(desk.machine):
+            self.agenda.at(successor.up_from, partial(self.join, successor))
 
     def _lose_lease(self, lease: Lease, died_at: float) -> None:
         at = self.rules.lost_at(lease.offered_at, died_at, self.scenario.lost_after)
-        self._agenda.at(at, partial(self._hand_back, lease))
+        self.agenda.at(at, partial(self._hand_back, lease))
 
-    def _lose(self, desk: Desk, now: float) -> None:
+    def leave(self, desk: Desk, now: float) -> None:
         self.desks.pop(desk.id, None)
         self._wake(now)
 
@@ -123,7 +125,7 @@ class Farm:
         at = now + after if tick == 0 else (math.floor((now + after) / tick) + 1) * tick
         if at < self._tick_at:
             self._tick_at = at
-            self._agenda.at(at, self._tick)
+            self.agenda.at(at, self._tick)
 
     def _tick(self, now: float) -> None:
         if now < self._tick_at:
@@ -154,14 +156,14 @@ class Farm:
         if desk.died_at is not None:
             self._lose_lease(lease, desk.died_at)
         elif desk.running is None:
-            self._agenda.at(ready_at, partial(self._begin, desk))
+            self.agenda.at(ready_at, partial(self._begin, desk))
 
     def _begin(self, desk: Desk, now: float) -> None:
         if desk.running is not None or desk.died_at is not None or not desk.queue:
             return
         lease = desk.queue[0]
         if lease.ready_at > now:
-            self._agenda.at(lease.ready_at, partial(self._begin, desk))
+            self.agenda.at(lease.ready_at, partial(self._begin, desk))
             return
         desk.queue.popleft()
         desk.running = lease
@@ -169,7 +171,7 @@ class Farm:
         lease.started_at = now + self.rules.overhead
         machine = desk.machine
         lease.costs, lease.ends = self.world.times(machine, lease.tracks, lease.started_at)
-        self._agenda.at(lease.ends[-1], partial(self._computed, lease))
+        self.agenda.at(lease.ends[-1], partial(self._computed, lease))
         self._watch(lease, now)
 
     def _watch(self, lease: Lease, now: float) -> None:
@@ -178,13 +180,13 @@ class Farm:
             matters = lease.is_contested or self._fails(track, lease)
             at = end + self.scenario.finish_seconds
             if matters and at > now and track in lease.open:
-                self._agenda.at(at, partial(self._settle, lease))
+                self.agenda.at(at, partial(self._settle, lease))
 
     def _computed(self, lease: Lease, now: float) -> None:
         if lease.desk.running is not lease or lease.desk.died_at is not None:
             return
         lease.desk.finishing.append(lease)
-        self._agenda.at(now + self.scenario.finish_seconds, partial(self._reported, lease))
+        self.agenda.at(now + self.scenario.finish_seconds, partial(self._reported, lease))
         self._free_engine(lease, now)
 
     def _free_engine(self, lease: Lease, now: float) -> None:
@@ -246,7 +248,7 @@ class Farm:
             self.meters.queued(-1, now)
         elif desk.running is lease and desk.died_at is None:
             beat = heartbeat_interval(len(self.desks), slowest=HEARTBEAT)
-            self._agenda.at(now + beat, partial(self._stop, lease))
+            self.agenda.at(now + beat, partial(self._stop, lease))
         self._wake(now)
 
     def _stop(self, lease: Lease, now: float) -> None:
@@ -276,7 +278,7 @@ class Farm:
             if isinstance(ruling, GiveUp):
                 self.ledger.give_up(track, now)
             else:
-                self._agenda.at(now + ruling.delay, partial(self._give_back, [track]))
+                self.agenda.at(now + ruling.delay, partial(self._give_back, [track]))
 
     def _quarantine(self, desk: Desk, now: float) -> None:
         if self.desks.pop(desk.id, None) is None:

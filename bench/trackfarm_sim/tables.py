@@ -28,7 +28,7 @@ def table_of(trials: Sequence[Trial]) -> Table:
 
 def _cells(trial: Trial) -> list[str]:
     return [
-        _clock(trial.mean(lambda o: o.makespan)),
+        clock(trial.mean(lambda o: o.makespan)),
         f"{trial.mean(_ratio):.3f}",
         f"{trial.most(_ratio):.3f}",
         f"{trial.mean(lambda o: o.busy):.1%}",
@@ -45,7 +45,7 @@ def _ratio(outcome: Outcome) -> float:
     return outcome.ratio
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"

@@ -14,7 +14,8 @@ from trackfarm_sim.works import Works
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`slots[i]` yields the machines of place `i`; `seconds[gpu]` prices each shape at speed 1."""
+    """`slots[i]` yields the machines of place `i` (none where somebody rents them); `seconds[gpu]`
+    prices each shape at speed 1."""
 
     scenario: Scenario
     seed: int
@@ -22,6 +23,11 @@ class World:
     weather: Weather
     slots: list[Iterator[Machine]]
     seconds: dict[str, NDArray[np.float64]]
+
+    def successors(self, machine: Machine) -> Iterator[Machine]:
+        """The next machine in the same place, if the world has places."""
+        if self.slots:
+            yield next(self.slots[machine.slot])
 
     def times(
         self, machine: Machine, tracks: Sequence[int], start: float

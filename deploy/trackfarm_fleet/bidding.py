@@ -1,10 +1,11 @@
-"""What to do about machines that were outbid: raise the bid, or let them go. Pure."""
+"""Bids follow what wins: raised for machines that were outbid, unless they are let go, and lowered
+where less would win. Pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from trackfarm_fleet.decision import GiveBack, Keep, RaiseBid
+from trackfarm_fleet.decision import ChangeBid, GiveBack, Keep
 from trackfarm_fleet.outlook import cost_until, outlook, price_of_work, reserve
 from trackfarm_fleet.returning import waits_for
 from trackfarm_fleet.situation import Machine, Rules, Situation
@@ -17,11 +18,11 @@ def answer_to_outbid(
     *,
     target: float,
     rules: Rules,
-) -> RaiseBid | GiveBack | Keep:
+) -> ChangeBid | GiveBack | Keep:
     """`working` are the machines that work without it. Waiting for the auction to come back is no
     plan: the disk is paid for, and nobody knows when."""
     now = outlook(situation.backlog, working, drain=rules.drain)
-    if now.finish <= rules.rent_by * target:
+    if now.finish <= rules.return_by * target:
         return GiveBack(machine.tag, f"outbid, and all is done in {now.finish:.0f} s without it")
     if not waits_for(machine, situation.backlog):
         return GiveBack(machine.tag, "outbid, and nothing waits for it")
@@ -38,6 +39,17 @@ def answer_to_outbid(
     if math.isfinite(now.finish) and after.finish >= (1 - rules.gain) * now.finish:
         return GiveBack(machine.tag, "outbid, and it would help too late")
     return _dearer_or_not(machine, resumed, situation, max(target, after.finish))
+
+
+def lower_bids(working: Sequence[Machine], rules: Rules) -> Iterator[ChangeBid]:
+    """For machines that work and pay more than would win them: whoever wins pays their own bid."""
+    for machine in working:
+        if machine.bid is None or machine.min_bid is None:
+            continue
+        bid = machine.min_bid * (1 + rules.raise_by)
+        if bid <= (1 - rules.lower_by) * min(machine.bid, machine.price_per_hour):
+            reason = f"${bid:.3f}/h wins as well as ${machine.bid:.3f}/h"
+            yield ChangeBid(machine.tag, bid, reason)
 
 
 def _budget(
@@ -58,11 +70,11 @@ def with_bid(machine: Machine, bid: float, rules: Rules) -> Machine:
 
 def _dearer_or_not(
     machine: Machine, resumed: Machine, situation: Situation, span: float
-) -> RaiseBid | GiveBack:
+) -> ChangeBid | GiveBack:
     able = [c for c in situation.candidates if c.vram >= machine.vram]
     best = min(able, key=lambda c: price_of_work(c, span), default=None)
     if best is not None and price_of_work(best, span) < price_of_work(resumed, span):
         other = f"{best.offer.gpu} at ${best.price_per_hour:.3f}/h"
         return GiveBack(machine.tag, f"outbid: ${resumed.price_per_hour:.3f}/h, {other} is cheaper")
     reason = f"outbid at ${machine.min_bid:.3f}/h, and no offer makes the work cheaper"
-    return RaiseBid(machine.tag, resumed.price_per_hour, reason)
+    return ChangeBid(machine.tag, resumed.price_per_hour, reason)

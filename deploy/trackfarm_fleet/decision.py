@@ -29,8 +29,8 @@ class GiveBack:
 
 
 @dataclass(frozen=True, slots=True)
-class RaiseBid:
-    """`price_per_hour` in $ for the machine."""
+class ChangeBid:
+    """`price_per_hour` in $ for the machine: more, to win again, or less where less wins."""
 
     tag: str
     price_per_hour: float
@@ -45,7 +45,7 @@ class Decision:
     rent: tuple[Rent, ...]
     keep: tuple[Keep, ...]
     give_back: tuple[GiveBack, ...]
-    bids: tuple[RaiseBid, ...]
+    bids: tuple[ChangeBid, ...]
     finish: float
     cost: float
     words: str

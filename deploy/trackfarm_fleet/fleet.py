@@ -161,7 +161,7 @@ class Fleet:
             going = {back.tag: back.reason for back in decision.give_back}
             self._warden.look_after(book, listings, by_tag(look.workers), going)
         for bid in decision.bids:
-            self._renter.raise_bid(book, bid)
+            self._renter.change_bid(book, bid)
         for rent in decision.rent:
             self._renter.rent(book, rent, model_set=name, purpose=mandate.purpose)
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from trackfarm import rentals as wire
 from trackfarm_fleet.book import Book
-from trackfarm_fleet.decision import RaiseBid, Rent
+from trackfarm_fleet.decision import ChangeBid, Rent
 from trackfarm_fleet.joining import Invitation
 from trackfarm_fleet.market import Market
 from trackfarm_fleet.providers.port import Bidding, Instance, Provider, RentalRequest
@@ -61,18 +61,18 @@ class Renter:
             log.info("rented", tag=plan.tag, gpu=plan.gpu, price=price, why=rent.reason)
         return rental.is_open
 
-    def raise_bid(self, book: Book, bid: RaiseBid) -> None:
+    def change_bid(self, book: Book, bid: ChangeBid) -> None:
         row = book.rows[bid.tag]
         provider = self._providers.get(row.plan.provider)
         if not isinstance(provider, Bidding):
             return
         trouble = provider.change_bid(row.standing.provider_id, bid.price_per_hour)
         if trouble is not None:
-            log.warning("bid_not_raised", tag=bid.tag, why=trouble.detail)
+            log.warning("bid_not_changed", tag=bid.tag, why=trouble.detail)
             return
-        log.info("bid_raised", tag=bid.tag, bid=bid.price_per_hour, why=bid.reason)
-        raised = replace(book.rental(bid.tag), price_per_hour=bid.price_per_hour)
-        book.write(raised, at=self._now(), bid=bid.price_per_hour)
+        log.info("bid_changed", tag=bid.tag, bid=bid.price_per_hour, why=bid.reason)
+        changed = replace(book.rental(bid.tag), price_per_hour=bid.price_per_hour)
+        book.write(changed, at=self._now(), bid=bid.price_per_hour)
 
     def _plan(self, rent: Rent, model_set: str, purpose: str) -> wire.RentalPlan:
         candidate: Candidate = rent.candidate

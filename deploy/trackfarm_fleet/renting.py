@@ -66,9 +66,15 @@ def _best(
     budget = math.inf if situation.budget is None else situation.budget
     left = _available(situation.candidates, chosen)
     useful = [c for c in left if _has_work(c, situation.backlog, now)]
+    if now.finish <= need.target:
+        # For a margin alone no machine is paid that would hardly work: late ones are the dearest.
+        useful = [c for c in useful if c.ready_in <= rules.boot_share * now.finish]
     ranked = _ranked(useful or (left if short else []), situation, chosen, now, need.target, rules)
     for candidate in ranked:
         all_of_us = [*fleet, *chosen, candidate]
+        # Cheap to see, and with little money it rules out nearly every offer, tick after tick.
+        if cost_until(_at_best(situation.backlog, all_of_us), all_of_us, rules) > budget:
+            continue
         finish = _outlook(situation, all_of_us, rules).finish
         sooner = finish < (1 - rules.gain) * now.finish
         stay = max(finish, candidate.ready_in + rules.hold if short else 0.0)
@@ -77,6 +83,11 @@ def _best(
     # Too little money for all of the work is no reason to do none of it.
     alone = ranked if not fleet and not chosen else []
     return next((c for c in alone if pays_for_itself(c, budget, rules)), None)
+
+
+def _at_best(backlog: Sequence[Backlog], fleet: Sequence[Card]) -> float:
+    """Seconds in which no fleet of this speed is done, were it ready and all work shared evenly."""
+    return sum(b.seconds for b in backlog) / sum(card.speed * card.cards for card in fleet)
 
 
 def pays_for_itself(candidate: Candidate, budget: float, rules: Rules) -> bool:

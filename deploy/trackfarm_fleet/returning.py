@@ -23,9 +23,12 @@ def surplus(
 ) -> Iterator[GiveBack]:
     """Machines without which everything is done in good time, and more cheaply, dearest first."""
     staying = list(working)
+    with_it = outlook(situation.backlog, staying, drain=rules.drain)
     for machine in _dearest([m for m in working if waits_for(m, situation.backlog)]):
+        # Fewer machines are never done sooner, and a fleet is asked about often.
+        if machine.ready_in < with_it.finish > rules.return_by * target:
+            continue
         rest = [m for m in staying if m is not machine]
-        with_it = outlook(situation.backlog, staying, drain=rules.drain)
         without = outlook(situation.backlog, rest, drain=rules.drain)
         # Equal machines do the same work for the same money, and sooner: its own end costs too.
         parting = reserve([machine], rules.drain + rules.tick)
@@ -38,7 +41,7 @@ def surplus(
             yield GiveBack(machine.tag, f"${machine.price_per_hour:.3f}/h saved: {left}")
         else:
             continue
-        staying = rest
+        staying, with_it = rest, without
 
 
 def _dearest(machines: Sequence[Machine]) -> list[Machine]:

@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from trackfarm_fleet.bidding import answer_to_outbid, with_bid
-from trackfarm_fleet.decision import Decision, GiveBack, Keep, RaiseBid, Rent
+from trackfarm_fleet.bidding import answer_to_outbid, lower_bids, with_bid
+from trackfarm_fleet.decision import ChangeBid, Decision, GiveBack, Keep, Rent
 from trackfarm_fleet.outlook import outlook, reserve
 from trackfarm_fleet.renting import Need, pays_for_itself, rents
 from trackfarm_fleet.returning import idlers, surplus
@@ -20,10 +20,10 @@ from trackfarm_fleet.situation import Card, Machine, Rules, Situation
 
 @dataclass(frozen=True, slots=True)
 class _Parting:
-    """Who goes and who works on, with the bids raised for it."""
+    """Who goes and who works on, with the bids changed for it."""
 
     going: Sequence[GiveBack]
-    bids: Sequence[RaiseBid]
+    bids: Sequence[ChangeBid]
     waiting: Sequence[Keep]
     working: Sequence[Machine]
 
@@ -88,11 +88,11 @@ def _part(
     going = list(idlers(situation, working, rules))[:spare]
     working = _without(working, going)
 
-    bids: list[RaiseBid] = []
+    bids: list[ChangeBid] = []
     waiting: list[Keep] = []
     for machine in sorted(stopped, key=lambda m: (m.price_per_hour, m.tag)):
         match answer_to_outbid(machine, situation, working, target=target, rules=rules):
-            case RaiseBid() as bid:
+            case ChangeBid() as bid:
                 bids.append(bid)
                 working.append(with_bid(machine, bid.price_per_hour, rules))
             case GiveBack() as back:
@@ -103,7 +103,18 @@ def _part(
     spare = max(len(working) - rules.min_machines, 0)
     needless = surplus(situation, working, target, rules)
     more = [back for back in needless if back.tag not in raised][:spare]
-    return _Parting([*going, *more], bids, waiting, _without(working, more))
+    staying = _without(working, more)
+    lower = {bid.tag: bid for bid in lower_bids(staying, rules)}
+    return _Parting(
+        [*going, *more],
+        [*bids, *lower.values()],
+        waiting,
+        [_at_bid(machine, lower.get(machine.tag)) for machine in staying],
+    )
+
+
+def _at_bid(machine: Machine, bid: ChangeBid | None) -> Machine:
+    return machine if bid is None else replace(machine, price_per_hour=bid.price_per_hour)
 
 
 def _rents(situation: Situation, parting: _Parting, target: float, rules: Rules) -> list[Rent]:
@@ -133,7 +144,7 @@ def _decided(
     *,
     rules: Rules,
     rent: Sequence[Rent] = (),
-    bids: Sequence[RaiseBid] = (),
+    bids: Sequence[ChangeBid] = (),
     waiting: Sequence[Keep] = (),
     fleet: Sequence[Card] = (),
     impossible: Sequence[str] = (),
@@ -165,4 +176,4 @@ def _words(
 ) -> str:
     end = f"done in {finish:.0f} s" if math.isfinite(finish) else "no end with these machines"
     lacking = f"; nothing that can be had makes {', '.join(impossible)}" if impossible else ""
-    return f"rent {rent}, keep {keep}, return {going}, raise {bids} bids: {end}{lacking}"
+    return f"rent {rent}, keep {keep}, return {going}, change {bids} bids: {end}{lacking}"

@@ -97,31 +97,36 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The operator's wishes, with our judgement as defaults.
+    """The operator's wishes, with our judgement as defaults; those that a market decides are what
+    did best in simulated ones (docs/simulation.md).
 
     `horizon`: when work without a deadline should be done. Machines are rented until the end is
-    expected before `rent_by` of the time, and returned only while it is expected before
-    `return_by` of it without them: what lies between keeps the fleet from flapping, as do `hold`
-    (the least time a machine is held) and `idle` (without anything to do). `drain` is paid after
-    the last track, `tick` passes between two decisions. Offers within `alike` of the cheapest
-    count as equal, and the one with the fewest of our machines near it is taken. A bid is
-    `raise_by` over what would win; a machine that wins again works after `resume`. `gain`: the
-    least share of the time that a machine has to save.
+    expected before `rent_by` of the time, and given back, or let go when they are outbid, only
+    while it is expected before `return_by` of it without them: what lies between keeps the fleet
+    from flapping and pays for what goes wrong, as do `hold` (the least time a machine is held) and
+    `idle` (without anything to do). `drain` is paid after the last track, `tick` passes between two
+    decisions. Offers within `alike` of the cheapest count as equal, and the one with the fewest of
+    our machines near it is taken. A bid is `raise_by` over what would win, and lowered when that
+    saves `lower_by` of it; a machine that wins again works after `resume`. `gain`: the least share
+    of the time that a machine has to save. `boot_share`: the most of the time to the end that it
+    may need to start, unless the end is too late without it.
     """
 
     min_machines: int = 0
     max_machines: int = 10
     horizon: float = 4 * 3600.0
-    rent_by: float = 0.9
-    return_by: float = 0.75
+    rent_by: float = 0.84
+    return_by: float = 0.55
     hold: float = 900.0
-    idle: float = 120.0
+    idle: float = 30.0
     drain: float = 60.0
-    tick: float = 30.0
-    alike: float = 0.1
-    raise_by: float = 0.1
+    tick: float = 20.0
+    alike: float = 0.05
+    raise_by: float = 0.01
+    lower_by: float = 0.02
     resume: float = 180.0
     gain: float = 0.001
+    boot_share: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 < self.return_by < self.rent_by <= 1:

@@ -2,7 +2,9 @@
 
 import gc
 import resource
+import signal
 import socket
+import sys
 
 import structlog
 import uvicorn
@@ -20,8 +22,11 @@ KEEP_ALIVE_SECONDS = 75  # outlasts many heartbeats, so that a worker keeps its 
 
 
 def serve(farm: Farm, loops: list[Loop]) -> None:
-    """Returns after TERM or Ctrl-C, when everything is closed."""
+    """Ends the process after TERM or Ctrl-C, with exit code 0, when everything is closed."""
     _allow_many_connections()
+    # uvicorn raises the signal that ended it once more: by default nothing behind it would be closed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     app = build_app(farm)
     server = _Server(_config(farm, app))
     # What was built so far lives as long as we do: the collector need not look at it again, and what

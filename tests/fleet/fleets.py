@@ -40,10 +40,16 @@ def a_candidate(
 def carried_out(situation: Situation, decision: Decision, *, resume: float = 180.0) -> Situation:
     """The same situation with the machines that the decision makes of it."""
     gone = {back.tag for back in decision.give_back}
-    raised = {bid.tag: bid.price_per_hour for bid in decision.bids}
+    changed = {bid.tag: bid.price_per_hour for bid in decision.bids}
     machines = [
-        replace(m, stopped=False, bid=b, price_per_hour=b, ready_in=resume)
-        if (b := raised.get(m.tag)) is not None
+        replace(
+            m,
+            stopped=False,
+            bid=b,
+            price_per_hour=b,
+            ready_in=resume if m.stopped else m.ready_in,
+        )
+        if (b := changed.get(m.tag)) is not None
         else replace(m, draining=m.draining or m.tag in gone)
         for m in situation.machines
     ]

@@ -40,6 +40,28 @@ def test_everything_as_json(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_market_on_which_the_scaler_rents() -> None:
+    done = simulate("--market", "--tracks", "200", "--seeds", "1", "--deadline", "1h", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["in_time"] == 1
+    assert answer["seasons"][0]["rentals"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--deadline", "1h"),
+        ("--market", "--fleet", "3x H100"),
+        ("--market", "--policy", "trackfarm"),
+    ],
+)
+def test_what_plays_no_part_is_refused(options: tuple[str, ...]) -> None:
+    done = simulate(*options)
+    assert done.returncode == 2
+    assert "plays no part" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("option", "value", "hint"),
     [

@@ -22,9 +22,10 @@ class Ours:
     rules = Rules()
 
     def decide(self, farm: View, now: float) -> Decision:
-        free = [desk for desk in farm.desks.values() if desk.load < SHARDS_AHEAD]
+        staying = [desk for desk in farm.desks.values() if not desk.is_draining]
+        free = [desk for desk in staying if desk.load < SHARDS_AHEAD]
         # What came back goes also to those who have enough ahead of them.
-        takers = list(farm.desks.values()) if farm.ledger.came_back else free
+        takers = staying if farm.ledger.came_back else free
         shards = self._place(farm, takers, now) if takers and farm.ledger.pending else []
         if shards:
             return Decision(shards)

@@ -1,0 +1,51 @@
+"""`trackfarm simulate --market`: the scaler rents for a catalog, season after season."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import typer
+from rich.console import Console
+
+from trackfarm.planning.limits import LimitError, parse_budget, parse_deadline
+from trackfarm.planning.prices import load_prices
+from trackfarm_fleet.situation import Rules
+from trackfarm_sim.market.habits import built_in_habits
+from trackfarm_sim.market.season import play, season_of
+from trackfarm_sim.market.steward import Wishes
+from trackfarm_sim.market.tables import as_json, table_of
+from trackfarm_sim.scenario import Scenario
+
+MAX_MACHINES = 64
+TABLE_WIDTH = 112
+
+
+def wishes_of(deadline: str | None, budget: str | None, max_machines: int) -> Wishes:
+    """What the options say."""
+    try:
+        return Wishes(
+            rules=Rules(max_machines=max_machines),
+            deadline=parse_deadline(deadline, datetime.now(UTC)) if deadline else None,
+            budget=parse_budget(budget) if budget else None,
+        )
+    except LimitError as error:
+        raise typer.BadParameter(str(error), param_hint="--deadline, --budget") from error
+
+
+def show_seasons(
+    scenario: Scenario, wishes: Wishes, seeds: Sequence[int], *, as_text: bool
+) -> None:
+    """One season for each seed, as a table or as JSON."""
+    season = season_of(scenario, built_in_habits(), load_prices(os.environ), wishes)
+    notes = Console(stderr=True)
+    outcomes = []
+    for seed in seeds:
+        outcomes.append(play(season, seed))
+        last = outcomes[-1]
+        notes.print(f"seed {seed}: {last.state}, {last.makespan:.0f} s, ${last.cost:.2f}")
+    if as_text:
+        sys.stdout.write(json.dumps(as_json(season, outcomes), indent=2) + "\n")
+    else:
+        Console(width=max(Console().width, TABLE_WIDTH)).print(table_of(outcomes))

@@ -1,0 +1,175 @@
+"""The machines of a market with their whole future, drawn before anybody rents one."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from trackfarm.planning.prices import Card, Minutes, Prices
+from trackfarm_sim.market.auctions import Course
+from trackfarm_sim.market.habits import Auction, Habits, MarketHabits, Range, Spread
+from trackfarm_sim.weather import BLOCKS
+
+HOUR = 3600.0
+SPAN = 24 * HOUR  # for which customers and auctions are drawn; then everything stays as it is
+REGIONS = ("us", "ca", "de", "se", "pl", "tw")
+MEGABITS = 8.0  # in a megabyte
+_NINE_IN_TEN = 1.2816  # standard deviations
+
+Interval = tuple[float, float]
+
+
+class Fate(StrEnum):
+    """What becomes of a machine that is rented: it works, its provider shows it as broken, or its
+    worker never joins and nobody says so."""
+
+    WORKS = "works"
+    BROKEN = "broken"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """One machine with one card. `price` in $ an hour on demand; `line` in Mbit/s as the offer
+    says, `pace` in MB/s as it is; `boot` in seconds; `factor` its true speed against its kind, at
+    the `phase` of the weather. Somebody else has it during the `taken` times. It dies `life`
+    seconds after it was rented, or is shown as broken then. `auction`: what wins when, infinite
+    while somebody has the whole machine; None where there are no bids. `resume`: seconds until it
+    works again after it was stopped. `boots_free`: its boot costs no more than its disk."""
+
+    id: str
+    provider: str
+    card: Card
+    price: float
+    region: str
+    line: float | None
+    pace: float
+    boot: float
+    factor: float
+    phase: int
+    fate: Fate
+    is_phantom: bool
+    life: float
+    taken: Sequence[Interval]
+    auction: Course | None
+    resume: float
+    boots_free: bool
+
+    @property
+    def host(self) -> str:
+        """Each machine has a host of its own; RunPod does not name them."""
+        return f"host-{self.id}" if self.line is not None else ""
+
+    def is_free(self, time: float) -> bool:
+        return not any(start <= time < end for start, end in self.taken)
+
+    def loading(self, download_gb: float) -> float:
+        """Seconds for a model set."""
+        return 1000 * download_gb / self.pace
+
+
+def draw_lots(habits: MarketHabits, prices: Prices, spread: float, seed: int) -> list[Lot]:
+    """The same market for the same seed. `spread`: sigma of a machine's speed within its kind."""
+    rng = np.random.default_rng([seed, 4 << 32])
+    lots: list[Lot] = []
+    for provider in sorted(habits.stock):
+        for gpu, mean in habits.stock[provider].items():
+            card = prices.card(gpu)
+            for number in range(int(rng.poisson(mean))) if card else ():
+                assert card is not None
+                name = f"{provider}-{card.name.replace(' ', '')}-{number}"
+                lots.append(_lot(name, provider, card, habits, prices, spread, rng))
+    return lots
+
+
+def _lot(
+    name: str,
+    provider: str,
+    card: Card,
+    market: MarketHabits,
+    prices: Prices,
+    spread: float,
+    rng: np.random.Generator,
+) -> Lot:
+    habits = market.of(provider)
+    price = card.price * _lognormal(habits.price, rng)
+    line = _lognormal(habits.line, rng)
+    delivered = _between(habits.delivered, rng)
+    pace = (line * delivered if line else delivered) / MEGABITS
+    boot = _boot(prices.rental.boot_minutes, market.boot, rng)
+    taken = list(_taken(habits, rng))
+    fate = _fate(habits, rng)
+    life = float(rng.exponential(HOUR / habits.losses)) if habits.losses else math.inf
+    return Lot(
+        id=name,
+        provider=provider,
+        card=card,
+        price=price,
+        region=str(rng.choice(REGIONS)) if line else "",
+        line=line or None,
+        pace=min(pace, habits.most),
+        boot=boot,
+        factor=float(rng.lognormal(-spread * spread / 2, spread)),
+        phase=int(rng.integers(BLOCKS)),
+        fate=fate,
+        is_phantom=bool(rng.random() < habits.phantom),
+        life=float(rng.uniform(60, 300)) if fate is Fate.BROKEN else life,
+        taken=taken,
+        auction=_course(price, taken, market.auction, rng) if provider == "vast" else None,
+        resume=_between(market.auction.resume, rng),
+        boots_free=habits.boots_free,
+    )
+
+
+def _fate(habits: Habits, rng: np.random.Generator) -> Fate:
+    if rng.random() >= habits.dead:
+        return Fate.WORKS
+    return Fate.BROKEN if rng.random() < 0.5 else Fate.SILENT
+
+
+def _boot(minutes: Minutes, limits: Range, rng: np.random.Generator) -> float:
+    """Seconds; one in ten is below `minutes.low` and one in ten above `minutes.high`."""
+    middle = math.log(minutes.low * minutes.high) / 2
+    sigma = math.log(minutes.high / minutes.low) / (2 * _NINE_IN_TEN)
+    drawn = float(rng.lognormal(middle, sigma))
+    return 60 * min(max(drawn, limits.low), limits.high)
+
+
+def _taken(habits: Habits, rng: np.random.Generator) -> Iterator[Interval]:
+    """Whether somebody has it at first is as likely as at any other time."""
+    if habits.takers <= 0:
+        return
+    occupied = habits.takers * habits.stay / (1 + habits.takers * habits.stay)
+    time = 0.0 if rng.random() < occupied else float(rng.exponential(HOUR / habits.takers))
+    while time < SPAN:
+        end = time + float(rng.exponential(HOUR * habits.stay))
+        yield time, end
+        time = end + float(rng.exponential(HOUR / habits.takers))
+
+
+def _course(
+    price: float, taken: Sequence[Interval], auction: Auction, rng: np.random.Generator
+) -> Course:
+    first = price * _between(auction.share, rng)
+    changes = int(rng.poisson(auction.changes * SPAN / HOUR))
+    times = [0.0, *np.sort(rng.uniform(0, SPAN, changes)).tolist()]
+    levels = [
+        min(first * _lognormal(Spread(median=1, sigma=auction.sigma), rng), price) for _ in times
+    ]
+    levels[0] = first
+    bids = Course(times, levels)
+    starts = sorted({*times, *(moment for interval in taken for moment in interval)})
+    gone = [any(a <= at < b for a, b in taken) for at in starts]
+    return Course(
+        starts, [math.inf if g else bids.at(at) for at, g in zip(starts, gone, strict=True)]
+    )
+
+
+def _lognormal(spread: Spread, rng: np.random.Generator) -> float:
+    return spread.median * float(rng.lognormal(0.0, spread.sigma))
+
+
+def _between(limits: Range, rng: np.random.Generator) -> float:
+    return float(rng.uniform(limits.low, limits.high))

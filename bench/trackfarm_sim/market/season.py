@@ -1,0 +1,116 @@
+"""One catalog made on one market: what it took, what it cost, and what it would have cost."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from trackfarm.model_sets import model_set
+from trackfarm.planning.fleet import group_of
+from trackfarm.planning.prices import Prices
+from trackfarm_fleet.ledger import Use, total
+from trackfarm_sim.farm import Farm
+from trackfarm_sim.market.bills import accounts
+from trackfarm_sim.market.exchange import Exchange
+from trackfarm_sim.market.habits import MarketHabits
+from trackfarm_sim.market.hindsight import Hindsight
+from trackfarm_sim.market.lots import draw_lots
+from trackfarm_sim.market.steward import Steward, Wishes
+from trackfarm_sim.policies.ours import Ours
+from trackfarm_sim.scenario import Scenario
+from trackfarm_sim.world import draw
+
+UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class Season:
+    """What is simulated; the fleet of `scenario` says which kinds of cards there are at all."""
+
+    scenario: Scenario
+    habits: MarketHabits
+    prices: Prices
+    wishes: Wishes
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonOutcome:
+    """`makespan` and `target` in seconds; `cost` in $ of all rentals until each was given back,
+    `spent` the same by what for. `hindsight` in $: the least for somebody who knows the whole
+    future; `forecast` for one who knows that of the market, but not the speed of each machine."""
+
+    seed: int
+    state: str
+    makespan: float
+    target: float
+    cost: float
+    spent: Mapping[str, float]
+    hindsight: float
+    forecast: float
+    done: int
+    rentals: Mapping[str, int]
+    outbids: int
+    losses: int
+    refusals: int
+
+    @property
+    def is_in_time(self) -> bool:
+        return self.state == "done" and self.makespan <= self.target
+
+    @property
+    def ratio(self) -> float:
+        """Cost over that of perfect hindsight."""
+        return self.cost / self.hindsight
+
+    @property
+    def forecast_ratio(self) -> float:
+        return self.cost / self.forecast
+
+
+def season_of(scenario: Scenario, habits: MarketHabits, prices: Prices, wishes: Wishes) -> Season:
+    """With every card of the price table that is rented out."""
+    cards = [card for card in prices.cards.values() if card.is_gpu and card.price > 0]
+    fleet = tuple(group_of(card, 1) for card in cards)
+    return Season(replace(scenario, fleet=fleet), habits, prices, wishes)
+
+
+def play(season: Season, seed: int) -> SeasonOutcome:
+    """The same for the same arguments."""
+    scenario = season.scenario
+    download = model_set(scenario.model_set).download_gb
+    world = replace(draw(scenario, seed), slots=[])
+    farm = Farm(world, Ours(), keeps_stretches=True)
+    lots = draw_lots(season.habits, season.prices, scenario.machine_spread, seed)
+    disk = season.habits.auction.disk
+    exchange = Exchange(farm, lots, download_gb=download, disk=disk)
+    steward = Steward(farm, exchange, season.prices, season.wishes)
+    farm.agenda.at(0.0, steward.tick)
+    state = farm.play()
+    while steward.open:
+        farm.agenda.step()
+    target = season.wishes.target
+    if season.wishes.deadline is None:
+        target = max(target, farm.ledger.last_commit)
+    knows_all, knows_market = (
+        Hindsight(world, lots, download, k).cost(target) for k in (True, False)
+    )
+    bill = total(accounts(exchange.holdings.values(), farm.meters.stretches))
+    return SeasonOutcome(
+        seed=seed,
+        state=state.value if state is not None else UNFINISHED,
+        makespan=farm.ledger.last_commit,
+        target=target,
+        cost=bill.bill,
+        spent={use.value: bill.spent_on(use) for use in Use},
+        hindsight=knows_all,
+        forecast=knows_market,
+        done=farm.ledger.done,
+        rentals=_kinds(exchange),
+        outbids=exchange.outbids,
+        losses=exchange.losses,
+        refusals=exchange.refusals,
+    )
+
+
+def _kinds(exchange: Exchange) -> dict[str, int]:
+    """Rentals by kind of card."""
+    return dict(Counter(holding.lot.card.name for holding in exchange.holdings.values()))

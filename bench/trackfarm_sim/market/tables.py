@@ -1,0 +1,91 @@
+"""Seasons as a table, and as JSON."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from trackfarm_sim.market.season import Season, SeasonOutcome
+from trackfarm_sim.tables import clock
+
+Of = Callable[[SeasonOutcome], float]
+
+
+def table_of(outcomes: Sequence[SeasonOutcome]) -> Table:
+    """Means and the worst season of each number."""
+    table = Table("", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("mean", justify="right")
+    table.add_column("worst", justify="right")
+    for name, of, words in _ROWS:
+        values = [of(outcome) for outcome in outcomes]
+        table.add_row(name, words(fmean(values)), words(max(values)))
+    in_time = sum(outcome.is_in_time for outcome in outcomes)
+    table.add_row("in time", f"{in_time} of {len(outcomes)}", "")
+    table.add_row("rentals", _kinds(outcomes), "", style="dim")
+    return table
+
+
+def _kinds(outcomes: Sequence[SeasonOutcome]) -> str:
+    """Machines of each kind in a season, the most frequent first."""
+    kinds: Counter[str] = Counter()
+    for outcome in outcomes:
+        kinds.update(outcome.rentals)
+    parts = (f"{count / len(outcomes):.1f} {gpu}" for gpu, count in kinds.most_common())
+    return ", ".join(parts)
+
+
+def _money(amount: float) -> str:
+    return f"${amount:.2f}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.3f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def _spent(use: str) -> tuple[str, Of, Callable[[float], str]]:
+    return f"  {use}", lambda o: o.spent[use], _money
+
+
+_ROWS: Sequence[tuple[str, Of, Callable[[float], str]]] = (
+    ("time", lambda o: o.makespan, clock),
+    ("cost", lambda o: o.cost, _money),
+    _spent("work"),
+    _spent("boot"),
+    _spent("idle"),
+    _spent("waste"),
+    ("over knowing the market's future", lambda o: o.forecast_ratio, _times),
+    ("over knowing every machine's speed too", lambda o: o.ratio, _times),
+    ("outbid", lambda o: float(o.outbids), _number),
+    ("died", lambda o: float(o.losses), _number),
+    ("refused", lambda o: float(o.refusals), _number),
+)
+
+
+def as_json(season: Season, outcomes: Sequence[SeasonOutcome]) -> dict[str, Any]:
+    """Everything, season by season."""
+    return {
+        "scenario": asdict(season.scenario),
+        "wishes": asdict(season.wishes),
+        "habits": season.habits.model_dump(mode="json"),
+        "in_time": sum(outcome.is_in_time for outcome in outcomes),
+        "mean_cost": fmean(outcome.cost for outcome in outcomes),
+        "mean_forecast_ratio": fmean(outcome.forecast_ratio for outcome in outcomes),
+        "mean_ratio": fmean(outcome.ratio for outcome in outcomes),
+        "seasons": [_season(outcome) for outcome in outcomes],
+    }
+
+
+def _season(outcome: SeasonOutcome) -> dict[str, Any]:
+    return asdict(outcome) | {
+        "in_time": outcome.is_in_time,
+        "ratio": outcome.ratio,
+        "forecast_ratio": outcome.forecast_ratio,
+    }
