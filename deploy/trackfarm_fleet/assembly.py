@@ -5,7 +5,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from trackfarm.ids import new_id
 from trackfarm.planning import Prices, PricesError, load_prices
@@ -83,9 +83,9 @@ def _open(name: ProviderName, settings: FleetSettings, tags: Tags, opened: ExitS
         raise SettingsError("set TRACKFARM_FLEET_IMAGE to the worker image that machines run")
     match name:
         case "runpod":
-            return opened.enter_context(_runpod(settings, tags))
+            return opened.enter_context(closing(_runpod(settings, tags)))
         case "vast":
-            return opened.enter_context(_vast(settings, tags))
+            return opened.enter_context(closing(_vast(settings, tags)))
         case "local":
             return _local(settings, tags)
         case "manual":
@@ -107,33 +107,27 @@ def _show(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-@contextmanager
-def _runpod(settings: FleetSettings, tags: Tags) -> Iterator[Provider]:
+def _runpod(settings: FleetSettings, tags: Tags) -> RunPodProvider:
     if not settings.runpod_key.get_secret_value():
         raise SettingsError("set RUNPOD_API_KEY to rent at RunPod")
-    provider = RunPodProvider(
+    return RunPodProvider(
         settings.runpod_key,
         prefix=tags.prefix,
         url=settings.runpod_url,
         registry=settings.runpod_registry,
         clouds=settings.runpod_clouds,
     )
-    yield provider
-    provider.close()
 
 
-@contextmanager
-def _vast(settings: FleetSettings, tags: Tags) -> Iterator[Provider]:
+def _vast(settings: FleetSettings, tags: Tags) -> VastProvider:
     if not settings.vast_key.get_secret_value():
         raise SettingsError("set VAST_API_KEY to rent at Vast.ai")
-    provider = VastProvider(
+    return VastProvider(
         settings.vast_key,
         prefix=tags.prefix,
         url=settings.vast_url,
         image_login=settings.vast_image_login,
     )
-    yield provider
-    provider.close()
 
 
 def _equipment(settings: FleetSettings, farm_url: str) -> Equipment:
