@@ -11,7 +11,7 @@ from trackfarm.cli.exits import ExitCode, code_of
 from trackfarm.cli.options import JobArgument, JsonOption
 from trackfarm.cli.session import connected, wanted_job
 from trackfarm.printable import clean
-from trackfarm.words import counted, state_words
+from trackfarm.words import attention, counted, state_words
 
 if TYPE_CHECKING:
     from trackfarm.api import Job
@@ -121,12 +121,15 @@ def watched(
     *,
     as_json: bool,
     stopped: Callable[[float], object] = time.sleep,
+    note: "Callable[[Job], str]" = attention,
 ) -> "Job | None":
-    """Shows the job until it ends; gives its last state."""
+    """Shows the job until it ends, with what `note` says of it; gives its last state."""
     from trackfarm.cli.views import view_for
     from trackfarm.sdk.following import follow
 
-    return view_for(as_json=as_json)(farm.driver.go_through(follow(job_id, stopped=stopped)))
+    return view_for(as_json=as_json, note=note)(
+        farm.driver.go_through(follow(job_id, stopped=stopped))
+    )
 
 
 def print_ending(farm: "Client", job: "Job", files: str) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 from rich.console import Group, RenderableType
@@ -17,6 +18,8 @@ from trackfarm.sdk.following import Outage, Sighting
 from trackfarm.words import attention, progress_words, time_words
 
 LINE_EVERY = 5.0
+Note = Callable[[Job], str]
+"""What needs an eye, behind where a job stands; empty when all is well."""
 
 
 class View(Protocol):
@@ -24,10 +27,10 @@ class View(Protocol):
         """Shows each sighting; gives the last state of the job, None when there was none."""
 
 
-def view_for(*, as_json: bool) -> View:
+def view_for(*, as_json: bool, note: Note = attention) -> View:
     if as_json:
         return show_json
-    return show_live if out().is_terminal else show_lines
+    return partial(show_live if out().is_terminal else show_lines, note=note)
 
 
 def show_json(sightings: Iterable[Sighting]) -> Job | None:
@@ -43,52 +46,54 @@ def show_json(sightings: Iterable[Sighting]) -> Job | None:
 
 
 def show_lines(
-    sightings: Iterable[Sighting], clock: Callable[[], float] = time.monotonic
+    sightings: Iterable[Sighting],
+    clock: Callable[[], float] = time.monotonic,
+    note: Note = attention,
 ) -> Job | None:
     """A line every few seconds, and at once when the state or what is in the way changes."""
     last: Job | None = None
     shown: tuple[str, str] | None = None
     due = clock()
     for sighting in sightings:
-        topic = _topic(sighting)
+        topic = _topic(sighting, note)
         if topic != shown or clock() >= due:
-            say(_line(sighting))
+            say(_line(sighting, note))
             shown, due = topic, clock() + LINE_EVERY
         last = last if isinstance(sighting, Outage) else sighting
     return last
 
 
-def show_live(sightings: Iterable[Sighting]) -> Job | None:
+def show_live(sightings: Iterable[Sighting], note: Note = attention) -> Job | None:
     """A bar that stays in place."""
     last: Job | None = None
     with Live(console=out(), auto_refresh=False, transient=True) as live:
         for sighting in sightings:
             last = last if isinstance(sighting, Outage) else sighting
-            live.update(_picture(sighting, last), refresh=True)
+            live.update(_picture(sighting, last, note), refresh=True)
     return last
 
 
-def _topic(sighting: Sighting) -> tuple[str, str]:
+def _topic(sighting: Sighting, note: Note) -> tuple[str, str]:
     if isinstance(sighting, Outage):
         return ("outage", "")
-    return (sighting.state.value, attention(sighting))
+    return (sighting.state.value, note(sighting))
 
 
-def _line(sighting: Sighting) -> str:
+def _line(sighting: Sighting, note: Note) -> str:
     if isinstance(sighting, Outage):
         return _outage_words(sighting)
-    return "; ".join(filter(None, [progress_words(sighting), attention(sighting)]))
+    return "; ".join(filter(None, [progress_words(sighting), note(sighting)]))
 
 
 def _outage_words(outage: Outage) -> str:
     return f"the farm does not answer ({time_words(outage.seconds)}); trying again"
 
 
-def _picture(sighting: Sighting, job: Job | None) -> RenderableType:
+def _picture(sighting: Sighting, job: Job | None, note: Note) -> RenderableType:
     rows: list[RenderableType] = []
     if job is not None:
         rows += [_bar(job), Text(progress_words(job))]
-        if notice := attention(job):
+        if notice := note(job):
             rows.append(Text(notice, style="yellow"))
     if isinstance(sighting, Outage):
         rows.append(Text(_outage_words(sighting), style="yellow"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trackfarm.api import JobState
 from trackfarm.cli.catalogs import refuse_mistakes, report_submission, send
 from trackfarm.cli.console import complain, err, out, print_json, say
 from trackfarm.cli.exits import ExitCode, code_of
@@ -20,7 +21,7 @@ from trackfarm.planning.records import Limits, ShapeCount
 from trackfarm.printable import clean
 from trackfarm.rentals import Demand, JobLimits
 from trackfarm.sdk.submission import Wishes
-from trackfarm.words import counted, state_words, time_words
+from trackfarm.words import attention, counted, state_words, time_words
 from trackfarm_fleet.books import by_job, together
 from trackfarm_fleet.cli import tables
 from trackfarm_fleet.cli.options import (
@@ -143,6 +144,13 @@ def _agree(decision: Decision, limits: Limits, *, ask: bool, as_json: bool) -> N
         typer.confirm("Rent these machines and make the catalog?", abort=True, err=True)
 
 
+def _note(job: "Job") -> str:
+    """Machines that are on their way are no reason to start others."""
+    if job.eligible_workers == 0 and job.state in (JobState.ACCEPTED, JobState.RUNNING):
+        return "the machines are starting"
+    return attention(job)
+
+
 @dataclass(frozen=True, slots=True)
 class _Errand:
     """What happens once it is agreed."""
@@ -163,7 +171,9 @@ class _Errand:
         pacing = Pacing(self.fleet, self.farm, mandate, lambda: self.interrupts.asked, self.tick)
         try:
             with pacing:
-                job = watched(self.farm, answer.job.id, as_json=self.as_json, stopped=pacing)
+                job = watched(
+                    self.farm, answer.job.id, as_json=self.as_json, stopped=pacing, note=_note
+                )
         finally:
             left = self._return(mandate)
         if pacing.failure is not None:
