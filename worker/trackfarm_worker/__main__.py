@@ -3,7 +3,6 @@
 A rented machine whose farm is away, or does not want it any more, is given back at the end.
 """
 
-import os
 import secrets
 import shutil
 import ssl
@@ -210,7 +209,7 @@ def main() -> int:
     except (UnknownModelSet, SettingsError, RuntimeError) as error:
         print(f"The worker's settings are not usable: {error}", file=sys.stderr)
         return BAD_SETTINGS
-    given = taken(os.environ)
+    given = taken()
     give_back = GiveBack(
         None
         if settings.of_a_crew
