@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.busy import submitted
 from tests.end_to_end.catalogs import fresh_name, short_briefs, write_catalog
 from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.hardware import Hardware
@@ -151,9 +152,12 @@ def test_a_catalog_is_made_whatever_befalls_the_provider(farm: LocalFarm, name: 
         assert ending["bill"] < 5
 
 
-@pytest.mark.parametrize("name", ["runpod", "vast"])
+@pytest.mark.parametrize(("name", "is_busy"), [("runpod", True), ("vast", False)])
 def test_a_worker_whose_farm_has_died_ends_its_own_rental(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, name: str
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    is_busy: bool,
 ) -> None:
     with running_farm(request, tmp_path_factory) as farm, ExitStack() as opened:
         trouble = Trouble(farm, name, opened, dead_man_seconds=4)
@@ -163,6 +167,10 @@ def test_a_worker_whose_farm_has_died_ends_its_own_rental(
         assert up.said()
         (machine,) = trouble.account.running()
         worker = trouble.hardware.processes[machine.id]
+        if is_busy:
+            submitted(farm, TRACKS)
+            trouble.tend_until(lambda: trouble.made() >= 1, what="it delivers")
+            trouble.account.befall("terminate", *[Mishap.SERVER_ERROR] * 3)
         farm.kill_scheduler()
         wait_until(lambda: machine.ended_at is not None, timeout_s=60, what="it ends itself")
         wait_until(lambda: not worker.alive, timeout_s=30, what="and goes")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.process import wait_until
+from trackfarm_worker.exit_codes import FORSAKEN
 
 CREW = """
 import sys
@@ -43,3 +44,11 @@ def test_one_that_dies_is_started_anew_and_one_that_is_not_wanted_is_not(
 ) -> None:
     assert crew(tmp_path, f"exit {code}").wait(20) == code
     assert len(said(tmp_path, 0)) == len(said(tmp_path, 1)) == starts
+
+
+def test_a_card_that_was_killed_does_not_hide_that_the_machine_was_forsaken(
+    tmp_path: Path,
+) -> None:
+    script = '[ "$CUDA_VISIBLE_DEVICES" = 0 ] && kill -9 $$; exit 3'
+    assert crew(tmp_path, script).wait(20) == FORSAKEN
+    assert [len(said(tmp_path, card)) for card in (0, 1)] == [6, 1]

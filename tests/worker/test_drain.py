@@ -1,12 +1,18 @@
 """Draining in a process of its own, because it ends processes."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from tests.fleet.fakes import runpod
+from tests.fleet.fakes.account import Account, Mishap
+from tests.fleet.fakes.server import serving
+from trackfarm_worker.exit_codes import CANNOT_GO_ON, FORSAKEN
+
 PROGRAM = """
-import signal, sys, threading
+import os, signal, sys, threading
 from trackfarm import logs
 logs.configure("json")
 from typing import Any, cast
@@ -15,6 +21,7 @@ from tests.worker.shards import claim
 from trackfarm_worker.board import Board
 from trackfarm_worker.client import SchedulerAway
 from trackfarm_worker.drain import Drain
+from trackfarm_worker.own_rental import GiveBack, own_rental
 
 class Heart:
     def beat(self):
@@ -28,31 +35,39 @@ engine = FakeEngine(cast(Any, None))
 stopped = threading.Event()
 engine.stop_current = lambda ids=None: (say("stop", ids), stopped.set())
 engine.close = lambda: (say("close"), closed.set())
-drain = Drain(board=board, engine=cast(Any, engine), seconds=seconds)
+base = os.environ.get("PROVIDER", "")
+give_back = GiveBack(own_rental("runpod", os.environ, base=base), wait=lambda _: 0.1)
+drain = Drain(board=board, engine=cast(Any, engine), seconds=seconds, give_back=give_back)
 drain.heart = cast(Any, Heart())
 signal.signal(signal.SIGTERM, lambda *_: drain.begin())
 with board.entered(claim(1)) as shard:
     if how == "fail":
         drain.fail("the token is void")
         drain.fail("and again")
+    elif how.startswith("forsake"):
+        drain.forsake("the scheduler is silent")
     else:
         drain.begin()
         drain.begin()
         drain.request("too late")
     assert closed.wait(20) and stopped.wait(20)
     say(shard.stop_reason, repr(drain.failed_because))
-    if how == "hang":
+    if how.endswith("hang"):
         threading.Event().wait(60)
+if drain.forsaken:
+    give_back()
+sys.exit(drain.exit_code)
 """
 
 
-def drained(how: str, seconds: float) -> tuple[int, list[str]]:
+def drained(how: str, seconds: float, **environ: str) -> tuple[int, list[str]]:
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, how, str(seconds)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
+        env={**os.environ, **environ},
     )
     assert "Traceback" not in run.stderr, run.stderr
     return run.returncode, run.stdout.splitlines()
@@ -66,7 +81,7 @@ def test_it_stops_the_engine_tells_the_scheduler_and_closes_once() -> None:
 
 def test_a_worker_that_cannot_go_on_drains_and_remembers_why() -> None:
     code, said = drained("fail", 5)
-    assert code == 0
+    assert code == CANNOT_GO_ON
     assert sorted(said) == ["beat", "close", "draining 'the token is void'", "stop None"]
 
 
@@ -75,3 +90,14 @@ def test_what_hangs_is_ended_all_the_same(seconds: float) -> None:
     code, said = drained("hang", seconds)
     assert code == 1
     assert "close" in said
+
+
+@pytest.mark.parametrize("how", ["forsaken and hang", "forsaken"])
+def test_a_forsaken_worker_is_given_back_however_long_its_provider_is_away(how: str) -> None:
+    account = Account()
+    ours = account.rent(tag="tf-hotel-1", gpu="L4", gpus=1, price=0.4, env={})
+    account.befall("terminate", *[Mishap.SERVER_ERROR] * 5)
+    with serving(runpod.FakeRunPod(account).reply) as url:
+        code, _ = drained(how, 0.2, PROVIDER=url, **runpod.inside(ours))
+    assert code == FORSAKEN
+    assert account.running() == []

@@ -1,9 +1,10 @@
-"""What a worker's children find in their environment."""
+"""What a worker's children find in their environment, and in the worker's own."""
 
 import os
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from trackfarm_worker.secrecy import SECRETS, taken
@@ -13,7 +14,7 @@ def test_a_child_finds_no_secret_and_all_the_rest(monkeypatch: pytest.MonkeyPatc
     for name in SECRETS:
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    given = taken(os.environ)
+    given = taken()
     child = subprocess.run(
         [sys.executable, "-c", _SHOW], capture_output=True, text=True, check=True
     )
@@ -22,9 +23,30 @@ def test_a_child_finds_no_secret_and_all_the_rest(monkeypatch: pytest.MonkeyPatc
     assert {given[name] for name in SECRETS} == {"secret"}
 
 
-def test_what_was_not_given_is_not_missed() -> None:
-    environ = {"HOME": "/root"}
-    assert taken(environ) == environ
+def test_who_reads_a_workers_environment_from_outside_finds_no_secret_and_all_the_rest() -> None:
+    environ = dict.fromkeys(SECRETS, "secret") | {"TRACKFARM_WORKER_RENTAL_TAG": "tf-1"}
+    command = [sys.executable, "-c", _TAKE]
+    with subprocess.Popen(
+        command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"secret\n"
+        found = psutil.Process(worker.pid).environ()
+        worker.communicate()
+    assert "secret" not in found.values()
+    assert found["TRACKFARM_WORKER_RENTAL_TAG"] == "tf-1"
+
+
+def test_what_was_not_given_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRETS:
+        monkeypatch.delenv(name, raising=False)
+    assert taken() == dict(os.environ)
 
 
 _SHOW = "import os; print(*os.environ)"
+_TAKE = """
+import sys
+from trackfarm_worker.secrecy import taken
+print(taken()["RUNPOD_API_KEY"], flush=True)
+sys.stdin.read()
+"""

@@ -1,15 +1,12 @@
 """The worker process: loads its engine, joins the farm, serves its queue until it is told to stop.
 
-Exit codes: 0 drained, 1 could not go on, 2 settings that are not usable, 3 the farm is away or does
-not want it any more; a rented machine is then given back.
+A rented machine whose farm is away, or does not want it any more, is given back at the end.
 """
 
-import os
 import secrets
 import shutil
 import ssl
 import sys
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -35,12 +32,14 @@ from trackfarm_worker.encoders import EncoderPool
 from trackfarm_worker.engine.messages import Ready
 from trackfarm_worker.engine.process import EngineProcess
 from trackfarm_worker.engine.supervisor import EngineStartFailed
+from trackfarm_worker.exit_codes import BAD_SETTINGS, CANNOT_GO_ON, FORSAKEN
 from trackfarm_worker.finisher import Finisher
 from trackfarm_worker.fitness import Unfit
 from trackfarm_worker.heart import Heart
 from trackfarm_worker.joining import Door, refuse_unsafe
 from trackfarm_worker.machine import Machine
 from trackfarm_worker.outbox import Outbox
+from trackfarm_worker.own_rental import GiveBack
 from trackfarm_worker.reporter import Reporter
 from trackfarm_worker.runner import ShardRunner
 from trackfarm_worker.secrecy import taken
@@ -49,7 +48,6 @@ from trackfarm_worker.settings import WorkerSettings, complaint
 from trackfarm_worker.sources.room import SourceRoom
 
 log = structlog.get_logger("trackfarm_worker")
-CANNOT_GO_ON, BAD_SETTINGS, FORSAKEN = 1, 2, 3
 
 
 def _introduction(settings: WorkerSettings, found: Machine, ready: Ready) -> RegisterRequest:
@@ -80,7 +78,7 @@ def _measured(settings: WorkerSettings, found: Machine, ready: Ready) -> dict[st
     return kept.facts(model_set(settings.model_set))
 
 
-def _work(settings: WorkerSettings, found: Machine, parts: ExitStack) -> int:
+def _work(settings: WorkerSettings, found: Machine, give_back: GiveBack, parts: ExitStack) -> int:
     spool = settings.data_dir / "spool"
     shutil.rmtree(spool, ignore_errors=True)  # a killed predecessor's audio is of no use
     spool.mkdir(parents=True)
@@ -105,7 +103,7 @@ def _work(settings: WorkerSettings, found: Machine, parts: ExitStack) -> int:
             scheduler_url=settings.scheduler_url, worker_id=joined.worker_id, token=joined.token
         ),
     )
-    return _serve(settings, joined, verify, engine, outbox, parts)
+    return _serve(settings, joined, verify, engine, outbox, give_back, parts)
 
 
 def _prove_fit(settings: WorkerSettings, found: Machine, engine: EngineProcess) -> None:
@@ -128,6 +126,7 @@ def _serve(
     verify: ssl.SSLContext | bool,
     engine: EngineProcess,
     outbox: Outbox,
+    give_back: GiveBack,
     parts: ExitStack,
 ) -> int:
     client = SchedulerClient(settings.scheduler_url, token=joined.token, verify=verify)
@@ -139,7 +138,8 @@ def _serve(
     parts.callback(finishing.shutdown, wait=False, cancel_futures=True)
 
     board = Board()
-    drain = Drain(board=board, engine=engine, seconds=settings.drain_seconds)
+    drain = Drain(board=board, engine=engine, seconds=settings.drain_seconds, give_back=give_back)
+    on_unwelcome = drain.forsake if settings.is_rented else drain.fail
     dead_man = DeadMan(settings.dead_man_seconds, drain.forsake)
     heart = Heart(
         client=client,
@@ -147,12 +147,12 @@ def _serve(
         engine=engine,
         intervals=joined.intervals,
         on_drain=drain.request,
-        on_unwelcome=drain.forsake,
+        on_unwelcome=on_unwelcome,
         on_answer=dead_man.heard,
         sense=parts.enter_context(Sensor()).read if settings.is_gpu else lambda: None,
     )
     drain.heart = heart
-    reporter = Reporter(outbox=outbox, client=client, on_unwelcome=drain.forsake)
+    reporter = Reporter(outbox=outbox, client=client, on_unwelcome=on_unwelcome)
     runner = ShardRunner(
         client=client,
         board=board,
@@ -164,7 +164,7 @@ def _serve(
         outbox=outbox,
         finishing=finishing,
         on_engine_lost=drain.fail,
-        on_unwelcome=drain.forsake,
+        on_unwelcome=on_unwelcome,
     )
     app = build_celery(joined.broker_url, joined.queue, worker_id=joined.worker_id, run=runner.run)
     heart.start()
@@ -177,9 +177,7 @@ def _serve(
     heart.stop(timeout=1)
     reporter.stop(timeout=1)
     _leave(client, drain)
-    if drain.forsaken and settings.is_rented:
-        return FORSAKEN
-    return CANNOT_GO_ON if drain.failed_because else code
+    return drain.exit_code or code
 
 
 def _leave(client: SchedulerClient, drain: Drain) -> None:
@@ -211,22 +209,27 @@ def main() -> int:
     except (UnknownModelSet, SettingsError, RuntimeError) as error:
         print(f"The worker's settings are not usable: {error}", file=sys.stderr)
         return BAD_SETTINGS
-    given = taken(os.environ)
+    given = taken()
+    give_back = GiveBack(
+        None
+        if settings.of_a_crew
+        else own_rental.own_rental(settings.provider, given, base=settings.own_rental_url)
+    )
     if settings.cards > 1:
         code = crew.serve(
             settings.cards, name=settings.name, folder=settings.data_dir, environ=given
         )
     else:
-        code = _worked(settings, found)
-    if code == FORSAKEN and not settings.of_a_crew:
-        _give_back(settings, given)
+        code = _worked(settings, found, give_back)
+    if code == FORSAKEN:
+        give_back()
     return code
 
 
-def _worked(settings: WorkerSettings, found: Machine) -> int:
+def _worked(settings: WorkerSettings, found: Machine, give_back: GiveBack) -> int:
     try:
         with ExitStack() as parts:
-            return _work(settings, found, parts)
+            return _work(settings, found, give_back, parts)
     except (SchedulerAway, NotWelcome) as error:
         log.error("cannot_work", error=str(error))
         return FORSAKEN if settings.is_rented else CANNOT_GO_ON
@@ -236,13 +239,6 @@ def _worked(settings: WorkerSettings, found: Machine) -> int:
     except SettingsError as error:
         log.error("cannot_work", error=str(error))
         return BAD_SETTINGS
-
-
-def _give_back(settings: WorkerSettings, given: Mapping[str, str]) -> None:
-    """The last that it does: its provider may end it before the call returns."""
-    ours = own_rental.own_rental(settings.provider, given, base=settings.own_rental_url)
-    if ours is not None:
-        own_rental.end(ours)
 
 
 if __name__ == "__main__":

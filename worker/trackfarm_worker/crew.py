@@ -11,11 +11,12 @@ from types import FrameType
 
 import structlog
 
+from trackfarm_worker.exit_codes import CANNOT_GO_ON, FORSAKEN
+
 log = structlog.get_logger(__name__)
 POLL_S = 0.2
 RESTARTS = 5
 REST_S = 10.0  # before one that died is started anew
-DIED = 1
 _PREFIX = "TRACKFARM_WORKER_"
 
 
@@ -49,18 +50,20 @@ class Crew:
         self._members = [_Member(card, self._started(card)) for card in range(cards)]
 
     def serve(self) -> int:
-        """Until every worker has ended for good; the greatest of their exit codes."""
+        """Until every worker has ended for good: `FORSAKEN` if one was, so that the machine is
+        given back whatever befell the others, else the greatest of their exit codes."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         while any(self._goes_on(member) for member in self._members):
             time.sleep(POLL_S)
-        return max((member.process.returncode for member in self._members), key=abs)
+        codes = [member.process.returncode for member in self._members]
+        return FORSAKEN if FORSAKEN in codes else max(codes, key=abs)
 
     def _goes_on(self, member: _Member) -> bool:
         code = member.process.poll()
         if code is None:
             return True
-        tired = self._ending or member.restarts >= RESTARTS or code not in (DIED, *_KILLED)
+        tired = self._ending or member.restarts >= RESTARTS or code not in (CANNOT_GO_ON, *_KILLED)
         if tired:
             return False
         now = time.monotonic()

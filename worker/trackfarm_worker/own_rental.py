@@ -4,16 +4,18 @@ RunPod and Vast.ai put a key into each machine that can do nothing but that: RUN
 RUNPOD_POD_ID, and CONTAINER_API_KEY with CONTAINER_ID.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import httpx
 import structlog
 from pydantic import SecretStr
-from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential
 
 log = structlog.get_logger(__name__)
-TRIES = 6
+PATIENCE_S = 3600.0  # the network that hides a scheduler often hides the provider too
+LONGEST_WAIT_S = 60.0
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 _GONE = frozenset({404, 410})
 
@@ -55,18 +57,41 @@ def own_rental(provider: str, environ: Mapping[str, str], *, base: str = "") -> 
     return OwnRental(provider, url, SecretStr(key))
 
 
-def end(rental: OwnRental, *, wait: Callable[..., float] | None = None) -> bool:
-    """Asks the provider for our own end; whether it was heard. Often nothing comes after it."""
+def end(
+    rental: OwnRental,
+    *,
+    wait: Callable[..., float] | None = None,
+    patience: float = PATIENCE_S,
+) -> bool:
+    """Asks the provider for our own end, again and again for `patience` seconds; whether it was
+    heard. Often nothing comes after it. `wait` replaces the seconds between two tries."""
     headers = {"Authorization": f"Bearer {rental.key.get_secret_value()}"}
     trying = Retrying(
         retry=retry_if_result(lambda heard: not heard),
-        stop=stop_after_attempt(TRIES),
-        wait=wait or wait_exponential(multiplier=2, max=60),
+        stop=stop_after_delay(patience),
+        wait=wait or wait_exponential(multiplier=2, max=LONGEST_WAIT_S),
         retry_error_callback=lambda _: False,
     )
     heard: bool = trying(lambda: _asked(rental.url, headers))
     log.warning("own_rental_asked_to_end", provider=rental.provider, heard=heard)
     return heard
+
+
+class GiveBack:
+    """Ends our rental, if it is one, once; whoever calls meanwhile waits for that."""
+
+    def __init__(
+        self, rental: OwnRental | None, *, wait: Callable[..., float] | None = None
+    ) -> None:
+        self._rental = rental
+        self._wait = wait
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        with self._lock:
+            rental, self._rental = self._rental, None
+            if rental is not None:
+                end(rental, wait=self._wait)
 
 
 def _asked(url: str, headers: Mapping[str, str]) -> bool:
