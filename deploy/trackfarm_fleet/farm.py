@@ -10,6 +10,7 @@ from trackfarm.client.steps import Request, Send, Steps
 from trackfarm.client.worlds import call
 
 CONFLICT = 409
+UNWELCOME = frozenset({401, 403})
 
 
 class FleetFarm(Client):
@@ -78,3 +79,8 @@ class FleetFarm(Client):
 def is_stale(error: Refused) -> bool:
     """Whether somebody else has written meanwhile: look again, then decide anew."""
     return error.problem.status == CONFLICT
+
+
+def is_unwelcome(error: Refused) -> bool:
+    """Whether the farm does not take the key, for whatever it may be asked."""
+    return error.problem.status in UNWELCOME

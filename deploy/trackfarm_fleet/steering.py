@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import structlog
 
 from trackfarm.client import FarmError
-from trackfarm.client.endings import Refused
-from trackfarm_fleet.farm import is_stale
+from trackfarm.client.endings import Refused, is_away
+from trackfarm_fleet.farm import is_stale, is_unwelcome
 from trackfarm_fleet.fleet import Fleet, NotLeading, Round
 from trackfarm_fleet.mandate import Mandate
+
+Done = TypeVar("Done")
 
 log = structlog.get_logger(__name__)
 POLL_S = 0.1
@@ -17,20 +20,30 @@ BETWEEN_S = 3.0  # rounds of returning: a worker drains in seconds, RunPod takes
 RETURN_S = 900.0  # to drain, and for the providers to end what was drained
 
 
-def attempted(round_: Callable[[], Round]) -> Round | None:
-    """One round; None when the farm is away or another fleet process leads. What a round leaves
-    undone, the next one finds. Raises Refused when the farm will not have it at all."""
+def attempted(round_: Callable[[], Done]) -> Done | None:
+    """One round, or a part of it; None when the farm is away, another fleet process leads, or
+    anything else went wrong, which is logged: what a round leaves undone, the next one finds.
+    Raises Refused where there is no next one: the farm does not take the key."""
     try:
         return round_()
     except NotLeading as error:
         log.warning("waiting_for_the_lead", why=str(error))
-    except Refused as error:
-        if not is_stale(error):
-            raise
-        log.info("looked_too_early", why=str(error))
     except FarmError as error:
-        log.warning("farm_away", why=str(error))
+        if isinstance(error, Refused) and is_unwelcome(error):
+            raise
+        _note(error)
+    except Exception:  # machines cost money while nobody looks after them
+        log.exception("round_failed")
     return None
+
+
+def _note(error: FarmError) -> None:
+    if is_away(error):
+        log.warning("farm_away", why=str(error))
+    elif isinstance(error, Refused) and is_stale(error):
+        log.info("looked_too_early", why=str(error))
+    else:
+        log.exception("round_failed")
 
 
 def serve(fleet: Fleet, mandate: Mandate, tick: float, stopped: Callable[[], bool]) -> Round | None:
@@ -52,11 +65,16 @@ def give_back(
     within: float = RETURN_S,
 ) -> int | None:
     """Returns all that was rented under the mandate; how many machines are left when that is done,
-    or the operator is in a hurry, or the time is over. None: nobody knows."""
+    or the operator is in a hurry, or the time is over, or the farm does not take the key. None:
+    nobody knows."""
     until = time.monotonic() + within
     left: int | None = None
     while not hurried() and time.monotonic() < until:
-        done = attempted(lambda: fleet.return_round(mandate, why))
+        try:
+            done = attempted(lambda: fleet.return_round(mandate, why))
+        except Refused as error:
+            log.error("cannot_give_back", why=str(error))
+            break
         left = left if done is None else len(done.open(mandate))
         if left == 0:
             break

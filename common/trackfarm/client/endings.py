@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from trackfarm.wire import Problem
 
 UNSERVED = frozenset({500, 502, 503, 504})
+TOO_MANY = 429
 MISTAKES_SHOWN = 5
 
 
@@ -67,6 +68,13 @@ class Unserved(Again):
     """The farm, or a proxy before it, failed; whether something was done is not known."""
 
 
+def is_away(error: FarmError) -> bool:
+    """Whether the farm may answer otherwise in a while: nobody answers, or it fails, or is busy."""
+    if isinstance(error, Refused):
+        return error.problem.status == TOO_MANY or error.problem.status >= 500
+    return isinstance(error, FarmUnreachable)
+
+
 def mistake_line(mistake: dict[str, Any]) -> str:
     """One entry of a refusal's `errors`."""
     return ", ".join(f"{name}: {value}" for name, value in mistake.items())
@@ -80,7 +88,7 @@ def checked(response: httpx.Response) -> httpx.Response:
     seconds = float(told) if told.isdecimal() else None  # a date is met with patience instead
     if response.status_code in UNSERVED:
         raise Unserved(problem, seconds)
-    if response.status_code == 429 or (response.status_code == 409 and seconds is not None):
+    if response.status_code == TOO_MANY or (response.status_code == 409 and seconds is not None):
         raise Later(problem, seconds)
     raise Refused(problem)
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from trackfarm.api import Job
 from trackfarm.client.calls import PLAIN
-from trackfarm.client.endings import FarmUnreachable
+from trackfarm.client.endings import FarmUnreachable, Refused, is_away
 from trackfarm.client.steps import Item, Pause, Stream, Work
 
 LOOK_EVERY = 0.5
@@ -16,7 +16,7 @@ GIVE_UP_AFTER = 120.0  # a scheduler that restarts is back within seconds
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The farm cannot be reached, for `seconds` now."""
+    """The farm cannot be reached, fails or is too busy, for `seconds` now."""
 
     seconds: float
 
@@ -38,13 +38,16 @@ def follow(
 
     Raises:
         FarmUnreachable: the farm was away for `give_up_after` seconds.
-        Refused: the job does not exist, or the key is wrong.
+        Refused: the same where it answered that it fails or is too busy; the job does not exist, or
+            the key is wrong.
     """
     away_since: float | None = None
     while True:
         try:
             job = yield from PLAIN.job(job_id)
-        except FarmUnreachable:
+        except (FarmUnreachable, Refused) as error:
+            if not is_away(error):
+                raise
             away_since = clock() if away_since is None else away_since
             if clock() - away_since >= give_up_after:
                 raise

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
-from trackfarm.client import FarmError
+from trackfarm.client import Refused
 from trackfarm_fleet.farm import FleetFarm
 from trackfarm_fleet.fleet import Fleet, Round
 from trackfarm_fleet.mandate import Mandate
@@ -15,8 +15,8 @@ TRIES = 3  # rounds in a row: one look may come between two machines
 
 class Pacing:
     """While entered, a round happens every `tick` seconds. Called, it waits as `time.sleep` does;
-    True when the operator wants to stop, or no round can be done any more. A job for which no
-    machine can be paid any more is ended."""
+    True when the operator wants to stop, or the farm does not take the key, which is the `failure`.
+    A job for which no machine can be paid any more is ended."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Pacing:
         self._dry = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fleet rounds", daemon=True)
-        self.failure: FarmError | None = None
+        self.failure: Refused | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -56,7 +56,7 @@ class Pacing:
         while not self._is_over():
             try:
                 self._round()
-            except FarmError as error:
+            except Refused as error:
                 self.failure = error
                 self._over.set()
             pause(self._tick, self._is_over)
@@ -66,8 +66,8 @@ class Pacing:
         if done is None:
             return
         self._dry = self._dry + 1 if _is_dry(done, self._mandate) else 0
-        if self._dry == TRIES:
-            self._farm.run_dry(self._mandate.purpose)
+        if self._dry >= TRIES:
+            attempted(lambda: self._farm.run_dry(self._mandate.purpose))
 
 
 def _is_dry(done: Round, mandate: Mandate) -> bool:

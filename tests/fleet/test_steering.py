@@ -1,0 +1,116 @@
+"""The fleet's rounds through a farm that fails, and through surprises of our own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from tests.fleet.fakes.server import Answer, Asked, serving
+from tests.fleet.world import World, world_at
+from tests.scheduler.api.conftest import API_KEY, Door
+from tests.scheduler.scene import briefs
+from tests.servers.process import wait_until
+from trackfarm_fleet.assembly import build
+from trackfarm_fleet.cli.pacing import Pacing
+from trackfarm_fleet.farm import FleetFarm
+from trackfarm_fleet.mandate import Mandate
+from trackfarm_fleet.settings import FleetSettings
+from trackfarm_fleet.situation import Rules
+from trackfarm_fleet.steering import give_back, serve
+from trackfarm_fleet.tags import Tags
+
+RULES = Rules(max_machines=2, horizon=600.0, hold=60.0, idle=60.0, tick=20.0)
+
+
+class Weather:
+    """A way to the farm that answers `storms` itself, one for each call, before it lets any by; and
+    a clock that fails once after them when it is `jammed`."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.storms: list[Answer] = []
+        self.jammed = False
+
+    def reply(self, asked: Asked) -> Answer:
+        if self.storms:
+            return self.storms.pop(0)
+        told = self.world.door.url.rstrip("/") + asked.path
+        kept = {"authorization", "content-type"}
+        headers = {n: v for n, v in asked.headers.items() if n.lower() in kept}
+        answer = httpx.request(
+            asked.method, told, params=asked.params, headers=headers, content=asked.body
+        )
+        return Answer(answer.status_code, answer.json() if answer.content else None)
+
+    def now(self) -> float:
+        if self.jammed and not self.storms:
+            self.jammed = False
+            raise OSError("no clock")
+        return self.world.account.clock.now
+
+    def breaks(self) -> None:
+        busy = Answer(429, {"title": "busy", "status": 429}, {"Retry-After": "60"})
+        failed = Answer(500, {"title": "the database is away", "status": 500})
+        odd = Answer(422, {"title": "no such field", "status": 422})
+        self.storms += [failed, busy, odd]
+        self.jammed = True
+
+    def is_over(self) -> bool:
+        return not self.storms and not self.jammed
+
+
+@contextmanager
+def under_weather(world: World) -> Iterator[tuple[Weather, FleetFarm]]:
+    weather = Weather(world)
+    with serving(weather.reply) as url, FleetFarm(url, API_KEY, patience=0) as farm:
+        tags = Tags(farm.term().farm)
+        settings = FleetSettings.model_validate({"image": "registry.example/worker:1"})
+        world.fleet = build(settings, farm, [world.provider], tags=tags, now=weather.now)
+        yield weather, farm
+
+
+@pytest.fixture
+def world(door: Door) -> Iterator[World]:
+    with world_at("runpod", door) as made:
+        yield made
+
+
+def test_rounds_go_on_through_failures_and_machines_are_given_back(world: World) -> None:
+    def world_goes_on() -> bool:
+        world.live(5.0)
+        return False
+
+    job = world.job = world.scene.submit(briefs(30)).job_id
+    mandate = Mandate(RULES, purpose=job, model_set="tiny", only=True, budget=5.0)
+    with under_weather(world) as (weather, farm):
+        weather.breaks()
+        with Pacing(world.fleet, farm, mandate, lambda: False, 0.01) as pacing:
+            wait_until(
+                lambda: bool(world.account.running()), timeout_s=20, what="a machine is rented"
+            )
+            assert not pacing(0)
+        assert pacing.failure is None
+        assert weather.is_over()
+        weather.breaks()
+        serve(world.fleet, mandate, 0.0, weather.is_over)
+        weather.breaks()
+        left = give_back(world.fleet, mandate, world_goes_on, why="over", tick=0.01, within=20)
+        assert left == 0
+    assert world.account.running() == []
+
+
+def test_a_key_that_is_not_taken_ends_the_rounds_and_says_so(world: World) -> None:
+    with FleetFarm(world.door.url, "not the key", patience=0) as farm:
+        fleet = build(
+            FleetSettings.model_validate({"image": "registry.example/worker:1"}),
+            farm,
+            [world.provider],
+            tags=Tags("x"),
+            now=world.account.clock,
+        )
+        with Pacing(fleet, farm, Mandate(RULES), lambda: False, 0.01) as pacing:
+            wait_until(lambda: pacing(0), timeout_s=20, what="the rounds have ended")
+        assert pacing.failure is not None
+        left = give_back(fleet, Mandate(RULES), lambda: False, why="over", tick=0.01, within=20)
+        assert left is None
