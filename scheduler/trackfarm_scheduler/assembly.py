@@ -76,11 +76,17 @@ def assemble(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
 
 
 def _loops(farm: Farm) -> list[Loop]:
-    """Those of the farm and all others. This scheduler may lead from here on."""
+    """Those of the farm and all others, in the order in which they end: whoever takes over need not
+    wait for the rest. This scheduler may lead from here on."""
     settings, leadership, rescuer = farm.settings, farm.leadership, _rescuer(farm)
     leadership.on_gain = rescuer.recover
     found = [
-        Loop("leadership", leadership.tick, seconds=settings.leader_term_seconds / 4),
+        Loop(
+            "leadership",
+            leadership.tick,
+            seconds=settings.leader_term_seconds / 4,
+            on_stop=leadership.resign,
+        ),
         farm.placing,
         farm.settling,
         Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds),

@@ -5,6 +5,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable, Iterable
 
 import structlog
 import uvicorn
@@ -40,14 +41,20 @@ def serve(farm: Farm, loops: list[Loop]) -> None:
     try:
         server.run()
     finally:
-        for loop in loops:
-            loop.stop()
-        farm.leadership.resign()
-        farm.broker.close()
+        parts = [loop.stop for loop in loops] + [farm.broker.close]
         if farm.users is not None:
-            farm.users.close()
-        farm.database.close()
+            parts.append(farm.users.close)
+        end_each([*parts, farm.database.close])
         log.info("scheduler_stopped")
+
+
+def end_each(parts: Iterable[Callable[[], None]]) -> None:
+    """One that fails to end is logged, and keeps no other from it."""
+    for end in parts:
+        try:
+            end()
+        except Exception:
+            log.exception("part_did_not_end", part=getattr(end, "__qualname__", repr(end)))
 
 
 class _Server(uvicorn.Server):

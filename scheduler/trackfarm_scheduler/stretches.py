@@ -6,7 +6,7 @@ none over another. What a lease took that ended without its results is laid belo
 finished track covers counts as lost.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from trackfarm.rentals import Stretch
@@ -32,23 +32,21 @@ class Lost:
 
 
 def laid_out(made: Iterable[Made], lost: Iterable[Lost]) -> list[Stretch]:
-    """The stretches of one worker; neighbours that are alike are one."""
-    free_until = float("inf")
-    found: list[Stretch] = []
-    for one in sorted(made, key=lambda m: m.at, reverse=True):
-        end = min(one.at, free_until)
-        free_until = end - one.seconds
-        found.append(Stretch(start=free_until, end=end, kept=one.kept, job=one.job))
+    """The stretches of one worker; neighbours that are alike are one. `made` begins with the last,
+    and is gone through once: what is kept grows with the stretches only."""
     below = [Stretch(start=x.start, end=x.end, kept=False, job=x.job) for x in lost]
-    return [*_joined(found[::-1]), *below]
+    return [*reversed(list(_backwards(made))), *below]
 
 
-def _joined(ordered: Sequence[Stretch]) -> list[Stretch]:
-    joined: list[Stretch] = []
-    for one in ordered:
-        last = joined[-1] if joined else None
-        if last and (last.end, last.kept, last.job) == (one.start, one.kept, one.job):
-            joined[-1] = last.model_copy(update={"end": one.end})
-        else:
-            joined.append(one)
-    return joined
+def _backwards(made: Iterable[Made]) -> Iterator[Stretch]:
+    last: Made | None = None
+    start = end = float("inf")
+    for one in made:
+        if last is None or one.at < start or (one.kept, one.job) != (last.kept, last.job):
+            if last is not None:
+                yield Stretch(start=start, end=end, kept=last.kept, job=last.job)
+            start = end = min(one.at, start)
+            last = one
+        start -= one.seconds
+    if last is not None:
+        yield Stretch(start=start, end=end, kept=last.kept, job=last.job)

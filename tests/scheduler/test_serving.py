@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, text
 
 from tests.servers.process import Process, free_port, wait_until
 from tests.servers.redis import RedisServer
+from trackfarm_scheduler.serving import end_each
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -37,6 +38,17 @@ def test_told_to_stop_it_lets_another_lead_at_once(
     assert "Traceback" not in log.read_text()
     with create_engine(database).connect() as connection:
         assert connection.execute(text("SELECT until FROM leader")).scalars().all() == [0.0]
+
+
+def test_a_part_that_fails_to_end_keeps_no_other_from_it() -> None:
+    ended: list[str] = []
+
+    def fails() -> None:
+        ended.append("broker")
+        raise ConnectionError
+
+    end_each([lambda: ended.append("loop"), fails, lambda: ended.append("database")])
+    assert ended == ["loop", "broker", "database"]
 
 
 def _answers(port: int) -> bool:

@@ -1,6 +1,7 @@
 """When a worker was busy, from what it reported."""
 
 import itertools
+import tracemalloc
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ def test_tracks_of_a_batch_come_one_after_the_other_and_count_once() -> None:
 
 
 def test_jobs_and_outcomes_are_told_apart() -> None:
-    found = laid_out([made(100, 10), made(120, 5, kept=False), made(121, 1, job="b")], [])
+    found = laid_out([made(121, 1, job="b"), made(120, 5, kept=False), made(100, 10)], [])
     assert [(s.start, s.end, s.kept, s.job) for s in found] == [
         (90, 100, True, "a"),
         (115, 120, False, "a"),
@@ -38,8 +39,19 @@ _made = st.builds(
 
 @given(st.lists(_made, max_size=30))
 def test_no_second_is_counted_twice_and_none_is_lost(all_made: list[Made]) -> None:
-    found = laid_out(all_made, [])
+    found = laid_out(sorted(all_made, key=lambda m: m.at, reverse=True), [])
     for before, after in itertools.pairwise(found):
         assert before.end <= after.start + 1e-9
     total = sum(one.seconds for one in all_made)
     assert abs(sum(s.end - s.start for s in found) - total) < 1e-6
+
+
+def test_a_hundred_thousand_tracks_without_a_pause_are_one_stretch_and_held_as_one() -> None:
+    tracemalloc.start()
+    try:
+        (stretch,) = laid_out((made(n, 1) for n in range(100_000, 0, -1)), [])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (stretch.start, stretch.end) == (0, 100_000)
+    assert peak < 100_000

@@ -61,15 +61,18 @@ def situation(
 
 
 @router.get("/rentals")
-def list_rentals(farm: TheFarm, _caller: Reader, ended_since: Since = FOREVER) -> list[wire.Rental]:
-    """The open ones and those that ended since a time, oldest first."""
+def list_rentals(
+    farm: TheFarm, _caller: Operator, ended_since: Since = FOREVER
+) -> list[wire.Rental]:
+    """The open ones and those that ended since a time, oldest first; `purpose` may name the job of
+    any owner."""
     with farm.database.read() as session:
         found = rentals.known(session, ended_since=ended_since)
         return [rentals.view(row) for row in found]
 
 
 @router.get("/stays")
-def list_stays(farm: TheFarm, caller: Reader, ended_since: Since = FOREVER) -> list[wire.Stay]:
+def list_stays(farm: TheFarm, caller: Operator, ended_since: Since = FOREVER) -> list[wire.Stay]:
     """What the time of these rentals was used for."""
     with farm.database.read() as session:
         found = rentals.known(session, ended_since=ended_since)

@@ -96,13 +96,12 @@ def _row(happening: Happening, event: HookEvent, webhook_id: str) -> dict[str, o
 
 
 def due_hooks(session: Session, now: float) -> list[str]:
-    """The webhooks that something can be sent to now."""
+    """The webhooks that something can be sent to now, first those that did not fail lately."""
     waits = exists().where(
         col(DeliveryRow.webhook_id) == col(WebhookRow.id), _PENDING, col(DeliveryRow.next_at) <= now
     )
-    return list(
-        session.scalars(select(col(WebhookRow.id)).where(col(WebhookRow.not_before) <= now, waits))
-    )
+    statement = select(col(WebhookRow.id)).where(col(WebhookRow.not_before) <= now, waits)
+    return list(session.scalars(statement.order_by(col(WebhookRow.not_before))))
 
 
 def take(

@@ -1,9 +1,9 @@
 """What the time of rentals was used for, from the attempts and leases of their workers."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from trackfarm import rentals as wire
@@ -16,6 +16,7 @@ from trackfarm_scheduler.stretches import Lost, Made, laid_out
 
 _MADE = (AttemptState.DONE, AttemptState.FAILED, AttemptState.FORGIVEN)
 _BROKEN_OFF = (AttemptState.EXPIRED, AttemptState.RELEASED)
+CHUNK = 1000  # attempts that are held at once
 _AT_WORK = (Stage.COMPUTING, Stage.FINISHING)
 
 
@@ -42,55 +43,46 @@ class _Names:
 
 
 def _stay(session: Session, row: Rental, names: _Names) -> wire.Stay:
-    ids = list(session.scalars(select(col(Worker.id)).where(col(Worker.rental_tag) == row.tag)))
-    made, tracks = _made(session, ids, names)
-    lost = _lost(session, ids, names)
-    return wire.Stay(
-        rental=rentals.view(row),
-        busy=[laid_out(made[worker_id], lost[worker_id]) for worker_id in ids],
-        tracks=tracks,
+    by_joining = (
+        select(col(Worker.id))
+        .where(col(Worker.rental_tag) == row.tag)
+        .order_by(col(Worker.joined_at), col(Worker.id))
     )
-
-
-def _made(
-    session: Session, ids: Sequence[str], names: _Names
-) -> tuple[dict[str, list[Made]], Counter[str]]:
-    made: dict[str, list[Made]] = defaultdict(list)
     tracks: Counter[str] = Counter()
-    rows = session.execute(
-        select(
-            col(Attempt.worker_id),
-            col(Attempt.state),
-            col(Attempt.timings),
-            col(Attempt.ended_at),
-            col(Track.job_id),
-        )
+    busy = [
+        laid_out(_made(session, worker_id, names, tracks), _lost(session, worker_id, names))
+        for worker_id in session.scalars(by_joining).all()
+    ]
+    return wire.Stay(rental=rentals.view(row), busy=busy, tracks=tracks)
+
+
+def _made(session: Session, worker_id: str, names: _Names, tracks: Counter[str]) -> Iterator[Made]:
+    """The last one first, counted in `tracks` on its way: there may be a million."""
+    statement = (
+        select(col(Attempt.state), col(Attempt.timings), col(Attempt.ended_at), col(Track.job_id))
         .join(Track, col(Track.id) == col(Attempt.track_id))
-        .where(col(Attempt.worker_id).in_(ids), col(Attempt.state).in_(_MADE))
+        .where(col(Attempt.worker_id) == worker_id, col(Attempt.state).in_(_MADE))
+        .order_by(func.coalesce(col(Attempt.ended_at), 0.0).desc(), col(Attempt.id).desc())
+        .execution_options(yield_per=CHUNK)
     )
-    for worker_id, state, timings, ended_at, job_id in rows:
+    for state, timings, ended_at, job_id in session.execute(statement):
         kept, name = state == AttemptState.DONE, names.of(job_id)
-        service = Timings.model_validate_json(timings).service
-        made[worker_id].append(Made(ended_at or 0.0, service, kept, name))
         tracks[name or ""] += kept
-    return made, tracks
+        service = Timings.model_validate_json(timings).service
+        yield Made(ended_at or 0.0, service, kept, name)
 
 
-def _lost(session: Session, ids: Sequence[str], names: _Names) -> dict[str, list[Lost]]:
-    lost: dict[str, list[Lost]] = defaultdict(list)
+def _lost(session: Session, worker_id: str, names: _Names) -> Iterator[Lost]:
     broken = select(col(Attempt.lease_id)).where(
-        col(Attempt.worker_id).in_(ids), col(Attempt.state).in_(_BROKEN_OFF)
+        col(Attempt.worker_id) == worker_id, col(Attempt.state).in_(_BROKEN_OFF)
     )
     rows = session.execute(
-        select(
-            col(Lease.worker_id), col(Lease.claimed_at), col(Lease.ended_at), col(Lease.job_id)
-        ).where(
+        select(col(Lease.claimed_at), col(Lease.ended_at), col(Lease.job_id)).where(
             col(Lease.id).in_(broken),
             col(Lease.state) == LeaseState.ENDED,
             col(Lease.stage).in_(_AT_WORK),
             col(Lease.claimed_at).is_not(None),
         )
     )
-    for worker_id, start, end, job_id in rows:
-        lost[worker_id].append(Lost(start, end, names.of(job_id)))
-    return lost
+    for start, end, job_id in rows:
+        yield Lost(start, end, names.of(job_id))

@@ -181,6 +181,7 @@ class Attempt(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("lease_id", "track_id"),
         Index("ix_attempt_state", "state", "swept_at"),
+        Index("ix_attempt_worker", "worker_id", "state"),
     )
 
     id: int | None = Field(default=None, sa_column=_row_id())
@@ -207,7 +208,10 @@ class Worker(SQLModel, table=True):
     SHA-256 of its password at the broker, empty where it has no user of its own.
     """
 
-    __table_args__ = (Index("ix_worker_state", "state"),)
+    __table_args__ = (
+        Index("ix_worker_state", "state"),
+        Index("ix_worker_rental_tag", "rental_tag"),
+    )
 
     id: str = Field(primary_key=True)
     name: str

@@ -3,8 +3,8 @@ nobody waiting."""
 
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
@@ -20,8 +20,9 @@ from trackfarm_scheduler.webhooks.sending import Sender, derived_secret
 
 log = structlog.get_logger(__name__)
 ROUND = 20  # messages between two transactions; a crash sends so many again, under the same ids
-TAKEN_SECONDS = 300.0  # longer than a round takes; after a crash they are due again
+TAKEN_SECONDS = 900.0  # longer than a round takes; after a crash they are due again
 LANES = 64  # webhooks at once
+GRACE = 2.0  # seconds that the lanes have to end of themselves, and once more when they are cut
 _NOT_SENT = Answer(
     None,
     "the farm's signing secret is another than when this webhook was made: remove it, make it anew",
@@ -62,12 +63,12 @@ class Deliverer:
         self._keep_trying = keep_trying
         self._clock = clock
         self._chance = chance
-        self._busy: set[str] = set()
+        self._busy: dict[str, threading.Thread] = {}
         self._stopping = threading.Event()
-        self._lanes = ThreadPoolExecutor(LANES, thread_name_prefix="webhook")
 
     def tick(self) -> None:
-        """Begins a lane for each webhook that something is due for and that has none."""
+        """Begins a lane for each webhook that something is due for and that has none, as far as
+        there are lanes."""
         if not self._leadership.leads:
             return
         now = self._clock()
@@ -81,15 +82,29 @@ class Deliverer:
                 outbox.give_up_old(session, since_before=now - self._keep_trying, now=now)
         except NotLeading:
             return
-        for webhook_id in set(due) - self._busy:
-            self._busy.add(webhook_id)
-            self._lanes.submit(self._lane, webhook_id)
+        waiting = [webhook_id for webhook_id in due if webhook_id not in self._busy]
+        for webhook_id in waiting[: LANES - len(self._busy)]:
+            self._begin(webhook_id)
 
     def close(self) -> None:
-        """Ends after what is on its way."""
+        """Ends after what is on its way, or cuts it: a receiver keeps nobody from ending."""
         self._stopping.set()
-        self._lanes.shutdown(cancel_futures=True)
+        self._await_lanes()
         self._sender.close()
+        self._await_lanes()
+
+    def _begin(self, webhook_id: str) -> None:
+        # A daemon, for the end of the process waits for any other thread.
+        lane = threading.Thread(
+            target=self._lane, args=[webhook_id], name=f"webhook {webhook_id}", daemon=True
+        )
+        self._busy[webhook_id] = lane
+        lane.start()
+
+    def _await_lanes(self) -> None:
+        until = time.monotonic() + GRACE
+        for lane in list(self._busy.values()):
+            lane.join(max(0.0, until - time.monotonic()))
 
     def _lane(self, webhook_id: str) -> None:
         try:
@@ -100,7 +115,7 @@ class Deliverer:
         except Exception:
             log.exception("webhook_lane_failed", webhook=webhook_id)
         finally:
-            self._busy.discard(webhook_id)
+            del self._busy[webhook_id]
 
     def _round(self, webhook_id: str) -> bool:
         """Whether there may be more to send at once."""

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -16,8 +16,10 @@ from trackfarm_scheduler.objects.port import ObjectStore
 from trackfarm_scheduler.settings import SchedulerSettings
 from trackfarm_scheduler.store.outbox import Message
 from trackfarm_scheduler.webhooks.retrying import Answer
+from trackfarm_scheduler.webhooks.watching import Line, Watch
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)  # of each wait for the network
+DEADLINE = 30.0  # seconds, of a whole send
 DOWNLOAD = timedelta(hours=1)
 MOST_ERROR = 300
 _SAID = "the receiver answered {status}"
@@ -52,7 +54,8 @@ def address_fault(url: str, rules: Rules, *, insecure: bool) -> str | None:
 
 
 class Sender:
-    """Thread-safe. `clock` gives the seconds since 1970 that a message is signed with."""
+    """Thread-safe. `clock` gives the seconds since 1970 that a message is signed with; `deadline`:
+    seconds after which a send is cut."""
 
     def __init__(
         self,
@@ -60,9 +63,11 @@ class Sender:
         rules: Rules,
         clock: Callable[[], float],
         inner: httpx.BaseTransport | None = None,
+        deadline: float = DEADLINE,
     ) -> None:
         self._objects = objects
         self._clock = clock
+        self._watch = Watch(deadline)
         self._http = httpx.Client(
             transport=GuardedTransport(rules, inner=inner),
             timeout=TIMEOUT,
@@ -70,6 +75,8 @@ class Sender:
         )
 
     def close(self) -> None:
+        """Cuts what is on its way."""
+        self._watch.close()
         self._http.close()
 
     def send(self, url: str, secret: str, message: Message) -> Answer:
@@ -80,13 +87,20 @@ class Sender:
             TIMESTAMP: str(timestamp),
             SIGNATURE: signature(secret, message.message_id, timestamp, body),
         }
+        with self._watch.line() as line:
+            return self._posted(url, body, headers, line)
+
+    def _posted(self, url: str, body: bytes, headers: Mapping[str, str], line: Line) -> Answer:
+        told = {"trace": line.trace}
         try:
-            with self._http.stream("POST", url, content=body, headers=headers) as response:
+            with self._http.stream(
+                "POST", url, content=body, headers=headers, extensions=told
+            ) as response:
                 return _answer(response)
         except Forbidden as error:
             return Answer(None, f"not allowed: {error}"[:MOST_ERROR])
         except httpx.HTTPError as error:
-            return Answer(None, (str(error) or type(error).__name__)[:MOST_ERROR])
+            return Answer(None, (line.why_cut or str(error) or type(error).__name__)[:MOST_ERROR])
 
     def _body(self, message: Message) -> bytes:
         data = dict(message.data)

@@ -8,7 +8,9 @@ import httpx
 import pytest
 
 from tests.scheduler.api.conftest import API_KEY, Door, problem
+from tests.scheduler.api.test_access import made
 from tests.scheduler.scene import briefs
+from trackfarm.access import Scope
 from trackfarm.client.endings import Refused
 from trackfarm.rentals import (
     FleetSituation,
@@ -229,6 +231,17 @@ def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(door: Door, desk:
     (busy,) = stay.busy
     found = [(s.start - began, s.end - began, s.kept, s.job) for s in busy]
     assert found == [(8, 10, True, job), (10, 20, False, job)]
+
+
+@pytest.mark.parametrize("path", ["rentals", "stays"])
+def test_who_may_only_read_learns_no_job_that_machines_were_rented_for(
+    door: Door, desk: Desk, path: str
+) -> None:
+    desk.hold()
+    desk.intend(purpose="job_of_another")
+    assert "job_of_another" in desk.ask("GET", path).text
+    reader = made(door, "reader", Scope.READ).secret
+    assert "operate" in problem(door.get(f"fleet/{path}", key=reader), 403)["detail"]
 
 
 def test_nobody_can_be_paid_any_more(door: Door, desk: Desk) -> None:

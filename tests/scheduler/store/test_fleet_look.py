@@ -1,5 +1,9 @@
 """What the fleet reads and writes, on both kinds of database."""
 
+from typing import Any
+
+from sqlalchemy import event
+
 from tests.scheduler.scene import Scene, briefs
 from trackfarm.rentals import Move, RentalPlan, RentalState, Standing, TermRequest
 from trackfarm_scheduler.store import fleet_look, rentals, stays, terms
@@ -48,3 +52,26 @@ def test_a_rental_is_written_read_and_accounted_for(scene: Scene) -> None:
     (busy,) = stay.busy
     assert [(s.kept, s.job) for s in busy] == [(True, None)], "jobs of others have no names"
     assert sum(stay.tracks.values()) == 1
+
+
+def test_the_work_of_a_rental_is_found_by_indexes(sqlite_scene: Scene) -> None:
+    asked: list[str] = []
+    with sqlite_scene.database.write() as session:
+        terms.hold(session, TermRequest(holder="one", seconds=60), sqlite_scene.clock())
+        rentals.intend(session, plan(sqlite_scene), sqlite_scene.clock(), made_by="operator")
+    sqlite_scene.join("rented", rental_tag=TAG)
+    with sqlite_scene.database.read() as session:
+        connection = session.connection()
+
+        def note(_connection: Any, _cursor: Any, said: str, values: Any, *_: Any) -> None:
+            asked.append(said)
+            if not said.startswith("EXPLAIN"):
+                steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {said}", values)
+                plans.extend(str(step[3]) for step in steps)
+
+        plans: list[str] = []
+        event.listen(connection, "before_cursor_execute", note)
+        stays.of(session, rentals.known(session, ended_since=0), owner=None)
+    assert any("ix_attempt_worker" in step for step in plans), asked
+    assert any("ix_worker_rental_tag" in step for step in plans), asked
+    assert [step for step in plans if step in ("SCAN attempt", "SCAN worker", "SCAN track")] == []

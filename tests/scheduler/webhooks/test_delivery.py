@@ -278,7 +278,7 @@ def test_two_schedulers_do_not_take_the_same(post: Post, receiver: Receiver) -> 
     )
     second = post.another()
     second.tick()
-    assert second._busy == set()
+    assert second._busy == {}
     receiver.held.set()
     wait_until(lambda: not post.deliverer._busy, timeout_s=10, what="it is delivered")
     second.close()
