@@ -118,17 +118,6 @@ def test_a_key_that_is_not_taken_ends_the_rounds_and_says_so(world: World) -> No
         assert left is None
 
 
-def test_a_job_that_nothing_waits_for_is_not_ended_for_its_money(world: World) -> None:
-    job = world.scene.submit(briefs(4)).job_id
-    world.farm.pause(job)
-    poor = Mandate(RULES, purpose=job, model_set="tiny", only=True, budget=1e-6)
-    asked = count()
-    with Pacing(world.fleet, world.farm, poor, lambda: next(asked) > 40, 0.01) as pacing:
-        wait_until(lambda: pacing(0), timeout_s=20, what="ten rounds are done")
-    assert pacing.failure is None
-    assert world.farm.job(job).state is JobState.PAUSED
-
-
 def test_rounds_go_on_when_a_job_was_paused_while_its_end_was_decided(world: World) -> None:
     job = world.scene.submit(briefs(4)).job_id
     other = world.scene.submit(briefs(4, word="guitar")).job_id
