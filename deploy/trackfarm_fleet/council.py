@@ -11,11 +11,12 @@ from trackfarm.planning.forecast import SpeedOf
 from trackfarm_fleet.appraisal import candidate_of, machine_of, relative_speed
 from trackfarm_fleet.decision import Decision, GiveBack
 from trackfarm_fleet.mandate import Mandate
+from trackfarm_fleet.outlook import HOUR
 from trackfarm_fleet.providers.port import Instance, Offer
 from trackfarm_fleet.replacing import unworthy
 from trackfarm_fleet.rows import rental_of
 from trackfarm_fleet.scaler import scale
-from trackfarm_fleet.situation import Candidate, Machine, Situation
+from trackfarm_fleet.situation import Candidate, Machine, Rules, Situation
 from trackfarm_fleet.wishes import backlog, bags_of, budget_of, deadline_of, learnt
 
 _Workers = Mapping[str, Sequence[wire.RentedWorker]]
@@ -48,17 +49,35 @@ def needed(picture: Picture, mandate: Mandate) -> list[str]:
 
 def decide(picture: Picture, mandate: Mandate) -> Iterator[tuple[str, Decision]]:
     """For each model set. The money that one may spend, the next may not; those whose deadline is
-    nearest come first."""
+    nearest come first. Whatever is decided for one, the machines of the others are there and are
+    paid until the next decision, and for their end after it."""
     left = mandate.left(picture.rows, picture.at)
     taken: set[tuple[str, str]] = set()
-    room = mandate.rules.max_machines
-    for name in sorted(needed(picture, mandate), key=lambda n: _urgency(picture, n)):
+    names = sorted(needed(picture, mandate), key=lambda n: _urgency(picture, n))
+    open_ = {name: _open(picture, mandate, name) for name in names}
+    room = mandate.rules.max_machines - sum(map(len, open_.values()))
+    for place, name in enumerate(names):
         able = [o for o in picture.offers if (o.provider, o.id) not in taken]
-        decision = _decide_one(replace(picture, offers=able), mandate, name, left, room)
+        later = [row for other in names[place + 1 :] for row in open_[other]]
+        given = None if left is None else left - _upkeep(later, mandate.rules)
+        allowed = room + len(open_[name])
+        decision = _decide_one(replace(picture, offers=able), mandate, name, given, allowed)
         taken |= {(r.candidate.offer.provider, r.candidate.offer.id) for r in decision.rent}
-        room -= len(decision.rent) + len(decision.keep) + len(decision.give_back)
-        left = None if left is None else max(left - decision.cost, 0.0)
+        room -= len(decision.rent)
+        if left is not None and given is not None:
+            left -= max(min(decision.cost, given), _upkeep(open_[name], mandate.rules))
         yield name, decision
+
+
+def _open(picture: Picture, mandate: Mandate, name: str) -> list[wire.Rental]:
+    rows = (r for r in picture.rows if r.is_open and r.plan.model_set == name)
+    return [row for row in rows if mandate.covers(row)]
+
+
+def _upkeep(rows: Sequence[wire.Rental], rules: Rules) -> float:
+    """$ for these to go on until the next decision, which can end them in time."""
+    hourly = sum(row.standing.price_per_hour for row in rows)
+    return hourly / HOUR * (rules.drain + 2 * rules.tick)
 
 
 def _urgency(picture: Picture, name: str) -> tuple[float, str]:
@@ -129,11 +148,9 @@ def _machines(
     bags: Sequence[Bag],
     speed_of: SpeedOf,
 ) -> list[Machine]:
-    ours = [r for r in picture.rows if r.is_open and r.plan.model_set == kind.name]
     return [
         _machine(row, picture, bags=bags, kind=kind, speed_of=speed_of)
-        for row in ours
-        if mandate.covers(row)
+        for row in _open(picture, mandate, kind.name)
     ]
 
 

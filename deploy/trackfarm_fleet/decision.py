@@ -40,7 +40,8 @@ class ChangeBid:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """`finish` in seconds from now and `cost` in $ until then are what is expected of the fleet
-    after the decision; `finish` is infinite when it can not make everything."""
+    after the decision; `finish` is infinite when it can not make everything. `short_of_money`: what
+    waits could be made by machines that are offered, and none of them can be paid."""
 
     rent: tuple[Rent, ...]
     keep: tuple[Keep, ...]
@@ -49,3 +50,4 @@ class Decision:
     finish: float
     cost: float
     words: str
+    short_of_money: bool = False

@@ -11,7 +11,7 @@ from trackfarm_fleet.book import Book
 from trackfarm_fleet.council import Picture, decide, needed
 from trackfarm_fleet.decision import Decision
 from trackfarm_fleet.farm import FleetFarm
-from trackfarm_fleet.mandate import Mandate
+from trackfarm_fleet.mandate import DAY, Mandate
 from trackfarm_fleet.market import Market
 from trackfarm_fleet.providers.port import Instance
 from trackfarm_fleet.reaping import Terminate
@@ -20,7 +20,7 @@ from trackfarm_fleet.sights import Listing, by_tag
 from trackfarm_fleet.warden import Warden
 
 log = structlog.get_logger(__name__)
-HISTORY_S = 2 * 86_400.0  # for how long the rows of machines that ended are looked at
+HISTORY_S = 2 * DAY  # for how long the rows of machines that ended are looked at, at least
 
 
 class NotLeading(Exception):
@@ -33,13 +33,12 @@ class NotLeading(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round came to: the rentals after it, the decisions by model set, how many orphans
-    it ended, and how many offers there were."""
+    """What one round came to: the rentals after it, the decisions by model set, and how many
+    orphans it ended."""
 
     rentals: Mapping[str, wire.Rental]
     decisions: Mapping[str, Decision] = field(default_factory=dict)
     orphans: int = 0
-    offers: int = 0
 
     def open(self, mandate: Mandate) -> list[wire.Rental]:
         return [row for row in self.rentals.values() if row.is_open and mandate.covers(row)]
@@ -73,7 +72,7 @@ class Fleet:
     def round(self, mandate: Mandate) -> Round:
         """Looks after what there is, and rents or returns what the mandate allows. Raises
         NotLeading, and what the farm's client raises."""
-        book, look, listings = self._look()
+        book, look, listings = self._look(mandate.window)
         orphans = self._warden.reap(book, listings)
         self._warden.look_after(book, listings, by_tag(look.workers), _twins(orphans))
         decisions: dict[str, Decision] = {}
@@ -81,7 +80,7 @@ class Fleet:
         for name, decision in decide(picture, mandate):
             decisions[name] = decision
             self._carry_out(book, decision, name, mandate, listings, look)
-        return Round(book.rows, decisions, len(orphans), len(picture.offers))
+        return Round(book.rows, decisions, len(orphans))
 
     def return_round(self, mandate: Mandate, why: str) -> Round:
         """Rents nothing, and gives back all that was rented under the mandate."""
@@ -99,7 +98,7 @@ class Fleet:
     def orphans(self) -> list[Terminate]:
         """The machines that nobody claims; needs no lead, because it changes nothing."""
         listings = self._warden.listings()
-        look = self._farm.situation(ended_since=self._now() - HISTORY_S)
+        look = self._farm.situation(ended_since=self._since())
         book = Book(self._farm, look.term.epoch, look.rentals)
         return self._warden.reap(book, listings, dry=True)
 
@@ -109,22 +108,25 @@ class Fleet:
     def propose(self, mandate: Mandate, demand: wire.Demand) -> Mapping[str, Decision]:
         """What it would do for these tracks now, without doing it. Raises NotLeading when another
         fleet process has the lead."""
-        now = self._now()
-        look = self._farm.situation(ended_since=now - HISTORY_S)
+        look = self._farm.situation(ended_since=self._since(mandate.window))
         if look.term.seconds and look.term.holder != self._holder:
             raise NotLeading(look.term)
         look = look.model_copy(update={"demands": [demand]})
         book = Book(self._farm, look.term.epoch, look.rentals)
         return dict(decide(self._picture(book, look, {}, mandate), mandate))
 
-    def _look(self) -> tuple[Book, wire.FleetSituation, Mapping[str, Listing]]:
+    def _look(self, window: float = 0.0) -> tuple[Book, wire.FleetSituation, Mapping[str, Listing]]:
         """The lists first: what is made meanwhile has its row by then."""
         term = self._farm.hold_term(self._holder, self._term)
         if term.holder != self._holder:
             raise NotLeading(term)
         listings = self._warden.listings()
-        look = self._farm.situation(ended_since=self._now() - HISTORY_S)
+        look = self._farm.situation(ended_since=self._since(window))
         return Book(self._farm, term.epoch, look.rentals), look, listings
+
+    def _since(self, window: float = 0.0) -> float:
+        """What ended before is not looked at; within the budget's window everything counts."""
+        return self._now() - max(HISTORY_S, window)
 
     def _picture(
         self,

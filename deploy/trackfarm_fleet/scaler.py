@@ -34,12 +34,14 @@ def scale(situation: Situation, rules: Rules) -> Decision:
     present = [m for m in situation.machines if not m.draining]
     if _is_out_of_money(situation, rules):
         reason = f"the budget has ${situation.budget:.2f} left: enough to drain"
-        return _decided(situation, [GiveBack(m.tag, reason) for m in present], rules=rules)
+        ended = _decided(situation, [GiveBack(m.tag, reason) for m in present], rules=rules)
+        return replace(ended, short_of_money=_is_short_of_money(situation, rules))
     situation = _less_draining(situation, rules)
+    is_short = _is_short_of_money(situation, rules)
     parting = _part(_possible(situation, present, rules)[0], present, target, rules)
     situation, impossible = _possible(situation, parting.working, rules)
     taken = _rents(situation, parting, target, rules)
-    return _decided(
+    decision = _decided(
         situation,
         parting.going,
         rent=taken,
@@ -49,6 +51,16 @@ def scale(situation: Situation, rules: Rules) -> Decision:
         impossible=impossible,
         rules=rules,
     )
+    return replace(decision, short_of_money=is_short)
+
+
+def _is_short_of_money(situation: Situation, rules: Rules) -> bool:
+    """Whether the budget alone is why nothing is rented for what waits."""
+    if situation.budget is None:
+        return False
+    least = min((b.vram for b in situation.backlog if b.waiting), default=math.inf)
+    able = [c for c in situation.candidates if c.vram >= least]
+    return bool(able) and not any(pays_for_itself(c, situation.budget, rules) for c in able)
 
 
 def _possible(

@@ -14,7 +14,7 @@ from trackfarm.api import JobState
 from trackfarm_fleet.books import bill, by_job, together
 from trackfarm_fleet.cli.pacing import Pacing
 from trackfarm_fleet.fleet import NotLeading
-from trackfarm_fleet.mandate import Mandate
+from trackfarm_fleet.mandate import DAY, Mandate
 from trackfarm_fleet.situation import Rules
 
 RULES = Rules(max_machines=2, horizon=600.0, hold=60.0, idle=60.0, tick=20.0)
@@ -83,6 +83,21 @@ def test_a_budget_is_kept_whatever_the_deadline_asks_for(world: World) -> None:
             break
     assert world.account.running() == []
     assert 0.02 < float(world.account.bill()) <= 0.05
+
+
+@pytest.mark.parametrize("world", ["runpod"], indirect=True)
+def test_a_budget_remembers_what_was_spent_days_ago(world: World) -> None:
+    world.account.boot_seconds = 600
+    world.job = world.scene.submit(briefs(8)).job_id
+    until_done(world)
+    world.live(3 * DAY)
+    world.job = world.scene.submit(briefs(4, word="later")).job_id
+    spent = bill(world.rentals(), world.account.clock.now)
+    long = replace(MANDATE, budget=spent, window=30 * DAY)
+    (demand,) = world.farm.situation(ended_since=0.0).demands
+    assert not world.fleet.propose(long, demand)["tiny"].rent
+    assert not world.step(long).decisions["tiny"].rent
+    assert world.step(replace(long, window=DAY)).decisions["tiny"].rent
 
 
 @pytest.mark.parametrize("world", ["runpod"], indirect=True)

@@ -305,3 +305,18 @@ def test_rules_that_would_flap_are_refused() -> None:
         Rules(return_by=0.95)
     with pytest.raises(ValueError, match="min_machines"):
         Rules(min_machines=3, max_machines=2)
+
+
+def test_money_is_the_reason_only_where_an_offer_would_do_that_cannot_be_paid() -> None:
+    dear, small = a_candidate("dear", price=4.0), a_candidate("small", price=0.1, vram=12)
+    waits = [a_backlog(HOUR)]
+    poor = Situation(waits, [], [dear, small], budget=0.5)
+    assert scale(poor, RULES).short_of_money
+    assert scale(replace(poor, budget=0.0), RULES).short_of_money
+    assert not scale(replace(poor, budget=None), RULES).short_of_money
+    assert not scale(replace(poor, budget=50.0), RULES).short_of_money
+    assert not scale(replace(poor, candidates=[small]), RULES).short_of_money
+    made = replace(poor, backlog=[a_backlog(HOUR, waiting=0)])
+    assert not scale(made, RULES).short_of_money
+    both = replace(poor, candidates=[dear, a_candidate("cheap", price=0.2)])
+    assert not scale(both, RULES).short_of_money

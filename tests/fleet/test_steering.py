@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from tests.fleet.world import World, world_at
 from tests.scheduler.api.conftest import API_KEY, Door
 from tests.scheduler.scene import briefs
 from tests.servers.process import wait_until
+from trackfarm.api import JobState
 from trackfarm_fleet.assembly import build
 from trackfarm_fleet.cli.pacing import Pacing
 from trackfarm_fleet.farm import FleetFarm
@@ -114,3 +116,16 @@ def test_a_key_that_is_not_taken_ends_the_rounds_and_says_so(world: World) -> No
         assert pacing.failure is not None
         left = give_back(fleet, Mandate(RULES), lambda: False, why="over", tick=0.01, within=20)
         assert left is None
+
+
+def test_rounds_go_on_when_a_job_was_paused_while_its_end_was_decided(world: World) -> None:
+    job = world.scene.submit(briefs(4)).job_id
+    other = world.scene.submit(briefs(4, word="guitar")).job_id
+    world.farm.pause(job)
+    poor = Mandate(RULES, purpose=job, model_set="tiny", only=True, budget=1e-6)
+    asked = count()
+    with Pacing(world.fleet, world.farm, poor, lambda: next(asked) > 40, 0.01) as pacing:
+        wait_until(lambda: pacing(0), timeout_s=20, what="ten rounds are done")
+    assert pacing.failure is None
+    states = [world.farm.job(name).state for name in (job, other)]
+    assert states == [JobState.PAUSED, JobState.ACCEPTED]

@@ -71,6 +71,7 @@ class Pacing:
 
 
 def _is_dry(done: Round, mandate: Mandate) -> bool:
-    """Whether there is work and are offers, nothing is rented, and none of it was."""
-    idle = not done.open(mandate) and not any(d.rent for d in done.decisions.values())
-    return mandate.budget is not None and bool(done.offers) and idle and bool(done.decisions)
+    """Whether nothing is rented, and money is the reason."""
+    decisions = done.decisions.values()
+    idle = not done.open(mandate) and not any(d.rent for d in decisions)
+    return idle and any(d.short_of_money for d in decisions)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 LOCAL_TICK_S = 1.0
 RUN = 30 * DAY  # the budget of a run is for the whole of it
+UNSENT = "unsent"  # no job: the budget of a run pays for no other machines
 
 
 def run(
@@ -111,7 +112,7 @@ def _machines(provider: list[str] | None, machines: int | None) -> dict[str, int
 
 def _mandate(settings: FleetSettings, limits: Limits) -> Mandate:
     budget = settings.daily_budget if limits.budget is None else limits.budget
-    return replace(settings.mandate(), only=True, budget=budget, window=RUN)
+    return replace(settings.mandate(), purpose=UNSENT, only=True, budget=budget, window=RUN)
 
 
 def _moment(limits: Limits) -> datetime | None:

@@ -1,0 +1,134 @@
+"""What model sets leave each other: machines and money."""
+
+from collections.abc import Sequence
+
+from trackfarm.api import WorkerState
+from trackfarm.planning import built_in_prices
+from trackfarm.planning.records import ShapeCount
+from trackfarm.rentals import (
+    Demand,
+    FleetSituation,
+    JobLimits,
+    PriceChange,
+    Rental,
+    RentalPlan,
+    RentalState,
+    RentedWorker,
+    Standing,
+    Term,
+)
+from trackfarm_fleet.council import Picture, decide
+from trackfarm_fleet.decision import Decision
+from trackfarm_fleet.mandate import Mandate
+from trackfarm_fleet.providers.port import Offer
+from trackfarm_fleet.situation import Rules
+
+BASE, TURBO = "acestep-v15-base", "acestep-v15-turbo"
+NOW = 1_800_000_000.0
+HOUR = 3600.0
+SPENT = 4.0  # by ten machines in an hour
+OFFER = Offer("vast", "o", "RTX 4090", 1, 24 * 1024, 0.4, "", "", 20)
+
+
+def a_demand(name: str, tracks: int, deadline: float) -> Demand:
+    shape = ShapeCount(duration=60, steps=27, guided=False, min_vram=24, count=tracks)
+    jobs = [JobLimits(tracks=tracks, deadline=deadline, budget=None)]
+    return Demand(model_set=name, shapes=[shape], waiting={24: tracks}, jobs=jobs)
+
+
+def machines(name: str, number: int) -> list[Rental]:
+    """Each at work for an hour, for $0.40."""
+    return [_machine(name, n) for n in range(number)]
+
+
+def _machine(name: str, number: int) -> Rental:
+    tag = f"tf-{name[-5:]}-{number}"
+    return Rental(
+        id=tag,
+        plan=RentalPlan(
+            tag=tag,
+            provider="vast",
+            gpu="RTX 4090",
+            gpus=1,
+            vram=24,
+            model_set=name,
+            price_per_hour=0.4,
+            intended_at=NOW - HOUR,
+        ),
+        standing=Standing(
+            state=RentalState.JOINED,
+            since=NOW,
+            price_per_hour=0.4,
+            created_at=NOW - HOUR,
+            joined_at=NOW - HOUR + 60,
+            seen_at=NOW,
+            prices=[PriceChange(at=NOW - HOUR, price_per_hour=0.4)],
+        ),
+        version=1,
+    )
+
+
+def a_failing_worker(tag: str) -> RentedWorker:
+    return RentedWorker(
+        id="w",
+        tag=tag,
+        state=WorkerState.QUARANTINED,
+        gpu="RTX 4090",
+        vram=24,
+        model_set=BASE,
+        speed=1.0,
+        strikes=3,
+        tracks_done=9,
+        silent=1.0,
+        idle=0.0,
+        shards=0,
+    )
+
+
+def decided(
+    rows: Sequence[Rental],
+    mandate: Mandate,
+    *,
+    workers: dict[str, list[RentedWorker]] | None = None,
+    base: int = 20_000,
+) -> dict[str, Decision]:
+    look = FleetSituation(
+        term=Term(farm="hotel", holder="we", epoch=1, seconds=60),
+        rentals=list(rows),
+        workers=[],
+        demands=[a_demand(BASE, base, HOUR), a_demand(TURBO, 200_000, 4 * HOUR)],
+        speeds=[],
+    )
+    picture = Picture(look, rows, workers or {}, {}, [OFFER], built_in_prices(), NOW)
+    return dict(decide(picture, mandate))
+
+
+def test_what_others_will_keep_is_no_room_for_the_first() -> None:
+    full = decided(machines(TURBO, 10), Mandate(Rules(max_machines=10)))
+    assert list(full) == [BASE, TURBO]
+    assert (full[BASE].rent, len(full[TURBO].keep)) == ((), 10)
+    some = decided(machines(TURBO, 7), Mandate(Rules(max_machines=10)))
+    assert [len(some[name].rent) for name in (BASE, TURBO)] == [3, 0]
+
+
+def test_a_machine_that_goes_takes_one_place() -> None:
+    rows = machines(BASE, 4)
+    workers = {rows[0].plan.tag: [a_failing_worker(rows[0].plan.tag)]}
+    found = decided(rows, Mandate(Rules(max_machines=6)), workers=workers, base=10)
+    assert rows[0].plan.tag in [back.tag for back in found[BASE].give_back]
+    assert [len(found[name].rent) for name in (BASE, TURBO)] == [0, 2]
+
+
+def test_work_that_costs_more_than_there_is_takes_no_machine_from_others() -> None:
+    rows = machines(TURBO, 10)
+    found = decided(rows, Mandate(Rules(max_machines=12), budget=SPENT + 3.0))
+    assert len(found[BASE].rent) >= 1
+    assert found[BASE].cost > 3.0
+    assert (found[TURBO].give_back, len(found[TURBO].keep)) == ((), 10)
+
+
+def test_who_comes_first_leaves_the_others_their_end() -> None:
+    rows = machines(TURBO, 10)
+    found = decided(rows, Mandate(Rules(max_machines=20), budget=SPENT + 0.2))
+    assert found[BASE].rent == ()
+    assert found[TURBO].give_back == ()
