@@ -111,13 +111,15 @@ def _kept_seconds(stay: wire.Stay) -> Mapping[str, float]:
 
 
 def _cards(stay: wire.Stay) -> Mapping[int, Sequence[Stretch]]:
-    """Workers take cards one after the other: one that was started anew goes on with the card of a
-    predecessor, and does not work at the same time."""
+    """A worker that was started anew goes on with the card of a predecessor, and does not work at
+    the same time: in the order in which they began, each gets the card that was left first."""
     cards: dict[int, list[Stretch]] = {number: [] for number in range(stay.rental.plan.gpus)}
-    for number, stretches in enumerate(stay.busy):
-        cards[number % stay.rental.plan.gpus] += [
-            Stretch(s.start, s.end, s.kept) for s in stretches
-        ]
+    left = dict.fromkeys(cards, 0.0)
+    workers = [stretches for stretches in stay.busy if stretches]
+    for stretches in sorted(workers, key=lambda its: min(s.start for s in its)):
+        card = min(cards, key=lambda number: left[number])
+        cards[card] += [Stretch(s.start, s.end, s.kept) for s in stretches]
+        left[card] = max(left[card], *(s.end for s in stretches))
     return cards
 
 

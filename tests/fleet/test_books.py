@@ -103,6 +103,14 @@ def test_two_cards_are_paid_once_and_used_twice() -> None:
     assert whole.spent_on(Use.WORK) == pytest.approx((0.1 + 0.05) / 2)
 
 
+def test_a_worker_that_was_started_anew_goes_on_with_its_predecessors_card() -> None:
+    """Though the other card's worker comes first in the list, and works on."""
+    first, second, again = [kept(160, 660)], [kept(160, 260)], [kept(300, 660)]
+    stay = a_stay(first, second, again, tracks={"job_a": 9}, gpus=2)
+    whole = account(stay, 660)
+    assert whole.spent_on(Use.WORK) == pytest.approx((0.5 + 0.1 + 0.36) / 2)
+
+
 def test_the_first_list_corrects_the_price_and_later_ones_add_to_it() -> None:
     row = rental_of(a_row(S.CREATED, seen_at=None))
     seen = standing_of(row, bid=None, extra=0, prices=[])

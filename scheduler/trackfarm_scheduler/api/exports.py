@@ -65,11 +65,18 @@ async def artifacts(
     last: Ordinal | None = None,
 ) -> Response:
     """The finished tracks and `manifest.csv`, stored and not compressed; of the catalog's tracks
-    `first` to `last`. What broke off goes on with another `first`: a Range is refused (416)."""
+    `first` to `last`, at most 100,000 at once. What broke off goes on with another `first`: a Range
+    is refused (416)."""
     if "range" in request.headers:
         detail = "an archive is made while it is sent, and has no ranges; ask for ?first=…&last=…"
         raise Refused(416, detail, headers={"Accept-Ranges": "none"})
     wanted, name = await run_in_threadpool(_wanted, farm, caller, reference, first, last)
+    if wanted.number > tracks.MOST:
+        detail = (
+            f"an archive holds at most {tracks.MOST:,} tracks, and these are {wanted.number:,};"
+            " ask for ?first=…&last=… one part after the other"
+        )
+        raise Refused(422, detail)
     made = tracks.archive(farm.database, farm.objects, wanted)
     return _sent(request, caller, made, ZIP, f"{name}.zip")
 

@@ -1,4 +1,4 @@
-"""A ZIP archive as it goes over the wire: stored, of any size, never held in memory or on disk."""
+"""A ZIP archive as it goes over the wire: stored, of any size; no file is held in memory or on disk."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,8 @@ class Member:
 
 
 def zip_of(members: Iterable[Member]) -> Iterator[bytes]:
-    """The archive in pieces. Its table of contents, about 150 bytes a file, is all that is kept."""
+    """The archive in pieces. Its table of contents is all that is kept: 600 bytes a file, and 100
+    more while it is written (measured with names of 50 letters on Python 3.11)."""
     sink = _Sink()
     with ZipFile(sink, "w", ZIP_STORED) as archive:
         for member in members:
@@ -36,16 +37,16 @@ class _Sink(io.RawIOBase):
     behind each file."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self._held = bytearray()
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: "bytes | bytearray | memoryview", /) -> int:  # type: ignore[override]
-        self._parts.append(bytes(data))
+        self._held += data
         return len(data)
 
     def taken(self) -> Iterator[bytes]:
-        if whole := b"".join(self._parts):
+        if self._held:
+            whole, self._held = bytes(self._held), bytearray()
             yield whole
-        self._parts.clear()

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,6 +17,8 @@ from trackfarm_scheduler.store.database import Database
 
 PAGE = 200
 MANIFEST, MISSING = "manifest.csv", "missing.txt"
+MOST = 100_000  # tracks of an archive, which keeps up to 70 MB then
+_DONE, _GIVEN, _MISSING = (TrackState.DONE,), 1, 2
 TABLE = (*COLUMNS, "state", "error")
 
 
@@ -27,6 +30,11 @@ class Wanted:
     tracks: int
     first: int = 1
     last: int | None = None
+
+    @property
+    def number(self) -> int:
+        last = self.tracks if self.last is None else min(self.last, self.tracks)
+        return max(0, last - self.first + 1)
 
 
 def each_track(
@@ -49,37 +57,48 @@ def each_track(
 
 def archive(database: Database, objects: ObjectStore, wanted: Wanted) -> Iterator[bytes]:
     """All that are finished, as a ZIP with a manifest. A file that the store has no more is named in
-    `missing.txt`."""
+    `missing.txt`. Of each track it keeps a byte, and what `zip_of` keeps of a file."""
     return zip_of(_members(database, objects, wanted))
 
 
 def _members(database: Database, objects: ObjectStore, wanted: Wanted) -> Iterator[Member]:
-    width = ordinal_width(wanted.tracks)
-    table, missing = _Lines(COLUMNS), list[str]()
-    now = datetime.now(UTC)
-    for track in each_track(database, wanted, [TrackState.DONE]):
+    """What is finished meanwhile is in neither the files nor the manifest, which are read apart."""
+    width, marks, now = ordinal_width(wanted.tracks), bytearray(wanted.number), datetime.now(UTC)
+    for track in each_track(database, wanted, _DONE):
         assert track.artifact is not None
-        name = track_file(track, width)
-        try:
-            with objects.open(track.artifact.object_key) as chunks:
-                yield Member(name, track.artifact.committed_at, chunks)
-        except ObjectMissing:
-            missing.append(f"{name}\n")
-        else:
-            table.add(row(track, name, wanted.job_id))
-    if missing:
-        yield Member(MISSING, now, ["".join(missing).encode()])
-    yield Member(MANIFEST, now, [table.text.encode()])
+        mark = _MISSING
+        with suppress(ObjectMissing), objects.open(track.artifact.object_key) as chunks:
+            yield Member(track_file(track, width), track.artifact.committed_at, chunks)
+            mark = _GIVEN
+        marks[track.ordinal - wanted.first] = mark
+
+    def marked(mark: int) -> Iterator[tuple[Track, str]]:
+        for track in each_track(database, wanted, _DONE):
+            if marks[track.ordinal - wanted.first] == mark:
+                yield track, track_file(track, width)
+
+    if _MISSING in marks:
+        yield Member(MISSING, now, (f"{name}\n".encode() for _, name in marked(_MISSING)))
+    given = (row(track, name, wanted.job_id) for track, name in marked(_GIVEN))
+    yield Member(MANIFEST, now, _csv(COLUMNS, given))
 
 
 def table(database: Database, wanted: Wanted) -> Iterator[bytes]:
     """All tracks as CSV."""
     width = ordinal_width(wanted.tracks)
-    lines = _Lines(TABLE)
-    for track in each_track(database, wanted):
+
+    def line(track: Track) -> dict[str, object]:
         file = track_file(track, width) if track.artifact else ""
         about = {"state": track.state.value, "error": track.error}
-        lines.add(row(track, file, wanted.job_id) | about)
+        return row(track, file, wanted.job_id) | about
+
+    return _csv(TABLE, map(line, each_track(database, wanted)))
+
+
+def _csv(columns: Sequence[str], rows: Iterable[dict[str, object]]) -> Iterator[bytes]:
+    lines = _Lines(columns)
+    for one in rows:
+        lines.add(one)
         if lines.is_long:
             yield lines.taken()
     if rest := lines.taken():
@@ -116,12 +135,8 @@ class _Lines:
     def is_long(self) -> bool:
         return self._text.tell() > 64 * 1024
 
-    @property
-    def text(self) -> str:
-        return self._text.getvalue()
-
     def taken(self) -> bytes:
-        text = self.text
+        text = self._text.getvalue()
         self._text.seek(0)
         self._text.truncate()
         return text.encode()

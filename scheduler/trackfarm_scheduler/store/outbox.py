@@ -13,7 +13,7 @@ from sqlmodel import Session, col
 from trackfarm.webhooks import DeliveryState, HookEvent
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Job, JobTrack, table_of
-from trackfarm_scheduler.store.webhook_tables import DeliveryRow, WebhookRow
+from trackfarm_scheduler.store.webhook_tables import WAITING, DeliveryRow, WebhookRow
 
 EVENT_OF: Mapping[str, HookEvent] = {
     "track_done": HookEvent.TRACK_DONE,
@@ -194,14 +194,12 @@ def note_failures(session: Session, webhook_id: str, failures: int, not_before: 
 
 def give_up_old(session: Session, *, since_before: float, now: float) -> int:
     """Gives up what could not be delivered for that long, tried or not; how many."""
-    hooks = list(session.scalars(select(col(WebhookRow.id))))
     result = session.execute(
         update(DeliveryRow)
         .where(
-            col(DeliveryRow.webhook_id).in_(hooks),
-            _PENDING,
-            col(DeliveryRow.next_at) <= now,
+            WAITING,
             col(DeliveryRow.since) < since_before,
+            col(DeliveryRow.next_at) <= now,
         )
         .values(state=DeliveryState.GIVEN_UP, ended_at=now)
     )

@@ -1,9 +1,12 @@
 """The tables about webhooks. Times are Unix seconds."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, Text, text
 from sqlmodel import Field, SQLModel
 
 _BIG = BigInteger().with_variant(Integer, "sqlite")
+# As a question must write it for SQLite to see that the index fits.
+WAITING = text("webhook_delivery.state = 'pending'")
+_WAITING = text("state = 'pending'")
 
 
 class WebhookRow(SQLModel, table=True):
@@ -32,6 +35,12 @@ class DeliveryRow(SQLModel, table=True):
         Index("ix_webhook_delivery_due", "webhook_id", "state", "next_at"),
         Index("ix_webhook_delivery_page", "webhook_id", "id"),
         Index("ix_webhook_delivery_ended", "ended_at"),
+        Index(
+            "ix_webhook_delivery_waiting",
+            "since",
+            sqlite_where=_WAITING,
+            postgresql_where=_WAITING,
+        ),
     )
 
     id: int | None = Field(

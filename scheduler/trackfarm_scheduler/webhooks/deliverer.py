@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 ROUND = 20  # messages between two transactions; a crash sends so many again, under the same ids
 TAKEN_SECONDS = 900.0  # longer than a round takes; after a crash they are due again
 LANES = 64  # webhooks at once
+GIVE_UP_SECONDS = 60.0  # between two looks for what is too old
 GRACE = 2.0  # seconds that the lanes have to end of themselves, and once more when they are cut
 _NOT_SENT = Answer(
     None,
@@ -64,6 +65,7 @@ class Deliverer:
         self._clock = clock
         self._chance = chance
         self._busy: dict[str, threading.Thread] = {}
+        self._gave_up_at = float("-inf")
         self._stopping = threading.Event()
 
     def tick(self) -> None:
@@ -76,11 +78,7 @@ class Deliverer:
             due = outbox.due_hooks(session, now)
         if not due:
             return
-        try:
-            with self._database.write() as session:
-                self._leadership.require(session)
-                outbox.give_up_old(session, since_before=now - self._keep_trying, now=now)
-        except NotLeading:
+        if now - self._gave_up_at >= GIVE_UP_SECONDS and not self._gave_up(now):
             return
         waiting = [webhook_id for webhook_id in due if webhook_id not in self._busy]
         for webhook_id in waiting[: LANES - len(self._busy)]:
@@ -92,6 +90,17 @@ class Deliverer:
         self._await_lanes()
         self._sender.close()
         self._await_lanes()
+
+    def _gave_up(self, now: float) -> bool:
+        """Gives up what is too old, unless another leads."""
+        try:
+            with self._database.write() as session:
+                self._leadership.require(session)
+                outbox.give_up_old(session, since_before=now - self._keep_trying, now=now)
+        except NotLeading:
+            return False
+        self._gave_up_at = now
+        return True
 
     def _begin(self, webhook_id: str) -> None:
         # A daemon, for the end of the process waits for any other thread.

@@ -13,9 +13,12 @@ import pytest
 from tests.scheduler.api.conftest import API_KEY, Door, problem
 from tests.scheduler.api.test_access import bearer, made
 from tests.scheduler.scene import briefs
+from trackfarm.api import TrackState
 from trackfarm.listing import cell
+from trackfarm_scheduler.exports import tracks
 from trackfarm_scheduler.exports.archive import Member, zip_of
-from trackfarm_scheduler.exports.tracks import MISSING
+from trackfarm_scheduler.exports.tracks import MISSING, Wanted
+from trackfarm_scheduler.store.tables import Artifact, Track
 from trackfarm_scheduler.views import at
 
 MIB = 2**20
@@ -76,6 +79,50 @@ def test_a_file_that_is_gone_is_named_and_the_rest_is_given(door: Door, job: str
     archive = opened(door.get(f"jobs/{job}/artifacts.zip"))
     assert archive.read(MISSING).startswith(b"00001-")
     assert [r["ordinal"] for r in table(archive.read("manifest.csv").decode())] == ["2"]
+
+
+def test_an_archive_of_too_many_is_asked_for_in_parts(
+    door: Door, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracks, "MOST", 2)
+    assert "?first=" in problem(door.get(f"jobs/{job}/artifacts.zip"), 422)["detail"]
+    assert len(opened(door.get(f"jobs/{job}/artifacts.zip", first=2)).namelist()) == 2
+    assert len(opened(door.get(f"jobs/{job}/artifacts.zip", last=2)).namelist()) == 3
+
+
+def test_what_is_finished_while_an_archive_is_sent_is_not_in_its_manifest(
+    door: Door, job: str
+) -> None:
+    scene = door.scene
+    made = tracks.archive(scene.database, scene.objects, Wanted(job, 3))
+    parts = [next(made)]
+    with scene.database.write() as session:
+        late = session.get_one(Track, scene.ids(job)[2])
+        artifact = session.get_one(Artifact, scene.ids(job)[0])
+        kept = late.state
+        late.state = TrackState.DONE
+        copied = artifact.model_dump() | {"track_id": late.id, "object_key": "late"}
+        session.add(Artifact(**copied))
+    parts += made
+    with scene.database.write() as session:
+        session.get_one(Track, late.id).state = kept
+        session.delete(session.get_one(Artifact, late.id))
+    archive = ZipFile(io.BytesIO(b"".join(parts)))
+    rows = table(archive.read("manifest.csv").decode())
+    assert [r["file"] for r in rows] == archive.namelist()[:2]
+
+
+def test_an_archive_keeps_no_more_of_a_file_than_it_says() -> None:
+    number = 4000
+    members = (Member(f"{n:07}-{'x' * 40}.mp3", at(1e9), [b"x"]) for n in range(number))
+    tracemalloc.start()
+    try:
+        for _ in zip_of(members):
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak / number < 800
 
 
 def test_tables_have_all_tracks_and_no_formulas(door: Door, job: str) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlmodel import Session
 
 from tests.scheduler.scene import Scene, briefs, failure
@@ -190,6 +192,28 @@ def test_what_cannot_be_delivered_is_given_up_and_may_be_sent_again(
         assert not outbox.send_again(session, first.webhook_id, "msg_other", post.scene.clock())
     post.tick()
     assert [r.headers[ID] for r in receiver.got] == [first.message_id]
+
+
+def test_what_is_too_old_is_looked_for_once_a_minute_and_by_an_index(
+    post: Post, receiver: Receiver
+) -> None:
+    plans: list[str] = []
+
+    def note(_connection: Any, cursor: Any, said: str, values: Any, *_: Any) -> None:
+        if said.startswith("UPDATE webhook_delivery") and "since" in said:
+            plans.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {said}", values))
+
+    post.hook(receiver.url, HookEvent.TRACK_DONE)
+    receiver.failing = [500] * 3
+    post.made(3)
+    event.listen(post.scene.database.engine, "before_cursor_execute", note)
+    for _ in range(3):
+        post.tick()
+        post.scene.clock.advance(20)
+    assert len(plans) == 1
+    assert "ix_webhook_delivery_waiting" in plans[0]
+    post.tick()
+    assert len(plans) == 2
 
 
 def test_a_receiver_that_does_not_answer_holds_up_nobody(post: Post, receiver: Receiver) -> None:
