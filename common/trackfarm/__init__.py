@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from trackfarm.catalog import Catalog, CatalogError
     from trackfarm.client.endings import FarmError, FarmUnreachable, Refused
     from trackfarm.sdk.farm import AsyncFarm, Farm
+    from trackfarm.sdk.manifest import ForeignExport
 
 __version__ = "0.1.0"
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Farm",
     "FarmError",
     "FarmUnreachable",
+    "ForeignExport",
     "Refused",
     "__version__",
 ]
@@ -25,6 +27,7 @@ _HOMES = {
     "Farm": "trackfarm.sdk.farm",
     "FarmError": "trackfarm.client.endings",
     "FarmUnreachable": "trackfarm.client.endings",
+    "ForeignExport": "trackfarm.sdk.manifest",
     "Refused": "trackfarm.client.endings",
 }
 

@@ -124,6 +124,10 @@ def test_a_catalog_is_made_on_machines_that_are_returned(operator: Operator) -> 
     assert sum(ending["dollars"].values()) == pytest.approx(ending["bill"])
     assert operator.asks("fleet", "status")["rentals"] == []
     assert operator.asks("fleet", "cost")["jobs"][ending["job"]["id"]]["tracks"] == TRACKS
+    again = operator.types("run", str(operator.catalog), "--yes", "--json")
+    code, out, err = operator.until_it_ends(again)
+    assert (code, json.loads(out.splitlines()[-1])["bill"]) == (0, 0), err
+    assert len(operator.account.machines) == 2, "what is made already needs no machine"
 
 
 @pytest.mark.soak
@@ -148,7 +152,10 @@ def test_machines_are_rented_for_a_while_and_taken_down(operator: Operator) -> N
     (orphan,) = operator.asks("fleet", "reap", "--dry-run")
     assert (orphan["id"], orphan["ended"]) == (stray.id, False)
     assert len(operator.account.running()) == 2
-    assert operator.asks("fleet", "down") == {"left": []}
+    code, _, err = operator.until_it_ends(operator.types("fleet", "down", machine.tag, "tf-nosuch"))
+    assert (code, "no open rental tf-nosuch" in err) == (4, True), "a typo touches nothing"
+    assert operator.asks("fleet", "status")["rentals"][0]["dismissed"] == ""
+    assert operator.asks("fleet", "down", rented["id"]) == {"left": []}
     assert operator.account.running() == [], "the stray one was reaped on the way"
 
 

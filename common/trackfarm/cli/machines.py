@@ -49,7 +49,7 @@ def list_workers(context: typer.Context, as_json: JsonOption = False) -> None:
     elif found:
         out().print(workers_table(found))
     else:
-        say("no worker has joined this farm yet")
+        say("no worker is here; `trackfarm workers invite` lets one join")
 
 
 @workers.command()

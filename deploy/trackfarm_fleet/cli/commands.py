@@ -27,7 +27,7 @@ from trackfarm_fleet.cli.options import (
     opened,
     settings_of,
 )
-from trackfarm_fleet.cli.returning import return_all
+from trackfarm_fleet.cli.returning import chosen_of, return_all
 from trackfarm_fleet.cli.starting import agree, start
 from trackfarm_fleet.mandate import DAY
 from trackfarm_fleet.providers.port import Offer, Trouble
@@ -37,7 +37,9 @@ from trackfarm_fleet.tags import Tags
 fleet = typer.Typer(help="Rent machines, and give them back.", no_args_is_help=True)
 TagsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RENTAL]...", help="Their tags. Default: all.", show_default=False),
+    typer.Argument(
+        metavar="[RENTAL]...", help="Their tags or ids. Default: all.", show_default=False
+    ),
 ]
 
 
@@ -69,6 +71,8 @@ def offers(
         out().print(tables.offers_table(found))
     for trouble in troubles:
         complain(clean(trouble))
+    if not found and not troubles:
+        complain("nothing like this is on offer; TRACKFARM_FLEET_HOSTS names machines of your own")
     raise typer.Exit(ExitCode.OK if found and not troubles else ExitCode.INCOMPLETE)
 
 
@@ -158,10 +162,8 @@ def drain(rentals: TagsArgument = None, as_json: JsonOption = False) -> None:
     """Give rentals no more work; their workers finish what they have. The fleet process returns
     the machines then, or `trackfarm fleet down` does."""
     with farm_of() as farm:
-        known = farm.rentals(ended_since=time.time())
-        chosen = rentals or [rental.tag for rental in known if rental.is_open]
         drained = []
-        for tag in chosen:
+        for tag in chosen_of(farm.rentals(ended_since=time.time()), rentals):
             drained.append(farm.dismiss(tag, "drained by the operator"))
             farm.drain(tag)
     if as_json:
@@ -175,12 +177,13 @@ def down(rentals: TagsArgument = None, as_json: JsonOption = False) -> None:
     """Drain rentals, give the machines back, and wait until their end was seen."""
     with farm_of() as farm:
         known = [r for r in farm.rentals(ended_since=time.time()) if r.is_open]
-    if not known:
+    chosen = chosen_of(known, rentals)
+    if not chosen:
         say("no rental is left") if not as_json else print_json({"left": []})
         return
     settings = settings_of(provider=sorted({r.plan.provider for r in known}), image="-")
     with opened(settings) as (rented, farm), Interrupts() as interrupts:
-        left = return_all(rented, farm, rentals, lambda: interrupts.asked)
+        left = return_all(rented, farm, chosen, lambda: interrupts.asked)
     if as_json:
         print_json({"left": left})
     elif left:

@@ -168,6 +168,8 @@ class _Errand:
         answer = send(self.farm, catalog, wishes)
         if not self.as_json:
             report_submission(answer)
+        if answer.job.state.ended:  # it is all there already
+            return self._report(answer.job, self.mandate, time.monotonic() - began, 0)
         mandate = replace(self.mandate, purpose=answer.job.id)
         pacing = Pacing(self.fleet, self.farm, mandate, lambda: self.interrupts.asked, self.tick)
         try:
@@ -182,9 +184,9 @@ class _Errand:
         return self._report(job or answer.job, mandate, time.monotonic() - began, left)
 
     def _return(self, mandate: Mandate) -> int | None:
-        if not self.as_json:
-            say("giving the machines back; Ctrl-C leaves them")
         before = self.interrupts.asked
+        if not self.as_json:
+            say(f"giving the machines back; {'another ' if before else ''}Ctrl-C leaves them")
         left = give_back(
             self.fleet,
             mandate,
@@ -196,6 +198,8 @@ class _Errand:
         return left
 
     def _report(self, job: "Job", mandate: Mandate, seconds: float, left: int | None) -> ExitCode:
+        if left != 0:  # first of all: the farm may be away
+            complain(f"{left or 'some'} machines may still run: `trackfarm fleet down`")
         now = time.time()
         stays = [s for s in self.farm.stays(ended_since=now - RUN) if mandate.covers(s.rental)]
         account, costs = together(stays, now), by_job(stays, now)
@@ -210,10 +214,9 @@ class _Errand:
             out().print(tables.account_table(account))
             if account.per_track is not None:
                 say(f"${account.per_track:.5f} for each of {counted(account.tracks, 'track')}")
-        if left != 0:
-            complain(f"{left or 'some'} machines may still run: `trackfarm fleet down`")
-            return ExitCode.INCOMPLETE
-        return ExitCode.INTERRUPTED if not job.state.ended else code_of(job)
+        if not job.state.ended:
+            return ExitCode.INTERRUPTED
+        return ExitCode.INCOMPLETE if left != 0 else code_of(job)
 
     def _tell(self, job: "Job", seconds: float) -> None:
         made = f"{job.tracks.done:,} of {counted(job.tracks.total, 'track')}"

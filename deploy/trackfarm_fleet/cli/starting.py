@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from trackfarm.cli.console import err, out, print_json, say
+from trackfarm.cli.console import complain, err, out, print_json, say
 from trackfarm.cli.exits import ExitCode
 from trackfarm.cli.session import ended
 from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.rentals import Demand, Rental, RentalState
 from trackfarm.words import counted
 from trackfarm_fleet.cli import tables
-from trackfarm_fleet.fleet import Fleet
+from trackfarm_fleet.fleet import Fleet, Round
 from trackfarm_fleet.mandate import Mandate
 from trackfarm_fleet.steering import attempted, pause, resign
 
@@ -48,6 +48,8 @@ def start(
     elif rows:
         out().print(tables.rentals_table(rows, max(r.standing.since for r in rows)))
         say(f"{counted(len(rows), 'machine')} will cost money until `trackfarm fleet down`")
+    if rows and len(rows) < mandate.rules.min_machines:
+        complain(f"{len(rows)} of {mandate.rules.min_machines}: no more could be rented")
     if not rows:
         raise ended(ExitCode.INCOMPLETE, "nothing could be rented; `trackfarm fleet offers` looks")
     return ExitCode.OK if _joined(rows, mandate) else ExitCode.INCOMPLETE
@@ -56,19 +58,28 @@ def start(
 def _until_joined(
     fleet: Fleet, mandate: Mandate, tick: float, stopped: Callable[[], bool]
 ) -> Sequence[Rental]:
-    """The machines there are when all have joined, nothing can be rented, or it is stopped."""
+    """The machines there are when as many as can be rented have joined, or it is stopped."""
     rows: Sequence[Rental] = []
     vain = 0
-    while not stopped() and vain < TRIES:
+    while not stopped():
         done = attempted(lambda: fleet.round(mandate))
-        rows = done.open(mandate) if done is not None else rows
-        if _joined(rows, mandate):
+        if done is not None:
+            rows = done.open(mandate)
+            vain = vain + 1 if _cannot_be_more(done, rows, mandate) else 0
+        if _joined(rows, mandate) or (vain >= TRIES and _here(rows) == len(rows)):
             break
-        vain = 0 if rows or done is None else vain + 1
         pause(min(tick, LONGEST_TICK), stopped)
     return rows
 
 
+def _cannot_be_more(done: Round, rows: Sequence[Rental], mandate: Mandate) -> bool:
+    rented = any(decision.rent for decision in done.decisions.values())
+    return len(rows) < mandate.rules.min_machines and not rented
+
+
 def _joined(rows: Sequence[Rental], mandate: Mandate) -> bool:
-    here = sum(row.standing.state is RentalState.JOINED for row in rows)
-    return here >= mandate.rules.min_machines
+    return _here(rows) >= mandate.rules.min_machines
+
+
+def _here(rows: Sequence[Rental]) -> int:
+    return sum(row.standing.state is RentalState.JOINED for row in rows)
