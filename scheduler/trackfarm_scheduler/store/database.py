@@ -93,6 +93,7 @@ def _postgres_engine(url: str, ca_file: Path | None) -> Engine:
         pool_size=CONNECTIONS,
         max_overflow=0,
         pool_pre_ping=True,
+        pool_use_lifo=True,  # few connections stay warm, their statements prepared
         connect_args={"options": options, **_authority(url, ca_file)},
     )
 
