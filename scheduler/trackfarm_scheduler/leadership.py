@@ -8,7 +8,7 @@ from sqlalchemy import select, text, update
 from sqlmodel import Session, col
 
 from trackfarm_scheduler.store.database import Database
-from trackfarm_scheduler.store.tables import Leader
+from trackfarm_scheduler.store.leader_tables import Leader
 
 log = structlog.get_logger(__name__)
 

@@ -9,12 +9,12 @@ from sqlmodel import Session, SQLModel, col
 
 from trackfarm.api import TrackState
 from trackfarm_scheduler.machines import AttemptState, LeaseState
+from trackfarm_scheduler.store.leader_tables import Leader
 from trackfarm_scheduler.store.tables import (
     Artifact,
     Attempt,
     Event,
     JobTrack,
-    Leader,
     Lease,
     Shard,
     Track,

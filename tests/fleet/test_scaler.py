@@ -161,65 +161,6 @@ def test_the_largest_tier_is_served_before_the_cheapest_offer() -> None:
     assert math.isfinite(decision.finish)
 
 
-def test_an_outbid_machine_gets_a_higher_bid_when_nothing_is_cheaper() -> None:
-    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.25)
-    situation = Situation([a_backlog(HOUR)], [outbid], [a_candidate("od")], deadline=2 * HOUR)
-    decision = scale(situation, RULES)
-    (bid,) = decision.bids
-    assert bid.tag == "spot"
-    assert bid.price_per_hour == pytest.approx(0.2525)
-    assert decision.rent == ()
-
-
-def test_an_outbid_machine_is_replaced_when_an_offer_is_cheaper() -> None:
-    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.6)
-    situation = Situation([a_backlog(HOUR)], [outbid], [a_candidate("od")], deadline=2 * HOUR)
-    decision = scale(situation, RULES)
-    assert decision.bids == ()
-    assert [back.tag for back in decision.give_back] == ["spot"]
-    assert [rent.candidate.offer.id for rent in decision.rent] == ["od"]
-
-
-def test_a_bid_that_the_budget_does_not_cover_is_not_raised() -> None:
-    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.25, price_per_hour=0.2)
-    rich = Situation([a_backlog(HOUR)], [outbid], [], deadline=2 * HOUR, budget=0.35)
-    assert len(scale(rich, RULES).bids) == 1
-    poor = scale(replace(rich, budget=0.2), RULES)
-    assert poor.bids == ()
-    assert [back.tag for back in poor.give_back] == ["spot"]
-
-
-def test_an_outbid_machine_that_is_not_needed_goes_back() -> None:
-    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.25)
-    situation = Situation([a_backlog(HOUR)], [outbid, a_machine("a")], [], deadline=2 * HOUR)
-    assert [back.tag for back in scale(situation, RULES).give_back] == ["spot"]
-
-
-def test_a_bid_is_lowered_when_less_would_win() -> None:
-    spot = a_machine("spot", price_per_hour=0.3, bid=0.3, min_bid=0.2)
-    near = a_machine("near", price_per_hour=0.3, bid=0.3, min_bid=0.295)
-    work = [a_backlog(HOUR)]
-    decision = scale(Situation(work, [spot, near], [], deadline=2 * HOUR), RULES)
-    (bid,) = decision.bids
-    assert bid.tag == "spot"
-    assert bid.price_per_hour == pytest.approx(0.202)
-    assert [keep.tag for keep in decision.keep] == ["near"]
-    assert decision.give_back == ()
-
-
-def test_between_the_margins_an_outbid_machine_is_held_and_no_other_is_rented() -> None:
-    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.25)
-
-    def bids(seconds: float) -> int:
-        work, machines = [a_backlog(seconds)], [outbid, a_machine("a")]
-        decision = scale(Situation(work, machines, [], deadline=2 * HOUR), RULES)
-        assert decision.rent == ()
-        return len(decision.bids)
-
-    assert bids(0.5 * 2 * HOUR) == 0
-    assert bids(0.7 * 2 * HOUR) == 1
-
-
 def test_what_would_hardly_work_is_rented_only_to_keep_the_deadline() -> None:
     def rented(deadline: float) -> int:
         offers = [a_candidate("late", ready_in=450.0)]
@@ -229,13 +170,6 @@ def test_what_would_hardly_work_is_rented_only_to_keep_the_deadline() -> None:
 
     assert rented(810.0) == 0
     assert rented(790.0) == 1
-
-
-def test_an_interruptible_offer_is_rented_with_a_bid_above_the_winning_one() -> None:
-    offers = [a_candidate("spot", price=0.2, min_bid=0.19), a_candidate("od", price=0.4)]
-    decision = scale(Situation([a_backlog(HOUR)], [], offers, deadline=2 * HOUR), RULES)
-    assert [rent.bid for rent in decision.rent] == [pytest.approx(0.209)]
-    assert "interruptible" in decision.rent[0].reason
 
 
 def test_a_machine_that_drains_counts_against_the_maximum_but_not_as_help() -> None:

@@ -11,7 +11,7 @@ from tests.servers.process import wait_until
 from trackfarm_scheduler.leadership import Leadership, NotLeading
 from trackfarm_scheduler.settler import Settler
 from trackfarm_scheduler.store.database import Database
-from trackfarm_scheduler.store.tables import Leader
+from trackfarm_scheduler.store.leader_tables import Leader
 
 LONG, SHORT = 3600.0, 0.3  # seconds of a term, by the database's own clock
 

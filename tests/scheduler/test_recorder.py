@@ -1,13 +1,11 @@
 """The commit rule on both databases: what is committed, once, and everything that is refused."""
 
-from typing import Any
-
 import pytest
 from sqlmodel import col
 
+from tests.scheduler.reports import changed, refusal
 from tests.scheduler.scene import Scene, briefs, failure
-from trackfarm.identity import seed_of
-from trackfarm.wire import BatchShare, TrackDone, TrackVerdict, Verdict
+from trackfarm.wire import BatchShare, Verdict
 from trackfarm_scheduler.leases import Refusal
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.store import jobs, journal, leases, workers
@@ -35,21 +33,11 @@ def first(scene: Scene, job_id: str) -> int:
     return scene.ids(job_id)[0]
 
 
-def refusal(verdicts: list[TrackVerdict]) -> str:
-    (verdict,) = verdicts
-    assert verdict.verdict is Verdict.REFUSED
-    return verdict.reason
-
-
 def expire(scene: Scene, offer: Offer) -> None:
     with scene.database.write() as session:
         lease = leases.get(session, offer.lease_id)
         assert lease is not None
         leases.end(session, lease, scene.clock(), reason="expired", left_open=AttemptState.EXPIRED)
-
-
-def changed(done: TrackDone, **values: Any) -> TrackDone:
-    return done.model_copy(update=values)
 
 
 def test_a_result_is_committed_with_all_that_is_known(
@@ -281,54 +269,3 @@ def test_a_lost_worker_may_not_commit(
         workers.lose_silent(session, silent_since=scene.clock() - 12, now=scene.clock())
     assert refusal(scene.report(worker, offer, done=[done])) == Refusal.LEASE_ENDED
     assert scene.number(Track, col(Track.state) == "pending") == 3
-
-
-@pytest.mark.parametrize("later", [0, 1, 2])
-def test_any_seed_that_was_offered_is_taken_and_kept(
-    scene: Scene, worker: Worker, offer: Offer, first: int, later: int
-) -> None:
-    track = scene.track(first)
-    seed = seed_of(track.key, later, given=None, variation=0)
-    done = changed(scene.upload(offer, first), seed=seed)
-    assert [v.verdict for v in scene.report(worker, offer, done=[done])] == [Verdict.COMMITTED]
-    assert scene.rows(Artifact)[0].seed == seed
-
-
-@pytest.mark.parametrize("later", [3, None])
-def test_a_seed_that_was_not_offered_is_refused_and_the_track_tried_again(
-    scene: Scene, worker: Worker, offer: Offer, first: int, later: int | None
-) -> None:
-    track = scene.track(first)
-    seed = 4_242 if later is None else seed_of(track.key, later, given=None, variation=0)
-    done = changed(scene.upload(offer, first), seed=seed)
-    assert "was not offered" in refusal(scene.report(worker, offer, done=[done]))
-    assert scene.rows(Artifact) == []
-    assert scene.track(first).state == "pending"
-    assert scene.track(first).failures == 0, "the track is not to blame"
-
-
-def test_a_seed_that_was_given_is_the_only_one(scene: Scene, worker: Worker) -> None:
-    job_id = scene.submit(briefs(1, seed=77), catalog="given").job_id
-    offer = scene.claimed(worker, job_id)
-    (track_id,) = scene.ids(job_id)
-    honest = scene.upload(offer, track_id)
-    assert honest.seed == 77
-    next_one = seed_of(scene.track(track_id).key, 1, given=None, variation=0)
-    stray = changed(honest, seed=next_one)
-    assert "was not offered" in refusal(scene.report(worker, offer, done=[stray]))
-
-
-def test_seeds_move_on_with_the_tries(scene: Scene, worker: Worker, job_id: str) -> None:
-    """After a failure that counts, the second seed is the first that is offered."""
-    track_id = scene.ids(job_id)[0]
-    offer = scene.claimed(worker, job_id, [track_id])
-    scene.report(worker, offer, failed=[failure(track_id)])
-    again = scene.claimed(worker, job_id, [track_id])
-    key = scene.track(track_id).key
-    seeds = [seed_of(key, n, given=None, variation=0) for n in range(4)]
-    assert scene.attempt(again, track_id).seed == seeds[1]
-    first_one = changed(scene.upload(again, track_id), seed=seeds[0])
-    assert "was not offered" in refusal(scene.report(worker, again, done=[first_one]))
-    third = scene.claimed(worker, job_id, [track_id])
-    last = changed(scene.upload(third, track_id), seed=seeds[3])
-    assert [v.verdict for v in scene.report(worker, third, done=[last])] == [Verdict.COMMITTED]

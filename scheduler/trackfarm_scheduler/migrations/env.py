@@ -6,6 +6,7 @@ from sqlmodel import SQLModel
 from trackfarm_scheduler.store import (  # noqa: F401 - fill the metadata
     access_tables,
     fleet_tables,
+    leader_tables,
     tables,
     upload_tables,
     usage_tables,

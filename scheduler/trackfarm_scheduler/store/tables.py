@@ -279,14 +279,6 @@ class Event(SQLModel, table=True):
     data: str = Field(default="{}", sa_column=Column(Text, nullable=False))
 
 
-class Leader(SQLModel, table=True):
-    """One row: which scheduler places and rescues, and until when, by the database's clock."""
-
-    id: int = Field(primary_key=True)
-    holder: str
-    until: float
-
-
 class Speed(SQLModel, table=True):
     """What has been learnt of a kind of GPU with a model set."""
 

@@ -1,6 +1,5 @@
 """From the transaction to the receiver: nothing lost, nothing sent twice, nobody held up."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -9,87 +8,17 @@ from sqlalchemy import event
 from sqlmodel import Session
 
 from tests.scheduler.scene import Scene, briefs, failure
+from tests.scheduler.webhooks.post import KEEP_TRYING, Post
 from tests.scheduler.webhooks.receiver import Receiver, receiving
 from tests.servers.process import wait_until
 from trackfarm.outgoing import Rules
 from trackfarm.webhooks import ID, BadSignature, DeliveryState, HookEvent, verify
 from trackfarm.wire import FailureKind
 from trackfarm_scheduler.leadership import Leadership
-from trackfarm_scheduler.store import jobs, outbox, webhooks
+from trackfarm_scheduler.store import jobs, outbox
 from trackfarm_scheduler.store.tables import Job
 from trackfarm_scheduler.store.webhook_tables import DeliveryRow, WebhookRow
-from trackfarm_scheduler.webhooks.deliverer import ROUND, Deliverer
-from trackfarm_scheduler.webhooks.sending import Sender, derived_secret
-
-SIGNING = b"s" * 32
-KEEP_TRYING = 86_400.0
-LOOPBACK = Rules(ports=(), networks=("127.0.0.0/8",))
-
-
-class Post:
-    """A deliverer over a scene, with the scene's clock."""
-
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.deliverer = self.another()
-
-    def another(
-        self, *, rules: Rules = LOOPBACK, signing: bytes = SIGNING, by: Leadership | None = None
-    ) -> Deliverer:
-        return Deliverer(
-            database=self.scene.database,
-            leadership=by or self.scene.leadership,
-            sender=Sender(self.scene.objects, rules, self.scene.clock),
-            signing_secret=signing,
-            keep_trying=KEEP_TRYING,
-            clock=self.scene.clock,
-            chance=lambda: 1.0,
-        )
-
-    def hook(self, url: str, *events: HookEvent, owner: str = "operator") -> str:
-        """Makes a webhook; its secret."""
-        webhook_id = webhooks.make_id()
-        secret = derived_secret(SIGNING, webhook_id)
-        with self.scene.database.write() as session:
-            webhooks.make(
-                session,
-                webhook_id=webhook_id,
-                owner=owner,
-                url=url,
-                events=events or list(HookEvent),
-                secret=secret,
-                now=self.scene.clock(),
-            )
-        return secret
-
-    def made(self, tracks: int = 1, **header: str) -> str:
-        """A job that is made and over."""
-        job_id = self.scene.submit(briefs(tracks, word=header.get("catalog", "x")), **header).job_id
-        worker = self.scene.join()
-        self.scene.finish(worker, self.scene.claimed(worker, job_id))
-        assert self.scene.settled(job_id) == "done"
-        return job_id
-
-    def tick(self) -> None:
-        """Ticks once, and lets the lanes run to their ends."""
-        self.deliverer.tick()
-        wait_until(lambda: not self.deliverer._busy, timeout_s=20, what="all lanes have ended")
-
-    def states(self) -> dict[str, DeliveryState]:
-        return {d.message_id: DeliveryState(d.state) for d in self.scene.rows(DeliveryRow)}
-
-
-@pytest.fixture
-def post(sqlite_scene: Scene) -> Iterator[Post]:
-    made = Post(sqlite_scene)
-    yield made
-    made.deliverer.close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
+from trackfarm_scheduler.webhooks.deliverer import ROUND
 
 
 def test_ends_of_tracks_and_jobs_are_told_and_signed(scene: Scene, receiver: Receiver) -> None:

@@ -6,10 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import pytest
-
-from tests.scheduler.scene import Scene
-from tests.scheduler.webhooks.test_delivery import LOOPBACK, Post
+from tests.scheduler.webhooks.post import LOOPBACK, Post
 from tests.servers.process import wait_until
 from trackfarm.webhooks import DeliveryState, HookEvent
 from trackfarm_scheduler.store.webhook_tables import DeliveryRow
@@ -42,13 +39,6 @@ def trickling() -> Iterator[tuple[str, threading.Event]]:
         finally:
             over.set()
             thread.join()
-
-
-@pytest.fixture
-def post(sqlite_scene: Scene) -> Iterator[Post]:
-    made = Post(sqlite_scene)
-    yield made
-    made.deliverer.close()
 
 
 def test_a_send_ends_at_its_deadline_however_it_is_answered(post: Post) -> None:

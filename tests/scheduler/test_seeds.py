@@ -1,0 +1,81 @@
+"""A result must come from a seed that was offered."""
+
+import pytest
+
+from tests.scheduler.reports import changed, refusal
+from tests.scheduler.scene import Scene, briefs, failure
+from trackfarm.identity import seed_of
+from trackfarm.wire import Verdict
+from trackfarm_scheduler.store.offers import Offer
+from trackfarm_scheduler.store.tables import Artifact, Worker
+
+
+@pytest.fixture
+def job_id(scene: Scene) -> str:
+    return scene.submit(briefs(3)).job_id
+
+
+@pytest.fixture
+def worker(scene: Scene) -> Worker:
+    return scene.join()
+
+
+@pytest.fixture
+def offer(scene: Scene, job_id: str, worker: Worker) -> Offer:
+    return scene.claimed(worker, job_id)
+
+
+@pytest.fixture
+def first(scene: Scene, job_id: str) -> int:
+    return scene.ids(job_id)[0]
+
+
+@pytest.mark.parametrize("later", [0, 1, 2])
+def test_any_seed_that_was_offered_is_taken_and_kept(
+    scene: Scene, worker: Worker, offer: Offer, first: int, later: int
+) -> None:
+    track = scene.track(first)
+    seed = seed_of(track.key, later, given=None, variation=0)
+    done = changed(scene.upload(offer, first), seed=seed)
+    assert [v.verdict for v in scene.report(worker, offer, done=[done])] == [Verdict.COMMITTED]
+    assert scene.rows(Artifact)[0].seed == seed
+
+
+@pytest.mark.parametrize("later", [3, None])
+def test_a_seed_that_was_not_offered_is_refused_and_the_track_tried_again(
+    scene: Scene, worker: Worker, offer: Offer, first: int, later: int | None
+) -> None:
+    track = scene.track(first)
+    seed = 4_242 if later is None else seed_of(track.key, later, given=None, variation=0)
+    done = changed(scene.upload(offer, first), seed=seed)
+    assert "was not offered" in refusal(scene.report(worker, offer, done=[done]))
+    assert scene.rows(Artifact) == []
+    assert scene.track(first).state == "pending"
+    assert scene.track(first).failures == 0, "the track is not to blame"
+
+
+def test_a_seed_that_was_given_is_the_only_one(scene: Scene, worker: Worker) -> None:
+    job_id = scene.submit(briefs(1, seed=77), catalog="given").job_id
+    offer = scene.claimed(worker, job_id)
+    (track_id,) = scene.ids(job_id)
+    honest = scene.upload(offer, track_id)
+    assert honest.seed == 77
+    next_one = seed_of(scene.track(track_id).key, 1, given=None, variation=0)
+    stray = changed(honest, seed=next_one)
+    assert "was not offered" in refusal(scene.report(worker, offer, done=[stray]))
+
+
+def test_seeds_move_on_with_the_tries(scene: Scene, worker: Worker, job_id: str) -> None:
+    """After a failure that counts, the second seed is the first that is offered."""
+    track_id = scene.ids(job_id)[0]
+    offer = scene.claimed(worker, job_id, [track_id])
+    scene.report(worker, offer, failed=[failure(track_id)])
+    again = scene.claimed(worker, job_id, [track_id])
+    key = scene.track(track_id).key
+    seeds = [seed_of(key, n, given=None, variation=0) for n in range(4)]
+    assert scene.attempt(again, track_id).seed == seeds[1]
+    first_one = changed(scene.upload(again, track_id), seed=seeds[0])
+    assert "was not offered" in refusal(scene.report(worker, again, done=[first_one]))
+    third = scene.claimed(worker, job_id, [track_id])
+    last = changed(scene.upload(third, track_id), seed=seeds[3])
+    assert [v.verdict for v in scene.report(worker, third, done=[last])] == [Verdict.COMMITTED]

@@ -1,0 +1,68 @@
+"""A deliverer whose clock and lanes a test moves."""
+
+from tests.scheduler.scene import Scene, briefs
+from tests.servers.process import wait_until
+from trackfarm.outgoing import Rules
+from trackfarm.webhooks import DeliveryState, HookEvent
+from trackfarm_scheduler.leadership import Leadership
+from trackfarm_scheduler.store import webhooks
+from trackfarm_scheduler.store.webhook_tables import DeliveryRow
+from trackfarm_scheduler.webhooks.deliverer import Deliverer
+from trackfarm_scheduler.webhooks.sending import Sender, derived_secret
+
+SIGNING = b"s" * 32
+KEEP_TRYING = 86_400.0
+LOOPBACK = Rules(ports=(), networks=("127.0.0.0/8",))
+
+
+class Post:
+    """A deliverer over a scene, with the scene's clock."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.deliverer = self.another()
+
+    def another(
+        self, *, rules: Rules = LOOPBACK, signing: bytes = SIGNING, by: Leadership | None = None
+    ) -> Deliverer:
+        return Deliverer(
+            database=self.scene.database,
+            leadership=by or self.scene.leadership,
+            sender=Sender(self.scene.objects, rules, self.scene.clock),
+            signing_secret=signing,
+            keep_trying=KEEP_TRYING,
+            clock=self.scene.clock,
+            chance=lambda: 1.0,
+        )
+
+    def hook(self, url: str, *events: HookEvent, owner: str = "operator") -> str:
+        """Makes a webhook; its secret."""
+        webhook_id = webhooks.make_id()
+        secret = derived_secret(SIGNING, webhook_id)
+        with self.scene.database.write() as session:
+            webhooks.make(
+                session,
+                webhook_id=webhook_id,
+                owner=owner,
+                url=url,
+                events=events or list(HookEvent),
+                secret=secret,
+                now=self.scene.clock(),
+            )
+        return secret
+
+    def made(self, tracks: int = 1, **header: str) -> str:
+        """A job that is made and over."""
+        job_id = self.scene.submit(briefs(tracks, word=header.get("catalog", "x")), **header).job_id
+        worker = self.scene.join()
+        self.scene.finish(worker, self.scene.claimed(worker, job_id))
+        assert self.scene.settled(job_id) == "done"
+        return job_id
+
+    def tick(self) -> None:
+        """Ticks once, and lets the lanes run to their ends."""
+        self.deliverer.tick()
+        wait_until(lambda: not self.deliverer._busy, timeout_s=20, what="all lanes have ended")
+
+    def states(self) -> dict[str, DeliveryState]:
+        return {d.message_id: DeliveryState(d.state) for d in self.scene.rows(DeliveryRow)}
