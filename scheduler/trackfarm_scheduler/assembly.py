@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import httpx
 import structlog
+from anyio import CapacityLimiter
 
 from trackfarm.broker_urls import with_authority
 from trackfarm.planning import load_prices
@@ -34,6 +35,7 @@ from trackfarm_scheduler.webhooks.deliverer import Deliverer
 from trackfarm_scheduler.webhooks.sending import Sender, rules_of
 
 log = structlog.get_logger(__name__)
+WIRE_THREADS = 16  # a report waits for the object store, for most of its time
 DELIVER_SECONDS = 0.5
 GRANT_SECONDS = 1.0  # a broker that returned empty knows its workers again after as long
 
@@ -58,6 +60,7 @@ def assemble(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
     holder = f"{socket.gethostname()}:{settings.port}"
     leadership = Leadership(database=database, holder=holder, term=settings.leader_term_seconds)
     settler = Settler(database=database, leadership=leadership, clock=clock)
+    wire_threads = CapacityLimiter(WIRE_THREADS)
     farm = Farm(
         settings=settings,
         database=database,
@@ -69,7 +72,8 @@ def assemble(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
         placing=_placing(settings, database, broker, leadership, clock),
         settling=Loop("settler", settler.tick, seconds=2 * settings.tick_seconds, rest=20.0),
         prices=load_prices(os.environ),
-        promptness=Promptness(),
+        promptness=Promptness(wire_threads),
+        wire_threads=wire_threads,
         clock=clock,
     )
     return farm, _loops(farm)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from anyio import CapacityLimiter
+
 from trackfarm.planning import Prices
 from trackfarm.wire import Intervals
 from trackfarm_scheduler.broker import Broker
@@ -19,7 +21,8 @@ from trackfarm_scheduler.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Farm:
-    """`users` is None where workers share the farm's own access to the broker."""
+    """`users` is None where workers share the farm's own access to the broker; `wire_threads` are for
+    what workers send."""
 
     settings: SchedulerSettings
     database: Database
@@ -32,6 +35,7 @@ class Farm:
     settling: Loop
     prices: Prices
     promptness: Promptness
+    wire_threads: CapacityLimiter
     clock: Callable[[], float]
 
     def broker_url_for(self, worker_id: str, password: str) -> str:

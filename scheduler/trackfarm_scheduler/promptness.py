@@ -1,4 +1,4 @@
-"""How long requests wait here before anybody looks at them.
+"""How long workers' requests wait here before anybody looks at them.
 
 A scheduler that is behind with its work would hear heartbeats and claims too late, take its own
 slowness for that of its workers, and make still more work by rescuing what was never lost.
@@ -9,17 +9,18 @@ import time
 from collections import deque
 from contextlib import suppress
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 PROBE_SECONDS = 0.5
 MEMORY_SECONDS = 10.0
 
 
 class Promptness:
-    """Asks itself for a thread as a request does, again and again. `lag` may be read from any
+    """Asks for one of these threads as a request does, again and again. `lag` may be read from any
     thread; it is 0 where nobody watches."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: CapacityLimiter) -> None:
+        self._threads = threads
         self._due: float | None = None
         self._waits: deque[tuple[float, float]] = deque()
 
@@ -38,7 +39,7 @@ class Promptness:
         while True:
             self._due = time.monotonic() + PROBE_SECONDS
             await asyncio.sleep(PROBE_SECONDS)
-            await to_thread.run_sync(_nothing)
+            await to_thread.run_sync(_nothing, limiter=self._threads)
             self._note(time.monotonic())
 
     def _note(self, now: float) -> None:

@@ -19,6 +19,7 @@ from trackfarm_scheduler.loops import Loop
 log = structlog.get_logger("trackfarm_scheduler")
 GARBAGE = 20_000  # new objects between two looks of the collector; usually 700
 DESCRIPTORS = 65_536
+SWITCH_SECONDS = 0.0005  # a thread that hears from the database waits for a busy one; usually 0.005
 KEEP_ALIVE_SECONDS = 75  # outlasts many heartbeats, so that a worker keeps its connection
 
 
@@ -35,6 +36,7 @@ def serve(farm: Farm, loops: list[Loop]) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE)
+    sys.setswitchinterval(SWITCH_SECONDS)
     for loop in loops:
         loop.start()
     log.info("scheduler_ready", url=farm.settings.own_url)

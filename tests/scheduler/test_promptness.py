@@ -3,17 +3,17 @@
 import asyncio
 import threading
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from trackfarm_scheduler.promptness import Promptness
 
 
 async def _lag_without_threads() -> tuple[float, float]:
     """The lag that is seen while all threads are taken, and when they are free again."""
-    promptness, enough = Promptness(), threading.Event()
-    to_thread.current_default_thread_limiter().total_tokens = 1
+    threads = CapacityLimiter(1)
+    promptness, enough = Promptness(threads), threading.Event()
     watching = asyncio.create_task(promptness.watch())
-    taken = asyncio.create_task(to_thread.run_sync(enough.wait))
+    taken = asyncio.create_task(to_thread.run_sync(enough.wait, limiter=threads))
     while promptness.lag < 1.0:
         await asyncio.sleep(0.05)
     enough.set()
@@ -32,4 +32,4 @@ def test_a_wait_is_seen_while_it_lasts_and_remembered() -> None:
 
 
 def test_nobody_waits_where_nobody_watches() -> None:
-    assert Promptness().lag == 0
+    assert Promptness(CapacityLimiter(1)).lag == 0

@@ -74,7 +74,7 @@ def list_rentals(
 @router.get("/stays")
 def list_stays(farm: TheFarm, caller: Operator, ended_since: Since = FOREVER) -> list[wire.Stay]:
     """What the time of these rentals was used for."""
-    with farm.database.read() as session:
+    with farm.database.read(streamed=True) as session:
         found = rentals.known(session, ended_since=ended_since)
         return stays.of(session, found, owner=caller.sees)
 

@@ -37,6 +37,7 @@ from trackfarm_scheduler.api.auth import (
 )
 from trackfarm_scheduler.api.changes import changing
 from trackfarm_scheduler.api.problems import Refused
+from trackfarm_scheduler.api.threads import among_workers
 from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.leases import ClaimFacts, ClaimVerdict, judge_claim
 from trackfarm_scheduler.machines import AttemptState, LeaseState
@@ -65,6 +66,7 @@ _JOB_FACTS = select(_JOB.c.state, _JOB.c.owner).where(_JOB.c.id == bindparam("jo
 
 
 @router.post("/register")
+@among_workers
 def register(
     said: RegisterRequest, farm: TheFarm, badges: TheBadges, token: JoiningToken
 ) -> RegisterAnswer:
@@ -109,6 +111,7 @@ def _required_tier(request: RegisterRequest) -> Tier:
 
 
 @router.post("/shards/{shard_id}/claim", response_model=ClaimAnswer)
+@among_workers
 def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWorker) -> Response:
     """Gives a shard to the worker. Claiming again renews the upload URLs."""
     now = farm.clock()
@@ -179,6 +182,7 @@ def _order(farm: Farm, row: Row[Any], owner: str, ttl: float) -> TrackOrder:
 
 
 @router.post("/shards/{shard_id}/report", response_model=ReportAnswer)
+@among_workers
 def report(shard_id: str, request: ReportRequest, farm: TheFarm, worker: CallingWorker) -> Response:
     """Verifies and commits results; may be repeated, and may come in parts."""
     verdicts = farm.recorder.record(worker, request.lease_id, request)
@@ -188,6 +192,7 @@ def report(shard_id: str, request: ReportRequest, farm: TheFarm, worker: Calling
 
 
 @router.post("/shards/{shard_id}/release")
+@among_workers
 def release(
     shard_id: str, request: ReleaseRequest, farm: TheFarm, worker: CallingWorker
 ) -> dict[str, int]:
@@ -203,6 +208,7 @@ def release(
 
 
 @router.post("/leave")
+@among_workers
 def leave(
     said: LeaveRequest, request: Request, farm: TheFarm, badges: TheBadges, worker: CallingWorker
 ) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 from tests.scheduler.scene import LEASE_SECONDS, Scene
@@ -89,7 +90,8 @@ def build(scene: Scene, url: str) -> Farm:
         placing=Loop("placer", lambda: None, seconds=60),
         settling=Loop("settler", lambda: None, seconds=60),
         prices=load_prices({}),
-        promptness=Promptness(),
+        promptness=Promptness(threads := CapacityLimiter(4)),
+        wire_threads=threads,
         clock=scene.clock,
     )
 

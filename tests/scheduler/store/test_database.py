@@ -10,7 +10,8 @@ from sqlalchemy import inspect, text
 from sqlmodel import SQLModel, col
 
 from tests.scheduler.scene import Scene
-from trackfarm_scheduler.store import journal
+from tests.servers.postgres import PostgresServer
+from trackfarm_scheduler.store import engines, journal
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.tables import Tally
 
@@ -102,3 +103,19 @@ def test_sqlite_survives_a_crash_of_the_process(sqlite_farm: Database) -> None:
             for name in ("journal_mode", "synchronous", "busy_timeout")
         ]
     assert modes == ["wal", 1, 30_000]
+
+
+def test_an_idle_connection_that_was_cut_off_is_replaced(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(postgres.create_database())
+    monkeypatch.setattr(engines, "TRUSTED_SECONDS", 0.0)
+    with database.read() as session:
+        cut_off = session.scalar(text("SELECT pg_backend_pid()"))
+    other = Database(str(database.url.render_as_string(hide_password=False)))
+    with other.read() as session:
+        session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": cut_off})
+    with database.read() as session:
+        assert session.scalar(text("SELECT pg_backend_pid()")) != cut_off
+    for each in (database, other):
+        each.close()

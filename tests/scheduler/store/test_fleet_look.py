@@ -41,7 +41,7 @@ def test_a_rental_is_written_read_and_accounted_for(scene: Scene) -> None:
     job = scene.submit(briefs(4), budget=3.0).job_id
     scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[:1]))
     scene.clock.advance(7)
-    with scene.database.read() as session:
+    with scene.database.read(streamed=True) as session:
         look = fleet_look.situation(session, scene.clock(), term=term, ended_since=0)
         (stay,) = stays.of(session, rentals.known(session, ended_since=0), owner="somebody")
     (demand,), (seen,) = look.demands, look.workers
