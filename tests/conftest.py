@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.servers.postgres import PostgresServer, postgres_binaries, postgres_server
 from tests.servers.presence import require
 from tests.servers.redis import RedisServer, redis_binaries, redis_server
@@ -46,3 +47,13 @@ def rgw() -> Iterator[S3Access]:
     require(rgw_programs(), "Ceph's RADOS Gateway")
     with rgw_server() as access:
         yield access
+
+
+@pytest.fixture(scope="session")
+def shared_farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalFarm]:
+    """One worker, to which this machine is no secret, and everybody's jobs: look only at your own."""
+    near = {"source_networks": '["127.0.0.0/8"]', "source_ports": "[]"}
+    with running_farm(request, tmp_path_factory, workers=("one",), worker=near) as running:
+        yield running

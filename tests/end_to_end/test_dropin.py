@@ -27,11 +27,8 @@ RATE = 48_000
 
 
 @pytest.fixture(scope="module")
-def farm(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalFarm]:
-    with running_farm(request, tmp_path_factory, workers=("one",)) as running:
-        yield running
+def farm(shared_farm: LocalFarm) -> LocalFarm:
+    return shared_farm
 
 
 @pytest.fixture

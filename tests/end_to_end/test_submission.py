@@ -1,11 +1,10 @@
 """The same catalog again, a changed one, and one that was cancelled: only what is new is made."""
 
-from collections.abc import Iterator
 
 import pytest
 
 from tests.end_to_end.catalogs import fresh_name, short_briefs
-from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.farm import LocalFarm
 from tests.end_to_end.processes import seconds_until
 from tests.end_to_end.promises import ends_done, made_exactly_once
 from trackfarm.api import JobHeader, JobState, TrackState
@@ -15,11 +14,8 @@ AT_ONCE_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def farm(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalFarm]:
-    with running_farm(request, tmp_path_factory, workers=("one",)) as running:
-        yield running
+def farm(shared_farm: LocalFarm) -> LocalFarm:
+    return shared_farm
 
 
 def test_only_what_is_new_is_made(farm: LocalFarm) -> None:

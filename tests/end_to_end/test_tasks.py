@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import httpx
 import pytest
 from sqlmodel import col
 
-from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.farm import LocalFarm
 from tests.end_to_end.promises import computed_once, ends_done, made_exactly_once, sounds_right
 from tests.servers.process import wait_until
 from tests.worker.sources.hosts import hosting
@@ -26,12 +25,8 @@ CODECS = {"mp3": "mp3", "wav": "pcm_s16le", "flac": "flac", "opus": "opus"}
 
 
 @pytest.fixture(scope="module")
-def farm(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalFarm]:
-    near = {"source_networks": '["127.0.0.0/8"]', "source_ports": "[]"}
-    with running_farm(request, tmp_path_factory, workers=("one",), worker=near) as running:
-        yield running
+def farm(shared_farm: LocalFarm) -> LocalFarm:
+    return shared_farm
 
 
 @pytest.fixture(scope="module")

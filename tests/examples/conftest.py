@@ -3,24 +3,21 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.farm import LocalFarm
 
 Script = Callable[..., str]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPT_SECONDS = 120
 
 
-@pytest.fixture(scope="package")
-def farm(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalFarm]:
-    with running_farm(request, tmp_path_factory, workers=("one",)) as running:
-        yield running
+@pytest.fixture(scope="module")
+def farm(shared_farm: LocalFarm) -> LocalFarm:
+    return shared_farm
 
 
 @pytest.fixture
