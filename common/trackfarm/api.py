@@ -232,6 +232,30 @@ class Invited(_Record):
     invitation: Invitation
 
 
+class FarmModelSet(_Record):
+    """A model set that the farm knows, and who serves it now.
+
+    `min_vram` in nominal GB and `tier`, the smallest that has them (None: it runs on the CPU).
+    `revision` is that of the weights; `digests` are SHA-256 per component as live workers tell
+    them, with more than one entry where their weights differ. The tracks are those of all jobs that
+    are neither paused nor over, whoever asked for them.
+    """
+
+    name: str
+    revision: str
+    digests: list[dict[str, str]]
+    licence: str
+    tasks: list[str]
+    min_vram: int
+    tier: str | None
+    is_noise: bool
+    is_default: bool
+    workers_ready: int
+    workers_busy: int
+    tracks_pending: int
+    tracks_leased: int
+
+
 class FarmStatus(_Record):
     version: str
     jobs: dict[str, int]
