@@ -47,6 +47,7 @@ def main() -> int:
             assembled(settings, farm) as fleet,
         ):
             log.info("fleet_ready", farm=address.url, providers=settings.named)
+            _warn_of_misnamed(fleet, mandate, settings)
             last = serve(fleet, mandate, settings.tick_seconds, lambda: interrupts.asked)
             returning = arguments.return_all or settings.return_all
             return _leave(fleet, mandate, last, lambda: interrupts.hurried, returning=returning)
@@ -62,6 +63,14 @@ def _arguments() -> argparse.Namespace:
         "--return-all", action="store_true", help="give all machines back before it ends"
     )
     return parser.parse_args()
+
+
+def _warn_of_misnamed(fleet: Fleet, mandate: Mandate, settings: FleetSettings) -> None:
+    """No reason to end: what is on offer changes, and the fleet goes on for ever."""
+    if settings.gpus:
+        shelf = fleet.shelf(mandate)
+        if wrong := shelf.misnamed(settings.gpus):
+            log.warning("unknown_cards", setting="TRACKFARM_FLEET_GPUS", why=shelf.misnaming(wrong))
 
 
 def _leave(
