@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable
 
 import structlog
-from pydantic import ValidationError
 
 from trackfarm import logs
 from trackfarm.client import FarmError
 from trackfarm.embedded.interrupts import Interrupts
+from trackfarm.environment import UNUSABLE
 from trackfarm.settings import SettingsError, find_farm
 from trackfarm_fleet.assembly import assembled, connection
 from trackfarm_fleet.fleet import Fleet, Round
@@ -51,7 +51,7 @@ def main() -> int:
             last = serve(fleet, mandate, settings.tick_seconds, lambda: interrupts.asked)
             returning = arguments.return_all or settings.return_all
             return _leave(fleet, mandate, last, lambda: interrupts.hurried, returning=returning)
-    except ValidationError as error:
+    except UNUSABLE as error:
         return _unusable(complaint(error))
     except (SettingsError, FarmError) as error:
         return _unusable(str(error))
