@@ -118,6 +118,8 @@ def check_document(found: "CatalogCheck") -> dict[str, Any]:
 
 
 def report_check(path: Path, found: "CatalogCheck") -> None:
+    from trackfarm.catalog.problems import folded
+
     if not found.problem_count:
         say(
             f"{path} is right: {counted(found.brief_count, 'brief')},"
@@ -125,8 +127,8 @@ def report_check(path: Path, found: "CatalogCheck") -> None:
             f" {found.audio_seconds / 60:,.1f} min of audio"
         )
         return
-    for problem in found.problems:
-        complain(clean(str(problem)))
+    for line in folded(found.problems):
+        complain(clean(line))
     left_out = found.problem_count - len(found.problems)
     more = f", the first {len(found.problems):,} are above" if left_out else ""
     complain(f"{counted(found.problem_count, 'mistake')} in {path}{more}")
