@@ -8,12 +8,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, computed_field
 
 PREFIX = "/api/v1"
 SOURCE_BYTES = 100_000_000  # 600 s of 16-bit stereo WAV at 48 kHz are 115 MB: send those as FLAC
 LONGEST_INVITATION = 31 * 86_400  # seconds
 NDJSON = "application/x-ndjson"
+CPU = "cpu"  # what a worker without a GPU calls its card
 
 
 class JobState(StrEnum):
@@ -179,6 +180,8 @@ class TrackPage(_Record):
 
 
 class Worker(_Record):
+    """`tier` decides which tracks it is given, also on a CPU, where it is that of the memory."""
+
     id: str
     name: str
     state: WorkerState
@@ -196,6 +199,11 @@ class Worker(_Record):
     engine_restarts: int
     strikes: int
     speed: float
+
+    @computed_field(description="What it computes with.")  # type: ignore[prop-decorator]
+    @property
+    def device(self) -> Literal["cpu", "gpu"]:
+        return "cpu" if self.gpu == CPU else "gpu"
 
 
 class InvitationRequest(BaseModel):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from trackfarm.api import TrackCounts, TrackState
+from trackfarm.api import CPU, TrackCounts, TrackState
 from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.planning import CardGroup, Demand, Limits, Plan, Prices, ShapeCount, demand_of
 from trackfarm.planning import plan as planned
@@ -14,7 +14,6 @@ from trackfarm.planning.forecast import SpeedOf
 from trackfarm_scheduler.store import census, speeds, workers
 from trackfarm_scheduler.store.tables import Job, Track, Worker
 
-CPU = "cpu"
 PASSED = 1.0  # seconds, of a deadline that lies behind
 
 

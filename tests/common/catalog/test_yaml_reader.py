@@ -115,7 +115,9 @@ def test_what_is_no_catalog(tmp_path: Path, text: str, row: int, wrong: str) -> 
 def test_a_key_that_no_catalog_has_is_told_with_those_that_it_may_have(
     tmp_path: Path, key: str, guess: str
 ) -> None:
-    (found,) = stopped(write(tmp_path, "a.yaml", f"{key}: 90\nbriefs: [{{prompt: a, duration: 10}}]\n"))
+    (found,) = stopped(
+        write(tmp_path, "a.yaml", f"{key}: 90\nbriefs: [{{prompt: a, duration: 10}}]\n")
+    )
     all_of_them = "a catalog has catalog, model_set, defaults, briefs and matrix"
     assert found.remedy == guess + all_of_them
 

@@ -47,7 +47,9 @@ def test_from_invitation_to_removal(trackfarm: Door) -> None:
     token = token_of(invited)
     assert f"TRACKFARM_WORKER_SCHEDULER_URL={trackfarm.url}" in invited.stdout
     joined = trackfarm.say("register", token, FACTS).json()
-    assert "gpu" in workers().stdout
+    (line,) = [line for line in workers().stdout.splitlines() if line.startswith("gpu ")]
+    assert line.split()[2:5] == ["cpu", "cpu", "tiny"], "its tier is that of its memory"
+    assert said(workers("--json"))[0]["device"] == "cpu"
     assert workers("remove", "gpu").exit_code == 0
     assert trackfarm.say("heartbeat", joined["token"]).status_code == 401
     assert "no worker" in workers().stdout
