@@ -85,6 +85,6 @@ def test_a_list_that_is_no_json_ends_no_process_with_a_traceback(
 
 def test_the_fleet_names_the_option_that_was_typed() -> None:
     with pytest.raises(UNUSABLE) as raised:
-        FleetSettings(providers=("aws",))  # type: ignore[arg-type]
+        FleetSettings(providers=("aws",))
     (line,) = complaints(raised.value, "TRACKFARM_FLEET_", {"providers": "--provider"})
     assert line == "--provider 'aws' is none of these: 'runpod', 'vast', 'local' or 'manual'"

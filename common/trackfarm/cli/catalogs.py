@@ -150,9 +150,13 @@ def _dollars(text: str | None) -> float | None:
     from trackfarm.planning import LimitError, parse_budget
 
     try:
-        return None if text is None else parse_budget(text)
+        amount = None if text is None else parse_budget(text)
     except LimitError as error:
         raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
+    if amount == 0:
+        remedy = "write what the job may cost, or leave --budget out for no limit"
+        raise ended(ExitCode.BAD_INPUT, f"a budget of $0 pays for no track; {remedy}")
+    return amount
 
 
 def send(farm: "Client", path: Path, wishes: "Wishes") -> "SubmitAnswer":

@@ -116,7 +116,9 @@ def test_submit_says_deadline_budget_and_lane(
     assert 5.9 * 3600 < left <= 6 * 3600
 
 
-@pytest.mark.parametrize(("option", "value"), [("--deadline", "soon"), ("--budget", "much")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--deadline", "soon"), ("--budget", "much"), ("--budget", "0")]
+)
 def test_a_limit_that_makes_no_sense_sends_nothing(
     catalog: Path, farm: FarmState, trackfarm: Trackfarm, option: str, value: str
 ) -> None:
