@@ -8,12 +8,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, computed_field
 
 PREFIX = "/api/v1"
 SOURCE_BYTES = 100_000_000  # 600 s of 16-bit stereo WAV at 48 kHz are 115 MB: send those as FLAC
 LONGEST_INVITATION = 31 * 86_400  # seconds
 NDJSON = "application/x-ndjson"
+CPU = "cpu"  # what a worker without a GPU calls its card
 
 
 class JobState(StrEnum):
@@ -179,6 +180,8 @@ class TrackPage(_Record):
 
 
 class Worker(_Record):
+    """`tier` decides which tracks it is given, also on a CPU, where it is that of the memory."""
+
     id: str
     name: str
     state: WorkerState
@@ -196,6 +199,11 @@ class Worker(_Record):
     engine_restarts: int
     strikes: int
     speed: float
+
+    @computed_field(description="What it computes with.")  # type: ignore[prop-decorator]
+    @property
+    def device(self) -> Literal["cpu", "gpu"]:
+        return "cpu" if self.gpu == CPU else "gpu"
 
 
 class InvitationRequest(BaseModel):
@@ -230,6 +238,30 @@ class Invited(_Record):
 
     token: str = Field(repr=False)
     invitation: Invitation
+
+
+class FarmModelSet(_Record):
+    """A model set that the farm knows, and who serves it now.
+
+    `min_vram` in nominal GB and `tier`, the smallest that has them (None: it runs on the CPU).
+    `revision` is that of the weights; `digests` are SHA-256 per component as live workers tell
+    them, with more than one entry where their weights differ. The tracks are those of all jobs that
+    are neither paused nor over, whoever asked for them.
+    """
+
+    name: str
+    revision: str
+    digests: list[dict[str, str]]
+    licence: str
+    tasks: list[str]
+    min_vram: int
+    tier: str | None
+    is_noise: bool
+    is_default: bool
+    workers_ready: int
+    workers_busy: int
+    tracks_pending: int
+    tracks_leased: int
 
 
 class FarmStatus(_Record):

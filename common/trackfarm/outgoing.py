@@ -50,7 +50,8 @@ def url_flaw(url: httpx.URL, rules: Rules) -> str | None:
     """What is wrong with a URL before its name is resolved."""
     host = url.host.lower().rstrip(".")
     if url.scheme not in rules.schemes:
-        return f"the protocol {url.scheme or 'of no name'} is not allowed"
+        wanted = " or ".join(f"{scheme}://" for scheme in rules.schemes)
+        return f"the protocol {url.scheme or 'of no name'} is not allowed; write {wanted}"
     if not host:
         return "it has no host"
     if url.userinfo:
@@ -58,7 +59,8 @@ def url_flaw(url: httpx.URL, rules: Rules) -> str | None:
     if rules.hosts and not any(_names(pattern, host) for pattern in rules.hosts):
         return f"the host {host} is not among those that are allowed"
     if rules.ports and port_of(url) not in rules.ports:
-        return f"the port {port_of(url)} is not allowed"
+        allowed = ", ".join(map(str, rules.ports))
+        return f"the port {port_of(url)} is not allowed; allowed are {allowed}"
     return None
 
 

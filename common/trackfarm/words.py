@@ -1,6 +1,6 @@
 """What is said about jobs, in the operator's words (pure)."""
 
-from trackfarm.api import Job, JobState
+from trackfarm.api import Job, JobState, Worker
 from trackfarm.printable import clean
 
 NOISE = (
@@ -30,6 +30,11 @@ def time_words(seconds: float) -> str:
 
 def rate_words(tracks_per_hour: float | None) -> str:
     return "? tracks/h" if tracks_per_hour is None else f"{tracks_per_hour:,.0f} tracks/h"
+
+
+def tier_words(worker: Worker) -> str:
+    """Its tier; on a CPU that of the memory says nothing to an operator."""
+    return worker.tier if worker.device == "gpu" else worker.device
 
 
 def counted(number: int, noun: str) -> str:

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable
 
 import structlog
-from pydantic import ValidationError
 
 from trackfarm import logs
 from trackfarm.client import FarmError
 from trackfarm.embedded.interrupts import Interrupts
+from trackfarm.environment import UNUSABLE
 from trackfarm.settings import SettingsError, find_farm
 from trackfarm_fleet.assembly import assembled, connection
 from trackfarm_fleet.fleet import Fleet, Round
@@ -47,10 +47,11 @@ def main() -> int:
             assembled(settings, farm) as fleet,
         ):
             log.info("fleet_ready", farm=address.url, providers=settings.named)
+            _warn_of_misnamed(fleet, mandate, settings)
             last = serve(fleet, mandate, settings.tick_seconds, lambda: interrupts.asked)
             returning = arguments.return_all or settings.return_all
             return _leave(fleet, mandate, last, lambda: interrupts.hurried, returning=returning)
-    except ValidationError as error:
+    except UNUSABLE as error:
         return _unusable(complaint(error))
     except (SettingsError, FarmError) as error:
         return _unusable(str(error))
@@ -62,6 +63,14 @@ def _arguments() -> argparse.Namespace:
         "--return-all", action="store_true", help="give all machines back before it ends"
     )
     return parser.parse_args()
+
+
+def _warn_of_misnamed(fleet: Fleet, mandate: Mandate, settings: FleetSettings) -> None:
+    """No reason to end: what is on offer changes, and the fleet goes on for ever."""
+    if settings.gpus:
+        shelf = fleet.shelf(mandate)
+        if wrong := shelf.misnamed(settings.gpus):
+            log.warning("unknown_cards", setting="TRACKFARM_FLEET_GPUS", why=shelf.misnaming(wrong))
 
 
 def _leave(

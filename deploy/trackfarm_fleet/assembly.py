@@ -61,7 +61,7 @@ def build(
         warden=Warden(farm, named, market, tags=tags, patience=settings.patience, now=now),
         renter=Renter(named, market, equipment, tags=tags, now=now),
         market=market,
-        prices=_prices(),
+        prices=known_prices(),
         holder=f"{socket.gethostname()[:60]}:{new_id('fleet')}",
         term=settings.term_seconds,
         now=now,
@@ -135,7 +135,8 @@ def _equipment(settings: FleetSettings, farm_url: str) -> Equipment:
     return Equipment(scheduler_url=url, image=settings.image, disk_gb=settings.disk_gb)
 
 
-def _prices() -> Prices:
+def known_prices() -> Prices:
+    """The price table with the operator's own over it. Raises SettingsError."""
     try:
         return load_prices(os.environ)
     except PricesError as error:

@@ -41,7 +41,8 @@ class ChangeBid:
 class Decision:
     """`finish` in seconds from now and `cost` in $ until then are what is expected of the fleet
     after the decision; `finish` is infinite when it can not make everything. `short_of_money`: what
-    waits could be made by machines that are offered, and none of them can be paid."""
+    waits could be made by machines that are offered, and none of them can be paid; `least_cost`: $
+    for which the cheapest of them starts and works for a while, None where none is offered."""
 
     rent: tuple[Rent, ...]
     keep: tuple[Keep, ...]
@@ -51,3 +52,4 @@ class Decision:
     cost: float
     words: str
     short_of_money: bool = False
+    least_cost: float | None = None

@@ -16,6 +16,7 @@ from trackfarm_fleet.market import Market
 from trackfarm_fleet.providers.port import Instance
 from trackfarm_fleet.reaping import Terminate
 from trackfarm_fleet.renter import Renter
+from trackfarm_fleet.shelf import Shelf, at_large
 from trackfarm_fleet.sights import Listing, by_tag
 from trackfarm_fleet.warden import Warden
 
@@ -114,6 +115,12 @@ class Fleet:
         look = look.model_copy(update={"demands": [demand]})
         book = Book(self._farm, look.term.epoch, look.rentals)
         return dict(decide(self._picture(book, look, {}, mandate), mandate))
+
+    def shelf(self, mandate: Mandate) -> Shelf:
+        """All that is on offer, whatever cards and prices the mandate allows."""
+        queries = dict.fromkeys([*map(at_large, mandate.queries), *mandate.queries])
+        offers = self._market.offers(list(queries))
+        return Shelf(tuple(offers), self._prices, is_whole=self._market.is_whole)
 
     def _look(self, window: float = 0.0) -> tuple[Book, wire.FleetSituation, Mapping[str, Listing]]:
         """The lists first: what is made meanwhile has its row by then."""

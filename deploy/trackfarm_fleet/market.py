@@ -43,6 +43,11 @@ class Market:
                     found += answer
         return [offer for offer in found if not self._is_shunned(offer)]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every provider could be asked lately."""
+        return not any(self._is_avoided(name, "") for name in self._providers)
+
     def refused(self, offer: Offer, trouble: Trouble) -> None:
         """After a create call that made nothing."""
         log.warning("not_rented", provider=offer.provider, gpu=offer.gpu, why=trouble.detail)

@@ -92,8 +92,12 @@ def _at_best(backlog: Sequence[Backlog], fleet: Sequence[Card]) -> float:
 
 def pays_for_itself(candidate: Candidate, budget: float, rules: Rules) -> bool:
     """Whether the budget lasts for its boot and for a while of work."""
-    seconds = candidate.ready_in + rules.hold + rules.drain + rules.tick
-    return reserve([candidate], seconds) <= budget
+    return starting_cost(candidate, rules) <= budget
+
+
+def starting_cost(candidate: Candidate, rules: Rules) -> float:
+    """$ for its boot, a while of work and its end."""
+    return reserve([candidate], candidate.ready_in + rules.hold + rules.drain + rules.tick)
 
 
 def _available(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[Candidate]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from trackfarm_fleet.bidding import answer_to_outbid, lower_bids, with_bid
 from trackfarm_fleet.decision import ChangeBid, Decision, GiveBack, Keep, Rent
 from trackfarm_fleet.outlook import outlook, reserve
-from trackfarm_fleet.renting import Need, pays_for_itself, rents
+from trackfarm_fleet.renting import Need, pays_for_itself, rents, starting_cost
 from trackfarm_fleet.returning import idlers, surplus
 from trackfarm_fleet.situation import Card, Machine, Rules, Situation
 
@@ -35,9 +35,9 @@ def scale(situation: Situation, rules: Rules) -> Decision:
     if _is_out_of_money(situation, rules):
         reason = f"the budget has ${situation.budget:.2f} left: enough to drain"
         ended = _decided(situation, [GiveBack(m.tag, reason) for m in present], rules=rules)
-        return replace(ended, short_of_money=_is_short_of_money(situation, rules))
+        return _with_money(ended, situation, rules)
     situation = _less_draining(situation, rules)
-    is_short = _is_short_of_money(situation, rules)
+    told = situation
     parting = _part(_possible(situation, present, rules)[0], present, target, rules)
     situation, impossible = _possible(situation, parting.working, rules)
     taken = _rents(situation, parting, target, rules)
@@ -51,16 +51,20 @@ def scale(situation: Situation, rules: Rules) -> Decision:
         impossible=impossible,
         rules=rules,
     )
-    return replace(decision, short_of_money=is_short)
+    return _with_money(decision, told, rules)
 
 
-def _is_short_of_money(situation: Situation, rules: Rules) -> bool:
-    """Whether the budget alone is why nothing is rented for what waits."""
-    if situation.budget is None:
-        return False
-    least = min((b.vram for b in situation.backlog if b.waiting), default=math.inf)
-    able = [c for c in situation.candidates if c.vram >= least]
-    return bool(able) and not any(pays_for_itself(c, situation.budget, rules) for c in able)
+def _with_money(decision: Decision, situation: Situation, rules: Rules) -> Decision:
+    """The decision with what the cheapest able offer takes, and whether the budget alone is why
+    nothing is rented for what waits."""
+    waiting = [b.vram for b in situation.backlog if b.waiting]
+    able = [c for c in situation.candidates if c.vram >= min(waiting, default=0)]
+    least = min((starting_cost(candidate, rules) for candidate in able), default=None)
+    told = replace(decision, least_cost=least)
+    if situation.budget is None or not waiting or least is None or least <= situation.budget:
+        return told
+    lacking = f"; to start and to work for a while costs ${least:.2f} at least, over the budget"
+    return replace(told, short_of_money=True, words=told.words + lacking)
 
 
 def _possible(

@@ -1,14 +1,17 @@
 """Everything the fleet can be told, from the environment, read once at start."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
+from trackfarm.environment import complaints
 from trackfarm.settings import home_path
 from trackfarm_fleet.mandate import Mandate
 from trackfarm_fleet.providers import runpod, vast
@@ -113,11 +116,9 @@ class FleetSettings(BaseSettings):
         )
 
 
-def complaint(error: ValidationError) -> str:
-    """What is wrong with the settings, variable by variable."""
-    found = error.errors(include_input=False)
-    wrong = [f"{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in found]
-    return "\n  ".join(["its settings are not usable:", *wrong])
+def complaint(error: Exception, said: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What is wrong with the settings, variable by variable; `said` as in `complaints`."""
+    return "\n  ".join(["its settings are not usable:", *complaints(error, _PREFIX, said)])
 
 
 def _folder() -> Path:

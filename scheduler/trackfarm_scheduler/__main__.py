@@ -3,9 +3,9 @@
 import sys
 
 import structlog
-from pydantic import ValidationError
 
 from trackfarm import logs
+from trackfarm.environment import UNUSABLE, complaints
 from trackfarm.settings import SettingsError
 from trackfarm.trust import check_server, verification
 from trackfarm_scheduler.assembly import assemble
@@ -23,8 +23,8 @@ def main() -> int:
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         settings = SchedulerSettings()
-    except ValidationError as error:
-        return _unusable([_complaint(e["loc"], e["msg"]) for e in error.errors()])
+    except UNUSABLE as error:
+        return _unusable(complaints(error, "TRACKFARM_SCHEDULER_"))
     if found := faults(settings):
         return _unusable(found)
     logs.configure(settings.log_format, settings.log_level)
@@ -36,10 +36,6 @@ def main() -> int:
         return BAD_SETTINGS
     serve(farm, loops)
     return 0
-
-
-def _complaint(place: tuple[int | str, ...], message: str) -> str:
-    return f"TRACKFARM_SCHEDULER_{'_'.join(map(str, place)).upper()}: {message}"
 
 
 def _unusable(faults_found: list[str]) -> int:

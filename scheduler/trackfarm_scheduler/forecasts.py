@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from trackfarm.api import TrackCounts, TrackState
+from trackfarm.api import CPU, TrackCounts, TrackState
 from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.planning import CardGroup, Demand, Limits, Plan, Prices, ShapeCount, demand_of
 from trackfarm.planning import plan as planned
@@ -14,7 +14,7 @@ from trackfarm.planning.forecast import SpeedOf
 from trackfarm_scheduler.store import census, speeds, workers
 from trackfarm_scheduler.store.tables import Job, Track, Worker
 
-CPU = "cpu"
+PASSED = 1.0  # seconds, of a deadline that lies behind
 
 
 def plan_now(
@@ -59,7 +59,13 @@ def plan_of(session: Session, job: Job, prices: Prices) -> Plan | None:
     if not shapes:
         return None
     kind = model_set(job.model_set)
-    return plan_now(session, demand_of(shapes), kind=kind, prices=prices)
+    return plan_now(session, demand_of(shapes), kind=kind, prices=prices, limits=_limits_of(job))
+
+
+def _limits_of(job: Job) -> Limits:
+    """From when the job came; a deadline that had passed by then is one that nothing keeps."""
+    seconds = None if job.deadline is None else max(job.deadline - job.created_at, PASSED)
+    return Limits(deadline_seconds=seconds, budget=job.budget)
 
 
 def keep(session: Session, job_id: str, prices: Prices) -> None:

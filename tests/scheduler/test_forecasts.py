@@ -1,11 +1,14 @@
 """The plan of a job as it was when the job came, kept to be compared with what happens."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.scheduler.scene import Scene, briefs
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import model_set
 from trackfarm.planning import Plan, load_prices
+from trackfarm.planning.records import Chance
 from trackfarm_scheduler import forecasts
 from trackfarm_scheduler.store import speeds
 from trackfarm_scheduler.store.tables import Job
@@ -50,6 +53,19 @@ def test_a_plan_without_workers_says_so(sqlite_scene: Scene) -> None:
     assert plan is not None
     assert plan.eta_seconds is None
     assert "no worker serves tiny" in plan.unfit[0].reason
+
+
+def test_a_plan_is_held_to_the_limits_of_its_job(sqlite_scene: Scene) -> None:
+    sqlite_scene.join(price_per_hour=1.0)
+    soon = datetime.fromtimestamp(sqlite_scene.clock() + 3600, UTC)
+    job_id = sqlite_scene.submit(briefs(2), deadline=soon, budget=1e-9).job_id
+    plan = plan_of(sqlite_scene, job_id)
+    assert plan is not None
+    assert plan.limits.deadline_seconds == pytest.approx(3600, abs=1)
+    assert plan.limits.budget == 1e-9
+    assert plan.verdict is not None
+    assert (plan.verdict.deadline, plan.verdict.budget) == (Chance.LIKELY, Chance.UNLIKELY)
+    assert not plan.is_feasible
 
 
 def test_equal_cards_are_one_group(sqlite_scene: Scene) -> None:

@@ -12,10 +12,10 @@ from contextlib import ExitStack
 from importlib.metadata import version
 
 import structlog
-from pydantic import ValidationError
 
 from trackfarm import __version__, logs
 from trackfarm.broker import PIPELINE_DEPTH
+from trackfarm.environment import UNUSABLE
 from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.settings import SettingsError
 from trackfarm.trust import verification
@@ -203,7 +203,7 @@ def main() -> int:
         refuse_unsafe(settings)
         logs.configure(settings.log_format, settings.log_level)
         found = machine.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
-    except ValidationError as error:
+    except UNUSABLE as error:
         print(complaint(error), file=sys.stderr)
         return BAD_SETTINGS
     except (UnknownModelSet, SettingsError, RuntimeError) as error:

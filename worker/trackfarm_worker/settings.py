@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError
+from pydantic import Field, IPvAnyNetwork, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
+from trackfarm.environment import complaints
 from trackfarm.outgoing import Rules
 from trackfarm_worker.engine.options import Options
 from trackfarm_worker.engine.settings import EngineSettings
@@ -59,12 +60,9 @@ class MachineSettings(BaseSettings):
         )
 
 
-def complaint(error: ValidationError) -> str:
+def complaint(error: Exception) -> str:
     """What is wrong with the settings, variable by variable."""
-    wrong = [
-        f"TRACKFARM_WORKER_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}"
-        for e in error.errors()
-    ]
+    wrong = complaints(error, "TRACKFARM_WORKER_")
     return "\n  ".join(["The worker's settings are not usable:", *wrong])
 
 

@@ -7,13 +7,14 @@ from typing import Annotated
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
-from trackfarm.catalog.names import renamed
+from trackfarm.catalog.names import field_of, renamed
 from trackfarm.catalog.problems import Fault, shown, shown_name
 from trackfarm.catalog.rows import part_faults
 from trackfarm.catalog.spelling import Text
 
 _NAME = TypeAdapter(Annotated[Text, StringConstraints(min_length=1, max_length=200)])
 _KEYS = ("catalog", "model_set", "defaults")
+_MEANT = {"name": "catalog", "title": "catalog", "model": "model_set"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,16 @@ def prefixed(section: str, fault: Fault) -> Fault:
 
 
 def _unknown(key: str, also: tuple[str, ...]) -> Fault:
-    close = difflib.get_close_matches(key[:64], (*_KEYS, *also), n=1)
-    known = ", ".join((*_KEYS, *also))
-    remedy = f"did you mean {close[0]}?" if close else f"a catalog has {known}"
-    return Fault(shown_name(key), "is not a part of a catalog", remedy)
+    keys = (*_KEYS, *also)
+    known = f"a catalog has {', '.join(keys[:-1])} and {keys[-1]}"
+    return Fault(shown_name(key), "is not a part of a catalog", f"{_guess(key, keys)}{known}")
+
+
+def _guess(key: str, keys: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(key[:64].lower(), keys, n=1)
+    if meant := _MEANT.get(key.lower()) or next(iter(close), None):
+        return f"did you mean {meant}? "
+    return "it is a field of a brief, to be written below defaults; " if field_of(key) else ""
 
 
 def _name_faults(key: str, value: object) -> list[Fault]:

@@ -2,8 +2,9 @@
 
 import reprlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+ROWS_SHOWN = 3
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 60
 
@@ -35,6 +36,27 @@ class Problem:
         return f"{place}: {self.field}: {self.wrong}; {self.remedy}"
 
 
+def folded(problems: Iterable[Problem]) -> list[str]:
+    """The problems as lines, with one for all that differ at most in their row: that of the first,
+    and which rows have it too."""
+    rows: dict[Problem, list[int]] = {}
+    for problem in problems:
+        rows.setdefault(replace(problem, row=0), []).append(problem.row)
+    return [_line(problem, found) for problem, found in rows.items()]
+
+
+def _line(problem: Problem, rows: list[int]) -> str:
+    first, others = str(replace(problem, row=rows[0])), rows[1:]
+    if not others:
+        return first
+    if set(others) == {rows[0]}:
+        return f"{first} (for {len(rows):,} briefs)"
+    shown = ", ".join(map(str, others[:ROWS_SHOWN]))
+    more = ", ..." if len(others) > ROWS_SHOWN else ""
+    noun = "row" if len(others) == 1 else "rows"
+    return f"{first} (and {len(others):,} more {noun}: {shown}{more})"
+
+
 class CatalogError(Exception):
     """The catalog cannot be read (further). `problems` holds what was found until then, `count` is
     their number where there were more than are kept."""
@@ -42,7 +64,7 @@ class CatalogError(Exception):
     def __init__(self, problems: Iterable[Problem], *, count: int | None = None) -> None:
         self.problems = tuple(problems)
         self.count = len(self.problems) if count is None else count
-        super().__init__("\n".join(map(str, self.problems)))
+        super().__init__("\n".join(folded(self.problems)))
 
 
 def placed(faults: Iterable[Fault], file: str, row: int) -> list[Problem]:

@@ -16,6 +16,8 @@ from trackfarm.catalog.problems import CatalogError, Fault, Problem, placed, sho
 from trackfarm.catalog.rows import Row, combined, row_of
 from trackfarm.catalog.yaml_nodes import Document, fields_of, items_of, key_lines, line_of
 
+_BELOW = ("briefs", "matrix")
+
 
 def open_yaml(path: Path) -> Catalog:
     """The catalog in a YAML file of at most 64 MiB.
@@ -49,12 +51,13 @@ def open_yaml(path: Path) -> Catalog:
 
 
 def _header(document: Document, path: Path, parts: Mapping[str, Node]) -> Header:
-    own = {key: node for key, node in parts.items() if key not in ("briefs", "matrix")}
+    own = {key: node for key, node in parts.items() if key not in _BELOW}
     document_keys = key_lines(document.root)
     twice = len(document.root.value) - len(document_keys) if document.root else 0
     if twice:
         raise stop(document.file, 1, "catalog", "has a section twice", "join the two")
-    return read_header({key: document.value(node) for key, node in own.items()}, path.stem)
+    values = {key: document.value(node) for key, node in own.items()}
+    return read_header(values, path.stem, also=_BELOW)
 
 
 def _header_problems(

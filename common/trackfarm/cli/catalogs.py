@@ -118,6 +118,8 @@ def check_document(found: "CatalogCheck") -> dict[str, Any]:
 
 
 def report_check(path: Path, found: "CatalogCheck") -> None:
+    from trackfarm.catalog.problems import folded
+
     if not found.problem_count:
         say(
             f"{path} is right: {counted(found.brief_count, 'brief')},"
@@ -125,8 +127,8 @@ def report_check(path: Path, found: "CatalogCheck") -> None:
             f" {found.audio_seconds / 60:,.1f} min of audio"
         )
         return
-    for problem in found.problems:
-        complain(clean(str(problem)))
+    for line in folded(found.problems):
+        complain(clean(line))
     left_out = found.problem_count - len(found.problems)
     more = f", the first {len(found.problems):,} are above" if left_out else ""
     complain(f"{counted(found.problem_count, 'mistake')} in {path}{more}")
@@ -148,9 +150,13 @@ def _dollars(text: str | None) -> float | None:
     from trackfarm.planning import LimitError, parse_budget
 
     try:
-        return None if text is None else parse_budget(text)
+        amount = None if text is None else parse_budget(text)
     except LimitError as error:
         raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
+    if amount == 0:
+        remedy = "write what the job may cost, or leave --budget out for no limit"
+        raise ended(ExitCode.BAD_INPUT, f"a budget of $0 pays for no track; {remedy}")
+    return amount
 
 
 def send(farm: "Client", path: Path, wishes: "Wishes") -> "SubmitAnswer":

@@ -36,6 +36,11 @@ def export(
     from trackfarm.cli.jobs import watch_to_the_end
 
     job_id, target = (job_or_dir, directory) if directory else (None, Path(job_or_dir))
+    if job_id is not None and "/" in job_id:
+        remedy = (
+            f"the job comes first: `trackfarm export JOB {job_id}`; `trackfarm jobs` lists them"
+        )
+        raise ended(ExitCode.BAD_INPUT, f"there is no job {job_id}; {remedy}")
     code = ExitCode.OK
     with connected() as farm:
         job = wanted_job(farm, job_id)

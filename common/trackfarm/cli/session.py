@@ -96,6 +96,8 @@ def known_farm() -> FarmAddress:
 def wanted_job(farm: "Client", job_id: str | None) -> "Job":
     """The job the operator named, or the newest one."""
     if job_id is not None:
+        if "/" in job_id:  # a path, most likely, and no address of the farm
+            raise ended(ExitCode.REFUSED, f"there is no job {job_id}; `trackfarm jobs` lists them")
         return farm.job(job_id)
     if newest := farm.jobs(limit=1):
         return newest[0]
@@ -113,5 +115,5 @@ def _refusal_text(error: "Refused") -> str:
     problem = error.problem
     if problem.status == 401:
         return "the farm refused the API key; check TRACKFARM_API_KEY"
-    lines = [": ".join(filter(None, [problem.title, problem.detail]))]
+    lines = [": ".join(dict.fromkeys(filter(None, [problem.title, problem.detail])))]
     return clean("\n".join(lines + [mistake_line(mistake) for mistake in problem.errors]))

@@ -13,6 +13,7 @@ from trackfarm.words import (
     one_line,
     rate_words,
     state_words,
+    tier_words,
     time_words,
 )
 
@@ -35,7 +36,7 @@ def workers_table(workers: Sequence[Worker]) -> Table:
             clean(worker.name or worker.id),
             worker.state.value,
             clean(worker.gpu),
-            worker.tier,
+            tier_words(worker),
             clean(worker.model_set),
             str(worker.shards),
             f"{worker.tracks_done:,}",

@@ -9,7 +9,7 @@ from rich.text import Text
 from trackfarm.api import Job, Worker, WorkerState
 from trackfarm.cli.pulse import WORKING, Look, Throughput, alerts, sparkline
 from trackfarm.printable import clean
-from trackfarm.words import counted, one_line, rate_words, time_words
+from trackfarm.words import counted, one_line, rate_words, tier_words, time_words
 
 ALERTS_SHOWN = 4
 LEAST_JOBS = 3
@@ -109,7 +109,7 @@ def _workers(workers: Sequence[Worker]) -> Table:
             one_line(worker.name or worker.id, 24),
             Text(worker.state.value, style=COLOURS.get(worker.state, "")),
             one_line(worker.gpu, 24),
-            worker.tier,
+            tier_words(worker),
             one_line(worker.model_set, 24),
             one_line(worker.provider, 12),
             str(worker.shards),

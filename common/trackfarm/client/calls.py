@@ -11,6 +11,7 @@ from trackfarm.api import (
     NDJSON,
     PREFIX,
     Event,
+    FarmModelSet,
     FarmStatus,
     Invitation,
     InvitationRequest,
@@ -174,6 +175,11 @@ class Calls(Driven[World]):
     def revoke_invitation(self, invitation_id: str) -> Steps[Invitation]:
         """Nobody joins by it any more; who has joined stays."""
         return delete(Invitation, f"workers/invitations/{segment(invitation_id)}", lost)
+
+    @call
+    def models(self) -> Steps[list[FarmModelSet]]:
+        """All that the farm knows, by name."""
+        return get(list[FarmModelSet], "models")
 
     @call
     def status(self) -> Steps[FarmStatus]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from trackfarm import api
-from trackfarm.api import FarmStatus
+from trackfarm.api import FarmModelSet, FarmStatus
 from trackfarm.catalog import Catalog, open_catalog
 from trackfarm.client.awaiting import Awaiting
 from trackfarm.client.blocking import Blocking
@@ -102,6 +102,11 @@ class FarmCalls(Driven[World]):
         """By id or by any unique beginning of it."""
         record = yield from PLAIN.job(job_id)
         return self._job(record)
+
+    @call
+    def models(self) -> Steps[list[FarmModelSet]]:
+        """The model sets, by name: which are served now, by how many workers, what waits for them."""
+        return PLAIN.models()
 
     @call
     def status(self) -> Steps[FarmStatus]:

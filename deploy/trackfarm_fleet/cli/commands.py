@@ -15,7 +15,7 @@ from trackfarm.embedded.interrupts import Interrupts
 from trackfarm.printable import clean
 from trackfarm.settings import SettingsError
 from trackfarm.words import counted
-from trackfarm_fleet.assembly import open_providers
+from trackfarm_fleet.assembly import known_prices, open_providers
 from trackfarm_fleet.books import bill, by_job, together
 from trackfarm_fleet.cli import tables
 from trackfarm_fleet.cli.options import (
@@ -32,6 +32,7 @@ from trackfarm_fleet.cli.starting import agree, start
 from trackfarm_fleet.mandate import DAY
 from trackfarm_fleet.providers.port import Offer, Trouble
 from trackfarm_fleet.settings import FleetSettings
+from trackfarm_fleet.shelf import Asked, Shelf, at_large
 from trackfarm_fleet.tags import Tags
 
 fleet = typer.Typer(help="Rent machines, and give them back.", no_args_is_help=True)
@@ -64,7 +65,9 @@ def offers(
     settings = settings_of(
         provider=provider, gpu=gpu, interruptible=interruptible, max_price=max_price, image="-"
     )
-    found, troubles = _asked(settings)
+    found, shelf, troubles = _asked(settings)
+    if wrong := shelf.misnamed(settings.gpus):
+        raise ended(ExitCode.BAD_INPUT, clean(shelf.misnaming(wrong)))
     if as_json:
         print_json([tables.offer_document(offer) for offer in found])
     elif found:
@@ -72,12 +75,15 @@ def offers(
     for trouble in troubles:
         complain(clean(trouble))
     if not found and not troubles:
-        complain("nothing like this is on offer; TRACKFARM_FLEET_HOSTS names machines of your own")
+        lack = shelf.lack(Asked(gpus=settings.gpus, max_price=settings.max_price))
+        complain(clean(lack or "nothing like this is on offer"))
+        complain("TRACKFARM_FLEET_HOSTS names machines of your own")
     raise typer.Exit(ExitCode.OK if found and not troubles else ExitCode.INCOMPLETE)
 
 
-def _asked(settings: FleetSettings) -> tuple[list[Offer], list[str]]:
-    found: list[Offer] = []
+def _asked(settings: FleetSettings) -> tuple[list[Offer], Shelf, list[str]]:
+    """What was asked for, what there is beside it, and who could not be asked."""
+    seen: list[Offer] = []
     troubles: list[str] = []
     with ExitStack() as opening:
         try:
@@ -85,13 +91,16 @@ def _asked(settings: FleetSettings) -> tuple[list[Offer], list[str]]:
         except SettingsError as error:
             raise ended(ExitCode.BAD_INPUT, str(error)) from None
         for provider in providers:
-            for query in settings.queries:
+            for query in dict.fromkeys([*settings.queries, *map(at_large, settings.queries)]):
                 answer = provider.offers(query)
                 if isinstance(answer, Trouble):
                     troubles.append(f"{provider.name}: {answer.detail}")
-                else:
-                    found += answer
-    return sorted(found, key=lambda offer: offer.price_per_hour), troubles
+                    break
+                seen += answer
+    offers = {(offer.provider, offer.id, offer.interruptible): offer for offer in seen}
+    shelf = Shelf(tuple(offers.values()), known_prices(), is_whole=not troubles)
+    found = [o for o in shelf.offers if any(o.meets(query) for query in settings.queries)]
+    return sorted(found, key=lambda offer: offer.price_per_hour), shelf, troubles
 
 
 @fleet.command()
@@ -120,7 +129,7 @@ def up(
     )
     with opened(settings) as (rented, _):
         mandate = replace(settings.mandate(), only=True)
-        agree(rented, mandate, ask=not yes)
+        agree(rented, settings, mandate, yes=yes)
         with Interrupts() as interrupts:
             tick = settings.tick_seconds
             code = start(rented, mandate, tick, lambda: interrupts.asked, as_json=as_json)
@@ -131,9 +140,8 @@ def up(
 def status(as_json: JsonOption = False) -> None:
     """List the rentals that are not ended, who looks after them, and what they cost."""
     with farm_of() as farm:
-        term = farm.term()
-        known = farm.rentals(ended_since=time.time() - DAY)
-    now = time.time()
+        look = farm.situation(ended_since=time.time() - DAY)
+    now, term, known = time.time(), look.term, look.rentals
     running = [rental for rental in known if rental.is_open]
     hourly = sum(rental.standing.price_per_hour for rental in running)
     today = bill(known, now)
@@ -145,6 +153,7 @@ def status(as_json: JsonOption = False) -> None:
                 "dollars_per_hour": hourly,
                 "dollars_of_the_last_day": today,
                 "rentals": rows,
+                "waiting": {d.model_set: sum(d.waiting.values()) for d in look.demands},
             }
         )
         return
@@ -155,6 +164,8 @@ def status(as_json: JsonOption = False) -> None:
         f"{counted(len(running), 'rental')}, ${hourly:.3f} an hour, ${today:.2f} for those of the"
         f" last day; {leader} looks after them"
     )
+    if not running and (unserved := tables.unserved_words(look.demands, led=term.seconds > 0)):
+        say(unserved)
 
 
 @fleet.command()

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from trackfarm import logs
 from trackfarm.cli.exits import ExitCode
 from trackfarm.cli.session import ended, errors_end_the_command, known_farm
+from trackfarm.environment import UNUSABLE
 from trackfarm.printable import clean
 from trackfarm.settings import SettingsError
 from trackfarm_fleet.assembly import assembled, connection
@@ -33,6 +33,8 @@ MaxPriceOption = Annotated[
     float | None, typer.Option(min=0.001, metavar="DOLLARS", help="An hour, for the machine.")
 ]
 
+_FLAGS = {"providers": "--provider", "gpus": "--gpu", "max_price": "--max-price"}
+
 
 def settings_of(
     *,
@@ -52,8 +54,9 @@ def settings_of(
     }
     try:
         return FleetSettings(**{name: value for name, value in said.items() if value is not None})
-    except ValidationError as error:
-        raise ended(ExitCode.BAD_INPUT, clean(complaint(error))) from None
+    except UNUSABLE as error:
+        options = {name: flag for name, flag in _FLAGS.items() if said.get(name) is not None}
+        raise ended(ExitCode.BAD_INPUT, clean(complaint(error, options))) from None
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from trackfarm.cli.exits import ExitCode, code_of
 from trackfarm.cli.jobs import watched
 from trackfarm.cli.options import CatalogArgument, JsonOption
 from trackfarm.cli.plan import demanded, limits_of
-from trackfarm.cli.session import ended
 from trackfarm.embedded.interrupts import Interrupts
 from trackfarm.planning.records import Limits, ShapeCount
 from trackfarm.printable import clean
@@ -24,6 +23,7 @@ from trackfarm.sdk.submission import Wishes
 from trackfarm.words import attention, counted, state_words, time_words
 from trackfarm_fleet.books import by_job, together
 from trackfarm_fleet.cli import tables
+from trackfarm_fleet.cli.asking import agreed, refuse_misnamed, refuse_nothing
 from trackfarm_fleet.cli.options import (
     GpuOption,
     InterruptibleOption,
@@ -92,8 +92,12 @@ def run(
     )
     with opened(settings) as (fleet, farm):
         mandate = _mandate(settings, limits)
+        refuse_misnamed(fleet, mandate)
         decision = fleet.propose(mandate, _demand(kind.name, shapes, limits))[kind.name]
-        _agree(decision, limits, ask=not yes, as_json=as_json)
+        least = min(shape.min_vram for shape in shapes)
+        refuse_nothing(fleet, settings, mandate, decision, vram=least)
+        _show(decision, limits, as_json=as_json)
+        agreed("Rent these machines and make the catalog?", yes=yes)
         with Interrupts() as interrupts:
             errand = _Errand(fleet, farm, mandate, interrupts, settings.tick_seconds, as_json)
             raise typer.Exit(errand.run(catalog, wishes))
@@ -131,18 +135,16 @@ def _demand(name: str, shapes: list[ShapeCount], limits: Limits) -> Demand:
     return Demand(model_set=name, shapes=shapes, waiting=waiting, jobs=[job])
 
 
-def _agree(decision: Decision, limits: Limits, *, ask: bool, as_json: bool) -> None:
-    """Shows what will be rented; ends the command when that is nothing, or not agreed to."""
-    if not decision.rent:
-        raise ended(ExitCode.INCOMPLETE, f"nothing can be rented for this: {decision.words}")
-    if not as_json:
+def _show(decision: Decision, limits: Limits, *, as_json: bool) -> None:
+    """What will be rented, before anybody is asked."""
+    if as_json:
+        print_json({"plan": tables.decision_document(decision)})
+    else:
         out().print(tables.rents_table(decision.rent))
         say(tables.decision_words(decision))
     if limits.deadline_seconds is not None and decision.finish > limits.deadline_seconds:
         late = time_words(limits.deadline_seconds)
         complain(f"this is not enough for the deadline in {late}, and no more can be had or paid")
-    if ask:
-        typer.confirm("Rent these machines and make the catalog?", abort=True, err=True)
 
 
 def _note(job: "Job") -> str:

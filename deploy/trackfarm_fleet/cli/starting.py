@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import typer
-
 from trackfarm.cli.console import complain, err, out, print_json, say
 from trackfarm.cli.exits import ExitCode
 from trackfarm.cli.session import ended
@@ -11,26 +9,30 @@ from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.rentals import Demand, Rental, RentalState
 from trackfarm.words import counted
 from trackfarm_fleet.cli import tables
+from trackfarm_fleet.cli.asking import agreed, refuse_misnamed, refuse_nothing
 from trackfarm_fleet.fleet import Fleet, Round
 from trackfarm_fleet.mandate import Mandate
+from trackfarm_fleet.settings import FleetSettings
 from trackfarm_fleet.steering import attempted, pause, resign
 
 TRIES = 4  # rounds in which nothing can be rented: an offer is no reservation
 LONGEST_TICK = 5.0  # somebody waits for this command
 
 
-def agree(fleet: Fleet, mandate: Mandate, *, ask: bool) -> None:
+def agree(fleet: Fleet, settings: FleetSettings, mandate: Mandate, *, yes: bool) -> None:
     """Shows what will be rented; ends the command when that is not agreed to, or cannot be."""
     try:
         model_set(mandate.model_set)
     except UnknownModelSet as error:
         raise ended(ExitCode.BAD_INPUT, str(error)) from None
+    refuse_misnamed(fleet, mandate)
     nothing = Demand(model_set=mandate.model_set, shapes=[], waiting={}, jobs=[])
     decision = fleet.propose(mandate, nothing)[mandate.model_set]
-    if ask and decision.rent:
+    refuse_nothing(fleet, settings, mandate, decision)
+    if decision.rent and not yes:
         err().print(tables.rents_table(decision.rent))
         hourly = sum(rent.candidate.price_per_hour for rent in decision.rent)
-        typer.confirm(f"Rent these for ${hourly:.3f} an hour?", abort=True, err=True)
+        agreed(f"Rent these for ${hourly:.3f} an hour?", yes=yes)
 
 
 def start(

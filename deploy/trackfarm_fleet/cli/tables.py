@@ -71,6 +71,20 @@ def decision_words(decision: Decision) -> str:
     return f"{machines}; done in {end}, for {_dollars(decision.cost)} or so"
 
 
+def unserved_words(demands: Iterable[wire.Demand], *, led: bool) -> str:
+    """What waits while nothing is rented, and what to do; empty when nothing waits. `led`: a fleet
+    process runs."""
+    waiting = {d.model_set: sum(d.waiting.values()) for d in demands}
+    if not any(waiting.values()):
+        return ""
+    shares = ", ".join(f"{number:,} of {clean(name)}" for name, number in waiting.items() if number)
+    remedy = "its log says why" if led else "`trackfarm-fleet` rents for what waits"
+    return (
+        f"{counted(sum(waiting.values()), 'track')} wait for a worker ({shares}) and no machine is"
+        f" rented: {remedy}; `trackfarm fleet offers` shows what is to be had"
+    )
+
+
 def account_table(account: Account) -> Table:
     table = _table("bought", numbers=("hours", "share", "$"))
     for use in Use:
@@ -132,8 +146,11 @@ def offer_document(offer: Offer) -> dict[str, Any]:
     }
 
 
-def rent_documents(rents: Sequence[Rent]) -> list[dict[str, Any]]:
-    return [{**offer_document(r.candidate.offer), "bid": r.bid, "why": r.reason} for r in rents]
+def decision_document(decision: Decision) -> dict[str, Any]:
+    """`seconds` until all is made, None where that has no end; `dollars` until then."""
+    rents = [{**offer_document(r.candidate.offer), "bid": r.bid} for r in decision.rent]
+    seconds = decision.finish if math.isfinite(decision.finish) else None
+    return {"rent": rents, "seconds": seconds, "dollars": decision.cost}
 
 
 def _dollars(amount: float) -> str:

@@ -15,6 +15,7 @@ from trackfarm_scheduler.api import (
     exports,
     fleet,
     keys,
+    models,
     operator,
     plans,
     problems,
@@ -80,6 +81,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.include_router(worker.router)
     app.include_router(operator.router)
     app.include_router(workers.router)
+    app.include_router(models.router)
     app.include_router(fleet.router)
     app.include_router(plans.router)
     app.include_router(uploads.router)

@@ -70,6 +70,9 @@ async def artifacts(
     if "range" in request.headers:
         detail = "an archive is made while it is sent, and has no ranges; ask for ?first=…&last=…"
         raise Refused(416, detail, headers={"Accept-Ranges": "none"})
+    if last is not None and last < first:
+        flaw = {"field": "query.last", "message": f"comes before first, which is {first}"}
+        raise Refused(422, "there is nothing between first and last", [flaw])
     wanted, name = await run_in_threadpool(_wanted, farm, caller, reference, first, last)
     if wanted.number > tracks.MOST:
         detail = (

@@ -71,6 +71,11 @@ class WorkerFilter(_Filter):
     limit: int = Field(default=1000, ge=1, le=1000)
 
 
+class ModelSetFilter(BaseModel):
+    cursor: Cursor = None
+    limit: int = Field(default=1000, ge=1, le=1000)
+
+
 def labels_of(tags: list[str]) -> list[tuple[str, str]]:
     """Labels with their values."""
     return [(name, value) for name, _, value in (text.partition("=") for text in tags)]

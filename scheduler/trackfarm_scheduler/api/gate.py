@@ -8,7 +8,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trackfarm_scheduler.api import pacing
-from trackfarm_scheduler.api.pages import DOCS
+from trackfarm_scheduler.api.pages import OWN_POLICY
 from trackfarm_scheduler.api.problems import Refused, answer
 from trackfarm_scheduler.api.reading import Reader
 
@@ -82,4 +82,4 @@ def _headers(
 def _policy(path: str, given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     if path.startswith("/objects/"):
         return [*(field for field in _ALWAYS if field not in given), *_OBJECTS]
-    return _ALWAYS if path == DOCS else _ALWAYS_AT_THE_API
+    return _ALWAYS if path in OWN_POLICY else _ALWAYS_AT_THE_API

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from importlib.resources import files
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -15,7 +16,13 @@ from trackfarm_scheduler.api.auth import Needs
 from trackfarm_scheduler.metrics import FarmCollector
 
 DOCS, DESCRIPTION = "/api/docs", "/openapi.json"
-_CDN = "https://cdn.jsdelivr.net"
+_FILES = {  # of Swagger UI, and what a browser is told they are
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon.png": "image/png",
+}
+OWN_POLICY = frozenset({DOCS, *(f"{DOCS}/{name}" for name in _FILES)})
+_A_DAY = "private, max-age=86400"
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
@@ -42,22 +49,41 @@ def pages(app: FastAPI, collector: FarmCollector) -> APIRouter:
     async def docs_page() -> Response:
         return docs
 
+    for name, media_type in _FILES.items():
+        _add_file(router, name, media_type)
     return router
 
 
+def _add_file(router: APIRouter, name: str, media_type: str) -> None:
+    content = (files("fastapi_offline") / "static" / name).read_bytes()
+    headers = {"Cache-Control": _A_DAY, "Content-Security-Policy": "default-src 'none'"}
+
+    @router.get(f"{DOCS}/{name}", dependencies=[Depends(Needs(Scope.READ, browser=True))])
+    async def part_of_the_docs() -> Response:
+        return Response(content, media_type=media_type, headers=headers)
+
+
 def _docs_page(title: str) -> HTMLResponse:
-    page = get_swagger_ui_html(openapi_url=DESCRIPTION, title=title)
+    script, style, icon = (f"{DOCS}/{name}" for name in _FILES)
+    page = get_swagger_ui_html(
+        openapi_url=DESCRIPTION,
+        title=title,
+        swagger_js_url=script,
+        swagger_css_url=style,
+        swagger_favicon_url=icon,
+        swagger_ui_parameters={"validatorUrl": None},  # else it asks swagger.io about a local page
+    )
     page.headers["Content-Security-Policy"] = content_policy(bytes(page.body).decode())
     page.headers["Cache-Control"] = "no-store"
     return page
 
 
 def content_policy(html: str) -> str:
-    """Lets the page run its own script, known by its digest, and Swagger's from their CDN."""
+    """Lets the page load from here alone, and run its own script, known by its digest."""
     digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()) for s in _INLINE.findall(html)]
     scripts = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
     return (
-        f"default-src 'none'; script-src {_CDN} {scripts}; style-src {_CDN} 'unsafe-inline';"
-        " img-src data: https://fastapi.tiangolo.com; connect-src 'self';"
+        f"default-src 'none'; script-src 'self' {scripts}; style-src 'self';"
+        " img-src 'self' data:; connect-src 'self';"
         " frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
     )

@@ -17,6 +17,11 @@ log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 WRONG_FORM = "the request does not have the form this call takes"
 MOST_FLAWS = 50
+_UNSAID = {
+    404: "nothing is at this address; GET /openapi.json describes all that there are",
+    405: "this address does not take this method; GET /openapi.json says which it takes",
+}
+A_TIME = "write it with its zone, as 2026-11-20T00:00:00Z; in an address a + is written %2B"
 
 
 class Refused(Exception):
@@ -41,9 +46,18 @@ def flaws(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What pydantic found wrong with a request, without what was sent. The first only: there can
     be as many as a body has names, and to list them all would take longer than to find them."""
     return [
-        {"field": ".".join(str(part) for part in error["loc"]), "message": error["msg"]}
+        {"field": ".".join(str(part) for part in error["loc"]), "message": _message(error)}
         for error in errors[:MOST_FLAWS]
     ]
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    kind = str(error["type"])
+    if kind == "timezone_aware":
+        return f"has no time zone; {A_TIME}"
+    if kind.startswith("datetime"):
+        return f"is no time; {A_TIME}"
+    return str(error["msg"])
 
 
 def answer(
@@ -81,7 +95,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _http(_request: Request, error: HTTPException) -> JSONResponse:
-        return answer(error.status_code, str(error.detail), headers=error.headers)
+        detail = str(error.detail)
+        if detail == HTTPStatus(error.status_code).phrase:  # nobody has said more
+            detail = _UNSAID.get(error.status_code, detail)
+        return answer(error.status_code, detail, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:

@@ -5,10 +5,11 @@ from collections import Counter
 from sqlalchemy import ColumnElement, and_, bindparam, exists, func, select
 from sqlmodel import Session, col
 
-from trackfarm.api import TrackCounts, TrackState
+from trackfarm.api import JobState, TrackCounts, TrackState
 from trackfarm_scheduler.store.tables import MADE, SHARED, Job, JobTrack, Track, table_of
 
 _UNFINISHED = [TrackState.PENDING, TrackState.LEASED]
+_MOVING = [JobState.ACCEPTED, JobState.RUNNING]
 
 _LINK, _TRACK = table_of(JobTrack), table_of(Track)
 _AUDIO = select(func.sum(_TRACK.c.duration)).where(_TRACK.c.job_id == bindparam("job"), MADE)
@@ -50,6 +51,25 @@ def of_farm(session: Session, *, owner: str | None = None) -> TrackCounts:
         statement = statement.where(col(Job.owner) == owner)
     rows = session.execute(statement)
     return TrackCounts(**{state: number for state, number in rows})
+
+
+def backlog(session: Session) -> dict[str, TrackCounts]:
+    """Unfinished tracks of all jobs that move, by model set; counted from indexes alone."""
+    rows = session.execute(
+        select(col(Job.model_set), col(Track.state), func.count())
+        .join(Track, col(Track.job_id) == col(Job.id))
+        .where(
+            col(Job.state).in_(_MOVING),
+            col(Job.sealed_at).is_not(None),
+            col(Job.removed_at).is_(None),
+            col(Track.state).in_(_UNFINISHED),
+        )
+        .group_by(col(Job.model_set), col(Track.state))
+    )
+    found: dict[str, dict[str, int]] = {}
+    for name, state, number in rows:
+        found.setdefault(name, {})[state] = number
+    return {name: TrackCounts(**counts) for name, counts in found.items()}
 
 
 def is_over() -> ColumnElement[bool]:

@@ -42,6 +42,8 @@ def address_fault(url: str, rules: Rules, *, insecure: bool) -> str | None:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         return f"it is no URL: {error}"
+    if parsed.scheme not in rules.schemes:
+        return f"a webhook's address begins with https://, and {url[:60]!r} does not"
     if flaw := url_flaw(parsed, rules):
         return flaw
     if parsed.scheme == "http" and not insecure and not is_loopback(parsed.host):

@@ -4,6 +4,7 @@ import pytest
 
 from tests.common.catalog.files import briefs, problems, stopped, write
 from trackfarm.catalog import open_catalog
+from trackfarm.catalog.problems import folded
 from trackfarm.catalog.yaml_nodes import MOST_BYTES
 
 
@@ -99,6 +100,41 @@ def test_what_is_no_catalog(tmp_path: Path, text: str, row: int, wrong: str) -> 
     found = stopped(write(tmp_path, "a.yaml", text))
     assert found[0].row == row
     assert wrong in found[0].wrong
+
+
+@pytest.mark.parametrize(
+    ("key", "guess"),
+    [
+        ("brief", "did you mean briefs? "),
+        ("Matrices", "did you mean matrix? "),
+        ("name", "did you mean catalog? "),
+        ("bpm", "it is a field of a brief, to be written below defaults; "),
+        ("zzz", ""),
+    ],
+)
+def test_a_key_that_no_catalog_has_is_told_with_those_that_it_may_have(
+    tmp_path: Path, key: str, guess: str
+) -> None:
+    (found,) = stopped(
+        write(tmp_path, "a.yaml", f"{key}: 90\nbriefs: [{{prompt: a, duration: 10}}]\n")
+    )
+    all_of_them = "a catalog has catalog, model_set, defaults, briefs and matrix"
+    assert found.remedy == guess + all_of_them
+
+
+def test_equal_mistakes_are_one_line(tmp_path: Path) -> None:
+    matrix = "matrix:\n  prompt: '{zone}'\n  duration: 10\n  src_audio: gone.wav\n"
+    axes = f"  axes: {{zone: {[f'z{n}' for n in range(30)]}}}\n"
+    (line,) = folded(problems(write(tmp_path, "a.yaml", matrix + axes)))
+    assert line.endswith("(for 30 briefs)")
+    rows = "".join("- {prompt: a, duration: 10, tempo: 9}\n" for _ in range(30))
+    path = write(tmp_path, "b.yaml", f"briefs:\n- {{prompt: a, duration: 10, bpm: 1}}\n{rows}")
+    first, second = folded(problems(path))
+    assert first.startswith(f"{path}:2: bpm: 1 is too small;")
+    assert second.startswith(f"{path}:3: tempo: is not a field of a brief;")
+    assert second.endswith("(and 29 more rows: 4, 5, 6, ...)")
+    two = write(tmp_path, "c.yaml", f"briefs:\n{rows[: len(rows) // 15]}")
+    assert folded(problems(two))[0].endswith("(and 1 more row: 3)")
 
 
 def test_a_file_too_large_for_yaml(tmp_path: Path) -> None:

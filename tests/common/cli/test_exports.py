@@ -34,6 +34,14 @@ def test_files_manifest_and_playlist_arrive(target: Path, trackfarm: Trackfarm) 
     assert not list(target.glob("*.part")) + list(target.glob(".*.part"))
 
 
+def test_a_path_is_not_looked_for_as_a_job(target: Path, trackfarm: Trackfarm) -> None:
+    turned = trackfarm("export", "./t2", "nosuch")
+    assert turned.exit_code == 2
+    assert "there is no job ./t2; the job comes first" in turned.stderr
+    assert trackfarm("show", "a/b").exit_code == 4
+    assert "there is no job a/b; `trackfarm jobs` lists them" in trackfarm("show", "a/b").stderr
+
+
 def test_what_is_there_is_not_fetched_again(
     target: Path, farm: FarmState, trackfarm: Trackfarm
 ) -> None:

@@ -67,6 +67,8 @@ def test_an_archive_goes_on_by_ordinals_and_has_no_ranges(door: Door, job: str) 
     part = opened(door.get(f"jobs/{job}/artifacts.zip", first=2))
     assert part.namelist() == ["00002-calm.mp3", "manifest.csv"]
     assert len(opened(door.get(f"jobs/{job}/artifacts.zip", last=1)).namelist()) == 2
+    backwards = problem(door.get(f"jobs/{job}/artifacts.zip", first=9, last=4), 422)
+    assert backwards["errors"][0]["field"] == "query.last"
     headers = {**bearer(API_KEY), "Range": "bytes=1000-"}
     refused = door.http.get(f"/api/v1/jobs/{job}/artifacts.zip", headers=headers)
     assert "first" in problem(refused, 416)["detail"]

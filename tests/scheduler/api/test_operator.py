@@ -46,6 +46,23 @@ def test_what_is_not_there(door: Door) -> None:
     assert "trackfarm jobs" in problem(door.get("jobs/job_zzz"), 404)["detail"]
 
 
+def test_an_address_that_there_is_not_is_told_as_that(door: Door) -> None:
+    assert "openapi.json" in problem(door.get("nosuch"), 404)["detail"]
+    assert "this method" in problem(door.post("status"), 405)["detail"]
+
+
+@pytest.mark.parametrize("path", ["usage", "jobs", "workers", "events"])
+@pytest.mark.parametrize(
+    ("since", "said"), [("2026-11-20", "has no time zone"), ("monday", "is no time")]
+)
+def test_a_time_is_written_with_its_zone(door: Door, path: str, since: str, said: str) -> None:
+    (flaw,) = problem(door.get(path, since=since), 422)["errors"]
+    assert flaw["field"] == "query.since"
+    assert flaw["message"].startswith(said)
+    assert "2026-11-20T00:00:00Z" in flaw["message"]
+    assert door.get(path, since="2026-11-20T00:00:00Z", until="2026-11-21T00:00:00Z").is_success
+
+
 def test_a_job_from_submission_to_retry(door: Door) -> None:
     answer = door.submit(briefs(3), priority=5)
     assert answer.status_code == 201

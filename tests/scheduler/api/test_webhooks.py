@@ -49,10 +49,10 @@ def removed(door: Door, hook: str, *, key: str = API_KEY) -> httpx.Response:
         ("https://169.254.169.254/latest", "not a public address"),
         ("https://[::ffff:10.0.0.1]/x", "not a public address"),
         ("https://10.0.0.1:22/x", "port 22"),
-        ("ftp://example.org/", "protocol ftp"),
+        ("ftp://example.org/", "begins with https://, and 'ftp://example.org/' does not"),
         ("https://user:pw@example.org/", "password"),
         ("http://93.184.215.14:8443/x", "clear text"),
-        ("nonsense", "protocol"),
+        ("nonsense", "does not"),
     ],
 )
 def test_where_a_webhook_may_not_point(door: Door, url: str, words: str) -> None:

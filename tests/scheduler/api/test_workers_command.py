@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 import typer
-from typer.testing import Result
+from typer.testing import CliRunner, Result
 
 from tests.common.cli.conftest import run
 from tests.scheduler.api.conftest import API_KEY, Door
+from tests.scheduler.scene import briefs
+from trackfarm import Farm
 from trackfarm.cli.machines import duration
+from trackfarm_worker.cli.models import models
 
 FACTS = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
 
@@ -44,7 +47,9 @@ def test_from_invitation_to_removal(trackfarm: Door) -> None:
     token = token_of(invited)
     assert f"TRACKFARM_WORKER_SCHEDULER_URL={trackfarm.url}" in invited.stdout
     joined = trackfarm.say("register", token, FACTS).json()
-    assert "gpu" in workers().stdout
+    (line,) = [line for line in workers().stdout.splitlines() if line.startswith("gpu ")]
+    assert line.split()[2:5] == ["cpu", "cpu", "tiny"], "its tier is that of its memory"
+    assert said(workers("--json"))[0]["device"] == "cpu"
     assert workers("remove", "gpu").exit_code == 0
     assert trackfarm.say("heartbeat", joined["token"]).status_code == 401
     assert "no worker" in workers().stdout
@@ -54,6 +59,19 @@ def test_from_invitation_to_removal(trackfarm: Door) -> None:
     assert workers("revoke", found["id"]).exit_code == 0
     assert "revoked" in workers("invitations").stdout
     assert trackfarm.say("register", token, FACTS).status_code == 401
+
+
+def test_the_model_sets_that_the_farm_serves(trackfarm: Door) -> None:
+    trackfarm.joined()
+    trackfarm.scene.submit(briefs(3))
+    served = typer.Typer()
+    served.command()(models)
+    shown = CliRunner().invoke(served, ["served"]).stdout.splitlines()
+    (line,) = [line for line in shown if line.startswith("tiny ")]
+    assert line.split()[1:] == ["1", "cpu", "1", "0", "3", "0", "the", "default"]
+    rows = said(CliRunner().invoke(served, ["served", "--json"]))
+    with Farm(trackfarm.url, API_KEY) as farm:
+        assert rows == [row.model_dump(mode="json") for row in farm.models()]
 
 
 def test_everything_can_be_said_in_json(trackfarm: Door) -> None:

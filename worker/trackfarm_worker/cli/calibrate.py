@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.table import Table
 
 from trackfarm.cli.console import complain, err, out, print_json, say
 from trackfarm.cli.exits import ExitCode
 from trackfarm.cli.options import JsonOption
+from trackfarm.environment import UNUSABLE
 from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
 from trackfarm_worker import machine
 from trackfarm_worker.calibration.measuring import measure
@@ -54,7 +54,7 @@ def calibrate(
         found = machine.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
         plan = trials(chosen, is_gpu=settings.is_gpu, durations=duration or (), most=most)
         made = _calibrated(settings, chosen, found, plan, is_quiet=as_json)
-    except ValidationError as error:
+    except UNUSABLE as error:
         complain(complaint(error))
         raise typer.Exit(ExitCode.BAD_INPUT) from None
     except (UnknownModelSet, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""What `trackfarm models list` shows."""
+"""What `trackfarm models list` and `served` show."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
+from trackfarm.api import FarmModelSet
 from trackfarm.model_sets import ModelSet, model_sets
+from trackfarm.printable import clean
 from trackfarm.tiers import tiers
 from trackfarm_worker.models.store import folder_of, is_present
 
@@ -53,6 +55,24 @@ def sets_table(rows: Sequence[KnownSet]) -> Table:
             f"{row.download_gb:g}",
             f"{known.tiers[0]}+" if known.tiers else "none",
             "yes" if known.folder else "no",
+        )
+    return table
+
+
+def served_table(rows: Sequence[FarmModelSet]) -> Table:
+    """What `trackfarm models served` shows."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("NAME", "REVISION", "TIERS", "READY", "BUSY", "WAITING", "BEING MADE", ""):
+        is_number = title in {"READY", "BUSY", "WAITING", "BEING MADE"}
+        table.add_column(title, justify="right" if is_number else "left", no_wrap=title == "NAME")
+    for row in rows:
+        counts = (row.workers_ready, row.workers_busy, row.tracks_pending, row.tracks_leased)
+        table.add_row(
+            row.name,
+            clean(row.revision)[:12],
+            f"{row.tier}+" if row.tier else "cpu",
+            *(f"{number:,}" for number in counts),
+            "the default" if row.is_default else "",
         )
     return table
 

@@ -10,7 +10,7 @@ from trackfarm.cli.console import complain, out, print_json, say
 from trackfarm.cli.exits import ExitCode
 from trackfarm.cli.options import JsonOption
 from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
-from trackfarm_worker.cli.model_tables import as_row, known_sets, sets_table
+from trackfarm_worker.cli.model_tables import as_row, known_sets, served_table, sets_table
 from trackfarm_worker.models.checkpoint import ModelNotReady, check
 from trackfarm_worker.models.digests import differences, file_digests, written_digests
 from trackfarm_worker.models.integrity import damage
@@ -20,6 +20,7 @@ from trackfarm_worker.models.store import folder_of
 
 class Action(StrEnum):
     LIST = "list"
+    SERVED = "served"
     PULL = "pull"
     VERIFY = "verify"
 
@@ -35,7 +36,7 @@ def models(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List the model sets, pull one to this machine, or verify what is here.
+    """List the model sets, or those that the farm serves; pull one to this machine, or verify it.
 
     `pull` fetches from the Hugging Face hub (or --source), converts the official layout of
     ACE-Step where needed, and can be repeated: it goes on where it broke off. `verify` reads every
@@ -43,6 +44,9 @@ def models(
     """
     if action is Action.LIST:
         _list(as_json)
+        return
+    if action is Action.SERVED:
+        _served(as_json)
         return
     if not name:
         raise typer.BadParameter(f"{action} needs the name of a model set", param_hint="NAME")
@@ -60,6 +64,17 @@ def _list(as_json: bool) -> None:
         print_json([as_row(known) for known in known_sets()])
     else:
         out().print(sets_table(known_sets()))
+
+
+def _served(as_json: bool) -> None:
+    from trackfarm.cli.session import connected  # pulling and verifying need no farm
+
+    with connected() as farm:
+        found = farm.models()
+    if as_json:
+        print_json(found)
+    else:
+        out().print(served_table(found))
 
 
 def _pull(wanted: ModelSet, to: Path | None, source: str, as_json: bool) -> None:
