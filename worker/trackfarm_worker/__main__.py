@@ -167,13 +167,16 @@ def _serve(
         on_unwelcome=on_unwelcome,
     )
     app = build_celery(joined.broker_url, joined.queue, worker_id=joined.worker_id, run=runner.run)
-    heart.start()
-    reporter.start()
-    if settings.is_rented:
-        dead_man.start()
-        parts.callback(dead_man.stop, timeout=1)
-    log.info("worker_ready", queue=joined.queue)
-    code = serve(app, worker_id=joined.worker_id, on_drain=drain.begin)
+
+    def begin() -> None:
+        heart.start()
+        reporter.start()
+        if settings.is_rented:
+            dead_man.start()
+            parts.callback(dead_man.stop, timeout=1)
+        log.info("worker_ready", queue=joined.queue)
+
+    code = serve(app, worker_id=joined.worker_id, on_start=begin, on_drain=drain.begin)
     heart.stop(timeout=1)
     reporter.stop(timeout=1)
     _leave(client, drain)
