@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 
+from trackfarm.carried_authority import packed
 from trackfarm.ids import new_id
 from trackfarm.planning import Prices, PricesError, load_prices
 from trackfarm.settings import FarmAddress, SettingsError
@@ -132,7 +133,8 @@ def _vast(settings: FleetSettings, tags: Tags) -> VastProvider:
 
 def _equipment(settings: FleetSettings, farm_url: str) -> Equipment:
     url = (settings.scheduler_url or farm_url).rstrip("/")
-    return Equipment(scheduler_url=url, image=settings.image, disk_gb=settings.disk_gb)
+    env = packed(settings.ca_file, setting="TRACKFARM_FLEET_CA_FILE") if settings.ca_file else {}
+    return Equipment(scheduler_url=url, image=settings.image, disk_gb=settings.disk_gb, env=env)
 
 
 def _prices() -> Prices:

@@ -1,7 +1,7 @@
 """Rents what was decided: the intent first, then the machine, then what came of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 from pydantic import SecretStr
@@ -22,11 +22,13 @@ CPU = "cpu"
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What a rented machine runs: `image` with `disk_gb` of disk, joining at `scheduler_url`."""
+    """What a rented machine runs: `image` with `disk_gb` of disk, joining at `scheduler_url`.
+    `env` has what all machines are told."""
 
     scheduler_url: str
     image: str = ""
     disk_gb: int = 50
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 class Renter:
@@ -93,17 +95,18 @@ class Renter:
     def _request(self, rent: Rent, plan: wire.RentalPlan, token: SecretStr) -> RentalRequest:
         device = CPU if plan.gpu == CPU else "cuda"
         invitation = Invitation(self._equipment.scheduler_url, token, plan.model_set, device)
+        env = invitation.env(
+            tag=plan.tag,
+            provider=plan.provider,
+            price_per_hour=plan.price_per_hour / plan.gpus,
+            cards=plan.gpus,
+        )
         return RentalRequest(
             tag=plan.tag,
             offer=rent.candidate.offer,
             image=self._equipment.image,
             disk_gb=self._equipment.disk_gb,
-            env=invitation.env(
-                tag=plan.tag,
-                provider=plan.provider,
-                price_per_hour=plan.price_per_hour / plan.gpus,
-                cards=plan.gpus,
-            ),
+            env={**self._equipment.env, **env},
             secrets=invitation.secrets(),
             bid=rent.bid,
         )

@@ -3,9 +3,9 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
@@ -19,6 +19,7 @@ from trackfarm_fleet.situation import Rules
 
 ProviderName = Literal["runpod", "vast", "local", "manual"]
 _PREFIX = "TRACKFARM_FLEET_"
+_OptionalPath = Annotated[Path | None, BeforeValidator(lambda given: given or None)]
 
 
 class FleetSettings(BaseSettings):
@@ -26,7 +27,8 @@ class FleetSettings(BaseSettings):
     hour for the whole machine.
 
     `providers`: none named means all whose key is set. `scheduler_url` is where rented machines
-    find the scheduler, if not where we do. `rules` and `patience` replace single defaults of
+    find the scheduler, if not where we do; `ca_file` (PEM) is the authority that they are to trust
+    beside the public ones. `rules` and `patience` replace single defaults of
     `trackfarm_fleet.situation.Rules` and `trackfarm_fleet.rental_records.Patience`.
     """
 
@@ -51,6 +53,9 @@ class FleetSettings(BaseSettings):
     folder: Path = Field(default_factory=lambda: _folder())
 
     scheduler_url: str = ""
+    ca_file: _OptionalPath = Field(
+        default=None, validation_alias=AliasChoices(f"{_PREFIX}CA_FILE", "TRACKFARM_CA_FILE")
+    )
     image: str = ""
     disk_gb: int = Field(default=50, ge=8)
     model_set: str = ""

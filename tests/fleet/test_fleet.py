@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,9 @@ from tests.fleet.world import World, world_at
 from tests.scheduler.api.conftest import Door
 from tests.scheduler.scene import briefs
 from tests.servers.process import wait_until
+from tests.servers.tls import certificates
 from trackfarm.api import JobState
+from trackfarm.carried_authority import unpacked
 from trackfarm_fleet.books import bill, by_job, together
 from trackfarm_fleet.cli.pacing import Pacing
 from trackfarm_fleet.fleet import NotLeading
@@ -58,6 +61,15 @@ def test_a_job_is_made_and_nothing_is_left(world: World) -> None:
     (cost,) = [c for job, c in by_job(world.farm.stays(ended_since=0), 0).items() if job]
     assert cost.tracks == 30
     assert cost.work > 0
+
+
+def test_machines_are_told_whom_else_to_trust(world: World, tmp_path: Path) -> None:
+    authority = certificates(tmp_path / "certificates").authority
+    world.fleet = world.another_fleet(ca_file=authority)
+    world.job = world.scene.submit(briefs(8)).job_id
+    world.step(MANDATE)
+    machine, *_ = world.account.running()
+    assert unpacked(machine.env) == authority.read_text()
 
 
 def test_a_machine_that_never_boots_is_replaced(world: World) -> None:
