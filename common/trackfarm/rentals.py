@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from trackfarm.api import WorkerState
 from trackfarm.planning.records import ShapeCount
-from trackfarm.wire import Count, ShortText
+from trackfarm.wire import Count, Hex64, ShortText
 
 Moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -143,6 +143,14 @@ class Intended(_Record):
 
     rental: Rental
     token: str = Field(repr=False)
+
+
+class Bundle(_Record):
+    """What machines with a stock image install: an archive of so many bytes at
+    `trackfarm.wire.BUNDLE`, for whoever may join."""
+
+    sha256: Hex64
+    size: Count
 
 
 class Dismissal(_Request):

@@ -71,6 +71,11 @@ class FleetFarm(Client):
         return get(list[wire.Stay], "fleet/stays", {"ended_since": ended_since})
 
     @call
+    def bundle(self) -> Steps[wire.Bundle]:
+        """What machines with a stock image install."""
+        return get(wire.Bundle, "fleet/bundle")
+
+    @call
     def run_dry(self, job_id: str) -> Steps[Job]:
         """Ends a job for which no machine can be paid any more."""
         return ask(Job, f"fleet/jobs/{segment(job_id)}/out-of-budget", None)

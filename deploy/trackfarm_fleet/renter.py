@@ -23,12 +23,14 @@ CPU = "cpu"
 @dataclass(frozen=True, slots=True)
 class Equipment:
     """What a rented machine runs: `image` with `disk_gb` of disk, joining at `scheduler_url`.
-    `env` has what all machines are told."""
+    `env` has what all machines are told; `start` is asked for the command of each (empty: the
+    image's own), because what it fetches may have changed since the last."""
 
     scheduler_url: str
     image: str = ""
     disk_gb: int = 50
     env: Mapping[str, str] = field(default_factory=dict)
+    start: Callable[[], tuple[str, ...]] = tuple
 
 
 class Renter:
@@ -52,8 +54,9 @@ class Renter:
     def rent(self, book: Book, rent: Rent, *, model_set: str, purpose: str) -> bool:
         """Whether there is a machine now, or may be one."""
         plan = self._plan(rent, model_set, purpose)
+        command = self._equipment.start()
         token = book.intend(plan)
-        request = self._request(rent, plan, token)
+        request = self._request(rent, plan, token, command)
         answer = self._providers[plan.provider].create(request)
         rental = book.write(created(book.rental(plan.tag), answer, self._now()), at=self._now())
         if not isinstance(answer, Instance):
@@ -92,7 +95,9 @@ class Renter:
             intended_at=self._now(),
         )
 
-    def _request(self, rent: Rent, plan: wire.RentalPlan, token: SecretStr) -> RentalRequest:
+    def _request(
+        self, rent: Rent, plan: wire.RentalPlan, token: SecretStr, command: tuple[str, ...]
+    ) -> RentalRequest:
         device = CPU if plan.gpu == CPU else "cuda"
         invitation = Invitation(self._equipment.scheduler_url, token, plan.model_set, device)
         env = invitation.env(
@@ -105,6 +110,7 @@ class Renter:
             tag=plan.tag,
             offer=rent.candidate.offer,
             image=self._equipment.image,
+            command=command,
             disk_gb=self._equipment.disk_gb,
             env={**self._equipment.env, **env},
             secrets=invitation.secrets(),

@@ -28,7 +28,8 @@ class FleetSettings(BaseSettings):
 
     `providers`: none named means all whose key is set. `scheduler_url` is where rented machines
     find the scheduler, if not where we do; `ca_file` (PEM) is the authority that they are to trust
-    beside the public ones. `rules` and `patience` replace single defaults of
+    beside the public ones. `start`: machines run the worker that is in `image`, or install it from the
+    scheduler's bundle into a stock one. `rules` and `patience` replace single defaults of
     `trackfarm_fleet.situation.Rules` and `trackfarm_fleet.rental_records.Patience`.
     """
 
@@ -56,6 +57,7 @@ class FleetSettings(BaseSettings):
     ca_file: _OptionalPath = Field(
         default=None, validation_alias=AliasChoices(f"{_PREFIX}CA_FILE", "TRACKFARM_CA_FILE")
     )
+    start: Literal["image", "provision"] = "image"
     image: str = ""
     disk_gb: int = Field(default=50, ge=8)
     model_set: str = ""

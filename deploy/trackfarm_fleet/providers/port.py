@@ -67,12 +67,14 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class RentalRequest:
-    """`tag` is unique and was written down before; `env` and `secrets` are what the machine's
-    worker finds in its environment; `bid` in $ an hour makes the rental interruptible."""
+    """`tag` is unique and was written down before; `command` is what `image` runs, empty for its
+    own; `env` and `secrets` are what the machine's worker finds in its environment; `bid` in $ an
+    hour makes the rental interruptible."""
 
     tag: str
     offer: Offer
     image: str
+    command: tuple[str, ...] = ()
     disk_gb: int = 50
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, SecretStr] = field(default_factory=dict)

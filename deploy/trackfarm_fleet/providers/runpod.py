@@ -1,5 +1,6 @@
 """Pods of RunPod through its API v2. It has no interruptible machines and no price to bid."""
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -160,6 +161,7 @@ def _pod(request: RentalRequest, registry: str | None) -> schema.CreatePod:
         {
             "name": request.tag,
             "image": request.image,
+            "args": shlex.join(request.command) or None,
             "gpu": {"id": gpu, "count": request.offer.gpus, "minCudaVersion": MIN_CUDA},
             "cloud": cloud,
             "dataCenterIds": (place,) if place else None,

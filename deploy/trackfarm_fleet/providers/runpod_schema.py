@@ -34,10 +34,12 @@ class Mounts(_Request):
 
 
 class CreatePod(_Request):
-    """`env` holds the join token: it is no part of the repr."""
+    """`env` holds the join token: it is no part of the repr. `args` are those of the image's entry
+    point, as one text."""
 
     name: str
     image: str
+    args: str | None = None
     gpu: GpuWish
     cloud: Literal["SECURE", "COMMUNITY"]
     dataCenterIds: tuple[str, ...] | None = None

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from fractions import Fraction
@@ -24,7 +24,8 @@ class Mishap(Enum):
 
 @dataclass
 class Machine:
-    """`price` in $ an hour while it runs; `rates` is what it cost from which moment on."""
+    """`price` in $ an hour while it runs; `rates` is what it cost from which moment on; `command` is
+    what it was told to run, nothing for its image's own."""
 
     id: str
     tag: str
@@ -38,6 +39,7 @@ class Machine:
     broken: bool = False
     ended_at: float | None = None
     env: dict[str, str] = field(default_factory=dict)
+    command: list[str] = field(default_factory=list)
     rates: list[tuple[float, float]] = field(default_factory=list)
 
 
@@ -78,12 +80,14 @@ class Account:
         price: float,
         env: dict[str, str],
         bid: float | None = None,
+        command: Sequence[str] = (),
     ) -> Machine:
         self._next_id += 1
         now = self.clock.now
         machine = Machine(
             str(self._next_id), tag, gpu, gpus, price, now, now + self.boot_seconds, bid, env=env
         )
+        machine.command += command
         machine.rates.append((now, price))
         self.machines[machine.id] = machine
         return machine

@@ -1,5 +1,6 @@
 """RunPod's API v2 as documented on 20 August 2026: strict about what it is asked."""
 
+import shlex
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -165,7 +166,12 @@ class FakeRunPod:
         if price is None:
             return _problem(400, "Bad Request", "There are no instances currently available")
         machine = self.account.rent(
-            tag=wish.name, gpu=gpu.id, gpus=gpu.count, price=price * gpu.count, env=wish.env
+            tag=wish.name,
+            gpu=gpu.id,
+            gpus=gpu.count,
+            price=price * gpu.count,
+            env=wish.env,
+            command=shlex.split(wish.args),  # a stock image's entry point runs what it is given
         )
         return Answer(201, self._pod(machine))
 
