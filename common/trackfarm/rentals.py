@@ -87,7 +87,8 @@ class RentalPlan(_Request):
 
 class Standing(_Request):
     """What changes in the life of a rental, whose owner is `trackfarm_fleet.rental`. `extra` in $:
-    what machines cost that were made for it a second time by mistake."""
+    what machines cost that were made for it a second time by mistake; `charged`: what its provider's
+    bill says of its own, where that is known."""
 
     state: RentalState = RentalState.INTENDED
     since: Moment
@@ -95,6 +96,7 @@ class Standing(_Request):
     price_per_hour: Dollars
     bid: Dollars | None = None
     extra: Dollars = 0.0
+    charged: Dollars | None = None
     created_at: Moment | None = None
     joined_at: Moment | None = None
     ended_at: Moment | None = None

@@ -14,6 +14,7 @@ from trackfarm.planning import Prices, PricesError, load_prices
 from trackfarm.settings import FarmAddress, SettingsError
 from trackfarm_fleet.farm import FleetFarm
 from trackfarm_fleet.fleet import Fleet
+from trackfarm_fleet.invoices import Invoices
 from trackfarm_fleet.market import Market
 from trackfarm_fleet.providers.manual import ManualProvider
 from trackfarm_fleet.providers.port import Provider
@@ -68,6 +69,7 @@ def build(
         warden=Warden(farm, named, market, tags=tags, patience=settings.patience, now=now),
         renter=Renter(named, market, equipment, tags=tags, now=now),
         market=market,
+        invoices=Invoices(named, now=now),
         prices=_prices(),
         holder=f"{socket.gethostname()[:60]}:{new_id('fleet')}",
         term=settings.term_seconds,

@@ -194,6 +194,16 @@ class Provider(Protocol):
 
 
 @runtime_checkable
+class Invoicing(Protocol):
+    """A provider that says what it charged for each machine, some time after the machine ended."""
+
+    def charged(self, since: float) -> Mapping[str, float] | Trouble:
+        """$ for each machine that cost anything since then, by its id: all of it, when the machine
+        began since then."""
+        ...
+
+
+@runtime_checkable
 class Bidding(Protocol):
     """A provider whose interruptible machines have a bid that can be changed."""
 

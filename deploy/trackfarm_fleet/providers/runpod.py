@@ -2,7 +2,9 @@
 
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
 import httpx
 from pydantic import SecretStr, ValidationError
@@ -92,6 +94,18 @@ class RunPodProvider:
     def terminate(self, instance_id: str) -> Trouble | None:
         answer = self._call(Call("DELETE", f"/v2/pods/{instance_id}", "pods"))
         return answer if isinstance(answer, Trouble) and not isinstance(answer, Gone) else None
+
+    def charged(self, since: float) -> Mapping[str, float] | Trouble:
+        """RunPod begins with the day (UTC) that `since` is in."""
+        start = datetime.fromtimestamp(since, UTC).isoformat()
+        call = Call("GET", "/v2/billing/pods", "billing", params={"startTime": start})
+        answer = read(self._call(call), schema.Charges)
+        if isinstance(answer, Trouble):
+            return answer
+        total: dict[str, float] = defaultdict(float)
+        for record in answer.records:
+            total[record.podId] += record.totalAmount
+        return total
 
     def _catalog(self, cloud: str, cards: int) -> httpx.Response | Trouble:
         params = {

@@ -96,6 +96,17 @@ class CatalogGpus(_Answer):
     gpus: tuple[CatalogGpu, ...]
 
 
+class Charge(_Answer):
+    """$ for one pod within one day, its disk included."""
+
+    podId: str
+    totalAmount: float = Field(ge=0, allow_inf_nan=False)
+
+
+class Charges(_Answer):
+    records: tuple[Charge, ...]
+
+
 class Problem(_Answer):
     """RFC 9457."""
 

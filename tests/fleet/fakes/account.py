@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from fractions import Fraction
@@ -45,7 +45,8 @@ class Machine:
 
 class Account:
     """`boot_seconds` until a new machine runs, `linger_seconds` for which one that was ended is
-    listed, `disk_price` in $ an hour of a stopped one; `down`: every call fails."""
+    listed, `disk_price` in $ an hour of a stopped one, `disk_share` what disk costs beside each $ of
+    one that runs, of which its price says nothing; `down`: every call fails."""
 
     def __init__(self, *, disk_price: float = 0.01) -> None:
         self.clock = Clock()
@@ -53,6 +54,7 @@ class Account:
         self.boot_seconds = 120.0
         self.linger_seconds = 0.0
         self.disk_price = disk_price
+        self.disk_share = Fraction(0)
         self.down = False
         self.slept: list[float] = []
         self._mishaps: dict[str, deque[Mishap | None]] = defaultdict(deque)
@@ -124,7 +126,12 @@ class Account:
 
     def bill(self) -> Fraction:
         """$ until now, exactly."""
-        return sum((_cost(m, self.clock.now) for m in self.machines.values()), Fraction(0))
+        return sum(self.charges().values(), Fraction(0))
+
+    def charges(self, since: float = 0.0) -> Mapping[str, Fraction]:
+        """$ of each machine that cost anything since then, by its id."""
+        costing = (m for m in self.machines.values() if (m.ended_at or since) >= since)
+        return {m.id: _cost(m, self.clock.now) * (1 + self.disk_share) for m in costing}
 
     def bill_cents(self) -> int:
         return math.floor(self.bill() * 100 + Fraction(1, 2))

@@ -15,6 +15,7 @@ CATALOG: list[dict[str, Any]] = [
     {"id": "NVIDIA L4", "memory": 24, "secure": 0.44, "community": None},
     {"id": "NVIDIA H200", "memory": 141, "secure": 3.59, "community": None},
 ]
+DAY = 86_400
 _CATALOG_PARAMS = {
     "include",
     "product",
@@ -114,6 +115,8 @@ class FakeRunPod:
         match asked.method, asked.path.strip("/").split("/"):
             case "GET", ["v2", "catalog", "gpus"]:
                 return self._or_mishap("offers", lambda: self._catalog(asked))
+            case "GET", ["v2", "billing", "pods"]:
+                return self._or_mishap("billing", lambda: self._billing(asked))
             case "POST", ["v2", "pods"]:
                 return self._or_mishap("create", lambda: self._create(asked))
             case "GET", ["v2", "pods"]:
@@ -151,6 +154,15 @@ class FakeRunPod:
         if {"cudaVersions", "minCudaVersion"} <= set(asked.params):
             return _problem(400, "Bad Request", "cudaVersions excludes minCudaVersion")
         return Answer(200, {"gpus": [_catalog_row(row) for row in CATALOG]})
+
+    def _billing(self, asked: Asked) -> Answer:
+        if unknown := set(asked.params) - {"startTime", "endTime", "bucketSize", "lastN", "podId"}:
+            return _problem(422, "Unprocessable", f"unknown parameters {sorted(unknown)}")
+        start = datetime.fromisoformat(asked.params["startTime"]).timestamp()
+        charges = self.account.charges(start - start % DAY)
+        # Each ran over a midnight.
+        records = [_charge(pod, float(amount / 2)) for pod, amount in charges.items()] * 2
+        return Answer(200, {"records": records, "metadata": {"totals": {}}})
 
     def _create(self, asked: Asked) -> Answer:
         try:
@@ -245,6 +257,19 @@ def _catalog_row(row: dict[str, Any]) -> dict[str, Any]:
             {"id": "US-KS-2", "name": "US-KS-2", "availability": "NONE"},
         ],
         "cudaVersions": [{"version": "12.8", "available": True}],
+    }
+
+
+def _charge(pod: str, amount: float) -> dict[str, Any]:
+    gpu = round(amount * 0.9, 6)
+    return {
+        "startTime": "2026-11-01T00:00:00Z",
+        "endTime": "2026-11-02T00:00:00Z",
+        "podId": pod,
+        "totalAmount": amount,
+        "gpuAmount": gpu,
+        "cpuAmount": 0.0,
+        "diskAmount": amount - gpu,
     }
 
 
