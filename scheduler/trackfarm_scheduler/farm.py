@@ -1,7 +1,7 @@
 """What the routes work with: one record of everything the composition root has built."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trackfarm.planning import Prices
 from trackfarm.wire import Intervals
@@ -15,6 +15,7 @@ from trackfarm_scheduler.promptness import Promptness
 from trackfarm_scheduler.recorder import Recorder
 from trackfarm_scheduler.settings import SchedulerSettings
 from trackfarm_scheduler.store.database import Database
+from trackfarm_scheduler.store.demand import Demands
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Farm:
     prices: Prices
     promptness: Promptness
     clock: Callable[[], float]
+    demands: Demands = field(default_factory=Demands)
 
     def broker_url_for(self, worker_id: str, password: str) -> str:
         if self.users is not None:

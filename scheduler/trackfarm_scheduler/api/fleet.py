@@ -57,7 +57,7 @@ def situation(
     """All that the fleet decides by. Jobs have no names here: it works for all owners."""
     now, term = farm.clock(), show_term(farm, _caller)
     with farm.database.read() as session:
-        return fleet_look.situation(session, now, term=term, ended_since=ended_since)
+        return fleet_look.situation(session, farm.demands, now, term=term, ended_since=ended_since)
 
 
 @router.get("/rentals")
