@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from trackfarm.api import WorkerState
 from trackfarm.planning.records import ShapeCount
-from trackfarm.wire import Count, ShortText
+from trackfarm.wire import Count, Hex64, ShortText
 
 Moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -87,7 +87,8 @@ class RentalPlan(_Request):
 
 class Standing(_Request):
     """What changes in the life of a rental, whose owner is `trackfarm_fleet.rental`. `extra` in $:
-    what machines cost that were made for it a second time by mistake."""
+    what machines cost that were made for it a second time by mistake; `charged`: what its provider's
+    bill says of its own, where that is known."""
 
     state: RentalState = RentalState.INTENDED
     since: Moment
@@ -95,6 +96,7 @@ class Standing(_Request):
     price_per_hour: Dollars
     bid: Dollars | None = None
     extra: Dollars = 0.0
+    charged: Dollars | None = None
     created_at: Moment | None = None
     joined_at: Moment | None = None
     ended_at: Moment | None = None
@@ -143,6 +145,14 @@ class Intended(_Record):
 
     rental: Rental
     token: str = Field(repr=False)
+
+
+class Bundle(_Record):
+    """What machines with a stock image install: an archive of so many bytes at
+    `trackfarm.wire.BUNDLE`, for whoever may join."""
+
+    sha256: Hex64
+    size: Count
 
 
 class Dismissal(_Request):

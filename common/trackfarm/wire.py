@@ -15,6 +15,7 @@ from trackfarm.catalog import Brief
 from trackfarm.printable import clean, line
 
 PREFIX = "/worker/v1"
+BUNDLE = f"{PREFIX}/bundle"
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z]+_[0-9a-z]{4,40}$")]
 Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]

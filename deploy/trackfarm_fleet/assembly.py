@@ -7,22 +7,30 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 
+from trackfarm.carried_authority import packed
+from trackfarm.client import Refused
 from trackfarm.ids import new_id
 from trackfarm.planning import Prices, PricesError, load_prices
 from trackfarm.settings import FarmAddress, SettingsError
 from trackfarm_fleet.farm import FleetFarm
 from trackfarm_fleet.fleet import Fleet
+from trackfarm_fleet.invoices import Invoices
 from trackfarm_fleet.market import Market
 from trackfarm_fleet.providers.manual import ManualProvider
 from trackfarm_fleet.providers.port import Provider
 from trackfarm_fleet.providers.runpod import RunPodProvider
 from trackfarm_fleet.providers.vast import VastProvider
+from trackfarm_fleet.provisioning import start_command
 from trackfarm_fleet.renter import Equipment, Renter
 from trackfarm_fleet.settings import FleetSettings, ProviderName
 from trackfarm_fleet.tags import Tags
 from trackfarm_fleet.warden import Warden
 
 RENTED = frozenset({"runpod", "vast"})
+_IMAGES = {
+    "image": "the worker image that machines run",
+    "provision": "a stock image with bash, curl and Python 3.11 or 3.12",
+}
 
 
 def connection(address: FarmAddress) -> FleetFarm:
@@ -55,12 +63,13 @@ def build(
     """A fleet over providers that are open already."""
     named = {provider.name: provider for provider in providers}
     market = Market(named, now=now)
-    equipment = _equipment(settings, farm.url)
+    equipment = _equipment(settings, farm)
     return Fleet(
         farm,
         warden=Warden(farm, named, market, tags=tags, patience=settings.patience, now=now),
         renter=Renter(named, market, equipment, tags=tags, now=now),
         market=market,
+        invoices=Invoices(named, now=now),
         prices=known_prices(),
         holder=f"{socket.gethostname()[:60]}:{new_id('fleet')}",
         term=settings.term_seconds,
@@ -80,7 +89,12 @@ def open_providers(settings: FleetSettings, tags: Tags, opened: ExitStack) -> Se
 
 def _open(name: ProviderName, settings: FleetSettings, tags: Tags, opened: ExitStack) -> Provider:
     if name in RENTED and not settings.image:
-        raise SettingsError("set TRACKFARM_FLEET_IMAGE to the worker image that machines run")
+        raise SettingsError(f"set TRACKFARM_FLEET_IMAGE to {_IMAGES[settings.start]}")
+    if name == "local" and settings.start == "provision":
+        raise SettingsError(
+            "TRACKFARM_FLEET_START=provision is for machines with an image: workers on this machine"
+            " are started from what is installed on it"
+        )
     match name:
         case "runpod":
             return opened.enter_context(closing(_runpod(settings, tags)))
@@ -130,9 +144,25 @@ def _vast(settings: FleetSettings, tags: Tags) -> VastProvider:
     )
 
 
-def _equipment(settings: FleetSettings, farm_url: str) -> Equipment:
-    url = (settings.scheduler_url or farm_url).rstrip("/")
-    return Equipment(scheduler_url=url, image=settings.image, disk_gb=settings.disk_gb)
+def _equipment(settings: FleetSettings, farm: FleetFarm) -> Equipment:
+    url = (settings.scheduler_url or farm.url).rstrip("/")
+    env = packed(settings.ca_file, setting="TRACKFARM_FLEET_CA_FILE") if settings.ca_file else {}
+    return Equipment(
+        scheduler_url=url,
+        image=settings.image,
+        disk_gb=settings.disk_gb,
+        env=env,
+        start=_provisioning(farm, url) if settings.start == "provision" else tuple,
+    )
+
+
+def _provisioning(farm: FleetFarm, url: str) -> Callable[[], tuple[str, ...]]:
+    """Raises SettingsError when the farm has no bundle."""
+    try:
+        farm.bundle()
+    except Refused as error:
+        raise SettingsError(f"TRACKFARM_FLEET_START=provision: {error}") from error
+    return lambda: start_command(url, farm.bundle().sha256)
 
 
 def known_prices() -> Prices:

@@ -47,14 +47,21 @@ class Book:
         shown: Instance | None = None,
         bid: float | None = None,
         extra: float = 0.0,
+        charged: float | None = None,
     ) -> Rental:
         """Writes what has become of a rental, if anything has; `bid` where it was raised, `extra`
-        $ where a twin of it was found."""
+        $ where a twin of it was found, `charged` $ where its provider's bill says so."""
         row = self._rows[after.tag]
         before = rental_of(row)
         prices = prices_after(row.standing.prices, before, after, shown, at)
         its = row.standing
-        standing = standing_of(after, bid=bid or its.bid, extra=its.extra + extra, prices=prices)
+        standing = standing_of(
+            after,
+            bid=bid or its.bid,
+            extra=its.extra + extra,
+            charged=its.charged if charged is None else charged,
+            prices=prices,
+        )
         if standing != row.standing:
             self._rows[after.tag] = self._farm.move(self._epoch, row, standing)
         return rental_of(self._rows[after.tag])

@@ -5,7 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from trackfarm import rentals as wire
-from trackfarm_fleet.ledger import MICRO, Account, Rate, Stretch, Use, account_of, total
+from trackfarm_fleet.ledger import (
+    MICRO,
+    Account,
+    Rate,
+    Stretch,
+    Use,
+    account_of,
+    as_charged,
+    total,
+)
 from trackfarm_fleet.ledger import Stay as LedgerStay
 
 VANISHED_S = 60.0  # what was not listed for longer before its end was asked for had gone by itself
@@ -36,7 +45,11 @@ def bill(rentals: Iterable[wire.Rental], now: float) -> float:
 
 def account(stay: wire.Stay, now: float) -> Account:
     """Where the money of one rental went."""
-    return _with_extra(_account(stay, now), stay.rental.standing.extra)
+    its = stay.rental.standing
+    reckoned = _account(stay, now)
+    return _with_extra(
+        reckoned if its.charged is None else as_charged(reckoned, its.charged), its.extra
+    )
 
 
 def _account(stay: wire.Stay, now: float) -> Account:

@@ -1,5 +1,7 @@
 """The scheduler as the fleet sees it: `/api/v1/fleet`, nothing else."""
 
+from typing import Any
+
 from trackfarm import rentals as wire
 from trackfarm.api import PREFIX, Job
 from trackfarm.api import Worker as ApiWorker
@@ -10,6 +12,7 @@ from trackfarm.client.steps import Request, Send, Steps
 from trackfarm.client.worlds import call
 
 CONFLICT = 409
+STAYS = 25  # asked for at once: a million tracks on a thousand machines take a minute together
 UNWELCOME = frozenset({401, 403})
 
 
@@ -68,7 +71,20 @@ class FleetFarm(Client):
 
     @call
     def stays(self, *, ended_since: float) -> Steps[list[wire.Stay]]:
-        return get(list[wire.Stay], "fleet/stays", {"ended_since": ended_since})
+        """Those of the rentals that are open or ended since then."""
+        found: list[wire.Stay] = []
+        asked: dict[str, Any] = {"ended_since": ended_since, "limit": STAYS}
+        while True:
+            page = yield from get(list[wire.Stay], "fleet/stays", asked)
+            found += page
+            if len(page) < STAYS:
+                return found
+            asked["behind"] = page[-1].rental.tag
+
+    @call
+    def bundle(self) -> Steps[wire.Bundle]:
+        """What machines with a stock image install."""
+        return get(wire.Bundle, "fleet/bundle")
 
     @call
     def run_dry(self, job_id: str) -> Steps[Job]:

@@ -11,6 +11,7 @@ from trackfarm_fleet.book import Book
 from trackfarm_fleet.council import Picture, decide, needed
 from trackfarm_fleet.decision import Decision
 from trackfarm_fleet.farm import FleetFarm
+from trackfarm_fleet.invoices import Invoices
 from trackfarm_fleet.mandate import DAY, Mandate
 from trackfarm_fleet.market import Market
 from trackfarm_fleet.providers.port import Instance
@@ -56,6 +57,7 @@ class Fleet:
         warden: Warden,
         renter: Renter,
         market: Market,
+        invoices: Invoices,
         prices: Prices,
         holder: str,
         term: float,
@@ -65,6 +67,7 @@ class Fleet:
         self._warden = warden
         self._renter = renter
         self._market = market
+        self._invoices = invoices
         self._prices = prices
         self._holder = holder
         self._term = term
@@ -76,6 +79,7 @@ class Fleet:
         book, look, listings = self._look(mandate.window)
         orphans = self._warden.reap(book, listings)
         self._warden.look_after(book, listings, by_tag(look.workers), _twins(orphans))
+        self._invoices.settle(book)
         decisions: dict[str, Decision] = {}
         picture = self._picture(book, look, listings, mandate)
         for name, decision in decide(picture, mandate):

@@ -11,9 +11,10 @@ that the parts equal the whole exactly and no rounding hides a second.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
+from itertools import pairwise
 
 MICRO = 1_000_000
 _CARD_HOUR = 3600 * MICRO
@@ -99,6 +100,18 @@ def account_of(stay: Stay) -> Account:
                 seconds[use] += micros
                 costs[use] += micros * Fraction(rate.price_per_hour) / stay.cards
     return Account(seconds, _rounded(costs), stay.tracks)
+
+
+def as_charged(account: Account, charged: float) -> Account:
+    """With the bill that the provider wrote, in $: what it charged beyond our reckoning was wasted;
+    what it did not charge comes off waste first, then off idle, boot and work."""
+    dollars = dict(account.dollars)
+    dollars[Use.WASTE] += round(charged * MICRO) - sum(dollars.values())
+    for use, next_ in pairwise((Use.WASTE, Use.IDLE, Use.BOOT, Use.WORK)):
+        short = min(dollars[use], 0)
+        dollars[use] -= short
+        dollars[next_] += short
+    return replace(account, dollars=dollars)
 
 
 def total(accounts: Iterable[Account]) -> Account:

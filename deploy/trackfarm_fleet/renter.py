@@ -1,7 +1,7 @@
 """Rents what was decided: the intent first, then the machine, then what came of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 from pydantic import SecretStr
@@ -22,11 +22,15 @@ CPU = "cpu"
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What a rented machine runs: `image` with `disk_gb` of disk, joining at `scheduler_url`."""
+    """What a rented machine runs: `image` with `disk_gb` of disk, joining at `scheduler_url`.
+    `env` has what all machines are told; `start` is asked for the command of each (empty: the
+    image's own), because what it fetches may have changed since the last."""
 
     scheduler_url: str
     image: str = ""
     disk_gb: int = 50
+    env: Mapping[str, str] = field(default_factory=dict)
+    start: Callable[[], tuple[str, ...]] = tuple
 
 
 class Renter:
@@ -50,8 +54,9 @@ class Renter:
     def rent(self, book: Book, rent: Rent, *, model_set: str, purpose: str) -> bool:
         """Whether there is a machine now, or may be one."""
         plan = self._plan(rent, model_set, purpose)
+        command = self._equipment.start()
         token = book.intend(plan)
-        request = self._request(rent, plan, token)
+        request = self._request(rent, plan, token, command)
         answer = self._providers[plan.provider].create(request)
         rental = book.write(created(book.rental(plan.tag), answer, self._now()), at=self._now())
         if not isinstance(answer, Instance):
@@ -90,20 +95,24 @@ class Renter:
             intended_at=self._now(),
         )
 
-    def _request(self, rent: Rent, plan: wire.RentalPlan, token: SecretStr) -> RentalRequest:
+    def _request(
+        self, rent: Rent, plan: wire.RentalPlan, token: SecretStr, command: tuple[str, ...]
+    ) -> RentalRequest:
         device = CPU if plan.gpu == CPU else "cuda"
         invitation = Invitation(self._equipment.scheduler_url, token, plan.model_set, device)
+        env = invitation.env(
+            tag=plan.tag,
+            provider=plan.provider,
+            price_per_hour=plan.price_per_hour / plan.gpus,
+            cards=plan.gpus,
+        )
         return RentalRequest(
             tag=plan.tag,
             offer=rent.candidate.offer,
             image=self._equipment.image,
+            command=command,
             disk_gb=self._equipment.disk_gb,
-            env=invitation.env(
-                tag=plan.tag,
-                provider=plan.provider,
-                price_per_hour=plan.price_per_hour / plan.gpus,
-                cards=plan.gpus,
-            ),
+            env={**self._equipment.env, **env},
             secrets=invitation.secrets(),
             bid=rent.bid,
         )

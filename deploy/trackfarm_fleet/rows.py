@@ -24,12 +24,17 @@ def rental_of(row: wire.Rental) -> Rental:
 
 
 def standing_of(
-    rental: Rental, *, bid: float | None, extra: float, prices: Sequence[wire.PriceChange]
+    rental: Rental,
+    *,
+    bid: float | None,
+    extra: float,
+    charged: float | None,
+    prices: Sequence[wire.PriceChange],
 ) -> wire.Standing:
     told = {name: getattr(rental, name) for name in _MOVING}
     told["reason"] = " ".join(rental.reason.split())[:200]
     return wire.Standing.model_validate(
-        {**told, "bid": bid, "extra": extra, "prices": list(prices)}
+        {**told, "bid": bid, "extra": extra, "charged": charged, "prices": list(prices)}
     )
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
@@ -22,6 +22,7 @@ from trackfarm_fleet.situation import Rules
 
 ProviderName = Literal["runpod", "vast", "local", "manual"]
 _PREFIX = "TRACKFARM_FLEET_"
+_OptionalPath = Annotated[Path | None, BeforeValidator(lambda given: given or None)]
 
 
 class FleetSettings(BaseSettings):
@@ -29,7 +30,9 @@ class FleetSettings(BaseSettings):
     hour for the whole machine.
 
     `providers`: none named means all whose key is set. `scheduler_url` is where rented machines
-    find the scheduler, if not where we do. `rules` and `patience` replace single defaults of
+    find the scheduler, if not where we do; `ca_file` (PEM) is the authority that they are to trust
+    beside the public ones. `start`: machines run the worker that is in `image`, or install it from the
+    scheduler's bundle into a stock one. `rules` and `patience` replace single defaults of
     `trackfarm_fleet.situation.Rules` and `trackfarm_fleet.rental_records.Patience`.
     """
 
@@ -54,6 +57,10 @@ class FleetSettings(BaseSettings):
     folder: Path = Field(default_factory=lambda: _folder())
 
     scheduler_url: str = ""
+    ca_file: _OptionalPath = Field(
+        default=None, validation_alias=AliasChoices(f"{_PREFIX}CA_FILE", "TRACKFARM_CA_FILE")
+    )
+    start: Literal["image", "provision"] = "image"
     image: str = ""
     disk_gb: int = Field(default=50, ge=8)
     model_set: str = ""

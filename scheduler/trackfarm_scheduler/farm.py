@@ -1,7 +1,7 @@
 """What the routes work with: one record of everything the composition root has built."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter
 
@@ -17,6 +17,7 @@ from trackfarm_scheduler.promptness import Promptness
 from trackfarm_scheduler.recorder import Recorder
 from trackfarm_scheduler.settings import SchedulerSettings
 from trackfarm_scheduler.store.database import Database
+from trackfarm_scheduler.store.demand import Demands
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Farm:
     promptness: Promptness
     wire_threads: CapacityLimiter
     clock: Callable[[], float]
+    demands: Demands = field(default_factory=Demands)
 
     def broker_url_for(self, worker_id: str, password: str) -> str:
         if self.users is not None:

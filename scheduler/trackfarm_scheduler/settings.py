@@ -17,7 +17,7 @@ SHORTEST_TOKEN = 16
 
 class SchedulerSettings(BaseSettings):
     """Each field is `TRACKFARM_SCHEDULER_<NAME>`. Times in seconds; `ca_file`, `tls_certificate` and
-    `tls_key` are PEM files. What does not go together, or lays the farm open, `exposure` finds."""
+    `tls_key` are PEM files, `bundle` is what `deploy/provision/bundle` makes. What does not go together, or lays the farm open, `exposure` finds."""
 
     model_config = SettingsConfigDict(env_prefix="TRACKFARM_SCHEDULER_", frozen=True)
 
@@ -40,6 +40,7 @@ class SchedulerSettings(BaseSettings):
     behind_tls_proxy: bool = False
     ca_file: Path | None = None
     insecure: bool = False
+    bundle: Path | None = None
     url_ttl_seconds: float = Field(default=900, ge=1, le=604_800)
     most_object_bytes: int = Field(default=Bounds().most_bytes, gt=0)
     digest_share: float = Field(default=Bounds().digest_share, ge=0, le=1)

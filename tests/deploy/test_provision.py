@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.deploy.tools import DEPLOY, cpu_torch
+from tests.deploy import tools
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.promises import ends_done
@@ -34,9 +34,7 @@ def farm(
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Unpacked as the printed start command does it."""
-    folder = tmp_path_factory.mktemp("bundle")
-    archive = folder / "bundle.tar.gz"
-    said = run([DEPLOY / "provision" / "bundle", archive], env={"PYTHON": sys.executable})
+    archive, said = tools.bundle(folder := tmp_path_factory.mktemp("bundle"))
     digest = run(["sha256sum", archive]).split()[0]
     assert f'echo "{digest}  bundle.tar.gz" | sha256sum --check' in said
     assert len(said) < 1_000, "Vast.ai takes 4,048 characters"
@@ -55,10 +53,10 @@ def test_a_bare_machine_becomes_workers_that_are_kept_running(
         "TRACKFARM_WORKER_DEVICE": "cpu",
         "TRACKFARM_WORKER_NAME": "rented",
         "TRACKFARM_FOLDER": str(tmp_path / "farm"),
-        "TRACKFARM_WORKERS": "2",
+        "TRACKFARM_WORKER_CARDS": "2",
         "CONTAINER_API_KEY": PROVIDER_KEY,
         "PYTHON": sys.executable,
-        "CPU_TORCH": cpu_torch(),
+        "CPU_TORCH": tools.cpu_torch(),
     }
     began = Process(["bash", bundle / "start"], log=tmp_path / "log", env=told)
     names = {"rented-0", "rented-1"}
@@ -72,8 +70,8 @@ def test_a_bare_machine_becomes_workers_that_are_kept_running(
         assert watch.told == set(), "nobody but the worker knew a secret"
 
         first = worker_of(machine.pid, "rented-0")
-        assert first.environ()["TRACKFARM_WORKER_JOIN_TOKEN"] == token
-        assert "CONTAINER_API_KEY" not in first.environ()
+        for name in ("TRACKFARM_WORKER_JOIN_TOKEN", "CONTAINER_API_KEY"):
+            assert set(first.environ()[name]) == {"*"}, "it was given this, and has hidden it"
         assert Path(first.exe()).resolve() == Path(sys.executable).resolve()
         before = ready(farm, "rented-0")
         first.kill()
@@ -94,17 +92,13 @@ def test_a_bare_machine_becomes_workers_that_are_kept_running(
 
 
 def test_a_worker_that_cannot_be_helped_ends_the_machine(bundle: Path, tmp_path: Path) -> None:
-    """What was installed before is used again."""
-    folder = tmp_path / "farm"
-    folder.mkdir()
-    (folder / "venv").symlink_to(Path(sys.executable).parents[1])
-    (folder / "installed").touch()
     told = {
         "TRACKFARM_WORKER_SCHEDULER_URL": "http://farm.example",
         "TRACKFARM_WORKER_JOIN_TOKEN": "a-token-that-is-not-sent",
         "TRACKFARM_WORKER_MODEL_SET": "tiny",
         "TRACKFARM_WORKER_DEVICE": "cpu",
-        "TRACKFARM_FOLDER": str(folder),
+        "TRACKFARM_FOLDER": str(tmp_path / "farm"),
+        "TRACKFARM_VENV": str(Path(sys.executable).parents[1]),
     }
     done = subprocess.run(
         ["bash", bundle / "start"], env={**os.environ, **told}, capture_output=True, check=False
@@ -150,10 +144,11 @@ def ready(farm: LocalFarm, name: str) -> set[str]:
 
 
 def worker_of(root: int, name: str) -> psutil.Process:
-    """The worker of this name, whose parent keeps it."""
+    """The worker of this name; its engine, which has the same environment, is a module of it."""
     (found,) = (
         process
         for process in psutil.Process(root).children(recursive=True)
-        if process.name() == WORKER and process.environ().get("TRACKFARM_WORKER_NAME") == name
+        if "trackfarm_worker" in process.cmdline()
+        and process.environ().get("TRACKFARM_WORKER_NAME") == name
     )
     return found

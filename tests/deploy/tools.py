@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.servers.presence import require
+from tests.servers.process import run
 
 ROOT = Path(__file__).parents[2]
 DEPLOY, DOCKER = ROOT / "deploy", ROOT / "docker"
@@ -37,6 +38,12 @@ def scripts() -> list[Path]:
         for path in files
         if path.read_bytes().startswith((b"#!/bin/sh", b"#!/usr/bin/env bash"))
     )
+
+
+def bundle(folder: Path) -> tuple[Path, str]:
+    """What machines with a stock image install, and what the script says of it."""
+    archive = folder / "bundle.tar.gz"
+    return archive, run([DEPLOY / "provision" / "bundle", archive], env={"PYTHON": sys.executable})
 
 
 def cpu_torch() -> str:

@@ -1,8 +1,11 @@
 """The machines of a provider's fake as real worker processes of this machine."""
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tests.end_to_end.processes import tree_of
@@ -30,7 +33,6 @@ class Hardware:
             "step_delay": 0.05,
             **settings,
         }
-        self._started: set[int] = set()
 
     def tend(self) -> None:
         """One look at every machine."""
@@ -44,18 +46,31 @@ class Hardware:
         if on and process is None:
             self.processes[machine.id] = self._begin(machine)
         elif not on and process is not None:
-            self._started |= tree_of(process.pid)
-            process.kill()
+            _cut(process)
             del self.processes[machine.id]
 
     def _begin(self, machine: Machine) -> Process:
         told = {"gpu": machine.gpu, "data_dir": self.folder / machine.id, **self._settings}
         env = {f"TRACKFARM_WORKER_{name.upper()}": str(value) for name, value in told.items()}
-        command = [sys.executable, "-P", "-m", "trackfarm_worker"]
         log = self.folder / f"machine-{machine.id}.log"
         env = {**machine.env, **self._inside(machine), **env}
-        return Process(command, log=log, env=env)
+        if not machine.command:
+            command = [sys.executable, "-P", "-m", "trackfarm_worker"]
+            return Process(command, log=log, env=env)
+        # Its image brings an environment that stands already.
+        image = {"VENV": Path(sys.executable).parents[1], "FOLDER": self.folder / machine.id}
+        env |= {f"TRACKFARM_{name}": str(value) for name, value in image.items()}
+        return Process(machine.command, log=log, env=env)
 
     def stop(self) -> None:
         for process in self.processes.values():
-            process.kill()
+            _cut(process)
+
+
+def _cut(process: Process) -> None:
+    """What a start script started has no power either."""
+    tree = tree_of(process.pid)
+    process.kill()
+    for pid in tree:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

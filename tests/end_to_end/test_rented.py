@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.busy import submitted
+from tests.deploy import tools
 from tests.end_to_end.catalogs import fresh_name, short_briefs, write_catalog
 from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.hardware import Hardware
@@ -152,16 +153,28 @@ def test_a_catalog_is_made_whatever_befalls_the_provider(farm: LocalFarm, name: 
         assert ending["bill"] < 5
 
 
-@pytest.mark.parametrize(("name", "is_busy"), [("runpod", True), ("vast", False)])
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
+    archive, _ = tools.bundle(tmp_path_factory.mktemp("bundle"))
+    return str(archive)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_busy", "start"),
+    [("runpod", True, "image"), ("vast", False, "image"), ("vast", True, "provision")],
+)
 def test_a_worker_whose_farm_has_died_ends_its_own_rental(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
+    bundle: str,
     name: str,
     is_busy: bool,
+    start: str,
 ) -> None:
-    with running_farm(request, tmp_path_factory) as farm, ExitStack() as opened:
+    with running_farm(request, tmp_path_factory, bundle=bundle) as farm, ExitStack() as opened:
         trouble = Trouble(farm, name, opened, dead_man_seconds=4)
-        up = Typed(farm, "fleet", "up", "--yes", **trouble.env)
+        told = {**trouble.env, "TRACKFARM_FLEET_START": start}
+        up = Typed(farm, "fleet", "up", "--yes", **told)
         opened.callback(up.stop)
         trouble.tend_until(lambda: up.ended, what="a machine is up")
         assert up.said()

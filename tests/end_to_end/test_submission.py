@@ -1,6 +1,5 @@
 """The same catalog again, a changed one, and one that was cancelled: only what is new is made."""
 
-
 import pytest
 
 from tests.end_to_end.catalogs import fresh_name, short_briefs

@@ -113,7 +113,7 @@ def test_a_worker_that_was_started_anew_goes_on_with_its_predecessors_card() -> 
 
 def test_the_first_list_corrects_the_price_and_later_ones_add_to_it() -> None:
     row = rental_of(a_row(S.CREATED, seen_at=None))
-    seen = standing_of(row, bid=None, extra=0, prices=[])
+    seen = standing_of(row, bid=None, extra=0, charged=None, prices=[])
     assert seen.prices == []
     from dataclasses import replace
 
@@ -127,6 +127,21 @@ def test_the_first_list_corrects_the_price_and_later_ones_add_to_it() -> None:
     assert prices_after(after, stopped, stopped, None, 160) == after, "no list, no news"
     dearer = replace(stopped, stopped_at=None, price_per_hour=5.0)
     assert prices_after(after, stopped, dearer, None, 200)[-1].price_per_hour == 5.0
+
+
+@pytest.mark.parametrize(
+    ("charged", "work", "boot", "idle", "waste"),
+    [(1.5, 0.5, 0.06, 0.44, 0.5), (0.7, 0.5, 0.06, 0.14, 0.0), (0.1, 0.1, 0.0, 0.0, 0.0)],
+)
+def test_what_the_provider_charged_is_the_bill_and_what_we_know_nothing_of_is_waste(
+    charged: float, work: float, boot: float, idle: float, waste: float
+) -> None:
+    stay = a_stay([kept(160, 660)], tracks={"job_a": 9}, charged=charged, extra=0.25)
+    whole = account(stay, 1100)
+    parts = {Use.WORK: work, Use.BOOT: boot, Use.IDLE: idle, Use.WASTE: waste + 0.25}
+    assert {use: whole.spent_on(use) for use in Use} == pytest.approx(parts)
+    assert whole.bill == charged + 0.25
+    assert bill([stay.rental], 1100) == whole.bill
 
 
 def test_the_budget_of_a_day_forgets_what_ended_before_and_a_run_knows_only_its_own() -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -10,11 +12,16 @@ from tests.fleet.world import World, world_at
 from tests.scheduler.api.conftest import Door
 from tests.scheduler.scene import briefs
 from tests.servers.process import wait_until
+from tests.servers.tls import certificates
 from trackfarm.api import JobState
+from trackfarm.carried_authority import unpacked
 from trackfarm_fleet.books import bill, by_job, together
 from trackfarm_fleet.cli.pacing import Pacing
 from trackfarm_fleet.fleet import NotLeading
+from trackfarm_fleet.invoices import COMPLETE_S
+from trackfarm_fleet.ledger import Account, Use
 from trackfarm_fleet.mandate import DAY, Mandate
+from trackfarm_fleet.providers.http import ATTEMPTS
 from trackfarm_fleet.situation import Rules
 
 RULES = Rules(max_machines=2, horizon=600.0, hold=60.0, idle=60.0, tick=20.0)
@@ -39,11 +46,15 @@ def until_done(world: World, mandate: Mandate = MANDATE, *, rounds: int = 150) -
     raise AssertionError([(r.standing.state, r.standing.reason) for r in world.rentals()])
 
 
+def books_of(world: World) -> Account:
+    return together(world.farm.stays(ended_since=0.0), world.account.clock.now)
+
+
 def the_books_are_right(world: World) -> None:
     """Nothing runs, and what we think it cost is what the provider bills, by what it bought too."""
     assert world.account.running() == []
     stays, now = world.farm.stays(ended_since=0.0), world.account.clock.now
-    ours = together(stays, now)
+    ours = books_of(world)
     # When a machine stopped or vanished is known to a round only.
     assert ours.bill == pytest.approx(float(world.account.bill()), abs=0.01)
     assert sum(cost.total for cost in by_job(stays, now).values()) == pytest.approx(ours.bill)
@@ -58,6 +69,37 @@ def test_a_job_is_made_and_nothing_is_left(world: World) -> None:
     (cost,) = [c for job, c in by_job(world.farm.stays(ended_since=0), 0).items() if job]
     assert cost.tracks == 30
     assert cost.work > 0
+
+
+def test_machines_are_told_whom_else_to_trust(world: World, tmp_path: Path) -> None:
+    authority = certificates(tmp_path / "certificates").authority
+    world.fleet = world.another_fleet(ca_file=authority)
+    world.job = world.scene.submit(briefs(8)).job_id
+    world.step(MANDATE)
+    machine, *_ = world.account.running()
+    assert unpacked(machine.env) == authority.read_text()
+
+
+def test_what_the_provider_charged_in_the_end_is_the_bill(world: World) -> None:
+    """RunPod tells it; of Vast's charges nothing is documented."""
+    account = world.account
+    account.disk_share = Fraction(1, 10)
+    world.job = world.scene.submit(briefs(30)).job_id
+    until_done(world)
+    charged, reckoned = float(account.bill()), books_of(world).bill
+    assert charged > 1.05 * reckoned
+    world.step(MANDATE, seconds=COMPLETE_S - 600)
+    assert books_of(world).bill == reckoned, "the bill may not be complete"
+    account.befall("billing", *[Mishap.SERVER_ERROR] * ATTEMPTS)
+    for hours in (1, 2):
+        before = books_of(world)
+        world.step(MANDATE, seconds=3600)
+        if hours == 2 and world.provider.name == "runpod":
+            assert books_of(world).bill == pytest.approx(charged, abs=1e-6)
+            added = books_of(world).spent_on(Use.WASTE) - before.spent_on(Use.WASTE)
+            assert added == pytest.approx(charged - reckoned, abs=1e-6)
+        else:
+            assert books_of(world) == before
 
 
 def test_a_machine_that_never_boots_is_replaced(world: World) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,21 +11,24 @@ from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.security.guarded_farm import GuardedFarm
 from tests.servers.process import Process, wait_until
 from trackfarm.api import JobHeader, JobState
+from trackfarm.carried_authority import packed
 from trackfarm.sdk.fetching import fetch
 
 
-def worker_process(farm: GuardedFarm, token: str, folder: Path) -> Process:
+def worker_process(
+    farm: GuardedFarm, token: str, folder: Path, authority: Mapping[str, str]
+) -> Process:
     told = {
         "NAME": "rented",
         "SCHEDULER_URL": farm.url,
         "JOIN_TOKEN": token,
-        "CA_FILE": farm.files.authority,
         "DATA_DIR": folder / "data",
         "MEMORY_MIB": 8_192,
     }
     env = {f"TRACKFARM_WORKER_{name}": str(value) for name, value in told.items()}
     command = [sys.executable, "-P", "-m", "trackfarm_worker"]
-    return Process(command, log=folder / "worker.log", env={**os.environ, **env})
+    log = folder / "worker.log"
+    return Process(command, log=log, env={**os.environ, **env, **authority})
 
 
 def makes(farm: GuardedFarm, folder: Path) -> None:
@@ -47,8 +51,10 @@ def test_an_invited_machine_works_and_returns_with_a_spent_token(
     guarded: GuardedFarm, tmp_path: Path
 ) -> None:
     token = guarded.invite(provider="vast", rental_tag="tag-1", price_per_hour=2.5)
-    for _ in range(2):
-        with worker_process(guarded, token, tmp_path) as worker:
+    named = {"TRACKFARM_WORKER_CA_FILE": str(guarded.files.authority)}
+    carried = packed(guarded.files.authority, setting="")  # as the fleet tells it
+    for authority in (named, carried):
+        with worker_process(guarded, token, tmp_path, authority) as worker:
             makes(guarded, tmp_path)
             (mine,) = [w for w in guarded.client.workers() if w.name == "rented"]
             assert (mine.provider, mine.price_per_hour) == ("vast", 2.5)

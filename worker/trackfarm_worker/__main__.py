@@ -3,6 +3,7 @@
 A rented machine whose farm is away, or does not want it any more, is given back at the end.
 """
 
+import os
 import secrets
 import shutil
 import ssl
@@ -22,6 +23,7 @@ from trackfarm.trust import verification
 from trackfarm.wire import RegisterAnswer, RegisterRequest
 from trackfarm_worker import credentials, crew, fitness, machine, own_rental
 from trackfarm_worker.app import build_celery, serve
+from trackfarm_worker.authority import with_authority
 from trackfarm_worker.board import Board
 from trackfarm_worker.calibration.record import stored
 from trackfarm_worker.client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
@@ -167,13 +169,16 @@ def _serve(
         on_unwelcome=on_unwelcome,
     )
     app = build_celery(joined.broker_url, joined.queue, worker_id=joined.worker_id, run=runner.run)
-    heart.start()
-    reporter.start()
-    if settings.is_rented:
-        dead_man.start()
-        parts.callback(dead_man.stop, timeout=1)
-    log.info("worker_ready", queue=joined.queue)
-    code = serve(app, worker_id=joined.worker_id, on_drain=drain.begin)
+
+    def begin() -> None:
+        heart.start()
+        reporter.start()
+        if settings.is_rented:
+            dead_man.start()
+            parts.callback(dead_man.stop, timeout=1)
+        log.info("worker_ready", queue=joined.queue)
+
+    code = serve(app, worker_id=joined.worker_id, on_start=begin, on_drain=drain.begin)
     heart.stop(timeout=1)
     reporter.stop(timeout=1)
     _leave(client, drain)
@@ -198,7 +203,7 @@ def main() -> int:
 
         app()
     try:
-        settings = WorkerSettings()
+        settings = with_authority(WorkerSettings(), os.environ)
         model_set(settings.model_set)
         refuse_unsafe(settings)
         logs.configure(settings.log_format, settings.log_level)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.signals import worker_shutting_down
 from kombu.entity import Exchange, Queue
 
@@ -26,12 +26,21 @@ def build_celery(
     return app
 
 
-def serve(app: Celery, *, worker_id: str, on_drain: Callable[[], None]) -> int:
-    """Consumes until told to stop; SIGTERM and SIGINT drain. Returns the exit code."""
+def serve(
+    app: Celery, *, worker_id: str, on_start: Callable[[], None], on_drain: Callable[[], None]
+) -> int:
+    """Consumes until told to stop; SIGTERM and SIGINT drain. Returns the exit code. `on_start` is
+    called once they do, whether the broker is there or not: what may ask for a drain begins there,
+    because a signal before that would simply end the process."""
+
+    class Begin(bootsteps.StartStopStep):  # type: ignore[misc]
+        def start(self, parent: object) -> None:
+            on_start()
 
     def shutting_down(**_: object) -> None:
         on_drain()
 
+    app.steps["worker"].add(Begin)
     worker_shutting_down.connect(shutting_down, weak=False)
     worker = app.Worker(
         hostname=f"{worker_id}@trackfarm",

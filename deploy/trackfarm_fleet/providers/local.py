@@ -91,6 +91,8 @@ class LocalProvider:
     def create(self, request: RentalRequest) -> Instance | Trouble:
         if request.bid is not None:
             return BadRequest("nobody bids for a machine of one's own")
+        if request.command:
+            return BadRequest("workers on this machine are started from what is installed on it")
         return create_once(
             request.tag, attempt=lambda: self._start(request), listing=self.instances
         )

@@ -140,7 +140,7 @@ class ManualProvider:
 
     def _run_join(self, host: Host, request: RentalRequest) -> Instance | Trouble:
         """The settings go through the standard input, so that no list of processes shows them."""
-        image = shlex.quote(request.image)
+        image = shlex.join((request.image, *request.command))
         lines = "".join(f"{name}={value}\n" for name, value in request.environment().items())
         said = _run(host, f"{_join_command(request)} --env-file /dev/stdin {image}", lines)
         return said if isinstance(said, Trouble) else _instance(host, request.tag, "created")
@@ -149,7 +149,7 @@ class ManualProvider:
         self._folder.mkdir(parents=True, exist_ok=True)
         note = {"host": host.name, "created_at": self._now()}
         write_private(self._note(request.tag), json.dumps(note))
-        image = shlex.quote(request.image)
+        image = shlex.join((request.image, *request.command))
         env = " ".join(f"--env {shlex.quote(f'{k}={v}')}" for k, v in request.environment().items())
         self._show(f"on {host.name}: {_join_command(request)} {env} {image}")
         return _instance(host, request.tag, "running", self._now())

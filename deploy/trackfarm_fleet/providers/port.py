@@ -67,12 +67,14 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class RentalRequest:
-    """`tag` is unique and was written down before; `env` and `secrets` are what the machine's
-    worker finds in its environment; `bid` in $ an hour makes the rental interruptible."""
+    """`tag` is unique and was written down before; `command` is what `image` runs, empty for its
+    own; `env` and `secrets` are what the machine's worker finds in its environment; `bid` in $ an
+    hour makes the rental interruptible."""
 
     tag: str
     offer: Offer
     image: str
+    command: tuple[str, ...] = ()
     disk_gb: int = 50
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, SecretStr] = field(default_factory=dict)
@@ -188,6 +190,16 @@ class Provider(Protocol):
     def terminate(self, instance_id: str) -> Trouble | None:
         """Asks for the end of a machine, for which `instances` is to be watched. None as well when
         there is no such machine."""
+        ...
+
+
+@runtime_checkable
+class Invoicing(Protocol):
+    """A provider that says what it charged for each machine, some time after the machine ended."""
+
+    def charged(self, since: float) -> Mapping[str, float] | Trouble:
+        """$ for each machine that cost anything since then, by its id: all of it, when the machine
+        began since then."""
         ...
 
 

@@ -1,7 +1,10 @@
 """Pods of RunPod through its API v2. It has no interruptible machines and no price to bid."""
 
+import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
 import httpx
 from pydantic import SecretStr, ValidationError
@@ -92,6 +95,18 @@ class RunPodProvider:
         answer = self._call(Call("DELETE", f"/v2/pods/{instance_id}", "pods"))
         return answer if isinstance(answer, Trouble) and not isinstance(answer, Gone) else None
 
+    def charged(self, since: float) -> Mapping[str, float] | Trouble:
+        """RunPod begins with the day (UTC) that `since` is in."""
+        start = datetime.fromtimestamp(since, UTC).isoformat()
+        call = Call("GET", "/v2/billing/pods", "billing", params={"startTime": start})
+        answer = read(self._call(call), schema.Charges)
+        if isinstance(answer, Trouble):
+            return answer
+        total: dict[str, float] = defaultdict(float)
+        for record in answer.records:
+            total[record.podId] += record.totalAmount
+        return total
+
     def _catalog(self, cloud: str, cards: int) -> httpx.Response | Trouble:
         params = {
             "include": "AVAILABILITY",
@@ -160,6 +175,7 @@ def _pod(request: RentalRequest, registry: str | None) -> schema.CreatePod:
         {
             "name": request.tag,
             "image": request.image,
+            "args": shlex.join(request.command) or None,
             "gpu": {"id": gpu, "count": request.offer.gpus, "minCudaVersion": MIN_CUDA},
             "cloud": cloud,
             "dataCenterIds": (place,) if place else None,

@@ -34,10 +34,12 @@ class Mounts(_Request):
 
 
 class CreatePod(_Request):
-    """`env` holds the join token: it is no part of the repr."""
+    """`env` holds the join token: it is no part of the repr. `args` are those of the image's entry
+    point, as one text."""
 
     name: str
     image: str
+    args: str | None = None
     gpu: GpuWish
     cloud: Literal["SECURE", "COMMUNITY"]
     dataCenterIds: tuple[str, ...] | None = None
@@ -92,6 +94,17 @@ class CatalogGpu(_Answer):
 
 class CatalogGpus(_Answer):
     gpus: tuple[CatalogGpu, ...]
+
+
+class Charge(_Answer):
+    """$ for one pod within one day, its disk included."""
+
+    podId: str
+    totalAmount: float = Field(ge=0, allow_inf_nan=False)
+
+
+class Charges(_Answer):
+    records: tuple[Charge, ...]
 
 
 class Problem(_Answer):

@@ -4,6 +4,7 @@ One process should make all calls of an account: Vast counts the interval betwee
 endpoint, and refuses the second one when it comes too soon.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 
@@ -145,6 +146,8 @@ def _search(query: OfferQuery) -> schema.Search:
 def _rental(request: RentalRequest, image_login: SecretStr | None) -> schema.Create:
     return schema.Create(
         image=request.image,
+        runtype="ssh" if request.command else "args",
+        onstart=shlex.join(request.command) or None,
         disk=float(request.disk_gb),
         label=request.tag,
         env=request.environment(),

@@ -12,6 +12,7 @@ from trackfarm import __version__
 from trackfarm_scheduler import metrics
 from trackfarm_scheduler.api import (
     audit,
+    bundle,
     exports,
     fleet,
     keys,
@@ -83,6 +84,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.include_router(workers.router)
     app.include_router(models.router)
     app.include_router(fleet.router)
+    app.include_router(bundle.router)
     app.include_router(plans.router)
     app.include_router(uploads.router)
     app.include_router(keys.router)

@@ -57,7 +57,7 @@ def situation(
     """All that the fleet decides by. Jobs have no names here: it works for all owners."""
     now, term = farm.clock(), show_term(farm, _caller)
     with farm.database.read() as session:
-        return fleet_look.situation(session, now, term=term, ended_since=ended_since)
+        return fleet_look.situation(session, farm.demands, now, term=term, ended_since=ended_since)
 
 
 @router.get("/rentals")
@@ -72,10 +72,20 @@ def list_rentals(
 
 
 @router.get("/stays")
-def list_stays(farm: TheFarm, caller: Operator, ended_since: Since = FOREVER) -> list[wire.Stay]:
-    """What the time of these rentals was used for."""
+def list_stays(
+    farm: TheFarm,
+    caller: Operator,
+    ended_since: Since = FOREVER,
+    behind: wire.Tag | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> list[wire.Stay]:
+    """What the time of these rentals was used for, in the order of `/rentals`. All that their
+    workers ever made is gone through for that: ask for a few, then for those `behind` the last."""
     with farm.database.read(streamed=True) as session:
-        found = rentals.known(session, ended_since=ended_since)
+        last = rentals.by_tag(session, behind) if behind else None
+        if behind and last is None:
+            raise _unknown(behind)
+        found = rentals.known(session, ended_since=ended_since, behind=last, limit=limit)
         return stays.of(session, found, owner=caller.sees)
 
 

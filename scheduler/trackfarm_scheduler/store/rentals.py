@@ -7,7 +7,7 @@ refused, and one whose answer was lost may be sent again.
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, tuple_
 from sqlmodel import Session, col
 
 from trackfarm import api
@@ -98,10 +98,16 @@ def by_tag(session: Session, tag: str, *, lock: bool = False) -> Rental | None:
     return session.scalar(statement.with_for_update() if lock else statement)
 
 
-def known(session: Session, *, ended_since: float) -> list[Rental]:
-    """Open ones and those that ended since then, oldest first."""
+def known(
+    session: Session, *, ended_since: float, behind: Rental | None = None, limit: int | None = None
+) -> list[Rental]:
+    """Open ones and those that ended since then, oldest first: all, or so many behind one of them."""
+    place = (col(Rental.intended_at), col(Rental.id))
     wanted = or_(col(Rental.ended_at).is_(None), col(Rental.ended_at) >= ended_since)
-    return list(session.scalars(select(Rental).where(wanted).order_by(col(Rental.intended_at))))
+    statement = select(Rental).where(wanted).order_by(*place).limit(limit)
+    if behind is not None:
+        statement = statement.where(tuple_(*place) > (behind.intended_at, behind.id))
+    return list(session.scalars(statement))
 
 
 def view(row: Rental) -> wire.Rental:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from fractions import Fraction
@@ -24,7 +24,8 @@ class Mishap(Enum):
 
 @dataclass
 class Machine:
-    """`price` in $ an hour while it runs; `rates` is what it cost from which moment on."""
+    """`price` in $ an hour while it runs; `rates` is what it cost from which moment on; `command` is
+    what it was told to run, nothing for its image's own."""
 
     id: str
     tag: str
@@ -38,12 +39,14 @@ class Machine:
     broken: bool = False
     ended_at: float | None = None
     env: dict[str, str] = field(default_factory=dict)
+    command: list[str] = field(default_factory=list)
     rates: list[tuple[float, float]] = field(default_factory=list)
 
 
 class Account:
     """`boot_seconds` until a new machine runs, `linger_seconds` for which one that was ended is
-    listed, `disk_price` in $ an hour of a stopped one; `down`: every call fails."""
+    listed, `disk_price` in $ an hour of a stopped one, `disk_share` what disk costs beside each $ of
+    one that runs, of which its price says nothing; `down`: every call fails."""
 
     def __init__(self, *, disk_price: float = 0.01) -> None:
         self.clock = Clock()
@@ -51,6 +54,7 @@ class Account:
         self.boot_seconds = 120.0
         self.linger_seconds = 0.0
         self.disk_price = disk_price
+        self.disk_share = Fraction(0)
         self.down = False
         self.slept: list[float] = []
         self._mishaps: dict[str, deque[Mishap | None]] = defaultdict(deque)
@@ -78,12 +82,14 @@ class Account:
         price: float,
         env: dict[str, str],
         bid: float | None = None,
+        command: Sequence[str] = (),
     ) -> Machine:
         self._next_id += 1
         now = self.clock.now
         machine = Machine(
             str(self._next_id), tag, gpu, gpus, price, now, now + self.boot_seconds, bid, env=env
         )
+        machine.command += command
         machine.rates.append((now, price))
         self.machines[machine.id] = machine
         return machine
@@ -120,7 +126,12 @@ class Account:
 
     def bill(self) -> Fraction:
         """$ until now, exactly."""
-        return sum((_cost(m, self.clock.now) for m in self.machines.values()), Fraction(0))
+        return sum(self.charges().values(), Fraction(0))
+
+    def charges(self, since: float = 0.0) -> Mapping[str, Fraction]:
+        """$ of each machine that cost anything since then, by its id."""
+        costing = (m for m in self.machines.values() if (m.ended_at or since) >= since)
+        return {m.id: _cost(m, self.clock.now) * (1 + self.disk_share) for m in costing}
 
     def bill_cents(self) -> int:
         return math.floor(self.bill() * 100 + Fraction(1, 2))

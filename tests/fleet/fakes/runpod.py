@@ -1,5 +1,6 @@
 """RunPod's API v2 as documented on 20 August 2026: strict about what it is asked."""
 
+import shlex
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ CATALOG: list[dict[str, Any]] = [
     {"id": "NVIDIA L4", "memory": 24, "secure": 0.44, "community": None},
     {"id": "NVIDIA H200", "memory": 141, "secure": 3.59, "community": None},
 ]
+DAY = 86_400
 _CATALOG_PARAMS = {
     "include",
     "product",
@@ -113,6 +115,8 @@ class FakeRunPod:
         match asked.method, asked.path.strip("/").split("/"):
             case "GET", ["v2", "catalog", "gpus"]:
                 return self._or_mishap("offers", lambda: self._catalog(asked))
+            case "GET", ["v2", "billing", "pods"]:
+                return self._or_mishap("billing", lambda: self._billing(asked))
             case "POST", ["v2", "pods"]:
                 return self._or_mishap("create", lambda: self._create(asked))
             case "GET", ["v2", "pods"]:
@@ -151,6 +155,15 @@ class FakeRunPod:
             return _problem(400, "Bad Request", "cudaVersions excludes minCudaVersion")
         return Answer(200, {"gpus": [_catalog_row(row) for row in CATALOG]})
 
+    def _billing(self, asked: Asked) -> Answer:
+        if unknown := set(asked.params) - {"startTime", "endTime", "bucketSize", "lastN", "podId"}:
+            return _problem(422, "Unprocessable", f"unknown parameters {sorted(unknown)}")
+        start = datetime.fromisoformat(asked.params["startTime"]).timestamp()
+        charges = self.account.charges(start - start % DAY)
+        # Each ran over a midnight.
+        records = [_charge(pod, float(amount / 2)) for pod, amount in charges.items()] * 2
+        return Answer(200, {"records": records, "metadata": {"totals": {}}})
+
     def _create(self, asked: Asked) -> Answer:
         try:
             wish = _CreatePod.model_validate_json(asked.body)
@@ -165,7 +178,12 @@ class FakeRunPod:
         if price is None:
             return _problem(400, "Bad Request", "There are no instances currently available")
         machine = self.account.rent(
-            tag=wish.name, gpu=gpu.id, gpus=gpu.count, price=price * gpu.count, env=wish.env
+            tag=wish.name,
+            gpu=gpu.id,
+            gpus=gpu.count,
+            price=price * gpu.count,
+            env=wish.env,
+            command=shlex.split(wish.args),  # a stock image's entry point runs what it is given
         )
         return Answer(201, self._pod(machine))
 
@@ -239,6 +257,19 @@ def _catalog_row(row: dict[str, Any]) -> dict[str, Any]:
             {"id": "US-KS-2", "name": "US-KS-2", "availability": "NONE"},
         ],
         "cudaVersions": [{"version": "12.8", "available": True}],
+    }
+
+
+def _charge(pod: str, amount: float) -> dict[str, Any]:
+    gpu = round(amount * 0.9, 6)
+    return {
+        "startTime": "2026-11-01T00:00:00Z",
+        "endTime": "2026-11-02T00:00:00Z",
+        "podId": pod,
+        "totalAmount": amount,
+        "gpuAmount": gpu,
+        "cpuAmount": 0.0,
+        "diskAmount": amount - gpu,
     }
 
 

@@ -53,8 +53,10 @@ class _Create(_Strict):
     def _short(self) -> "_Create":
         if any(len(k) > 256 or len(v) > 256 for k, v in self.env.items()):
             raise ValueError("env max_length 256")
-        if len(self.args_str) + len(self.onstart) > 4096:
+        if len(self.args_str) + len(self.onstart) > 4096 or len(self.onstart) > 4048:
             raise ValueError("args and onstart too long")
+        if self.onstart and self.runtype == "args":
+            raise ValueError("nothing would run onstart: the image keeps its entry point")
         return self
 
 
@@ -190,6 +192,7 @@ class FakeVast:
             price=found["dph_total"] if wish.price is None else wish.price,
             env=wish.env,
             bid=wish.price,
+            command=["bash", "-c", wish.onstart] if wish.onstart else [],
         )
         body = {"success": True, "new_contract": int(machine.id), "instance_api_key": "k"}
         return Answer(200, body)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,14 @@ def _nothing_is_left() -> Iterator[None]:
     yield
     for process, _ in tagged_processes():
         process.kill()
+
+
+def test_a_command_of_others_is_not_run_here(tmp_path: Path) -> None:
+    provider = a_provider(tmp_path, "exec sleep 600")
+    offers = provider.offers(OfferQuery())
+    assert not isinstance(offers, Trouble)
+    wish = replace(request(offers[0], TAGS.new()), command=("bash", "-c", "true"))
+    assert isinstance(provider.create(wish), BadRequest)
 
 
 def _create(provider: LocalProvider, tag: str) -> Instance:

@@ -40,11 +40,19 @@ def test_the_operator_is_shown_one_command_to_join_and_one_to_end(tmp_path: Path
     (join,) = shown
     assert join.startswith(f"on studio: docker run --detach --name {wish.tag} --gpus all")
     assert f"TRACKFARM_WORKER_JOIN_TOKEN={TOKEN}" in join
-    assert join.endswith(wish.image)
+    assert join.endswith(f" {wish.image}")
     assert provider.terminate(made.id) is None
     assert shown[1:] == [
         f"on studio: docker stop --time 10 {wish.tag}; docker rm --force {wish.tag}"
     ]
+
+
+def test_a_stock_image_is_told_what_to_run(tmp_path: Path) -> None:
+    shown: list[str] = []
+    provider = _provider(tmp_path, STUDIO, shown=shown)
+    wish = replace(request(_offer(provider), TAGS.new()), command=("bash", "-c", "a; b"))
+    assert isinstance(provider.create(wish), Instance)
+    assert shown[0].endswith(f" {wish.image} bash -c 'a; b'")
 
 
 def test_the_note_of_a_machine_has_no_secret(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from trackfarm.rentals import (
     Stay,
     Term,
 )
-from trackfarm_fleet.farm import FleetFarm, is_stale
+from trackfarm_fleet.farm import STAYS, FleetFarm, is_stale
 
 BEARER = {"Authorization": f"Bearer {API_KEY}"}
 TAG = "tf-hotel-0123456789abcdef"
@@ -231,6 +231,20 @@ def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(door: Door, desk:
     (busy,) = stay.busy
     found = [(s.start - began, s.end - began, s.kept, s.job) for s in busy]
     assert found == [(8, 10, True, job), (10, 20, False, job)]
+
+
+def test_all_stays_are_told_a_few_at_a_time(door: Door, desk: Desk) -> None:
+    desk.hold()
+    tags = {f"tf-hotel-{number:016d}" for number in range(2 * STAYS + 1)}
+    for number, tag in enumerate(sorted(tags)):
+        desk.intend(tag=tag, intended_at=1000 - number // 2)
+    with FleetFarm(door.url, API_KEY) as farm:
+        told = [stay.rental.tag for stay in farm.stays(ended_since=0)]
+        assert told == [rental.tag for rental in farm.rentals(ended_since=0)]
+    assert set(told) == tags
+    (third,) = desk.ask("GET", f"stays?ended_since=0&limit=1&behind={told[1]}").json()
+    assert third["rental"]["plan"]["tag"] == told[2]
+    problem(desk.ask("GET", "stays?behind=tf-nowhere"), 404)
 
 
 @pytest.mark.parametrize("path", ["rentals", "stays"])

@@ -7,6 +7,7 @@ from sqlalchemy import event
 from tests.scheduler.scene import Scene, briefs
 from trackfarm.rentals import Move, RentalPlan, RentalState, Standing, TermRequest
 from trackfarm_scheduler.store import fleet_look, rentals, stays, terms
+from trackfarm_scheduler.store.demand import Demands
 
 TAG = "tf-hotel-0123456789abcdef"
 
@@ -42,7 +43,7 @@ def test_a_rental_is_written_read_and_accounted_for(scene: Scene) -> None:
     scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[:1]))
     scene.clock.advance(7)
     with scene.database.read(streamed=True) as session:
-        look = fleet_look.situation(session, scene.clock(), term=term, ended_since=0)
+        look = fleet_look.situation(session, Demands(), scene.clock(), term=term, ended_since=0)
         (stay,) = stays.of(session, rentals.known(session, ended_since=0), owner="somebody")
     (demand,), (seen,) = look.demands, look.workers
     assert (sum(s.count for s in demand.shapes), sum(demand.waiting.values())) == (3, 3)
@@ -52,6 +53,34 @@ def test_a_rental_is_written_read_and_accounted_for(scene: Scene) -> None:
     (busy,) = stay.busy
     assert [(s.kept, s.job) for s in busy] == [(True, None)], "jobs of others have no names"
     assert sum(stay.tracks.values()) == 1
+
+
+def test_what_took_long_to_count_is_told_again_until_there_is_more_or_time_has_passed(
+    scene: Scene,
+) -> None:
+    moments = iter([0.0, 1.0, 10.0, 20.0, 21.0, 40.0, 70.9, 71.1, 71.2, 71.3, 71.4])
+    demands = Demands(lambda: next(moments))
+
+    def look() -> tuple[int, int]:
+        """Tracks by their shapes, and by their jobs' limits."""
+        with scene.database.read() as session:
+            (demand,) = demands.look(session, scene.clock())
+        return sum(s.count for s in demand.shapes), sum(job.tracks for job in demand.jobs)
+
+    worker = scene.join("one")
+    scene.beat(worker)
+    job = scene.submit(briefs(4)).job_id
+    assert look() == (4, 4), "which takes a second, and is good for fifty"
+    scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[:1]))
+    assert look() == (4, 3)
+    scene.submit(briefs(2, word="harp"), catalog="other")
+    assert look() == (5, 5), "there is more to do"
+    scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[1:2]))
+    assert look() == (5, 4)
+    assert look() == (5, 4)
+    assert look() == (4, 4), "it was good until 71"
+    scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[2:3]))
+    assert look() == (3, 3), "which took a tenth of a second, and is counted anew"
 
 
 def test_the_work_of_a_rental_is_found_by_indexes(sqlite_scene: Scene) -> None:

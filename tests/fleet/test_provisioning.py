@@ -1,0 +1,141 @@
+"""Machines with a stock image fetch what they run from the farm, and run nothing else."""
+
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from tests.fleet.fakes.account import Machine
+from tests.fleet.world import World, world_at
+from tests.scheduler.api.conftest import Door, Switch
+from tests.scheduler.scene import briefs
+from tests.servers.tls import HOST, Certificates, behind_tls, certificates
+from trackfarm.carried_authority import packed
+from trackfarm.settings import SettingsError
+from trackfarm_fleet.assembly import open_providers
+from trackfarm_fleet.mandate import Mandate
+from trackfarm_fleet.provisioning import start_command
+from trackfarm_fleet.settings import FleetSettings
+from trackfarm_fleet.tags import Tags
+
+START = """
+echo "$TRACKFARM_WORKER_RENTAL_TAG" >../ran
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return certificates(tmp_path_factory.mktemp("front") / "certificates")
+
+
+@pytest.fixture
+def front(door: Door, files: Certificates) -> Iterator[str]:
+    """The scheduler behind the certificate of an authority of its own."""
+    with behind_tls(int(door.url.rpartition(":")[2]), files) as port:
+        yield f"https://{HOST}:{port}"
+
+
+@pytest.fixture
+def bundle(door: Door, served: tuple[Switch, str], tmp_path: Path) -> Path:
+    """An archive that the farm has, whose start script notes that it ran."""
+    start, archive = tmp_path / "start", tmp_path / "bundle.tar.gz"
+    start.write_text(START)
+    with tarfile.open(archive, "w:gz") as packing:
+        packing.add(start, "start")
+    app = served[0].app
+    assert isinstance(app, FastAPI)
+    settings = app.state.farm.settings.model_copy(update={"bundle": archive})
+    app.state.farm = replace(app.state.farm, settings=settings)
+    return archive
+
+
+@pytest.fixture(params=["runpod", "vast"])
+def world(request: pytest.FixtureRequest, door: Door) -> Iterator[World]:
+    with world_at(request.param, door) as made:
+        yield made
+
+
+def rented(world: World, front: str, files: Certificates) -> Machine:
+    world.fleet = world.another_fleet(
+        start="provision",
+        image="pytorch/pytorch",
+        scheduler_url=front,
+        ca_file=files.authority,
+    )
+    world.job = world.scene.submit(briefs(8)).job_id
+    world.step(Mandate())
+    return world.account.running()[0]
+
+
+def ran(machine: Machine, folder: Path) -> tuple[int, str]:
+    """How its command ended, and what it says."""
+    image = {"PATH": os.environ["PATH"], "TRACKFARM_FOLDER": str(folder)}
+    done = subprocess.run(
+        machine.command,
+        env={**image, **machine.env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.usefixtures("bundle")
+def test_it_runs_the_farms_bundle_and_its_command_has_no_secret(
+    world: World, front: str, files: Certificates, tmp_path: Path
+) -> None:
+    machine = rented(world, front, files)
+    assert machine.env["TRACKFARM_WORKER_JOIN_TOKEN"] not in " ".join(machine.command)
+    assert ran(machine, tmp_path / "machine") == (0, "")
+    assert (tmp_path / "machine" / "ran").read_text().strip() == machine.tag
+    (invitation,) = world.door.get("workers/invitations").json()
+    assert invitation["uses_left"] == 1, "its worker has yet to join"
+
+
+def test_it_runs_no_other(
+    world: World, front: str, files: Certificates, bundle: Path, tmp_path: Path
+) -> None:
+    machine = rented(world, front, files)
+    with tarfile.open(bundle, "w:gz") as packing:
+        packing.add(tmp_path / "start", "other/start")
+    code, said = ran(machine, tmp_path / "machine")
+    assert code != 0
+    assert "did NOT match" in said
+    assert not (tmp_path / "machine" / "ran").exists()
+
+
+@pytest.mark.usefixtures("bundle")
+def test_it_gives_its_token_to_no_other_server(
+    world: World, front: str, files: Certificates, tmp_path: Path
+) -> None:
+    machine = rented(world, front, files)
+    stranger = certificates(tmp_path / "stranger").authority
+    machine.env |= packed(stranger, setting="")
+    code, said = ran(machine, tmp_path / "machine")
+    assert code != 0
+    assert "certificate" in said
+
+
+def test_without_a_bundle_nothing_is_rented(world: World) -> None:
+    with pytest.raises(SettingsError, match="TRACKFARM_SCHEDULER_BUNDLE"):
+        world.another_fleet(start="provision")
+
+
+def test_what_runs_here_is_not_fetched() -> None:
+    told = {"start": "provision", "providers": ["local"], "local_workers": 1}
+    settings = FleetSettings.model_validate(told)
+    with pytest.raises(SettingsError, match="on this machine"):
+        open_providers(settings, Tags("hotel"), ExitStack())
+
+
+def test_the_command_is_short_enough_for_vast() -> None:
+    command = start_command("https://" + 250 * "a", "0" * 64)
+    assert len(" ".join(command)) < 2_000
+    assert "'" not in command[-1], "which each provider would split in its own way"

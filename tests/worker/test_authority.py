@@ -1,0 +1,24 @@
+"""A worker trusts the authority that came with its rental."""
+
+from pathlib import Path
+
+from tests.servers.tls import certificates
+from trackfarm.carried_authority import packed
+from trackfarm_worker.authority import with_authority
+from trackfarm_worker.settings import WorkerSettings
+
+
+def settings(folder: Path, **told: object) -> WorkerSettings:
+    given = {"join_token": "t", "data_dir": folder / "data", **told}
+    return WorkerSettings.model_validate(given)
+
+
+def test_it_is_a_file_like_any_that_is_named(tmp_path: Path) -> None:
+    authority = certificates(tmp_path / "certificates").authority
+    told = packed(authority, setting="")
+    found = with_authority(settings(tmp_path), told).ca_file
+    assert found is not None
+    assert found.read_text() == authority.read_text()
+    assert with_authority(settings(tmp_path), {}).ca_file is None
+    named = settings(tmp_path, ca_file=tmp_path / "of.ours")
+    assert with_authority(named, told).ca_file == tmp_path / "of.ours"
