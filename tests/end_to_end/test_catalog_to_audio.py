@@ -13,18 +13,26 @@ from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.parts import EMBEDDED, REAL
 from tests.end_to_end.promises import computed_once, ends_done, made_exactly_once, sounds_right
 
+KINDS = {EMBEDDED: ("csv", "jsonl", "yaml"), REAL: ("yaml",)}
 
-@pytest.fixture(scope="module", params=[EMBEDDED, REAL])
-def farm(
+
+@pytest.fixture(scope="module")
+def real_farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
-    with running_farm(
-        request, tmp_path_factory, parts=request.param, workers=("one", "two")
-    ) as running:
+    with running_farm(request, tmp_path_factory, parts=REAL, workers=("one", "two")) as running:
         yield running
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "yaml"])
+@pytest.fixture
+def farm(request: pytest.FixtureRequest, parts: str) -> LocalFarm:
+    found: LocalFarm = request.getfixturevalue("real_farm" if parts == REAL else "shared_farm")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("parts", "kind"), [(parts, kind) for parts, kinds in KINDS.items() for kind in kinds]
+)
 def test_every_track_is_what_was_asked_for(farm: LocalFarm, tmp_path: Path, kind: str) -> None:
     wanted = briefs(3)
     catalog = write_catalog(tmp_path / f"{fresh_name('audio')}.{kind}", wanted)
