@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trackfarm_fleet.decision import Rent
+from trackfarm_fleet.odds import aim_of
 from trackfarm_fleet.outlook import Outlook, cost_until, outlook, price_of_work, reserve
 from trackfarm_fleet.situation import Backlog, Candidate, Card, Machine, Rules, Situation
 
@@ -43,7 +44,8 @@ def _filled(
     chosen = list(kept)
     while len(chosen) < need.most:
         now = _outlook(situation, [*fleet, *chosen], rules)
-        if len(chosen) >= need.least and now.finish <= rules.rent_by * need.target:
+        aim = aim_of([*fleet, *chosen], need.target, rules)
+        if len(chosen) >= need.least and now.finish <= aim:
             break
         best = _best(situation, fleet, chosen, now, need, rules)
         if best is None:
@@ -169,7 +171,8 @@ def _pruned(
         if len(rest) < need.least:
             break
         without = _outlook(situation, [*fleet, *rest], rules).finish
-        if without <= rules.rent_by * need.target or without <= (1 + rules.gain) * with_it:
+        aim = aim_of([*fleet, *rest], need.target, rules)
+        if without <= aim or without <= (1 + rules.gain) * with_it:
             kept, with_it = rest, without
     return kept
 
