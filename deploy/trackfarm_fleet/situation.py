@@ -142,7 +142,7 @@ class Rules:
     drain: float = 60.0
     tick: float = 20.0
     tail_tick: float = 7.0
-    alike: float = 0.02
+    alike: float = 0.05
     raise_by: float = 0.01
     lower_by: float = 0.02
     resume: float = 180.0
