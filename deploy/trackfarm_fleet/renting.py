@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trackfarm_fleet.decision import Rent
-from trackfarm_fleet.odds import aim_of
 from trackfarm_fleet.outlook import Outlook, cost_until, outlook, price_of_work, reserve
 from trackfarm_fleet.situation import Backlog, Candidate, Card, Machine, Rules, Situation
 
@@ -44,8 +43,7 @@ def _filled(
     chosen = list(kept)
     while len(chosen) < need.most:
         now = _outlook(situation, [*fleet, *chosen], rules)
-        aim = aim_of([*fleet, *chosen], need.target, rules)
-        if len(chosen) >= need.least and now.finish <= aim:
+        if len(chosen) >= need.least and now.finish <= rules.rent_by * need.target:
             break
         best = _best(situation, fleet, chosen, now, need, rules)
         if best is None:
@@ -171,8 +169,7 @@ def _pruned(
         if len(rest) < need.least:
             break
         without = _outlook(situation, [*fleet, *rest], rules).finish
-        aim = aim_of([*fleet, *rest], need.target, rules)
-        if without <= aim or without <= (1 + rules.gain) * with_it:
+        if without <= rules.rent_by * need.target or without <= (1 + rules.gain) * with_it:
             kept, with_it = rest, without
     return kept
 

@@ -116,14 +116,10 @@ class Rules:
     did best in simulated ones (docs/simulation.md).
 
     `horizon`: when work without a deadline should be done. Machines are rented until the end is
-    expected before `rent_by` of the time, less `settle` for what restarts and uploads take at the
-    end, less `deviations` of the end's standard deviation (`trackfarm_fleet.odds`). That shrinks as
-    machines join, of: `late`, the deviation of a boot as a share of what is left of it; `uneven`,
-    that of a machine's speed within its kind, until it joins; `outbids` for an interruptible machine
-    and hour, after each of which it is `away`. They are given back, or let go when they are outbid,
-    only while the end is expected before `return_by` of the time without them: what lies between
-    keeps the fleet from flapping, as do `hold` (the least time a machine is held) and `idle`
-    (without anything to do or to wait for). `drain` is paid after the last track, `tick` passes
+    expected before `rent_by` of the time, and given back, or let go when they are outbid, only
+    while it is expected before `return_by` of it without them: what lies between keeps the fleet
+    from flapping and pays for what goes wrong, as do `hold` (the least time a machine is held) and
+    `idle` (without anything to do or to wait for). `drain` is paid after the last track, `tick` passes
     between two decisions, and `tail_tick` where machines were given back, so that they are ended
     soon (Vast.ai takes ten searches a minute). Offers within `alike` of the cheapest count as equal,
     and the one with the fewest of our machines near it is taken. A bid is `raise_by` over what would
@@ -135,7 +131,7 @@ class Rules:
     min_machines: int = 0
     max_machines: int = 10
     horizon: float = 4 * 3600.0
-    rent_by: float = 0.97
+    rent_by: float = 0.82
     return_by: float = 0.55
     hold: float = 900.0
     idle: float = 10.0
@@ -147,13 +143,7 @@ class Rules:
     lower_by: float = 0.02
     resume: float = 180.0
     gain: float = 0.001
-    boot_share: float = 0.4
-    settle: float = 25.0
-    deviations: float = 2.0
-    late: float = 0.5
-    uneven: float = 0.1
-    outbids: float = 0.7
-    away: float = 250.0
+    boot_share: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 < self.return_by < self.rent_by <= 1:
