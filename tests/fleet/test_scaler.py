@@ -55,7 +55,7 @@ def test_offers_of_about_the_same_price_are_spread_over_hosts_and_regions() -> N
         for region, price in (("se", 0.4), ("us", 0.41))
         for n in range(4)
     ]
-    decision = scale(Situation([a_backlog(3 * HOUR)], [], offers, deadline=HOUR), RULES)
+    decision = scale(Situation([a_backlog(2.9 * HOUR)], [], offers, deadline=HOUR), RULES)
     rented = [rent.candidate.offer for rent in decision.rent]
     assert len(rented) == 4
     assert len({offer.host for offer in rented}) == 4

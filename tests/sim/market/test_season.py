@@ -69,4 +69,4 @@ def test_a_hundred_seasons_of_fifteen_thousand_tracks_in_45_minutes() -> None:
     found = [play(season, seed) for seed in range(100)]
     assert sum(outcome.is_in_time for outcome in found) >= 99
     assert min(outcome.ratio for outcome in found) > 1.0
-    assert sum(outcome.forecast_ratio for outcome in found) / 100 < 1.13
+    assert sum(outcome.forecast_ratio for outcome in found) / 100 < 1.16
