@@ -10,6 +10,7 @@ from trackfarm.planning.demand import Bag
 from trackfarm.planning.forecast import SpeedOf
 from trackfarm.rentals import RentalState
 from trackfarm.tiers import tier_of
+from trackfarm_fleet.boots import Boots
 from trackfarm_fleet.providers.port import Instance, Offer
 from trackfarm_fleet.rental_records import Rental
 from trackfarm_fleet.situation import Backlog, Candidate, Machine
@@ -60,22 +61,25 @@ def candidate_of(
     tier = tier_of(offer.memory_mib)
     if tier is None or tier.vram < kind.min_vram:
         return None
+    boots, download = Boots.of(rental.boot_minutes), download_s(offer, kind, rental)
     return Candidate(
         offer=offer,
         vram=tier.vram,
         speed=relative_speed(offer.gpu, bags, kind=kind, speed_of=speed_of),
-        ready_in=ready_in(offer, kind, rental),
+        ready_in=boots.remaining(0.0) + download,
         bid=offer.min_bid * (1 + raise_by) if offer.min_bid is not None else None,
+        sure=boots.comes(0.0),
+        unpaid=boots.remaining(0.0) if offer.free_boot else 0.0,
     )
 
 
-def ready_in(offer: Offer, kind: ModelSet, rental: prices.Rental) -> float:
-    """Seconds of boot and of the model's download: at the pace that a host should have, or at that
-    of its line where this is slower."""
+def download_s(offer: Offer, kind: ModelSet, rental: prices.Rental) -> float:
+    """Seconds of the model's download: at the pace that a host should have, or at that of its line
+    where this is slower."""
     pace = rental.download
     if offer.download_mbps:
         pace = min(pace, offer.download_mbps / MEGABITS)
-    return 60 * rental.boot_minutes.expected + 1000 * kind.download_gb / pace
+    return 1000 * kind.download_gb / pace
 
 
 def machine_of(
@@ -85,13 +89,19 @@ def machine_of(
     vram: int,
     speed: float,
     boot: float,
+    boots: Boots,
     idle: float,
     bid: float | None,
     at: float,
 ) -> Machine:
     """An open row as the scaler sees it. `instance` is what the provider has shown last; `boot` in
-    seconds is what was expected when it was rented, `idle` for how long its workers had no work."""
+    seconds, the download included, is what was expected when it was rented, `boots` how long boots
+    take; `idle` for how long its workers had no work."""
     started = rental.created_at or rental.intended_at
+    has_joined = rental.joined_at is not None
+    download = max(boot - boots.remaining(0.0), 0.0)
+    passed = min(at - started, download)
+    waited = at - started - passed
     return Machine(
         tag=rental.tag,
         gpu=rental.gpu,
@@ -99,7 +109,7 @@ def machine_of(
         cards=rental.gpus,
         speed=speed,
         price_per_hour=rental.price_per_hour,
-        ready_in=0.0 if rental.joined_at is not None else _still(boot, at - started),
+        ready_in=0.0 if has_joined else boots.remaining(waited) + download - passed,
         held=at - started,
         idle=idle,
         draining=rental.state in (RentalState.DRAINING, RentalState.ENDING),
@@ -108,9 +118,5 @@ def machine_of(
         min_bid=instance.min_bid if instance else None,
         region=instance.region if instance else "",
         host=instance.host if instance else "",
+        sure=1.0 if has_joined else boots.comes(waited),
     )
-
-
-def _still(boot: float, waited: float) -> float:
-    """Seconds to go. One that is late is not about to be ready: a quarter of the boot at least."""
-    return max(boot - waited, boot / 4)

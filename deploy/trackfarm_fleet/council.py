@@ -9,6 +9,7 @@ from trackfarm.planning import Prices
 from trackfarm.planning.demand import Bag
 from trackfarm.planning.forecast import SpeedOf
 from trackfarm_fleet.appraisal import candidate_of, machine_of, relative_speed
+from trackfarm_fleet.boots import Boots
 from trackfarm_fleet.decision import Decision, GiveBack
 from trackfarm_fleet.mandate import Mandate
 from trackfarm_fleet.outlook import HOUR
@@ -165,6 +166,7 @@ def _machine(
         vram=row.plan.vram,
         speed=relative_speed(row.plan.gpu, bags, kind=kind, speed_of=speed_of) * its_own,
         boot=row.plan.ready_in,
+        boots=Boots.of(picture.prices.rental.boot_minutes),
         idle=min((w.idle for w in workers), default=0.0),
         bid=row.standing.bid,
         at=picture.at,

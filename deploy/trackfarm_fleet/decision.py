@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trackfarm_fleet.situation import Candidate
+from trackfarm_fleet.situation import Candidate, Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +53,8 @@ class Decision:
     words: str
     short_of_money: bool = False
     least_cost: float | None = None
+
+    def again_in(self, rules: Rules) -> float:
+        """Seconds until the next one: soon where machines are about to be ended, which are paid for
+        until they are."""
+        return min(rules.tick, rules.tail_tick) if self.give_back else rules.tick

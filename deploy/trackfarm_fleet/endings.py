@@ -19,7 +19,9 @@ def why_end(rental: Rental, sight: Sight, patience: Patience) -> str:
 
 
 def _may_drain(rental: Rental, sight: Sight) -> bool:
-    """Whether there is a worker that may have something to finish."""
+    """Whether there is a worker that may have something to finish: none where it was stopped."""
+    if rental.stopped_at is not None:
+        return False
     return rental.state in _WITH_WORKER or sight.worker is not None
 
 

@@ -45,6 +45,11 @@ class Round:
     def open(self, mandate: Mandate) -> list[wire.Rental]:
         return [row for row in self.rentals.values() if row.is_open and mandate.covers(row)]
 
+    def again_in(self, mandate: Mandate) -> float:
+        """Seconds until the next one."""
+        rules = mandate.rules
+        return min((d.again_in(rules) for d in self.decisions.values()), default=rules.tick)
+
 
 class Fleet:
     """One process's hold on the machines of a farm. `term` seconds for which it leads without

@@ -48,7 +48,8 @@ def price_of_work(card: Card, span: float) -> float:
     useful = span - card.ready_in
     if useful <= 0:
         return math.inf
-    return card.price_per_hour / HOUR * span / (card.speed * card.cards * useful)
+    paid = span - card.unpaid
+    return card.price_per_hour / HOUR * paid / (card.speed * card.cards * useful)
 
 
 def _rate(fleet: Iterable[Card]) -> float:
@@ -60,6 +61,6 @@ def _cards(card: Card, backlog: Sequence[Backlog]) -> Cards:
         card.vram,
         card.cards,
         card.ready_in,
-        {b.vram: b.seconds / b.tracks / card.speed for b in backlog},
+        {b.vram: b.seconds / b.tracks / (card.speed * card.sure) for b in backlog},
         {b.vram: b.longest / card.speed for b in backlog},
     )

@@ -27,7 +27,7 @@ class Backlog:
 class Machine:
     """A rental that is not ended. `ready_in` seconds its workers join (0: they have), it has been
     held for `held` and has had nothing to do for `idle`. `stopped`: outbid; `min_bid` is what
-    would win now, `bid` what we bid."""
+    would win now, `bid` what we bid. `sure`: the probability that it joins at all."""
 
     tag: str
     gpu: str
@@ -44,18 +44,27 @@ class Machine:
     min_bid: float | None = None
     region: str = ""
     host: str = ""
+    sure: float = 1.0
+
+    @property
+    def unpaid(self) -> float:
+        """What there is may be paid for at any moment."""
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An offer as we value it; `ready_in` counts its boot and the download of the model set, `bid`
-    is what we would bid for an interruptible one."""
+    is what we would bid for an interruptible one. `sure`: the probability that it ever joins;
+    `unpaid`: seconds of `ready_in` that cost nothing."""
 
     offer: Offer
     vram: int
     speed: float
     ready_in: float
     bid: float | None = None
+    sure: float = 1.0
+    unpaid: float = 0.0
 
     @property
     def cards(self) -> int:
@@ -81,6 +90,12 @@ class Card(Protocol):
     def price_per_hour(self) -> float: ...
     @property
     def ready_in(self) -> float: ...
+    @property
+    def bid(self) -> float | None: ...
+    @property
+    def sure(self) -> float: ...
+    @property
+    def unpaid(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +119,25 @@ class Rules:
     expected before `rent_by` of the time, and given back, or let go when they are outbid, only
     while it is expected before `return_by` of it without them: what lies between keeps the fleet
     from flapping and pays for what goes wrong, as do `hold` (the least time a machine is held) and
-    `idle` (without anything to do). `drain` is paid after the last track, `tick` passes between two
-    decisions. Offers within `alike` of the cheapest count as equal, and the one with the fewest of
-    our machines near it is taken. A bid is `raise_by` over what would win, and lowered when that
-    saves `lower_by` of it; a machine that wins again works after `resume`. `gain`: the least share
-    of the time that a machine has to save. `boot_share`: the most of the time to the end that it
-    may need to start, unless the end is too late without it.
+    `idle` (without anything to do or to wait for). `drain` is paid after the last track, `tick` passes
+    between two decisions, and `tail_tick` where machines were given back, so that they are ended
+    soon (Vast.ai takes ten searches a minute). Offers within `alike` of the cheapest count as equal,
+    and the one with the fewest of our machines near it is taken. A bid is `raise_by` over what would
+    win, and lowered when that saves `lower_by` of it; a machine that wins again works after
+    `resume`. `gain`: the least share of the time that a machine has to save. `boot_share`: the most
+    of the time to the end that it may need to start, unless the end is too late without it.
     """
 
     min_machines: int = 0
     max_machines: int = 10
     horizon: float = 4 * 3600.0
-    rent_by: float = 0.84
+    rent_by: float = 0.82
     return_by: float = 0.55
     hold: float = 900.0
-    idle: float = 30.0
+    idle: float = 10.0
     drain: float = 60.0
     tick: float = 20.0
+    tail_tick: float = 7.0
     alike: float = 0.05
     raise_by: float = 0.01
     lower_by: float = 0.02

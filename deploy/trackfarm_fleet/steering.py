@@ -47,11 +47,13 @@ def _note(error: FarmError) -> None:
 
 
 def serve(fleet: Fleet, mandate: Mandate, tick: float, stopped: Callable[[], bool]) -> Round | None:
-    """A round every `tick` seconds until it is told to stop. The last that was done."""
+    """A round every `tick` seconds, or sooner where a decision says so, until it is told to stop. The
+    last that was done."""
     last: Round | None = None
     while not stopped():
-        last = attempted(lambda: fleet.round(mandate)) or last
-        pause(tick, stopped)
+        done = attempted(lambda: fleet.round(mandate))
+        last = done or last
+        pause(min(tick, done.again_in(mandate)) if done else tick, stopped)
     return last
 
 

@@ -13,19 +13,22 @@ from trackfarm_fleet.appraisal import (
     REFERENCE,
     backlog_of,
     candidate_of,
+    download_s,
     machine_of,
-    ready_in,
     relative_speed,
 )
+from trackfarm_fleet.boots import NEVER, Boots
+from trackfarm_fleet.outlook import price_of_work
 from trackfarm_fleet.providers.port import Observed, Offer
 from trackfarm_fleet.situation import Candidate, Machine
 
 TURBO = model_set("acestep-v15-turbo")
 RENTAL = built_in_prices().rental
+BOOTS = Boots.of(RENTAL.boot_minutes)
 BAGS = [Bag(16, {TrackShape(120.0, 8, False): 100}), Bag(24, {TrackShape(400.0, 8, False): 10})]
 
 
-def _offer(gpu: str, memory_mib: int = 24_564, **changes: float) -> Offer:
+def _offer(gpu: str, memory_mib: int = 24_564, **changes: object) -> Offer:
     return Offer("vast", "1", gpu, 1, memory_mib, 0.4, **changes)  # type: ignore[arg-type]
 
 
@@ -63,11 +66,24 @@ def test_the_backlog_is_in_seconds_of_the_reference_card() -> None:
 
 
 def test_boot_and_download_come_before_the_first_track() -> None:
-    boot = 60 * RENTAL.boot_minutes.expected
-    usual = boot + 1000 * TURBO.download_gb / RENTAL.download
-    assert ready_in(_offer("L4"), TURBO, RENTAL) == pytest.approx(usual)
-    slow_line = ready_in(_offer("L4", download_mbps=200.0), TURBO, RENTAL)
-    assert slow_line == pytest.approx(boot + 1000 * TURBO.download_gb / 25.0)
+    usual, slow = _offer("L4"), _offer("L4", download_mbps=200.0)
+    assert download_s(usual, TURBO, RENTAL) == 1000 * TURBO.download_gb / RENTAL.download
+    assert download_s(slow, TURBO, RENTAL) == 1000 * TURBO.download_gb / 25.0
+    candidate = _candidate(usual)
+    assert candidate is not None
+    boot = BOOTS.remaining(0.0)
+    assert candidate.ready_in == pytest.approx(boot + download_s(usual, TURBO, RENTAL))
+    assert candidate.sure == pytest.approx(1 - NEVER)
+
+
+def test_a_boot_that_is_not_charged_is_no_part_of_the_price_of_work() -> None:
+    charged, free = _candidate(_offer("L4")), _candidate(_offer("L4", free_boot=True))
+    assert charged is not None
+    assert free is not None
+    assert charged.unpaid == 0.0
+    assert free.unpaid == pytest.approx(BOOTS.remaining(0.0))
+    share = (2_000.0 - free.unpaid) / 2_000.0
+    assert price_of_work(free, 2_000.0) == pytest.approx(share * price_of_work(charged, 2_000.0))
 
 
 def test_a_card_that_is_too_small_is_no_candidate() -> None:
@@ -93,18 +109,21 @@ def _machine(state: RentalState, seconds: float, **changes: float | None) -> Mac
         vram=24,
         speed=1.2,
         boot=400.0,
+        boots=BOOTS,
         idle=5.0,
         bid=0.3,
         at=T0 + seconds,
     )
 
 
-def test_a_machine_that_boots_is_ready_when_it_was_expected_or_late() -> None:
-    assert _machine(RentalState.BOOTING, 100.0).ready_in == 300.0
-    assert _machine(RentalState.BOOTING, 1_000.0).ready_in == 100.0
-    assert _machine(RentalState.INTENDED, 0.0).ready_in == 400.0
+def test_a_machine_that_boots_is_ready_when_it_was_expected_or_later_and_less_sure() -> None:
+    assert _machine(RentalState.INTENDED, 0.0).ready_in == pytest.approx(400.0)
+    soon, late = _machine(RentalState.BOOTING, 60.0), _machine(RentalState.BOOTING, 1_000.0)
+    assert 300.0 < soon.ready_in < 400.0
+    assert late.ready_in > 60.0
+    assert late.sure < 0.5 < soon.sure < 1.0
     joined = _machine(RentalState.JOINED, 1_000.0, joined_at=T0 + 500)
-    assert (joined.ready_in, joined.held) == (0.0, 1_000.0)
+    assert (joined.ready_in, joined.held, joined.sure) == (0.0, 1_000.0, 1.0)
 
 
 def test_a_row_says_whether_its_machine_drains_or_is_stopped() -> None:

@@ -139,6 +139,8 @@ def test_outbid_is_waited_out_for_a_while_and_forgotten_when_it_is_over() -> Non
     assert rental.price_per_hour == 0.4
     silent = WorkerSight(605.0)
     assert observed(rental, a_sight(609, stopped, worker=silent), PATIENCE).state is S.JOINED
+    unwanted = a_sight(20, stopped, worker=silent, wanted=False)
+    assert observed(rental, unwanted, PATIENCE).state is S.ENDING  # nobody is there to drain it
     assert observed(rental, a_sight(611, stopped, worker=silent), PATIENCE).state is S.ENDING
     back = observed(rental, a_sight(300, an_instance(), worker=AWAKE), PATIENCE)
     assert (back.state, back.stopped_at) == (S.JOINED, None)

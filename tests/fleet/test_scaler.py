@@ -14,7 +14,7 @@ HOUR = 3600.0
 
 
 def test_without_work_nothing_is_rented_and_what_idles_goes_back() -> None:
-    idle, fresh = a_machine("idle", idle=31.0), a_machine("fresh", idle=10.0)
+    idle, fresh = a_machine("idle", idle=11.0), a_machine("fresh", idle=9.0)
     decision = scale(Situation([], [idle, fresh], [a_candidate("a", count=9)]), RULES)
     assert decision.rent == ()
     assert [back.tag for back in decision.give_back] == ["idle"]
@@ -55,7 +55,7 @@ def test_offers_of_about_the_same_price_are_spread_over_hosts_and_regions() -> N
         for region, price in (("se", 0.4), ("us", 0.41))
         for n in range(4)
     ]
-    decision = scale(Situation([a_backlog(3 * HOUR)], [], offers, deadline=HOUR), RULES)
+    decision = scale(Situation([a_backlog(2.9 * HOUR)], [], offers, deadline=HOUR), RULES)
     rented = [rent.candidate.offer for rent in decision.rent]
     assert len(rented) == 4
     assert len({offer.host for offer in rented}) == 4

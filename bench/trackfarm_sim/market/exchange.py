@@ -225,7 +225,7 @@ def _state(holding: Holding) -> Observed:
         return Observed.BROKEN
     if holding.is_stopped:
         return Observed.STOPPED
-    return Observed.RUNNING if holding.desk is not None else Observed.STARTING
+    return Observed.RUNNING if holding.is_running else Observed.STARTING
 
 
 def _machine(holding: Holding, now: float) -> Machine:
@@ -278,4 +278,5 @@ def _offer(lot: Lot, name: str, price: float, min_bid: float | None, count: int 
         count=count,
         min_bid=min_bid,
         download_mbps=lot.line,
+        free_boot=lot.boots_free,
     )

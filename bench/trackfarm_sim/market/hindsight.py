@@ -6,6 +6,7 @@ what wins from moment to moment. All the machines together make the work for the
 linear program (the multiple-choice knapsack's; Sinha and Zoltners, Operations Research 27, 1979,
 who also show that its greedy solution is exact), in which the last machine may be taken in part.
 So no set of whole machines is cheaper, except one that waits for an auction that it has lost.
+With the last machine taken whole it is a plan that can be carried out (`clairvoyant.py`).
 """
 
 import math
@@ -14,11 +15,24 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
+from trackfarm.planning.prices import Card
 from trackfarm_sim.market.lots import HOUR, Fate, Lot
 from trackfarm_sim.world import World
 
+Floats = NDArray[np.float64]
 _ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Stint:
+    """A machine from `start` to `end`, at auction or on demand. Seconds."""
+
+    lot: Lot
+    start: float
+    end: float
+    is_auction: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +41,16 @@ class Use:
 
     work: float
     cost: float
+    stint: Stint
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What a longer use of a machine adds to a shorter one, or to none."""
+
+    work: float
+    cost: float
+    use: Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +64,45 @@ class Hindsight:
 
     def cost(self, until: float) -> float:
         """$ for all tracks within `until` seconds; infinite when the market cannot make them."""
-        worth = 1 / sum(1 / seconds for seconds in self.world.seconds.values())
-        best = {gpu: float((worth / costs).max()) for gpu, costs in self.world.seconds.items()}
+        return _cheapest(self._steps(until), self._work)
+
+    def plan(self, until: float, reserve: float) -> list[Stint] | None:
+        """The same with whole machines, which could make (1 + `reserve`) of the work; None where
+        the market cannot."""
+        left = (1 + reserve) * self._work
+        last: dict[str, Stint] = {}
+        for step in self._steps(until):
+            if left <= 0:
+                break
+            left -= step.work
+            last[step.use.stint.lot.id] = step.use.stint
+        return list(last.values()) if left <= 0 else None
+
+    @property
+    def _work(self) -> float:
+        return float(self._worth @ self.world.works.counts)
+
+    @property
+    def _worth(self) -> Floats:
+        """Of a track of each shape: the seconds that it would take one card of each kind."""
+        return np.asarray(1 / sum(1 / seconds for seconds in self.world.seconds.values()))
+
+    def _steps(self, until: float) -> list[_Step]:
+        """The cheapest work first. A machine's later steps are dearer than its earlier ones."""
+        useful = (lot for lot in self.lots if lot.fate is Fate.WORKS and not lot.is_phantom)
         steps = [
             step
-            for lot in self.lots
-            if lot.fate is Fate.WORKS and not lot.is_phantom
-            for step in _steps(list(self._uses(lot, best[lot.card.name], until)))
+            for lot in useful
+            if (rate := self._rate(lot.card)) > 0
+            for step in _hull(list(self._uses(lot, rate, until)))
         ]
-        return _cheapest(steps, float(worth @ self.world.works.counts))
+        return sorted(steps, key=lambda step: step.cost / step.work)
+
+    def _rate(self, card: Card) -> float:
+        """Worth of tracks in a second of a card of this kind, of those that fit it: the shape that
+        it is best at. 0 where none fits."""
+        fits = np.array(self.world.works.min_vram) <= card.vram
+        return float((self._worth / self.world.seconds[card.name])[fits].max(initial=0.0))
 
     def _uses(self, lot: Lot, rate: float, until: float) -> Iterator[Use]:
         """Every use that could be the best one: from any moment at which something changes until
@@ -61,7 +115,7 @@ class Hindsight:
             latest = min(until, start + lot.life)
             paid_from = start + lot.boot if lot.boots_free else start
             paid = lot.price * max(latest - paid_from, 0.0) / HOUR
-            yield self._use(lot, rate, start, latest, paid)
+            yield self._use(Stint(lot, start, latest, is_auction=False), rate, paid)
             yield from self._bids(lot, rate, start, latest)
 
     def _bids(self, lot: Lot, rate: float, start: float, latest: float) -> Iterator[Use]:
@@ -71,38 +125,40 @@ class Hindsight:
             if math.isinf(level):
                 return
             paid += level * max(end - max(begin, paid_from), 0.0) / HOUR
-            yield self._use(lot, rate, start, end, paid)
+            yield self._use(Stint(lot, start, end, is_auction=True), rate, paid)
 
-    def _use(self, lot: Lot, rate: float, start: float, end: float, cost: float) -> Use:
-        ready = start + lot.boot + lot.loading(self.download_gb)
+    def _use(self, stint: Stint, rate: float, cost: float) -> Use:
+        lot, end = stint.lot, stint.end
+        ready = stint.start + lot.boot + lot.loading(self.download_gb)
         if end <= ready:
-            return Use(0.0, cost)
+            return Use(0.0, cost, stint)
         if not self.knows_speeds:
-            return Use(rate * (end - ready), cost)
+            return Use(rate * (end - ready), cost, stint)
         span = self.world.weather.work(lot.phase, np.array([ready, end]))
-        return Use(rate * lot.factor * float(span[1] - span[0]), cost)
+        return Use(rate * lot.factor * float(span[1] - span[0]), cost, stint)
 
 
-def _steps(uses: Sequence[Use]) -> list[Use]:
+def _hull(uses: Sequence[Use]) -> list[_Step]:
     """From nothing along the lower convex hull of the uses of one machine, each step dearer for
     its work than the one before."""
-    hull = [Use(0.0, 0.0)]
+    hull: list[tuple[float, float, Use | None]] = [(0.0, 0.0, None)]
     for use in sorted(uses, key=lambda u: (u.work, u.cost)):
-        if use.work <= hull[-1].work:
+        point = (use.work, use.cost, use)
+        if use.work <= hull[-1][0]:
             continue
-        while len(hull) > 1 and _price(hull[-1], use) <= _price(hull[-2], hull[-1]):
+        while len(hull) > 1 and _price(hull[-1], point) <= _price(hull[-2], hull[-1]):
             hull.pop()
-        hull.append(use)
-    return [Use(b.work - a.work, b.cost - a.cost) for a, b in pairwise(hull)]
+        hull.append(point)
+    return [_Step(b[0] - a[0], b[1] - a[1], b[2]) for a, b in pairwise(hull) if b[2] is not None]
 
 
-def _price(low: Use, high: Use) -> float:
-    return (high.cost - low.cost) / (high.work - low.work)
+def _price(low: tuple[float, float, object], high: tuple[float, float, object]) -> float:
+    return (high[1] - low[1]) / (high[0] - low[0])
 
 
-def _cheapest(steps: Sequence[Use], work: float) -> float:
+def _cheapest(steps: Sequence[_Step], work: float) -> float:
     cost, enough = 0.0, _ROUNDING * work
-    for step in sorted(steps, key=lambda s: s.cost / s.work):
+    for step in steps:
         share = min(work / step.work, 1.0)
         cost, work = cost + share * step.cost, work - share * step.work
         if work <= enough:

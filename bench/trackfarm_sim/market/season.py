@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from trackfarm.model_sets import model_set
 from trackfarm.planning.fleet import group_of
 from trackfarm.planning.prices import Prices
-from trackfarm_fleet.ledger import Use, total
+from trackfarm_fleet.ledger import Account, Use, total
 from trackfarm_sim.farm import Farm
 from trackfarm_sim.market.bills import accounts
+from trackfarm_sim.market.clairvoyant import best_feat
 from trackfarm_sim.market.exchange import Exchange
 from trackfarm_sim.market.habits import MarketHabits
 from trackfarm_sim.market.hindsight import Hindsight
@@ -36,7 +37,9 @@ class Season:
 class SeasonOutcome:
     """`makespan` and `target` in seconds; `cost` in $ of all rentals until each was given back,
     `spent` the same by what for. `hindsight` in $: the least for somebody who knows the whole
-    future; `forecast` for one who knows that of the market, but not the speed of each machine."""
+    future; `forecast` for one who knows that of the market, but not the speed of each machine.
+    `clairvoyant`: what the latter spent by what for, when his plan was carried out on the same
+    market; None where none of his plans kept the target."""
 
     seed: int
     state: str
@@ -46,6 +49,7 @@ class SeasonOutcome:
     spent: Mapping[str, float]
     hindsight: float
     forecast: float
+    clairvoyant: Mapping[str, float] | None
     done: int
     rentals: Mapping[str, int]
     outbids: int
@@ -64,6 +68,11 @@ class SeasonOutcome:
     @property
     def forecast_ratio(self) -> float:
         return self.cost / self.forecast
+
+    @property
+    def clairvoyant_ratio(self) -> float | None:
+        """Cost over that of the clairvoyant whose plan was carried out."""
+        return self.cost / sum(self.clairvoyant.values()) if self.clairvoyant else None
 
 
 def season_of(scenario: Scenario, habits: MarketHabits, prices: Prices, wishes: Wishes) -> Season:
@@ -90,9 +99,8 @@ def play(season: Season, seed: int) -> SeasonOutcome:
     target = season.wishes.target
     if season.wishes.deadline is None:
         target = max(target, farm.ledger.last_commit)
-    knows_all, knows_market = (
-        Hindsight(world, lots, download, k).cost(target) for k in (True, False)
-    )
+    knows_all, knows_market = (Hindsight(world, lots, download, k) for k in (True, False))
+    feat = best_feat(knows_market, target, disk=disk)
     bill = total(accounts(exchange.holdings.values(), farm.meters.stretches))
     return SeasonOutcome(
         seed=seed,
@@ -100,15 +108,20 @@ def play(season: Season, seed: int) -> SeasonOutcome:
         makespan=farm.ledger.last_commit,
         target=target,
         cost=bill.bill,
-        spent={use.value: bill.spent_on(use) for use in Use},
-        hindsight=knows_all,
-        forecast=knows_market,
+        spent=_by_use(bill),
+        hindsight=knows_all.cost(target),
+        forecast=knows_market.cost(target),
+        clairvoyant=_by_use(feat.bill) if feat else None,
         done=farm.ledger.done,
         rentals=_kinds(exchange),
         outbids=exchange.outbids,
         losses=exchange.losses,
         refusals=exchange.refusals,
     )
+
+
+def _by_use(bill: Account) -> dict[str, float]:
+    return {use.value: bill.spent_on(use) for use in Use}
 
 
 def _kinds(exchange: Exchange) -> dict[str, int]:

@@ -12,6 +12,7 @@ from trackfarm.planning.prices import Prices
 from trackfarm.speed import SpeedModel
 from trackfarm_fleet import rental as life
 from trackfarm_fleet.appraisal import backlog_of, candidate_of, machine_of, relative_speed
+from trackfarm_fleet.boots import Boots
 from trackfarm_fleet.decision import Decision, Rent
 from trackfarm_fleet.providers.port import Instance, NoCapacity, Observed, Offer
 from trackfarm_fleet.rental_records import Patience, Rental, Sight, WorkerSight
@@ -48,6 +49,7 @@ class Steward:
         self._prices = prices
         self._wishes = wishes
         self._kind: ModelSet = model_set(farm.scenario.model_set)
+        self._boots = Boots.of(prices.rental.boot_minutes)
         self._rentals: dict[str, Rental] = {}
         self._expected: dict[str, float] = {}
         self._unwanted: set[str] = set()
@@ -74,7 +76,7 @@ class Steward:
         self.decisions.append((now, decision))
         self._carry_out(decision, now)
         if self.open or not (self._farm.is_over or self._is_hopeless(now)):
-            self._farm.agenda.at(now + self._wishes.rules.tick, self.tick)
+            self._farm.agenda.at(now + decision.again_in(self._wishes.rules), self.tick)
 
     def _is_hopeless(self, now: float) -> bool:
         """With no machine left: the money is at its end, or the market that was drawn is."""
@@ -141,6 +143,7 @@ class Steward:
             vram=holding.lot.card.vram,
             speed=self._speed(rental.gpu) * (desk.speed if desk is not None else 1.0),
             boot=self._expected[rental.tag],
+            boots=self._boots,
             idle=now - idle_since,
             bid=holding.bid,
             at=now,

@@ -1,7 +1,7 @@
 """Seasons as a table, and as JSON."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from trackfarm_fleet.ledger import Use
 from trackfarm_sim.market.season import Season, SeasonOutcome
 from trackfarm_sim.tables import clock
 
@@ -23,10 +24,27 @@ def table_of(outcomes: Sequence[SeasonOutcome]) -> Table:
     for name, of, words in _ROWS:
         values = [of(outcome) for outcome in outcomes]
         table.add_row(name, words(fmean(values)), words(max(values)))
+    table.add_row(*_over_the_clairvoyant(outcomes))
     in_time = sum(outcome.is_in_time for outcome in outcomes)
     table.add_row("in time", f"{in_time} of {len(outcomes)}", "")
     table.add_row("rentals", _kinds(outcomes), "", style="dim")
     return table
+
+
+def _over_the_clairvoyant(outcomes: Sequence[SeasonOutcome]) -> tuple[str, str, str]:
+    """Of the seasons in which one of his plans was in time."""
+    name = "over a clairvoyant on the same market"
+    ratios = [r for outcome in outcomes if (r := outcome.clairvoyant_ratio) is not None]
+    return (name, _times(fmean(ratios)), _times(max(ratios))) if ratios else (name, "", "")
+
+
+def _excess(use: str) -> tuple[str, Of, Callable[[float], str]]:
+    """$ more than the clairvoyant spent on it."""
+
+    def over(outcome: SeasonOutcome) -> float:
+        return outcome.spent[use] - outcome.clairvoyant[use] if outcome.clairvoyant else 0.0
+
+    return f"  more {use} than a clairvoyant", over, _money
 
 
 def _kinds(outcomes: Sequence[SeasonOutcome]) -> str:
@@ -63,6 +81,7 @@ _ROWS: Sequence[tuple[str, Of, Callable[[float], str]]] = (
     _spent("waste"),
     ("over knowing the market's future", lambda o: o.forecast_ratio, _times),
     ("over knowing every machine's speed too", lambda o: o.ratio, _times),
+    *(_excess(use.value) for use in Use),
     ("outbid", lambda o: float(o.outbids), _number),
     ("died", lambda o: float(o.losses), _number),
     ("refused", lambda o: float(o.refusals), _number),
@@ -79,8 +98,14 @@ def as_json(season: Season, outcomes: Sequence[SeasonOutcome]) -> dict[str, Any]
         "mean_cost": fmean(outcome.cost for outcome in outcomes),
         "mean_forecast_ratio": fmean(outcome.forecast_ratio for outcome in outcomes),
         "mean_ratio": fmean(outcome.ratio for outcome in outcomes),
+        "mean_clairvoyant_ratio": _mean_of_known(o.clairvoyant_ratio for o in outcomes),
         "seasons": [_season(outcome) for outcome in outcomes],
     }
+
+
+def _mean_of_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 def _season(outcome: SeasonOutcome) -> dict[str, Any]:
@@ -88,4 +113,5 @@ def _season(outcome: SeasonOutcome) -> dict[str, Any]:
         "in_time": outcome.is_in_time,
         "ratio": outcome.ratio,
         "forecast_ratio": outcome.forecast_ratio,
+        "clairvoyant_ratio": outcome.clairvoyant_ratio,
     }

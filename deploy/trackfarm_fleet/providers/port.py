@@ -33,7 +33,8 @@ class Offer:
 
     `id` means something to its provider only. `memory_mib` is that of one card, `count` how many
     such machines may be asked for. `price_per_hour` of an interruptible machine is what the lowest
-    bid that wins now (`min_bid`) makes it cost.
+    bid that wins now (`min_bid`) makes it cost. `free_boot`: it is not charged until its container
+    runs.
     """
 
     provider: str
@@ -48,6 +49,7 @@ class Offer:
     min_bid: float | None = None
     download_mbps: float | None = None
     reliability: float | None = None
+    free_boot: bool = False
 
     @property
     def interruptible(self) -> bool:

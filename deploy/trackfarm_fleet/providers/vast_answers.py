@@ -110,6 +110,7 @@ def offer_of(row: schema.VastOffer, *, interruptible: bool) -> Offer:
         min_bid=bid,
         download_mbps=row.inet_down,
         reliability=row.reliability2,
+        free_boot=True,  # "for every second your instance is in the active/connected state"
     )
 
 

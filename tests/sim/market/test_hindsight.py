@@ -1,10 +1,11 @@
 """What somebody pays who knows the future."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from tests.sim.market.markets import a_lot, a_world
+from tests.sim.market.markets import PRICES, a_lot, a_world
 from trackfarm_sim.market.auctions import Course
 from trackfarm_sim.market.hindsight import Hindsight
 from trackfarm_sim.market.lots import Fate, Lot
@@ -29,6 +30,11 @@ def test_an_auction_costs_what_wins_from_moment_to_moment() -> None:
     course = Course([0.0, 320.0], [0.2, 0.1])
     paid = (200.0 * 0.2 + (SECONDS - 100.0) * 0.1) / 3600
     assert cost(a_lot("a", auction=course)) == pytest.approx(paid)
+
+
+def test_a_card_that_is_too_small_for_a_track_makes_none() -> None:
+    small = replace(a_lot("small"), card=PRICES.cards["RTX 3060"])
+    assert cost(small, until=1e6) == math.inf
 
 
 def test_the_dead_and_those_who_come_too_late_are_of_no_use() -> None:

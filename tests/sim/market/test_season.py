@@ -27,6 +27,16 @@ def test_nobody_is_cheaper_than_hindsight_and_the_scaler_is_near(
         assert 1.0 < outcome.ratio < 1.6
 
 
+def test_a_clairvoyant_in_the_same_market_lies_between(outcomes: list[SeasonOutcome]) -> None:
+    """His plan was carried out, so that machines are whole and the last tracks end when they do;
+    only their true speeds, which the bound does not know, may make it cheaper than that."""
+    for outcome in outcomes:
+        assert outcome.clairvoyant is not None
+        bill = sum(outcome.clairvoyant.values())
+        assert outcome.hindsight < bill < outcome.cost
+        assert outcome.clairvoyant["work"] > 0.8 * bill
+
+
 def test_the_four_uses_are_the_bill(outcomes: list[SeasonOutcome]) -> None:
     for outcome in outcomes:
         assert sum(outcome.spent.values()) == pytest.approx(outcome.cost)
