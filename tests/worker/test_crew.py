@@ -21,8 +21,8 @@ sys.exit(crew.serve())
 SAY = 'echo "$CUDA_VISIBLE_DEVICES $TRACKFARM_WORKER_NAME" >> $TRACKFARM_WORKER_DATA_DIR.log; '
 
 
-def crew(folder: Path, script: str) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-c", CREW, str(folder), SAY + script])
+def crew(folder: Path, script: str, *, first: str = "") -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", CREW, str(folder), first + SAY + script])
 
 
 def said(folder: Path, card: int) -> list[str]:
@@ -31,7 +31,7 @@ def said(folder: Path, card: int) -> list[str]:
 
 
 def test_each_card_has_a_worker_of_its_own_and_all_are_told_to_end(tmp_path: Path) -> None:
-    box = crew(tmp_path, "trap 'exit 0' TERM; while :; do sleep 0.05; done")
+    box = crew(tmp_path, "while :; do sleep 0.05; done", first="trap 'exit 0' TERM; ")
     wait_until(lambda: all(said(tmp_path, c) for c in (0, 1)), timeout_s=10, what="both run")
     box.send_signal(signal.SIGTERM)
     assert box.wait(10) == 0

@@ -41,19 +41,24 @@ class Crew:
         rest: float = REST_S,
         command: Sequence[str] = (sys.executable, "-m", "trackfarm_worker"),
     ) -> None:
+        self._cards = cards
         self._name = name
         self._folder = folder
         self._environ = environ
         self._rest = rest
         self._command = tuple(command)
         self._ending = False
-        self._members = [_Member(card, self._started(card)) for card in range(cards)]
+        self._members: list[_Member] = []
 
     def serve(self) -> int:
         """Until every worker has ended for good: `FORSAKEN` if one was, so that the machine is
         given back whatever befell the others, else the greatest of their exit codes."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
+        for card in range(self._cards):
+            self._members.append(_Member(card, self._started(card)))
+        if self._ending:  # told so while they were started
+            self._tell_all_to_end()
         while any(self._goes_on(member) for member in self._members):
             time.sleep(POLL_S)
         codes = [member.process.returncode for member in self._members]
@@ -87,6 +92,9 @@ class Crew:
 
     def _end(self, number: int, _frame: FrameType | None) -> None:
         self._ending = True
+        self._tell_all_to_end()
+
+    def _tell_all_to_end(self) -> None:
         for member in self._members:
             if member.process.poll() is None:
                 member.process.send_signal(signal.SIGTERM)
