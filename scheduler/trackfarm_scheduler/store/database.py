@@ -20,11 +20,6 @@ from trackfarm_scheduler.store.journal import (
     write_tallies,
 )
 
-# Writers wait here and not for each other's rows: of those at work each holds a thread that readers
-# want to be heard in. SQLite has one writer anyway, and in line here it never meets SQLITE_BUSY.
-WRITERS = {"sqlite": 1, "postgresql": 2}
-
-
 class Database:
     """`read()` and `write()` are transactions; a write commits when its block ends well."""
 
@@ -40,7 +35,9 @@ class Database:
         self._reading = beginning(self.engine, "BEGIN" if self.is_sqlite else "")
         # A read that turns into a write would fail on a busy SQLite: writers lock at once.
         self._writing = beginning(self.engine, "BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN")
-        self._writers = threading.Semaphore(WRITERS[self.url.get_backend_name()])
+        # In line here, a writer on SQLite never meets SQLITE_BUSY. On PostgreSQL several at once make
+        # no more of them: they wait for each other's rows, and for this interpreter, as do readers.
+        self._writer = threading.Lock()
 
     def migrate(self) -> None:
         """Brings the schema to the newest revision; a second run changes nothing."""
@@ -59,7 +56,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        with self._writers, _transaction(self._writing) as session:
+        with self._writer, _transaction(self._writing) as session:
             yield session
         if self._on_commit is not None:
             self._on_commit(happenings_of(session))
