@@ -20,6 +20,7 @@ from trackfarm_scheduler.store.journal import (
     write_tallies,
 )
 
+
 class Database:
     """`read()` and `write()` are transactions; a write commits when its block ends well."""
 
