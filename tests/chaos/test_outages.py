@@ -21,6 +21,7 @@ def test_a_broker_that_returns_empty_costs_no_work(farm: LocalFarm) -> None:
     made_exactly_once(farm, job)
 
 
+@pytest.mark.soak
 def test_without_a_broker_what_runs_is_finished(farm: LocalFarm) -> None:
     job = submitted(farm, 10)
     held = {lease.id for lease in computing(farm, "one")}

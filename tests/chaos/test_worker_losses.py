@@ -60,6 +60,7 @@ def test_a_killed_engine_costs_one_try_and_no_time(farm: LocalFarm) -> None:
     assert farm.engine("one") != engine
 
 
+@pytest.mark.soak
 def test_a_terminated_worker_hands_back_what_it_has_not_finished(farm: LocalFarm) -> None:
     job = submitted(farm, 12)
     name = half_finished(farm, job)

@@ -115,6 +115,7 @@ def test_a_pause_outlives_the_scheduler(farm: LocalFarm) -> None:
     begins(farm, job, within_s=AT_ONCE_S)
 
 
+@pytest.mark.soak
 def test_a_cancellation_outlives_the_scheduler(farm: LocalFarm) -> None:
     job = submitted(farm, short_briefs(2))
     begins(farm, job)

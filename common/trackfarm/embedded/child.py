@@ -12,6 +12,8 @@ from pathlib import Path
 
 from trackfarm.embedded.logs import open_log
 
+BAD_SETTINGS = 2  # the exit code of all our programs whose settings are not usable
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
@@ -45,6 +47,16 @@ class Child:
     @property
     def running(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def cannot_read_its_settings(self) -> bool:
+        """Whether it ended because of them: started again, it would end alike."""
+        return self._process.poll() == BAD_SETTINGS
+
+    @property
+    def refused_its_settings(self) -> bool:
+        """Whether it ended because of them: started again, it would end alike."""
+        return self._process.poll() == BAD_SETTINGS
 
     @property
     def ending(self) -> str:

@@ -123,10 +123,18 @@ class Supervisor:
         while waiting := [spec for spec in waiting if not spec.healthy()]:
             if not self._wanted():
                 raise Interrupted
+            for spec in waiting:
+                self._give_up_on_settings(spec)
             self.tick()
             for spec in waiting:
                 self._give_up_on(spec, late=time.monotonic() > deadline)
             time.sleep(POLL_SECONDS)
+
+    def _give_up_on_settings(self, spec: ChildSpec) -> None:
+        child = self._children.get(spec.name)
+        if child is not None and child.refused_its_settings:
+            self._tell(self._last_words(spec.name))
+            raise StartFailed(f"{spec.name} does not start: its settings are not usable")
 
     def _give_up_on(self, spec: ChildSpec, *, late: bool) -> None:
         if self._records.get(spec.name, Record()).hopeless:

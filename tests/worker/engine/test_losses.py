@@ -82,6 +82,7 @@ def test_a_lost_engine_costs_the_track_it_made_alone_and_is_replaced(
     assert not is_running(pid)
 
 
+@pytest.mark.soak
 def test_an_idle_engine_is_replaced_before_anyone_needs_it(
     engine: EngineProcess, track: TrackFactory
 ) -> None:
