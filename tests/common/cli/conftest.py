@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.common.cli.farm_server import API_KEY, FarmState, serve
+from tests.common.cli.farm_server import API_KEY, serve
+from tests.common.cli.farm_state import FarmState
 from trackfarm.cli import app, console
 
 Trackfarm = Callable[..., Result]

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.common.cli.farm_server import API_KEY, FarmState, make_job, make_worker, serve
+from tests.common.cli.farm_server import API_KEY, serve
+from tests.common.cli.farm_state import FarmState, make_job, make_worker
 from trackfarm.api import JobHeader, TrackState
 from trackfarm.catalog import Brief
 from trackfarm.client import Client, FarmUnreachable, NotAFarm, Refused

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.common.cli.conftest import Trackfarm
-from tests.common.cli.farm_server import FarmState, make_job
+from tests.common.cli.farm_state import FarmState, make_job
 from trackfarm.api import JobState, TrackCounts
 from trackfarm.sdk.manifest import MANIFEST
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.common.cli.conftest import Trackfarm, run
-from tests.common.cli.farm_server import FarmState, json_lines, make_job, make_worker
+from tests.common.cli.farm_server import json_lines
+from tests.common.cli.farm_state import FarmState, make_job, make_worker
 from trackfarm.api import Job, JobState, TrackCounts, TrackState
 from trackfarm.settings import FarmAddress, home_path, write_address
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.common.cli.conftest import Trackfarm
-from tests.common.cli.farm_server import API_KEY, BEGAN, FarmState, make_job
+from tests.common.cli.farm_server import API_KEY
+from tests.common.cli.farm_state import BEGAN, FarmState, make_job
 from trackfarm.api import Event, JobState
 
 JOB = "job_aaaa0001"

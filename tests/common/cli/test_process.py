@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.cli.farm_server import API_KEY, FarmState, make_job
+from tests.common.cli.farm_server import API_KEY
+from tests.common.cli.farm_state import FarmState, make_job
 from trackfarm.api import JobState, TrackCounts
 
 COMMAND = [sys.executable, "-m", "trackfarm.cli"]

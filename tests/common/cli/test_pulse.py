@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.common.cli.farm_server import make_job, make_worker
+from tests.common.cli.farm_state import make_job, make_worker
 from trackfarm.api import FarmStatus, Job, JobState, TrackCounts, Worker, WorkerState
 from trackfarm.cli.pulse import Look, Throughput, alerts, sparkline
 

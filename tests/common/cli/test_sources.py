@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.common.cli.conftest import Trackfarm, run
-from tests.common.cli.farm_server import FarmState
+from tests.common.cli.farm_state import FarmState
 
 HEAD = "prompt,duration,task_type,src_audio,reference_audio\n"
 

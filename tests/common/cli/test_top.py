@@ -20,7 +20,8 @@ import pytest
 from rich.console import Console
 
 from tests.common.cli.conftest import Trackfarm, run
-from tests.common.cli.farm_server import API_KEY, FarmState, make_job, make_worker
+from tests.common.cli.farm_server import API_KEY
+from tests.common.cli.farm_state import FarmState, make_job, make_worker
 from tests.common.cli.test_pulse import seen
 from trackfarm.api import TrackCounts, WorkerState
 from trackfarm.cli.pulse import Throughput

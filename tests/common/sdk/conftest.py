@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.common.cli.farm_server import API_KEY, FarmState, serve
+from tests.common.cli.farm_server import API_KEY, serve
+from tests.common.cli.farm_state import FarmState
 from trackfarm import Farm
 
 

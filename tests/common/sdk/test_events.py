@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.common.cli.farm_server import API_KEY, FarmState, make_job
+from tests.common.cli.farm_server import API_KEY
+from tests.common.cli.farm_state import FarmState, make_job
 from trackfarm import AsyncFarm, Farm, Refused
 from trackfarm.api import JobState
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.cli.farm_server import API_KEY, FarmState, make_job
+from tests.common.cli.farm_server import API_KEY
+from tests.common.cli.farm_state import FarmState, make_job
 from trackfarm import AsyncFarm, Catalog, CatalogError, Farm, FarmUnreachable, Refused
 from trackfarm.api import JobState, TrackCounts
 from trackfarm.client import DownloadFailed, UnsafeAddress

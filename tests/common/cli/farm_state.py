@@ -1,0 +1,153 @@
+"""What the small farm of these tests knows and is told to do: jobs, tracks, files and troubles."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import HTTPException
+
+from trackfarm.api import (
+    Artifact,
+    Event,
+    Job,
+    JobHeader,
+    JobState,
+    Track,
+    TrackCounts,
+    TrackState,
+    Worker,
+    WorkerState,
+)
+from trackfarm.catalog import Brief
+
+BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@dataclass
+class FarmState:
+    """What the test lets happen: jobs by id, tracks by job, contents by object key."""
+
+    jobs: dict[str, Job] = field(default_factory=dict)
+    tracks: dict[str, list[Track]] = field(default_factory=dict)
+    objects: dict[str, bytes] = field(default_factory=dict)
+    workers: list[Worker] = field(default_factory=list)
+    script: dict[str, list[Job]] = field(default_factory=dict)
+    submissions: list[tuple[JobHeader, list[Brief]]] = field(default_factory=list)
+    outages: list[int] = field(default_factory=list)
+    after_next_job: list[int] = field(default_factory=list)
+    bad_briefs: list[dict[str, Any]] = field(default_factory=list)
+    downloads: list[str] = field(default_factory=list)
+    expired: set[str] = field(default_factory=set)
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    broker_ok: bool = True
+    url: str = ""
+    streams: list[list[str]] = field(default_factory=list)
+    resumed_behind: list[str] = field(default_factory=list)
+    idempotency_keys: list[str] = field(default_factory=list)
+
+    def add_job(self, job: Job, contents: list[bytes] | None = None) -> Job:
+        self.jobs[job.id] = job
+        made = [self._track(job, n, data) for n, data in enumerate(contents or [], start=1)]
+        self.tracks[job.id] = made
+        return job
+
+    def _track(self, job: Job, ordinal: int, data: bytes) -> Track:
+        key = f"tracks/{ordinal:032x}/lease.wav"
+        self.objects[key] = data
+        artifact = Artifact(
+            object_key=key,
+            size=len(data),
+            md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+            sha256=hashlib.sha256(data).hexdigest(),
+            seconds=10.0,
+            seed=ordinal,
+            worker_id="worker_0000",
+            committed_at=BEGAN,
+            measurements={},
+        )
+        return Track(
+            id=1000 + ordinal,
+            key=f"{ordinal:032x}",
+            ordinal=ordinal,
+            name=f"lobby {ordinal}",
+            state=TrackState.DONE,
+            prompt="calm [piano]",
+            duration=10,
+            audio_format="wav",
+            tags={"zone": "lobby"},
+            attempts=1,
+            error="",
+            artifact=artifact,
+            url=None,
+        )
+
+    def published(self, track: Track) -> Track:
+        """The track as the API shows it; `expired` names URLs that work only when renewed."""
+        if track.artifact is None:
+            return track
+        key = track.artifact.object_key
+        ticket = "late" if key in self.expired else "ok"
+        self.expired.discard(key)
+        return track.model_copy(update={"url": f"{self.url}/objects/{key}?ticket={ticket}"})
+
+    def find(self, prefix: str) -> Job:
+        """The one whose id begins so. Raises HTTPException for none and for several."""
+        found = [job for job in self.jobs.values() if job.id.startswith(prefix)]
+        if not found:
+            raise HTTPException(404, f"no job begins with {prefix}")
+        if len(found) > 1:
+            raise HTTPException(409, f"{len(found)} jobs begin with {prefix}")
+        return found[0]
+
+
+def make_job(job_id: str = "job_aaaa0001", **changes: Any) -> Job:
+    given: dict[str, Any] = {
+        "id": job_id,
+        "catalog": "hotel",
+        "model_set": "tiny",
+        "is_noise": True,
+        "state": JobState.RUNNING,
+        "priority": 0,
+        "lane": "batch",
+        "deadline": None,
+        "budget": None,
+        "spent": 0.0,
+        "plan": None,
+        "reason": "",
+        "tracks": TrackCounts(pending=2, done=1),
+        "new_tracks": 3,
+        "audio_seconds": 90.0,
+        "audio_seconds_done": 30.0,
+        "created_at": BEGAN,
+        "started_at": BEGAN,
+        "finished_at": None,
+        "tracks_per_hour": 120.0,
+        "eta_seconds": 60.0,
+        "eligible_workers": 1,
+        "notice": "",
+    }
+    return Job(**(given | changes))
+
+
+def make_worker(name: str) -> Worker:
+    return Worker(
+        id="worker_0001",
+        name=name,
+        state=WorkerState.READY,
+        gpu="cpu",
+        memory_mib=0,
+        tier="vram4",
+        model_set="tiny",
+        provider="own",
+        queue="gpu.vram4.tiny",
+        price_per_hour=0,
+        shards=1,
+        tracks_done=3,
+        tracks_failed=0,
+        seconds_since_heartbeat=1.5,
+        engine_restarts=0,
+        strikes=0,
+        speed=1.0,
+    )
