@@ -1,10 +1,12 @@
 """Every implementation of a port, one after the other."""
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from tests.contract.subjects import StoreSubject, directory_subject, s3_subject
+from trackfarm_scheduler.objects import ObjectStore
 
 
 @pytest.fixture(scope="module", params=["directory", "swift", "rgw"])
@@ -20,3 +22,13 @@ def store_subject(
         subject = s3_subject(request.getfixturevalue(request.param))
         subject.store.check()
         yield subject
+
+
+@pytest.fixture
+def store(store_subject: StoreSubject) -> ObjectStore:
+    return store_subject.store
+
+
+@pytest.fixture
+def key() -> str:
+    return f"tracks/{uuid.uuid4().hex}/first.mp3"

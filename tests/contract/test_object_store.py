@@ -4,7 +4,6 @@ import base64
 import hashlib
 import random
 import socket
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -14,44 +13,15 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 
+from tests.contract.clients import HOUR, md5, put, read, send, tampered, uploaded
 from tests.contract.subjects import StoreSubject
-from trackfarm.client import uploading
-from trackfarm.client.steps import blocks_of
-from trackfarm.client.uploading import Content, content_of
-from trackfarm_scheduler.objects import ObjectMissing, ObjectStore, SignedUrl
+from trackfarm.client.uploading import content_of
+from trackfarm_scheduler.objects import ObjectMissing, ObjectStore
 from trackfarm_scheduler.objects.keys import UnsafeKey, upload_key
 from trackfarm_scheduler.objects.port import CHUNK_BYTES
 
-HOUR = timedelta(hours=1)
 EIGHT = {"Content-Length": "8"}
 REFUSED_METHOD = (403, 405)
-
-
-@pytest.fixture
-def store(store_subject: StoreSubject) -> ObjectStore:
-    return store_subject.store
-
-
-@pytest.fixture
-def key() -> str:
-    return f"tracks/{uuid.uuid4().hex}/first.mp3"
-
-
-def put(store: ObjectStore, key: str, body: bytes) -> httpx.Response:
-    return send("PUT", store.presign_put(key, expires=HOUR), content=body)
-
-
-def send(method: str, signed: SignedUrl, content: bytes | None = None) -> httpx.Response:
-    return httpx.request(method, signed.url, headers=dict(signed.headers), content=content)
-
-
-def md5(body: bytes) -> str:
-    return hashlib.md5(body, usedforsecurity=False).hexdigest()
-
-
-def read(store: ObjectStore, key: str) -> bytes:
-    with store.open(key) as chunks:
-        return b"".join(chunks)
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"sound" * 1000], ids=["empty", "one", "many"])
@@ -69,11 +39,6 @@ def test_what_was_put_is_there(store: ObjectStore, key: str, body: bytes) -> Non
     assert read(store, key) == body
     fetched = send("GET", store.presign_get(key, expires=HOUR))
     assert (fetched.status_code, fetched.content) == (200, body)
-
-
-def uploaded(path: Path, content: Content, signed: SignedUrl) -> httpx.Response:
-    request = uploading.put(path, content, signed.url, signed.headers)
-    return httpx.put(request.url, headers=request.headers, content=blocks_of(request), timeout=30)
 
 
 def test_what_a_client_uploads_is_there_whole(store: ObjectStore, tmp_path: Path) -> None:
@@ -224,13 +189,6 @@ def test_an_expired_url_is_refused(store_subject: StoreSubject, key: str) -> Non
     put(store, key, b"x")
     assert send("GET", old.presign_get(key, expires=HOUR)).status_code == 403
     assert send("GET", old.presign_get(key, expires=4 * HOUR)).content == b"x"
-
-
-def tampered(url: str) -> str:
-    """The URL with another last digit of its signature."""
-    digits = next(v for n, v in httpx.URL(url).params.items() if n.lower().endswith("signature"))
-    other = digits[:-1] + ("0" if digits[-1] != "0" else "1")
-    return url.replace(digits, other)
 
 
 def test_a_tampered_signature_is_refused(store: ObjectStore, key: str) -> None:

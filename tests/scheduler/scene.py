@@ -1,14 +1,13 @@
 """A scheduler's insides on a stage: real database and rules, a clock and a store of our own."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import func, select
-from sqlmodel import Session, SQLModel, col
+from sqlmodel import Session, col
 
 from tests.scheduler.clock import Clock
+from tests.scheduler.looks import Looks
 from tests.scheduler.memory_objects import MemoryObjects
 from trackfarm.api import JobHeader, TrackState
 from trackfarm.catalog import Brief
@@ -38,16 +37,11 @@ from trackfarm_scheduler.store.intake import Intake, Sealed
 from trackfarm_scheduler.store.joining import Joined
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import (
-    Artifact,
-    Attempt,
-    Event,
     Job,
-    JobTrack,
     Track,
     Worker,
 )
 
-R = TypeVar("R", bound=SQLModel)
 MUSIC = b"music" * 400  # as many bytes as a second may have
 ANY_TIMES = Bounds(slack=1e9)  # the scene's clock stands still while tracks are made
 URL_SECONDS = 3600.0
@@ -61,11 +55,11 @@ def briefs(number: int, *, word: str = "piano", **fields: object) -> list[Brief]
     return [Brief.model_validate({"prompt": f"{word} {i}"} | wanted) for i in range(number)]
 
 
-class Scene:
+class Scene(Looks):
     """What tests do to a farm without a network, each call one transaction."""
 
     def __init__(self, database: Database, bounds: Bounds = ANY_TIMES) -> None:
-        self.database = database
+        super().__init__(database)
         self.clock = Clock()
         self.objects = MemoryObjects()
         self.recorder = Recorder(
@@ -239,50 +233,6 @@ class Scene:
         """Makes all that is open under the lease."""
         open_ids = [a.track_id for a in self.attempts(offer) if a.state == "open"]
         return self.report(worker, offer, done=[self.upload(offer, i) for i in open_ids])
-
-    # Looking
-
-    def rows(self, table: type[R], *where: object) -> list[R]:
-        with self.database.read() as session:
-            found = list(session.scalars(select(table).where(*where)))  # type: ignore[arg-type]
-            session.expunge_all()
-            return found
-
-    def number(self, table: type[SQLModel], *where: object) -> int:
-        with self.database.read() as session:
-            statement = select(func.count()).select_from(table).where(*where)  # type: ignore[arg-type]
-            return session.scalar(statement) or 0
-
-    def ids(self, job_id: str) -> list[int]:
-        """The tracks of a job in the catalog's order, whoever makes them."""
-        links = self.rows(JobTrack, col(JobTrack.job_id) == job_id)
-        return [link.track_id for link in sorted(links, key=lambda link: link.ordinal)]
-
-    def made_by(self, job_id: str, state: TrackState) -> list[int]:
-        found = self.rows(Track, col(Track.job_id) == job_id, col(Track.state) == state)
-        return sorted(t.id for t in found if t.id is not None)
-
-    def track(self, track_id: int) -> Track:
-        return self.rows(Track, col(Track.id) == track_id)[0]
-
-    def states(self, job_id: str) -> dict[str, int]:
-        wanted = self.ids(job_id)
-        return dict(Counter(t.state for t in self.rows(Track) if t.id in wanted))
-
-    def artifacts(self) -> list[Artifact]:
-        return self.rows(Artifact)
-
-    def attempts(self, offer: Offer) -> list[Attempt]:
-        found = self.rows(Attempt, col(Attempt.lease_id) == offer.lease_id)
-        return sorted(found, key=lambda a: a.track_id)
-
-    def attempt(self, offer: Offer, track_id: int) -> Attempt:
-        return next(a for a in self.attempts(offer) if a.track_id == track_id)
-
-    def events(self, kind: str) -> list[Event]:
-        """Those whose kind begins so, oldest first."""
-        found = self.rows(Event, col(Event.kind).startswith(kind))
-        return sorted(found, key=lambda e: e.id or 0)
 
 
 def failure(

@@ -1,0 +1,43 @@
+"""What workers and customers do with the URLs of an object store: plain HTTP."""
+
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+
+from trackfarm.client import uploading
+from trackfarm.client.steps import blocks_of
+from trackfarm.client.uploading import Content
+from trackfarm_scheduler.objects import ObjectStore, SignedUrl
+
+HOUR = timedelta(hours=1)
+
+
+def put(store: ObjectStore, key: str, body: bytes) -> httpx.Response:
+    return send("PUT", store.presign_put(key, expires=HOUR), content=body)
+
+
+def send(method: str, signed: SignedUrl, content: bytes | None = None) -> httpx.Response:
+    return httpx.request(method, signed.url, headers=dict(signed.headers), content=content)
+
+
+def md5(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def read(store: ObjectStore, key: str) -> bytes:
+    with store.open(key) as chunks:
+        return b"".join(chunks)
+
+
+def uploaded(path: Path, content: Content, signed: SignedUrl) -> httpx.Response:
+    request = uploading.put(path, content, signed.url, signed.headers)
+    return httpx.put(request.url, headers=request.headers, content=blocks_of(request), timeout=30)
+
+
+def tampered(url: str) -> str:
+    """The URL with another last digit of its signature."""
+    digits = next(v for n, v in httpx.URL(url).params.items() if n.lower().endswith("signature"))
+    other = digits[:-1] + ("0" if digits[-1] != "0" else "1")
+    return url.replace(digits, other)

@@ -1,0 +1,167 @@
+"""The farm to which anything may happen: its people, and what its two schedulers do."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypothesis.stateful import RuleBasedStateMachine
+from sqlmodel import col
+
+from tests.scheduler import invariants
+from tests.scheduler.any_steps import Result, one_of
+from tests.scheduler.loops_of_one import Scheduler
+from tests.scheduler.scene import Scene, briefs
+from trackfarm.api import TrackState
+from trackfarm_scheduler import leases as rules
+from trackfarm_scheduler.machines import AttemptState, LeaseState
+from trackfarm_scheduler.store import jobs, leases, pending, workers
+from trackfarm_scheduler.store.database import Database
+from trackfarm_scheduler.store.offers import Offer
+from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Worker
+
+TRACKS = 6
+
+
+class LedFarm(RuleBasedStateMachine):
+    """Two catalogs that share tracks, one of them with little money; three workers, two
+    schedulers, and a broker that has always lost everything."""
+
+    template: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="trackfarm-order-"))
+        shutil.copy(self.template, self.folder / "farm.db")
+        self.database = Database(f"sqlite:///{self.folder / 'farm.db'}")
+        self.scene = Scene(self.database)
+        self.scene.leadership.resign()
+        self.leader, self.other = (Scheduler(self.scene, name) for name in ("one", "other"))
+        self.leader.leadership.tick()
+        self.jobs: list[str] = []
+        self.workers: list[Worker] = []
+        self.committed: dict[int, int] = {}
+        self.offers: list[Offer] = []
+        self.results: list[Result] = []
+
+    def teardown(self) -> None:
+        for scheduler in (self.leader, self.other):
+            scheduler.broker.close()
+        self.database.close()
+        shutil.rmtree(self.folder)
+
+    def submit(self, number: int) -> str:
+        if number == 0:
+            return self.scene.submit(briefs(TRACKS)).job_id
+        return self.scene.submit(briefs(TRACKS + 2)[2:], budget=0.01).job_id
+
+    def join(self, number: int) -> Worker:
+        return self.scene.join(str(number), price_per_hour=3.6)
+
+    def leave_and_join(self, who: int) -> None:
+        with self.database.write() as session:
+            workers.leave(session, self.workers[who].id, self.scene.clock(), reason="drained")
+        self.workers[who] = self.join(who)
+
+    def submit_again(self, job: int) -> None:
+        self.jobs[job] = self.submit(job)
+
+    # What the scheduler does
+
+    def dispatch(self) -> None:
+        """On a good day: everybody is there, there is work, and what is placed is claimed."""
+        self._refresh()
+        by_queue = {worker.queue: worker for worker in self.workers}
+        for offer in self._placed():
+            if offer.queue in by_queue:
+                self.scene.claim(by_queue[offer.queue], offer)
+
+    def _refresh(self) -> None:
+        for number, worker in enumerate(self.workers):
+            self.scene.beat(worker)
+            if not self._is_live(number):
+                self.leave_and_join(number)
+        with self.database.read() as session:
+            moving = {j.id for j in jobs.in_state(session, list(invariants.MOVING))}
+        for number, job_id in enumerate(self.jobs):
+            if job_id not in moving:
+                self.submit_again(number)
+
+    def place(self) -> None:
+        self.offers += self._placed()
+
+    def _placed(self) -> Sequence[Offer]:
+        """Shards, or races when nothing waits, as the placer decides."""
+        now = self.scene.clock()
+        with self.database.read() as session:
+            decided = self.leader.placer._decide(session, now)
+        with self.database.write() as session:
+            self.leader.leadership.require(session)
+            return self.leader.placer._store(session, decided, now)
+
+    def offer(self, job: int, number: int, who: int) -> None:
+        with self.database.read() as session:
+            moving = {j.id for j in jobs.in_state(session, list(invariants.MOVING))}
+            now = self.scene.clock()
+            waiting = pending.first_of(session, self.jobs[job], now=now, limit=number)
+        if self.jobs[job] not in moving or not waiting:
+            return
+        ids = [t.id for t in waiting]
+        made = self.scene.try_offer(self.workers[who], self.jobs[job], ids)
+        assert made or not self._is_live(who), "nobody else takes tracks here"
+        self.offers += [made] if made else []
+
+    def _is_live(self, who: int) -> bool:
+        return self.scene.worker(self.workers[who].id).state in rules.LIVE_STATES
+
+    def race(self, job: int, who: int) -> None:
+        """A second lease on what another worker has."""
+        ids = self._loose(self.jobs[job], self.workers[who])
+        made = self.scene.try_offer(self.workers[who], self.jobs[job], ids, race=True)
+        if made is not None:
+            self.scene.claim(self.workers[who], made)
+
+    def _loose(self, job_id: str, rival: Worker) -> list[int]:
+        """Tracks at work under one lease, which is not the rival's."""
+        opened = self.scene.rows(Attempt, col(Attempt.state) == AttemptState.OPEN)
+        queues = {lease.id: lease.queue for lease in self.scene.rows(Lease)}
+        at = {
+            i: [queues[a.lease_id] for a in opened if a.track_id == i]
+            for i in self.scene.made_by(job_id, TrackState.LEASED)
+        }
+        return [i for i, lanes in at.items() if len(lanes) == 1 and rival.queue not in lanes]
+
+    def pass_time(self, seconds: float) -> None:
+        self.scene.clock.advance(seconds)
+        before = self._deeds()
+        self.other.tick()
+        assert self._deeds() == before, "who does not lead has done something"
+        self.leader.tick()
+        self.leader.sweeper.tick()
+
+    def _deeds(self) -> tuple[int, list[str]]:
+        ended = self.scene.number(Lease, col(Lease.state) == LeaseState.ENDED)
+        return ended, [job.state for job in self.scene.rows(Job)]
+
+    def change_the_leader(self) -> None:
+        """The old one has slept: it still believes that it leads."""
+        self.leader.leadership.resign()
+        self.leader, self.other = self.other, self.leader
+        self.leader.leadership.tick()
+        assert self.other.leadership.leads
+
+    def come_back_after_an_absence(self) -> None:
+        self.scene.clock.advance(1000)
+        self.leader.rescuer.recover()
+
+    def lose_the_message(self, pick: int) -> None:
+        """What the rescuer does once the message of an unclaimed offer has left its queue."""
+        for offer in one_of(self.offers, pick):
+            self._lose(offer)
+
+    def _lose(self, offer: Offer) -> None:
+        with self.database.write() as session:
+            lease = leases.get(session, offer.lease_id)
+            if lease is not None and lease.worker_id is None:
+                now = self.scene.clock()
+                self.leader.rescuer._end(session, offer.lease_id, "not claimed", now, 0.0)
