@@ -19,7 +19,8 @@ def store_subject(
             subject.store.check()
             yield subject
     else:
-        subject = s3_subject(request.getfixturevalue(request.param))
+        access = request.getfixturevalue(request.param)
+        subject = s3_subject(access, writes_once=request.param != "swift")
         subject.store.check()
         yield subject
 

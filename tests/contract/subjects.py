@@ -19,10 +19,14 @@ from trackfarm_scheduler.objects.s3 import S3Store
 
 @dataclass(frozen=True)
 class StoreSubject:
-    """A store to be tested, and the same store with a clock of one's own."""
+    """A store to be tested, and the same store with a clock of one's own.
+
+    `writes_once`: what must be known of it after its `check`.
+    """
 
     store: ObjectStore
     at: Callable[[datetime], ObjectStore]
+    writes_once: bool
 
 
 @contextmanager
@@ -37,10 +41,10 @@ def directory_subject(root: Path) -> Iterator[StoreSubject]:
         app = FastAPI()
         app.include_router(directory_router(store))
         with serving(app, listener):
-            yield StoreSubject(store, at)
+            yield StoreSubject(store, at, writes_once=True)
 
 
-def s3_subject(access: S3Access) -> StoreSubject:
+def s3_subject(access: S3Access, *, writes_once: bool) -> StoreSubject:
     """A new bucket, which `check` will create."""
     bucket = f"farm-{uuid.uuid4().hex[:12]}"
 
@@ -54,4 +58,4 @@ def s3_subject(access: S3Access) -> StoreSubject:
             now=now,
         )
 
-    return StoreSubject(at(lambda: datetime.now(UTC)), lambda now: at(lambda: now))
+    return StoreSubject(at(lambda: datetime.now(UTC)), lambda now: at(lambda: now), writes_once)

@@ -22,6 +22,7 @@ from minio.error import MinioException, S3Error
 from trackfarm.trust import trust_also
 from trackfarm_scheduler.objects.keys import checked_key
 from trackfarm_scheduler.objects.lifetimes import whole_seconds
+from trackfarm_scheduler.objects.overtaking import overtake
 from trackfarm_scheduler.objects.port import (
     CHUNK_BYTES,
     ObjectMissing,
@@ -76,7 +77,8 @@ class S3Store:
         now: Callable[[], datetime] = utc_now,
         ca_file: Path | None = None,
     ) -> None:
-        http = self._http = _http(ca_file)
+        self._trust = _trust(ca_file)
+        http = self._http = _http(self._trust)
 
         def client(url: str) -> Minio:
             host, secure = _host(url)
@@ -171,28 +173,18 @@ class S3Store:
         self._etag_is_md5 = _bare(written.etag) == md5_hex
 
     def _learn_condition(self, probe: str) -> None:
-        """Begins a conditional PUT, lets another one overtake it, ends it, and tries once more: only
-        what overtook may be there. Whoever knows no condition, or looks only when a PUT begins,
-        has replaced it."""
-        half = len(_PROBE) // 2
-
-        def put(body: Iterable[bytes]) -> int:
-            signed = self._conditional(self._client, probe, PROBE_LIFETIME)
-            headers = {**signed.headers, "Content-Length": str(len(_PROBE))}
-            return self._http.request(
-                "PUT", signed.url, body=body, headers=headers, retries=False
-            ).status
-
-        def overtaken() -> Iterator[bytes]:
-            yield _PROBE[:half]
-            put([_PROBE.upper()])
-            yield _PROBE[half:]
-
-        first, last = put(overtaken()), put([_PROBE])
+        """Of two conditional PUTs that begin together and a third, only what ends first may be
+        there. Whoever knows no condition, or looks only when a PUT begins, has replaced it."""
+        signed = self._conditional(self._client, probe, PROBE_LIFETIME)
+        kept = _PROBE.upper()
+        first = overtake(signed.url, signed.headers, first=kept, second=_PROBE, trust=self._trust)
+        last = self._http.request(
+            "PUT", signed.url, body=_PROBE, headers=dict(signed.headers), retries=False
+        ).status
         found = b""
         with suppress(ObjectMissing), self.open(probe) as chunks:
             found = b"".join(chunks)
-        self.writes_once = last in _NOT_REPLACED and found == _PROBE.upper()
+        self.writes_once = last in _NOT_REPLACED and found == kept
         if not {first, last} & {*_NOT_REPLACED, HTTPStatus.OK}:
             self._condition = {}
 
@@ -259,14 +251,18 @@ class S3Store:
             ) from error
 
 
-def _http(ca_file: Path | None) -> urllib3.PoolManager:
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_file is not None:
         trust_also(context, ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
+    return context
+
+
+def _http(trust: ssl.SSLContext) -> urllib3.PoolManager:
     return urllib3.PoolManager(
         maxsize=10,
         timeout=_TIMEOUT,
-        ssl_context=context,
+        ssl_context=trust,
         # Any method: the bulk delete is a POST, and every request here may be said twice.
         retries=urllib3.Retry(
             total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504], allowed_methods=None

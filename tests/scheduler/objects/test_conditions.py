@@ -26,10 +26,14 @@ def lax_s3(manner: str) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def handle_expect_100(self) -> bool:
+            self.was_there = self.path.partition("?")[0] in stored
+            return super().handle_expect_100()
+
         def do_PUT(self) -> None:
             is_conditional = "If-None-Match" in self.headers
             key = self.path.partition("?")[0]
-            was_there = key in stored
+            was_there = self.was_there if "Expect" in self.headers else key in stored
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if is_conditional and manner == UNKNOWN:
                 self._answer(501)
