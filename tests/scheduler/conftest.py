@@ -9,8 +9,10 @@ from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from tests.scheduler import invariants
-from tests.scheduler.scene import Scene
+from tests.scheduler.scene import Scene, briefs
 from trackfarm_scheduler.store.database import Database
+from trackfarm_scheduler.store.offers import Offer
+from trackfarm_scheduler.store.tables import Worker
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +69,28 @@ def sqlite_scene(sqlite_farm: Database) -> Iterator[Scene]:
     yield made
     with sqlite_farm.read() as session:
         invariants.check(session)
+
+
+@pytest.fixture
+def job_id(scene: Scene) -> str:
+    """A job of three tracks."""
+    return scene.submit(briefs(3)).job_id
+
+
+@pytest.fixture
+def first(scene: Scene, job_id: str) -> int:
+    return scene.ids(job_id)[0]
+
+
+@pytest.fixture
+def worker(scene: Scene) -> Worker:
+    return scene.join()
+
+
+@pytest.fixture
+def offer(scene: Scene, job_id: str, worker: Worker) -> Offer:
+    """All of the job, claimed by the worker."""
+    return scene.claimed(worker, job_id)
 
 
 def _empty(database: Database) -> None:

@@ -2,31 +2,11 @@
 
 import pytest
 
-from tests.scheduler.scene import Scene, briefs, failure
+from tests.scheduler.scene import Scene, failure
 from trackfarm.wire import FailureKind
 from trackfarm_scheduler.store import jobs
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Worker
-
-
-@pytest.fixture
-def job_id(scene: Scene) -> str:
-    return scene.submit(briefs(3)).job_id
-
-
-@pytest.fixture
-def worker(scene: Scene) -> Worker:
-    return scene.join()
-
-
-@pytest.fixture
-def offer(scene: Scene, job_id: str, worker: Worker) -> Offer:
-    return scene.claimed(worker, job_id)
-
-
-@pytest.fixture
-def first(scene: Scene, job_id: str) -> int:
-    return scene.ids(job_id)[0]
 
 
 def test_a_failure_is_tried_again_later(

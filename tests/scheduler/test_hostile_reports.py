@@ -30,11 +30,6 @@ def job_id(scene: Scene) -> str:
     return scene.submit(briefs(5)).job_id
 
 
-@pytest.fixture
-def offer(scene: Scene, job_id: str, worker: Worker) -> Offer:
-    return scene.claimed(worker, job_id)
-
-
 def lie(done: TrackDone, **values: Any) -> TrackDone:
     return done.model_copy(update=values)
 

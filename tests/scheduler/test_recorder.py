@@ -13,26 +13,6 @@ from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Artifact, Lease, Track, Worker
 
 
-@pytest.fixture
-def job_id(scene: Scene) -> str:
-    return scene.submit(briefs(3)).job_id
-
-
-@pytest.fixture
-def worker(scene: Scene) -> Worker:
-    return scene.join()
-
-
-@pytest.fixture
-def offer(scene: Scene, job_id: str, worker: Worker) -> Offer:
-    return scene.claimed(worker, job_id)
-
-
-@pytest.fixture
-def first(scene: Scene, job_id: str) -> int:
-    return scene.ids(job_id)[0]
-
-
 def expire(scene: Scene, offer: Offer) -> None:
     with scene.database.write() as session:
         lease = leases.get(session, offer.lease_id)

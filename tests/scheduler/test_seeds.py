@@ -10,26 +10,6 @@ from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Artifact, Worker
 
 
-@pytest.fixture
-def job_id(scene: Scene) -> str:
-    return scene.submit(briefs(3)).job_id
-
-
-@pytest.fixture
-def worker(scene: Scene) -> Worker:
-    return scene.join()
-
-
-@pytest.fixture
-def offer(scene: Scene, job_id: str, worker: Worker) -> Offer:
-    return scene.claimed(worker, job_id)
-
-
-@pytest.fixture
-def first(scene: Scene, job_id: str) -> int:
-    return scene.ids(job_id)[0]
-
-
 @pytest.mark.parametrize("later", [0, 1, 2])
 def test_any_seed_that_was_offered_is_taken_and_kept(
     scene: Scene, worker: Worker, offer: Offer, first: int, later: int

@@ -134,7 +134,7 @@ def run_dry(session: Session, job: Job, now: float) -> None:
 
 
 def retry(session: Session, job: Job, now: float) -> int:
-    """Makes failed and cancelled tracks pending again; returns how many."""
+    """Makes failed and cancelled tracks pending again; returns how many. An ended job goes on."""
     reopened = makers.reopen(session, job.id, [TrackState.FAILED, TrackState.CANCELLED])
     if not reopened:
         raise NotAllowed("no track of this job has failed or was cancelled")
@@ -144,6 +144,8 @@ def retry(session: Session, job: Job, now: float) -> int:
             update(Job).where(col(Job.id) == job.id).values(finished_at=None, reason="")
         )
         makers.adopt(session, job.id)
+    elif job.state not in MOVING:
+        makers.hand_over(session, job.id)  # others that asked for them do not wait for this one
     journal.record(session, Happening(now, "job_retried", job.id, data={"tracks": reopened}))
     return reopened
 

@@ -273,6 +273,19 @@ def test_a_retried_job_does_not_wait_for_one_that_is_paused(
     assert len(scene.made_by(second, TrackState.PENDING)) == 4
 
 
+def test_retrying_a_paused_job_leaves_the_work_to_the_one_that_runs(
+    scene: Scene, pair: tuple[str, str]
+) -> None:
+    first, second = pair
+    worker = scene.join()
+    scene.claimed(worker, second, scene.made_by(second, TrackState.PENDING))
+    fail_all(scene, first)
+    scene.change(first, jobs.pause)
+    assert scene.change(first, jobs.retry) == 4
+    assert len(scene.made_by(second, TrackState.PENDING)) == 3
+    assert len(scene.made_by(first, TrackState.PENDING)) == 1, "nobody else asked for it"
+
+
 def test_jobs_are_found_by_prefix(scene: Scene) -> None:
     one, two = (scene.submit(briefs(1), catalog=name).job_id for name in "ab")
     with scene.database.read() as session:

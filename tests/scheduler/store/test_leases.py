@@ -21,11 +21,6 @@ def job_id(scene: Scene) -> str:
     return scene.submit(briefs(4)).job_id
 
 
-@pytest.fixture
-def worker(scene: Scene) -> Worker:
-    return scene.join()
-
-
 def lease_row(scene: Scene, offer: Offer) -> Lease:
     return scene.rows(Lease, col(Lease.id) == offer.lease_id)[0]
 
