@@ -35,18 +35,17 @@ def submit(
     """Sends the catalog; nothing of it when a row is wrong.
 
     Raises `CatalogError` for rows that are wrong, and where the file is no longer what it was,
-    OSError for a source that cannot be read.
+    ValueError for a wish that cannot be, OSError for a source that cannot be read.
     """
+    header = header_of(catalog, wishes)
     files = yield Work(partial(local_files, catalog))
     names = yield Together((PLAIN.upload(path) for path in files), UPLOADS_AT_ONCE)
     briefs = Briefs(catalog, dict(zip(files, names, strict=True)))
-    return (
-        yield from PLAIN.submit(header_of(catalog, wishes), briefs, idempotency_key=idempotency_key)
-    )
+    return (yield from PLAIN.submit(header, briefs, idempotency_key=idempotency_key))
 
 
 def header_of(catalog: Catalog, wishes: Wishes) -> JobHeader:
-    """What the catalog says, where nothing else is wished for."""
+    """What the catalog says, where nothing else is wished for. Raises ValueError."""
     return JobHeader(
         catalog=wishes.name or catalog.name,
         model_set=wishes.model_set or catalog.model_set or DEFAULT_MODEL_SET,

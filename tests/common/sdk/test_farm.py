@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,18 @@ def test_the_same_code_awaits(server: FarmState, tmp_path: Path) -> None:
     assert [file.read_bytes() for file in files] == CONTENTS
     assert seen == [JobState.RUNNING, JobState.DONE]
     assert server.submissions[0][0].budget == 3.5
+
+
+@pytest.mark.parametrize("wish", [{"budget": 0}, {"priority": 200}, {"name": "a\x07bell"}])
+def test_a_wish_that_cannot_be_sends_nothing(
+    server: FarmState, farm: Farm, tmp_path: Path, wish: dict[str, Any]
+) -> None:
+    (tmp_path / "song.flac").write_bytes(b"music")
+    row = ROWS[0] | {"task_type": "cover", "src_audio": "song.flac"}
+    with pytest.raises(ValueError, match=r"catalog|budget|priority"):
+        farm.submit(Catalog.from_rows([row], name="hotel", folder=tmp_path), **wish)
+    assert not server.uploads
+    assert not server.submissions
 
 
 def test_waiting_blocks_until_the_end_and_says_how_it_goes(
