@@ -1,6 +1,8 @@
 """Real servers for tests, each started once per session and only when a test asks for it."""
 
+import gc
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +19,28 @@ from tests.servers.swift import swift_binaries, swift_server
 # `make soak` takes hypothesis's own number, which is `default`.
 settings.register_profile("quick", max_examples=40, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+GARBAGE = 50_000  # new objects between two looks of the collector; usually 700
+
+
+def pytest_configure() -> None:
+    # A shell's background job ignores Ctrl-C, and would have the processes of the tests ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays, and many tests leave an application behind: to look through all of it
+    as often as usual is a quarter of the time."""
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A process takes a file, and everything that shares the farm."""
+    for item in items:
+        shares = "shared_farm" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("shared farm" if shares else str(item.path)))
 
 
 @pytest.fixture

@@ -10,10 +10,8 @@ import pytest
 
 from tests.end_to_end.catalogs import briefs, fresh_name, write_catalog
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.parts import EMBEDDED, REAL
+from tests.end_to_end.parts import REAL
 from tests.end_to_end.promises import computed_once, ends_done, made_exactly_once, sounds_right
-
-KINDS = {EMBEDDED: ("csv", "jsonl", "yaml"), REAL: ("yaml",)}
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +22,18 @@ def real_farm(
         yield running
 
 
-@pytest.fixture
-def farm(request: pytest.FixtureRequest, parts: str) -> LocalFarm:
-    found: LocalFarm = request.getfixturevalue("real_farm" if parts == REAL else "shared_farm")
-    return found
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "yaml"])
+def test_every_track_is_what_was_asked_for(
+    shared_farm: LocalFarm, tmp_path: Path, kind: str
+) -> None:
+    are_as_asked_for(shared_farm, tmp_path, kind)
 
 
-@pytest.mark.parametrize(
-    ("parts", "kind"), [(parts, kind) for parts, kinds in KINDS.items() for kind in kinds]
-)
-def test_every_track_is_what_was_asked_for(farm: LocalFarm, tmp_path: Path, kind: str) -> None:
+def test_real_servers_hold_the_same(real_farm: LocalFarm, tmp_path: Path) -> None:
+    are_as_asked_for(real_farm, tmp_path, "yaml")
+
+
+def are_as_asked_for(farm: LocalFarm, tmp_path: Path, kind: str) -> None:
     wanted = briefs(3)
     catalog = write_catalog(tmp_path / f"{fresh_name('audio')}.{kind}", wanted)
     command = [sys.executable, "-m", "trackfarm.cli", "submit", str(catalog), "--json"]

@@ -53,7 +53,7 @@ def is_idle(farm: LocalFarm) -> bool:
     return state == WorkerState.READY and not farm.ledger.live_leases()
 
 
-def begins(farm: LocalFarm, job: str, *, within_s: float = 20) -> float:
+def begins(farm: LocalFarm, job: str, *, within_s: float = 60) -> float:
     return seconds_until(
         lambda: is_computing(farm, job), timeout_s=within_s, what=f"{job} is computed"
     )
