@@ -151,13 +151,15 @@ def retry(session: Session, job: Job, now: float) -> int:
 
 
 def go_on(session: Session, track_id: int, now: float) -> None:
-    """Lets a job that was done make a track of its own again."""
+    """Lets a job that was done make a track of its own again; a job that stands still leaves it to
+    another that asked for it."""
     job_id = session.scalar(
         select(col(Job.id))
         .join(Track, col(Track.job_id) == col(Job.id))
         .where(col(Track.id) == track_id, col(Job.removed_at).is_(None))
     )
     if job_id is None or not _move(session, job_id, JobState.RUNNING, [JobState.DONE]):
+        makers.entrust(session, [track_id])
         return
     session.execute(update(Job).where(col(Job.id) == job_id).values(finished_at=None, reason=""))
     journal.record(session, Happening(now, "job_reopened", job_id))

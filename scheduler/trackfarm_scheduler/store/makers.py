@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, update
 from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackState
@@ -76,6 +76,30 @@ def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = _MOV
             _own(session, heir, chunk)
             _share(session, job_id, chunk)
     return sum(len(ids) for ids in given.values())
+
+
+def entrust(session: Session, track_ids: Sequence[int]) -> None:
+    """After tracks became pending again: those whose maker stands still go to another job that asked
+    for them and moves."""
+    still = select(col(Job.id)).where(col(Job.state).in_(_STANDING))
+    makers = select(col(Track.job_id)).where(
+        col(Track.id).in_(track_ids), col(Track.job_id).in_(still)
+    )
+    for job_id in session.scalars(makers.distinct()).all():
+        hand_over(session, job_id)
+
+
+def can_be_made(states: Sequence[JobState]) -> ColumnElement[bool]:
+    """Of tracks: their maker is here and in one of these states, or another job that asked for them
+    moves."""
+    able = select(col(Job.id)).where(col(Job.state).in_(states), col(Job.removed_at).is_(None))
+    moving = (
+        select(col(JobTrack.track_id))
+        .join(Job, col(Job.id) == col(JobTrack.job_id))
+        .where(col(JobTrack.track_id) == col(Track.id), col(Job.state).in_(_MOVING))
+        .correlate(Track)
+    )
+    return or_(col(Track.job_id).in_(able), moving.exists())
 
 
 def reopen(session: Session, job_id: str, states: Sequence[TrackState]) -> int:
