@@ -14,6 +14,7 @@ from trackfarm_scheduler.objects.keys import upload_key
 from trackfarm_scheduler.remover import Remover
 from trackfarm_scheduler.retention import Keep, cutoffs
 from trackfarm_scheduler.store import jobs, uploads
+from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.jobs import NotAllowed
 from trackfarm_scheduler.store.tables import (
     Artifact,
@@ -81,10 +82,11 @@ def test_a_removed_job_is_gone_at_once_and_its_files_when_nobody_can_write_them(
     retention.tick()
 
 
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_nobody_waits_for_a_store_that_is_slow_to_remove(
-    scene: Scene, retention: Remover, monkeypatch: pytest.MonkeyPatch
+    queued: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    scene = Scene(queued)
+    retention = keeping(scene, scene.leadership)
     job_id = made(scene, briefs(3))
     scene.change(job_id, jobs.remove)
     scene.objects.content[KEY] = b"music"

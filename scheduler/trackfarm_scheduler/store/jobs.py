@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_, update
 from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackState
@@ -16,6 +16,7 @@ from trackfarm_scheduler.store.tables import Job, Track
 from trackfarm_scheduler.store.times import within
 
 MOVING = [JobState.ACCEPTED, JobState.RUNNING]
+_LOCK = select(col(Job.id)).where(col(Job.id) == bindparam("job")).with_for_update()
 _SHOWN = (col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None))
 
 
@@ -135,6 +136,7 @@ def run_dry(session: Session, job: Job, now: float) -> None:
 
 def retry(session: Session, job: Job, now: float) -> int:
     """Makes failed and cancelled tracks pending again; returns how many. An ended job goes on."""
+    session.refresh(job, with_for_update=True)  # it may be settled meanwhile
     reopened = makers.reopen(session, job.id, [TrackState.FAILED, TrackState.CANCELLED])
     if not reopened:
         raise NotAllowed("no track of this job has failed or was cancelled")
@@ -191,6 +193,7 @@ def ripe(session: Session) -> list[Job]:
 def settle(session: Session, job: Job, now: float, *, is_broke: bool) -> JobState | None:
     """Ends a ripe job; None when it goes on after all. `is_broke`: its budget allows no further
     track, and nothing of it runs any more."""
+    session.execute(_LOCK, {"job": job.id})  # nobody reopens tracks of it between count and end
     counts, _ = census.asked_for_by(session, job.id)
     ending = job_ending(counts, is_broke=is_broke)
     if ending is None:

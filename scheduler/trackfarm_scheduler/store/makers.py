@@ -25,6 +25,7 @@ _STANDING = [
 def adopt(session: Session, job_id: str) -> int:
     """Takes over tracks that this job asked for and whose maker will not make them: cancelled
     ones, and unfinished ones of a job that stands still. Returns how many."""
+    _keep_moving(session, job_id)
     stranded = select(col(Job.id)).where(col(Job.state).in_(_STANDING))
     ids = list(
         session.scalars(
@@ -43,6 +44,15 @@ def adopt(session: Session, job_id: str) -> int:
         session.execute(update(Track).where(col(Track.id).in_(chunk)).values(job_id=job_id))
         _own(session, job_id, chunk)
     return len(ids)
+
+
+def _keep_moving(session: Session, job_id: str) -> None:
+    """Whoever makes tracks for this job now stops only when it can see that this one wants them."""
+    theirs = select(col(Track.job_id)).where(col(Track.id).in_(_shared_of(job_id)))
+    moving = col(Job.id).in_(theirs), col(Job.state).in_(_MOVING)
+    session.execute(
+        select(col(Job.id)).where(*moving).order_by(col(Job.id)).with_for_update(read=True)
+    )
 
 
 def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = _MOVING) -> int:
