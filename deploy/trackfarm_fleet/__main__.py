@@ -16,6 +16,7 @@ from trackfarm import logs
 from trackfarm.client import FarmError
 from trackfarm.embedded.interrupts import Interrupts
 from trackfarm.environment import UNUSABLE
+from trackfarm.exit_codes import BAD_SETTINGS
 from trackfarm.settings import SettingsError, find_farm
 from trackfarm_fleet.assembly import assembled, connection
 from trackfarm_fleet.fleet import Fleet, Round
@@ -24,7 +25,7 @@ from trackfarm_fleet.settings import FleetSettings, complaint
 from trackfarm_fleet.steering import give_back, resign, serve
 
 log = structlog.get_logger("trackfarm_fleet")
-LEFT_OVER, BAD_SETTINGS = 1, 2
+LEFT_OVER = 1
 
 
 def main() -> int:

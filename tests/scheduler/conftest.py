@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,10 @@ from trackfarm_scheduler.store.tables import Worker
 class OfTwoSchedulers(Database):
     """Its writers meet on the server, as those of two schedulers do, and not in line before it."""
 
-    def write(self, *, in_line: bool = True) -> AbstractContextManager[Session]:
-        return super().write(in_line=False)
+    @contextmanager
+    def write(self, *, in_line: bool = True) -> Iterator[Session]:
+        with super().write(in_line=False) as session:
+            yield session
 
 
 @pytest.fixture(scope="session")
