@@ -48,7 +48,7 @@ def main() -> int:
             assembled(settings, farm) as fleet,
         ):
             log.info("fleet_ready", farm=address.url, providers=settings.named)
-            _warn_of_misnamed(fleet, mandate, settings)
+            _warn_of_unready(fleet, mandate, settings)
             last = serve(fleet, mandate, settings.tick_seconds, lambda: interrupts.asked)
             returning = arguments.return_all or settings.return_all
             return _leave(fleet, mandate, last, lambda: interrupts.hurried, returning=returning)
@@ -66,8 +66,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _warn_of_misnamed(fleet: Fleet, mandate: Mandate, settings: FleetSettings) -> None:
-    """No reason to end: what is on offer changes, and the fleet goes on for ever."""
+def _warn_of_unready(fleet: Fleet, mandate: Mandate, settings: FleetSettings) -> None:
+    """No reason to end: what is on offer changes, and machines that run are to be looked after."""
+    try:
+        fleet.check()
+    except SettingsError as error:
+        log.warning("nothing_can_be_rented", why=str(error))
     if settings.gpus:
         shelf = fleet.shelf(mandate)
         if wrong := shelf.misnamed(settings.gpus):

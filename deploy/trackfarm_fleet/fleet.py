@@ -114,6 +114,10 @@ class Fleet:
         book = Book(self._farm, look.term.epoch, look.rentals)
         return self._warden.reap(book, listings, dry=True)
 
+    def check(self) -> None:
+        """Raises SettingsError when no machine could be told what to run."""
+        self._renter.check()
+
     def resign(self) -> None:
         self._farm.resign(self._holder)
 

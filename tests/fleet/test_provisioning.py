@@ -18,7 +18,6 @@ from tests.scheduler.api.conftest import Door, Switch
 from tests.scheduler.scene import briefs
 from tests.servers.tls import HOST, Certificates, behind_tls, certificates
 from trackfarm.carried_authority import packed
-from trackfarm.client import Refused
 from trackfarm.settings import SettingsError
 from trackfarm_fleet.assembly import open_providers
 from trackfarm_fleet.mandate import Mandate
@@ -127,8 +126,20 @@ def test_it_gives_its_token_to_no_other_server(
 
 
 def test_without_a_bundle_nothing_is_rented(world: World) -> None:
-    with pytest.raises(SettingsError, match="TRACKFARM_SCHEDULER_BUNDLE"):
-        world.another_fleet(start="provision")
+    world.fleet = world.another_fleet(start="provision")
+    world.step(Mandate())
+    world.scene.submit(briefs(8))
+    for act in (world.fleet.check, lambda: world.step(Mandate())):
+        with pytest.raises(SettingsError, match="TRACKFARM_SCHEDULER_BUNDLE"):
+            act()
+    assert world.rentals() == []
+
+
+@pytest.mark.usefixtures("bundle")
+def test_no_machine_sends_its_token_in_clear_text(world: World) -> None:
+    fleet = world.another_fleet(start="provision", scheduler_url="http://farm.example")
+    with pytest.raises(SettingsError, match="TRACKFARM_FLEET_SCHEDULER_URL"):
+        fleet.check()
 
 
 def test_machines_go_back_while_others_cannot_be_rented(world: World, bundle: Path) -> None:
@@ -146,7 +157,7 @@ def test_machines_go_back_while_others_cannot_be_rented(world: World, bundle: Pa
     world.scene.submit(briefs(8), kind="acestep-v15-turbo", deadline=soon)
     for _ in range(8):
         world.live(TICK_S)
-        with pytest.raises(Refused, match="no bundle"):
+        with pytest.raises(SettingsError, match="no bundle"):
             world.fleet.round(mandate)
         if not world.account.running():
             break
