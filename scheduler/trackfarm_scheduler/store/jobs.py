@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_
 from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackState
-from trackfarm_scheduler.machines import JOB
+from trackfarm_scheduler.machines import JOB, MOVING
 from trackfarm_scheduler.recovery import FAILED_AT_LEAST, job_ending
 from trackfarm_scheduler.store import census, journal, leases, makers, tracks
 from trackfarm_scheduler.store.journal import Happening
@@ -15,7 +15,6 @@ from trackfarm_scheduler.store.labels import of_a_job
 from trackfarm_scheduler.store.tables import Job, Track
 from trackfarm_scheduler.store.times import within
 
-MOVING = [JobState.ACCEPTED, JobState.RUNNING]
 _LOCK = select(col(Job.id)).where(col(Job.id) == bindparam("job")).with_for_update()
 _SHOWN = (col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None))
 

@@ -7,19 +7,11 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, upd
 from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackState
-from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.machines import MOVING, UNFINISHED, AttemptState
 from trackfarm_scheduler.store.tables import Attempt, Job, JobTrack, Track
 from trackfarm_scheduler.store.tracks import move
 
-_MOVING = [JobState.ACCEPTED, JobState.RUNNING]
-_UNFINISHED = [TrackState.PENDING, TrackState.LEASED]
-_STANDING = [
-    JobState.PAUSED,
-    JobState.DONE,
-    JobState.FAILED,
-    JobState.CANCELLED,
-    JobState.OUT_OF_BUDGET,
-]
+_STANDING = [state for state in JobState if state not in MOVING]
 
 
 def adopt(session: Session, job_id: str) -> int:
@@ -33,7 +25,7 @@ def adopt(session: Session, job_id: str) -> int:
                 col(Track.id).in_(_shared_of(job_id)),
                 or_(
                     col(Track.state) == TrackState.CANCELLED,
-                    and_(col(Track.state).in_(_UNFINISHED), col(Track.job_id).in_(stranded)),
+                    and_(col(Track.state).in_(UNFINISHED), col(Track.job_id).in_(stranded)),
                 ),
             )
         )
@@ -49,13 +41,13 @@ def adopt(session: Session, job_id: str) -> int:
 def _keep_moving(session: Session, job_id: str) -> None:
     """Whoever makes tracks for this job now stops only when it can see that this one wants them."""
     theirs = select(col(Track.job_id)).where(col(Track.id).in_(_shared_of(job_id)))
-    moving = col(Job.id).in_(theirs), col(Job.state).in_(_MOVING)
+    moving = col(Job.id).in_(theirs), col(Job.state).in_(MOVING)
     session.execute(
         select(col(Job.id)).where(*moving).order_by(col(Job.id)).with_for_update(read=True)
     )
 
 
-def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = _MOVING) -> int:
+def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = MOVING) -> int:
     """Gives unfinished tracks that another job (one that moves) also asked for to that job, so
     that stopping this one takes nothing from the other; returns how many."""
     other = (
@@ -72,7 +64,7 @@ def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = _MOV
     rows = session.execute(
         select(col(Track.id), other.label("heir")).where(
             col(Track.job_id) == job_id,
-            col(Track.state).in_(_UNFINISHED),
+            col(Track.state).in_(UNFINISHED),
             col(Track.id).in_(_shared_by_others(job_id)),
         )
     ).all()
@@ -106,7 +98,7 @@ def can_be_made(states: Sequence[JobState]) -> ColumnElement[bool]:
     moving = (
         select(col(JobTrack.track_id))
         .join(Job, col(Job.id) == col(JobTrack.job_id))
-        .where(col(JobTrack.track_id) == col(Track.id), col(Job.state).in_(_MOVING))
+        .where(col(JobTrack.track_id) == col(Track.id), col(Job.state).in_(MOVING))
         .correlate(Track)
     )
     return or_(col(Track.job_id).in_(able), moving.exists())
