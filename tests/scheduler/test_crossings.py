@@ -55,3 +55,18 @@ def test_a_job_that_comes_while_the_maker_is_paused_makes_its_tracks_itself(scen
             sealing = begun(scene.database, pool, lambda: scene.seal(coming))
         sealing.result(timeout=10)
     assert len(scene.made_by(coming.job_id, TrackState.PENDING)) == 4
+
+
+def test_two_jobs_that_are_retried_at_once_share_a_track_still(scene: Scene) -> None:
+    worker = scene.join()
+    first, second = (scene.submit(briefs(n)).job_id for n in (2, 3))
+    for job_id in (first, second):
+        offer = scene.claimed(worker, job_id)
+        ids = [a.track_id for a in scene.attempts(offer)]
+        scene.report(worker, offer, failed=[failure(i, FailureKind.BAD_INPUT) for i in ids])
+    with ThreadPoolExecutor(1) as pool:
+        with scene.database.write() as session:
+            jobs.retry(session, jobs.find(session, first)[0], scene.clock())
+            retrying = begun(scene.database, pool, lambda: scene.change(second, jobs.retry))
+        assert retrying.result(timeout=10) == 1, "the others are pending already"
+    assert [len(scene.made_by(i, TrackState.PENDING)) for i in (first, second)] == [2, 1]

@@ -118,6 +118,8 @@ def reopen(session: Session, job_id: str, states: Sequence[TrackState]) -> int:
             select(col(Track.id))
             .join(JobTrack, col(JobTrack.track_id) == col(Track.id))
             .where(col(JobTrack.job_id) == job_id, col(Track.state).in_(states))
+            .order_by(col(Track.id))
+            .with_for_update(of=Track)  # another job may be reopening them
         )
     )
     for chunk in _chunks(ids):
