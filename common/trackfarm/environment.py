@@ -33,9 +33,9 @@ def complaints(
     prefix: str,
     said: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """One line for each thing that is wrong, of one of `UNUSABLE`. `prefix` is that of the variables, `said` how a field
-    was set where that was no variable: `{"gpus": "--gpu"}`. Values are shown only of fields that
-    have few, which are no secrets."""
+    """One line for each thing that is wrong, of one of `UNUSABLE`. `prefix` is that of the
+    variables, `said` how a field was set where that was no variable: `{"gpus": "--gpu"}`. Values are
+    shown only of fields that have few, which are no secrets."""
     if isinstance(error, ValidationError):
         return [f"{_place(each['loc'], prefix, said)} {_wrong(each)}" for each in error.errors()]
     found = _FIELD.search(str(error))  # its only other place is in the text

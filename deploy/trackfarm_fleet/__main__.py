@@ -16,6 +16,7 @@ from trackfarm import logs
 from trackfarm.client import FarmError
 from trackfarm.embedded.interrupts import Interrupts
 from trackfarm.environment import UNUSABLE
+from trackfarm.exit_codes import BAD_SETTINGS
 from trackfarm.settings import SettingsError, find_farm
 from trackfarm_fleet.assembly import assembled, connection
 from trackfarm_fleet.fleet import Fleet, Round
@@ -24,7 +25,7 @@ from trackfarm_fleet.settings import FleetSettings, complaint
 from trackfarm_fleet.steering import give_back, resign, serve
 
 log = structlog.get_logger("trackfarm_fleet")
-LEFT_OVER, BAD_SETTINGS = 1, 2
+LEFT_OVER = 1
 
 
 def main() -> int:
@@ -47,7 +48,7 @@ def main() -> int:
             assembled(settings, farm) as fleet,
         ):
             log.info("fleet_ready", farm=address.url, providers=settings.named)
-            _warn_of_misnamed(fleet, mandate, settings)
+            _warn_of_unready(fleet, mandate, settings)
             last = serve(fleet, mandate, settings.tick_seconds, lambda: interrupts.asked)
             returning = arguments.return_all or settings.return_all
             return _leave(fleet, mandate, last, lambda: interrupts.hurried, returning=returning)
@@ -65,8 +66,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _warn_of_misnamed(fleet: Fleet, mandate: Mandate, settings: FleetSettings) -> None:
-    """No reason to end: what is on offer changes, and the fleet goes on for ever."""
+def _warn_of_unready(fleet: Fleet, mandate: Mandate, settings: FleetSettings) -> None:
+    """No reason to end: what is on offer changes, and machines that run are to be looked after."""
+    try:
+        fleet.check()
+    except SettingsError as error:
+        log.warning("nothing_can_be_rented", why=str(error))
     if settings.gpus:
         shelf = fleet.shelf(mandate)
         if wrong := shelf.misnamed(settings.gpus):

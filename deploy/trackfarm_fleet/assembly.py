@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 
+from trackfarm.addresses import http_fault
 from trackfarm.carried_authority import packed
 from trackfarm.client import Refused
 from trackfarm.ids import new_id
@@ -157,12 +158,21 @@ def _equipment(settings: FleetSettings, farm: FleetFarm) -> Equipment:
 
 
 def _provisioning(farm: FleetFarm, url: str) -> Callable[[], tuple[str, ...]]:
-    """Raises SettingsError when the farm has no bundle."""
-    try:
-        farm.bundle()
-    except Refused as error:
-        raise SettingsError(f"TRACKFARM_FLEET_START=provision: {error}") from error
-    return lambda: start_command(url, farm.bundle().sha256)
+    """Asked for each machine, and not before: what was rented is looked after without it."""
+
+    def command() -> tuple[str, ...]:
+        """Raises SettingsError when the farm has no bundle, or would get its token in clear text."""
+        if http_fault(url, setting="", insecure=""):
+            raise SettingsError(
+                f"machines would send their token to {url}, which anyone on the way can read: set"
+                " TRACKFARM_FLEET_SCHEDULER_URL to an https:// address"
+            )
+        try:
+            return start_command(url, farm.bundle().sha256)
+        except Refused as error:
+            raise SettingsError(f"TRACKFARM_FLEET_START=provision: {error}") from error
+
+    return command
 
 
 def known_prices() -> Prices:

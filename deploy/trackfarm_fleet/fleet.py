@@ -85,11 +85,13 @@ class Fleet:
         orphans = self._warden.reap(book, listings)
         self._warden.look_after(book, listings, by_tag(look.workers), _twins(orphans))
         self._invoices.settle(book)
-        decisions: dict[str, Decision] = {}
-        picture = self._picture(book, look, listings, mandate)
-        for name, decision in decide(picture, mandate):
-            decisions[name] = decision
-            self._carry_out(book, decision, name, mandate, listings, look)
+        decisions = dict(decide(self._picture(book, look, listings, mandate), mandate))
+        # What costs money goes before anything that may fail for one model set keeps it here.
+        for name, decision in decisions.items():
+            log.info("decided", model_set=name, words=decision.words)
+            self._give_back(book, decision, listings, look)
+        for name, decision in decisions.items():
+            self._take(book, decision, name, mandate)
         return Round(book.rows, decisions, len(orphans))
 
     def return_round(self, mandate: Mandate, why: str) -> Round:
@@ -111,6 +113,10 @@ class Fleet:
         look = self._farm.situation(ended_since=self._since())
         book = Book(self._farm, look.term.epoch, look.rentals)
         return self._warden.reap(book, listings, dry=True)
+
+    def check(self) -> None:
+        """Raises SettingsError when no machine could be told what to run."""
+        self._renter.check()
 
     def resign(self) -> None:
         self._farm.resign(self._holder)
@@ -165,19 +171,18 @@ class Fleet:
             return bare  # Vast counts how often one searches
         return replace(bare, offers=self._market.offers(mandate.queries))
 
-    def _carry_out(
+    def _give_back(
         self,
         book: Book,
         decision: Decision,
-        name: str,
-        mandate: Mandate,
         listings: Mapping[str, Listing],
         look: wire.FleetSituation,
     ) -> None:
-        log.info("decided", model_set=name, words=decision.words)
         if decision.give_back:
             going = {back.tag: back.reason for back in decision.give_back}
             self._warden.look_after(book, listings, by_tag(look.workers), going)
+
+    def _take(self, book: Book, decision: Decision, name: str, mandate: Mandate) -> None:
         for bid in decision.bids:
             self._renter.change_bid(book, bid)
         for rent in decision.rent:

@@ -51,6 +51,10 @@ class Renter:
         self._tags = tags
         self._now = now
 
+    def check(self) -> None:
+        """Raises SettingsError when no machine could be told what to run."""
+        self._equipment.start()
+
     def rent(self, book: Book, rent: Rent, *, model_set: str, purpose: str) -> bool:
         """Whether there is a machine now, or may be one."""
         plan = self._plan(rent, model_set, purpose)

@@ -6,6 +6,7 @@ import structlog
 
 from trackfarm import logs
 from trackfarm.environment import UNUSABLE, complaints
+from trackfarm.exit_codes import BAD_SETTINGS
 from trackfarm.settings import SettingsError
 from trackfarm.trust import check_server, verification
 from trackfarm_scheduler.assembly import assemble
@@ -15,12 +16,9 @@ from trackfarm_scheduler.serving import serve
 from trackfarm_scheduler.settings import SchedulerSettings
 
 log = structlog.get_logger("trackfarm_scheduler")
-BAD_SETTINGS = 2
-SWITCH_SECONDS = 0.0005  # the web server waits as long for a thread that computes; usually 0.005
 
 
 def main() -> int:
-    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         settings = SchedulerSettings()
     except UNUSABLE as error:

@@ -72,7 +72,7 @@ def assemble(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
         placing=_placing(settings, database, broker, leadership, clock),
         settling=Loop("settler", settler.tick, seconds=2 * settings.tick_seconds, rest=20.0),
         prices=load_prices(os.environ),
-        promptness=Promptness(wire_threads),
+        promptness=Promptness(wire_threads, database.stand_in_line),
         wire_threads=wire_threads,
         clock=clock,
     )

@@ -40,7 +40,8 @@ class Leadership:
 
     def tick(self) -> None:
         """Renews our term, or takes over when the other's has ended."""
-        with self._database.write() as session:
+        # A term is over soon: it is not lost to a long write of our own.
+        with self._database.write(in_line=False) as session:
             gained = self._take(session)
         if gained and not self._leads:
             log.info("leading", holder=self._holder)

@@ -65,6 +65,9 @@ def _machine(name: str, moves: Mapping[S, set[S]]) -> Machine[S]:
     return Machine(name, {state: frozenset(targets) for state, targets in moves.items()})
 
 
+MOVING = (JobState.ACCEPTED, JobState.RUNNING)  # what jobs are in whose tracks are made
+UNFINISHED = (TrackState.PENDING, TrackState.LEASED)
+
 _J, _T, _W = JobState, TrackState, WorkerState
 
 JOB = _machine(

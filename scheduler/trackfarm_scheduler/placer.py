@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
-from trackfarm.api import JobState
 from trackfarm_scheduler.broker import Broker
 from trackfarm_scheduler.leadership import Leadership, NotLeading
 from trackfarm_scheduler.leases import heartbeat_interval, offers_allowed
+from trackfarm_scheduler.machines import MOVING
 from trackfarm_scheduler.outlines import JobView, NewShard
 from trackfarm_scheduler.placement import place, unreserved
 from trackfarm_scheduler.racing import paid_for, race
@@ -20,7 +20,6 @@ from trackfarm_scheduler.store.outlook import Crew
 
 WINDOW_PER_PLACE = 64  # tracks loaded for each free place of a tick
 MISSED_BEATS = 2.5
-MOVING = (JobState.ACCEPTED, JobState.RUNNING)
 
 
 class Placer:

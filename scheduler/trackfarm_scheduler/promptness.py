@@ -7,6 +7,7 @@ slowness for that of its workers, and make still more work by rescuing what was 
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 from anyio import CapacityLimiter, to_thread
@@ -16,11 +17,13 @@ MEMORY_SECONDS = 10.0
 
 
 class Promptness:
-    """Asks for one of these threads as a request does, again and again. `lag` may be read from any
-    thread; it is 0 where nobody watches."""
+    """Asks for one of these threads and for a turn to write as a request does, again and again.
+    `stand_in_line` returns when it is its turn. `lag` may be read from any thread; it is 0 where
+    nobody watches."""
 
-    def __init__(self, threads: CapacityLimiter) -> None:
+    def __init__(self, threads: CapacityLimiter, stand_in_line: Callable[[], None]) -> None:
         self._threads = threads
+        self._stand_in_line = stand_in_line
         self._due: float | None = None
         self._waits: deque[tuple[float, float]] = deque()
 
@@ -39,7 +42,7 @@ class Promptness:
         while True:
             self._due = time.monotonic() + PROBE_SECONDS
             await asyncio.sleep(PROBE_SECONDS)
-            await to_thread.run_sync(_nothing, limiter=self._threads)
+            await to_thread.run_sync(self._stand_in_line, limiter=self._threads)
             self._note(time.monotonic())
 
     def _note(self, now: float) -> None:
@@ -47,7 +50,3 @@ class Promptness:
         self._waits.append((now, now - self._due))
         while now - self._waits[0][0] >= MEMORY_SECONDS:
             self._waits.popleft()
-
-
-def _nothing() -> None:
-    """What is waited for is the thread, not the work."""

@@ -48,7 +48,8 @@ class Remover:
             return calls.retire(session, since=since, limit=BATCH, now=self.clock()) == BATCH
 
     def _remove_tracks(self, job_id: str) -> bool:
-        with self.database.write() as session:
+        # Nobody else's writes wait for the store, which may not answer for minutes.
+        with self.database.write(in_line=False) as session:
             self.leadership.require(session)
             keys = removals.take_batch(session, job_id, BATCH)
             if keys is None:
@@ -58,7 +59,7 @@ class Remover:
             return True
 
     def _remove_uploads(self, since: float) -> bool:
-        with self.database.write() as session:
+        with self.database.write(in_line=False) as session:
             self.leadership.require(session)
             keys = uploads.take_unused(session, since=since, limit=BATCH)
             self.objects.remove(keys)

@@ -17,7 +17,8 @@ SHORTEST_TOKEN = 16
 
 class SchedulerSettings(BaseSettings):
     """Each field is `TRACKFARM_SCHEDULER_<NAME>`. Times in seconds; `ca_file`, `tls_certificate` and
-    `tls_key` are PEM files, `bundle` is what `deploy/provision/bundle` makes. What does not go together, or lays the farm open, `exposure` finds."""
+    `tls_key` are PEM files, `bundle` is what `deploy/provision/bundle` makes. What does not go
+    together, or lays the farm open, `exposure` finds."""
 
     model_config = SettingsConfigDict(env_prefix="TRACKFARM_SCHEDULER_", frozen=True)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from trackfarm_scheduler.leadership import Leadership, NotLeading
+from trackfarm_scheduler.machines import MOVING
 from trackfarm_scheduler.store import jobs, outlook
 from trackfarm_scheduler.store.database import Database
 
@@ -19,7 +20,7 @@ class Settler:
         if not self._leadership.leads:
             return
         with self._database.read() as session:
-            limited = jobs.in_state(session, jobs.MOVING, with_budget=True)
+            limited = jobs.in_state(session, MOVING, with_budget=True)
             broke = {j.id: j for j in limited if outlook.is_broke(session, j, self._clock())}
             ripe = broke | {job.id: job for job in jobs.ripe(session)}
         for job in ripe.values():

@@ -53,7 +53,7 @@ class Sweeper:
             found = intake.stale_uploads(session, untouched_since=stale)
         for job_id in found:
             with self.database.write() as session:
-                intake.abandon(session, job_id)
+                intake.abandon_stale(session, job_id, untouched_since=stale)
 
     def _sweep_objects(self) -> None:
         while True:

@@ -9,12 +9,11 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm.environment import UNUSABLE, complaints
+from trackfarm.exit_codes import BAD_SETTINGS
 from trackfarm_fleet import __main__ as fleet
 from trackfarm_fleet.settings import FleetSettings
 from trackfarm_scheduler import __main__ as scheduler
 from trackfarm_worker import __main__ as worker
-
-BAD_SETTINGS = 2
 
 
 class Kitchen(BaseSettings):
@@ -76,9 +75,7 @@ def test_a_list_that_is_no_json_ends_no_process_with_a_traceback(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["process"])
     monkeypatch.setenv(variable, "runpod")
-    interval = sys.getswitchinterval()
     assert main() == BAD_SETTINGS
-    sys.setswitchinterval(interval)
     told = capsys.readouterr().err
     assert f'{variable} is no JSON; lists are written ["so", "so"]' in told
 

@@ -6,13 +6,14 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 
 from tests.fleet.fakes.account import Machine
-from tests.fleet.world import World, world_at
+from tests.fleet.world import TICK_S, World, world_at
 from tests.scheduler.api.conftest import Door, Switch
 from tests.scheduler.scene import briefs
 from tests.servers.tls import HOST, Certificates, behind_tls, certificates
@@ -22,6 +23,7 @@ from trackfarm_fleet.assembly import open_providers
 from trackfarm_fleet.mandate import Mandate
 from trackfarm_fleet.provisioning import start_command
 from trackfarm_fleet.settings import FleetSettings
+from trackfarm_fleet.situation import Rules
 from trackfarm_fleet.tags import Tags
 
 START = """
@@ -124,8 +126,42 @@ def test_it_gives_its_token_to_no_other_server(
 
 
 def test_without_a_bundle_nothing_is_rented(world: World) -> None:
-    with pytest.raises(SettingsError, match="TRACKFARM_SCHEDULER_BUNDLE"):
-        world.another_fleet(start="provision")
+    world.fleet = world.another_fleet(start="provision")
+    world.step(Mandate())
+    world.scene.submit(briefs(8))
+    for act in (world.fleet.check, lambda: world.step(Mandate())):
+        with pytest.raises(SettingsError, match="TRACKFARM_SCHEDULER_BUNDLE"):
+            act()
+    assert world.rentals() == []
+
+
+@pytest.mark.usefixtures("bundle")
+def test_no_machine_sends_its_token_in_clear_text(world: World) -> None:
+    fleet = world.another_fleet(start="provision", scheduler_url="http://farm.example")
+    with pytest.raises(SettingsError, match="TRACKFARM_FLEET_SCHEDULER_URL"):
+        fleet.check()
+
+
+def test_machines_go_back_while_others_cannot_be_rented(world: World, bundle: Path) -> None:
+    mandate = Mandate(rules=Rules(hold=60.0))
+    world.fleet = world.another_fleet(start="provision")
+    world.job = world.scene.submit(briefs(8)).job_id
+    for _ in range(100):
+        if world.is_done():
+            break
+        world.step(mandate)
+    assert world.is_done()
+    assert world.account.running()
+    bundle.unlink()
+    soon = datetime.fromtimestamp(world.scene.clock() + 7200, UTC)
+    world.scene.submit(briefs(8), kind="acestep-v15-turbo", deadline=soon)
+    for _ in range(8):
+        world.live(TICK_S)
+        with pytest.raises(SettingsError, match="no bundle"):
+            world.fleet.round(mandate)
+        if not world.account.running():
+            break
+    assert not world.account.running()
 
 
 def test_what_runs_here_is_not_fetched() -> None:

@@ -8,7 +8,7 @@ from sqlmodel import col
 from tests.scheduler import invariants
 from tests.scheduler.any_led_farm import TRACKS, LedFarm
 from tests.scheduler.any_steps import BUSY, CREW, STEPS, Hold, Step, one_of
-from tests.scheduler.scene import failure
+from tests.scheduler.scene import URL_SECONDS, failure
 from trackfarm.api import TrackState, WorkerState
 from trackfarm.wire import FailureKind, ReleaseReason, TrackDone, Verdict
 from trackfarm_scheduler import leases as rules
@@ -139,6 +139,16 @@ class FarmInAnyOrder(LedFarm):
                 some = ids if all_of_it else ids[:1]
                 leases.release(session, lease, some, ReleaseReason.STOPPED, self.scene.clock())
 
+    def swap(self, pick: int) -> None:
+        """Writes another object in the place of one that was committed, which a late look finds."""
+        loose = [a for a in self.scene.artifacts() if a.looked_at is None]
+        for artifact in one_of(loose, pick):
+            self.scene.objects.content[artifact.object_key] = b"another"
+            self.scene.clock.advance(URL_SECONDS + 1)
+            self.leader.late_look.tick()
+            assert artifact.object_key not in self.scene.objects.content
+            del self.committed[artifact.track_id]
+
     # What the operator does
 
     def ask(self, job: int, act: object) -> None:
@@ -146,6 +156,11 @@ class FarmInAnyOrder(LedFarm):
             self.scene.change(self.jobs[job], act)  # type: ignore[arg-type]
         except NotAllowed:
             """The state of the job does not permit it."""
+
+    def remove(self, job: int) -> None:
+        self.ask(job, jobs.remove)
+        if self.scene.job(self.jobs[job]).removed_at is not None:
+            self.submit_again(job)
 
     def strand(self, job: int) -> None:
         """Work goes on for tracks that changed hands and were cancelled then."""

@@ -35,6 +35,7 @@ class LedFarm(RuleBasedStateMachine):
         shutil.copy(self.template, self.folder / "farm.db")
         self.database = Database(f"sqlite:///{self.folder / 'farm.db'}")
         self.scene = Scene(self.database)
+        self.scene.objects.writes_once = False
         self.scene.leadership.resign()
         self.leader, self.other = (Scheduler(self.scene, name) for name in ("one", "other"))
         self.leader.leadership.tick()

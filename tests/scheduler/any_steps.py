@@ -10,7 +10,7 @@ from trackfarm_scheduler.store import jobs
 from trackfarm_scheduler.store.offers import Offer
 
 CREW = 3
-ASKED = [jobs.pause, jobs.resume, jobs.resume, jobs.cancel, jobs.retry]
+ASKED = [jobs.pause, jobs.resume, jobs.resume, jobs.cancel, jobs.retry, jobs.run_dry]
 Hold = tuple[int, Offer]
 Result = tuple[int, Offer, TrackDone]
 Step = tuple[str, dict[str, Any]]
@@ -51,6 +51,8 @@ STEPS = st.one_of(
     *step("ask", job=job, act=st.sampled_from(ASKED)),
     *step("strand", job=job),
     *step("submit_again", job=job),
+    *step("remove", job=job),
+    *step("swap", pick=pick),
 )
 
 

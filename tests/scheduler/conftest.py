@@ -2,17 +2,27 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlmodel import SQLModel
+from sqlmodel import Session, SQLModel
 
 from tests.scheduler import invariants
 from tests.scheduler.scene import Scene, briefs
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Worker
+
+
+class OfTwoSchedulers(Database):
+    """Its writers meet on the server, as those of two schedulers do, and not in line before it."""
+
+    @contextmanager
+    def write(self, *, in_line: bool = True) -> Iterator[Session]:
+        with super().write(in_line=False) as session:
+            yield session
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +38,17 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres_farm(request: pytest.FixtureRequest) -> Iterator[Database]:
     """A migrated database, emptied by each test that takes it."""
-    database = Database(request.getfixturevalue("postgres").create_database())
+    database = OfTwoSchedulers(request.getfixturevalue("postgres").create_database())
     database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def queued(postgres_farm: Database) -> Iterator[Database]:
+    """The same database, empty, to whom writes as one scheduler does."""
+    _empty(postgres_farm)
+    database = Database(str(postgres_farm.url))
     yield database
     database.close()
 

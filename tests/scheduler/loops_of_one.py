@@ -2,6 +2,7 @@
 
 from tests.scheduler.scene import TERM_SECONDS, Scene
 from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.latelook import LateLook
 from trackfarm_scheduler.leadership import Leadership
 from trackfarm_scheduler.placer import Placer
 from trackfarm_scheduler.rescuer import Rescuer
@@ -36,6 +37,7 @@ class Scheduler:
         )
         self.settler = Settler(**shared)  # type: ignore[arg-type]
         self.sweeper = Sweeper(**shared, objects=scene.objects, margin=60)  # type: ignore[arg-type]
+        self.late_look = LateLook(**shared, objects=scene.objects, margin=0)  # type: ignore[arg-type]
 
     def tick(self) -> None:
         self.rescuer.tick()

@@ -1,15 +1,18 @@
 """Where a store lets an object be replaced, each is looked at again once nobody can write it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from sqlmodel import Session
 
 from tests.scheduler.scene import URL_SECONDS, Scene, briefs
+from trackfarm.api import TrackState
 from trackfarm_scheduler.latelook import LateLook, is_changed
 from trackfarm_scheduler.objects.port import ObjectStat
 from trackfarm_scheduler.store import jobs
 from trackfarm_scheduler.store.artifacts import Committed
-from trackfarm_scheduler.store.tables import Artifact, Worker
+from trackfarm_scheduler.store.tables import Artifact, Job, Worker
 
 MARGIN = 60.0
 
@@ -86,6 +89,22 @@ def test_a_track_of_a_cancelled_job_has_failed(
     late_look.tick()
     assert scene.states(job_id) == {"failed": 1, "cancelled": 1}
     assert "changed after the commit" in scene.track(first).error
+
+
+@pytest.mark.parametrize("act", [jobs.pause, jobs.cancel, jobs.run_dry])
+def test_a_job_that_goes_on_gets_what_another_has_stopped_making(
+    scene: Scene, late_look: LateLook, worker: Worker, act: Callable[[Session, Job, float], None]
+) -> None:
+    stopped = scene.submit(briefs(2)).job_id
+    going = scene.submit(briefs(3)[1:]).job_id
+    shared = scene.ids(going)[0]
+    scene.finish(worker, scene.claimed(worker, stopped, [shared]))
+    scene.change(stopped, act)
+    swap(scene, shared)
+    scene.clock.advance(URL_SECONDS + MARGIN + 1)
+    late_look.tick()
+    assert shared in scene.made_by(going, TrackState.PENDING)
+    scene.finish(scene.join(), scene.claimed(scene.join("new"), going))
 
 
 def test_a_store_that_writes_once_is_trusted(

@@ -60,6 +60,13 @@ def test_of_many_that_start_at_once_one_leads(database: Database) -> None:
     assert sum(may_act(database, c) for c in crew) == 1
 
 
+def test_a_long_write_of_ones_own_costs_no_lead(queued: Database) -> None:
+    one = scheduler(queued, "one")
+    with ThreadPoolExecutor(1) as pool, queued.write():
+        pool.submit(one.tick).result(timeout=5)
+    assert may_act(queued, one)
+
+
 def test_after_the_term_another_takes_over(database: Database) -> None:
     frozen = scheduler(database, "frozen", term=SHORT)
     other = scheduler(database, "other")

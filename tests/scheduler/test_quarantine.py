@@ -4,10 +4,11 @@ import pytest
 from sqlmodel import col
 
 from tests.scheduler.scene import Scene, briefs, failure
+from trackfarm.api import TrackState
 from trackfarm.wire import FailureKind
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.recovery import BAD_WORKER_STRIKES
-from trackfarm_scheduler.store import pending, workers
+from trackfarm_scheduler.store import jobs, pending, workers
 from trackfarm_scheduler.store.tables import Attempt, Lease, Worker
 
 BAD = FailureKind.SILENT
@@ -85,6 +86,22 @@ def test_tracks_that_a_bad_worker_helped_to_give_up_are_tried_again(
     assert scene.track(doomed).error == ""
     kinds = {a.state for a in scene.rows(Attempt, col(Attempt.worker_id) == bad.id)}
     assert kinds == {AttemptState.FORGIVEN}
+
+
+def test_what_a_paused_job_gets_back_is_made_for_the_one_that_runs(
+    scene: Scene, job_id: str, bad: Worker, good: Worker
+) -> None:
+    """Both asked for the track that was given up, and only one of them goes on."""
+    doomed, *others = scene.ids(job_id)[:4]
+    running = scene.submit(briefs(8)[:1]).job_id
+    fail(scene, bad, job_id, doomed, *others)
+    fail(scene, good, job_id, doomed)
+    assert scene.states(running) == {"failed": 1}
+    held = scene.claimed(good, job_id, others)
+    scene.change(job_id, jobs.pause)
+    scene.finish(good, held)
+    assert state(scene, bad) == "quarantined"
+    assert scene.made_by(running, TrackState.PENDING) == [doomed]
 
 
 def test_crashes_are_forgiven_as_well(scene: Scene, job_id: str, bad: Worker, good: Worker) -> None:

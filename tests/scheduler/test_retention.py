@@ -1,5 +1,8 @@
 """What has been kept for long enough goes: removed jobs, unused uploads, old events."""
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlmodel import col
 
@@ -11,6 +14,7 @@ from trackfarm_scheduler.objects.keys import upload_key
 from trackfarm_scheduler.remover import Remover
 from trackfarm_scheduler.retention import Keep, cutoffs
 from trackfarm_scheduler.store import jobs, uploads
+from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.jobs import NotAllowed
 from trackfarm_scheduler.store.tables import (
     Artifact,
@@ -76,6 +80,29 @@ def test_a_removed_job_is_gone_at_once_and_its_files_when_nobody_can_write_them(
         assert scene.number(table) == 0, table
     assert [e.job_id for e in scene.events("job_removed")] == [job_id]
     retention.tick()
+
+
+def test_nobody_waits_for_a_store_that_is_slow_to_remove(
+    queued: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(queued)
+    retention = keeping(scene, scene.leadership)
+    job_id = made(scene, briefs(3))
+    scene.change(job_id, jobs.remove)
+    scene.objects.content[KEY] = b"music"
+    with scene.database.write() as session:
+        uploads.touch(session, KEY, scene.clock())
+    scene.clock.advance(DAY + 1)
+    remove = scene.objects.remove
+    with ThreadPoolExecutor(1) as pool:
+
+        def remove_while_others_write(keys: Iterable[str]) -> None:
+            pool.submit(scene.join).result(timeout=5)
+            remove(keys)
+
+        monkeypatch.setattr(scene.objects, "remove", remove_while_others_write)
+        retention.tick()
+    assert scene.objects.content == {}
 
 
 def test_what_another_job_shares_stays_and_is_that_jobs(scene: Scene, retention: Remover) -> None:

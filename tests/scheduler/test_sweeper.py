@@ -11,7 +11,8 @@ from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.recovery import BAD_WORKER_STRIKES
 from trackfarm_scheduler.rulings import Rulings
-from trackfarm_scheduler.store import leases
+from trackfarm_scheduler.store import intake, leases
+from trackfarm_scheduler.store.intake import GivenUp
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track
 from trackfarm_scheduler.sweeper import STALE_UPLOAD_SECONDS, Sweeper
@@ -161,6 +162,23 @@ def test_an_upload_that_a_crash_cut_off_goes_once_it_has_been_quiet(
     sweeper.tick()
     assert {job.id for job in scene.rows(Job)} == {kept.job_id, sealed.job_id}
     assert scene.number(Track) == 2 + 6
+
+
+def test_what_comes_after_an_upload_was_given_up_is_refused(scene: Scene, sweeper: Sweeper) -> None:
+    late, done = scene.begin(), scene.begin(catalog="other")
+    for upload in (late, done):
+        scene.add(upload, briefs(2))
+    sealed = scene.seal(done)
+    scene.clock.advance(STALE_UPLOAD_SECONDS + 1)
+    sweeper.tick()
+    with pytest.raises(GivenUp):
+        scene.add(late, briefs(2, word="late"))
+    with pytest.raises(GivenUp):
+        scene.seal(late)
+    with scene.database.write() as session:  # it was sealed when it was about to be given up
+        intake.abandon_stale(session, sealed.job_id, untouched_since=scene.clock())
+    assert [job.id for job in scene.rows(Job)] == [sealed.job_id]
+    assert {track.job_id for track in scene.rows(Track)} == {sealed.job_id}
 
 
 def test_only_the_leader_sweeps(scene: Scene, store: DirectoryStore) -> None:

@@ -46,6 +46,17 @@ def test_one_that_dies_is_started_anew_and_one_that_is_not_wanted_is_not(
     assert len(said(tmp_path, 0)) == len(said(tmp_path, 1)) == starts
 
 
+def test_one_that_dies_is_started_anew_while_another_works(tmp_path: Path) -> None:
+    script = '[ "$CUDA_VISIBLE_DEVICES" = 1 ] && exit 1; while :; do sleep 0.05; done'
+    box = crew(tmp_path, script, first="trap 'exit 0' TERM; ")
+    try:
+        wait_until(lambda: len(said(tmp_path, 1)) > 1, timeout_s=10, what="it was started anew")
+        assert len(said(tmp_path, 0)) == 1
+    finally:
+        box.send_signal(signal.SIGTERM)
+        assert box.wait(10) == 1
+
+
 def test_a_card_that_was_killed_does_not_hide_that_the_machine_was_forsaken(
     tmp_path: Path,
 ) -> None:

@@ -17,6 +17,7 @@ import structlog
 from trackfarm import __version__, logs
 from trackfarm.broker import PIPELINE_DEPTH
 from trackfarm.environment import UNUSABLE
+from trackfarm.exit_codes import BAD_SETTINGS
 from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.settings import SettingsError
 from trackfarm.trust import verification
@@ -34,7 +35,7 @@ from trackfarm_worker.encoders import EncoderPool
 from trackfarm_worker.engine.messages import Ready
 from trackfarm_worker.engine.process import EngineProcess
 from trackfarm_worker.engine.supervisor import EngineStartFailed
-from trackfarm_worker.exit_codes import BAD_SETTINGS, CANNOT_GO_ON, FORSAKEN
+from trackfarm_worker.exit_codes import CANNOT_GO_ON, FORSAKEN
 from trackfarm_worker.finisher import Finisher
 from trackfarm_worker.fitness import Unfit
 from trackfarm_worker.heart import Heart

@@ -59,10 +59,15 @@ class Crew:
             self._members.append(_Member(card, self._started(card)))
         if self._ending:  # told so while they were started
             self._tell_all_to_end()
-        while any(self._goes_on(member) for member in self._members):
+        while self._any_goes_on():
             time.sleep(POLL_S)
         codes = [member.process.returncode for member in self._members]
         return FORSAKEN if FORSAKEN in codes else max(codes, key=abs)
+
+    def _any_goes_on(self) -> bool:
+        """Looks at every one: what is dead is started anew whoever lives."""
+        going = [self._goes_on(member) for member in self._members]
+        return any(going)
 
     def _goes_on(self, member: _Member) -> bool:
         code = member.process.poll()
@@ -77,6 +82,8 @@ class Crew:
             log.warning("worker_started_anew", card=member.card, ended_with=code)
             member.process = self._started(member.card)
             member.restarts, member.died_at = member.restarts + 1, None
+            if self._ending:  # told so while it was started
+                member.process.send_signal(signal.SIGTERM)
         return True
 
     def _started(self, card: int) -> subprocess.Popen[bytes]:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trackfarm.embedded.logs import open_log
-
-BAD_SETTINGS = 2  # the exit code of all our programs whose settings are not usable
+from trackfarm.exit_codes import BAD_SETTINGS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +46,6 @@ class Child:
     @property
     def running(self) -> bool:
         return self._process.poll() is None
-
-    @property
-    def cannot_read_its_settings(self) -> bool:
-        """Whether it ended because of them: started again, it would end alike."""
-        return self._process.poll() == BAD_SETTINGS
 
     @property
     def refused_its_settings(self) -> bool:

@@ -28,8 +28,10 @@ def agreed(question: str, *, yes: bool) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
-def refuse_misnamed(fleet: Fleet, mandate: Mandate) -> None:
-    """Ends the command when a card is asked for by a name that no provider has."""
+def refuse_unready(fleet: Fleet, mandate: Mandate) -> None:
+    """Ends the command when a card is asked for by a name that no provider has. Raises SettingsError
+    when no machine could be told what to run."""
+    fleet.check()
     gpus = list(dict.fromkeys(gpu for query in mandate.queries for gpu in query.gpus))
     if not gpus:
         return

@@ -23,7 +23,7 @@ from trackfarm.sdk.submission import Wishes
 from trackfarm.words import attention, counted, state_words, time_words
 from trackfarm_fleet.books import by_job, together
 from trackfarm_fleet.cli import tables
-from trackfarm_fleet.cli.asking import agreed, refuse_misnamed, refuse_nothing
+from trackfarm_fleet.cli.asking import agreed, refuse_nothing, refuse_unready
 from trackfarm_fleet.cli.options import (
     GpuOption,
     InterruptibleOption,
@@ -92,7 +92,7 @@ def run(
     )
     with opened(settings) as (fleet, farm):
         mandate = _mandate(settings, limits)
-        refuse_misnamed(fleet, mandate)
+        refuse_unready(fleet, mandate)
         decision = fleet.propose(mandate, _demand(kind.name, shapes, limits))[kind.name]
         least = min(shape.min_vram for shape in shapes)
         refuse_nothing(fleet, settings, mandate, decision, vram=least)

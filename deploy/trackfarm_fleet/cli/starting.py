@@ -9,7 +9,7 @@ from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.rentals import Demand, Rental, RentalState
 from trackfarm.words import counted
 from trackfarm_fleet.cli import tables
-from trackfarm_fleet.cli.asking import agreed, refuse_misnamed, refuse_nothing
+from trackfarm_fleet.cli.asking import agreed, refuse_nothing, refuse_unready
 from trackfarm_fleet.fleet import Fleet, Round
 from trackfarm_fleet.mandate import Mandate
 from trackfarm_fleet.settings import FleetSettings
@@ -25,7 +25,7 @@ def agree(fleet: Fleet, settings: FleetSettings, mandate: Mandate, *, yes: bool)
         model_set(mandate.model_set)
     except UnknownModelSet as error:
         raise ended(ExitCode.BAD_INPUT, str(error)) from None
-    refuse_misnamed(fleet, mandate)
+    refuse_unready(fleet, mandate)
     nothing = Demand(model_set=mandate.model_set, shapes=[], waiting={}, jobs=[])
     decision = fleet.propose(mandate, nothing)[mandate.model_set]
     refuse_nothing(fleet, settings, mandate, decision)

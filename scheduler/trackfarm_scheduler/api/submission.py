@@ -1,5 +1,6 @@
 """A submission as a stream: one header line, then one brief a line, stored chunk by chunk."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,8 +22,12 @@ from trackfarm_scheduler.store import audit, intake, keys
 from trackfarm_scheduler.store.intake import Intake, Sealed
 
 CHUNK_BRIEFS = 2_000
+CHUNK_SECONDS = 30.0
 MAX_LINE_BYTES = 256 * 1024
 MAX_ERRORS = 1_000
+SLOW = (
+    "no brief came for so long that the submission was given up; nothing was stored: send it again"
+)
 
 
 async def receive(farm: Farm, caller: Caller, body: AsyncIterator[bytes]) -> Sealed:
@@ -38,6 +43,8 @@ async def receive(farm: Farm, caller: Caller, body: AsyncIterator[bytes]) -> Sea
         async for lines in chunks:
             await run_in_threadpool(submission.add, lines)
         return await run_in_threadpool(submission.seal)
+    except intake.GivenUp:
+        raise Refused(408, SLOW) from None
     except BaseException:
         await run_in_threadpool(submission.abandon)
         raise
@@ -57,12 +64,14 @@ async def _lines(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _chunks(lines: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    """Of so many lines, or fewer where they come slowly: what is stored counts as a sign of life."""
     chunk: list[bytes] = []
+    began = time.monotonic()
     async for line in lines:
         chunk.append(line)
-        if len(chunk) == CHUNK_BRIEFS:
+        if len(chunk) == CHUNK_BRIEFS or time.monotonic() - began >= CHUNK_SECONDS:
             yield chunk
-            chunk = []
+            chunk, began = [], time.monotonic()
     if chunk:
         yield chunk
 

@@ -9,12 +9,12 @@ from trackfarm.api import JobState, TrackState
 from trackfarm.model_sets import ModelSet
 from trackfarm_scheduler.dropin.line import Place
 from trackfarm_scheduler.dropin.sources import AUDIO
+from trackfarm_scheduler.machines import UNFINISHED
 from trackfarm_scheduler.store.calls import Call, MadeTrack
 
 QUEUED, SUCCEEDED, FAILED = 0, 1, 2
 ENVIRONMENT = "production"
 UNKNOWN = "there is no such task of yours; results are kept for a day"
-_UNFINISHED = frozenset({TrackState.PENDING, TrackState.LEASED})
 _STOPPED = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.OUT_OF_BUDGET})
 
 
@@ -32,7 +32,7 @@ def wrapped(data: object, now: float, *, ignored: Sequence[str] = ()) -> dict[st
 def status_of(call: Call) -> int:
     """0 while a track may still come, 1 when there is one at least, 2 when there will be none."""
     states = {track.state for track in call.tracks}
-    if states & _UNFINISHED and call.state not in _STOPPED:
+    if states.intersection(UNFINISHED) and call.state not in _STOPPED:
         return QUEUED
     return SUCCEEDED if TrackState.DONE in states else FAILED
 

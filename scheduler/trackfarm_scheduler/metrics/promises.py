@@ -7,8 +7,8 @@ from math import inf
 from prometheus_client.core import Metric
 from sqlmodel import Session
 
+from trackfarm_scheduler.machines import MOVING
 from trackfarm_scheduler.metrics.present import gauge
-from trackfarm_scheduler.placer import MOVING
 from trackfarm_scheduler.precedence import Standing, is_in_danger
 from trackfarm_scheduler.store import outlook
 from trackfarm_scheduler.store.tables import Job

@@ -18,10 +18,10 @@ from sqlmodel import Session
 
 from trackfarm.api import TrackCounts, TrackState
 from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.machines import MOVING
 from trackfarm_scheduler.metrics.present import gauge, gauges
 from trackfarm_scheduler.metrics.promises import Promise, promises_of
 from trackfarm_scheduler.metrics.promises import families as promise_families
-from trackfarm_scheduler.placer import MOVING
 from trackfarm_scheduler.store import jobs, workers
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.tables import Track, table_of

@@ -10,12 +10,12 @@ from sqlmodel import Session, col
 from trackfarm.api import JobState, TrackState
 from trackfarm.wire import FailureKind
 from trackfarm_scheduler.machines import AttemptState
-from trackfarm_scheduler.store import journal, tracks
+from trackfarm_scheduler.store import journal, makers, tracks
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Artifact, Attempt, Job, JobTrack, Track
 
 CHANGED = "its object was changed after the commit"
-_MAKE_NO_MORE = frozenset({JobState.CANCELLED, JobState.FAILED})
+_MAY_MAKE = [state for state in JobState if state not in (JobState.CANCELLED, JobState.FAILED)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ def note_look(session: Session, track_ids: Sequence[int], now: float) -> None:
 
 
 def void(session: Session, committed: Committed, now: float) -> bool:
-    """Takes a commit back: the track is pending again while its job makes tracks or was done, and
-    has failed otherwise. False when the artifact is another one by now."""
+    """Takes a commit back: the track is pending again where a job makes it or was done with it,
+    and has failed otherwise. False when the artifact is another one by now."""
     tracks.lock(session, [committed.track_id])
     gone = session.scalar(
         delete(Artifact)
@@ -99,14 +99,11 @@ def void(session: Session, committed: Committed, now: float) -> bool:
 
 
 def _reopen(session: Session, track_id: int) -> None:
-    state = session.scalar(
-        select(col(Job.state))
-        .join(Track, col(Track.job_id) == col(Job.id))
-        .where(col(Track.id) == track_id)
-    )
-    target = TrackState.FAILED if state in _MAKE_NO_MORE else TrackState.PENDING
+    wanted = select(col(Track.id)).where(col(Track.id) == track_id, makers.can_be_made(_MAY_MAKE))
     values: dict[str, Any] = {"error": f"{FailureKind.OBJECT_MISMATCH.value}: {CHANGED}"}
-    if target is TrackState.PENDING:
+    target = TrackState.FAILED
+    if session.scalar(wanted) is not None:
+        target = TrackState.PENDING
         values |= {"ended_at": None, "not_before": 0.0}
     tracks.move(session, [track_id], target, source=TrackState.DONE, **values)
 

@@ -9,11 +9,12 @@ from trackfarm.api import JobState, TrackState
 from trackfarm.wire import FailureKind
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.recovery import CRASHES, INFRASTRUCTURE
-from trackfarm_scheduler.store import tracks
-from trackfarm_scheduler.store.tables import Attempt, Job, Track, Worker, table_of
+from trackfarm_scheduler.store import makers, tracks
+from trackfarm_scheduler.store.tables import Attempt, Track, Worker, table_of
 
 _COUNTED = [kind.value for kind in FailureKind if kind not in INFRASTRUCTURE]
 _CRASHED = [kind.value for kind in CRASHES]
+_MAY_GO_ON = [JobState.ACCEPTED, JobState.RUNNING, JobState.PAUSED]
 _ATTEMPT = table_of(Attempt)
 _DISPROVED = (
     select(_ATTEMPT.c.worker_id, func.count(distinct(_ATTEMPT.c.track_id)))
@@ -69,7 +70,7 @@ def disproved_by(session: Session, maker: str, track_ids: Sequence[int]) -> dict
 
 def forgive(session: Session, worker_id: str) -> int:
     """Takes a worker's failures off the records of its tracks; those that it helped to give up
-    are pending again while their job moves. Returns how many tracks had them."""
+    are pending again where a job can have them made. Returns how many tracks had them."""
     rows = session.execute(
         select(
             col(Attempt.track_id),
@@ -100,13 +101,13 @@ def forgive(session: Session, worker_id: str) -> int:
 
 
 def _reopen(session: Session, track_ids: Sequence[int]) -> None:
-    moving = select(col(Job.id)).where(col(Job.state).in_([JobState.RUNNING, JobState.PAUSED]))
     given_up = session.scalars(
         select(col(Track.id)).where(
             col(Track.id).in_(track_ids),
             col(Track.state) == TrackState.FAILED,
-            col(Track.job_id).in_(moving),
+            makers.can_be_made(_MAY_GO_ON),
         )
     )
     ids = [i for i in given_up if i is not None]
     tracks.move(session, ids, TrackState.PENDING, source=TrackState.FAILED, ended_at=None)
+    makers.entrust(session, ids)

@@ -10,14 +10,13 @@ from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackState
 from trackfarm.cost import TrackShape
+from trackfarm_scheduler.machines import MOVING, UNFINISHED
 from trackfarm_scheduler.precedence import Lane
 from trackfarm_scheduler.store import jobs
 from trackfarm_scheduler.store.tables import Artifact, Job, JobTrack, Origin, Track, table_of
 
 IDS_PER_QUERY = 500
 RECENT = 50  # ended calls that the mean time is taken over, as ACE-Step's own server does
-_MOVING = [JobState.ACCEPTED, JobState.RUNNING]
-_UNFINISHED = [TrackState.PENDING, TrackState.LEASED]
 _JOB = table_of(Job)
 _WAITING = (
     select(func.count())
@@ -134,7 +133,7 @@ def open_calls(session: Session) -> list[OpenCall]:
             func.max(cast(col(Track.guided), Integer)),
         )
         .join(Track, col(Track.job_id) == col(Job.id))
-        .where(_in_line(_MOVING), col(Track.state).in_(_UNFINISHED))
+        .where(_in_line(MOVING), col(Track.state).in_(UNFINISHED))
         .group_by(col(Job.id))
         .order_by(col(Job.created_at), col(Job.id))
     )

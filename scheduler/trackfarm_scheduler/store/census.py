@@ -5,11 +5,9 @@ from collections import Counter
 from sqlalchemy import ColumnElement, and_, bindparam, exists, func, select
 from sqlmodel import Session, col
 
-from trackfarm.api import JobState, TrackCounts, TrackState
+from trackfarm.api import TrackCounts, TrackState
+from trackfarm_scheduler.machines import MOVING, UNFINISHED
 from trackfarm_scheduler.store.tables import MADE, SHARED, Job, JobTrack, Track, table_of
-
-_UNFINISHED = [TrackState.PENDING, TrackState.LEASED]
-_MOVING = [JobState.ACCEPTED, JobState.RUNNING]
 
 _LINK, _TRACK = table_of(JobTrack), table_of(Track)
 _AUDIO = select(func.sum(_TRACK.c.duration)).where(_TRACK.c.job_id == bindparam("job"), MADE)
@@ -59,10 +57,10 @@ def backlog(session: Session) -> dict[str, TrackCounts]:
         select(col(Job.model_set), col(Track.state), func.count())
         .join(Track, col(Track.job_id) == col(Job.id))
         .where(
-            col(Job.state).in_(_MOVING),
+            col(Job.state).in_(MOVING),
             col(Job.sealed_at).is_not(None),
             col(Job.removed_at).is_(None),
-            col(Track.state).in_(_UNFINISHED),
+            col(Track.state).in_(UNFINISHED),
         )
         .group_by(col(Job.model_set), col(Track.state))
     )
@@ -74,12 +72,12 @@ def backlog(session: Session) -> dict[str, TrackCounts]:
 
 def is_over() -> ColumnElement[bool]:
     """Of jobs: it waits for no track any more, neither its own nor one that another job makes."""
-    own = exists().where(col(Track.job_id) == col(Job.id), col(Track.state).in_(_UNFINISHED))
+    own = exists().where(col(Track.job_id) == col(Job.id), col(Track.state).in_(UNFINISHED))
     shared = exists().where(
         col(JobTrack.job_id) == col(Job.id),
         SHARED,
         col(Track.id) == col(JobTrack.track_id),
-        col(Track.state).in_(_UNFINISHED),
+        col(Track.state).in_(UNFINISHED),
     )
     return and_(~own, ~shared)
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -56,11 +56,21 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        with self._writer, _transaction(self._writing) as session:
+    def write(self, *, in_line: bool = True) -> Iterator[Session]:
+        """Not `in_line`: waits for no other writer of ours, and lets none wait, where the database
+        allows that."""
+        line: AbstractContextManager[object] = self._writer
+        if not (in_line or self.is_sqlite):
+            line = nullcontext()
+        with line, _transaction(self._writing) as session:
             yield session
         if self._on_commit is not None:
             self._on_commit(happenings_of(session))
+
+    def stand_in_line(self) -> None:
+        """Returns when it would be this writer's turn."""
+        with self._writer:
+            """What is waited for is the turn, not the work."""
 
     def close(self) -> None:
         self.engine.dispose()

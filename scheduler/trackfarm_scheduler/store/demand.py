@@ -14,15 +14,14 @@ from sqlalchemy import ColumnElement, Row, and_, case, func, select
 from sqlmodel import Session, col
 
 from trackfarm import rentals as wire
-from trackfarm.api import JobState, TrackState
+from trackfarm.api import TrackState
 from trackfarm.planning.records import ShapeCount
+from trackfarm_scheduler.machines import MOVING, UNFINISHED
 from trackfarm_scheduler.store.tables import Job, Track
 
 QUICK_S = 0.2  # what was counted so quickly is counted anew each time
 SHARE = 0.02  # of the time is spent on counting otherwise
 LONGEST_S = 120.0  # for which a count is told again: half of what a machine takes to boot
-_MOVING = (JobState.ACCEPTED, JobState.RUNNING)
-_UNFINISHED = (TrackState.PENDING, TrackState.LEASED)
 _Shapes = Mapping[str, Sequence[ShapeCount]]
 _Waiting = Mapping[str, Mapping[int, int]]
 
@@ -110,7 +109,7 @@ def _rows(session: Session) -> Any:
             func.sum(case((is_pending, 1), else_=0)),
         )
         .join(Job, col(Job.id) == col(Track.job_id))
-        .where(_moving(), col(Track.state).in_(_UNFINISHED))
+        .where(_moving(), col(Track.state).in_(UNFINISHED))
         .group_by(*kind)
     )
 
@@ -121,12 +120,12 @@ def _jobs(session: Session) -> Any:
     return session.execute(
         select(*limits, func.count().label("tracks"))
         .join(Track, col(Track.job_id) == col(Job.id))
-        .where(_moving(), col(Track.state).in_(_UNFINISHED))
+        .where(_moving(), col(Track.state).in_(UNFINISHED))
         .group_by(*limits)
     )
 
 
 def _moving() -> ColumnElement[bool]:
     return and_(
-        col(Job.state).in_(_MOVING), col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None)
+        col(Job.state).in_(MOVING), col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None)
     )

@@ -7,7 +7,8 @@ from sqlmodel import Field, SQLModel
 class Rental(SQLModel, table=True):
     """A machine that costs money while it exists. The row is written before it is asked for, and
     `version` counts what was written to it since. `prices` is JSON: the price from when on.
-    `extra`: what twins of it cost; `charged`: what its provider's bill says. `dismissed`: why the operator wants it gone."""
+    `extra`: what twins of it cost; `charged`: what its provider's bill says. `dismissed`: why the
+    operator wants it gone."""
 
     __table_args__ = (Index("ix_rental_ended", "ended_at"),)
 

@@ -31,8 +31,13 @@ KEYS_PER_QUERY = 500
 _INSERT_LINKS = insert(table_of(JobTrack))
 _JOB, _TRACK = table_of(Job), table_of(Track)
 _TOUCH = (
-    update(_JOB).where(_JOB.c.id == bindparam("job")).values(touched_at=bindparam("touched_at"))
+    update(_JOB)
+    .where(_JOB.c.id == bindparam("job"))
+    .values(touched_at=bindparam("touched_at"))
+    .returning(_JOB.c.id)
 )
+_HOLD = select(_JOB.c.id).where(_JOB.c.id == bindparam("job")).with_for_update()
+_STALE = col(Job.sealed_at).is_(None), col(Job.touched_at) < bindparam("before")
 _SEAL = (
     update(_JOB)
     .where(_JOB.c.id == bindparam("job"))
@@ -84,6 +89,10 @@ class Sealed:
     revived: int
 
 
+class GivenUp(Exception):
+    """So long came nothing of a submission that it was taken for one that broke off."""
+
+
 class Intake:
     """One submission on its way in. `add` and `seal` each run in the caller's transaction."""
 
@@ -130,8 +139,9 @@ class Intake:
         )
 
     def add(self, session: Session, briefs: Sequence[Brief], now: float) -> None:
-        """Stores a chunk of checked briefs."""
-        session.execute(_TOUCH, {"job": self.job_id, "touched_at": now})
+        """Stores a chunk of checked briefs. Raises GivenUp."""
+        if session.scalar(_TOUCH, {"job": self.job_id, "touched_at": now}) is None:
+            raise GivenUp
         uploads.use(session, self.job_id, uploads.used_by(briefs, self.owner), now)
         wanted = [item for brief in briefs for item in self._expand(brief)]
         for start in range(0, len(wanted), KEYS_PER_QUERY):
@@ -206,7 +216,9 @@ class Intake:
         return self._new
 
     def seal(self, session: Session) -> Sealed:
-        """Makes the job visible, or finds the job that has the very same tracks."""
+        """Makes the job visible, or finds the job that has the very same tracks. Raises GivenUp."""
+        if session.scalar(_HOLD, {"job": self.job_id}) is None:
+            raise GivenUp
         digest = self._digest.hexdigest()
         twin = _twin(session, self.owner, digest)
         if twin is not None:
@@ -246,13 +258,14 @@ def abandon(session: Session, job_id: str) -> None:
 
 def stale_uploads(session: Session, *, untouched_since: float) -> list[str]:
     """Unsealed jobs whose last chunk is older than `untouched_since`."""
-    return list(
-        session.scalars(
-            select(col(Job.id)).where(
-                col(Job.sealed_at).is_(None), col(Job.touched_at) < untouched_since
-            )
-        )
-    )
+    return list(session.scalars(select(col(Job.id)).where(*_STALE), {"before": untouched_since}))
+
+
+def abandon_stale(session: Session, job_id: str, *, untouched_since: float) -> None:
+    """Abandons such a job, if it is one still: another chunk may have come."""
+    found = select(col(Job.id)).where(col(Job.id) == job_id, *_STALE).with_for_update()
+    if session.scalar(found, {"before": untouched_since}) is not None:
+        abandon(session, job_id)
 
 
 def _ids(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, str]]:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_, update
 from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackState
-from trackfarm_scheduler.machines import JOB
+from trackfarm_scheduler.machines import JOB, MOVING
 from trackfarm_scheduler.recovery import FAILED_AT_LEAST, job_ending
 from trackfarm_scheduler.store import census, journal, leases, makers, tracks
 from trackfarm_scheduler.store.journal import Happening
@@ -15,7 +15,7 @@ from trackfarm_scheduler.store.labels import of_a_job
 from trackfarm_scheduler.store.tables import Job, Track
 from trackfarm_scheduler.store.times import within
 
-MOVING = [JobState.ACCEPTED, JobState.RUNNING]
+_LOCK = select(col(Job.id)).where(col(Job.id) == bindparam("job")).with_for_update()
 _SHOWN = (col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None))
 
 
@@ -135,6 +135,7 @@ def run_dry(session: Session, job: Job, now: float) -> None:
 
 def retry(session: Session, job: Job, now: float) -> int:
     """Makes failed and cancelled tracks pending again; returns how many. An ended job goes on."""
+    session.refresh(job, with_for_update=True)  # it may be settled meanwhile
     reopened = makers.reopen(session, job.id, [TrackState.FAILED, TrackState.CANCELLED])
     if not reopened:
         raise NotAllowed("no track of this job has failed or was cancelled")
@@ -151,13 +152,15 @@ def retry(session: Session, job: Job, now: float) -> int:
 
 
 def go_on(session: Session, track_id: int, now: float) -> None:
-    """Lets a job that was done make a track of its own again."""
+    """Lets a job that was done make a track of its own again; a job that stands still leaves it to
+    another that asked for it."""
     job_id = session.scalar(
         select(col(Job.id))
         .join(Track, col(Track.job_id) == col(Job.id))
         .where(col(Track.id) == track_id, col(Job.removed_at).is_(None))
     )
     if job_id is None or not _move(session, job_id, JobState.RUNNING, [JobState.DONE]):
+        makers.entrust(session, [track_id])
         return
     session.execute(update(Job).where(col(Job.id) == job_id).values(finished_at=None, reason=""))
     journal.record(session, Happening(now, "job_reopened", job_id))
@@ -189,6 +192,7 @@ def ripe(session: Session) -> list[Job]:
 def settle(session: Session, job: Job, now: float, *, is_broke: bool) -> JobState | None:
     """Ends a ripe job; None when it goes on after all. `is_broke`: its budget allows no further
     track, and nothing of it runs any more."""
+    session.execute(_LOCK, {"job": job.id})  # nobody reopens tracks of it between count and end
     counts, _ = census.asked_for_by(session, job.id)
     ending = job_ending(counts, is_broke=is_broke)
     if ending is None:

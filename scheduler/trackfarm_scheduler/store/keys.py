@@ -7,9 +7,9 @@ from sqlalchemy import bindparam, func, or_, select, update
 from sqlmodel import Session, col
 
 from trackfarm.access import KEY_PREFIX, KeyRequest, Scope, implied
-from trackfarm.api import TrackState
 from trackfarm.ids import new_id
 from trackfarm_scheduler.access import Identity
+from trackfarm_scheduler.machines import UNFINISHED
 from trackfarm_scheduler.store.access_tables import ApiKey
 from trackfarm_scheduler.store.tables import Job, Track
 
@@ -118,7 +118,7 @@ def unfinished_tracks(session: Session, key_id: str) -> int:
         .join(Job, col(Job.id) == col(Track.job_id))
         .where(
             col(Job.key_id) == key_id,
-            col(Track.state).in_([TrackState.PENDING, TrackState.LEASED]),
+            col(Track.state).in_(UNFINISHED),
         )
     )
     return session.scalar(statement) or 0

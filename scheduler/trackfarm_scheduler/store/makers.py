@@ -3,28 +3,21 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, update
 from sqlmodel import Session, col
 
 from trackfarm.api import JobState, TrackState
-from trackfarm_scheduler.machines import AttemptState
+from trackfarm_scheduler.machines import MOVING, UNFINISHED, AttemptState
 from trackfarm_scheduler.store.tables import Attempt, Job, JobTrack, Track
 from trackfarm_scheduler.store.tracks import move
 
-_MOVING = [JobState.ACCEPTED, JobState.RUNNING]
-_UNFINISHED = [TrackState.PENDING, TrackState.LEASED]
-_STANDING = [
-    JobState.PAUSED,
-    JobState.DONE,
-    JobState.FAILED,
-    JobState.CANCELLED,
-    JobState.OUT_OF_BUDGET,
-]
+_STANDING = [state for state in JobState if state not in MOVING]
 
 
 def adopt(session: Session, job_id: str) -> int:
     """Takes over tracks that this job asked for and whose maker will not make them: cancelled
     ones, and unfinished ones of a job that stands still. Returns how many."""
+    _keep_moving(session, job_id)
     stranded = select(col(Job.id)).where(col(Job.state).in_(_STANDING))
     ids = list(
         session.scalars(
@@ -32,7 +25,7 @@ def adopt(session: Session, job_id: str) -> int:
                 col(Track.id).in_(_shared_of(job_id)),
                 or_(
                     col(Track.state) == TrackState.CANCELLED,
-                    and_(col(Track.state).in_(_UNFINISHED), col(Track.job_id).in_(stranded)),
+                    and_(col(Track.state).in_(UNFINISHED), col(Track.job_id).in_(stranded)),
                 ),
             )
         )
@@ -45,7 +38,16 @@ def adopt(session: Session, job_id: str) -> int:
     return len(ids)
 
 
-def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = _MOVING) -> int:
+def _keep_moving(session: Session, job_id: str) -> None:
+    """Whoever makes tracks for this job now stops only when it can see that this one wants them."""
+    theirs = select(col(Track.job_id)).where(col(Track.id).in_(_shared_of(job_id)))
+    moving = col(Job.id).in_(theirs), col(Job.state).in_(MOVING)
+    session.execute(
+        select(col(Job.id)).where(*moving).order_by(col(Job.id)).with_for_update(read=True)
+    )
+
+
+def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = MOVING) -> int:
     """Gives unfinished tracks that another job (one that moves) also asked for to that job, so
     that stopping this one takes nothing from the other; returns how many."""
     other = (
@@ -62,7 +64,7 @@ def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = _MOV
     rows = session.execute(
         select(col(Track.id), other.label("heir")).where(
             col(Track.job_id) == job_id,
-            col(Track.state).in_(_UNFINISHED),
+            col(Track.state).in_(UNFINISHED),
             col(Track.id).in_(_shared_by_others(job_id)),
         )
     ).all()
@@ -76,6 +78,30 @@ def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = _MOV
             _own(session, heir, chunk)
             _share(session, job_id, chunk)
     return sum(len(ids) for ids in given.values())
+
+
+def entrust(session: Session, track_ids: Sequence[int]) -> None:
+    """After tracks became pending again: those whose maker stands still go to another job that asked
+    for them and moves."""
+    still = select(col(Job.id)).where(col(Job.state).in_(_STANDING))
+    makers = select(col(Track.job_id)).where(
+        col(Track.id).in_(track_ids), col(Track.job_id).in_(still)
+    )
+    for job_id in session.scalars(makers.distinct()).all():
+        hand_over(session, job_id)
+
+
+def can_be_made(states: Sequence[JobState]) -> ColumnElement[bool]:
+    """Of tracks: their maker is here and in one of these states, or another job that asked for them
+    moves."""
+    able = select(col(Job.id)).where(col(Job.state).in_(states), col(Job.removed_at).is_(None))
+    moving = (
+        select(col(JobTrack.track_id))
+        .join(Job, col(Job.id) == col(JobTrack.job_id))
+        .where(col(JobTrack.track_id) == col(Track.id), col(Job.state).in_(MOVING))
+        .correlate(Track)
+    )
+    return or_(col(Track.job_id).in_(able), moving.exists())
 
 
 def reopen(session: Session, job_id: str, states: Sequence[TrackState]) -> int:
@@ -92,6 +118,8 @@ def reopen(session: Session, job_id: str, states: Sequence[TrackState]) -> int:
             select(col(Track.id))
             .join(JobTrack, col(JobTrack.track_id) == col(Track.id))
             .where(col(JobTrack.job_id) == job_id, col(Track.state).in_(states))
+            .order_by(col(Track.id))
+            .with_for_update(of=Track)  # another job may be reopening them
         )
     )
     for chunk in _chunks(ids):

@@ -90,7 +90,7 @@ def build(scene: Scene, url: str) -> Farm:
         placing=Loop("placer", lambda: None, seconds=60),
         settling=Loop("settler", lambda: None, seconds=60),
         prices=load_prices({}),
-        promptness=Promptness(threads := CapacityLimiter(4)),
+        promptness=Promptness(threads := CapacityLimiter(4), scene.database.stand_in_line),
         wire_threads=threads,
         clock=scene.clock,
     )

@@ -12,8 +12,10 @@ import pytest
 from tests.scheduler.api.conftest import API_KEY, Door, problem
 from tests.scheduler.scene import briefs
 from tests.servers.process import wait_until
+from trackfarm_scheduler.api import submission
 from trackfarm_scheduler.api.submission import MAX_ERRORS, MAX_LINE_BYTES
 from trackfarm_scheduler.store.tables import Job, JobTrack, Track
+from trackfarm_scheduler.sweeper import STALE_UPLOAD_SECONDS, Sweeper
 
 HEADER = '{"catalog":"spa"}'
 GOOD = '{"prompt":"calm","duration":60}'
@@ -140,6 +142,39 @@ def test_a_client_that_goes_away_leaves_nothing(door: Door) -> None:
         client.sendall(head.encode() + body)
         wait_until(lambda: door.scene.number(Track) == 3_999, timeout_s=30, what="chunks are in")
     wait_until(lambda: nothing_stored(door), timeout_s=30, what="they are gone again")
+
+
+@pytest.mark.parametrize(
+    ("pause", "status", "stored"),
+    [(STALE_UPLOAD_SECONDS - 1, 201, 3), (STALE_UPLOAD_SECONDS + 1, 408, 0)],
+)
+def test_what_comes_slowly_is_stored_as_it_comes_and_given_up_when_it_does_not(
+    door: Door, monkeypatch: pytest.MonkeyPatch, pause: float, status: int, stored: int
+) -> None:
+    monkeypatch.setattr(submission, "CHUNK_SECONDS", 0.0)
+    scene = door.scene
+    sweeper = Sweeper(
+        database=scene.database,
+        objects=scene.objects,
+        leadership=scene.leadership,
+        clock=scene.clock,
+        margin=0.0,
+    )
+
+    def until_stored(number: int) -> None:
+        wait_until(lambda: scene.number(Track) == number, timeout_s=10, what="it is stored")
+
+    def lines() -> Iterator[str]:
+        yield HEADER
+        for number in range(3):
+            yield json.dumps({"prompt": f"{number}", "duration": 60})
+            if stored or number == 0:
+                until_stored(number + 1)
+            scene.clock.advance(pause)
+            sweeper.tick()
+
+    assert door.send(lines()).status_code == status
+    assert scene.number(Track) == stored
 
 
 def test_the_same_catalog_from_two_sides_at_once(door: Door) -> None:
