@@ -38,7 +38,9 @@ def answer_to_outbid(
         return GiveBack(machine.tag, f"outbid, and ${bid:.3f}/h is more than the budget has left")
     if math.isfinite(now.finish) and after.finish >= (1 - rules.gain) * now.finish:
         return GiveBack(machine.tag, "outbid, and it would help too late")
-    return _dearer_or_not(machine, resumed, situation, max(target, after.finish))
+    # What it cannot make either is no measure of how long it would work.
+    late = after.finish if math.isfinite(after.finish) else 0.0
+    return _dearer_or_not(machine, resumed, situation, max(target, late))
 
 
 def lower_bids(working: Sequence[Machine], rules: Rules) -> Iterator[ChangeBid]:
