@@ -120,8 +120,8 @@ class Rules:
     while it is expected before `return_by` of it without them: what lies between keeps the fleet
     from flapping and pays for what goes wrong, as do `hold` (the least time a machine is held) and
     `idle` (without anything to do or to wait for). `drain` is paid after the last track, `tick` passes
-    between two decisions, and `tail_tick` where machines were given back, so that they are ended
-    soon (Vast.ai takes ten searches a minute). Offers within `alike` of the cheapest count as equal,
+    between two decisions, and `tail_tick` while machines leave, so that they are ended as soon as
+    they are done (Vast.ai takes ten searches a minute). Offers within `alike` of the cheapest count as equal,
     and the one with the fewest of our machines near it is taken. A bid is `raise_by` over what would
     win, and lowered when that saves `lower_by` of it; a machine that wins again works after
     `resume`. `gain`: the least share of the time that a machine has to save. `boot_share`: the most

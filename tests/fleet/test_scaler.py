@@ -7,7 +7,7 @@ import pytest
 
 from tests.fleet.fleets import a_backlog, a_candidate, a_machine, carried_out
 from trackfarm_fleet.scaler import scale
-from trackfarm_fleet.situation import Rules, Situation
+from trackfarm_fleet.situation import Machine, Rules, Situation
 
 RULES = Rules(max_machines=8)
 HOUR = 3600.0
@@ -178,6 +178,18 @@ def test_a_machine_that_drains_counts_against_the_maximum_but_not_as_help() -> N
     draining = [a_machine("a", draining=True)]
     assert scale(Situation(work, draining, offers, deadline=2 * HOUR), rules).rent == ()
     assert len(scale(Situation(work, [], offers, deadline=2 * HOUR), rules).rent) == 1
+
+
+def test_the_next_look_comes_soon_while_machines_leave() -> None:
+    work = [a_backlog(HOUR)]
+
+    def wait(*machines: Machine) -> float:
+        return scale(Situation(work, machines, [], deadline=HOUR / 0.54), RULES).again_in(RULES)
+
+    cheap, dear = a_machine("cheap"), a_machine("dear", price_per_hour=2.0)
+    assert wait(cheap) == RULES.tick
+    assert wait(cheap, dear) == RULES.tail_tick
+    assert wait(cheap, replace(dear, draining=True)) == RULES.tail_tick
 
 
 def test_what_drains_is_paid_from_the_same_budget() -> None:
