@@ -125,7 +125,8 @@ class Rules:
     and the one with the fewest of our machines near it is taken. A bid is `raise_by` over what would
     win, and lowered when that saves `lower_by` of it; a machine that wins again works after
     `resume`. `gain`: the least share of the time that a machine has to save. `boot_share`: the most
-    of the time to the end that it may need to start, unless the end is too late without it.
+    of the time to the end that it may need to start, unless the end is too late without it; nor
+    is a machine that was outbid let go for one that needs more, where the margin is short without.
     """
 
     min_machines: int = 0
