@@ -132,7 +132,7 @@ class Rules:
     min_machines: int = 0
     max_machines: int = 10
     horizon: float = 4 * 3600.0
-    rent_by: float = 0.82
+    rent_by: float = 0.87
     return_by: float = 0.55
     hold: float = 900.0
     idle: float = 10.0

@@ -237,7 +237,7 @@ def test_a_season_of_decisions_is_done_in_time_and_rents_once() -> None:
         )
         assert now < 3 * HOUR
     assert left == 0
-    assert rented == returned == 6
+    assert rented == returned == 5
     assert done_at <= 2 * HOUR
     assert spent <= 6.0
 
