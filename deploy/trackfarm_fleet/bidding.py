@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from trackfarm_fleet.decision import ChangeBid, GiveBack, Keep
 from trackfarm_fleet.outlook import cost_until, outlook, price_of_work, reserve
+from trackfarm_fleet.renting import worth_starting
 from trackfarm_fleet.returning import waits_for
-from trackfarm_fleet.situation import Machine, Rules, Situation
+from trackfarm_fleet.situation import Candidate, Machine, Rules, Situation
 
 
 def answer_to_outbid(
@@ -38,7 +39,20 @@ def answer_to_outbid(
         return GiveBack(machine.tag, f"outbid, and ${bid:.3f}/h is more than the budget has left")
     if math.isfinite(now.finish) and after.finish >= (1 - rules.gain) * now.finish:
         return GiveBack(machine.tag, "outbid, and it would help too late")
-    return _dearer_or_not(machine, resumed, situation, max(target, after.finish))
+    offers = _instead(situation.candidates, now.finish, target, rules)
+    # What it cannot make either is no measure of how long it would work.
+    late = after.finish if math.isfinite(after.finish) else 0.0
+    return _dearer_or_not(machine, resumed, offers, max(target, late))
+
+
+def _instead(
+    offers: Sequence[Candidate], finish: float, target: float, rules: Rules
+) -> Sequence[Candidate]:
+    """Those for which an outbid machine may be let go, where all is done in `finish` without it:
+    when the margin is short then, only those that could be rented for it. Late, nothing that has
+    to boot can take the place of a machine that has."""
+    is_short = finish > rules.rent_by * target
+    return worth_starting(offers, finish, target, rules) if is_short else offers
 
 
 def lower_bids(working: Sequence[Machine], rules: Rules) -> Iterator[ChangeBid]:
@@ -69,9 +83,9 @@ def with_bid(machine: Machine, bid: float, rules: Rules) -> Machine:
 
 
 def _dearer_or_not(
-    machine: Machine, resumed: Machine, situation: Situation, span: float
+    machine: Machine, resumed: Machine, offers: Sequence[Candidate], span: float
 ) -> ChangeBid | GiveBack:
-    able = [c for c in situation.candidates if c.vram >= machine.vram]
+    able = [c for c in offers if c.vram >= machine.vram]
     best = min(able, key=lambda c: price_of_work(c, span), default=None)
     if best is not None and price_of_work(best, span) < price_of_work(resumed, span):
         other = f"{best.offer.gpu} at ${best.price_per_hour:.3f}/h"

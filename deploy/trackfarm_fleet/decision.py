@@ -16,8 +16,11 @@ class Rent:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
+    """`drains`: only until its shards are done."""
+
     tag: str
     reason: str
+    drains: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Decision:
     least_cost: float | None = None
 
     def again_in(self, rules: Rules) -> float:
-        """Seconds until the next one: soon where machines are about to be ended, which are paid for
-        until they are."""
-        return min(rules.tick, rules.tail_tick) if self.give_back else rules.tick
+        """Seconds until the next one: soon where machines drain or are about to, for they are paid
+        for until they are ended."""
+        leaving = self.give_back or any(keep.drains for keep in self.keep)
+        return min(rules.tick, rules.tail_tick) if leaving else rules.tick

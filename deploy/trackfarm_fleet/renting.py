@@ -66,9 +66,7 @@ def _best(
     budget = math.inf if situation.budget is None else situation.budget
     left = _available(situation.candidates, chosen)
     useful = [c for c in left if _has_work(c, situation.backlog, now)]
-    if now.finish <= need.target:
-        # For a margin alone no machine is paid that would hardly work: late ones are the dearest.
-        useful = [c for c in useful if c.ready_in <= rules.boot_share * now.finish]
+    useful = worth_starting(useful, now.finish, need.target, rules)
     ranked = _ranked(useful or (left if short else []), situation, chosen, now, need.target, rules)
     for candidate in ranked:
         all_of_us = [*fleet, *chosen, candidate]
@@ -83,6 +81,16 @@ def _best(
     # Too little money for all of the work is no reason to do none of it.
     alone = ranked if not fleet and not chosen else []
     return next((c for c in alone if pays_for_itself(c, budget, rules)), None)
+
+
+def worth_starting(
+    candidates: Sequence[Candidate], finish: float, target: float, rules: Rules
+) -> list[Candidate]:
+    """Those that could be rented while the end without them is at `finish`: for a margin alone no
+    machine is paid that would hardly work, for late ones are the dearest."""
+    if finish > target:
+        return list(candidates)
+    return [c for c in candidates if c.ready_in <= rules.boot_share * finish]
 
 
 def _at_best(backlog: Sequence[Backlog], fleet: Sequence[Card]) -> float:

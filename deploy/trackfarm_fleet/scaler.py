@@ -181,7 +181,7 @@ def _decided(
 
 def _kept(machine: Machine) -> Keep:
     if machine.draining:
-        return Keep(machine.tag, "it drains")
+        return Keep(machine.tag, "it drains", drains=True)
     if machine.ready_in > 0:
         return Keep(machine.tag, f"it starts in {machine.ready_in:.0f} s")
     return Keep(machine.tag, "its work is needed, or it was rented lately")

@@ -120,18 +120,19 @@ class Rules:
     while it is expected before `return_by` of it without them: what lies between keeps the fleet
     from flapping and pays for what goes wrong, as do `hold` (the least time a machine is held) and
     `idle` (without anything to do or to wait for). `drain` is paid after the last track, `tick` passes
-    between two decisions, and `tail_tick` where machines were given back, so that they are ended
-    soon (Vast.ai takes ten searches a minute). Offers within `alike` of the cheapest count as equal,
+    between two decisions, and `tail_tick` while machines leave, so that they are ended as soon as
+    they are done (Vast.ai takes ten searches a minute). Offers within `alike` of the cheapest count as equal,
     and the one with the fewest of our machines near it is taken. A bid is `raise_by` over what would
     win, and lowered when that saves `lower_by` of it; a machine that wins again works after
     `resume`. `gain`: the least share of the time that a machine has to save. `boot_share`: the most
-    of the time to the end that it may need to start, unless the end is too late without it.
+    of the time to the end that it may need to start, unless the end is too late without it; nor
+    is a machine that was outbid let go for one that needs more, where the margin is short without.
     """
 
     min_machines: int = 0
     max_machines: int = 10
     horizon: float = 4 * 3600.0
-    rent_by: float = 0.82
+    rent_by: float = 0.87
     return_by: float = 0.55
     hold: float = 900.0
     idle: float = 10.0

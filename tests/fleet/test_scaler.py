@@ -7,7 +7,7 @@ import pytest
 
 from tests.fleet.fleets import a_backlog, a_candidate, a_machine, carried_out
 from trackfarm_fleet.scaler import scale
-from trackfarm_fleet.situation import Rules, Situation
+from trackfarm_fleet.situation import Machine, Rules, Situation
 
 RULES = Rules(max_machines=8)
 HOUR = 3600.0
@@ -180,6 +180,18 @@ def test_a_machine_that_drains_counts_against_the_maximum_but_not_as_help() -> N
     assert len(scale(Situation(work, [], offers, deadline=2 * HOUR), rules).rent) == 1
 
 
+def test_the_next_look_comes_soon_while_machines_leave() -> None:
+    work = [a_backlog(HOUR)]
+
+    def wait(*machines: Machine) -> float:
+        return scale(Situation(work, machines, [], deadline=HOUR / 0.54), RULES).again_in(RULES)
+
+    cheap, dear = a_machine("cheap"), a_machine("dear", price_per_hour=2.0)
+    assert wait(cheap) == RULES.tick
+    assert wait(cheap, dear) == RULES.tail_tick
+    assert wait(cheap, replace(dear, draining=True)) == RULES.tail_tick
+
+
 def test_what_drains_is_paid_from_the_same_budget() -> None:
     draining = a_machine("dear", draining=True, price_per_hour=45.0)  # $1 until it is gone
     alone = Situation([a_backlog(HOUR)], [], [a_candidate("a")], deadline=2 * HOUR, budget=1.1)
@@ -225,7 +237,7 @@ def test_a_season_of_decisions_is_done_in_time_and_rents_once() -> None:
         )
         assert now < 3 * HOUR
     assert left == 0
-    assert rented == returned == 6
+    assert rented == returned == 5
     assert done_at <= 2 * HOUR
     assert spent <= 6.0
 

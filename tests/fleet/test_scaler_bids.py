@@ -31,6 +31,29 @@ def test_an_outbid_machine_is_replaced_when_an_offer_is_cheaper() -> None:
     assert [rent.candidate.offer.id for rent in decision.rent] == ["od"]
 
 
+def test_an_outbid_machine_is_replaced_by_a_cheaper_one_that_can_make_all_of_the_work() -> None:
+    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.6)
+    work, offers = [a_backlog(HOUR), a_backlog(60.0, vram=80)], [a_candidate("large", vram=80)]
+    decision = scale(Situation(work, [outbid], offers, deadline=2 * HOUR), RULES)
+    assert [back.tag for back in decision.give_back] == ["spot"]
+    assert [rent.candidate.offer.id for rent in decision.rent] == ["large"]
+
+
+def test_where_the_margin_is_short_an_outbid_machine_waits_for_no_boot() -> None:
+    outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.25)
+
+    def answer(seconds: float, ready_in: float) -> tuple[int, int, int]:
+        work, cheap = [a_backlog(seconds)], a_candidate("cheap", price=0.1, ready_in=ready_in)
+        situation = Situation(work, [outbid, a_machine("a")], [cheap], deadline=800.0)
+        decision = scale(situation, RULES)
+        return len(decision.bids), len(decision.give_back), len(decision.rent)
+
+    short, enough = 750.0, 650.0
+    assert answer(short, ready_in=400.0) == (1, 0, 0)
+    assert answer(short, ready_in=300.0) == (0, 1, 1)
+    assert answer(enough, ready_in=400.0) == (0, 1, 0)
+
+
 def test_a_bid_that_the_budget_does_not_cover_is_not_raised() -> None:
     outbid = a_machine("spot", stopped=True, bid=0.2, min_bid=0.25, price_per_hour=0.2)
     rich = Situation([a_backlog(HOUR)], [outbid], [], deadline=2 * HOUR, budget=0.35)

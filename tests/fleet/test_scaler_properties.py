@@ -113,7 +113,9 @@ def test_no_offer_is_taken_more_often_than_it_is_there(situation: Situation, rul
 @given(_situations(), _rules)
 def test_what_is_rented_or_bid_for_fits_the_budget(situation: Situation, rules: Rules) -> None:
     decision = scale(situation, rules)
-    if situation.budget is None or not (decision.rent or decision.bids):
+    stopped = {m.tag for m in situation.machines if m.stopped}
+    raised = [bid for bid in decision.bids if bid.tag in stopped]
+    if situation.budget is None or not (decision.rent or raised):
         return
     after = carried_out(situation, decision)
     staying = {m.tag for m in after.machines if not m.draining and not m.stopped}
