@@ -37,7 +37,7 @@ demo: $(VENV)/.ready ## Make 24 tracks from an example catalog on an embedded fa
 	  --submit examples/catalogs/hotel.yaml --export $(DEMO_TRACKS)
 
 test: check .venv-swift/.ready ## Run lint, types, import rules and all tests but the long ones
-	$(BIN)/python -m pytest -m 'not soak' --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -m 'not soak' --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types imports audit ## Run lint, types and import rules, and ask for known weaknesses
 

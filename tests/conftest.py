@@ -35,14 +35,6 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(GARBAGE)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A process takes a file, and everything that shares the farm."""
-    for item in items:
-        shares = "shared_farm" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("shared farm" if shares else str(item.path)))
-
-
 @pytest.fixture
 def redis() -> Iterator[RedisServer]:
     """A Redis server of this test alone, which may kill and empty it."""
