@@ -128,8 +128,15 @@ def test_a_cancellation_outlives_the_scheduler(farm: LocalFarm) -> None:
     assert states(farm, job) == [TrackState.CANCELLED] * 2
 
 
-@pytest.mark.parametrize("order", ["pause", "cancel"])
-@pytest.mark.parametrize("maker", ["first", "second"])
+@pytest.mark.parametrize(
+    ("maker", "order"),
+    [
+        ("first", "pause"),
+        ("second", "cancel"),
+        pytest.param("first", "cancel", marks=[pytest.mark.soak]),
+        pytest.param("second", "pause", marks=[pytest.mark.soak]),
+    ],
+)
 def test_stopping_one_job_takes_nothing_from_another(
     farm: LocalFarm, order: str, maker: str
 ) -> None:

@@ -66,7 +66,10 @@ def test_what_was_calibrated_is_told(models: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("whole", "reason"),
-    [(True, "a short batch could not be made"), (False, "has other contents")],
+    [
+        pytest.param(True, "a short batch could not be made", marks=[pytest.mark.soak]),
+        (False, "has other contents"),
+    ],
 )
 def test_a_model_that_is_damaged_or_makes_no_sound_keeps_it_away(
     models: Path, tmp_path: Path, *, whole: bool, reason: str

@@ -17,7 +17,8 @@ from trackfarm_worker.engine.settings import EngineSettings
 LYRICS = "la la la " * 220
 
 
-@pytest.mark.parametrize("retire", [False, pytest.param(True, marks=[pytest.mark.soak])])
+@pytest.mark.soak
+@pytest.mark.parametrize("retire", [False, True])
 def test_tracks_that_climb_down_the_ladder_are_the_same(
     engine: EngineProcess,
     models: Path,

@@ -40,6 +40,7 @@ def test_it_takes_the_time_it_is_told_and_makes_noise_of_the_right_length(
     assert booked[1].denoise == pytest.approx(2 * booked[0].denoise)
 
 
+@pytest.mark.soak
 def test_a_source_takes_the_passes_of_its_windows(
     models: Path, tmp_path: Path, track: TrackFactory
 ) -> None:
