@@ -8,7 +8,7 @@ from sqlmodel import col
 from tests.scheduler import invariants
 from tests.scheduler.any_led_farm import TRACKS, LedFarm
 from tests.scheduler.any_steps import BUSY, CREW, STEPS, Hold, Step, one_of
-from tests.scheduler.scene import URL_SECONDS, failure
+from tests.scheduler.scene import LEASE_SECONDS, URL_SECONDS, failure
 from trackfarm.api import TrackState, WorkerState
 from trackfarm.wire import FailureKind, ReleaseReason, TrackDone, Verdict
 from trackfarm_scheduler import leases as rules
@@ -99,6 +99,17 @@ class FarmInAnyOrder(LedFarm):
             if spoil and self.scene.track(done.track_id).state != TrackState.DONE:
                 self.scene.objects.content[done.object_key] = b"spoilt"
             self._deliver(holder if who is None else who, holder, offer, [done])
+
+    def report_late(self, pick: int) -> None:
+        """A lease is not extended, others get its tracks, and then its results come."""
+        for who, offer in one_of(self._holds(), pick):
+            made = [self.scene.upload(offer, i) for i in self._open_under(offer)]
+            while offer in [held for _, held in self._holds()]:
+                for worker in self.workers:
+                    self.scene.beat(worker)
+                self.pass_time(LEASE_SECONDS / 2)
+            self.dispatch()
+            self._deliver(who, who, offer, made)
 
     def pass_off(self, pick: int, other: int) -> None:
         """Reports one track with the object of another."""

@@ -24,17 +24,26 @@ def step(
     return [st.tuples(st.just(name), st.fixed_dictionaries(drawn))] * often
 
 
-BUSY = {"race", "make", "finish", "fail", "release", "strand", "work_on"}  # need work that goes on
+BUSY = {
+    "race",
+    "make",
+    "finish",
+    "fail",
+    "release",
+    "strand",
+    "work_on",
+    "report_late",
+}  # need work that goes on
 pick = st.integers(0, 30)
 job = st.integers(0, 1)
 anyone = st.integers(0, CREW - 1)
 mostly_nobody = st.one_of(st.none(), st.none(), anyone)
 STEPS = st.one_of(
     *step("dispatch", 2),
-    *step("place"),
+    *step("place", 2),
     *step("offer", job=job, number=st.integers(1, 4), who=anyone),
     *step("race", 2, job=job, who=anyone),
-    *step("claim", 2, pick=pick, who=mostly_nobody),
+    *step("claim", 3, pick=pick, who=st.one_of(st.none(), anyone)),
     *step("work_on", 2, seconds=st.sampled_from([0.5, 3, 6])),
     *step("pass_time", seconds=st.sampled_from([13, 4000])),
     *step("change_the_leader"),
@@ -42,6 +51,7 @@ STEPS = st.one_of(
     *step("lose_the_message", pick=pick),
     *step("make", 3, pick=pick),
     *step("report", 3, pick=pick, who=mostly_nobody, spoil=st.sampled_from([False, False, True])),
+    *step("report_late", pick=pick),
     *step("pass_off", pick=pick, other=pick),
     *step("finish", 2, pick=pick),
     *step("fail", 2, pick=pick, kind=st.sampled_from(FailureKind), all_of_it=st.booleans()),

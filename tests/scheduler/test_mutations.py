@@ -6,7 +6,7 @@ with that of the attempt, and in place of the track's state the rule that nobody
 that is not leased. Each check alone is taken away by the table of test_leases.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.scheduler.any_farm import FarmInAnyOrder
 from trackfarm.api import JobState, TrackState
 from trackfarm_scheduler import leases as rules
-from trackfarm_scheduler import recorder
+from trackfarm_scheduler import recorder, sorting
 from trackfarm_scheduler.leases import ClaimFacts, ClaimVerdict, CommitFacts, Refusal, judge_commit
 from trackfarm_scheduler.machines import AttemptState, LeaseState
 from trackfarm_scheduler.store import leases, tracks
@@ -56,28 +56,31 @@ def anybodys_claim(facts: ClaimFacts, *, worker_id: str, worker_queue: str) -> C
     return ClaimVerdict.GRANTED if free else ClaimVerdict.NOT_YOURS
 
 
-MUTATIONS: list[tuple[Any, str, Callable[..., Any]]] = [
-    (recorder, "judge_commit", any_lease),
-    (recorder, "judge_commit", any_object),
-    (leases, "end_all_of", end_only_its_own),
-    (leases, "back_to_pending", back_without_looking),
-    (leases, "overtake", overtake_nobody),
-    (rules, "judge_claim", anybodys_claim),
+# A report is judged before its objects are looked at and once more when it is committed.
+JUDGES = (recorder, sorting)
+MUTATIONS: list[tuple[Sequence[Any], str, Callable[..., Any]]] = [
+    (JUDGES, "judge_commit", any_lease),
+    (JUDGES, "judge_commit", any_object),
+    ([leases], "end_all_of", end_only_its_own),
+    ([leases], "back_to_pending", back_without_looking),
+    ([leases], "overtake", overtake_nobody),
+    ([rules], "judge_claim", anybodys_claim),
 ]
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "mutant"), MUTATIONS, ids=lambda m: getattr(m, "__name__", m)
+    ("modules", "name", "mutant"), MUTATIONS, ids=lambda m: getattr(m, "__name__", None)
 )
 def test_it_goes_wrong_without(
     sqlite_template: Path,
     monkeypatch: pytest.MonkeyPatch,
-    module: Any,
+    modules: Sequence[Any],
     name: str,
     mutant: Callable[..., Any],
 ) -> None:
     FarmInAnyOrder.template = sqlite_template
-    monkeypatch.setattr(module, name, mutant)
+    for module in modules:
+        monkeypatch.setattr(module, name, mutant)
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever notices first
         run_state_machine_as_test(
             FarmInAnyOrder,
