@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from fastapi.dependencies import models as dependencies
 from hypothesis import settings
 
 from tests.end_to_end.farm import LocalFarm, running_farm
@@ -20,6 +21,7 @@ from tests.servers.swift import swift_binaries, swift_server
 settings.register_profile("quick", max_examples=40, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+_REMEMBERED = [f for f in vars(dependencies).values() if hasattr(f, "cache_clear")]
 GARBAGE = 50_000  # new objects between two looks of the collector; usually 700
 
 
@@ -29,10 +31,16 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is imported stays, and many tests leave an application behind: to look through all of it
-    as often as usual is a quarter of the time."""
+    """What is imported stays: to look through it as often as usual takes a good part of the time."""
     gc.freeze()
     gc.set_threshold(GARBAGE)
+
+
+def pytest_runtest_teardown() -> None:
+    """FastAPI remembers what it called for each application, which then is never let go: after
+    thousands of tests the collector stopped the process for seconds."""
+    for remembered in _REMEMBERED:
+        remembered.cache_clear()
 
 
 @pytest.fixture
