@@ -101,8 +101,14 @@ def test_a_worker_outlives_its_parent_and_is_found_again(tmp_path: Path) -> None
 def test_each_worker_has_a_card_of_its_own(tmp_path: Path) -> None:
     provider = a_provider(tmp_path, "exec sleep 600")
     mine = {TAGS.new(), TAGS.new()}
-    for tag in mine:
+    for left, tag in enumerate(mine, start=1):
         _create(provider, tag)
+        # A process between fork and exec cannot be read, so its card seems to be free.
+        wait_until(
+            lambda left=left: len(provider.offers(OfferQuery())) == 2 - left,  # type: ignore[misc]
+            timeout_s=10,
+            what="the card is seen to be taken",
+        )
     assert provider.offers(OfferQuery()) == []
     cards = sorted(
         env["CUDA_VISIBLE_DEVICES"] for _, env in tagged_processes() if env[TAG_VARIABLE] in mine
