@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,11 @@ def test_a_worker_outlives_its_parent_and_is_found_again(tmp_path: Path) -> None
     _wait_gone(provider)
 
 
+def _are_offered(provider: LocalProvider, number: int) -> bool:
+    offers = provider.offers(OfferQuery())
+    return not isinstance(offers, Trouble) and len(offers) == number
+
+
 def test_each_worker_has_a_card_of_its_own(tmp_path: Path) -> None:
     provider = a_provider(tmp_path, "exec sleep 600")
     mine = {TAGS.new(), TAGS.new()}
@@ -105,7 +111,7 @@ def test_each_worker_has_a_card_of_its_own(tmp_path: Path) -> None:
         _create(provider, tag)
         # A process between fork and exec cannot be read, so its card seems to be free.
         wait_until(
-            lambda left=left: len(provider.offers(OfferQuery())) == 2 - left,  # type: ignore[misc]
+            partial(_are_offered, provider, 2 - left),
             timeout_s=10,
             what="the card is seen to be taken",
         )
