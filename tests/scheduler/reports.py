@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from trackfarm.wire import TrackDone, TrackVerdict, Verdict
+from tests.scheduler.scene import Scene, failure
+from trackfarm.wire import FailureKind, TrackDone, TrackVerdict, Verdict
 
 
 def refusal(verdicts: list[TrackVerdict]) -> str:
@@ -13,3 +14,11 @@ def refusal(verdicts: list[TrackVerdict]) -> str:
 
 def changed(done: TrackDone, **values: Any) -> TrackDone:
     return done.model_copy(update=values)
+
+
+def fail_all(scene: Scene, job_id: str) -> None:
+    """Each open track is failed for good by a verdict that no retry can change."""
+    worker = scene.join()
+    offer = scene.claimed(worker, job_id)
+    ids = [a.track_id for a in scene.attempts(offer)]
+    scene.report(worker, offer, failed=[failure(i, FailureKind.BAD_INPUT) for i in ids])
