@@ -41,6 +41,7 @@ from trackfarm_scheduler.store.tables import (
     Track,
     Worker,
 )
+from trackfarm_scheduler.sweeper import Sweeper
 
 MUSIC = b"music" * 400  # as many bytes as a second may have
 ANY_TIMES = Bounds(slack=1e9)  # the scene's clock stands still while tracks are made
@@ -126,6 +127,15 @@ class Scene(Looks):
         """The state of a job after the settler has looked."""
         self.settler.tick()
         return self.job(job_id).state
+
+    def sweeper(self, *, margin: float) -> Sweeper:
+        return Sweeper(
+            database=self.database,
+            objects=self.objects,
+            leadership=self.leadership,
+            clock=self.clock,
+            margin=margin,
+        )
 
     # Workers and leases
 

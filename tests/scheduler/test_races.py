@@ -12,7 +12,6 @@ from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.store import jobs, leases
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Artifact, Lease, Shard, Worker
-from trackfarm_scheduler.sweeper import Sweeper
 
 TRACKS = 4
 
@@ -103,13 +102,7 @@ def test_the_losers_object_is_swept_and_the_winners_stays(race: Race) -> None:
     scene = race.scene
     lost = {scene.upload(race.first, i).object_key for i in race.ids}
     scene.finish(race.fast, race.second)
-    sweeper = Sweeper(
-        database=scene.database,
-        objects=scene.objects,
-        leadership=scene.leadership,
-        clock=scene.clock,
-        margin=60,
-    )
+    sweeper = scene.sweeper(margin=60)
     assert lost <= set(scene.objects.content)
     scene.clock.advance(URL_SECONDS + 61)
     sweeper.tick()

@@ -15,7 +15,7 @@ from tests.servers.process import wait_until
 from trackfarm_scheduler.api import submission
 from trackfarm_scheduler.api.submission import MAX_ERRORS, MAX_LINE_BYTES
 from trackfarm_scheduler.store.tables import Job, JobTrack, Track
-from trackfarm_scheduler.sweeper import STALE_UPLOAD_SECONDS, Sweeper
+from trackfarm_scheduler.sweeper import STALE_UPLOAD_SECONDS
 
 HEADER = '{"catalog":"spa"}'
 GOOD = '{"prompt":"calm","duration":60}'
@@ -153,13 +153,7 @@ def test_what_comes_slowly_is_stored_as_it_comes_and_given_up_when_it_does_not(
 ) -> None:
     monkeypatch.setattr(submission, "CHUNK_SECONDS", 0.0)
     scene = door.scene
-    sweeper = Sweeper(
-        database=scene.database,
-        objects=scene.objects,
-        leadership=scene.leadership,
-        clock=scene.clock,
-        margin=0.0,
-    )
+    sweeper = scene.sweeper(margin=0.0)
 
     def until_stored(number: int) -> None:
         wait_until(lambda: scene.number(Track) == number, timeout_s=10, what="it is stored")
