@@ -1,8 +1,8 @@
 """Catalogs of music briefs: reading, checking, and what makes two tracks the same."""
 
 from trackfarm.catalog.brief import Brief
-from trackfarm.catalog.catalog import MAX_TRACKS, Catalog, CatalogCheck
-from trackfarm.catalog.check import check_catalog, open_catalog
+from trackfarm.catalog.catalog import Catalog, CatalogCheck, check_catalog, open_catalog
+from trackfarm.catalog.parsed import MAX_TRACKS
 from trackfarm.catalog.problems import CatalogError, Fault, Problem
 from trackfarm.catalog.rows import Row
 from trackfarm.catalog.wording import brief_faults

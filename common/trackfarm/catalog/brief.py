@@ -1,7 +1,7 @@
 """One music brief: what the customer wants, checked and in one spelling."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from trackfarm.catalog.music import UNKNOWN_LANGUAGE, AudioFormat, Task
 from trackfarm.catalog.names import settled
+from trackfarm.catalog.sources import FIELDS, SourceField
 from trackfarm.catalog.spelling import (
     AudioCodes,
     FileStem,
@@ -117,6 +118,13 @@ class Brief(BaseModel):
     def is_instrumental(self) -> bool:
         """Whether nobody sings."""
         return not self.lyrics
+
+    def sources(self) -> Iterator[tuple[SourceField, str]]:
+        """The sources that the brief names, by field."""
+        for field in FIELDS:
+            reference: str | None = getattr(self, field)
+            if reference is not None:
+                yield field, reference
 
     def canonical(self) -> str:
         """The brief as compact JSON with sorted keys: equal text means equal music and file kind.

@@ -1,20 +1,28 @@
 """A catalog: a header with defaults, and a stream of rows."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from trackfarm.catalog.brief import Brief
+from trackfarm.catalog.csv_reader import open_csv
+from trackfarm.catalog.jsonl_reader import open_jsonl
+from trackfarm.catalog.parsed import MAX_TRACKS, ParsedCatalog, no_briefs, too_many_tracks
 from trackfarm.catalog.problems import CatalogError, Problem, placed, stop
 from trackfarm.catalog.rows import Row
 from trackfarm.catalog.sources import file_faults
+from trackfarm.catalog.table_reader import Fields, Frame, frame_rows, parse_rows
+from trackfarm.catalog.yaml_reader import open_yaml
 
-if TYPE_CHECKING:
-    from trackfarm.catalog.table_reader import Fields, Frame
-
-MAX_TRACKS = 10_000_000
 MAX_PROBLEMS = 1000
+_READERS: dict[str, Callable[[Path], ParsedCatalog]] = {
+    ".csv": open_csv,
+    ".tsv": open_csv,
+    ".jsonl": open_jsonl,
+    ".ndjson": open_jsonl,
+    ".yaml": open_yaml,
+    ".yml": open_yaml,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,57 +49,48 @@ class CatalogCheck:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Catalog:
-    """What stands above the briefs; `rows` reads these, as often as it is asked.
-
-    `defaults` has the fields' own names and has been checked; the rows have it applied already.
-    """
-
-    path: Path
-    name: str
-    read: Callable[[], Iterator[Row]] = field(repr=False, compare=False)
-    model_set: str | None = None
-    defaults: Mapping[str, object] = field(default_factory=dict)
+class Catalog(ParsedCatalog):
+    """What stands above the briefs; `rows` reads these, as often as it is asked."""
 
     @classmethod
     def from_rows(
         cls,
-        rows: "Iterable[Fields]",
+        rows: Iterable[Fields],
         *,
         name: str,
         model_set: str | None = None,
-        defaults: "Fields | None" = None,
+        defaults: Fields | None = None,
         folder: str | Path = "",
     ) -> "Catalog":
-        """A catalog from mappings, see `table_reader.rows_catalog`. Raises `CatalogError`."""
-        from trackfarm.catalog.table_reader import rows_catalog  # it makes catalogs
-
-        return rows_catalog(
+        """A catalog from mappings, see `table_reader.parse_rows`. Raises `CatalogError`."""
+        parsed = parse_rows(
             rows, name=name, model_set=model_set, defaults=defaults, folder=Path(folder)
         )
+        return cls(**vars(parsed))
 
     @classmethod
     def from_frame(
         cls,
-        frame: "Frame",
+        frame: Frame,
         *,
         name: str,
         model_set: str | None = None,
-        defaults: "Fields | None" = None,
+        defaults: Fields | None = None,
         folder: str | Path = "",
     ) -> "Catalog":
         """The same from a data frame of pandas. Raises `CatalogError`."""
-        from trackfarm.catalog.table_reader import frame_rows
-
         rows = frame_rows(frame)
         return cls.from_rows(rows, name=name, model_set=model_set, defaults=defaults, folder=folder)
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Catalog":
         """The catalog in a .csv, .jsonl or .yaml file. Raises `CatalogError`."""
-        from trackfarm.catalog.check import open_catalog
-
-        return open_catalog(path)
+        file = Path(path)
+        reader = _READERS.get(file.suffix.lower())
+        if reader is None:
+            known = "use .csv, .jsonl or .yaml"
+            raise stop(str(file), 0, "catalog", f"has the unknown suffix {file.suffix!r}", known)
+        return cls(**vars(reader(file)))
 
     @property
     def audio_format(self) -> str:
@@ -148,16 +147,14 @@ class Catalog:
         )
 
     def _with_its_files(self, row: Row) -> Row:
-        faults = file_faults(row.outcome, self.path) if isinstance(row.outcome, Brief) else []
+        faults = file_faults(row.outcome.sources(), self.path) if isinstance(row.outcome, Brief) else []
         return Row(row.number, placed(faults, str(self.path), row.number)) if faults else row
 
 
-def no_briefs(path: Path) -> CatalogError:
-    """The error for a catalog that asks for nothing."""
-    return stop(str(path), 0, "catalog", "has no briefs", "write at least one")
+
+def open_catalog(path: str | Path) -> Catalog:
+    return Catalog.from_file(path)
 
 
-def too_many_tracks(file: str, row: int, tracks: int) -> CatalogError:
-    """The error for a catalog that no farm should start on by mistake."""
-    wrong = f"asks for {tracks:,} tracks or more, over {MAX_TRACKS:,}"
-    return stop(file, row, "catalog", wrong, "split the catalog or lower variations")
+def check_catalog(path: str | Path) -> CatalogCheck:
+    return Catalog.from_file(path).check()

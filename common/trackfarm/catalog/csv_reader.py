@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trackfarm.catalog.catalog import Catalog, no_briefs
+from trackfarm.catalog.parsed import ParsedCatalog, no_briefs
 from trackfarm.catalog.lines import read_lines
 from trackfarm.catalog.names import SWITCHES, field_of, refusal_of
 from trackfarm.catalog.problems import CatalogError, Fault, Problem, placed, shown, stop
@@ -30,7 +30,7 @@ class Columns:
     faults: tuple[Fault, ...]
 
 
-def open_csv(path: Path) -> Catalog:
+def open_csv(path: Path) -> ParsedCatalog:
     """The catalog in a CSV file separated by commas, semicolons or tabs.
 
     Raises `CatalogError` when the header row cannot be the header of a catalog.
@@ -44,7 +44,7 @@ def open_csv(path: Path) -> Catalog:
         raise stop(str(path), number, "row", str(header), "close the quote")
     columns = read_columns(header)
     _check_header(path, number, columns)
-    return Catalog(path=path, name=path.stem, read=lambda: _rows(path, delimiter, columns))
+    return ParsedCatalog(path=path, name=path.stem, read=lambda: _rows(path, delimiter, columns))
 
 
 def read_columns(header: Sequence[str]) -> Columns:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from trackfarm.catalog.catalog import Catalog, no_briefs
+from trackfarm.catalog.parsed import ParsedCatalog, no_briefs
 from trackfarm.catalog.header import Header, read_header
 from trackfarm.catalog.lines import read_lines
 from trackfarm.catalog.names import renamed
@@ -14,7 +14,7 @@ from trackfarm.catalog.rows import Row, combined, row_of
 _HEADER_KEYS = frozenset({"catalog", "model_set", "defaults"})
 
 
-def open_jsonl(path: Path) -> Catalog:
+def open_jsonl(path: Path) -> ParsedCatalog:
     """The catalog in a JSON Lines file. Raises `CatalogError` when its header is wrong."""
     first = next(_records(path), None)
     if first is None:
@@ -25,7 +25,7 @@ def open_jsonl(path: Path) -> Catalog:
         header, skip = read_header(value, path.stem), number
     if header.faults:
         raise CatalogError(placed(header.faults, str(path), number))
-    return Catalog(
+    return ParsedCatalog(
         path=path,
         name=header.name,
         model_set=header.model_set,

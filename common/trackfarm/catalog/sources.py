@@ -5,30 +5,19 @@ instead, so that a track's identity follows the content and not the file's name.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from trackfarm.api import SOURCE_BYTES
 from trackfarm.catalog.problems import Fault
-
-if TYPE_CHECKING:
-    from trackfarm.catalog.brief import Brief
 
 UPLOAD, OBJECT = "upload:", "object:"
 SourceField = Literal["src_audio", "reference_audio"]
 FIELDS: tuple[SourceField, ...] = ("src_audio", "reference_audio")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # two letters or more: C: is a drive
-
-
-def source_fields(brief: "Brief") -> "Iterator[tuple[SourceField, str]]":
-    """The sources that the brief has, with their fields."""
-    for field in FIELDS:
-        reference: str | None = getattr(brief, field)
-        if reference is not None:
-            yield field, reference
 
 
 def source_flaw(reference: str) -> str | None:
@@ -60,11 +49,11 @@ def local_file(reference: str, catalog: Path) -> Path:
     return catalog.parent / Path(reference).expanduser()
 
 
-def file_faults(brief: "Brief", catalog: Path) -> list[Fault]:
-    """What is wrong with the local files that a brief names: missing, empty, too big."""
+def file_faults(sources: Iterable[tuple[SourceField, str]], catalog: Path) -> list[Fault]:
+    """What is wrong with local source files: missing, empty, too big."""
     return [
         Fault(field, flaw, "give a file, a URL or an upload")
-        for field, reference in source_fields(brief)
+        for field, reference in sources
         if is_local(reference) and (flaw := _file_flaw(local_file(reference, catalog)))
     ]
 

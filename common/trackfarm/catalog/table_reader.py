@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from trackfarm.catalog.catalog import Catalog, no_briefs
+from trackfarm.catalog.parsed import ParsedCatalog, no_briefs
 from trackfarm.catalog.csv_reader import with_tags
 from trackfarm.catalog.header import read_header
 from trackfarm.catalog.names import renamed
@@ -20,14 +20,14 @@ class Frame(Protocol):
     def to_dict(self, orient: str) -> list[dict[Any, Any]]: ...
 
 
-def rows_catalog(
+def parse_rows(
     rows: Iterable[Fields],
     *,
     name: str,
     model_set: str | None = None,
     defaults: Fields | None = None,
     folder: Path = Path(),
-) -> Catalog:
+) -> ParsedCatalog:
     """The catalog that the rows make, under the rules of a CSV file: any of a field's names, labels
     as `tags` or `tags.<label>`, and what is None, NaN or blank is not there. Problems name rows from
     1 on. `folder`: where the sources that a row names lie.
@@ -42,7 +42,7 @@ def rows_catalog(
         raise CatalogError(placed(header.faults, str(path), 0))
     if not kept:
         raise no_briefs(path)
-    return Catalog(
+    return ParsedCatalog(
         path=path,
         name=header.name,
         model_set=header.model_set,

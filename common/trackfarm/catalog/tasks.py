@@ -4,13 +4,10 @@ Source: the task table of ACE-Step 1.5's `docs/en/INFERENCE.md`. What a task doe
 refused rather than ignored, because a brief that says more than the track does is a mistake.
 """
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from trackfarm.catalog.music import CODES_PER_SECOND, Task, code_count
 from trackfarm.catalog.problems import Fault
-
-if TYPE_CHECKING:
-    from trackfarm.catalog.brief import Brief
 
 _USES: dict[Task, frozenset[str]] = {
     "text2music": frozenset({"audio_code_string"}),
@@ -39,7 +36,26 @@ _UNUSED_VALUES: dict[str, object] = {
 }
 
 
-def task_faults(brief: "Brief") -> list[Fault]:
+class TaskFields(Protocol):
+    """The fields of a brief that depend on its task."""
+
+    @property
+    def task_type(self) -> Task: ...
+    @property
+    def duration(self) -> float: ...
+    @property
+    def src_audio(self) -> str | None: ...
+    @property
+    def audio_code_string(self) -> str | None: ...
+    @property
+    def repainting_start(self) -> float: ...
+    @property
+    def repainting_end(self) -> float | None: ...
+    @property
+    def model_fields_set(self) -> set[str]: ...
+
+
+def task_faults(brief: TaskFields) -> list[Fault]:
     """What the brief lacks or says too much for its task."""
     if brief.task_type == "text2music" and _UNUSED_VALUES.keys().isdisjoint(brief.model_fields_set):
         return []  # nearly every brief, and each is checked on both sides
@@ -55,7 +71,7 @@ def task_faults(brief: "Brief") -> list[Fault]:
     ]
 
 
-def _unused(brief: "Brief", given: list[str]) -> list[Fault]:
+def _unused(brief: TaskFields, given: list[str]) -> list[Fault]:
     uses = _USES[brief.task_type]
     if brief.audio_code_string is not None:
         uses |= {"audio_cover_strength"}
@@ -67,7 +83,7 @@ def _not_used(name: str, task: Task) -> Fault:
     return Fault(name, f"is not used by {task}", f"remove it, or set task_type to {takers}")
 
 
-def _missing(brief: "Brief") -> list[Fault]:
+def _missing(brief: TaskFields) -> list[Fault]:
     task = brief.task_type
     if task == "cover" and brief.src_audio is None and brief.audio_code_string is None:
         return [
@@ -80,14 +96,14 @@ def _missing(brief: "Brief") -> list[Fault]:
     ]
 
 
-def _excluding(brief: "Brief") -> list[Fault]:
+def _excluding(brief: TaskFields) -> list[Fault]:
     if brief.task_type != "cover" or brief.src_audio is None or brief.audio_code_string is None:
         return []
     wrong = "stands beside src_audio: a cover follows the one or the other"
     return [Fault("audio_code_string", wrong, "remove one of the two")]
 
 
-def _interval(brief: "Brief") -> list[Fault]:
+def _interval(brief: TaskFields) -> list[Fault]:
     start, end = brief.repainting_start, brief.repainting_end
     if "repainting_start" not in _USES[brief.task_type]:
         return []
@@ -103,7 +119,7 @@ def _interval(brief: "Brief") -> list[Fault]:
     return []
 
 
-def _codes(brief: "Brief") -> list[Fault]:
+def _codes(brief: TaskFields) -> list[Fault]:
     count = code_count(brief.audio_code_string or "")
     if count is None or abs(count / CODES_PER_SECOND - brief.duration) <= 1 / CODES_PER_SECOND:
         return []

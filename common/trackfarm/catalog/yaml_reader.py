@@ -7,7 +7,7 @@ from pathlib import Path
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from trackfarm.catalog.brief import Brief
-from trackfarm.catalog.catalog import MAX_TRACKS, Catalog, no_briefs, too_many_tracks
+from trackfarm.catalog.parsed import MAX_TRACKS, ParsedCatalog, no_briefs, too_many_tracks
 from trackfarm.catalog.header import Header, read_header
 from trackfarm.catalog.matrix import Matrix
 from trackfarm.catalog.matrix_reader import read_matrix
@@ -19,7 +19,7 @@ from trackfarm.catalog.yaml_nodes import Document, fields_of, items_of, key_line
 _BELOW = ("briefs", "matrix")
 
 
-def open_yaml(path: Path) -> Catalog:
+def open_yaml(path: Path) -> ParsedCatalog:
     """The catalog in a YAML file of at most 64 MiB.
 
     Raises `CatalogError` when the file is not YAML, or its header or a matrix is wrong; it names
@@ -41,7 +41,7 @@ def open_yaml(path: Path) -> Catalog:
         problems = [*wrong_header, *_in_themselves(below, header)]
         raise CatalogError(sorted(problems, key=lambda problem: problem.row))
     _check_size(document, matrices)
-    return Catalog(
+    return ParsedCatalog(
         path=path,
         name=header.name,
         model_set=header.model_set,

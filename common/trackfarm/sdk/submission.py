@@ -9,7 +9,7 @@ from typing import Literal
 
 from trackfarm.api import JobHeader, SubmitAnswer
 from trackfarm.catalog import Brief, Catalog, CatalogError
-from trackfarm.catalog.sources import is_local, local_file, source_fields
+from trackfarm.catalog.sources import is_local, local_file
 from trackfarm.client.calls import PLAIN
 from trackfarm.client.steps import Steps, Together, Work
 
@@ -67,7 +67,7 @@ def local_files(catalog: Catalog) -> list[Path]:
 def _note_files(found: set[Path], catalog: Path, brief: Brief) -> None:
     found.update(
         local_file(reference, catalog)
-        for _, reference in source_fields(brief)
+        for _, reference in brief.sources()
         if is_local(reference)
     )
 
@@ -99,7 +99,7 @@ def _with_uploads(brief: Brief, catalog: Path, names: Mapping[Path, str]) -> Bri
     """The brief as the farm understands it: uploads instead of local files."""
     changes: dict[str, str] = {
         field: names[local_file(reference, catalog)]
-        for field, reference in source_fields(brief)
+        for field, reference in brief.sources()
         if is_local(reference)
     }
     return brief.model_copy(update=changes) if changes else brief

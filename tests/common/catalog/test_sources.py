@@ -64,9 +64,9 @@ def test_paths_are_relative_to_the_catalog(tmp_path: Path) -> None:
 def test_only_files_are_looked_for(tmp_path: Path) -> None:
     (tmp_path / "there.wav").write_bytes(b"x")
     catalog = tmp_path / "covers.csv"
-    assert file_faults(brief(src_audio="there.wav"), catalog) == []
-    assert file_faults(brief(src_audio="https://example.org/gone.wav"), catalog) == []
-    (fault,) = file_faults(brief(src_audio="."), catalog)
+    assert file_faults(brief(src_audio="there.wav").sources(), catalog) == []
+    assert file_faults(brief(src_audio="https://example.org/gone.wav").sources(), catalog) == []
+    (fault,) = file_faults(brief(src_audio=".").sources(), catalog)
     assert "no such file" in fault.wrong
 
 
