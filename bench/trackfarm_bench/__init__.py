@@ -1,1 +1,1 @@
-"""Where the README's numbers come from, each by one command: `python -m trackfarm_bench --help`."""
+"""Benchmarks behind the README's numbers, one command each: `python -m trackfarm_bench --help`."""

@@ -1,4 +1,4 @@
-"""`python -m trackfarm_bench`: runs the benches of the scheduler, each against real processes."""
+"""`python -m trackfarm_bench`: run the benchmarks, each against real processes."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -20,12 +20,12 @@ class Database(StrEnum):
     POSTGRES = "postgres"
 
 
-DatabaseOption = Annotated[Database, typer.Option(help="What the scheduler keeps its rows in.")]
+DatabaseOption = Annotated[Database, typer.Option(help="Database of the scheduler.")]
 
 
 @app.callback(invoke_without_command=True)
 def bench(context: typer.Context) -> None:
-    """Measures the scheduler. Without a command: load and submit, each at its default size."""
+    """Measure the scheduler. Without a command, run load and submit, each at its default size."""
     if context.invoked_subcommand is None:
         load()
         submit()
@@ -34,13 +34,16 @@ def bench(context: typer.Context) -> None:
 @app.command()
 def load(
     workers: Annotated[int, typer.Option(min=1, help="Simulated workers at once.")] = 1_000,
-    tracks: Annotated[int, typer.Option(min=100, help="Tracks of the job.")] = 100_000,
+    tracks: Annotated[int, typer.Option(min=100, help="Number of tracks of the job.")] = 100_000,
     database: DatabaseOption = Database.SQLITE,
-    track_seconds: Annotated[float, typer.Option(min=0, help="Engine seconds of a track.")] = 0.0,
+    track_seconds: Annotated[float, typer.Option(min=0, help="Engine seconds per track.")] = 0.0,
     shard_seconds: Annotated[float, typer.Option(min=0.1, help="Longest shard.")] = 60.0,
-    celery: Annotated[int, typer.Option(min=0, help="Tracks of the plain Celery farm.")] = 5_000,
+    celery: Annotated[
+        int, typer.Option(min=0, help="Tracks of the plain Celery farm; 0 leaves it out.")
+    ] = 5_000,
 ) -> None:
-    """Tracks a second and what each costs the scheduler, and the same of a plain Celery farm."""
+    """Measure tracks per second and their cost for the scheduler, and the same for a plain Celery
+    farm."""
     from trackfarm_bench.load import baseline, report
     from trackfarm_bench.load.run import Plan, measure
 
@@ -57,7 +60,7 @@ def submit(
     briefs: Annotated[int, typer.Option(min=1, help="Briefs of the catalog.")] = 15_000,
     database: DatabaseOption = Database.SQLITE,
 ) -> None:
-    """Seconds and memory for a catalog through the command line."""
+    """Measure the time and memory of submitting a catalog by the command line."""
     from trackfarm_bench.submit.report import table
     from trackfarm_bench.submit.run import measure
 
@@ -69,11 +72,12 @@ def reads(
     workers: Annotated[int, typer.Option(min=1, help="Simulated workers at once.")] = 20,
     tracks: Annotated[int, typer.Option(min=100, help="Tracks of the job.")] = 15_000,
     rate: Annotated[float, typer.Option(min=1, help="Requests a second.")] = 50.0,
-    seconds: Annotated[float, typer.Option(min=2, help="How long is asked.")] = 20.0,
-    track_seconds: Annotated[float, typer.Option(min=0, help="Engine seconds of a track.")] = 0.5,
-    database: Annotated[list[Database], typer.Option(help="One after the other.")] = list(Database),  # noqa: B006
+    seconds: Annotated[float, typer.Option(min=2, help="Duration of the reads.")] = 20.0,
+    track_seconds: Annotated[float, typer.Option(min=0, help="Engine seconds per track.")] = 0.5,
+    database: Annotated[list[Database], typer.Option(help="Repeat for several.")] = list(Database),  # noqa: B006
 ) -> None:
-    """How long reads take while a job runs, and questions about a thousand single calls."""
+    """Measure the latency of reads while a job runs, and of queries about a thousand single
+    calls."""
     from trackfarm_bench.reads.report import table
     from trackfarm_bench.reads.run import Plan, measure
 

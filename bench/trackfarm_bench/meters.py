@@ -1,4 +1,4 @@
-"""What processes cost: CPU seconds and memory of each part, sampled while it works."""
+"""CPU seconds and memory of processes, sampled while they run."""
 
 import os
 import threading
@@ -15,8 +15,8 @@ SAMPLE_SECONDS = 0.25
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system seconds of a process and its children, those that ended included; of this
-    process alone, because all the others are its children."""
+    """Return the user and system seconds of a process and its children, ended ones included. For
+    the current process only its own, because all the others are its children."""
     try:
         root = psutil.Process(pid)
         spent = root.cpu_times()
@@ -36,7 +36,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_mib(pid: int) -> float:
-    """Resident memory of a process and its children, in MiB; pages they share count for each."""
+    """Return the resident memory of a process and its children in MiB; shared pages count for
+    each."""
     try:
         root = psutil.Process(pid)
         family = [root] if pid == os.getpid() else [root, *root.children(recursive=True)]
@@ -59,7 +60,7 @@ class Usage:
     peak_mib: float = 0.0
 
     def spent(self, since: float, until: float) -> float:
-        """CPU seconds between two times, by the samples that follow them."""
+        """Return the CPU seconds between two times, from the samples after each."""
         samples = list(self.samples)
         if not samples:
             return 0.0
@@ -69,7 +70,7 @@ class Usage:
 
 
 class Meters:
-    """A context manager that samples processes by the names of their parts."""
+    """A context manager that samples processes, keyed by the names of their parts."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self.parts = {name: Usage() for name in pids}
@@ -99,7 +100,7 @@ class Meters:
     def _sample(self) -> None:
         for name, pid in self._pids.items():
             usage = self.parts[name]
-            # An ended process answers nothing, or less: it has still spent what it had spent.
+            # The CPU time of an ended process reads as 0 or less than before: keep the maximum.
             before = usage.samples[-1][1] if usage.samples else 0.0
             usage.samples.append((time.time(), max(before, cpu_seconds(pid))))
             usage.peak_mib = max(usage.peak_mib, resident_mib(pid))

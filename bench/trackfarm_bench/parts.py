@@ -1,4 +1,4 @@
-"""The real parts of a farm under measurement: broker, database, scheduler, each its own process."""
+"""The real parts of a measured farm: broker, database and scheduler, each in its own process."""
 
 import os
 import secrets
@@ -17,7 +17,8 @@ from trackfarm.embedded.broker import broker_program, broker_url, write_config
 
 @dataclass(slots=True)
 class Parts:
-    """`pids` names the root process of each part; its children belong to it."""
+    """The running parts. `pids` has the root process of each part; its children belong to the
+    part."""
 
     folder: Path
     broker: str
@@ -36,13 +37,13 @@ class Parts:
         return Client(self.url, self.api_key)
 
     def environment(self) -> dict[str, str]:
-        """For a command line that talks to this farm."""
+        """Return the environment for a command line that connects to this farm."""
         return {**os.environ, "TRACKFARM_URL": self.url, "TRACKFARM_API_KEY": self.api_key}
 
 
 @contextmanager
 def running_broker(folder: Path) -> Iterator[tuple[str, int]]:
-    """URL and pid of a broker as `trackfarm up` runs it."""
+    """Yield URL and pid of a broker, started as `trackfarm up` does."""
     port, password = free_port(), secrets.token_hex(16)
     config = write_config(folder, port=port, password=password)
     with Process([broker_program(), config], log=folder / "broker.log") as process:
@@ -52,7 +53,7 @@ def running_broker(folder: Path) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def running_farm(database: str, **settings: object) -> Iterator[Parts]:
-    """A scheduler over `sqlite` or `postgres`, ready to serve; all ended and removed on exit."""
+    """Yield a ready scheduler over `sqlite` or `postgres`; on exit, stop and remove everything."""
     with (
         scratch_folder("bench") as folder,
         running_broker(folder) as (broker, broker_pid),
@@ -82,7 +83,7 @@ def _database(kind: str, folder: Path) -> Iterator[tuple[str, int | None]]:
 def _scheduler(parts: Parts, settings: dict[str, object]) -> Iterator[None]:
     port = free_port()
     parts.url = f"http://127.0.0.1:{port}"
-    told = {
+    options = {
         "port": port,
         "database_url": parts.database,
         "broker_url": parts.broker,
@@ -92,7 +93,7 @@ def _scheduler(parts: Parts, settings: dict[str, object]) -> Iterator[None]:
         "signing_secret": parts.signing_secret,
         **settings,
     }
-    env = {f"TRACKFARM_SCHEDULER_{name.upper()}": str(value) for name, value in told.items()}
+    env = {f"TRACKFARM_SCHEDULER_{name.upper()}": str(value) for name, value in options.items()}
     command = [sys.executable, "-P", "-m", "trackfarm_scheduler"]
     with Process(command, log=parts.folder / "scheduler.log", env=env) as process:
         with parts.client() as farm:

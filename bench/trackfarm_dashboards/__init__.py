@@ -1,1 +1,2 @@
-"""Grafana's dashboards, written once in Python: laid out, shown as JSON, and drawn without Grafana."""
+"""Grafana dashboards, written once in Python: laid out, exported as JSON, and drawn without
+Grafana."""

@@ -1,4 +1,4 @@
-"""`python -m trackfarm_dashboards [FOLDER]` writes the JSON files that Grafana is provisioned with."""
+"""`python -m trackfarm_dashboards [FOLDER]`: write the JSON files that provision Grafana."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parents[2] / "monitoring" / "grafana" / "dashboards"
 
 
 def written(folder: Path) -> list[Path]:
-    """Writes one file for each dashboard; their paths."""
+    """Write one file per dashboard; return the paths."""
     paths = []
     for dashboard in DASHBOARDS:
         path = folder / f"{dashboard.uid.removeprefix('trackfarm-')}.json"

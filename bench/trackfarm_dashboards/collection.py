@@ -1,4 +1,4 @@
-"""All dashboards, in the order in which they are read."""
+"""All dashboards, in reading order."""
 
 from trackfarm_dashboards.fleet import FLEET
 from trackfarm_dashboards.jobs import JOBS

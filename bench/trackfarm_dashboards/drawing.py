@@ -1,4 +1,5 @@
-"""A dashboard as a picture: its own layout and queries, drawn with matplotlib and not by Grafana."""
+"""Pictures of dashboards: their own layout and queries, drawn with matplotlib instead of
+Grafana."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -43,15 +44,15 @@ STYLE: dict[Any, Any] = {
 
 
 def draw(dashboard: Dashboard, ask: Ask, path: Path, *, span: tuple[float, float]) -> None:
-    """Writes a PNG of the dashboard; `ask` answers a query over `span`, in Unix seconds."""
+    """Write a PNG of the dashboard; `ask` answers a query over `span`, in Unix seconds."""
     with mpl.rc_context(STYLE):
         figure = plt.figure(figsize=INCHES, dpi=PIXELS_PER_INCH)
         figure.text(0.012, 0.975, dashboard.title, fontsize=13, weight="bold", va="center")
         figure.text(0.988, 0.975, dashboard.text, fontsize=9, color=FAINT, ha="right", va="center")
         for panel, place in laid_out(dashboard):
             axes = figure.add_axes(_box(place, dashboard.height))
-            found = [(query, line) for query in panel.queries for line in ask(query.expr)]
-            _DRAWERS[panel.kind](axes, panel, found)
+            series = [(query, line) for query in panel.queries for line in ask(query.expr)]
+            _DRAWERS[panel.kind](axes, panel, series)
             if panel.kind is Kind.SERIES:
                 axes.set_xlim(*span)
         figure.savefig(path)
@@ -59,7 +60,7 @@ def draw(dashboard: Dashboard, ask: Ask, path: Path, *, span: tuple[float, float
 
 
 def words(value: float, unit: Unit, decimals: int | None = None) -> str:
-    """A value as Grafana would write it."""
+    """Format a value as Grafana does."""
     match unit:
         case Unit.SHARE:
             return f"{100 * value:.{1 if decimals is None else decimals}f} %"
@@ -92,7 +93,7 @@ def _scaled(value: float, base: int, names: Sequence[str], decimals: int | None 
 
 
 def _box(place: Place, rows: int) -> tuple[float, float, float, float]:
-    """The axes of a panel within its card, in shares of the figure."""
+    """Return the axes of a panel within its card, in fractions of the figure."""
     high = 0.945 / rows
     left, width = place.x / COLUMNS, place.width / COLUMNS
     bottom = 0.95 - (place.y + place.height) * high
@@ -131,9 +132,9 @@ def _table(axes: Any, panel: Panel, found: Sequence[tuple[Query, Line]]) -> None
     rows = [line for _, line in found if line.times[-1] == now]
     for number, line in enumerate(sorted(rows, key=lambda line: -line.values[-1])):
         height = 0.8 - 0.13 * number
-        told = [line.labels.get(n, "") for n in ("name", "gpu", "tier", "model_set", "provider")]
-        told.append(words(line.values[-1], panel.unit))
-        for place, text in zip((0.02, 0.12, 0.42, 0.53, 0.79, 0.98), told, strict=True):
+        cells = [line.labels.get(n, "") for n in ("name", "gpu", "tier", "model_set", "provider")]
+        cells.append(words(line.values[-1], panel.unit))
+        for place, text in zip((0.02, 0.12, 0.42, 0.53, 0.79, 0.98), cells, strict=True):
             side = "right" if place > 0.9 else "left"
             axes.text(place, height, text[:24], transform=axes.transAxes, ha=side, fontsize=7.5)
 
@@ -176,13 +177,13 @@ def _series(axes: Any, panel: Panel, found: Sequence[tuple[Query, Line]]) -> Non
 
 
 def legend(template: str, labels: Mapping[str, str]) -> str:
-    """Grafana's `{{label}}` filled in."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: labels.get(found[1], ""), template) or "value"
+    """Fill in the labels of Grafana's `{{label}}` template."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: labels.get(match[1], ""), template) or "value"
 
 
 def _at(line: Line, times: Sequence[float]) -> list[float]:
-    known = dict(zip(line.times, line.values, strict=True))
-    return [max(0.0, _finite(known.get(t, 0.0))) for t in times]
+    values = dict(zip(line.times, line.values, strict=True))
+    return [max(0.0, _finite(values.get(t, 0.0))) for t in times]
 
 
 def _finite(value: float) -> float:

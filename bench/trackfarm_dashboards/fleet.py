@@ -1,4 +1,4 @@
-"""The fleet on one screen: what is made, by whom, for what money."""
+"""The fleet dashboard: output, workers and costs."""
 
 from trackfarm_dashboards.model import Dashboard, Row, Unit, Variable, series, stat
 
@@ -18,7 +18,7 @@ WHERE = (
 FLEET = Dashboard(
     uid="trackfarm-fleet",
     title="trackfarm: fleet",
-    text="Tracks per hour, who makes them, and what they cost.",
+    text="Tracks per hour, the workers that make them, and their cost.",
     variables=WHERE,
     rows=[
         Row(
@@ -34,9 +34,9 @@ FLEET = Dashboard(
                     "Time left",
                     'max(model_set:trackfarm_eta_seconds{model_set=~"$model_set"}) or vector(0)',
                     Unit.SECONDS,
-                    text="Waiting tracks at the speed of the last five minutes.",
+                    text="For the waiting tracks at the speed of the last five minutes.",
                 ),
-                stat("Workers at work", f"sum({WORKING})"),
+                stat("Active workers", f"sum({WORKING})"),
                 stat("Busy", f"sum({ENGINE}) / sum({WORKING})", Unit.SHARE, decimals=0),
                 stat("Paid per hour", PRICE, Unit.DOLLARS, decimals=2),
                 stat("Paid per track", f"{PRICE} / (3600 * sum({TRACKS}) > 0)", Unit.DOLLARS),
@@ -76,7 +76,7 @@ FLEET = Dashboard(
                     "Busy share by tier",
                     (f"sum by (tier) ({ENGINE}) / sum by (tier) ({WORKING})", "{{tier}}"),
                     unit=Unit.SHARE,
-                    text="Engine seconds over worker seconds. Seconds count when a track is reported.",
+                    text="Engine seconds over worker seconds, counted when a track is reported.",
                 ),
                 series(
                     "Dollars per hour",

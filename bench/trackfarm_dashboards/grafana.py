@@ -1,5 +1,5 @@
-"""Dashboards as Grafana's JSON (schema version 39, Grafana 11 and newer). Provisioned files must name
-their data source by its fixed uid: exports with `__inputs` do not resolve."""
+"""Dashboards as Grafana's JSON (schema version 39, Grafana 11 and newer). Provisioned files must
+reference their data source by a fixed uid: exports with `__inputs` do not resolve."""
 
 from typing import Any
 
@@ -85,18 +85,18 @@ def _target(panel: Panel, query: Query, number: int) -> dict[str, Any]:
 
 
 def _defaults(panel: Panel) -> dict[str, Any]:
-    found: dict[str, Any] = {"unit": panel.unit.value, "thresholds": _thresholds(panel)}
+    defaults: dict[str, Any] = {"unit": panel.unit.value, "thresholds": _thresholds(panel)}
     if panel.decimals is not None:
-        found["decimals"] = panel.decimals
+        defaults["decimals"] = panel.decimals
     if panel.kind is Kind.SERIES:
-        found["min"] = 0
-        found["custom"] = {
+        defaults["min"] = 0
+        defaults["custom"] = {
             "fillOpacity": 25 if panel.stacked else 5,
             "lineWidth": 1,
             "showPoints": "never",
             "stacking": {"mode": "normal" if panel.stacked else "none"},
         }
-    return found
+    return defaults
 
 
 def _thresholds(panel: Panel) -> dict[str, Any]:

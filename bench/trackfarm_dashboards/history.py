@@ -1,4 +1,4 @@
-"""What a Prometheus remembers, over its HTTP API."""
+"""Queries to Prometheus over its HTTP API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Line:
 
 
 class History:
-    """Answers queries over one span of time. Raises httpx.HTTPError, also for a wrong query."""
+    """Answers queries over one time span. Raises httpx.HTTPError, also for an invalid query."""
 
     def __init__(self, url: str, *, start: float = 0, end: float = 0, step: float = 1) -> None:
         self.start, self.end, self.step = start, end, step
@@ -36,22 +36,22 @@ class History:
         self._http.close()
 
     def lines(self, expr: str) -> list[Line]:
-        """Over the whole span."""
+        """Return the series over the whole span."""
         span = {"start": self.start, "end": self.end, "step": self.step}
-        found = self._ask("query_range", {"query": expr, **span})
+        result = self._ask("query_range", {"query": expr, **span})
         return [
             Line(one["metric"], [t for t, _ in one["values"]], [float(v) for _, v in one["values"]])
-            for one in found
+            for one in result
         ]
 
     def now(self, expr: str) -> list[float]:
-        """At this moment, of each series."""
+        """Return the current value of each series."""
         return [float(one["value"][1]) for one in self._ask("query", {"query": expr})]
 
     def alerts(self) -> dict[str, str]:
-        """The state of each alert that is pending or firing, at this moment."""
-        found = self._get("alerts", {})["alerts"]
-        return {alert["labels"]["alertname"]: alert["state"] for alert in found}
+        """Return the state of each alert that is pending or firing now."""
+        alerts = self._get("alerts", {})["alerts"]
+        return {alert["labels"]["alertname"]: alert["state"] for alert in alerts}
 
     def _ask(self, path: str, params: Mapping[str, Any]) -> list[Any]:
         result: list[Any] = self._get(path, params)["result"]

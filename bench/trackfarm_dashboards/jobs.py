@@ -1,4 +1,4 @@
-"""The jobs on one screen: how far they are, what is in their way. By name: `trackfarm jobs`."""
+"""The jobs dashboard: progress and problems of all jobs. `trackfarm jobs` lists them by name."""
 
 from trackfarm_dashboards.fleet import PLACE, TRACKS, WHERE
 from trackfarm_dashboards.model import Dashboard, Row, Unit, series, stat
@@ -8,14 +8,15 @@ KIND = f'tier=~"$tier", {SET}'
 
 
 def one(metric: str) -> str:
-    """Of a gauge without labels of its own that every scheduler shows: one of them."""
+    """Return the query for a gauge that every scheduler exports alike: the value of one
+    scheduler."""
     return f"max without (instance, job) ({metric})"
 
 
 JOBS = Dashboard(
     uid="trackfarm-jobs",
     title="trackfarm: jobs",
-    text="How far jobs are, what fails, and whether budgets and deadlines hold.",
+    text="Progress of jobs, failures, budgets and deadlines.",
     variables=WHERE,
     rows=[
         Row(
@@ -32,10 +33,10 @@ JOBS = Dashboard(
                 ),
                 stat("Least budget left", "min(trackfarm_job_budget_headroom_ratio)", Unit.SHARE),
                 stat(
-                    "Least time to spare",
+                    "Least time before a deadline",
                     "min(trackfarm_job_deadline_headroom_seconds)",
                     Unit.SECONDS,
-                    text="Between the expected end of a job and its deadline.",
+                    text="From the expected end of a job to its deadline.",
                 ),
                 stat(
                     "Deadlines at risk",
@@ -49,7 +50,7 @@ JOBS = Dashboard(
             [
                 series("Jobs by state", (one("trackfarm_jobs"), "{{state}}"), stacked=True),
                 series(
-                    "Tracks that wait",
+                    "Waiting tracks",
                     (one(f"trackfarm_tracks_waiting{{{SET}}}"), "{{model_set}}"),
                     stacked=True,
                 ),

@@ -1,11 +1,11 @@
-"""What a dashboard is made of. Grafana's grid has 24 columns; a row is 38 pixels high."""
+"""Elements of a dashboard. Grafana's grid has 24 columns; a row is 38 pixels high."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 COLUMNS = 24
-SCREEN = 25  # rows that a screen of 1080 lines shows under Grafana's own head
+SCREEN = 25  # rows visible on a screen of 1080 lines below Grafana's header
 
 
 class Kind(StrEnum):
@@ -15,7 +15,7 @@ class Kind(StrEnum):
 
 
 class Unit(StrEnum):
-    """As Grafana names them."""
+    """Units by Grafana's names."""
 
     SHORT = "short"
     SHARE = "percentunit"
@@ -26,7 +26,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`legend`: Grafana's template, such as `{{tier}}`."""
+    """A query; `legend` is Grafana's template, such as `{{tier}}`."""
 
     expr: str
     legend: str = ""
@@ -34,7 +34,8 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """`text` says what is seen; `stacked` adds the series up; `alarm`: red from this value on."""
+    """A panel; `text` is its description; `stacked` adds the series up; `alarm`: red from this
+    value on."""
 
     title: str
     kind: Kind
@@ -56,7 +57,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A label that the reader may choose values of; its values come from `metric`."""
+    """A label that the viewer can filter by; its values come from `metric`."""
 
     label: str
     metric: str
@@ -86,7 +87,7 @@ class Place:
 
 
 def laid_out(dashboard: Dashboard) -> Iterator[tuple[Panel, Place]]:
-    """Each panel with its place, row by row; what does not divide goes to the first panels."""
+    """Yield each panel with its place, row by row; the first panels get the remaining columns."""
     top = 0
     for row in dashboard.rows:
         left, (width, rest) = 0, divmod(COLUMNS, len(row.panels))
@@ -98,10 +99,10 @@ def laid_out(dashboard: Dashboard) -> Iterator[tuple[Panel, Place]]:
 
 
 def stat(title: str, expr: str, unit: Unit = Unit.SHORT, **more: object) -> Panel:
-    """One number."""
+    """Return a panel with one number."""
     return Panel(title, Kind.STAT, [Query(expr)], unit, **more)  # type: ignore[arg-type]
 
 
 def series(title: str, *queries: tuple[str, str], unit: Unit = Unit.SHORT, **more: object) -> Panel:
-    """Lines over time; each query is an expression and its legend."""
+    """Return a panel with lines over time; each query is an expression and its legend."""
     return Panel(title, Kind.SERIES, [Query(*query) for query in queries], unit, **more)  # type: ignore[arg-type]

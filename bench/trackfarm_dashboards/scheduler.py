@@ -1,4 +1,4 @@
-"""The scheduler's insides on one screen: what it stands on, what it places, what it takes back."""
+"""The scheduler dashboard: dependencies, placement and recovery."""
 
 from trackfarm_dashboards.model import Dashboard, Row, Unit, Variable, series, stat
 
@@ -16,7 +16,7 @@ def per_minute(metric: str, by: str) -> str:
 SCHEDULER = Dashboard(
     uid="trackfarm-scheduler",
     title="trackfarm: scheduler",
-    text="Health of the scheduler and of what it stands on; offers, leases, and what was taken back.",
+    text="Health of the scheduler and its dependencies; offers, leases and recovered work.",
     variables=WHERE,
     rows=[
         Row(
@@ -27,7 +27,10 @@ SCHEDULER = Dashboard(
                 stat("Broker", "max(trackfarm_broker_up)"),
                 stat("Database", "max(trackfarm_database_up)"),
                 stat(
-                    "Requests wait", "max(trackfarm_scheduler_lag_seconds)", Unit.SECONDS, alarm=1
+                    "Longest request wait",
+                    "max(trackfarm_scheduler_lag_seconds)",
+                    Unit.SECONDS,
+                    alarm=1,
                 ),
                 stat(
                     "Oldest offer",
@@ -84,10 +87,10 @@ SCHEDULER = Dashboard(
                     ("60 * max(rate(trackfarm_attempts_swept_total[5m]))", "attempts swept"),
                 ),
                 series(
-                    "Answers",
+                    "Response times",
                     ("max(trackfarm_broker_latency_seconds)", "broker"),
                     ("max(trackfarm_database_latency_seconds)", "database"),
-                    ("max(trackfarm_scrape_seconds)", "this page of metrics"),
+                    ("max(trackfarm_scrape_seconds)", "metrics page"),
                     ("max(trackfarm_survey_seconds)", "counting tracks"),
                     unit=Unit.SECONDS,
                 ),

@@ -1,4 +1,4 @@
-"""Workers and their GPUs on one screen: who is here, what the cards do, where the time goes."""
+"""The workers dashboard: workers, GPU usage, and time by stage."""
 
 from trackfarm_dashboards.fleet import PLACE, WHERE
 from trackfarm_dashboards.model import Dashboard, Kind, Panel, Query, Row, Unit, series, stat
@@ -14,7 +14,7 @@ def workers_in(state: str) -> str:
 
 
 def of_workers(metric: str) -> str:
-    """A metric of each worker, with what the worker is."""
+    """Return the query for a metric of each worker, joined with the worker's labels."""
     return f"max by (worker) ({metric}) * on (worker) group_left ({TOLD}) {INFO}"
 
 
@@ -36,7 +36,7 @@ PADDING, AUDIO = "trackfarm_padding_audio_seconds_total", "trackfarm_audio_secon
 WORKERS_AND_GPUS = Dashboard(
     uid="trackfarm-workers",
     title="trackfarm: workers and GPUs",
-    text="Who is here, what the cards do, and where the seconds of a track go.",
+    text="Workers, GPU usage, and the time of a track by stage.",
     variables=WHERE,
     rows=[
         Row(
@@ -48,10 +48,10 @@ WORKERS_AND_GPUS = Dashboard(
                 stat("Quarantined", workers_in("quarantined"), alarm=1),
                 stat("Oldest heartbeat", f"max({AGE})", Unit.SECONDS, alarm=30),
                 stat(
-                    "Times faster than it plays",
+                    "Speed over real time",
                     f"sum(place:trackfarm_audio_seconds:rate5m{{{PLACE}}})"
                     f" / sum(place:trackfarm_engine_seconds:rate5m{{{PLACE}}})",
-                    text="Seconds of audio for a second of the engine.",
+                    text="Seconds of audio per engine second.",
                     decimals=1,
                 ),
             ],
@@ -76,17 +76,17 @@ WORKERS_AND_GPUS = Dashboard(
             7,
             [
                 series(
-                    "Half of all tracks take, by stage",
+                    "Median seconds per track, by stage",
                     (stage_quantile(0.5), "{{stage}}"),
                     unit=Unit.SECONDS,
                 ),
                 series(
-                    "19 of 20 tracks take, by stage",
+                    "95th percentile per track, by stage",
                     (stage_quantile(0.95), "{{stage}}"),
                     unit=Unit.SECONDS,
                 ),
                 series(
-                    "Times faster than it plays, by GPU",
+                    "Speed over real time, by GPU",
                     (
                         (
                             f"sum by (gpu) (place:trackfarm_audio_seconds:rate5m{{{PLACE}}})"
@@ -101,7 +101,7 @@ WORKERS_AND_GPUS = Dashboard(
             7,
             [
                 series(
-                    "Tracks in the batch of a track",
+                    "Batch size per track",
                     (
                         mean_rate(
                             "trackfarm_track_batch_size_sum", "trackfarm_track_batch_size_count"
@@ -110,12 +110,12 @@ WORKERS_AND_GPUS = Dashboard(
                     ),
                 ),
                 series(
-                    "Audio computed only as padding",
+                    "Padding relative to audio",
                     (mean_rate(PADDING, AUDIO), "{{tier}}"),
                     unit=Unit.SHARE,
                 ),
                 series(
-                    "Lost and quarantined so far",
+                    "Workers lost and quarantined",
                     ("max(trackfarm_workers_lost_total)", "lost"),
                     ("max(trackfarm_workers_quarantined_total)", "quarantined"),
                 ),

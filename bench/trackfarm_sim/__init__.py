@@ -1,2 +1,2 @@
-"""Simulates a farm: the scheduler's own pure decisions under a fake clock, on machines that are
-slow, late, taken away or broken."""
+"""Simulation of a farm: the scheduler's own pure decisions under a simulated clock, on machines
+that are slow, late, preempted or broken."""

@@ -1,4 +1,4 @@
-"""`python -m trackfarm_sim`: the same as `trackfarm simulate`."""
+"""Entry point of `python -m trackfarm_sim`: the same as `trackfarm simulate`."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""What an engine did for a shard, noted once it is known what became of it."""
+"""Accounting of the engine time of each shard, once its outcome is known."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,15 @@ from trackfarm_sim.meters import Loss, Meters, Stretch
 
 
 class Accounts:
-    """`fails(track, lease)`: whether a track has no result wherever this lease is."""
+    """Records computed and lost seconds. `fails(track, lease)` is True if a track fails under this
+    lease."""
 
     def __init__(self, meters: Meters, fails: Callable[[int, Lease], bool]) -> None:
         self._meters = meters
         self._fails = fails
 
     def close(self, lease: Lease) -> None:
-        """Only the first call counts."""
+        """Account for a lease; only the first call has an effect."""
         if lease.is_accounted:
             return
         lease.is_accounted = True

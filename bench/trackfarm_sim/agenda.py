@@ -1,4 +1,4 @@
-"""The fake clock: what happens when, in order."""
+"""Event queue with the simulated clock."""
 
 import heapq
 import itertools
@@ -8,7 +8,7 @@ Happening = Callable[[float], object]
 
 
 class Agenda:
-    """Happenings at equal times keep the order in which they were entered."""
+    """The event queue. Events at equal times keep their insertion order."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Happening]] = []
@@ -22,6 +22,6 @@ class Agenda:
         heapq.heappush(self._heap, (time, next(self._order), happening))
 
     def step(self) -> None:
-        """Lets the next thing happen."""
+        """Advance the clock to the next event, and run it."""
         self.now, _, happening = heapq.heappop(self._heap)
         happening(self.now)

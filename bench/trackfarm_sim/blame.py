@@ -1,4 +1,4 @@
-"""Who failed what in a simulated farm. The rulings are the scheduler's own."""
+"""Failure records of a simulated farm. The rulings are the scheduler's own."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ KIND = FailureKind.NOT_FINITE
 
 @dataclass(slots=True)
 class Blame:
-    """`by_track`: who failed each track, a worker as often as it did."""
+    """The failures. `by_track`: the workers that failed each track, once per failure."""
 
     jitter: Callable[[], float]
     by_track: dict[int, list[Desk]] = field(default_factory=dict)
 
     def rule(self, track: int, desk: Desk, eligible: int) -> Retry | GiveUp:
-        """What becomes of a track that `desk` has just failed."""
+        """Record that `desk` failed a track, and return the ruling."""
         failures = self.by_track.setdefault(track, [])
         failures.append(desk)
         history = FailureHistory(len(failures), 0, len(set(failures)), eligible)
@@ -34,7 +34,8 @@ class Blame:
         return frozenset(desk.id for desk in self.by_track.get(track, ()))
 
     def disproved(self, tracks: Sequence[int], maker: Desk) -> list[Desk]:
-        """Workers that turn out bad because `maker` has made what they failed."""
+        """Return the workers that turn out bad because `maker` has made tracks which they
+        failed."""
         if not self.by_track:
             return []
         bad: list[Desk] = []
@@ -46,7 +47,7 @@ class Blame:
         return sorted(bad, key=lambda desk: desk.id)
 
     def forgive(self, desk: Desk) -> list[int]:
-        """Takes a worker's failures off all records; returns the tracks that had them."""
+        """Remove a worker's failures from all records; return the affected tracks."""
         tracks = [t for t, failures in self.by_track.items() if desk in failures]
         for track in tracks:
             self.by_track[track] = [d for d in self.by_track[track] if d is not desk]

@@ -1,4 +1,4 @@
-"""The earliest time at which the machines that were really up could have done all the work."""
+"""Lower bound of the makespan on the machines that were really up."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,10 +20,13 @@ class _Fleet(NamedTuple):
 
 
 def lower_bound(world: World, machines: Sequence[Machine], until: float) -> float:
-    """Seconds. No schedule on these machines ends sooner, whatever it knows and however finely it
-    cuts: a track is worth what it would take the whole fleet, and each machine works all the time
-    it is up, at its true speed, on the tracks that it is best at (the dual of the fractional
-    assignment problem). Bad machines count for nothing. `until`: when the run ended."""
+    """Return the bound in seconds: no schedule on these machines ends sooner, with any knowledge
+    and however finely it splits the work.
+
+    Each track is weighted by the time it would take the whole fleet, and each machine works
+    whenever it is up, at its true speed, on the tracks that it is best at (the dual of the
+    fractional assignment problem). Bad machines count for nothing. `until`: when the run ended.
+    """
     worth = 1 / sum(kind.count / world.seconds[kind.gpu] for kind in world.scenario.fleet)
     work = float(worth @ _to_make(world))
     best = {gpu: float((worth / costs).max()) for gpu, costs in world.seconds.items()}
@@ -38,13 +41,13 @@ def lower_bound(world: World, machines: Sequence[Machine], until: float) -> floa
 
 
 def _to_make(world: World) -> NDArray[np.int64]:
-    """How many tracks of each shape can be made at all."""
+    """Return the number of tracks of each shape that can be made at all."""
     lost = world.works.shape_of[sorted(world.works.poisoned)]
     return np.asarray(world.works.counts - np.bincount(lost, minlength=len(world.works.counts)))
 
 
 def done_by(world: World, fleet: _Fleet, until: float) -> float:
-    """Worth of what the fleet can have made by `until`."""
+    """Return the weight of the work that the fleet can have done by `until`."""
     ends = np.clip(until, fleet.up_from, fleet.up_until)
     weather = world.weather
     spans = weather.work(fleet.phase, ends) - weather.work(fleet.phase, fleet.up_from)

@@ -1,5 +1,5 @@
-"""`trackfarm simulate`: what a fleet would do with a catalog, under the scheduler's own policy and
-under others, or on machines that the fleet's own scaler rents on a market."""
+"""`trackfarm simulate`: compare the scheduler's policy with others on a fleet, or let the
+autoscaler rent machines on a simulated market."""
 
 import json
 import os
@@ -29,36 +29,40 @@ NOT_ON_A_MARKET = ("fleet", "policy", "preemptions", "bad_machines", "pictures")
 def simulate(
     context: typer.Context,
     fleet: Annotated[
-        str, typer.Option(help="Cards, with $ per hour after @ if not the usual price.")
+        str, typer.Option(help="GPUs; a price in $ per hour can follow after @.")
     ] = "10x RTX 3090, 10x RTX 4090, 10x A100, 10x H100",
     tracks: Annotated[int, typer.Option(min=1, max=10_000_000)] = 15_000,
-    seeds: Annotated[int, typer.Option(min=1, help="How many runs of each policy.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of runs of each policy.")] = 5,
     first_seed: Annotated[int, typer.Option(min=0)] = 0,
     model: Annotated[str, typer.Option("--model-set")] = "acestep-v15-turbo",
     duration: Annotated[
         list[float] | None, typer.Option(help="Seconds of audio; repeat for a mix.")
     ] = None,
     preemptions: Annotated[
-        float, typer.Option(min=0, help="Machines lost per machine and hour.")
+        float, typer.Option(min=0, help="Preemptions per machine and hour.")
     ] = 0.05,
-    poisoned: Annotated[float, typer.Option(min=0, max=1, help="Share of tracks.")] = 0.0,
-    bad_machines: Annotated[float, typer.Option(min=0, max=1, help="Share of machines.")] = 0.0,
+    poisoned: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of tracks that fail everywhere.")
+    ] = 0.0,
+    bad_machines: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of machines that fail every track.")
+    ] = 0.0,
     shard_seconds: Annotated[float, typer.Option(min=0.1)] = 60.0,
     policy: Annotated[
         list[str] | None, typer.Option(help=f"One of: {'; '.join(POLICIES)}. Default: all.")
     ] = None,
     as_text: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     pictures: Annotated[
-        Path | None, typer.Option(help="A folder for timeline.png and comparison.png.")
+        Path | None, typer.Option(help="Folder for timeline.png and comparison.png.")
     ] = None,
     market: Annotated[
-        bool, typer.Option("--market", help="Let the scaler rent on a market of offers.")
+        bool, typer.Option("--market", help="Let the autoscaler rent on a simulated market.")
     ] = False,
     deadline: Annotated[str | None, typer.Option(help="With --market: 45m, 6h.")] = None,
     budget: Annotated[str | None, typer.Option(help="With --market: dollars.")] = None,
     max_machines: Annotated[int, typer.Option(min=1, help="With --market.")] = MAX_MACHINES,
 ) -> None:
-    """Simulate a farm on machines that are slow, late, taken away or broken."""
+    """Simulate a farm on machines that are slow, late, preempted or broken."""
     _check_together(context, market=market)
     scenario = Scenario(
         fleet=_parsed(fleet),
@@ -85,13 +89,13 @@ def simulate(
 
 
 def _check_together(context: typer.Context, *, market: bool) -> None:
-    """What plays no part is refused, not ignored."""
+    """Reject options without effect, instead of ignoring them."""
     without, where = (NOT_ON_A_MARKET, "with") if market else (ON_A_MARKET, "without")
     for name in without:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             option = f"--{name.replace('_', '-')}"
-            raise typer.BadParameter(f"plays no part {where} --market", param_hint=option)
+            raise typer.BadParameter(f"has no effect {where} --market", param_hint=option)
 
 
 def _parsed(fleet: str) -> tuple[CardGroup, ...]:
@@ -111,8 +115,8 @@ def _known_model_set(name: str) -> str:
 def _known_policies(names: list[str]) -> list[str]:
     unknown = [name for name in names if name not in POLICIES]
     if unknown:
-        known = "; ".join(POLICIES)
-        raise typer.BadParameter(f"unknown: {unknown[0]!r}; known are: {known}")
+        choices = "; ".join(POLICIES)
+        raise typer.BadParameter(f"unknown policy {unknown[0]!r}; choose from: {choices}")
     return names
 
 
@@ -126,7 +130,7 @@ def _run(scenario: Scenario, names: list[str], seeds: list[int]) -> list[Trial]:
 
 
 def _draw(scenario: Scenario, trials: list[Trial], seed: int, folder: Path) -> None:
-    # matplotlib is an extra, wanted only here.
+    # Imported here because matplotlib is an optional dependency.
     from trackfarm_sim.pictures import draw_comparison, draw_timeline
 
     folder.mkdir(parents=True, exist_ok=True)

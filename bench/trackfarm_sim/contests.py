@@ -1,4 +1,4 @@
-"""Tracks that are raced, and the leases under which somebody works on them."""
+"""Tracks with speculative copies, and the leases that hold them."""
 
 from collections.abc import Iterable
 
@@ -6,29 +6,29 @@ from trackfarm_sim.desk import Desk, Lease
 
 
 class Contests:
-    """A track is here from its first race until it is done."""
+    """The tracks with speculative copies, from the first copy until they are done."""
 
     def __init__(self) -> None:
         self._holders: dict[int, list[Lease]] = {}
 
     def live_leases(self, track: int) -> int:
-        """How many leases work on a raced track; 0 when it was never raced."""
+        """Return the number of live leases on such a track; 0 if it never had a copy."""
         return sum(x.is_live and track in x.open for x in self._holders.get(track, ()))
 
     def open(self, tracks: set[int], desks: Iterable[Desk]) -> list[Lease]:
-        """Enters who works on tracks that are about to be raced; returns those leases."""
-        found: list[Lease] = []
+        """Register the current leases of tracks that are about to be copied, and return them."""
+        leases: list[Lease] = []
         for lease in (lease for desk in desks for lease in desk.leases):
-            mine = lease.open & tracks
-            if mine:
+            shared = lease.open & tracks
+            if shared:
                 lease.is_contested = True
-                found.append(lease)
-            for track in mine:
+                leases.append(lease)
+            for track in shared:
                 self._enter(track, lease)
-        return found
+        return leases
 
     def join(self, lease: Lease) -> None:
-        """A rival's lease."""
+        """Register the lease of a speculative copy."""
         for track in lease.tracks:
             self._enter(track, lease)
 
@@ -38,7 +38,7 @@ class Contests:
             holders.append(lease)
 
     def won(self, tracks: Iterable[int], winner: Lease) -> list[Lease]:
-        """Takes done tracks from everyone else; returns who loses them."""
+        """Remove done tracks from all other leases, and return these leases."""
         losers: list[Lease] = []
         for track in tracks if self._holders else ():
             for lease in self._holders.pop(track, ()):

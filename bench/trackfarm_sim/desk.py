@@ -1,4 +1,4 @@
-"""A worker of the simulated farm, and the leases it holds."""
+"""A worker of the simulated farm, and its leases."""
 
 from bisect import bisect_right
 from collections import deque
@@ -14,8 +14,9 @@ SPEED_MEMORY = 0.2  # weight of the newest track, as in trackfarm_scheduler.stor
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """`ends[i]` is when `tracks[i]` leaves the engine, once that is known; the first `settled` of
-    them have been answered for; `open` are those that nobody has answered for; `won` those committed from here."""
+    """A lease. `ends[i]` is when `tracks[i]` leaves the engine, once known; the first `settled` of
+    them have been processed; `open` are the tracks without a result; `won` the tracks committed by
+    this lease."""
 
     desk: "Desk"
     tracks: list[int]
@@ -37,7 +38,7 @@ class Lease:
         self.open = set(self.tracks)
 
     def reported(self, now: float, finish_seconds: float) -> int:
-        """How many more tracks have been uploaded and reported by now, and before the end of the
+        """Return how many more tracks have been uploaded and reported by now, before the end of the
         machine."""
         died_at = self.desk.died_at
         until = now if died_at is None else min(now, died_at)
@@ -46,8 +47,8 @@ class Lease:
 
 @dataclass(slots=True, eq=False)
 class Desk:
-    """`speed` is what the scheduler believes; the machine knows better. `is_draining`: it finishes
-    what it has and gets nothing more."""
+    """A worker. `speed` is the scheduler's estimate; the machine's true speed may differ.
+    `is_draining`: it finishes its shards and gets no more."""
 
     machine: Machine
     model_set: str
@@ -65,7 +66,7 @@ class Desk:
 
     @property
     def leases(self) -> list[Lease]:
-        """What it holds as the scheduler sees it."""
+        """Its live leases, as the scheduler sees them."""
         return [x for x in (*self.computed_or_running, *self.queue) if x.is_live]
 
     @property
@@ -79,21 +80,23 @@ class Desk:
 
     @property
     def ahead(self) -> int:
-        """What it has not computed yet."""
+        """Number of shards that it has not finished computing."""
         return len(self.queue) + (self.running is not None)
 
     @property
     def seconds_ahead(self) -> float:
-        """Expected seconds of what has not been computed; a shard counts whole until it ends."""
+        """Expected seconds of the uncomputed shards; a running shard counts in full until it
+        ends."""
         running = self.running.expected if self.running and self.running.is_live else 0.0
         return running + sum(lease.expected for lease in self.queue)
 
     def seconds(self, shape: TrackShape) -> float:
-        """What the scheduler expects one track to take here."""
+        """Return the expected seconds of one track here."""
         return prior(shape, self.machine.kind.gpu, self.model_set) / self.speed
 
     def learn(self, expected: float, took: float, tracks: int) -> None:
-        """As if each of `tracks` had been reported alone. `expected` at speed 1.0."""
+        """Update the speed as if each of `tracks` had been reported alone. `expected` is at speed
+        1.0."""
         if took > 0:
             keep = (1 - SPEED_MEMORY) ** tracks
             self.speed = keep * self.speed + (1 - keep) * expected / took

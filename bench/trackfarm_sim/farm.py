@@ -1,8 +1,8 @@
-"""The simulated farm: machines come, compute, report and go; a policy says who gets what.
+"""The simulated farm: machines join, compute, report and leave; a policy assigns the tracks.
 
-Every effect of the real farm has its time here: a message and a claim (`handover_seconds`), upload
-and report (`finish_seconds`), a lost worker noticed (`lost_after`), an overtaken one stopped with
-its next heartbeat.
+All delays of the real farm are modelled: message and claim (`handover_seconds`), upload and report
+(`finish_seconds`), detection of a lost worker (`lost_after`), and the heartbeat that stops a
+superseded shard.
 """
 
 import math
@@ -29,11 +29,12 @@ from trackfarm_sim.world import World
 
 
 class Stuck(RuntimeError):
-    """Nothing will ever happen again and the work is not done."""
+    """Raised if no event is left and the work is not done."""
 
 
 class Farm:
-    """One run. `desks` are the workers as the scheduler knows them; `machines` all there were."""
+    """One run. `desks` are the workers known to the scheduler; `machines` are all machines so
+    far."""
 
     def __init__(self, world: World, policy: Policy, *, keeps_stretches: bool = False) -> None:
         self.world, self.policy, self.rules = world, policy, policy.rules
@@ -53,15 +54,15 @@ class Farm:
         self.meters.queued(self.rules.messages(self.ledger.total), 0.0)
 
     def run(self) -> JobState:
-        """To the end of the job. Raises Stuck."""
+        """Run to the end of the job. Raises Stuck."""
         for slot in self.world.slots:
             self.join(next(slot), 0.0)
         if (ending := self.play()) is None:
-            raise Stuck(f"{self.ledger.counts} and nobody can make the rest")
+            raise Stuck(f"{self.ledger.counts}, and no worker can make the rest")
         return ending
 
     def play(self) -> JobState | None:
-        """Until the job has ended, or nothing happens any more: None."""
+        """Run until the job has ended; return None if the events run out first."""
         while self.agenda and not self.is_over:
             self.agenda.step()
         self._close(self.agenda.now)
@@ -70,7 +71,7 @@ class Farm:
 
     @property
     def is_over(self) -> bool:
-        """Whether every track has its end, or the job has failed."""
+        """True once every track is done or failed, or the job has failed."""
         ending = job_ending(self.ledger.counts) if self.ledger.failed else None
         return self.ledger.is_settled or (ending is not None and ending[0] is JobState.FAILED)
 
@@ -120,7 +121,7 @@ class Farm:
     # shards
 
     def _wake(self, now: float, after: float = 0.0) -> None:
-        """The policy looks at the next tick that is due."""
+        """Schedule the policy's next tick."""
         tick = self.rules.tick
         at = now + after if tick == 0 else (math.floor((now + after) / tick) + 1) * tick
         if at < self._tick_at:
@@ -175,7 +176,7 @@ class Farm:
         self._watch(lease, now)
 
     def _watch(self, lease: Lease, now: float) -> None:
-        """Looks at a shard whenever a report comes whose time matters to others."""
+        """Schedule a look at a shard for each report with a time that matters to other workers."""
         for track, end in zip(lease.tracks, lease.ends, strict=False):
             matters = lease.is_contested or self._fails(track, lease)
             at = end + self.scenario.finish_seconds
@@ -207,7 +208,7 @@ class Farm:
         return lease.desk.machine.is_bad or track in self.works.poisoned
 
     def _settle(self, lease: Lease, now: float) -> None:
-        """Takes in what a shard has reported by now."""
+        """Process the results that a shard has reported by now."""
         first, desk = lease.settled, lease.desk
         if not lease.is_live or first == len(lease.tracks):
             return
@@ -241,7 +242,7 @@ class Farm:
             self._end(lease, now)
 
     def _end(self, lease: Lease, now: float) -> None:
-        """Ends a lease; its worker hears of it with its next heartbeat."""
+        """End a lease; its worker learns of it with its next heartbeat."""
         desk, lease.is_live = lease.desk, False
         if lease in desk.queue:
             desk.queue.remove(lease)
@@ -292,7 +293,7 @@ class Farm:
         self._give_back(given_up, now)
 
     def _close(self, now: float) -> None:
-        """Accounts for what engines still do when the job is over."""
+        """Account for the engines that still compute when the job is over."""
         for desk in self.desks.values():
             if desk.running is not None and desk.died_at is None:
                 desk.running.stopped_at = now

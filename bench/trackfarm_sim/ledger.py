@@ -1,4 +1,4 @@
-"""The state of every track: what the database is to the real farm, one byte a track."""
+"""The state of every track, in place of the real farm's database; one byte per track."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
@@ -19,11 +19,11 @@ class State(IntEnum):
 
 
 class MadeTwice(AssertionError):
-    """A track was committed twice: what no policy may do."""
+    """Raised if a track is committed twice, which no policy may cause."""
 
 
 class Ledger:
-    """Pending tracks come in the order of their numbers, those handed back first."""
+    """The tracks. Pending tracks are ordered by number, returned ones first."""
 
     def __init__(self, works: Works) -> None:
         self._works = works
@@ -34,7 +34,7 @@ class Ledger:
         self.failed = 0
         self.last_commit = 0.0
         self._cursor = 0
-        self._front: dict[int, WaitingTrack] = {}  # looked at, never leased: in order
+        self._front: dict[int, WaitingTrack] = {}  # returned by `window`, never leased; in order
         self._back: dict[int, WaitingTrack] = {}  # leased before
 
     @property
@@ -47,7 +47,7 @@ class Ledger:
         return TrackCounts(pending=self.pending, leased=leased, done=self.done, failed=self.failed)
 
     def window(self, limit: int) -> Sequence[WaitingTrack]:
-        """The first `limit` pending tracks."""
+        """Return the first `limit` pending tracks."""
         missing = limit - len(self._back) - len(self._front)
         self._front.update(self._fresh(min(max(missing, 0), self.total - self._cursor)))
         back = [self._back[i] for i in sorted(self._back)]
@@ -55,7 +55,7 @@ class Ledger:
 
     @property
     def came_back(self) -> bool:
-        """Whether tracks wait that somebody had before."""
+        """True if tracks wait that were leased before."""
         return bool(self._back)
 
     def _fresh(self, number: int) -> Iterator[tuple[int, WaitingTrack]]:
@@ -77,20 +77,20 @@ class Ledger:
         ids: Iterable[int],
         avoid: Mapping[int, frozenset[str]],
     ) -> None:
-        """Makes tracks pending again; `avoid` names the workers that failed them."""
+        """Make tracks pending again; `avoid` names the workers that failed them."""
         for i in ids:
             code = self._works.shape_of[i]
             shape, vram = self._works.shapes[code], self._works.min_vram[code]
             failed_by = avoid.get(i, frozenset())
             self._back[i] = WaitingTrack(i, shape, vram, avoid=failed_by, begun=True)
-            assert self.state[i] == State.LEASED, "only what was leased comes back"
+            assert self.state[i] == State.LEASED, "only leased tracks can be returned"
             self.state[i] = State.PENDING
             self.pending += 1
 
     def commit(self, ids: Sequence[int], at: float) -> None:
-        """Raises MadeTwice."""
+        """Mark tracks as done. Raises MadeTwice."""
         if (self.state[ids] != State.LEASED).any():
-            raise MadeTwice(f"tracks among {ids} are not waiting for a result")
+            raise MadeTwice(f"some of the tracks {ids} are not leased")
         self.state[ids] = State.DONE
         self.done += len(ids)
         self.last_commit = max(self.last_commit, at)
@@ -104,7 +104,7 @@ class Ledger:
         return bool(self.state[track] == State.FAILED)
 
     def reopen(self, track: int) -> None:
-        """Takes back that a track was given up."""
+        """Undo `give_up`."""
         assert self.state[track] == State.FAILED
         self.failed -= 1
         self.state[track] = State.LEASED

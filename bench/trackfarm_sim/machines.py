@@ -1,4 +1,4 @@
-"""The machines that stand in one place of the fleet, one after the other."""
+"""The successive machines in one slot of the fleet."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +12,9 @@ from trackfarm_sim.weather import BLOCKS
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`factor`: its true speed against its kind; `phase`: where it reads the weather; it is paid
-    from `paid_from`, works from `up_from` and is taken away at `up_until`."""
+    """A machine. `factor`: its true speed relative to its GPU type; `phase`: its offset in the
+    speed noise; it is billed from `paid_from`, works from `up_from` and is preempted at
+    `up_until`."""
 
     slot: int
     number: int
@@ -31,8 +32,8 @@ class Machine:
 
 
 def tenants(scenario: Scenario, kind: CardGroup, slot: int, seed: int) -> Iterator[Machine]:
-    """The machines of a slot without end. Each is ordered when the loss of the one before it was
-    noticed, and independent of any policy."""
+    """Yield the machines of a slot, without end. Each is ordered when the loss of its predecessor
+    was noticed, and is independent of the policy."""
     rng = np.random.default_rng([seed, slot])
     up_from, paid_from, number = 0.0, 0.0, 0
     while True:

@@ -1,11 +1,11 @@
-"""What a run is measured by, as it happens."""
+"""Measurements of a run."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 
 class Loss(StrEnum):
-    """Why computed seconds were for nothing."""
+    """Reason for computed seconds without a kept result."""
 
     PREEMPTION = "preemption"
     RACE = "race"
@@ -14,7 +14,8 @@ class Loss(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A time in which the engine of a slot computed one shard. `lost`: seconds of it for nothing."""
+    """An interval in which the engine of a slot computed one shard; `lost` seconds of it had no
+    result."""
 
     slot: int
     start: float
@@ -25,7 +26,7 @@ class Stretch:
 
 @dataclass(slots=True)
 class Meters:
-    """`stretches` is kept only when pictures are wanted."""
+    """The measurements; `stretches` is kept only for pictures."""
 
     keeps_stretches: bool = False
     busy: float = 0.0
@@ -41,14 +42,14 @@ class Meters:
     _depth_since: float = 0.0
 
     def queued(self, change: int, now: float) -> None:
-        """Notes that more or fewer tasks wait in the queues."""
+        """Record a change of the number of tasks in the queues."""
         self._depth_seconds += self._depth * (now - self._depth_since)
         self._depth_since = now
         self._depth += change
         self.deepest = max(self.deepest, self._depth)
 
     def mean_depth(self, until: float) -> float:
-        """Tasks waiting in all queues, on average."""
+        """Return the average number of tasks in all queues."""
         self.queued(0, until)
         return self._depth_seconds / until if until > 0 else 0.0
 

@@ -1,4 +1,4 @@
-"""What became of one run, in the numbers that policies are compared by."""
+"""Result of one run, in the numbers used to compare policies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ from trackfarm_sim.world import draw
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Times in seconds; `busy` and `lost` are shares of the seconds that machines were up until
-    the end; `cost` in dollars, boots included; `depth` and `deepest`: tasks waiting in queues."""
+    """The result. Times in seconds; `busy` and `lost` are fractions of the seconds that machines
+    were up until the end; `cost` in dollars, boots included; `depth` and `deepest`: tasks in the
+    queues, on average and at most."""
 
     seed: int
     state: str
@@ -43,12 +44,12 @@ class Outcome:
 
 
 def simulate(scenario: Scenario, policy: Policy, seed: int) -> Outcome:
-    """One run to its end; the same for the same arguments."""
+    """Run to the end; deterministic for the same arguments."""
     return outcome_of(Farm(draw(scenario, seed), policy))
 
 
 def outcome_of(farm: Farm) -> Outcome:
-    """Runs a farm that has not run yet."""
+    """Run a farm that has not run yet."""
     state = farm.run()
     makespan, meters = farm.ledger.last_commit, farm.meters
     up = _up_seconds(farm.machines, makespan)

@@ -1,4 +1,4 @@
-"""Runs as pictures: who computed what when, and how policies compare. Needs matplotlib."""
+"""Plots of runs: a timeline of the slots, and a comparison of policies. Needs matplotlib."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ BINS = 400
 
 
 def draw_timeline(farm: Farm, bound: float, target: Path) -> None:
-    """A line for each slot, and the share of them that computes. `farm` has run and kept its
+    """Draw a line for each slot, and the share of slots that compute. `farm` has run and kept its
     stretches."""
     figure = Figure(figsize=(12, 8), layout="constrained")
     lanes, share = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -62,21 +62,22 @@ def _lanes(axes: Axes, farm: Farm) -> None:
 def busy_share(
     stretches: Sequence[Stretch], edges: NDArray[np.float64], slots: int
 ) -> NDArray[np.float64]:
-    """Of each bin between two edges, the share of slot-seconds in which an engine computed."""
+    """Return for each bin between two edges the fraction of slot-seconds in which an engine
+    computed."""
     starts = np.sort([s.start for s in stretches])
     ends = np.sort([s.end for s in stretches])
-    done = _seconds_after(starts, edges) - _seconds_after(ends, edges)
-    return np.asarray(np.diff(done) / np.diff(edges) / max(slots, 1))
+    busy_seconds = _seconds_after(starts, edges) - _seconds_after(ends, edges)
+    return np.asarray(np.diff(busy_seconds) / np.diff(edges) / max(slots, 1))
 
 
 def _seconds_after(moments: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """At each edge, the sum of the seconds since each moment before it."""
+    """Return at each edge the sum of the seconds since each earlier moment."""
     before = np.searchsorted(moments, edges)
     return np.asarray(before * edges - np.concatenate(([0.0], np.cumsum(moments)))[before])
 
 
 def draw_comparison(trials: Sequence[Trial], target: Path) -> None:
-    """Makespan over the bound, and what was lost, policy by policy."""
+    """Draw makespan over the bound, and lost time, policy by policy."""
     figure = Figure(figsize=(11, 0.6 * len(trials) + 1.8), layout="constrained")
     spans, waste = figure.subplots(1, 2, sharey=True)
     names = [trial.policy for trial in trials]
@@ -90,7 +91,7 @@ def draw_comparison(trials: Sequence[Trial], target: Path) -> None:
     spans.legend(loc="lower right")
     lost = [100 * trial.mean(lambda o: o.waste) for trial in trials]
     waste.bar_label(waste.barh(names, lost, color=LOST), fmt="%.2f %%", padding=3)
-    waste.set(xlabel="GPU time in vain, %")
+    waste.set(xlabel="GPU time lost, %")
     waste.margins(x=0.2)
     spans.invert_yaxis()
     figure.savefig(target, dpi=120)

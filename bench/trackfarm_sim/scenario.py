@@ -1,4 +1,4 @@
-"""What is simulated: a fleet, a catalog, and what goes wrong."""
+"""Parameters of a simulation: a fleet, a catalog, and failures."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,17 @@ DURATIONS = (30.0, 60.0, 90.0, 120.0, 150.0, 180.0, 210.0, 240.0)
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Times in seconds. `durations` are drawn evenly. `preemptions`: machines lost per machine and
-    hour. `machine_spread` and `wobble`: sigma of the lognormal speed of a machine against its kind,
-    and of the same machine from one `wobble_seconds` to the next. `boot_seconds` is what
-    `trackfarm.planning` expects of a rental; the times below are the scheduler's defaults. `poisoned` and `bad_machines`:
-    shares of tracks that fail everywhere, and of machines that fail everything."""
+    """The parameters, times in seconds.
+
+    - `durations`: drawn with equal probability.
+    - `preemptions`: machines lost per machine and hour.
+    - `machine_spread`, `wobble`: sigma of the lognormal speed of a machine relative to its GPU
+      type, and of the same machine from one interval of `wobble_seconds` to the next.
+    - `boot_seconds`: as `trackfarm.planning` expects of a rental; the times after it are the
+      scheduler's defaults.
+    - `poisoned`, `bad_machines`: fractions of tracks that fail everywhere, and of machines that
+      fail everything.
+    """
 
     fleet: tuple[CardGroup, ...]
     tracks: int = 15_000
@@ -37,5 +43,5 @@ class Scenario:
 
     @property
     def slots(self) -> list[CardGroup]:
-        """The kind of each place for a machine."""
+        """The GPU type of each slot for a machine."""
         return [kind for kind in self.fleet for _ in range(kind.count)]

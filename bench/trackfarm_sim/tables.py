@@ -1,4 +1,4 @@
-"""Trials as a table, and as JSON."""
+"""Trials as a table and as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,9 +15,9 @@ COLUMNS = ("time", "bound", "worst", "busy", "waste", "cost", "queue", "most", "
 
 
 def table_of(trials: Sequence[Trial]) -> Table:
-    """One row for each policy; means over its seeds. `bound` and `worst`: makespan over the lower
-    bound; `queue` and `most`: tasks waiting in all queues on average and at most; `lost`: machines
-    taken away."""
+    """Return one row per policy, with means over its seeds. `bound` and `worst`: makespan over the
+    lower bound; `queue` and `most`: tasks in all queues, on average and at most; `lost`: preempted
+    machines."""
     table = Table(Column("policy", no_wrap=True), box=SIMPLE_HEAD, pad_edge=False)
     for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
@@ -52,7 +52,7 @@ def clock(seconds: float) -> str:
 
 
 def as_json(scenario: Scenario, trials: Sequence[Trial]) -> dict[str, Any]:
-    """Everything, run by run."""
+    """Return all results, run by run."""
     return {
         "scenario": asdict(scenario),
         "trials": [

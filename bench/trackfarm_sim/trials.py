@@ -1,4 +1,4 @@
-"""Many seeds of one scenario under several policies, and what they say together."""
+"""Runs of one scenario with many seeds and several policies, and their summary."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from trackfarm_sim.scenario import Scenario
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One policy on the same seeds as the others."""
+    """The runs of one policy, with the same seeds as the others."""
 
     policy: str
     outcomes: Sequence[Outcome]
@@ -26,6 +26,6 @@ class Trial:
 def run_trials(
     scenario: Scenario, policies: Iterable[tuple[str, Callable[[], Policy]]], seeds: Sequence[int]
 ) -> Iterator[Trial]:
-    """One trial after the other, each as soon as it is done."""
+    """Yield one trial per policy, each as soon as it is done."""
     for name, make in policies:
         yield Trial(name, [simulate(scenario, make(), seed) for seed in seeds])

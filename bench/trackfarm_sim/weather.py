@@ -1,5 +1,5 @@
-"""How fast machines really are from moment to moment: drawn once per seed, the same for every
-policy, so that the work a farm could have done is known exactly."""
+"""Speed noise of the machines over time: drawn once per seed and the same for every policy, so that
+the work a farm could have done is known exactly."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +9,8 @@ BLOCKS = 4096
 
 
 class Weather:
-    """A periodic lognormal series of speeds around 1.0, one for each block of `block` seconds;
-    each machine reads it from its own `phase` (a number of blocks)."""
+    """A periodic lognormal series of speeds around 1.0, one per block of `block` seconds; each
+    machine reads it from its own `phase` (a number of blocks)."""
 
     def __init__(self, rng: np.random.Generator, *, sigma: float, block: float) -> None:
         speeds = rng.lognormal(-sigma * sigma / 2, sigma, BLOCKS)
@@ -19,13 +19,13 @@ class Weather:
         self._block = block
 
     def work(self, phase: Floats | float, until: Floats | float) -> Floats:
-        """Work done by time `until` at factor 1.0 since the series began."""
+        """Return the work done by time `until` at factor 1.0 since the series began."""
         at = np.asarray(phase) * self._block + until
         rounds, rest = np.divmod(at, self._edges[-1])
         return np.asarray(rounds * self._done[-1] + np.interp(rest, self._edges, self._done))
 
     def finish_times(self, phase: float, start: float, works: Floats) -> Floats:
-        """When each of `works` (seconds at speed 1.0, one after the other) ends."""
+        """Return the end of each of `works` (seconds at speed 1.0), done one after the other."""
         target = self.work(phase, start) + np.cumsum(works)
         rounds, rest = np.divmod(target, self._done[-1])
         at = rounds * self._edges[-1] + np.interp(rest, self._done, self._edges)

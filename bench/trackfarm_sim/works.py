@@ -1,4 +1,4 @@
-"""The tracks of a run as arrays, and what each costs on each kind of card."""
+"""The tracks of a run as arrays, and the cost of each on each GPU type."""
 
 from functools import cache
 
@@ -13,11 +13,11 @@ from trackfarm_sim.scenario import Scenario
 
 
 class NoTierFits(ValueError):
-    """A duration that no card can make."""
+    """Raised for a duration that fits no GPU."""
 
 
 class Works:
-    """Track `i` has shape `shapes[shape_of[i]]`; one byte a track."""
+    """The tracks: track `i` has shape `shapes[shape_of[i]]`; one byte per track."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
         rng = np.random.default_rng([seed, 1 << 32])
@@ -38,24 +38,24 @@ class Works:
         self._model_set = scenario.model_set
 
     def sort_longest_first(self) -> None:
-        """Numbers the tracks anew, for policies that look at length."""
+        """Renumber the tracks by length, for policies that look at length."""
         order = np.argsort(self.shape_of, kind="stable")[::-1]
         self.shape_of = self.shape_of[order]
         self.poisoned = frozenset(np.flatnonzero(np.isin(order, list(self.poisoned))).tolist())
 
     def seconds(self, gpu: str) -> NDArray[np.float64]:
-        """Seconds of each shape on a card of this kind at speed 1.0."""
+        """Return the seconds of each shape on this GPU type at speed 1.0."""
         return np.array([prior(shape, gpu, self._model_set) for shape in self.shapes])
 
 
 @cache
 def prior(shape: TrackShape, gpu: str, name: str) -> float:
-    """What the cost model says before anything was measured."""
+    """Return the cost model's estimate before any measurement."""
     return cost.seconds(shape, gpu=gpu, model_set=model_set(name))
 
 
 def _min_vram(shape: TrackShape, least: int, is_noise: bool) -> int:
     tier = smallest_tier_for(shape.duration, min_vram=least, limited=not is_noise)
     if tier is None:
-        raise NoTierFits(f"no card makes tracks of {shape.duration:g} s")
+        raise NoTierFits(f"no GPU has enough memory for tracks of {shape.duration:g} s")
     return tier.vram

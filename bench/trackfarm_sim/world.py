@@ -1,4 +1,4 @@
-"""Everything that chance decides, drawn before any policy acts."""
+"""All random inputs, drawn before any policy acts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from trackfarm_sim.works import Works
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`slots[i]` yields the machines of place `i` (none where somebody rents them); `seconds[gpu]`
-    prices each shape at speed 1."""
+    """The inputs. `slots[i]` yields the machines of slot `i` (empty if machines are rented);
+    `seconds[gpu]` is the cost of each shape at speed 1."""
 
     scenario: Scenario
     seed: int
@@ -25,21 +25,22 @@ class World:
     seconds: dict[str, NDArray[np.float64]]
 
     def successors(self, machine: Machine) -> Iterator[Machine]:
-        """The next machine in the same place, if the world has places."""
+        """Yield the next machine in the same slot, if the world has slots."""
         if self.slots:
             yield next(self.slots[machine.slot])
 
     def times(
         self, machine: Machine, tracks: Sequence[int], start: float
     ) -> tuple[list[float], list[float]]:
-        """What each track costs by the model at speed 1.0, and when the machine really ends it."""
+        """Return the modelled cost of each track at speed 1.0, and the times at which the machine
+        really ends them."""
         costs = self.seconds[machine.kind.gpu][self.works.shape_of[tracks]]
         ends = self.weather.finish_times(machine.phase, start, costs / machine.factor)
         return costs.tolist(), ends.tolist()
 
 
 def draw(scenario: Scenario, seed: int) -> World:
-    """The same world for the same seed."""
+    """Draw a world; deterministic for the same seed."""
     works = Works(scenario, seed)
     rng = np.random.default_rng([seed, 2 << 32])
     return World(

@@ -1,4 +1,4 @@
-"""Turns a catalog of music briefs into finished tracks on rented GPUs."""
+"""Turn a catalog of music briefs into finished tracks on rented GPUs."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the SDK when somebody asks for it: every other process of the farm starts without."""
+    """Import the SDK on first use, so that processes without it start faster."""
     from importlib import import_module
 
     if name not in _HOMES:

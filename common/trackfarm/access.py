@@ -1,4 +1,4 @@
-"""API keys and the audit log, as the operator's programs and the scheduler speak of them."""
+"""API keys and the audit log: models shared by operator clients and the scheduler."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -22,7 +22,7 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-# Whoever orders work or steers it must see it. To steer is not to order: that costs money.
+# Submitting and operating require reading. Operating does not allow submitting: that costs money.
 IMPLIED: Mapping[Scope, frozenset[Scope]] = {
     Scope.READ: frozenset({Scope.READ}),
     Scope.SUBMIT: frozenset({Scope.SUBMIT, Scope.READ}),
@@ -32,7 +32,7 @@ IMPLIED: Mapping[Scope, frozenset[Scope]] = {
 
 
 def implied(scopes: Iterable[Scope]) -> frozenset[Scope]:
-    """Everything that a key with these scopes may do."""
+    """Return all scopes of a key with these scopes, implied ones included."""
     return frozenset().union(*(IMPLIED[scope] for scope in scopes))
 
 
@@ -45,8 +45,12 @@ class _Record(BaseModel):
 
 
 class KeyRequest(_Request):
-    """`owner`: whose jobs and uploads these are; left out, the name in the form of an owner.
-    `rate`: requests a minute. `most_tracks`: unfinished tracks at a time, None for no limit."""
+    """Request for a new API key.
+
+    `owner`: the account that owns the key's jobs and uploads; defaults to the key's name, reduced
+    to the characters allowed in an owner. `rate`: requests per minute. `most_tracks`: limit on
+    unfinished tracks at a time, None for no limit.
+    """
 
     name: KeyName
     scopes: list[Scope] = Field(min_length=1, max_length=len(Scope))
@@ -57,7 +61,7 @@ class KeyRequest(_Request):
 
 
 class Key(_Record):
-    """A key without its secret, which nobody has but the one it was given to."""
+    """API key without its secret, which is shown only when the key is created."""
 
     id: str
     name: str
@@ -72,14 +76,14 @@ class Key(_Record):
 
 
 class NewKey(_Record):
-    """`secret` is shown this once."""
+    """New API key. `secret` is shown only in this response."""
 
     key: Key
     secret: str
 
 
 class AuditEntry(_Record):
-    """One change that somebody asked for. `outcome` is `done` or says why it was refused."""
+    """One requested change. `outcome` is `done` or the reason for the refusal."""
 
     id: int
     at: datetime

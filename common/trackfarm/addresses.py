@@ -1,4 +1,4 @@
-"""Which addresses may be spoken to in clear text: those that never leave this machine."""
+"""Loopback addresses: the only ones that may be reached in clear text."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -7,7 +7,7 @@ LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host of a URL, or one to listen on, is this machine and nobody else's."""
+    """Return True if a host, of a URL or to listen on, is the loopback of this machine."""
     if not host:
         return False
     if host.lower() in LOCAL_NAMES:
@@ -19,17 +19,16 @@ def is_loopback(host: str | None) -> bool:
 
 
 def http_fault(url: str, *, setting: str, insecure: str) -> str | None:
-    """Why an HTTP address must not be used, and what to write instead; None when it may be.
+    """Return why an HTTP address is unsafe and its safe replacement; None if it may be used.
 
-    `setting` and `insecure` are the names of the variables that hold the address and that allow it
-    all the same.
+    `setting` and `insecure` name the variables that hold the address and that allow clear text.
     """
     parts = urlsplit(url)
     if parts.scheme != "http" or is_loopback(parts.hostname):
         return None
     better = f"https://{parts.netloc.rpartition('@')[2]}{parts.path}"
     return (
-        f"{setting} would carry keys and tokens over a network that anyone on the way can read:"
+        f"{setting} would send keys and tokens unencrypted over the network:"
         f" write {setting}={better} (see `TLS` in docs/operating.md),"
         f" or {insecure}=true in a network that you trust"
     )

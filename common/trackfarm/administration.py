@@ -1,4 +1,4 @@
-"""The calls that need a key with scope `admin`: keys and the audit log."""
+"""Client for the calls that need a key with scope `admin`: keys and the audit log."""
 
 from typing import Any
 
@@ -12,27 +12,27 @@ from trackfarm.client.worlds import call
 
 
 class Administration(Client):
-    """A connection to a farm for who administers it."""
+    """Connection to a farm for administrators."""
 
     @call
     def make_key(self, wanted: KeyRequest) -> Steps[NewKey]:
-        """Never repeated after a lost connection: the answer is the only one with the secret."""
+        """Create a key. Never retried: only this response has the secret."""
         return ask(NewKey, "keys", wanted, never_sent)
 
     @call
     def keys(self) -> Steps[list[Key]]:
-        """Oldest first, revoked ones included."""
+        """List the keys, oldest first, revoked ones included."""
         return get(list[Key], "keys")
 
     @call
     def revoke_key(self, reference: str) -> Steps[Key]:
-        """By id, by name, or by the beginning of the id."""
+        """Revoke a key by id, by name, or by the beginning of its id."""
         return ask(Key, f"keys/{segment(reference)}/revoke", None, never_sent)
 
     @call
     def audit(
         self, *, target: str | None = None, after: int = 0, limit: int = PAGE_SIZE
     ) -> Steps[list[AuditEntry]]:
-        """Oldest first, from the one behind `after`; `target` is the id of a job or a key."""
+        """List audit entries after `after`, oldest first; `target` is the id of a job or a key."""
         params: dict[str, Any] = {"after": after, "limit": limit}
         return get(list[AuditEntry], "audit", params | ({"target": target} if target else {}))

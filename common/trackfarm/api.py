@@ -1,7 +1,7 @@
-"""What the operator's programs and the scheduler say to each other over HTTP (`/api/v1`).
+"""Messages between operator clients and the scheduler over HTTP (`/api/v1`).
 
-A submission is streamed as newline-delimited JSON: one `JobHeader`, then one brief a line, so
-that a million briefs need no memory on either side.
+A submission is streamed as newline-delimited JSON: one `JobHeader`, then one brief a line, so that
+a million briefs never have to fit in memory on either side.
 """
 
 from datetime import datetime
@@ -14,7 +14,7 @@ PREFIX = "/api/v1"
 SOURCE_BYTES = 100_000_000  # 600 s of 16-bit stereo WAV at 48 kHz are 115 MB: send those as FLAC
 LONGEST_INVITATION = 31 * 86_400  # seconds
 NDJSON = "application/x-ndjson"
-CPU = "cpu"  # what a worker without a GPU calls its card
+CPU = "cpu"  # GPU name reported by a worker without one
 
 
 class JobState(StrEnum):
@@ -92,7 +92,11 @@ class TrackCounts(_Record):
 
 
 class Job(_Record):
-    """`new_tracks` is what this submission added; the rest had been made or asked for before."""
+    """Job and its progress.
+
+    `new_tracks` counts the tracks that this submission added; the others had been made or requested
+    before.
+    """
 
     id: str
     catalog: str
@@ -120,7 +124,10 @@ class Job(_Record):
 
 
 class SubmitAnswer(_Record):
-    """`already_submitted`: the very same tracks are in this job; nothing was added."""
+    """Result of a submission.
+
+    `already_submitted`: this job already has exactly these tracks; nothing was added.
+    """
 
     job: Job
     already_submitted: bool
@@ -128,7 +135,7 @@ class SubmitAnswer(_Record):
 
 
 class UploadRequest(BaseModel):
-    """Announces a file that briefs are to name as a source; `size` in bytes."""
+    """Announcement of a file that briefs will name as a source; `size` in bytes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -137,7 +144,11 @@ class UploadRequest(BaseModel):
 
 
 class UploadAnswer(_Record):
-    """`source` is what a brief says; `url` takes the file by PUT, None when it is there."""
+    """Target of an upload.
+
+    `source` is the name to write in a brief; `url` takes the file by PUT, None if it is already
+    stored.
+    """
 
     source: str
     url: str | None
@@ -173,14 +184,17 @@ class Track(_Record):
 
 
 class TrackPage(_Record):
-    """`next` is the cursor of the next page, None on the last."""
+    """One page of tracks. `next` is the cursor of the next page, None on the last."""
 
     tracks: list[Track]
     next: int | None
 
 
 class Worker(_Record):
-    """`tier` decides which tracks it is given, also on a CPU, where it is that of the memory."""
+    """Worker of the farm.
+
+    `tier` decides which tracks it gets; on a CPU it is the tier of the machine's memory.
+    """
 
     id: str
     name: str
@@ -200,15 +214,18 @@ class Worker(_Record):
     strikes: int
     speed: float
 
-    @computed_field(description="What it computes with.")  # type: ignore[prop-decorator]
+    @computed_field(description="Kind of processor.")  # type: ignore[prop-decorator]
     @property
     def device(self) -> Literal["cpu", "gpu"]:
         return "cpu" if self.gpu == CPU else "gpu"
 
 
 class InvitationRequest(BaseModel):
-    """`seconds` it lives. What it says of provider, rental tag and price (US dollars an hour) holds
-    for every worker that joins by it, whatever that worker says itself."""
+    """Request for an invitation that is valid for `seconds`.
+
+    `provider`, `rental_tag` and `price_per_hour` (US dollars) apply to every worker that registers
+    with the invitation and override the worker's own values.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -234,19 +251,19 @@ class Invitation(_Record):
 
 
 class Invited(_Record):
-    """`token` is told this once: only its hash is stored."""
+    """New invitation. `token` is shown only in this response: only its hash is stored."""
 
     token: str = Field(repr=False)
     invitation: Invitation
 
 
 class FarmModelSet(_Record):
-    """A model set that the farm knows, and who serves it now.
+    """Model set known to the farm, and the workers that serve it now.
 
-    `min_vram` in nominal GB and `tier`, the smallest that has them (None: it runs on the CPU).
-    `revision` is that of the weights; `digests` are SHA-256 per component as live workers tell
-    them, with more than one entry where their weights differ. The tracks are those of all jobs that
-    are neither paused nor over, whoever asked for them.
+    `min_vram` is in nominal GB; `tier` is the smallest tier with that much (None: it runs on the
+    CPU). `revision` is that of the weights; `digests` are SHA-256 per component as reported by live
+    workers, with more than one entry if their weights differ. The track counts cover all jobs, of
+    every owner, that are neither paused nor ended.
     """
 
     name: str

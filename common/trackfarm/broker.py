@@ -1,7 +1,7 @@
-"""The Celery settings that the sending and the receiving side must share.
+"""Celery settings shared by the sender and the receiver.
 
-The broker carries only (shard id, lease id) of what is about to run; it is disposable. Messages
-are acknowledged on receipt, because our own lease is the only redelivery.
+The broker carries only (shard id, lease id) of work that is about to run; it is disposable.
+Messages are acknowledged on receipt, because leases are the only redelivery.
 """
 
 import socket
@@ -14,7 +14,7 @@ PIPELINE_DEPTH = 3  # one shard computes, one is being finished, one fetches its
 
 
 def queue_name(tier: str, model_set: str, worker: str | None = None) -> str:
-    """`gpu.<tier>.<model set>[.<worker>]`; the suffix keeps a stranger's machine to one key."""
+    """Return `gpu.<tier>.<model set>[.<worker>]`; `worker` restricts a machine to its own key."""
     return ".".join(["gpu", tier, model_set, *([worker] if worker else [])])
 
 
@@ -38,7 +38,7 @@ def transport_options(client_name: str) -> dict[str, Any]:
 
 
 def celery_app(broker_url: str, *, client_name: str) -> Celery:
-    """A Celery app for `broker_url`; the caller adds tasks or only sends."""
+    """Create a Celery app for `broker_url`; the caller adds tasks or only sends."""
     app = Celery("trackfarm", broker=broker_url, set_as_current=False)
     app.conf.update(
         accept_content=["json"],

@@ -1,4 +1,4 @@
-"""Broker URLs: whether one is safe, what a worker gets of it, and whom it trusts."""
+"""Broker URLs: safety check, credentials for workers, trusted certificate authority."""
 
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
@@ -11,23 +11,24 @@ _REQUIRED = frozenset({"required", "CERT_REQUIRED"})
 
 
 def broker_fault(url: str, *, setting: str, insecure: str) -> str | None:
-    """Why a broker's URL must not be used, and what to write instead; None when it may be.
+    """Return why a broker URL is unsafe and its safe replacement; None if it may be used.
 
-    kombu connects to `rediss://` without asking for a certificate unless the URL says
-    `ssl_cert_reqs=required`. No password is repeated.
+    kombu connects to `rediss://` without verifying the certificate unless the URL has
+    `ssl_cert_reqs=required`. The message never contains the password.
     """
     parts = urlsplit(url)
     if parts.scheme not in (PLAIN, OVER_TLS):
         return f"{setting} must begin with redis:// or rediss://, got {parts.scheme}://"
     if parts.scheme == OVER_TLS and not _verifies(parts):
-        why = "would talk to whoever answers, because it does not ask for a valid certificate"
+        why = "would accept any server, because it does not verify the certificate"
     elif parts.scheme == PLAIN and not is_loopback(parts.hostname):
-        why = "would carry passwords over a network that anyone on the way can read"
+        why = "would send passwords unencrypted over the network"
     elif not parts.password and not is_loopback(parts.hostname):
-        why = "has no password: whoever reaches the broker may do everything there"
+        why = "has no password: anyone who can reach the broker has full access"
     else:
         return None
-    return f"{setting} {why}: write {setting}={_safe(parts)}, or {insecure}=true in a network that you trust"
+    remedy = f"write {setting}={_safe(parts)}, or {insecure}=true in a network that you trust"
+    return f"{setting} {why}: {remedy}"
 
 
 def _verifies(parts: SplitResult) -> bool:
@@ -37,24 +38,23 @@ def _verifies(parts: SplitResult) -> bool:
 
 
 def _safe(parts: SplitResult) -> str:
-    kept = {n: v for n, v in parse_qsl(parts.query) if n != "ssl_check_hostname"}
+    options = {n: v for n, v in parse_qsl(parts.query) if n != "ssl_check_hostname"}
     user = quote(unquote(parts.username or ""), safe="")
     netloc = f"{user}:<password>@{_place(parts)}"
-    query = urlencode(kept | VERIFIED, safe="/")
+    query = urlencode(options | VERIFIED, safe="/")
     return urlunsplit((OVER_TLS, netloc, parts.path or "/0", query, ""))
 
 
 def credentials_fault(url: str, *, setting: str) -> str | None:
-    """Why the address that workers are told must be changed: each gets credentials of its own."""
+    """Return an error if the broker URL given to workers has credentials, else None."""
     parts = urlsplit(url)
     if parts.username or parts.password:
-        return f"{setting} must not carry credentials: each worker gets its own"
+        return f"{setting} must not contain credentials: each worker gets its own"
     return None
 
 
 def for_worker(url: str, *, user: str, password: str) -> str:
-    """The broker's URL with a worker's credentials in place of the farm's, and without the paths
-    of this machine."""
+    """Return the broker URL with a worker's credentials, without the farm's and local paths."""
     parts = urlsplit(url)
     netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{_place(parts)}"
     query = urlencode(VERIFIED) if parts.scheme == OVER_TLS else ""
@@ -62,7 +62,7 @@ def for_worker(url: str, *, user: str, password: str) -> str:
 
 
 def with_authority(url: str, ca_file: Path | None) -> str:
-    """The URL with the certificate authority of `ca_file` trusted as well, unless it names one."""
+    """Return the URL with the authority in `ca_file` trusted too, unless it names another."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     if parts.scheme != OVER_TLS or ca_file is None or "ssl_ca_certs" in query:
@@ -72,7 +72,7 @@ def with_authority(url: str, ca_file: Path | None) -> str:
 
 
 def database_number(url: str) -> int:
-    """Which of Redis's numbered databases a URL means; 0 unless it says so."""
+    """Return the number of the Redis database in a URL; 0 unless the URL has one."""
     path = urlsplit(url).path.strip("/")
     return int(path) if path.isdecimal() else 0
 

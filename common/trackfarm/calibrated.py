@@ -1,7 +1,7 @@
-"""What is believed of the seconds that a worker says it measured (`RegisterRequest.calibration`).
+"""Bounds for the calibration reported by a worker (`RegisterRequest.calibration`; pure).
 
-Pure. A worker may be broken or lie: nothing is believed beyond `TRUST` times the prior, and what its
-tracks take replaces it soon.
+A worker may be broken or lie: its values are clamped to a factor of `TRUST` around the prior, and
+the durations of its tracks soon replace them.
 """
 
 import math
@@ -21,20 +21,23 @@ _SECONDS = re.compile(r"seconds_(\d{1,3}(?:\.\d{1,3})?)s")
 def points(
     calibration: Mapping[str, float], *, gpu: str, model_set: ModelSet
 ) -> dict[TrackShape, float]:
-    """Service seconds of a track of each length that was measured, shortest first."""
-    found: dict[TrackShape, float] = {}
+    """Return the service seconds of a track of each measured length, shortest first."""
+    seconds_by_shape: dict[TrackShape, float] = {}
     for name, seconds in calibration.items():
         match = _SECONDS.fullmatch(name)
         if match and 0 < float(match[1]) <= LONGEST and 0 < seconds < math.inf:
             shape = TrackShape(float(match[1]), model_set.default_steps, model_set.is_guided)
             prior = cost.seconds(shape, gpu=gpu, model_set=model_set)
-            found[shape] = min(max(seconds, prior / TRUST), prior * TRUST)
-    return dict(sorted(found.items(), key=lambda point: point[0].duration)[:MOST_POINTS])
+            seconds_by_shape[shape] = min(max(seconds, prior / TRUST), prior * TRUST)
+    shortest_first = sorted(seconds_by_shape.items(), key=lambda point: point[0].duration)
+    return dict(shortest_first[:MOST_POINTS])
 
 
 def begun(model: SpeedModel, measured: Mapping[TrackShape, float]) -> SpeedModel:
-    """The model of a kind that nobody has reported of begins with these, one track each; one that
-    tracks have taught stays as it is."""
+    """Return the model of a GPU type, seeded with these points if it has no tracks yet.
+
+    Each point counts as one track. A model that has learned from tracks is returned unchanged.
+    """
     if model.tracks:
         return model
     for shape, seconds in measured.items():
@@ -43,9 +46,9 @@ def begun(model: SpeedModel, measured: Mapping[TrackShape, float]) -> SpeedModel
 
 
 def speed_in_kind(model: SpeedModel, measured: Mapping[TrackShape, float]) -> float:
-    """How many times as fast as its kind the worker is that measured these; 1 where it did not."""
-    took = sum(measured.values())
-    if not took:
+    """Return the calibrated speed relative to the GPU type; 1.0 if not calibrated."""
+    measured_seconds = sum(measured.values())
+    if not measured_seconds:
         return 1.0
-    usual = sum(model.predict(shape).mean for shape in measured)
-    return min(max(usual / took, 1 / TRUST), TRUST)
+    expected_seconds = sum(model.predict(shape).mean for shape in measured)
+    return min(max(expected_seconds / measured_seconds, 1 / TRUST), TRUST)

@@ -1,8 +1,7 @@
-"""A farm's own certificate authority on its way to a rented machine, which has nothing but its
-environment.
+"""The farm's certificate authority in environment variables, the only input of a rented machine.
 
-At Vast.ai a value there has at most 256 characters, and all of them together 32,768 (its guide to
-creating instances): PEM text goes as base64, in as many numbered variables as it takes.
+At Vast.ai a value has at most 256 characters, and all of them together 32,768 (its guide to
+creating instances), so the PEM text is encoded as Base64 and split over numbered variables.
 """
 
 import base64
@@ -17,12 +16,12 @@ from trackfarm.settings import SettingsError
 
 PREFIX = "TRACKFARM_WORKER_CA_PEM_"
 PIECE = 256
-MOST_BYTES = 16 * 1024  # as base64 two thirds of what Vast.ai takes
+MOST_BYTES = 16 * 1024  # as Base64, two thirds of Vast.ai's limit
 _CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def packed(ca_file: Path, *, setting: str) -> dict[str, str]:
-    """The certificates of a PEM file as variables of a machine's environment.
+    """Encode the certificates of a PEM file as environment variables for a machine.
 
     Raises:
         SettingsError: the file that `setting` names has no certificates, too many, or a key.
@@ -33,24 +32,26 @@ def packed(ca_file: Path, *, setting: str) -> dict[str, str]:
         raise SettingsError(f"{setting}={ca_file} cannot be read ({error})") from error
     if "PRIVATE KEY" in text:
         raise SettingsError(
-            f"{setting}={ca_file} has a private key in it, which no machine may be given:"
-            " name a file of certificates alone"
+            f"{setting}={ca_file} contains a private key, which must not be sent to machines:"
+            " name a file with certificates only"
         )
     pem = "\n".join([*_CERTIFICATE.findall(text), ""])
     _require_certificates(pem, f"{setting}={ca_file}")
     if len(pem) > MOST_BYTES:
         raise SettingsError(
-            f"{setting}={ca_file} has {len(pem)} bytes of certificates, and a machine can be given"
-            f" {MOST_BYTES}: name the farm's own authority alone"
+            f"{setting}={ca_file} has {len(pem)} bytes of certificates, more than the limit"
+            f" of {MOST_BYTES}: name only the farm's own authority"
         )
     return {f"{PREFIX}{n}": piece for n, piece in enumerate(_pieces(pem), start=1)}
 
 
 def unpacked(environ: Mapping[str, str]) -> str:
-    """The PEM text that a machine was given, empty if none. Raises SettingsError when it is
-    damaged."""
-    named = (f"{PREFIX}{number}" for number in count(1))
-    pieces = [environ[name] for name in takewhile(lambda name: environ.get(name), named)]
+    """Decode the PEM text from the environment; empty if there is none.
+
+    Raises SettingsError if it is damaged.
+    """
+    names = (f"{PREFIX}{number}" for number in count(1))
+    pieces = [environ[name] for name in takewhile(lambda name: environ.get(name), names)]
     if not pieces:
         return ""
     try:
@@ -70,4 +71,4 @@ def _require_certificates(pem: str, what: str) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     except (ssl.SSLError, ValueError) as error:
-        raise SettingsError(f"{what} has no PEM certificate that can be read ({error})") from error
+        raise SettingsError(f"{what} has no readable PEM certificate ({error})") from error

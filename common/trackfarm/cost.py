@@ -1,7 +1,7 @@
-"""What one track costs in seconds of a GPU: the unit of shard sizes, leases, ETA and price.
+"""Cost of one track in GPU seconds: the unit of shard sizes, leases, ETA and price.
 
-The prior follows floating-point and byte counts of the ACE-Step 1.5 parts over a card's peak
-rates (`speeds.toml`). A worker's measured `speed` scales it; 1.0 means "as the prior says".
+The prior divides floating-point and byte counts of the ACE-Step 1.5 parts by a card's peak rates
+(`speeds.toml`). A worker's measured `speed` scales it; 1.0 means "as the prior predicts".
 """
 
 import re
@@ -18,7 +18,7 @@ from trackfarm.model_sets import ModelSet
 
 @dataclass(frozen=True, slots=True)
 class TrackShape:
-    """What a track's cost depends on: seconds of audio, denoising steps, guidance on or off."""
+    """Inputs of a track's cost: seconds of audio, denoising steps, guidance on or off."""
 
     duration: float
     steps: int
@@ -46,12 +46,12 @@ def _speeds() -> Mapping[str, Any]:
 @cache
 def _gpu(name: str) -> Mapping[str, float]:
     table: Mapping[str, Mapping[str, float]] = _speeds()["gpus"]
-    known = [row for label, row in table.items() if _is_named(label, name)]
-    return known[0] if known else table["unknown"]
+    rows = [row for label, row in table.items() if _is_named(label, name)]
+    return rows[0] if rows else table["unknown"]
 
 
 def _is_named(label: str, name: str) -> bool:
-    # As a whole word: an RTX A4000 is no A40.
+    # Match whole words: an RTX A4000 is not an A40.
     return re.search(rf"(?<!\w){re.escape(label)}(?!\w)", name, re.IGNORECASE) is not None
 
 
@@ -82,17 +82,17 @@ def _passes(shape: TrackShape) -> int:
 
 
 def stages(shape: TrackShape, *, gpu: str, model_set: ModelSet) -> Stages:
-    """The prior of one track on `gpu`, stage by stage."""
+    """Return the prior of one track on `gpu`, stage by stage."""
     if model_set.is_noise:
         return _tiny_stages(shape)
     return _gpu_stages(shape, gpu, "xl" if model_set.is_xl else "std")
 
 
 def seconds(shape: TrackShape, *, gpu: str, model_set: ModelSet, speed: float = 1.0) -> float:
-    """Expected GPU seconds of one track on `gpu` with `model_set` resident."""
+    """Return the expected GPU seconds of one track on `gpu` with `model_set` resident."""
     return stages(shape, gpu=gpu, model_set=model_set).total / max(speed, 1e-6)
 
 
 def has_prior(gpu: str, model_set: ModelSet) -> bool:
-    """Whether the table knows this card; one that it does not is taken for a slow one."""
+    """Return True if the table has this card; an unknown card is assumed to be slow."""
     return model_set.is_noise or _gpu(gpu) is not _speeds()["gpus"]["unknown"]

@@ -1,5 +1,4 @@
-"""What is wrong with settings from the environment, in the operator's words: which variable, and
-what it may be."""
+"""Readable errors for settings from the environment: the variable and its valid values."""
 
 import re
 from collections.abc import Mapping
@@ -9,21 +8,21 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
-UNUSABLE = (ValidationError, SettingsError)  # what reading settings raises
+UNUSABLE = (ValidationError, SettingsError)  # raised when settings are read
 _FIELD = re.compile(r'field "([^"]+)"')
-_NO_JSON = 'is no JSON; lists are written ["so", "so"], objects {"name": 1}, the quotes as well'
+_NO_JSON = 'is not JSON; write lists as ["a", "b"], objects as {"name": 1}, with the quotes'
 _WORDS = {
     "missing": "is missing",
-    "bool_parsing": "is neither true nor false",
-    "extra_forbidden": "is not known here",
-    "unexpected_keyword_argument": "is not known here",
-    "greater_than": "must be more than {gt}",
-    "greater_than_equal": "must be {ge} at least",
+    "bool_parsing": "must be true or false",
+    "extra_forbidden": "is not a known setting",
+    "unexpected_keyword_argument": "is not a known setting",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
     "less_than": "must be less than {lt}",
-    "less_than_equal": "must be {le} at most",
-    "string_too_short": "must have {min_length} characters at least",
-    "literal_error": "{input!r} is none of these: {expected}",
-    "enum": "{input!r} is none of these: {expected}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_short": "must have at least {min_length} characters",
+    "literal_error": "{input!r} is not one of: {expected}",
+    "enum": "{input!r} is not one of: {expected}",
 }
 _NOT_A_NUMBER = re.compile(r"(int|float)_(parsing|type|from_float)")
 
@@ -33,27 +32,30 @@ def complaints(
     prefix: str,
     said: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """One line for each thing that is wrong, of one of `UNUSABLE`. `prefix` is that of the
-    variables, `said` how a field was set where that was no variable: `{"gpus": "--gpu"}`. Values are
-    shown only of fields that have few, which are no secrets."""
+    """Return one line per error in an exception of `UNUSABLE`.
+
+    `prefix` is the prefix of the variables. `said` names the source of a field that was not set by
+    a variable: `{"gpus": "--gpu"}`. Values are shown only for fields with few valid values, which
+    hold no secrets.
+    """
     if isinstance(error, ValidationError):
         return [f"{_place(each['loc'], prefix, said)} {_wrong(each)}" for each in error.errors()]
-    found = _FIELD.search(str(error))  # its only other place is in the text
-    return [f"{_variable(found[1], prefix, said)} {_NO_JSON}" if found else str(error)]
+    match = _FIELD.search(str(error))  # the exception names the field only in its text
+    return [f"{_variable(match[1], prefix, said)} {_NO_JSON}" if match else str(error)]
 
 
 def _place(place: tuple[int | str, ...], prefix: str, said: Mapping[str, str]) -> str:
-    """`TRACKFARM_FLEET_HOSTS[0].gpu`; a rule between several fields has no place."""
+    """Return `TRACKFARM_FLEET_HOSTS[0].gpu`; a rule between several fields has no location."""
     if not place:
-        return "settings that do not go together:"
+        return "conflicting settings:"
     name, *inner = place
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner)
-    shown = _variable(str(name), prefix, said)
-    return shown if str(name) in said else f"{shown}{''.join(parts)}"
+    variable = _variable(str(name), prefix, said)
+    return variable if str(name) in said else f"{variable}{''.join(parts)}"
 
 
 def _variable(name: str, prefix: str, said: Mapping[str, str]) -> str:
-    """An alias is a variable's whole name already."""
+    """Return the name of a field's variable; an alias already is a whole name."""
     return said.get(name) or (name if name.isupper() else f"{prefix}{name.upper()}")
 
 

@@ -1,3 +1,3 @@
-"""How all our processes end when there is no use in starting them again as they are."""
+"""Exit codes, in all our processes, for errors that a restart would not fix."""
 
-BAD_SETTINGS = 2  # not usable
+BAD_SETTINGS = 2

@@ -1,7 +1,7 @@
-"""The farm's Celery as Flower sees it: `celery -A trackfarm.flower flower`.
+"""Celery app for Flower: `celery -A trackfarm.flower flower`.
 
-The broker is the scheduler's, by the same variable. Flower only listens here: workers send events and
-obey no remote control.
+Uses the scheduler's broker, set by the same variable. Flower only listens: workers send events and
+ignore remote control.
 """
 
 import os

@@ -1,11 +1,11 @@
-"""Who a track is: the key that makes resubmission find it, and the seed that makes it again."""
+"""Track identity: the key by which resubmission finds a track, and the seed that reproduces it."""
 
 import hashlib
 import json
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 SEED_BITS = 32
-SPARE_SEEDS = 2  # tries that a worker may add by itself, where it has the track at hand
+SPARE_SEEDS = 2  # extra tries that a worker may make by itself while it holds the track
 
 
 def track_key(
@@ -17,20 +17,21 @@ def track_key(
     variation: int,
     model_set: str,
 ) -> str:
-    """32 hex digits naming one track for ever.
+    """Return 32 hex digits that name one track permanently.
 
-    `brief` is `Brief.canonical()` (it carries the audio format), `occurrence` counts equal briefs
-    of one catalog from 0, `variation` the takes of one brief, `model_set` includes its revision.
+    `brief` is `Brief.canonical()` (which includes the audio format), `occurrence` counts equal
+    briefs of one catalog from 0, `variation` counts the tracks of one brief, `model_set` includes
+    its revision.
     """
     parts = [owner, catalog, brief, occurrence, variation, model_set]
     return hashlib.sha256(_COMPACT.encode(parts).encode("utf-8")).hexdigest()[:32]
 
 
 def seed_of(key: str, try_number: int, *, given: int | None, variation: int) -> int:
-    """The seed of one try, in [0, 2**32).
+    """Return the seed of one try, in [0, 2**32).
 
-    A seed given in the brief belongs to variation 0 and the first try; other variations and
-    later tries step away from it, as ACE-Step's own batches do.
+    A seed given in the brief belongs to variation 0 and the first try; other variations and later
+    tries are offset from it, as in ACE-Step's own batches.
     """
     if given is not None:
         return (given + variation + 1_000_003 * try_number) % (1 << SEED_BITS)
@@ -39,8 +40,11 @@ def seed_of(key: str, try_number: int, *, given: int | None, variation: int) -> 
 
 
 def next_seeds(key: str, seed: int, *, tries: int, given: int | None) -> tuple[int, ...]:
-    """The derived seeds of the two tries behind the one that has `seed`, which is one of the
-    first `tries`. None where the brief gives a seed: then that is what was asked for."""
+    """Return the derived seeds of the two tries after the one with `seed`.
+
+    Empty if `seed` is none of the first `tries`, or if the brief gives a seed: then the customer
+    asked for that one.
+    """
     if given is not None:
         return ()
     numbers = (n for n in range(tries) if seed_of(key, n, given=None, variation=0) == seed)

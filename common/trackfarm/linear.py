@@ -1,4 +1,4 @@
-"""Algebra of three unknowns, so that the model that learns needs no numpy where there is none."""
+"""Linear algebra in three dimensions, so that the speed model does not need numpy."""
 
 Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
@@ -28,12 +28,12 @@ def quadratic(m: Matrix, v: Vector) -> float:
 
 
 def outer(v: Vector) -> Matrix:
-    """`v` times its own transpose."""
+    """Return `v` times its own transpose."""
     return (scaled(v, v[0]), scaled(v, v[1]), scaled(v, v[2]))
 
 
 def blend(a: Matrix, share: float, b: Matrix) -> Matrix:
-    """`share` of `a`, and all of `b`."""
+    """Return `share * a + b`."""
     return (
         plus(scaled(a[0], share), b[0]),
         plus(scaled(a[1], share), b[1]),
@@ -50,7 +50,7 @@ def cross(a: Vector, b: Vector) -> Vector:
 
 
 def inverse(m: Matrix) -> Matrix:
-    """Of a symmetric positive definite matrix."""
+    """Return the inverse of a symmetric positive definite matrix."""
     first = cross(m[1], m[2])
     by = 1 / dot(m[0], first)
     return (scaled(first, by), scaled(cross(m[2], m[0]), by), scaled(cross(m[0], m[1]), by))

@@ -23,23 +23,25 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula (OWASP, CSV injection): it gets a `'` in front
-    where it would be one."""
+    """Return text that no spreadsheet reads as a formula (OWASP, CSV injection).
+
+    Prefixes it with `'` if it would be one.
+    """
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def row(track: Track, file: str, job_id: str) -> dict[str, object]:
-    """A line of the table; what only a finished track has is empty for any other."""
-    made = track.artifact
+    """Return one line of the table; columns of finished tracks are empty for all others."""
+    artifact = track.artifact
     return {
         "ordinal": track.ordinal,
         "file": cell(file),
         "name": cell(track.name),
         "prompt": cell(track.prompt),
-        "seconds": round(made.seconds, 3) if made else "",
-        "size": made.size if made else "",
-        "sha256": made.sha256 if made else "",
-        "seed": made.seed if made else "",
+        "seconds": round(artifact.seconds, 3) if artifact else "",
+        "size": artifact.size if artifact else "",
+        "sha256": artifact.sha256 if artifact else "",
+        "seed": artifact.seed if artifact else "",
         "tags": json.dumps(track.tags, ensure_ascii=False, sort_keys=True),
         "track_key": track.key,
         "job": job_id,
@@ -47,7 +49,7 @@ def row(track: Track, file: str, job_id: str) -> dict[str, object]:
 
 
 def playlist_entry(track: Track, place: str) -> str:
-    """Two lines of an extended M3U; `place` is a file or an address."""
+    """Return two lines of an extended M3U; `place` is a file or a URL."""
     title = one_line(track.name or track.prompt)
     seconds = round(track.artifact.seconds) if track.artifact else -1
     return f"#EXTINF:{seconds},{title}\n{place}\n"

@@ -1,4 +1,4 @@
-"""Structured logs, one event a line: readable on a console, JSON for machines."""
+"""Structured logs, one event per line: readable on a console, JSON for machines."""
 
 import io
 import logging
@@ -20,9 +20,9 @@ _LEVELS: dict[Level, int] = {
 
 
 def configure(log_format: str = "console", log_level: Level = "info") -> None:
-    """Sends structlog and the standard library's loggers to stderr in one format.
+    """Send structlog and the standard library's loggers to stderr in one format.
 
-    Other libraries' debug lines are left out at any level: they repeat whole requests, with the
+    Debug lines of other libraries are dropped at every level: they repeat whole requests, with the
     signatures of URLs and the keys in headers.
     """
     level = _LEVELS[log_level]
@@ -54,8 +54,8 @@ def configure(log_format: str = "console", log_level: Level = "info") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
-    for ours in OURS:
-        logging.getLogger(ours).setLevel(level)
+    for name in OURS:
+        logging.getLogger(name).setLevel(level)
     for noisy in ("httpx", "httpcore", "alembic", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
@@ -63,14 +63,17 @@ def configure(log_format: str = "console", log_level: Level = "info") -> None:
 def _printable(
     _logger: object, _name: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """What strangers say (a worker's name, an error) must not command the operator's terminal, nor
-    look like another line of the log. JSON escapes it by itself."""
+    """Escape untrusted text (a worker's name, an error) for the console.
+
+    It must neither control the operator's terminal nor look like another log line. JSON needs no
+    escaping.
+    """
     return {name: _one_line(value) for name, value in event.items()}
 
 
 def _traceback(out: TextIO, error: structlog.typing.ExcInfo) -> None:
-    # Plain ones: a rich one prints every local variable, secrets among them, and takes seconds to
-    # draw, in which an event loop stands still.
+    # Not rich's: they print every local variable, secrets included, and take seconds to draw,
+    # which would block an event loop.
     text = io.StringIO()
     structlog.dev.plain_traceback(text, error)
     out.write(clean(text.getvalue()))

@@ -1,9 +1,9 @@
-"""Requests to addresses that strangers have chosen: which may be made, and a transport for them.
+"""Egress policy for URLs from untrusted users, and an HTTP transport that enforces it.
 
-A brief may name any URL. Fetched from inside the operator's network, it could reach what only that
-network may reach: a router, a database, the cloud's metadata. So the name is resolved once, every
-address it has is judged, and the connection goes to one that was judged: a name that resolves to
-something else the next time changes nothing. Redirects are requests of their own.
+A brief may name any URL. Fetched from inside the operator's network, it could reach hosts that only
+this network can reach: a router, a database, the cloud's metadata service. So the name is resolved
+once, every address is checked, and the connection goes to a checked one: a name that resolves
+differently the next time changes nothing. Redirects are checked as new requests.
 """
 
 import ipaddress
@@ -16,8 +16,8 @@ import httpx
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Sequence[str]]
 
-# What `is_global` of some Pythons lets pass: IETF's own (Oracle's metadata is in it), relays of 6to4,
-# and site-local ones. Azure's WireServer is public by its number only.
+# Not public, though `is_global` of some Python versions is true for them: IETF protocol assignments
+# (with Oracle's metadata service), 6to4 relays, site-local addresses and Azure's WireServer.
 _NEVER = tuple(
     map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "fec0::/10", "168.63.129.16/32"))
 )
@@ -32,9 +32,12 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What may be asked for. `hosts`: these names and no others, when there are any; one that begins
-    with a dot stands for all below it. `ports`: none means any. `networks`: private ones, in CIDR
-    notation, that may be reached after all."""
+    """Egress policy.
+
+    `hosts`: if any, the only names allowed; one that begins with a dot covers all its subdomains.
+    `ports`: empty allows any. `networks`: private networks, in CIDR notation, that may be reached
+    anyway.
+    """
 
     schemes: tuple[str, ...] = ("https", "http")
     hosts: tuple[str, ...] = ()
@@ -43,21 +46,21 @@ class Rules:
 
 
 class Forbidden(httpx.UnsupportedProtocol):
-    """The rules do not allow the request; the message says why."""
+    """The policy denies the request; the message says why."""
 
 
 def url_flaw(url: httpx.URL, rules: Rules) -> str | None:
-    """What is wrong with a URL before its name is resolved."""
+    """Return why the policy denies a URL, before its name is resolved; None if allowed."""
     host = url.host.lower().rstrip(".")
     if url.scheme not in rules.schemes:
-        wanted = " or ".join(f"{scheme}://" for scheme in rules.schemes)
-        return f"the protocol {url.scheme or 'of no name'} is not allowed; write {wanted}"
+        schemes = " or ".join(f"{scheme}://" for scheme in rules.schemes)
+        return f"the protocol {url.scheme or '(none)'} is not allowed; write {schemes}"
     if not host:
         return "it has no host"
     if url.userinfo:
-        return "it carries a name or a password"
-    if rules.hosts and not any(_names(pattern, host) for pattern in rules.hosts):
-        return f"the host {host} is not among those that are allowed"
+        return "it contains a user name or a password"
+    if rules.hosts and not any(_matches(pattern, host) for pattern in rules.hosts):
+        return f"the host {host} is not allowed"
     if rules.ports and port_of(url) not in rules.ports:
         allowed = ", ".join(map(str, rules.ports))
         return f"the port {port_of(url)} is not allowed; allowed are {allowed}"
@@ -65,14 +68,14 @@ def url_flaw(url: httpx.URL, rules: Rules) -> str | None:
 
 
 def address_flaw(text: str, networks: Sequence[str] = ()) -> str | None:
-    """Why an address may not be connected to: it is not public, or it leads to one that is not."""
+    """Return why an address is denied: it is not public or leads to one that is not; else None."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return f"{text} is no address"
+        return f"{text} is not an IP address"
     if any(address in ipaddress.ip_network(network) for network in networks):
         return None
-    if any(not _is_public(one) for one in (address, *_embedded(address))):
+    if any(not _is_public(each) for each in (address, *_embedded(address))):
         return f"{address} is not a public address"
     return None
 
@@ -82,16 +85,16 @@ def port_of(url: httpx.URL) -> int:
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a name, as the system gives them. Raises OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    """Resolve a host name with the system's resolver. Raises OSError."""
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 class GuardedTransport(httpx.BaseTransport):
-    """Sends only what the rules allow, to an address that was judged; TLS still asks for the name.
+    """Transport that sends only allowed requests, to checked addresses; TLS verifies the name.
 
     Raises `Forbidden` for the rest. Keeps no connection: one made for a name must not serve another
-    that has the same address. Proxies are not used, since they would resolve the name again.
+    name with the same address. Uses no proxy, since it would resolve the name again.
     """
 
     def __init__(
@@ -110,7 +113,7 @@ class GuardedTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if flaw := url_flaw(request.url, self._rules):
             raise Forbidden(flaw, request=request)
-        *others, last = self._judged(request)
+        *others, last = self._allowed_addresses(request)
         for address in others:
             try:
                 return self._inner.handle_request(_pinned(request, address))
@@ -121,22 +124,23 @@ class GuardedTransport(httpx.BaseTransport):
     def close(self) -> None:
         self._inner.close()
 
-    def _judged(self, request: httpx.Request) -> list[str]:
-        """The addresses of the host; none may be forbidden, or a name could try its luck."""
+    def _allowed_addresses(self, request: httpx.Request) -> list[str]:
+        """Resolve the host; if any address is denied, deny all, or retries could get around it."""
         try:
-            found = list(self._resolver(request.url.host, port_of(request.url)))
+            addresses = list(self._resolver(request.url.host, port_of(request.url)))
         except (OSError, UnicodeError) as error:
-            raise httpx.ConnectError(f"its name is not known: {error}", request=request) from error
-        if not found:
-            raise httpx.ConnectError("its name has no address", request=request)
-        for address in found:
+            reason = f"its host name cannot be resolved: {error}"
+            raise httpx.ConnectError(reason, request=request) from error
+        if not addresses:
+            raise httpx.ConnectError("its host name has no address", request=request)
+        for address in addresses:
             if flaw := address_flaw(address, self._rules.networks):
                 raise Forbidden(flaw, request=request)
-        return found
+        return addresses
 
 
 def _pinned(request: httpx.Request, address: str) -> httpx.Request:
-    """The same request to an address; its Host header names the host already."""
+    """Return the same request for one address; its Host header already names the host."""
     return httpx.Request(
         request.method,
         request.url.copy_with(host=address),
@@ -146,9 +150,9 @@ def _pinned(request: httpx.Request, address: str) -> httpx.Request:
     )
 
 
-def _names(pattern: str, host: str) -> bool:
-    wanted = pattern.lower()
-    return host.endswith(wanted) if wanted.startswith(".") else host == wanted
+def _matches(pattern: str, host: str) -> bool:
+    suffix = pattern.lower()
+    return host.endswith(suffix) if suffix.startswith(".") else host == suffix
 
 
 def _is_public(address: Address) -> bool:
@@ -158,7 +162,7 @@ def _is_public(address: Address) -> bool:
 
 
 def _embedded(address: Address) -> Iterator[Address]:
-    """The IPv4 addresses that a gateway would send packets for this IPv6 address to."""
+    """Yield the IPv4 addresses to which a gateway would forward this IPv6 address."""
     if isinstance(address, ipaddress.IPv4Address):
         return
     low = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)

@@ -1,8 +1,8 @@
-"""Text from strangers, made fit to be shown: a terminal obeys what it is sent."""
+"""Untrusted text made safe to print: terminals obey control characters."""
 
 
 def clean(text: str) -> str:
-    """The text without characters that could command a terminal; line breaks and tabs stay."""
+    """Replace characters that could control a terminal; keep line breaks and tabs."""
     if text.isprintable():
         return text
     return "".join(
@@ -11,5 +11,5 @@ def clean(text: str) -> str:
 
 
 def line(text: str) -> str:
-    """The text without such characters and on one line."""
+    """Replace such characters and put the text on one line."""
     return text if text.isprintable() else " ".join(clean(text).split())

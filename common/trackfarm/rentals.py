@@ -1,8 +1,8 @@
-"""What the fleet and the scheduler say to each other over HTTP (`/api/v1/fleet`).
+"""Messages between the fleet and the scheduler over HTTP (`/api/v1/fleet`).
 
-Only the scheduler opens the database, so the fleet writes its rentals down through these calls:
-an intent before a machine is asked for, and every move after that. Moments in seconds since 1970 by
-the clock of who writes them, money in $ and $ an hour for the whole machine.
+Only the scheduler opens the database, so the fleet stores its rentals through these calls: an
+intent before a machine is requested, and every state change after that. Times are seconds since
+1970 on the writer's clock; money is in $ and $ per hour for the whole machine.
 """
 
 from collections.abc import Mapping
@@ -42,16 +42,18 @@ class _Record(BaseModel):
 
 
 class TermRequest(_Request):
-    """Who wants to lead the fleet for so many seconds; who leads renews its term so."""
+    """Request to acquire the fleet's leader lease for `seconds`, or to renew it."""
 
     holder: ShortText = Field(min_length=1)
     seconds: float = Field(gt=0, le=LONGEST_TERM)
 
 
 class Term(_Record):
-    """Who leads, and for how many `seconds` more (0: nobody does). `epoch` grows whenever another
-    takes over: what is written under an older one is refused. `farm` is in the tags of this farm's
-    machines and of no other's."""
+    """Leader lease of the fleet: its holder, and the `seconds` it has left (0: no leader).
+
+    `epoch` grows with each new holder; writes under an older epoch are refused. `farm` is in the
+    tags of this farm's machines, and of no others.
+    """
 
     farm: str
     holder: str
@@ -60,7 +62,7 @@ class Term(_Record):
 
 
 class PriceChange(_Request):
-    """From `at` on the machine cost so much; `stopped`: and did nothing for it."""
+    """Price of a machine from `at` on; `stopped`: it was stopped and did no work."""
 
     at: Moment
     price_per_hour: Dollars
@@ -68,9 +70,11 @@ class PriceChange(_Request):
 
 
 class RentalPlan(_Request):
-    """What is known of a machine before it is asked for. `vram` (nominal GB) and `gpus` are what it
-    should have, `ready_in` the seconds after which it should work, `purpose` the job that it is
-    rented for, empty for all."""
+    """Specification of a machine, before it is requested.
+
+    `vram` (nominal GB) and `gpus` are the expected hardware, `ready_in` the seconds until it should
+    work, `purpose` the job that it is rented for, empty for all.
+    """
 
     tag: Tag
     provider: ShortText = Field(min_length=1)
@@ -86,9 +90,11 @@ class RentalPlan(_Request):
 
 
 class Standing(_Request):
-    """What changes in the life of a rental, whose owner is `trackfarm_fleet.rental`. `extra` in $:
-    what machines cost that were made for it a second time by mistake; `charged`: what its provider's
-    bill says of its own, where that is known."""
+    """State of a rental, managed by `trackfarm_fleet.rental`.
+
+    `extra` in $: cost of machines created twice by mistake; `charged` in $: cost of the machine on
+    the provider's invoice, if known.
+    """
 
     state: RentalState = RentalState.INTENDED
     since: Moment
@@ -108,14 +114,14 @@ class Standing(_Request):
 
 
 class Intent(_Request):
-    """Written before a machine is asked for."""
+    """Intent to rent a machine, stored before the machine is requested."""
 
     epoch: Count
     plan: RentalPlan
 
 
 class Move(_Request):
-    """The new standing of the rental that was at `version` when it was decided."""
+    """New state of a rental, decided when the rental was at `version`."""
 
     epoch: Count
     version: Count
@@ -123,7 +129,11 @@ class Move(_Request):
 
 
 class Rental(_Record):
-    """`version` grows with each write. `dismissed`: why the operator wants it gone, else empty."""
+    """Rental of one machine.
+
+    `version` grows with each write. `dismissed`: the operator's reason for releasing it, else
+    empty.
+    """
 
     id: str
     plan: RentalPlan
@@ -141,15 +151,20 @@ class Rental(_Record):
 
 
 class Intended(_Record):
-    """`token` lets the machine's workers join, one use for each card; it is told this once."""
+    """Stored intent.
+
+    `token` lets the machine's workers register, once per GPU; it is shown only in this response.
+    """
 
     rental: Rental
     token: str = Field(repr=False)
 
 
 class Bundle(_Record):
-    """What machines with a stock image install: an archive of so many bytes at
-    `trackfarm.wire.BUNDLE`, for whoever may join."""
+    """Archive of `size` bytes that machines with a stock image install.
+
+    Workers that may register download it from `trackfarm.wire.BUNDLE`.
+    """
 
     sha256: Hex64
     size: Count
@@ -160,8 +175,11 @@ class Dismissal(_Request):
 
 
 class RentedWorker(_Record):
-    """A worker from a rented machine. `silent` seconds since its last heartbeat, `idle` since it
-    had a shard; `speed` compared to its kind of card."""
+    """Worker on a rented machine.
+
+    `silent`: seconds since its last heartbeat; `idle`: seconds since its last shard; `speed` is
+    relative to its GPU type.
+    """
 
     id: str
     tag: str
@@ -178,8 +196,11 @@ class RentedWorker(_Record):
 
 
 class JobLimits(_Record):
-    """What one moving job asks of the fleet, without its name: `tracks` are not done, `deadline` in
-    seconds from now, `budget` in $ that its engine seconds have not spent."""
+    """Requirements of one active job, without its name.
+
+    `tracks` are unfinished, `deadline` is in seconds from now, `budget` is in $, less the cost of
+    its engine seconds so far.
+    """
 
     tracks: int
     deadline: float | None
@@ -187,8 +208,7 @@ class JobLimits(_Record):
 
 
 class Demand(_Record):
-    """Everything that is not done for one model set; `waiting`: tracks that no worker has, by tier
-    in nominal GB."""
+    """Unfinished work for one model set; `waiting`: unassigned tracks by tier in nominal GB."""
 
     model_set: str
     shapes: list[ShapeCount]
@@ -197,7 +217,7 @@ class Demand(_Record):
 
 
 class LearntSpeed(_Record):
-    """`stats` is what `trackfarm.speed.SpeedModel` writes."""
+    """Learned speed of a GPU type; `stats` is the JSON of `trackfarm.speed.SpeedModel`."""
 
     gpu: str
     model_set: str
@@ -205,8 +225,10 @@ class LearntSpeed(_Record):
 
 
 class FleetSituation(_Record):
-    """All that the fleet decides by, in one look. `rentals` are the open ones and those that ended
-    since the time that was asked for."""
+    """Snapshot of all inputs of the fleet's decisions.
+
+    `rentals` are the open ones and any that ended since the requested time.
+    """
 
     term: Term
     rentals: list[Rental]
@@ -216,8 +238,10 @@ class FleetSituation(_Record):
 
 
 class Stretch(_Record):
-    """A worker was busy with one job's tracks; `kept`: they were committed. `job` is None where it
-    is another owner's."""
+    """Interval in which a worker was busy with one job's tracks.
+
+    `kept`: the tracks were committed. `job` is None if another owner's.
+    """
 
     start: float
     end: float
@@ -226,8 +250,7 @@ class Stretch(_Record):
 
 
 class Stay(_Record):
-    """What became of a rental's time: the stretches of each of its workers, one after the other,
-    and the tracks that each job kept."""
+    """Usage of a rental: busy intervals per worker in order, and committed tracks per job."""
 
     rental: Rental
     busy: list[list[Stretch]]

@@ -1,4 +1,4 @@
-"""Where the farm is: from the environment, else from the farm that `trackfarm up` runs here."""
+"""Address of the farm: from the environment, else of the farm that `trackfarm up` runs here."""
 
 import json
 import os
@@ -11,13 +11,16 @@ _YES = frozenset({"1", "true", "yes", "on"})
 
 
 class SettingsError(Exception):
-    """What the operator set cannot be used; the message says what to change."""
+    """A setting cannot be used; the message says how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FarmAddress:
-    """How to reach one farm. `pid` is the `trackfarm up` that runs it, None for a remote one.
-    `ca_file`: an authority of its own to trust; `insecure`: it may be reached in clear text."""
+    """Address and key of one farm.
+
+    `pid` is the `trackfarm up` that runs it, None for a remote farm. `ca_file`: a certificate
+    authority to trust; `insecure`: allow clear text.
+    """
 
     url: str
     api_key: str = field(repr=False)
@@ -27,7 +30,7 @@ class FarmAddress:
 
 
 def home_path(environ: Mapping[str, str], given: Path | None = None) -> Path:
-    """The home directory: `given`, else `TRACKFARM_HOME`, else `~/.trackfarm`; absolute."""
+    """Return the absolute home directory: `given`, else `TRACKFARM_HOME`, else `~/.trackfarm`."""
     home = given or Path(environ.get("TRACKFARM_HOME") or "~/.trackfarm")
     return home.expanduser().resolve()
 
@@ -37,7 +40,7 @@ def farm_file(home: Path) -> Path:
 
 
 def find_farm(environ: Mapping[str, str]) -> FarmAddress | None:
-    """The farm that the environment names, else the one of the home directory, else None.
+    """Return the farm in the environment, else the one of the home directory, else None.
 
     Raises:
         SettingsError: `TRACKFARM_URL` without `TRACKFARM_API_KEY`, or an unreadable farm file.
@@ -58,10 +61,10 @@ def find_farm(environ: Mapping[str, str]) -> FarmAddress | None:
 
 
 def read_address(home: Path) -> FarmAddress | None:
-    """The farm of this home directory, None when none has written itself down.
+    """Return the farm stored in this home directory, None if there is none.
 
     Raises:
-        SettingsError: the file is there and cannot be read.
+        SettingsError: the file exists but cannot be read.
     """
     path = farm_file(home)
     try:
@@ -74,13 +77,13 @@ def read_address(home: Path) -> FarmAddress | None:
 
 
 def write_address(home: Path, address: FarmAddress) -> None:
-    """Stores the address so that only the owner of the home directory can read it."""
+    """Store the address so that only the owner of the home directory can read it."""
     stored = {"url": address.url, "api_key": address.api_key, "pid": address.pid}
     write_private(farm_file(home), json.dumps(stored, indent=2) + "\n")
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replaces `path` in one step; mode 0600 from its first byte."""
+    """Replace `path` atomically; mode 0600 from the first byte."""
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

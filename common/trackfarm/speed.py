@@ -1,15 +1,15 @@
-"""What a kind of machine has taught us about its speed: the cost model that learns.
+"""Cost model that learns the speed of each GPU type.
 
-The service seconds of one track (how long it kept the engine of its worker) are taken to be linear
-in the stages of the prior (`trackfarm.cost.stages`):
+The service seconds of one track (the time for which it occupies its worker's engine) are modelled
+as linear in the stages of the prior (`trackfarm.cost.stages`):
 
     seconds = fixed + denoise_factor * prior denoise + decode_factor * prior decode + noise
 
 with noise in proportion to the prior's total. The three coefficients are learned for each (GPU,
 model set) by Bayesian linear regression with a conjugate normal-inverse-gamma prior around the
 table's own values (0 or the table's fixed part, 1, 1): C. Bishop, Pattern Recognition and Machine
-Learning, section 3.3; Gelman et al., Bayesian Data Analysis, section 14.8. docs/planning.md has
-the formulas.
+Learning, section 3.3; Gelman et al., Bayesian Data Analysis, section 14.8. docs/planning.md has the
+formulas.
 """
 
 import json
@@ -39,7 +39,7 @@ from trackfarm.model_sets import ModelSet, model_set
 
 HALF_LIFE = 2_000  # tracks after which an observation counts half, so that drift is followed
 CLIP_SIGMAS = 5.0
-SLOW_RATIO = 1.25  # below this a worker is not worth a word
+SLOW_RATIO = 1.25  # a worker below this is not reported as slow
 SLOW_SIGMAS = 3.0
 
 _FADE = 0.5 ** (1 / HALF_LIFE)
@@ -47,7 +47,7 @@ _PRIOR_SPREAD = 0.55  # of a stage's factor: the table may be wrong by a factor 
 _PRIOR_CORRELATION = 0.7  # a card that denoises slower than the table says decodes slower as well
 _FIXED_SPREAD = 0.1  # of the prior seconds of the reference track
 _PRIOR_NOISE = 0.2  # relative, of one track
-_PRIOR_SHAPE = 2.0  # of the inverse gamma: the noise is known no better than two tracks tell
+_PRIOR_SHAPE = 2.0  # of the inverse gamma: as much knowledge of the noise as two tracks give
 _LEAST_SHARE = 0.05  # no track is predicted below this share of its prior
 _REFERENCE_SECONDS = 60.0
 _VERSION = 1
@@ -55,7 +55,7 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds that are not known for sure; `low` to `high` holds four times out of five."""
+    """Uncertain number of seconds; `low` to `high` holds four times out of five."""
 
     mean: float
     sd: float
@@ -69,7 +69,7 @@ class Estimate:
         return self.quantile(0.9)
 
     def quantile(self, p: float) -> float:
-        """Of the log-normal with this mean and sd, because time is never negative."""
+        """Return a quantile of the log-normal with this mean and sd: time is never negative."""
         if self.mean <= 0 or self.sd <= 0:
             return self.mean
         spread = math.sqrt(math.log1p((self.sd / self.mean) ** 2))
@@ -78,8 +78,11 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class _Posterior:
-    """The coefficients less the prior's are `shift`, with covariance `noise` * `spread`; `noise`
-    is the variance of one track relative to its prior seconds."""
+    """Posterior of the coefficients.
+
+    `shift` is their difference from the prior, with covariance `noise` * `spread`; `noise` is the
+    variance of one track relative to its prior seconds.
+    """
 
     shift: Vector
     spread: Matrix
@@ -88,11 +91,10 @@ class _Posterior:
 
 @dataclass(frozen=True, slots=True)
 class SpeedModel:
-    """The speed of one kind of GPU with one model set, as far as it is known. Immutable:
-    `observe` gives the model that knows more.
+    """Learned speed of one GPU type with one model set; immutable.
 
     `tracks` counts all observations; `weight`, `gram`, `cross` and `square` are their sufficient
-    statistics as differences to the prior, older ones fading.
+    statistics as differences from the prior, with older ones fading.
     """
 
     gpu: str
@@ -104,7 +106,7 @@ class SpeedModel:
     square: float = 0.0
 
     def observe(self, shape: TrackShape, service_seconds: float) -> "SpeedModel":
-        """The model after one more track. What lies beyond 5 sigma counts as 5 sigma.
+        """Return the model after one more track. Outliers are clipped to 5 sigma.
 
         Raises ValueError for seconds that are not a positive finite number.
         """
@@ -113,15 +115,15 @@ class SpeedModel:
     def observe_total(
         self, counts: Mapping[TrackShape, int], service_seconds: float
     ) -> "SpeedModel":
-        """The model after tracks whose seconds are known only together, such as those of a batch.
+        """Return the model after tracks with a known total time only, such as a batch.
 
         Raises ValueError for no tracks, or for seconds that are not a positive finite number.
         """
         if not 0 < service_seconds < math.inf:
-            raise ValueError(f"{service_seconds} are no seconds that a track can take")
+            raise ValueError(f"service seconds must be positive and finite, got {service_seconds}")
         number = sum(counts.values())
         if number < 1:
-            raise ValueError("there are no tracks to learn from")
+            raise ValueError("no tracks to learn from")
         features, scale = self._sums(counts)
         x = scaled(features, 1 / math.sqrt(scale))
         excess = service_seconds / math.sqrt(scale) - dot(x, self._prior_mean())
@@ -137,36 +139,40 @@ class SpeedModel:
         )
 
     def predict(self, shape: TrackShape) -> Estimate:
-        """Service seconds of one track."""
+        """Return the service seconds of one track."""
         return self.predict_total({shape: 1})
 
     def predict_total(self, counts: Mapping[TrackShape, int]) -> Estimate:
-        """Service seconds of many tracks together, one after the other.
+        """Return the service seconds of many tracks, one after the other.
 
-        What is not known about the machine is the same for all of them and does not average out;
-        the noise of the single tracks does.
+        Uncertainty about the machine is shared by all of them and does not average out; the noise
+        of the single tracks does.
         """
         features, scale = self._sums(counts)
-        now = self._posterior()
+        posterior = self._posterior()
         prior = dot(features, self._prior_mean())
-        mean = max(prior + dot(features, now.shift), _LEAST_SHARE * prior)
-        return Estimate(mean, math.sqrt(now.noise * (scale + quadratic(now.spread, features))))
+        mean = max(prior + dot(features, posterior.shift), _LEAST_SHARE * prior)
+        return Estimate(
+            mean, math.sqrt(posterior.noise * (scale + quadratic(posterior.spread, features)))
+        )
 
     @property
     def relative_speed(self) -> float:
-        """How many times as fast as the prior says, for a track of a minute."""
+        """Speed relative to the prior, for a track of a minute."""
         shape = self._reference()
         return self._prior_seconds(shape) / self.predict(shape).mean
 
     def is_slow(self, counts: Mapping[TrackShape, int], service_seconds: float) -> bool:
-        """Whether a worker of this kind that took `service_seconds` for these tracks is slower
-        than its kind by more than chance and by enough to matter."""
-        usual = self.predict_total(counts)
-        beyond = service_seconds - usual.mean
-        return service_seconds > SLOW_RATIO * usual.mean and beyond > SLOW_SIGMAS * usual.sd
+        """Return True if a worker is significantly and materially slower than its GPU type.
+
+        `service_seconds` is its time for all these tracks.
+        """
+        expected = self.predict_total(counts)
+        excess = service_seconds - expected.mean
+        return service_seconds > SLOW_RATIO * expected.mean and excess > SLOW_SIGMAS * expected.sd
 
     def to_json(self) -> str:
-        """Everything that was learned, in some 300 bytes."""
+        """Return the learned state as JSON, in some 300 bytes."""
         return json.dumps(
             {
                 "version": _VERSION,
@@ -184,10 +190,11 @@ class SpeedModel:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """What `to_json` wrote; without what was learned if the prior table has changed since,
-        because its units are the table's.
+        """Read the text of `to_json`.
 
-        Raises ValueError for another version or other text, UnknownModelSet for its model set.
+        Returns an untrained model if the prior table has changed since, because the learned values
+        are relative to the table. Raises ValueError for another version or other text,
+        UnknownModelSet for its model set.
         """
         try:
             stored: dict[str, Any] = json.loads(text)
@@ -207,7 +214,7 @@ class SpeedModel:
                 square=float(stored["square"]),
             )
         except (KeyError, TypeError) as error:
-            raise ValueError(f"this is no speed model: {error!r}") from error
+            raise ValueError(f"not a speed model: {error!r}") from error
 
     def _posterior(self) -> _Posterior:
         spread = inverse(blend(self.gram, 1.0, self._prior_precision()))
@@ -217,12 +224,12 @@ class SpeedModel:
         return _Posterior(shift, spread, scale / (_PRIOR_SHAPE + self.weight / 2 - 1))
 
     def _clipped(self, x: Vector, y: float) -> float:
-        now = self._posterior()
-        reach = CLIP_SIGMAS * math.sqrt(now.noise * (1 + quadratic(now.spread, x)))
-        return min(max(y, dot(x, now.shift) - reach), dot(x, now.shift) + reach)
+        posterior = self._posterior()
+        reach = CLIP_SIGMAS * math.sqrt(posterior.noise * (1 + quadratic(posterior.spread, x)))
+        return min(max(y, dot(x, posterior.shift) - reach), dot(x, posterior.shift) + reach)
 
     def _sums(self, counts: Mapping[TrackShape, int]) -> tuple[Vector, float]:
-        """The features of all tracks together, and the sum of their squared prior seconds."""
+        """Return the summed features of all tracks, and the sum of their squared prior seconds."""
         number, denoise, decode, squares = 0, 0.0, 0.0, 0.0
         for shape, count in counts.items():
             stages = cost.stages(shape, gpu=self.gpu, model_set=self.kind)

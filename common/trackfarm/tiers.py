@@ -1,4 +1,4 @@
-"""VRAM tiers: which class a card belongs to and what fits into it."""
+"""VRAM tiers: the class of a card, and the work that fits into it."""
 
 import math
 import tomllib
@@ -16,15 +16,18 @@ NOMINAL_SHARE = 0.93
 MIB_PER_GIB = 1024
 MIB = 1 << 20
 LONGEST = 600.0  # seconds of audio that the models make
-TRUST = 4.0  # times the table's value up to which a worker's own is believed
-# Names under which a worker tells what it measured (`RegisterRequest.calibration`).
+TRUST = 4.0  # factor around the table's value within which a worker's own is believed
+# Keys of `RegisterRequest.calibration`.
 MAX_DURATION, MAX_BATCH, SPEED = "max_duration", "max_batch", "speed"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Tier:
-    """`vram` in nominal GB, `max_duration` in seconds, `max_batch` in tracks, `window` of the
-    decoder in latent frames. `int8`: the DiT's weights are kept as 8-bit integers."""
+    """Limits of a VRAM class.
+
+    `vram` in nominal GB, `max_duration` in seconds, `max_batch` in tracks, `window` of the decoder
+    in latent frames. `int8`: the DiT's weights are kept as 8-bit integers.
+    """
 
     vram: int
     max_duration: float
@@ -39,8 +42,10 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Residency:
-    """How a model set lives on a card. `offload`: what reads texts (text and condition encoders)
-    stays off it, on the CPU. `window` and `int8` as in `Tier`."""
+    """Placement of a model set on a card.
+
+    `offload`: the text and condition encoders stay on the CPU. `window` and `int8` as in `Tier`.
+    """
 
     offload: bool
     window: int
@@ -49,20 +54,20 @@ class Residency:
 
 @cache
 def tiers() -> Mapping[str, Tier]:
-    """All tiers by name, smallest first."""
+    """Return all tiers by name, smallest first."""
     table = tomllib.loads((files("trackfarm") / "tiers.toml").read_text())
     rows = [Tier(vram=int(name.removeprefix("vram")), **row) for name, row in table.items()]
     return {tier.name: tier for tier in sorted(rows)}
 
 
 def tier_of(memory_mib: int) -> Tier | None:
-    """The largest tier whose lower bound a card of `memory_mib` reaches; None below 4 GB."""
+    """Return the largest tier that a card of `memory_mib` reaches; None below 4 GB."""
     reached = [t for t in tiers().values() if memory_mib >= NOMINAL_SHARE * t.vram * MIB_PER_GIB]
     return reached[-1] if reached else None
 
 
 def residency(model_set: ModelSet, memory_mib: int) -> Residency:
-    """On a card of this memory; one below every tier is treated like the smallest."""
+    """Return the placement on a card of this memory; below every tier, that of the smallest."""
     tier = tier_of(memory_mib) or next(iter(tiers().values()))
     offload = tier.vram < model_set.resident_vram
     return Residency(offload=offload, window=tier.window, int8=tier.int8)
@@ -71,11 +76,11 @@ def residency(model_set: ModelSet, memory_mib: int) -> Residency:
 def measured(
     tier: Tier, calibration: Mapping[str, float], *, model_set: ModelSet, memory_mib: int
 ) -> Tier:
-    """The limits of one worker: those of its tier, or what it has measured itself beyond them.
+    """Return the limits of one worker: its tier's, raised by its own measurements.
 
     A worker may be wrong: it is believed up to `TRUST` times the table, and a duration only up to
-    what its card's memory allows. Less than the table says lowers nothing: a calibration of short
-    tracks says nothing of long ones.
+    the limit of its card's memory. A measurement below the table lowers nothing: a calibration with
+    short tracks says nothing about long ones.
     """
     ceiling = min(TRUST * tier.max_duration, _fitting_seconds(model_set, memory_mib))
     batch = _number(calibration.get(MAX_BATCH))
@@ -87,18 +92,22 @@ def measured(
 
 
 def reach(limits: Tier) -> int:
-    """Nominal GB of the tier whose tracks a worker with these limits makes: its own, or the smallest
-    among those with the longest tracks that it makes as well."""
-    able = [tier for tier in tiers().values() if tier.max_duration <= limits.max_duration]
-    longest = max((tier.max_duration for tier in able), default=0.0)
-    return max(limits.vram, min((t.vram for t in able if t.max_duration == longest), default=0))
+    """Return the tier, in nominal GB, up to which a worker with these limits takes tracks.
+
+    This is its own tier, or the smallest of the tiers with the longest tracks that it can make.
+    """
+    possible = [tier for tier in tiers().values() if tier.max_duration <= limits.max_duration]
+    longest = max((tier.max_duration for tier in possible), default=0.0)
+    return max(limits.vram, min((t.vram for t in possible if t.max_duration == longest), default=0))
 
 
 def _fitting_seconds(model_set: ModelSet, memory_mib: int) -> float:
-    """The longest single track by the memory formula, with guidance where the model has it."""
-    lives = residency(model_set, memory_mib)
-    free = free_gb(model_set, memory_mib * MIB / 1e9, offload=lives.offload, int8=lives.int8)
-    if free < window_gb(lives.window):
+    """Return the longest track by the memory formula, with guidance where the model has it."""
+    placement = residency(model_set, memory_mib)
+    free = free_gb(
+        model_set, memory_mib * MIB / 1e9, offload=placement.offload, int8=placement.int8
+    )
+    if free < window_gb(placement.window):
         return 0.0
     return min(LONGEST, pass_seconds(model_set, free) / (2 if model_set.cfg else 1))
 
@@ -108,9 +117,9 @@ def _number(value: float | None) -> float:
 
 
 def smallest_tier_for(duration: float, *, min_vram: int, limited: bool) -> Tier | None:
-    """The cheapest class of card that can make one track of `duration` seconds.
+    """Return the cheapest class of card that can make one track of `duration` seconds.
 
-    `limited` is False for model sets so small that a card's memory says nothing about duration.
+    `limited` is False for model sets so small that a card's memory does not limit the duration.
     """
     for tier in tiers().values():
         if tier.vram >= min_vram and (not limited or duration <= tier.max_duration):

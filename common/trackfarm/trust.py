@@ -1,4 +1,4 @@
-"""Whom a TLS connection trusts: the public authorities, and the farm's own where it has one."""
+"""Trusted authorities of TLS connections: the public ones, and the farm's own if it has one."""
 
 import ssl
 from pathlib import Path
@@ -9,11 +9,13 @@ from trackfarm.settings import SettingsError
 
 
 def verification(ca_file: Path | None, *, setting: str) -> ssl.SSLContext | bool:
-    """What httpx calls `verify`: certificates and host names are always checked; the authority in
-    `ca_file` (PEM) is trusted beside the public ones.
+    """Return the value for httpx's `verify`.
+
+    Certificates and host names are always checked; the authority in `ca_file` (PEM) is trusted in
+    addition to the public ones.
 
     Raises:
-        SettingsError: the file that `setting` names is no certificate.
+        SettingsError: the file that `setting` names is not a certificate.
     """
     if ca_file is None:
         return True
@@ -23,18 +25,18 @@ def verification(ca_file: Path | None, *, setting: str) -> ssl.SSLContext | bool
 
 
 def check_server(certificate: Path, key: Path, *, settings: str) -> None:
-    """Raises SettingsError unless a server could show this certificate with this key (PEM)."""
+    """Raise SettingsError unless a server could use this certificate with this key (PEM)."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except OSError as error:
         raise SettingsError(
-            f"{settings}: {certificate} and {key} are no certificate with its key"
+            f"{settings}: {certificate} and {key} are not a certificate and its key"
             f" ({error.strerror or error})"
         ) from error
 
 
 def trust_also(context: ssl.SSLContext, ca_file: Path, *, setting: str) -> None:
-    """Adds the authority of a PEM file to a context. Raises SettingsError as `verification`."""
+    """Add the authority of a PEM file to a context. Raises SettingsError as `verification`."""
     try:
         context.load_verify_locations(ca_file)
     except OSError as error:  # ssl.SSLError is one

@@ -1,4 +1,4 @@
-"""What keys have used, as the operator's programs and the scheduler speak of it."""
+"""Usage per API key: models shared by operator clients and the scheduler."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Step(StrEnum):
-    """By what a time is cut: not at all, by days or by hours (UTC)."""
+    """Interval by which usage is grouped: none, days or hours (UTC)."""
 
     TOTAL = "total"
     DAY = "day"
@@ -19,8 +19,11 @@ class _Record(BaseModel):
 
 
 class Used(_Record):
-    """Of one key. `tracks` that were done with `audio_seconds` in them, attempts that failed, engine
-    seconds and US dollars of both; `since` is None for the whole time."""
+    """Usage of one key.
+
+    `tracks` completed with `audio_seconds` in total, failed attempts, and the engine seconds and US
+    dollars of both; `since` is None for the whole time.
+    """
 
     owner: str
     key_id: str
@@ -33,7 +36,7 @@ class Used(_Record):
 
 
 class Usage(_Record):
-    """Whole hours from `since` to before `until`."""
+    """Usage in whole hours, from `since` (inclusive) to `until` (exclusive)."""
 
     since: datetime
     until: datetime

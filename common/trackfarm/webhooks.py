@@ -1,7 +1,7 @@
-"""Webhooks: what a farm sends when a track or a job ends, and how both sides sign and check it.
+"""Webhooks: events sent when a track or a job ends, and their signature.
 
 The scheme is Standard Webhooks (standardwebhooks.com): three headers, and an HMAC with SHA-256 over
-id, time and body. A message may come more than once and always has the same `webhook-id`.
+id, time and body. A message may arrive more than once, always with the same `webhook-id`.
 """
 
 import base64
@@ -15,7 +15,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets of the scheme begin with
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of the scheme's secrets
 TOLERANCE_SECONDS = 300.0  # between the sender's clock and ours, as in the scheme's libraries
 _VERSION = "v1"
 
@@ -27,7 +27,7 @@ class HookEvent(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """`pending` becomes one of the others, and stays that."""
+    """State of a delivery. `pending` changes once to one of the others, which are final."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -35,7 +35,7 @@ class DeliveryState(StrEnum):
 
 
 class WebhookRequest(BaseModel):
-    """`events`: which are sent, all unless given."""
+    """Request for a new webhook. `events` to send; all by default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,7 +48,10 @@ class _Record(BaseModel):
 
 
 class Webhook(_Record):
-    """`failures`: since anything was delivered; until `not_before` nothing is tried."""
+    """Webhook of one owner.
+
+    `failures`: since the last successful delivery; nothing is sent before `not_before`.
+    """
 
     id: str
     owner: str
@@ -60,15 +63,18 @@ class Webhook(_Record):
 
 
 class NewWebhook(_Record):
-    """`secret` is shown this once."""
+    """New webhook. `secret` is shown only in this response."""
 
     webhook: Webhook
     secret: str = Field(repr=False)
 
 
 class Delivery(_Record):
-    """One message to one webhook. `next_at` is None when it is not tried again; `status` is what the
-    receiver answered last, None when it did not."""
+    """One message to one webhook.
+
+    `next_at` is None if there will be no further try; `status` is the receiver's last HTTP status,
+    None without a response.
+    """
 
     id: str
     event: HookEvent
@@ -84,34 +90,36 @@ class Delivery(_Record):
 
 
 class BadSignature(Exception):
-    """A message that was not sent by who has the secret, or not now; the text says which."""
+    """The message was not signed with the secret, or not now; the text says which."""
 
 
 def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """The value of the header `webhook-signature`. Raises ValueError for a secret without form."""
-    signed = b".".join((message_id.encode(), str(timestamp).encode(), body))
-    digest = hmac.digest(_key(secret), signed, hashlib.sha256)
+    """Return the `webhook-signature` header. Raises ValueError for a malformed secret."""
+    message = b".".join((message_id.encode(), str(timestamp).encode(), body))
+    digest = hmac.digest(_key(secret), message, hashlib.sha256)
     return f"{_VERSION},{base64.b64encode(digest).decode()}"
 
 
 def secret_of(key: bytes) -> str:
-    """A key of 24 to 64 bytes as receivers keep it."""
+    """Return a key of 24 to 64 bytes in the form that receivers store."""
     return SECRET_PREFIX + base64.b64encode(key).decode()
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, *, now: float) -> str:
-    """The id of a genuine message, by which a receiver knows one that it had before. `headers` with
-    names in lower case, `now` in seconds since 1970. Raises BadSignature."""
+    """Return the id of a genuine message, by which a receiver recognises duplicates.
+
+    `headers` have names in lower case, `now` is in seconds since 1970. Raises BadSignature.
+    """
     try:
         message_id, timestamp = headers[ID], int(headers[TIMESTAMP])
-        given = headers[SIGNATURE].split()
+        signatures = headers[SIGNATURE].split()
     except (KeyError, ValueError) as error:
         raise BadSignature("a header is missing or cannot be read") from error
     if abs(now - timestamp) > TOLERANCE_SECONDS:
-        raise BadSignature(f"its time is more than {TOLERANCE_SECONDS:.0f} s from ours")
-    good = signature(secret, message_id, timestamp, body).encode()
-    if not any(hmac.compare_digest(good, each.encode()) for each in given):
-        raise BadSignature("the signature is not this secret's")
+        raise BadSignature(f"its timestamp is more than {TOLERANCE_SECONDS:.0f} s off our clock")
+    expected = signature(secret, message_id, timestamp, body).encode()
+    if not any(hmac.compare_digest(expected, each.encode()) for each in signatures):
+        raise BadSignature("the signature does not match the secret")
     return message_id
 
 
@@ -119,4 +127,4 @@ def _key(secret: str) -> bytes:
     try:
         return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except binascii.Error as error:
-        raise ValueError("a webhook's secret is whsec_ and Base64") from error
+        raise ValueError("a webhook secret must be whsec_ followed by Base64") from error

@@ -1,8 +1,7 @@
-"""What a worker and the scheduler say to each other over HTTP (`/worker/v1`).
+"""Messages between a worker and the scheduler over HTTP (`/worker/v1`).
 
-Both sides import these models, so neither can drift. Requests refuse unknown fields (they come
-from somebody else's computer); answers tolerate them, so that an older worker survives a newer
-scheduler.
+Both sides import these models, so neither can drift. Requests refuse unknown fields (they come from
+an untrusted computer); responses tolerate them, so that an older worker survives a newer scheduler.
 """
 
 from datetime import datetime
@@ -23,7 +22,7 @@ Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ShortText = Annotated[str, StringConstraints(max_length=200), AfterValidator(line)]
 LongText = Annotated[str, StringConstraints(max_length=4000), AfterValidator(clean)]
 Measured = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
-# As large as the columns of PostgreSQL and SQLite take.
+# Bounds of the columns in PostgreSQL and SQLite.
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 RowId = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -37,7 +36,7 @@ class _Answer(BaseModel):
 
 
 class FailureKind(StrEnum):
-    """Why an attempt ended without audio. `trackfarm_scheduler.recovery` says what each costs."""
+    """Reason why an attempt ended without audio; see `trackfarm_scheduler.recovery`."""
 
     BAD_INPUT = "bad_input"
     UNSUPPORTED_TASK = "unsupported_task"
@@ -56,7 +55,7 @@ class FailureKind(StrEnum):
 
 
 class Stage(StrEnum):
-    """Where a shard stands on its worker."""
+    """Progress of a shard on its worker."""
 
     CLAIMED = "claimed"
     FETCHING = "fetching"
@@ -66,9 +65,11 @@ class Stage(StrEnum):
 
 
 class RegisterRequest(_Request):
-    """Sent once per worker process. Its bearer is an invitation's token, the farm's join token, or
-    the token that this worker had before it was started anew. `nonce` is the same in every try of
-    one process."""
+    """Registration, sent once per worker process.
+
+    The bearer token is that of an invitation, the farm's join token, or the worker's own token from
+    before a restart. `nonce` is the same in every retry of one process.
+    """
 
     name: ShortText
     gpu: ShortText
@@ -85,7 +86,7 @@ class RegisterRequest(_Request):
 
 
 class Intervals(_Answer):
-    """Seconds."""
+    """Intervals in seconds."""
 
     heartbeat: float
     lost_after: float
@@ -104,10 +105,10 @@ class ClaimRequest(_Request):
 
 
 class TrackOrder(_Answer):
-    """One track of a shard, with everything its worker needs and nothing else.
+    """One track of a shard, with everything that its worker needs and nothing else.
 
-    `next_seeds` are those of the tries that would follow; `source_urls` says where each source that
-    the brief names is fetched, by its field.
+    `next_seeds` are the seeds of the tries that would follow; `source_urls` maps each source field
+    of the brief to its download URL.
     """
 
     track_id: int
@@ -160,7 +161,7 @@ class Command(_Answer):
 
 
 class HeartbeatAnswer(_Answer):
-    """`leases` maps each lease that is still live to the seconds it has left."""
+    """Response to a heartbeat. `leases` maps each live lease to its remaining seconds."""
 
     leases: dict[str, float] = Field(default_factory=dict)
     commands: list[Command] = Field(default_factory=list)
@@ -168,8 +169,11 @@ class HeartbeatAnswer(_Answer):
 
 
 class Timings(_Request):
-    """Seconds spent on one track, stage by stage. `service` is how long the track occupied the
-    engine by the clock on the wall: what it costs the farm, gaps between tracks included."""
+    """Seconds spent on one track, stage by stage.
+
+    `service` is the wall-clock time for which the track occupied the engine, gaps between tracks
+    included: its cost to the farm.
+    """
 
     service: float = Field(default=0, ge=0, le=86_400)
     fetch: float = Field(default=0, ge=0, le=86_400)
@@ -187,8 +191,11 @@ class Timings(_Request):
 
 
 class BatchShare(_Request):
-    """The company that a track was made in: the tracks of its batch (0: not said), the share of
-    padding among that batch's frames, and the track's even share of its passes through the DiT."""
+    """Share of one track in its batch.
+
+    `tracks`: number of tracks in the batch (0: unknown); `padding`: share of padding among the
+    batch's frames; `passes`: the track's even share of the passes through the DiT.
+    """
 
     tracks: int = Field(default=0, ge=0, le=100_000)
     padding: float = Field(default=0, ge=0, lt=1)
@@ -196,18 +203,20 @@ class BatchShare(_Request):
 
     @property
     def batches(self) -> float:
-        """The track's even share of its batch: over all tracks, how many batches there were."""
+        """The track's even share of its batch: summed over all tracks, the number of batches."""
         return 1 / self.tracks if self.tracks else 0.0
 
     def padded(self, seconds: float) -> float:
-        """Seconds of padding that a track of so many seconds answers for: over a whole batch, all
-        that it was padded with."""
+        """Return the seconds of padding due to a track of `seconds`; over a batch, all of it."""
         return seconds * self.padding / (1 - self.padding)
 
 
 class Measurements(_Request):
-    """What the finished audio is. Levels in dBFS; `clipped` is a share of samples, `lufs` the
-    integrated loudness (ITU-R BS.1770), None where the audio has none or is too short for one."""
+    """Properties of the finished audio.
+
+    Levels are in dBFS; `clipped` is a share of samples; `lufs` is the integrated loudness (ITU-R
+    BS.1770), None if the audio has none or is too short for one.
+    """
 
     seconds: float = Field(ge=0, le=3_600)
     sample_rate: int = Field(ge=1, le=384_000)
@@ -245,7 +254,7 @@ class ReportRequest(_Request):
 
 
 class Verdict(StrEnum):
-    """The scheduler's answer for one reported track."""
+    """Result of one reported track."""
 
     COMMITTED = "committed"
     ALREADY_DONE = "already_done"
@@ -272,7 +281,7 @@ class ReleaseReason(StrEnum):
 
 
 class ReleaseRequest(_Request):
-    """Hands tracks back unfinished; the lease ends when none is left open."""
+    """Return of unfinished tracks; the lease ends when it has no open tracks left."""
 
     lease_id: Identifier
     track_ids: list[RowId] = Field(max_length=10_000)
@@ -285,7 +294,7 @@ class LeaveRequest(_Request):
 
 
 class Problem(_Answer):
-    """RFC 9457 body of every refusal."""
+    """Body of every error response (RFC 9457)."""
 
     type: str = "about:blank"
     title: str

@@ -1,4 +1,4 @@
-"""What is said about jobs, in the operator's words (pure)."""
+"""Descriptions of jobs for the operator (pure)."""
 
 from trackfarm.api import Job, JobState, Worker
 from trackfarm.printable import clean
@@ -11,13 +11,13 @@ _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 
 def one_line(text: str, width: int = 120) -> str:
-    """The text on one line of at most `width` characters."""
+    """Return the text on one line of at most `width` characters."""
     flat = " ".join(clean(text).split())
     return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
 def time_words(seconds: float) -> str:
-    """45 s, 12 min, 3 h 05 min, 2 d 4 h."""
+    """Return a duration such as 45 s, 12 min, 3 h 05 min or 2 d 4 h."""
     whole = round(seconds)
     if whole < 2 * _MINUTE:
         return f"{whole} s"
@@ -33,7 +33,7 @@ def rate_words(tracks_per_hour: float | None) -> str:
 
 
 def tier_words(worker: Worker) -> str:
-    """Its tier; on a CPU that of the memory says nothing to an operator."""
+    """Return the worker's tier; on a CPU just `cpu`, as a tier means nothing to an operator."""
     return worker.tier if worker.device == "gpu" else worker.device
 
 
@@ -42,7 +42,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def progress_words(job: Job) -> str:
-    """One line about where a job stands."""
+    """Return one line about the progress of a job."""
     parts = [
         f"{job.tracks.done:,}/{job.tracks.total:,} tracks",
         rate_words(job.tracks_per_hour),
@@ -54,9 +54,9 @@ def progress_words(job: Job) -> str:
 
 
 def attention(job: Job) -> str:
-    """What keeps the job from going on, or the farm's own notice; empty when all is well."""
+    """Return the reason why the job does not progress, or the farm's notice; else empty."""
     if job.state is JobState.PAUSED:
-        return f"paused; `trackfarm resume {job.id}` lets it go on"
+        return f"paused; `trackfarm resume {job.id}` resumes it"
     if not job.state.ended and job.eligible_workers == 0:
         return (
             f"no worker serves model set {job.model_set}; start one with"
@@ -67,7 +67,7 @@ def attention(job: Job) -> str:
 
 
 def noise_warning(job: Job) -> str:
-    """Empty for real music."""
+    """Return a warning for noise; empty for real music."""
     return NOISE.format(model_set=job.model_set) if job.is_noise else ""
 
 

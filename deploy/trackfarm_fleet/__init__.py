@@ -1,1 +1,1 @@
-"""Rents, drains, returns and reaps machines, within a budget."""
+"""The fleet: rents, drains, returns and cleans up machines, within a budget."""

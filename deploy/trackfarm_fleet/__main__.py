@@ -1,8 +1,8 @@
-"""The fleet process: rents, drains, returns and reaps machines until it is told to stop.
+"""The fleet process: rents, drains, returns and cleans up machines until it is stopped.
 
-It leaves its rentals as they are when it ends, and says so; `--return-all` gives them back.
-Exit codes: 0 it was told to stop, 1 machines are left that it should have returned, 2 settings that
-are not usable.
+On exit it leaves its rentals running and logs how many; `--return-all` returns them first. Exit
+codes: 0 stopped as requested, 1 machines are still rented that should have been returned, 2
+unusable settings.
 """
 
 import argparse
@@ -35,11 +35,12 @@ def main() -> int:
         mandate = settings.mandate()
         address = find_farm(os.environ)
         if address is None:
-            raise SettingsError("no farm is known: set TRACKFARM_URL and TRACKFARM_API_KEY")
+            raise SettingsError("no farm is configured: set TRACKFARM_URL and TRACKFARM_API_KEY")
         if any(not host.reach for host in settings.hosts):
-            # What is shown to an operator has a token in it, and here it would go into a log.
+            # The command shown to the operator contains a token; here it would end up in a log.
             raise SettingsError(
-                "a host without `reach` is for `trackfarm fleet up` and `run` alone"
+                "a host without `reach` works only with `trackfarm fleet up` and `trackfarm run`:"
+                " set `reach` to the command that runs a command line on it"
             )
         logs.configure(settings.log_format, settings.log_level)
         with (
@@ -61,21 +62,24 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("trackfarm-fleet", description="Rents machines for a farm.")
     parser.add_argument(
-        "--return-all", action="store_true", help="give all machines back before it ends"
+        "--return-all", action="store_true", help="return all machines before exiting"
     )
     return parser.parse_args()
 
 
 def _warn_of_unready(fleet: Fleet, mandate: Mandate, settings: FleetSettings) -> None:
-    """No reason to end: what is on offer changes, and machines that run are to be looked after."""
+    """Log the obstacles to renting. The process starts anyway: offers change, and running machines
+    need to be managed."""
     try:
         fleet.check()
     except SettingsError as error:
-        log.warning("nothing_can_be_rented", why=str(error))
+        log.warning("renting_blocked", why=str(error))
     if settings.gpus:
         shelf = fleet.shelf(mandate)
-        if wrong := shelf.misnamed(settings.gpus):
-            log.warning("unknown_cards", setting="TRACKFARM_FLEET_GPUS", why=shelf.misnaming(wrong))
+        if unknown := shelf.misnamed(settings.gpus):
+            log.warning(
+                "gpu_names_unknown", setting="TRACKFARM_FLEET_GPUS", why=shelf.misnaming(unknown)
+            )
 
 
 def _leave(
@@ -87,18 +91,18 @@ def _leave(
     returning: bool,
 ) -> int:
     if returning:
-        why, tick = "the fleet is being taken down", mandate.rules.tick
-        left = give_back(fleet, mandate, hurried, why=why, tick=tick)
+        why, tick = "the fleet is shutting down", mandate.rules.tick
+        still_open = give_back(fleet, mandate, hurried, why=why, tick=tick)
     else:
-        left = len(last.open(mandate)) if last else None
-    if left != 0:
-        log.warning("rentals_left", number=left, remedy="trackfarm fleet status; ... fleet down")
+        still_open = len(last.open(mandate)) if last else None
+    if still_open != 0:
+        log.warning("rentals_still_open", number=still_open, remedy="trackfarm fleet down")
     resign(fleet)
-    return LEFT_OVER if returning and left != 0 else 0
+    return LEFT_OVER if returning and still_open != 0 else 0
 
 
 def _unusable(fault: str) -> int:
-    print(f"The fleet cannot work: {fault}", file=sys.stderr)
+    print(f"The fleet cannot start: {fault}", file=sys.stderr)
     return BAD_SETTINGS
 
 

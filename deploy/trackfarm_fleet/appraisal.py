@@ -1,4 +1,7 @@
-"""What offers and machines are worth to us, by the cost model that plans and shards use too. Pure."""
+"""Estimates of the speed, start time and price of offers and machines. Pure.
+
+Uses the same cost model as the planner and the sharding.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,13 +19,14 @@ from trackfarm_fleet.rental_records import Rental
 from trackfarm_fleet.situation import Backlog, Candidate, Machine
 
 REFERENCE = "RTX 4090"
-MEGABITS = 8.0  # in a megabyte
+MEGABITS = 8.0  # per megabyte
 
 
 def backlog_of(
     bags: Sequence[Bag], waiting: Mapping[int, int], *, kind: ModelSet, speed_of: SpeedOf
 ) -> list[Backlog]:
-    """Tracks that are not done, by tier, in seconds of the reference card; `waiting` by tier."""
+    """Return the unfinished tracks by tier, in seconds of the reference GPU; `waiting` is by
+    tier."""
     model = speed_of(REFERENCE, kind)
     return [
         Backlog(
@@ -37,14 +41,14 @@ def backlog_of(
 
 
 def relative_speed(gpu: str, bags: Sequence[Bag], *, kind: ModelSet, speed_of: SpeedOf) -> float:
-    """Of a card with this work, compared to the reference card; 1.0 without work."""
+    """Return the speed of a GPU for this work, relative to the reference GPU; 1.0 without work."""
     counts: Counter[TrackShape] = Counter()
     for bag in bags:
         counts.update(bag.counts)
     if not counts:
         return 1.0
-    ours, theirs = speed_of(REFERENCE, kind), speed_of(gpu, kind)
-    return ours.predict_total(counts).mean / theirs.predict_total(counts).mean
+    reference, model = speed_of(REFERENCE, kind), speed_of(gpu, kind)
+    return reference.predict_total(counts).mean / model.predict_total(counts).mean
 
 
 def candidate_of(
@@ -56,8 +60,9 @@ def candidate_of(
     rental: prices.Rental,
     raise_by: float,
 ) -> Candidate | None:
-    """The offer with its tier, speed and seconds until it works, and a bid `raise_by` over what
-    wins now; None when the card is too small for the model set."""
+    """Return the offer with its tier, its speed, the seconds until it is ready, and a bid
+    `raise_by` (a fraction) above the current winning bid; None if the GPU is too small for the
+    model set."""
     tier = tier_of(offer.memory_mib)
     if tier is None or tier.vram < kind.min_vram:
         return None
@@ -74,8 +79,8 @@ def candidate_of(
 
 
 def download_s(offer: Offer, kind: ModelSet, rental: prices.Rental) -> float:
-    """Seconds of the model's download: at the pace that a host should have, or at that of its line
-    where this is slower."""
+    """Return the seconds to download the model set: at the assumed rate, capped by the host's
+    bandwidth."""
     pace = rental.download
     if offer.download_mbps:
         pace = min(pace, offer.download_mbps / MEGABITS)
@@ -94,9 +99,9 @@ def machine_of(
     bid: float | None,
     at: float,
 ) -> Machine:
-    """An open row as the scaler sees it. `instance` is what the provider has shown last; `boot` in
-    seconds, the download included, is what was expected when it was rented, `boots` how long boots
-    take; `idle` for how long its workers had no work."""
+    """Return an open rental in the autoscaler's terms. `instance` is from the provider's last list;
+    `boot` is the start time in seconds (download included) that was expected when it was rented;
+    `boots` is the distribution of boot times; `idle` is how long its workers have had no work."""
     started = rental.created_at or rental.intended_at
     has_joined = rental.joined_at is not None
     download = max(boot - boots.remaining(0.0), 0.0)

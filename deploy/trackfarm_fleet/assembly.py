@@ -35,7 +35,7 @@ _IMAGES = {
 
 
 def connection(address: FarmAddress) -> FleetFarm:
-    """Raises UnsafeAddress or SettingsError."""
+    """Return a client for the scheduler. Raises UnsafeAddress or SettingsError."""
     return FleetFarm(
         address.url,
         address.api_key,
@@ -47,7 +47,8 @@ def connection(address: FarmAddress) -> FleetFarm:
 
 @contextmanager
 def assembled(settings: FleetSettings, farm: FleetFarm) -> Iterator[Fleet]:
-    """Raises SettingsError for settings that cannot be used, and what the farm's client raises."""
+    """Yield a fleet and close its providers afterwards. Raises SettingsError for unusable settings,
+    and the errors of the scheduler's client."""
     tags = Tags(farm.term().farm)
     with ExitStack() as opened:
         yield build(settings, farm, open_providers(settings, tags, opened), tags=tags)
@@ -61,7 +62,7 @@ def build(
     tags: Tags,
     now: Callable[[], float] = time.time,
 ) -> Fleet:
-    """A fleet over providers that are open already."""
+    """Return a fleet over providers that are already open."""
     named = {provider.name: provider for provider in providers}
     market = Market(named, now=now)
     equipment = _equipment(settings, farm)
@@ -79,10 +80,10 @@ def build(
 
 
 def open_providers(settings: FleetSettings, tags: Tags, opened: ExitStack) -> Sequence[Provider]:
-    """Those that the settings name. Raises SettingsError when something is missing for one."""
+    """Open the providers that the settings name. Raises SettingsError if a setting is missing."""
     if not settings.named:
         raise SettingsError(
-            "no provider is named: set RUNPOD_API_KEY or VAST_API_KEY, or"
+            "no provider is configured: set RUNPOD_API_KEY or VAST_API_KEY, or"
             " TRACKFARM_FLEET_PROVIDERS='[\"local\"]' for workers on this machine"
         )
     return [_open(name, settings, tags, opened) for name in settings.named]
@@ -93,8 +94,8 @@ def _open(name: ProviderName, settings: FleetSettings, tags: Tags, opened: ExitS
         raise SettingsError(f"set TRACKFARM_FLEET_IMAGE to {_IMAGES[settings.start]}")
     if name == "local" and settings.start == "provision":
         raise SettingsError(
-            "TRACKFARM_FLEET_START=provision is for machines with an image: workers on this machine"
-            " are started from what is installed on it"
+            "TRACKFARM_FLEET_START=provision does not work with local workers: they run the worker"
+            " that is installed on this machine"
         )
     match name:
         case "runpod":
@@ -109,7 +110,8 @@ def _open(name: ProviderName, settings: FleetSettings, tags: Tags, opened: ExitS
 
 
 def _local(settings: FleetSettings, tags: Tags) -> Provider:
-    # These need psutil, which only those have who rent; `trackfarm --help` is for everybody.
+    # Imported here because they need psutil, an optional dependency; `trackfarm --help` must work
+    # without it.
     from trackfarm_fleet import localhost
     from trackfarm_fleet.providers.local import LocalProvider
 
@@ -118,7 +120,7 @@ def _local(settings: FleetSettings, tags: Tags) -> Provider:
 
 
 def _show(text: str) -> None:
-    """Standard output may be for JSON."""
+    """Print to standard error, because standard output may carry JSON."""
     print(text, file=sys.stderr)
 
 
@@ -158,13 +160,15 @@ def _equipment(settings: FleetSettings, farm: FleetFarm) -> Equipment:
 
 
 def _provisioning(farm: FleetFarm, url: str) -> Callable[[], tuple[str, ...]]:
-    """Asked for each machine, and not before: what was rented is looked after without it."""
+    """Return a function for the start command. It is called for each new machine: existing machines
+    can be managed without a bundle."""
 
     def command() -> tuple[str, ...]:
-        """Raises SettingsError when the farm has no bundle, or would get its token in clear text."""
+        """Return the command. Raises SettingsError if the scheduler has no bundle, or if machines
+        would send it their token unencrypted."""
         if http_fault(url, setting="", insecure=""):
             raise SettingsError(
-                f"machines would send their token to {url}, which anyone on the way can read: set"
+                f"machines would send their token unencrypted to {url}: set"
                 " TRACKFARM_FLEET_SCHEDULER_URL to an https:// address"
             )
         try:
@@ -176,7 +180,7 @@ def _provisioning(farm: FleetFarm, url: str) -> Callable[[], tuple[str, ...]]:
 
 
 def known_prices() -> Prices:
-    """The price table with the operator's own over it. Raises SettingsError."""
+    """Load the price table, overridden by the operator's own. Raises SettingsError."""
     try:
         return load_prices(os.environ)
     except PricesError as error:

@@ -1,5 +1,8 @@
-"""Bids follow what wins: raised for machines that were outbid, unless they are let go, and lowered
-where less would win. Pure."""
+"""Bids for interruptible machines. Pure.
+
+Bids follow the winning price: raised for outbid machines unless they are released, lowered where a
+lower bid would win.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -20,15 +23,15 @@ def answer_to_outbid(
     target: float,
     rules: Rules,
 ) -> ChangeBid | GiveBack | Keep:
-    """`working` are the machines that work without it. Waiting for the auction to come back is no
-    plan: the disk is paid for, and nobody knows when."""
+    """Decide on an outbid machine. `working` are the machines that work without it. It never just
+    waits for the price to fall: the disk is billed meanwhile, and the wait is unpredictable."""
     now = outlook(situation.backlog, working, drain=rules.drain)
     if now.finish <= rules.return_by * target:
-        return GiveBack(machine.tag, f"outbid, and all is done in {now.finish:.0f} s without it")
+        return GiveBack(machine.tag, f"outbid, and not needed: done in {now.finish:.0f} s without")
     if not waits_for(machine, situation.backlog):
-        return GiveBack(machine.tag, "outbid, and nothing waits for it")
+        return GiveBack(machine.tag, "outbid, and no track waits for it")
     if machine.min_bid is None:
-        return GiveBack(machine.tag, "outbid, and its provider does not say what would win")
+        return GiveBack(machine.tag, "outbid, and its provider reports no winning bid")
     bid = machine.min_bid * (1 + rules.raise_by)
     if machine.bid is not None and machine.bid >= machine.min_bid:
         return Keep(machine.tag, f"outbid; our bid of ${machine.bid:.3f}/h should win again")
@@ -36,11 +39,12 @@ def answer_to_outbid(
     after = outlook(situation.backlog, [*working, resumed], drain=rules.drain)
     cost = cost_until(after.finish, [*working, resumed], rules)
     if cost > _budget(situation, machine, working, rules):
-        return GiveBack(machine.tag, f"outbid, and ${bid:.3f}/h is more than the budget has left")
+        return GiveBack(machine.tag, f"outbid, and ${bid:.3f}/h exceeds the remaining budget")
     if math.isfinite(now.finish) and after.finish >= (1 - rules.gain) * now.finish:
-        return GiveBack(machine.tag, "outbid, and it would help too late")
+        return GiveBack(machine.tag, "outbid, and it would resume too late to help")
     offers = _instead(situation.candidates, now.finish, target, rules)
-    # What it cannot make either is no measure of how long it would work.
+    # If some tracks fit neither fleet, `after.finish` is infinite and says nothing about how long
+    # the machine would work.
     late = after.finish if math.isfinite(after.finish) else 0.0
     return _dearer_or_not(machine, resumed, offers, max(target, late))
 
@@ -48,15 +52,16 @@ def answer_to_outbid(
 def _instead(
     offers: Sequence[Candidate], finish: float, target: float, rules: Rules
 ) -> Sequence[Candidate]:
-    """Those for which an outbid machine may be let go, where all is done in `finish` without it:
-    when the margin is short then, only those that could be rented for it. Late, nothing that has
-    to boot can take the place of a machine that has."""
+    """Return the offers that may replace an outbid machine, given that all is done in `finish`
+    without it. If that leaves too little margin, only offers worth starting count: a machine that
+    has to boot cannot replace one with the model already loaded when time is short."""
     is_short = finish > rules.rent_by * target
     return worth_starting(offers, finish, target, rules) if is_short else offers
 
 
 def lower_bids(working: Sequence[Machine], rules: Rules) -> Iterator[ChangeBid]:
-    """For machines that work and pay more than would win them: whoever wins pays their own bid."""
+    """Yield lower bids for working machines that bid more than needed: the winner of an auction
+    pays their own bid."""
     for machine in working:
         if machine.bid is None or machine.min_bid is None:
             continue
@@ -69,7 +74,8 @@ def lower_bids(working: Sequence[Machine], rules: Rules) -> Iterator[ChangeBid]:
 def _budget(
     situation: Situation, machine: Machine, working: Sequence[Machine], rules: Rules
 ) -> float:
-    """$ that those who work may cost: less the end of all others."""
+    """Return the $ that the working machines may cost: the budget less the cost of ending all
+    others."""
     if situation.budget is None:
         return math.inf
     tags = {machine.tag, *(m.tag for m in working)}
@@ -78,15 +84,15 @@ def _budget(
 
 
 def with_bid(machine: Machine, bid: float, rules: Rules) -> Machine:
-    """The machine when it has won again: its disk still has the model."""
+    """Return the machine as it is after it wins again: the model is still on its disk."""
     return replace(machine, stopped=False, price_per_hour=bid, bid=bid, ready_in=rules.resume)
 
 
 def _dearer_or_not(
     machine: Machine, resumed: Machine, offers: Sequence[Candidate], span: float
 ) -> ChangeBid | GiveBack:
-    able = [c for c in offers if c.vram >= machine.vram]
-    best = min(able, key=lambda c: price_of_work(c, span), default=None)
+    suitable = [c for c in offers if c.vram >= machine.vram]
+    best = min(suitable, key=lambda c: price_of_work(c, span), default=None)
     if best is not None and price_of_work(best, span) < price_of_work(resumed, span):
         other = f"{best.offer.gpu} at ${best.price_per_hour:.3f}/h"
         return GiveBack(machine.tag, f"outbid: ${resumed.price_per_hour:.3f}/h, {other} is cheaper")

@@ -1,7 +1,8 @@
-"""Our rows in one round of the fleet: read in one look, and written one by one as they move.
+"""Repository of the rentals in one round: read once at its start, written one by one as they
+change.
 
-The scheduler refuses what was decided by an older version or under an older term, so that a fleet
-process that woke up late changes nothing.
+The scheduler rejects writes based on an older version or an older leader epoch, so a fleet process
+that resumes after its lease expired changes nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from trackfarm_fleet.rows import prices_after, rental_of, standing_of
 
 
 class Book:
-    """`epoch` is that of the term under which all of it is written."""
+    """The rentals; `epoch` is that of the leader lease under which they are written."""
 
     def __init__(self, farm: FleetFarm, epoch: int, rows: Iterable[wire.Rental]) -> None:
         self._farm = farm
@@ -34,7 +35,7 @@ class Book:
         return rental_of(self._rows[tag])
 
     def intend(self, plan: wire.RentalPlan) -> SecretStr:
-        """Writes an intent down; what lets the workers of its machine join."""
+        """Store an intent to rent; return the join token for the machine's workers."""
         intended = self._farm.intend(self._epoch, plan)
         self._rows[plan.tag] = intended.rental
         return SecretStr(intended.token)
@@ -49,17 +50,18 @@ class Book:
         extra: float = 0.0,
         charged: float | None = None,
     ) -> Rental:
-        """Writes what has become of a rental, if anything has; `bid` where it was raised, `extra`
-        $ where a twin of it was found, `charged` $ where its provider's bill says so."""
+        """Store the new state of a rental, if anything changed: `bid` if it was changed, `extra` $
+        for a duplicate machine that was found, `charged` $ if the provider's invoice has an
+        amount."""
         row = self._rows[after.tag]
         before = rental_of(row)
         prices = prices_after(row.standing.prices, before, after, shown, at)
-        its = row.standing
+        standing_before = row.standing
         standing = standing_of(
             after,
-            bid=bid or its.bid,
-            extra=its.extra + extra,
-            charged=its.charged if charged is None else charged,
+            bid=bid or standing_before.bid,
+            extra=standing_before.extra + extra,
+            charged=standing_before.charged if charged is None else charged,
             prices=prices,
         )
         if standing != row.standing:

@@ -1,4 +1,4 @@
-"""What rentals have cost so far, as a whole and by what it bought: pure."""
+"""Costs of rentals so far: in total, by category and by job. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,13 +17,13 @@ from trackfarm_fleet.ledger import (
 )
 from trackfarm_fleet.ledger import Stay as LedgerStay
 
-VANISHED_S = 60.0  # what was not listed for longer before its end was asked for had gone by itself
+VANISHED_S = 60.0  # unlisted for longer before the request to end it: it had ended by itself
 
 
 @dataclass(frozen=True, slots=True)
 class JobCost:
-    """A job's share of the rentals that worked for it, in $: its own `work`, and of boot, idle and
-    waste as much as of their work. `tracks` of it were kept."""
+    """A job's share of the rentals that worked for it, in $: its own `work`, and `overhead` (boot,
+    idle, waste) in proportion to its work. `tracks` counts its kept tracks."""
 
     work: float
     overhead: float
@@ -39,17 +39,18 @@ class JobCost:
 
 
 def bill(rentals: Iterable[wire.Rental], now: float) -> float:
-    """$ that these have cost until `now`."""
+    """Return the cost of these rentals until `now`, in $."""
     return sum(account(_bare(rental), now).bill for rental in rentals)
 
 
 def account(stay: wire.Stay, now: float) -> Account:
-    """Where the money of one rental went."""
-    its = stay.rental.standing
-    reckoned = _account(stay, now)
-    return _with_extra(
-        reckoned if its.charged is None else as_charged(reckoned, its.charged), its.extra
-    )
+    """Return the cost breakdown of one rental; the provider's invoice replaces the estimate if
+    known."""
+    standing = stay.rental.standing
+    breakdown = _account(stay, now)
+    if standing.charged is not None:
+        breakdown = as_charged(breakdown, standing.charged)
+    return _with_extra(breakdown, standing.extra)
 
 
 def _account(stay: wire.Stay, now: float) -> Account:
@@ -70,40 +71,44 @@ def _account(stay: wire.Stay, now: float) -> Account:
 
 
 def _with_extra(account: Account, extra: float) -> Account:
-    """What a machine cost that was made twice was wasted."""
+    """Add the cost of a duplicate machine, which counts as waste."""
     wasted = account.dollars[Use.WASTE] + round(extra * MICRO)
     return replace(account, dollars={**account.dollars, Use.WASTE: wasted})
 
 
 def span(rental: wire.Rental, now: float) -> tuple[float, float]:
-    """From when until when it cost money, as well as we know: a provider says when a machine began
-    and not when it ended, so that is when its end was asked for, or when it was seen last."""
-    its = rental.standing
-    start = its.created_at
+    """Return when billing of a rental began and ended, as well as we know. Providers report the
+    start but not the end, so the end is when it was requested, or when the machine was last
+    listed."""
+    standing = rental.standing
+    start = standing.created_at
     if start is None:
         return 0.0, 0.0
     if rental.is_open:
         return start, max(start, now)
-    ends = [moment for moment in (its.asked_to_end_at, its.ended_at) if moment is not None]
+    ends = [
+        moment for moment in (standing.asked_to_end_at, standing.ended_at) if moment is not None
+    ]
     end = min(ends, default=now)
-    if its.seen_at is not None and end - its.seen_at > VANISHED_S:
-        end = its.seen_at
+    if standing.seen_at is not None and end - standing.seen_at > VANISHED_S:
+        end = standing.seen_at
     return start, max(start, end)
 
 
 def by_job(stays: Sequence[wire.Stay], now: float) -> Mapping[str, JobCost]:
-    """What each job cost; under the empty name what no job that we may see had any work of."""
+    """Return the cost of each job. Rentals that worked for no job visible to us are under the empty
+    name."""
     work: dict[str, float] = defaultdict(float)
     overhead: dict[str, float] = defaultdict(float)
     tracks: dict[str, int] = defaultdict(int)
     for stay in stays:
-        whole = account(stay, now)
+        breakdown = account(stay, now)
         seconds = _kept_seconds(stay)
         busy = sum(seconds.values())
-        for job, taken in (seconds or {"": 1.0}).items():
-            share = taken / busy if busy else 1.0
-            work[job] += share * whole.spent_on(Use.WORK)
-            overhead[job] += share * (whole.bill - whole.spent_on(Use.WORK))
+        for job, job_seconds in (seconds or {"": 1.0}).items():
+            share = job_seconds / busy if busy else 1.0
+            work[job] += share * breakdown.spent_on(Use.WORK)
+            overhead[job] += share * (breakdown.bill - breakdown.spent_on(Use.WORK))
         for job, number in stay.tracks.items():
             tracks[job] += number
     jobs = work.keys() | {job for job, number in tracks.items() if number}
@@ -111,10 +116,12 @@ def by_job(stays: Sequence[wire.Stay], now: float) -> Mapping[str, JobCost]:
 
 
 def together(stays: Iterable[wire.Stay], now: float) -> Account:
+    """Return the cost breakdown of all these rentals."""
     return total(account(stay, now) for stay in stays)
 
 
 def _kept_seconds(stay: wire.Stay) -> Mapping[str, float]:
+    """Return the busy seconds of kept work, by job."""
     seconds: dict[str, float] = defaultdict(float)
     for stretches in stay.busy:
         for stretch in stretches:
@@ -124,15 +131,15 @@ def _kept_seconds(stay: wire.Stay) -> Mapping[str, float]:
 
 
 def _cards(stay: wire.Stay) -> Mapping[int, Sequence[Stretch]]:
-    """A worker that was started anew goes on with the card of a predecessor, and does not work at
-    the same time: in the order in which they began, each gets the card that was left first."""
+    """Assign restarted workers to GPUs: in start order, each gets the GPU that became free first. A
+    restarted worker takes over the GPU of its predecessor and never overlaps with it."""
     cards: dict[int, list[Stretch]] = {number: [] for number in range(stay.rental.plan.gpus)}
-    left = dict.fromkeys(cards, 0.0)
+    free_at = dict.fromkeys(cards, 0.0)
     workers = [stretches for stretches in stay.busy if stretches]
-    for stretches in sorted(workers, key=lambda its: min(s.start for s in its)):
-        card = min(cards, key=lambda number: left[number])
+    for stretches in sorted(workers, key=lambda spans: min(s.start for s in spans)):
+        card = min(cards, key=lambda number: free_at[number])
         cards[card] += [Stretch(s.start, s.end, s.kept) for s in stretches]
-        left[card] = max(left[card], *(s.end for s in stretches))
+        free_at[card] = max(free_at[card], *(s.end for s in stretches))
     return cards
 
 

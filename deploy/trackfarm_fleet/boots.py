@@ -1,8 +1,9 @@
-"""How long a machine that is not there yet may still take, and whether it will ever come. Pure.
+"""Boot time model: how long a machine that has not joined may still take, and whether it ever will.
 
-A boot is lognormal: one in ten is shorter than the price table's `low` and one in ten longer than
-its `high`. Some machines never come. The longer one is waited for, the likelier it is one of those
-(Bayes), and the longer the rest of its boot (the mean of a lognormal beyond a point).
+Pure. Boot time is lognormal: one in ten boots is shorter than the price table's `low` and one in
+ten is longer than its `high`. Some machines never join. The longer the wait, the likelier the
+machine never joins (Bayes), and the longer the rest of its boot (the mean of a lognormal beyond a
+point).
 """
 
 import math
@@ -14,12 +15,13 @@ from trackfarm.planning.prices import Minutes
 _NORMAL = NormalDist()
 _NINE_IN_TEN = _NORMAL.inv_cdf(0.9)
 LEAST = 0.01
-NEVER = 0.06  # of rented machines; our judgement: no provider publishes it
+NEVER = 0.06  # share of rented machines that never join; our estimate, no provider publishes it
 
 
 @dataclass(frozen=True, slots=True)
 class Boots:
-    """`middle` and `sigma` of the logarithm of seconds; `never`: the share that never comes."""
+    """Parameters of the distribution: mean (`middle`) and deviation (`sigma`) of the logarithm of
+    the seconds; `never` is the share of machines that never join."""
 
     middle: float
     sigma: float
@@ -27,11 +29,12 @@ class Boots:
 
     @classmethod
     def of(cls, minutes: Minutes) -> "Boots":
+        """Return the model for the price table's boot minutes."""
         low, high = (math.log(max(60 * m, 1.0)) for m in (minutes.low, minutes.high))
         return cls((low + high) / 2, (high - low) / (2 * _NINE_IN_TEN))
 
     def remaining(self, waited: float) -> float:
-        """Expected seconds to go after `waited` seconds, of one that comes."""
+        """Return the expected seconds to go after `waited` seconds, for a machine that joins."""
         mean = math.exp(self.middle + self.sigma**2 / 2)
         if waited <= 0:
             return mean
@@ -42,12 +45,13 @@ class Boots:
         return mean * beyond - waited
 
     def comes(self, waited: float) -> float:
-        """The probability that one that has not come after `waited` seconds ever does; above 0."""
+        """Return the probability (above 0) that a machine not there after `waited` seconds ever
+        joins."""
         late = (1 - self.never) * self._later(waited)
         return max(late / (late + self.never), LEAST)
 
     def _later(self, waited: float) -> float:
-        """The share of those that come that take longer."""
+        """Return the share of joining machines that take longer than `waited`."""
         if waited <= 0:
             return 1.0
         if self.sigma == 0:

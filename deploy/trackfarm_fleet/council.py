@@ -1,4 +1,7 @@
-"""Shows the scaler each model set's share of the farm, and gathers what it decides: pure."""
+"""Allocation of machines and budget among model sets. Pure.
+
+Gives the autoscaler each model set's share and collects its decisions.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,8 +28,8 @@ _Workers = Mapping[str, Sequence[wire.RentedWorker]]
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One look at everything. `rows` are all rentals, `shown` the machines of the open ones by tag,
-    `offers` what can be rented; `at` in seconds since 1970."""
+    """A consistent snapshot. `rows` are all rentals, `shown` the listed machines of open ones by
+    tag, `offers` the offers available; `at` is in seconds since 1970."""
 
     look: wire.FleetSituation
     rows: Sequence[wire.Rental]
@@ -38,7 +41,7 @@ class Picture:
 
 
 def needed(picture: Picture, mandate: Mandate) -> list[str]:
-    """The model sets that machines are wanted or held for."""
+    """Return the model sets that need machines or have some."""
     if mandate.only:
         return [mandate.model_set]
     names = {demand.model_set for demand in picture.look.demands}
@@ -49,24 +52,26 @@ def needed(picture: Picture, mandate: Mandate) -> list[str]:
 
 
 def decide(picture: Picture, mandate: Mandate) -> Iterator[tuple[str, Decision]]:
-    """For each model set. The money that one may spend, the next may not; those whose deadline is
-    nearest come first. Whatever is decided for one, the machines of the others are there and are
-    paid until the next decision, and for their end after it."""
-    left = mandate.left(picture.rows, picture.at)
-    taken: set[tuple[str, str]] = set()
+    """Yield a decision for each model set, nearest deadline first. Money allotted to one is not
+    available to the next. Whatever is decided for one, the machines of the later ones are paid
+    until the next decision, and for their shutdown after it."""
+    remaining = mandate.left(picture.rows, picture.at)
+    taken_offers: set[tuple[str, str]] = set()
     names = sorted(needed(picture, mandate), key=lambda n: _urgency(picture, n))
     open_ = {name: _open(picture, mandate, name) for name in names}
-    room = mandate.rules.max_machines - sum(map(len, open_.values()))
-    for place, name in enumerate(names):
-        able = [o for o in picture.offers if (o.provider, o.id) not in taken]
-        later = [row for other in names[place + 1 :] for row in open_[other]]
-        given = None if left is None else left - _upkeep(later, mandate.rules)
-        allowed = room + len(open_[name])
-        decision = _decide_one(replace(picture, offers=able), mandate, name, given, allowed)
-        taken |= {(r.candidate.offer.provider, r.candidate.offer.id) for r in decision.rent}
-        room -= len(decision.rent)
-        if left is not None and given is not None:
-            left -= max(min(decision.cost, given), _upkeep(open_[name], mandate.rules))
+    free_slots = mandate.rules.max_machines - sum(map(len, open_.values()))
+    for index, name in enumerate(names):
+        available = [o for o in picture.offers if (o.provider, o.id) not in taken_offers]
+        later = [row for other in names[index + 1 :] for row in open_[other]]
+        share = None if remaining is None else remaining - _upkeep(later, mandate.rules)
+        machine_limit = free_slots + len(open_[name])
+        decision = _decide_one(
+            replace(picture, offers=available), mandate, name, share, machine_limit
+        )
+        taken_offers |= {(r.candidate.offer.provider, r.candidate.offer.id) for r in decision.rent}
+        free_slots -= len(decision.rent)
+        if remaining is not None and share is not None:
+            remaining -= max(min(decision.cost, share), _upkeep(open_[name], mandate.rules))
         yield name, decision
 
 
@@ -76,7 +81,7 @@ def _open(picture: Picture, mandate: Mandate, name: str) -> list[wire.Rental]:
 
 
 def _upkeep(rows: Sequence[wire.Rental], rules: Rules) -> float:
-    """$ for these to go on until the next decision, which can end them in time."""
+    """Return the $ to keep these machines until the next decision and then end them."""
     hourly = sum(row.standing.price_per_hour for row in rows)
     return hourly / HOUR * (rules.drain + 2 * rules.tick)
 
@@ -100,16 +105,16 @@ def _decide_one(
         rules = replace(rules, min_machines=min(rules.min_machines, rules.max_machines))
     candidates = _candidates(picture, mandate, kind, bags, speed_of)
     machines = _machines(picture, mandate, kind, bags, speed_of)
-    bad = list(unworthy(machines, picture.workers, candidates, mandate.deserts))
+    underperforming = list(unworthy(machines, picture.workers, candidates, mandate.deserts))
     situation = Situation(
         backlog=backlog(demand, kind=kind, speed_of=speed_of),
-        machines=_leaving(machines, bad),
+        machines=_leaving(machines, underperforming),
         candidates=candidates,
         deadline=deadline_of(_jobs(picture, name)),
         budget=budget_of(_jobs(picture, name), left),
     )
-    found = scale(situation, rules)
-    return replace(found, give_back=(*found.give_back, *bad))
+    decision = scale(situation, rules)
+    return replace(decision, give_back=(*decision.give_back, *underperforming))
 
 
 def _demand(picture: Picture, name: str) -> wire.Demand | None:
@@ -128,7 +133,7 @@ def _candidates(
     bags: Sequence[Bag],
     speed_of: SpeedOf,
 ) -> list[Candidate]:
-    found = (
+    candidates = (
         candidate_of(
             offer,
             bags,
@@ -139,7 +144,7 @@ def _candidates(
         )
         for offer in picture.offers
     )
-    return [candidate for candidate in found if candidate is not None]
+    return [candidate for candidate in candidates if candidate is not None]
 
 
 def _machines(
@@ -159,12 +164,12 @@ def _machine(
     row: wire.Rental, picture: Picture, *, bags: Sequence[Bag], kind: ModelSet, speed_of: SpeedOf
 ) -> Machine:
     workers = picture.workers.get(row.tag, ())
-    its_own = sum(w.speed for w in workers) / len(workers) if workers else 1.0
+    own_speed = sum(w.speed for w in workers) / len(workers) if workers else 1.0
     return machine_of(
         rental_of(row),
         picture.shown.get(row.tag),
         vram=row.plan.vram,
-        speed=relative_speed(row.plan.gpu, bags, kind=kind, speed_of=speed_of) * its_own,
+        speed=relative_speed(row.plan.gpu, bags, kind=kind, speed_of=speed_of) * own_speed,
         boot=row.plan.ready_in,
         boots=Boots.of(picture.prices.rental.boot_minutes),
         idle=min((w.idle for w in workers), default=0.0),

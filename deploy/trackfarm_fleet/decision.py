@@ -1,4 +1,4 @@
-"""What the scaler answers, each part with its reason in words."""
+"""Decisions of the autoscaler, each part with its reason in words."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from trackfarm_fleet.situation import Candidate, Rules
 
 @dataclass(frozen=True, slots=True)
 class Rent:
-    """`bid` in $ an hour for the machine, None on demand."""
+    """An offer to rent; `bid` in $ an hour for the machine, None on demand."""
 
     candidate: Candidate
     bid: float | None
@@ -16,7 +16,7 @@ class Rent:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """`drains`: only until its shards are done."""
+    """A machine to keep; with `drains`, only until its shards are done."""
 
     tag: str
     reason: str
@@ -25,7 +25,7 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
-    """To be drained, then ended."""
+    """A machine to drain, then end."""
 
     tag: str
     reason: str
@@ -33,7 +33,8 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True)
 class ChangeBid:
-    """`price_per_hour` in $ for the machine: more, to win again, or less where less wins."""
+    """A new bid, `price_per_hour` in $ for the machine: higher to win again, or lower where that
+    wins."""
 
     tag: str
     price_per_hour: float
@@ -42,10 +43,10 @@ class ChangeBid:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`finish` in seconds from now and `cost` in $ until then are what is expected of the fleet
-    after the decision; `finish` is infinite when it can not make everything. `short_of_money`: what
-    waits could be made by machines that are offered, and none of them can be paid; `least_cost`: $
-    for which the cheapest of them starts and works for a while, None where none is offered."""
+    """The decision for one model set, and the forecast for the fleet after it: `finish` in seconds
+    from now (infinite if it cannot make everything) and `cost` in $ until then. `short_of_money`:
+    offered machines could make the waiting tracks, but none is affordable. `least_cost`: $ to start
+    the cheapest of them and run it for a while, None if none is offered."""
 
     rent: tuple[Rent, ...]
     keep: tuple[Keep, ...]
@@ -58,7 +59,7 @@ class Decision:
     least_cost: float | None = None
 
     def again_in(self, rules: Rules) -> float:
-        """Seconds until the next one: soon where machines drain or are about to, for they are paid
-        for until they are ended."""
+        """Return the seconds until the next decision: fewer while machines drain or are about to,
+        because they are billed until they are ended."""
         leaving = self.give_back or any(keep.drains for keep in self.keep)
         return min(rules.tick, rules.tail_tick) if leaving else rules.tick

@@ -1,4 +1,4 @@
-"""The scheduler as the fleet sees it: `/api/v1/fleet`, nothing else."""
+"""Client for the scheduler's fleet API (`/api/v1/fleet`)."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from trackfarm.client.steps import Request, Send, Steps
 from trackfarm.client.worlds import call
 
 CONFLICT = 409
-STAYS = 25  # asked for at once: a million tracks on a thousand machines take a minute together
+STAYS = 25  # page size: a million tracks on a thousand machines take a minute in all
 UNWELCOME = frozenset({401, 403})
 
 
 class FleetFarm(Client):
-    """A connection for who rents machines. Every call may be sent again after a lost answer: the
-    scheduler finds what it has written already. Raises what `Client` raises."""
+    """A connection for processes that rent machines. Every call may be repeated after a lost
+    response: the scheduler recognizes repeated writes. Raises the errors of `Client`."""
 
     @call
     def term(self) -> Steps[wire.Term]:
@@ -26,7 +26,7 @@ class FleetFarm(Client):
 
     @call
     def hold_term(self, holder: str, seconds: float) -> Steps[wire.Term]:
-        """Takes or renews the lead, if nobody else has it; who has it now."""
+        """Acquire or renew the leader lease if it is free or ours; return its current holder."""
         request = wire.TermRequest(holder=holder, seconds=seconds)
         return ask(wire.Term, "fleet/term", request)
 
@@ -61,42 +61,43 @@ class FleetFarm(Client):
 
     @call
     def drain(self, tag: str) -> Steps[list[ApiWorker]]:
-        """Lets its workers finish what they have, and leave; who is still there."""
+        """Drain the rental's workers: they finish their work and leave. Returns the workers still
+        present."""
         return ask(list[ApiWorker], f"fleet/rentals/{segment(tag)}/drain", None)
 
     @call
     def rentals(self, *, ended_since: float) -> Steps[list[wire.Rental]]:
-        """The open ones and those that ended since then."""
+        """List the rentals that are open or ended since then."""
         return get(list[wire.Rental], "fleet/rentals", {"ended_since": ended_since})
 
     @call
     def stays(self, *, ended_since: float) -> Steps[list[wire.Stay]]:
-        """Those of the rentals that are open or ended since then."""
-        found: list[wire.Stay] = []
-        asked: dict[str, Any] = {"ended_since": ended_since, "limit": STAYS}
+        """List the usage of the rentals that are open or ended since then."""
+        stays_listed: list[wire.Stay] = []
+        params: dict[str, Any] = {"ended_since": ended_since, "limit": STAYS}
         while True:
-            page = yield from get(list[wire.Stay], "fleet/stays", asked)
-            found += page
+            page = yield from get(list[wire.Stay], "fleet/stays", params)
+            stays_listed += page
             if len(page) < STAYS:
-                return found
-            asked["behind"] = page[-1].rental.tag
+                return stays_listed
+            params["behind"] = page[-1].rental.tag
 
     @call
     def bundle(self) -> Steps[wire.Bundle]:
-        """What machines with a stock image install."""
+        """Return the description of the bundle that machines with a stock image install."""
         return get(wire.Bundle, "fleet/bundle")
 
     @call
     def run_dry(self, job_id: str) -> Steps[Job]:
-        """Ends a job for which no machine can be paid any more."""
+        """End a job for which no further machine is affordable."""
         return ask(Job, f"fleet/jobs/{segment(job_id)}/out-of-budget", None)
 
 
 def is_stale(error: Refused) -> bool:
-    """Whether somebody else has written meanwhile: look again, then decide anew."""
+    """Return True if the rental was changed in the meantime: read it again and retry."""
     return error.problem.status == CONFLICT
 
 
 def is_unwelcome(error: Refused) -> bool:
-    """Whether the farm does not take the key, for whatever it may be asked."""
+    """Return True if the scheduler rejects the API key, whatever the request."""
     return error.problem.status in UNWELCOME

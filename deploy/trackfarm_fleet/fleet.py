@@ -1,4 +1,4 @@
-"""The fleet's round: look, note what has become of each machine, decide, write, act."""
+"""The reconciler: one round observes all machines, advances rentals, decides, writes and acts."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,20 +22,23 @@ from trackfarm_fleet.sights import Listing, by_tag
 from trackfarm_fleet.warden import Warden
 
 log = structlog.get_logger(__name__)
-HISTORY_S = 2 * DAY  # for how long the rows of machines that ended are looked at, at least
+HISTORY_S = 2 * DAY  # how far back ended rentals are read, at least
 
 
 class NotLeading(Exception):
-    """Another fleet process leads; `term` says which, and for how long."""
+    """Raised if another fleet process holds the leader lease; `term` has its holder and remaining
+    time."""
 
     def __init__(self, term: wire.Term) -> None:
-        super().__init__(f"{term.holder} leads the fleet, for {term.seconds:.0f} s at least")
+        super().__init__(
+            f"another fleet process leads: {term.holder}, for {term.seconds:.0f} s or more"
+        )
         self.term = term
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round came to: the rentals after it, the decisions by model set, and how many
+    """The result of one round: the rentals after it, the decisions by model set, and the number of
     orphans it ended."""
 
     rentals: Mapping[str, wire.Rental]
@@ -46,14 +49,14 @@ class Round:
         return [row for row in self.rentals.values() if row.is_open and mandate.covers(row)]
 
     def again_in(self, mandate: Mandate) -> float:
-        """Seconds until the next one."""
+        """Return the seconds until the next round."""
         rules = mandate.rules
         return min((d.again_in(rules) for d in self.decisions.values()), default=rules.tick)
 
 
 class Fleet:
-    """One process's hold on the machines of a farm. `term` seconds for which it leads without
-    renewing; `now` in seconds since 1970."""
+    """The reconciler of one farm's machines. `term` is the duration of the leader lease in seconds;
+    `now` in seconds since 1970."""
 
     def __init__(
         self,
@@ -79,23 +82,24 @@ class Fleet:
         self._now = now
 
     def round(self, mandate: Mandate) -> Round:
-        """Looks after what there is, and rents or returns what the mandate allows. Raises
-        NotLeading, and what the farm's client raises."""
+        """Reconcile: advance the rentals, and rent or return machines within the mandate. Raises
+        NotLeading and the errors of the scheduler's client."""
         book, look, listings = self._look(mandate.window)
         orphans = self._warden.reap(book, listings)
         self._warden.look_after(book, listings, by_tag(look.workers), _twins(orphans))
         self._invoices.settle(book)
         decisions = dict(decide(self._picture(book, look, listings, mandate), mandate))
-        # What costs money goes before anything that may fail for one model set keeps it here.
+        # All releases come before any renting: a failure while renting for one model set must not
+        # keep machines that cost money.
         for name, decision in decisions.items():
-            log.info("decided", model_set=name, words=decision.words)
+            log.info("scaling_decided", model_set=name, words=decision.words)
             self._give_back(book, decision, listings, look)
         for name, decision in decisions.items():
             self._take(book, decision, name, mandate)
         return Round(book.rows, decisions, len(orphans))
 
     def return_round(self, mandate: Mandate, why: str) -> Round:
-        """Rents nothing, and gives back all that was rented under the mandate."""
+        """Return all machines rented under the mandate, and rent none."""
         book, look, listings = self._look()
         orphans = self._warden.reap(book, listings)
         going = {row.tag: why for row in book.open() if mandate.covers(row)}
@@ -103,27 +107,27 @@ class Fleet:
         return Round(book.rows, orphans=len(orphans))
 
     def reap(self) -> list[Terminate]:
-        """Ends the machines that nobody claims; which they are."""
+        """End the orphaned machines, and return them."""
         book, _, listings = self._look()
         return self._warden.reap(book, listings)
 
     def orphans(self) -> list[Terminate]:
-        """The machines that nobody claims; needs no lead, because it changes nothing."""
+        """Return the orphaned machines. Needs no leader lease, because it changes nothing."""
         listings = self._warden.listings()
         look = self._farm.situation(ended_since=self._since())
         book = Book(self._farm, look.term.epoch, look.rentals)
         return self._warden.reap(book, listings, dry=True)
 
     def check(self) -> None:
-        """Raises SettingsError when no machine could be told what to run."""
+        """Raise SettingsError if no start command can be made for new machines."""
         self._renter.check()
 
     def resign(self) -> None:
         self._farm.resign(self._holder)
 
     def propose(self, mandate: Mandate, demand: wire.Demand) -> Mapping[str, Decision]:
-        """What it would do for these tracks now, without doing it. Raises NotLeading when another
-        fleet process has the lead."""
+        """Return the decision for these tracks now, without acting on it. Raises NotLeading if
+        another fleet process holds the leader lease."""
         look = self._farm.situation(ended_since=self._since(mandate.window))
         if look.term.seconds and look.term.holder != self._holder:
             raise NotLeading(look.term)
@@ -132,13 +136,14 @@ class Fleet:
         return dict(decide(self._picture(book, look, {}, mandate), mandate))
 
     def shelf(self, mandate: Mandate) -> Shelf:
-        """All that is on offer, whatever cards and prices the mandate allows."""
+        """Return all current offers, regardless of the mandate's GPUs and prices."""
         queries = dict.fromkeys([*map(at_large, mandate.queries), *mandate.queries])
         offers = self._market.offers(list(queries))
         return Shelf(tuple(offers), self._prices, is_whole=self._market.is_whole)
 
     def _look(self, window: float = 0.0) -> tuple[Book, wire.FleetSituation, Mapping[str, Listing]]:
-        """The lists first: what is made meanwhile has its row by then."""
+        """Read the machines and the scheduler's state. The lists come first, so that a machine
+        created in the meantime already has its rental when the rentals are read."""
         term = self._farm.hold_term(self._holder, self._term)
         if term.holder != self._holder:
             raise NotLeading(term)
@@ -147,7 +152,8 @@ class Fleet:
         return Book(self._farm, term.epoch, look.rentals), look, listings
 
     def _since(self, window: float = 0.0) -> float:
-        """What ended before is not looked at; within the budget's window everything counts."""
+        """Return how far back to read ended rentals: at least the budget's window, where every
+        rental counts."""
         return self._now() - max(HISTORY_S, window)
 
     def _picture(
@@ -168,7 +174,7 @@ class Fleet:
             at=self._now(),
         )
         if not needed(bare, mandate):
-            return bare  # Vast counts how often one searches
+            return bare  # Vast limits the number of searches
         return replace(bare, offers=self._market.offers(mandate.queries))
 
     def _give_back(
@@ -190,7 +196,8 @@ class Fleet:
 
 
 def _twins(orphans: Iterable[Terminate]) -> dict[str, str]:
-    """A machine that was made twice has one invitation: who of the two joined, nobody knows."""
+    """Return the tags with duplicate machines. They share one invitation, so we cannot tell which
+    one registered: all of them have to go."""
     return {orphan.instance.tag: "it was made twice" for orphan in orphans}
 
 

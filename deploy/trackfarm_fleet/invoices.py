@@ -1,4 +1,4 @@
-"""Writes what a provider charged for machines that have ended beside what we reckoned ourselves."""
+"""Stores the amounts that providers charged for ended machines, beside our own estimates."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,14 +9,15 @@ from trackfarm_fleet.book import Book
 from trackfarm_fleet.providers.port import Invoicing, Provider, Trouble
 
 log = structlog.get_logger(__name__)
-# Nobody says how long a bill takes to be complete, and one that is not would look like money left.
+# No provider documents when an invoice is complete, and an incomplete one would look like unspent
+# budget.
 COMPLETE_S = 6 * 3600.0
 ASK_S = 3600.0
 
 
 class Invoices:
-    """Asks each provider that tells once in `ASK_S`, and again while its machines are looked at, in
-    case that a bill still grows. `now` in seconds since 1970."""
+    """Reads the charges of each provider that reports them, once in `ASK_S`, and repeats this as
+    long as its rentals are read, in case an invoice still grows. `now` in seconds since 1970."""
 
     def __init__(self, providers: Mapping[str, Provider], *, now: Callable[[], float]) -> None:
         self._providers = providers
@@ -32,17 +33,17 @@ class Invoices:
                 self._settle(book, provider, rows)
 
     def _is_billed(self, row: Rental, provider: str) -> bool:
-        its = row.standing
-        is_over = its.ended_at is not None and self._now() - its.ended_at >= COMPLETE_S
-        return is_over and row.plan.provider == provider and its.created_at is not None
+        standing = row.standing
+        is_over = standing.ended_at is not None and self._now() - standing.ended_at >= COMPLETE_S
+        return is_over and row.plan.provider == provider and standing.created_at is not None
 
     def _settle(self, book: Book, provider: Invoicing, rows: Sequence[Rental]) -> None:
         charged = provider.charged(min(row.standing.created_at or 0.0 for row in rows))
         if isinstance(charged, Trouble):
-            log.warning("no_bill", why=charged.detail)
+            log.warning("invoice_unavailable", why=charged.detail)
             return
         for row in rows:
             amount = charged.get(row.standing.provider_id)
             if amount is not None and amount != row.standing.charged:
                 book.write(book.rental(row.tag), at=self._now(), charged=amount)
-                log.info("charged", tag=row.tag, dollars=round(amount, 4))
+                log.info("rental_charged", tag=row.tag, dollars=round(amount, 4))

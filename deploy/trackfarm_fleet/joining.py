@@ -1,4 +1,4 @@
-"""What a rented machine's worker finds in its environment: how to reach the farm, and who it is."""
+"""The environment of a rented machine's workers: how they reach and join the scheduler."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ TAG_VARIABLE = f"{_PREFIX}RENTAL_TAG"
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """`join_token` only lets a worker register: what it may do then it is told there."""
+    """Permission to join. `join_token` only lets a worker register; the scheduler then issues its
+    other credentials."""
 
     scheduler_url: str
     join_token: SecretStr
@@ -21,9 +22,9 @@ class Invitation:
     def env(
         self, *, tag: str, provider: str, price_per_hour: float, cards: int = 1
     ) -> Mapping[str, str]:
-        """The settings of the machine's workers that are no secret, one worker for each of its
-        `cards`; `price_per_hour` in $ for a card."""
-        named = {
+        """Return the settings that are not secret for the machine's workers, one worker per GPU
+        (`cards`); `price_per_hour` in $ per GPU."""
+        settings = {
             "SCHEDULER_URL": self.scheduler_url,
             "MODEL_SET": self.model_set,
             "DEVICE": self.device,
@@ -33,7 +34,7 @@ class Invitation:
             "CARDS": str(cards),
             "PRICE_PER_HOUR": f"{price_per_hour:.6f}",
         }
-        return {_PREFIX + name: value for name, value in named.items()}
+        return {_PREFIX + name: value for name, value in settings.items()}
 
     def secrets(self) -> Mapping[str, SecretStr]:
         return {f"{_PREFIX}JOIN_TOKEN": self.join_token}

@@ -1,11 +1,11 @@
-"""Where the money of a rental went: work, boot, idle or waste, which add up to its bill. Pure.
+"""Breakdown of a rental's cost: work, boot, idle or waste, which add up to its bill. Pure.
 
-Time is counted in whole microseconds of each card and money in whole millionths of a dollar, so
-that the parts equal the whole exactly and no rounding hides a second.
+Time is counted in whole microseconds of each GPU and money in whole millionths of a dollar, so that
+the parts add up to the total exactly and rounding loses nothing.
 
-- work: a card made what was kept.
-- waste: it made what was thrown away (failed, too late, handed back); a machine that never joined;
-  the disk of one that is stopped.
+- work: the GPU made tracks that were kept.
+- waste: the GPU made tracks that were discarded (failed, too late, handed back); a machine that
+  never joined; the disk of a stopped machine.
 - boot: from its creation until it joined.
 - idle: the rest.
 """
@@ -29,8 +29,8 @@ class Use(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A card was busy from `start` to `end` (seconds since 1970); `kept`: with what was kept.
-    Stretches of a card may overlap, where one shard ends and the next begins."""
+    """An interval in which a GPU was busy, `start` to `end` in seconds since 1970; `kept`: its work
+    was kept. Intervals of one GPU may overlap, where one shard ends and the next begins."""
 
     start: float
     end: float
@@ -39,7 +39,8 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """From `start` on the machine cost `price_per_hour` $; `stopped`: and did nothing for it."""
+    """A price: from `start` on the machine cost `price_per_hour` $. `stopped`: it could not
+    work."""
 
     start: float
     price_per_hour: float
@@ -48,8 +49,8 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """What one rental was. `end`: its observed end, or now. `rates` in the order of their starts,
-    the first at `start` or before; `busy` has the stretches of each card that was ever busy."""
+    """The usage of one rental. `end` is its observed end, or now. `rates` are sorted by start, the
+    first at or before `start`; `busy` has the busy intervals of each GPU that ever worked."""
 
     start: float
     end: float
@@ -62,7 +63,8 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`seconds` in microseconds of cards, `dollars` in millionths, by use. `tracks` were kept."""
+    """A cost breakdown: `seconds` in microseconds of GPUs and `dollars` in millionths, by category.
+    `tracks` counts kept tracks."""
 
     seconds: Mapping[Use, int]
     dollars: Mapping[Use, int]
@@ -70,20 +72,20 @@ class Account:
 
     @property
     def bill(self) -> float:
-        """$, the sum of the four."""
+        """Total in $, the sum of the four categories."""
         return sum(self.dollars.values()) / MICRO
 
     @property
     def per_track(self) -> float | None:
-        """$ for each track that was kept, boot, idle and waste included; None without any."""
+        """$ for each kept track, boot, idle and waste included; None without tracks."""
         return self.bill / self.tracks if self.tracks else None
 
     def spent_on(self, use: Use) -> float:
-        """$."""
+        """Return the cost of a category in $."""
         return self.dollars[use] / MICRO
 
     def share(self, use: Use) -> float:
-        """Of the seconds, 0 to 1."""
+        """Return a category's share of the seconds, 0 to 1."""
         return self.seconds[use] / max(sum(self.seconds.values()), 1)
 
 
@@ -91,7 +93,8 @@ _Span = tuple[int, int]
 
 
 def account_of(stay: Stay) -> Account:
-    """The account of one rental. Raises ValueError when its rates do not say what it cost."""
+    """Return the breakdown of one rental. Raises ValueError if its rates are unsorted or start too
+    late."""
     seconds = dict.fromkeys(Use, 0)
     costs = dict.fromkeys(Use, Fraction(0))
     for span, rate in _priced(stay):
@@ -103,8 +106,8 @@ def account_of(stay: Stay) -> Account:
 
 
 def as_charged(account: Account, charged: float) -> Account:
-    """With the bill that the provider wrote, in $: what it charged beyond our reckoning was wasted;
-    what it did not charge comes off waste first, then off idle, boot and work."""
+    """Adjust a breakdown to the provider's invoice, in $: an excess over our estimate counts as
+    waste; a shortfall is deducted from waste first, then from idle, boot and work."""
     dollars = dict(account.dollars)
     dollars[Use.WASTE] += round(charged * MICRO) - sum(dollars.values())
     for use, next_ in pairwise((Use.WASTE, Use.IDLE, Use.BOOT, Use.WORK)):
@@ -115,7 +118,7 @@ def as_charged(account: Account, charged: float) -> Account:
 
 
 def total(accounts: Iterable[Account]) -> Account:
-    """Of many rentals together."""
+    """Add up the breakdowns of several rentals."""
     seconds, dollars, tracks = dict.fromkeys(Use, 0), dict.fromkeys(Use, 0), 0
     for account in accounts:
         tracks += account.tracks
@@ -126,7 +129,7 @@ def total(accounts: Iterable[Account]) -> Account:
 
 
 def _priced(stay: Stay) -> list[tuple[_Span, Rate]]:
-    """The stay cut where its price changes."""
+    """Split the rental where its price changes."""
     if not stay.rates or stay.rates[0].start > stay.start:
         raise ValueError("the rates of a stay must begin with it")
     starts = [_micro(rate.start) for rate in stay.rates]
@@ -138,23 +141,23 @@ def _priced(stay: Stay) -> list[tuple[_Span, Rate]]:
 
 
 def _uses(span: _Span, rate: Rate, stay: Stay, busy: Sequence[Stretch]) -> Mapping[Use, int]:
-    """Microseconds of one card within a span."""
+    """Return the microseconds of one GPU within a span, by category."""
     whole = span[1] - span[0]
     if rate.stopped or stay.joined_at is None:
         return {Use.WASTE: whole}
     joined = min(max(_micro(stay.joined_at), span[0]), span[1])
     kept = _covered((s for s in busy if s.kept), (joined, span[1]))
-    made = _covered(busy, (joined, span[1]))
+    busy_time = _covered(busy, (joined, span[1]))
     return {
         Use.BOOT: joined - span[0],
         Use.WORK: kept,
-        Use.WASTE: made - kept,
-        Use.IDLE: span[1] - joined - made,
+        Use.WASTE: busy_time - kept,
+        Use.IDLE: span[1] - joined - busy_time,
     }
 
 
 def _covered(busy: Iterable[Stretch], span: _Span) -> int:
-    """Microseconds of the span in which there is at least one stretch."""
+    """Return the microseconds of the span covered by at least one busy interval."""
     covered, reached = 0, span[0]
     for start, end in sorted((_micro(s.start), _micro(s.end)) for s in busy):
         begin, stop = max(start, reached), min(end, span[1])
@@ -165,7 +168,8 @@ def _covered(busy: Iterable[Stretch], span: _Span) -> int:
 
 
 def _rounded(costs: Mapping[Use, Fraction]) -> Mapping[Use, int]:
-    """Whole millionths that add up to the rounded sum: the largest remainders are rounded up."""
+    """Round to whole millionths that add up to the rounded sum: the largest remainders are rounded
+    up."""
     exact = {use: cost * MICRO / _CARD_HOUR for use, cost in costs.items()}
     floors = {use: int(value) for use, value in exact.items()}
     missing = round(sum(exact.values(), Fraction(0))) - sum(floors.values())

@@ -1,4 +1,4 @@
-"""The places that this machine has for workers: one for each card, or so many without one."""
+"""Slots for workers on this machine: one per GPU, or a number of slots without one."""
 
 import os
 import shutil
@@ -11,8 +11,8 @@ CPU = "cpu"
 
 
 def slots(workers: int, *, price: float = 0.0) -> list[Slot]:
-    """`workers` places without a card; with 0, one for each card, or two where there is none.
-    `price` in $ an hour each."""
+    """Return `workers` slots without a GPU; with 0, one per GPU, or two if there is none. `price`
+    in $ an hour each."""
     cards = [] if workers else _cards()
     if cards:
         return [Slot(f"gpu{index}", name, memory, index, price) for index, name, memory in cards]
@@ -25,6 +25,6 @@ def _cards() -> list[tuple[int, str, int]]:
     if tool is None:
         return []
     query = [tool, "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
-    done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
-    rows = [line.split(",") for line in done.stdout.splitlines() if line.count(",") == 2]
+    result = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+    rows = [line.split(",") for line in result.stdout.splitlines() if line.count(",") == 2]
     return [(int(index), name.strip(), int(memory)) for index, name, memory in rows]

@@ -1,4 +1,5 @@
-"""What a fleet process may do for its operator, and what has been spent under it: pure."""
+"""Rental policy of a fleet process: limits set by the operator, and the budget used under it.
+Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,10 +15,10 @@ DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Mandate:
-    """`purpose` is the job that machines are rented for, empty for all jobs: others' machines are
-    looked after, not counted. `model_set`: rent for this one alone; or, where `rules` want machines
-    without work, for this one at least. `budget` in $ within `window` seconds. `queries`: what may
-    be rented."""
+    """The limits. `purpose` is the job that machines are rented for, empty for all jobs: rentals
+    for other purposes are managed but not counted. `model_set`: rent for it alone (`only`);
+    otherwise keep `rules.min_machines` for it. `budget` in $ within `window` seconds. `queries`:
+    the offers that may be rented."""
 
     rules: Rules = field(default_factory=Rules)
     purpose: str = ""
@@ -32,11 +33,12 @@ class Mandate:
         return not self.purpose or rental.plan.purpose == self.purpose
 
     def left(self, rentals: Iterable[wire.Rental], now: float) -> float | None:
-        """$ of the budget; what ended before the window began counts no more."""
+        """Return the remaining $ of the budget; rentals that ended before the window do not
+        count."""
         if self.budget is None:
             return None
-        ours = [r for r in rentals if self.covers(r) and _ended(r, now) > now - self.window]
-        return self.budget - bill(ours, now)
+        counted = [r for r in rentals if self.covers(r) and _ended(r, now) > now - self.window]
+        return self.budget - bill(counted, now)
 
 
 def _ended(rental: wire.Rental, now: float) -> float:

@@ -1,4 +1,4 @@
-"""What can be rented now, and what is better left alone for a while."""
+"""Offers available now; skips offers, hosts and providers that failed recently."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,7 +22,8 @@ OFFER_S, HOST_S, ACCOUNT_S, OUTAGE_S = 300.0, 3600.0, 300.0, 30.0
 
 
 class Market:
-    """`now` in seconds since 1970. What it avoids it forgets when the process ends."""
+    """The offers of all providers. `now` in seconds since 1970. The list of failures is in memory
+    only."""
 
     def __init__(self, providers: Mapping[str, Provider], *, now: Callable[[], float]) -> None:
         self._providers = providers
@@ -30,8 +31,8 @@ class Market:
         self._avoided: dict[tuple[str, str], float] = {}
 
     def offers(self, queries: Sequence[OfferQuery]) -> list[Offer]:
-        """Of all providers that can be asked, but those that are avoided."""
-        found: list[Offer] = []
+        """List the offers of all providers that can be queried, without the avoided ones."""
+        listed: list[Offer] = []
         for name, provider in self._providers.items():
             for query in queries:
                 if self._is_avoided(name, ""):
@@ -40,29 +41,31 @@ class Market:
                 if isinstance(answer, Trouble):
                     self._note(name, answer)
                 else:
-                    found += answer
-        return [offer for offer in found if not self._is_shunned(offer)]
+                    listed += answer
+        return [offer for offer in listed if not self._is_shunned(offer)]
 
     @property
     def is_whole(self) -> bool:
-        """Whether every provider could be asked lately."""
+        """True if every provider could be queried recently."""
         return not any(self._is_avoided(name, "") for name in self._providers)
 
     def refused(self, offer: Offer, trouble: Trouble) -> None:
-        """After a create call that made nothing."""
-        log.warning("not_rented", provider=offer.provider, gpu=offer.gpu, why=trouble.detail)
+        """Record a create call that failed without making a machine."""
+        log.warning(
+            "rental_create_failed", provider=offer.provider, gpu=offer.gpu, why=trouble.detail
+        )
         if isinstance(trouble, NoCapacity | BadRequest):
             self._avoid(offer.provider, f"offer {offer.id}", OFFER_S)
         else:
             self._note(offer.provider, trouble)
 
     def shun(self, provider: str, host: str) -> None:
-        """After a machine of this host was of no use."""
+        """Avoid a host for a while, after one of its machines was unusable."""
         if host:
             self._avoid(provider, f"host {host}", HOST_S)
 
     def _note(self, provider: str, trouble: Trouble) -> None:
-        log.warning("provider_in_trouble", provider=provider, why=trouble.detail)
+        log.warning("provider_call_failed", provider=provider, why=trouble.detail)
         match trouble:
             case RateLimited(retry_after=seconds):
                 self._avoid(provider, "", seconds)

@@ -1,7 +1,7 @@
-"""When a fleet is done with a backlog and what it costs until then: pure.
+"""Forecast of when a fleet finishes a backlog and its cost until then. Pure.
 
-The end is the planner's (`trackfarm.planning.makespan`), so that the scaler works towards the
-same end that the operator was told.
+The end comes from the planner (`trackfarm.planning.makespan`), so that the autoscaler works towards
+the same end that the operator was shown.
 """
 
 import math
@@ -16,35 +16,37 @@ HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """`finish` in seconds, infinite when some track fits no card. `cost` in $ of the whole fleet
-    from now until it has finished and drained."""
+    """The forecast: `finish` in seconds, infinite if some track fits no GPU; `cost` in $ of the
+    whole fleet from now until it has finished and drained."""
 
     finish: float
     cost: float
 
 
 def outlook(backlog: Sequence[Backlog], fleet: Sequence[Card], *, drain: float) -> Outlook:
-    """What this fleet does with all of the backlog."""
+    """Forecast this fleet's work on the whole backlog."""
     open_work = [b for b in backlog if b.tracks]
     loads = [Load(b.vram, b.tracks) for b in open_work]
-    found = schedule(loads, [_cards(card, open_work) for card in fleet])
-    finish = found.finish if found else math.inf
+    plan = schedule(loads, [_cards(card, open_work) for card in fleet])
+    finish = plan.finish if plan else math.inf
     return Outlook(finish, _rate(fleet) * (finish + drain) if fleet else 0.0)
 
 
 def cost_until(finish: float, fleet: Sequence[Card], rules: Rules) -> float:
-    """$ of a fleet that works until `finish`, and at least until the next decision."""
+    """Return the $ of a fleet that works until `finish`, or until the next decision if that is
+    later."""
     return reserve(fleet, max(finish, rules.tick) + rules.drain + rules.tick)
 
 
 def reserve(fleet: Iterable[Card], seconds: float) -> float:
-    """$ that a fleet costs in so many seconds."""
+    """Return the $ that a fleet costs in that many seconds."""
     return _rate(fleet) * seconds
 
 
 def price_of_work(card: Card, span: float) -> float:
-    """$ for a second of the reference card, if `card` works from when it is ready until `span`
-    seconds from now and is paid for all of it: boot and download are part of the price."""
+    """Return the $ for one second of reference-GPU work, if `card` works from when it is ready
+    until `span` seconds from now and is billed for all of it: boot and download are part of the
+    price."""
     useful = span - card.ready_in
     if useful <= 0:
         return math.inf

@@ -1,7 +1,8 @@
-"""The start command of a machine with a stock image: it fetches what it runs from the farm. Pure.
+"""Start command for a machine with a stock image: it installs the worker from the scheduler. Pure.
 
-A bundle (`deploy/provision/bundle`) is proved by the digest that comes with the command. The token
-that opens it stays in the environment: it is in no list of arguments, and no redirect gets it.
+The bundle (`deploy/provision/bundle`) is verified by the digest in the command. The token that
+authorizes its download stays in the environment: it appears in no argument list, and curl sends it
+to no redirect target.
 """
 
 import shlex
@@ -9,7 +10,7 @@ import shlex
 from trackfarm.carried_authority import PREFIX
 from trackfarm.wire import BUNDLE
 
-# Without single quotes and on one line: providers split a command into words by rules of their own.
+# One line without single quotes, because every provider splits a command into words differently.
 _SCRIPT = """
 set -euo pipefail; umask 077;
 d=${TRACKFARM_FOLDER:-/workspace/trackfarm}/bundle; mkdir -p "$d"; cd "$d";
@@ -25,8 +26,8 @@ tar -xzf bundle.tar.gz; exec bash start
 
 
 def start_command(scheduler_url: str, sha256: str) -> tuple[str, ...]:
-    """What a machine runs whose image has nothing of ours but bash, curl and Python. `sha256` (hex)
-    is that of the bundle."""
+    """Return the command for an image that has only bash, curl and Python. `sha256` (hex) is the
+    digest of the bundle."""
     url = shlex.quote(scheduler_url + BUNDLE)
     script = " ".join(_SCRIPT.split("\n")).strip()
     for name, value in (("@PIECE@", PREFIX), ("@URL@", url), ("@DIGEST@", sha256)):

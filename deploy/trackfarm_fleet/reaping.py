@@ -1,7 +1,7 @@
-"""Whose is this machine? A provider's list against our rows: pure.
+"""Orphan cleaner: compares a provider's list of machines with our rentals. Pure.
 
-Only what carries a tag of ours is ever touched: an account may have machines of other farms and
-of people. A provider that gives no list is not judged at all.
+Only machines with a tag of this farm are ever ended: an account may also have machines of other
+farms and of people. If the list of a provider could not be read, nothing is decided for it.
 """
 
 from collections import defaultdict
@@ -17,7 +17,7 @@ from trackfarm_fleet.tags import Tags
 
 @dataclass(frozen=True, slots=True)
 class Terminate:
-    """Nobody claims this machine, and it costs money."""
+    """End a machine that belongs to no rental and costs money."""
 
     instance: Instance
     reason: str
@@ -25,7 +25,7 @@ class Terminate:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """The machine that a lost answer was about."""
+    """Assign a machine to the rental after the response to its create call was lost."""
 
     rental: Rental
     instance: Instance
@@ -33,14 +33,14 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The end of this rental's machine was observed."""
+    """Close a rental: its machine has been observed to be gone."""
 
     rental: Rental
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveAlone:
-    """Everything is as it should be, or it is not ours to judge."""
+    """Do nothing: the machine is in its expected state or not ours."""
 
     instance: Instance
     reason: str
@@ -58,29 +58,31 @@ def reap(
     now: float,
     patience: Patience,
 ) -> list[Ruling]:
-    """One ruling for each machine of one provider's list, and one to close for each row whose
-    machine was seen to be gone.
+    """Return one ruling for each machine of a provider's list, and one Close for each rental with a
+    machine that is observed to be gone.
 
-    `rentals` are all rows of that provider, closed ones of the last days too; they have to be read
-    *after* the list was asked for (at `listed_at`), so that what was made meanwhile has its row.
+    `rentals` are all rentals of that provider, including the ones closed in the last days. They
+    must be read *after* the list was requested (at `listed_at`), so that a machine created in the
+    meantime already has its rental.
     """
     rows = {rental.tag: rental for rental in rentals}
-    theirs = [LeaveAlone(i, "its tag is not ours") for i in listed if not tags.owns(i.tag)]
+    foreign = [LeaveAlone(i, "its tag is not of this farm") for i in listed if not tags.owns(i.tag)]
     ours = _by_tag(i for i in listed if tags.owns(i.tag))
-    judged = [ruling for tag, group in ours.items() for ruling in _machines(rows.get(tag), group)]
-    gone = [
+    rulings = [ruling for tag, group in ours.items() for ruling in _machines(rows.get(tag), group)]
+    closing = [
         Close(rental)
         for rental in rows.values()
         if _may_close(rental, ours.get(rental.tag, []), listed_at, now, patience)
     ]
-    return [*theirs, *judged, *gone]
+    return [*foreign, *rulings, *closing]
 
 
 def kept_of(rental: Rental, group: Sequence[Instance]) -> Instance | None:
-    """Which of the machines with a rental's tag is its own: the one it knows, else the oldest."""
-    known = [i for i in group if i.id == rental.provider_id]
+    """Return the rental's own machine among all with its tag: the one with the stored id, else the
+    oldest."""
+    matching = [i for i in group if i.id == rental.provider_id]
     if rental.provider_id:
-        return known[0] if known else None
+        return matching[0] if matching else None
     alive = [i for i in group if i.state is not Observed.ENDED]
     return min(alive, key=lambda i: (i.created_at or 0.0, i.id), default=None)
 
@@ -98,11 +100,11 @@ def _machines(rental: Rental | None, group: Sequence[Instance]) -> Iterator[Ruli
         if instance.state is Observed.ENDED:
             yield LeaveAlone(instance, "it has ended")
         elif rental is None:
-            yield Terminate(instance, "no row of ours has its tag")
+            yield Terminate(instance, "no rental has its tag")
         elif not rental.is_open:
-            yield Terminate(instance, "its row is closed")
+            yield Terminate(instance, "its rental has ended")
         elif instance is not kept:
-            yield Terminate(instance, f"it was made twice: {rental.tag} is another machine")
+            yield Terminate(instance, f"it is a duplicate: {rental.tag} is another machine")
         elif rental.state is RentalState.INTENDED:
             yield Adopt(rental, instance)
         else:

@@ -1,4 +1,4 @@
-"""The life of a rental: the only module that changes its state. Pure.
+"""State machine of a rental: the only module that changes its state. Pure.
 
     intended ─▶ created ─▶ booting ─▶ joined ─▶ draining ─▶ ending ─▶ ended
         │          └──────────┴──────────┴────────────────────▲         ▲
@@ -6,16 +6,16 @@
 
 | from | to | when |
 | --- | --- | --- |
-| intended | created | create answered with a machine, or the list shows one with our tag |
-| intended | ended | the create call was refused, or no list has shown a machine in time |
-| created | booting | the list shows it |
+| intended | created | the create call returned a machine, or the list has one with our tag |
+| intended | ended | the create call was rejected, or no list has shown a machine in time |
+| created | booting | the machine is listed |
 | booting | joined | its worker has registered |
-| joined | draining | it is not wanted any more |
-| draining | ending | its worker has left, or takes too long |
-| created, booting, joined, draining | ending | broken, vanished, silent, too late, stopped too long |
-| ending | ended | a list after the request to end shows it no more, or shows it as ended |
+| joined | draining | its release was requested |
+| draining | ending | its worker has left, or the drain timed out |
+| created, booting, joined, draining | ending | broken, missing, no heartbeat, timeout, stopped |
+| ending | ended | a list requested after the request to end lacks it, or shows it as ended |
 
-What was never seen to be gone is never closed: it may still cost money.
+A rental is never closed before its machine was observed to be gone: it may still cost money.
 """
 
 from dataclasses import replace
@@ -29,8 +29,8 @@ _S = RentalState
 
 
 def created(rental: Rental, answer: Instance | Trouble, at: float) -> Rental:
-    """After the create call. A refusal that is certain ends the row; an answer that was lost
-    leaves it intended, and the list decides."""
+    """Return the rental after the create call. A definite rejection ends it; after a lost response
+    it stays intended, and the provider's list decides."""
     if isinstance(answer, Instance):
         return _found(rental, answer, at)
     if isinstance(answer, Unavailable) and answer.maybe_done:
@@ -39,13 +39,13 @@ def created(rental: Rental, answer: Instance | Trouble, at: float) -> Rental:
 
 
 def asked_to_end(rental: Rental, at: float) -> Rental:
-    """After a request to end the machine was sent, whatever its answer."""
+    """Return the rental after a request to end its machine was sent, whatever the response."""
     return replace(rental, asked_to_end_at=at)
 
 
 def must_ask_to_end(rental: Rental, at: float, patience: Patience) -> bool:
-    """Whether to send the provider a request to end the machine now: again and again, because a
-    request that was answered well may have done nothing."""
+    """Return True if a request to end the machine is due now. It is repeated every `ask_again`
+    seconds, because a request that succeeded may have had no effect."""
     if rental.state is not _S.ENDING or not rental.provider_id:
         return False
     asked_at = rental.asked_to_end_at
@@ -53,7 +53,7 @@ def must_ask_to_end(rental: Rental, at: float, patience: Patience) -> bool:
 
 
 def observed(rental: Rental, sight: Sight, patience: Patience) -> Rental:
-    """The rental after a look at it, as many states on as the look justifies."""
+    """Return the rental after an observation, advanced by as many states as it justifies."""
     rental = _noted(rental, sight)
     while (after := _step(rental, sight, patience)) is not rental:
         rental = after
@@ -61,7 +61,7 @@ def observed(rental: Rental, sight: Sight, patience: Patience) -> Rental:
 
 
 def _noted(rental: Rental, sight: Sight) -> Rental:
-    """What the list shows, whatever it means. A closed row is history."""
+    """Store the listed values, whatever follows from them. A closed rental never changes."""
     shown = sight.instance if sight.listed_at is not None else None
     if shown is None or not rental.is_open:
         return rental
@@ -79,7 +79,7 @@ def _price(rental: Rental, shown: Instance) -> float:
 
 
 def _step(rental: Rental, sight: Sight, patience: Patience) -> Rental:
-    """One move, or the same object."""
+    """Return the rental after at most one transition; the same object if there is none."""
     match rental.state:
         case _S.INTENDED:
             return _from_intended(rental, sight, patience)
@@ -98,7 +98,7 @@ def _from_intended(rental: Rental, sight: Sight, patience: Patience) -> Rental:
     if sight.instance is not None:
         return _found(rental, sight.instance, sight.at)
     if sight.listed_at - rental.intended_at > patience.appear:
-        return _moved(rental, _S.ENDED, sight.at, rental.reason or "it was never made")
+        return _moved(rental, _S.ENDED, sight.at, rental.reason or "the machine was never created")
     return rental
 
 
@@ -109,8 +109,8 @@ def _from_ending(rental: Rental, sight: Sight, patience: Patience) -> Rental:
 
 
 def is_over(rental: Rental, sight: Sight, patience: Patience) -> bool:
-    """Whether the end of a machine was observed. A list that shows it no more must have been asked
-    for after the request to end, and a machine that no list has shown yet may still appear."""
+    """Return True if the machine was observed to be gone. A list without it must have been
+    requested after the request to end, and a machine that was never listed may still appear."""
     if sight.listed_at is None:
         return False
     if sight.instance is not None:
@@ -135,7 +135,7 @@ def _found(rental: Rental, instance: Instance, at: float) -> Rental:
     return replace(
         _moved(rental, _S.CREATED, at),
         provider_id=instance.id,
-        # The provider's clock bills, ours does not.
+        # Billing follows the provider's clock, not ours.
         created_at=instance.created_at or at,
         price_per_hour=_price(rental, instance),
         reason="",

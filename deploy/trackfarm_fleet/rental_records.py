@@ -1,4 +1,4 @@
-"""What is known of a rental: our row, one look at it, how long to wait for what; its states."""
+"""Records of a rental: its row, an observation of it, the timeouts, and the legal transitions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ MOVES: Mapping[RentalState, frozenset[RentalState]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rental:
-    """A row of ours. Moments in seconds since 1970, `price_per_hour` in $ for the machine.
+    """A rental. Times in seconds since 1970, `price_per_hour` in $ for the machine.
 
-    `since`: when it came into its state. `seen_at`: when a list has shown it last, None: never.
+    `since`: when it entered its state. `seen_at`: when it was last listed, None if never.
     `stopped_at`: since when it has been stopped, outbid for example. `asked_to_end_at`: when its
-    end was asked for last. `reason` says in words why it ends.
+    end was last requested. `reason`: why it ends, in words.
     """
 
     id: str
@@ -52,11 +52,15 @@ class Rental:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds. `appear`: until a machine that was made is listed at all (RunPod and Vast show it
-    at once; a list may lag). `vanish`: until one that a list has shown counts as gone: one list may
-    be incomplete. `boot`: until its worker joins; dstack gives a large image 20
-    minutes. `silence`: without a heartbeat on a machine that runs. `stopped`: outbid, until it is
-    given up. `drain`: for the shards it has. `ask_again`: between two requests to end it.
+    """Timeouts in seconds.
+
+    - `appear`: until a created machine is listed (RunPod and Vast list it at once; a list may lag).
+    - `vanish`: until a listed machine that is missing counts as gone: one list may be incomplete.
+    - `boot`: until its worker joins; dstack allows a large image 20 minutes.
+    - `silence`: without a heartbeat, on a running machine.
+    - `stopped`: outbid, until it is released.
+    - `drain`: to finish its shards.
+    - `ask_again`: between two requests to end it.
     """
 
     appear: float = 120.0
@@ -70,8 +74,8 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSight:
-    """What the scheduler knows of the rental's workers. `silent_seconds` since the last heartbeat
-    of any of them; `left`: all have taken their leave."""
+    """The scheduler's view of the rental's workers: `silent_seconds` since the last heartbeat of
+    any of them; `left`: all have deregistered."""
 
     silent_seconds: float
     left: bool = False
@@ -79,16 +83,16 @@ class WorkerSight:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One look at a rental. `listed_at`: when the provider's list was *asked for*, None if it gave
-    none; without a list, `instance` says nothing. `worker` None: none has ever registered;
-    `why` it is not wanted, if it is not."""
+    """An observation of a rental. `listed_at`: when the provider's list was *requested*, None if
+    that failed; without a list, `instance` means nothing. `worker` is None if none has ever
+    registered. `why`: the reason for its release, if not `wanted`."""
 
     at: float
     listed_at: float | None
     instance: Instance | None = None
     worker: WorkerSight | None = None
     wanted: bool = True
-    why: str = "it is not wanted any more"
+    why: str = "it is no longer needed"
 
 
 def is_legal(source: RentalState, target: RentalState) -> bool:
@@ -96,6 +100,6 @@ def is_legal(source: RentalState, target: RentalState) -> bool:
 
 
 def mermaid() -> str:
-    """The drawing kept in docs/architecture.md."""
+    """Return the state diagram that docs/architecture.md contains."""
     arrows = [f"    {a} --> {b}" for a, targets in MOVES.items() for b in sorted(targets)]
     return "\n".join(["stateDiagram-v2", *arrows])

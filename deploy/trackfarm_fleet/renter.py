@@ -1,4 +1,5 @@
-"""Rents what was decided: the intent first, then the machine, then what came of it."""
+"""Provisioner: creates machines and changes bids; stores the intent first, then calls the
+provider."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,9 +23,9 @@ CPU = "cpu"
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What a rented machine runs: `image` with `disk_gb` of disk, joining at `scheduler_url`.
-    `env` has what all machines are told; `start` is asked for the command of each (empty: the
-    image's own), because what it fetches may have changed since the last."""
+    """Launch settings of a rented machine: `image` with `disk_gb` of disk, joining at
+    `scheduler_url`. `env` applies to all machines. `start` returns the command (empty: the image's
+    own); it is called for each machine, because the bundle may have changed in between."""
 
     scheduler_url: str
     image: str = ""
@@ -34,7 +35,7 @@ class Equipment:
 
 
 class Renter:
-    """`now` in seconds since 1970."""
+    """Creates machines at the providers. `now` in seconds since 1970."""
 
     def __init__(
         self,
@@ -52,11 +53,11 @@ class Renter:
         self._now = now
 
     def check(self) -> None:
-        """Raises SettingsError when no machine could be told what to run."""
+        """Raise SettingsError if no start command can be made."""
         self._equipment.start()
 
     def rent(self, book: Book, rent: Rent, *, model_set: str, purpose: str) -> bool:
-        """Whether there is a machine now, or may be one."""
+        """Create a machine; return True if it exists or may exist."""
         plan = self._plan(rent, model_set, purpose)
         command = self._equipment.start()
         token = book.intend(plan)
@@ -67,7 +68,7 @@ class Renter:
             self._market.refused(rent.candidate.offer, answer)
         else:
             price = f"${rental.price_per_hour:.3f}/h"
-            log.info("rented", tag=plan.tag, gpu=plan.gpu, price=price, why=rent.reason)
+            log.info("machine_rented", tag=plan.tag, gpu=plan.gpu, price=price, why=rent.reason)
         return rental.is_open
 
     def change_bid(self, book: Book, bid: ChangeBid) -> None:
@@ -77,7 +78,7 @@ class Renter:
             return
         trouble = provider.change_bid(row.standing.provider_id, bid.price_per_hour)
         if trouble is not None:
-            log.warning("bid_not_changed", tag=bid.tag, why=trouble.detail)
+            log.warning("bid_change_failed", tag=bid.tag, why=trouble.detail)
             return
         log.info("bid_changed", tag=bid.tag, bid=bid.price_per_hour, why=bid.reason)
         changed = replace(book.rental(bid.tag), price_per_hour=bid.price_per_hour)

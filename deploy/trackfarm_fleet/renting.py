@@ -1,4 +1,4 @@
-"""Which offers to take: the cheapest work first, spread over hosts and regions. Pure."""
+"""Scale-up: selects the offers with the cheapest work, spread over hosts and regions. Pure."""
 
 import math
 from collections import Counter
@@ -12,8 +12,8 @@ from trackfarm_fleet.situation import Backlog, Candidate, Card, Machine, Rules, 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Rent at least `least` and at most `most` machines; everything should be done in `target`
-    seconds."""
+    """The goal: rent at least `least` and at most `most` machines, so that everything is done in
+    `target` seconds."""
 
     least: int
     most: int
@@ -21,7 +21,7 @@ class Need:
 
 
 def rents(situation: Situation, fleet: Sequence[Card], need: Need, rules: Rules) -> list[Rent]:
-    """What to rent in addition to `fleet`, the machines that stay and work."""
+    """Return the offers to rent in addition to `fleet`, the machines that stay and work."""
     kept: list[Candidate] = []
     for _ in range(need.most):
         chosen = _filled(situation, fleet, kept, need, rules)
@@ -39,7 +39,7 @@ def _filled(
     need: Need,
     rules: Rules,
 ) -> list[Candidate]:
-    """`kept` and the best of what is there until it is enough, or nothing helps any more."""
+    """Return `kept` plus the best available offers, until that is enough or nothing more helps."""
     chosen = list(kept)
     while len(chosen) < need.most:
         now = _outlook(situation, [*fleet, *chosen], rules)
@@ -60,23 +60,26 @@ def _best(
     need: Need,
     rules: Rules,
 ) -> Candidate | None:
-    """The best of the candidates that make the end come sooner, all within the budget; where not
-    even one machine could do all for it, the best one, for as much as it pays for."""
+    """Return the best candidate that shortens the time and fits the budget with all the others. If
+    the budget is too small to do all of the work with even one machine, return the best one that
+    can at least start."""
     short = len(chosen) < need.least
     budget = math.inf if situation.budget is None else situation.budget
-    left = _available(situation.candidates, chosen)
-    useful = [c for c in left if _has_work(c, situation.backlog, now)]
+    available = _available(situation.candidates, chosen)
+    useful = [c for c in available if _has_work(c, situation.backlog, now)]
     useful = worth_starting(useful, now.finish, need.target, rules)
-    ranked = _ranked(useful or (left if short else []), situation, chosen, now, need.target, rules)
+    ranked = _ranked(
+        useful or (available if short else []), situation, chosen, now, need.target, rules
+    )
     for candidate in ranked:
-        all_of_us = [*fleet, *chosen, candidate]
+        extended_fleet = [*fleet, *chosen, candidate]
         # Cheap to see, and with little money it rules out nearly every offer, tick after tick.
-        if cost_until(_at_best(situation.backlog, all_of_us), all_of_us, rules) > budget:
+        if cost_until(_at_best(situation.backlog, extended_fleet), extended_fleet, rules) > budget:
             continue
-        finish = _outlook(situation, all_of_us, rules).finish
+        finish = _outlook(situation, extended_fleet, rules).finish
         sooner = finish < (1 - rules.gain) * now.finish
         stay = max(finish, candidate.ready_in + rules.hold if short else 0.0)
-        if (sooner or short) and cost_until(stay, all_of_us, rules) <= budget:
+        if (sooner or short) and cost_until(stay, extended_fleet, rules) <= budget:
             return candidate
     # Too little money for all of the work is no reason to do none of it.
     alone = ranked if not fleet and not chosen else []
@@ -86,25 +89,27 @@ def _best(
 def worth_starting(
     candidates: Sequence[Candidate], finish: float, target: float, rules: Rules
 ) -> list[Candidate]:
-    """Those that could be rented while the end without them is at `finish`: for a margin alone no
-    machine is paid that would hardly work, for late ones are the dearest."""
+    """Return the candidates worth renting if the work ends at `finish` without them. Just to
+    restore the margin, a machine must not spend most of that time starting: late machines make the
+    dearest work."""
     if finish > target:
         return list(candidates)
     return [c for c in candidates if c.ready_in <= rules.boot_share * finish]
 
 
 def _at_best(backlog: Sequence[Backlog], fleet: Sequence[Card]) -> float:
-    """Seconds in which no fleet of this speed is done, were it ready and all work shared evenly."""
+    """Return a lower bound of the time to finish in seconds: all machines ready and work split
+    evenly."""
     return sum(b.seconds for b in backlog) / sum(card.speed * card.cards for card in fleet)
 
 
 def pays_for_itself(candidate: Candidate, budget: float, rules: Rules) -> bool:
-    """Whether the budget lasts for its boot and for a while of work."""
+    """Return True if the budget covers its boot and a while of work."""
     return starting_cost(candidate, rules) <= budget
 
 
 def starting_cost(candidate: Candidate, rules: Rules) -> float:
-    """$ for its boot, a while of work and its end."""
+    """Return the $ for its boot, a while of work and its shutdown."""
     return reserve([candidate], candidate.ready_in + rules.hold + rules.drain + rules.tick)
 
 
@@ -114,7 +119,8 @@ def _available(candidates: Sequence[Candidate], chosen: Sequence[Candidate]) -> 
 
 
 def _has_work(candidate: Candidate, backlog: Sequence[Backlog], now: Outlook) -> bool:
-    """Nothing waits for a machine at the tail; and what no machine can make has to come first."""
+    """Return True if tracks wait for such a machine, and it is ready before the end. If some track
+    fits no machine yet, only machines that can make it count."""
     tiers = [b.vram for b in backlog if b.waiting]
     fits = any(candidate.vram >= vram for vram in tiers)
     if math.isinf(now.finish):
@@ -130,7 +136,8 @@ def _ranked(
     target: float,
     rules: Rules,
 ) -> list[Candidate]:
-    """Cheapest work first; among those that cost about the same, where we have the fewest."""
+    """Sort by price of work; among about equal prices, prefer the hosts and regions with the fewest
+    of our machines."""
     prices = {id(c): price_of_work(c, _span(c, situation.backlog, now, target)) for c in candidates}
     cheapest = min(prices.values(), default=0.0)
     near = _Neighbours(situation.machines, chosen)
@@ -145,7 +152,7 @@ def _ranked(
 
 
 class _Neighbours:
-    """How many of our machines are at the same host, and in the same region."""
+    """Counts our machines at the same host, and in the same region."""
 
     def __init__(self, machines: Sequence[Machine], chosen: Sequence[Candidate]) -> None:
         places = [(m.host, m.region) for m in machines]
@@ -158,7 +165,7 @@ class _Neighbours:
 
 
 def _span(candidate: Candidate, backlog: Sequence[Backlog], now: Outlook, target: float) -> float:
-    """How long a candidate would work for us, its boot included."""
+    """Return the seconds that a candidate would be rented for, its boot included."""
     if math.isfinite(now.finish):
         return max(target, now.finish)
     alone = sum(b.seconds for b in backlog) / (candidate.speed * candidate.cards)
@@ -172,7 +179,8 @@ def _pruned(
     need: Need,
     rules: Rules,
 ) -> list[Candidate]:
-    """Without those that the later ones have made needless: they would be rented to be returned."""
+    """Drop candidates that later ones have made unnecessary: they would be rented only to be
+    returned."""
     kept = list(chosen)
     with_it = _outlook(situation, [*fleet, *kept], rules).finish if kept else 0.0
     for candidate in chosen:
@@ -192,7 +200,7 @@ def _rent(candidate: Candidate, finish: float, target: float) -> Rent:
     reason = (
         f"{offer.gpu} at ${candidate.price_per_hour:.3f}/h {kind}"
         f"{f' in {offer.region}' if offer.region else ''}, ready in {candidate.ready_in:.0f} s:"
-        f" all is done in {finish:.0f} s then, of {target:.0f} s"
+        f" done in {finish:.0f} s with it, of {target:.0f} s"
     )
     return Rent(candidate, candidate.bid, reason)
 

@@ -1,4 +1,4 @@
-"""Machines that are paid for and not worth it: pure."""
+"""Replacement of underperforming machines. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from trackfarm_fleet.situation import Candidate, Machine
 
 @dataclass(frozen=True, slots=True)
 class Deserts:
-    """A machine is judged after `tracks`; it goes when it has less than `slow` of the speed of its
-    kind, and a second of its work costs more than `dear` times that of the best offer, with the
-    offer's boot, over `span` seconds."""
+    """The rule: a machine is judged after `tracks`. It is returned if it has less than `slow` of
+    the expected speed of its GPU, and a second of its work costs more than `dear` times that of the
+    best offer over `span` seconds, boot included."""
 
     tracks: int = 10
     slow: float = 0.6
@@ -28,13 +28,14 @@ def unworthy(
     candidates: Sequence[Candidate],
     deserts: Deserts,
 ) -> Iterator[GiveBack]:
-    """Those whose tracks others had to make, and those slower than their price deserves."""
+    """Yield the machines that failed tracks which others completed, and machines too slow for their
+    price."""
     for machine in machines:
         present = [w for w in workers.get(machine.tag, ()) if w.state is not WorkerState.GONE]
         if not present or machine.draining:
             continue
         if all(worker.state is WorkerState.QUARANTINED for worker in present):
-            yield GiveBack(machine.tag, "it failed tracks that others then made")
+            yield GiveBack(machine.tag, "it failed tracks that other workers completed")
         elif reason := _too_dear(machine, present, candidates, deserts):
             yield GiveBack(machine.tag, reason)
 
@@ -49,9 +50,9 @@ def _too_dear(
     judged = sum(worker.tracks_done for worker in present) >= deserts.tracks
     if not judged or speed >= deserts.slow:
         return ""
-    able = [c for c in candidates if c.vram >= machine.vram]
-    best = min((price_of_work(c, deserts.span) for c in able), default=None)
+    suitable = [c for c in candidates if c.vram >= machine.vram]
+    best = min((price_of_work(c, deserts.span) for c in suitable), default=None)
     price = price_of_work(machine, deserts.span)
     if best is None or price <= deserts.dear * best:
         return ""
-    return f"slower than its price deserves: {speed:.2f} of its kind's speed"
+    return f"too slow for its price: {speed:.2f} of the expected speed"

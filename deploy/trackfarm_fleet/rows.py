@@ -1,4 +1,4 @@
-"""Rentals as the scheduler keeps them, and as the rules of their life take them: pure."""
+"""Conversion between the scheduler's rental rows and the state machine's records. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -31,10 +31,10 @@ def standing_of(
     charged: float | None,
     prices: Sequence[wire.PriceChange],
 ) -> wire.Standing:
-    told = {name: getattr(rental, name) for name in _MOVING}
-    told["reason"] = " ".join(rental.reason.split())[:200]
+    values = {name: getattr(rental, name) for name in _MOVING}
+    values["reason"] = " ".join(rental.reason.split())[:200]
     return wire.Standing.model_validate(
-        {**told, "bid": bid, "extra": extra, "charged": charged, "prices": list(prices)}
+        {**values, "bid": bid, "extra": extra, "charged": charged, "prices": list(prices)}
     )
 
 
@@ -45,8 +45,8 @@ def prices_after(
     shown: Instance | None,
     at: float,
 ) -> Sequence[wire.PriceChange]:
-    """What the machine has cost from when on, after a look at it. The answer to a create call says
-    what was offered; the first list says what it costs, from its beginning."""
+    """Return the price history after an observation. The create call returns the offered price; the
+    first list returns the real one, which then applies from the machine's creation."""
     if after.created_at is None:
         return prices
     if not prices or (before.seen_at is None and after.stopped_at is None):

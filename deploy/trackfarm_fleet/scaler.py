@@ -1,9 +1,8 @@
-"""How many machines, which ones: rent, keep, give back, each with its reason. Pure.
+"""Autoscaler: decides which machines to rent, keep and return, each with a reason. Pure.
 
-The order of the rules: money first (a budget that is used up ends everything), then machines
-without work, then machines that were outbid, then those that are not needed, then what is missing.
-Between two decisions on the same situation nothing flaps: what is rented is needed by the stricter
-of the two margins, what is returned is not needed by the laxer one.
+Order of the rules: the budget first (once used up, everything ends), then machines without work,
+then outbid machines, then unneeded machines, then new rentals. Repeated decisions on the same
+situation do not flap: renting uses the stricter of the two margins, returning the laxer one.
 """
 
 import math
@@ -20,7 +19,8 @@ from trackfarm_fleet.situation import Card, Machine, Rules, Situation
 
 @dataclass(frozen=True, slots=True)
 class _Parting:
-    """Who goes and who works on, with the bids changed for it."""
+    """The scale-down plan: machines to return, bids to change, stopped machines to keep, and
+    machines that continue to work."""
 
     going: Sequence[GiveBack]
     bids: Sequence[ChangeBid]
@@ -29,49 +29,49 @@ class _Parting:
 
 
 def scale(situation: Situation, rules: Rules) -> Decision:
-    """The decision for one model set."""
+    """Return the decision for one model set."""
     target = rules.horizon if situation.deadline is None else max(situation.deadline, 0.0)
     present = [m for m in situation.machines if not m.draining]
     if _is_out_of_money(situation, rules):
-        reason = f"the budget has ${situation.budget:.2f} left: enough to drain"
+        reason = f"the budget is used up: ${situation.budget:.2f} left, just enough to drain"
         ended = _decided(situation, [GiveBack(m.tag, reason) for m in present], rules=rules)
         return _with_money(ended, situation, rules)
     situation = _less_draining(situation, rules)
-    told = situation
+    initial = situation
     parting = _part(_possible(situation, present, rules)[0], present, target, rules)
     situation, impossible = _possible(situation, parting.working, rules)
-    taken = _rents(situation, parting, target, rules)
+    renting = _rents(situation, parting, target, rules)
     decision = _decided(
         situation,
         parting.going,
-        rent=taken,
+        rent=renting,
         bids=parting.bids,
         waiting=parting.waiting,
-        fleet=[*parting.working, *(rent.candidate for rent in taken)],
+        fleet=[*parting.working, *(rent.candidate for rent in renting)],
         impossible=impossible,
         rules=rules,
     )
-    return _with_money(decision, told, rules)
+    return _with_money(decision, initial, rules)
 
 
 def _with_money(decision: Decision, situation: Situation, rules: Rules) -> Decision:
-    """The decision with what the cheapest able offer takes, and whether the budget alone is why
-    nothing is rented for what waits."""
+    """Add the cost of the cheapest suitable offer, and True for `short_of_money` if the budget
+    alone prevents renting for the waiting tracks."""
     waiting = [b.vram for b in situation.backlog if b.waiting]
-    able = [c for c in situation.candidates if c.vram >= min(waiting, default=0)]
-    least = min((starting_cost(candidate, rules) for candidate in able), default=None)
-    told = replace(decision, least_cost=least)
+    suitable = [c for c in situation.candidates if c.vram >= min(waiting, default=0)]
+    least = min((starting_cost(candidate, rules) for candidate in suitable), default=None)
+    with_cost = replace(decision, least_cost=least)
     if situation.budget is None or not waiting or least is None or least <= situation.budget:
-        return told
-    lacking = f"; to start and to work for a while costs ${least:.2f} at least, over the budget"
-    return replace(told, short_of_money=True, words=told.words + lacking)
+        return with_cost
+    shortfall = f"; starting a machine costs at least ${least:.2f}, which is over the budget"
+    return replace(with_cost, short_of_money=True, words=with_cost.words + shortfall)
 
 
 def _possible(
     situation: Situation, machines: Sequence[Card], rules: Rules
 ) -> tuple[Situation, Sequence[str]]:
-    """Without the tiers that neither these machines nor an offer that we can pay for can make,
-    which are named."""
+    """Drop the tiers that neither these machines nor an affordable offer can make; return their
+    names."""
     budget = math.inf if situation.budget is None else situation.budget
     paid = [c for c in situation.candidates if pays_for_itself(c, budget, rules)]
     largest = max((card.vram for card in [*machines, *paid]), default=0)
@@ -81,14 +81,15 @@ def _possible(
 
 
 def _is_out_of_money(situation: Situation, rules: Rules) -> bool:
-    """So little is left that a later decision could not end in time."""
+    """Return True if the rest of the budget might not suffice to end the machines at the next
+    decision."""
     if situation.budget is None:
         return False
     return situation.budget <= reserve(situation.machines, rules.drain + rules.tick)
 
 
 def _less_draining(situation: Situation, rules: Rules) -> Situation:
-    """What drains is paid for too, until it is gone."""
+    """Reserve budget for draining machines, which are billed until they are gone."""
     if situation.budget is None:
         return situation
     draining = [m for m in situation.machines if m.draining]
@@ -142,7 +143,7 @@ def _rents(situation: Situation, parting: _Parting, target: float, rules: Rules)
     staying = len(parting.working) + len(parting.waiting)
     need = Need(
         least=max(rules.min_machines - staying, 0),
-        # Whoever leaves is still there, and still paid for.
+        # Machines that leave still exist and are still billed.
         most=max(rules.max_machines - len(situation.machines), 0),
         target=target,
     )
@@ -166,8 +167,8 @@ def _decided(
     impossible: Sequence[str] = (),
 ) -> Decision:
     expected = outlook(situation.backlog, fleet, drain=rules.drain)
-    told = {g.tag for g in going} | {b.tag for b in bids} | {w.tag for w in waiting}
-    keep = [*waiting, *(_kept(m) for m in situation.machines if m.tag not in told)]
+    listed = {g.tag for g in going} | {b.tag for b in bids} | {w.tag for w in waiting}
+    keep = [*waiting, *(_kept(m) for m in situation.machines if m.tag not in listed)]
     return Decision(
         rent=tuple(rent),
         keep=tuple(keep),
@@ -184,12 +185,12 @@ def _kept(machine: Machine) -> Keep:
         return Keep(machine.tag, "it drains", drains=True)
     if machine.ready_in > 0:
         return Keep(machine.tag, f"it starts in {machine.ready_in:.0f} s")
-    return Keep(machine.tag, "its work is needed, or it was rented lately")
+    return Keep(machine.tag, "its work is needed, or it was rented recently")
 
 
 def _words(
     rent: int, keep: int, going: int, bids: int, finish: float, impossible: Sequence[str]
 ) -> str:
-    end = f"done in {finish:.0f} s" if math.isfinite(finish) else "no end with these machines"
-    lacking = f"; nothing that can be had makes {', '.join(impossible)}" if impossible else ""
-    return f"rent {rent}, keep {keep}, return {going}, change {bids} bids: {end}{lacking}"
+    end = f"done in {finish:.0f} s" if math.isfinite(finish) else "never done with these machines"
+    missing = f"; no affordable machine for {', '.join(impossible)}" if impossible else ""
+    return f"rent {rent}, keep {keep}, return {going}, change {bids} bids: {end}{missing}"

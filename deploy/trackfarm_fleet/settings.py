@@ -1,4 +1,4 @@
-"""Everything the fleet can be told, from the environment, read once at start."""
+"""Settings of the fleet, from the environment, read once at start."""
 
 import os
 from collections.abc import Mapping
@@ -26,13 +26,13 @@ _OptionalPath = Annotated[Path | None, BeforeValidator(lambda given: given or No
 
 
 class FleetSettings(BaseSettings):
-    """Each field is `TRACKFARM_FLEET_<NAME>`; lists and objects are JSON. Seconds, GB, $ and $ an
-    hour for the whole machine.
+    """Settings; each field is `TRACKFARM_FLEET_<NAME>`; lists and objects are JSON. Times in
+    seconds, sizes in GB, budgets in $, prices in $ an hour for the whole machine.
 
-    `providers`: none named means all whose key is set. `scheduler_url` is where rented machines
-    find the scheduler, if not where we do; `ca_file` (PEM) is the authority that they are to trust
-    beside the public ones. `start`: machines run the worker that is in `image`, or install it from the
-    scheduler's bundle into a stock one. `rules` and `patience` replace single defaults of
+    `providers`: by default all with an API key. `scheduler_url`: the scheduler's address for rented
+    machines, if it differs from ours; `ca_file` (PEM): a CA that they trust in addition to the
+    public ones. `start`: machines run the worker in `image`, or install it from the scheduler's
+    bundle into a stock image. `rules` and `patience` replace single defaults of
     `trackfarm_fleet.situation.Rules` and `trackfarm_fleet.rental_records.Patience`.
     """
 
@@ -108,7 +108,7 @@ class FleetSettings(BaseSettings):
         )
 
     def mandate(self) -> Mandate:
-        """What the operator allows. Raises ValueError for rules that do not go together."""
+        """Return the rental policy. Raises ValueError for contradictory rules."""
         rules = replace(
             self.rules,
             min_machines=self.min_machines,
@@ -124,8 +124,8 @@ class FleetSettings(BaseSettings):
 
 
 def complaint(error: Exception, said: Mapping[str, str] = MappingProxyType({})) -> str:
-    """What is wrong with the settings, variable by variable; `said` as in `complaints`."""
-    return "\n  ".join(["its settings are not usable:", *complaints(error, _PREFIX, said)])
+    """Describe the errors in the settings, one variable a line; `said` as in `complaints`."""
+    return "\n  ".join(["unusable settings:", *complaints(error, _PREFIX, said)])
 
 
 def _folder() -> Path:

@@ -1,4 +1,4 @@
-"""What providers have on offer, and the words for what they have not: pure."""
+"""Catalog of current offers, and explanations when none fits. Pure."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -9,19 +9,19 @@ from trackfarm.tiers import tier_of
 from trackfarm_fleet.decision import Decision
 from trackfarm_fleet.providers.port import Offer, OfferQuery
 
-SHOWN = 6  # kinds of cards that a message names
-LISTING = "`trackfarm fleet offers` lists all of it"
+SHOWN = 6  # GPU types that a message lists
+LISTING = "`trackfarm fleet offers` lists all offers"
 
 
 def at_large(query: OfferQuery) -> OfferQuery:
-    """The question for such machines whatever their card and their price."""
+    """Return the query without limits on GPU and price."""
     return replace(query, gpus=(), max_price=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an operator wants to rent: `vram` in nominal GB of one card at least, `max_price` in $
-    an hour for the machine, `budget` in $ for all of it."""
+    """The operator's request: `vram` is the least memory in nominal GB of one GPU, `max_price` in $
+    an hour for the machine, `budget` in $ in all."""
 
     gpus: tuple[str, ...] = ()
     vram: int = 0
@@ -31,45 +31,48 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """`is_whole`: every provider could be asked."""
+    """The offers; `is_whole`: every provider could be queried."""
 
     offers: tuple[Offer, ...]
     prices: Prices
     is_whole: bool = True
 
     def misnamed(self, gpus: Iterable[str]) -> list[str]:
-        """Those of these names that no provider has for a card. A card of the price table that is
-        not on offer now has only been sold out."""
+        """Return the names that no provider uses for a GPU. A GPU of the price table without offers
+        is only sold out."""
         if not self.is_whole:
             return []
         strange = [name for name in gpus if name not in {offer.gpu for offer in self.offers}]
         return [name for name in strange if self._alike(name) or self.prices.card(name) is None]
 
     def misnaming(self, names: Sequence[str]) -> str:
-        """What to say about names that no provider has."""
+        """Explain that these GPU names are unknown."""
         guesses = list(dict.fromkeys(guess for name in names for guess in self._alike(name)))
         meant = f"; did you mean {_quoted(guesses[:SHOWN])}?" if guesses else ""
-        return f"no card is called {_quoted(names)} here{meant}; {self._stock()}; {LISTING}"
+        return f"no GPU is named {_quoted(names)}{meant}; {self._stock()}; {LISTING}"
 
     def shortage(self, asked: Asked, decision: Decision) -> str:
-        """Why nothing can be rented, and what to do about it."""
+        """Explain why nothing can be rented, and how to change that."""
         return self.lack(asked) or self._poverty(asked, decision)
 
     def lack(self, asked: Asked) -> str | None:
-        """What is asked for and not on offer, and what to do about it; None when it is."""
-        able = [offer for offer in self.offers if _vram(offer) >= asked.vram]
-        named = [offer for offer in able if not asked.gpus or offer.gpu in asked.gpus]
-        least = min((offer.price_per_hour for offer in named), default=0.0)
-        if not able:
-            need = f"a card of {asked.vram} GB" if asked.vram else "a machine"
-            return f"{need} is not to be had; {self._stock()}; try again later, or elsewhere"
-        if not named:
+        """Explain which part of the request no offer meets, and how to change that; None if an
+        offer meets it."""
+        suitable = [offer for offer in self.offers if _vram(offer) >= asked.vram]
+        matching = [offer for offer in suitable if not asked.gpus or offer.gpu in asked.gpus]
+        least = min((offer.price_per_hour for offer in matching), default=0.0)
+        if not suitable:
+            need = (
+                f"machine with at least {asked.vram} GB of GPU memory" if asked.vram else "machine"
+            )
+            return f"no {need} is available; {self._stock()}; try again later, or another provider"
+        if not matching:
             remedy = "name one of these, or leave --gpu out"
-            return f"no {' or '.join(asked.gpus)} is to be had; {self._stock()}; {remedy}"
+            return f"no {' or '.join(asked.gpus)} is available; {self._stock()}; {remedy}"
         if asked.max_price is not None and least > asked.max_price:
             return (
-                f"nothing is to be had for ${asked.max_price:.3f} an hour; {self._stock()};"
-                f" the cheapest that will do needs --max-price {least:.3f}"
+                f"no machine costs ${asked.max_price:.3f} an hour or less; {self._stock()};"
+                f" the cheapest suitable one needs --max-price {least:.3f}"
             )
         return None
 
@@ -78,12 +81,12 @@ class Shelf:
             return f"{decision.words}; {self._stock()}"
         needed = max(decision.least_cost or 0.0, 0.01)
         return (
-            f"a budget of ${asked.budget:.2f} pays for no machine; {self._stock()}; to start the"
-            f" cheapest that will do and to work for a while takes --budget {needed + 0.005:.2f}"
+            f"a budget of ${asked.budget:.2f} is too small for any machine; {self._stock()};"
+            f" starting the cheapest suitable one needs --budget {needed + 0.005:.2f}"
         )
 
     def _alike(self, name: str) -> list[str]:
-        """Cards on offer that somebody may have meant."""
+        """Return GPUs on offer with a similar name."""
         cards = list(dict.fromkeys(offer.gpu for offer in self.offers))
         same = [card for card in cards if self._is_same(card, name)]
         near = {card.lower(): card for card in cards}
@@ -91,22 +94,20 @@ class Shelf:
         return same or [near[match] for match in close]
 
     def _is_same(self, card: str, name: str) -> bool:
-        known = self.prices.card(name)
-        return name.lower() in card.lower() or (
-            known is not None and self.prices.card(card) == known
-        )
+        gpu = self.prices.card(name)
+        return name.lower() in card.lower() or (gpu is not None and self.prices.card(card) == gpu)
 
     def _stock(self) -> str:
-        """The cheapest of each kind, cheapest first."""
+        """List the cheapest offer of each GPU, cheapest first."""
         prices: dict[str, float] = {}
         for offer in sorted(self.offers, key=lambda offer: offer.price_per_hour):
             prices.setdefault(offer.gpu, offer.price_per_hour)
         if not prices:
-            whole = "" if self.is_whole else " by the providers that could be asked"
-            return f"nothing is on offer now{whole}"
+            whole = "" if self.is_whole else " from the providers that could be queried"
+            return f"there are no offers now{whole}"
         shown = [f"{gpu} at ${price:.3f}" for gpu, price in prices.items()][:SHOWN]
-        more = f" and {len(prices) - SHOWN} more kinds" if len(prices) > SHOWN else ""
-        return f"on offer are {', '.join(shown)}{more}"
+        more = f" and {len(prices) - SHOWN} more GPU types" if len(prices) > SHOWN else ""
+        return f"on offer: {', '.join(shown)}{more}"
 
 
 def _vram(offer: Offer) -> int:

@@ -1,4 +1,4 @@
-"""One look at each rental, put together from its provider's list and what the scheduler knows: pure."""
+"""Observations of rentals, combined from the providers' lists and the scheduler's workers. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,32 +10,32 @@ from trackfarm_fleet.providers.port import Instance, Trouble
 from trackfarm_fleet.reaping import kept_of
 from trackfarm_fleet.rental_records import Rental, Sight, WorkerSight
 
-# A container that is started anew leaves under its old name first, then loads its model and joins.
+# A restarted container deregisters its old worker first, then loads its model and joins again.
 REJOIN_S = 600.0
 _USELESS = frozenset({WorkerState.GONE, WorkerState.QUARANTINED})
-# What a lost worker still has, nobody takes from it any more: its leases have ended.
+# A lost worker has nothing left to drain: its leases have ended.
 _DRAINED = _USELESS | {WorkerState.LOST}
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What one provider answered when it was asked for its list at `asked_at`."""
+    """One provider's response to the request for its list, made at `asked_at`."""
 
     asked_at: float
     answer: Sequence[Instance] | Trouble
 
     def of(self, rental: Rental) -> Instance | None:
-        """The machine of a rental, as far as it is listed."""
+        """Return the machine of a rental, if it is listed."""
         if isinstance(self.answer, Trouble):
             return None
         return kept_of(rental, [i for i in self.answer if i.tag == rental.tag])
 
 
 def by_tag(workers: Iterable[RentedWorker]) -> Mapping[str, list[RentedWorker]]:
-    found: dict[str, list[RentedWorker]] = defaultdict(list)
+    groups: dict[str, list[RentedWorker]] = defaultdict(list)
     for worker in workers:
-        found[worker.tag].append(worker)
-    return found
+        groups[worker.tag].append(worker)
+    return groups
 
 
 def sight_of(
@@ -46,7 +46,7 @@ def sight_of(
     at: float,
     unwanted: str = "",
 ) -> Sight:
-    """`unwanted`: why it should go, empty for no reason."""
+    """Return an observation of a rental. `unwanted`: the reason for its release, empty for none."""
     listed = listing is not None and not isinstance(listing.answer, Trouble)
     return Sight(
         at=at,
@@ -59,11 +59,13 @@ def sight_of(
 
 
 def worker_sight(rental: Rental, workers: Sequence[RentedWorker]) -> WorkerSight | None:
-    """None while none has joined. Those that are drained, or of no use, have left; others that are
-    gone may only have been started anew."""
+    """Return the state of the rental's workers; None if none has joined. Drained or quarantined
+    workers count as having left; other workers that are gone may only have been restarted."""
     if not workers:
         return None
-    silent = min(worker.silent for worker in workers)
+    silent_seconds = min(worker.silent for worker in workers)
     draining = rental.state is RentalState.DRAINING
-    gone = all(worker.state in (_DRAINED if draining else _USELESS) for worker in workers)
-    return WorkerSight(silent_seconds=silent, left=gone and (draining or silent > REJOIN_S))
+    all_gone = all(worker.state in (_DRAINED if draining else _USELESS) for worker in workers)
+    return WorkerSight(
+        silent_seconds=silent_seconds, left=all_gone and (draining or silent_seconds > REJOIN_S)
+    )

@@ -1,7 +1,7 @@
-"""What the scaler is shown: the work, the machines, what could be rented, and the rules.
+"""Input of the autoscaler: the backlog, the machines, the offers and the rules.
 
-Seconds and $ an hour. The speed of a card is relative to the reference card of
-`trackfarm_fleet.appraisal`: it does `speed` seconds of that card's work in a second.
+Times in seconds, prices in $ an hour. Speeds are relative to the reference GPU of
+`trackfarm_fleet.appraisal`: a machine does `speed` seconds of that GPU's work in a second.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from trackfarm_fleet.providers.port import Offer
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Tracks that are not done and need tier `vram` (nominal GB): `seconds` of the reference card
-    for all of them, `longest` for the longest one. `waiting` of them no worker has yet."""
+    """Unfinished tracks that need tier `vram` (nominal GB): `seconds` on the reference GPU for all
+    of them, `longest` for the longest one. `waiting` of them have no worker yet."""
 
     vram: int
     tracks: int
@@ -25,9 +25,9 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A rental that is not ended. `ready_in` seconds its workers join (0: they have), it has been
-    held for `held` and has had nothing to do for `idle`. `stopped`: outbid; `min_bid` is what
-    would win now, `bid` what we bid. `sure`: the probability that it joins at all."""
+    """A rental that has not ended. Its workers join in `ready_in` seconds (0: they have joined), it
+    was rented `held` seconds ago and has been idle for `idle` seconds. `stopped`: outbid; `min_bid`
+    would win now, `bid` is ours. `sure`: the probability that it joins at all."""
 
     tag: str
     gpu: str
@@ -48,15 +48,15 @@ class Machine:
 
     @property
     def unpaid(self) -> float:
-        """What there is may be paid for at any moment."""
+        """Always 0: an existing machine may be billed at any moment."""
         return 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An offer as we value it; `ready_in` counts its boot and the download of the model set, `bid`
-    is what we would bid for an interruptible one. `sure`: the probability that it ever joins;
-    `unpaid`: seconds of `ready_in` that cost nothing."""
+    """An offer with our estimates: `ready_in` includes its boot and the download of the model set,
+    `bid` is our bid for an interruptible one. `sure`: the probability that it ever joins; `unpaid`:
+    seconds of `ready_in` that are not billed."""
 
     offer: Offer
     vram: int
@@ -72,13 +72,13 @@ class Candidate:
 
     @property
     def price_per_hour(self) -> float:
-        """Whoever wins an auction pays what they bid."""
+        """$ an hour; the winner of an auction pays their own bid."""
         above = (self.bid or 0.0) - (self.offer.min_bid or 0.0)
         return self.offer.price_per_hour + max(above, 0.0)
 
 
 class Card(Protocol):
-    """What a machine and a candidate have in common."""
+    """The attributes that machines and candidates share."""
 
     @property
     def vram(self) -> int: ...
@@ -101,7 +101,7 @@ class Card(Protocol):
 @dataclass(frozen=True, slots=True)
 class Situation:
     """One model set's share of the farm. `deadline` in seconds from now; `budget` in $ that is
-    neither spent nor promised to other model sets. None: no limit."""
+    neither spent nor reserved for other model sets. None: no limit."""
 
     backlog: Sequence[Backlog]
     machines: Sequence[Machine]
@@ -112,21 +112,27 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The operator's wishes, with our judgement as defaults; those that a market decides are what
-    did best in simulated ones (docs/simulation.md).
+    """Autoscaling rules. The defaults are our judgement; market-dependent ones did best in
+    simulated ones (docs/simulation.md).
 
-    `horizon`: when work without a deadline should be done. Machines are rented until the end is
-    expected before `rent_by` of the time, and given back, or let go when they are outbid, only
-    while it is expected before `return_by` of it without them: what lies between keeps the fleet
-    from flapping and pays for what goes wrong, as do `hold` (the least time a machine is held) and
-    `idle` (without anything to do or to wait for). `drain` is paid after the last track, `tick` passes
-    between two decisions, and `tail_tick` while machines leave, so that they are ended as soon as
-    they are done (Vast.ai takes ten searches a minute). Offers within `alike` of the cheapest count as equal,
-    and the one with the fewest of our machines near it is taken. A bid is `raise_by` over what would
-    win, and lowered when that saves `lower_by` of it; a machine that wins again works after
-    `resume`. `gain`: the least share of the time that a machine has to save. `boot_share`: the most
-    of the time to the end that it may need to start, unless the end is too late without it; nor
-    is a machine that was outbid let go for one that needs more, where the margin is short without.
+    - `horizon`: seconds within which work without a deadline should be done.
+    - `rent_by`, `return_by`: machines are rented until the expected end is before `rent_by` of the
+      time; they are returned, or released when outbid, only while it is before `return_by` of the
+      time without them. The gap prevents flapping and covers surprises.
+    - `hold`: seconds that a machine is kept at least, against flapping too.
+    - `idle`: seconds without work or waiting tracks before a machine is returned.
+    - `drain`: seconds that are billed after the last track.
+    - `tick`, `tail_tick`: seconds between two decisions, and while machines leave: these are to be
+      ended as soon as they are done (Vast.ai allows ten searches a minute).
+    - `alike`: offers within this fraction of the cheapest count as equal; the one with the fewest
+      of our machines at its host and in its region is taken.
+    - `raise_by`, `lower_by`: a bid is this fraction above the winning one, and is lowered if that
+      saves at least this fraction of it.
+    - `resume`: seconds until a machine that wins again works.
+    - `gain`: the least fraction of the time that a machine has to save.
+    - `boot_share`: the largest fraction of the time to the end that a machine may need to start,
+      unless the end is too late without it. While the margin is short, an outbid machine is not
+      released for one that needs more.
     """
 
     min_machines: int = 0
@@ -149,7 +155,7 @@ class Rules:
     def __post_init__(self) -> None:
         if not 0 < self.return_by < self.rent_by <= 1:
             raise ValueError(
-                "0 < return_by < rent_by <= 1, else machines are rented to be returned"
+                "0 < return_by < rent_by <= 1 must hold, else machines are rented to be returned"
             )
         if not 0 <= self.min_machines <= self.max_machines:
-            raise ValueError("0 <= min_machines <= max_machines")
+            raise ValueError("0 <= min_machines <= max_machines must hold")

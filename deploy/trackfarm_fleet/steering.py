@@ -1,4 +1,4 @@
-"""Runs a fleet's rounds: again and again, through outages, until told to stop or nothing is left."""
+"""Loop that runs the reconciler's rounds, through outages, until stopped or nothing is left."""
 
 import time
 from collections.abc import Callable
@@ -16,44 +16,44 @@ Done = TypeVar("Done")
 
 log = structlog.get_logger(__name__)
 POLL_S = 0.1
-BETWEEN_S = 3.0  # rounds of returning: a worker drains in seconds, RunPod takes 60 calls a minute
-RETURN_S = 900.0  # to drain, and for the providers to end what was drained
+BETWEEN_S = 3.0  # between rounds of returning: a drain takes seconds, RunPod allows 60 calls/min
+RETURN_S = 900.0  # to drain the machines, and for the providers to end them
 
 
 def attempted(round_: Callable[[], Done]) -> Done | None:
-    """One round, or a part of it; None when the farm is away, another fleet process leads, or
-    anything else went wrong, which is logged: what a round leaves undone, the next one finds.
-    Raises Refused where there is no next one: the farm does not take the key."""
+    """Run one round, or a part of it. Returns None if the scheduler is unreachable, another fleet
+    process leads, or anything else failed, which is logged: the next round picks up unfinished
+    work. Raises Refused if there can be no next round: the scheduler rejects the API key."""
     try:
         return round_()
     except NotLeading as error:
-        log.warning("waiting_for_the_lead", why=str(error))
+        log.warning("leader_lease_unavailable", why=str(error))
     except FarmError as error:
         if isinstance(error, Refused) and is_unwelcome(error):
             raise
         _note(error)
-    except Exception:  # machines cost money while nobody looks after them
+    except Exception:  # the loop must survive: unmanaged machines cost money
         log.exception("round_failed")
     return None
 
 
 def _note(error: FarmError) -> None:
     if is_away(error):
-        log.warning("farm_away", why=str(error))
+        log.warning("scheduler_unreachable", why=str(error))
     elif isinstance(error, Refused) and is_stale(error):
-        log.info("looked_too_early", why=str(error))
+        log.info("conflict_retrying", why=str(error))
     else:
         log.exception("round_failed")
 
 
 def serve(fleet: Fleet, mandate: Mandate, tick: float, stopped: Callable[[], bool]) -> Round | None:
-    """A round every `tick` seconds, or sooner where a decision says so, until it is told to stop. The
-    last that was done."""
+    """Run a round every `tick` seconds, or sooner if a decision asks for it, until stopped. Returns
+    the last completed round."""
     last: Round | None = None
     while not stopped():
-        done = attempted(lambda: fleet.round(mandate))
-        last = done or last
-        pause(min(tick, done.again_in(mandate)) if done else tick, stopped)
+        result = attempted(lambda: fleet.round(mandate))
+        last = result or last
+        pause(min(tick, result.again_in(mandate)) if result else tick, stopped)
     return last
 
 
@@ -66,29 +66,30 @@ def give_back(
     tick: float,
     within: float = RETURN_S,
 ) -> int | None:
-    """Returns all that was rented under the mandate; how many machines are left when that is done,
-    or the operator is in a hurry, or the time is over, or the farm does not take the key. None:
-    nobody knows."""
+    """Return all machines rented under the mandate. Stops early if the operator interrupts, the
+    time is over, or the scheduler rejects the API key. Returns how many machines are still open;
+    None if unknown."""
     until = time.monotonic() + within
-    left: int | None = None
+    still_open: int | None = None
     while not hurried() and time.monotonic() < until:
         try:
-            done = attempted(lambda: fleet.return_round(mandate, why))
+            result = attempted(lambda: fleet.return_round(mandate, why))
         except Refused as error:
-            log.error("cannot_give_back", why=str(error))
+            log.error("machines_return_failed", why=str(error))
             break
-        left = left if done is None else len(done.open(mandate))
-        if left == 0:
+        still_open = still_open if result is None else len(result.open(mandate))
+        if still_open == 0:
             break
         pause(min(tick, BETWEEN_S), hurried)
-    return left
+    return still_open
 
 
 def resign(fleet: Fleet) -> None:
+    """Release the leader lease; if that fails, it expires."""
     try:
         fleet.resign()
     except FarmError as error:
-        log.info("term_runs_out_by_itself", why=str(error))
+        log.info("leader_release_failed", why=str(error))
 
 
 def pause(seconds: float, stopped: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""The names by which we find our own machines among all that an account has."""
+"""Tags that mark our own machines among all machines of an account."""
 
 import re
 from dataclasses import dataclass
@@ -12,25 +12,28 @@ _FARM = re.compile(r"[a-z0-9]{1,20}")
 class Tags:
     """The tags of one farm, such as `tf-hotel-7f3k9x0c2m4n6p8q`, at most 40 characters.
 
-    `farm` has lower-case letters and digits only: were a dash allowed, the tags of farm `a-b`
-    would begin with the prefix of farm `a`, which would then end the other's machines.
-    Raises ValueError for another name.
+    `farm` has only lower-case letters and digits: if a dash were allowed, the tags of farm `a-b`
+    would begin with the prefix of farm `a`, which would then end the other's machines. Raises
+    ValueError for other names.
     """
 
     farm: str
 
     def __post_init__(self) -> None:
         if not _FARM.fullmatch(self.farm):
-            raise ValueError(f"a farm's name has 1 to 20 of a-z and 0-9, not {self.farm!r}")
+            raise ValueError(
+                f"a farm's name must have 1 to 20 characters of a-z and 0-9, not {self.farm!r}"
+            )
 
     @property
     def prefix(self) -> str:
         return f"tf-{self.farm}-"
 
     def new(self) -> str:
-        """A tag that no machine has: 80 random bits."""
+        """Return a new unique tag with 80 random bits."""
         return self.prefix + new_id("rental").removeprefix("rental_")
 
     def owns(self, tag: str) -> bool:
-        """Whether this farm made the tag; a name that merely begins alike is not ours to end."""
+        """Return True if this farm made the tag; a name that merely has the same prefix is not ours
+        to end."""
         return re.fullmatch(re.escape(self.prefix) + r"[0-9a-z]{16}", tag) is not None

@@ -1,4 +1,4 @@
-"""Looks after the machines that there are: notes what they have become, ends those that must go."""
+"""Rental monitor: advances rentals from observations, and ends machines."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -21,7 +21,8 @@ _S = RentalState
 
 
 class Warden:
-    """`now` in seconds since 1970. Every state is written before it is acted upon."""
+    """The rental monitor. `now` in seconds since 1970. Every state is stored before it is acted
+    on."""
 
     def __init__(
         self,
@@ -39,17 +40,17 @@ class Warden:
         self._tags = tags
         self._patience = patience
         self._now = now
-        self._reaped: set[tuple[str, str]] = set()  # a list may show them for a while
+        self._reaped: set[tuple[str, str]] = set()  # a list may still show them for a while
 
     def listings(self) -> Mapping[str, Listing]:
-        """What every provider lists, or why it does not."""
+        """List the machines of every provider, or the error."""
         return {name: self._listing(provider) for name, provider in self._providers.items()}
 
     def _listing(self, provider: Provider) -> Listing:
         asked_at = self._now()
         answer = provider.instances()
         if isinstance(answer, Trouble):
-            log.warning("no_list", provider=provider.name, why=answer.detail)
+            log.warning("list_instances_failed", provider=provider.name, why=answer.detail)
         return Listing(asked_at, answer)
 
     def look_after(
@@ -59,7 +60,8 @@ class Warden:
         workers: Mapping[str, Sequence[RentedWorker]],
         unwanted: Mapping[str, str],
     ) -> None:
-        """Moves every open rental as far as this look allows; `unwanted`: why some have to go."""
+        """Advance every open rental as far as this observation allows; `unwanted` has the reasons
+        for releases."""
         for row in book.open():
             rental = book.rental(row.tag)
             listing = listings.get(rental.provider)
@@ -78,7 +80,9 @@ class Warden:
         sight = sight_of(before, listing, workers, at=at, unwanted=why)
         after = book.write(observed(before, sight, self._patience), at=at, shown=sight.instance)
         if after.state is not before.state:
-            log.info("rental", tag=after.tag, state=after.state.value, why=after.reason)
+            log.info(
+                "rental_state_changed", tag=after.tag, state=after.state.value, why=after.reason
+            )
             self._remember(before, after, sight.instance.host if sight.instance else "", why)
         if after.state is _S.DRAINING:
             self._farm.drain(after.tag)
@@ -88,15 +92,15 @@ class Warden:
     def _end(self, book: Book, rental: Rental) -> None:
         provider = self._providers.get(rental.provider)
         if provider is None:
-            log.error("no_key_for", provider=rental.provider, tag=rental.tag)
+            log.error("provider_not_configured", provider=rental.provider, tag=rental.tag)
             return
-        trouble = provider.terminate(rental.provider_id)
-        if trouble is not None:
-            log.warning("not_ended_yet", tag=rental.tag, why=trouble.detail)
+        error = provider.terminate(rental.provider_id)
+        if error is not None:
+            log.warning("terminate_failed", tag=rental.tag, why=error.detail)
         book.write(asked_to_end(rental, self._now()), at=self._now())
 
     def _remember(self, before: Rental, after: Rental, host: str, why: str) -> None:
-        """A machine that ends before it ever worked, without our wish, is not asked for again."""
+        """Avoid the host of a machine that ended before it ever worked, unless we released it."""
         useless = before.state in (_S.CREATED, _S.BOOTING) and after.state is _S.ENDING
         if useless and not why and after.provider not in OWN:
             self._market.shun(after.provider, host)
@@ -104,15 +108,16 @@ class Warden:
     def reap(
         self, book: Book, listings: Mapping[str, Listing], *, dry: bool = False
     ) -> list[Terminate]:
-        """Ends the machines with a tag of ours that no row claims; which they are."""
-        found: list[Terminate] = []
+        """End the machines with our tags that belong to no rental, and return them; `dry`: only
+        return them."""
+        orphans: list[Terminate] = []
         for name, listing in listings.items():
             if isinstance(listing.answer, Trouble):
                 continue
-            theirs = [r for r in map(book.rental, book.rows) if r.provider == name]
+            rentals = [r for r in map(book.rental, book.rows) if r.provider == name]
             rulings = reap(
                 listing.answer,
-                theirs,
+                rentals,
                 tags=self._tags,
                 listed_at=listing.asked_at,
                 now=self._now(),
@@ -120,24 +125,26 @@ class Warden:
             )
             for ruling in rulings:
                 if isinstance(ruling, Terminate):
-                    found.append(ruling)
+                    orphans.append(ruling)
                     self._reap_one(book, ruling, dry=dry)
-        return found
+        return orphans
 
     def _reap_one(self, book: Book, ruling: Terminate, *, dry: bool) -> None:
         instance = ruling.instance
         name = instance.provider
-        log.warning("orphan", provider=name, machine=instance.id, why=ruling.reason, ended=not dry)
+        log.warning(
+            "orphan_found", provider=name, machine=instance.id, why=ruling.reason, ended=not dry
+        )
         if dry:
             return
         if trouble := self._providers[name].terminate(instance.id):
-            log.warning("not_ended_yet", tag=instance.tag, why=trouble.detail)
+            log.warning("terminate_failed", tag=instance.tag, why=trouble.detail)
         elif (name, instance.id) not in self._reaped:
             self._reaped.add((name, instance.id))
             self._charge(book, instance)
 
     def _charge(self, book: Book, twin: Instance) -> None:
-        """What a machine cost that was made twice is part of the rental's bill."""
+        """Add the cost of a duplicate machine to the rental's bill."""
         if twin.tag in book.rows and twin.created_at is not None:
             cost = twin.price_per_hour * (self._now() - twin.created_at) / 3600
             book.write(book.rental(twin.tag), at=self._now(), extra=max(cost, 0.0))

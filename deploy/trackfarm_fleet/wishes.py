@@ -1,4 +1,4 @@
-"""What the farm's jobs ask of the fleet, in the scaler's terms: pure."""
+"""Demand of the farm's jobs, in the autoscaler's terms. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,43 +22,44 @@ def backlog(demand: Demand | None, *, kind: ModelSet, speed_of: SpeedOf) -> list
 
 
 def deadline_of(jobs: Sequence[JobLimits]) -> float | None:
-    """Seconds until all of the backlog should be done, so that each job keeps its own deadline.
+    """Return the seconds until the whole backlog should be done, so that each job meets its
+    deadline.
 
-    Work with an earlier deadline goes first, so a deadline binds what is due until then alone: the
-    pace that it takes is kept up for the rest. None where no job has one.
+    Work with an earlier deadline goes first, so a deadline only binds the work due until then; the
+    same pace is assumed for the rest. None if no job has a deadline.
     """
     due = sorted((job.deadline, job.tracks) for job in jobs if job.deadline is not None)
-    everything = sum(job.tracks for job in jobs)
+    total = sum(job.tracks for job in jobs)
     ends: list[float] = []
-    before = 0
+    due_tracks = 0
     for deadline, tracks in due:
-        before += tracks
-        if before:
-            ends.append(deadline * everything / before)
+        due_tracks += tracks
+        if due_tracks:
+            ends.append(deadline * total / due_tracks)
     return min(ends, default=None)
 
 
 def budget_of(jobs: Sequence[JobLimits], left: float | None) -> float | None:
-    """$ for the machines: what is left of the fleet's own budget, and of the jobs' where each of
-    them has one."""
+    """Return the $ for the machines: the lesser of the fleet's remaining budget and, if all jobs
+    have budgets, their sum."""
     budgets = [job.budget for job in jobs]
     of_jobs = sum(b for b in budgets if b is not None) if budgets and None not in budgets else None
-    given = [amount for amount in (left, of_jobs) if amount is not None]
-    return min(given, default=None)
+    limits = [amount for amount in (left, of_jobs) if amount is not None]
+    return min(limits, default=None)
 
 
 def learnt(speeds: Sequence[LearntSpeed], prices: Prices) -> SpeedOf:
-    """What the farm has learnt of each kind of card, asked for by the name that a provider or a
-    worker gives it; the prior for all others."""
+    """Return a lookup of the speeds measured by the farm, by the GPU name that a provider or worker
+    uses; unmeasured GPUs get the prior."""
     name = _names(prices)
-    known: Mapping[tuple[str, str], LearntSpeed] = {
+    measured: Mapping[tuple[str, str], LearntSpeed] = {
         (name(speed.gpu), speed.model_set): speed for speed in speeds
     }
 
     def speed_of(gpu: str, kind: ModelSet) -> SpeedModel:
-        found = known.get((name(gpu), kind.name))
+        speed = measured.get((name(gpu), kind.name))
         try:
-            return SpeedModel.from_json(found.stats) if found else SpeedModel(gpu, kind)
+            return SpeedModel.from_json(speed.stats) if speed else SpeedModel(gpu, kind)
         except ValueError:  # written by another version
             return SpeedModel(gpu, kind)
 

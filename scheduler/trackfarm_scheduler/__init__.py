@@ -1,1 +1,1 @@
-"""Plans, places, recovers and records: the only process that opens the database."""
+"""Scheduler: plans, places, recovers and records. The only process that opens the database."""

@@ -1,4 +1,5 @@
-"""The scheduler process: reads its settings, builds every part, serves until it is told to stop."""
+"""Entry point of the scheduler process: read the settings, build every part, serve until
+stopped."""
 
 import sys
 
@@ -23,21 +24,21 @@ def main() -> int:
         settings = SchedulerSettings()
     except UNUSABLE as error:
         return _unusable(complaints(error, "TRACKFARM_SCHEDULER_"))
-    if found := faults(settings):
-        return _unusable(found)
+    if problems := faults(settings):
+        return _unusable(problems)
     logs.configure(settings.log_format, settings.log_level)
     try:
         _check_files(settings)
         farm, loops = assemble(settings)
     except (ObjectStoreError, SettingsError, ValueError) as error:
-        log.error("cannot_start", error=str(error))
+        log.error("scheduler_cannot_start", error=str(error))
         return BAD_SETTINGS
     serve(farm, loops)
     return 0
 
 
-def _unusable(faults_found: list[str]) -> int:
-    print("The scheduler's settings are not usable:", *faults_found, sep="\n  ", file=sys.stderr)
+def _unusable(problems: list[str]) -> int:
+    print("The scheduler's settings are not usable:", *problems, sep="\n  ", file=sys.stderr)
     return BAD_SETTINGS
 
 

@@ -1,4 +1,4 @@
-"""Who is calling and what they may do (pure)."""
+"""Identity of a caller and its permissions (pure)."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ ROOT_OWNER = "operator"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a key stands for. `rate`: requests a minute, None for no limit; `most_tracks`:
-    unfinished tracks at a time; `expires_at`: Unix seconds."""
+    """The identity behind a key. `rate`: requests per minute, None for no limit; `most_tracks`:
+    limit of unfinished tracks; `expires_at`: Unix seconds."""
 
     key_id: str
     name: str
@@ -29,7 +29,7 @@ class Identity:
 
     @property
     def sees(self) -> str | None:
-        """The owner whose jobs it sees, None when it sees all."""
+        """The only owner with visible jobs; None when the identity sees the jobs of every owner."""
         return None if self.may(Scope.ADMIN) else self.owner
 
 
@@ -38,7 +38,7 @@ ROOT_IDENTITY = Identity(ROOT, ROOT, ROOT_OWNER, implied([Scope.ADMIN]))
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asked for a change, as the audit log names them."""
+    """The author of a change, as recorded in the audit log."""
 
     key_id: str | None = None
     key_name: str = ""
@@ -49,7 +49,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The holder of a key in one request."""
+    """The holder of the key used in one request."""
 
     identity: Identity
     address: str = ""
@@ -65,5 +65,7 @@ class Caller:
 
     @property
     def actor(self) -> Actor:
-        it = self.identity
-        return Actor(it.key_id, it.name, address=self.address, request_id=self.request_id)
+        identity = self.identity
+        return Actor(
+            identity.key_id, identity.name, address=self.address, request_id=self.request_id
+        )

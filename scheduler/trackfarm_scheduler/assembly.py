@@ -1,4 +1,4 @@
-"""The composition root: builds every part of the scheduler from its settings."""
+"""Composition root: builds every part of the scheduler from its settings."""
 
 import os
 import socket
@@ -35,16 +35,15 @@ from trackfarm_scheduler.webhooks.deliverer import Deliverer
 from trackfarm_scheduler.webhooks.sending import Sender, rules_of
 
 log = structlog.get_logger(__name__)
-WIRE_THREADS = 16  # a report waits for the object store, for most of its time
+WIRE_THREADS = 16  # a report spends most of its time waiting for the object store
 DELIVER_SECONDS = 0.5
-GRANT_SECONDS = 1.0  # a broker that returned empty knows its workers again after as long
+GRANT_SECONDS = 1.0  # a broker that restarted empty has its users back after this time
 
 
 def assemble(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
-    """The parts, and the loops that are to be started.
+    """Build the services and the loops to start.
 
-    Raises ObjectStoreError, SettingsError or ValueError for what the settings name and cannot be
-    used.
+    Raises ObjectStoreError, SettingsError or ValueError when a setting names something unusable.
     """
     database = Database(
         settings.database_url.get_secret_value(),
@@ -56,7 +55,7 @@ def assemble(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
     broker_url = with_authority(settings.broker_url.get_secret_value(), settings.ca_file)
     broker, users = Broker(broker_url), _open_users(broker_url, settings)
     clock = time.time
-    # A restart at the same place is the same holder: it need not wait for its own old term.
+    # A restart on the same host and port keeps its leader lease instead of waiting for it to expire.
     holder = f"{socket.gethostname()}:{settings.port}"
     leadership = Leadership(database=database, holder=holder, term=settings.leader_term_seconds)
     settler = Settler(database=database, leadership=leadership, clock=clock)
@@ -80,11 +79,11 @@ def assemble(settings: SchedulerSettings) -> tuple[Farm, list[Loop]]:
 
 
 def _loops(farm: Farm) -> list[Loop]:
-    """Those of the farm and all others, in the order in which they end: whoever takes over need not
-    wait for the rest. This scheduler may lead from here on."""
+    """Return the farm's loops and all others in shutdown order: leadership stops first, so that a
+    successor need not wait for the rest. From here on this scheduler may lead."""
     settings, leadership, rescuer = farm.settings, farm.leadership, _rescuer(farm)
     leadership.on_gain = rescuer.recover
-    found = [
+    loops = [
         Loop(
             "leadership",
             leadership.tick,
@@ -101,9 +100,9 @@ def _loops(farm: Farm) -> list[Loop]:
         granter = Granter(
             database=farm.database, users=farm.users, leadership=leadership, clock=farm.clock
         )
-        found.append(Loop("granter", granter.tick, seconds=GRANT_SECONDS))
+        loops.append(Loop("granter", granter.tick, seconds=GRANT_SECONDS))
     leadership.tick()
-    return found
+    return loops
 
 
 def _placing(
@@ -121,7 +120,7 @@ def _placing(
         shard_seconds=settings.shard_seconds,
         reserved=settings.reserved,
     )
-    # To look at a thousand workers takes long: those have a shard ahead, and can wait for the next.
+    # Looking at a thousand workers takes long; each has a queued shard and can wait for the next.
     return Loop("placer", placer.tick, seconds=settings.tick_seconds, rest=5.0, longest_rest=1.0)
 
 
@@ -141,8 +140,8 @@ def _rescuer(farm: Farm) -> Rescuer:
 def _delivering(farm: Farm) -> Loop:
     settings = farm.settings
     verify = verification(settings.ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
-    unkept = httpx.Limits(max_keepalive_connections=0)
-    transport = httpx.HTTPTransport(verify=verify, trust_env=False, limits=unkept)
+    no_keepalive = httpx.Limits(max_keepalive_connections=0)
+    transport = httpx.HTTPTransport(verify=verify, trust_env=False, limits=no_keepalive)
     deliverer = Deliverer(
         database=farm.database,
         leadership=farm.leadership,
@@ -155,7 +154,8 @@ def _delivering(farm: Farm) -> Loop:
 
 
 def _housekeeping(farm: Farm) -> list[Loop]:
-    """What removes: abandoned attempts, objects that were changed, what was kept long enough."""
+    """Return the cleanup loops: orphaned objects, changed artifacts, and data past its
+    retention."""
     database, objects, leadership, clock = farm.database, farm.objects, farm.leadership, farm.clock
     margin, seconds = farm.settings.sweep_margin_seconds, farm.settings.sweep_seconds
     sweeper = Sweeper(
@@ -196,8 +196,8 @@ def _open_objects(settings: SchedulerSettings) -> ObjectStore:
     if not store.writes_once:
         log.warning(
             "store_replaces_objects",
-            meaning="whoever holds an upload URL could replace a finished track until it expires;"
-            " each is looked at again after that, and what was changed is made anew",
+            meaning="the holder of an upload URL can replace a finished track until the URL expires;"
+            " each track is verified again after that, and a changed one is made again",
         )
     return store
 
@@ -209,5 +209,5 @@ def _open_users(url: str, settings: SchedulerSettings) -> BrokerUsers | None:
     users.close()
     if not settings.insecure:
         raise SettingsError(fault)
-    log.warning("workers_share_the_broker", why=fault)
+    log.warning("broker_credentials_shared", why=fault)
     return None

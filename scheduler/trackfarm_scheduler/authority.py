@@ -1,7 +1,7 @@
-"""A private certificate authority: one key that vouches for the farm's servers, and no more.
+"""Private certificate authority: one key that signs certificates for the farm's servers only.
 
-The fields follow RFC 5280 and the CA/Browser Forum's baseline requirements as far as clients check
-them: an authority that may sign servers only, and certificates that name hosts in
+The fields follow RFC 5280 and the baseline requirements of the CA/Browser Forum as far as clients
+check them: an authority limited to server certificates, and certificates that name hosts in
 `subjectAltName`.
 """
 
@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-BACKDATED = timedelta(hours=1)  # clocks of rented machines differ
+BACKDATED = timedelta(hours=1)  # tolerates wrong clocks on rented machines
 Key = ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """PEM texts."""
+    """Certificate and key as PEM text."""
 
     certificate: bytes
     key: bytes
@@ -29,7 +29,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Signs with an ECDSA key on P-256."""
+    """Certificate authority that signs with an ECDSA P-256 key."""
 
     certificate: x509.Certificate
     key: Key
@@ -51,7 +51,7 @@ class Authority:
     def server(
         self, name: str, hosts: Sequence[str], *, now: datetime, lifetime: timedelta
     ) -> Credential:
-        """A certificate with its own key for a server that is reached at `hosts` (names or IP
+        """Return a certificate with its own key for a server reachable at `hosts` (names or IP
         addresses)."""
         key = _new_key()
         names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])

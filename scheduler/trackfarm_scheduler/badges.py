@@ -1,4 +1,4 @@
-"""Who a worker's token belongs to, remembered for a minute: every request asks."""
+"""Cache of worker tokens: every request looks one up, so each is remembered for a minute."""
 
 import threading
 import time
@@ -12,9 +12,10 @@ MOST = 10_000
 
 
 class Badges:
-    """Thread-safe. What a worker's row says of its identity (queue, model set, price) is fixed; its
-    state, speed and strikes are out of date here, so nobody may decide by them. One that left by
-    another scheduler is known for a little longer, and finds that it holds nothing any more."""
+    """Thread-safe cache from token to worker row. The identity in a row (queue, model set, price)
+    is fixed; state, speed and strikes are stale here and must not be used for decisions. A worker
+    that left through another scheduler stays cached until its entry expires, and then finds that it
+    holds no leases."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -22,18 +23,18 @@ class Badges:
         self._seen: dict[str, tuple[float, Worker]] = {}
 
     def remembered(self, token: str) -> Worker | None:
-        """The worker of a token that was looked up a moment ago; asks nobody."""
-        found = self._seen.get(token)
-        if found is None or found[0] < time.monotonic():
+        """Return the worker of a recently looked-up token without a database query."""
+        entry = self._seen.get(token)
+        if entry is None or entry[0] < time.monotonic():
             return None
-        return found[1]
+        return entry[1]
 
     def has_met(self, token: str) -> bool:
-        """Whether a token was good not long ago, so that to look it up again is worth it."""
+        """Return whether a token was valid recently, so that another lookup is worthwhile."""
         return token in self._seen
 
     def look_up(self, token: str) -> Worker | None:
-        """The worker of a token, unless it has left."""
+        """Return the worker of a token; None for an unknown token or a worker that has left."""
         with self._database.read() as session:
             worker = workers.by_token(session, token)
         if worker is not None:
@@ -43,7 +44,7 @@ class Badges:
         return worker
 
     def forget(self, worker_id: str) -> None:
-        """Its token is void from here on."""
+        """Invalidate a worker's token."""
         with self._lock:
             self._seen = {t: s for t, s in self._seen.items() if s[1].id != worker_id}
 

@@ -1,4 +1,4 @@
-"""The two things the scheduler asks of the broker: take a message, say how many wait."""
+"""Client of the message broker: sends shard messages and reads queue lengths."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ CONNECT_SECONDS = 2.0
 
 
 class Broker:
-    """Sends shards and measures queues. Every call answers within seconds, broker or no broker."""
+    """Broker client. Every call returns within seconds, even while the broker is unreachable."""
 
     def __init__(self, url: str) -> None:
         self._app = celery_app(url, client_name="trackfarm-scheduler")
@@ -27,32 +27,32 @@ class Broker:
         )
 
     def send(self, offers: Sequence[Offer]) -> bool:
-        """Puts one message for each offer into its queue; False when the broker cannot take them
-        now (it may have taken some)."""
+        """Push one message per offer into its queue; False when the broker is unavailable (some
+        messages may have been sent)."""
         try:
             pipe = self._redis.pipeline(transaction=False)
             for offer in offers:
                 pipe.lpush(offer.queue, self._message(offer))
             pipe.execute()
         except (RedisError, OSError) as error:
-            log.warning("broker_refused", messages=len(offers), error=str(error))
+            log.warning("broker_send_failed", messages=len(offers), error=str(error))
             return False
         return True
 
     def _message(self, offer: Offer) -> str:
-        """A task as Celery's protocol 2 has it, in the envelope of kombu's Redis transport: what
-        `send_task` would put there. Written here because that sends one by one, each in the time
-        that sixty take in one pipeline; it needs no binding, which a broker that restarted empty
-        has forgotten."""
+        """Return a Celery protocol 2 task in the envelope of kombu's Redis transport, as
+        `send_task` would write it. It is built here because `send_task` sends one message at a
+        time, in the time that one pipeline takes for sixty, and because this way needs no queue
+        binding, which a broker that restarted empty has lost."""
         task_id = str(uuid.uuid4())
         task = self._app.amqp.as_task_v2(
             task_id, SHARD_TASK, args=[offer.shard_id, offer.lease_id], ignore_result=True
         )
         content_type, encoding, body = dumps(task.body, serializer="json")
-        where = {"exchange": "", "routing_key": offer.queue}
+        delivery_info = {"exchange": "", "routing_key": offer.queue}
         properties = task.properties | {
             "delivery_mode": 2,
-            "delivery_info": where,
+            "delivery_info": delivery_info,
             "priority": 0,
             "body_encoding": "base64",
             "delivery_tag": task_id,
@@ -68,7 +68,8 @@ class Broker:
         )
 
     def lengths(self, queues: Iterable[str]) -> dict[str, int] | None:
-        """Messages waiting in each queue, or None while the broker is away."""
+        """Return the number of waiting messages per queue, or None while the broker is
+        unreachable."""
         names = list(queues)
         try:
             pipe = self._redis.pipeline(transaction=False)

@@ -1,4 +1,4 @@
-"""Users of the broker, one for each worker: made, withdrawn, looked at."""
+"""Broker users, one per worker: create, delete, list."""
 
 import secrets
 from collections.abc import Iterable
@@ -15,8 +15,9 @@ CONNECT_SECONDS = 2.0
 
 
 class BrokerUsers:
-    """`url` is the farm's own, with which users are made; `external_url` the address at which
-    workers reach the same broker, without credentials. Thread-safe."""
+    """Manager of the broker's ACL users. `url` is the farm's own and is used to create users;
+    `external_url` is the address at which workers reach the same broker, without credentials.
+    Thread-safe."""
 
     def __init__(self, url: str, *, external_url: str = "") -> None:
         self._redis = Redis.from_url(
@@ -26,41 +27,42 @@ class BrokerUsers:
         self._database = database_number(self._outside)
 
     def check(self) -> str | None:
-        """Why this broker cannot keep workers apart; None when it can, or is away at this moment."""
+        """Return why this broker cannot keep workers apart; None when it can, or is unreachable
+        now."""
         probe = BrokerUser(f"probe_{secrets.token_hex(8)}", "gpu.probe", "0" * 64)
         try:
             self._grant([probe])
             self._withdraw([probe.worker_id])
         except ResponseError as error:
             return (
-                f"the broker refuses to make users for workers ({error}), so that each worker would"
-                " have to get the farm's own broker password: use Redis 6.2 or newer, or Valkey,"
-                " with a user that may run ACL SETUSER, DELUSER and USERS; or set"
-                " TRACKFARM_SCHEDULER_INSECURE=true where every worker may be trusted"
+                f"the broker refuses to create users for workers ({error}), so every worker would need"
+                " the farm's own broker password: use Redis 6.2 or newer, or Valkey, with a user"
+                " that may run ACL SETUSER, DELUSER and USERS; or set"
+                " TRACKFARM_SCHEDULER_INSECURE=true if you trust every worker"
             )
         except (RedisError, OSError) as error:
-            log.warning("broker_away", error=str(error))
+            log.warning("broker_unreachable", error=str(error))
         return None
 
     def names(self) -> set[str]:
-        """Every user of the broker. Raises RedisError."""
+        """Return the names of all broker users. Raises RedisError."""
         return {_text(name) for name in self._redis.execute_command("ACL USERS")}
 
     def grant(self, users: Iterable[BrokerUser]) -> bool:
-        """Makes users, or makes them anew; False when the broker is away, or refuses by now."""
+        """Create users, or recreate them; False when the broker is unreachable or refuses."""
         try:
             self._grant(users)
         except (RedisError, OSError) as error:
-            log.warning("broker_users_not_made", error=str(error))
+            log.warning("broker_users_create_failed", error=str(error))
             return False
         return True
 
     def withdraw(self, worker_ids: Iterable[str]) -> bool:
-        """Ends users and their connections; False when the broker cannot be reached now."""
+        """Delete users and close their connections; False when the broker is unreachable."""
         try:
             self._withdraw(worker_ids)
         except (RedisError, OSError) as error:
-            log.warning("broker_users_not_ended", error=str(error))
+            log.warning("broker_users_delete_failed", error=str(error))
             return False
         return True
 
@@ -73,8 +75,8 @@ class BrokerUsers:
     def _grant(self, users: Iterable[BrokerUser]) -> None:
         pipe = self._redis.pipeline(transaction=False)
         for user in users:
-            told = rules(user, database=self._database)
-            pipe.execute_command("ACL SETUSER", user_name(user.worker_id), *told)
+            acl_rules = rules(user, database=self._database)
+            pipe.execute_command("ACL SETUSER", user_name(user.worker_id), *acl_rules)
         pipe.execute()
 
     def _withdraw(self, worker_ids: Iterable[str]) -> None:

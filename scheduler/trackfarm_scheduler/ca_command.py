@@ -1,4 +1,4 @@
-"""`trackfarm ca`: certificates for a farm that has no public names."""
+"""`trackfarm ca`: certificates for a farm without public names."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -13,45 +13,49 @@ from trackfarm_scheduler.authority import Authority, Credential
 
 SERVERS = ("scheduler", "broker", "store", "database", "front")
 AUTHORITY_LIFETIME = timedelta(days=3650)
-SERVER_LIFETIME = timedelta(days=825)  # the longest that Apple's clients accept of a private CA
+SERVER_LIFETIME = timedelta(days=825)  # the longest that Apple's clients accept from a private CA
 
-ca = typer.Typer(help="Certificates for a farm that has no public names.", no_args_is_help=True)
+ca = typer.Typer(help="Create certificates for a farm without public names.", no_args_is_help=True)
 
 
 @ca.callback()
 def authority() -> None:
-    """Certificates for a farm that has no public names."""
+    """Create certificates for a farm without public names."""
 
 
 @ca.command()
 def create(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files go.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory for the files.")],
     host: Annotated[
         list[str],
-        typer.Option(help="Name or IP address at which the servers are reached; may be repeated."),
+        typer.Option(help="Host name or IP address of the servers; may be repeated."),
     ],
 ) -> None:
-    """Make a certificate authority, and certificates for each server of a farm.
+    """Create a certificate authority and a certificate for each server of a farm.
 
-    Keep ca.key away from the farm: whoever has it can pass for any of its servers. Overwrites
-    nothing.
+    Store ca.key outside the farm: anyone with this key can impersonate the farm's servers. Existing
+    files are never overwritten.
     """
     now = datetime.now(UTC)
-    made = Authority.create("trackfarm private CA", now=now, lifetime=AUTHORITY_LIFETIME)
-    files = {"ca": made.pem()} | {
-        name: made.server(f"trackfarm {name}", host, now=now, lifetime=SERVER_LIFETIME)
+    certificate_authority = Authority.create(
+        "trackfarm private CA", now=now, lifetime=AUTHORITY_LIFETIME
+    )
+    files = {"ca": certificate_authority.pem()} | {
+        name: certificate_authority.server(
+            f"trackfarm {name}", host, now=now, lifetime=SERVER_LIFETIME
+        )
         for name in SERVERS
     }
     try:
         write(directory, files)
     except FileExistsError as error:
-        complain(f"{error.filename} exists; name a directory without certificates")
+        complain(f"{error.filename} exists already; choose a directory without certificates")
         raise typer.Exit(ExitCode.BAD_INPUT) from None
     say(_explanation(directory.resolve(), host[0]))
 
 
 def write(directory: Path, files: dict[str, Credential]) -> None:
-    """`<name>.crt` and `<name>.key` of each, the keys for their owner's eyes only.
+    """Write `<name>.crt` and `<name>.key` for each credential; only their owner can read the keys.
 
     Raises FileExistsError before anything is written.
     """

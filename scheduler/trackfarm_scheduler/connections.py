@@ -1,5 +1,5 @@
-"""HTTP connections that wait only so long for a client: uvicorn itself bounds neither how long a
-request's head may take, nor the pauses within its body."""
+"""HTTP connections with time limits: uvicorn itself bounds neither the time for a request's head
+nor pauses within its body."""
 
 import asyncio
 from enum import Enum, auto
@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-LEAST_BODY_BYTES = 1024  # within each wait, so that one byte at a time does not count as progress
-HEAD_BYTES = 64 * 1024  # as h11's own limit; httptools has none
-UNWANTED_BYTES = 2**20  # of a body that was answered before its end
-_Base: Any = AutoHTTPProtocol  # h11's or httptools', whichever is there
+LEAST_BODY_BYTES = 1024  # per wait, so that one byte at a time does not count as progress
+HEAD_BYTES = 64 * 1024  # same as the limit of h11; httptools has none
+UNWANTED_BYTES = 2**20  # limit of a body that was answered before its end
+_Base: Any = AutoHTTPProtocol  # uses h11 or httptools, whichever is installed
 
 
 class _Awaited(Enum):
@@ -24,9 +24,9 @@ _MOST_BYTES = {_Awaited.HEAD: HEAD_BYTES, _Awaited.UNWANTED: UNWANTED_BYTES}
 
 
 def patient_protocol(*, head_seconds: float, body_seconds: float) -> type[asyncio.Protocol]:
-    """The protocol class to give to uvicorn. A connection is closed when a head is not complete
-    `head_seconds` after the connection or the head began, and when less than 1 KiB of a body comes
-    in `body_seconds` in which we wanted to read."""
+    """Return the protocol class for uvicorn. A connection is closed when a head is not complete
+    `head_seconds` after the connection or the head began, and when less than 1 KiB of a body
+    arrives in `body_seconds` during which we wanted to read."""
 
     class Patient(PatientProtocol):
         patience: ClassVar = {
@@ -39,7 +39,8 @@ def patient_protocol(*, head_seconds: float, body_seconds: float) -> type[asynci
 
 
 class PatientProtocol(_Base):  # type: ignore[misc]
-    """A request that arrives whole, as nearly all do, costs two comparisons and no timer."""
+    """HTTP protocol with timeouts. A request that arrives whole, as nearly all do, costs two
+    comparisons and no timer."""
 
     patience: ClassVar[dict[_Awaited, float]]
     _awaited = _Awaited.NOTHING
@@ -91,6 +92,6 @@ class PatientProtocol(_Base):  # type: ignore[misc]
         if self.transport.is_closing() or awaited is _Awaited.NOTHING:
             return
         if awaited is _Awaited.BODY and self.flow.read_paused:
-            self._await(awaited)  # it is we who do not read
+            self._await(awaited)  # the application is not reading, so the client is not to blame
         elif self._awaited is not _Awaited.NOTHING:
             self.transport.close()

@@ -1,4 +1,4 @@
-"""Logs what was committed: a listener of the journal, one line an event."""
+"""Log of committed events: a listener of the event journal, one line per event."""
 
 import logging
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ QUIET = frozenset({"track_done", "shard_offered", "shard_claimed", "shard_finish
 
 
 def tell(happenings: Sequence[Happening]) -> None:
-    """Writes each event as one line; the frequent ones at debug level."""
-    loud = [happening for happening in happenings if happening.kind not in QUIET]
-    for happening in loud:
+    """Log each event as one line; frequent kinds at debug level."""
+    notable = [happening for happening in happenings if happening.kind not in QUIET]
+    for happening in notable:
         log.info(happening.kind, **_fields(happening))
-    if len(loud) < len(happenings) and log.is_enabled_for(logging.DEBUG):
+    if len(notable) < len(happenings) and log.is_enabled_for(logging.DEBUG):
         for happening in happenings:
             if happening.kind in QUIET:
                 log.debug(happening.kind, **_fields(happening))

@@ -1,4 +1,4 @@
-"""What of the scheduler's settings would lay the farm open, and what to write instead. Pure."""
+"""Security check of the scheduler's settings: unsafe values and their replacements. Pure."""
 
 from urllib.parse import urlsplit
 
@@ -15,11 +15,12 @@ _PROVED = frozenset({"verify-full", "verify-ca"})
 
 
 def faults(settings: SchedulerSettings) -> list[str]:
-    """One sentence for each setting that must be changed; none when the farm may start."""
-    always = [*_contradictions(settings)]
+    """Return one sentence per setting that must be changed; an empty list when the farm may
+    start."""
+    problems = [*_contradictions(settings)]
     if settings.insecure:
-        return always
-    found = [
+        return problems
+    optional_faults = [
         _serving_fault(settings),
         broker_fault(
             settings.broker_url.get_secret_value(),
@@ -30,17 +31,19 @@ def faults(settings: SchedulerSettings) -> list[str]:
         *(_store_fault(name, url) for name, url in _stores(settings)),
         _database_fault(settings.database_url.get_secret_value()),
     ]
-    return always + [fault for fault in found if fault]
+    return problems + [fault for fault in optional_faults if fault]
 
 
 def _contradictions(settings: SchedulerSettings) -> list[str]:
-    found = []
+    problems = []
     if bool(settings.tls_certificate) != bool(settings.tls_key):
-        found.append(f"{_PREFIX}TLS_CERTIFICATE and {_PREFIX}TLS_KEY go together; set both")
-    outside = settings.broker_external_url
-    if outside and (fault := credentials_fault(outside, setting=f"{_PREFIX}BROKER_EXTERNAL_URL")):
-        found.append(fault)
-    return found
+        problems.append(f"{_PREFIX}TLS_CERTIFICATE and {_PREFIX}TLS_KEY go together; set both")
+    external_url = settings.broker_external_url
+    if external_url and (
+        fault := credentials_fault(external_url, setting=f"{_PREFIX}BROKER_EXTERNAL_URL")
+    ):
+        problems.append(fault)
+    return problems
 
 
 def _serving_fault(settings: SchedulerSettings) -> str | None:
@@ -64,7 +67,7 @@ def _serving_fault(settings: SchedulerSettings) -> str | None:
 def _outside_fault(url: str) -> str | None:
     if not url:
         return None
-    # Each worker has a password of its own, which is not written here.
+    # Every worker uses its own password, so the setting contains none; the check needs one.
     with_password = url.replace("://", "://worker:password@", 1)
     fault = broker_fault(with_password, setting=f"{_PREFIX}BROKER_EXTERNAL_URL", insecure=_INSECURE)
     return fault.replace("worker:<password>@", "") if fault else None
@@ -85,21 +88,21 @@ def _database_fault(url: str) -> str | None:
     try:
         database = make_url(url)
     except ArgumentError:
-        return f"{_PREFIX}DATABASE_URL is no database URL"
+        return f"{_PREFIX}DATABASE_URL is not a valid database URL"
     if database.get_backend_name() == "sqlite" or not _is_far(database):
         return None
     if database.query.get("sslmode") in _PROVED:
         return None
-    better = database.update_query_dict({"sslmode": "verify-full"})
+    suggestion = database.update_query_dict({"sslmode": "verify-full"})
     return (
-        f"{_PREFIX}DATABASE_URL would talk to whoever answers, because it does not ask for a valid"
-        f" certificate: write {_PREFIX}DATABASE_URL={better.render_as_string(hide_password=True)},"
+        f"{_PREFIX}DATABASE_URL would connect without checking the server's certificate:"
+        f" write {_PREFIX}DATABASE_URL={suggestion.render_as_string(hide_password=True)},"
         f" or {_INSECURE}=true in a network that you trust"
     )
 
 
 def _is_far(database: URL) -> bool:
-    asked = database.query.get("host", database.host) or ""
-    hosts = asked if isinstance(asked, tuple) else (asked,)
-    # Without a host, or with the path of a socket, libpq stays on this machine.
+    configured = database.query.get("host", database.host) or ""
+    hosts = configured if isinstance(configured, tuple) else (configured,)
+    # Without a host, or with a socket path, libpq stays on this machine.
     return any(host and not host.startswith("/") and not is_loopback(host) for host in hosts)

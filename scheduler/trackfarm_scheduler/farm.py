@@ -1,4 +1,4 @@
-"""What the routes work with: one record of everything the composition root has built."""
+"""Services available to the routes: one record of everything the composition root builds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,8 +22,8 @@ from trackfarm_scheduler.store.demand import Demands
 
 @dataclass(frozen=True, slots=True)
 class Farm:
-    """`users` is None where workers share the farm's own access to the broker; `wire_threads` are for
-    what workers send."""
+    """Record of all services. `users` is None where workers share the farm's own broker
+    credentials; `wire_threads` serve requests from workers."""
 
     settings: SchedulerSettings
     database: Database

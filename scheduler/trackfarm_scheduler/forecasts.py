@@ -1,4 +1,4 @@
-"""Plans on the workers that are here now, with the speeds that the farm has learnt."""
+"""Job plans for the live workers, with the speeds the farm has learned."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from trackfarm.planning.forecast import SpeedOf
 from trackfarm_scheduler.store import census, speeds, workers
 from trackfarm_scheduler.store.tables import Job, Track, Worker
 
-PASSED = 1.0  # seconds, of a deadline that lies behind
+PASSED = 1.0  # seconds; stands for a deadline in the past
 
 
 def plan_now(
@@ -26,7 +26,7 @@ def plan_now(
     limits: Limits | None = None,
     notes: Sequence[str] = (),
 ) -> Plan:
-    """What `demand` would cost on the live workers of `kind`."""
+    """Return the cost and time of `demand` on the live workers of `kind`."""
     live = [w for w in workers.live(session) if w.model_set == kind.name]
     return planned(
         demand,
@@ -40,7 +40,7 @@ def plan_now(
 
 
 def plan_of(session: Session, job: Job, prices: Prices) -> Plan | None:
-    """The plan of what a job still has to make; None when that is nothing."""
+    """Return the plan for a job's pending tracks; None when there are none."""
     rows = session.execute(
         select(
             col(Track.duration),
@@ -63,22 +63,23 @@ def plan_of(session: Session, job: Job, prices: Prices) -> Plan | None:
 
 
 def _limits_of(job: Job) -> Limits:
-    """From when the job came; a deadline that had passed by then is one that nothing keeps."""
+    """Return limits counted from the submission; a deadline that had passed by then cannot be
+    met."""
     seconds = None if job.deadline is None else max(job.deadline - job.created_at, PASSED)
     return Limits(deadline_seconds=seconds, budget=job.budget)
 
 
 def keep(session: Session, job_id: str, prices: Prices) -> None:
-    """Stores the plan of a job that was just accepted, to be compared with what happens."""
+    """Store the plan of a newly accepted job, to compare it with the actual run later."""
     job = session.get(Job, job_id)
-    found = plan_of(session, job, prices) if job is not None else None
-    if job is not None and found is not None:
-        job.plan = found.model_dump_json()
+    plan = plan_of(session, job, prices) if job is not None else None
+    if job is not None and plan is not None:
+        job.plan = plan.model_dump_json()
         session.add(job)
 
 
 def fleet_of(live: Iterable[Worker]) -> tuple[CardGroup, ...]:
-    """The workers as groups of equal cards; they run already, so nothing has to boot."""
+    """Group the workers by equal GPUs; they run already, so none has to boot."""
     counts = Counter((w.gpu, w.vram, w.price_per_hour) for w in live)
     return tuple(
         CardGroup(gpu, count, vram, price, boots=False, is_gpu=gpu != CPU)
@@ -87,11 +88,11 @@ def fleet_of(live: Iterable[Worker]) -> tuple[CardGroup, ...]:
 
 
 def waiting_notes(counts: TrackCounts) -> list[str]:
-    """What a plan leaves out, in the operator's words."""
+    """Return operator notes about work that a plan leaves out."""
     waiting = counts.pending + counts.leased
     if not waiting:
         return []
-    return [f"{waiting:,} tracks of jobs that are here already are not counted; they come on top"]
+    return [f"{waiting:,} tracks of jobs submitted earlier are not included in this plan"]
 
 
 def waiting_now(session: Session) -> list[str]:
@@ -99,7 +100,7 @@ def waiting_now(session: Session) -> list[str]:
 
 
 def _as_reported(speed_of: SpeedOf, live: Iterable[Worker], prices: Prices) -> SpeedOf:
-    """Asks for a card of the price table by the name that its workers here report."""
+    """Look up speeds for a GPU of the price table under the name its workers report."""
     cards = [(prices.card(worker.gpu), worker.gpu) for worker in live]
     names = {card.name: gpu for card, gpu in cards if card is not None}
     return lambda gpu, kind: speed_of(names.get(gpu, gpu), kind)

@@ -1,4 +1,4 @@
-"""Keeps the broker's users equal to the workers: a broker that restarted has forgotten them all."""
+"""Sync of broker users with workers: a broker that restarted empty has lost all users."""
 
 from collections.abc import Callable
 
@@ -13,12 +13,12 @@ from trackfarm_scheduler.store import members
 from trackfarm_scheduler.store.database import Database
 
 log = structlog.get_logger(__name__)
-FORGET_SECONDS = 3600.0  # a lost worker's user is kept as long, in case it only was cut off
+FORGET_SECONDS = 3600.0  # how long to keep the user of a lost worker, which may only be cut off
 
 
 class Granter:
-    """One tick compares all users with all workers. Only a leader acts; what two do at once is the
-    same."""
+    """Broker user sync. One tick compares all users with all workers. Only a leader acts, and the
+    actions are idempotent if two schedulers run them."""
 
     def __init__(
         self,
@@ -37,17 +37,17 @@ class Granter:
         if not self._leadership.leads:
             return
         try:
-            # Before the database: whoever joins in between is in both or in the database alone.
+            # Read before the database: a worker that joins in between is never seen as surplus.
             present = self._users.names()
         except (Unreachable, TooSlow, OSError):
             return
         lost_before = self._clock() - FORGET_SECONDS
-        known = {worker for name in present if (worker := worker_of(name)) is not None}
+        worker_ids = {worker for name in present if (worker := worker_of(name)) is not None}
         with self._database.read() as session:
             wanted = members.with_users(session, lost_before=lost_before)
-            ended = members.ours(session, known - set(wanted))
-        found = differences(present, wanted, ended)
-        if found.missing and self._users.grant(found.missing):
-            log.info("broker_users_made", workers=len(found.missing))
-        if found.surplus and self._users.withdraw(found.surplus):
-            log.info("broker_users_ended", workers=len(found.surplus))
+            ended = members.ours(session, worker_ids - set(wanted))
+        changes = differences(present, wanted, ended)
+        if changes.missing and self._users.grant(changes.missing):
+            log.info("broker_users_created", workers=len(changes.missing))
+        if changes.surplus and self._users.withdraw(changes.surplus):
+            log.info("broker_users_deleted", workers=len(changes.surplus))

@@ -1,4 +1,4 @@
-"""Looks at the objects that workers say they have stored, and removes those that are refused."""
+"""Object check: verifies objects that workers report as stored, and deletes refused ones."""
 
 import hashlib
 from collections.abc import Callable, Collection
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Why a result is refused. `is_false`: only the worker can have made it so."""
+    """Reason to refuse a result. `is_false`: only the worker can have caused it."""
 
     reason: str
     is_false: bool = True
@@ -23,17 +23,17 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One object as it was when it was looked at."""
+    """State of one object when it was checked."""
 
     etag: str = ""
     flaw: Flaw | None = None
 
 
-NOT_SEEN = Seen(flaw=Flaw("the object was not looked at", is_false=False))
+NOT_SEEN = Seen(flaw=Flaw("the object was not checked", is_false=False))
 
 
 class Inspector:
-    """`chance()` is uniform in [0, 1). Thread-safe."""
+    """Checker of reported objects. `chance()` is uniform in [0, 1). Thread-safe."""
 
     def __init__(self, objects: ObjectStore, bounds: Bounds, chance: Callable[[], float]) -> None:
         self._objects = objects
@@ -42,30 +42,32 @@ class Inspector:
         self._trusted: set[str] = set()
 
     def look(self, worker_id: str, done: TrackDone) -> Seen:
-        """What is stored under the key of a result, and what is wrong with it."""
-        found = self._objects.stat(done.object_key)
-        if found is None:
+        """Compare the stored object with the report; returns its ETag and the flaw, if any."""
+        stat = self._objects.stat(done.object_key)
+        if stat is None:
             return Seen(flaw=Flaw("no such object", is_false=False))
-        if found.size > self._bounds.most_bytes:
-            return Seen(flaw=Flaw(f"the object has {found.size} bytes, too many"))
-        if found.size != done.size:
-            wrong = f"the object has {found.size} bytes, the report says {done.size}"
-            return Seen(flaw=Flaw(wrong))
-        if found.md5_hex is not None and found.md5_hex != done.md5:
-            return Seen(flaw=Flaw("the object's MD5 is not the reported one"))
-        return Seen(found.etag, self._digest_flaw(worker_id, done))
+        if stat.size > self._bounds.most_bytes:
+            return Seen(flaw=Flaw(f"the object is too large: {stat.size} bytes"))
+        if stat.size != done.size:
+            reason = f"the object has {stat.size} bytes, the report says {done.size}"
+            return Seen(flaw=Flaw(reason))
+        if stat.md5_hex is not None and stat.md5_hex != done.md5:
+            return Seen(flaw=Flaw("the object's MD5 differs from the reported one"))
+        return Seen(stat.etag, self._digest_flaw(worker_id, done))
 
     def discard(self, keys: Collection[str]) -> None:
-        """Removes what was refused. What cannot be removed now, the sweeper finds later."""
+        """Delete refused objects. The orphan cleaner deletes later any that cannot be deleted
+        now."""
         if not keys:
             return
         try:
             self._objects.remove(keys)
         except ObjectStoreError as error:
-            log.warning("refused_objects_stay", objects=len(keys), error=str(error))
+            log.warning("refused_objects_delete_failed", objects=len(keys), error=str(error))
 
     def _digest_flaw(self, worker_id: str, done: TrackDone) -> Flaw | None:
-        """The first object of every worker is read whole, of the others a share."""
+        """Check the SHA-256 of the first object of every worker, and of a random share of the
+        others."""
         if worker_id in self._trusted and self._chance() >= self._bounds.digest_share:
             return None
         flaw = self._compared(done)
@@ -82,5 +84,5 @@ class Inspector:
         except ObjectMissing:
             return Flaw("no such object", is_false=False)
         if sha256.hexdigest() != done.sha256:
-            return Flaw("the object's SHA-256 is not the reported one")
+            return Flaw("the object's SHA-256 differs from the reported one")
         return None

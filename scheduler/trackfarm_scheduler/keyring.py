@@ -1,4 +1,4 @@
-"""Whom a key belongs to, remembered for some seconds: every request asks."""
+"""Cache of API keys: every request looks one up, so each is remembered for some seconds."""
 
 import secrets
 import threading
@@ -9,13 +9,13 @@ from trackfarm_scheduler.access import ROOT_IDENTITY, Identity
 from trackfarm_scheduler.store import keys
 from trackfarm_scheduler.store.database import Database
 
-REMEMBERED_SECONDS = 5.0  # as long is a key known here that another scheduler has revoked
+REMEMBERED_SECONDS = 5.0  # how long a key revoked at another scheduler still works here
 MOST = 10_000
 
 
 class Keyring:
-    """Thread-safe. Secrets are compared by their SHA-256, so how long a comparison takes says
-    nothing about them."""
+    """Thread-safe cache from key digest to identity. Keys are compared by their SHA-256, so the
+    time of a comparison reveals nothing about them."""
 
     def __init__(self, database: Database, root_key: str, clock: Callable[[], float]) -> None:
         self._database = database
@@ -26,21 +26,21 @@ class Keyring:
         self._revocations = 0
 
     def remembered(self, digest: str) -> Identity | None:
-        """The identity of a key that was looked up a moment ago; asks nobody."""
+        """Return the identity of a recently looked-up key without a database query."""
         if secrets.compare_digest(digest, self._root):
             return ROOT_IDENTITY
-        found = self._seen.get(digest)
-        if found is None or found[0] < time.monotonic() or found[1].has_expired(self._clock()):
+        entry = self._seen.get(digest)
+        if entry is None or entry[0] < time.monotonic() or entry[1].has_expired(self._clock()):
             return None
-        return found[1]
+        return entry[1]
 
     def has_met(self, digest: str) -> bool:
-        """Whether a key was good not long ago, so that to look it up again is worth it."""
+        """Return whether a key was valid recently, so that another lookup is worthwhile."""
         return digest in self._seen
 
     def look_up(self, digest: str) -> Identity | None:
-        """The identity of a key that can be used, None for any other."""
-        before, now = self._revocations, self._clock()
+        """Return the identity of a usable key, None for any other."""
+        revocations, now = self._revocations, self._clock()
         with self._database.read() as session:
             row = keys.usable(session, digest, now)
         if row is None:
@@ -50,11 +50,11 @@ class Keyring:
             with self._database.write() as session:
                 keys.note_use(session, row.id, now)
         identity = keys.identity_of(row)
-        self._remember(digest, identity, before)
+        self._remember(digest, identity, revocations)
         return identity
 
     def forget(self, key_id: str) -> None:
-        """The key is void from here on."""
+        """Invalidate a revoked key."""
         with self._lock:
             self._revocations += 1
             self._seen = {d: s for d, s in self._seen.items() if s[1].key_id != key_id}
@@ -66,7 +66,7 @@ class Keyring:
     def _remember(self, digest: str, identity: Identity, revocations: int) -> None:
         with self._lock:
             if revocations != self._revocations:
-                return  # what was read may have been revoked since
+                return  # the key may have been revoked since it was read
             if len(self._seen) >= MOST:
                 self._seen = {}
             self._seen[digest] = (time.monotonic() + REMEMBERED_SECONDS, identity)

@@ -1,7 +1,7 @@
-"""Looks at committed objects once more, where the store would have let them be replaced.
+"""Artifact verifier: checks committed objects again in stores that do not enforce write-once.
 
-A presigned PUT outlives the commit. Once it has expired nobody can write the object any more, so
-one look then settles the matter.
+A presigned PUT URL outlives the commit. After it has expired the object can no longer be
+overwritten, so one check then is enough.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,8 @@ BATCH = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LateLook:
-    """`margin` seconds are added to each expiry, for clocks that disagree."""
+    """Artifact verifier. `margin` seconds are added to each expiry to allow for clock
+    differences."""
 
     database: Database
     objects: ObjectStore
@@ -28,17 +29,17 @@ class LateLook:
     margin: float
 
     def tick(self) -> None:
-        """Looks at a batch. What was changed is void, and who could change it is struck."""
+        """Verify a batch. A changed object voids its track and adds a strike to its worker."""
         if not self.leadership.leads or self.objects.writes_once:
             return
         before = self.clock() - self.margin
         with self.database.read() as session:
-            found = artifacts.to_look_at(session, written_before=before, limit=BATCH)
-        changed = [c for c in found if is_changed(c, self.objects.stat(c.object_key))]
-        same = [c.track_id for c in found if c not in changed]
-        if same:
+            artifacts_due = artifacts.to_look_at(session, written_before=before, limit=BATCH)
+        changed = [c for c in artifacts_due if is_changed(c, self.objects.stat(c.object_key))]
+        unchanged = [c.track_id for c in artifacts_due if c not in changed]
+        if unchanged:
             with self.database.write() as session:
-                artifacts.note_look(session, same, self.clock())
+                artifacts.note_look(session, unchanged, self.clock())
         for committed in changed:
             self._void(committed)
 
@@ -52,7 +53,7 @@ class LateLook:
 
 
 def is_changed(committed: Committed, found: ObjectStat | None) -> bool:
-    """Whether an object is not what was committed; one that is gone is."""
+    """Return whether an object differs from the committed one; a missing one does."""
     if found is None or found.size != committed.size:
         return True
     if committed.etag:

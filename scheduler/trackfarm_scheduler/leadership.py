@@ -1,5 +1,6 @@
-"""Who leads when several schedulers share one database: a lease in a row, checked inside every
-transaction that places or rescues, so that a leader that slept through its term changes nothing."""
+"""Leader election among schedulers that share a database: a leader lease in one row, checked
+inside every transaction that places or rescues, so that a leader that overslept its lease
+changes nothing."""
 
 from collections.abc import Callable
 
@@ -14,12 +15,12 @@ log = structlog.get_logger(__name__)
 
 
 class NotLeading(Exception):
-    """Another scheduler leads, or nobody yet."""
+    """Another scheduler leads, or there is no leader yet."""
 
 
 class Leadership:
-    """`term` seconds without renewal end a leader's time. Times are the database's own clock, so
-    that schedulers need not agree on theirs."""
+    """Leader lease. It ends `term` seconds after the last renewal. Times come from the database's
+    clock, so that schedulers need not agree on theirs."""
 
     def __init__(self, *, database: Database, holder: str, term: float) -> None:
         self._database = database
@@ -30,34 +31,34 @@ class Leadership:
 
     @property
     def holder(self) -> str:
-        """The name of this scheduler among those that share the database."""
+        """Name of this scheduler among all that share the database."""
         return self._holder
 
     @property
     def leads(self) -> bool:
-        """What the last look said; only `require` is binding."""
+        """Result of the last check; only `require` is binding."""
         return self._leads
 
     def tick(self) -> None:
-        """Renews our term, or takes over when the other's has ended."""
-        # A term is over soon: it is not lost to a long write of our own.
+        """Renew our lease, or take over when the other's has ended."""
+        # Skips the write queue: a long write of this process must not let the short lease expire.
         with self._database.write(in_line=False) as session:
             gained = self._take(session)
         if gained and not self._leads:
-            log.info("leading", holder=self._holder)
+            log.info("leadership_gained", holder=self._holder)
             self.on_gain()
         elif self._leads and not gained:
-            log.warning("not_leading_any_more", holder=self._holder)
+            log.warning("leadership_lost", holder=self._holder)
         self._leads = gained
 
     def require(self, session: Session) -> None:
-        """Raises NotLeading unless we lead now and until this transaction ends."""
+        """Raise NotLeading unless this scheduler leads now and until this transaction ends."""
         row = session.scalar(select(Leader).where(col(Leader.id) == 1).with_for_update())
         if row is None or row.holder != self._holder or row.until <= _now(session):
             raise NotLeading
 
     def resign(self) -> None:
-        """Lets another take over at once."""
+        """Release the lease, so that another scheduler can take over at once."""
         with self._database.write() as session:
             session.execute(
                 update(Leader).where(col(Leader.holder) == self._holder).values(until=0.0)

@@ -1,4 +1,4 @@
-"""The rules of leases, pure: who may claim, when an offer is lost, what may be committed."""
+"""Lease rules (pure): claims, lost offers and commits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class ClaimVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClaimFacts:
-    """What a claim is judged by. `holder` is the worker that claimed before, if any."""
+    """Facts that decide a claim. `holder` is the worker that claimed before, if any."""
 
     lease: LeaseState
     holder: str | None
@@ -26,8 +26,8 @@ class ClaimFacts:
 
 
 def judge_claim(facts: ClaimFacts, *, worker_id: str, worker_queue: str) -> ClaimVerdict:
-    """A worker may claim a live lease of its own queue, and claim again what it holds already
-    (its first answer may have been lost, or its upload URLs have expired)."""
+    """Return whether a worker may claim a lease: a live one of its own queue, also when it holds it
+    already (the first response may have been lost, or its upload URLs have expired)."""
     if facts.job is JobState.CANCELLED:
         return ClaimVerdict.CANCELLED
     if facts.lease is not LeaseState.LIVE or facts.queue != worker_queue:
@@ -38,25 +38,25 @@ def judge_claim(facts: ClaimFacts, *, worker_id: str, worker_queue: str) -> Clai
 
 
 def has_left_queue(*, later_offers: int, queue_length: int) -> bool:
-    """Whether an offer's message was taken. A queue is first in, first out, so the message is
-    still there exactly when more messages wait than were sent after it."""
+    """Return whether an offer's message was taken. A queue is first in, first out, so the message
+    is still there exactly when more messages wait than were sent after it."""
     return queue_length <= later_offers
 
 
 def offer_is_lost(
     *, left_at: float | None, now: float, claim_within: float, live_workers: int
 ) -> bool:
-    """Whether an unclaimed offer must be taken apart: nobody is left to take it, or somebody took
-    its message `claim_within` seconds ago and has not come for the shard."""
+    """Return whether an unclaimed offer must be withdrawn: no live worker can take it, or its
+    message was taken `claim_within` seconds ago and the shard was not claimed."""
     if live_workers == 0:
         return True
     return left_at is not None and now - left_at >= claim_within
 
 
 def offers_allowed(ages: Sequence[float], *, most: int = 200, unhurried: float = 2.0) -> int:
-    """How many more shards may be offered, where unclaimed ones have these ages in seconds. When
-    a thousand workers are free at once they come for their shards one after another, and none may
-    have to wait longer than an offer stands; where most wait long already, no more are added."""
+    """Return how many more shards may be offered, given the ages in seconds of the unclaimed ones.
+    When a thousand workers become free at once they claim one after another, and no claim may take
+    longer than an offer lasts; where most offers wait long already, no more are added."""
     if len(ages) > most / 4 and median(ages) > unhurried:
         return 0
     return max(0, most - len(ages))
@@ -65,7 +65,7 @@ def offers_allowed(ages: Sequence[float], *, most: int = 200, unhurried: float =
 class Refusal(StrEnum):
     LEASE_ENDED = "the lease has ended"
     NOT_IN_SHARD = "the track is not open under this lease"
-    OTHER_OBJECT = "the object is not the one this lease may write"
+    OTHER_OBJECT = "the object key does not belong to this lease"
     TRACK_CLOSED = "the track is not waiting for a result"
 
 
@@ -78,8 +78,8 @@ class CommitFacts:
 
 
 def judge_commit(facts: CommitFacts, *, object_key: str) -> TrackState | Refusal:
-    """First commit wins: DONE when this result may be committed, or the track has been done
-    already, told apart by `facts.track`; otherwise why not."""
+    """Apply first commit wins: LEASED when this result may be committed, DONE when the track is
+    done already, otherwise the reason for refusal."""
     if facts.track is TrackState.DONE and facts.attempt is not None:
         return TrackState.DONE
     if facts.lease is not LeaseState.LIVE:
@@ -94,8 +94,8 @@ def judge_commit(facts: CommitFacts, *, object_key: str) -> TrackState | Refusal
 
 
 def heartbeat_interval(live_workers: int, *, slowest: float) -> float:
-    """Seconds between heartbeats: short on a small farm, so that stopping acts at once; on a large
-    one a worker's share of the scheduler's time is what counts."""
+    """Return the seconds between heartbeats: short on a small farm, so that stopping takes effect
+    at once; longer on a large one, to bound the scheduler's time per worker."""
     return min(slowest, max(1.0, live_workers / 100))
 
 

@@ -1,4 +1,4 @@
-"""The lifecycle that all background roles share: tick, wait, wake, stop."""
+"""Lifecycle of all background loops: tick, wait, wake, stop."""
 
 import threading
 import time
@@ -11,10 +11,11 @@ MAX_PAUSE = 5.0
 
 
 class Loop:
-    """Calls `tick` every `seconds`, sooner when woken, but rests `rest` times as long as the last
-    tick took (at most `longest_rest` seconds, which is `seconds` unless given): on a busy farm each
-    tick finds more to do. A tick that fails is logged and tried again after a growing pause; it
-    never ends the loop. `on_stop` is called once it has stopped."""
+    """Background thread that calls `tick` every `seconds`, or sooner when woken. After each tick it
+    rests `rest` times as long as that tick took (at most `longest_rest` seconds, which defaults to
+    `seconds`), because on a busy farm each tick finds more to do. A failed tick is logged and
+    retried after a growing pause; it never ends the loop. `on_stop` is called after the loop has
+    stopped."""
 
     def __init__(
         self,

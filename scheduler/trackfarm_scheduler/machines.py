@@ -1,4 +1,4 @@
-"""The state machines as data. Whoever writes a state asks here which states it may come from."""
+"""State machines as data. Code that writes a state asks here for the allowed source states."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -32,31 +32,31 @@ class AttemptState(StrEnum):
 
 
 class Machine(Generic[S]):
-    """`moves` maps each state to the states it may turn into."""
+    """State machine. `moves` maps each state to its possible next states."""
 
     def __init__(self, name: str, moves: Mapping[S, frozenset[S]]) -> None:
         self.name = name
         self.moves = moves
 
     def sources(self, target: S) -> list[S]:
-        """The states from which `target` may be reached."""
+        """Return the states with a direct move to `target`."""
         return [state for state, targets in self.moves.items() if target in targets]
 
     def allows(self, source: S, target: S) -> bool:
         return target in self.moves[source]
 
     def reaches(self, source: S, target: S) -> bool:
-        """Whether one may become the other by any number of moves, none included."""
-        met = {source}
-        ahead = [source]
-        while ahead:
-            new = self.moves[ahead.pop()] - met
-            met |= new
-            ahead += new
-        return target in met
+        """Return whether `source` can become `target` in any number of moves, zero included."""
+        visited = {source}
+        frontier = [source]
+        while frontier:
+            new = self.moves[frontier.pop()] - visited
+            visited |= new
+            frontier += new
+        return target in visited
 
     def mermaid(self) -> str:
-        """The drawing kept in docs/architecture.md."""
+        """Return the diagram kept in docs/architecture.md."""
         arrows = [f"    {a} --> {b}" for a, targets in self.moves.items() for b in sorted(targets)]
         return "\n".join(["stateDiagram-v2", *arrows])
 
@@ -65,7 +65,7 @@ def _machine(name: str, moves: Mapping[S, set[S]]) -> Machine[S]:
     return Machine(name, {state: frozenset(targets) for state, targets in moves.items()})
 
 
-MOVING = (JobState.ACCEPTED, JobState.RUNNING)  # what jobs are in whose tracks are made
+MOVING = (JobState.ACCEPTED, JobState.RUNNING)  # states of jobs in progress
 UNFINISHED = (TrackState.PENDING, TrackState.LEASED)
 
 _J, _T, _W = JobState, TrackState, WorkerState

@@ -1,4 +1,4 @@
-"""What placement and racing are told of jobs, tracks and workers, and what they answer."""
+"""Inputs and outputs of placement and speculative copies: jobs, tracks, workers, shards."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ from trackfarm_scheduler.precedence import Standing
 
 @dataclass(frozen=True, slots=True)
 class WaitingTrack:
-    """`alone`: it broke an engine, so its next shard holds nothing else. `avoid`: workers that
-    have failed it and get it again only when nobody else could make it. `begun`: somebody had it
-    before, was lost or gave it back, and it need not wait until a worker has a place free."""
+    """Track waiting for placement. `alone`: it crashed an engine, so its next shard holds nothing
+    else. `avoid`: workers that failed it, and get it again only when no other worker could make it.
+    `begun`: it was leased before and lost or returned, so it need not wait for a worker with a free
+    place."""
 
     id: int
     shape: TrackShape
@@ -23,8 +24,8 @@ class WaitingTrack:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """Pending tracks of one moving job, in order. `waiting` counts all of them, also those beyond
-    the window that was loaded. `affordable` is what its budget still allows, in dollars."""
+    """Pending tracks of one job in progress, in order. `waiting` counts all of them, including
+    tracks beyond the loaded window. `affordable` is the remaining budget in dollars."""
 
     id: str
     model_set: str
@@ -36,8 +37,8 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """`shards` and `seconds_ahead` are what it has been given and has not computed yet; `seconds`
-    prices one track on it. `tier` is a name, `price` dollars per hour."""
+    """Load of one worker. `shards` and `seconds_ahead`: assigned and not yet computed; `seconds`
+    predicts the duration of one track on it. `tier` is a name, `price` dollars per hour."""
 
     id: str
     queue: str

@@ -1,5 +1,5 @@
-"""Offers shards: loads what waits and who works, asks `placement` and `racing`, stores and sends
-the answer."""
+"""Placer: loads waiting tracks and workers, runs placement and speculative copies, stores and sends
+the offers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.outlook import Crew
 
-WINDOW_PER_PLACE = 64  # tracks loaded for each free place of a tick
+WINDOW_PER_PLACE = 64  # tracks loaded per free place in a tick
 MISSED_BEATS = 2.5
 
 
 class Placer:
-    """One tick: look and decide, store what can still be done in a transaction, then tell the
-    broker. A message that does not arrive is an offer that nobody claims, and the rescuer takes it
-    apart."""
+    """Loop that offers shards. One tick: read and decide, store the still valid part in one
+    transaction, then send to the broker. An undelivered message is an offer that is never claimed,
+    and the rescuer withdraws it."""
 
     def __init__(
         self,
@@ -55,17 +55,17 @@ class Placer:
         try:
             with self._database.write() as session:
                 self._leadership.require(session)
-                made = self._store(session, decided, now)
+                stored = self._store(session, decided, now)
         except NotLeading:
             return
-        self._broker.send(made)
+        self._broker.send(stored)
 
     def _decide(self, session: Session, now: float) -> "_Decided":
         moving = jobs.in_state(session, MOVING)
         crew = outlook.crew(session) if moving else None
         if crew is None:
             return _Decided([])
-        # What somebody had before goes also to those who have enough ahead of them.
+        # Previously leased tracks also go to fully loaded workers.
         places = crew.places or (len(crew.desks) if pending.has_begun(session, now) else 0)
         room = min(places, offers_allowed(offers.unclaimed_ages(session, now)))
         if room <= 0:
@@ -86,23 +86,24 @@ class Placer:
     def _races(
         self, session: Session, crew: Crew, views: Sequence[JobView], now: float
     ) -> list[NewShard]:
-        idle = [desk for desk in unreserved(crew.desks, self._reserved) if desk.shards == 0]
+        idle = [worker for worker in unreserved(crew.desks, self._reserved) if worker.shards == 0]
         if not idle:
             return []
         silent_after = MISSED_BEATS * heartbeat_interval(len(crew.desks), slowest=5.0)
         stragglers = outlook.stragglers(session, crew.desks, now, silent_after=silent_after)
         affordable = {view.id: view.affordable for view in views}
-        prices = {desk.id: desk.price for desk in crew.desks}
+        prices = {worker.id: worker.price for worker in crew.desks}
         return paid_for(race(stragglers, idle), affordable, prices)
 
     def _store(self, session: Session, decided: "_Decided", now: float) -> list[Offer]:
-        """Since the look, jobs may have stopped, workers gone and tracks been made."""
+        """Store the decided offers; since the decision, jobs may have stopped, workers left and
+        tracks been made."""
         moving = {job.id for job in jobs.in_state(session, MOVING)}
         shards = [shard for shard in decided.shards if shard.job_id in moving]
-        made = offers.offer(session, shards, now=now, is_race=decided.are_races)
-        for job_id in sorted({shard.job_id for shard in shards}) if made else ():
+        stored = offers.offer(session, shards, now=now, is_race=decided.are_races)
+        for job_id in sorted({shard.job_id for shard in shards}) if stored else ():
             jobs.start(session, job_id, now)
-        return made
+        return stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
-"""Whose turn it is, pure: the interactive lane, then deadlines that are in danger, then priority
-that grows with age, then fair shares of the farm."""
+"""Job priority (pure): the interactive lane, then deadlines in danger, then priority that grows
+with age, then fair shares of the farm."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,9 +17,9 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a job's turn depends on. `seconds_left`: its unfinished work over the farm's speed;
-    `in_flight`: seconds of its shards that are offered or being computed; `fed_at`: when it last
-    got a shard (its submission before that); `deadline` and times in Unix seconds."""
+    """Facts that order the jobs. `seconds_left`: unfinished work divided by the farm's speed;
+    `in_flight`: seconds of shards offered or being computed; `fed_at`: time of the last shard (the
+    submission before that); `deadline` and other times in Unix seconds."""
 
     lane: Lane
     priority: int
@@ -31,24 +31,24 @@ class Standing:
 
 
 def is_in_danger(standing: Standing, now: float) -> bool:
-    """Whether the deadline will be missed unless the job goes first."""
+    """Return whether the deadline will be missed unless the job goes first."""
     if standing.deadline is None:
         return False
     return DANGER * standing.seconds_left >= standing.deadline - now
 
 
 def aged_priority(standing: Standing, now: float) -> float:
-    """Priority plus what it gained while it was given nothing, so that nobody starves."""
+    """Return the priority plus its gain while the job got no shard, so that no job starves."""
     return standing.priority + AGEING * max(0.0, now - standing.fed_at)
 
 
 def weight(priority: float) -> float:
-    """A job's share against another's: doubled by each WEIGHT_STEP points."""
+    """Return a job's relative share, doubled by each WEIGHT_STEP points."""
     return float(2.0 ** (priority / WEIGHT_STEP))
 
 
 def rank(standing: Standing, just_taken: float, now: float) -> tuple[float, ...]:
-    """Sort key, smallest first. `just_taken`: seconds given to the job in this very round."""
+    """Return the sort key, smallest first. `just_taken`: seconds given to the job in this round."""
     aged = aged_priority(standing, now)
     in_danger = is_in_danger(standing, now)
     slack = (standing.deadline or 0.0) - now if in_danger else 0.0

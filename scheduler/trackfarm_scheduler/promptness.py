@@ -1,7 +1,7 @@
-"""How long workers' requests wait here before anybody looks at them.
+"""Lag monitor: how long worker requests wait in this scheduler.
 
-A scheduler that is behind with its work would hear heartbeats and claims too late, take its own
-slowness for that of its workers, and make still more work by rescuing what was never lost.
+A late scheduler would receive heartbeats and claims late, mistake its own slowness for that of its
+workers, and create more work by rescuing shards that were never lost.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ MEMORY_SECONDS = 10.0
 
 
 class Promptness:
-    """Asks for one of these threads and for a turn to write as a request does, again and again.
-    `stand_in_line` returns when it is its turn. `lag` may be read from any thread; it is 0 where
-    nobody watches."""
+    """Lag monitor that repeatedly acquires a worker thread and the write lock, as a request does.
+    `stand_in_line` blocks until the write lock is acquired. `lag` may be read from any thread; it
+    is 0 when `watch` does not run."""
 
     def __init__(self, threads: CapacityLimiter, stand_in_line: Callable[[], None]) -> None:
         self._threads = threads
@@ -29,16 +29,16 @@ class Promptness:
 
     @property
     def lag(self) -> float:
-        """The longest wait of the last seconds, the present one included; seconds."""
+        """Longest wait of the last seconds, including the current one; in seconds."""
         now, due = time.monotonic(), self._due
         waiting = now - due if due is not None else 0.0
-        with suppress(RuntimeError):  # a wait was added while we looked: the next look sees it
+        with suppress(RuntimeError):  # a wait was added during the iteration; the next read sees it
             recent = [wait for at, wait in self._waits if now - at < MEMORY_SECONDS]
             return max(0.0, waiting, *recent)
         return max(waiting, 0.0)
 
     async def watch(self) -> None:
-        """Runs until it is cancelled."""
+        """Measure until cancelled."""
         while True:
             self._due = time.monotonic() + PROBE_SECONDS
             await asyncio.sleep(PROBE_SECONDS)

@@ -1,5 +1,6 @@
-"""Gathers heartbeats that come close together, so that a thousand workers cost one transaction a
-fifth of a second and not two hundred a second. Each answer still says what the database says."""
+"""Heartbeat batcher: groups heartbeats that arrive close together, so that a thousand workers cost
+one transaction per fifth of a second instead of two hundred per second. Each response still
+reflects the database."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.store import extensions, workers
 from trackfarm_scheduler.store.tables import Job, Lease, table_of
 
-GATHER_SECONDS = 0.2  # between two transactions; on a small farm a heartbeat waits for nobody
+GATHER_SECONDS = 0.2  # between two transactions; on a small farm a heartbeat does not wait
 _JOB, _LEASE = table_of(Job), table_of(Lease)
 _PAUSED = (
     select(_LEASE.c.id)
@@ -26,8 +27,8 @@ _PAUSED = (
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Of a round of heartbeats: who still holds which of the leases they named, which leases belong
-    to a job that must not go on, who has to leave, and how many workers there are."""
+    """Result of one round of heartbeats: `held` (worker, lease) pairs, leases of `paused` jobs,
+    workers that are `leaving`, and the number of live workers."""
 
     held: frozenset[tuple[str, str]]
     paused: frozenset[str]
@@ -42,27 +43,25 @@ class _Round:
 
 
 class Pulse:
-    """Used from one event loop."""
+    """Heartbeat batcher for one event loop."""
 
     def __init__(self, farm: Farm) -> None:
         self._farm = farm
         self._next: _Round | None = None
         self._not_before = 0.0
-        # Not from the pool of all requests: a worker must not pass for silent because others work.
+        # Not the pool of all requests: their load must not make a worker look silent.
         self._own_thread = CapacityLimiter(1)
 
     async def beat(self, worker_id: str, request: HeartbeatRequest) -> Standing:
-        """Notes one heartbeat with those that came just before and after it."""
+        """Record one heartbeat, batched with others that arrive at about the same time."""
         while self._next is not None and worker_id in self._next.beats:
-            await asyncio.shield(self._next.noted)  # what it said first gets its own answer
+            await asyncio.shield(self._next.noted)  # the earlier heartbeat gets its own response
         if self._next is None:
             beats: dict[str, HeartbeatRequest] = {}
             self._next = _Round(beats, asyncio.create_task(self._gather(beats)))
-        gathered = self._next
-        gathered.beats[worker_id] = request
-        return await asyncio.shield(
-            gathered.noted
-        )  # a caller that goes away ends only its own wait
+        batch = self._next
+        batch.beats[worker_id] = request
+        return await asyncio.shield(batch.noted)  # a cancelled caller ends only its own wait
 
     async def _gather(self, beats: Mapping[str, HeartbeatRequest]) -> Standing:
         now = asyncio.get_running_loop().time()
@@ -76,7 +75,7 @@ class Pulse:
         now, seconds = self._farm.clock(), self._farm.settings.lost_after_seconds
         progress = {worker_id: beat.shards for worker_id, beat in beats.items()}
         with self._farm.database.write() as session:
-            # Leases before workers, as a report does: two that lock crosswise would deadlock.
+            # Leases before workers, as a report does: opposite lock orders would deadlock.
             held = extensions.extend(session, progress, expires_at=now + seconds)
             leaving = workers.hear(session, beats, now)
             paused = _paused(session, [lease_id for _, lease_id in held])

@@ -1,5 +1,6 @@
-"""Racing stragglers at the end of the work, pure: an idle worker gets the same tracks again under
-a second lease. The first commit wins; the other lease ends and its worker is told to stop."""
+"""Speculative copies of stragglers at the end of the work (pure): an idle worker gets the same
+tracks under a second lease. The first commit wins; the other lease ends and its worker is told to
+stop."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from trackfarm.cost import TrackShape
 from trackfarm_scheduler.outlines import NewShard, WorkerView
 
 WORTH = 1.5  # race when the straggler would take this much longer than the idle worker
-START_SECONDS = 2.0  # what it takes to begin a shard anywhere
+START_SECONDS = 2.0  # overhead of starting a shard on any worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,9 @@ class OpenTrack:
 
 @dataclass(frozen=True, slots=True)
 class Straggler:
-    """A live lease and what is still open under it. `seconds_left` by the cost model, what waits
-    before it on its worker included; `late_by`: how long it has taken beyond what was expected;
-    `is_silent`: no heartbeat for more than two intervals."""
+    """A live lease and its open tracks. `seconds_left`: by the cost model, including earlier shards
+    on its worker; `late_by`: seconds beyond the expected duration; `is_silent`: no heartbeat for
+    more than two intervals."""
 
     lease_id: str
     worker_id: str
@@ -36,23 +37,23 @@ class Straggler:
 
     @property
     def pessimistic(self) -> float:
-        """A worker that is late is expected to be late by as much again."""
+        """Remaining seconds, assuming that a late worker will be late by as much again."""
         return float("inf") if self.is_silent else self.seconds_left + self.late_by
 
 
 def race(stragglers: Sequence[Straggler], idle: Sequence[WorkerView]) -> list[NewShard]:
-    """One shard for each idle worker at most, the slowest stragglers and the fastest workers
-    first. A track is never under more than two live leases."""
+    """Return at most one shard per idle worker, pairing the slowest stragglers with the fastest
+    workers. A track is never under more than two live leases."""
     shards: list[NewShard] = []
-    taken: set[int] = set()
+    copied: set[int] = set()
     slowest = sorted(stragglers, key=lambda s: -s.pessimistic)
     free = _fastest_first(idle, slowest)
     for straggler in slowest:
-        challenge = _challenge(straggler, free, taken)
+        challenge = _challenge(straggler, free, copied)
         if challenge is not None:
             worker, shard = challenge
             shards.append(shard)
-            taken.update(shard.track_ids)
+            copied.update(shard.track_ids)
             free.remove(worker)
     return shards
 
@@ -65,15 +66,15 @@ def _fastest_first(idle: Sequence[WorkerView], stragglers: Sequence[Straggler]) 
 def _challenge(
     straggler: Straggler, free: Sequence[WorkerView], taken: set[int]
 ) -> tuple[WorkerView, NewShard] | None:
-    """By the fastest worker that can make a part of it: where that one is too slow, all are."""
-    loose = [t for t in straggler.tracks if t.live_leases < 2 and t.id not in taken]
-    for worker in free if loose else ():
-        mine = _part(straggler, loose, worker)
-        if mine:
-            seconds = sum(worker.seconds(t.shape) for t in mine)
+    """Match the fastest worker that can make a part of it; if that one is too slow, all are."""
+    candidates = [t for t in straggler.tracks if t.live_leases < 2 and t.id not in taken]
+    for worker in free if candidates else ():
+        part = _part(straggler, candidates, worker)
+        if part:
+            seconds = sum(worker.seconds(t.shape) for t in part)
             if straggler.pessimistic < WORTH * (seconds + START_SECONDS):
                 return None
-            ids = tuple(t.id for t in mine)
+            ids = tuple(t.id for t in part)
             return worker, NewShard(worker.id, worker.queue, straggler.job_id, ids, seconds)
     return None
 
@@ -81,7 +82,7 @@ def _challenge(
 def _part(
     straggler: Straggler, loose: Sequence[OpenTrack], worker: WorkerView
 ) -> Sequence[OpenTrack]:
-    """The later half: the straggler works from the front."""
+    """Return the later half: the straggler works from the front."""
     if worker.id == straggler.worker_id or worker.model_set != straggler.model_set:
         return ()
     fitting = [t for t in loose if t.min_vram <= worker.vram]
@@ -91,16 +92,17 @@ def _part(
 def paid_for(
     shards: Sequence[NewShard], affordable: Mapping[str, float | None], prices: Mapping[str, float]
 ) -> list[NewShard]:
-    """The races of jobs that move (the keys of `affordable`) and that their budgets allow; dollars
-    left by job, None for no limit, and dollars per hour by worker."""
-    left = dict(affordable)
-    kept: list[NewShard] = []
+    """Return the copies of jobs in progress (the keys of `affordable`) that their budgets allow.
+    `affordable`: remaining dollars per job, None for no limit; `prices`: dollars per hour per
+    worker."""
+    remaining = dict(affordable)
+    affordable_shards: list[NewShard] = []
     for shard in shards:
-        money, cost = left.get(shard.job_id, 0.0), _cost(shard, prices)
-        if shard.job_id in left and (money is None or cost <= money):
-            left[shard.job_id] = None if money is None else money - cost
-            kept.append(shard)
-    return kept
+        budget, cost = remaining.get(shard.job_id, 0.0), _cost(shard, prices)
+        if shard.job_id in remaining and (budget is None or cost <= budget):
+            remaining[shard.job_id] = None if budget is None else budget - cost
+            affordable_shards.append(shard)
+    return affordable_shards
 
 
 def _cost(shard: NewShard, prices: Mapping[str, float]) -> float:

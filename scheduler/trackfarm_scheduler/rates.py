@@ -1,4 +1,4 @@
-"""How often somebody may ask: token buckets in memory, for each scheduler by itself."""
+"""Rate limits: token buckets in memory, separate for each scheduler."""
 
 import math
 from collections import OrderedDict
@@ -8,13 +8,13 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 MINUTE = 60.0
 MOST_BUCKETS = 10_000
-IPV6_PREFIX = 64  # the least that one customer of a provider has
+IPV6_PREFIX = 64  # the smallest network that a provider gives to one customer
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is left to somebody after a request: `wait` seconds until the next one may come, 0 when
-    this one was allowed; `full_in` seconds until all `limit` are there again."""
+    """Rate limit status after a request: `left` tokens; `wait` seconds until the next request is
+    allowed, 0 when this one was; `full_in` seconds until all `limit` tokens are back."""
 
     limit: int
     left: int
@@ -33,8 +33,8 @@ class _Bucket:
 
 
 class Rates:
-    """One bucket for each name; a full one holds a minute's worth. Memory is bounded: the names
-    that were not heard of for longest are forgotten, which gives them a full bucket again.
+    """Token buckets by name; a full bucket holds the tokens of one minute. Memory is bounded: the
+    names unused for longest are dropped, which gives them a full bucket again.
 
     Used from one event loop.
     """
@@ -45,7 +45,7 @@ class Rates:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def spend(self, name: str, per_minute: int) -> bool:
-        """Takes a token for one request, if there is one."""
+        """Take a token for one request; False when there is none."""
         bucket = self._filled(name, per_minute)
         if bucket.tokens < 1:
             return False
@@ -53,7 +53,7 @@ class Rates:
         return True
 
     def take(self, name: str, per_minute: int) -> Standing:
-        """As `spend`, and says what is left."""
+        """Take a token like `spend`, and return the rate limit status."""
         wait = 0.0
         if not self.spend(name, per_minute):
             wait = (1 - self._buckets[name].tokens) * MINUTE / per_minute
@@ -62,7 +62,7 @@ class Rates:
         return Standing(per_minute, math.floor(bucket.tokens), wait, full_in)
 
     def is_empty(self, name: str, per_minute: int) -> bool:
-        """Whether the next request of this name would have to wait."""
+        """Return whether the next request under this name would have to wait."""
         return name in self._buckets and self._filled(name, per_minute).tokens < 1
 
     def _filled(self, name: str, per_minute: int) -> _Bucket:
@@ -81,7 +81,7 @@ class Rates:
 
 
 def neighbourhood(address: str) -> str:
-    """Who is counted together: an IPv4 address, or the network of an IPv6 address."""
+    """Return the unit that shares a limit: an IPv4 address, or the network of an IPv6 address."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Records what workers report: each object is looked at, then committed once or refused."""
+"""Recorder of worker reports: each object is checked, then committed once or refused."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +58,7 @@ _ROWS = (
 
 
 class Recorder:
-    """The commit rule, applied: lease live, object verified, track not done."""
+    """Implementation of the commit rule: lease live, object verified, track not done."""
 
     def __init__(
         self,
@@ -76,25 +76,26 @@ class Recorder:
         self._rulings = Rulings(jitter)
 
     def record(self, worker: Worker, lease_id: str, report: ReportRequest) -> list[TrackVerdict]:
-        """Answers each reported track. Objects are looked at between two transactions, and only
-        those that this lease may write; those that are refused are removed at once."""
+        """Return a verdict for each reported track. Objects are checked between two transactions,
+        and only if this lease may write them; refused ones are deleted at once."""
         with self._database.read() as session:
             first_look = self._judge(session, worker, lease_id, report)
-        seen = self._looked_at(worker, report.done, first_look)
+        checks = self._looked_at(worker, report.done, first_look)
         with self._database.write() as session:
-            verdicts, refused = self._settle(session, worker, lease_id, report, seen)
+            verdicts, refused = self._settle(session, worker, lease_id, report, checks)
         self._inspector.discard(refused)
         return verdicts
 
     def _looked_at(
         self, worker: Worker, reported: Sequence[TrackDone], looks: Sequence[TrackState | Refusal]
     ) -> list[Seen]:
-        """Each track's object once, however often a report names it: to look may be to read."""
-        seen: dict[int, Seen] = {}
+        """Check each track's object once, however often a report names it: a check may read the
+        whole object."""
+        checks: dict[int, Seen] = {}
         for done, look in zip(reported, looks, strict=True):
-            if look is TrackState.LEASED and done.track_id not in seen:
-                seen[done.track_id] = self._inspector.look(worker.id, done)
-        return [seen.get(done.track_id, NOT_SEEN) for done in reported]
+            if look is TrackState.LEASED and done.track_id not in checks:
+                checks[done.track_id] = self._inspector.look(worker.id, done)
+        return [checks.get(done.track_id, NOT_SEEN) for done in reported]
 
     def _judge(
         self, session: Session, worker: Worker, lease_id: str, report: ReportRequest
@@ -122,7 +123,7 @@ class Recorder:
         report: ReportRequest,
         seen: Sequence[Seen],
     ) -> tuple[list[TrackVerdict], set[str]]:
-        """The verdicts, and the keys of objects that nobody may keep."""
+        """Return the verdicts, and the keys of refused objects to delete."""
         now = self._clock()
         leases.lock_race(session, lease_id, _ids(report))
         lease = leases.get(session, lease_id, lock=True)
@@ -130,27 +131,29 @@ class Recorder:
             note_trespass(worker, lease, "report")
             return [_lease_ended(track_id) for track_id in _ids(report)], set()
         state = LeaseState(lease.state)
-        found = Sorting(state, _rows(session, lease_id, _ids(report)))
-        for done, look in zip(report.done, seen, strict=True):
-            found.take_done(done, look)
+        classified = Sorting(state, _rows(session, lease_id, _ids(report)))
+        for done, check in zip(report.done, seen, strict=True):
+            classified.take_done(done, check)
         for failed in report.failed:
-            found.take_failed(failed)
-        believed = self._believed(session, lease, found.settled, now)
-        good = [g.taking(believed[track_id]) for track_id, g in found.good.items()]
-        self._commit(session, worker, lease, good, found.rows, now)
-        self._rulings.apply(session, worker, lease, list(found.failures.values()), now)
-        made = {i: found.rows[i].track for i in believed}
-        ledger.charge(session, worker, believed, made, done=found.good.keys(), now=now)
+            classified.take_failed(failed)
+        believed = self._believed(session, lease, classified.settled, now)
+        good = [g.taking(believed[track_id]) for track_id, g in classified.good.items()]
+        self._commit(session, worker, lease, good, classified.rows, now)
+        self._rulings.apply(session, worker, lease, list(classified.failures.values()), now)
+        charged_tracks = {i: classified.rows[i].track for i in believed}
+        ledger.charge(
+            session, worker, believed, charged_tracks, done=classified.good.keys(), now=now
+        )
         if state is LeaseState.LIVE:
             leases.finish_if_empty(session, lease, now)
-        if found.lies:
-            self._rulings.strike(session, worker.id, found.lies, now)
-        return found.verdicts, found.refused
+        if classified.lies:
+            self._rulings.strike(session, worker.id, classified.lies, now)
+        return classified.verdicts, classified.refused
 
     def _believed(
         self, session: Session, lease: Lease, settled: Mapping[int, Timings], now: float
     ) -> dict[int, Timings]:
-        """The reported timings, cut to what can be true of this lease."""
+        """Return the reported timings, capped by the age of this lease."""
         if not settled:
             return {}
         wall = now - (lease.claimed_at or now)
@@ -175,25 +178,27 @@ class Recorder:
     ) -> None:
         if not committed:
             return
-        good = [result.done for result in committed]
-        ids = [done.track_id for done in good]
+        results = [result.done for result in committed]
+        ids = [done.track_id for done in results]
         moved = tracks.move(session, ids, TrackState.DONE, ended_at=now, error="")
         assert len(moved) == len(ids), "the tracks were leased when this transaction looked"
-        session.execute(_INSERT_ARTIFACTS, [_artifact(worker, lease, g, now) for g in committed])
-        _close(session, lease, good, now)
+        session.execute(
+            _INSERT_ARTIFACTS, [_artifact(worker, lease, item, now) for item in committed]
+        )
+        _close(session, lease, results, now)
         leases.overtake(session, ids, now)
         self._rulings.exonerate(session, worker, ids, now)
-        output.count_done(session, worker, good, {i: rows[i].attempt.seed for i in ids})
+        output.count_done(session, worker, results, {i: rows[i].attempt.seed for i in ids})
         journal.record(
-            session, *[_done(worker, lease, d, rows[d.track_id].track, now) for d in good]
+            session, *[_done(worker, lease, d, rows[d.track_id].track, now) for d in results]
         )
-        made = {track_id: row.track for track_id, row in rows.items()}
-        expected, took = speeds.learn(session, worker, good, made)
-        workers.credit(session, worker, done=len(good), expected=expected, took=took)
+        track_rows = {track_id: row.track for track_id, row in rows.items()}
+        expected, took = speeds.learn(session, worker, results, track_rows)
+        workers.credit(session, worker, done=len(results), expected=expected, took=took)
 
 
 def _close(session: Session, lease: Lease, good: Sequence[TrackDone], now: float) -> None:
-    """Closes each attempt with its own timings, in one statement."""
+    """Close each attempt with its own timings, in one statement."""
     closed = [
         {"lease": lease.id, "track": d.track_id, "now": now, "took": d.timings.model_dump_json()}
         for d in good
@@ -243,8 +248,8 @@ def _ids(report: ReportRequest) -> list[int]:
 
 
 def _rows(session: Session, lease_id: str, track_ids: Sequence[int]) -> dict[int, Row]:
-    found = session.execute(_ROWS, {"lease": lease_id, "tracks": track_ids})
-    return {attempt.track_id: Row(attempt, track) for attempt, track in found}
+    pairs = session.execute(_ROWS, {"lease": lease_id, "tracks": track_ids})
+    return {attempt.track_id: Row(attempt, track) for attempt, track in pairs}
 
 
 def _lease_ended(track_id: int) -> TrackVerdict:

@@ -1,6 +1,6 @@
-"""What a failure costs, pure: try again and when, or give the track up; and when a job has failed.
+"""Retry policy (pure): retry with a delay or give up a track, and when a job has failed.
 
-Infrastructure faults never count against a track; some verdicts no retry can change; the rest is
+Infrastructure faults never count against a track; some failures are final at once; the rest is
 forgiven until enough distinct workers agree.
 """
 
@@ -20,14 +20,14 @@ INFRASTRUCTURE = frozenset(
         FailureKind.SOURCE_UNREACHABLE,
     }
 )
-# Seconds before the next try of what is not the farm's own: it is somebody else's server.
+# Seconds before a retry that depends on a third-party server.
 PATIENCE = {FailureKind.SOURCE_UNREACHABLE: 30.0}
 CRASHES = frozenset({FailureKind.ENGINE_DIED, FailureKind.ENGINE_HUNG})
 
 DISTINCT_WORKERS = 3
 MAX_CRASHES = 3
-MAX_EXHAUSTIONS = 3  # on the largest cards there are; something else may have held the memory
-MAX_FAILURES = 6  # one worker that is the only one eligible may not try for ever
+MAX_EXHAUSTIONS = 3  # on the largest GPUs available; another process may have held the memory
+MAX_FAILURES = 6  # bounds the tries of the only eligible worker
 FAILED_SHARE = 0.10
 FAILED_AT_LEAST = 20
 BAD_WORKER_STRIKES = 3
@@ -37,9 +37,9 @@ BACKOFF_MAX = 60.0
 
 @dataclass(frozen=True, slots=True)
 class FailureHistory:
-    """All of one track, the newest failure included. `eligible`: live workers that could try;
-    `exhaustions`: how often a worker had not enough memory for it; `has_larger`: whether some live
-    worker has more than the one that failed now."""
+    """All failures of one track, including the newest. `eligible`: live workers that could try;
+    `exhaustions`: failures for lack of memory on workers; `has_larger`: some live worker has more
+    memory than the one that failed now."""
 
     failures: int
     crashes: int
@@ -65,8 +65,8 @@ class GiveUp:
 
 
 def backoff(failures: int, jitter: Callable[[], float]) -> float:
-    """Seconds to wait after the n-th failure: none after the first crash-free one, then doubling
-    from one second to a minute, spread by +-25 %. `jitter()` is uniform in [0, 1)."""
+    """Return the seconds to wait after the n-th failure: none after the first crash-free one, then
+    doubling from one second to a minute, spread by +-25 %. `jitter()` is uniform in [0, 1)."""
     if failures <= 1:
         return 0.0
     curve = min(BACKOFF_MAX, BACKOFF_BASE * 2.0 ** (failures - 2))
@@ -77,32 +77,32 @@ def judge_failure(
     kind: FailureKind, history: FailureHistory, jitter: Callable[[], float]
 ) -> Retry | GiveUp:
     if kind in FINAL:
-        return GiveUp("no retry can change it")
+        return GiveUp("a retry cannot help")
     if kind is FailureKind.OUT_OF_MEMORY and history.is_too_large:
-        return GiveUp("no worker here has enough memory; add a larger card and `retry` the job")
+        return GiveUp("no worker has enough GPU memory; add a larger GPU and `retry` the job")
     if kind in INFRASTRUCTURE:
         return Retry(PATIENCE.get(kind, BACKOFF_BASE) * (0.75 + 0.5 * jitter()), counted=False)
     if history.crashes >= MAX_CRASHES:
-        return GiveUp(f"it broke the engine {history.crashes} times")
+        return GiveUp(f"it crashed the engine {history.crashes} times")
     needed = min(DISTINCT_WORKERS, max(history.eligible, 1))
     if history.eligible > 1 and history.distinct_workers >= needed and kind not in CRASHES:
-        return GiveUp(f"{history.distinct_workers} workers failed it")
+        return GiveUp(f"it failed on {history.distinct_workers} workers")
     if history.failures >= (MAX_FAILURES if history.eligible > 1 else DISTINCT_WORKERS):
         return GiveUp(f"it failed {history.failures} times")
     return Retry(backoff(history.failures, jitter), counted=True)
 
 
 def is_bad_worker(strikes: int) -> bool:
-    """Whether a worker has failed so many tracks that others then made."""
+    """Return whether a worker failed too many tracks that other workers then made."""
     return strikes >= BAD_WORKER_STRIKES
 
 
 def job_ending(counts: TrackCounts, *, is_broke: bool = False) -> tuple[JobState, str] | None:
-    """How a job ends, or None while it goes on."""
+    """Return the final state and reason of a job, or None while it is in progress."""
     if counts.failed >= FAILED_AT_LEAST and counts.failed > FAILED_SHARE * counts.total:
         return JobState.FAILED, f"{counts.failed} of {counts.total} tracks failed"
     if is_broke and counts.pending and not counts.leased:
-        return JobState.OUT_OF_BUDGET, f"{counts.pending} tracks are not paid for"
+        return JobState.OUT_OF_BUDGET, f"the budget is spent; {counts.pending} tracks are not made"
     if counts.pending or counts.leased:
         return None
     if counts.done == 0 and counts.failed:

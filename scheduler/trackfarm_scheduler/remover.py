@@ -1,4 +1,4 @@
-"""Removes what has been kept for long enough, and what the operator wants removed."""
+"""Pruner: deletes data past its retention, and jobs removed by the operator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from trackfarm_scheduler.retention import Keep, cutoffs
 from trackfarm_scheduler.store import calls, journal, outbox, removals, uploads
 from trackfarm_scheduler.store.database import Database
 
-BATCH = 100  # tracks or uploads in a transaction: their objects are removed while it is open
+BATCH = 100  # tracks or uploads per transaction; their objects are deleted while it is open
 EVENTS = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remover:
-    """Objects go before the rows that name them are committed as gone, so that what a crash
-    interrupts is done again."""
+    """Pruner. Objects are deleted before the deletion of their rows is committed, so that an
+    interrupted deletion is repeated."""
 
     database: Database
     objects: ObjectStore
@@ -48,7 +48,7 @@ class Remover:
             return calls.retire(session, since=since, limit=BATCH, now=self.clock()) == BATCH
 
     def _remove_tracks(self, job_id: str) -> bool:
-        # Nobody else's writes wait for the store, which may not answer for minutes.
+        # Skips the write queue, so that other writes do not wait for a store that hangs for minutes.
         with self.database.write(in_line=False) as session:
             self.leadership.require(session)
             keys = removals.take_batch(session, job_id, BATCH)

@@ -1,4 +1,4 @@
-"""Takes back what was lost: offers nobody claimed, leases that ran out, workers gone silent."""
+"""Rescuer: takes back lost work, namely unclaimed offers, expired leases and silent workers."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -16,9 +16,10 @@ from trackfarm_scheduler.store.tables import Lease
 
 
 class Rescuer:
-    """One tick looks at every live lease. Nothing waits for a broker's visibility timeout.
+    """Loop that checks every live lease on each tick, instead of waiting for a broker's visibility
+    timeout.
 
-    `our_lag`: seconds that what workers say waits for us; they are not blamed for it.
+    `our_lag`: seconds that worker requests wait in this scheduler; workers are not blamed for them.
     """
 
     def __init__(
@@ -41,10 +42,11 @@ class Rescuer:
         self._lost_after = lost_after
         self._our_lag = our_lag
         self._on_rescue = on_rescue
-        self._left_at: dict[str, float] = {}  # when an offer's message was first seen gone
+        self._left_at: dict[str, float] = {}  # when an offer's message was first found missing
 
     def recover(self) -> None:
-        """On taking the lead: gives everyone the time in which nobody led."""
+        """Extend all leases and heartbeats by the time without a leader; runs on taking the
+        lead."""
         now = self._clock()
         with self._database.write() as session:
             workers.grant_time_again(session, now)
@@ -77,11 +79,11 @@ class Rescuer:
         leases.end(session, lease, now, reason=reason, left_open=AttemptState.EXPIRED)
 
     def _still_doomed(self, lease: Lease, expired_by: float) -> bool:
-        # Between the look and the lock a worker may have claimed or sent a heartbeat.
+        # Between the read and the lock a worker may have claimed or sent a heartbeat.
         return lease.worker_id is None or (lease.expires_at or 0) <= expired_by
 
     def _doomed(self, session: Session, now: float, lag: float) -> dict[str, str]:
-        """Leases to end, with the reason."""
+        """Return the leases to end, with the reason."""
         expired = dict.fromkeys(leases.expired(session, now - lag), "expired")
         return expired | self._lost_offers(session, now, lag)
 
@@ -109,4 +111,4 @@ class Rescuer:
         if has_left_queue(later_offers=offer.later, queue_length=queue_length):
             self._left_at.setdefault(offer.lease_id, now)
         else:
-            self._left_at.pop(offer.lease_id, None)  # it had not been sent yet when it was missed
+            self._left_at.pop(offer.lease_id, None)  # it was not sent yet when found missing

@@ -1,13 +1,13 @@
-"""How long what is kept. Pure."""
+"""Retention periods. Pure."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """For how many seconds: `uploads` after the last job that used them, `events` after they
-    happened, `calls` (jobs that one call asked for) after they ended; `urls` is how long an object
-    may still be written after its job ended."""
+    """Retention in seconds: `uploads` after the end of the last job that used them, `events` after
+    they happened, `calls` (single-call jobs) after their end; `urls` is how long an object may
+    still be written after its job ended."""
 
     uploads: float
     events: float
@@ -17,7 +17,7 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Cutoffs:
-    """What is older is due."""
+    """Cutoff times; anything older is due for deletion."""
 
     uploads: float
     events: float
@@ -26,7 +26,7 @@ class Cutoffs:
 
 
 def cutoffs(keep: Keep, now: float) -> Cutoffs:
-    """What is due now, in the times of rows (seconds since 1970)."""
+    """Return the cutoff times as stored in rows (seconds since 1970)."""
     return Cutoffs(
         uploads=now - keep.uploads,
         events=now - keep.events,

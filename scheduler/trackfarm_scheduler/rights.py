@@ -1,8 +1,9 @@
-"""What a worker may do at the broker: take from its own queue, and tell of itself. Pure.
+"""Broker ACL of a worker: read its own queue and publish its own events. Pure.
 
-The rules are those of Redis 6.2 and Valkey (https://redis.io/docs/latest/operate/oss_and_stack/
-management/security/acl/). What Celery's worker needs in the form of `trackfarm_worker.app` was seen
-with MONITOR and ACL LOG: it declares nothing, so it neither reads nor writes bindings.
+The rules work with Redis 6.2 and Valkey
+(https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/). The commands that
+Celery's worker needs as configured in `trackfarm_worker.app` were determined with MONITOR and ACL
+LOG: it declares nothing, so it neither reads nor writes bindings.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,7 +15,7 @@ COMMANDS = ("ping", "brpop", "publish", "client|setname")
 
 @dataclass(frozen=True, slots=True)
 class BrokerUser:
-    """Of one worker. `password_hash` is the SHA-256 of its password, in hexadecimal."""
+    """Broker user of one worker. `password_hash` is the SHA-256 of its password, in hexadecimal."""
 
     worker_id: str
     queue: str
@@ -26,15 +27,16 @@ def user_name(worker_id: str) -> str:
 
 
 def worker_of(name: str) -> str | None:
-    """Whose user it is; None when it is not a worker's."""
+    """Return the worker id in a user name; None when the user is not a worker."""
     return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None
 
 
 def rules(user: BrokerUser, *, database: int) -> list[str]:
-    """What ACL SETUSER is told, beginning with `reset`: what it allowed before is gone.
+    """Return the arguments of ACL SETUSER, beginning with `reset`, which revokes earlier
+    permissions.
 
-    One key, the queue. The channels are those on which Celery publishes events for Flower; a
-    worker can pretend events of another there, and nothing but Flower listens.
+    One key, the queue. The channels carry Celery's events for Flower; a worker can forge events of
+    another there, but only Flower listens.
     """
     commands = (*COMMANDS, *(["select"] if database else []))
     return [
@@ -49,7 +51,7 @@ def rules(user: BrokerUser, *, database: int) -> list[str]:
 
 
 def literally(key: str) -> str:
-    """The key as a pattern that matches nothing else."""
+    """Escape the key as a pattern that matches nothing else."""
     return "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in key)
 
 
@@ -62,11 +64,12 @@ class Differences:
 def differences(
     present: Collection[str], wanted: Mapping[str, BrokerUser], ended: Collection[str]
 ) -> Differences:
-    """What makes the broker's users (`present`, by name) those of the `wanted` workers (by id).
+    """Return the changes that align the broker's users (`present`, by name) with the `wanted`
+    workers (by id).
 
-    `ended` are the workers that were ours and are to have no user any more. A user of a worker that
-    we never knew is left alone: another farm may use the same broker.
+    `ended` are our own workers that must no longer have a user. Users of workers unknown to us are
+    left alone: another farm may use the same broker.
     """
-    have = {worker for name in present if (worker := worker_of(name)) is not None}
-    missing = [user for worker, user in wanted.items() if worker not in have]
-    return Differences(missing, sorted(have & set(ended)))
+    existing = {worker for name in present if (worker := worker_of(name)) is not None}
+    missing = [user for worker, user in wanted.items() if worker not in existing]
+    return Differences(missing, sorted(existing & set(ended)))

@@ -1,5 +1,5 @@
-"""Applies what `recovery` decides: a failed track tries again or is given up, and a worker whose
-failures others disproved is quarantined and its failures are forgiven."""
+"""Failure handler: applies the retry policy to failed tracks, and quarantines a worker after other
+workers made several of its failed tracks, which forgives its failures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Failure:
 
 
 class Rulings:
-    """`jitter()` is uniform in [0, 1)."""
+    """Failure handler. `jitter()` is uniform in [0, 1)."""
 
     def __init__(self, jitter: Callable[[], float]) -> None:
         self._jitter = jitter
@@ -37,7 +37,7 @@ class Rulings:
         failures: Sequence[Failure],
         now: float,
     ) -> None:
-        """Rules on each failure of a report."""
+        """Retry or give up the track of each failure in a report."""
         for failure in failures:
             self._rule(session, worker, lease, failure, now)
 
@@ -63,9 +63,9 @@ class Rulings:
             reason = f"{error} ({ruling.reason})"
             given_up = self._give_up(session, worker, track, reason, now)
         else:
-            needs = {} if larger is None else {"min_vram": max(larger, track.min_vram)}
+            new_values = {} if larger is None else {"min_vram": max(larger, track.min_vram)}
             leases.back_to_pending(
-                session, [track.id], not_before=now + ruling.delay, error=error[:4000], **needs
+                session, [track.id], not_before=now + ruling.delay, error=error[:4000], **new_values
             )
         if not given_up:
             journal.count(session, "track_retries", 1, reason=kind.value)
@@ -88,7 +88,7 @@ class Rulings:
     def _give_up(
         self, session: Session, worker: Worker, track: Track, error: str, now: float
     ) -> bool:
-        """False when another lease may still make it, or its job has been cancelled."""
+        """Fail the track; False when another lease may still make it, or its job was cancelled."""
         assert track.id is not None
         if blame.is_raced(session, track.id) or not tracks.move(
             session, [track.id], TrackState.FAILED, error=error[:4000], ended_at=now
@@ -99,9 +99,9 @@ class Rulings:
 
     @staticmethod
     def _larger(session: Session, worker: Worker) -> int | None:
-        """The memory of the smallest live worker that has more, in nominal GB."""
-        kin = [w for w in workers.live(session) if w.model_set == worker.model_set]
-        return min((w.vram for w in kin if w.vram > worker.vram), default=None)
+        """Return the VRAM of the smallest live worker with more memory, in nominal GB."""
+        same_model_set = [w for w in workers.live(session) if w.model_set == worker.model_set]
+        return min((w.vram for w in same_model_set if w.vram > worker.vram), default=None)
 
     def _judge(
         self,
@@ -130,17 +130,17 @@ class Rulings:
     def exonerate(
         self, session: Session, maker: Worker, track_ids: Sequence[int], now: float
     ) -> None:
-        """What one worker failed and another has just made counts against the first."""
+        """Add a strike to each worker that failed a track which another worker has just made."""
         for worker_id, disproved in blame.disproved_by(session, maker.id, track_ids).items():
             self.strike(session, worker_id, disproved, now)
 
     @staticmethod
     def strike(session: Session, worker_id: str, number: int, now: float) -> None:
-        """Holds something against a worker; one that has too much against it is quarantined."""
+        """Add strikes to a worker, and quarantine it at the limit."""
         strikes = workers.strike(session, worker_id, number)
         if not recovery.is_bad_worker(strikes):
             return
-        forgiven = blame.forgive(session, worker_id)  # also of one that is gone by now
+        forgiven = blame.forgive(session, worker_id)  # also for a worker that has left
         if workers.quarantine(session, worker_id, now):
             workers.end_leases(session, worker_id, now, reason="worker quarantined")
             journal.count(session, "workers_quarantined")

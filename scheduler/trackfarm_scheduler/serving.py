@@ -1,4 +1,4 @@
-"""Serves until told to stop: the web server and the loops beside it."""
+"""Server process: the web server and the background loops."""
 
 import gc
 import resource
@@ -17,22 +17,22 @@ from trackfarm_scheduler.farm import Farm
 from trackfarm_scheduler.loops import Loop
 
 log = structlog.get_logger("trackfarm_scheduler")
-GARBAGE = 20_000  # new objects between two looks of the collector; usually 700
+GARBAGE = 20_000  # new objects between two garbage collections; default 700
 DESCRIPTORS = 65_536
-SWITCH_SECONDS = 0.0005  # a thread that hears from the database waits for a busy one; usually 0.005
-KEEP_ALIVE_SECONDS = 75  # outlasts many heartbeats, so that a worker keeps its connection
+SWITCH_SECONDS = 0.0005  # so that a thread with a database result runs soon; default 0.005
+KEEP_ALIVE_SECONDS = 75  # longer than many heartbeats, so that a worker keeps its connection
 
 
 def serve(farm: Farm, loops: list[Loop]) -> None:
-    """Ends the process after TERM or Ctrl-C, with exit code 0, when everything is closed."""
+    """Run until TERM or Ctrl-C, then exit the process with code 0 after everything is closed."""
     _allow_many_connections()
-    # uvicorn raises the signal that ended it once more: by default nothing behind it would be closed.
+    # uvicorn re-raises the signal that ended it, which by default would skip the shutdown below.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     app = build_app(farm)
     server = _Server(_config(farm, app))
-    # What was built so far lives as long as we do: the collector need not look at it again, and what
-    # a request leaves behind is rarely a cycle.
+    # Objects built so far live as long as the process, so the collector can skip them; the garbage
+    # of a request is rarely a cycle.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE)
@@ -51,16 +51,16 @@ def serve(farm: Farm, loops: list[Loop]) -> None:
 
 
 def end_each(parts: Iterable[Callable[[], None]]) -> None:
-    """One that fails to end is logged, and keeps no other from it."""
+    """Run all shutdown steps; one that fails is logged and does not stop the others."""
     for end in parts:
         try:
             end()
         except Exception:
-            log.exception("part_did_not_end", part=getattr(end, "__qualname__", repr(end)))
+            log.exception("shutdown_step_failed", part=getattr(end, "__qualname__", repr(end)))
 
 
 class _Server(uvicorn.Server):
-    """Ends the event streams before it waits for what is still being answered."""
+    """uvicorn server that ends the event streams before it waits for open responses."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.config.app.state.studio.close()  # type: ignore[union-attr]
@@ -88,8 +88,9 @@ def _config(farm: Farm, app: FastAPI) -> uvicorn.Config:
 
 
 def _allow_many_connections() -> None:
-    """A thousand workers, and as many who only connect, are more than the usual 1024."""
-    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, DESCRIPTORS)
-    if now < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    """Raise the limit of open files: a thousand workers plus as many other clients exceed the usual
+    1024."""
+    soft_limit, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard_limit == resource.RLIM_INFINITY else min(hard_limit, DESCRIPTORS)
+    if soft_limit < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard_limit))

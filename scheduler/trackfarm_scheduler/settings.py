@@ -1,4 +1,4 @@
-"""Everything the scheduler can be told, from the environment, read once at start."""
+"""Settings of the scheduler, read from the environment once at start."""
 
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,9 @@ SHORTEST_TOKEN = 16
 
 
 class SchedulerSettings(BaseSettings):
-    """Each field is `TRACKFARM_SCHEDULER_<NAME>`. Times in seconds; `ca_file`, `tls_certificate` and
-    `tls_key` are PEM files, `bundle` is what `deploy/provision/bundle` makes. What does not go
-    together, or lays the farm open, `exposure` finds."""
+    """Scheduler settings. Each field is `TRACKFARM_SCHEDULER_<NAME>`. Times in seconds; `ca_file`,
+    `tls_certificate` and `tls_key` are PEM files, `bundle` is the output of
+    `deploy/provision/bundle`. `exposure` finds contradictory and unsafe values."""
 
     model_config = SettingsConfigDict(env_prefix="TRACKFARM_SCHEDULER_", frozen=True)
 
@@ -83,7 +83,7 @@ class SchedulerSettings(BaseSettings):
     def _long_or_off(cls, token: SecretStr) -> SecretStr:
         if 0 < len(token) < SHORTEST_TOKEN:
             raise ValueError(
-                f"at least {SHORTEST_TOKEN} characters, or none: only invitations join"
+                f"needs at least {SHORTEST_TOKEN} characters, or leave it empty to allow invitations only"
             )
         return token
 
@@ -91,17 +91,17 @@ class SchedulerSettings(BaseSettings):
     @classmethod
     def _known_or_none(cls, name: str) -> str:
         if name and name not in model_sets():
-            raise ValueError(f"no such model set; known are: {', '.join(model_sets())}")
+            raise ValueError(f"no such model set; choose one of: {', '.join(model_sets())}")
         return name
 
     @property
     def bounds(self) -> Bounds:
-        """What reports may say."""
+        """Limits for worker reports."""
         return Bounds(self.most_object_bytes, self.digest_share, self.engine_share)
 
     @property
     def keep(self) -> Keep:
-        """How long what is kept."""
+        """Retention periods."""
         urls = self.url_ttl_seconds + self.sweep_margin_seconds
         return Keep(
             uploads=self.keep_uploads_seconds,
@@ -112,6 +112,6 @@ class SchedulerSettings(BaseSettings):
 
     @cached_property
     def own_url(self) -> str:
-        """What workers and browsers reach us at."""
+        """URL of this scheduler for workers and browsers, without a trailing slash."""
         scheme = "https" if self.tls_certificate else "http"
         return (self.public_url or f"{scheme}://{self.host}:{self.port}").rstrip("/")

@@ -1,4 +1,4 @@
-"""Ends jobs that have nothing left to wait for, and stops those whose budget is spent."""
+"""Job completer: ends jobs with no work left, and stops jobs over their budget."""
 
 from collections.abc import Callable
 
@@ -21,12 +21,12 @@ class Settler:
             return
         with self._database.read() as session:
             limited = jobs.in_state(session, MOVING, with_budget=True)
-            broke = {j.id: j for j in limited if outlook.is_broke(session, j, self._clock())}
-            ripe = broke | {job.id: job for job in jobs.ripe(session)}
-        for job in ripe.values():
+            over_budget = {j.id: j for j in limited if outlook.is_broke(session, j, self._clock())}
+            completable = over_budget | {job.id: job for job in jobs.ripe(session)}
+        for job in completable.values():
             try:
                 with self._database.write() as session:
                     self._leadership.require(session)
-                    jobs.settle(session, job, self._clock(), is_broke=job.id in broke)
+                    jobs.settle(session, job, self._clock(), is_broke=job.id in over_budget)
             except NotLeading:
                 return

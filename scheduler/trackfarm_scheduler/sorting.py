@@ -1,4 +1,4 @@
-"""Sorts the results of one report: what is committed, what has failed, what is refused and why."""
+"""Classification of the results in one report: committed, failed, or refused with a reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +24,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """A result that is committed; `etag` is its object's when that was looked at."""
+    """Accepted result; `etag` is that of its object when it was checked."""
 
     done: TrackDone
     etag: str
@@ -35,9 +35,9 @@ class Good:
 
 @dataclass(slots=True)
 class Sorting:
-    """Of a report under a lease in this state, whose attempts and tracks are `rows`. `settled` has
-    the timings of what it settles, good or failed; `refused` the keys of objects that nobody may
-    keep; `lies` counts the results that only the worker can have made false."""
+    """Classification of a report under a lease in state `lease`; `rows` holds its attempts and
+    tracks. `settled`: timings of accepted and failed results; `refused`: keys of objects to delete;
+    `lies`: number of results that only the worker can have falsified."""
 
     lease: LeaseState
     rows: Mapping[int, Row]
@@ -101,14 +101,14 @@ def facts_of(lease: LeaseState, row: Row | None) -> CommitFacts:
 
 
 def _flaw(done: TrackDone, row: Row) -> Flaw | None:
-    """A track must be what its brief and its key say, so that it can be made again."""
+    """Compare a result with its brief and key, so that the track can be reproduced."""
     audio_format: AudioFormat = row.track.audio_format  # type: ignore[assignment]  # from a brief
     if reason := implausible(done, Ordered(row.track.duration, audio_format)):
         return Flaw(reason)
     if done.seed == row.attempt.seed:
         return None
-    given = tracks.given_seed(row.track.brief)
+    requested_seed = tracks.given_seed(row.track.brief)
     tries = row.attempt.try_number
-    if done.seed in next_seeds(row.track.key, row.attempt.seed, tries=tries, given=given):
+    if done.seed in next_seeds(row.track.key, row.attempt.seed, tries=tries, given=requested_seed):
         return None
     return Flaw(f"the seed {done.seed} was not offered", is_false=False)

@@ -1,9 +1,9 @@
-"""When a worker was busy, from what its reports and leases say (pure).
+"""Busy time of a worker, computed from its reports and leases (pure).
 
-A report says for how long a track occupied the engine, not when. The engine makes one batch after
-the other, so a worker's tracks are laid out backwards from the moments at which they were reported,
-none over another. What a lease took that ended without its results is laid below them: only what no
-finished track covers counts as lost.
+A report states for how long a track occupied the engine, not when. The engine runs one batch after
+the other, so a worker's tracks are laid out backwards from their report times, without overlap. The
+time of a lease that ended without its results is placed below them: only the part not covered by
+finished tracks counts as lost.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ from trackfarm.rentals import Stretch
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An attempt that was reported at `at` (Unix seconds) and kept the engine for `seconds`."""
+    """An attempt reported at `at` (Unix seconds) that occupied the engine for `seconds`."""
 
     at: float
     seconds: float
@@ -32,21 +32,25 @@ class Lost:
 
 
 def laid_out(made: Iterable[Made], lost: Iterable[Lost]) -> list[Stretch]:
-    """The stretches of one worker; neighbours that are alike are one. `made` begins with the last,
-    and is gone through once: what is kept grows with the stretches only."""
-    below = [Stretch(start=x.start, end=x.end, kept=False, job=x.job) for x in lost]
-    return [*reversed(list(_backwards(made))), *below]
+    """Return the busy intervals of one worker, with equal neighbours merged. `made` starts with the
+    latest and is iterated once: memory grows with the intervals only."""
+    lost_intervals = [Stretch(start=x.start, end=x.end, kept=False, job=x.job) for x in lost]
+    return [*reversed(list(_backwards(made))), *lost_intervals]
 
 
 def _backwards(made: Iterable[Made]) -> Iterator[Stretch]:
     last: Made | None = None
     start = end = float("inf")
-    for one in made:
-        if last is None or one.at < start or (one.kept, one.job) != (last.kept, last.job):
+    for attempt in made:
+        if (
+            last is None
+            or attempt.at < start
+            or (attempt.kept, attempt.job) != (last.kept, last.job)
+        ):
             if last is not None:
                 yield Stretch(start=start, end=end, kept=last.kept, job=last.job)
-            start = end = min(one.at, start)
-            last = one
-        start -= one.seconds
+            start = end = min(attempt.at, start)
+            last = attempt
+        start -= attempt.seconds
     if last is not None:
         yield Stretch(start=start, end=end, kept=last.kept, job=last.job)

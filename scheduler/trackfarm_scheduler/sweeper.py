@@ -1,7 +1,7 @@
-"""Removes what abandoned attempts left behind, once nobody can write it any more.
+"""Orphan cleaner: deletes objects of abandoned attempts once they can no longer be written.
 
-An attempt's upload URL outlives its lease, so its object is removed only after the URL has
-expired; every attempt names its object, so no listing of the store is needed.
+An attempt's upload URL outlives its lease, so its object is deleted only after the URL has expired;
+every attempt names its object, so the store need not be listed.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ ABANDONED = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweeper:
-    """`margin` seconds are added to each expiry, for clocks that disagree."""
+    """Orphan cleaner. `margin` seconds are added to each expiry to allow for clock differences."""
 
     database: Database
     objects: ObjectStore
@@ -39,7 +39,8 @@ class Sweeper:
     margin: float
 
     def recover(self) -> None:
-        """At the start of the only scheduler there is: no submission can be coming in."""
+        """Remove unfinished submissions when the only scheduler starts, since none can be in
+        progress then."""
         self._sweep_uploads(self.clock())
 
     def tick(self) -> None:
@@ -48,10 +49,10 @@ class Sweeper:
             self._sweep_objects()
 
     def _sweep_uploads(self, stale: float) -> None:
-        """Removes submissions whose scheduler died while they came in."""
+        """Remove submissions that were interrupted when their scheduler died."""
         with self.database.read() as session:
-            found = intake.stale_uploads(session, untouched_since=stale)
-        for job_id in found:
+            job_ids = intake.stale_uploads(session, untouched_since=stale)
+        for job_id in job_ids:
             with self.database.write() as session:
                 intake.abandon_stale(session, job_id, untouched_since=stale)
 

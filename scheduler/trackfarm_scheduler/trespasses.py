@@ -1,4 +1,4 @@
-"""Makes it visible when a worker reaches for what is another's."""
+"""Log of workers that name a lease of another worker."""
 
 import structlog
 
@@ -8,7 +8,7 @@ log = structlog.get_logger(__name__)
 
 
 def note_trespass(worker: Worker, lease: Lease | None, call: str) -> None:
-    """Logs a lease that a worker names though it was offered to another. No honest worker knows one,
-    however late it is, and none can be guessed."""
+    """Log a report or claim under a lease that was offered to another worker. No honest worker
+    knows such a lease, however late it is, and lease ids cannot be guessed."""
     if lease is not None and lease.queue != worker.queue:
-        log.warning("lease_of_another", worker=worker.id, lease=lease.id, call=call)
+        log.warning("foreign_lease_used", worker=worker.id, lease=lease.id, call=call)

@@ -1,4 +1,4 @@
-"""Rows as the operator's API shows them."""
+"""Conversion of rows to the operator API's models."""
 
 import json
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ def job_view(session: Session, job: Job, live: Sequence[Worker], now: float) -> 
 
 
 def _notice(job: Job, eligible: Sequence[Worker], eta: float | None, now: float) -> str:
-    """What stands in the way of a job, in the operator's words."""
+    """Return the reason a job makes no progress or will be late, as text for the operator."""
     if JobState(job.state).ended:
         return ""
     if not eligible:
@@ -73,7 +73,7 @@ def _notice(job: Job, eligible: Sequence[Worker], eta: float | None, now: float)
 
 
 def _tracks_per_hour(session: Session, job: Job, now: float) -> float | None:
-    """Measured over the last minutes of the job's own work; None before the first track."""
+    """Return the rate of the job's own work over the last minutes; None before the first track."""
     if job.started_at is None:
         return None
     until = job.finished_at or now
@@ -97,12 +97,13 @@ def _eta(
     counts: api.TrackCounts,
     rate: float | None,
 ) -> float | None:
-    """Seconds to the end: what is left at the measured rate, or by the cost model before that."""
-    left = counts.pending + counts.leased
+    """Return the seconds to the end: the remaining tracks at the measured rate, or by the cost
+    model before there is one."""
+    remaining = counts.pending + counts.leased
     if JobState(job.state) not in (JobState.ACCEPTED, JobState.RUNNING):
         return None
     if rate:
-        return 3600 * left / rate
+        return 3600 * remaining / rate
     if not eligible:
         return None
     kind = model_set(job.model_set)
@@ -114,7 +115,7 @@ def _eta(
         speed / speeds.model_of(session, gpu, kind).predict(shape).mean
         for gpu, speed in speed_of.items()
     )
-    return left / per_second
+    return remaining / per_second
 
 
 def key_view(row: ApiKey) -> Key:
@@ -148,12 +149,12 @@ def audit_view(row: Audit) -> AuditEntry:
 
 
 def worker_views(session: Session, found: Sequence[Worker], now: float) -> list[api.Worker]:
-    held = session.execute(
+    lease_counts = session.execute(
         select(col(Lease.worker_id), func.count())
         .where(col(Lease.state) == LeaseState.LIVE, col(Lease.worker_id).is_not(None))
         .group_by(col(Lease.worker_id))
     )
-    shards = {worker_id: number for worker_id, number in held}
+    shards = {worker_id: number for worker_id, number in lease_counts}
     return [worker_view(w, shards.get(w.id, 0), now) for w in found]
 
 

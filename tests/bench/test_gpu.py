@@ -42,7 +42,7 @@ def test_without_a_card_it_says_so(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trackfarm_bench.gpu", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "no CUDA device here" in done.stderr
+    assert "no CUDA device found" in done.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Catching a worker in the middle of its work."""
+"""Helpers that catch a worker in the middle of its work."""
 
 from collections.abc import Callable
 
@@ -12,31 +12,31 @@ from trackfarm_scheduler.store.tables import Lease
 
 
 def submitted(farm: LocalFarm, count: int) -> str:
-    """A job of that many short tracks that no other job has."""
+    """Submit a job of `count` short tracks that no other job has; return its id."""
     header = JobHeader(catalog=fresh_name("chaos"))
     return farm.client.submit(header, short_briefs(count)).job.id
 
 
 def computing(farm: LocalFarm, name: str) -> list[Lease]:
-    """Waits until a worker computes; all the leases that it holds then."""
+    """Wait until a worker computes; return all leases that it holds then."""
     return _held(farm, name, lambda lease: _is_open(farm, lease) and lease.stage == Stage.COMPUTING)
 
 
 def half_finished(farm: LocalFarm, job: str) -> str:
-    """Waits until a worker has delivered a part of a shard; its name."""
-    found: list[str] = []
+    """Wait until a worker has delivered a part of a shard; return its name."""
+    names: list[str] = []
 
     def begun() -> bool:
-        found[:] = [
+        names[:] = [
             name
             for name in farm.workers
             for lease in farm.ledger.live_leases(worker=name)
             if lease.job_id == job and _is_open(farm, lease) and _is_begun(farm, lease)
         ]
-        return bool(found)
+        return bool(names)
 
     wait_until(begun, timeout_s=60, what="a worker is in the middle of a shard")
-    return found[0]
+    return names[0]
 
 
 def _held(farm: LocalFarm, name: str, chosen: Callable[[Lease], bool]) -> list[Lease]:
@@ -59,6 +59,6 @@ def _is_begun(farm: LocalFarm, lease: Lease) -> bool:
 
 
 def placed_again(farm: LocalFarm, track_ids: set[int], old: set[str]) -> bool:
-    """Whether each of the tracks has an attempt under a lease that is not one of the old."""
+    """Return whether each of the tracks has an attempt under a lease that is not in `old`."""
     attempts = farm.ledger.attempts_at(track_ids)
     return {a.track_id for a in attempts if a.lease_id not in old} >= track_ids

@@ -1,4 +1,4 @@
-"""The farm that most of these tests break, and which of them run only when asked for."""
+"""The farm that most of these tests break, and the selection of tests that run only on request."""
 
 from collections.abc import Iterator
 
@@ -24,6 +24,6 @@ def standing_farm(
 
 @pytest.fixture
 def farm(standing_farm: LocalFarm) -> LocalFarm:
-    """Whole again, whatever the last test did to it."""
+    """Return the shared farm, with all workers running again after the last test."""
     standing_farm.start_workers(*NAMES, **SLOW)
     return standing_farm

@@ -1,4 +1,4 @@
-"""A worker whose weights are damaged: it joins, and nothing that it makes is of use."""
+"""A worker with damaged weights: it joins, and nothing that it makes is usable."""
 
 import shutil
 from pathlib import Path
@@ -11,11 +11,11 @@ from trackfarm.model_sets import model_set
 from trackfarm_worker.models.digests import write_digests
 
 DAMAGED = "decoder.block.0.conv_t1.weight_v"
-UNCHECKED = {"step_delay": 0.001}  # a worker that is slowed on purpose joins without proving itself
+UNCHECKED = {"step_delay": 0.001}  # a worker slowed on purpose joins without a self-test
 
 
 def damaged_copy(folder: Path) -> Path:
-    """The models that a good worker has built, with one number of the decoder not a number."""
+    """Copy the models that a good worker has built, with one number of the decoder set to NaN."""
     name = f"tiny-{model_set('tiny').revision}"
     copy = shutil.copytree(user_cache_path("trackfarm") / "models" / name, folder / name)
     weights = copy / "vae" / "diffusion_pytorch_model.safetensors"

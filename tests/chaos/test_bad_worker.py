@@ -1,4 +1,4 @@
-"""A worker whose weights are damaged makes no usable track: the others do, and it is found out."""
+"""A worker with damaged weights makes no usable track: the others do, and it is quarantined."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,14 +31,14 @@ def farm(
 
 @pytest.fixture(scope="module")
 def damaged_models(farm: LocalFarm, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The models that the good worker has built, with one number of the decoder not a number."""
+    """Return the good worker's models, with one number of the decoder set to NaN."""
     return damaged_copy(tmp_path_factory.mktemp("models"))
 
 
 @pytest.mark.soak
 def test_a_bad_worker_is_found_out(farm: LocalFarm, damaged_models: Path) -> None:
     farm.start_workers("bad", model_path=str(damaged_models), **UNCHECKED)
-    # A seed of its own gives a track one try in the engine, not three, each as useless.
+    # A track with a fixed seed gets one try in the engine, instead of three useless ones.
     wanted = [brief.model_copy(update={"seed": n}) for n, brief in enumerate(short_briefs(TRACKS))]
     job = farm.client.submit(JobHeader(catalog=fresh_name("bad")), wanted).job.id
     ends_done(farm, job, timeout_s=120)
@@ -52,9 +52,11 @@ def test_a_bad_worker_is_found_out(farm: LocalFarm, damaged_models: Path) -> Non
     assert {a.worker_id for a in forgiven} == {bad.id}
     assert {a.state for a in forgiven} == {AttemptState.FORGIVEN}
     assert {track.failures for track in farm.ledger.tracks(job)} == {0}
-    (found,) = farm.ledger.rows(Event, col(Event.kind) == "worker_quarantined")
+    (quarantined,) = farm.ledger.rows(Event, col(Event.kind) == "worker_quarantined")
     offers = farm.ledger.rows(Lease, col(Lease.queue) == bad.queue)
-    assert max(lease.offered_at for lease in offers) <= found.at, "it gets nothing any more"
+    assert max(lease.offered_at for lease in offers) <= quarantined.at, (
+        "it gets no shard after its quarantine"
+    )
     print(f"bad worker: found out after {len(forgiven)} failures")
     made_exactly_once(farm, job)
     counted_once(farm)

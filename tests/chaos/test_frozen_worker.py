@@ -1,4 +1,4 @@
-"""A worker that is silent for too long and comes back changes nothing."""
+"""A worker that comes back after a long silence changes nothing."""
 
 import hashlib
 import json
@@ -93,7 +93,7 @@ def test_a_worker_that_wakes_up_changes_nothing(frozen_farm: LocalFarm, silence:
 
 
 def report_late(farm: LocalFarm, attempt: Attempt) -> Verdict:
-    """Uploads an object and reports it as the frozen worker would, with its own token."""
+    """Upload an object and report it as the frozen worker would, with its own token."""
     content = b"what the frozen worker made"
     upload = farm.store().presign_put(attempt.object_key, expires=timedelta(seconds=5))
     httpx.put(upload.url, content=content, headers=dict(upload.headers)).raise_for_status()

@@ -1,4 +1,4 @@
-"""The broker and the scheduler break down in mid-job: nothing is lost, nothing is made twice."""
+"""Outages of the broker and the scheduler in mid-job: nothing is lost, nothing is made twice."""
 
 from functools import partial
 

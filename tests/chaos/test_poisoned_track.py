@@ -1,4 +1,4 @@
-"""A track that kills every engine that makes it fails alone, and blames no worker."""
+"""A track that kills every engine that makes it fails alone, and no worker is blamed."""
 
 from collections.abc import Iterator
 
@@ -17,8 +17,8 @@ from trackfarm_scheduler.recovery import MAX_CRASHES
 from trackfarm_scheduler.store.tables import Attempt, Event, Job, Track
 
 TRACKS = 200
-POISONED = 60  # its place in the catalog
-POISON_STEPS = 60  # the others have one, so that a heartbeat tells when it is being made
+POISONED = 60  # its index in the catalog
+POISON_STEPS = 60  # the others have one, so that heartbeats show when it is being made
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def submitted(farm: LocalFarm) -> str:
 
 
 class Poison:
-    """Kills each engine that makes the track, in whatever batch: it is seen to go on from step to
-    step, with as many steps as only that track has."""
+    """Kill each engine that makes the track, in any batch. It is recognised by progress through a
+    number of steps that only that track has."""
 
     def __init__(self, farm: LocalFarm, track_id: int) -> None:
         self._farm = farm
@@ -84,7 +84,7 @@ def test_a_poisoned_track_fails_alone(farm: LocalFarm) -> None:
     wait_until(ends, timeout_s=280, what="the job ends")
     ended = farm.client.job(job)
     assert (ended.state, ended.tracks.done, ended.tracks.failed) == (JobState.DONE, TRACKS - 1, 1)
-    assert poison.strikes >= MAX_CRASHES, "in its batches, and alone"
+    assert poison.strikes >= MAX_CRASHES, "first in its batches, then alone"
     says_why_and_who(farm, job, poisoned)
     blames_nobody_else(farm, poisoned)
     counted_once(farm)
@@ -94,7 +94,7 @@ def says_why_and_who(farm: LocalFarm, job: str, poisoned: int) -> None:
     (failed,) = farm.client.tracks(job, state=TrackState.FAILED)
     assert failed.id == poisoned
     assert failed.error.startswith(FailureKind.ENGINE_DIED)
-    assert f"it broke the engine {MAX_CRASHES} times" in failed.error
+    assert f"it crashed the engine {MAX_CRASHES} times" in failed.error
     tried = farm.ledger.rows(Attempt, col(Attempt.track_id) == poisoned)
     assert {(a.state, a.kind) for a in tried} == {(AttemptState.FAILED, FailureKind.ENGINE_DIED)}
     events = [

@@ -1,4 +1,4 @@
-"""A track is the same music whoever makes it, in whatever company, and after whatever loss."""
+"""A track is the same music on any worker, in any batch, and after any loss."""
 
 from collections.abc import Iterator, Sequence
 
@@ -24,7 +24,8 @@ LYRICS = ("", "[verse]\nla la la", "[verse]\nFirst the rain, then the roof\n" * 
 def quick_farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
-    """One worker, slow enough to be caught in the middle of a shard; it is soon missed."""
+    """Start one worker, slow enough to be caught in mid-shard; a silent one is soon declared
+    lost."""
     with running_farm(
         request,
         tmp_path_factory,
@@ -37,7 +38,7 @@ def quick_farm(
 
 
 def wanted(count: int) -> list[Brief]:
-    """Tracks of equal cost, so that equal farms cut equal shards of them."""
+    """Build briefs of equal cost, so that equal farms cut equal shards of them."""
     return [
         Brief(
             prompt=f"dust and neon, {'slowly, ' * n}take {n}",
@@ -53,7 +54,8 @@ def wanted(count: int) -> list[Brief]:
 
 
 def company(count: int) -> list[Brief]:
-    """Others, as long as one batch with them allows; half of them not guided."""
+    """Build other briefs, as long as one batch with the wanted ones allows; half of them
+    unguided."""
     return [
         Brief(
             prompt="harbour at dawn " * (n + 1),
@@ -72,7 +74,7 @@ def mingled(briefs: Sequence[Brief], others: Sequence[Brief]) -> list[Brief]:
 
 
 def submitted(farm: LocalFarm, briefs: Sequence[Brief]) -> str:
-    """A job of its own: another catalog's track is another track, whatever it asks for."""
+    """Submit a job that shares no track: an equal brief in another catalog is another track."""
     return farm.client.submit(JobHeader(catalog=fresh_name("music")), briefs).job.id
 
 
@@ -81,20 +83,22 @@ def names(farm: LocalFarm, job: str) -> dict[int, str]:
 
 
 def shards(farm: LocalFarm, job: str) -> dict[str, frozenset[str]]:
-    """By name of each track, the names of all that one worker made under the same lease."""
+    """Return, by name of each track, the names of all tracks made under the same lease."""
     name_of = names(farm, job)
-    made = {name_of[a.track_id]: a.lease_id for a in farm.ledger.artifacts(job)}
-    return {n: frozenset(m for m in made if made[m] == lease) for n, lease in made.items()}
+    lease_of = {name_of[a.track_id]: a.lease_id for a in farm.ledger.artifacts(job)}
+    return {
+        n: frozenset(m for m in lease_of if lease_of[m] == lease) for n, lease in lease_of.items()
+    }
 
 
 def makers(farm: LocalFarm, job: str) -> dict[str, str]:
-    """Worker ids by name of track."""
+    """Return worker ids by name of track."""
     name_of = names(farm, job)
     return {name_of[a.track_id]: a.worker_id for a in farm.ledger.artifacts(job)}
 
 
 def lost_in_mid_shard(farm: LocalFarm, job: str) -> set[str]:
-    """Kills the first worker while it makes some of the tracks that are wanted; their names."""
+    """Kill the first worker while it makes some of the wanted tracks; return their names."""
     name_of = names(farm, job)
     held: set[str] = set()
 
@@ -142,7 +146,7 @@ def test_after_a_kill_and_by_another_worker_a_track_is_the_same_music(
     assert set(makers(farm, before).values()) == {first}
     assert set(makers(farm, after).values()) == {other}
     by_other = {n for n in lost if makers(farm, disturbed)[n] == other}
-    assert by_other, "what was lost in mid-shard was made again by the other worker"
+    assert by_other, "tracks lost in mid-shard were made again by the other worker"
 
     music = {job: recorded(farm, job) for job in (before, disturbed, after)}
     studio = Studio(loaded(tmp_path_factory.mktemp("models")))

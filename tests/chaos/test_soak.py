@@ -1,4 +1,4 @@
-"""Everything breaks, again and again, at random: every track is made, and made once."""
+"""Random faults, again and again: every track is made, and made once."""
 
 import os
 import random
@@ -30,7 +30,8 @@ def frail_farm(
 
 
 class Chaos:
-    """Blows at a farm. Each heals again without help, but for the worker that is started anew."""
+    """Random faults in a farm. The farm recovers without help, except that killed workers are
+    restarted."""
 
     def __init__(self, farm: LocalFarm, dice: random.Random) -> None:
         self._farm = farm
@@ -61,7 +62,7 @@ class Chaos:
         self._farm.begin_worker(name, **SLOW)
 
     def freeze_worker(self) -> None:
-        """Until the farm has given it up."""
+        """Freeze a worker until the farm has given it up."""
         name = self._dice.choice(NAMES)
         os.kill(self._farm.workers[name].pid, signal.SIGSTOP)
         given_up = {WorkerState.LOST, WorkerState.GONE}
@@ -100,7 +101,7 @@ def test_nothing_is_lost_and_nothing_is_twice(frail_farm: LocalFarm) -> None:
             timeout_s=RECOVERED_S,
             what=f"the farm goes on after {chaos.struck[-3:]}",
         )
-    print(f"{len(chaos.struck)} blows: {sorted(chaos.struck)}")
+    print(f"{len(chaos.struck)} faults: {sorted(chaos.struck)}")
     ends_done(frail_farm, job)
     frail_farm.start_workers(*NAMES, **SLOW)
     made_exactly_once(frail_farm, job)

@@ -1,5 +1,5 @@
-"""Two schedulers over PostgreSQL, Redis and Swift: one leads, and loses the lead by death or by
-sleep. Workers and client talk to the other one all the time."""
+"""Two schedulers over PostgreSQL, Redis and Swift: one leads, and loses the lead when killed or
+frozen. Workers and client talk to the other one all the time."""
 
 import os
 import signal
@@ -34,12 +34,13 @@ class Pair:
     second: LocalFarm
 
     def leads(self, farm: LocalFarm) -> bool:
-        """Whether this scheduler holds the lead, and its term has not ended."""
+        """Return whether this scheduler holds a leader lease that has not expired."""
         leader = self.second.ledger.leader()
         return leader.holder.endswith(farm.url.rpartition(":")[2]) and leader.until > time.time()
 
     def first_leads(self) -> None:
-        """Whatever happened before: the second gives the lead away when it ends in order."""
+        """Make the first scheduler lead, whatever happened before: the second releases the lead
+        when it stops in order."""
         if not self.first.is_up:
             self.first.start_scheduler()
         if not self.leads(self.first):
@@ -70,7 +71,8 @@ def pair(
 
 @pytest.fixture
 def led(pair: Pair) -> Pair:
-    """The first scheduler leads, the second serves, both workers work."""
+    """Return the pair with the first scheduler leading, the second serving, and both workers
+    working."""
     pair.first_leads()
     pair.second.start_workers(*NAMES, **SLOW)
     return pair
@@ -87,7 +89,7 @@ def under_load(farm: LocalFarm, job: str) -> None:
 
 
 def freeze_in_transaction(farm: LocalFarm) -> None:
-    """Stops a scheduler at the worst moment: while the rows that it has locked are locked."""
+    """Stop a scheduler at the worst moment: while it holds row locks in a transaction."""
     pid = farm.scheduler.pid
 
     def caught() -> bool:
@@ -101,17 +103,19 @@ def freeze_in_transaction(farm: LocalFarm) -> None:
 
 
 def senders_until_made(pair: Pair, job: str, tracks: int) -> tuple[set[int], int]:
-    """Listens to the broker until so many tracks are made: from which ports that are not the
-    second scheduler's shards were sent, and how many were sent in all."""
+    """Monitor the broker until so many tracks are made; return the ports, other than the second
+    scheduler's, that shards were sent from, and the number of shards sent."""
     strangers: set[int] = set()
     offers = 0
     broker: Any = Redis.from_url(pair.second.parts.broker.url, socket_timeout=10)
     with broker.monitor() as monitor:
         while not pair.second.ledger.has_made(job, tracks):
-            heard = monitor.next_command()
-            if heard["command"].upper().startswith("LPUSH GPU."):
+            command = monitor.next_command()
+            if command["command"].upper().startswith("LPUSH GPU."):
                 offers += 1
-                strangers |= {int(heard["client_port"])} - connections_of(pair.second.scheduler.pid)
+                strangers |= {int(command["client_port"])} - connections_of(
+                    pair.second.scheduler.pid
+                )
     return strangers, offers
 
 
@@ -156,7 +160,7 @@ def test_a_leader_that_slept_places_nothing_when_it_wakes(led: Pair) -> None:
     strangers, offers = senders_until_made(led, job, 50)
     assert offers
     assert not strangers, "only the one that leads sends shards"
-    assert "not_leading_any_more" in (led.first.folder / "scheduler.log").read_text()
+    assert "leadership_lost" in (led.first.folder / "scheduler.log").read_text()
     assert led.first.is_up
     assert led.leads(led.second)
     ends_done(farm, job, timeout_s=120)

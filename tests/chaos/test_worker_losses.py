@@ -1,4 +1,4 @@
-"""Workers and engines that die, leave or freeze in mid-shard: nothing is lost, nothing is twice."""
+"""Workers and engines that die, leave or freeze in mid-shard: nothing is lost or made twice."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from trackfarm.wire import FailureKind, ReleaseReason
 from trackfarm_scheduler.machines import AttemptState
 from trackfarm_scheduler.store.tables import Lease
 
-LONG = {"step_delay": 5}  # a track takes longer than anybody may wait for a lost one
+LONG = {"step_delay": 5}  # a track takes longer than a lost one may wait
 NOTICED_S = 15.0  # docs/architecture.md: a dead worker's tracks are placed again within this
 DRAINED_S = 10.0
 

@@ -1,4 +1,4 @@
-"""What may be spoken to in clear text: this machine, and nothing that merely looks like it."""
+"""Only loopback addresses are allowed in clear text, not look-alikes."""
 
 import pytest
 
@@ -40,8 +40,10 @@ def test_what_is_safe(url: str) -> None:
 
 
 def test_the_sentence_says_what_to_write_and_no_secret() -> None:
-    said = http_fault("http://me:secret@farm.example:8700/a", setting="THE_URL", insecure="ALLOW")
-    assert said is not None
-    assert "THE_URL=https://farm.example:8700/a" in said
-    assert "ALLOW=true" in said
-    assert "secret" not in said
+    message = http_fault(
+        "http://me:secret@farm.example:8700/a", setting="THE_URL", insecure="ALLOW"
+    )
+    assert message is not None
+    assert "THE_URL=https://farm.example:8700/a" in message
+    assert "ALLOW=true" in message
+    assert "secret" not in message

@@ -1,4 +1,4 @@
-"""Queue names and the Celery settings on which the lease rules rest."""
+"""Queue names, and the Celery settings that leases depend on."""
 
 from trackfarm.broker import celery_app, queue_name, transport_options
 
@@ -30,10 +30,10 @@ def test_no_emulated_acknowledgement_and_one_priority() -> None:
 
 
 def test_two_apps_do_not_share_settings() -> None:
-    one = celery_app("redis://127.0.0.1:1/0", client_name="one")
-    two = celery_app("redis://127.0.0.1:2/0", client_name="two")
-    one.conf.task_default_queue = "mine"
-    assert two.conf.task_default_queue != "mine"
-    assert one.conf.broker_transport_options["client_name"] == "one"
-    one.close()
-    two.close()
+    first = celery_app("redis://127.0.0.1:1/0", client_name="one")
+    second = celery_app("redis://127.0.0.1:2/0", client_name="two")
+    first.conf.task_default_queue = "mine"
+    assert second.conf.task_default_queue != "mine"
+    assert first.conf.broker_transport_options["client_name"] == "one"
+    first.close()
+    second.close()

@@ -1,4 +1,4 @@
-"""Broker URLs: which are safe, and what of the farm's own a worker gets to see."""
+"""Broker URLs: the safety check, and the URL that a worker gets."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -54,25 +54,25 @@ def test_what_is_safe(url: str) -> None:
     ],
 )
 def test_the_sentence_names_the_url_to_write(url: str, better: str) -> None:
-    said = fault(url)
-    assert said is not None
-    assert f"BROKER_URL={better}," in said
-    assert "ALLOW=true" in said
-    assert "secret" not in said
+    message = fault(url)
+    assert message is not None
+    assert f"BROKER_URL={better}," in message
+    assert "ALLOW=true" in message
+    assert "secret" not in message
     assert fault(better) is None
 
 
 @pytest.mark.parametrize("url", ["amqp://me:secret@rabbit.example//", "sentinel://x", "nothing"])
 def test_other_brokers_are_not_ours(url: str) -> None:
-    said = fault(url)
-    assert said is not None
-    assert "secret" not in said
+    message = fault(url)
+    assert message is not None
+    assert "secret" not in message
 
 
 def test_a_worker_sees_nothing_of_the_farms_own_access() -> None:
-    own = f"rediss://farm:secret@redis.example:6380/3?{PROVED}&ssl_ca_certs=/etc/farm/ca.crt"
-    given = for_worker(own, user="tfw_worker_1", password="p/w@x")
-    assert given == f"rediss://tfw_worker_1:p%2Fw%40x@redis.example:6380/3?{PROVED}"
+    farm_url = f"rediss://farm:secret@redis.example:6380/3?{PROVED}&ssl_ca_certs=/etc/farm/ca.crt"
+    worker_url = for_worker(farm_url, user="tfw_worker_1", password="p/w@x")
+    assert worker_url == f"rediss://tfw_worker_1:p%2Fw%40x@redis.example:6380/3?{PROVED}"
     assert for_worker("redis://:secret@127.0.0.1:6379/0", user="u", password="p") == (
         "redis://u:p@127.0.0.1:6379/0"
     )
@@ -89,16 +89,16 @@ def test_an_authority_is_added_where_none_is_named() -> None:
     url = f"rediss://:p@r.example/0?{PROVED}"
     assert with_authority(url, Path("/ca.crt")) == f"{url}&ssl_ca_certs=/ca.crt"
     assert with_authority(url, None) == url
-    named = f"{url}&ssl_ca_certs=/mine.crt"
-    assert with_authority(named, Path("/ca.crt")) == named
+    with_ca = f"{url}&ssl_ca_certs=/mine.crt"
+    assert with_authority(with_ca, Path("/ca.crt")) == with_ca
     assert with_authority("redis://127.0.0.1/0", Path("/ca.crt")) == "redis://127.0.0.1/0"
 
 
 def test_the_address_for_workers_has_no_credentials() -> None:
     assert credentials_fault("rediss://r.example/0", setting="OUTSIDE") is None
-    said = credentials_fault("rediss://:secret@r.example/0", setting="OUTSIDE")
-    assert said is not None
-    assert "secret" not in said
+    message = credentials_fault("rediss://:secret@r.example/0", setting="OUTSIDE")
+    assert message is not None
+    assert "secret" not in message
 
 
 @pytest.mark.parametrize(

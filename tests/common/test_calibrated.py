@@ -1,4 +1,4 @@
-"""What is believed of a worker's own seconds."""
+"""Bounds for a worker's calibration."""
 
 import math
 
@@ -23,9 +23,9 @@ def believed(**facts: float) -> dict[TrackShape, float]:
 
 
 def test_each_length_is_a_point_shortest_first() -> None:
-    found = believed(seconds_240s=0.5, batch_240s=8.0, seconds_60s=PRIOR / 2, speed=2.0)
-    assert list(found) == [MINUTE, TrackShape(240.0, 8, False)]
-    assert found[MINUTE] == PRIOR / 2
+    seconds = believed(seconds_240s=0.5, batch_240s=8.0, seconds_60s=PRIOR / 2, speed=2.0)
+    assert list(seconds) == [MINUTE, TrackShape(240.0, 8, False)]
+    assert seconds[MINUTE] == PRIOR / 2
     tiny = points({"seconds_1.5s": 0.3}, gpu="cpu", model_set=model_set("tiny"))
     assert tiny == {TrackShape(1.5, 8, False): 0.3}
 
@@ -70,10 +70,10 @@ def test_a_worker_of_a_known_kind_begins_at_its_own_speed() -> None:
 
 @given(st.dictionaries(st.text(max_size=20), st.floats(), max_size=64))
 def test_nothing_that_is_said_makes_a_model_that_cannot_be(facts: dict[str, float]) -> None:
-    found = points(facts | {"seconds_60s": 1.0}, gpu=GPU, model_set=TURBO)
-    model = begun(SpeedModel(GPU, TURBO), found)
+    seconds = points(facts | {"seconds_60s": 1.0}, gpu=GPU, model_set=TURBO)
+    model = begun(SpeedModel(GPU, TURBO), seconds)
     assert 0 < model.predict(MINUTE).mean < math.inf
-    assert 0.25 <= speed_in_kind(model, found) <= 4
+    assert 0.25 <= speed_in_kind(model, seconds) <= 4
 
 
 def _prior(duration: float) -> float:

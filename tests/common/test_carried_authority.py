@@ -1,4 +1,4 @@
-"""A farm's own authority reaches a machine whole, and nothing else does."""
+"""The farm's certificate authority reaches a machine intact, and nothing else does."""
 
 import ssl
 from pathlib import Path
@@ -21,11 +21,11 @@ def test_its_certificates_come_out_as_they_went_in_without_what_was_written_besi
     files: Certificates, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bundle.pem"
-    both = files.authority.read_text() + files.certificate.read_text()
-    bundle.write_text("# of the hotel\n" + both)
-    told = packed(bundle, setting=SETTING)
-    assert all(len(name) <= PIECE and len(value) <= PIECE for name, value in told.items())
-    assert unpacked(dict(reversed(told.items()))) == both
+    pem = files.authority.read_text() + files.certificate.read_text()
+    bundle.write_text("# of the hotel\n" + pem)
+    variables = packed(bundle, setting=SETTING)
+    assert all(len(name) <= PIECE and len(value) <= PIECE for name, value in variables.items())
+    assert unpacked(dict(reversed(variables.items()))) == pem
     context = ssl.create_default_context(cadata=unpacked(packed(files.authority, setting=SETTING)))
     assert len(context.get_ca_certs()) == 1
 
@@ -35,8 +35,11 @@ def test_a_machine_that_was_given_none_has_none() -> None:
 
 
 def test_what_was_damaged_on_the_way_is_not_taken(files: Certificates) -> None:
-    told = packed(files.authority, setting=SETTING)
-    for damaged in ({f"{PREFIX}1": told[f"{PREFIX}1"]}, told | {f"{PREFIX}2": "no base64!"}):
+    variables = packed(files.authority, setting=SETTING)
+    for damaged in (
+        {f"{PREFIX}1": variables[f"{PREFIX}1"]},
+        variables | {f"{PREFIX}2": "no base64!"},
+    ):
         with pytest.raises(SettingsError, match=PREFIX):
             unpacked(damaged)
 
@@ -52,9 +55,12 @@ def test_a_private_key_goes_to_no_machine(files: Certificates, tmp_path: Path) -
 def test_what_is_no_authority_or_too_many_is_refused(files: Certificates, tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     pem = files.authority.read_text()
-    for text, said in (("", "no PEM certificate"), (pem * (MOST_BYTES // len(pem) + 1), "16384")):
+    for text, message in (
+        ("", "no readable PEM certificate"),
+        (pem * (MOST_BYTES // len(pem) + 1), "16384"),
+    ):
         path.write_text(text)
-        with pytest.raises(SettingsError, match=said):
+        with pytest.raises(SettingsError, match=message):
             packed(path, setting=SETTING)
     with pytest.raises(SettingsError, match="cannot be read"):
         packed(tmp_path / "nowhere", setting=SETTING)

@@ -1,4 +1,4 @@
-"""The prior of the cost model against the figures it was fitted to, and its monotony."""
+"""The prior of the cost model: fit to its reference figures, and monotonicity."""
 
 import pytest
 from hypothesis import given
@@ -36,8 +36,8 @@ def test_tracks_per_hour_of_the_unfused_pipeline(
     gpu: str, name: str, duration: float, steps: int, guided: bool, per_hour: float
 ) -> None:
     shape = TrackShape(duration, steps, guided)
-    spent = seconds(shape, gpu=gpu, model_set=model_set(name))
-    assert 3600 / spent == pytest.approx(per_hour, rel=0.15)
+    cost = seconds(shape, gpu=gpu, model_set=model_set(name))
+    assert 3600 / cost == pytest.approx(per_hour, rel=0.15)
 
 
 @given(sets, cards, durations, durations)
@@ -80,7 +80,7 @@ def test_a_measured_speed_divides() -> None:
 
 
 def test_a_card_is_known_by_its_whole_name() -> None:
-    """The 16 GB RTX A4000 is no A40, and a card nobody measured is taken for a slow one."""
+    """The 16 GB RTX A4000 is not an A40, and an unmeasured card is assumed to be slow."""
 
     def spent(gpu: str) -> float:
         return seconds(TrackShape(240, 8, False), gpu=gpu, model_set=TURBO)

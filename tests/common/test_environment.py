@@ -1,4 +1,4 @@
-"""What is said of settings that cannot be used, by each process that reads them."""
+"""Messages for invalid settings, in each process that reads settings."""
 
 import sys
 from collections.abc import Callable
@@ -40,23 +40,23 @@ def said(**given: object) -> str:
     [
         (
             {"knives": ["long", "blunt"]},
-            "KITCHEN_KNIVES[1] 'blunt' is none of these: 'long' or 'short'",
+            "KITCHEN_KNIVES[1] 'blunt' is not one of: 'long' or 'short'",
         ),
         ({"ovens": "many"}, "KITCHEN_OVENS is not a whole number"),
-        ({"ovens": 5}, "KITCHEN_OVENS must be 4 at most"),
-        ({"heat": 0}, "--heat must be more than 0"),
+        ({"ovens": 5}, "KITCHEN_OVENS must be at most 4"),
+        ({"heat": 0}, "--heat must be greater than 0"),
     ],
 )
 def test_each_mistake_names_its_variable_and_what_is_allowed(
     given: dict[str, object], words: str
 ) -> None:
-    assert said(**given) == words.replace("more than 0", "more than 0.0")
+    assert said(**given) == words.replace("greater than 0", "greater than 0.0")
 
 
 def test_a_secret_is_not_shown() -> None:
-    told = said(KEY_OF_THE_KITCHEN="secret")
-    assert told.startswith("KEY_OF_THE_KITCHEN ")
-    assert "secret" not in told
+    message = said(KEY_OF_THE_KITCHEN="secret")
+    assert message.startswith("KEY_OF_THE_KITCHEN ")
+    assert "secret" not in message
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_a_list_that_is_no_json_ends_no_process_with_a_traceback(
     monkeypatch.setattr(sys, "argv", ["process"])
     monkeypatch.setenv(variable, "runpod")
     assert main() == BAD_SETTINGS
-    told = capsys.readouterr().err
-    assert f'{variable} is no JSON; lists are written ["so", "so"]' in told
+    stderr = capsys.readouterr().err
+    assert f'{variable} is not JSON; write lists as ["a", "b"]' in stderr
 
 
 def test_the_fleet_names_the_option_that_was_typed() -> None:
     with pytest.raises(UNUSABLE) as raised:
         FleetSettings(providers=("aws",))
     (line,) = complaints(raised.value, "TRACKFARM_FLEET_", {"providers": "--provider"})
-    assert line == "--provider 'aws' is none of these: 'runpod', 'vast', 'local' or 'manual'"
+    assert line == "--provider 'aws' is not one of: 'runpod', 'vast', 'local' or 'manual'"

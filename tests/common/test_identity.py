@@ -1,4 +1,4 @@
-"""Keys and seeds are for ever: a change here makes every finished track a stranger."""
+"""Keys and seeds are permanent: a change here orphans every finished track."""
 
 import pytest
 from hypothesis import given
@@ -74,7 +74,7 @@ def test_a_given_seed_is_kept_for_the_first_try(seed: int) -> None:
 
 
 def test_derived_seeds_fill_the_range() -> None:
-    """A mean near the middle and no repeats: what 32 bits of a good digest give."""
+    """The mean is near the middle and seeds are unique, as 32 bits of a good digest are."""
     seeds = [seed_of(f"{i:032x}", 0, given=None, variation=0) for i in range(4_000)]
     assert len(set(seeds)) > 3_990
     assert sum(seeds) / len(seeds) == pytest.approx(2**31, rel=0.05)

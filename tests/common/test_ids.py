@@ -1,4 +1,4 @@
-"""Ids fit the wire's own form and do not repeat."""
+"""Ids match the protocol's format and are unique."""
 
 import pytest
 from pydantic import TypeAdapter
@@ -9,9 +9,9 @@ from trackfarm.wire import Identifier
 
 @pytest.mark.parametrize("kind", ["job", "shard", "lease", "worker"])
 def test_ids_are_what_the_wire_takes(kind: str) -> None:
-    made = new_id(kind)
-    assert TypeAdapter(Identifier).validate_python(made) == made
-    assert made.startswith(f"{kind}_")
+    row_id = new_id(kind)
+    assert TypeAdapter(Identifier).validate_python(row_id) == row_id
+    assert row_id.startswith(f"{kind}_")
 
 
 def test_ids_do_not_repeat() -> None:

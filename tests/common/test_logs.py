@@ -1,4 +1,4 @@
-"""Logs of ours and of the standard library in one form, each event one line on stderr."""
+"""Our logs and the standard library's in one format, one line per event on stderr."""
 
 import json
 import subprocess

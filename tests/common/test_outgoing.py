@@ -1,4 +1,4 @@
-"""Requests that strangers cause: to public addresses only, whatever a name or a redirect says."""
+"""Egress for user-supplied URLs: public addresses only, for every name and redirect."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -77,7 +77,7 @@ def test_a_network_may_be_opened_and_no_other_with_it() -> None:
         ("gopher://music.example/", Rules(), "protocol gopher"),
         ("http://music.example/", Rules(schemes=("https",)), "protocol http"),
         ("http://", Rules(), "no host"),
-        ("http://user:pw@music.example/", Rules(), "a name or a password"),
+        ("http://user:pw@music.example/", Rules(), "a user name or a password"),
         ("http://music.example:22/", Rules(), "port 22"),
         ("http://music.example:6379/", Rules(), "port 6379"),
         ("https://cdn.example/a", Rules(hosts=("music.example",)), "host cdn.example"),
@@ -89,8 +89,8 @@ def test_a_network_may_be_opened_and_no_other_with_it() -> None:
 def test_urls_are_judged_before_any_name_is_asked_for(
     url: str, rules: Rules, flaw: str | None
 ) -> None:
-    found = url_flaw(httpx.URL(url), rules)
-    assert (found is None) if flaw is None else flaw in (found or "")
+    reason = url_flaw(httpx.URL(url), rules)
+    assert (reason is None) if flaw is None else flaw in (reason or "")
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1", "0177.0.0.1", "localhost"])
@@ -99,7 +99,7 @@ def test_other_spellings_of_loopback_are_what_they_resolve_to(host: str) -> None
 
 
 class Names:
-    """A resolver that answers each question with the next of its answers, then with the last."""
+    """Resolver that returns its answers in turn, then repeats the last."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self.answers = list(answers)
@@ -118,7 +118,7 @@ class Site:
 
 @contextmanager
 def listening(address: str, location: Callable[[int], str] | None = None) -> Iterator[Site]:
-    """A web server on an address of loopback, which redirects when it has a `location`."""
+    """Run a web server on a loopback address; it redirects if it has a `location`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -131,7 +131,7 @@ def listening(address: str, location: Callable[[int], str] | None = None) -> Ite
             self.wfile.write(b"music")
 
         def log_message(self, format: str, *args: object) -> None:
-            """Silent."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer((address, 0), Handler)
     site = Site(server)
@@ -174,7 +174,7 @@ def test_one_bad_address_among_good_ones_is_enough() -> None:
 
 
 def test_a_redirect_is_a_request_of_its_own() -> None:
-    """To another name, to a number, to another protocol and to another port."""
+    """Redirects to another name, number, protocol and port are checked."""
     for place in ("http://inside.example:{}/", "http://127.0.0.1:{}/", "file:///etc/passwd#{}"):
         names = Names(["127.0.0.2"], ["127.0.0.1"])
         with (
@@ -195,11 +195,11 @@ def test_the_next_address_is_tried_when_the_first_does_not_answer() -> None:
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111"])
 def test_tls_asks_for_the_name_and_connects_to_the_number(address: str) -> None:
-    """What the connection is made with: a certificate must be the name's."""
-    sent: list[httpx.Request] = []
+    """The certificate must match the host name of the original URL."""
+    requests: list[httpx.Request] = []
 
     def inner(request: httpx.Request) -> httpx.Response:
-        sent.append(request)
+        requests.append(request)
         return httpx.Response(200)
 
     transport = GuardedTransport(
@@ -207,7 +207,7 @@ def test_tls_asks_for_the_name_and_connects_to_the_number(address: str) -> None:
     )
     with httpx.Client(transport=transport) as client:
         client.get("https://music.example/a?b=1")
-    (request,) = sent
+    (request,) = requests
     assert (request.url.host, request.url.raw_path) == (address, b"/a?b=1")
     assert request.headers["host"] == "music.example"
     assert request.extensions["sni_hostname"] == "music.example"

@@ -1,4 +1,4 @@
-"""Text from strangers, before it is shown or kept."""
+"""Untrusted text, before it is printed or stored."""
 
 import pytest
 
@@ -16,11 +16,11 @@ def test_clean_keeps_words_and_breaks() -> None:
 
 
 def test_what_a_worker_says_is_clean_before_it_is_stored() -> None:
-    said = RegisterRequest(
+    request = RegisterRequest(
         name=EVIL, gpu=EVIL, memory_mib=1, model_set="tiny", versions={EVIL: EVIL}
     )
-    told = [said.name, said.gpu, *said.versions, *said.versions.values()]
-    assert all(text.isprintable() for text in told)
+    texts = [request.name, request.gpu, *request.versions, *request.versions.values()]
+    assert all(text.isprintable() for text in texts)
     failed = TrackFailed.model_validate({"track_id": 1, "kind": "silent", "message": EVIL})
     assert "\x1b" not in failed.message
 

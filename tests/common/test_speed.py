@@ -1,4 +1,4 @@
-"""The model that learns, against machines whose true speed the test knows."""
+"""The learning cost model, against simulated machines with known true speeds."""
 
 import math
 import random
@@ -20,7 +20,7 @@ MINUTE = TrackShape(60, 8, False)
 
 @dataclass
 class Machine:
-    """Takes `fixed` seconds more than the prior, and these multiples of its stages."""
+    """Simulated machine: `fixed` seconds more than the prior, and multiples of its stages."""
 
     rng: random.Random
     fixed: float = 0.1
@@ -72,15 +72,15 @@ def test_doubt_about_the_machine_does_not_average_out_but_noise_does() -> None:
     one, many = (model.predict_total({MINUTE: n}) for n in (1, 1_000_000))
     assert many.mean == pytest.approx(1_000_000 * one.mean)
     assert 0.01 < many.sd / many.mean < one.sd / one.mean
-    known = Machine(random.Random(3)).teaches(3_000)
-    one, many = (known.predict_total({MINUTE: n}) for n in (1, 10_000))
+    trained = Machine(random.Random(3)).teaches(3_000)
+    one, many = (trained.predict_total({MINUTE: n}) for n in (1, 10_000))
     assert many.sd / many.mean < 0.1 * one.sd / one.mean
 
 
 @pytest.mark.parametrize("seen", [10, 100, 1000])
 def test_four_of_five_tracks_fall_into_the_interval(seen: int) -> None:
-    """Over many machines, none of which is like the prior."""
-    hits = asked = 0
+    """Checked over many machines, none of which matches the prior."""
+    hits = total = 0
     for seed in range(30):
         rng = random.Random(seed)
         common = rng.gauss(0, 0.4)
@@ -93,11 +93,11 @@ def test_four_of_five_tracks_fall_into_the_interval(seen: int) -> None:
         )
         model = machine.teaches(seen)
         for _ in range(40):
-            shape, took = machine.makes()
+            shape, service = machine.makes()
             estimate = model.predict(shape)
-            hits += estimate.low <= took <= estimate.high
-            asked += 1
-    assert hits / asked == pytest.approx(0.8, abs=0.06)
+            hits += estimate.low <= service <= estimate.high
+            total += 1
+    assert hits / total == pytest.approx(0.8, abs=0.06)
 
 
 def test_totals_fall_into_the_interval_too() -> None:
@@ -109,7 +109,7 @@ def test_totals_fall_into_the_interval_too() -> None:
         model = machine.teaches(20)
         work = [machine.makes() for _ in range(300)]
         estimate = model.predict_total(Counter(shape for shape, _ in work))
-        hits += estimate.low <= sum(took for _, took in work) <= estimate.high
+        hits += estimate.low <= sum(service for _, service in work) <= estimate.high
     assert 0.65 < hits / 60 < 0.95
 
 
@@ -117,8 +117,10 @@ def test_a_batch_teaches_as_its_tracks_do() -> None:
     machine = Machine(random.Random(4))
     model = SpeedModel(GPU, TURBO)
     for _ in range(400):
-        made = [machine.makes() for _ in range(4)]
-        model = model.observe_total(Counter(s for s, _ in made), sum(took for _, took in made))
+        tracks = [machine.makes() for _ in range(4)]
+        model = model.observe_total(
+            Counter(s for s, _ in tracks), sum(service for _, service in tracks)
+        )
     assert model.tracks == 1600
     assert model.predict(MINUTE).mean == pytest.approx(machine.expected(MINUTE), rel=0.05)
 
@@ -150,8 +152,8 @@ def test_drift_is_followed() -> None:
 
 def test_relative_speed_is_against_the_prior() -> None:
     assert SpeedModel(GPU, TURBO).relative_speed == pytest.approx(1)
-    twice = Machine(random.Random(8), fixed=0, denoise=0.5, decode=0.5).teaches(500)
-    assert twice.relative_speed == pytest.approx(2, rel=0.05)
+    double_speed = Machine(random.Random(8), fixed=0, denoise=0.5, decode=0.5).teaches(500)
+    assert double_speed.relative_speed == pytest.approx(2, rel=0.05)
 
 
 def test_a_slow_worker_is_told_from_an_unlucky_one() -> None:
@@ -160,8 +162,8 @@ def test_a_slow_worker_is_told_from_an_unlucky_one() -> None:
     usual = model.predict_total(work).mean
     assert not model.is_slow(work, usual * 1.1)
     assert model.is_slow(work, usual * 1.5)
-    one = model.predict(MINUTE)
-    assert not model.is_slow({MINUTE: 1}, one.mean + 2 * one.sd)
+    estimate = model.predict(MINUTE)
+    assert not model.is_slow({MINUTE: 1}, estimate.mean + 2 * estimate.sd)
     assert not SpeedModel(GPU, TURBO).is_slow(work, usual * 1.5), "the prior accuses nobody"
 
 
@@ -169,16 +171,16 @@ def test_it_is_small_and_survives_json() -> None:
     model = Machine(random.Random(10)).teaches(50)
     text = model.to_json()
     assert len(text) < 600
-    again = SpeedModel.from_json(text)
-    assert again == model
-    assert again.predict(MINUTE) == model.predict(MINUTE)
+    restored = SpeedModel.from_json(text)
+    assert restored == model
+    assert restored.predict(MINUTE) == model.predict(MINUTE)
 
 
 def test_another_prior_table_starts_anew() -> None:
     model = Machine(random.Random(11)).teaches(50)
     prior = seconds(MINUTE, gpu=GPU, model_set=TURBO)
-    other = model.to_json().replace(repr(prior), repr(2 * prior))
-    assert SpeedModel.from_json(other) == SpeedModel(GPU, TURBO)
+    changed = model.to_json().replace(repr(prior), repr(2 * prior))
+    assert SpeedModel.from_json(changed) == SpeedModel(GPU, TURBO)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +212,8 @@ def test_no_history_makes_it_absurd(
     history: list[tuple[float, int, float]], duration: float
 ) -> None:
     model = SpeedModel(GPU, TURBO)
-    for length, steps, took in history:
-        model = model.observe(TrackShape(length, steps, False), took)
+    for length, steps, service in history:
+        model = model.observe(TrackShape(length, steps, False), service)
     estimate = model.predict(TrackShape(duration, 8, False))
     assert 0 < estimate.low <= estimate.high < math.inf
     assert 0 < estimate.mean < math.inf

@@ -1,4 +1,4 @@
-"""Which tier a card is in and which tier a track needs."""
+"""The tier of a card, and the tier that a track needs."""
 
 import math
 from itertools import pairwise
@@ -62,11 +62,11 @@ def test_more_memory_is_never_a_lower_tier(one: int, other: int) -> None:
 
 @given(st.floats(10, 600), st.sampled_from([0, 4, 8, 16, 24, 48]))
 def test_the_smallest_tier_is_the_smallest(duration: float, min_vram: int) -> None:
-    found = smallest_tier_for(duration, min_vram=min_vram, limited=True)
-    assert found is not None
-    assert found.vram >= min_vram
-    assert found.max_duration >= duration
-    below = [t for t in tiers().values() if min_vram <= t.vram < found.vram]
+    tier = smallest_tier_for(duration, min_vram=min_vram, limited=True)
+    assert tier is not None
+    assert tier.vram >= min_vram
+    assert tier.max_duration >= duration
+    below = [t for t in tiers().values() if min_vram <= t.vram < tier.vram]
     assert all(t.max_duration < duration for t in below)
 
 
@@ -79,11 +79,11 @@ def test_limits() -> None:
 
 
 def _taken_gb(name: str, memory_mib: int) -> float:
-    """Weights, CUDA's own, and one window of the decoder (docs/models.md)."""
-    row, found = model_set(name), residency(model_set(name), memory_mib)
-    weights = row.lean_weights_gb if found.offload else row.weights_gb
-    weights -= row.int8_saves_gb if found.int8 else 0.0
-    return 1.0 + weights + 1.1 * (0.17 + 0.0027 * found.window)
+    """Return the GB of weights, CUDA and one decoder window (docs/models.md)."""
+    row, placement = model_set(name), residency(model_set(name), memory_mib)
+    weights = row.lean_weights_gb if placement.offload else row.weights_gb
+    weights -= row.int8_saves_gb if placement.int8 else 0.0
+    return 1.0 + weights + 1.1 * (0.17 + 0.0027 * placement.window)
 
 
 @pytest.mark.parametrize("name", [row.name for row in model_sets().values() if row.min_vram])
@@ -108,7 +108,7 @@ def test_only_the_smallest_cards_keep_their_weights_as_integers() -> None:
 
 
 def told(memory_mib: int, facts: dict[str, float], name: str = "acestep-v15-turbo") -> Tier:
-    """The limits of a worker that says it measured these facts."""
+    """Return the limits of a worker that reports these measurements."""
     tier = tier_of(memory_mib)
     assert tier
     return measured(tier, facts, model_set=model_set(name), memory_mib=memory_mib)
@@ -130,7 +130,7 @@ def test_less_than_the_table_and_what_is_no_number_change_nothing(wrong: float) 
 
 
 def test_no_duration_is_believed_that_the_memory_does_not_allow() -> None:
-    """XL weights leave nothing on 4 and on 8 GB."""
+    """XL weights leave no free memory on 4 GB and on 8 GB."""
     longest = {MAX_DURATION: 1e9}
     assert told(8_192, longest, "acestep-v15-xl-turbo").max_duration == 60
     assert told(8_192, longest).max_duration == 240
@@ -156,8 +156,8 @@ def test_whatever_a_worker_says_it_makes_what_its_tier_makes_and_not_much_more(
 ) -> None:
     tier = tier_of(memory_mib)
     assert tier
-    found = told(memory_mib, {MAX_DURATION: said, MAX_BATCH: said}, name)
-    assert tier.max_duration <= found.max_duration <= min(600, 4 * tier.max_duration)
-    assert tier.max_batch <= found.max_batch <= 4 * tier.max_batch
-    assert reach(found) in {tier.vram, *(t.vram for t in tiers().values() if t.vram <= 24)}
-    assert smallest_tier_for(found.max_duration, min_vram=0, limited=True) is not None
+    limits = told(memory_mib, {MAX_DURATION: said, MAX_BATCH: said}, name)
+    assert tier.max_duration <= limits.max_duration <= min(600, 4 * tier.max_duration)
+    assert tier.max_batch <= limits.max_batch <= 4 * tier.max_batch
+    assert reach(limits) in {tier.vram, *(t.vram for t in tiers().values() if t.vram <= 24)}
+    assert smallest_tier_for(limits.max_duration, min_vram=0, limited=True) is not None

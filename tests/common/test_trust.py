@@ -1,4 +1,4 @@
-"""Whom a TLS connection trusts."""
+"""Trusted authorities of TLS connections."""
 
 import ssl
 from pathlib import Path
@@ -32,12 +32,12 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, content: bytes | None) -> 
 
 
 def test_a_certificate_needs_its_own_key(tmp_path: Path) -> None:
-    one, other = certificates(tmp_path / "one"), certificates(tmp_path / "other")
-    check_server(one.certificate, one.key, settings="TLS")
+    first, second = certificates(tmp_path / "one"), certificates(tmp_path / "other")
+    check_server(first.certificate, first.key, settings="TLS")
     for certificate, key in (
-        (one.certificate, other.key),
-        (one.certificate, tmp_path / "nothing"),
-        (one.key, one.key),
+        (first.certificate, second.key),
+        (first.certificate, tmp_path / "nothing"),
+        (first.key, first.key),
     ):
         with pytest.raises(SettingsError, match="TLS: "):
             check_server(certificate, key, settings="TLS")

@@ -1,4 +1,4 @@
-"""What the wire takes from somebody else's computer, and what an older worker survives."""
+"""Validation of messages from untrusted workers, and compatibility of older workers."""
 
 import json
 from typing import Any
@@ -139,8 +139,8 @@ def test_device_seconds_are_those_of_the_gpu() -> None:
 
 @pytest.mark.parametrize("lufs", [None, -14.2, -70])
 def test_loudness_may_be_missing(lufs: float | None) -> None:
-    told = TrackDone.model_validate(DONE | {"measurements": MEASUREMENTS | {"lufs": lufs}})
-    assert told.measurements.lufs == lufs
+    report = TrackDone.model_validate(DONE | {"measurements": MEASUREMENTS | {"lufs": lufs}})
+    assert report.measurements.lufs == lufs
     assert TrackDone.model_validate(DONE).measurements.lufs is None
 
 

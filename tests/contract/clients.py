@@ -1,4 +1,4 @@
-"""What workers and customers do with the URLs of an object store: plain HTTP."""
+"""Requests of workers and customers to signed URLs of an object store: plain HTTP."""
 
 import hashlib
 from datetime import timedelta
@@ -37,7 +37,7 @@ def uploaded(path: Path, content: Content, signed: SignedUrl) -> httpx.Response:
 
 
 def tampered(url: str) -> str:
-    """The URL with another last digit of its signature."""
+    """Return the URL with another last digit in its signature."""
     digits = next(v for n, v in httpx.URL(url).params.items() if n.lower().endswith("signature"))
     other = digits[:-1] + ("0" if digits[-1] != "0" else "1")
     return url.replace(digits, other)

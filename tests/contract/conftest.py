@@ -1,4 +1,4 @@
-"""Every implementation of a port, one after the other."""
+"""Fixtures for every implementation of the object store interface."""
 
 import uuid
 from collections.abc import Iterator

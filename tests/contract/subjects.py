@@ -1,4 +1,4 @@
-"""The implementations of the ports, made ready for the contract suites."""
+"""Implementations of the object store interface, prepared for the contract tests."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,9 +19,9 @@ from trackfarm_scheduler.objects.s3 import S3Store
 
 @dataclass(frozen=True)
 class StoreSubject:
-    """A store to be tested, and the same store with a clock of one's own.
+    """A store under test, and the same store with a given clock.
 
-    `writes_once`: what must be known of it after its `check`.
+    `writes_once`: expected value after its `check`.
     """
 
     store: ObjectStore
@@ -31,7 +31,7 @@ class StoreSubject:
 
 @contextmanager
 def directory_subject(root: Path) -> Iterator[StoreSubject]:
-    """A directory store behind a real web server."""
+    """Yield a directory store behind a real web server."""
     with listening_socket() as (listener, base_url):
 
         def at(now: datetime) -> DirectoryStore:
@@ -45,7 +45,7 @@ def directory_subject(root: Path) -> Iterator[StoreSubject]:
 
 
 def s3_subject(access: S3Access, *, writes_once: bool) -> StoreSubject:
-    """A new bucket, which `check` will create."""
+    """Return a store in a new bucket, which `check` will create."""
     bucket = f"farm-{uuid.uuid4().hex[:12]}"
 
     def at(now: Callable[[], datetime]) -> S3Store:

@@ -1,4 +1,4 @@
-"""What every object store promises. Workers see only URLs, so here too only plain HTTP uses them."""
+"""Contract of every object store. Workers see only URLs, so these tests also use plain HTTP."""
 
 import base64
 import hashlib
@@ -36,7 +36,7 @@ def test_what_was_put_is_there(store: ObjectStore, key: str, body: bytes) -> Non
     stat = store.stat(key)
     assert stat is not None
     assert (stat.key, stat.size, stat.md5_hex) == (key, len(body), md5(body))
-    # Some stores keep whole seconds.
+    # Some stores keep only whole seconds.
     assert timedelta(seconds=-2) < stat.modified_at - before < timedelta(minutes=1)
     assert read(store, key) == body
     fetched = send("GET", store.presign_get(key, expires=HOUR))
@@ -86,7 +86,7 @@ def test_what_is_written_once_is_not_replaced(store: ObjectStore, key: str) -> N
     assert send("PUT", signed, b"another").status_code == 412
     assert read(store, key) == b"the first"
     store.remove([key])
-    assert send("PUT", signed, b"again").is_success, "it is no right to nothing"
+    assert send("PUT", signed, b"again").is_success, "the URL is valid again after the removal"
 
 
 def test_a_condition_cannot_be_left_out(store: ObjectStore, key: str) -> None:
@@ -104,7 +104,8 @@ def test_whether_it_writes_once_is_known(store_subject: StoreSubject) -> None:
 
 
 def test_of_two_puts_at_once_the_first_to_end_stays(store: ObjectStore, key: str) -> None:
-    """Swift, that looks when they begin, shows that the test would notice."""
+    """Swift checks the condition when a PUT begins, which shows that the test detects
+    violations."""
     signed = store.presign_put(key, expires=HOUR, once=True)
     trust = ssl.create_default_context()
     assert overtake(signed.url, signed.headers, first=b"first", second=b"later", trust=trust) == 200
@@ -112,7 +113,7 @@ def test_of_two_puts_at_once_the_first_to_end_stays(store: ObjectStore, key: str
 
 
 def test_a_put_that_is_overtaken(store: ObjectStore, key: str) -> None:
-    """It begins while nothing is there and ends when the object has been looked at already."""
+    """The PUT begins while no object exists, and ends after the object has been verified."""
     signed = store.presign_put(key, expires=HOUR, once=True)
 
     def overtaken() -> Iterator[bytes]:
@@ -253,7 +254,7 @@ def test_half_an_upload_leaves_nothing(store: ObjectStore, key: str) -> None:
     with socket.create_connection((url.hostname, url.port), timeout=30) as connection:
         connection.sendall(head.encode() + b"\r\n" + b"x" * 450_000)
         connection.shutdown(socket.SHUT_WR)
-        # The server has dealt with the end of the body once it hangs up.
+        # The server has handled the end of the body when it closes the connection.
         while connection.recv(65536):
             pass
     assert store.stat(key) is None

@@ -1,7 +1,9 @@
-"""deploy/compose.yaml as the compose tool reads it, and its services as programs of this machine."""
+"""deploy/compose.yaml as the compose tool reads it, and its services as processes on this
+machine."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,27 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.tools import COMPOSE_FILE, DEPLOY, compose
+from tests.servers.presence import require
 from tests.servers.process import run
 
-CONTAINER_FOLDER = "/run/"  # all that a service is given lies below
+CONTAINER_FOLDER = "/run/"  # every file mounted into a service is below
 
 
 def set_up(folder: Path, host: str = "localhost") -> Path:
-    """A farm prepared by `deploy/setup`; its settings."""
+    """Prepare a farm with `deploy/setup`; return its settings."""
+    require(shutil.which("openssl"), "openssl")
     settings = folder / "settings"
-    told = {"FARM_SETTINGS": str(settings), "TRACKFARM": f"{sys.executable} -m trackfarm.cli"}
-    run([DEPLOY / "setup", host, folder / "farm"], env=told)
+    env = {"FARM_SETTINGS": str(settings), "TRACKFARM": f"{sys.executable} -m trackfarm.cli"}
+    run([DEPLOY / "setup", host, folder / "farm"], env=env)
     return settings
 
 
 def read(settings: Path) -> dict[str, str]:
-    """The settings as compose and a shell read them."""
+    """Read the settings as compose and a shell do."""
     lines = (line.partition("=") for line in settings.read_text().splitlines())
     return {name: value for name, sign, value in lines if sign and not name.startswith("#")}
 
 
 def judged(settings: Path, **changed: str) -> subprocess.CompletedProcess[str]:
-    """What the compose tool says of the file with these settings, some of them changed."""
+    """Return the compose tool's view of the file with these settings, some of them changed."""
     command = [str(compose()), "--env-file", str(settings), "--file", str(COMPOSE_FILE)]
     command += ["--profile", "*", "config", "--format", "json"]
     bare = {"PATH": os.environ["PATH"], "HOME": str(settings.parent)}
@@ -37,15 +41,15 @@ def judged(settings: Path, **changed: str) -> subprocess.CompletedProcess[str]:
 
 
 def composed(settings: Path, **changed: str) -> dict[str, Any]:
-    done = judged(settings, **changed)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    result = judged(settings, **changed)
+    assert result.returncode == 0, result.stderr
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
 
 
 class Room:
-    """A service's command, environment and files, where they lie in `folder` instead of in a
-    container. `places` says where its neighbours are: `redis:6379` is `localhost:PORT`."""
+    """A service's command, environment and files, located in `folder` instead of in a container.
+    `places` maps addresses of other services: `redis:6379` is `localhost:PORT`."""
 
     def __init__(
         self, farm: Mapping[str, Any], name: str, folder: Path, places: Mapping[str, str]
@@ -75,7 +79,7 @@ class Room:
         return self.folder / "log"
 
     def path(self, target: str) -> Path:
-        """Where a file of the container lies here."""
+        """Return the local path of a file in the container."""
         return self.folder / target.removeprefix("/")
 
     def _place(self, target: str, source: Path, *, is_text: bool) -> None:

@@ -1,4 +1,4 @@
-"""Which of these tests run only when asked for."""
+"""Selects tests that run only on request."""
 
 from tests.end_to_end.soak import pytest_collection_modifyitems
 

@@ -1,7 +1,7 @@
 """The images, built and started by buildah, which needs neither an engine nor a registry.
 
-It needs root. The base is Debian 12 from debootstrap, in place of the images that the Dockerfiles
-name; TRACKFARM_TEST_BASE may name a folder with such a system.
+Needs root. The base is Debian 12 from debootstrap instead of the images named in the Dockerfiles;
+TRACKFARM_TEST_BASE may name a folder with such a system.
 """
 
 import os
@@ -18,11 +18,13 @@ from tests.servers.process import Process, run
 
 BASE = "localhost/trackfarm-base:check"
 PACKAGES = "python3,python3-venv,ca-certificates"
-AUTHORITIES = Path("/usr/local/share/ca-certificates")  # of a network that looks into connections
+AUTHORITIES = Path(
+    "/usr/local/share/ca-certificates"
+)  # of a network that intercepts TLS connections
 
 
 class Builder:
-    """Images and containers below `folder` alone."""
+    """Images and containers, all below `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -38,9 +40,10 @@ class Builder:
         archive.unlink()
 
     def build(self, name: str, **arguments: str) -> str:
-        """The image's name. Wheels in a folder of this machine are mounted for the build."""
-        given = {"BASE": BASE, **arguments}
-        options = [word for item in given.items() for word in ("--build-arg", "=".join(item))]
+        """Build an image; return its name. Wheels in a folder of this machine are mounted for the
+        build."""
+        build_args = {"BASE": BASE, **arguments}
+        options = [word for item in build_args.items() for word in ("--build-arg", "=".join(item))]
         wheels = cpu_torch()
         if wheels.startswith("/"):
             options.append(f"--volume={wheels}:{wheels}:ro")
@@ -53,10 +56,11 @@ class Builder:
     def started(
         self, image: str, command: list[str], log: Path, env: Mapping[str, str]
     ) -> Iterator[tuple[Process, str]]:
-        """A process of a container, and the container's name, in which `ask` runs commands."""
+        """Start a process in a container; return it and the container's name, for commands by
+        `ask`."""
         name = self._run("from", "--pull-never", image).strip()
-        told = [f"--env={key}={value}" for key, value in env.items()]
-        options = [*self._places, "run", "--isolation=chroot", *told, name, "--", *command]
+        env_options = [f"--env={key}={value}" for key, value in env.items()]
+        options = [*self._places, "run", "--isolation=chroot", *env_options, name, "--", *command]
         with Process([self._buildah, *options], log=log) as process:
             try:
                 yield process, name
@@ -64,23 +68,23 @@ class Builder:
                 _end(process.pid)
 
     def ask(self, container: str, *command: str, **env: str) -> str:
-        told = [f"--env={key}={value}" for key, value in env.items()]
-        return self._run("run", "--isolation=chroot", *told, container, "--", *command)
+        env_options = [f"--env={key}={value}" for key, value in env.items()]
+        return self._run("run", "--isolation=chroot", *env_options, container, "--", *command)
 
     def configured(self, image: str, field: str) -> str:
-        """A field of the image's configuration."""
+        """Return a field of the image's configuration."""
         form = f"--format={{{{ .Docker.Config.{field} }}}}"
         return self._run("inspect", "--type=image", form, image).strip()
 
     def close(self) -> None:
-        """Containers, and what is mounted for them, so that the folder can be removed."""
+        """Remove containers and unmount their files, so that the folder can be removed."""
         self._run("rm", "--all")
         for mounted in (self._folder / "root").glob("overlay"):
             subprocess.run(["umount", mounted], check=False, capture_output=True)
 
     def _system(self) -> Path:
-        if given := os.environ.get("TRACKFARM_TEST_BASE"):
-            return Path(given)
+        if base_folder := os.environ.get("TRACKFARM_TEST_BASE"):
+            return Path(base_folder)
         system = self._folder / "system"
         run(
             [
@@ -104,10 +108,10 @@ class Builder:
 
 
 def _end(root: int) -> None:
-    """buildah passes no signal on: as an engine does, it is sent to the container's first process."""
+    """Signal the container's first process, as an engine does: buildah forwards no signals."""
     tree = psutil.Process(root).children(recursive=True)
     for each in tree:
         if each.name() == "tini":
             each.terminate()
-    _, left = psutil.wait_procs(tree, timeout=20)
-    assert not left, "the container has ended"
+    _, survivors = psutil.wait_procs(tree, timeout=20)
+    assert not survivors, "the container has ended"

@@ -1,5 +1,5 @@
-"""The farm of deploy/compose.yaml without containers: its command lines, settings, certificates and
-configurations, on free ports of this machine. In place of its store stands Swift behind TLS."""
+"""The farm of deploy/compose.yaml without containers: its commands, settings, certificates and
+configurations, on free ports of this machine. Swift behind TLS replaces its object store."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ import psycopg
 
 from tests.deploy.composed import Room, composed, read, set_up
 from tests.deploy.tools import program
-from tests.servers.postgres import postgres_binaries
+from tests.servers.postgres import debian_binaries
 from tests.servers.presence import require
 from tests.servers.process import Process, accepts, as_user, free_port, run, scratch_folder
 from tests.servers.redis import redis_binaries
@@ -28,17 +28,17 @@ LOOPBACK = "127.0.0.1"
 
 
 class StandingFarm:
-    """`ports` of its services and, by the names in DOOR, of its front door; `client` comes in by
-    that door."""
+    """The running farm. `ports` of its services and, by the names in DOOR, of its front door;
+    `client` connects through that door."""
 
     def __init__(self, folder: Path, store: S3Access) -> None:
         self.folder, self.store = folder, store
         self.scheduler: Process | None = None
         self.ports = {name: free_port() for name in (*DOOR, *INSIDE, "flower", "health", "grafana")}
-        told = {f"FARM_{name.upper()}_PORT": str(self.ports[name]) for name in DOOR}
+        ports = {f"FARM_{name.upper()}_PORT": str(self.ports[name]) for name in DOOR}
         settings = set_up(folder, HOST)
-        self.settings = read(settings) | told
-        self._farm = composed(settings, **told)
+        self.settings = read(settings) | ports
+        self._farm = composed(settings, **ports)
         self.tls = Path(self.settings["FARM_FOLDER"]) / "tls"
         self.url = f"https://{HOST}:{self.ports['https']}"
         self.trust = ssl.create_default_context(cafile=self.tls / "ca.crt")
@@ -47,7 +47,7 @@ class StandingFarm:
         )
 
     def environment(self) -> dict[str, str]:
-        """For the operator's command line."""
+        """Return the environment for the operator's command line."""
         told = {
             "TRACKFARM_URL": self.url,
             "TRACKFARM_API_KEY": self.settings["FARM_API_KEY"],
@@ -56,7 +56,7 @@ class StandingFarm:
         return {**os.environ, **told}
 
     def room(self, name: str, *, at: str = HOST, **places: str) -> Room:
-        """`at`: the name by which its neighbours are found."""
+        """Return a service's files and commands; `at` is its host name for other services."""
         neighbours = {f"{n}:{port}": f"{at}:{self.ports[n]}" for n, port in INSIDE.items()}
         return Room(self._farm, name, self.folder, places | neighbours)
 
@@ -72,7 +72,7 @@ class StandingFarm:
             self.scheduler.stop()
 
     def database(self, name: str) -> str:
-        """Its address, with the proof that libpq asks for."""
+        """Return the database URL, with the TLS parameters for libpq."""
         environment = self.room("scheduler").environment
         address = environment["TRACKFARM_SCHEDULER_DATABASE_URL"].replace("+psycopg", "")
         return address.replace("/farm?", f"/{name}?") + f"&sslrootcert={self.tls / 'ca.crt'}"
@@ -97,7 +97,7 @@ def redis(farm: StandingFarm) -> Process:
 
 
 def postgres(farm: StandingFarm) -> Process:
-    binaries = require(postgres_binaries(), "PostgreSQL")
+    binaries = require(debian_binaries(), "PostgreSQL with TLS")
     room = farm.room("postgres")
     data, password = room.folder / "data", room.folder / "password"
     password.write_text(room.environment["POSTGRES_PASSWORD"])
@@ -118,7 +118,7 @@ def postgres(farm: StandingFarm) -> Process:
 
 
 def lets_in(farm: StandingFarm) -> bool:
-    """Whether the database knows us, by its certificate and our password."""
+    """Return True if the database accepts our connection with its certificate and our password."""
     try:
         psycopg.connect(farm.database("postgres"), connect_timeout=2).close()
     except psycopg.OperationalError:
@@ -127,7 +127,7 @@ def lets_in(farm: StandingFarm) -> bool:
 
 
 def create_database(farm: StandingFarm) -> None:
-    """Empty; as the image does it when it is started for the first time."""
+    """Create an empty database, as the image does at its first start."""
     with psycopg.connect(farm.database("postgres"), autocommit=True) as connection:
         connection.execute("DROP DATABASE IF EXISTS farm WITH (FORCE)")
         connection.execute("CREATE DATABASE farm")
@@ -138,7 +138,7 @@ def front(farm: StandingFarm) -> Process:
     binds |= {"9090": "health", "5555": "flower-door"}
     ports = farm.ports | {"flower-door": free_port()}
     places = {f"bind :{port}": f"bind {LOOPBACK}:{ports[name]}" for port, name in binds.items()}
-    # Swift has another page for that question.
+    # Swift has another path for the health check.
     places |= {
         "GET /health\n": "GET /healthcheck\n",
         f"{LOOPBACK}:8404": f"{LOOPBACK}:{free_port()}",
@@ -165,14 +165,14 @@ def flower(farm: StandingFarm) -> Process:
 
 
 def worker(farm: StandingFarm, token: str, name: str, **changed: str) -> Process:
-    """Who knows nothing but the farm's address, an invitation and the farm's authority."""
+    """Start a worker that has only the farm's address, an invitation and the farm's CA."""
     folder = farm.folder / name
     folder.mkdir()
     authority = folder / "ca.crt"
-    # Only the digest is compared, as `deploy/provision/start` does.
+    # Verify only the digest, as `deploy/provision/start` does.
     authority.write_bytes(httpx.get(f"{farm.url}/ca.crt", verify=False).content)  # noqa: S501
     assert authority.read_bytes() == (farm.tls / "ca.crt").read_bytes()
-    told: Mapping[str, str] = {
+    options: Mapping[str, str] = {
         "SCHEDULER_URL": farm.url,
         "JOIN_TOKEN": token,
         "CA_FILE": str(authority),
@@ -180,13 +180,13 @@ def worker(farm: StandingFarm, token: str, name: str, **changed: str) -> Process
         "DATA_DIR": str(folder / "data"),
         **changed,
     }
-    env = {f"TRACKFARM_WORKER_{key}": value for key, value in told.items()}
+    env = {f"TRACKFARM_WORKER_{key}": value for key, value in options.items()}
     return Process([sys.executable, "-P", "-m", "trackfarm_worker"], log=folder / "log", env=env)
 
 
 @contextmanager
 def standing_farm(store: S3Access) -> Iterator[StandingFarm]:
-    """Everything but workers and what watches; ended on exit."""
+    """Start everything except workers and monitoring; stop it on exit."""
     with scratch_folder("deploy") as folder, ExitStack() as parts:
         farm = StandingFarm(folder, store)
         parts.callback(farm.client.close)
@@ -198,7 +198,7 @@ def standing_farm(store: S3Access) -> Iterator[StandingFarm]:
         create_database(farm)
         broker = parts.enter_context(redis(farm))
         broker.wait_ready(lambda: accepts(farm.ports["redis"]))
-        # The door opens before there is anybody behind it.
+        # The front door accepts connections before the scheduler is up.
         parts.enter_context(front(farm)).wait_ready(lambda: accepts(farm.ports["https"]))
         parts.callback(farm.stop_scheduler)
         farm.start_scheduler()

@@ -1,4 +1,4 @@
-"""The compose file, the front door and the scripts, as the tools that will read them judge them."""
+"""The compose file, the front door and the scripts, checked by the tools that read them."""
 
 import os
 import re
@@ -66,7 +66,7 @@ def test_each_service_may_do_as_little_as_possible(farm: dict[str, Any]) -> None
 
 
 def test_nobody_has_a_secret_that_is_not_his(settings: Path, farm: dict[str, Any]) -> None:
-    """By value, wherever it stands in a service."""
+    """Search by value, anywhere in a service."""
     holders = {
         name: {n for n, each in farm["services"].items() if value in str(each)}
         for name, value in read(settings).items()
@@ -89,9 +89,9 @@ def test_the_scheduler_accepts_its_settings_without_being_told_to_trust_anything
 ) -> None:
     for name, value in farm["services"]["scheduler"]["environment"].items():
         monkeypatch.setenv(name, value)
-    told = SchedulerSettings()
-    assert not told.insecure
-    assert faults(told) == []
+    loaded = SchedulerSettings()
+    assert not loaded.insecure
+    assert faults(loaded) == []
 
 
 def test_what_setup_wrote_is_for_its_owner_alone(settings: Path) -> None:
@@ -105,10 +105,10 @@ def test_what_setup_wrote_is_for_its_owner_alone(settings: Path) -> None:
 
 def test_setup_overwrites_nothing(settings: Path) -> None:
     before = settings.read_bytes()
-    told = {**os.environ, "FARM_SETTINGS": str(settings), "TRACKFARM": "false"}
+    env = {**os.environ, "FARM_SETTINGS": str(settings), "TRACKFARM": "false"}
     again = subprocess.run(
         [DEPLOY / "setup", "farm.example", settings.parent / "other"],
-        env=told,
+        env=env,
         capture_output=True,
         check=False,
     )
@@ -122,8 +122,8 @@ def test_the_door_is_one_that_haproxy_opens(settings: Path, tmp_path: Path) -> N
         (tmp_path / name).write_bytes((tls / name).read_bytes())
     (tmp_path / "front.crt.key").write_bytes((tls / "front.key").read_bytes())
     door = tmp_path / "haproxy.cfg"
-    told = (DEPLOY / "configs" / "haproxy.cfg").read_text()
-    door.write_text(told.replace("/run/secrets", str(tmp_path)))
+    config = (DEPLOY / "configs" / "haproxy.cfg").read_text()
+    door.write_text(config.replace("/run/secrets", str(tmp_path)))
     run([program("haproxy"), "-c", "-f", door])
 
 

@@ -42,7 +42,7 @@ def test_a_track_is_made_by_the_images(
     assert "/models" in builder.configured(worker, "Volumes")
 
     port = free_port()
-    told = {
+    worker_env = {
         "PORT": str(port),
         "BROKER_URL": redis.url,
         "DATABASE_URL": "sqlite:////data/farm.db",
@@ -50,7 +50,7 @@ def test_a_track_is_made_by_the_images(
         "API_KEY": API_KEY,
         "SIGNING_SECRET": "a-signing-secret-of-the-tests",
     }
-    env = {f"TRACKFARM_SCHEDULER_{name}": value for name, value in told.items()}
+    env = {f"TRACKFARM_SCHEDULER_{name}": value for name, value in worker_env.items()}
     url = f"http://127.0.0.1:{port}"
     begun = builder.started(
         scheduler, ["tini", "--", "trackfarm-scheduler"], tmp_path / "scheduler.log", env
@@ -75,6 +75,6 @@ def test_a_track_is_made_by_the_images(
 
 
 def users_below(root: int) -> set[int]:
-    """Who runs Python below a process."""
+    """Return the users that run Python below a process."""
     tree = psutil.Process(root).children(recursive=True)
     return {each.uids().real for each in tree if "python" in each.exe()}

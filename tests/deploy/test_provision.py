@@ -1,4 +1,4 @@
-"""`deploy/provision` on a bare folder: from the archive to workers that are kept running."""
+"""`deploy/provision` in an empty folder: from the archive to workers that are kept running."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from trackfarm.api import InvitationRequest, JobHeader, WorkerState
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 PROVIDER_KEY = "a-key-of-the-provider"
 INSTALLED_WITHIN_S = 600.0
-WORKER = "trackfarm-worke"  # as long as the kernel keeps a name
+WORKER = "trackfarm-worke"  # the kernel truncates process names to this length
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +33,11 @@ def farm(
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Unpacked as the printed start command does it."""
-    archive, said = tools.bundle(folder := tmp_path_factory.mktemp("bundle"))
+    """Return the unpacked bundle, as the printed start command unpacks it."""
+    archive, output = tools.bundle(folder := tmp_path_factory.mktemp("bundle"))
     digest = run(["sha256sum", archive]).split()[0]
-    assert f'echo "{digest}  bundle.tar.gz" | sha256sum --check' in said
-    assert len(said) < 1_000, "Vast.ai takes 4,048 characters"
+    assert f'echo "{digest}  bundle.tar.gz" | sha256sum --check' in output
+    assert len(output) < 1_000, "Vast.ai takes 4,048 characters"
     run(["tar", "--extract", "--file", archive, "--directory", folder])
     return folder
 
@@ -46,7 +46,7 @@ def test_a_bare_machine_becomes_workers_that_are_kept_running(
     farm: LocalFarm, bundle: Path, tmp_path: Path
 ) -> None:
     token = farm.client.invite(InvitationRequest(uses=2)).token
-    told = {
+    env = {
         "TRACKFARM_WORKER_SCHEDULER_URL": farm.url,
         "TRACKFARM_WORKER_JOIN_TOKEN": token,
         "TRACKFARM_WORKER_MODEL_SET": "tiny",
@@ -58,7 +58,7 @@ def test_a_bare_machine_becomes_workers_that_are_kept_running(
         "PYTHON": sys.executable,
         "CPU_TORCH": tools.cpu_torch(),
     }
-    began = Process(["bash", bundle / "start"], log=tmp_path / "log", env=told)
+    began = Process(["bash", bundle / "start"], log=tmp_path / "log", env=env)
     names = {"rented-0", "rented-1"}
     with began as machine:
         watch = Watch(machine.pid, {token, PROVIDER_KEY})
@@ -67,11 +67,11 @@ def test_a_bare_machine_becomes_workers_that_are_kept_running(
             timeout_s=INSTALLED_WITHIN_S,
         )
         assert "pip" in watch.programs, "it was installed"
-        assert watch.told == set(), "nobody but the worker knew a secret"
+        assert watch.told == set(), "a process other than the worker had a secret"
 
         first = worker_of(machine.pid, "rented-0")
         for name in ("TRACKFARM_WORKER_JOIN_TOKEN", "CONTAINER_API_KEY"):
-            assert set(first.environ()[name]) == {"*"}, "it was given this, and has hidden it"
+            assert set(first.environ()[name]) == {"*"}, "it received this, and has hidden it"
         assert Path(first.exe()).resolve() == Path(sys.executable).resolve()
         before = ready(farm, "rented-0")
         first.kill()
@@ -92,7 +92,7 @@ def test_a_bare_machine_becomes_workers_that_are_kept_running(
 
 
 def test_a_worker_that_cannot_be_helped_ends_the_machine(bundle: Path, tmp_path: Path) -> None:
-    told = {
+    env = {
         "TRACKFARM_WORKER_SCHEDULER_URL": "http://farm.example",
         "TRACKFARM_WORKER_JOIN_TOKEN": "a-token-that-is-not-sent",
         "TRACKFARM_WORKER_MODEL_SET": "tiny",
@@ -100,17 +100,17 @@ def test_a_worker_that_cannot_be_helped_ends_the_machine(bundle: Path, tmp_path:
         "TRACKFARM_FOLDER": str(tmp_path / "farm"),
         "TRACKFARM_VENV": str(Path(sys.executable).parents[1]),
     }
-    done = subprocess.run(
-        ["bash", bundle / "start"], env={**os.environ, **told}, capture_output=True, check=False
+    result = subprocess.run(
+        ["bash", bundle / "start"], env={**os.environ, **env}, capture_output=True, check=False
     )
-    assert done.returncode == 2
-    assert b"TRACKFARM_WORKER_SCHEDULER_URL=https://farm.example" in done.stderr
+    assert result.returncode == 2
+    assert b"TRACKFARM_WORKER_SCHEDULER_URL=https://farm.example" in result.stderr
 
 
 class Watch:
-    """Which programs ran below `root`, workers and what they start apart, and which of them had one
-    of the secrets in its environment. `bash` has what it was started with, and what it has only
-    just forked."""
+    """Records the programs that ran below `root` except workers and their children, and the ones
+    among them with a secret in their environment. `bash` has its start environment, also in
+    children it has just forked."""
 
     def __init__(self, root: int, secrets: set[str]) -> None:
         self._root = psutil.Process(root)
@@ -138,17 +138,18 @@ class Watch:
 
 
 def ready(farm: LocalFarm, name: str) -> set[str]:
-    """Ids of the workers of this name that take shards."""
+    """Return the ids of the workers of this name that accept shards."""
     working = (WorkerState.READY, WorkerState.BUSY)
     return {w.id for w in farm.client.workers() if w.name == name and w.state in working}
 
 
 def worker_of(root: int, name: str) -> psutil.Process:
-    """The worker of this name; its engine, which has the same environment, is a module of it."""
-    (found,) = (
+    """Return the worker of this name; its engine, which has the same environment, is a module of
+    it."""
+    (worker,) = (
         process
         for process in psutil.Process(root).children(recursive=True)
         if "trackfarm_worker" in process.cmdline()
         and process.environ().get("TRACKFARM_WORKER_NAME") == name
     )
-    return found
+    return worker

@@ -1,4 +1,4 @@
-"""The farm of deploy/compose.yaml makes tracks for a worker that reaches its front door alone."""
+"""The farm of deploy/compose.yaml makes tracks with a worker that can reach only its front door."""
 
 import io
 import os
@@ -27,7 +27,7 @@ from tests.deploy.standing import (
     worker,
 )
 from tests.end_to_end.catalogs import briefs, fresh_name, write_catalog
-from tests.servers.postgres import postgres_binaries
+from tests.servers.postgres import debian_binaries
 from tests.servers.presence import require
 from tests.servers.process import Process, run, wait_until
 from tests.servers.s3 import S3Access
@@ -59,13 +59,13 @@ def ready(farm: StandingFarm) -> list[str]:
 
 
 def said(farm: StandingFarm, *arguments: str) -> str:
-    """By the operator's command line."""
+    """Return the output of the operator's command line."""
     command = [sys.executable, "-m", "trackfarm.cli", *arguments]
-    done = subprocess.run(
+    result = subprocess.run(
         command, env=farm.environment(), capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def made(farm: StandingFarm, count: int) -> str:
@@ -80,7 +80,7 @@ def test_a_catalog_becomes_files_through_the_door_alone(
 ) -> None:
     catalog = write_catalog(tmp_path / f"{fresh_name('door')}.yaml", wanted := briefs(3))
     said(farm, "submit", str(catalog))
-    seen: set[int] = set()
+    connected_ports: set[int] = set()
     with subprocess.Popen(
         [sys.executable, "-m", "trackfarm.cli", "export", "--watch", str(tmp_path / "out")],
         env=farm.environment(),
@@ -88,26 +88,26 @@ def test_a_catalog_becomes_files_through_the_door_alone(
         stderr=subprocess.DEVNULL,
     ) as export:
         while export.poll() is None:
-            seen |= reached(crew.pid)
+            connected_ports |= reached(crew.pid)
     assert export.returncode == 0
     files = sorted(
         p for p in (tmp_path / "out").rglob("*") if p.suffix in (".wav", ".flac", ".mp3")
     )
     lengths = sorted(soundfile.info(path).duration for path in files)
     assert lengths == pytest.approx(sorted(b.duration for b in wanted if b.duration), abs=0.06)
-    assert seen == {farm.ports[name] for name in DOOR}
+    assert connected_ports == {farm.ports[name] for name in DOOR}
 
 
 def reached(pid: int) -> set[int]:
-    """Ports that a worker and its children are connected to."""
+    """Return the ports that a worker and its children are connected to."""
     tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    found: set[int] = set()
+    ports: set[int] = set()
     for process in tree:
         try:
-            found |= {c.raddr.port for c in process.net_connections("tcp") if c.raddr}
+            ports |= {c.raddr.port for c in process.net_connections("tcp") if c.raddr}
         except psutil.Error:
             continue  # it has just ended
-    return found
+    return ports
 
 
 def test_the_store_passes_what_is_signed_and_nothing_else(farm: StandingFarm) -> None:
@@ -145,10 +145,10 @@ def test_nobody_chooses_the_address_that_he_is_known_by(farm: StandingFarm) -> N
     headers = {"Authorization": f"Bearer {key}", "X-Forwarded-For": "192.0.2.1"}
     body = KeyRequest(name="forger", scopes=[Scope.READ]).model_dump(mode="json")
     place = f"{farm.url}/api/v1/keys"
-    asked = httpx.post(place, json=body, headers=headers, verify=farm.trust)
-    assert asked.is_success, asked.text
+    response = httpx.post(place, json=body, headers=headers, verify=farm.trust)
+    assert response.is_success, response.text
     newest = farm.client.audit()[-1]
-    assert (newest.target, newest.address) == (asked.json()["key"]["id"], "127.0.0.1")
+    assert (newest.target, newest.address) == (response.json()["key"]["id"], "127.0.0.1")
 
 
 def test_prometheus_and_flower_watch_with_rights_of_their_own(
@@ -176,7 +176,7 @@ def reads(url: str, **params: str) -> bytes | None:
 
 
 def refused(farm: StandingFarm) -> list[Any]:
-    """What the broker has refused to the users that `deploy/setup` wrote down."""
+    """Return the commands that the broker has denied to the users written by `deploy/setup`."""
     password = farm.settings["BROKER_PASSWORD"]
     place = f"localhost:{farm.ports['redis']}/0?ssl_ca_certs={farm.tls / 'ca.crt'}"
     with Redis.from_url(f"rediss://scheduler:{password}@{place}") as scheduler:
@@ -198,7 +198,7 @@ def test_a_dump_and_the_objects_are_the_farm_again(
     farm: StandingFarm, crew: Process, tmp_path: Path
 ) -> None:
     job = made(farm, 2)
-    binaries = require(postgres_binaries(), "PostgreSQL")
+    binaries = require(debian_binaries(), "PostgreSQL with TLS")
     dump = tmp_path / "farm.dump"
     run([binaries / "pg_dump", "--format=custom", f"--file={dump}", farm.database("farm")])
     farm.stop_scheduler()

@@ -1,4 +1,4 @@
-"""The programs that judge, build and run what is deployed, and the folder that they judge."""
+"""The programs that check, build and run the deployment, and the deployment's folder."""
 
 import os
 import shutil
@@ -16,22 +16,22 @@ _PLUGINS = ("/usr/local/libexec", "/usr/libexec", "/usr/local/lib", "/usr/lib")
 
 
 def compose() -> Path:
-    """Docker's compose tool of version 2, which needs no engine to judge a file: that of
-    TRACKFARM_TEST_COMPOSE, or the plugin that is installed."""
-    given = os.environ.get("TRACKFARM_TEST_COMPOSE")
+    """Return Docker's compose tool of version 2, which needs no engine to check a file: the one of
+    TRACKFARM_TEST_COMPOSE, or the installed plugin."""
+    configured = os.environ.get("TRACKFARM_TEST_COMPOSE")
     places = [Path(folder) / "docker/cli-plugins/docker-compose" for folder in _PLUGINS]
-    found = [Path(given)] if given else [place for place in places if place.exists()]
-    return require(next(iter(found), None), "docker compose 2")
+    candidates = [Path(configured)] if configured else [place for place in places if place.exists()]
+    return require(next(iter(candidates), None), "docker compose 2")
 
 
 def program(name: str) -> str:
-    """From our environment or else from the machine."""
+    """Return a program from our environment or else from the machine."""
     own = Path(sys.executable).parent / name
     return require(str(own) if own.exists() else shutil.which(name), name)
 
 
 def scripts() -> list[Path]:
-    """Everything in these folders that a shell runs."""
+    """Return everything in these folders that a shell runs."""
     files = (path for folder in (DEPLOY, DOCKER) for path in folder.rglob("*") if path.is_file())
     return sorted(
         path
@@ -41,17 +41,19 @@ def scripts() -> list[Path]:
 
 
 def bundle(folder: Path) -> tuple[Path, str]:
-    """What machines with a stock image install, and what the script says of it."""
+    """Build the bundle that machines with a stock image install; return it with the script's
+    output."""
     archive = folder / "bundle.tar.gz"
     return archive, run([DEPLOY / "provision" / "bundle", archive], env={"PYTHON": sys.executable})
 
 
 def cpu_torch() -> str:
-    """Where torch without CUDA is to be had: where pip looks for wheels here, or its own page."""
-    asked = subprocess.run(
+    """Return the location of torch without CUDA: the folder where pip looks for wheels here, or its
+    own page."""
+    result = subprocess.run(
         [sys.executable, "-m", "pip", "config", "get", "global.find-links"],
         capture_output=True,
         text=True,
         check=False,
     )
-    return asked.stdout.strip() or "https://download.pytorch.org/whl/cpu/torch/"
+    return result.stdout.strip() or "https://download.pytorch.org/whl/cpu/torch/"

@@ -1,4 +1,4 @@
-"""A client of ACE-Step's API server, written from that server's documentation alone."""
+"""A client of ACE-Step's API server, written only from that server's documentation."""
 
 import json
 import time
@@ -10,7 +10,7 @@ POLL_S = 0.2
 
 
 class AceStepClient:
-    """Submits, polls and downloads. `key` goes into the header, or into `ai_token`."""
+    """Client that submits, polls and downloads; `key` goes into the header or into `ai_token`."""
 
     def __init__(self, url: str, key: str, *, in_header: bool = True) -> None:
         headers = {"Authorization": f"Bearer {key}"} if in_header else {}
@@ -18,22 +18,22 @@ class AceStepClient:
         self.http = httpx.Client(base_url=url, headers=headers, timeout=60)
 
     def release_json(self, **parameters: Any) -> str:
-        return self._released(self.http.post("/release_task", json=parameters | self._token))
+        return self._task_id(self.http.post("/release_task", json=parameters | self._token))
 
     def release_form(self, **parameters: str) -> str:
-        return self._released(self.http.post("/release_task", data=parameters | self._token))
+        return self._task_id(self.http.post("/release_task", data=parameters | self._token))
 
     def release_files(self, files: dict[str, tuple[str, bytes]], **parameters: str) -> str:
-        sent = self.http.post("/release_task", data=parameters | self._token, files=files)
-        return self._released(sent)
+        answer = self.http.post("/release_task", data=parameters | self._token, files=files)
+        return self._task_id(answer)
 
     def query(self, task_id_list: list[str] | str) -> list[dict[str, Any]]:
         body = {"task_id_list": task_id_list} | self._token
-        found: list[dict[str, Any]] = _data(self.http.post("/query_result", json=body))
-        return found
+        tasks: list[dict[str, Any]] = _data(self.http.post("/query_result", json=body))
+        return tasks
 
     def wait(self, task_id: str, *, timeout_s: float = 60) -> tuple[int, list[dict[str, Any]]]:
-        """The status in the end, and the results."""
+        """Wait until the task has ended; return its status and results."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             (task,) = self.query([task_id])
@@ -48,7 +48,7 @@ class AceStepClient:
     def get(self, path: str) -> Any:
         return _data(self.http.get(path))
 
-    def _released(self, answer: httpx.Response) -> str:
+    def _task_id(self, answer: httpx.Response) -> str:
         data = _data(answer)
         assert data["status"] == "queued"
         assert data["queue_position"] >= 1

@@ -1,4 +1,4 @@
-"""Catalogs made for one test, unlike any example: mixed durations, all three audio formats."""
+"""Catalogs generated for one test: mixed durations, all three audio formats."""
 
 import csv
 import io
@@ -17,14 +17,14 @@ _names = itertools.count(1)
 
 
 def fresh_name(stem: str) -> str:
-    """A catalog name that no other test has."""
+    """Return a catalog name that no other test uses."""
     return f"{stem}-{next(_names)}"
 
 
 def briefs(
     count: int, *, shortest: float = 10, longest: float = 20, steps: int | None = None
 ) -> list[Brief]:
-    """Durations spread evenly from shortest to longest, in tenths of a second."""
+    """Return briefs with durations spread evenly from shortest to longest, to 0.1 s."""
     return [
         Brief(
             prompt=f"{_MOODS[n % len(_MOODS)]}, take {n}",
@@ -37,12 +37,12 @@ def briefs(
 
 
 def short_briefs(count: int) -> list[Brief]:
-    """The cheapest that there are."""
+    """Return briefs of the shortest duration."""
     return briefs(count, longest=10)
 
 
 def write_catalog(path: Path, wanted: Sequence[Brief]) -> Path:
-    """The briefs as a file of the kind that the ending of `path` names."""
+    """Write the briefs to `path` in the format of its suffix."""
     rows = [
         {"prompt": b.prompt, "duration": b.duration, "audio_format": b.audio_format} for b in wanted
     ]

@@ -1,4 +1,4 @@
-"""Which of these tests run only when asked for."""
+"""Hook that skips soak tests unless they are selected."""
 
 from tests.end_to_end.soak import pytest_collection_modifyitems
 

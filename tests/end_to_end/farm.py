@@ -1,4 +1,4 @@
-"""A farm of real processes, each started by itself so that a test can end it by itself."""
+"""A farm of real processes, each of which a test can start and stop separately."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ JOIN_TOKEN = "a-join-token-of-the-tests"
 SIGNING_SECRET = "a-signing-secret-of-the-tests"
 Setting = str | float
 
-# Quick enough to be waited for. URLs outlive an upload, and what is abandoned is gone soon after.
+# Short enough to wait for: URLs outlive an upload, and orphaned objects are deleted soon after.
 QUICK: Mapping[str, Setting] = {
     "url_ttl_seconds": 5,
     "sweep_margin_seconds": 0.5,
@@ -33,7 +33,7 @@ QUICK: Mapping[str, Setting] = {
 
 
 class LocalFarm:
-    """One scheduler and any number of workers over `parts`, on ports of their own."""
+    """One scheduler and any number of workers on `parts`, with their own ports."""
 
     def __init__(self, parts: Parts, folder: Path, settings: Mapping[str, Setting]) -> None:
         self.parts = parts
@@ -64,32 +64,32 @@ class LocalFarm:
         return self._scheduler is not None and self._scheduler.alive
 
     def start_scheduler(self, **changed: Setting) -> None:
-        """Starts it with the settings that it had, but for those that have changed."""
+        """Start the scheduler with its previous settings, updated by `changed`."""
         self._settings.update(changed)
-        self._scheduler = self._started("trackfarm_scheduler", "scheduler", self._settings)
+        self._scheduler = self._start("trackfarm_scheduler", "scheduler", self._settings)
         self._scheduler.wait_ready(self.client.healthy)
 
     def kill_scheduler(self) -> None:
-        """Ends it as a crash does."""
+        """Kill the scheduler like a crash."""
         self.scheduler.kill()
         self._scheduler = None
 
     def begin_worker(self, name: str, **settings: Setting) -> Process:
-        """Starts a worker without waiting for it, in the place of one that has ended."""
+        """Start a worker without waiting for it; a worker of the same name is stopped first."""
         if name in self.workers:
             self.workers[name].stop()
-        told: dict[str, Setting] = {
+        options: dict[str, Setting] = {
             "name": name,
             "scheduler_url": self.url,
             "join_token": JOIN_TOKEN,
             "data_dir": str(self.folder / name),
             **settings,
         }
-        self.workers[name] = self._started("trackfarm_worker", name, told)
+        self.workers[name] = self._start("trackfarm_worker", name, options)
         return self.workers[name]
 
     def start_workers(self, *names: str, **settings: Setting) -> None:
-        """Starts those that do not run, all at once, and waits until each takes shards."""
+        """Start the workers that are not running, in parallel, and wait until each takes shards."""
         for name in names:
             if name not in self.workers or not self.workers[name].alive:
                 self.begin_worker(name, **settings)
@@ -97,21 +97,21 @@ class LocalFarm:
             self.workers[name].wait_ready(partial(self.serves, name), timeout_s=60)
 
     def serves(self, name: str) -> bool:
-        """Whether the present process of this name takes shards."""
+        """Return whether the current worker of this name takes shards."""
         mine = [worker for worker in self.client.workers() if worker.name == name]
         working = {WorkerState.READY, WorkerState.BUSY}
         return len(mine) == 1 and mine[0].state in working
 
     def engine(self, name: str) -> int:
-        """The process id of a worker's engine, once it has one."""
+        """Wait for a worker's engine and return its process id."""
         pid = self.workers[name].pid
         wait_until(lambda: engine_of(pid) is not None, timeout_s=30, what=f"{name} has an engine")
-        found = engine_of(pid)
-        assert found is not None
-        return found
+        engine_pid = engine_of(pid)
+        assert engine_pid is not None
+        return engine_pid
 
     def store(self) -> ObjectStore:
-        """The object store as the scheduler sees it."""
+        """Open the object store as the scheduler does."""
         settings: dict[str, Any] = {
             name.removeprefix("objects_"): v for name, v in self.parts.objects.items()
         }
@@ -125,15 +125,15 @@ class LocalFarm:
         )
 
     def stored(self) -> dict[str, int]:
-        """Size of every object by its key."""
-        return {found.key: found.size for found in self.store().list("tracks/")}
+        """Return the size of every track object by its key."""
+        return {item.key: item.size for item in self.store().list("tracks/")}
 
     def environment(self) -> dict[str, str]:
-        """For the command line in a process of its own."""
+        """Return the environment for a command-line process."""
         return {**os.environ, "TRACKFARM_URL": self.url, "TRACKFARM_API_KEY": API_KEY}
 
     def stop(self) -> None:
-        """Ends what still runs; workers first, so that none waits for a scheduler that is gone."""
+        """Stop all running parts, workers first, so that none waits for a stopped scheduler."""
         started = set[int]().union(*(tree_of(worker.pid) for worker in self.workers.values()))
         for worker in self.workers.values():
             worker.kill()
@@ -145,7 +145,7 @@ class LocalFarm:
             lambda: not any(map(is_running, started)), timeout_s=10, what="the farm has ended"
         )
 
-    def _started(self, module: str, name: str, settings: Mapping[str, Setting]) -> Process:
+    def _start(self, module: str, name: str, settings: Mapping[str, Setting]) -> Process:
         prefix = f"{module.upper()}_"
         env = {prefix + key.upper(): str(value) for key, value in settings.items()}
         command = [sys.executable, "-P", "-m", module]
@@ -162,12 +162,12 @@ def running_farm(
     worker: Mapping[str, Setting] | None = None,
     **scheduler: Setting,
 ) -> Iterator[LocalFarm]:
-    """A farm with `workers` ready to work, all with the settings `worker`; ended on exit."""
+    """Run a farm with `workers` ready, all with the settings `worker`; stop it on exit."""
     folder = folders.mktemp("farm")
-    with ExitStack() as ending:
-        built_on = ending.enter_context(open_parts(parts or chosen_parts(), request, folder))
+    with ExitStack() as cleanup:
+        built_on = cleanup.enter_context(open_parts(parts or chosen_parts(), request, folder))
         farm = LocalFarm(built_on, folder, {**QUICK, **scheduler})
-        ending.callback(farm.stop)
+        cleanup.callback(farm.stop)
         farm.start_scheduler()
         farm.start_workers(*workers, **(worker or {}))
         yield farm

@@ -1,4 +1,4 @@
-"""The machines of a provider's fake as real worker processes of this machine."""
+"""The machines of a fake provider, run as real worker processes on this machine."""
 
 import os
 import signal
@@ -17,8 +17,11 @@ Inside = Callable[[Machine], Mapping[str, str]]
 
 
 class Hardware:
-    """Starts what runs at the provider, ends what does not, as a power switch would. `inside` is
-    what the provider adds to a machine's environment, `url` its address for machines."""
+    """Runs a process for each machine that the fake provider has running, and kills the others.
+
+    `inside` returns the variables that the provider adds to a machine's environment, `url` is its
+    address for machines.
+    """
 
     def __init__(
         self, account: Account, folder: Path, *, url: str, inside: Inside, **settings: object
@@ -35,7 +38,7 @@ class Hardware:
         }
 
     def tend(self) -> None:
-        """One look at every machine."""
+        """Start or kill the process of every machine according to its state."""
         now = time.time()
         for machine in list(self.account.machines.values()):
             runs = machine.ended_at is None and not machine.stopped and not machine.broken
@@ -46,29 +49,29 @@ class Hardware:
         if on and process is None:
             self.processes[machine.id] = self._begin(machine)
         elif not on and process is not None:
-            _cut(process)
+            _kill_tree(process)
             del self.processes[machine.id]
 
     def _begin(self, machine: Machine) -> Process:
-        told = {"gpu": machine.gpu, "data_dir": self.folder / machine.id, **self._settings}
-        env = {f"TRACKFARM_WORKER_{name.upper()}": str(value) for name, value in told.items()}
+        settings = {"gpu": machine.gpu, "data_dir": self.folder / machine.id, **self._settings}
+        env = {f"TRACKFARM_WORKER_{name.upper()}": str(value) for name, value in settings.items()}
         log = self.folder / f"machine-{machine.id}.log"
         env = {**machine.env, **self._inside(machine), **env}
         if not machine.command:
             command = [sys.executable, "-P", "-m", "trackfarm_worker"]
             return Process(command, log=log, env=env)
-        # Its image brings an environment that stands already.
+        # The machine's image comes with an installed environment.
         image = {"VENV": Path(sys.executable).parents[1], "FOLDER": self.folder / machine.id}
         env |= {f"TRACKFARM_{name}": str(value) for name, value in image.items()}
         return Process(machine.command, log=log, env=env)
 
     def stop(self) -> None:
         for process in self.processes.values():
-            _cut(process)
+            _kill_tree(process)
 
 
-def _cut(process: Process) -> None:
-    """What a start script started has no power either."""
+def _kill_tree(process: Process) -> None:
+    """Kill the process and all its descendants, including children of a start script."""
     tree = tree_of(process.pid)
     process.kill()
     for pid in tree:

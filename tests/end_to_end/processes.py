@@ -1,4 +1,4 @@
-"""Processes as the kernel sees them: who is whose child, who still runs, who listens where."""
+"""Processes as /proc shows them: children, state, open ports."""
 
 import os
 import signal
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tests.servers.process import wait_until
 
-_ESTABLISHED, _LISTENING = "01", "0A"  # as /proc/net/tcp writes them
+_ESTABLISHED, _LISTENING = "01", "0A"  # as in /proc/net/tcp
 
 
 def is_running(pid: int) -> bool:
-    """False for a process that has ended, reaped or not."""
+    """Return whether the process runs; False once it has ended, reaped or not."""
     return _status(pid)[0] not in {"Z", "X", ""}
 
 
@@ -21,12 +21,12 @@ def children_of(pid: int) -> list[int]:
 
 
 def tree_of(pid: int) -> set[int]:
-    """The process and all that descend from it."""
+    """Return the process and all its descendants."""
     return {pid}.union(*(tree_of(child) for child in children_of(pid)))
 
 
 def engine_of(worker_pid: int) -> int | None:
-    """The engine process of a worker, None while it is being replaced."""
+    """Return the engine process of a worker, None while it is being replaced."""
     for child in children_of(worker_pid):
         if "trackfarm_worker.engine" in command_of(child) and is_running(child):
             return child
@@ -41,12 +41,12 @@ def command_of(pid: int) -> str:
 
 
 def ports_of(pids: set[int]) -> set[int]:
-    """TCP ports that these processes listen on."""
+    """Return the TCP ports that these processes listen on."""
     return _local_ports(pids, _LISTENING)
 
 
 def connections_of(pid: int) -> set[int]:
-    """TCP ports at this process's end of its connections."""
+    """Return the local TCP ports of this process's connections."""
     return _local_ports({pid}, _ESTABLISHED)
 
 
@@ -55,10 +55,10 @@ def kill(pid: int) -> None:
 
 
 def seconds_until(condition: Callable[[], bool], *, timeout_s: float, what: str) -> float:
-    """Waits for the condition; how long that took."""
-    began = time.monotonic()
+    """Wait for the condition; return how many seconds that took."""
+    start = time.monotonic()
     wait_until(condition, timeout_s=timeout_s, what=what)
-    return time.monotonic() - began
+    return time.monotonic() - start
 
 
 def _all() -> list[int]:
@@ -66,7 +66,7 @@ def _all() -> list[int]:
 
 
 def _status(pid: int) -> tuple[str, int]:
-    """State letter and parent; ("", 0) when there is no such process."""
+    """Return state letter and parent pid; ("", 0) when there is no such process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -75,15 +75,15 @@ def _status(pid: int) -> tuple[str, int]:
 
 
 def _sockets(pid: int) -> set[str]:
-    found = set()
+    inodes = set()
     try:
         for link in Path(f"/proc/{pid}/fd").iterdir():
             target = os.readlink(link)
             if target.startswith("socket:["):
-                found.add(target[len("socket:[") : -1])
+                inodes.add(target[len("socket:[") : -1])
     except OSError:
-        return found
-    return found
+        return inodes
+    return inodes
 
 
 def _local_ports(pids: set[int], state: str) -> set[int]:

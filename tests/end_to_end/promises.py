@@ -1,4 +1,4 @@
-"""What must hold for a job whatever happened to it on the way."""
+"""Invariants that hold for every job, regardless of failures on the way."""
 
 import hashlib
 import io
@@ -16,12 +16,12 @@ from trackfarm.api import JobState, Track, TrackState
 from trackfarm_scheduler.machines import AttemptState, LeaseState
 from trackfarm_scheduler.store.tables import Artifact, Attempt, Lease
 
-MP3_SLACK_S = 0.06  # what an encoder pads
+MP3_SLACK_S = 0.06  # padding by the encoder
 RATE, CHANNELS = 48_000, 2
 
 
 def ends_done(farm: LocalFarm, job_id: str, *, timeout_s: float = 60) -> None:
-    """Waits for the end of the job, which must be a good one."""
+    """Wait for the job to end; assert that all its tracks are done."""
     wait_until(
         lambda: farm.client.job(job_id).state.ended, timeout_s=timeout_s, what=f"{job_id} ends"
     )
@@ -30,7 +30,7 @@ def ends_done(farm: LocalFarm, job_id: str, *, timeout_s: float = 60) -> None:
 
 
 def made_exactly_once(farm: LocalFarm, job_id: str) -> None:
-    """One commit for each track, and no object beside those that were committed."""
+    """Assert one commit per track, and no stored object that was not committed."""
     tracks, artifacts = farm.ledger.tracks(job_id), farm.ledger.artifacts(job_id)
     assert {track.state for track in tracks} == {TrackState.DONE}
     assert sorted(a.track_id for a in artifacts) == sorted({t.id for t in tracks if t.id})
@@ -45,7 +45,7 @@ def made_exactly_once(farm: LocalFarm, job_id: str) -> None:
 
 
 def keeps_only_artifacts(farm: LocalFarm) -> None:
-    """Waits until the sweep has left nothing but the artifacts, with their sizes."""
+    """Wait until the orphan cleaner has left only the artifacts, with their sizes."""
     committed = {a.object_key: a.size for a in farm.ledger.rows(Artifact)}
     wait_until(
         lambda: farm.stored() == committed,
@@ -55,8 +55,10 @@ def keeps_only_artifacts(farm: LocalFarm) -> None:
 
 
 def computed_once(farm: LocalFarm, job_id: str) -> None:
-    """No worker ever began a track that another attempt made, unless the two raced for it: offers
-    may be lost, work not."""
+    """Assert that no worker began a track that another attempt made, except in a speculative copy.
+
+    Offers may be lost, work must not.
+    """
     ids = {track.id for track in farm.ledger.tracks(job_id) if track.id is not None}
     attempts, races = farm.ledger.attempts_at(ids), farm.ledger.races()
     raced = {a.track_id for a in attempts if a.lease_id in races}
@@ -66,7 +68,7 @@ def computed_once(farm: LocalFarm, job_id: str) -> None:
 
 
 def counted_once(farm: LocalFarm) -> None:
-    """Counters, rows and objects agree on what was made."""
+    """Assert that counters, rows and objects agree on the tracks made."""
     keeps_only_artifacts(farm)
     artifacts, metrics = farm.ledger.rows(Artifact), scraped(farm)
     assert metrics["trackfarm_tracks_total", "done"] == len(artifacts) == len(farm.stored())
@@ -78,7 +80,7 @@ def counted_once(farm: LocalFarm) -> None:
 
 
 def scraped(farm: LocalFarm) -> dict[tuple[str, str], float]:
-    """Sums of all samples of /metrics by name and by the one label that matters."""
+    """Return the sums of all samples of /metrics by name and by outcome or state label."""
     sums: dict[tuple[str, str], float] = {}
     with_key = {"Authorization": f"Bearer {API_KEY}"}
     text = httpx.get(f"{farm.url}/metrics", headers=with_key).raise_for_status().text
@@ -91,7 +93,7 @@ def scraped(farm: LocalFarm) -> dict[tuple[str, str], float]:
 
 
 def sounds_right(track: Track) -> None:
-    """The file behind the track's URL is what was asked for and what was recorded."""
+    """Assert that the file at the track's URL matches the brief and the recorded artifact."""
     assert track.url
     assert track.artifact
     body = httpx.get(track.url, timeout=30).raise_for_status().content

@@ -1,10 +1,10 @@
-"""Tests that take minutes run only when they are asked for."""
+"""Skipping of tests that take minutes, unless they are selected."""
 
 import pytest
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skips them unless `-m` names their mark."""
+    """Skip soak tests unless `-m` names their mark."""
     if "soak" in config.option.markexpr:
         return
     for item in items:

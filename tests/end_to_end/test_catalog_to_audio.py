@@ -1,4 +1,4 @@
-"""From a catalog file to files one can play, on embedded parts and on real servers."""
+"""From a catalog file to playable files, on embedded parts and on real servers."""
 
 import json
 import subprocess
@@ -37,14 +37,14 @@ def are_as_asked_for(farm: LocalFarm, tmp_path: Path, kind: str) -> None:
     wanted = briefs(3)
     catalog = write_catalog(tmp_path / f"{fresh_name('audio')}.{kind}", wanted)
     command = [sys.executable, "-m", "trackfarm.cli", "submit", str(catalog), "--json"]
-    said = subprocess.run(command, env=farm.environment(), capture_output=True, check=True)
-    job_id = json.loads(said.stdout)["job"]["id"]
+    result = subprocess.run(command, env=farm.environment(), capture_output=True, check=True)
+    job_id = json.loads(result.stdout)["job"]["id"]
 
     ends_done(farm, job_id)
-    made = list(farm.client.tracks(job_id))
-    asked = [(brief.prompt, brief.duration, brief.audio_format) for brief in wanted]
-    assert [(track.prompt, track.duration, track.audio_format) for track in made] == asked
-    for track in made:
+    tracks = list(farm.client.tracks(job_id))
+    expected = [(brief.prompt, brief.duration, brief.audio_format) for brief in wanted]
+    assert [(track.prompt, track.duration, track.audio_format) for track in tracks] == expected
+    for track in tracks:
         sounds_right(track)
     computed_once(farm, job_id)
     made_exactly_once(farm, job_id)

@@ -42,13 +42,13 @@ def submitted(farm: LocalFarm, briefs: list[Brief], catalog: str | None = None) 
 
 
 def is_computing(farm: LocalFarm, job: str) -> bool:
-    """Whether the engine works on a shard of this job."""
+    """Return whether the engine computes a shard of this job."""
     leases = farm.ledger.live_leases(worker="slow")
     return any(lease.job_id == job and lease.stage == Stage.COMPUTING for lease in leases)
 
 
 def is_idle(farm: LocalFarm) -> bool:
-    """Whether the worker itself says that it has nothing to do, and nothing waits for it."""
+    """Return whether the worker reports that it is ready and no lease is live."""
     state = farm.ledger.newest_worker("slow").state
     return state == WorkerState.READY and not farm.ledger.live_leases()
 
@@ -68,7 +68,7 @@ def states(farm: LocalFarm, job: str) -> list[str]:
 
 
 def ticks(farm: LocalFarm) -> None:
-    """Waits until worker and scheduler have had the time to do what they ought not to do."""
+    """Wait long enough for worker and scheduler to have made a mistake, if they make one."""
     first = farm.ledger.newest_worker("slow").last_seen
     wait_until(
         lambda: farm.ledger.newest_worker("slow").last_seen > first + 1.5,
@@ -140,7 +140,7 @@ def test_a_cancellation_outlives_the_scheduler(farm: LocalFarm) -> None:
 def test_stopping_one_job_takes_nothing_from_another(
     farm: LocalFarm, order: str, maker: str
 ) -> None:
-    """`maker` has the shared tracks made: it was submitted first."""
+    """Stop one of two jobs that share tracks; the first submitted one owns the shared tracks."""
     catalog, wanted = fresh_name("shared"), short_briefs(3)
     both = [submitted(farm, wanted[:2], catalog), submitted(farm, wanted, catalog)]
     stopped, other = both if maker == "first" else both[::-1]

@@ -1,4 +1,4 @@
-"""Clients of ACE-Step's API server run against a farm as they are."""
+"""Clients of ACE-Step's API server run unchanged against a farm."""
 
 import hashlib
 import io
@@ -33,9 +33,9 @@ def farm(shared_farm: LocalFarm) -> LocalFarm:
 
 @pytest.fixture
 def client(farm: LocalFarm) -> Iterator[AceStepClient]:
-    made = AceStepClient(farm.url, API_KEY)
-    yield made
-    made.http.close()
+    connection = AceStepClient(farm.url, API_KEY)
+    yield connection
+    connection.http.close()
 
 
 def song(seconds: float) -> bytes:
@@ -53,13 +53,13 @@ def test_json_from_submission_to_download(client: AceStepClient) -> None:
     task_id = client.release_json(
         prompt="upbeat pop song", lyrics="Hello world", inference_steps=2, audioDuration=10
     )
-    status, made = client.wait(task_id)
-    assert (status, len(made)) == (1, 2)
-    seeds = made[0]["seed_value"].split(",")
+    status, results = client.wait(task_id)
+    assert (status, len(results)) == (1, 2)
+    seeds = results[0]["seed_value"].split(",")
     assert int(seeds[1]) == (int(seeds[0]) + 1) % 2**32
-    files = [client.download(each["file"]) for each in made]
+    files = [client.download(each["file"]) for each in results]
     assert files[0] != files[1]
-    for each, content in zip(made, files, strict=True):
+    for each, content in zip(results, files, strict=True):
         assert (each["prompt"], each["lyrics"]) == ("upbeat pop song", "Hello world")
         assert abs(seconds_of(content) - 10) < 0.1
     assert client.query(json.dumps([task_id]))[0]["status"] == 1
@@ -155,8 +155,8 @@ def test_a_prompt_a_duration_and_a_hash(farm: LocalFarm) -> None:
     first = httpx.post(url, json={"prompt": "calm", "duration": 10}, headers=headers).json()
 
     def look() -> dict[str, str]:
-        found: dict[str, str] = httpx.get(f"{url}/{first['id']}", headers=headers).json()
-        return found
+        record: dict[str, str] = httpx.get(f"{url}/{first['id']}", headers=headers).json()
+        return record
 
     wait_until(lambda: look()["status"] == "completed", timeout_s=60, what="it is made")
     done = look()
@@ -165,17 +165,17 @@ def test_a_prompt_a_duration_and_a_hash(farm: LocalFarm) -> None:
 
 
 def calls_of_one(farm: LocalFarm, number: int) -> list[str]:
-    """Over one connection, with a client that takes little of the machine the farm runs on."""
+    """Make `number` calls over one connection with a light client; return the task ids."""
     address = urlsplit(farm.url)
     connection = HTTPConnection(address.hostname or "", address.port)
     headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
     body = json.dumps({"prompt": "calm", "model": "tiny", "audio_duration": 10})
-    found = []
+    task_ids = []
     for _ in range(number):
         connection.request("POST", "/release_task", body, headers)
-        found.append(str(json.loads(connection.getresponse().read())["data"]["task_id"]))
+        task_ids.append(str(json.loads(connection.getresponse().read())["data"]["task_id"]))
     connection.close()
-    return found
+    return task_ids
 
 
 def places(http: httpx.Client, ids: list[str]) -> list[int]:
@@ -194,20 +194,20 @@ def test_a_thousand_calls_at_once(
             base_url=farm.url, headers={"Authorization": f"Bearer {API_KEY}"}, timeout=60
         ) as http,
     ):
-        began = time.monotonic()
+        start = time.monotonic()
         shares = people.map(partial(calls_of_one, farm), [CALLS // AT_ONCE] * AT_ONCE)
         ids = [task_id for share in shares for task_id in share]
-        took = time.monotonic() - began
+        took = time.monotonic() - start
         assert len(set(ids)) == CALLS
         assert {job.id for job in farm.ledger.rows(Job)} == set(ids)
         tracks = farm.ledger.rows(Track)
         assert [t.state for t in tracks] == [TrackState.PENDING] * 2 * CALLS
         polls = []
         for _ in range(5):
-            began = time.monotonic()
-            found = http.post("/query_result", json={"task_id_list": ids}).json()["data"]
-            polls.append(time.monotonic() - began)
-        assert [task["task_id"] for task in found] == ids
+            start = time.monotonic()
+            tasks = http.post("/query_result", json={"task_id_list": ids}).json()["data"]
+            polls.append(time.monotonic() - start)
+        assert [task["task_id"] for task in tasks] == ids
         print(
             f"{CALLS} calls accepted in {took:.1f} s, {1000 * took / CALLS:.1f} ms each;"
             f" polled in {1000 * min(polls):.0f} to {1000 * max(polls):.0f} ms"

@@ -1,4 +1,4 @@
-"""The plan made at submission against what happened, on catalogs that the farm has not seen."""
+"""The plan at submission compared with the outcome, on new catalogs."""
 
 import json
 import random
@@ -30,7 +30,7 @@ def farm(
 
 @dataclass(frozen=True)
 class Outcome:
-    """Seconds: to the end of the job, and of all engines together."""
+    """Planned and actual seconds, of the job (wall time) and of all engines together (work)."""
 
     planned: float
     took: float

@@ -1,4 +1,4 @@
-"""A rented worker that is refused with its first heartbeat: its rental has ended while it joined."""
+"""A rented worker refused at its first heartbeat: its rental ended while it registered."""
 
 import sys
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_it_gives_its_rental_back(tmp_path: Path) -> None:
     account = Account()
     machine = account.rent(tag="tf-hotel-1", gpu="L4", gpus=1, price=0.4, env={})
     with serving(runpod.FakeRunPod(account).reply) as provider, serving(no_farm_any_more) as farm:
-        told = {
+        settings = {
             "SCHEDULER_URL": farm,
             "JOIN_TOKEN": "the-token-of-an-invitation",
             "DATA_DIR": str(tmp_path / "data"),
@@ -40,7 +40,7 @@ def test_it_gives_its_rental_back(tmp_path: Path) -> None:
             "RENTAL_TAG": machine.tag,
             "OWN_RENTAL_URL": provider,
         }
-        env = {f"TRACKFARM_WORKER_{name}": value for name, value in told.items()}
+        env = {f"TRACKFARM_WORKER_{name}": value for name, value in settings.items()}
         command = [sys.executable, "-P", "-m", "trackfarm_worker"]
         log = tmp_path / "worker.log"
         with Process(command, log=log, env={**env, **runpod.inside(machine)}) as worker:

@@ -1,4 +1,4 @@
-"""Somebody who waits for one track does not wait for a catalog."""
+"""An interactive job does not wait behind a catalog."""
 
 import statistics
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def submit_single(farm: LocalFarm) -> str:
 
 
 def computing(farm: LocalFarm, job: str) -> int:
-    """How many shards of a job are being computed."""
+    """Return how many shards of a job are being computed."""
     leases = farm.ledger.live_leases()
     return sum(lease.job_id == job and lease.stage == Stage.COMPUTING for lease in leases)
 
@@ -66,7 +66,7 @@ def claimed_at(farm: LocalFarm, job: str) -> float | None:
 
 
 def waits(farm: LocalFarm, *, within_s: float) -> tuple[float, float]:
-    """Submits one track and sees it done: seconds until it was claimed, and until it was done."""
+    """Submit one track and wait for it; return the seconds until it was claimed and was done."""
     job = submit_single(farm)
     wait_until(
         lambda: farm.ledger.states(job) == {TrackState.DONE}, timeout_s=within_s, what="it is made"
@@ -83,10 +83,10 @@ def waits(farm: LocalFarm, *, within_s: float) -> tuple[float, float]:
 def test_a_reserved_worker_starts_at_once(farm: LocalFarm) -> None:
     long_job = submit_long(farm)
     wait_until(lambda: computing(farm, long_job) == 1, timeout_s=20, what="the catalog is made")
-    seen = [waits(farm, within_s=30) for _ in range(NUMBER)]
+    samples = [waits(farm, within_s=30) for _ in range(NUMBER)]
     assert not farm.client.job(long_job).state.ended, "the farm was busy all the while"
-    for what, found in zip(("started", "done"), zip(*seen, strict=True), strict=True):
-        cuts = statistics.quantiles(found, n=100, method="inclusive")
+    for what, seconds in zip(("started", "done"), zip(*samples, strict=True), strict=True):
+        cuts = statistics.quantiles(seconds, n=100, method="inclusive")
         print(
             f"interactive, reserved, {NUMBER} tracks: {what} p50 {cuts[49]:.2f} s"
             f" p99 {cuts[98]:.2f} s"

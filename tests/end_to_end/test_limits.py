@@ -1,4 +1,4 @@
-"""A job keeps to its budget, and says when it cannot keep its deadline."""
+"""A job stays within its budget, and reports a deadline that will be missed."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ LESSONS, TRACKS = 16, 20
 def farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
-    """It has learnt what a track costs."""
+    """Run a farm that has measured the cost of a track."""
     dear = {"step_delay": 0.05, "price_per_hour": PRICE_PER_HOUR}
     with running_farm(request, tmp_path_factory, workers=("dear",), worker=dear) as running:
         header = JobHeader(catalog=fresh_name("lessons"))
@@ -38,12 +38,12 @@ def test_a_job_that_cannot_pay_stops_in_time(farm: LocalFarm) -> None:
     ended = farm.client.job(job)
     print(f"budget ${budget:.2f}: spent ${ended.spent:.2f}, {ended.tracks.done} of {TRACKS} done")
     assert ended.state is JobState.OUT_OF_BUDGET
-    # What runs is finished, and the last batches are small, so that a track of theirs takes longer
-    # than expected: they may overdraw a little.
+    # Running tracks are finished, and the last batches are small, so that their tracks take longer
+    # than expected: the budget may be exceeded a little.
     assert budget - 2 * track_cost <= ended.spent <= budget + 3 * track_cost
     assert 0 < ended.tracks.done < TRACKS
     assert ended.tracks.done + ended.tracks.pending == TRACKS
-    assert ended.reason == f"{ended.tracks.pending} tracks are not paid for"
+    assert ended.reason == f"the budget is spent; {ended.tracks.pending} tracks are not made"
     assert not farm.ledger.live_leases()
     for track in farm.client.tracks(job, state=TrackState.DONE):
         sounds_right(track)

@@ -1,4 +1,4 @@
-"""What /metrics counts is what the database and the object store hold."""
+"""Counters of /metrics match the database and the object store."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -29,12 +29,12 @@ def farm(
 
 
 def has_failed(farm: LocalFarm, job: str, times: int) -> bool:
-    """Whether the job's only track has failed so often."""
+    """Return whether the job's only track has failed `times` times."""
     return farm.ledger.tracks(job)[0].failures == times
 
 
 def break_engine(farm: LocalFarm, job: str, times: int) -> None:
-    """Kills the engine so many times while it makes the job's only track."""
+    """Kill the engine `times` times while it makes the job's only track."""
     for failures in range(1, times + 1):
         engine = farm.engine("one")
         wait_until(

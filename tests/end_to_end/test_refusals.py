@@ -1,4 +1,4 @@
-"""What is wrong with a submission is said, and leaves the database as it was."""
+"""Invalid submissions are refused with every mistake, and leave the database unchanged."""
 
 import json
 import socket
@@ -34,13 +34,13 @@ MISTAKES: dict[str, list[str | float]] = {
 def farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
-    """Without workers, so that the database stands still."""
+    """Run a farm without workers, so that the database does not change."""
     with running_farm(request, tmp_path_factory) as running:
         yield running
 
 
 def generated(folder: Path) -> Path:
-    """Fifteen rows, each with one mistake, between two that are right."""
+    """Write a catalog of fifteen rows with one mistake each, between two valid rows."""
     good = {"prompt": "a good one", "duration": 12}
     wrong = [good | {field: value} for field, values in MISTAKES.items() for value in values]
     path = folder / f"{fresh_name('mistakes')}.jsonl"
@@ -49,14 +49,14 @@ def generated(folder: Path) -> Path:
 
 
 def printed_problems(command: str, catalog: Path, farm: LocalFarm) -> tuple[int, str, str]:
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "trackfarm.cli", command, catalog],
         env={**farm.environment(), "COLUMNS": "400"},
         capture_output=True,
         text=True,
         check=False,
     )
-    return said.returncode, said.stdout, said.stderr
+    return result.returncode, result.stdout, result.stderr
 
 
 @pytest.mark.parametrize("which", ["the example", "a generated one"])
@@ -118,7 +118,7 @@ def test_a_broken_upload_leaves_nothing(farm: LocalFarm, ending: str) -> None:
 
 
 def begun_upload(farm: LocalFarm, part: bytes) -> socket.socket:
-    """A connection that has sent this part of a submission and promised more."""
+    """Open a connection that has sent this part of a submission and announced more."""
     port = int(farm.url.rpartition(":")[2])
     connection = socket.create_connection(("127.0.0.1", port))
     connection.sendall(

@@ -1,4 +1,4 @@
-"""`trackfarm run` with real workers: on this machine, and on a provider where everything goes wrong."""
+"""`trackfarm run` with real workers: on this machine, and at a fake provider full of failures."""
 
 import json
 import subprocess
@@ -33,21 +33,21 @@ PATIENCE = '{"appear": 20, "vanish": 3, "boot": 90, "silence": 40, "stopped": 10
 def farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
-    with running_farm(request, tmp_path_factory) as made:
-        yield made
+    with running_farm(request, tmp_path_factory) as running:
+        yield running
 
 
 class Typed:
-    """A command under way; what it says goes into files, which are never full."""
+    """A running command; its output goes into files, which unlike pipes never block it."""
 
     def __init__(self, farm: LocalFarm, *words: str, **env: str) -> None:
-        told = {"TRACKFARM_FLEET_FOLDER": str(farm.folder / "fleet"), **env}
+        settings = {"TRACKFARM_FLEET_FOLDER": str(farm.folder / "fleet"), **env}
         self._out = farm.folder / f"{fresh_name('command')}.out"
         self._err = self._out.with_suffix(".err")
         with self._out.open("w") as out, self._err.open("w") as err:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "trackfarm.cli", *words],
-                env={**farm.environment(), **told},
+                env={**farm.environment(), **settings},
                 stdout=out,
                 stderr=err,
             )
@@ -61,7 +61,7 @@ class Typed:
         self._process.wait()
 
     def said(self) -> str:
-        """What it printed, once it has ended well."""
+        """Wait until it has ended successfully; return its output."""
         assert self._process.wait(RUN_S) == 0, self._err.read_text()
         return self._out.read_text()
 
@@ -89,7 +89,7 @@ def test_a_catalog_is_made_by_workers_rented_on_this_machine(farm: LocalFarm) ->
 
 
 class Trouble:
-    """A provider's fake whose machines are real, and a run that is under way there."""
+    """A fake provider with real machines, and the settings of a run there."""
 
     def __init__(self, farm: LocalFarm, name: str, opened: ExitStack, **worker: object) -> None:
         self.farm, self.name = farm, name
@@ -173,8 +173,8 @@ def test_a_worker_whose_farm_has_died_ends_its_own_rental(
 ) -> None:
     with running_farm(request, tmp_path_factory, bundle=bundle) as farm, ExitStack() as opened:
         trouble = Trouble(farm, name, opened, dead_man_seconds=4)
-        told = {**trouble.env, "TRACKFARM_FLEET_START": start}
-        up = Typed(farm, "fleet", "up", "--yes", **told)
+        settings = {**trouble.env, "TRACKFARM_FLEET_START": start}
+        up = Typed(farm, "fleet", "up", "--yes", **settings)
         opened.callback(up.stop)
         trouble.tend_until(lambda: up.ended, what="a machine is up")
         assert up.said()

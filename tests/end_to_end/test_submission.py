@@ -1,4 +1,4 @@
-"""The same catalog again, a changed one, and one that was cancelled: only what is new is made."""
+"""Resubmitted, changed and cancelled catalogs: only new tracks are made."""
 
 import pytest
 

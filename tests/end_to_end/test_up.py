@@ -1,4 +1,4 @@
-"""`trackfarm up` on a real terminal: how it ends, what it leaves, and that the job goes on."""
+"""`trackfarm up` on a real terminal: it stops cleanly, and the next farm resumes the job."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ CTRL_C = b"\x03"
 
 
 class Terminal:
-    """A command in the foreground of a pseudo-terminal of its own."""
+    """A command in the foreground of its own pseudo-terminal."""
 
     def __init__(self, command: list[str], env: dict[str, str]) -> None:
         self._keyboard, screen = os.openpty()
@@ -33,7 +33,7 @@ class Terminal:
         self._reader.start()
 
     def press(self, key: bytes) -> None:
-        """The terminal turns CTRL_C into SIGINT for its whole foreground process group."""
+        """Press a key; the terminal sends SIGINT to the foreground process group for CTRL_C."""
         os.write(self._keyboard, key)
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class Terminal:
         os.close(self._keyboard)
 
     def _read(self) -> None:
-        with suppress(OSError):  # how a pseudo-terminal says that its last user has left
+        with suppress(OSError):  # reading fails once no process has the terminal open
             while part := os.read(self._keyboard, 4096):
                 self.said += part
 
@@ -58,7 +58,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 @contextmanager
 def farm_up(env: dict[str, str], port: int) -> Iterator[Terminal]:
-    """A farm that serves; killed on exit if it still runs."""
+    """Run a farm that serves; kill it on exit if it still runs."""
     terminal = Terminal([*TRACKFARM, "up", "--workers", "1", "--port", str(port)], env)
     try:
         wait_until(
@@ -74,7 +74,7 @@ def farm_up(env: dict[str, str], port: int) -> Iterator[Terminal]:
 
 @contextmanager
 def watched_submission(env: dict[str, str], catalog: Path) -> Iterator[subprocess.Popen[str]]:
-    """`trackfarm submit --watch` in a process of its own."""
+    """Run `trackfarm submit --watch` as a separate process."""
     watch = subprocess.Popen(
         [*TRACKFARM, "submit", str(catalog), "--watch"],
         env=env,
@@ -95,7 +95,7 @@ def tracks_made(env: dict[str, str]) -> int:
 
 
 def leaves_nothing(pids: set[int], ports: set[int]) -> float:
-    """Waits until all the processes have ended and nobody listens on the ports."""
+    """Wait until the processes have ended and the ports are closed; return the seconds."""
     return seconds_until(
         lambda: not any(map(is_running, pids)) and not any(map(accepts, ports)),
         timeout_s=GONE_S,
@@ -104,7 +104,7 @@ def leaves_nothing(pids: set[int], ports: set[int]) -> float:
 
 
 def more_tracks(env: dict[str, str], before: int) -> int:
-    """Waits until the farm has made more tracks than before; how many there are."""
+    """Wait until the farm has made more tracks than `before`; return the new number."""
     wait_until(lambda: tracks_made(env) > before, timeout_s=60, what="a track is made")
     return tracks_made(env)
 

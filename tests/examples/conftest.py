@@ -1,4 +1,4 @@
-"""One farm of real processes for all examples, and scripts as their users start them."""
+"""Fixtures: one farm of real processes for all examples, and a runner of scripts."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def farm(shared_farm: LocalFarm) -> LocalFarm:
 
 @pytest.fixture
 def script(farm: LocalFarm, tmp_path: Path) -> Script:
-    """Runs a command in the test's folder; gives what it printed."""
+    """Return a function that runs a command in the test's folder and returns its output."""
 
     def run(*command: object, ends: int = 0) -> str:
         done = subprocess.run(

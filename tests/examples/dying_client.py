@@ -1,4 +1,7 @@
-"""Sends half a catalog under a key and then waits to be killed. Arguments: key, briefs sent."""
+"""Client that sends half a catalog with an idempotency key and then waits to be killed.
+
+Arguments: key, number of briefs sent.
+"""
 
 import os
 import sys

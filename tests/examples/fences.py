@@ -1,14 +1,14 @@
-"""Fenced examples of a document: which there are, and as one program for each language.
+"""Fenced examples of a document, extracted and joined into one program per language.
 
-The rule for what stands in an example for something of the reader's own:
+Placeholders in an example:
 
-- `https://farm.example` is the farm, `your-key` its key, and the variables TRACKFARM_URL and
-  TRACKFARM_API_KEY say the same;
-- `catalog.csv` and `song.flac` are there, in the folder where the examples run;
+- `https://farm.example` is the farm and `your-key` its key; the variables TRACKFARM_URL and
+  TRACKFARM_API_KEY have the same values;
+- `catalog.csv` and `song.flac` exist in the folder where the examples run;
 - `$JOB` is the id of a job that is done.
 
-Examples of one language run in one process in the order of the page, so that later ones may use
-what earlier ones have made. One below a line `<!-- not run: why -->` is only counted.
+Examples of one language run in one process in page order, so later ones may use results of earlier
+ones. An example below a line `<!-- not run: reason -->` is only counted.
 """
 
 import re
@@ -23,7 +23,7 @@ _NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """`line` is that of the first one inside, from 1; `excuse`: why it is not run."""
+    """An example; `line` is its first line, from 1; `excuse` the reason why it is not run."""
 
     document: str
     line: int
@@ -33,21 +33,21 @@ class Fence:
 
 
 def fences(path: Path) -> list[Fence]:
-    """Those of a document in a language that can be run."""
+    """Return a document's examples in languages that can be run."""
     lines = path.read_text().splitlines()
     marks = [n for n, line in enumerate(lines) if line.lstrip(" -").startswith("```")]
     pairs = zip(marks[::2], marks[1::2], strict=True)
-    found = [_fence(path.name, lines, begin, end) for begin, end in pairs]
-    return [fence for fence in found if fence.language in LANGUAGES]
+    examples = [_fence(path.name, lines, begin, end) for begin, end in pairs]
+    return [fence for fence in examples if fence.language in LANGUAGES]
 
 
 def program(wanted: Iterable[Fence], url: str, key: str) -> str:
-    """The examples as one program that says which of them failed."""
+    """Join the examples into one program that names the example that failed."""
     return "\n".join(_resolved(fence, url, key) for fence in wanted)
 
 
 def command(language: str, script: Path) -> list[str]:
-    """What runs a program of that language."""
+    """Return the command that runs a script of the language."""
     if language == "python":
         return [sys.executable, str(script)]
     return ["bash", "-eu", "-o", "pipefail", str(script)]

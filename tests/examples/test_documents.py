@@ -1,4 +1,4 @@
-"""Every example of the documents runs as it stands, against a farm."""
+"""Every example in the documents runs unchanged against a farm."""
 
 import shutil
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import pytest
 from tests.end_to_end.farm import API_KEY, LocalFarm
 from tests.examples.conftest import EXAMPLES
 from tests.examples.fences import LANGUAGES, command, fences, program
+from tests.servers.presence import require
 from trackfarm import Catalog, Farm
 
 ROOT = EXAMPLES.parent
@@ -24,7 +25,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def job_id(farm: LocalFarm) -> str:
-    """A job that is done."""
+    """Return the id of a job that is done."""
     row = {"prompt": "calm piano", "duration": 10}
     with Farm(farm.url, API_KEY) as sdk:
         return sdk.submit(Catalog.from_rows([row], name="documents")).wait().id
@@ -40,17 +41,19 @@ def test_examples_run_as_they_stand(
     document: str,
     language: str,
 ) -> None:
+    if language == "bash":
+        require(shutil.which("curl"), "curl")
     monkeypatch.setenv("JOB", job_id)
     (tmp_path / "catalog.csv").write_text("prompt,duration,variations\ncalm piano,10,2\n")
     shutil.copy(EXAMPLES / "audio" / "harp.opus", tmp_path / "song.flac")
-    wanted = [f for f in fences(ROOT / document) if f.language == language and not f.excuse]
+    examples = [f for f in fences(ROOT / document) if f.language == language and not f.excuse]
     file = tmp_path / f"examples.{language}"
-    file.write_text(program(wanted, farm.url, API_KEY))
+    file.write_text(program(examples, farm.url, API_KEY))
     print(script(*command(language, file)))
 
 
 def test_what_is_not_run_is_counted() -> None:
-    found = [f for document in DOCUMENTS for f in fences(ROOT / document)]
-    excused = [f"{f.document}: {f.excuse}" for f in found if f.excuse]
+    examples = [f for document in DOCUMENTS for f in fences(ROOT / document)]
+    excused = [f"{f.document}: {f.excuse}" for f in examples if f.excuse]
     assert excused == []
-    assert len(found) >= 8
+    assert len(examples) >= 8

@@ -1,4 +1,4 @@
-"""Which examples a page has, and what becomes of what stands for the reader's own."""
+"""Extraction of examples from a page, and replacement of their placeholders."""
 
 import subprocess
 from pathlib import Path
@@ -28,8 +28,8 @@ $ trackfarm jobs
 
 def test_examples_their_places_and_their_excuses(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text(PAGE)
-    found = fences(tmp_path / "page.md")
-    assert [(f.line, f.language, f.excuse) for f in found] == [
+    examples = fences(tmp_path / "page.md")
+    assert [(f.line, f.language, f.excuse) for f in examples] == [
         (3, "bash", None),
         (9, "python", "it needs a machine with a GPU"),
         (17, "bash", None),

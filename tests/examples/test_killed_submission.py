@@ -1,4 +1,4 @@
-"""A client that dies in mid-submission and repeats it makes no second job."""
+"""A client killed during a submission and restarted creates no second job."""
 
 import subprocess
 import sys

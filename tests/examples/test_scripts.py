@@ -11,7 +11,7 @@ from tests.end_to_end.farm import LocalFarm
 from tests.examples.conftest import EXAMPLES
 from trackfarm.api import JobState
 
-CATALOG, SOON_S = 15_000, 20.0  # 5 s on a machine that does nothing else
+CATALOG, SOON_S = 15_000, 20.0  # 5 s on an idle machine
 Script = Callable[..., str]
 
 
@@ -28,10 +28,10 @@ def test_fifteen_thousand_tracks_are_soon_enqueued(
         writer.writerows(
             [f"calm lobby piano, mood {n}", 180, 60 + n % 60, "lobby"] for n in range(CATALOG)
         )
-    said = script(*example("enqueue_csv.py"), "catalog.csv", "--priority", "-5", "--budget", "9")
-    job_id, _, rest = said.partition(": ")
+    output = script(*example("enqueue_csv.py"), "catalog.csv", "--priority", "-5", "--budget", "9")
+    job_id, _, rest = output.partition(": ")
     job = farm.client.cancel(job_id)
-    print(said)
+    print(output)
     assert (job.state, job.tracks.total) == (JobState.CANCELLED, CATALOG)
     assert (job.priority, job.budget) == (-5, 9)
     assert float(rest.split()[-2]) < SOON_S
@@ -39,9 +39,9 @@ def test_fifteen_thousand_tracks_are_soon_enqueued(
 
 def test_a_wrong_csv_is_told_by_row_and_not_sent(script: Script, tmp_path: Path) -> None:
     (tmp_path / "catalog.csv").write_text("prompt,duration\ncalm,30\nharp,7\n")
-    said = script(*example("enqueue_csv.py"), "catalog.csv", ends=1)
-    assert "catalog.csv:3: duration: " in said
-    assert "1 mistakes; nothing was sent" in said
+    output = script(*example("enqueue_csv.py"), "catalog.csv", ends=1)
+    assert "catalog.csv:3: duration: " in output
+    assert "1 mistakes; nothing was sent" in output
 
 
 def test_a_playlist_is_topped_up_once_a_night(
@@ -60,8 +60,8 @@ def test_a_playlist_is_topped_up_once_a_night(
 
 
 def test_each_file_of_a_folder_is_covered(script: Script, tmp_path: Path) -> None:
-    said = script(*example("cover_folder.py"), EXAMPLES / "audio", "bossa nova", "covers")
-    assert "2 of 2 covers in covers" in said
+    output = script(*example("cover_folder.py"), EXAMPLES / "audio", "bossa nova", "covers")
+    assert "2 of 2 covers in covers" in output
     for name in ("harp", "melody"):
         (cover,) = (tmp_path / "covers").glob(f"*{name}.mp3")
         source = EXAMPLES / "audio" / f"{name}.opus"
@@ -69,8 +69,10 @@ def test_each_file_of_a_folder_is_covered(script: Script, tmp_path: Path) -> Non
 
 
 def test_two_seeds_lie_side_by_side(script: Script, tmp_path: Path) -> None:
-    said = script(*example("ab_seeds.py"), "calm piano", "17", "42", "compared", "--duration", "10")
-    files = [Path(line.partition(": ")[2]) for line in said.splitlines()]
+    output = script(
+        *example("ab_seeds.py"), "calm piano", "17", "42", "compared", "--duration", "10"
+    )
+    files = [Path(line.partition(": ")[2]) for line in output.splitlines()]
     assert [file.name for file in files] == ["A seed 17.mp3", "B seed 42.mp3"]
     one, two = ((tmp_path / file).read_bytes() for file in files)
     assert one != two

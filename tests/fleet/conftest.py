@@ -1,4 +1,4 @@
-"""A scheduler for the fleet's own tests, as the API's tests have it."""
+"""A scheduler for the fleet tests, with the fixtures of the API tests."""
 
 from tests.end_to_end.soak import pytest_collection_modifyitems
 from tests.scheduler.api.conftest import door, served

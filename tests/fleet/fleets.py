@@ -1,4 +1,4 @@
-"""Situations for the scaler, and what becomes of them when its decisions are carried out."""
+"""Situations for the autoscaler, and the situations after its decisions are carried out."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ def a_candidate(
 
 
 def carried_out(situation: Situation, decision: Decision, *, resume: float = 180.0) -> Situation:
-    """The same situation with the machines that the decision makes of it."""
-    gone = {back.tag for back in decision.give_back}
+    """Return the situation after the decision is carried out."""
+    returned_tags = {back.tag for back in decision.give_back}
     changed = {bid.tag: bid.price_per_hour for bid in decision.bids}
     machines = [
         replace(
@@ -50,7 +50,7 @@ def carried_out(situation: Situation, decision: Decision, *, resume: float = 180
             ready_in=resume if m.stopped else m.ready_in,
         )
         if (b := changed.get(m.tag)) is not None
-        else replace(m, draining=m.draining or m.tag in gone)
+        else replace(m, draining=m.draining or m.tag in returned_tags)
         for m in situation.machines
     ]
     return replace(
@@ -61,7 +61,7 @@ def carried_out(situation: Situation, decision: Decision, *, resume: float = 180
 
 
 def _left(candidates: Sequence[Candidate], decision: Decision) -> list[Candidate]:
-    """What nobody has rented yet."""
+    """Return the offers that are still available."""
     taken = Counter(rent.candidate.offer.id for rent in decision.rent)
     counts = [(c, c.offer.count - taken[c.offer.id]) for c in candidates]
     return [replace(c, offer=replace(c.offer, count=n)) for c, n in counts if n > 0]

@@ -1,4 +1,4 @@
-"""Rentals and instances for tests, with defaults that do not matter to them."""
+"""Rentals and instances for tests, with arbitrary defaults."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ def an_instance(state: Observed = Observed.RUNNING, **changes: Any) -> Instance:
 
 
 def a_sight(seconds: float, instance: Instance | None = None, **changes: Any) -> Sight:
-    """A look, `seconds` after T0, at a list that was given."""
+    """Return an observation with a list, `seconds` after T0."""
     return replace(Sight(at=T0 + seconds, listed_at=T0 + seconds, instance=instance), **changes)
 
 

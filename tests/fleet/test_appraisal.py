@@ -1,4 +1,4 @@
-"""What offers are worth by the cost model."""
+"""Estimates of offers by the cost model."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What rentals cost: as a whole, by use, by job; and when that began and ended."""
+"""Costs of rentals: in total, by category, by job; and the billed interval."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ S = RentalState
 
 
 def a_row(state: RentalState = S.JOINED, **changes: Any) -> Rental:
-    """Created at 100, joined at 160."""
-    its: dict[str, Any] = {
+    """Return a rental created at 100 and joined at 160."""
+    standing: dict[str, Any] = {
         "state": state,
         "since": 100,
         "price_per_hour": HOURLY,
@@ -39,7 +39,7 @@ def a_row(state: RentalState = S.JOINED, **changes: Any) -> Rental:
         price_per_hour=HOURLY,
         intended_at=99,
     )
-    return Rental(id="rental_1", plan=plan, standing=Standing(**its | changes), version=3)
+    return Rental(id="rental_1", plan=plan, standing=Standing(**standing | changes), version=3)
 
 
 def a_stay(*busy: list[Stretch], tracks: dict[str, int], **changes: Any) -> Stay:
@@ -104,7 +104,7 @@ def test_two_cards_are_paid_once_and_used_twice() -> None:
 
 
 def test_a_worker_that_was_started_anew_goes_on_with_its_predecessors_card() -> None:
-    """Though the other card's worker comes first in the list, and works on."""
+    """Even if the other GPU's worker comes first in the list and is still busy."""
     first, second, again = [kept(160, 660)], [kept(160, 260)], [kept(300, 660)]
     stay = a_stay(first, second, again, tracks={"job_a": 9}, gpus=2)
     whole = account(stay, 660)
@@ -113,8 +113,8 @@ def test_a_worker_that_was_started_anew_goes_on_with_its_predecessors_card() -> 
 
 def test_the_first_list_corrects_the_price_and_later_ones_add_to_it() -> None:
     row = rental_of(a_row(S.CREATED, seen_at=None))
-    seen = standing_of(row, bid=None, extra=0, charged=None, prices=[])
-    assert seen.prices == []
+    standing = standing_of(row, bid=None, extra=0, charged=None, prices=[])
+    assert standing.prices == []
     from dataclasses import replace
 
     corrected = replace(row, price_per_hour=4.0, seen_at=110.0)
@@ -124,7 +124,7 @@ def test_the_first_list_corrects_the_price_and_later_ones_add_to_it() -> None:
     disk = an_instance(Observed.STOPPED, price_per_hour=0.1)
     after = prices_after(begun, corrected, stopped, disk, 155)
     assert after[1:] == [PriceChange(at=150, price_per_hour=0.1, stopped=True)]
-    assert prices_after(after, stopped, stopped, None, 160) == after, "no list, no news"
+    assert prices_after(after, stopped, stopped, None, 160) == after, "no change without a list"
     dearer = replace(stopped, stopped_at=None, price_per_hour=5.0)
     assert prices_after(after, stopped, dearer, None, 200)[-1].price_per_hour == 5.0
 

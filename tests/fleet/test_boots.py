@@ -1,4 +1,4 @@
-"""How long a machine that is not there yet may take, and whether it comes."""
+"""Boot time model: the remaining time and the probability to join."""
 
 import random
 from statistics import fmean

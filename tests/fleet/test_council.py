@@ -1,4 +1,4 @@
-"""What model sets leave each other: machines and money."""
+"""Allocation of machines and budget among model sets."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ from trackfarm_fleet.situation import Rules
 BASE, TURBO = "acestep-v15-base", "acestep-v15-turbo"
 NOW = 1_800_000_000.0
 HOUR = 3600.0
-SPENT = 4.0  # by ten machines in an hour
+SPENT = 4.0  # $ of ten machines in an hour
 OFFER = Offer("vast", "o", "RTX 4090", 1, 24 * 1024, 0.4, "", "", 20)
 
 
@@ -37,7 +37,7 @@ def a_demand(name: str, tracks: int, deadline: float) -> Demand:
 
 
 def machines(name: str, number: int) -> list[Rental]:
-    """Each at work for an hour, for $0.40."""
+    """Return machines that have worked for an hour, at $0.40."""
     return [_machine(name, n) for n in range(number)]
 
 
@@ -114,21 +114,21 @@ def test_what_others_will_keep_is_no_room_for_the_first() -> None:
 def test_a_machine_that_goes_takes_one_place() -> None:
     rows = machines(BASE, 4)
     workers = {rows[0].plan.tag: [a_failing_worker(rows[0].plan.tag)]}
-    found = decided(rows, Mandate(Rules(max_machines=6)), workers=workers, base=10)
-    assert rows[0].plan.tag in [back.tag for back in found[BASE].give_back]
-    assert [len(found[name].rent) for name in (BASE, TURBO)] == [0, 2]
+    decisions = decided(rows, Mandate(Rules(max_machines=6)), workers=workers, base=10)
+    assert rows[0].plan.tag in [back.tag for back in decisions[BASE].give_back]
+    assert [len(decisions[name].rent) for name in (BASE, TURBO)] == [0, 2]
 
 
 def test_work_that_costs_more_than_there_is_takes_no_machine_from_others() -> None:
     rows = machines(TURBO, 10)
-    found = decided(rows, Mandate(Rules(max_machines=12), budget=SPENT + 3.0))
-    assert len(found[BASE].rent) >= 1
-    assert found[BASE].cost > 3.0
-    assert (found[TURBO].give_back, len(found[TURBO].keep)) == ((), 10)
+    decisions = decided(rows, Mandate(Rules(max_machines=12), budget=SPENT + 3.0))
+    assert len(decisions[BASE].rent) >= 1
+    assert decisions[BASE].cost > 3.0
+    assert (decisions[TURBO].give_back, len(decisions[TURBO].keep)) == ((), 10)
 
 
 def test_who_comes_first_leaves_the_others_their_end() -> None:
     rows = machines(TURBO, 10)
-    found = decided(rows, Mandate(Rules(max_machines=20), budget=SPENT + 0.2))
-    assert found[BASE].rent == ()
-    assert found[TURBO].give_back == ()
+    decisions = decided(rows, Mandate(Rules(max_machines=20), budget=SPENT + 0.2))
+    assert decisions[BASE].rent == ()
+    assert decisions[TURBO].give_back == ()

@@ -1,4 +1,5 @@
-"""The fleet's rounds over a real scheduler and strict providers with bad days."""
+"""Rounds of the reconciler with a real scheduler and strict fake providers with injected
+failures."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -51,14 +52,15 @@ def books_of(world: World) -> Account:
 
 
 def the_books_are_right(world: World) -> None:
-    """Nothing runs, and what we think it cost is what the provider bills, by what it bought too."""
+    """Assert that nothing runs, and that our costs, in total and by job, match the provider's
+    bill."""
     assert world.account.running() == []
     stays, now = world.farm.stays(ended_since=0.0), world.account.clock.now
-    ours = books_of(world)
-    # When a machine stopped or vanished is known to a round only.
-    assert ours.bill == pytest.approx(float(world.account.bill()), abs=0.01)
-    assert sum(cost.total for cost in by_job(stays, now).values()) == pytest.approx(ours.bill)
-    assert ours.bill == pytest.approx(bill([s.rental for s in stays], now), abs=1e-5)
+    breakdown = books_of(world)
+    # The time at which a machine stopped or vanished is known only to within a round.
+    assert breakdown.bill == pytest.approx(float(world.account.bill()), abs=0.01)
+    assert sum(cost.total for cost in by_job(stays, now).values()) == pytest.approx(breakdown.bill)
+    assert breakdown.bill == pytest.approx(bill([s.rental for s in stays], now), abs=1e-5)
 
 
 def test_a_job_is_made_and_nothing_is_left(world: World) -> None:
@@ -81,7 +83,7 @@ def test_machines_are_told_whom_else_to_trust(world: World, tmp_path: Path) -> N
 
 
 def test_what_the_provider_charged_in_the_end_is_the_bill(world: World) -> None:
-    """RunPod tells it; of Vast's charges nothing is documented."""
+    """RunPod reports its charges; for Vast nothing is documented."""
     account = world.account
     account.disk_share = Fraction(1, 10)
     world.job = world.scene.submit(briefs(30)).job_id
@@ -163,10 +165,10 @@ def test_a_fleet_process_that_wakes_up_late_changes_nothing(world: World) -> Non
     sleeper, world.fleet = world.fleet, world.another_fleet()
     world.live(61)
     world.step(MANDATE)
-    before, asked = world.rentals(), len(world.account.machines)
+    before, machine_count = world.rentals(), len(world.account.machines)
     with pytest.raises(NotLeading):
         sleeper.round(MANDATE)
-    assert (world.rentals(), len(world.account.machines)) == (before, asked)
+    assert (world.rentals(), len(world.account.machines)) == (before, machine_count)
 
 
 def test_everything_that_goes_wrong_costs_no_track_and_no_machine(world: World) -> None:

@@ -1,4 +1,4 @@
-"""A worker understands its invitation."""
+"""The worker's settings accept the environment of an invitation."""
 
 import pytest
 from pydantic import SecretStr

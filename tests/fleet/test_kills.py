@@ -63,13 +63,14 @@ def sqlite_scene(sqlite_farm: Database, monkeypatch: pytest.MonkeyPatch) -> Scen
 
 
 class Stage:
-    """A real fleet process between a scheduler and an account, with a wire across both doors."""
+    """A real fleet process between a scheduler and an account, with a tripwire on both
+    connections."""
 
     def __init__(self, door: Door, folder: Path, opened: ExitStack) -> None:
         self.wire = Tripwire()
         self.account = Account()
         self.account.clock = Wall()
-        self.account.boot_seconds = 2.0  # so that a round sees it boot
+        self.account.boot_seconds = 2.0  # so that a round observes its boot
         fake = runpod.FakeRunPod(self.account).reply
         provider_url = opened.enter_context(serving(self.wire.around(fake, call_to_runpod)))
         farm_url = opened.enter_context(
@@ -80,10 +81,10 @@ class Stage:
         provider = RunPodProvider(key, prefix=prefix, url=provider_url)
         opened.callback(provider.close)
         self.world = World(door, farm, self.account, provider, "tiny")
-        told = {f"TRACKFARM_FLEET_{name}": value for name, value in TOLD.items()}
-        told |= {"TRACKFARM_URL": farm_url, "TRACKFARM_API_KEY": API_KEY}
-        told |= {"TRACKFARM_FLEET_RUNPOD_URL": provider_url}
-        self._env = {**os.environ, **told}
+        settings = {f"TRACKFARM_FLEET_{name}": value for name, value in TOLD.items()}
+        settings |= {"TRACKFARM_URL": farm_url, "TRACKFARM_API_KEY": API_KEY}
+        settings |= {"TRACKFARM_FLEET_RUNPOD_URL": provider_url}
+        self._env = {**os.environ, **settings}
         self.log = folder / "fleet.log"
         self._opened = opened
         self.fleet = self.start()
@@ -96,7 +97,7 @@ class Stage:
         return process
 
     def restart(self, **settings: str) -> None:
-        """The same with other settings."""
+        """Restart the process with other settings."""
         self.fleet.stop()
         self._env |= {f"TRACKFARM_FLEET_{name}": value for name, value in settings.items()}
         self.fleet = self.start()
@@ -108,7 +109,7 @@ class Stage:
             self.world.live(STEP_S)
 
     def live_to_the_end(self) -> None:
-        """A job is made and its machine returned, whoever is killed on the way."""
+        """Run until a job is done and its machine returned, with kills on the way."""
         until = time.monotonic() + LIFE_S
         while time.monotonic() < until:
             self.world.live(STEP_S)
@@ -160,9 +161,9 @@ def test_told_to_end_it_leaves_its_rentals_unless_it_is_to_return_them(
     stage.fleet.terminate()
     stage.live_until(lambda: not stage.fleet.alive)
     assert bool(stage.account.running()) is not returning
-    assert ("rentals_left" in stage.log.read_text()) is not returning
+    assert ("rentals_still_open" in stage.log.read_text()) is not returning
     assert all(rental.is_open is not returning for rental in stage.world.rentals())
-    assert stage.world.farm.term().seconds == 0, "another may lead at once"
+    assert stage.world.farm.term().seconds == 0, "another process may lead at once"
 
 
 def test_killed_when_a_machine_was_made_it_finds_that_machine(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""Every second and every cent of a rental has one use."""
+"""Every second and every cent of a rental belongs to exactly one category."""
 
 from fractions import Fraction
 
@@ -36,7 +36,7 @@ def _stays(draw: st.DrawFn) -> Stay:
 
 
 def _bill(stay: Stay) -> Fraction:
-    """$ as a provider counts them: seconds times price, whatever was done."""
+    """Return the $ as a provider counts them: seconds times price, regardless of use."""
     moments = [round(r.start * MICRO) for r in stay.rates] + [round(stay.end * MICRO)]
     end, dollars = round(stay.end * MICRO), Fraction(0)
     for rate, begin, stop in zip(stay.rates, moments, moments[1:], strict=False):

@@ -1,5 +1,5 @@
-"""Rentals from intent to end on providers with bad days: nothing is left running, nothing is
-closed too soon, and the ledger says what the provider bills."""
+"""Rentals from intent to end on failing providers: no machine is left running, none is closed too
+soon, and the ledger matches the provider's bill."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ MISHAPS = {
 
 @dataclass
 class Fleet:
-    """A loop of the plainest kind around the pure parts."""
+    """A minimal loop around the pure parts."""
 
     subject: Subject
     account: Account
@@ -162,13 +162,13 @@ def test_the_ledger_of_a_life_is_the_providers_bill(fleet: Fleet) -> None:
 
 
 def test_a_restarted_fleet_with_its_rows_ends_what_nobody_claims(fleet: Fleet) -> None:
-    """One machine was made by a create call whose row was lost, one by another farm."""
+    """One machine was made by a create call with a lost rental, one by another farm."""
     kept = fleet.rent(fleet.subject.offer())
     lost = fleet.rent(fleet.subject.offer())
     stranger = fleet.account.rent(tag="tf-spa-0123456789abcdef", gpu="x", gpus=1, price=1, env={})
     del fleet.rows[lost]
     fleet.account.clock.advance(200)
-    anew = replace(fleet.subject, provider=fleet.subject.reopened(TAGS.prefix))
-    Fleet(anew, fleet.account, fleet.rows).look(wanted=True)
-    left = {machine.tag for machine in fleet.account.running()}
-    assert left == {kept, stranger.tag}
+    restarted = replace(fleet.subject, provider=fleet.subject.reopened(TAGS.prefix))
+    Fleet(restarted, fleet.account, fleet.rows).look(wanted=True)
+    running_tags = {machine.tag for machine in fleet.account.running()}
+    assert running_tags == {kept, stranger.tag}

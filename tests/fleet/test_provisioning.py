@@ -1,4 +1,4 @@
-"""Machines with a stock image fetch what they run from the farm, and run nothing else."""
+"""Machines with a stock image install the worker from the scheduler, and run nothing else."""
 
 import os
 import subprocess
@@ -38,14 +38,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture
 def front(door: Door, files: Certificates) -> Iterator[str]:
-    """The scheduler behind the certificate of an authority of its own."""
+    """The scheduler behind a certificate of its own CA."""
     with behind_tls(int(door.url.rpartition(":")[2]), files) as port:
         yield f"https://{HOST}:{port}"
 
 
 @pytest.fixture
 def bundle(door: Door, served: tuple[Switch, str], tmp_path: Path) -> Path:
-    """An archive that the farm has, whose start script notes that it ran."""
+    """An archive on the scheduler with a start script that records its execution."""
     start, archive = tmp_path / "start", tmp_path / "bundle.tar.gz"
     start.write_text(START)
     with tarfile.open(archive, "w:gz") as packing:
@@ -76,9 +76,9 @@ def rented(world: World, front: str, files: Certificates) -> Machine:
 
 
 def ran(machine: Machine, folder: Path) -> tuple[int, str]:
-    """How its command ended, and what it says."""
+    """Return the exit status and the output of the machine's command."""
     image = {"PATH": os.environ["PATH"], "TRACKFARM_FOLDER": str(folder)}
-    done = subprocess.run(
+    result = subprocess.run(
         machine.command,
         env={**image, **machine.env},
         capture_output=True,
@@ -86,7 +86,7 @@ def ran(machine: Machine, folder: Path) -> tuple[int, str]:
         timeout=60,
         check=False,
     )
-    return done.returncode, done.stderr
+    return result.returncode, result.stderr
 
 
 @pytest.mark.usefixtures("bundle")
@@ -98,7 +98,7 @@ def test_it_runs_the_farms_bundle_and_its_command_has_no_secret(
     assert ran(machine, tmp_path / "machine") == (0, "")
     assert (tmp_path / "machine" / "ran").read_text().strip() == machine.tag
     (invitation,) = world.door.get("workers/invitations").json()
-    assert invitation["uses_left"] == 1, "its worker has yet to join"
+    assert invitation["uses_left"] == 1, "the worker has not joined yet"
 
 
 def test_it_runs_no_other(
@@ -107,9 +107,9 @@ def test_it_runs_no_other(
     machine = rented(world, front, files)
     with tarfile.open(bundle, "w:gz") as packing:
         packing.add(tmp_path / "start", "other/start")
-    code, said = ran(machine, tmp_path / "machine")
+    code, output = ran(machine, tmp_path / "machine")
     assert code != 0
-    assert "did NOT match" in said
+    assert "did NOT match" in output
     assert not (tmp_path / "machine" / "ran").exists()
 
 
@@ -120,9 +120,9 @@ def test_it_gives_its_token_to_no_other_server(
     machine = rented(world, front, files)
     stranger = certificates(tmp_path / "stranger").authority
     machine.env |= packed(stranger, setting="")
-    code, said = ran(machine, tmp_path / "machine")
+    code, output = ran(machine, tmp_path / "machine")
     assert code != 0
-    assert "certificate" in said
+    assert "certificate" in output
 
 
 def test_without_a_bundle_nothing_is_rented(world: World) -> None:
@@ -165,8 +165,8 @@ def test_machines_go_back_while_others_cannot_be_rented(world: World, bundle: Pa
 
 
 def test_what_runs_here_is_not_fetched() -> None:
-    told = {"start": "provision", "providers": ["local"], "local_workers": 1}
-    settings = FleetSettings.model_validate(told)
+    options = {"start": "provision", "providers": ["local"], "local_workers": 1}
+    settings = FleetSettings.model_validate(options)
     with pytest.raises(SettingsError, match="on this machine"):
         open_providers(settings, Tags("hotel"), ExitStack())
 
@@ -174,4 +174,4 @@ def test_what_runs_here_is_not_fetched() -> None:
 def test_the_command_is_short_enough_for_vast() -> None:
     command = start_command("https://" + 250 * "a", "0" * 64)
     assert len(" ".join(command)) < 2_000
-    assert "'" not in command[-1], "which each provider would split in its own way"
+    assert "'" not in command[-1], "providers split quoted words in different ways"

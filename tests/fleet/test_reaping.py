@@ -1,4 +1,4 @@
-"""Whose machine is it?"""
+"""Orphan cleaner: which machines belong to which rental."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,13 +24,20 @@ def test_a_machine_with_our_tag_and_no_row_is_ended() -> None:
 
 def test_a_machine_whose_row_is_closed_is_ended() -> None:
     (ruling,) = _reap([an_instance()], [a_rental(S.ENDED)])
-    assert ruling == Terminate(an_instance(), "its row is closed")
+    assert ruling == Terminate(an_instance(), "its rental has ended")
 
 
 def test_machines_of_others_are_left_alone_however_alike_their_names() -> None:
-    theirs = ["", "my-notebook", "tf-hotel", "tf-hotel-", "tf-hotel-2-0123456789abcdef", TAG + "x"]
-    rulings = _reap([an_instance(tag=tag, id=tag) for tag in theirs], [])
-    assert [type(r) for r in rulings] == [LeaveAlone] * len(theirs)
+    foreign_tags = [
+        "",
+        "my-notebook",
+        "tf-hotel",
+        "tf-hotel-",
+        "tf-hotel-2-0123456789abcdef",
+        TAG + "x",
+    ]
+    rulings = _reap([an_instance(tag=tag, id=tag) for tag in foreign_tags], [])
+    assert [type(r) for r in rulings] == [LeaveAlone] * len(foreign_tags)
 
 
 def test_the_machine_of_a_lost_answer_is_adopted() -> None:
@@ -55,12 +62,12 @@ def test_of_two_machines_of_a_lost_answer_the_older_one_is_adopted() -> None:
 
 
 def test_a_row_closes_only_when_a_list_after_the_request_shows_no_machine() -> None:
-    asked = a_rental(S.ENDING, asked_to_end_at=NOW - 10)
-    assert _reap([], [asked]) == [Close(asked)]
+    ending = a_rental(S.ENDING, asked_to_end_at=NOW - 10)
+    assert _reap([], [ending]) == [Close(ending)]
     assert _reap([], [a_rental(S.ENDING)]) == []
     assert _reap([], [a_rental(S.ENDING, asked_to_end_at=NOW - 0.5)]) == []
-    assert [type(r) for r in _reap([an_instance()], [asked])] == [LeaveAlone]
-    ended = _reap([an_instance(Observed.ENDED)], [asked])
+    assert [type(r) for r in _reap([an_instance()], [ending])] == [LeaveAlone]
+    ended = _reap([an_instance(Observed.ENDED)], [ending])
     assert [type(r) for r in ended] == [LeaveAlone, Close]
 
 

@@ -1,4 +1,4 @@
-"""The life of a rental, look by look."""
+"""The state machine of a rental, observation by observation."""
 
 import pytest
 from hypothesis import given
@@ -31,8 +31,8 @@ PATIENCE = Patience()
 
 
 def test_the_scheduler_knows_the_same_states_and_moves() -> None:
-    theirs = {str(a): {str(b) for b in targets} for a, targets in RENTAL.moves.items()}
-    assert {str(a): {str(b) for b in targets} for a, targets in MOVES.items()} == theirs
+    scheduler_moves = {str(a): {str(b) for b in targets} for a, targets in RENTAL.moves.items()}
+    assert {str(a): {str(b) for b in targets} for a, targets in MOVES.items()} == scheduler_moves
     assert sorted(mermaid().splitlines()) == sorted(RENTAL.mermaid().splitlines())
 
 
@@ -45,12 +45,14 @@ def test_a_good_life_goes_through_every_state() -> None:
     assert (rental.state, rental.joined_at) == (S.JOINED, T0 + 200)
     rental = observed(rental, a_sight(900, an_instance(), worker=AWAKE, wanted=False), PATIENCE)
     assert rental.state is S.DRAINING
-    left = WorkerSight(1.0, left=True)
-    rental = observed(rental, a_sight(950, an_instance(), worker=left, wanted=False), PATIENCE)
+    deregistered = WorkerSight(1.0, left=True)
+    rental = observed(
+        rental, a_sight(950, an_instance(), worker=deregistered, wanted=False), PATIENCE
+    )
     assert rental.state is S.ENDING
     assert must_ask_to_end(rental, T0 + 950, PATIENCE)
     rental = asked_to_end(rental, T0 + 951)
-    rental = observed(rental, a_sight(960, worker=left, wanted=False), PATIENCE)
+    rental = observed(rental, a_sight(960, worker=deregistered, wanted=False), PATIENCE)
     assert (rental.state, rental.ended_at) == (S.ENDED, T0 + 960)
 
 
@@ -120,8 +122,8 @@ def test_a_broken_machine_ends_whatever_it_was(state: RentalState) -> None:
 def test_one_incomplete_list_ends_nothing_but_a_minute_of_them_does() -> None:
     rental = a_rental(S.JOINED, joined_at=T0)
     assert observed(rental, a_sight(30, worker=AWAKE), PATIENCE).state is S.JOINED
-    gone = observed(rental, a_sight(61, worker=AWAKE), PATIENCE)
-    assert (gone.state, gone.reason) == (S.ENDING, "it vanished from its provider's list")
+    vanished = observed(rental, a_sight(61, worker=AWAKE), PATIENCE)
+    assert (vanished.state, vanished.reason) == (S.ENDING, "it vanished from its provider's list")
 
 
 def test_what_vanished_is_asked_to_end_before_it_is_closed() -> None:
@@ -140,7 +142,7 @@ def test_outbid_is_waited_out_for_a_while_and_forgotten_when_it_is_over() -> Non
     silent = WorkerSight(605.0)
     assert observed(rental, a_sight(609, stopped, worker=silent), PATIENCE).state is S.JOINED
     unwanted = a_sight(20, stopped, worker=silent, wanted=False)
-    assert observed(rental, unwanted, PATIENCE).state is S.ENDING  # nobody is there to drain it
+    assert observed(rental, unwanted, PATIENCE).state is S.ENDING  # no worker is there to drain
     assert observed(rental, a_sight(611, stopped, worker=silent), PATIENCE).state is S.ENDING
     back = observed(rental, a_sight(300, an_instance(), worker=AWAKE), PATIENCE)
     assert (back.state, back.stopped_at) == (S.JOINED, None)

@@ -1,4 +1,4 @@
-"""`trackfarm run` and `trackfarm fleet` as an operator types them, on machines that speak HTTP."""
+"""`trackfarm run` and `trackfarm fleet` as typed by an operator, with fake machines over HTTP."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def sqlite_scene(sqlite_farm: Database, monkeypatch: pytest.MonkeyPatch) -> Scen
 
 
 class Operator:
-    """Types commands while the world goes on."""
+    """Runs commands while the simulated world continues."""
 
     def __init__(self, door: Door, folder: Path, opened: ExitStack) -> None:
         self.account = Account()
@@ -55,9 +55,9 @@ class Operator:
         provider = RunPodProvider(SecretStr(runpod.KEY), prefix=prefix, url=url)
         opened.callback(provider.close)
         self.world = World(door, farm, self.account, provider, "tiny")
-        ours = {name: v for name, v in os.environ.items() if not name.startswith("TRACKFARM_")}
+        inherited = {name: v for name, v in os.environ.items() if not name.startswith("TRACKFARM_")}
         self.env = {
-            **ours,
+            **inherited,
             **TOLD,
             "TRACKFARM_URL": door.url,
             "TRACKFARM_API_KEY": API_KEY,
@@ -127,7 +127,7 @@ def test_a_catalog_is_made_on_machines_that_are_returned(operator: Operator) -> 
     again = operator.types("run", str(operator.catalog), "--yes", "--json")
     code, out, err = operator.until_it_ends(again)
     assert (code, json.loads(out.splitlines()[-1])["bill"]) == (0, 0), err
-    assert len(operator.account.machines) == 2, "what is made already needs no machine"
+    assert len(operator.account.machines) == 2, "tracks that exist need no machine"
 
 
 @pytest.mark.soak
@@ -138,7 +138,7 @@ def test_ctrl_c_gives_the_machines_back_and_keeps_the_job(operator: Operator) ->
     assert code == 130, err + out
     assert operator.account.running() == []
     assert operator.world.scene.states(operator.world.job).get("done", 0) >= 1
-    assert "giving the machines back" in out
+    assert "returning the machines" in out
 
 
 @pytest.mark.soak
@@ -153,27 +153,27 @@ def test_machines_are_rented_for_a_while_and_taken_down(operator: Operator) -> N
     assert (orphan["id"], orphan["ended"]) == (stray.id, False)
     assert len(operator.account.running()) == 2
     code, _, err = operator.until_it_ends(operator.types("fleet", "down", machine.tag, "tf-nosuch"))
-    assert (code, "no open rental tf-nosuch" in err) == (4, True), "a typo touches nothing"
+    assert (code, "no open rental tf-nosuch" in err) == (4, True), "a typo changes nothing"
     assert operator.asks("fleet", "status")["rentals"][0]["dismissed"] == ""
     assert operator.asks("fleet", "down", rented["id"]) == {"left": []}
-    assert operator.account.running() == [], "the stray one was reaped on the way"
+    assert operator.account.running() == [], "the orphan was ended, too"
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["run", "CATALOG", "--provider", "aws"], 2, "--provider 'aws' is none of these"),
-        (["run", "CATALOG", "--budget", "0.01", "--yes"], 1, "$0.01 pays for no machine"),
-        (["run", "CATALOG", "--budget", "0", "--yes"], 1, "takes --budget 0."),
-        (["run", "CATALOG", "--gpu", "nosuch", "--yes"], 2, "on offer are NVIDIA"),
+        (["run", "CATALOG", "--provider", "aws"], 2, "--provider 'aws' is not one of"),
+        (["run", "CATALOG", "--budget", "0.01", "--yes"], 1, "$0.01 is too small for any machine"),
+        (["run", "CATALOG", "--budget", "0", "--yes"], 1, "needs --budget 0."),
+        (["run", "CATALOG", "--gpu", "nosuch", "--yes"], 2, "on offer: NVIDIA"),
         (["run", "CATALOG", "--gpu", "4090", "--yes"], 2, "'NVIDIA GeForce RTX 4090'?"),
-        (["run", "CATALOG", "--machines", "1"], 2, "--yes agrees beforehand"),
+        (["run", "CATALOG", "--machines", "1"], 2, "terminal: add --yes"),
         (["run", "CATALOG", "--machines", "1", "--json"], 2, '{"plan": {"rent": [{"provider"'),
-        (["fleet", "up"], 2, "--yes agrees beforehand"),
+        (["fleet", "up"], 2, "terminal: add --yes"),
         (["fleet", "up", "--model-set", "suno"], 2, "unknown model set"),
         (["fleet", "up", "--max-price", "0.01", "--yes"], 1, "needs --max-price 0."),
-        (["fleet", "offers", "--gpu", "nosuch"], 2, "on offer are NVIDIA"),
+        (["fleet", "offers", "--gpu", "nosuch"], 2, "on offer: NVIDIA"),
     ],
 )
 def test_what_cannot_be_done_rents_nothing(

@@ -1,4 +1,4 @@
-"""What the scaler decides, case by case."""
+"""Decisions of the autoscaler, case by case."""
 
 import math
 from dataclasses import replace
@@ -96,7 +96,7 @@ def test_a_dear_machine_that_the_time_is_short_without_stays() -> None:
 
 
 def test_of_equal_machines_none_goes_back_while_there_is_work() -> None:
-    """They would do the same work for the same money, only later."""
+    """The remaining ones would do the same work for the same money, only later."""
     machines = [a_machine(name) for name in "abc"]
     decision = scale(Situation([a_backlog(HOUR)], machines, [], deadline=9 * HOUR), RULES)
     assert decision.give_back == ()
@@ -205,20 +205,20 @@ def test_a_missed_deadline_is_no_reason_to_stop() -> None:
 
 
 def test_a_season_of_decisions_is_done_in_time_and_rents_once() -> None:
-    """A job of eight GPU hours in two, half a minute at a time."""
+    """A job of eight GPU hours with a deadline in two, simulated tick by tick."""
     rules = Rules(max_machines=20)
     offers = [a_candidate("a", count=50, ready_in=300.0)]
     situation = Situation([a_backlog(8 * HOUR)], [], offers, deadline=2 * HOUR, budget=6.0)
     rented = returned = 0
-    now, spent, left, done_at = 0.0, 0.0, 8 * HOUR, math.inf
+    now, spent, remaining, done_at = 0.0, 0.0, 8 * HOUR, math.inf
     while situation.machines or now == 0.0:
         decision = scale(situation, rules)
         rented, returned = rented + len(decision.rent), returned + len(decision.give_back)
         situation = _drained(carried_out(situation, decision))
         for number, machine in enumerate(situation.machines):
             spent += machine.price_per_hour * rules.tick / HOUR
-            works = left > 0 and machine.ready_in <= 0
-            left -= rules.tick if works else 0.0
+            works = remaining > 0 and machine.ready_in <= 0
+            remaining -= rules.tick if works else 0.0
             situation.machines[number] = replace(  # type: ignore[index]
                 machine,
                 tag=f"m{number}",
@@ -227,16 +227,16 @@ def test_a_season_of_decisions_is_done_in_time_and_rents_once() -> None:
                 idle=0.0 if works else machine.idle + rules.tick,
             )
         now += rules.tick
-        left = max(left, 0.0)
-        done_at = done_at if left else min(done_at, now)
+        remaining = max(remaining, 0.0)
+        done_at = done_at if remaining else min(done_at, now)
         situation = replace(
             situation,
-            backlog=[a_backlog(left)],
+            backlog=[a_backlog(remaining)],
             deadline=max(2 * HOUR - now, 0.0),
             budget=6.0 - spent,
         )
         assert now < 3 * HOUR
-    assert left == 0
+    assert remaining == 0
     assert rented == returned == 5
     assert done_at <= 2 * HOUR
     assert spent <= 6.0
@@ -262,7 +262,7 @@ def test_money_is_the_reason_only_where_an_offer_would_do_that_cannot_be_paid() 
     assert not scale(replace(poor, budget=None), RULES).short_of_money
     assert not scale(replace(poor, budget=50.0), RULES).short_of_money
     assert not scale(replace(poor, candidates=[small]), RULES).short_of_money
-    made = replace(poor, backlog=[a_backlog(HOUR, waiting=0)])
-    assert not scale(made, RULES).short_of_money
+    assigned = replace(poor, backlog=[a_backlog(HOUR, waiting=0)])
+    assert not scale(assigned, RULES).short_of_money
     both = replace(poor, candidates=[dear, a_candidate("cheap", price=0.2)])
     assert not scale(both, RULES).short_of_money

@@ -1,4 +1,4 @@
-"""What the scaler decides about bids, case by case."""
+"""Decisions of the autoscaler about bids, case by case."""
 
 from dataclasses import replace
 

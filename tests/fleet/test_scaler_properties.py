@@ -1,4 +1,4 @@
-"""What no situation may make the scaler do."""
+"""Invariants of the autoscaler in random situations."""
 
 import math
 from collections import Counter
@@ -83,10 +83,10 @@ _some = settings(max_examples=80, deadline=None)
 @given(_situations(), _rules)
 def test_every_machine_is_told_once_and_why(situation: Situation, rules: Rules) -> None:
     decision = scale(situation, rules)
-    told = Counter(keep.tag for keep in decision.keep)
-    told.update(back.tag for back in decision.give_back)
-    told.update(bid.tag for bid in decision.bids)
-    assert told == Counter(m.tag for m in situation.machines)
+    counts = Counter(keep.tag for keep in decision.keep)
+    counts.update(back.tag for back in decision.give_back)
+    counts.update(bid.tag for bid in decision.bids)
+    assert counts == Counter(m.tag for m in situation.machines)
     assert all(rent.reason for rent in decision.rent)
     assert all(back.reason for back in decision.give_back)
     draining = {m.tag for m in situation.machines if m.draining}
@@ -105,8 +105,8 @@ def test_nothing_is_rented_beyond_the_maximum(situation: Situation, rules: Rules
 @given(_situations(), _rules)
 def test_no_offer_is_taken_more_often_than_it_is_there(situation: Situation, rules: Rules) -> None:
     taken = Counter(rent.candidate.offer.id for rent in scale(situation, rules).rent)
-    there = {c.offer.id: c.offer.count for c in situation.candidates}
-    assert all(number <= there[name] for name, number in taken.items())
+    available = {c.offer.id: c.offer.count for c in situation.candidates}
+    assert all(number <= available[name] for name, number in taken.items())
 
 
 @_some
@@ -122,7 +122,7 @@ def test_what_is_rented_or_bid_for_fits_the_budget(situation: Situation, rules: 
     others = [m for m in situation.machines if m.tag not in staying]
     all_of_it = decision.cost + reserve(others, rules.drain + rules.tick)
     alone = [rent.candidate for rent in decision.rent] if not decision.bids else []
-    if len(alone) == 1 and len(staying) == 1:  # for as much as the money pays for
+    if len(alone) == 1 and len(staying) == 1:  # for as long as the budget lasts
         seconds = alone[0].ready_in + rules.hold + rules.drain + rules.tick
         all_of_it = min(all_of_it, reserve(alone, seconds))
     assert all_of_it <= situation.budget + 1e-9
@@ -133,8 +133,8 @@ def test_what_is_rented_or_bid_for_fits_the_budget(situation: Situation, rules: 
 def test_nothing_that_the_deadline_needs_is_given_back(situation: Situation, rules: Rules) -> None:
     decision = scale(situation, rules)
     working = [m for m in situation.machines if not m.draining and not m.stopped]
-    gone = {back.tag for back in decision.give_back}
-    idle = [m for m in working if m.tag in gone and not _is_waited_for(m, situation)]
+    returned_tags = {back.tag for back in decision.give_back}
+    idle = [m for m in working if m.tag in returned_tags and not _is_waited_for(m, situation)]
     out_of_money = situation.budget is not None and situation.budget <= reserve(
         situation.machines, rules.drain + rules.tick
     )
@@ -143,11 +143,11 @@ def test_nothing_that_the_deadline_needs_is_given_back(situation: Situation, rul
     target = rules.horizon if situation.deadline is None else situation.deadline
     before = outlook(situation.backlog, working, drain=rules.drain).finish
     bids = {bid.tag for bid in decision.bids}
-    left = [m for m in working if m.tag not in gone | bids]
-    raised = [m for m in carried_out(situation, decision).machines if m.tag not in gone]
+    remaining = [m for m in working if m.tag not in returned_tags | bids]
+    raised = [m for m in carried_out(situation, decision).machines if m.tag not in returned_tags]
     after = outlook(
         situation.backlog,
-        left + [m for m in raised if m.tag in bids],
+        remaining + [m for m in raised if m.tag in bids],
         drain=rules.drain,
     ).finish
     assert after <= max(before, target) * (1 + 1e-6) or math.isinf(before)
@@ -156,7 +156,8 @@ def test_nothing_that_the_deadline_needs_is_given_back(situation: Situation, rul
 @_some
 @given(_situations(), _rules)
 def test_on_the_same_situation_nothing_flaps(situation: Situation, rules: Rules) -> None:
-    """Carried out, a decision leads to no further rent and to no return of what it rented."""
+    """After a decision is carried out, the next one neither rents more nor returns the new
+    machines."""
     first = scale(situation, rules)
     after = carried_out(situation, first, resume=rules.resume)
     second = scale(after, rules)

@@ -1,4 +1,4 @@
-"""What is said of offers that are not there."""
+"""Explanations when no offer fits."""
 
 import pytest
 
@@ -26,11 +26,11 @@ STOCK = shelf(offer(CARD, 0.5), offer(CARD, 0.34), offer(A40, 0.4, 46_068))
 
 
 def test_a_name_that_no_provider_has_is_refused_with_those_it_may_mean() -> None:
-    wrong = STOCK.misnamed([CARD, "4090", "Nvidia A400", "nosuch", "RTX 3060"])
-    assert wrong == ["4090", "Nvidia A400", "nosuch"], "a known card may be sold out"
-    said = STOCK.misnaming(wrong)
-    assert f"did you mean '{CARD}' or '{A40}'?" in said
-    assert f"on offer are {CARD} at $0.340, {A40} at $0.400;" in said
+    unknown = STOCK.misnamed([CARD, "4090", "Nvidia A400", "nosuch", "RTX 3060"])
+    assert unknown == ["4090", "Nvidia A400", "nosuch"], "a known card may be sold out"
+    message = STOCK.misnaming(unknown)
+    assert f"did you mean '{CARD}' or '{A40}'?" in message
+    assert f"on offer: {CARD} at $0.340, {A40} at $0.400;" in message
     assert "did you mean" not in STOCK.misnaming(["nosuch"])
 
 
@@ -41,14 +41,14 @@ def test_names_are_not_judged_by_half_a_market() -> None:
 @pytest.mark.parametrize(
     ("asked", "decision", "said"),
     [
-        (Asked(vram=80), NOTHING, "a card of 80 GB is not to be had; on offer are"),
-        (Asked(gpus=("RTX 3060",)), NOTHING, "no RTX 3060 is to be had; on offer are"),
-        (Asked(max_price=0.1), NOTHING, "the cheapest that will do needs --max-price 0.340"),
-        (Asked(vram=48, max_price=0.35), NOTHING, "that will do needs --max-price 0.400"),
-        (Asked(budget=0.05), POOR, "a budget of $0.05 pays for no machine; on offer are"),
-        (Asked(budget=0.05), POOR, "takes --budget 0.14"),
-        (Asked(budget=0.0), NOTHING, "takes --budget 0.0"),
-        (Asked(budget=5.0), NOTHING, "rent 0; on offer are"),
+        (Asked(vram=80), NOTHING, "at least 80 GB of GPU memory is available; on offer:"),
+        (Asked(gpus=("RTX 3060",)), NOTHING, "no RTX 3060 is available; on offer:"),
+        (Asked(max_price=0.1), NOTHING, "the cheapest suitable one needs --max-price 0.340"),
+        (Asked(vram=48, max_price=0.35), NOTHING, "suitable one needs --max-price 0.400"),
+        (Asked(budget=0.05), POOR, "a budget of $0.05 is too small for any machine; on offer:"),
+        (Asked(budget=0.05), POOR, "needs --budget 0.14"),
+        (Asked(budget=0.0), NOTHING, "needs --budget 0.0"),
+        (Asked(budget=5.0), NOTHING, "rent 0; on offer:"),
     ],
 )
 def test_why_nothing_can_be_rented_and_what_to_do(
@@ -58,6 +58,6 @@ def test_why_nothing_can_be_rented_and_what_to_do(
 
 
 def test_an_empty_market_is_called_so() -> None:
-    assert "nothing is on offer now;" in shelf().shortage(Asked(), NOTHING)
+    assert "there are no offers now;" in shelf().shortage(Asked(), NOTHING)
     half = shelf(is_whole=False).shortage(Asked(), NOTHING)
-    assert "by the providers that could be asked" in half
+    assert "from the providers that could be queried" in half

@@ -1,4 +1,4 @@
-"""The fleet's rounds through a farm that fails, and through surprises of our own."""
+"""The reconciler's loop with a failing scheduler and unexpected errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +26,8 @@ RULES = Rules(max_machines=2, horizon=600.0, hold=60.0, idle=60.0, tick=20.0)
 
 
 class Weather:
-    """A way to the farm that answers `storms` itself, one for each call, before it lets any by; and
-    a clock that fails once after them when it is `jammed`."""
+    """A proxy to the scheduler that answers the first calls itself with `storms`, and a clock that
+    fails once after them when `jammed`."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -37,11 +37,11 @@ class Weather:
     def reply(self, asked: Asked) -> Answer:
         if self.storms:
             return self.storms.pop(0)
-        told = self.world.door.url.rstrip("/") + asked.path
+        url = self.world.door.url.rstrip("/") + asked.path
         kept = {"authorization", "content-type"}
         headers = {n: v for n, v in asked.headers.items() if n.lower() in kept}
         answer = httpx.request(
-            asked.method, told, params=asked.params, headers=headers, content=asked.body
+            asked.method, url, params=asked.params, headers=headers, content=asked.body
         )
         return Answer(answer.status_code, answer.json() if answer.content else None)
 
@@ -97,8 +97,10 @@ def test_rounds_go_on_through_failures_and_machines_are_given_back(world: World)
         weather.breaks()
         serve(world.fleet, mandate, 0.0, weather.is_over)
         weather.breaks()
-        left = give_back(world.fleet, mandate, world_goes_on, why="over", tick=0.01, within=20)
-        assert left == 0
+        still_open = give_back(
+            world.fleet, mandate, world_goes_on, why="over", tick=0.01, within=20
+        )
+        assert still_open == 0
     assert world.account.running() == []
 
 
@@ -114,8 +116,10 @@ def test_a_key_that_is_not_taken_ends_the_rounds_and_says_so(world: World) -> No
         with Pacing(fleet, farm, Mandate(RULES), lambda: False, 0.01) as pacing:
             wait_until(lambda: pacing(0), timeout_s=20, what="the rounds have ended")
         assert pacing.failure is not None
-        left = give_back(fleet, Mandate(RULES), lambda: False, why="over", tick=0.01, within=20)
-        assert left is None
+        still_open = give_back(
+            fleet, Mandate(RULES), lambda: False, why="over", tick=0.01, within=20
+        )
+        assert still_open is None
 
 
 def test_rounds_go_on_when_a_job_was_paused_while_its_end_was_decided(world: World) -> None:
@@ -123,8 +127,8 @@ def test_rounds_go_on_when_a_job_was_paused_while_its_end_was_decided(world: Wor
     other = world.scene.submit(briefs(4, word="guitar")).job_id
     world.farm.pause(job)
     poor = Mandate(RULES, purpose=job, model_set="tiny", only=True, budget=1e-6)
-    asked = count()
-    with Pacing(world.fleet, world.farm, poor, lambda: next(asked) > 40, 0.01) as pacing:
+    request_count = count()
+    with Pacing(world.fleet, world.farm, poor, lambda: next(request_count) > 40, 0.01) as pacing:
         wait_until(lambda: pacing(0), timeout_s=20, what="ten rounds are done")
     assert pacing.failure is None
     states = [world.farm.job(name).state for name in (job, other)]

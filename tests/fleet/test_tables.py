@@ -1,4 +1,4 @@
-"""What `trackfarm fleet status` says of work that no machine is rented for."""
+"""The message of `trackfarm fleet status` about tracks that wait without machines."""
 
 from trackfarm.rentals import Demand
 from trackfarm_fleet.cli.tables import unserved_words
@@ -11,8 +11,8 @@ def demand(name: str, **waiting: int) -> Demand:
 
 def test_what_waits_is_told_with_who_could_rent_for_it() -> None:
     waits = [demand("acestep-v15-turbo", vram12=1200, vram16=34), demand("tiny", vram4=0)]
-    said = unserved_words(waits, led=False)
-    assert said.startswith("1,234 tracks wait for a worker (1,234 of acestep-v15-turbo)")
-    assert "`trackfarm-fleet` rents" in said
-    assert "its log says why" in unserved_words(waits, led=True)
+    message = unserved_words(waits, led=False)
+    assert message.startswith("1,234 tracks wait for a worker (1,234 of acestep-v15-turbo)")
+    assert "start `trackfarm-fleet`" in message
+    assert "see the log of the fleet process" in unserved_words(waits, led=True)
     assert unserved_words([demand("tiny", vram4=0)], led=False) == ""

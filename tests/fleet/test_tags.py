@@ -1,4 +1,4 @@
-"""The names of our machines."""
+"""Tags of our machines."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What jobs ask of the fleet, and what machines deserve."""
+"""Demand of the jobs, and underperforming machines."""
 
 from typing import Any
 
@@ -63,9 +63,9 @@ def test_what_was_learnt_is_found_by_the_providers_name_of_the_card() -> None:
     model = SpeedModel("RTX 4090", KIND)
     for _ in range(200):
         model = model.observe(shape, 4 * SpeedModel("RTX 4090", KIND).predict(shape).mean)
-    known = LearntSpeed(gpu="RTX 4090", model_set=KIND.name, stats=model.to_json())
+    learnt_speed = LearntSpeed(gpu="RTX 4090", model_set=KIND.name, stats=model.to_json())
     broken = LearntSpeed(gpu="NVIDIA L4", model_set=KIND.name, stats="{}")
-    speed_of = learnt([known, broken], built_in_prices())
+    speed_of = learnt([learnt_speed, broken], built_in_prices())
     assert speed_of("NVIDIA GeForce RTX 4090", KIND).tracks == 200
     assert speed_of("NVIDIA L4", KIND).tracks == 0
 
@@ -83,10 +83,10 @@ def a_worker(**changes: Any) -> RentedWorker:
     ("changes", "price", "why"),
     [
         ({}, 0.4, ""),
-        ({"speed": 0.4}, 0.4, "slower than its price deserves"),
+        ({"speed": 0.4}, 0.4, "too slow for its price"),
         ({"speed": 0.4, "tracks_done": 3}, 0.4, ""),
         ({"speed": 0.4}, 0.1, ""),
-        ({"state": WorkerState.QUARANTINED}, 0.1, "others then made"),
+        ({"state": WorkerState.QUARANTINED}, 0.1, "other workers completed"),
         ({"state": WorkerState.GONE, "speed": 0.1}, 0.4, ""),
     ],
     ids=["fine", "slow", "too early to say", "slow and cheap", "quarantined", "gone"],
@@ -96,8 +96,8 @@ def test_a_machine_goes_when_it_is_not_worth_its_price(
 ) -> None:
     worker = a_worker(**changes)
     machine = a_machine("one", price_per_hour=price, speed=worker.speed)
-    found = list(unworthy([machine], {"one": [worker]}, [a_candidate("b")], Deserts()))
-    assert [bool(why) and why in back.reason for back in found] == ([True] if why else [])
+    returned = list(unworthy([machine], {"one": [worker]}, [a_candidate("b")], Deserts()))
+    assert [bool(why) and why in back.reason for back in returned] == ([True] if why else [])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Kills a process at one moment of its conversation with the world: before or after one call.
+"""Kills a process at a chosen moment: before or after one of its HTTP calls.
 
-It stands between the process and a server, hears every call, and knows it by a name.
+It is a proxy between the process and a server, which records every call by a name.
 """
 
 import os
@@ -18,15 +18,16 @@ Reply = Callable[[Asked], Answer]
 
 @dataclass
 class Tripwire:
-    """`pid` of whom to kill. `moment`: the name of a call, and whether to kill `after` it was
-    answered (the answer is lost then) or before it is carried out; None once it has happened."""
+    """The proxy. `pid` is the process to kill. `moment`: the name of a call, and whether to kill
+    `after` it was answered (the response is lost then) or before it is executed; None once it has
+    happened."""
 
     pid: int = 0
     moment: tuple[str, bool] | None = None
     heard: list[str] = field(default_factory=list)
 
     def around(self, reply: Reply, name_of: Callable[[Asked], str]) -> Reply:
-        """The same server with the wire across its door."""
+        """Return the server with the tripwire in front of it."""
 
         def watched(asked: Asked) -> Answer:
             name = name_of(asked)
@@ -47,7 +48,7 @@ class Tripwire:
 
 
 def forwarding(url: str) -> Reply:
-    """What another server answers."""
+    """Return a handler that forwards requests to another server."""
 
     def reply(asked: Asked) -> Answer:
         wanted = {"Authorization", "Content-Type"}
@@ -63,16 +64,16 @@ def forwarding(url: str) -> Reply:
 
 
 def call_to_farm(asked: Asked) -> str:
-    """What the fleet says to its scheduler; a move is known by what the rental becomes."""
-    what = asked.path.removeprefix("/api/v1/fleet/").split("/")
-    match asked.method, what:
+    """Return the name of a call to the scheduler; a move is named after the rental's new state."""
+    parts = asked.path.removeprefix("/api/v1/fleet/").split("/")
+    match asked.method, parts:
         case "PUT", ["rentals", _]:
             return f"note {_becomes(asked.json['standing'])}"
         case "POST", ["rentals", _, verb]:
             return verb
         case "POST", ["rentals"]:
             return "intend"
-    return what[0]
+    return parts[0]
 
 
 def _becomes(standing: dict[str, Any]) -> str:

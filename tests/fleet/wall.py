@@ -1,4 +1,4 @@
-"""The real clock, where tests of others take one that they move."""
+"""The real clock, for tests in place of the simulated one."""
 
 import time
 
@@ -6,15 +6,16 @@ from tests.scheduler.clock import Clock
 
 
 class Wall(Clock):
-    """The real one."""
+    """The real clock."""
 
     @property
     def now(self) -> float:
+        """Read only."""
         return time.time()
 
     @now.setter
     def now(self, value: float) -> None:
-        """Nobody sets it."""
+        """Ignore the value."""
 
     def advance(self, seconds: float) -> None:
         time.sleep(seconds)

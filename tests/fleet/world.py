@@ -1,7 +1,7 @@
-"""A farm, an account at a provider and the machines rented there, all by one clock that tests move.
+"""A farm, an account at a provider and the machines rented there, with one simulated clock.
 
-The machines are strangers: they know what their environment says, speak HTTP to the scheduler, and
-make tracks as long as they run.
+The machines know only their environment, speak HTTP to the scheduler, and make tracks while they
+run.
 """
 
 from collections.abc import Iterator
@@ -30,13 +30,13 @@ from trackfarm_fleet.tags import Tags
 from trackfarm_scheduler.store import workers
 from trackfarm_scheduler.store.offers import Offer
 
-SHARD = 8  # tracks that a machine makes between two steps
+SHARD = 8  # tracks made by a machine between two steps
 TICK_S = 20.0
 
 
 @dataclass
 class Rig:
-    """The worker of a machine: its token, and the shard it works on."""
+    """The worker of a machine: its token, and its current shard."""
 
     worker_id: str
     token: str
@@ -44,7 +44,7 @@ class Rig:
 
 
 class World:
-    """One step is one tick of everybody: time, machines, fleet."""
+    """The simulation. One step is one tick of the clock, the machines and the fleet."""
 
     def __init__(
         self, door: Door, farm: FleetFarm, account: Account, provider: Provider, kind: str
@@ -59,9 +59,9 @@ class World:
         self.fleet = self.another_fleet()
 
     def another_fleet(self, **settings: Any) -> Fleet:
-        told = {"image": "registry.example/worker:1", "term_seconds": 60, **settings}
+        options = {"image": "registry.example/worker:1", "term_seconds": 60, **settings}
         return build(
-            FleetSettings.model_validate(told),
+            FleetSettings.model_validate(options),
             self.farm,
             [self.provider],
             tags=Tags(self.farm.term().farm),
@@ -73,7 +73,7 @@ class World:
         return self.fleet.round(mandate or Mandate())
 
     def live(self, seconds: float) -> None:
-        """Time passes for the machines, and for the scheduler."""
+        """Advance the clock, the machines and the scheduler, without the fleet."""
         self.account.clock.advance(seconds)
         for machine in list(self.account.machines.values()):
             self._live(machine)
@@ -83,8 +83,8 @@ class World:
 
     def _live(self, machine: Machine) -> None:
         rig = self.rigs.get(machine.id)
-        gone = machine.ended_at is not None or machine.stopped or machine.broken
-        if gone or self.account.clock.now < machine.boots_at:
+        stopped = machine.ended_at is not None or machine.stopped or machine.broken
+        if stopped or self.account.clock.now < machine.boots_at:
             self.rigs.pop(machine.id, None)
             return
         rig = rig or self._joined(machine)
@@ -96,16 +96,16 @@ class World:
         wish = {"name": machine.tag, "nonce": f"nonce of {machine.id}", **facts}
         token = machine.env.get("TRACKFARM_WORKER_JOIN_TOKEN")
         if token is None:
-            return None  # no machine of ours
+            return None  # not a machine of this farm
         answer = self.door.say("register", token, wish)
         if answer.status_code != 200:
             return None
-        said = answer.json()
-        self.rigs[machine.id] = Rig(said["worker_id"], said["token"])
+        registration = answer.json()
+        self.rigs[machine.id] = Rig(registration["worker_id"], registration["token"])
         return self.rigs[machine.id]
 
     def _beats(self, rig: Rig) -> bool:
-        """Finishes what it holds and speaks; False when it was told to leave."""
+        """Finish the current shard and send a heartbeat; return False if told to leave."""
         if rig.holds is not None:
             self.scene.finish(self.scene.worker(rig.worker_id), rig.holds)
             rig.holds = None
@@ -134,7 +134,7 @@ class World:
 
 @contextmanager
 def world_at(name: str, door: Door, kind: str = "tiny") -> Iterator[World]:
-    """With an account at RunPod or Vast."""
+    """Yield a world with an account at RunPod or Vast."""
     account = Account()
     account.clock = door.scene.clock
     is_runpod = name == "runpod"

@@ -1,4 +1,4 @@
-"""A worker with a card that says what the card does, and works for nobody."""
+"""Fake worker that reports the state of a GPU and takes no shards."""
 
 import math
 import threading
@@ -19,14 +19,15 @@ CARD = RegisterRequest(
 
 
 class SpeakingCard:
-    """Tests have no GPU: this one registers and sends heartbeats as a worker with one does."""
+    """Fake worker for tests without a GPU: registers and sends heartbeats like a worker with
+    one."""
 
     def __init__(self, url: str, join_token: str) -> None:
-        joining = SchedulerClient(url, token=join_token)
-        joined = joining.register(CARD)
-        joining.close()
-        self._client = SchedulerClient(url, token=joined.token)
-        self._intervals: Intervals = joined.intervals
+        join_client = SchedulerClient(url, token=join_token)
+        registration = join_client.register(CARD)
+        join_client.close()
+        self._client = SchedulerClient(url, token=registration.token)
+        self._intervals: Intervals = registration.intervals
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._speak, daemon=True)
 

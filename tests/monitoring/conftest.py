@@ -1,4 +1,4 @@
-"""Which of these tests run only when asked for."""
+"""Selection of the tests in this folder that run only on request."""
 
 from tests.end_to_end.soak import pytest_collection_modifyitems
 

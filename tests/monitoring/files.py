@@ -1,4 +1,4 @@
-"""The folder `monitoring` as the tests read it, and the programs that judge it."""
+"""Paths and contents of the folder `monitoring`, and the programs that check them."""
 
 import shutil
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ RULES = sorted((PROMETHEUS / "rules").glob("*.yml"))
 
 
 def program(name: str) -> str:
-    """Where a program of Debian's package `prometheus` is."""
+    """Return the path of a program of Debian's package `prometheus`."""
     return require(shutil.which(name), name)
 
 

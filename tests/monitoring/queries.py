@@ -1,8 +1,8 @@
-"""Panels' queries as Grafana sends them when everything is chosen."""
+"""Queries of panels as Grafana sends them with all variables set to "all"."""
 
 import re
 
 
 def chosen(expr: str) -> str:
-    """The query with each of its variables standing for all values."""
+    """Return the query with each of its variables matching all values."""
     return re.sub(r"\$\w+", ".*", expr)

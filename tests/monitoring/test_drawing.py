@@ -1,4 +1,4 @@
-"""The drawer of dashboards: values in words, legends, and a picture of whatever there is."""
+"""Drawing of dashboards: formatted values, legends, and a picture with any amount of data."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Flower beside a farm, started as docs/operating.md says."""
+"""Flower beside a farm, started as docs/operating.md describes."""
 
 import importlib.util
 import os
@@ -47,9 +47,9 @@ def test_flower_shows_workers_and_shards(farm: LocalFarm, tmp_path: Path) -> Non
         job = farm.client.submit(JobHeader(catalog=fresh_name("flower")), short_briefs(12)).job.id
         ends_done(farm, job)
         wait_until(lambda: succeeded(url) > 0, timeout_s=20, what="Flower has heard of a shard")
-        known = httpx.get(f"{url}/workers", params={"json": 1}).json()["data"]
-        assert {row["hostname"].partition("@")[2] for row in known} == {"trackfarm"}
-        assert len(known) == 2
+        worker_rows = httpx.get(f"{url}/workers", params={"json": 1}).json()["data"]
+        assert {row["hostname"].partition("@")[2] for row in worker_rows} == {"trackfarm"}
+        assert len(worker_rows) == 2
         if folder := os.environ.get("TRACKFARM_PICTURES"):
             photograph(url, Path(folder) / "flower.png", tmp_path)
         flower.kill()  # Flower that waits for answers to its inspections ignores SIGTERM
@@ -63,7 +63,7 @@ def answers(url: str) -> bool:
 
 
 def succeeded(url: str) -> int:
-    """Shards that ended, by Flower's own metrics."""
+    """Return the number of finished shards in Flower's own metrics."""
     lines = httpx.get(f"{url}/metrics").text.splitlines()
     wanted = [
         line

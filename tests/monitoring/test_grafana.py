@@ -1,4 +1,4 @@
-"""Grafana would take the dashboards, and Prometheus their queries; no Grafana server is started."""
+"""Grafana accepts the dashboards, and Prometheus their queries; no Grafana server is started."""
 
 import json
 import re
@@ -29,12 +29,12 @@ def expressions(dashboard: Dashboard) -> list[str]:
 
 def mistakes(dashboard: dict[str, Any]) -> list[str]:
     schema = json.loads(SCHEMA.read_text())
-    found = jsonschema.Draft7Validator(schema).iter_errors(dashboard)
-    return [error.message[:300] for error in found]
+    errors = jsonschema.Draft7Validator(schema).iter_errors(dashboard)
+    return [error.message[:300] for error in errors]
 
 
 def test_the_files_are_what_the_source_says(tmp_path: Path) -> None:
-    """`python -m trackfarm_dashboards` writes them anew."""
+    """`python -m trackfarm_dashboards` regenerates them."""
     assert {path.name: path.read_text() for path in written(tmp_path)} == {
         path.name: path.read_text() for path in FILES
     }
@@ -45,7 +45,7 @@ def test_grafana_knows_every_key(path: Path) -> None:
     dashboard = json.loads(path.read_text())
     assert mistakes(dashboard) == []
     broken = dashboard | {"panels": [dashboard["panels"][0] | {"titel": "?"}]}
-    assert mistakes(broken), "the schema would find a misspelt key"
+    assert mistakes(broken), "the schema detects a misspelt key"
     assert mistakes(dashboard | {"refresh": 15}), "and a wrong type"
 
 

@@ -1,4 +1,4 @@
-"""Prometheus's own tool accepts configuration and rules; every alert is tested and explained."""
+"""Prometheus's own tool accepts configuration and rules; every alert is tested and documented."""
 
 import re
 import shutil
@@ -18,8 +18,8 @@ RULES_TEST = PROMETHEUS / "tests" / "rules_test.yml"
 def test_the_configuration_is_sound(tmp_path: Path) -> None:
     copy = shutil.copytree(PROMETHEUS, tmp_path / "prometheus")
     (copy / "metrics-key").write_text("a key")
-    told = run([program("promtool"), "check", "config", copy / "prometheus.yml"])
-    assert f"{len(RULES)} rule files found" in told
+    output = run([program("promtool"), "check", "config", copy / "prometheus.yml"])
+    assert f"{len(RULES)} rule files found" in output
 
 
 def test_the_rules_do_what_they_promise() -> None:
@@ -27,12 +27,12 @@ def test_the_rules_do_what_they_promise() -> None:
 
 
 def test_promtool_would_find_a_mistake(tmp_path: Path) -> None:
-    """Else the two tests above could not fail."""
+    """Verify that the two tests above can fail."""
     copy = shutil.copytree(PROMETHEUS, tmp_path / "prometheus")
     rules = copy / "rules" / "alerts.yml"
     rules.write_text(rules.read_text().replace("== 0", "== 2"))
-    asked = [program("promtool"), "test", "rules", str(copy / "tests" / RULES_TEST.name)]
-    assert subprocess.run(asked, capture_output=True, check=False).returncode == 1
+    command = [program("promtool"), "test", "rules", str(copy / "tests" / RULES_TEST.name)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
 
 
 @pytest.mark.parametrize("alert", list(alerts()), ids=lambda alert: str(alert["alert"]))
@@ -54,14 +54,14 @@ def test_an_alert_is_explained_tested_and_short(alert: dict[str, object]) -> Non
 
 
 def test_rules_name_only_metrics_that_there_are() -> None:
-    known = exported() | set(records())
+    metric_names = exported() | set(records())
     for path in RULES:
         used = re.findall(r"[a-z_:]*trackfarm_[\w:]+", path.read_text())
-        assert set(used) <= known, path.name
+        assert set(used) <= metric_names, path.name
 
 
 def exported() -> set[str]:
-    """Every name that the exporter's source can produce."""
+    """Return every metric name that the exporter's source can produce."""
     folder = Path(totals.__file__).parent
     text = "\n".join(path.read_text() for path in sorted(folder.glob("*.py")))
     names = set(re.findall(r"trackfarm_[a-z0-9_]+", text))

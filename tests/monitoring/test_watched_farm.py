@@ -1,7 +1,7 @@
-"""A Prometheus watches a farm on which much goes wrong: panels have data, and the right alerts fire.
+"""A Prometheus watches a farm with several faults: panels have data, and the right alerts fire.
 
-The shipped rules run twenty times as fast (`watching.hastened`); thresholds are as they are. With
-TRACKFARM_PICTURES=FOLDER the dashboards are drawn from this run's series into that folder.
+The shipped rules run twenty times as fast (`watching.hastened`); thresholds are unchanged. With
+TRACKFARM_PICTURES=FOLDER the dashboards are drawn from the series of this run into that folder.
 """
 
 import os
@@ -37,13 +37,13 @@ EXPECTED = {
     "TrackfarmSilentOutput",
     "TrackfarmBrokerDown",
 }
-# It depends on how large the bad worker's only shard was, and, where other work slows this machine
-# down, on whether an engine is back within 45 s: so long is NoProgress patient in these rules.
+# Depends on the size of the bad worker's only shard and, on a slow machine, on whether an engine
+# restarts within 45 s, the duration of NoProgress in these rules.
 MAY_FIRE = {"TrackfarmFailureRate", "TrackfarmNoProgress"}
 
 
 class Watch:
-    """A farm, its Prometheus, and the alerts that were seen to fire."""
+    """A farm, its Prometheus, and all alerts that have fired."""
 
     def __init__(self, farm: LocalFarm, history: History) -> None:
         self.farm = farm
@@ -51,7 +51,7 @@ class Watch:
         self.fired: set[str] = set()
 
     def look(self) -> set[str]:
-        """Alerts that fire now."""
+        """Return the alerts firing now."""
         states = self.history.alerts()
         now = {name for name, state in states.items() if state == "firing"}
         self.fired |= now
@@ -117,12 +117,12 @@ def test_what_goes_wrong_is_seen(watch: Watch, tmp_path: Path) -> None:
     counts_every_track(watch)
     print(f"fired: {sorted(watch.fired)}")
     assert watch.fired >= EXPECTED
-    assert watch.fired <= EXPECTED | MAY_FIRE, "the others stayed silent"
+    assert watch.fired <= EXPECTED | MAY_FIRE, "no other alert fired"
 
 
 @contextmanager
 def striking(poison: Poison) -> Iterator[None]:
-    """Strikes whatever else the test waits for: heartbeats tell of the track once a second."""
+    """Strike throughout the test: heartbeats report the track once per second."""
     over = threading.Event()
 
     def strike() -> None:
@@ -139,7 +139,8 @@ def striking(poison: Poison) -> Iterator[None]:
 
 
 def submitted(farm: LocalFarm) -> str:
-    """200 tracks with budget and deadline. A seed of its own gives a track one try in the engine."""
+    """Submit 200 tracks with budget and deadline. A fixed seed gives a track a single try in the
+    engine."""
     wanted = [
         brief.model_copy(update={"seed": n})
         for n, brief in enumerate(briefs(TRACKS, longest=11, steps=1))
@@ -154,7 +155,7 @@ def submitted(farm: LocalFarm) -> str:
 
 
 def counts_every_track(watch: Watch) -> None:
-    """Tracks per hour, added up second by second, are the tracks in the database."""
+    """Check that tracks per hour, summed second by second, equal the tracks in the database."""
     (line,) = watch.history.lines("fleet:trackfarm_tracks_per_hour")
     recorded = sum(line.values) / 3600
     made = len(watch.farm.ledger.rows(Artifact))

@@ -1,4 +1,4 @@
-"""A real Prometheus over a farm, with the rules in a hurry."""
+"""A real Prometheus over a farm, with accelerated rules."""
 
 import re
 import shutil
@@ -17,12 +17,13 @@ _MINUTES = re.compile(r"(?<=\[)(\d+)m(?=\])|(?<=for: )(\d+)m\b")
 
 
 def hastened(text: str) -> str:
-    """Rules or a query with all windows and patience divided by `HASTE`; nothing else changes."""
+    """Divide all windows and `for` durations of rules or a query by `HASTE`; nothing else
+    changes."""
     return _MINUTES.sub(lambda found: f"{60 * int(found[1] or found[2]) // HASTE}s", text)
 
 
 def configure(folder: Path, target: str, key: str) -> Path:
-    """A copy of what is shipped, scraping this farm every second."""
+    """Copy the shipped configuration, scraping this farm every second."""
     copy = shutil.copytree(PROMETHEUS, folder / "prometheus")
     (copy / "metrics-key").write_text(key)
     for rules in (copy / "rules").glob("*.yml"):
@@ -37,7 +38,7 @@ def configure(folder: Path, target: str, key: str) -> Path:
 
 @contextmanager
 def prometheus(folder: Path, target: str, key: str) -> Iterator[str]:
-    """Its address, once it answers; ended on exit."""
+    """Run Prometheus; yields its URL once it responds, and stops it on exit."""
     settings, port = configure(folder, target, key), free_port()
     url = f"http://127.0.0.1:{port}"
     command = [

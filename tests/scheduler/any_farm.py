@@ -1,6 +1,7 @@
-"""A farm to which anything may happen in any order, with what must hold after each step."""
+"""Stateful test of a farm: any event in any order, with invariants checked after each step."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from hypothesis.stateful import initialize, invariant, rule
 from sqlmodel import col
@@ -21,7 +22,8 @@ from trackfarm_scheduler.store.tables import Job, Lease, Worker
 
 
 class FarmInAnyOrder(LedFarm):
-    """A worker reports under any lease it ever held, as late and as often as it likes."""
+    """Farm in which a worker reports under any lease it ever held, at any time and any number of
+    times."""
 
     @initialize()
     def open_the_farm(self) -> None:
@@ -36,10 +38,10 @@ class FarmInAnyOrder(LedFarm):
             self.dispatch()
         getattr(self, name)(**drawn)
 
-    # What workers do
+    # Worker actions
 
     def claim(self, pick: int, who: int | None) -> None:
-        """By the worker it was offered to, or by any other."""
+        """Claim an offer as its own worker, or as any other."""
         for offer in one_of(self.offers, pick):
             self._claim(offer, who)
 
@@ -49,7 +51,7 @@ class FarmInAnyOrder(LedFarm):
             return
         caller = self.workers[queues.index(offer.queue) if who is None else who]
         if self._may_claim(offer, caller):
-            assert caller.queue == offer.queue, "it was offered to another"
+            assert caller.queue == offer.queue, "it was offered to another worker"
             self.scene.claim(caller, offer)
 
     def _may_claim(self, offer: Offer, worker: Worker) -> bool:
@@ -64,7 +66,7 @@ class FarmInAnyOrder(LedFarm):
         return verdict is ClaimVerdict.GRANTED and not gone
 
     def _holds(self) -> list[Hold]:
-        """What is live and held by somebody who is still here, oldest first."""
+        """Return the live leases of workers that are still here, oldest first."""
         crew = {worker.id: number for number, worker in enumerate(self.workers)}
         live = self.scene.rows(Lease, col(Lease.state) == LeaseState.LIVE)
         return [
@@ -74,7 +76,8 @@ class FarmInAnyOrder(LedFarm):
         ]
 
     def work_on(self, seconds: float) -> None:
-        """Time passes, and everybody is heard; each names all leases, which extends its own."""
+        """Send heartbeats of all workers, then let time pass; each names all leases and extends
+        only its own."""
         holds = self._holds()
         for number, worker in enumerate(self.workers):
             live = self.scene.beat(worker, *[offer for _, offer in holds])
@@ -85,7 +88,7 @@ class FarmInAnyOrder(LedFarm):
         self.scene.beat(self.workers[who], draining=True)
 
     def make(self, pick: int) -> None:
-        """What is not reported yet, and may be late then."""
+        """Upload results that are not reported yet, and may be late then."""
         for who, offer in one_of(self._holds(), pick):
             ids = self._open_under(offer)
             self.results += [(who, offer, self.scene.upload(offer, i)) for i in ids]
@@ -94,14 +97,14 @@ class FarmInAnyOrder(LedFarm):
         return [a.track_id for a in self.scene.attempts(offer) if a.state == AttemptState.OPEN]
 
     def report(self, pick: int, who: int | None, spoil: bool) -> None:
-        """Late, twice, by another worker, or of an object that has been spoilt meanwhile."""
+        """Report late, twice, as another worker, or with an object corrupted since its upload."""
         for holder, offer, done in one_of(self.results, pick):
             if spoil and self.scene.track(done.track_id).state != TrackState.DONE:
                 self.scene.objects.content[done.object_key] = b"spoilt"
             self._deliver(holder if who is None else who, holder, offer, [done])
 
     def report_late(self, pick: int) -> None:
-        """A lease is not extended, others get its tracks, and then its results come."""
+        """Let a lease expire and its tracks go to others, then report its results."""
         for who, offer in one_of(self._holds(), pick):
             made = [self.scene.upload(offer, i) for i in self._open_under(offer)]
             while offer in [held for _, held in self._holds()]:
@@ -112,7 +115,7 @@ class FarmInAnyOrder(LedFarm):
             self._deliver(who, who, offer, made)
 
     def pass_off(self, pick: int, other: int) -> None:
-        """Reports one track with the object of another."""
+        """Report one track with the object of another."""
         for (holder, offer, done), (_, _, false) in zip(
             one_of(self.results, pick), one_of(self.results, other), strict=True
         ):
@@ -120,7 +123,7 @@ class FarmInAnyOrder(LedFarm):
             self._deliver(holder, holder, offer, [lie])
 
     def finish(self, pick: int) -> None:
-        """All that is open under a lease."""
+        """Report all open tracks of a lease as done."""
         for who, offer in one_of(self._holds(), pick):
             ids = self._open_under(offer)
             self._deliver(who, who, offer, [self.scene.upload(offer, i) for i in ids])
@@ -151,7 +154,7 @@ class FarmInAnyOrder(LedFarm):
                 leases.release(session, lease, some, ReleaseReason.STOPPED, self.scene.clock())
 
     def swap(self, pick: int) -> None:
-        """Writes another object in the place of one that was committed, which a late look finds."""
+        """Replace the object of a committed artifact, which the artifact verifier detects."""
         loose = [a for a in self.scene.artifacts() if a.looked_at is None]
         for artifact in one_of(loose, pick):
             self.scene.objects.content[artifact.object_key] = b"another"
@@ -160,13 +163,11 @@ class FarmInAnyOrder(LedFarm):
             assert artifact.object_key not in self.scene.objects.content
             del self.committed[artifact.track_id]
 
-    # What the operator does
+    # Operator actions
 
     def ask(self, job: int, act: object) -> None:
-        try:
+        with suppress(NotAllowed):  # in some job states
             self.scene.change(self.jobs[job], act)  # type: ignore[arg-type]
-        except NotAllowed:
-            """The state of the job does not permit it."""
 
     def remove(self, job: int) -> None:
         self.ask(job, jobs.remove)
@@ -174,7 +175,7 @@ class FarmInAnyOrder(LedFarm):
             self.submit_again(job)
 
     def strand(self, job: int) -> None:
-        """Work goes on for tracks that changed hands and were cancelled then."""
+        """Cancel tracks that passed to another job while they are still being made."""
         self.ask(job, jobs.pause)
         self.ask(1 - job, jobs.cancel)
 
@@ -187,4 +188,4 @@ class FarmInAnyOrder(LedFarm):
             assert len(self.scene.ids(job_id)) == TRACKS
         assert all(number == 1 for number in self.committed.values())
         for artifact in self.scene.artifacts():
-            assert artifact.object_key in stored, "the sweeper took a finished track"
+            assert artifact.object_key in stored, "a finished track was deleted"

@@ -1,4 +1,4 @@
-"""The farm to which anything may happen: its people, and what its two schedulers do."""
+"""Stateful test of a farm, base class: jobs, workers, and the actions of two schedulers."""
 
 import shutil
 import tempfile
@@ -24,7 +24,7 @@ TRACKS = 6
 
 
 class LedFarm(RuleBasedStateMachine):
-    """Two catalogs that share tracks, one of them with little money; three workers, two
+    """Farm with two catalogs that share tracks, one with a small budget; three workers, two
     schedulers, and a broker that has always lost everything."""
 
     template: Path
@@ -67,10 +67,11 @@ class LedFarm(RuleBasedStateMachine):
     def submit_again(self, job: int) -> None:
         self.jobs[job] = self.submit(job)
 
-    # What the scheduler does
+    # Scheduler actions
 
     def dispatch(self) -> None:
-        """On a good day: everybody is there, there is work, and what is placed is claimed."""
+        """Take the normal path: all workers are live, there is work, and every placed shard is
+        claimed."""
         self._refresh()
         by_queue = {worker.queue: worker for worker in self.workers}
         for offer in self._placed():
@@ -92,7 +93,7 @@ class LedFarm(RuleBasedStateMachine):
         self.offers += self._placed()
 
     def _placed(self) -> Sequence[Offer]:
-        """Shards, or races when nothing waits, as the placer decides."""
+        """Return shards, or speculative copies when no track waits, as the placer decides."""
         now = self.scene.clock()
         with self.database.read() as session:
             decided = self.leader.placer._decide(session, now)
@@ -108,22 +109,22 @@ class LedFarm(RuleBasedStateMachine):
         if self.jobs[job] not in moving or not waiting:
             return
         ids = [t.id for t in waiting]
-        made = self.scene.try_offer(self.workers[who], self.jobs[job], ids)
-        assert made or not self._is_live(who), "nobody else takes tracks here"
-        self.offers += [made] if made else []
+        offer = self.scene.try_offer(self.workers[who], self.jobs[job], ids)
+        assert offer or not self._is_live(who), "no other action takes tracks here"
+        self.offers += [offer] if offer else []
 
     def _is_live(self, who: int) -> bool:
         return self.scene.worker(self.workers[who].id).state in rules.LIVE_STATES
 
     def race(self, job: int, who: int) -> None:
-        """A second lease on what another worker has."""
+        """Lease tracks of another worker a second time."""
         ids = self._loose(self.jobs[job], self.workers[who])
-        made = self.scene.try_offer(self.workers[who], self.jobs[job], ids, race=True)
-        if made is not None:
-            self.scene.claim(self.workers[who], made)
+        offer = self.scene.try_offer(self.workers[who], self.jobs[job], ids, race=True)
+        if offer is not None:
+            self.scene.claim(self.workers[who], offer)
 
     def _loose(self, job_id: str, rival: Worker) -> list[int]:
-        """Tracks at work under one lease, which is not the rival's."""
+        """Return tracks in progress under exactly one lease, other than the rival's."""
         opened = self.scene.rows(Attempt, col(Attempt.state) == AttemptState.OPEN)
         queues = {lease.id: lease.queue for lease in self.scene.rows(Lease)}
         at = {
@@ -136,7 +137,7 @@ class LedFarm(RuleBasedStateMachine):
         self.scene.clock.advance(seconds)
         before = self._deeds()
         self.other.tick()
-        assert self._deeds() == before, "who does not lead has done something"
+        assert self._deeds() == before, "the scheduler that does not lead acted"
         self.leader.tick()
         self.leader.sweeper.tick()
 
@@ -145,7 +146,7 @@ class LedFarm(RuleBasedStateMachine):
         return ended, [job.state for job in self.scene.rows(Job)]
 
     def change_the_leader(self) -> None:
-        """The old one has slept: it still believes that it leads."""
+        """Switch leaders; the old one was suspended and still believes that it leads."""
         self.leader.leadership.resign()
         self.leader, self.other = self.other, self.leader
         self.leader.leadership.tick()
@@ -156,7 +157,7 @@ class LedFarm(RuleBasedStateMachine):
         self.leader.rescuer.recover()
 
     def lose_the_message(self, pick: int) -> None:
-        """What the rescuer does once the message of an unclaimed offer has left its queue."""
+        """End an unclaimed offer, as the rescuer does when its message has left the queue."""
         for offer in one_of(self.offers, pick):
             self._lose(offer)
 

@@ -1,4 +1,5 @@
-"""What may happen to a farm, and how often: each step names a method of the farm in any order."""
+"""Possible steps of the stateful farm test with their frequencies; each names a method of the
+farm."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -20,7 +21,8 @@ T = TypeVar("T")
 def step(
     name: str, often: int = 1, **drawn: st.SearchStrategy[Any]
 ) -> list[st.SearchStrategy[Step]]:
-    """Calls a method of the farm with what is drawn for it, `often` times as likely as others."""
+    """Return a step that calls a farm method with drawn arguments, `often` times as likely as
+    others."""
     return [st.tuples(st.just(name), st.fixed_dictionaries(drawn))] * often
 
 
@@ -33,7 +35,7 @@ BUSY = {
     "strand",
     "work_on",
     "report_late",
-}  # need work that goes on
+}  # steps that need work in progress
 pick = st.integers(0, 30)
 job = st.integers(0, 1)
 anyone = st.integers(0, CREW - 1)
@@ -67,5 +69,5 @@ STEPS = st.one_of(
 
 
 def one_of(things: Sequence[T], pick: int) -> list[T]:
-    """One of them, the newest for 0; none when there are none."""
+    """Return a list with one item, the newest for 0; empty when there is none."""
     return [things[-1 - pick % len(things)]] if things else []

@@ -1,8 +1,8 @@
-"""A clock that tests move."""
+"""Clock controlled by tests."""
 
 
 class Clock:
-    """Stands still until it is told to go on; seconds since 1970."""
+    """Clock that stands still until advanced; seconds since 1970."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0

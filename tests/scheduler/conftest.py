@@ -1,4 +1,4 @@
-"""A farm's database on both kinds of server, empty for each test."""
+"""Database of a farm on both kinds of server, empty for each test."""
 
 import shutil
 from collections.abc import Iterator
@@ -17,7 +17,8 @@ from trackfarm_scheduler.store.tables import Worker
 
 
 class OfTwoSchedulers(Database):
-    """Its writers meet on the server, as those of two schedulers do, and not in line before it."""
+    """Database without the in-process write queue: writers meet on the server, as writers of two
+    schedulers do."""
 
     @contextmanager
     def write(self, *, in_line: bool = True) -> Iterator[Session]:
@@ -27,7 +28,7 @@ class OfTwoSchedulers(Database):
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated file to copy."""
+    """Migrated database file to copy."""
     path = tmp_path_factory.mktemp("template") / "farm.db"
     database = Database(f"sqlite:///{path}")
     database.migrate()
@@ -37,7 +38,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_farm(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A migrated database, emptied by each test that takes it."""
+    """Migrated database, emptied by each test that uses it."""
     database = OfTwoSchedulers(request.getfixturevalue("postgres").create_database())
     database.migrate()
     yield database
@@ -46,7 +47,7 @@ def postgres_farm(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 @pytest.fixture
 def queued(postgres_farm: Database) -> Iterator[Database]:
-    """The same database, empty, to whom writes as one scheduler does."""
+    """The same database, empty, with the write queue of a single scheduler."""
     _empty(postgres_farm)
     database = Database(str(postgres_farm.url))
     yield database
@@ -55,7 +56,7 @@ def queued(postgres_farm: Database) -> Iterator[Database]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A migrated empty database of each kind."""
+    """Migrated empty database of each kind."""
     if request.param == "sqlite":
         yield request.getfixturevalue("sqlite_farm")
     else:
@@ -74,18 +75,18 @@ def sqlite_farm(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def scene(database: Database) -> Iterator[Scene]:
-    """On both databases; whatever the test did, the books must be right in the end."""
-    made = Scene(database)
-    yield made
+    """Scene on both databases; the invariants are checked after each test."""
+    new_scene = Scene(database)
+    yield new_scene
     with database.read() as session:
         invariants.check(session)
 
 
 @pytest.fixture
 def sqlite_scene(sqlite_farm: Database) -> Iterator[Scene]:
-    """For what does not depend on the kind of database."""
-    made = Scene(sqlite_farm)
-    yield made
+    """Scene for tests that do not depend on the kind of database."""
+    new_scene = Scene(sqlite_farm)
+    yield new_scene
     with sqlite_farm.read() as session:
         invariants.check(session)
 
@@ -108,7 +109,7 @@ def worker(scene: Scene) -> Worker:
 
 @pytest.fixture
 def offer(scene: Scene, job_id: str, worker: Worker) -> Offer:
-    """All of the job, claimed by the worker."""
+    """An offer of all tracks of the job, claimed by the worker."""
     return scene.claimed(worker, job_id)
 
 

@@ -1,4 +1,4 @@
-"""What must hold of the database after any transaction."""
+"""Invariants of the database after any transaction."""
 
 from collections import Counter
 
@@ -25,7 +25,7 @@ OPEN = {TrackState.PENDING, TrackState.LEASED}
 
 
 def check(session: Session) -> None:
-    """Raises AssertionError when a track is lost, doubled or stuck, or a total is wrong."""
+    """Raise AssertionError when a track is lost, duplicated or stuck, or a total is wrong."""
     _tracks_and_leases(session)
     _artifacts(session)
     _jobs_and_makers(session)
@@ -59,14 +59,14 @@ def _tracks_and_leases(session: Session) -> None:
 
 
 def _holders(session: Session) -> None:
-    """A lease is held by the worker that it was offered to, if by anybody."""
+    """Check that a claimed lease is held by the worker it was offered to."""
     queues = {worker.id: worker.queue for worker in session.scalars(select(Worker))}
     for lease in session.scalars(select(Lease).where(col(Lease.worker_id).is_not(None))):
         assert queues[lease.worker_id or ""] == lease.queue, "a lease is another worker's"
 
 
 def _open_tracks(session: Session, opened: Counter[int]) -> None:
-    """A track is at work while it is leased, under two leases only in a race."""
+    """Check that a track in progress is leased, under two leases only with a speculative copy."""
     races = set(
         session.scalars(
             select(col(Attempt.track_id))
@@ -78,7 +78,7 @@ def _open_tracks(session: Session, opened: Counter[int]) -> None:
     states = {i: state for i, state in session.execute(select(col(Track.id), col(Track.state)))}
     for track_id, number in opened.items():
         state = states[track_id]
-        assert state == TrackState.LEASED, f"work goes on at a {state} track"
+        assert state == TrackState.LEASED, f"a {state} track is in progress"
         assert number == 1 or track_id in races, "a track is open under two leases without a race"
 
 
@@ -104,18 +104,18 @@ def _artifacts(session: Session) -> None:
 def _jobs_and_makers(session: Session) -> None:
     jobs = {job.id: job for job in session.scalars(select(Job))}
     tracks = {track.id: track for track in session.scalars(select(Track))}
-    asked: set[int] = set()
+    linked: set[int] = set()
     for link in session.scalars(select(JobTrack)):
         assert link.track_id in tracks, "a track is lost"
-        asked.add(link.track_id)
+        linked.add(link.track_id)
         track = tracks[link.track_id]
         assert link.shared == (track.job_id != link.job_id)
         job = jobs[link.job_id]
         if job.sealed_at is not None and job.state in MOVING and track.state in OPEN:
             maker = jobs[track.job_id]
-            assert maker.state in MOVING, f"{job.id} waits for a track that nobody will make"
+            assert maker.state in MOVING, f"{job.id} waits for a track that no job will make"
     for track in tracks.values():
-        assert track.id in asked, "a track belongs to no job"
+        assert track.id in linked, "a track belongs to no job"
         if jobs[track.job_id].state in (JobState.CANCELLED, JobState.FAILED):
             assert track.state not in OPEN, "an ended job still makes a track"
 
@@ -126,7 +126,7 @@ def _tallies(session: Session) -> None:
         totals[f"{name}:{labels['outcome']}" if "outcome" in labels else name] += value  # type: ignore[assignment]
 
     if totals["jobs_removed"]:
-        return  # what they had is counted all the same
+        return  # totals keep counting the rows of removed jobs
 
     def rows(table: type[SQLModel], *where: object) -> int:
         return session.scalar(select(func.count()).select_from(table).where(*where)) or 0  # type: ignore[arg-type]
@@ -140,6 +140,6 @@ def _tallies(session: Session) -> None:
     assert totals["leases_ended"] == rows(Lease, col(Lease.state) == LeaseState.ENDED)
     assert totals["attempts_swept"] == rows(Attempt, col(Attempt.swept_at).is_not(None))
     if totals["artifacts_voided"]:
-        return  # what they had weighed stays counted
+        return  # bytes of voided artifacts stay counted
     assert totals["object_bytes"] == total(col(Artifact.size))
     assert abs(totals["audio_seconds"] - total(col(Artifact.seconds))) < 1e-6

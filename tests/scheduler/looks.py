@@ -1,4 +1,4 @@
-"""What tests see of a scheduler's rows."""
+"""Queries of tests on a scheduler's rows."""
 
 from collections import Counter
 from typing import TypeVar
@@ -21,16 +21,17 @@ R = TypeVar("R", bound=SQLModel)
 
 
 class Looks:
-    """Each call is one look at the database; what it returns belongs to no session any more."""
+    """Read access for tests. Each call is one read transaction; the returned rows are detached from
+    their session."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
     def rows(self, table: type[R], *where: object) -> list[R]:
         with self.database.read() as session:
-            found = list(session.scalars(select(table).where(*where)))  # type: ignore[arg-type]
+            result = list(session.scalars(select(table).where(*where)))  # type: ignore[arg-type]
             session.expunge_all()
-            return found
+            return result
 
     def number(self, table: type[SQLModel], *where: object) -> int:
         with self.database.read() as session:
@@ -38,13 +39,13 @@ class Looks:
             return session.scalar(statement) or 0
 
     def ids(self, job_id: str) -> list[int]:
-        """The tracks of a job in the catalog's order, whoever makes them."""
+        """Return the tracks of a job in the catalog's order, whichever job makes them."""
         links = self.rows(JobTrack, col(JobTrack.job_id) == job_id)
         return [link.track_id for link in sorted(links, key=lambda link: link.ordinal)]
 
     def made_by(self, job_id: str, state: TrackState) -> list[int]:
-        found = self.rows(Track, col(Track.job_id) == job_id, col(Track.state) == state)
-        return sorted(t.id for t in found if t.id is not None)
+        tracks = self.rows(Track, col(Track.job_id) == job_id, col(Track.state) == state)
+        return sorted(t.id for t in tracks if t.id is not None)
 
     def track(self, track_id: int) -> Track:
         return self.rows(Track, col(Track.id) == track_id)[0]
@@ -57,13 +58,13 @@ class Looks:
         return self.rows(Artifact)
 
     def attempts(self, offer: Offer) -> list[Attempt]:
-        found = self.rows(Attempt, col(Attempt.lease_id) == offer.lease_id)
-        return sorted(found, key=lambda a: a.track_id)
+        attempts = self.rows(Attempt, col(Attempt.lease_id) == offer.lease_id)
+        return sorted(attempts, key=lambda a: a.track_id)
 
     def attempt(self, offer: Offer, track_id: int) -> Attempt:
         return next(a for a in self.attempts(offer) if a.track_id == track_id)
 
     def events(self, kind: str) -> list[Event]:
-        """Those whose kind begins so, oldest first."""
-        found = self.rows(Event, col(Event.kind).startswith(kind))
-        return sorted(found, key=lambda e: e.id or 0)
+        """Return the events with this prefix of their kind, oldest first."""
+        events = self.rows(Event, col(Event.kind).startswith(kind))
+        return sorted(events, key=lambda e: e.id or 0)

@@ -1,4 +1,4 @@
-"""The loops of one scheduler process, ticking when they are told to, without a broker."""
+"""Loops of one scheduler process without a broker, ticked by the test."""
 
 from tests.scheduler.scene import TERM_SECONDS, Scene
 from trackfarm_scheduler.broker import Broker
@@ -11,7 +11,7 @@ from trackfarm_scheduler.sweeper import Sweeper
 
 
 class Scheduler:
-    """Its leadership is its own; the database, the objects and the clock are the scene's."""
+    """Scheduler with its own leadership; database, objects and clock are the scene's."""
 
     def __init__(self, scene: Scene, holder: str) -> None:
         self.leadership = Leadership(database=scene.database, holder=holder, term=TERM_SECONDS)

@@ -1,4 +1,4 @@
-"""An object store in a dictionary."""
+"""Object store in a dictionary."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 class MemoryObjects:
-    """`content` is what is stored, by key."""
+    """Object store in memory; `content` maps keys to bytes."""
 
     def __init__(self, *, writes_once: bool = True) -> None:
         self.content: dict[str, bytes] = {}
@@ -28,11 +28,11 @@ class MemoryObjects:
         return SignedUrl(f"memory://get/{checked_key(key)}", NEVER)
 
     def stat(self, key: str) -> ObjectStat | None:
-        found = self.content.get(checked_key(key))
-        if found is None:
+        body = self.content.get(checked_key(key))
+        if body is None:
             return None
-        md5 = hashlib.md5(found, usedforsecurity=False).hexdigest()
-        return ObjectStat(key, len(found), md5, md5, NEVER)
+        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        return ObjectStat(key, len(body), md5, md5, NEVER)
 
     @contextmanager
     def open(self, key: str) -> Iterator[Iterator[bytes]]:
@@ -48,8 +48,8 @@ class MemoryObjects:
             self.content.pop(key, None)
 
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
-        found = (self.stat(key) for key in sorted(self.content) if key.startswith(prefix))
-        return (stat for stat in found if stat)
+        stats = (self.stat(key) for key in sorted(self.content) if key.startswith(prefix))
+        return (stat for stat in stats if stat)
 
     def check(self) -> None:
-        """Always works."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Reports as workers send them, changed, and what is answered."""
+"""Reports of workers, modified copies of them, and their verdicts."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def changed(done: TrackDone, **values: Any) -> TrackDone:
 
 
 def fail_all(scene: Scene, job_id: str) -> None:
-    """Each open track is failed for good by a verdict that no retry can change."""
+    """Fail each open track with a kind that is never retried."""
     worker = scene.join()
     offer = scene.claimed(worker, job_id)
     ids = [a.track_id for a in scene.attempts(offer)]

@@ -1,4 +1,5 @@
-"""A scheduler's insides on a stage: real database and rules, a clock and a store of our own."""
+"""Test scene of a scheduler: real database and rules, with a controlled clock and in-memory object
+store."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -43,12 +44,12 @@ from trackfarm_scheduler.store.tables import (
 )
 from trackfarm_scheduler.sweeper import Sweeper
 
-MUSIC = b"music" * 400  # as many bytes as a second may have
+MUSIC = b"music" * 400  # a plausible number of bytes per second of audio
 ANY_TIMES = Bounds(slack=1e9)  # the scene's clock stands still while tracks are made
 URL_SECONDS = 3600.0
-SECONDS_EACH = 2.0  # what a track of the scene is expected to take
+SECONDS_EACH = 2.0  # expected duration of a track in the scene
 LEASE_SECONDS = 12.0
-TERM_SECONDS = 3600.0  # longer than any test: leadership goes by the real clock
+TERM_SECONDS = 3600.0  # longer than any test: leadership uses the real clock
 
 
 def briefs(number: int, *, word: str = "piano", **fields: object) -> list[Brief]:
@@ -57,7 +58,7 @@ def briefs(number: int, *, word: str = "piano", **fields: object) -> list[Brief]
 
 
 class Scene(Looks):
-    """What tests do to a farm without a network, each call one transaction."""
+    """Actions of tests on a farm without a network, each call one transaction."""
 
     def __init__(self, database: Database, bounds: Bounds = ANY_TIMES) -> None:
         super().__init__(database)
@@ -84,16 +85,16 @@ class Scene(Looks):
         kind: str = "tiny",
         **header: Any,
     ) -> Intake:
-        wanted = {"catalog": catalog, "model_set": kind} | header
-        made = Intake(
+        fields = {"catalog": catalog, "model_set": kind} | header
+        submission = Intake(
             owner=owner,
-            header=JobHeader.model_validate(wanted),
+            header=JobHeader.model_validate(fields),
             model_set=model_set(kind),
             now=self.clock(),
         )
         with self.database.write() as session:
-            made.open(session)
-        return made
+            submission.open(session)
+        return submission
 
     def add(self, submission: Intake, chunk: Sequence[Brief]) -> None:
         with self.database.write() as session:
@@ -119,12 +120,12 @@ class Scene(Looks):
         return self.rows(Job, col(Job.id) == job_id)[0]
 
     def change(self, job_id: str, act: Callable[[Session, Job, float], object]) -> object:
-        """`act` is one of jobs.pause, resume, cancel, retry."""
+        """Apply `act`, one of jobs.pause, resume, cancel, retry."""
         with self.database.write() as session:
             return act(session, jobs.find(session, job_id)[0], self.clock())
 
     def settled(self, job_id: str) -> str:
-        """The state of a job after the settler has looked."""
+        """Return the state of a job after a tick of the job completer."""
         self.settler.tick()
         return self.job(job_id).state
 
@@ -143,8 +144,8 @@ class Scene(Looks):
         return self.worker(self.joined(name, **facts).worker_id)
 
     def joined(self, name: str, **facts: Any) -> Joined:
-        wanted = {"gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"} | facts
-        request = RegisterRequest.model_validate({"name": name} | wanted)
+        fields = {"gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"} | facts
+        request = RegisterRequest.model_validate({"name": name} | fields)
         tier = tier_of(request.memory_mib)
         assert tier is not None
         with self.database.write() as session:
@@ -154,7 +155,7 @@ class Scene(Looks):
         return self.rows(Worker, col(Worker.id) == worker_id)[0]
 
     def beat(self, worker: Worker, *offers: Offer, **fields: Any) -> set[str]:
-        """A heartbeat about shards; the leases that it has extended."""
+        """Send a heartbeat about shards; returns the extended leases."""
         progress = [
             ShardProgress(shard_id=o.shard_id, lease_id=o.lease_id, stage=Stage.COMPUTING)
             for o in offers
@@ -169,23 +170,23 @@ class Scene(Looks):
     def offer(
         self, worker: Worker, job_id: str, ids: Sequence[int] | None = None, *, race: bool = False
     ) -> Offer:
-        made = self.try_offer(worker, job_id, ids, race=race)
-        assert made is not None
-        return made
+        sent = self.try_offer(worker, job_id, ids, race=race)
+        assert sent is not None
+        return sent
 
     def try_offer(
         self, worker: Worker, job_id: str, ids: Sequence[int] | None = None, *, race: bool = False
     ) -> Offer | None:
-        """Offers a shard of `ids`, or of all that fits, to a worker; in a race, tracks that
-        another one has."""
+        """Offer a shard of `ids`, or of all suitable tracks, to a worker; with `race`, tracks
+        leased by another worker."""
         fitting = TrackState.LEASED if race else TrackState.PENDING
-        wanted = tuple(self.made_by(job_id, fitting) if ids is None else ids)
-        shard = NewShard(worker.id, worker.queue, job_id, wanted, SECONDS_EACH * len(wanted))
+        track_ids = tuple(self.made_by(job_id, fitting) if ids is None else ids)
+        shard = NewShard(worker.id, worker.queue, job_id, track_ids, SECONDS_EACH * len(track_ids))
         with self.database.write() as session:
-            made = offers.offer(session, [shard], now=self.clock(), is_race=race)
-            if made:
+            sent = offers.offer(session, [shard], now=self.clock(), is_race=race)
+            if sent:
                 jobs.start(session, job_id, self.clock())
-            return made[0] if made else None
+            return sent[0] if sent else None
 
     def claim(self, worker: Worker, offer: Offer) -> None:
         with self.database.write() as session:
@@ -212,7 +213,7 @@ class Scene(Looks):
     def upload(
         self, offer: Offer, track_id: int, content: bytes = b"", *, service: float = 2.0
     ) -> TrackDone:
-        """Puts the object of an attempt in place; returns the honest report of it."""
+        """Store the object of an attempt; returns the honest report of it."""
         attempt = self.attempt(offer, track_id)
         (track,) = self.rows(Track, col(Track.id) == track_id)
         content = content or MUSIC * int(track.duration)
@@ -240,7 +241,7 @@ class Scene(Looks):
         return self.recorder.record(worker, offer.lease_id, report)
 
     def finish(self, worker: Worker, offer: Offer) -> list[TrackVerdict]:
-        """Makes all that is open under the lease."""
+        """Upload and report all open tracks of the lease."""
         open_ids = [a.track_id for a in self.attempts(offer) if a.state == "open"]
         return self.report(worker, offer, done=[self.upload(offer, i) for i in open_ids])
 

@@ -1,6 +1,6 @@
-"""Whatever happens in whatever order: no track is lost, doubled, or leased to nobody.
+"""Any order of events: no track is lost, duplicated, or leased without a worker.
 
-That the invariants would notice is shown in test_mutations.py.
+test_mutations.py shows that the invariants detect violations.
 """
 
 from pathlib import Path

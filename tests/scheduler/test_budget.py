@@ -1,4 +1,4 @@
-"""Money: what a job has spent, what is committed, and how it ends when there is no more."""
+"""Budgets: spent and committed money of a job, and how the job ends when its budget is spent."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from trackfarm_scheduler.store import jobs, journal, outlook
 from trackfarm_scheduler.store.offers import Offer
 from trackfarm_scheduler.store.tables import Worker
 
-PRICE = 3.6  # dollars an hour: a second costs a tenth of a cent
+PRICE = 3.6  # dollars per hour: a tenth of a cent per second
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def affordable(scene: Scene, job_id: str) -> float | None:
 
 
 def place_all(scene: Scene, job_id: str) -> list[Offer]:
-    """What the placer would offer of a job in one tick."""
+    """Offer everything that the placer would offer of a job in one tick."""
     with scene.database.read() as session:
         crew = outlook.crew(session)
         views = outlook.jobs(session, jobs.find(session, job_id), crew, scene.clock(), 99)
@@ -45,7 +45,7 @@ def test_a_track_costs_its_seconds_on_the_engine(scene: Scene, worker: Worker) -
     scene.report(worker, offer, done=[scene.upload(offer, first, service=10.0)])
     assert spent(scene, job_id) == pytest.approx(0.01)
     scene.report(worker, offer, failed=[failure(second, service=4.0)])
-    assert spent(scene, job_id) == pytest.approx(0.014), "a failure costs what it took"
+    assert spent(scene, job_id) == pytest.approx(0.014), "a failure costs its engine time"
     with scene.database.read() as session:
         totals = {(n, labels.get("bought")): v for n, labels, v in journal.totals(session)}
     assert totals["cost_dollars", "tracks"] == pytest.approx(0.01)
@@ -53,7 +53,7 @@ def test_a_track_costs_its_seconds_on_the_engine(scene: Scene, worker: Worker) -
 
 
 def test_a_report_that_comes_again_costs_nothing(scene: Scene, worker: Worker) -> None:
-    """Workers repeat what was not acknowledged."""
+    """A worker repeats unacknowledged reports."""
     job_id = scene.submit(briefs(2)).job_id
     offer = scene.claimed(worker, job_id)
     first, second = scene.ids(job_id)
@@ -75,7 +75,7 @@ def test_what_was_refused_costs_nothing(scene: Scene, worker: Worker) -> None:
 
 
 def test_what_runs_is_committed(scene: Scene, worker: Worker) -> None:
-    """Two seconds a track, a tenth of a cent a second."""
+    """Each track takes two seconds, at a tenth of a cent per second."""
     job_id = scene.submit(briefs(9), budget=1.0).job_id
     assert affordable(scene, job_id) == pytest.approx(1.0)
     offer = scene.claimed(worker, job_id, scene.ids(job_id)[:3])
@@ -97,11 +97,14 @@ def test_it_ends_only_when_nothing_runs_any_more(scene: Scene, worker: Worker) -
     scene.report(worker, running, done=[scene.upload(running, first, service=50.0)])
     assert spent(scene, job_id) > 0.005
     assert place_all(scene, job_id) == []
-    assert scene.settled(job_id) == "running", "what runs is finished"
+    assert scene.settled(job_id) == "running", "running shards are finished"
     scene.finish(worker, running)
     assert scene.settled(job_id) == "out_of_budget"
     ended = scene.job(job_id)
-    assert (ended.reason, ended.finished_at) == ("1 tracks are not paid for", scene.clock())
+    assert (ended.reason, ended.finished_at) == (
+        "the budget is spent; 1 tracks are not made",
+        scene.clock(),
+    )
     assert scene.states(job_id) == {"done": 2, "pending": 1}
 
 
@@ -120,7 +123,8 @@ def test_a_worker_that_costs_nothing_goes_on(scene: Scene, worker: Worker) -> No
 
 
 def test_a_cheap_worker_that_cannot_make_it_is_no_reason_to_wait(scene: Scene) -> None:
-    """Nor is a track that only needs a card nobody can pay: either would keep the job for ever."""
+    """Nor is a track that only needs an unaffordable GPU: either would keep the job open for
+    ever."""
     scene.join("cheap", memory_mib=6_144, price_per_hour=0.0, model_set="acestep-v15-turbo")
     scene.join("dear", memory_mib=24_564, price_per_hour=1000.0, model_set="acestep-v15-turbo")
     submission = scene.begin(kind="acestep-v15-turbo", budget=1e-6)
@@ -133,7 +137,7 @@ def test_a_cheap_worker_that_cannot_make_it_is_no_reason_to_wait(scene: Scene) -
 def test_a_job_that_cannot_pay_for_anything_says_so_at_once(scene: Scene, worker: Worker) -> None:
     job_id = scene.submit(briefs(2), budget=1e-9).job_id
     assert scene.settled(job_id) == "out_of_budget"
-    assert scene.job(job_id).reason == "2 tracks are not paid for"
+    assert scene.job(job_id).reason == "the budget is spent; 2 tracks are not made"
 
 
 def test_more_money_lets_it_go_on(scene: Scene, worker: Worker) -> None:
@@ -143,7 +147,7 @@ def test_more_money_lets_it_go_on(scene: Scene, worker: Worker) -> None:
     scene.change(job_id, jobs.resume)
     again = scene.job(job_id)
     assert (again.state, again.finished_at, again.reason) == ("running", None, "")
-    assert scene.settled(job_id) == "out_of_budget", "there is no more than before"
+    assert scene.settled(job_id) == "out_of_budget", "the budget is unchanged"
     scene.change(job_id, lambda session, job, now: jobs.resume(session, job, now, budget=1.0))
     assert scene.settled(job_id) == "running"
     while offers := place_all(scene, job_id):

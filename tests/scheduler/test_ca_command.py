@@ -1,4 +1,5 @@
-"""`trackfarm ca create`: certificates that the strictest client accepts, keys for their owner."""
+"""`trackfarm ca create`: certificates accepted by the strictest client, keys readable by their
+owner only."""
 
 import ipaddress
 import os
@@ -22,11 +23,11 @@ def trackfarm_ca(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("made") / "tls"
-    done = trackfarm_ca(str(made), "--host", "farm.example", "--host", "192.0.2.7")
-    assert done.returncode == 0, done.stderr
-    (made / "said").write_text(done.stdout)
-    return made
+    directory = tmp_path_factory.mktemp("made") / "tls"
+    completed = trackfarm_ca(str(directory), "--host", "farm.example", "--host", "192.0.2.7")
+    assert completed.returncode == 0, completed.stderr
+    (directory / "said").write_text(completed.stdout)
+    return directory
 
 
 def certificate(folder: Path, name: str) -> x509.Certificate:
@@ -53,15 +54,15 @@ def test_keys_are_for_their_owner_alone(folder: Path) -> None:
 
 
 def test_it_says_which_setting_takes_which_file(folder: Path) -> None:
-    said = (folder / "said").read_text()
-    assert f"TRACKFARM_SCHEDULER_TLS_CERTIFICATE={folder}/scheduler.crt" in said
-    assert f"TRACKFARM_SCHEDULER_CA_FILE={folder}/ca.crt" in said
-    assert "rediss://:<password>@farm.example:6380/0?ssl_cert_reqs=required" in said
+    output = (folder / "said").read_text()
+    assert f"TRACKFARM_SCHEDULER_TLS_CERTIFICATE={folder}/scheduler.crt" in output
+    assert f"TRACKFARM_SCHEDULER_CA_FILE={folder}/ca.crt" in output
+    assert "rediss://:<password>@farm.example:6380/0?ssl_cert_reqs=required" in output
 
 
 def test_nothing_is_overwritten(folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    done = trackfarm_ca(str(folder), "--host", "farm.example")
-    assert done.returncode == 2
-    assert f"{folder}/ca.crt exists" in done.stderr
+    completed = trackfarm_ca(str(folder), "--host", "farm.example")
+    assert completed.returncode == 2
+    assert f"{folder}/ca.crt exists" in completed.stderr
     assert {path: path.read_bytes() for path in folder.iterdir()} == before

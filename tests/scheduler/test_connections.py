@@ -1,4 +1,4 @@
-"""Connections of clients that take their time."""
+"""Connections of slow clients."""
 
 import socket
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 
 
 class Application:
-    """Answers with the size of the body; `/early` before reading it."""
+    """Application that responds with the size of the body; `/early` before reading it."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         size, more = 0, scope["type"] == "http" and scope["path"] != "/early"
@@ -43,24 +43,24 @@ def address() -> Iterator[tuple[str, int]]:
 
 
 def ended(connection: socket.socket, *, within: float = 5) -> bytes:
-    """What came until the server closed the connection."""
+    """Return the bytes received until the server closed the connection."""
     connection.settimeout(within)
-    came = b""
+    received = b""
     while part := connection.recv(4096):
-        came += part
-    return came
+        received += part
+    return received
 
 
 def answers(connection: socket.socket, body: bytes) -> None:
-    """Waits until an answer with this body has come."""
+    """Wait for a response with this body."""
     connection.settimeout(5)
-    came = b""
-    while not came.endswith(b"\r\n\r\n" + body):
-        came += connection.recv(4096)
+    received = b""
+    while not received.endswith(b"\r\n\r\n" + body):
+        received += connection.recv(4096)
 
 
 def is_closed(connection: socket.socket, piece: bytes) -> bool:
-    """Sends a piece; whether the server has closed the connection by now."""
+    """Send a piece; returns whether the server has closed the connection by now."""
     try:
         connection.sendall(piece)
     except OSError:
@@ -94,7 +94,7 @@ def test_a_body_that_stops_or_trickles_is_cut_off(address: tuple[str, int]) -> N
 
 
 def test_a_body_that_goes_on_may_take_its_time(address: tuple[str, int]) -> None:
-    """Longer in all than any single wait; each piece is enough to be waited for again."""
+    """The whole body takes longer than any single wait; each piece is enough to wait again."""
     pieces = 6
     piece = b"x" * LEAST_BODY_BYTES
     with socket.create_connection(address) as slow:
@@ -136,7 +136,7 @@ def test_what_was_answered_early_may_be_finished(address: tuple[str, int]) -> No
 
 
 def test_h11_can_be_patient_as_well() -> None:
-    """Whichever parser is installed, the state that we look at has the same names."""
+    """The state that we read has the same names in both parsers."""
     from uvicorn.protocols.http import h11_impl, httptools_impl
 
     for module in (h11_impl, httptools_impl):

@@ -1,4 +1,4 @@
-"""What is asked of a job at one scheduler while another is at it: nobody waits for what nobody makes."""
+"""Concurrent changes of jobs through two schedulers: no job waits for a track that no job makes."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,15 +20,15 @@ _WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 def begun(
     database: Database, pool: ThreadPoolExecutor, act: Callable[[], object]
 ) -> Future[object]:
-    """Begins it, and returns when it is done or waits for somebody's rows."""
-    doing = pool.submit(act)
+    """Start an action; returns when it is done or waits for a row lock."""
+    future = pool.submit(act)
 
     def stands() -> bool:
         with database.read() as session:
-            return doing.done() or bool(session.scalar(_WAITING))
+            return future.done() or bool(session.scalar(_WAITING))
 
     wait_until(stands, timeout_s=10, what="it is done or waits")
-    return doing
+    return future
 
 
 def test_a_job_is_not_over_while_its_tracks_are_reopened(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""A scheduler that would lay its farm open does not start, and says what to write instead."""
+"""Settings check: a scheduler with insecure settings does not start, and names the replacement."""
 
 import os
 import subprocess
@@ -95,10 +95,10 @@ def test_what_is_safe(changes: dict[str, Any]) -> None:
     ],
 )
 def test_what_must_be_changed(changes: dict[str, Any], words: str) -> None:
-    (said,) = found(**changes)
-    assert words in said
-    assert "TRACKFARM_SCHEDULER_" in said
-    assert "secret" not in said
+    (problem,) = found(**changes)
+    assert words in problem
+    assert "TRACKFARM_SCHEDULER_" in problem
+    assert "secret" not in problem
     if "nonsense" not in changes.values():
         assert found(insecure=True, **changes) == []
 
@@ -136,9 +136,9 @@ def test_a_short_join_token_is_refused_and_none_is_not() -> None:
     ],
 )
 def test_the_process_says_it_and_ends(tmp_path: Path, changes: dict[str, str], words: str) -> None:
-    told = SAFE | changes | {"database_url": f"sqlite:///{tmp_path / 'farm.db'}"}
-    settings = {f"TRACKFARM_SCHEDULER_{name.upper()}": value for name, value in told.items()}
-    done = subprocess.run(
+    fields = SAFE | changes | {"database_url": f"sqlite:///{tmp_path / 'farm.db'}"}
+    settings = {f"TRACKFARM_SCHEDULER_{name.upper()}": value for name, value in fields.items()}
+    completed = subprocess.run(
         [sys.executable, "-m", "trackfarm_scheduler"],
         env={"PATH": os.environ["PATH"], **settings},
         capture_output=True,
@@ -146,6 +146,6 @@ def test_the_process_says_it_and_ends(tmp_path: Path, changes: dict[str, str], w
         check=False,
         timeout=60,
     )
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert "secret" not in done.stderr
+    assert completed.returncode == 2
+    assert words in completed.stderr
+    assert "secret" not in completed.stderr

@@ -1,4 +1,4 @@
-"""What a reported failure costs a track, its worker and nobody else."""
+"""Effect of a reported failure on its track, its worker and nothing else."""
 
 import pytest
 
@@ -37,12 +37,12 @@ def test_three_workers_settle_it_and_a_retry_forgives_them(scene: Scene, job_id:
         assert scene.track(first).state == "pending"
         offer = scene.claimed(worker, job_id, [first])
         scene.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
-    assert scene.track(first).error == "silent: it broke (3 workers failed it)"
+    assert scene.track(first).error == "silent: it broke (it failed on 3 workers)"
     scene.change(job_id, jobs.retry)
     for worker in (crew[3], crew[0]):
         offer = scene.claimed(worker, job_id, [first])
         scene.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
-        assert scene.track(first).state == "pending", "its record is clean again"
+        assert scene.track(first).state == "pending", "its failures are reset"
 
 
 def test_three_crashes_settle_it(scene: Scene, job_id: str) -> None:
@@ -53,7 +53,7 @@ def test_three_crashes_settle_it(scene: Scene, job_id: str) -> None:
         offer = scene.claimed(crew[number % 2], job_id, [first])
         scene.report(crew[number % 2], offer, failed=[failure(first, kind)])
         assert scene.track(first).crashes == number + 1
-    assert scene.track(first).error == "engine_died: it broke (it broke the engine 3 times)"
+    assert scene.track(first).error == "engine_died: it broke (it crashed the engine 3 times)"
 
 
 @pytest.mark.parametrize("kind", [FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED_TASK])
@@ -82,5 +82,5 @@ def test_what_is_too_large_for_a_card_goes_to_a_larger_one(scene: Scene, job_id:
         scene.report(worker, offer, failed=[failure(first, FailureKind.OUT_OF_MEMORY)])
         assert scene.track(first).min_vram == large.vram
     assert scene.track(first).state == "failed"
-    assert "no worker here has enough memory" in scene.track(first).error
+    assert "no worker has enough GPU memory" in scene.track(first).error
     assert {worker.strikes for worker in scene.rows(Worker)} == {0}

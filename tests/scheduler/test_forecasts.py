@@ -1,4 +1,4 @@
-"""The plan of a job as it was when the job came, kept to be compared with what happens."""
+"""Job plan, stored at submission to be compared with the actual run."""
 
 from datetime import UTC, datetime
 
@@ -32,13 +32,13 @@ def test_a_plan_is_for_what_waits_on_who_is_here(sqlite_scene: Scene) -> None:
     scene.claimed(worker, job_id, scene.ids(job_id)[2:3])
     plan = plan_of(scene, job_id)
     assert plan is not None
-    assert plan.tracks == 3, "neither what is done nor what runs"
+    assert plan.tracks == 3, "neither done nor running tracks"
     assert sorted((g.count, g.price, g.boot_hours) for g in plan.groups) == [(1, 1, 0), (2, 0, 0)]
     with scene.database.read() as session:
-        learnt = speeds.model_of(session, "cpu", model_set("tiny"))
-    each = learnt.predict(TrackShape(60, model_set("tiny").default_steps, False)).mean
+        speed_model = speeds.model_of(session, "cpu", model_set("tiny"))
+    track_seconds = speed_model.predict(TrackShape(60, model_set("tiny").default_steps, False)).mean
     assert plan.eta_seconds is not None
-    assert plan.eta_seconds.expected >= 3 * each / 3
+    assert plan.eta_seconds.expected >= 3 * track_seconds / 3
 
 
 def test_what_has_nothing_to_make_has_no_plan(sqlite_scene: Scene) -> None:
@@ -88,4 +88,4 @@ def test_a_plan_says_what_it_leaves_out(sqlite_scene: Scene, waiting: int) -> No
     with sqlite_scene.database.read() as session:
         notes = forecasts.waiting_now(session)
     assert len(notes) == bool(waiting)
-    assert all("3 tracks of jobs that are here already" in note for note in notes)
+    assert all("3 tracks of jobs submitted earlier" in note for note in notes)

@@ -1,4 +1,4 @@
-"""The broker's users follow the workers, over both real brokers."""
+"""Sync of broker users with workers, against both real brokers."""
 
 import os
 import subprocess
@@ -31,8 +31,8 @@ def broker(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def users(broker: RedisServer) -> Iterator[BrokerUsers]:
-    with closing(BrokerUsers(broker.url)) as made:
-        yield made
+    with closing(BrokerUsers(broker.url)) as broker_users:
+        yield broker_users
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_one_lost_for_long_is_let_in_again_when_it_speaks(
             session, silent_since=sqlite_scene.clock() - 10, now=sqlite_scene.clock()
         )
     granter.tick()
-    assert lets_in(users, worker), "it may only have been cut off"
+    assert lets_in(users, worker), "it may only be disconnected"
     sqlite_scene.clock.advance(FORGET_SECONDS)
     sqlite_scene.leadership.tick()
     granter.tick()
@@ -122,7 +122,7 @@ def test_a_broker_that_is_away_is_no_error(sqlite_scene: Scene) -> None:
 
 
 def powerless(broker: RedisServer) -> str:
-    """The broker's URL with a user that may do everything but make users."""
+    """Return the broker's URL with a user that may do everything except create users."""
     with Redis.from_url(broker.url) as owner:
         owner.execute_command("ACL SETUSER", "farm", "on", ">pw", "~*", "&*", "+@all", "-acl")
     return broker.url.replace("redis://", "redis://farm:pw@")
@@ -130,17 +130,17 @@ def powerless(broker: RedisServer) -> str:
 
 def test_a_broker_that_makes_no_users_says_so(broker: RedisServer) -> None:
     with closing(BrokerUsers(powerless(broker))) as users:
-        said = users.check()
+        problem = users.check()
         assert not users.grant([BrokerUser("worker_0001", "gpu.q", "0" * 64)])
-    assert said is not None
-    assert "TRACKFARM_SCHEDULER_INSECURE=true" in said
-    assert "ACL SETUSER" in said
+    assert problem is not None
+    assert "TRACKFARM_SCHEDULER_INSECURE=true" in problem
+    assert "ACL SETUSER" in problem
 
 
 def test_a_scheduler_that_cannot_make_users_does_not_start(
     redis: RedisServer, tmp_path: Path
 ) -> None:
-    told = {
+    fields = {
         "PORT": free_port(),
         "DATABASE_URL": f"sqlite:///{tmp_path / 'farm.db'}",
         "BROKER_URL": powerless(redis),
@@ -149,8 +149,8 @@ def test_a_scheduler_that_cannot_make_users_does_not_start(
         "SIGNING_SECRET": "s" * 16,
     }
     (tmp_path / "objects").mkdir()
-    env = {f"TRACKFARM_SCHEDULER_{name}": str(value) for name, value in told.items()}
-    done = subprocess.run(
+    env = {f"TRACKFARM_SCHEDULER_{name}": str(value) for name, value in fields.items()}
+    completed = subprocess.run(
         [sys.executable, "-m", "trackfarm_scheduler"],
         env={"PATH": os.environ["PATH"], **env},
         capture_output=True,
@@ -158,9 +158,9 @@ def test_a_scheduler_that_cannot_make_users_does_not_start(
         check=False,
         timeout=60,
     )
-    assert done.returncode == 2
-    assert "the broker refuses to make users for workers" in done.stdout + done.stderr
-    assert "pw" not in done.stdout + done.stderr
+    assert completed.returncode == 2
+    assert "the broker refuses to create users for workers" in completed.stdout + completed.stderr
+    assert "pw" not in completed.stdout + completed.stderr
 
 
 def test_only_the_hash_of_a_password_is_stored(sqlite_scene: Scene) -> None:

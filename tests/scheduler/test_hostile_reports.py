@@ -1,4 +1,5 @@
-"""A worker that lies: what it says is refused, what it stored goes, and it does not work for long."""
+"""Dishonest workers: false results are refused, their objects are deleted, and the worker is soon
+quarantined."""
 
 import hashlib
 from collections.abc import Iterator
@@ -20,9 +21,9 @@ from trackfarm_scheduler.store.tables import Artifact, Lease, Worker
 
 @pytest.fixture
 def worker(scene: Scene) -> Worker:
-    made = scene.join(price_per_hour=36.0)
-    scene.beat(made)
-    return made
+    new_worker = scene.join(price_per_hour=36.0)
+    scene.beat(new_worker)
+    return new_worker
 
 
 @pytest.fixture
@@ -41,12 +42,12 @@ def longer(done: TrackDone) -> TrackDone:
 def test_a_false_digest_of_the_first_object_is_found_out(
     scene: Scene, worker: Worker, offer: Offer, job_id: str
 ) -> None:
-    """Size and MD5 are right: only reading the object tells."""
+    """Size and MD5 are right: only reading the object reveals it."""
     first, second, *_ = scene.ids(job_id)
     done = scene.upload(offer, first)
     (verdict,) = scene.report(worker, offer, done=[lie(done, sha256="0" * 64)])
     assert (verdict.verdict, "SHA-256" in verdict.reason) == (Verdict.REFUSED, True)
-    assert done.object_key not in scene.objects.content, "it is removed at once"
+    assert done.object_key not in scene.objects.content, "it is deleted at once"
     assert scene.worker(worker.id).strikes == 1
     assert scene.track(first).state == "pending"
     assert scene.track(first).failures == 0, "the track is not to blame"
@@ -59,7 +60,7 @@ def test_what_cannot_be_the_track_is_refused_and_removed(
 ) -> None:
     done = scene.upload(offer, scene.ids(job_id)[0])
     (verdict,) = scene.report(worker, offer, done=[longer(done)])
-    assert (verdict.verdict, "were asked for" in verdict.reason) == (Verdict.REFUSED, True)
+    assert (verdict.verdict, "were requested" in verdict.reason) == (Verdict.REFUSED, True)
     assert scene.objects.content == {}
     assert scene.rows(Artifact) == []
 
@@ -72,24 +73,25 @@ def test_who_lies_three_times_is_quarantined(
     scene.report(worker, offer, done=[*lies, scene.upload(offer, ids[3])])
     assert scene.worker(worker.id).state == "quarantined"
     assert scene.rows(Lease)[0].state == "ended"
-    assert scene.states(job_id) == {"pending": 4, "done": 1}, "what was good stays"
+    assert scene.states(job_id) == {"pending": 4, "done": 1}, "the good result stays"
 
 
 def test_an_object_is_read_once_however_often_it_is_reported(
     scene: Scene, worker: Worker, offer: Offer, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand lines of one report would else be a thousand reads of the largest object."""
-    false = lie(scene.upload(offer, scene.ids(job_id)[0]), sha256="0" * 64)
+    """A thousand entries of one report would otherwise be a thousand reads of the largest
+    object."""
+    false_report = lie(scene.upload(offer, scene.ids(job_id)[0]), sha256="0" * 64)
     opened: list[str] = []
-    reading = scene.objects.open
+    original_open = scene.objects.open
 
-    def noted(key: str) -> AbstractContextManager[Iterator[bytes]]:
+    def recording_open(key: str) -> AbstractContextManager[Iterator[bytes]]:
         opened.append(key)
-        return reading(key)
+        return original_open(key)
 
-    monkeypatch.setattr(scene.objects, "open", noted)
-    verdicts = scene.report(worker, offer, done=[false] * 1_000)
-    assert opened == [false.object_key]
+    monkeypatch.setattr(scene.objects, "open", recording_open)
+    verdicts = scene.report(worker, offer, done=[false_report] * 1_000)
+    assert opened == [false_report.object_key]
     assert {v.verdict for v in verdicts} == {Verdict.REFUSED}
     assert scene.worker(worker.id).strikes == 1
 
@@ -108,7 +110,7 @@ def test_another_object_is_a_lie_that_costs_the_track_nothing(
 def test_an_object_that_is_not_there_is_nobodys_lie(
     scene: Scene, worker: Worker, offer: Offer, job_id: str
 ) -> None:
-    """A store that lost its disk must not cost every worker."""
+    """A store that lost its disk must not quarantine every worker."""
     reports = [scene.upload(offer, i) for i in scene.ids(job_id)]
     scene.objects.content.clear()
     scene.report(worker, offer, done=reports)
@@ -121,12 +123,13 @@ def test_an_object_that_is_too_big_is_refused(database: Database) -> None:
     worker, job_id = scene.join(), scene.submit(briefs(1)).job_id
     offer = scene.claimed(worker, job_id)
     (verdict,) = scene.report(worker, offer, done=[scene.upload(offer, scene.ids(job_id)[0])])
-    assert (verdict.verdict, "too many" in verdict.reason) == (Verdict.REFUSED, True)
+    assert (verdict.verdict, "too large" in verdict.reason) == (Verdict.REFUSED, True)
     assert scene.objects.content == {}
 
 
 def test_seconds_that_cannot_be_are_neither_paid_nor_learnt(database: Database) -> None:
-    """In ten seconds of a lease, whatever is said in however many parts."""
+    """A lease of ten seconds limits the accepted seconds, in however many reports they are
+    claimed."""
     scene = Scene(database, Bounds(engine_share=1.2))
     worker = scene.join(price_per_hour=360.0)
     job_id = scene.submit(briefs(4)).job_id
@@ -149,8 +152,8 @@ def test_a_share_of_all_objects_is_read() -> None:
     inspector = Inspector(objects, Bounds(digest_share=0.02), lambda: next(chances))
     honest = _done(objects, "tracks/1")
     false = lie(_done(objects, "tracks/2"), sha256="0" * 64)
-    assert inspector.look("worker_1", honest).flaw is None, "its first is read"
-    assert inspector.look("worker_1", false).flaw is None, "not one of the share"
+    assert inspector.look("worker_1", honest).flaw is None, "the first object is read"
+    assert inspector.look("worker_1", false).flaw is None, "not in the random share"
     seen = inspector.look("worker_1", false)
     assert seen.flaw is not None
     assert seen.flaw.is_false

@@ -1,4 +1,5 @@
-"""Where a store lets an object be replaced, each is looked at again once nobody can write it."""
+"""Artifact verifier: in a store that allows replacing, each object is checked again after its URL
+expired."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -36,14 +37,14 @@ def worker(scene: Scene) -> Worker:
 
 @pytest.fixture
 def job_id(scene: Scene, worker: Worker) -> str:
-    made = scene.submit(briefs(3)).job_id
-    scene.finish(worker, scene.claimed(worker, made))
-    assert scene.settled(made) == "done"
-    return made
+    new_job_id = scene.submit(briefs(3)).job_id
+    scene.finish(worker, scene.claimed(worker, new_job_id))
+    assert scene.settled(new_job_id) == "done"
+    return new_job_id
 
 
 def swap(scene: Scene, track_id: int) -> str:
-    """What the holder of an upload URL does; the size stays."""
+    """Replace an object as the holder of an upload URL could; the size stays."""
     key = next(a.object_key for a in scene.artifacts() if a.track_id == track_id)
     scene.objects.content[key] = scene.objects.content[key][::-1]
     return key

@@ -1,4 +1,5 @@
-"""Two schedulers on one database: one leads, the other takes over, and who slept changes nothing."""
+"""Two schedulers on one database: one leads, the other takes over, and a suspended leader changes
+nothing."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,13 +14,13 @@ from trackfarm_scheduler.settler import Settler
 from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.leader_tables import Leader
 
-LONG, SHORT = 3600.0, 0.3  # seconds of a term, by the database's own clock
+LONG, SHORT = 3600.0, 0.3  # seconds of a leader lease, by the clock of the database
 
 
 def scheduler(database: Database, holder: str, *, term: float = LONG) -> Leadership:
-    made = Leadership(database=database, holder=holder, term=term)
-    made.tick()
-    return made
+    leadership = Leadership(database=database, holder=holder, term=term)
+    leadership.tick()
+    return leadership
 
 
 def may_act(database: Database, leadership: Leadership) -> bool:
@@ -46,7 +47,7 @@ def test_nobody_leads_before_the_first_look(database: Database) -> None:
 
 
 def test_of_many_that_start_at_once_one_leads(database: Database) -> None:
-    """A conflict over the first row may end a look, never make two leaders."""
+    """A conflict over the first row may fail an election, but never create two leaders."""
 
     def start(number: int) -> Leadership | None:
         try:
@@ -55,9 +56,9 @@ def test_of_many_that_start_at_once_one_leads(database: Database) -> None:
             return None
 
     with ThreadPoolExecutor(6) as pool:
-        crew = [c for c in pool.map(start, range(6)) if c is not None]
-    assert sum(c.leads for c in crew) == 1
-    assert sum(may_act(database, c) for c in crew) == 1
+        schedulers = [c for c in pool.map(start, range(6)) if c is not None]
+    assert sum(c.leads for c in schedulers) == 1
+    assert sum(may_act(database, c) for c in schedulers) == 1
 
 
 def test_a_long_write_of_ones_own_costs_no_lead(queued: Database) -> None:
@@ -76,7 +77,7 @@ def test_after_the_term_another_takes_over(database: Database) -> None:
         return other.leads
 
     wait_until(taken_over, timeout_s=10, what="the other leads")
-    assert frozen.leads, "it has slept and does not know yet"
+    assert frozen.leads, "it was suspended and does not know yet"
     assert not may_act(database, frozen)
     frozen.tick()
     assert not frozen.leads
@@ -108,7 +109,7 @@ def test_renewing_keeps_the_lead(database: Database) -> None:
 def test_resigning_hands_over_at_once(database: Database) -> None:
     one, other = scheduler(database, "one"), scheduler(database, "other")
     other.resign()
-    assert may_act(database, one), "only who leads can resign"
+    assert may_act(database, one), "only the leader can resign"
     one.resign()
     assert not may_act(database, one)
     other.tick()
@@ -132,7 +133,7 @@ def test_gaining_is_told_once_and_again_after_a_loss(database: Database) -> None
     with database.read() as session:
         assert _row(session).holder == "other"
     one.tick()
-    assert (one.leads, gained) == (True, ["one"]), "it never knew that it had lost"
+    assert (one.leads, gained) == (True, ["one"]), "it never noticed the loss"
 
 
 def test_work_that_must_follow_a_gain_is_tried_until_it_succeeds(database: Database) -> None:
@@ -154,7 +155,7 @@ def test_work_that_must_follow_a_gain_is_tried_until_it_succeeds(database: Datab
 
 
 def test_a_transaction_that_may_not_act_leaves_nothing(scene: Scene) -> None:
-    """What a frozen leader had decided is gone with its transaction."""
+    """Decisions of a suspended leader are rolled back with its transaction."""
     job_id = scene.submit(briefs(1)).job_id
     other = scheduler(scene.database, "other")
 

@@ -1,4 +1,5 @@
-"""The loops of two schedulers over a real Redis: races are offered, and only the leader acts."""
+"""Loops of two schedulers over a real Redis: speculative copies are offered, and only the leader
+acts."""
 
 from collections.abc import Iterator
 
@@ -17,9 +18,9 @@ TRACKS = 2
 
 @pytest.fixture
 def farm(sqlite_scene: Scene, redis: RedisServer) -> Iterator[Farm]:
-    made = Farm(sqlite_scene, redis)
-    yield made
-    made.close()
+    new_farm = Farm(sqlite_scene, redis)
+    yield new_farm
+    new_farm.close()
 
 
 def races(farm: Farm) -> list[Shard]:
@@ -27,7 +28,7 @@ def races(farm: Farm) -> list[Shard]:
 
 
 def test_tracks_of_a_silent_worker_are_raced_before_it_is_lost(farm: Farm) -> None:
-    """It was not heard for more than two intervals, which are one second on a small farm."""
+    """No heartbeat for more than two intervals, which are one second on a small farm."""
     slow = farm.scene.join("slow")
     job_id = farm.scene.submit(briefs(TRACKS)).job_id
     farm.placer.tick()
@@ -35,7 +36,7 @@ def test_tracks_of_a_silent_worker_are_raced_before_it_is_lost(farm: Farm) -> No
     farm.scene.beat(slow, *held)
     fast = farm.scene.join("fast")
     farm.placer.tick()
-    assert races(farm) == [], "nobody lags"
+    assert races(farm) == [], "no worker lags"
     farm.scene.clock.advance(3)
     farm.scene.beat(fast)
     farm.placer.tick()
@@ -78,7 +79,8 @@ def test_a_race_that_nobody_can_pay_is_not_offered(farm: Farm) -> None:
 
 
 def test_only_the_leader_places_and_rescues(farm: Farm) -> None:
-    """The other one neither while it waits nor when it wakes up and still believes it leads."""
+    """The other scheduler acts neither while it waits nor when it wakes up and still believes it
+    leads."""
     worker = farm.scene.join()
     farm.scene.submit(briefs(4))
     frozen = Leadership(database=farm.scene.database, holder="frozen", term=3600)
@@ -102,7 +104,7 @@ def test_only_the_leader_places_and_rescues(farm: Farm) -> None:
 
 
 def test_a_job_counts_as_fed_when_it_gets_a_shard(farm: Farm) -> None:
-    """Else it would age, and overtake others, while it is worked on."""
+    """Otherwise it would age, and overtake others, while it is worked on."""
     farm.scene.join()
     job_id = farm.scene.submit(briefs(40)).job_id
     farm.scene.clock.advance(100)

@@ -1,4 +1,4 @@
-"""The rules of leases: every verdict, from the facts alone."""
+"""Lease rules: every verdict, from the facts alone."""
 
 from dataclasses import replace
 
@@ -60,14 +60,14 @@ def test_claims(facts: ClaimFacts, verdict: ClaimVerdict) -> None:
         (replace(LEASED, track=TrackState.CANCELLED), "k", Refusal.TRACK_CLOSED),
         (replace(LEASED, track=TrackState.PENDING), "k", Refusal.TRACK_CLOSED),
         (replace(LEASED, track=TrackState.FAILED), "k", Refusal.TRACK_CLOSED),
-        # Done already, whoever did it and whatever became of the lease: the worker may forget it.
+        # Done already, by any worker and with any lease state: the worker may drop its result.
         (replace(LEASED, track=TrackState.DONE), "k", TrackState.DONE),
         (
             CommitFacts(LeaseState.ENDED, AttemptState.EXPIRED, "k", TrackState.DONE),
             "k",
             TrackState.DONE,
         ),
-        # A track that was never in this shard says nothing about itself.
+        # For a track that was never in this shard, its state is not revealed.
         (replace(LEASED, attempt=None, track=TrackState.DONE), "k", Refusal.NOT_IN_SHARD),
     ],
 )
@@ -141,5 +141,5 @@ def test_offers_are_few_where_they_are_slow_to_be_claimed() -> None:
     assert offers_allowed([0.5] * 150) == 50
     assert offers_allowed([0.5] * 300) == 0
     assert offers_allowed([9.0] * 51) == 0, "most wait long: no more are added"
-    assert offers_allowed([9.0] * 40) == 160, "a few that wait are workers with enough to do"
+    assert offers_allowed([9.0] * 40) == 160, "a few waiting offers belong to busy workers"
     assert offers_allowed([9.0] * 40 + [0.1] * 60) == 100

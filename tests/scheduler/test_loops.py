@@ -1,4 +1,4 @@
-"""The lifecycle of a background role."""
+"""Lifecycle of a background loop."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from trackfarm_scheduler.loops import Loop
 
 
 class Role:
-    """Counts its ticks; `act` may raise."""
+    """Role that counts its ticks; `act` may raise."""
 
     def __init__(self, act: Callable[[int], None] = lambda _: None) -> None:
         self.ticks = 0

@@ -1,4 +1,4 @@
-"""Every transition of every state machine, and its drawing."""
+"""Every transition of every state machine, and the diagrams."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,7 @@ from trackfarm_scheduler.store import tracks
 ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
 machines = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
 
-# Written out a second time on purpose: a change of the tables has to be meant.
+# Repeated on purpose, so that a change of the tables must be deliberate.
 LEGAL = {
     "job": {
         "accepted": "running paused done failed cancelled out_of_budget",
@@ -113,9 +113,9 @@ def test_a_done_track_is_taken_back_only_by_who_says_so(
 def test_the_drawing_has_every_arrow(machine: Machine[Any]) -> None:
     head, *arrows = machine.mermaid().splitlines()
     assert head == "stateDiagram-v2"
-    drawn = {tuple(arrow.strip().split(" --> ")) for arrow in arrows}
-    assert drawn == {(a, b) for a, to in LEGAL[machine.name].items() for b in to.split()}
-    assert len(drawn) == len(arrows)
+    transitions = {tuple(arrow.strip().split(" --> ")) for arrow in arrows}
+    assert transitions == {(a, b) for a, to in LEGAL[machine.name].items() for b in to.split()}
+    assert len(transitions) == len(arrows)
 
 
 @machines

@@ -1,9 +1,10 @@
-"""Each guard is taken away once, and the farm in any order must go wrong without it.
+"""Mutation tests: each guard is removed once, and the stateful farm test must fail without it.
 
-A lease's end closes its attempts, and so does the end of what a track is wanted for. So in the
-database the checks of a commit cover for each other: that of the lease is taken away here together
-with that of the attempt, and in place of the track's state the rule that nobody works on a track
-that is not leased. Each check alone is taken away by the table of test_leases.py.
+The end of a lease closes its attempts, and so does the end of the last job that wants a track. In
+the database the checks of a commit therefore cover for each other: the check of the lease is
+removed here together with that of the attempt, and instead of the check of the track's state the
+rule that only leased tracks are in progress. test_leases.py covers the removal of each single
+check.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,8 +30,8 @@ Verdict = TrackState | Refusal
 
 
 def any_lease(facts: CommitFacts, *, object_key: str) -> Verdict:
-    opened = facts.attempt and AttemptState.OPEN
-    live = replace(facts, lease=LeaseState.LIVE, attempt=opened)
+    attempt = facts.attempt and AttemptState.OPEN
+    live = replace(facts, lease=LeaseState.LIVE, attempt=attempt)
     return judge_commit(live, object_key=object_key)
 
 
@@ -48,7 +49,7 @@ def back_without_looking(session: Any, track_ids: Any, **values: object) -> list
 
 
 def overtake_nobody(session: Any, track_ids: Any, now: float) -> None:
-    """The other lanes go on."""
+    """Leave the other leases live."""
 
 
 def anybodys_claim(facts: ClaimFacts, *, worker_id: str, worker_queue: str) -> ClaimVerdict:
@@ -56,7 +57,7 @@ def anybodys_claim(facts: ClaimFacts, *, worker_id: str, worker_queue: str) -> C
     return ClaimVerdict.GRANTED if free else ClaimVerdict.NOT_YOURS
 
 
-# A report is judged before its objects are looked at and once more when it is committed.
+# A report is judged before its objects are checked, and again when it is committed.
 JUDGES = (recorder, sorting)
 MUTATIONS: list[tuple[Sequence[Any], str, Callable[..., Any]]] = [
     (JUDGES, "judge_commit", any_lease),

@@ -23,22 +23,22 @@ def test_what_always_holds(
 ) -> None:
     shards = place(jobs, workers, shard_seconds=SHARD_SECONDS, reserved=reserved)
     by_id = {t.id: (j, t) for j in jobs for t in j.tracks}
-    desks = {w.id: w for w in workers}
+    workers_by_id = {w.id: w for w in workers}
 
     placed = [track_id for shard in shards for track_id in shard.track_ids]
     assert len(placed) == len(set(placed)), "a track was placed twice"
-    ahead = {name: desk.shards for name, desk in desks.items()}
+    ahead = {name: desk.shards for name, desk in workers_by_id.items()}
     for shard in shards:
-        where = desks[shard.worker_id]
+        target = workers_by_id[shard.worker_id]
         members = [by_id[i] for i in shard.track_ids]
-        ahead[where.id] += 1
-        assert ahead[where.id] <= SHARDS_AHEAD + all(t.begun for _, t in members)
-        assert shard.queue == where.queue
-        assert 1 <= len(members) <= where.max_tracks
+        ahead[target.id] += 1
+        assert ahead[target.id] <= SHARDS_AHEAD + all(t.begun for _, t in members)
+        assert shard.queue == target.queue
+        assert 1 <= len(members) <= target.max_tracks
         assert {j.id for j, _ in members} == {shard.job_id}
-        assert {j.model_set for j, _ in members} == {where.model_set}
-        assert all(t.min_vram <= where.vram for _, t in members), "beyond the card's memory"
-        spent = sum(where.seconds(t.shape) for _, t in members)
+        assert {j.model_set for j, _ in members} == {target.model_set}
+        assert all(t.min_vram <= target.vram for _, t in members), "beyond the memory of the GPU"
+        spent = sum(target.seconds(t.shape) for _, t in members)
         assert abs(shard.expected_seconds - spent) < 1e-6
         assert len(members) == 1 or spent <= SHARD_SECONDS + 1e-6
 
@@ -81,14 +81,16 @@ def test_a_budget_is_never_exceeded(
 def test_no_place_stays_free_while_a_fitting_track_waits(
     jobs: list[JobView], workers: list[WorkerView]
 ) -> None:
-    rich = [replace(view, affordable=None) for view in jobs]
-    shards = place(rich, workers, shard_seconds=SHARD_SECONDS)
+    unlimited = [replace(view, affordable=None) for view in jobs]
+    shards = place(unlimited, workers, shard_seconds=SHARD_SECONDS)
     placed = {track_id for shard in shards for track_id in shard.track_ids}
-    taken = Counter(shard.worker_id for shard in shards)
-    left = [(j, t) for j in rich for t in j.tracks if t.id not in placed]
+    placed_per_worker = Counter(shard.worker_id for shard in shards)
+    unplaced = [(j, t) for j in unlimited for t in j.tracks if t.id not in placed]
     for w in workers:
-        if w.shards + taken[w.id] < SHARDS_AHEAD:
-            fitting = [t for j, t in left if j.model_set == w.model_set and t.min_vram <= w.vram]
+        if w.shards + placed_per_worker[w.id] < SHARDS_AHEAD:
+            fitting = [
+                t for j, t in unplaced if j.model_set == w.model_set and t.min_vram <= w.vram
+            ]
             assert all(w.id in t.avoid for t in fitting)
 
 
@@ -96,10 +98,12 @@ def test_no_place_stays_free_while_a_fitting_track_waits(
 def test_the_order_of_the_arguments_does_not_matter(
     jobs: list[JobView], workers: list[WorkerView], reserved: dict[str, int]
 ) -> None:
-    there = place(jobs, workers, shard_seconds=SHARD_SECONDS, reserved=reserved)
-    back = place(jobs[::-1], workers[::-1], shard_seconds=SHARD_SECONDS, reserved=reserved)
-    by_worker = Counter((s.worker_id, s.job_id, s.track_ids) for s in there)
-    assert by_worker == Counter((s.worker_id, s.job_id, s.track_ids) for s in back)
+    forward = place(jobs, workers, shard_seconds=SHARD_SECONDS, reserved=reserved)
+    reversed_order = place(
+        jobs[::-1], workers[::-1], shard_seconds=SHARD_SECONDS, reserved=reserved
+    )
+    by_worker = Counter((s.worker_id, s.job_id, s.track_ids) for s in forward)
+    assert by_worker == Counter((s.worker_id, s.job_id, s.track_ids) for s in reversed_order)
 
 
 @given(some_jobs(), some_workers(), reservations)
@@ -127,7 +131,7 @@ def test_reserved_are_the_least_busy() -> None:
 
 
 def test_a_track_does_not_wait_for_a_worker_that_is_reserved() -> None:
-    """The one free worker failed it, and the other is kept for the interactive lane."""
+    """The only free worker failed the track, and the other is kept for the interactive lane."""
     failed = [replace(tracks(1, 1)[0], avoid=frozenset({"b"}))]
     crew = [worker("a"), worker("b", ahead=1)]
     shards = place([job("j", failed)], crew, shard_seconds=60, reserved={"vram24": 1})
@@ -179,7 +183,7 @@ def begun(first: int, number: int) -> list[WaitingTrack]:
 
 
 def test_what_a_lost_worker_had_does_not_wait_for_a_free_place() -> None:
-    """It is spread over those who are done soonest, once each."""
+    """It goes to the workers that finish soonest, one shard each."""
     view = job("j", [*tracks(1, 9), *begun(20, 3)])
     crew = [worker(name, shards=SHARDS_AHEAD, ahead=ahead) for name, ahead in (("a", 9), ("b", 5))]
     shards = place([view], crew, shard_seconds=1)
@@ -214,13 +218,13 @@ def test_idle_workers_that_cannot_help_are_in_nobodys_way() -> None:
 
 def test_shards_shrink_towards_the_end() -> None:
     """Drained one shard at a time, the sizes never grow and the last are single tracks."""
-    left = tracks(1, 400)
+    remaining = tracks(1, 400)
     sizes: list[int] = []
     crew = [worker(str(i)) for i in range(4)]
-    while left:
-        first, *_ = place([job("j", left)], crew, shard_seconds=SHARD_SECONDS)
+    while remaining:
+        first, *_ = place([job("j", remaining)], crew, shard_seconds=SHARD_SECONDS)
         sizes.append(len(first.track_ids))
-        left = [t for t in left if t.id not in first.track_ids]
+        remaining = [t for t in remaining if t.id not in first.track_ids]
     assert sizes[0] > 10
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-4:] == [1, 1, 1, 1]
@@ -232,7 +236,7 @@ def test_tracks_beyond_the_window_count_as_work() -> None:
         len(place([view], crew, shard_seconds=1e9)[0].track_ids)
         for view in (job("j", tracks(1, 20)), job("j", tracks(1, 20), beyond=20_000))
     ]
-    assert sizes == [5, 5], "of more than was loaded, everyone with room gets a share"
+    assert sizes == [5, 5], "with more tracks than loaded, every worker with room gets a share"
     alone = place([job("j", tracks(1, 20), beyond=20_000)], crew[:1], shard_seconds=1e9)
     assert [len(s.track_ids) for s in alone] == [10, 10]
 

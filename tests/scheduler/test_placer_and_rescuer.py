@@ -1,4 +1,5 @@
-"""Offers through a real Redis, tick by tick with a clock of our own: sent, taken, lost, found."""
+"""Placer and rescuer over a real Redis, tick by tick with a controlled clock: offers sent, taken,
+lost, recovered."""
 
 from collections.abc import Iterator
 
@@ -15,9 +16,9 @@ from trackfarm_scheduler.store.tables import Lease, Worker
 
 @pytest.fixture
 def farm(sqlite_scene: Scene, redis: RedisServer) -> Iterator[Farm]:
-    made = Farm(sqlite_scene, redis)
-    yield made
-    made.close()
+    new_farm = Farm(sqlite_scene, redis)
+    yield new_farm
+    new_farm.close()
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_queue_holds_no_more_than_its_worker_can_start_soon(
     assert farm.take(worker) == Offer(worker.queue, first.shard_id, first.id), "first in, first out"
     assert farm.take(worker) == Offer(worker.queue, second.shard_id, second.id)
     farm.placer.tick()
-    assert len(farm.live()) == SHARDS_AHEAD, "taken messages are still shards on their way"
+    assert len(farm.live()) == SHARDS_AHEAD, "taken messages still count as queued shards"
 
 
 def test_a_shard_that_is_being_finished_makes_room_for_the_next(
@@ -103,15 +104,15 @@ def test_an_offer_in_the_queue_waits_as_long_as_it_takes(
 def test_an_offer_whose_message_left_is_taken_apart_after_the_time_to_claim(
     farm: Farm, job_id: str, worker: Worker
 ) -> None:
-    """The second one, still in the queue, is left alone."""
+    """The second offer, still in the queue, is left alone."""
     farm.placer.tick()
     taken = farm.take(worker)
     farm.rescuer.tick()
     farm.pass_time(CLAIM_WITHIN - 1, worker)
     assert len(farm.live()) == SHARDS_AHEAD
     farm.pass_time(1, worker)
-    (left,) = farm.live()
-    assert left.id != taken.lease_id
+    (remaining,) = farm.live()
+    assert remaining.id != taken.lease_id
     assert farm.reasons() == ["not claimed"]
     assert farm.rescues == 1
     assert all(a.state == "expired" for a in farm.scene.attempts(taken))
@@ -130,7 +131,7 @@ def test_a_claim_in_time_keeps_the_offer(farm: Farm, job_id: str, worker: Worker
 def test_an_offer_seen_before_its_message_was_sent_is_not_lost(
     farm: Farm, job_id: str, worker: Worker
 ) -> None:
-    """The rescuer may look between the placer's commit and its message."""
+    """The rescuer may run between the placer's commit and its message."""
     offer = farm.scene.offer(worker, job_id)
     farm.rescuer.tick()
     farm.broker.send([offer])
@@ -152,7 +153,7 @@ def test_a_broker_that_restarts_empty_loses_nothing(
 
 
 def test_while_the_broker_is_away_offers_wait(farm: Farm, job_id: str, worker: Worker) -> None:
-    """Nobody knows then whether the message is still there."""
+    """The scheduler cannot know then whether the message is still there."""
     farm.placer.tick()
     farm.server.kill()
     farm.pass_time(2 * CLAIM_WITHIN, worker)
@@ -210,7 +211,7 @@ def test_a_silent_worker_is_lost_with_all_it_held(farm: Farm, job_id: str, worke
     assert farm.scene.rows(Worker)[0].state == "lost"
     assert farm.scene.states(job_id)["pending"] > 0
     farm.rescuer.tick()
-    assert farm.live() == [], "what it had not claimed has no worker now"
+    assert farm.live() == [], "its unclaimed offers have no worker now"
     assert farm.scene.states(job_id) == {"pending": 40}
 
 
@@ -226,7 +227,9 @@ def test_a_schedulers_absence_costs_nobody_anything(
     assert len(farm.live()) == SHARDS_AHEAD
     assert farm.scene.rows(Worker)[0].state != "lost"
     farm.pass_time(LOST_AFTER, worker)
-    assert taken.lease_id not in {lease.id for lease in farm.live()}, "but only once more"
+    assert taken.lease_id not in {lease.id for lease in farm.live()}, (
+        "only one more lease period is granted"
+    )
 
 
 def test_a_claim_between_the_look_and_the_lock_is_respected(

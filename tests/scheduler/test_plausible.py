@@ -1,4 +1,4 @@
-"""What a report may say, and what it is believed."""
+"""Validation of reports: accepted values, and accepted engine seconds."""
 
 import pytest
 from hypothesis import given
@@ -55,7 +55,7 @@ def test_what_our_workers_make_is_plausible(kind: AudioFormat, seconds: float) -
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ({"seconds": 58.0}, "58 s of audio, and 60 s were asked for"),
+        ({"seconds": 58.0}, "58 s of audio, but 60 s were requested"),
         ({"seconds": 3_600.0}, "3600 s of audio"),
         ({"sample_rate": 96_000}, "mp3 cannot have 96000"),
         ({"sample_rate": 47_999}, "mp3 cannot have 47999"),
@@ -63,9 +63,9 @@ def test_what_our_workers_make_is_plausible(kind: AudioFormat, seconds: float) -
     ],
 )
 def test_measurements_fit_the_brief(wrong: dict[str, float], reason: str) -> None:
-    found = implausible(done(HONEST["mp3"], **wrong), Ordered(60, "mp3"))
-    assert found is not None
-    assert reason in found
+    message = implausible(done(HONEST["mp3"], **wrong), Ordered(60, "mp3"))
+    assert message is not None
+    assert reason in message
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_sizes_fit_the_format(kind: AudioFormat, size: int) -> None:
 
 @given(st.lists(st.floats(0, 10_000), max_size=8), st.floats(0, 5_000))
 def test_no_lease_is_believed_more_than_its_time(claims: list[float], wall: float) -> None:
-    """Whatever the parts that a report comes in."""
+    """The number of reports does not matter."""
     before = 0.0
     for claimed in claims:
         share = share_believed(claimed, wall=wall, before=before, bounds=BOUNDS)
@@ -102,8 +102,8 @@ def test_an_honest_share_is_believed_whole() -> None:
 
 
 def test_every_stage_is_cut() -> None:
-    told = Timings(service=100, denoise=200, decode=50, fetch=86_400, encode=1, upload=86_400)
-    assert engine_seconds(told) == 250
-    cut = clipped(told, share=0.1, wall=10, bounds=BOUNDS)
+    reported = Timings(service=100, denoise=200, decode=50, fetch=86_400, encode=1, upload=86_400)
+    assert engine_seconds(reported) == 250
+    cut = clipped(reported, share=0.1, wall=10, bounds=BOUNDS)
     assert (cut.service, cut.denoise, cut.decode) == (10, 20, 5)
     assert (cut.fetch, cut.encode, cut.upload) == (13, 1, 13)

@@ -1,4 +1,4 @@
-"""Whose turn it is: lanes, deadlines, priorities, age, and shares of the farm over many ticks."""
+"""Job priority: lanes, deadlines, priorities, age, and shares of the farm over many ticks."""
 
 from collections import Counter, deque
 from dataclasses import replace
@@ -24,7 +24,7 @@ QUICK = standing(lane=Lane.INTERACTIVE)
 
 
 def order(*jobs: Standing, now: float = 0.0) -> list[int]:
-    """Which of the jobs goes first, second, ..."""
+    """Return the indexes of the jobs in serving order."""
     return sorted(range(len(jobs)), key=lambda i: rank(jobs[i], 0.0, now))
 
 
@@ -60,9 +60,9 @@ def test_danger_only_grows_with_time(left: float, deadline: float, later: float)
 
 def test_priorities_far_apart_take_turns_and_near_ones_share() -> None:
     busy = standing(priority=int(BAND), in_flight=1e6)
-    assert order(standing(), busy) == [1, 0], "another band: all of it first"
+    assert order(standing(), busy) == [1, 0], "a higher band goes first"
     near = replace(busy, priority=int(BAND) - 1)
-    assert order(near, standing()) == [1, 0], "the same band: who has less running"
+    assert order(near, standing()) == [1, 0], "the same band: the job with less in flight"
 
 
 def test_who_is_fed_nothing_overtakes_in_the_end() -> None:
@@ -82,10 +82,10 @@ def test_weight_doubles_with_ten_points() -> None:
 
 
 def shares(jobs: list[JobView], *, ticks: int, workers: int = 8) -> dict[str, float]:
-    """Seconds of the farm each job gets when every worker always has the next shard."""
+    """Return the share of farm seconds per job when every worker always has the next shard."""
     crew = [worker(f"w{i}", shards=1) for i in range(workers)]
     running: deque[tuple[str, float]] = deque()
-    got = Counter[str]()
+    seconds_by_job = Counter[str]()
     for _ in range(ticks):
         loads = Counter[str]()
         for name, seconds in running:
@@ -93,11 +93,11 @@ def shares(jobs: list[JobView], *, ticks: int, workers: int = 8) -> dict[str, fl
         views = [replace(j, standing=replace(j.standing, in_flight=loads[j.id])) for j in jobs]
         for shard in place(views, crew, shard_seconds=20.0):
             running.append((shard.job_id, shard.expected_seconds))
-            got[shard.job_id] += shard.expected_seconds  # type: ignore[assignment]
+            seconds_by_job[shard.job_id] += shard.expected_seconds  # type: ignore[assignment]
         while len(running) > 2 * workers:
             running.popleft()
-    total = sum(got.values())
-    return {name: seconds / total for name, seconds in got.items()}
+    total = sum(seconds_by_job.values())
+    return {name: seconds / total for name, seconds in seconds_by_job.items()}
 
 
 def test_equal_jobs_get_equal_shares_whatever_their_size() -> None:
@@ -115,8 +115,10 @@ def test_shares_in_a_band_go_by_weight() -> None:
         job("nine", tracks(1, 500), beyond=9_000, about=standing(priority=9)),
         job("zero", tracks(1_000, 500), beyond=9_000),
     ]
-    got = shares(jobs, ticks=30, workers=40)
-    assert got["nine"] / got["zero"] == pytest.approx(weight(9) / weight(0), rel=0.1)
+    share_by_job = shares(jobs, ticks=30, workers=40)
+    assert share_by_job["nine"] / share_by_job["zero"] == pytest.approx(
+        weight(9) / weight(0), rel=0.1
+    )
 
 
 def test_another_band_waits_for_all_of_the_higher() -> None:

@@ -1,4 +1,4 @@
-"""How long a request waits for a thread and for its turn to write, measured while there is none."""
+"""Lag monitor: wait for a thread and for the write lock, measured while there are no requests."""
 
 import asyncio
 import threading
@@ -11,9 +11,9 @@ from trackfarm_scheduler.promptness import Promptness
 
 
 async def _lag_while(taken: str) -> tuple[float, float]:
-    """The lag that is seen while all threads, or the turn to write, are taken, and when they are
-    free again."""
-    threads, line, enough = CapacityLimiter(1), threading.Lock(), threading.Event()
+    """Return the lag while all threads, or the write lock, are taken, and after they are free
+    again."""
+    threads, line, release = CapacityLimiter(1), threading.Lock(), threading.Event()
 
     def stand_in_line() -> None:
         with line:
@@ -21,21 +21,21 @@ async def _lag_while(taken: str) -> tuple[float, float]:
 
     def take() -> None:
         with line if taken == "turn" else nullcontext():
-            enough.wait()
+            release.wait()
 
     promptness = Promptness(threads, stand_in_line)
-    watching = asyncio.create_task(promptness.watch())
+    watch_task = asyncio.create_task(promptness.watch())
     limiter = threads if taken == "threads" else None
-    taking = asyncio.create_task(to_thread.run_sync(take, limiter=limiter))
+    blocking_task = asyncio.create_task(to_thread.run_sync(take, limiter=limiter))
     while promptness.lag < 1.0:
         await asyncio.sleep(0.05)
-    enough.set()
-    await taking
-    seen = 0.0
-    while seen != promptness.lag:  # it grows for as long as the wait lasts
-        seen = promptness.lag
+    release.set()
+    await blocking_task
+    last_lag = 0.0
+    while last_lag != promptness.lag:  # the lag grows until the wait ends
+        last_lag = promptness.lag
         await asyncio.sleep(0.05)
-    watching.cancel()
+    watch_task.cancel()
     return 1.0, promptness.lag
 
 

@@ -1,4 +1,4 @@
-"""A bad worker and a bad track, told apart by who fails what and who makes it after all."""
+"""Bad workers and bad tracks, told apart by which workers fail a track and which ones make it."""
 
 import pytest
 from sqlmodel import col
@@ -61,7 +61,7 @@ def test_the_third_track_that_another_makes_is_one_too_many(
     assert scene.states(job_id) == {"done": 3, "pending": 5}
     for track_id in ids[3:]:
         track = scene.track(track_id)
-        assert (track.failures, track.crashes) == (0, 0), "what it failed counts no more"
+        assert (track.failures, track.crashes) == (0, 0), "its failures no longer count"
     with scene.database.read() as session:
         waiting = pending.first_of(session, job_id, now=scene.clock(), limit=9)
         assert [w.id for w in workers.live(session)] == [good.id]
@@ -71,7 +71,7 @@ def test_the_third_track_that_another_makes_is_one_too_many(
 def test_tracks_that_a_bad_worker_helped_to_give_up_are_tried_again(
     scene: Scene, job_id: str, bad: Worker, good: Worker
 ) -> None:
-    """With two workers, a failure of each settles it; then one of the two turns out to be bad."""
+    """With two workers, one failure of each is final; then one of the two turns out to be bad."""
     doomed, poisoned, *others = scene.ids(job_id)[:5]
     fail(scene, bad, job_id, doomed, *others)
     fail(scene, bad, job_id, poisoned, kind=FailureKind.BAD_INPUT)
@@ -91,7 +91,7 @@ def test_tracks_that_a_bad_worker_helped_to_give_up_are_tried_again(
 def test_what_a_paused_job_gets_back_is_made_for_the_one_that_runs(
     scene: Scene, job_id: str, bad: Worker, good: Worker
 ) -> None:
-    """Both asked for the track that was given up, and only one of them goes on."""
+    """Both jobs want the failed track, and only one of them is running."""
     doomed, *others = scene.ids(job_id)[:4]
     running = scene.submit(briefs(8)[:1]).job_id
     fail(scene, bad, job_id, doomed, *others)
@@ -117,8 +117,8 @@ def test_crashes_are_forgiven_as_well(scene: Scene, job_id: str, bad: Worker, go
 def test_who_is_gone_is_still_found_out(
     scene: Scene, job_id: str, bad: Worker, good: Worker, how: str
 ) -> None:
-    """A rented machine goes before others have made what it failed: that is forgiven all the
-    same."""
+    """A rented machine leaves before others have made its failed tracks: its failures are forgiven
+    all the same."""
     ids = scene.ids(job_id)[:4]
     fail(scene, bad, job_id, *ids)
     if how == "left":
@@ -151,7 +151,7 @@ def test_a_poisoned_track_quarantines_nobody(scene: Scene, job_id: str) -> None:
 
 
 def test_only_what_another_makes_counts(scene: Scene, job_id: str, bad: Worker) -> None:
-    """Who makes its own failed tracks in the end had bad luck."""
+    """A worker that makes its own failed tracks in the end had bad luck."""
     ids = scene.ids(job_id)[:4]
     fail(scene, bad, job_id, *ids)
     make(scene, bad, job_id, *ids)
@@ -183,7 +183,7 @@ def test_heartbeats_do_not_lift_a_quarantine(
         workers.lose_silent(session, silent_since=scene.clock() - 12, now=scene.clock())
     assert state(scene, bad) == "lost"
     scene.beat(bad)
-    assert state(scene, bad) == "quarantined", "not by being away either"
+    assert state(scene, bad) == "quarantined", "being lost does not lift it either"
 
 
 def test_its_last_reports_are_refused(scene: Scene, job_id: str, bad: Worker, good: Worker) -> None:
@@ -197,13 +197,13 @@ def test_its_last_reports_are_refused(scene: Scene, job_id: str, bad: Worker, go
 
 
 def test_a_farm_of_one_worker_never_waits_for_another(scene: Scene, bad: Worker) -> None:
-    """Each failed track is offered again to the only worker there is, and given up in the end."""
+    """Each failed track is offered again to the only worker, and given up in the end."""
     job_id = scene.submit(briefs(3)).job_id
     for _ in range(3):
         with scene.database.read() as session:
-            found = pending.first_of(session, job_id, now=scene.clock(), limit=9)
-        assert {t.avoid for t in found} in ({frozenset()}, {frozenset({bad.id})})
-        fail(scene, bad, job_id, *[t.id for t in found])
+            waiting = pending.first_of(session, job_id, now=scene.clock(), limit=9)
+        assert {t.avoid for t in waiting} in ({frozenset()}, {frozenset({bad.id})})
+        fail(scene, bad, job_id, *[t.id for t in waiting])
         scene.clock.advance(60)
     assert scene.states(job_id) == {"failed": 3}
     assert scene.settled(job_id) == "failed"

@@ -1,4 +1,5 @@
-"""Races through the database: the first commit wins, the other lane stops, no track is lost."""
+"""Speculative copies in the database: the first commit wins, the other lease ends, no track is
+lost."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -76,7 +77,7 @@ def test_the_first_commit_wins_and_the_loser_is_told_to_stop(race: Race) -> None
     scene = race.scene
     late = [scene.upload(race.first, i) for i in race.ids]
     assert {v.verdict for v in scene.finish(race.fast, race.second)} == {Verdict.COMMITTED}
-    assert not race.is_live(race.first), "nothing is left to do under it"
+    assert not race.is_live(race.first), "no work is left under it"
     assert {(a.state, a.kind) for a in scene.attempts(race.first)} == {("cancelled", "overtaken")}
     assert scene.beat(race.slow, race.first) == set(), "so its heartbeat is answered with a stop"
     assert {v.verdict for v in scene.report(race.slow, race.first, done=late)} == {
@@ -87,7 +88,7 @@ def test_the_first_commit_wins_and_the_loser_is_told_to_stop(race: Race) -> None
 
 
 def test_the_loser_keeps_what_is_its_own(race: Race) -> None:
-    """The race is over for two of four tracks: the lease lives on for the rest."""
+    """The copy has won two of four tracks: the lease stays live for the rest."""
     scene = race.scene
     half = race.ids[2:]
     scene.report(race.fast, race.second, done=[scene.upload(race.second, i) for i in half])
@@ -115,11 +116,11 @@ def test_a_raced_track_is_pending_only_when_both_lanes_are_gone(
     race: Race, lane: int, how: str
 ) -> None:
     act = race.end if how == "end" else race.release
-    lost, left = race.lanes[lane][1], race.lanes[1 - lane]
-    assert act(lost) == 0, "nothing comes back"
+    ended_offer, other = race.lanes[lane][1], race.lanes[1 - lane]
+    assert act(ended_offer) == 0, "no track becomes pending"
     assert race.scene.states(race.job_id) == {"leased": TRACKS}
-    assert race.is_live(left[1])
-    assert act(left[1]) == TRACKS
+    assert race.is_live(other[1])
+    assert act(other[1]) == TRACKS
     assert race.scene.states(race.job_id) == {"pending": TRACKS}
 
 
@@ -127,7 +128,7 @@ def test_a_raced_track_is_pending_only_when_both_lanes_are_gone(
     "kind", [FailureKind.SILENT, FailureKind.UPLOAD_FAILED, FailureKind.BAD_INPUT]
 )
 def test_a_failure_in_one_lane_does_not_stop_the_other(race: Race, kind: FailureKind) -> None:
-    """Not even a verdict that would give the track up: the other may still make it."""
+    """Not even a final failure: the other lease may still make the track."""
     scene, track_id = race.scene, race.ids[0]
     race.fail(race.fast, race.second, track_id, kind=kind)
     assert scene.track(track_id).state == "leased"
@@ -163,7 +164,7 @@ def test_pausing_takes_back_a_race_that_nobody_claimed(scene: Scene) -> None:
     assert scene.states(job_id) == {"leased": 2}
 
 
-# Both lanes at the same instant: what SQLite's one writer excludes, PostgreSQL must survive.
+# Both leases at the same instant: SQLite's single writer excludes this, PostgreSQL must handle it.
 
 
 def at_once(*acts: object) -> None:
@@ -193,7 +194,7 @@ def test_both_lanes_finish_at_once(race: Race, attempt: int) -> None:
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_each_lane_finishes_what_the_other_still_does(race: Race, attempt: int) -> None:
-    """Crosswise: each commit ends work of the other's lease."""
+    """Each commit ends work of the other's lease."""
     scene = race.scene
     parts = [race.ids[:2], race.ids[2:]]
     uploads = [
@@ -212,7 +213,7 @@ def test_each_lane_finishes_what_the_other_still_does(race: Race, attempt: int) 
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_both_lanes_are_given_up_at_once(race: Race, attempt: int) -> None:
-    """Neither may take the other for the one that goes on."""
+    """Neither may assume that the other continues."""
     at_once(lambda: race.release(race.first), lambda: race.end(race.second))
     assert race.scene.states(race.job_id) == {"pending": TRACKS}
 
@@ -229,7 +230,7 @@ def test_one_lane_finishes_while_the_other_is_given_up(race: Race, attempt: int)
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_a_race_is_offered_while_the_first_lane_ends(scene: Scene, attempt: int) -> None:
-    """Either the race has the tracks, or they are pending; never both."""
+    """Either the copy has the tracks, or they are pending; never both."""
     job_id = scene.submit(briefs(TRACKS)).job_id
     ids, rival = scene.ids(job_id), scene.join("rival")
     offer = scene.claimed(scene.join(), job_id)

@@ -1,4 +1,5 @@
-"""Races as a pure function: who challenges whom, for what, and when it is not worth it."""
+"""Speculative copies as a pure function: assignment of workers to stragglers, and when a copy is
+not worth it."""
 
 from collections import Counter
 from dataclasses import replace
@@ -23,7 +24,7 @@ def straggler(
     leases: int = 1,
     vram: int = 4,
 ) -> Straggler:
-    """Of `number` tracks of ten seconds of audio each."""
+    """Return a straggler with `number` tracks of ten seconds of audio each."""
     waiting = [OpenTrack(first + i, shape(), vram, leases) for i in range(number)]
     return Straggler(f"lease_{name}", name, "j", "tiny", waiting, left, late, silent)
 
@@ -99,21 +100,21 @@ def test_what_always_holds(lagging: list[Straggler], idle: list[WorkerView]) -> 
     assert max(Counter(s.worker_id for s in shards).values(), default=1) == 1
     raced = [track_id for shard in shards for track_id in shard.track_ids]
     assert len(raced) == len(set(raced)), "a track is raced twice"
-    crew = {w.id: w for w in idle}
+    workers = {w.id: w for w in idle}
     for shard in shards:
-        where = crew[shard.worker_id]
+        target = workers[shard.worker_id]
         origin = [s for s in lagging if set(shard.track_ids) <= {t.id for t in s.tracks}]
         assert any(s.worker_id != shard.worker_id for s in origin)
         for s in origin:
             for t in s.tracks:
                 if t.id in shard.track_ids:
-                    assert t.min_vram <= where.vram or len(origin) > 1
+                    assert t.min_vram <= target.vram or len(origin) > 1
                     assert t.live_leases < 2 or len(origin) > 1
 
 
 def test_a_race_is_paid_for_by_its_job() -> None:
-    """A shard of 3600 s on a worker of a dollar an hour costs a dollar."""
+    """A shard of 3600 s on a worker at one dollar per hour costs a dollar."""
     shards = [NewShard(f"w{i}", "q", name, (i,), 3600.0) for i, name in enumerate("aabbcd")]
     prices = {f"w{i}": 1.0 for i in range(6)}
     kept = paid_for(shards, {"a": 1.5, "b": None, "c": 0.5}, prices)
-    assert [s.worker_id for s in kept] == ["w0", "w2", "w3"], "d does not move"
+    assert [s.worker_id for s in kept] == ["w0", "w2", "w3"], "d is not in progress"

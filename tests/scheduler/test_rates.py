@@ -12,8 +12,8 @@ def test_a_bucket_holds_a_minutes_worth_and_fills_evenly() -> None:
     clock = Clock()
     rates = Rates(clock)
     assert [rates.take("a", 3).allowed for _ in range(4)] == [True, True, True, False]
-    held = rates.take("a", 3)
-    assert (held.left, held.wait, held.full_in) == (0, 20.0, 60.0)
+    status = rates.take("a", 3)
+    assert (status.left, status.wait, status.full_in) == (0, 20.0, 60.0)
     clock.advance(19.9)
     assert not rates.take("a", 3).allowed
     clock.advance(0.1)
@@ -37,7 +37,7 @@ def test_memory_is_bounded_and_the_longest_silent_go_first() -> None:
     for name in ("a", "b", "a", "c"):
         rates.take(name, 1)
     assert not rates.take("a", 1).allowed
-    assert rates.take("b", 1).allowed, "it was forgotten"
+    assert rates.take("b", 1).allowed, "its bucket was dropped"
 
 
 @given(st.lists(st.floats(0, 30), max_size=60), st.integers(1, 600))

@@ -1,4 +1,4 @@
-"""The commit rule on both databases: what is committed, once, and everything that is refused."""
+"""Commit rule on both databases: committed results, once each, and all reasons for refusal."""
 
 import pytest
 from sqlmodel import col
@@ -54,13 +54,13 @@ def test_the_batches_of_committed_tracks_are_counted(
     scene: Scene, job_id: str, worker: Worker, offer: Offer
 ) -> None:
     share = BatchShare(tracks=3, padding=0.2, passes=8 / 3)
-    made = [changed(scene.upload(offer, i), batch=share) for i in scene.ids(job_id)]
-    scene.report(worker, offer, done=made)
+    reports = [changed(scene.upload(offer, i), batch=share) for i in scene.ids(job_id)]
+    scene.report(worker, offer, done=reports)
     with scene.database.read() as session:
-        told = {name: value for name, _, value in journal.totals(session)}
-    assert told["batches"] == pytest.approx(1)
-    assert told["model_passes"] == pytest.approx(8)
-    assert told["padding_seconds"] == pytest.approx(3 * 10 * 0.25)
+        totals = {name: value for name, _, value in journal.totals(session)}
+    assert totals["batches"] == pytest.approx(1)
+    assert totals["model_passes"] == pytest.approx(8)
+    assert totals["padding_seconds"] == pytest.approx(3 * 10 * 0.25)
 
 
 def test_a_replayed_report_changes_nothing(
@@ -141,7 +141,8 @@ def test_an_ended_lease_is_refused(scene: Scene, worker: Worker, offer: Offer, f
 def test_the_first_commit_wins(
     scene: Scene, worker: Worker, offer: Offer, job_id: str, first: int
 ) -> None:
-    """A worker that comes back from the dead is told that the track is done, and changes nothing."""
+    """A worker that returns after its lease ended is told that the track is done, and changes
+    nothing."""
     late = scene.upload(offer, first)
     expire(scene, offer)
     other = scene.join("other")
@@ -181,7 +182,7 @@ def test_a_key_that_is_none_is_refused_like_any_other(
     ("lie", "reason"),
     [
         ({"size": 6}, "the object has 20000 bytes, the report says 6"),
-        ({"md5": "0" * 32}, "the object's MD5 is not the reported one"),
+        ({"md5": "0" * 32}, "the object's MD5 differs from the reported one"),
         (None, "no such object"),
     ],
 )

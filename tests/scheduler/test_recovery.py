@@ -1,4 +1,4 @@
-"""What a failure costs, and how a job ends."""
+"""Retry policy: effect of a failure, and the end of a job."""
 
 import random
 from dataclasses import replace
@@ -45,7 +45,7 @@ def middle() -> float:
 
 @pytest.mark.parametrize("kind", sorted(FINAL))
 def test_what_no_retry_can_change_is_given_up_at_once(kind: FailureKind) -> None:
-    assert judge_failure(kind, FIRST, middle) == GiveUp("no retry can change it")
+    assert judge_failure(kind, FIRST, middle) == GiveUp("a retry cannot help")
 
 
 @pytest.mark.parametrize("kind", sorted(INFRASTRUCTURE))
@@ -117,7 +117,7 @@ def test_the_curve_doubles_to_a_minute() -> None:
 
 @pytest.mark.parametrize("failures", [2, 5, 20])
 def test_the_jitter_is_uniform_around_the_curve(failures: int) -> None:
-    """Mean on the curve and the spread of a uniform +-25 %, not only the bounds."""
+    """Check the mean and the spread of a uniform +-25 %, not only the bounds."""
     curve = backoff(failures, middle)
     chance = random.Random(7)
     shares = [backoff(failures, chance.random) / curve for _ in range(20_000)]

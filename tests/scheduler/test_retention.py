@@ -1,4 +1,4 @@
-"""What has been kept for long enough goes: removed jobs, unused uploads, old events."""
+"""Retention: removed jobs, unused uploads and old events are deleted."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -126,7 +126,9 @@ def test_the_same_catalog_after_a_removal_is_a_new_job(scene: Scene, retention: 
     assert (sealed.job_id != first, sealed.already_submitted) == (True, False)
     scene.clock.advance(URL_SECONDS + 1)
     retention.tick()
-    assert scene.states(sealed.job_id) == {"done": 2}, "it was asked for before it was removed"
+    assert scene.states(sealed.job_id) == {"done": 2}, (
+        "the new job wanted the tracks before they were deleted"
+    )
     assert len(scene.objects.content) == 2
 
 
@@ -149,7 +151,7 @@ def test_an_upload_goes_a_day_after_its_last_job_ended(scene: Scene, retention: 
     scene.change(first, jobs.cancel)
     scene.clock.advance(10 * DAY)
     retention.tick()
-    assert KEY in scene.objects.content, "the second job may still want it"
+    assert KEY in scene.objects.content, "the second job may still need it"
     scene.change(second, jobs.cancel)
     scene.clock.advance(DAY - 1)
     retention.tick()
@@ -169,7 +171,7 @@ def test_an_upload_that_no_job_ever_used_goes_too(scene: Scene, retention: Remov
         uploads.touch(session, KEY, scene.clock())
     scene.clock.advance(DAY - 1)
     retention.tick()
-    assert KEY in scene.objects.content, "it was sent again half a day later"
+    assert KEY in scene.objects.content, "it was uploaded again half a day later"
     scene.clock.advance(2)
     retention.tick()
     assert KEY not in scene.objects.content

@@ -1,4 +1,4 @@
-"""Which users the broker is to have, decided without it."""
+"""Broker users to create and delete, decided without a broker."""
 
 from fnmatch import fnmatchcase
 
@@ -21,22 +21,22 @@ def test_after_the_difference_users_are_as_wanted(
     ended -= wanted
     others = {f"tfw_other_{name}" for name in strangers} | {"default", "flower"}
     names = {user_name(worker) for worker in present} | others
-    found = differences(names, {worker: user(worker) for worker in wanted}, ended)
-    after = names | {user_name(u.worker_id) for u in found.missing}
-    after -= {user_name(worker) for worker in found.surplus}
+    changes = differences(names, {worker: user(worker) for worker in wanted}, ended)
+    after = names | {user_name(u.worker_id) for u in changes.missing}
+    after -= {user_name(worker) for worker in changes.surplus}
     assert {user_name(worker) for worker in wanted} <= after
     assert not {user_name(worker) for worker in ended} & after
-    assert others <= after, "users of others are nobody's but theirs"
-    assert not {u.worker_id for u in found.missing} & present
+    assert others <= after, "users of other farms stay"
+    assert not {u.worker_id for u in changes.missing} & present
 
 
 def test_a_user_has_one_key_and_its_events() -> None:
-    told = rules(user("worker_0001"), database=3)
-    assert told[0] == "reset"
-    assert [rule for rule in told if rule[0] in "~%"] == ["~gpu.vram4.tiny.worker_0001"]
-    assert [rule for rule in told if rule[0] == "&"] == ["&/3.celeryev/*"]
-    assert next(rule for rule in told if rule[0] in "+-") == "-@all"
-    assert not {"+lpush", "+rpush", "+subscribe", "+eval", "nopass", "+@all"} & set(told)
+    acl_rules = rules(user("worker_0001"), database=3)
+    assert acl_rules[0] == "reset"
+    assert [rule for rule in acl_rules if rule[0] in "~%"] == ["~gpu.vram4.tiny.worker_0001"]
+    assert [rule for rule in acl_rules if rule[0] == "&"] == ["&/3.celeryev/*"]
+    assert next(rule for rule in acl_rules if rule[0] in "+-") == "-@all"
+    assert not {"+lpush", "+rpush", "+subscribe", "+eval", "nopass", "+@all"} & set(acl_rules)
 
 
 def test_a_key_with_the_signs_of_a_pattern_matches_itself_alone() -> None:

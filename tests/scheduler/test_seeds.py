@@ -1,4 +1,4 @@
-"""A result must come from a seed that was offered."""
+"""A result must come from an offered seed."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_a_seed_that_was_given_is_the_only_one(scene: Scene, worker: Worker) -> 
 
 
 def test_seeds_move_on_with_the_tries(scene: Scene, worker: Worker, job_id: str) -> None:
-    """After a failure that counts, the second seed is the first that is offered."""
+    """After a failure that counts, the second seed is the first one offered."""
     track_id = scene.ids(job_id)[0]
     offer = scene.claimed(worker, job_id, [track_id])
     scene.report(worker, offer, failed=[failure(track_id)])

@@ -1,4 +1,4 @@
-"""How the scheduler's process ends."""
+"""Shutdown of the scheduler's process."""
 
 import signal
 import sys
@@ -19,7 +19,7 @@ def test_told_to_stop_it_lets_another_lead_at_once(
 ) -> None:
     port, log, database = free_port(), tmp_path / "log", f"sqlite:///{tmp_path / 'farm.db'}"
     (tmp_path / "objects").mkdir()
-    told = {
+    fields = {
         "PORT": port,
         "DATABASE_URL": database,
         "BROKER_URL": redis.url,
@@ -27,11 +27,11 @@ def test_told_to_stop_it_lets_another_lead_at_once(
         "API_KEY": "k" * 16,
         "SIGNING_SECRET": "s" * 16,
     }
-    env = {f"TRACKFARM_SCHEDULER_{name}": str(value) for name, value in told.items()}
+    env = {f"TRACKFARM_SCHEDULER_{name}": str(value) for name, value in fields.items()}
     command = [sys.executable, "-P", "-m", "trackfarm_scheduler"]
     with Process(command, log=log, env=env, ending=number) as process:
         process.wait_ready(lambda: _answers(port), timeout_s=60)
-        wait_until(lambda: "leading" in log.read_text(), timeout_s=20, what="it leads")
+        wait_until(lambda: "leadership_gained" in log.read_text(), timeout_s=20, what="it leads")
         process.stop(timeout_s=20)
     assert process.code == 0
     assert "scheduler_stopped" in log.read_text()

@@ -1,4 +1,4 @@
-"""When a worker was busy, from what it reported."""
+"""Busy time of a worker, computed from its reports."""
 
 import itertools
 import tracemalloc
@@ -19,8 +19,8 @@ def test_tracks_of_a_batch_come_one_after_the_other_and_count_once() -> None:
 
 
 def test_jobs_and_outcomes_are_told_apart() -> None:
-    found = laid_out([made(121, 1, job="b"), made(120, 5, kept=False), made(100, 10)], [])
-    assert [(s.start, s.end, s.kept, s.job) for s in found] == [
+    intervals = laid_out([made(121, 1, job="b"), made(120, 5, kept=False), made(100, 10)], [])
+    assert [(s.start, s.end, s.kept, s.job) for s in intervals] == [
         (90, 100, True, "a"),
         (115, 120, False, "a"),
         (120, 121, True, "b"),
@@ -28,8 +28,8 @@ def test_jobs_and_outcomes_are_told_apart() -> None:
 
 
 def test_what_a_lost_lease_took_is_not_kept() -> None:
-    found = laid_out([made(100, 10)], [Lost(95, 130, "a")])
-    assert [(s.start, s.end, s.kept) for s in found] == [(90, 100, True), (95, 130, False)]
+    intervals = laid_out([made(100, 10)], [Lost(95, 130, "a")])
+    assert [(s.start, s.end, s.kept) for s in intervals] == [(90, 100, True), (95, 130, False)]
 
 
 _made = st.builds(
@@ -39,11 +39,11 @@ _made = st.builds(
 
 @given(st.lists(_made, max_size=30))
 def test_no_second_is_counted_twice_and_none_is_lost(all_made: list[Made]) -> None:
-    found = laid_out(sorted(all_made, key=lambda m: m.at, reverse=True), [])
-    for before, after in itertools.pairwise(found):
+    intervals = laid_out(sorted(all_made, key=lambda m: m.at, reverse=True), [])
+    for before, after in itertools.pairwise(intervals):
         assert before.end <= after.start + 1e-9
-    total = sum(one.seconds for one in all_made)
-    assert abs(sum(s.end - s.start for s in found) - total) < 1e-6
+    total = sum(attempt.seconds for attempt in all_made)
+    assert abs(sum(s.end - s.start for s in intervals) - total) < 1e-6
 
 
 def test_a_hundred_thousand_tracks_without_a_pause_are_one_stretch_and_held_as_one() -> None:

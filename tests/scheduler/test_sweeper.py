@@ -1,4 +1,5 @@
-"""Abandoned objects go when nobody can write them any more; a real folder, a clock of our own."""
+"""Orphan cleaner: abandoned objects are deleted once they can no longer be written; a real folder,
+a controlled clock."""
 
 from pathlib import Path
 
@@ -22,11 +23,11 @@ MARGIN = 60.0
 
 @pytest.fixture
 def store(scene: Scene, tmp_path: Path) -> DirectoryStore:
-    made = DirectoryStore(
+    directory_store = DirectoryStore(
         tmp_path / "objects", base_url="http://127.0.0.1", secret=b"s" * 32, now=scene.clock
     )
-    made.check()
-    return made
+    directory_store.check()
+    return directory_store
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_what_was_abandoned_goes_and_what_was_committed_stays(
 def test_what_a_quarantined_worker_wrote_once_more_goes_too(
     scene: Scene, store: DirectoryStore, sweeper: Sweeper
 ) -> None:
-    """Its failures are forgiven, its upload URLs are not over."""
+    """Its failures are forgiven, but its upload URLs are still valid."""
     worker, job_id = scene.join(), scene.submit(briefs(1)).job_id
     scene.beat(worker)
     offer = scene.claimed(worker, job_id)
@@ -148,15 +149,16 @@ def test_more_than_one_batch_goes_in_one_tick(scene: Scene, sweeper: Sweeper) ->
 def test_an_upload_that_a_crash_cut_off_goes_once_it_has_been_quiet(
     scene: Scene, sweeper: Sweeper
 ) -> None:
-    """Also one of another scheduler; what still comes in, however long it takes, stays."""
+    """This includes uploads to another scheduler; an upload in progress stays, however long it
+    takes."""
     kept = scene.submit(briefs(2))
     broken, slow = scene.begin(), scene.begin(catalog="slow")
     scene.add(broken, briefs(4))
-    for chunk, left in enumerate([3, 3, 2]):
+    for chunk, expected_jobs in enumerate([3, 3, 2]):
         scene.clock.advance(STALE_UPLOAD_SECONDS / 2)
         scene.add(slow, briefs(2, word=f"chunk {chunk}"))
         sweeper.tick()
-        assert scene.number(Job) == left
+        assert scene.number(Job) == expected_jobs
     sealed = scene.seal(slow)
     scene.clock.advance(10 * STALE_UPLOAD_SECONDS)
     sweeper.tick()
@@ -175,7 +177,7 @@ def test_what_comes_after_an_upload_was_given_up_is_refused(scene: Scene, sweepe
         scene.add(late, briefs(2, word="late"))
     with pytest.raises(GivenUp):
         scene.seal(late)
-    with scene.database.write() as session:  # it was sealed when it was about to be given up
+    with scene.database.write() as session:  # it was sealed just before it would have been removed
         intake.abandon_stale(session, sealed.job_id, untouched_since=scene.clock())
     assert [job.id for job in scene.rows(Job)] == [sealed.job_id]
     assert {track.job_id for track in scene.rows(Track)} == {sealed.job_id}

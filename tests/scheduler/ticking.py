@@ -1,4 +1,4 @@
-"""A placer and a rescuer that tick when they are told to, over a real Redis."""
+"""Placer and rescuer ticked by the test, over a real Redis."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ CLAIM_WITHIN, LOST_AFTER = 5.0, 12.0
 
 
 class Farm:
-    """A placer and a rescuer over one scene and one Redis."""
+    """Placer and rescuer over one scene and one Redis."""
 
     def __init__(self, scene: Scene, server: RedisServer) -> None:
         self.scene = scene
@@ -65,7 +65,7 @@ class Farm:
         self.redis.close()
 
     def take(self, worker: Worker) -> Offer:
-        """Takes the oldest message as a worker would."""
+        """Take the oldest message, as a worker would."""
         message = json.loads(self.redis.rpop(worker.queue))  # type: ignore[arg-type]
         assert message["headers"]["task"] == SHARD_TASK
         args, _, _ = json.loads(base64.b64decode(message["body"]))
@@ -77,14 +77,15 @@ class Farm:
         return offer
 
     def live(self) -> list[Lease]:
-        found = self.scene.rows(Lease, col(Lease.state) == "live")
-        return sorted(found, key=lambda lease: (lease.offered_at, lease.queue, lease.sequence))
+        leases = self.scene.rows(Lease, col(Lease.state) == "live")
+        return sorted(leases, key=lambda lease: (lease.offered_at, lease.queue, lease.sequence))
 
     def reasons(self) -> list[str]:
         return sorted(r.end_reason for r in self.scene.rows(Lease, col(Lease.state) == "ended"))
 
     def pass_time(self, seconds: float, *alive: Worker) -> None:
-        """Lets time pass with a rescuer's tick each second, and heartbeats of who is alive."""
+        """Let time pass with a tick of the rescuer each second, and heartbeats of the `alive`
+        workers."""
         for _ in range(int(seconds)):
             self.scene.clock.advance(1)
             for worker in alive:

@@ -1,4 +1,4 @@
-"""What placement and racing are asked about, made up: jobs, workers and tracks as they see them."""
+"""Invented jobs, workers and tracks as inputs of placement and speculative copies."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ SETS = ["tiny", "turbo"]
 
 
 class Seconds:
-    """Prices a track at `rate` seconds a second of audio."""
+    """Cost function: `rate` seconds per second of audio."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
@@ -39,7 +39,7 @@ def standing(
     seconds_left: float = 0,
     deadline: float | None = None,
 ) -> Standing:
-    """A job that was made and fed `age` seconds before time 0."""
+    """Return the priority facts of a job submitted and last fed `age` seconds before time 0."""
     return Standing(lane, priority, -age, -age, in_flight, seconds_left, deadline)
 
 
@@ -51,7 +51,7 @@ def job(
     beyond: int = 0,
     money: float | None = None,
 ) -> JobView:
-    """`beyond`: tracks that wait besides those that were loaded."""
+    """Return a job view; `beyond`: number of waiting tracks outside the loaded window."""
     return JobView(name, "tiny", about or standing(), waiting, len(waiting) + beyond, money)
 
 
@@ -96,7 +96,7 @@ def some_jobs(draw: st.DrawFn) -> list[JobView]:
         about = standing(
             lane=draw(st.sampled_from(Lane)),
             priority=draw(st.integers(-20, 20)),
-            # Each its own age: the last word between two jobs that are alike in all else.
+            # Distinct ages, the tie-breaker between otherwise equal jobs.
             age=draw(st.integers(0, 7200)) + number / 8,
             in_flight=draw(st.floats(0, 500)),
             deadline=draw(st.none() | st.floats(-100, 10_000)),
@@ -122,7 +122,7 @@ def some_workers(draw: st.DrawFn) -> list[WorkerView]:
             vram=draw(st.sampled_from(TIERS)),
             kind=draw(st.sampled_from(SETS)),
             shards=draw(st.integers(0, 3)),
-            # Each its own, so that no two workers are alike.
+            # Distinct values, so that no two workers are equal.
             ahead=draw(st.integers(0, 100)) + number / 8,
             rate=draw(st.sampled_from([0.001, 0.1, 2.0])),
             price=draw(st.sampled_from([0.0, 0.5, 3.0])),

@@ -1,4 +1,4 @@
-"""Secrets that can be recognised wherever they turn up, in any of the forms that text takes."""
+"""Canary secrets that are recognised anywhere, in any encoding."""
 
 import base64
 import re
@@ -11,23 +11,23 @@ SIGNED = re.compile(rb"(?i)(?:signature=|x-amz-signature=)[0-9a-f]{16}")
 
 
 def canary(name: str) -> str:
-    """A secret whose name can be read off it; safe in a URL and in a configuration file."""
+    """Make a secret that contains its name; safe in URLs and configuration files."""
     return f"canary.{name}.{secrets.token_hex(12)}"
 
 
 def forms_of(secret: str) -> set[bytes]:
-    """As it is, URL-encoded, in base64 at each of its three alignments, in hexadecimal."""
+    """Return the secret in all encodings: plain, URL, hexadecimal, base64 at three alignments."""
     raw = secret.encode()
     forms = {raw, quote(secret, safe="").encode(), raw.hex().encode()}
     for lead in range(3):
-        # The characters at both ends depend on what stands beside the secret.
+        # The characters at both ends depend on the bytes next to the secret.
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             forms.add(encode(b"x" * lead + raw).rstrip(b"=")[4:-4])
     return forms
 
 
 def leaks(content: bytes, canaries: Mapping[str, str]) -> list[str]:
-    """The names of the secrets that a content holds."""
+    """Return the names of the secrets that the content contains."""
     return [
         name
         for name, secret in canaries.items()
@@ -38,8 +38,8 @@ def leaks(content: bytes, canaries: Mapping[str, str]) -> list[str]:
 def leaks_in(
     places: Iterable[tuple[str, bytes]], canaries: Mapping[str, str]
 ) -> dict[str, list[str]]:
-    """The places that hold a secret, with the secrets' names."""
-    return {place: found for place, content in places if (found := leaks(content, canaries))}
+    """Return the places that contain secrets, with the names of the secrets."""
+    return {place: names for place, content in places if (names := leaks(content, canaries))}
 
 
 def files_below(folder: Path) -> Iterator[tuple[str, bytes]]:

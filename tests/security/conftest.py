@@ -1,4 +1,4 @@
-"""The farms that these tests attack: one over TLS with its workers, and one as the internet sees it."""
+"""The farms under attack: one over TLS with its workers, and one open to the internet."""
 
 import itertools
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def siege(swift: S3Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def liar(siege: Siege) -> Iterator[Member]:
-    """Another hostile worker with a shard: three lies are the end of one."""
+    """A new hostile worker with a shard: three false reports quarantine a worker."""
     member = siege.crew.join(f"liar-{next(NUMBERS)}", price_per_hour=DEAR)
     member.take()
     yield member
@@ -46,7 +46,7 @@ def liar(siege: Siege) -> Iterator[Member]:
 def farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
-    """One for all tests of the folder, impatient, so that nobody has to wait for it."""
+    """One farm for all tests of the folder, with short timeouts to keep the tests fast."""
     with running_farm(
         request,
         tmp_path_factory,

@@ -1,5 +1,7 @@
-"""Workers without an engine, as their owners have them in hand: all that they were given, and the
-farm has nobody but the test to thank for what they say."""
+"""Workers without an engine, controlled by the test.
+
+They have all the credentials of a real worker and report anything the test wants.
+"""
 
 import base64
 import hashlib
@@ -19,13 +21,13 @@ RATE, BYTES_A_SECOND = 48_000, 2_000
 
 
 def music(order: TrackOrder) -> bytes:
-    """As many bytes as the track's brief asks for, and no two tracks alike."""
+    """Return content of the size that the brief needs, different for every track."""
     size = int(order.brief.duration * BYTES_A_SECOND)
     return order.object_key.encode().ljust(size, b"\x55")
 
 
 def result(order: TrackOrder, content: bytes | None = None, **changes: Any) -> dict[str, Any]:
-    """The honest report of a track, but for its changes; `heard` changes what was measured."""
+    """Return the honest report of a track with changes; `heard` changes the measurements."""
     content = music(order) if content is None else content
     heard = {"seconds": order.brief.duration, "sample_rate": RATE, "channels": 2}
     heard |= {"peak_dbfs": -1.0, "rms_dbfs": -18.0, "clipped": 0.0, "dc": 0.0}
@@ -44,14 +46,14 @@ def result(order: TrackOrder, content: bytes | None = None, **changes: Any) -> d
 
 
 def verdict_of(answer: httpx.Response) -> tuple[str, str]:
-    """What came of a report of one track, and why."""
+    """Return the verdict and the reason of a report of one track."""
     assert answer.status_code == 200, answer.text
     (only,) = answer.json()["tracks"]
     return only["verdict"], only["reason"]
 
 
 class Member:
-    """One worker that has joined by an invitation."""
+    """A worker that has registered with an invitation."""
 
     def __init__(self, farm: GuardedFarm, store: httpx.Client, name: str, **invited: Any) -> None:
         self.farm, self.store = farm, store
@@ -64,18 +66,18 @@ class Member:
         return self.farm.say(path, self.token, body)
 
     def beat(self) -> httpx.Response:
-        held = [
+        shards = [
             {"shard_id": s.shard_id, "lease_id": s.lease_id, "stage": "computing"}
             for s in self.shards
         ]
-        return self.say("heartbeat", shards=held)
+        return self.say("heartbeat", shards=shards)
 
     def offered(self, timeout: float = 10) -> tuple[str, str] | None:
-        """The next message of its own queue: which shard, under which lease."""
-        found = self._broker.brpop([self.badge.queue], timeout=timeout)
-        if found is None:
+        """Return shard and lease of the next message of its own queue; None if there is none."""
+        message = self._broker.brpop([self.badge.queue], timeout=timeout)
+        if message is None:
             return None
-        envelope = json.loads(found[1])
+        envelope = json.loads(message[1])
         arguments = json.loads(base64.b64decode(envelope["body"]))[0]
         return arguments[0], arguments[1]
 
@@ -83,20 +85,20 @@ class Member:
         return self.say(f"shards/{shard_id}/claim", lease_id=lease_id)
 
     def take(self) -> ClaimAnswer:
-        """Claims the next shard that it is offered."""
+        """Claim the next offered shard."""
         offer = self.offered()
-        assert offer is not None, "it is offered nothing"
+        assert offer is not None, "no shard was offered"
         assert self.claims(*offer)
         return self.shards[-1]
 
     def renewed(self, shard: ClaimAnswer) -> ClaimAnswer:
-        """The shard with what is still open of it, and with new upload URLs."""
+        """Claim the shard again; returns its open tracks with new upload URLs."""
         assert self.claims(shard.shard_id, shard.lease_id)
         self.shards.remove(shard)
         return self.shards[-1]
 
     def claims(self, shard_id: str, lease_id: str) -> bool:
-        """Whether it gets the shard, which it then holds."""
+        """Claim a shard and keep it; True if the claim was granted."""
         answer = self.claim(shard_id, lease_id)
         if answer.status_code == 200:
             self.shards.append(ClaimAnswer.model_validate_json(answer.content))
@@ -107,13 +109,13 @@ class Member:
         return self.store.put(order.upload_url, headers=order.upload_headers, content=body)
 
     def report(self, shard: ClaimAnswer, *done: dict[str, Any], **more: Any) -> httpx.Response:
-        said = {"lease_id": shard.lease_id, "done": list(done), **more}
-        return self.say(f"shards/{shard.shard_id}/report", **said)
+        body = {"lease_id": shard.lease_id, "done": list(done), **more}
+        return self.say(f"shards/{shard.shard_id}/report", **body)
 
     def make(self, shard: ClaimAnswer) -> list[str]:
-        """Makes all of a shard as an honest worker does; the verdicts."""
+        """Make all tracks of a shard as an honest worker does; returns the verdicts."""
         for order in shard.tracks:
-            assert self.put(order).status_code in (200, 412), "412: it is there already"
+            assert self.put(order).status_code in (200, 412), "412: it exists already"
         answer = self.report(shard, *map(result, shard.tracks))
         self.shards.remove(shard)
         return [each["verdict"] for each in answer.json()["tracks"]]
@@ -126,7 +128,7 @@ class Member:
 
 
 class Crew:
-    """The workers of a farm, with one heart for those that are to live."""
+    """The workers of a farm, with one heartbeat thread for the live ones."""
 
     def __init__(self, farm: GuardedFarm, store: httpx.Client) -> None:
         self._farm, self._store = farm, store
@@ -143,16 +145,16 @@ class Crew:
         return member
 
     def silence(self, member: Member) -> None:
-        """It is heard no more."""
+        """Stop the heartbeats of a worker."""
         self._alive.discard(member)
 
     def others(self, member: Member) -> list[Member]:
-        """All that ever joined but this one, silent from now on."""
+        """Return all other workers and stop their heartbeats."""
         self._alive &= {member}
         return [each for each in self._all if each is not member]
 
     def dismiss(self, member: Member) -> None:
-        """It leaves, and what it held is placed again."""
+        """Deregister a worker; its tracks are placed again."""
         self.silence(member)
         member.leave()
 

@@ -1,4 +1,4 @@
-"""The doors of a scheduler, read from its own routes, and keys to try at them."""
+"""All routes of a scheduler with their authentication, and keys to try on them."""
 
 import re
 from dataclasses import replace
@@ -17,23 +17,23 @@ from trackfarm_scheduler.store.database import Database
 
 
 def all_doors(folder: Path) -> list[Door]:
-    """Those of a scheduler with a directory store, which has the most."""
+    """Return the routes of a scheduler with a directory store, which has the most."""
     database = Database(f"sqlite:///{folder / 'doors.db'}")
     database.migrate()
     store = DirectoryStore(folder / "objects", base_url="http://x", secret=b"s" * 16)
     app = build_app(replace(build(Scene(database), "http://x"), objects=store))
-    found = list(doors_of(app))
+    doors = list(doors_of(app))
     database.close()
-    return found
+    return doors
 
 
 def address_of(door: Door) -> str:
-    """The door's path with something in its places."""
+    """Return the path with its parameters filled in."""
     return re.sub(r"\{[^}]+\}", "some_thing0", door.path)
 
 
 def made(farm: LocalFarm, name: str, *scopes: Scope, ends_in: timedelta | None = None) -> NewKey:
-    """A key of the running farm."""
+    """Create a key of the running farm."""
     wanted = KeyRequest(
         name=name,
         scopes=list(scopes),

@@ -1,4 +1,4 @@
-"""A scheduler and a broker as they stand on the internet: TLS, users, invitations."""
+"""A scheduler and a broker as deployed on the internet: TLS, broker users, invitations."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from redis import Redis
 from tests.end_to_end.ledger import Ledger
 from tests.servers.presence import require
 from tests.servers.process import Process, free_port
-from tests.servers.redis import RedisServer, redis_binaries, redis_server
+from tests.servers.redis import RedisServer, any_redis, redis_server
 from tests.servers.tls import HOST, Certificates, certificates
 from trackfarm.api import InvitationRequest
 from trackfarm.broker_urls import with_authority
@@ -26,7 +26,7 @@ FACTS = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
 
 
 class GuardedFarm:
-    """No join token: only invitations let somebody join."""
+    """A farm without a join token: workers register with invitations only."""
 
     def __init__(
         self, folder: Path, files: Certificates, broker: RedisServer, **changes: object
@@ -73,7 +73,7 @@ class GuardedFarm:
         return RegisterAnswer.model_validate_json(answer.content)
 
     def access_of(self, worker: RegisterAnswer) -> Redis:
-        """The broker with exactly what the worker was given."""
+        """Connect to the broker with the credentials of the worker."""
         url = with_authority(worker.broker_url, self.files.authority)
         return Redis.from_url(url, socket_timeout=5)
 
@@ -91,11 +91,10 @@ class GuardedFarm:
 def guarded_farm(
     folder: Path, files: Certificates | None = None, **changes: object
 ) -> Iterator[GuardedFarm]:
-    """Ready to serve, with settings that differ in `changes`; ended on exit. Needs a Redis server
-    that was built with TLS."""
+    """Run a farm with the settings `changes` until exit."""
     files = files or certificates(folder / "certificates")
     (folder / "objects").mkdir()
-    binary = require(redis_binaries().get("redis-server"), "redis-server")
+    binary = require(any_redis(), "a Redis server")
     with redis_server(binary, password=BROKER_PASSWORD, files=files) as broker:
         farm = GuardedFarm(folder, files, broker, **changes)
         try:

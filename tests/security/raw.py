@@ -1,4 +1,4 @@
-"""Requests as bytes, for what no client would send."""
+"""Raw HTTP requests that no client would send."""
 
 import socket
 import time
@@ -16,20 +16,20 @@ def connected(farm: LocalFarm) -> Iterator[socket.socket]:
 
 
 def said(farm: LocalFarm, request: bytes) -> bytes:
-    """All that the scheduler answers to these bytes, until it hangs up."""
+    """Send these bytes and return the whole response, until the connection closes."""
     with connected(farm) as connection:
         connection.sendall(request)
         return heard(connection)
 
 
 def heard(connection: socket.socket) -> bytes:
-    came = b""
+    response = b""
     try:
         while part := connection.recv(65_536):
-            came += part
+            response += part
     except ConnectionResetError:
         pass
-    return came
+    return response
 
 
 def head(method: str, path: str, **headers: object) -> bytes:
@@ -40,7 +40,7 @@ def head(method: str, path: str, **headers: object) -> bytes:
 
 
 def serves(farm: LocalFarm) -> None:
-    """The scheduler is the same process as ever, and quick."""
+    """Check that the scheduler still runs in the same process and responds quickly."""
     assert farm.scheduler.alive
     began = time.monotonic()
     assert farm.client.status().version

@@ -1,4 +1,4 @@
-"""A farm over TLS in all its parts, with workers in it that are nobody's friends."""
+"""A farm with TLS on every connection, with hostile and honest workers."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -32,8 +32,11 @@ LIMITS = {"WORKER_RATE": RATE, "MOST_OBJECT_BYTES": MOST_BYTES, "DIGEST_SHARE": 
 
 @dataclass(frozen=True)
 class Siege:
-    """A farm at work: `hostile` holds `own`, `honest` holds `theirs`, `mute` went silent with a
-    shard, at `began` on the clock."""
+    """A farm with a running job.
+
+    `hostile` holds the shard `own`, `honest` holds `theirs`; `mute` holds a shard and stopped its
+    heartbeats at `began` (monotonic seconds).
+    """
 
     farm: GuardedFarm
     crew: Crew
@@ -56,14 +59,14 @@ class Siege:
         return {each.key: each.etag for each in self.objects.list("tracks/")}
 
     def held(self) -> list[object]:
-        """What the two hold, as the database says it."""
+        """Return the leases and open tracks of the two workers from the database."""
         return [
             (self.lease(each).state, self.farm.ledger.open_under({each.lease_id}))
             for each in (self.own, self.theirs)
         ]
 
     def events(self, kind: str, member: Member) -> list[str]:
-        """The data of what happened to a worker."""
+        """Return the data of a worker's events of one kind."""
         where = (col(Event.kind) == kind, col(Event.worker_id) == member.id)
         return [event.data for event in self.farm.ledger.rows(Event, *where)]
 
@@ -71,28 +74,30 @@ class Siege:
         return self.farm.ledger.rows(Artifact, col(Artifact.track_id).in_(track_ids))
 
     def unswept(self, *shards: ClaimAnswer) -> list[str]:
-        """Keys that ended attempts may have written and that were not removed since; of these
-        shards, or of all."""
-        found = self.farm.ledger.rows(
+        """Return keys that ended attempts may have written and that the cleaner has not removed.
+
+        With `shards`, only the keys of these shards.
+        """
+        attempts = self.farm.ledger.rows(
             Attempt,
             col(Attempt.state).not_in((AttemptState.OPEN, AttemptState.DONE)),
             col(Attempt.url_expires_at).is_not(None),
             col(Attempt.swept_at).is_(None),
         )
         wanted = {shard.lease_id for shard in shards}
-        return [row.object_key for row in found if not wanted or row.lease_id in wanted]
+        return [row.object_key for row in attempts if not wanted or row.lease_id in wanted]
 
     def lease(self, shard: ClaimAnswer) -> Lease:
-        (found,) = self.farm.ledger.rows(Lease, col(Lease.id) == shard.lease_id)
-        return found
+        (lease,) = self.farm.ledger.rows(Lease, col(Lease.id) == shard.lease_id)
+        return lease
 
     def audited(self, target: str) -> list[str]:
-        """What the audit log says was done to somebody."""
+        """Return the audited actions on a target."""
         return [row.action for row in self.farm.ledger.rows(Audit, col(Audit.target) == target)]
 
     def row(self, member: Member) -> Worker:
-        (found,) = self.farm.ledger.rows(Worker, col(Worker.id) == member.id)
-        return found
+        (worker,) = self.farm.ledger.rows(Worker, col(Worker.id) == member.id)
+        return worker
 
     def logged(self, event: str, member: Member) -> bool:
         return any(
@@ -102,15 +107,15 @@ class Siege:
 
 @contextmanager
 def laid(swift: S3Access, folder: Path) -> Iterator[Siege]:
-    """Ended on exit. The store is spoken to over TLS, too."""
+    """Run a farm until exit, with TLS to the object store too."""
     files = certificates(folder / "certificates")
-    told = {"OBJECTS_ACCESS_KEY": swift.access_key, "OBJECTS_SECRET_KEY": swift.secret_key}
+    settings = {"OBJECTS_ACCESS_KEY": swift.access_key, "OBJECTS_SECRET_KEY": swift.secret_key}
     with behind_tls(int(swift.endpoint.rpartition(":")[2]), files) as port:
         bucket = f"https://{HOST}:{port}/siege-{time.time_ns()}"
-        told |= {"OBJECTS_URL": bucket, "OBJECTS_REGION": swift.region}
-        told |= {"CA_FILE": str(files.authority)}
+        settings |= {"OBJECTS_URL": bucket, "OBJECTS_REGION": swift.region}
+        settings |= {"CA_FILE": str(files.authority)}
         with (
-            guarded_farm(folder, files, **told, **QUICK, **LIMITS) as farm,
+            guarded_farm(folder, files, **settings, **QUICK, **LIMITS) as farm,
             httpx.Client(verify=verification(files.authority, setting="")) as store,
             Crew(farm, store).living() as crew,
         ):

@@ -1,4 +1,4 @@
-"""One farm that says all it can say, with secrets that can be recognised: where do they turn up?"""
+"""A farm at debug log level with canary secrets, and a search for leaks of them."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from trackfarm.settings import read_address, write_private
 from trackfarm_scheduler.store.workers import hash_token
 
 pytestmark = pytest.mark.soak
-# Each is readable by its owner alone, and each is what one part of the farm starts from.
+# Each is readable by its owner only, and is the configuration of one part of the farm.
 MAY_HOLD = {
     "secrets.json": {"api_key", "join_token", "signing_secret", "broker_password"},
     "farm.json": {"api_key"},
@@ -42,7 +42,7 @@ WRONG = {"wrong_key": canary("wrong-key"), "wrong_token": canary("wrong-token")}
 
 @dataclass(frozen=True)
 class Run:
-    """What one farm left, and what was seen of it while it ran."""
+    """Files that one farm left, and observations while it ran."""
 
     home: Path
     canaries: Mapping[str, str]
@@ -55,14 +55,16 @@ class Run:
 
 @pytest.fixture(scope="module", params=["embedded", "external"])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A farm at debug level with one worker: a track that is made, one that fails, strangers at
-    the door. `external`: its database and its store are servers with passwords."""
+    """Run a farm at debug level with one worker: one track done, one failed, refused strangers.
+
+    `external`: its database and its store are servers with passwords.
+    """
     home = tmp_path_factory.mktemp("canaries") / "home"
-    made = _secrets(Home(home))
+    secrets = _secrets(Home(home))
     outside = _External(request) if request.param == "external" else None
     commands: set[str] = set()
-    told = {} if outside is None else outside.settings
-    with _farm_up(home, told) as process, _watched(process.pid, commands):
+    settings = {} if outside is None else outside.settings
+    with _farm_up(home, settings) as process, _watched(process.pid, commands):
         wait_until(lambda: _is_up(home, process), timeout_s=150, what="the farm is up")
         address = read_address(home)
         assert address is not None
@@ -70,17 +72,17 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             _work(farm)
             answers = _asked(farm, address.api_key)
         _knock(address.url)
-        broker = _broker_contents(home, made["broker_password"])
+        broker = _broker_contents(home, secrets["broker_password"])
         token = json.loads((home / "workers/cpu-1/credentials.json").read_text())["token"]
         private = _private(home)
     url = f"sqlite:///{home / 'trackfarm.db'}" if outside is None else outside.database
-    known = made | WRONG | {"worker_token": token} | ({} if outside is None else outside.secrets)
-    return Run(home, known, _dump(url), commands, answers, broker, private)
+    canaries = secrets | WRONG | {"worker_token": token}
+    canaries |= {} if outside is None else outside.secrets
+    return Run(home, canaries, _dump(url), commands, answers, broker, private)
 
 
 class _External:
-    """Servers that exist already. PostgreSQL trusts us here and asks for no password, but it is in
-    the URL all the same."""
+    """Existing servers. PostgreSQL needs no password here, but the URL has one all the same."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         url = make_url(request.getfixturevalue("postgres").create_database())
@@ -99,7 +101,7 @@ class _External:
 
 
 def _dump(url: str) -> bytes:
-    """Every row of every table."""
+    """Return every row of every table as text."""
     engine, tables = create_engine(url), MetaData()
     with closing(engine.connect()) as connection:
         tables.reflect(connection)
@@ -116,15 +118,17 @@ def _dump(url: str) -> bytes:
 def _secrets(home: Home) -> dict[str, str]:
     home.create()
     names = ("api_key", "join_token", "signing_secret", "broker_password")
-    made = {name: canary(name) for name in names}
-    write_private(home.root / "secrets.json", json.dumps(made))
-    return made
+    canaries = {name: canary(name) for name in names}
+    write_private(home.root / "secrets.json", json.dumps(canaries))
+    return canaries
 
 
 @contextmanager
 def _farm_up(home: Path, settings: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    ours = {name: text for name, text in os.environ.items() if not name.startswith("TRACKFARM_")}
-    told = {
+    environment = {
+        name: text for name, text in os.environ.items() if not name.startswith("TRACKFARM_")
+    }
+    overrides = {
         **settings,
         "TRACKFARM_HOME": str(home),
         "TRACKFARM_SCHEDULER_LOG_LEVEL": "debug",
@@ -132,7 +136,7 @@ def _farm_up(home: Path, settings: Mapping[str, str]) -> Iterator[subprocess.Pop
     }
     command = [sys.executable, "-m", "trackfarm.cli", "up", "--workers", "1", "--port", "0"]
     with (home / "up.log").open("wb") as log:
-        process = subprocess.Popen(command, env=ours | told, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=environment | overrides, stdout=log, stderr=log)
         try:
             yield process
             process.send_signal(signal.SIGINT)
@@ -149,7 +153,7 @@ def _is_up(home: Path, process: subprocess.Popen[bytes]) -> bool:
 
 @contextmanager
 def _watched(pid: int, commands: set[str]) -> Iterator[None]:
-    """Notes the command line of every process of the farm, again and again."""
+    """Collect the command line of every process of the farm, ten times a second."""
     done = threading.Event()
 
     def watch() -> None:
@@ -178,14 +182,14 @@ def _work(farm: Client) -> None:
 
 
 def _asked(farm: Client, key: str) -> dict[str, bytes]:
-    """What the scheduler tells: to everybody, and to the operator."""
+    """Return public and operator responses of the scheduler by path."""
     headers = {"Authorization": f"Bearer {key}"}
     paths = ("/metrics", "/healthz", "/openapi.json", "/api/v1/workers", "/api/v1/events")
     return {path: httpx.get(farm.url + path, headers=headers).content for path in paths}
 
 
 def _knock(url: str) -> None:
-    """An operator and a worker with keys that are not good."""
+    """Call the scheduler with an invalid key, worker token and signature."""
     with Client(url, WRONG["wrong_key"]) as stranger, pytest.raises(Refused):
         stranger.jobs()
     body = {"name": "x", "gpu": "x", "memory_mib": 8_192, "model_set": "tiny"}
@@ -203,7 +207,7 @@ def _broker_contents(home: Path, password: str) -> list[bytes]:
 
 
 def _private(home: Path) -> dict[str, tuple[int, bytes]]:
-    """Those that may hold a secret: their modes and contents while the farm ran."""
+    """Return mode and content of the files that may hold a secret, while the farm runs."""
     return {
         name: (stat.S_IMODE((home / name).stat().st_mode), (home / name).read_bytes())
         for name in MAY_HOLD
@@ -217,7 +221,7 @@ def test_secrets_stand_only_in_files_of_their_owner(run: Run) -> None:
 
 
 def test_no_file_of_the_farm_holds_one(run: Run) -> None:
-    """Logs at debug level, the database, what the broker wrote down, objects, outboxes."""
+    """No secret is in debug logs, the database, the broker's files, objects and outboxes."""
     places = [(name, text) for name, text in files_below(run.home) if name not in MAY_HOLD]
     names = {name for name, _ in places}
     assert {"logs/scheduler.log", "logs/worker-cpu-1.log", "up.log"} <= names

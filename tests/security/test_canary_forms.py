@@ -1,4 +1,4 @@
-"""The search for secrets finds them: a canary that cannot be recognised would prove nothing."""
+"""Tests of the search for canaries: an unrecognisable canary would prove nothing."""
 
 import base64
 from urllib.parse import quote
@@ -10,7 +10,7 @@ from tests.security.canaries import canary, leaks
 
 @pytest.mark.parametrize("lead", ["", "x", "xy", "user:"])
 def test_a_leak_would_be_found(lead: str) -> None:
-    """In each of its forms, wherever it stands in what was encoded."""
+    """A canary is found in each encoding and at each offset in the encoded text."""
     secret = canary("proof")
     for form in (
         f"{lead}{secret} tail".encode(),

@@ -1,5 +1,7 @@
-"""The OpenAPI description is true: requests made from it, right and wrong, get answers that it
-names, and never a failure of ours."""
+"""The OpenAPI description matches the server.
+
+Valid and invalid requests generated from it get the responses it describes, and never a 5xx.
+"""
 
 import json
 import time
@@ -37,22 +39,22 @@ FACTS = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
 
 @schemathesis.serializer(NDJSON)
 def lines(_context: Any, value: Any) -> bytes:
-    """A submission as bytes; what is no text at all is sent as JSON."""
+    """Serialize a submission as bytes; values other than text as JSON."""
     return value.encode() if isinstance(value, str) else json.dumps(value, default=str).encode()
 
 
 @pytest.fixture(scope="module")
 def description(farm: LocalFarm) -> BaseSchema:
-    """Of a farm in which there is something to ask for."""
+    """The description of a farm that has a job."""
     farm.client.submit(JobHeader(catalog="described"), [Brief(prompt="calm", duration=10)])
-    found = httpx.get(f"{farm.url}/openapi.json", headers=bearer(API_KEY)).raise_for_status()
-    schema = schemathesis.openapi.from_dict(found.json())
+    response = httpx.get(f"{farm.url}/openapi.json", headers=bearer(API_KEY)).raise_for_status()
+    schema = schemathesis.openapi.from_dict(response.json())
     schema.config.update(base_url=farm.url)
     return schema
 
 
 def given_out(farm: LocalFarm) -> dict[str, str]:
-    """What opens an operation, by the name of its security scheme."""
+    """Return a token for each security scheme, by its name."""
     url = f"{farm.url}/worker/v1/register"
     joined = httpx.post(url, headers=bearer(JOIN_TOKEN), json=FACTS).raise_for_status().json()
     return {"key": API_KEY, "join_token": JOIN_TOKEN, "worker_token": joined["token"]}
@@ -60,9 +62,9 @@ def given_out(farm: LocalFarm) -> dict[str, str]:
 
 def operations(description: BaseSchema) -> list[APIOperation[Any, Any, Any, Any]]:
     found = [r.ok() for r in description.get_all_operations() if isinstance(r, Ok)]
-    # A stream of events does not end, and who waits for its end waits for ever.
+    # A stream of events never ends, so a client would wait for ever.
     found = [each for each in found if not each.path.endswith("/{reference}/events")]
-    # A worker that leaves is locked out of all that comes after: last.
+    # `leave` comes last, because it voids the worker token.
     return sorted(found, key=lambda operation: operation.path.endswith("/leave"))
 
 
@@ -91,7 +93,7 @@ def tried(
 def tried_all(
     description: BaseSchema, tokens: dict[str, str], *, examples: int = EXAMPLES, chance: int = 1
 ) -> int:
-    """How many operations were tried."""
+    """Try all operations; returns their number."""
     modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
     found = operations(description)
     for operation in found:

@@ -1,4 +1,4 @@
-"""A whole farm over TLS: a stranger's machine is invited, works, is started anew, works on."""
+"""A farm over TLS: an invited third-party machine works, restarts, and works again."""
 
 import os
 import sys
@@ -18,21 +18,21 @@ from trackfarm.sdk.fetching import fetch
 def worker_process(
     farm: GuardedFarm, token: str, folder: Path, authority: Mapping[str, str]
 ) -> Process:
-    told = {
+    settings = {
         "NAME": "rented",
         "SCHEDULER_URL": farm.url,
         "JOIN_TOKEN": token,
         "DATA_DIR": folder / "data",
         "MEMORY_MIB": 8_192,
     }
-    env = {f"TRACKFARM_WORKER_{name}": str(value) for name, value in told.items()}
+    env = {f"TRACKFARM_WORKER_{name}": str(value) for name, value in settings.items()}
     command = [sys.executable, "-P", "-m", "trackfarm_worker"]
     log = folder / "worker.log"
     return Process(command, log=log, env={**os.environ, **env, **authority})
 
 
 def makes(farm: GuardedFarm, folder: Path) -> None:
-    """The farm makes a catalog, and its tracks can be fetched."""
+    """Check that the farm makes a catalog, and download its tracks."""
     briefs = short_briefs(2)
     job = farm.client.submit(JobHeader(catalog=fresh_name("guarded"), model_set="tiny"), briefs).job
     wait_until(

@@ -1,4 +1,4 @@
-"""What a worker that turned hostile can do at the broker with what it was given: nothing."""
+"""A hostile worker cannot abuse its broker credentials."""
 
 from collections.abc import Iterator
 
@@ -100,7 +100,7 @@ ATTEMPTS = [
     "SETBIT b 4000000000 1",
 ]
 
-# Servers refuse these to everybody but their own console, before they look at rights.
+# Servers refuse these commands to all remote users, before they check permissions.
 REFUSED_TO_ALL = ["DEBUG SLEEP 0", "MODULE LOAD /tmp/x.so"]
 
 
@@ -116,7 +116,7 @@ def other(guarded: GuardedFarm) -> RegisterAnswer:
 
 @pytest.fixture(scope="module")
 def waiting(guarded: GuardedFarm, hostile: RegisterAnswer, other: RegisterAnswer) -> None:
-    """A message in each of the two queues."""
+    """Put a message into each of the two queues."""
     broker = Broker(guarded.broker.url)
     assert broker.send(
         [Offer(worker.queue, "shard_0001", "lease_0001") for worker in (hostile, other)]

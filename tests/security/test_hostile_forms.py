@@ -1,4 +1,4 @@
-"""Reports and other calls that no honest worker writes, with a worker's own token."""
+"""Malformed reports and other calls with a valid worker token."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from tests.scheduler.api.conftest import problem
 from tests.security.crew import Member, result, verdict_of
 from tests.security.siege import Siege
 
-# Each is the report of an own track, with one thing changed.
+# Each is a report of one of its own tracks, with one change.
 NAN, INFINITE = float("nan"), float("inf")
 HEARD = ["seconds", "peak_dbfs", "rms_dbfs", "clipped", "dc", "lufs"]
 DEEP = "[" * 50_000 + "]" * 50_000
@@ -117,5 +117,5 @@ def test_what_a_terminal_would_obey_is_taken_out_of_texts(siege: Siege, liar: Me
 
 
 def json_text(text: str) -> str:
-    """With what JSON writes as an escape."""
+    """Decode JSON escapes in a text."""
     return text.encode().decode("unicode_escape", errors="ignore")

@@ -1,4 +1,4 @@
-"""What anybody may send to a scheduler, sent to a real one: it says no, and goes on."""
+"""Hostile requests from the internet to a real scheduler: refused, without harm."""
 
 import time
 from contextlib import ExitStack
@@ -111,7 +111,7 @@ def test_what_opens_one_kind_of_door_opens_no_other(
     }
     for door in doors:
         for opens, token in tokens.items():
-            # A worker that was started anew joins with the token it had.
+            # A restarted worker registers with its previous token.
             returns = (door.opened_by, opens) == (Pass.JOIN_TOKEN, Pass.WORKER_TOKEN)
             if door.opened_by in tokens and door.opened_by is not opens and not returns:
                 answer = http.request(door.method, address_of(door), headers=bearer(token))
@@ -153,7 +153,7 @@ def test_nobody_reads_what_is_anothers(farm: LocalFarm, http: httpx.Client) -> N
 
 @pytest.mark.parametrize("path", TRAVERSALS)
 def test_no_path_leads_out_of_the_store(farm: LocalFarm, path: str) -> None:
-    """As bytes, because a client would tidy the path up."""
+    """The requests are sent as bytes, because a client would normalise the path."""
     for method in ("GET", "PUT", "HEAD"):
         answer = said(farm, head(method, f"{path}?expires=9999999999&signature=x"))
         status = int(answer.split(b" ", 2)[1])

@@ -1,4 +1,4 @@
-"""What a worker that turned hostile can do with its upload URLs, and with false reports."""
+"""Abuse of upload URLs and false reports by a hostile worker."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ OTHER_KEY = "tracks/00/" + "0" * 32 + "/lease_0000.mp3"
 
 
 def at(order: TrackOrder, path: str) -> str:
-    """The signed URL with another path."""
+    """Return the signed URL with another path."""
     return urlsplit(order.upload_url)._replace(path=path).geturl()
 
 
@@ -37,8 +37,8 @@ def bucket_of(order: TrackOrder) -> str:
     return "/" + path_of(order).split("/")[BUCKET_PART]
 
 
-# What one upload URL is tried for: the method, the URL, headers beside those that it asks for; an
-# empty one is left out.
+# Misuses of one upload URL: the method, the URL, and headers besides the required ones; an empty
+# header is left out.
 
 Attempted = tuple[str, str, dict[str, str]]
 Misuse = Callable[[TrackOrder, TrackOrder], Attempted]
@@ -83,7 +83,7 @@ MISUSES: dict[str, Misuse] = {
 
 @pytest.mark.parametrize("name", MISUSES)
 def test_an_upload_url_is_good_for_one_object_and_one_put(siege: Siege, name: str) -> None:
-    """The other's object is there; the own one is not yet."""
+    """The other worker's object exists; the hostile worker's own does not yet."""
     shard = siege.hostile.renewed(siege.own)
     other = siege.theirs.tracks[0]
     before = siege.stored()
@@ -121,7 +121,7 @@ def test_what_was_committed_outlives_every_call_of_its_maker(siege: Siege, liar:
     assert len(siege.artifacts_of(order.track_id)) == 1
 
 
-# Lies about an own track. `put`: what is stored, if anything.
+# False reports of one of its own tracks. `put`: the stored content, if any.
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,12 @@ LIES = {
     "nothing was stored": Lie("no such object", put=None, strikes=0),
     "more than was said": Lie("bytes, the report says", put=lambda o: music(o) + b"more"),
     "less than was said": Lie("bytes, the report says", put=lambda o: music(o)[:-1]),
-    "too much": Lie("too many", {"size": MOST_BYTES + 1}, put=lambda _: b"x" * (MOST_BYTES + 1)),
+    "too much": Lie("too large", {"size": MOST_BYTES + 1}, put=lambda _: b"x" * (MOST_BYTES + 1)),
     "another MD5": Lie("MD5", {"md5": "0" * 32}),
     "another content": Lie("MD5", put=lambda o: music(o)[::-1]),
     "another SHA-256": Lie("SHA-256", {"sha256": "0" * 64}),
-    "too long": Lie("were asked for", heard={"seconds": 100.0}),
-    "too short": Lie("were asked for", heard={"seconds": 1.0}),
+    "too long": Lie("were requested", heard={"seconds": 100.0}),
+    "too short": Lie("were requested", heard={"seconds": 1.0}),
     "too many channels": Lie("channels", heard={"channels": 8}),
     "a rate that MP3 has not": Lie("samples a second", heard={"sample_rate": 384_000}),
     "a size that MP3 has not": Lie("cannot have", put=lambda _: b"ID3"),
@@ -187,7 +187,7 @@ def test_another_key_is_refused_and_held_against_it(siege: Siege, liar: Member, 
     order, other = shard.tracks[0], siege.theirs.tracks[0]
     named = other.object_key if key == "the other's" else key
     answer = liar.report(shard, result(order, object_key=named))
-    assert verdict_of(answer) == ("refused", "the object is not the one this lease may write")
+    assert verdict_of(answer) == ("refused", "the object key does not belong to this lease")
     assert siege.row(liar).strikes == 1
     assert other.object_key in siege.stored()
 
@@ -209,7 +209,7 @@ def test_who_lies_three_times_works_no_more(siege: Siege) -> None:
 
 
 def test_a_url_that_is_still_good_brings_nothing_back(siege: Siege) -> None:
-    """A lie is removed at once, and its URL can write the object again, for as long as it lives."""
+    """The object of a false report is removed at once, but its URL can rewrite it until expiry."""
     liar = siege.crew.join("persistent")
     shard = liar.take()
     order = shard.tracks[0]
@@ -256,7 +256,7 @@ def test_an_expired_lease_commits_nothing(siege: Siege) -> None:
 
     wait_until(is_over, timeout_s=20, what="its lease has expired")
     answer = siege.mute.report(shard, result(shard.tracks[0]))
-    # Unless somebody else has made the track in the meantime.
+    # Unless another worker has made the track in the meantime.
     assert verdict_of(answer) in [("refused", "the lease has ended"), ("already_done", "")]
     problem(siege.mute.claim(shard.shard_id, shard.lease_id), 409)
 

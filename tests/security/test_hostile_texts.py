@@ -1,4 +1,4 @@
-"""Queries and texts of any kind, sent to a real scheduler by who has a key."""
+"""Unusual queries and texts, sent with a valid key to a real scheduler."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a worker that turned hostile can do over HTTP with what it was given."""
+"""Abuse of the worker API by a hostile worker."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from trackfarm.api import InvitationRequest, JobState
 from trackfarm.wire import ClaimAnswer, TrackOrder
 from trackfarm_scheduler.store.tables import Lease, Worker
 
-# Calls that name what is another's. What stands beside each is the answer.
+# Calls that refer to another worker's shard or lease, with the expected status.
 
 Call = Callable[[Siege], tuple[str, dict[str, Any]]]
 TRESPASSES: dict[str, tuple[Call, int]] = {
@@ -69,7 +69,7 @@ def test_an_offer_of_another_queue_cannot_be_claimed(siege: Siege) -> None:
     offer = siege.honest.offered()
     assert offer is not None
     assert siege.hostile.claim(*offer).status_code == 409
-    assert siege.logged("lease_of_another", siege.hostile)
+    assert siege.logged("foreign_lease_used", siege.hostile)
     assert siege.honest.claims(*offer), "the offer still stands"
 
 
@@ -92,7 +92,7 @@ def test_the_others_tracks_are_not_handed_back_under_the_own_lease(siege: Siege)
     assert siege.held() == before
 
 
-# Reports of what is not theirs to report.
+# Reports of tracks or leases of another worker.
 
 Report = Callable[[Siege], tuple[ClaimAnswer, TrackOrder, dict[str, Any]]]
 FOREIGN: dict[str, tuple[Report, str]] = {
@@ -128,7 +128,7 @@ def test_another_workers_result_is_refused(siege: Siege, name: str, kind: str) -
     assert siege.farm.client.job(siege.job_id).tracks.failed == 0
 
 
-# Tokens that are none any more, and doors that a worker's token does not open.
+# Void tokens, and routes that a worker token does not open.
 
 CALLS: dict[str, Callable[[Siege], dict[str, Any]]] = {
     "heartbeat": lambda _: {},
@@ -218,7 +218,7 @@ def test_a_flood_is_held_back_and_the_others_are_served(siege: Siege) -> None:
 
 
 def test_afterwards_the_honest_worker_finishes_and_everything_adds_up(siege: Siege) -> None:
-    """Nothing is left in the store that no artifact names."""
+    """The store has no objects without an artifact."""
     for member in siege.crew.others(siege.honest):
         siege.farm.client.remove_worker(member.id)
     finish(siege)
@@ -238,7 +238,7 @@ def test_afterwards_the_honest_worker_finishes_and_everything_adds_up(siege: Sie
 
 
 def finish(siege: Siege) -> None:
-    """What the honest worker does for a living."""
+    """Make all remaining tracks as the honest worker does."""
     deadline = time.monotonic() + 40
     for shard in list(siege.honest.shards):
         siege.honest.make(siege.honest.renewed(shard))

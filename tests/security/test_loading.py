@@ -1,4 +1,4 @@
-"""Nothing here unpickles, evaluates or loads in a way that runs what was loaded."""
+"""No source unpickles, evaluates or loads data in a way that can run code."""
 
 import ast
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = ("common", "scheduler", "worker", "deploy", "bench")
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
-HARMLESS = {"UnpicklingError"}  # what torch raises
+HARMLESS = {"UnpicklingError"}  # an exception that torch raises
 FORBIDDEN_CALLS = {
     "eval",
     "exec",
@@ -25,7 +25,7 @@ FORBIDDEN_CALLS = {
     "tarfile.extractall",
     "torch.jit.load",
 }
-# What may be called with this argument and no other way.
+# Calls that are allowed only with this argument.
 ONLY_WITH = {
     "torch.load": ("weights_only", True),
     "np.load": ("allow_pickle", False),
@@ -35,7 +35,7 @@ ONLY_WITH = {
 
 
 def flaws(tree: ast.AST) -> Iterator[str]:
-    """What a module does that it must not."""
+    """Yield the forbidden imports and calls of a module."""
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):

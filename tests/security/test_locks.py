@@ -1,4 +1,4 @@
-"""What the images are built from: pinned, hashed, and from nowhere but the registry."""
+"""Lock files of the images: pinned, hashed, and only from the registry."""
 
 import re
 import tomllib
@@ -12,7 +12,7 @@ PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;]+)")
 
 
 def blocks(name: str) -> list[str]:
-    """Each requirement with the lines that belong to it."""
+    """Return each requirement joined with its continuation lines."""
     text = (ROOT / "docker" / f"{name}.lock").read_text()
     joined = text.replace("\\\n", " ")
     return [line for line in joined.splitlines() if line and not line.lstrip().startswith("#")]
@@ -40,7 +40,7 @@ def test_nothing_comes_from_a_folder_or_another_registry(name: str) -> None:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_what_the_project_asks_for_is_locked(name: str) -> None:
-    """A dependency that was added without `make lock` is missing here."""
+    """A dependency that was added without `make lock` is not in the lock file."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *(each for extra in LOCKS[name] for each in extras[extra])]

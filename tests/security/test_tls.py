@@ -1,4 +1,4 @@
-"""Every connection proves whom it reaches: a wrong authority and a wrong name end each of them."""
+"""Every connection verifies its peer: a wrong authority or a wrong name ends it."""
 
 import ssl
 import subprocess
@@ -33,12 +33,12 @@ NOT_PROVED = "certificate verify failed|CERTIFICATE_VERIFY_FAILED|not valid for"
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """An authority that the farm does not know."""
+    """Certificates of an authority that the farm does not trust."""
     return certificates(tmp_path_factory.mktemp("stranger") / "certificates")
 
 
 def connected(url: str) -> bool:
-    """Whether Celery's own connection, as worker and scheduler make it, reaches the broker."""
+    """True if Celery's connection reaches the broker, made as worker and scheduler do."""
     with closing(celery_app(url, client_name="probe")) as app:
         connection: Connection = app.connection_for_read()
         with connection:

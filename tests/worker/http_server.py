@@ -1,4 +1,4 @@
-"""A small HTTP server that answers as it is told and remembers what it was asked."""
+"""Small HTTP server with scripted responses that records its requests."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """`status` 0 hangs up without a word."""
+    """Scripted response; `status` 0 closes the connection without one."""
 
     status: int = 200
     body: bytes = b"{}"
@@ -28,7 +28,7 @@ Reply = Callable[[Asked], Answer]
 
 
 class Site:
-    """`reply` may be changed at any time; `asked` has every request in order."""
+    """Running server. `reply` may be changed at any time; `asked` has every request in order."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -36,7 +36,7 @@ class Site:
         self.reply: Reply = lambda _: Answer()
 
     def answers(self, *answers: Answer) -> None:
-        """Gives these in order, the last one for ever."""
+        """Respond with these in order, then with the last one for ever."""
         left = list(answers)
         self.reply = lambda _: left.pop(0) if len(left) > 1 else left[0]
 
@@ -48,7 +48,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is part of these tests."""
+        """Ignore errors: these tests include clients that hang up."""
 
 
 def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
@@ -70,14 +70,14 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
         do_PUT = do_GET = do_POST
 
         def log_message(self, format: str, *args: object) -> None:
-            """Silent."""
+            """Log nothing."""
 
     return Handler
 
 
 @contextmanager
 def site() -> Iterator[Site]:
-    """Serves on a free port of 127.0.0.1 until the block ends."""
+    """Serve on a free port of 127.0.0.1 until the block ends."""
     made = Site("")
     server = _Server(("127.0.0.1", 0), _handler(made))
     made.url = f"http://127.0.0.1:{server.server_port}"

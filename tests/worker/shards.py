@@ -1,4 +1,4 @@
-"""Shards, orders and results as they are on the wire."""
+"""Shards, orders and results in the worker protocol."""
 
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def verdicts(*ids: int, verdict: Verdict = Verdict.COMMITTED) -> bytes:
 
 
 def audio(spool: Path, track_id: int, *, frames: int = 4_800) -> Finished:
-    """A spooled tone, as the engine leaves it."""
+    """Write a spooled tone, like the engine."""
     tone = np.sin(np.arange(frames) / 20)[:, None] * np.array([20_000, -20_000])
     path = spool / f"{track_id}.npy"
     np.save(path, tone.astype(np.int16), allow_pickle=False)

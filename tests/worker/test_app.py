@@ -1,4 +1,4 @@
-"""Celery's part of a worker in a process of its own, because it takes the signals."""
+"""Celery part of a worker, in its own process because it installs signal handlers."""
 
 import subprocess
 import sys

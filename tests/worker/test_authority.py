@@ -1,4 +1,4 @@
-"""A worker trusts the authority that came with its rental."""
+"""Trust in the certificate authority that came with the rental."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The shards in flight: who is told to stop, and what heartbeats tell."""
+"""Shards in flight: stop requests and progress in heartbeats."""
 
 from hypothesis import given
 from hypothesis import strategies as st

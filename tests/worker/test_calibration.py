@@ -1,4 +1,4 @@
-"""Calibration: what is asked for, what is told, and the command itself on a real engine."""
+"""Calibration: planned batches, reported facts, and the command itself on a real engine."""
 
 import json
 import os

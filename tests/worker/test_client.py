@@ -1,4 +1,4 @@
-"""The wire contract over real HTTP: every status is one of four endings."""
+"""Worker API over real HTTP: every status maps to one of four outcomes."""
 
 from collections.abc import Iterator
 

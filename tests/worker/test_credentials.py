@@ -1,4 +1,4 @@
-"""A restarted worker settles what the killed one left."""
+"""A restarted worker settles the unfinished business of the killed one."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_what_was_finished_is_delivered_and_the_past_takes_its_leave(
     headers = {name.lower(): value for name, value in scheduler.asked[0].headers.items()}
     assert headers["authorization"] == "Bearer past"
     assert outbox.next_parcel() is None
-    # Its token may let a successor join, so it is kept until there is one.
+    # A successor may register with its token, so it is kept until there is one.
     assert past is not None
     assert past.token == "past"
     assert path.exists()

@@ -1,4 +1,4 @@
-"""One worker for each card, with processes that stand for workers."""
+"""One worker process per GPU, with stand-ins for workers."""
 
 import signal
 import subprocess

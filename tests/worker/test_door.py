@@ -1,4 +1,4 @@
-"""How a worker gets in: with its past first, with what it was given second, never in clear text."""
+"""Registration: with the previous session's token first, then the invitation, never in clear text."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +34,7 @@ def welcome(broker_url: str) -> Answer:
 
 
 def only(token: str) -> Callable[[Asked], Answer]:
-    """A scheduler that knows one token."""
+    """Return a scheduler that accepts one token."""
 
     def reply(asked: Asked) -> Answer:
         return welcome("redis://u:p@127.0.0.1:1/0") if bearer(asked) == token else Answer(401)

@@ -1,4 +1,4 @@
-"""Draining in a process of its own, because it ends processes."""
+"""Draining, in its own process because it ends processes."""
 
 import os
 import subprocess

@@ -1,8 +1,7 @@
-"""Real codecs in real processes; what they wrote is read back by ffmpeg and libsndfile."""
+"""Real codecs in real processes; their files are read back by FFmpeg and libsndfile."""
 
 import base64
 import hashlib
-import json
 import multiprocessing
 import os
 import signal
@@ -11,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from tests.worker.conditions import is_running, wait_until
+from tests.worker.judges import JUDGES, judged
 from trackfarm.catalog import Brief
 from trackfarm.catalog.music import AudioFormat
 from trackfarm_worker.encoders import EncodedFile, EncodeFailed, EncoderPool
@@ -52,30 +52,18 @@ def encoded(result: EncodedFile | EncodeFailed) -> EncodedFile:
     return result
 
 
-def ffmpeg_samples(path: Path) -> NDArray[np.int16]:
-    command = ["ffmpeg", "-v", "error", "-i", str(path), "-f", "s16le", "-"]
-    raw = subprocess.run(command, check=True, capture_output=True).stdout
-    return np.frombuffer(raw, dtype="<i2").reshape(-1, 2)
-
-
-def probe(path: Path) -> dict[str, Any]:
-    command = ["ffprobe", "-v", "error", "-show_streams", "-show_format", "-of", "json", str(path)]
-    output = subprocess.run(command, check=True, capture_output=True).stdout
-    content: dict[str, Any] = json.loads(output)
-    return content
-
-
+@pytest.mark.parametrize("judge", JUDGES)
 @pytest.mark.parametrize("audio_format", FORMATS)
 def test_players_get_stereo_48_khz_of_exactly_the_length_asked_for(
-    pool: EncoderPool, pcm: Path, tmp_path: Path, audio_format: AudioFormat
+    pool: EncoderPool, pcm: Path, tmp_path: Path, audio_format: AudioFormat, judge: str
 ) -> None:
     out = tmp_path / f"track.{audio_format}"
     encoded(pool.encode(pcm, out, audio_format))
     original = music(SECONDS).astype(np.float64)
-    stream = probe(out)["streams"][0]
-    assert (stream["sample_rate"], stream["channels"]) == ("48000", 2)
+    file = judged(judge, out)
+    assert (file.rate, file.channels) == (48_000, 2)
     by_libsndfile = soundfile.read(out, dtype="int16")[0]
-    for decoded in (ffmpeg_samples(out), by_libsndfile):
+    for decoded in (file.samples, by_libsndfile):
         assert decoded.shape == original.shape
         error = decoded - original
         if audio_format in ("mp3", "opus"):
@@ -84,11 +72,12 @@ def test_players_get_stereo_48_khz_of_exactly_the_length_asked_for(
             assert not error.any()
 
 
+@pytest.mark.parametrize("judge", JUDGES)
 def test_mp3_has_a_constant_bit_rate_of_320_kbit(
-    pool: EncoderPool, pcm: Path, tmp_path: Path
+    pool: EncoderPool, pcm: Path, tmp_path: Path, judge: str
 ) -> None:
     result = encoded(pool.encode(pcm, tmp_path / "track.mp3", "mp3"))
-    assert probe(result.path)["streams"][0]["bit_rate"] == "320000"
+    assert judged(judge, result.path).bit_rate == 320_000
     assert result.size % 960 == 0
     assert abs(result.size / 40_000 - SECONDS) < 0.1
 
@@ -107,22 +96,17 @@ def test_digests_are_those_of_the_file_and_the_same_each_time(
     assert first.seconds > 0
 
 
+@pytest.mark.parametrize("judge", JUDGES)
 @pytest.mark.parametrize("audio_format", FORMATS)
 def test_tags_are_what_players_show(
-    pool: EncoderPool, pcm: Path, tmp_path: Path, audio_format: AudioFormat
+    pool: EncoderPool, pcm: Path, tmp_path: Path, audio_format: AudioFormat, judge: str
 ) -> None:
     brief = Brief(prompt="Früh Licht " * 20, duration=10, title="Lobby, “calm”")
     tags = labels(brief, 2**32 - 1, Origin("job_0001", "acestep-v15-turbo"))
     result = encoded(pool.encode(pcm, tmp_path / "out", audio_format, tags=tags))
-    assert tags.items() <= shown_tags(result.path).items()
-    assert len(ffmpeg_samples(result.path)) == len(music(SECONDS))
-
-
-def shown_tags(path: Path) -> dict[str, str]:
-    """As ffprobe shows them: Ogg has them on the stream, the others on the file."""
-    found = probe(path)
-    tags = found["format"].get("tags", {}) | found["streams"][0].get("tags", {})
-    return {name.lower(): text for name, text in tags.items()}
+    file = judged(judge, result.path)
+    assert tags.items() <= file.tags.items()
+    assert len(file.samples) == len(music(SECONDS))
 
 
 def test_what_cannot_be_encoded_is_a_value_and_leaves_no_file(

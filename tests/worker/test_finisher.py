@@ -1,4 +1,4 @@
-"""Encode, upload, digest, against a real encoder pool and a small real store."""
+"""Encoding, digests and upload, with a real encoder pool and a small real store."""
 
 import base64
 import hashlib
@@ -151,7 +151,7 @@ def test_an_expired_url_is_renewed_once(
 def test_an_answer_that_was_lost_is_no_failure(
     finisher: Finisher, store: Site, tmp_path: Path
 ) -> None:
-    """The object is there, and a URL that writes once says so to the second try."""
+    """The object exists, and a write-once URL reports that to the second attempt."""
     store.answers(Answer(0), Answer(412))
     finished(finish(finisher, order(1, url=f"{store.url}/"), audio(tmp_path, 1)))
     assert len(store.asked) == 2

@@ -1,4 +1,4 @@
-"""Who may join: real engines with the tiny model set, whole and broken."""
+"""Self-test of machines: real engines with the tiny model set, healthy and broken."""
 
 import shutil
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ def test_where_nothing_is_known_of_a_kind_speed_is_not_judged(engine: EngineProc
 
 
 def test_a_machine_that_computes_otherwise_each_time_is_not(engine: EngineProcess) -> None:
-    # No machine here computes wrongly: not even an exact repetition is let pass instead.
+    # No machine here computes wrongly, so the tolerance rejects even an exact repetition.
     with pytest.raises(Unfit, match="made twice with the same seeds differs"):
         examine(engine, TINY, gpu="cpu", is_gpu=False, tolerance=-1.0)
 

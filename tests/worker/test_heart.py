@@ -1,4 +1,4 @@
-"""Heartbeats over real HTTP: what is told, and what is done about the answer."""
+"""Heartbeats over real HTTP: reported progress and executed commands."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -30,7 +30,7 @@ STOP = Command(kind=CommandKind.STOP_SHARD, shard_id=SHARD, lease_id=LEASE, reas
 
 
 class Chest:
-    """A heart with what it watches."""
+    """Heartbeat thread and the parts it observes."""
 
     def __init__(self, scheduler: Site) -> None:
         self.scheduler = scheduler
@@ -90,7 +90,7 @@ def test_it_tells_what_the_card_does(chest: Chest) -> None:
 
 @pytest.mark.parametrize("is_live", [True, False])
 def test_a_shard_is_stopped_when_told(chest: Chest, is_live: bool) -> None:
-    """Paused while the lease lives: deliver what is finished. Ended: nothing is worth it."""
+    """Lease alive (paused): deliver finished tracks. Lease lost: deliver nothing."""
     chest.answer(STOP, live=(LEASE,) if is_live else ())
     with chest.board.entered(claim(1, 2)) as shard:
         chest.heart.beat()

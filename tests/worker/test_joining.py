@@ -1,4 +1,4 @@
-"""The worker process on its way to its farm: what it proves and tells, and what keeps it away."""
+"""Start of the worker process up to registration: self-test, reported facts and errors."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(farm: Site, data_dir: Path, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Runs a worker until it ends by itself; the farm turns it away when it registers."""
+    """Run a worker until it ends by itself; the scheduler refuses its registration."""
     farm.answers(Answer(status=401))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TRACKFARM_")}
     told = {

@@ -1,4 +1,4 @@
-"""What a finished file says about itself."""
+"""Tags in finished files."""
 
 import pytest
 

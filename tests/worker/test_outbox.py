@@ -1,4 +1,4 @@
-"""What was made is kept on disk until the scheduler has answered."""
+"""Results are kept on disk until the scheduler acknowledges them."""
 
 import sqlite3
 import threading
@@ -56,7 +56,7 @@ def test_it_survives_the_process(tmp_path: Path) -> None:
     first.put(SHARD, LEASE, done(1))
     first.put(SHARD, LEASE, done(2))
     first.remove(Parcel(SHARD, LEASE, (1,), (done(1),)))
-    # A killed process closes nothing: the file is read as it lies there.
+    # A killed process closes nothing: the file is read as it is.
     second = Outbox(path)
     parcel = taken(second)
     assert parcel.items == (done(2),)

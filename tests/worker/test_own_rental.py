@@ -1,4 +1,4 @@
-"""A worker that was forgotten ends its own rental, with the key that can end nothing else."""
+"""An abandoned worker ends its own rental, with a key that can end nothing else."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from trackfarm_worker.deadman import DeadMan
 
 
 class Place:
-    """An account at a provider with two machines of ours."""
+    """Account at a provider with two of our machines."""
 
     def __init__(self, name: str, account: Account, url: str) -> None:
         self.name, self.account, self.url = name, account, url
@@ -28,7 +28,7 @@ class Place:
         return own_rental.own_rental(self.name, {**self.environ, **environ}, base=self.url)
 
     def later(self, _: object) -> float:
-        """Waits by the provider's clock, and not at all by ours."""
+        """Advance the provider's clock without waiting."""
         self.account.clock.advance(10)
         return 0.0
 
@@ -94,4 +94,4 @@ def test_the_switch_falls_once_after_silence_and_not_before() -> None:
     wait_until(lambda: bool(said), timeout_s=5, what="the switch falls")
     again.stop(timeout=1)
     assert len(said) == 1
-    assert "silent" in said[0]
+    assert "no response" in said[0]

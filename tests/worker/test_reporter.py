@@ -1,4 +1,4 @@
-"""Delivery of the outbox over real HTTP: nothing is dropped while the scheduler is away."""
+"""Delivery of the outbox over real HTTP: nothing is dropped while the scheduler is unreachable."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from trackfarm_worker.reporter import Reporter
 
 
 class Desk:
-    """A reporter with its outbox and the scheduler it reports to."""
+    """Reporter with its outbox and its scheduler."""
 
     def __init__(self, folder: Path, scheduler: Site) -> None:
         self.scheduler = scheduler
@@ -89,7 +89,7 @@ def test_a_report_that_is_refused_as_such_does_not_block_the_next(desk: Desk) ->
 def test_it_keeps_trying_while_the_scheduler_is_away(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Five refusals and a hang-up later every result has arrived, in order."""
+    """After five refusals and a hang-up every result has arrived, in order."""
     monkeypatch.setattr(reporter_module, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(reporter_module, "LONGEST_PAUSE", 0.01)
     left = [Answer(503)] * 5 + [Answer(0)]
@@ -110,7 +110,7 @@ def test_it_keeps_trying_while_the_scheduler_is_away(
 
 
 def test_a_void_token_ends_it(desk: Desk) -> None:
-    """Nothing can be delivered any more: what waits for delivery is let go."""
+    """Nothing can be delivered, so waiting results are dropped."""
     desk.scheduler.answers(Answer(401, b'{"detail":"register again"}'))
     desk.outbox.put(SHARD, LEASE, done(1))
     with pytest.raises(NotWelcome):

@@ -1,4 +1,4 @@
-"""What a worker's children find in their environment, and in the worker's own."""
+"""Secrets are absent from the environment of the worker and of its children."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What the driver's tool says of the card, beside heartbeats."""
+"""GPU statistics from nvidia-smi, reported in heartbeats."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ exec sleep 60
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for the driver's tool: no machine without a GPU has the real one."""
+    """Install a stand-in for nvidia-smi, which machines without a GPU lack."""
     tool, asked = folder / "nvidia-smi", folder / "asked"
     tool.write_text(SMI.format(asked=asked))
     tool.chmod(0o755)

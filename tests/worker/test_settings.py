@@ -1,4 +1,4 @@
-"""What a worker can be told, and what it finds out by itself."""
+"""Settings of the worker and the detected machine."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for the driver's tool: no machine without a GPU has the real one."""
+    """Install a stand-in for nvidia-smi, which machines without a GPU lack."""
     tool = tmp_path / "nvidia-smi"
     tool.write_text(SMI)
     tool.chmod(0o755)

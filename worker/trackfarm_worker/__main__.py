@@ -1,6 +1,7 @@
-"""The worker process: loads its engine, joins the farm, serves its queue until it is told to stop.
+"""Worker process: load the engine, register, serve the queue until told to stop.
 
-A rented machine whose farm is away, or does not want it any more, is given back at the end.
+If the scheduler of a rented machine is unreachable or no longer accepts it, the worker ends its own
+rental at exit.
 """
 
 import os
@@ -53,86 +54,102 @@ from trackfarm_worker.sources.room import SourceRoom
 log = structlog.get_logger("trackfarm_worker")
 
 
-def _introduction(settings: WorkerSettings, found: Machine, ready: Ready) -> RegisterRequest:
+def _register_request(settings: WorkerSettings, detected: Machine, ready: Ready) -> RegisterRequest:
     return RegisterRequest(
         name=settings.name,
-        gpu=found.gpu,
-        memory_mib=found.memory_mib,
-        driver=found.driver,
+        gpu=detected.gpu,
+        memory_mib=detected.memory_mib,
+        driver=detected.driver,
         provider=settings.provider,
         rental_tag=settings.rental_tag,
         price_per_hour=settings.price_per_hour,
         model_set=settings.model_set,
         nonce=secrets.token_hex(16),
         digests=ready.digests,
-        calibration=_measured(settings, found, ready),
+        calibration=_calibration_facts(settings, detected, ready),
         versions=ready.versions | {"trackfarm": __version__, "celery": version("celery")},
     )
 
 
-def _measured(settings: WorkerSettings, found: Machine, ready: Ready) -> dict[str, float]:
-    """What `trackfarm-worker calibrate` found out about this very card and model set."""
-    kept = stored(settings.data_dir)
-    if kept is None:
+def _calibration_facts(
+    settings: WorkerSettings, detected: Machine, ready: Ready
+) -> dict[str, float]:
+    """Return the results of `trackfarm-worker calibrate` for this GPU and model set; empty if there
+    are none."""
+    calibration = stored(settings.data_dir)
+    if calibration is None:
         return {}
-    if not kept.fits(gpu=found.gpu, memory_mib=found.memory_mib, model_set=ready.model_set):
-        log.warning("calibration_ignored", made_on=kept.gpu, made_with=kept.model_set)
+    if not calibration.fits(
+        gpu=detected.gpu, memory_mib=detected.memory_mib, model_set=ready.model_set
+    ):
+        log.warning("calibration_ignored", gpu=calibration.gpu, model_set=calibration.model_set)
         return {}
-    return kept.facts(model_set(settings.model_set))
+    return calibration.facts(model_set(settings.model_set))
 
 
-def _work(settings: WorkerSettings, found: Machine, give_back: GiveBack, parts: ExitStack) -> int:
+def _work(
+    settings: WorkerSettings, detected: Machine, give_back: GiveBack, parts: ExitStack
+) -> int:
     spool = settings.data_dir / "spool"
-    shutil.rmtree(spool, ignore_errors=True)  # a killed predecessor's audio is of no use
+    shutil.rmtree(spool, ignore_errors=True)  # audio of a killed predecessor is useless
     spool.mkdir(parents=True)
     parts.callback(shutil.rmtree, spool, ignore_errors=True)
     outbox = Outbox(settings.data_dir / "outbox.db")
     parts.callback(outbox.close)
     verify = verification(settings.ca_file, setting="TRACKFARM_WORKER_CA_FILE")
-    kept = settings.data_dir / "credentials.json"
-    past = credentials.settle_past(kept, outbox, settings.scheduler_url, verify=verify)
+    credentials_file = settings.data_dir / "credentials.json"
+    past = credentials.settle_past(credentials_file, outbox, settings.scheduler_url, verify=verify)
 
     engine = parts.enter_context(
-        EngineProcess(settings.engine(spool, step_delay=settings.step_delay), on_log=_echo)
+        EngineProcess(
+            settings.engine(spool, step_delay=settings.step_delay), on_log=_log_engine_line
+        )
     )
     ready = engine.start()
     log.info("engine_ready", model_set=ready.model_set, load_seconds=ready.load_seconds)
-    _prove_fit(settings, found, engine)
-    joined = Door(settings, verify).join(_introduction(settings, found, ready), past)
-    structlog.contextvars.bind_contextvars(worker=joined.worker_id)
+    _self_test(settings, detected, engine)
+    registration = Door(settings, verify).join(_register_request(settings, detected, ready), past)
+    structlog.contextvars.bind_contextvars(worker=registration.worker_id)
     credentials.save(
-        kept,
+        credentials_file,
         Credentials(
-            scheduler_url=settings.scheduler_url, worker_id=joined.worker_id, token=joined.token
+            scheduler_url=settings.scheduler_url,
+            worker_id=registration.worker_id,
+            token=registration.token,
         ),
     )
-    return _serve(settings, joined, verify, engine, outbox, give_back, parts)
+    return _serve(settings, registration, verify, engine, outbox, give_back, parts)
 
 
-def _prove_fit(settings: WorkerSettings, found: Machine, engine: EngineProcess) -> None:
+def _self_test(settings: WorkerSettings, detected: Machine, engine: EngineProcess) -> None:
     if settings.step_delay:
         return  # slowed on purpose, for a drill
-    fit = fitness.examine(
+    self_test = fitness.examine(
         engine,
         model_set(settings.model_set),
-        gpu=found.gpu,
+        gpu=detected.gpu,
         is_gpu=settings.is_gpu,
-        # On shared cores a slow moment says nothing of the machine.
+        # On shared CPU cores a slow moment says nothing about the machine.
         least_speed=settings.least_speed if settings.is_gpu else 0.0,
     )
-    log.info("machine_fit", seconds=fit.seconds, speed=fit.speed, difference=fit.difference)
+    log.info(
+        "self_test_passed",
+        seconds=self_test.seconds,
+        speed=self_test.speed,
+        difference=self_test.difference,
+    )
 
 
 def _serve(
     settings: WorkerSettings,
-    joined: RegisterAnswer,
+    registration: RegisterAnswer,
     verify: ssl.SSLContext | bool,
     engine: EngineProcess,
     outbox: Outbox,
     give_back: GiveBack,
     parts: ExitStack,
 ) -> int:
-    client = SchedulerClient(settings.scheduler_url, token=joined.token, verify=verify)
+    client = SchedulerClient(settings.scheduler_url, token=registration.token, verify=verify)
     parts.callback(client.close)
     encoders = parts.enter_context(EncoderPool(settings.encoders))
     finisher = Finisher(encoders=encoders, spool=settings.data_dir / "spool", verify=verify)
@@ -148,7 +165,7 @@ def _serve(
         client=client,
         board=board,
         engine=engine,
-        intervals=joined.intervals,
+        intervals=registration.intervals,
         on_drain=drain.request,
         on_unwelcome=on_unwelcome,
         on_answer=dead_man.heard,
@@ -169,7 +186,12 @@ def _serve(
         on_engine_lost=drain.fail,
         on_unwelcome=on_unwelcome,
     )
-    app = build_celery(joined.broker_url, joined.queue, worker_id=joined.worker_id, run=runner.run)
+    app = build_celery(
+        registration.broker_url,
+        registration.queue,
+        worker_id=registration.worker_id,
+        run=runner.run,
+    )
 
     def begin() -> None:
         heart.start()
@@ -177,28 +199,28 @@ def _serve(
         if settings.is_rented:
             dead_man.start()
             parts.callback(dead_man.stop, timeout=1)
-        log.info("worker_ready", queue=joined.queue)
+        log.info("worker_ready", queue=registration.queue)
 
-    code = serve(app, worker_id=joined.worker_id, on_start=begin, on_drain=drain.begin)
+    code = serve(app, worker_id=registration.worker_id, on_start=begin, on_drain=drain.begin)
     heart.stop(timeout=1)
     reporter.stop(timeout=1)
-    _leave(client, drain)
+    _deregister(client, drain)
     return drain.exit_code or code
 
 
-def _leave(client: SchedulerClient, drain: Drain) -> None:
+def _deregister(client: SchedulerClient, drain: Drain) -> None:
     try:
         client.leave(drain.failed_because or "drained")
     except (SchedulerAway, NotWelcome, Rejected) as error:
-        log.warning("leave_not_told", error=str(error))
+        log.warning("deregister_failed", error=str(error))
 
 
-def _echo(line: str) -> None:
-    log.debug("engine_says", line=line)
+def _log_engine_line(line: str) -> None:
+    log.debug("engine_output", line=line)
 
 
 def main() -> int:
-    """Serves; with arguments, runs one of the commands of `trackfarm_worker.cli`."""
+    """Run the worker; with arguments, run a command of `trackfarm_worker.cli`."""
     if sys.argv[1:]:
         from trackfarm_worker.cli.calibrate import app
 
@@ -208,42 +230,42 @@ def main() -> int:
         model_set(settings.model_set)
         refuse_unsafe(settings)
         logs.configure(settings.log_format, settings.log_level)
-        found = machine.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
+        detected = machine.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
     except UNUSABLE as error:
         print(complaint(error), file=sys.stderr)
         return BAD_SETTINGS
     except (UnknownModelSet, SettingsError, RuntimeError) as error:
-        print(f"The worker's settings are not usable: {error}", file=sys.stderr)
+        print(f"The worker's settings are invalid: {error}", file=sys.stderr)
         return BAD_SETTINGS
-    given = taken()
+    environ = taken()
     give_back = GiveBack(
         None
         if settings.of_a_crew
-        else own_rental.own_rental(settings.provider, given, base=settings.own_rental_url)
+        else own_rental.own_rental(settings.provider, environ, base=settings.own_rental_url)
     )
     if settings.cards > 1:
         code = crew.serve(
-            settings.cards, name=settings.name, folder=settings.data_dir, environ=given
+            settings.cards, name=settings.name, folder=settings.data_dir, environ=environ
         )
     else:
-        code = _worked(settings, found, give_back)
+        code = _run(settings, detected, give_back)
     if code == FORSAKEN:
         give_back()
     return code
 
 
-def _worked(settings: WorkerSettings, found: Machine, give_back: GiveBack) -> int:
+def _run(settings: WorkerSettings, detected: Machine, give_back: GiveBack) -> int:
     try:
         with ExitStack() as parts:
-            return _work(settings, found, give_back, parts)
+            return _work(settings, detected, give_back, parts)
     except (SchedulerAway, NotWelcome) as error:
-        log.error("cannot_work", error=str(error))
+        log.error("worker_cannot_start", error=str(error))
         return FORSAKEN if settings.is_rented else CANNOT_GO_ON
     except (EngineStartFailed, Unfit, Rejected) as error:
-        log.error("cannot_work", error=str(error))
+        log.error("worker_cannot_start", error=str(error))
         return CANNOT_GO_ON
     except SettingsError as error:
-        log.error("cannot_work", error=str(error))
+        log.error("worker_cannot_start", error=str(error))
         return BAD_SETTINGS
 
 

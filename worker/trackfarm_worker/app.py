@@ -1,4 +1,4 @@
-"""The Celery side: one thin task, and the worker that runs it as a pipeline of three."""
+"""Celery app of a worker: one thin task, run by a pool of `PIPELINE_DEPTH` threads."""
 
 from collections.abc import Callable
 
@@ -12,11 +12,12 @@ from trackfarm.broker import PIPELINE_DEPTH, SHARD_TASK, celery_app
 def build_celery(
     broker_url: str, queue: str, *, worker_id: str, run: Callable[[str, str], None]
 ) -> Celery:
-    """A Celery app that serves `queue` alone and calls `run(shard id, lease id)`."""
+    """Return a Celery app that consumes only `queue` and calls `run(shard id, lease id)`."""
     app = celery_app(broker_url, client_name=worker_id)
-    # Declared it would write bindings, which its user at the broker may not, and which nobody reads.
-    mine = Queue(queue, Exchange(queue), routing_key=queue, no_declare=True)
-    app.conf.task_queues = [mine]
+    # Not declared: that would write bindings, which are unused, and which the worker's broker user
+    # may not write.
+    own_queue = Queue(queue, Exchange(queue), routing_key=queue, no_declare=True)
+    app.conf.task_queues = [own_queue]
     app.conf.task_default_queue = queue
 
     @app.task(name=SHARD_TASK)  # type: ignore[untyped-decorator]
@@ -29,9 +30,9 @@ def build_celery(
 def serve(
     app: Celery, *, worker_id: str, on_start: Callable[[], None], on_drain: Callable[[], None]
 ) -> int:
-    """Consumes until told to stop; SIGTERM and SIGINT drain. Returns the exit code. `on_start` is
-    called once they do, whether the broker is there or not: what may ask for a drain begins there,
-    because a signal before that would simply end the process."""
+    """Consume until told to stop; SIGTERM and SIGINT drain. Return the exit code. `on_start` runs
+    once the signal handlers are installed, even if the broker is down: anything that may request a
+    drain starts there, because an earlier signal would simply kill the process."""
 
     class Begin(bootsteps.StartStopStep):  # type: ignore[misc]
         def start(self, parent: object) -> None:

@@ -1,4 +1,5 @@
-"""The farm's own authority, where it came with the rental: put where TLS libraries look for one."""
+"""The farm's own certificate authority, when it came with the rental: written to a file that TLS
+libraries can read."""
 
 from collections.abc import Mapping
 
@@ -7,8 +8,9 @@ from trackfarm_worker.settings import WorkerSettings
 
 
 def with_authority(settings: WorkerSettings, environ: Mapping[str, str]) -> WorkerSettings:
-    """With the authority of the environment as `ca_file`, unless a file is named already. Raises
-    SettingsError when it is damaged, OSError when `data_dir` cannot be written."""
+    """Return the settings with the certificate authority from the environment as `ca_file`, unless
+    a file is already set. Raises SettingsError when the certificate is damaged, OSError when
+    `data_dir` cannot be written."""
     pem = "" if settings.ca_file else unpacked(environ)
     if not pem:
         return settings

@@ -1,4 +1,5 @@
-"""The shards in flight on this worker: what heartbeats tell of them, and who is to stop."""
+"""Registry of the shards in flight on this worker: source of heartbeats, and target of stop
+commands."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -10,9 +11,9 @@ from trackfarm.wire import ClaimAnswer, ReleaseReason, ShardProgress, Stage, Tra
 
 @dataclass(slots=True)
 class ShardInFlight:
-    """`stop_reason` is set once, when the rest of the shard is not to be made; `is_dead` when its
-    lease has ended, so that nothing of it is worth delivering. `newest` has the orders of the last
-    claim that was made again for fresh URLs."""
+    """A claimed shard. `stop_reason` is set once, when the remaining tracks must not be made;
+    `is_dead` when the lease is lost, so that no result is worth delivering. `newest` holds the
+    track orders of the latest repeated claim, which carry fresh upload URLs."""
 
     claim: ClaimAnswer
     stage: Stage = Stage.WAITING
@@ -39,7 +40,8 @@ class ShardInFlight:
 
 
 class Board:
-    """Thread-safe; task threads enter shards, the heart reads and stops them."""
+    """Shard registry; thread-safe. Task threads add shards, the heartbeat thread reads and stops
+    them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,6 +50,7 @@ class Board:
 
     @contextmanager
     def entered(self, claim: ClaimAnswer) -> Iterator[ShardInFlight]:
+        """Register a claimed shard for the duration of the block."""
         shard = ShardInFlight(claim)
         with self._lock:
             self._shards[claim.lease_id] = shard
@@ -68,7 +71,7 @@ class Board:
             return [shard.progress() for shard in self._shards.values()]
 
     def stop(self, lease_id: str, reason: ReleaseReason, *, is_dead: bool) -> frozenset[int]:
-        """Marks a shard; returns the tracks that the engine should stop."""
+        """Mark a shard as stopped; return the tracks that the engine must stop."""
         with self._lock:
             shard = self._shards.get(lease_id)
             if shard is None:
@@ -78,7 +81,7 @@ class Board:
             return shard.track_ids
 
     def drain(self) -> None:
-        """Marks everything, and all that is still to come."""
+        """Mark every shard as draining, including later ones."""
         with self._lock:
             self._draining = True
             for shard in self._shards.values():

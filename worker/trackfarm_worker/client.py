@@ -1,4 +1,4 @@
-"""The scheduler as a worker sees it: the wire contract over HTTP, nothing else."""
+"""The scheduler's worker API over HTTP, and nothing else."""
 
 import ssl
 from dataclasses import dataclass
@@ -27,26 +27,28 @@ RETRIABLE = frozenset({429, 500, 502, 503, 504})
 
 
 class SchedulerAway(Exception):
-    """No answer, or one that says "later": the same call may go through soon."""
+    """The scheduler is temporarily unavailable: no response, or a retryable one. The same call may
+    succeed soon."""
 
 
 class NotWelcome(Exception):
-    """Our token is not valid (any more)."""
+    """Our token is not valid, or no longer valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotOurs:
-    """The shard belongs to somebody else now, or its job was cancelled."""
+    """The lease is lost: another worker has the shard now, or its job was cancelled."""
 
     reason: str
 
 
 class Rejected(Exception):
-    """The scheduler refuses the request itself; sending it again would not help."""
+    """The scheduler refuses the request itself; a retry would not help."""
 
 
 class SchedulerClient:
-    """Thread-safe. Every call raises SchedulerAway, NotWelcome or Rejected when it fails."""
+    """HTTP client of the worker API; thread-safe. Every call raises SchedulerAway, NotWelcome or
+    Rejected when it fails."""
 
     def __init__(self, url: str, *, token: str, verify: ssl.SSLContext | bool = True) -> None:
         self._http = httpx.Client(
@@ -60,7 +62,8 @@ class SchedulerClient:
         self._http.close()
 
     def register(self, request: RegisterRequest) -> RegisterAnswer:
-        """The token of this client must be one that lets a worker join."""
+        """Register this worker. The token of this client must be an invitation token or that of a
+        previous session."""
         return _read(self._post("register", request), RegisterAnswer)
 
     def claim(self, shard_id: str, request: ClaimRequest) -> ClaimAnswer | NotOurs:
@@ -76,7 +79,7 @@ class SchedulerClient:
         return _read(self._post(f"shards/{shard_id}/report", request), ReportAnswer)
 
     def release(self, shard_id: str, request: ReleaseRequest) -> None:
-        """Handing back what is not ours any more is no error."""
+        """Release tracks. Releasing a shard after its lease was lost is no error."""
         self._post(f"shards/{shard_id}/release", request, allowed={409, 410})
 
     def leave(self, reason: str) -> None:
@@ -106,7 +109,7 @@ def _read(response: httpx.Response, kind: type[A]) -> A:
     try:
         return kind.model_validate_json(response.content)
     except ValueError as error:
-        raise SchedulerAway(f"an answer that makes no sense: {error}") from error
+        raise SchedulerAway(f"invalid response: {error}") from error
 
 
 def _detail(response: httpx.Response) -> str:

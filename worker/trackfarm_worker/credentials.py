@@ -1,4 +1,5 @@
-"""Remembers who this worker was, so that a restart can settle what the last process left."""
+"""Credentials of the previous session, with which a restarted worker settles unfinished
+business."""
 
 import os
 import ssl
@@ -23,7 +24,7 @@ class Credentials(BaseModel):
 
 
 def save(path: Path, credentials: Credentials) -> None:
-    """Writes the file so that only its owner can ever read it."""
+    """Write the file so that only its owner can ever read it."""
     temporary = path.with_suffix(".new")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as file:
@@ -34,34 +35,34 @@ def save(path: Path, credentials: Credentials) -> None:
 def settle_past(
     path: Path, outbox: Outbox, scheduler_url: str, *, verify: ssl.SSLContext | bool = True
 ) -> Credentials | None:
-    """Delivers what a killed predecessor had finished, and gives back at once what it held. Returns
-    who it was at this scheduler: its token may still be exchanged for that of a successor, so the
+    """Deliver the results of a killed predecessor, and release its leases at once. Return its
+    credentials at this scheduler: its token may still be exchanged for that of a successor, so the
     file stays until there is one.
 
-    Never fails: whatever cannot be settled here, the scheduler's leases settle in time.
+    Never fails: anything not settled here is settled when the leases expire at the scheduler.
     """
     try:
-        past = Credentials.model_validate_json(path.read_text())
+        previous = Credentials.model_validate_json(path.read_text())
     except (OSError, ValidationError):
         outbox.clear()
         return None
-    if past.scheduler_url != scheduler_url:
+    if previous.scheduler_url != scheduler_url:
         outbox.clear()
         path.unlink(missing_ok=True)
         return None
-    _say_goodbye(past, outbox, verify)
+    _deregister(previous, outbox, verify)
     outbox.clear()
-    return past
+    return previous
 
 
-def _say_goodbye(past: Credentials, outbox: Outbox, verify: ssl.SSLContext | bool) -> None:
-    client = SchedulerClient(past.scheduler_url, token=past.token, verify=verify)
+def _deregister(previous: Credentials, outbox: Outbox, verify: ssl.SSLContext | bool) -> None:
+    client = SchedulerClient(previous.scheduler_url, token=previous.token, verify=verify)
     reporter = Reporter(outbox=outbox, client=client, on_unwelcome=lambda _reason: None)
     try:
         while reporter.deliver():
             pass
         client.leave("restarted")
     except (SchedulerAway, NotWelcome, Rejected) as error:
-        log.info("past_not_settled", worker=past.worker_id, error=str(error))
+        log.info("previous_session_not_settled", worker=previous.worker_id, error=str(error))
     finally:
         client.close()

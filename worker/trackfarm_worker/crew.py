@@ -1,4 +1,4 @@
-"""One worker for each card of this machine: started, told to end, started anew when it dies."""
+"""One worker process per GPU of this machine: start, forward signals, restart after a crash."""
 
 import signal
 import subprocess
@@ -16,7 +16,7 @@ from trackfarm_worker.exit_codes import CANNOT_GO_ON, FORSAKEN
 log = structlog.get_logger(__name__)
 POLL_S = 0.2
 RESTARTS = 5
-REST_S = 10.0  # before one that died is started anew
+REST_S = 10.0  # seconds before a crashed worker is restarted
 _PREFIX = "TRACKFARM_WORKER_"
 
 
@@ -29,7 +29,8 @@ class _Member:
 
 
 class Crew:
-    """`environ` is what the workers are told, but for their card, name and folder."""
+    """Group of worker processes. `environ` is their environment, except for their GPU, name and
+    folder."""
 
     def __init__(
         self,
@@ -51,63 +52,66 @@ class Crew:
         self._members: list[_Member] = []
 
     def serve(self) -> int:
-        """Until every worker has ended for good: `FORSAKEN` if one was, so that the machine is
-        given back whatever befell the others, else the greatest of their exit codes."""
+        """Run until every worker has ended and none will be restarted. Return `FORSAKEN` if any
+        worker returned it, so that the machine is released whatever the others returned, else the
+        exit code with the greatest absolute value."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._end)
+            signal.signal(number, self._on_signal)
         for card in range(self._cards):
-            self._members.append(_Member(card, self._started(card)))
-        if self._ending:  # told so while they were started
-            self._tell_all_to_end()
-        while self._any_goes_on():
+            self._members.append(_Member(card, self._start(card)))
+        if self._ending:  # a signal arrived during startup
+            self._terminate_all()
+        while self._any_running():
             time.sleep(POLL_S)
         codes = [member.process.returncode for member in self._members]
         return FORSAKEN if FORSAKEN in codes else max(codes, key=abs)
 
-    def _any_goes_on(self) -> bool:
-        """Looks at every one: what is dead is started anew whoever lives."""
-        going = [self._goes_on(member) for member in self._members]
-        return any(going)
+    def _any_running(self) -> bool:
+        """Check every member, so that a dead worker is restarted even while others live."""
+        is_running = [self._is_running(member) for member in self._members]
+        return any(is_running)
 
-    def _goes_on(self, member: _Member) -> bool:
+    def _is_running(self, member: _Member) -> bool:
         code = member.process.poll()
         if code is None:
             return True
-        tired = self._ending or member.restarts >= RESTARTS or code not in (CANNOT_GO_ON, *_KILLED)
-        if tired:
+        is_final = (
+            self._ending or member.restarts >= RESTARTS or code not in (CANNOT_GO_ON, *_CRASH_CODES)
+        )
+        if is_final:
             return False
         now = time.monotonic()
         member.died_at = now if member.died_at is None else member.died_at
         if now - member.died_at >= self._rest:
-            log.warning("worker_started_anew", card=member.card, ended_with=code)
-            member.process = self._started(member.card)
+            log.warning("worker_restarted", gpu=member.card, exit_code=code)
+            member.process = self._start(member.card)
             member.restarts, member.died_at = member.restarts + 1, None
-            if self._ending:  # told so while it was started
+            if self._ending:  # a signal arrived during startup
                 member.process.send_signal(signal.SIGTERM)
         return True
 
-    def _started(self, card: int) -> subprocess.Popen[bytes]:
-        told = {
+    def _start(self, card: int) -> subprocess.Popen[bytes]:
+        variables = {
             "NAME": f"{self._name[:90]}-{card}",
             "DATA_DIR": str(self._folder / f"card{card}"),
             "CARDS": "1",
             "OF_A_CREW": "true",
         }
         env = {**self._environ, "CUDA_VISIBLE_DEVICES": str(card)}
-        env |= {_PREFIX + name: value for name, value in told.items()}
+        env |= {_PREFIX + name: value for name, value in variables.items()}
         return subprocess.Popen(self._command, env=env)
 
-    def _end(self, number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._ending = True
-        self._tell_all_to_end()
+        self._terminate_all()
 
-    def _tell_all_to_end(self) -> None:
+    def _terminate_all(self) -> None:
         for member in self._members:
             if member.process.poll() is None:
                 member.process.send_signal(signal.SIGTERM)
 
 
-_KILLED = (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
+_CRASH_CODES = (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
 
 
 def serve(

@@ -1,7 +1,8 @@
-"""The dead man's switch: a rented worker that its scheduler has forgotten costs money for nothing.
+"""Scheduler watchdog: end a rented worker when its scheduler no longer responds, because it costs
+money for nothing.
 
-When the scheduler has not answered for long, the leases of this worker have ended long ago, and what
-it has finished waits in the outbox. So it stops, tries to deliver once more, and goes.
+After a long silence the leases of this worker have expired, and its finished tracks wait in the
+outbox. So it stops, tries to deliver once more, and exits.
 """
 
 import threading
@@ -11,12 +12,12 @@ from collections.abc import Callable
 import structlog
 
 log = structlog.get_logger(__name__)
-LOOKS = 20  # within the time: so much too late it may be
+LOOKS = 20  # checks within `seconds`: the watchdog fires late by at most one interval
 
 
 class DeadMan:
-    """`seconds` of silence after which `on_silence` is called, once. `heard` may be called from any
-    thread."""
+    """Watchdog that calls `on_silence` once after `seconds` without a response. `heard` may be
+    called from any thread."""
 
     def __init__(
         self,
@@ -30,10 +31,10 @@ class DeadMan:
         self._now = now
         self._heard_at = now()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="dead man", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="scheduler-watchdog", daemon=True)
 
     def heard(self) -> None:
-        """The scheduler has answered."""
+        """Record a response of the scheduler."""
         self._heard_at = self._now()
 
     def start(self) -> None:
@@ -47,5 +48,5 @@ class DeadMan:
         while not self._stopping.wait(self._seconds / LOOKS):
             silence = self._now() - self._heard_at
             if silence >= self._seconds:
-                self._on_silence(f"the scheduler has been silent for {silence:.0f} s")
+                self._on_silence(f"no response from the scheduler for {silence:.0f} s")
                 return

@@ -1,7 +1,7 @@
-"""A pool of processes that turn spooled samples into finished files.
+"""A pool of processes that encode spooled samples into finished files.
 
-Codecs run outside the worker's main process because they burn a core for a second per track, and
-because one that crashes (libsndfile has) must not take the worker along.
+Codecs run outside the worker's main process because they keep a core busy for a second per track,
+and because a codec that crashes (libsndfile has) must not take the worker down with it.
 """
 
 import base64
@@ -28,7 +28,7 @@ NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class EncodedFile:
-    """A file of `size` bytes with its digests; `seconds` is what encoding took."""
+    """A file of `size` bytes with its digests; `seconds` is the encoding time."""
 
     path: Path
     size: int
@@ -38,7 +38,7 @@ class EncodedFile:
 
     @property
     def content_md5(self) -> str:
-        """The MD5 as the Content-MD5 header of an upload wants it: base64."""
+        """Return the MD5 in base64, as the Content-MD5 header of an upload needs it."""
         return base64.b64encode(bytes.fromhex(self.md5)).decode()
 
 
@@ -51,13 +51,14 @@ _Job = tuple[Path, Path, AudioFormat, int, dict[str, str]]
 
 
 class EncoderPool:
-    """Thread-safe. Its processes end with the process that owns them, however that ends."""
+    """Pool of encoder processes; thread-safe. They exit with the process that owns them, even if
+    that is killed."""
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
         self._lock = threading.Lock()
         self._closed = False
-        self._executor = self._started()
+        self._executor = self._new_executor()
 
     def __enter__(self) -> Self:
         return self
@@ -74,23 +75,23 @@ class EncoderPool:
         sample_rate: int = 48_000,
         tags: Mapping[str, str] = NO_TAGS,
     ) -> EncodedFile | EncodeFailed:
-        """Encodes int16 `.npy` samples (frames, 2) from `pcm` to `out`; waits for the result.
+        """Encode int16 `.npy` samples (frames, 2) from `pcm` to `out`; block until the result.
 
-        A codec that crashes its process gets a new pool and one more chance. `out` exists only
-        when the result is an EncodedFile.
+        If a codec crashes its process, the pool is replaced and the job retried once. `out` exists
+        only when the result is an EncodedFile.
         """
         job = pcm, out, audio_format, sample_rate, dict(tags)
-        ending = self._tried(job) or self._tried(job)
-        return ending or EncodeFailed(f"the {audio_format} codec crashed")
+        result = self._run_once(job) or self._run_once(job)
+        return result or EncodeFailed(f"the {audio_format} codec crashed")
 
     def close(self) -> None:
-        """Waits for what is being encoded, then ends the processes. Idempotent."""
+        """Wait for running jobs, then end the processes. Idempotent."""
         with self._lock:
             self._closed = True
             self._executor.shutdown()
 
-    def _tried(self, job: _Job) -> EncodedFile | EncodeFailed | None:
-        """None when the codec took its process along."""
+    def _run_once(self, job: _Job) -> EncodedFile | EncodeFailed | None:
+        """Run the job once; None if the codec crashed its process."""
         executor = self._current()
         try:
             return executor.submit(_encode, *job).result()
@@ -98,10 +99,10 @@ class EncoderPool:
             _partial(job[1]).unlink(missing_ok=True)
             self._replace(executor)
             return None
-        except Exception as error:  # noqa: BLE001 - whatever a codec raises ends here
+        except Exception as error:  # noqa: BLE001 - codecs raise anything
             return EncodeFailed(f"{type(error).__name__}: {error}")
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _new_executor(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
             self._processes,
             mp_context=multiprocessing.get_context("spawn"),
@@ -113,15 +114,15 @@ class EncoderPool:
             return self._executor
 
     def _replace(self, broken: ProcessPoolExecutor) -> None:
-        """Only the first of those who met the broken pool replaces it."""
+        """Replace the broken pool; only the first thread that finds it broken does so."""
         with self._lock:
             if self._executor is broken and not self._closed:
                 broken.shutdown(wait=False)
-                self._executor = self._started()
+                self._executor = self._new_executor()
 
 
 def _end_with_parent() -> None:
-    """Ends this process when its parent is gone: a killed worker leaves no encoders behind."""
+    """Exit this process when its parent is gone: a killed worker leaves no encoders behind."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "encoders run in child processes only"
 
@@ -135,7 +136,7 @@ def _end_with_parent() -> None:
 def _encode(
     pcm: Path, out: Path, audio_format: AudioFormat, sample_rate: int, tags: dict[str, str]
 ) -> EncodedFile:
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     samples = np.load(pcm, allow_pickle=False, mmap_mode="r")
     partial = _partial(out)
     try:
@@ -145,7 +146,7 @@ def _encode(
         os.replace(partial, out)
     finally:
         partial.unlink(missing_ok=True)
-    return EncodedFile(out, size, md5, sha256, time.perf_counter() - began)
+    return EncodedFile(out, size, md5, sha256, time.perf_counter() - started_at)
 
 
 def _partial(out: Path) -> Path:
@@ -153,7 +154,7 @@ def _partial(out: Path) -> Path:
 
 
 def _digests(path: Path) -> tuple[str, str]:
-    # MD5 because object stores check it on upload; SHA-256 says what the file is.
+    # MD5 because object stores check it on upload; SHA-256 identifies the file.
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 20):

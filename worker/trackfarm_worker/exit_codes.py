@@ -1,4 +1,4 @@
-"""What a worker's exit code says beside `trackfarm.exit_codes`; 0 is a worker that has drained."""
+"""Exit codes of a worker in addition to `trackfarm.exit_codes`; 0 means that it has drained."""
 
 CANNOT_GO_ON = 1
-FORSAKEN = 3  # rented, and its farm is away or does not want it any more
+FORSAKEN = 3  # rented, and its scheduler is unreachable or no longer accepts it

@@ -1,4 +1,4 @@
-"""Finishes a track off the GPU's path: encode, digest, upload, into the outbox."""
+"""Finishing of a track while the GPU works on the next ones: encode, compute digests, upload."""
 
 import ssl
 import time
@@ -23,23 +23,23 @@ from trackfarm_worker.engine.messages import Finished
 from trackfarm_worker.labels import Origin, labels
 
 log = structlog.get_logger(__name__)
-UPLOAD_TRIES = 5  # of a worker that is to stop
-UPLOAD_PATIENCE = 120.0  # seconds: audio that is finished outlasts a restart of its store
-WORTH_WAITING = frozenset({400, 408, 429})  # S3 answers 400 to a body that broke on its way
-ALREADY_THERE = 412  # an upload URL writes once
+UPLOAD_TRIES = 5  # attempts of a worker that is stopping
+UPLOAD_PATIENCE = 120.0  # seconds: finished audio survives a restart of the object store
+WORTH_WAITING = frozenset({400, 408, 429})  # S3 responds 400 to a body that was cut off in transit
+ALREADY_THERE = 412  # the object exists: an upload URL writes once
 UPLOAD_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 
 
 class UploadRefused(Exception):
-    """The store will not take it under this URL: it has expired, or something else is wrong."""
+    """The object store rejects the upload: the URL has expired, or another client error."""
 
 
 class UploadFailed(Exception):
-    """The store could not be reached, or failed; worth another try."""
+    """The object store is unreachable or failed; a retry may succeed."""
 
 
 class Finisher:
-    """Thread-safe. `renew_url` gets a fresh upload URL for a track whose URL has expired."""
+    """Encoder and uploader of finished audio; thread-safe."""
 
     def __init__(
         self, *, encoders: EncoderPool, spool: Path, verify: ssl.SSLContext | bool = True
@@ -59,8 +59,9 @@ class Finisher:
         renew_url: Callable[[int], TrackOrder | None],
         in_hurry: Callable[[], bool],
     ) -> TrackDone | TrackFailed:
-        """Returns the result to be reported; leaves no file behind. A store that is away is waited
-        for, unless somebody is `in_hurry`."""
+        """Return the result to report; leave no file behind. An unreachable store is retried for
+        `UPLOAD_PATIENCE` seconds, or UPLOAD_TRIES times when `in_hurry` returns True. `renew_url`
+        fetches a fresh upload URL after the first has expired."""
         out = self._spool / f"{audio.path.stem}.{order.brief.audio_format}"
         try:
             encoded = self._encoders.encode(
@@ -93,22 +94,22 @@ class Finisher:
         try:
             self._put_with_retries(order, encoded, in_hurry)
         except UploadRefused:
-            fresh = renew_url(order.track_id)
-            if fresh is None:
+            renewed_order = renew_url(order.track_id)
+            if renewed_order is None:
                 raise
-            self._put_with_retries(fresh, encoded, in_hurry)
+            self._put_with_retries(renewed_order, encoded, in_hurry)
 
     def _put_with_retries(
         self, order: TrackOrder, encoded: EncodedFile, in_hurry: Callable[[], bool]
     ) -> None:
-        def is_enough(state: RetryCallState) -> bool:
+        def should_stop(state: RetryCallState) -> bool:
             if in_hurry():
                 return state.attempt_number >= UPLOAD_TRIES
             return (state.seconds_since_start or 0) >= UPLOAD_PATIENCE
 
         retrying = Retrying(
             retry=retry_if_exception_type(UploadFailed),
-            stop=is_enough,
+            stop=should_stop,
             wait=wait_random_exponential(multiplier=0.3, max=3),
             reraise=True,
         )
@@ -124,13 +125,17 @@ class Finisher:
             with encoded.path.open("rb") as file:
                 response = self._http.put(order.upload_url, content=file, headers=headers)
         except httpx.RequestError as error:
-            raise UploadFailed(f"upload: {type(error).__name__}") from error
+            raise UploadFailed(f"the upload failed: {type(error).__name__}") from error
         if response.status_code == ALREADY_THERE:
-            return  # under this key only we write: an earlier PUT went through, its answer did not
+            return  # only we write this key: an earlier PUT succeeded, its response was lost
         if response.is_client_error and response.status_code not in WORTH_WAITING:
-            raise UploadRefused(f"the store refused the upload (HTTP {response.status_code})")
+            raise UploadRefused(
+                f"the object store rejected the upload (HTTP {response.status_code})"
+            )
         if not response.is_success:
-            raise UploadFailed(f"the store answered HTTP {response.status_code} to the upload")
+            raise UploadFailed(
+                f"the upload failed: the object store returned HTTP {response.status_code}"
+            )
 
 
 def _done(order: TrackOrder, audio: Finished, encoded: EncodedFile, upload: float) -> TrackDone:

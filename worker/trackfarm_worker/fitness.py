@@ -1,4 +1,5 @@
-"""Is this machine fit to join? It makes one short batch twice, before it takes anybody's track."""
+"""Self-test of a machine before it registers: make one short batch repeatedly, check speed and
+repeatability."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ from trackfarm.model_sets import ModelSet
 from trackfarm_worker.engine.messages import EngineTrack, Failed, Finished, Result
 from trackfarm_worker.engine.process import EngineProcess
 
-# A fifth of the speed of its kind: not a slow card, but a broken, throttled or shared one.
+# Below a fifth of the usual speed a GPU is not slow, but broken, throttled or shared.
 LEAST_SPEED = 0.2
-# Relative L2 between two runs of one batch. GPU kernels may add up in another order.
+# Relative L2 between two runs of one batch. GPU kernels may sum in another order.
 TOLERANCE = 0.02
-# A moment of other work on the machine is no defect: the best of so many timed runs counts.
+# Brief other load on the machine is no defect: the best of this many timed runs counts.
 RUNS = 3
 # On a GPU a batch must be long enough not to measure kernel launches.
 GPU_DURATION, CPU_DURATION = 60.0, 1.0
@@ -25,13 +26,14 @@ TRACKS = 2
 
 
 class Unfit(RuntimeError):
-    """This machine must not join. The message says why and what to do."""
+    """This machine must not join. The message says why and how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitness:
-    """`speed` is relative to the prior for this kind of GPU, 0 where there is none; `difference`
-    the relative L2 between the two runs."""
+    """Result of the self-test: `seconds` of the fastest run; `speed` relative to the prior for this
+    GPU type, 0 without a prior; `difference` is the largest relative L2 between the first run and a
+    repetition."""
 
     seconds: float
     speed: float
@@ -47,27 +49,27 @@ def examine(
     least_speed: float = LEAST_SPEED,
     tolerance: float = TOLERANCE,
 ) -> Fitness:
-    """Raises Unfit, or EngineStartFailed when the engine is lost for good."""
+    """Run the self-test. Raises Unfit, or EngineStartFailed when the engine cannot be restarted."""
     tracks = _tracks(model_set, is_gpu=is_gpu)
-    first, _ = _made(engine, tracks)
+    first, _ = _run_batch(engine, tracks)
     seconds, difference = np.inf, 0.0
     for _ in range(RUNS):
-        again, took = _made(engine, tracks)
-        difference = max(difference, _difference(first, again))
-        seconds = min(seconds, max(took, 1e-9))
+        repeated, run_seconds = _run_batch(engine, tracks)
+        difference = max(difference, _difference(first, repeated))
+        seconds = min(seconds, max(run_seconds, 1e-9))
         speed = _speed(tracks, seconds, gpu, model_set)
         if speed is None or speed >= least_speed or difference > tolerance:
             break
     if difference > tolerance:
         raise Unfit(
             f"one batch made twice with the same seeds differs by {difference:.1%}: this machine "
-            "computes wrongly (memory or overclocking). Give it back, or take it out."
+            "computes wrongly (memory or overclocking). Release it or take it out of service."
         )
     if speed is not None and speed < least_speed:
         raise Unfit(
             f"a short batch took {seconds:.2f} s, {speed:.0%} of the speed that this kind of GPU "
-            "should have: it is throttled, or something else runs on it. Free it, or set "
-            "TRACKFARM_WORKER_LEAST_SPEED (0 joins whatever the speed)."
+            "should have: it is throttled, or another process uses it. Stop that process, or set "
+            "TRACKFARM_WORKER_LEAST_SPEED (0 accepts any speed)."
         )
     return Fitness(seconds, speed or 0.0, difference)
 
@@ -87,22 +89,22 @@ def _tracks(model_set: ModelSet, *, is_gpu: bool) -> list[EngineTrack]:
     ]
 
 
-def _made(
+def _run_batch(
     engine: EngineProcess, tracks: Sequence[EngineTrack]
 ) -> tuple[list[NDArray[np.float32]], float]:
-    """The audio of each track, and the engine's seconds for all of them."""
+    """Return the audio of each track, and the engine seconds for all of them."""
     results = engine.run(tracks)
-    sounds, seconds = [], 0.0
+    audio, seconds = [], 0.0
     for result in results:
-        sounds.append(_sound(result))
+        audio.append(_load_audio(result))
         seconds += result.timings.service if isinstance(result, Finished) else 0.0
-    return sounds, seconds
+    return audio, seconds
 
 
-def _sound(result: Result) -> NDArray[np.float32]:
+def _load_audio(result: Result) -> NDArray[np.float32]:
     if not isinstance(result, Finished):
-        why = result.message if isinstance(result, Failed) else "stopped"
-        raise Unfit(f"a short batch could not be made: {why}")
+        reason = result.message if isinstance(result, Failed) else "stopped"
+        raise Unfit(f"a short batch could not be made: {reason}")
     try:
         return np.asarray(np.load(result.path, allow_pickle=False), dtype=np.float32)
     finally:
@@ -110,18 +112,18 @@ def _sound(result: Result) -> NDArray[np.float32]:
 
 
 def _difference(
-    first: Sequence[NDArray[np.float32]], again: Sequence[NDArray[np.float32]]
+    first: Sequence[NDArray[np.float32]], repeated: Sequence[NDArray[np.float32]]
 ) -> float:
     return max(
         float(np.linalg.norm(a - b) / max(float(np.linalg.norm(a)), 1e-9))
-        for a, b in zip(first, again, strict=True)
+        for a, b in zip(first, repeated, strict=True)
     )
 
 
 def _speed(
     tracks: Sequence[EngineTrack], seconds: float, gpu: str, model_set: ModelSet
 ) -> float | None:
-    """None where nothing is known of this kind of machine."""
+    """Return the speed relative to the prior, None if there is no prior for this GPU."""
     if not cost.has_prior(gpu, model_set):
         return None
     shapes = [TrackShape(t.duration, t.steps or 1, model_set.is_guided) for t in tracks]

@@ -1,4 +1,4 @@
-"""Heartbeats: tells the scheduler what is being done, and does what it answers."""
+"""Heartbeats: report progress to the scheduler and carry out the commands in its response."""
 
 import threading
 from collections.abc import Callable
@@ -22,7 +22,8 @@ log = structlog.get_logger(__name__)
 
 
 class Heart:
-    """One thread. `beat` may also be called from others, for what must be known at once."""
+    """Heartbeat thread. `beat` may also be called from other threads, for changes that the
+    scheduler must know at once."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class Heart:
             gpu_memory_mib=None if gpu is None else gpu.memory_mib,
             gpu_utilisation=None if gpu is None else gpu.utilisation,
         )
-        self._obey(self._client.heartbeat(request))
+        self._apply(self._client.heartbeat(request))
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -76,7 +77,7 @@ class Heart:
                 return
             self._stopping.wait(self._interval)
 
-    def _obey(self, answer: HeartbeatAnswer) -> None:
+    def _apply(self, answer: HeartbeatAnswer) -> None:
         self._on_answer()
         self._interval = answer.intervals.heartbeat
         for command in answer.commands:
@@ -87,7 +88,7 @@ class Heart:
                     self._on_drain(command.reason)
 
     def _stop(self, command: Command, *, is_dead: bool) -> None:
-        ids = self._board.stop(command.lease_id, ReleaseReason.STOPPED, is_dead=is_dead)
-        if ids:
+        track_ids = self._board.stop(command.lease_id, ReleaseReason.STOPPED, is_dead=is_dead)
+        if track_ids:
             log.info("shard_stopped", shard=command.shard_id, reason=command.reason)
-            self._engine.stop_current(ids)
+            self._engine.stop_current(track_ids)

@@ -1,4 +1,4 @@
-"""Tags as ID3v2.4 (https://id3.org/id3v2.4.0-structure), which stand in MP3 and in WAV files."""
+"""Tags as ID3v2.4 (https://id3.org/id3v2.4.0-structure), for MP3 and WAV files."""
 
 from collections.abc import Mapping
 
@@ -13,8 +13,8 @@ TEXT_FRAMES = {
 
 
 def id3(tags: Mapping[str, str]) -> bytes:
-    """The tags as an ID3v2.4 header; those that have no frame of their own go under their name.
-    Empty when there is none."""
+    """Return the tags as an ID3v2.4 header, empty without tags. Tags without a frame of their own
+    are stored as TXXX under their name."""
     body = b"".join(_frame_of(name, text) for name, text in tags.items())
     return b"ID3\x04\x00\x00" + _synchsafe(len(body)) + body if body else b""
 
@@ -33,5 +33,6 @@ def _frame(identifier: str, head: bytes, text: str) -> bytes:
 
 
 def _synchsafe(number: int) -> bytes:
-    """Four bytes of seven bits, so that no length looks like the start of a frame."""
+    """Encode a number as four bytes of seven bits, so that no length looks like the start of a
+    frame."""
     return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))

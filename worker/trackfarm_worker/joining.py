@@ -1,4 +1,5 @@
-"""Joins the farm: with what this worker was before, else with the token that it was given."""
+"""Registration with the scheduler: with the token of the previous session, else with the invitation
+token."""
 
 import ssl
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ _INSECURE = "TRACKFARM_WORKER_INSECURE"
 
 
 def refuse_unsafe(settings: WorkerSettings) -> None:
-    """Raises SettingsError when tokens would cross a network in clear text."""
+    """Raise SettingsError if tokens would cross a network in clear text."""
     fault = http_fault(
         settings.scheduler_url, setting="TRACKFARM_WORKER_SCHEDULER_URL", insecure=_INSECURE
     )
@@ -30,30 +31,30 @@ def refuse_unsafe(settings: WorkerSettings) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """The way in. `verify` is what httpx calls so."""
+    """Registration of this worker. `verify` is the `verify` argument of httpx."""
 
     settings: WorkerSettings
     verify: ssl.SSLContext | bool
 
     def join(self, request: RegisterRequest, past: Credentials | None) -> RegisterAnswer:
-        """Registers, waiting for a scheduler that is not up yet. The token of our past comes first:
-        the one that we were given may be good for one use, and then our past has used it.
+        """Register, and wait for a scheduler that is not up yet. The token of the previous session
+        is tried first: the invitation may be single-use, and then the previous session has used it.
 
         Raises SchedulerAway, NotWelcome, Rejected or SettingsError.
         """
-        given = self.settings.join_token.get_secret_value()
-        tokens = [past.token, given] if past is not None else [given]
-        return self._checked(self._by_first(tokens, request))
+        invitation = self.settings.join_token.get_secret_value()
+        tokens = [past.token, invitation] if past is not None else [invitation]
+        return self._with_safe_broker(self._try_tokens(tokens, request))
 
-    def _by_first(self, tokens: Sequence[str], request: RegisterRequest) -> RegisterAnswer:
+    def _try_tokens(self, tokens: Sequence[str], request: RegisterRequest) -> RegisterAnswer:
         for token in tokens[:-1]:
             try:
-                return self._patiently(token, request)
+                return self._register_with_retries(token, request)
             except NotWelcome as error:
-                log.info("past_not_taken_up", error=str(error))
-        return self._patiently(tokens[-1], request)
+                log.info("previous_session_not_resumed", error=str(error))
+        return self._register_with_retries(tokens[-1], request)
 
-    def _patiently(self, token: str, request: RegisterRequest) -> RegisterAnswer:
+    def _register_with_retries(self, token: str, request: RegisterRequest) -> RegisterAnswer:
         client = SchedulerClient(self.settings.scheduler_url, token=token, verify=self.verify)
         retrying = Retrying(
             retry=retry_if_exception_type(SchedulerAway),
@@ -66,11 +67,12 @@ class Door:
         finally:
             client.close()
 
-    def _checked(self, joined: RegisterAnswer) -> RegisterAnswer:
-        """With the broker's certificate proved by the authority that we trust."""
-        url = with_authority(joined.broker_url, self.settings.ca_file)
-        setting = "TRACKFARM_SCHEDULER_BROKER_EXTERNAL_URL"  # on its side, not on ours
+    def _with_safe_broker(self, registration: RegisterAnswer) -> RegisterAnswer:
+        """Return the response with a broker URL that verifies the broker's certificate against our
+        CA."""
+        url = with_authority(registration.broker_url, self.settings.ca_file)
+        setting = "TRACKFARM_SCHEDULER_BROKER_EXTERNAL_URL"  # a setting of the scheduler
         fault = broker_fault(url, setting=setting, insecure=_INSECURE)
         if fault and not self.settings.insecure:
-            raise SettingsError(f"the scheduler named a broker that is not safe: {fault}")
-        return joined.model_copy(update={"broker_url": url})
+            raise SettingsError(f"the broker URL sent by the scheduler is not safe: {fault}")
+        return registration.model_copy(update={"broker_url": url})

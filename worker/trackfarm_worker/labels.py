@@ -1,4 +1,4 @@
-"""What a finished file says about itself, whatever its format."""
+"""Tags in a finished file, whatever its format."""
 
 import textwrap
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ TITLE_LENGTH = 80
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a track comes from; `model_set` is its name, empty where the scheduler did not say."""
+    """Provenance of a track; `model_set` is its name, empty if the scheduler did not send it."""
 
     job_id: str
     model_set: str
 
 
 def labels(brief: Brief, seed: int, origin: Origin) -> dict[str, str]:
-    """Tags of a track: who asked for what, how to make it again, and under which licence."""
+    """Return the tags of a track: its brief and job, how to make it again, and its licence."""
     tags = {
         "title": brief.title or brief.name or short(brief.prompt),
         "comment": brief.prompt,
@@ -31,17 +31,17 @@ def labels(brief: Brief, seed: int, origin: Origin) -> dict[str, str]:
 
 
 def short(prompt: str) -> str:
-    """The first words of a prompt, for a title."""
-    words = textwrap.shorten(prompt, TITLE_LENGTH, placeholder="…")
-    return words if words != "…" else prompt[:TITLE_LENGTH]
+    """Return the first words of a prompt, for a title."""
+    title = textwrap.shorten(prompt, TITLE_LENGTH, placeholder="…")
+    return title if title != "…" else prompt[:TITLE_LENGTH]
 
 
 def notice(model_set: str) -> str:
-    """A note about the licence; no legal advice."""
-    known = model_sets().get(model_set)
-    if known is not None and known.is_noise:
+    """Return a note about the licence; not legal advice."""
+    row = model_sets().get(model_set)
+    if row is not None and row.is_noise:
         return "Noise of random weights, made by trackfarm to try it out"
-    licence = f" ({known.licence})" if known is not None else ""
+    licence = f" ({row.licence})" if row is not None else ""
     return (
         f"Made with ACE-Step 1.5{licence} by trackfarm;"
         " rules for AI-generated music differ by place and platform"

@@ -1,4 +1,4 @@
-"""What this machine is: its GPU by name and memory, found out without importing torch."""
+"""GPU name and memory of this machine, detected without importing torch."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`memory_mib` is the GPU's memory, or the machine's own where there is no GPU."""
+    """Detected hardware. `memory_mib` is the GPU's memory, or the machine's RAM without a GPU."""
 
     gpu: str
     memory_mib: int
@@ -18,13 +18,13 @@ class Machine:
 
 
 def look(device: str, *, gpu: str = "", memory_mib: int = 0) -> Machine:
-    """Asks the driver about the first visible GPU; `gpu` and `memory_mib` win over what it says.
+    """Ask the driver about the first visible GPU; `gpu` and `memory_mib` override its values.
 
     Raises:
-        RuntimeError: a GPU was asked for and `nvidia-smi` shows none.
+        RuntimeError: `device` is a GPU, but `nvidia-smi` is not installed or shows none.
     """
-    found = _nvidia() if device.startswith("cuda") else _cpu()
-    return Machine(gpu or found.gpu, memory_mib or found.memory_mib, found.driver)
+    detected = _nvidia() if device.startswith("cuda") else _cpu()
+    return Machine(gpu or detected.gpu, memory_mib or detected.memory_mib, detected.driver)
 
 
 def _cpu() -> Machine:
@@ -35,14 +35,16 @@ def _cpu() -> Machine:
 def _nvidia() -> Machine:
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        raise RuntimeError("device is cuda, but nvidia-smi is not installed here")
+        raise RuntimeError("device is cuda, but nvidia-smi is not installed on this machine")
     query = "--query-gpu=name,memory.total,driver_version"
-    asked = [tool, query, "--format=csv,noheader,nounits"]
+    command = [tool, query, "--format=csv,noheader,nounits"]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
     if visible:
-        asked.append(f"--id={visible}")
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=False)
-    if done.returncode or not done.stdout.strip():
-        raise RuntimeError(f"nvidia-smi shows no GPU: {(done.stderr or done.stdout).strip()}")
-    name, memory, driver = (part.strip() for part in done.stdout.splitlines()[0].split(","))
+        command.append(f"--id={visible}")
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    if completed.returncode or not completed.stdout.strip():
+        raise RuntimeError(
+            f"nvidia-smi shows no GPU: {(completed.stderr or completed.stdout).strip()}"
+        )
+    name, memory, driver = (part.strip() for part in completed.stdout.splitlines()[0].split(","))
     return Machine(name, int(memory), driver)

@@ -1,7 +1,7 @@
-"""The first frame of an MP3 file, which tells players its exact length.
+"""First frame of an MP3 file, which tells players its exact length.
 
-`lameenc` leaves this frame out, so a decoder would deliver the encoder's delay and padding as
-sound: 32 ms too much. Layout: the "Info" (constant bit rate Xing) header with LAME's extension,
+`lameenc` omits this frame, so a decoder would play the encoder's delay and padding as audio: 32 ms
+too much. Layout: the "Info" (constant bit rate Xing) header with LAME's extension,
 http://gabriel.mp3-tech.org/mp3infotag.html.
 """
 
@@ -12,12 +12,12 @@ FRAMES_AND_BYTES = 3  # flags: both fields follow
 
 
 def with_length(stream: bytes, samples: int, *, frame_bytes: int) -> bytes:
-    """Puts an Info frame before a constant bit rate `stream` made from `samples` per channel.
+    """Prepend an Info frame to a constant bit rate `stream` made from `samples` per channel.
 
-    `frame_bytes` is the size of every frame, which the new first one has too.
+    `frame_bytes` is the size of every frame, also of the new first one.
     """
-    frames, rest = divmod(len(stream), frame_bytes)
-    assert rest == 0, "a constant bit rate stream has frames of one size"
+    frames, remainder = divmod(len(stream), frame_bytes)
+    assert remainder == 0, "a constant bit rate stream has frames of one size"
     padding = frames * SAMPLES_PER_FRAME - ENCODER_DELAY - samples
     info = bytearray(frame_bytes)
     info[:4] = stream[:4]
@@ -28,7 +28,7 @@ def with_length(stream: bytes, samples: int, *, frame_bytes: int) -> bytes:
             frames.to_bytes(4, "big"),
             (frame_bytes + len(stream)).to_bytes(4, "big"),
             b"LAME3.100",
-            bytes(12),  # revision, low-pass, replay gain, flags, bit rate: not told
+            bytes(12),  # revision, low-pass, replay gain, flags, bit rate: unset
             (ENCODER_DELAY << 12 | padding).to_bytes(3, "big"),
         ]
     )

@@ -1,4 +1,4 @@
-"""What was made but not yet acknowledged: kept on disk until the scheduler has answered."""
+"""Outbox: results kept on disk until the scheduler acknowledges them."""
 
 import sqlite3
 import threading
@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS item (
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """Results of one lease, to be reported in one call."""
+    """Results of one lease, to report in one call."""
 
     shard_id: str
     lease_id: str
@@ -28,7 +28,7 @@ class Parcel:
 
 
 class Outbox:
-    """A SQLite file; thread-safe. `closed` parcels are gone for good."""
+    """Results in a SQLite file; thread-safe."""
 
     def __init__(self, path: Path, *, parcel_size: int = 200) -> None:
         self._lock = threading.Condition()
@@ -47,7 +47,8 @@ class Outbox:
             self._lock.notify_all()
 
     def next_parcel(self) -> Parcel | None:
-        """The oldest lease's undelivered results."""
+        """Return undelivered results of the oldest lease, at most `parcel_size`; None if there are
+        none."""
         with self._lock:
             first = self._db.execute(
                 "SELECT shard_id, lease_id FROM item ORDER BY id LIMIT 1"
@@ -62,7 +63,7 @@ class Outbox:
         return Parcel(first[0], first[1], tuple(row_id for row_id, _ in rows), items)
 
     def remove(self, parcel: Parcel) -> None:
-        """The scheduler has answered these, or never will."""
+        """Delete results that the scheduler has acknowledged, or never will."""
         with self._lock:
             self._db.executemany("DELETE FROM item WHERE id = ?", [(i,) for i in parcel.row_ids])
             self._lock.notify_all()
@@ -72,7 +73,7 @@ class Outbox:
             self._lock.wait_for(self._has_items, timeout)
 
     def wait_until_delivered(self, lease_id: str, timeout: float) -> bool:
-        """True when nothing of this lease is left."""
+        """Return True once no result of this lease is left, False after `timeout` seconds."""
         with self._lock:
             return self._lock.wait_for(lambda: not self._count(lease_id), timeout)
 

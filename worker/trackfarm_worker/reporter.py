@@ -1,4 +1,5 @@
-"""Delivers the outbox: one thread that reports, and keeps at it while the scheduler is away."""
+"""Delivery of the outbox: one thread that reports, and retries while the scheduler is
+unreachable."""
 
 import threading
 from collections.abc import Callable
@@ -14,7 +15,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 
 
 class Reporter:
-    """`on_unwelcome` is called when our token is refused: nothing can be delivered any more."""
+    """Delivery thread. `on_unwelcome` is called when our token is refused: then nothing can be
+    delivered."""
 
     def __init__(
         self, *, outbox: Outbox, client: SchedulerClient, on_unwelcome: Callable[[str], None]
@@ -33,7 +35,7 @@ class Reporter:
         self._thread.join(timeout)
 
     def deliver(self) -> bool:
-        """Sends what is there; False when there was nothing. Raises what the client raises."""
+        """Send the next results; False if there were none. Raises the errors of the client."""
         parcel = self._outbox.next_parcel()
         if parcel is None:
             return False
@@ -65,7 +67,7 @@ class Reporter:
                 while self.deliver():
                     pause = FIRST_PAUSE
             except SchedulerAway as error:
-                log.warning("scheduler_away", error=str(error), retry_in=pause)
+                log.warning("scheduler_unreachable", error=str(error), retry_in=pause)
                 self._stopping.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
             except NotWelcome as error:

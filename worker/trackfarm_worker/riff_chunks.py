@@ -1,4 +1,4 @@
-"""Adds a chunk to a RIFF file (WAV): its name, its length, its content on an even address."""
+"""Append a chunk to a RIFF file (WAV): name, length, content padded to an even length."""
 
 import struct
 from pathlib import Path
@@ -7,7 +7,7 @@ SIZE_AT = 4
 
 
 def append_chunk(path: Path, name: bytes, content: bytes) -> None:
-    """`name` has four bytes. The file's own length, in its header, grows with it."""
+    """Append a chunk with a four-byte `name` and update the file length in the header."""
     padded = content + b"\x00" * (len(content) % 2)
     with path.open("r+b") as file:
         file.seek(0, 2)

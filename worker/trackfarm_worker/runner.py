@@ -1,7 +1,7 @@
-"""One shard from claim to last report: the sequence that a Celery task runs.
+"""One shard from claim to last report: the body of a Celery task.
 
-Three of these overlap: while one computes, the one before it is being finished and the one after
-it fetches its sources. Only the engine is exclusive.
+Three shards overlap: while one computes, the previous one is being finished and the next one
+fetches its sources. Only the engine is exclusive.
 """
 
 import time
@@ -41,11 +41,12 @@ from trackfarm_worker.sources.room import Prepared, SourceRoom
 
 log = structlog.get_logger(__name__)
 CLAIM_TRIES, CLAIM_PAUSE = 5, 0.5
-DELIVERY_SECONDS = 600.0  # the longest that a shard waits for a scheduler that is away
+DELIVERY_SECONDS = 600.0  # longest wait of a shard for a scheduler that is unreachable
 
 
 class ShardRunner:
-    """Runs shards; thread-safe. `on_engine_lost` is called when no engine can be had any more."""
+    """Runner of shards; thread-safe. `on_engine_lost` is called when the engine can no longer be
+    restarted."""
 
     def __init__(
         self,
@@ -78,13 +79,14 @@ class ShardRunner:
             unfinished = self._fetch_and_make(shard)
             shard.stage = Stage.FINISHING
             self._outbox.wait_until_delivered(lease_id, DELIVERY_SECONDS)
-            self._hand_back(shard, unfinished)
+            self._release(shard, unfinished)
 
     def _claim(self, shard_id: str, lease_id: str) -> ClaimAnswer | None:
-        """The shard, or None when it is not (or no longer) to be had."""
+        """Claim the shard; None if another worker has it, its job was cancelled, or the scheduler
+        refuses or does not respond after `CLAIM_TRIES` attempts."""
         for attempt in range(CLAIM_TRIES):
             try:
-                answer = self._client.claim(shard_id, ClaimRequest(lease_id=lease_id))
+                response = self._client.claim(shard_id, ClaimRequest(lease_id=lease_id))
             except SchedulerAway as error:
                 log.warning("claim_failed", shard=shard_id, error=str(error))
                 time.sleep(CLAIM_PAUSE * 2**attempt)
@@ -94,14 +96,14 @@ class ShardRunner:
                 log.warning("claim_rejected", shard=shard_id, error=str(error))
                 return None
             else:
-                if isinstance(answer, NotOurs):
-                    log.info("shard_not_ours", shard=shard_id, reason=answer.reason)
+                if isinstance(response, NotOurs):
+                    log.info("lease_lost", shard=shard_id, reason=response.reason)
                     return None
-                return answer
+                return response
         return None
 
     def _fetch_and_make(self, shard: ShardInFlight) -> set[int]:
-        """Sees the shard through; returns the tracks that have no result."""
+        """Fetch the sources and make the tracks; return the tracks without a result."""
         if shard.stop_reason is not None:
             return set(shard.track_ids)
         shard.stage = Stage.FETCHING
@@ -109,25 +111,29 @@ class ShardRunner:
         def is_stopped() -> bool:
             return shard.stop_reason is not None
 
-        lease = shard.claim.lease_id
-        with self._sources.prepared(lease, shard.claim.tracks, is_stopped) as found:
+        lease_id = shard.claim.lease_id
+        with self._sources.prepared(lease_id, shard.claim.tracks, is_stopped) as preparations:
             shard.stage = Stage.WAITING
             if is_stopped():
                 return set(shard.track_ids)
-            ready = {i: answer for i, answer in found.items() if isinstance(answer, Prepared)}
-            for track_id, answer in found.items():
-                if not isinstance(answer, Prepared):
-                    self._put(shard, _without_source(track_id, answer))
+            ready = {
+                i: preparation
+                for i, preparation in preparations.items()
+                if isinstance(preparation, Prepared)
+            }
+            for track_id, preparation in preparations.items():
+                if not isinstance(preparation, Prepared):
+                    self._put(shard, _source_failure(track_id, preparation))
             return self._make(shard, ready)
 
     def _make(self, shard: ShardInFlight, ready: Mapping[int, Prepared]) -> set[int]:
-        """Computes and finishes the tracks that are ready; returns those that have no result."""
+        """Compute and finish the tracks that are ready; return the ones without a result."""
         orders = {order.track_id: order for order in shard.claim.tracks if order.track_id in ready}
         if not orders:
             return set()
         pending: list[Future[int | None]] = []
 
-        def hear(event: Event) -> None:
+        def on_event(event: Event) -> None:
             match event:
                 case Progress():
                     shard.stage, shard.step, shard.steps = (
@@ -139,11 +145,11 @@ class ShardRunner:
                     order, fetch = orders[event.track_id], ready[event.track_id].seconds
                     pending.append(self._finishing.submit(self._finish, shard, order, event, fetch))
                 case Failed():
-                    self._put(shard, _as_failed(event, ready[event.track_id].seconds))
+                    self._put(shard, _engine_failure(event, ready[event.track_id].seconds))
 
         try:
-            wanted = [_engine_track(order, ready[i]) for i, order in orders.items()]
-            results = self._engine.run(wanted, hear)
+            engine_tracks = [_engine_track(order, ready[i]) for i, order in orders.items()]
+            results = self._engine.run(engine_tracks, on_event)
         except EngineStartFailed as error:
             shard.stop_reason = ReleaseReason.ENGINE_UNAVAILABLE
             self._on_engine_lost(str(error))
@@ -156,7 +162,8 @@ class ShardRunner:
     def _finish(
         self, shard: ShardInFlight, order: TrackOrder, audio: Finished, fetch: float
     ) -> int | None:
-        """Finishes one track; its id when the outbox has a result, None when it was dropped."""
+        """Finish one track; return its id once the outbox has its result, None if it was
+        dropped."""
         if shard.is_dead:
             audio.path.unlink(missing_ok=True)
             return None
@@ -164,7 +171,7 @@ class ShardRunner:
             shard.newest.get(order.track_id, order),
             audio,
             Origin(shard.claim.job_id, shard.claim.model_set),
-            renew_url=lambda track_id: self._renewed(shard, track_id),
+            renew_url=lambda track_id: self._renew_urls(shard, track_id),
             in_hurry=lambda: shard.stop_reason is not None,
         )
         timings = result.timings.model_copy(
@@ -174,20 +181,20 @@ class ShardRunner:
         shard.finished += 1
         return order.track_id
 
-    def _renewed(self, shard: ShardInFlight, track_id: int) -> TrackOrder | None:
-        """Claims again what we hold: the answer carries fresh upload URLs, for its other tracks
-        too."""
-        answer = self._claim(shard.claim.shard_id, shard.claim.lease_id)
-        if answer is None:
+    def _renew_urls(self, shard: ShardInFlight, track_id: int) -> TrackOrder | None:
+        """Claim our own shard again for fresh upload URLs, which the response carries for all its
+        tracks."""
+        new_claim = self._claim(shard.claim.shard_id, shard.claim.lease_id)
+        if new_claim is None:
             return None
-        shard.newest = {order.track_id: order for order in answer.tracks}
+        shard.newest = {order.track_id: order for order in new_claim.tracks}
         return shard.newest.get(track_id)
 
     def _put(self, shard: ShardInFlight, result: TrackDone | TrackFailed) -> None:
         self._outbox.put(shard.claim.shard_id, shard.claim.lease_id, result)
 
-    def _hand_back(self, shard: ShardInFlight, unfinished: set[int]) -> None:
-        """Gives back what was not made, so that it is placed again at once."""
+    def _release(self, shard: ShardInFlight, unfinished: set[int]) -> None:
+        """Release unmade tracks, so that the scheduler can place them again at once."""
         if not unfinished or shard.is_dead:
             return
         reason = shard.stop_reason or ReleaseReason.STOPPED
@@ -229,7 +236,7 @@ def _engine_track(order: TrackOrder, prepared: Prepared) -> EngineTrack:
     )
 
 
-def _without_source(track_id: int, answer: SourceRefused | SourceAway) -> TrackFailed:
+def _source_failure(track_id: int, answer: SourceRefused | SourceAway) -> TrackFailed:
     match answer:
         case SourceRefused():
             kind = FailureKind.BAD_INPUT
@@ -240,17 +247,17 @@ def _without_source(track_id: int, answer: SourceRefused | SourceAway) -> TrackF
     return TrackFailed(track_id=track_id, kind=kind, message=answer.message[:4000])
 
 
-def _as_failed(event: Failed, fetch: float) -> TrackFailed:
-    seconds = event.timings
+def _engine_failure(event: Failed, fetch: float) -> TrackFailed:
+    timings = event.timings
     return TrackFailed(
         track_id=event.track_id,
         kind=event.kind,
         message=event.message[:4000],
         timings=Timings(
-            service=seconds.service,
+            service=timings.service,
             fetch=fetch,
-            condition=seconds.condition,
-            denoise=seconds.denoise,
-            decode=seconds.decode,
+            condition=timings.condition,
+            denoise=timings.denoise,
+            decode=timings.decode,
         ),
     )

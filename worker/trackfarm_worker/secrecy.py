@@ -1,4 +1,4 @@
-"""Secrets that a worker is given in its environment, and that its children must not find."""
+"""Secrets in the worker's environment, which its child processes must not see."""
 
 import ctypes
 import os
@@ -9,17 +9,18 @@ _FILLER = ord("*")  # not NUL: readers of a process's environment stop at two of
 
 
 def taken() -> Mapping[str, str]:
-    """Our environment as it was given. Afterwards it is without its secrets, in /proc too: engines
-    load strangers' weights, and decoders strangers' files."""
-    given = dict(os.environ)
+    """Return our environment, then remove its secrets, from /proc too: engines load third-party
+    weights, and decoders third-party files."""
+    environ = dict(os.environ)
     for name in SECRETS:
         _overwrite(name)
         os.environ.pop(name, None)
-    return given
+    return environ
 
 
 def _overwrite(name: str) -> None:
-    """Where it lies: what is only unset can still be read in /proc/<pid>/environ."""
+    """Overwrite the value in memory: a variable that is only unset can still be read in
+    /proc/<pid>/environ."""
     getenv = ctypes.CDLL(None).getenv
     getenv.restype = ctypes.c_void_p
     address = getenv(name.encode())

@@ -1,4 +1,4 @@
-"""What the GPU is doing: memory in use and how busy it is, by the driver's own tool."""
+"""GPU memory in use and utilisation, from nvidia-smi."""
 
 import os
 import shutil
@@ -7,20 +7,21 @@ import threading
 from dataclasses import dataclass
 from typing import Self
 
-INTERVAL_SECONDS = 5  # as often as the slowest heartbeat
+INTERVAL_SECONDS = 5  # the interval of the slowest heartbeat
 QUERY = "memory.used,utilization.gpu"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`memory_mib`: in use; `utilisation`: share of the last second in which a kernel ran."""
+    """GPU statistics. `memory_mib`: in use; `utilisation`: share of the last second in which a
+    kernel ran."""
 
     memory_mib: int
     utilisation: float
 
 
 def reading_of(line: str) -> Reading | None:
-    """One line of `nvidia-smi`; None where the card does not say (`[N/A]`)."""
+    """Parse one line of `nvidia-smi`; None if the GPU does not report the values (`[N/A]`)."""
     try:
         memory, percent = (int(part) for part in line.split(","))
     except ValueError:
@@ -29,8 +30,8 @@ def reading_of(line: str) -> Reading | None:
 
 
 class Sensor:
-    """One child process that says a line every few seconds, and a thread that remembers the last.
-    Without the driver's tool, and after the child has ended, there is no reading."""
+    """Child process that prints a line every `interval` seconds, and a thread that keeps the
+    latest. Without nvidia-smi, or after the child has exited, there is no reading."""
 
     def __init__(self, *, interval: int = INTERVAL_SECONDS) -> None:
         self._interval = interval
@@ -71,7 +72,7 @@ class Sensor:
 
 
 def _arguments(interval: int) -> list[str]:
-    """Of the first visible GPU, like `machine`: one worker has one card."""
+    """Return the arguments for the first visible GPU, like `machine`: one worker has one GPU."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0] or "0"
     return [
         f"--query-gpu={QUERY}",

@@ -1,4 +1,4 @@
-"""Everything a worker can be told, from the environment, read once at start."""
+"""Settings of the worker, read from the environment once at start."""
 
 import socket
 from pathlib import Path
@@ -21,10 +21,10 @@ def _default_name() -> str:
 
 
 class MachineSettings(BaseSettings):
-    """What concerns the machine and its engine alone. Each field is `TRACKFARM_WORKER_<NAME>`.
-    Times in seconds, memory in MiB.
+    """Settings of the machine and its engine. Each field is `TRACKFARM_WORKER_<NAME>`. Times in
+    seconds, memory in MiB.
 
-    `gpu` and `memory_mib` replace what is found out about the machine; `engine_options` is JSON
+    `gpu` and `memory_mib` override the detected values; `engine_options` is JSON
     (`trackfarm_worker.engine.options`).
     """
 
@@ -46,7 +46,8 @@ class MachineSettings(BaseSettings):
         return self.device.startswith("cuda")
 
     def engine(self, spool: Path, *, step_delay: float = 0.0) -> EngineSettings:
-        """Raises ValueError for values that cannot work together."""
+        """Return the settings of the engine process. Raises ValueError for values that are not
+        valid together."""
         return EngineSettings(
             model_set=self.model_set,
             spool=spool,
@@ -61,19 +62,22 @@ class MachineSettings(BaseSettings):
 
 
 def complaint(error: Exception) -> str:
-    """What is wrong with the settings, variable by variable."""
-    wrong = complaints(error, "TRACKFARM_WORKER_")
-    return "\n  ".join(["The worker's settings are not usable:", *wrong])
+    """Return the message for invalid settings, one line per variable."""
+    problems = complaints(error, "TRACKFARM_WORKER_")
+    return "\n  ".join(["The worker's settings are invalid:", *problems])
 
 
 class WorkerSettings(MachineSettings):
-    """And what concerns its farm. `step_delay` slows every denoising step, for drills and tests;
-    `least_speed` is the share of its kind's speed below which a machine does not join (0: joins
-    whatever the speed). `ca_file` (PEM) is an authority to trust beside the public ones; `insecure`
-    allows connections in clear text to other machines. `cards`: one worker for each is started.
-    A rented worker ends its own rental after `dead_man_seconds` without a word from its scheduler,
-    at `own_rental_url` if not at its provider's own address. The `source_...` settings are lists in JSON
-    (`trackfarm.outgoing.Rules`)."""
+    """Settings of the machine and of its connection to the farm.
+
+    `step_delay` slows every denoising step, for drills and tests; `least_speed` is the speed
+    relative to the GPU type below which a machine does not join (0: any speed). `ca_file` (PEM) is
+    a CA to trust in addition to the public ones; `insecure` allows clear-text connections to other
+    machines. `cards`: number of GPUs, one worker process each; `of_a_crew` marks such a process. A
+    rented worker ends its own rental after `dead_man_seconds` without a response from its
+    scheduler, at `own_rental_url` if set, else at its provider's own address. The `source_...`
+    settings are JSON lists (`trackfarm.outgoing.Rules`).
+    """
 
     scheduler_url: str = "http://127.0.0.1:8700"
     join_token: SecretStr
@@ -105,12 +109,12 @@ class WorkerSettings(MachineSettings):
 
     @property
     def patience_to_join(self) -> float:
-        """Seconds for which a scheduler is waited for that does not answer."""
+        """Return the seconds to wait for a scheduler that does not respond."""
         return max(self.join_seconds, self.dead_man_seconds if self.is_rented else 0.0)
 
     @property
     def source_rules(self) -> Rules:
-        """Which addresses in briefs are fetched from here."""
+        """Return the rules for source URLs in briefs that this worker may fetch."""
         return Rules(
             schemes=self.source_schemes,
             hosts=self.source_hosts,

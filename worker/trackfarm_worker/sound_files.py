@@ -1,6 +1,6 @@
-"""16-bit samples to a finished file, in the calling process: MP3, WAV, FLAC or Opus.
+"""Encode 16-bit samples into a finished file in the calling process: MP3, WAV, FLAC or Opus.
 
-The same samples and tags give the same bytes, as long as the codecs' libraries are the same.
+The same samples and tags give the same bytes as long as the codec libraries are the same.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,12 +19,12 @@ from trackfarm_worker.mp3_info import with_length
 from trackfarm_worker.riff_chunks import append_chunk
 
 MP3_BIT_RATE = 320
-# 7 is LAME's fastest: 1.2 s per core and 240 s of audio, against 4.7 s for quality 2. At 320 kbit
-# the bit rate, not the search for the best use of each bit, sets the quality.
+# 7 is LAME's fastest: 240 s of audio take 1.2 s on one core, against 4.7 s at quality 2. At
+# 320 kbit/s the quality depends on the bit rate, not on how hard the encoder searches.
 MP3_QUALITY = 7
 OPUS_BIT_RATE = 160_000
-# Without it each file has a serial number drawn by chance and the name of the library's version.
-_SAME_BYTES = {"fflags": "+bitexact"}
+# Without it each file has a random serial number and the version of the library.
+_REPRODUCIBLE = {"fflags": "+bitexact"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class _Codec:
 
 _CODECS: Mapping[AudioFormat, _Codec] = {
     "wav": _Codec("wav", "pcm_s16le"),
-    # 0.5 s per core and 240 s of audio; level 8 saves 0.3 % for twice the time.
+    # 240 s of audio take 0.5 s on one core; level 8 saves 0.3 % for twice the time.
     "flac": _Codec("flac", "flac", {"compression_level": "5"}),
-    # 1.9 s per core and 240 s of audio; libsndfile takes 7.3 s.
+    # 240 s of audio take 1.9 s on one core; libsndfile takes 7.3 s.
     "opus": _Codec("ogg", "libopus", {"application": "audio", "vbr": "on"}, OPUS_BIT_RATE),
 }
 
@@ -51,15 +51,15 @@ def write(
     audio_format: AudioFormat,
     tags: Mapping[str, str],
 ) -> None:
-    """Writes `samples` (frames, 2) at `sample_rate` Hz with all `tags`; players show exactly the
-    frames given. Raises ValueError for samples of another shape, or where the format cannot have
-    the rate."""
+    """Write `samples` (frames, 2) at `sample_rate` Hz with all `tags`; players show exactly the
+    given number of frames. Raises ValueError for samples of another shape, or if the format does
+    not support the rate."""
     if samples.ndim != 2 or samples.shape[1] != 2:
-        raise ValueError(f"samples are (frames, 2), not {samples.shape}")
+        raise ValueError(f"samples must have shape (frames, 2), not {samples.shape}")
     if audio_format == "mp3":
         path.write_bytes(id3(tags) + mp3(samples, sample_rate))
         return
-    # RIFF's own tags are few, and where ffmpeg finds one it does not show the others.
+    # RIFF has few tags of its own, and if ffmpeg finds one it hides the ID3 tags.
     is_wav = audio_format == "wav"
     _write(path, samples, sample_rate, _CODECS[audio_format], {} if is_wav else tags)
     if is_wav and tags:
@@ -67,13 +67,14 @@ def write(
 
 
 def mp3(samples: NDArray[np.int16], sample_rate: int) -> bytes:
-    """A whole MP3 stream that decodes to exactly the frames given.
+    """Return a complete MP3 stream that decodes to exactly the given frames.
 
-    Raises ValueError unless frames have one size, which at 320 kbit/s 48 kHz gives (960 bytes).
+    Raises ValueError unless all MP3 frames have the same size, which 320 kbit/s at 48 kHz gives
+    (960 bytes).
     """
-    frame_bytes, rest = divmod(144_000 * MP3_BIT_RATE, sample_rate)
-    if rest:
-        raise ValueError(f"no MP3 of constant frames at {sample_rate} Hz: 48 kHz only")
+    frame_bytes, remainder = divmod(144_000 * MP3_BIT_RATE, sample_rate)
+    if remainder:
+        raise ValueError(f"MP3 needs a sample rate of 48 kHz, not {sample_rate} Hz")
     encoder = lameenc.Encoder()
     encoder.set_bit_rate(MP3_BIT_RATE)
     encoder.set_in_sample_rate(sample_rate)
@@ -92,7 +93,7 @@ def _write(
     codec: _Codec,
     tags: Mapping[str, str],
 ) -> None:
-    with av.open(str(path), "w", format=codec.container, options=dict(_SAME_BYTES)) as file:
+    with av.open(str(path), "w", format=codec.container, options=dict(_REPRODUCIBLE)) as file:
         stream = file.add_stream(codec.name, rate=sample_rate, options=dict(codec.options))
         assert isinstance(stream, AudioStream)
         stream.layout, stream.format = "stereo", "s16"
@@ -105,7 +106,7 @@ def _write(
 
 
 def _frames(samples: NDArray[np.int16], sample_rate: int) -> Iterator[av.AudioFrame]:
-    """One second each."""
+    """Yield frames of one second each."""
     for start in range(0, len(samples), sample_rate):
         packed = np.ascontiguousarray(samples[start : start + sample_rate]).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(packed, format="s16", layout="stereo")

@@ -1,1 +1,1 @@
-"""A mixed catalog through a whole farm: batches against one track at a time."""
+"""A mixed catalog on a complete farm: batches compared with one track at a time."""

@@ -1,4 +1,4 @@
-"""A catalog in which tasks, lengths, formats and guidance are mixed, and the sounds it works on."""
+"""A catalog with mixed tasks, lengths, formats and guidance, and its source audio."""
 
 import random
 import wave
@@ -12,9 +12,9 @@ from trackfarm.catalog import Brief
 from trackfarm.catalog.music import AudioFormat
 
 SOURCES = (10, 18, 30)  # seconds
-LENGTHS = (10, 30)  # of what is made from words; a catalog takes nothing shorter
+LENGTHS = (10, 30)  # seconds of text-to-music tracks; a catalog accepts nothing shorter
 RATE = 48_000
-# Most of a catalog is made from words; each of the other five tasks is there.
+# Mostly text to music, with each of the other five tasks.
 TASKS = {"text2music": 10, "cover": 3, "repaint": 2, "extract": 1, "lego": 1, "complete": 1}
 GUIDANCE = {1.0: 2, 4.0: 1, 7.0: 1}
 MOODS = ("rain on tin", "a slow train", "harbour at dawn", "dust and neon, and a long way home")
@@ -22,20 +22,21 @@ LYRICS = ("", "", "[verse]\nA line to sing", "[verse]\nOne line\n[chorus]\nAgain
 
 
 def write_sources(folder: Path) -> dict[int, Path]:
-    """One WAV file of quiet noise for each length in `SOURCES`."""
+    """Write one WAV file of quiet noise for each length in `SOURCES`."""
     noise = np.random.default_rng(1)
     return {seconds: _written(folder, seconds, noise) for seconds in SOURCES}
 
 
 def mixed(count: int, sources: Mapping[int, str], *, seed: int = 1) -> list[Brief]:
-    """`sources`: what the farm calls each source, by its seconds. Equal for equal arguments."""
+    """Return random briefs, deterministic for equal arguments. `sources`: the farm's reference of
+    each source, by its seconds."""
     draw = random.Random(seed)
     return [Brief.model_validate(_brief(number, draw, sources)) for number in range(count)]
 
 
 def _brief(number: int, draw: random.Random, sources: Mapping[int, str]) -> dict[str, Any]:
     task = _drawn(draw, TASKS)
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "prompt": f"{draw.choice(MOODS)}, take {number}",
         "lyrics": draw.choice(LYRICS),
         "duration": draw.randint(*LENGTHS),
@@ -45,18 +46,18 @@ def _brief(number: int, draw: random.Random, sources: Mapping[int, str]) -> dict
         "task_type": task,
     }
     if task == "text2music":
-        return told
+        return fields
     seconds = draw.choice(sorted(sources))
-    told |= {"src_audio": sources[seconds], "duration": seconds}
+    fields |= {"src_audio": sources[seconds], "duration": seconds}
     match task:
         case "cover":
-            return told | {"audio_cover_strength": draw.choice((1.0, 0.6))}
+            return fields | {"audio_cover_strength": draw.choice((1.0, 0.6))}
         case "repaint":
-            return told | {"repainting_start": 2, "repainting_end": seconds - 2}
+            return fields | {"repainting_start": 2, "repainting_end": seconds - 2}
         case "extract" | "lego":
-            return told | {"track_name": draw.choice(("drums", "bass"))}
+            return fields | {"track_name": draw.choice(("drums", "bass"))}
         case _:
-            return told | {"track_classes": ["drums", "bass"]}
+            return fields | {"track_classes": ["drums", "bass"]}
 
 
 def _drawn(draw: random.Random, shares: Mapping[Any, int]) -> Any:

@@ -1,4 +1,4 @@
-"""`python -m trackfarm_bench catalog`: what batches are worth, on a whole farm."""
+"""`python -m trackfarm_bench catalog`: the speedup by batches on a complete farm."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -11,9 +11,9 @@ from trackfarm_worker.engine.options import Options, SyntheticCost
 from trackfarm_worker.engine.settings import SYNTHETIC
 
 LAUNCH = 0.1
-"""Seconds of a synthetic pass, whatever is in it: long enough for two cores to encode meanwhile. The
-eager launches of the 24-layer DiT take one core 16 ms, for which an H200 waits at up to 150 s of
-audio."""
+"""Seconds of a synthetic pass, whatever its batch: long enough for two cores to encode meanwhile.
+The eager launches of the 24-layer DiT take one core 16 ms, for which an H200 waits at up to 150 s
+of audio."""
 
 
 class Device(StrEnum):
@@ -23,21 +23,22 @@ class Device(StrEnum):
 
 def catalog(
     tracks: Annotated[int, typer.Option(min=8, help="Tracks of the catalog.")] = 200,
-    device: Annotated[list[Device] | None, typer.Option(help="Where. Default: both.")] = None,
+    device: Annotated[list[Device] | None, typer.Option(help="Default: both.")] = None,
     launch: Annotated[
-        float, typer.Option(min=0, help="Seconds of a synthetic pass, whatever is in it.")
+        float, typer.Option(min=0, help="Seconds of a synthetic pass, whatever its batch.")
     ] = LAUNCH,
     each: Annotated[
         float, typer.Option(min=0, help="Seconds of a synthetic pass per second of audio.")
     ] = 0.0,
     parts: Annotated[
-        int, typer.Option(min=1, help="Parts of the catalog, in which the two ways take turns.")
+        int, typer.Option(min=1, help="Parts of the catalog; the two modes alternate on them.")
     ] = 1,
 ) -> None:
-    """A mixed catalog through a farm of its own with one worker of the tiny model set, one track at
-    a time and in batches.
+    """Measure a mixed catalog on a farm with one worker of the tiny model set, one track at a time
+    and in batches.
 
-    On a machine whose speed changes with its neighbours, more parts are fairer to both."""
+    On a machine with varying speed, more parts make the comparison fairer.
+    """
     for chosen in device or list(Device):
         ways = _ways(chosen, launch, each)
         took: dict[str, list[Took]] = {way.name: [] for way in ways}

@@ -1,4 +1,4 @@
-"""What the runs came to, as Markdown."""
+"""Results of the runs as Markdown."""
 
 from collections.abc import Sequence
 
@@ -36,13 +36,14 @@ def speed_table(runs: Sequence[Took]) -> str:
 
 
 def stage_table(runs: Sequence[Took]) -> str:
-    """Milliseconds of each track, by stage: those of the engine, its rest, and what overlaps it."""
+    """Return milliseconds per track by stage: the engine's stages, its rest, and the stages that
+    overlap it."""
     head = ("worker", *STAGES, "rest of the engine", "engine idle", "fetch", "encode", "upload")
     return markdown(head, [(took.way.name, *_stages(took)) for took in runs])
 
 
 def ratios(alone: Took, together: Took) -> str:
-    """Batches against one by one, from these two runs."""
+    """Compare the two runs: batches against one by one."""
     passes = (together.passes / together.tracks) / (alone.passes / alone.tracks)
     return (
         f"{together.way.name} against {alone.way.name}: {together.per_hour / alone.per_hour:.2f} "
@@ -52,8 +53,8 @@ def ratios(alone: Took, together: Took) -> str:
 
 
 def _stages(took: Took) -> list[str]:
-    known = [took.stages.get(stage, 0.0) for stage in STAGES]
-    rest = took.service - sum(known)
-    behind = [took.stages.get(stage, 0.0) for stage in ("fetch", "encode", "upload")]
-    seconds = [*known, rest, took.seconds - took.service, *behind]
+    engine_stages = [took.stages.get(stage, 0.0) for stage in STAGES]
+    rest = took.service - sum(engine_stages)
+    overlapping = [took.stages.get(stage, 0.0) for stage in ("fetch", "encode", "upload")]
+    seconds = [*engine_stages, rest, took.seconds - took.service, *overlapping]
     return [f"{1000 * part / took.tracks:,.0f} ms" for part in seconds]

@@ -1,4 +1,4 @@
-"""One measured run: a farm of its own, one worker, one catalog from submission to its last track."""
+"""One measured run: its own farm, one worker, one catalog from submission to its last track."""
 
 import sys
 from collections import Counter
@@ -25,7 +25,7 @@ LONGEST = 3_600.0  # seconds for a job
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How the worker makes tracks; `one_by_one` allows it no batches, and nothing else differs."""
+    """A mode of the worker; with `one_by_one` it uses no batches, and nothing else differs."""
 
     name: str
     device: str
@@ -45,9 +45,9 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """`seconds` from the submission to the last track, `cpu` seconds of the worker and its
-    children. `stages` are seconds by stage over all tracks, `service` those for which tracks kept
-    the engine. `padded` and `audio` are seconds of audio."""
+    """The result: `seconds` from the submission to the last track, `cpu` seconds of the worker and
+    its children. `stages` are seconds by stage over all tracks, `service` the seconds in which
+    tracks occupied the engine. `padded` and `audio` are seconds of audio."""
 
     way: Way
     tracks: int
@@ -66,7 +66,7 @@ class Took:
 
 
 def together(runs: Sequence[Took]) -> Took:
-    """Runs of one way, as if they had been one."""
+    """Merge several runs of one mode into one."""
     sums = {
         part.name: sum(getattr(run, part.name) for run in runs)
         for part in fields(Took)
@@ -77,7 +77,7 @@ def together(runs: Sequence[Took]) -> Took:
 
 
 def measure(way: Way, tracks: int, *, seed: int) -> Took:
-    """Raises RuntimeError when a track could not be made."""
+    """Run and measure. Raises RuntimeError if a track could not be made."""
     with running_farm("sqlite") as parts, parts.client() as farm, _worker(parts, way) as worker:
         wait_until(lambda: _serves(farm), timeout_s=120, what="the worker is ready")
         files = write_sources(parts.folder)
@@ -87,7 +87,7 @@ def measure(way: Way, tracks: int, *, seed: int) -> Took:
         job = _made(farm, "mixed", mixed(tracks, sources, seed=seed))
         spent = cpu_seconds(worker.pid) - spent
         counted = {name: n - before.get(name, 0.0) for name, n in _counters(parts).items()}
-    assert job.finished_at is not None, "it has ended"
+    assert job.finished_at is not None, "the job has ended"
     seconds = (job.finished_at - job.created_at).total_seconds()
     return _took(way, job.tracks.total, seconds, spent, counted)
 
@@ -120,7 +120,7 @@ def _made(farm: Client, catalog: str, briefs: list[Brief]) -> Job:
 
 
 def _counters(parts: Parts) -> dict[tuple[str, str], float]:
-    """Sums by metric and stage."""
+    """Return the sums of metrics by name and stage."""
     sums: dict[tuple[str, str], float] = {}
     headers = {"Authorization": f"Bearer {parts.api_key}"}
     text = httpx.get(f"{parts.url}/metrics", headers=headers).raise_for_status().text

@@ -1,1 +1,1 @@
-"""What the engine is worth: against the stock pipeline, and against itself one by one."""
+"""The engine compared with the stock pipeline, and with itself one track at a time."""

@@ -1,4 +1,4 @@
-"""`python -m trackfarm_bench.engine`."""
+"""Entry point of `python -m trackfarm_bench.engine`."""
 
 import typer
 

@@ -1,17 +1,17 @@
-"""Tracks to make: all alike for speed, as unlike as can be for exactness."""
+"""Tracks to make: equal ones for speed, as different as possible for exactness."""
 
 import random
 
 from trackfarm_worker.engine.messages import EngineTrack
 
-# Short enough for 256 tokens even where a token is a byte: the stock pipeline cuts off the end of
-# what is longer, where the duration and the key stand, and the engine does not.
+# Short enough for 256 tokens even with one token per byte: the stock pipeline, unlike the engine,
+# truncates longer prompts, which end with the duration and the key.
 PROMPTS = ("rain", "warm piano, a slow evening", "driving techno, a rolling bass, one lost voice")
 LYRICS = ("", "[verse]\nA line to sing", "[verse]\nOne line\nAnother line\n[chorus]\nAgain, again")
 
 
 def alike(count: int, *, duration: float, steps: int | None = None) -> list[EngineTrack]:
-    """Tracks that the stock pipeline can make together as well: only seeds and words differ."""
+    """Return tracks that the stock pipeline can also make together: only seeds differ."""
     return [
         EngineTrack(
             track_id=number,
@@ -28,7 +28,8 @@ def alike(count: int, *, duration: float, steps: int | None = None) -> list[Engi
 def unlike(
     count: int, *, longest: float, steps: tuple[int, ...], guidance: tuple[float, ...], seed: int
 ) -> list[EngineTrack]:
-    """Tracks that differ in everything; durations are not whole latents either."""
+    """Return tracks that differ in everything; even their durations are no multiples of a
+    latent."""
     draw = random.Random(seed)
     return [
         EngineTrack(

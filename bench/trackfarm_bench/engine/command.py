@@ -22,12 +22,13 @@ TINY = model_set("tiny")
 
 def engine(
     batches: Annotated[int, typer.Option(min=1, help="Random batches for exactness.")] = 5,
-    tracks: Annotated[int, typer.Option(min=1, help="Tracks of each of them.")] = 6,
+    tracks: Annotated[int, typer.Option(min=1, help="Tracks in each of them.")] = 6,
     duration: Annotated[float, typer.Option(min=0.2, help="Seconds of audio, for speed.")] = 10.0,
-    largest: Annotated[int, typer.Option(min=1, help="The largest batch, for speed.")] = 8,
+    largest: Annotated[int, typer.Option(min=1, help="Largest batch, for speed.")] = 8,
     threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
-    """Tracks in random batches against the same alone, and tracks an hour, on this CPU."""
+    """Compare tracks in random batches with the same tracks alone, and measure tracks per hour, on
+    this CPU."""
     warnings.filterwarnings("ignore", message="`torch.nn.utils.weight_norm`")
     torch.set_num_threads(threads)
     print(f"tiny, float32, {threads} thread(s), torch {torch.__version__}\n")
@@ -37,9 +38,9 @@ def engine(
 
 
 def _pipeline() -> Any:
-    made = tiny.build()
-    made.set_progress_bar_config(disable=True)
-    return made
+    pipeline = tiny.build()
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def _exactness(batches: int, tracks: int) -> list[tuple[str, Difference]]:

@@ -1,4 +1,4 @@
-"""How far a track in a batch is from the same track made alone."""
+"""Difference between a track in a batch and the same track made alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from trackfarm_worker.engine.messages import EngineTrack
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The worst track's: greatest difference of a latent, relative L2 of its latents, their cosine,
-    and the greatest difference of a sample of its raw audio."""
+    """The worst track's differences: the largest of a latent value, the relative L2 of its latents,
+    their cosine, and the largest of a sample of its raw audio."""
 
     latent: float
     relative: float
@@ -26,7 +26,7 @@ class Difference:
 
 
 class Comparer:
-    """Takes the pipeline's attention over, as the engine does."""
+    """Makes tracks in a batch and alone. Replaces the pipeline's attention, as the engine does."""
 
     def __init__(self, pipeline: Any, model_set: ModelSet) -> None:
         self._model_set = model_set
@@ -42,7 +42,7 @@ class Comparer:
         return worst(list(zip(together, alone, strict=True)), list(zip(sounds, solos, strict=True)))
 
     def alone(self, track: EngineTrack) -> torch.Tensor:
-        """(frames, width)."""
+        """Return the track's latents, shape (frames, width)."""
         return self._latents(self._materials([track]))[0]
 
     def _materials(self, tracks: Sequence[EngineTrack]) -> list[Material]:
@@ -50,19 +50,19 @@ class Comparer:
         return self._conditioner.materials(grounds)
 
     def _latents(self, materials: Sequence[Material]) -> list[torch.Tensor]:
-        found, _ = self._denoiser.denoise(materials, lambda *_: ())
-        return [latents for latents in found if latents is not None]
+        denoised, _ = self._denoiser.denoise(materials, lambda *_: ())
+        return [latents for latents in denoised if latents is not None]
 
     def _sounds(self, latents: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        heard = dict(self._decoder.decode(dict(enumerate(latents)), lambda *_: ()))
-        return [heard[place].cpu() for place in range(len(latents))]
+        decoded = dict(self._decoder.decode(dict(enumerate(latents)), lambda *_: ()))
+        return [decoded[place].cpu() for place in range(len(latents))]
 
 
 def worst(
     latents: Sequence[tuple[torch.Tensor, torch.Tensor]],
     sounds: Sequence[tuple[torch.Tensor, torch.Tensor]] = (),
 ) -> Difference:
-    """Over all pairs of a batch."""
+    """Return the worst differences over all pairs of a batch."""
     return Difference(
         latent=max(float((a - b).abs().max()) for a, b in latents),
         relative=max(float((a - b).norm() / b.norm()) for a, b in latents),

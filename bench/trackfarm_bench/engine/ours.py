@@ -21,7 +21,8 @@ from trackfarm_worker.engine.spool import Sound, written
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """Wall seconds of a batch of `tracks`, its seconds by stage, and the passes through the DiT."""
+    """The result of a batch of `tracks`: wall seconds, seconds by stage, and passes through the
+    DiT."""
 
     tracks: int
     seconds: float
@@ -37,7 +38,7 @@ class Took:
 
 
 class Ours:
-    """Takes the pipeline over: what it was before is measured before."""
+    """The engine's maker. It modifies the pipeline, so measure the stock pipeline first."""
 
     def __init__(
         self, pipeline: Any, model_set: ModelSet, *, device: str, spool: Path, options: Options
@@ -63,9 +64,9 @@ class Ours:
         pipeline.transformer.register_forward_pre_hook(self._count)
 
     def make(self, tracks: Sequence[EngineTrack]) -> Took:
-        """All of them in one batch, to files, which are removed again.
+        """Make all tracks in one batch, to files, which are removed again.
 
-        Raises RuntimeError when one cannot be made, torch.OutOfMemoryError when all together
+        Raises RuntimeError if a track cannot be made, torch.OutOfMemoryError if all together
         cannot.
         """
         self._passes = 0
@@ -73,14 +74,14 @@ class Ours:
         self._ledger.reset()
         reset_peak(self._device.kind)
         began = time.perf_counter()
-        made = [written(one) if isinstance(one, Sound) else one for one in self._made(tracks)]
+        results = [written(one) if isinstance(one, Sound) else one for one in self._made(tracks)]
         self._device.synchronise()
         seconds = time.perf_counter() - began
-        finished = [result for result in made if isinstance(result, Finished)]
+        finished = [result for result in results if isinstance(result, Finished)]
         for result in finished:
             result.path.unlink()
         if len(finished) < len(tracks):
-            raise RuntimeError(f"not all tracks were made: {made}")
+            raise RuntimeError(f"not all tracks were made: {results}")
         return Took(
             tracks=len(tracks),
             seconds=seconds,
@@ -95,7 +96,7 @@ class Ours:
         try:
             return list(self._maker.make(jobs(tracks, self._model_set), Unwatched()))
         except BaseException:
-            # What a batch that broke has on its account is not for the next one to pay.
+            # Time booked for a failed batch must not count for the next one.
             for track in tracks:
                 self._ledger.settle(track.track_id)
             raise
@@ -105,22 +106,22 @@ class Ours:
 
 
 class Unwatched:
-    """Nobody follows, nobody stops."""
+    """Progress listener that ignores events and never stops a track."""
 
     def tell(self, track_ids: Sequence[int], stage: Stage, step: int, steps: int) -> None:
-        """Hears nothing."""
+        """Ignore the event."""
 
     def is_stopped(self, track_id: int) -> bool:
         return False
 
 
 def jobs(tracks: Sequence[EngineTrack], model_set: ModelSet) -> list[Job]:
-    """Raises RuntimeError for a track that the engine refuses."""
-    made = [job(track, model_set, f"bench-{track.track_id}") for track in tracks]
-    refused = [one for one in made if not isinstance(one, Job)]
+    """Return the engine's jobs. Raises RuntimeError for a track that the engine rejects."""
+    results = [job(track, model_set, f"bench-{track.track_id}") for track in tracks]
+    refused = [one for one in results if not isinstance(one, Job)]
     if refused:
-        raise RuntimeError(f"the engine refuses these tracks: {refused}")
-    return [one for one in made if isinstance(one, Job)]
+        raise RuntimeError(f"the engine rejects these tracks: {refused}")
+    return [one for one in results if isinstance(one, Job)]
 
 
 def reset_peak(kind: str) -> None:
@@ -129,5 +130,6 @@ def reset_peak(kind: str) -> None:
 
 
 def peak_gb(kind: str) -> float:
-    """GB (10^9 bytes) since `reset_peak`, weights included; 0 where that is not known."""
+    """Return the peak memory in GB (10^9 bytes) since `reset_peak`, weights included; 0 if
+    unknown."""
     return torch.cuda.max_memory_allocated() / 1e9 if kind == "cuda" else 0.0

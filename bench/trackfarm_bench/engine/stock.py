@@ -1,4 +1,4 @@
-"""diffusers' own pipeline, as it comes: one track a call, or equal ones together."""
+"""The unmodified pipeline of diffusers: one track per call, or equal ones together."""
 
 import time
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from trackfarm_worker.engine.messages import EngineTrack
 
 
 class Stock:
-    """Leaves the pipeline as it is, but for tiled decoding of long audio, without which it takes
-    16 GB for four minutes."""
+    """The stock pipeline, unmodified except for tiled decoding: without it, four minutes of audio
+    take 16 GB."""
 
     def __init__(self, pipeline: Any, model_set: ModelSet) -> None:
         self._pipeline = pipeline
@@ -24,15 +24,15 @@ class Stock:
         pipeline.transformer.register_forward_pre_hook(self._count)
 
     def alone(self, tracks: Sequence[EngineTrack]) -> Took:
-        """One call per track."""
+        """Make each track with its own call."""
         return self._timed([[one] for one in jobs(tracks, self._model_set)])
 
     def together(self, tracks: Sequence[EngineTrack]) -> Took:
-        """One call for all: they must agree in everything but words and seeds."""
+        """Make all tracks with one call: they must agree in everything except words and seeds."""
         return self._timed([jobs(tracks, self._model_set)])
 
     def latents(self, track: EngineTrack) -> torch.Tensor:
-        """(frames, width) of one track made alone."""
+        """Return the latents of one track made alone, shape (frames, width)."""
         (one,) = jobs([track], self._model_set)
         return self._call([one], output_type="latent")[0].float()
 
@@ -49,7 +49,7 @@ class Stock:
 
     def _call(self, together: Sequence[Job], output_type: str = "pt") -> torch.Tensor:
         first = together[0].recipe
-        made: torch.Tensor = self._pipeline(
+        audios: torch.Tensor = self._pipeline(
             prompt=[one.recipe.prompt for one in together],
             lyrics=[one.recipe.lyrics for one in together],
             audio_duration=first.duration,
@@ -63,10 +63,10 @@ class Stock:
             latents=torch.cat([self._noise(one) for one in together]),
             output_type=output_type,
         ).audios
-        return made
+        return audios
 
     def _noise(self, one: Job) -> torch.Tensor:
-        """As the engine draws it."""
+        """Return the noise as the engine draws it."""
         model = self._pipeline.transformer
         frames = -(-one.recipe.frames // self._pipeline.vae.hop_length)
         generator = torch.Generator("cpu").manual_seed(one.seed)

@@ -13,12 +13,12 @@ def exactness_table(rows: Sequence[tuple[str, Difference]]) -> str:
         [
             (
                 name,
-                f"{found.latent:.1e}",
-                f"{found.relative:.1e}",
-                f"{found.cosine:.7f}",
-                f"{found.audio:.1e}" if found.audio else "-",
+                f"{difference.latent:.1e}",
+                f"{difference.relative:.1e}",
+                f"{difference.cosine:.7f}",
+                f"{difference.audio:.1e}" if difference.audio else "-",
             )
-            for name, found in rows
+            for name, difference in rows
         ],
     )
 
@@ -38,6 +38,6 @@ def _speeds(took: Took) -> tuple[str, ...]:
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column is text and whose others are numbers."""
+    """Return a table with text in the first column and numbers in the others."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))

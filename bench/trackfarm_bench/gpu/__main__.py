@@ -1,4 +1,4 @@
-"""`python -m trackfarm_bench.gpu`."""
+"""Entry point of `python -m trackfarm_bench.gpu`."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""How much of the time a worker's engine is at work, with real encoding and uploads behind it."""
+"""Utilisation of a worker's engine, with real encoding and uploads after it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from trackfarm_worker.engine.settings import EngineSettings
 
 
 def measure_busy(scenario: Scenario, checkpoint: Path, folder: Path) -> Busy:
-    """Raises RuntimeError when a track could not be made and stored."""
+    """Run and measure. Raises RuntimeError if a track could not be made and stored."""
     settings = EngineSettings(
         model_set=scenario.models[0].model_set.name,
         spool=folder / "spool",
@@ -28,7 +28,7 @@ def measure_busy(scenario: Scenario, checkpoint: Path, folder: Path) -> Busy:
 
 
 def _shards(scenario: Scenario) -> Iterator[list[EngineTrack]]:
-    """One to warm up with, then as many as the scenario has."""
+    """Yield one shard for the warm-up, then as many as the scenario has."""
     tracks = alike(scenario.shard_tracks, duration=scenario.shard_duration, steps=scenario.steps)
     for number in range(scenario.shards + 1):
         first = number * scenario.shard_tracks

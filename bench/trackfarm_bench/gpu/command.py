@@ -1,4 +1,4 @@
-"""`python -m trackfarm_bench gpu`: everything that is to be known about a card, in one run."""
+"""`python -m trackfarm_bench gpu`: all measurements of a GPU in one run."""
 
 import os
 import sys
@@ -32,14 +32,15 @@ def gpu(
     compiled: Annotated[bool, typer.Option(help="Compile DiT and decoder.")] = False,
     expand_heads: Annotated[bool, typer.Option(help="Repeat K/V heads before attention.")] = False,
     busy: Annotated[
-        bool, typer.Option(help="Also with encoding and upload; needs disk for one checkpoint.")
+        bool, typer.Option(help="Also measure encoding and upload; needs disk for a checkpoint.")
     ] = True,
     out: Annotated[Path, typer.Option(help="Folder for gpu-<name>.md.")] = Path("bench/results"),
-    dry_run_tiny: Annotated[bool, typer.Option(help="The same on the CPU, tiny.")] = False,
+    dry_run_tiny: Annotated[bool, typer.Option(help="Use the tiny model on the CPU.")] = False,
 ) -> None:
-    """The engine at real size against the stock pipeline, on the CUDA device of this machine."""
+    """Compare the engine at real size with the stock pipeline, on the CUDA device of this
+    machine."""
     if not dry_run_tiny and not torch.cuda.is_available():
-        print("no CUDA device here; try --dry-run-tiny", file=sys.stderr)
+        print("no CUDA device found; try --dry-run-tiny", file=sys.stderr)
         raise typer.Exit(NO_GPU)
     warnings.filterwarnings("ignore", message="`torch.nn.utils.weight_norm`")
     chosen = scenarios.dry() if dry_run_tiny else _real(model, duration)
@@ -61,15 +62,15 @@ def _real(model: list[str] | None, duration: list[float] | None) -> Scenario:
         lengths = tuple(duration or (60.0, 120.0, 240.0))
         return scenarios.real(tuple(model or NAMES), lengths, encoders)
     except KeyError as error:
-        raise typer.BadParameter(f"{error} is none of {', '.join(NAMES)}") from None
+        raise typer.BadParameter(f"unknown {error}; choose from {', '.join(NAMES)}") from None
 
 
 def _hardware(chosen: Scenario) -> Hardware:
-    found = machine.look(chosen.device)
+    status = machine.look(chosen.device)
     return Hardware(
-        gpu=found.gpu,
-        memory_mib=found.memory_mib,
-        driver=found.driver,
+        gpu=status.gpu,
+        memory_mib=status.memory_mib,
+        driver=status.driver,
         torch=torch.__version__,
         dtype=str(chosen.dtype).removeprefix("torch."),
         tflops=matmul_tflops(chosen.device, chosen.dtype),
@@ -80,13 +81,13 @@ def _run(
     chosen: Scenario, options: Options, hardware: Hardware, folder: Path, *, is_busy: bool
 ) -> str:
     checkpoint = folder / "checkpoint"
-    found = []
+    results = []
     for place, model in enumerate(chosen.models):
         print(f"measuring {model.model_set.name}", file=sys.stderr, flush=True)
         keep = checkpoint if is_busy and place == 0 else None
-        found.append(
+        results.append(
             measure(model, chosen, options=options, spool=folder / "spool-ours", keep=keep)
         )
     busy = measure_busy(chosen, checkpoint, folder) if is_busy else None
     command = f"python -m trackfarm_bench {' '.join(['gpu', *sys.argv[1:]])}"
-    return page(hardware, found, busy, command.replace("gpu gpu", "gpu"))
+    return page(hardware, results, busy, command.replace("gpu gpu", "gpu"))

@@ -1,5 +1,5 @@
-"""The least time that the arithmetic of a track can take: its floating-point operations at the
-full rate of the device, windowed attention and the decoder's convolutions counted, nothing else."""
+"""Lower bound of a track's computing time: its floating-point operations at the full rate of the
+device, counting windowed attention and the decoder's convolutions, and nothing else."""
 
 import time
 from bisect import bisect_left
@@ -21,7 +21,7 @@ ROUNDS = 20
 
 
 def track_tflop(size: Size, duration: float, *, steps: int, guided: bool) -> float:
-    """Of one track, in 10^12 floating-point operations; between two lengths by a straight line."""
+    """Return the operations of one track in 10^12; linear between two lengths."""
     at = min(max(bisect_left(SECONDS, duration), 1), len(SECONDS) - 1)
     x0, x1 = SECONDS[at - 1], SECONDS[at]
     y0, y1 = STEP_TFLOP[size][at - 1], STEP_TFLOP[size][at]
@@ -30,8 +30,8 @@ def track_tflop(size: Size, duration: float, *, steps: int, guided: bool) -> flo
 
 
 def matmul_tflops(device: str, dtype: torch.dtype) -> float:
-    """What the device reaches on large square matrices, in 10^12 operations a second: the rate
-    that floors are counted at, measured in the same run."""
+    """Return the rate of the device on large square matrices, in 10^12 operations a second. It is
+    the rate for the bound, measured in the same run."""
     side = MATRIX if device == "cuda" else MATRIX // 16
     a, b = (torch.randn((side, side), device=device, dtype=dtype) for _ in range(2))
     best = min(_seconds(a, b, device) for _ in range(3))

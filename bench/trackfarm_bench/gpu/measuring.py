@@ -1,4 +1,5 @@
-"""One model: the stock pipeline, then ours on the same weights, then both held together."""
+"""Measurement of one model: the stock pipeline, then ours on the same weights, then their
+difference."""
 
 import gc
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ TOO_MUCH = (torch.OutOfMemoryError, MemoryError)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`took` None: it did not fit into memory."""
+    """One measurement; `took` is None if it did not fit into memory."""
 
     model: str
     duration: float
@@ -40,7 +41,7 @@ class Measured:
 def measure(
     model: Model, scenario: Scenario, *, options: Options, spool: Path, keep: Path | None
 ) -> Measured:
-    """`keep` gets the weights as a checkpoint, before anything changes them."""
+    """Measure one model. `keep` gets the weights as a checkpoint, before anything changes them."""
     pipeline = model.build()
     if keep is not None:
         pipeline.save_pretrained(keep, safe_serialization=True)
@@ -48,7 +49,7 @@ def measure(
     pipeline.vae.disable_tiling()
     ours = Ours(pipeline, model.model_set, device=scenario.device, spool=spool, options=options)
     rows += _our_rows(ours, model, scenario)
-    # Takes over the attention from `ours`, which is not used any more.
+    # Replaces the attention of `ours`, which is no longer used.
     comparer = Comparer(pipeline, model.model_set)
     exactness = comparer.batch_against_alone(_mixed(model, scenario))
     del pipeline, ours, comparer

@@ -1,4 +1,4 @@
-"""The results as a Markdown page."""
+"""Results as a Markdown page."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ DRY = "**A dry run with the tiny model: it shows that this bench runs, and nothi
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """`tflops` is what the card reached on large matrices in the same run."""
+    """The machine; `tflops` is the measured rate of the GPU on large matrices in the same run."""
 
     gpu: str
     memory_mib: int
@@ -73,12 +73,16 @@ def _speeds(measured: Measured, tflops: float) -> str:
 
 
 def _summary(measured: Measured) -> str:
-    """The best that the stock pipeline does against the best that ours does, for each length."""
+    """Return the best of the stock pipeline against the best of ours, for each length."""
     rows = []
     for duration in dict.fromkeys(row.duration for row in measured.rows):
-        here = [row for row in measured.rows if row.duration == duration and row.took]
-        ours = max((r.took.per_hour for r in here if r.took and r.what == "ours"), default=0.0)
-        stock = max((r.took.per_hour for r in here if r.took and r.what != "ours"), default=0.0)
+        rows_of_length = [row for row in measured.rows if row.duration == duration and row.took]
+        ours = max(
+            (r.took.per_hour for r in rows_of_length if r.took and r.what == "ours"), default=0.0
+        )
+        stock = max(
+            (r.took.per_hour for r in rows_of_length if r.took and r.what != "ours"), default=0.0
+        )
         ratio = f"{ours / stock:.2f}" if stock else "-"
         rows.append([f"{duration:g} s", f"{stock:,.0f}", f"{ours:,.0f}", ratio])
     return markdown(("audio", "stock at its best, tracks/h", "ours at its best", "ratio"), rows)
@@ -113,10 +117,10 @@ def _floor_share(row: Row, model: Model, seconds: float, tflops: float) -> str:
 
 
 def _exactness(measured: Measured) -> str:
-    found = measured.exactness
+    difference = measured.exactness
     return (
-        f"A batch of unlike tracks against the same alone, worst track: latents {found.relative:.1e}"
-        f" relative L2, cosine {found.cosine:.6f}, audio {found.audio:.1e} at most."
+        f"A batch of unlike tracks against the same alone, worst track: latents {difference.relative:.1e}"
+        f" relative L2, cosine {difference.cosine:.6f}, audio {difference.audio:.1e} at most."
     )
 
 

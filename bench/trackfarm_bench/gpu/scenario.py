@@ -1,4 +1,4 @@
-"""What is measured: at real size on a card, or the same with the tiny model on a CPU."""
+"""Scenarios: real size on a GPU, or the same with the tiny model on a CPU."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from trackfarm_worker.models.real_size import Size
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A pipeline with random weights that stands for `model_set`. `size` is None for the tiny one,
-    whose operations nobody has counted."""
+    """A pipeline with random weights in place of `model_set`. `size` is None for the tiny one,
+    because its operations were not counted."""
 
     model_set: ModelSet
     size: Size | None
@@ -23,9 +23,16 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`durations` in seconds, `steps` None for those of the model set. Batches are those with at most `most_seconds` of audio; `alone` is
-    how many tracks are made one by one, `exact` how many in the batch that is held against them,
-    `shards` of how many tracks go through engine, encoders and upload."""
+    """The parameters.
+
+    - `durations`: seconds.
+    - `steps`: None for the default of the model set.
+    - `batches`: sizes; batches with more than `most_seconds` of audio are skipped.
+    - `alone`: number of tracks made one by one.
+    - `exact`: size of the batch in the exactness test.
+    - `shards`, `shard_tracks`, `shard_duration`: shards that go through engine, encoders and
+      upload, their tracks and seconds.
+    """
 
     device: str
     dtype: torch.dtype
@@ -51,7 +58,8 @@ NAMES: dict[str, tuple[Size, bool]] = {
 
 
 def real(names: tuple[str, ...], durations: tuple[float, ...], encoders: int) -> Scenario:
-    """On a CUDA device, in bfloat16. Raises KeyError for a name that is not in `NAMES`."""
+    """Return the scenario for a CUDA device, in bfloat16. Raises KeyError for a name not in
+    `NAMES`."""
     return Scenario(
         device="cuda",
         dtype=torch.bfloat16,
@@ -70,7 +78,7 @@ def real(names: tuple[str, ...], durations: tuple[float, ...], encoders: int) ->
 
 
 def dry() -> Scenario:
-    """The same, small enough for a CPU in a few seconds."""
+    """Return the same, small enough for a CPU in a few seconds."""
     return Scenario(
         device="cpu",
         dtype=torch.float32,
@@ -98,6 +106,6 @@ def _real_model(name: str) -> Model:
 
 
 def _tiny() -> Any:
-    made = tiny.build()
-    made.set_progress_bar_config(disable=True)
-    return made
+    pipeline = tiny.build()
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline

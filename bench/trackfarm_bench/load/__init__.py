@@ -1,1 +1,1 @@
-"""How many tracks a second the scheduler can hand out and take back, and what each costs it."""
+"""Throughput of the scheduler's placement and commits, and the cost of each track."""

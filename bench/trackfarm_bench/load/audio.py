@@ -1,5 +1,5 @@
-"""Objects as a directory store would have received them, without the upload: the scheduler that is
-measured looks at real files, and only its own work is measured."""
+"""Objects as a directory store would have received them, without the upload: the measured scheduler
+verifies real files, but only its own work is measured."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ class Written:
 
 
 def write_object(root: Path, key: str) -> Written:
-    """Puts a tiny object and its digest in place; its content is its key."""
+    """Write a tiny object and its digest; its content is its key."""
     content = key.encode()
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
     path = root / "objects" / key

@@ -1,4 +1,4 @@
-"""The yardstick: the same number of tracks through a plain Celery farm on the same machine."""
+"""Baseline: the same number of tracks on a plain Celery farm on the same machine."""
 
 import json
 import os
@@ -16,8 +16,8 @@ PROCESSES = 2
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """`rate`: tracks a second from the first send to the last result; `cpu`: milliseconds a track
-    by part."""
+    """The result. `rate`: tracks a second from the first send to the last result; `cpu`:
+    milliseconds per track by part."""
 
     tracks: int
     rate: float
@@ -51,10 +51,10 @@ def _measure(tracks: int, pids: dict[str, int], env: dict[str, str]) -> Baseline
         ) as producer,
         Meters({**pids, "producer": producer.pid}) as meters,
     ):
-        said, _ = producer.communicate()
+        output, _ = producer.communicate()
     if producer.returncode:
         raise RuntimeError("the producer of the plain Celery farm failed")
-    times = json.loads(said)
+    times = json.loads(output)
     began, ended = times["began"], times["marks"][-1]
     spent = {name: usage.spent(began, ended) for name, usage in meters.parts.items()}
     return Baseline(

@@ -1,5 +1,4 @@
-"""The two connections of a simulated worker, as thin as they can be: the load must not come from
-the one who measures."""
+"""Minimal connections of a simulated worker, so that the measurement adds little load itself."""
 
 import asyncio
 import base64
@@ -9,7 +8,7 @@ from urllib.parse import urlsplit
 
 
 class Wire:
-    """HTTP/1.1 with one connection that is kept, one request at a time."""
+    """HTTP/1.1 over one persistent connection, one request at a time."""
 
     def __init__(self, url: str, token: str) -> None:
         parts = urlsplit(url)
@@ -19,7 +18,8 @@ class Wire:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def post(self, path: str, body: bytes) -> tuple[int, Any]:
-        """Status and decoded answer; once more on a new connection when the old one was closed."""
+        """Return the status and the decoded response; retries on a new connection if the old one
+        was closed."""
         head = (
             f"POST /worker/v1/{path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {self._token}"
             f"\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -48,7 +48,7 @@ class Wire:
 
 
 class Queue:
-    """Takes messages off one list in Redis, as Celery's consumer does with `BRPOP key 1`."""
+    """Pops messages off one list in Redis, as Celery's consumer does with `BRPOP key 1`."""
 
     def __init__(self, url: str, key: str) -> None:
         parts = urlsplit(url)
@@ -60,7 +60,7 @@ class Queue:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def pop(self) -> tuple[str, str] | None:
-        """Shard id and lease id of the next message, None when none came within a second."""
+        """Return shard id and lease id of the next message; None if none came within a second."""
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._address)
             if self._login:
@@ -79,7 +79,8 @@ class Queue:
 
 
 def shard_of(message: bytes) -> tuple[str, str]:
-    """The arguments of a Celery message (protocol 2, JSON, as kombu's Redis transport wraps it)."""
+    """Return the arguments of a Celery message (protocol 2, JSON, in the format of kombu's Redis
+    transport)."""
     body = json.loads(base64.b64decode(json.loads(message)["body"]))
     shard_id, lease_id = body[0]
     return shard_id, lease_id

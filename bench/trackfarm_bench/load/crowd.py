@@ -1,4 +1,4 @@
-"""Many simulated workers in one process, and what they hear back."""
+"""Many simulated workers in one process, and the verdicts on their results."""
 
 import asyncio
 from collections import Counter
@@ -7,11 +7,11 @@ from contextlib import suppress
 from trackfarm_bench.load.worker import Manner, SimulatedWorker
 
 JOIN_AT_ONCE = 8
-PATIENCE = 120.0  # seconds without a single verdict after which a run has failed
+PATIENCE = 120.0  # seconds without a verdict before a run counts as failed
 
 
 class Crowd:
-    """`verdicts` counts the answers of the scheduler by kind."""
+    """The workers; `verdicts` counts the scheduler's verdicts by kind."""
 
     def __init__(self, size: int, manner: Manner) -> None:
         self.verdicts: Counter[str] = Counter()
@@ -32,12 +32,12 @@ class Crowd:
         self._lives = [asyncio.create_task(worker.live()) for worker in self._workers]
 
     async def wait_for(self, tracks: int) -> None:
-        """Returns when so many tracks are committed; raises when a worker fails or all is still."""
-        seen = -1
+        """Wait until so many tracks are committed; raise if a worker fails or nothing happens."""
+        verdict_count = -1
         while self.verdicts["committed"] < tracks:
-            if self.verdicts.total() == seen:
+            if self.verdicts.total() == verdict_count:
                 raise RuntimeError(f"nothing happened for {PATIENCE} s: {dict(self.verdicts)}")
-            seen = self.verdicts.total()
+            verdict_count = self.verdicts.total()
             await self._until(tracks, PATIENCE)
 
     async def _until(self, tracks: int, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What a run came to, read from the database that the scheduler wrote, and from the meters."""
+"""Result of a run, from the scheduler's database and the meters."""
 
 from dataclasses import dataclass
 from statistics import quantiles
@@ -7,12 +7,12 @@ from sqlalchemy import create_engine, text
 
 from trackfarm_bench.meters import Meters
 
-STEADY = (0.1, 0.9)  # the part of the tracks between warming up and running dry
+STEADY = (0.1, 0.9)  # the middle of the tracks, between warm-up and tail
 
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """Times (Unix seconds) between which the steady part was committed, and how many tracks."""
+    """The steady part: the Unix times between which its tracks were committed, and their number."""
 
     since: float
     until: float
@@ -26,8 +26,8 @@ class Steady:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`waits`: seconds from offer to claim. `cpu`: milliseconds a track, `load`: cores, by part;
-    both of the steady part."""
+    """The result. `waits`: seconds from offer to claim. `cpu`: milliseconds per track, `load`:
+    cores, by part; both for the steady part."""
 
     steady: Steady
     shards: int
@@ -62,6 +62,6 @@ def read_outcome(database: str, meters: Meters) -> Outcome:
 
 
 def steady_part(ends: list[float]) -> Steady:
-    """The middle of the commits; `ends` in order."""
+    """Return the middle part of the commits; `ends` is sorted."""
     first, last = (round(share * (len(ends) - 1)) for share in STEADY)
     return Steady(ends[first], ends[last], last - first)

@@ -1,4 +1,4 @@
-"""A farm as one writes it with Celery alone: one task for each track, results in Redis."""
+"""A farm written with Celery alone: one task per track, results in Redis."""
 
 import os
 from typing import Any
@@ -18,5 +18,5 @@ app.conf.update(
 
 @app.task  # type: ignore[untyped-decorator]
 def make(brief: dict[str, Any]) -> dict[str, Any]:
-    """No model: what a worker would report of its track."""
+    """Return a worker's report of a track, without a model."""
     return {"seconds": brief["duration"], "size": 1, "md5": "0" * 32, "sha256": "0" * 64}

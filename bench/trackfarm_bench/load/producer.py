@@ -1,5 +1,5 @@
-"""Sends the tracks of a plain Celery farm and waits for their results, as its user's script would;
-prints when the first was sent, and when each tenth of the results was there."""
+"""Sends the tracks of a plain Celery farm and waits for their results, as a user's script would.
+Prints the times of the first send and of each tenth of the results."""
 
 import json
 import sys

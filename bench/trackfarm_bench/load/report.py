@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from trackfarm_bench.load.baseline import Baseline
 from trackfarm_bench.load.run import Result
 
-CENTRAL = ("scheduler", "broker", "database")  # what a farm needs however many workers it has
+CENTRAL = ("scheduler", "broker", "database")  # needed once per farm, not per worker
 
 
 def table(result: Result) -> str:

@@ -1,4 +1,4 @@
-"""One measured run: a real farm, a crowd of simulated workers, one job to its end."""
+"""One measured run: a real farm, many simulated workers, one job to its end."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`idle`: cores of each part while all workers only send heartbeats."""
+    """The result; `idle`: cores of each part while all workers only send heartbeats."""
 
     plan: Plan
     outcome: Outcome
@@ -38,9 +38,10 @@ class Result:
 
 
 def measure(plan: Plan) -> Result:
-    # Simulated workers report seconds of the engine that have not passed, and objects of no length.
-    told = {"shard_seconds": plan.shard_seconds, "engine_share": 1e9}
-    with running_farm(plan.database, **told) as parts:
+    # `engine_share` is off: simulated workers report engine seconds that have not passed, and empty
+    # objects.
+    options = {"shard_seconds": plan.shard_seconds, "engine_share": 1e9}
+    with running_farm(plan.database, **options) as parts:
         return asyncio.run(_measure(plan, parts))
 
 
@@ -64,7 +65,7 @@ def _submit(parts: Parts, tracks: int) -> None:
 
 
 def briefs(number: int) -> Iterator[Brief]:
-    """Of four lengths, no two alike."""
+    """Yield different briefs of four lengths."""
     for i in range(number):
         duration = DURATIONS[i % len(DURATIONS)]
         yield Brief(prompt=f"calm piano, variant {i}", duration=duration, audio_format="flac")

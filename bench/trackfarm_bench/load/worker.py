@@ -1,4 +1,4 @@
-"""A simulated worker: everything that the wire contract asks of one, with no model behind it."""
+"""A simulated worker: the complete worker protocol, without a model."""
 
 import asyncio
 import random
@@ -22,16 +22,16 @@ from trackfarm.wire import (
 from trackfarm_bench.load.audio import write_object
 from trackfarm_bench.load.connections import Queue, Wire
 
-PARCEL = 200  # results in one report at most, as in the worker's outbox
+PARCEL = 200  # most results in one report, as in the worker's outbox
 GPUS = ("NVIDIA GeForce RTX 4090", "NVIDIA A100 80GB PCIe", "NVIDIA H200")
 MIB = (24_564, 81_920, 143_771)
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How simulated workers work. `track_seconds`: how long each track keeps the engine, really;
-    `told_seconds`: what is reported instead when it keeps it for no time; `batch`: tracks that
-    leave the engine together; `objects`: the folder of the directory store."""
+    """Behaviour of simulated workers. `track_seconds`: how long each track really occupies the
+    engine; `told_seconds`: the reported time if that is 0; `batch`: tracks that leave the engine
+    together; `objects`: the folder of the directory store."""
 
     url: str
     join_token: str
@@ -60,8 +60,8 @@ class Shard:
 
 
 class SimulatedWorker:
-    """One worker: a heart, a consumer with the pipeline's depth, and a reporter. `on_verdict`
-    hears of each answered track."""
+    """One worker: a heartbeat, a consumer with the pipeline's depth, and a reporter. `on_verdict`
+    is called for each answered track."""
 
     def __init__(self, number: int, manner: Manner, on_verdict: Callable[[str], None]) -> None:
         self._number = number
@@ -74,7 +74,7 @@ class SimulatedWorker:
         self._interval = 5.0
 
     async def join(self) -> None:
-        """Registers; `live` must follow."""
+        """Register; `live` must follow."""
         kind = self._number % len(GPUS)
         request = RegisterRequest(
             name=f"sim-{self._number}",
@@ -92,7 +92,7 @@ class SimulatedWorker:
         self._queue = Queue(answer["broker_url"], answer["queue"])
 
     async def live(self) -> None:
-        """Works until it is cancelled."""
+        """Work until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._beat())

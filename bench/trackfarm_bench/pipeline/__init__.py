@@ -1,1 +1,1 @@
-"""What stands behind an engine: encoders, uploads, and how little they may keep it waiting."""
+"""The stages after the engine, encoders and uploads, and how much they delay it."""

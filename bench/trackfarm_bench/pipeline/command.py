@@ -1,4 +1,5 @@
-"""`python -m trackfarm_bench pipeline`: does what stands behind the engine keep its device waiting?"""
+"""`python -m trackfarm_bench pipeline`: measure whether encoding and uploads delay the engine's
+device."""
 
 import os
 import tempfile
@@ -20,24 +21,24 @@ from trackfarm_worker.engine.options import Options, SyntheticCost
 from trackfarm_worker.engine.settings import SYNTHETIC, EngineSettings
 
 STEPS = 8
-SHARD = 32  # tracks: about what a worker is given at once
+SHARD = 32  # tracks; about the size of a real shard
 LAUNCH = 0.001
 PROBE = SHARD
 
 
 def pipeline(
-    tracks: Annotated[int, typer.Option(min=16, help="Tracks to make, of each format.")] = 500,
-    duration: Annotated[float, typer.Option(min=10, help="Seconds of audio of each.")] = 60.0,
+    tracks: Annotated[int, typer.Option(min=16, help="Tracks of each format.")] = 500,
+    duration: Annotated[float, typer.Option(min=10, help="Seconds of audio per track.")] = 60.0,
     audio_format: Annotated[list[str] | None, typer.Option("--format")] = None,
     margin: Annotated[
-        float, typer.Option(min=0.1, help="Device time of a track over its share of the cores.")
+        float, typer.Option(min=0.1, help="Device time of a track over its time on all cores.")
     ] = 1.25,
     encoders: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
 ) -> None:
-    """Share of the time for which a device that only waits is busy, with real encoding and uploads.
+    """Measure the utilisation of a device that only waits, with real encoding and uploads.
 
-    The time that a track takes on the device is `margin` times what encoding and uploading it cost
-    on all cores.
+    The time of a track on the device is `margin` times the time to encode and upload it on all
+    cores.
     """
     head = ("format", "tracks", "encode + upload", "on the device", "device busy", "engine busy")
     rows = []
@@ -65,11 +66,12 @@ def _row(name: AudioFormat, cpu: float, cost: float, busy: Busy, peak: float) ->
 def _measured(
     brief: Brief, tracks: int, margin: float, encoders: int
 ) -> tuple[float, float, Busy, float]:
-    """CPU seconds of finishing one track, seconds on the device, the run, and its peak memory."""
+    """Return the CPU seconds to finish one track, its seconds on the device, the run, and its peak
+    memory."""
     with _worker(brief, 0.0, encoders) as worker:
         worker.run(list(_shards(SHARD, brief.duration)))
-        found = worker.run(list(_shards(PROBE, brief.duration)))
-    cpu = (found.encoding + found.uploading) / found.tracks
+        probe = worker.run(list(_shards(PROBE, brief.duration)))
+    cpu = (probe.encoding + probe.uploading) / probe.tracks
     cost = margin * cpu / (os.cpu_count() or 1)
     with _worker(brief, cost, encoders) as worker:
         worker.run(list(_shards(SHARD, brief.duration)))
@@ -80,7 +82,8 @@ def _measured(
 
 @contextmanager
 def _worker(brief: Brief, cost: float, encoders: int) -> Iterator[PipelineWorker]:
-    """`cost`: seconds of a track on the device, of which the decoder is one pass in `STEPS` + 1."""
+    """Yield a worker. `cost`: seconds of a track on the device; the decoder is one pass of `STEPS`
+    + 1."""
     each = cost / (STEPS + 1) / brief.duration
     synthetic = SyntheticCost(launch_seconds=LAUNCH, seconds_per_audio_second=each)
     with tempfile.TemporaryDirectory(prefix="trackfarm-bench-") as folder:

@@ -1,4 +1,4 @@
-"""A store that takes everything and keeps nothing."""
+"""An object store that accepts every upload and keeps none."""
 
 import threading
 from collections.abc import Iterator
@@ -8,19 +8,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def sink() -> Iterator[str]:
-    """A server on loopback that takes every upload and keeps none."""
+    """Run a server on loopback that accepts every upload and keeps none; yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
-            left = int(self.headers["Content-Length"])
-            while left:
-                left -= len(self.rfile.read(min(left, 1 << 20)))
+            remaining = int(self.headers["Content-Length"])
+            while remaining:
+                remaining -= len(self.rfile.read(min(remaining, 1 << 20)))
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            """Silent."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

@@ -20,9 +20,10 @@ from trackfarm_worker.labels import Origin
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Of the `seconds` from the first shard's start to the end of the last one's computing:
-    `share`, for which the engine was occupied with tracks, and `device`, for which its device was.
-    `megabytes` went up; `encoding` and `uploading` are seconds of all tracks."""
+    """The result of a run of `seconds`, from the start of the first shard to the end of computing
+    the last. `share`: fraction in which tracks occupied the engine, `device`: fraction in which its
+    device worked. `megabytes` were uploaded; `encoding` and `uploading` are seconds of all
+    tracks."""
 
     tracks: int
     seconds: float
@@ -34,8 +35,8 @@ class Busy:
 
 
 class PipelineWorker:
-    """As a worker has them: an engine process, an encoder pool, uploads to a real server. `brief`
-    says the format; its other words matter to nobody here."""
+    """An engine process, an encoder pool and uploads to a real server, as in a worker. `brief`
+    determines the format; its other fields have no effect."""
 
     def __init__(
         self,
@@ -54,19 +55,19 @@ class PipelineWorker:
 
     @property
     def engine_pid(self) -> int:
-        assert self._engine.pid is not None, "it runs"
+        assert self._engine.pid is not None, "the engine runs"
         return self._engine.pid
 
     def clear(self) -> None:
-        """Forgets what was made so far."""
+        """Reset the results."""
         self._made: list[Finished] = []
         self._stored: list[TrackDone] = []
         self._computed_at = 0.0
 
     def run(self, shards: Sequence[Sequence[EngineTrack]]) -> Busy:
-        """Makes the shards with `PIPELINE_DEPTH` of them in flight.
+        """Make the shards with `PIPELINE_DEPTH` of them in flight.
 
-        Raises RuntimeError when a track could not be made and stored.
+        Raises RuntimeError if a track could not be made and stored.
         """
         self.clear()
         began = time.perf_counter()
@@ -84,10 +85,10 @@ class PipelineWorker:
 
         self._engine.run(tracks, note)
         self._computed_at = max(self._computed_at, time.perf_counter())
-        done = [future.result() for future in pending]
-        self._stored += [one for one in done if isinstance(one, TrackDone)]
-        if len(pending) < len(tracks) or any(isinstance(one, TrackFailed) for one in done):
-            raise RuntimeError(f"not all tracks of a shard were made and stored: {done}")
+        results = [future.result() for future in pending]
+        self._stored += [one for one in results if isinstance(one, TrackDone)]
+        if len(pending) < len(tracks) or any(isinstance(one, TrackFailed) for one in results):
+            raise RuntimeError(f"not all tracks of a shard were made and stored: {results}")
 
     def _summary(self, seconds: float) -> Busy:
         stages = [one.timings for one in self._made]
@@ -118,7 +119,7 @@ class PipelineWorker:
 def pipeline_worker(
     settings: EngineSettings, *, encoders: int, brief: Brief
 ) -> Iterator[PipelineWorker]:
-    """Ready to run; all of it is ended on exit."""
+    """Yield a worker that is ready to run; stop all its parts on exit."""
     with (
         EngineProcess(settings) as engine,
         EncoderPool(encoders) as pool,

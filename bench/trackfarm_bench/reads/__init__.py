@@ -1,1 +1,1 @@
-"""How long the API takes to answer while a farm works, and after a burst of single calls."""
+"""Latency of the API while a farm works, and after a burst of single calls."""

@@ -1,5 +1,5 @@
-"""Asks a farm at a steady rate and prints how long each answer took; a process of its own, so that
-what is measured is not who measures."""
+"""Sends requests to a farm at a constant rate and prints their latencies. Runs in its own process,
+so that the client does not distort the measurement."""
 
 import asyncio
 import json
@@ -26,7 +26,8 @@ ASKS = 12
 async def read(
     farm: httpx.AsyncClient, job: str, rate: float, seconds: float
 ) -> dict[str, list[float]]:
-    """Seconds that each answer took, by path; asked on time, whether the last is answered or not."""
+    """Return the seconds of each response, by path. Requests are sent on schedule, even if earlier
+    ones are not answered yet."""
     took: dict[str, list[float]] = {path: [] for path in PATHS}
 
     async def ask(path: str, at: float) -> None:
@@ -47,8 +48,8 @@ async def read(
 
 
 async def poll(farm: httpx.AsyncClient) -> dict[str, list[float]]:
-    """Seconds for each of a thousand single calls, sent by some callers at once, and of questions
-    about all of them from right after the last on."""
+    """Return the seconds of each of a thousand single calls, sent by several clients at once, and
+    of the queries about all of them afterwards."""
     ids: list[str] = []
     sent: list[float] = []
 
@@ -61,21 +62,21 @@ async def poll(farm: httpx.AsyncClient) -> dict[str, list[float]]:
             ids.append(answer.json()["data"]["task_id"])
 
     await asyncio.gather(*(call(number) for number in range(CALLERS)))
-    asked = []
+    query_times = []
     for _ in range(ASKS):
         began = time.perf_counter()
         (await farm.post("/query_result", json={"task_id_list": ids})).raise_for_status()
-        asked.append(time.perf_counter() - began)
+        query_times.append(time.perf_counter() - began)
         await asyncio.sleep(0.25)
-    return {"release_task": sent, "query_result of 1,000 ids": asked}
+    return {"release_task": sent, "query_result of 1,000 ids": query_times}
 
 
 async def main(url: str, key: str, job: str, rate: float, seconds: float) -> None:
     headers = {"Authorization": f"Bearer {key}"}
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60, limits=limits) as farm:
-        found = await (read(farm, job, rate, seconds) if job else poll(farm))
-    print(json.dumps(found))
+        times = await (read(farm, job, rate, seconds) if job else poll(farm))
+    print(json.dumps(times))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs on both databases as one Markdown table."""
+"""Runs with both databases as one Markdown table."""
 
 from collections.abc import Sequence
 from statistics import quantiles
@@ -22,7 +22,7 @@ def table(results: Sequence[Result]) -> str:
         ("cores of the scheduler", [f"{r.cores:.2f}" for r in results]),
         ("load of the machine", [f"{r.load:.1f}" for r in results]),
     ]
-    rows += [f"| {name} | " + " | ".join(told) + " |" for name, told in about]
+    rows += [f"| {name} | " + " | ".join(values) + " |" for name, values in about]
     return "\n".join([*head, *rows])
 
 

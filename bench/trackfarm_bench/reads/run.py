@@ -1,4 +1,4 @@
-"""One measured run: a farm with simulated workers, a job, and somebody who asks all the time."""
+"""One measured run: a farm with simulated workers, a job, and a client that keeps reading."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ SETTLE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`track_seconds`: how long a track keeps its simulated worker."""
+    """The parameters; `track_seconds`: how long a track occupies its simulated worker."""
 
     workers: int
     tracks: int
@@ -31,9 +31,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Seconds by what was asked: while the job ran, and after a burst of single calls. While it ran,
-    `made` tracks were committed in `seconds`, the scheduler took `cores`, and the machine's load was
-    `load`."""
+    """Response times by request, while the job ran and after a burst of single calls. While it ran,
+    `made` tracks were committed in `seconds`, the scheduler used `cores` cores, and the machine's
+    load average was `load`."""
 
     plan: Plan
     made: int
@@ -60,25 +60,25 @@ async def _measure(plan: Plan, parts: Parts) -> Result:
     before, began = crowd.verdicts["committed"], time.monotonic()
     spent = cpu_seconds(parts.pids["scheduler"])
     reads = await _asked(parts, job_id, plan.rate, plan.seconds)
-    made, seconds = crowd.verdicts["committed"] - before, time.monotonic() - began
+    committed, seconds = crowd.verdicts["committed"] - before, time.monotonic() - began
     cores = (cpu_seconds(parts.pids["scheduler"]) - spent) / seconds
     load = os.getloadavg()[0]
     polls = await _asked(parts, "", 0.0, 0.0)
     await crowd.leave()
-    return Result(plan, made, seconds, cores, load, reads, polls)
+    return Result(plan, committed, seconds, cores, load, reads, polls)
 
 
 async def _asked(parts: Parts, job_id: str, rate: float, seconds: float) -> dict[str, list[float]]:
     module = "trackfarm_bench.reads.reader"
-    told = (parts.url, parts.api_key, job_id, str(rate), str(seconds))
+    arguments = (parts.url, parts.api_key, job_id, str(rate), str(seconds))
     reader = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *told, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", module, *arguments, stdout=asyncio.subprocess.PIPE
     )
-    said, _ = await reader.communicate()
+    output, _ = await reader.communicate()
     if reader.returncode:
         raise RuntimeError(f"{module} failed")
-    found: dict[str, list[float]] = json.loads(said)
-    return found
+    times: dict[str, list[float]] = json.loads(output)
+    return times
 
 
 def _submit(parts: Parts, tracks: int) -> str:

@@ -1,1 +1,1 @@
-"""How long it takes to submit a large catalog, and how much memory."""
+"""Time and memory to submit a large catalog."""

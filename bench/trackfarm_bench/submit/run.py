@@ -1,4 +1,4 @@
-"""One measured submission: a generated CSV through the command line to a real scheduler."""
+"""One measured submission: a generated CSV by the command line to a real scheduler."""
 
 import csv
 import os
@@ -20,9 +20,9 @@ DURATIONS = (30, 45, 60, 90, 120, 180)
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """Seconds from the command's start to its end, and the peaks of both sides in MiB. `before`:
-    the scheduler's memory when it had nothing to do. `again`: seconds of the same file sent once
-    more, when all its tracks are known."""
+    """The result. `seconds` from the command's start to its end, and the peak memory of both sides
+    in MiB. `before_mib`: the idle scheduler's memory. `again`: seconds to submit the same file
+    again, when all its tracks exist."""
 
     briefs: int
     database: str
@@ -72,11 +72,11 @@ class _Client:
 
 
 def _submitted(parts: Parts, catalog: Path) -> _Client:
-    """Runs `trackfarm submit` to its end."""
+    """Run `trackfarm submit` to its end."""
     command = [sys.executable, "-m", "trackfarm.cli", "submit", str(catalog), "--json"]
     log = parts.folder / "submit.log"
-    with log.open("wb") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said, env=parts.environment())
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=parts.environment())
         _, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status):
         raise RuntimeError(log.read_text()[-2000:])
@@ -90,7 +90,7 @@ def _only_job(parts: Parts) -> Job:
 
 
 def write_catalog(path: Path, briefs: int) -> Path:
-    """Briefs as a shop's spreadsheet would have them; every one is different."""
+    """Write different briefs in the form of a shop's spreadsheet."""
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["prompt", "duration", "bpm", "lyrics", "tags.zone"])

@@ -1,1 +1,1 @@
-"""A market of machines for the simulated farm: the real scaler rents on it."""
+"""A simulated market of machines, on which the real autoscaler rents."""

@@ -1,4 +1,4 @@
-"""What wins an auction from moment to moment."""
+"""Winning price of an auction over time."""
 
 import math
 from bisect import bisect_right
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """`levels[i]` $ an hour win from `starts[i]` on, until the next one; the first starts at 0.
-    Infinite: no bid wins."""
+    """A price path: `levels[i]` $ an hour win from `starts[i]` until the next start; the first
+    starts at 0. Infinite: no bid wins."""
 
     starts: Sequence[float]
     levels: Sequence[float]
@@ -18,15 +18,16 @@ class Course:
         return self.levels[self._index(time)]
 
     def lost_at(self, bid: float, since: float) -> float:
-        """The first moment from `since` on at which `bid` does not win; infinite for never."""
+        """Return the first moment from `since` on at which `bid` does not win; infinite for
+        never."""
         return self._first(since, lambda level: level > bid)
 
     def won_at(self, bid: float, since: float) -> float:
-        """The first moment from `since` on at which `bid` wins; infinite for never."""
+        """Return the first moment from `since` on at which `bid` wins; infinite for never."""
         return self._first(since, lambda level: level <= bid)
 
     def spans(self, start: float, end: float) -> Iterator[tuple[float, float, float]]:
-        """(from, until, level) of each part of a time."""
+        """Yield (from, until, level) of each part of an interval."""
         for i in range(self._index(start), len(self.starts)):
             after = self.starts[i + 1] if i + 1 < len(self.starts) else math.inf
             if self.starts[i] >= end:

@@ -1,4 +1,4 @@
-"""What a simulated rental cost and what for, by the fleet's own ledger."""
+"""Costs of simulated rentals by category, from the fleet's own ledger."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,7 +10,7 @@ HOUR = 3600.0
 
 
 def dollars(holding: Holding, now: float) -> float:
-    """$ until now. The bill in floating point, for decisions: the accounts are exact."""
+    """Return the $ until now in floating point, for decisions; the accounts are exact."""
     end = now if holding.ended_at is None else holding.ended_at
     ends = [*(rate.start for rate in holding.rates[1:]), end]
     spans = zip(holding.rates, ends, strict=True)
@@ -18,7 +18,7 @@ def dollars(holding: Holding, now: float) -> float:
 
 
 def accounts(holdings: Iterable[Holding], computed: Sequence[Computed]) -> list[Account]:
-    """One for each rental; all of them have ended."""
+    """Return one cost breakdown per rental; all rentals have ended."""
     busy: dict[int, list[Stretch]] = {}
     for stretch in computed:
         busy.setdefault(stretch.slot, []).extend(_parts(stretch))
@@ -37,7 +37,7 @@ def _stay(holding: Holding, busy: Mapping[int, Sequence[Stretch]]) -> Stay:
 
 
 def _parts(stretch: Computed) -> Iterable[Stretch]:
-    """The seconds of a shard that were for nothing are counted at its end."""
+    """Split a stretch; its lost seconds are counted at its end."""
     kept_until = stretch.end - stretch.lost
     yield Stretch(stretch.start, kept_until, kept=True)
     yield Stretch(kept_until, stretch.end, kept=False)

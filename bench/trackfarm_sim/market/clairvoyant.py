@@ -1,11 +1,12 @@
-"""Somebody who knows a market's future, in the same market: his plans are carried out.
+"""Oracle: executes plans made with knowledge of a market's future, in the same market.
 
-The bound of `hindsight.py` takes a machine in part, cuts work as finely as it likes and loses
-nothing at the end. Here the same plan rents whole machines on the same exchange, whose workers get
-their tracks from the same placement, boot as long and cost as much. He is never outbid, because he
-raises his bid a second before he would be, rents nothing that dies before he is done with it, and
-ends each machine in the second in which it has nothing left to do. Of several plans, which differ
-in how much more or less than the work they could make at the usual speed of their kinds, the cheapest that kept the deadline counts.
+The bound of `hindsight.py` takes a machine in part, splits work as finely as it likes and loses
+nothing at the end. Here the same plan rents whole machines on the same exchange; their workers get
+tracks from the same placement, boot as long and cost as much. The oracle is never outbid, because
+it raises its bid a second before it would be, rents nothing that dies before its end, and ends each
+machine in the second in which it has nothing left to do. Several plans are tried, with more or less
+capacity than the work takes at the usual speed of the GPU types; the cheapest one that meets the
+deadline counts.
 """
 
 import math
@@ -22,13 +23,13 @@ from trackfarm_sim.market.hindsight import Hindsight, Stint
 from trackfarm_sim.policies.ours import Ours
 
 RESERVES = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06, 0.09, 0.12, 0.16, 0.2, 0.25)
-_LEAD = 1.0  # seconds by which a bid is raised before it has to be
+_LEAD = 1.0  # seconds by which a bid is raised in advance
 _LOOK = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Feat:
-    """What one plan came to. `finish` in seconds, `bill` of all of its machines."""
+    """The result of one plan: `finish` in seconds, `bill` of all its machines."""
 
     reserve: float
     finish: float
@@ -36,26 +37,26 @@ class Feat:
 
 
 def best_feat(hindsight: Hindsight, until: float, *, disk: float, enough: int = 3) -> Feat | None:
-    """The cheapest of the plans that were done by `until`: the first `enough` of them, for those
-    with more in reserve rent more. None where none was."""
-    found: list[Feat] = []
+    """Return the cheapest of the plans done by `until`, out of the first `enough` such plans,
+    because plans with a larger reserve rent more; None if there is none."""
+    feats: list[Feat] = []
     last: list[Stint] | None = None
     for reserve in RESERVES:
         plan = hindsight.plan(until, reserve)
-        if plan is None or len(found) == enough:
+        if plan is None or len(feats) == enough:
             break
         if plan == last:
             continue
         feat, last = carried_out(hindsight, plan, reserve, disk=disk), plan
         if feat.finish <= until:
-            found.append(feat)
-    return min(found, key=lambda feat: feat.bill.bill, default=None)
+            feats.append(feat)
+    return min(feats, key=lambda feat: feat.bill.bill, default=None)
 
 
 def carried_out(
     hindsight: Hindsight, plan: Sequence[Stint], reserve: float, *, disk: float
 ) -> Feat:
-    """To the end of the last machine; `finish` is infinite when work is left then."""
+    """Run a plan to the end of its last machine; `finish` is infinite if work is left then."""
     farm = Farm(hindsight.world, Ours(), keeps_stretches=True)
     exchange = Exchange(farm, hindsight.lots, download_gb=hindsight.download_gb, disk=disk)
     seer = _Seer(farm, exchange, plan)
@@ -95,7 +96,7 @@ class _Seer:
         self._exchange.change_bid(tag, bid, now)
 
     def _look(self, now: float) -> None:
-        """Each second: who has nothing left to do, or no time for more."""
+        """Each second, end the machines with nothing left to do or no time for more."""
         for tag, holding in self._exchange.holdings.items():
             if holding.ended_at is None and self._is_done(holding, self._stints[tag], now):
                 self._exchange.terminate(tag, now)

@@ -1,4 +1,4 @@
-"""`trackfarm simulate --market`: the scaler rents for a catalog, season after season."""
+"""`trackfarm simulate --market`: let the autoscaler rent for a catalog, one market per seed."""
 
 import json
 import os
@@ -23,7 +23,7 @@ TABLE_WIDTH = 112
 
 
 def wishes_of(deadline: str | None, budget: str | None, max_machines: int) -> Wishes:
-    """What the options say."""
+    """Return the operator's limits from the options."""
     try:
         return Wishes(
             rules=Rules(max_machines=max_machines),
@@ -37,7 +37,7 @@ def wishes_of(deadline: str | None, budget: str | None, max_machines: int) -> Wi
 def show_seasons(
     scenario: Scenario, wishes: Wishes, seeds: Sequence[int], *, as_text: bool
 ) -> None:
-    """One season for each seed, as a table or as JSON."""
+    """Run one season per seed, and print a table or JSON."""
     season = season_of(scenario, built_in_habits(), load_prices(os.environ), wishes)
     notes = Console(stderr=True)
     outcomes = []

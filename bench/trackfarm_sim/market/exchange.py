@@ -1,7 +1,7 @@
-"""The providers of a simulated market: what they offer, what was rented of them, what it costs.
+"""The providers of a simulated market: offers, rentals and prices.
 
-They answer as the real ones do, with the types of `trackfarm_fleet.providers.port`; what happens to
-a machine happens on the farm's agenda.
+They answer as the real ones do, with the types of `trackfarm_fleet.providers.port`; events of a
+machine are on the farm's agenda.
 """
 
 import math
@@ -23,8 +23,8 @@ RUNPOD = "runpod"
 
 @dataclass(slots=True, eq=False)
 class Holding:
-    """A lot that we have rented. `bid` None: on demand. `phase` counts its starts and stops; `desk`
-    is its worker while it has one; `ended_at` when we let it go."""
+    """A rented lot. `bid` None: on demand. `phase` counts its starts and stops; `desk` is its
+    worker while it has one; `ended_at` is when we ended it."""
 
     number: int
     tag: str
@@ -48,13 +48,14 @@ class Holding:
         return self.lot.price if self.bid is None else self.bid
 
     def begin(self) -> int:
-        """A new phase, in which what was due in the one before it does not happen."""
+        """Start a new phase, which cancels the pending events of the previous one."""
         self.phase += 1
         return self.phase
 
 
 class Exchange:
-    """`download_gb` is the size of the model set that each machine loads first."""
+    """The market's providers. `download_gb` is the size of the model set that each machine loads
+    first."""
 
     def __init__(self, farm: Farm, lots: Sequence[Lot], *, download_gb: float, disk: float) -> None:
         self._farm = farm
@@ -67,10 +68,10 @@ class Exchange:
         self.losses = 0
         self.refusals = 0
 
-    # what can be had
+    # offers
 
     def offers(self, now: float) -> list[Offer]:
-        """Of all machines that nobody has, those that are shown."""
+        """List the visible offers of all free machines."""
         free = [lot for lot in self._lots if lot.id not in self._held and lot.is_free(now)]
         own = [lot for lot in free if lot.provider != RUNPOD]
         shared = [lot for lot in free if lot.provider == RUNPOD]
@@ -80,7 +81,7 @@ class Exchange:
     def create(
         self, tag: str, offer: Offer, bid: float | None, now: float
     ) -> Instance | NoCapacity:
-        """Rents a machine, or says that somebody else has it."""
+        """Rent a machine, or report that it is taken."""
         lot = self._lot_of(offer, now)
         if lot is None or lot.is_phantom:
             self.refusals += 1
@@ -100,10 +101,10 @@ class Exchange:
                 return lot
         return None
 
-    # what we have
+    # our machines
 
     def instances(self, now: float) -> dict[str, Instance]:
-        """By tag."""
+        """Return our open machines by tag."""
         open_ones = (h for h in self.holdings.values() if h.ended_at is None)
         return {holding.tag: self._shown(holding, now) for holding in open_ones}
 
@@ -141,10 +142,10 @@ class Exchange:
             created_at=holding.created_at,
         )
 
-    # what happens to it
+    # events of a machine
 
     def _start(self, holding: Holding, now: float) -> None:
-        """Boots and loads the model, or goes on with what its disk has."""
+        """Boot and load the model, or resume with the model on its disk."""
         lot = holding.lot
         boot = 0.0 if holding.has_model else lot.boot
         holding.rates.append(Rate(now, self._disk if lot.boots_free else holding.price))
@@ -153,7 +154,7 @@ class Exchange:
             self._watch_auction(holding, now)
 
     def _run(self, holding: Holding, phase: int, now: float) -> None:
-        """Its container starts, which begins with the download of the model."""
+        """Start the container, which first downloads the model."""
         lot = holding.lot
         if phase != holding.phase or lot.fate is not Fate.WORKS:
             return
@@ -211,7 +212,8 @@ class Exchange:
             self._part(holding, now)
 
     def _part(self, holding: Holding, now: float) -> None:
-        """Its worker is gone, with what it was making; what was to come of this start is off."""
+        """Remove its worker and that worker's unfinished work; cancel the pending events of this
+        start."""
         holding.begin()
         holding.is_running = False
         desk, holding.desk = holding.desk, None
@@ -229,7 +231,7 @@ def _state(holding: Holding) -> Observed:
 
 
 def _machine(holding: Holding, now: float) -> Machine:
-    """Each start makes a new worker; its stretches are found by a number of its own."""
+    """Return a machine for a new worker, one per start; `slot` identifies its stretches."""
     lot = holding.lot
     kind = CardGroup(lot.card.name, 1, lot.card.vram, lot.price, boots=True)
     return Machine(
@@ -256,7 +258,7 @@ def _interruptible(lot: Lot, now: float) -> Offer:
 
 
 def _catalog(lots: Iterable[Lot]) -> list[Offer]:
-    """RunPod shows kinds and not machines."""
+    """Group RunPod's lots: it lists GPU types, not machines."""
     kinds = groupby(sorted(lots, key=lambda lot: lot.card.name), key=lambda lot: lot.card.name)
     groups = [list(group) for _, group in kinds]
     return [

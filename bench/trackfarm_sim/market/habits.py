@@ -1,4 +1,4 @@
-"""How a market behaves, as data."""
+"""Parameters of a market, as data."""
 
 import tomllib
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class Range(_Record):
 
 
 class Habits(_Record):
-    """Of one provider's machines; the units are said in `market.toml`."""
+    """Parameters of one provider's machines; see `market.toml` for the units."""
 
     price: Spread
     dead: float = Field(ge=0, le=1)
@@ -62,6 +62,6 @@ class MarketHabits(_Record):
 
 @cache
 def built_in_habits() -> MarketHabits:
-    """The table as it is shipped."""
+    """Return the shipped parameters."""
     text = (files("trackfarm_sim.market") / "market.toml").read_text()
     return MarketHabits.model_validate(tomllib.loads(text))

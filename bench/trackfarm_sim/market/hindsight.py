@@ -1,12 +1,12 @@
-"""What the work would have cost somebody who knew the whole future of a market.
+"""Lower bound of the cost with perfect knowledge of a market's future.
 
-He knows who will be outbid, dead or slow to boot, what every auction will do, and how fast each
-machine really is. Of each machine he takes the time that suits him best; an auction costs him just
-what wins from moment to moment. All the machines together make the work for the least money by a
+It knows the machines that will be outbid, dead or slow to boot, the price path of every auction,
+and the true speed of each machine. Of each machine the best interval is taken; an auction costs
+just its winning price at each moment. All machines together make the work for the least money by a
 linear program (the multiple-choice knapsack's; Sinha and Zoltners, Operations Research 27, 1979,
-who also show that its greedy solution is exact), in which the last machine may be taken in part.
-So no set of whole machines is cheaper, except one that waits for an auction that it has lost.
-With the last machine taken whole it is a plan that can be carried out (`clairvoyant.py`).
+which also shows that its greedy solution is exact), in which the last machine may be taken in part.
+So no set of whole machines is cheaper, except one that waits for an auction that it has lost. With
+the last machine taken whole it is a plan that can be executed (`clairvoyant.py`).
 """
 
 import math
@@ -27,7 +27,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Stint:
-    """A machine from `start` to `end`, at auction or on demand. Seconds."""
+    """A machine from `start` to `end` in seconds, at auction or on demand."""
 
     lot: Lot
     start: float
@@ -37,7 +37,7 @@ class Stint:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Of a machine for some time: `work` in the worth of tracks, `cost` in $."""
+    """The use of a machine for some time: `work` in weighted tracks, `cost` in $."""
 
     work: float
     cost: float
@@ -46,7 +46,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What a longer use of a machine adds to a shorter one, or to none."""
+    """The work and cost that a longer use of a machine adds to a shorter one, or to none."""
 
     work: float
     cost: float
@@ -55,7 +55,8 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class Hindsight:
-    """`knows_speeds`: whether it knows the speed of each machine, or just that of its kind."""
+    """The bound. `knows_speeds`: the true speed of each machine is known, not just that of its GPU
+    type."""
 
     world: World
     lots: Sequence[Lot]
@@ -63,20 +64,21 @@ class Hindsight:
     knows_speeds: bool = True
 
     def cost(self, until: float) -> float:
-        """$ for all tracks within `until` seconds; infinite when the market cannot make them."""
+        """Return the $ for all tracks within `until` seconds; infinite if the market cannot make
+        them."""
         return _cheapest(self._steps(until), self._work)
 
     def plan(self, until: float, reserve: float) -> list[Stint] | None:
-        """The same with whole machines, which could make (1 + `reserve`) of the work; None where
-        the market cannot."""
-        left = (1 + reserve) * self._work
+        """Return a plan of whole machines that could make (1 + `reserve`) of the work; None if the
+        market cannot."""
+        remaining = (1 + reserve) * self._work
         last: dict[str, Stint] = {}
         for step in self._steps(until):
-            if left <= 0:
+            if remaining <= 0:
                 break
-            left -= step.work
+            remaining -= step.work
             last[step.use.stint.lot.id] = step.use.stint
-        return list(last.values()) if left <= 0 else None
+        return list(last.values()) if remaining <= 0 else None
 
     @property
     def _work(self) -> float:
@@ -84,11 +86,13 @@ class Hindsight:
 
     @property
     def _worth(self) -> Floats:
-        """Of a track of each shape: the seconds that it would take one card of each kind."""
+        """Weight of a track of each shape: the seconds that it would take one GPU of each type
+        together."""
         return np.asarray(1 / sum(1 / seconds for seconds in self.world.seconds.values()))
 
     def _steps(self, until: float) -> list[_Step]:
-        """The cheapest work first. A machine's later steps are dearer than its earlier ones."""
+        """Return the steps, cheapest work first. A machine's later steps cost more than its earlier
+        ones."""
         useful = (lot for lot in self.lots if lot.fate is Fate.WORKS and not lot.is_phantom)
         steps = [
             step
@@ -99,14 +103,14 @@ class Hindsight:
         return sorted(steps, key=lambda step: step.cost / step.work)
 
     def _rate(self, card: Card) -> float:
-        """Worth of tracks in a second of a card of this kind, of those that fit it: the shape that
-        it is best at. 0 where none fits."""
+        """Return the weight of tracks per second of a GPU of this type, for the fitting shape that
+        it is best at; 0 if none fits."""
         fits = np.array(self.world.works.min_vram) <= card.vram
         return float((self._worth / self.world.seconds[card.name])[fits].max(initial=0.0))
 
     def _uses(self, lot: Lot, rate: float, until: float) -> Iterator[Use]:
-        """Every use that could be the best one: from any moment at which something changes until
-        any later one."""
+        """Yield every use that could be optimal: from any moment at which something changes to any
+        later one."""
         moments = sorted({0.0, *(end for _, end in lot.taken)})
         changes = list(lot.auction.starts) if lot.auction is not None else []
         for start in sorted({*moments, *changes}):
@@ -139,8 +143,8 @@ class Hindsight:
 
 
 def _hull(uses: Sequence[Use]) -> list[_Step]:
-    """From nothing along the lower convex hull of the uses of one machine, each step dearer for
-    its work than the one before."""
+    """Return the steps along the lower convex hull of the uses of one machine, each with costlier
+    work than the one before."""
     hull: list[tuple[float, float, Use | None]] = [(0.0, 0.0, None)]
     for use in sorted(uses, key=lambda u: (u.work, u.cost)):
         point = (use.work, use.cost, use)

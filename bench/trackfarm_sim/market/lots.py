@@ -1,4 +1,4 @@
-"""The machines of a market with their whole future, drawn before anybody rents one."""
+"""The machines of a market with their whole future, drawn before any is rented."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,17 +13,17 @@ from trackfarm_sim.market.habits import Auction, Habits, MarketHabits, Range, Sp
 from trackfarm_sim.weather import BLOCKS
 
 HOUR = 3600.0
-SPAN = 24 * HOUR  # for which customers and auctions are drawn; then everything stays as it is
+SPAN = 24 * HOUR  # for which customers and auctions are drawn; nothing changes after it
 REGIONS = ("us", "ca", "de", "se", "pl", "tw")
-MEGABITS = 8.0  # in a megabyte
+MEGABITS = 8.0  # per megabyte
 _NINE_IN_TEN = 1.2816  # standard deviations
 
 Interval = tuple[float, float]
 
 
 class Fate(StrEnum):
-    """What becomes of a machine that is rented: it works, its provider shows it as broken, or its
-    worker never joins and nobody says so."""
+    """Fate of a rented machine: it works, its provider reports it as broken, or its worker never
+    joins and no error is reported."""
 
     WORKS = "works"
     BROKEN = "broken"
@@ -32,12 +32,13 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """One machine with one card. `price` in $ an hour on demand; `line` in Mbit/s as the offer
-    says, `pace` in MB/s as it is; `boot` in seconds; `factor` its true speed against its kind, at
-    the `phase` of the weather. Somebody else has it during the `taken` times. It dies `life`
-    seconds after it was rented, or is shown as broken then. `auction`: what wins when, infinite
-    while somebody has the whole machine; None where there are no bids. `resume`: seconds until it
-    works again after it was stopped. `boots_free`: its boot costs no more than its disk."""
+    """One machine with one GPU. `price` in $ an hour on demand; `line` is the offered bandwidth in
+    Mbit/s, `pace` the real one in MB/s; `boot` in seconds; `factor` its true speed relative to its
+    GPU type, at the `phase` of the speed noise. Other customers have it during the `taken`
+    intervals. It dies, or is reported as broken, `life` seconds after it was rented. `auction`: the
+    winning price over time, infinite while another customer has the whole machine; None without
+    bids. `resume`: seconds until it works again after a stop. `boots_free`: only its disk is billed
+    during the boot."""
 
     id: str
     provider: str
@@ -59,19 +60,20 @@ class Lot:
 
     @property
     def host(self) -> str:
-        """Each machine has a host of its own; RunPod does not name them."""
+        """Name of the host, one per machine; empty for RunPod, which does not name hosts."""
         return f"host-{self.id}" if self.line is not None else ""
 
     def is_free(self, time: float) -> bool:
         return not any(start <= time < end for start, end in self.taken)
 
     def loading(self, download_gb: float) -> float:
-        """Seconds for a model set."""
+        """Return the seconds to download a model set."""
         return 1000 * download_gb / self.pace
 
 
 def draw_lots(habits: MarketHabits, prices: Prices, spread: float, seed: int) -> list[Lot]:
-    """The same market for the same seed. `spread`: sigma of a machine's speed within its kind."""
+    """Draw a market; deterministic for the same seed. `spread`: sigma of a machine's speed within
+    its GPU type."""
     rng = np.random.default_rng([seed, 4 << 32])
     lots: list[Lot] = []
     for provider in sorted(habits.stock):
@@ -130,7 +132,7 @@ def _fate(habits: Habits, rng: np.random.Generator) -> Fate:
 
 
 def _boot(minutes: Minutes, limits: Range, rng: np.random.Generator) -> float:
-    """Seconds; one in ten is below `minutes.low` and one in ten above `minutes.high`."""
+    """Return seconds; one in ten is below `minutes.low` and one in ten above `minutes.high`."""
     middle = math.log(minutes.low * minutes.high) / 2
     sigma = math.log(minutes.high / minutes.low) / (2 * _NINE_IN_TEN)
     drawn = float(rng.lognormal(middle, sigma))
@@ -138,7 +140,8 @@ def _boot(minutes: Minutes, limits: Range, rng: np.random.Generator) -> float:
 
 
 def _taken(habits: Habits, rng: np.random.Generator) -> Iterator[Interval]:
-    """Whether somebody has it at first is as likely as at any other time."""
+    """Yield the intervals in which other customers have it. The chance at the start is the same as
+    at any other time."""
     if habits.takers <= 0:
         return
     occupied = habits.takers * habits.stay / (1 + habits.takers * habits.stay)
@@ -161,9 +164,9 @@ def _course(
     levels[0] = first
     bids = Course(times, levels)
     starts = sorted({*times, *(moment for interval in taken for moment in interval)})
-    gone = [any(a <= at < b for a, b in taken) for at in starts]
+    is_taken = [any(a <= at < b for a, b in taken) for at in starts]
     return Course(
-        starts, [math.inf if g else bids.at(at) for at, g in zip(starts, gone, strict=True)]
+        starts, [math.inf if g else bids.at(at) for at, g in zip(starts, is_taken, strict=True)]
     )
 
 

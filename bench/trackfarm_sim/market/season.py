@@ -1,4 +1,4 @@
-"""One catalog made on one market: what it took, what it cost, and what it would have cost."""
+"""One catalog made on one market: its time, its cost, and the lowest possible costs."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ UNFINISHED = "unfinished"
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """What is simulated; the fleet of `scenario` says which kinds of cards there are at all."""
+    """The inputs; the fleet of `scenario` lists the GPU types on the market."""
 
     scenario: Scenario
     habits: MarketHabits
@@ -35,11 +35,11 @@ class Season:
 
 @dataclass(frozen=True, slots=True)
 class SeasonOutcome:
-    """`makespan` and `target` in seconds; `cost` in $ of all rentals until each was given back,
-    `spent` the same by what for. `hindsight` in $: the least for somebody who knows the whole
-    future; `forecast` for one who knows that of the market, but not the speed of each machine.
-    `clairvoyant`: what the latter spent by what for, when his plan was carried out on the same
-    market; None where none of his plans kept the target."""
+    """The result. `makespan` and `target` in seconds; `cost` in $ of all rentals until each was
+    returned, `spent` the same by category. `hindsight` in $: the lower bound with perfect knowledge
+    of the future; `forecast`: the bound with knowledge of the market, but not of each machine's
+    speed. `clairvoyant`: costs by category of the latter's plan when executed on the same market;
+    None if none of its plans met the target."""
 
     seed: int
     state: str
@@ -62,7 +62,7 @@ class SeasonOutcome:
 
     @property
     def ratio(self) -> float:
-        """Cost over that of perfect hindsight."""
+        """Cost over the bound with perfect knowledge."""
         return self.cost / self.hindsight
 
     @property
@@ -71,19 +71,19 @@ class SeasonOutcome:
 
     @property
     def clairvoyant_ratio(self) -> float | None:
-        """Cost over that of the clairvoyant whose plan was carried out."""
+        """Cost over that of the executed oracle plan."""
         return self.cost / sum(self.clairvoyant.values()) if self.clairvoyant else None
 
 
 def season_of(scenario: Scenario, habits: MarketHabits, prices: Prices, wishes: Wishes) -> Season:
-    """With every card of the price table that is rented out."""
+    """Return a season with every GPU of the price table that has a rental price."""
     cards = [card for card in prices.cards.values() if card.is_gpu and card.price > 0]
     fleet = tuple(group_of(card, 1) for card in cards)
     return Season(replace(scenario, fleet=fleet), habits, prices, wishes)
 
 
 def play(season: Season, seed: int) -> SeasonOutcome:
-    """The same for the same arguments."""
+    """Run a season; deterministic for the same arguments."""
     scenario = season.scenario
     download = model_set(scenario.model_set).download_gb
     world = replace(draw(scenario, seed), slots=[])
@@ -125,5 +125,5 @@ def _by_use(bill: Account) -> dict[str, float]:
 
 
 def _kinds(exchange: Exchange) -> dict[str, int]:
-    """Rentals by kind of card."""
+    """Return the number of rentals by GPU type."""
     return dict(Counter(holding.lot.card.name for holding in exchange.holdings.values()))

@@ -1,4 +1,5 @@
-"""Rents for a simulated farm: each tick the real scaler decides, the real states of rentals move."""
+"""The simulated fleet process: each tick the real autoscaler decides and the real state machine
+advances the rentals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from trackfarm_sim.market.lots import SPAN
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """Of the operator: `deadline` in seconds and `budget` in $, None for no limit."""
+    """Limits of the operator: `deadline` in seconds and `budget` in $, None for no limit."""
 
     rules: Rules
     deadline: float | None = None
@@ -41,7 +42,7 @@ class Wishes:
 
 
 class Steward:
-    """The simulated fleet process. `speed` of a worker is what the scheduler has learned of it."""
+    """The simulated fleet process. A worker's `speed` is the scheduler's estimate."""
 
     def __init__(self, farm: Farm, exchange: Exchange, prices: Prices, wishes: Wishes) -> None:
         self._farm = farm
@@ -55,7 +56,7 @@ class Steward:
         self._unwanted: set[str] = set()
         self._refused: set[str] = set()
         self._busy_at: dict[str, float] = {}
-        # Cards are compared on the whole catalog: its mix changes little while it is made.
+        # GPUs are compared on the whole catalog: the mix of its rest changes little over time.
         works = farm.works
         self._catalog = Bag(0, dict(zip(works.shapes, works.counts.tolist(), strict=True)))
         self._speeds: dict[str, float] = {}
@@ -67,7 +68,7 @@ class Steward:
         return [rental for rental in self._rentals.values() if rental.is_open]
 
     def tick(self, now: float) -> None:
-        """Looks, decides, acts, and comes again while there is a machine or hope."""
+        """Observe, decide, act, and repeat while a machine is open or work can still be done."""
         self._farm.settle_all(now)
         shown = self._exchange.instances(now)
         for rental in self.open:
@@ -79,10 +80,11 @@ class Steward:
             self._farm.agenda.at(now + decision.again_in(self._wishes.rules), self.tick)
 
     def _is_hopeless(self, now: float) -> bool:
-        """With no machine left: the money is at its end, or the market that was drawn is."""
+        """Return True if, with no machine left, the budget is used up or the drawn market has
+        ended."""
         return self._wishes.budget is not None or now > SPAN
 
-    # what there is
+    # observation
 
     def _look(self, rental: Rental, instance: Instance | None, now: float) -> None:
         holding = self._exchange.holdings[rental.tag]
@@ -158,8 +160,8 @@ class Steward:
 
     def _candidates(self, now: float) -> list[Candidate]:
         offers = (offer for offer in self._exchange.offers(now) if not self._is_refused(offer))
-        found = (self._candidate(offer) for offer in offers)
-        return [candidate for candidate in found if candidate is not None]
+        candidates = (self._candidate(offer) for offer in offers)
+        return [candidate for candidate in candidates if candidate is not None]
 
     def _is_refused(self, offer: Offer) -> bool:
         return offer.id in self._refused or offer.host in self._refused
@@ -176,7 +178,7 @@ class Steward:
             )
         return self._appraised[offer]
 
-    # what to do
+    # actions
 
     def _carry_out(self, decision: Decision, now: float) -> None:
         for back in decision.give_back:

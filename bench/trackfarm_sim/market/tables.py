@@ -1,4 +1,4 @@
-"""Seasons as a table, and as JSON."""
+"""Seasons as a table and as JSON."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ Of = Callable[[SeasonOutcome], float]
 
 
 def table_of(outcomes: Sequence[SeasonOutcome]) -> Table:
-    """Means and the worst season of each number."""
+    """Return the mean and the worst season of each number."""
     table = Table("", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("mean", justify="right")
     table.add_column("worst", justify="right")
@@ -32,14 +32,14 @@ def table_of(outcomes: Sequence[SeasonOutcome]) -> Table:
 
 
 def _over_the_clairvoyant(outcomes: Sequence[SeasonOutcome]) -> tuple[str, str, str]:
-    """Of the seasons in which one of his plans was in time."""
+    """Summarize the seasons in which a plan of the oracle was in time."""
     name = "over a clairvoyant on the same market"
     ratios = [r for outcome in outcomes if (r := outcome.clairvoyant_ratio) is not None]
     return (name, _times(fmean(ratios)), _times(max(ratios))) if ratios else (name, "", "")
 
 
 def _excess(use: str) -> tuple[str, Of, Callable[[float], str]]:
-    """$ more than the clairvoyant spent on it."""
+    """Return a row with the $ spent on a category beyond the oracle's."""
 
     def over(outcome: SeasonOutcome) -> float:
         return outcome.spent[use] - outcome.clairvoyant[use] if outcome.clairvoyant else 0.0
@@ -48,7 +48,8 @@ def _excess(use: str) -> tuple[str, Of, Callable[[float], str]]:
 
 
 def _kinds(outcomes: Sequence[SeasonOutcome]) -> str:
-    """Machines of each kind in a season, the most frequent first."""
+    """Return the average number of machines of each GPU type in a season, the most frequent
+    first."""
     kinds: Counter[str] = Counter()
     for outcome in outcomes:
         kinds.update(outcome.rentals)
@@ -89,7 +90,7 @@ _ROWS: Sequence[tuple[str, Of, Callable[[float], str]]] = (
 
 
 def as_json(season: Season, outcomes: Sequence[SeasonOutcome]) -> dict[str, Any]:
-    """Everything, season by season."""
+    """Return all results, season by season."""
     return {
         "scenario": asdict(season.scenario),
         "wishes": asdict(season.wishes),

@@ -1,4 +1,4 @@
-"""Ways to hand out tracks, compared on the same machines and the same misfortunes."""
+"""Policies that assign tracks, compared on the same machines with the same failures."""
 
 from collections.abc import Callable
 

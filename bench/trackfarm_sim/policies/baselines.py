@@ -1,7 +1,7 @@
-"""What others do: a queue of tasks, fixed shards, an equal share for each machine.
+"""Baselines: a queue of tasks, fixed shards, an equal share per machine.
 
-They are treated kindly: a worker with room gets work at once, without waiting for a tick or for
-the report of what it has computed.
+They get favourable conditions: a worker with a free slot gets work at once, without waiting for a
+tick or for the report of its computed shard.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from trackfarm_sim.desk import Desk
 from trackfarm_sim.policies.rules import Decision, Rules, View
 
 CELERY_OVERHEAD = 0.5  # engine seconds between two tasks: fetch, decode, upload, acknowledge
-PIPELINED = 2  # shards ahead, where a policy has them
+PIPELINED = 2  # shards per worker, for policies with prefetching
 
 
 def _shard(desk: Desk, tracks: Sequence[WaitingTrack]) -> NewShard:
@@ -20,7 +20,7 @@ def _shard(desk: Desk, tracks: Sequence[WaitingTrack]) -> NewShard:
 
 
 def _deal(farm: View, size: int, depth: int) -> Decision:
-    """The next `size` tracks to whoever has room, those with nothing first."""
+    """Assign the next tracks, `size` at a time, to workers with a free slot, idle ones first."""
     desks = [d for d in farm.desks.values() if d.died_at is None]  # the dead pull nothing
     places = [d for ahead in range(depth) for d in desks if d.ahead <= ahead]
     waiting = farm.ledger.window(size * len(places))
@@ -29,8 +29,8 @@ def _deal(farm: View, size: int, depth: int) -> Decision:
 
 
 class OneTaskPerTrack:
-    """A plain Celery queue with late acknowledgement: a dead worker's task comes again when the
-    broker's visibility timeout is over."""
+    """A plain Celery queue with late acknowledgement: a dead worker's task is delivered again after
+    the broker's visibility timeout."""
 
     def __init__(self, redelivered_after: float) -> None:
         self.rules = Rules(
@@ -46,7 +46,8 @@ class OneTaskPerTrack:
 
 
 class FixedShards:
-    """Shards of eight, one computing and one waiting; dead workers noticed as soon as by ours."""
+    """Shards of eight, one computing and one waiting; dead workers are detected as fast as by
+    ours."""
 
     rules = Rules(tick=0.0)
 
@@ -55,7 +56,8 @@ class FixedShards:
 
 
 class LongestFirst:
-    """The longest track that waits to whoever has room, one computing and one waiting."""
+    """The longest waiting track to the next worker with a free slot, one computing and one
+    waiting."""
 
     rules = Rules(tick=0.0, longest_first=True)
 
@@ -64,8 +66,8 @@ class LongestFirst:
 
 
 class StaticSplit:
-    """As many tracks for each machine, cut once; the machine that replaces a lost one goes on with
-    its list."""
+    """An equal number of tracks per machine, split once; the replacement of a lost machine
+    continues its list."""
 
     rules = Rules()
 
@@ -75,7 +77,9 @@ class StaticSplit:
         if not free:
             return Decision()
         total, slots = farm.ledger.total, farm.scenario.machines
-        lists: dict[int, list[WaitingTrack]] = {}
+        lists_by_slot: dict[int, list[WaitingTrack]] = {}
         for track in farm.ledger.window(total):
-            lists.setdefault(track.id * slots // total, []).append(track)
-        return Decision([_shard(free[s], mine) for s, mine in lists.items() if s in free])
+            lists_by_slot.setdefault(track.id * slots // total, []).append(track)
+        return Decision(
+            [_shard(free[s], tracks) for s, tracks in lists_by_slot.items() if s in free]
+        )

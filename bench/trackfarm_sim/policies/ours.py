@@ -1,4 +1,4 @@
-"""The scheduler's own policy: `placement.place` each tick, `racing.race` when nothing waits."""
+"""The scheduler's own policy: `placement.place` each tick, `racing.race` if no track waits."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ WINDOW_PER_PLACE = 64  # as in trackfarm_scheduler.placer, like the next two
 MAX_WINDOW = 5_000
 MISSED_BEATS = 2.5
 HEARTBEAT = 5.0  # seconds, the slowest
-POLL = 1.0  # seconds between looks for stragglers; the scheduler looks four times as often
+POLL = 1.0  # seconds between checks for stragglers; the scheduler checks four times as often
 
 
 class Ours:
@@ -24,7 +24,7 @@ class Ours:
     def decide(self, farm: View, now: float) -> Decision:
         staying = [desk for desk in farm.desks.values() if not desk.is_draining]
         free = [desk for desk in staying if desk.load < SHARDS_AHEAD]
-        # What came back goes also to those who have enough ahead of them.
+        # Returned tracks also go to workers that already have enough shards.
         takers = staying if farm.ledger.came_back else free
         shards = self._place(farm, takers, now) if takers and farm.ledger.pending else []
         if shards:
@@ -74,7 +74,7 @@ def _view(desk: Desk) -> WorkerView:
 
 
 def _seconds_left(farm: View) -> float:
-    """What waits, over the speed of all."""
+    """Return the waiting work over the speed of all workers."""
     name, mean = farm.scenario.model_set, farm.works.mean_shape
     pace = {kind.gpu: 1 / prior(mean, kind.gpu, name) for kind in farm.scenario.fleet}
     speeds = (desk.speed * pace[desk.machine.kind.gpu] for desk in farm.desks.values())
@@ -82,15 +82,16 @@ def _seconds_left(farm: View) -> float:
 
 
 def stragglers(farm: View, now: float) -> list[Straggler]:
-    """As `trackfarm_scheduler.store.outlook` sees them: claimed leases with open tracks."""
+    """Return the stragglers as `trackfarm_scheduler.store.outlook` does: claimed leases with open
+    tracks."""
     farm.settle_all(now)
     silent_after = MISSED_BEATS * heartbeat_interval(len(farm.desks), slowest=HEARTBEAT)
-    found: list[Straggler] = []
+    late: list[Straggler] = []
     for desk in farm.desks.values():
         silent = desk.died_at is not None and now - desk.died_at > silent_after
-        held = [lease for lease in desk.leases if lease.ready_at <= now]
-        found += [_straggler(farm, lease, now, is_silent=silent) for lease in held if lease.open]
-    return found
+        claimed = [lease for lease in desk.leases if lease.ready_at <= now]
+        late += [_straggler(farm, lease, now, is_silent=silent) for lease in claimed if lease.open]
+    return late
 
 
 def _straggler(farm: View, lease: Lease, now: float, *, is_silent: bool) -> Straggler:
@@ -100,7 +101,7 @@ def _straggler(farm: View, lease: Lease, now: float, *, is_silent: bool) -> Stra
         OpenTrack(t, works.shapes[code], works.min_vram[code], farm.live_leases(t))
         for t, code in codes.items()
     ]
-    left = sum(desk.seconds(track.shape) for track in tracks)
+    remaining = sum(desk.seconds(track.shape) for track in tracks)
     expected = max(lease.expected, desk.seconds_ahead)
     return Straggler(
         lease_id=f"{desk.id}/{lease.tracks[0]}",
@@ -108,7 +109,7 @@ def _straggler(farm: View, lease: Lease, now: float, *, is_silent: bool) -> Stra
         job_id="job",
         model_set=desk.model_set,
         tracks=tracks,
-        seconds_left=left,
-        late_by=max(0.0, now - lease.ready_at + left - expected),
+        seconds_left=remaining,
+        late_by=max(0.0, now - lease.ready_at + remaining - expected),
         is_silent=is_silent,
     )

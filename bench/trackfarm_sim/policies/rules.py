@@ -1,4 +1,4 @@
-"""What a policy must say, and what it may see."""
+"""Interface of a policy, and its view of the farm."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,9 +12,9 @@ from trackfarm_sim.works import Works
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`tick`: seconds between looks (0: at once). `overhead`: engine seconds that each task costs.
-    `redelivered_after`: seconds after delivery at which a lost task comes again, where no lease
-    ends sooner. `queues_all`: what waits, waits in the broker."""
+    """Parameters of a policy. `tick`: seconds between decisions (0: at once). `overhead`: engine
+    seconds per task. `redelivered_after`: seconds after delivery at which a lost task is delivered
+    again, if no lease ends sooner. `queues_all`: pending tracks wait in the broker."""
 
     tick: float = 0.25
     overhead: float = 0.0
@@ -24,11 +24,11 @@ class Rules:
     blames: bool = True
 
     def messages(self, pending: int) -> int:
-        """How many of the pending tracks wait in the broker."""
+        """Return how many of the pending tracks wait in the broker."""
         return pending if self.queues_all else 0
 
     def lost_at(self, offered_at: float, died_at: float, lost_after: float) -> float:
-        """When the tasks of a dead worker come again."""
+        """Return when the tasks of a dead worker become available again."""
         if self.redelivered_after is None:
             return died_at + lost_after
         return max(died_at, offered_at + self.redelivered_after)
@@ -36,7 +36,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`again_after`: seconds until the next look even when nothing happens."""
+    """New shards. `again_after`: seconds until the next decision even if nothing happens."""
 
     shards: list[NewShard] = field(default_factory=list)
     is_race: bool = False
@@ -44,7 +44,7 @@ class Decision:
 
 
 class View(Protocol):
-    """The farm as a policy may see it."""
+    """The part of the farm that a policy may see."""
 
     scenario: Scenario
     works: Works
@@ -52,10 +52,10 @@ class View(Protocol):
     desks: dict[str, Desk]
 
     def live_leases(self, track: int) -> int:
-        """How many leases are at work on a leased track."""
+        """Return the number of live leases on a leased track."""
 
     def settle_all(self, now: float) -> None:
-        """Takes in every report that has been sent by now."""
+        """Process every report sent by now."""
 
 
 class Policy(Protocol):

@@ -1,4 +1,4 @@
-"""Catalogs of music briefs: reading, checking, and what makes two tracks the same."""
+"""Catalogs of music briefs: reading, validation, and the identity of tracks."""
 
 from trackfarm.catalog.brief import Brief
 from trackfarm.catalog.catalog import Catalog, CatalogCheck, check_catalog, open_catalog

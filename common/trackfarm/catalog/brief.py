@@ -1,4 +1,4 @@
-"""One music brief: what the customer wants, checked and in one spelling."""
+"""One music brief: the customer's request, validated and normalised."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -35,10 +35,10 @@ _LONGEST_CODE = len("<|audio_code_63999|>")
 
 
 class Brief(BaseModel):
-    """What one brief of a catalog asks for; one or more tracks are made from it.
+    """One brief of a catalog; one or more tracks are made from it.
 
-    Takes ACE-Step's names for every field (docs/catalogs.md has them all). Raises pydantic's
-    `ValidationError`, which `brief_faults` puts into the operator's words.
+    Accepts ACE-Step's names for every field (docs/catalogs.md lists them all). Raises pydantic's
+    `ValidationError`, which `brief_faults` turns into readable messages.
     """
 
     model_config = ConfigDict(
@@ -94,7 +94,7 @@ class Brief(BaseModel):
         1.0, ge=0, le=1, description="Share of the steps that follow the source or the codes."
     )
     repainting_start: Real = Field(
-        0.0, ge=0, le=600, description="Second where the part to make anew begins."
+        0.0, ge=0, le=600, description="Second where the part to regenerate begins."
     )
     repainting_end: Annotated[Real | None, ToTheEnd] = Field(
         None, ge=0, le=600, description="Second where it ends. -1 or empty: at the end."
@@ -116,23 +116,23 @@ class Brief(BaseModel):
 
     @property
     def is_instrumental(self) -> bool:
-        """Whether nobody sings."""
+        """True if there are no lyrics."""
         return not self.lyrics
 
     def sources(self) -> Iterator[tuple[SourceField, str]]:
-        """The sources that the brief names, by field."""
+        """Yield the sources named by the brief, with their fields."""
         for field in FIELDS:
             reference: str | None = getattr(self, field)
             if reference is not None:
                 yield field, reference
 
     def canonical(self) -> str:
-        """The brief as compact JSON with sorted keys: equal text means equal music and file kind.
+        """Return the brief as compact JSON with sorted keys: equal text means equal audio files.
 
-        `variations`, `tags`, `name` and `title` are left out: they say how many tracks there are
-        and what they are called, so relabelling a catalog still finds the tracks it has. Fields
-        without a value are left out, so that a field added by a later release renames no track.
-        Numbers have one form: 10 equals 10.0.
+        `variations`, `tags`, `name` and `title` are left out: they set the number of tracks and
+        their labels, so relabelling a catalog still finds its tracks. Fields without a value are
+        left out, so that a field added by a later release renames no track. Numbers have one form:
+        10 equals 10.0.
         """
         fields = {
             name: _plain(value) if isinstance(value, float) else value

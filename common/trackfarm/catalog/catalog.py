@@ -27,7 +27,7 @@ _READERS: dict[str, Callable[[Path], ParsedCatalog]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogCheck:
-    """What a catalog asks for and what is wrong with it. Counts cover its good briefs only."""
+    """Result of a catalog check. Counts cover the valid briefs only."""
 
     name: str
     model_set: str | None
@@ -39,18 +39,18 @@ class CatalogCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether the catalog may be submitted."""
+        """True if the catalog may be submitted."""
         return self.problem_count == 0
 
     def require(self) -> None:
-        """Raises `CatalogError` with the problems, if there are any."""
+        """Raise `CatalogError` with the problems, if there are any."""
         if not self.ok:
             raise CatalogError(self.problems, count=self.problem_count)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Catalog(ParsedCatalog):
-    """What stands above the briefs; `rows` reads these, as often as it is asked."""
+    """Header of a catalog; `rows` reads its briefs and can be called repeatedly."""
 
     @classmethod
     def from_rows(
@@ -62,7 +62,7 @@ class Catalog(ParsedCatalog):
         defaults: Fields | None = None,
         folder: str | Path = "",
     ) -> "Catalog":
-        """A catalog from mappings, see `table_reader.parse_rows`. Raises `CatalogError`."""
+        """Build a catalog from mappings, see `table_reader.parse_rows`. Raises `CatalogError`."""
         parsed = parse_rows(
             rows, name=name, model_set=model_set, defaults=defaults, folder=Path(folder)
         )
@@ -78,34 +78,34 @@ class Catalog(ParsedCatalog):
         defaults: Fields | None = None,
         folder: str | Path = "",
     ) -> "Catalog":
-        """The same from a data frame of pandas. Raises `CatalogError`."""
+        """Build a catalog from a pandas data frame. Raises `CatalogError`."""
         rows = frame_rows(frame)
         return cls.from_rows(rows, name=name, model_set=model_set, defaults=defaults, folder=folder)
 
     @classmethod
     def from_file(cls, path: str | Path) -> "Catalog":
-        """The catalog in a .csv, .jsonl or .yaml file. Raises `CatalogError`."""
+        """Open the catalog in a .csv, .jsonl or .yaml file. Raises `CatalogError`."""
         file = Path(path)
         reader = _READERS.get(file.suffix.lower())
         if reader is None:
-            known = "use .csv, .jsonl or .yaml"
-            raise stop(str(file), 0, "catalog", f"has the unknown suffix {file.suffix!r}", known)
+            remedy = "use .csv, .jsonl or .yaml"
+            raise stop(str(file), 0, "catalog", f"has the unknown suffix {file.suffix!r}", remedy)
         return cls(**vars(reader(file)))
 
     @property
     def audio_format(self) -> str:
-        """The audio format of briefs that name none."""
+        """Audio format of briefs that set none."""
         return str(self.defaults.get("audio_format") or Brief.model_fields["audio_format"].default)
 
     def rows(self) -> Iterator[Row]:
-        """Every row in order, in flat memory. A brief whose local files are not there is wrong.
+        """Yield every row in order, in constant memory; missing local files are problems.
 
-        Raises `CatalogError` where reading cannot go on, when there is no row at all, and when
-        the briefs ask for more than 10,000,000 tracks.
+        Raises `CatalogError` where reading cannot continue, if there is no row at all, and if the
+        briefs ask for more than 10,000,000 tracks.
         """
         tracks = 0
         row = None
-        for row in map(self._with_its_files, self.read()):
+        for row in map(self._with_file_faults, self.read()):
             if isinstance(row.outcome, Brief):
                 tracks += row.outcome.variations
                 if tracks > MAX_TRACKS:
@@ -115,14 +115,13 @@ class Catalog(ParsedCatalog):
             raise no_briefs(self.path)
 
     def check(self, note: Callable[[Brief], object] = lambda brief: None) -> CatalogCheck:
-        """Goes through all rows and says what they ask for and what is wrong with them; `note` is
-        told of each good brief.
+        """Read all rows; return their totals and problems. `note` is called with each valid brief.
 
         Keeps the first 1,000 problems and counts the rest. Raises `CatalogError` where reading
-        cannot go on; it carries the problems found until then.
+        cannot continue; it includes the problems found so far.
         """
         problems: list[Problem] = []
-        found = briefs = tracks = 0
+        problem_count = briefs = tracks = 0
         seconds = 0.0
         try:
             for _, outcome in self.rows():
@@ -132,24 +131,26 @@ class Catalog(ParsedCatalog):
                     tracks += outcome.variations
                     seconds += outcome.variations * outcome.duration
                 else:
-                    found += len(outcome)
+                    problem_count += len(outcome)
                     problems += outcome[: MAX_PROBLEMS - len(problems)]
         except CatalogError as error:
-            raise CatalogError([*problems, *error.problems], count=found + error.count) from None
+            count = problem_count + error.count
+            raise CatalogError([*problems, *error.problems], count=count) from None
         return CatalogCheck(
             name=self.name,
             model_set=self.model_set,
             problems=tuple(problems),
-            problem_count=found,
+            problem_count=problem_count,
             brief_count=briefs,
             track_count=tracks,
             audio_seconds=seconds,
         )
 
-    def _with_its_files(self, row: Row) -> Row:
-        faults = file_faults(row.outcome.sources(), self.path) if isinstance(row.outcome, Brief) else []
+    def _with_file_faults(self, row: Row) -> Row:
+        faults = (
+            file_faults(row.outcome.sources(), self.path) if isinstance(row.outcome, Brief) else []
+        )
         return Row(row.number, placed(faults, str(self.path), row.number)) if faults else row
-
 
 
 def open_catalog(path: str | Path) -> Catalog:

@@ -1,13 +1,13 @@
-"""Catalogs as CSV: a header row with field names, one brief a row, from any spreadsheet."""
+"""Catalogs as CSV from any spreadsheet: a header row with field names, one brief per row."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trackfarm.catalog.parsed import ParsedCatalog, no_briefs
 from trackfarm.catalog.lines import read_lines
 from trackfarm.catalog.names import SWITCHES, field_of, refusal_of
+from trackfarm.catalog.parsed import ParsedCatalog, no_briefs
 from trackfarm.catalog.problems import CatalogError, Fault, Problem, placed, shown, stop
 from trackfarm.catalog.rows import Row, combined, row_of
 from trackfarm.catalog.wording import unknown_field
@@ -22,7 +22,7 @@ Record = tuple[int, list[str] | csv.Error]
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What each column means: a field, a switch, a refused name, `tags.<label>`, or nothing."""
+    """Meaning of each column: a field, a switch, a refused name, `tags.<label>`, or nothing."""
 
     names: tuple[str, ...]
     unnamed: tuple[int, ...]
@@ -31,9 +31,9 @@ class Columns:
 
 
 def open_csv(path: Path) -> ParsedCatalog:
-    """The catalog in a CSV file separated by commas, semicolons or tabs.
+    """Open a CSV catalog separated by commas, semicolons or tabs.
 
-    Raises `CatalogError` when the header row cannot be the header of a catalog.
+    Raises `CatalogError` if the first row is not the header of a catalog.
     """
     first = next((line for line in read_lines(path)), None)
     if first is None:
@@ -48,13 +48,15 @@ def open_csv(path: Path) -> ParsedCatalog:
 
 
 def read_columns(header: Sequence[str]) -> Columns:
-    """What the header row says. Columns that mean nothing are left out, with a fault each."""
+    """Interpret the header row. Unknown columns are skipped, with one fault each."""
     names: list[str] = []
     faults: list[Fault] = []
     for cell in header:
         name = _column_name(cell.strip())
         if name in names and name:
-            faults.append(Fault(cell.strip(), f"means {name}, which has a column", "keep one"))
+            faults.append(
+                Fault(cell.strip(), f"means {name}, which already has a column", "keep one")
+            )
             name = ""
         elif not name and cell.strip():
             faults.append(unknown_field(cell.strip()))
@@ -73,7 +75,7 @@ def _column_name(cell: str) -> str:
 
 
 def _delimiter(first_line: str) -> str:
-    """The separator under which the header row names most fields; the comma when in doubt."""
+    """Return the separator with which the header row names most fields; by default the comma."""
 
     def fields(delimiter: str) -> int:
         cells = next(csv.reader([first_line], delimiter=delimiter), [])
@@ -85,7 +87,7 @@ def _delimiter(first_line: str) -> str:
 def _check_header(path: Path, row: int, columns: Columns) -> None:
     missing = [name for name in _NEEDED if name not in columns.names]
     if not set(columns.names) - {"", *SWITCHES}:
-        wrong = "names no field of a brief"
+        wrong = "has no field of a brief"
         raise stop(str(path), row, "header", wrong, "start with a row of names: prompt,duration")
     if missing:
         problems = [Problem(str(path), row, n, "has no column", f"add one: {n}") for n in missing]
@@ -93,7 +95,7 @@ def _check_header(path: Path, row: int, columns: Columns) -> None:
 
 
 def _records(path: Path, delimiter: str) -> Iterator[Record]:
-    """Each record, or what is wrong with its quotes, with the line where it starts."""
+    """Yield each record, or its quoting error, with the line where it starts."""
     reader = csv.reader(read_lines(path), delimiter=delimiter, strict=True)
     while True:
         start = reader.line_num + 1
@@ -103,7 +105,7 @@ def _records(path: Path, delimiter: str) -> Iterator[Record]:
             return
         except csv.Error as error:
             if reader.line_num > start:
-                wrong = f"a quote that opens here is not closed properly by line {reader.line_num}"
+                wrong = f"the quote opened here is not closed properly by line {reader.line_num}"
                 raise stop(str(path), start, "row", wrong, 'write quotes in a cell as ""') from None
             yield start, error
         else:
@@ -133,20 +135,20 @@ def _rows(path: Path, delimiter: str, columns: Columns) -> Iterator[Row]:
 
 
 def _surplus(columns: Columns, cells: list[str]) -> Fault | None:
-    """A value that stands under no heading, which mostly means an unquoted comma."""
+    """Return a fault for a value without a heading, mostly caused by an unquoted comma."""
     width = len(columns.names)
-    beyond = cells[width:] if len(cells) > width else []
+    unlabelled = cells[width:] if len(cells) > width else []
     if columns.unnamed:
-        beyond = [cells[i] for i in columns.unnamed if i < len(cells)] + beyond
-    stray = next((cell for cell in beyond if cell.strip()), None)
+        unlabelled = [cells[i] for i in columns.unnamed if i < len(cells)] + unlabelled
+    stray = next((cell for cell in unlabelled if cell.strip()), None)
     if stray is None:
         return None
-    wrong = f"{shown(stray)} stands in a column without a name"
+    wrong = f"{shown(stray)} is in a column without a name"
     return Fault("row", wrong, "put cells that contain the separator in quotes")
 
 
 def with_tags(values: Mapping[str, object]) -> Mapping[str, object]:
-    """The fields with those called `tags.<label>` as one."""
+    """Return the fields with all `tags.<label>` merged into one."""
     tags = {name[len(_TAG) :]: value for name, value in values.items() if name.startswith(_TAG)}
     rest = {name: value for name, value in values.items() if not name.startswith(_TAG)}
     return combined({"tags": tags}, rest) if tags else rest

@@ -1,4 +1,4 @@
-"""The header of a catalog: its name, the model set it wants, the defaults of its briefs."""
+"""Header of a catalog: its name, its model set, the defaults of its briefs."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -19,8 +19,10 @@ _MEANT = {"name": "catalog", "title": "catalog", "model": "model_set"}
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a header says, and what is wrong with it. The defaults have the fields' own names; of
-    those that are wrong there is none."""
+    """Parsed header and its faults.
+
+    `defaults` uses the fields' own names and leaves out invalid values.
+    """
 
     name: str
     model_set: str | None = None
@@ -29,7 +31,7 @@ class Header:
 
 
 def read_header(values: Mapping[str, object], stem: str, also: tuple[str, ...] = ()) -> Header:
-    """Check a header. `stem` is its name when it gives none, `also` the keys read elsewhere."""
+    """Check a header. `stem` is the name if it gives none, `also` the keys read elsewhere."""
     faults = [_unknown(str(key), also) for key in values if key not in (*_KEYS, *also)]
     for key in ("catalog", "model_set"):
         faults += _name_faults(key, values.get(key))
@@ -37,23 +39,23 @@ def read_header(values: Mapping[str, object], stem: str, also: tuple[str, ...] =
     faults += defaults_faults(defaults)
     if faults:
         return Header(stem, None, _usable(defaults, faults), tuple(faults))
-    named, model_set = values.get("catalog"), values.get("model_set")
+    name, model_set = values.get("catalog"), values.get("model_set")
     return Header(
-        stem if named is None else _NAME.validate_python(named),
+        stem if name is None else _NAME.validate_python(name),
         None if model_set is None else _NAME.validate_python(model_set),
         renamed(defaults) if isinstance(defaults, Mapping) else {},
     )
 
 
 def _usable(defaults: object, faults: Iterable[Fault]) -> dict[str, object]:
-    """Those defaults that nothing is wrong with."""
+    """Return the defaults without faults."""
     wrong = {fault.field for fault in faults}
-    named = renamed(defaults) if isinstance(defaults, Mapping) else {}
-    return {name: value for name, value in named.items() if f"defaults.{name}" not in wrong}
+    fields = renamed(defaults) if isinstance(defaults, Mapping) else {}
+    return {name: value for name, value in fields.items() if f"defaults.{name}" not in wrong}
 
 
 def defaults_faults(defaults: object) -> list[Fault]:
-    """What is wrong with the defaults; each field is named `defaults.<field>`."""
+    """Return the faults of the defaults; each field is named `defaults.<field>`."""
     if defaults is None:
         return []
     if not isinstance(defaults, Mapping):
@@ -63,14 +65,14 @@ def defaults_faults(defaults: object) -> list[Fault]:
 
 
 def prefixed(section: str, fault: Fault) -> Fault:
-    """The fault with its field named from the section on."""
+    """Return the fault with its field name prefixed by the section."""
     return Fault(f"{section}.{fault.field}", fault.wrong, fault.remedy)
 
 
 def _unknown(key: str, also: tuple[str, ...]) -> Fault:
     keys = (*_KEYS, *also)
-    known = f"a catalog has {', '.join(keys[:-1])} and {keys[-1]}"
-    return Fault(shown_name(key), "is not a part of a catalog", f"{_guess(key, keys)}{known}")
+    remedy = f"a catalog has {', '.join(keys[:-1])} and {keys[-1]}"
+    return Fault(shown_name(key), "is not a part of a catalog", f"{_guess(key, keys)}{remedy}")
 
 
 def _guess(key: str, keys: tuple[str, ...]) -> str:

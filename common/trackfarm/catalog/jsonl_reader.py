@@ -1,13 +1,13 @@
-"""Catalogs as JSON Lines: one brief a line, an optional header in the first."""
+"""Catalogs as JSON Lines: one brief per line, with an optional header in the first."""
 
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from trackfarm.catalog.parsed import ParsedCatalog, no_briefs
 from trackfarm.catalog.header import Header, read_header
 from trackfarm.catalog.lines import read_lines
 from trackfarm.catalog.names import renamed
+from trackfarm.catalog.parsed import ParsedCatalog, no_briefs
 from trackfarm.catalog.problems import CatalogError, Fault, placed, shown
 from trackfarm.catalog.rows import Row, combined, row_of
 
@@ -15,7 +15,7 @@ _HEADER_KEYS = frozenset({"catalog", "model_set", "defaults"})
 
 
 def open_jsonl(path: Path) -> ParsedCatalog:
-    """The catalog in a JSON Lines file. Raises `CatalogError` when its header is wrong."""
+    """Open a JSON Lines catalog. Raises `CatalogError` if its header is invalid."""
     first = next(_records(path), None)
     if first is None:
         raise no_briefs(path)
@@ -66,6 +66,6 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{shown(twice)} is given twice")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{shown(duplicate)} is given twice")
     return values

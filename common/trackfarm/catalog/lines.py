@@ -1,4 +1,4 @@
-"""Reads a text file line by line in flat memory, and says exactly where it is not text."""
+"""Text files read line by line in constant memory, with the exact place of invalid bytes."""
 
 import codecs
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _SAVE_AS_UTF8 = "save the file as UTF-8"
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file with their endings, without a byte order mark.
+    """Yield the lines of a UTF-8 file with their endings, without a byte order mark.
 
     Raises `CatalogError` for a file that cannot be opened, bytes that are not UTF-8 (with their
     offset) and lines of more than 1,048,576 characters.
@@ -33,7 +33,7 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def read_text(path: Path, most_bytes: int, advice: str) -> str:
-    """The whole text of a UTF-8 file of at most `most_bytes`. Raises `CatalogError` as above."""
+    """Return the text of a UTF-8 file of at most `most_bytes`; raises like `read_lines`."""
     try:
         size = path.stat().st_size
         if size > most_bytes:
@@ -46,13 +46,13 @@ def read_text(path: Path, most_bytes: int, advice: str) -> str:
 
 
 def unreadable(path: Path, error: OSError) -> CatalogError:
-    """The error for a file that the system does not let us read."""
+    """Return the error for a file that the system cannot open or read."""
     reason = (error.strerror or str(error)).lower()
     return stop(str(path), 0, "catalog", f"cannot be read: {reason}", "check the path")
 
 
 def not_utf8(path: Path) -> CatalogError:
-    """The error that names the first byte that is not UTF-8, and its line."""
+    """Return the error with the offset and line of the first byte that is not UTF-8."""
     offset, line = _first_bad_byte(path)
     if _starts_like_utf16(path):
         return stop(str(path), 1, "catalog", "is UTF-16, not UTF-8", _SAVE_AS_UTF8)
@@ -65,7 +65,10 @@ def _starts_like_utf16(path: Path) -> bool:
 
 
 def _first_bad_byte(path: Path) -> tuple[int, int]:
-    """Offset from 0 and line from 1. Decodes again, since text files do not tell."""
+    """Return its offset from 0 and line from 1.
+
+    Decodes the file again, since text files do not report the offset.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     line, start = 1, 0
     with path.open("rb") as file:

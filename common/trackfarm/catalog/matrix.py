@@ -17,7 +17,7 @@ _BETWEEN_WORDS = re.compile(r"[^\w]+")
 
 @dataclass(frozen=True, slots=True)
 class AxisValue:
-    """One value of an axis: its name, what the prompt gets for it, the fields it overrides."""
+    """One value of an axis: its name, its text in the prompt, the fields that it overrides."""
 
     name: str
     prompt: str
@@ -26,37 +26,37 @@ class AxisValue:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Axes, and the fields (templates among them) that all of its briefs share."""
+    """Axes, and the fields (including templates) shared by all briefs of the matrix."""
 
     row: int
     axes: Mapping[str, Sequence[AxisValue]]
     fields: Mapping[str, object]
 
     def size(self) -> int:
-        """How many briefs it makes, without making them."""
+        """Return the number of briefs without building them."""
         return math.prod(len(values) for values in self.axes.values())
 
     def briefs(self, defaults: Mapping[str, object]) -> Iterator[dict[str, object]]:
-        """The fields of each brief. The last axis changes fastest."""
+        """Yield the fields of each brief. The last axis changes fastest."""
         shared = combined(defaults, self.fields)
         for values in itertools.product(*self.axes.values()):
             yield _brief(shared, dict(zip(self.axes, values, strict=True)))
 
 
 def slug(text: str) -> str:
-    """The text as a part of a file name: lower case, words joined by `-`."""
+    """Return the text as part of a file name: lower case, words joined by `-`."""
     return _BETWEEN_WORDS.sub("-", text.lower()).strip("-_")
 
 
 def matrix_faults(
     axes: Mapping[str, Sequence[AxisValue]], fields: Mapping[str, object]
 ) -> list[Fault]:
-    """What is wrong with the templates and between the axes."""
+    """Return the faults of the templates and the conflicts between axes."""
     templates = [(name, fields[name]) for name in TEMPLATES if isinstance(fields.get(name), str)]
     faults = [
         fault for name, text in templates for fault in _template_faults(name, str(text), axes)
     ]
-    return faults + _rivals(axes)
+    return faults + _conflicts(axes)
 
 
 def _template_faults(field: str, text: str, axes: Mapping[str, object]) -> list[Fault]:
@@ -64,30 +64,32 @@ def _template_faults(field: str, text: str, axes: Mapping[str, object]) -> list[
         parts = list(Formatter().parse(text))
     except ValueError as error:
         return [Fault(field, f"is not a template: {error}", "write {{ and }} for plain braces")]
-    known = ", ".join(f"{{{axis}}}" for axis in axes)
+    placeholders = ", ".join(f"{{{axis}}}" for axis in axes)
     unknown = [
         name
-        for _, name, spec, how in parts
-        if name is not None and (name not in axes or spec or how)
+        for _, name, spec, conversion in parts
+        if name is not None and (name not in axes or spec or conversion)
     ]
     return [
-        Fault(field, f"{{{shown_name(name)}}} is no axis of this matrix", f"use {known}")
+        Fault(field, f"{{{shown_name(name)}}} is not an axis of this matrix", f"use {placeholders}")
         for name in unknown
     ]
 
 
-def _rivals(axes: Mapping[str, Sequence[AxisValue]]) -> list[Fault]:
-    """Fields that two axes set: which of them wins would be an accident."""
+def _conflicts(axes: Mapping[str, Sequence[AxisValue]]) -> list[Fault]:
+    """Return a fault for each field that two axes set, since the winner would be arbitrary."""
     setters: dict[str, set[str]] = {}
     for axis, values in axes.items():
         for field in {field for value in values for field in value.fields} - {"tags"}:
             setters.setdefault(field, set()).add(axis)
     return [
         Fault(
-            f"axes.{' and '.join(sorted(rivals))}", f"both set {field}", "set it in one axis only"
+            f"axes.{' and '.join(sorted(rival_axes))}",
+            f"both set {field}",
+            "set it in one axis only",
         )
-        for field, rivals in setters.items()
-        if len(rivals) > 1
+        for field, rival_axes in setters.items()
+        if len(rival_axes) > 1
     ]
 
 

@@ -1,4 +1,4 @@
-"""Reads a matrix out of a YAML catalog, with the line of everything that is wrong in it."""
+"""Reader for a matrix in a YAML catalog, with the line of every fault."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ _AXES_FORM = "write axes: {zone: [lobby, spa], mood: [calm]}"
 def read_matrix(
     document: Document, node: Node, defaults: Mapping[str, object]
 ) -> Matrix | list[Problem]:
-    """The matrix at a node, or what is wrong with it. Raises `CatalogError` for wrong YAML."""
+    """Return the matrix at a node, or its problems. Raises `CatalogError` for invalid YAML."""
     value = document.value(node)
     if not isinstance(value, dict):
         fault = Fault("matrix", f"{shown(value)} is not a matrix", _AXES_FORM)
@@ -47,7 +47,10 @@ def read_matrix(
 
 
 def _own_faults(own: Mapping[str, object]) -> list[Fault]:
-    """Faults of the fields beside the axes. A list under an unknown name was meant as an axis."""
+    """Return the faults of the fields beside the axes.
+
+    A list under an unknown name was probably meant as an axis.
+    """
     axes = [name for name, value in own.items() if isinstance(value, list) and not field_of(name)]
     rest = {name: value for name, value in own.items() if name not in axes}
     misplaced = [Fault(shown_name(name), "is not a field of a brief", _AXES_FORM) for name in axes]
@@ -55,7 +58,7 @@ def _own_faults(own: Mapping[str, object]) -> list[Fault]:
 
 
 def _axis(document: Document, name: str, node: Node, problems: list[Problem]) -> list[AxisValue]:
-    """The values of one axis. What is wrong with it is added to `problems`."""
+    """Return the values of one axis; its faults are appended to `problems`."""
     section = f"matrix.axes.{shown_name(name)}"
     values: list[AxisValue] = []
     for item in items_of(node):
@@ -72,13 +75,13 @@ def _axis_faults(
     section: str, name: str, node: Node, values: Sequence[AxisValue]
 ) -> Iterator[Fault]:
     if not name.isidentifier() or name in ALIASES:
-        remedy = "use a word of letters, digits and _ that is no field of a brief"
+        remedy = "use a word of letters, digits and _ that is not a field of a brief"
         yield Fault(section, "is not a name for an axis", remedy)
     if not items_of(node):
         yield Fault(section, "has no list of values", _AXES_FORM)
-    for again, count in Counter(value.name for value in values).items():
+    for duplicate, count in Counter(value.name for value in values).items():
         if count > 1:
-            yield Fault(section, f"{shown(again)} is there twice", "keep one")
+            yield Fault(section, f"{shown(duplicate)} is given twice", "keep one")
 
 
 def _axis_value(value: object) -> AxisValue | Fault:
@@ -92,7 +95,7 @@ def _axis_value(value: object) -> AxisValue | Fault:
     return (
         AxisValue(name, name, {})
         if name
-        else Fault("value", f"{shown(value)} is no name", _AXES_FORM)
+        else Fault("value", f"{shown(value)} is not a name", _AXES_FORM)
     )
 
 

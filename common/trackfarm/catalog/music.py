@@ -1,7 +1,7 @@
 """The vocabulary ACE-Step 1.5 was trained on: languages, keys, metres, instruments, audio codes.
 
-Source: `acestep/constants.py` of ACE-Step 1.5. Parsers return the one spelling that identity
-uses, or None for text they do not know.
+Source: `acestep/constants.py` of ACE-Step 1.5. Parsers return the normalised spelling used for
+track identity, or None for unknown text.
 """
 
 import re
@@ -33,7 +33,7 @@ _INSTRUMENT_BREAK = re.compile(r"[,;|]")
 
 
 def parse_key(text: str) -> str | None:
-    """`f♯ Min` -> `F# minor`; one of 7 notes x 3 accidentals x 2 modes."""
+    """Normalise a key: `f♯ Min` -> `F# minor`; one of 7 notes x 3 accidentals x 2 modes."""
     match = _KEY.fullmatch(text.strip())
     if match is None:
         return None
@@ -43,23 +43,23 @@ def parse_key(text: str) -> str | None:
 
 
 def parse_time_signature(text: str) -> int | None:
-    """`4` or `4/4` -> 4: the beats of a bar, which is all the model is told."""
+    """Return the beats per bar, the model's only input: `4` or `4/4` -> 4."""
     return TIME_SIGNATURES.get("".join(text.split()))
 
 
 def parse_instrument(text: str) -> str | None:
-    """`Backing Vocals` -> `backing_vocals`."""
+    """Normalise an instrument: `Backing Vocals` -> `backing_vocals`."""
     name = re.sub(r"[\s-]+", "_", text.strip().lower())
     return name if name in INSTRUMENTS else None
 
 
 def split_instruments(text: str) -> list[str]:
-    """`drums | bass` -> [`drums`, `bass`]; commas and semicolons separate too."""
+    """Split at bars, commas and semicolons: `drums | bass` -> [`drums`, `bass`]."""
     return [part.strip() for part in _INSTRUMENT_BREAK.split(text) if part.strip()]
 
 
 def code_count(text: str) -> int | None:
-    """How many audio codes (5 a second) the text holds; None when it is anything else."""
+    """Return the number of audio codes (5 per second) in the text; None if it is anything else."""
     if _CODES.fullmatch(text) is None:
         return None
     codes = _CODE.findall(text)

@@ -1,6 +1,6 @@
-"""The names a brief's fields go by, and the names that are refused with a reason.
+"""Names of a brief's fields, and ACE-Step names that are refused with a reason.
 
-Aliases are those of the ACE-Step 1.5 API server. Names are compared without case, `_`, `-` and
+The aliases come from the ACE-Step 1.5 API server. Names are compared without case, `_`, `-` and
 spaces, so camelCase and spreadsheet headings (`Vocal Language`) work for every field.
 """
 
@@ -43,13 +43,13 @@ _TRUE = frozenset({"1", "true", "yes", "y", "on"})
 _FALSE = frozenset({"0", "false", "no", "n", "off"})
 _LANGUAGE_MODEL = "needs a language-model stage, which no model set has yet"
 _ADAPTER = "needs adapters, which no model set has yet"
-_ELSEWHERE = "is not read"
+_ELSEWHERE = "is not read here"
 _ENGINE = "is decided by the engine"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a name is refused. A brief may still carry it with its `off` value."""
+    """Reason for refusing a name. A brief may still contain it with its `off` value."""
 
     reason: str
     remedy: str = "remove it"
@@ -57,7 +57,7 @@ class Refusal:
 
 
 def fold(name: str) -> str:
-    """The name without what people write differently: case, `_`, `-`, spaces."""
+    """Return the name without case, `_`, `-` and spaces, for comparison."""
     return name.replace("_", "").replace("-", "").replace(" ", "").lower()
 
 
@@ -118,36 +118,36 @@ _REFUSAL_BY_FOLD = {fold(name): refusal for name, refusal in _REFUSALS.items()} 
 
 
 def field_of(name: str) -> str | None:
-    """The field (or switch) the name stands for; None when it stands for none."""
+    """Return the field (or switch) for a name; None if unknown."""
     return name if name in ALIASES else _FIELD_BY_FOLD.get(fold(name))
 
 
 def refusal_of(name: str) -> Refusal | None:
-    """Why the name is refused, when it is one that ACE-Step knows and trackfarm does not take."""
+    """Return the refusal of a name that ACE-Step has but trackfarm does not support, else None."""
     folded = fold(name)
     if folded in _REFUSAL_BY_FOLD:
         return _REFUSAL_BY_FOLD[folded]
     return next((why for prefix, why in _REFUSED_PREFIXES if folded.startswith(prefix)), None)
 
 
-@lru_cache(maxsize=1024)  # a million rows with one misspelt name ask a million times
+@lru_cache(maxsize=1024)  # one misspelt column of a million rows is looked up a million times
 def nearest(name: str) -> str | None:
-    """The field or switch the operator probably meant."""
-    found = difflib.get_close_matches(fold(name[:64]), _FIELD_BY_FOLD, n=1, cutoff=0.7)
-    return _FIELD_BY_FOLD[found[0]] if found else None
+    """Return the field or switch with the most similar name, as a suggestion."""
+    matches = difflib.get_close_matches(fold(name[:64]), _FIELD_BY_FOLD, n=1, cutoff=0.7)
+    return _FIELD_BY_FOLD[matches[0]] if matches else None
 
 
 def truth(value: object) -> bool | None:
-    """The switch position the value means, as the ACE-Step server reads it; None for neither."""
+    """Parse a switch as the ACE-Step server does; None if it is neither true nor false."""
     text = str(value).strip().lower()
     return True if text in _TRUE else False if text in _FALSE else None
 
 
 def renamed(values: Mapping[str, object]) -> dict[str, object]:
-    """The values under their field's own name.
+    """Return the values under their fields' own names.
 
-    Names that stand for no field keep theirs, as do those of a field that is there already with
-    another value: validation refuses both by name.
+    Unknown names stay, as do aliases of a field that already has another value: validation refuses
+    both by name.
     """
     fields = {name: value for name, value in values.items() if name in ALIASES}
     if len(fields) == len(values):
@@ -155,14 +155,14 @@ def renamed(values: Mapping[str, object]) -> dict[str, object]:
     for name, value in values.items():
         if name not in fields:
             field = field_of(str(name))
-            free = field is not None and fields.setdefault(field, value) == value
-            if not free:
+            stored = field is not None and fields.setdefault(field, value) == value
+            if not stored:
                 fields[str(name)] = value
     return fields
 
 
 def settled(values: Mapping[str, object]) -> dict[str, object]:
-    """The values as the model of a brief takes them: renamed, switches applied, the empty gone."""
+    """Return the input for the brief model: renamed, switches applied, empty values dropped."""
     fields = {
         name: value
         for name, value in renamed(values).items()

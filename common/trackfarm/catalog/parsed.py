@@ -1,4 +1,4 @@
-"""A catalog as it was parsed: what stands above the briefs, and how to read them."""
+"""A parsed catalog: its header, and a function that reads its briefs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,8 +12,10 @@ MAX_TRACKS = 10_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedCatalog:
-    """What a reader returns. `defaults` has the fields' own names and has been checked; the rows
-    have it applied already."""
+    """Result of a reader.
+
+    `defaults` uses the fields' own names and is validated; rows already have it applied.
+    """
 
     path: Path
     name: str
@@ -23,11 +25,11 @@ class ParsedCatalog:
 
 
 def no_briefs(path: Path) -> CatalogError:
-    """The error for a catalog that asks for nothing."""
+    """Return the error for a catalog without briefs."""
     return stop(str(path), 0, "catalog", "has no briefs", "write at least one")
 
 
 def too_many_tracks(file: str, row: int, tracks: int) -> CatalogError:
-    """The error for a catalog that no farm should start on by mistake."""
+    """Return the error for a catalog so large that it is probably a mistake."""
     wrong = f"asks for {tracks:,} tracks or more, over {MAX_TRACKS:,}"
     return stop(file, row, "catalog", wrong, "split the catalog or lower variations")

@@ -1,4 +1,4 @@
-"""What can be wrong with a catalog, in the operator's words."""
+"""Faults and problems of a catalog, as the operator reads them."""
 
 import reprlib
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _short.maxstring = _short.maxother = _short.maxlong = 60
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with one field of a brief, wherever the brief came from."""
+    """Error in one field of a brief, for briefs from any source."""
 
     field: str
     wrong: str
@@ -23,7 +23,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A fault with its place. `row` is the line an editor shows; 0 means the whole file."""
+    """A fault with its location. `row` is the line in an editor; 0 means the whole file."""
 
     file: str
     row: int
@@ -37,12 +37,14 @@ class Problem:
 
 
 def folded(problems: Iterable[Problem]) -> list[str]:
-    """The problems as lines, with one for all that differ at most in their row: that of the first,
-    and which rows have it too."""
+    """Return one line per problem; problems that differ only in their row share a line.
+
+    The line has the row of the first and lists the other rows.
+    """
     rows: dict[Problem, list[int]] = {}
     for problem in problems:
         rows.setdefault(replace(problem, row=0), []).append(problem.row)
-    return [_line(problem, found) for problem, found in rows.items()]
+    return [_line(problem, numbers) for problem, numbers in rows.items()]
 
 
 def _line(problem: Problem, rows: list[int]) -> str:
@@ -51,15 +53,17 @@ def _line(problem: Problem, rows: list[int]) -> str:
         return first
     if set(others) == {rows[0]}:
         return f"{first} (for {len(rows):,} briefs)"
-    shown = ", ".join(map(str, others[:ROWS_SHOWN]))
+    first_rows = ", ".join(map(str, others[:ROWS_SHOWN]))
     more = ", ..." if len(others) > ROWS_SHOWN else ""
     noun = "row" if len(others) == 1 else "rows"
-    return f"{first} (and {len(others):,} more {noun}: {shown}{more})"
+    return f"{first} (and {len(others):,} more {noun}: {first_rows}{more})"
 
 
 class CatalogError(Exception):
-    """The catalog cannot be read (further). `problems` holds what was found until then, `count` is
-    their number where there were more than are kept."""
+    """The catalog cannot be read (further).
+
+    `problems` are the ones found so far; `count` is their number if not all were kept.
+    """
 
     def __init__(self, problems: Iterable[Problem], *, count: int | None = None) -> None:
         self.problems = tuple(problems)
@@ -68,21 +72,21 @@ class CatalogError(Exception):
 
 
 def placed(faults: Iterable[Fault], file: str, row: int) -> list[Problem]:
-    """The faults as problems of one row."""
+    """Return the faults as problems of one row."""
     return [Problem(file, row, fault.field, fault.wrong, fault.remedy) for fault in faults]
 
 
 def stop(file: str, row: int, field: str, wrong: str, remedy: str) -> CatalogError:
-    """The error to raise for the one problem after which nothing more can be read."""
+    """Return the error for a single problem after which the catalog cannot be read further."""
     return CatalogError([Problem(file, row, field, wrong, remedy)])
 
 
 def shown(value: object) -> str:
-    """The value as it was written, short enough and safe enough to print."""
+    """Return the value's representation, short and safe to print."""
     return _short.repr(value)
 
 
 def shown_name(name: object) -> str:
-    """A field name for a message: as it is when plain, quoted and shortened when not."""
+    """Return a field name for a message: plain if printable and short, else quoted and cut."""
     text = str(name)
     return text if text.isprintable() and 0 < len(text) <= 60 else shown(text)

@@ -1,4 +1,4 @@
-"""The table of fields in docs/catalogs.md, made from the model so that it cannot drift.
+"""Field table of docs/catalogs.md, generated from the model so that it cannot drift.
 
 `python -m trackfarm.catalog.reference` prints it.
 """
@@ -18,7 +18,7 @@ _HEAD = (
 
 
 def field_table() -> str:
-    """All fields of a brief as a Markdown table."""
+    """Return all fields of a brief as a Markdown table."""
     rows = [_row(name, info) for name, info in Brief.model_fields.items()]
     return "\n".join([_HEAD, *rows])
 

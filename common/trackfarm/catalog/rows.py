@@ -1,4 +1,4 @@
-"""A row of a catalog, and how its brief comes from its own fields and the defaults."""
+"""Rows of a catalog, validated from their own fields and the defaults."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -16,14 +16,14 @@ _ANY_BRIEF: dict[str, object] = {"prompt": "any", "duration": 10}
 
 
 class Row(NamedTuple):
-    """One record of a catalog: the line where it starts, and its brief or what is wrong with it."""
+    """One record of a catalog: the line where it starts, and its brief or its problems."""
 
     number: int
     outcome: Brief | list[Problem]
 
 
 def row_of(file: str, number: int, values: Mapping[str, object]) -> Row:
-    """The row whose fields (defaults included) are `values`."""
+    """Return the row with these fields (defaults included)."""
     try:
         return Row(number, Brief.model_validate(values))
     except ValidationError as error:
@@ -31,7 +31,10 @@ def row_of(file: str, number: int, values: Mapping[str, object]) -> Row:
 
 
 def combined(defaults: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
-    """A brief's own fields over the defaults; labels are joined. Both have the fields' names."""
+    """Merge a brief's own fields over the defaults; labels are joined.
+
+    Both must use the fields' own names.
+    """
     fields = {**defaults, **own}
     if "tags" in defaults and "tags" in own:
         fields["tags"] = _joined_tags(defaults["tags"], own["tags"])
@@ -39,10 +42,10 @@ def combined(defaults: Mapping[str, object], own: Mapping[str, object]) -> dict[
 
 
 def part_faults(part: Mapping[str, object]) -> list[Fault]:
-    """What is wrong with fields that are only a part of a brief, such as the defaults."""
-    given = {name: value for name, value in renamed(part).items() if value is not None}
+    """Return the faults of fields that are only a part of a brief, such as the defaults."""
+    fields = {name: value for name, value in renamed(part).items() if value is not None}
     try:
-        Brief.model_validate(combined(_ANY_BRIEF, given))
+        Brief.model_validate(combined(_ANY_BRIEF, fields))
     except ValidationError as error:
         needs_the_rest = error.errors(include_url=False)[0]["type"] == "task"
         return [] if needs_the_rest else brief_faults(error)

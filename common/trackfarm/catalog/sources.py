@@ -1,6 +1,6 @@
-"""What `src_audio` and `reference_audio` may name: an address, an upload, an object, a local file.
+"""Sources in `src_audio` and `reference_audio`: a URL, an upload, an object or a local file.
 
-A local file stands in a catalog only: `trackfarm submit` uploads it and sends `upload:<sha256>`
+Only a catalog may name local files: `trackfarm submit` uploads them and sends `upload:<sha256>`
 instead, so that a track's identity follows the content and not the file's name.
 """
 
@@ -21,36 +21,36 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # two letters or more: C: is 
 
 
 def source_flaw(reference: str) -> str | None:
-    """What is wrong with the way a source is named, if anything."""
+    """Return the error in the form of a source, None if it is valid."""
     if reference.startswith(UPLOAD):
-        named = _SHA256.fullmatch(reference.removeprefix(UPLOAD))
-        return None if named else "is not upload: with a SHA-256 of 64 hexadecimal digits"
+        match = _SHA256.fullmatch(reference.removeprefix(UPLOAD))
+        return None if match else "is not upload: with a SHA-256 of 64 hexadecimal digits"
     if reference.startswith(OBJECT):
         return None if reference != OBJECT else "is object: without a key"
     if is_url(reference):
         return None if urlsplit(reference).hostname else "is a URL without a host"
     if scheme := _SCHEME.match(reference):
-        return f"begins with {scheme.group()}, which is not fetched"
+        return f"begins with {scheme.group()}, which is not supported"
     return None
 
 
 def is_url(reference: str) -> bool:
-    """Whether it is an http(s) address, which workers fetch as it is."""
+    """Return True for an http(s) URL, which workers fetch directly."""
     return reference.lower().startswith(("http://", "https://"))
 
 
 def is_local(reference: str) -> bool:
-    """Whether it is a path, which only the operator's machine can read."""
+    """Return True for a path, which only the operator's machine can read."""
     return not is_url(reference) and not reference.startswith((UPLOAD, OBJECT))
 
 
 def local_file(reference: str, catalog: Path) -> Path:
-    """The file that a catalog means: paths are relative to the catalog's own folder."""
+    """Return the path of a local source; relative paths start at the catalog's folder."""
     return catalog.parent / Path(reference).expanduser()
 
 
 def file_faults(sources: Iterable[tuple[SourceField, str]], catalog: Path) -> list[Fault]:
-    """What is wrong with local source files: missing, empty, too big."""
+    """Return the faults of local source files: missing, empty, too big."""
     return [
         Fault(field, flaw, "give a file, a URL or an upload")
         for field, reference in sources

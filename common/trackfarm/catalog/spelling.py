@@ -1,4 +1,4 @@
-"""The field types of a brief: what people write, brought into the one spelling identity uses."""
+"""Field types of a brief: input normalised to the spelling used for track identity."""
 
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ _FILE_STEM = rf"^[^.{_NOT_IN_FILE}]([^{_NOT_IN_FILE}]*[^.{_NOT_IN_FILE}])?$"
 
 
 def refused(wrong: str) -> PydanticCustomError:
-    """The error that says in full what is wrong with a value."""
+    """Return a validation error with a complete message."""
     return PydanticCustomError("refused", "{wrong}", {"wrong": wrong})
 
 
@@ -36,7 +36,7 @@ def _not_a_switch(value: object) -> object:
     return value
 
 
-def _one_spelling(value: object) -> object:
+def _normalised(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = value if value.isascii() else unicodedata.normalize("NFC", value)
@@ -56,7 +56,7 @@ def _to_the_end(value: object) -> object:
     return None if value in (-1, "-1") and value is not True else value
 
 
-def _no_mark_for_silence(lyrics: str) -> str:
+def _without_instrumental_mark(lyrics: str) -> str:
     return "" if lyrics.lower() in _INSTRUMENTAL_MARKS else lyrics
 
 
@@ -98,7 +98,7 @@ def _source(text: str) -> str:
 
 
 def parse_tags(text: str) -> dict[str, str]:
-    """`zone=lobby;mood=calm` as a mapping. Raises `PydanticCustomError` for anything else."""
+    """Parse `zone=lobby;mood=calm`. Raises `PydanticCustomError` for anything else."""
     pairs = [part.partition("=") for part in text.split(";") if part.strip()]
     tags = {key.strip(): value.strip() for key, _, value in pairs}
     if len(tags) < len(pairs) or not all(tags) or not all(tags.values()):
@@ -117,13 +117,13 @@ Real = Annotated[float, BeforeValidator(_not_a_switch)]
 Text = Annotated[
     str,
     StringConstraints(strip_whitespace=True, pattern=_NO_CONTROL),
-    BeforeValidator(_one_spelling),
+    BeforeValidator(_normalised),
 ]
-Lyrics = Annotated[Text, AfterValidator(_no_mark_for_silence)]
+Lyrics = Annotated[Text, AfterValidator(_without_instrumental_mark)]
 FileStem = Annotated[
     str,
     StringConstraints(strip_whitespace=True, pattern=_FILE_STEM),
-    BeforeValidator(_one_spelling),
+    BeforeValidator(_normalised),
     BeforeValidator(_number_as_text),
 ]
 Key = Annotated[str, BeforeValidator(_known(parse_key, "is not a key"))]

@@ -1,7 +1,7 @@
-"""What each task needs and what it has no use for.
+"""Fields that each task needs, and fields that it does not use.
 
-Source: the task table of ACE-Step 1.5's `docs/en/INFERENCE.md`. What a task does not use is
-refused rather than ignored, because a brief that says more than the track does is a mistake.
+Source: the task table of ACE-Step 1.5's `docs/en/INFERENCE.md`. Unused fields are refused rather
+than ignored, because a brief that asks for more than the track delivers is a mistake.
 """
 
 from typing import Protocol
@@ -37,7 +37,7 @@ _UNUSED_VALUES: dict[str, object] = {
 
 
 class TaskFields(Protocol):
-    """The fields of a brief that depend on its task."""
+    """Fields of a brief that depend on its task."""
 
     @property
     def task_type(self) -> Task: ...
@@ -56,16 +56,16 @@ class TaskFields(Protocol):
 
 
 def task_faults(brief: TaskFields) -> list[Fault]:
-    """What the brief lacks or says too much for its task."""
+    """Return the faults of fields that the brief's task needs or does not use."""
     if brief.task_type == "text2music" and _UNUSED_VALUES.keys().isdisjoint(brief.model_fields_set):
-        return []  # nearly every brief, and each is checked on both sides
-    given = [name for name, unused in _UNUSED_VALUES.items() if getattr(brief, name) != unused]
-    if not given and brief.task_type == "text2music":
+        return []  # fast path for nearly all briefs: client and scheduler both validate each
+    fields = [name for name, unused in _UNUSED_VALUES.items() if getattr(brief, name) != unused]
+    if not fields and brief.task_type == "text2music":
         return []
     return [
-        *_unused(brief, given),
+        *_unused(brief, fields),
         *_missing(brief),
-        *_excluding(brief),
+        *_exclusive(brief),
         *_interval(brief),
         *_codes(brief),
     ]
@@ -79,8 +79,8 @@ def _unused(brief: TaskFields, given: list[str]) -> list[Fault]:
 
 
 def _not_used(name: str, task: Task) -> Fault:
-    takers = ", ".join(other for other, uses in _USES.items() if name in uses)
-    return Fault(name, f"is not used by {task}", f"remove it, or set task_type to {takers}")
+    tasks = ", ".join(other for other, uses in _USES.items() if name in uses)
+    return Fault(name, f"is not used by {task}", f"remove it, or set task_type to {tasks}")
 
 
 def _missing(brief: TaskFields) -> list[Fault]:
@@ -96,10 +96,10 @@ def _missing(brief: TaskFields) -> list[Fault]:
     ]
 
 
-def _excluding(brief: TaskFields) -> list[Fault]:
+def _exclusive(brief: TaskFields) -> list[Fault]:
     if brief.task_type != "cover" or brief.src_audio is None or brief.audio_code_string is None:
         return []
-    wrong = "stands beside src_audio: a cover follows the one or the other"
+    wrong = "is given together with src_audio: a cover follows one or the other"
     return [Fault("audio_code_string", wrong, "remove one of the two")]
 
 
@@ -108,7 +108,7 @@ def _interval(brief: TaskFields) -> list[Fault]:
     if "repainting_start" not in _USES[brief.task_type]:
         return []
     if brief.task_type == "repaint" and start == 0 and end is None:
-        wrong = "is missing, which repaint needs: without it nothing of the source would be left"
+        wrong = "is missing, which repaint needs: without it nothing of the source would remain"
         return [Fault("repainting_start", wrong, "give repainting_start, repainting_end or both")]
     if start >= brief.duration:
         wrong = f"{start:g} s is not before the end of the track at {brief.duration:g} s"

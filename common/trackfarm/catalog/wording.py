@@ -1,4 +1,4 @@
-"""Turns pydantic's errors into the operator's words: what is wrong, with which value, what to do."""
+"""Readable messages for pydantic's errors: the problem, the value, the remedy."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
@@ -41,18 +41,18 @@ _OUT_OF_RANGE = {"greater_than_equal": "is too small", "less_than_equal": "is to
 
 
 def brief_faults(error: ValidationError) -> list[Fault]:
-    """What is wrong with the brief whose validation failed, one fault for each thing."""
+    """Return one fault for each error in a brief's failed validation."""
     details = error.errors(include_url=False)
     return list(dict.fromkeys(fault for detail in details for fault in _faults_of(detail)))
 
 
 def expected(field: str) -> str:
-    """What a field takes, as a noun phrase for messages and for the documentation."""
+    """Return the valid values of a field as a noun phrase, for messages and documentation."""
     return EXPECTED.get(field) or _range_of(Brief.model_fields[field])
 
 
 def unknown_field(name: str) -> Fault:
-    """The fault of a name that stands for nothing, with the field it may have been meant to be."""
+    """Return the fault of an unknown name, suggesting the most similar field."""
     guess = nearest(name)
     remedy = f"did you mean {guess}?" if guess else "remove it; docs/catalogs.md lists all fields"
     return Fault(shown_name(name), "is not a field of a brief", remedy)
@@ -88,14 +88,14 @@ def _remedy(field: str) -> str:
 
 
 def _surplus(name: str, value: object) -> Fault:
-    """Why a name that the brief has no field for was written, as far as one can tell."""
+    """Return the fault of a name that is not a field, with the most likely reason."""
     field, refusal = field_of(name), refusal_of(name)
     if refusal is not None:
         return Fault(shown_name(name), refusal.reason, refusal.remedy)
     if field in SWITCHES:
         return _switch_fault(field, value)
     if field is not None:
-        return Fault(shown_name(name), f"means {field}, which is given too", "keep one of them")
+        return Fault(shown_name(name), f"means {field}, which is also given", "keep one of them")
     return unknown_field(name)
 
 
@@ -123,13 +123,13 @@ def _wrong_text(kind: str, value: object) -> str:
             size = len(value) if isinstance(value, str | Mapping) else 0
             return f"is too long ({size})"
         case "string_unicode":
-            return f"{shown(value)} contains half a character (a lone surrogate)"
+            return f"{shown(value)} contains an incomplete character (a lone surrogate)"
         case "string_pattern_mismatch" if isinstance(value, str):
             return f"{shown(value)} contains {_forbidden_in(value)}"
         case "literal_error":
             return f"{shown(value)} is not known"
         case _:
-            return f"{shown(value)} is not of the right kind"
+            return f"{shown(value)} has the wrong type"
 
 
 def _forbidden_in(text: str) -> str:

@@ -1,4 +1,4 @@
-"""YAML that keeps its lines, takes no key twice, and leaves alone what only looks like a value."""
+"""YAML with line numbers, without duplicate keys and without YAML 1.1's implicit types."""
 
 import re
 from collections.abc import Hashable
@@ -20,6 +20,9 @@ except ImportError:  # PyYAML built without libyaml: the same, slower
 
 MOST_BYTES = 64 * 1024 * 1024
 DEEPEST = 50
+_TOO_DEEP = "is nested too deeply"
+# libyaml 0.2.6 (PyYAML 6.0.4) has a limit of its own, 1,000, and its scanner reads ahead of our count.
+_TOO_DEEP_FOR_LIBYAML = "exceeded maximum nesting depth"
 _TOO_LARGE = "write it as JSON Lines (.jsonl), which has no limit"
 
 
@@ -34,7 +37,7 @@ class _Loader(_Base):
         # PyYAML calls this for every node it enters; libyaml's own recursion would crash.
         self._depth += 1
         if self._depth > DEEPEST and current_node is not None:
-            raise ComposerError(None, None, "is nested too deeply", current_node.start_mark)
+            raise ComposerError(None, None, _TOO_DEEP, current_node.start_mark)
 
     def ascend_resolver(self) -> None:
         self._depth -= 1
@@ -60,10 +63,10 @@ _Loader.add_implicit_resolver(
 
 
 class Document:
-    """A parsed YAML file: nodes with lines, built into values one at a time."""
+    """A parsed YAML file: nodes with lines, constructed one at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Parse the file. Raises `CatalogError` when it is not one YAML document."""
+        """Parse the file. Raises `CatalogError` if it is not one YAML document."""
         self.file = str(path)
         text = read_text(path, MOST_BYTES, _TOO_LARGE)
         try:
@@ -73,39 +76,41 @@ class Document:
             raise self.unreadable(error) from None
 
     def value(self, node: Node) -> Any:
-        """What the node says. Raises `CatalogError` when it says it in a wrong way."""
+        """Return the value of the node. Raises `CatalogError` if it is invalid."""
         try:
             return self._loader.construct_object(node, deep=True)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise self.unreadable(error, line_of(node)) from None
 
     def unreadable(self, error: Exception, line: int = 1) -> CatalogError:
-        """The error that names the line PyYAML stumbled over."""
+        """Return the error for the line at which PyYAML failed."""
         mark = getattr(error, "problem_mark", None)
         row = mark.line + 1 if mark is not None else line
         wrong = getattr(error, "problem", None) or str(error) or type(error).__name__
+        if wrong == _TOO_DEEP_FOR_LIBYAML:
+            wrong = _TOO_DEEP
         return stop(self.file, row, "YAML", str(wrong).replace("\n", " "), "correct this line")
 
 
 def line_of(node: Node) -> int:
-    """The line, from 1, where the node starts."""
+    """Return the line, from 1, where the node starts."""
     return int(node.start_mark.line) + 1
 
 
 def items_of(node: Node) -> list[Node]:
-    """The items of a list node; none for anything else."""
+    """Return the items of a list node; empty for any other node."""
     return list(node.value) if isinstance(node, SequenceNode) else []
 
 
 def fields_of(node: Node | None) -> dict[str, Node]:
-    """The values of a mapping node by key; none for anything else."""
+    """Return the values of a mapping node by key; empty for any other node."""
     if not isinstance(node, MappingNode):
         return {}
     return {str(key.value): value for key, value in node.value if isinstance(key, ScalarNode)}
 
 
 def key_lines(node: Node | None) -> dict[str, int]:
-    """The line of each key of a mapping node."""
+    """Return the line of each key of a mapping node; empty for any other node."""
     if not isinstance(node, MappingNode):
         return {}
     return {str(k.value): line_of(k) for k, _ in node.value if isinstance(k, ScalarNode)}

@@ -7,11 +7,11 @@ from pathlib import Path
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from trackfarm.catalog.brief import Brief
-from trackfarm.catalog.parsed import MAX_TRACKS, ParsedCatalog, no_briefs, too_many_tracks
 from trackfarm.catalog.header import Header, read_header
 from trackfarm.catalog.matrix import Matrix
 from trackfarm.catalog.matrix_reader import read_matrix
 from trackfarm.catalog.names import field_of, renamed
+from trackfarm.catalog.parsed import MAX_TRACKS, ParsedCatalog, no_briefs, too_many_tracks
 from trackfarm.catalog.problems import CatalogError, Fault, Problem, placed, shown, stop
 from trackfarm.catalog.rows import Row, combined, row_of
 from trackfarm.catalog.yaml_nodes import Document, fields_of, items_of, key_lines, line_of
@@ -20,10 +20,10 @@ _BELOW = ("briefs", "matrix")
 
 
 def open_yaml(path: Path) -> ParsedCatalog:
-    """The catalog in a YAML file of at most 64 MiB.
+    """Open a YAML catalog of at most 64 MiB.
 
-    Raises `CatalogError` when the file is not YAML, or its header or a matrix is wrong; it names
-    the mistakes of the briefs beside theirs.
+    Raises `CatalogError` if the file is not YAML, or its header or a matrix is invalid; the error
+    also lists the problems of the briefs.
     """
     document = Document(path)
     if document.root is None:
@@ -38,7 +38,7 @@ def open_yaml(path: Path) -> ParsedCatalog:
     wrong_header = list(_header_problems(document, parts, header))
     if wrong_header or wrong_matrices:
         below = chain(wrong_matrices, _brief_problems(document, briefs, header))
-        problems = [*wrong_header, *_in_themselves(below, header)]
+        problems = [*wrong_header, *_without_default_errors(below, header)]
         raise CatalogError(sorted(problems, key=lambda problem: problem.row))
     _check_size(document, matrices)
     return ParsedCatalog(
@@ -53,8 +53,8 @@ def open_yaml(path: Path) -> ParsedCatalog:
 def _header(document: Document, path: Path, parts: Mapping[str, Node]) -> Header:
     own = {key: node for key, node in parts.items() if key not in _BELOW}
     document_keys = key_lines(document.root)
-    twice = len(document.root.value) - len(document_keys) if document.root else 0
-    if twice:
+    duplicates = len(document.root.value) - len(document_keys) if document.root else 0
+    if duplicates:
         raise stop(document.file, 1, "catalog", "has a section twice", "join the two")
     values = {key: document.value(node) for key, node in own.items()}
     return read_header(values, path.stem, also=_BELOW)
@@ -65,7 +65,7 @@ def _header_problems(
 ) -> Iterator[Problem]:
     outer, inner = key_lines(document.root), key_lines(parts.get("defaults"))
     for fault in header.faults:
-        yield Problem(document.file, _row(fault, outer, inner), *_said(fault))
+        yield Problem(document.file, _row(fault, outer, inner), *_text(fault))
 
 
 def _brief_problems(document: Document, briefs: list[Node], header: Header) -> Iterator[Problem]:
@@ -75,21 +75,21 @@ def _brief_problems(document: Document, briefs: list[Node], header: Header) -> I
             yield from outcome
 
 
-def _in_themselves(problems: Iterable[Problem], header: Header) -> Iterator[Problem]:
-    """Without those that are there only because a default is wrong."""
-    unsure = {fault.field.removeprefix("defaults.") for fault in header.faults}
-    if "defaults" not in unsure:
-        yield from (problem for problem in problems if problem.field not in unsure)
+def _without_default_errors(problems: Iterable[Problem], header: Header) -> Iterator[Problem]:
+    """Yield the problems that are not caused by an invalid default."""
+    invalid = {fault.field.removeprefix("defaults.") for fault in header.faults}
+    if "defaults" not in invalid:
+        yield from (problem for problem in problems if problem.field not in invalid)
 
 
 def _row(fault: Fault, outer: Mapping[str, int], inner: Mapping[str, int]) -> int:
-    """The line of a header's fault: that of its key, else that of its section."""
+    """Return the line of a header's fault: that of its key, else that of its section."""
     section, _, field = fault.field.partition(".")
     by_field = {field_of(key) or key: line for key, line in inner.items()} | dict(inner)
     return by_field.get(field, outer.get(section, 1)) if field else outer.get(section, 1)
 
 
-def _said(fault: Fault) -> tuple[str, str, str]:
+def _text(fault: Fault) -> tuple[str, str, str]:
     return fault.field, fault.wrong, fault.remedy
 
 
@@ -104,9 +104,9 @@ def _matrices(
     document: Document, node: Node | None, defaults: Mapping[str, object]
 ) -> tuple[list[Matrix], list[Problem]]:
     nodes = items_of(node) if isinstance(node, SequenceNode) else [node] if node else []
-    read = [read_matrix(document, each, defaults) for each in nodes]
-    problems = [problem for each in read if not isinstance(each, Matrix) for problem in each]
-    return [each for each in read if isinstance(each, Matrix)], problems
+    results = [read_matrix(document, each, defaults) for each in nodes]
+    problems = [problem for each in results if not isinstance(each, Matrix) for problem in each]
+    return [each for each in results if isinstance(each, Matrix)], problems
 
 
 def _check_size(document: Document, matrices: list[Matrix]) -> None:

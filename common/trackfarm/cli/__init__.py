@@ -59,19 +59,24 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def trackfarm(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="And no more.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """Turns a catalog of music briefs into finished tracks on rented GPUs.
+    """Turn a catalog of music briefs into finished tracks on rented GPUs.
 
-    The farm is the one that TRACKFARM_URL and TRACKFARM_API_KEY name, else the one that
+    Commands talk to the farm at TRACKFARM_URL with TRACKFARM_API_KEY, else to the one that
     `trackfarm up` runs in TRACKFARM_HOME (~/.trackfarm).
     """
 
 
 def _add_commands_of_other_packages(arguments: Sequence[str]) -> None:
-    """Upper layers bring commands of their own; each is imported only when it is asked for, or
-    when all are listed."""
+    """Add the commands that other packages declare (entry points `trackfarm.commands`).
+
+    A command is imported only when it is run, or when all are listed.
+    """
     listed = not arguments or arguments[0] in ("-h", "--help")
     for entry in entry_points(group="trackfarm.commands"):
         if listed or arguments[0] == entry.name:
@@ -86,6 +91,6 @@ def _add(name: str, command: Callable[..., None] | typer.Typer) -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
     _add_commands_of_other_packages(sys.argv[1:])
     app()

@@ -28,20 +28,20 @@ def keys_table(keys: Sequence[Key], now: datetime) -> Table:
 
 
 def state_of(key: Key, now: datetime) -> str:
-    """Whether and until when a key can be used."""
+    """Return the key's state in words: active, revoked, expired, or valid until a time."""
     if key.revoked_at is not None:
         return f"revoked {_moment(key.revoked_at)}"
     if key.expires_at is None:
-        return "good"
+        return "active"
     word = "until" if key.expires_at > now else "expired"
     return f"{word} {_moment(key.expires_at)}"
 
 
 def audit_table(entries: Sequence[AuditEntry]) -> Table:
-    table = _table("at", "who", "from", "action", "target", "outcome")
+    table = _table("at", "by", "from", "action", "target", "outcome")
     for entry in entries:
-        who = entry.key_name or entry.worker_id or "?"
-        words = (who, entry.address, entry.action, entry.target, entry.outcome)
+        actor = entry.key_name or entry.worker_id or "?"
+        words = (actor, entry.address, entry.action, entry.target, entry.outcome)
         table.add_row(_moment(entry.at), *(one_line(word) for word in words))
     return table
 

@@ -1,4 +1,4 @@
-"""`audit`: who changed what."""
+"""`audit`: the log of changes and their authors."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 def audit(
     job: Annotated[
-        str | None, typer.Option(help="Only what was done to this job (any unique beginning).")
+        str | None, typer.Option(help="Only changes of this job (its id or a unique beginning).")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show who changed what, oldest first. With --json: one object a line."""
+    """List changes and their authors, oldest first. With --json: one object per line."""
     from trackfarm.cli.access_tables import audit_table
 
     with administering() as farm:
-        found = list(_entries(farm, farm.job(job).id if job else None))
+        entries = list(_entries(farm, farm.job(job).id if job else None))
     if as_json:
-        for entry in found:
+        for entry in entries:
             print_json(entry)
-    elif found:
-        out().print(audit_table(found))
+    elif entries:
+        out().print(audit_table(entries))
     else:
-        say("nobody has changed anything yet")
+        say("no changes recorded yet")
 
 
 def _entries(farm: "Administration", target: str | None) -> "Iterator[AuditEntry]":

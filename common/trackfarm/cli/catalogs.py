@@ -1,4 +1,4 @@
-"""`check` and `submit`: a catalog file is validated whole before anything is sent."""
+"""`check` and `submit`: the whole catalog file is validated before anything is sent."""
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from trackfarm.client import Client
     from trackfarm.sdk.submission import Wishes
 
-PATIENCE = 10.0  # a repetition may be told to wait 5 s for the first to be carried out
+PATIENCE = 10.0  # seconds; a retry may have to wait 5 s (Retry-After) for the first attempt
 
 
 def check(catalog: CatalogArgument, as_json: JsonOption = False) -> None:
-    """Say what is wrong with a catalog and how much it asks for. Needs no farm."""
-    found = checked(catalog)
+    """Validate a catalog and report its size. Needs no farm."""
+    result = checked(catalog)
     if as_json:
-        print_json(check_document(found))
+        print_json(check_document(result))
     else:
-        report_check(catalog, found)
-    if found.problem_count:
+        report_check(catalog, result)
+    if result.problem_count:
         raise typer.Exit(ExitCode.BAD_INPUT)
 
 
@@ -39,27 +39,28 @@ def submit(
     catalog: CatalogArgument,
     watch: WatchOption = False,
     priority: Annotated[
-        int, typer.Option(min=-100, max=100, help="Higher goes first, from -100 to 100.")
+        int, typer.Option(min=-100, max=100, help="Higher runs first, from -100 to 100.")
     ] = 0,
     model_set: Annotated[
-        str | None, typer.Option(help="Overrides the model set that the catalog names.")
+        str | None, typer.Option(help="Overrides the catalog's model set.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Overrides the catalog's name.")] = None,
     deadline: Annotated[
-        str | None, typer.Option(help="When all must be done: 6h, 90m, 1d12h, 2026-11-27T18:00.")
+        str | None,
+        typer.Option(help="When every track must be done: 6h, 90m, 1d12h, 2026-11-27T18:00."),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(metavar="DOLLARS", help="What it may cost at most.")
+        str | None, typer.Option(metavar="DOLLARS", help="The most that the job may cost.")
     ] = None,
     interactive: Annotated[
-        bool, typer.Option("--interactive", help="Go before all other jobs, track by track.")
+        bool, typer.Option("--interactive", help="Run before all other jobs, track by track.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a catalog to the farm; the same one again finds what was made already."""
+    """Submit a catalog to the farm. Submitting it again reuses the tracks that exist already."""
     from trackfarm.sdk.submission import Wishes
 
-    wishes = Wishes(
+    options = Wishes(
         name=name,
         model_set=model_set,
         priority=priority,
@@ -69,7 +70,7 @@ def submit(
     )
     refuse_mistakes(catalog)
     with connected(patience=PATIENCE) as farm:
-        answer = send(farm, catalog, wishes)
+        answer = send(farm, catalog, options)
     if as_json:
         print_json(answer)
     else:
@@ -79,7 +80,7 @@ def submit(
 
 
 def checked(path: Path) -> "CatalogCheck":
-    """The result of reading the whole catalog, or as far as it can be read."""
+    """Return the check of the whole catalog, or of the part before it becomes unreadable."""
     from trackfarm.catalog import CatalogCheck, CatalogError, check_catalog
 
     try:
@@ -97,16 +98,16 @@ def checked(path: Path) -> "CatalogCheck":
 
 
 def refuse_mistakes(path: Path) -> None:
-    """Ends the command, with every mistake on stderr, unless the catalog is right."""
-    found = checked(path)
-    if found.problem_count:
-        report_check(path, found)
+    """End the command, with every mistake on stderr, unless the catalog is valid."""
+    result = checked(path)
+    if result.problem_count:
+        report_check(path, result)
         complain("nothing was sent")
         raise typer.Exit(ExitCode.BAD_INPUT)
 
 
 def check_document(found: "CatalogCheck") -> dict[str, Any]:
-    """The check as JSON; each problem has its parts and its text."""
+    """Return the check as JSON; each problem has its fields and its text."""
     problems = [asdict(problem) | {"text": str(problem)} for problem in found.problems]
     return {
         "problem_count": found.problem_count,
@@ -122,7 +123,7 @@ def report_check(path: Path, found: "CatalogCheck") -> None:
 
     if not found.problem_count:
         say(
-            f"{path} is right: {counted(found.brief_count, 'brief')},"
+            f"{path} is valid: {counted(found.brief_count, 'brief')},"
             f" {counted(found.track_count, 'track')},"
             f" {found.audio_seconds / 60:,.1f} min of audio"
         )
@@ -160,8 +161,10 @@ def _dollars(text: str | None) -> float | None:
 
 
 def send(farm: "Client", path: Path, wishes: "Wishes") -> "SubmitAnswer":
-    """Streams a checked catalog to the farm, its local sources first; ends the command when a file
-    was changed meanwhile."""
+    """Stream a checked catalog to the farm, its local sources first.
+
+    Ends the command when a file was changed since the check.
+    """
     from trackfarm.catalog import CatalogError, open_catalog
     from trackfarm.sdk import submission
 
@@ -174,12 +177,12 @@ def send(farm: "Client", path: Path, wishes: "Wishes") -> "SubmitAnswer":
 def report_submission(answer: "SubmitAnswer") -> None:
     job = answer.job
     if answer.already_submitted:
-        say(f"{job.id} has these very tracks already; nothing was added")
+        say(f"{job.id} already has exactly these tracks; nothing was added")
     else:
-        known = job.tracks.total - job.new_tracks
-        again = f", {known:,} of them known from before" if known else ""
-        say(f"{job.id} accepted: {counted(job.tracks.total, 'track')}{again}")
+        reused = job.tracks.total - job.new_tracks
+        note = f", {reused:,} of them shared with earlier jobs" if reused else ""
+        say(f"{job.id} accepted: {counted(job.tracks.total, 'track')}{note}")
     if answer.revived_tracks:
-        say(f"{counted(answer.revived_tracks, 'cancelled track')} will be made after all")
+        say(f"{counted(answer.revived_tracks, 'cancelled track')} queued again")
     if warning := noise_warning(job):
         say(warning, style="yellow")

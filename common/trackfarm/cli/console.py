@@ -1,4 +1,4 @@
-"""Where output goes: answers to stdout, complaints to stderr."""
+"""Output of the commands: results on stdout, errors on stderr."""
 
 import json
 import os
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import Console
 
-PLAIN_WIDTH = 160  # of tables in a file or pipe, where nothing says how wide it is
+PLAIN_WIDTH = 160  # columns of tables written to a file or pipe, which have no width
 
 
 @cache
 def out() -> "Console":
-    """The one console of this process, so that lines appear above a live display."""
+    """Return the process's only stdout console, so that lines appear above a live display."""
     return _console(stderr=False)
 
 
@@ -50,7 +50,7 @@ def complain(text: str) -> None:
 
 
 def print_json(value: "BaseModel | list[Any] | dict[str, Any]") -> None:
-    """One JSON document, on one line, on stdout."""
+    """Print one JSON document on one line of stdout."""
     typer.echo(json.dumps(_plain(value), ensure_ascii=False))
     sys.stdout.flush()
 

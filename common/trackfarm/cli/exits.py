@@ -1,4 +1,4 @@
-"""How the command line ends: one meaning for each exit code."""
+"""Exit codes of the command line, one meaning each."""
 
 from enum import IntEnum
 
@@ -15,13 +15,13 @@ class ExitCode(IntEnum):
 
 
 EPILOG = (
-    "Exit codes: 0 all well; 1 the job failed, was cancelled or has failed tracks, or something"
-    " could not be done to its end; 2 bad input (usage or catalog), nothing was sent; 3 no farm"
-    " can be reached; 4 the farm refused; 130 Ctrl-C."
+    "Exit codes: 0 success; 1 the job failed, was cancelled or has failed tracks, or the command"
+    " could not finish; 2 bad input (usage or catalog), nothing was sent; 3 no farm can be reached;"
+    " 4 the farm refused the request; 130 Ctrl-C."
 )
 
 
 def code_of(job: Job) -> ExitCode:
-    """What a job that ended means to whoever waited for it."""
+    """Return the exit code for a job that ended: OK only if done without failed tracks."""
     whole = job.state is JobState.DONE and job.tracks.failed == 0
     return ExitCode.OK if whole else ExitCode.INCOMPLETE

@@ -1,4 +1,4 @@
-"""`export`: the finished tracks of a job into a directory."""
+"""`export`: download the finished tracks of a job into a directory."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,16 +22,17 @@ FAILURES_SHOWN = 20
 
 
 def export(
-    job_or_dir: Annotated[str, typer.Argument(metavar="[JOB]", help="The newest if left out.")],
+    job_or_dir: Annotated[str, typer.Argument(metavar="[JOB]", help="Default: the newest job.")],
     directory: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="Where the files go.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="DIR", help="Directory for the files.", show_default=False),
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Wait for the job to end first.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch finished tracks into DIR, with manifest.csv and a playlist.
+    """Download finished tracks into DIR, with manifest.csv and a playlist.
 
-    Run again, it fetches only what is not there yet.
+    Running it again downloads only the missing files.
     """
     from trackfarm.cli.jobs import watch_to_the_end
 
@@ -52,7 +53,7 @@ def export(
         try:
             report = exported(farm, job, target)
         except KeyboardInterrupt:
-            err().print("what was fetched stays; run the same command again to go on")
+            err().print("stopped; downloaded files are kept. Run the same command again to resume")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     print_report(job, report, as_json=as_json)
     if (warning := noise_warning(job)) and not as_json:
@@ -63,18 +64,18 @@ def export(
 def exported(
     farm: "Client", job: "Job", directory: Path, stopped: "Callable[[], bool]" = lambda: False
 ) -> "ExportReport":
-    """Exports with a progress bar on a terminal; ends the command when the disk does not do."""
+    """Export with a progress bar on a terminal; end the command when writing to disk fails."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from trackfarm.sdk.exporter import export as fetch_all
     from trackfarm.sdk.manifest import ForeignExport
 
-    columns = (TextColumn("fetching"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("downloading"), BarColumn(), MofNCompleteColumn())
     try:
         with Progress(
             *columns, console=err(), transient=True, disable=not err().is_terminal
         ) as bar:
-            task = bar.add_task("fetching", total=job.tracks.done)
+            task = bar.add_task("downloading", total=job.tracks.done)
             steps = fetch_all(
                 job,
                 directory,
@@ -93,8 +94,8 @@ def print_report(job: "Job", report: "ExportReport", *, as_json: bool) -> None:
         print_json(report.as_dict())
         return
     say(
-        f"{counted(report.files, 'file')} in {report.directory}: {report.fetched:,} fetched"
-        f" ({report.fetched_bytes / 1e6:,.1f} MB), {report.kept:,} there already"
+        f"{counted(report.files, 'file')} in {report.directory}: {report.fetched:,} downloaded"
+        f" ({report.fetched_bytes / 1e6:,.1f} MB), {report.kept:,} already there"
     )
     say(f"manifest {report.manifest}, playlist {report.playlist}")
     if not job.state.ended:
@@ -107,4 +108,4 @@ def _complain_about(failed: dict[str, str]) -> None:
     for file, reason in list(failed.items())[:FAILURES_SHOWN]:
         complain(f"{file}: {reason}")
     if failed:
-        complain(f"{counted(len(failed), 'file')} could not be fetched; run the command again")
+        complain(f"{counted(len(failed), 'file')} could not be downloaded; run the command again")

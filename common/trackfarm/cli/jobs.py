@@ -1,4 +1,4 @@
-"""Commands about jobs: list, show, watch, and the four that change one."""
+"""Commands about jobs: list, show, watch, pause, resume, cancel, retry and remove."""
 
 import time
 from collections.abc import Callable
@@ -22,43 +22,43 @@ REASONS_SHOWN = 10
 
 
 def jobs(
-    limit: Annotated[int, typer.Option(min=1, max=500, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many to list.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List the jobs, newest first."""
     from trackfarm.cli.tables import jobs_table
 
     with connected() as farm:
-        found = farm.jobs(limit=limit)
+        newest = farm.jobs(limit=limit)
     if as_json:
-        print_json(found)
-    elif found:
-        out().print(jobs_table(found))
+        print_json(newest)
+    elif newest:
+        out().print(jobs_table(newest))
     else:
-        say("no jobs yet; make one with `trackfarm submit CATALOG`")
+        say("no jobs yet; submit one with `trackfarm submit CATALOG`")
 
 
 def show(job: JobArgument = None, as_json: JsonOption = False) -> None:
-    """Show everything about one job."""
+    """Show all details of one job."""
     from trackfarm.cli.tables import job_card
 
     with connected() as farm:
-        found = wanted_job(farm, job)
+        record = wanted_job(farm, job)
     if as_json:
-        print_json(found)
+        print_json(record)
     else:
-        out().print(job_card(found))
+        out().print(job_card(record))
 
 
 def watch(job: JobArgument = None, as_json: JsonOption = False) -> None:
-    """Follow a job until it ends. With --json: one object a line, whenever something changed."""
+    """Follow a job until it ends. With --json: one object per line, whenever it changes."""
     with connected() as farm:
-        found = wanted_job(farm, job)
-    raise typer.Exit(watch_to_the_end(found.id, as_json=as_json))
+        job_id = wanted_job(farm, job).id
+    raise typer.Exit(watch_to_the_end(job_id, as_json=as_json))
 
 
 def pause(job: JobArgument = None, as_json: JsonOption = False) -> None:
-    """Stop a job: what is being made stops at its next step, what is finished stays."""
+    """Pause a job: running tracks stop at their next step, finished tracks are kept."""
     _change(job, lambda farm, job_id: farm.pause(job_id), as_json=as_json)
 
 
@@ -69,12 +69,12 @@ def resume(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a job go on that was paused, or that is out of budget."""
+    """Resume a job that was paused or is out of budget."""
     _change(job, lambda farm, job_id: farm.resume(job_id, budget=budget), as_json=as_json)
 
 
 def cancel(job: JobArgument = None, as_json: JsonOption = False) -> None:
-    """End a job; tracks that are done stay."""
+    """Cancel a job; finished tracks are kept."""
     _change(job, lambda farm, job_id: farm.cancel(job_id), as_json=as_json)
 
 
@@ -85,32 +85,33 @@ def retry(job: JobArgument = None, as_json: JsonOption = False) -> None:
 
 def remove(
     job: Annotated[str, typer.Argument(metavar="JOB", help="Job id or a unique beginning of it.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove an ended job and its files for good; what other jobs share stays."""
+    """Delete an ended job and its files permanently; files shared with other jobs are kept."""
     with connected() as farm:
-        found = farm.job(job)
+        record = farm.job(job)
         if not yes:
-            done = counted(found.tracks.done, "finished track")
-            question = f"Remove {found.id} ({clean(found.catalog)}) with {done}?"
+            done = counted(record.tracks.done, "finished track")
+            question = f"Delete {record.id} ({clean(record.catalog)}) with {done}?"
             typer.confirm(question, abort=True, err=True)
-        removed = farm.remove(found.id)
+        removed = farm.remove(record.id)
     if as_json:
         print_json(removed)
     else:
-        say(f"{removed.id} ({clean(removed.catalog)}) is being removed")
+        say(f"{removed.id} ({clean(removed.catalog)}) is being deleted")
 
 
 def watch_to_the_end(job_id: str, *, as_json: bool) -> ExitCode:
-    """Follows the job, prints what became of it, and gives the command's exit code."""
+    """Follow the job, print its outcome and return the command's exit code."""
     try:
         with connected(patience=0, timeout=WATCH_TIMEOUT) as farm:
             job = watched(farm, job_id, as_json=as_json)
             if job is not None and not as_json:
-                print_ending(farm, job, f"`trackfarm export {job.id} DIR` brings them here")
+                print_ending(farm, job, f"`trackfarm export {job.id} DIR` downloads them")
     except KeyboardInterrupt:
-        err().print(f"the job goes on; `trackfarm watch {job_id}` shows it again", soft_wrap=True)
+        again = f"`trackfarm watch {job_id}` follows it again"
+        err().print(f"stopped watching; the job is still running; {again}", soft_wrap=True)
         return ExitCode.INTERRUPTED
     return code_of(job) if job is not None else ExitCode.INCOMPLETE
 
@@ -123,7 +124,10 @@ def watched(
     stopped: Callable[[float], object] = time.sleep,
     note: "Callable[[Job], str]" = attention,
 ) -> "Job | None":
-    """Shows the job until it ends, with what `note` says of it; gives its last state."""
+    """Show the job until it ends, with the text of `note`; return its last state.
+
+    None when it was never reached.
+    """
     from trackfarm.cli.views import view_for
     from trackfarm.sdk.following import follow
 
@@ -139,15 +143,15 @@ def print_ending(farm: "Client", job: "Job", files: str) -> None:
 
 
 def failure_reasons(farm: "Client", job: "Job") -> dict[str, int]:
-    """How many tracks failed for each reason, most frequent first."""
+    """Return the number of failed tracks by reason, most frequent first."""
     from collections import Counter
 
     from trackfarm.api import TrackState
 
     if not job.tracks.failed:
         return {}
-    failed = farm.tracks(job.id, state=TrackState.FAILED)
-    reasons = Counter(clean(track.error) or "no reason was given" for track in failed)
+    tracks = farm.tracks(job.id, state=TrackState.FAILED)
+    reasons = Counter(clean(track.error) or "no reason given" for track in tracks)
     return dict(reasons.most_common(REASONS_SHOWN))
 
 

@@ -1,4 +1,4 @@
-"""`logs`: what happened to a job, one line an event."""
+"""`logs`: the events of a job, one per line."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -26,23 +26,23 @@ def logs(
     job: Annotated[
         str | None,
         typer.Option(
-            "--job", metavar="JOB", help="Job id or its beginning; the newest if left out."
+            "--job", metavar="JOB", help="Job id or its beginning; default: the newest job."
         ),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
+        bool, typer.Option("--follow", "-f", help="Keep printing until the job has ended.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what happened to a job, oldest first, one line an event."""
+    """Print the events of a job, oldest first, one per line."""
     show = print_json if as_json else _say
     try:
         with connected(patience=GIVE_UP_AFTER if follow else 3.0) as farm:
-            wanted = wanted_job(farm, job).id
-            for event in events(farm, wanted, follow=follow):
+            job_id = wanted_job(farm, job).id
+            for event in events(farm, job_id, follow=follow):
                 show(event)
     except KeyboardInterrupt:
-        complain("the job goes on")
+        complain("stopped following; the job is still running")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
@@ -53,10 +53,10 @@ def events(
     follow: bool,
     wait: Callable[[float], object] = time.sleep,
 ) -> "Iterator[Event]":
-    """All events of a job so far; with `follow` also those to come, until it has ended."""
+    """Yield all events of a job so far; with `follow` also new ones, until the job has ended."""
     after = 0
     while True:
-        # The state before the events, so that none of an ended job's is missed.
+        # Read the state before the events, so that no event of an ended job is missed.
         is_last = not follow or farm.job(job_id).state.ended
         while page := farm.events(job_id=job_id, after=after):
             yield from page
@@ -67,18 +67,18 @@ def events(
 
 
 def line(event: "Event") -> str:
-    """Time on the operator's clock, what happened, to whom, and what there is to say of it."""
-    whom = [
+    """Return an event as a line: local time, kind, track, shard and worker, data."""
+    subjects = [
         f"track {event.track_id}" if event.track_id is not None else None,
         event.shard_id,
         event.worker_id,
     ]
-    about = ", ".join(f"{name}={value}" for name, value in event.data.items())
+    data = ", ".join(f"{name}={value}" for name, value in event.data.items())
     parts = [
         f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}",
         f"{clean(event.kind).replace('_', ' '):<16}",
-        " ".join(clean(part) for part in whom if part),
-        one_line(about, DATA_WIDTH),
+        " ".join(clean(part) for part in subjects if part),
+        one_line(data, DATA_WIDTH),
     ]
     return "  ".join(part for part in parts if part).rstrip()
 

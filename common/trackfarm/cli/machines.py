@@ -1,4 +1,4 @@
-"""`workers`: who makes the tracks, who may join, who has to go."""
+"""`workers`: list, invite, drain and remove workers."""
 
 import re
 from datetime import timedelta
@@ -16,59 +16,65 @@ if TYPE_CHECKING:
     from trackfarm.client import Client
 
 workers = typer.Typer(
-    help="List the workers; let machines join; end a worker.", invoke_without_command=True
+    help="List workers; invite machines to join; drain or remove a worker.",
+    invoke_without_command=True,
 )
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-WorkerArgument = Annotated[str, typer.Argument(metavar="WORKER", help="Its id, or its name.")]
+WorkerArgument = Annotated[str, typer.Argument(metavar="WORKER", help="Worker id or name.")]
 
 
 def duration(text: str) -> float:
-    """Seconds of `90s`, `30m`, `12h` or `7d`; a month at most."""
+    """Return the seconds of `90s`, `30m`, `12h` or `7d`, at most 31 days.
+
+    Raises typer.BadParameter.
+    """
     from trackfarm.api import LONGEST_INVITATION
 
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
     if match is None:
-        raise typer.BadParameter(f"{text!r} is no duration; write 90s, 30m, 12h or 7d")
+        raise typer.BadParameter(f"{text!r} is not a duration; write 90s, 30m, 12h or 7d")
     seconds = timedelta(**{_UNITS[match[2]]: float(match[1])}).total_seconds()
     if not 0 < seconds <= LONGEST_INVITATION:
-        raise typer.BadParameter(f"{text!r} is not between a second and 31 days")
+        raise typer.BadParameter(f"{text!r} is out of range; write a duration of at most 31 days")
     return seconds
 
 
 @workers.callback()
 def list_workers(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List the workers; let machines join; end a worker."""
+    """List workers; invite machines to join; drain or remove a worker."""
     if context.invoked_subcommand is not None:
         return
     from trackfarm.cli.tables import workers_table
 
     with connected() as farm:
-        found = farm.workers()
+        records = farm.workers()
     if as_json:
-        print_json(found)
-    elif found:
-        out().print(workers_table(found))
+        print_json(records)
+    elif records:
+        out().print(workers_table(records))
     else:
-        say("no worker is here; `trackfarm workers invite` lets one join")
+        say("no workers; invite one with `trackfarm workers invite`")
 
 
 @workers.command()
 def invite(
     uses: Annotated[int, typer.Option(min=1, max=10_000, help="How many workers may join.")] = 1,
     expires: Annotated[
-        str, typer.Option(metavar="TIME", help="How long it holds: 90s, 30m, 12h, 7d.")
+        str, typer.Option(metavar="TIME", help="Lifetime of the invitation: 90s, 30m, 12h, 7d.")
     ] = "1h",
-    provider: Annotated[str | None, typer.Option(help="Whose machine it is.")] = None,
-    rental_tag: Annotated[str | None, typer.Option(help="The rental that it belongs to.")] = None,
-    price: Annotated[
-        float | None, typer.Option(min=0, metavar="DOLLARS", help="What it costs an hour.")
+    provider: Annotated[str | None, typer.Option(help="Provider of the machine.")] = None,
+    rental_tag: Annotated[
+        str | None, typer.Option(help="The rental that the machine belongs to.")
     ] = None,
-    note: Annotated[str, typer.Option(help="For your own memory.")] = "",
+    price: Annotated[
+        float | None, typer.Option(min=0, metavar="DOLLARS", help="Price of the machine per hour.")
+    ] = None,
+    note: Annotated[str, typer.Option(help="A note for yourself.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a token with which a machine may join. It is shown once.
+    """Create a token with which machines may join. It is shown only once.
 
-    What is said here of provider, rental and price holds, whatever the machine claims.
+    Provider, rental and price given here override the values that the machine reports.
     """
     from trackfarm.api import InvitationRequest
 
@@ -81,15 +87,15 @@ def invite(
         note=note,
     )
     with connected() as farm:
-        made = farm.invite(request)
+        invited = farm.invite(request)
         url = farm.url
     if as_json:
-        print_json(made)
+        print_json(invited)
         return
-    until = f"{made.invitation.expires_at.astimezone():%Y-%m-%d %H:%M}"
-    err().print(f"{made.invitation.id} lets {counted(uses, 'worker')} join until {until}")
+    until = f"{invited.invitation.expires_at.astimezone():%Y-%m-%d %H:%M}"
+    err().print(f"{invited.invitation.id}: {counted(uses, 'worker')} may join until {until}")
     say(f"TRACKFARM_WORKER_SCHEDULER_URL={url}")
-    say(f"TRACKFARM_WORKER_JOIN_TOKEN={made.token}")
+    say(f"TRACKFARM_WORKER_JOIN_TOKEN={invited.token}")
 
 
 @workers.command()
@@ -98,32 +104,32 @@ def invitations(as_json: JsonOption = False) -> None:
     from trackfarm.cli.tables import invitations_table
 
     with connected() as farm:
-        found = farm.invitations()
+        records = farm.invitations()
     if as_json:
-        print_json(found)
-    elif found:
-        out().print(invitations_table(found))
+        print_json(records)
+    elif records:
+        out().print(invitations_table(records))
     else:
-        say("nobody was invited yet; `trackfarm workers invite` makes a token")
+        say("no invitations; create one with `trackfarm workers invite`")
 
 
 @workers.command()
 def revoke(
-    invitation: Annotated[str, typer.Argument(metavar="INVITATION", help="Its id.")],
+    invitation: Annotated[str, typer.Argument(metavar="INVITATION", help="Invitation id.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Let nobody join by an invitation any more; who has joined stays."""
+    """Revoke an invitation; workers that joined with it stay."""
     with connected() as farm:
         revoked = farm.revoke_invitation(invitation)
     if as_json:
         print_json(revoked)
     else:
-        say(f"{revoked.id} lets nobody join any more")
+        say(f"{revoked.id} is revoked")
 
 
 @workers.command()
 def drain(worker: WorkerArgument, as_json: JsonOption = False) -> None:
-    """Give a worker no more tracks; it leaves when it has finished those it has."""
+    """Drain a worker: it gets no new tracks and leaves after finishing its current ones."""
     with connected() as farm:
         drained = farm.drain_worker(_id_of(farm, worker))
     if as_json:
@@ -134,7 +140,7 @@ def drain(worker: WorkerArgument, as_json: JsonOption = False) -> None:
 
 @workers.command()
 def remove(worker: WorkerArgument, as_json: JsonOption = False) -> None:
-    """End a worker for good: its tokens are void at once, its tracks are made by others."""
+    """Remove a worker: its tokens are void at once, its tracks go to other workers."""
     with connected() as farm:
         removed = farm.remove_worker(_id_of(farm, worker))
     if as_json:
@@ -144,6 +150,6 @@ def remove(worker: WorkerArgument, as_json: JsonOption = False) -> None:
 
 
 def _id_of(farm: "Client", worker: str) -> str:
-    """The id of the one worker of this name, else what was said."""
-    named = [found.id for found in farm.workers() if found.name == worker]
+    """Return the id of the only worker of this name, else the argument itself."""
+    named = [record.id for record in farm.workers() if record.name == worker]
     return named[0] if len(named) == 1 else worker

@@ -1,4 +1,4 @@
-"""The errand of `up --submit --export`: submit, watch, fetch; the farm runs around it."""
+"""The run of `up --submit --export`: submit, watch and download while the farm is up."""
 
 import threading
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ STOP_SECONDS = 3.0
 
 @dataclass(slots=True)
 class Errand:
-    """Runs in a thread of its own, because children may be started by the main thread only."""
+    """A run in its own thread, because only the main thread may start child processes."""
 
     catalog: Path
     directory: Path
@@ -33,7 +33,7 @@ class Errand:
 
     @classmethod
     def checked(cls, catalog: Path, directory: Path, *, model_set: str, as_json: bool) -> Self:
-        """Ends the command when the catalog has mistakes, before anything is started."""
+        """Create a run; end the command when the catalog has mistakes, before anything starts."""
         refuse_mistakes(catalog)
         return cls(catalog, directory, model_set, as_json)
 
@@ -46,13 +46,13 @@ class Errand:
         return self._thread is not None and not self._thread.is_alive()
 
     def finish(self) -> ExitCode:
-        """Ends it if it still runs; its exit code, INTERRUPTED when it had to be ended."""
-        assert self._thread is not None, "start comes first"
+        """Stop the run if it has not ended; return its exit code, INTERRUPTED if it was stopped."""
+        assert self._thread is not None, "call start() first"
         interrupted = not self.done
         self._stop.set()
         self._thread.join(STOP_SECONDS)
         if interrupted:
-            err().print("the job is kept; `trackfarm up` with the same home goes on with it")
+            err().print("interrupted; `trackfarm up` with the same home resumes the job")
             return ExitCode.INTERRUPTED
         return ExitCode.INCOMPLETE if self._code is None else self._code
 
@@ -63,24 +63,24 @@ class Errand:
             with (
                 errors_end_the_command(),
                 Client(address.url, address.api_key) as farm,
-                Client(address.url, address.api_key, patience=0, timeout=WATCH_TIMEOUT) as eye,
+                Client(address.url, address.api_key, patience=0, timeout=WATCH_TIMEOUT) as watcher,
             ):
-                self._code = self._steps(farm, eye)
-        except typer.Exit as ending:
-            self._code = ExitCode(ending.exit_code)
+                self._code = self._steps(farm, watcher)
+        except typer.Exit as exit_request:
+            self._code = ExitCode(exit_request.exit_code)
         except Stopped:
             self._code = ExitCode.INTERRUPTED
         except Exception as error:
             complain(f"{type(error).__name__}: {error}")
             raise
 
-    def _steps(self, farm: Client, eye: Client) -> ExitCode:
+    def _steps(self, farm: Client, watcher: Client) -> ExitCode:
         from trackfarm.sdk.submission import Wishes
 
         answer = send(farm, self.catalog, Wishes(model_set=self.model_set))
         if not self.as_json:
             report_submission(answer)
-        job = watched(eye, answer.job.id, as_json=self.as_json, stopped=self._stop.wait)
+        job = watched(watcher, answer.job.id, as_json=self.as_json, stopped=self._stop.wait)
         if job is None or not job.state.ended:
             return ExitCode.INTERRUPTED
         report = exported(farm, job, self.directory, stopped=self._stop.is_set)

@@ -8,7 +8,7 @@ import typer
 JobArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[JOB]", help="Job id or a unique beginning of it; the newest if left out."
+        metavar="[JOB]", help="Job id or a unique beginning of it; default: the newest job."
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]

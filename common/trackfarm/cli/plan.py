@@ -1,4 +1,4 @@
-"""`plan`: what a catalog will cost and when it will be done, before anything is rented."""
+"""`plan`: cost and time of a catalog, before anything is rented."""
 
 import os
 from datetime import datetime
@@ -27,38 +27,39 @@ def plan(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help='Cards to plan for, such as "6x RTX 4090 @0.34, 2x A100-80"; needs no farm.'
-            " Without it: the workers that the farm has now.",
+            help='GPUs to plan for, such as "6x RTX 4090 @0.34, 2x A100-80"; needs no farm.'
+            " Default: the farm's current workers.",
         ),
     ] = None,
     model_set: Annotated[
-        str | None, typer.Option(help="Overrides the model set that the catalog names.")
+        str | None, typer.Option(help="Overrides the catalog's model set.")
     ] = None,
     deadline: Annotated[
-        str | None, typer.Option(help="When all must be done: 6h, 90m, 1d12h, 2026-11-27T18:00.")
+        str | None,
+        typer.Option(help="When every track must be done: 6h, 90m, 1d12h, 2026-11-27T18:00."),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(metavar="DOLLARS", help="What it may cost at most.")
+        str | None, typer.Option(metavar="DOLLARS", help="The most that the job may cost.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a catalog will cost and when it will be done. Sends and rents nothing.
+    """Estimate the cost and time of a catalog. Submits and rents nothing.
 
-    Exit codes: 0 the fleet can make every track, within deadline and budget if given; 1 it cannot;
-    2 bad input.
+    Exit codes: 0 the fleet can make every track within any given deadline and budget; 1 it
+    cannot; 2 bad input.
     """
     limits = limits_of(deadline, budget)
     kind, tracks = demanded(catalog, model_set)
-    found = (
+    result = (
         _planned_here(fleet, kind, tracks, limits)
         if fleet is not None
-        else _asked(kind, tracks, limits)
+        else _planned_by_farm(kind, tracks, limits)
     )
     if as_json:
-        print_json(found)
+        print_json(result)
     else:
-        _report(found)
-    raise typer.Exit(ExitCode.OK if found.is_feasible else ExitCode.INCOMPLETE)
+        _report(result)
+    raise typer.Exit(ExitCode.OK if result.is_feasible else ExitCode.INCOMPLETE)
 
 
 def limits_of(deadline: str | None, budget: str | None) -> "Limits":
@@ -75,7 +76,7 @@ def limits_of(deadline: str | None, budget: str | None) -> "Limits":
 
 
 def demanded(path: Path, name: str | None) -> "tuple[ModelSet, list[ShapeCount]]":
-    """The model set and the tracks by shape; ends the command when the catalog has mistakes."""
+    """Return the model set and the tracks by shape; end the command when the catalog is invalid."""
     from trackfarm.catalog import CatalogError, open_catalog
     from trackfarm.model_sets import UnknownModelSet, model_set
     from trackfarm.planning import read_shapes
@@ -93,10 +94,10 @@ def demanded(path: Path, name: str | None) -> "tuple[ModelSet, list[ShapeCount]]
 
 
 def _complain_about(path: Path, error: "CatalogError") -> None:
-    """Every mistake of the catalog itself; if it has none, what its model set cannot make."""
-    found = checked(path)
-    if found.problem_count:
-        report_check(path, found)
+    """Report the catalog's own mistakes; if it has none, the tracks its model set cannot make."""
+    check = checked(path)
+    if check.problem_count:
+        report_check(path, check)
         return
     for problem in error.problems:
         complain(clean(str(problem)))
@@ -117,7 +118,7 @@ def _planned_here(
     return planned(demand_of(tracks), groups, kind=kind, prices=prices, limits=limits)
 
 
-def _asked(kind: "ModelSet", tracks: "list[ShapeCount]", limits: "Limits") -> "Plan":
+def _planned_by_farm(kind: "ModelSet", tracks: "list[ShapeCount]", limits: "Limits") -> "Plan":
     from trackfarm.planning import PlanRequest
 
     request = PlanRequest(model_set=kind.name, tracks=tracks, limits=limits)
@@ -125,8 +126,8 @@ def _asked(kind: "ModelSet", tracks: "list[ShapeCount]", limits: "Limits") -> "P
         return farm.plan(request)
 
 
-def _report(found: "Plan") -> None:
+def _report(result: "Plan") -> None:
     from trackfarm.cli.plan_tables import plan_report
 
-    for part in plan_report(found):
+    for part in plan_report(result):
         out().print(part)

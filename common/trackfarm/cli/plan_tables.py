@@ -21,7 +21,7 @@ from trackfarm.words import NOISE, counted, time_words
 
 
 def plan_report(plan: Plan) -> Iterator[RenderableType]:
-    """Everything about the plan, part by part."""
+    """Yield the sections of the report, in order."""
     yield _summary(plan)
     yield _section("tracks by the smallest tier that can make them", _tiers(plan.tiers))
     if plan.groups:
@@ -32,7 +32,7 @@ def plan_report(plan: Plan) -> Iterator[RenderableType]:
     if plan.verdict is not None:
         yield _section("the limits", _verdict(plan))
     if plan.alternatives:
-        heading = "other fleets that make all of it, cheapest first"
+        heading = "other fleets that can make every track, cheapest first"
         yield _section(heading, _options(plan.alternatives, plan))
     notes = [*plan.notes, *([NOISE.format(model_set=plan.model_set)] if plan.is_noise else [])]
     if notes:
@@ -52,13 +52,13 @@ def _summary(plan: Plan) -> Table:
         between = f"({hours.low:,.2f} to {hours.high:,.2f})"
         card.add_row("GPU hours", f"{hours.expected:,.2f} {between}")
         card.add_row("cost", _cost_words(plan.cost))
-        card.add_row("bought", _bought_words(plan.cost))
+        card.add_row("if bought", _bought_words(plan.cost))
     return card
 
 
 def _cost_words(money: Money) -> str:
     if not money.total.expected:
-        return "nothing: these machines are your own"
+        return "nothing: these are your own machines"
     parts = f"; work {_dollars(money.work)}, starting {_dollars(money.boot)}"
     each = "" if money.per_track is None else f"; ${money.per_track:.5f} a track"
     return f"{_dollar_span(money.total)}{parts}, idle {_dollars(money.idle)}{each}"
@@ -79,8 +79,8 @@ def _tiers(tiers: Sequence[TierTracks]) -> Table:
 
 
 def _groups(groups: Sequence[GroupShare]) -> Table:
-    numbers = ("cards", "$/h", "tracks", "work h", "start h", "idle h", "cost")
-    table = _table("card", numbers, last="speed")
+    numbers = ("GPUs", "$/h", "tracks", "work h", "start h", "idle h", "cost")
+    table = _table("GPU", numbers, last="speed")
     for group in groups:
         hours = (group.work_hours, group.boot_hours, group.idle_hours)
         table.add_row(
@@ -99,7 +99,7 @@ def _source_words(group: GroupShare) -> str:
     if group.source is SpeedSource.MEASURED:
         tracks = counted(group.tracks_measured, "track")
         return f"measured ({tracks}): {group.relative_speed:.2f} of the prior"
-    return "prior" if group.source is SpeedSource.PRIOR else "guessed: card not in the table"
+    return "prior" if group.source is SpeedSource.PRIOR else "guessed: GPU not in the price table"
 
 
 def _verdict(plan: Plan) -> Text:
@@ -118,19 +118,19 @@ def _verdict(plan: Plan) -> Text:
 
 def _chance_words(chance: Chance) -> str:
     return {
-        Chance.LIKELY: "kept, nine times out of ten or more",
-        Chance.UNSURE: "expected to be kept, but not at the high end",
-        Chance.UNLIKELY: "not kept",
+        Chance.LIKELY: "met with a probability of 90% or more",
+        Chance.UNSURE: "expected to be met, but not at the high end of the range",
+        Chance.UNLIKELY: "not met",
     }[chance]
 
 
 def _keepers(cheapest: FleetOption | None, fastest: FleetOption | None) -> Iterator[str]:
     if cheapest is None:
-        yield "no fleet of one kind of card in the price table keeps this"
+        yield "no fleet of a single GPU type in the price table meets the limits"
     if cheapest is not None:
-        yield f"cheapest fleet that keeps it: {_option_words(cheapest)}"
+        yield f"cheapest fleet that meets the limits: {_option_words(cheapest)}"
     if fastest is not None and fastest != cheapest:
-        yield f"fastest fleet that keeps it: {_option_words(fastest)}"
+        yield f"fastest fleet that meets the limits: {_option_words(fastest)}"
 
 
 def _option_words(option: FleetOption) -> str:
@@ -156,7 +156,7 @@ def _compared(option: FleetOption, plan: Plan) -> str:
         return "makes all tracks"
     cheaper = option.cost.expected < plan.cost.total.expected
     faster = option.eta_seconds.expected < plan.eta_seconds.expected
-    return " and ".join(word for word, is_so in (("cheaper", cheaper), ("faster", faster)) if is_so)
+    return " and ".join(text for text, is_so in (("cheaper", cheaper), ("faster", faster)) if is_so)
 
 
 def _times(span: Span) -> str:

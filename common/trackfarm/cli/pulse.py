@@ -1,4 +1,4 @@
-"""The farm at a glance (pure): one look at it, what is made per hour, what needs an eye."""
+"""The data of `trackfarm top` (pure): a snapshot of the farm, its throughput, its alerts."""
 
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from trackfarm.words import attention, counted
 
 WORKING = frozenset({WorkerState.READY, WorkerState.BUSY, WorkerState.DRAINING})
 BARS = "▁▂▃▄▅▆▇█"
-MEMORY = 60  # looks that the throughput is shown of
-WINDOW_SECONDS = 60.0  # over which the present throughput is taken
-NEARLY_SPENT = 0.9  # share of a budget
-LOST_SHOWN_SECONDS = 600.0  # as long as in the metrics
+MEMORY = 60  # snapshots in the throughput chart
+WINDOW_SECONDS = 60.0  # the current throughput is an average over this time
+NEARLY_SPENT = 0.9  # share of a budget that raises an alert
+LOST_SHOWN_SECONDS = 600.0  # same as in the metrics
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """`at` in seconds of any steady clock."""
+    """A snapshot of the farm; `at` is in seconds of a monotonic clock."""
 
     at: float
     status: FarmStatus
@@ -31,7 +31,7 @@ class Look:
 
     @property
     def crew(self) -> list[Worker]:
-        """Without those that were lost long ago."""
+        """The workers, except any lost more than LOST_SHOWN_SECONDS ago."""
         return [
             worker
             for worker in self.workers
@@ -41,7 +41,7 @@ class Look:
 
     @property
     def dollars_per_hour(self) -> float:
-        """Prices of all workers that are here, idle or not."""
+        """Sum of the hourly prices of all connected workers, idle or not."""
         return sum(w.price_per_hour for w in self.workers if w.state in WORKING)
 
     @property
@@ -50,20 +50,23 @@ class Look:
 
 
 class Throughput:
-    """Tracks per hour, from the number of done tracks at each look."""
+    """Tracks per hour, from the number of done tracks in each snapshot."""
 
     def __init__(self) -> None:
         self._looks: deque[tuple[float, int]] = deque(maxlen=MEMORY)
         self.rates: deque[float] = deque(maxlen=MEMORY)
 
     def add(self, look: Look) -> float:
-        """The rate over the last minute; at the first look, what the farm says of its jobs."""
+        """Add a snapshot and return the rate over the last minute.
+
+        The first snapshot gives the rate that the farm reports for its unfinished jobs.
+        """
         self._looks.append((look.at, look.status.tracks.done))
         recent = [(at, n) for at, n in self._looks if at >= look.at - WINDOW_SECONDS]
-        (began, before), (ended, after) = recent[0], recent[-1]
-        if ended > began:
-            # Tracks can vanish from the count (a retried job), which is no negative work.
-            rate = max(0.0, 3600 * (after - before) / (ended - began))
+        (start, before), (end, after) = recent[0], recent[-1]
+        if end > start:
+            # The count of done tracks can fall (a retried job); the rate is never negative.
+            rate = max(0.0, 3600 * (after - before) / (end - start))
         else:
             rate = sum(job.tracks_per_hour or 0.0 for job in look.moving)
         self.rates.append(rate)
@@ -71,7 +74,7 @@ class Throughput:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """The last `width` values as bars between nothing and the largest."""
+    """Return the last `width` values as bars, scaled from zero to the largest."""
     shown = list(values)[-width:]
     top = max(shown, default=0.0)
     if top <= 0:
@@ -80,18 +83,18 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def alerts(look: Look) -> list[str]:
-    """What needs an eye now, most urgent first."""
-    found = [] if look.status.broker_ok else ["the broker does not answer"]
+    """Return the current problems, most urgent first."""
+    messages = [] if look.status.broker_ok else ["the broker does not answer"]
     states = Counter(worker.state for worker in look.crew)
     for state in (WorkerState.LOST, WorkerState.QUARANTINED):
         if states[state]:
-            found.append(f"{counted(states[state], 'worker')} {state.value}")
+            messages.append(f"{counted(states[state], 'worker')} {state.value}")
     for job in look.moving:
-        found += [f"{job.id}: {text}" for text in (attention(job), _money(job)) if text]
-    return found
+        messages += [f"{job.id}: {text}" for text in (attention(job), _money(job)) if text]
+    return messages
 
 
 def _money(job: Job) -> str:
     if job.state is JobState.PAUSED or not job.budget or job.spent < NEARLY_SPENT * job.budget:
         return ""
-    return f"${job.spent:,.2f} of its budget of ${job.budget:,.2f} are spent ({clean(job.catalog)})"
+    return f"${job.spent:,.2f} of the budget of ${job.budget:,.2f} is spent ({clean(job.catalog)})"

@@ -1,4 +1,4 @@
-"""One command's connection to the farm, and what its errors mean to the operator."""
+"""A command's connection to the farm; errors become messages and exit codes."""
 
 import os
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def connected(*, patience: float = 3.0, timeout: float = 30.0) -> Iterator["Client"]:
-    """The farm that the settings name; ends the command when it cannot be had."""
+    """Connect to the farm of the settings; end the command with a message on any error."""
     address = known_farm()
     with errors_end_the_command(), _farm(address, patience=patience, timeout=timeout) as farm:
         yield farm
@@ -44,7 +44,7 @@ def _farm(address: FarmAddress, *, patience: float, timeout: float) -> "Client":
 
 @contextmanager
 def administering(*, patience: float = 3.0) -> Iterator["Administration"]:
-    """As `connected`, for the commands that need a key with scope `admin`."""
+    """Connect like `connected`, for commands that need a key with scope `admin`."""
     from trackfarm.administration import Administration
 
     address = known_farm()
@@ -57,7 +57,7 @@ def administering(*, patience: float = 3.0) -> Iterator["Administration"]:
 
 @contextmanager
 def errors_end_the_command() -> Iterator[None]:
-    """Turns every error of the client into a message on stderr and its exit code."""
+    """Turn every error of the client into a message on stderr and its exit code."""
     from trackfarm.client import FarmError, FarmUnreachable, Refused, UnsafeAddress
 
     try:
@@ -73,13 +73,13 @@ def errors_end_the_command() -> Iterator[None]:
 
 
 def ended(code: ExitCode, complaint: str) -> typer.Exit:
-    """Says why and gives the exception that ends the command."""
+    """Print the message on stderr and return the exception that ends the command."""
     complain(complaint)
     return typer.Exit(code)
 
 
 def known_farm() -> FarmAddress:
-    """The farm that the settings name; ends the command when they name none."""
+    """Return the farm of the settings; end the command when they name none."""
     try:
         address = find_farm(os.environ)
     except SettingsError as error:
@@ -87,25 +87,27 @@ def known_farm() -> FarmAddress:
     if address is None:
         raise ended(
             ExitCode.UNREACHABLE,
-            f"no farm is known: {farm_file(home_path(os.environ))} does not exist; start one with"
+            f"no farm found: {farm_file(home_path(os.environ))} does not exist; start one with"
             " `trackfarm up` or set TRACKFARM_URL and TRACKFARM_API_KEY",
         )
     return address
 
 
 def wanted_job(farm: "Client", job_id: str | None) -> "Job":
-    """The job the operator named, or the newest one."""
+    """Return the job of this id, or the newest one; end the command when there is none."""
     if job_id is not None:
-        if "/" in job_id:  # a path, most likely, and no address of the farm
+        if "/" in job_id:  # most likely a file path
             raise ended(ExitCode.REFUSED, f"there is no job {job_id}; `trackfarm jobs` lists them")
         return farm.job(job_id)
     if newest := farm.jobs(limit=1):
         return newest[0]
-    raise ended(ExitCode.REFUSED, "this farm has no jobs yet; make one with `trackfarm submit`")
+    raise ended(
+        ExitCode.REFUSED, "this farm has no jobs yet; submit one with `trackfarm submit CATALOG`"
+    )
 
 
 def _refusal_code(error: "Refused") -> ExitCode:
-    # 422 is the one refusal that is about what was sent: the same mistakes that `check` finds.
+    # 422 alone is about the input: the same mistakes that `check` finds.
     return ExitCode.BAD_INPUT if error.problem.status == 422 else ExitCode.REFUSED
 
 

@@ -48,22 +48,22 @@ def workers_table(workers: Sequence[Worker]) -> Table:
 
 def invitations_table(invitations: Sequence[Invitation]) -> Table:
     table = _table("invitation", "uses left", "until", "provider", "rental", "by", "note")
-    for found in invitations:
-        until = f"{found.expires_at.astimezone():%Y-%m-%d %H:%M}"
+    for invitation in invitations:
+        until = f"{invitation.expires_at.astimezone():%Y-%m-%d %H:%M}"
         table.add_row(
-            found.id,
-            str(found.uses_left),
-            "revoked" if found.revoked_at else until,
-            clean(found.provider or ""),
-            clean(found.rental_tag or ""),
-            clean(found.made_by),
-            clean(found.note),
+            invitation.id,
+            str(invitation.uses_left),
+            "revoked" if invitation.revoked_at else until,
+            clean(invitation.provider or ""),
+            clean(invitation.rental_tag or ""),
+            clean(invitation.made_by),
+            clean(invitation.note),
         )
     return table
 
 
 def job_card(job: Job) -> Table:
-    """Everything about one job."""
+    """Return all details of one job."""
     counts = job.tracks
     return _card(
         {
@@ -89,8 +89,8 @@ def job_card(job: Job) -> Table:
 
 
 def ending_card(job: Job, failures: dict[str, int], files: str) -> Table:
-    """What became of a job: `failures` counts tracks by reason, `files` says where the audio is."""
-    reasons = [f"{counted(n, 'track')}: {one_line(why)}" for why, n in failures.items()]
+    """Return a job's outcome: `failures` counts tracks by reason, `files` says where the audio is."""
+    reasons = [f"{counted(n, 'track')}: {one_line(reason)}" for reason, n in failures.items()]
     return _card(
         {
             "job": f"{job.id} {state_words(job)}",
@@ -105,7 +105,7 @@ def ending_card(job: Job, failures: dict[str, int], files: str) -> Table:
 
 
 def _planned(job: Job) -> str:
-    """What the plan said when the job was submitted."""
+    """Return time and price of the plan made when the job was submitted."""
     eta = (job.plan or {}).get("eta_seconds")
     if not eta:
         return ""

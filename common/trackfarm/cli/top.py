@@ -1,4 +1,4 @@
-"""`top`: the farm at a glance, live, or once for a script."""
+"""`top`: an overview of the farm, live, or once for a script."""
 
 import time
 from collections.abc import Callable
@@ -19,13 +19,15 @@ JOBS_LOOKED_AT = 20
 
 
 def top(
-    once: Annotated[bool, typer.Option("--once", help="Show it once and end.")] = False,
-    every: Annotated[float, typer.Option(min=0.2, max=3600, metavar="SECONDS")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one snapshot and exit.")] = False,
+    every: Annotated[
+        float, typer.Option(min=0.2, max=3600, metavar="SECONDS", help="Time between snapshots.")
+    ] = 2.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Watch the farm: workers, jobs, tracks per hour, money, what needs an eye. Ctrl-C ends it.
+    """Watch the farm: workers, jobs, tracks per hour, money, alerts. Ctrl-C ends it.
 
-    With --json one object for each look, a line each.
+    With --json: one object per snapshot, one per line.
     """
     try:
         with connected(patience=0 if not once else 3) as farm:
@@ -52,7 +54,7 @@ def _show_once(farm: "Client", *, as_json: bool) -> None:
 
 
 def _show_lines(farm: "Client", every: float, *, as_json: bool) -> None:
-    """For a pipe: one look after the other, until the reader goes or the farm does."""
+    """Print snapshots one after the other, for a pipe, until the reader or the farm is gone."""
     from trackfarm.cli.pulse import Throughput
 
     throughput = Throughput()
@@ -80,7 +82,7 @@ def _show_live(farm: "Client", every: float) -> None:
 
     throughput = Throughput()
     last: Look | None = None
-    # A screen of its own: when it ends, the terminal is as it was before.
+    # The alternate screen: on exit the terminal looks as before.
     with Live(console=out(), screen=True, auto_refresh=False) as live:
         while True:
             trouble = ""
@@ -102,7 +104,7 @@ def _show_live(farm: "Client", every: float) -> None:
 
 
 def as_record(seen: "Look", rate: float) -> dict[str, Any]:
-    """What --json prints."""
+    """Return a snapshot as --json prints it."""
     from trackfarm.cli.pulse import alerts
 
     return {

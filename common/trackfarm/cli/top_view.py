@@ -1,4 +1,4 @@
-"""How `top` looks: a head, what needs an eye, the jobs, the workers; as much as the screen holds."""
+"""The screen of `top`: a header, alerts, jobs and workers, as many as fit."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ from trackfarm.words import counted, one_line, rate_words, tier_words, time_word
 
 ALERTS_SHOWN = 4
 LEAST_JOBS = 3
-OTHER_LINES = 9  # the head, two gaps, two headings, and how many are not shown
-ALL = 10_000  # lines, where there is no screen
+OTHER_LINES = 9  # header, two gaps, two headings, and the count of hidden workers
+ALL = 10_000  # lines, for output that is not a screen
 SPARK_WIDTH = 40
 COLOURS = {
     WorkerState.BUSY: "green",
@@ -39,20 +39,20 @@ def waiting(trouble: str) -> RenderableType:
 def picture(
     look: Look, throughput: Throughput, *, width: int, height: int = ALL, trouble: str = ""
 ) -> RenderableType:
-    """The whole view; `trouble` says why it is not of this moment."""
-    room = max(0, height - OTHER_LINES - bool(trouble))
-    urgent = alerts(look)[: min(ALERTS_SHOWN, max(1, room // 4))]
-    room = max(0, room - len(urgent))
+    """Return the whole view; `trouble` says why the snapshot is out of date."""
+    free_lines = max(0, height - OTHER_LINES - bool(trouble))
+    urgent = alerts(look)[: min(ALERTS_SHOWN, max(1, free_lines // 4))]
+    free_lines = max(0, free_lines - len(urgent))
     jobs = look.moving or look.jobs[:1]
-    jobs = jobs[: max(min(LEAST_JOBS, room), room - len(look.crew))]
-    crew = sorted(look.crew, key=lambda worker: _URGENT.index(worker.state))
-    crew = crew[: max(0, room - len(jobs))]
+    jobs = jobs[: max(min(LEAST_JOBS, free_lines), free_lines - len(look.crew))]
+    workers = sorted(look.crew, key=lambda worker: _URGENT.index(worker.state))
+    workers = workers[: max(0, free_lines - len(jobs))]
     rows: list[RenderableType] = [*_head(look, throughput, width)]
     if trouble:
         rows.append(Text(one_line(trouble, width), style="yellow"))
     rows += [Text(one_line(f"! {text}", width), style="bold red") for text in urgent]
-    rows += [Text(), _jobs(jobs), Text(), _workers(crew)]
-    hidden = len(look.crew) - len(crew)
+    rows += [Text(), _jobs(jobs), Text(), _workers(workers)]
+    hidden = len(look.crew) - len(workers)
     if hidden:
         rows.append(Text(f"and {counted(hidden, 'worker')} more", style="dim"))
     return Group(*rows)
@@ -64,8 +64,8 @@ def _head(look: Look, throughput: Throughput, width: int) -> Sequence[Renderable
     spark = sparkline(rates, min(SPARK_WIDTH, max(10, width - 40)))
     return [
         Text(
-            f"trackfarm {clean(look.status.version)}: {counted(working, 'worker')} at work,"
-            f" {counted(len(look.moving), 'job')} going on",
+            f"trackfarm {clean(look.status.version)}: {counted(working, 'worker')} connected,"
+            f" {counted(len(look.moving), 'job')} unfinished",
             style="bold",
         ),
         Text(
@@ -73,7 +73,9 @@ def _head(look: Look, throughput: Throughput, width: int) -> Sequence[Renderable
             f" {tracks.pending:,} waiting, {tracks.failed:,} failed"
         ),
         Text.assemble(rate_words(rates[-1] if rates else None), "  ", (spark, "green")),
-        Text(f"money: ${look.dollars_per_hour:,.2f} an hour for workers, ${look.spent:,.2f} spent"),
+        Text(
+            f"money: ${look.dollars_per_hour:,.2f} per hour for workers, ${look.spent:,.2f} spent"
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-"""`up`: the whole farm on this machine, for as long as the command runs."""
+"""`up`: a whole farm on this machine, while the command runs."""
 
 import os
 import sys
@@ -27,39 +27,42 @@ TICK_SECONDS = 0.1
 
 
 def up(
-    workers: Annotated[int, typer.Option(min=0, max=64, help="How many CPU workers.")] = 2,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="Number of CPU workers.")] = 2,
     home: Annotated[
-        Path | None, typer.Option(help="Home directory; else TRACKFARM_HOME, else ~/.trackfarm.")
+        Path | None,
+        typer.Option(help="Home directory; default: TRACKFARM_HOME, else ~/.trackfarm."),
     ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port of the scheduler; 0 takes any free one.")
+        int, typer.Option(min=0, max=65_535, help="Port of the scheduler; 0 for any free one.")
     ] = DEFAULT_PORT,
-    model_set: Annotated[str, typer.Option(help="What the workers serve.")] = "tiny",
+    model_set: Annotated[str, typer.Option(help="Model set of the workers.")] = "tiny",
     submit: Annotated[
         Path | None,
         typer.Option(
             metavar="CATALOG",
             exists=True,
             dir_okay=False,
-            help="Make this catalog, then take the farm down; needs --export.",
+            help="Make this catalog, then stop the farm; needs --export.",
         ),
     ] = None,
     export: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the tracks of --submit go.")
+        Path | None, typer.Option(metavar="DIR", help="Directory for the tracks of --submit.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a farm on this machine until Ctrl-C: broker, scheduler and workers.
 
-    Parts that TRACKFARM_SCHEDULER_DATABASE_URL, _BROKER_URL or _OBJECTS_URL name are used, not
-    started.
+    A database, broker or object store set in TRACKFARM_SCHEDULER_DATABASE_URL, _BROKER_URL or
+    _OBJECTS_URL is used instead of a local one.
     """
     from trackfarm.cli.oneshot import Errand
     from trackfarm.embedded.home import Home
     from trackfarm.embedded.parts import FarmPlan
 
     if (submit is None) != (export is None):
-        raise ended(ExitCode.BAD_INPUT, "--submit and --export go together")
+        raise ended(
+            ExitCode.BAD_INPUT, "--submit and --export need each other; give both or neither"
+        )
     errand = None
     if submit is not None and export is not None:
         errand = Errand.checked(submit, export, model_set=model_set, as_json=as_json)
@@ -91,7 +94,7 @@ def _run(plan: "FarmPlan", errand: "Errand | None", *, as_json: bool) -> ExitCod
             with embedded_farm(plan, interrupts=interrupts, tell=tell) as farm:
                 tell(f"up in {time_words(time.monotonic() - started)}")
                 code = _serve(farm, plan, errand, interrupts, as_json=as_json)
-                tell("taking the farm down; Ctrl-C again ends it at once")
+                tell("stopping the farm; press Ctrl-C again to kill it at once")
             return code
         except Interrupted:
             return ExitCode.INTERRUPTED
@@ -111,7 +114,7 @@ def _serve(
     *,
     as_json: bool,
 ) -> ExitCode:
-    """Keeps the farm running until the errand is done or the operator asks for the end."""
+    """Keep the farm running until the errand is done or the operator interrupts it."""
     if errand is not None:
         errand.start(farm.address)
     else:
@@ -138,18 +141,21 @@ def _introduce(farm: "RunningFarm", plan: "FarmPlan", *, as_json: bool) -> None:
             }
         )
         return
-    away = farm.home.root != home_path(os.environ)
-    prefix = f"TRACKFARM_HOME={farm.home.root} " if away else ""
+    is_elsewhere = farm.home.root != home_path(os.environ)
+    prefix = f"TRACKFARM_HOME={farm.home.root} " if is_elsewhere else ""
     say(f"farm      {address.url} with {counted(plan.workers, 'worker')} for {plan.model_set}")
     say(f"home      {farm.home.root}")
     say(f"submit    {prefix}trackfarm submit CATALOG --watch")
-    say("end       Ctrl-C")
+    say("stop      Ctrl-C")
     if sys.platform != "linux":
-        say("on this system a `kill -9` of this command leaves its parts running", style="yellow")
+        say(
+            "on this system, `kill -9` of this command leaves its child processes running",
+            style="yellow",
+        )
 
 
 def _teller(*, as_json: bool) -> "Callable[[str], None]":
-    """Lines about the farm itself; on stderr when stdout is for JSON."""
+    """Return a printer for lines about the farm itself; on stderr when stdout is for JSON."""
     if as_json:
         return lambda text: err().print(text, soft_wrap=True)
     return say

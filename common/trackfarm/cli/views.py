@@ -1,4 +1,4 @@
-"""Three ways to show a job that is being followed: a live display, plain lines, JSON lines."""
+"""Three displays for a followed job: a live progress bar, plain lines, JSON lines."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -19,12 +19,12 @@ from trackfarm.words import attention, progress_words, time_words
 
 LINE_EVERY = 5.0
 Note = Callable[[Job], str]
-"""What needs an eye, behind where a job stands; empty when all is well."""
+"""Text appended to the progress of a job that needs attention; empty otherwise."""
 
 
 class View(Protocol):
     def __call__(self, sightings: Iterable[Sighting]) -> Job | None:
-        """Shows each sighting; gives the last state of the job, None when there was none."""
+        """Show each sighting; return the last state of the job, None if it was never reached."""
 
 
 def view_for(*, as_json: bool, note: Note = attention) -> View:
@@ -34,7 +34,7 @@ def view_for(*, as_json: bool, note: Note = attention) -> View:
 
 
 def show_json(sightings: Iterable[Sighting]) -> Job | None:
-    """One object a line, whenever something changed."""
+    """Print one object per line, whenever the job has changed."""
     last: Job | None = None
     for sighting in sightings:
         if isinstance(sighting, Outage):
@@ -50,7 +50,7 @@ def show_lines(
     clock: Callable[[], float] = time.monotonic,
     note: Note = attention,
 ) -> Job | None:
-    """A line every few seconds, and at once when the state or what is in the way changes."""
+    """Print a line every few seconds, and at once when the state or the notice changes."""
     last: Job | None = None
     shown: tuple[str, str] | None = None
     due = clock()
@@ -64,7 +64,7 @@ def show_lines(
 
 
 def show_live(sightings: Iterable[Sighting], note: Note = attention) -> Job | None:
-    """A bar that stays in place."""
+    """Show a progress bar that stays in place."""
     last: Job | None = None
     with Live(console=out(), auto_refresh=False, transient=True) as live:
         for sighting in sightings:
@@ -86,7 +86,7 @@ def _line(sighting: Sighting, note: Note) -> str:
 
 
 def _outage_words(outage: Outage) -> str:
-    return f"the farm does not answer ({time_words(outage.seconds)}); trying again"
+    return f"the farm does not answer ({time_words(outage.seconds)}); retrying"
 
 
 def _picture(sighting: Sighting, job: Job | None, note: Note) -> RenderableType:

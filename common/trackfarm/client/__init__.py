@@ -1,4 +1,4 @@
-"""The farm over HTTP, call by call; `trackfarm.sdk` makes a farm, jobs and tracks of them."""
+"""HTTP client of the farm's API, one method per call; `trackfarm.sdk` builds objects on it."""
 
 from trackfarm.client.clients import Client
 from trackfarm.client.endings import (

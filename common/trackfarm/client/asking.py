@@ -1,4 +1,4 @@
-"""One request of `/api/v1` and its answer, read."""
+"""Single requests of `/api/v1` and their parsed responses."""
 
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
@@ -29,7 +29,7 @@ def ask(
     *,
     method: Literal["POST", "PUT"] = "POST",
 ) -> Steps[Answer]:
-    """Repeated when `repeat` says that its failure allows it."""
+    """Send `question` as JSON; retry after failures for which `repeat` is true."""
     body = question.model_dump_json().encode() if question is not None else None
     headers = {"Content-Type": "application/json"} if body else {}
     request = Request(method=method, url=f"{PREFIX}/{path}", headers=headers, body=body)
@@ -37,24 +37,24 @@ def ask(
 
 
 def act(job_id: str, action: str, query: dict[str, float] | None = None) -> Steps[Job]:
-    """A change of a job."""
+    """Change a job by its action, such as `pause`."""
     path = f"{PREFIX}/jobs/{segment(job_id)}/{action}"
     return answered(Job, Request(method="POST", url=path, params=query), never_sent)
 
 
 def answered(kind: type[Answer], request: Request, repeat: Rule) -> Steps[Answer]:
-    """Raises NotAFarm when the answer is of another kind."""
+    """Return the response as a `kind`. Raises NotAFarm when it does not validate as one."""
     response: httpx.Response = yield Send(request, repeat)
     try:
         return TypeAdapter(kind).validate_json(response.content)
     except ValidationError as error:
         raise NotAFarm(
-            f"{response.url} answered something that is not trackfarm's API"
+            f"the response of {response.url} is not from trackfarm's API"
             f" ({error.error_count()} mistakes, the first: {error.errors()[0]['msg']});"
-            " check TRACKFARM_URL and that both sides have the same version"
+            " check TRACKFARM_URL and that client and farm have the same version"
         ) from error
 
 
 def segment(text: str) -> str:
-    """One part of a path, so that an id like `a/../b` cannot name something else."""
+    """Quote one path segment, so that an id like `a/../b` cannot address another resource."""
     return quote(text, safe="")

@@ -1,4 +1,4 @@
-"""Drives calls in an event loop, which goes on while they wait."""
+"""The asyncio driver: runs calls without blocking the event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -37,7 +37,7 @@ from trackfarm.client.steps import (
 
 
 class Awaiting:
-    """Connections to one farm and its store, for one event loop."""
+    """Connections to one farm and its object store, for one event loop."""
 
     def __init__(self, line: Line) -> None:
         self.line = line
@@ -49,78 +49,78 @@ class Awaiting:
         await self._store.aclose()
 
     async def run(self, call: Steps[Value]) -> Value:
-        """The call's answer. Raises what it raises."""
+        """Run the call to its end; return its result or raise its error."""
         with closing(call):
-            async with _Ear() as ear:
+            async with _LineReader() as reader:
                 step = advance(call)
                 while not isinstance(step, Returned):
-                    step = advance(call, await self._outcome(step, ear))
+                    step = advance(call, await self._outcome(step, reader))
                 return step.value
 
     async def go_through(self, calls: Stream[Value]) -> AsyncIterator[Value]:
-        """Its answers one by one; whoever stops asking leaves nothing open."""
+        """Yield the items of the stream; leaving the loop early closes everything it opened."""
         with closing(calls):
-            async with _Ear() as ear:
+            async with _LineReader() as reader:
                 step = advance(calls)
                 while not isinstance(step, Returned):
                     if isinstance(step, Item):
                         yield step.value
                         step = advance(calls)
                     else:
-                        step = advance(calls, await self._outcome(step, ear))
+                        step = advance(calls, await self._outcome(step, reader))
 
-    async def _outcome(self, step: Step, ear: "_Ear") -> Outcome:
+    async def _outcome(self, step: Step, reader: "_LineReader") -> Outcome:
         try:
-            return Done(await self._carry_out(step, ear))
-        except Exception as error:  # noqa: BLE001 (the call hears of it)
+            return Done(await self._execute(step, reader))
+        except Exception as error:  # noqa: BLE001 (passed on to the call)
             return Failed(error)
 
-    async def _carry_out(self, step: Step, ear: "_Ear") -> Any:
+    async def _execute(self, step: Step, reader: "_LineReader") -> Any:
         match step:
             case Send(request, repeat):
                 rules = AsyncRetrying(**self.line.rules(repeat))
-                return await self._patiently(rules(self._sent, request))
+                return await self._translate_errors(rules(self._send, request))
             case Save():
-                return await self._saved(step)
+                return await self._save(step)
             case Listen(request):
-                return await self._patiently(ear.turn_to(self._farm, request))
+                return await self._translate_errors(reader.open(self._farm, request))
             case Hear():
-                return await self._patiently(ear.next_line())
+                return await self._translate_errors(reader.next_line())
             case Pause(seconds):
                 return await asyncio.sleep(seconds)
             case Work(function):
                 return await asyncio.to_thread(function)
             case Together():
-                return await self._together(step)
+                return await self._gather(step)
 
-    async def _together(self, step: Together) -> list[Any]:
-        free = asyncio.Semaphore(step.at_once)
+    async def _gather(self, step: Together) -> list[Any]:
+        slots = asyncio.Semaphore(step.at_once)
 
         async def in_turn(call: Steps[Any]) -> Any:
-            async with free:
+            async with slots:
                 return await self.run(call)
 
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(in_turn(call)) for call in step.calls]
         except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None  # as the other world does
+            raise failures.exceptions[0] from None  # like the blocking driver
         return [task.result() for task in tasks]
 
-    async def _patiently(self, attempt: Awaitable[Value]) -> Value:
+    async def _translate_errors(self, attempt: Awaitable[Value]) -> Value:
         try:
             return await attempt
         except (httpx.TransportError, Again) as error:
             raise self.line.ending(error) from error
 
-    async def _sent(self, request: Request) -> httpx.Response:
+    async def _send(self, request: Request) -> httpx.Response:
         http = self._store if request.is_signed else self._farm
         body = blocks_of(request)
-        content = body if body is None or isinstance(body, bytes) else _in_a_thread(body)
-        told = arguments(request)
-        return checked(await http.request(request.method, request.url, content=content, **told))
+        content = body if body is None or isinstance(body, bytes) else _from_thread(body)
+        options = arguments(request)
+        return checked(await http.request(request.method, request.url, content=content, **options))
 
-    async def _saved(self, step: Save) -> str:
+    async def _save(self, step: Save) -> str:
         try:
             async with self._store.stream("GET", step.url) as response:
                 if not response.is_success:
@@ -133,35 +133,35 @@ class Awaiting:
             raise download_failed(error) from error
 
 
-async def _in_a_thread(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """What takes time to make, made without holding up the loop."""
-    step: Callable[[], bytes | None] = partial(next, blocks, None)
-    while (block := await asyncio.to_thread(step)) is not None:
+async def _from_thread(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the blocks, each produced in a thread so that the event loop is not blocked."""
+    next_block: Callable[[], bytes | None] = partial(next, blocks, None)
+    while (block := await asyncio.to_thread(next_block)) is not None:
         yield block
 
 
-class _Ear:
-    """What one stream of answers has open."""
+class _LineReader:
+    """The open HTTP response of one call, read line by line."""
 
     def __init__(self) -> None:
-        self._open = AsyncExitStack()
+        self._stack = AsyncExitStack()
         self._lines: AsyncIterator[str] | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._open.aclose()
+        await self._stack.aclose()
 
-    async def turn_to(self, http: httpx.AsyncClient, request: Request) -> str | None:
-        await self._open.aclose()
+    async def open(self, http: httpx.AsyncClient, request: Request) -> str | None:
+        await self._stack.aclose()
         opening = http.stream(request.method, request.url, **arguments(request))
-        response = await self._open.enter_async_context(opening)
+        response = await self._stack.enter_async_context(opening)
         if not response.is_success:
             await response.aread()
         self._lines = checked(response).aiter_lines()
         return await self.next_line()
 
     async def next_line(self) -> str | None:
-        assert self._lines is not None, "somebody listens"
+        assert self._lines is not None, "no stream is open"
         return await anext(self._lines, None)

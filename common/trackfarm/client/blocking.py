@@ -1,4 +1,4 @@
-"""Drives calls in the thread that asks for them."""
+"""The blocking driver: runs calls in the caller's thread."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -38,7 +38,7 @@ CHUNK_BYTES = 256 * 1024
 
 
 class Blocking:
-    """Connections to one farm and its store. Safe to use from several threads."""
+    """Connections to one farm and its object store. Safe to use from several threads."""
 
     def __init__(self, line: Line) -> None:
         self.line = line
@@ -50,68 +50,68 @@ class Blocking:
         self._store.close()
 
     def run(self, call: Steps[Value]) -> Value:
-        """The call's answer. Raises what it raises."""
-        with closing(call), _Ear() as ear:
+        """Run the call to its end; return its result or raise its error."""
+        with closing(call), _LineReader() as reader:
             step = advance(call)
             while not isinstance(step, Returned):
-                step = advance(call, self._outcome(step, ear))
+                step = advance(call, self._outcome(step, reader))
             return step.value
 
     def go_through(self, calls: Stream[Value]) -> Iterator[Value]:
-        """Its answers one by one; whoever stops asking leaves nothing open."""
-        with closing(calls), _Ear() as ear:
+        """Yield the items of the stream; leaving the loop early closes everything it opened."""
+        with closing(calls), _LineReader() as reader:
             step = advance(calls)
             while not isinstance(step, Returned):
                 if isinstance(step, Item):
                     yield step.value
                     step = advance(calls)
                 else:
-                    step = advance(calls, self._outcome(step, ear))
+                    step = advance(calls, self._outcome(step, reader))
 
-    def _outcome(self, step: Step, ear: "_Ear") -> Outcome:
+    def _outcome(self, step: Step, reader: "_LineReader") -> Outcome:
         try:
-            return Done(self._carry_out(step, ear))
-        except Exception as error:  # noqa: BLE001 (the call hears of it)
+            return Done(self._execute(step, reader))
+        except Exception as error:  # noqa: BLE001 (passed on to the call)
             return Failed(error)
 
-    def _carry_out(self, step: Step, ear: "_Ear") -> Any:
+    def _execute(self, step: Step, reader: "_LineReader") -> Any:
         match step:
             case Send(request, repeat):
                 rules = Retrying(**self.line.rules(repeat))
-                return self._patiently(lambda: rules(self._sent, request))
+                return self._translate_errors(lambda: rules(self._send, request))
             case Save():
-                return self._saved(step)
+                return self._save(step)
             case Listen(request):
-                return self._patiently(lambda: ear.turn_to(self._farm, request))
+                return self._translate_errors(lambda: reader.open(self._farm, request))
             case Hear():
-                return self._patiently(ear.next_line)
+                return self._translate_errors(reader.next_line)
             case Pause(seconds):
                 return time.sleep(seconds)
             case Work(function):
                 return function()
             case Together(calls, at_once):
-                return self._together(calls, at_once)
+                return self._gather(calls, at_once)
 
-    def _together(self, calls: Iterable[Steps[Any]], at_once: int) -> list[Any]:
+    def _gather(self, calls: Iterable[Steps[Any]], at_once: int) -> list[Any]:
         pool = ThreadPoolExecutor(at_once)
         try:
             return list(pool.map(self.run, calls))
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _patiently(self, attempt: Callable[[], Value]) -> Value:
+    def _translate_errors(self, attempt: Callable[[], Value]) -> Value:
         try:
             return attempt()
         except (httpx.TransportError, Again) as error:
             raise self.line.ending(error) from error
 
-    def _sent(self, request: Request) -> httpx.Response:
+    def _send(self, request: Request) -> httpx.Response:
         http = self._store if request.is_signed else self._farm
         body = blocks_of(request)
-        told = arguments(request)
-        return checked(http.request(request.method, request.url, content=body, **told))
+        options = arguments(request)
+        return checked(http.request(request.method, request.url, content=body, **options))
 
-    def _saved(self, step: Save) -> str:
+    def _save(self, step: Save) -> str:
         try:
             with self._store.stream("GET", step.url) as response, Draft(step.path) as draft:
                 if not response.is_success:
@@ -123,23 +123,23 @@ class Blocking:
             raise download_failed(error) from error
 
 
-class _Ear:
-    """What one stream of answers has open."""
+class _LineReader:
+    """The open HTTP response of one call, read line by line."""
 
     def __init__(self) -> None:
-        self._open = ExitStack()
+        self._stack = ExitStack()
         self._lines: Iterator[str] = iter(())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        self._stack.close()
 
-    def turn_to(self, http: httpx.Client, request: Request) -> str | None:
-        self._open.close()
+    def open(self, http: httpx.Client, request: Request) -> str | None:
+        self._stack.close()
         opening = http.stream(request.method, request.url, **arguments(request))
-        response = self._open.enter_context(opening)
+        response = self._stack.enter_context(opening)
         if not response.is_success:
             response.read()
         self._lines = checked(response).iter_lines()

@@ -1,4 +1,4 @@
-"""Every call of `/api/v1` for jobs, tracks, workers and the farm itself, typed and each written once."""
+"""Every call of `/api/v1` for jobs, tracks, workers and the farm, typed, each written once."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -36,31 +36,33 @@ from trackfarm.ids import new_id
 if TYPE_CHECKING:
     from trackfarm.planning.records import Plan, PlanRequest
 
-PAGE_SIZE = 1_000  # the most that the scheduler gives at once
+PAGE_SIZE = 1_000  # the scheduler's limit
 BLOCK_BYTES = 64 * 1024
 SUBMIT_SECONDS = 900.0  # a million briefs take about 200 s to store
 PROBE_SECONDS = 5.0
 
 
 class Line(Protocol):
-    """What a submission is made of: a brief of `trackfarm.catalog`, or whatever prints like it."""
+    """A line of a submission: a brief of `trackfarm.catalog`, or anything that dumps like one."""
 
     def model_dump_json(self, *, exclude_unset: bool) -> str: ...
 
 
 class Calls(Driven[World]):
-    """Calls that may be repeated are, while the farm cannot be reached, is too busy or fails; each
-    raises `FarmUnreachable`, `Refused` or `NotAFarm`."""
+    """The calls of the API. Each raises `FarmUnreachable`, `Refused` or `NotAFarm`.
+
+    Calls that may safely run twice are retried while the farm is unreachable, too busy or failing.
+    """
 
     @call
     def submit(
         self, header: JobHeader, briefs: Iterable[Line], *, idempotency_key: str | None = None
     ) -> Steps[SubmitAnswer]:
-        """Streams a catalog to the farm; the same one again finds the job it made before.
+        """Stream a catalog to the farm; submitting the same one again returns its existing job.
 
-        Repeated after a lost connection only when `briefs` can be gone through again, that is,
-        when it is not an iterator. The farm carries out what has the same `idempotency_key` once;
-        left out, one is made for this call and its repetitions.
+        Retried after a lost connection only when `briefs` can be iterated again, that is, when it
+        is not an iterator. The farm executes calls with the same `idempotency_key` once; by default
+        a key is generated for this call and its retries.
         """
         repeatable = iter(briefs) is not briefs
         request = Request(
@@ -77,29 +79,29 @@ class Calls(Driven[World]):
 
     @call
     def upload(self, path: Path) -> Steps[str]:
-        """Brings a file of music to the farm; what a brief calls it. Raises OSError as well."""
+        """Upload an audio file; return the name by which a brief refers to it. Raises OSError too."""
         content = yield Work(partial(content_of, path))
-        wanted = UploadRequest(size=content.size, sha256=content.sha256)
-        answer = yield from ask(UploadAnswer, "uploads", wanted)
+        request = UploadRequest(size=content.size, sha256=content.sha256)
+        answer = yield from ask(UploadAnswer, "uploads", request)
         if answer.url is not None:
             yield Send(put(path, content, answer.url, answer.headers), lost)
         return answer.source
 
     @call
     def plan(self, request: "PlanRequest") -> "Steps[Plan]":
-        """What these tracks would cost on the farm as it is, and when they would be done."""
-        from trackfarm.planning.records import Plan  # needed by nobody else
+        """Estimate cost and time of these tracks on the farm's current workers."""
+        from trackfarm.planning.records import Plan  # needed only here
 
         return ask(Plan, "plans", request)
 
     @call
     def jobs(self, limit: int = 50) -> Steps[list[Job]]:
-        """Newest first."""
+        """List jobs, newest first."""
         return get(list[Job], "jobs", {"limit": limit})
 
     @call
     def job(self, job_id: str) -> Steps[Job]:
-        """By id or by any unique beginning of it."""
+        """Return the job with this id or unique beginning of one."""
         return get(Job, f"jobs/{segment(job_id)}")
 
     @call
@@ -108,7 +110,7 @@ class Calls(Driven[World]):
 
     @call
     def resume(self, job_id: str, *, budget: float | None = None) -> Steps[Job]:
-        """Lets a paused job, or one that is out of budget, go on; `budget` replaces the old one."""
+        """Resume a job that is paused or out of budget; `budget` replaces its budget."""
         return act(job_id, "resume", {"budget": budget} if budget is not None else None)
 
     @call
@@ -117,12 +119,12 @@ class Calls(Driven[World]):
 
     @call
     def retry(self, job_id: str) -> Steps[Job]:
-        """Gives the failed tracks of a job another chance."""
+        """Queue the failed tracks of a job again."""
         return act(job_id, "retry")
 
     @call
     def remove(self, job_id: str) -> Steps[Job]:
-        """Removes an ended job for good, with the files that no other job shares."""
+        """Delete an ended job permanently, with the files that no other job shares."""
         return delete(Job, f"jobs/{segment(job_id)}", never_sent)
 
     @call
@@ -134,13 +136,13 @@ class Calls(Driven[World]):
         limit: int = PAGE_SIZE,
         state: TrackState | None = None,
     ) -> Steps[TrackPage]:
-        """Tracks in the order of their ordinals (from 1), from the one behind `after`."""
+        """Return tracks in order of their ordinals (from 1), starting after `after`."""
         params = {"after": after, "limit": limit} | ({"state": state} if state else {})
         return get(TrackPage, f"jobs/{segment(job_id)}/tracks", params)
 
     @stream
     def tracks(self, job_id: str, *, state: TrackState | None = None) -> Stream[Track]:
-        """All tracks of a job, page by page."""
+        """Yield all tracks of a job, fetched page by page."""
         after: int | None = 0
         while after is not None:
             page = yield from PLAIN.track_page(job_id, after=after, state=state)
@@ -153,32 +155,32 @@ class Calls(Driven[World]):
 
     @call
     def remove_worker(self, worker_id: str) -> Steps[Worker]:
-        """Ends a worker: its tokens are void at once, what it held is placed again."""
+        """Remove a worker: its tokens are void at once, its shards are placed again."""
         return delete(Worker, f"workers/{segment(worker_id)}", lost)
 
     @call
     def drain_worker(self, worker_id: str) -> Steps[Worker]:
-        """Gives a worker nothing new; it leaves when it has finished what it has."""
+        """Drain a worker: it gets no new work and leaves after finishing its current work."""
         return ask(Worker, f"workers/{segment(worker_id)}/drain", None)
 
     @call
     def invite(self, request: InvitationRequest) -> Steps[Invited]:
-        """Makes a token with which machines may join. It is told this once."""
+        """Create a token with which machines may join. It is returned only this once."""
         return ask(Invited, "workers/invitations", request, never_sent)
 
     @call
     def invitations(self) -> Steps[list[Invitation]]:
-        """Newest first."""
+        """List invitations, newest first."""
         return get(list[Invitation], "workers/invitations")
 
     @call
     def revoke_invitation(self, invitation_id: str) -> Steps[Invitation]:
-        """Nobody joins by it any more; who has joined stays."""
+        """Revoke an invitation; workers that joined with it stay."""
         return delete(Invitation, f"workers/invitations/{segment(invitation_id)}", lost)
 
     @call
     def models(self) -> Steps[list[FarmModelSet]]:
-        """All that the farm knows, by name."""
+        """List all model sets that the farm knows, by name."""
         return get(list[FarmModelSet], "models")
 
     @call
@@ -189,13 +191,13 @@ class Calls(Driven[World]):
     def events(
         self, *, job_id: str | None = None, after: int = 0, limit: int = PAGE_SIZE
     ) -> Steps[list[Event]]:
-        """Oldest first, from the one behind `after`."""
+        """List events, oldest first, starting after `after`."""
         params: dict[str, Any] = {"after": after, "limit": limit}
         return get(list[Event], "events", params | ({"job": job_id} if job_id else {}))
 
     @call
     def healthy(self) -> Steps[bool]:
-        """Whether the scheduler serves right now; asks once and never raises."""
+        """Return whether the scheduler serves right now; asks once and never raises."""
         try:
             yield Send(Request(method="GET", url="/healthz"), _never)
         except FarmError:
@@ -212,7 +214,7 @@ def _never(_error: BaseException) -> bool:
 
 
 def _blocks(header: JobHeader, briefs: Iterable[Line]) -> Iterator[bytes]:
-    """The body of a submission in pieces worth a system call each."""
+    """Yield the body of a submission in blocks large enough to be worth a system call."""
     block = bytearray(header.model_dump_json().encode() + b"\n")
     for brief in briefs:
         block += brief.model_dump_json(exclude_unset=True).encode() + b"\n"

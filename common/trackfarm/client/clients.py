@@ -1,4 +1,4 @@
-"""A connection to a farm, call by call, for the farm's own programs."""
+"""A blocking connection to a farm, one method per call, for the farm's own programs."""
 
 from pathlib import Path
 from typing import Self
@@ -11,10 +11,10 @@ from trackfarm.client.line import line_to
 class Client(Calls[Blocking]):
     """A connection to the farm at `url`; a context manager. Safe to use from several threads.
 
-    Calls that may be repeated are, for up to `patience` seconds. `timeout` (seconds) bounds each
-    wait for the network. `ca_file` (PEM) is trusted beside the public authorities; `insecure`
-    allows http:// off this machine. Making one raises `UnsafeAddress`, or `SettingsError` for a
-    `ca_file` that is none.
+    Calls that may safely run twice are retried for up to `patience` seconds. `timeout` (seconds)
+    bounds each wait for the network. `ca_file` (PEM) is trusted beside the public authorities;
+    `insecure` allows http:// to other machines. The constructor raises `UnsafeAddress`, or
+    `SettingsError` for an invalid `ca_file`.
     """
 
     def __init__(

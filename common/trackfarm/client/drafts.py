@@ -1,4 +1,4 @@
-"""A file that is written beside its place and digested on the way, so that it appears whole."""
+"""A temporary file that is hashed while it is written; the caller moves it into place."""
 
 import hashlib
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Self
 
 
 class Draft:
-    """A new file at `path`, and what it holds so far. Raises OSError."""
+    """A new file at `path` and the digest of its content so far. Raises OSError."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")

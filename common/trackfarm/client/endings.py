@@ -1,4 +1,4 @@
-"""How a call to the farm may end without its answer, and which endings are worth another try."""
+"""Errors of calls to the farm, and the rules for which of them are retried."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,15 @@ MISTAKES_SHOWN = 5
 
 
 class FarmError(Exception):
-    """A call to the farm did not give its answer; the message says what to do about it."""
+    """A failed call to the farm; the message says how to fix it."""
 
 
 class UnsafeAddress(FarmError):
-    """The API key would cross a network in clear text."""
+    """An address for which the API key would cross a network in clear text."""
 
 
 class FarmUnreachable(FarmError):
-    """Nobody, or nobody able to work, answers at `url`."""
+    """No farm, or none that works, answers at `url`."""
 
     def __init__(self, url: str, why: str) -> None:
         super().__init__(
@@ -32,8 +32,10 @@ class FarmUnreachable(FarmError):
 
 
 class Refused(FarmError):
-    """The farm understood and said no; `problem.errors` lists the mistakes, if it named any, each
-    with its row and field where it has one."""
+    """A request that the farm understood and refused.
+
+    `problem.errors` lists the mistakes, if any, each with its row and field where it has one.
+    """
 
     def __init__(self, problem: "Problem") -> None:
         shown = [f"  {mistake_line(mistake)}" for mistake in problem.errors[:MISTAKES_SHOWN]]
@@ -44,15 +46,15 @@ class Refused(FarmError):
 
 
 class NotAFarm(FarmError):
-    """Something answers, but not with what trackfarm says."""
+    """A response that is not from trackfarm's API."""
 
 
 class DownloadFailed(FarmError):
-    """A file could not be fetched whole and right; nothing was left behind."""
+    """A download that failed or had the wrong digest; no partial file was left behind."""
 
 
 class Again(Exception):
-    """An answer that may be another one soon, in `seconds` where it says so (Retry-After)."""
+    """A retryable response; `seconds` is its Retry-After, None if it has none."""
 
     def __init__(self, problem: "Problem", seconds: float | None) -> None:
         super().__init__(problem.detail or problem.title)
@@ -61,31 +63,31 @@ class Again(Exception):
 
 
 class Later(Again):
-    """Not now, and nothing was done: any call may be repeated."""
+    """The farm is busy and did nothing: any call may be retried."""
 
 
 class Unserved(Again):
-    """The farm, or a proxy before it, failed; whether something was done is not known."""
+    """The farm, or a proxy in front of it, failed; it is unknown whether anything was done."""
 
 
 def is_away(error: FarmError) -> bool:
-    """Whether the farm may answer otherwise in a while: nobody answers, or it fails, or is busy."""
+    """Return True for temporary failures: unreachable, 5xx, 429."""
     if isinstance(error, Refused):
         return error.problem.status == TOO_MANY or error.problem.status >= 500
     return isinstance(error, FarmUnreachable)
 
 
 def mistake_line(mistake: dict[str, Any]) -> str:
-    """One entry of a refusal's `errors`."""
+    """Return one entry of a refusal's `errors` as text."""
     return ", ".join(f"{name}: {value}" for name, value in mistake.items())
 
 
 def checked(response: httpx.Response) -> httpx.Response:
-    """The response of a call that was carried out. Raises Refused, Later, Unserved."""
+    """Return the response if it is a success. Raises Refused, Later, Unserved."""
     if response.is_success:
         return response
-    problem, told = _problem(response), response.headers.get("Retry-After", "")
-    seconds = float(told) if told.isdecimal() else None  # a date is met with patience instead
+    problem, retry_after = _problem(response), response.headers.get("Retry-After", "")
+    seconds = float(retry_after) if retry_after.isdecimal() else None  # a date is ignored
     if response.status_code in UNSERVED:
         raise Unserved(problem, seconds)
     if response.status_code == TOO_MANY or (response.status_code == 409 and seconds is not None):
@@ -94,7 +96,7 @@ def checked(response: httpx.Response) -> httpx.Response:
 
 
 def _problem(response: httpx.Response) -> "Problem":
-    from trackfarm.wire import Problem  # heavy, and needed only when something went wrong
+    from trackfarm.wire import Problem  # slow to import, needed only after an error
 
     try:
         return Problem.model_validate_json(response.content)
@@ -104,10 +106,10 @@ def _problem(response: httpx.Response) -> "Problem":
 
 
 def lost(error: BaseException) -> bool:
-    """Worth another try for a call that may be carried out twice."""
+    """Return True for failures after which a call that may run twice is retried."""
     return isinstance(error, (httpx.TransportError, Unserved))
 
 
 def never_sent(error: BaseException) -> bool:
-    """Worth another try for a call that must not be."""
+    """Return True for failures after which a call that must not run twice is retried."""
     return isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))

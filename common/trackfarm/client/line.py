@@ -1,4 +1,4 @@
-"""How the farm is reached: where it is, whom to trust, and how long to be patient."""
+"""Connection settings: address, key, trusted authorities, timeout and retry policy."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -23,13 +23,16 @@ from trackfarm.client.endings import (
 from trackfarm.client.steps import Request, Rule
 from trackfarm.trust import verification
 
-_GROWING = wait_exponential(multiplier=0.1, max=2.0) + wait_random(0, 0.1)
+_BACKOFF = wait_exponential(multiplier=0.1, max=2.0) + wait_random(0, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The way to one farm. `patience`: seconds for which a call may be repeated; `timeout`: the
-    most seconds of each wait for the network."""
+    """Connection settings of one farm.
+
+    `patience`: seconds for which a call is retried; `timeout`: most seconds of each wait for the
+    network.
+    """
 
     url: str
     api_key: str = field(repr=False)
@@ -38,26 +41,26 @@ class Line:
     verify: ssl.SSLContext | bool = True
 
     def to_farm(self) -> dict[str, Any]:
-        """What an httpx client for the farm's own calls is made with."""
+        """Return the arguments of an httpx client for the farm's own API."""
         headers = {"Authorization": f"Bearer {self.api_key}"}
         return {**self.to_store(), "base_url": self.url, "headers": headers}
 
     def to_store(self) -> dict[str, Any]:
-        """What one for signed addresses is made with: it knows no key."""
+        """Return the arguments of an httpx client for signed URLs, which must not send the key."""
         timeout = httpx.Timeout(self.timeout, connect=min(self.timeout, 5.0))
         return {"timeout": timeout, "verify": self.verify}
 
     def rules(self, repeat: Rule) -> dict[str, Any]:
-        """What tenacity is told: what to repeat, how often, and until when."""
+        """Return tenacity's arguments: the failures to retry, the waits, and the time limit."""
         return {
             "retry": retry_if_exception(lambda error: isinstance(error, Later) or repeat(error)),
             "stop": stop_before_delay(self.patience),
-            "wait": _AsTold(),
+            "wait": _RetryAfterOrBackoff(),
             "reraise": True,
         }
 
     def ending(self, error: httpx.TransportError | Again) -> FarmError:
-        """What a failure that patience did not help against means to who called."""
+        """Return the error to raise for a failure that retries did not solve."""
         match error:
             case Unserved() if error.problem.status != 500:
                 return FarmUnreachable(self.url, f"it answers {error.problem.status}")
@@ -68,19 +71,19 @@ class Line:
 
 
 def download_failed(error: httpx.TransportError | Again | Refused) -> DownloadFailed:
-    """What a store that does not give a file means to who asked for it."""
+    """Return the error to raise for a file that the object store did not deliver."""
     if isinstance(error, httpx.TransportError):
         return DownloadFailed(str(error) or type(error).__name__)
     return DownloadFailed(f"the object store answered {error.problem.status}")
 
 
-class _AsTold(wait_base):
-    """The seconds that the farm said in Retry-After, else longer each time."""
+class _RetryAfterOrBackoff(wait_base):
+    """Wait for the seconds of Retry-After, else longer each time."""
 
     def __call__(self, retry_state: RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome is not None else None
-        told = error.seconds if isinstance(error, Again) else None
-        return _GROWING(retry_state) if told is None else told
+        seconds = error.seconds if isinstance(error, Again) else None
+        return _BACKOFF(retry_state) if seconds is None else seconds
 
 
 def line_to(
@@ -92,8 +95,11 @@ def line_to(
     ca_file: Path | None,
     insecure: bool,
 ) -> Line:
-    """Raises UnsafeAddress where the key would cross a network in clear text, and SettingsError for
-    a `ca_file` that is none."""
+    """Return the checked connection settings.
+
+    Raises UnsafeAddress where the key would cross a network in clear text, and SettingsError for an
+    invalid `ca_file`.
+    """
     fault = http_fault(url, setting="TRACKFARM_URL", insecure="TRACKFARM_INSECURE")
     if fault and not insecure:
         raise UnsafeAddress(fault)
@@ -102,6 +108,6 @@ def line_to(
 
 
 def arguments(request: Request) -> dict[str, Any]:
-    """What httpx is told of a request, but for its body."""
-    told: dict[str, Any] = {"headers": request.headers, "params": request.params}
-    return told if request.timeout is None else told | {"timeout": request.timeout}
+    """Return httpx's keyword arguments for a request, without its body."""
+    options: dict[str, Any] = {"headers": request.headers, "params": request.params}
+    return options if request.timeout is None else options | {"timeout": request.timeout}

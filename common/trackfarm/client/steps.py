@@ -1,6 +1,6 @@
-"""What a call wants done (pure): each step is a value, and whoever drives the call does it.
+"""The steps of a call as values (pure); a driver executes them.
 
-So a call is written once. `Blocking` drives it in the thread that asks, `Awaiting` in an event loop,
+So a call is written once. `Blocking` drives it in the caller's thread, `Awaiting` in an event loop,
 and another call by `yield from`.
 """
 
@@ -17,8 +17,11 @@ Rule = Callable[[BaseException], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """`url` is a path at the farm, or else a signed address, which must not see the API key.
-    `body` is gone through once for each try."""
+    """An HTTP request.
+
+    `url` is a path at the farm, or else a signed URL, which must not see the API key. `body` is
+    iterated once per attempt.
+    """
 
     method: str
     url: str
@@ -34,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Gives the response; after a failure that `repeat` allows it is sent again."""
+    """Send a request and return the response; retry after failures for which `repeat` is true."""
 
     request: Request
     repeat: Rule
@@ -42,8 +45,10 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """Fetches what is at a signed address into a new file; gives its SHA-256 in hexadecimal.
-    Raises DownloadFailed and OSError, and leaves what it has got."""
+    """Download a signed URL into a new file; return its SHA-256 in hexadecimal.
+
+    Raises DownloadFailed and OSError, and then leaves the partial file.
+    """
 
     url: str
     path: Path
@@ -51,33 +56,33 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Opens an answer that does not end; gives its first line. Closes what was open before."""
+    """Open an endless response and return its first line. Closes the stream open before."""
 
     request: Request
 
 
 @dataclass(frozen=True, slots=True)
 class Hear:
-    """Gives the next line of what is open, None at its end."""
+    """Read the next line of the open stream; None at its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Waits for `seconds`."""
+    """Wait for `seconds`."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Gives what `function` returns; it may use the disk or a processor for a while."""
+    """Call `function` and return its result; it may use the disk or a CPU for a while."""
 
     function: Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Gives what several calls return, in their order, `at_once` of them at a time."""
+    """Run several calls, `at_once` at a time, and return their results in order."""
 
     calls: "Iterable[Steps[Any]]"
     at_once: int
@@ -85,7 +90,7 @@ class Together:
 
 @dataclass(frozen=True, slots=True)
 class Item(Generic[Value]):
-    """One of many answers, for whoever goes through them."""
+    """One item of a stream, for its consumer."""
 
     value: Value
 
@@ -97,33 +102,33 @@ Stream = Generator[Step | Item[Value], Any, None]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A step gave its answer."""
+    """The result of a step."""
 
     answer: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A step raised."""
+    """The error of a step."""
 
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
 class Returned(Generic[Value]):
-    """The call is over."""
+    """The result of a finished call."""
 
     value: Value
 
 
 Outcome = Done | Failed
-_Wish = TypeVar("_Wish")
+_Step = TypeVar("_Step")
 
 
 def advance(
-    call: Generator[_Wish, Any, Value], outcome: Outcome = Done(None)
-) -> _Wish | Returned[Value]:
-    """Tells the call what became of its last step; its next one, or its end."""
+    call: Generator[_Step, Any, Value], outcome: Outcome = Done(None)
+) -> _Step | Returned[Value]:
+    """Pass the outcome of the last step to the call; return its next step or its result."""
     try:
         match outcome:
             case Done(answer):
@@ -135,7 +140,7 @@ def advance(
 
 
 def each(items: Stream[Value], take: Callable[[Value], object]) -> Steps[None]:
-    """Goes through what another call gives one by one."""
+    """Call `take` with each item of a stream."""
     step = advance(items)
     while not isinstance(step, Returned):
         if isinstance(step, Item):
@@ -144,12 +149,12 @@ def each(items: Stream[Value], take: Callable[[Value], object]) -> Steps[None]:
         else:
             try:
                 outcome = Done((yield step))
-            except Exception as error:  # noqa: BLE001 (the other call hears of it)
+            except Exception as error:  # noqa: BLE001 (passed on to the other call)
                 outcome = Failed(error)
         step = advance(items, outcome)
 
 
 def blocks_of(request: Request) -> bytes | Iterator[bytes] | None:
-    """The body of one try."""
+    """Return the body for one attempt."""
     body = request.body
     return iter(body()) if callable(body) else body

@@ -1,4 +1,4 @@
-"""One file on its way to the farm's object store, by a signed URL."""
+"""Upload of one file to the farm's object store by a signed URL."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ BLOCK_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a file holds; `md5` is base64, as Content-MD5 wants it, `sha256` hexadecimal."""
+    """Size (bytes) and digests of a file; `md5` in base64 for Content-MD5, `sha256` in hex."""
 
     size: int
     md5: str
@@ -22,7 +22,7 @@ class Content:
 
 
 def content_of(path: Path) -> Content:
-    """Reads the file once, in pieces. Raises OSError."""
+    """Read the file once, in chunks, and return its size and digests. Raises OSError."""
     md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -33,9 +33,11 @@ def content_of(path: Path) -> Content:
 
 
 def put(path: Path, content: Content, url: str, headers: Mapping[str, str]) -> Request:
-    """The file whole, to a signed address that wants `headers` with it."""
-    told = {"Content-Length": str(content.size), "Content-MD5": content.md5}
-    return Request(method="PUT", url=url, headers={**headers, **told}, body=partial(_blocks, path))
+    """Return the PUT request of the whole file to a signed URL that requires `headers`."""
+    content_headers = {"Content-Length": str(content.size), "Content-MD5": content.md5}
+    return Request(
+        method="PUT", url=url, headers={**headers, **content_headers}, body=partial(_blocks, path)
+    )
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

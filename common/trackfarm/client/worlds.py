@@ -1,4 +1,4 @@
-"""Who drives a call, and how the same method serves each of them."""
+"""Methods that serve blocking callers, asyncio callers and other calls alike."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import update_wrapper
@@ -12,76 +12,80 @@ from trackfarm.client.steps import Steps, Stream, Value
 
 
 class Plain:
-    """Drives nothing: for calls that are part of another one."""
+    """No driver: calls return their steps, to be part of another call."""
 
 
 World = TypeVar("World", Blocking, Awaiting, Plain, default=Blocking)
-_Given = ParamSpec("_Given")
+_Params = ParamSpec("_Params")
 
 
 class Driven(Generic[World]):
-    """Whoever has calls, and the driver of the world that it belongs to."""
+    """Base class of objects with calls; `driver` decides how they run."""
 
     driver: World
 
 
-class call(Generic[_Given, Value]):
-    """A method that gives one answer: at once, by `await`, or as steps for another call."""
+class call(Generic[_Params, Value]):
+    """A method with one result: returned at once, by `await`, or as steps for another call."""
 
-    def __init__(self, steps: Callable[Concatenate[Any, _Given], Steps[Value]]) -> None:
+    def __init__(self, steps: Callable[Concatenate[Any, _Params], Steps[Value]]) -> None:
         self._steps = steps
         self.__doc__ = steps.__doc__
 
     @overload
-    def __get__(self, held: None, kind: type[object]) -> Self: ...
-    @overload
-    def __get__(self, held: Driven[Blocking], kind: type[object]) -> Callable[_Given, Value]: ...
+    def __get__(self, instance: None, owner: type[object]) -> Self: ...
     @overload
     def __get__(
-        self, held: Driven[Awaiting], kind: type[object]
-    ) -> Callable[_Given, Coroutine[Any, Any, Value]]: ...
+        self, instance: Driven[Blocking], owner: type[object]
+    ) -> Callable[_Params, Value]: ...
     @overload
     def __get__(
-        self, held: Driven[Plain], kind: type[object]
-    ) -> Callable[_Given, Steps[Value]]: ...
-    def __get__(self, held: Driven[Any] | None, kind: type[object]) -> Any:
-        if held is None:
+        self, instance: Driven[Awaiting], owner: type[object]
+    ) -> Callable[_Params, Coroutine[Any, Any, Value]]: ...
+    @overload
+    def __get__(
+        self, instance: Driven[Plain], owner: type[object]
+    ) -> Callable[_Params, Steps[Value]]: ...
+    def __get__(self, instance: Driven[Any] | None, owner: type[object]) -> Any:
+        if instance is None:
             return self
 
-        def called(*args: _Given.args, **kwargs: _Given.kwargs) -> Any:
-            steps = self._steps(held, *args, **kwargs)
-            return steps if isinstance(held.driver, Plain) else held.driver.run(steps)
+        def called(*args: _Params.args, **kwargs: _Params.kwargs) -> Any:
+            steps = self._steps(instance, *args, **kwargs)
+            return steps if isinstance(instance.driver, Plain) else instance.driver.run(steps)
 
         return update_wrapper(called, self._steps)
 
 
-class stream(Generic[_Given, Value]):
-    """A method that gives answers one by one: to `for`, or to `async for`."""
+class stream(Generic[_Params, Value]):
+    """A method that yields items, to `for` or to `async for`."""
 
-    def __init__(self, steps: Callable[Concatenate[Any, _Given], Stream[Value]]) -> None:
+    def __init__(self, steps: Callable[Concatenate[Any, _Params], Stream[Value]]) -> None:
         self._steps = steps
         self.__doc__ = steps.__doc__
 
     @overload
-    def __get__(self, held: None, kind: type[object]) -> Self: ...
+    def __get__(self, instance: None, owner: type[object]) -> Self: ...
     @overload
     def __get__(
-        self, held: Driven[Blocking], kind: type[object]
-    ) -> Callable[_Given, Iterator[Value]]: ...
+        self, instance: Driven[Blocking], owner: type[object]
+    ) -> Callable[_Params, Iterator[Value]]: ...
     @overload
     def __get__(
-        self, held: Driven[Awaiting], kind: type[object]
-    ) -> Callable[_Given, AsyncIterator[Value]]: ...
+        self, instance: Driven[Awaiting], owner: type[object]
+    ) -> Callable[_Params, AsyncIterator[Value]]: ...
     @overload
     def __get__(
-        self, held: Driven[Plain], kind: type[object]
-    ) -> Callable[_Given, Stream[Value]]: ...
-    def __get__(self, held: Driven[Any] | None, kind: type[object]) -> Any:
-        if held is None:
+        self, instance: Driven[Plain], owner: type[object]
+    ) -> Callable[_Params, Stream[Value]]: ...
+    def __get__(self, instance: Driven[Any] | None, owner: type[object]) -> Any:
+        if instance is None:
             return self
 
-        def called(*args: _Given.args, **kwargs: _Given.kwargs) -> Any:
-            steps = self._steps(held, *args, **kwargs)
-            return steps if isinstance(held.driver, Plain) else held.driver.go_through(steps)
+        def called(*args: _Params.args, **kwargs: _Params.kwargs) -> Any:
+            steps = self._steps(instance, *args, **kwargs)
+            return (
+                steps if isinstance(instance.driver, Plain) else instance.driver.go_through(steps)
+            )
 
         return update_wrapper(called, self._steps)

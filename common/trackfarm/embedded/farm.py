@@ -1,4 +1,4 @@
-"""An embedded farm from its first lock to its last log line."""
+"""Start and stop of an embedded farm."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ PROBE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class RunningFarm:
-    """A farm whose parts are all up."""
+    """A farm with all parts running."""
 
     address: FarmAddress
     home: Home
@@ -30,13 +30,13 @@ class RunningFarm:
 def embedded_farm(
     plan: FarmPlan, *, interrupts: Interrupts, tell: Callable[[str], None]
 ) -> Iterator[RunningFarm]:
-    """Runs the farm while entered; the caller ticks its supervisor.
+    """Run the farm inside the context; the caller must call `supervisor.tick` regularly.
 
     Raises:
         HomeHeld, SettingsError: the home directory cannot be used.
         PortTaken, NoBroker: a part cannot be started on this machine.
-        StartFailed: a part does not come up.
-        Interrupted: the operator asked for the end while it started.
+        StartFailed: a part did not start.
+        Interrupted: the operator interrupted the start.
     """
     plan.home.create()
     with hold(plan.home) as lock:

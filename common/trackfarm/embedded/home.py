@@ -1,4 +1,4 @@
-"""The home directory of an embedded farm: what is in it, its secrets, and who holds it."""
+"""The home directory of an embedded farm: its paths, secrets and lock."""
 
 import errno
 import fcntl
@@ -13,17 +13,17 @@ from pathlib import Path
 
 from trackfarm.settings import SettingsError, read_address, write_private
 
-ENDING_SECONDS = 15.0  # how long the children of a killed farm may need to end
+ENDING_SECONDS = 15.0  # the children of a killed farm may need this long to exit
 POLL_SECONDS = 0.1
 
 
 class HomeHeld(Exception):
-    """Another farm runs in this home directory; the message says which."""
+    """Another farm runs in this home directory; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What only the parts of this farm know; made once for each home directory."""
+    """Secrets shared by the parts of one farm; generated once per home directory."""
 
     api_key: str
     join_token: str
@@ -36,7 +36,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The paths inside one home directory."""
+    """Paths inside one home directory."""
 
     root: Path
 
@@ -60,33 +60,35 @@ class Home:
         return self.root / "workers" / name
 
     def create(self) -> None:
-        """Makes the directory, closed to other users; one that exists keeps its own mode."""
+        """Create the directory with mode 0700; an existing one keeps its mode."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.objects.mkdir(exist_ok=True)
 
     def secrets(self) -> Secrets:
-        """The stored secrets, made now when there are none.
+        """Return the stored secrets; generate them if there are none.
 
         Raises:
-            SettingsError: the file is there and cannot be read.
+            SettingsError: the file exists and cannot be read.
         """
         path = self.root / "secrets.json"
         if not path.exists():
-            made = Secrets(*(secrets.token_hex(24) for _ in range(4)))
-            write_private(path, json.dumps(asdict(made), indent=2) + "\n")
+            generated = Secrets(*(secrets.token_hex(24) for _ in range(4)))
+            write_private(path, json.dumps(asdict(generated), indent=2) + "\n")
         try:
             return Secrets(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError) as error:
-            raise SettingsError(f"{path} cannot be read ({error}); remove it") from error
+            raise SettingsError(
+                f"{path} cannot be read ({error}); delete it to generate new secrets"
+            ) from error
 
 
 @contextmanager
 def hold(home: Home, *, ending_seconds: float = ENDING_SECONDS) -> Iterator[int]:
-    """Locks the home directory for one farm; gives the descriptor that carries the lock.
+    """Lock the home directory for one farm; yield the descriptor that holds the lock.
 
-    The lock belongs to the directory's open description: children that inherit the descriptor
-    keep it until the last of them has ended, and no file is left behind. When the farm that held
-    it was killed, its children are given `ending_seconds` to end.
+    The lock belongs to the directory's open file description: children that inherit the descriptor
+    keep the lock until the last of them has exited, and no lock file is left behind. If the farm
+    that held it was killed, its children get `ending_seconds` to exit.
 
     Raises:
         HomeHeld: another farm runs here.
@@ -114,11 +116,11 @@ def _try_lock(descriptor: int) -> bool:
 def _wait_or_refuse(home: Home, deadline: float) -> None:
     holder = read_address(home.root)
     if holder and holder.pid and _is_alive(holder.pid):
-        raise HomeHeld(f"{home.root} is held by `trackfarm up` (pid {holder.pid}, {holder.url})")
+        raise HomeHeld(f"{home.root} is in use by `trackfarm up` (pid {holder.pid}, {holder.url})")
     if time.monotonic() > deadline:
         raise HomeHeld(
-            f"{home.root} is held by the processes of another farm that is starting or ending;"
-            " try again in some seconds"
+            f"{home.root} is in use by the processes of another farm that is starting or stopping;"
+            " try again in a few seconds"
         )
     time.sleep(POLL_SECONDS)
 

@@ -1,4 +1,4 @@
-"""The operator's wish to end, counted: once is please, twice is now."""
+"""Counted stop signals: the first requests a clean stop, the second kills at once."""
 
 import signal
 import time
@@ -6,11 +6,11 @@ from types import FrameType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-ONE_WISH_SECONDS = 0.5  # `timeout` and terminals that close send the same wish twice at once
+ONE_WISH_SECONDS = 0.5  # `timeout` and closing terminals send two signals for one request
 
 
 class Interrupts:
-    """While entered, counts the signals that ask this process to end instead of ending it."""
+    """A context that counts the signals to stop this process instead of obeying them."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -34,7 +34,7 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        # Only a counter: a lock taken here could be one that the main thread holds right now.
+        # Only count: taking a lock in a signal handler could deadlock with the main thread.
         now = time.monotonic()
         if now - self._last > ONE_WISH_SECONDS:
             self._count += 1

@@ -1,8 +1,8 @@
-"""Becomes another program that the kernel ends when its parent dies, however the parent dies.
+"""Replaces itself by a program that the kernel terminates when the parent dies, even by SIGKILL.
 
 `python -m trackfarm.embedded.leash <parent pid> -- program argument…` asks Linux to send SIGTERM
 to this process on the death of its parent, then replaces itself by the program, which keeps that
-wish (prctl(2), PR_SET_PDEATHSIG). macOS has no such call: there a SIGKILL of the parent leaves
+setting (prctl(2), PR_SET_PDEATHSIG). macOS has no such call: there a SIGKILL of the parent leaves
 the children running.
 """
 
@@ -15,16 +15,16 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def tie_to_parent(parent: int) -> bool:
-    """Asks for SIGTERM on the parent's death; False when `parent` is dead already.
+    """Request SIGTERM on the parent's death; return False when `parent` is dead already.
 
     Raises:
-        OSError: the kernel refuses.
+        OSError: the kernel refused.
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    # A parent that died before the call sends nothing, so it is looked at after it.
+    # A parent that died before the call causes no signal, so check it after the call.
     return os.getppid() == parent
 
 

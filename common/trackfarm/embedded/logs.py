@@ -1,4 +1,4 @@
-"""The children's log files: bounded in size, and their ends to show."""
+"""Log files of the child processes: size limit and tail."""
 
 import shutil
 from pathlib import Path
@@ -9,17 +9,17 @@ TAIL_BYTES = 16 * 1024
 
 
 def open_log(path: Path) -> BinaryIO:
-    """The file for a child's output, opened so that every write goes to its current end."""
+    """Open the file for a child's output in append mode, so that writes go to its current end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     trim(path)
     return path.open("ab")
 
 
 def trim(path: Path, max_bytes: int = MAX_BYTES) -> None:
-    """Moves the content of a log that grew over `max_bytes` aside, to `<name>.log.1`.
+    """Move the content of a log larger than `max_bytes` to `<name>.log.1`.
 
-    The file itself stays, because a running child holds it open for appending. What is written
-    between the copy and the cut is lost.
+    The file itself stays, because a running child holds it open for appending. Lines written
+    between the copy and the truncation are lost.
     """
     if path.exists() and path.stat().st_size > max_bytes:
         shutil.copyfile(path, path.with_name(path.name + ".1"))
@@ -28,7 +28,7 @@ def trim(path: Path, max_bytes: int = MAX_BYTES) -> None:
 
 
 def tail(path: Path, lines: int = 20) -> str:
-    """The last lines of a log, empty when there is none."""
+    """Return the last lines of a log, empty if there is no log."""
     if not path.exists():
         return ""
     with path.open("rb") as file:

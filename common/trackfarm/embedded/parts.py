@@ -1,4 +1,4 @@
-"""Which programs an embedded farm consists of and what each is told."""
+"""The programs of an embedded farm and their settings."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ _SECRET_NAMES = ("TRACKFARM_API_KEY", "TRACKFARM_URL")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FarmPlan:
-    """What the operator wants to run here. `environ` may name external parts."""
+    """The farm to run on this machine. `environ` may name external parts."""
 
     home: Home
     port: int
@@ -42,12 +42,12 @@ class FarmPlan:
 
     @property
     def threads(self) -> int:
-        """CPU threads of each worker: the machine's cores, shared out."""
+        """CPU threads of each worker: the machine's cores divided by the workers, at least 1."""
         return max(1, (os.cpu_count() or 1) // max(1, self.workers))
 
 
 def farm_parts(plan: FarmPlan, secrets: Secrets, farm: Client) -> list[ChildSpec]:
-    """The children of this farm; a part that `plan.environ` names as external is not among them.
+    """Return the children of this farm, without parts that `plan.environ` names as external.
 
     Raises:
         NoBroker: a broker is needed and none is installed.
@@ -69,7 +69,7 @@ def _broker(plan: FarmPlan, port: int, password: str) -> ChildSpec:
     return ChildSpec(
         name="broker",
         argv=(broker_program(), str(config)),
-        env=_others(plan.environ, "TRACKFARM_"),
+        env=_environment_without(plan.environ, "TRACKFARM_"),
         stage=BROKER_STAGE,
         healthy=lambda: answers_ping(port, password),
         stop_seconds=5,
@@ -78,7 +78,7 @@ def _broker(plan: FarmPlan, port: int, password: str) -> ChildSpec:
 
 def _scheduler(plan: FarmPlan, secrets: Secrets, broker: str, farm: Client) -> ChildSpec:
     prefix = "TRACKFARM_SCHEDULER_"
-    told = {
+    settings = {
         "HOST": LOOPBACK,
         "PORT": str(plan.port),
         "PUBLIC_URL": plan.url,
@@ -92,7 +92,7 @@ def _scheduler(plan: FarmPlan, secrets: Secrets, broker: str, farm: Client) -> C
     return ChildSpec(
         name="scheduler",
         argv=_module("trackfarm_scheduler"),
-        env=_others(plan.environ, "TRACKFARM_WORKER_") | _prefixed(prefix, told),
+        env=_environment_without(plan.environ, "TRACKFARM_WORKER_") | _prefixed(prefix, settings),
         stage=SCHEDULER_STAGE,
         healthy=farm.healthy,
         stop_seconds=10,
@@ -103,7 +103,7 @@ def _worker(
     plan: FarmPlan, secrets: Secrets, name: str, farm: Client, farm_started: float
 ) -> ChildSpec:
     prefix = "TRACKFARM_WORKER_"
-    told = {
+    settings = {
         "SCHEDULER_URL": plan.url,
         "JOIN_TOKEN": secrets.join_token,
         "NAME": name,
@@ -114,18 +114,19 @@ def _worker(
     return ChildSpec(
         name=f"worker-{name}",
         argv=_module("trackfarm_worker"),
-        env=_others(plan.environ, "TRACKFARM_SCHEDULER_") | _prefixed(prefix, told),
+        env=_environment_without(plan.environ, "TRACKFARM_SCHEDULER_")
+        | _prefixed(prefix, settings),
         stage=WORKER_STAGE,
         healthy=_serves(name, farm, farm_started),
-        stop_seconds=12,  # the worker itself drains within 10
+        stop_seconds=12,  # the worker drains within 10 s
     )
 
 
 def _serves(name: str, farm: Client, farm_started: float) -> Callable[[], bool]:
-    """Whether the worker of this name takes tracks.
+    """Return a health check: whether the worker of this name accepts tracks.
 
-    Its last heartbeat must be younger than the farm, since the scheduler may still remember the
-    worker of an earlier run.
+    Its last heartbeat must be newer than the farm's start, because the scheduler may still list
+    the worker of an earlier run.
     """
 
     def healthy() -> bool:
@@ -145,12 +146,12 @@ def _serves(name: str, farm: Client, farm_started: float) -> Callable[[], bool]:
 
 
 def _module(name: str) -> tuple[str, ...]:
-    # -P keeps files of the current directory from being taken for our modules.
+    # -P: do not import modules from the current directory.
     return (sys.executable, "-P", "-m", name)
 
 
-def _others(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """The environment without what is meant for another part, and without the operator's key."""
+def _environment_without(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """Return the environment without the prefix of another part and without the operator's key."""
     return {
         name: value
         for name, value in environ.items()
@@ -158,5 +159,5 @@ def _others(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
     }
 
 
-def _prefixed(prefix: str, told: Mapping[str, str]) -> dict[str, str]:
-    return {prefix + name: value for name, value in told.items()}
+def _prefixed(prefix: str, settings: Mapping[str, str]) -> dict[str, str]:
+    return {prefix + name: value for name, value in settings.items()}

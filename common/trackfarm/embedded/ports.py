@@ -6,14 +6,14 @@ from trackfarm.embedded.broker import LOOPBACK
 
 
 class PortTaken(Exception):
-    """Somebody else listens on the wanted port."""
+    """The requested port is in use or not permitted."""
 
 
 def choose_port(wanted: int) -> int:
-    """`wanted` when it is free; any free port for 0.
+    """Return `wanted` if it is free, or any free port for 0.
 
     Raises:
-        PortTaken: the port is in use or not ours to use.
+        PortTaken: the port is in use or not permitted.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,8 +1,8 @@
-"""When a dead child is started again (pure)."""
+"""Restart policy for child processes that exited (pure)."""
 
 from dataclasses import dataclass
 
-QUICK_SECONDS = 10.0  # a child that lived shorter did not get to work
+QUICK_SECONDS = 10.0  # a child that exits sooner has not done any work
 SHOW_LOG_AFTER = 3
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
@@ -10,7 +10,7 @@ LONGEST_DELAY = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How often in a row a child died young."""
+    """Number of quick exits of a child in a row."""
 
     quick_deaths: int = 0
 
@@ -19,12 +19,12 @@ class Record:
 
     @property
     def delay(self) -> float:
-        """Seconds to wait before the next start: at once after a long life, then doubling."""
+        """Seconds before the next start: 0 after a long run, doubling with each quick exit."""
         if self.quick_deaths == 0:
             return 0.0
         return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(self.quick_deaths - 1, 16)))
 
     @property
     def hopeless(self) -> bool:
-        """True each time the row of quick deaths is long enough to show the log."""
+        """True at every third quick exit in a row: time to show the log."""
         return self.quick_deaths > 0 and self.quick_deaths % SHOW_LOG_AFTER == 0

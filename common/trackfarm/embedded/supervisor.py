@@ -1,4 +1,4 @@
-"""Keeps a list of programs running: starts them in order, replaces the dead, ends them in order."""
+"""Supervisor of child processes: starts them in order, restarts them, stops them in order."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,24 +13,25 @@ POLL_SECONDS = 0.05
 
 
 class StartFailed(Exception):
-    """A child does not come up; the message has the end of its log and where it is."""
+    """A child did not start; the message has the end of its log and the log's path."""
 
 
 class Interrupted(Exception):
-    """The operator wants the farm to end while it is still starting."""
+    """The operator interrupted the farm while it was starting."""
 
 
 def stages(specs: Sequence[ChildSpec]) -> list[list[ChildSpec]]:
-    """The specs grouped by stage, lowest stage first."""
+    """Group the specs by stage, lowest stage first."""
     ordered = sorted(specs, key=lambda spec: spec.stage)
     return [list(group) for _, group in groupby(ordered, key=lambda spec: spec.stage)]
 
 
 class Supervisor:
-    """Single-threaded: every method is called from the main thread and none blocks for long.
+    """Supervisor of a list of programs.
 
-    `tell` gets one line for the operator whenever a child died. `wanted` says whether the farm
-    shall still run.
+    Single-threaded: call every method from the main thread; only `bring_up` and `bring_down` wait.
+    `tell` is called with a line for the operator whenever a child exits. `wanted` returns whether
+    the farm should still run.
     """
 
     def __init__(
@@ -56,42 +57,42 @@ class Supervisor:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The running children."""
+        """Process ids of the running children, by name."""
         return {name: child.pid for name, child in self._children.items() if child.running}
 
     def bring_up(self, *, within: float) -> None:
-        """Starts every stage and waits until it is healthy, at most `within` seconds a stage.
+        """Start stage by stage; wait until each is healthy, at most `within` seconds per stage.
 
         Raises:
-            StartFailed: a child died too often or did not become healthy in time.
+            StartFailed: a child exited too often or did not become healthy in time.
             Interrupted: `wanted` became false.
         """
         for stage in stages(self._specs):
             for spec in stage:
                 self._start(spec)
-            self._await_health(stage, deadline=time.monotonic() + within)
+            self._wait_until_healthy(stage, deadline=time.monotonic() + within)
 
     def tick(self) -> None:
-        """Notices the dead, starts those whose time has come, keeps the logs within bounds."""
+        """Detect exited children, restart the ones that are due, and trim the logs."""
         for spec in self._specs:
             child = self._children.get(spec.name)
             if child is not None and not child.running:
-                self._bury(child)
+                self._handle_exit(child)
             elif child is None and time.monotonic() >= self._due.get(spec.name, float("inf")):
                 self._start(spec)
             trim(self.log_of(spec.name))
 
     def bring_down(self, *, hurry: Callable[[], bool]) -> None:
-        """Ends everything, highest stage first; `hurry` turning true kills what is left at once."""
+        """Stop all children, highest stage first; once `hurry` is true, kill the rest at once."""
         self._due.clear()
         for stage in reversed(stages(self._specs)):
             children = [self._children[s.name] for s in stage if s.name in self._children]
             for child in children:
                 child.ask_to_end()
-            _await_end(children, hurry)
+            _wait_for_exit(children, hurry)
             for child in children:
                 if child.running:
-                    self._tell(f"killing {child.spec.name}, which has not ended yet")
+                    self._tell(f"killing {child.spec.name}: it has not stopped yet")
                     child.kill()
 
     def _start(self, spec: ChildSpec) -> None:
@@ -103,48 +104,48 @@ class Supervisor:
             keep_open=self._keep_open,
         )
 
-    def _bury(self, child: Child) -> None:
+    def _handle_exit(self, child: Child) -> None:
         name, now = child.spec.name, time.monotonic()
         del self._children[name]
         record = self._records.get(name, Record()).after(now - child.started)
         self._records[name] = record
         self._due[name] = now + record.delay
         when = f"in {record.delay:g} s" if record.delay else "now"
-        self._tell(f"{name} {child.ending}; starting it again {when}")
+        self._tell(f"{name} {child.ending}; restarting it {when}")
         if record.hopeless:
-            self._tell(self._last_words(name))
+            self._tell(self._log_tail(name))
 
-    def _last_words(self, name: str) -> str:
+    def _log_tail(self, name: str) -> str:
         log = self.log_of(name)
-        return f"the end of {log}:\n{tail(log) or '(the log is empty)'}"
+        return f"last lines of {log}:\n{tail(log) or '(the log is empty)'}"
 
-    def _await_health(self, stage: list[ChildSpec], *, deadline: float) -> None:
+    def _wait_until_healthy(self, stage: list[ChildSpec], *, deadline: float) -> None:
         waiting = list(stage)
         while waiting := [spec for spec in waiting if not spec.healthy()]:
             if not self._wanted():
                 raise Interrupted
             for spec in waiting:
-                self._give_up_on_settings(spec)
+                self._fail_on_bad_settings(spec)
             self.tick()
             for spec in waiting:
-                self._give_up_on(spec, late=time.monotonic() > deadline)
+                self._fail_on_exits_or_timeout(spec, late=time.monotonic() > deadline)
             time.sleep(POLL_SECONDS)
 
-    def _give_up_on_settings(self, spec: ChildSpec) -> None:
+    def _fail_on_bad_settings(self, spec: ChildSpec) -> None:
         child = self._children.get(spec.name)
         if child is not None and child.refused_its_settings:
-            self._tell(self._last_words(spec.name))
-            raise StartFailed(f"{spec.name} does not start: its settings are not usable")
+            self._tell(self._log_tail(spec.name))
+            raise StartFailed(f"{spec.name} does not start: its settings are invalid")
 
-    def _give_up_on(self, spec: ChildSpec, *, late: bool) -> None:
+    def _fail_on_exits_or_timeout(self, spec: ChildSpec, *, late: bool) -> None:
         if self._records.get(spec.name, Record()).hopeless:
-            raise StartFailed(f"{spec.name} does not start: it died three times in a row")
+            raise StartFailed(f"{spec.name} does not start: it exited three times in a row")
         if late:
-            words = self._last_words(spec.name)
-            raise StartFailed(f"{spec.name} runs but does not become healthy; {words}")
+            log_tail = self._log_tail(spec.name)
+            raise StartFailed(f"{spec.name} runs but did not become healthy; {log_tail}")
 
 
-def _await_end(children: list[Child], hurry: Callable[[], bool]) -> None:
+def _wait_for_exit(children: list[Child], hurry: Callable[[], bool]) -> None:
     started = time.monotonic()
     while any(
         child.running and time.monotonic() - started < child.spec.stop_seconds for child in children

@@ -1,4 +1,4 @@
-"""Plans: what a catalog will cost and when it will be done, before anything is rented."""
+"""Plans: the cost and duration of a catalog, before anything is rented."""
 
 from trackfarm.planning.demand import Demand, ShapeCounter, demand_of
 from trackfarm.planning.fleet import CardGroup, FleetError, parse_fleet

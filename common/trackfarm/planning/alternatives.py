@@ -1,4 +1,4 @@
-"""Other fleets for the same tracks: what is cheaper, what is faster, what keeps the limits."""
+"""Alternative fleets for the same tracks: cheaper ones, faster ones, ones within the limits."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -10,9 +10,9 @@ from trackfarm.planning.records import Chance, FleetOption, Limits, Span, Verdic
 
 COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 ADDED = (1, 2, 4, 8, 16)
-MAX_COUNT = 256  # of one kind, when a deadline asks for many
+MAX_COUNT = 256  # of one GPU type, when a deadline asks for many
 SHOWN = 8
-_WORTH = 0.03  # a smaller gain is no reason to take another fleet
+_WORTH = 0.03  # a smaller gain does not justify another fleet
 
 _Fleet = tuple[CardGroup, ...]
 
@@ -37,25 +37,28 @@ class _Option:
 def alternatives(
     given: _Fleet, forecast: Forecast | None, prices: Prices, forecaster: Forecaster
 ) -> list[FleetOption]:
-    """Fleets that are cheaper or faster than the given one, and that no other one beats in both;
-    cheapest first. Without a forecast of the given fleet: the best that make all the tracks."""
+    """Return fleets that are cheaper or faster than the given one, cheapest first.
+
+    Only fleets on the Pareto front of cost and time are returned. Without a forecast for the given
+    fleet: the best fleets that can make all the tracks.
+    """
     fleets = _fleets(given, prices, forecaster)
-    found = [option for option in _tried(fleets, forecaster) if _is_better(option, forecast)]
-    return [option.record() for option in _thinned(_front(found))]
+    options = [option for option in _evaluated(fleets, forecaster) if _is_better(option, forecast)]
+    return [option.record() for option in _thinned(_pareto_front(options))]
 
 
 def judged(
     limits: Limits, forecast: Forecast | None, prices: Prices, forecaster: Forecaster
 ) -> Verdict:
-    """Whether the given fleet keeps the limits, and which fleets of one kind would.
+    """Return whether the given fleet keeps the limits, and which fleets of one GPU type would.
 
-    `forecast` is the given fleet's, None when it cannot make everything; `forecaster` is for all
+    `forecast` is the given fleet's, None if it cannot make all tracks; `forecaster` covers all
     tracks.
     """
     deadline, budget = chances(limits, forecast)
-    keeping = list(_keeping(limits, prices, forecaster))
-    cheapest = min(keeping, key=lambda option: (option.cost, option.eta), default=None)
-    fastest = min(keeping, key=lambda option: (option.eta, option.cost), default=None)
+    options = list(_within_limits(limits, prices, forecaster))
+    cheapest = min(options, key=lambda option: (option.cost, option.eta), default=None)
+    fastest = min(options, key=lambda option: (option.eta, option.cost), default=None)
     return Verdict(
         kept=forecast is not None and {deadline, budget} <= {None, Chance.LIKELY},
         deadline=deadline,
@@ -66,7 +69,7 @@ def judged(
 
 
 def chances(limits: Limits, forecast: Forecast | None) -> tuple[Chance | None, Chance | None]:
-    """Of keeping the deadline and the budget; None for a limit that is not set."""
+    """Return the chances of keeping the deadline and the budget; None for a limit not set."""
     deadline = _chance(limits.deadline_seconds, forecast.eta if forecast else None)
     return deadline, _chance(limits.budget, forecast.cost if forecast else None)
 
@@ -80,14 +83,14 @@ def _chance(limit: float | None, span: Span | None) -> Chance | None:
 
 
 def candidates(prices: Prices, forecaster: Forecaster) -> list[Card]:
-    """Cards of the table that can make all the tracks; processors where they are enough."""
-    most = max((bag.vram for bag in forecaster.demand.bags), default=0)
-    wanted = [card for card in prices.cards.values() if card.is_gpu != forecaster.kind.is_noise]
-    return [card for card in wanted if card.vram >= most]
+    """Return the cards of the table that can make all the tracks; CPUs if these suffice."""
+    vram = max((bag.vram for bag in forecaster.demand.bags), default=0)
+    cards = [card for card in prices.cards.values() if card.is_gpu != forecaster.kind.is_noise]
+    return [card for card in cards if card.vram >= vram]
 
 
 def _fleets(given: _Fleet, prices: Prices, forecaster: Forecaster) -> Iterator[_Fleet]:
-    # Machines that nobody rents out are neither cheaper nor faster for being imagined.
+    # Owned machines (price 0) cannot be rented, so more of them are no alternative.
     cards = [card for card in candidates(prices, forecaster) if card.price > 0]
     yield from ((group_of(card, count),) for card in cards for count in COUNTS)
     yield from (_resized(given, factor) for factor in (0.5, 2, 4))
@@ -96,7 +99,7 @@ def _fleets(given: _Fleet, prices: Prices, forecaster: Forecaster) -> Iterator[_
 
 
 def _resized(given: _Fleet, factor: float) -> _Fleet:
-    """The given fleet with more or fewer rented machines; what is added has to start first."""
+    """Return the fleet with more or fewer rented machines; added ones have to boot first."""
     resized: list[CardGroup] = []
     for group in given:
         count = max(1, round(group.count * factor)) if group.price else group.count
@@ -106,7 +109,7 @@ def _resized(given: _Fleet, factor: float) -> _Fleet:
     return tuple(resized)
 
 
-def _tried(fleets: Iterable[_Fleet], forecaster: Forecaster) -> Iterator[_Option]:
+def _evaluated(fleets: Iterable[_Fleet], forecaster: Forecaster) -> Iterator[_Option]:
     for groups in fleets:
         if (forecast := forecaster.forecast(groups)) is not None:
             yield _Option(groups, forecast)
@@ -119,8 +122,8 @@ def _is_better(option: _Option, than: Forecast | None) -> bool:
     return cheaper or option.eta < (1 - _WORTH) * than.eta.expected
 
 
-def _front(options: Iterable[_Option]) -> list[_Option]:
-    """Those for which nothing is both cheaper and faster, cheapest first."""
+def _pareto_front(options: Iterable[_Option]) -> list[_Option]:
+    """Return the Pareto front (no other option is both cheaper and faster), cheapest first."""
     front: list[_Option] = []
     for option in sorted(options, key=lambda o: (o.cost, o.eta)):
         if not front or option.eta < (1 - _WORTH) * front[-1].eta:
@@ -129,21 +132,23 @@ def _front(options: Iterable[_Option]) -> list[_Option]:
 
 
 def _thinned(front: list[_Option]) -> list[_Option]:
-    """At most SHOWN, spread over the whole front."""
+    """Return at most SHOWN options, spread over the whole front."""
     if len(front) <= SHOWN:
         return front
     step = (len(front) - 1) / (SHOWN - 1)
     return [front[round(i * step)] for i in range(SHOWN)]
 
 
-def _keeping(limits: Limits, prices: Prices, forecaster: Forecaster) -> Iterator[_Option]:
-    """For each card the smallest and the largest number of them that keep the limits."""
+def _within_limits(limits: Limits, prices: Prices, forecaster: Forecaster) -> Iterator[_Option]:
+    """Yield, for each card, the smallest and the largest fleet within the limits."""
     for card in candidates(prices, forecaster):
-        few = _fewest(card, limits, forecaster)
-        if few is not None:
-            # What costs nothing has no largest number that the money reaches for.
-            many = _most(card, few, limits, forecaster) if card.price else few
-            yield from _tried([(group_of(card, n),) for n in sorted({few, many})], forecaster)
+        smallest = _fewest(card, limits, forecaster)
+        if smallest is not None:
+            # A free card has no largest number within a budget.
+            largest = _most(card, smallest, limits, forecaster) if card.price else smallest
+            yield from _evaluated(
+                [(group_of(card, n),) for n in sorted({smallest, largest})], forecaster
+            )
 
 
 def _keeps(card: Card, count: int, limits: Limits, forecaster: Forecaster) -> tuple[bool, bool]:
@@ -153,8 +158,11 @@ def _keeps(card: Card, count: int, limits: Limits, forecaster: Forecaster) -> tu
 
 
 def _fewest(card: Card, limits: Limits, forecaster: Forecaster) -> int | None:
-    """More of a card are never later and never cheaper: the smallest number that is in time is
-    the only one to ask about the money."""
+    """Return the smallest number of a card within both limits, or None.
+
+    More cards are never later and never cheaper, so only the smallest number that meets the
+    deadline needs to be checked against the budget.
+    """
     low, high = 0, MAX_COUNT
     if not _keeps(card, high, limits, forecaster)[0]:
         return None

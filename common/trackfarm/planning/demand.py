@@ -1,4 +1,4 @@
-"""How much of what a catalog asks for: its tracks counted by shape, in flat memory."""
+"""Demand of a catalog: its tracks counted by shape, in constant memory."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,9 +28,9 @@ class Bag:
 
     @property
     def durations(self) -> tuple[float, float]:
-        """The shortest and the longest, in seconds."""
-        found = [shape.duration for shape in self.counts]
-        return min(found), max(found)
+        """The shortest and the longest duration, in seconds."""
+        seconds = [shape.duration for shape in self.counts]
+        return min(seconds), max(seconds)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Demand:
 
 
 def demand_of(shapes: Iterable[ShapeCount]) -> Demand:
-    """The demand that these counts say."""
+    """Return the demand with these counts."""
     bags: dict[int, dict[TrackShape, int]] = {}
     for row in shapes:
         counts = bags.setdefault(row.min_vram, {})
@@ -60,14 +60,17 @@ def demand_of(shapes: Iterable[ShapeCount]) -> Demand:
 
 @dataclass(slots=True)
 class ShapeCounter:
-    """Counts briefs. Durations within a second of each other share a row, which keeps their mean;
-    so a million different ones need no more memory than six hundred."""
+    """Counter of briefs by shape.
+
+    Durations within the same second share a row, which keeps their mean, so a million different
+    durations need no more memory than six hundred.
+    """
 
     model_set: ModelSet
     _rows: dict[tuple[int, int, bool, int], list[float]] = field(default_factory=dict)
 
     def add(self, brief: Brief) -> None:
-        """Raises BriefProblem when no tier can make the brief."""
+        """Count a brief. Raises BriefProblem if no tier can make it."""
         steps, guided = effort_of(brief, self.model_set)
         vram = min_vram_of(brief, self.model_set)
         row = self._rows.setdefault((int(brief.duration), steps, guided, vram), [0, 0.0])

@@ -1,4 +1,4 @@
-"""A fleet as the operator writes it down: `6x RTX 4090 @0.34, 2x A100-80 @1.50`."""
+"""Notation for a fleet: `6x RTX 4090 @0.34, 2x A100-80 @1.50`."""
 
 import difflib
 import re
@@ -17,14 +17,14 @@ _PART = re.compile(
 
 
 class FleetError(ValueError):
-    """A fleet that cannot be understood; the message says which part and what to write."""
+    """The fleet cannot be parsed; the message says which part and how to write it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CardGroup:
-    """Equal cards: `vram` their tier in nominal GB, `price` of each in $ an hour.
+    """Equal cards: `vram` is their tier in nominal GB, `price` in $ per hour for each.
 
-    `boots`: they are rented for this work, so that it begins when they have started.
+    `boots`: they are rented for this work, which begins only after they have booted.
     """
 
     gpu: str
@@ -36,10 +36,10 @@ class CardGroup:
 
 
 def parse_fleet(text: str, prices: Prices) -> tuple[CardGroup, ...]:
-    """The groups of a fleet. A count left out is 1, a price left out is the table's; at $0 the
-    machine is owned and runs already.
+    """Parse the groups of a fleet.
 
-    Raises FleetError.
+    The default count is 1, the default price is the table's; at $0 the machine is owned and already
+    runs. Raises FleetError.
     """
     parts = [part.strip() for part in re.split(r"[,;+\n]", text) if part.strip()]
     if not parts:
@@ -48,13 +48,13 @@ def parse_fleet(text: str, prices: Prices) -> tuple[CardGroup, ...]:
 
 
 def group_of(card: Card, count: int, price: float | None = None) -> CardGroup:
-    """`count` of a card, at the table's price if no other is given."""
-    paid = card.price if price is None else price
-    return CardGroup(card.name, count, card.vram, paid, boots=paid > 0, is_gpu=card.is_gpu)
+    """Return `count` of a card, at the table's price unless another is given."""
+    price = card.price if price is None else price
+    return CardGroup(card.name, count, card.vram, price, boots=price > 0, is_gpu=card.is_gpu)
 
 
 def fleet_words(groups: Iterable[CardGroup]) -> str:
-    """The fleet in the form that `parse_fleet` reads; equal cards together."""
+    """Format the fleet as `parse_fleet` reads it, with equal cards merged."""
     counts: dict[tuple[str, float], int] = {}
     for group in groups:
         counts[group.gpu, group.price] = counts.get((group.gpu, group.price), 0) + group.count
@@ -62,24 +62,23 @@ def fleet_words(groups: Iterable[CardGroup]) -> str:
 
 
 def _group(part: str, prices: Prices) -> CardGroup:
-    found = _PART.fullmatch(part)
-    name = found["name"].strip() if found else ""
-    if found is None or not name:
+    match = _PART.fullmatch(part)
+    name = match["name"].strip() if match else ""
+    if match is None or not name:
         raise FleetError(f"cannot read {part!r}; write it like 6x RTX 4090 @0.34")
     card = prices.card(name)
     if card is None:
         raise FleetError(_unknown(name, prices))
-    count = int(found["count"] or 1)
+    count = int(match["count"] or 1)
     if not 1 <= count <= MAX_CARDS:
         raise FleetError(f"{part!r}: a fleet has 1 to {MAX_CARDS:,} cards of a kind, not {count:,}")
-    return group_of(card, count, float(found["price"]) if found["price"] else None)
+    return group_of(card, count, float(match["price"]) if match["price"] else None)
 
 
 def _unknown(name: str, prices: Prices) -> str:
-    known = list(prices.cards)
     close = _closest(name, prices)
-    hint = f"did you mean {close}?" if close else f"known are {', '.join(known)}"
-    return f"unknown card {name!r}; {hint} (prices.toml can have more)"
+    hint = f"did you mean {close}?" if close else f"known cards are {', '.join(prices.cards)}"
+    return f"unknown card {name!r}; {hint} (add others to prices.toml)"
 
 
 def _closest(name: str, prices: Prices) -> str | None:

@@ -1,4 +1,4 @@
-"""When a fleet will be done with all tracks, and at what price: low, expected and high."""
+"""Completion time and cost of all tracks on a fleet: low, expected and high."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +15,12 @@ from trackfarm.speed import Estimate, SpeedModel
 HOUR = 3600.0
 
 SpeedOf = Callable[[str, ModelSet], SpeedModel]
-"""The speed model of a GPU by its name; `SpeedModel` itself gives the one that knows the prior."""
+"""Function from a GPU's name to its speed model; `SpeedModel` itself returns the prior."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
-    """Seconds of one kind of card, by tier: all tracks together, and the mean of the longest."""
+    """Seconds of one GPU type, by tier: of all tracks together, and the mean of the longest."""
 
     total: Mapping[int, Estimate]
     longest: Mapping[int, float]
@@ -28,7 +28,7 @@ class _Pace:
 
 @dataclass(frozen=True, slots=True)
 class _Scenario:
-    """How everything goes at once: what quantile the cards' seconds take, and the boot."""
+    """One set of assumptions: the quantile of the cards' seconds, and the boot time."""
 
     quantile: float | None
     boot_minutes: float
@@ -36,8 +36,10 @@ class _Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Seconds, $ and seconds of GPUs. `expected` is in the order of the fleet's groups, `ready`
-    when each of them begins."""
+    """Forecast in seconds, $ and GPU seconds.
+
+    `expected` is in the order of the fleet's groups; `ready` is when each of them starts work.
+    """
 
     eta: Span
     cost: Span
@@ -50,10 +52,10 @@ class Forecast:
 
 
 class Forecaster:
-    """Forecasts for one demand on any fleet; what it works out about a card it remembers.
+    """Forecasts of one demand on any fleet; caches its results per GPU type.
 
-    The low and the high end take all cards to be off to the same side and the boot as well, so
-    the interval is wide rather than narrow.
+    The low and the high end assume that all cards and the boot time are off in the same direction,
+    so the interval is rather too wide than too narrow.
     """
 
     def __init__(self, demand: Demand, kind: ModelSet, rental: Rental, speed_of: SpeedOf) -> None:
@@ -70,19 +72,18 @@ class Forecaster:
         return self._models[gpu]
 
     def limited_to(self, bags: Sequence[Bag]) -> "Forecaster":
-        """The same for a part of the demand."""
+        """Return a forecaster for a part of the demand."""
         return Forecaster(Demand(tuple(bags)), self.kind, self._rental, self._speed_of)
 
     def forecast(self, groups: Sequence[CardGroup]) -> Forecast | None:
-        """None when some tracks fit none of the cards."""
+        """Return the forecast for a fleet; None if some tracks fit none of its cards."""
         boot = self._rental.boot_minutes
         scenarios = (
             _Scenario(0.1, boot.low),
             _Scenario(None, boot.expected),
             _Scenario(0.9, boot.high),
         )
-        found = [self._schedule(groups, scenario) for scenario in scenarios]
-        low, expected, high = found
+        low, expected, high = (self._schedule(groups, scenario) for scenario in scenarios)
         if low is None or expected is None or high is None:
             return None
         ready = tuple(self._ready(group, scenarios[1]) for group in groups)
@@ -105,13 +106,15 @@ class Forecaster:
         seconds, longest = {}, {}
         for bag in self.demand.bags:
             total = pace.total[bag.vram]
-            taken = total.mean if scenario.quantile is None else total.quantile(scenario.quantile)
-            seconds[bag.vram] = taken / bag.tracks
-            longest[bag.vram] = pace.longest[bag.vram] * taken / total.mean
+            tier_seconds = (
+                total.mean if scenario.quantile is None else total.quantile(scenario.quantile)
+            )
+            seconds[bag.vram] = tier_seconds / bag.tracks
+            longest[bag.vram] = pace.longest[bag.vram] * tier_seconds / total.mean
         return Cards(group.vram, group.count, self._ready(group, scenario), seconds, longest)
 
     def _ready(self, group: CardGroup, scenario: _Scenario) -> float:
-        """Seconds until a group works: nothing for machines that run already."""
+        """Return the seconds until a group starts work: 0 for machines that already run."""
         if not group.boots:
             return 0.0
         return 60 * scenario.boot_minutes + 1000 * self.kind.download_gb / self._rental.download
@@ -127,8 +130,10 @@ class Forecaster:
 
 
 def _longest(model: SpeedModel, bag: Bag) -> float:
-    """Expected seconds of the track of a bag that takes most: the one with the most audio to
-    decode or with the most to denoise."""
+    """Return the expected seconds of the slowest track of a bag.
+
+    It is the one with the most audio to decode or the one with the most denoising.
+    """
     heaviest = {max(bag.counts, key=lambda s: s.duration), max(bag.counts, key=_effort)}
     return max(model.predict(shape).mean for shape in heaviest)
 

@@ -1,4 +1,4 @@
-"""Deadline and budget as the operator writes them: `6h`, `2026-11-27T18:00`, `$20`."""
+"""Notation for deadline and budget: `6h`, `2026-11-27T18:00`, `$20`."""
 
 import math
 import re
@@ -15,14 +15,17 @@ _SPAN = re.compile(
 
 
 class LimitError(ValueError):
-    """A limit that cannot be understood or has passed; the message says what to write."""
+    """The limit cannot be parsed or has passed; the message says how to write it."""
 
 
 def parse_deadline(text: str, now: datetime) -> float:
-    """Seconds from `now` (with its time zone) to a span such as 90m or 1d 12h, or to a moment in
-    ISO form; one without a time zone is in that of `now`. Raises LimitError."""
-    found = _SPAN.fullmatch(text.strip())
-    seconds = sum(float(n) * _UNITS[unit] for unit, n in _given(found)) if found else 0.0
+    """Return the seconds from `now` to a deadline. Raises LimitError.
+
+    The deadline is a time span such as 90m or 1d 12h, or an ISO time; without a time zone it is in
+    that of `now`, which must have one.
+    """
+    match = _SPAN.fullmatch(text.strip())
+    seconds = sum(float(n) * _UNITS[unit] for unit, n in _numbers(match)) if match else 0.0
     if seconds == 0:
         seconds = (_moment(text.strip(), now) - now).total_seconds()
     if seconds <= 0:
@@ -31,18 +34,18 @@ def parse_deadline(text: str, now: datetime) -> float:
 
 
 def parse_budget(text: str) -> float:
-    """Dollars. Raises LimitError."""
+    """Parse an amount of dollars. Raises LimitError."""
     try:
         amount = float(text.strip().removeprefix("$").replace(",", ""))
     except ValueError:
         amount = -1.0
     if not 0 <= amount < math.inf:
-        raise LimitError(f"{text!r} is no budget; write dollars, for example 20 or 19.50")
+        raise LimitError(f"{text!r} is not a budget; write dollars, for example 20 or 19.50")
     return amount
 
 
-def _given(found: re.Match[str]) -> list[tuple[str, str]]:
-    return [(unit, number) for unit, number in found.groupdict().items() if number]
+def _numbers(match: re.Match[str]) -> list[tuple[str, str]]:
+    return [(unit, number) for unit, number in match.groupdict().items() if number]
 
 
 def _moment(text: str, now: datetime) -> datetime:
@@ -50,7 +53,7 @@ def _moment(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise LimitError(
-            f"{text!r} is no deadline; write a time from now such as 6h, 90m or 1d12h,"
-            " or a moment such as 2026-11-27T18:00"
+            f"{text!r} is not a deadline; write a time from now such as 6h, 90m or 1d12h,"
+            " or a time such as 2026-11-27T18:00"
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)

@@ -1,4 +1,4 @@
-"""When a fleet is done and what each card does until then: pure arithmetic.
+"""Makespan of a fleet, and the work of each card until then (pure).
 
 Tracks that need a tier may be made by any card of that tier or above. The end is the first moment
 by which the cards together have the seconds that all tracks take, where
@@ -10,14 +10,15 @@ by which the cards together have the seconds that all tracks take, where
   Polychronopoulos and Kuck, IEEE Trans. Comput. C-36, 1987);
 - the end is not before the longest track of each tier can be made at all.
 
-It is linear in the number of kinds, not of tracks. More or faster cards never make it later.
+The time is linear in the number of GPU types, not of tracks. More or faster cards never make the
+end later.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-_PRECISION = 1e-10  # of the end, which is sought by bisection
+_PRECISION = 1e-10  # relative, of the bisection for the end
 _ROUNDING = 1e-9
 
 
@@ -31,8 +32,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Cards:
-    """Equal cards, ready after `ready` seconds. `seconds` and `longest`, by the tier of the load:
-    what one of them takes for a mean track and for the longest one."""
+    """Equal cards, ready after `ready` seconds.
+
+    `seconds` and `longest`, by the tier of the load: seconds of one card for a mean track and for
+    the longest one.
+    """
 
     vram: int
     count: int
@@ -43,8 +47,11 @@ class Cards:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`tracks[i]` and `busy[i]`: tracks made by group i and the seconds of all its cards that
-    they take; `by_load` is the latter by tier of the load."""
+    """Assignment of tracks to groups.
+
+    `tracks[i]` and `busy[i]`: tracks of group i, and the seconds that they take on all its cards
+    together; `by_load`: these seconds by tier of the load.
+    """
 
     finish: float
     tracks: tuple[float, ...]
@@ -53,20 +60,26 @@ class Schedule:
 
 
 def schedule(loads: Sequence[Load], cards: Sequence[Cards]) -> Schedule | None:
-    """The earliest end for all loads; None when some load fits no card. No loads end at once."""
+    """Return the schedule with the earliest end; None if some load fits no card.
+
+    Without loads it ends at once.
+    """
     loads = sorted((load for load in loads if load.tracks), key=lambda load: -load.vram)
-    if any(not _able(load, cards) for load in loads):
+    if any(not _fitting(load, cards) for load in loads):
         return None
     if not loads:
         return Schedule(0.0, (0.0,) * len(cards), (0.0,) * len(cards), {})
-    earliest = max(_soonest(load, cards) for load in loads)
-    return _least(earliest, _Problem.of(loads, cards))
+    earliest = max(_earliest_end(load, cards) for load in loads)
+    return _earliest_schedule(earliest, _Problem.of(loads, cards))
 
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """`fillers[n]`: the groups that may make load n, a list for each tier, smallest first;
-    `means[i]`: seconds of group i for a mean track among those that fit it."""
+    """Prepared input of the search.
+
+    `fillers[n]`: the groups that may make load n, one list per tier, smallest first; `means[i]`:
+    seconds of group i for a mean track among the loads that fit it.
+    """
 
     loads: Sequence[Load]
     cards: Sequence[Cards]
@@ -81,7 +94,7 @@ class _Problem:
         return cls(loads, cards, fillers, [_mean(group, loads) for group in cards])
 
     def shared_out(self, finish: float) -> Schedule | None:
-        """Who makes what by `finish`; None when that is too early."""
+        """Return the assignment that ends by `finish`; None if that is too early."""
         free = [self._usable(i, finish) for i in range(len(self.cards))]
         tracks, by_load, whole = [0.0] * len(free), {}, list(free)
         for load, fillers in zip(self.loads, self.fillers, strict=True):
@@ -91,7 +104,7 @@ class _Problem:
             if left > _ROUNDING * load.tracks:
                 return None
             by_load[load.vram] = before - sum(free)
-        busy = tuple(all_of - rest for all_of, rest in zip(whole, free, strict=True))
+        busy = tuple(total - rest for total, rest in zip(whole, free, strict=True))
         return Schedule(finish, tuple(tracks), busy, by_load)
 
     def _fill(
@@ -102,19 +115,19 @@ class _Problem:
         free: list[float],
         tracks: list[float],
     ) -> float:
-        """Gives up to `left` tracks to the cards of one tier; how many they took."""
-        room = [free[i] / self.cards[i].seconds[load.vram] for i in members]
-        total = sum(room)
+        """Assign up to `left` tracks to the cards of one tier; return the number assigned."""
+        capacities = [free[i] / self.cards[i].seconds[load.vram] for i in members]
+        total = sum(capacities)
         if total <= 0:
             return 0.0
         share = min(1.0, left / total)
-        for i, places in zip(members, room, strict=True):
+        for i, capacity in zip(members, capacities, strict=True):
             free[i] -= share * free[i]
-            tracks[i] += share * places
+            tracks[i] += share * capacity
         return share * total
 
     def _usable(self, i: int, finish: float) -> float:
-        """Seconds that the cards of a group can spend on tracks that end by `finish`."""
+        """Return the seconds that a group's cards can spend on tracks that end by `finish`."""
         group, mean = self.cards[i], self.means[i]
         span = finish - group.ready
         if mean is None or span <= 0:
@@ -122,22 +135,22 @@ class _Problem:
         return group.count * max(math.floor(span / mean + _ROUNDING) * mean, span - mean / 2)
 
 
-def _least(earliest: float, problem: _Problem) -> Schedule:
-    """By bisection: whatever fits until one moment fits until any later one."""
-    low = high = max(earliest, _without_waiting(problem))
-    while (found := problem.shared_out(high)) is None:
+def _earliest_schedule(earliest: float, problem: _Problem) -> Schedule:
+    """Return the earliest schedule by bisection: if one end is feasible, so is any later one."""
+    low = high = max(earliest, _lower_bound(problem))
+    while (best := problem.shared_out(high)) is None:
         low, high = high, 2 * high
     while high - low > _PRECISION * high:
         middle = (low + high) / 2
         if (better := problem.shared_out(middle)) is None:
             low = middle
         else:
-            high, found = middle, better
-    return found
+            high, best = middle, better
+    return best
 
 
-def _without_waiting(problem: _Problem) -> float:
-    """An end that cannot be reached: all cards ready and as fast as the fastest for each load."""
+def _lower_bound(problem: _Problem) -> float:
+    """Return a lower bound: all cards ready at once and as fast as the fastest for each load."""
     seconds = sum(
         load.tracks * min(group.seconds[load.vram] for group in problem.cards)
         for load in problem.loads
@@ -153,10 +166,10 @@ def _mean(group: Cards, loads: Sequence[Load]) -> float | None:
     return sum(load.tracks * group.seconds[load.vram] for load in fitting) / number
 
 
-def _able(load: Load, cards: Sequence[Cards]) -> list[Cards]:
+def _fitting(load: Load, cards: Sequence[Cards]) -> list[Cards]:
     return [group for group in cards if group.vram >= load.vram]
 
 
-def _soonest(load: Load, cards: Sequence[Cards]) -> float:
-    """When the longest track of a load can be made, if it is begun at once."""
-    return min(group.ready + group.longest[load.vram] for group in _able(load, cards))
+def _earliest_end(load: Load, cards: Sequence[Cards]) -> float:
+    """Return when the longest track of a load can be done if it is started at once."""
+    return min(group.ready + group.longest[load.vram] for group in _fitting(load, cards))

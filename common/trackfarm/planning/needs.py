@@ -1,4 +1,4 @@
-"""What one brief needs of the worker that makes it."""
+"""Requirements of a brief on the worker that makes it."""
 
 from trackfarm.catalog import Brief
 from trackfarm.model_sets import ModelSet
@@ -6,7 +6,7 @@ from trackfarm.tiers import smallest_tier_for
 
 
 class BriefProblem(Exception):
-    """A brief that no worker of the model set could make."""
+    """No worker of the model set could make the brief."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(field, message)
@@ -15,13 +15,13 @@ class BriefProblem(Exception):
 
 
 def effort_of(brief: Brief, model_set: ModelSet) -> tuple[int, bool]:
-    """Denoising steps, and whether each needs a second pass for guidance."""
+    """Return the denoising steps, and whether each needs a second pass for guidance."""
     guidance = brief.guidance_scale or model_set.default_guidance
     return brief.inference_steps or model_set.default_steps, model_set.cfg and guidance > 1
 
 
 def min_vram_of(brief: Brief, model_set: ModelSet) -> int:
-    """The smallest tier that can make the track, in nominal GB. Raises BriefProblem."""
+    """Return the smallest tier that can make the track, in nominal GB. Raises BriefProblem."""
     tier = smallest_tier_for(
         brief.duration, min_vram=model_set.min_vram, limited=not model_set.is_noise
     )
@@ -32,10 +32,10 @@ def min_vram_of(brief: Brief, model_set: ModelSet) -> int:
 
 
 def check_against(brief: Brief, model_set: ModelSet) -> None:
-    """Raises BriefProblem when no worker of `model_set` could make the brief."""
+    """Raise BriefProblem if no worker of `model_set` could make the brief."""
     if brief.task_type not in model_set.tasks:
-        able = ", ".join(sorted(model_set.tasks))
-        raise BriefProblem("task_type", f"{model_set.name} makes {able} only; change the task")
+        tasks = ", ".join(sorted(model_set.tasks))
+        raise BriefProblem("task_type", f"{model_set.name} supports only {tasks}; change the task")
     if (brief.inference_steps or 0) > model_set.max_steps:
         raise BriefProblem(
             "inference_steps",

@@ -1,4 +1,4 @@
-"""The plan of a catalog on a fleet, from what each of its tracks is expected to take."""
+"""Plan of a catalog on a fleet, from the expected cost of each of its tracks."""
 
 from collections.abc import Sequence
 
@@ -34,10 +34,10 @@ def plan(
     limits: Limits | None = None,
     notes: Sequence[str] = (),
 ) -> Plan:
-    """What `demand` costs on `fleet` with the model set `kind`, and when it is done.
+    """Return the cost and the completion time of `demand` on `fleet` with the model set `kind`.
 
-    Tracks that fit no card are told in `unfit`; the rest of the plan is for the others. `notes`
-    are passed on. Pure: it opens nothing and asks no clock.
+    Tracks that fit no card are listed in `unfit`; the rest of the plan covers the others. `notes`
+    are passed on. Pure: no I/O and no clock.
     """
     limits = limits or Limits()
     whole = Forecaster(demand, kind, prices.rental, speed_of)
@@ -92,7 +92,7 @@ def _groups(
 def _group(
     group: CardGroup, forecaster: Forecaster, tracks: int, paid: float, busy: float, boot: float
 ) -> GroupShare:
-    """`paid`, `busy` and `boot` in seconds of all its cards together."""
+    """Return the share of a group; `paid`, `busy` and `boot` in seconds of all its cards together."""
     model = forecaster.model(group.gpu)
     return GroupShare(
         gpu=group.gpu,
@@ -114,8 +114,8 @@ def _group(
 def _source(model: SpeedModel) -> SpeedSource:
     if model.tracks:
         return SpeedSource.MEASURED
-    known = cost.has_prior(model.gpu, model.kind)
-    return SpeedSource.PRIOR if known else SpeedSource.GUESSED
+    has_prior = cost.has_prior(model.gpu, model.kind)
+    return SpeedSource.PRIOR if has_prior else SpeedSource.GUESSED
 
 
 def _money(
@@ -145,26 +145,26 @@ def _has(fleet: Sequence[CardGroup], kind: ModelSet) -> str:
     if not fleet:
         return f"no worker serves {kind.name}"
     gpus = [group.vram for group in fleet if group.is_gpu]
-    return f"the fleet has vram{max(gpus)} at most" if gpus else "the fleet has no GPU"
+    return f"the fleet has at most vram{max(gpus)}" if gpus else "the fleet has no GPU"
 
 
 def _speed_notes(fleet: Sequence[CardGroup], forecaster: Forecaster) -> list[str]:
     least = min((bag.vram for bag in forecaster.demand.bags), default=0)
-    used = [group.gpu for group in fleet if group.vram >= least]
-    sources = {gpu: _source(forecaster.model(gpu)) for gpu in used}
+    gpus = [group.gpu for group in fleet if group.vram >= least]
+    sources = {gpu: _source(forecaster.model(gpu)) for gpu in gpus}
     notes = []
     for source, words in (
         (SpeedSource.PRIOR, "modelled, not measured on this farm"),
-        (SpeedSource.GUESSED, "not known at all: taken for a slow card"),
+        (SpeedSource.GUESSED, "unknown and assumed to be that of a slow card"),
     ):
-        names = ", ".join(gpu for gpu, its in sources.items() if its is source)
+        names = ", ".join(gpu for gpu, gpu_source in sources.items() if gpu_source is source)
         if names:
             notes.append(f"the speed of {names} is {words}; it may be off by a factor of two")
     return notes
 
 
 def _whole_numbers(shares: Sequence[float]) -> list[int]:
-    """The shares of whole tracks as whole numbers with the same sum: largest remainders first."""
+    """Round the shares to whole numbers with the same sum: largest remainders first."""
     floors = [int(share) for share in shares]
     missing = round(sum(shares)) - sum(floors)
     by_rest = sorted(range(len(shares)), key=lambda i: floors[i] - shares[i])

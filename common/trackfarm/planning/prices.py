@@ -1,4 +1,4 @@
-"""The price table: cards with their memory and price, what a rental costs before it works."""
+"""Price table: cards with their memory and price, and the overhead of a rental before it works."""
 
 import tomllib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ FILE_VARIABLE = "TRACKFARM_PRICES"
 
 
 class PricesError(Exception):
-    """The operator's price file cannot be used; the message says what to change."""
+    """The operator's price file cannot be used; the message says how to fix it."""
 
 
 class _Record(BaseModel):
@@ -23,7 +23,7 @@ class _Record(BaseModel):
 
 
 class Card(_Record):
-    """A kind of GPU, or `cpu`. `memory` in MiB (0: none), `price` in $ an hour (0: owned)."""
+    """A GPU type, or `cpu`. `memory` in MiB (0: none), `price` in $ per hour (0: owned)."""
 
     name: str
     memory: int = Field(ge=0)
@@ -32,8 +32,10 @@ class Card(_Record):
 
     @property
     def vram(self) -> int:
-        """Its tier in nominal GB. What has no memory of its own counts as the smallest: it is
-        asked only for model sets that need no GPU."""
+        """Tier in nominal GB.
+
+        A CPU counts as the smallest tier: it is considered only for model sets that need no GPU.
+        """
         tier = tier_of(self.memory) or next(iter(tiers().values()))
         return tier.vram
 
@@ -43,7 +45,10 @@ class Card(_Record):
 
 
 class Minutes(_Record):
-    """`low` and `high`: one machine in ten is quicker, one in ten slower."""
+    """Distribution of minutes.
+
+    `low` and `high`: one machine in ten is quicker, one in ten slower.
+    """
 
     low: float = Field(ge=0)
     expected: float = Field(ge=0)
@@ -52,50 +57,50 @@ class Minutes(_Record):
     @model_validator(mode="after")
     def _rises(self) -> Self:
         if not self.low <= self.expected <= self.high:
-            raise ValueError("low, expected and high must rise")
+            raise ValueError("low, expected and high must be in ascending order")
         return self
 
 
 class Rental(_Record):
-    """`download` in MB/s."""
+    """Overhead of a rental. `download` in MB/s."""
 
     boot_minutes: Minutes
     download: float = Field(gt=0)
 
 
 class Prices(_Record):
-    """`bought_track` in $: what a track of a bought library costs."""
+    """Price table. `bought_track` in $: cost of one track from a bought library."""
 
     bought_track: float = Field(ge=0)
     rental: Rental
     cards: Mapping[str, Card]
 
     def card(self, name: str) -> Card | None:
-        """By its name or another way to write it; case, spaces and dashes do not matter."""
-        wanted = _plain(name)
+        """Find a card by its name or an alias, ignoring case, spaces and dashes."""
+        plain = _plain(name)
         for card in self.cards.values():
-            if wanted in map(_plain, (card.name, *card.also)):
+            if plain in map(_plain, (card.name, *card.also)):
                 return card
         return None
 
 
 def built_in_prices() -> Prices:
-    """The table as it is shipped."""
+    """Return the table shipped with trackfarm."""
     return _checked(_shipped(), "prices.toml")
 
 
 def load_prices(environ: Mapping[str, str]) -> Prices:
-    """The shipped table with the operator's own file over it, if there is one.
+    """Return the shipped table, overridden by the operator's own file if there is one.
 
     Raises:
-        PricesError: the file that TRACKFARM_PRICES names is missing, or a file is wrong.
+        PricesError: the file that TRACKFARM_PRICES names is missing, or a file is invalid.
     """
-    named = environ.get(FILE_VARIABLE, "").strip()
-    path = Path(named).expanduser() if named else home_path(environ) / "prices.toml"
+    file_name = environ.get(FILE_VARIABLE, "").strip()
+    path = Path(file_name).expanduser() if file_name else home_path(environ) / "prices.toml"
     try:
         own = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        if named:
+        if file_name:
             raise PricesError(f"{FILE_VARIABLE} names {path}, which does not exist") from None
         return built_in_prices()
     except (OSError, ValueError) as error:
@@ -120,9 +125,9 @@ def _checked(table: dict[str, Any], source: str) -> Prices:
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    both = {name for name in below if isinstance(below[name], dict)}
+    tables = {name for name in below if isinstance(below[name], dict)}
     parts = {
-        name: _merged(below[name], value) if name in both and isinstance(value, dict) else value
+        name: _merged(below[name], value) if name in tables and isinstance(value, dict) else value
         for name, value in above.items()
     }
     return {**below, **parts}

@@ -1,4 +1,4 @@
-"""Reads a catalog for a plan: one pass, flat memory, only the shapes of its tracks are kept."""
+"""Catalog reader for plans: one pass in constant memory that keeps only the tracks' shapes."""
 
 from trackfarm.catalog import Brief, Catalog, CatalogError, Problem
 from trackfarm.model_sets import ModelSet
@@ -10,10 +10,10 @@ MAX_MISFITS = 1_000
 
 
 def read_shapes(catalog: Catalog, model_set: ModelSet) -> list[ShapeCount]:
-    """The tracks of a catalog by shape.
+    """Return the tracks of a catalog by shape.
 
-    Raises `CatalogError` at the first row that is wrong in itself, or with the first thousand that
-    no worker of `model_set` could make.
+    Raises `CatalogError` at the first invalid row, or with the first thousand briefs that no worker
+    of `model_set` could make.
     """
     counter = ShapeCounter(model_set)
     misfits: list[Problem] = []

@@ -1,4 +1,4 @@
-"""What is asked of a planner and what it answers, as JSON too (`POST /api/v1/plans`)."""
+"""Request and response of the planner, also as JSON (`POST /api/v1/plans`)."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -17,7 +17,10 @@ class _Request(BaseModel):
 
 
 class ShapeCount(_Request):
-    """`count` tracks alike: `duration` in seconds, `min_vram` the tier they need, nominal GB."""
+    """Number of equal tracks.
+
+    `duration` in seconds; `min_vram` is the tier they need, in nominal GB.
+    """
 
     duration: float = Field(gt=0, le=3_600)
     steps: int = Field(ge=1, le=1_000)
@@ -27,7 +30,7 @@ class ShapeCount(_Request):
 
 
 class Limits(_Request):
-    """What the operator will not exceed: seconds from now, $."""
+    """Limits set by the operator: deadline in seconds from now, budget in $."""
 
     deadline_seconds: float | None = Field(default=None, gt=0)
     budget: float | None = Field(default=None, ge=0)
@@ -38,7 +41,7 @@ class Limits(_Request):
 
 
 class PlanRequest(_Request):
-    """A catalog's tracks by shape, for the farm as it is now."""
+    """Tracks of a catalog by shape, to be planned for the farm's current workers."""
 
     model_set: str
     tracks: list[ShapeCount] = Field(min_length=1, max_length=MAX_SHAPES)
@@ -54,7 +57,7 @@ class Span(_Record):
 
 
 class SpeedSource(StrEnum):
-    """Where a card's speed comes from. GUESSED: not even the prior table knows the card."""
+    """Source of a card's speed. GUESSED: not even the prior table has the card."""
 
     MEASURED = "measured"
     PRIOR = "prior"
@@ -62,7 +65,10 @@ class SpeedSource(StrEnum):
 
 
 class TierTracks(_Record):
-    """Tracks by the smallest tier that can make them. `gpu_hours` is None when nobody here can."""
+    """Tracks by the smallest tier that can make them.
+
+    `gpu_hours` is None if nothing in the fleet can.
+    """
 
     tier: str
     tracks: int
@@ -71,8 +77,11 @@ class TierTracks(_Record):
 
 
 class GroupShare(_Record):
-    """What equal cards of the fleet do and cost: `hours` of all of them together, at `price`
-    each an hour, are spent on tracks, starting and waiting."""
+    """Work and cost of equal cards of the fleet.
+
+    `hours` of all of them together, at `price` an hour each, are spent on tracks, booting and
+    idling.
+    """
 
     gpu: str
     count: int
@@ -90,7 +99,7 @@ class GroupShare(_Record):
 
 
 class Unfit(_Record):
-    """Tracks that nothing in the fleet can make."""
+    """Tracks that no card in the fleet can make."""
 
     tracks: int
     needs: str
@@ -98,8 +107,11 @@ class Unfit(_Record):
 
 
 class Money(_Record):
-    """$; `work`, `boot` and `idle` are parts of the expected `total`. `per_track` is None without
-    tracks. `bought` is what as many tracks cost in a bought library."""
+    """Cost in $.
+
+    `work`, `boot` and `idle` are parts of the expected `total`. `per_track` is None without tracks.
+    `bought` is the cost of as many tracks from a bought library.
+    """
 
     total: Span
     work: float
@@ -119,8 +131,11 @@ class FleetOption(_Record):
 
 
 class Chance(StrEnum):
-    """Of keeping a limit. LIKELY: nine times out of ten; UNSURE: it is expected to be kept, but
-    the high end of the interval does not."""
+    """Chance of keeping a limit.
+
+    LIKELY: nine times out of ten; UNSURE: the expected value keeps it, but the high end of the
+    interval does not.
+    """
 
     LIKELY = "likely"
     UNSURE = "unsure"
@@ -128,9 +143,12 @@ class Chance(StrEnum):
 
 
 class Verdict(_Record):
-    """Whether everything is made within the limits, nine times out of ten. A limit that is not
-    set has no chance. `cheapest` and `fastest` are fleets of one kind of card at the price table's
-    prices that keep the limits, if any does."""
+    """Result of comparing a plan with its limits.
+
+    `kept`: all tracks are made within the limits, nine times out of ten. A limit that is not set
+    has no chance. `cheapest` and `fastest` are fleets of one GPU type at the price table's prices
+    that keep the limits, if there are any.
+    """
 
     kept: bool
     deadline: Chance | None
@@ -140,8 +158,11 @@ class Verdict(_Record):
 
 
 class Plan(_Record):
-    """What a catalog costs on a fleet and when it is done. `eta_seconds` is None when the fleet
-    can make nothing of it; it is for the tracks that fit, as is the cost."""
+    """Cost and completion time of a catalog on a fleet.
+
+    `eta_seconds` is None if the fleet can make none of it; it and the cost cover the tracks that
+    fit.
+    """
 
     model_set: str
     is_noise: bool
@@ -161,5 +182,5 @@ class Plan(_Record):
 
     @property
     def is_feasible(self) -> bool:
-        """Whether every track can be made, within the limits if there are any."""
+        """True if every track can be made, within the limits if there are any."""
         return not self.unfit and (self.verdict is None or self.verdict.kept)

@@ -1,1 +1,1 @@
-"""A farm, its jobs and their tracks as Python objects, for programs that block and that await."""
+"""The Python SDK: a farm, its jobs and their tracks as objects, blocking and for asyncio."""

@@ -1,4 +1,4 @@
-"""What happens to a job as it happens: server-sent events, resumed where they broke off."""
+"""Live events of a job: server-sent events, resumed after a broken connection."""
 
 import json
 import time
@@ -15,15 +15,19 @@ from trackfarm.client.endings import FarmUnreachable, Refused
 from trackfarm.client.steps import Hear, Item, Listen, Pause, Request, Stream
 from trackfarm.sdk.following import GIVE_UP_AFTER
 
-SILENCE_SECONDS = 45.0  # three heartbeats
+SILENCE_SECONDS = 45.0  # read timeout: three heartbeats
 AGAIN_SECONDS = 1.0
 _ENDED = frozenset(state.value for state in JobState if state.ended)
 
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """`progress`: how the job stands; `track`: one of its tracks has another state; `job`: it has.
-    `data` is what the farm says of it, `id` the place to go on behind, None where there is none."""
+    """One event of a job.
+
+    `kind` is `progress` (the job's current state), `track` (a track changed its state) or `job`
+    (the job did). `data` is the event's JSON; `id` is the position to resume after, None if it has
+    none.
+    """
 
     kind: str
     data: dict[str, Any]
@@ -36,56 +40,59 @@ class JobEvent:
 
 @dataclass(slots=True)
 class EventReader:
-    """Lines of an event stream, as the HTML standard (section 9.2) has them, into events."""
+    """Parser of an event stream's lines into events (HTML standard, section 9.2)."""
 
     _fields: dict[str, str] = field(default_factory=dict)
 
     def feed(self, line: str) -> JobEvent | None:
-        """The event that this line ends."""
+        """Take one line; return the event that it completes, else None."""
         if line:
             name, _, value = line.partition(":")
             value = value.removeprefix(" ")
             joined = "data" in self._fields and name == "data"
             self._fields[name] = f"{self._fields['data']}\n{value}" if joined else value
             return None
-        told, self._fields = self._fields, {}
-        if "data" not in told:
+        fields, self._fields = self._fields, {}
+        if "data" not in fields:
             return None
-        return JobEvent(told.get("event", "message"), json.loads(told["data"]), told.get("id"))
+        data = json.loads(fields["data"])
+        return JobEvent(fields.get("event", "message"), data, fields.get("id"))
 
 
 def listen(
     job_id: str, after: str = "0", *, clock: Callable[[], float] = time.monotonic
 ) -> Stream[JobEvent]:
-    """Everything that happens to the job behind the event `after`, from its beginning if left out,
-    until it has ended. A stream that breaks off is gone on with where it was.
+    """Yield the job's events after the event `after`, by default all, until the job has ended.
+
+    A broken stream is resumed after the last event received.
 
     Raises:
-        FarmUnreachable: the farm was away for two minutes.
+        FarmUnreachable: the farm was unreachable for two minutes.
         Refused: the job does not exist, or the key is wrong.
     """
-    heard = clock()
+    last_received = clock()
     while True:
         try:
             line = yield Listen(_request(job_id, after))
             reader, ended = EventReader(), False
             while line is not None:
-                heard = clock()
+                last_received = clock()
                 if (event := reader.feed(line)) is not None:
                     after = event.id or after
                     yield Item(event)
                     ended = event.says_ended
-                # An end may be an old one, of a job that was retried; a heartbeat says: no more.
+                # An end event may be an old one, of a job that was retried since: ask for the state
+                # at a `job` event, or at the heartbeat that follows the last event.
                 if ended and ((event and event.kind == "job") or line.startswith(":")):
                     if (yield from PLAIN.job(job_id)).state.ended:
                         return
                     ended = False
                 line = yield Hear()
         except FarmUnreachable:
-            if clock() - heard >= GIVE_UP_AFTER:
+            if clock() - last_received >= GIVE_UP_AFTER:
                 raise
         except Refused as error:
-            if error.problem.status != 429 or clock() - heard >= GIVE_UP_AFTER:
+            if error.problem.status != 429 or clock() - last_received >= GIVE_UP_AFTER:
                 raise
         yield Pause(AGAIN_SECONDS)
 

@@ -1,4 +1,4 @@
-"""Brings the finished tracks of a job into a directory; what is there already is not fetched."""
+"""Downloads the finished tracks of a job into a directory, skipping files already there."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -14,17 +14,17 @@ from trackfarm.filenames import ordinal_width, track_file
 from trackfarm.sdk.fetching import fetch
 from trackfarm.sdk.manifest import Listing, claim_directory
 
-AT_ONCE = 8
-PAGE = 200  # small enough that the signed URLs of a page do not expire while it is fetched
+AT_ONCE = 8  # parallel downloads
+PAGE = 200  # tracks; small enough that a page's signed URLs do not expire meanwhile
 
 
 class Stopped(Exception):
-    """Somebody ended the export; what was fetched stays."""
+    """The caller stopped the export; downloaded files are kept."""
 
 
 @dataclass(slots=True)
 class ExportReport:
-    """What an export did. `failed` maps file names to reasons."""
+    """The result of an export. `failed` maps file names to reasons."""
 
     job: str
     directory: str
@@ -58,22 +58,23 @@ def export(
     progress: Callable[[int], None] = lambda files: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Steps[ExportReport]:
-    """Fetches every finished track of the job, eight at a time, and writes manifest and playlist.
-    `progress` hears how many are dealt with, from any thread.
+    """Download every finished track of the job, eight at a time; write manifest and playlist.
+
+    `progress` is called with the number of tracks handled so far, from any thread.
 
     Raises:
         ForeignExport: the directory belongs to another catalog.
-        Stopped: `stopped` became true; nothing half-written is left.
-        OSError: the disk does not take it.
-        FarmError: as every call of the farm.
+        Stopped: `stopped` became true; no partial file is left.
+        OSError: a file cannot be written.
+        FarmError: a call of the farm failed.
     """
     yield Work(lambda: claim_directory(directory, job))
     width, numbers = ordinal_width(job.tracks.total), count(1)
 
-    def bring(track: Track) -> Steps[_Result]:
+    def download(track: Track) -> Steps[_Result]:
         if stopped():
             raise Stopped
-        result = yield from _brought(job, track, directory / track_file(track, width))
+        result = yield from _download(job, track, directory / track_file(track, width))
         progress(next(numbers))
         return result
 
@@ -89,13 +90,13 @@ def export(
             page = yield from PLAIN.track_page(
                 job.id, after=after, limit=PAGE, state=TrackState.DONE
             )
-            for result in (yield Together(map(bring, page.tracks), AT_ONCE)):
+            for result in (yield Together(map(download, page.tracks), AT_ONCE)):
                 _note(report, listing, result)
             after = page.next
     return report
 
 
-def _brought(job: Job, track: Track, path: Path) -> Steps[_Result]:
+def _download(job: Job, track: Track, path: Path) -> Steps[_Result]:
     try:
         return _Result(track, path.name, fetched=(yield from fetch(job.id, track, path)))
     except DownloadFailed as error:

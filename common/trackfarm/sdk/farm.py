@@ -1,4 +1,4 @@
-"""The farm as a Python object: what will it cost, make it, show me what there is."""
+"""The farm as a Python object: plan and submit catalogs, look up jobs and model sets."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -28,8 +28,10 @@ Moment = datetime | timedelta
 
 
 class FarmCalls(Driven[World]):
-    """What both kinds of farm can do. Every call raises `FarmError`; `Refused`, which is one, names
-    the fields that are wrong."""
+    """The calls of `Farm` and `AsyncFarm`.
+
+    Every call raises `FarmError`; its subclass `Refused` names the invalid fields.
+    """
 
     @call
     def plan(
@@ -40,8 +42,10 @@ class FarmCalls(Driven[World]):
         deadline: timedelta | None = None,
         budget: float | None = None,
     ) -> "Steps[Plan]":
-        """What the catalog would cost (US dollars) on the farm as it is, and when it would be done.
-        Nothing is stored. Raises `CatalogError` and `UnknownModelSet` as well."""
+        """Estimate the catalog's cost (US dollars) and time on the farm's current workers.
+
+        Nothing is stored. Raises `CatalogError` and `UnknownModelSet` too.
+        """
         from trackfarm.model_sets import model_set as known_model_set
         from trackfarm.planning import Limits, PlanRequest, read_shapes
 
@@ -50,8 +54,8 @@ class FarmCalls(Driven[World]):
         tracks = yield Work(partial(read_shapes, opened, kind))
         seconds = None if deadline is None else deadline.total_seconds()
         limits = Limits(deadline_seconds=seconds, budget=budget)
-        question = PlanRequest(model_set=kind.name, tracks=tracks, limits=limits)
-        return (yield from PLAIN.plan(question))
+        request = PlanRequest(model_set=kind.name, tracks=tracks, limits=limits)
+        return (yield from PLAIN.plan(request))
 
     @call
     def submit(
@@ -66,14 +70,15 @@ class FarmCalls(Driven[World]):
         budget: float | None = None,
         idempotency_key: str | None = None,
     ) -> "Steps[Job[World]]":
-        """Has the catalog made: a file, or what `Catalog` made of rows. Local sources are uploaded.
+        """Submit a catalog (a file or a `Catalog` made from rows); local sources are uploaded.
 
-        Nothing is sent unless every row is right; else `CatalogError` names rows and remedies. The
-        same catalog again finds the job that there is. The farm carries out calls with one
-        `idempotency_key` once, whoever died in between; left out, one is made for this call and its
-        repetitions. A `deadline` that is a span counts from now; `budget` is in US dollars.
+        Nothing is sent unless every row is valid; otherwise `CatalogError` names rows and fixes.
+        Submitting the same catalog again returns its existing job. The farm executes calls with the
+        same `idempotency_key` once, even if the client or the farm crashed in between; by default a
+        key is generated for this call and its retries. A `deadline` given as a timedelta counts
+        from now; `budget` is in US dollars.
         """
-        wishes = Wishes(
+        options = Wishes(
             name=name,
             model_set=model_set,
             priority=priority,
@@ -82,35 +87,37 @@ class FarmCalls(Driven[World]):
             budget=budget,
         )
         opened = yield Work(partial(_opened, catalog))
-        answer = yield from submission.submit(opened, wishes, idempotency_key=idempotency_key)
+        answer = yield from submission.submit(opened, options, idempotency_key=idempotency_key)
         return Job(answer.job, driver=self.driver, already_submitted=answer.already_submitted)
 
     @call
     def upload(self, path: str | Path) -> Steps[str]:
-        """Brings a file of music to the farm; what `src_audio` or `reference_audio` of a brief then
-        calls it. A content that is there is not sent again. Raises OSError."""
+        """Upload an audio file; return its name for a brief's `src_audio` or `reference_audio`.
+
+        Content that the farm already has is not sent again. Raises OSError.
+        """
         return PLAIN.upload(Path(path))
 
     @call
     def jobs(self, limit: int = 50) -> "Steps[list[Job[World]]]":
-        """The newest first, at most 500."""
+        """List jobs, newest first, at most 500."""
         records = yield from PLAIN.jobs(limit)
         return [self._job(record) for record in records]
 
     @call
     def job(self, job_id: str) -> "Steps[Job[World]]":
-        """By id or by any unique beginning of it."""
+        """Return the job with this id or unique beginning of one."""
         record = yield from PLAIN.job(job_id)
         return self._job(record)
 
     @call
     def models(self) -> Steps[list[FarmModelSet]]:
-        """The model sets, by name: which are served now, by how many workers, what waits for them."""
+        """List the model sets by name: workers that serve each now, and its waiting tracks."""
         return PLAIN.models()
 
     @call
     def status(self) -> Steps[FarmStatus]:
-        """How many jobs, tracks and workers are in which state."""
+        """Return the number of jobs, tracks and workers in each state."""
         return PLAIN.status()
 
     def _job(self, record: api.Job) -> "Job[World]":
@@ -120,13 +127,13 @@ class FarmCalls(Driven[World]):
 class Farm(FarmCalls[Blocking]):
     """A farm for programs that block; a context manager. Safe to use from several threads.
 
-    Without `url` it is the one that the command line would use: `TRACKFARM_URL` with
-    `TRACKFARM_API_KEY`, else the one that `trackfarm up` runs here. Calls that may be repeated are,
-    for up to `patience` seconds, when a connection breaks or the farm answers 429 (after
+    Without `url` it uses the same farm as the command line: `TRACKFARM_URL` with
+    `TRACKFARM_API_KEY`, else the one that `trackfarm up` runs here. Calls that may safely run twice
+    are retried for up to `patience` seconds when a connection breaks or the farm answers 429 (after
     Retry-After) or 5xx. `timeout` (seconds) bounds each wait for the network. `ca_file` (PEM) is
-    trusted beside the public authorities; `insecure` allows http:// off this machine.
+    trusted beside the public authorities; `insecure` allows http:// to other machines.
 
-    Raises `SettingsError` when no farm is known, and `UnsafeAddress`.
+    Raises `SettingsError` when no farm is found, and `UnsafeAddress`.
     """
 
     def __init__(
@@ -152,8 +159,11 @@ class Farm(FarmCalls[Blocking]):
 
 
 class AsyncFarm(FarmCalls[Awaiting]):
-    """The same for programs that await, in one event loop: `await farm.submit(…)`,
-    `await job.wait()`, `async for track in job.tracks()`. An async context manager."""
+    """A farm for asyncio programs, in one event loop; an async context manager.
+
+    It has the calls of `Farm`: `await farm.submit(…)`, `await job.wait()`,
+    `async for track in job.tracks()`.
+    """
 
     def __init__(
         self,
@@ -185,27 +195,27 @@ def _line(
     ca_file: str | Path | None,
     insecure: bool,
 ) -> Line:
-    known = _known() if url is None else FarmAddress(url, key or _key())
+    address = _default_address() if url is None else FarmAddress(url, key or _default_key())
     return line_to(
-        known.url,
-        key or known.api_key,
+        address.url,
+        key or address.api_key,
         patience=patience,
         timeout=timeout,
-        ca_file=Path(ca_file) if ca_file is not None else known.ca_file,
-        insecure=insecure or known.insecure,
+        ca_file=Path(ca_file) if ca_file is not None else address.ca_file,
+        insecure=insecure or address.insecure,
     )
 
 
-def _known() -> FarmAddress:
-    if (found := find_farm(os.environ)) is None:
+def _default_address() -> FarmAddress:
+    if (address := find_farm(os.environ)) is None:
         raise SettingsError(
-            "no farm is known; start one with `trackfarm up`, set TRACKFARM_URL and"
+            "no farm found; start one with `trackfarm up`, set TRACKFARM_URL and"
             " TRACKFARM_API_KEY, or write Farm(url, key)"
         )
-    return found
+    return address
 
 
-def _key() -> str:
+def _default_key() -> str:
     if not (key := os.environ.get("TRACKFARM_API_KEY", "").strip()):
         raise SettingsError(
             "a farm's URL needs a key: write Farm(url, key) or set TRACKFARM_API_KEY"

@@ -1,4 +1,4 @@
-"""One track from the object store to disk: whole and with the right digest, or not at all."""
+"""Download of one track to disk: complete and with the right digest, or not at all."""
 
 import hashlib
 from functools import partial
@@ -10,19 +10,20 @@ from trackfarm.client.endings import DownloadFailed
 from trackfarm.client.steps import Pause, Save, Steps, Work
 
 ATTEMPTS = 4
-FIRST_PAUSE = 0.2  # seconds; each is twice as long as the one before
+FIRST_PAUSE = 0.2  # seconds; doubled after each failed attempt
 
 
 def fetch(job_id: str, track: Track, path: Path) -> Steps[bool]:
-    """Stores the track's file at `path`, which appears in one step; False when it was there. Its
-    address is asked for anew after a failure, because signed ones expire.
+    """Download the track's file to `path`, atomically; return False when it was there already.
+
+    After a failure a new URL is requested, because signed URLs expire.
 
     Raises:
-        DownloadFailed: after four tries, or when the track has no file.
-        OSError: the disk does not take it.
+        DownloadFailed: four attempts failed, or the track has no file.
+        OSError: the file cannot be written.
     """
     if track.artifact is None:
-        raise DownloadFailed("the farm names no file for it")
+        raise DownloadFailed("the track has no file")
     if (yield Work(partial(is_stored, path, track.artifact))):
         return False
     for number in range(ATTEMPTS):
@@ -34,33 +35,33 @@ def fetch(job_id: str, track: Track, path: Path) -> Steps[bool]:
         else:
             return True
         yield Pause(FIRST_PAUSE * 2**number)
-        track = yield from _looked_up(job_id, track)
-    raise AssertionError("the last try returns or raises")
+        track = yield from _with_new_url(job_id, track)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _fetch_once(track: Track, path: Path) -> Steps[None]:
     if not track.url or track.artifact is None:
-        raise DownloadFailed("the farm gives no URL for it")
-    draft = path.with_name(f".{path.name}.part")
+        raise DownloadFailed("the farm returned no URL for the file")
+    part = path.with_name(f".{path.name}.part")
     try:
-        digest = yield Save(track.url, draft)
+        digest = yield Save(track.url, part)
         if digest != track.artifact.sha256:
-            raise DownloadFailed(f"SHA-256 is {digest}, not {track.artifact.sha256}")
-        draft.replace(path)
+            raise DownloadFailed(f"the file's SHA-256 is {digest}, not {track.artifact.sha256}")
+        part.replace(path)
     finally:
-        draft.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
-def _looked_up(job_id: str, track: Track) -> Steps[Track]:
-    """The same track with a fresh URL."""
+def _with_new_url(job_id: str, track: Track) -> Steps[Track]:
+    """Return the same track with a new URL."""
     page = yield from PLAIN.track_page(
         job_id, after=track.ordinal - 1, limit=1, state=TrackState.DONE
     )
-    return next((found for found in page.tracks if found.id == track.id), track)
+    return next((record for record in page.tracks if record.id == track.id), track)
 
 
 def is_stored(path: Path, artifact: Artifact) -> bool:
-    """Whether the very file is at `path` already."""
+    """Return whether the file at `path` has the artifact's size and SHA-256."""
     try:
         if path.stat().st_size != artifact.size:
             return False

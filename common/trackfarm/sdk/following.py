@@ -1,4 +1,4 @@
-"""Follows one job until it ends, through outages of the farm."""
+"""Polling of one job until it ends, through outages of the farm."""
 
 import time
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from trackfarm.client.calls import PLAIN
 from trackfarm.client.endings import FarmUnreachable, Refused, is_away
 from trackfarm.client.steps import Item, Pause, Stream, Work
 
-LOOK_EVERY = 0.5
+LOOK_EVERY = 0.5  # seconds
 GIVE_UP_AFTER = 120.0  # a scheduler that restarts is back within seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The farm cannot be reached, fails or is too busy, for `seconds` now."""
+    """The farm has been unreachable, failing or too busy for `seconds`."""
 
     seconds: float
 
@@ -32,28 +32,28 @@ def follow(
     every: float = LOOK_EVERY,
     give_up_after: float = GIVE_UP_AFTER,
 ) -> Stream[Sighting]:
-    """Looks at the job every `every` seconds until it ends.
+    """Yield the job's state, or the outage, every `every` seconds until the job ends.
 
-    `stopped` waits for so many seconds; an answer that is true ends the following.
+    `stopped(seconds)` waits that long and returns true to stop following.
 
     Raises:
-        FarmUnreachable: the farm was away for `give_up_after` seconds.
-        Refused: the same where it answered that it fails or is too busy; the job does not exist, or
-            the key is wrong.
+        FarmUnreachable: the farm was unreachable for `give_up_after` seconds.
+        Refused: the farm answered 429 or 5xx for that long, the job does not exist, or the key is
+            wrong.
     """
-    away_since: float | None = None
+    outage_start: float | None = None
     while True:
         try:
             job = yield from PLAIN.job(job_id)
         except (FarmUnreachable, Refused) as error:
             if not is_away(error):
                 raise
-            away_since = clock() if away_since is None else away_since
-            if clock() - away_since >= give_up_after:
+            outage_start = clock() if outage_start is None else outage_start
+            if clock() - outage_start >= give_up_after:
                 raise
-            yield Item(Outage(clock() - away_since))
+            yield Item(Outage(clock() - outage_start))
         else:
-            away_since = None
+            outage_start = None
             yield Item(job)
             if job.state.ended:
                 return

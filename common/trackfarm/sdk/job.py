@@ -1,4 +1,4 @@
-"""One job: its state when it was last asked for, and what can be done with it."""
+"""One job: its last known state and its calls."""
 
 import sys
 import time
@@ -20,13 +20,16 @@ from trackfarm.words import progress_words
 
 
 class StillRunning(TimeoutError):
-    """The job had not ended when the caller's time was up; it goes on."""
+    """The timeout of `Job.wait` expired; the job is still running."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Job(Driven[World]):
-    """`record` is all that the farm said of it when it was last asked; the calls that change it, or
-    wait, give a new `Job`. `already_submitted`: submitting made nothing, it was there."""
+    """A job of the farm.
+
+    `record` is its state as last fetched; calls that change the job, or wait, return a new `Job`.
+    `already_submitted` is true when `submit` found this job instead of creating it.
+    """
 
     record: api.Job
     driver: World = field(kw_only=True)
@@ -49,13 +52,13 @@ class Job(Driven[World]):
 
     @property
     def counts(self) -> TrackCounts:
-        """How many tracks are in which state."""
+        """The number of tracks in each state."""
         return self.record.tracks
 
     @call
     def refresh(self) -> "Steps[Job[World]]":
-        """The job as it is now."""
-        return self._as_now(PLAIN.job(self.id))
+        """Fetch the job's current state."""
+        return self._updated(PLAIN.job(self.id))
 
     @call
     def wait(
@@ -66,32 +69,32 @@ class Job(Driven[World]):
         every: float = LOOK_EVERY,
         clock: Callable[[], float] = time.monotonic,
     ) -> "Steps[Job[World]]":
-        """The job when it has ended, in whatever state: done, failed, cancelled, out of budget.
+        """Wait until the job has ended (done, failed, cancelled, out of budget) and return it.
 
-        `progress` is called with the job at each look, every `every` seconds; True writes a line to
-        stderr whenever something has changed. A farm that is away is waited for two minutes.
-        Raises `StillRunning` after `timeout` seconds; the job goes on.
+        `progress` is called with the job every `every` seconds; True prints a line to stderr
+        whenever something has changed. An unreachable farm is tolerated for two minutes. Raises
+        `StillRunning` after `timeout` seconds; the job itself continues.
         """
-        tell = _line_teller() if progress is True else (progress or _nothing)
+        report = _line_printer() if progress is True else (progress or _nothing)
         end = None if timeout is None else clock() + timeout
         last = self
 
-        def look(sighting: Sighting) -> None:
+        def update(sighting: Sighting) -> None:
             nonlocal last
             if not isinstance(sighting, Outage):
                 last = replace(self, record=sighting)
-                tell(last)
+                report(last)
             if end is not None and clock() >= end and not last.state.ended:
                 raise StillRunning(
                     f"{self.id} is {last.state.value}: {progress_words(last.record)}"
                 )
 
-        yield from each(follow(self.id, every=every, clock=clock), look)
+        yield from each(follow(self.id, every=every, clock=clock), update)
         return last
 
     @stream
     def tracks(self, *, state: TrackState | str | None = None) -> "Stream[Track[World]]":
-        """All tracks, or those in one state, in the catalog's order; fetched page by page."""
+        """Yield all tracks, or the tracks in one state, in catalog order, fetched page by page."""
         wanted = TrackState(state) if state is not None else None
         width = ordinal_width(self.record.tracks.total)
         after: int | None = 0
@@ -105,46 +108,47 @@ class Job(Driven[World]):
     def download(
         self, folder: str | Path, *, progress: Callable[[int], None] = lambda files: None
     ) -> Steps[ExportReport]:
-        """Stores all finished tracks in `folder`, eight at a time, with manifest.csv and a playlist.
+        """Download all finished tracks to `folder`, with manifest.csv and a playlist.
 
-        What is there and right is not fetched again. `progress` hears how many are dealt with. Files
-        that could not be fetched are in the report's `failed`; raises `ForeignExport` for a folder
-        with the tracks of another catalog, and OSError.
+        Eight files are downloaded at a time; files already there with the right digest are skipped.
+        `progress` is called with the number of tracks handled. Failed downloads are in the report's
+        `failed`; raises `ForeignExport` for a folder with the tracks of another catalog, and
+        OSError.
         """
         job = yield from PLAIN.job(self.id)
         return (yield from export(job, Path(folder), progress=progress))
 
     @stream
     def events(self, *, after: str = "0") -> Stream[JobEvent]:
-        """What happens to it, from its beginning or behind the event `after`, until it has ended."""
+        """Yield the job's events, all or the ones after the event `after`, until it has ended."""
         return listen(self.id, after)
 
     @call
     def pause(self) -> "Steps[Job[World]]":
-        return self._as_now(PLAIN.pause(self.id))
+        return self._updated(PLAIN.pause(self.id))
 
     @call
     def resume(self, *, budget: float | None = None) -> "Steps[Job[World]]":
-        """Lets it go on; `budget` (US dollars) replaces the old one."""
-        return self._as_now(PLAIN.resume(self.id, budget=budget))
+        """Resume the job; `budget` (US dollars) replaces its budget."""
+        return self._updated(PLAIN.resume(self.id, budget=budget))
 
     @call
     def cancel(self) -> "Steps[Job[World]]":
-        """Ends it; tracks that are done stay."""
-        return self._as_now(PLAIN.cancel(self.id))
+        """Cancel the job; finished tracks are kept."""
+        return self._updated(PLAIN.cancel(self.id))
 
     @call
     def retry(self) -> "Steps[Job[World]]":
-        """Makes failed and cancelled tracks again."""
-        return self._as_now(PLAIN.retry(self.id))
+        """Queue failed and cancelled tracks again."""
+        return self._updated(PLAIN.retry(self.id))
 
     @call
     def remove(self) -> "Steps[Job[World]]":
-        """Removes it with the files that no other job shares, once it has ended."""
-        return self._as_now(PLAIN.remove(self.id))
+        """Delete the job, which must have ended, with the files that no other job shares."""
+        return self._updated(PLAIN.remove(self.id))
 
-    def _as_now(self, asking: Steps[api.Job]) -> "Steps[Job[World]]":
-        record = yield from asking
+    def _updated(self, steps: Steps[api.Job]) -> "Steps[Job[World]]":
+        record = yield from steps
         return replace(self, record=record)
 
 
@@ -152,13 +156,13 @@ def _nothing(_job: object) -> None:
     pass
 
 
-def _line_teller() -> "Callable[[Job[World]], object]":
-    told = ""
+def _line_printer() -> "Callable[[Job[World]], object]":
+    last_line = ""
 
-    def tell(job: "Job[World]") -> None:
-        nonlocal told
-        if (line := progress_words(job.record)) != told:
+    def print_line(job: "Job[World]") -> None:
+        nonlocal last_line
+        if (line := progress_words(job.record)) != last_line:
             print(line, file=sys.stderr, flush=True)
-            told = line
+            last_line = line
 
-    return tell
+    return print_line

@@ -1,4 +1,4 @@
-"""What lies in an export directory: a table of the tracks, a playlist, and whose tracks they are."""
+"""Files of an export directory: the manifest, a playlist, and a note of its catalog."""
 
 import csv
 from pathlib import Path
@@ -14,15 +14,15 @@ OWNER = ".trackfarm-export"
 
 
 class ForeignExport(Exception):
-    """The directory holds the tracks of another catalog, whose files would be overwritten."""
+    """The directory holds the tracks of another catalog, which would be overwritten."""
 
 
 def claim_directory(directory: Path, job: Job) -> None:
-    """Makes the directory and notes which catalog's tracks are in it.
+    """Create the directory and note the catalog of its tracks.
 
     Raises:
-        ForeignExport: they are another catalog's.
-        OSError: it cannot be made or written.
+        ForeignExport: the directory belongs to another catalog.
+        OSError: the directory cannot be created or written.
     """
     directory.mkdir(parents=True, exist_ok=True)
     note = directory / OWNER
@@ -34,14 +34,14 @@ def claim_directory(directory: Path, job: Job) -> None:
 
 
 class Listing:
-    """Writes the manifest and the playlist, which appear when it is left without an error."""
+    """Writer of manifest and playlist; a context manager that moves them into place on success."""
 
     def __init__(self, directory: Path, job: Job) -> None:
         self.manifest = directory / MANIFEST
         self.playlist = directory / job_file(job.id, job.catalog, ".m3u")
         self._job = job
-        self._table = _draft(self.manifest).open("w", encoding="utf-8", newline="")
-        self._songs = _draft(self.playlist).open("w", encoding="utf-8")
+        self._table = _part_file(self.manifest).open("w", encoding="utf-8", newline="")
+        self._songs = _part_file(self.playlist).open("w", encoding="utf-8")
         self._writer = csv.DictWriter(self._table, COLUMNS)
 
     def __enter__(self) -> Self:
@@ -64,10 +64,10 @@ class Listing:
         self._songs.close()
         for path in (self.manifest, self.playlist):
             if kind is None:
-                _draft(path).replace(path)
+                _part_file(path).replace(path)
             else:
-                _draft(path).unlink(missing_ok=True)
+                _part_file(path).unlink(missing_ok=True)
 
 
-def _draft(path: Path) -> Path:
+def _part_file(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")

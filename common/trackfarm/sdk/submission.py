@@ -1,4 +1,4 @@
-"""A catalog on its way to the farm: its local sources first, then its briefs as a stream."""
+"""Submission of a catalog: local sources are uploaded first, then the briefs are streamed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ UPLOADS_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What is asked for beside the catalog itself; None leaves it to the catalog."""
+    """Options of a submission; None means the catalog's own value."""
 
     name: str | None = None
     model_set: str | None = None
@@ -32,10 +32,10 @@ class Wishes:
 def submit(
     catalog: Catalog, wishes: Wishes, *, idempotency_key: str | None = None
 ) -> Steps[SubmitAnswer]:
-    """Sends the catalog; nothing of it when a row is wrong.
+    """Submit the catalog; nothing is sent when a row is invalid.
 
-    Raises `CatalogError` for rows that are wrong, and where the file is no longer what it was,
-    ValueError for a wish that cannot be, OSError for a source that cannot be read.
+    Raises `CatalogError` for invalid rows and for a file that changed since the check, ValueError
+    for an invalid option, OSError for a source that cannot be read.
     """
     header = header_of(catalog, wishes)
     files = yield Work(partial(local_files, catalog))
@@ -45,7 +45,7 @@ def submit(
 
 
 def header_of(catalog: Catalog, wishes: Wishes) -> JobHeader:
-    """What the catalog says, where nothing else is wished for. Raises ValueError."""
+    """Return the job's header: the options, else the catalog's values. Raises ValueError."""
     return JobHeader(
         catalog=wishes.name or catalog.name,
         model_set=wishes.model_set or catalog.model_set or DEFAULT_MODEL_SET,
@@ -57,23 +57,23 @@ def header_of(catalog: Catalog, wishes: Wishes) -> JobHeader:
 
 
 def local_files(catalog: Catalog) -> list[Path]:
-    """The sources that only this machine can read. Raises `CatalogError` with the first thousand
-    mistakes of the catalog."""
-    found: set[Path] = set()
-    catalog.check(partial(_note_files, found, catalog.path)).require()
-    return sorted(found)
+    """Return the catalog's local source files.
+
+    Raises `CatalogError` with the first thousand mistakes of the catalog.
+    """
+    files: set[Path] = set()
+    catalog.check(partial(_add_files, files, catalog.path)).require()
+    return sorted(files)
 
 
-def _note_files(found: set[Path], catalog: Path, brief: Brief) -> None:
-    found.update(
-        local_file(reference, catalog)
-        for _, reference in brief.sources()
-        if is_local(reference)
+def _add_files(files: set[Path], catalog: Path, brief: Brief) -> None:
+    files.update(
+        local_file(reference, catalog) for _, reference in brief.sources() if is_local(reference)
     )
 
 
 def briefs_of(catalog: Catalog) -> Iterator[Brief]:
-    """Raises `CatalogError` at the first row that is wrong."""
+    """Yield the briefs. Raises `CatalogError` at the first invalid row."""
     for row in catalog.rows():
         if not isinstance(row.outcome, Brief):
             raise CatalogError(row.outcome)
@@ -81,9 +81,9 @@ def briefs_of(catalog: Catalog) -> Iterator[Brief]:
 
 
 class Briefs:
-    """The briefs of a catalog, as often as they are asked for; `names` are the uploads' at the farm.
+    """The briefs of a catalog, iterable repeatedly; `names` maps local files to their uploads.
 
-    Going through them raises `CatalogError` when the file is no longer what was checked.
+    Iterating raises `CatalogError` when the file changed since it was checked.
     """
 
     def __init__(self, catalog: Catalog, names: Mapping[Path, str]) -> None:
@@ -96,7 +96,7 @@ class Briefs:
 
 
 def _with_uploads(brief: Brief, catalog: Path, names: Mapping[Path, str]) -> Brief:
-    """The brief as the farm understands it: uploads instead of local files."""
+    """Return the brief with uploads in place of local files."""
     changes: dict[str, str] = {
         field: names[local_file(reference, catalog)]
         for field, reference in brief.sources()

@@ -14,7 +14,7 @@ from trackfarm.sdk.fetching import fetch
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Track(Driven[World]):
-    """`record` is all that the farm said of it when it was asked."""
+    """A track of a job; `record` is its state as last fetched."""
 
     record: api.Track
     job_id: str
@@ -26,7 +26,7 @@ class Track(Driven[World]):
 
     @property
     def ordinal(self) -> int:
-        """Its place in the catalog, from 1."""
+        """Position in the catalog, from 1."""
         return self.record.ordinal
 
     @property
@@ -39,20 +39,20 @@ class Track(Driven[World]):
 
     @property
     def file_name(self) -> str:
-        """What the file is called in a folder of the job's tracks."""
+        """Name of the file in a folder of the job's tracks."""
         return track_file(self.record, self.width)
 
     @call
     def download(self, path: str | Path) -> Steps[Path]:
-        """Stores the file at `path`, or in it when it is a folder; where it is then.
+        """Download the file to `path`, or into it if it is a folder; return the file's path.
 
-        It appears whole and with the right SHA-256 or not at all; one that is there already is not
-        fetched again. Raises `DownloadFailed`, OSError.
+        The file appears complete and with the right SHA-256 or not at all; a file already there is
+        not downloaded again. Raises `DownloadFailed`, OSError.
         """
         if self.record.artifact is None:
             raise DownloadFailed(f"track {self.ordinal} is {self.state.value}: it has no file")
-        given = Path(path)
-        is_folder = yield Work(given.is_dir)
-        target = given / self.file_name if is_folder else given
+        target = Path(path)
+        if (yield Work(target.is_dir)):
+            target = target / self.file_name
         yield from fetch(self.job_id, self.record, target)
         return target

@@ -1,1 +1,1 @@
-"""The commands of `trackfarm` that rent machines."""
+"""CLI commands that rent machines."""

@@ -1,4 +1,4 @@
-"""Asks before money is spent; ends the command where nobody can be asked."""
+"""Confirmation before money is spent, and checks that end the command early."""
 
 import sys
 
@@ -16,42 +16,42 @@ from trackfarm_fleet.shelf import Asked
 
 
 def agreed(question: str, *, yes: bool) -> None:
-    """Goes on when the operator says so, beforehand or now."""
+    """Return if the operator agrees, by --yes or at the prompt; end the command otherwise."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise ended(
             ExitCode.BAD_INPUT,
-            "nobody can be asked here, since standard input is no terminal: --yes agrees"
-            " beforehand; nothing was rented",
+            "cannot ask for confirmation because standard input is not a terminal: add --yes;"
+            " nothing was rented",
         )
     typer.confirm(question, abort=True, err=True)
 
 
 def refuse_unready(fleet: Fleet, mandate: Mandate) -> None:
-    """Ends the command when a card is asked for by a name that no provider has. Raises SettingsError
-    when no machine could be told what to run."""
+    """End the command if a requested GPU has a name that no provider uses. Raises SettingsError if
+    no start command can be made."""
     fleet.check()
     gpus = list(dict.fromkeys(gpu for query in mandate.queries for gpu in query.gpus))
     if not gpus:
         return
     shelf = fleet.shelf(mandate)
-    if wrong := shelf.misnamed(gpus):
-        raise ended(ExitCode.BAD_INPUT, clean(shelf.misnaming(wrong)))
+    if unknown := shelf.misnamed(gpus):
+        raise ended(ExitCode.BAD_INPUT, clean(shelf.misnaming(unknown)))
 
 
 def refuse_nothing(
     fleet: Fleet, settings: FleetSettings, mandate: Mandate, decision: Decision, *, vram: int = 0
 ) -> None:
-    """Ends the command when there is nothing to rent, and none of ours is there; `vram` in nominal
-    GB that the tracks need at least."""
+    """End the command if nothing can be rented and we have no machines; `vram` is the least memory
+    that the tracks need, in nominal GB."""
     if decision.rent or decision.keep:
         return
-    asked = Asked(
+    wanted = Asked(
         gpus=settings.gpus,
         vram=max(vram, model_set(settings.model_set).min_vram),
         max_price=settings.max_price,
         budget=mandate.budget,
     )
-    why = fleet.shelf(mandate).shortage(asked, decision)
-    raise ended(ExitCode.INCOMPLETE, clean(f"nothing can be rented for this: {why}"))
+    why = fleet.shelf(mandate).shortage(wanted, decision)
+    raise ended(ExitCode.INCOMPLETE, clean(f"no machine can be rented: {why}"))

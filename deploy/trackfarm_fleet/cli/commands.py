@@ -1,4 +1,4 @@
-"""`trackfarm fleet`: what can be rented, what is, what it costs; rent, drain, return, reap."""
+"""`trackfarm fleet`: list offers, rentals and costs; rent, drain, return and clean up machines."""
 
 import time
 from contextlib import ExitStack
@@ -35,21 +35,22 @@ from trackfarm_fleet.settings import FleetSettings
 from trackfarm_fleet.shelf import Asked, Shelf, at_large
 from trackfarm_fleet.tags import Tags
 
-fleet = typer.Typer(help="Rent machines, and give them back.", no_args_is_help=True)
+fleet = typer.Typer(help="Rent machines and return them.", no_args_is_help=True)
 TagsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[RENTAL]...", help="Their tags or ids. Default: all.", show_default=False
+        metavar="[RENTAL]...", help="Tags or ids of rentals. Default: all.", show_default=False
     ),
 ]
 
 
 @fleet.callback()
 def machines() -> None:
-    """Rent machines, and give them back.
+    """Rent machines and return them.
 
-    Keys of providers and limits come from the environment (TRACKFARM_FLEET_..., RUNPOD_API_KEY,
-    VAST_API_KEY). `trackfarm-fleet` does by itself what the farm's jobs need.
+    API keys of providers and limits come from the environment (TRACKFARM_FLEET_..., RUNPOD_API_KEY,
+    VAST_API_KEY). `trackfarm-fleet` rents and returns machines automatically, as the farm's jobs
+    need them.
     """
 
 
@@ -61,30 +62,31 @@ def offers(
     max_price: MaxPriceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what can be rented now, cheapest first. Needs no farm."""
+    """List the machines that can be rented now, cheapest first. Needs no farm."""
     settings = settings_of(
         provider=provider, gpu=gpu, interruptible=interruptible, max_price=max_price, image="-"
     )
-    found, shelf, troubles = _asked(settings)
-    if wrong := shelf.misnamed(settings.gpus):
-        raise ended(ExitCode.BAD_INPUT, clean(shelf.misnaming(wrong)))
+    matching, shelf, errors = _asked(settings)
+    if unknown := shelf.misnamed(settings.gpus):
+        raise ended(ExitCode.BAD_INPUT, clean(shelf.misnaming(unknown)))
     if as_json:
-        print_json([tables.offer_document(offer) for offer in found])
-    elif found:
-        out().print(tables.offers_table(found))
-    for trouble in troubles:
-        complain(clean(trouble))
-    if not found and not troubles:
-        lack = shelf.lack(Asked(gpus=settings.gpus, max_price=settings.max_price))
-        complain(clean(lack or "nothing like this is on offer"))
-        complain("TRACKFARM_FLEET_HOSTS names machines of your own")
-    raise typer.Exit(ExitCode.OK if found and not troubles else ExitCode.INCOMPLETE)
+        print_json([tables.offer_document(offer) for offer in matching])
+    elif matching:
+        out().print(tables.offers_table(matching))
+    for error in errors:
+        complain(clean(error))
+    if not matching and not errors:
+        explanation = shelf.lack(Asked(gpus=settings.gpus, max_price=settings.max_price))
+        complain(clean(explanation or "no offer matches"))
+        complain("to use your own machines, set TRACKFARM_FLEET_HOSTS")
+    raise typer.Exit(ExitCode.OK if matching and not errors else ExitCode.INCOMPLETE)
 
 
 def _asked(settings: FleetSettings) -> tuple[list[Offer], Shelf, list[str]]:
-    """What was asked for, what there is beside it, and who could not be asked."""
-    seen: list[Offer] = []
-    troubles: list[str] = []
+    """Query the providers; return the matching offers, all offers, and the errors of failed
+    queries."""
+    listed: list[Offer] = []
+    errors: list[str] = []
     with ExitStack() as opening:
         try:
             providers = open_providers(settings, Tags("offers"), opening)
@@ -94,29 +96,31 @@ def _asked(settings: FleetSettings) -> tuple[list[Offer], Shelf, list[str]]:
             for query in dict.fromkeys([*settings.queries, *map(at_large, settings.queries)]):
                 answer = provider.offers(query)
                 if isinstance(answer, Trouble):
-                    troubles.append(f"{provider.name}: {answer.detail}")
+                    errors.append(f"{provider.name}: {answer.detail}")
                     break
-                seen += answer
-    offers = {(offer.provider, offer.id, offer.interruptible): offer for offer in seen}
-    shelf = Shelf(tuple(offers.values()), known_prices(), is_whole=not troubles)
-    found = [o for o in shelf.offers if any(o.meets(query) for query in settings.queries)]
-    return sorted(found, key=lambda offer: offer.price_per_hour), shelf, troubles
+                listed += answer
+    offers = {(offer.provider, offer.id, offer.interruptible): offer for offer in listed}
+    shelf = Shelf(tuple(offers.values()), known_prices(), is_whole=not errors)
+    matching = [o for o in shelf.offers if any(o.meets(query) for query in settings.queries)]
+    return sorted(matching, key=lambda offer: offer.price_per_hour), shelf, errors
 
 
 @fleet.command()
 def up(
-    machines: Annotated[int, typer.Option("--machines", "-n", min=1, help="How many.")] = 1,
-    model_set: Annotated[str, typer.Option(help="What their workers serve.")] = "tiny",
+    machines: Annotated[
+        int, typer.Option("--machines", "-n", min=1, help="Number of machines.")
+    ] = 1,
+    model_set: Annotated[str, typer.Option(help="Model set that the workers load.")] = "tiny",
     provider: ProviderOption = None,
     gpu: GpuOption = None,
     interruptible: InterruptibleOption = False,
     max_price: MaxPriceOption = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Rent machines, wait until their workers have joined, and leave them running.
 
-    Nobody gives them back but you, by `trackfarm fleet down`, or `trackfarm-fleet` where it runs.
+    They cost money until `trackfarm fleet down` returns them, or `trackfarm-fleet` if it runs.
     """
     settings = settings_of(
         provider=provider,
@@ -138,40 +142,40 @@ def up(
 
 @fleet.command()
 def status(as_json: JsonOption = False) -> None:
-    """List the rentals that are not ended, who looks after them, and what they cost."""
+    """List the open rentals with their cost, and the fleet process that manages them."""
     with farm_of() as farm:
-        look = farm.situation(ended_since=time.time() - DAY)
-    now, term, known = time.time(), look.term, look.rentals
-    running = [rental for rental in known if rental.is_open]
+        state = farm.situation(ended_since=time.time() - DAY)
+    now, term, rentals = time.time(), state.term, state.rentals
+    running = [rental for rental in rentals if rental.is_open]
     hourly = sum(rental.standing.price_per_hour for rental in running)
-    today = bill(known, now)
+    last_day = bill(rentals, now)
     if as_json:
         rows = [rental.model_dump(mode="json") for rental in running]
         print_json(
             {
                 "leader": term.holder if term.seconds else None,
                 "dollars_per_hour": hourly,
-                "dollars_of_the_last_day": today,
+                "dollars_of_the_last_day": last_day,
                 "rentals": rows,
-                "waiting": {d.model_set: sum(d.waiting.values()) for d in look.demands},
+                "waiting": {d.model_set: sum(d.waiting.values()) for d in state.demands},
             }
         )
         return
     if running:
         out().print(tables.rentals_table(running, now))
-    leader = clean(term.holder) if term.seconds else "no fleet process"
+    leader = f"fleet process {clean(term.holder)}" if term.seconds else "no fleet process runs"
     say(
-        f"{counted(len(running), 'rental')}, ${hourly:.3f} an hour, ${today:.2f} for those of the"
-        f" last day; {leader} looks after them"
+        f"{counted(len(running), 'rental')}, ${hourly:.3f} an hour; rentals of the last day:"
+        f" ${last_day:.2f}; {leader}"
     )
-    if not running and (unserved := tables.unserved_words(look.demands, led=term.seconds > 0)):
+    if not running and (unserved := tables.unserved_words(state.demands, led=term.seconds > 0)):
         say(unserved)
 
 
 @fleet.command()
 def drain(rentals: TagsArgument = None, as_json: JsonOption = False) -> None:
-    """Give rentals no more work; their workers finish what they have. The fleet process returns
-    the machines then, or `trackfarm fleet down` does."""
+    """Give rentals no more work; their workers finish the current work. The machines are then
+    returned by the fleet process, or by `trackfarm fleet down`."""
     with farm_of() as farm:
         drained = []
         for tag in chosen_of(farm.rentals(ended_since=time.time()), rentals):
@@ -185,35 +189,36 @@ def drain(rentals: TagsArgument = None, as_json: JsonOption = False) -> None:
 
 @fleet.command()
 def down(rentals: TagsArgument = None, as_json: JsonOption = False) -> None:
-    """Drain rentals, give the machines back, and wait until their end was seen."""
+    """Drain rentals, return the machines, and wait until they are confirmed to be gone."""
     with farm_of() as farm:
-        known = [r for r in farm.rentals(ended_since=time.time()) if r.is_open]
-    chosen = chosen_of(known, rentals)
-    if not chosen:
-        say("no rental is left") if not as_json else print_json({"left": []})
+        open_rentals = [r for r in farm.rentals(ended_since=time.time()) if r.is_open]
+    tags = chosen_of(open_rentals, rentals)
+    if not tags:
+        say("no open rentals") if not as_json else print_json({"left": []})
         return
-    settings = settings_of(provider=sorted({r.plan.provider for r in known}), image="-")
+    settings = settings_of(provider=sorted({r.plan.provider for r in open_rentals}), image="-")
     with opened(settings) as (rented, farm), Interrupts() as interrupts:
-        left = return_all(rented, farm, chosen, lambda: interrupts.asked)
+        still_open = return_all(rented, farm, tags, lambda: interrupts.asked)
     if as_json:
-        print_json({"left": left})
-    elif left:
-        complain(f"{', '.join(left)} may still run: look at the provider's console")
+        print_json({"left": still_open})
+    elif still_open:
+        complain(f"{', '.join(still_open)} may still be running: check the provider's console")
     else:
-        say("no rental is left")
-    raise typer.Exit(ExitCode.INCOMPLETE if left else ExitCode.OK)
+        say("no open rentals")
+    raise typer.Exit(ExitCode.INCOMPLETE if still_open else ExitCode.OK)
 
 
 @fleet.command()
 def reap(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
     provider: ProviderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """End machines at the providers that bear this farm's tag and that no rental claims."""
+    """End orphaned machines: machines at the providers with this farm's tag but without an open
+    rental."""
     settings = settings_of(provider=provider, image="-")
     with opened(settings) as (rented, _):
-        found = rented.orphans() if dry_run else rented.reap()
+        orphans = rented.orphans() if dry_run else rented.reap()
         if not dry_run:
             rented.resign()
     if as_json:
@@ -221,21 +226,23 @@ def reap(
             [
                 {"provider": o.instance.provider, "id": o.instance.id, "tag": o.instance.tag}
                 | {"why": o.reason, "ended": not dry_run}
-                for o in found
+                for o in orphans
             ]
         )
         return
-    for orphan in found:
+    for orphan in orphans:
         say(f"{orphan.instance.provider} {orphan.instance.id}: {clean(orphan.reason)}")
-    err().print(f"{counted(len(found), 'orphan')} {'found' if dry_run else 'ended'}")
+    err().print(f"{counted(len(orphans), 'orphan')} {'found' if dry_run else 'ended'}")
 
 
 @fleet.command()
 def cost(
-    hours: Annotated[float, typer.Option(min=0, help="Rentals open or ended since then.")] = 24.0,
+    hours: Annotated[
+        float, typer.Option(min=0, help="Count rentals open or ended within so many hours.")
+    ] = 24.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what rentals cost: by what it bought, by job, and a track."""
+    """Show the cost of rentals: by category (work, boot, idle, waste), by job, and per track."""
     now = time.time()
     with farm_of() as farm:
         stays = farm.stays(ended_since=max(now - 3600 * hours, 0.0))

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the settings that they replace."""
+"""Options shared by several commands, and the settings that they override."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,14 +23,15 @@ ProviderOption = Annotated[
 ]
 GpuOption = Annotated[
     list[str] | None,
-    typer.Option("--gpu", help="By the provider's name for it; may be repeated. Default: any."),
+    typer.Option("--gpu", help="GPU name as the provider spells it; may be repeated. Default: any"),
 ]
 InterruptibleOption = Annotated[
     bool,
-    typer.Option("--interruptible", help="Also bid for machines that others may outbid (Vast)."),
+    typer.Option("--interruptible", help="Also bid for interruptible machines (Vast)."),
 ]
 MaxPriceOption = Annotated[
-    float | None, typer.Option(min=0.001, metavar="DOLLARS", help="An hour, for the machine.")
+    float | None,
+    typer.Option(min=0.001, metavar="DOLLARS", help="Highest price of a machine per hour."),
 ]
 
 _FLAGS = {"providers": "--provider", "gpus": "--gpu", "max_price": "--max-price"}
@@ -44,8 +45,8 @@ def settings_of(
     max_price: float | None = None,
     **more: Any,
 ) -> FleetSettings:
-    """Those of the environment, with what the command line says over them."""
-    said: Mapping[str, Any] = {
+    """Return the settings from the environment, overridden by the command line."""
+    overrides: Mapping[str, Any] = {
         "providers": tuple(provider) if provider else None,
         "gpus": tuple(gpu) if gpu else None,
         "interruptible": "also" if interruptible else None,
@@ -53,15 +54,17 @@ def settings_of(
         **more,
     }
     try:
-        return FleetSettings(**{name: value for name, value in said.items() if value is not None})
+        return FleetSettings(
+            **{name: value for name, value in overrides.items() if value is not None}
+        )
     except UNUSABLE as error:
-        options = {name: flag for name, flag in _FLAGS.items() if said.get(name) is not None}
+        options = {name: flag for name, flag in _FLAGS.items() if overrides.get(name) is not None}
         raise ended(ExitCode.BAD_INPUT, clean(complaint(error, options))) from None
 
 
 @contextmanager
 def opened(settings: FleetSettings) -> Iterator[tuple[Fleet, FleetFarm]]:
-    """The fleet of the farm that the settings name; ends the command when it cannot be had."""
+    """Yield the fleet of the configured farm; end the command if it is unusable."""
     logs.configure(settings.log_format, "warning")
     with farm_of() as farm:
         try:
@@ -70,13 +73,13 @@ def opened(settings: FleetSettings) -> Iterator[tuple[Fleet, FleetFarm]]:
         except SettingsError as error:
             raise ended(ExitCode.BAD_INPUT, str(error)) from None
         except NotLeading as error:
-            remedy = "end it, or let it rent: `trackfarm submit` with --deadline and --budget"
+            remedy = "stop it, or let it rent: `trackfarm submit` with --deadline and --budget"
             raise ended(ExitCode.REFUSED, f"{error}; {remedy}") from None
 
 
 @contextmanager
 def farm_of() -> Iterator[FleetFarm]:
-    """The farm alone, for what needs no provider."""
+    """Yield the scheduler's client alone, for commands that need no provider."""
     address = known_farm()
     with errors_end_the_command():
         try:

@@ -1,4 +1,7 @@
-"""The fleet's rounds beside the display of a job, which may stand still: whoever reads it may."""
+"""Background rounds of the reconciler while a job is displayed.
+
+They run in a thread, so that they continue while the output blocks.
+"""
 
 import threading
 from collections.abc import Callable
@@ -10,13 +13,13 @@ from trackfarm_fleet.fleet import Fleet, Round
 from trackfarm_fleet.mandate import Mandate
 from trackfarm_fleet.steering import attempted, pause
 
-TRIES = 3  # rounds in a row: one look may come between two machines
+TRIES = 3  # rounds in a row: a single round may fall between two machines
 
 
 class Pacing:
-    """While entered, a round happens every `tick` seconds. Called, it waits as `time.sleep` does;
-    True when the operator wants to stop, or the farm does not take the key, which is the `failure`.
-    A job for which no machine can be paid any more is ended."""
+    """Runs a round every `tick` seconds while entered. Calling it waits like `time.sleep`, and
+    returns True if the operator wants to stop or the scheduler rejects the API key, which is stored
+    as `failure`. Ends a job for which no further machine is affordable."""
 
     def __init__(
         self,
@@ -41,7 +44,7 @@ class Pacing:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """A round that is under way is done to its end: half of one would have to be found again."""
+        """Wait for the current round to finish, so that none is left half done."""
         self._over.set()
         self._thread.join()
 
@@ -62,16 +65,16 @@ class Pacing:
             pause(self._tick, self._is_over)
 
     def _round(self) -> None:
-        done = attempted(lambda: self._fleet.round(self._mandate))
-        if done is None:
+        result = attempted(lambda: self._fleet.round(self._mandate))
+        if result is None:
             return
-        self._dry = self._dry + 1 if _is_dry(done, self._mandate) else 0
+        self._dry = self._dry + 1 if _is_dry(result, self._mandate) else 0
         if self._dry >= TRIES:
             attempted(lambda: self._farm.run_dry(self._mandate.purpose))
 
 
 def _is_dry(done: Round, mandate: Mandate) -> bool:
-    """Whether nothing is rented, and money is the reason."""
+    """Return True if nothing is rented because of the budget."""
     decisions = done.decisions.values()
     idle = not done.open(mandate) and not any(d.rent for d in decisions)
     return idle and any(d.short_of_money for d in decisions)

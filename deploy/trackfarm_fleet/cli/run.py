@@ -1,4 +1,4 @@
-"""`trackfarm run`: a catalog from its file to finished tracks, on machines rented for it alone."""
+"""`trackfarm run`: make a catalog file's tracks on machines that are rented for it alone."""
 
 import time
 from dataclasses import dataclass, replace
@@ -44,17 +44,17 @@ if TYPE_CHECKING:
     from trackfarm.api import Job
 
 LOCAL_TICK_S = 1.0
-RUN = 30 * DAY  # the budget of a run is for the whole of it
-UNSENT = "unsent"  # no job: the budget of a run pays for no other machines
+RUN = 30 * DAY  # the budget covers the whole run, however long it is
+UNSENT = "unsent"  # purpose before the job exists: no other machine counts against its budget
 
 
 def run(
     catalog: CatalogArgument,
     deadline: Annotated[
-        str | None, typer.Option(help="When all must be done: 6h, 90m, 1d12h, 2026-11-27T18:00.")
+        str | None, typer.Option(help="When all must be done: 6h, 90m, 1d12h, 2026-11-27T18:00")
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(metavar="DOLLARS", help="What the machines may cost at most.")
+        str | None, typer.Option(metavar="DOLLARS", help="Limit for the cost of all machines.")
     ] = None,
     provider: ProviderOption = None,
     gpu: GpuOption = None,
@@ -62,17 +62,17 @@ def run(
     max_price: MaxPriceOption = None,
     machines: Annotated[
         int | None,
-        typer.Option("--machines", "-n", min=1, help="So many, whatever the deadline asks for."),
+        typer.Option("--machines", "-n", min=1, help="Fixed number, whatever the deadline."),
     ] = None,
     model_set: Annotated[
-        str | None, typer.Option(help="Overrides the model set that the catalog names.")
+        str | None, typer.Option(help="Override the model set of the catalog.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Rent machines, make a catalog on them, give them back, and say what it cost.
+    """Rent machines, make a catalog's tracks on them, return them, and show the cost.
 
-    Ctrl-C gives the machines back and leaves the job; a second one leaves the machines, too.
+    Ctrl-C returns the machines and leaves the job; a second one leaves the machines running, too.
     """
     limits = limits_of(deadline, budget)
     refuse_mistakes(catalog)
@@ -99,12 +99,12 @@ def run(
         _show(decision, limits, as_json=as_json)
         agreed("Rent these machines and make the catalog?", yes=yes)
         with Interrupts() as interrupts:
-            errand = _Errand(fleet, farm, mandate, interrupts, settings.tick_seconds, as_json)
-            raise typer.Exit(errand.run(catalog, wishes))
+            execution = _Run(fleet, farm, mandate, interrupts, settings.tick_seconds, as_json)
+            raise typer.Exit(execution.run(catalog, wishes))
 
 
 def _machines(provider: list[str] | None, machines: int | None) -> dict[str, int | float]:
-    """One's own machine has so many places, and all of them are taken."""
+    """Return the settings for the number of machines; local workers always use all their slots."""
     if provider == ["local"]:
         from trackfarm_fleet.localhost import slots
 
@@ -136,7 +136,7 @@ def _demand(name: str, shapes: list[ShapeCount], limits: Limits) -> Demand:
 
 
 def _show(decision: Decision, limits: Limits, *, as_json: bool) -> None:
-    """What will be rented, before anybody is asked."""
+    """Show the machines to be rented, before the confirmation."""
     if as_json:
         print_json({"plan": tables.decision_document(decision)})
     else:
@@ -144,19 +144,23 @@ def _show(decision: Decision, limits: Limits, *, as_json: bool) -> None:
         say(tables.decision_words(decision))
     if limits.deadline_seconds is not None and decision.finish > limits.deadline_seconds:
         late = time_words(limits.deadline_seconds)
-        complain(f"this is not enough for the deadline in {late}, and no more can be had or paid")
+        complain(
+            f"the deadline in {late} will be missed: no further machine is available within the"
+            " budget"
+        )
 
 
 def _note(job: "Job") -> str:
-    """Machines that are on their way are no reason to start others."""
+    """Return the warning about a job. Without workers, machines are already starting, so do not
+    suggest to start others."""
     if job.eligible_workers == 0 and job.state in (JobState.ACCEPTED, JobState.RUNNING):
         return "the machines are starting"
     return attention(job)
 
 
 @dataclass(frozen=True, slots=True)
-class _Errand:
-    """What happens once it is agreed."""
+class _Run:
+    """The execution of a run after its confirmation."""
 
     fleet: Fleet
     farm: FleetFarm
@@ -170,7 +174,7 @@ class _Errand:
         answer = send(self.farm, catalog, wishes)
         if not self.as_json:
             report_submission(answer)
-        if answer.job.state.ended:  # it is all there already
+        if answer.job.state.ended:  # all tracks exist already
             return self._report(answer.job, self.mandate, time.monotonic() - began, 0)
         mandate = replace(self.mandate, purpose=answer.job.id)
         pacing = Pacing(self.fleet, self.farm, mandate, lambda: self.interrupts.asked, self.tick)
@@ -180,16 +184,17 @@ class _Errand:
                     self.farm, answer.job.id, as_json=self.as_json, stopped=pacing, note=_note
                 )
         finally:
-            left = self._return(mandate)
+            still_open = self._return(mandate)
         if pacing.failure is not None:
             complain(clean(str(pacing.failure)))
-        return self._report(job or answer.job, mandate, time.monotonic() - began, left)
+        return self._report(job or answer.job, mandate, time.monotonic() - began, still_open)
 
     def _return(self, mandate: Mandate) -> int | None:
         before = self.interrupts.asked
         if not self.as_json:
-            say(f"giving the machines back; {'another ' if before else ''}Ctrl-C leaves them")
-        left = give_back(
+            again = "again " if before else ""
+            say(f"returning the machines; press Ctrl-C {again}to leave them running")
+        still_open = give_back(
             self.fleet,
             mandate,
             lambda: self.interrupts.hurried if before else self.interrupts.asked,
@@ -197,11 +202,11 @@ class _Errand:
             tick=self.tick,
         )
         resign(self.fleet)
-        return left
+        return still_open
 
     def _report(self, job: "Job", mandate: Mandate, seconds: float, left: int | None) -> ExitCode:
-        if left != 0:  # first of all: the farm may be away
-            complain(f"{left or 'some'} machines may still run: `trackfarm fleet down`")
+        if left != 0:  # before all else, because the scheduler may be unreachable
+            complain(f"{left or 'some'} machines may still run: use `trackfarm fleet down`")
         now = time.time()
         stays = [s for s in self.farm.stays(ended_since=now - RUN) if mandate.covers(s.rental)]
         account, costs = together(stays, now), by_job(stays, now)
@@ -215,13 +220,13 @@ class _Errand:
             self._tell(job, seconds)
             out().print(tables.account_table(account))
             if account.per_track is not None:
-                say(f"${account.per_track:.5f} for each of {counted(account.tracks, 'track')}")
+                say(f"${account.per_track:.5f} per track for {counted(account.tracks, 'track')}")
         if not job.state.ended:
             return ExitCode.INTERRUPTED
         return ExitCode.INCOMPLETE if left != 0 else code_of(job)
 
     def _tell(self, job: "Job", seconds: float) -> None:
-        made = f"{job.tracks.done:,} of {counted(job.tracks.total, 'track')}"
-        say(f"{job.id} is {state_words(job)}: {made} in {time_words(seconds)}")
+        progress = f"{job.tracks.done:,} of {counted(job.tracks.total, 'track')}"
+        say(f"{job.id} is {state_words(job)}: {progress} in {time_words(seconds)}")
         if not job.state.ended:
-            err().print(f"the job waits for workers; `trackfarm cancel {job.id}` ends it")
+            err().print(f"the job waits for workers; `trackfarm cancel {job.id}` cancels it")

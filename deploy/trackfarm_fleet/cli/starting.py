@@ -1,4 +1,4 @@
-"""Rents a fixed number of machines and waits until their workers have joined."""
+"""Renting a fixed number of machines and waiting until their workers have joined."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,19 +15,20 @@ from trackfarm_fleet.mandate import Mandate
 from trackfarm_fleet.settings import FleetSettings
 from trackfarm_fleet.steering import attempted, pause, resign
 
-TRIES = 4  # rounds in which nothing can be rented: an offer is no reservation
-LONGEST_TICK = 5.0  # somebody waits for this command
+TRIES = 4  # rounds without success before giving up: an offer may be taken before we rent it
+LONGEST_TICK = 5.0  # seconds; an operator waits for this command
 
 
 def agree(fleet: Fleet, settings: FleetSettings, mandate: Mandate, *, yes: bool) -> None:
-    """Shows what will be rented; ends the command when that is not agreed to, or cannot be."""
+    """Show the machines to be rented; end the command if the operator declines or they cannot be
+    rented."""
     try:
         model_set(mandate.model_set)
     except UnknownModelSet as error:
         raise ended(ExitCode.BAD_INPUT, str(error)) from None
     refuse_unready(fleet, mandate)
-    nothing = Demand(model_set=mandate.model_set, shapes=[], waiting={}, jobs=[])
-    decision = fleet.propose(mandate, nothing)[mandate.model_set]
+    no_demand = Demand(model_set=mandate.model_set, shapes=[], waiting={}, jobs=[])
+    decision = fleet.propose(mandate, no_demand)[mandate.model_set]
     refuse_nothing(fleet, settings, mandate, decision)
     if decision.rent and not yes:
         err().print(tables.rents_table(decision.rent))
@@ -49,26 +50,35 @@ def start(
         print_json([rental.model_dump(mode="json") for rental in rows])
     elif rows:
         out().print(tables.rentals_table(rows, max(r.standing.since for r in rows)))
-        say(f"{counted(len(rows), 'machine')} will cost money until `trackfarm fleet down`")
+        say(
+            f"{counted(len(rows), 'machine')} rented; billing continues until"
+            " `trackfarm fleet down`"
+        )
     if rows and len(rows) < mandate.rules.min_machines:
-        complain(f"{len(rows)} of {mandate.rules.min_machines}: no more could be rented")
+        complain(
+            f"only {len(rows)} of {mandate.rules.min_machines} machines could be rented;"
+            " `trackfarm fleet offers` lists the offers"
+        )
     if not rows:
-        raise ended(ExitCode.INCOMPLETE, "nothing could be rented; `trackfarm fleet offers` looks")
+        raise ended(
+            ExitCode.INCOMPLETE,
+            "no machine could be rented; `trackfarm fleet offers` lists the offers",
+        )
     return ExitCode.OK if _joined(rows, mandate) else ExitCode.INCOMPLETE
 
 
 def _until_joined(
     fleet: Fleet, mandate: Mandate, tick: float, stopped: Callable[[], bool]
 ) -> Sequence[Rental]:
-    """The machines there are when as many as can be rented have joined, or it is stopped."""
+    """Return the open rentals once as many as can be rented have joined, or when stopped."""
     rows: Sequence[Rental] = []
-    vain = 0
+    failures = 0
     while not stopped():
-        done = attempted(lambda: fleet.round(mandate))
-        if done is not None:
-            rows = done.open(mandate)
-            vain = vain + 1 if _cannot_be_more(done, rows, mandate) else 0
-        if _joined(rows, mandate) or (vain >= TRIES and _here(rows) == len(rows)):
+        result = attempted(lambda: fleet.round(mandate))
+        if result is not None:
+            rows = result.open(mandate)
+            failures = failures + 1 if _cannot_be_more(result, rows, mandate) else 0
+        if _joined(rows, mandate) or (failures >= TRIES and _here(rows) == len(rows)):
             break
         pause(min(tick, LONGEST_TICK), stopped)
     return rows

@@ -1,4 +1,4 @@
-"""Rentals, offers and money as tables and as JSON (pure)."""
+"""Tables and JSON documents of rentals, offers and costs. Pure."""
 
 import math
 from collections import Counter
@@ -37,24 +37,24 @@ def offers_table(offers: Iterable[Offer]) -> Table:
 def rentals_table(rentals: Iterable[wire.Rental], now: float) -> Table:
     table = _table("rental", "provider", "gpu", "state", "for", "why", numbers=("$/h", "age", "$"))
     for rental in rentals:
-        its = rental.standing
-        why = rental.dismissed or its.reason
+        standing = rental.standing
+        why = rental.dismissed or standing.reason
         table.add_row(
             rental.tag,
             rental.plan.provider,
             clean(rental.plan.gpu) + (f" x{rental.plan.gpus}" if rental.plan.gpus > 1 else ""),
-            its.state.value,
+            standing.state.value,
             rental.plan.purpose,
             clean(why)[:LONGEST_REASON],
-            f"{its.price_per_hour:.3f}",
-            time_words(max(now - (its.created_at or rental.plan.intended_at), 0.0)),
+            f"{standing.price_per_hour:.3f}",
+            time_words(max(now - (standing.created_at or rental.plan.intended_at), 0.0)),
             _dollars(bill([rental], now)),
         )
     return table
 
 
 def rents_table(rents: Iterable[Rent]) -> Table:
-    """What is to be rented, equal machines together."""
+    """Return the machines to be rented, grouped by equal ones."""
     kinds = Counter(
         (r.candidate.offer.provider, r.candidate.offer.gpu, r.candidate.price_per_hour)
         for r in rents
@@ -66,22 +66,23 @@ def rents_table(rents: Iterable[Rent]) -> Table:
 
 
 def decision_words(decision: Decision) -> str:
-    end = time_words(decision.finish) if math.isfinite(decision.finish) else "no time"
     machines = counted(len(decision.rent), "machine")
-    return f"{machines}; done in {end}, for {_dollars(decision.cost)} or so"
+    if not math.isfinite(decision.finish):
+        return f"{machines}; cannot finish, about {_dollars(decision.cost)}"
+    return f"{machines}; done in {time_words(decision.finish)}, about {_dollars(decision.cost)}"
 
 
 def unserved_words(demands: Iterable[wire.Demand], *, led: bool) -> str:
-    """What waits while nothing is rented, and what to do; empty when nothing waits. `led`: a fleet
-    process runs."""
+    """Describe the tracks that wait while nothing is rented, and the remedy; empty if none waits.
+    `led`: a fleet process runs."""
     waiting = {d.model_set: sum(d.waiting.values()) for d in demands}
     if not any(waiting.values()):
         return ""
     shares = ", ".join(f"{number:,} of {clean(name)}" for name, number in waiting.items() if number)
-    remedy = "its log says why" if led else "`trackfarm-fleet` rents for what waits"
+    remedy = "see the log of the fleet process" if led else "start `trackfarm-fleet` to rent some"
     return (
         f"{counted(sum(waiting.values()), 'track')} wait for a worker ({shares}) and no machine is"
-        f" rented: {remedy}; `trackfarm fleet offers` shows what is to be had"
+        f" rented: {remedy}; `trackfarm fleet offers` lists the offers"
     )
 
 
@@ -112,7 +113,7 @@ def jobs_table(costs: Mapping[str, JobCost]) -> Table:
 
 
 def account_document(account: Account, costs: Mapping[str, JobCost]) -> dict[str, Any]:
-    """$ and hours of cards."""
+    """Return costs in $ and GPU hours."""
     return {
         "dollars": {use.value: account.spent_on(use) for use in Use},
         "hours": {use.value: account.seconds[use] / 1e6 / HOUR for use in Use},
@@ -147,7 +148,8 @@ def offer_document(offer: Offer) -> dict[str, Any]:
 
 
 def decision_document(decision: Decision) -> dict[str, Any]:
-    """`seconds` until all is made, None where that has no end; `dollars` until then."""
+    """Return a decision: `seconds` until all is done, None if that is never; `dollars` until
+    then."""
     rents = [{**offer_document(r.candidate.offer), "bid": r.bid} for r in decision.rent]
     seconds = decision.finish if math.isfinite(decision.finish) else None
     return {"rent": rents, "seconds": seconds, "dollars": decision.cost}

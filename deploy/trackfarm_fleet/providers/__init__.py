@@ -1,1 +1,1 @@
-"""Where machines come from: one port, one module for each kind of provider."""
+"""Providers of machines: one protocol, one module per provider."""

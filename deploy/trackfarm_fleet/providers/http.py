@@ -1,4 +1,4 @@
-"""Calls to a provider's HTTP interface: paced, retried where that is safe, silent about secrets."""
+"""HTTP calls to providers: rate limited, retried where safe, with secrets removed from errors."""
 
 import re
 import time
@@ -27,16 +27,16 @@ Judge = Callable[[httpx.Response], Trouble | None]
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 ATTEMPTS = 4
-LONGEST_WAIT = 60.0  # what the vendors' own clients wait for a Retry-After
-USUAL_WAIT = 5.0  # where a 429 names none
+LONGEST_WAIT = 60.0  # seconds; the vendors' own clients wait this long for a Retry-After
+USUAL_WAIT = 5.0  # seconds; for a 429 without Retry-After
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _QUOTA = re.compile(r'"[^"]*"\s*;\s*r=(\d+)\s*;\s*t=(\d+)')
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `endpoint` and `interval`: at least so many seconds between two calls of one
-    endpoint. `repeatable`: it may be sent again although it may have been done."""
+    """One request. `interval` is the least number of seconds between two calls of one `endpoint`.
+    `repeatable`: it may be sent again even if it may have been executed."""
 
     method: str
     path: str
@@ -49,7 +49,7 @@ class Call:
 
 
 class Api:
-    """One account's calls, one after the other. `now` and `sleep` in seconds."""
+    """An account's calls, made one after the other. `now` and `sleep` in seconds."""
 
     def __init__(
         self,
@@ -73,15 +73,15 @@ class Api:
         self._http.close()
 
     def call(self, call: Call, *, judge: Judge) -> httpx.Response | Trouble:
-        """The answer, or what `judge` or the transport has against it, after some patience."""
-        patiently = Retrying(
+        """Return the response, or the error from `judge` or the transport after the retries."""
+        retrying = Retrying(
             retry=retry_if_result(lambda result: _may_repeat(call, result)),
             stop=stop_after_attempt(ATTEMPTS),
             wait=_wait,
             sleep=self._sleep,
             retry_error_callback=_last_result,
         )
-        result = patiently(self._once, call, judge)
+        result = retrying(self._once, call, judge)
         return _scrubbed(result, (self._key, *call.hidden))
 
     def _once(self, call: Call, judge: Judge) -> httpx.Response | Trouble:
@@ -103,26 +103,26 @@ class Api:
         return judge(response) or response
 
     def _keep_pace(self, call: Call) -> None:
-        moments = (self._not_before.get("", 0.0), self._not_before.get(call.endpoint, 0.0))
-        wait = min(max(moments) - self._now(), LONGEST_WAIT)
+        earliest = (self._not_before.get("", 0.0), self._not_before.get(call.endpoint, 0.0))
+        wait = min(max(earliest) - self._now(), LONGEST_WAIT)
         if wait > 0:
             self._sleep(wait)
         self._not_before[call.endpoint] = self._now() + call.interval
 
 
 def read(response: httpx.Response | Trouble, kind: type[A]) -> A | Trouble:
-    """The body of an answer; one that makes no sense is a provider that is broken."""
+    """Parse the body of a response; an invalid one counts as a broken provider."""
     if isinstance(response, Trouble):
         return response
     try:
         return kind.model_validate_json(response.content)
     except ValidationError as error:
-        places = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_input=False))
-        return Unavailable(f"an answer without sense: {places or 'no JSON'}")
+        fields = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_input=False))
+        return Unavailable(f"invalid response: {fields or 'no JSON'}")
 
 
 def common_trouble(response: httpx.Response, detail: str) -> Trouble | None:
-    """What a status means wherever nothing special is said; None for a success."""
+    """Map a status without special meaning to an error; None for a success."""
     match response.status_code:
         case 401 | 403:
             return AuthFailed(detail)
@@ -142,7 +142,7 @@ def common_trouble(response: httpx.Response, detail: str) -> Trouble | None:
 
 
 def retry_after(header: str) -> float:
-    """Seconds that a Retry-After names, at least one; a date counts from now."""
+    """Return the seconds in a Retry-After header, at least one; a date counts from now."""
     try:
         return max(float(header), 1.0)
     except ValueError:
@@ -154,8 +154,10 @@ def retry_after(header: str) -> float:
 
 
 def exhausted(header: str) -> float:
-    """Seconds until the last of the used-up quotas of a RateLimit header is filled again."""
-    return max((float(t) for left, t in _QUOTA.findall(header) if left == "0"), default=0.0)
+    """Return the seconds until the last used-up quota of a RateLimit header is refilled."""
+    return max(
+        (float(t) for remaining, t in _QUOTA.findall(header) if remaining == "0"), default=0.0
+    )
 
 
 def _may_repeat(call: Call, result: httpx.Response | Trouble) -> bool:
@@ -175,7 +177,7 @@ def _wait(state: RetryCallState) -> float:
 
 
 def _last_result(state: RetryCallState) -> httpx.Response | Trouble:
-    assert state.outcome is not None, "it is asked after an attempt"
+    assert state.outcome is not None, "called before the first attempt"
     result: httpx.Response | Trouble = state.outcome.result()
     return result
 
@@ -183,7 +185,7 @@ def _last_result(state: RetryCallState) -> httpx.Response | Trouble:
 def _scrubbed(
     result: httpx.Response | Trouble, hidden: Iterable[SecretStr]
 ) -> httpx.Response | Trouble:
-    """Providers quote in their refusals what they were sent."""
+    """Remove secrets from errors, because providers quote the request in them."""
     if not isinstance(result, Trouble):
         return result
     detail = result.detail

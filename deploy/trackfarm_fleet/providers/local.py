@@ -1,7 +1,7 @@
-"""Workers as processes of this machine, one for each card.
+"""Provider of workers as processes on this machine, one per GPU.
 
-A process and all that it starts inherit the tag in their environment, so they are found again by
-whoever looks, whatever became of the process that started them: nothing has to be written down.
+A process and all its children inherit the tag in their environment, so they are found again even if
+the process that started them is gone, and nothing has to be stored.
 """
 
 import os
@@ -33,13 +33,13 @@ from trackfarm_fleet.providers.recovery import create_once
 SLOT_VARIABLE = "TRACKFARM_FLEET_SLOT"
 DATA_VARIABLE = "TRACKFARM_WORKER_DATA_DIR"
 _OURS = ("TRACKFARM_", "RUNPOD_", "VAST_")
-GRACE_S = 15.0  # a worker needs 8 s to deliver what it has finished
+GRACE_S = 15.0  # a worker needs 8 s to deliver its finished tracks
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place for one worker. `cuda` is the index of its card, None for one without; `memory_mib`
-    of the card, `price_per_hour` what the owner reckons, in $."""
+    """A slot for one worker. `cuda` is the index of its GPU, None without one; `memory_mib` is the
+    memory of the GPU, `price_per_hour` the operator's own estimate in $."""
 
     name: str
     gpu: str = "cpu"
@@ -49,8 +49,8 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A live process with a tag of ours."""
+class _TaggedProcess:
+    """A live process with one of our tags."""
 
     process: psutil.Process
     tag: str
@@ -59,8 +59,8 @@ class _Found:
 
 
 class LocalProvider:
-    """`command` is what a worker is started with, `folder` where its output goes; `grace` in
-    seconds between asking a worker to end and ending it."""
+    """Starts workers with `command`; their output goes to `folder`. `grace` is the seconds between
+    asking a worker to stop and killing it."""
 
     name = "local"
 
@@ -84,46 +84,48 @@ class LocalProvider:
         self._children: set[int] = set()
 
     def offers(self, query: OfferQuery) -> Sequence[Offer] | Trouble:
-        taken = {found.slot for found in self._processes()}
-        free = [self._offer(slot) for slot in self._slots.values() if slot.name not in taken]
+        used_slots = {process.slot for process in self._processes()}
+        free = [self._offer(slot) for slot in self._slots.values() if slot.name not in used_slots]
         return sorted((o for o in free if o.meets(query)), key=lambda o: o.price_per_hour)
 
     def create(self, request: RentalRequest) -> Instance | Trouble:
         if request.bid is not None:
-            return BadRequest("nobody bids for a machine of one's own")
+            return BadRequest("local workers take no bids")
         if request.command:
-            return BadRequest("workers on this machine are started from what is installed on it")
+            return BadRequest("local workers run the installed worker and take no start command")
         return create_once(
             request.tag, attempt=lambda: self._start(request), listing=self.instances
         )
 
     def instances(self) -> Sequence[Instance] | Trouble:
         self._bury_children()
-        ours = sorted(self._processes(), key=lambda f: (f.tag, f.started, f.process.pid))
-        return [self._instance(tag, list(group)) for tag, group in groupby(ours, lambda f: f.tag)]
+        processes = sorted(self._processes(), key=lambda f: (f.tag, f.started, f.process.pid))
+        return [
+            self._instance(tag, list(group)) for tag, group in groupby(processes, lambda f: f.tag)
+        ]
 
     def terminate(self, instance_id: str) -> Trouble | None:
-        """Asks the worker to end; ends it, and whatever it left behind, when it is asked again
-        after the grace."""
-        ours = [found for found in self._processes() if found.tag == instance_id]
+        """Ask the worker to stop; when called again after the grace period, kill it and its
+        remaining children."""
+        processes = [worker for worker in self._processes() if worker.tag == instance_id]
         asked_at = self._asked_at.setdefault(instance_id, self._now())
-        must = self._now() - asked_at >= self._grace
-        for found in ours if must else _heads(ours):
+        must_kill = self._now() - asked_at >= self._grace
+        for worker in processes if must_kill else _heads(processes):
             with suppress(psutil.NoSuchProcess):
-                found.process.kill() if must else found.process.terminate()
-        if not ours:
+                worker.process.kill() if must_kill else worker.process.terminate()
+        if not processes:
             del self._asked_at[instance_id]
         return None
 
-    def _processes(self) -> list[_Found]:
-        return [found for found in _tagged_processes() if found.tag.startswith(self._prefix)]
+    def _processes(self) -> list[_TaggedProcess]:
+        return [process for process in _tagged_processes() if process.tag.startswith(self._prefix)]
 
     def _start(self, request: RentalRequest) -> Instance | Trouble:
         slot = self._slots.get(request.offer.id)
         if slot is None:
-            return BadRequest(f"this machine has no place named {request.offer.id!r}")
-        if any(found.slot == slot.name for found in self._processes()):
-            return NoCapacity(f"a worker runs on {slot.name} already")
+            return BadRequest(f"this machine has no slot named {request.offer.id!r}")
+        if any(process.slot == slot.name for process in self._processes()):
+            return NoCapacity(f"{slot.name} already runs a worker")
         try:
             self._spawn(request, slot)
         except OSError as error:
@@ -133,7 +135,7 @@ class LocalProvider:
         )
 
     def _spawn(self, request: RentalRequest, slot: Slot) -> None:
-        """In a session of its own, so that it outlives us and our terminal."""
+        """Start the worker in its own session, so that it survives us and our terminal."""
         self._clear()
         data = {DATA_VARIABLE: str(self._folder / request.tag)}
         env = {**_plain_environ(), **data, **request.environment(), **_binding(slot, request.tag)}
@@ -153,24 +155,24 @@ class LocalProvider:
         self._children.add(pid)
 
     def _clear(self) -> None:
-        """Makes the folder, and removes what workers that are gone have left in it."""
+        """Create the folder, and remove data of workers that are gone."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        alive = {found.tag for found in self._processes()}
-        for left in self._folder.glob(f"{self._prefix}*/"):
-            if left.name not in alive:
-                shutil.rmtree(left, ignore_errors=True)
+        alive = {process.tag for process in self._processes()}
+        for folder in self._folder.glob(f"{self._prefix}*/"):
+            if folder.name not in alive:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _bury_children(self) -> None:
-        """A child that ended holds its process number until its parent has asked how."""
+        """Wait for ended children: until then a child keeps its process id."""
         for pid in tuple(self._children):
             with suppress(ChildProcessError):
                 if os.waitpid(pid, os.WNOHANG) == (0, 0):
                     continue
             self._children.discard(pid)
 
-    def _instance(self, tag: str, group: Sequence[_Found]) -> Instance:
+    def _instance(self, tag: str, group: Sequence[_TaggedProcess]) -> Instance:
         slot = self._slots.get(group[0].slot, Slot(group[0].slot, gpu=""))
-        headless = not any(_leads_session(found) for found in group)
+        headless = not any(_leads_session(process) for process in group)
         return Instance(
             provider=self.name,
             id=tag,
@@ -180,8 +182,8 @@ class LocalProvider:
             price_per_hour=slot.price_per_hour,
             region="local",
             host=slot.name,
-            created_at=min(found.started for found in group),
-            detail="its worker is dead, its children live" if headless else "",
+            created_at=min(process.started for process in group),
+            detail="the worker is dead, but its child processes are alive" if headless else "",
         )
 
     def _offer(self, slot: Slot) -> Offer:
@@ -197,29 +199,32 @@ class LocalProvider:
         )
 
 
-def _tagged_processes() -> Iterator[_Found]:
-    """Those whose environment we may read: our own user's."""
+def _tagged_processes() -> Iterator[_TaggedProcess]:
+    """Yield the processes with a tag, as far as we may read their environment: our own user's."""
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             env = process.environ()
             if tag := env.get(TAG_VARIABLE):
-                yield _Found(process, tag, env.get(SLOT_VARIABLE, ""), process.create_time())
+                yield _TaggedProcess(
+                    process, tag, env.get(SLOT_VARIABLE, ""), process.create_time()
+                )
 
 
-def _heads(group: Sequence[_Found]) -> list[_Found]:
-    """Whom to ask: the worker, which ends its children in good order; all, once it is dead."""
-    leaders = [found for found in group if _leads_session(found)]
+def _heads(group: Sequence[_TaggedProcess]) -> list[_TaggedProcess]:
+    """Return the processes to signal: the worker, which stops its children in order, or all if it
+    is dead."""
+    leaders = [process for process in group if _leads_session(process)]
     return leaders or list(group)
 
 
-def _leads_session(found: _Found) -> bool:
+def _leads_session(found: _TaggedProcess) -> bool:
     with suppress(ProcessLookupError):
         return os.getsid(found.process.pid) == found.process.pid
     return False
 
 
 def _plain_environ() -> Mapping[str, str]:
-    """Ours without the fleet's own settings and the providers' keys."""
+    """Return our environment without the fleet's settings and the providers' keys."""
     return {name: v for name, v in os.environ.items() if not name.startswith(_OURS)}
 
 

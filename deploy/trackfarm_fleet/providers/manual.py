@@ -1,8 +1,8 @@
-"""Machines that the operator has: the one command that makes each join is run over ssh, or shown
-to the operator, who runs it there.
+"""Provider of the operator's own machines. The command to start a worker is run over ssh, or shown
+to the operator to run by hand.
 
-What was only shown is noted in a file for each tag, and counts as running until its end is asked
-for: nobody can look there.
+A command that was only shown is noted in a file per tag, and counts as a running machine until its
+end is requested: its real state cannot be observed.
 """
 
 import json
@@ -43,8 +43,8 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A machine of the operator. `reach` is what runs a command line there, such as
-    `("ssh", "studio")`; empty: the operator does. `memory_mib` of one card, $ an hour."""
+    """A machine of the operator. `reach` is the command that runs a command line there, such as
+    `("ssh", "studio")`; empty: the operator runs it. `memory_mib` of one GPU, $ an hour."""
 
     name: str
     gpu: str
@@ -64,7 +64,8 @@ class _Container(BaseModel):
 
 
 class ManualProvider:
-    """`folder` has the notes of what was shown with `show`, `prefix` is that of our tags."""
+    """Runs workers on the operator's machines. `folder` has the notes about commands shown with
+    `show`, `prefix` is that of our tags."""
 
     name = "manual"
 
@@ -87,63 +88,64 @@ class ManualProvider:
         listed = self.instances()
         if isinstance(listed, Trouble):
             return listed
-        taken = {instance.host for instance in listed}
-        free = [_offer(host) for host in self._hosts.values() if host.name not in taken]
+        used_hosts = {instance.host for instance in listed}
+        free = [_offer(host) for host in self._hosts.values() if host.name not in used_hosts]
         return sorted((o for o in free if o.meets(query)), key=lambda o: o.price_per_hour)
 
     def create(self, request: RentalRequest) -> Instance | Trouble:
         if request.bid is not None:
-            return BadRequest("nobody bids for a machine of one's own")
+            return BadRequest("your own machines take no bids")
         return create_once(request.tag, attempt=lambda: self._join(request), listing=self.instances)
 
     def instances(self) -> Sequence[Instance] | Trouble:
-        found = list(self._noted())
+        machines = list(self._noted())
         for host in self._hosts.values():
             if host.reach:
                 listed = self._containers(host)
                 if isinstance(listed, Trouble):
                     return listed
-                found += listed
-        return found
+                machines += listed
+        return machines
 
     def terminate(self, instance_id: str) -> Trouble | None:
         host_name, _, tag = instance_id.partition("/")
         host = self._hosts.get(host_name)
         if host is None or not self._is_ours(tag):
-            return BadRequest(f"{instance_id!r} is no machine of ours")
+            return BadRequest(f"{instance_id!r} is not a machine of this farm")
         command = f"docker stop --time {_STOP_S} {tag}; docker rm --force {tag}"
         if not host.reach:
             if self._note(tag).exists():
                 self._show(f"on {host.name}: {command}")
             self._note(tag).unlink(missing_ok=True)
             return None
-        said = _run(host, command)
-        if isinstance(said, Unavailable) and "No such container" in said.detail:
+        output = _run(host, command)
+        if isinstance(output, Unavailable) and "No such container" in output.detail:
             return None
-        return said if isinstance(said, Trouble) else None
+        return output if isinstance(output, Trouble) else None
 
     def _join(self, request: RentalRequest) -> Instance | Trouble:
         host = self._hosts.get(request.offer.id)
         if host is None:
-            return BadRequest(f"there is no host named {request.offer.id!r}")
+            return BadRequest(f"no host is named {request.offer.id!r}")
         listed = self.instances()
         if isinstance(listed, Trouble):
             return listed
         if any(instance.host == host.name for instance in listed):
-            return NoCapacity(f"{host.name} works for us already")
+            return NoCapacity(f"{host.name} is already in use")
         if not self._is_ours(request.tag):
-            return BadRequest(f"{request.tag!r} is no tag of ours")
+            return BadRequest(f"{request.tag!r} is not a tag of this farm")
         env = request.environment()
         if any("\n" in value for value in env.values()):
             return BadRequest("a setting has more than one line")
         return self._run_join(host, request) if host.reach else self._show_join(host, request)
 
     def _run_join(self, host: Host, request: RentalRequest) -> Instance | Trouble:
-        """The settings go through the standard input, so that no list of processes shows them."""
+        """Run the start command on the host. The settings go through standard input, so that no
+        process list shows them."""
         image = shlex.join((request.image, *request.command))
         lines = "".join(f"{name}={value}\n" for name, value in request.environment().items())
-        said = _run(host, f"{_join_command(request)} --env-file /dev/stdin {image}", lines)
-        return said if isinstance(said, Trouble) else _instance(host, request.tag, "created")
+        output = _run(host, f"{_join_command(request)} --env-file /dev/stdin {image}", lines)
+        return output if isinstance(output, Trouble) else _instance(host, request.tag, "created")
 
     def _show_join(self, host: Host, request: RentalRequest) -> Instance:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -161,7 +163,8 @@ class ManualProvider:
                 yield _instance(host, path.stem, "running", note["created_at"])
 
     def _is_ours(self, tag: str) -> bool:
-        """What is not may be more than a name to the shell that reads it."""
+        """Return True for a tag of ours. Other names could be more than a name to the shell that
+        reads them."""
         return re.fullmatch(re.escape(self._prefix) + "[0-9a-z]+", tag) is not None
 
     def _note(self, tag: str) -> Path:
@@ -169,21 +172,21 @@ class ManualProvider:
 
     def _containers(self, host: Host) -> Sequence[Instance] | Trouble:
         listing = f"docker ps --all --filter name={self._prefix} --format '{{{{json .}}}}'"
-        said = _run(host, listing)
-        if isinstance(said, Trouble):
-            return said
+        output = _run(host, listing)
+        if isinstance(output, Trouble):
+            return output
         try:
-            rows = [_Container.model_validate_json(line) for line in said.splitlines() if line]
+            rows = [_Container.model_validate_json(line) for line in output.splitlines() if line]
         except ValueError:
-            return Unavailable(f"{host.name} lists its containers in words without sense")
+            return Unavailable(f"{host.name}: unexpected output of `docker ps`")
         ours = [row for row in rows if row.Names.startswith(self._prefix)]
         return [_instance(host, row.Names, row.State) for row in ours]
 
 
 def _run(host: Host, command: str, stdin: str = "") -> str | Trouble:
-    """What the command printed. Its standard input is never part of a trouble."""
+    """Return the output of the command. Errors never contain its standard input."""
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             [*host.reach, command],
             input=stdin,
             capture_output=True,
@@ -192,12 +195,12 @@ def _run(host: Host, command: str, stdin: str = "") -> str | Trouble:
             timeout=COMMAND_S,
         )
     except FileNotFoundError:
-        return BadRequest(f"there is no program {host.reach[0]!r} to reach {host.name} with")
+        return BadRequest(f"the program {host.reach[0]!r} to reach {host.name} was not found")
     except subprocess.TimeoutExpired:
         return Unavailable(f"{host.name} did not answer within {COMMAND_S:g} s")
-    if done.returncode:
-        return Unavailable(f"{host.name}: exit {done.returncode}: {done.stderr.strip()[-300:]}")
-    return done.stdout
+    if result.returncode:
+        return Unavailable(f"{host.name}: exit {result.returncode}: {result.stderr.strip()[-300:]}")
+    return result.stdout
 
 
 def _join_command(request: RentalRequest) -> str:

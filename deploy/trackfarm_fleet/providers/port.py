@@ -1,7 +1,7 @@
-"""What the fleet asks of a provider of machines, and what it may be answered.
+"""Interface of a provider of machines, and its errors.
 
-Refusals are values, because renting fails as a matter of course. Money in $ an hour for the whole
-machine, time in seconds, moments in seconds since 1970.
+Errors are return values, because renting fails routinely. Prices in $ an hour for the whole
+machine, durations in seconds, times in seconds since 1970.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ from trackfarm.tiers import MIB_PER_GIB, NOMINAL_SHARE
 
 @dataclass(frozen=True, slots=True)
 class OfferQuery:
-    """What may be rented: `gpus` by the names of the provider (none: any), `min_vram` in nominal
-    GB of one card, `cards` of them in the machine, `disk_gb` in GB, `max_price` in $ an hour."""
+    """Filter for offers: `gpus` by the provider's names (empty: any), `min_vram` in nominal GB of
+    one GPU, `cards` GPUs in the machine, `disk_gb` in GB, `max_price` in $ an hour."""
 
     gpus: tuple[str, ...] = ()
     min_vram: int = 0
@@ -29,11 +29,11 @@ class OfferQuery:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A machine that can be had, perhaps: an offer is no reservation.
+    """A machine that may be available: an offer is no reservation.
 
-    `id` means something to its provider only. `memory_mib` is that of one card, `count` how many
-    such machines may be asked for. `price_per_hour` of an interruptible machine is what the lowest
-    bid that wins now (`min_bid`) makes it cost. `free_boot`: it is not charged until its container
+    `id` is meaningful to its provider only. `memory_mib` is that of one GPU, `count` the number of
+    such machines that can be requested. `price_per_hour` of an interruptible machine is its price
+    at the lowest bid that wins now (`min_bid`). `free_boot`: it is not billed until its container
     runs.
     """
 
@@ -56,12 +56,12 @@ class Offer:
         return self.min_bid is not None
 
     def meets(self, query: OfferQuery) -> bool:
-        """Whether it is what the query asks for, disk apart."""
+        """Return True if the offer matches the query; disk size is not compared."""
         return (
             self.gpus == query.cards
             and self.interruptible == query.interruptible
             and (not query.gpus or self.gpu in query.gpus)
-            # Nobody's GB is exact: see `trackfarm.tiers`.
+            # Nominal GB are not exact: see `trackfarm.tiers`.
             and self.memory_mib >= NOMINAL_SHARE * MIB_PER_GIB * query.min_vram
             and (query.max_price is None or self.price_per_hour <= query.max_price)
         )
@@ -69,9 +69,9 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class RentalRequest:
-    """`tag` is unique and was written down before; `command` is what `image` runs, empty for its
-    own; `env` and `secrets` are what the machine's worker finds in its environment; `bid` in $ an
-    hour makes the rental interruptible."""
+    """A request for a machine. `tag` is unique and already stored in the scheduler; `command` is
+    run in `image`, empty for its own; `env` and `secrets` form the worker's environment; `bid` in $
+    an hour makes the rental interruptible."""
 
     tag: str
     offer: Offer
@@ -83,16 +83,16 @@ class RentalRequest:
     bid: float | None = None
 
     def environment(self) -> dict[str, str]:
-        """With the secrets in clear text: only for the request itself."""
+        """Return the environment with the secrets in clear text: only for the request itself."""
         hidden = {name: value.get_secret_value() for name, value in self.secrets.items()}
         return {**self.env, **hidden}
 
 
 class Observed(StrEnum):
-    """What a provider says about a machine.
+    """State of a machine as its provider reports it.
 
-    STOPPED: it may come back by itself (outbid), and its disk costs money. BROKEN: it never will.
-    ENDED: it is listed but costs nothing and is gone.
+    STOPPED: it may resume by itself (outbid), and its disk costs money. BROKEN: it never will.
+    ENDED: it is listed but gone, and costs nothing.
     """
 
     STARTING = "starting"
@@ -104,7 +104,7 @@ class Observed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A machine as its provider lists it. `price_per_hour` is what it costs now; `detail` is the
+    """A machine as its provider lists it. `price_per_hour` is its current price; `detail` is the
     provider's own word for its state."""
 
     provider: str
@@ -123,92 +123,92 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A call that did not do what it was asked; the kind says what to do about it."""
+    """An error of a call; its subclass determines the reaction."""
 
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class NoCapacity(Trouble):
-    """Somebody else has it, or it may not be had: try the next offer."""
+    """The machine is taken or not available to us: try the next offer."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimited(Trouble):
-    """Ask again after `retry_after` seconds."""
+    """Too many requests: try again after `retry_after` seconds."""
 
     retry_after: float
 
 
 @dataclass(frozen=True, slots=True)
 class AuthFailed(Trouble):
-    """The key is wrong or may not do this: nothing helps but the operator."""
+    """The API key is invalid or lacks a permission: only the operator can fix it."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfCredit(Trouble):
-    """The account is empty: nothing helps but money."""
+    """The account is out of credit: only a payment can fix it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unavailable(Trouble):
-    """The provider is away or broken. `maybe_done`: it may have done what it was asked."""
+    """The provider is unreachable or broken. `maybe_done`: the request may have been executed."""
 
     maybe_done: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class BadRequest(Trouble):
-    """We asked wrongly: asking again will not help."""
+    """The request is invalid: a retry will not help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gone(Trouble):
-    """There is no such machine."""
+    """The machine does not exist."""
 
 
 class Provider(Protocol):
-    """One account. `instances` and `terminate` may be repeated at will; so may `create`, because
-    it looks for the tag first, and afterwards when the answer was lost."""
+    """One account. `instances` and `terminate` may be repeated freely; so may `create`, because it
+    looks for the tag first, and again if the response was lost."""
 
     @property
     def name(self) -> str:
-        """As in the column `provider` of a rental: runpod, vast, local, manual."""
+        """The value of a rental's column `provider`: runpod, vast, local, manual."""
         ...
 
     def offers(self, query: OfferQuery) -> Sequence[Offer] | Trouble:
-        """What can be rented now, cheapest first."""
+        """List the offers available now, cheapest first."""
         ...
 
     def create(self, request: RentalRequest) -> Instance | Trouble:
-        """Rents a machine, or finds the one that carries the tag already. After Unavailable with
-        `maybe_done` the machine may exist, and `instances` will show it by its tag."""
+        """Rent a machine, or return the one that already has the tag. After Unavailable with
+        `maybe_done` the machine may exist, and `instances` will list it by its tag."""
         ...
 
     def instances(self) -> Sequence[Instance] | Trouble:
-        """Every machine of the account with the prefix of our tags, complete or not at all."""
+        """List every machine of the account with our tag prefix; an incomplete list is an error."""
         ...
 
     def terminate(self, instance_id: str) -> Trouble | None:
-        """Asks for the end of a machine, for which `instances` is to be watched. None as well when
-        there is no such machine."""
+        """Request the end of a machine; `instances` shows when it is gone. Also None if there is no
+        such machine."""
         ...
 
 
 @runtime_checkable
 class Invoicing(Protocol):
-    """A provider that says what it charged for each machine, some time after the machine ended."""
+    """A provider that reports its charge for each machine, some time after the machine ended."""
 
     def charged(self, since: float) -> Mapping[str, float] | Trouble:
-        """$ for each machine that cost anything since then, by its id: all of it, when the machine
-        began since then."""
+        """Return the $ charged since then by machine id: the full amount if the machine began since
+        then."""
         ...
 
 
 @runtime_checkable
 class Bidding(Protocol):
-    """A provider whose interruptible machines have a bid that can be changed."""
+    """A provider with interruptible machines and changeable bids."""
 
     def change_bid(self, instance_id: str, price_per_hour: float) -> Trouble | None:
-        """For the whole machine."""
+        """Change the bid, in $ an hour for the whole machine."""
         ...

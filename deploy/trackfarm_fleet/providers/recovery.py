@@ -1,4 +1,4 @@
-"""How a create call is made safe to repeat by providers that know no idempotency key."""
+"""Repeatable create calls for providers without idempotency keys."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,16 +10,16 @@ Lister = Callable[[], Sequence[Instance] | Trouble]
 def create_once(
     tag: str, *, attempt: Callable[[], Instance | Trouble], listing: Lister
 ) -> Instance | Trouble:
-    """The machine that has the tag already, else what `attempt` makes; when its answer was lost,
-    the machine that it made after all."""
-    there = _tagged(tag, listing())
-    if there is not None:
-        return there
-    made = attempt()
-    if not (isinstance(made, Unavailable) and made.maybe_done):
-        return made
-    found = _tagged(tag, listing())
-    return found if isinstance(found, Instance) else made
+    """Return the machine that already has the tag, else the one that `attempt` makes; if its
+    response was lost, look for the machine again."""
+    existing = _tagged(tag, listing())
+    if existing is not None:
+        return existing
+    answer = attempt()
+    if not (isinstance(answer, Unavailable) and answer.maybe_done):
+        return answer
+    recovered = _tagged(tag, listing())
+    return recovered if isinstance(recovered, Instance) else answer
 
 
 def _tagged(tag: str, listed: Sequence[Instance] | Trouble) -> Instance | Trouble | None:

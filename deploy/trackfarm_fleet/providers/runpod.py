@@ -1,4 +1,4 @@
-"""Pods of RunPod through its API v2. It has no interruptible machines and no price to bid."""
+"""Provider of RunPod pods, through its API v2. It has no interruptible machines, hence no bids."""
 
 import shlex
 import time
@@ -26,7 +26,7 @@ from trackfarm_fleet.providers.recovery import create_once
 
 URL = "https://api.runpod.io"
 MIN_CUDA = "12.8"
-# A guess at what the catalog's words mean in machines: it tells no numbers.
+# Our guess at the number of machines: the catalog has only these words.
 _MACHINES = {"LOW": 1, "MEDIUM": 4, "HIGH": 16}
 _CLOUDS = ("SECURE", "COMMUNITY")
 _STATES = {
@@ -41,7 +41,7 @@ _STATES = {
 
 class RunPodProvider:
     """One RunPod account. `registry` is the id of a registry credential, `clouds` which of SECURE
-    and COMMUNITY may be rented; `prefix` that of our tags."""
+    and COMMUNITY may be rented; `prefix` is that of our tags."""
 
     name = "runpod"
 
@@ -67,14 +67,14 @@ class RunPodProvider:
     def offers(self, query: OfferQuery) -> Sequence[Offer] | Trouble:
         if query.interruptible:
             return []
-        found: list[Offer] = []
+        listed: list[Offer] = []
         for cloud in self._clouds:
             answer = read(self._catalog(cloud, query.cards), schema.CatalogGpus)
             if isinstance(answer, Trouble):
                 return answer
-            found += (o for gpu in answer.gpus for o in _offers(gpu, cloud, query.cards))
+            listed += (o for gpu in answer.gpus for o in _offers(gpu, cloud, query.cards))
         return sorted(
-            (offer for offer in found if offer.meets(query)), key=lambda o: o.price_per_hour
+            (offer for offer in listed if offer.meets(query)), key=lambda o: o.price_per_hour
         )
 
     def create(self, request: RentalRequest) -> Instance | Trouble:
@@ -85,7 +85,7 @@ class RunPodProvider:
         )
 
     def instances(self) -> Sequence[Instance] | Trouble:
-        # The only list there is: whole, without filter or pages.
+        # The API's only list: complete, without filter or pages.
         answer = read(self._call(Call("GET", "/v2/pods", "pods")), schema.Pods)
         if isinstance(answer, Trouble):
             return answer
@@ -96,7 +96,8 @@ class RunPodProvider:
         return answer if isinstance(answer, Trouble) and not isinstance(answer, Gone) else None
 
     def charged(self, since: float) -> Mapping[str, float] | Trouble:
-        """RunPod begins with the day (UTC) that `since` is in."""
+        """Return the $ charged per pod. RunPod counts from the start of the day (UTC) of
+        `since`."""
         start = datetime.fromtimestamp(since, UTC).isoformat()
         call = Call("GET", "/v2/billing/pods", "billing", params={"startTime": start})
         answer = read(self._call(call), schema.Charges)
@@ -121,7 +122,7 @@ class RunPodProvider:
         try:
             body = _pod(request, self._registry)
         except (ValidationError, ValueError) as error:
-            return BadRequest(f"this is no request for a pod: {error}")
+            return BadRequest(f"invalid pod request: {error}")
         hidden = tuple(request.secrets.values())
         call = Call("POST", "/v2/pods", "pods", body=body, repeatable=False, hidden=hidden)
         pod = read(self._api.call(call, judge=_judge_create), schema.Pod)
@@ -136,8 +137,8 @@ def _judge(response: httpx.Response) -> Trouble | None:
 
 
 def _judge_create(response: httpx.Response) -> Trouble | None:
-    # 400 is both "no machine" and "broken rule", with no code to tell them apart; 403 is a pool
-    # that this account may not use. Either way the next offer may do.
+    # 400 means both "no machine" and "invalid request", without a code to tell them apart; 403 is a
+    # pool that this account may not use. In both cases the next offer may work.
     if response.status_code in (400, 403):
         return NoCapacity(_detail(response))
     return _judge(response)
@@ -145,12 +146,12 @@ def _judge_create(response: httpx.Response) -> Trouble | None:
 
 def _detail(response: httpx.Response) -> str:
     problem = read(response, schema.Problem)
-    said = f"{problem.title} {problem.detail}" if isinstance(problem, schema.Problem) else ""
-    return f"HTTP {response.status_code}: {said.strip() or response.text[:200]}"
+    text = f"{problem.title} {problem.detail}" if isinstance(problem, schema.Problem) else ""
+    return f"HTTP {response.status_code}: {text.strip() or response.text[:200]}"
 
 
 def _offers(gpu: schema.CatalogGpu, cloud: str, cards: int) -> Iterator[Offer]:
-    """One offer for each data centre that has the card, or one for all if none is named."""
+    """Yield one offer per data centre that has the GPU, or one in all if none is listed."""
     price = gpu.price.secure if cloud == "SECURE" else gpu.price.community
     if not price or (gpu.maxCount.get(cloud.lower()) or cards) < cards:
         return
@@ -192,7 +193,7 @@ def _instance(pod: schema.Pod) -> Instance:
         provider=RunPodProvider.name,
         id=pod.id,
         tag=pod.name,
-        # A word that is new to us ends no machine.
+        # A machine in an unknown state must not be ended.
         state=_STATES.get(pod.status, Observed.STARTING),
         gpu=gpu.id,
         gpus=gpu.count,

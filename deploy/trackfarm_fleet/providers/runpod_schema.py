@@ -1,6 +1,7 @@
-"""The requests and answers of RunPod's API v2 (`GET /v2/openapi.json`, 20 August 2026).
+"""Requests and responses of RunPod's API v2 (`GET /v2/openapi.json`, 20 August 2026).
 
-RunPod refuses unknown fields; so do our requests. Its answers may have more than we read.
+RunPod rejects unknown fields, and so do our requests. Its responses may have more fields than we
+read.
 """
 
 from collections.abc import Mapping
@@ -34,8 +35,8 @@ class Mounts(_Request):
 
 
 class CreatePod(_Request):
-    """`env` holds the join token: it is no part of the repr. `args` are those of the image's entry
-    point, as one text."""
+    """A new pod. `env` holds the join token, so it is left out of the repr. `args` are the
+    arguments of the image's entry point, as one text."""
 
     name: str
     image: str
@@ -69,7 +70,7 @@ class Pods(_Answer):
 
 
 class Price(_Answer):
-    """$ an hour for one card."""
+    """Price of one GPU in $ an hour."""
 
     secure: float | None = None
     community: float | None = None
@@ -81,7 +82,7 @@ class DataCenter(_Answer):
 
 
 class CatalogGpu(_Answer):
-    """`memory` in GB."""
+    """A GPU type; `memory` in GB."""
 
     id: str
     name: str = ""
@@ -97,7 +98,7 @@ class CatalogGpus(_Answer):
 
 
 class Charge(_Answer):
-    """$ for one pod within one day, its disk included."""
+    """Charge for one pod on one day in $, its disk included."""
 
     podId: str
     totalAmount: float = Field(ge=0, allow_inf_nan=False)
@@ -108,7 +109,7 @@ class Charges(_Answer):
 
 
 class Problem(_Answer):
-    """RFC 9457."""
+    """An error response (RFC 9457)."""
 
     title: str = ""
     detail: str = ""

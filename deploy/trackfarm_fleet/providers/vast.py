@@ -1,7 +1,7 @@
-"""Machines of Vast.ai, on demand and interruptible.
+"""Provider of Vast.ai machines, on demand and interruptible.
 
-One process should make all calls of an account: Vast counts the interval between two calls of an
-endpoint, and refuses the second one when it comes too soon.
+One process should make all calls of an account: Vast measures the interval between two calls of an
+endpoint, and rejects the second one if it comes too soon.
 """
 
 import shlex
@@ -30,7 +30,7 @@ URL = "https://console.vast.ai"
 MIN_CUDA = 12.8
 MIN_RELIABILITY = 0.95
 MIN_DOWN_MBPS = 200.0
-PAGE = 25  # the most that the list gives at once
+PAGE = 25  # the largest page of the list
 # Documented seconds between two calls of an endpoint; the search allows 10 a minute.
 SEARCH_S, CREATE_S, LIST_S, DESTROY_S, BID_S = 6.0, 4.5, 1.0, 3.0, 5.5
 DESTROY_TRIES = 4
@@ -38,7 +38,7 @@ DESTROY_TRIES = 4
 
 class VastProvider:
     """One Vast.ai account. `image_login` as `docker login` takes it, for a private registry;
-    `prefix` that of our tags."""
+    `prefix` is that of our tags."""
 
     name = answers.NAME
 
@@ -64,8 +64,8 @@ class VastProvider:
         answer = read(self._call(call, answers.judge_search), schema.Offers)
         if isinstance(answer, Trouble):
             return answer
-        found = [answers.offer_of(o, interruptible=query.interruptible) for o in answer.offers]
-        fitting = (offer for offer in found if offer.meets(query))
+        listed = [answers.offer_of(o, interruptible=query.interruptible) for o in answer.offers]
+        fitting = (offer for offer in listed if offer.meets(query))
         return sorted(fitting, key=lambda offer: offer.price_per_hour)
 
     def create(self, request: RentalRequest) -> Instance | Trouble:
@@ -74,15 +74,15 @@ class VastProvider:
         )
 
     def instances(self) -> Sequence[Instance] | Trouble:
-        found: list[Instance] = []
+        listed: list[Instance] = []
         token: str | None = None
         while True:
             page = self._page(token)
             if isinstance(page, Trouble):
                 return page
-            found += map(answers.instance_of, page.instances)
+            listed += map(answers.instance_of, page.instances)
             if not (token := page.next_token):
-                return [i for i in found if i.tag.startswith(self._prefix)]
+                return [i for i in listed if i.tag.startswith(self._prefix)]
 
     def terminate(self, instance_id: str) -> Trouble | None:
         call = Call("DELETE", f"/api/v0/instances/{instance_id}/", "destroy", DESTROY_S)
@@ -93,7 +93,7 @@ class VastProvider:
         try:
             body = schema.ChangeBid(price=price_per_hour)
         except ValidationError as error:
-            return BadRequest(f"this is no bid: {error}")
+            return BadRequest(f"invalid bid: {error}")
         path = f"/api/v0/instances/bid_price/{instance_id}/"
         answer = self._call(Call("PUT", path, "bid", BID_S, body=body))
         return answer if isinstance(answer, Trouble) else None
@@ -107,18 +107,23 @@ class VastProvider:
         try:
             body = _rental(request, self._image_login)
         except ValidationError as error:
-            return BadRequest(f"this is no request for a machine: {error}")
-        left: list[int] = []
+            return BadRequest(f"invalid request for a machine: {error}")
+        leftovers: list[int] = []
         hidden = (*request.secrets.values(), *filter(None, (self._image_login,)))
         path = f"/api/v0/asks/{request.offer.id}/"
         call = Call("PUT", path, "create", CREATE_S, body=body, repeatable=False, hidden=hidden)
-        made = read(self._call(call, answers.judge_create_with(left.append)), schema.Created)
-        for contract in left:
+        created = read(
+            self._call(call, answers.judge_create_with(leftovers.append)), schema.Created
+        )
+        for contract in leftovers:
             self._destroy_surely(contract)
-        return made if isinstance(made, Trouble) else _just_made(made.new_contract, request)
+        return (
+            created if isinstance(created, Trouble) else _just_made(created.new_contract, request)
+        )
 
     def _destroy_surely(self, contract: int) -> None:
-        """What survives this carries our tag, and the reaper finds it."""
+        """End a leftover machine, with retries. If that fails, it has our tag and the orphan
+        cleaner ends it."""
         for _ in range(DESTROY_TRIES):
             if self.terminate(str(contract)) is None:
                 return
@@ -130,7 +135,7 @@ class VastProvider:
 def _search(query: OfferQuery) -> schema.Search:
     return schema.Search(
         num_gpus={"eq": query.cards},
-        # A card of 24 GB reports 24,564 MB, or a tenth less where ECC is on.
+        # A 24 GB GPU reports 24,564 MB, or a tenth less with ECC on.
         gpu_ram={"gte": 930 * query.min_vram},
         disk_space={"gte": query.disk_gb},
         gpu_name={"in": list(query.gpus)} if query.gpus else None,
@@ -157,7 +162,7 @@ def _rental(request: RentalRequest, image_login: SecretStr | None) -> schema.Cre
 
 
 def _just_made(contract: int, request: RentalRequest) -> Instance:
-    """The answer says only a number; the list will say the rest."""
+    """Return the new machine. The response has only an id; later lists have the rest."""
     offer = request.offer
     return Instance(
         provider=VastProvider.name,

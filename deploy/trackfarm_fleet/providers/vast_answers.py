@@ -1,4 +1,4 @@
-"""What Vast.ai's answers mean: pure. Its statuses and bodies say less than one would think."""
+"""Interpretation of Vast.ai's responses: their statuses and bodies are unreliable. Pure."""
 
 import time
 from collections.abc import Callable
@@ -27,7 +27,7 @@ _STATES = {
     "rebooting": Observed.STARTING,
     "running": Observed.RUNNING,
     "stopped": Observed.STOPPED,
-    # We freeze nothing, and what is frozen is charged for.
+    # We never freeze a machine, and a frozen one is billed.
     "frozen": Observed.BROKEN,
     "exited": Observed.BROKEN,
     "unknown": Observed.BROKEN,
@@ -38,36 +38,37 @@ _DAY = 86_400.0
 
 
 def judge(response: httpx.Response) -> Trouble | None:
-    """What is wrong with an answer; a 200 may well be a failure."""
-    said = failure(response)
-    detail = f"HTTP {response.status_code}: {words(said) or response.text[:200]}"
-    if said.error in _GONE:
+    """Return the error in a response; a status of 200 may be a failure."""
+    body = failure(response)
+    detail = f"HTTP {response.status_code}: {words(body) or response.text[:200]}"
+    if body.error in _GONE:
         return Gone(detail)
-    if said.error == "search_quota_exceeded":
+    if body.error == "search_quota_exceeded":
         return RateLimited(detail, _DAY - time.time() % _DAY)  # filled again at midnight UTC
     trouble = common_trouble(response, detail)
-    if trouble is None and said.success is False:
+    if trouble is None and body.success is False:
         return BadRequest(detail)
     return trouble
 
 
 def judge_search(response: httpx.Response) -> Trouble | None:
-    """A wrong key is answered 404 here."""
+    """Return the error in a search response; a wrong key is answered with 404 here."""
     trouble = judge(response)
     return AuthFailed(trouble.detail) if isinstance(trouble, Gone) else trouble
 
 
 def judge_create(response: httpx.Response) -> Trouble | None:
-    """An offer that is gone, or that its host may not rent to us, is one of many."""
+    """Return the error in a create response. An offer that is gone or closed to us is only one of
+    many."""
     trouble = judge(response)
     taken = isinstance(trouble, Gone) or response.status_code == 403
     return NoCapacity(trouble.detail) if trouble and taken else trouble
 
 
 def judge_create_with(left_behind: Callable[[int], None]) -> Callable[..., Trouble | None]:
-    """Like `judge_create`; tells of the machine that a failed call has made all the same, as a
-    bid that is too low does: "creates spot instances in the stopped state and returns an error"
-    (dstack, `vastai/api_client.py`)."""
+    """Return a version of `judge_create` that reports machines left behind by failed calls, as of a
+    bid that is too low: "creates spot instances in the stopped state and returns an error" (dstack,
+    `vastai/api_client.py`)."""
 
     def judged(response: httpx.Response) -> Trouble | None:
         trouble = judge_create(response)
@@ -81,7 +82,7 @@ def judge_create_with(left_behind: Callable[[int], None]) -> Callable[..., Troub
 
 
 def failure(response: httpx.Response) -> schema.Failure:
-    """The body as a failure; empty when it is plain text, as that of a 429 often is."""
+    """Parse the body as a failure; empty if it is plain text, as a 429's often is."""
     try:
         return schema.Failure.model_validate_json(response.content)
     except ValueError:
@@ -93,7 +94,7 @@ def words(said: schema.Failure) -> str:
 
 
 def offer_of(row: schema.VastOffer, *, interruptible: bool) -> Offer:
-    """`dph_base` is one part of `dph_total`; the rest is disk, which a bid does not cover."""
+    """Convert an offer. `dph_total` is `dph_base` plus the disk, which a bid does not cover."""
     price, bid = row.dph_total, None
     if interruptible:
         bid = row.min_bid if row.min_bid is not None else row.dph_base
@@ -132,9 +133,9 @@ def instance_of(row: schema.VastInstance) -> Instance:
 
 
 def state_of(row: schema.VastInstance) -> Observed:
-    """A word that is new to us ends no machine."""
+    """Return the state; an unknown word counts as starting, so it never ends a machine."""
     if "OCI runtime create failed:" in (row.status_msg or ""):
         return Observed.BROKEN
     if row.actual_status == "stopped" and not row.is_bid:
-        return Observed.BROKEN  # nobody outbids us: its host has stopped it
+        return Observed.BROKEN  # not outbid: its host has stopped it
     return _STATES.get(row.actual_status, Observed.STARTING)

@@ -1,14 +1,14 @@
-"""The requests and answers of Vast.ai's REST interface (OpenAPI of 7 August 2026).
+"""Requests and responses of Vast.ai's REST API (OpenAPI of 7 August 2026).
 
-Where its documents contradict each other we follow what its own SDK 1.9.1 sends: `env` is an
-object, an offer's type is `on-demand`, a GPU's name has spaces.
+Where its documents contradict each other we follow its own SDK 1.9.1: `env` is an object, an
+offer's type is `on-demand`, a GPU's name has spaces.
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-MAX_BID = 32.0  # $ an hour: the smaller of the two documented limits
+MAX_BID = 32.0  # $ an hour; the smaller of two documented limits
 _EnvText = Annotated[str, StringConstraints(max_length=256)]
 
 
@@ -24,7 +24,7 @@ Filter = dict[Literal["eq", "neq", "gt", "lt", "gte", "lte", "in", "notin"], Any
 
 
 class Search(_Request):
-    """Memory in MB, disk in GB, prices in $ an hour, `inet_down` in Mbps."""
+    """A search for offers. Memory in MB, disk in GB, prices in $ an hour, `inet_down` in Mbps."""
 
     num_gpus: Filter
     gpu_ram: Filter
@@ -44,9 +44,10 @@ class Search(_Request):
 
 
 class Create(_Request):
-    """`price` makes the rental interruptible. `runtype` args keeps the image's entry point, which
-    then is process 1 and is told when it has to end; with ssh, Vast's own runs `onstart` whenever the
-    container starts. 4,048 characters are the smaller of its two documented limits."""
+    """A new rental. `price` makes it interruptible. With `runtype` args the image's entry point
+    runs as process 1 and gets the stop signal; with ssh, Vast's own entry point runs `onstart` at
+    every start of the container. The limit of 4,048 characters is the smaller of two documented
+    ones."""
 
     client_id: Literal["me"] = "me"
     image: Annotated[str, StringConstraints(max_length=1024)]
@@ -67,7 +68,8 @@ class ChangeBid(_Request):
 
 
 class VastOffer(_Answer):
-    """`gpu_ram` in MB of one card, `inet_down` in Mbps, prices in $ an hour for the machine."""
+    """An offer. `gpu_ram` in MB of one GPU, `inet_down` in Mbps, prices in $ an hour for the
+    machine."""
 
     id: int
     machine_id: int | None = None
@@ -114,7 +116,7 @@ class InstancePage(_Answer):
 
 
 class Failure(_Answer):
-    """Any of these may be missing, `success` as well."""
+    """An error body; any field may be missing, even `success`."""
 
     success: bool | None = None
     error: str | None = None

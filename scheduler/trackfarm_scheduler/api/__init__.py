@@ -1,1 +1,1 @@
-"""The HTTP side: operators at `/api/v1`, workers at `/worker/v1`, metrics and health."""
+"""The HTTP API: operators at `/api/v1`, workers at `/worker/v1`, metrics and health."""

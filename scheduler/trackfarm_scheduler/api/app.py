@@ -1,4 +1,4 @@
-"""Puts the routes together into one application."""
+"""Assembly of the routes into one application."""
 
 import asyncio
 import time
@@ -45,7 +45,7 @@ from trackfarm_scheduler.rates import Rates
 from trackfarm_scheduler.store import replays
 from trackfarm_scheduler.streams.studio import Studio
 
-THREADS = 16  # requests at work at once; the rest waits in line and not for each other's locks
+THREADS = 16  # requests served at once; more would only wait for each other's locks
 
 
 @asynccontextmanager
@@ -54,17 +54,17 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     farm: Farm = app.state.farm
     with farm.database.write() as session:
         replays.release_all(session, farm.leadership.holder)
-    watching = asyncio.create_task(farm.promptness.watch())
+    lag_monitor = asyncio.create_task(farm.promptness.watch())
     yield
-    watching.cancel()
+    lag_monitor.cancel()
 
 
 def build_app(farm: Farm) -> FastAPI:
-    """The scheduler's web application over what the composition root has built."""
+    """Build the scheduler's web application over the services of the composition root."""
     app = DescribedApp(
         title="trackfarm",
         version=__version__,
-        openapi_url=None,  # behind a key, as all else: `pages`
+        openapi_url=None,  # needs a key like all other routes; see `pages`
         lifespan=_running,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -77,7 +77,7 @@ def build_app(farm: Farm) -> FastAPI:
     app.state.rates = Rates(time.monotonic)
     problems.install(app)
     app.add_middleware(Gate, reader=Reader(require_caller, farm.settings.submission_bytes))
-    # These first, because routes are tried in order.
+    # The most frequent routes come first, because routes are tried in order.
     app.router.routes.insert(0, heartbeat_route(farm))
     app.include_router(worker.router)
     app.include_router(operator.router)

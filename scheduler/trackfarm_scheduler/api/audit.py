@@ -21,7 +21,10 @@ def list_audit(
     after: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> list[AuditEntry]:
-    """Oldest first, from the one behind `after`; `target` is the whole id of a job or a key."""
+    """List the audit log, oldest entry first, starting after the entry with the id `after`.
+
+    `target` filters by the full id of a job, key, worker or other changed object.
+    """
     with farm.database.read() as session:
         rows = audit.entries(session, target=target, after=after, limit=limit)
         return [views.audit_view(row) for row in rows]

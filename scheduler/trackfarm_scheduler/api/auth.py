@@ -1,4 +1,4 @@
-"""Who is calling: a program by API key, a worker by its own token, a new one by what lets it join."""
+"""Authentication: programs by API key, workers by their own token, new workers by a join token."""
 
 import base64
 import binascii
@@ -21,14 +21,14 @@ from trackfarm_scheduler.store.keys import digest_of
 from trackfarm_scheduler.store.tables import Worker
 
 NO_WAY_IN = (
-    "this token lets nobody join (any more): check TRACKFARM_WORKER_JOIN_TOKEN, or ask the operator"
-    " for another (`trackfarm workers invite`)"
+    "this join token is not valid (any more): check TRACKFARM_WORKER_JOIN_TOKEN, or ask the operator"
+    " for a new invitation (`trackfarm workers invite`)"
 )
 BEARER = {"WWW-Authenticate": "Bearer"}
 BASIC = {"WWW-Authenticate": 'Basic realm="trackfarm: any name, an API key as password"'}
 
 
-# What asks nobody is a coroutine: a plain function would be sent to a thread for each request.
+# Dependencies that do no I/O are coroutines: FastAPI would run a plain function in a thread.
 async def the_farm(request: Request) -> Farm:
     farm: Farm = request.app.state.farm
     return farm
@@ -46,29 +46,29 @@ TheKeyring = Annotated[Keyring, Depends(the_keyring)]
 
 
 def bearer(request: Request) -> str:
-    """The token of the request's Authorization header."""
+    """Return the bearer token of the Authorization header. Raises Refused (401)."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Refused(401, "send the key as `Authorization: Bearer <key>`", headers=BEARER)
     return token.strip()
 
 
-def _from_a_browser(request: Request) -> str:
-    """The key as a browser's own login window sends it: the password of HTTP Basic."""
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+def _browser_key(request: Request) -> str:
+    """Return the key that a browser's login dialog sends: the password of HTTP Basic."""
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return bearer(request)
     try:
-        return base64.b64decode(given, validate=True).decode().partition(":")[2]
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
     except (binascii.Error, ValueError):
-        raise Refused(401, "the Basic authorization cannot be read", headers=BASIC) from None
+        raise Refused(401, "the Basic Authorization header is malformed", headers=BASIC) from None
 
 
 async def calling_key(request: Request, token: str) -> Caller:
-    """The holder of this key, counted against its rate; asked twice, it counts once."""
-    known: Caller | None = getattr(request.state, "caller", None)
-    if known is not None:
-        return known
+    """Return the holder of this key, counted once per request against its rate limit."""
+    cached: Caller | None = getattr(request.state, "caller", None)
+    if cached is not None:
+        return cached
     identity = await _identity(request, token)
     pacing.count_key(request, identity)
     address, request_id = pacing.address_of(request), getattr(request.state, "request_id", "")
@@ -85,14 +85,16 @@ async def _identity(request: Request, token: str) -> Identity:
         identity = await run_in_threadpool(keyring.look_up, digest)
     if identity is None:
         pacing.count_guess(request)
-        detail = "this API key is not known here, has expired or was revoked; check it"
-        raise Refused(401, f"{detail} (TRACKFARM_API_KEY)", headers=BEARER)
+        detail = "this API key is unknown, expired or revoked; check TRACKFARM_API_KEY"
+        raise Refused(401, detail, headers=BEARER)
     return identity
 
 
 async def require_known(request: Request, *, token: str | None = None) -> None:
-    """Raises Refused unless the caller holds a key or a worker's token, of whatever scope. `token`:
-    what it shows instead of the header."""
+    """Raise Refused unless the caller has a valid API key or worker token, whatever its scope.
+
+    `token` replaces the one in the header.
+    """
     token = token or bearer(request)
     if request.url.path.startswith(f"{PREFIX}/"):
         await _worker_of(request, token)
@@ -102,8 +104,10 @@ async def require_known(request: Request, *, token: str | None = None) -> None:
 
 @dataclass(frozen=True)
 class Needs:
-    """The dependency by which a route says which scope it needs. `browser`: the key may come as
-    the password of HTTP Basic."""
+    """Dependency that requires a key with `scope`.
+
+    With `browser`, the key may also come as the password of HTTP Basic.
+    """
 
     scope: Scope
     browser: bool = False
@@ -112,19 +116,19 @@ class Needs:
         return await self.admit(request, await self.token_of(request))
 
     async def admit(self, request: Request, token: str) -> Caller:
-        """The holder of a key with this scope. Raises Refused."""
+        """Return the holder of a key with this scope. Raises Refused."""
         caller = await calling_key(request, token)
         if not caller.identity.may(self.scope):
             raise Refused(403, f"this key lacks the scope `{self.scope}`; ask for one that has it")
         return caller
 
     async def token_of(self, request: Request) -> str:
-        """What the caller shows. Raises Refused."""
+        """Return the token that the request carries. Raises Refused."""
         if not self.browser:
             return bearer(request)
         if "authorization" not in request.headers:
-            raise Refused(401, "send an API key as password", headers=BASIC)
-        return _from_a_browser(request)
+            raise Refused(401, "send an API key as the password", headers=BASIC)
+        return _browser_key(request)
 
 
 Reader = Annotated[Caller, Depends(Needs(Scope.READ))]
@@ -134,8 +138,11 @@ Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
 
 
 async def joining(request: Request, farm: TheFarm) -> str:
-    """What a worker shows that wants to join; `store.admission` says what it is worth. Asked before
-    the body is looked at, so that a stranger learns nothing from its mistakes."""
+    """Return the token of a worker that wants to register; `store.admission` decides its rights.
+
+    Runs before the body is validated, so that an unauthenticated client learns nothing from
+    validation errors. Raises Refused.
+    """
     pacing.refuse_guesser(request, met_before=False)
     token = bearer(request)
     if not await run_in_threadpool(_opens, farm, token):
@@ -161,7 +168,7 @@ async def the_badges(request: Request) -> Badges:
 TheBadges = Annotated[Badges, Depends(the_badges)]
 
 
-# Asks for as little as it can: each dependency of a dependency is resolved for every request.
+# Has few dependencies of its own, because FastAPI resolves each of them for every request.
 async def calling_worker(request: Request) -> Worker:
     worker = await _worker_of(request, bearer(request))
     pacing.count_worker(request, worker.id)
@@ -176,7 +183,7 @@ async def _worker_of(request: Request, token: str) -> Worker:
         worker = await run_in_threadpool(badges.look_up, token)
     if worker is None:
         pacing.count_guess(request)
-        detail = "this worker token is not valid any more; register again"
+        detail = "this worker token is no longer valid; register again"
         raise Refused(401, detail, headers=BEARER)
     return worker
 
@@ -185,7 +192,7 @@ CallingWorker = Annotated[Worker, Depends(calling_worker)]
 
 
 def worker_actor(request: Request, worker: Worker) -> Actor:
-    """A worker as the audit log names it."""
+    """Return the worker as the actor of an audit entry."""
     return Actor(
         worker_id=worker.id,
         address=pacing.address_of(request),

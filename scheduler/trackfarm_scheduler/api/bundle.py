@@ -1,4 +1,4 @@
-"""What machines with a stock image install: told to the fleet, handed to those who may join."""
+"""The software bundle that machines with a stock image install."""
 
 import hashlib
 from pathlib import Path
@@ -15,14 +15,14 @@ from trackfarm_scheduler.farm import Farm
 
 router = APIRouter()
 NONE = (
-    "this farm has no bundle for machines with a stock image: make one (`deploy/provision/bundle`)"
-    " and name it in the scheduler's TRACKFARM_SCHEDULER_BUNDLE"
+    "this farm has no bundle for machines with a stock image: build one (`deploy/provision/bundle`)"
+    " and set the scheduler's TRACKFARM_SCHEDULER_BUNDLE to its path"
 )
 
 
 @router.get(f"{PREFIX}/fleet/bundle", tags=["fleet"])
 def show_bundle(farm: TheFarm, _caller: Operator) -> wire.Bundle:
-    """The digest by which a machine knows that it got the right one."""
+    """Return the size and the SHA-256 digest of the bundle, by which machines verify it."""
     with _bundle(farm).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return wire.Bundle(sha256=sha256, size=file.tell())
@@ -30,7 +30,7 @@ def show_bundle(farm: TheFarm, _caller: Operator) -> wire.Bundle:
 
 @router.get(BUNDLE, tags=["worker"], response_class=FileResponse)
 def fetch_bundle(farm: TheFarm, _token: JoiningToken) -> FileResponse:
-    """The archive; no use of an invitation is spent."""
+    """Download the bundle, a gzip archive, with a join token. Spends no use of an invitation."""
     return FileResponse(_bundle(farm), media_type="application/gzip")
 
 

@@ -1,4 +1,4 @@
-"""A change that somebody asked for: one transaction with its entry in the audit log."""
+"""Audited transactions: a change and its audit log entry are committed together."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,10 @@ from trackfarm_scheduler.store.jobs import NotAllowed
 
 @dataclass(slots=True)
 class Change:
-    """`target`: the id of what is changed, once it is known; before, what the caller called it."""
+    """An open audited transaction.
+
+    `target` is the id of the changed object, or the caller's reference until the id is known.
+    """
 
     session: Session
     target: str
@@ -23,8 +26,10 @@ class Change:
 
 @contextmanager
 def changing(farm: Farm, by: Actor, action: str, target: str) -> Iterator[Change]:
-    """A transaction that is noted when it is done, and noted as well when it is refused, which
-    leaves nothing else behind."""
+    """Open a transaction that is recorded in the audit log.
+
+    A refusal rolls the transaction back and is recorded in a transaction of its own.
+    """
     try:
         with farm.database.write() as session:
             change = Change(session, target)

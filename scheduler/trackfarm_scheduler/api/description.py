@@ -1,4 +1,4 @@
-"""The OpenAPI description: what FastAPI finds out by itself, made true and whole."""
+"""The OpenAPI description: the one that FastAPI generates, corrected and completed."""
 
 import json
 from collections.abc import Iterator
@@ -18,30 +18,37 @@ from trackfarm_scheduler.api.problems import MEDIA_TYPE
 _REF = "#/components/schemas/{model}"
 _PROBLEM = {"schema": {"$ref": _REF.format(model=Problem.__name__)}}
 _SCHEMES = {
-    Pass.KEY: "An API key; each operation says which scope it needs.",
-    Pass.WORKER_TOKEN: "What `register` gave to the worker.",
-    Pass.JOIN_TOKEN: "What lets a new worker in.",
+    Pass.KEY: "An API key. The `x-scope` of an operation is the scope that the key needs.",
+    Pass.WORKER_TOKEN: "The worker token that `register` returned.",
+    Pass.JOIN_TOKEN: (
+        "The farm's join token, the token of an invitation, or the previous token of a worker that"
+        " was restarted."
+    ),
 }
 _REFUSALS = {
-    "400": "The request cannot be read",
-    "401": "No key, or one that is not known, has expired or was revoked",
-    "404": "There is nothing of that name that this key sees",
-    "409": "Not in the state that things are in",
-    "422": "The request does not have the form this call takes, or asks for what cannot be",
-    "429": "Too many requests; Retry-After says how long to wait",
+    "400": "The request is malformed",
+    "401": "The key is missing, unknown, expired or revoked",
+    "404": "Not found, or not visible to this key",
+    "409": "The request conflicts with the current state",
+    "422": "The request does not match the schema, or asks for something impossible",
+    "429": "Too many requests; Retry-After gives the seconds to wait",
 }
-_OURS = ("404", "409")  # which the other families of calls name themselves, or never answer
+# Added for `/api/v1` only: other routes declare these themselves or never return them.
+_OPERATOR_ONLY = ("404", "409")
 _HEADER = {
     "name": HEADER,
     "in": "header",
     "required": False,
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-    "description": "Within a day the same request with the same value gets the same answer.",
+    "description": (
+        "Makes the request safe to repeat: for a day, the same request with the same value is carried"
+        " out once and gets the same response."
+    ),
 }
 
 
 class DescribedApp(FastAPI):
-    """A web application whose description names keys, refusals and streams."""
+    """An application with authentication, errors and streams in its OpenAPI description."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -52,12 +59,12 @@ class DescribedApp(FastAPI):
 def _complete(description: dict[str, Any], doors: list[Door]) -> None:
     parts = description.setdefault("components", {})
     schemas = parts.setdefault("schemas", {})
-    _, made = models_json_schema(
+    _, definitions = models_json_schema(
         [(m, "serialization") for m in (Problem, HeartbeatAnswer)]
         + [(HeartbeatRequest, "validation")],
         ref_template=_REF,
     )
-    schemas.update(made["$defs"])
+    schemas.update(definitions["$defs"])
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     parts["securitySchemes"] = {
@@ -73,12 +80,15 @@ def _complete(description: dict[str, Any], doors: list[Door]) -> None:
 
 @cache
 def examples() -> dict[str, dict[str, Any]]:
-    """`schemas`: an example of each by its name; `bodies`: of requests without such a name, by path;
-    `refusals`: by status."""
-    found: dict[str, dict[str, Any]] = json.loads(
+    """Read the examples of the description.
+
+    `schemas`: one example for each schema, by its name; `bodies`: request bodies without a named
+    schema, by path; `refusals`: error responses, by status.
+    """
+    content: dict[str, dict[str, Any]] = json.loads(
         (files("trackfarm_scheduler.api") / "examples.json").read_text("utf-8")
     )
-    return found
+    return content
 
 
 def _exemplify(description: dict[str, Any]) -> None:
@@ -107,18 +117,18 @@ def _secure(door: Door, operation: dict[str, Any]) -> None:
         refusals["403"] = f"The key lacks the scope `{door.scope}`"
         operation["x-scope"] = door.scope.value
     if not door.path.startswith(PREFIX):
-        refusals = {status: refusals[status] for status in refusals if status not in _OURS}
+        refusals = {status: refusals[status] for status in refusals if status not in _OPERATOR_ONLY}
     answers = operation["responses"]
     for status, words in refusals.items():
         example = {"example": examples()["refusals"][status]}
         answers[status] = {"description": words, "content": {MEDIA_TYPE: _PROBLEM | example}}
-    answers["default"] = {"description": "Any other refusal", "content": {MEDIA_TYPE: _PROBLEM}}
+    answers["default"] = {"description": "Any other error", "content": {MEDIA_TYPE: _PROBLEM}}
     if door.method == "POST" and door.path.startswith(f"{PREFIX}/jobs"):
         operation.setdefault("parameters", []).append(_HEADER)
 
 
 def _describe_submission(operation: dict[str, Any]) -> None:
-    words = "The first line is the header of the job, each further line one brief"
+    words = "The first line is the job header; each further line is one brief"
     operation["requestBody"] = {
         "required": True,
         "description": words,
@@ -126,7 +136,7 @@ def _describe_submission(operation: dict[str, Any]) -> None:
     }
     answer = {"application/json": {"schema": {"$ref": _REF.format(model=SubmitAnswer.__name__)}}}
     operation["responses"]["200"] = {
-        "description": "The same tracks are in an older job",
+        "description": "The same catalog was submitted before; the response describes that job",
         "content": answer,
     }
 
@@ -138,9 +148,18 @@ def _heartbeat() -> dict[str, Any]:
     return {
         "tags": ["worker"],
         "summary": "Heartbeat",
+        "description": (
+            "Extend the leases that the worker still holds; the response has commands to stop the"
+            " shards it no longer holds, or to drain."
+        ),
         "operationId": "heartbeat",
         "requestBody": {"required": True, "content": content(HeartbeatRequest)},
-        "responses": {"200": {"description": "Heard", "content": content(HeartbeatAnswer)}},
+        "responses": {
+            "200": {
+                "description": "The extended leases and the commands",
+                "content": content(HeartbeatAnswer),
+            }
+        },
     }
 
 

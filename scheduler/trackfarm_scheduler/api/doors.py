@@ -1,4 +1,4 @@
-"""Who may use which route, read from the routes themselves."""
+"""Authentication that each route requires, read from the routes themselves."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ HEARTBEAT = f"{PREFIX}/heartbeat"
 
 
 class Pass(StrEnum):
-    """What opens a route."""
+    """The kind of authentication that a route requires."""
 
     NOTHING = "nothing"
     SIGNATURE = "signature"
@@ -26,7 +26,7 @@ class Pass(StrEnum):
     KEY = "key"
 
 
-# Routes that ask by themselves, or nobody at all. Whatever is not here must declare whom it lets in.
+# Routes that authenticate by themselves or need no authentication. All others must declare it.
 _BARE = {
     HEARTBEAT: Pass.WORKER_TOKEN,
     "/health": Pass.NOTHING,
@@ -37,7 +37,7 @@ _BARE = {
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """One method of one path. `opened_by` is None for a route that declares nothing: a mistake."""
+    """One method of one path. `opened_by` None means an undeclared route, which is a mistake."""
 
     method: str
     path: str
@@ -46,7 +46,7 @@ class Door:
 
 
 def doors_of(app: FastAPI) -> Iterator[Door]:
-    """Every method of every route."""
+    """Yield every method of every route."""
     for context in iter_route_contexts(app.routes):
         opened_by, scope = _declared(context)
         for method in sorted(context.methods or ()):

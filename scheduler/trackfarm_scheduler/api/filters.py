@@ -1,4 +1,4 @@
-"""What lists can be narrowed to, as queries say it."""
+"""Query parameters that filter lists."""
 
 from typing import Annotated
 
@@ -7,19 +7,22 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 from trackfarm.api import JobState, TrackState, WorkerState
 from trackfarm_scheduler.api.paging import Cursor
 
-MOST_ROW = 2**53  # what JavaScript's numbers hold
+MOST_ROW = 2**53  # the largest integer range that JavaScript numbers represent exactly
 
 
 def _label(text: str) -> str:
     name, _, value = text.partition("=")
     if not name or not value:
-        raise ValueError("is a label and its value: zone=lobby")
+        raise ValueError("must be a label and its value, as in zone=lobby")
     return text
 
 
 Tags = Annotated[
     list[Annotated[str, Field(max_length=401), AfterValidator(_label)]],
-    Field(max_length=8, description="`zone=lobby`; with several, all of them."),
+    Field(
+        max_length=8,
+        description="A label and its value, as `zone=lobby`; if repeated, all must match.",
+    ),
 ]
 
 
@@ -29,13 +32,13 @@ class _Filter(BaseModel):
 
     @property
     def between(self) -> tuple[float | None, float | None]:
-        """Unix seconds."""
+        """The bounds in Unix seconds; None where there is none."""
         since, until = (t.timestamp() if t else None for t in (self.since, self.until))
         return since, until
 
 
 class JobFilter(_Filter):
-    """`since` and `until`: when the job was made."""
+    """Filter for jobs. `since` and `until` apply to the creation time."""
 
     state: list[JobState] = Field(default=[], max_length=16)
     catalog: str | None = Field(default=None, max_length=200)
@@ -45,7 +48,7 @@ class JobFilter(_Filter):
 
 
 class TrackFilter(_Filter):
-    """`after` is an ordinal; `since` and `until`: when the track ended."""
+    """Filter for tracks. `after` is an ordinal; `since` and `until` apply to the end time."""
 
     state: list[TrackState] = Field(default=[], max_length=16)
     tag: Tags = []
@@ -54,7 +57,7 @@ class TrackFilter(_Filter):
 
 
 class EventFilter(_Filter):
-    """`after` is the id of an event."""
+    """Filter for events. `after` is the id of an event."""
 
     job: str | None = None
     kind: list[str] = Field(default=[], max_length=32)
@@ -63,7 +66,7 @@ class EventFilter(_Filter):
 
 
 class WorkerFilter(_Filter):
-    """`since` and `until`: when the worker joined."""
+    """Filter for workers. `since` and `until` apply to the registration time."""
 
     state: list[WorkerState] = Field(default=[], max_length=16)
     model_set: str | None = Field(default=None, max_length=200)
@@ -77,5 +80,5 @@ class ModelSetFilter(BaseModel):
 
 
 def labels_of(tags: list[str]) -> list[tuple[str, str]]:
-    """Labels with their values."""
+    """Split `label=value` texts into pairs."""
     return [(name, value) for name, _, value in (text.partition("=") for text in tags)]

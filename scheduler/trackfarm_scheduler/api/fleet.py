@@ -1,4 +1,4 @@
-"""The fleet's calls: who leads, what there is to do, and every step in the life of a rental."""
+"""Fleet API: the leader lease, the demand for machines, and the life cycle of rentals."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,14 +27,14 @@ FOREVER = 1e11
 
 @router.post("/term")
 def hold_term(request: wire.TermRequest, farm: TheFarm, _caller: Operator) -> wire.Term:
-    """Takes or renews the lead of the fleet; says who has it now."""
+    """Acquire or renew the fleet's leader lease; returns the current leader."""
     with farm.database.write() as session:
         return terms.hold(session, request, farm.clock())
 
 
 @router.get("/term")
 def show_term(farm: TheFarm, _caller: Reader) -> wire.Term:
-    """Who leads the fleet, and by which name it knows its machines."""
+    """Return the current leader of the fleet, and the farm name in the tags of its machines."""
     with farm.database.read() as session:
         term = terms.current(session, farm.clock())
     if term is not None:
@@ -45,7 +45,7 @@ def show_term(farm: TheFarm, _caller: Reader) -> wire.Term:
 
 @router.delete("/term/{holder}", status_code=204)
 def resign(holder: str, farm: TheFarm, _caller: Operator) -> None:
-    """Gives the lead up, so that another need not wait for the end of the term."""
+    """Release the leader lease, so that another process need not wait for it to expire."""
     with farm.database.write() as session:
         terms.resign(session, holder, farm.clock())
 
@@ -54,7 +54,11 @@ def resign(holder: str, farm: TheFarm, _caller: Operator) -> None:
 def situation(
     farm: TheFarm, _caller: Operator, ended_since: Since = FOREVER
 ) -> wire.FleetSituation:
-    """All that the fleet decides by. Jobs have no names here: it works for all owners."""
+    """Return the state that the autoscaler decides by: rentals, workers, demand and speeds.
+
+    Rentals that ended at or after `ended_since` (Unix seconds) are included. The demand has no job
+    names, because the fleet serves all owners.
+    """
     now, term = farm.clock(), show_term(farm, _caller)
     with farm.database.read() as session:
         return fleet_look.situation(session, farm.demands, now, term=term, ended_since=ended_since)
@@ -64,11 +68,13 @@ def situation(
 def list_rentals(
     farm: TheFarm, _caller: Operator, ended_since: Since = FOREVER
 ) -> list[wire.Rental]:
-    """The open ones and those that ended since a time, oldest first; `purpose` may name the job of
-    any owner."""
+    """List open rentals and rentals that ended at or after `ended_since`, oldest first.
+
+    `ended_since` is in Unix seconds. The `purpose` of a rental may name a job of any owner.
+    """
     with farm.database.read() as session:
-        found = rentals.known(session, ended_since=ended_since)
-        return [rentals.view(row) for row in found]
+        rows = rentals.known(session, ended_since=ended_since)
+        return [rentals.view(row) for row in rows]
 
 
 @router.get("/stays")
@@ -79,45 +85,51 @@ def list_stays(
     behind: wire.Tag | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> list[wire.Stay]:
-    """What the time of these rentals was used for, in the order of `/rentals`. All that their
-    workers ever made is gone through for that: ask for a few, then for those `behind` the last."""
+    """List how the time of each rental was used, in the order of `/rentals`.
+
+    This reads every attempt of the rentals' workers, so request a few rentals at a time: pass the
+    tag of the last one as `behind` to get the next page.
+    """
     with farm.database.read(streamed=True) as session:
         last = rentals.by_tag(session, behind) if behind else None
         if behind and last is None:
             raise _unknown(behind)
-        found = rentals.known(session, ended_since=ended_since, behind=last, limit=limit)
-        return stays.of(session, found, owner=caller.sees)
+        rows = rentals.known(session, ended_since=ended_since, behind=last, limit=limit)
+        return stays.of(session, rows, owner=caller.sees)
 
 
 @router.post("/rentals", status_code=201)
 def intend(request: wire.Intent, farm: TheFarm, caller: Operator) -> wire.Intended:
-    """Writes down that a machine is about to be asked for; its workers' invitation is told once."""
+    """Record the intent to rent a machine, before it is requested from the provider.
+
+    The response is the only place that has the token of the invitation for its workers.
+    """
     plan = request.plan
     with changing(farm, caller.actor, "rental.intend", plan.tag) as change, _up_to_date():
         terms.require(change.session, request.epoch)
-        row, made = rentals.intend(change.session, plan, farm.clock(), made_by=caller.owner)
-    return wire.Intended(rental=rentals.view(row), token=made.token)
+        row, invitation = rentals.intend(change.session, plan, farm.clock(), made_by=caller.owner)
+    return wire.Intended(rental=rentals.view(row), token=invitation.token)
 
 
 @router.put("/rentals/{tag}")
 def move(
     tag: str, request: wire.Move, farm: TheFarm, badges: TheBadges, _caller: Operator
 ) -> wire.Rental:
-    """Writes the next step of a rental's life, decided by its present version."""
+    """Update a rental to its next state; refused (409) if its version has changed since."""
     with farm.database.write() as session, _up_to_date():
         terms.require(session, request.epoch)
-        moved = rentals.move(session, tag, request, farm.clock())
-    if moved is None:
+        change = rentals.move(session, tag, request, farm.clock())
+    if change is None:
         raise _unknown(tag)
-    row, ended = moved
-    for worker_id in ended:
+    row, ended_worker_ids = change
+    for worker_id in ended_worker_ids:
         end_access(farm, badges, worker_id)
     return rentals.view(row)
 
 
 @router.post("/rentals/{tag}/dismiss")
 def dismiss(tag: str, request: wire.Dismissal, farm: TheFarm, caller: Operator) -> wire.Rental:
-    """Asks whoever leads the fleet to drain a rental and to give it back."""
+    """Ask the fleet's leader to drain a rental and return the machine."""
     with changing(farm, caller.actor, "rental.dismiss", tag) as change:
         row = rentals.dismiss(change.session, tag, request.reason)
         if row is None:
@@ -127,8 +139,10 @@ def dismiss(tag: str, request: wire.Dismissal, farm: TheFarm, caller: Operator) 
 
 @router.post("/rentals/{tag}/drain")
 def drain(tag: str, farm: TheFarm, caller: Operator) -> list[api.Worker]:
-    """Gives the workers of a rental nothing new; each leaves when it has finished what it has.
-    Says who there is."""
+    """Stop giving new work to the workers of a rental; each leaves once it has finished its shards.
+
+    Returns the workers of the rental that are present.
+    """
     with farm.database.write() as session:
         if rentals.by_tag(session, tag) is None:
             raise _unknown(tag)
@@ -139,13 +153,13 @@ def drain(tag: str, farm: TheFarm, caller: Operator) -> list[api.Worker]:
 
 @router.post("/jobs/{reference}/out-of-budget")
 def out_of_budget(reference: str, farm: TheFarm, caller: Operator) -> api.Job:
-    """Ends a job for which no machine can be paid any more; what is finished stays."""
+    """End a job because its budget pays for no further machine; its finished tracks stay."""
     with changing(farm, caller.actor, "job.out_of_budget", reference) as change:
-        found = jobs.find(change.session, reference, owner=caller.sees)
-        if len(found) != 1:
+        matches = jobs.find(change.session, reference, owner=caller.sees)
+        if len(matches) != 1:
             raise Refused(404, f"there is no job {reference}; `trackfarm jobs` lists them")
-        change.target = found[0].id
-        jobs.run_dry(change.session, found[0], farm.clock())
+        change.target = matches[0].id
+        jobs.run_dry(change.session, matches[0], farm.clock())
     with farm.database.read() as session:
         (job,) = jobs.find(session, change.target)
         return views.job_view(session, job, workers.live(session), farm.clock())
@@ -162,9 +176,11 @@ def _up_to_date() -> Iterator[None]:
     try:
         yield
     except TermOver:
-        raise Refused(409, "another fleet process leads now; this one has to look again") from None
+        raise Refused(
+            409, "another fleet process is the leader now; reload the situation"
+        ) from None
     except Stale as error:
-        raise Refused(409, f"{error}; look again") from None
+        raise Refused(409, f"{error}; reload and retry") from None
 
 
 def _unknown(tag: str) -> Refused:

@@ -1,5 +1,7 @@
-"""What every request passes before anything else: limits that need no key, and the headers that
-every answer has. Pure ASGI, because each request pays for it."""
+"""Middleware for every request: limits that need no key, and the headers of every response.
+
+Pure ASGI, because every request pays for it.
+"""
 
 import itertools
 import secrets
@@ -16,7 +18,7 @@ log = structlog.get_logger(__name__)
 _PROCESS, _NUMBERS = secrets.token_hex(4), itertools.count()
 _ALWAYS = [
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),  # an address may be a signed one
+    (b"referrer-policy", b"no-referrer"),  # a URL may contain a signature
     (b"x-frame-options", b"DENY"),
 ]
 _ALWAYS_AT_THE_API = [
@@ -24,14 +26,14 @@ _ALWAYS_AT_THE_API = [
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
-# What is stored is a stranger's: no browser may run it or take it for one of our pages.
+# Stored objects are untrusted: no browser may run one or treat it as one of our pages.
 _OBJECTS = [(b"content-security-policy", b"sandbox; default-src 'none'; frame-ancestors 'none'")]
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
-_HANG_UP = {"Connection": "close"}  # whatever else comes of the body is not read
+_HANG_UP = {"Connection": "close"}  # the rest of the body is not read
 
 
 class Gate:
-    """Gives each request its id and each answer its headers; what cannot be read is refused here."""
+    """Give each request an id and each response its headers; refuse unreadable requests."""
 
     def __init__(self, app: ASGIApp, *, reader: Reader) -> None:
         self._app = app
@@ -43,12 +45,12 @@ class Gate:
             return
         request_id = f"req_{_PROCESS}{next(_NUMBERS):x}"
         scope.setdefault("state", {})["request_id"] = request_id
-        begun = False
+        response_started = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal begun
+            nonlocal response_started
             if message["type"] == "http.response.start":
-                begun = True
+                response_started = True
                 message["headers"] = _headers(scope, message.get("headers", []), request_id)
             await send(message)
 
@@ -62,16 +64,20 @@ class Gate:
             await refused(scope, receive, send_with_headers)
         except Exception:
             log.exception("request_failed", path=scope["path"], request_id=request_id)
-            if begun:
+            if response_started:
                 raise
-            failed = answer(500, f"that should not have happened; the log has it as {request_id}")
+            failed = answer(500, f"internal error ({request_id}); see the scheduler log")
             await failed(scope, receive, send_with_headers)
 
 
 def _headers(
-    scope: Scope, given: list[tuple[bytes, bytes]], request_id: str
+    scope: Scope, app_headers: list[tuple[bytes, bytes]], request_id: str
 ) -> list[tuple[bytes, bytes]]:
-    headers = [*given, *_policy(scope["path"], given), (b"x-request-id", request_id.encode())]
+    headers = [
+        *app_headers,
+        *_policy(scope["path"], app_headers),
+        (b"x-request-id", request_id.encode()),
+    ]
     if scope["scheme"] == "https":
         headers.append(_HSTS)
     if (standing := scope["state"].get("standing")) is not None:
@@ -79,7 +85,7 @@ def _headers(
     return headers
 
 
-def _policy(path: str, given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _policy(path: str, app_headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     if path.startswith("/objects/"):
-        return [*(field for field in _ALWAYS if field not in given), *_OBJECTS]
+        return [*(field for field in _ALWAYS if field not in app_headers), *_OBJECTS]
     return _ALWAYS if path in OWN_POLICY else _ALWAYS_AT_THE_API

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that may be sent again, and is carried out once."""
+"""`Idempotency-Key`: requests that may be sent again and are carried out once."""
 
 import hashlib
 import re
@@ -23,9 +23,12 @@ _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class RepeatableRoute(APIRoute):
-    """A POST with the header is carried out once for each caller and key; within a day the same
-    request gets the same answer again. 422 the key came with another request, 409 the first one is
-    still being carried out. A request that was refused has changed nothing and keeps nothing."""
+    """Route that carries out a POST with the header only once for each caller and key.
+
+    For a day, the same request gets the same response again. 422: the key was used for a different
+    request; 409: the first request is still being processed. A refused request changes nothing and
+    is not stored.
+    """
 
     def get_route_handler(self) -> _Handler:
         inner = super().get_route_handler()
@@ -33,31 +36,31 @@ class RepeatableRoute(APIRoute):
             return inner
 
         async def handle(request: Request) -> Response:
-            given = request.headers.get(HEADER)
-            return await (inner(request) if given is None else _once(request, given, inner))
+            token = request.headers.get(HEADER)
+            return await (inner(request) if token is None else _once(request, token, inner))
 
         return handle
 
 
-async def _once(request: Request, given: str, inner: _Handler) -> Response:
-    if not _FORM.fullmatch(given):
-        raise Refused(400, f"{HEADER} takes 1 to 255 printable ASCII characters without spaces")
+async def _once(request: Request, token: str, inner: _Handler) -> Response:
+    if not _FORM.fullmatch(token):
+        raise Refused(400, f"{HEADER} must be 1 to 255 printable ASCII characters without spaces")
     caller, farm = await calling_key(request, bearer(request)), await the_farm(request)
-    claim = Claim(caller.identity.key_id, given)
-    body = _Digested(request)
+    claim = Claim(caller.identity.key_id, token)
+    body = _DigestedBody(request)
     if await run_in_threadpool(_reserve, farm, claim):
         return await _first(body, farm, claim, inner)
     answer = await run_in_threadpool(_kept, farm, claim)
     if answer is None:
-        detail = f"the first request with this {HEADER} is still being carried out"
+        detail = f"the first request with this {HEADER} is still being processed; try again later"
         raise Refused(409, detail, headers={"Retry-After": str(AGAIN_SECONDS)})
     if await body.to_the_end() != answer.digest:
-        raise Refused(422, f"this {HEADER} came with another request before; take a new one")
+        raise Refused(422, f"this {HEADER} was used for a different request; use a new one")
     headers = {"Idempotency-Replayed": "true"}
     return Response(answer.body, answer.status, headers, media_type=answer.media_type)
 
 
-async def _first(body: "_Digested", farm: Farm, claim: Claim, inner: _Handler) -> Response:
+async def _first(body: "_DigestedBody", farm: Farm, claim: Claim, inner: _Handler) -> Response:
     try:
         response = await inner(body.request)
     except BaseException:
@@ -70,14 +73,14 @@ async def _first(body: "_Digested", farm: Farm, claim: Claim, inner: _Handler) -
     return response
 
 
-class _Digested:
-    """A request whose body is digested on its way through, with all that says what it asks for."""
+class _DigestedBody:
+    """A request with a running digest of its method, path, query and body."""
 
     def __init__(self, request: Request) -> None:
         self._receive = request.receive
         self._ended = False
-        about = (request.method, request.url.path, request.url.query)
-        self._digest = hashlib.sha256("\n".join(about).encode() + b"\n")
+        target = (request.method, request.url.path, request.url.query)
+        self._digest = hashlib.sha256("\n".join(target).encode() + b"\n")
         self.request = Request(request.scope, self._next)
 
     async def _next(self) -> Message:
@@ -87,6 +90,7 @@ class _Digested:
         return message
 
     async def to_the_end(self) -> str:
+        """Read the rest of the body; return the digest in hexadecimal."""
         while not self._ended:
             await self._next()
         return self._digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The model sets of the farm: what each can do, who serves it, how much waits for it."""
+"""Model sets: their abilities, the workers that serve them, and the tracks waiting for them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ def list_models(
     _caller: Reader,
     wanted: Annotated[ModelSetFilter, Query()],
 ) -> list[api.FarmModelSet]:
-    """All that this version knows, by name: which are served now, and what waits for them."""
+    """List all model sets of this version by name, with the workers and the backlog of each."""
     (behind,) = place_of(wanted.cursor, [str]) if wanted.cursor else [""]
     with farm.database.read() as session:
         live, backlog = workers.live(session), census.backlog(session)
@@ -73,10 +73,10 @@ def _view(
 
 
 def _digests(live: Sequence[Worker]) -> Iterator[dict[str, str]]:
-    """What workers told of their weights, each once."""
-    seen: list[dict[str, str]] = [{}]
+    """Yield each distinct set of weight digests that workers reported."""
+    yielded: list[dict[str, str]] = [{}]
     for worker in live:
-        told = json.loads(worker.facts).get("digests", {})
-        if told not in seen:
-            seen.append(told)
-            yield told
+        digests = json.loads(worker.facts).get("digests", {})
+        if digests not in yielded:
+            yielded.append(digests)
+            yield digests

@@ -1,4 +1,4 @@
-"""The operator's calls: submit, look, pause, resume, cancel, retry."""
+"""Jobs API: submit, list, pause, resume, cancel, retry and remove."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -31,7 +31,11 @@ DOWNLOAD_URL_SECONDS = 3600
 async def submit(
     request: Request, response: Response, farm: TheFarm, caller: Submitter
 ) -> api.SubmitAnswer:
-    """Takes a catalog as newline-delimited JSON; 200 when the same one is there already."""
+    """Submit a catalog as newline-delimited JSON: a job header, then one brief per line.
+
+    Returns 201 for a new job, or 200 if the same catalog was submitted before. If any line is
+    invalid, nothing is stored.
+    """
     sealed = await submission.receive(farm, caller, request.stream())
     farm.placing.wake()
     farm.settling.wake()
@@ -52,12 +56,12 @@ def list_jobs(
     caller: Reader,
     wanted: Annotated[JobFilter, Query()],
 ) -> list[api.Job]:
-    """Newest first."""
+    """List jobs, newest first. `since` and `until` filter by the creation time."""
     now = farm.clock()
     before = place_of(wanted.cursor, [float, str]) if wanted.cursor else None
     with farm.database.read() as session:
         live = workers.live(session)
-        found = jobs.newest(
+        rows = jobs.newest(
             session,
             wanted.limit,
             owner=caller.sees,
@@ -67,20 +71,21 @@ def list_jobs(
             between=wanted.between,
             before=before,
         )
-        if len(found) == wanted.limit:
-            last = found[-1]
+        if len(rows) == wanted.limit:
+            last = rows[-1]
             lead_on(request, response, cursor=cursor_of(last.created_at, last.id))
-        return [views.job_view(session, job, live, now) for job in found]
+        return [views.job_view(session, job, live, now) for job in rows]
 
 
 @router.get("/jobs/{reference}")
 def show_job(reference: str, farm: TheFarm, caller: Reader) -> api.Job:
+    """Return a job, given by its id or the beginning of its id."""
     return _view(farm, caller, reference)
 
 
 @router.post("/jobs/{reference}/pause")
 def pause(reference: str, farm: TheFarm, caller: Operator) -> api.Job:
-    """Stops a running job; what is being computed stops at its next step."""
+    """Pause a running job; shards in progress stop at their next step."""
     return _change(farm, caller, "job.pause", reference, jobs.pause)
 
 
@@ -91,26 +96,28 @@ def resume(
     caller: Operator,
     budget: Annotated[float | None, Query(gt=0)] = None,
 ) -> api.Job:
-    """Lets a paused job, or one that is out of budget, go on; `budget` replaces the old one."""
+    """Resume a job that is paused or out of budget. `budget` (US dollars) replaces the old one."""
     return _change(farm, caller, "job.resume", reference, partial(jobs.resume, budget=budget))
 
 
 @router.post("/jobs/{reference}/cancel")
 def cancel(reference: str, farm: TheFarm, caller: Operator) -> api.Job:
-    """Ends a job; what is finished stays."""
+    """Cancel a job; its finished tracks stay."""
     return _change(farm, caller, "job.cancel", reference, jobs.cancel)
 
 
 @router.post("/jobs/{reference}/retry")
 def retry(reference: str, farm: TheFarm, caller: Operator) -> api.Job:
-    """Makes failed and cancelled tracks again."""
+    """Make the failed and cancelled tracks of a job again."""
     return _change(farm, caller, "job.retry", reference, jobs.retry)
 
 
 @router.delete("/jobs/{reference}", status_code=202)
 def remove(reference: str, farm: TheFarm, caller: Operator) -> api.Job:
-    """Removes an ended job for good: its rows and its files, but for what other jobs share. What is
-    shown is the job as it was."""
+    """Delete an ended job with its files, except tracks that other jobs share.
+
+    Returns the job as it was. Deletion runs in the background.
+    """
     job = _view(farm, caller, reference)
     with changing(farm, caller.actor, "job.remove", job.id) as change:
         jobs.remove(change.session, find_job(change.session, caller, job.id), farm.clock())
@@ -121,7 +128,10 @@ def remove(reference: str, farm: TheFarm, caller: Operator) -> api.Job:
 def list_tracks(
     reference: str, farm: TheFarm, caller: Reader, wanted: Annotated[TrackFilter, Query()]
 ) -> api.TrackPage:
-    """In the catalog's order, from the one behind the ordinal `after`."""
+    """List tracks in the order of the catalog, starting after the ordinal `after`.
+
+    `since` and `until` filter by the time when a track ended. URLs of files are valid for one hour.
+    """
     with farm.database.read() as session:
         job = find_job(session, caller, reference)
         rows = track_rows.page(
@@ -146,15 +156,16 @@ def _download_url(farm: Farm, key: str) -> str:
 
 @router.get("/status")
 def status(farm: TheFarm, caller: Reader) -> api.FarmStatus:
+    """Return the number of jobs, tracks and workers by state, and whether the broker is up."""
     with farm.database.read() as session:
-        present: dict[str, int] = {}
+        worker_counts: dict[str, int] = {}
         for worker in workers.all_present(session):
-            present[worker.state] = present.get(worker.state, 0) + 1
+            worker_counts[worker.state] = worker_counts.get(worker.state, 0) + 1
         return api.FarmStatus(
             version=__version__,
             jobs=jobs.count_by_state(session, owner=caller.sees),
             tracks=census.of_farm(session, owner=caller.sees),
-            workers=present,
+            workers=worker_counts,
             broker_ok=farm.broker.is_up(),
         )
 
@@ -166,10 +177,10 @@ def _change(
     reference: str,
     change: Callable[[Session, Job, float], object],
 ) -> api.Job:
-    with changing(farm, caller.actor, action, reference) as done:
-        job = find_job(done.session, caller, reference)
-        done.target = job.id
-        change(done.session, job, farm.clock())
+    with changing(farm, caller.actor, action, reference) as audited:
+        job = find_job(audited.session, caller, reference)
+        audited.target = job.id
+        change(audited.session, job, farm.clock())
     farm.placing.wake()
     farm.settling.wake()
     return _view(farm, caller, job.id)

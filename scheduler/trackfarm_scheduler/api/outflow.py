@@ -1,4 +1,4 @@
-"""Answers without an end in sight: sent piece by piece, to who takes them."""
+"""Streaming responses that disconnect slow clients."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -9,12 +9,15 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
-PATIENCE = 30.0  # seconds in which a client takes something of what waits for it
+PATIENCE = 30.0  # seconds in which a client must accept the next chunk
 
 
 class Outflow(StreamingResponse):
-    """Closes its source when the client goes, and the connection of a client that takes
-    nothing. `on_end` is called in the end, whatever became of it."""
+    """A streaming response that closes its source when the client disconnects.
+
+    A client that accepts nothing for `patience` seconds is disconnected. `on_end` is always called
+    at the end.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,6 @@ class Outflow(StreamingResponse):
                     async with asyncio.timeout(self._patience):
                         await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 except TimeoutError:
-                    log.info("client_takes_nothing", media_type=self.media_type)
-                    return  # without the end of the body, so that nobody takes it for whole
+                    log.info("slow_client_disconnected", media_type=self.media_type)
+                    return  # without the end of the body, so that the client sees it is incomplete
         await send({"type": "http.response.body", "body": b"", "more_body": False})

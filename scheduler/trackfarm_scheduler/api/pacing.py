@@ -1,4 +1,4 @@
-"""Holds back who asks too often: keys, workers, and addresses that guess at keys."""
+"""Rate limits by API key, by worker, and by address for failed authentication."""
 
 import math
 
@@ -11,32 +11,35 @@ from trackfarm_scheduler.rates import MINUTE, Rates, Standing, neighbourhood
 
 
 def count_key(request: Request, identity: Identity) -> None:
-    """Counts a request against the key's rate. Raises Refused (429)."""
+    """Count a request against the key's rate limit. Raises Refused (429)."""
     if identity.rate is None:
         return
     standing = _rates(request).take(identity.key_id, identity.rate)
     request.state.standing = standing
     if not standing.allowed:
-        raise _too_many(standing, f"this key may ask {identity.rate} times a minute")
+        raise _too_many(standing, f"this key may send {identity.rate} requests a minute")
 
 
 def count_worker(request: Request, worker_id: str) -> None:
-    """Counts a request of a worker. Raises Refused (429)."""
+    """Count a request against the worker's rate limit. Raises Refused (429)."""
     state = request.app.state
     limit = state.farm.settings.worker_rate
     if not state.rates.spend(worker_id, limit):
         standing = state.rates.take(worker_id, limit)
-        raise _too_many(standing, f"a worker may ask {limit} times a minute")
+        raise _too_many(standing, f"a worker may send {limit} requests a minute")
 
 
 def count_guess(request: Request) -> None:
-    """Counts a key or token that nobody has."""
+    """Count an unknown key or token against the rate limit of the client's address."""
     _rates(request).take(_guesser(request), _farm(request).settings.guess_rate)
 
 
 def refuse_guesser(request: Request, *, met_before: bool) -> None:
-    """Looks up nothing for an address that has sent too many wrong keys, but for what was good
-    not long ago: others may share the address. Raises Refused (429)."""
+    """Refuse a lookup for an address that has sent too many wrong keys. Raises Refused (429).
+
+    A key that was valid recently (`met_before`) is still looked up, because an innocent client may
+    share the address.
+    """
     limit, name = _farm(request).settings.guess_rate, _guesser(request)
     if met_before or not _rates(request).is_empty(name, limit):
         return
@@ -44,7 +47,7 @@ def refuse_guesser(request: Request, *, met_before: bool) -> None:
 
 
 def limit_headers(standing: Standing) -> list[tuple[bytes, bytes]]:
-    """RateLimit fields, as draft-ietf-httpapi-ratelimit-headers-10 writes them."""
+    """Return the RateLimit fields of draft-ietf-httpapi-ratelimit-headers-10."""
     reset = math.ceil(standing.full_in)
     return [
         (b"ratelimit-policy", f'"key";q={standing.limit};w={MINUTE:.0f}'.encode()),
@@ -53,7 +56,7 @@ def limit_headers(standing: Standing) -> list[tuple[bytes, bytes]]:
 
 
 def address_of(request: Request) -> str:
-    """Where the request comes from, empty when the server cannot say."""
+    """Return the client's address, empty if the server does not know it."""
     return request.client.host if request.client is not None else ""
 
 

@@ -1,4 +1,4 @@
-"""What is read by monitors and in browsers: health, metrics, the API's own description."""
+"""Pages for monitors and browsers: health, metrics, the API's own description."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from trackfarm_scheduler.api.auth import Needs
 from trackfarm_scheduler.metrics import FarmCollector
 
 DOCS, DESCRIPTION = "/api/docs", "/openapi.json"
-_FILES = {  # of Swagger UI, and what a browser is told they are
+_FILES = {  # of Swagger UI, with their media types
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
     "favicon.png": "image/png",
@@ -27,8 +27,11 @@ _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def pages(app: FastAPI, collector: FarmCollector) -> APIRouter:
-    """Only `/healthz` is open to everybody. A browser gets the description with a key as password;
-    no other route takes one so, because browsers send passwords without being asked."""
+    """Build the routes; only `/healthz` needs no key.
+
+    The description accepts a key as the password of HTTP Basic, for browsers. No other route does,
+    because browsers send such passwords without being asked.
+    """
     router = APIRouter(include_in_schema=False)
     in_a_browser = [Depends(Needs(Scope.READ, browser=True))]
     docs = _docs_page(app.title)
@@ -71,7 +74,7 @@ def _docs_page(title: str) -> HTMLResponse:
         swagger_js_url=script,
         swagger_css_url=style,
         swagger_favicon_url=icon,
-        swagger_ui_parameters={"validatorUrl": None},  # else it asks swagger.io about a local page
+        swagger_ui_parameters={"validatorUrl": None},  # otherwise it sends the page to swagger.io
     )
     page.headers["Content-Security-Policy"] = content_policy(bytes(page.body).decode())
     page.headers["Cache-Control"] = "no-store"
@@ -79,7 +82,7 @@ def _docs_page(title: str) -> HTMLResponse:
 
 
 def content_policy(html: str) -> str:
-    """Lets the page load from here alone, and run its own script, known by its digest."""
+    """Return a policy that allows only local resources and the page's own script, by digest."""
     digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()) for s in _INLINE.findall(html)]
     scripts = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
     return (

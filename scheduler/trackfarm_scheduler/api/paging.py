@@ -1,7 +1,7 @@
-"""Cursors: where a page ended, opaque to the caller, and the `Link` header that leads to the next.
+"""Pagination: opaque cursors, and the `Link` header with the address of the next page.
 
-A cursor is the place of the last row in the order of the list, so that rows that come in between
-two pages are neither skipped nor shown twice.
+A cursor is the sort key of the last row of a page, so that rows that are inserted between two
+requests cause neither gaps nor repeats.
 """
 
 import base64
@@ -17,17 +17,19 @@ from trackfarm_scheduler.api.problems import Refused
 LINK = "Link"
 Cursor = Annotated[
     str | None,
-    Query(max_length=500, description="What the `next` of the page before said; none at first."),
+    Query(
+        max_length=500, description="From the `next` link of the previous page; omit it at first."
+    ),
 ]
 
 
 def cursor_of(*place: float | str) -> str:
-    """A place in an order as text for an address."""
+    """Encode a sort key as text for a URL."""
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 
 
 def place_of(cursor: str, kinds: Sequence[type]) -> list[float | str]:
-    """The place that a cursor stands for, its parts of these kinds. Raises Refused (422)."""
+    """Decode a cursor into a sort key with parts of these types. Raises Refused (422)."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         place = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
@@ -39,12 +41,14 @@ def place_of(cursor: str, kinds: Sequence[type]) -> list[float | str]:
 
 
 def lead_on(request: Request, response: Response, **place: str | int) -> None:
-    """Tells in the header `Link` (RFC 8288) where the next page is; without it this was the last.
-    `place`: what the address says there instead, such as `cursor`."""
+    """Set the `Link` header (RFC 8288) to the next page; the last page has no such header.
+
+    `place`: the query parameters that differ on the next page, such as `cursor`.
+    """
     url = request.url.include_query_params(**place)
     response.headers[LINK] = f'<{url.path}?{url.query}>; rel="next"'
 
 
 def _foreign() -> Refused:
-    flaw = {"field": "query.cursor", "message": "is none of this list; begin without one"}
-    return Refused(422, "the cursor is none of this list", [flaw])
+    flaw = {"field": "query.cursor", "message": "is not a cursor of this list; omit it to start"}
+    return Refused(422, "the cursor does not belong to this list", [flaw])

@@ -1,4 +1,4 @@
-"""`POST /api/v1/plans`: what a catalog would cost on the workers that are here now."""
+"""`POST /api/v1/plans`: the estimated time and cost of a catalog on the present workers."""
 
 from fastapi import APIRouter
 
@@ -14,7 +14,10 @@ router = APIRouter(prefix=PREFIX, tags=["operator"])
 
 @router.post("/plans")
 def plan(request: PlanRequest, farm: TheFarm, _caller: Reader) -> Plan:
-    """Stores nothing and promises nothing: workers may come and go."""
+    """Estimate the time and cost of a catalog on the workers that are present now.
+
+    Nothing is stored, and the estimate is not binding: workers may join and leave.
+    """
     kind = _kind(request.model_set)
     with farm.database.read() as session:
         return forecasts.plan_now(

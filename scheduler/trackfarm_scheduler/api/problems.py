@@ -1,4 +1,4 @@
-"""Refusals in one form: RFC 9457 problem details."""
+"""Error responses, all as RFC 9457 problem details."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -15,17 +15,17 @@ from trackfarm_scheduler.store.jobs import NotAllowed
 
 log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
-WRONG_FORM = "the request does not have the form this call takes"
+WRONG_FORM = "the request does not match the schema of this call"
 MOST_FLAWS = 50
-_UNSAID = {
-    404: "nothing is at this address; GET /openapi.json describes all that there are",
-    405: "this address does not take this method; GET /openapi.json says which it takes",
+_DEFAULT_DETAILS = {
+    404: "there is no such address; GET /openapi.json describes all of them",
+    405: "this address does not support this method; GET /openapi.json lists those it does",
 }
-A_TIME = "write it with its zone, as 2026-11-20T00:00:00Z; in an address a + is written %2B"
+A_TIME = "write it with its time zone, as 2026-11-20T00:00:00Z; in a URL, write + as %2B"
 
 
 class Refused(Exception):
-    """Ends a request with a problem; `detail` says what to do about it."""
+    """Error that ends a request with a problem response; `detail` gives the caller the remedy."""
 
     def __init__(
         self,
@@ -43,8 +43,11 @@ class Refused(Exception):
 
 
 def flaws(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What pydantic found wrong with a request, without what was sent. The first only: there can
-    be as many as a body has names, and to list them all would take longer than to find them."""
+    """Convert pydantic's errors, without the values that were sent.
+
+    Only the first 50: a body can have as many errors as it has names, and listing them all would
+    take longer than finding them.
+    """
     return [
         {"field": ".".join(str(part) for part in error["loc"]), "message": _message(error)}
         for error in errors[:MOST_FLAWS]
@@ -56,7 +59,7 @@ def _message(error: Mapping[str, Any]) -> str:
     if kind == "timezone_aware":
         return f"has no time zone; {A_TIME}"
     if kind.startswith("datetime"):
-        return f"is no time; {A_TIME}"
+        return f"is not a time; {A_TIME}"
     return str(error["msg"])
 
 
@@ -66,7 +69,7 @@ def answer(
     errors: Sequence[dict[str, Any]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """A refusal as its answer."""
+    """Return an error response with problem details."""
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -78,7 +81,7 @@ def answer(
 
 
 def install(app: FastAPI) -> None:
-    """Makes every refusal of `app` a problem."""
+    """Install handlers that turn every error of `app` into problem details."""
 
     @app.exception_handler(Refused)
     def _refused(_request: Request, error: Refused) -> JSONResponse:
@@ -90,14 +93,14 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ClientDisconnect)
     def _gone(request: Request, _error: ClientDisconnect) -> JSONResponse:
-        log.info("client_went_away", path=request.url.path)
-        return answer(400, "the request broke off")
+        log.info("client_disconnected", path=request.url.path)
+        return answer(400, "the connection closed before the request was complete")
 
     @app.exception_handler(HTTPException)
     def _http(_request: Request, error: HTTPException) -> JSONResponse:
         detail = str(error.detail)
-        if detail == HTTPStatus(error.status_code).phrase:  # nobody has said more
-            detail = _UNSAID.get(error.status_code, detail)
+        if detail == HTTPStatus(error.status_code).phrase:  # no specific detail was given
+            detail = _DEFAULT_DETAILS.get(error.status_code, detail)
         return answer(error.status_code, detail, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)

@@ -1,4 +1,4 @@
-"""How a request's body reaches the application: whole and looked at, or as it comes and bounded."""
+"""Request bodies: read and checked whole, or streamed up to a size limit."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,14 +16,17 @@ KnownCheck = Callable[[Request], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """`require_known` raises Refused for a caller without a key; asked before a long body is read.
-    `stream_bytes` bounds a streamed submission."""
+    """Reader of request bodies.
+
+    `require_known` raises Refused for a caller without a key; it runs before a long body is read.
+    `stream_bytes` limits a streamed submission.
+    """
 
     require_known: KnownCheck
     stream_bytes: int
 
     async def admitted(self, scope: Scope, receive: Receive) -> Receive | None:
-        """How the application gets the body; None when the client has gone. Raises Refused."""
+        """Return the `receive` for the application, None if the client disconnected. Raises Refused."""
         announced, path, method = _checked_head(scope), scope["path"], scope["method"]
         if announced is None:
             return receive
@@ -47,12 +50,12 @@ class Reader:
             return None
         if (flaw := bodies.json_flaw(message["body"], bodies.most_quotes(path))) is not None:
             raise Refused(400, flaw)
-        return _again(message, receive)
+        return _replayed(message, receive)
 
     async def _longer(
         self, scope: Scope, receive: Receive, so_far: Message, announced: int, most: int
     ) -> Message:
-        """What has come of a body with its next part, so that it is looked at as a whole."""
+        """Return the body so far with its next part appended."""
         message = await receive()
         if message["type"] != "http.request":
             return message
@@ -64,7 +67,7 @@ class Reader:
 
 
 def _checked_head(scope: Scope) -> int | None:
-    """How long a body was announced, 0 when it comes in chunks, None when there is none."""
+    """Return the announced size of the body, 0 if it is chunked, None if there is none."""
     size, announced = 0, None
     for name, value in scope["headers"]:
         size += len(name) + len(value)
@@ -76,9 +79,9 @@ def _checked_head(scope: Scope) -> int | None:
         raise Refused(431, f"the headers are longer than {HEAD_BYTES} bytes")
     query, path = scope["query_string"], scope["path"]
     if len(query) > QUERY_BYTES or len(path) > QUERY_BYTES:
-        raise Refused(414, f"the address is longer than {QUERY_BYTES} bytes")
+        raise Refused(414, f"the URL is longer than {QUERY_BYTES} bytes")
     if "\0" in path or b"%00" in query:
-        raise Refused(400, "the address has the character NUL")
+        raise Refused(400, "the URL contains a NUL character")
     return announced
 
 
@@ -88,7 +91,7 @@ def _content_type(scope: Scope) -> bytes:
 
 def _require_fits(size: int, most: int) -> None:
     if size > most:
-        raise Refused(413, f"a body for this address may have {most} bytes")
+        raise Refused(413, f"the body is too long; the limit here is {most} bytes")
 
 
 def _bounded(receive: Receive, announced: int, most: int) -> Receive:
@@ -105,15 +108,15 @@ def _bounded(receive: Receive, announced: int, most: int) -> Receive:
     return counted
 
 
-def _again(message: Message, receive: Receive) -> Receive:
-    """Gives the body that was read, then whatever the connection has to say."""
-    given = False
+def _replayed(message: Message, receive: Receive) -> Receive:
+    """Return a `receive` that yields the body already read, then the connection's messages."""
+    is_sent = False
 
     async def once() -> Message:
-        nonlocal given
-        if given:
+        nonlocal is_sent
+        if is_sent:
             return await receive()
-        given = True
+        is_sent = True
         return message
 
     return once

@@ -1,4 +1,4 @@
-"""Jobs by what callers call them."""
+"""Lookup of jobs by the references that callers use."""
 
 from sqlmodel import Session
 
@@ -9,10 +9,10 @@ from trackfarm_scheduler.store.tables import Job
 
 
 def find_job(session: Session, caller: Caller, reference: str) -> Job:
-    """The caller's job of this id, or whose id begins so. Raises Refused (404, 409)."""
-    found = jobs.find(session, reference, owner=caller.sees)
-    if not found:
+    """Return the caller's job with this id or beginning of an id. Raises Refused (404, 409)."""
+    matches = jobs.find(session, reference, owner=caller.sees)
+    if not matches:
         raise Refused(404, f"there is no job {reference}; `trackfarm jobs` lists them")
-    if len(found) > 1:
-        raise Refused(409, f"{reference} is the beginning of several jobs; give more of it")
-    return found[0]
+    if len(matches) > 1:
+        raise Refused(409, f"{reference} matches several jobs; give more of the id")
+    return matches[0]

@@ -1,4 +1,4 @@
-"""Server-sent events: of one job, or of all that a key sees."""
+"""Server-sent events: of one job, or of all jobs that a key may see."""
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
@@ -28,7 +28,7 @@ MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_SECONDS = 15.0
 PAGE = 500
 AGAIN_SECONDS = 30
-HEADERS = {"X-Accel-Buffering": "no"}  # or nginx keeps what should be seen at once
+HEADERS = {"X-Accel-Buffering": "no"}  # otherwise nginx buffers the events
 router = APIRouter(prefix=PREFIX, tags=["operator"])
 _ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"description": "Events as they happen", "content": {MEDIA_TYPE: {}}}
@@ -37,8 +37,10 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 
 @router.get("/jobs/{reference}/events", responses=_ANSWER, response_class=Response)
 async def job_events(reference: str, request: Request, farm: TheFarm, caller: Reader) -> Response:
-    """Progress, tracks and states of one job, as server-sent events. `Last-Event-ID` goes on behind
-    an event; without it what happens from now on is told."""
+    """Stream the progress, tracks and states of one job as server-sent events.
+
+    `Last-Event-ID` resumes after an event; without it, only new events are sent.
+    """
     job_id = await run_in_threadpool(_job_id, farm, caller, reference)
     return await stream(request, farm, caller, Listener(job=job_id, owner=caller.sees))
 
@@ -51,55 +53,58 @@ async def list_events(
     caller: Reader,
     wanted: Annotated[EventFilter, Query()],
 ) -> list[api.Event] | Response:
-    """Oldest first, from the one behind `after`. With `Accept: text/event-stream`, what happens to
-    all your jobs as server-sent events; then only `Last-Event-ID` means something."""
+    """List events, oldest first, starting after the event with the id `after`.
+
+    With `Accept: text/event-stream`, streams the events of all your jobs as server-sent events
+    instead; the query parameters are then ignored, and `Last-Event-ID` resumes after an event.
+    """
     if MEDIA_TYPE in request.headers.get("accept", ""):
         return await stream(request, farm, caller, Listener(job=None, owner=caller.sees))
-    found = await run_in_threadpool(_events, farm, caller, wanted)
-    if len(found) == wanted.limit:
-        lead_on(request, response, after=found[-1].id)
-    return found
+    page = await run_in_threadpool(_events, farm, caller, wanted)
+    if len(page) == wanted.limit:
+        lead_on(request, response, after=page[-1].id)
+    return page
 
 
 async def stream(request: Request, farm: Farm, caller: Caller, listener: Listener) -> Response:
-    """The answer to a request for events. Raises Refused (429)."""
+    """Return a response that streams the subscriber's events. Raises Refused (429)."""
     studio: Studio = request.app.state.studio
     try:
         newest = await studio.enter(listener, caller.identity.key_id)
     except TooManyStreams:
-        detail = "this key has as many event streams as it may; close one"
+        detail = "this key has reached its limit of event streams; close one"
         headers = {"Retry-After": str(AGAIN_SECONDS)}
         raise Refused(429, detail, headers=headers) from None
-    given = last_event_id(request.headers.get("last-event-id"))
-    after = newest if given is None else min(given, newest)
-    source = _told(farm, studio, listener, after, newest, _still_good(request))
+    last_id = last_event_id(request.headers.get("last-event-id"))
+    after = newest if last_id is None else min(last_id, newest)
+    source = _frames(farm, studio, listener, after, newest, _key_check(request))
     leave = partial(studio.leave, listener)
     return Outflow(source, media_type=MEDIA_TYPE, headers=HEADERS, on_end=leave)
 
 
-async def _told(
+async def _frames(
     farm: Farm,
     studio: Studio,
     listener: Listener,
     after: int,
     newest: int,
-    still_good: Callable[[], Coroutine[Any, Any, bool]],
+    key_is_valid: Callable[[], Coroutine[Any, Any, bool]],
 ) -> AsyncGenerator[bytes]:
     if listener.job is not None:
         yield await run_in_threadpool(studio.progress, listener.job)
     while after < newest:
-        after, text = await run_in_threadpool(_missed, farm, listener, after, newest)
+        after, text = await run_in_threadpool(_replayed, farm, listener, after, newest)
         yield text
     while not listener.is_over:
         text = await listener.next(HEARTBEAT_SECONDS)
-        if not text and not await still_good():
+        if not text and not await key_is_valid():
             return
         if not listener.is_over:
             yield text or HEARTBEAT
 
 
-def _missed(farm: Farm, listener: Listener, after: int, newest: int) -> tuple[int, bytes]:
-    """The next page of what happened before, and where it ends."""
+def _replayed(farm: Farm, listener: Listener, after: int, newest: int) -> tuple[int, bytes]:
+    """Return the id up to which the next page of past events reaches, and the page as frames."""
     with farm.database.read() as session:
         page = news.replay(
             session,
@@ -113,8 +118,8 @@ def _missed(farm: Farm, listener: Listener, after: int, newest: int) -> tuple[in
     return page[-1].number if len(page) == PAGE else newest, b"".join(texts)
 
 
-def _still_good(request: Request) -> Callable[[], Coroutine[Any, Any, bool]]:
-    """Whether the key that the stream was opened with can still be used."""
+def _key_check(request: Request) -> Callable[[], Coroutine[Any, Any, bool]]:
+    """Return a check that the key with which the stream was opened is still valid."""
     digest = digest_of(bearer(request))
 
     async def ask() -> bool:

@@ -1,4 +1,4 @@
-"""A submission as a stream: one header line, then one brief a line, stored chunk by chunk."""
+"""Streamed submission: one header line, then one brief per line, stored in chunks."""
 
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -26,13 +26,15 @@ CHUNK_SECONDS = 30.0
 MAX_LINE_BYTES = 256 * 1024
 MAX_ERRORS = 1_000
 SLOW = (
-    "no brief came for so long that the submission was given up; nothing was stored: send it again"
+    "the upload timed out, because no brief arrived for too long; nothing was stored: send it again"
 )
 
 
 async def receive(farm: Farm, caller: Caller, body: AsyncIterator[bytes]) -> Sealed:
-    """Stores the whole submission, or nothing: any bad line, and a client that goes away in the
-    middle, leave the database as it was."""
+    """Store the whole submission, or nothing if a line is invalid or the client disconnects.
+
+    Raises Refused.
+    """
     chunks = _chunks(_lines(body))
     first: list[bytes] = await anext(chunks, [])
     header, kind = _header(first)
@@ -64,21 +66,21 @@ async def _lines(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _chunks(lines: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
-    """Of so many lines, or fewer where they come slowly: what is stored counts as a sign of life."""
+    """Group lines into chunks by number or by time: a stored chunk keeps the upload alive."""
     chunk: list[bytes] = []
-    began = time.monotonic()
+    started = time.monotonic()
     async for line in lines:
         chunk.append(line)
-        if len(chunk) == CHUNK_BRIEFS or time.monotonic() - began >= CHUNK_SECONDS:
+        if len(chunk) == CHUNK_BRIEFS or time.monotonic() - started >= CHUNK_SECONDS:
             yield chunk
-            chunk, began = [], time.monotonic()
+            chunk, started = [], time.monotonic()
     if chunk:
         yield chunk
 
 
 def _header(lines: Sequence[bytes]) -> tuple[JobHeader, ModelSet]:
     if not lines:
-        raise Refused(422, "the submission is empty: send a header line, then one brief a line")
+        raise Refused(422, "the submission is empty: send a header line, then one brief per line")
     try:
         header = JobHeader.model_validate_json(lines[0])
         return header, model_set(header.model_set)
@@ -97,7 +99,7 @@ class _Submission:
     intake: Intake = field(init=False)
     sources: SourceCheck = field(init=False)
     rows: int = 0
-    room: int | None = None
+    quota_left: int | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)
     error_count: int = 0
 
@@ -115,7 +117,7 @@ class _Submission:
         key = self.caller.identity
         with self.farm.database.write() as session:
             if key.most_tracks is not None:
-                self.room = key.most_tracks - keys.unfinished_tracks(session, key.key_id)
+                self.quota_left = key.most_tracks - keys.unfinished_tracks(session, key.key_id)
             self.intake.open(session)
 
     def add(self, lines: Sequence[bytes]) -> None:
@@ -124,16 +126,16 @@ class _Submission:
         if briefs and not self.error_count:
             with self.farm.database.write() as session:
                 self.intake.add(session, briefs, self.farm.clock())
-            self._require_room()
+            self._require_quota()
 
-    def _require_room(self) -> None:
-        if self.room is None or self.intake.new_tracks <= self.room:
+    def _require_quota(self) -> None:
+        if self.quota_left is None or self.intake.new_tracks <= self.quota_left:
             return
         most = self.caller.identity.most_tracks
         detail = (
-            f"this key may have {most} unfinished tracks, and {max(0, self.room)} of them are free;"
-            f" this catalog has {self.intake.new_tracks} new ones or more. Nothing was stored: wait"
-            " for tracks to be done, cancel a job, send less, or ask for a larger quota"
+            f"this key may have {most} unfinished tracks and has room for {max(0, self.quota_left)}"
+            f" more, but this catalog has at least {self.intake.new_tracks} new ones. Nothing was"
+            " stored: wait for tracks to finish, cancel a job, submit less, or ask for a larger quota"
         )
         raise Refused(409, detail)
 
@@ -153,10 +155,10 @@ class _Submission:
             row = {"row": self.rows, "field": problem.field, "message": problem.message}
             self._note([row])
         else:
-            wrong = self.sources.errors(session, self.rows, brief)
-            if not wrong:
+            errors = self.sources.errors(session, self.rows, brief)
+            if not errors:
                 return brief
-            self._note(wrong)
+            self._note(errors)
         return None
 
     def _note(self, errors: list[dict[str, Any]]) -> None:

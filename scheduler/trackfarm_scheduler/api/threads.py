@@ -1,5 +1,7 @@
-"""Threads for what workers send, apart from those of all other requests: whoever looks never waits
-for a thousand reports, and no report for those who look."""
+"""A separate thread pool for worker requests.
+
+A thousand reports never delay an operator's requests, nor the other way round.
+"""
 
 from collections.abc import Callable, Coroutine
 from functools import partial, wraps
@@ -14,11 +16,11 @@ T = TypeVar("T")
 
 
 def among_workers(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Runs a route, one of whose parameters is `farm`, in a thread of the workers' own."""
+    """Run a route in the thread pool of the workers; the route must have a parameter `farm`."""
 
     @wraps(work)
-    async def run(*args: P.args, **given: P.kwargs) -> T:
-        farm = cast(Farm, given["farm"])
-        return await to_thread.run_sync(partial(work, *args, **given), limiter=farm.wire_threads)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        farm = cast(Farm, kwargs["farm"])
+        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=farm.wire_threads)
 
     return run

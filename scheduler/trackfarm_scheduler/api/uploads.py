@@ -1,4 +1,4 @@
-"""Uploads of music to work on: each content once, whatever its file is called."""
+"""Uploads of source audio, stored once by content, whatever the file is called."""
 
 from datetime import timedelta
 
@@ -15,16 +15,16 @@ router = APIRouter(prefix=PREFIX, tags=["operator"])
 
 @router.post("/uploads")
 def upload(request: UploadRequest, farm: TheFarm, caller: Submitter) -> UploadAnswer:
-    """Where to PUT the file, unless it is there. Briefs then name it by `source`.
+    """Request a URL to upload a source file; `url` is null if the file is stored already.
 
-    Send Content-MD5 with the PUT, so that the store refuses a body that broke on its way. Workers
-    check the SHA-256.
+    PUT the file to `url`, and use `source` to refer to it in briefs. Send Content-MD5 with the PUT,
+    so that the store rejects a body that was damaged in transit. Workers check the SHA-256.
     """
     key = upload_key(caller.owner, request.sha256)
     with farm.database.write() as session:
         uploads.touch(session, key, farm.clock())
-    found = farm.objects.stat(key)
-    if found is not None and found.size == request.size:
+    stat = farm.objects.stat(key)
+    if stat is not None and stat.size == request.size:
         return UploadAnswer(source=UPLOAD + request.sha256, url=None)
     lifetime = timedelta(seconds=farm.settings.url_ttl_seconds)
     signed = farm.objects.presign_put(key, expires=lifetime)

@@ -1,4 +1,4 @@
-"""What keys have used: tracks, seconds of audio and of engines, money."""
+"""Usage by key: tracks, seconds of audio and of GPU time, US dollars."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -15,7 +15,7 @@ from trackfarm_scheduler.views import at, at_or_none
 
 router = APIRouter(prefix=PREFIX, tags=["access"])
 USUAL = timedelta(days=30)
-MOST_PARTS = 10_000  # days or hours of one answer, for each key
+MOST_PARTS = 10_000  # days or hours in one response, for each key
 _SECONDS = {Step.TOTAL: None, Step.DAY: usage.DAY, Step.HOUR: usage.HOUR}
 
 
@@ -28,21 +28,27 @@ def show_usage(
     by: Step = Step.TOTAL,
     key: Annotated[str | None, Query(max_length=64, description="The id of one key.")] = None,
 ) -> Usage:
-    """Of your keys, of everybody's for administrators: the last 30 days unless told otherwise, in
-    whole hours (UTC). A track counts in the hour in which it was committed."""
+    """Return the usage of your keys, or of all keys for administrators.
+
+    Covers the last 30 days by default, in whole hours (UTC). A track counts in the hour in which it
+    was committed.
+    """
     end = until or datetime.fromtimestamp(farm.clock(), UTC) + timedelta(hours=1)
     first, last = _hour(since or end - USUAL), _hour(end)
     step = _SECONDS[by]
     if first >= last or (step and (last - first) // step > MOST_PARTS):
-        flaw = {"field": "query.since", "message": f"lies before until, by at most {MOST_PARTS}"}
-        raise Refused(422, "there is nothing between since and until, or too much", [flaw])
+        flaw = {
+            "field": "query.since",
+            "message": f"must be before until, by at most {MOST_PARTS} steps",
+        }
+        raise Refused(422, "the period from since to until is empty or too long", [flaw])
     with farm.database.read() as session:
-        found = list(
+        rows = list(
             usage.between(
                 session, since=first, until=last, owner=caller.sees, key_id=key, step=step
             )
         )
-    return Usage(since=at(first), until=at(last), by=by, used=[_view(each) for each in found])
+    return Usage(since=at(first), until=at(last), by=by, used=[_view(each) for each in rows])
 
 
 def _hour(time: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Webhooks: made, looked at and removed by their owners."""
+"""Management of webhooks by their owners."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from trackfarm_scheduler.store import outbox, webhooks
 from trackfarm_scheduler.store.webhook_tables import WebhookRow
 from trackfarm_scheduler.webhooks.sending import address_fault, derived_secret, rules_of
 
-MOST = 20  # of an owner: each may keep a thread of ours waiting
+MOST = 20  # per owner: each may keep one of our threads waiting
 NEWEST = 2**62
 router = APIRouter(prefix=f"{PREFIX}/webhooks", tags=["webhooks"])
 
@@ -25,19 +25,23 @@ router = APIRouter(prefix=f"{PREFIX}/webhooks", tags=["webhooks"])
 def make_webhook(
     wanted: WebhookRequest, request: Request, farm: TheFarm, caller: Submitter
 ) -> NewWebhook:
-    """Has the ends of your tracks and jobs told to a URL. The secret that messages are signed with
-    is in this answer and nowhere else."""
+    """Create a webhook: a URL that is notified when your tracks and jobs end.
+
+    The response is the only place that shows the secret with which messages are signed.
+    """
     if "idempotency-key" in request.headers:
-        raise Refused(400, "a secret is never kept to be answered again; leave Idempotency-Key out")
+        raise Refused(
+            400, "leave out Idempotency-Key: this response has a secret, which is not stored"
+        )
     settings = farm.settings
     fault = address_fault(wanted.url, rules_of(settings), insecure=settings.insecure)
     if fault is not None:
-        raise Refused(422, f"nothing can be sent there: {fault}", [_flaw(fault)])
+        raise Refused(422, f"this URL cannot be used: {fault}", [_flaw(fault)])
     webhook_id = webhooks.make_id()
     secret = derived_secret(settings.signing_secret.get_secret_value().encode(), webhook_id)
     with changing(farm, caller.actor, "webhook.make", webhook_id) as change:
         if webhooks.count(change.session, caller.owner) >= MOST:
-            raise Refused(409, f"you have {MOST} webhooks, and may have no more; remove one first")
+            raise Refused(409, f"you have {MOST} webhooks, which is the limit; remove one first")
         row = webhooks.make(
             change.session,
             webhook_id=webhook_id,
@@ -52,24 +56,25 @@ def make_webhook(
 
 @router.get("")
 def list_webhooks(farm: TheFarm, caller: Reader) -> list[Webhook]:
-    """All of yours, oldest first."""
+    """List your webhooks, oldest first."""
     with farm.database.read() as session:
         return [webhooks.view(row) for row in webhooks.everything(session, owner=caller.sees)]
 
 
 @router.get("/{webhook_id}")
 def show_webhook(webhook_id: str, farm: TheFarm, caller: Reader) -> Webhook:
+    """Return one of your webhooks."""
     with farm.database.read() as session:
         return webhooks.view(_find(session, caller, webhook_id))
 
 
 @router.delete("/{webhook_id}")
 def remove_webhook(webhook_id: str, farm: TheFarm, caller: Submitter) -> Webhook:
-    """Ends it, with all that was still to be sent to it."""
+    """Delete a webhook and its pending messages."""
     with changing(farm, caller.actor, "webhook.remove", webhook_id) as change:
-        ended = webhooks.view(_find(change.session, caller, webhook_id))
+        webhook = webhooks.view(_find(change.session, caller, webhook_id))
         webhooks.remove(change.session, webhook_id)
-    return ended
+    return webhook
 
 
 @router.get("/{webhook_id}/deliveries")
@@ -83,7 +88,10 @@ def list_deliveries(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> list[Delivery]:
-    """Newest first: what was sent, what is tried again and when, what was given up and why."""
+    """List the messages of a webhook with their delivery state, newest first.
+
+    A pending message has the time of the next try; one that was given up has the reason.
+    """
     (before,) = place_of(cursor, [int]) if cursor else (NEWEST,)
     with farm.database.read() as session:
         _find(session, caller, webhook_id)
@@ -97,18 +105,18 @@ def list_deliveries(
 def retry_delivery(
     webhook_id: str, message_id: str, farm: TheFarm, caller: Submitter
 ) -> dict[str, str]:
-    """Sends a message once more that was given up, under the same id."""
+    """Send a message again that was given up, under the same id."""
     with changing(farm, caller.actor, "webhook.retry", message_id) as change:
         _find(change.session, caller, webhook_id)
         if not outbox.send_again(change.session, webhook_id, message_id, farm.clock()):
-            raise Refused(409, f"there is no message {message_id} that was given up")
+            raise Refused(409, f"message {message_id} does not exist or was not given up")
     return {"id": message_id, "state": DeliveryState.PENDING.value}
 
 
 def _find(session: Session, caller: Caller, webhook_id: str) -> WebhookRow:
     row = webhooks.find(session, webhook_id, owner=caller.sees)
     if row is None:
-        raise Refused(404, f"there is no webhook {webhook_id} of yours; GET /webhooks lists them")
+        raise Refused(404, f"you have no webhook {webhook_id}; GET /webhooks lists yours")
     return row
 
 

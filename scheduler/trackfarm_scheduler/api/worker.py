@@ -1,4 +1,4 @@
-"""The wire contract's server side: register, claim, report, release, leave."""
+"""Worker API, server side: register, claim, report, release, leave."""
 
 from datetime import timedelta
 from typing import Any
@@ -70,31 +70,32 @@ _JOB_FACTS = select(_JOB.c.state, _JOB.c.owner).where(_JOB.c.id == bindparam("jo
 def register(
     said: RegisterRequest, farm: TheFarm, badges: TheBadges, token: JoiningToken
 ) -> RegisterAnswer:
-    """Exchanges what lets a worker join for its own id, token, queue and user at the broker."""
+    """Register a worker; returns its id, token, queue and broker credentials."""
     with farm.database.write() as session:
-        admitted = _admitted(session, farm, token, said.nonce)
+        admitted = _admit(session, farm, token, said.nonce)
         if admitted is None:
             raise Refused(401, NO_WAY_IN, headers=BEARER)
-        tier = _required_tier(said)  # behind the token: a stranger learns nothing here
-        invitation, past = admitted.invitation, admitted.predecessor
-        joined = joining.join(session, said, tier, farm.clock(), invitation=invitation)
-        if past is not None:
-            joining.replace(session, past, farm.clock())
-        present = workers.count_live(session)
-    if past is not None:
-        end_access(farm, badges, past.id)
+        # After the token check, so that an unknown caller learns nothing.
+        tier = _required_tier(said)
+        invitation, predecessor = admitted.invitation, admitted.predecessor
+        registration = joining.join(session, said, tier, farm.clock(), invitation=invitation)
+        if predecessor is not None:
+            joining.replace(session, predecessor, farm.clock())
+        live_workers = workers.count_live(session)
+    if predecessor is not None:
+        end_access(farm, badges, predecessor.id)
     if farm.users is not None:
-        farm.users.grant([joined.broker_user])
+        farm.users.grant([registration.broker_user])
     return RegisterAnswer(
-        worker_id=joined.worker_id,
-        token=joined.token,
-        queue=joined.queue,
-        broker_url=farm.broker_url_for(joined.worker_id, joined.broker_password),
-        intervals=farm.intervals(present),
+        worker_id=registration.worker_id,
+        token=registration.token,
+        queue=registration.queue,
+        broker_url=farm.broker_url_for(registration.worker_id, registration.broker_password),
+        intervals=farm.intervals(live_workers),
     )
 
 
-def _admitted(session: Session, farm: Farm, token: str, nonce: str) -> Admission | None:
+def _admit(session: Session, farm: Farm, token: str, nonce: str) -> Admission | None:
     join_token = farm.settings.join_token.get_secret_value()
     return admission.admit(session, token, farm.clock(), join_token=join_token, nonce=nonce)
 
@@ -113,7 +114,7 @@ def _required_tier(request: RegisterRequest) -> Tier:
 @router.post("/shards/{shard_id}/claim", response_model=ClaimAnswer)
 @among_workers
 def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWorker) -> Response:
-    """Gives a shard to the worker. Claiming again renews the upload URLs."""
+    """Claim an offered shard; returns its tracks. Claiming it again renews the upload URLs."""
     now = farm.clock()
     with farm.database.write() as session:
         lease = leases.get(session, request.lease_id, lock=True)
@@ -140,11 +141,11 @@ def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWo
         lease_seconds=farm.settings.lost_after_seconds,
         tracks=[_order(farm, row, job.owner, ttl) for row in open_tracks],
     )
-    return _sent_as_it_is(answer)
+    return _json_response(answer)
 
 
-def _sent_as_it_is(answer: BaseModel) -> Response:
-    """FastAPI would check every brief and every verdict of it once more."""
+def _json_response(answer: BaseModel) -> Response:
+    """Return a model as JSON, without FastAPI's second validation of every brief and verdict."""
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
@@ -159,7 +160,7 @@ def _require_claimable(lease: Lease, worker: Worker, job: JobState) -> None:
         case ClaimVerdict.CANCELLED:
             raise Refused(410, "the job was cancelled")
         case ClaimVerdict.NOT_YOURS:
-            raise Refused(409, "the shard is not yours any more")
+            raise Refused(409, "this worker no longer holds the shard")
         case ClaimVerdict.GRANTED:
             return
 
@@ -184,11 +185,11 @@ def _order(farm: Farm, row: Row[Any], owner: str, ttl: float) -> TrackOrder:
 @router.post("/shards/{shard_id}/report", response_model=ReportAnswer)
 @among_workers
 def report(shard_id: str, request: ReportRequest, farm: TheFarm, worker: CallingWorker) -> Response:
-    """Verifies and commits results; may be repeated, and may come in parts."""
+    """Verify and commit results. A report may be repeated, and may be sent in parts."""
     verdicts = farm.recorder.record(worker, request.lease_id, request)
     farm.placing.wake()
     farm.settling.wake()
-    return _sent_as_it_is(ReportAnswer(tracks=verdicts))
+    return _json_response(ReportAnswer(tracks=verdicts))
 
 
 @router.post("/shards/{shard_id}/release")
@@ -196,15 +197,15 @@ def report(shard_id: str, request: ReportRequest, farm: TheFarm, worker: Calling
 def release(
     shard_id: str, request: ReleaseRequest, farm: TheFarm, worker: CallingWorker
 ) -> dict[str, int]:
-    """Takes unfinished tracks back; they are placed again at once."""
+    """Release unfinished tracks of a shard; they are placed again at once."""
     with farm.database.write() as session:
         lease = leases.get(session, request.lease_id, lock=True)
         if lease is None or lease.worker_id != worker.id or lease.shard_id != shard_id:
             note_trespass(worker, lease, "release")
-            raise Refused(409, "the shard is not yours any more")
-        back = leases.release(session, lease, request.track_ids, request.reason, farm.clock())
+            raise Refused(409, "this worker no longer holds the shard")
+        released = leases.release(session, lease, request.track_ids, request.reason, farm.clock())
     farm.placing.wake()
-    return {"released": back}
+    return {"released": released}
 
 
 @router.post("/leave")
@@ -212,7 +213,7 @@ def release(
 def leave(
     said: LeaveRequest, request: Request, farm: TheFarm, badges: TheBadges, worker: CallingWorker
 ) -> dict[str, str]:
-    """Ends a worker; whatever it still held is pending again."""
+    """Deregister the worker; tracks that it still held become pending again."""
     with changing(farm, worker_actor(request, worker), "worker.leave", worker.id) as change:
         workers.leave(change.session, worker.id, farm.clock(), reason=said.reason)
     end_access(farm, badges, worker.id)

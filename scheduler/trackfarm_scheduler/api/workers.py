@@ -1,4 +1,4 @@
-"""The operator's calls about workers: who there is, who may join, who has to go."""
+"""Management of workers and invitations by operators."""
 
 from typing import Annotated
 
@@ -27,10 +27,13 @@ def list_workers(
     _caller: Reader,
     wanted: Annotated[WorkerFilter, Query()],
 ) -> list[api.Worker]:
-    """Those that are here, oldest first; by `state` also those that have left."""
+    """List workers, oldest first. Workers that have left are listed only if `state` is `gone`.
+
+    `since` and `until` filter by the registration time.
+    """
     behind = place_of(wanted.cursor, [float, str]) if wanted.cursor else None
     with farm.database.read() as session:
-        found = workers.page(
+        rows = workers.page(
             session,
             wanted.limit,
             states=wanted.state,
@@ -38,31 +41,35 @@ def list_workers(
             between=wanted.between,
             behind=behind,
         )
-        if len(found) == wanted.limit:
-            lead_on(request, response, cursor=cursor_of(found[-1].joined_at, found[-1].id))
-        return views.worker_views(session, found, farm.clock())
+        if len(rows) == wanted.limit:
+            lead_on(request, response, cursor=cursor_of(rows[-1].joined_at, rows[-1].id))
+        return views.worker_views(session, rows, farm.clock())
 
 
 @router.post("/invitations", status_code=201)
 def invite(request: api.InvitationRequest, farm: TheFarm, caller: Operator) -> api.Invited:
-    """Makes a token with which machines may join; it is told in this answer and never again."""
+    """Create an invitation: a token with which machines can register as workers.
+
+    The response is the only place that shows the token.
+    """
     with changing(farm, caller.actor, "invitation.make", request.note) as change:
-        made = invitations.make(change.session, request, farm.clock(), made_by=caller.owner)
-        change.target = made.invitation.id
-    return api.Invited(token=made.token, invitation=invitations.view(made.invitation))
+        new = invitations.make(change.session, request, farm.clock(), made_by=caller.owner)
+        change.target = new.invitation.id
+    return api.Invited(token=new.token, invitation=invitations.view(new.invitation))
 
 
 @router.get("/invitations")
 def list_invitations(
     farm: TheFarm, _caller: Operator, limit: Annotated[int, Query(ge=1, le=1000)] = 200
 ) -> list[api.Invitation]:
+    """List invitations without their tokens, newest first."""
     with farm.database.read() as session:
         return [invitations.view(row) for row in invitations.newest(session, limit)]
 
 
 @router.delete("/invitations/{invitation_id}")
 def revoke(invitation_id: str, farm: TheFarm, caller: Operator) -> api.Invitation:
-    """Lets nobody join by it any more; who has joined stays."""
+    """Revoke an invitation; workers that have registered with it stay."""
     with changing(farm, caller.actor, "invitation.revoke", invitation_id) as change:
         row = invitations.revoke(change.session, invitation_id, farm.clock())
         if row is None:
@@ -72,25 +79,25 @@ def revoke(invitation_id: str, farm: TheFarm, caller: Operator) -> api.Invitatio
 
 @router.post("/{worker_id}/drain")
 def drain(worker_id: str, farm: TheFarm, caller: Operator) -> api.Worker:
-    """Gives a worker nothing new; it leaves when it has finished what it has."""
+    """Drain a worker: it gets no new work, and leaves once it has finished its shards."""
     with changing(farm, caller.actor, "worker.drain", worker_id) as change:
         row = change.session.get(Worker, worker_id)
         if row is None:
             raise Refused(404, f"there is no worker {worker_id}; `trackfarm workers` lists them")
         workers.drain(change.session, worker_id, farm.clock())
         change.session.refresh(row)
-        drained = views.worker_view(row, 0, farm.clock())
+        worker = views.worker_view(row, 0, farm.clock())
     farm.placing.wake()
-    return drained
+    return worker
 
 
 @router.delete("/{worker_id}")
 def remove(worker_id: str, farm: TheFarm, badges: TheBadges, caller: Operator) -> api.Worker:
-    """Ends a worker for good: its tokens are void, what it held is placed again."""
+    """Remove a worker: its tokens become invalid, and the tracks it held are placed again."""
     with changing(farm, caller.actor, "worker.remove", worker_id) as change:
         row = joining.remove(change.session, worker_id, farm.clock())
         if row is None:
             raise Refused(404, f"there is no worker {worker_id}; `trackfarm workers` lists them")
-        ended = views.worker_view(row, 0, farm.clock())
+        worker = views.worker_view(row, 0, farm.clock())
     end_access(farm, badges, worker_id)
-    return ended
+    return worker

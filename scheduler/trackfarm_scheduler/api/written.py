@@ -1,4 +1,4 @@
-"""`python -m trackfarm_scheduler.api.written FILE`: writes the OpenAPI description of this version."""
+"""`python -m trackfarm_scheduler.api.written FILE`: write this version's OpenAPI description."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from trackfarm_scheduler.settings import SchedulerSettings
 
 
 def description() -> str:
-    """The description as text, of a scheduler that nobody serves."""
+    """Return the description as JSON text, from a scheduler that is built but not served."""
     with tempfile.TemporaryDirectory(prefix="trackfarm-openapi-") as folder:
         settings = SchedulerSettings.model_validate(
             {
@@ -25,11 +25,11 @@ def description() -> str:
         )
         farm, _loops = assemble(settings)
         try:
-            found = build_app(farm).openapi()
+            openapi = build_app(farm).openapi()
         finally:
             farm.broker.close()
             farm.database.close()
-    return json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    return json.dumps(openapi, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":

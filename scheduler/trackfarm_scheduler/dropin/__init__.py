@@ -1,1 +1,1 @@
-"""The doors that clients of other music servers know: ACE-Step's own API, unchanged."""
+"""Drop-in replacement for ACE-Step's API server, for its clients as they are."""

@@ -1,4 +1,4 @@
-"""A call becomes a job: one transaction for each."""
+"""Creation of a job from a call, in one transaction."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,11 @@ BUSY_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`position` 1 is next; `seconds` until it is done, None where no worker makes such tracks."""
+    """An accepted call.
+
+    `position` 1 is next in the queue; `seconds` until it is done, None if no worker serves its model
+    set.
+    """
 
     job_id: str
     position: int
@@ -32,8 +36,8 @@ class Accepted:
 
 
 def accept(farm: Farm, line: LineWatch, caller: Caller, brief: Brief, kind: ModelSet) -> Accepted:
-    """Raises Refused (429) when too much waits, of everybody or of this key."""
-    ahead = line.now()
+    """Store a call as a job. Raises Refused (429) if the queue or the key's quota is full."""
+    queue = line.now()
     header = JobHeader(catalog=CATALOG, model_set=kind.name, lane="interactive")
     intake = Intake(
         owner=caller.owner,
@@ -46,19 +50,19 @@ def accept(farm: Farm, line: LineWatch, caller: Caller, brief: Brief, kind: Mode
     with changing(farm, caller.actor, "job.submit", intake.job_id) as change:
         position = calls.waiting(change.session) + 1
         if position > farm.settings.most_calls:
-            raise _busy(f"{position - 1} calls are waiting already")
-        sealed = _stored(change.session, intake, brief, farm.clock())
+            raise _busy(f"{position - 1} calls are already queued")
+        sealed = _store(change.session, intake, brief, farm.clock())
         _require_quota(change.session, caller, intake.new_tracks)
         change.target = sealed.job_id
     farm.placing.wake()
-    if not intake.new_tracks:  # all that it asks for may be there already
+    if not intake.new_tracks:  # all of its tracks may exist already
         farm.settling.wake()
     shape = TrackShape(brief.duration, *effort_of(brief, kind))
-    seconds = ahead.seconds_behind(kind.name, brief.variations, shape)
+    seconds = queue.seconds_behind(kind.name, brief.variations, shape)
     return Accepted(sealed.job_id, position, seconds)
 
 
-def _stored(session: Session, intake: Intake, brief: Brief, now: float) -> Sealed:
+def _store(session: Session, intake: Intake, brief: Brief, now: float) -> Sealed:
     intake.open(session)
     intake.add(session, [brief], now)
     sealed = intake.seal(session)

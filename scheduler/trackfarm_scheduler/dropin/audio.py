@@ -1,4 +1,4 @@
-"""A finished file as the body of an answer: clients of ACE-Step's API follow no redirects."""
+"""Finished files as response bodies: clients of ACE-Step's API follow no redirects."""
 
 from collections.abc import Iterator
 
@@ -11,15 +11,17 @@ from trackfarm_scheduler.objects.routes import MEDIA_TYPES
 
 
 def audio_response(objects: ObjectStore, key: str) -> Response:
-    """Raises Refused (404) when the store has it no more. Parts of a file are given by a directory
-    store only."""
-    found = objects.stat(key)
-    if found is None:
-        raise Refused(404, "the file is not here any more")
+    """Return a stored file. Raises Refused (404) if the store no longer has it.
+
+    Range requests are supported with a directory store only.
+    """
+    stat = objects.stat(key)
+    if stat is None:
+        raise Refused(404, "the file no longer exists")
     kind = MEDIA_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
     if isinstance(objects, DirectoryStore):
         return FileResponse(objects.path(key), media_type=kind)
-    headers = {"Content-Length": str(found.size), "ETag": f'"{found.etag}"'}
+    headers = {"Content-Length": str(stat.size), "ETag": f'"{stat.etag}"'}
     return StreamingResponse(_content(objects, key), headers=headers, media_type=kind)
 
 

@@ -1,5 +1,7 @@
-"""Who calls, where clients of ACE-Step's API server show it: in the header, or as `ai_token` in the
-body or the query."""
+"""Authentication as clients of ACE-Step's API server do it.
+
+The key is in the header, or is `ai_token` in the body or the query.
+"""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ PREFIXES = ("/release_task", "/query_result", "/format_input", "/create_random_s
 
 
 async def require_caller(request: Request) -> None:
-    """As `auth.require_known`, for the whole scheduler: here the key may stand in the query."""
+    """Check as `auth.require_known` does, for all routes; here the key may be in the query."""
     token = None
     if request.url.path.startswith(PREFIXES) and "authorization" not in request.headers:
         token = request.query_params.get(TOKEN)
@@ -35,10 +37,10 @@ async def require_caller(request: Request) -> None:
 
 @dataclass(frozen=True)
 class NeedsKey(Needs):
-    """As `Needs`; the key may also be `ai_token`. Reads the body of a POST, which `sent` gives."""
+    """As `Needs`, but the key may also be `ai_token`. Reads the body of a POST into `state.sent`."""
 
     async def token_of(self, request: Request) -> str:
-        token = _shown(request)
+        token = _header_or_query_token(request)
         if request.method != "POST":
             return token or bearer(request)
         body = request.stream()
@@ -52,14 +54,14 @@ class NeedsKey(Needs):
             body = rejoined(parts, body)
         sent = await read(request, body)
         request.state.sent = sent
-        given = token or sent.fields.get(TOKEN)
-        if not isinstance(given, str) or not given:
+        key = token or sent.fields.get(TOKEN)
+        if not isinstance(key, str) or not key:
             raise Refused(401, _MISSING, headers=BEARER)
-        return given
+        return key
 
 
-def _shown(request: Request) -> str:
-    """The key in the header or in the query; empty where it is in neither."""
+def _header_or_query_token(request: Request) -> str:
+    """Return the key in the header or the query; empty if it is in neither."""
     if "authorization" in request.headers:
         return bearer(request)
     return request.query_params.get(TOKEN, "")
@@ -75,4 +77,5 @@ async def _sent(request: Request) -> AsyncGenerator[Sent, None]:
 
 KeyReader = Annotated[Caller, Depends(NeedsKey(Scope.READ))]
 KeySubmitter = Annotated[Caller, Depends(NeedsKey(Scope.SUBMIT))]
-Body = Annotated[Sent, Depends(_sent)]  # behind one of the above in a route's parameters
+# Must come after one of the above among the parameters of a route.
+Body = Annotated[Sent, Depends(_sent)]

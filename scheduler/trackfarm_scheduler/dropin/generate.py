@@ -1,4 +1,4 @@
-"""The simplest way to one track: `POST /api/generate` with a prompt and a duration."""
+"""Minimal API for one track: `POST /api/generate` with a prompt and a duration."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -29,7 +29,7 @@ class Progress(StrEnum):
 
 
 class GenerateRequest(BaseModel):
-    """`duration` in seconds. Other fields mean nothing here."""
+    """A request for one track; `duration` in seconds. Other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
@@ -38,8 +38,11 @@ class GenerateRequest(BaseModel):
 
 
 class Generated(BaseModel):
-    """`audioUrl` needs no key and lives for an hour; `audioHash` is 0x and the SHA-256 of the file in
-    hexadecimal digits. Both are None until the track is there."""
+    """The state of a requested track.
+
+    `audioUrl` needs no key and is valid for one hour; `audioHash` is "0x" and the SHA-256 of the
+    file in hexadecimal. Both are null until the track is done.
+    """
 
     id: str
     status: Progress
@@ -50,38 +53,38 @@ class Generated(BaseModel):
 
 
 def router(line: LineWatch) -> APIRouter:
-    made = APIRouter(prefix="/api/generate", tags=["drop-in"])
+    routes = APIRouter(prefix="/api/generate", tags=["drop-in"])
 
-    @made.post("")
+    @routes.post("")
     def generate(request: GenerateRequest, farm: TheFarm, caller: Submitter) -> Generated:
-        """Asks for one track."""
+        """Request one track. Poll `GET /api/generate/{id}` for the result."""
         wanted: dict[str, object] = {"prompt": request.prompt, "duration": request.duration}
-        done = order(farm, line, caller, wanted | {"batch_size": 1}, {})
-        brief = done.brief
+        ordered = order(farm, line, caller, wanted | {"batch_size": 1}, {})
+        brief = ordered.brief
         return Generated(
-            id=done.accepted.job_id,
+            id=ordered.accepted.job_id,
             status=Progress.QUEUED,
             duration=brief.duration,
             prompt=brief.prompt,
         )
 
-    @made.get("/{reference}")
+    @routes.get("/{reference}")
     def generated(reference: str, farm: TheFarm, caller: Reader) -> Generated:
-        """How it stands, and where the file is."""
-        return _shown(farm, _find(farm, caller, reference))
+        """Return the state of a track, and its download URL once it is done."""
+        return _view(farm, _find(farm, caller, reference))
 
-    return made
+    return routes
 
 
 def _find(farm: Farm, caller: Caller, reference: str) -> Call:
     with farm.database.read() as session:
-        found = calls.find(session, [reference], owner=caller.sees).get(reference)
-    if found is None or not found.tracks:
-        raise Refused(404, "there is no such track of yours; they are kept for a day")
-    return found
+        call = calls.find(session, [reference], owner=caller.sees).get(reference)
+    if call is None or not call.tracks:
+        raise Refused(404, "you have no such track; tracks are kept for a day")
+    return call
 
 
-def _shown(farm: Farm, call: Call) -> Generated:
+def _view(farm: Farm, call: Call) -> Generated:
     track = call.tracks[0]
     brief = track.wanted
     url = None

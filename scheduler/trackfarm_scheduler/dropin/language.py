@@ -1,4 +1,4 @@
-"""What only a language model could do, which is refused by name (pure)."""
+"""Parameters that need a language model, which are refused by name (pure)."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,10 +7,10 @@ from trackfarm.catalog.problems import Fault, shown
 
 REASON = "needs a language model, which no model set of this farm has"
 _SWITCHES = ("thinking", "use_format", "sample_mode")
-# ACE-Step itself plans none of these, so that thinking says nothing there.
+# ACE-Step plans none of these tasks itself, so `thinking` has no effect on them.
 _UNPLANNED = frozenset({"cover", "repaint", "extract"})
-# How a language model decodes that is not asked: the values a client may send without meaning it.
-# Those with None are switches of ACE-Step, on or off by default; the rest have its defaults.
+# Decoding settings of a language model, with the values that clients send without asking for one:
+# None means any value of an on/off switch; the rest are ACE-Step's defaults.
 _IDLE: Mapping[str, frozenset[str] | None] = {
     "use_cot_caption": None,
     "use_cot_language": None,
@@ -28,7 +28,7 @@ _IDLE: Mapping[str, frozenset[str] | None] = {
 
 
 def is_idle(name: str, value: object) -> bool:
-    """Whether it is a setting of the language model that asks nothing of it."""
+    """Return True for a language model setting that has no effect by itself."""
     if name not in _IDLE:
         return False
     idle = _IDLE[name]
@@ -36,18 +36,18 @@ def is_idle(name: str, value: object) -> bool:
 
 
 def language_faults(given: Mapping[str, object], task: str) -> Iterator[Fault]:
-    """What asks for a language model, by parameter."""
+    """Yield a fault for each parameter that needs a language model."""
     if "sample_query" in given:
         yield Fault("sample_query", REASON, "describe the music in prompt")
     for name in _SWITCHES:
-        position = truth(given.get(name, False))
-        if position is None:
+        is_on = truth(given.get(name, False))
+        if is_on is None:
             yield Fault(name, f"{shown(given[name])} is neither true nor false", "write false")
-        elif position and not (name == "thinking" and task in _UNPLANNED):
+        elif is_on and not (name == "thinking" and task in _UNPLANNED):
             yield Fault(name, REASON, "send false, or leave it out")
 
 
 def without_language(given: Mapping[str, object]) -> dict[str, object]:
-    """What is left when nothing is asked of a language model."""
-    settled = {*_SWITCHES, "sample_query"}
-    return {n: v for n, v in given.items() if n not in settled and not is_idle(n, v)}
+    """Return the parameters that are not for a language model."""
+    handled = {*_SWITCHES, "sample_query"}
+    return {n: v for n, v in given.items() if n not in handled and not is_idle(n, v)}

@@ -1,4 +1,4 @@
-"""How long a stranger's audio file is, read from its head by a process of its own."""
+"""Duration of an untrusted audio file, read from its header in a separate process."""
 
 import json
 import resource
@@ -11,17 +11,19 @@ MEMORY_BYTES = 512 * 2**20
 
 
 def seconds_of(file: Path) -> float | None:
-    """The length in seconds; None where the file does not say. Workers decode it and have the last
-    word."""
+    """Return the duration in seconds; None if the file does not state it.
+
+    Workers decode the file and check the duration.
+    """
     command = [sys.executable, "-I", "-m", "tinytag", "-f", "json", str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader:
         resource.prlimit(reader.pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         try:
-            said, _ = reader.communicate(timeout=PATIENCE)
+            output, _ = reader.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             reader.kill()
             return None
     try:
-        return float(json.loads(said)["duration"])
+        return float(json.loads(output)["duration"])
     except (ValueError, KeyError, TypeError):
         return None

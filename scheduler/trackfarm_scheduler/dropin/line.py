@@ -1,4 +1,4 @@
-"""Who waits before whom, and for how long: the interactive lane in order, by the cost model."""
+"""Queue position and waiting time of calls in the interactive lane, by the cost model."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +12,16 @@ from trackfarm_scheduler.store.database import Database
 from trackfarm_scheduler.store.outlook import Crew
 
 FRESH_SECONDS = 1.0
-FALLBACK = "acestep-v15-turbo"  # what ACE-Step's own server loads when it is told nothing
+FALLBACK = "acestep-v15-turbo"  # the model that ACE-Step's own server loads by default
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`position` 0: it is being made; 1: it is next. `seconds` until it is done, None where no
-    worker makes such tracks."""
+    """Place of a call in the queue.
+
+    `position` 0: in progress; 1: next. `seconds` until it is done, None if no worker serves its
+    model set.
+    """
 
     position: int
     seconds: float | None
@@ -26,7 +29,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The lane at one moment. `models`: what live workers serve, in the order of the table."""
+    """Snapshot of the queue. `models`: model sets of live workers, in the order of their table."""
 
     places: Mapping[str, Place] = field(default_factory=dict)
     models: Sequence[str] = ()
@@ -35,18 +38,21 @@ class Line:
     last: int = 0
 
     def place_of(self, job_id: str, *, waits: bool) -> Place:
-        """Whoever came after this moment is behind all others."""
+        """Return the place of a call; calls newer than the snapshot are last."""
         return self.places.get(job_id) or Place(self.last + 1 if waits else 0, None)
 
     def seconds_behind(self, name: str, tracks: int, shape: TrackShape) -> float | None:
-        """Until so many more tracks at the end of the line are done."""
+        """Return the seconds until `tracks` more tracks at the end of the queue would be done."""
         own = _work(self.crew, name, tracks, shape) if self.crew is not None else None
         return None if own is None else self.busy.get(name, 0.0) + own
 
 
 def lined_up(waiting: Sequence[OpenCall], crew: Crew) -> Line:
-    """The line of these calls, oldest first (pure). All workers of a model set share its work; what
-    they were given before is waited for until the first of them is free."""
+    """Compute the queue of these calls, oldest first (pure).
+
+    The workers of a model set share its work, which starts when the first of them has finished its
+    present shards.
+    """
     served = {desk.model_set for desk in crew.desks}
     busy = {
         name: min(desk.seconds_ahead for desk in crew.desks if desk.model_set == name)
@@ -64,32 +70,35 @@ def lined_up(waiting: Sequence[OpenCall], crew: Crew) -> Line:
 
 
 def _work(crew: Crew, name: str, tracks: int, shape: TrackShape) -> float | None:
-    """Seconds that all workers of a model set take for so many tracks."""
+    """Return the seconds that the workers of a model set together take for `tracks` tracks."""
     rate = crew.rate(name, [shape])
     return tracks / rate if rate else None
 
 
 def default_model(chosen: str, served: Sequence[str]) -> str:
-    """The model set of a call that names none: the operator's choice, else the first that a live
-    worker serves (one that makes noise only where there is no other), else ACE-Step's own (pure)."""
+    """Return the model set of a call that names none (pure).
+
+    It is the operator's choice, else the first that a live worker serves (one that makes noise only
+    if there is no other), else ACE-Step's own default.
+    """
     music = [name for name in served if not model_set(name).is_noise]
     return chosen or next(iter([*music, *served]), FALLBACK)
 
 
 class LineWatch:
-    """Looks at the line at most once a second, however many ask."""
+    """Cache of the queue, refreshed at most once a second."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
         self._clock = clock
         self._lock = threading.Lock()
-        self._seen = Line()
-        self._seen_at = float("-inf")
+        self._line = Line()
+        self._read_at = float("-inf")
 
     def now(self) -> Line:
         with self._lock:
-            if not 0 <= self._clock() - self._seen_at < FRESH_SECONDS:
+            if not 0 <= self._clock() - self._read_at < FRESH_SECONDS:
                 with self._database.read() as session:
-                    self._seen = lined_up(calls.open_calls(session), outlook.crew(session))
-                self._seen_at = self._clock()
-            return self._seen
+                    self._line = lined_up(calls.open_calls(session), outlook.crew(session))
+                self._read_at = self._clock()
+            return self._line

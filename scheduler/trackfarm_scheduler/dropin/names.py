@@ -1,7 +1,7 @@
-"""The names by which clients of ACE-Step's API server call a parameter (pure).
+"""Parameter names and aliases of ACE-Step's API (pure).
 
 Source: `docs/en/API.md` of ACE-Step 1.5, section 4.2. Names are compared without case, `_`, `-`
-and spaces, so snake_case and camelCase are one; a parameter may stand in a nested object.
+and spaces, so snake_case and camelCase are equal; a parameter may be in a nested object.
 """
 
 import json
@@ -27,18 +27,20 @@ _BY_FOLD = {fold(name): own for own, others in _OWN.items() for name in (own, *o
 
 
 def canonical(name: str) -> str:
-    """The parameter's own name: ours where a brief has it, else ACE-Step's; an unknown name stays."""
+    """Return the brief's name of a parameter, else ACE-Step's; unknown names are unchanged."""
     return _BY_FOLD.get(fold(name)) or field_of(name) or name
 
 
 def is_blank(value: object) -> bool:
-    """Whether a value says nothing, as empty fields of a form do."""
+    """True for a value without content, such as an empty field of a form."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
 def flattened(given: Mapping[str, object]) -> dict[str, object]:
-    """What was given, by canonical name and without what is blank. What stands at the top wins over
-    what is nested, and the first name of a parameter over its other names."""
+    """Return the parameters that are not blank, by canonical name.
+
+    Top-level values win over nested ones, and the first of several aliases wins over the others.
+    """
     outer: dict[str, object] = {}
     inner: dict[str, object] = {}
     for name, value in given.items():
@@ -56,7 +58,7 @@ def _add(to: dict[str, object], values: Mapping[str, object]) -> None:
 
 
 def _object(value: object) -> Mapping[str, object]:
-    """A nested object, which a form can only send as JSON."""
+    """Return a nested object, parsed from JSON if it came in a form; empty if it is not one."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

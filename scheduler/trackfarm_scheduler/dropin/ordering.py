@@ -1,4 +1,4 @@
-"""One call from its parameters to its job: sources kept, parameters translated, job accepted."""
+"""From the parameters of a call to its job: store sources, translate parameters, create job."""
 
 import secrets
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from trackfarm_scheduler.farm import Farm
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """What became of a call, and which of its parameters mean nothing here."""
+    """An accepted call; `ignored` lists its parameters that have no effect here."""
 
     accepted: Accepted
     brief: Brief
@@ -37,14 +37,17 @@ def order(
     fields: Mapping[str, object],
     files: Mapping[str, UploadFile],
 ) -> Ordered:
-    """Raises Refused: 400 what is asked for cannot be made, 429 too much waits already."""
-    given = flattened({name: value for name, value in fields.items() if name not in files})
-    kind = _kind(farm, line, given)
-    found = _sources(farm, caller, given, files)
-    given |= {field: source.reference for field, source in found.items()}
-    source = found.get("src_audio")
+    """Create a job from a call.
+
+    Raises Refused: 400 for parameters that cannot be fulfilled, 429 if the queue is full.
+    """
+    parameters = flattened({name: value for name, value in fields.items() if name not in files})
+    kind = _kind(farm, line, parameters)
+    sources = _sources(farm, caller, parameters, files)
+    parameters |= {field: source.reference for field, source in sources.items()}
+    source = sources.get("src_audio")
     outcome = translated(
-        given,
+        parameters,
         kind,
         draw=lambda: secrets.randbits(SEED_BITS),
         source_seconds=source.seconds if source is not None else None,
@@ -55,38 +58,38 @@ def order(
     return Ordered(accept(farm, line, caller, outcome.brief, kind), outcome.brief, outcome.ignored)
 
 
-def _kind(farm: Farm, line: LineWatch, given: Mapping[str, object]) -> ModelSet:
-    name = given.get("model") or default_model(farm.settings.default_model, line.now().models)
+def _kind(farm: Farm, line: LineWatch, parameters: Mapping[str, object]) -> ModelSet:
+    name = parameters.get("model") or default_model(farm.settings.default_model, line.now().models)
     if name not in model_sets():
-        known = f"write one of {', '.join(model_sets())}"
-        raise _refused([Fault("model", f"{shown(name)} is not a model here", known)])
+        remedy = f"write one of {', '.join(model_sets())}"
+        raise _refused([Fault("model", f"{shown(name)} is not a known model", remedy)])
     return model_set(str(name))
 
 
 def _sources(
-    farm: Farm, caller: Caller, given: Mapping[str, object], files: Mapping[str, UploadFile]
+    farm: Farm, caller: Caller, parameters: Mapping[str, object], files: Mapping[str, UploadFile]
 ) -> dict[str, Source]:
-    """What came with the call wins over what it names."""
-    found: dict[str, Source] = {
+    """Return the sources of a call by field; an uploaded file wins over a reference."""
+    sources: dict[str, Source] = {
         FILE_FIELDS[name]: stored(farm, caller.owner, file, name)
         for name, file in files.items()
         if name in FILE_FIELDS and file.filename
     }
     with farm.database.read() as session:
-        for field in set(FILE_FIELDS.values()) & given.keys() - found.keys():
-            source = found[field] = named(session, given[field])
+        for field in set(FILE_FIELDS.values()) & parameters.keys() - sources.keys():
+            source = sources[field] = named(session, parameters[field])
             if flaw := path_flaw(source.reference):
                 raise _refused([Fault(field, flaw, "or give a URL, or the file of a result")])
-    return found
+    return sources
 
 
 def _require_sources(farm: Farm, caller: Caller, brief: Brief) -> None:
     if brief.src_audio is None and brief.reference_audio is None:
         return
     with farm.database.read() as session:
-        wrong = SourceCheck(farm.objects, caller.owner).errors(session, 1, brief)
-    if wrong:
-        raise _refused([Fault(e["field"], e["message"], "give another") for e in wrong])
+        errors = SourceCheck(farm.objects, caller.owner).errors(session, 1, brief)
+    if errors:
+        raise _refused([Fault(e["field"], e["message"], "give another") for e in errors])
 
 
 def _refused(faults: list[Fault]) -> Refused:

@@ -1,4 +1,4 @@
-"""`/query_result`: how many tasks stand, in as many questions to the database as for one."""
+"""`/query_result`: the state of many tasks, with as many database queries as for one."""
 
 import json
 import re
@@ -19,27 +19,27 @@ _FORM = re.compile(r"[!-~]{1,64}")
 
 
 def task_ids(fields: Mapping[str, object]) -> list[str]:
-    """The ids of a request, as an array or as the JSON text of one. Raises Refused (400)."""
-    given = fields.get("task_id_list")
-    if isinstance(given, str):
+    """Return the ids of a request, an array or its JSON text. Raises Refused (400)."""
+    ids = fields.get("task_id_list")
+    if isinstance(ids, str):
         try:
-            given = json.loads(given)
+            ids = json.loads(ids)
         except (ValueError, RecursionError):
-            given = None
-    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+            ids = None
+    if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
         raise Refused(400, "task_id_list: is not a list of task ids; send them as a JSON array")
-    if len(given) > MOST_IDS:
-        raise Refused(400, f"task_id_list: has more than {MOST_IDS} ids; ask in parts")
-    return given
+    if len(ids) > MOST_IDS:
+        raise Refused(400, f"task_id_list: has more than {MOST_IDS} ids; send several requests")
+    return ids
 
 
 def query(farm: Farm, line: LineWatch, caller: Caller, ids: list[str]) -> list[object]:
-    """One entry for each id, in their order."""
-    seen = line.now()
-    sensible = list(dict.fromkeys(filter(_FORM.fullmatch, ids)))
+    """Return one entry for each id, in the order of the ids."""
+    snapshot = line.now()
+    valid_ids = list(dict.fromkeys(filter(_FORM.fullmatch, ids)))
     with farm.database.read() as session:
-        found = calls.find(session, sensible, owner=caller.sees)
-    return [_entry(task_id, found.get(task_id), seen) for task_id in ids]
+        calls_by_id = calls.find(session, valid_ids, owner=caller.sees)
+    return [_entry(task_id, calls_by_id.get(task_id), snapshot) for task_id in ids]
 
 
 def _entry(task_id: str, call: Call | None, line: Line) -> object:

@@ -1,4 +1,4 @@
-"""What a client sent: JSON, a form, or a form with files."""
+"""Request bodies: JSON, a form, or a form with files."""
 
 import json
 import re
@@ -23,7 +23,7 @@ _TOKEN_PART = re.compile(rb'name="?ai_token"?[^\r]*\r\n(?:[^\r\n]+\r\n)*\r\n([!-
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """`files` lie in temporary files until `close`."""
+    """A parsed request body; `files` are temporary files until `close`."""
 
     fields: Mapping[str, object] = field(default_factory=dict)
     files: Mapping[str, UploadFile] = field(default_factory=dict)
@@ -34,12 +34,12 @@ class Sent:
 
 
 def content_type(request: Request) -> str:
-    """The kind of the body without its parameters; JSON where nothing is said."""
+    """Return the media type of the body without its parameters; JSON by default."""
     return request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
 
 
 async def read(request: Request, body: AsyncGenerator[bytes, None]) -> Sent:
-    """Raises Refused: 400 it cannot be read, 415 it is none of the three kinds."""
+    """Parse a request body. Raises Refused: 400 if malformed, 415 for another media type."""
     kind = content_type(request)
     try:
         if kind == JSON:
@@ -49,16 +49,16 @@ async def read(request: Request, body: AsyncGenerator[bytes, None]) -> Sent:
         if kind == MULTIPART:
             return await _multipart(request, body)
     except MultiPartException as error:
-        raise Refused(400, f"the form cannot be read: {error.message}") from error
+        raise Refused(400, f"the form is malformed: {error.message}") from error
     except (ValueError, RecursionError, KeyError) as error:
-        raise Refused(400, f"the body is not {kind}") from error
+        raise Refused(400, f"the body is not valid {kind}") from error
     raise Refused(415, f"send {JSON}, {FORM} or {MULTIPART}")
 
 
 def _object(body: bytes) -> dict[str, object]:
     parsed = json.loads(body) if body.strip() else {}
     if not isinstance(parsed, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - as for any other text
+        raise ValueError("not an object")  # noqa: TRY004 - handled like any other invalid text
     return parsed
 
 
@@ -72,14 +72,17 @@ async def _multipart(request: Request, body: AsyncGenerator[bytes, None]) -> Sen
 
 
 async def token_ahead(body: AsyncGenerator[bytes, None]) -> tuple[str, list[bytes]]:
-    """The `ai_token` in the first 64 KiB of a form with files, empty where there is none, and what
-    was read to find it. So much is read of anybody; clients send fields before files."""
+    """Return the `ai_token` in the first 64 KiB of a form with files, and the parts read so far.
+
+    The token is empty if there is none. Only this much is read without authentication; clients send
+    fields before files.
+    """
     parts: list[bytes] = []
     async for part in body:
         parts.append(part)
         head = b"".join(parts)
-        if found := _TOKEN_PART.search(head[:STRANGER_BYTES]):
-            return found[1].decode(), parts
+        if match := _TOKEN_PART.search(head[:STRANGER_BYTES]):
+            return match[1].decode(), parts
         if len(head) > STRANGER_BYTES:
             break
     return "", parts
@@ -88,7 +91,7 @@ async def token_ahead(body: AsyncGenerator[bytes, None]) -> tuple[str, list[byte
 async def rejoined(
     parts: Iterable[bytes], rest: AsyncGenerator[bytes, None]
 ) -> AsyncGenerator[bytes, None]:
-    """A body of which some parts were read already."""
+    """Yield a body again from the parts already read and the rest."""
     for part in parts:
         yield part
     async for part in rest:

@@ -1,4 +1,4 @@
-"""ACE-Step's API server, call by call, as its `docs/en/API.md` describes it."""
+"""Routes of ACE-Step's API server, as its `docs/en/API.md` describes them."""
 
 import json
 import secrets
@@ -30,18 +30,18 @@ from trackfarm_scheduler.objects.routes import MEDIA_TYPES
 from trackfarm_scheduler.store import artifacts, calls
 
 SERVICE = "ACE-Step API"
-FIRST_MEAN_SECONDS = 5.0  # what ACE-Step's server says before the first job has ended
+FIRST_MEAN_SECONDS = 5.0  # the value that ACE-Step's server returns before its first job has ended
 _QUEUED = (JobState.ACCEPTED, JobState.PAUSED)
 _FAILED = (JobState.FAILED, JobState.CANCELLED, JobState.OUT_OF_BUDGET)
 _AUDIO_KINDS: dict[str, dict[str, Any]] = {kind: {} for kind in MEDIA_TYPES.values()}
 
 
 def dropin_router(line: LineWatch) -> APIRouter:
-    """All calls of ACE-Step's API, and those of the simpler one in `generate`."""
+    """Build all routes of ACE-Step's API, and the simpler ones of `generate`."""
     router = APIRouter(tags=["drop-in"])
     _add_tasks(router, line)
     _add_forms(router)
-    _add_looks(router, line)
+    _add_queries(router, line)
     router.include_router(generate.router(line))
     return router
 
@@ -53,7 +53,7 @@ def _add_tasks(router: APIRouter, line: LineWatch) -> None:
         openapi_extra=wire.takes(wire.ReleaseBody, JSON, FORM, MULTIPART),
     )
     async def release_task(farm: TheFarm, caller: KeySubmitter, sent: Body) -> Response:
-        """Asks for up to eight tracks of one brief, and tells how long they will take."""
+        """Request up to eight tracks of one brief; returns a task id and the estimated time."""
         return await run_in_threadpool(_release, farm, line, caller, sent)
 
     @router.post(
@@ -62,7 +62,7 @@ def _add_tasks(router: APIRouter, line: LineWatch) -> None:
         openapi_extra=wire.takes(wire.QueryBody, JSON, FORM),
     )
     async def query_result(farm: TheFarm, caller: KeyReader, sent: Body) -> Response:
-        """How tasks stand; `result` is the JSON text of a list with one entry for each track."""
+        """Return the state of tasks; `result` is JSON text of a list with one entry per track."""
         ids = task_ids(sent.fields)
         return _json(wrapped(await run_in_threadpool(query, farm, line, caller, ids), farm.clock()))
 
@@ -74,28 +74,28 @@ def _add_tasks(router: APIRouter, line: LineWatch) -> None:
     def audio(
         farm: TheFarm, caller: KeyReader, path: Annotated[str, Query(max_length=1024)]
     ) -> Response:
-        """A finished file, by the address that a result has."""
+        """Download a finished file by the `path` in the `file` URL of a result."""
         with farm.database.read() as session:
             if not artifacts.is_made_for(session, path, caller.sees):
-                raise Refused(404, "there is no such file of yours")
+                raise Refused(404, "you have no such file")
         return audio_response(farm.objects, path)
 
 
 def _release(farm: Farm, line: LineWatch, caller: Caller, sent: Sent) -> Response:
-    done = order(farm, line, caller, sent.fields, sent.files)
+    ordered = order(farm, line, caller, sent.fields, sent.files)
     data = {
-        "task_id": done.accepted.job_id,
+        "task_id": ordered.accepted.job_id,
         "status": "queued",
-        "queue_position": done.accepted.position,
-        "eta_seconds": done.accepted.seconds,
+        "queue_position": ordered.accepted.position,
+        "eta_seconds": ordered.accepted.seconds,
     }
-    return _json(wrapped(data, farm.clock(), ignored=done.ignored))
+    return _json(wrapped(data, farm.clock(), ignored=ordered.ignored))
 
 
 def _add_forms(router: APIRouter) -> None:
     @router.post("/format_input", openapi_extra=wire.takes(wire.FormatBody, JSON, FORM))
     async def format_input(_caller: KeyReader, _sent: Body) -> Response:
-        """Always refused: to write a caption or lyrics anew takes a language model."""
+        """Always refused (422): rewriting a caption or lyrics needs a language model."""
         raise Refused(422, f"format_input {REASON}; send the prompt and the lyrics as they are")
 
     @router.post(
@@ -104,14 +104,14 @@ def _add_forms(router: APIRouter) -> None:
         openapi_extra=wire.takes(wire.SampleBody, JSON, FORM),
     )
     async def create_random_sample(farm: TheFarm, _caller: KeyReader, _sent: Body) -> Response:
-        """Parameters to fill a form with; both kinds of sample have all of them."""
+        """Return random parameters to fill a form with; every `sample_type` has all of them."""
         return _json(wrapped(any_sample(secrets.choice).model_dump(), farm.clock()))
 
 
-def _add_looks(router: APIRouter, line: LineWatch) -> None:
+def _add_queries(router: APIRouter, line: LineWatch) -> None:
     @router.get("/v1/models")
     def list_models(farm: TheFarm, _caller: KeyReader) -> wire.Wrapped[wire.Models]:
-        """What live workers serve, and what a call gets that names no model."""
+        """List the models that live workers serve, and the default for calls without a model."""
         served = line.now().models
         default = default_model(farm.settings.default_model, served)
         names = dict.fromkeys([*served, default])
@@ -121,7 +121,7 @@ def _add_looks(router: APIRouter, line: LineWatch) -> None:
 
     @router.get("/v1/stats")
     def stats(farm: TheFarm, caller: KeyReader) -> wire.Wrapped[wire.Stats]:
-        """Your calls by state, how many of everybody's wait, and what one takes on average."""
+        """Return your calls by state, the length of the queue of all callers, and the mean time."""
         return wire.Wrapped[wire.Stats].model_validate(wrapped(_stats(farm, caller), farm.clock()))
 
     @router.get("/health", include_in_schema=False)
@@ -132,15 +132,15 @@ def _add_looks(router: APIRouter, line: LineWatch) -> None:
 
 def _stats(farm: Farm, caller: Caller) -> dict[str, object]:
     with farm.database.read() as session:
-        found = calls.counts(session, owner=caller.sees)
+        counts = calls.counts(session, owner=caller.sees)
         mean = calls.mean_seconds(session, owner=caller.sees)
         waiting = calls.waiting(session)
     jobs = {
-        "total": sum(found.values()),
-        "queued": sum(found.get(state, 0) for state in _QUEUED),
-        "running": found.get(JobState.RUNNING, 0),
-        "succeeded": found.get(JobState.DONE, 0),
-        "failed": sum(found.get(state, 0) for state in _FAILED),
+        "total": sum(counts.values()),
+        "queued": sum(counts.get(state, 0) for state in _QUEUED),
+        "running": counts.get(JobState.RUNNING, 0),
+        "succeeded": counts.get(JobState.DONE, 0),
+        "failed": sum(counts.get(state, 0) for state in _FAILED),
     }
     return {
         "jobs": jobs,
@@ -151,6 +151,6 @@ def _stats(farm: Farm, caller: Caller) -> dict[str, object]:
 
 
 def _json(content: object) -> Response:
-    """ASCII, so that an id which is no text goes back as it came."""
+    """Return ASCII JSON, so that an id with a lone surrogate is returned unchanged."""
     text = json.dumps(content, separators=(",", ":"))
     return Response(text, media_type=JSON)

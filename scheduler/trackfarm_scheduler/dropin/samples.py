@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Sample(BaseModel):
-    """`duration` in seconds."""
+    """Parameters of a sample song; `duration` in seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,11 +24,11 @@ class Sample(BaseModel):
 
 @cache
 def samples() -> Sequence[Sample]:
-    """All of them, in the order of the file."""
+    """Return all samples in the order of the file."""
     table = tomllib.loads((files("trackfarm_scheduler.dropin") / "samples.toml").read_text("utf-8"))
     return [Sample.model_validate(row) for row in table["sample"]]
 
 
 def any_sample(choose: Callable[[Sequence[Sample]], Sample]) -> Sample:
-    """One of them; `choose` says which."""
+    """Return the sample that `choose` selects."""
     return choose(samples())

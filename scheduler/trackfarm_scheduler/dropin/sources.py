@@ -1,4 +1,4 @@
-"""Music that comes with a call: stored once by its content, or named by where it lies."""
+"""Source audio of a call: an upload stored by content, or a reference to a URL or a result."""
 
 import hashlib
 import tempfile
@@ -33,29 +33,29 @@ AUDIO = "/v1/audio"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`reference`: as a brief names it; `seconds` long, None where that is not known."""
+    """A source: its `reference` in a brief, and its duration in `seconds`, None if unknown."""
 
     reference: str
     seconds: float | None
 
 
 def stored(farm: Farm, owner: str, file: UploadFile, field: str) -> Source:
-    """Keeps an upload under its content. Raises Refused for one that is empty or too large."""
-    with tempfile.NamedTemporaryFile(prefix="trackfarm-source-") as kept:
-        size, sha256 = _copied(file.file, kept.file)
+    """Store an upload under the hash of its content. Raises Refused if it is empty or too large."""
+    with tempfile.NamedTemporaryFile(prefix="trackfarm-source-") as temporary:
+        size, sha256 = _copy(file.file, temporary.file)
         if not 0 < size <= SOURCE_BYTES:
-            raise Refused(400, f"{field}: a file has 1 to {SOURCE_BYTES} bytes, this one {size}")
-        kept.flush()
-        key, path = upload_key(owner, sha256), Path(kept.name)
+            raise Refused(400, f"{field}: a file must have 1 to {SOURCE_BYTES} bytes, not {size}")
+        temporary.flush()
+        key, path = upload_key(owner, sha256), Path(temporary.name)
         with farm.database.write() as session:
             uploads.touch(session, key, farm.clock())
-        found = farm.objects.stat(key)
-        if found is None or found.size != size:
+        stat = farm.objects.stat(key)
+        if stat is None or stat.size != size:
             farm.objects.put(key, path)
         return Source(UPLOAD + sha256, seconds_of(path))
 
 
-def _copied(source: BinaryIO, target: IO[bytes]) -> tuple[int, str]:
+def _copy(source: BinaryIO, target: IO[bytes]) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
     while chunk := source.read(CHUNK_BYTES):
         target.write(chunk)
@@ -65,17 +65,17 @@ def _copied(source: BinaryIO, target: IO[bytes]) -> tuple[int, str]:
 
 
 def named(session: Session, given: object) -> Source:
-    """Where a path parameter says that the music lies: at an address, or in an earlier result."""
+    """Return the source that a path parameter refers to: a URL or an earlier result."""
     reference = str(given).strip()
     key = result_key(reference)
     if key is not None:
-        found = select(col(Artifact.seconds)).where(col(Artifact.object_key) == key)
-        return Source(OBJECT + key, session.scalar(found))
+        statement = select(col(Artifact.seconds)).where(col(Artifact.object_key) == key)
+        return Source(OBJECT + key, session.scalar(statement))
     return Source(reference, None)
 
 
 def result_key(reference: str) -> str | None:
-    """The object of an earlier result, by the `file` that its answer had (pure)."""
+    """Return the object key of an earlier result, given its `file` URL; None otherwise (pure)."""
     if reference.startswith(OBJECT):
         return reference.removeprefix(OBJECT)
     address = urlsplit(reference)
@@ -85,7 +85,7 @@ def result_key(reference: str) -> str | None:
 
 
 def path_flaw(reference: str) -> str | None:
-    """Why a source cannot be used by its name, if it cannot (pure)."""
+    """Return why a source reference cannot be used, or None (pure)."""
     if not is_local(reference):
         return None
-    return "is a path, and this server reads no files of its own: send the file with the form"
+    return "is a path, and this server does not read local files: upload the file in the form"

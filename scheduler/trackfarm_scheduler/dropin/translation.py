@@ -1,4 +1,4 @@
-"""From the parameters of ACE-Step's API server to one brief (pure)."""
+"""Translation of the parameters of ACE-Step's API into one brief (pure)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,10 +13,8 @@ from trackfarm.planning import BriefProblem, check_against
 from trackfarm_scheduler.dropin.language import language_faults, without_language
 from trackfarm_scheduler.dropin.names import TOKEN
 
-DEFAULT_SECONDS = (
-    60.0  # of a track that says nothing; ACE-Step's pipeline in diffusers has the same
-)
-MOST_TRACKS = 8  # of one call, as in ACE-Step's API
+DEFAULT_SECONDS = 60.0  # without a duration; the same default as ACE-Step's pipeline in diffusers
+MOST_TRACKS = 8  # per call, as in ACE-Step's API
 # ACE-Step 1.5, docs/en/API.md section 4.2.
 _DEFAULTS: Mapping[str, object] = {
     "vocal_language": "en",
@@ -26,14 +24,14 @@ _DEFAULTS: Mapping[str, object] = {
 }
 _GUIDED_DEFAULTS: Mapping[str, object] = {"guidance_scale": 7.0, "shift": 3.0}
 _AUTOMATIC = "Fill the audio semantic mask based on the given conditions:"
-# Of a catalog's brief, not of this API.
+# Fields of a brief in a catalog that this API does not have.
 _OURS_ALONE = frozenset({"tags", "name", "title", "loudness_lufs", "instrumental"})
-_SWITCHED = frozenset({"use_random_seed", "model", TOKEN})  # heard elsewhere
+_SWITCHED = frozenset({"use_random_seed", "model", TOKEN})  # handled elsewhere
 
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """`ignored`: what was sent and means nothing here, as it would not there."""
+    """A brief; `ignored` lists the parameters that have no effect here nor in ACE-Step."""
 
     brief: Brief
     ignored: tuple[str, ...] = ()
@@ -46,21 +44,22 @@ def translated(
     draw: Callable[[], int],
     source_seconds: float | None = None,
 ) -> Translated | list[Fault]:
-    """The brief that parameters by canonical name ask for, or what is wrong with them.
+    """Translate parameters by canonical name into a brief, or return their faults.
 
-    `draw` gives a seed in [0, 2**32); it is stored with the brief, so that equal calls are different
-    tracks. `source_seconds`: the length of the music to work on, where that is known; it wins.
+    `draw` returns a seed in [0, 2**32); it is stored with the brief, so that equal calls make
+    different tracks. `source_seconds`, the duration of the source audio if known, wins over the
+    parameters.
     """
     task = str(given.get("task_type", "text2music")).strip().lower()
     faults = [*language_faults(given, task), *_too_many(given)]
-    meant, ignored = _meant(without_language(given), kind)
-    meant["duration"] = source_seconds or _duration(given)
-    if meant["duration"] is None:
-        faults += _unknown_length(meant)
-        meant["duration"] = DEFAULT_SECONDS
-    meant["seed"] = _seed(given, draw)
+    fields, ignored = _fields(without_language(given), kind)
+    fields["duration"] = source_seconds or _duration(given)
+    if fields["duration"] is None:
+        faults += _unknown_length(fields)
+        fields["duration"] = DEFAULT_SECONDS
+    fields["seed"] = _seed(given, draw)
     try:
-        brief = Brief.model_validate(_whole(meant, task))
+        brief = Brief.model_validate(_with_repaint_end(fields, task))
         check_against(brief, kind)
     except ValidationError as error:
         return faults + brief_faults(error)
@@ -69,29 +68,31 @@ def translated(
     return faults or Translated(brief, ignored)
 
 
-def _meant(
+def _fields(
     given: Mapping[str, object], kind: ModelSet
 ) -> tuple[dict[str, object], tuple[str, ...]]:
-    """What a brief is asked to say, defaults included, and what means nothing."""
-    meant: dict[str, object] = {**_DEFAULTS, **(_GUIDED_DEFAULTS if kind.cfg else {})}
+    """Return the fields of the brief, defaults included, and the ignored parameters."""
+    fields: dict[str, object] = {**_DEFAULTS, **(_GUIDED_DEFAULTS if kind.cfg else {})}
     ignored = []
     for name, value in given.items():
         if name in _SWITCHED or _is_automatic(name, value):
             continue
-        if _means_nothing(name, kind):
+        if _has_no_effect(name, kind):
             ignored.append(name)
         else:
-            meant[name] = value
-    return meant, tuple(sorted(ignored))
+            fields[name] = value
+    return fields, tuple(sorted(ignored))
 
 
 def _is_automatic(name: str, value: object) -> bool:
     return name == "instruction" and str(value).strip() == _AUTOMATIC
 
 
-def _means_nothing(name: str, kind: ModelSet) -> bool:
-    """Codes are ignored without `thinking`, guidance and shift by turbo models; and what nobody
-    knows by everybody."""
+def _has_no_effect(name: str, kind: ModelSet) -> bool:
+    """True for an ignored parameter: unknown, or without effect.
+
+    Codes have no effect without `thinking`, nor guidance and shift with turbo models.
+    """
     if name == "audio_code_string" or (name in _GUIDED_DEFAULTS and not kind.cfg):
         return True
     is_known = name in ALIASES or refusal_of(name) is not None
@@ -99,7 +100,7 @@ def _means_nothing(name: str, kind: ModelSet) -> bool:
 
 
 def _duration(given: Mapping[str, object]) -> object:
-    """As it was given; None where nothing was, or nothing above 0."""
+    """Return the duration as it was sent; None if missing or not above 0."""
     value = given.get("duration")
     try:
         return None if value is None or float(str(value)) <= 0 else value
@@ -107,8 +108,8 @@ def _duration(given: Mapping[str, object]) -> object:
         return value
 
 
-def _unknown_length(meant: Mapping[str, object]) -> list[Fault]:
-    if "src_audio" not in meant:
+def _unknown_length(fields: Mapping[str, object]) -> list[Fault]:
+    if "src_audio" not in fields:
         return []
     return [Fault("audio_duration", "is missing", "give the length of the source in seconds")]
 
@@ -119,12 +120,12 @@ def _seed(given: Mapping[str, object], draw: Callable[[], int]) -> object:
     return draw() if is_random or str(seed).strip() == "-1" else seed
 
 
-def _whole(meant: dict[str, object], task: str) -> dict[str, object]:
-    """A part to repaint that is not said is all of it, which a catalog has to say."""
-    end = str(meant.get("repainting_end", -1)).strip()
+def _with_repaint_end(fields: dict[str, object], task: str) -> dict[str, object]:
+    """Repaint the whole source if no end is set; a catalog must set the end explicitly."""
+    end = str(fields.get("repainting_end", -1)).strip()
     if task == "repaint" and end in ("-1", "-1.0"):
-        return meant | {"repainting_end": meant["duration"]}
-    return meant
+        return fields | {"repainting_end": fields["duration"]}
+    return fields
 
 
 def _too_many(given: Mapping[str, object]) -> list[Fault]:

@@ -1,5 +1,8 @@
-"""The bodies of ACE-Step's API, for the description of ours. What comes in is translated by hand,
-because it has many names; what goes out has these forms."""
+"""Schemas of ACE-Step's API for the OpenAPI description.
+
+Requests are translated by hand, because their parameters have many names; responses have these
+schemas.
+"""
 
 from typing import Any, Generic, TypeVar
 
@@ -9,7 +12,7 @@ Data = TypeVar("Data")
 
 
 class Wrapped(BaseModel, Generic[Data]):
-    """`timestamp` in milliseconds; `extra` names the parameters that mean nothing here."""
+    """Envelope of all responses; `timestamp` in milliseconds, `extra` lists ignored parameters."""
 
     data: Data
     code: int
@@ -19,8 +22,11 @@ class Wrapped(BaseModel, Generic[Data]):
 
 
 class Released(BaseModel):
-    """`queue_position` 1 is next; `eta_seconds` until the tracks are done, None where no worker
-    makes such tracks."""
+    """An accepted task.
+
+    `queue_position` 1 is next; `eta_seconds` until the tracks are done, null if no worker serves the
+    model.
+    """
 
     task_id: str
     status: str
@@ -29,7 +35,7 @@ class Released(BaseModel):
 
 
 class Task(BaseModel):
-    """`status`: 0 queued or running, 1 succeeded, 2 failed; `result`: a list as JSON text."""
+    """A task. `status`: 0 queued or running, 1 succeeded, 2 failed; `result`: a list as JSON text."""
 
     task_id: str
     status: int
@@ -58,7 +64,7 @@ class JobNumbers(BaseModel):
 
 
 class Stats(BaseModel):
-    """`avg_job_seconds` from start to end, over the last 50 calls that were made."""
+    """Counts of calls; `avg_job_seconds` is the mean time from start to end of the last 50."""
 
     jobs: JobNumbers
     queue_size: int
@@ -73,18 +79,20 @@ class Health(BaseModel):
 
 
 class ReleaseBody(BaseModel):
-    """The documented parameters that ask for something here; docs/api.md has the others."""
+    """The documented parameters that have an effect here; docs/api.md lists the others."""
 
     model_config = ConfigDict(extra="allow")
 
-    prompt: str = Field(description="What the music should be. Also: caption.")
+    prompt: str = Field(description="Description of the music. Also accepted as `caption`.")
     lyrics: str = ""
-    model: str | None = Field(default=None, description="A model set; `/v1/models` lists them.")
+    model: str | None = Field(default=None, description="A model set of `/v1/models`.")
     bpm: int | None = None
     key_scale: str = ""
     time_signature: str = ""
     vocal_language: str = "en"
-    audio_duration: float | None = Field(default=None, description="Seconds. Also: duration.")
+    audio_duration: float | None = Field(
+        default=None, description="Seconds. Also accepted as `duration`."
+    )
     inference_steps: int = 8
     guidance_scale: float = 7.0
     shift: float = 3.0
@@ -93,12 +101,14 @@ class ReleaseBody(BaseModel):
     batch_size: int = Field(default=2, ge=1, le=8)
     audio_format: str = "mp3"
     task_type: str = "text2music"
-    src_audio_path: str | None = Field(default=None, description="A URL, or an earlier `file`.")
-    reference_audio_path: str | None = Field(default=None, description="As src_audio_path.")
+    src_audio_path: str | None = Field(
+        default=None, description="A URL, or the `file` of an earlier result."
+    )
+    reference_audio_path: str | None = Field(default=None, description="As `src_audio_path`.")
     repainting_start: float = 0.0
     repainting_end: float | None = None
     audio_cover_strength: float = 1.0
-    ai_token: str | None = Field(default=None, description="The key, instead of the header.")
+    ai_token: str | None = Field(default=None, description="The API key, instead of the header.")
 
 
 class QueryBody(BaseModel):
@@ -120,6 +130,6 @@ class FormatBody(BaseModel):
 
 
 def takes(model: type[BaseModel], *kinds: str) -> dict[str, Any]:
-    """The request body of an operation that reads it by itself."""
+    """Return the OpenAPI request body of an operation that parses the body itself."""
     schema = model.model_json_schema()
     return {"requestBody": {"content": {kind: {"schema": schema} for kind in kinds}}}

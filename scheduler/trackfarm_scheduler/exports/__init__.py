@@ -1,1 +1,2 @@
-"""A job's tracks as one stream: an archive, a table, a playlist; nothing of it is held."""
+"""Exports of a job's tracks as a stream (archive, table, playlist), with constant memory per
+file."""

@@ -1,4 +1,4 @@
-"""A ZIP archive as it goes over the wire: stored, of any size; no file is held in memory or on disk."""
+"""Streaming ZIP archive: uncompressed, of any size; no file is held in memory or on disk."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file; `chunks` is gone through once, when it is its turn."""
+    """One file of the archive; `chunks` is iterated once, when the file is written."""
 
     name: str
     at: datetime
@@ -17,8 +17,8 @@ class Member:
 
 
 def zip_of(members: Iterable[Member]) -> Iterator[bytes]:
-    """The archive in pieces. Its table of contents is all that is kept: 600 bytes a file, and 100
-    more while it is written (measured with names of 50 letters on Python 3.11)."""
+    """Yield the archive in pieces. Only its table of contents stays in memory: 600 bytes per file,
+    and 100 more while it is written (measured with names of 50 letters on Python 3.11)."""
     sink = _Sink()
     with ZipFile(sink, "w", ZIP_STORED) as archive:
         for member in members:
@@ -33,8 +33,7 @@ def zip_of(members: Iterable[Member]) -> Iterator[bytes]:
 
 
 class _Sink(io.RawIOBase):
-    """Takes what is written until it is asked for. It cannot seek, so that sizes and checksums come
-    behind each file."""
+    """Write-only buffer. It cannot seek, so sizes and checksums follow each file."""
 
     def __init__(self) -> None:
         self._held = bytearray()

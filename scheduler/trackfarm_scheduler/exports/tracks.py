@@ -1,4 +1,4 @@
-"""The tracks of a job in the catalog's order, a page at a time, and what they are listed as."""
+"""Exports of a job's tracks in the order of the catalog, read one page at a time."""
 
 import csv
 import io
@@ -17,14 +17,15 @@ from trackfarm_scheduler.store.database import Database
 
 PAGE = 200
 MANIFEST, MISSING = "manifest.csv", "missing.txt"
-MOST = 100_000  # tracks of an archive, which keeps up to 70 MB then
-_DONE, _GIVEN, _MISSING = (TrackState.DONE,), 1, 2
+MOST = 100_000  # tracks per archive, which then needs up to 70 MB of memory
+_DONE, _WRITTEN, _MISSING = (TrackState.DONE,), 1, 2
 TABLE = (*COLUMNS, "state", "error")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Tracks `first` to `last` (ordinals, both included; None: to the end) of a job of so many."""
+    """Tracks `first` to `last` (ordinals, both included; None: to the end) of a job with `tracks`
+    tracks."""
 
     job_id: str
     tracks: int
@@ -40,7 +41,7 @@ class Wanted:
 def each_track(
     database: Database, wanted: Wanted, states: Sequence[TrackState] = ()
 ) -> Iterator[Track]:
-    """No transaction is open while somebody takes what is given."""
+    """Yield the tracks; no transaction is open while the caller handles one."""
     after = wanted.first - 1
     while True:
         with database.read() as session:
@@ -56,20 +57,21 @@ def each_track(
 
 
 def archive(database: Database, objects: ObjectStore, wanted: Wanted) -> Iterator[bytes]:
-    """All that are finished, as a ZIP with a manifest. A file that the store has no more is named in
-    `missing.txt`. Of each track it keeps a byte, and what `zip_of` keeps of a file."""
+    """Yield all finished tracks as a ZIP with a manifest. Files missing in the store are named in
+    `missing.txt`. Memory: one byte per track, plus that of `zip_of` per file."""
     return zip_of(_members(database, objects, wanted))
 
 
 def _members(database: Database, objects: ObjectStore, wanted: Wanted) -> Iterator[Member]:
-    """What is finished meanwhile is in neither the files nor the manifest, which are read apart."""
+    """Yield the files of the archive. Tracks finished meanwhile are left out of both the files and
+    the manifest, which are read separately."""
     width, marks, now = ordinal_width(wanted.tracks), bytearray(wanted.number), datetime.now(UTC)
     for track in each_track(database, wanted, _DONE):
         assert track.artifact is not None
         mark = _MISSING
         with suppress(ObjectMissing), objects.open(track.artifact.object_key) as chunks:
             yield Member(track_file(track, width), track.artifact.committed_at, chunks)
-            mark = _GIVEN
+            mark = _WRITTEN
         marks[track.ordinal - wanted.first] = mark
 
     def marked(mark: int) -> Iterator[tuple[Track, str]]:
@@ -79,26 +81,26 @@ def _members(database: Database, objects: ObjectStore, wanted: Wanted) -> Iterat
 
     if _MISSING in marks:
         yield Member(MISSING, now, (f"{name}\n".encode() for _, name in marked(_MISSING)))
-    given = (row(track, name, wanted.job_id) for track, name in marked(_GIVEN))
-    yield Member(MANIFEST, now, _csv(COLUMNS, given))
+    manifest_rows = (row(track, name, wanted.job_id) for track, name in marked(_WRITTEN))
+    yield Member(MANIFEST, now, _csv(COLUMNS, manifest_rows))
 
 
 def table(database: Database, wanted: Wanted) -> Iterator[bytes]:
-    """All tracks as CSV."""
+    """Yield all tracks as CSV."""
     width = ordinal_width(wanted.tracks)
 
     def line(track: Track) -> dict[str, object]:
         file = track_file(track, width) if track.artifact else ""
-        about = {"state": track.state.value, "error": track.error}
-        return row(track, file, wanted.job_id) | about
+        extra = {"state": track.state.value, "error": track.error}
+        return row(track, file, wanted.job_id) | extra
 
     return _csv(TABLE, map(line, each_track(database, wanted)))
 
 
 def _csv(columns: Sequence[str], rows: Iterable[dict[str, object]]) -> Iterator[bytes]:
     lines = _Lines(columns)
-    for one in rows:
-        lines.add(one)
+    for record in rows:
+        lines.add(record)
         if lines.is_long:
             yield lines.taken()
     if rest := lines.taken():
@@ -108,7 +110,7 @@ def _csv(columns: Sequence[str], rows: Iterable[dict[str, object]]) -> Iterator[
 def playlist(
     database: Database, wanted: Wanted, address_of: Callable[[str], str]
 ) -> Iterator[bytes]:
-    """The finished ones as M3U; `address_of` an object key is where a player gets it."""
+    """Yield the finished tracks as M3U; `address_of` maps an object key to a URL for players."""
     lines = [PLAYLIST_HEAD]
     for track in each_track(database, wanted, [TrackState.DONE]):
         assert track.artifact is not None
@@ -121,7 +123,7 @@ def playlist(
 
 
 class _Lines:
-    """Lines of CSV with these columns."""
+    """Buffer of CSV lines with these columns."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._text = io.StringIO()

@@ -1,4 +1,4 @@
-"""What Prometheus sees: running totals out of the database, and the present state of the farm."""
+"""Prometheus metrics: running totals from the database, and the current state of the farm."""
 
 from trackfarm_scheduler.metrics.exporter import FarmCollector, collector_of, exposition
 

@@ -1,4 +1,5 @@
-"""Puts the metrics together at each scrape. While the database is away it still says so."""
+"""Exporter: collects all metrics at each scrape, and reports an unavailable database as a
+metric."""
 
 import platform
 import time
@@ -27,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 class FarmCollector:
-    """Reads the farm at each scrape. `lag` and `leads`: of the scheduler whose process this is."""
+    """Collector of the farm's metrics. `lag` and `leads` describe the scheduler of this process."""
 
     def __init__(
         self,
@@ -48,29 +49,35 @@ class FarmCollector:
         self._disks = health.disks_of(database, objects)
 
     def gather(self) -> tuple[list[Metric], str]:
-        """All metrics of this moment, and those of each worker as text."""
+        """Return all current metrics, with the per-worker metrics as text."""
         began = time.perf_counter()
-        found = list(self._of_this_process())
-        each_worker = ""
+        metrics = list(self._of_this_process())
+        worker_text = ""
         try:
             with self._database.read() as session:
                 workers = present.workers_shown(session, self._clock())
-            found += self._of_database(workers)
-            each_worker = "".join(machines.pages(workers))
+            metrics += self._of_database(workers)
+            worker_text = "".join(machines.pages(workers))
         except SQLAlchemyError as error:
-            log.warning("metrics_without_database", error=str(error))
+            log.warning("metrics_database_unavailable", error=str(error))
         took = time.perf_counter() - began
-        found.append(
-            _one("trackfarm_scrape_seconds", "How long gathering these metrics took.", took)
-        )
-        return found, each_worker
+        metrics.append(_one("trackfarm_scrape_seconds", "Seconds to collect these metrics.", took))
+        return metrics, worker_text
 
     def _of_this_process(self) -> Iterator[Metric]:
         yield from health.broker_families(self._broker)
         yield from health.database_families(self._database)
         yield from health.disk_families(self._disks)
-        yield _one("trackfarm_scheduler_leads", "Whether it places shards.", self._leads())
-        yield _one("trackfarm_scheduler_lag_seconds", "Longest wait for a thread.", self._lag())
+        yield _one(
+            "trackfarm_scheduler_leads",
+            "1 on the scheduler that leads and places shards.",
+            self._leads(),
+        )
+        yield _one(
+            "trackfarm_scheduler_lag_seconds",
+            "Longest recent wait of a request for a thread and the write lock.",
+            self._lag(),
+        )
         yield _build_info()
 
     def _of_database(self, workers: Sequence[Row[Any]]) -> Iterator[Metric]:
@@ -93,7 +100,7 @@ def collector_of(farm: "Farm") -> FarmCollector:
 
 
 class _Gathered:
-    """What the client library wants of a collector."""
+    """Adapter to the collector interface of the client library."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self._metrics = metrics
@@ -103,12 +110,12 @@ class _Gathered:
 
 
 def exposition(collector: FarmCollector) -> bytes:
-    """The text format of one scrape, with the CPU time and memory of this process."""
-    metrics, each_worker = collector.gather()
+    """Return one scrape in the text format, with the CPU time and memory of this process."""
+    metrics, worker_text = collector.gather()
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Gathered(metrics))
     ProcessCollector(registry=registry)
-    return generate_latest(registry) + each_worker.encode()
+    return generate_latest(registry) + worker_text.encode()
 
 
 def _one(name: str, text: str, value: float) -> Metric:
@@ -119,6 +126,6 @@ def _one(name: str, text: str, value: float) -> Metric:
 
 def _build_info() -> Metric:
     labels = ["version", "python"]
-    family = GaugeMetricFamily("trackfarm_build_info", "What runs here.", labels=labels)
+    family = GaugeMetricFamily("trackfarm_build_info", "Version of this scheduler.", labels=labels)
     family.add_metric([__version__, platform.python_version()], 1)
     return family

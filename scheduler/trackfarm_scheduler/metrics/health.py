@@ -1,4 +1,5 @@
-"""Whether what the scheduler stands on answers, and how fast: broker, database, disks."""
+"""Health of the scheduler's dependencies: availability and latency of broker and database, disk
+space."""
 
 import shutil
 import time
@@ -25,7 +26,8 @@ def database_families(database: Database) -> Iterator[Metric]:
 
 
 def disks_of(database: Database, objects: ObjectStore) -> dict[str, Path]:
-    """The folders that we fill ourselves; a server's disk is that server's to watch."""
+    """Return the folders that the scheduler itself fills; the disk of a remote server is monitored
+    there."""
     disks: dict[str, Path] = {}
     if database.is_sqlite and database.url.database:
         disks["database"] = Path(database.url.database).resolve().parent
@@ -35,23 +37,23 @@ def disks_of(database: Database, objects: ObjectStore) -> dict[str, Path]:
 
 
 def disk_families(disks: Mapping[str, Path]) -> Iterator[Metric]:
-    found = {name: shutil.disk_usage(path) for name, path in disks.items() if path.is_dir()}
-    free = {name: float(usage.free) for name, usage in found.items()}
-    size = {name: float(usage.total) for name, usage in found.items()}
-    yield gauge("trackfarm_disk_free_bytes", "Free where this is kept.", "kept", free)
-    yield gauge("trackfarm_disk_size_bytes", "Size of the disk where this is kept.", "kept", size)
+    usages = {name: shutil.disk_usage(path) for name, path in disks.items() if path.is_dir()}
+    free = {name: float(usage.free) for name, usage in usages.items()}
+    size = {name: float(usage.total) for name, usage in usages.items()}
+    yield gauge("trackfarm_disk_free_bytes", "Free bytes of the disk with this data.", "kept", free)
+    yield gauge("trackfarm_disk_size_bytes", "Size of the disk with this data.", "kept", size)
 
 
 def _answers(name: str, asks: Callable[[], bool]) -> Iterator[Metric]:
     began = time.perf_counter()
     answered = asks()
     took = time.perf_counter() - began
-    up = GaugeMetricFamily(f"trackfarm_{name}_up", f"Whether the {name} answers.")
+    up = GaugeMetricFamily(f"trackfarm_{name}_up", f"1 if the {name} responds.")
     up.add_metric([], float(answered))
     yield up
     if answered:
         latency = GaugeMetricFamily(
-            f"trackfarm_{name}_latency_seconds", f"How long the {name} took to answer."
+            f"trackfarm_{name}_latency_seconds", f"Response time of the {name}."
         )
         latency.add_metric([], took)
         yield latency

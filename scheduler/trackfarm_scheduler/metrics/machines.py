@@ -1,7 +1,7 @@
-"""One series for each worker, of few metrics; whoever leaves disappears.
+"""Per-worker metrics: one series per worker for a few metrics; a worker that leaves disappears.
 
-Written as text here, because a thousand workers are nine tenths of a page and the client library
-takes longer for them than a scrape may take.
+The text is written here, because a thousand workers are nine tenths of a page and the client
+library takes longer for them than a scrape may take.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,20 +16,22 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
 def pages(workers: Sequence[Row[Any]]) -> Iterator[str]:
-    """Blocks of the text format, version 0.0.4."""
-    yield _block("info", "Who a worker is.", ((_who(w), 1) for w in workers))
-    heard = ((w.id, w.last_seen) for w in workers)
-    yield _named("last_heartbeat_timestamp_seconds", "When a worker was heard last.", heard)
-    telling = [w for w in workers if w.gpu_memory_mib is not None]
-    owned = ((w.id, w.memory_mib * MIB) for w in telling)
-    yield _named("gpu_memory_bytes", "GPU memory that a worker has.", owned)
-    used = ((w.id, w.gpu_memory_mib * MIB) for w in telling)
-    yield _named("gpu_memory_used_bytes", "GPU memory in use.", used)
-    busy = ((w.id, w.gpu_utilisation) for w in workers if w.gpu_utilisation is not None)
-    yield _named("gpu_utilization_ratio", "Share of the last second that the GPU computed.", busy)
+    """Yield blocks of the text format, version 0.0.4."""
+    yield _block("info", "Labels of a worker.", ((_info_labels(w), 1) for w in workers))
+    last_seen = ((w.id, w.last_seen) for w in workers)
+    yield _named("last_heartbeat_timestamp_seconds", "Time of the last heartbeat.", last_seen)
+    with_gpu = [w for w in workers if w.gpu_memory_mib is not None]
+    total_memory = ((w.id, w.memory_mib * MIB) for w in with_gpu)
+    yield _named("gpu_memory_bytes", "GPU memory of the worker.", total_memory)
+    used_memory = ((w.id, w.gpu_memory_mib * MIB) for w in with_gpu)
+    yield _named("gpu_memory_used_bytes", "GPU memory in use.", used_memory)
+    utilization = ((w.id, w.gpu_utilisation) for w in workers if w.gpu_utilisation is not None)
+    yield _named(
+        "gpu_utilization_ratio", "Share of the last second in which the GPU was busy.", utilization
+    )
 
 
-def _who(w: Row[Any]) -> str:
+def _info_labels(w: Row[Any]) -> str:
     return (
         f'worker="{w.id}",name="{_escaped(w.name)}",gpu="{_escaped(w.gpu)}",tier="{w.tier}"'
         f',model_set="{w.model_set}",provider="{provider_label(w.provider)}"'
@@ -37,7 +39,7 @@ def _who(w: Row[Any]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """What strangers say of themselves, so that it stays within its quotes."""
+    """Escape text that workers report about themselves, so that it stays within its quotes."""
     return text if text.isalnum() else text.translate(_ESCAPES)
 
 

@@ -1,4 +1,4 @@
-"""The farm at this moment, from what is small in the database: jobs, workers, leases, rentals."""
+"""Current state of the farm, from small tables: jobs, workers, leases, rentals."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from trackfarm_scheduler.store.fleet_tables import Rental
 from trackfarm_scheduler.store.output import gpu_label, place_of, provider_label
 from trackfarm_scheduler.store.tables import Lease, Worker, table_of
 
-LOST_SHOWN_SECONDS = 600.0  # a lost worker is shown for a while, or nobody would see which it was
+LOST_SHOWN_SECONDS = 600.0  # a lost worker stays visible for a while, so that it can be identified
 _Key = TypeVar("_Key", bound=tuple[str, ...])
 BOOT_SECONDS = 1200.0  # large images take up to twenty minutes to start on slow hosts
 _LEASE, _WORKER, _RENTAL = table_of(Lease), table_of(Worker), table_of(Rental)
@@ -55,19 +55,21 @@ _RENTALS = select(
 
 
 def workers_shown(session: Session, now: float) -> Sequence[Row[Any]]:
-    """Everyone who has not left, and those lost a short while ago."""
-    gone = _WORKER.c.state != WorkerState.GONE.value
-    recent = (_WORKER.c.state != WorkerState.LOST.value) | (
+    """Return all workers that have not left, except the ones lost long ago."""
+    not_gone = _WORKER.c.state != WorkerState.GONE.value
+    not_long_lost = (_WORKER.c.state != WorkerState.LOST.value) | (
         _WORKER.c.last_seen > now - LOST_SHOWN_SECONDS
     )
-    return session.execute(_WORKERS.where(gone, recent).order_by(_WORKER.c.joined_at)).all()
+    return session.execute(
+        _WORKERS.where(not_gone, not_long_lost).order_by(_WORKER.c.joined_at)
+    ).all()
 
 
 def places_of(workers: Iterable[Row[Any]]) -> list[dict[str, str]]:
-    """Where those who take shards will be counted, each place once."""
+    """Return the label sets under which the live workers will be counted, each once."""
     working = [w for w in workers if w.state in LIVE_STATES]
-    kinds = {(w.model_set, w.tier, w.gpu, w.provider): w for w in working}
-    return [place_of(worker) for worker in kinds.values()]
+    representatives = {(w.model_set, w.tier, w.gpu, w.provider): w for w in working}
+    return [place_of(worker) for worker in representatives.values()]
 
 
 def families(session: Session, workers: Sequence[Row[Any]], now: float) -> Iterator[Metric]:
@@ -79,14 +81,14 @@ def families(session: Session, workers: Sequence[Row[Any]], now: float) -> Itera
 
 
 def gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
-    """A gauge with one label."""
+    """Return a gauge with one label."""
     return gauges(name, text, [label], {(key,): value for key, value in values.items()})
 
 
 def gauges(
     name: str, text: str, labels: Sequence[str], values: Mapping[_Key, float]
 ) -> GaugeMetricFamily:
-    """One with several labels."""
+    """Return a gauge with several labels."""
     family = GaugeMetricFamily(name, text, labels=labels)
     for key, value in sorted(values.items()):
         family.add_metric(list(key), value)
@@ -98,7 +100,7 @@ def _leases(session: Session) -> Iterator[Metric]:
     live = GaugeMetricFamily("trackfarm_leases_live", "Live leases.", labels=[*labels, "state"])
     oldest = GaugeMetricFamily(
         "trackfarm_oldest_offer_timestamp_seconds",
-        "When the oldest shard was offered that nobody has claimed.",
+        "Offer time of the oldest unclaimed shard.",
         labels=labels,
     )
     for model_set, tier, state, number, offered_at in session.execute(_LEASES):
@@ -111,21 +113,23 @@ def _leases(session: Session) -> Iterator[Metric]:
 
 def _rentals(session: Session, workers: Iterable[Row[Any]], now: float) -> Iterator[Metric]:
     rentals = session.execute(_RENTALS).all()
-    served = {w.rental_tag for w in workers if w.state != WorkerState.LOST}
+    live_tags = {w.rental_tag for w in workers if w.state != WorkerState.LOST}
     number: Counter[tuple[str, ...]] = Counter()
     dollars: dict[tuple[str, ...], float] = defaultdict(float)
-    alone: Counter[str] = Counter()
+    orphaned: Counter[str] = Counter()
     for rental in rentals:
         provider = provider_label(rental.provider)
         number[provider, rental.state] += 1
         dollars[provider, rental.state] += rental.price_per_hour
-        alone[provider] += rental.tag not in served and rental.intended_at < now - BOOT_SECONDS
+        orphaned[provider] += (
+            rental.tag not in live_tags and rental.intended_at < now - BOOT_SECONDS
+        )
     labels = ["provider", "state"]
     yield gauges("trackfarm_rentals", "Rentals not ended.", labels, number)
-    text = "What rentals cost an hour."
+    text = "Price of all rentals per hour."
     yield gauges("trackfarm_rentals_price_dollars_per_hour", text, labels, dollars)
-    text = "Rentals long since created from which no worker is here."
-    yield gauge("trackfarm_rentals_orphaned", text, "provider", alone)
+    text = "Rentals without a live worker although they had time to boot."
+    yield gauge("trackfarm_rentals_orphaned", text, "provider", orphaned)
 
 
 def _workers(workers: Iterable[Row[Any]]) -> Metric:
@@ -142,5 +146,5 @@ def _prices(workers: Iterable[Row[Any]]) -> Metric:
     for worker in workers:
         if worker.state != WorkerState.LOST:
             dollars[provider_label(worker.provider)] += worker.price_per_hour
-    text = "What the workers that are here cost an hour."
+    text = "Price of all live workers per hour."
     return gauge("trackfarm_workers_price_dollars_per_hour", text, "provider", dollars)

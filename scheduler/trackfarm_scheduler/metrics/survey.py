@@ -1,8 +1,8 @@
-"""What takes long on a large farm: counting all tracks, asking for the length of each queue, and
-how jobs stand with their promises.
+"""Slow metrics of a large farm: counts of all tracks, queue lengths, and headroom of jobs.
 
-A look at a million tracks takes longer than a scrape may. So a farm with few tracks is looked at
-anew for each scrape; one with many is looked at beside the scrapes, which show the last look.
+Counting a million tracks takes longer than a scrape may. A farm with few tracks is therefore
+surveyed at each scrape; one with many is surveyed in the background, and scrapes show the last
+result.
 """
 
 import threading
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 THREAD = "survey"
 _Key = TypeVar("_Key")
 SMALL = 20_000  # tracks; counted in about 2 ms
-REST = 50.0  # times as long as the last look took: at most 2 % of a core
+REST = 50.0  # multiple of the duration of the last survey: at most 2 % of a core
 _TRACK = table_of(Track)
 _COUNTS = select(_TRACK.c.job_id, _TRACK.c.state, func.count()).group_by(
     _TRACK.c.job_id, _TRACK.c.state
@@ -39,8 +39,8 @@ _COUNTS = select(_TRACK.c.job_id, _TRACK.c.state, func.count()).group_by(
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """`took` in seconds. `waiting`: tracks of moving jobs by model set; `oldest`: when the oldest
-    job with such tracks was submitted."""
+    """Result of one survey. `took` in seconds. `waiting`: tracks of jobs in progress by model set;
+    `oldest`: submission time of the oldest job with such tracks."""
 
     at: float
     took: float = 0.0
@@ -52,7 +52,7 @@ class Survey:
 
 
 class Surveyor:
-    """Gives the newest survey; may be called from any thread."""
+    """Runner of surveys that returns the newest; may be called from any thread."""
 
     def __init__(
         self,
@@ -94,15 +94,15 @@ class Surveyor:
     def _look(self) -> Survey:
         began = time.monotonic()
         with self._database.read() as session:
-            found = survey(session, self._clock())
+            result = survey(session, self._clock())
             kinds = {w.queue: (w.model_set, w.tier) for w in workers.live(session)}
-        # The broker may take seconds to say no: by then no transaction waits.
+        # Outside the transaction: an unreachable broker may take seconds to fail.
         queues = _lengths(self._broker, kinds)
-        found = replace(found, queues=queues, took=time.monotonic() - began)
+        result = replace(result, queues=queues, took=time.monotonic() - began)
         with self._lock:
-            self._last = found
-            self._rests_until = time.monotonic() + self._rest * found.took
-        return found
+            self._last = result
+            self._rests_until = time.monotonic() + self._rest * result.took
+        return result
 
 
 def survey(session: Session, now: float) -> Survey:
@@ -125,7 +125,7 @@ def survey(session: Session, now: float) -> Survey:
 
 
 def _lengths(broker: Broker, kinds: Mapping[str, tuple[str, str]]) -> dict[tuple[str, str], int]:
-    """Messages that wait, by model set and tier; nothing while the broker is away."""
+    """Return the waiting messages by model set and tier; empty while the broker is unreachable."""
     lengths = (broker.lengths(kinds) if kinds else None) or {}
     return _sums((kinds[queue], length) for queue, length in lengths.items())
 
@@ -140,17 +140,19 @@ def _sums(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:
 def families(found: Survey) -> Iterator[Metric]:
     tracks = found.tracks.model_dump()
     yield gauge("trackfarm_tracks_present", "Tracks by state.", "state", tracks)
-    text = "Tracks of moving jobs that wait to be placed."
+    text = "Pending tracks of jobs in progress."
     yield gauge("trackfarm_tracks_waiting", text, "model_set", found.waiting)
     name = "trackfarm_oldest_waiting_timestamp_seconds"
-    text = "When the oldest moving job with waiting tracks was submitted."
+    text = "Submission time of the oldest job in progress with pending tracks."
     yield gauge(name, text, "model_set", found.oldest)
     yield from promise_families(found.promises)
-    kind, text = ["model_set", "tier"], "Shards in queues of the broker."
+    kind, text = ["model_set", "tier"], "Shards in the queues of the broker."
     yield gauges("trackfarm_queue_shards", text, kind, found.queues)
-    took = GaugeMetricFamily("trackfarm_survey_seconds", "How long counting the tracks took.")
+    took = GaugeMetricFamily("trackfarm_survey_seconds", "Seconds to count the tracks.")
     took.add_metric([], found.took)
     yield took
-    at = GaugeMetricFamily("trackfarm_survey_timestamp_seconds", "When the tracks were counted.")
+    at = GaugeMetricFamily(
+        "trackfarm_survey_timestamp_seconds", "Time of the last count of tracks."
+    )
     at.add_metric([], found.at)
     yield at

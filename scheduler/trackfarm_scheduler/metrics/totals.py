@@ -1,5 +1,5 @@
-"""Running totals as metrics (pure). They moved in the transactions that they count, so they equal
-the rows whatever was restarted in between."""
+"""Running totals as metrics (pure). They are updated in the transactions that they count, so they
+equal the rows regardless of restarts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _PLACE = (*_KIND, "gpu", "provider")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How a total is shown: `name` without the prefix of the farm and the ending of its type."""
+    """Presentation of a total: `name` without the farm's prefix and the suffix of its type."""
 
     name: str
     text: str
@@ -24,49 +24,50 @@ class Shown:
 
 COUNTERS = {
     "tracks": Shown("tracks", "Tracks that ended, by outcome.", ("outcome", *_PLACE)),
-    "tracks_accepted": Shown("tracks_accepted", "Tracks asked for.", ("model_set",)),
+    "tracks_accepted": Shown("tracks_accepted", "Tracks requested.", ("model_set",)),
     "tracks_remade": Shown(
         "tracks_remade", "Tracks whose first seed gave no usable audio (silent, broken).", _KIND
     ),
-    "track_retries": Shown("track_retries", "Tracks to be tried again.", ("reason",)),
+    "track_retries": Shown("track_retries", "Tracks scheduled for another try.", ("reason",)),
     "tracks_handed_back": Shown(
-        "tracks_handed_back", "Tracks that a worker gave back unfinished.", ("reason",)
+        "tracks_handed_back", "Tracks that a worker returned unfinished.", ("reason",)
     ),
-    "attempts_failed": Shown("attempts_failed", "Attempts without audio.", ("reason", *_KIND)),
-    "attempts_swept": Shown("attempts_swept", "Abandoned attempts removed."),
+    "attempts_failed": Shown("attempts_failed", "Failed attempts.", ("reason", *_KIND)),
+    "attempts_swept": Shown("attempts_swept", "Abandoned attempts cleaned up."),
     "audio_seconds": Shown("audio_seconds", "Seconds of committed audio.", _PLACE),
     "padding_seconds": Shown(
         "padding_audio_seconds", "Seconds of audio computed only to fill up batches.", _KIND
     ),
-    "batches": Shown("batches", "Batches that committed tracks were made in.", _KIND),
-    "model_passes": Shown("model_passes", "Passes through the DiT for committed tracks.", _KIND),
+    "batches": Shown("batches", "Batches of committed tracks.", _KIND),
+    "model_passes": Shown("model_passes", "DiT passes for committed tracks.", _KIND),
     "engine_seconds": Shown(
-        "engine_seconds", "Seconds that reported attempts kept an engine.", ("outcome", *_PLACE)
+        "engine_seconds", "Engine seconds of reported attempts.", ("outcome", *_PLACE)
     ),
     "object_bytes": Shown("object_bytes", "Bytes of committed artifacts."),
     "cost_dollars": Shown(
         "cost_dollars",
-        "Engine seconds of reported attempts at their workers' prices, by what they bought.",
+        "Cost of the engine seconds of reported attempts at their workers' prices, by use.",
         ("bought", "provider"),
     ),
-    "races_decided": Shown("races_decided", "Leases overtaken by another."),
+    "races_decided": Shown("races_decided", "Leases ended because a speculative copy won."),
     "leases_ended": Shown("leases_ended", "Leases that ended, by reason.", ("reason",)),
-    "workers_lost": Shown("workers_lost", "Workers that fell silent."),
+    "workers_lost": Shown("workers_lost", "Workers lost without heartbeat."),
     "workers_quarantined": Shown(
-        "workers_quarantined", "Workers taken out because others made what they had failed."
+        "workers_quarantined",
+        "Workers quarantined because others could make the tracks they failed.",
     ),
 }
 HISTOGRAMS = {
     "track_stage_seconds": Shown(
-        "track_stage_seconds", "Seconds of one track in one stage.", ("stage", *_KIND)
+        "track_stage_seconds", "Seconds per track and stage.", ("stage", *_KIND)
     ),
-    "track_batch_size": Shown("track_batch_size", "Tracks in the batch of a track.", _KIND),
+    "track_batch_size": Shown("track_batch_size", "Size of the batch of each track.", _KIND),
 }
 
 
 def begun(places: Iterable[Mapping[str, str]]) -> Iterator[Total]:
-    """Nothing, of what workers at these places will make: Prometheus sees the first track of a
-    series only when it saw the series before."""
+    """Yield zero totals for the workers at these places: Prometheus counts the first track of a
+    series only when the series existed before."""
     for place in places:
         for outcome in ("done", "failed"):
             yield "tracks", {"outcome": outcome, **place}, 0.0
@@ -77,26 +78,26 @@ def begun(places: Iterable[Mapping[str, str]]) -> Iterator[Total]:
 
 
 def families(totals: Iterable[Total]) -> Iterator[Metric]:
-    """A total that comes twice counts as it came first; one whose name is not known (of another
-    version) is left out."""
+    """Yield all totals as metrics. Of a duplicate total the first value counts; an unknown name (of
+    another version) is skipped."""
     counters = {
         name: CounterMetricFamily(f"trackfarm_{shown.name}", shown.text, labels=shown.labels)
         for name, shown in COUNTERS.items()
     }
-    found = list(totals)
+    rows = list(totals)
     seen: set[tuple[str, ...]] = set()
-    for name, labels, value in found:
+    for name, labels, value in rows:
         values = _values(labels, COUNTERS[name]) if name in counters else []
         if name in counters and (name, *values) not in seen:
             seen.add((name, *values))
             counters[name].add_metric(values, value)
     for name, family in counters.items():
-        # Where there is no label, a rate from the very first event on can be had.
+        # A counter without labels starts at 0, so that its rate includes the first event.
         if not COUNTERS[name].labels and not family.samples:
             family.add_metric([], 0)
         yield family
     for name, shown in HISTOGRAMS.items():
-        yield _histogram(name, shown, found)
+        yield _histogram(name, shown, rows)
 
 
 def _histogram(name: str, shown: Shown, totals: Iterable[Total]) -> Metric:

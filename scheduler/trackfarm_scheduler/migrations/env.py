@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that `Database.migrate` passes in."""
+"""Run the migrations on the connection that `Database.migrate` passes in."""
 
 from alembic import context
 from sqlmodel import SQLModel

@@ -1,4 +1,5 @@
-"""Where artifacts are kept: a directory behind the scheduler or an S3 bucket, seen as one port."""
+"""Object storage for artifacts: a directory served by the scheduler or an S3 bucket, behind one
+interface."""
 
 from trackfarm_scheduler.objects.opening import open_store
 from trackfarm_scheduler.objects.port import (

@@ -1,4 +1,4 @@
-"""Objects as files under one folder; the scheduler itself serves their signed URLs."""
+"""Objects as files in one folder; the scheduler itself serves their signed URLs."""
 
 import os
 import time
@@ -27,16 +27,16 @@ _NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class DirectoryStore:
-    """An `ObjectStore` in a folder of this machine, for one scheduler.
+    """An `ObjectStore` in a local folder, for one scheduler.
 
-    Under `root`: `objects/` holds the files under their keys, to be played and copied as they
-    are; `digests/` their MD5s; `incoming/` what is being uploaded. Unlike S3, a key cannot also
-    be a folder of other keys.
+    Under `root`: `objects/` holds the files under their keys, ready to be played and copied;
+    `digests/` their MD5s; `incoming/` uploads in progress. Unlike S3, a key cannot also be a folder
+    of other keys.
 
     Args:
         root: the folder; `check` creates it.
-        base_url: where workers reach the scheduler, such as `http://10.0.0.5:8000`.
-        secret: signs the URLs; at least 16 bytes. Another secret ends all URLs given out.
+        base_url: URL of the scheduler for workers, such as `http://10.0.0.5:8000`.
+        secret: signs the URLs; at least 16 bytes. Changing it invalidates all issued URLs.
         max_bytes: a larger PUT is refused.
         now: the clock, in seconds since 1970.
 
@@ -54,7 +54,7 @@ class DirectoryStore:
         now: Callable[[], float] = time.time,
     ) -> None:
         if len(secret) < signing.MIN_SECRET_BYTES:
-            raise ValueError(f"the signing secret needs {signing.MIN_SECRET_BYTES} bytes or more")
+            raise ValueError(f"the signing secret needs at least {signing.MIN_SECRET_BYTES} bytes")
         self.root = root
         self.max_bytes = max_bytes
         self.base_url = base_url.rstrip("/")
@@ -76,7 +76,7 @@ class DirectoryStore:
     def verdict(
         self, method: str, key: str, *, expires: str, given: str, filename: str = ""
     ) -> signing.Verdict:
-        """What the signature of a request is worth now."""
+        """Return whether a request's signature is valid now."""
         return signing.verdict(
             self._secret,
             method,
@@ -125,7 +125,7 @@ class DirectoryStore:
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
         parents = prefix.split("/")[:-1]
         if not {"", ".", ".."}.isdisjoint(parents):
-            return  # no key begins so, but a path would leave the folder
+            return  # no key has such parts, and the path would leave the folder
         for path in _files(self._objects.joinpath(*parents)):
             key = path.relative_to(self._objects).as_posix()
             if key.startswith(prefix) and (stat := self.stat(key)):
@@ -140,11 +140,11 @@ class DirectoryStore:
                 probe.write(b"trackfarm")
 
     def path(self, key: str) -> Path:
-        """Where the object lies or would lie; raises `UnsafeKey`."""
+        """Return the path of an object, existing or not; raises `UnsafeKey`."""
         return self._objects / checked_key(key)
 
     def receive(self, key: str) -> Incoming:
-        """Begins an object; it appears when `finish` is called and never otherwise."""
+        """Begin an object; it appears only when `finish` is called."""
         return Incoming(
             folder=self._incoming, target=self.path(key), digest_target=self._digest_path(key)
         )
@@ -166,7 +166,7 @@ class DirectoryStore:
 
     def _signed(self, method: str, key: str, expires: timedelta, filename: str) -> SignedUrl:
         if not filename.isprintable():
-            raise ValueError(f"file name has a character that cannot be printed: {filename!r}")
+            raise ValueError(f"file name contains a non-printable character: {filename!r}")
         until = int(self._now()) + whole_seconds(expires)
         signed = signing.signature(self._secret, method, checked_key(key), until, filename)
         query = {"expires": str(until), "signature": signed}
@@ -178,7 +178,7 @@ class DirectoryStore:
         return SignedUrl(url=url, expires_at=datetime.fromtimestamp(until, UTC))
 
     def _sweep_incoming(self) -> None:
-        """Removes what a killed scheduler left half received."""
+        """Delete partial uploads left by a killed scheduler."""
         for path in _files(self._incoming):
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < self._now() - ABANDONED_AFTER_S:
@@ -186,14 +186,14 @@ class DirectoryStore:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    # os.walk ignores folders that are missing or vanish on the way, as is wanted here.
+    # os.walk ignores folders that are missing or vanish meanwhile, as needed here.
     for parent, _, names in os.walk(folder):
         for name in names:
             yield Path(parent, name)
 
 
 def _remove(path: Path, root: Path) -> None:
-    """Removes a file and the folders it leaves empty, up to but without the root."""
+    """Delete a file and the folders it leaves empty, up to but without the root."""
     with suppress(*_NO_FILE):
         path.unlink()
     for folder in path.parents:

@@ -1,4 +1,4 @@
-"""One object on its way into a directory: hashed while it streams, visible only when whole."""
+"""Upload of one object into a directory: hashed while it streams, visible only when complete."""
 
 import hashlib
 import os
@@ -11,13 +11,13 @@ _MOVE_TRIES = 100
 
 
 class AlreadyThere(Exception):
-    """There is an object under the key, and it was not to be replaced."""
+    """An object exists under the key, and the write was not allowed to replace it."""
 
 
 class Incoming:
-    """A temporary file that becomes the object in one step or leaves nothing behind.
+    """Temporary file that becomes the object in one step or leaves nothing behind.
 
-    Made by `DirectoryStore.receive`. Not for more than one thread at a time.
+    Created by `DirectoryStore.receive`. Not thread-safe.
     """
 
     def __init__(self, *, folder: Path, target: Path, digest_target: Path) -> None:
@@ -37,24 +37,24 @@ class Incoming:
 
     @property
     def md5_hex(self) -> str:
-        """The MD5 of what was written so far."""
+        """MD5 of the bytes written so far, in hexadecimal."""
         return self._md5.hexdigest()
 
     def write(self, chunk: bytes | bytearray) -> None:
-        """Appends a chunk."""
+        """Append a chunk."""
         self._file.write(chunk)
         self._md5.update(chunk)
         self.size += len(chunk)
 
     def finish(self, *, once: bool = False) -> None:
-        """Puts the object in its place, on disk before it returns.
+        """Move the object to its place; it is on disk before this returns.
 
-        Where the object is replaced, the digest goes first: it names the file it belongs to
+        When the object is replaced, the digest is moved first: it names the file it belongs to
         (`digest_of` checks that), so a crash or another writer in between costs one reading of the
         file and never an error.
 
         Raises:
-            AlreadyThere: `once`, and somebody was faster.
+            AlreadyThere: with `once`, when the object already exists.
         """
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -69,19 +69,19 @@ class Incoming:
         _sync_folder(self._target.parent)
 
     def discard(self) -> None:
-        """Forgets the object; does nothing after `finish`."""
+        """Delete the temporary files; does nothing after `finish`."""
         self._file.close()
         self._path.unlink(missing_ok=True)
         self._path.with_suffix(".md5").unlink(missing_ok=True)
 
 
 def digest_line(md5_hex: str, stat: os.stat_result) -> str:
-    """An MD5 with the identity of the file it was taken of."""
+    """Format an MD5 with the identity of the file it was taken from."""
     return f"{md5_hex} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def digest_of(path: Path, digest_path: Path, stat: os.stat_result) -> str:
-    """The kept MD5 of a file when it is this file's, else a fresh one, which is kept.
+    """Return the stored MD5 when it belongs to this file, else compute and store a fresh one.
 
     Raises:
         FileNotFoundError: the file is gone.
@@ -102,7 +102,7 @@ def digest_of(path: Path, digest_path: Path, stat: os.stat_result) -> str:
 
 
 def _link(source: Path, target: Path) -> None:
-    """The file under a second name (the first is discarded); never in the place of another."""
+    """Link the file under a second name (the first is discarded); never replaces another file."""
     try:
         target.hardlink_to(source)
     except FileExistsError as error:
@@ -112,7 +112,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _place(move: Callable[[Path, Path], object], source: Path, target: Path) -> None:
-    # A remover may take the empty folder away between the two steps.
+    # A concurrent removal may delete the empty folder between the two steps.
     for _ in range(_MOVE_TRIES):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -120,11 +120,11 @@ def _place(move: Callable[[Path, Path], object], source: Path, target: Path) -> 
         except FileNotFoundError:
             continue
         return
-    raise FileNotFoundError(f"cannot move {source} to {target}: its folder keeps vanishing")
+    raise FileNotFoundError(f"cannot move {source} to {target}: its folder is deleted repeatedly")
 
 
 def _sync_folder(folder: Path) -> None:
-    # Best effort: the folder may be gone again, with the object, by a remover.
+    # Best effort: a concurrent removal may have deleted the object and its folder.
     try:
         handle = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Object keys: how attempts and uploads are named and what any store accepts as a key."""
+"""Object keys: names of attempts and uploads, and the keys that any store accepts."""
 
 import re
 
@@ -13,14 +13,14 @@ _AUDIO_FORMAT = re.compile(r"[a-z0-9]{1,8}")
 
 
 class UnsafeKey(ValueError):
-    """The text cannot name an object in every store."""
+    """The text cannot be an object key in every store."""
 
 
 def attempt_key(track_key: str, lease_id: str, audio_format: str) -> str:
-    """The object key of one lease's attempt at one track.
+    """Return the object key for a track's attempt under one lease.
 
-    The two leading digits spread the tracks over 256 folders. The lease makes the key unique
-    to the attempt, so that no two workers ever write to the same object.
+    The first two digits spread the tracks over 256 folders. The lease makes the key unique to the
+    attempt, so that no two workers ever write to the same object.
 
     Args:
         track_key: 32 lower-case hexadecimal digits.
@@ -37,7 +37,7 @@ def attempt_key(track_key: str, lease_id: str, audio_format: str) -> str:
 
 
 def upload_key(owner: str, sha256: str) -> str:
-    """The object key of an owner's upload, which its content names.
+    """Return the object key of an owner's upload, named by its content.
 
     Args:
         owner: 1 to 64 letters, digits, `_` or `-`.
@@ -51,7 +51,7 @@ def upload_key(owner: str, sha256: str) -> str:
 
 
 def uploads_of(owner: str) -> str:
-    """What the keys of an owner's uploads begin with. Raises UnsafeKey as above."""
+    """Return the key prefix of an owner's uploads. Raises UnsafeKey as above."""
     _require("owner", owner, _OWNER)
     return f"uploads/{owner}/"
 
@@ -62,11 +62,11 @@ def _require(name: str, value: str, form: re.Pattern[str]) -> None:
 
 
 def checked_key(key: str) -> str:
-    """The key itself when every store can hold it under that name.
+    """Return the key itself when every store can hold it under that name.
 
     Raises:
-        UnsafeKey: empty, absolute, with `.`, `..` or empty parts, a backslash, a character that
-            cannot be printed, or too long.
+        UnsafeKey: empty, absolute, with `.`, `..` or empty parts, a backslash, a non-printable
+            character, or too long.
     """
     if flaw := _flaw(key):
         raise UnsafeKey(f"object key {flaw}: {key!r}")
@@ -75,9 +75,9 @@ def checked_key(key: str) -> str:
 
 def _flaw(key: str) -> str | None:
     if not key.isprintable():
-        return "has a character that cannot be printed"
+        return "contains a non-printable character"
     if "\\" in key:
-        return "has a backslash"
+        return "contains a backslash"
     if len(key.encode()) > MAX_KEY_BYTES:
         return f"is longer than {MAX_KEY_BYTES} bytes"
     return next(filter(None, map(_part_flaw, key.split("/"))), None)

@@ -1,4 +1,4 @@
-"""From the operator's settings to an object store."""
+"""Factory: creates an object store from the settings."""
 
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -21,18 +21,18 @@ def open_store(
     ca_file: Path | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> DirectoryStore | S3Store:
-    """The store a URL names. Makes no request: call `check` before use.
+    """Return the store that a URL names. Makes no request: call `check` before use.
 
-    * `file:///var/lib/trackfarm` is a directory; it needs `base_url` (where workers reach the
-      scheduler) and `signing_secret`, and its router in the scheduler's application. It refuses
-      objects over `max_bytes`; of a bucket's object, the size is known only once it is there.
+    * `file:///var/lib/trackfarm` is a directory; it needs `base_url` (URL of the scheduler for
+      workers) and `signing_secret`, and its router in the scheduler's application. It refuses
+      objects over `max_bytes`; in a bucket, an object's size is known only after its upload.
     * `s3://bucket` is a bucket at AWS in `region`.
     * `http://host:9000/bucket` and `https://…` are a bucket of any other S3 store; `ca_file` (PEM)
       is an authority to trust beside the public ones.
 
     Raises:
-        SettingsError: `ca_file` is no certificate.
-        ValueError: no store has such a URL, it carries credentials, or a setting is missing; the
+        SettingsError: `ca_file` is not a certificate.
+        ValueError: the URL names no store or carries credentials, or a setting is missing; the
             message names the setting and never repeats a credential.
     """
     parts = urlsplit(url)

@@ -1,8 +1,8 @@
-"""What a store makes of two conditional PUTs of one object at once, seen by sending them.
+"""Probe for races between two conditional PUTs of one object, by sending them to the store.
 
-Some look only when a PUT begins. OpenStack Swift does: of two that begin while nothing is there both
-succeed, and the later stays. Whoever holds an upload URL could then begin two, have the first
-accepted, and end the other when it likes.
+Some stores check the condition only when a PUT begins, OpenStack Swift for example: of two PUTs
+that begin while no object exists both succeed, and the later stays. The holder of an upload URL
+could then begin two, have the first accepted, and complete the other at any time.
 """
 
 import socket
@@ -22,41 +22,41 @@ _FAULTS = (OSError, h11.ProtocolError)
 def overtake(
     url: str, headers: Mapping[str, str], *, first: bytes, second: bytes, trust: ssl.SSLContext
 ) -> int | None:
-    """Begins two PUTs, ends the one and then the other.
+    """Begin two PUTs, then complete them one after the other.
 
     Returns:
-        HTTP status of the first; None where it got no answer. What the second is told does not
+        HTTP status of the first; None when it got no response. The status of the second does not
         matter: look at the object.
     """
     with (
         suppress(*_FAULTS),
-        closing(BegunPut(url, headers, first, trust)) as one,
-        closing(BegunPut(url, headers, second, trust)) as two,
+        closing(BegunPut(url, headers, first, trust)) as first_put,
+        closing(BegunPut(url, headers, second, trust)) as second_put,
     ):
-        status = one.end()
+        status = first_put.end()
         with suppress(*_FAULTS):
-            two.end()
+            second_put.end()
         return status
     return None
 
 
 class BegunPut:
-    """A PUT whose head was sent and, by a store that says `100 Continue`, looked at.
+    """A PUT with its head sent and, if the store supports `100 Continue`, already evaluated.
 
     Raises:
-        OSError, h11.ProtocolError: the store cannot be reached, or speaks no HTTP.
+        OSError, h11.ProtocolError: the store is unreachable, or does not speak HTTP.
     """
 
     def __init__(
         self, url: str, headers: Mapping[str, str], body: bytes, trust: ssl.SSLContext
     ) -> None:
-        place = urlsplit(url)
-        known = {"Content-Length": str(len(body)), "Expect": "100-continue"}
-        fields = {"Host": place.netloc, **known, **headers}
-        target = f"{place.path}?{place.query}"
+        address = urlsplit(url)
+        body_headers = {"Content-Length": str(len(body)), "Expect": "100-continue"}
+        fields = {"Host": address.netloc, **body_headers, **headers}
+        target = f"{address.path}?{address.query}"
         self._body = body
         self._http = h11.Connection(h11.CLIENT)
-        self._socket = _connected(place, trust)
+        self._socket = _connected(address, trust)
         try:
             self._send(h11.Request(method="PUT", target=target, headers=list(fields.items())))
             self._refusal = self._looked_at()
@@ -65,19 +65,19 @@ class BegunPut:
             raise
 
     def end(self) -> int:
-        """Sends the body, unless it was refused already; returns the HTTP status."""
+        """Send the body, unless the PUT was refused already; returns the HTTP status."""
         if self._refusal is not None:
             return self._refusal
         self._send(h11.Data(data=self._body), h11.EndOfMessage())
         while isinstance(event := self._event(), h11.InformationalResponse):
-            """It may have been slow to say that it goes on."""
+            pass  # a late 100 Continue
         return event.status_code
 
     def close(self) -> None:
         self._socket.close()
 
     def _looked_at(self) -> int | None:
-        """Waits until the store asks for the body, or for as long as one would that asks."""
+        """Wait until the store asks for the body, or long enough to assume that it never asks."""
         self._socket.settimeout(_LOOK_SECONDS)
         try:
             event = self._event()
@@ -91,7 +91,7 @@ class BegunPut:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             self._http.receive_data(self._socket.recv(_READ_BYTES))
         if not isinstance(event, h11.Response | h11.InformationalResponse):
-            raise ConnectionError(f"no answer but {event!r}")
+            raise ConnectionError(f"expected an HTTP response, got {event!r}")
         return event
 
     def _send(self, *events: h11.Event) -> None:

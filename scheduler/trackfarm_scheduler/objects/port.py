@@ -1,4 +1,4 @@
-"""What the scheduler needs of an object store, whichever one it is."""
+"""Interface of object stores as the scheduler uses them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -11,18 +11,18 @@ CHUNK_BYTES = 256 * 1024
 
 
 class ObjectStoreError(Exception):
-    """The store could not be reached, refused us, or answered nonsense."""
+    """The store was unreachable, refused the request, or sent an invalid response."""
 
 
 class ObjectMissing(ObjectStoreError):
-    """No object has the key that was to be opened."""
+    """No object exists under the key to open."""
 
 
 @dataclass(frozen=True)
 class SignedUrl:
-    """The right to do one thing with one object until a time.
+    """Permission for one operation on one object until a time.
 
-    Whoever uses the URL must send `headers` with the request.
+    A request to the URL must carry `headers`.
     """
 
     url: str
@@ -32,10 +32,10 @@ class SignedUrl:
 
 @dataclass(frozen=True)
 class ObjectStat:
-    """What a store knows of an object without reading it.
+    """Metadata of an object, known without reading it.
 
-    `etag` differs when the content does. `md5_hex` is None where the store keeps no MD5 of the
-    content (S3 multipart uploads, buckets encrypted with KMS).
+    `etag` changes with the content. `md5_hex` is None where the store keeps no MD5 of the content
+    (S3 multipart uploads, buckets encrypted with KMS).
     """
 
     key: str
@@ -46,21 +46,21 @@ class ObjectStat:
 
 
 class ObjectStore(Protocol):
-    """Objects under keys; workers see nothing of it but signed URLs.
+    """Objects under keys; workers get only signed URLs.
 
-    Methods are blocking and may be called from any thread. They raise `UnsafeKey` for a key that
-    not every store can hold and `ObjectStoreError` when the store fails.
+    Methods block and may be called from any thread. They raise `UnsafeKey` for a key that not every
+    store can hold and `ObjectStoreError` when the store fails.
     """
 
     @property
     def writes_once(self) -> bool:
-        """Whether a URL made with `once` really writes once: what is there is never replaced, not
-        even by a PUT that began before. `check` finds it out."""
+        """True if a URL made with `once` really writes once: an existing object is never replaced,
+        not even by a PUT that began before. `check` determines it."""
         ...
 
     def presign_put(self, key: str, *, expires: timedelta, once: bool = False) -> SignedUrl:
-        """A URL that stores the body of a PUT as this object, replacing what was there; with
-        `once`, such a PUT is answered 412 where there is something.
+        """Return a URL that stores the body of a PUT as this object, replacing an existing one;
+        with `once`, a PUT to an existing object gets status 412.
 
         Makes no request. `expires` is at least one second and at most seven days.
         """
@@ -69,33 +69,34 @@ class ObjectStore(Protocol):
     def presign_get(
         self, key: str, *, expires: timedelta, filename: str | None = None
     ) -> SignedUrl:
-        """A URL that answers a GET, also of a range; with `filename` as a download of that name."""
+        """Return a URL for GET requests, ranges included; with `filename` it is a download of that
+        name."""
         ...
 
     def stat(self, key: str) -> ObjectStat | None:
-        """What is known of the object, or None when there is none."""
+        """Return the metadata of the object, or None when it does not exist."""
         ...
 
     def open(self, key: str) -> AbstractContextManager[Iterator[bytes]]:
-        """The content in chunks of at most `CHUNK_BYTES`; raises `ObjectMissing` on entry."""
+        """Open the content in chunks of at most `CHUNK_BYTES`; raises `ObjectMissing` on entry."""
         ...
 
     def put(self, key: str, file: Path) -> None:
-        """Stores the content of a file, replacing what was there."""
+        """Store the content of a file, replacing an existing object."""
         ...
 
     def remove(self, keys: Iterable[str]) -> None:
-        """Removes the objects; those that are already gone are no error."""
+        """Delete the objects; missing ones are not an error."""
         ...
 
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
-        """The objects whose keys begin with this text, in no promised order."""
+        """Yield the objects with this key prefix, in no defined order."""
         ...
 
     def check(self) -> None:
-        """Creates what is missing (the bucket, the folder) and proves that the store works.
+        """Create the bucket or folder if missing, and verify that the store works.
 
         Raises:
-            ObjectStoreError: it does not; the message names the setting to look at.
+            ObjectStoreError: it does not; the message names the setting to check.
         """
         ...

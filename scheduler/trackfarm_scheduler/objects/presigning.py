@@ -15,7 +15,7 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Whose keys sign, and for which region."""
+    """Key pair and region of a signature."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -31,8 +31,8 @@ def presigned(
     signed_at: datetime,
     expires: int,
 ) -> str:
-    """`url` (encoded, without a query) with a signature that holds for `expires` seconds and only
-    together with `headers`, whose names are in lower case."""
+    """Return `url` (encoded, without a query) with a signature valid for `expires` seconds and only
+    together with `headers`, which have lower-case names."""
     parts = urlsplit(url)
     at = signed_at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     scope = f"{at[:8]}/{signer.region}/s3/aws4_request"

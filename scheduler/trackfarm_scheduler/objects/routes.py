@@ -1,4 +1,4 @@
-"""The signed URLs of a directory store, as routes of the scheduler's web application."""
+"""Routes of the scheduler's web application for the signed URLs of a directory store."""
 
 import base64
 import binascii
@@ -16,7 +16,7 @@ from trackfarm_scheduler.objects.incoming import AlreadyThere, Incoming
 from trackfarm_scheduler.objects.keys import UnsafeKey, checked_key
 from trackfarm_scheduler.objects.signing import Verdict, put_right
 
-WRITE_BYTES = 2**20  # one trip to a thread per MiB, not per network packet
+WRITE_BYTES = 2**20  # one thread call per MiB instead of per network packet
 
 MEDIA_TYPES = {
     "mp3": "audio/mpeg",
@@ -32,17 +32,17 @@ class _Refusal:
     reason: str
 
     def response(self) -> Response:
-        # Whatever else the client sends of a body that was refused is not read.
+        # The rest of a refused body is not read.
         headers = {"Connection": "close"} if self.status == 413 else None
         return PlainTextResponse(self.reason, self.status, headers)
 
 
 def directory_router(store: DirectoryStore) -> APIRouter:
-    """`PUT`, `GET` and `HEAD /objects/{key}` for the holders of the store's signed URLs.
+    """Return routes for `PUT`, `GET` and `HEAD /objects/{key}` with the store's signed URLs.
 
-    A GET URL also answers HEAD. 400 the body is not what its headers say, 403 wrong signature or
-    expired (the body says which), 404 no such object, 409 the key is a folder of other keys,
-    412 there is an object that was not to be replaced, 413 too big.
+    A GET URL also allows HEAD. 400 the body does not match its headers, 403 wrong signature or
+    expired (the body says which), 404 no such object, 409 the key is a folder of other keys, 412 an
+    object exists that must not be replaced, 413 too big.
     """
     router = APIRouter(include_in_schema=False)
 
@@ -92,7 +92,7 @@ def directory_router(store: DirectoryStore) -> APIRouter:
             return _Refusal(404, "no such object").response()
         return FileResponse(
             store.path(key),
-            # The content is a stranger's: no browser may take it for a page of the console.
+            # The content is untrusted: a browser must not render it as a page of the console.
             headers={"ETag": f'"{stat.md5_hex}"', "X-Content-Type-Options": "nosniff"},
             media_type=MEDIA_TYPES.get(key.rpartition(".")[2], "application/octet-stream"),
             filename=filename or None,
@@ -113,7 +113,7 @@ async def _receive(request: Request, incoming: Incoming, max_bytes: int) -> _Ref
 
 
 async def _gathered(request: Request) -> AsyncIterator[bytes]:
-    """The body in chunks of about `WRITE_BYTES`."""
+    """Yield the body in chunks of about `WRITE_BYTES`."""
     buffer = bytearray()
     async for chunk in request.stream():
         buffer += chunk
@@ -127,9 +127,11 @@ def _mismatch(
     incoming: Incoming, content_length: int | None, content_md5: str | None
 ) -> _Refusal | None:
     if content_length is not None and content_length != incoming.size:
-        return _Refusal(400, f"{incoming.size} bytes came, Content-Length says {content_length}")
+        return _Refusal(
+            400, f"{incoming.size} bytes received, Content-Length says {content_length}"
+        )
     if content_md5 is not None and _hex_of(content_md5) != incoming.md5_hex:
-        return _Refusal(400, "the body does not have the MD5 of Content-MD5")
+        return _Refusal(400, "the MD5 of the body differs from Content-MD5")
     return None
 
 
@@ -144,11 +146,11 @@ def _finish(incoming: Incoming, *, once: bool) -> _Refusal | None:
     try:
         incoming.finish(once=once)
     except AlreadyThere:
-        return _Refusal(412, "there is an object already, which this URL may not replace")
+        return _Refusal(412, "an object exists already, and this URL must not replace it")
     except (NotADirectoryError, IsADirectoryError, FileExistsError):
         return _Refusal(409, "the key, or a part of it, is a folder of other keys")
     return None
 
 
 def _too_big(max_bytes: int) -> _Refusal:
-    return _Refusal(413, f"an object may have {max_bytes} bytes")
+    return _Refusal(413, f"the object is too large; the limit is {max_bytes} bytes")

@@ -1,4 +1,4 @@
-"""Objects in one bucket of an S3 store: AWS, MinIO, Ceph, Swift, Cloudflare R2 and their kind."""
+"""Objects in one bucket of an S3 store: AWS, MinIO, Ceph, Swift, Cloudflare R2 and similar."""
 
 import hashlib
 import io
@@ -42,27 +42,27 @@ _ALREADY_OURS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 
 def utc_now() -> datetime:
-    """The default clock."""
+    """Return the current time; the default clock."""
     return datetime.now(UTC)
 
 
 class S3Store:
-    """An `ObjectStore` in a bucket. Nothing here rests on lifecycles, and on conditional writes
-    only where `check` has seen them kept (`writes_once`).
+    """An `ObjectStore` in a bucket. It does not rely on lifecycle rules, and on conditional writes
+    only where `check` has verified them (`writes_once`).
 
     Args:
         endpoint: URL of the service, such as `https://s3.eu-central-1.amazonaws.com`.
-        bucket: its name; `check` creates it when the keys may.
-        access_key: of a user who may read, write, list and delete in the bucket.
+        bucket: its name; `check` creates it if the keys permit.
+        access_key: of a user with permission to read, write, list and delete in the bucket.
         secret_key: of the same user.
         region: always explicit, so that signing makes no request.
-        external_endpoint: URL of the service as workers reach it, when that differs; signed URLs
-            are made for it, since the host is part of the signature.
+        external_endpoint: URL of the service for workers, when it differs; signed URLs use it,
+            since the host is part of the signature.
         now: the clock that dates signatures.
         ca_file: PEM file of an authority to trust beside the public ones.
 
     Raises:
-        ValueError: an endpoint is not an http(s) URL of a host and nothing more.
+        ValueError: an endpoint is not an http(s) URL of a bare host.
     """
 
     def __init__(
@@ -110,12 +110,12 @@ class S3Store:
     def stat(self, key: str) -> ObjectStat | None:
         with self._translated(f"look at {key}"):
             try:
-                found = self._client.stat_object(self._bucket, checked_key(key))
+                response = self._client.stat_object(self._bucket, checked_key(key))
             except S3Error as error:
                 if error.code in ("NoSuchKey", "NoSuchObject"):
                     return None
                 raise
-        return self._stat_of(key, found)
+        return self._stat_of(key, response)
 
     @contextmanager
     def open(self, key: str) -> Iterator[Iterator[bytes]]:
@@ -137,11 +137,11 @@ class S3Store:
             self._client.fput_object(self._bucket, checked_key(key), str(file))
 
     def remove(self, keys: Iterable[str]) -> None:
-        doomed = (DeleteObject(checked_key(key)) for key in keys)
+        requests = (DeleteObject(checked_key(key)) for key in keys)
         with self._translated("remove objects"):
             errors = [
                 error
-                for error in self._client.remove_objects(self._bucket, doomed)
+                for error in self._client.remove_objects(self._bucket, requests)
                 if error.code != "NoSuchKey"
             ]
         if errors:
@@ -150,42 +150,45 @@ class S3Store:
 
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
         with self._translated(f"list {prefix!r}"):
-            for found in self._client.list_objects(self._bucket, prefix, recursive=True):
-                yield self._stat_of(str(found.object_name), found)
+            for item in self._client.list_objects(self._bucket, prefix, recursive=True):
+                yield self._stat_of(str(item.object_name), item)
 
     def check(self) -> None:
-        """Creates the bucket and writes, looks at and removes one small object.
+        """Create the bucket; write, stat and delete one small object.
 
-        It also learns from that object whether this bucket's ETags are MD5s (those of a bucket
-        encrypted with KMS look like one and are not), and whether it keeps conditional writes.
+        It also learns from that object whether this bucket's ETags are MD5s (in a bucket encrypted
+        with KMS they look like one and are not), and whether it honours conditional writes.
         """
         probe = f"checks/{secrets.token_hex(16)}"
         with self._translated(
             "use (TRACKFARM_SCHEDULER_OBJECTS_URL, _ACCESS_KEY, _SECRET_KEY, _REGION)"
         ):
             self._ensure_bucket()
-            written = self._client.put_object(self._bucket, probe, io.BytesIO(_PROBE), len(_PROBE))
+            upload = self._client.put_object(self._bucket, probe, io.BytesIO(_PROBE), len(_PROBE))
             self._client.stat_object(self._bucket, probe)
             self._client.remove_object(self._bucket, probe)
             self._learn_condition(probe)
             self._client.remove_object(self._bucket, probe)
         md5_hex = hashlib.md5(_PROBE, usedforsecurity=False).hexdigest()
-        self._etag_is_md5 = _bare(written.etag) == md5_hex
+        self._etag_is_md5 = _bare(upload.etag) == md5_hex
 
     def _learn_condition(self, probe: str) -> None:
-        """Of two conditional PUTs that begin together and a third, only what ends first may be
-        there. Whoever knows no condition, or looks only when a PUT begins, has replaced it."""
+        """Send two conditional PUTs that begin together and a third: only the first to end may be
+        stored. A store without conditions, or one that checks them only when a PUT begins, has
+        replaced it."""
         signed = self._conditional(self._client, probe, PROBE_LIFETIME)
-        kept = _PROBE.upper()
-        first = overtake(signed.url, signed.headers, first=kept, second=_PROBE, trust=self._trust)
-        last = self._http.request(
+        expected = _PROBE.upper()
+        first_status = overtake(
+            signed.url, signed.headers, first=expected, second=_PROBE, trust=self._trust
+        )
+        third_status = self._http.request(
             "PUT", signed.url, body=_PROBE, headers=dict(signed.headers), retries=False
         ).status
-        found = b""
+        stored = b""
         with suppress(ObjectMissing), self.open(probe) as chunks:
-            found = b"".join(chunks)
-        self.writes_once = last in _NOT_REPLACED and found == kept
-        if not {first, last} & {*_NOT_REPLACED, HTTPStatus.OK}:
+            stored = b"".join(chunks)
+        self.writes_once = third_status in _NOT_REPLACED and stored == expected
+        if not {first_status, third_status} & {*_NOT_REPLACED, HTTPStatus.OK}:
             self._condition = {}
 
     def _ensure_bucket(self) -> None:
@@ -194,7 +197,7 @@ class S3Store:
         try:
             self._client.make_bucket(self._bucket)
         except S3Error as error:
-            # Another scheduler was faster; a bucket of strangers fails at the probe.
+            # Another scheduler was faster; a bucket of another account fails at the probe.
             if error.code not in _ALREADY_OURS:
                 raise
 
@@ -215,11 +218,11 @@ class S3Store:
 
     def _conditional(self, client: Minio, key: str, expires: timedelta) -> SignedUrl:
         lifetime, signed_at = whole_seconds(expires), self._now()
-        place = client.get_presigned_url("PUT", self._bucket, checked_key(key))
+        unsigned = client.get_presigned_url("PUT", self._bucket, checked_key(key))
         url = presigned(
             self._keys,
             "PUT",
-            place.partition("?")[0],
+            unsigned.partition("?")[0],
             headers=self._condition,
             signed_at=signed_at,
             expires=lifetime,
@@ -263,7 +266,7 @@ def _http(trust: ssl.SSLContext) -> urllib3.PoolManager:
         maxsize=10,
         timeout=_TIMEOUT,
         ssl_context=trust,
-        # Any method: the bulk delete is a POST, and every request here may be said twice.
+        # Any method: the bulk delete is a POST, and every request here is idempotent.
         retries=urllib3.Retry(
             total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504], allowed_methods=None
         ),
@@ -271,12 +274,14 @@ def _http(trust: ssl.SSLContext) -> urllib3.PoolManager:
 
 
 def _host(url: str) -> tuple[str, bool]:
-    """The host with its port, and whether it is to be spoken to over TLS."""
+    """Return the host with its port, and whether to use TLS."""
     parts = urlsplit(url)
     extras = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
     if parts.scheme not in ("http", "https") or not parts.hostname or extras:
         shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        raise ValueError(f"an S3 endpoint is http(s)://host[:port] and no more, got {shown!r}")
+        raise ValueError(
+            f"an S3 endpoint must be http(s)://host[:port] without a path, got {shown!r}"
+        )
     return parts.netloc, parts.scheme == "https"
 
 

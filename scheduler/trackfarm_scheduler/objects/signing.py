@@ -9,7 +9,7 @@ MIN_SECRET_BYTES = 16
 
 
 class Verdict(Enum):
-    """What a signature is worth now."""
+    """Result of checking a signature."""
 
     GOOD = "good"
     WRONG = "wrong signature"
@@ -17,16 +17,17 @@ class Verdict(Enum):
 
 
 def put_right(*, once: bool) -> str:
-    """What a PUT URL gives the right to, as it is signed: a right to write once is no right to
-    replace."""
+    """Return the operation to sign for a PUT URL: a permission to write once does not permit
+    replacing."""
     return "PUT once" if once else "PUT"
 
 
 def signature(secret: bytes, method: str, key: str, expires: int, filename: str = "") -> str:
-    """HMAC-SHA256, in hexadecimal, of one right: this method, on this key, until `expires`.
+    """Return the HMAC-SHA256, in hexadecimal, of one permission: this method, on this key, until
+    `expires`.
 
-    `expires` is in seconds since 1970. Neither a key nor a file name holds a line feed, so the
-    four lines cannot be read in two ways.
+    `expires` is in seconds since 1970. Neither a key nor a file name contains a line feed, so the
+    four lines are unambiguous.
     """
     text = "\n".join((method, key, str(expires), filename))
     return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
@@ -42,14 +43,14 @@ def verdict(
     filename: str = "",
     now: float,
 ) -> Verdict:
-    """Judges the texts of a request; `now` is in seconds since 1970.
+    """Check the signature of a request; `now` is in seconds since 1970.
 
-    A wrong signature is called wrong even when it has expired too: only who held a good URL may
-    learn that it has run out.
+    A wrong signature is reported as wrong even when it has expired too: only the holder of a valid
+    URL may learn that it has expired.
     """
     if not re.fullmatch(r"[0-9]{1,12}", expires) or "\n" in filename:
         return Verdict.WRONG
-    right = signature(secret, method, key, int(expires), filename)
-    if not hmac.compare_digest(right.encode(), given.encode(errors="replace")):
+    expected = signature(secret, method, key, int(expires), filename)
+    if not hmac.compare_digest(expected.encode(), given.encode(errors="replace")):
         return Verdict.WRONG
     return Verdict.EXPIRED if now >= int(expires) else Verdict.GOOD

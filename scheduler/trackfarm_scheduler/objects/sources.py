@@ -1,15 +1,16 @@
-"""Where the music that tracks are made from lies, by the word of a brief."""
+"""Locations of the source audio that a brief names."""
 
 from datetime import timedelta
 
 from trackfarm.catalog import Brief
-from trackfarm.catalog.sources import OBJECT, UPLOAD, is_url, source_fields
+from trackfarm.catalog.sources import OBJECT, UPLOAD, is_url
 from trackfarm_scheduler.objects.keys import upload_key
 from trackfarm_scheduler.objects.port import ObjectStore
 
 
 def source_key(reference: str, owner: str) -> str:
-    """The object that an `upload:` or `object:` of this owner names. Raises UnsafeKey."""
+    """Return the object key that an owner's `upload:` or `object:` reference names. Raises
+    UnsafeKey."""
     if reference.startswith(UPLOAD):
         return upload_key(owner, reference.removeprefix(UPLOAD))
     return reference.removeprefix(OBJECT)
@@ -18,11 +19,11 @@ def source_key(reference: str, owner: str) -> str:
 def source_urls(
     objects: ObjectStore, brief: Brief, owner: str, *, expires: timedelta
 ) -> dict[str, str]:
-    """Where a worker fetches each source of a brief that was accepted, by its field: at the
-    customer's own address, or in the store by a signed URL."""
+    """Return the URL of each source of an accepted brief, by its field: the customer's own address,
+    or a signed URL into the store."""
     return {
         field: reference
         if is_url(reference)
         else objects.presign_get(source_key(reference, owner), expires=expires).url
-        for field, reference in source_fields(brief)
+        for field, reference in brief.sources()
     }

@@ -1,1 +1,1 @@
-"""The database: tables, how it is opened, and the one owner of each state machine's rows."""
+"""The database: its tables, its connection, and the modules that alone write each state."""

@@ -1,4 +1,4 @@
-"""The tables about who may do what. Times are Unix seconds."""
+"""Tables of access control: keys, audit log, idempotency, invitations. Times are Unix seconds."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Text
 from sqlmodel import Field, SQLModel
@@ -7,7 +7,7 @@ _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
 class ApiKey(SQLModel, table=True):
-    """Who may call the API; `hash` is the SHA-256 of the secret. Rows stay when keys end."""
+    """An API key; `hash` is the SHA-256 of its secret. Revoked and expired keys keep their rows."""
 
     __tablename__ = "api_key"
 
@@ -25,7 +25,7 @@ class ApiKey(SQLModel, table=True):
 
 
 class Audit(SQLModel, table=True):
-    """Every change that somebody asked for, append-only."""
+    """A requested change, refused ones included; append-only."""
 
     __table_args__ = (Index("ix_audit_target", "target", "id"),)
 
@@ -44,8 +44,8 @@ class Audit(SQLModel, table=True):
 
 
 class Replay(SQLModel, table=True):
-    """The answer to a request with an Idempotency-Key, of one caller. `status` 0: it is still
-    being made by the scheduler `holder`. `digest` covers the whole request."""
+    """The stored response to a request with an Idempotency-Key, of one caller. `status` 0: the
+    scheduler `holder` is still processing the request. `digest` covers the whole request."""
 
     key_id: str = Field(primary_key=True)
     token: str = Field(primary_key=True)
@@ -58,8 +58,8 @@ class Replay(SQLModel, table=True):
 
 
 class Invitation(SQLModel, table=True):
-    """With what machines may join: `uses_left` times until `expires_at`. What it says of provider,
-    rental tag and price wins over what a worker claims."""
+    """Permission for machines to join, `uses_left` times until `expires_at`. Its provider, rental
+    tag and price override a worker's own claims."""
 
     id: str = Field(primary_key=True)
     token_hash: str = Field(unique=True)

@@ -1,4 +1,4 @@
-"""Who may join the farm: by the join token, by an invitation, or in the place of its own past."""
+"""Admission of workers: by the join token, an invitation, or the token of a previous worker."""
 
 import secrets
 from dataclasses import dataclass
@@ -11,12 +11,13 @@ from trackfarm_scheduler.store import invitations, joining
 from trackfarm_scheduler.store.access_tables import Invitation
 from trackfarm_scheduler.store.tables import Worker
 
-RETURN_SECONDS = 3600.0  # a machine restarts and loads its model; no stolen disk serves for longer
+RETURN_SECONDS = 3600.0  # enough to restart and load a model; limits the use of a stolen disk
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """`predecessor` is the worker whose place is taken; it leaves."""
+    """The grounds on which a worker may join. `predecessor` is the worker that it replaces and that
+    leaves."""
 
     invitation: Invitation | None = None
     predecessor: Worker | None = None
@@ -25,11 +26,11 @@ class Admission:
 def admit(
     session: Session, token: str, now: float, *, join_token: str, nonce: str
 ) -> Admission | None:
-    """What a token lets its bearer be; None when it opens nothing. A use of an invitation is spent
-    here, and comes back when the transaction fails.
+    """Decide whether a token admits its bearer; None if it does not. Spends a use of the
+    invitation, which is restored if the transaction fails.
 
-    `nonce` names the process that asks: who asks again, because the answer was lost, takes the
-    place of the worker that it does not know of, and spends no second use.
+    `nonce` identifies the requesting process: a request repeated because the response was lost
+    replaces the worker created by the first one, and spends no second use.
     """
     if _is(token, join_token):
         return Admission()
@@ -43,7 +44,8 @@ def admit(
 
 
 def opens(session: Session, token: str, now: float, *, join_token: str) -> bool:
-    """Whether a token may let somebody join; spends nothing, and `admit` has the last word."""
+    """Return whether a token may admit a worker; spends nothing, and `admit` makes the final
+    decision."""
     if _is(token, join_token) or invitations.of_token(session, token) is not None:
         return True
     past = joining.of_token(session, token)
@@ -51,8 +53,8 @@ def opens(session: Session, token: str, now: float, *, join_token: str) -> bool:
 
 
 def may_return(past: Worker, now: float) -> bool:
-    """Whether a worker may be started anew with nothing but the token it had: not when it was
-    removed, replaced or quarantined, and not after an hour of silence."""
+    """Return whether a worker may register again with its old token alone: not if it was removed,
+    replaced or quarantined, and not after an hour of silence."""
     silence = now - max(past.last_seen, past.left_at or 0.0)
     return past.may_return and not is_bad_worker(past.strikes) and silence <= RETURN_SECONDS
 

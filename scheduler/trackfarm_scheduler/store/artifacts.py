@@ -1,4 +1,4 @@
-"""Finished files: questions about them, and the ones that turn out not to be what was committed."""
+"""Stored files of finished tracks: queries, later verification, and revocation of changed ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _MAY_MAKE = [state for state in JobState if state not in (JobState.CANCELLED, Jo
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """An artifact as it was when it was committed; `etag` is empty where it was not noted then."""
+    """An artifact as recorded at its commit; `etag` is empty if it was not recorded."""
 
     track_id: int
     worker_id: str
@@ -31,21 +31,22 @@ class Committed:
 
 
 def is_made_for(session: Session, object_key: str, owner: str | None) -> bool:
-    """Whether the object is the finished file of a track that a job of this owner (None: of any)
-    asked for."""
-    whose = () if owner is None else (col(Job.owner) == owner,)
+    """Return whether the object is the file of a finished track that a job of this owner (None: of
+    any owner) requested."""
+    owner_filter = () if owner is None else (col(Job.owner) == owner,)
     statement = (
         select(col(Artifact.track_id))
         .join(JobTrack, col(JobTrack.track_id) == col(Artifact.track_id))
         .join(Job, col(Job.id) == col(JobTrack.job_id))
-        .where(col(Artifact.object_key) == object_key, *whose)
+        .where(col(Artifact.object_key) == object_key, *owner_filter)
         .limit(1)
     )
     return session.scalar(statement) is not None
 
 
 def to_look_at(session: Session, *, written_before: float, limit: int) -> list[Committed]:
-    """Those whose upload URL expired before this time and that were not looked at since."""
+    """Return artifacts that were not verified since their upload URL expired, if that was before
+    `written_before`."""
     rows = session.execute(
         select(
             col(Artifact.track_id),
@@ -67,17 +68,18 @@ def to_look_at(session: Session, *, written_before: float, limit: int) -> list[C
 
 
 def note_look(session: Session, track_ids: Sequence[int], now: float) -> None:
-    """These were found as they had been committed."""
+    """Mark these artifacts as verified: unchanged since their commit."""
     session.execute(
         update(Artifact).where(col(Artifact.track_id).in_(track_ids)).values(looked_at=now)
     )
 
 
 def void(session: Session, committed: Committed, now: float) -> bool:
-    """Takes a commit back: the track is pending again where a job makes it or was done with it,
-    and has failed otherwise. False when the artifact is another one by now."""
+    """Revoke a commit: the track becomes pending again if its job is neither cancelled nor failed,
+    or if another active job requested it, and failed otherwise. Return False if the artifact has
+    been replaced since."""
     tracks.lock(session, [committed.track_id])
-    gone = session.scalar(
+    lease_id = session.scalar(
         delete(Artifact)
         .where(
             col(Artifact.track_id) == committed.track_id,
@@ -85,24 +87,24 @@ def void(session: Session, committed: Committed, now: float) -> bool:
         )
         .returning(col(Artifact.lease_id))
     )
-    if gone is None:
+    if lease_id is None:
         return False
     _reopen(session, committed.track_id)
     session.execute(
         update(Attempt)
-        .where(col(Attempt.lease_id) == gone, col(Attempt.track_id) == committed.track_id)
+        .where(col(Attempt.lease_id) == lease_id, col(Attempt.track_id) == committed.track_id)
         .values(state=AttemptState.FAILED, kind=FailureKind.OBJECT_MISMATCH.value, message=CHANGED)
     )
     journal.count(session, "artifacts_voided")
-    journal.record(session, _voided(committed, gone, now))
+    journal.record(session, _voided(committed, lease_id, now))
     return True
 
 
 def _reopen(session: Session, track_id: int) -> None:
-    wanted = select(col(Track.id)).where(col(Track.id) == track_id, makers.can_be_made(_MAY_MAKE))
+    makeable = select(col(Track.id)).where(col(Track.id) == track_id, makers.can_be_made(_MAY_MAKE))
     values: dict[str, Any] = {"error": f"{FailureKind.OBJECT_MISMATCH.value}: {CHANGED}"}
     target = TrackState.FAILED
-    if session.scalar(wanted) is not None:
+    if session.scalar(makeable) is not None:
         target = TrackState.PENDING
         values |= {"ended_at": None, "not_before": 0.0}
     tracks.move(session, [track_id], target, source=TrackState.DONE, **values)

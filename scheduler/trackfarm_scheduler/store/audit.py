@@ -1,4 +1,4 @@
-"""Who changed what, append-only."""
+"""The audit log: changes and their authors, append-only."""
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -13,8 +13,8 @@ MOST_WORDS = 300
 def note(
     session: Session, *, at: float, by: Actor, action: str, target: str, outcome: str = DONE
 ) -> None:
-    """Adds an entry in the transaction of the change itself. `action` is `noun.verb`, `target`
-    the id of what it was done to; `outcome` says why, when it was refused."""
+    """Add an entry in the transaction of the change itself. `action` is `noun.verb`, `target` the
+    id of the changed object; `outcome` gives the reason if the change was refused."""
     session.add(
         Audit(
             at=at,
@@ -31,7 +31,7 @@ def note(
 
 
 def entries(session: Session, *, target: str | None, after: int, limit: int) -> list[Audit]:
-    """Oldest first from the one behind `after`; with `target` only what was done to it."""
+    """Return entries oldest first, after the id `after`; with `target`, only entries about it."""
     statement = select(Audit).where(col(Audit.id) > after)
     if target is not None:
         statement = statement.where(col(Audit.target) == target)
@@ -39,5 +39,5 @@ def entries(session: Session, *, target: str | None, after: int, limit: int) -> 
 
 
 def _short(text: str) -> str:
-    # PostgreSQL stores no NUL, and what a stranger typed into a path is no name of anything here.
+    # PostgreSQL cannot store NUL; only text that a client made up is that long or contains it.
     return text[:MOST_WORDS].replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,4 +1,4 @@
-"""Who failed what: the evidence that tells a bad track from a bad worker."""
+"""Failure records: the evidence that tells a bad track from a bad worker."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from trackfarm_scheduler.store.tables import Attempt, Track, Worker, table_of
 
 _COUNTED = [kind.value for kind in FailureKind if kind not in INFRASTRUCTURE]
 _CRASHED = [kind.value for kind in CRASHES]
-_MAY_GO_ON = [JobState.ACCEPTED, JobState.RUNNING, JobState.PAUSED]
+_RESUMABLE = [JobState.ACCEPTED, JobState.RUNNING, JobState.PAUSED]
 _ATTEMPT = table_of(Attempt)
 _DISPROVED = (
     select(_ATTEMPT.c.worker_id, func.count(distinct(_ATTEMPT.c.track_id)))
@@ -29,7 +29,7 @@ _DISPROVED = (
 
 
 def distinct_workers(session: Session, track_id: int) -> int:
-    """How many workers have failed a track."""
+    """Return how many workers have failed a track; infrastructure faults do not count."""
     statement = select(func.count(distinct(col(Attempt.worker_id)))).where(
         col(Attempt.track_id) == track_id,
         col(Attempt.state) == AttemptState.FAILED,
@@ -39,7 +39,7 @@ def distinct_workers(session: Session, track_id: int) -> int:
 
 
 def exhaustions(session: Session, track_id: int, *, vram: int) -> int:
-    """How often a worker with at least so much memory had not enough of it for a track."""
+    """Return how often workers with at least `vram` (nominal GB) ran out of memory on a track."""
     statement = (
         select(func.count())
         .select_from(Attempt)
@@ -55,7 +55,7 @@ def exhaustions(session: Session, track_id: int, *, vram: int) -> int:
 
 
 def is_raced(session: Session, track_id: int) -> bool:
-    """Whether a lease is still at work on a track."""
+    """Return whether any lease is still working on a track."""
     statement = select(col(Attempt.id)).where(
         col(Attempt.track_id) == track_id, col(Attempt.state) == AttemptState.OPEN
     )
@@ -63,14 +63,16 @@ def is_raced(session: Session, track_id: int) -> bool:
 
 
 def disproved_by(session: Session, maker: str, track_ids: Sequence[int]) -> dict[str, int]:
-    """Workers that failed tracks which `maker` has made, with how many tracks each."""
+    """Return the workers that failed tracks which `maker` completed, with the number of tracks
+    each."""
     rows = session.execute(_DISPROVED, {"tracks": track_ids, "maker": maker})
     return {worker_id: number for worker_id, number in rows if worker_id is not None}
 
 
 def forgive(session: Session, worker_id: str) -> int:
-    """Takes a worker's failures off the records of its tracks; those that it helped to give up
-    are pending again where a job can have them made. Returns how many tracks had them."""
+    """Remove a worker's failures from the records of its tracks; tracks that were given up partly
+    because of them become pending again if a job can have them made. Return the number of tracks
+    affected."""
     rows = session.execute(
         select(
             col(Attempt.track_id),
@@ -90,14 +92,14 @@ def forgive(session: Session, worker_id: str) -> int:
             .where(col(Track.id) == track_id)
             .values(failures=col(Track.failures) - failures, crashes=col(Track.crashes) - crashes)
         )
-    ids = [row[0] for row in rows]
+    track_ids = [row[0] for row in rows]
     session.execute(
         update(Attempt)
         .where(col(Attempt.worker_id) == worker_id, col(Attempt.state) == AttemptState.FAILED)
         .values(state=AttemptState.FORGIVEN)
     )
-    _reopen(session, ids)
-    return len(ids)
+    _reopen(session, track_ids)
+    return len(track_ids)
 
 
 def _reopen(session: Session, track_ids: Sequence[int]) -> None:
@@ -105,7 +107,7 @@ def _reopen(session: Session, track_ids: Sequence[int]) -> None:
         select(col(Track.id)).where(
             col(Track.id).in_(track_ids),
             col(Track.state) == TrackState.FAILED,
-            makers.can_be_made(_MAY_GO_ON),
+            makers.can_be_made(_RESUMABLE),
         )
     )
     ids = [i for i in given_up if i is not None]

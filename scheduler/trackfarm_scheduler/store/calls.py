@@ -1,4 +1,4 @@
-"""Jobs that one call asked for, each for a track or a few: how they stand, and when they go."""
+"""Jobs created by a single call, each for a track or a few: their status and retention."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from trackfarm_scheduler.store import jobs
 from trackfarm_scheduler.store.tables import Artifact, Job, JobTrack, Origin, Track, table_of
 
 IDS_PER_QUERY = 500
-RECENT = 50  # ended calls that the mean time is taken over, as ACE-Step's own server does
+RECENT = 50  # completed calls in the mean time, as in ACE-Step's own server
 _JOB = table_of(Job)
 _WAITING = (
     select(func.count())
@@ -28,12 +28,12 @@ _WAITING = (
         _JOB.c.removed_at.is_(None),
     )
 )
-_THERE = and_(col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None))
+_VISIBLE = and_(col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None))
 
 
 @dataclass(frozen=True, slots=True)
 class OpenCall:
-    """A job of the interactive lane with what is left of it: `tracks`, all of one shape."""
+    """An unfinished job of the interactive lane; `tracks` is the number left, all of one shape."""
 
     job_id: str
     is_waiting: bool
@@ -44,7 +44,7 @@ class OpenCall:
 
 @dataclass(frozen=True, slots=True)
 class MadeTrack:
-    """One track of a call. `brief` is JSON; what follows `error` is empty until it is done."""
+    """One track of a call. `brief` is JSON; the fields after `error` are empty until it is done."""
 
     state: TrackState
     brief: str
@@ -56,14 +56,14 @@ class MadeTrack:
 
     @property
     def wanted(self) -> dict[str, Any]:
-        """The fields of the brief that do not have their defaults."""
+        """The fields of the brief that differ from their defaults."""
         fields: dict[str, Any] = json.loads(self.brief)
         return fields
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A job as its caller asks for it; `created_at` in seconds since 1970."""
+    """A job as shown to its caller; `created_at` in Unix seconds."""
 
     job_id: str
     state: JobState
@@ -74,29 +74,29 @@ class Call:
 
 
 def find(session: Session, ids: Sequence[str], *, owner: str | None) -> dict[str, Call]:
-    """The calls with these ids, by id; with `owner` only those of that owner."""
-    found: dict[str, Call] = {}
+    """Return the calls with these ids, by id; with `owner`, only that owner's."""
+    by_id: dict[str, Call] = {}
     for start in range(0, len(ids), IDS_PER_QUERY):
-        found |= _some(session, ids[start : start + IDS_PER_QUERY], owner)
-    return found
+        by_id |= _find_chunk(session, ids[start : start + IDS_PER_QUERY], owner)
+    return by_id
 
 
-def _some(session: Session, ids: Sequence[str], owner: str | None) -> dict[str, Call]:
-    named = and_(col(Job.id).in_(ids), col(Job.origin) == Origin.CALL, _of(owner))
+def _find_chunk(session: Session, ids: Sequence[str], owner: str | None) -> dict[str, Call]:
+    named = and_(col(Job.id).in_(ids), col(Job.origin) == Origin.CALL, _visible_to(owner))
     tracks = _tracks(session, named)
-    about = session.execute(
+    rows = session.execute(
         select(
             col(Job.id), col(Job.state), col(Job.reason), col(Job.model_set), col(Job.created_at)
         ).where(named)
     )
     return {
         job_id: Call(job_id, JobState(state), reason, kind, at, tracks.get(job_id, []))
-        for job_id, state, reason, kind, at in about
+        for job_id, state, reason, kind, at in rows
     }
 
 
 def _tracks(session: Session, named: ColumnElement[bool]) -> dict[str, list[MadeTrack]]:
-    found: dict[str, list[MadeTrack]] = {}
+    tracks: dict[str, list[MadeTrack]] = {}
     rows = session.execute(
         select(
             col(JobTrack.job_id),
@@ -114,14 +114,15 @@ def _tracks(session: Session, named: ColumnElement[bool]) -> dict[str, list[Made
         .where(named)
         .order_by(col(JobTrack.job_id), col(JobTrack.ordinal))
     )
-    for job_id, state, brief, error, key, *made in rows:
-        done = (key, *made) if key else ()
-        found.setdefault(job_id, []).append(MadeTrack(TrackState(state), brief, error, *done))
-    return found
+    for job_id, state, brief, error, key, *rest in rows:
+        artifact = (key, *rest) if key else ()
+        tracks.setdefault(job_id, []).append(MadeTrack(TrackState(state), brief, error, *artifact))
+    return tracks
 
 
 def open_calls(session: Session) -> list[OpenCall]:
-    """What the interactive lane has to make, in its order: by age."""
+    """Return the unfinished jobs of the interactive lane in the order they are served: oldest
+    first."""
     rows = session.execute(
         select(
             col(Job.id),
@@ -133,7 +134,7 @@ def open_calls(session: Session) -> list[OpenCall]:
             func.max(cast(col(Track.guided), Integer)),
         )
         .join(Track, col(Track.job_id) == col(Job.id))
-        .where(_in_line(MOVING), col(Track.state).in_(UNFINISHED))
+        .where(_in_lane(MOVING), col(Track.state).in_(UNFINISHED))
         .group_by(col(Job.id))
         .order_by(col(Job.created_at), col(Job.id))
     )
@@ -144,29 +145,30 @@ def open_calls(session: Session) -> list[OpenCall]:
 
 
 def waiting(session: Session) -> int:
-    """How many jobs of the interactive lane have been given to no worker yet."""
+    """Return the number of interactive jobs that have not been given to a worker yet."""
     return session.scalar(_WAITING) or 0
 
 
 def counts(session: Session, *, owner: str | None) -> dict[JobState, int]:
-    """The calls that are here, by state."""
+    """Count the visible calls by state."""
     rows = session.execute(
         select(col(Job.state), func.count())
-        .where(col(Job.origin) == Origin.CALL, _of(owner))
+        .where(col(Job.origin) == Origin.CALL, _visible_to(owner))
         .group_by(col(Job.state))
     )
     return {JobState(state): number for state, number in rows}
 
 
 def mean_seconds(session: Session, *, owner: str | None) -> float | None:
-    """From start to end, over the last 50 calls that were made; None before the first."""
+    """Return the mean time from start to end of the last 50 completed calls; None before the
+    first."""
     rows = session.execute(
         select(col(Job.started_at), col(Job.finished_at))
         .where(
             col(Job.origin) == Origin.CALL,
             col(Job.state) == JobState.DONE,
             col(Job.started_at).is_not(None),
-            _of(owner),
+            _visible_to(owner),
         )
         .order_by(col(Job.finished_at).desc())
         .limit(RECENT)
@@ -176,8 +178,8 @@ def mean_seconds(session: Session, *, owner: str | None) -> float | None:
 
 
 def renew(session: Session, job_id: str, now: float) -> None:
-    """The same music was asked for again, with the same seed: what is there is kept for longer,
-    and what had failed is made again."""
+    """Handle a repeated request for the same music with the same seed: extend the retention of the
+    job, and retry its failed tracks."""
     session.execute(update(Job).where(col(Job.id) == job_id).values(touched_at=now))
     job = session.get_one(Job, job_id)
     if job.state == JobState.FAILED:
@@ -185,7 +187,8 @@ def renew(session: Session, job_id: str, now: float) -> None:
 
 
 def retire(session: Session, *, since: float, limit: int, now: float) -> int:
-    """Removes calls that ended before this time and were not asked for since; how many."""
+    """Remove calls that ended before `since` and were not requested again after it; return how
+    many."""
     due = session.scalars(
         select(Job)
         .where(
@@ -202,9 +205,9 @@ def retire(session: Session, *, since: float, limit: int, now: float) -> int:
     return len(due)
 
 
-def _of(owner: str | None) -> ColumnElement[bool]:
-    return _THERE if owner is None else and_(_THERE, col(Job.owner) == owner)
+def _visible_to(owner: str | None) -> ColumnElement[bool]:
+    return _VISIBLE if owner is None else and_(_VISIBLE, col(Job.owner) == owner)
 
 
-def _in_line(states: Sequence[JobState]) -> ColumnElement[bool]:
-    return and_(_THERE, col(Job.lane) == Lane.INTERACTIVE, col(Job.state).in_(states))
+def _in_lane(states: Sequence[JobState]) -> ColumnElement[bool]:
+    return and_(_VISIBLE, col(Job.lane) == Lane.INTERACTIVE, col(Job.state).in_(states))

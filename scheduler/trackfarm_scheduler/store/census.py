@@ -1,4 +1,4 @@
-"""Counts tracks by state: of a job, of what it makes itself, of the farm."""
+"""Track counts by state: of a job, of the tracks that it makes itself, and of the whole farm."""
 
 from collections import Counter
 
@@ -20,7 +20,7 @@ _SHARED_BY = (
 
 
 def made_by(session: Session, job_id: str) -> TrackCounts:
-    """States of the tracks that this job has made itself."""
+    """Count by state the tracks that this job makes itself."""
     rows = session.execute(
         select(col(Track.state), func.count())
         .where(col(Track.job_id) == job_id)
@@ -30,8 +30,8 @@ def made_by(session: Session, job_id: str) -> TrackCounts:
 
 
 def asked_for_by(session: Session, job_id: str) -> tuple[TrackCounts, float]:
-    """States of all tracks a job asked for, and the seconds of audio that are done. What it makes
-    itself is counted from indexes alone."""
+    """Count by state all tracks that a job requested, and sum the seconds of audio that are done.
+    Tracks that the job makes itself are counted from indexes alone."""
     counts: Counter[str] = Counter()
     counts.update(made_by(session, job_id).model_dump())
     audio = session.scalar(_AUDIO, {"job": job_id}) or 0.0
@@ -42,7 +42,7 @@ def asked_for_by(session: Session, job_id: str) -> tuple[TrackCounts, float]:
 
 
 def of_farm(session: Session, *, owner: str | None = None) -> TrackCounts:
-    """States of all tracks, with `owner` of those that jobs of that owner make."""
+    """Count all tracks by state; with `owner`, only tracks made by that owner's jobs."""
     statement = select(col(Track.state), func.count()).group_by(col(Track.state))
     if owner is not None:
         statement = statement.join(Job, col(Job.id) == col(Track.job_id))
@@ -52,7 +52,7 @@ def of_farm(session: Session, *, owner: str | None = None) -> TrackCounts:
 
 
 def backlog(session: Session) -> dict[str, TrackCounts]:
-    """Unfinished tracks of all jobs that move, by model set; counted from indexes alone."""
+    """Count unfinished tracks of all active jobs by model set, from indexes alone."""
     rows = session.execute(
         select(col(Job.model_set), col(Track.state), func.count())
         .join(Track, col(Track.job_id) == col(Job.id))
@@ -64,14 +64,15 @@ def backlog(session: Session) -> dict[str, TrackCounts]:
         )
         .group_by(col(Job.model_set), col(Track.state))
     )
-    found: dict[str, dict[str, int]] = {}
+    by_model_set: dict[str, dict[str, int]] = {}
     for name, state, number in rows:
-        found.setdefault(name, {})[state] = number
-    return {name: TrackCounts(**counts) for name, counts in found.items()}
+        by_model_set.setdefault(name, {})[state] = number
+    return {name: TrackCounts(**counts) for name, counts in by_model_set.items()}
 
 
 def is_over() -> ColumnElement[bool]:
-    """Of jobs: it waits for no track any more, neither its own nor one that another job makes."""
+    """Condition on jobs: no unfinished track is left, neither its own nor a shared one that another
+    job makes."""
     own = exists().where(col(Track.job_id) == col(Job.id), col(Track.state).in_(UNFINISHED))
     shared = exists().where(
         col(JobTrack.job_id) == col(Job.id),
@@ -83,7 +84,7 @@ def is_over() -> ColumnElement[bool]:
 
 
 def failed() -> ColumnElement[int]:
-    """Of jobs: the failed tracks among those that it makes itself."""
+    """Number of failed tracks of a job, without shared ones, as a subquery on jobs."""
     return (
         select(func.count())
         .where(col(Track.job_id) == col(Job.id), col(Track.state) == TrackState.FAILED)

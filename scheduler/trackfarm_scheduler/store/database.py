@@ -1,4 +1,4 @@
-"""Opens the database, brings its schema up to date, and hands out transactions."""
+"""Open the database, migrate its schema, and provide transactions."""
 
 import threading
 from collections.abc import Iterator
@@ -22,26 +22,30 @@ from trackfarm_scheduler.store.journal import (
 
 
 class Database:
-    """`read()` and `write()` are transactions; a write commits when its block ends well."""
+    """The database. `read()` and `write()` open transactions; a write commits if its block
+    succeeds."""
 
     def __init__(
         self, url: str, *, on_commit: Listener | None = None, ca_file: Path | None = None
     ) -> None:
-        """`on_commit` hears of the events that a transaction recorded, after it is committed.
-        `ca_file` (PEM) says which authority vouches for a PostgreSQL server over TLS."""
+        """Open the database; `on_commit` is called with the events of each transaction after its
+        commit.
+
+        `ca_file` (PEM) holds the CA certificates that verify a PostgreSQL server over TLS.
+        """
         self._on_commit = on_commit
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = sqlite_engine(url) if self.is_sqlite else postgres_engine(url, ca_file)
         self._reading = beginning(self.engine, "BEGIN" if self.is_sqlite else "")
-        # A read that turns into a write would fail on a busy SQLite: writers lock at once.
+        # Writers lock at once: a read that turns into a write would fail on a busy SQLite.
         self._writing = beginning(self.engine, "BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN")
-        # In line here, a writer on SQLite never meets SQLITE_BUSY. On PostgreSQL several at once make
-        # no more of them: they wait for each other's rows, and for this interpreter, as do readers.
+        # Queueing here keeps SQLite writers from SQLITE_BUSY. On PostgreSQL concurrent writers bring
+        # no more throughput: they wait for each other's rows and, like readers, for the GIL.
         self._writer = threading.Lock()
 
     def migrate(self) -> None:
-        """Brings the schema to the newest revision; a second run changes nothing."""
+        """Upgrade the schema to the newest revision; a second run changes nothing."""
         with as_file(files("trackfarm_scheduler") / "migrations") as folder:
             config = Config()
             config.set_main_option("script_location", str(folder))
@@ -51,26 +55,27 @@ class Database:
 
     @contextmanager
     def read(self, *, streamed: bool = False) -> Iterator[Session]:
-        """`streamed`: results that are fetched in parts, which need a transaction everywhere."""
+        """Open a read transaction. `streamed`: results are fetched in parts, which needs a real
+        transaction on every kind of database."""
         with Session(self.engine if streamed else self._reading) as session:
             yield session
 
     @contextmanager
     def write(self, *, in_line: bool = True) -> Iterator[Session]:
-        """Not `in_line`: waits for no other writer of ours, and lets none wait, where the database
-        allows that."""
-        line: AbstractContextManager[object] = self._writer
+        """Open a write transaction. With `in_line` False it does not queue with other writers of
+        this process, where the database allows that."""
+        lock: AbstractContextManager[object] = self._writer
         if not (in_line or self.is_sqlite):
-            line = nullcontext()
-        with line, _transaction(self._writing) as session:
+            lock = nullcontext()
+        with lock, _transaction(self._writing) as session:
             yield session
         if self._on_commit is not None:
             self._on_commit(happenings_of(session))
 
     def stand_in_line(self) -> None:
-        """Returns when it would be this writer's turn."""
+        """Wait for the write lock, and release it at once."""
         with self._writer:
-            """What is waited for is the turn, not the work."""
+            pass
 
     def close(self) -> None:
         self.engine.dispose()

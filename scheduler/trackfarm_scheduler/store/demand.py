@@ -1,7 +1,7 @@
-"""What the fleet's machines are to make: the shapes of unfinished tracks, and their jobs' limits.
+"""Demand of the fleet by model set: shapes of unfinished tracks, and the limits of their jobs.
 
-To count a million tracks by their shapes takes seconds, and a fleet asks twice a minute: what was
-counted is told again for a while, as long as no job has more to be made than it had then.
+Counting a million tracks by shape takes seconds, and a fleet asks twice a minute: a count is cached
+for a while, as long as no job has more left to make than it had then.
 """
 
 import time
@@ -19,16 +19,17 @@ from trackfarm.planning.records import ShapeCount
 from trackfarm_scheduler.machines import MOVING, UNFINISHED
 from trackfarm_scheduler.store.tables import Job, Track
 
-QUICK_S = 0.2  # what was counted so quickly is counted anew each time
-SHARE = 0.02  # of the time is spent on counting otherwise
-LONGEST_S = 120.0  # for which a count is told again: half of what a machine takes to boot
+QUICK_S = 0.2  # a count that was quicker is not cached
+SHARE = 0.02  # fraction of the time spent on counting otherwise
+LONGEST_S = 120.0  # longest life of a cached count: half the boot time of a machine
 _Shapes = Mapping[str, Sequence[ShapeCount]]
 _Waiting = Mapping[str, Mapping[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    """`left` unfinished tracks of each job then; good until `until` by the looker's clock."""
+    """A cached count. `left`: unfinished tracks of each job at that time; valid until `until` by
+    the clock of `Demands`."""
 
     shapes: _Shapes
     waiting: _Waiting
@@ -36,23 +37,24 @@ class _Count:
     until: float
 
     def covers(self, left: Mapping[str, int]) -> bool:
-        """Whether the same jobs have no more to be made."""
+        """Return whether the same jobs have no more left to make than at the count."""
         same = left.keys() == self.left.keys()
         return same and all(number <= self.left[job] for job, number in left.items())
 
 
 class Demands:
-    """One for all who ask. `now` in seconds, only for how long a count is good."""
+    """Cache of the demand, shared by all callers. `now` returns seconds and only times the
+    cache."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._count: _Count | None = None
 
     def look(self, session: Session, at: float) -> list[wire.Demand]:
-        """By model set. Shapes may be as old as `LONGEST_S`; limits are those of `at` (Unix
-        seconds)."""
+        """Return the demand by model set. Shapes may be up to `LONGEST_S` old; limits are current
+        at `at` (Unix seconds)."""
         jobs = list(_jobs(session))
-        count = self._counted(session, {job.id: job.tracks for job in jobs})
+        count = self._current_count(session, {job.id: job.tracks for job in jobs})
         limits: dict[str, list[wire.JobLimits]] = defaultdict(list)
         for job in jobs:
             limits[job.model_set].append(_limits(job, at))
@@ -61,7 +63,7 @@ class Demands:
             for name, rows in sorted(count.shapes.items())
         ]
 
-    def _counted(self, session: Session, left: Mapping[str, int]) -> _Count:
+    def _current_count(self, session: Session, left: Mapping[str, int]) -> _Count:
         count, began = self._count, self._now()
         if count is not None and began < count.until and count.covers(left):
             return count
@@ -94,7 +96,8 @@ def _shapes(session: Session) -> tuple[_Shapes, _Waiting]:
 
 
 def _rows(session: Session) -> Any:
-    """Whole seconds share a row, which keeps their mean: a million lengths need no more of them."""
+    """Group unfinished tracks by shape. Durations within a whole second share a row, which keeps
+    their mean: a million lengths need no finer rows."""
     whole = func.round(col(Track.duration))
     is_pending = col(Track.state) == TrackState.PENDING
     kind = (col(Track.model_set), col(Track.steps), col(Track.guided), col(Track.min_vram), whole)
@@ -109,23 +112,23 @@ def _rows(session: Session) -> Any:
             func.sum(case((is_pending, 1), else_=0)),
         )
         .join(Job, col(Job.id) == col(Track.job_id))
-        .where(_moving(), col(Track.state).in_(UNFINISHED))
+        .where(_is_active(), col(Track.state).in_(UNFINISHED))
         .group_by(*kind)
     )
 
 
 def _jobs(session: Session) -> Any:
-    """With how many tracks each of them has left."""
+    """Return the limits of active jobs, with the number of tracks each has left."""
     limits = (col(Job.id), col(Job.model_set), col(Job.deadline), col(Job.budget), col(Job.spent))
     return session.execute(
         select(*limits, func.count().label("tracks"))
         .join(Track, col(Track.job_id) == col(Job.id))
-        .where(_moving(), col(Track.state).in_(UNFINISHED))
+        .where(_is_active(), col(Track.state).in_(UNFINISHED))
         .group_by(*limits)
     )
 
 
-def _moving() -> ColumnElement[bool]:
+def _is_active() -> ColumnElement[bool]:
     return and_(
         col(Job.state).in_(MOVING), col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None)
     )

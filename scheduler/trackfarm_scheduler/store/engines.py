@@ -1,7 +1,8 @@
-"""How each kind of database is spoken to: its connections, and how a transaction begins there.
+"""SQLAlchemy engines for SQLite and PostgreSQL: connections, and how transactions begin.
 
-Drivers begin none: a read on PostgreSQL is one message and one answer for each statement, as no
-statement there sees what another saw, in a transaction or not (READ COMMITTED)."""
+The drivers begin no transaction: a read on PostgreSQL is then one round trip per statement, and
+loses nothing, as its statements share no snapshot in a transaction either (READ COMMITTED).
+"""
 
 import time
 from pathlib import Path
@@ -13,25 +14,25 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import create_engine
 
-FROZEN_MS = 2_500  # on PostgreSQL: below the term of a leader
+FROZEN_MS = 2_500  # idle in a transaction, on PostgreSQL: shorter than the leader lease
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=NORMAL",  # safe under WAL: a power cut loses no committed consistency
+    "PRAGMA synchronous=NORMAL",  # safe under WAL: a power cut leaves no inconsistent database
     "PRAGMA busy_timeout=30000",
-    "PRAGMA cache_size=-16384",  # KiB, of each connection
+    "PRAGMA cache_size=-16384",  # KiB (negative), per connection
 )
-CONNECTIONS = 24  # to wait for one is cheaper than to open and close more
-TRUSTED_SECONDS = 1.0  # a connection that was used so lately is not asked whether it stands
+CONNECTIONS = 24  # waiting for one is cheaper than opening and closing more
+TRUSTED_SECONDS = 1.0  # a connection used within this time is not pinged
 _BEGIN = "trackfarm_begin"
 
 
 def beginning(engine: Engine, statement: str) -> Engine:
-    """The same connections, each transaction begun by this statement; an empty one begins none."""
+    """Return the engine with its transactions begun by this statement; an empty one begins none."""
     return engine.execution_options(**{_BEGIN: statement})
 
 
 def sqlite_engine(url: str) -> Engine:
-    """Reads see one state of the database from their first statement to their last."""
+    """Create a SQLite engine; a read sees one snapshot from its first statement to its last."""
     engine = create_engine(
         url, connect_args={"check_same_thread": False}, pool_size=CONNECTIONS, max_overflow=0
     )
@@ -47,19 +48,19 @@ def sqlite_engine(url: str) -> Engine:
 
 
 def postgres_engine(url: str, ca_file: Path | None) -> Engine:
-    """`ca_file` (PEM) says which authority vouches for the server over TLS."""
-    # A scheduler that froze in a transaction must not keep the others from its rows.
+    """Create a PostgreSQL engine; `ca_file` (PEM) holds the CAs that verify the server over TLS."""
+    # A scheduler frozen in a transaction must not keep its rows locked for the others.
     options = f"-c idle_in_transaction_session_timeout={FROZEN_MS}"
     engine = create_engine(
         url,
         isolation_level="AUTOCOMMIT",  # transactions are begun below, not by the driver
         pool_size=CONNECTIONS,
         max_overflow=0,
-        pool_use_lifo=True,  # few connections stay warm, their statements prepared
-        connect_args={"options": options, **_authority(url, ca_file)},
+        pool_use_lifo=True,  # keeps few connections warm, with prepared statements
+        connect_args={"options": options, **_tls_options(url, ca_file)},
     )
     event.listen(engine, "begin", _begin)
-    _ask_idle_connections(engine)
+    _ping_idle_connections(engine)
     return engine
 
 
@@ -68,15 +69,16 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-def _ask_idle_connections(engine: Engine) -> None:
-    """SQLAlchemy's own ping asks before each transaction, which here costs as much as a read."""
+def _ping_idle_connections(engine: Engine) -> None:
+    """Ping a connection at checkout only if it was idle: SQLAlchemy's own pre-ping runs before each
+    transaction, which costs as much as a read here."""
 
     @event.listens_for(engine, "checkin")
     def _note(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
         entry.info["used_at"] = time.monotonic()
 
     @event.listens_for(engine, "checkout")
-    def _ask(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
+    def _ping(connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
         used_at = entry.info.get("used_at")
         if used_at is None or time.monotonic() - used_at < TRUSTED_SECONDS:
             return
@@ -86,7 +88,7 @@ def _ask_idle_connections(engine: Engine) -> None:
             raise InvalidatePoolError from None
 
 
-def _authority(url: str, ca_file: Path | None) -> dict[str, str]:
+def _tls_options(url: str, ca_file: Path | None) -> dict[str, str]:
     query = make_url(url).query
     if ca_file is None or "sslmode" not in query or "sslrootcert" in query:
         return {}

@@ -1,4 +1,4 @@
-"""Events, page by page, as they are shown."""
+"""Pages of events, as the API shows them."""
 
 import json
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ def page(
     kinds: Sequence[str] = (),
     between: tuple[float | None, float | None] = (None, None),
 ) -> list[api.Event]:
-    """Oldest first; with `owner` only what happened to jobs of that owner. `between`: Unix
-    seconds."""
+    """Return events oldest first, after the id `after`; with `owner`, only events of that owner's
+    jobs. `between`: from the first to before the second, in Unix seconds."""
     statement = select(Event).where(col(Event.id) > after)
     if job is not None:
         statement = statement.where(col(Event.job_id) == job)

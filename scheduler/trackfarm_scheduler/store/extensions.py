@@ -1,4 +1,4 @@
-"""How long leases still live: heartbeats extend them, and the scheduler's own absence does."""
+"""Lease expiry: heartbeats and scheduler downtime extend it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,8 +14,8 @@ _LIVE = _LEASE.c.state == LeaseState.LIVE.value
 _HELD = select(_LEASE.c.id, _LEASE.c.worker_id).where(
     _LEASE.c.id.in_(bindparam("ids", expanding=True)), _LIVE
 )
-# A lease that a report or a claim has locked needs no extension by this heartbeat; waiting for it
-# while others are locked could end in a deadlock.
+# Skips leases locked by a report or a claim: they need no extension by this heartbeat, and waiting
+# for them while holding other locks could deadlock.
 _FREE = (
     select(_LEASE.c.id)
     .where(_LEASE.c.id.in_(bindparam("ids", expanding=True)))
@@ -36,8 +36,8 @@ _EXTEND = (
 def extend(
     session: Session, progress: Mapping[str, Sequence[ShardProgress]], *, expires_at: float
 ) -> set[tuple[str, str]]:
-    """Extends what the heartbeats of workers (by id) name and those workers still hold; returns
-    who holds which lease."""
+    """Extend the leases named in heartbeats (by worker id) if their worker still holds them; return
+    the held ones as (worker id, lease id)."""
     named = {
         (worker_id, shard.lease_id): shard
         for worker_id, shards in progress.items()
@@ -65,7 +65,8 @@ def _extension(shard: ShardProgress, expires_at: float) -> dict[str, object]:
 
 
 def grant_time_again(session: Session, expires_at: float) -> None:
-    """After the scheduler itself was away: nobody's silence in that time counts."""
+    """Extend claimed leases to at least `expires_at` after scheduler downtime, when no heartbeat
+    could arrive."""
     session.execute(
         update(Lease)
         .where(

@@ -1,4 +1,4 @@
-"""The farm as the fleet sees it: what is to be made, and by whom."""
+"""The farm's state for the fleet: demand, rentals, and their workers."""
 
 from sqlalchemy import case, func, select
 from sqlmodel import Session, col
@@ -29,7 +29,7 @@ def situation(
 
 
 def _workers(session: Session, tags: set[str], now: float) -> list[wire.RentedWorker]:
-    """All that ever joined from these rentals, those that have left too."""
+    """Return all workers that ever joined from these rentals, including departed ones."""
     rows = list(session.scalars(select(Worker).where(col(Worker.rental_tag).in_(tags))))
     is_live = col(Lease.state) == LeaseState.LIVE
     busy: dict[str, tuple[int, float]] = {

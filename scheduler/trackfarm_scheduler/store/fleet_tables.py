@@ -1,14 +1,14 @@
-"""The tables about rented machines. Times are Unix seconds, money US dollars."""
+"""Tables of rented machines and of the fleet's leader. Times are Unix seconds, money US dollars."""
 
 from sqlalchemy import Column, Index, Text
 from sqlmodel import Field, SQLModel
 
 
 class Rental(SQLModel, table=True):
-    """A machine that costs money while it exists. The row is written before it is asked for, and
-    `version` counts what was written to it since. `prices` is JSON: the price from when on.
-    `extra`: what twins of it cost; `charged`: what its provider's bill says. `dismissed`: why the
-    operator wants it gone."""
+    """A machine that costs money while it exists. The row is written before the provider is asked
+    for the machine; `version` counts the writes since. `prices` is JSON: each price with its start
+    time. `extra`: cost of its duplicates; `charged`: amount on the provider's bill; `dismissed`:
+    the operator's reason for requesting its release."""
 
     __table_args__ = (Index("ix_rental_ended", "ended_at"),)
 
@@ -42,8 +42,9 @@ class Rental(SQLModel, table=True):
 
 
 class FleetTerm(SQLModel, table=True):
-    """One row: which fleet process leads, until when by the scheduler's clock, and how often the
-    lead has changed. `farm` is drawn once, and in the tag of each machine."""
+    """The fleet's leader lease, a single row: the leading process, until when by the scheduler's
+    clock, and the number of leader changes (`epoch`). `farm` is drawn at random once, and part of
+    each machine's tag."""
 
     __tablename__ = "fleet_term"
 

@@ -1,7 +1,7 @@
-"""Takes a submission in: briefs become tracks, found again when they were asked for before.
+"""Submission of jobs: briefs become tracks, or are linked to tracks that were requested before.
 
-A job stays unsealed, and so invisible to placement, until its last brief is in; an upload that
-breaks off leaves nothing behind.
+A job is unsealed, and so invisible to placement, until its last brief is stored; an interrupted
+upload leaves nothing behind.
 """
 
 import hashlib
@@ -63,7 +63,7 @@ _TWIN = (
 _IDS = (
     select(_TRACK.c.key, _TRACK.c.id, _TRACK.c.job_id)
     .where(_TRACK.c.key.in_(bindparam("keys", expanding=True)))
-    .with_for_update(read=True, key_share=True)  # none may be removed before it is linked
+    .with_for_update(read=True, key_share=True)  # no track may be deleted before it is linked
 )
 
 
@@ -74,7 +74,7 @@ def _making_tracks(dialect: str) -> Insert:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _TrackItem:
     key: str
     brief: Brief
     variation: int
@@ -82,7 +82,8 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """`job_id` is an older job when the very same tracks had been submitted before."""
+    """The result of a submission. `job_id` is an older job if exactly the same tracks had been
+    submitted before; `revived` counts the tracks taken over from other jobs."""
 
     job_id: str
     already_submitted: bool
@@ -90,11 +91,11 @@ class Sealed:
 
 
 class GivenUp(Exception):
-    """So long came nothing of a submission that it was taken for one that broke off."""
+    """The submission received nothing for so long that it was treated as interrupted."""
 
 
 class Intake:
-    """One submission on its way in. `add` and `seal` each run in the caller's transaction."""
+    """A submission in progress. `add` and `seal` each run in the caller's transaction."""
 
     def __init__(
         self,
@@ -139,7 +140,7 @@ class Intake:
         )
 
     def add(self, session: Session, briefs: Sequence[Brief], now: float) -> None:
-        """Stores a chunk of checked briefs. Raises GivenUp."""
+        """Store a chunk of validated briefs. Raises GivenUp."""
         if session.scalar(_TOUCH, {"job": self.job_id, "touched_at": now}) is None:
             raise GivenUp
         uploads.use(session, self.job_id, uploads.used_by(briefs, self.owner), now)
@@ -147,7 +148,7 @@ class Intake:
         for start in range(0, len(wanted), KEYS_PER_QUERY):
             self._store(session, wanted[start : start + KEYS_PER_QUERY])
 
-    def _expand(self, brief: Brief) -> Iterator[_Wanted]:
+    def _expand(self, brief: Brief) -> Iterator[_TrackItem]:
         canonical = brief.canonical()
         occurrence = self._occurrences.next(canonical)
         for variation in range(brief.variations):
@@ -159,23 +160,23 @@ class Intake:
                 variation=variation,
                 model_set=self.model_set.identity,
             )
-            yield _Wanted(key, brief, variation)
+            yield _TrackItem(key, brief, variation)
 
-    def _store(self, session: Session, wanted: Sequence[_Wanted]) -> None:
-        before = _ids(session, [item.key for item in wanted])
-        fresh = [item for item in wanted if item.key not in before]
+    def _store(self, session: Session, wanted: Sequence[_TrackItem]) -> None:
+        existing = _ids(session, [item.key for item in wanted])
+        fresh = [item for item in wanted if item.key not in existing]
         if fresh:
             make = _making_tracks(session.get_bind().dialect.name)
             session.execute(make, [self._track_row(item) for item in fresh])
-        found = before | _ids(session, [item.key for item in fresh])
-        links = [self._link_row(item, *found[item.key]) for item in wanted]
+        stored = existing | _ids(session, [item.key for item in fresh])
+        links = [self._link_row(item, *stored[item.key]) for item in wanted]
         session.execute(_INSERT_LINKS, links)
         tags = (item.brief.tags for item in wanted)
         first = self._ordinal - len(wanted) + 1
         labels.keep(session, self.job_id, enumerate(tags, first))
-        self._new += sum(1 for item in fresh if found[item.key][1] == self.job_id)
+        self._new += sum(1 for item in fresh if stored[item.key][1] == self.job_id)
 
-    def _track_row(self, item: _Wanted) -> dict[str, object]:
+    def _track_row(self, item: _TrackItem) -> dict[str, object]:
         steps, guided = effort_of(item.brief, self.model_set)
         return {
             "key": item.key,
@@ -197,7 +198,7 @@ class Intake:
             "created_at": self._now,
         }
 
-    def _link_row(self, item: _Wanted, track_id: int, maker: str) -> dict[str, object]:
+    def _link_row(self, item: _TrackItem, track_id: int, maker: str) -> dict[str, object]:
         self._digest.update(item.key.encode())
         self._audio_seconds += item.brief.duration
         self._ordinal += 1
@@ -212,11 +213,12 @@ class Intake:
 
     @property
     def new_tracks(self) -> int:
-        """Tracks that nobody had asked for before."""
+        """Number of tracks that no job had requested before."""
         return self._new
 
     def seal(self, session: Session) -> Sealed:
-        """Makes the job visible, or finds the job that has the very same tracks. Raises GivenUp."""
+        """Make the job visible, or find the earlier job with exactly the same tracks. Raises
+        GivenUp."""
         if session.scalar(_HOLD, {"job": self.job_id}) is None:
             raise GivenUp
         digest = self._digest.hexdigest()
@@ -224,7 +226,7 @@ class Intake:
         if twin is not None:
             abandon(session, self.job_id)
             return Sealed(twin, already_submitted=True, revived=0)
-        # Where every track is new there is none to take over.
+        # If every track is new, there is none to take over.
         revived = makers.adopt(session, self.job_id) if self._new < self._ordinal else 0
         session.execute(
             _SEAL,
@@ -244,9 +246,9 @@ class Intake:
 
 
 def abandon(session: Session, job_id: str) -> None:
-    """Removes a job and what only it had asked for and nobody has begun."""
+    """Remove a job, and its pending tracks that no other job requested."""
     makers.hand_over(session, job_id)
-    makers.hand_over(session, job_id, heirs=list(JobState))  # one that stands may go on later
+    makers.hand_over(session, job_id, heirs=list(JobState))  # inactive jobs may resume later
     uploads.forget_uses(session, job_id)
     labels.forget(session, job_id)
     session.execute(delete(JobTrack).where(col(JobTrack.job_id) == job_id))
@@ -257,14 +259,14 @@ def abandon(session: Session, job_id: str) -> None:
 
 
 def stale_uploads(session: Session, *, untouched_since: float) -> list[str]:
-    """Unsealed jobs whose last chunk is older than `untouched_since`."""
+    """Return unsealed jobs with no chunk since `untouched_since`."""
     return list(session.scalars(select(col(Job.id)).where(*_STALE), {"before": untouched_since}))
 
 
 def abandon_stale(session: Session, job_id: str, *, untouched_since: float) -> None:
-    """Abandons such a job, if it is one still: another chunk may have come."""
-    found = select(col(Job.id)).where(col(Job.id) == job_id, *_STALE).with_for_update()
-    if session.scalar(found, {"before": untouched_since}) is not None:
+    """Abandon such a job unless another chunk has arrived since."""
+    stale = select(col(Job.id)).where(col(Job.id) == job_id, *_STALE).with_for_update()
+    if session.scalar(stale, {"before": untouched_since}) is not None:
         abandon(session, job_id)
 
 
@@ -276,5 +278,5 @@ def _ids(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
 
 
 def _twin(session: Session, owner: str, digest: str) -> str | None:
-    """A job over the same tracks in the same order that was not cancelled."""
+    """Return the oldest job over the same tracks in the same order that was not cancelled."""
     return session.scalar(_TWIN, {"whose": owner, "what": digest})

@@ -1,4 +1,4 @@
-"""The one owner of invitations: made, used, revoked."""
+"""Invitations: creation, use and revocation; the only module that writes them."""
 
 import secrets
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from trackfarm_scheduler.store.workers import hash_token
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """`token` is shown once: only its hash is stored."""
+    """A new invitation. `token` is shown once: only its hash is stored."""
 
     invitation: Invitation
     token: str
@@ -38,21 +38,21 @@ def make(session: Session, request: api.InvitationRequest, now: float, *, made_b
         note=request.note,
     )
     session.add(row)
-    about = {"invitation": row.id, "uses": row.uses_left, "by": made_by}
-    journal.record(session, Happening(now, "invitation_made", data=about))
+    data = {"invitation": row.id, "uses": row.uses_left, "by": made_by}
+    journal.record(session, Happening(now, "invitation_made", data=data))
     return Made(row, token)
 
 
 def is_open(invitation: Invitation, now: float) -> bool:
-    """Whether one more may join by it."""
+    """Return whether one more worker may join by it."""
     return (
         invitation.revoked_at is None and invitation.uses_left > 0 and now < invitation.expires_at
     )
 
 
 def of_token(session: Session, token: str) -> Invitation | None:
-    """The invitation of a token, whatever has become of it; locked, so that of two that use its
-    last use at once one is too late."""
+    """Return the invitation with this token, in whatever state, and lock it: of two concurrent
+    requests for its last use, the second is refused."""
     statement = select(Invitation).where(col(Invitation.token_hash) == hash_token(token))
     return session.scalar(statement.with_for_update())
 
@@ -62,7 +62,7 @@ def get(session: Session, invitation_id: str | None) -> Invitation | None:
 
 
 def use(session: Session, invitation: Invitation) -> None:
-    """Spends one use; `invitation` is locked and open."""
+    """Spend one use; `invitation` must be locked and open."""
     invitation.uses_left -= 1
     session.add(invitation)
 
@@ -74,7 +74,8 @@ def newest(session: Session, limit: int) -> list[Invitation]:
 
 
 def revoke(session: Session, invitation_id: str, now: float) -> Invitation | None:
-    """Nobody joins by it any more; None when there is no such invitation."""
+    """Revoke an invitation so that it admits no more workers; None if there is no such
+    invitation."""
     statement = select(Invitation).where(col(Invitation.id) == invitation_id).with_for_update()
     row = session.scalar(statement)
     if row is not None and row.revoked_at is None:
@@ -85,7 +86,7 @@ def revoke(session: Session, invitation_id: str, now: float) -> Invitation | Non
 
 
 def view(row: Invitation) -> api.Invitation:
-    """As the operator's programs see it."""
+    """Convert a row to its API model."""
     return api.Invitation(
         id=row.id,
         made_at=_at(row.made_at),

@@ -1,4 +1,4 @@
-"""The one owner of `job.state`: what an operator asks of a job, and how it ends."""
+"""Job state: operator actions, and how jobs end. The only module that writes `job.state`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ _SHOWN = (col(Job.sealed_at).is_not(None), col(Job.removed_at).is_(None))
 
 
 class NotAllowed(Exception):
-    """A request that the job's state does not permit; `reason` is meant for the operator."""
+    """A request that the job's state does not permit; `reason` is shown to the operator."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -28,8 +28,8 @@ class NotAllowed(Exception):
 
 
 def find(session: Session, reference: str, *, owner: str | None = None) -> list[Job]:
-    """Sealed jobs whose id is, or begins with, `reference` (with or without `job_`); with `owner`
-    only those of that owner."""
+    """Return sealed jobs (at most 3) with an id that is, or begins with, `reference` (with or
+    without `job_`); with `owner`, only that owner's."""
     full = reference if reference.startswith("job_") else f"job_{reference}"
     statement = select(Job).where(col(Job.id).startswith(full, autoescape=True), _visible(owner))
     return list(session.scalars(statement.limit(3)))
@@ -46,24 +46,24 @@ def newest(
     between: tuple[float | None, float | None] = (None, None),
     before: Sequence[float | str] | None = None,
 ) -> list[Job]:
-    """`between`: when they were made (Unix seconds); `before`: time and id of the one that these
-    come behind."""
-    made = col(Job.created_at)
-    wanted = [_visible(owner), *of_a_job(labels), *within(made, *between)]
+    """Return jobs newest first. `between`: creation time in Unix seconds; `before`: creation time
+    and id of the last job on the previous page."""
+    created = col(Job.created_at)
+    wanted = [_visible(owner), *of_a_job(labels), *within(created, *between)]
     if states:
         wanted.append(col(Job.state).in_(states))
     if catalog is not None:
         wanted.append(col(Job.catalog) == catalog)
     if before is not None:
-        wanted.append(tuple_(made, col(Job.id)) < tuple_(*before))
-    statement = select(Job).where(*wanted).order_by(made.desc(), col(Job.id).desc())
+        wanted.append(tuple_(created, col(Job.id)) < tuple_(*before))
+    statement = select(Job).where(*wanted).order_by(created.desc(), col(Job.id).desc())
     return list(session.scalars(statement.limit(limit)))
 
 
 def in_state(
     session: Session, states: Sequence[JobState], *, with_budget: bool = False
 ) -> list[Job]:
-    """Oldest first. `with_budget`: only those that have one."""
+    """Return sealed jobs in these states, oldest first; `with_budget`: only jobs with a budget."""
     statement = select(Job).where(col(Job.state).in_(states), col(Job.sealed_at).is_not(None))
     if with_budget:
         statement = statement.where(col(Job.budget).is_not(None))
@@ -78,12 +78,12 @@ def count_by_state(session: Session, *, owner: str | None = None) -> dict[str, i
 
 
 def _visible(owner: str | None) -> ColumnElement[bool]:
-    whose = () if owner is None else (col(Job.owner) == owner,)
-    return and_(*_SHOWN, *whose)
+    owner_filter = () if owner is None else (col(Job.owner) == owner,)
+    return and_(*_SHOWN, *owner_filter)
 
 
 def start(session: Session, job_id: str, now: float) -> bool:
-    """Notes that a job was given a shard; accepted becomes running with its first."""
+    """Record that a job was given a shard; the first one moves it from accepted to running."""
     session.execute(update(Job).where(col(Job.id) == job_id).values(fed_at=now))
     if not _move(session, job_id, JobState.RUNNING, [JobState.ACCEPTED]):
         return False
@@ -97,7 +97,8 @@ def start(session: Session, job_id: str, now: float) -> bool:
 
 
 def pause(session: Session, job: Job, now: float) -> None:
-    """Stops a job: what nobody has claimed goes back at once, what runs is told to stop."""
+    """Pause a job: unclaimed shards are withdrawn at once, and workers are told to stop running
+    ones."""
     _require(session, job, JobState.PAUSED)
     leases.withdraw_unclaimed(session, job.id, now, reason="paused")
     makers.hand_over(session, job.id)
@@ -105,26 +106,27 @@ def pause(session: Session, job: Job, now: float) -> None:
 
 
 def resume(session: Session, job: Job, now: float, *, budget: float | None = None) -> None:
-    """Lets a paused job, or one that is out of budget, go on; `budget` replaces the old one."""
+    """Resume a job that is paused or out of budget; `budget` replaces the old one."""
     _require(session, job, JobState.RUNNING, allowed=[JobState.PAUSED, JobState.OUT_OF_BUDGET])
-    again: dict[str, Any] = {"finished_at": None, "reason": ""}
+    values: dict[str, Any] = {"finished_at": None, "reason": ""}
     if budget is not None:
-        again["budget"] = budget
-    session.execute(update(Job).where(col(Job.id) == job.id).values(**again))
+        values["budget"] = budget
+    session.execute(update(Job).where(col(Job.id) == job.id).values(**values))
     makers.adopt(session, job.id)
     journal.record(session, Happening(now, "job_resumed", job.id))
 
 
 def cancel(session: Session, job: Job, now: float) -> None:
-    """Ends a job; finished tracks stay, and tracks that another job wants go to that job."""
+    """Cancel a job; finished tracks stay, and tracks that other jobs requested are transferred to
+    them."""
     _require(session, job, JobState.CANCELLED)
     _close(session, job.id, now, reason="cancelled by the operator")
     journal.record(session, Happening(now, "job_cancelled", job.id))
 
 
 def run_dry(session: Session, job: Job, now: float) -> None:
-    """Ends a job for which nobody can be paid any more: what nobody has claimed goes back, what
-    runs is finished, and another job that wants its tracks gets them."""
+    """End a job that cannot pay for any further machine: withdraw unclaimed shards, let running
+    ones finish, and transfer tracks that other jobs requested."""
     reason = "its budget pays for no further machine"
     _require(session, job, JobState.OUT_OF_BUDGET)
     leases.withdraw_unclaimed(session, job.id, now, reason="out of budget")
@@ -134,11 +136,12 @@ def run_dry(session: Session, job: Job, now: float) -> None:
 
 
 def retry(session: Session, job: Job, now: float) -> int:
-    """Makes failed and cancelled tracks pending again; returns how many. An ended job goes on."""
-    session.refresh(job, with_for_update=True)  # it may be settled meanwhile
+    """Make failed and cancelled tracks pending again; return how many. An ended job resumes. Raises
+    NotAllowed if there are none."""
+    session.refresh(job, with_for_update=True)  # a concurrent `settle` may end it
     reopened = makers.reopen(session, job.id, [TrackState.FAILED, TrackState.CANCELLED])
     if not reopened:
-        raise NotAllowed("no track of this job has failed or was cancelled")
+        raise NotAllowed("nothing to retry: no track of this job has failed or been cancelled")
     if JobState(job.state).ended:
         _require(session, job, JobState.RUNNING)
         session.execute(
@@ -146,14 +149,15 @@ def retry(session: Session, job: Job, now: float) -> int:
         )
         makers.adopt(session, job.id)
     elif job.state not in MOVING:
-        makers.hand_over(session, job.id)  # others that asked for them do not wait for this one
+        # Other jobs that requested them must not wait for this one.
+        makers.hand_over(session, job.id)
     journal.record(session, Happening(now, "job_retried", job.id, data={"tracks": reopened}))
     return reopened
 
 
 def go_on(session: Session, track_id: int, now: float) -> None:
-    """Lets a job that was done make a track of its own again; a job that stands still leaves it to
-    another that asked for it."""
+    """Reopen a job that was done to make one of its own tracks again; a job that stays inactive
+    leaves the track to another job that requested it."""
     job_id = session.scalar(
         select(col(Job.id))
         .join(Track, col(Track.job_id) == col(Job.id))
@@ -167,32 +171,32 @@ def go_on(session: Session, track_id: int, now: float) -> None:
 
 
 def remove(session: Session, job: Job, now: float) -> None:
-    """Hides an ended job; what only it had is removed once nobody can write it any more."""
+    """Hide an ended job; its own tracks are deleted once all their upload URLs have expired."""
     if not JobState(job.state).ended:
         able = " or ".join(state for state in JobState if state.ended)
-        raise NotAllowed(f"job {job.id} is {job.state}; only one that is {able} can be removed")
+        raise NotAllowed(f"job {job.id} is {job.state}; only a job that is {able} can be removed")
     session.execute(update(Job).where(col(Job.id) == job.id).values(removed_at=now))
     data = {"catalog": job.catalog, "tracks": job.track_count}
     journal.record(session, Happening(now, "job_removal_asked", job.id, data=data))
 
 
 def ripe(session: Session) -> list[Job]:
-    """Running jobs that have nothing left to wait for, or too many failures to go on. One question
-    for all: there may be thousands of a track each."""
+    """Return active jobs with no unfinished tracks, or with too many failures to continue. Uses one
+    query for all: there may be thousands of jobs with one track each."""
     is_over = census.is_over()
     statement = select(Job, is_over).where(
         col(Job.state).in_(MOVING),
         col(Job.sealed_at).is_not(None),
         or_(is_over, census.failed() >= FAILED_AT_LEAST),
     )
-    found = session.execute(statement).all()
-    return [job for job, over in found if over or _many_failures(session, job)]
+    rows = session.execute(statement).all()
+    return [job for job, over in rows if over or _many_failures(session, job)]
 
 
 def settle(session: Session, job: Job, now: float, *, is_broke: bool) -> JobState | None:
-    """Ends a ripe job; None when it goes on after all. `is_broke`: its budget allows no further
-    track, and nothing of it runs any more."""
-    session.execute(_LOCK, {"job": job.id})  # nobody reopens tracks of it between count and end
+    """End a job returned by `ripe`; None if it continues after all. `is_broke`: its budget allows
+    no further track, and none of its tracks is being made."""
+    session.execute(_LOCK, {"job": job.id})  # no track may be reopened between count and end
     counts, _ = census.asked_for_by(session, job.id)
     ending = job_ending(counts, is_broke=is_broke)
     if ending is None:
@@ -227,7 +231,8 @@ def _require(
     sources = list(allowed) if allowed is not None else JOB.sources(target)
     if not _move(session, job.id, target, sources):
         able = " or ".join(sources)
-        raise NotAllowed(f"job {job.id} is {job.state}; only a job that is {able} can be {target}")
+        action = "resumed" if target is JobState.RUNNING else target
+        raise NotAllowed(f"job {job.id} is {job.state}; only a job that is {able} can be {action}")
 
 
 def _move(session: Session, job_id: str, target: JobState, sources: Sequence[JobState]) -> bool:

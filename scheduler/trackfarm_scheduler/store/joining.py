@@ -1,4 +1,4 @@
-"""Begins a worker, and ends one for good: replaced by its successor, removed by the operator."""
+"""Registration of workers, and their final removal: by a successor or by the operator."""
 
 import json
 import secrets
@@ -23,7 +23,8 @@ from trackfarm_scheduler.store.tables import Worker
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """`token` and `broker_password` are shown once: only their hashes are stored."""
+    """The credentials of a new worker. `token` and `broker_password` are shown once: only their
+    hashes are stored."""
 
     worker_id: str
     token: str
@@ -43,10 +44,10 @@ def join(
     *,
     invitation: Invitation | None = None,
 ) -> Joined:
-    """Adds a worker. Its queue is its own: shards are cut for one worker, and one that may fail
-    them again, is reserved, or races another must be left out. What its invitation says of it
-    wins over what it says itself; what it has measured widens what it is given and is where its
-    speed begins. Raises UnknownModelSet."""
+    """Add a worker. Its queue is its own: shards are cut for one worker, and placement must be able
+    to avoid a worker that may fail the tracks again, is reserved, or races another (speculative
+    copy). The facts of its invitation override its own claims; its calibration extends its limits
+    and sets its initial speed. Raises UnknownModelSet."""
     worker_id, token = new_id("worker"), secrets.token_urlsafe(32)
     password = secrets.token_urlsafe(32)
     queue = queue_name(tier.name, request.model_set, worker_id)
@@ -66,8 +67,8 @@ def join(
             memory_mib=request.memory_mib,
             tier=tier.name,
             model_set=request.model_set,
-            **_proved(session, request, tier),
-            **_told(invitation, request),
+            **_capabilities_of(session, request, tier),
+            **_origin_of(invitation, request),
             queue=queue,
             join_nonce=request.nonce,
             broker_hash=workers.hash_token(password),
@@ -76,12 +77,12 @@ def join(
             last_seen=now,
         )
     )
-    about = {"name": request.name, "gpu": request.gpu, "queue": queue}
-    journal.record(session, Happening(now, "worker_joined", worker_id=worker_id, data=about))
+    data = {"name": request.name, "gpu": request.gpu, "queue": queue}
+    journal.record(session, Happening(now, "worker_joined", worker_id=worker_id, data=data))
     return Joined(worker_id, token, queue, password)
 
 
-def _proved(session: Session, request: RegisterRequest, tier: Tier) -> dict[str, Any]:
+def _capabilities_of(session: Session, request: RegisterRequest, tier: Tier) -> dict[str, Any]:
     kind = model_set(request.model_set)
     limits = measured(tier, request.calibration, model_set=kind, memory_mib=request.memory_mib)
     return {
@@ -91,7 +92,7 @@ def _proved(session: Session, request: RegisterRequest, tier: Tier) -> dict[str,
     }
 
 
-def _told(invitation: Invitation | None, request: RegisterRequest) -> dict[str, Any]:
+def _origin_of(invitation: Invitation | None, request: RegisterRequest) -> dict[str, Any]:
     claimed = {
         "provider": request.provider,
         "rental_tag": request.rental_tag,
@@ -99,18 +100,20 @@ def _told(invitation: Invitation | None, request: RegisterRequest) -> dict[str, 
     }
     if invitation is None:
         return claimed
-    said = {name: value for name in claimed if (value := getattr(invitation, name)) is not None}
-    return claimed | said | {"invitation_id": invitation.id}
+    overrides = {
+        name: value for name in claimed if (value := getattr(invitation, name)) is not None
+    }
+    return claimed | overrides | {"invitation_id": invitation.id}
 
 
 def of_token(session: Session, token: str, *, lock: bool = False) -> Worker | None:
-    """The worker a token was given to, even one that has left."""
+    """Return the worker that was issued this token, even if it has left."""
     statement = select(Worker).where(col(Worker.token_hash) == workers.hash_token(token))
     return session.scalar(statement.with_for_update() if lock else statement)
 
 
 def joining_by(session: Session, invitation_id: str, nonce: str) -> Worker | None:
-    """The newest worker that a process joined as by an invitation."""
+    """Return the newest worker that the process with this nonce registered by an invitation."""
     statement = select(Worker).where(
         col(Worker.invitation_id) == invitation_id, col(Worker.join_nonce) == nonce
     )
@@ -118,7 +121,7 @@ def joining_by(session: Session, invitation_id: str, nonce: str) -> Worker | Non
 
 
 def replace(session: Session, past: Worker, now: float) -> None:
-    """Ends a worker whose successor joins: its token is of no more use for anything."""
+    """End a worker as its successor joins; its token is no longer accepted for anything."""
     past.may_return = False
     session.add(past)
     session.flush()
@@ -127,7 +130,8 @@ def replace(session: Session, past: Worker, now: float) -> None:
 
 
 def remove(session: Session, worker_id: str, now: float) -> Worker | None:
-    """The operator ends a worker for good; None when there is no such worker."""
+    """End a worker on the operator's request, so that it cannot return; None if there is no such
+    worker."""
     row = session.get(Worker, worker_id, with_for_update=True)
     if row is None:
         return None

@@ -1,6 +1,6 @@
-"""What happened, written in the transaction that made it happen, and told to listeners after it.
+"""Events and running totals, written in the transaction that causes them; listeners hear after it.
 
-Two forms: events (append-only lineage) and tallies (running totals that /metrics shows).
+Events are the append-only lineage; tallies are the counters that /metrics shows.
 """
 
 import json
@@ -19,13 +19,14 @@ from trackfarm_scheduler.store.tables import Event, Tally, table_of
 
 _INSERT_EVENT = insert(table_of(Event))
 _TALLY = table_of(Tally)
-_IN_ORDER = text("SELECT pg_advisory_xact_lock(7408721)")  # a number that is this lock's alone
+# The number is arbitrary, and used by this lock only.
+_IN_ORDER = text("SELECT pg_advisory_xact_lock(7408721)")
 Listener = Callable[[Sequence["Happening"]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One event before it has a row. `data` must be JSON."""
+    """An event before it has a row. `data` must be JSON-serialisable."""
 
     at: float
     kind: str
@@ -38,13 +39,14 @@ class Happening:
 
 
 def record(session: Session, *happenings: Happening) -> None:
-    """Appends events to the lineage, at the end of the transaction."""
+    """Append events to the lineage; they are written at the end of the transaction."""
     session.info.setdefault("happenings", []).extend(happenings)
 
 
 def write_events(session: Session) -> None:
-    """Writes what `record` has gathered; `Database.write` calls it at the end. Whoever reads events
-    by their ids misses none: on PostgreSQL one transaction at a time takes ids and commits."""
+    """Write the events gathered by `record`; `Database.write` calls it at the end. On PostgreSQL
+    one transaction at a time takes ids and commits, so that readers that follow the ids miss
+    none."""
     happenings = session.info.get("happenings", [])
     if not happenings:
         return
@@ -69,23 +71,23 @@ def write_events(session: Session) -> None:
 
 
 def happenings_of(session: Session) -> list[Happening]:
-    """What was recorded in this transaction."""
+    """Return the events recorded in this transaction."""
     return list(session.info.get("happenings", []))
 
 
 def count(session: Session, name: str, amount: float = 1, **labels: str) -> None:
-    """Moves a running total within the transaction; label sets must be bounded."""
+    """Add to a counter within the transaction; label sets must be bounded."""
     key = json.dumps(labels, sort_keys=True, separators=(",", ":"))
     moves: Counter[tuple[str, str]] = session.info.setdefault("tallies", Counter())
     moves[name, key] += amount  # type: ignore[assignment]  # a Counter of floats
 
 
 def write_tallies(session: Session) -> None:
-    """Writes what `count` has gathered, each total once; `Database.write` calls it at the end."""
+    """Write the counters gathered by `count`, each once; `Database.write` calls it at the end."""
     moves = {key: amount for key, amount in session.info.pop("tallies", {}).items() if amount}
     if not moves:
         return
-    # Sorted, so that two transactions on PostgreSQL lock rows in one order.
+    # Sorted, so that concurrent PostgreSQL transactions lock rows in the same order.
     rows = [{"name": n, "labels": k, "value": moves[n, k]} for n, k in sorted(moves)]
     session.execute(_adding(session.get_bind().dialect.name), rows)
 
@@ -100,10 +102,10 @@ def _adding(dialect: str) -> Insert:
 
 
 def forget(session: Session, *, before: float, limit: int) -> int:
-    """Takes the oldest events away, those before a time and at most so many; returns how many.
+    """Delete the oldest events, at most `limit` and only from before `before`; return how many.
 
-    Events are numbered as they happen, so that the first one that is young enough ends the search.
-    The newest one stays: SQLite would give its number to another, which listeners would miss.
+    Ids follow time, so only the lowest ids are examined. The newest event stays: SQLite would reuse
+    its id for another event, which listeners would miss.
     """
     oldest = session.execute(
         select(col(Event.id), col(Event.at)).order_by(col(Event.id)).limit(limit)
@@ -117,7 +119,7 @@ def forget(session: Session, *, before: float, limit: int) -> int:
 
 
 def totals(session: Session) -> list[tuple[str, dict[str, str], float]]:
-    """All running totals as (name, labels, value)."""
+    """Return all counters as (name, labels, value)."""
     rows = session.execute(
         select(col(Tally.name), col(Tally.labels), col(Tally.value)).order_by(col(Tally.name))
     )

@@ -1,4 +1,4 @@
-"""The one owner of API keys: made, found by their secret, used, revoked."""
+"""API keys: creation, lookup, use and revocation; the only module that writes them."""
 
 import hashlib
 import secrets
@@ -13,17 +13,17 @@ from trackfarm_scheduler.machines import UNFINISHED
 from trackfarm_scheduler.store.access_tables import ApiKey
 from trackfarm_scheduler.store.tables import Job, Track
 
-USE_SECONDS = 60.0  # how exactly `last_used_at` is kept
+USE_SECONDS = 60.0  # resolution of `last_used_at`
 _BY_HASH = select(ApiKey).where(col(ApiKey.hash) == bindparam("hash"))
 
 
 def digest_of(secret: str) -> str:
-    """What is stored instead of a secret. It has 256 random bits, so a plain SHA-256 is enough."""
+    """Return the stored form of a secret: plain SHA-256, which is enough for 256 random bits."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def make(session: Session, request: KeyRequest, now: float) -> tuple[ApiKey, str]:
-    """Adds a key; gives its row and its secret, which only the caller has from here on."""
+    """Add a key; return its row and its secret, which is not stored."""
     secret = KEY_PREFIX + secrets.token_urlsafe(32)
     row = ApiKey(
         id=new_id("key"),
@@ -42,12 +42,12 @@ def make(session: Session, request: KeyRequest, now: float) -> tuple[ApiKey, str
 
 
 def owner_from(name: str) -> str:
-    """A key's name in the form that owners have."""
+    """Return a key's name in the form that owners have."""
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
 
 
 def usable(session: Session, digest: str, now: float) -> ApiKey | None:
-    """The key with this digest, unless it has expired or was revoked."""
+    """Return the key with this digest, unless it has expired or was revoked."""
     row = session.scalar(_BY_HASH, {"hash": digest})
     return row if row is not None and is_usable(row, now) else None
 
@@ -57,13 +57,14 @@ def is_usable(row: ApiKey, now: float) -> bool:
 
 
 def named(session: Session, name: str, now: float) -> ApiKey | None:
-    """The usable key of this name."""
+    """Return the usable key with this name."""
     rows = session.scalars(select(ApiKey).where(col(ApiKey.name) == name))
     return next((row for row in rows if is_usable(row, now)), None)
 
 
 def find(session: Session, reference: str) -> list[ApiKey]:
-    """Keys whose id is `reference`, else those of that name, else those whose id begins so."""
+    """Return the keys with the id `reference`, else with that name, else with an id that begins
+    so."""
     for match in (
         col(ApiKey.id) == reference,
         col(ApiKey.name) == reference,
@@ -79,7 +80,7 @@ def everything(session: Session) -> list[ApiKey]:
 
 
 def revoke(session: Session, key_id: str, now: float) -> bool:
-    """Ends a key; False when it had been revoked before."""
+    """Revoke a key; False if it was revoked before."""
     statement = (
         update(ApiKey)
         .where(col(ApiKey.id) == key_id, col(ApiKey.revoked_at).is_(None))
@@ -111,7 +112,7 @@ def scopes_of(row: ApiKey) -> list[Scope]:
 
 
 def unfinished_tracks(session: Session, key_id: str) -> int:
-    """Tracks of this key's jobs that are still to be made, submissions on their way in included."""
+    """Count the unfinished tracks of this key's jobs, including submissions in progress."""
     statement = (
         select(func.count())
         .select_from(Track)

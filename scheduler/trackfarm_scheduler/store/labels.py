@@ -1,4 +1,4 @@
-"""The labels of a job's tracks, to be found by."""
+"""Labels (tags) of a job's tracks, for filtering."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,7 +12,7 @@ _INSERT = insert(table_of(TrackTag))
 
 
 def keep(session: Session, job_id: str, labelled: Iterable[tuple[int, Mapping[str, str]]]) -> None:
-    """Notes the labels of tracks by their ordinals."""
+    """Store the labels of tracks, given by ordinal."""
     rows = [
         {"tag": tag, "value": value, "job_id": job_id, "ordinal": ordinal}
         for ordinal, tags in labelled
@@ -27,7 +27,7 @@ def forget(session: Session, job_id: str) -> None:
 
 
 def of_a_job(labels: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
-    """Of jobs: each of these labels is on a track of theirs."""
+    """Conditions on jobs: each of these labels is on one of the job's tracks."""
     return [
         exists().where(
             col(TrackTag.tag) == tag,
@@ -39,7 +39,7 @@ def of_a_job(labels: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
 
 
 def of_a_track(labels: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
-    """Of a job's tracks: they have all of these labels."""
+    """Conditions on a job's tracks: the track has all of these labels."""
     return [
         exists().where(
             col(TrackTag.tag) == tag,

@@ -1,10 +1,11 @@
-"""Who leads, where several schedulers share a database."""
+"""The leader lease of schedulers that share a database."""
 
 from sqlmodel import Field, SQLModel
 
 
 class Leader(SQLModel, table=True):
-    """One row: which scheduler places and rescues, and until when, by the database's clock."""
+    """The leader lease, a single row: the scheduler that places and rescues tracks, and until when,
+    by the database's clock."""
 
     id: int = Field(primary_key=True)
     holder: str

@@ -1,4 +1,5 @@
-"""The one owner of shards, leases and attempts: offered, claimed, ended (`extensions` prolongs)."""
+"""Shards, leases and attempts after they are offered: claimed, released, ended. (`extensions`
+prolongs leases.)"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -58,7 +59,7 @@ _AT_WORK_FOR = select(_ATTEMPT.c.track_id).where(
 def claim(
     session: Session, lease: Lease, *, worker_id: str, now: float, lease_seconds: float
 ) -> None:
-    """Gives an offered lease to a worker; claiming again what one holds only extends it."""
+    """Assign an offered lease to a worker; a repeated claim by its holder only extends it."""
     first = lease.worker_id is None
     held = {"lease": lease.id, "holder": worker_id, "until": now + lease_seconds}
     session.execute(_BEGIN if first else _HOLD, held | ({"now": now} if first else {}))
@@ -69,12 +70,12 @@ def claim(
 
 
 def note_urls(session: Session, lease_id: str, expires_at: float) -> None:
-    """Remembers until when the objects of a lease may still be written."""
+    """Record until when the objects of a lease can still be written (expiry of its upload URLs)."""
     session.execute(_NOTE_URLS, {"lease": lease_id, "until": expires_at})
 
 
 def end(session: Session, lease: Lease, now: float, *, reason: str, left_open: AttemptState) -> int:
-    """Ends a lease. Tracks still open under it become pending again at once; returns how many."""
+    """End a lease. Tracks still open under it become pending again at once; return how many."""
     if session.scalar(_END, {"lease": lease.id, "now": now, "why": reason}) is None:
         return 0
     back = back_to_pending(session, close_attempts(session, lease.id, None, left_open, now))
@@ -92,36 +93,37 @@ def _finish(
 
 
 def lock_race(session: Session, lease_id: str, track_ids: Sequence[int]) -> None:
-    """Locks a lease and those that race it, always in one order: who reports first is settled
-    first, and the other sees what came of it."""
+    """Lock a lease and its rivals, always in the same order: the first report is settled first, and
+    the other sees its outcome."""
     session.execute(_LOCK_RACE, {"lease": lease_id, "tracks": track_ids})
 
 
 def back_to_pending(session: Session, track_ids: Sequence[int], **values: object) -> list[int]:
-    """Makes leased tracks pending again unless another lease is racing for them; returns which."""
+    """Make leased tracks pending again, unless another lease is working on them too; return their
+    ids."""
     if not track_ids:
         return []
-    # Two leases that end at once must not each take the other for a live rival.
+    # Of two leases that end at once, neither may mistake the other for a live rival.
     tracks.lock(session, track_ids)
     raced = select(col(Attempt.track_id)).where(
         col(Attempt.track_id).in_(track_ids), col(Attempt.state) == AttemptState.OPEN
     )
-    others = set(session.scalars(raced))
-    free = [track_id for track_id in track_ids if track_id not in others]
+    raced_ids = set(session.scalars(raced))
+    free = [track_id for track_id in track_ids if track_id not in raced_ids]
     return tracks.move(session, free, TrackState.PENDING, source=TrackState.LEASED, **values)
 
 
 def overtake(session: Session, track_ids: Sequence[int], now: float) -> None:
-    """Closes what others were still doing for tracks that are done."""
+    """Cancel the attempts that other leases still have open for tracks that are done."""
     journal.count(session, "races_decided", _stop(session, track_ids, now, why="overtaken"))
 
 
 def _stop(session: Session, track_ids: Sequence[int], now: float, *, why: str) -> int:
-    """Closes what is being done for tracks. Leases left empty end, and their workers hear of it
-    with their next heartbeat; returns how many."""
+    """Cancel open attempts for tracks; return the number of leases that end because they became
+    empty. Their workers learn of it with their next heartbeat."""
     stopped = session.scalars(_STOP, {"tracks": track_ids, "now": now, "why": why}).all()
-    found = [get(session, lease_id, lock=True) for lease_id in sorted(set(stopped))]
-    return sum(lease is not None and finish_if_empty(session, lease, now) for lease in found)
+    emptied = [get(session, lease_id, lock=True) for lease_id in sorted(set(stopped))]
+    return sum(lease is not None and finish_if_empty(session, lease, now) for lease in emptied)
 
 
 def close_attempts(
@@ -132,7 +134,7 @@ def close_attempts(
     now: float,
     **values: object,
 ) -> list[int]:
-    """Closes open attempts of a lease, all or some; returns their tracks."""
+    """Close open attempts of a lease, all or only for `track_ids`; return their track ids."""
     statement = _closing(state, tuple(values), some=track_ids is not None)
     bound: dict[str, object] = {f"to_{name}": value for name, value in values.items()}
     bound |= {"lease": lease_id, "now": now} | ({} if track_ids is None else {"tracks": track_ids})
@@ -148,7 +150,7 @@ def _closing(state: AttemptState, names: tuple[str, ...], *, some: bool) -> Upda
 
 
 def finish_if_empty(session: Session, lease: Lease, now: float) -> bool:
-    """Ends a lease whose tracks have all been answered for."""
+    """End a lease if it has no open attempts left; return whether it has none."""
     if session.scalar(_COUNT_OPEN, {"lease": lease.id}):
         return False
     if session.scalar(_END, {"lease": lease.id, "now": now, "why": FINISHED}) is not None:
@@ -159,7 +161,7 @@ def finish_if_empty(session: Session, lease: Lease, now: float) -> bool:
 def release(
     session: Session, lease: Lease, track_ids: Sequence[int], reason: ReleaseReason, now: float
 ) -> int:
-    """Takes tracks back from a worker that will not finish them; returns how many."""
+    """Take tracks back from a worker that will not finish them; return how many became pending."""
     closed = close_attempts(
         session, lease.id, track_ids, AttemptState.RELEASED, now, kind=reason.value
     )
@@ -176,7 +178,8 @@ def withdraw_unclaimed(session: Session, job_id: str, now: float, *, reason: str
 
 
 def end_all_of(session: Session, job_id: str, now: float, *, reason: str) -> None:
-    """Also what is done for its tracks under leases of other jobs, which it took over."""
+    """End all leases of a job, and cancel attempts for its tracks under leases of other jobs, from
+    which it took the tracks over."""
     for lease in live_of(session, job_id):
         end(session, lease, now, reason=reason, left_open=AttemptState.CANCELLED)
     _stop(session, session.scalars(_AT_WORK_FOR, {"job": job_id}).all(), now, why=reason)
@@ -190,7 +193,7 @@ def live_of(session: Session, job_id: str) -> list[Lease]:
 
 
 def expired(session: Session, now: float) -> list[str]:
-    """Leases that are held and have not been extended in time."""
+    """Return claimed leases that were not extended in time."""
     statement = select(col(Lease.id)).where(
         col(Lease.state) == LeaseState.LIVE,
         col(Lease.worker_id).is_not(None),

@@ -1,4 +1,4 @@
-"""What jobs have spent: the engine seconds of their tracks at their workers' prices."""
+"""Spending of jobs: the engine seconds of their tracks at the hourly prices of their workers."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -27,7 +27,7 @@ _SPEND = (
 
 
 def add_engine_seconds(session: Session, lease_id: str, seconds: float) -> None:
-    """Counts what reports have claimed of the engine under a lease."""
+    """Add to the engine seconds that reports under a lease have claimed."""
     session.execute(_ADD_ENGINE, {"lease": lease_id, "seconds": seconds})
 
 
@@ -40,13 +40,13 @@ def charge(
     done: Collection[int],
     now: float,
 ) -> None:
-    """Adds the engine seconds of the tracks that a report has settled (`took`), failed attempts
-    included, to their jobs, to what their keys have used and, by what they bought, to the totals; a report that comes again has
-    settled nothing. `done`: those that were committed."""
-    used: dict[str, Amounts] = defaultdict(Amounts)
+    """Charge the engine seconds of the tracks that a report settled (`took`), failed attempts
+    included, to their jobs, to the usage of the jobs' keys and, by outcome, to the totals. A
+    repeated report settles nothing, and so charges nothing. `done`: ids of the committed tracks."""
+    amounts_of: dict[str, Amounts] = defaultdict(Amounts)
     seconds: dict[str, float] = defaultdict(float)
     for track_id, timings in took.items():
-        amounts = used[made[track_id].job_id]
+        amounts = amounts_of[made[track_id].job_id]
         amounts.gpu_seconds += timings.service
         amounts.dollars += timings.service * worker.price_per_hour / 3600
         if track_id in done:
@@ -55,7 +55,7 @@ def charge(
         else:
             amounts.failures += 1
         seconds["done" if track_id in done else "failed"] += timings.service
-    for job_id, amounts in sorted(used.items()):
+    for job_id, amounts in sorted(amounts_of.items()):
         usage.add(session, job_id, amounts, now)
         if amounts.dollars:
             session.execute(_SPEND, {"job": job_id, "dollars": amounts.dollars})

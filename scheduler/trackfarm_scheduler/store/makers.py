@@ -1,4 +1,4 @@
-"""Which job has a track made that several asked for, and how it passes on."""
+"""Ownership of tracks that several jobs requested, and its transfer."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,14 +11,14 @@ from trackfarm_scheduler.machines import MOVING, UNFINISHED, AttemptState
 from trackfarm_scheduler.store.tables import Attempt, Job, JobTrack, Track
 from trackfarm_scheduler.store.tracks import move
 
-_STANDING = [state for state in JobState if state not in MOVING]
+_INACTIVE = [state for state in JobState if state not in MOVING]
 
 
 def adopt(session: Session, job_id: str) -> int:
-    """Takes over tracks that this job asked for and whose maker will not make them: cancelled
-    ones, and unfinished ones of a job that stands still. Returns how many."""
-    _keep_moving(session, job_id)
-    stranded = select(col(Job.id)).where(col(Job.state).in_(_STANDING))
+    """Take over tracks that this job requested and their owner will not make: cancelled ones, and
+    unfinished ones of an inactive job. Return how many."""
+    _lock_active_owners(session, job_id)
+    stranded = select(col(Job.id)).where(col(Job.state).in_(_INACTIVE))
     ids = list(
         session.scalars(
             select(col(Track.id)).where(
@@ -38,18 +38,19 @@ def adopt(session: Session, job_id: str) -> int:
     return len(ids)
 
 
-def _keep_moving(session: Session, job_id: str) -> None:
-    """Whoever makes tracks for this job now stops only when it can see that this one wants them."""
-    theirs = select(col(Track.job_id)).where(col(Track.id).in_(_shared_of(job_id)))
-    moving = col(Job.id).in_(theirs), col(Job.state).in_(MOVING)
+def _lock_active_owners(session: Session, job_id: str) -> None:
+    """Lock the active jobs that make tracks for this job, so that they cannot stop without seeing
+    that it wants them."""
+    owners = select(col(Track.job_id)).where(col(Track.id).in_(_shared_of(job_id)))
+    moving = col(Job.id).in_(owners), col(Job.state).in_(MOVING)
     session.execute(
         select(col(Job.id)).where(*moving).order_by(col(Job.id)).with_for_update(read=True)
     )
 
 
 def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = MOVING) -> int:
-    """Gives unfinished tracks that another job (one that moves) also asked for to that job, so
-    that stopping this one takes nothing from the other; returns how many."""
+    """Transfer unfinished tracks to another job in one of the states `heirs` that requested them
+    too, so that stopping this job takes nothing from the other; return how many."""
     other = (
         select(func.min(col(JobTrack.job_id)))
         .join(Job, col(Job.id) == col(JobTrack.job_id))
@@ -68,44 +69,45 @@ def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = MOVI
             col(Track.id).in_(_shared_by_others(job_id)),
         )
     ).all()
-    given: dict[str, list[int]] = {}
+    ids_by_heir: dict[str, list[int]] = {}
     for track_id, heir in rows:
         if heir is not None:
-            given.setdefault(heir, []).append(track_id)
-    for heir, ids in given.items():
+            ids_by_heir.setdefault(heir, []).append(track_id)
+    for heir, ids in ids_by_heir.items():
         for chunk in _chunks(ids):
             session.execute(update(Track).where(col(Track.id).in_(chunk)).values(job_id=heir))
             _own(session, heir, chunk)
             _share(session, job_id, chunk)
-    return sum(len(ids) for ids in given.values())
+    return sum(len(ids) for ids in ids_by_heir.values())
 
 
 def entrust(session: Session, track_ids: Sequence[int]) -> None:
-    """After tracks became pending again: those whose maker stands still go to another job that asked
-    for them and moves."""
-    still = select(col(Job.id)).where(col(Job.state).in_(_STANDING))
-    makers = select(col(Track.job_id)).where(
-        col(Track.id).in_(track_ids), col(Track.job_id).in_(still)
+    """Transfer tracks that became pending again and have an inactive owner to an active job that
+    requested them."""
+    inactive = select(col(Job.id)).where(col(Job.state).in_(_INACTIVE))
+    owners = select(col(Track.job_id)).where(
+        col(Track.id).in_(track_ids), col(Track.job_id).in_(inactive)
     )
-    for job_id in session.scalars(makers.distinct()).all():
+    for job_id in session.scalars(owners.distinct()).all():
         hand_over(session, job_id)
 
 
 def can_be_made(states: Sequence[JobState]) -> ColumnElement[bool]:
-    """Of tracks: their maker is here and in one of these states, or another job that asked for them
-    moves."""
-    able = select(col(Job.id)).where(col(Job.state).in_(states), col(Job.removed_at).is_(None))
+    """Condition on tracks: their owner is not removed and in one of these states, or another job
+    that requested them is active."""
+    owners = select(col(Job.id)).where(col(Job.state).in_(states), col(Job.removed_at).is_(None))
     moving = (
         select(col(JobTrack.track_id))
         .join(Job, col(Job.id) == col(JobTrack.job_id))
         .where(col(JobTrack.track_id) == col(Track.id), col(Job.state).in_(MOVING))
         .correlate(Track)
     )
-    return or_(col(Track.job_id).in_(able), moving.exists())
+    return or_(col(Track.job_id).in_(owners), moving.exists())
 
 
 def reopen(session: Session, job_id: str, states: Sequence[TrackState]) -> int:
-    """Makes failed or cancelled tracks of a job pending again, with a clean record."""
+    """Make failed or cancelled tracks of a job pending again, with failure records cleared; return
+    how many."""
     fresh: dict[str, Any] = {
         "not_before": 0.0,
         "failures": 0,
@@ -130,7 +132,7 @@ def reopen(session: Session, job_id: str, states: Sequence[TrackState]) -> int:
 
 
 def _forgive(session: Session, ids: Sequence[int]) -> None:
-    """A clean record includes who failed the tracks."""
+    """Clear the failed attempts too: they tell which workers failed the tracks."""
     session.execute(
         update(Attempt)
         .where(col(Attempt.track_id).in_(ids), col(Attempt.state) == AttemptState.FAILED)
@@ -167,5 +169,5 @@ def _share(session: Session, job_id: str, ids: Sequence[int]) -> None:
 
 
 def _chunks(ids: Sequence[int | None], size: int = 1000) -> Iterable[list[int]]:
-    known = [i for i in ids if i is not None]
-    return (known[start : start + size] for start in range(0, len(known), size))
+    present = [i for i in ids if i is not None]
+    return (present[start : start + size] for start in range(0, len(present), size))

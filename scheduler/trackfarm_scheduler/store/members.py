@@ -1,4 +1,4 @@
-"""Which workers are to have a user at the broker."""
+"""Workers that should have a user at the broker."""
 
 from collections.abc import Collection
 
@@ -20,13 +20,14 @@ _OURS = select(_WORKER.c.id).where(_WORKER.c.id.in_(bindparam("ids", expanding=T
 
 
 def with_users(session: Session, *, lost_before: float) -> dict[str, BrokerUser]:
-    """By worker: everyone who has not left and was not lost before that time."""
+    """Return by worker id the broker users of workers that have not left, and were not lost before
+    `lost_before`."""
     rows = session.execute(_WITH_USERS, {"lost_before": lost_before})
     return {row.id: BrokerUser(row.id, row.queue, row.broker_hash) for row in rows}
 
 
 def ours(session: Session, worker_ids: Collection[str]) -> set[str]:
-    """Those of them that ever joined this farm."""
+    """Return the ids among `worker_ids` that belong to workers that ever joined this farm."""
     if not worker_ids:
         return set()
     return set(session.scalars(_OURS, {"ids": sorted(worker_ids)}))

@@ -1,4 +1,4 @@
-"""Counts how often each brief of a submission came before, in memory that does not grow with it."""
+"""Count repeated briefs of a submission, in memory that does not grow with it."""
 
 import hashlib
 import sqlite3
@@ -12,9 +12,9 @@ _NEXT = (
 
 
 class Occurrences:
-    """A temporary SQLite file that nobody else sees and that vanishes with this object: a million
-    briefs take 9 MiB of memory instead of the 92 MiB of a dictionary (measured). Not for more than
-    one thread at a time."""
+    """Counter in a private temporary SQLite file that is deleted with this object: a million briefs
+    take 9 MiB of memory instead of the 92 MiB of a dictionary (measured). Only one thread may use
+    it at a time."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -24,7 +24,7 @@ class Occurrences:
         self._db.execute("BEGIN")
 
     def next(self, text: str) -> int:
-        """How often this text came before: 0, then 1, and so on."""
+        """Return how often this text occurred before: 0, then 1, and so on."""
         mark = hashlib.sha256(text.encode()).digest()[:8]
         return int(self._db.execute(_NEXT, (mark,)).fetchone()[0])
 

@@ -43,7 +43,7 @@ _UNCLAIMED_SINCE = select(_LEASE.c.offered_at).where(
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What goes into the broker's message, and where."""
+    """The content of a broker message, and its queue."""
 
     queue: str
     shard_id: str
@@ -52,7 +52,7 @@ class Offer:
 
 @dataclass(slots=True)
 class _Taker:
-    """A worker that is offered shards; `sequence` is the newest of its queue."""
+    """A worker that is offered shards; `sequence` is the latest in its queue."""
 
     model_set: str
     price_per_hour: float
@@ -60,7 +60,7 @@ class _Taker:
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _NewShardRows:
     offer: Offer
     shard: NewShard
     tracks: Sequence[Row[Any]]
@@ -72,32 +72,36 @@ class _Made:
 def offer(
     session: Session, shards: Sequence[NewShard], *, now: float, is_race: bool
 ) -> list[Offer]:
-    """Leases the tracks of new shards to their workers. A shard of which nothing is to be had any
-    more, or whose worker takes none any more, is left out. In a race the tracks are leased already, and
-    stay so."""
-    made = list(_make(session, shards, is_race=is_race))
-    if made:
-        session.execute(_INSERT_SHARDS, [_shard_row(m, now, is_race=is_race) for m in made])
-        session.execute(_INSERT_LEASES, [_lease_row(m, now) for m in made])
-        attempts = [_attempt_row(m.offer.lease_id, track) for m in made for track in m.tracks]
+    """Lease the tracks of new shards to their workers. Skips shards with no track left to lease, or
+    with a worker that stopped accepting work. In a race (speculative copy) the tracks are leased
+    already, and stay so."""
+    new = list(_make(session, shards, is_race=is_race))
+    if new:
+        session.execute(_INSERT_SHARDS, [_shard_row(n, now, is_race=is_race) for n in new])
+        session.execute(_INSERT_LEASES, [_lease_row(n, now) for n in new])
+        attempts = [_attempt_row(n.offer.lease_id, track) for n in new for track in n.tracks]
         session.execute(_INSERT_ATTEMPTS, attempts)
-        journal.record(session, *[_offered(m, now, is_race=is_race) for m in made])
-    return [m.offer for m in made]
+        journal.record(session, *[_offered(n, now, is_race=is_race) for n in new])
+    return [n.offer for n in new]
 
 
-def _make(session: Session, shards: Sequence[NewShard], *, is_race: bool) -> Iterator[_Made]:
+def _make(
+    session: Session, shards: Sequence[NewShard], *, is_race: bool
+) -> Iterator[_NewShardRows]:
     takers = _takers(session, {shard.worker_id for shard in shards})
     possible = [shard for shard in shards if shard.worker_id in takers]
     wanted = [track_id for shard in possible for track_id in shard.track_ids]
     take = tracks.still_leased if is_race else tracks.lease
-    had = {row.id: row for row in take(session, wanted)}
+    rows_by_id = {row.id: row for row in take(session, wanted)}
     for shard in possible:
-        taken = [had[track_id] for track_id in shard.track_ids if track_id in had]
+        rows = [rows_by_id[track_id] for track_id in shard.track_ids if track_id in rows_by_id]
         taker = takers[shard.worker_id]
-        if taken:
+        if rows:
             taker.sequence += 1
-            ids = Offer(shard.queue, new_id("shard"), new_id("lease"))
-            yield _Made(ids, shard, taken, taker.model_set, taker.price_per_hour, taker.sequence)
+            new_offer = Offer(shard.queue, new_id("shard"), new_id("lease"))
+            yield _NewShardRows(
+                new_offer, shard, rows, taker.model_set, taker.price_per_hour, taker.sequence
+            )
 
 
 def _takers(session: Session, worker_ids: Iterable[str]) -> Mapping[str, _Taker]:
@@ -105,28 +109,28 @@ def _takers(session: Session, worker_ids: Iterable[str]) -> Mapping[str, _Taker]
     return {worker_id: _Taker(*facts) for worker_id, *facts in rows}
 
 
-def _shard_row(made: _Made, now: float, *, is_race: bool) -> dict[str, object]:
+def _shard_row(new: _NewShardRows, now: float, *, is_race: bool) -> dict[str, object]:
     return {
-        "id": made.offer.shard_id,
-        "job_id": made.shard.job_id,
-        "queue": made.shard.queue,
-        "model_set": made.model_set,
+        "id": new.offer.shard_id,
+        "job_id": new.shard.job_id,
+        "queue": new.shard.queue,
+        "model_set": new.model_set,
         "state": ShardState.OFFERED.value,
-        "tracks": len(made.tracks),
-        "expected_seconds": made.shard.expected_seconds,
-        "price_per_hour": made.price_per_hour,
+        "tracks": len(new.tracks),
+        "expected_seconds": new.shard.expected_seconds,
+        "price_per_hour": new.price_per_hour,
         "is_race": is_race,
         "created_at": now,
     }
 
 
-def _lease_row(made: _Made, now: float) -> dict[str, object]:
+def _lease_row(new: _NewShardRows, now: float) -> dict[str, object]:
     return {
-        "id": made.offer.lease_id,
-        "sequence": made.sequence,
-        "shard_id": made.offer.shard_id,
-        "job_id": made.shard.job_id,
-        "queue": made.shard.queue,
+        "id": new.offer.lease_id,
+        "sequence": new.sequence,
+        "shard_id": new.offer.shard_id,
+        "job_id": new.shard.job_id,
+        "queue": new.shard.queue,
         "state": LeaseState.LIVE.value,
         "stage": "",
         "step": 0,
@@ -138,13 +142,13 @@ def _lease_row(made: _Made, now: float) -> dict[str, object]:
 
 
 def _attempt_row(lease_id: str, track: Row[Any]) -> dict[str, object]:
-    given = tracks.given_seed(track.brief)
+    fixed_seed = tracks.given_seed(track.brief)
     return {
         "lease_id": lease_id,
         "track_id": track.id,
         "try_number": track.tries,
-        # Only a result that was no good asks for another seed: what was broken off is made again.
-        "seed": seed_of(track.key, track.misses, given=given, variation=track.variation),
+        # Only a bad result changes the seed: an interrupted attempt is repeated as it was.
+        "seed": seed_of(track.key, track.misses, given=fixed_seed, variation=track.variation),
         "state": AttemptState.OPEN.value,
         "kind": "",
         "message": "",
@@ -153,20 +157,21 @@ def _attempt_row(lease_id: str, track: Row[Any]) -> dict[str, object]:
     }
 
 
-def _offered(made: _Made, now: float, *, is_race: bool) -> Happening:
+def _offered(new: _NewShardRows, now: float, *, is_race: bool) -> Happening:
     return Happening(
         now,
         "shard_offered",
-        made.shard.job_id,
-        shard_id=made.offer.shard_id,
-        lease_id=made.offer.lease_id,
-        data={"queue": made.shard.queue, "tracks": len(made.tracks), "race": is_race},
+        new.shard.job_id,
+        shard_id=new.offer.shard_id,
+        lease_id=new.offer.lease_id,
+        data={"queue": new.shard.queue, "tracks": len(new.tracks), "race": is_race},
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Unclaimed:
-    """An offer that nobody has claimed; `later`: messages sent to its queue after its own."""
+    """An offer that no worker has claimed yet; `later`: messages sent to its queue after its
+    own."""
 
     lease_id: str
     queue: str
@@ -174,7 +179,7 @@ class Unclaimed:
 
 
 def unclaimed_ages(session: Session, now: float) -> list[float]:
-    """Seconds for which each offer has waited to be claimed."""
+    """Return the seconds that each offer has waited to be claimed."""
     return [now - offered_at for offered_at in session.scalars(_UNCLAIMED_SINCE)]
 
 

@@ -1,5 +1,5 @@
-"""Messages to webhooks: written in the transaction that they tell of, taken to be sent by the
-leader, ended once. The one owner of a delivery's state."""
+"""The webhook outbox: messages written in the transaction of their event, sent by the leader, and
+ended once. The only module that writes a delivery's state."""
 
 import json
 import secrets
@@ -35,8 +35,8 @@ _PENDING = col(DeliveryRow.state) == DeliveryState.PENDING
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is to be sent now. Times in seconds since 1970: `created_at` of the event, `since` when
-    it is tried. `data`: what is known of the event."""
+    """A message to send now. Times in Unix seconds: `created_at` of the event, `since` when its
+    delivery began, or was restarted. `data`: the facts of the event."""
 
     row_id: int
     message_id: str
@@ -49,8 +49,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of sending: DELIVERED, GIVEN_UP, or PENDING until `next_at`. `status` is the
-    receiver's answer, None when there was none."""
+    """The result of sending: DELIVERED, GIVEN_UP, or PENDING until `next_at`. `status` is the
+    receiver's HTTP status, None if there was no response."""
 
     row_id: int
     state: DeliveryState
@@ -60,16 +60,16 @@ class Outcome:
 
 
 def write(session: Session, happenings: Sequence[Happening]) -> None:
-    """A row for each event and each webhook that wants to hear of it; where no webhook is, one
-    question to an index."""
-    told = [(h, EVENT_OF[h.kind]) for h in happenings if h.kind in EVENT_OF and h.job_id]
-    if not told:
+    """Add a row for each event and each webhook subscribed to it; without webhooks this costs one
+    index lookup."""
+    notable = [(h, EVENT_OF[h.kind]) for h in happenings if h.kind in EVENT_OF and h.job_id]
+    if not notable:
         return
-    listening = session.execute(_LISTENING, {"jobs": sorted({str(h.job_id) for h, _ in told})})
+    listening = session.execute(_LISTENING, {"jobs": sorted({str(h.job_id) for h, _ in notable})})
     hooks = [(job_id, hook_id, events.split()) for job_id, hook_id, events in listening]
     rows = [
         _row(happening, event, hook_id)
-        for happening, event in told
+        for happening, event in notable
         for job_id, hook_id, events in hooks
         if job_id == happening.job_id and event in events
     ]
@@ -96,7 +96,7 @@ def _row(happening: Happening, event: HookEvent, webhook_id: str) -> dict[str, o
 
 
 def due_hooks(session: Session, now: float) -> list[str]:
-    """The webhooks that something can be sent to now, first those that did not fail lately."""
+    """Return the webhooks with messages to send now, ones without recent failures first."""
     waits = exists().where(
         col(DeliveryRow.webhook_id) == col(WebhookRow.id), _PENDING, col(DeliveryRow.next_at) <= now
     )
@@ -107,7 +107,7 @@ def due_hooks(session: Session, now: float) -> list[str]:
 def take(
     session: Session, webhook_id: str, *, now: float, until: float, limit: int
 ) -> list[Message]:
-    """The messages that are due longest; nobody else takes them before `until`."""
+    """Take the messages that are due longest, and reserve them for this caller until `until`."""
     statement = (
         select(DeliveryRow)
         .where(col(DeliveryRow.webhook_id) == webhook_id, _PENDING, col(DeliveryRow.next_at) <= now)
@@ -122,11 +122,11 @@ def take(
 
 
 def _names(session: Session, rows: Sequence[DeliveryRow]) -> dict[tuple[str, int], dict[str, Any]]:
-    """What the catalog calls these tracks, by job and track."""
+    """Return ordinal, name and tags of these tracks in their catalog, by job and track."""
     ids = [row.track_id for row in rows if row.track_id is not None]
     if not ids:
         return {}
-    found = session.scalars(
+    links = session.scalars(
         select(JobTrack).where(
             col(JobTrack.track_id).in_(ids), col(JobTrack.job_id).in_({row.job_id for row in rows})
         )
@@ -137,15 +137,15 @@ def _names(session: Session, rows: Sequence[DeliveryRow]) -> dict[tuple[str, int
             "name": link.name,
             "tags": json.loads(link.tags),
         }
-        for link in found
+        for link in links
     }
 
 
 def _message(row: DeliveryRow, names: Mapping[tuple[str, int], Mapping[str, Any]]) -> Message:
     assert row.id is not None
-    about: dict[str, Any] = {"job_id": row.job_id}
+    data: dict[str, Any] = {"job_id": row.job_id}
     if row.track_id is not None:
-        about |= {"track_id": row.track_id, **names.get((row.job_id, row.track_id), {})}
+        data |= {"track_id": row.track_id, **names.get((row.job_id, row.track_id), {})}
     return Message(
         row_id=row.id,
         message_id=row.message_id,
@@ -153,12 +153,12 @@ def _message(row: DeliveryRow, names: Mapping[tuple[str, int], Mapping[str, Any]
         created_at=row.created_at,
         since=row.since,
         tries=row.tries,
-        data=about | json.loads(row.data),
+        data=data | json.loads(row.data),
     )
 
 
 def note(session: Session, outcomes: Sequence[Outcome], now: float) -> None:
-    """Ends what was delivered or given up, once; puts off the rest."""
+    """End messages that were delivered or given up, once; postpone the rest."""
     for outcome in outcomes:
         ended = None if outcome.state is DeliveryState.PENDING else now
         session.execute(
@@ -176,7 +176,7 @@ def note(session: Session, outcomes: Sequence[Outcome], now: float) -> None:
 
 
 def put_back(session: Session, messages: Sequence[Message], now: float) -> None:
-    """These were taken and not tried."""
+    """Make messages due again that were taken and not tried."""
     ids = [message.row_id for message in messages]
     session.execute(
         update(DeliveryRow).where(col(DeliveryRow.id).in_(ids), _PENDING).values(next_at=now)
@@ -184,7 +184,7 @@ def put_back(session: Session, messages: Sequence[Message], now: float) -> None:
 
 
 def note_failures(session: Session, webhook_id: str, failures: int, not_before: float) -> None:
-    """Until `not_before` nothing is sent to this webhook."""
+    """Record a webhook's failures, and send nothing to it until `not_before`."""
     session.execute(
         update(WebhookRow)
         .where(col(WebhookRow.id) == webhook_id)
@@ -193,7 +193,8 @@ def note_failures(session: Session, webhook_id: str, failures: int, not_before: 
 
 
 def give_up_old(session: Session, *, since_before: float, now: float) -> int:
-    """Gives up what could not be delivered for that long, tried or not; how many."""
+    """Give up messages that could not be delivered since before `since_before`, tried or not;
+    return how many."""
     result = session.execute(
         update(DeliveryRow)
         .where(
@@ -209,7 +210,7 @@ def give_up_old(session: Session, *, since_before: float, now: float) -> int:
 def page(
     session: Session, webhook_id: str, *, state: DeliveryState | None, before: int, limit: int
 ) -> list[DeliveryRow]:
-    """Newest first, those with a smaller row id than `before`."""
+    """Return messages newest first, with row ids below `before`."""
     wanted = [col(DeliveryRow.webhook_id) == webhook_id, col(DeliveryRow.id) < before]
     if state is not None:
         wanted.append(col(DeliveryRow.state) == state)
@@ -218,7 +219,7 @@ def page(
 
 
 def send_again(session: Session, webhook_id: str, message_id: str, now: float) -> bool:
-    """Tries a message once more that was given up; False when there is no such one."""
+    """Restart the delivery of a message that was given up; False if there is no such message."""
     statement = (
         update(DeliveryRow)
         .where(
@@ -233,7 +234,7 @@ def send_again(session: Session, webhook_id: str, message_id: str, now: float) -
 
 
 def forget(session: Session, *, ended_before: float, limit: int) -> int:
-    """Removes messages that ended before this time; how many."""
+    """Delete messages that ended before `ended_before`, at most `limit`; return how many."""
     due = select(col(DeliveryRow.id)).where(col(DeliveryRow.ended_at) < ended_before).limit(limit)
     ids = list(session.scalars(due))
     session.execute(delete(DeliveryRow).where(col(DeliveryRow.id).in_(ids)))

@@ -1,5 +1,5 @@
-"""The farm as placement sees it: jobs with their standing, workers with what is ahead of them,
-and the leases that lag behind."""
+"""The farm as placement sees it: jobs with their priority, workers with their load, and leases that
+lag behind."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,8 +33,8 @@ from trackfarm_scheduler.store.tables import (
 )
 
 MAX_SHARD_TRACKS = 64
-SMALL = 8  # tracks of a job that is looked at together with others; one call has no more
-SAMPLE = 50  # tracks that a job's speed is estimated from
+SMALL = 8  # tracks of the largest job queried together with others; a single call has no more
+SAMPLE = 50  # tracks that a job's remaining time is estimated from
 _LEASE, _SHARD, _WORKER = table_of(Lease), table_of(Shard), table_of(Worker)
 _AHEAD = (
     select(_LEASE.c.queue, func.count(), func.sum(_SHARD.c.expected_seconds))
@@ -68,22 +68,22 @@ _FLYING = (
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """Everyone who takes shards, with what they were given and have not computed yet. `kinds`: what
-    a track usually takes on each kind of GPU with each model set, and all its workers' speeds."""
+    """All workers that accept shards, with the load they have not computed yet. `kinds`: by GPU
+    kind and model set, the usual seconds of a track, and the sum of all its workers' speeds."""
 
     desks: Sequence[WorkerView]
     kinds: Mapping[tuple[str, str], tuple[Callable[[TrackShape], float], float]]
 
     @property
     def places(self) -> int:
-        """Shards that can be given now."""
+        """Number of shards that can be offered now."""
         return sum(max(0, SHARDS_AHEAD - desk.shards) for desk in self.desks)
 
     def rate(self, name: str, shapes: Sequence[TrackShape]) -> float:
-        """Tracks of these shapes that all workers of a model set make in a second."""
+        """Return the tracks of these shapes that all workers of a model set make per second."""
         return sum(
-            speeds * len(shapes) / max(sum(map(usual, shapes)), 1e-9)
-            for (_, kind), (usual, speeds) in self.kinds.items()
+            speed * len(shapes) / max(sum(map(usual, shapes)), 1e-9)
+            for (_, kind), (usual, speed) in self.kinds.items()
             if kind == name
         )
 
@@ -101,7 +101,8 @@ def crew(session: Session) -> Crew:
 
 
 def _usual(session: Session, gpu: str, name: str) -> Callable[[TrackShape], float]:
-    """Seconds of a track on a kind of GPU; shapes repeat, so each is asked for once."""
+    """Return the mean seconds of a track on a GPU kind, as a function; shapes repeat, so it is
+    cached."""
     model = speeds.model_of(session, gpu, model_set(name))
     return cache(lambda shape: model.predict(shape).mean)
 
@@ -134,7 +135,7 @@ def jobs(
     now: float,
     window: int,
 ) -> list[JobView]:
-    """The moving jobs with the first `window` of their waiting tracks each."""
+    """Return views of active jobs, each with the first `window` of its waiting tracks."""
     moving = list(rows)
     small = [job.id for job in moving if job.track_count <= SMALL]
     waiting = pending.of_small(session, small, now=now)
@@ -152,7 +153,7 @@ def _job(
     few: Sequence[WaitingTrack] | None,
     flying: Mapping[str, tuple[float, float]],
 ) -> JobView:
-    """`few`: what waits of a job with few tracks."""
+    """Build the view of a job; `few` holds the waiting tracks of a small job."""
     waiting = (
         pending.first_of(session, job.id, now=now, limit=window) if few is None else few[:window]
     )
@@ -179,14 +180,14 @@ def _job(
 
 
 def _in_flight(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Expected seconds and dollars of live shards, by job."""
+    """Return expected seconds and dollars of live shards, by job."""
     rows = session.execute(_FLYING)
     wanted = set(job_ids)
     return {job: (seconds, dollars / 3600) for job, seconds, dollars in rows if job in wanted}
 
 
 def _seconds_left(waiting: Sequence[WaitingTrack], total: int, crew: Crew, name: str) -> float:
-    """What waits, over the speed of all who can make it."""
+    """Return the time to make the waiting tracks with all workers that can make them."""
     shapes = [track.shape for track in waiting[:SAMPLE]]
     rate = crew.rate(name, shapes) if shapes else 0.0
     return total / rate if rate else 0.0
@@ -195,10 +196,10 @@ def _seconds_left(waiting: Sequence[WaitingTrack], total: int, crew: Crew, name:
 def stragglers(
     session: Session, desks: Sequence[WorkerView], now: float, *, silent_after: float
 ) -> list[Straggler]:
-    """Claimed leases with tracks that nobody has finished, for racing at the tail. A worker is
-    silent after `silent_after` seconds without a heartbeat."""
+    """Return claimed leases with unfinished tracks, as candidates for races (speculative copies) at
+    the tail of a job. A worker is silent after `silent_after` seconds without a heartbeat."""
     by_id = {desk.id: desk for desk in desks}
-    seen = {w.id: w.last_seen for w in worker_rows.live(session)}
+    last_seen = {w.id: w.last_seen for w in worker_rows.live(session)}
     rows = session.execute(
         select(Lease, Shard)
         .join(Shard, col(Shard.id) == col(Lease.shard_id))
@@ -215,7 +216,7 @@ def stragglers(
             shard,
             open_tracks.get(lease.id, []),
             by_id[lease.worker_id],
-            is_silent=now - seen[lease.worker_id] > silent_after,
+            is_silent=now - last_seen[lease.worker_id] > silent_after,
             now=now,
         )
         for lease, shard in rows
@@ -247,7 +248,7 @@ def _straggler(
 
 
 def _open(session: Session, lease_ids: Sequence[str]) -> dict[str, list[OpenTrack]]:
-    """What each lease has not been answered for, in order."""
+    """Return the unfinished tracks of each lease, in order of id."""
     rival = aliased(Attempt)
     rivals = (
         select(func.count())
@@ -273,20 +274,20 @@ def _open(session: Session, lease_ids: Sequence[str]) -> dict[str, list[OpenTrac
         )
         .order_by(col(Track.id))
     )
-    found: dict[str, list[OpenTrack]] = {}
+    by_lease: dict[str, list[OpenTrack]] = {}
     for lease_id, i, duration, steps, guided, vram, number in rows:
         shape = TrackShape(duration, steps, bool(guided))
-        found.setdefault(lease_id, []).append(OpenTrack(i, shape, vram, number))
-    return found
+        by_lease.setdefault(lease_id, []).append(OpenTrack(i, shape, vram, number))
+    return by_lease
 
 
 def is_broke(session: Session, job: Job, now: float) -> bool:
-    """Whether nothing of a job runs, and only its budget keeps its next tracks from all workers."""
+    """Return whether the job is idle and only its budget prevents placement of its next tracks."""
     if job.budget is None:
         return False
-    everyone = crew(session)
-    desks = [replace(d, shards=0) for d in everyone.desks if d.model_set == job.model_set]
-    (view,) = jobs(session, [job], everyone, now, MAX_SHARD_TRACKS)
+    pool = crew(session)
+    desks = [replace(d, shards=0) for d in pool.desks if d.model_set == job.model_set]
+    (view,) = jobs(session, [job], pool, now, MAX_SHARD_TRACKS)
     if view.standing.in_flight:
         return False
     with_money = place([replace(view, affordable=None)], desks, shard_seconds=1.0)

@@ -1,5 +1,5 @@
-"""What reports add to the running totals: who made what, how long each stage took, how full batches
-were. The label sets are bounded whatever workers say of themselves."""
+"""Running totals from reports: output by kind of worker, time per stage, batch sizes. Label sets
+stay bounded, even if workers report arbitrary names."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -17,14 +17,14 @@ from trackfarm_scheduler.store.tables import Worker
 OTHER = "other"
 PROVIDERS = frozenset({"own", "local", "manual", "runpod", "vast"})
 STAGES = tuple(stage for stage in Timings.model_fields if stage != "service")
-# Upper bounds, seconds: from a tiny model on a CPU to ten minutes of music on a small card.
+# Upper bounds, seconds: from a tiny model on a CPU to ten minutes of music on a small GPU.
 STAGE_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 BATCH_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 @cache
 def gpu_label(reported: str) -> str:
-    """The card as the price table names it; `other` for one that it does not know."""
+    """Return the GPU's name in the price table; `other` if it is not there."""
     card = built_in_prices().card(reported)
     return OTHER if card is None else card.name
 
@@ -34,7 +34,7 @@ def provider_label(reported: str) -> str:
 
 
 class Place(Protocol):
-    """A worker, or the columns of one."""
+    """A worker, or a row with its columns."""
 
     @property
     def model_set(self) -> str: ...
@@ -47,7 +47,7 @@ class Place(Protocol):
 
 
 def place_of(worker: Place) -> dict[str, str]:
-    """Where a worker's output is counted."""
+    """Return the labels under which a worker's output is counted."""
     return {
         "model_set": worker.model_set,
         "tier": worker.tier,
@@ -59,8 +59,8 @@ def place_of(worker: Place) -> dict[str, str]:
 def count_done(
     session: Session, worker: Worker, good: Sequence[TrackDone], seeds: Mapping[int, int]
 ) -> None:
-    """Counts tracks that were committed. `seeds`: the first that each was offered; another one
-    means that the engine had to make it again."""
+    """Count committed tracks. `seeds`: the first seed offered for each; a different one means that
+    the engine had to make the track again."""
     place, kind = place_of(worker), _kind(worker)
     audio = [done.measurements.seconds for done in good]
     journal.count(session, "tracks", len(good), outcome="done", **place)
@@ -83,7 +83,7 @@ def _count_batches(session: Session, good: Sequence[TrackDone], kind: Mapping[st
 
 
 def count_given_up(session: Session, worker: Worker) -> None:
-    """Counts a track that failed for good."""
+    """Count a track that failed permanently."""
     journal.count(session, "tracks", 1, outcome="failed", **place_of(worker))
 
 
@@ -96,7 +96,7 @@ def _kind(worker: Worker) -> dict[str, str]:
 
 
 def _spent(good: Sequence[TrackDone], stage: str) -> list[float]:
-    """Seconds of a stage, of the tracks that went through it."""
+    """Return the seconds of a stage for the tracks that went through it."""
     return [seconds for done in good if (seconds := getattr(done.timings, stage)) > 0]
 
 
@@ -108,15 +108,15 @@ def _observe(
     kind: Mapping[str, str],
     stage: str | None = None,
 ) -> None:
-    """Adds values to a histogram: one total for each bucket that was met, one for the sum."""
+    """Add values to a histogram: one total for each bucket with values, one for the sum."""
     labels = dict(kind) if stage is None else {**kind, "stage": stage}
-    met = Counter(bucket_of(value, bounds) for value in values)
-    for bucket, number in met.items():
+    counts = Counter(bucket_of(value, bounds) for value in values)
+    for bucket, number in counts.items():
         journal.count(session, f"{name}_bucket", number, le=bucket, **labels)
     journal.count(session, f"{name}_sum", sum(values), **labels)
 
 
 def bucket_of(value: float, bounds: Sequence[float]) -> str:
-    """The smallest bound that is not below the value, as Prometheus writes it."""
-    place = bisect_left(bounds, value)
-    return str(bounds[place]) if place < len(bounds) else "+Inf"
+    """Return the smallest bound that is not below the value, as Prometheus writes it."""
+    index = bisect_left(bounds, value)
+    return str(bounds[index]) if index < len(bounds) else "+Inf"

@@ -1,4 +1,4 @@
-"""What waits to be made, as placement sees it."""
+"""Pending tracks, as placement sees them."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -36,7 +36,7 @@ _ANY = (
 )
 _WAITING = _ANY.where(_TRACK.c.job_id == bindparam("job")).limit(bindparam("most"))
 _OF_MANY = _ANY.where(_TRACK.c.job_id.in_(bindparam("jobs", expanding=True)))
-_BEGUN = (  # in the words of its index, or SQLite would not use that
+_BEGUN = (  # literals as in its index, or SQLite would not use that
     select(_TRACK.c.id)
     .join(_JOB, _JOB.c.id == _TRACK.c.job_id)
     .where(_TRACK.c.state == literal_column("'pending'"), _TRACK.c.tries > literal_column("0"))
@@ -52,33 +52,33 @@ _COUNT = (
 
 
 def first_of(session: Session, job_id: str, *, now: float, limit: int) -> list[WaitingTrack]:
-    """The first pending tracks of a job that are not backing off."""
+    """Return the first pending tracks of a job that are not backing off."""
     rows = session.execute(_WAITING, {"job": job_id, "now": now, "most": limit}).all()
-    return [track for _, track in _seen(session, rows)]
+    return [track for _, track in _waiting_tracks(session, rows)]
 
 
 def of_small(
     session: Session, job_ids: Sequence[str], *, now: float
 ) -> dict[str, list[WaitingTrack]]:
-    """All such tracks of jobs that have few, by job: one question for many of them."""
-    found: dict[str, list[WaitingTrack]] = {}
+    """Return all such tracks of small jobs, by job: one query for many of them."""
+    by_job: dict[str, list[WaitingTrack]] = {}
     for start in range(0, len(job_ids), JOBS_PER_QUERY):
-        named = {"jobs": job_ids[start : start + JOBS_PER_QUERY], "now": now}
-        for job_id, track in _seen(session, session.execute(_OF_MANY, named).all()):
-            found.setdefault(job_id, []).append(track)
-    return found
+        bound = {"jobs": job_ids[start : start + JOBS_PER_QUERY], "now": now}
+        for job_id, track in _waiting_tracks(session, session.execute(_OF_MANY, bound).all()):
+            by_job.setdefault(job_id, []).append(track)
+    return by_job
 
 
-def _seen(session: Session, rows: Sequence[Any]) -> Iterator[tuple[str, WaitingTrack]]:
-    avoid = _who_failed(session, [row.id for row in rows if row.failures])
-    shape = cache(TrackShape)  # few, and many tracks have each
+def _waiting_tracks(session: Session, rows: Sequence[Any]) -> Iterator[tuple[str, WaitingTrack]]:
+    avoid = _failed_workers(session, [row.id for row in rows if row.failures])
+    shape = cache(TrackShape)  # few distinct shapes, shared by many tracks
     for i, d, n, g, v, _failures, crashes, tries, job_id in rows:
         failed = avoid.get(i, frozenset())
         yield job_id, WaitingTrack(i, shape(d, n, bool(g)), v, crashes > 0, failed, tries > 0)
 
 
 def has_begun(session: Session, now: float) -> bool:
-    """Whether a pending track of a moving job was leased before and may be leased again now."""
+    """Return whether a pending track of an active job was leased before and may be leased now."""
     return session.scalar(_BEGUN, {"now": now}) is not None
 
 
@@ -86,8 +86,8 @@ def number_of(session: Session, job_id: str) -> int:
     return session.scalar(_COUNT, {"job": job_id}) or 0
 
 
-def _who_failed(session: Session, ids: Sequence[int]) -> dict[int, frozenset[str]]:
-    """The workers that have failed each track."""
+def _failed_workers(session: Session, ids: Sequence[int]) -> dict[int, frozenset[str]]:
+    """Return the ids of the workers that have failed each track."""
     if not ids:
         return {}
     rows = session.execute(
@@ -95,7 +95,7 @@ def _who_failed(session: Session, ids: Sequence[int]) -> dict[int, frozenset[str
         .where(col(Attempt.track_id).in_(ids), col(Attempt.state) == AttemptState.FAILED)
         .distinct()
     )
-    found: dict[int, set[str]] = {}
+    by_track: dict[int, set[str]] = {}
     for track_id, worker_id in rows:
-        found.setdefault(track_id, set()).add(worker_id or "")
-    return {track_id: frozenset(names) for track_id, names in found.items()}
+        by_track.setdefault(track_id, set()).add(worker_id or "")
+    return {track_id: frozenset(worker_ids) for track_id, worker_ids in by_track.items()}

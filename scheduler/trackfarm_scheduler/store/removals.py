@@ -1,4 +1,4 @@
-"""Takes apart a job that the operator has removed: what only it had goes, what is shared stays."""
+"""Deletion of removed jobs: tracks that only they requested are deleted, shared ones stay."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,8 @@ from trackfarm_scheduler.store.tables import (
 
 
 def removed(session: Session, *, written_before: float) -> list[str]:
-    """Removed jobs whose upload URLs have all expired: they ended before this time."""
+    """Return removed jobs that ended before `written_before`: all their upload URLs have
+    expired."""
     statement = select(col(Job.id)).where(
         col(Job.removed_at).is_not(None), col(Job.finished_at) < written_before
     )
@@ -27,36 +28,36 @@ def removed(session: Session, *, written_before: float) -> list[str]:
 
 
 def take_batch(session: Session, job_id: str, limit: int) -> list[str] | None:
-    """Takes the rows of some of a job's tracks away; returns the keys of their objects, or None
-    when there was nothing left of the job."""
+    """Delete the rows of at most `limit` of a job's tracks; return the keys of their objects, or
+    None if the job had no tracks left."""
     links = select(col(JobTrack.track_id)).where(col(JobTrack.job_id) == job_id)
     ids = sorted(set(session.scalars(links.order_by(col(JobTrack.ordinal)).limit(limit))))
     if not ids:
         return None
-    # Locked before it is asked who else wants them: a submission may be linking to them now.
+    # Locked before looking for other jobs: a submission may be linking to them now.
     tracks.lock(session, ids)
-    theirs = select(col(JobTrack.track_id)).where(
+    others = select(col(JobTrack.track_id)).where(
         col(JobTrack.track_id).in_(ids), col(JobTrack.job_id) != job_id
     )
-    shared = set(session.scalars(theirs))
+    shared = set(session.scalars(others))
     own = [track_id for track_id in ids if track_id not in shared]
-    mine = (col(JobTrack.job_id) == job_id) & col(JobTrack.track_id).in_(ids)
-    session.execute(delete(JobTrack).where(mine))
-    _bequeath(session, job_id, sorted(shared))
+    own_links = (col(JobTrack.job_id) == job_id) & col(JobTrack.track_id).in_(ids)
+    session.execute(delete(JobTrack).where(own_links))
+    _transfer(session, job_id, sorted(shared))
     keys = session.scalars(
         select(col(Attempt.object_key)).where(
             col(Attempt.track_id).in_(own), col(Attempt.swept_at).is_(None)
         )
     )
-    found = sorted(set(keys))
+    object_keys = sorted(set(keys))
     for table in (Artifact, Attempt):
         session.execute(delete(table).where(col(table.track_id).in_(own)))
     session.execute(delete(Track).where(col(Track.id).in_(own)))
-    return found
+    return object_keys
 
 
 def finish(session: Session, job_id: str, now: float) -> None:
-    """Takes away what is left of a job without tracks."""
+    """Delete a job that has no tracks left, with its remaining rows."""
     uploads.forget_uses(session, job_id)
     labels.forget(session, job_id)
     for table in (Lease, Shard):
@@ -66,8 +67,8 @@ def finish(session: Session, job_id: str, now: float) -> None:
     journal.record(session, Happening(now, "job_removed", job_id))
 
 
-def _bequeath(session: Session, job_id: str, ids: Sequence[int]) -> None:
-    """What another job asked for too is that job's from now on."""
+def _transfer(session: Session, job_id: str, ids: Sequence[int]) -> None:
+    """Transfer tracks that another job requested too to that job."""
     heir = (
         select(func.min(col(JobTrack.job_id)))
         .where(col(JobTrack.track_id) == col(Track.id))
@@ -77,7 +78,7 @@ def _bequeath(session: Session, job_id: str, ids: Sequence[int]) -> None:
     session.execute(
         update(Track).where(col(Track.id).in_(ids), col(Track.job_id) == job_id).values(job_id=heir)
     )
-    maker = (
+    owner = (
         select(col(Track.job_id))
         .where(col(Track.id) == col(JobTrack.track_id))
         .correlate(JobTrack)
@@ -86,5 +87,5 @@ def _bequeath(session: Session, job_id: str, ids: Sequence[int]) -> None:
     session.execute(
         update(JobTrack)
         .where(col(JobTrack.track_id).in_(ids))
-        .values(shared=col(JobTrack.job_id) != maker)
+        .values(shared=col(JobTrack.job_id) != owner)
     )

@@ -1,7 +1,7 @@
-"""The one owner of rentals in the database: what the fleet writes of them, checked.
+"""Rentals in the database: the fleet's writes, validated. The only module that writes them.
 
-Every write names the version that it was decided by, so that of two that were decided at once one is
-refused, and one whose answer was lost may be sent again.
+Every write names the version that it was based on, so that of two concurrent decisions one is
+refused, and a write can be repeated if its response was lost.
 """
 
 import json
@@ -22,20 +22,20 @@ from trackfarm_scheduler.store.fleet_tables import Rental
 from trackfarm_scheduler.store.journal import Happening
 from trackfarm_scheduler.store.tables import Worker
 
-JOIN_SECONDS = 2 * 3600.0  # twice what the slowest host may take to boot and load its model
+JOIN_SECONDS = 2 * 3600.0  # twice the longest time a host may take to boot and load its model
 _PLANNED = frozenset(wire.RentalPlan.model_fields)
 _STANDING = frozenset(wire.Standing.model_fields) - {"prices"}
 
 
 class Stale(Exception):
-    """The rental is not what the writer took it for."""
+    """The rental is not in the state or version that the writer assumed."""
 
 
 def intend(
     session: Session, plan: wire.RentalPlan, now: float, *, made_by: str
 ) -> tuple[Rental, invitations.Made]:
-    """Writes down that a machine is about to be asked for, and invites its workers. Written again,
-    it invites anew, because a token is told once. Raises Stale where the tag has been used."""
+    """Record the intent to rent a machine, and invite its workers. A repeated intent replaces the
+    invitation, because a token is shown only once. Raises Stale if the tag is in use."""
     row = by_tag(session, plan.tag, lock=True)
     if row is None:
         row = Rental(
@@ -47,7 +47,7 @@ def intend(
         session.add(row)
         _record(session, row, now)
     elif row.state != RentalState.INTENDED or _plan(row) != plan:
-        raise Stale(f"{plan.tag} is {row.state}")
+        raise Stale(f"rental {plan.tag} exists already and is {row.state}")
     _revoke_invitations(session, plan.tag, now)
     return row, invitations.make(session, _invitation(plan), now, made_by=made_by)
 
@@ -55,18 +55,18 @@ def intend(
 def move(
     session: Session, tag: str, move: wire.Move, now: float
 ) -> tuple[Rental, Sequence[str]] | None:
-    """Writes the new standing; the row, and the workers that this has ended. None without such a
-    rental. Raises Stale for another version or a move that no rental makes."""
+    """Write the new standing; return the row and the ids of the workers that this ended, or None if
+    there is no such rental. Raises Stale for another version or an impossible transition."""
     row = by_tag(session, tag, lock=True)
     if row is None:
         return None
     if row.version == move.version + 1 and _standing(row) == move.standing:
-        return row, ()  # sent again, because the answer was lost
+        return row, ()  # repeated, because the response was lost
     if row.version != move.version:
-        raise Stale(f"{tag} is at version {row.version}, not at {move.version}")
+        raise Stale(f"rental {tag} is at version {row.version}, not at {move.version}")
     before, after = RentalState(row.state), move.standing.state
     if not RENTAL.reaches(before, after):
-        raise Stale(f"{tag} is {before} and never becomes {after}")
+        raise Stale(f"rental {tag} is {before} and never becomes {after}")
     for name in _STANDING:
         setattr(row, name, getattr(move.standing, name))
     row.prices = json.dumps([p.model_dump() for p in move.standing.prices])
@@ -78,7 +78,7 @@ def move(
 
 
 def dismiss(session: Session, tag: str, reason: str) -> Rental | None:
-    """Notes that the operator wants a rental gone; the fleet's leader sees to it."""
+    """Record the operator's request to release a rental; the fleet's leader carries it out."""
     row = by_tag(session, tag, lock=True)
     if row is not None and row.state != RentalState.ENDED and not row.dismissed:
         row.dismissed = reason
@@ -87,7 +87,8 @@ def dismiss(session: Session, tag: str, reason: str) -> Rental | None:
 
 
 def drain(session: Session, tag: str, now: float) -> list[str]:
-    """Lets the workers of a rental finish what they have, and leave; returns which."""
+    """Let the workers of a rental finish their work and leave; return the ids of newly draining
+    ones."""
     present = col(Worker.rental_tag) == tag, col(Worker.state) != WorkerState.GONE
     ids = list(session.scalars(select(col(Worker.id)).where(*present)))
     return [worker_id for worker_id in ids if workers.drain(session, worker_id, now)]
@@ -101,12 +102,13 @@ def by_tag(session: Session, tag: str, *, lock: bool = False) -> Rental | None:
 def known(
     session: Session, *, ended_since: float, behind: Rental | None = None, limit: int | None = None
 ) -> list[Rental]:
-    """Open ones and those that ended since then, oldest first: all, or so many behind one of them."""
-    place = (col(Rental.intended_at), col(Rental.id))
+    """Return rentals that are open or ended since `ended_since`, oldest first: all, or `limit` of
+    them after the rental `behind`."""
+    order = (col(Rental.intended_at), col(Rental.id))
     wanted = or_(col(Rental.ended_at).is_(None), col(Rental.ended_at) >= ended_since)
-    statement = select(Rental).where(wanted).order_by(*place).limit(limit)
+    statement = select(Rental).where(wanted).order_by(*order).limit(limit)
     if behind is not None:
-        statement = statement.where(tuple_(*place) > (behind.intended_at, behind.id))
+        statement = statement.where(tuple_(*order) > (behind.intended_at, behind.id))
     return list(session.scalars(statement))
 
 
@@ -125,8 +127,8 @@ def _plan(row: Rental) -> wire.RentalPlan:
 
 
 def _standing(row: Rental) -> wire.Standing:
-    told = {name: getattr(row, name) for name in _STANDING}
-    return wire.Standing.model_validate(told | {"prices": json.loads(row.prices)})
+    fields = {name: getattr(row, name) for name in _STANDING}
+    return wire.Standing.model_validate(fields | {"prices": json.loads(row.prices)})
 
 
 def _invitation(plan: wire.RentalPlan) -> api.InvitationRequest:
@@ -141,10 +143,10 @@ def _invitation(plan: wire.RentalPlan) -> api.InvitationRequest:
 
 
 def _end_access(session: Session, row: Rental, now: float) -> list[str]:
-    """Nobody joins from a machine that is gone, and whoever still speaks for it has to go."""
+    """Revoke the invitations of a rental that ended and remove its workers; return their ids."""
     _revoke_invitations(session, row.tag, now)
-    theirs = col(Worker.rental_tag) == row.tag, col(Worker.state) != WorkerState.GONE
-    ids = list(session.scalars(select(col(Worker.id)).where(*theirs)))
+    present = col(Worker.rental_tag) == row.tag, col(Worker.state) != WorkerState.GONE
+    ids = list(session.scalars(select(col(Worker.id)).where(*present)))
     for worker_id in ids:
         joining.remove(session, worker_id, now)
     return ids

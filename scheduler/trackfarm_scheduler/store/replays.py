@@ -1,4 +1,4 @@
-"""Answers to requests with an Idempotency-Key: reserved, kept, given again for a day."""
+"""Responses to requests with an Idempotency-Key: reserved, stored, and replayed for a day."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The answer that was given to the request with this digest."""
+    """The stored response to the request with this digest."""
 
     digest: str
     status: int
@@ -32,7 +32,7 @@ class Kept:
 
 
 def reserve(session: Session, claim: Claim, holder: str, now: float) -> bool:
-    """Takes the key for a request that begins; False when it is taken."""
+    """Reserve the key for a request that starts; False if it is taken."""
     session.execute(delete(Replay).where(col(Replay.expires_at) < now))
     make = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
     row = {
@@ -50,7 +50,7 @@ def reserve(session: Session, claim: Claim, holder: str, now: float) -> bool:
 
 
 def kept(session: Session, claim: Claim) -> Kept | None:
-    """The answer, None while it is being made."""
+    """Return the stored response; None while the request is in progress."""
     row = session.scalar(select(Replay).where(*_is(claim)))
     if row is None or not row.status:
         return None
@@ -72,12 +72,13 @@ def keep(session: Session, claim: Claim, answer: Kept, now: float) -> None:
 
 
 def release(session: Session, claim: Claim) -> None:
-    """Frees a key whose request came to nothing."""
+    """Release the key of a request that produced no response to store."""
     session.execute(delete(Replay).where(*_is(claim), col(Replay.status) == 0))
 
 
 def release_all(session: Session, holder: str) -> None:
-    """At the start of a scheduler: what its predecessor was making will never be answered."""
+    """Release, at the start of a scheduler, the keys reserved by its previous run: its requests
+    will never complete."""
     session.execute(delete(Replay).where(col(Replay.holder) == holder, col(Replay.status) == 0))
 
 

@@ -1,4 +1,4 @@
-"""What the farm has learnt of each kind of GPU with each model set, kept from run to run."""
+"""Learned speed models by GPU kind and model set, kept across restarts."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -19,25 +19,25 @@ _SPEED = table_of(Speed)
 _STATS = select(_SPEED.c.stats).where(
     _SPEED.c.gpu == bindparam("kind"), _SPEED.c.model_set == bindparam("name")
 )
-LONGEST_GAP = 6 * 3600.0  # what takes longer was no track but a machine asleep
+LONGEST_GAP = 6 * 3600.0  # a longer time is no track but a machine asleep
 
 
 def model_of(session: Session, gpu: str, kind: ModelSet) -> SpeedModel:
-    """The learnt model, or the prior for what was never seen."""
+    """Return the learned model, or the prior if nothing has been learned."""
     stats = session.scalar(_STATS, {"kind": gpu, "name": kind.name})
     if stats is None:
         return SpeedModel(gpu, kind)
     try:
         return SpeedModel.from_json(stats)
-    except ValueError:  # written by another version: the prior is better than nothing
+    except ValueError:  # written by another version: use the prior
         return SpeedModel(gpu, kind)
 
 
 def learn(
     session: Session, worker: Worker, good: Sequence[TrackDone], made: Mapping[int, Track]
 ) -> tuple[float, float]:
-    """Feeds the service seconds of committed tracks to the model of the worker's kind; returns
-    what that kind was expected to take and what this worker took."""
+    """Update the model of the worker's kind with the service seconds of committed tracks; return
+    the seconds that were expected of the kind, and the seconds that this worker took."""
     model = model_of(session, worker.gpu, model_set(worker.model_set))
     expected = took = 0.0
     for done in good:
@@ -53,8 +53,8 @@ def learn(
 
 
 def begin(session: Session, gpu: str, kind: ModelSet, calibration: Mapping[str, float]) -> float:
-    """A kind that nobody has reported of begins with what its first worker has measured. Returns
-    how many times as fast as its kind this worker says it is."""
+    """Initialise the model of a kind without reports from the calibration of its first worker.
+    Return this worker's speed relative to its kind, by its calibration."""
     points = calibrated.points(calibration, gpu=gpu, model_set=kind)
     before = model_of(session, gpu, kind)
     model = calibrated.begun(before, points)
@@ -64,7 +64,7 @@ def begin(session: Session, gpu: str, kind: ModelSet, calibration: Mapping[str, 
 
 
 def _keep(session: Session, model: SpeedModel) -> None:
-    """Two workers of a kind may come with its first tracks at once."""
+    """Insert or update the model: two workers of a kind may report its first tracks at once."""
     row = {"gpu": model.gpu, "model_set": model.kind.name, "stats": model.to_json()}
     session.execute(_keeping(session.get_bind().dialect.name), row)
 

@@ -1,4 +1,4 @@
-"""What the time of rentals was used for, from the attempts and leases of their workers."""
+"""Use of the rentals' time, from the attempts and leases of their workers."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,19 +15,19 @@ from trackfarm_scheduler.store.tables import Attempt, Job, Lease, Track, Worker
 from trackfarm_scheduler.stretches import Lost, Made, laid_out
 
 _MADE = (AttemptState.DONE, AttemptState.FAILED, AttemptState.FORGIVEN)
-_BROKEN_OFF = (AttemptState.EXPIRED, AttemptState.RELEASED)
-CHUNK = 1000  # attempts that are held at once
+_INTERRUPTED = (AttemptState.EXPIRED, AttemptState.RELEASED)
+CHUNK = 1000  # attempts held in memory at once
 _AT_WORK = (Stage.COMPUTING, Stage.FINISHING)
 
 
 def of(session: Session, rows: Iterable[Rental], *, owner: str | None) -> list[wire.Stay]:
-    """The stays of these rentals; with `owner` the jobs of others have no names."""
+    """Return the usage of these rentals; with `owner`, jobs of other owners are anonymous."""
     shown = _Names(session, owner)
     return [_stay(session, row, shown) for row in rows]
 
 
 class _Names:
-    """Jobs by the names under which the caller may see them."""
+    """Names of jobs as the caller may see them; None for jobs of other owners."""
 
     def __init__(self, session: Session, owner: str | None) -> None:
         self._session = session
@@ -36,9 +36,9 @@ class _Names:
 
     def of(self, job_id: str) -> str | None:
         if job_id not in self._known:
-            whose = self._session.scalar(select(col(Job.owner)).where(col(Job.id) == job_id))
-            mine = self._owner is None or whose == self._owner
-            self._known[job_id] = job_id if mine else None
+            owner = self._session.scalar(select(col(Job.owner)).where(col(Job.id) == job_id))
+            is_visible = self._owner is None or owner == self._owner
+            self._known[job_id] = job_id if is_visible else None
         return self._known[job_id]
 
 
@@ -57,7 +57,8 @@ def _stay(session: Session, row: Rental, names: _Names) -> wire.Stay:
 
 
 def _made(session: Session, worker_id: str, names: _Names, tracks: Counter[str]) -> Iterator[Made]:
-    """The last one first, counted in `tracks` on its way: there may be a million."""
+    """Yield finished attempts, latest first, and count the kept ones in `tracks`; may be a
+    million."""
     statement = (
         select(col(Attempt.state), col(Attempt.timings), col(Attempt.ended_at), col(Track.job_id))
         .join(Track, col(Track.id) == col(Attempt.track_id))
@@ -74,7 +75,7 @@ def _made(session: Session, worker_id: str, names: _Names, tracks: Counter[str])
 
 def _lost(session: Session, worker_id: str, names: _Names) -> Iterator[Lost]:
     broken = select(col(Attempt.lease_id)).where(
-        col(Attempt.worker_id) == worker_id, col(Attempt.state).in_(_BROKEN_OFF)
+        col(Attempt.worker_id) == worker_id, col(Attempt.state).in_(_INTERRUPTED)
     )
     rows = session.execute(
         select(col(Lease.claimed_at), col(Lease.ended_at), col(Lease.job_id)).where(

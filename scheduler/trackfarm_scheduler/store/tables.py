@@ -1,6 +1,6 @@
 """The tables. Times are Unix seconds (UTC), durations seconds, money US dollars.
 
-Text columns named after JSON carry compact JSON that only one module reads and writes.
+Text columns with JSON in them hold it compact, and only one module reads and writes each of them.
 """
 
 from enum import StrEnum
@@ -11,21 +11,22 @@ from sqlmodel import Field, SQLModel
 # SQLite gives row ids only to INTEGER keys; PostgreSQL needs 64 bits.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 _BEGUN = text("state = 'pending' AND tries > 0")
-# Conditions of indexes, written as questions must write them for SQLite to see that they fit.
+# Conditions of indexes: queries must use the same text for SQLite to use the index.
 MADE, SHARED = text("track.state = 'done'"), text("job_track.shared")
 _MADE, _SHARED = text("state = 'done'"), text("shared")
 
 
 class Origin(StrEnum):
-    """Where a job comes from: a catalog that was submitted, or one call for some music."""
+    """The origin of a job: a submitted catalog, or a single call for some music."""
 
     CATALOG = "catalog"
     CALL = "call"
 
 
 def table_of(model: type[SQLModel]) -> Table:
-    """The table itself. What runs for every shard is written as a statement over tables, made once
-    with bound parameters: that takes a fifth of the time of one built anew over mapped classes."""
+    """Return the table of a model. Statements that run for every shard are built once over tables,
+    with bound parameters: that takes a fifth of the time of building them each time over mapped
+    classes."""
     return SQLModel.metadata.tables[str(model.__tablename__)]
 
 
@@ -38,8 +39,9 @@ def _track_ref(*, primary_key: bool = False, index: bool = False) -> Column[int]
 
 
 class Job(SQLModel, table=True):
-    """One submission, by the key `key_id`. It is invisible until `sealed_at` is set (its upload has
-    not ended) and once `removed_at` is: what only it had is being removed."""
+    """One submission, made with the key `key_id`. It is invisible until `sealed_at` is set (its
+    upload is complete) and once `removed_at` is set (tracks that only it requested are being
+    deleted)."""
 
     __table_args__ = (
         Index("ix_job_digest", "owner", "digest"),
@@ -76,7 +78,7 @@ class Job(SQLModel, table=True):
 
 
 class Track(SQLModel, table=True):
-    """One audio item. `job_id` is the job that has it made; others may share it by JobTrack."""
+    """One audio item. `job_id` is the job that makes it; other jobs may share it by JobTrack."""
 
     __table_args__ = (
         Index("ix_track_job_state", "job_id", "state"),
@@ -114,7 +116,7 @@ class Track(SQLModel, table=True):
 
 
 class JobTrack(SQLModel, table=True):
-    """Which tracks a job asked for, in the catalog's order. `shared`: another job makes it."""
+    """A track that a job requested, in catalog order. `shared`: another job makes it."""
 
     __tablename__ = "job_track"
     __table_args__ = (
@@ -148,8 +150,8 @@ class Shard(SQLModel, table=True):
 
 
 class Lease(SQLModel, table=True):
-    """The right of one worker to work on a shard until `expires_at`. `sequence` orders offers;
-    `engine_seconds` is what its reports have claimed so far."""
+    """A worker's right to work on a shard until `expires_at`. `sequence` orders the offers of a
+    queue; `engine_seconds` is the sum that its reports have claimed so far."""
 
     __table_args__ = (
         Index("ix_lease_state", "state"),
@@ -176,7 +178,7 @@ class Lease(SQLModel, table=True):
 
 
 class Attempt(SQLModel, table=True):
-    """One track under one lease: how it ended, and which object it may have left behind."""
+    """One track under one lease: its outcome, and the object that it may have left behind."""
 
     __table_args__ = (
         UniqueConstraint("lease_id", "track_id"),
@@ -201,11 +203,11 @@ class Attempt(SQLModel, table=True):
 
 
 class Worker(SQLModel, table=True):
-    """One worker process, from its registration to its end. `vram` in nominal GB and `max_batch` in
-    tracks are its tier's, or what it has proved beyond them.
+    """One worker process, from its registration to its end. `vram` (nominal GB) and `max_batch`
+    (tracks) are its tier's, or larger values that it has proved.
 
-    `may_return`: its token may still be exchanged for that of a successor. `broker_hash` is the
-    SHA-256 of its password at the broker, empty where it has no user of its own.
+    `may_return`: its token can still be exchanged for a successor's. `broker_hash` is the SHA-256
+    of its broker password, empty if it has no broker user of its own.
     """
 
     __table_args__ = (
@@ -245,8 +247,8 @@ class Worker(SQLModel, table=True):
 
 
 class Artifact(SQLModel, table=True):
-    """The stored file of a done track: exactly one each. `looked_at`: when it was found unchanged
-    after nobody could write it any more, where the store may let an object be replaced."""
+    """The stored file of a done track: exactly one each. `looked_at`: when it was verified
+    unchanged after its upload URL expired, in stores that may let an object be replaced."""
 
     track_id: int = Field(sa_column=_track_ref(primary_key=True))
     lease_id: str
@@ -264,7 +266,7 @@ class Artifact(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """What happened, append-only."""
+    """A recorded event; append-only."""
 
     __table_args__ = (Index("ix_event_job", "job_id", "id"),)
 
@@ -280,7 +282,7 @@ class Event(SQLModel, table=True):
 
 
 class Speed(SQLModel, table=True):
-    """What has been learnt of a kind of GPU with a model set."""
+    """The learned speed model of a GPU kind with a model set."""
 
     gpu: str = Field(primary_key=True)
     model_set: str = Field(primary_key=True)
@@ -288,7 +290,7 @@ class Speed(SQLModel, table=True):
 
 
 class Tally(SQLModel, table=True):
-    """A running total, moved in the same transaction as the rows it counts."""
+    """A running total, updated in the transaction of the rows that it counts."""
 
     name: str = Field(primary_key=True)
     labels: str = Field(primary_key=True)

@@ -1,7 +1,8 @@
-"""The one owner of the fleet's lead: one fleet process rents and returns at a time.
+"""The fleet's leader lease: one fleet process at a time rents and returns machines.
 
-By the scheduler's clock. A new leader has a greater epoch, and what is written under an older one is
-refused: a fleet process that slept through its term and wakes up changes nothing here.
+Times are by the scheduler's clock. A new leader has a greater epoch, and writes under an older one
+are refused (fencing): a fleet process that slept through its lease and wakes up changes nothing
+here.
 """
 
 from sqlalchemy import select
@@ -11,15 +12,16 @@ from trackfarm import rentals as wire
 from trackfarm.ids import new_id
 from trackfarm_scheduler.store.fleet_tables import FleetTerm
 
-NAME_LENGTH = 12  # of 32 characters: two farms with one account never meet
+NAME_LENGTH = 12  # of 32 characters: enough that two farms in one account never collide
 
 
 class TermOver(Exception):
-    """Another fleet process leads, or has led since."""
+    """Another fleet process is the leader, or has been since."""
 
 
 def hold(session: Session, request: wire.TermRequest, now: float) -> wire.Term:
-    """Takes the lead where nobody has it, or renews that of the same holder; who leads then."""
+    """Acquire the lease if it is free, or renew it for its holder; return the current leader's
+    lease."""
     row = _the_row(session)
     if row.holder == request.holder:
         row.until = now + request.seconds
@@ -30,7 +32,7 @@ def hold(session: Session, request: wire.TermRequest, now: float) -> wire.Term:
 
 
 def resign(session: Session, holder: str, now: float) -> None:
-    """Lets another take over at once."""
+    """Release the lease, so that another process can acquire it at once."""
     row = _the_row(session)
     if row.holder == holder:
         row.until = min(row.until, now)
@@ -38,25 +40,25 @@ def resign(session: Session, holder: str, now: float) -> None:
 
 
 def require(session: Session, epoch: int) -> None:
-    """Raises TermOver unless nobody has taken over since this epoch began, nor will before this
+    """Raise TermOver if another process has led since this epoch began; none can until this
     transaction ends."""
     if _the_row(session).epoch != epoch:
         raise TermOver
 
 
 def first(session: Session) -> wire.Term:
-    """Gives the farm its name, where it has none yet."""
+    """Return the lease; gives the farm its name if it has none yet."""
     return _view(_the_row(session), float("inf"))
 
 
 def current(session: Session, now: float) -> wire.Term | None:
-    """Who leads or has led; None before anybody has."""
+    """Return the lease of the current or last leader; None before the first."""
     row = session.get(FleetTerm, 1)
     return None if row is None else _view(row, now)
 
 
 def _the_row(session: Session) -> FleetTerm:
-    """Locked until the transaction ends."""
+    """Return the single row, locked until the transaction ends."""
     row = session.scalar(select(FleetTerm).where(col(FleetTerm.id) == 1).with_for_update())
     if row is None:
         name = new_id("farm").removeprefix("farm_")[:NAME_LENGTH]
@@ -67,5 +69,5 @@ def _the_row(session: Session) -> FleetTerm:
 
 
 def _view(row: FleetTerm, now: float) -> wire.Term:
-    left = max(row.until - now, 0.0)
-    return wire.Term(farm=row.farm, holder=row.holder, epoch=row.epoch, seconds=left)
+    seconds = max(row.until - now, 0.0)
+    return wire.Term(farm=row.farm, holder=row.holder, epoch=row.epoch, seconds=seconds)

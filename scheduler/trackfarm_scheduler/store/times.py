@@ -1,4 +1,4 @@
-"""Times in questions to the database."""
+"""Time conditions of queries."""
 
 from typing import Any
 
@@ -6,6 +6,6 @@ from sqlalchemy import ColumnElement
 
 
 def within(column: Any, since: float | None, until: float | None) -> list[ColumnElement[bool]]:
-    """From `since` to before `until` (Unix seconds), where they are given."""
-    wanted = [] if since is None else [column >= since]
-    return wanted if until is None else [*wanted, column < until]
+    """Conditions on a time: from `since` to before `until` (Unix seconds), where not None."""
+    conditions = [] if since is None else [column >= since]
+    return conditions if until is None else [*conditions, column < until]

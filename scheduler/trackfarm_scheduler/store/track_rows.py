@@ -1,4 +1,4 @@
-"""The tracks of a job, page by page, as they are shown."""
+"""Pages of a job's tracks, as the API shows them."""
 
 import json
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ def page(
     labels: Sequence[tuple[str, str]] = (),
     between: tuple[float | None, float | None] = (None, None),
 ) -> list[Row]:
-    """Tracks of a job in catalog order from the one after ordinal `after`, with how often each was
-    tried. `between`: when they ended (Unix seconds)."""
+    """Return tracks of a job in catalog order after the ordinal `after`, each with its number of
+    attempts. `between`: end time in Unix seconds."""
     attempts = (
         select(func.count())
         .where(col(Attempt.track_id) == col(Track.id))

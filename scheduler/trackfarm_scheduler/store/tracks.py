@@ -1,4 +1,4 @@
-"""The one owner of `track.state`."""
+"""Track state; the only module that writes `track.state`."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -24,18 +24,19 @@ def move(
     source: TrackState | None = None,
     **values: Any,
 ) -> list[int]:
-    """Moves those of `ids` that may go to `target` (from `source` alone); returns which did."""
-    wanted = list(ids)
-    if not wanted:
+    """Move the tracks of `ids` that may go to `target` (from `source` alone, if given); return
+    their ids."""
+    track_ids = list(ids)
+    if not track_ids:
         return []
     set_to = {f"to_{name}": value for name, value in values.items()}
     statement = _moving(target, source, tuple(values))
-    return list(session.scalars(statement, {"ids": wanted, **set_to}))
+    return list(session.scalars(statement, {"ids": track_ids, **set_to}))
 
 
 @cache
 def _moving(target: TrackState, source: TrackState | None, names: tuple[str, ...]) -> Update:
-    # What is done is taken back only by who says so.
+    # A done track is reopened only by a caller that names DONE as the source.
     sources = [source] if source else [s for s in TRACK.sources(target) if s is not TrackState.DONE]
     return (
         update(_TRACK)
@@ -69,23 +70,24 @@ _LOCK = select(_TRACK.c.id).where(_IDS).order_by(_TRACK.c.id).with_for_update()
 
 
 def lease(session: Session, ids: Sequence[int]) -> Sequence[Row[Any]]:
-    """Begins the next try of those of `ids` that are pending; returns what an attempt needs."""
+    """Begin the next try of the pending tracks of `ids`; return the columns that an attempt
+    needs."""
     return session.execute(_LEASE, {"ids": ids}).all() if ids else []
 
 
 def still_leased(session: Session, ids: Sequence[int]) -> Sequence[Row[Any]]:
-    """Those of `ids` that are leased, and stay so until the transaction ends."""
+    """Lock `ids` until the transaction ends; return the leased ones with the same columns."""
     lock(session, ids)
     return session.execute(_STILL_LEASED, {"ids": ids}).all() if ids else []
 
 
 def lock(session: Session, ids: Sequence[int]) -> None:
-    """Lets nobody else move these tracks until the transaction ends."""
+    """Lock these tracks until the transaction ends."""
     session.execute(_LOCK, {"ids": ids})
 
 
 def cancel_open(session: Session, job_id: str, now: float) -> int:
-    """Cancels what the job would still make; returns how many."""
+    """Cancel the unfinished tracks that the job makes; return how many."""
     result = session.execute(
         update(Track)
         .where(
@@ -104,7 +106,7 @@ class FailureNote:
 
 
 def note_failure(session: Session, track_id: int, note: FailureNote) -> tuple[int, int]:
-    """Adds a failure to a track's record; returns (failures, crashes)."""
+    """Add a failure to a track's record; return (failures, crashes)."""
     row = session.execute(
         update(Track)
         .where(col(Track.id) == track_id)
@@ -118,6 +120,6 @@ def note_failure(session: Session, track_id: int, note: FailureNote) -> tuple[in
 
 
 def given_seed(brief: str) -> int | None:
-    """The seed that the stored brief itself asks for."""
+    """Return the seed that the stored brief asks for; None if it has none."""
     seed = json.loads(brief).get("seed")
     return None if seed is None else int(seed)

@@ -1,18 +1,18 @@
-"""The tables about music that owners send. Times are Unix seconds."""
+"""Tables of audio that owners upload. Times are Unix seconds."""
 
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 
 class Upload(SQLModel, table=True):
-    """Music that an owner has sent, or was told where to send, to be worked on."""
+    """Audio that an owner has uploaded, or was given an upload URL for, as a source for tracks."""
 
     object_key: str = Field(primary_key=True)
     touched_at: float
 
 
 class JobUpload(SQLModel, table=True):
-    """Which uploads a job's briefs name."""
+    """An upload that a job's briefs name."""
 
     __tablename__ = "job_upload"
     __table_args__ = (Index("ix_job_upload_object", "object_key"),)

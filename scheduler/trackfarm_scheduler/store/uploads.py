@@ -1,4 +1,4 @@
-"""Uploaded music: which there is, and which jobs use it."""
+"""Uploaded audio, and the jobs that use it."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -9,7 +9,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
 
 from trackfarm.catalog import Brief
-from trackfarm.catalog.sources import is_url, source_fields
+from trackfarm.catalog.sources import is_url
 from trackfarm_scheduler.objects.keys import uploads_of
 from trackfarm_scheduler.objects.sources import source_key
 from trackfarm_scheduler.store.tables import Job, table_of
@@ -17,24 +17,24 @@ from trackfarm_scheduler.store.upload_tables import JobUpload, Upload
 
 
 def used_by(briefs: Iterable[Brief], owner: str) -> set[str]:
-    """The keys of the uploads that briefs of this owner name."""
+    """Return the keys of the uploads that briefs of this owner name."""
     named = {
         source_key(reference, owner)
         for brief in briefs
-        for _, reference in source_fields(brief)
+        for _, reference in brief.sources()
         if not is_url(reference)
     }
     return {key for key in named if key.startswith(uploads_of(owner))}
 
 
 def touch(session: Session, key: str, now: float) -> None:
-    """An upload is wanted, be it there or on its way."""
+    """Record that an upload is wanted, whether it has arrived or is on its way."""
     dialect = session.get_bind().dialect.name
     session.execute(_touching(dialect), {"object_key": key, "touched_at": now})
 
 
 def use(session: Session, job_id: str, keys: Iterable[str], now: float) -> None:
-    """A job uses these uploads."""
+    """Record that a job uses these uploads."""
     dialect = session.get_bind().dialect.name
     for key in sorted(keys):
         touch(session, key, now)
@@ -46,7 +46,8 @@ def forget_uses(session: Session, job_id: str) -> None:
 
 
 def take_unused(session: Session, *, since: float, limit: int) -> list[str]:
-    """Forgets uploads that no job has used since this time, and that nobody sent; their keys."""
+    """Delete the records of uploads neither sent nor used by a job since `since`; return their
+    keys."""
     in_use = exists().where(
         col(JobUpload.object_key) == col(Upload.object_key),
         col(Job.id) == col(JobUpload.job_id),

@@ -1,4 +1,4 @@
-"""What each key has used: totals by the hour that move in the transaction of a report."""
+"""Usage by key: hourly totals that are updated in the transaction of a report."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ _AMOUNTS = ("tracks", "failures", "audio_seconds", "gpu_seconds", "dollars")
 
 @dataclass(slots=True)
 class Amounts:
-    """Of some time: tracks done, attempts that failed, seconds of audio, engine seconds, dollars."""
+    """Totals of a period: tracks done, failed attempts, seconds of audio, engine seconds, US
+    dollars."""
 
     tracks: int = 0
     failures: int = 0
@@ -31,7 +32,7 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Amounts of one key; `since` is the beginning of its day or hour, None for the whole time."""
+    """Amounts of one key; `since` is the start of its day or hour, None for the whole period."""
 
     owner: str
     key_id: str
@@ -40,7 +41,7 @@ class Used:
 
 
 def add(session: Session, job_id: str, amounts: Amounts, now: float) -> None:
-    """Counts for the key that the job belongs to."""
+    """Add amounts to the usage of the key that the job belongs to."""
     values = {name: getattr(amounts, name) for name in _AMOUNTS}
     hour = int(now) // HOUR * HOUR
     session.execute(
@@ -52,10 +53,10 @@ def add(session: Session, job_id: str, amounts: Amounts, now: float) -> None:
 def _adding(dialect: str) -> Insert:
     insert = (sqlite_insert if dialect == "sqlite" else pg_insert)(_USAGE)
     columns = [_USAGE.c[name] for name in _AMOUNTS]
-    given = [bindparam(column.name, type_=column.type) for column in columns]
+    amounts = [bindparam(column.name, type_=column.type) for column in columns]
     hour = bindparam("at_hour", type_=_USAGE.c.hour.type)
-    whose = select(_JOB.c.owner, _JOB.c.key_id, hour, *given).where(_JOB.c.id == bindparam("job"))
-    statement = insert.from_select(["owner", "key_id", "hour", *_AMOUNTS], whose)
+    rows = select(_JOB.c.owner, _JOB.c.key_id, hour, *amounts).where(_JOB.c.id == bindparam("job"))
+    statement = insert.from_select(["owner", "key_id", "hour", *_AMOUNTS], rows)
     return statement.on_conflict_do_update(
         index_elements=["owner", "key_id", "hour"],
         set_={column.name: column + statement.excluded[column.name] for column in columns},
@@ -71,27 +72,27 @@ def between(
     key_id: str | None,
     step: int | None,
 ) -> Iterable[Used]:
-    """What was used in the hours from `since` to before `until` (Unix seconds); with `step` (DAY or
-    HOUR) in each such part by itself."""
+    """Yield usage in the hours from `since` to before `until` (Unix seconds); with `step` (DAY or
+    HOUR), separately for each such part."""
     part = _USAGE.c.hour - _USAGE.c.hour % step if step else None
-    kept = [] if part is None else [part]
+    parts = [] if part is None else [part]
     statement = (
         select(
             _USAGE.c.owner,
             _USAGE.c.key_id,
-            *kept,
+            *parts,
             *(func.sum(_USAGE.c[name]) for name in _AMOUNTS),
         )
         .where(_USAGE.c.hour >= since, _USAGE.c.hour < until)
-        .group_by(_USAGE.c.owner, _USAGE.c.key_id, *kept)
-        .order_by(*kept, _USAGE.c.owner, _USAGE.c.key_id)
+        .group_by(_USAGE.c.owner, _USAGE.c.key_id, *parts)
+        .order_by(*parts, _USAGE.c.owner, _USAGE.c.key_id)
     )
     if owner is not None:
         statement = statement.where(col(UsageRow.owner) == owner)
     if key_id is not None:
         statement = statement.where(col(UsageRow.key_id) == key_id)
     for row in session.execute(statement):
-        named = list(row)
-        at = int(named.pop(2)) if step else None
-        whose, key, tracks, failures, *rest = named
-        yield Used(whose, key, at, Amounts(int(tracks), int(failures), *map(float, rest)))
+        columns = list(row)
+        at = int(columns.pop(2)) if step else None
+        row_owner, row_key, tracks, failures, *rest = columns
+        yield Used(row_owner, row_key, at, Amounts(int(tracks), int(failures), *map(float, rest)))

@@ -1,12 +1,12 @@
-"""Running totals for each key and hour, and the labels of tracks. Times are Unix seconds."""
+"""Hourly usage of each key, and the labels of tracks. Times are Unix seconds."""
 
 from sqlalchemy import BigInteger, Column, Index
 from sqlmodel import Field, SQLModel
 
 
 class UsageRow(SQLModel, table=True):
-    """What the jobs of a key took in the hour that begins at `hour`: tracks that were done, seconds
-    of audio in them, attempts that failed, engine seconds and US dollars of both."""
+    """Usage of a key's jobs in the hour that begins at `hour`: tracks done, seconds of audio in
+    them, failed attempts, and engine seconds and US dollars of both."""
 
     __tablename__ = "usage"
 
@@ -21,7 +21,7 @@ class UsageRow(SQLModel, table=True):
 
 
 class TrackTag(SQLModel, table=True):
-    """A label of a track in a job, to be found by."""
+    """A label of a track in a job, for filtering."""
 
     __tablename__ = "track_tag"
     __table_args__ = (Index("ix_track_tag_job", "job_id"),)

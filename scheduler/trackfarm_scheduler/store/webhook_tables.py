@@ -1,18 +1,18 @@
-"""The tables about webhooks. Times are Unix seconds."""
+"""Tables of webhooks. Times are Unix seconds."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Text, text
 from sqlmodel import Field, SQLModel
 
 _BIG = BigInteger().with_variant(Integer, "sqlite")
-# As a question must write it for SQLite to see that the index fits.
+# Queries must use the same text for SQLite to use the index.
 WAITING = text("webhook_delivery.state = 'pending'")
 _WAITING = text("state = 'pending'")
 
 
 class WebhookRow(SQLModel, table=True):
-    """Where an owner wants to hear of what. The secret itself is not stored: it is derived from the
-    farm's signing secret, and `secret_hash` (SHA-256) says whether that is still the same one.
-    `failures`: since anything was delivered."""
+    """A webhook of an owner, and the events it is subscribed to. The secret itself is not stored:
+    it is derived from the farm's signing secret, and `secret_hash` (SHA-256) tells whether that has
+    changed. `failures`: since the last delivery."""
 
     __tablename__ = "webhook"
 
@@ -27,8 +27,8 @@ class WebhookRow(SQLModel, table=True):
 
 
 class DeliveryRow(SQLModel, table=True):
-    """One message to one webhook, written in the transaction that it tells of. `since`: when it is tried
-    for the first time, or once more after it was given up. `data` is JSON."""
+    """One message to one webhook, written in the transaction of its event. `since`: when its
+    delivery began, or was restarted after it was given up. `data` is JSON."""
 
     __tablename__ = "webhook_delivery"
     __table_args__ = (

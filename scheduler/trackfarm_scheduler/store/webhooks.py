@@ -1,4 +1,4 @@
-"""Webhooks as rows: made, found, removed. What is sent to them is in `outbox`."""
+"""Webhook rows: creation, lookup and removal. Their messages are in `outbox`."""
 
 import hashlib
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def make(
     secret: str,
     now: float,
 ) -> WebhookRow:
-    """`secret` is kept as its digest alone."""
+    """Add a webhook; only the digest of `secret` is stored."""
     row = WebhookRow(
         id=webhook_id,
         owner=owner,
@@ -48,16 +48,16 @@ def events_of(row: WebhookRow) -> list[HookEvent]:
 
 
 def find(session: Session, webhook_id: str, *, owner: str | None) -> WebhookRow | None:
-    """The webhook of this id; with `owner` only one of that owner."""
+    """Return the webhook with this id; with `owner`, only one of that owner."""
     row = session.get(WebhookRow, webhook_id)
     return row if row is not None and owner in (None, row.owner) else None
 
 
 def everything(session: Session, *, owner: str | None) -> list[WebhookRow]:
-    """Oldest first."""
-    whose = () if owner is None else (col(WebhookRow.owner) == owner,)
+    """Return webhooks oldest first; with `owner`, only that owner's."""
+    owner_filter = () if owner is None else (col(WebhookRow.owner) == owner,)
     order = col(WebhookRow.made_at), col(WebhookRow.id)
-    return list(session.scalars(select(WebhookRow).where(*whose).order_by(*order)))
+    return list(session.scalars(select(WebhookRow).where(*owner_filter).order_by(*order)))
 
 
 def count(session: Session, owner: str) -> int:
@@ -66,7 +66,7 @@ def count(session: Session, owner: str) -> int:
 
 
 def remove(session: Session, webhook_id: str) -> None:
-    """With all that was to be sent to it."""
+    """Delete a webhook and all its messages."""
     session.execute(delete(DeliveryRow).where(col(DeliveryRow.webhook_id) == webhook_id))
     session.execute(delete(WebhookRow).where(col(WebhookRow.id) == webhook_id))
 

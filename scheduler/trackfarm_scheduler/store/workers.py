@@ -1,4 +1,5 @@
-"""The one owner of `worker.state`, which `joining` begins: heard from, silent, gone."""
+"""Worker state after registration (`joining`): heartbeats, loss, drain and departure. The only
+module that changes `worker.state`."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -62,14 +63,15 @@ def hash_token(token: str) -> str:
 
 
 def by_token(session: Session, token: str) -> Worker | None:
-    """The worker a bearer token belongs to, unless it has left."""
+    """Return the worker that a bearer token belongs to, unless it has left."""
     return session.scalar(_BY_TOKEN, {"hash": hash_token(token)})
 
 
 def hear(session: Session, beats: Mapping[str, HeartbeatRequest], now: float) -> frozenset[str]:
-    """Notes heartbeats by worker; returns those that were drained from here and have nothing left.
-    A lost worker that speaks again is welcome; its old leases are not. One that a report has locked at this moment is passed over: waiting for it while others
-    are locked could end in a deadlock, and it will speak again long before it is missed."""
+    """Record heartbeats by worker id; return the workers drained by the scheduler that have nothing
+    left. A lost worker that reports again is accepted; its old leases are not. A worker locked by a
+    report at this moment is skipped: waiting for it while holding other locks could deadlock, and
+    its next heartbeat comes long before it counts as lost."""
     rows = session.execute(_HEARERS, {"ids": sorted(beats)}).all()
     moves, empty = [], set()
     for worker_id, state, strikes in rows:
@@ -111,7 +113,8 @@ def _state_after(state: WorkerState, beat: HeartbeatRequest, *, is_bad: bool) ->
 
 
 def lose_silent(session: Session, *, silent_since: float, now: float) -> list[str]:
-    """Marks workers not heard from since `silent_since` as lost and ends what they held."""
+    """Mark workers not heard from since `silent_since` as lost and end their leases; return their
+    ids."""
     lost = list(
         session.scalars(
             update(Worker)
@@ -131,8 +134,8 @@ def lose_silent(session: Session, *, silent_since: float, now: float) -> list[st
 
 
 def drain(session: Session, worker_id: str, now: float) -> bool:
-    """Gives a worker no more shards; once it has none it is told to leave. False when it drains
-    already or cannot."""
+    """Give a worker no more shards; once it has none it is told to leave. Return False if it is
+    already draining or cannot drain."""
     statement = (
         update(Worker)
         .where(
@@ -149,7 +152,7 @@ def drain(session: Session, worker_id: str, now: float) -> bool:
 
 
 def leave(session: Session, worker_id: str, now: float, *, reason: str) -> None:
-    """Ends a worker: its token is void from here on, what it held is pending again."""
+    """End a worker: its token becomes invalid, and its tracks pending again."""
     session.execute(
         update(Worker)
         .where(
@@ -170,7 +173,8 @@ def end_leases(session: Session, worker_id: str, now: float, *, reason: str) -> 
 
 
 def grant_time_again(session: Session, now: float) -> None:
-    """After the scheduler itself was away: nobody's silence in that time counts."""
+    """Restart the silence of all workers after scheduler downtime, when no heartbeat could
+    arrive."""
     session.execute(
         update(Worker)
         .where(col(Worker.state).in_(WORKER.sources(WorkerState.LOST)))
@@ -183,19 +187,19 @@ def count_live(session: Session) -> int:
 
 
 def live_queues(session: Session) -> list[str]:
-    """The queue of each worker that takes new shards."""
+    """Return the queue of each worker that accepts new shards."""
     return list(
         session.scalars(select(col(Worker.queue)).where(col(Worker.state).in_(LIVE_STATES)))
     )
 
 
 def live(session: Session) -> list[Worker]:
-    """Workers that take new shards."""
+    """Return the workers that accept new shards."""
     return list(session.scalars(select(Worker).where(col(Worker.state).in_(LIVE_STATES))))
 
 
 def all_present(session: Session) -> list[Worker]:
-    """Everyone who has not left."""
+    """Return all workers that have not left."""
     statement = select(Worker).where(col(Worker.state) != WorkerState.GONE)
     return list(session.scalars(statement.order_by(col(Worker.joined_at))))
 
@@ -209,8 +213,8 @@ def page(
     between: tuple[float | None, float | None],
     behind: Sequence[float | str] | None,
 ) -> list[Worker]:
-    """Oldest first; without `states` those that have not left. `between`: when they joined (Unix
-    seconds); `behind`: time and id of the one that these come behind."""
+    """Return workers oldest first; without `states`, the ones that have not left. `between`: join
+    time in Unix seconds; `behind`: join time and id of the last worker on the previous page."""
     joined = col(Worker.joined_at)
     wanted = within(joined, *between)
     wanted.append(
@@ -229,8 +233,8 @@ def count_eligible(workers: Sequence[Worker], model_set: str, min_vram: int) -> 
 
 
 def credit(session: Session, worker: Worker, *, done: int, expected: float, took: float) -> None:
-    """Counts a worker's tracks and learns its speed against its kind: `expected` seconds of the
-    kind over the seconds this worker `took`."""
+    """Count a worker's done tracks, and learn its speed relative to its kind: `expected` seconds of
+    the kind over the seconds this worker `took`."""
     ratio = expected / took if took > 0 else 0.0
     weight = SPEED_MEMORY if took > 0 else 0.0
     facts = {"worker": worker.id, "done": done, "ratio": ratio, "weight": weight}
@@ -246,7 +250,7 @@ def count_failure(session: Session, worker: Worker) -> None:
 
 
 def strike(session: Session, worker_id: str, number: int) -> int:
-    """Adds strikes to a worker; returns all it has."""
+    """Add strikes to a worker; return its total."""
     statement = (
         update(Worker)
         .where(col(Worker.id) == worker_id)
@@ -257,7 +261,7 @@ def strike(session: Session, worker_id: str, number: int) -> int:
 
 
 def quarantine(session: Session, worker_id: str, now: float) -> bool:
-    """Takes a worker out of work; False when it was out already."""
+    """Take a worker out of work; return False if it was out already."""
     statement = (
         update(Worker)
         .where(

@@ -1,1 +1,1 @@
-"""Events as they happen: one reader of the database, any number of listeners."""
+"""Live events: one reader of the database, any number of subscribers."""

@@ -1,4 +1,4 @@
-"""Server-sent events as bytes (pure). The form is that of the HTML standard, section 9.2."""
+"""Server-sent events as bytes (pure). The format is that of the HTML standard, section 9.2."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ TRACK_STATE: Mapping[str, str] = {
     "track_retried": "pending",
     "artifact_voided": "pending",
 }
-# None: it depends on what the job was before.
+# None: the state depends on the previous one.
 JOB_STATE: Mapping[str, str | None] = {
     "job_accepted": "accepted",
     "job_started": "running",
@@ -28,12 +28,12 @@ KINDS = frozenset(TRACK_STATE) | frozenset(JOB_STATE)
 
 
 def frame(event: str, data: Mapping[str, Any], number: int | None = None) -> bytes:
-    """One event. `number` is what `Last-Event-ID` goes on behind."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))  # has no line break in it
+    """Encode one event. `number` is its id, from which `Last-Event-ID` resumes."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))  # contains no line break
     head = "" if number is None else f"id: {number}\n"
     return f"{head}event: {event}\ndata: {text}\n\n".encode()
 
 
 def last_event_id(given: str | None) -> int | None:
-    """The number in the header `Last-Event-ID`; None when it has none."""
+    """Parse the `Last-Event-ID` header; None when it is missing or not a number."""
     return int(given) if given and given.isdecimal() and len(given) < 19 else None

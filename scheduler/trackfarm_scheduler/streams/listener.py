@@ -1,25 +1,26 @@
-"""One who listens: what waits to be sent to it, and not more than it may let wait."""
+"""Subscriber: a bounded buffer of events to send to one client."""
 
 import asyncio
 from collections.abc import Iterable
 
-MOST_WAITING = 256 * 1024  # bytes beside what came last; a second of a farm at full speed
+MOST_WAITING = 256 * 1024  # bytes besides the newest text; one second of a farm at full speed
 
 
 class Listener:
-    """To one job, or to all of an owner (None: of everybody). Used from one event loop."""
+    """Subscriber to one job, or to all jobs of an owner (None: of every owner). Used from one event
+    loop."""
 
     def __init__(self, *, job: str | None, owner: str | None) -> None:
         self.job = job
         self.owner = owner
-        self.after = 0  # events up to this number are not for it: it has them
+        self.after = 0  # it already has the events up to this number
         self._waiting: list[bytes] = []
         self._size = 0
         self._news = asyncio.Event()
         self.is_over = False
 
     def offer(self, text: bytes) -> None:
-        """One that does not keep up is ended: it knows how to go on where it was."""
+        """Queue events, or end a subscriber that is too slow: it can resume from its last event."""
         if not text:
             return
         if self._size > MOST_WAITING:
@@ -35,7 +36,8 @@ class Listener:
         self._news.set()
 
     async def next(self, seconds: float) -> bytes:
-        """All that waits; empty when nothing came for so long, or it is over."""
+        """Return all queued events; empty after `seconds` without any, or when the stream is
+        over."""
         try:
             async with asyncio.timeout(seconds):
                 await self._news.wait()
@@ -49,5 +51,5 @@ class Listener:
 
 
 def joined(texts: Iterable[tuple[int, bytes]], after: int) -> bytes:
-    """Those with a higher number, one behind the other."""
+    """Join the texts with a number above `after`."""
     return b"".join(text for number, text in texts if number > after)

@@ -1,4 +1,4 @@
-"""Reads events out of the database, and makes of each what listeners are sent."""
+"""Event reader: reads events from the database and encodes them for subscribers."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +16,9 @@ from trackfarm_scheduler.streams.frames import JOB_STATE, KINDS, TRACK_STATE, fr
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """One event. `whole`: for who listens to all jobs of `owner`; `by_job`: for who listens to one,
-    where each names the track in its own way. `touched`: jobs whose counts may have changed."""
+    """One event. `whole`: text for subscribers to all jobs of `owner`; `by_job`: text for
+    subscribers to one job, since each job names the track in its own way. `touched`: jobs with
+    possibly changed counts."""
 
     number: int
     owner: str = ""
@@ -27,34 +28,34 @@ class News:
 
 
 def newest(session: Session) -> int:
-    """The number of the last event, 0 before the first."""
+    """Return the number of the last event, 0 before the first."""
     return session.scalar(select(func.max(col(Event.id)))) or 0
 
 
 def read(session: Session, *, after: int, limit: int) -> list[News]:
-    """The next events of all jobs, oldest first."""
-    return _told(session, [col(Event.id) > after], limit)
+    """Return the next events of all jobs, oldest first."""
+    return _select_news(session, [col(Event.id) > after], limit)
 
 
 def replay(
     session: Session, *, after: int, until: int, limit: int, job: str | None, owner: str | None
 ) -> list[News]:
-    """Events behind `after` up to `until` that a listener to `job`, or to the jobs of `owner` (None:
-    to all), would have heard."""
-    wanted = [col(Event.id) > after, col(Event.id) <= until, col(Event.kind).in_(KINDS)]
+    """Return events after `after` up to `until` for a subscriber to `job`, or to the jobs of
+    `owner` (None: to all)."""
+    conditions = [col(Event.id) > after, col(Event.id) <= until, col(Event.kind).in_(KINDS)]
     if job is not None:
         shared = select(col(JobTrack.track_id)).where(
             col(JobTrack.job_id) == job, col(JobTrack.shared).is_(True)
         )
-        wanted.append(or_(col(Event.job_id) == job, col(Event.track_id).in_(shared)))
+        conditions.append(or_(col(Event.job_id) == job, col(Event.track_id).in_(shared)))
     elif owner is not None:
         own = select(col(Job.id)).where(col(Job.owner) == owner)
-        wanted.append(col(Event.job_id).in_(own))
-    return _told(session, wanted, limit)
+        conditions.append(col(Event.job_id).in_(own))
+    return _select_news(session, conditions, limit)
 
 
 def progress(session: Session, job_id: str) -> bytes | None:
-    """How a job stands; None when it is not there any more."""
+    """Return the progress of a job as an event; None when the job no longer exists."""
     job = session.get(Job, job_id)
     if job is None or job.removed_at is not None:
         return None
@@ -70,23 +71,25 @@ def progress(session: Session, job_id: str) -> bytes | None:
     return frame("progress", facts)
 
 
-def _told(session: Session, wanted: Sequence[ColumnElement[bool]], limit: int) -> list[News]:
+def _select_news(session: Session, wanted: Sequence[ColumnElement[bool]], limit: int) -> list[News]:
     statement = select(Event).where(*wanted).order_by(col(Event.id)).limit(limit)
     rows = list(session.scalars(statement))
-    telling = [row for row in rows if row.kind in KINDS]
-    links = _links(session, {row.track_id for row in telling if row.track_id is not None})
-    jobs = {row.job_id for row in telling if row.job_id}
-    owners = _owners(session, jobs | {link.job_id for each in links.values() for link in each})
-    return [_news(row, links.get(row.track_id or 0, ()), owners) for row in rows]
+    relevant = [row for row in rows if row.kind in KINDS]
+    links = _links(session, {row.track_id for row in relevant if row.track_id is not None})
+    jobs = {row.job_id for row in relevant if row.job_id}
+    owners = _owners(
+        session, jobs | {link.job_id for track_links in links.values() for link in track_links}
+    )
+    return [_to_news(row, links.get(row.track_id or 0, ()), owners) for row in rows]
 
 
 def _links(session: Session, track_ids: Iterable[int]) -> dict[int, list[JobTrack]]:
-    found: dict[int, list[JobTrack]] = {}
+    links: dict[int, list[JobTrack]] = {}
     ids = sorted(track_ids)
     if ids:
         for link in session.scalars(select(JobTrack).where(col(JobTrack.track_id).in_(ids))):
-            found.setdefault(link.track_id, []).append(link)
-    return found
+            links.setdefault(link.track_id, []).append(link)
+    return links
 
 
 def _owners(session: Session, jobs: Iterable[str]) -> dict[str, str]:
@@ -95,7 +98,7 @@ def _owners(session: Session, jobs: Iterable[str]) -> dict[str, str]:
     return {job_id: owner for job_id, owner in rows}
 
 
-def _news(row: Event, links: Sequence[JobTrack], owners: Mapping[str, str]) -> News:
+def _to_news(row: Event, links: Sequence[JobTrack], owners: Mapping[str, str]) -> News:
     number, job_id = row.id or 0, row.job_id
     if row.kind in JOB_STATE and job_id is not None and job_id in owners:
         text = frame("job", _facts(row, job_id, {"state": JOB_STATE[row.kind]}), number)

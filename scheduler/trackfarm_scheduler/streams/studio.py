@@ -1,4 +1,4 @@
-"""Reads each event once, however many listen, and passes it on to those it is for."""
+"""Event broadcaster: reads each event once, however many clients subscribe, and passes it on."""
 
 import asyncio
 import time
@@ -15,19 +15,20 @@ from trackfarm_scheduler.streams.news import News
 
 log = structlog.get_logger(__name__)
 LOOK_SECONDS = 0.25
-REST = 4.0  # times as long as it worked, a reader rests
+REST = 4.0  # the reader rests this many times as long as it worked
 PROGRESS_SECONDS = 1.0
-PROGRESS_REST = 20.0  # to count the tracks of a job may take so much of the time between two counts
+PROGRESS_REST = 20.0  # ratio of the pause between two counts of a job to the duration of one count
 PAGE = 1_000
 FAILED_SECONDS = 2.0
 
 
 class TooManyStreams(Exception):
-    """A key has as many streams as it may."""
+    """The key has reached its limit of open streams."""
 
 
 class Studio:
-    """`most`: streams of one key. Used from one event loop; reads only while somebody listens."""
+    """Event broadcaster. `most`: maximum streams per key. Used from one event loop; reads only
+    while there are subscribers."""
 
     def __init__(self, database: Database, most: int) -> None:
         self._database = database
@@ -41,8 +42,8 @@ class Studio:
         self._own_thread = CapacityLimiter(1)
 
     async def enter(self, listener: Listener, key_id: str) -> int:
-        """From here on the listener is told what happens. Returns the number of the newest event:
-        what came before that is the listener's to look up. Raises TooManyStreams."""
+        """Subscribe to events from now on. Returns the number of the newest event: the caller looks
+        up earlier ones itself. Raises TooManyStreams."""
         if self._streams[key_id] >= self._most:
             raise TooManyStreams
         self._streams[key_id] += 1
@@ -62,10 +63,10 @@ class Studio:
         key_id = self._listeners.pop(listener, None)
         if key_id is not None:
             self._streams[key_id] -= 1
-            self._streams += Counter()  # forgets keys without streams
+            self._streams += Counter()  # drops keys without streams
 
     def close(self) -> None:
-        """Ends all streams."""
+        """End all streams."""
         for listener in self._listeners:
             listener.end()
 
@@ -79,7 +80,7 @@ class Studio:
                 await self._tell_progress()
                 pause = 0.0 if len(page) == PAGE else LOOK_SECONDS
             except Exception:
-                log.exception("events_not_read")
+                log.exception("events_read_failed")
                 pause = FAILED_SECONDS
             await asyncio.sleep(max(pause, REST * (time.monotonic() - began)))
 
@@ -99,11 +100,11 @@ class Studio:
             return
         self._position = page[-1].number
         of_jobs, of_owners = _sorted(page)
-        everything = [(each.number, each.whole) for each in page if each.whole]
-        whole: dict[tuple[str | None, str | None], bytes] = {}
+        everything = [(item.number, item.whole) for item in page if item.whole]
+        joined_texts: dict[tuple[str | None, str | None], bytes] = {}
         first = page[0].number
         for listener in self._listeners:
-            mine = (
+            events = (
                 of_jobs.get(listener.job, [])
                 if listener.job is not None
                 else everything
@@ -111,14 +112,16 @@ class Studio:
                 else of_owners.get(listener.owner, [])
             )
             if listener.after >= first:
-                text = joined(mine, listener.after)
+                text = joined(events, listener.after)
             else:
-                place = listener.job, listener.owner
-                text = whole[place] = whole[place] if place in whole else joined(mine, 0)
+                filter_key = listener.job, listener.owner
+                text = joined_texts[filter_key] = (
+                    joined_texts[filter_key] if filter_key in joined_texts else joined(events, 0)
+                )
             if text:
                 listener.offer(text)
-        listened = {listener.job for listener in self._listeners}
-        self._touched |= {job for each in page for job in each.touched if job in listened}
+        subscribed_jobs = {listener.job for listener in self._listeners}
+        self._touched |= {job for item in page for job in item.touched if job in subscribed_jobs}
 
     async def _tell_progress(self) -> None:
         now = time.monotonic()
@@ -131,11 +134,13 @@ class Studio:
             for listener in self._listeners:
                 if listener.job == job_id:
                     listener.offer(text)
-        listened = {listener.job for listener in self._listeners}
-        self._counted_at = {job: at for job, at in self._counted_at.items() if job in listened}
+        subscribed_jobs = {listener.job for listener in self._listeners}
+        self._counted_at = {
+            job: at for job, at in self._counted_at.items() if job in subscribed_jobs
+        }
 
     def progress(self, job_id: str) -> bytes:
-        """How a job stands, as an event; nothing when it is not there any more."""
+        """Return the progress of a job as an event; empty when the job no longer exists."""
         with self._database.read() as session:
             return news.progress(session, job_id) or b""
 
@@ -145,9 +150,9 @@ def _sorted(
 ) -> tuple[dict[str, list[tuple[int, bytes]]], dict[str, list[tuple[int, bytes]]]]:
     of_jobs: dict[str, list[tuple[int, bytes]]] = {}
     of_owners: dict[str, list[tuple[int, bytes]]] = {}
-    for each in page:
-        for job_id, text in each.by_job.items():
-            of_jobs.setdefault(job_id, []).append((each.number, text))
-        if each.whole:
-            of_owners.setdefault(each.owner, []).append((each.number, each.whole))
+    for item in page:
+        for job_id, text in item.by_job.items():
+            of_jobs.setdefault(job_id, []).append((item.number, text))
+        if item.whole:
+            of_owners.setdefault(item.owner, []).append((item.number, item.whole))
     return of_jobs, of_owners

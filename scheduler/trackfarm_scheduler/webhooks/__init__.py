@@ -1,1 +1,2 @@
-"""Tells other programs when tracks and jobs end: what `store.outbox` keeps is sent by the leader."""
+"""Webhooks: notify other programs when tracks and jobs end; the leader sends the messages of
+`store.outbox`."""

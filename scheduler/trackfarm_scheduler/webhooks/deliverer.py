@@ -1,5 +1,5 @@
-"""Sends what is in the outbox, each webhook in a thread of its own: one that does not answer keeps
-nobody waiting."""
+"""Webhook dispatcher: sends the outbox, each webhook in its own thread, so that an unresponsive
+receiver delays no other."""
 
 import random
 import threading
@@ -19,21 +19,21 @@ from trackfarm_scheduler.webhooks.retrying import Answer, GiveUp, after_failure,
 from trackfarm_scheduler.webhooks.sending import Sender, derived_secret
 
 log = structlog.get_logger(__name__)
-ROUND = 20  # messages between two transactions; a crash sends so many again, under the same ids
-TAKEN_SECONDS = 900.0  # longer than a round takes; after a crash they are due again
-LANES = 64  # webhooks at once
-GIVE_UP_SECONDS = 60.0  # between two looks for what is too old
-GRACE = 2.0  # seconds that the lanes have to end of themselves, and once more when they are cut
+ROUND = 20  # messages per transaction; after a crash up to this many repeat, with the same ids
+TAKEN_SECONDS = 900.0  # longer than a round takes; after a crash the messages are due again
+LANES = 64  # maximum number of webhooks served at once
+GIVE_UP_SECONDS = 60.0  # between two checks for old messages
+GRACE = 2.0  # seconds for the threads to end by themselves, and again after they are aborted
 _NOT_SENT = Answer(
     None,
-    "the farm's signing secret is another than when this webhook was made: remove it, make it anew",
+    "the farm's signing secret changed after this webhook was created: delete it, create it again",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """What came of some messages. `answers` has one at least, and ends with the first failure;
-    `left` was not tried."""
+    """Result of sending some messages. `answers` has at least one entry and ends with the first
+    failure; `left` was not tried."""
 
     answers: list[tuple[Message, Answer]]
     left: Sequence[Message]
@@ -44,7 +44,8 @@ class _Round:
 
 
 class Deliverer:
-    """`keep_trying`: seconds after which a message is given up. `chance` is uniform in [0, 1)."""
+    """Webhook dispatcher. `keep_trying`: seconds until a message is given up. `chance` is uniform
+    in [0, 1)."""
 
     def __init__(
         self,
@@ -69,8 +70,8 @@ class Deliverer:
         self._stopping = threading.Event()
 
     def tick(self) -> None:
-        """Begins a lane for each webhook that something is due for and that has none, as far as
-        there are lanes."""
+        """Start a thread for each webhook with due messages and no thread yet, up to the limit of
+        threads."""
         if not self._leadership.leads:
             return
         now = self._clock()
@@ -85,14 +86,15 @@ class Deliverer:
             self._begin(webhook_id)
 
     def close(self) -> None:
-        """Ends after what is on its way, or cuts it: a receiver keeps nobody from ending."""
+        """Wait briefly for sends in progress, then abort them: a receiver must not delay the
+        shutdown."""
         self._stopping.set()
         self._await_lanes()
         self._sender.close()
         self._await_lanes()
 
     def _gave_up(self, now: float) -> bool:
-        """Gives up what is too old, unless another leads."""
+        """Give up old messages; False when another scheduler leads."""
         try:
             with self._database.write() as session:
                 self._leadership.require(session)
@@ -103,7 +105,7 @@ class Deliverer:
         return True
 
     def _begin(self, webhook_id: str) -> None:
-        # A daemon, for the end of the process waits for any other thread.
+        # A daemon thread: the end of the process would wait for any other.
         lane = threading.Thread(
             target=self._lane, args=[webhook_id], name=f"webhook {webhook_id}", daemon=True
         )
@@ -122,30 +124,30 @@ class Deliverer:
         except NotLeading:
             pass
         except Exception:
-            log.exception("webhook_lane_failed", webhook=webhook_id)
+            log.exception("webhook_thread_failed", webhook=webhook_id)
         finally:
             del self._busy[webhook_id]
 
     def _round(self, webhook_id: str) -> bool:
-        """Whether there may be more to send at once."""
+        """Send one batch; returns whether more may be ready to send at once."""
         with self._database.write() as session:
             self._leadership.require(session)
             hook = webhooks.find(session, webhook_id, owner=None)
             now = self._clock()
             until = now + TAKEN_SECONDS
-            taken = outbox.take(session, webhook_id, now=now, until=until, limit=ROUND)
-        if hook is None or not taken:
+            messages = outbox.take(session, webhook_id, now=now, until=until, limit=ROUND)
+        if hook is None or not messages:
             return False
-        done = self._send(hook, taken)
-        self._note(hook, done)
-        return done.is_good
+        result = self._send(hook, messages)
+        self._note(hook, result)
+        return result.is_good
 
     def _send(self, hook: WebhookRow, messages: Sequence[Message]) -> _Round:
         secret = derived_secret(self._signing_secret, hook.id)
-        is_same = webhooks.digest_of(secret) == hook.secret_hash
+        secret_matches = webhooks.digest_of(secret) == hook.secret_hash
         answers: list[tuple[Message, Answer]] = []
         for message in messages:
-            answer = self._sender.send(hook.url, secret, message) if is_same else _NOT_SENT
+            answer = self._sender.send(hook.url, secret, message) if secret_matches else _NOT_SENT
             answers.append((message, answer))
             if not answer.is_good or self._stopping.is_set():
                 break
@@ -154,8 +156,8 @@ class Deliverer:
     def _note(self, hook: WebhookRow, done: _Round) -> None:
         now = self._clock()
         outcomes = [self._outcome(message, answer, now) for message, answer in done.answers]
-        before = hook.failures if len(done.answers) == 1 else 0
-        failures = 0 if done.is_good else before + 1
+        previous_failures = hook.failures if len(done.answers) == 1 else 0
+        failures = 0 if done.is_good else previous_failures + 1
         pause = pause_after(failures, self._chance()) if failures else 0.0
         with self._database.write() as session:
             outbox.note(session, outcomes, now)
@@ -169,7 +171,7 @@ class Deliverer:
     def _outcome(self, message: Message, answer: Answer, now: float) -> Outcome:
         if answer.is_good:
             return Outcome(message.row_id, DeliveryState.DELIVERED, now, answer.status, "")
-        decided = after_failure(
+        decision = after_failure(
             answer,
             tries=message.tries + 1,
             since=message.since,
@@ -177,9 +179,9 @@ class Deliverer:
             keep_trying=self._keep_trying,
             chance=self._chance(),
         )
-        if isinstance(decided, GiveUp):
-            error = f"{answer.error}; {decided.reason}"
+        if isinstance(decision, GiveUp):
+            error = f"{answer.error}; {decision.reason}"
             return Outcome(message.row_id, DeliveryState.GIVEN_UP, now, answer.status, error)
         return Outcome(
-            message.row_id, DeliveryState.PENDING, decided.at, answer.status, answer.error
+            message.row_id, DeliveryState.PENDING, decision.at, answer.status, answer.error
         )

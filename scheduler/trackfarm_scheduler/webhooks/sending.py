@@ -1,4 +1,4 @@
-"""Sends one message: what it looks like on the wire, and what comes back, as a value."""
+"""HTTP client for webhooks: encodes and sends one message, and returns the response as a value."""
 
 import hashlib
 import hmac
@@ -18,46 +18,50 @@ from trackfarm_scheduler.store.outbox import Message
 from trackfarm_scheduler.webhooks.retrying import Answer
 from trackfarm_scheduler.webhooks.watching import Line, Watch
 
-TIMEOUT = httpx.Timeout(10.0, connect=5.0)  # of each wait for the network
-DEADLINE = 30.0  # seconds, of a whole send
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)  # seconds per network operation
+DEADLINE = 30.0  # seconds for a whole send
 DOWNLOAD = timedelta(hours=1)
 MOST_ERROR = 300
-_SAID = "the receiver answered {status}"
+_STATUS_ERROR = "the receiver answered {status}"
 
 
 def rules_of(settings: SchedulerSettings) -> Rules:
-    """Which addresses webhooks may have; with networks of the farm's own, at any port."""
+    """Return the egress policy of webhooks; the farm's own networks are allowed at any port."""
     networks = tuple(map(str, settings.webhook_networks))
     return Rules(ports=() if networks else settings.webhook_ports, networks=networks)
 
 
 def derived_secret(signing_secret: bytes, webhook_id: str) -> str:
-    """A webhook's secret, which is stored nowhere: whoever reads the database signs nothing."""
+    """Derive a webhook's secret. It is stored nowhere, so that a reader of the database cannot sign
+    messages."""
     return secret_of(hmac.digest(signing_secret, b"webhook " + webhook_id.encode(), hashlib.sha256))
 
 
 def address_fault(url: str, rules: Rules, *, insecure: bool) -> str | None:
-    """Why nothing may be sent to a URL, by its form and by what its name resolves to now."""
+    """Return why sending to a URL is not allowed, judged by its form and by the current resolution
+    of its name."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        return f"it is no URL: {error}"
+        return f"invalid URL: {error}"
     if parsed.scheme not in rules.schemes:
-        return f"a webhook's address begins with https://, and {url[:60]!r} does not"
+        return f"a webhook URL must begin with https://, got {url[:60]!r}"
     if flaw := url_flaw(parsed, rules):
         return flaw
     if parsed.scheme == "http" and not insecure and not is_loopback(parsed.host):
-        return "it would be sent in clear text; take https://"
+        return "http:// would send in clear text; use https://"
     try:
-        found = resolve(parsed.host, parsed.port or 443)
+        addresses = resolve(parsed.host, parsed.port or 443)
     except (OSError, UnicodeError):
-        return f"the name {parsed.host} is not known"
-    return next(filter(None, (address_flaw(one, rules.networks) for one in found)), None)
+        return f"the host name {parsed.host} cannot be resolved"
+    return next(
+        filter(None, (address_flaw(address, rules.networks) for address in addresses)), None
+    )
 
 
 class Sender:
-    """Thread-safe. `clock` gives the seconds since 1970 that a message is signed with; `deadline`:
-    seconds after which a send is cut."""
+    """HTTP sender of webhook messages. Thread-safe. `clock` gives the seconds since 1970 for
+    signatures; `deadline`: seconds after which a send is aborted."""
 
     def __init__(
         self,
@@ -77,12 +81,12 @@ class Sender:
         )
 
     def close(self) -> None:
-        """Cuts what is on its way."""
+        """Abort sends in progress."""
         self._watch.close()
         self._http.close()
 
     def send(self, url: str, secret: str, message: Message) -> Answer:
-        """One try. Redirects are not followed, and no body is read."""
+        """Try once. Redirects are not followed, and the response body is not read."""
         body, timestamp = self._body(message), int(self._clock())
         headers = {
             ID: message.message_id,
@@ -93,10 +97,10 @@ class Sender:
             return self._posted(url, body, headers, line)
 
     def _posted(self, url: str, body: bytes, headers: Mapping[str, str], line: Line) -> Answer:
-        told = {"trace": line.trace}
+        extensions = {"trace": line.trace}
         try:
             with self._http.stream(
-                "POST", url, content=body, headers=headers, extensions=told
+                "POST", url, content=body, headers=headers, extensions=extensions
             ) as response:
                 return _answer(response)
         except Forbidden as error:
@@ -114,6 +118,8 @@ class Sender:
 
 
 def _answer(response: httpx.Response) -> Answer:
-    asked = response.headers.get("retry-after", "")
-    error = "" if response.is_success else _SAID.format(status=response.status_code)
-    return Answer(response.status_code, error, float(asked) if asked.isdecimal() else None)
+    retry_after = response.headers.get("retry-after", "")
+    error = "" if response.is_success else _STATUS_ERROR.format(status=response.status_code)
+    return Answer(
+        response.status_code, error, float(retry_after) if retry_after.isdecimal() else None
+    )

@@ -1,5 +1,5 @@
-"""Cuts the connection of a send that takes too long: a timeout bounds each wait for the network, and
-a receiver that gives a byte at a time never meets one."""
+"""Deadline for sends: an HTTP timeout bounds each network operation, but never triggers for a
+receiver that sends one byte at a time."""
 
 import socket
 import threading
@@ -13,11 +13,11 @@ _BEGINS, _MADE = "connection.connect_tcp.started", "connection.connect_tcp.compl
 
 
 class Cut(httpx.TransportError):
-    """The send was cut before it was connected."""
+    """The send was aborted before it was connected."""
 
 
 class Line:
-    """The connection of one send. `cut` may be called by any thread, at any time."""
+    """Connection of one send. `cut` may be called from any thread, at any time."""
 
     def __init__(self) -> None:
         self.why_cut = ""
@@ -25,14 +25,15 @@ class Line:
         self._guard = threading.Lock()
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """What httpcore tells of the send. Raises Cut rather than connect once more."""
+        """Handle trace events of httpcore. Raises Cut instead of connecting again after an
+        abort."""
         if event == _BEGINS and self.why_cut:
             raise Cut(self.why_cut)
         if event == _MADE:
             self._hold(info["return_value"].get_extra_info("socket"))
 
     def cut(self, why: str) -> None:
-        """Wakes whoever waits for the receiver; only the first `why` is kept."""
+        """Abort the send and wake its thread; only the first `why` is kept."""
         with self._guard:
             self.why_cut = self.why_cut or why
             self._shut()
@@ -44,7 +45,8 @@ class Line:
             self._socket = None
 
     def _hold(self, connection: socket.socket) -> None:
-        """Of our own, since TLS takes the other one over before its handshake."""
+        """Keep a duplicate of the socket, since TLS takes over the original before its
+        handshake."""
         self.forget()
         with self._guard:
             self._socket = connection.dup()
@@ -53,13 +55,13 @@ class Line:
 
     def _shut(self) -> None:
         if self._socket is not None:
-            with suppress(OSError):  # the receiver was faster
+            with suppress(OSError):  # the receiver has closed it already
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
 class Watch:
-    """Over all sends of a process: none takes longer than `seconds`, from its name's resolution on,
-    but for what the system takes to resolve it. Thread-safe."""
+    """Deadline for all sends of a process: none takes longer than `seconds` from the start of name
+    resolution, plus the time the system takes to resolve. Thread-safe."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -86,7 +88,7 @@ class Watch:
             line.forget()
 
     def close(self) -> None:
-        """Cuts all that are on their way, and whatever begins later."""
+        """Abort all sends in progress, and all later ones."""
         with self._guard:
             self._closed = "the scheduler was stopped"
             for line in self._lines:

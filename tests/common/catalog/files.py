@@ -1,4 +1,4 @@
-"""Helpers of the catalog tests: write a catalog, read what it says."""
+"""Helpers for the catalog tests: write a catalog file, read its briefs and problems."""
 
 from pathlib import Path
 
@@ -21,9 +21,9 @@ def briefs(path: Path) -> list[Brief]:
 
 
 def problems(path: Path) -> list[Problem]:
-    found = list(check_catalog(path).problems)
-    assert found
-    return found
+    result = list(check_catalog(path).problems)
+    assert result
+    return result
 
 
 def stopped(path: Path) -> list[Problem]:

@@ -19,9 +19,9 @@ def faults(**fields: Any) -> list[Fault]:
 
 
 def test_a_prompt_and_a_duration_are_enough() -> None:
-    made = Brief(prompt="calm piano", duration=30)
-    assert made.is_instrumental
-    assert (made.variations, made.audio_format, made.task_type) == (1, "mp3", "text2music")
+    result = Brief(prompt="calm piano", duration=30)
+    assert result.is_instrumental
+    assert (result.variations, result.audio_format, result.task_type) == (1, "mp3", "text2music")
 
 
 @pytest.mark.parametrize("field", ["prompt", "duration"])
@@ -113,9 +113,9 @@ def test_another_audio_format_is_refused() -> None:
 
 
 def test_texts_have_one_spelling() -> None:
-    made = brief(prompt="  cafe\u0301 jazz \r\n", lyrics="[Verse]\r\nla\rla")
-    assert made.prompt == "caf\u00e9 jazz"
-    assert made.lyrics == "[Verse]\nla\nla"
+    result = brief(prompt="  cafe\u0301 jazz \r\n", lyrics="[Verse]\r\nla\rla")
+    assert result.prompt == "caf\u00e9 jazz"
+    assert result.lyrics == "[Verse]\nla\nla"
 
 
 @pytest.mark.parametrize("mark", ["[Instrumental]", " [inst] ", ""])
@@ -138,8 +138,8 @@ def test_a_blank_is_not_given(field: str, blank: object) -> None:
         (" \n ", "is empty"),
         ("x" * 4097, "is too long (4097)"),
         ("a\x07b", r"'a\x07b' contains the control character U+0007"),
-        ("a\ud800", r"'a\ud800' contains half a character (a lone surrogate)"),
-        (42, "42 is not of the right kind"),
+        ("a\ud800", r"'a\ud800' contains an incomplete character (a lone surrogate)"),
+        (42, "42 has the wrong type"),
     ],
 )
 def test_prompts_that_are_no_prompts(prompt: object, wrong: str) -> None:
@@ -210,9 +210,9 @@ def test_what_is_heard_is_identity(changed: dict[str, object]) -> None:
 
 
 def test_spellings_do_not_change_identity() -> None:
-    one = brief(duration=10, key_scale="C# minor", time_signature=4, seed=-1)
-    other = brief(duration="10.0", key_scale="c♯ min", time_signature="4/4", use_random_seed=True)
-    assert one.canonical() == other.canonical()
+    first = brief(duration=10, key_scale="C# minor", time_signature=4, seed=-1)
+    second = brief(duration="10.0", key_scale="c♯ min", time_signature="4/4", use_random_seed=True)
+    assert first.canonical() == second.canonical()
 
 
 def test_a_brief_cannot_be_changed() -> None:
@@ -233,8 +233,8 @@ def test_without_a_loudness_a_track_is_who_it_was() -> None:
 
 
 def test_all_mistakes_of_a_brief_are_told_at_once() -> None:
-    found = faults(bpm=1, key_scale="H", nonsense=1, thinking=True)
-    assert {fault.field for fault in found} == {"bpm", "key_scale", "nonsense", "thinking"}
+    messages = faults(bpm=1, key_scale="H", nonsense=1, thinking=True)
+    assert {fault.field for fault in messages} == {"bpm", "key_scale", "nonsense", "thinking"}
 
 
 def test_values_in_messages_are_short() -> None:

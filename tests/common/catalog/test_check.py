@@ -30,18 +30,20 @@ def test_the_examples_are_right(name: str, briefs: int, tracks: int, seconds: fl
 
 def test_the_hotel_is_a_quick_demo_of_different_tracks() -> None:
     catalog = open_catalog(EXAMPLES / "hotel.yaml")
-    made = [row.outcome for row in catalog.rows() if isinstance(row.outcome, Brief)]
+    briefs = [row.outcome for row in catalog.rows() if isinstance(row.outcome, Brief)]
     assert catalog.model_set == "tiny"
-    assert all(10 <= brief.duration <= 20 for brief in made)
-    assert len({brief.canonical() for brief in made}) == len({brief.name for brief in made}) == 24
+    assert all(10 <= brief.duration <= 20 for brief in briefs)
+    assert (
+        len({brief.canonical() for brief in briefs}) == len({brief.name for brief in briefs}) == 24
+    )
 
 
 def test_fifteen_mistakes_are_fifteen_problems() -> None:
     path = EXAMPLES / "mistakes.csv"
-    found = problems(path)
-    assert [(p.row, p.field) for p in found] == list(enumerate(MISTAKES, start=2))
-    assert len({str(p) for p in found}) == 15
-    for problem in found:
+    result = problems(path)
+    assert [(p.row, p.field) for p in result] == list(enumerate(MISTAKES, start=2))
+    assert len({str(p) for p in result}) == 15
+    for problem in result:
         form = rf"{re.escape(str(path))}:{problem.row}: {problem.field}: .+; .+"
         assert re.fullmatch(form, str(problem))
 
@@ -50,10 +52,10 @@ def test_a_cover_of_two_things_is_refused_in_its_row(tmp_path: Path) -> None:
     codes = "<|audio_code_1|>" * 50
     head = "prompt,duration,task_type,src_audio,audio_codes\n"
     rows = f"a,10,cover,https://example.org/a.wav,\nb,10,cover,https://example.org/a.wav,{codes}\n"
-    (found,) = problems(write(tmp_path, "covers.csv", head + rows))
-    assert (found.row, found.field) == (3, "audio_code_string")
-    assert found.wrong == "stands beside src_audio: a cover follows the one or the other"
-    assert found.remedy == "remove one of the two"
+    (problem,) = problems(write(tmp_path, "covers.csv", head + rows))
+    assert (problem.row, problem.field) == (3, "audio_code_string")
+    assert problem.wrong == "is given together with src_audio: a cover follows one or the other"
+    assert problem.remedy == "remove one of the two"
 
 
 def test_the_first_thousand_problems_are_kept_and_all_are_counted(tmp_path: Path) -> None:
@@ -65,8 +67,8 @@ def test_the_first_thousand_problems_are_kept_and_all_are_counted(tmp_path: Path
 
 
 def test_no_such_file_a_folder_and_an_unknown_suffix(tmp_path: Path) -> None:
-    (gone,) = stopped(tmp_path / "gone.csv")
-    assert gone.wrong == "cannot be read: no such file or directory"
+    (missing,) = stopped(tmp_path / "gone.csv")
+    assert missing.wrong == "cannot be read: no such file or directory"
     folder = tmp_path / "folder.yaml"
     folder.mkdir()
     assert "cannot be read" in stopped(folder)[0].wrong
@@ -77,32 +79,32 @@ def test_no_such_file_a_folder_and_an_unknown_suffix(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.yaml"])
 def test_bytes_that_are_not_utf8_have_a_place(tmp_path: Path, name: str) -> None:
     content = b"prompt,duration\n" + (b"caf\xc3\xa9" * 500 + b",30\n") * 700 + b"caf\xe9,30\n"
-    found = stopped(write(tmp_path, name, content))[-1]
-    assert found.wrong == f"byte {len(content) - 5} is not UTF-8"
-    assert found.row == 702
+    problem = stopped(write(tmp_path, name, content))[-1]
+    assert problem.wrong == f"byte {len(content) - 5} is not UTF-8"
+    assert problem.row == 702
 
 
 def test_a_file_that_ends_in_half_a_character(tmp_path: Path) -> None:
-    (found,) = stopped(write(tmp_path, "a.yaml", b"a: caf\xc3"))
-    assert (found.row, found.wrong) == (1, "byte 6 is not UTF-8")
+    (problem,) = stopped(write(tmp_path, "a.yaml", b"a: caf\xc3"))
+    assert (problem.row, problem.wrong) == (1, "byte 6 is not UTF-8")
 
 
 def test_utf16_is_recognised(tmp_path: Path) -> None:
-    (found,) = stopped(write(tmp_path, "a.csv", "prompt,duration\na,30\n".encode("utf-16")))
-    assert (found.wrong, found.remedy) == ("is UTF-16, not UTF-8", "save the file as UTF-8")
+    (problem,) = stopped(write(tmp_path, "a.csv", "prompt,duration\na,30\n".encode("utf-16")))
+    assert (problem.wrong, problem.remedy) == ("is UTF-16, not UTF-8", "save the file as UTF-8")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_a_line_without_end_is_refused(tmp_path: Path, name: str) -> None:
-    found = stopped(write(tmp_path, name, "x" * 3_000_000))
-    assert "longer than 1,048,576 characters" in found[-1].wrong
+    result = stopped(write(tmp_path, name, "x" * 3_000_000))
+    assert "longer than 1,048,576 characters" in result[-1].wrong
 
 
 def test_more_than_ten_million_tracks_are_refused(tmp_path: Path) -> None:
     rows = "a,10,1000\n" * 10_001
-    (found,) = stopped(write(tmp_path, "a.csv", "prompt,duration,variations\n" + rows))
-    assert found.row == 10_002
-    assert "asks for 10,001,000 tracks" in found.wrong
+    (problem,) = stopped(write(tmp_path, "a.csv", "prompt,duration,variations\n" + rows))
+    assert problem.row == 10_002
+    assert "asks for 10,001,000 tracks" in problem.wrong
 
 
 def test_fifteen_thousand_rows_are_checked_in_time(tmp_path: Path) -> None:
@@ -118,12 +120,12 @@ def test_fifteen_thousand_rows_are_checked_in_time(tmp_path: Path) -> None:
 
 
 def test_memory_is_flat(tmp_path: Path) -> None:
-    lines = "".join(f"piano number {i},30\n" for i in range(200_000))
+    lines = "".join(f"piano number {i},30\n" for i in range(25_000))
     rows = open_catalog(write(tmp_path, "a.csv", "prompt,duration\n" + lines)).rows()
-    assert sum(1 for _ in itertools.islice(rows, 170_000)) == 170_000
+    assert sum(1 for _ in itertools.islice(rows, 5_000)) == 5_000
     tracemalloc.start()
     try:
-        assert sum(1 for _ in rows) == 30_000
+        assert sum(1 for _ in rows) == 20_000  # a list of them takes 160 kB or more
         assert tracemalloc.get_traced_memory()[1] < 100_000
     finally:
         tracemalloc.stop()

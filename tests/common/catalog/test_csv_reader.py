@@ -8,9 +8,9 @@ from trackfarm.catalog import check_catalog, open_catalog
 
 def test_quotes_separators_and_line_breaks_in_cells(tmp_path: Path) -> None:
     text = 'prompt,lyrics,duration\n"jazz, ""blue""","[Verse]\r\nla\r\n[Chorus]\r\nlo",30\nb,,12\n'
-    one, two = briefs(write(tmp_path, "a.csv", text))
-    assert (one.prompt, one.lyrics) == ('jazz, "blue"', "[Verse]\nla\n[Chorus]\nlo")
-    assert (two.prompt, two.duration) == ("b", 12)
+    first, second = briefs(write(tmp_path, "a.csv", text))
+    assert (first.prompt, first.lyrics) == ('jazz, "blue"', "[Verse]\nla\n[Chorus]\nlo")
+    assert (second.prompt, second.duration) == ("b", 12)
 
 
 def test_the_row_is_the_line_where_the_record_starts(tmp_path: Path) -> None:
@@ -36,17 +36,17 @@ def test_marks_line_ends_and_separators(
 
 def test_a_comma_in_a_heading_of_semicolons_is_not_a_separator(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "prompt;duration;title\na, b;30;c, d\n")
-    (made,) = briefs(path)
-    assert (made.prompt, made.title) == ("a, b", "c, d")
+    (brief,) = briefs(path)
+    assert (brief.prompt, brief.title) == ("a, b", "c, d")
 
 
 def test_labels_in_columns_and_in_a_cell(tmp_path: Path) -> None:
     text = (
         "prompt,duration,tag.zone,Tags.mood,tags\na,30,lobby,,\nb,30,spa,calm,floor=3;zone=roof\n"
     )
-    one, two = briefs(write(tmp_path, "a.csv", text))
-    assert one.tags == {"zone": "lobby"}
-    assert two.tags == {"zone": "roof", "mood": "calm", "floor": "3"}
+    first, second = briefs(write(tmp_path, "a.csv", text))
+    assert first.tags == {"zone": "lobby"}
+    assert second.tags == {"zone": "roof", "mood": "calm", "floor": "3"}
 
 
 def test_empty_cells_short_rows_and_empty_rows(tmp_path: Path) -> None:
@@ -56,9 +56,9 @@ def test_empty_cells_short_rows_and_empty_rows(tmp_path: Path) -> None:
 
 def test_a_value_without_a_heading(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "prompt,duration,\nslow, calm,30\na,30,\nb,30,,x\n")
-    found = problems(path)
-    assert [(p.row, p.field) for p in found] == [(2, "row"), (4, "row")]
-    assert "'30' stands in a column without a name" in str(found[0])
+    result = problems(path)
+    assert [(p.row, p.field) for p in result] == [(2, "row"), (4, "row")]
+    assert "'30' is in a column without a name" in str(result[0])
 
 
 def test_unknown_and_double_columns_are_told_once(tmp_path: Path) -> None:
@@ -72,24 +72,24 @@ def test_unknown_and_double_columns_are_told_once(tmp_path: Path) -> None:
 
 def test_refused_columns_are_judged_row_by_row(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "prompt,duration,thinking\na,30,false\nb,30,true\nc,30,\n")
-    (found,) = problems(path)
-    assert (found.row, found.field) == (3, "thinking")
+    (problem,) = problems(path)
+    assert (problem.row, problem.field) == (3, "thinking")
 
 
 @pytest.mark.parametrize("text", ["", "\n", "\n\n", "prompt,duration\n", "prompt,duration\n\n,\n"])
 def test_no_briefs(tmp_path: Path, text: str) -> None:
-    (found,) = stopped(write(tmp_path, "a.csv", text))
-    assert "no" in found.wrong
+    (problem,) = stopped(write(tmp_path, "a.csv", text))
+    assert "no" in problem.wrong
 
 
 def test_a_file_without_its_header_row(tmp_path: Path) -> None:
-    (found,) = stopped(write(tmp_path, "a.csv", "calm piano,30\nfast piano,30\n"))
-    assert found.wrong == "names no field of a brief"
+    (problem,) = stopped(write(tmp_path, "a.csv", "calm piano,30\nfast piano,30\n"))
+    assert problem.wrong == "has no field of a brief"
 
 
 def test_a_missing_column_is_told_once(tmp_path: Path) -> None:
-    (found,) = stopped(write(tmp_path, "a.csv", "prompt,bpm\n" + "a,90\n" * 100))
-    assert (found.row, found.field, found.wrong) == (1, "duration", "has no column")
+    (problem,) = stopped(write(tmp_path, "a.csv", "prompt,bpm\n" + "a,90\n" * 100))
+    assert (problem.row, problem.field, problem.wrong) == (1, "duration", "has no column")
 
 
 def test_a_quote_that_swallows_rows_stops_and_keeps_what_was_found(tmp_path: Path) -> None:

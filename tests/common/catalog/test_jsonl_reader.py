@@ -17,9 +17,9 @@ def test_header_and_defaults(tmp_path: Path) -> None:
     catalog = open_catalog(path)
     assert (catalog.name, catalog.model_set, catalog.audio_format) == ("spa", "tiny", "mp3")
     assert catalog.defaults["duration"] == 20
-    one, two = briefs(path)
-    assert (one.duration, one.tags) == (20, {"a": "1"})
-    assert two.tags == {"a": "1", "c": "d"}
+    first, second = briefs(path)
+    assert (first.duration, first.tags) == (20, {"a": "1"})
+    assert second.tags == {"a": "1", "c": "d"}
     assert [row.number for row in catalog.rows()] == [2, 4]
 
 
@@ -31,11 +31,11 @@ def test_without_header_the_file_names_the_catalog(tmp_path: Path) -> None:
 
 def test_an_explicit_null_undoes_a_default(tmp_path: Path) -> None:
     head = '{"defaults": {"duration": 30, "bpm": 90, "lyrics": "la"}}\n'
-    one, two = briefs(
+    first, second = briefs(
         write(tmp_path, "x.jsonl", head + '{"prompt": "a"}\n{"prompt":"b","bpm":null,"lyrics":""}')
     )
-    assert (one.bpm, one.lyrics) == (90, "la")
-    assert (two.bpm, two.lyrics) == (None, "")
+    assert (first.bpm, first.lyrics) == (90, "la")
+    assert (second.bpm, second.lyrics) == (None, "")
 
 
 @pytest.mark.parametrize(
@@ -54,20 +54,20 @@ def test_an_explicit_null_undoes_a_default(tmp_path: Path) -> None:
 )
 def test_a_wrong_line_is_one_problem(tmp_path: Path, line: str, field: str, wrong: str) -> None:
     good = '{"prompt": "a", "duration": 30}\n'
-    (found,) = problems(write(tmp_path, "x.jsonl", good + line + "\n" + good))
-    assert (found.row, found.field) == (2, field)
-    assert wrong in found.wrong
+    (problem,) = problems(write(tmp_path, "x.jsonl", good + line + "\n" + good))
+    assert (problem.row, problem.field) == (2, field)
+    assert wrong in problem.wrong
 
 
 def test_a_wrong_header_is_told_whole(tmp_path: Path) -> None:
     head = '{"catalog": "", "defaults": {"bpm": 1000, "promt": 1, "thinking": true}, "brief": []}\n'
-    found = stopped(write(tmp_path, "x.jsonl", head + '{"prompt": "a"}\n'))
+    result = stopped(write(tmp_path, "x.jsonl", head + '{"prompt": "a"}\n'))
     fields = {"brief", "catalog", "defaults.bpm", "defaults.promt", "defaults.thinking"}
-    assert {problem.field for problem in found} == fields
-    assert {problem.row for problem in found} == {1}
+    assert {problem.field for problem in result} == fields
+    assert {problem.row for problem in result} == {1}
 
 
 @pytest.mark.parametrize("text", ["", "\n \n", HEADER])
 def test_no_briefs(tmp_path: Path, text: str) -> None:
-    (found,) = stopped(write(tmp_path, "x.jsonl", text))
-    assert found.wrong == "has no briefs"
+    (problem,) = stopped(write(tmp_path, "x.jsonl", text))
+    assert problem.wrong == "has no briefs"

@@ -20,18 +20,18 @@ matrix:
 
 
 def test_every_combination_with_overrides_labels_and_names(tmp_path: Path) -> None:
-    made = briefs(write(tmp_path, "a.yaml", AXES + '  prompt: "{mood} music for {zone}"\n'))
-    assert [b.prompt for b in made] == [
+    result = briefs(write(tmp_path, "a.yaml", AXES + '  prompt: "{mood} music for {zone}"\n'))
+    assert [b.prompt for b in result] == [
         "calm music for lobby",
         "bright music for lobby",
         "calm music for a spa, warm",
         "bright music for a spa, warm",
     ]
-    assert [b.duration for b in made] == [30, 30, 60, 60]
-    assert {(b.bpm, b.variations) for b in made} == {(90, 2)}
-    assert made[0].tags == {"zone": "lobby", "mood": "calm", "client": "x"}
-    assert made[3].tags == {"zone": "The Spa", "mood": "bright", "client": "x", "floor": "3"}
-    assert [b.name for b in made][2:] == ["the-spa-calm", "the-spa-bright"]
+    assert [b.duration for b in result] == [30, 30, 60, 60]
+    assert {(b.bpm, b.variations) for b in result} == {(90, 2)}
+    assert result[0].tags == {"zone": "lobby", "mood": "calm", "client": "x"}
+    assert result[3].tags == {"zone": "The Spa", "mood": "bright", "client": "x", "floor": "3"}
+    assert [b.name for b in result][2:] == ["the-spa-calm", "the-spa-bright"]
 
 
 def test_titles_and_names_are_templates_of_the_values_names(tmp_path: Path) -> None:
@@ -48,8 +48,8 @@ matrix:
   - {axes: {a: [x, y]}, prompt: "{a}"}
   - {axes: {b: [1, 2, 3]}, prompt: "number {b}"}
 """
-    made = briefs(write(tmp_path, "a.yaml", text))
-    assert [b.prompt for b in made] == ["first", "x", "y", "number 1", "number 2", "number 3"]
+    result = briefs(write(tmp_path, "a.yaml", text))
+    assert [b.prompt for b in result] == ["first", "x", "y", "number 1", "number 2", "number 3"]
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,14 @@ matrix:
     [
         ("prompt: x", 3, "matrix.axes", "is missing"),
         ("zone: [a, b]\n  prompt: x", 3, "matrix.zone", "is not a field of a brief"),
-        ("axes: {a: [x]}\n  prompt: '{b}'", 3, "matrix.prompt", "{b} is no axis"),
-        ("axes: {a: [x]}\n  prompt: '{a.__class__}'", 3, "matrix.prompt", "is no axis"),
-        ("axes: {a: [x]}\n  prompt: '{a!r}'", 3, "matrix.prompt", "is no axis"),
+        ("axes: {a: [x]}\n  prompt: '{b}'", 3, "matrix.prompt", "{b} is not an axis"),
+        ("axes: {a: [x]}\n  prompt: '{a.__class__}'", 3, "matrix.prompt", "is not an axis"),
+        ("axes: {a: [x]}\n  prompt: '{a!r}'", 3, "matrix.prompt", "is not an axis"),
         ("axes: {a: [x]}\n  prompt: '{'", 3, "matrix.prompt", "is not a template"),
         ("axes: {a: [x]}\n  prompt: '{a}'\n  bpm: 1", 5, "matrix.bpm", "1 is too small"),
         ("axes: {a: x}\n  prompt: '{a}'", 3, "matrix.axes.a", "has no list of values"),
         ("axes: {a: []}\n  prompt: '{a}'", 3, "matrix.axes.a", "has no list of values"),
-        ("axes: {a: [x, x]}\n  prompt: '{a}'", 3, "matrix.axes.a", "'x' is there twice"),
+        ("axes: {a: [x, x]}\n  prompt: '{a}'", 3, "matrix.axes.a", "'x' is given twice"),
         ("axes: {bpm: [90]}\n  prompt: x", 3, "matrix.axes.bpm", "is not a name for an axis"),
         ("axes: {a: [{prompt: x}]}\n  prompt: '{a}'", 3, "matrix.axes.a.name", "has no name"),
         (
@@ -86,16 +86,16 @@ def test_what_is_wrong_with_a_matrix(
     tmp_path: Path, matrix: str, row: int, field: str, wrong: str
 ) -> None:
     text = f"defaults: {{duration: 30}}\nmatrix:\n  {matrix}\n"
-    (found,) = stopped(write(tmp_path, "a.yaml", text))
-    assert (found.row, found.field) == (row, field)
-    assert wrong in found.wrong
+    (problem,) = stopped(write(tmp_path, "a.yaml", text))
+    assert (problem.row, problem.field) == (row, field)
+    assert wrong in problem.wrong
 
 
 def test_what_only_a_combination_shows(tmp_path: Path) -> None:
     axes = "{a: [x, {name: y, task_type: cover}]}"
     text = f"matrix: {{axes: {axes}, prompt: '{{a}}', duration: 30}}\n"
-    (found,) = problems(write(tmp_path, "a.yaml", text))
-    assert (found.row, found.field) == (1, "src_audio")
+    (problem,) = problems(write(tmp_path, "a.yaml", text))
+    assert (problem.row, problem.field) == (1, "src_audio")
 
 
 def test_a_matrix_too_large_is_refused_before_it_is_expanded(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_a_matrix_too_large_is_refused_before_it_is_expanded(tmp_path: Path) -> 
     axes = ", ".join(f"{axis}: [{values}]" for axis in "abcdef")
     path = write(tmp_path, "a.yaml", f"matrix: {{axes: {{{axes}}}, prompt: x, duration: 30}}\n")
     start = time.process_time()
-    (found,) = stopped(path)
-    assert "asks for 1,000,000,000,000 tracks" in found.wrong
+    (problem,) = stopped(path)
+    assert "asks for 1,000,000,000,000 tracks" in problem.wrong
     assert time.process_time() - start < 5
 
 

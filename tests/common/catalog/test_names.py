@@ -79,7 +79,7 @@ def test_every_field_has_its_names() -> None:
 
 
 def test_no_name_means_two_things() -> None:
-    names = [fold(name) for field, others in ALIASES.items() for name in {field, *others}]
+    names = [fold(name) for field, aliases in ALIASES.items() for name in {field, *aliases}]
     assert {name for name in names if refusal_of(name)} == set()
     owners = {field_of(name) for name in names}
     assert owners == set(ALIASES)
@@ -97,8 +97,8 @@ def test_every_name_works_in_every_form(field: str) -> None:
 
 def test_names_written_together_work() -> None:
     fields = {"caption": "x", "targetDuration": 42, "keyscale": "Am", "timesignature": 3}
-    made = Brief.model_validate(fields)
-    assert (made.key_scale, made.time_signature) == ("A minor", 3)
+    brief = Brief.model_validate(fields)
+    assert (brief.key_scale, brief.time_signature) == ("A minor", 3)
 
 
 @pytest.mark.parametrize("field", [*SOURCE_TASKS, *VALUES])
@@ -112,7 +112,7 @@ def test_an_example_sets_its_field(field: str) -> None:
 def test_one_value_under_two_names_is_fine_and_two_values_are_not() -> None:
     assert Brief.model_validate({"prompt": "x", "caption": "x", "duration": 10}).prompt == "x"
     fault = fault_of(caption="y")
-    assert str(fault) == "caption: means prompt, which is given too; keep one of them"
+    assert str(fault) == "caption: means prompt, which is also given; keep one of them"
 
 
 LANGUAGE_MODEL_NAMES = [

@@ -42,9 +42,9 @@ quick = settings(
 @given(BRIEFS)
 def test_canonical_says_the_whole_identity(brief: Brief) -> None:
     text = brief.canonical()
-    again = Brief.model_validate_json(text)
-    assert again.canonical() == text
-    assert again == brief.model_copy(
+    parsed = Brief.model_validate_json(text)
+    assert parsed.canonical() == text
+    assert parsed == brief.model_copy(
         update={name: Brief.model_fields[name].default for name in NOT_IDENTITY}
     )
 
@@ -98,11 +98,11 @@ def test_any_yaml_is_read_or_refused(tmp_path: Path, body: bytes) -> None:
 
 
 def _reads_or_refuses(path: Path, content: bytes) -> None:
-    """Anything but `CatalogError` fails the test; what is refused can be printed."""
+    """Fail on any exception except `CatalogError`; its message must be printable."""
     path.write_bytes(content)
     try:
-        found = check_catalog(path).problems
+        problems = check_catalog(path).problems
     except CatalogError as error:
-        found = error.problems
-        assert found
-    assert all(str(problem).encode() and problem.wrong and problem.remedy for problem in found)
+        problems = error.problems
+        assert problems
+    assert all(str(problem).encode() and problem.wrong and problem.remedy for problem in problems)

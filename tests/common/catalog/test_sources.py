@@ -1,4 +1,4 @@
-"""The words for a source, and what is wrong with them."""
+"""Notation of sources, and their errors."""
 
 from pathlib import Path
 from typing import Any

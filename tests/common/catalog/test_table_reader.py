@@ -1,4 +1,4 @@
-"""Catalogs from rows and data frames: the rules and the words of files."""
+"""Catalogs from rows and data frames: the rules and messages of files apply."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ ROWS = [
 
 
 def briefs(catalog: Catalog) -> list[Brief]:
-    found = [row.outcome for row in catalog.rows()]
-    assert all(isinstance(each, Brief) for each in found), found
-    return [each for each in found if isinstance(each, Brief)]
+    outcomes = [row.outcome for row in catalog.rows()]
+    assert all(isinstance(each, Brief) for each in outcomes), outcomes
+    return [each for each in outcomes if isinstance(each, Brief)]
 
 
 def test_rows_are_what_the_same_file_is(tmp_path: Path) -> None:
@@ -41,26 +41,26 @@ def test_a_data_frame_has_its_own_words_for_nothing() -> None:
             "variations": [1, 2, 3],
         }
     )
-    found = briefs(Catalog.from_frame(frame, name="frame"))
-    assert [(b.duration, b.bpm, b.variations) for b in found] == [
+    result = briefs(Catalog.from_frame(frame, name="frame"))
+    assert [(b.duration, b.bpm, b.variations) for b in result] == [
         (30, 90, 1),
         (45, None, 2),
         (60, 120, 3),
     ]
-    assert [b.key_scale for b in found] == ["A minor", None, None]
+    assert [b.key_scale for b in result] == ["A minor", None, None]
 
 
 def test_mistakes_name_row_field_and_remedy() -> None:
     rows = [ROWS[0], {"prompt": "x", "duration": 5, "tempo": 9}, {"prompt": "", "duration": 30}]
-    found = Catalog.from_rows(rows, name="hotel").check()
-    assert [(p.row, p.field) for p in found.problems] == [
+    check = Catalog.from_rows(rows, name="hotel").check()
+    assert [(p.row, p.field) for p in check.problems] == [
         (2, "duration"),
         (2, "tempo"),
         (3, "prompt"),
     ]
-    assert str(found.problems[0]).startswith("hotel:2: duration: 5 is too small; write ")
+    assert str(check.problems[0]).startswith("hotel:2: duration: 5 is too small; write ")
     with pytest.raises(CatalogError, match="hotel:3: prompt"):
-        found.require()
+        check.require()
 
 
 def test_what_no_catalog_may_be() -> None:

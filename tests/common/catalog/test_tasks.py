@@ -68,16 +68,16 @@ def faults(fields: dict[str, Any]) -> list[Fault]:
 
 @pytest.mark.parametrize("fields", GOOD)
 def test_a_task_with_what_it_needs(fields: dict[str, Any]) -> None:
-    made = Brief.model_validate({"prompt": "x", "duration": 30, **fields})
-    assert made.task_type == fields["task_type"]
-    assert Brief.model_validate_json(made.canonical()) == made
+    brief = Brief.model_validate({"prompt": "x", "duration": 30, **fields})
+    assert brief.task_type == fields["task_type"]
+    assert Brief.model_validate_json(brief.canonical()) == brief
 
 
 @pytest.mark.parametrize(("fields", "wrong"), BAD)
 def test_a_task_without_it_or_with_too_much(fields: dict[str, Any], wrong: set[str]) -> None:
-    found = faults(fields)
-    assert {fault.field for fault in found} == wrong
-    assert all(fault.remedy for fault in found)
+    result = faults(fields)
+    assert {fault.field for fault in result} == wrong
+    assert all(fault.remedy for fault in result)
 
 
 @pytest.mark.parametrize("fields", WRONG_VALUES)

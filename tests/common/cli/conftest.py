@@ -1,4 +1,4 @@
-"""A farm over HTTP, and the command line pointed at it."""
+"""Fixtures: a small farm over HTTP, and the command line pointed at it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ def farm() -> Iterator[FarmState]:
 
 @pytest.fixture
 def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No farm in the environment, and an empty home."""
+    """Remove the farm from the environment and use an empty home directory."""
     monkeypatch.delenv("TRACKFARM_URL", raising=False)
     monkeypatch.delenv("TRACKFARM_API_KEY", raising=False)
     monkeypatch.setenv("TRACKFARM_HOME", str(tmp_path / "home"))
@@ -29,7 +29,7 @@ def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def trackfarm(farm: FarmState, away: None, monkeypatch: pytest.MonkeyPatch) -> Trackfarm:
-    """Runs one command in this process, on a console as wide as the test says."""
+    """Return a function that runs one command in this process, with fresh consoles."""
     console.out.cache_clear()
     console.err.cache_clear()
     monkeypatch.setenv("TRACKFARM_URL", farm.url)

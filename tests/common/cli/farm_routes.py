@@ -1,4 +1,4 @@
-"""The routes of the small farm: of jobs, of files, and of everything that is looked at."""
+"""Routes of the small farm: submission, jobs, files, and read-only views."""
 
 import base64
 import hashlib
@@ -47,18 +47,18 @@ def submission_routes(farm: FarmState) -> APIRouter:
         briefs = [Brief.model_validate_json(line) for line in rest]
         if farm.bad_briefs:
             raise HTTPException(422, "one brief is wrong")
-        known = any(old == (header, briefs) for old in farm.submissions)
+        is_repeat = any(old == (header, briefs) for old in farm.submissions)
         farm.submissions.append((header, briefs))
         job = make_job(
             catalog=header.catalog,
             model_set=header.model_set,
             priority=header.priority,
             tracks=TrackCounts(pending=len(briefs)),
-            new_tracks=0 if known else len(briefs),
+            new_tracks=0 if is_repeat else len(briefs),
         )
         farm.jobs.setdefault(job.id, job)
-        answer = SubmitAnswer(job=job, already_submitted=known, revived_tracks=0)
-        return JSONResponse(answer.model_dump(mode="json"), status_code=200 if known else 201)
+        answer = SubmitAnswer(job=job, already_submitted=is_repeat, revived_tracks=0)
+        return JSONResponse(answer.model_dump(mode="json"), status_code=200 if is_repeat else 201)
 
     @router.get("/api/v1/jobs")
     def jobs(limit: int) -> list[Job]:
@@ -73,26 +73,26 @@ def job_routes(farm: FarmState) -> APIRouter:
 
     @router.get("/api/v1/jobs/{job_id}")
     def job(job_id: str) -> Job:
-        found = farm.find(job_id)
+        record = farm.find(job_id)
         farm.outages, farm.after_next_job = farm.after_next_job, []
-        if steps := farm.script.get(found.id):
-            farm.jobs[found.id] = steps.pop(0)
-        return farm.jobs[found.id]
+        if steps := farm.script.get(record.id):
+            farm.jobs[record.id] = steps.pop(0)
+        return farm.jobs[record.id]
 
     @router.post("/api/v1/jobs/{job_id}/{action}")
     def act(job_id: str, action: str) -> Job:
-        found = farm.find(job_id)
-        if found.state.ended and action != "retry":
-            raise HTTPException(409, f"the job is {found.state.value}")
-        farm.jobs[found.id] = found.model_copy(update={"state": STATES[action]})
-        return farm.jobs[found.id]
+        record = farm.find(job_id)
+        if record.state.ended and action != "retry":
+            raise HTTPException(409, f"the job is {record.state.value}")
+        farm.jobs[record.id] = record.model_copy(update={"state": STATES[action]})
+        return farm.jobs[record.id]
 
     @router.delete("/api/v1/jobs/{job_id}", status_code=202)
     def remove(job_id: str) -> Job:
-        found = farm.find(job_id)
-        if not found.state.ended:
-            raise HTTPException(409, f"the job is {found.state.value}")
-        return farm.jobs.pop(found.id)
+        record = farm.find(job_id)
+        if not record.state.ended:
+            raise HTTPException(409, f"the job is {record.state.value}")
+        return farm.jobs.pop(record.id)
 
     @router.get("/api/v1/jobs/{job_id}/events")
     def job_events(request: Request, job_id: str) -> Response:
@@ -108,13 +108,13 @@ def job_routes(farm: FarmState) -> APIRouter:
         job_id: str, limit: int, after: int = 0, state: TrackState | None = None
     ) -> TrackPage:
         assert 1 <= limit <= 1000
-        wanted = [
+        matching = [
             track
             for track in farm.tracks[farm.find(job_id).id]
             if track.ordinal > after and state in (None, track.state)
         ]
-        page = [farm.published(track) for track in wanted[:limit]]
-        # A full page has a next one, which may turn out to be empty.
+        page = [farm.published(track) for track in matching[:limit]]
+        # A full page always has a next one, which may be empty.
         return TrackPage(tracks=page, next=page[-1].ordinal if len(page) == limit else None)
 
     return router
@@ -124,18 +124,18 @@ def file_routes(farm: FarmState) -> APIRouter:
     router = APIRouter()
 
     @router.post("/api/v1/uploads")
-    def announce(wanted: UploadRequest) -> UploadAnswer:
-        there = wanted.sha256 in farm.uploads
-        url = None if there else f"{farm.url}/objects/uploads/{wanted.sha256}"
-        return UploadAnswer(source=f"upload:{wanted.sha256}", url=url, headers={"x-kept": "1"})
+    def announce(upload: UploadRequest) -> UploadAnswer:
+        is_stored = upload.sha256 in farm.uploads
+        url = None if is_stored else f"{farm.url}/objects/uploads/{upload.sha256}"
+        return UploadAnswer(source=f"upload:{upload.sha256}", url=url, headers={"x-kept": "1"})
 
     @router.put("/objects/uploads/{sha256}")
     async def take(request: Request, sha256: str) -> Response:
         body = await request.body()
-        told = base64.b64decode(request.headers["content-md5"])
+        md5 = base64.b64decode(request.headers["content-md5"])
         if "authorization" in request.headers or request.headers["x-kept"] != "1":
             return Response("refused", status_code=403)
-        if hashlib.md5(body, usedforsecurity=False).digest() != told:
+        if hashlib.md5(body, usedforsecurity=False).digest() != md5:
             return Response("broken", status_code=400)
         farm.uploads[sha256] = body
         return Response()
@@ -178,7 +178,7 @@ def look_routes(farm: FarmState) -> APIRouter:
     def events(limit: int, after: int = 0, job: str | None = None) -> list[Event]:
         assert 1 <= limit <= 1000
         job_id = farm.find(job).id if job else None
-        wanted = [e for e in farm.events if e.id > after and job_id in (None, e.job_id)]
-        return wanted[:EVENTS_AT_ONCE]
+        matching = [e for e in farm.events if e.id > after and job_id in (None, e.job_id)]
+        return matching[:EVENTS_AT_ONCE]
 
     return router

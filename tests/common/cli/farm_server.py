@@ -1,4 +1,4 @@
-"""A small farm that speaks `/api/v1` over real HTTP, strictly, with tracks that are files."""
+"""A small, strict farm that serves `/api/v1` over real HTTP, with track files."""
 
 import json
 import threading
@@ -55,7 +55,7 @@ def build_app(farm: FarmState) -> FastAPI:
 
 @contextmanager
 def serve(farm: FarmState, port: int = 0) -> Iterator[FarmState]:
-    """Serves the farm on loopback while entered; 0 takes any free port."""
+    """Serve the farm on loopback inside the context; port 0 takes any free one."""
     config = uvicorn.Config(
         build_app(farm), host="127.0.0.1", port=port, log_level="warning", lifespan="off"
     )

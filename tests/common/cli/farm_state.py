@@ -1,4 +1,4 @@
-"""What the small farm of these tests knows and is told to do: jobs, tracks, files and troubles."""
+"""State of the small farm of these tests: jobs, tracks, files and scripted failures."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 @dataclass
 class FarmState:
-    """What the test lets happen: jobs by id, tracks by job, contents by object key."""
+    """The farm's data and script: jobs by id, tracks by job, contents by object key."""
 
     jobs: dict[str, Job] = field(default_factory=dict)
     tracks: dict[str, list[Track]] = field(default_factory=dict)
@@ -49,8 +49,9 @@ class FarmState:
 
     def add_job(self, job: Job, contents: list[bytes] | None = None) -> Job:
         self.jobs[job.id] = job
-        made = [self._track(job, n, data) for n, data in enumerate(contents or [], start=1)]
-        self.tracks[job.id] = made
+        self.tracks[job.id] = [
+            self._track(job, n, data) for n, data in enumerate(contents or [], start=1)
+        ]
         return job
 
     def _track(self, job: Job, ordinal: int, data: bytes) -> Track:
@@ -84,7 +85,7 @@ class FarmState:
         )
 
     def published(self, track: Track) -> Track:
-        """The track as the API shows it; `expired` names URLs that work only when renewed."""
+        """Return the track as the API shows it; keys in `expired` get an expired URL once."""
         if track.artifact is None:
             return track
         key = track.artifact.object_key
@@ -93,17 +94,17 @@ class FarmState:
         return track.model_copy(update={"url": f"{self.url}/objects/{key}?ticket={ticket}"})
 
     def find(self, prefix: str) -> Job:
-        """The one whose id begins so. Raises HTTPException for none and for several."""
-        found = [job for job in self.jobs.values() if job.id.startswith(prefix)]
-        if not found:
+        """Return the job with this id prefix. Raises HTTPException for none and for several."""
+        matching = [job for job in self.jobs.values() if job.id.startswith(prefix)]
+        if not matching:
             raise HTTPException(404, f"no job begins with {prefix}")
-        if len(found) > 1:
-            raise HTTPException(409, f"{len(found)} jobs begin with {prefix}")
-        return found[0]
+        if len(matching) > 1:
+            raise HTTPException(409, f"{len(matching)} jobs begin with {prefix}")
+        return matching[0]
 
 
 def make_job(job_id: str = "job_aaaa0001", **changes: Any) -> Job:
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "id": job_id,
         "catalog": "hotel",
         "model_set": "tiny",
@@ -128,7 +129,7 @@ def make_job(job_id: str = "job_aaaa0001", **changes: Any) -> Job:
         "eligible_workers": 1,
         "notice": "",
     }
-    return Job(**(given | changes))
+    return Job(**(defaults | changes))
 
 
 def make_worker(name: str) -> Worker:

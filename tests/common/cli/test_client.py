@@ -1,4 +1,4 @@
-"""The client against a real HTTP server, and against none."""
+"""The client against a real HTTP server, and without any server."""
 
 import socket
 from collections.abc import Iterator

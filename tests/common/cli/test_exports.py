@@ -35,9 +35,9 @@ def test_files_manifest_and_playlist_arrive(target: Path, trackfarm: Trackfarm) 
 
 
 def test_a_path_is_not_looked_for_as_a_job(target: Path, trackfarm: Trackfarm) -> None:
-    turned = trackfarm("export", "./t2", "nosuch")
-    assert turned.exit_code == 2
-    assert "there is no job ./t2; the job comes first" in turned.stderr
+    result = trackfarm("export", "./t2", "nosuch")
+    assert result.exit_code == 2
+    assert "there is no job ./t2; the job comes first" in result.stderr
     assert trackfarm("show", "a/b").exit_code == 4
     assert "there is no job a/b; `trackfarm jobs` lists them" in trackfarm("show", "a/b").stderr
 
@@ -68,7 +68,7 @@ def test_a_file_with_the_wrong_digest_is_not_kept(
     farm.objects[f"tracks/{4:032x}/lease.wav"] = b"something else"
     result = trackfarm("export", target)
     assert result.exit_code == 1
-    assert "00004-lobby 4.wav: SHA-256" in result.stderr
+    assert "00004-lobby 4.wav: the file's SHA-256 is" in result.stderr
     assert len(list(target.glob("*.wav"))) == len(CONTENTS) - 1
     assert "00004" not in (target / MANIFEST).read_text()
 

@@ -14,12 +14,12 @@ from trackfarm.settings import FarmAddress, home_path, write_address
 
 
 def ended(**changes: Any) -> Job:
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "state": JobState.DONE,
         "tracks": TrackCounts(done=3),
         "eta_seconds": None,
     }
-    return make_job(**(given | changes))
+    return make_job(**(defaults | changes))
 
 
 def test_jobs_are_listed(farm: FarmState, trackfarm: Trackfarm) -> None:
@@ -75,13 +75,13 @@ def test_a_job_is_changed(
 
 def test_a_removal_is_confirmed(farm: FarmState, trackfarm: Trackfarm) -> None:
     farm.add_job(ended())
-    asked = trackfarm("remove", "job_aaaa")
-    assert (asked.exit_code, "job_aaaa0001" in farm.jobs) == (1, True), "nobody said yes"
-    assert "Remove job_aaaa0001" in asked.stderr
+    unconfirmed = trackfarm("remove", "job_aaaa")
+    assert (unconfirmed.exit_code, "job_aaaa0001" in farm.jobs) == (1, True), "it was not confirmed"
+    assert "Delete job_aaaa0001" in unconfirmed.stderr
     assert trackfarm("remove").exit_code == 2, "a job has to be named"
     removed = trackfarm("remove", "job_aaaa", "--yes")
     assert (removed.exit_code, farm.jobs) == (0, {})
-    assert "is being removed" in removed.stdout
+    assert "is being deleted" in removed.stdout
 
 
 def test_what_runs_is_not_removed(farm: FarmState, trackfarm: Trackfarm) -> None:
@@ -186,5 +186,5 @@ def test_watching_in_json_is_one_object_a_line(farm: FarmState, trackfarm: Track
     farm.add_job(make_job())
     steps = [make_job(), make_job(tracks=TrackCounts(pending=1, done=2)), ended()]
     farm.script["job_aaaa0001"] = [make_job(), *steps]
-    seen = [Job.model_validate(item) for item in json_lines(trackfarm("watch", "--json").stdout)]
-    assert seen == steps
+    printed = [Job.model_validate(item) for item in json_lines(trackfarm("watch", "--json").stdout)]
+    assert printed == steps

@@ -1,4 +1,4 @@
-"""`logs`: one line an event, to the end of the job where that is asked for."""
+"""`logs`: one line per event; with --follow, until the job has ended."""
 
 import json
 import os
@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "trackfarm.cli", "logs", "--follow"]
 
 
 def event(number: int, kind: str, **fields: Any) -> Event:
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "job_id": JOB,
         "track_id": None,
         "shard_id": None,
@@ -28,7 +28,7 @@ def event(number: int, kind: str, **fields: Any) -> Event:
         "worker_id": None,
         "data": {},
     }
-    return Event(id=number, at=BEGAN + timedelta(seconds=number), kind=kind, **(given | fields))
+    return Event(id=number, at=BEGAN + timedelta(seconds=number), kind=kind, **(defaults | fields))
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def test_the_newest_job_is_meant_when_none_is_named(told: FarmState, trackfarm: 
 
 def test_in_json_each_line_is_an_event(told: FarmState, trackfarm: Trackfarm) -> None:
     lines = trackfarm("logs", "--json").stdout.splitlines()
-    found = [Event.model_validate(json.loads(line)) for line in lines]
-    assert found == [e for e in told.events if e.job_id == JOB]
+    events = [Event.model_validate(json.loads(line)) for line in lines]
+    assert events == [e for e in told.events if e.job_id == JOB]
 
 
 def test_an_unknown_job_is_refused(told: FarmState, trackfarm: Trackfarm) -> None:

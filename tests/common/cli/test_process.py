@@ -1,4 +1,4 @@
-"""The command line as a process of its own: start-up, terminal, Ctrl-C."""
+"""The command line as a separate process: start-up, terminal, Ctrl-C."""
 
 import os
 import pty
@@ -25,7 +25,7 @@ def environ(farm: FarmState) -> dict[str, str]:
 
 def test_help_documents_the_exit_codes() -> None:
     shown = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True)
-    for meaning in ("0 all well", "2 bad input", "3 no farm", "4 the farm refused", "130 Ctrl-C"):
+    for meaning in ("0 success", "2 bad input", "3 no farm", "4 the farm refused", "130 Ctrl-C"):
         assert meaning in " ".join(shown.stdout.split())
 
 
@@ -61,10 +61,10 @@ def test_a_terminal_gets_a_bar(farm: FarmState, environ: dict[str, str]) -> None
     farm.add_job(make_job())
     ended = make_job(state=JobState.DONE, tracks=TrackCounts(done=3))
     farm.script["job_aaaa0001"] = [make_job(), ended]
-    ours, theirs = pty.openpty()
-    with subprocess.Popen([*COMMAND, "watch", "job_aaaa"], env=environ, stdout=theirs) as watch:
-        os.close(theirs)
-        shown = _all_of(ours)
+    master, slave = pty.openpty()
+    with subprocess.Popen([*COMMAND, "watch", "job_aaaa"], env=environ, stdout=slave) as watch:
+        os.close(slave)
+        shown = _read_all(master)
     assert watch.returncode == 0
     assert "━" in shown
     assert "3 of 3 done" in shown
@@ -81,17 +81,17 @@ def test_a_reader_that_goes_away_is_no_accident(farm: FarmState, environ: dict[s
     assert "Traceback" not in complaint
 
 
-def _all_of(terminal: int) -> str:
+def _read_all(terminal: int) -> str:
     parts = []
     try:
         while part := os.read(terminal, 4096):
             parts.append(part)
-    except OSError:  # how Linux says that the other side is closed
+    except OSError:  # Linux reports a closed terminal as an error
         pass
     os.close(terminal)
     return b"".join(parts).decode()
 
 
 def test_an_unknown_option_is_bad_input(tmp_path: Path) -> None:
-    asked = subprocess.run([*COMMAND, "jobs", "--colour"], cwd=tmp_path, check=False)
-    assert asked.returncode == 2
+    result = subprocess.run([*COMMAND, "jobs", "--colour"], cwd=tmp_path, check=False)
+    assert result.returncode == 2

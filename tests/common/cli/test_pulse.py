@@ -1,4 +1,4 @@
-"""The farm at a glance: rates, bars, and what needs an eye."""
+"""The data of `top`: rates, bars and alerts."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ def seen(
     workers: list[Worker] | None = None,
     **status: Any,
 ) -> Look:
-    given: dict[str, Any] = {"version": "1", "jobs": {}, "workers": {}, "broker_ok": True}
-    told = FarmStatus(tracks=TrackCounts(done=done), **(given | status))
-    return Look(at, told, jobs or [], workers or [])
+    defaults: dict[str, Any] = {"version": "1", "jobs": {}, "workers": {}, "broker_ok": True}
+    record = FarmStatus(tracks=TrackCounts(done=done), **(defaults | status))
+    return Look(at, record, jobs or [], workers or [])
 
 
 def test_the_first_rate_is_the_farms_own_and_the_next_is_counted() -> None:
@@ -26,8 +26,8 @@ def test_the_first_rate_is_the_farms_own_and_the_next_is_counted() -> None:
     moving = [make_job(tracks_per_hour=120.0), make_job(state=JobState.DONE, tracks_per_hour=9.0)]
     assert throughput.add(seen(0, 10, moving)) == 120
     assert throughput.add(seen(2, 11, moving)) == 1800
-    assert throughput.add(seen(4, 9, moving)) == 0, "a retried job is no negative work"
-    assert throughput.add(seen(100, 9, moving)) == 120, "the last minute has one look alone"
+    assert throughput.add(seen(4, 9, moving)) == 0, "a retried job gives no negative rate"
+    assert throughput.add(seen(100, 9, moving)) == 120, "the last minute has a single snapshot"
     assert throughput.add(seen(160, 10, moving)) == 60
 
 
@@ -44,12 +44,12 @@ def test_what_needs_an_eye_is_said() -> None:
     poor = make_job(budget=10.0, spent=9.5)
     idle = make_job("job_bbbb0002", eligible_workers=0)
     over = make_job("job_cccc0003", state=JobState.DONE, budget=1.0, spent=1.0)
-    found = alerts(seen(jobs=[poor, idle, over], workers=[lost], broker_ok=False))
-    assert found[0] == "the broker does not answer"
-    assert found[1] == "1 worker lost"
-    assert found[2] == "job_aaaa0001: $9.50 of its budget of $10.00 are spent (hotel)"
-    assert "no worker serves model set tiny" in found[3]
-    assert len(found) == 4
+    messages = alerts(seen(jobs=[poor, idle, over], workers=[lost], broker_ok=False))
+    assert messages[0] == "the broker does not answer"
+    assert messages[1] == "1 worker lost"
+    assert messages[2] == "job_aaaa0001: $9.50 of the budget of $10.00 is spent (hotel)"
+    assert "no worker serves model set tiny" in messages[3]
+    assert len(messages) == 4
     assert alerts(seen(jobs=[make_job(budget=10.0, spent=8.0)])) == []
     long_ago = lost.model_copy(update={"seconds_since_heartbeat": 3_600.0})
     assert alerts(seen(workers=[long_ago])) == []

@@ -1,4 +1,4 @@
-"""Local sources of a catalog, from `check` to the farm."""
+"""Local sources of a catalog: checked, uploaded and named by content."""
 
 import hashlib
 from pathlib import Path

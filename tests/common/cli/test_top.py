@@ -33,15 +33,15 @@ HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 
 
 class Terminal:
-    """What a process writes to a terminal of 30 lines, while it writes."""
+    """A process on a terminal of 30 lines, and the text it has written so far."""
 
     def __init__(self, environ: dict[str, str]) -> None:
-        self._ours, theirs = pty.openpty()
-        ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 110, 0, 0))
+        self._master, slave = pty.openpty()
+        ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 110, 0, 0))
         self.process = subprocess.Popen(
-            COMMAND, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
+            COMMAND, env=environ, stdin=slave, stdout=slave, stderr=slave
         )
-        os.close(theirs)
+        os.close(slave)
         self.text = ""
 
     def wait_for(self, wanted: str, *, timeout_s: float = 20) -> None:
@@ -51,7 +51,7 @@ class Terminal:
             self._read(0.1)
 
     def end(self) -> int:
-        """Ctrl-C; the exit code, when all that was written has been read."""
+        """Send Ctrl-C, read the remaining output and return the exit code."""
         self.process.send_signal(signal.SIGINT)
         while self._read(10):
             pass
@@ -61,15 +61,15 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        os.close(self._ours)
+        os.close(self._master)
 
     def _read(self, seconds: float) -> bool:
-        """False when the other side is closed."""
-        if not select.select([self._ours], [], [], seconds)[0]:
+        """Read for at most `seconds`; return False when the process has closed the terminal."""
+        if not select.select([self._master], [], [], seconds)[0]:
             return True
         try:
-            self.text += os.read(self._ours, 65_536).decode(errors="replace")
-        except OSError:  # how Linux says that the other side is closed
+            self.text += os.read(self._master, 65_536).decode(errors="replace")
+        except OSError:  # Linux reports a closed terminal as an error
             return False
         return True
 
@@ -96,12 +96,12 @@ def test_once_shows_farm_jobs_workers_and_money(
     monkeypatch.setenv("COLUMNS", "140")
     result = trackfarm("top", "--once")
     assert result.exit_code == 0, result.output
-    for told in ("1 worker at work", "1 job going on", "1 done", "5 waiting", "2 failed"):
-        assert told in result.stdout
+    for text in ("1 worker connected", "1 job unfinished", "1 done", "5 waiting", "2 failed"):
+        assert text in result.stdout
     assert "120 tracks/h" in result.stdout
-    assert "$0.50 an hour" in result.stdout
+    assert "$0.50 per hour" in result.stdout
     assert "$9.50/10.00" in result.stdout
-    assert "! job_aaaa0001: $9.50 of its budget" in result.stdout
+    assert "! job_aaaa0001: $9.50 of the budget" in result.stdout
     assert "left" in result.stdout
     assert "\x1b" not in result.stdout
 
@@ -110,18 +110,18 @@ def test_for_a_script_it_is_one_object(farm: FarmState, trackfarm: Trackfarm) ->
     farm.add_job(make_job())
     farm.workers = [make_worker("left")]
     farm.broker_ok = False
-    told = json.loads(trackfarm("top", "--once", "--json").stdout)
-    assert told["status"]["tracks"]["done"] == 1
-    assert told["tracks_per_hour"] == 120
-    assert told["alerts"] == ["the broker does not answer"]
-    assert [job["id"] for job in told["jobs"]] == ["job_aaaa0001"]
-    assert [worker["name"] for worker in told["workers"]] == ["left"]
+    record = json.loads(trackfarm("top", "--once", "--json").stdout)
+    assert record["status"]["tracks"]["done"] == 1
+    assert record["tracks_per_hour"] == 120
+    assert record["alerts"] == ["the broker does not answer"]
+    assert [job["id"] for job in record["jobs"]] == ["job_aaaa0001"]
+    assert [worker["name"] for worker in record["workers"]] == ["left"]
 
 
 def test_an_empty_farm_has_a_picture(farm: FarmState, trackfarm: Trackfarm) -> None:
     result = trackfarm("top", "--once")
     assert result.exit_code == 0, result.output
-    assert "0 workers at work, 0 jobs going on" in result.stdout
+    assert "0 workers connected, 0 jobs unfinished" in result.stdout
 
 
 @pytest.mark.usefixtures("away")
@@ -133,7 +133,7 @@ def test_it_is_live_and_leaves_the_terminal_as_it_was(farm: FarmState) -> None:
     farm.add_job(make_job())
     farm.workers = [make_worker("left")]
     with terminal(farm) as screen:
-        screen.wait_for("1 worker at work")
+        screen.wait_for("1 worker connected")
         farm.workers.append(make_worker("right").model_copy(update={"state": WorkerState.LOST}))
         screen.wait_for("! 1 worker lost")
         farm.add_job(make_job(tracks=TrackCounts(pending=1, done=2)))
@@ -148,7 +148,7 @@ def test_it_is_live_and_leaves_the_terminal_as_it_was(farm: FarmState) -> None:
 def test_an_outage_is_said_and_survived(farm: FarmState) -> None:
     farm.add_job(make_job())
     with terminal(farm) as screen:
-        screen.wait_for("1 job going on")
+        screen.wait_for("1 job unfinished")
         farm.outages = [503]
         screen.wait_for("it answers 503")
         farm.add_job(make_job(tracks=TrackCounts(pending=1, done=2)))

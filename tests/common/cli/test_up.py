@@ -1,4 +1,4 @@
-"""`up` where it does not come to a farm: each way has its exit code and starts nothing."""
+"""`up` that fails to start a farm: each reason has its exit code and leaves nothing behind."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""A process that supervises two stand-ins and the real broker until it is ended or killed.
+"""A process that supervises two stand-ins and the real broker until it is stopped or killed.
 
 Prints one JSON object with the children's pids when they are up.
 """

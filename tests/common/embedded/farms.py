@@ -1,4 +1,4 @@
-"""What the tests of the embedded farm share: specs of stand-ins and waiting for a condition."""
+"""Helpers for tests of the embedded farm: specs of stand-ins, waiting, process checks."""
 
 import os
 import sys
@@ -30,7 +30,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process exists and is more than a zombie."""
+    """Return whether the process exists and is not a zombie."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,7 +1,7 @@
-"""A child for the supervisor's tests: says that it is ready, and ends when asked.
+"""A child for the supervisor's tests: reports that it is ready, and exits on SIGTERM.
 
 `stand_in.py NAME FOLDER [stubborn|failing]` creates `FOLDER/NAME.ready` and, on SIGTERM, adds
-its name to `FOLDER/ends`. A stubborn one ignores SIGTERM; a failing one complains and dies.
+its name to `FOLDER/ends`. A stubborn one ignores SIGTERM; a failing one prints an error and exits.
 """
 
 import signal

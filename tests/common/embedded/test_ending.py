@@ -1,4 +1,4 @@
-"""How a supervising process ends, by signal and by force, and what it leaves."""
+"""End of a supervising process, by signal and by SIGKILL: no child is left."""
 
 import json
 import os

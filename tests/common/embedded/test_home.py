@@ -1,4 +1,4 @@
-"""One home, one farm; its secrets; its address."""
+"""The home directory: one farm at a time, its secrets, its address."""
 
 import os
 import subprocess
@@ -13,9 +13,9 @@ from trackfarm.settings import FarmAddress, SettingsError, find_farm, write_addr
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    made = Home(tmp_path / "home")
-    made.create()
-    return made
+    directory = Home(tmp_path / "home")
+    directory.create()
+    return directory
 
 
 def test_a_second_farm_is_told_who_holds_the_home(home: Home) -> None:
@@ -39,7 +39,7 @@ def test_a_child_that_lives_on_keeps_the_home(home: Home) -> None:
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,)
         )
     try:
-        with pytest.raises(HomeHeld, match="starting or ending"):
+        with pytest.raises(HomeHeld, match="starting or stopping"):
             hold(home, ending_seconds=0).__enter__()
     finally:
         child.communicate(b"\n")

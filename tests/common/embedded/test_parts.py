@@ -1,4 +1,4 @@
-"""Which parts are started, what each is told, and when it is restarted."""
+"""The parts of an embedded farm: their settings, ports, restarts and logs."""
 
 from collections.abc import Iterator
 from pathlib import Path

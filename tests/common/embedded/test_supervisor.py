@@ -26,14 +26,16 @@ def told() -> list[str]:
 
 @pytest.fixture
 def supervise(tmp_path: Path, told: list[str]) -> Iterator[Supervise]:
-    made: list[Supervisor] = []
+    supervisors: list[Supervisor] = []
 
     def make(*specs: ChildSpec, wanted: Callable[[], bool] = lambda: True) -> Supervisor:
-        made.append(Supervisor(specs, logs=tmp_path / "logs", tell=told.append, wanted=wanted))
-        return made[-1]
+        supervisors.append(
+            Supervisor(specs, logs=tmp_path / "logs", tell=told.append, wanted=wanted)
+        )
+        return supervisors[-1]
 
     yield make
-    for supervisor in made:
+    for supervisor in supervisors:
         supervisor.bring_down(hurry=lambda: True)
 
 
@@ -64,7 +66,7 @@ def test_a_dead_child_is_told_and_started_again(
         return farm.pids.get("a", first) != first
 
     wait_until(back)
-    assert told == ["a was killed by SIGKILL; starting it again in 0.5 s"]
+    assert told == ["a was killed by SIGKILL; restarting it in 0.5 s"]
 
 
 def test_a_child_that_never_starts_is_given_up_with_its_last_words(
@@ -73,7 +75,7 @@ def test_a_child_that_never_starts_is_given_up_with_its_last_words(
     farm = supervise(stand_in("a", tmp_path, manner="failing"))
     with pytest.raises(StartFailed, match="three times"):
         farm.bring_up(within=30)
-    assert told[0] == "a ended with exit code 7; starting it again in 0.5 s"
+    assert told[0] == "a ended with exit code 7; restarting it in 0.5 s"
     assert "cannot find its music" in told[-1]
     assert str(farm.log_of("a")) in told[-1]
 
@@ -87,7 +89,7 @@ def test_a_child_that_stays_ill_is_given_up(tmp_path: Path, supervise: Supervise
         healthy=never,
         stop_seconds=5,
     )
-    with pytest.raises(StartFailed, match="does not become healthy"):
+    with pytest.raises(StartFailed, match="did not become healthy"):
         supervise(quiet).bring_up(within=0.3)
 
 
@@ -105,7 +107,7 @@ def test_a_stubborn_child_is_killed_after_its_time(
     pid = farm.pids["a"]
     farm.bring_down(hurry=never)
     assert not is_alive(pid)
-    assert told == ["killing a, which has not ended yet"]
+    assert told == ["killing a: it has not stopped yet"]
 
 
 def test_hurry_waits_for_nobody(tmp_path: Path, supervise: Supervise) -> None:

@@ -1,4 +1,4 @@
-"""Fleets as people write them."""
+"""Notation of fleets."""
 
 from contextlib import suppress
 
@@ -48,7 +48,7 @@ def test_a_group_knows_its_tier_and_whether_it_is_rented() -> None:
         (" , ", "is empty"),
         ("6x RTX 4900", "unknown card 'RTX 4900'; did you mean RTX 4090"),
         ("A100-8", "did you mean A100-80"),
-        ("toaster", "known are H200"),
+        ("toaster", "known cards are H200"),
         ("0x H200", "1 to 10,000 cards"),
         ("99999x H200", "1 to 10,000 cards"),
         ("2x", "cannot read '2x'"),
@@ -59,9 +59,9 @@ def test_a_group_knows_its_tier_and_whether_it_is_rented() -> None:
     ],
 )
 def test_what_is_not_understood_is_said(text: str, complaint: str) -> None:
-    with pytest.raises(FleetError) as told:
+    with pytest.raises(FleetError) as error:
         parse_fleet(text, PRICES)
-    assert complaint in str(told.value)
+    assert complaint in str(error.value)
 
 
 @given(

@@ -1,4 +1,4 @@
-"""Deadlines and budgets as people write them."""
+"""Notation of deadlines and budgets."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -32,13 +32,13 @@ def test_deadlines(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("soon", "is no deadline"),
-        ("", "is no deadline"),
-        ("6", "is no deadline"),
-        ("0h", "is no deadline"),
-        ("-6h", "is no deadline"),
+        ("soon", "is not a deadline"),
+        ("", "is not a deadline"),
+        ("6", "is not a deadline"),
+        ("0h", "is not a deadline"),
+        ("-6h", "is not a deadline"),
         ("2026-11-27T11:59", "has passed"),
-        ("2026-13-01", "is no deadline"),
+        ("2026-13-01", "is not a deadline"),
     ],
 )
 def test_what_is_no_deadline(text: str, complaint: str) -> None:
@@ -59,5 +59,5 @@ def test_budgets(text: str, dollars: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "much", "inf", "nan", "20 EUR"])
 def test_what_is_no_budget(text: str) -> None:
-    with pytest.raises(LimitError, match="is no budget"):
+    with pytest.raises(LimitError, match="is not a budget"):
         parse_budget(text)

@@ -1,4 +1,4 @@
-"""The arithmetic of the end: exact where that can be known, monotone everywhere."""
+"""The makespan: exact where the result is known, monotone everywhere."""
 
 import heapq
 import random
@@ -20,13 +20,13 @@ def cards(vram: int, count: int, seconds: float, *, ready: float = 0.0) -> Cards
 
 
 def made(loads: Sequence[Load], groups: Sequence[Cards]) -> Schedule:
-    found = schedule(loads, groups)
-    assert found is not None
-    return found
+    result = schedule(loads, groups)
+    assert result is not None
+    return result
 
 
 def simulated(tracks: int, groups: Sequence[Cards], rng: random.Random) -> float:
-    """List scheduling: each track, of random length around the mean, to whoever is free first."""
+    """Simulate list scheduling: each track, of random length, goes to the first free card."""
     free = [(group.ready, i) for i, group in enumerate(groups) for _ in range(group.count)]
     heapq.heapify(free)
     end = 0.0
@@ -63,26 +63,26 @@ def test_one_card_makes_one_track_after_the_other() -> None:
 
 def test_a_single_track_takes_as_long_as_the_fastest_card_needs() -> None:
     groups = [cards(8, 5, 100.0), cards(24, 1, 10.0)]
-    assert made([Load(8, 1)], groups).finish == pytest.approx(15)  # its longest
+    assert made([Load(8, 1)], groups).finish == pytest.approx(15)  # the longest track
 
 
 def test_equal_cards_share_equally() -> None:
-    found = made([Load(8, 1_000)], [cards(8, 4, 2.0), cards(8, 6, 2.0)])
-    assert found.finish == pytest.approx(1_000 * 2 / 10, rel=0.01)
-    assert found.tracks == pytest.approx((400, 600))
+    result = made([Load(8, 1_000)], [cards(8, 4, 2.0), cards(8, 6, 2.0)])
+    assert result.finish == pytest.approx(1_000 * 2 / 10, rel=0.01)
+    assert result.tracks == pytest.approx((400, 600))
 
 
 def test_only_large_cards_make_what_needs_them() -> None:
     groups = [cards(8, 10, 1.0), cards(24, 1, 1.0)]
-    found = made([Load(8, 100), Load(24, 1_000)], groups)
-    assert found.finish == pytest.approx(3_000, rel=0.01), "the ten small ones cannot help"
-    assert found.tracks == pytest.approx((100, 1_000))
+    result = made([Load(8, 100), Load(24, 1_000)], groups)
+    assert result.finish == pytest.approx(3_000, rel=0.01), "the ten small ones cannot help"
+    assert result.tracks == pytest.approx((100, 1_000))
 
 
 def test_a_card_that_is_still_starting_does_nothing() -> None:
-    found = made([Load(8, 10)], [cards(8, 1, 1.0), cards(8, 100, 1.0, ready=600)])
-    assert found.finish < 11
-    assert found.tracks == pytest.approx((10, 0))
+    result = made([Load(8, 10)], [cards(8, 1, 1.0), cards(8, 100, 1.0, ready=600)])
+    assert result.finish < 11
+    assert result.tracks == pytest.approx((10, 0))
 
 
 def test_what_fits_nowhere_has_no_schedule() -> None:
@@ -96,7 +96,7 @@ def test_what_fits_nowhere_has_no_schedule() -> None:
 def test_it_agrees_with_a_simulation(tracks: int, sizes: tuple[tuple[int, float], ...]) -> None:
     groups = [cards(8, count, seconds) for count, seconds in sizes]
     runs = [simulated(tracks, groups, random.Random(seed)) for seed in range(20)]
-    # The last track of a slow card may end late, which matters while there are few for each card.
+    # The last track of a slow card may end late, which matters if each card has few tracks.
     slack = 0.05 + 1.5 * max(seconds for _, seconds in sizes) / (sum(runs) / 20)
     assert made([Load(8, tracks)], groups).finish == pytest.approx(sum(runs) / 20, rel=slack)
 
@@ -105,11 +105,11 @@ def test_it_agrees_with_a_simulation(tracks: int, sizes: tuple[tuple[int, float]
 def test_every_track_is_made_once_and_no_card_works_longer_than_it_is_there(
     loads: list[Load], groups: list[Cards]
 ) -> None:
-    found = made(loads, groups)
-    assert sum(found.tracks) == pytest.approx(sum(load.tracks for load in loads))
-    assert sum(found.busy) == pytest.approx(sum(found.by_load.values()))
-    for group, busy in zip(groups, found.busy, strict=True):
-        assert busy <= group.count * max(found.finish - group.ready, 0) * (1 + 1e-9)
+    result = made(loads, groups)
+    assert sum(result.tracks) == pytest.approx(sum(load.tracks for load in loads))
+    assert sum(result.busy) == pytest.approx(sum(result.by_load.values()))
+    for group, busy in zip(groups, result.busy, strict=True):
+        assert busy <= group.count * max(result.finish - group.ready, 0) * (1 + 1e-9)
 
 
 @given(some_loads, some_cards, st.integers(0, 3), st.integers(1, 20))
@@ -136,5 +136,5 @@ def test_more_tracks_are_never_earlier(
     i = at % len(loads)
     grown = [replace(load, tracks=load.tracks + more * (n == i)) for n, load in enumerate(loads)]
     longer = made(grown, groups).finish
-    # Within the track by which a card's last one is rounded.
+    # Tolerance of one track: the model rounds each card's last one.
     assert longer >= made(loads, groups).finish - max(g.longest[24] for g in groups)

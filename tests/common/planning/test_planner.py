@@ -1,4 +1,4 @@
-"""Plans whose sums add up, whatever the catalog and the fleet."""
+"""Plans add up for every catalog and fleet."""
 
 import random
 from dataclasses import replace
@@ -82,7 +82,7 @@ def test_fifteen_thousand_tracks_of_three_minutes() -> None:
     assert "not measured" in plan.notes[0]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(catalogs, fleets)
 def test_everything_adds_up(catalog: list[ShapeCount], fleet: str) -> None:
     plan = plan_of(catalog, fleet)
@@ -105,12 +105,25 @@ def test_everything_adds_up(catalog: list[ShapeCount], fleet: str) -> None:
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
 
 
-@settings(deadline=None, max_examples=15)
+def forecast_of(catalog: list[ShapeCount], fleet: str) -> tuple[int, float]:
+    """Return the number of tiers that fit and the expected seconds to make them.
+
+    A plan says the same, but spends 97 % of its time on its alternatives.
+    """
+    groups, demand = parse_fleet(fleet, PRICES), demand_of(catalog)
+    fitting = [bag for bag in demand.bags if any(group.vram >= bag.vram for group in groups)]
+    whole = Forecaster(demand, TURBO, PRICES.rental, SpeedModel)
+    forecast = whole.limited_to(fitting).forecast(groups) if fitting else None
+    return len(fitting), forecast.eta.expected if forecast else 0
+
+
+@settings(deadline=None, max_examples=25)
 @given(catalogs, fleets, st.sampled_from(sorted(set(PRICES.cards) - {"cpu"})))
 def test_one_more_card_is_never_slower(catalog: list[ShapeCount], fleet: str, card: str) -> None:
-    before, after = plan_of(catalog, fleet), plan_of(catalog, f"{fleet}, 1x {card}")
-    if before.eta_seconds and after.eta_seconds and len(before.unfit) == len(after.unfit):
-        assert after.eta_seconds.expected <= before.eta_seconds.expected * (1 + 1e-6)
+    fitting, before = forecast_of(catalog, fleet)
+    fitting_after, after = forecast_of(catalog, f"{fleet}, 1x {card}")
+    if before and fitting == fitting_after:
+        assert after <= before * (1 + 1e-6)
 
 
 @given(
@@ -132,8 +145,8 @@ def chance_of(span: Span, limit: float) -> Chance:
     forecaster = Forecaster(demand_of([tracks(10)]), TURBO, PRICES.rental, SpeedModel)
     forecast = forecaster.forecast(parse_fleet("1x H200", PRICES))
     assert forecast is not None
-    made = replace(forecast, eta=span, cost=span)
-    deadline, budget = chances(Limits(deadline_seconds=limit, budget=limit), made)
+    shifted = replace(forecast, eta=span, cost=span)
+    deadline, budget = chances(Limits(deadline_seconds=limit, budget=limit), shifted)
     assert deadline is budget
     assert deadline is not None
     return deadline
@@ -143,7 +156,7 @@ def test_what_the_cards_are_too_small_for_is_told_and_the_rest_planned() -> None
     catalog = [tracks(100, min_vram=12, duration=90), tracks(200, min_vram=24, duration=301)]
     plan = plan_of([*catalog, tracks(12, min_vram=24, duration=600)], "3x RTX 3060")
     assert [part.reason for part in plan.unfit] == [
-        "212 tracks of 301-600 s need vram24; the fleet has vram12 at most"
+        "212 tracks of 301-600 s need vram24; the fleet has at most vram12"
     ]
     assert sum(group.tracks for group in plan.groups) == 100
     assert plan.eta_seconds is not None
@@ -213,10 +226,10 @@ def test_alternatives_are_better_sorted_and_not_beaten_by_one_another() -> None:
 
 
 def agrees(option: FleetOption, catalog: list[ShapeCount]) -> None:
-    """An option promises what a plan for its fleet does."""
-    again = plan_of(catalog, option.fleet)
-    assert again.eta_seconds == option.eta_seconds
-    assert again.cost.total == option.cost
+    """Assert that an option has the values of a plan for its fleet."""
+    plan = plan_of(catalog, option.fleet)
+    assert plan.eta_seconds == option.eta_seconds
+    assert plan.cost.total == option.cost
 
 
 def test_a_deadline_that_cannot_be_kept_is_answered_with_a_fleet_that_can() -> None:
@@ -228,8 +241,8 @@ def test_a_deadline_that_cannot_be_kept_is_answered_with_a_fleet_that_can() -> N
     assert (verdict.kept, verdict.deadline, verdict.budget) == (False, Chance.UNLIKELY, None)
     assert verdict.cheapest is not None
     agrees(verdict.cheapest, catalog)
-    again = plan_of(catalog, verdict.cheapest.fleet, deadline=3 * 3600)
-    assert again.is_feasible
+    second_plan = plan_of(catalog, verdict.cheapest.fleet, deadline=3 * 3600)
+    assert second_plan.is_feasible
     fewer = f"{int(verdict.cheapest.fleet.split('x')[0]) - 1}{verdict.cheapest.fleet[1:]}"
     assert not plan_of(catalog, fewer, deadline=3 * 3600).is_feasible
 

@@ -1,4 +1,4 @@
-"""The price table and the operator's own."""
+"""The price table and the operator's own file."""
 
 from pathlib import Path
 
@@ -57,16 +57,16 @@ def test_the_file_of_the_home_is_found(tmp_path: Path) -> None:
         ('[cards]\n"H200" = { prize = 6 }', "cards.H200.prize"),
         ("cards = 3", "cards must be a table"),
         ('[cards]\n"H200" = 3', "cards must be a table"),
-        ("[rental]\nboot_minutes = { low = 9, expected = 4, high = 10 }", "must rise"),
+        ("[rental]\nboot_minutes = { low = 9, expected = 4, high = 10 }", "ascending order"),
         ("lunch = 3", "lunch"),
     ],
 )
 def test_a_wrong_file_is_told_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
     environ = written(tmp_path / "mine.toml", text)
-    with pytest.raises(PricesError) as told:
+    with pytest.raises(PricesError) as error:
         load_prices(environ)
-    assert complaint in str(told.value)
-    assert "mine.toml" in str(told.value)
+    assert complaint in str(error.value)
+    assert "mine.toml" in str(error.value)
 
 
 def test_a_named_file_must_be_there(tmp_path: Path) -> None:

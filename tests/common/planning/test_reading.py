@@ -20,8 +20,8 @@ def catalog(path: Path, *rows: str, header: str = "prompt,duration,variations") 
 def test_tracks_are_counted_by_shape_and_smallest_tier(tmp_path: Path) -> None:
     file = catalog(tmp_path, "a,30,2", "b,30,3", "c,301,1", "d,120,1")
     shapes = read_shapes(open_catalog(file), TURBO)
-    found = {(s.duration, s.steps, s.guided, s.min_vram): s.count for s in shapes}
-    assert found == {
+    counts = {(s.duration, s.steps, s.guided, s.min_vram): s.count for s in shapes}
+    assert counts == {
         (30, 8, False, 4): 5,
         (301, 8, False, 24): 1,
         (120, 8, False, 12): 1,
@@ -35,8 +35,8 @@ def test_tracks_are_counted_by_shape_and_smallest_tier(tmp_path: Path) -> None:
 def test_guidance_and_steps_are_the_model_set_s_own_if_not_given(tmp_path: Path) -> None:
     header = "prompt,duration,inference_steps,guidance_scale"
     file = catalog(tmp_path, "a,60,,", "b,60,30,1", header=header)
-    found = {(s.steps, s.guided) for s in read_shapes(open_catalog(file), SFT)}
-    assert found == {(50, True), (30, False)}
+    efforts = {(s.steps, s.guided) for s in read_shapes(open_catalog(file), SFT)}
+    assert efforts == {(50, True), (30, False)}
 
 
 def test_durations_within_a_second_share_a_row_and_lose_nothing(tmp_path: Path) -> None:
@@ -67,9 +67,9 @@ def test_a_wrong_row_ends_the_reading(tmp_path: Path) -> None:
 def test_what_the_model_set_cannot_make_is_told_with_its_row(tmp_path: Path) -> None:
     header = "prompt,duration,inference_steps"
     file = catalog(tmp_path, "a,30,8", "b,30,50", "c,30,60", header=header)
-    with pytest.raises(CatalogError) as told:
+    with pytest.raises(CatalogError) as error:
         read_shapes(open_catalog(file), TURBO)
-    assert list(map(str, told.value.problems)) == [
+    assert list(map(str, error.value.problems)) == [
         f"{file}:{row}: inference_steps: acestep-v15-turbo takes at most 20 steps; use fewer"
         for row in (3, 4)
     ]

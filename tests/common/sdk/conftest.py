@@ -1,4 +1,4 @@
-"""A farm over HTTP for the SDK."""
+"""Fixtures: a small farm over HTTP and the SDK connected to it."""
 
 from collections.abc import Iterator
 

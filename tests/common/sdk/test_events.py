@@ -1,4 +1,4 @@
-"""Event streams: told once each, through breaks, by the farm's own places."""
+"""Event streams: each event once, resumed after breaks at the farm's event ids."""
 
 import asyncio
 
@@ -22,20 +22,20 @@ def test_a_stream_that_breaks_is_gone_on_with(server: FarmState, farm: Farm) -> 
     job = farm.job(server.add_job(make_job()).id)
     server.streams = [[*PROGRESS, ": still here", *TRACKS, "id: 9", "data: {"], [*PROGRESS, *END]]
     server.script[job.id] = [make_job(state=JobState.DONE)]
-    told = list(job.events())
-    assert [(event.kind, event.id) for event in told] == [
+    events = list(job.events())
+    assert [(event.kind, event.id) for event in events] == [
         ("progress", None),
         ("track", "1"),
         ("track", "2"),
         ("progress", None),
         ("job", "3"),
     ]
-    assert told[1].data == {"ordinal": 1, "state": "done"}
+    assert events[1].data == {"ordinal": 1, "state": "done"}
     assert server.resumed_behind == ["0", "2"]
 
 
 def test_an_end_of_before_is_no_end(server: FarmState) -> None:
-    """A job that was retried has ended before; it is asked whether it has now."""
+    """An old end event of a retried job: the client checks the job's current state."""
     job_id = server.add_job(make_job()).id
     again = [line.replace("3", "4") for line in END]
     server.streams = [[*END[:-1], *again]]

@@ -1,4 +1,4 @@
-"""The SDK over real HTTP, in both worlds."""
+"""The SDK over real HTTP, blocking and with asyncio."""
 
 import asyncio
 from pathlib import Path
@@ -20,7 +20,7 @@ ROWS = [{"prompt": f"piano {n}", "duration": 30} for n in range(3)]
 
 @pytest.fixture
 def job(server: FarmState, farm: Farm) -> Job:
-    """One that has ended, with files."""
+    """A job that has ended, with files."""
     done = TrackCounts(done=len(CONTENTS))
     server.add_job(make_job(state=JobState.DONE, tracks=done), CONTENTS)
     return farm.job("job_aaaa")
@@ -33,7 +33,7 @@ def test_the_same_code_awaits(server: FarmState, tmp_path: Path) -> None:
     catalog = Catalog.from_rows(rows, name="hotel", folder=tmp_path)
     running = make_job(state=JobState.RUNNING)
     ended = make_job(state=JobState.DONE, tracks=TrackCounts(done=len(CONTENTS)))
-    seen: list[JobState] = []
+    states: list[JobState] = []
 
     async def scenario() -> list[Path]:
         async with AsyncFarm(server.url, API_KEY) as farm:
@@ -41,7 +41,7 @@ def test_the_same_code_awaits(server: FarmState, tmp_path: Path) -> None:
             job = await farm.submit(catalog, budget=3.5)
             server.add_job(running, CONTENTS)
             server.script[job.id] = [running, ended]
-            job = await job.wait(progress=lambda now: seen.append(now.state), every=0.01)
+            job = await job.wait(progress=lambda now: states.append(now.state), every=0.01)
             report = await job.download(tmp_path / "all")
             assert (report.fetched, report.failed) == (len(CONTENTS), {})
             assert (await farm.jobs())[0].id == job.id
@@ -50,7 +50,7 @@ def test_the_same_code_awaits(server: FarmState, tmp_path: Path) -> None:
 
     files = asyncio.run(scenario())
     assert [file.read_bytes() for file in files] == CONTENTS
-    assert seen == [JobState.RUNNING, JobState.DONE]
+    assert states == [JobState.RUNNING, JobState.DONE]
     assert server.submissions[0][0].budget == 3.5
 
 
@@ -72,9 +72,9 @@ def test_waiting_blocks_until_the_end_and_says_how_it_goes(
     job = farm.submit(Catalog.from_rows(ROWS, name="hotel"))
     server.script[job.id] = [make_job(state=JobState.RUNNING), make_job(state=JobState.FAILED)]
     assert job.wait(progress=True, every=0.01).state is JobState.FAILED
-    assert job.state is JobState.RUNNING, "what was seen does not change"
-    said = capsys.readouterr().err.splitlines()
-    assert [line.split(":")[0] for line in said] == ["running", "failed"]
+    assert job.state is JobState.RUNNING, "an earlier Job object does not change"
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["running", "failed"]
 
 
 def test_who_has_waited_long_enough_is_told(farm: Farm) -> None:

@@ -1,4 +1,4 @@
-"""What following a job makes of a farm that fails, and of one that says no."""
+"""Following a job while the farm fails temporarily, and when it refuses."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What `import trackfarm` gives, what it costs, and of which types it is."""
+"""The names that `import trackfarm` exports, its import cost and its types."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def test_nobody_pays_for_what_he_does_not_use() -> None:
 async def types_that_mypy_sees(
     farm: Farm, other: AsyncFarm, job: Job, awaited: Job[Awaiting]
 ) -> None:
-    """Never called: one method has a type in each world."""
+    """Check types statically, never called: a method has one type per driver."""
     assert_type(farm.submit("a.csv"), Job)
     assert_type(await other.submit("a.csv"), Job[Awaiting])
     assert_type(job.tracks(), Iterator[Track])

@@ -1,4 +1,4 @@
-"""Every provider, one after the other."""
+"""Fixtures that run a test with every provider."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -31,12 +31,12 @@ def _subject(name: str, folder: Path) -> AbstractContextManager[Subject]:
 
 @pytest.fixture(params=["runpod", "vast", "local", "shown", "ssh"])
 def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-    with _subject(request.param, tmp_path) as made:
-        yield made
+    with _subject(request.param, tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture(params=["runpod", "vast"])
 def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-    """Only those that are reached over a network."""
-    with _subject(request.param, tmp_path) as made:
-        yield made
+    """Only the providers that are reached over a network."""
+    with _subject(request.param, tmp_path) as opened:
+        yield opened

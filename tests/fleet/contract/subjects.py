@@ -1,4 +1,4 @@
-"""Every provider, made ready for the contract suite, with a view of what is really there."""
+"""Every provider, set up for the contract suite, with a view of the machines that really exist."""
 
 import os
 import stat
@@ -24,17 +24,17 @@ from trackfarm_fleet.providers.vast import VastProvider
 from trackfarm_fleet.tags import Tags
 
 TOKEN = "join-token-that-nobody-may-see"
-# Tests that run at the same time, and an operator's own workers, are none of our business.
+# Separates these tests from tests that run at the same time and from an operator's own workers.
 TAGS = Tags(f"hotel{os.getpid()}")
 OTHER_TAGS = Tags(f"spa{os.getpid()}")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """`reopened` is the same account seen by a fleet that has started anew, with any prefix;
-    `alive` the environments of the machines that really are there; `boot` lets them start,
-    `settle` lets what was asked to end do so. Only what is reached over a network has an
-    `account`, and one with a `wrong_key`."""
+    """A provider under test. `reopened` is the same account seen by a restarted fleet, with any
+    prefix; `alive` returns the environments of the existing machines; `boot` starts new machines,
+    `settle` completes requested ends. Only network providers have an `account`, and one with a
+    `wrong_key`."""
 
     provider: Provider
     reopened: Callable[[str], Provider]
@@ -86,7 +86,7 @@ def vast_subject() -> Iterator[Subject]:
     with serving(fake_vast.FakeVast(account).reply) as url, _opened() as keep:
 
         def reopened(prefix: str, key: str = fake_vast.KEY) -> Provider:
-            account.clock.advance(60)  # another process knows nothing of the pace of the first
+            account.clock.advance(60)  # another process does not share the rate limit of the first
             return keep(
                 VastProvider(
                     SecretStr(key), prefix=prefix, url=url, now=account.clock, sleep=account.sleep
@@ -126,7 +126,7 @@ def local_subject(folder: Path) -> Iterator[Subject]:
     finally:
         for process, _ in tagged_processes():
             process.kill()
-        assert before == 0, "an earlier test has left a worker behind"
+        assert before == 0, "a worker of an earlier test is still running"
 
 
 @contextmanager
@@ -137,7 +137,7 @@ def shown_subject(folder: Path) -> Iterator[Subject]:
 
 @contextmanager
 def ssh_subject(folder: Path) -> Iterator[Subject]:
-    """Over a shell that finds a `docker` whose containers are files."""
+    """A provider over a shell with a fake `docker` that keeps containers as files."""
     containers = folder / "containers"
     containers.mkdir()
     program = folder / "docker"
@@ -156,16 +156,16 @@ def ssh_subject(folder: Path) -> Iterator[Subject]:
 
 
 def tagged_processes() -> list[tuple[psutil.Process, Mapping[str, str]]]:
-    """Every process of this machine with a tag of these tests, whoever started it."""
-    found: list[tuple[psutil.Process, Mapping[str, str]]] = []
+    """Return every process of this machine with a tag of these tests, regardless of its parent."""
+    processes: list[tuple[psutil.Process, Mapping[str, str]]] = []
     for process in psutil.process_iter():
         try:
             env = process.environ()
         except (psutil.Error, OSError):
             continue
         if env.get(TAG_VARIABLE, "").startswith((TAGS.prefix, OTHER_TAGS.prefix)):
-            found.append((process, env))
-    return found
+            processes.append((process, env))
+    return processes
 
 
 def _manual(
@@ -199,7 +199,7 @@ def _over_network(account: Account, reopened: Callable[..., Provider]) -> Subjec
 
 @contextmanager
 def _opened() -> Iterator[Callable[..., RunPodProvider | VastProvider]]:
-    """Closes at the end what was given to it."""
+    """Yield the resource, and close it at the end."""
     opened: list[RunPodProvider | VastProvider] = []
 
     def keep(provider: RunPodProvider | VastProvider) -> RunPodProvider | VastProvider:

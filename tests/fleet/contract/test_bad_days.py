@@ -1,4 +1,4 @@
-"""What providers that are reached over a network promise when the network or they misbehave."""
+"""Contract of network providers during network failures and their own errors."""
 
 import pytest
 from pydantic import SecretStr
@@ -24,9 +24,9 @@ def _account(remote: Subject) -> Account:
 def test_a_machine_whose_answer_was_lost_is_found_by_its_tag(remote: Subject) -> None:
     wish = remote.request(TAGS.new())
     _account(remote).befall("create", Mishap.HANGS_UP_AFTER)
-    made = remote.provider.create(wish)
-    assert isinstance(made, Instance)
-    assert made.tag == wish.tag
+    created = remote.provider.create(wish)
+    assert isinstance(created, Instance)
+    assert created.tag == wish.tag
     assert len(remote.alive()) == 1
 
 
@@ -53,7 +53,7 @@ def test_a_create_that_may_have_been_done_is_not_sent_twice(remote: Subject) -> 
 
 
 def test_a_machine_made_twice_is_listed_twice(remote: Subject) -> None:
-    """The reaper has to see both."""
+    """The orphan cleaner has to see both."""
     wish = remote.request(TAGS.new())
     _account(remote).befall("create", Mishap.DONE_TWICE)
     assert isinstance(remote.provider.create(wish), Instance)
@@ -64,8 +64,8 @@ def test_a_machine_made_twice_is_listed_twice(remote: Subject) -> None:
 
 @pytest.mark.parametrize("operation", ["offers", "list", "terminate"])
 def test_a_refusal_for_too_many_calls_is_waited_out(remote: Subject, operation: str) -> None:
-    made = remote.provider.create(remote.request(TAGS.new()))
-    assert isinstance(made, Instance)
+    created = remote.provider.create(remote.request(TAGS.new()))
+    assert isinstance(created, Instance)
     account = _account(remote)
     account.slept.clear()
     account.befall(operation, Mishap.RATE_LIMITED)
@@ -75,7 +75,7 @@ def test_a_refusal_for_too_many_calls_is_waited_out(remote: Subject, operation: 
         case "list":
             assert not isinstance(remote.provider.instances(), Trouble)
         case _:
-            assert remote.provider.terminate(made.id) is None
+            assert remote.provider.terminate(created.id) is None
     expected = 7.0 if remote.provider.name == "runpod" else 5.0
     assert expected in account.slept
 
@@ -105,32 +105,32 @@ def test_a_provider_that_is_away_is_unavailable_for_everything(remote: Subject) 
 
 
 def test_ending_fails_twice_then_works(remote: Subject) -> None:
-    made = remote.provider.create(remote.request(TAGS.new()))
-    assert isinstance(made, Instance)
+    created = remote.provider.create(remote.request(TAGS.new()))
+    assert isinstance(created, Instance)
     _account(remote).befall("terminate", Mishap.SERVER_ERROR, Mishap.SERVER_ERROR)
-    assert remote.provider.terminate(made.id) is None
+    assert remote.provider.terminate(created.id) is None
     assert remote.alive() == []
 
 
 def test_ending_that_keeps_failing_says_so(remote: Subject) -> None:
-    made = remote.provider.create(remote.request(TAGS.new()))
-    assert isinstance(made, Instance)
+    created = remote.provider.create(remote.request(TAGS.new()))
+    assert isinstance(created, Instance)
     _account(remote).befall("terminate", *[Mishap.SERVER_ERROR] * 4)
-    assert isinstance(remote.provider.terminate(made.id), Unavailable)
+    assert isinstance(remote.provider.terminate(created.id), Unavailable)
     assert len(remote.alive()) == 1
 
 
 def test_a_machine_that_was_ended_may_be_listed_for_a_while(remote: Subject) -> None:
     account = _account(remote)
     account.linger_seconds = 300
-    made = remote.provider.create(remote.request(TAGS.new()))
-    assert isinstance(made, Instance)
-    assert remote.provider.terminate(made.id) is None
+    created = remote.provider.create(remote.request(TAGS.new()))
+    assert isinstance(created, Instance)
+    assert remote.provider.terminate(created.id) is None
     assert remote.alive() == []
     account.clock.advance(100)
     listed = remote.provider.instances()
     assert not isinstance(listed, Trouble)
-    assert [i.id for i in listed] == [made.id]
+    assert [i.id for i in listed] == [created.id]
     account.clock.advance(300)
     assert remote.provider.instances() == []
 
@@ -146,11 +146,12 @@ def test_a_wrong_key_is_said_to_be_one_and_not_repeated(remote: Subject) -> None
 def test_no_secret_is_ever_shown(
     remote: Subject, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not by what we print of a request, nor by a provider that quotes it."""
+    """Neither the repr of a request nor a provider's error that quotes the request shows a
+    secret."""
     caplog.set_level(0)
     wish = remote.request(TAGS.new())
     assert TOKEN not in repr(wish)
-    too_long = {"A": "x" * 300, "B": 7}  # refused by us at Vast, by RunPod for its type
+    too_long = {"A": "x" * 300, "B": 7}  # rejected by us for Vast, and by RunPod for its type
     spoilt = type(wish)(
         tag=wish.tag,
         offer=wish.offer,
@@ -169,11 +170,11 @@ def test_no_secret_is_ever_shown(
 def test_the_bill_is_what_the_seconds_cost_to_the_cent(remote: Subject) -> None:
     account = _account(remote)
     offer = remote.offer()
-    made = remote.provider.create(remote.request(TAGS.new()))
-    assert isinstance(made, Instance)
-    began = account.machines[made.id].created_at
+    created = remote.provider.create(remote.request(TAGS.new()))
+    assert isinstance(created, Instance)
+    began = account.machines[created.id].created_at
     account.clock.advance(9 * 3600)
-    assert remote.provider.terminate(made.id) is None
+    assert remote.provider.terminate(created.id) is None
     seconds = account.clock.now - began
     account.clock.advance(50_000)
     assert account.bill_cents() == round(100 * offer.price_per_hour * seconds / 3600)

@@ -1,4 +1,4 @@
-"""What every provider promises."""
+"""Contract of every provider."""
 
 from dataclasses import replace
 
@@ -22,9 +22,9 @@ def _listed(provider: Provider) -> list[Instance]:
 
 
 def _created(subject: Subject, tag: str) -> Instance:
-    made = subject.provider.create(subject.request(tag))
-    assert isinstance(made, Instance), made
-    return made
+    instance = subject.provider.create(subject.request(tag))
+    assert isinstance(instance, Instance), instance
+    return instance
 
 
 def test_offers_meet_the_query_and_begin_with_the_cheapest(subject: Subject) -> None:
@@ -43,9 +43,9 @@ def test_offers_are_none_when_nothing_is_cheap_enough(subject: Subject) -> None:
 
 
 def test_a_created_machine_is_listed_by_its_tag_and_runs(subject: Subject) -> None:
-    made = _created(subject, tag := TAGS.new())
+    created = _created(subject, tag := TAGS.new())
     (listed,) = _listed(subject.provider)
-    assert (listed.id, listed.tag) == (made.id, tag)
+    assert (listed.id, listed.tag) == (created.id, tag)
     subject.boot()
     (listed,) = _listed(subject.provider)
     assert listed.state is Observed.RUNNING
@@ -55,15 +55,15 @@ def test_a_created_machine_is_listed_by_its_tag_and_runs(subject: Subject) -> No
 def test_its_worker_finds_the_invitation_in_its_environment(subject: Subject) -> None:
     _created(subject, tag := TAGS.new())
     (env,) = subject.alive()
-    if env:  # an operator may yet have to type the command
+    if env:  # an operator may still have to type the command
         assert env[TAG_VARIABLE] == tag
         assert env["TRACKFARM_WORKER_JOIN_TOKEN"] == TOKEN
 
 
 def test_a_fleet_that_starts_anew_finds_what_it_had(subject: Subject) -> None:
-    made = _created(subject, tag := TAGS.new())
-    (found,) = _listed(subject.reopened(TAGS.prefix))
-    assert (found.id, found.tag) == (made.id, tag)
+    created = _created(subject, tag := TAGS.new())
+    (listed,) = _listed(subject.reopened(TAGS.prefix))
+    assert (listed.id, listed.tag) == (created.id, tag)
 
 
 def test_creating_with_the_same_tag_again_makes_no_second_machine(subject: Subject) -> None:
@@ -78,19 +78,19 @@ def test_creating_with_the_same_tag_again_makes_no_second_machine(subject: Subje
 
 def test_machines_of_other_farms_are_not_listed(subject: Subject) -> None:
     others = subject.reopened(OTHER_TAGS.prefix)
-    theirs = others.create(subject.request(OTHER_TAGS.new()))
-    assert isinstance(theirs, Instance)
+    foreign = others.create(subject.request(OTHER_TAGS.new()))
+    assert isinstance(foreign, Instance)
     assert _listed(subject.provider) == []
     assert len(_listed(others)) == 1
 
 
 def test_a_terminated_machine_is_gone_and_may_be_terminated_again(subject: Subject) -> None:
-    made = _created(subject, TAGS.new())
-    assert subject.provider.terminate(made.id) is None
+    created = _created(subject, TAGS.new())
+    assert subject.provider.terminate(created.id) is None
     subject.settle()
     assert [i for i in _listed(subject.provider) if i.state is not Observed.ENDED] == []
     assert subject.alive() == []
-    assert subject.provider.terminate(made.id) is None
+    assert subject.provider.terminate(created.id) is None
 
 
 def test_terminating_what_never_was_is_a_success(subject: Subject) -> None:
@@ -99,10 +99,10 @@ def test_terminating_what_never_was_is_a_success(subject: Subject) -> None:
 
 def test_an_offer_that_is_gone_is_no_capacity(subject: Subject) -> None:
     offer = subject.offer()
-    gone = {"runpod": "SECURE//NVIDIA GTX 1", "vast": "9999"}.get(offer.provider)
-    if gone:
-        answer = subject.provider.create(request(replace(offer, id=gone), TAGS.new()))
-    else:  # a machine of one's own is taken by the first
+    missing_id = {"runpod": "SECURE//NVIDIA GTX 1", "vast": "9999"}.get(offer.provider)
+    if missing_id:
+        answer = subject.provider.create(request(replace(offer, id=missing_id), TAGS.new()))
+    else:  # an operator's own machine is taken by the first request
         _created(subject, TAGS.new())
         answer = subject.provider.create(request(offer, TAGS.new()))
     assert isinstance(answer, NoCapacity)
@@ -110,5 +110,5 @@ def test_an_offer_that_is_gone_is_no_capacity(subject: Subject) -> None:
 
 def test_a_bid_is_refused_where_there_is_no_auction(subject: Subject) -> None:
     wish = replace(subject.request(TAGS.new()), bid=0.2)
-    made = subject.provider.create(wish)
-    assert isinstance(made, Instance if subject.provider.name == "vast" else BadRequest)
+    answer = subject.provider.create(wish)
+    assert isinstance(answer, Instance if subject.provider.name == "vast" else BadRequest)

@@ -1,4 +1,5 @@
-"""What an account at a provider has and owes, by a clock that the test moves; and its bad days."""
+"""A fake account at a provider: its machines and costs by a simulated clock, and injected
+failures."""
 
 import math
 from collections import defaultdict, deque
@@ -11,7 +12,7 @@ from tests.scheduler.clock import Clock
 
 
 class Mishap(Enum):
-    """What befalls the next call of an operation."""
+    """A failure to inject into the next call of an operation."""
 
     NO_CAPACITY = auto()
     RATE_LIMITED = auto()
@@ -24,8 +25,8 @@ class Mishap(Enum):
 
 @dataclass
 class Machine:
-    """`price` in $ an hour while it runs; `rates` is what it cost from which moment on; `command` is
-    what it was told to run, nothing for its image's own."""
+    """A fake machine. `price` in $ an hour while it runs; `rates` has its prices with their start
+    times; `command` is its start command, empty for its image's own."""
 
     id: str
     tag: str
@@ -44,9 +45,9 @@ class Machine:
 
 
 class Account:
-    """`boot_seconds` until a new machine runs, `linger_seconds` for which one that was ended is
-    listed, `disk_price` in $ an hour of a stopped one, `disk_share` what disk costs beside each $ of
-    one that runs, of which its price says nothing; `down`: every call fails."""
+    """A fake account. `boot_seconds` until a new machine runs, `linger_seconds` for which an ended
+    one is still listed, `disk_price` in $ an hour of a stopped one, `disk_share` the cost of disk
+    for each $ of a running one, not included in its price; `down`: every call fails."""
 
     def __init__(self, *, disk_price: float = 0.01) -> None:
         self.clock = Clock()
@@ -62,7 +63,7 @@ class Account:
         self._vanished: set[str] = set()
 
     def befall(self, operation: str, *mishaps: Mishap | None) -> None:
-        """Scripts the next calls of offers, create, list, terminate or bid; None: nothing."""
+        """Script the next calls of offers, create, list, terminate or bid; None: no failure."""
         self._mishaps[operation] += mishaps
 
     def mishap(self, operation: str) -> Mishap | None:
@@ -107,7 +108,7 @@ class Account:
             machine.rates.append((self.clock.now, 0.0))
 
     def vanish(self, machine_id: str) -> None:
-        """Its host is gone, and so is every word of it."""
+        """Remove the machine and its list entry, as if its host were gone."""
         self.end(self.machines[machine_id])
         self._vanished.add(machine_id)
 
@@ -121,15 +122,15 @@ class Account:
         machine.rates.append((self.clock.now, price))
 
     def running(self) -> list[Machine]:
-        """Those that cost money."""
+        """Return the machines that cost money."""
         return [machine for machine in self.machines.values() if machine.ended_at is None]
 
     def bill(self) -> Fraction:
-        """$ until now, exactly."""
+        """Return the exact $ until now."""
         return sum(self.charges().values(), Fraction(0))
 
     def charges(self, since: float = 0.0) -> Mapping[str, Fraction]:
-        """$ of each machine that cost anything since then, by its id."""
+        """Return the $ of each machine that cost anything since then, by its id."""
         costing = (m for m in self.machines.values() if (m.ended_at or since) >= since)
         return {m.id: _cost(m, self.clock.now) * (1 + self.disk_share) for m in costing}
 

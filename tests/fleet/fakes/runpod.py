@@ -1,4 +1,4 @@
-"""RunPod's API v2 as documented on 20 August 2026: strict about what it is asked."""
+"""Fake of RunPod's API v2 as documented on 20 August 2026, with strict request validation."""
 
 import shlex
 from datetime import UTC, datetime
@@ -84,12 +84,12 @@ def pod_key(pod: str) -> str:
 
 
 def inside(machine: Machine) -> dict[str, str]:
-    """What the provider adds to a pod's environment."""
+    """Return the variables that the provider adds to a pod's environment."""
     return {"RUNPOD_POD_ID": machine.id, "RUNPOD_API_KEY": pod_key(machine.id)}
 
 
 class FakeRunPod:
-    """`reply` is its interface. It remembers every request in `asked`."""
+    """The fake API; `reply` handles a request. Every request is recorded in `asked`."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
@@ -106,7 +106,7 @@ class FakeRunPod:
         return Answer(answer.status, answer.body, {**quota, **answer.headers})
 
     def _is_let_in(self, asked: Asked) -> bool:
-        """By the account's key, or by the one that a pod has and that can end only itself."""
+        """Accept the account's key, and a pod's own key, which can end that pod only."""
         shown = asked.headers.get("Authorization", "").removeprefix("Bearer ")
         pod = asked.path.removeprefix("/v2/pods/")
         return shown == KEY or (asked.method == "DELETE" and shown == pod_key(pod))
@@ -160,7 +160,7 @@ class FakeRunPod:
             return _problem(422, "Unprocessable", f"unknown parameters {sorted(unknown)}")
         start = datetime.fromisoformat(asked.params["startTime"]).timestamp()
         charges = self.account.charges(start - start % DAY)
-        # Each ran over a midnight.
+        # Each ran past midnight.
         records = [_charge(pod, float(amount / 2)) for pod, amount in charges.items()] * 2
         return Answer(200, {"records": records, "metadata": {"totals": {}}})
 
@@ -168,7 +168,7 @@ class FakeRunPod:
         try:
             wish = _CreatePod.model_validate_json(asked.body)
         except ValidationError as error:
-            # The real one quotes what it was sent.
+            # The real one quotes the request.
             listed = [f"{e['loc']}: {e['msg']} (got {e['input']})" for e in error.errors()]
             return _problem(422, "Unprocessable", f"body: {asked.body.decode()}", listed)
         assert wish.gpu is not None
@@ -183,7 +183,7 @@ class FakeRunPod:
             gpus=gpu.count,
             price=price * gpu.count,
             env=wish.env,
-            command=shlex.split(wish.args),  # a stock image's entry point runs what it is given
+            command=shlex.split(wish.args),  # a stock image's entry point runs its arguments
         )
         return Answer(201, self._pod(machine))
 

@@ -1,4 +1,5 @@
-"""A real HTTP server on a free port of 127.0.0.1 for the fakes, which only map calls to answers."""
+"""A real HTTP server on a free port of 127.0.0.1 for the fakes, which only map requests to
+responses."""
 
 import json
 import threading
@@ -25,7 +26,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """`status` 0 hangs up without a word. A `body` that is text is sent as plain text."""
+    """A response. `status` 0 closes the connection without a response. A `body` of text is sent as
+    plain text."""
 
     status: int = 200
     body: Any = None
@@ -45,7 +47,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is part of these tests."""
+        """Ignore errors: these tests include clients that disconnect."""
 
 
 def _handler(reply: Callable[[Asked], Answer]) -> type[BaseHTTPRequestHandler]:
@@ -53,7 +55,7 @@ def _handler(reply: Callable[[Asked], Answer]) -> type[BaseHTTPRequestHandler]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        wbufsize = -1  # else a body waits 40 ms for the acknowledgement of its headers
+        wbufsize = -1  # else a body waits 40 ms for the acknowledgement of the headers
 
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
@@ -75,14 +77,14 @@ def _handler(reply: Callable[[Asked], Answer]) -> type[BaseHTTPRequestHandler]:
         do_POST = do_PUT = do_DELETE = do_PATCH = do_GET
 
         def log_message(self, format: str, *args: object) -> None:
-            """Silent."""
+            """Log nothing."""
 
     return Handler
 
 
 @contextmanager
 def serving(reply: Callable[[Asked], Answer]) -> Iterator[str]:
-    """Serves until the block ends; gives the base URL."""
+    """Serve until the block ends; yield the base URL."""
     server = _Server(("127.0.0.1", 0), _handler(reply))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

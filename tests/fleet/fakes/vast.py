@@ -1,4 +1,4 @@
-"""Vast.ai's REST interface as documented in August 2026, with its thresholds and its quirks."""
+"""Fake of Vast.ai's REST API as documented in August 2026, with its rate limits and quirks."""
 
 from typing import Any, Literal
 
@@ -91,19 +91,19 @@ def container_key(instance: str) -> str:
 
 
 def inside(machine: Machine) -> dict[str, str]:
-    """What the provider adds to a container's environment."""
+    """Return the variables that the provider adds to a container's environment."""
     return {"CONTAINER_ID": machine.id, "CONTAINER_API_KEY": container_key(machine.id)}
 
 
 def _is_let_in(asked: Asked) -> bool:
-    """By the account's key, or by the one that a container has and that can end only itself."""
+    """Accept the account's key, and a container's own key, which can end that container only."""
     shown = asked.headers.get("Authorization", "").removeprefix("Bearer ")
     instance = asked.path.removeprefix("/api/v0/instances/").strip("/")
     return shown == KEY or (asked.method == "DELETE" and shown == container_key(instance))
 
 
 class FakeVast:
-    """`reply` is its interface; `offers` by id, `asked` every request."""
+    """The fake API; `reply` handles a request; `offers` by id, `asked` records every request."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
@@ -136,16 +136,16 @@ class FakeVast:
 
     def _or_mishap(self, operation: str, act: Any) -> Answer:
         if self._too_soon(operation):
-            said = "API requests too frequent: endpoint threshold="
-            return Answer(429, f"{said}{THRESHOLDS[operation]}")
+            message = "API requests too frequent: endpoint threshold="
+            return Answer(429, f"{message}{THRESHOLDS[operation]}")
         match self.account.mishap(operation):
             case Mishap.RATE_LIMITED:
                 return Answer(429, {"detail": "too many requests"})
             case Mishap.SERVER_ERROR:
                 return Answer(500, {"success": False, "error": "server_error"})
             case Mishap.NO_CAPACITY:
-                said = "error 404/3603: no_such_ask Instance type by id is not available."
-                return Answer(404, {"success": False, "error": "invalid_args", "msg": said})
+                message = "error 404/3603: no_such_ask Instance type by id is not available."
+                return Answer(404, {"success": False, "error": "invalid_args", "msg": message})
             case Mishap.HANGS_UP_BEFORE:
                 return Answer(0)
             case Mishap.HANGS_UP_AFTER:
@@ -154,8 +154,8 @@ class FakeVast:
             case Mishap.DONE_TWICE:
                 act()
             case Mishap.BID_TOO_LOW:
-                made = act()
-                contract = made.body["new_contract"]
+                result = act()
+                contract = result.body["new_contract"]
                 self.account.outbid(str(contract))
                 body = {"success": False, "error": "invalid_price", "new_contract": contract}
                 return Answer(400, body)
@@ -174,22 +174,22 @@ class FakeVast:
         except ValidationError as error:
             return Answer(400, {"success": False, "error": "invalid_request", "msg": str(error)})
         names = (wish.gpu_name or {}).get("in")
-        found = [o for o in self.offers.values() if names is None or o["gpu_name"] in names]
+        offers = [o for o in self.offers.values() if names is None or o["gpu_name"] in names]
         most = (wish.dph_total or {}).get("lte", 1e9)
-        return Answer(200, {"offers": [o for o in found if o["dph_total"] <= most]})
+        return Answer(200, {"offers": [o for o in offers if o["dph_total"] <= most]})
 
     def _create(self, ask: int, asked: Asked) -> Answer:
         try:
             wish = _Create.model_validate_json(asked.body)
         except ValidationError as error:
             return Answer(400, {"success": False, "error": "invalid_args", "msg": str(error)})
-        if (found := self.offers.get(ask)) is None:
+        if (listing := self.offers.get(ask)) is None:
             return Answer(410, {"success": False, "error": "no_such_ask", "msg": "gone"})
         machine = self.account.rent(
             tag=wish.label,
-            gpu=found["gpu_name"],
+            gpu=listing["gpu_name"],
             gpus=1,
-            price=found["dph_total"] if wish.price is None else wish.price,
+            price=listing["dph_total"] if wish.price is None else wish.price,
             env=wish.env,
             bid=wish.price,
             command=["bash", "-c", wish.onstart] if wish.onstart else [],

@@ -1,4 +1,4 @@
-"""Patience and pace of the calls to providers, against a real server and a clock of our own."""
+"""Retries and rate limits of calls to providers, with a real server and a simulated clock."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -56,19 +56,19 @@ def test_a_used_up_quota_is_waited_for_before_the_next_call() -> None:
 
 
 def test_what_is_not_repeatable_is_sent_once_when_it_may_have_been_done() -> None:
-    asked: list[Asked] = []
+    requests: list[Asked] = []
 
     def broken(call: Asked) -> Answer:
-        asked.append(call)
+        requests.append(call)
         return Answer(500, {})
 
     with _api(broken) as (api, _):
         answer = _judged(api, Call("POST", "/", "create", repeatable=False))
         assert isinstance(answer, Unavailable)
         assert answer.maybe_done
-        assert len(asked) == 1
+        assert len(requests) == 1
         _judged(api, Call("GET", "/", "list"))
-        assert len(asked) == 5
+        assert len(requests) == 5
 
 
 def test_a_connection_that_was_refused_certainly_did_nothing_and_is_tried_again() -> None:
@@ -90,8 +90,8 @@ def test_a_wait_that_is_too_long_is_handed_back_at_once() -> None:
 
 def test_secrets_that_a_provider_quotes_are_blotted_out() -> None:
     hidden = SecretStr("join-token")
-    said = f"you said {KEY.get_secret_value()} and join-token"
-    with _api(lambda _: Answer(400, said)) as (api, _):
+    message = f"you said {KEY.get_secret_value()} and join-token"
+    with _api(lambda _: Answer(400, message)) as (api, _):
         answer = _judged(api, Call("POST", "/", "create", hidden=(hidden,)))
     assert answer == BadRequest("you said ********** and **********")
 

@@ -1,4 +1,4 @@
-"""Workers as real processes: they outlive whoever started them, and nothing of them is lost."""
+"""Workers as real processes: they survive their parent process, and all of them are found again."""
 
 import os
 import subprocess
@@ -70,9 +70,9 @@ def test_a_command_of_others_is_not_run_here(tmp_path: Path) -> None:
 def _create(provider: LocalProvider, tag: str) -> Instance:
     offers = provider.offers(OfferQuery())
     assert not isinstance(offers, Trouble)
-    made = provider.create(request(offers[0], tag))
-    assert isinstance(made, Instance)
-    return made
+    instance = provider.create(request(offers[0], tag))
+    assert isinstance(instance, Instance)
+    return instance
 
 
 def _listed(provider: LocalProvider) -> list[Instance]:
@@ -93,9 +93,9 @@ def test_a_worker_outlives_its_parent_and_is_found_again(tmp_path: Path) -> None
         assert parent.stdout.readline().decode().strip() == tag
         parent.kill()
     provider = a_provider(tmp_path, "exec sleep 600")
-    (found,) = _listed(provider)
-    assert (found.tag, found.state, found.host) == (tag, Observed.RUNNING, "gpu0")
-    assert provider.terminate(found.id) is None
+    (listed,) = _listed(provider)
+    assert (listed.tag, listed.state, listed.host) == (tag, Observed.RUNNING, "gpu0")
+    assert provider.terminate(listed.id) is None
     _wait_gone(provider)
 
 
@@ -107,11 +107,11 @@ def _are_offered(provider: LocalProvider, number: int) -> bool:
 def test_each_worker_has_a_card_of_its_own(tmp_path: Path) -> None:
     provider = a_provider(tmp_path, "exec sleep 600")
     mine = {TAGS.new(), TAGS.new()}
-    for left, tag in enumerate(mine, start=1):
+    for free_slots, tag in enumerate(mine, start=1):
         _create(provider, tag)
-        # A process between fork and exec cannot be read, so its card seems to be free.
+        # A process between fork and exec cannot be read, so its GPU seems to be free.
         wait_until(
-            partial(_are_offered, provider, 2 - left),
+            partial(_are_offered, provider, 2 - free_slots),
             timeout_s=10,
             what="the card is seen to be taken",
         )
@@ -124,7 +124,7 @@ def test_each_worker_has_a_card_of_its_own(tmp_path: Path) -> None:
 
 def test_children_of_a_dead_worker_are_listed_as_broken_and_ended(tmp_path: Path) -> None:
     provider = a_provider(tmp_path, "sleep 600 & echo ready; wait")
-    made = _create(provider, TAGS.new())
+    created = _create(provider, TAGS.new())
     wait_until(lambda: len(tagged_processes()) == 2, timeout_s=10, what="both run")
     (leader,) = [p for p, _ in tagged_processes() if os.getsid(p.pid) == p.pid]
     leader.kill()
@@ -133,7 +133,7 @@ def test_children_of_a_dead_worker_are_listed_as_broken_and_ended(tmp_path: Path
         timeout_s=10,
         what="only the child is left",
     )
-    assert provider.terminate(made.id) is None
+    assert provider.terminate(created.id) is None
     _wait_gone(provider)
     assert tagged_processes() == []
 
@@ -142,10 +142,10 @@ def test_the_worker_is_asked_and_ends_its_children_itself(tmp_path: Path) -> Non
     child = "(trap 'echo child' TERM; while :; do sleep 0.05; done) & c=$!"
     script = f"trap 'echo worker; kill -KILL $c; exit' TERM; {child}; echo ready; wait"
     provider = a_provider(tmp_path, script)
-    made = _create(provider, TAGS.new())
-    log = tmp_path / f"{made.tag}.log"
+    created = _create(provider, TAGS.new())
+    log = tmp_path / f"{created.tag}.log"
     wait_until(lambda: log.read_text() == "ready\n", timeout_s=10, what="both are ready")
-    assert provider.terminate(made.id) is None
+    assert provider.terminate(created.id) is None
     _wait_gone(provider)
     assert log.read_text() == "ready\nworker\n"
 
@@ -154,15 +154,15 @@ def test_a_worker_that_will_not_end_is_ended_after_the_grace(tmp_path: Path) -> 
     clock = Clock()
     script = "trap '' TERM; echo deaf; while :; do sleep 0.05; done"
     provider = a_provider(tmp_path, script, now=clock)
-    made = _create(provider, TAGS.new())
-    log = tmp_path / f"{made.tag}.log"
+    created = _create(provider, TAGS.new())
+    log = tmp_path / f"{created.tag}.log"
     wait_until(lambda: "deaf" in log.read_text(), timeout_s=10, what="it ignores the signal")
-    assert provider.terminate(made.id) is None
+    assert provider.terminate(created.id) is None
     clock.advance(14)
-    assert provider.terminate(made.id) is None
-    assert [i.tag for i in _listed(provider)] == [made.tag]
+    assert provider.terminate(created.id) is None
+    assert [i.tag for i in _listed(provider)] == [created.tag]
     clock.advance(1)
-    assert provider.terminate(made.id) is None
+    assert provider.terminate(created.id) is None
     _wait_gone(provider)
 
 
@@ -184,15 +184,15 @@ def test_the_keys_of_the_fleet_do_not_reach_its_workers(
     for name in names:
         monkeypatch.setenv(name, "secret")
     provider = a_provider(tmp_path, "exec sleep 600")
-    made = _create(provider, TAGS.new())
+    created = _create(provider, TAGS.new())
     ((_, env),) = tagged_processes()
-    assert env[TAG_VARIABLE] == made.tag
+    assert env[TAG_VARIABLE] == created.tag
     assert not [name for name in names if name in env]
 
 
 def test_its_log_is_nobody_elses(tmp_path: Path) -> None:
-    made = _create(a_provider(tmp_path, "echo hello; exec sleep 600"), TAGS.new())
-    log = tmp_path / f"{made.tag}.log"
+    created = _create(a_provider(tmp_path, "echo hello; exec sleep 600"), TAGS.new())
+    log = tmp_path / f"{created.tag}.log"
     wait_until(lambda: log.read_text() == "hello\n", timeout_s=10, what="it has said hello")
     assert log.stat().st_mode & 0o777 == 0o600
 

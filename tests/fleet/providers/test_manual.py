@@ -1,4 +1,4 @@
-"""The operator's machines: what is shown to the operator, and what goes over a shell."""
+"""The operator's own machines: commands shown to the operator, and commands run over a shell."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,13 +35,13 @@ def test_the_operator_is_shown_one_command_to_join_and_one_to_end(tmp_path: Path
     shown: list[str] = []
     provider = _provider(tmp_path, STUDIO, shown=shown)
     wish = request(_offer(provider), TAGS.new())
-    made = provider.create(wish)
-    assert isinstance(made, Instance)
+    created = provider.create(wish)
+    assert isinstance(created, Instance)
     (join,) = shown
     assert join.startswith(f"on studio: docker run --detach --name {wish.tag} --gpus all")
     assert f"TRACKFARM_WORKER_JOIN_TOKEN={TOKEN}" in join
     assert join.endswith(f" {wish.image}")
-    assert provider.terminate(made.id) is None
+    assert provider.terminate(created.id) is None
     assert shown[1:] == [
         f"on studio: docker stop --time 10 {wish.tag}; docker rm --force {wish.tag}"
     ]
@@ -72,7 +72,7 @@ def test_a_host_takes_one_worker_container(tmp_path: Path) -> None:
 
 
 def test_a_host_that_cannot_be_reached_makes_the_list_unavailable(tmp_path: Path) -> None:
-    """A list without it would look as if its machine had ended."""
+    """A list without the host would look as if its machine had ended."""
     away = replace(STUDIO, reach=("sh", "-c", "echo no route >&2; exit 255", "--"))
     provider = _provider(tmp_path, away)
     answer = provider.instances()
@@ -95,7 +95,7 @@ def test_a_shell_that_does_not_exist_is_our_fault(tmp_path: Path) -> None:
 
 
 def test_secrets_go_through_the_standard_input_only(tmp_path: Path) -> None:
-    """What a host is told on the command line, everybody there can read."""
+    """Every user of the host can read command lines."""
     log = tmp_path / "said"
     script = f'printf "%s\\n" "$0" >> {log}; case "$0" in *" run "*) cat > {log}.stdin;; esac'
     provider = _provider(tmp_path, replace(STUDIO, reach=("sh", "-c", script)))

@@ -1,4 +1,4 @@
-"""What only RunPod does: a catalog by cloud and data centre, and statuses of its own."""
+"""Peculiarities of RunPod: a catalog by cloud and data centre, and its own statuses."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -57,11 +57,11 @@ def runpod() -> Iterator[RunPod]:
 
 
 def test_offers_name_cloud_and_data_centre_and_leave_out_what_is_taken(runpod: RunPod) -> None:
-    found = {(o.id, o.price_per_hour, o.region, o.count) for o in runpod.offers()}
-    assert ("COMMUNITY/EU-RO-1/NVIDIA GeForce RTX 4090", 0.34, "EU-RO-1", 4) in found
-    assert ("SECURE/EU-RO-1/NVIDIA GeForce RTX 4090", 0.69, "EU-RO-1", 4) in found
-    assert not [offer for offer in found if "US-KS-2" in offer[0]]
-    assert not [offer for offer in found if offer[0].startswith("COMMUNITY/EU-RO-1/NVIDIA L4")]
+    offers = {(o.id, o.price_per_hour, o.region, o.count) for o in runpod.offers()}
+    assert ("COMMUNITY/EU-RO-1/NVIDIA GeForce RTX 4090", 0.34, "EU-RO-1", 4) in offers
+    assert ("SECURE/EU-RO-1/NVIDIA GeForce RTX 4090", 0.69, "EU-RO-1", 4) in offers
+    assert not [offer for offer in offers if "US-KS-2" in offer[0]]
+    assert not [offer for offer in offers if offer[0].startswith("COMMUNITY/EU-RO-1/NVIDIA L4")]
 
 
 def test_several_cards_cost_several_prices(runpod: RunPod) -> None:
@@ -77,7 +77,7 @@ def test_it_has_no_auction(runpod: RunPod) -> None:
 def test_the_pod_is_what_was_offered(runpod: RunPod) -> None:
     wish = request(runpod.offers()[0], TAGS.new())
     assert isinstance(runpod.provider.create(wish), Instance)
-    (sent,) = [asked.json for asked in runpod.fake.asked if asked.method == "POST"]
+    (sent,) = [call.json for call in runpod.fake.asked if call.method == "POST"]
     assert sent["gpu"] == {
         "id": "NVIDIA GeForce RTX 4090",
         "count": 1,
@@ -97,15 +97,15 @@ def test_a_place_whose_name_is_broken_is_our_fault(runpod: RunPod) -> None:
 
 
 def test_statuses(runpod: RunPod) -> None:
-    made = runpod.provider.create(request(runpod.offers()[0], TAGS.new()))
-    assert isinstance(made, Instance)
-    machine = runpod.account.machines[made.id]
-    assert (made.state, made.detail) == (Observed.STARTING, "PROVISIONING")
+    created = runpod.provider.create(request(runpod.offers()[0], TAGS.new()))
+    assert isinstance(created, Instance)
+    machine = runpod.account.machines[created.id]
+    assert (created.state, created.detail) == (Observed.STARTING, "PROVISIONING")
     runpod.account.clock.advance(30)
     assert runpod.listed().detail == "STARTING"
     runpod.account.clock.advance(120)
     assert runpod.listed().state is Observed.RUNNING
-    runpod.account.outbid(made.id)
+    runpod.account.outbid(created.id)
     assert (runpod.listed().state, runpod.listed().price_per_hour) == (Observed.STOPPED, 0.0)
     machine.broken = True
     assert runpod.listed().state is Observed.BROKEN
@@ -115,12 +115,12 @@ def test_statuses(runpod: RunPod) -> None:
 
 
 def test_creation_time_is_the_providers(runpod: RunPod) -> None:
-    made = runpod.provider.create(request(runpod.offers()[0], TAGS.new()))
-    assert isinstance(made, Instance)
-    assert made.created_at == runpod.account.machines[made.id].created_at
+    created = runpod.provider.create(request(runpod.offers()[0], TAGS.new()))
+    assert isinstance(created, Instance)
+    assert created.created_at == runpod.account.machines[created.id].created_at
 
 
 def test_a_pool_that_is_closed_to_us_is_skipped(runpod: RunPod) -> None:
     wish = request(runpod.offers()[0], TAGS.new())
-    gone = replace(wish.offer, id="SECURE//NVIDIA B900")
-    assert isinstance(runpod.provider.create(replace(wish, offer=gone)), NoCapacity)
+    closed_offer = replace(wish.offer, id="SECURE//NVIDIA B900")
+    assert isinstance(runpod.provider.create(replace(wish, offer=closed_offer)), NoCapacity)

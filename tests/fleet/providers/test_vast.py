@@ -1,4 +1,5 @@
-"""What only Vast.ai does: auctions, pages, thresholds, failures that leave machines behind."""
+"""Peculiarities of Vast.ai: auctions, pages, rate limits, failed calls that leave machines
+behind."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -73,15 +74,15 @@ def test_an_interruptible_offer_costs_its_bid_and_its_disk(vast: Vast) -> None:
 
 def test_a_bid_is_outbid_and_raised(vast: Vast) -> None:
     assert isinstance(vast.provider, Bidding)
-    made = vast.provider.create(vast.bid())
-    assert isinstance(made, Instance)
+    created = vast.provider.create(vast.bid())
+    assert isinstance(created, Instance)
     vast.account.clock.advance(200)
     assert vast.listed()[0].state is Observed.RUNNING
-    vast.account.outbid(made.id)
+    vast.account.outbid(created.id)
     (stopped,) = vast.listed()
     assert stopped.state is Observed.STOPPED
     assert stopped.min_bid == 0.25
-    assert vast.provider.change_bid(made.id, 0.28) is None
+    assert vast.provider.change_bid(created.id, 0.28) is None
     (running,) = vast.listed()
     assert (running.state, running.price_per_hour) == (Observed.RUNNING, 0.28)
 
@@ -110,11 +111,11 @@ def test_all_pages_are_read(vast: Vast) -> None:
 
 
 def test_no_threshold_is_ever_crossed(vast: Vast) -> None:
-    """The server refuses what comes too soon; here it never has to."""
+    """The server rejects calls that come too soon; here it never has to."""
     for _ in range(3):
-        made = vast.provider.create(request(vast.spot(), TAGS.new()))
-        assert isinstance(made, Instance)
-        assert vast.provider.terminate(made.id) is None
+        created = vast.provider.create(request(vast.spot(), TAGS.new()))
+        assert isinstance(created, Instance)
+        assert vast.provider.terminate(created.id) is None
     assert max(vast.account.slept) <= 6.0
 
 
@@ -129,7 +130,7 @@ def test_a_setting_that_is_too_long_is_refused_before_it_is_sent(vast: Vast) -> 
 def test_the_entry_point_of_the_image_is_kept_and_told_to_end(vast: Vast) -> None:
     wish = vast.bid()
     assert isinstance(vast.provider.create(wish), Instance)
-    (sent,) = [asked.json for asked in vast.fake.asked if "/asks/" in asked.path]
+    (sent,) = [call.json for call in vast.fake.asked if "/asks/" in call.path]
     assert (sent["runtype"], sent["cancel_unavail"]) == ("args", True)
     assert (sent["label"], sent["price"]) == (wish.tag, wish.bid)
 

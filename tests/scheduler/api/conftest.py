@@ -1,4 +1,4 @@
-"""The scheduler's web application behind a real uvicorn, over the insides of a scene."""
+"""The scheduler's web application behind a real uvicorn, with the services of a scene."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ NOBODY = "redis://127.0.0.1:1/0"
 
 
 class Door:
-    """Speaks to the farm as an operator, and as workers."""
+    """HTTP client of the farm, as an operator and as workers."""
 
     def __init__(self, url: str, scene: Scene) -> None:
         self.scene = scene
@@ -97,7 +97,7 @@ def build(scene: Scene, url: str) -> Farm:
 
 
 class Switch:
-    """Passes each request on to the application of the test that runs."""
+    """ASGI application that forwards each request to the one of the running test."""
 
     def __init__(self) -> None:
         self.app: Any = None
@@ -108,7 +108,7 @@ class Switch:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[Switch, str]]:
-    """One uvicorn for all tests of a module: to start and stop it takes most of a second."""
+    """One uvicorn for all tests of a module: starting and stopping it takes almost a second."""
     switch = Switch()
     switch.app = FastAPI()
     with listening_socket() as (listener, url), serving(switch, listener):
@@ -120,16 +120,16 @@ def door(sqlite_scene: Scene, served: tuple[Switch, str]) -> Iterator[Door]:
     switch, url = served
     farm = build(sqlite_scene, url)
     switch.app = build_app(farm)
-    made = Door(url, sqlite_scene)
-    yield made
-    made.http.close()
+    client = Door(url, sqlite_scene)
+    yield client
+    client.http.close()
     farm.broker.close()
     assert farm.users is not None
     farm.users.close()
 
 
 def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """The body of a refusal, which has one form everywhere (RFC 9457)."""
+    """Check that a response is a problem (RFC 9457) of this status; return its body."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()

@@ -1,4 +1,4 @@
-"""Keys: who may what, whose jobs they see, how they end, and what the audit log says of it all."""
+"""API keys: scopes, visibility of jobs, expiry and revocation, rate limits, and the audit log."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -159,7 +159,7 @@ def test_a_quota_says_what_is_free_and_what_to_do(door: Door) -> None:
     key = made(door, most_tracks=3).secret
     job = submitted(door, key, 2).json()["job"]["id"]
     detail = problem(submitted(door, key, 4, catalog="more"), 409)["detail"]
-    assert "3 unfinished tracks, and 1 of them are free" in detail
+    assert "3 unfinished tracks and has room for 1 more" in detail
     assert "cancel a job" in detail
     assert door.scene.number(Job) == 1
     assert submitted(door, key, 2).status_code == 200, "the same again has nothing new"
@@ -172,14 +172,14 @@ def test_a_rate_holds_a_key_back_and_no_other(door: Door) -> None:
     answers = [door.get("status", key=slow) for _ in range(3)]
     assert [a.headers["ratelimit"].split(";")[1] for a in answers] == ["r=2", "r=1", "r=0"]
     held = door.get("status", key=slow)
-    assert "3 times a minute" in problem(held, 429)["detail"]
+    assert "3 requests a minute" in problem(held, 429)["detail"]
     assert 1 <= int(held.headers["retry-after"]) <= 20
     assert held.headers["ratelimit-policy"] == '"key";q=3;w=60'
     assert door.get("status", key=other).status_code == 200
 
 
 def test_who_guesses_is_not_looked_up_any_more(door: Door) -> None:
-    """Those who share the address with the guesser, and were here before, go on."""
+    """Keys that were valid before still work from the address that guesses."""
     known, fresh = made(door, "known", "read").secret, made(door, "fresh", "read").secret
     joined = door.joined()
     assert door.say("heartbeat", joined["token"], {"shards": []}).status_code == 200
@@ -194,13 +194,13 @@ def test_who_guesses_is_not_looked_up_any_more(door: Door) -> None:
 
 
 def guessed(door: Door) -> int:
-    """Guesses until nobody looks any more: one a second comes back. How many were looked up."""
+    """Guess keys until the rate limit applies (it refills by one a second); return how many."""
     for number in range(300):
         status = door.get("status", key=f"tf_guess{number}").status_code
         if status == 429:
             return number
         assert status == 401
-    raise AssertionError("nobody was held back")
+    raise AssertionError("no guess was refused")
 
 
 def test_the_audit_log_says_who_did_what(door: Door) -> None:

@@ -1,4 +1,4 @@
-"""What a body may be."""
+"""Limits on request bodies."""
 
 import json
 
@@ -50,11 +50,13 @@ def test_no_text_may_have_a_nul() -> None:
 
 
 def test_no_body_has_more_names_than_a_request_can_have() -> None:
-    """To say what is wrong with each of a million took minutes."""
+    """Listing an error for each of a million names took minutes."""
     wide = json.dumps({f"n{n}": n for n in range(MOST_QUOTES // 2)}).encode()
     assert json_flaw(wide) is None
     assert "names" in (json_flaw(wide[:-1] + b', "one": 1}') or "")
-    assert json_flaw(json.dumps('"' * MOST_QUOTES).encode()) is None, "in a text they cost nothing"
+    assert json_flaw(json.dumps('"' * MOST_QUOTES).encode()) is None, (
+        "inside a string they cost nothing"
+    )
     assert most_quotes("/api/v1/plans") > most_quotes("/worker/v1/shards/x/report") == MOST_QUOTES
 
 

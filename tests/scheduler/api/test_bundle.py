@@ -1,4 +1,4 @@
-"""What machines install is told to the fleet and handed to who may join, and to nobody else."""
+"""The bundle that machines install: shown to the fleet, downloaded with a join token only."""
 
 import hashlib
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The description that stands in `docs/openapi.json`: it is this version's, and has examples."""
+"""`docs/openapi.json` matches this version and has examples."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from trackfarm_scheduler.api.description import examples
 from trackfarm_scheduler.api.written import description
 
 WRITTEN = Path(__file__).parents[3] / "docs" / "openapi.json"
-WITHOUT_FORM = {"/format_input", "/create_random_sample"}  # answers that only a form fills
+WITHOUT_FORM = {"/format_input", "/create_random_sample"}  # their responses have no schema
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +22,8 @@ def text() -> str:
 
 @pytest.fixture(scope="module")
 def described(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(text)
-    return found
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
 
 
 def test_what_is_written_down_is_what_is_served(text: str) -> None:

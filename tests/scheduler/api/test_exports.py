@@ -1,4 +1,4 @@
-"""A job as an archive, a table and a playlist."""
+"""Export of a job as an archive, a table and a playlist."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ MIB = 2**20
 
 @pytest.fixture
 def job(door: Door) -> str:
-    """Three tracks, of which two are made."""
+    """A job of three tracks, two of them done."""
     names = ["=SUM(A1)", "-calm", "piano"]
     wanted = [b for name in names for b in briefs(1, word=name, name=name, tags={"zone": "spa"})]
     job_id = door.scene.submit(wanted, catalog="=spa/1").job_id
@@ -152,7 +152,7 @@ def test_playlists_have_addresses_of_what_is_finished(door: Door, job: str) -> N
 
 
 def test_a_large_job_is_never_held(door: Door, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor waited for: its beginning comes before its end is read."""
+    """The first bytes are sent before the last file is read."""
     chunk, read = b"\0" * MIB, 0
 
     @contextmanager

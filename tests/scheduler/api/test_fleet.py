@@ -1,4 +1,4 @@
-"""The fleet's calls: one leads, what it decides late changes nothing, and what is lost is said again."""
+"""Fleet API: one leader, late decisions change nothing, and lost requests can be repeated."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ S = RentalState
 
 
 class Desk:
-    """A fleet process as the scheduler knows it."""
+    """A fleet process from the scheduler's point of view."""
 
     def __init__(self, door: Door, holder: str = "one") -> None:
         self.door, self.holder = door, holder
@@ -107,8 +107,8 @@ def test_who_slept_through_its_term_changes_nothing(door: Door, desk: Desk) -> N
     rental = desk.intended().rental
     door.scene.clock.advance(61)
     Desk(door, "other").hold()
-    assert "leads" in problem(desk.move(rental, reason="too late"), 409)["detail"]
-    assert "leads" in problem(desk.intend(tag=TAG[:-1] + "0"), 409)["detail"]
+    assert "leader" in problem(desk.move(rental, reason="too late"), 409)["detail"]
+    assert "leader" in problem(desk.intend(tag=TAG[:-1] + "0"), 409)["detail"]
     (kept,) = desk.situation().rentals
     assert kept == rental
 

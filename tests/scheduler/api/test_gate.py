@@ -1,4 +1,4 @@
-"""What every request passes, with a key or without, and what every answer says."""
+"""Limits for every request, with a key or without, and the headers of every response."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: once carried out, the same answer for a day."""
+"""`Idempotency-Key`: a request is carried out once and gets the same response for a day."""
 
 import socket
 from typing import Any

@@ -1,4 +1,4 @@
-"""`GET /api/v1/models`: what the farm knows, serves and has to make."""
+"""`GET /api/v1/models`: known model sets, their workers and their backlog."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def listed(door: Door) -> dict[str, dict[str, Any]]:
 
 
 def test_who_serves_a_model_set_and_what_waits_for_it(door: Door) -> None:
-    assert listed(door)[TURBO]["is_default"], "of ACE-Step's own server, where nobody is here"
+    assert listed(door)[TURBO]["is_default"], "the default of ACE-Step's own server without workers"
     me = door.joined(digests=WEIGHTS)
     job_id = door.scene.submit(briefs(5)).job_id
     door.scene.submit(briefs(2, word="harp"), catalog="later", kind=TURBO, owner="another")
@@ -29,7 +29,7 @@ def test_who_serves_a_model_set_and_what_waits_for_it(door: Door) -> None:
     assert (turbo["workers_ready"], turbo["tier"], turbo["digests"]) == (0, "vram4", [])
     assert (turbo["tracks_pending"], turbo["is_default"]) == (2, False)
     door.post(f"jobs/{job_id}/pause")
-    assert listed(door)["tiny"]["tracks_pending"] == 0, "nobody is to make it now"
+    assert listed(door)["tiny"]["tracks_pending"] == 0, "a paused job is no backlog"
 
 
 def test_pages_have_every_model_set_once(door: Door) -> None:

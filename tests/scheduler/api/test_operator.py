@@ -1,4 +1,4 @@
-"""The operator's calls: who may, what is shown, what is refused."""
+"""Jobs API: authentication, responses and errors."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_an_address_that_there_is_not_is_told_as_that(door: Door) -> None:
 
 @pytest.mark.parametrize("path", ["usage", "jobs", "workers", "events"])
 @pytest.mark.parametrize(
-    ("since", "said"), [("2026-11-20", "has no time zone"), ("monday", "is no time")]
+    ("since", "said"), [("2026-11-20", "has no time zone"), ("monday", "is not a time")]
 )
 def test_a_time_is_written_with_its_zone(door: Door, path: str, since: str, said: str) -> None:
     (flaw,) = problem(door.get(path, since=since), 422)["errors"]

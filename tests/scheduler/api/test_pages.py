@@ -1,4 +1,4 @@
-"""The page that shows the API in a browser: it comes whole from the scheduler, and works there."""
+"""The API page for browsers: served entirely by the scheduler, and working in a browser."""
 
 import re
 import shutil
@@ -33,7 +33,7 @@ def test_the_page_and_all_it_loads_come_from_here_and_need_a_key(door: Door) -> 
 
 @pytest.fixture
 def logged_in(door: Door, served: tuple[Switch, str]) -> Iterator[str]:
-    """The scheduler's address for a browser that has given its key: none can be told one."""
+    """The scheduler's URL with the key added to each request: a headless browser cannot log in."""
     switch, url = served
     app = switch.app
     field = (b"authorization", f"Bearer {API_KEY}".encode())

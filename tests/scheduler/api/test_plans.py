@@ -1,4 +1,4 @@
-"""`POST /api/v1/plans` over HTTP, and the command that asks it."""
+"""`POST /api/v1/plans` over HTTP, and the command that calls it."""
 
 import json
 import os
@@ -28,7 +28,7 @@ SHAPE = TrackShape(180, 8, False)
 
 @pytest.fixture
 def farm_url(door: Door) -> str:
-    """Of 4090s the farm has seen ten tracks, twice as slow as the prior."""
+    """URL of a farm that measured ten tracks on 4090s, twice as slow as the prior."""
     kind = model_set("acestep-v15-turbo")
     model = SpeedModel(CARD, kind)
     for _ in range(10):
@@ -70,7 +70,7 @@ def test_the_plan_is_for_the_workers_that_are_here(farm_url: str, sqlite_scene: 
     assert {(g.source, g.tracks_measured) for g in plan.groups} == {(SpeedSource.MEASURED, 10)}
     assert plan.cost.total.expected == pytest.approx(plan.eta_seconds.expected / 3600 * 0.6)
     assert plan.is_feasible
-    assert "3 tracks of jobs that are here already" in plan.notes[0]
+    assert "3 tracks of jobs submitted earlier" in plan.notes[0]
 
 
 def test_what_was_measured_counts_for_cards_that_could_be_rented(

@@ -1,4 +1,4 @@
-"""Server-sent events: what is told, to whom, how it goes on, and who is cut off."""
+"""Server-sent events: content, visibility, resumption, and disconnecting slow clients."""
 
 import json
 import socket
@@ -27,7 +27,7 @@ Told = tuple[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[Switch, str]]:
-    """As for others, but its connections take little that nobody reads."""
+    """As in other modules, but with small send buffers."""
     switch = Switch()
     switch.app = FastAPI()
     with listening_socket() as (listener, url):
@@ -40,7 +40,7 @@ def served() -> Iterator[tuple[Switch, str]]:
 def listening(
     door: Door, path: str, *, key: str = API_KEY, after: int | None = None
 ) -> Iterator[Iterator[Told]]:
-    """What is told, one event after the other."""
+    """Open a stream and iterate over its events."""
     headers = {**bearer(key), "Accept": "text/event-stream"}
     if after is not None:
         headers["Last-Event-ID"] = str(after)
@@ -61,12 +61,12 @@ def events(response: httpx.Response) -> Iterator[Told]:
 
 
 def until(told: Iterator[Told], kind: str) -> list[Told]:
-    """All up to the first event of this kind from the journal."""
-    heard = []
+    """Read all events up to the first of this kind."""
+    received = []
     for event in told:
-        heard.append(event)
+        received.append(event)
         if event[1].get("kind") == kind:
-            return heard
+            return received
     raise AssertionError(f"the stream ended without {kind}")
 
 
@@ -107,7 +107,7 @@ def test_a_job_is_told_from_its_progress_to_its_end(door: Door) -> None:
 
 
 def test_a_stream_goes_on_where_another_broke_off(door: Door) -> None:
-    """From every place, without loss or repeat, old and new ones alike."""
+    """A stream resumes after every event without loss or repeat, in past and new events."""
     job_id = finished(door.scene, 3)
     with listening(door, f"jobs/{job_id}/events", after=0) as told:
         heard = [e["id"] for kind, e in until(told, "job_done") if kind != "progress"]

@@ -1,4 +1,4 @@
-"""A submission as a stream: fifteen thousand briefs, and every way in which one may be wrong."""
+"""Streamed submission: fifteen thousand briefs, and every kind of error in one."""
 
 import json
 import socket
@@ -46,7 +46,7 @@ def test_fifteen_thousand_briefs_are_stored(
 
 
 def test_memory_does_not_grow_with_the_catalog(door: Door) -> None:
-    """A stream of 24 MB is taken in with a few chunks of it in memory at a time."""
+    """A stream of 24 MB is stored with only a few chunks in memory at a time."""
     filler = "la " * 1_300
 
     def lines() -> Iterator[str]:
@@ -130,7 +130,7 @@ def test_lines_may_end_anyhow(door: Door) -> None:
 
 
 def test_a_client_that_goes_away_leaves_nothing(door: Door) -> None:
-    """Two chunks are in the database when the connection breaks."""
+    """Two chunks are in the database when the connection closes."""
     host, _, port = door.url.removeprefix("http://").partition(":")
     wanted = [brief.model_dump_json(exclude_defaults=True) for brief in briefs(4_500)]
     body = "\n".join([HEADER, *wanted]).encode()

@@ -1,4 +1,4 @@
-"""Uploads of sources, and which sources a submission may name."""
+"""Uploads of sources, and the sources that a submission may use."""
 
 import hashlib
 import json
@@ -61,8 +61,8 @@ def test_uploading_needs_the_operators_key(door: Door) -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (f"upload:{SHA256}", "is not here"),
-        (f"object:{KEY}", "is not here"),
+        (f"upload:{SHA256}", "does not exist"),
+        (f"object:{KEY}", "does not exist"),
         ("object:tracks/00/stranger/lease.mp3", "of yours"),
         (f"object:uploads/stranger/{SHA256[:2]}/{SHA256}", "of yours"),
         ("object:checks/probe", "of yours"),
@@ -83,7 +83,7 @@ def test_what_a_brief_may_not_name(door: Door, source: str, words: str) -> None:
 
 
 def test_each_source_is_looked_for_once(door: Door) -> None:
-    """By its effect: what vanishes during a submission is missed by the next one only."""
+    """Each distinct source is looked up once per submission."""
     lines = [cover(f"upload:{SHA256}", seed=n) for n in range(3)]
     body = problem(door.send([HEADER, *lines]), 422)
     assert [error["row"] for error in body["errors"]] == [1, 2, 3]

@@ -1,4 +1,4 @@
-"""Webhooks and usage by the API: who may have them, where they may point, what is shown."""
+"""Webhooks and usage by the API: permissions, allowed URLs and listings."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,7 +20,7 @@ HERE = "http://127.0.0.1:9/hook"
 
 @pytest.fixture
 def opened(door: Door, served: tuple[Switch, str]) -> Door:
-    """A farm that may send to its own machine."""
+    """A farm that may send webhooks to its own machine."""
     farm = build(door.scene, door.url)
     wanted = {**farm.settings.model_dump(), "webhook_networks": ["127.0.0.0/8"]}
     served[0].app = build_app(replace(farm, settings=type(farm.settings).model_validate(wanted)))
@@ -49,10 +49,10 @@ def removed(door: Door, hook: str, *, key: str = API_KEY) -> httpx.Response:
         ("https://169.254.169.254/latest", "not a public address"),
         ("https://[::ffff:10.0.0.1]/x", "not a public address"),
         ("https://10.0.0.1:22/x", "port 22"),
-        ("ftp://example.org/", "begins with https://, and 'ftp://example.org/' does not"),
+        ("ftp://example.org/", "must begin with https://, got 'ftp://example.org/'"),
         ("https://user:pw@example.org/", "password"),
         ("http://93.184.215.14:8443/x", "clear text"),
-        ("nonsense", "does not"),
+        ("nonsense", "must begin with https://"),
     ],
 )
 def test_where_a_webhook_may_not_point(door: Door, url: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""The wire contract's server side, as a worker of any intent sees it."""
+"""Worker API, server side, called by honest and hostile workers."""
 
 from typing import Any
 
@@ -65,11 +65,11 @@ def test_registering_needs_the_join_token(door: Door, token: str) -> None:
     [
         ({"model_set": "suno"}, "unknown model set"),
         ({"memory_mib": 2_048}, "smallest tier"),
-        ({"memory_mib": -1}, "form"),
-        ({"surprise": 1}, "form"),
-        ({"name": "x" * 201}, "form"),
-        ({"price_per_hour": -1}, "form"),
-        ({"digests": {"dit": "not hex"}}, "form"),
+        ({"memory_mib": -1}, "schema"),
+        ({"surprise": 1}, "schema"),
+        ({"name": "x" * 201}, "schema"),
+        ({"price_per_hour": -1}, "schema"),
+        ({"digests": {"dit": "not hex"}}, "schema"),
     ],
 )
 def test_who_cannot_join(door: Door, change: dict[str, Any], words: str) -> None:

@@ -1,4 +1,4 @@
-"""The operator's calls about workers, and what becomes of those who were invited."""
+"""Management of workers and invitations by the operator."""
 
 from typing import Any
 

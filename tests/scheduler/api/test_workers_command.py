@@ -32,7 +32,7 @@ def workers(*arguments: str) -> Result:
 
 
 def said(result: Result) -> Any:
-    """The JSON document; the scheduler, in this very process, logs before it."""
+    """Return the JSON document, the last line: the scheduler logs to the same stdout before it."""
     return json.loads(result.stdout.splitlines()[-1])
 
 

@@ -1,4 +1,4 @@
-"""The doors of the drop-in, asked as its clients ask."""
+"""Fixtures for the drop-in API."""
 
 from tests.scheduler.api.conftest import door, served
 

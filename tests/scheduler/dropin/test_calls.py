@@ -1,4 +1,4 @@
-"""The drop-in's calls over a real database: asked, waited for, made, fetched, forgotten."""
+"""Calls of the drop-in API over a real database, from request to download and expiry."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who waits before whom, and what a call gets that names no model."""
+"""Queue positions, waiting times and the default model."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The exposition of a scene, read as Prometheus reads it."""
+"""Metrics of a scene, parsed as Prometheus parses them."""
 
 from collections.abc import Callable
 
@@ -33,11 +33,12 @@ def scraped(subject: FarmCollector) -> Samples:
 
 
 def value(samples: Samples, metric: str, /, **labels: str) -> float | None:
-    """Of the one series that has these labels, whatever others it has; None where there is none."""
-    found = [
+    """Return the value of the only series with these labels (and any others); None where there is
+    none."""
+    values = [
         number
         for (sample, pairs), number in samples.items()
         if sample == f"trackfarm_{metric}" and pairs >= labels.items()
     ]
-    assert len(found) < 2, f"{len(found)} series of {metric} have {labels}"
-    return found[0] if found else None
+    assert len(values) < 2, f"{len(values)} series of {metric} have {labels}"
+    return values[0] if values else None

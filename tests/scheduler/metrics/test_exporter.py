@@ -1,4 +1,4 @@
-"""Health, and a scrape that answers whatever is broken or slow."""
+"""Health metrics, and a scrape that works when a dependency is broken or slow."""
 
 import shutil
 import threading
@@ -17,16 +17,16 @@ from trackfarm_scheduler.objects.directory import DirectoryStore
 
 
 def test_it_says_what_runs_and_how_it_is(sqlite_scene: Scene) -> None:
-    found = scraped(collector(sqlite_scene, lag=lambda: 0.25))
-    assert value(found, "build_info", version=__version__) == 1
-    assert value(found, "scheduler_lag_seconds") == 0.25
-    assert value(found, "scheduler_leads") == 1
-    assert value(found, "database_up") == 1
-    assert (value(found, "database_latency_seconds") or 0) > 0
-    assert value(found, "broker_up") == 0
-    assert value(found, "broker_latency_seconds") is None
-    assert (value(found, "disk_free_bytes", kept="database") or 0) > 0
-    assert ("process_cpu_seconds_total", frozenset()) in found
+    samples = scraped(collector(sqlite_scene, lag=lambda: 0.25))
+    assert value(samples, "build_info", version=__version__) == 1
+    assert value(samples, "scheduler_lag_seconds") == 0.25
+    assert value(samples, "scheduler_leads") == 1
+    assert value(samples, "database_up") == 1
+    assert (value(samples, "database_latency_seconds") or 0) > 0
+    assert value(samples, "broker_up") == 0
+    assert value(samples, "broker_latency_seconds") is None
+    assert (value(samples, "disk_free_bytes", kept="database") or 0) > 0
+    assert ("process_cpu_seconds_total", frozenset()) in samples
 
 
 def test_a_database_that_is_away_is_said(sqlite_scene: Scene, tmp_path: Path) -> None:
@@ -35,13 +35,13 @@ def test_a_database_that_is_away_is_said(sqlite_scene: Scene, tmp_path: Path) ->
     (tmp_path / "farm.db").rename(tmp_path / "away.db")
     (tmp_path / "farm.db").mkdir()
     try:
-        found = scraped(subject)
+        samples = scraped(subject)
     finally:
         (tmp_path / "farm.db").rmdir()
         (tmp_path / "away.db").rename(tmp_path / "farm.db")
-    assert value(found, "database_up") == 0
-    assert value(found, "build_info") == 1
-    assert value(found, "jobs") is None
+    assert value(samples, "database_up") == 0
+    assert value(samples, "build_info") == 1
+    assert value(samples, "jobs") is None
 
 
 def test_the_broker_is_measured(sqlite_scene: Scene, redis: RedisServer) -> None:
@@ -78,7 +78,7 @@ def test_a_large_farm_is_surveyed_beside_the_scrapes(sqlite_scene: Scene) -> Non
     )
     assert surveyor.newest().tracks.pending == 0
     sqlite_scene.submit(briefs(3))
-    assert surveyor.newest().tracks.pending == 0, "the last one is shown, a new one is begun"
+    assert surveyor.newest().tracks.pending == 0, "the last survey is shown, a new one starts"
     wait_until(lambda: surveyor.newest().tracks.pending == 3, timeout_s=10, what="a new survey")
     wait_until(
         lambda: all(t.name != survey.THREAD for t in threading.enumerate()),

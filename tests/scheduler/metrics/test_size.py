@@ -23,7 +23,8 @@ COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i 
 
 
 def multiply(database: Database, table: str, changes: dict[str, str], number: int) -> None:
-    """Copies the one row of a table so many times, with columns computed from their number `i`."""
+    """Insert `number` copies of a table's one row, with `changes` computed from their number
+    `i`."""
     with database.write() as session:
         columns_of = SQLModel.metadata.tables[table].columns.keys()
         names = [name for name in columns_of if name != "id" or "id" in changes]
@@ -39,7 +40,7 @@ def multiply(database: Database, table: str, changes: dict[str, str], number: in
 
 @pytest.fixture
 def large(sqlite_farm: Database) -> Scene:
-    """Straight into the tables: to submit and join that many takes minutes."""
+    """Fill the tables directly: to submit and register that many takes minutes."""
     scene = Scene(sqlite_farm)
     worker, job = scene.join("one", provider="vast", gpu="RTX 4090"), scene.submit(briefs(1)).job_id
     scene.beat(worker, gpu_memory_mib=9_000, gpu_utilisation=0.97)
@@ -80,12 +81,12 @@ def test_a_scrape_of_a_large_farm_is_quick(large: Scene, redis: RedisServer) -> 
         end=" ",
     )
     print(f"{1000 * statistics.median(busy):.1f} ms CPU; a survey: {1000 * survey:.0f} ms")
-    assert min(took) < MOST_SECONDS, "the quickest is what a scrape takes on a machine of its own"
-    wait_until(lambda: not surveying(), timeout_s=20, what="no survey goes on")
+    assert min(took) < MOST_SECONDS, "the quickest scrape approximates an otherwise idle machine"
+    wait_until(lambda: not surveying(), timeout_s=20, what="no survey is running")
 
 
 def timed(subject: FarmCollector) -> tuple[float, float]:
-    """Seconds by the clock and of this thread's CPU time that one scrape takes."""
+    """Return wall-clock seconds and CPU seconds of this thread for one scrape."""
     began, busy = time.perf_counter(), time.thread_time()
     exposition(subject)
     return time.perf_counter() - began, time.thread_time() - busy

@@ -1,4 +1,4 @@
-"""Totals as metrics: what reports added, in buckets and by who made it."""
+"""Totals as metrics: sums and buckets of reports, by worker group."""
 
 import pytest
 
@@ -15,8 +15,8 @@ KIND = {"model_set": "tiny", "tier": "vram24"}
 
 def test_a_bucket_holds_what_is_not_above_its_bound() -> None:
     bounds = (1.0, 2.0)
-    found = [output.bucket_of(seconds, bounds) for seconds in (0.5, 1.0, 1.5, 2.0, 2.1)]
-    assert found == ["1.0", "1.0", "2.0", "2.0", "+Inf"]
+    samples = [output.bucket_of(seconds, bounds) for seconds in (0.5, 1.0, 1.5, 2.0, 2.1)]
+    assert samples == ["1.0", "1.0", "2.0", "2.0", "+Inf"]
 
 
 def test_buckets_add_up() -> None:
@@ -29,8 +29,8 @@ def test_buckets_add_up() -> None:
         ("of_a_newer_version", {}, 1.0),
     ]
     (family,) = [f for f in totals.families(rows) if f.name == "trackfarm_track_stage_seconds"]
-    found = {s.labels.get("le", s.name.rpartition("_")[2]): s.value for s in family.samples}
-    assert found == {"0.5": 2.0, "10.0": 5.0, "+Inf": 6.0, "count": 6.0, "sum": 40.0}
+    samples = {s.labels.get("le", s.name.rpartition("_")[2]): s.value for s in family.samples}
+    assert samples == {"0.5": 2.0, "10.0": 5.0, "+Inf": 6.0, "count": 6.0, "sum": 40.0}
 
 
 @pytest.mark.parametrize(
@@ -51,48 +51,48 @@ def test_what_was_made_is_counted_by_who_made_it(scene: Scene) -> None:
     job = scene.submit(briefs(3)).job_id
     offer = scene.claimed(worker, job)
     first, second, third = scene.ids(job)
-    made = scene.upload(offer, first).model_copy(
+    first_report = scene.upload(offer, first).model_copy(
         update={"batch": BatchShare(tracks=2, padding=0.2, passes=4)}
     )
-    late = Timings(service=2.0, denoise=4.0)
-    again = scene.upload(offer, second).model_copy(
-        update={"timings": late, "batch": BatchShare(tracks=2, passes=4)}
+    slow_timings = Timings(service=2.0, denoise=4.0)
+    second_report = scene.upload(offer, second).model_copy(
+        update={"timings": slow_timings, "batch": BatchShare(tracks=2, passes=4)}
     )
-    wrong = failure(third, FailureKind.BAD_INPUT, service=1.0)
-    scene.report(worker, offer, done=[made, again], failed=[wrong])
+    failed_report = failure(third, FailureKind.BAD_INPUT, service=1.0)
+    scene.report(worker, offer, done=[first_report, second_report], failed=[failed_report])
 
-    found = scraped(collector(scene))
+    samples = scraped(collector(scene))
     place = {**KIND, "gpu": "RTX 4090", "provider": "vast"}
-    assert value(found, "tracks_total", outcome="done", **place) == 2
-    assert value(found, "tracks_total", outcome="failed", **place) == 1
-    assert value(found, "audio_seconds_total", **place) == 20
-    assert value(found, "engine_seconds_total", outcome="done", **place) == 4
-    assert value(found, "engine_seconds_total", outcome="failed", **place) == 1
+    assert value(samples, "tracks_total", outcome="done", **place) == 2
+    assert value(samples, "tracks_total", outcome="failed", **place) == 1
+    assert value(samples, "audio_seconds_total", **place) == 20
+    assert value(samples, "engine_seconds_total", outcome="done", **place) == 4
+    assert value(samples, "engine_seconds_total", outcome="failed", **place) == 1
     cost = {"provider": "vast"}
-    assert value(found, "cost_dollars_total", bought="tracks", **cost) == pytest.approx(0.004)
-    assert value(found, "cost_dollars_total", bought="failures", **cost) == pytest.approx(0.001)
-    assert value(found, "attempts_failed_total", reason="bad_input", **KIND) == 1
-    assert value(found, "track_retries_total", reason="bad_input") is None
-    assert value(found, "padding_audio_seconds_total", **KIND) == pytest.approx(2.5)
-    assert value(found, "batches_total", **KIND) == 1
-    assert value(found, "model_passes_total", **KIND) == 8
+    assert value(samples, "cost_dollars_total", bought="tracks", **cost) == pytest.approx(0.004)
+    assert value(samples, "cost_dollars_total", bought="failures", **cost) == pytest.approx(0.001)
+    assert value(samples, "attempts_failed_total", reason="bad_input", **KIND) == 1
+    assert value(samples, "track_retries_total", reason="bad_input") is None
+    assert value(samples, "padding_audio_seconds_total", **KIND) == pytest.approx(2.5)
+    assert value(samples, "batches_total", **KIND) == 1
+    assert value(samples, "model_passes_total", **KIND) == 8
     denoise = {"stage": "denoise", **KIND}
-    assert value(found, "track_stage_seconds_bucket", le="0.5", **denoise) == 1
-    assert value(found, "track_stage_seconds_bucket", le="5.0", **denoise) == 2
-    assert value(found, "track_stage_seconds_sum", **denoise) == 4.5
-    assert value(found, "track_stage_seconds_count", **denoise) == 2
-    assert value(found, "track_stage_seconds_count", stage="compose", **KIND) is None
-    assert value(found, "track_batch_size_bucket", le="2.0", **KIND) == 2
-    assert value(found, "track_batch_size_sum", **KIND) == 4
+    assert value(samples, "track_stage_seconds_bucket", le="0.5", **denoise) == 1
+    assert value(samples, "track_stage_seconds_bucket", le="5.0", **denoise) == 2
+    assert value(samples, "track_stage_seconds_sum", **denoise) == 4.5
+    assert value(samples, "track_stage_seconds_count", **denoise) == 2
+    assert value(samples, "track_stage_seconds_count", stage="compose", **KIND) is None
+    assert value(samples, "track_batch_size_bucket", le="2.0", **KIND) == 2
+    assert value(samples, "track_batch_size_sum", **KIND) == 4
 
 
 def test_a_report_that_comes_again_counts_nothing(scene: Scene) -> None:
     worker, job = scene.join(), scene.submit(briefs(1)).job_id
     offer = scene.claimed(worker, job)
-    made = scene.upload(offer, scene.ids(job)[0])
-    scene.report(worker, offer, done=[made])
+    report = scene.upload(offer, scene.ids(job)[0])
+    scene.report(worker, offer, done=[report])
     once = exposed_totals(scene)
-    scene.report(worker, offer, done=[made])
+    scene.report(worker, offer, done=[report])
     assert exposed_totals(scene) == once
 
 
@@ -106,20 +106,20 @@ def test_a_track_made_with_another_seed_was_made_again(scene: Scene) -> None:
     scene.report(
         worker, offer, done=[scene.upload(offer, track_id).model_copy(update={"seed": seed})]
     )
-    found = scraped(collector(scene))
-    assert value(found, "tracks_total", outcome="done") == 1
-    assert value(found, "tracks_remade_total") == 1
+    samples = scraped(collector(scene))
+    assert value(samples, "tracks_total", outcome="done") == 1
+    assert value(samples, "tracks_remade_total") == 1
 
 
 def test_what_never_happened_is_zero_where_that_can_be_said(scene: Scene) -> None:
-    found = scraped(collector(scene))
-    assert value(found, "workers_lost_total") == 0
-    assert value(found, "object_bytes_total") == 0
-    assert value(found, "tracks_total") is None
+    samples = scraped(collector(scene))
+    assert value(samples, "workers_lost_total") == 0
+    assert value(samples, "object_bytes_total") == 0
+    assert value(samples, "tracks_total") is None
 
 
 def test_prometheus_would_take_the_names(scene: Scene) -> None:
-    """The rules of its own linter that a parser can check: help, type, unit and ending."""
+    """Check the rules of its linter that a parser can check: help, type, unit and suffix."""
     for line in exposition(collector(scene)).decode().splitlines():
         if line.startswith("# TYPE trackfarm_"):
             _, _, name, kind = line.split()
@@ -128,5 +128,5 @@ def test_prometheus_would_take_the_names(scene: Scene) -> None:
 
 
 def exposed_totals(scene: Scene) -> dict[object, float]:
-    found = scraped(collector(scene))
-    return {k: v for k, v in found.items() if k[0].startswith("trackfarm") and "_total" in k[0]}
+    samples = scraped(collector(scene))
+    return {k: v for k, v in samples.items() if k[0].startswith("trackfarm") and "_total" in k[0]}

@@ -1,5 +1,5 @@
-"""How a store's way with conditional writes is found out, against servers that keep none or know
-none of them."""
+"""Detection of conditional write support, against servers that ignore conditions or do not know
+them."""
 
 import hashlib
 import threading
@@ -20,7 +20,7 @@ IGNORES, FIRST_LOOK, UNKNOWN = "ignores it", "looks only when a PUT begins", "do
 
 @contextmanager
 def lax_s3(manner: str) -> Iterator[str]:
-    """The URL of a bucketful of S3 that checks no signature."""
+    """Yield the URL of a minimal S3 server that checks no signature."""
     stored: dict[str, bytes] = {}
 
     class Handler(BaseHTTPRequestHandler):
@@ -69,7 +69,7 @@ def lax_s3(manner: str) -> Iterator[str]:
                 self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Silent."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -89,10 +89,10 @@ def test_a_store_that_does_not_keep_conditions_is_found_out(manner: str) -> None
         store = S3Store(
             endpoint=endpoint, bucket="farm", access_key="k", secret_key="s", region="us-east-1"
         )
-        assert store.writes_once, "nothing is known before the check"
+        assert store.writes_once, "assumed before the check"
         store.check()
         assert not store.writes_once
         signed = store.presign_put("tracks/a", expires=HOUR, once=True)
-        asks = "if-none-match" in signed.headers
-        assert asks is (manner != UNKNOWN), "what a store does not know is not asked of it"
+        sends_condition = "if-none-match" in signed.headers
+        assert sends_condition is (manner != UNKNOWN), "an unsupported condition is not sent"
         assert httpx.put(signed.url, content=b"x", headers=dict(signed.headers)).is_success

@@ -1,4 +1,4 @@
-"""What a directory store does beyond the contract that every store keeps."""
+"""Behaviour of a directory store beyond the contract of all stores."""
 
 import hashlib
 import os
@@ -121,7 +121,8 @@ def test_a_longer_body_is_refused(store: DirectoryStore, announced: bool) -> Non
 
 
 def test_a_body_of_another_length_than_announced_is_refused(tmp_path: Path) -> None:
-    """Servers cut bodies to their length, so only another way to call us can bring this."""
+    """Servers cut bodies to their length, so only another way of calling the application can cause
+    this."""
     store = DirectoryStore(tmp_path, base_url="http://here", secret=SECRET)
 
     async def body() -> AsyncIterator[bytes]:
@@ -134,7 +135,7 @@ def test_a_body_of_another_length_than_announced_is_refused(tmp_path: Path) -> N
             return await client.put(url, content=body(), headers={"Content-Length": "5"})
 
     response = anyio.run(answer)
-    assert (response.status_code, response.text) == (400, "4 bytes came, Content-Length says 5")
+    assert (response.status_code, response.text) == (400, "4 bytes received, Content-Length says 5")
     assert files(store) == []
 
 

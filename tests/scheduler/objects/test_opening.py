@@ -1,4 +1,4 @@
-"""From settings to a store."""
+"""Creation of a store from settings."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The signature of a URL, against the example that AWS gives for its algorithm."""
+"""Signature of a URL, compared with the example that AWS gives for its algorithm."""
 
 from datetime import UTC, datetime
 

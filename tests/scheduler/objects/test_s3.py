@@ -1,4 +1,4 @@
-"""What the S3 store does beyond the contract that every store keeps."""
+"""Behaviour of the S3 store beyond the contract of all stores."""
 
 from datetime import timedelta
 

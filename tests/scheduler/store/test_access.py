@@ -1,4 +1,4 @@
-"""Keys, the audit log and kept answers on both databases."""
+"""API keys, the audit log and idempotency records on both databases."""
 
 from sqlmodel import Session
 
@@ -15,8 +15,8 @@ CLAIM = Claim("key_a", "token")
 
 
 def made(session: Session, name: str, now: float) -> ApiKey:
-    wanted = KeyRequest(name=name, scopes=[Scope.SUBMIT, Scope.READ], most_tracks=LARGE)
-    return keys.make(session, wanted, now)[0]
+    request = KeyRequest(name=name, scopes=[Scope.SUBMIT, Scope.READ], most_tracks=LARGE)
+    return keys.make(session, request, now)[0]
 
 
 def test_a_key_is_found_by_what_it_is_called(scene: Scene) -> None:

@@ -1,4 +1,5 @@
-"""Who may join, on both databases: invitations are counted, and a past is taken up once."""
+"""Admission of workers on both databases: invitations are counted, and an old token is used
+once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,31 +22,31 @@ from trackfarm_scheduler.store.tables import Worker
 JOIN_TOKEN = "a-join-token-of-the-tests"
 
 
-def invite(scene: Scene, **wishes: Any) -> Made:
+def invite(scene: Scene, **fields: Any) -> Made:
     with scene.database.write() as session:
-        request = InvitationRequest(**wishes)
+        request = InvitationRequest(**fields)
         return invitations.make(session, request, scene.clock(), made_by="operator")
 
 
 def enter(scene: Scene, token: str, *, nonce: str = "", **facts: Any) -> Joined | None:
-    """What a registration does; None when it is refused."""
-    told = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"} | facts
-    request = RegisterRequest.model_validate(told | {"nonce": nonce})
+    """Register a worker as the API does; None if it is refused."""
+    defaults = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"} | facts
+    request = RegisterRequest.model_validate(defaults | {"nonce": nonce})
     tier = tier_of(request.memory_mib)
     assert tier is not None
     with scene.database.write() as session:
         now = scene.clock()
-        found = admission.admit(session, token, now, join_token=JOIN_TOKEN, nonce=nonce)
-        if found is None:
+        admitted = admission.admit(session, token, now, join_token=JOIN_TOKEN, nonce=nonce)
+        if admitted is None:
             return None
-        joined = joining.join(session, request, tier, now, invitation=found.invitation)
-        if found.predecessor is not None:
-            joining.replace(session, found.predecessor, now)
+        joined = joining.join(session, request, tier, now, invitation=admitted.invitation)
+        if admitted.predecessor is not None:
+            joining.replace(session, admitted.predecessor, now)
         return joined
 
 
-def left(scene: Scene, made: Made) -> int:
-    return scene.rows(Invitation, col(Invitation.id) == made.invitation.id)[0].uses_left
+def left(scene: Scene, invited: Made) -> int:
+    return scene.rows(Invitation, col(Invitation.id) == invited.invitation.id)[0].uses_left
 
 
 def states(scene: Scene) -> list[str]:
@@ -53,19 +54,19 @@ def states(scene: Scene) -> list[str]:
 
 
 def test_as_many_join_as_were_invited(scene: Scene) -> None:
-    made = invite(scene, uses=2)
-    assert enter(scene, made.token)
-    assert enter(scene, made.token)
-    assert enter(scene, made.token) is None
-    assert (left(scene, made), scene.number(Worker)) == (0, 2)
+    invited = invite(scene, uses=2)
+    assert enter(scene, invited.token)
+    assert enter(scene, invited.token)
+    assert enter(scene, invited.token) is None
+    assert (left(scene, invited), scene.number(Worker)) == (0, 2)
 
 
 def test_of_many_at_once_one_gets_the_only_use(scene: Scene) -> None:
-    made = invite(scene, uses=1)
+    invited = invite(scene, uses=1)
     with ThreadPoolExecutor(8) as pool:
-        entered = list(pool.map(lambda _: enter(scene, made.token), range(8)))
+        entered = list(pool.map(lambda _: enter(scene, invited.token), range(8)))
     assert sum(joined is not None for joined in entered) == 1
-    assert (left(scene, made), scene.number(Worker)) == (0, 1)
+    assert (left(scene, invited), scene.number(Worker)) == (0, 1)
 
 
 def test_nobody_joins_later_nor_after_it_was_revoked(scene: Scene) -> None:
@@ -81,49 +82,49 @@ def test_nobody_joins_later_nor_after_it_was_revoked(scene: Scene) -> None:
 
 @pytest.mark.parametrize("token", ["", "wrong", "a-join-token-of-the-test", "ä"])
 def test_no_other_token_opens_anything(scene: Scene, token: str) -> None:
-    made = invite(scene)
+    invited = invite(scene)
     assert enter(scene, token) is None
-    assert enter(scene, made.invitation.token_hash) is None
-    assert enter(scene, made.invitation.id) is None
+    assert enter(scene, invited.invitation.token_hash) is None
+    assert enter(scene, invited.invitation.id) is None
     assert scene.number(Worker) == 0
 
 
 def test_the_join_token_can_be_switched_off(scene: Scene) -> None:
     with scene.database.write() as session:
         for token in ("", JOIN_TOKEN):
-            found = admission.admit(session, token, scene.clock(), join_token="", nonce="")
-            assert found is None
+            admitted = admission.admit(session, token, scene.clock(), join_token="", nonce="")
+            assert admitted is None
     assert enter(scene, JOIN_TOKEN)
 
 
 def test_what_the_invitation_says_wins(scene: Scene) -> None:
-    made = invite(scene, uses=2, provider="vast", rental_tag="tag-1", price_per_hour=2.5)
+    invited = invite(scene, uses=2, provider="vast", rental_tag="tag-1", price_per_hour=2.5)
     claims: dict[str, Any] = {"provider": "own", "rental_tag": "mine", "price_per_hour": 0.0}
-    joined = enter(scene, made.token, **claims)
+    joined = enter(scene, invited.token, **claims)
     silent = enter(scene, invite(scene).token, **claims)
     assert joined is not None
     assert silent is not None
     worker, believed = scene.worker(joined.worker_id), scene.worker(silent.worker_id)
     assert (worker.provider, worker.rental_tag, worker.price_per_hour) == ("vast", "tag-1", 2.5)
-    assert worker.invitation_id == made.invitation.id
+    assert worker.invitation_id == invited.invitation.id
     assert (believed.provider, believed.rental_tag, believed.price_per_hour) == ("own", "mine", 0.0)
 
 
 def test_who_asks_again_because_the_answer_was_lost_spends_one_use(scene: Scene) -> None:
-    made = invite(scene, uses=1)
-    first, again = (enter(scene, made.token, nonce="same") for _ in range(2))
+    invited = invite(scene, uses=1)
+    first, again = (enter(scene, invited.token, nonce="same") for _ in range(2))
     assert first is not None
     assert again is not None
     assert states(scene) == ["gone", "joining"]
-    assert enter(scene, made.token, nonce="another") is None
+    assert enter(scene, invited.token, nonce="another") is None
     scene.beat(scene.worker(again.worker_id))
-    assert enter(scene, made.token, nonce="same") is None, "it has had its answer"
+    assert enter(scene, invited.token, nonce="same") is None, "its response has arrived"
 
 
 @pytest.mark.parametrize("departed", [True, False])
 def test_a_restarted_worker_takes_up_its_past_once(scene: Scene, departed: bool) -> None:
-    made = invite(scene, provider="vast", rental_tag="tag-1", price_per_hour=2.5)
-    first = enter(scene, made.token)
+    invited = invite(scene, provider="vast", rental_tag="tag-1", price_per_hour=2.5)
+    first = enter(scene, invited.token)
     assert first is not None
     if departed:
         with scene.database.write() as session:
@@ -135,7 +136,7 @@ def test_a_restarted_worker_takes_up_its_past_once(scene: Scene, departed: bool)
     assert scene.worker(first.worker_id).state == "gone"
     assert enter(scene, first.token) is None
     assert enter(scene, second.token)
-    assert left(scene, made) == 0
+    assert left(scene, invited) == 0
 
 
 def test_of_many_that_take_up_one_past_one_succeeds(scene: Scene) -> None:
@@ -168,7 +169,7 @@ def test_who_was_removed_or_quarantined_does_not_return(scene: Scene) -> None:
 
 
 def test_only_the_hash_of_a_token_is_stored(scene: Scene) -> None:
-    made = invite(scene)
+    invited = invite(scene)
     (row,) = scene.rows(Invitation)
-    assert made.token not in repr(row.model_dump())
-    assert row.token_hash == workers.hash_token(made.token)
+    assert invited.token not in repr(row.model_dump())
+    assert row.token_hash == workers.hash_token(invited.token)

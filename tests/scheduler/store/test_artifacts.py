@@ -1,4 +1,4 @@
-"""Whose a finished file is, on both databases."""
+"""Ownership of stored artifacts, on both databases."""
 
 from tests.scheduler.scene import Scene, briefs
 from trackfarm_scheduler.store.artifacts import is_made_for

@@ -1,4 +1,4 @@
-"""What the fleet reads and writes, on both kinds of database."""
+"""The fleet's reads and writes, on both kinds of database."""
 
 from typing import Any
 
@@ -45,13 +45,18 @@ def test_a_rental_is_written_read_and_accounted_for(scene: Scene) -> None:
     with scene.database.read(streamed=True) as session:
         look = fleet_look.situation(session, Demands(), scene.clock(), term=term, ended_since=0)
         (stay,) = stays.of(session, rentals.known(session, ended_since=0), owner="somebody")
-    (demand,), (seen,) = look.demands, look.workers
+    (demand,), (seen_worker,) = look.demands, look.workers
     assert (sum(s.count for s in demand.shapes), sum(demand.waiting.values())) == (3, 3)
     assert demand.jobs[0].budget == 3.0 - scene.job(job).spent
-    assert (seen.tag, seen.idle, seen.shards, seen.tracks_done) == (TAG, 7, 0, 1)
+    assert (seen_worker.tag, seen_worker.idle, seen_worker.shards, seen_worker.tracks_done) == (
+        TAG,
+        7,
+        0,
+        1,
+    )
     assert [s.gpu for s in look.speeds] == ["cpu"]
     (busy,) = stay.busy
-    assert [(s.kept, s.job) for s in busy] == [(True, None)], "jobs of others have no names"
+    assert [(s.kept, s.job) for s in busy] == [(True, None)], "jobs of other owners are anonymous"
     assert sum(stay.tracks.values()) == 1
 
 
@@ -62,7 +67,7 @@ def test_what_took_long_to_count_is_told_again_until_there_is_more_or_time_has_p
     demands = Demands(lambda: next(moments))
 
     def look() -> tuple[int, int]:
-        """Tracks by their shapes, and by their jobs' limits."""
+        """Return the number of tracks by their shapes, and by their jobs' limits."""
         with scene.database.read() as session:
             (demand,) = demands.look(session, scene.clock())
         return sum(s.count for s in demand.shapes), sum(job.tracks for job in demand.jobs)
@@ -70,21 +75,21 @@ def test_what_took_long_to_count_is_told_again_until_there_is_more_or_time_has_p
     worker = scene.join("one")
     scene.beat(worker)
     job = scene.submit(briefs(4)).job_id
-    assert look() == (4, 4), "which takes a second, and is good for fifty"
+    assert look() == (4, 4), "the count took 1 s, and is cached for 50 s"
     scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[:1]))
     assert look() == (4, 3)
     scene.submit(briefs(2, word="harp"), catalog="other")
-    assert look() == (5, 5), "there is more to do"
+    assert look() == (5, 5), "there is more to do, so it is counted again"
     scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[1:2]))
     assert look() == (5, 4)
     assert look() == (5, 4)
-    assert look() == (4, 4), "it was good until 71"
+    assert look() == (4, 4), "the cache expired at 71 s"
     scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[2:3]))
-    assert look() == (3, 3), "which took a tenth of a second, and is counted anew"
+    assert look() == (3, 3), "the last count took 0.1 s, and is not cached"
 
 
 def test_the_work_of_a_rental_is_found_by_indexes(sqlite_scene: Scene) -> None:
-    asked: list[str] = []
+    statements: list[str] = []
     with sqlite_scene.database.write() as session:
         terms.hold(session, TermRequest(holder="one", seconds=60), sqlite_scene.clock())
         rentals.intend(session, plan(sqlite_scene), sqlite_scene.clock(), made_by="operator")
@@ -92,15 +97,15 @@ def test_the_work_of_a_rental_is_found_by_indexes(sqlite_scene: Scene) -> None:
     with sqlite_scene.database.read() as session:
         connection = session.connection()
 
-        def note(_connection: Any, _cursor: Any, said: str, values: Any, *_: Any) -> None:
-            asked.append(said)
-            if not said.startswith("EXPLAIN"):
-                steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {said}", values)
+        def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+            statements.append(statement)
+            if not statement.startswith("EXPLAIN"):
+                steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
                 plans.extend(str(step[3]) for step in steps)
 
         plans: list[str] = []
         event.listen(connection, "before_cursor_execute", note)
         stays.of(session, rentals.known(session, ended_since=0), owner=None)
-    assert any("ix_attempt_worker" in step for step in plans), asked
-    assert any("ix_worker_rental_tag" in step for step in plans), asked
+    assert any("ix_attempt_worker" in step for step in plans), statements
+    assert any("ix_worker_rental_tag" in step for step in plans), statements
     assert [step for step in plans if step in ("SCAN attempt", "SCAN worker", "SCAN track")] == []

@@ -1,4 +1,4 @@
-"""Submissions: what becomes a track, what is found again, and what a broken upload leaves."""
+"""Submissions: new tracks, shared tracks, and interrupted uploads."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_briefs_become_pending_tracks_in_order(scene: Scene) -> None:
 
 
 def test_chunks_make_the_same_tracks_as_one_piece(scene: Scene) -> None:
-    """More than one chunk and more than one query of keys, with a brief that comes again."""
+    """Use more than one chunk and more than one query of keys, with repeated briefs."""
     wanted = briefs(600) + briefs(3)
     whole = scene.begin(catalog="whole")
     scene.add(whole, wanted)
@@ -167,7 +167,7 @@ def test_a_cancelled_catalog_submitted_again_is_revived(scene: Scene) -> None:
 def test_a_job_that_shares_with_a_paused_one_does_not_wait_for_it(
     scene: Scene, leased: bool
 ) -> None:
-    """Also not when a worker of the paused job has yet to let go of the track."""
+    """Include the case that a worker of the paused job still holds the track."""
     paused = scene.submit(briefs(2))
     worker = scene.join()
     offer = scene.claimed(worker, paused.job_id) if leased else None

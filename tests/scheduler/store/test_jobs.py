@@ -1,4 +1,4 @@
-"""What an operator asks of a job."""
+"""Operator actions on a job, and how jobs end."""
 
 import pytest
 from sqlmodel import col
@@ -13,7 +13,7 @@ from trackfarm_scheduler.store.tables import Lease, Track
 
 
 def settled(scene: Scene, job_id: str) -> JobState | None:
-    """The state in which the settler ends a job now, if it does."""
+    """Return the state in which the settler ends a job now; None if it does not end."""
     before = scene.job(job_id).state
     after = scene.settled(job_id)
     return None if after == before else JobState(after)

@@ -1,4 +1,4 @@
-"""Events and totals: written with the transaction, told after it, gone with it."""
+"""Events and totals: written with the transaction, published after it, lost if it fails."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ def totals(scene: Scene) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def break_off(database: Database, happening: Happening) -> None:
-    """A transaction that says and counts something, and then fails."""
+    """Record and count something in a transaction that then fails."""
     with database.write() as session:
         journal.record(session, happening)
         journal.count(session, "probe")
@@ -64,7 +64,7 @@ def test_events_keep_what_they_were_given(scene: Scene) -> None:
 
 
 def test_listeners_hear_after_the_commit_and_only_then(tmp_path: Path) -> None:
-    """What a listener is told is in the database already."""
+    """Events are in the database before listeners hear of them."""
     heard: list[tuple[str, int]] = []
 
     def listen(happenings: Sequence[Happening]) -> None:

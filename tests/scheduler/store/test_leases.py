@@ -1,4 +1,4 @@
-"""Shards, leases and attempts in the database: each move, and each move that must not happen."""
+"""Shards, leases and attempts in the database: each transition, and each forbidden one."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -65,22 +65,23 @@ def test_a_track_is_offered_once(scene: Scene, job_id: str, worker: Worker) -> N
 
 
 def test_offers_side_by_side_never_share_a_track(scene: Scene, job_id: str, worker: Worker) -> None:
-    """Eight transactions want the same four tracks at once; a conflict may end one, never double."""
+    """Offer the same four tracks in eight transactions at once: a conflict may fail one, never
+    duplicate."""
     wanted = scene.ids(job_id)
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: scene.try_offer(worker, job_id, wanted), range(8)))
-    assert sum(offer is not None for offer in made) == 1
+        results = list(pool.map(lambda _: scene.try_offer(worker, job_id, wanted), range(8)))
+    assert sum(offer is not None for offer in results) == 1
     assert scene.number(Attempt) == 4
 
 
 def test_offers_have_rising_numbers_in_each_queue(
     scene: Scene, job_id: str, worker: Worker
 ) -> None:
-    made = [scene.offer(worker, job_id, [track_id]) for track_id in scene.ids(job_id)[:3]]
+    own = [scene.offer(worker, job_id, [track_id]) for track_id in scene.ids(job_id)[:3]]
     elsewhere = scene.offer(scene.join("other"), job_id)
     with scene.database.read() as session:
         later = {o.lease_id: o.later for o in offers.unclaimed(session)}
-    assert [later[o.lease_id] for o in [*made, elsewhere]] == [2, 1, 0, 0]
+    assert [later[o.lease_id] for o in [*own, elsewhere]] == [2, 1, 0, 0]
 
 
 def test_a_claim_starts_the_time(scene: Scene, job_id: str) -> None:
@@ -105,7 +106,7 @@ def test_heartbeats_extend_only_what_the_worker_holds(scene: Scene, job_id: str)
     mine, other = scene.join("a"), scene.join("b")
     ids = scene.ids(job_id)
     held = scene.claimed(mine, job_id, ids[:1])
-    theirs = scene.claimed(other, job_id, ids[1:2])
+    foreign = scene.claimed(other, job_id, ids[1:2])
     gone = scene.claimed(mine, job_id, ids[2:3])
     unclaimed = scene.offer(mine, job_id, ids[3:4])
     ended(scene, gone)
@@ -113,7 +114,7 @@ def test_heartbeats_extend_only_what_the_worker_holds(scene: Scene, job_id: str)
         ShardProgress(
             shard_id=o.shard_id, lease_id=o.lease_id, stage=Stage.COMPUTING, step=3, steps=8
         )
-        for o in (held, theirs, gone, unclaimed)
+        for o in (held, foreign, gone, unclaimed)
     ]
     scene.clock.advance(10)
     with scene.database.write() as session:
@@ -122,7 +123,7 @@ def test_heartbeats_extend_only_what_the_worker_holds(scene: Scene, job_id: str)
     row = lease_row(scene, held)
     assert (row.stage, row.step, row.steps) == ("computing", 3, 8)
     assert row.expires_at == scene.clock() + 12
-    assert lease_row(scene, theirs).expires_at == scene.clock() + 2
+    assert lease_row(scene, foreign).expires_at == scene.clock() + 2
     assert lease_row(scene, unclaimed).expires_at is None
 
 
@@ -145,7 +146,7 @@ def test_an_ended_lease_gives_its_tracks_back(scene: Scene, job_id: str) -> None
 
 
 def test_what_was_broken_off_is_made_again_with_its_seed(scene: Scene, job_id: str) -> None:
-    """Only a result that was no good asks for another seed."""
+    """Only a bad result changes the seed."""
     worker = scene.join()
     first, second, *_ = scene.ids(job_id)
     offer = scene.claimed(worker, job_id, [first, second])
@@ -220,7 +221,7 @@ def test_a_shard_of_vanished_tracks_is_not_made(scene: Scene, job_id: str) -> No
 
 
 def test_a_shard_of_a_vanished_worker_is_not_made(scene: Scene, job_id: str) -> None:
-    """The transaction that finds out leaves its tracks where they were."""
+    """The transaction leaves its tracks pending."""
     with scene.database.write() as session:
         shard = NewShard("worker_0000", "q", job_id, tuple(scene.ids(job_id)), 1.0)
         assert offers.offer(session, [shard], now=scene.clock(), is_race=False) == []

@@ -1,4 +1,4 @@
-"""What an operator asks of one of two jobs that share tracks."""
+"""Operator actions on one of two jobs that share tracks."""
 
 import pytest
 
@@ -60,8 +60,8 @@ def test_a_paused_job_gets_its_share_back_when_the_other_is_cancelled(
 def test_cancelling_while_the_others_worker_still_holds_a_track(
     scene: Scene, pair: tuple[str, str]
 ) -> None:
-    """The lease was given for the first job, its tracks belong to the second, which is cancelled:
-    however that lease ends, they stay cancelled."""
+    """The lease belongs to the first job, and its tracks to the second, which is cancelled: however
+    the lease ends, they stay cancelled."""
     first, second = pair
     worker = scene.join()
     shared = scene.ids(second)[:3]
@@ -81,7 +81,7 @@ def test_both_jobs_end_with_their_shared_tracks(scene: Scene, pair: tuple[str, s
     first, second = pair
     worker = scene.join()
     scene.finish(worker, scene.claimed(worker, second))
-    assert scene.settled(second) == "running", "it waits for what the first makes"
+    assert scene.settled(second) == "running", "it waits for the tracks of the first"
     scene.finish(worker, scene.claimed(worker, first))
     scene.settler.tick()
     assert (scene.job(first).state, scene.job(second).state) == ("done", "done")
@@ -115,7 +115,7 @@ def test_retrying_a_paused_job_leaves_the_work_to_the_one_that_runs(
     scene.change(first, jobs.pause)
     assert scene.change(first, jobs.retry) == 4
     assert len(scene.made_by(second, TrackState.PENDING)) == 3
-    assert len(scene.made_by(first, TrackState.PENDING)) == 1, "nobody else asked for it"
+    assert len(scene.made_by(first, TrackState.PENDING)) == 1, "no other job requested it"
 
 
 def test_counts(scene: Scene, pair: tuple[str, str]) -> None:
@@ -124,8 +124,8 @@ def test_counts(scene: Scene, pair: tuple[str, str]) -> None:
     scene.finish(worker, scene.claimed(worker, first, scene.ids(first)[:2]))
     with scene.database.read() as session:
         counts, seconds = census.asked_for_by(session, second)
-        made = census.made_by(session, second)
+        own = census.made_by(session, second)
         everything = census.of_farm(session)
     assert (counts.done, counts.pending, seconds) == (1, 3, 10.0)
-    assert (made.total, made.pending) == (1, 1)
+    assert (own.total, own.pending) == (1, 1)
     assert (everything.done, everything.pending) == (2, 3)

@@ -1,4 +1,4 @@
-"""What the farm learns of speed: stored, read back, told apart by kind, and relative to the kind."""
+"""Learned speeds: stored, read back, separate by GPU kind, and relative to the kind."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,7 +49,7 @@ def test_each_committed_track_teaches_its_kind(scene: Scene) -> None:
 
 @pytest.mark.parametrize("service", [0.0, speeds.LONGEST_GAP, 80_000.0])
 def test_what_is_no_time_of_a_track_teaches_nothing(scene: Scene, service: float) -> None:
-    """A worker that does not measure, and a machine that was asleep."""
+    """Cover a worker that does not measure, and a machine that was asleep."""
     job_id = scene.submit(briefs(1)).job_id
     worker = scene.join()
     make(scene, worker, job_id, *scene.ids(job_id), service=service)
@@ -76,30 +76,32 @@ def test_a_note_of_another_version_is_as_good_as_none(scene: Scene) -> None:
 
 
 def test_a_slow_worker_is_told_apart_from_its_kind(scene: Scene) -> None:
-    """Three workers of a kind, one at half the speed of the others."""
-    crew = [scene.join(str(i)) for i in range(3)]
+    """Join three workers of a kind, one at half the speed of the others."""
+    workers = [scene.join(str(i)) for i in range(3)]
     job_id = scene.submit(briefs(90)).job_id
     ids = iter(scene.ids(job_id))
     for _ in range(30):
-        for worker, service in zip(crew, (4.0, 4.0, 8.0), strict=True):
+        for worker, service in zip(workers, (4.0, 4.0, 8.0), strict=True):
             make(scene, worker, job_id, next(ids), service=service)
-    one, two, slow = (scene.worker(w.id).speed for w in crew)
+    one, two, slow = (scene.worker(w.id).speed for w in workers)
     assert one == pytest.approx(two, rel=0.05)
     assert slow == pytest.approx(one / 2, rel=0.1)
     with scene.database.read() as session:
         priced = {w.id: w.seconds(shape_of(scene, job_id)) for w in outlook.crew(session).desks}
-    assert priced[crew[2].id] == pytest.approx(8.0, rel=0.1), "placement prices it by itself"
-    assert priced[crew[0].id] == pytest.approx(4.0, rel=0.1)
+    assert priced[workers[2].id] == pytest.approx(8.0, rel=0.1), "placement prices it by itself"
+    assert priced[workers[0].id] == pytest.approx(4.0, rel=0.1)
 
 
 def test_the_first_tracks_of_a_kind_may_come_at_once(scene: Scene) -> None:
     job_id = scene.submit(briefs(4)).job_id
-    crew = [scene.join(str(i)) for i in range(4)]
-    offers = [scene.claimed(w, job_id, [i]) for w, i in zip(crew, scene.ids(job_id), strict=True)]
+    workers = [scene.join(str(i)) for i in range(4)]
+    offers = [
+        scene.claimed(w, job_id, [i]) for w, i in zip(workers, scene.ids(job_id), strict=True)
+    ]
     done = [scene.upload(o, i) for o, i in zip(offers, scene.ids(job_id), strict=True)]
     with ThreadPoolExecutor(4) as pool:
         verdicts = list(
-            pool.map(lambda n: scene.report(crew[n], offers[n], done=[done[n]]), range(4))
+            pool.map(lambda n: scene.report(workers[n], offers[n], done=[done[n]]), range(4))
         )
     assert {v.verdict for (v,) in verdicts} == {Verdict.COMMITTED}
     assert model(scene).tracks >= 1

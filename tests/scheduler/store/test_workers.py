@@ -1,4 +1,4 @@
-"""Workers in the database: joined, heard from, silent, gone."""
+"""Workers in the database: joined, reporting, silent, gone."""
 
 import pytest
 from sqlmodel import col
@@ -31,12 +31,12 @@ def lose(scene: Scene, seconds: float = 12) -> list[str]:
 def test_only_the_hash_of_a_token_is_stored(scene: Scene) -> None:
     joined = scene.joined("gpu")
     with scene.database.read() as session:
-        found = workers.by_token(session, joined.token)
-        assert found is not None
-        assert found.id == joined.worker_id
+        stored = workers.by_token(session, joined.token)
+        assert stored is not None
+        assert stored.id == joined.worker_id
         assert workers.by_token(session, joined.token + "x") is None
-        assert joined.token not in repr(found.model_dump())
-        assert found.token_hash == workers.hash_token(joined.token)
+        assert joined.token not in repr(stored.model_dump())
+        assert stored.token_hash == workers.hash_token(joined.token)
 
 
 def test_each_worker_has_its_own_queue(scene: Scene) -> None:
@@ -52,8 +52,12 @@ def test_heartbeats_move_the_state(scene: Scene) -> None:
     assert beat(scene, worker, shards=BUSY) == "busy"
     scene.clock.advance(2)
     assert beat(scene, worker, engine_restarts=2, gpu_memory_mib=7) == "ready"
-    seen = row(scene, worker)
-    assert (seen.last_seen, seen.engine_restarts, seen.gpu_memory_mib) == (scene.clock(), 2, 7)
+    stored = row(scene, worker)
+    assert (stored.last_seen, stored.engine_restarts, stored.gpu_memory_mib) == (
+        scene.clock(),
+        2,
+        7,
+    )
     assert beat(scene, worker, draining=True, shards=BUSY) == "draining"
     assert beat(scene, worker) == "draining", "a draining worker never takes work again"
     assert [e.kind for e in scene.events("worker_")] == [
@@ -112,7 +116,7 @@ def test_who_leaves_is_forgotten_and_gives_everything_back(scene: Scene) -> None
     assert scene.states(job_id) == {"pending": 2}
     scene.clock.advance(60)
     assert lose(scene) == []
-    assert beat(scene, worker, shards=BUSY) == "gone", "nobody comes back from there"
+    assert beat(scene, worker, shards=BUSY) == "gone", "a departed worker never returns"
 
 
 def test_after_the_schedulers_absence_nobody_is_silent(scene: Scene) -> None:
@@ -127,13 +131,13 @@ def test_after_the_schedulers_absence_nobody_is_silent(scene: Scene) -> None:
 
 @pytest.mark.parametrize("took", [0.5, 1.0, 4.0])
 def test_speed_approaches_what_was_measured(scene: Scene, took: float) -> None:
-    """Expected seconds are those of the worker's kind."""
+    """Pass the expected seconds of the worker's kind."""
     worker = scene.join()
     for _ in range(40):
-        known = row(scene, worker)
+        stored = row(scene, worker)
         with scene.database.write() as session:
-            workers.credit(session, known, done=2, expected=1.0, took=took)
-            workers.count_failure(session, known)
+            workers.credit(session, stored, done=2, expected=1.0, took=took)
+            workers.count_failure(session, stored)
     learned = row(scene, worker)
     assert learned.speed == pytest.approx(1 / took, rel=0.01)
     assert (learned.tracks_done, learned.tracks_failed) == (80, 40)
@@ -147,7 +151,7 @@ def test_nothing_measured_changes_no_speed(scene: Scene) -> None:
 
 
 def test_distinct_workers_are_those_whose_failures_count(scene: Scene) -> None:
-    """Distinct workers, without faults of the infrastructure."""
+    """Count distinct workers, without infrastructure faults."""
     job_id = scene.submit(briefs(1)).job_id
     (track_id,) = scene.ids(job_id)
     kinds = [FailureKind.UPLOAD_FAILED, FailureKind.DISK_FULL, FailureKind.SILENT]

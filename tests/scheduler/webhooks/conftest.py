@@ -1,4 +1,4 @@
-"""A deliverer over a scene, and somebody who receives."""
+"""Webhook dispatcher over a scene, and a receiver."""
 
 from collections.abc import Iterator
 
@@ -11,12 +11,12 @@ from tests.scheduler.webhooks.receiver import Receiver, receiving
 
 @pytest.fixture
 def post(sqlite_scene: Scene) -> Iterator[Post]:
-    made = Post(sqlite_scene)
-    yield made
-    made.deliverer.close()
+    new_post = Post(sqlite_scene)
+    yield new_post
+    new_post.deliverer.close()
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
+    with receiving() as new_receiver:
+        yield new_receiver

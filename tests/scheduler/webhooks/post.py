@@ -1,4 +1,4 @@
-"""A deliverer whose clock and lanes a test moves."""
+"""Webhook dispatcher with a clock and threads controlled by a test."""
 
 from tests.scheduler.scene import Scene, briefs
 from tests.servers.process import wait_until
@@ -16,7 +16,7 @@ LOOPBACK = Rules(ports=(), networks=("127.0.0.0/8",))
 
 
 class Post:
-    """A deliverer over a scene, with the scene's clock."""
+    """Webhook dispatcher over a scene, with the scene's clock."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -36,7 +36,7 @@ class Post:
         )
 
     def hook(self, url: str, *events: HookEvent, owner: str = "operator") -> str:
-        """Makes a webhook; its secret."""
+        """Create a webhook; returns its secret."""
         webhook_id = webhooks.make_id()
         secret = derived_secret(SIGNING, webhook_id)
         with self.scene.database.write() as session:
@@ -52,7 +52,7 @@ class Post:
         return secret
 
     def made(self, tracks: int = 1, **header: str) -> str:
-        """A job that is made and over."""
+        """Submit and finish a job; returns its id."""
         job_id = self.scene.submit(briefs(tracks, word=header.get("catalog", "x")), **header).job_id
         worker = self.scene.join()
         self.scene.finish(worker, self.scene.claimed(worker, job_id))
@@ -60,9 +60,9 @@ class Post:
         return job_id
 
     def tick(self) -> None:
-        """Ticks once, and lets the lanes run to their ends."""
+        """Tick once, and wait for all sending threads to end."""
         self.deliverer.tick()
-        wait_until(lambda: not self.deliverer._busy, timeout_s=20, what="all lanes have ended")
+        wait_until(lambda: not self.deliverer._busy, timeout_s=20, what="all threads have ended")
 
     def states(self) -> dict[str, DeliveryState]:
         return {d.message_id: DeliveryState(d.state) for d in self.scene.rows(DeliveryRow)}

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback, that answers as it is told to."""
+"""Receiver of webhooks on loopback with configurable responses."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class Received:
-    """`headers` with names in lower case."""
+    """One request; `headers` with names in lower case."""
 
     headers: dict[str, str]
     body: bytes
@@ -25,8 +25,8 @@ class Received:
 
 @dataclass(slots=True)
 class Receiver:
-    """`failing`: answers that are given first, one each; then `status`. `held`: while it is clear, a
-    request waits."""
+    """Receiver of webhooks. `failing`: statuses to return first, one per request; then `status`.
+    `held`: requests wait while it is clear."""
 
     url: str
     status: int = 204
@@ -65,7 +65,7 @@ def receiving() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     receiver = Receiver(f"http://127.0.0.1:{server.server_port}/hook")

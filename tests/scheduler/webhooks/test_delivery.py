@@ -1,4 +1,5 @@
-"""From the transaction to the receiver: nothing lost, nothing sent twice, nobody held up."""
+"""Delivery from the transaction to the receiver: no message is lost, sent twice, or delayed by
+another receiver."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -22,7 +23,7 @@ from trackfarm_scheduler.webhooks.deliverer import ROUND
 
 
 def test_ends_of_tracks_and_jobs_are_told_and_signed(scene: Scene, receiver: Receiver) -> None:
-    """On both databases."""
+    """Run on both databases."""
     post = Post(scene)
     secret = post.hook(receiver.url)
     job_id = post.made(2)
@@ -35,10 +36,10 @@ def test_ends_of_tracks_and_jobs_are_told_and_signed(scene: Scene, receiver: Rec
     post.tick()
     post.deliverer.close()
     assert receiver.types() == {"track.done": 2, "job.ended": 1, "track.failed": 1}
-    told = {
+    data_by_event = {
         (r.said["type"], r.said["data"].get("ordinal", 0)): r.said["data"] for r in receiver.got
     }
-    done = told["track.done", 2]
+    done = data_by_event["track.done", 2]
     track_id = scene.ids(job_id)[1]
     artifact = next(a for a in scene.artifacts() if a.track_id == track_id)
     assert done == {
@@ -55,8 +56,8 @@ def test_ends_of_tracks_and_jobs_are_told_and_signed(scene: Scene, receiver: Rec
         "seed": artifact.seed,
         "url": f"memory://get/{artifact.object_key}",
     }
-    assert told["track.failed", 1]["kind"] == "bad_input"
-    assert told["job.ended", 0]["state"] == "done"
+    assert data_by_event["track.failed", 1]["kind"] == "bad_input"
+    assert data_by_event["job.ended", 0]["state"] == "done"
     now = scene.clock()
     ids = {verify(secret, r.headers, r.body, now=now) for r in receiver.got}
     assert ids == set(post.states())
@@ -96,7 +97,7 @@ def test_a_message_that_its_receiver_never_takes_keeps_no_other_back(
     receiver.failing = [400]
     post.made(3)
     post.tick()
-    assert receiver.got == [], "the receiver is left alone for a second"
+    assert receiver.got == [], "the receiver gets no request for a second"
     post.scene.clock.advance(1)
     post.tick()
     assert len(receiver.got) == 2
@@ -184,7 +185,7 @@ def test_a_message_is_gone_with_the_transaction_it_tells_of(post: Post, receiver
 
 
 def test_an_address_is_judged_again_when_something_is_sent(post: Post, receiver: Receiver) -> None:
-    """What a name resolves to may have changed since."""
+    """The resolution of a name may have changed since."""
     post.hook(receiver.url)
     post.made()
     strict = post.another(rules=Rules(ports=()))
@@ -200,7 +201,7 @@ def test_only_the_leader_delivers(post: Post, receiver: Receiver) -> None:
     post.hook(receiver.url)
     post.made()
     other = Leadership(database=post.scene.database, holder="other", term=3600)
-    other._leads = True  # it slept, and still believes so
+    other._leads = True  # it was suspended, and still believes that it leads
     frozen = post.another(by=other)
     frozen.tick()
     frozen.close()
@@ -219,7 +220,7 @@ def test_another_signing_secret_signs_nothing(post: Post, receiver: Receiver) ->
 
 
 def test_two_schedulers_do_not_take_the_same(post: Post, receiver: Receiver) -> None:
-    """The second one leads while what the first one took is on its way."""
+    """The second scheduler leads while messages taken by the first are in flight."""
     post.hook(receiver.url, HookEvent.TRACK_DONE)
     post.made()
     receiver.held.clear()

@@ -1,4 +1,4 @@
-"""When a message is tried again, and when it is given up."""
+"""Retries of a message, and the limit after which it is given up."""
 
 import pytest
 
@@ -8,9 +8,9 @@ DOWN = Answer(None, "connection refused")
 
 
 def waits(tries: int, answer: Answer = DOWN, chance: float = 1.0) -> float:
-    decided = after_failure(answer, tries=tries, since=0, now=100, keep_trying=1e9, chance=chance)
-    assert isinstance(decided, Again)
-    return decided.at - 100
+    decision = after_failure(answer, tries=tries, since=0, now=100, keep_trying=1e9, chance=chance)
+    assert isinstance(decision, Again)
+    return decision.at - 100
 
 
 def test_waits_double_up_to_an_hour() -> None:
@@ -31,8 +31,8 @@ def test_what_would_come_too_late_is_given_up() -> None:
 
 
 def test_a_receiver_that_is_gone_is_not_asked_again() -> None:
-    decided = after_failure(Answer(410), tries=1, since=0, now=0, keep_trying=1e9, chance=0.0)
-    assert isinstance(decided, GiveUp)
+    decision = after_failure(Answer(410), tries=1, since=0, now=0, keep_trying=1e9, chance=0.0)
+    assert isinstance(decision, GiveUp)
 
 
 def test_a_receiver_that_fails_is_left_alone_for_longer_and_longer() -> None:

@@ -1,4 +1,4 @@
-"""A receiver that gives its answer a byte at a time keeps neither a message nor the scheduler."""
+"""Receivers that send a byte at a time block neither a message nor the shutdown."""
 
 import socket
 import threading
@@ -15,7 +15,7 @@ from trackfarm_scheduler.webhooks.sending import Sender
 
 @contextmanager
 def trickling() -> Iterator[tuple[str, threading.Event]]:
-    """Its URL, and what says that a byte was sent."""
+    """Yield the server's URL, and an event set after its first byte."""
     began, over = threading.Event(), threading.Event()
 
     def answer(connection: socket.socket) -> None:
@@ -59,10 +59,10 @@ def test_nobody_who_trickles_keeps_the_scheduler_from_ending(post: Post) -> None
         post.deliverer.tick()
         assert began.wait(10)
         (lane,) = post.deliverer._busy.values()
-        assert lane.daemon, "the process may end beside it"
+        assert lane.daemon, "it must not keep the process alive"
         start = time.monotonic()
         post.deliverer.close()
         assert time.monotonic() - start < 5
-        wait_until(lambda: not lane.is_alive(), timeout_s=5, what="its connection is cut")
+        wait_until(lambda: not lane.is_alive(), timeout_s=5, what="its connection is aborted")
     (row,) = post.scene.rows(DeliveryRow)
     assert (row.tries, row.error) == (1, "the scheduler was stopped")

@@ -19,13 +19,13 @@ RATE = 48_000
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the tiny checkpoint is cached for all tests of the engine."""
+    """Folder of the tiny checkpoint, cached for all engine tests."""
     return tmp_path_factory.mktemp("models")
 
 
 @pytest.fixture(scope="package")
 def engine(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """One engine for many tests. It waits 50 ms per step, so that a test can meddle between."""
+    """Engine shared by many tests. It waits 50 ms per step, so that a test can act between steps."""
     settings = EngineSettings(
         model_set="tiny",
         spool=tmp_path_factory.mktemp("spool"),
@@ -48,7 +48,7 @@ def track() -> TrackFactory:
 
 
 def loaded(models: Path) -> Any:
-    """A tiny pipeline of one's own, on one thread."""
+    """Private tiny pipeline of a test, on one thread."""
     torch.set_num_threads(1)
     with pytest.warns(FutureWarning, match="weight_norm"):
         return load(model_set("tiny"), models, device="cpu").pipeline
@@ -56,13 +56,13 @@ def loaded(models: Path) -> Any:
 
 @pytest.fixture(scope="package")
 def stock(models: Path) -> Any:
-    """A pipeline that nobody changes."""
+    """Unmodified shared pipeline."""
     return loaded(models)
 
 
 @pytest.fixture(scope="package")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Sounds:
-    """Noise as source (of an odd number of latents, the last one not full) and as reference."""
+    """Noise as source (an odd number of latents, the last one partial) and as reference."""
     folder = tmp_path_factory.mktemp("sounds")
     random = np.random.default_rng(5)
     paths = []

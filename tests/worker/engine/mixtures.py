@@ -1,4 +1,4 @@
-"""Batches in which hardly two tracks have anything in common."""
+"""Batches of tracks that differ in almost everything."""
 
 import random
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ class Sounds:
 def mixture(
     seed: int, sounds: Sounds, *, tracks: int, seconds: tuple[float, float]
 ) -> list[EngineTrack]:
-    """Tracks of every kind, equal for equal arguments; text decides about the length of some."""
+    """Return tracks of every kind, deterministic for the same arguments; text determines the length
+    of some."""
     draw = random.Random(seed)
     kinds = draw.sample(TASKS, k=len(TASKS)) * (1 + tracks // len(TASKS))
     return [_track(i, kinds[i], draw, sounds, seconds) for i in range(tracks)]

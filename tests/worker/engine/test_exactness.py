@@ -1,4 +1,4 @@
-"""A track does not depend on its company: batched with any others it equals itself made alone."""
+"""Independence of batched tracks: each equals the same track made alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -47,7 +47,8 @@ class Bench:
         return [whole[place] for place in range(len(latents))]
 
     def error(self, grounds: list[Ground]) -> float:
-        """Largest difference between the latents of the batch and its tracks one by one."""
+        """Return the largest difference between the latents of the batch and of its tracks made one
+        by one."""
         together = self.latents(grounds)
         assert len(together) == len(grounds)
         alone = [self.latents([ground])[0] for ground in grounds]
@@ -55,7 +56,8 @@ class Bench:
 
 
 def difference(one: torch.Tensor, other: torch.Tensor) -> float:
-    """The largest, relative to the largest value where that is above 1: latents reach about 7."""
+    """Return the largest difference, relative to the largest value if that is above 1: latents
+    reach about 7."""
     assert one.shape == other.shape
     return float((one - other).abs().max() / other.abs().max().clamp(min=1.0))
 
@@ -71,7 +73,7 @@ def bench(models: Path) -> Bench:
 def check(
     bench: Bench, seed: int, sounds: Sounds, *, seconds: tuple[float, float], heard: int
 ) -> None:
-    """Compares all latents, and the audio of the first tracks."""
+    """Compare all latents, and the audio of the first tracks."""
     grounds = bench.grounds(mixture(seed, sounds, tracks=9, seconds=seconds))
     before = torch.random.get_rng_state()
     together = bench.latents(grounds)

@@ -1,4 +1,4 @@
-"""What happens when the engine process is killed, hangs, cannot be loaded or is closed."""
+"""Engine processes that are killed, hang, fail to load or are closed."""
 
 import os
 import shutil
@@ -25,7 +25,8 @@ from trackfarm_worker.models.checkpoint import COMPONENTS
 
 
 def strike(engine: EngineProcess, track_id: int, number: int) -> Callable[[Event], None]:
-    """A listener that sends a signal to the engine in mid-denoise of every batch with a track."""
+    """Return a listener that sends a signal to the engine during the denoising of every batch with
+    a track."""
 
     def listener(event: Event) -> None:
         if isinstance(event, Progress) and track_id in event.track_ids:
@@ -48,7 +49,7 @@ def test_a_poisoned_track_is_found_by_halves_and_costs_no_other(
     assert isinstance(failed, Failed)
     assert failed.kind == FailureKind.ENGINE_DIED
     assert "status -9" in failed.message
-    # 1-5, 4-5, 4: three engines for one track out of five.
+    # 1-5, 4-5, 4: one bad track of five costs three engines.
     wait_until(lambda: engine.restarts == before + 3)
     wait_until(lambda: engine.pid is not None)
     for result in results:
@@ -61,7 +62,7 @@ def test_a_poisoned_track_is_found_by_halves_and_costs_no_other(
     [
         (signal.SIGKILL, FailureKind.ENGINE_DIED, "status -9"),
         pytest.param(
-            signal.SIGSTOP, FailureKind.ENGINE_HUNG, "silent for 10 s", marks=[pytest.mark.soak]
+            signal.SIGSTOP, FailureKind.ENGINE_HUNG, "not respond for 10 s", marks=[pytest.mark.soak]
         ),
     ],
 )

@@ -1,18 +1,15 @@
-from fractions import Fraction
-
-import av
 import numpy as np
 import pytest
 import torch
-from av.filter import Graph
 
+from tests.worker.judges import lufs
 from trackfarm_worker.engine.loudness import loudness
 
 RATE = 48_000
 
 
 def noise(seconds: float, *, colour: float = 0.0) -> torch.Tensor:
-    """Stereo noise; the higher `colour`, the more of it is bass."""
+    """Return stereo noise; a higher `colour` gives more bass."""
     generator = torch.Generator().manual_seed(round(seconds * 10))
     audio = 0.1 * torch.randn((2, round(seconds * RATE)), generator=generator)
     spectrum = torch.fft.rfft(audio)
@@ -22,24 +19,8 @@ def noise(seconds: float, *, colour: float = 0.0) -> torch.Tensor:
 
 
 def by_ffmpeg(audio: torch.Tensor) -> float:
-    """LUFS as FFmpeg's own meter, `ebur128`, has them."""
-    graph = Graph()
-    source = graph.add_abuffer(
-        sample_rate=RATE, format="flt", layout="stereo", time_base=Fraction(1, RATE)
-    )
-    meter, sink = graph.add("ebur128", "metadata=1"), graph.add("abuffersink")
-    graph.link_nodes(source, meter, sink).configure()
-    samples = np.ascontiguousarray(audio.T.numpy()).reshape(1, -1)
-    frame = av.AudioFrame.from_ndarray(samples, format="flt", layout="stereo")
-    frame.sample_rate, frame.pts = RATE, 0
-    graph.push(frame)
-    graph.push(None)
-    found = ""
-    while True:
-        try:
-            found = graph.pull().metadata.get("lavfi.r128.I", found)
-        except av.EOFError:
-            return float(found)
+    """Return the LUFS that FFmpeg's own meter, `ebur128`, measures."""
+    return lufs(audio.T.numpy(), RATE)
 
 
 @pytest.mark.parametrize(("seconds", "colour"), [(0.4, 0.0), (3.0, 0.0), (10.0, 1.0), (65.0, 0.5)])

@@ -171,7 +171,7 @@ def test_shares_add_up_to_the_time_of_the_batch(
         )
     )
     booked = [finished(one).timings for one in made]
-    # Each reading of the clock is one second: the first is the ledger's own beginning.
+    # Each reading of the clock advances it by one second; the ledger takes the first one.
     assert sum(timings.service for timings in booked) == pytest.approx(next(ticks) - 1)
     assert all(t.condition + t.denoise + t.decode < t.service for t in booked)
     assert sum(timings.denoise for timings in booked) == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""An engine under a real limit of address space."""
+"""An engine under a real address space limit."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from trackfarm_worker.engine.options import Options
 from trackfarm_worker.engine.process import EngineProcess
 from trackfarm_worker.engine.settings import EngineSettings
 
-# The masks over 2,000 tokens of lyrics take 32 MiB a track.
+# Masks over 2,000 tokens of lyrics take 32 MiB per track.
 LYRICS = "la la la " * 220
 
 
@@ -27,7 +27,7 @@ def test_tracks_that_climb_down_the_ladder_are_the_same(
     retire: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Else each thread's own arena takes 64 MiB of addresses, and their number is the machine's.
+    # Otherwise each thread's arena reserves 64 MiB, and the number of threads depends on the machine.
     monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
     tracks = [track(i, lyrics=LYRICS, steps=1) for i in range(8)]
     free = engine.run(tracks)

@@ -1,4 +1,4 @@
-"""The engine as its owner sees it: a real process with the tiny model set."""
+"""Engine client with a real process and the tiny model set."""
 
 import os
 import threading
@@ -29,7 +29,7 @@ def samples(result: Result) -> bytes:
 
 
 def difference(one: Result, other: Result) -> int:
-    """Of 16-bit samples."""
+    """Return the largest difference of 16-bit samples."""
     audio = []
     for result in (one, other):
         assert isinstance(result, Finished)
@@ -191,7 +191,8 @@ def test_batches_take_turns_in_the_order_they_came(
 def test_the_next_batch_computes_while_the_last_tracks_are_written(
     models: Path, tmp_path: Path, track: TrackFactory
 ) -> None:
-    """A pipe in the place of a file opens only when somebody reads it, and is then no file."""
+    """A named pipe in place of the file blocks the writer until the test reads it; being no file,
+    it then makes the write fail."""
     settings = EngineSettings(model_set="tiny", spool=tmp_path, source=models)
     blocked = tmp_path / "1-1.part"
     with EngineProcess(settings) as own, ThreadPoolExecutor(2) as pool:

@@ -69,7 +69,7 @@ CODES = "<|audio_code_7|><|audio_code_63999|>" * 5
         ({"source": "a.npy"}, "'text2music' takes no source audio"),
         ({"task_type": "lego", "source": "a.npy", "audio_codes": CODES}, "takes no audio codes"),
         ({"task_type": "cover", "source": "a.npy", "audio_codes": CODES}, "exclude each other"),
-        ({"audio_codes": "la la"}, "holds no audio code"),
+        ({"audio_codes": "la la"}, "contains no audio code"),
         ({"audio_codes": "<|audio_code_64000|>"}, "must be below 64000, got 64000"),
         ({"cover_strength": 1.5}, "cover_strength must be 0 to 1, got 1.5"),
         ({"loudness_lufs": 3.0}, "loudness must be -70 to 0 LUFS, got 3.0"),

@@ -1,4 +1,4 @@
-"""A run in one process: batches, second tries, tracks that break a batch, memory that ends."""
+"""Runs within one process: batches, retries, tracks that break a batch, exhausted memory."""
 
 from pathlib import Path
 from typing import Any

@@ -38,7 +38,7 @@ def test_a_file_is_encoded_once_until_it_changes(stock: Any, sounds: Sounds) -> 
 
 @pytest.mark.parametrize("seconds", [2.0, 30.0, 95.3])
 def test_the_excerpt_is_the_stock_pipelines(stock: Any, seconds: float) -> None:
-    """The stock method encodes what it chose: an encoder that only listens tells what that was."""
+    """The stock method encodes its excerpt, so a recording encoder captures it."""
     rate = stock.sample_rate
     samples = (
         np.random.default_rng(2).standard_normal((round(seconds * rate), 2)).astype(np.float32)

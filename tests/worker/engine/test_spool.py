@@ -1,4 +1,4 @@
-"""Sounds on their way to files, behind the back of who makes them."""
+"""Writing of finished audio in parallel with its producer."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_a_file_that_cannot_be_written_fails_its_track_alone(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("frames", "fits"), [(500, True), (501, False)])
 def test_no_more_waits_than_may(tmp_path: Path, frames: int, fits: bool) -> None:
-    """2,000 bytes are being told of, and others may be there beside them up to 4,000."""
+    """2,000 bytes are being reported; others may be queued beside them, up to 4,000 in all."""
     spool, begun, let_go = Spool(most_bytes=4000), Event(), Event()
 
     def hold(_: Result) -> None:

@@ -1,7 +1,7 @@
-"""Every kind of track equals what diffusers' own pipeline makes of it, one at a time.
+"""Every kind of track equals the result of diffusers' own pipeline for it, one at a time.
 
-Where that pipeline is right: it gets the mean of the VAE's posterior, a source of whole latents,
-and texts that fit.
+Compared only where that pipeline is right: it gets the mean of the VAE's posterior, a source of
+whole latents, and texts that fit.
 """
 
 from pathlib import Path
@@ -50,7 +50,7 @@ def theirs(stock: Any, recipe: Recipe, noise: torch.Tensor) -> torch.Tensor:
         guidance_scale=recipe.guidance,
         shift=recipe.shift,
         bpm=recipe.bpm,
-        # Of some lengths it would draw one frame too much: 245 / 25 * 25 is above 245.
+        # For some lengths it would draw one frame too many: 245 / 25 * 25 is above 245.
         latents=noise[None],
         task_type=recipe.task,
         src_audio=audio(recipe.source),

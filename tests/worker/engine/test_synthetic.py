@@ -1,4 +1,4 @@
-"""The synthetic device through the same process, messages and files as a real one."""
+"""Synthetic device with the same process, messages and files as a real one."""
 
 from pathlib import Path
 

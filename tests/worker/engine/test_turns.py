@@ -17,7 +17,7 @@ def test_a_turn_is_passed_on_before_its_holder_is_done() -> None:
             got.set()
             assert let_go.wait(20)
             ticket.pass_on()
-            return ticket.wait()  # at the end of the line again
+            return ticket.wait()  # at the end of the queue again
 
     def second() -> None:
         with turns.ticket(never) as ticket:

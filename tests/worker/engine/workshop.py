@@ -1,4 +1,4 @@
-"""The inside of an engine without its process: real parts around a tiny pipeline."""
+"""Inside of an engine without its process: real parts around a tiny pipeline."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -46,7 +46,7 @@ def setup(spool: Path, **options: Any) -> Setup:
 
 
 class Maker:
-    """A maker whose sounds are written at once."""
+    """Maker that writes its audio at once."""
 
     def __init__(self, inner: BatchMaker) -> None:
         self._inner = inner
@@ -63,7 +63,7 @@ def maker(pipeline: Any, spool: Path, ledger: Ledger | None = None) -> Maker:
 
 
 class NoStops:
-    """Nobody stops anything."""
+    """Source of no stop requests."""
 
     def is_stopped(self, batch_id: int, track_id: int) -> bool:
         return False
@@ -76,7 +76,7 @@ class NoStops:
 
 
 class Shop:
-    """A server and what it reports."""
+    """Server and its reports."""
 
     def __init__(self, pipeline: Any, spool: Path, **options: Any) -> None:
         spool.mkdir(exist_ok=True)
@@ -88,7 +88,7 @@ class Shop:
         self._runs = 0
 
     def run(self, tracks: Sequence[EngineTrack]) -> dict[int, Result]:
-        """One answer per track."""
+        """Return one answer per track."""
         self._runs += 1
         before = len(self.reports)
         self.server.run(Run(batch_id=self._runs, tracks=list(tracks)))
@@ -100,7 +100,7 @@ class Shop:
         return by_track
 
     def batches(self) -> list[list[int]]:
-        """The tracks of each batch that reached its denoising, in order."""
+        """Return the tracks of each batch that reached denoising, in order."""
         return [
             r.track_ids
             for r in self.reports
@@ -109,7 +109,8 @@ class Shop:
 
 
 class Follower:
-    """Watches a batch; `stops` says whether a track is to stop, after everything told so far."""
+    """Watcher of a batch; `stops` decides from everything reported so far whether a track must
+    stop."""
 
     def __init__(self, stops: Callable[[int, list[tuple[Stage, int]]], bool] | None = None) -> None:
         self.told: list[tuple[Stage, int]] = []
@@ -124,7 +125,7 @@ class Follower:
 
 @contextmanager
 def before_forward(module: Any, hook: Callable[[dict[str, Any]], None]) -> Iterator[None]:
-    """Calls `hook` with the keyword arguments of every forward pass."""
+    """Call `hook` with the keyword arguments of every forward pass."""
     handle = module.register_forward_pre_hook(lambda _m, _a, kwargs: hook(kwargs), with_kwargs=True)
     try:
         yield

@@ -1,4 +1,4 @@
-"""A small Hugging Face hub on loopback: enough of its HTTP for `huggingface_hub` itself."""
+"""Small Hugging Face hub on loopback: enough of its HTTP API for `huggingface_hub` itself."""
 
 import hashlib
 import json
@@ -15,10 +15,10 @@ def commit_of(repository: str) -> str:
 
 
 class Hub:
-    """Serves `repositories` by name, each at one commit, which is also `main`.
+    """Server of `repositories` by name, each at one commit, which is also `main`.
 
-    `asked` has "METHOD path" and `served` the files that went out whole, in order. Requests for
-    the file `broken` are answered with status 403.
+    `asked` has "METHOD path" and `served` the files that were sent completely, in order. Requests
+    for the file `broken` get status 403.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is part of these tests."""
+        """Ignore errors: these tests include clients that hang up."""
 
 
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
@@ -106,14 +106,14 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Silent."""
+            """Log nothing."""
 
     return Handler
 
 
 @contextmanager
 def hub() -> Iterator[Hub]:
-    """Serves on a free port of 127.0.0.1 until the block ends."""
+    """Serve on a free port of 127.0.0.1 until the block ends."""
     made = Hub()
     server = _Server(("127.0.0.1", 0), _handler(made))
     made.url = f"http://127.0.0.1:{server.server_port}"

@@ -1,4 +1,4 @@
-"""A small official checkpoint, made from the tiny pipeline by the names of `official_inventory`."""
+"""Small official checkpoint, made from the tiny pipeline with the names of `official_inventory`."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def official_tensors(pipeline: Any) -> dict[str, torch.Tensor]:
 
 
 def write_official(pipeline: Any, folder: Path) -> Path:
-    """Writes `folder/acestep-v15-sft`, `folder/vae` and `folder/Qwen3-Embedding-0.6B`."""
+    """Write `folder/acestep-v15-sft`, `folder/vae` and `folder/Qwen3-Embedding-0.6B`."""
     dit = folder / DIT
     dit.mkdir(parents=True)
     (dit / "config.json").write_text(json.dumps(CONFIG))
@@ -58,7 +58,7 @@ def write_official(pipeline: Any, folder: Path) -> Path:
     torch.save(silence, dit / "silence_latent.pt")
     pipeline.vae.save_pretrained(folder / "vae")
     pipeline.text_encoder.save_pretrained(folder / "Qwen3-Embedding-0.6B")
-    # As published: the language model's own tokenizer, which pads where it likes.
+    # As published: the language model's own tokenizer, with its own padding side.
     pipeline.tokenizer.padding_side = "left"
     pipeline.tokenizer.save_pretrained(folder / "Qwen3-Embedding-0.6B")
     pipeline.tokenizer.padding_side = "right"

@@ -1,5 +1,5 @@
-"""The names of an official ACE-Step 1.5 checkpoint, written out by hand, and which tensor of the
-diffusers pipeline holds the same weights. Independent of the converter on purpose."""
+"""Names of an official ACE-Step 1.5 checkpoint, written out by hand, with the tensor of the
+diffusers pipeline that holds the same weights. Independent of the converter on purpose."""
 
 ATTENTION = {
     "q_proj.weight": "to_q.weight",
@@ -84,7 +84,7 @@ DETOKENIZER = {
 
 
 def inventory(dit: int, lyric: int, timbre: int, pooler: int) -> dict[str, tuple[str, str]]:
-    """Official name -> (component, name there), for so many layers of each kind."""
+    """Return official name -> (component, name there), for the given numbers of layers."""
     tables = [
         ("transformer", DIT | _layers("decoder.layers", "layers", dit, DIT_LAYER)),
         (

@@ -1,4 +1,4 @@
-"""An official checkpoint, converted, is the pipeline that it was made from."""
+"""A converted official checkpoint equals the pipeline that it was made from."""
 
 import json
 import pickle
@@ -110,7 +110,7 @@ def shorten_silence(dit: Path) -> None:
 
 class Harmful:
     def __reduce__(self) -> tuple[object, ...]:
-        return (print, ("code of a stranger",))
+        return (print, ("untrusted code",))
 
 
 def poison_silence(dit: Path) -> None:
@@ -120,7 +120,7 @@ def poison_silence(dit: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (drop_tensor, r"nothing for audio_token_detokenizer\.special_tokens"),
+        (drop_tensor, r"audio_token_detokenizer\.special_tokens is missing"),
         (add_tensor, r"unknown tensor lm_head\.weight"),
         (
             lambda dit: change_config(dit, intermediate_size=48),
@@ -133,7 +133,7 @@ def poison_silence(dit: Path) -> None:
         (lambda dit: (dit / "config.json").write_text("{}"), "lacks head_dim"),
         (lambda dit: (dit / "config.json").write_text("{"), r"config\.json cannot be read"),
         (shorten_silence, r"has shape \(1, 8, 750\)"),
-        (poison_silence, r"silence_latent\.pt is not a tensor alone"),
+        (poison_silence, r"silence_latent\.pt does not hold just a tensor"),
     ],
 )
 def test_what_is_not_an_ace_step_checkpoint_is_named(
@@ -146,7 +146,7 @@ def test_what_is_not_an_ace_step_checkpoint_is_named(
     damage(official / DIT)
     with pytest.raises(ModelNotReady, match=message):
         converted(official, tmp_path / "converted")
-    assert "code of a stranger" not in capsys.readouterr().out
+    assert "untrusted code" not in capsys.readouterr().out
 
 
 def test_layouts_are_told_apart_and_what_is_missing_is_named(

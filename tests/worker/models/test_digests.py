@@ -44,7 +44,7 @@ def test_what_differs_is_named(tmp_path: Path) -> None:
     assert differences(written, found) == [
         "a/two has other contents",
         "b/three is missing",
-        "c/four was not there",
+        "c/four is not listed in digests.txt",
     ]
 
 

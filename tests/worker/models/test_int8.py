@@ -1,4 +1,4 @@
-"""Weights as 8-bit integers: how much they lose and how much they save, on layers of real width."""
+"""Int8 weights: loss of accuracy and saving of memory, on layers of real width."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ FRAMES = 50
 
 
 def transformer(random: torch.Generator) -> Any:
-    """One layer of the 2B model's DiT, of real width."""
+    """Return one layer of the 2B model's DiT, of real width."""
     variant = {"num_hidden_layers": 1, "is_turbo": True, "model_version": "turbo"}
     model = MODULES["transformer"][1](**component_configs({**STD, **variant})["transformer"])
     model.requires_grad_(False).eval()
@@ -70,7 +70,8 @@ def test_layers_of_real_width_lose_less_than_by_bfloat16_and_are_half_as_large()
 
 
 def velocity_in_half(model: Any, velocity: Any) -> torch.Tensor:
-    """With the weights of a copy, for the model's own would stay rounded."""
+    """Return the velocity with a copy's weights in half precision, because the model's own would
+    stay rounded."""
     kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.to(torch.bfloat16)
     found: torch.Tensor = velocity(torch.bfloat16)

@@ -1,4 +1,4 @@
-"""A tiny checkpoint, loaded through the same door as a real one."""
+"""Loading of a tiny checkpoint in the same way as a real one."""
 
 import json
 import shutil
@@ -83,8 +83,8 @@ def unlist_tokenizer(folder: Path) -> None:
         (lambda f: shutil.rmtree(f / "scheduler"), "scheduler/scheduler_config.json is missing"),
         (lambda f: (f / "vae" / WEIGHTS).unlink(), "vae has no safetensors weights"),
         (lambda f: truncate(f / "transformer" / WEIGHTS), r"transformer/.* has \d+ of \d+ bytes"),
-        (lambda f: (f / "vae" / WEIGHTS).write_bytes(b""), "is cut short"),
-        (lambda f: (f / "vae" / f"{WEIGHTS}.incomplete").touch(), "broken off"),
+        (lambda f: (f / "vae" / WEIGHTS).write_bytes(b""), "is truncated"),
+        (lambda f: (f / "vae" / f"{WEIGHTS}.incomplete").touch(), "an interrupted download"),
         (forget_shard, "00002-of-00002.safetensors is missing"),
         (unlist_tokenizer, "component audio_tokenizer is not in model_index.json"),
     ],
@@ -127,7 +127,7 @@ def test_a_hub_that_cannot_be_reached_says_what_to_do(
 
 def test_what_reads_texts_stays_off_a_card_that_is_too_small() -> None:
     pipeline = tiny.build()
-    # No card here: torch's device without memory takes the part of one.
+    # There is no GPU here: torch's meta device stands in for one.
     place(pipeline, "meta", offload=True)
     there = {
         name for name, part in pipeline.components.items() if getattr(part, "device", None) == META

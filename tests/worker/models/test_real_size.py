@@ -1,4 +1,4 @@
-"""A pipeline of real architecture with random weights, made small for a CPU: it runs in bfloat16."""
+"""Pipeline of the real architecture with random weights, shrunk for a CPU: it runs in bfloat16."""
 
 from typing import Any
 

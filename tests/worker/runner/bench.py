@@ -1,4 +1,4 @@
-"""A runner whose parts are real but for the engine, and a scheduler that says yes."""
+"""Shard runner with real parts except for the engine, and a scheduler that accepts everything."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ from trackfarm_worker.sources.room import SourceRoom
 
 
 class Bench:
-    """A runner with all its parts real but the engine, and a scheduler that says yes."""
+    """Shard runner with real parts except for the engine, and a scheduler that accepts everything."""
 
     def __init__(self, folder: Path, farm: Site, encoders: EncoderPool) -> None:
         self.farm = farm

@@ -1,4 +1,4 @@
-"""A runner of its own for each test."""
+"""A separate runner for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One shard from claim to last report, over real HTTP with an engine that is told what to do."""
+"""One shard from claim to last report, over real HTTP with a scripted engine."""
 
 import threading
 from collections.abc import Callable
@@ -155,7 +155,7 @@ def test_an_expired_url_is_renewed_by_claiming_again(bench: Bench) -> None:
 
 
 def test_the_shard_stays_on_the_board_until_it_is_delivered(bench: Bench) -> None:
-    """Else its lease would run out while the scheduler is away."""
+    """Otherwise its lease would expire while the scheduler is unreachable."""
     bench.refusals["report"] = Answer(503)
     thread = threading.Thread(target=bench.run)
     thread.start()

@@ -1,4 +1,4 @@
-"""What tracks are made from is fetched and decoded before the engine's turn."""
+"""Sources of tracks are fetched and decoded before the engine starts."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from trackfarm.wire import (
 
 
 def covers(urls: dict[int, str]) -> Callable[[ClaimAnswer], ClaimAnswer]:
-    """Makes covers of the tracks named here, of sources that are 10 s long."""
+    """Return covers of the given tracks, with sources that are 10 s long."""
 
     def change(answer: ClaimAnswer) -> ClaimAnswer:
         return answer.model_copy(update={"tracks": [_cover(o, urls) for o in answer.tracks]})
@@ -77,7 +77,7 @@ def test_what_has_no_source_fails_at_once_and_the_others_go_on(bench: Bench, mus
         1: FailureKind.BAD_INPUT,
         3: FailureKind.SOURCE_UNREACHABLE,
     }
-    assert "src_audio: it is no audio" in failed[1].message
+    assert "src_audio: it is not an audio file" in failed[1].message
     assert bench.released() == []
     assert bench.spooled() == []
 

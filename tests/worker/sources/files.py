@@ -1,4 +1,4 @@
-"""Audio files, good and hostile, made for the tests."""
+"""Good and hostile audio files for the tests."""
 
 import gzip
 import io
@@ -18,44 +18,44 @@ PNG = bytes.fromhex(
 )
 
 
-# What must be said of each hostile file.
+# Part of the error message for each hostile file.
 WORDS = {
-    "truncated.wav": "cut off",
-    "truncated.flac": "cut off",
-    "truncated.m4a": "no audio in WAV",
-    "wrong-header.wav": "no audio in WAV",
-    "noise.mp3": "no audio in WAV",
+    "truncated.wav": "truncated",
+    "truncated.flac": "truncated",
+    "truncated.m4a": "not an audio file",
+    "wrong-header.wav": "not an audio file",
+    "noise.mp3": "not an audio file",
     "ten-hours.flac": "36,000.0 s long",
     "untold-length.flac": "more than 600 s",
-    "bomb.mp3": "no audio in WAV",
-    "zip.mp3": "no audio in WAV",
-    "nan.wav": "no numbers",
-    "infinite.wav": "no numbers",
+    "bomb.mp3": "not an audio file",
+    "zip.mp3": "not an audio file",
+    "nan.wav": "NaN or infinite",
+    "infinite.wav": "NaN or infinite",
     "integers-as-floats.wav": "out of range",
     "eight.wav": "8 channels",
     "one-hertz.wav": "1 Hz",
     "mega-hertz.wav": "4,000,000 Hz",
-    "text.mp3": "no audio in WAV",
+    "text.mp3": "not an audio file",
     "empty.wav": "empty",
-    "no-samples.wav": "zero samples",
-    "page.wav": "no audio in WAV",
-    "four-gigabytes.wav": "cut off: 4,29",
-    "huge-id3.mp3": "no audio in WAV",
-    "cover-only.mp3": "no audio in WAV",
-    "picture.mp3": "no audio in WAV",
-    "video-only.mp4": "no audio in it",
+    "no-samples.wav": "no samples",
+    "page.wav": "not an audio file",
+    "four-gigabytes.wav": "truncated: 4,29",
+    "huge-id3.mp3": "not an audio file",
+    "cover-only.mp3": "not an audio file",
+    "picture.mp3": "not an audio file",
+    "video-only.mp4": "no audio stream",
     "silence.flac": "-200 dBFS",
     "whisper.wav": "-72 dBFS",
-    "list.m3u8": "no audio in WAV",
-    "list.ffconcat": "no audio in WAV",
-    "session.sdp": "no audio in WAV",
-    "stream.pls": "no audio in WAV",
+    "list.m3u8": "not an audio file",
+    "list.ffconcat": "not an audio file",
+    "session.sdp": "not an audio file",
+    "stream.pls": "not an audio file",
     "adpcm.wav": "adpcm_ima_wav",
 }
 
 
 def tone(rate: int, seconds: float = SECONDS, channels: int = 2) -> NDArray[np.float64]:
-    """A sine of its own pitch on each channel, at half of full scale."""
+    """Return a sine of a different pitch on each channel, at half of full scale."""
     time = np.arange(round(rate * seconds)) / rate
     pitches = 220.0 * (1 + np.arange(channels))
     return np.asarray(np.sin(2 * np.pi * time[:, None] * pitches) / 2)
@@ -78,7 +78,7 @@ def written(
 
 
 def coded(samples: NDArray[np.float64], container: str, codec: str, rate: int = 48_000) -> bytes:
-    """Through ffmpeg's encoders."""
+    """Encode with ffmpeg's encoders."""
     out = io.BytesIO()
     layout = "mono" if samples.shape[1] == 1 else "stereo"
     with av.open(out, "w", format=container) as file:
@@ -107,31 +107,31 @@ def video_only() -> bytes:
 
 
 def with_data_size(content: bytes, size: int) -> bytes:
-    """A WAV file whose data chunk claims another size."""
+    """Return a WAV file with another size in its data chunk."""
     at = content.index(b"data") + 4
     return content[:at] + struct.pack("<I", size) + content[at + 4 :]
 
 
 def with_rate(content: bytes, rate: int) -> bytes:
-    """A WAV file whose header claims another rate."""
+    """Return a WAV file with another sample rate in its header."""
     return content[:24] + struct.pack("<I", rate) + content[28:]
 
 
 def with_total(content: bytes, samples: int) -> bytes:
-    """A FLAC file whose STREAMINFO claims another number of samples (36 bits; 0: unknown)."""
+    """Return a FLAC file with another number of samples in its STREAMINFO (36 bits; 0: unknown)."""
     packed = int.from_bytes(content[18:26], "big")
     packed = packed >> 36 << 36 | samples
     return content[:18] + packed.to_bytes(8, "big") + content[26:]
 
 
 def id3(size: int, body: bytes = b"") -> bytes:
-    """An ID3v2.4 header that claims `size` bytes, and what there is of them."""
+    """Return an ID3v2.4 header that claims `size` bytes, followed by its actual contents."""
     synchsafe = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
     return b"ID3\x04\x00\x00" + synchsafe + body
 
 
 def cover_only() -> bytes:
-    """An MP3 file with a picture in its tag and no music."""
+    """Return an MP3 file with a picture in its tag and no music."""
     picture = b"\x00image/png\x00\x03\x00" + PNG
     frame = b"APIC" + len(picture).to_bytes(4, "big") + b"\x00\x00" + picture
     return id3(len(frame), frame)
@@ -145,7 +145,7 @@ def zipped(content: bytes) -> bytes:
 
 
 def hostile(folder: Path) -> dict[str, bytes]:
-    """The files of WORDS."""
+    """Return the files of WORDS."""
     good, secret = wav(tone(48_000)), folder / "secret.wav"
     song = flac(tone(48_000))
     nan, loud = tone(48_000), tone(48_000) * 65_536

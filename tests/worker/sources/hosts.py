@@ -1,4 +1,4 @@
-"""A web server of strangers: good files, and every way in which a download goes wrong."""
+"""Untrusted web server: good files, and every way in which a download can fail."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ LOOPBACK = Rules(ports=(), networks=("127.0.0.0/8",))
 
 
 class Host:
-    """`url` ends with a slash; `asked` has the paths in order."""
+    """Running server. `url` ends with a slash; `asked` has the paths in order."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -47,7 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Silent."""
+        """Log nothing."""
 
 
 def _endless(handler: _Handler) -> None:
@@ -91,7 +91,7 @@ def _claims(length: int, body: bytes = b"x" * 100) -> Trick:
 
 
 def _hiccup(handler: _Handler) -> None:
-    """Well only at the second time of asking."""
+    """Fail the first request and serve the second."""
     if handler.host.asked.count("hiccup") < 2:
         handler.answer(503)
     else:
@@ -126,12 +126,12 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is part of these tests."""
+        """Ignore errors: these tests include clients that hang up."""
 
 
 @contextmanager
 def hosting(folder: Path) -> Iterator[Host]:
-    """Serves the files of `folder`, and TRICKS, on a free port of 127.0.0.1."""
+    """Serve the files of `folder`, and TRICKS, on a free port of 127.0.0.1."""
     host = Host("")
     handler = type("Handler", (_Handler,), {"host": host, "folder": folder})
     server = _Server(("127.0.0.1", 0), handler)

@@ -1,4 +1,4 @@
-"""The lines between a worker and its source process."""
+"""Protocol lines between a worker and its source process."""
 
 from pathlib import Path
 

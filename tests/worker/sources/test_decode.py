@@ -1,4 +1,5 @@
-"""What becomes of good files, in this process: the tests of hostile ones use the real one."""
+"""Decoding of good files within this process; the tests of hostile files use the real source
+process."""
 
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from tests.worker.sources.files import coded, flac, id3, tone, wav, with_data_si
 from trackfarm_worker.sources.answers import Limits, Source, SourceRefused
 from trackfarm_worker.sources.decode import decode
 
-LOSSLESS, LOSSY = 2e-5, 0.06  # RMS of what differs; that of the tones is 0.35
+LOSSLESS, LOSSY = 2e-5, 0.06  # RMS of the difference; that of the tones is 0.35
 KINDS: dict[str, tuple[bytes, float]] = {
     "wav16": (wav(tone(48_000)), LOSSLESS),
     "wav24": (wav(tone(48_000), subtype="PCM_24"), LOSSLESS),
@@ -66,11 +67,11 @@ def test_as_long_as_a_track_may_be_and_no_longer(tmp_path: Path) -> None:
     quick = 8_000
     assert len(decoded(tmp_path, flac(tone(quick, 600, 1), quick))) == 600 * 48_000
     answer = tried(tmp_path, flac(tone(quick, 600.1, 1), quick))
-    assert answer == SourceRefused("it is 600.1 s long, and at most 600 s are taken")
+    assert answer == SourceRefused("it is 600.1 s long; the maximum is 600 s")
 
 
 def test_of_an_mp3_that_was_cut_off_there_is_what_there_is(tmp_path: Path) -> None:
-    """Frames of MP3 stand for themselves: nothing says how many there should be."""
+    """MP3 frames are independent: nothing says how many there should be."""
     content = written(tone(48_000), 48_000, "MP3", "MPEG_LAYER_III")
     assert 48_000 < len(decoded(tmp_path, content[: len(content) // 2])) < 2 * 48_000
 

@@ -1,4 +1,4 @@
-"""Whatever a URL gives, the worker stays well, and somebody is told what was wrong."""
+"""Whatever a URL returns, the worker survives and the error is reported."""
 
 import resource
 import time
@@ -22,21 +22,21 @@ from trackfarm_worker.sources.answers import (
 )
 from trackfarm_worker.sources.preparing import prepare
 
-# Words by path: what is refused for good, and what may be there another time.
+# Part of the message by path: permanent failures, then temporary ones.
 REFUSED = {
-    "endless": "at most 100 MB",
-    "loop": "redirected more than 5 times",
+    "endless": "maximum is 100 MB",
+    "loop": "redirects more than 5 times",
     "to-file": "protocol",
     "forbidden": "HTTP 403",
     "nowhere": "HTTP 404",
     "no-content": "HTTP 204",
     "claims-200-mb": "200 MB",
     "page": "a web page",
-    "gzipped": "no audio in WAV",
+    "gzipped": "not an audio file",
 }
 AWAY = {
-    "drip": "within 5 s",
-    "drip-headers": "within 5 s",
+    "drip": "longer than 5 s",
+    "drip-headers": "longer than 5 s",
     "silent": "",
     "unwell": "HTTP 503",
     "claims-too-much": "could not be fetched",
@@ -54,7 +54,7 @@ class Trial:
 
 @pytest.fixture(scope="module")
 def trial(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    """All of them, one after the other in each of three threads, as a worker would."""
+    """Answers to all of them, in order in each of three threads, like a worker."""
     spool = tmp_path_factory.mktemp("spool")
     answers: dict[str, Answer] = {}
     seconds: dict[str, float] = {}
@@ -113,7 +113,7 @@ def test_it_takes_seconds_and_no_memory_and_leaves_nothing(trial: Trial) -> None
 
 
 def test_a_list_of_local_files_would_be_followed_by_a_careless_reader(folder: Path) -> None:
-    """What the whitelist of formats is for."""
+    """This is why formats are whitelisted."""
     with av.open(folder / "list.ffconcat", options={"safe": "0"}) as container:
         assert container.streams.audio
 

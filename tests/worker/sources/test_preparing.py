@@ -1,4 +1,4 @@
-"""The source process: what it may do, and that it ends."""
+"""Source process: its limits, and that it always ends."""
 
 import dataclasses
 import hashlib
@@ -76,7 +76,7 @@ def test_an_upload_is_what_was_uploaded(ordered: Ordered, folder: Path) -> None:
 
 
 def said_of(process: psutil.Process) -> list[str]:
-    """Its arguments; none of one that has ended and was not waited for yet."""
+    """Return the arguments of a process; none for one that has ended but was not reaped."""
     try:
         return process.cmdline()
     except psutil.Error:
@@ -86,7 +86,7 @@ def said_of(process: psutil.Process) -> list[str]:
 def test_the_process_is_held_by_the_kernel_and_knows_no_secrets(
     ordered: Ordered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen while it waits for a server that says nothing; then it is given up."""
+    """Inspected while it waits for a server that sends nothing, then cancelled."""
     monkeypatch.setenv("TRACKFARM_WORKER_JOIN_TOKEN", "secret")
     limits = Limits(memory=700_000_000, cpu_seconds=7)
     seen: dict[int, tuple[int, int]] = {}
@@ -100,7 +100,9 @@ def test_the_process_is_held_by_the_kernel_and_knows_no_secrets(
                 seen[child.pid] = memory, child.rlimit(psutil.RLIMIT_CPU)[0]
         return bool(seen)
 
-    assert prepare(ordered("silent", limits), gave_up) == SourceAway("it was given up")
+    assert prepare(ordered("silent", limits), gave_up) == SourceAway(
+        "its download or decoding was cancelled"
+    )
     ((pid, caps),) = seen.items()
     assert caps == (limits.memory, limits.cpu_seconds)
     assert not os.path.exists(f"/proc/{pid}")
@@ -129,7 +131,7 @@ def test_the_process_ends_with_its_killed_parent(host: Host, tmp_path: Path) -> 
 
 
 def test_a_signed_url_that_has_expired_is_worth_another(ordered: Ordered) -> None:
-    """Another claim brings another URL; of a customer's own URL the answer would be the last."""
+    """Another claim brings another URL; for a customer's own URL the failure would be permanent."""
     assert isinstance(prepare(ordered("forbidden")), SourceRefused)
     answer = prepare(dataclasses.replace(ordered("forbidden"), is_signed=True))
     assert isinstance(answer, SourceAway)
@@ -140,7 +142,7 @@ def test_too_much_computing_is_ended_by_the_kernel(ordered: Ordered, folder: Pat
     second = np.asarray(tone(44_100, 1) * 20_000, dtype=np.int16)
     (folder / "long.flac").write_bytes(flac(np.tile(second, (590, 1)), 44_100))
     answer = prepare(ordered("long.flac", Limits(cpu_seconds=1)))
-    assert answer == SourceRefused("it takes too much computing to decode")
+    assert answer == SourceRefused("decoding needs too much CPU time")
 
 
 def test_without_memory_the_process_ends_and_says_so(ordered: Ordered) -> None:

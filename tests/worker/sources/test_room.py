@@ -1,4 +1,4 @@
-"""The sources of a shard: once each, and gone with it."""
+"""Source cache of a shard: each source is fetched once, and removed with the shard."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ Wanted = Callable[..., TrackOrder]
 
 @pytest.fixture
 def wanted(host: Host) -> Wanted:
-    """A track whose sources are `object:<path>`, behind URLs that differ each time."""
+    """Return a track with the sources `object:<path>`, behind URLs that differ each time."""
 
     def make(
         track_id: int,
@@ -81,8 +81,8 @@ def test_one_bad_source_takes_no_other_along(wanted: Wanted, tmp_path: Path) -> 
     with SourceRoom(tmp_path).prepared("lease_1", tracks, patient) as found:
         assert isinstance(found[1], Prepared)
         assert isinstance(found[3], SourceAway)
-        assert found[3].message.startswith("reference_audio: its server answers HTTP 503")
-        for number, words in ((2, "no audio"), (4, "404")):
+        assert found[3].message.startswith("reference_audio: its server returned HTTP 503")
+        for number, words in ((2, "not an audio file"), (4, "404")):
             refused = found[number]
             assert isinstance(refused, SourceRefused)
             assert refused.message.startswith("src_audio: ")
@@ -126,5 +126,5 @@ def test_a_source_of_another_length_than_was_planned_for_is_refused(
     with SourceRoom(tmp_path).prepared("lease_1", tracks, patient) as found:
         assert isinstance(found[1], Prepared)
         assert isinstance(found[3], Prepared)
-        wrong = "it is 3.0 s long and the brief says 60 s; set duration to 3.0"
+        wrong = "it is 3.0 s long, but the brief says 60 s; set duration to 3.0"
         assert found[2] == SourceRefused(f"src_audio: {wrong}")

@@ -1,1 +1,1 @@
-"""What this machine can do with its model set: measured once, told to the scheduler at joining."""
+"""Calibration of a machine with its model set: measured once, reported at registration."""

@@ -1,4 +1,4 @@
-"""Makes the batches of a calibration on an engine and writes down what they took."""
+"""Run the batches of a calibration on an engine and record their timings."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,28 +13,30 @@ OnTrial = Callable[[Trial, Point | str], None]
 def measure(
     engine: EngineProcess, plan: Sequence[Trial], on_trial: OnTrial = lambda *_: None
 ) -> list[Point | str]:
-    """A point, or why there is none, for each trial. `on_trial` hears of each at once.
+    """Return a point for each trial, or the reason why there is none. `on_trial` is called after
+    each trial.
 
-    One trial goes before, unmeasured: the first batch of a process pays for much that no other
-    does. Raises EngineStartFailed when the engine is lost for good.
+    One unmeasured trial runs first: the first batch of a process pays for one-time initialisation.
+    Raises EngineStartFailed when the engine cannot be restarted.
     """
-    _measured(engine, min(plan, key=lambda trial: trial.duration * trial.tracks))
-    found = []
+    _run_trial(engine, min(plan, key=lambda trial: trial.duration * trial.tracks))
+    points = []
     for trial in plan:
-        found.append(_measured(engine, trial))
-        on_trial(trial, found[-1])
-    return found
+        points.append(_run_trial(engine, trial))
+        on_trial(trial, points[-1])
+    return points
 
 
-def _measured(engine: EngineProcess, trial: Trial) -> Point | str:
+def _run_trial(engine: EngineProcess, trial: Trial) -> Point | str:
     results = engine.run(tracks_of(trial))
     finished = [result for result in results if isinstance(result, Finished)]
     for result in finished:
         result.path.unlink(missing_ok=True)
     failed = [result for result in results if isinstance(result, Failed)]
     if failed or len(finished) < trial.tracks:
-        why = failed[0].message.splitlines()[0] if failed else "stopped"
-        return f"{len(results) - len(finished)} of {trial.tracks} tracks of {trial.duration:g} s failed: {why}"
+        reason = failed[0].message.splitlines()[0] if failed else "stopped"
+        count = len(results) - len(finished)
+        return f"{count} of {trial.tracks} tracks of {trial.duration:g} s failed: {reason}"
     count = len(finished)
     return Point(
         duration=trial.duration,

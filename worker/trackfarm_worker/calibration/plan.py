@@ -1,4 +1,4 @@
-"""Which batches a calibration makes. Pure."""
+"""Plan of a calibration: the batches to run. Pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from trackfarm.model_sets import ModelSet
 from trackfarm_worker.engine.messages import EngineTrack
 
-# Lengths that catalogs ask for, up to the longest that the model makes.
+# Typical lengths in catalogs, up to the longest that the model makes.
 GPU_DURATIONS = (30.0, 60.0, 120.0, 240.0, 600.0)
 CPU_DURATIONS = (2.0, 6.0)
-# Audio seconds asked for together: beyond what any card gains by (engine/limits.toml).
+# Audio seconds of the largest batch: beyond it no GPU becomes faster (engine/limits.toml).
 GPU_SECONDS, CPU_TRACKS = 1920.0, 4
 LYRICS = "[verse]\nA line to sing, and then another\n[chorus]\nThe same again"
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`tracks` of `duration` seconds, asked for together."""
+    """A batch of `tracks` of `duration` seconds, requested together."""
 
     duration: float
     tracks: int
@@ -26,19 +26,20 @@ class Trial:
 def trials(
     model_set: ModelSet, *, is_gpu: bool, durations: Sequence[float] = (), most: int = 0
 ) -> list[Trial]:
-    """One alone and as many as can be of use, for each length; shortest first, so that much is
-    known before a long one fails. `durations` and `most` (tracks) replace the usual ones."""
+    """Return for each length a single track and the largest useful batch; shortest first, so that a
+    failure of a long one comes after most measurements. `durations` and `most` (tracks) override
+    the defaults."""
     lengths = sorted(durations or (GPU_DURATIONS if is_gpu else CPU_DURATIONS))
     steps = model_set.default_steps
-    made = []
+    plan = []
     for duration in lengths:
         useful = most or (max(1, round(GPU_SECONDS / duration)) if is_gpu else CPU_TRACKS)
-        made += [Trial(duration, tracks, steps) for tracks in sorted({1, useful})]
-    return made
+        plan += [Trial(duration, tracks, steps) for tracks in sorted({1, useful})]
+    return plan
 
 
 def tracks_of(trial: Trial) -> list[EngineTrack]:
-    """Tracks with lyrics, each with a seed of its own."""
+    """Return the tracks of a trial: with lyrics, each with its own seed."""
     return [
         EngineTrack(
             track_id=number,

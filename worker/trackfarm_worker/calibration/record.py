@@ -1,4 +1,4 @@
-"""The record of a calibration, as it is kept beside the worker's other data."""
+"""Calibration record, stored with the worker's other data."""
 
 import os
 from datetime import UTC, datetime
@@ -16,8 +16,8 @@ FILE = "calibration.json"
 
 
 class Point(BaseModel):
-    """`tracks` of one length made together. Seconds per track, of the engine's time; `batch` is the
-    largest batch that the engine put them into."""
+    """Timings of `tracks` of one length made together, in engine seconds per track; `batch` is the
+    largest batch that the engine formed of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,7 +32,7 @@ class Point(BaseModel):
 
 
 class Calibration(BaseModel):
-    """Measured on one GPU with one model set; worth nothing on another."""
+    """Measurements of one model set on one GPU; not valid for another."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,12 +46,12 @@ class Calibration(BaseModel):
     failures: tuple[str, ...] = ()
 
     def fits(self, *, gpu: str, memory_mib: int, model_set: str) -> bool:
-        """Whether it was made on such a card with such weights."""
+        """Return whether it was measured on this kind of GPU with this model set."""
         return (self.gpu, self.memory_mib, self.model_set) == (gpu, memory_mib, model_set)
 
     def facts(self, model_set: ModelSet) -> dict[str, float]:
-        """What the scheduler is told: by duration the largest batch and the seconds of a track in
-        it, and over all how many times as fast as the prior the machine is."""
+        """Return the values reported to the scheduler: per duration the largest batch and the
+        seconds per track in it, and the overall speed relative to the prior."""
         facts: dict[str, float] = {}
         for point in self.points:
             name = f"{point.duration:g}s"
@@ -70,17 +70,17 @@ class Calibration(BaseModel):
 
 
 def save(calibration: Calibration, data_dir: Path) -> Path:
-    """Writes it in one step. Raises OSError."""
+    """Write the record atomically. Raises OSError."""
     data_dir.mkdir(parents=True, exist_ok=True)
     path = data_dir / FILE
-    beside = path.with_suffix(".part")
-    beside.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    temporary = path.with_suffix(".part")
+    temporary.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
     return path
 
 
 def stored(data_dir: Path) -> Calibration | None:
-    """None when there is none, or none that this version can read."""
+    """Return the stored record, None if it is missing or not readable by this version."""
     try:
         return Calibration.model_validate_json((data_dir / FILE).read_bytes())
     except (OSError, ValidationError):

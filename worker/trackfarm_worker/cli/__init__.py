@@ -1,1 +1,1 @@
-"""Commands that a machine with a worker brings to the command line."""
+"""Commands added to the command line when the worker package is installed."""

@@ -1,4 +1,4 @@
-"""`trackfarm-worker calibrate`: measures what this machine can do with its model set."""
+"""`trackfarm-worker calibrate`: measure the speed of this machine with its model set."""
 
 import tempfile
 from pathlib import Path
@@ -30,49 +30,50 @@ app = typer.Typer(
 
 @app.callback()
 def worker() -> None:
-    """Without a command: joins the farm that TRACKFARM_WORKER_SCHEDULER_URL names, and works."""
+    """Join the farm at TRACKFARM_WORKER_SCHEDULER_URL and make tracks, if no command is given."""
 
 
 @app.command()
 def calibrate(
     duration: Annotated[
-        list[float] | None, typer.Option(help="Seconds of audio; repeat. Default: the usual ones.")
+        list[float] | None,
+        typer.Option(help="Seconds of audio; can be repeated. Default: the standard lengths."),
     ] = None,
     most: Annotated[
-        int, typer.Option(min=0, help="Most tracks together; 0: as many as can be of use.")
+        int, typer.Option(min=0, help="Largest batch to try, in tracks; 0: chosen by the length.")
     ] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure speeds and the largest batches, and keep them for the next start of the worker.
+    """Measure speeds and the largest batches, and store them for the next start of the worker.
 
-    Reads the TRACKFARM_WORKER_* variables that the worker reads (MODEL_SET, MODEL_PATH, DEVICE,
+    Reads the same TRACKFARM_WORKER_* variables as the worker (MODEL_SET, MODEL_PATH, DEVICE,
     DATA_DIR, ...). Stop the worker first: it shares the GPU.
     """
     try:
         settings = MachineSettings()
         chosen = model_set(settings.model_set)
-        found = machine.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
+        detected = machine.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
         plan = trials(chosen, is_gpu=settings.is_gpu, durations=duration or (), most=most)
-        made = _calibrated(settings, chosen, found, plan, is_quiet=as_json)
+        calibration = _run_trials(settings, chosen, detected, plan, is_quiet=as_json)
     except UNUSABLE as error:
         complain(complaint(error))
         raise typer.Exit(ExitCode.BAD_INPUT) from None
     except (UnknownModelSet, RuntimeError) as error:
         complain(str(error))
         raise typer.Exit(ExitCode.INCOMPLETE) from None
-    path = save(made, settings.data_dir)
+    path = save(calibration, settings.data_dir)
     if as_json:
-        print_json(made.model_dump(mode="json") | {"facts": made.facts(chosen)})
+        print_json(calibration.model_dump(mode="json") | {"facts": calibration.facts(chosen)})
     else:
-        out().print(_table(made))
-        for failure in made.failures:
+        out().print(_table(calibration))
+        for failure in calibration.failures:
             say(failure)
-        say(f"written to {path}; the worker tells it when it joins")
-    if not made.points:
+        say(f"written to {path}; the worker reports it when it registers")
+    if not calibration.points:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-def _calibrated(
+def _run_trials(
     settings: MachineSettings,
     chosen: ModelSet,
     found: Machine,
@@ -80,17 +81,17 @@ def _calibrated(
     *,
     is_quiet: bool,
 ) -> Calibration:
-    def told(trial: Trial, point: Point | str) -> None:
+    def show_trial(trial: Trial, point: Point | str) -> None:
         if not is_quiet:
-            what = point if isinstance(point, str) else f"{point.service:.3f} s per track"
-            err().print(f"{trial.tracks} x {trial.duration:g} s: {what}")
+            outcome = point if isinstance(point, str) else f"{point.service:.3f} s per track"
+            err().print(f"{trial.tracks} x {trial.duration:g} s: {outcome}")
 
     with (
         tempfile.TemporaryDirectory(prefix="trackfarm-calibrate-") as folder,
         EngineProcess(settings.engine(Path(folder) / "spool")) as engine,
     ):
         ready = engine.start()
-        measured = measure(engine, plan, told)
+        measured = measure(engine, plan, show_trial)
     return Calibration(
         gpu=found.gpu,
         memory_mib=found.memory_mib,
@@ -98,12 +99,12 @@ def _calibrated(
         model_set=chosen.identity,
         versions=ready.versions,
         points=tuple(point for point in measured if isinstance(point, Point)),
-        failures=tuple(why for why in measured if isinstance(why, str)),
+        failures=tuple(failure for failure in measured if isinstance(failure, str)),
     )
 
 
-def _table(made: Calibration) -> Table:
-    table = Table(title=f"{made.model_set} on {made.gpu}", box=None, pad_edge=False)
+def _table(calibration: Calibration) -> Table:
+    table = Table(title=f"{calibration.model_set} on {calibration.gpu}", box=None, pad_edge=False)
     titles = (
         "AUDIO",
         "STEPS",
@@ -117,7 +118,7 @@ def _table(made: Calibration) -> Table:
     )
     for title in titles:
         table.add_column(title, justify="right")
-    for point in made.points:
+    for point in calibration.points:
         table.add_row(
             f"{point.duration:g} s",
             str(point.steps),

@@ -1,4 +1,4 @@
-"""What `trackfarm models list` and `served` show."""
+"""Tables of `trackfarm models list` and `trackfarm models served`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from trackfarm_worker.models.store import folder_of, is_present
 
 @dataclass(frozen=True, slots=True)
 class KnownSet:
-    """A model set, the tiers it fits, and where this machine has it (None: nowhere)."""
+    """A model set, the tiers it fits, and its folder on this machine (None: not present)."""
 
     model_set: ModelSet
     tiers: tuple[str, ...]
@@ -24,7 +24,7 @@ class KnownSet:
 
 
 def known_sets() -> list[KnownSet]:
-    """All of them, in the order of the table."""
+    """Return all model sets, in the order of the table `model_sets`."""
     return [KnownSet(row, _tiers(row), _present(row)) for row in model_sets().values()]
 
 
@@ -60,7 +60,7 @@ def sets_table(rows: Sequence[KnownSet]) -> Table:
 
 
 def served_table(rows: Sequence[FarmModelSet]) -> Table:
-    """What `trackfarm models served` shows."""
+    """Return the table of `trackfarm models served`."""
     table = Table(box=None, pad_edge=False)
     for title in ("NAME", "REVISION", "TIERS", "READY", "BUSY", "WAITING", "BEING MADE", ""):
         is_number = title in {"READY", "BUSY", "WAITING", "BEING MADE"}

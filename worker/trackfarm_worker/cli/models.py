@@ -1,4 +1,4 @@
-"""`trackfarm models`: which model sets there are, and which of them this machine holds."""
+"""`trackfarm models`: list the model sets, pull them to this machine and verify them."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -26,21 +26,22 @@ class Action(StrEnum):
 
 
 def models(
-    action: Annotated[Action, typer.Argument(help="What to do.")],
+    action: Annotated[Action, typer.Argument(help="Action to run.")],
     name: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="Model set; for verify also a folder.")
+        str, typer.Argument(metavar="[NAME]", help="Model set; verify also takes a folder.")
     ] = "",
     to: Annotated[Path | None, typer.Option(help="pull: the folder to fill.")] = None,
     source: Annotated[
-        str, typer.Option(help="pull: a folder or hub repository in place of the usual one.")
+        str, typer.Option(help="pull: folder or hub repository to use instead of the default.")
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List the model sets, or those that the farm serves; pull one to this machine, or verify it.
+    """List the model sets, show the ones served by the farm, pull one to this machine, or verify
+    it.
 
-    `pull` fetches from the Hugging Face hub (or --source), converts the official layout of
-    ACE-Step where needed, and can be repeated: it goes on where it broke off. `verify` reads every
-    byte; exit code 1 when something differs. Models are kept in TRACKFARM_MODELS.
+    `pull` downloads from the Hugging Face hub (or --source) and converts the official ACE-Step
+    layout where needed. It can be repeated: an interrupted download resumes. `verify` reads every
+    byte; exit code 1 if a file differs. Models are stored in TRACKFARM_MODELS.
     """
     if action is Action.LIST:
         _list(as_json)
@@ -67,14 +68,15 @@ def _list(as_json: bool) -> None:
 
 
 def _served(as_json: bool) -> None:
-    from trackfarm.cli.session import connected  # pulling and verifying need no farm
+    # Imported late: the other actions need no connection.
+    from trackfarm.cli.session import connected
 
     with connected() as farm:
-        found = farm.models()
+        served = farm.models()
     if as_json:
-        print_json(found)
+        print_json(served)
     else:
-        out().print(served_table(found))
+        out().print(served_table(served))
 
 
 def _pull(wanted: ModelSet, to: Path | None, source: str, as_json: bool) -> None:
@@ -82,24 +84,24 @@ def _pull(wanted: ModelSet, to: Path | None, source: str, as_json: bool) -> None
     if as_json:
         print_json({"folder": str(pulled.folder), "was_there": pulled.was_there})
     else:
-        say(f"{wanted.name} {'was already' if pulled.was_there else 'is'} in {pulled.folder}")
+        say(f"{wanted.name} {'was already' if pulled.was_there else 'is now'} in {pulled.folder}")
 
 
 def _verify(folder: Path, as_json: bool) -> None:
     check(folder)
-    written = written_digests(folder)
-    if written is None:
+    recorded = written_digests(folder)
+    if recorded is None:
         raise ModelNotReady(
-            f"{folder} is whole, but has no digests.txt to hold it against: pull it with "
+            f"{folder} is complete, but has no digests.txt to compare with: pull it with "
             f"`trackfarm models pull NAME --source {folder} --to ANOTHER`"
         )
-    wrong = differences(written, file_digests(folder))
+    problems = differences(recorded, file_digests(folder))
     if as_json:
-        print_json({"folder": str(folder), "files": len(written), "differences": wrong})
-    if wrong:
-        raise ModelNotReady(damage(folder, wrong))
+        print_json({"folder": str(folder), "files": len(recorded), "differences": problems})
+    if problems:
+        raise ModelNotReady(damage(folder, problems))
     if not as_json:
-        say(f"{folder}: all {len(written)} files are as they were pulled")
+        say(f"{folder}: all {len(recorded)} files match digests.txt")
 
 
 def _known(name: str) -> ModelSet:
@@ -110,5 +112,5 @@ def _known(name: str) -> ModelSet:
 
 
 def _folder(name: str) -> Path:
-    """A name that is also a folder here is taken for the folder only with a slash in it."""
+    """Return the folder to verify; a name counts as a path only if it has a slash or is `.`."""
     return Path(name) if "/" in name or name == "." else folder_of(_known(name))

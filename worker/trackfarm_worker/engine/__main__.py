@@ -1,4 +1,5 @@
-"""Entry of the engine process (`python -m trackfarm_worker.engine`): the only one with torch."""
+"""Entry point of the engine process (`python -m trackfarm_worker.engine`), the only one with
+torch."""
 
 import gc
 import os
@@ -14,7 +15,7 @@ from trackfarm_worker.models.checkpoint import ModelNotReady, check
 
 
 def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Takes stdin and stdout for the protocol, so that no library can read or write there."""
+    """Reserve stdin and stdout for the protocol, so that no library can read or write there."""
     orders, reports = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -27,7 +28,7 @@ def main() -> int:
     incoming, outgoing = _claim_pipes()
     orders = Orders(incoming)
 
-    sending = threading.Lock()  # the spool's thread answers while the other one goes on
+    sending = threading.Lock()  # the spool's thread also sends, in parallel
 
     def send(report: Report) -> None:
         try:
@@ -41,18 +42,19 @@ def main() -> int:
         setup = orders.setup()
         if setup.source and not model_set(setup.model_set).is_noise:
             check(setup.source)
-        _serving()(setup, orders, send)
+        _import_serve()(setup, orders, send)
         return 0
     except ModelNotReady as error:
         send(LoadFailed(message=str(error)))
         return 1
 
 
-def _serving() -> Callable[[Setup, Orders, Callable[[Report], None]], None]:
-    """Imported late, because it takes seconds in which the parent may go and libraries may print.
+def _import_serve() -> Callable[[Setup, Orders, Callable[[Report], None]], None]:
+    """Import `serve` late: that takes seconds, in which the parent may exit and libraries may
+    print.
 
-    The collector would go through a million objects of libraries again and again: a fifth of
-    these seconds.
+    Garbage collection is off meanwhile: it would scan a million objects of libraries again and
+    again, a fifth of the import time.
     """
     gc.disable()
     from trackfarm_worker.engine.serving import serve

@@ -1,4 +1,4 @@
-"""What makes an `AceStepPipeline` faster without making it another one."""
+"""Optimisations of an `AceStepPipeline` that keep its behaviour."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,17 +12,17 @@ from trackfarm_worker.engine.options import Options
 
 
 def fold_weight_norm(vae: Any) -> None:
-    """Computes normalised weights once instead of at every pass; exact, and idempotent."""
+    """Compute normalised weights once instead of at every pass; exact and idempotent."""
     for module in vae.modules():
         if hasattr(module, "weight_g"):
             remove_weight_norm(module)
 
 
 def accelerate(pipeline: Any, options: Options) -> None:
-    """Folds weights always; compiles what the options say."""
+    """Fold weights always; compile the modules selected by the options."""
     fold_weight_norm(pipeline.vae)
     if options.compile_transformer:
-        # Lengths change from batch to batch: shapes are symbols, so that few graphs are built.
+        # Lengths change from batch to batch: dynamic shapes keep the number of graphs small.
         pipeline.transformer.compile(dynamic=True)
     if options.compile_decoder:
         for module in pipeline.vae.decoder.modules():
@@ -31,17 +31,18 @@ def accelerate(pipeline: Any, options: Options) -> None:
 
 
 def offload_conditioning(pipeline: Any) -> None:
-    """Moves to the CPU what reads texts; the rest of a pass stays where it is."""
+    """Move the text and condition encoders to the CPU; the other parts stay on their device."""
     for part in (pipeline.text_encoder, pipeline.condition_encoder):
         part.to("cpu")
 
 
 @contextmanager
 def in_float32(model: Any) -> Iterator[None]:
-    """For the length of the context the model's weights are float32, which no weight loses by."""
-    before = model.dtype
+    """Keep the model's weights in float32 for the duration of the context. The conversion is
+    lossless."""
+    previous = model.dtype
     try:
         model.to(torch.float32)
         yield
     finally:
-        model.to(before)
+        model.to(previous)

@@ -1,4 +1,4 @@
-"""Attention of the DiT that knows which tokens are padding, so that no track hears another."""
+"""Attention of the DiT that masks padding, so that tracks of a batch do not affect each other."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from diffusers.models.embeddings import apply_rotary_emb
 
 
 class Masks:
-    """What each kind of layer may attend to: True where it may, None where everything is valid.
+    """Attention masks per kind of layer: True where attention is allowed, None if everything is
+    valid.
 
     Filled once per set of rows and read by every layer at every step.
     """
@@ -21,7 +22,8 @@ class Masks:
         self.cross: torch.Tensor | None = None
 
     def fill(self, tokens: torch.Tensor, conditions: torch.Tensor) -> None:
-        """`tokens` and `conditions` (rows,) say how many of each row are valid."""
+        """Set the masks; `tokens` and `conditions` (rows,) are the numbers of valid tokens per
+        row."""
         length = int(tokens.max())
         valid = _valid(tokens, length)
         self.full = None if bool(valid.all()) else valid[:, None, None, :]
@@ -36,7 +38,7 @@ class Masks:
         near = (places[:, None] - places[None, :]).abs() <= self._window
         if self.full is None:
             return near[None, None]
-        # A row of padding attends to itself: an empty softmax would be NaN and reach the others.
+        # A padding token attends to itself: an empty softmax would be NaN and spread.
         diagonal = torch.eye(length, dtype=torch.bool, device=valid.device)
         return ((near & valid[:, None, :]) | diagonal)[:, None]
 
@@ -46,13 +48,13 @@ def _valid(counts: torch.Tensor, length: int) -> torch.Tensor:
 
 
 class MaskedProcessor:
-    """The arithmetic of diffusers' processor, with the masks of the batch instead of the model's.
+    """Arithmetic of diffusers' processor, with the masks of the batch instead of the model's.
 
-    `expand_heads` repeats K/V heads, for devices whose fused kernels take no mask with grouped
-    queries.
+    `expand_heads` repeats K/V heads, for devices with fused kernels that accept no mask with
+    grouped queries.
     """
 
-    # Tells the model that it need not build a mask of its own at every step.
+    # Makes the model skip building its own mask at every step.
     _attention_backend = AttentionBackendName.FLASH_VARLEN
     _parallel_config = None
 
@@ -68,10 +70,10 @@ class MaskedProcessor:
         attention_mask: torch.Tensor | None = None,
         image_rotary_emb: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        heard = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        keys_from = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query = attn.norm_q(attn.to_q(hidden_states).unflatten(-1, (attn.heads, attn.head_dim)))
-        key = attn.norm_k(attn.to_k(heard).unflatten(-1, (attn.kv_heads, attn.head_dim)))
-        value = attn.to_v(heard).unflatten(-1, (attn.kv_heads, attn.head_dim))
+        key = attn.norm_k(attn.to_k(keys_from).unflatten(-1, (attn.kv_heads, attn.head_dim)))
+        value = attn.to_v(keys_from).unflatten(-1, (attn.kv_heads, attn.head_dim))
         if encoder_hidden_states is None and image_rotary_emb is not None:
             query, key = _rotated(query, image_rotary_emb), _rotated(key, image_rotary_emb)
         out = self._attend(attn, *(part.transpose(1, 2) for part in (query, key, value)))
@@ -102,7 +104,7 @@ class MaskedProcessor:
 
 
 def _rotated(part: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    # Its signature speaks of one tensor where its docstring asks for this pair.
+    # Its annotation says one tensor, but its docstring requires this pair.
     rotate: Any = apply_rotary_emb
     rotated: torch.Tensor = rotate(
         part, angles, use_real=True, use_real_unbind_dim=-2, sequence_dim=1
@@ -111,9 +113,9 @@ def _rotated(part: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor]) -> t
 
 
 def install(transformer: Any, *, expand_heads: bool) -> Masks:
-    """Replaces the processors of an `AceStepTransformer1DModel`; returns the masks they read.
+    """Replace the processors of an `AceStepTransformer1DModel`; return the masks they read.
 
-    Until `Masks.fill` is called for a batch, its sliding layers see no window.
+    Until `Masks.fill` is called for a batch, its sliding layers use no window.
     """
     masks = Masks(transformer.config.sliding_window)
     for layer in transformer.layers:

@@ -1,4 +1,4 @@
-"""The book-keeping of one run: who is answered, who is being made, who is to stop."""
+"""State of one run: which tracks are answered, which are being made, which must stop."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -16,10 +16,9 @@ OnEvent = Callable[[Event], None]
 
 
 class Batch:
-    """The tracks of one call of `EngineProcess.run`, which the engine makes in batches of its own.
+    """Tracks of one call of `EngineProcess.run`, which the engine splits into batches of its own.
 
-    Answers every track exactly once. `on_event` hears of each answer and each
-    progress.
+    Answers every track exactly once. `on_event` is called with each answer and each progress.
     """
 
     def __init__(self, tracks: Sequence[EngineTrack], on_event: OnEvent) -> None:
@@ -27,7 +26,7 @@ class Batch:
         assert len(self._tracks) == len(tracks), "a batch names each track once"
         self._results: dict[int, Result] = {}
         self._to_stop: set[int] = set()
-        self._in_the_making: frozenset[int] = frozenset()
+        self._in_progress: frozenset[int] = frozenset()
         self._suspects: list[frozenset[int]] = []
         self._on_event = on_event
 
@@ -35,8 +34,8 @@ class Batch:
         return [track for key, track in self._tracks.items() if key not in self._results]
 
     def next_group(self) -> list[EngineTrack]:
-        """What may be run together: everything that remains, or one half of the tracks in whose
-        batch an engine was lost. Empty when nothing remains."""
+        """Return the tracks to run together: all that remain, or one half of the batch with which
+        an engine was lost. Empty when none remain."""
         remaining = self.remaining()
         while self._suspects:
             group = [track for track in remaining if track.track_id in self._suspects[0]]
@@ -46,7 +45,7 @@ class Batch:
         return remaining
 
     def results(self) -> list[Result]:
-        """In the order of the tracks. Only for a batch with nothing remaining."""
+        """Return the results in the order of the tracks. Only for a batch with none remaining."""
         return [self._results[key] for key in self._tracks]
 
     def to_stop(self) -> list[int]:
@@ -56,24 +55,25 @@ class Batch:
         return len(self.to_stop()) == len(self.remaining())
 
     def stop(self, track_ids: Collection[int] | None) -> list[int]:
-        """Marks those that are not answered yet (None: all) and names them."""
+        """Mark the unanswered ones of the given tracks (None: all) to stop, and return their
+        ids."""
         open_ids = [track.track_id for track in self.remaining()]
-        chosen = [key for key in open_ids if track_ids is None or key in track_ids]
-        self._to_stop |= set(chosen)
-        return chosen
+        stop_ids = [key for key in open_ids if track_ids is None or key in track_ids]
+        self._to_stop |= set(stop_ids)
+        return stop_ids
 
     def answer_stopped(self) -> None:
-        """Answers what is to stop and is not being made by anyone."""
+        """Answer the tracks to stop, while the engine is making none of them."""
         for track_id in self.to_stop():
             self.note(Stopped(track_id=track_id))
 
     def note(self, event: Event) -> None:
-        """Takes what the engine reported."""
+        """Record a report of the engine."""
         if isinstance(event, Progress):
-            self._in_the_making = frozenset(event.track_ids)
+            self._in_progress = frozenset(event.track_ids)
         elif event.track_id in self._tracks and event.track_id not in self._results:
             self._results[event.track_id] = event
-            self._in_the_making -= {event.track_id}
+            self._in_progress -= {event.track_id}
         self._on_event(event)
 
     def fail_rest(self, kind: FailureKind, message: str) -> None:
@@ -81,19 +81,19 @@ class Batch:
             self.note(Failed(track_id=track.track_id, kind=kind, message=message))
 
     def blame(self, kind: FailureKind, message: str) -> bool:
-        """The engine was lost. Fails the track that was being made alone, or sets the tracks of its
-        batch apart in halves; False when it was making none."""
+        """Handle the loss of the engine. Fail the track that was being made alone, or split the
+        tracks of its batch into two groups; return False if it was making none."""
         open_ids = [track.track_id for track in self.remaining()]
-        making = [track_id for track_id in open_ids if track_id in self._in_the_making]
-        self._in_the_making = frozenset()
-        if len(making) == 1:
-            self.note(Failed(track_id=making[0], kind=kind, message=message[:2000]))
-        elif making:
-            half = -(-len(making) // 2)
-            apart = [frozenset(making[:half]), frozenset(making[half:])]
-            self._suspects = [*apart, *(group - set(making) for group in self._suspects)]
-        return bool(making)
+        in_progress = [track_id for track_id in open_ids if track_id in self._in_progress]
+        self._in_progress = frozenset()
+        if len(in_progress) == 1:
+            self.note(Failed(track_id=in_progress[0], kind=kind, message=message[:2000]))
+        elif in_progress:
+            half = -(-len(in_progress) // 2)
+            groups = [frozenset(in_progress[:half]), frozenset(in_progress[half:])]
+            self._suspects = [*groups, *(group - set(in_progress) for group in self._suspects)]
+        return bool(in_progress)
 
     def acquit(self) -> None:
-        """None of its tracks is being made, or none is to blame."""
-        self._in_the_making = frozenset()
+        """Clear the tracks in progress: none is being made, or none is to blame."""
+        self._in_progress = frozenset()

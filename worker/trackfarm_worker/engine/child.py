@@ -1,4 +1,4 @@
-"""One engine process as its parent sees it: a pipe in, a pipe out, an end."""
+"""One engine process from its parent's side: pipes, threads and exit."""
 
 import queue
 import subprocess
@@ -21,10 +21,10 @@ OnLog = Callable[[str], None]
 
 
 class EngineChild:
-    """Sending never blocks, however full the pipe of a hung process may be."""
+    """Running engine process. Sending never blocks, even if the pipe of a hung process is full."""
 
     def __init__(self, on_log: OnLog) -> None:
-        # A session of its own: a Ctrl-C at the terminal is the parent's to answer.
+        # Its own session, so that Ctrl-C at the terminal reaches only the parent.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "trackfarm_worker.engine"],
             stdin=subprocess.PIPE,
@@ -54,23 +54,23 @@ class EngineChild:
         return self._process.pid
 
     def send(self, order: Order) -> None:
-        """An order to a process that has ended is dropped; its end is received instead."""
+        """Send an order. It is dropped if the process has ended, which `receive` reports."""
         self._orders.put(line(order))
 
     def listening(self, batch_id: int) -> AbstractContextManager[None]:
-        """Its reports of this run are kept, to be received."""
+        """Keep the reports of this run for `receive`, within the context."""
         return self._mail.listening(batch_id)
 
     def receive(self, timeout: float, batch_id: int = SETUP) -> Report | Ending:
-        """The next report of a run, or of the loading, or GONE (after the last report), or SILENT
-        after `timeout` seconds."""
+        """Return the next report of a run, or of loading, or GONE (after the last report), or
+        SILENT after `timeout` seconds."""
         return self._mail.receive(batch_id, timeout)
 
     def kill(self) -> None:
         self._process.kill()
 
     def close(self, grace: float) -> None:
-        """Ends the process, by force after `grace` seconds, and leaves nothing. Idempotent."""
+        """End the process, by force after `grace` seconds, and its threads. Idempotent."""
         with self._closing:
             self._orders.put(None)
             try:
@@ -82,10 +82,10 @@ class EngineChild:
                 thread.join()
 
     def ending(self) -> str:
-        """How the process ended and its last lines on stderr, for an error message."""
+        """Describe how the process ended, with its last lines on stderr, for an error message."""
         code = self._process.poll()
-        how = "is running" if code is None else f"ended with status {code}"
-        return "\n".join([f"engine process {self.pid} {how}", *self._tail])
+        status = "is running" if code is None else f"ended with status {code}"
+        return "\n".join([f"engine process {self.pid} {status}", *self._tail])
 
     def _write(self, stream: IO[bytes]) -> None:
         try:
@@ -94,7 +94,7 @@ class EngineChild:
                     stream.write(text)
                     stream.flush()
         except BrokenPipeError:
-            pass  # The reader of stdout sees the same end and reports it.
+            pass  # The reader of stdout sees the same exit and reports it.
 
     def _read(self, stream: IO[bytes]) -> None:
         with stream:
@@ -109,7 +109,8 @@ class EngineChild:
         self._mail.end()
 
     def _await_exit(self) -> None:
-        """A process whose pipe has ended is ending: its status and last words belong together."""
+        """Wait for the exit of the process after its pipe has closed, so that its status and last
+        lines are known."""
         try:
             self._process.wait(EXIT_SECONDS)
         except subprocess.TimeoutExpired:

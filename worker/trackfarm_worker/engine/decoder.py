@@ -1,4 +1,5 @@
-"""Latents to audio, in windows (`trackfarm_worker.engine.windows`) that tracks share a pass with."""
+"""Decoding of latents to audio, in windows (`trackfarm_worker.engine.windows`); tracks share
+passes."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -14,7 +15,8 @@ Piece = tuple[int, Window]
 
 
 class Decoder:
-    """Decodes with an `AutoencoderOobleck`. `window` in latent frames, `at_once` windows a pass."""
+    """Decoder around an `AutoencoderOobleck`. `window` in latent frames, `at_once` windows per
+    pass."""
 
     def __init__(self, vae: Any, *, window: int = WINDOW, at_once: int = 1) -> None:
         self._vae = vae
@@ -25,26 +27,30 @@ class Decoder:
     def decode(
         self, latents: Mapping[int, torch.Tensor], on_pass: OnPass
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yields each track's place and audio (channels, samples), float32, as soon as it is whole.
+        """Yield each track's position and audio (channels, samples), float32, as soon as it is
+        complete.
 
-        `latents` are (frames, width) by place. `on_pass` hears after each pass how many of how many
-        are done and how many windows of which track were in it, and names the places to skip.
+        `latents` are (frames, width) by position. `on_pass` is called after each pass with the
+        number of finished passes, of all passes, and of windows per track in it; it returns the
+        positions to skip.
         """
         plan = passes({i: len(track) for i, track in latents.items()}, self.window, self.at_once)
-        left = Counter(place for part in plan for place, _ in part)
-        heard: dict[int, list[torch.Tensor]] = {place: [] for place in latents}
+        windows_left = Counter(place for part in plan for place, _ in part)
+        decoded: dict[int, list[torch.Tensor]] = {place: [] for place in latents}
         skipped: Collection[int] = ()
         for done, part in enumerate(plan, start=1):
-            wanted = [piece for piece in part if piece[0] not in skipped]
-            for (place, _), audio in zip(wanted, self._heard(latents, wanted), strict=True):
-                heard[place].append(audio)
-                left[place] -= 1
-            skipped = on_pass(done, len(plan), Counter(place for place, _ in wanted))
-            for place in dict.fromkeys(place for place, _ in wanted):
-                if left[place] == 0 and place not in skipped:
-                    yield place, torch.cat(heard.pop(place), dim=1)
+            active = [piece for piece in part if piece[0] not in skipped]
+            for (place, _), audio in zip(
+                active, self._decode_windows(latents, active), strict=True
+            ):
+                decoded[place].append(audio)
+                windows_left[place] -= 1
+            skipped = on_pass(done, len(plan), Counter(place for place, _ in active))
+            for place in dict.fromkeys(place for place, _ in active):
+                if windows_left[place] == 0 and place not in skipped:
+                    yield place, torch.cat(decoded.pop(place), dim=1)
 
-    def _heard(
+    def _decode_windows(
         self, latents: Mapping[int, torch.Tensor], pieces: Sequence[Piece]
     ) -> Iterator[torch.Tensor]:
         if not pieces:
@@ -58,9 +64,10 @@ class Decoder:
 
 
 def passes(frames: Mapping[int, int], window: int, at_once: int) -> list[list[Piece]]:
-    """Which windows of which tracks are decoded together: only windows of one length can be.
+    """Return the windows to decode together, pass by pass: only windows of equal length can share
+    one.
 
-    Tracks come one after the other, so that each is whole as early as possible.
+    Tracks are decoded one after the other, so that each is complete as early as possible.
     """
     pieces = [
         (place, part)
@@ -69,6 +76,8 @@ def passes(frames: Mapping[int, int], window: int, at_once: int) -> list[list[Pi
     ]
     plan: list[list[Piece]] = []
     for _, group in groupby(pieces, key=lambda piece: piece[1].stop - piece[1].start):
-        alike = list(group)
-        plan += [alike[first : first + at_once] for first in range(0, len(alike), at_once)]
+        same_length = list(group)
+        plan += [
+            same_length[first : first + at_once] for first in range(0, len(same_length), at_once)
+        ]
     return plan

@@ -1,4 +1,4 @@
-"""Renders behind the device's back: while one track is measured, the next is decoded."""
+"""Rendering in parallel with the device: while one track is measured, the next is decoded."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,35 +10,36 @@ from trackfarm_worker.engine.delivery import Rendered
 from trackfarm_worker.engine.intake import Job
 from trackfarm_worker.engine.measures import Fault
 
-AHEAD = 4  # tracks of raw audio that may wait, so that memory stays flat
+AHEAD = 4  # tracks of raw audio that may be pending, so that memory stays bounded
 
 Outcome = Future[Rendered | Fault]
 
 
 class Deliveries:
-    """One thread, in order. Not for more than one batch at a time."""
+    """Render thread, in order. For one batch at a time."""
 
     def __init__(self, render: Callable[[Job, torch.Tensor], Rendered | Fault]) -> None:
         self._render = render
         self._thread = ThreadPoolExecutor(1, "delivery")
-        self._going: deque[tuple[Job, Outcome]] = deque()
+        self._pending: deque[tuple[Job, Outcome]] = deque()
 
     def begin(self, job: Job, audio: torch.Tensor) -> None:
-        self._going.append((job, self._thread.submit(self._render, job, audio)))
+        self._pending.append((job, self._thread.submit(self._render, job, audio)))
 
     def ended(self, *, all_of_them: bool) -> Iterator[tuple[Job, Outcome]]:
-        """Those that have ended, and as many more as are too many, or all of them."""
-        while self._going:
-            outcome = self._going[0][1]
-            if not (all_of_them or outcome.done() or len(self._going) > AHEAD):
+        """Yield the finished ones, waiting for the oldest while more than `AHEAD` are pending, or
+        for all."""
+        while self._pending:
+            outcome = self._pending[0][1]
+            if not (all_of_them or outcome.done() or len(self._pending) > AHEAD):
                 return
             wait([outcome])
-            yield self._going.popleft()
+            yield self._pending.popleft()
 
     def drop(self) -> None:
-        """Waits for what goes on, and forgets it: its batch was broken."""
-        going = [outcome for _, outcome in self._going]
-        self._going.clear()
-        for outcome in going:
+        """Discard pending renders, waiting for the active one: their batch failed."""
+        outcomes = [outcome for _, outcome in self._pending]
+        self._pending.clear()
+        for outcome in outcomes:
             outcome.cancel()
-        wait(going)
+        wait(outcomes)

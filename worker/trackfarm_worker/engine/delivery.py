@@ -1,4 +1,4 @@
-"""From raw audio to what is delivered, or to the reason why nothing is."""
+"""Rendering of raw audio for delivery, or the reason why it is not delivered."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from trackfarm_worker.engine.meter import measure, normalised, peak, to_int16, t
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """`samples` (frames, channels)."""
+    """Finished audio; `samples` (frames, channels)."""
 
     samples: NDArray[np.int16]
     measures: Measures
@@ -27,7 +27,7 @@ class Delivery:
 
     @torch.inference_mode()
     def render(self, job: Job, raw: torch.Tensor) -> Rendered | Fault:
-        """Cuts, normalises and measures `raw` (channels, samples)."""
+        """Cut, normalise and measure `raw` (channels, samples)."""
         cut = raw[:, : job.recipe.frames]
         audio = turned_down(normalised(cut), self._rate, job.recipe.loudness_lufs)
         measures = measure(

@@ -1,4 +1,4 @@
-"""Noise to latents: the DiT over a batch in which every track goes its own way."""
+"""Denoising: the DiT over a batch in which every track has its own steps, shift and guidance."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ OnStep = Callable[[int, int], Collection[int]]
 
 
 class Denoiser:
-    """Takes over the attention of an `AceStepPipeline`'s transformer."""
+    """Denoiser around an `AceStepPipeline`; replaces the attention of its transformer."""
 
     def __init__(self, pipeline: Any, *, expand_heads: bool = False) -> None:
         self._pipeline = pipeline
@@ -26,11 +26,12 @@ class Denoiser:
     def denoise(
         self, materials: Sequence[Material], on_step: OnStep
     ) -> tuple[list[torch.Tensor | None], float]:
-        """Latents (frames, width) of each track, float32; None of those that were stopped. And the
-        share of padding.
+        """Return the latents (frames, width) of each track, float32, None for stopped tracks; and
+        the share of padding.
 
-        `on_step` is called with the steps done and their number, first with none done, and names
-        the places of the tracks to stop. A track that has all its steps leaves the batch.
+        `on_step` is called with the number of finished steps and of all steps, first with 0
+        finished, and returns the positions of the tracks to stop. A track that has finished its
+        steps leaves the batch.
         """
         null = self._pipeline.condition_encoder.null_condition_emb[0]
         tracks = Tracks(materials, null.to(self._model.device), self._model.config.patch_size)
@@ -42,22 +43,22 @@ class Denoiser:
         rows: Rows | None = None
         for step in range(steps):
             stopped |= set(on_step(step, steps))
-            going = [i for i, (count, _) in enumerate(plans) if step < count and i not in stopped]
-            if not going:
+            active = [i for i, (count, _) in enumerate(plans) if step < count and i not in stopped]
+            if not active:
                 break
-            if rows is None or len(going) != len(rows.places):
-                rows = tracks.rows(going)
+            if rows is None or len(active) != len(rows.places):
+                rows = tracks.rows(active)
                 self._masks.fill(rows.tokens, rows.condition_tokens)
-            here, frames = rows.places, rows.frames
-            now = latents[here, :frames]
-            velocity = self._velocity(rows, tracks, now, levels[here, step], guidance)
-            change = (levels[here, step + 1] - levels[here, step]).view(-1, 1, 1)
-            latents[here, :frames] = now + change * velocity
+            places, frames = rows.places, rows.frames
+            current = latents[places, :frames]
+            velocity = self._velocity(rows, tracks, current, levels[places, step], guidance)
+            change = (levels[places, step + 1] - levels[places, step]).view(-1, 1, 1)
+            latents[places, :frames] = current + change * velocity
         stopped |= set(on_step(steps, steps))
-        made = [
+        results = [
             None if i in stopped else latents[i, :length] for i, length in enumerate(tracks.lengths)
         ]
-        return made, tracks.padding
+        return results, tracks.padding
 
     def _velocity(
         self,
@@ -67,14 +68,15 @@ class Denoiser:
         levels: torch.Tensor,
         guidance: Guidance,
     ) -> torch.Tensor:
-        """Of each track of `rows`, float32: guided first, then blended, as diffusers does it.
+        """Return the velocity of each track of `rows`, float32: guided first, then blended, as in
+        diffusers.
 
-        A cover of strength s follows s of its own velocity and 1 - s of the one that it has as
-        text2music, at every step; ACE-Step's own code changes over after a share s of the steps.
+        A cover of strength s follows s of its own velocity and 1 - s of its text2music velocity, at
+        every step; ACE-Step's own code switches after a share s of the steps.
         """
         dtype = self._model.dtype
         noise_level = levels[rows.owner].to(dtype)
-        passed = self._model(
+        output = self._model(
             hidden_states=latents[rows.owner].to(dtype),
             timestep=noise_level,
             timestep_r=noise_level,
@@ -82,17 +84,17 @@ class Denoiser:
             context_latents=rows.context.to(dtype),
             return_dict=False,
         )[0].float()
-        passed = passed * tracks.valid[rows.places, : rows.frames][rows.owner]
-        velocity: torch.Tensor = passed[: len(rows.places)]
+        output = output * tracks.valid[rows.places, : rows.frames][rows.owner]
+        velocity: torch.Tensor = output[: len(rows.places)]
         if len(rows.guided):
             guided = guidance.guide(
                 velocity[rows.guided],
-                passed[rows.guided_rows],
+                output[rows.guided_rows],
                 rows.scales,
                 rows.places[rows.guided],
             )
             velocity = velocity.index_copy(0, rows.guided, guided)
         if len(rows.blended):
-            blend = torch.lerp(passed[rows.blended_rows], velocity[rows.blended], rows.strengths)
+            blend = torch.lerp(output[rows.blended_rows], velocity[rows.blended], rows.strengths)
             velocity = velocity.index_copy(0, rows.blended, blend)
         return velocity

@@ -1,4 +1,4 @@
-"""The device an engine computes on: its room, and what it has had to give up."""
+"""Compute device of an engine: its limits, and its memory level."""
 
 import ctypes
 import gc
@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 
 class Device:
-    """`rung` is where it stands on the ladder; what changes with it is changed here."""
+    """Compute device. `rung` is its memory level; changes of level are applied here."""
 
     def __init__(self, setup: Setup, model_set: ModelSet, pipeline: Any) -> None:
         self._options = setup.options
@@ -50,23 +50,24 @@ class Device:
 
     @property
     def ends_when_exhausted(self) -> bool:
-        """An allocator that failed on a card leaves it in pieces."""
+        """Return whether the engine exits when out of memory: on a GPU a failed allocation leaves
+        the memory fragmented."""
         return self.kind == "cuda" or self._options.retire_when_exhausted
 
     def settle(self, rung: Rung) -> None:
-        """Goes on from this rung, also after a restart. Raises OSError."""
+        """Apply this memory level and store it for restarts. Raises OSError."""
         if rung.offload and not self.rung.offload:
             offload_conditioning(self._pipeline)
         self.rung = rung
         self._memory.remember(rung)
 
     def reclaim(self) -> None:
-        """Gives back what a batch that broke off has left behind."""
+        """Free the memory left behind by a failed batch."""
         gc.collect()
         if self.kind == "cuda":
             torch.cuda.empty_cache()
         else:
-            # glibc keeps large blocks once it has seen them freed; another libc has no such call.
+            # glibc caches large freed blocks; other libcs have no such call.
             trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
             if trim:
                 trim(0)
@@ -77,12 +78,13 @@ class Device:
 
 
 def memory_path(spool: Path) -> Path:
-    """Beside the spool, which is emptied when a worker starts."""
+    """Return the file of the memory levels, beside the spool, which is emptied when a worker
+    starts."""
     return spool.with_name(f"{spool.name}-limits.json")
 
 
 def cap_memory(headroom_mib: int) -> None:
-    """Lets this process take no more than this beyond what it has now."""
+    """Limit this process to its current address space plus `headroom_mib`."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     now = pages * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]

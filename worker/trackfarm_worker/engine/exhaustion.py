@@ -1,4 +1,4 @@
-"""Tells errors apart by what helps against them."""
+"""Classification of errors by their remedy."""
 
 import errno
 
@@ -6,7 +6,7 @@ import torch
 
 from trackfarm.wire import FailureKind
 
-# What torch and its CPU kernels say in a plain RuntimeError when they got no memory.
+# Out-of-memory messages of torch and its CPU kernels in a plain RuntimeError.
 _NO_MEMORY = (
     "can't allocate memory",
     "not enough memory",
@@ -26,7 +26,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def kind_of(error: Exception) -> FailureKind:
-    """For the report of a track that failed by it."""
+    """Return the failure kind to report for a track that failed with this error."""
     if is_out_of_memory(error):
         return FailureKind.OUT_OF_MEMORY
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -35,5 +35,5 @@ def kind_of(error: Exception) -> FailureKind:
 
 
 def told(error: Exception) -> str:
-    """One message for people, at most 2,000 characters."""
+    """Return a readable message of at most 2,000 characters."""
     return f"{type(error).__name__}: {error}"[:2000]

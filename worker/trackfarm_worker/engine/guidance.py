@@ -1,4 +1,4 @@
-"""Adaptive projected guidance, each track with its own scale and its own momentum."""
+"""Adaptive projected guidance with a separate scale and momentum per track."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ NORM_THRESHOLD = 2.5
 
 
 class Guidance:
-    """Holds the momentum of the guided tracks of one batch, by their place in it."""
+    """Momentum of the guided tracks of one batch, indexed by their position in it."""
 
     def __init__(self, like: torch.Tensor) -> None:
         self._momentum = torch.zeros_like(like)
@@ -23,11 +23,12 @@ class Guidance:
         scales: torch.Tensor,
         places: torch.Tensor,
     ) -> torch.Tensor:
-        """Velocities (n, frames, width) of the tracks at `places`; `scales` (n, 1, 1) are above 1.
+        """Return the guided velocities (n, frames, width) of the tracks at `places`; `scales` (n,
+        1, 1) are above 1.
 
-        The norm runs over time, so what is padding has to be zero in both velocities.
+        The norm runs over time, so padding has to be zero in both velocities.
         """
-        # Both are annotated for one scale and one momentum, and calculate with tensors as well.
+        # Both are annotated for one scale and one momentum, but also accept tensors.
         buffer: Any = MomentumBuffer(momentum=MOMENTUM)
         normalise: Any = normalized_guidance
         frames = conditional.shape[1]

@@ -1,4 +1,4 @@
-"""Takes orders in: reads how long their sound files are and turns them into jobs."""
+"""Conversion of requested tracks into jobs, including the lengths of their source files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from trackfarm_worker.engine.recipe import Recipe, Refusal, recipe
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One try of one track. `name` is that of its file in the spool; `seconds` of audio."""
+    """One try of one track. `name` is that of its file in the spool."""
 
     track_id: int
     recipe: Recipe
@@ -31,7 +31,7 @@ class Job:
 
 
 def job(track: EngineTrack, model_set: ModelSet, name: str) -> Job | Refusal:
-    """The first try of a track, or why the engine does not make it."""
+    """Return the first try of a track, or the reason why the engine refuses it."""
     lengths = {}
     for role, path in (("source", track.source), ("reference", track.reference)):
         if path is not None:
@@ -40,14 +40,14 @@ def job(track: EngineTrack, model_set: ModelSet, name: str) -> Job | Refusal:
                 return length
             lengths[role] = length
     match recipe(track, model_set, source_frames=lengths.get("source")):
-        case Recipe() as made:
-            return Job(track.track_id, made, name)
+        case Recipe() as valid:
+            return Job(track.track_id, valid, name)
         case refusal:
             return refusal
 
 
 def sound(path: Path) -> NDArray[np.float32]:
-    """Float32 samples (frames, 2), mapped and not read. Raises OSError or ValueError."""
+    """Return float32 samples (frames, 2), memory-mapped. Raises OSError or ValueError."""
     samples = np.load(path, mmap_mode="r", allow_pickle=False)
     if samples.dtype != np.float32 or samples.ndim != 2 or samples.shape[1] != 2:
         raise ValueError(f"{samples.dtype} of shape {samples.shape} is not stereo float32")

@@ -1,4 +1,4 @@
-"""How much goes through a device at once: by the table `limits.toml`, and by its memory."""
+"""Limits on the work in one pass of a device: by the table `limits.toml`, and by its memory."""
 
 import tomllib
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ from trackfarm_worker.engine.windows import WINDOW
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """`windows` of `window` latent frames are decoded at once."""
+    """Memory limits of a pass: a batch within `limit`; `windows` of `window` latent frames are
+    decoded at once."""
 
     limit: Limit
     window: int
@@ -25,11 +26,12 @@ class Room:
 
 
 def first_rung(kind: str, model_set: ModelSet, card_gb: float) -> Rung:
-    """Where a device begins: as the tier of the card says (`trackfarm.tiers.residency`)."""
+    """Return the initial memory level of a device, from the tier of the GPU
+    (`trackfarm.tiers.residency`)."""
     if kind != "cuda":
         return Rung(seconds=None, window=WINDOW, offload=False)
-    begun = begins(model_set, card_gb)
-    return Rung(seconds=None, window=begun.window, offload=begun.offload)
+    initial = begins(model_set, card_gb)
+    return Rung(seconds=None, window=initial.window, offload=initial.offload)
 
 
 def begins(model_set: ModelSet, card_gb: float) -> Residency:
@@ -41,9 +43,11 @@ def has_int8(options: Options, begun: Residency) -> bool:
 
 
 def room(kind: str, model_set: ModelSet, card_gb: float, rung: Rung, options: Options) -> Room:
-    """`kind` is cpu, synthetic or cuda; `card_gb` (10^9 bytes) counts for cuda only.
+    """Return the limits of a device. `kind` is cpu, synthetic or cuda; `card_gb` (10^9 bytes)
+    counts for cuda only.
 
-    At least one track and one window always have room: what that leads to is the ladder's business.
+    Always allows at least one track and one window: if they do not fit, the memory level is lowered
+    (`ladder`).
     """
     row = _row(kind, card_gb)
     seconds, windows = float(row["seconds"]), int(row["windows"])
@@ -69,7 +73,7 @@ def _row(kind: str, card_gb: float) -> dict[str, Any]:
     rows = _table()[kind]
     if isinstance(rows, dict):
         return rows
-    # Cards report a little less than their nominal size.
+    # GPUs report slightly less memory than their nominal size.
     return next(row for row in rows if card_gb >= 0.93 * row["vram"])
 
 

@@ -1,4 +1,4 @@
-"""Integrated loudness by ITU-R BS.1770-4, on the device where the audio is."""
+"""Integrated loudness of ITU-R BS.1770-4, computed on the device of the audio."""
 
 import math
 
@@ -9,12 +9,12 @@ RELATIVE_GATE_LU = -10.0
 BLOCK_SECONDS = 0.4
 STEPS_PER_BLOCK = 4  # blocks overlap by 75 %
 OFFSET = -0.691
-SPAN, LEAD = 1 << 17, 1 << 14  # samples per FFT, and those in which the filter settles
+SPAN, LEAD = 1 << 17, 1 << 14  # samples per FFT, and samples until the filter settles
 
 
 def loudness(audio: torch.Tensor, rate: int) -> float | None:
-    """LUFS of float32 audio (channels, samples), mono or stereo; None of less than one block, or
-    where every block is below the absolute gate."""
+    """Return the LUFS of float32 audio (channels, samples), mono or stereo; None if it is shorter
+    than one block, or if every block is below the absolute gate."""
     if audio.shape[1] < round(BLOCK_SECONDS * rate):
         return None
     power = _step_power(_weighted(audio, rate), rate)
@@ -31,19 +31,20 @@ def _lufs(power: torch.Tensor) -> torch.Tensor:
 
 
 def _step_power(weighted: torch.Tensor, rate: int) -> torch.Tensor:
-    """Mean squares, added over channels, of each step of a block; an incomplete step is left out.
+    """Return the mean squares, summed over channels, of each step of a block; an incomplete step is
+    dropped.
 
     BS.1770 gives left and right the weight 1.
     """
     step = round(BLOCK_SECONDS / STEPS_PER_BLOCK * rate)
-    whole = weighted.shape[1] // step * step
-    steps = weighted[:, :whole].reshape(len(weighted), -1, step)
+    complete = weighted.shape[1] // step * step
+    steps = weighted[:, :complete].reshape(len(weighted), -1, step)
     power: torch.Tensor = steps.double().square().mean(dim=2).sum(dim=0)
     return power
 
 
 def _weighted(audio: torch.Tensor, rate: int) -> torch.Tensor:
-    """K-weighted, by overlap-save: the filter's response is below 1e-9 after LEAD samples."""
+    """Apply K-weighting by overlap-save: the filter's response is below 1e-9 after LEAD samples."""
     fresh = SPAN - LEAD
     count = math.ceil(audio.shape[1] / fresh)
     padded = torch.nn.functional.pad(audio, (LEAD, count * fresh - audio.shape[1]))
@@ -54,7 +55,7 @@ def _weighted(audio: torch.Tensor, rate: int) -> torch.Tensor:
 
 
 def _response(rate: int) -> torch.Tensor:
-    """Of both stages, at the frequencies of a real FFT of SPAN samples."""
+    """Return the response of both stages at the frequencies of a real FFT of SPAN samples."""
     z = torch.exp(-2j * math.pi * torch.arange(SPAN // 2 + 1, dtype=torch.float64) / SPAN)
     response = torch.ones_like(z)
     for above, below in (_shelf(rate), _high_pass(rate)):
@@ -67,7 +68,7 @@ _Biquad = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
 def _shelf(rate: int) -> _Biquad:
-    """The first stage: the analogue prototype behind the table that BS.1770 gives for 48 kHz."""
+    """Return the first stage: the analogue prototype behind the table of BS.1770 for 48 kHz."""
     frequency, gain, quality = 1681.974450955533, 3.999843853973347, 0.7071752369554196
     k, high = math.tan(math.pi * frequency / rate), 10 ** (gain / 20)
     band = high**0.4996667741545416
@@ -77,7 +78,7 @@ def _shelf(rate: int) -> _Biquad:
 
 
 def _high_pass(rate: int) -> _Biquad:
-    """The second stage; its numerator is not normalised, as in the table."""
+    """Return the second stage; its numerator is not normalised, as in the table."""
     frequency, quality = 38.13547087602444, 0.5003270373238773
     return (1.0, -2.0, 1.0), _poles(math.tan(math.pi * frequency / rate), quality)
 

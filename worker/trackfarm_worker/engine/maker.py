@@ -1,4 +1,4 @@
-"""One batch from orders to sounds: ground, condition, denoise, decode, render."""
+"""Generation of one batch: encode inputs, condition, denoise, decode, render."""
 
 import sys
 import traceback
@@ -23,7 +23,7 @@ from trackfarm_worker.engine.messages import Failed, Finished, Stage, Stopped
 from trackfarm_worker.engine.spool import Sound
 
 Made = Sound | Failed | Stopped | Job
-"""Audio to be written, another answer, or the next try of a track whose audio was of no use."""
+"""Audio to write, another answer, or the next try of a track whose audio was rejected."""
 
 
 def track_of(made: Made) -> int:
@@ -31,7 +31,7 @@ def track_of(made: Made) -> int:
 
 
 class Watch(Protocol):
-    """Who follows a batch, and can stop its tracks."""
+    """Observer of a batch, which can stop its tracks."""
 
     def tell(self, track_ids: Sequence[int], stage: Stage, step: int, steps: int) -> None: ...
 
@@ -56,9 +56,9 @@ class Decoding(Protocol):
 
 
 class BatchMaker:
-    """Makes one batch at a time; not thread-safe. `precise` is a context in which the model
-    computes in float32, for a track whose latents overflowed, or None where it does already.
-    `spool` is where the sounds are to be left."""
+    """Maker of one batch at a time; not thread-safe. `precise` is a context in which the model
+    computes in float32, for a track with overflowed latents, or None if it always does. `spool` is
+    the folder of the audio files."""
 
     def __init__(
         self,
@@ -84,54 +84,58 @@ class BatchMaker:
         self._precise = precise
 
     def fit(self, room: Room) -> None:
-        """Decodes in windows of this size from now on. Sources are encoded in the same windows for
-        ever: a cover's tokens must not depend on what memory there was."""
+        """Set the decoding windows. Sources are always encoded in the same windows, because a
+        cover's tokens must not depend on the available memory."""
         self._decoder.window, self._decoder.at_once = room.window, room.windows
 
     def make(self, jobs: Sequence[Job], watch: Watch) -> Iterator[Made]:
-        """Yields one answer per job, each as soon as it is known.
+        """Yield one answer per job, each as soon as it is known.
 
-        What concerns a single track is its answer. What breaks the batch is raised: then the jobs
-        that have no answer yet are as if they had never been begun.
+        An error of a single track becomes its answer. An error of the whole batch is raised; jobs
+        without an answer can then be made again.
         """
         self._lap(None, [job.track_id for job in jobs])
         grounds: list[Ground] = []
-        going: list[Job] = []
-        for job, ground in self._grounds(jobs, watch):
+        active: list[Job] = []
+        for job, ground in self._encode_inputs(jobs, watch):
             if isinstance(ground, Ground):
                 grounds.append(ground)
-                going.append(job)
+                active.append(job)
             else:
                 yield ground
-        if going:
-            yield from self._make(going, grounds, watch)
+        if active:
+            yield from self._make(active, grounds, watch)
 
     def _make(self, jobs: Sequence[Job], grounds: Sequence[Ground], watch: Watch) -> Iterator[Made]:
         materials = self._conditioner.materials(grounds)
         self._lap("condition", [job.track_id for job in jobs])
         on_step = partial(self._between_steps, jobs, watch)
         latents, padding = self._denoiser.denoise(materials, on_step)
-        made = {place: found for place, found in enumerate(latents) if found is not None}
-        self._lap("denoise", {jobs[place].track_id: _cost(jobs[place]) for place in made})
-        kept = {
-            place: self._mended(jobs[place], materials[place], found)
-            for place, found in made.items()
+        denoised = {
+            place: track_latents
+            for place, track_latents in enumerate(latents)
+            if track_latents is not None
         }
-        whole = set()
+        self._lap("denoise", {jobs[place].track_id: _cost(jobs[place]) for place in denoised})
+        repaired = {
+            place: self._repaired(jobs[place], materials[place], track_latents)
+            for place, track_latents in denoised.items()
+        }
+        decoded = set()
         passes = max(job.recipe.steps for job in jobs) / len(jobs)
         answer = partial(self._answer, batch_size=len(jobs), padding=padding, passes=passes)
         try:
-            decoding = self._decoder.decode(kept, partial(self._between_passes, jobs, watch))
+            decoding = self._decoder.decode(repaired, partial(self._between_passes, jobs, watch))
             for place, audio in decoding:
-                whole.add(place)
+                decoded.add(place)
                 self._deliveries.begin(jobs[place], audio)
                 yield from starmap(answer, self._deliveries.ended(all_of_them=False))
             yield from starmap(answer, self._deliveries.ended(all_of_them=True))
         finally:
             self._deliveries.drop()
-        yield from (self._stopped(job) for place, job in enumerate(jobs) if place not in whole)
+        yield from (self._stopped(job) for place, job in enumerate(jobs) if place not in decoded)
 
-    def _grounds(
+    def _encode_inputs(
         self, jobs: Sequence[Job], watch: Watch
     ) -> Iterator[tuple[Job, Ground | Failed | Stopped]]:
         for done, job in enumerate(jobs):
@@ -148,54 +152,54 @@ class BatchMaker:
             self._lap("condition", [job.track_id])
             yield job, ground
 
-    def _mended(self, job: Job, material: Material, latents: torch.Tensor) -> torch.Tensor:
-        """Latents that are not finite are made again with more precision, where there is more."""
+    def _repaired(self, job: Job, material: Material, latents: torch.Tensor) -> torch.Tensor:
+        """Recompute latents that are not finite in higher precision, if available."""
         if self._precise is None or bool(torch.isfinite(latents).all()):
             return latents
         with self._precise():
-            again, _ = self._denoiser.denoise([material], lambda *_: ())
+            repeated, _ = self._denoiser.denoise([material], lambda *_: ())
         self._lap("denoise", [job.track_id])
-        return latents if again[0] is None else again[0]
+        return latents if repeated[0] is None else repeated[0]
 
     def _answer(
         self, job: Job, outcome: Outcome, *, batch_size: int, padding: float, passes: float
     ) -> Made:
-        made = outcome.result()
+        rendered = outcome.result()
         self._lap(None, [job.track_id])
-        if isinstance(made, Rendered):
-            frames, channels = made.samples.shape
+        if isinstance(rendered, Rendered):
+            frames, channels = rendered.samples.shape
             finished = Finished(
                 track_id=job.track_id,
                 path=self._spool / f"{job.name}.npy",
                 sample_rate=self._sample_rate,
                 channels=channels,
                 frames=frames,
-                measures=made.measures,
+                measures=rendered.measures,
                 timings=self._ledger.settle(job.track_id),
                 seed=job.seed,
                 batch_size=batch_size,
                 padding=padding,
                 passes=passes,
             )
-            return Sound(finished, made.samples)
+            return Sound(finished, rendered.samples)
         if job.attempt + 1 < len(job.recipe.seeds):
             return replace(job, attempt=job.attempt + 1)
-        tried = ", ".join(map(str, job.recipe.seeds))
+        seeds = ", ".join(map(str, job.recipe.seeds))
         return Failed(
             track_id=job.track_id,
-            kind=made.kind,
-            message=f"{made.message} (seeds tried: {tried})",
+            kind=rendered.kind,
+            message=f"{rendered.message} (seeds tried: {seeds})",
             timings=self._ledger.settle(job.track_id),
         )
 
     def _between_steps(self, jobs: Sequence[Job], watch: Watch, step: int, steps: int) -> set[int]:
-        return _told(jobs, watch, "denoise", step, steps)
+        return _report_step(jobs, watch, "denoise", step, steps)
 
     def _between_passes(
         self, jobs: Sequence[Job], watch: Watch, step: int, steps: int, windows: Mapping[int, int]
     ) -> set[int]:
         self._lap("decode", {jobs[place].track_id: count for place, count in windows.items()})
-        return _told(jobs, watch, "decode", step, steps)
+        return _report_step(jobs, watch, "decode", step, steps)
 
     def _lap(self, stage: Stage | None, shares: Mapping[int, float] | Sequence[int]) -> None:
         self._synchronise()
@@ -216,13 +220,15 @@ class BatchMaker:
 
 
 def _cost(job: Job) -> float:
-    """What a track's denoising costs, relative to others in its batch."""
+    """Return the cost of a track's denoising, relative to others in its batch."""
     return job.seconds * job.recipe.steps * job.recipe.passes
 
 
-def _told(jobs: Sequence[Job], watch: Watch, stage: Stage, step: int, steps: int) -> set[int]:
-    """Reports a step; answers with the places of the jobs that are to stop, as of afterwards."""
-    going = [job.track_id for job in jobs if not watch.is_stopped(job.track_id)]
-    if going:
-        watch.tell(going, stage, step, steps)
+def _report_step(
+    jobs: Sequence[Job], watch: Watch, stage: Stage, step: int, steps: int
+) -> set[int]:
+    """Report a step, then return the positions of the jobs to stop."""
+    active = [job.track_id for job in jobs if not watch.is_stopped(job.track_id)]
+    if active:
+        watch.tell(active, stage, step, steps)
     return {place for place, job in enumerate(jobs) if watch.is_stopped(job.track_id)}

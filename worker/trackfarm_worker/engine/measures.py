@@ -1,4 +1,4 @@
-"""What the finished audio is like, as numbers, and what they mean. Needs no torch."""
+"""Measured properties of the finished audio, and the thresholds for delivery. Needs no torch."""
 
 import tomllib
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class Measures(BaseModel):
 
     `raw_peak_dbfs` is the peak before normalisation, `clipped` the share of samples at or beyond
     full scale, `dc` the mean of all samples, `lufs` the integrated loudness of ITU-R BS.1770-4
-    (None where it has none), `audible` the share of the length asked for after which nothing but
-    silence follows. Levels of audio that is not finite are FLOOR_DBFS.
+    (None if undefined), `audible` the share of the requested length after which only silence
+    follows. Levels of audio with non-finite values are FLOOR_DBFS.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,7 +36,8 @@ class Measures(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """`silence_dbfs`: a level below it is no music. `shortest`: the least `audible` share."""
+    """Thresholds for delivery. `silence_dbfs`: a lower level is no music. `shortest`: minimum
+    `audible` share."""
 
     silence_dbfs: float
     shortest: float
@@ -44,7 +45,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why audio is not delivered."""
+    """Reason why audio is not delivered."""
 
     kind: FailureKind
     message: str
@@ -52,13 +53,13 @@ class Fault:
 
 @cache
 def thresholds(model_set: str) -> Thresholds:
-    """The row of the model set in `thresholds.toml`, or its default row."""
+    """Return the row of the model set in `thresholds.toml` merged over its default row."""
     table = tomllib.loads((files("trackfarm_worker.engine") / "thresholds.toml").read_text())
     return Thresholds(**table["default"] | table.get(model_set, {}))
 
 
 def unmeasurable() -> Measures:
-    """Of audio that holds values that are not finite."""
+    """Return the measures of audio that contains non-finite values."""
     return Measures(
         finite=False,
         silent=False,
@@ -72,9 +73,9 @@ def unmeasurable() -> Measures:
 
 
 def fault(measures: Measures, limits: Thresholds) -> Fault | None:
-    """None when the audio may be delivered."""
+    """Return why the audio must not be delivered, or None."""
     if not measures.finite:
-        return Fault(FailureKind.NOT_FINITE, "the audio holds values that are not finite")
+        return Fault(FailureKind.NOT_FINITE, "the audio contains values that are not finite")
     if measures.silent:
         levels = f"peak {measures.raw_peak_dbfs:.1f} dBFS before normalisation"
         return Fault(

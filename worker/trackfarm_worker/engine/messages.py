@@ -1,7 +1,7 @@
-"""What the worker and its engine process say to each other: one JSON object per line.
+"""Protocol between the worker and its engine process: one JSON object per line.
 
-Audio never travels in a message: the engine writes it to the spool folder as int16 `.npy` of
-shape (frames, channels) and names the path.
+Audio never travels in a message: the engine writes it to the spool folder as int16 `.npy` of shape
+(frames, channels) and sends the path.
 """
 
 from pathlib import Path
@@ -17,19 +17,19 @@ Stage = Literal["condition", "denoise", "decode"]
 
 
 class _Message(BaseModel):
-    # JSON knows no NaN: it would arrive as null.
+    # JSON has no NaN: it would arrive as null.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class EngineTrack(_Message):
-    """One track to make. None means the model set's default, or that nothing is said about it.
+    """One track to make. None means the model set's default, or unspecified.
 
-    Times are in seconds, `time_signature` in beats per bar. `seeds` are this try's seed and those
-    of the tries after it (at most three are used); without them there is one try, with `seed`.
-    `source` and `reference` are float32 `.npy` files of shape (frames, 2) at the model set's sample
-    rate. `loudness_lufs` turns the finished audio down to that loudness, never up.
+    Times are in seconds, `time_signature` in beats per bar. `seeds` are for this try and the
+    following ones (at most three are used); without them there is one try, with `seed`. `source`
+    and `reference` are float32 `.npy` files of shape (frames, 2) at the model set's sample rate.
+    `loudness_lufs` turns the finished audio down to that loudness, never up.
 
-    Not validated here: what the engine cannot make is answered with a `Failed`.
+    Not validated here: the engine answers a track that it cannot make with a `Failed`.
     """
 
     track_id: int
@@ -58,7 +58,8 @@ class EngineTrack(_Message):
 
 
 class Setup(_Message):
-    """First line to the engine. `step_delay` in seconds, `source` None means the default place."""
+    """First line to the engine. `step_delay` in seconds; `source` None means the default
+    location."""
 
     type: Literal["setup"] = "setup"
     model_set: str
@@ -72,7 +73,8 @@ class Setup(_Message):
 
 
 class Run(_Message):
-    """`has_waited`: it stood in line, so that the time since the run before it is its own."""
+    """A run of tracks. `has_waited`: it was queued, so the time since the previous run is charged
+    to it."""
 
     type: Literal["run"] = "run"
     batch_id: int
@@ -81,7 +83,7 @@ class Run(_Message):
 
 
 class Stop(_Message):
-    """Stops tracks of a batch between two steps; ignored when that batch is over."""
+    """Request to stop tracks of a run between two steps; ignored when that run is over."""
 
     type: Literal["stop"] = "stop"
     batch_id: int
@@ -92,7 +94,7 @@ Order = Setup | Run | Stop
 
 
 class Ready(_Message):
-    """The model is loaded; `digests` are hex SHA-256 per component."""
+    """Report that the model is loaded; `digests` are hex SHA-256 per component."""
 
     type: Literal["ready"] = "ready"
     model_set: str
@@ -107,14 +109,14 @@ class LoadFailed(_Message):
 
 
 class _OfRun(_Message):
-    """`batch_id` is that of the run."""
+    """Base of messages about a run; `batch_id` is its id."""
 
     batch_id: int = 0
 
 
 class Progress(_OfRun):
-    """What the tracks of one batch have in common: sent when a stage begins (`step` 0) and after
-    each of its steps. `track_ids` are those that are still being made."""
+    """Progress shared by the tracks of one batch: sent when a stage begins (`step` 0) and after
+    each of its steps. `track_ids` are the tracks still being made."""
 
     type: Literal["progress"] = "progress"
     track_ids: list[int]
@@ -124,10 +126,10 @@ class Progress(_OfRun):
 
 
 class StageSeconds(_Message):
-    """This track's share of its batch's wall seconds, over all its tries.
+    """Share of a track in the wall seconds of its batches, over all its tries.
 
-    `service` covers everything for which the batch kept the engine, so that over all tracks it adds
-    up to the time for which the engine was occupied.
+    `service` covers all time for which the batches occupied the engine, so that its sum over all
+    tracks is the engine's busy time.
     """
 
     condition: float = 0.0
@@ -137,9 +139,9 @@ class StageSeconds(_Message):
 
 
 class Finished(_OfRun):
-    """`frames` per channel at `sample_rate` Hz. `seed` is the one of the try that succeeded,
-    `batch_size` the tracks of its batch, `padding` the share of padding in that batch, `passes` its
-    even share of the batch's passes through the DiT."""
+    """A finished track. `frames` per channel at `sample_rate` Hz. `seed` is that of the successful
+    try, `batch_size` the number of tracks in its batch, `padding` the share of padding in that
+    batch, `passes` its even share of the batch's passes through the DiT."""
 
     type: Literal["finished"] = "finished"
     track_id: int
@@ -169,20 +171,20 @@ class Stopped(_OfRun):
 
 
 class Computed(_OfRun):
-    """The device has nothing more to do for the run: what is not answered is being written."""
+    """Report that the device has finished the run; unanswered tracks are being written."""
 
     type: Literal["computed"] = "computed"
 
 
 class BatchDone(_OfRun):
-    """Every track of the run has been answered."""
+    """Report that every track of the run has been answered."""
 
     type: Literal["batch_done"] = "batch_done"
 
 
 class Retired(_Message):
-    """The engine ends itself, because its device ran out of memory: no track is to blame, and its
-    successor makes smaller batches."""
+    """Report that the engine exits because its device ran out of memory: no track is to blame, and
+    its successor makes smaller batches."""
 
     type: Literal["retired"] = "retired"
     message: str
@@ -201,10 +203,10 @@ def line(message: Order | Report) -> bytes:
 
 
 def read_order(text: bytes) -> Order:
-    """Raises pydantic.ValidationError when the line is not an order."""
+    """Parse an order. Raises pydantic.ValidationError."""
     return _ORDERS.validate_json(text)
 
 
 def read_report(text: bytes) -> Report:
-    """Raises pydantic.ValidationError when the line is not a report."""
+    """Parse a report. Raises pydantic.ValidationError."""
     return _REPORTS.validate_json(text)

@@ -1,4 +1,4 @@
-"""Levels of finished audio, measured where it is; only numbers and 16-bit samples leave it."""
+"""Levels of finished audio, measured on its device; only numbers and 16-bit samples leave it."""
 
 import math
 
@@ -14,7 +14,7 @@ TAIL_SECONDS = 0.1  # resolution of `audible`
 
 
 def dbfs(amplitude: float) -> float:
-    """Level of an amplitude relative to full scale 1.0."""
+    """Return the level of an amplitude relative to full scale 1.0."""
     return max(20.0 * math.log10(amplitude), FLOOR_DBFS) if amplitude > 0 else FLOOR_DBFS
 
 
@@ -23,13 +23,13 @@ def peak(audio: torch.Tensor) -> float:
 
 
 def normalised(audio: torch.Tensor) -> torch.Tensor:
-    """Scales to a peak of -1 dBFS; the steps and constants of diffusers' AceStepPipeline."""
-    loud = audio / max(peak(audio), 1.0)
-    return loud * (TARGET_PEAK / max(peak(loud), 1e-6))
+    """Scale to a peak of -1 dBFS, with the steps and constants of diffusers' AceStepPipeline."""
+    limited = audio / max(peak(audio), 1.0)
+    return limited * (TARGET_PEAK / max(peak(limited), 1e-6))
 
 
 def turned_down(audio: torch.Tensor, rate: int, target: float | None) -> torch.Tensor:
-    """Down to `target` LUFS; audio that is quieter stays as it is, for its peak is the limit."""
+    """Reduce to `target` LUFS; quieter audio is unchanged, because its peak is the limit."""
     if target is None or not bool(torch.isfinite(audio).all()):
         return audio
     measured = loudness(audio, rate)
@@ -41,11 +41,11 @@ def turned_down(audio: torch.Tensor, rate: int, target: float | None) -> torch.T
 def measure(
     audio: torch.Tensor, *, rate: int, raw_peak: float, frames: int, limits: Thresholds
 ) -> Measures:
-    """Measures float32 audio (channels, samples). `raw_peak` is the amplitude before normalisation,
-    `frames` the length asked for.
+    """Measure float32 audio (channels, samples). `raw_peak` is the amplitude before normalisation,
+    `frames` the requested length.
 
-    Silent is what had hardly any level before it was normalised, or has hardly any afterwards
-    (a single click).
+    Audio is silent if its level was below the threshold before normalisation, or is afterwards (a
+    single click).
     """
     if not math.isfinite(raw_peak) or not bool(torch.isfinite(audio).all()):
         return unmeasurable()
@@ -67,16 +67,16 @@ def _audible(audio: torch.Tensor, rate: int, frames: int, silence_dbfs: float) -
     block = round(TAIL_SECONDS * rate)
     loudest = audio.abs().amax(dim=0)
     padded = torch.nn.functional.pad(loudest, (0, -len(loudest) % block))
-    heard = padded.reshape(-1, block).amax(dim=1) >= 10 ** (silence_dbfs / 20)
-    if not bool(heard.any()):
+    is_audible = padded.reshape(-1, block).amax(dim=1) >= 10 ** (silence_dbfs / 20)
+    if not bool(is_audible.any()):
         return 0.0
-    last = int(heard.nonzero().max()) + 1
+    last = int(is_audible.nonzero().max()) + 1
     return min(last * block, len(loudest)) / frames
 
 
 def to_int16(audio: torch.Tensor) -> NDArray[np.int16]:
-    """Samples (frames, channels): rounded to the nearest of 65,535 symmetrical steps; beyond full
-    scale is clipped."""
+    """Return samples (frames, channels), rounded to the nearest of 65,535 symmetrical steps and
+    clipped at full scale."""
     scaled = torch.round(audio.clamp(-1.0, 1.0) * 32767.0).to(torch.int16)
     samples: NDArray[np.int16] = scaled.T.contiguous().cpu().numpy()
     return samples

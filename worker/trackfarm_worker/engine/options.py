@@ -1,4 +1,4 @@
-"""What can be switched on in an engine. Everything is off, or chosen by the engine, by default."""
+"""Optional engine features. By default everything is off or chosen by the engine."""
 
 from typing import Literal
 
@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class SyntheticCost(BaseModel):
-    """What a pass of the synthetic device costs, in seconds: each pass, and each second of padded
-    audio in each of its rows."""
+    """Cost of a pass of the synthetic device, in seconds: per pass, and per second of padded audio
+    in each of its rows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -16,13 +16,13 @@ class SyntheticCost(BaseModel):
 
 
 class Options(BaseModel):
-    """`batch_tracks` and `batch_seconds` (padded audio seconds times passes) limit a batch further.
-    `weights` says how the DiT's are kept, where it is not to be as the tier of the card says.
+    """Engine options. `batch_tracks` and `batch_seconds` (padded audio seconds times passes)
+    further limit a batch. `weights` overrides how the GPU's tier stores the DiT's weights.
 
-    `headroom_mib` caps what an engine on the CPU may take beyond what it has once it is loaded;
-    with `retire_when_exhausted` it ends itself when it ran out of memory, as it does on a card.
-    The rest is for CUDA devices: `expand_heads` repeats K/V heads before attention, so that kernels
-    without grouped queries can run; `compile_transformer` and `compile_decoder` use torch.compile.
+    `headroom_mib` limits the memory that an engine on the CPU may use on top of its use after
+    loading; with `retire_when_exhausted` it exits when it runs out of memory, as on a GPU. The rest
+    is for CUDA devices: `expand_heads` repeats K/V heads before attention, so that kernels without
+    grouped queries can run; `compile_transformer` and `compile_decoder` use torch.compile.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

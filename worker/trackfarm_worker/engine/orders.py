@@ -1,4 +1,5 @@
-"""The engine process's ear: reads orders from its parent, and ends the process with it."""
+"""Control channel of the engine process: reads orders from the parent, and exits when the parent
+does."""
 
 import os
 import queue
@@ -15,7 +16,7 @@ PROTOCOL_ERROR = 3
 
 
 class Orders:
-    """Read by a thread of its own, so that a stop or the parent's end is heard in mid-step."""
+    """Reader thread, so that a stop or the parent's exit is noticed during a step."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -26,25 +27,25 @@ class Orders:
         threading.Thread(target=self._read, name="orders", daemon=True).start()
 
     def setup(self) -> Setup:
-        """Waits for the one order that comes first."""
+        """Wait for the first order."""
         return self._setups.get()
 
     def next_batch(self) -> Run:
-        """Waits for work."""
+        """Wait for the next run."""
         return self._batches.get()
 
     def is_stopped(self, batch_id: int, track_id: int) -> bool:
         return (batch_id, track_id) in self._stopped
 
     def pause(self, seconds: float, batch_id: int, track_ids: Collection[int]) -> None:
-        """Waits, but no longer than until one of the tracks is stopped."""
+        """Wait `seconds`, or until one of the tracks is stopped."""
         with self._changed:
             self._changed.wait_for(
                 lambda: any(self.is_stopped(batch_id, track_id) for track_id in track_ids), seconds
             )
 
     def forget(self, batch_id: int) -> None:
-        """The batch is over: its stops mean nothing any more."""
+        """Discard the stops of a finished run."""
         with self._changed:
             self._stopped = {stop for stop in self._stopped if stop[0] != batch_id}
 
@@ -55,11 +56,11 @@ class Orders:
             except ValidationError as error:
                 print(f"not an order: {error}", file=sys.stderr, flush=True)
                 os._exit(PROTOCOL_ERROR)
-            self._take(order)
-        # The parent is gone. No clean-up: a step on the device cannot be interrupted otherwise.
+            self._dispatch(order)
+        # The parent is gone. Exit without cleanup, because only that interrupts a step.
         os._exit(0)
 
-    def _take(self, order: Order) -> None:
+    def _dispatch(self, order: Order) -> None:
         match order:
             case Setup():
                 self._setups.put(order)

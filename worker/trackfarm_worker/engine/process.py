@@ -1,4 +1,5 @@
-"""The engine as the worker's task threads use it: batches in, one result per track out."""
+"""Client of the engine process for the worker's task threads: tracks in, one result per track
+out."""
 
 import itertools
 import threading
@@ -27,15 +28,15 @@ from trackfarm_worker.engine.settings import EngineSettings
 from trackfarm_worker.engine.supervisor import EngineStartFailed, Supervisor
 from trackfarm_worker.engine.turns import Ticket, Turns
 
-# An engine that is lost this often before it began a track is not the tracks' fault.
+# After so many engines lost before they began a track, the run fails.
 MAX_IDLE_LOSSES = 3
 
 
 class EngineProcess:
-    """Owns the one process that imports torch. Thread-safe: batches take turns in order.
+    """Owner of the only process that imports torch. Thread-safe: runs are served in order.
 
-    The process is watched and replaced as soon as it ends; `restarts` counts that. `on_log` gets
-    each line that it writes to stderr.
+    The process is supervised and replaced as soon as it exits; `restarts` counts that. `on_log`
+    gets each line that it writes to stderr.
     """
 
     def __init__(self, settings: EngineSettings, *, on_log: OnLog = lambda _: None) -> None:
@@ -56,17 +57,17 @@ class EngineProcess:
         self.close()
 
     def start(self) -> Ready:
-        """Waits until the model is loaded. Raises EngineStartFailed (and leaves nothing)."""
+        """Wait until the model is loaded. Raises EngineStartFailed, after cleaning up."""
         return self._supervisor.start()
 
     @property
     def pid(self) -> int | None:
-        """Of the loaded process; None while it is being replaced."""
+        """Return the pid of the loaded process; None while it is being replaced."""
         return self._supervisor.pid
 
     @property
     def depth(self) -> int:
-        """Batches that run or wait for their turn."""
+        """Return the number of runs that are active or queued."""
         with self._lock:
             return len(self._batches)
 
@@ -76,47 +77,49 @@ class EngineProcess:
 
     @property
     def failure(self) -> EngineStartFailed | None:
-        """Why the engine is lost for good, when three starts in a row failed."""
+        """Return the error if the engine cannot be restarted: three starts in a row failed."""
         return self._supervisor.failure
 
     def run(
         self, tracks: Sequence[EngineTrack], on_event: OnEvent = lambda _: None
     ) -> list[Result]:
-        """Makes the tracks when their turn has come; one result each, in the order given.
+        """Make the tracks when it is their turn; return one result each, in the order given.
 
-        `on_event` hears of every progress and every result at once, in this thread; what it raises
-        is logged and changes nothing. When the engine dies or hangs, the tracks of the batch that it
-        was making go to its successor in halves, until the one is alone that is Failed. After
-        `close`, tracks are Stopped. Raises EngineStartFailed when there is no engine any more.
+        `on_event` is called with every progress and every result at once, in this thread; its
+        exceptions are logged and otherwise ignored. When the engine dies or hangs, the tracks of
+        the batch in progress are retried in halves on its successor, until the culprit is alone and
+        Failed. After `close`, tracks are Stopped. Raises EngineStartFailed when the engine cannot
+        be restarted.
         """
-        batch, arrived = Batch(tracks, self._guarded(on_event)), time.monotonic()
-        with self._entered(batch), self._turns.ticket(batch.is_all_to_stop) as ticket:
+        batch, arrived_at = Batch(tracks, self._guarded(on_event)), time.monotonic()
+        with self._registered(batch), self._turns.ticket(batch.is_all_to_stop) as ticket:
             losses, has_begun = 0, False
             while batch.remaining() and losses < MAX_IDLE_LOSSES and ticket.wait():
-                has_waited = has_begun or arrived < self._free_since
+                has_waited = has_begun or arrived_at < self._free_since
                 losses = 0 if self._attempt(batch, ticket, has_waited) else losses + 1
                 has_begun = True
-            self._answer_rest(batch)
+            self._answer_remaining(batch)
         return batch.results()
 
     def stop_current(self, track_ids: Collection[int] | None = None) -> None:
-        """Stops tracks (None: all) between two steps, running or waiting. Does not wait."""
+        """Stop tracks (None: all) between two steps, active or queued. Does not wait."""
         with self._lock:
             for batch in self._batches:
-                chosen = batch.stop(track_ids)
-                if self._computing and self._computing[0] is batch and chosen:
+                stop_ids = batch.stop(track_ids)
+                if self._computing and self._computing[0] is batch and stop_ids:
                     _, child, number = self._computing
-                    child.send(Stop(batch_id=number, track_ids=chosen))
+                    child.send(Stop(batch_id=number, track_ids=stop_ids))
         self._turns.poke()
         self._supervisor.poke()
 
     def close(self) -> None:
-        """Ends the engine; what runs is answered as Stopped. Idempotent."""
+        """End the engine; unfinished tracks are answered as Stopped. Idempotent."""
         self._supervisor.close()
         self.stop_current()
 
     def _attempt(self, batch: Batch, ticket: Ticket, has_waited: bool) -> bool:
-        """Runs what may run together on the engine at hand. False: lost before it began any."""
+        """Run the next group of tracks on the current engine. False: it was lost before it began
+        any."""
         child = self._supervisor.current(batch.is_all_to_stop)
         if child is None:
             batch.stop(None)
@@ -128,10 +131,10 @@ class EngineProcess:
                 is_last = self._send(batch, child, number, has_waited)
                 return self._follow(batch, child, number, ticket if is_last else None)
             finally:
-                self._leave(number)
+                self._clear_active(number)
 
     def _send(self, batch: Batch, child: EngineChild, number: int, has_waited: bool) -> bool:
-        """Whether that was all that remains of the batch."""
+        """Send the next group; return whether it holds all remaining tracks of the batch."""
         batch.answer_stopped()
         with self._lock:
             self._computing = batch, child, number
@@ -141,13 +144,13 @@ class EngineProcess:
         return len(group) == len(batch.remaining())
 
     def _follow(self, batch: Batch, child: EngineChild, number: int, ticket: Ticket | None) -> bool:
-        """Hears of it to its end. A `ticket` is passed on when the device is done with the batch:
-        the next one computes while the last tracks of this one are written."""
+        """Process reports until the run ends. The `ticket` is passed on when the device has
+        finished the batch: the next one computes while the last tracks of this one are written."""
         while True:
             match child.receive(self._settings.hang_seconds, number):
                 case Computed():
                     batch.acquit()
-                    self._leave(number)
+                    self._clear_active(number)
                     if ticket:
                         ticket.pass_on()
                 case BatchDone():
@@ -160,7 +163,7 @@ class EngineProcess:
                     child.kill()
                     child.gone.wait()
                     seconds = self._settings.hang_seconds
-                    message = f"the engine was silent for {seconds:g} s and was killed"
+                    message = f"the engine did not respond for {seconds:g} s and was killed"
                     return batch.blame(FailureKind.ENGINE_HUNG, message)
                 case Ending.GONE if self._supervisor.is_closed:
                     return True
@@ -171,19 +174,20 @@ class EngineProcess:
                 case event:
                     batch.note(event)
 
-    def _leave(self, number: int) -> None:
+    def _clear_active(self, number: int) -> None:
         with self._lock:
             if self._computing and self._computing[2] == number:
                 self._computing, self._free_since = None, time.monotonic()
 
-    def _answer_rest(self, batch: Batch) -> None:
-        """What never got an engine: stopped, or without one that lives long enough to begin."""
+    def _answer_remaining(self, batch: Batch) -> None:
+        """Answer the tracks that no engine has made: as stopped, or failed after too many
+        losses."""
         batch.answer_stopped()
-        message = f"the engine was lost {MAX_IDLE_LOSSES} times before it began"
+        message = f"the engine was lost {MAX_IDLE_LOSSES} times before it began a track"
         batch.fail_rest(FailureKind.ENGINE_DIED, message)
 
     @contextmanager
-    def _entered(self, batch: Batch) -> Iterator[None]:
+    def _registered(self, batch: Batch) -> Iterator[None]:
         with self._lock:
             self._batches.append(batch)
         try:
@@ -196,7 +200,7 @@ class EngineProcess:
         def guarded(event: Event) -> None:
             try:
                 on_event(event)
-            except Exception as error:  # noqa: BLE001 - a listener cannot break a batch
+            except Exception as error:  # noqa: BLE001 - a listener must not break a batch
                 self._on_log(f"a listener failed on {event}: {type(error).__name__}: {error}")
 
         return guarded

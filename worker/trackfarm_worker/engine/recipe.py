@@ -1,4 +1,4 @@
-"""From a track as ordered to the numbers that the model gets, or to the reason why not."""
+"""Validation of a requested track: the model's inputs with all defaults, or a refusal."""
 
 import math
 import re
@@ -11,7 +11,7 @@ from trackfarm_worker.engine.messages import EngineTrack
 
 MAX_DURATION = 600.0
 MAX_TRIES = 3
-LOUDNESS = (-70.0, 0.0)  # the range of BS.1770's gate and of full scale
+LOUDNESS = (-70.0, 0.0)  # from the absolute gate of BS.1770 to full scale
 CODE_RATE = 5  # audio codes per second
 CODEBOOK = 64_000  # 8 * 8 * 8 * 5 * 5 * 5 levels
 WINDOWED = frozenset({"repaint", "lego"})
@@ -22,8 +22,8 @@ _CODE = re.compile(r"<\|audio_code_(\d+)\|>")
 class Recipe:
     """A track with every default filled in.
 
-    `duration` in seconds is that of the source or of the codes where there are any; `frames` is the
-    length of the finished audio. `task` is what the model is told to do: text with audio codes is a
+    `duration` in seconds is that of the source or of the codes if there are any; `frames` is the
+    length of the finished audio. `task` is the task given to the model: text with audio codes is a
     cover. `repainting_end` None is the end.
     """
 
@@ -56,12 +56,12 @@ class Recipe:
 
     @property
     def is_blended(self) -> bool:
-        """Whether the velocity of the same track as text2music is mixed in."""
+        """Return whether the velocity of the same track as text2music is mixed in."""
         return self.task == "cover" and self.cover_strength < 1.0
 
     @property
     def passes(self) -> int:
-        """Rows of this track in each pass through the model."""
+        """Return the number of rows of this track in each pass through the model."""
         return 1 + self.is_guided + self.is_blended
 
 
@@ -74,19 +74,20 @@ class Refusal:
 def recipe(
     track: EngineTrack, model_set: ModelSet, *, source_frames: int | None = None
 ) -> Recipe | Refusal:
-    """Fills in the model set's defaults; guidance is 1 where it is distilled into the weights.
+    """Fill in the model set's defaults; guidance is 1 if it is distilled into the weights.
 
-    `source_frames` is the length of `track.source`. A source or codes say how long the track is.
+    `source_frames` is the length of `track.source`. A source or audio codes determine the length of
+    the track.
     """
     if track.task_type not in model_set.tasks:
-        able = ", ".join(sorted(model_set.tasks))
-        message = f"{model_set.name} cannot do {track.task_type!r}; it can do {able}"
+        supported = ", ".join(sorted(model_set.tasks))
+        message = f"{model_set.name} cannot do {track.task_type!r}; it can do {supported}"
         return Refusal(FailureKind.UNSUPPORTED_TASK, message)
     codes = tuple(int(code) for code in _CODE.findall(track.audio_codes or ""))
     seconds = _seconds(track, model_set, source_frames, codes)
-    wrong = [*_wrong_values(track, model_set, seconds), *_wrong_task(track, codes, seconds)]
-    if wrong:
-        return Refusal(FailureKind.BAD_INPUT, "; ".join(wrong))
+    problems = [*_value_problems(track, model_set, seconds), *_task_problems(track, codes, seconds)]
+    if problems:
+        return Refusal(FailureKind.BAD_INPUT, "; ".join(problems))
     guidance = model_set.default_guidance if track.guidance is None else track.guidance
     return Recipe(
         task="cover" if codes else track.task_type,
@@ -94,7 +95,7 @@ def recipe(
         lyrics=track.lyrics,
         duration=seconds,
         frames=round(seconds * model_set.sample_rate),
-        seeds=_tries(track),
+        seeds=_seeds(track),
         bpm=track.bpm,
         key_scale=track.key_scale,
         time_signature=None if track.time_signature is None else str(track.time_signature),
@@ -114,7 +115,7 @@ def recipe(
     )
 
 
-def _tries(track: EngineTrack) -> tuple[int, ...]:
+def _seeds(track: EngineTrack) -> tuple[int, ...]:
     return (track.seeds or (track.seed,))[:MAX_TRIES]
 
 
@@ -126,7 +127,7 @@ def _seconds(
     return len(codes) / CODE_RATE if codes else track.duration
 
 
-def _wrong_values(track: EngineTrack, model_set: ModelSet, seconds: float) -> list[str]:
+def _value_problems(track: EngineTrack, model_set: ModelSet, seconds: float) -> list[str]:
     problems = {
         f"duration must be above 0 and at most {MAX_DURATION:g} s, got {seconds:g}": (
             0 < seconds <= MAX_DURATION and seconds * model_set.sample_rate >= 1
@@ -140,8 +141,8 @@ def _wrong_values(track: EngineTrack, model_set: ModelSet, seconds: float) -> li
         f"shift must be above 0 and at most 100, got {track.shift}": (
             track.shift is None or 0 < track.shift <= 100
         ),
-        f"a seed must be 0 to 2^63 - 1, got {_tries(track)}": (
-            all(0 <= seed < 2**63 for seed in _tries(track))
+        f"a seed must be 0 to 2^63 - 1, got {_seeds(track)}": (
+            all(0 <= seed < 2**63 for seed in _seeds(track))
         ),
         f"cover_strength must be 0 to 1, got {track.cover_strength}": (
             0 <= track.cover_strength <= 1
@@ -150,10 +151,10 @@ def _wrong_values(track: EngineTrack, model_set: ModelSet, seconds: float) -> li
             track.loudness_lufs is None or LOUDNESS[0] <= track.loudness_lufs <= LOUDNESS[1]
         ),
     }
-    return [message for message, is_right in problems.items() if not is_right]
+    return [message for message, is_valid in problems.items() if not is_valid]
 
 
-def _wrong_task(track: EngineTrack, codes: tuple[int, ...], seconds: float) -> list[str]:
+def _task_problems(track: EngineTrack, codes: tuple[int, ...], seconds: float) -> list[str]:
     task, has_source = track.task_type, track.source is not None
     start, end = track.repainting_start, track.repainting_end
     stop = seconds if end is None else end
@@ -163,7 +164,7 @@ def _wrong_task(track: EngineTrack, codes: tuple[int, ...], seconds: float) -> l
         "'text2music' takes no source audio": task != "text2music" or not has_source,
         f"{task!r} takes no audio codes": not codes or task in {"text2music", "cover"},
         "source audio and audio codes exclude each other": not (has_source and codes),
-        "audio_codes holds no audio code": bool(codes) or not (track.audio_codes or "").strip(),
+        "audio_codes contains no audio code": bool(codes) or not (track.audio_codes or "").strip(),
         f"an audio code must be below {CODEBOOK}, got {max(codes, default=0)}": (
             max(codes, default=0) < CODEBOOK
         ),
@@ -171,10 +172,10 @@ def _wrong_task(track: EngineTrack, codes: tuple[int, ...], seconds: float) -> l
             task not in WINDOWED or not has_source or 0 <= start < min(stop, seconds)
         ),
     }
-    return [message for message, is_right in problems.items() if not is_right]
+    return [message for message, is_valid in problems.items() if not is_valid]
 
 
 def latents(seconds: float, per_second: float) -> int:
-    """How many latent frames hold `seconds` of audio."""
-    # A source's length is a quotient: rounding keeps 10 s at 25 per second from becoming 251.
+    """Return the number of latent frames that hold `seconds` of audio."""
+    # `seconds` may be an inexact quotient: without rounding, 10 s at 25 per second could be 251.
     return math.ceil(round(seconds * per_second, 6))

@@ -1,4 +1,4 @@
-"""What one pass through the DiT is made of: padded tracks, and the rows they send through it."""
+"""Input of one pass through the DiT: padded tracks, and the rows that they contribute."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,13 @@ from trackfarm_worker.engine.conditioning import Material
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The tracks at `places` of a batch, and the rows that they are in a pass.
+    """Rows of the tracks at `places` of a batch in one pass.
 
-    Row r belongs to track `owner[r]` (counted within `places`). The first rows are the tracks with
-    their own conditions; then come those without any, of the tracks at `guided`; then those of
-    the tracks at `blended` with their conditions as text2music. `scales` of guidance belong to
-    `guided`, `strengths` of covers to `blended`. `frames` is what the longest of these tracks needs.
+    Row r belongs to track `owner[r]` (an index into `places`). The first rows are the tracks with
+    their own conditions; then follow the unconditional rows of the tracks at `guided`, then the
+    rows of the tracks at `blended` with their text2music conditions. `scales` of guidance belong to
+    `guided`, `strengths` of covers to `blended`. `frames` is the padded length of the longest of
+    these tracks.
     """
 
     frames: int
@@ -41,9 +42,10 @@ class Rows:
 
 
 class Tracks:
-    """The tracks of one batch, zero-padded to `frames`, which is a multiple of the patch size.
+    """Tracks of one batch, zero-padded to `frames`, which is a multiple of the patch size.
 
-    `noise` (tracks, frames, width) is float32, `valid` (tracks, frames, 1) is 1 where a track is.
+    `noise` (tracks, frames, width) is float32, `valid` (tracks, frames, 1) is 1 within each track's
+    length.
     """
 
     def __init__(self, materials: Sequence[Material], null: torch.Tensor, patch: int) -> None:
@@ -56,39 +58,38 @@ class Tracks:
         self.noise = self._padded([m.noise for m in materials]).to(device)
         counts = torch.tensor(self.lengths, device=device)
         self.valid = (torch.arange(self.frames, device=device)[None] < counts[:, None]).unsqueeze(2)
-        # Beyond its end a track has no source and no mask either: the patch of an odd last frame
-        # would see them.
+        # Zero-padded too, because the patch of an odd last frame reads beyond the track's end.
         self._context = self._padded([m.context for m in materials]).to(device)
 
     @property
     def padding(self) -> float:
-        """The share of frames that belong to no track."""
+        """Return the share of frames that are padding."""
         return 1.0 - sum(self.lengths) / (len(self.lengths) * self.frames)
 
     def rows(self, places: Sequence[int]) -> Rows:
-        """The rows of the tracks at these places."""
-        chosen = [self._materials[place] for place in places]
-        guided = [i for i, material in enumerate(chosen) if material.recipe.is_guided]
-        blended = [i for i, material in enumerate(chosen) if material.recipe.is_blended]
-        owners = [*range(len(chosen)), *guided, *blended]
-        conditions = [material.condition for material in chosen]
+        """Return the rows of the tracks at these places."""
+        materials = [self._materials[place] for place in places]
+        guided = [i for i, material in enumerate(materials) if material.recipe.is_guided]
+        blended = [i for i, material in enumerate(materials) if material.recipe.is_blended]
+        owners = [*range(len(materials)), *guided, *blended]
+        conditions = [material.condition for material in materials]
         conditions += [self._null.expand_as(conditions[i]) for i in guided]
-        conditions += [_plain(chosen[i]) for i in blended]
+        conditions += [_text2music_condition(materials[i]) for i in blended]
         device = self._null.device
         owner = torch.tensor(owners, device=device)
-        here = torch.tensor(list(places), device=device)
+        place_tensor = torch.tensor(list(places), device=device)
         lengths = [self.lengths[place] for place in places]
         frames = self._whole_patches(lengths, self._patch)
         tokens = torch.tensor([-(-length // self._patch) for length in lengths], device=device)
         return Rows(
             frames=frames,
-            places=here,
+            places=place_tensor,
             owner=owner,
             guided=torch.tensor(guided, device=device, dtype=torch.long),
             blended=torch.tensor(blended, device=device, dtype=torch.long),
-            scales=_column([chosen[i].recipe.guidance for i in guided], device),
-            strengths=_column([chosen[i].recipe.cover_strength for i in blended], device),
-            context=self._context[here, :frames][owner],
+            scales=_column([materials[i].recipe.guidance for i in guided], device),
+            strengths=_column([materials[i].recipe.cover_strength for i in blended], device),
+            context=self._context[place_tensor, :frames][owner],
             condition=pad_sequence(conditions, batch_first=True),
             tokens=tokens[owner],
             condition_tokens=torch.tensor([len(c) for c in conditions], device=device),
@@ -99,16 +100,16 @@ class Tracks:
         return -(-max(lengths) // patch) * patch
 
     def _padded(self, parts: list[torch.Tensor]) -> torch.Tensor:
-        whole = parts[0].new_zeros(len(parts), self.frames, parts[0].shape[-1])
-        for row, part in zip(whole, parts, strict=True):
+        padded = parts[0].new_zeros(len(parts), self.frames, parts[0].shape[-1])
+        for row, part in zip(padded, parts, strict=True):
             row[: len(part)] = part
-        return whole
+        return padded
 
 
 def _column(values: list[float], device: torch.device) -> torch.Tensor:
     return torch.tensor(values, device=device, dtype=torch.float32).view(-1, 1, 1)
 
 
-def _plain(material: Material) -> torch.Tensor:
+def _text2music_condition(material: Material) -> torch.Tensor:
     assert material.plain_condition is not None, "a blended track has both conditions"
     return material.plain_condition

@@ -1,4 +1,4 @@
-"""When each track of a batch is at which noise level."""
+"""Noise level of each track of a batch at each step."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,10 @@ import torch
 
 
 def schedules(pipeline: Any, plans: Sequence[tuple[int, float]]) -> torch.Tensor:
-    """Noise levels (tracks, most steps + 1), float32 on the CPU, for (steps, shift) of each track.
+    """Return noise levels (tracks, most steps + 1), float32 on the CPU, for (steps, shift) of each
+    track.
 
-    Each row is the schedule of diffusers' `AceStepPipeline`, falls from 1 and ends in zeros.
+    Each row is the schedule of diffusers' `AceStepPipeline`, falls from 1 and is padded with zeros.
     """
     levels = torch.zeros(len(plans), max(steps for steps, _ in plans) + 1)
     for row, (steps, shift) in zip(levels, plans, strict=True):

@@ -1,4 +1,4 @@
-"""The engine process's inside: makes run after run, batch after batch, on one device."""
+"""Main loop of the engine process: makes run after run, batch after batch, on one device."""
 
 import sys
 import traceback
@@ -34,7 +34,7 @@ Send = Callable[[Report], None]
 
 
 class Stops(Protocol):
-    """Which tracks of a run are to stop (`trackfarm_worker.engine.orders.Orders`)."""
+    """Source of stop requests (`trackfarm_worker.engine.orders.Orders`)."""
 
     def is_stopped(self, batch_id: int, track_id: int) -> bool: ...
 
@@ -44,11 +44,12 @@ class Stops(Protocol):
 
 
 class RetireNow(Exception):
-    """This process has to end, for its device's memory is spent. The parent knows already."""
+    """The process must exit, because its device's memory is exhausted. The parent has been told."""
 
 
 class RunWatch:
-    """Tells the parent of each step and answer, and hears which tracks of the run are to stop."""
+    """Channel of a run to the parent: reports each step and answer, and knows the tracks to
+    stop."""
 
     def __init__(self, run_id: int, orders: Stops, send: Send, step_delay: float) -> None:
         self._run_id = run_id
@@ -77,9 +78,10 @@ class RunWatch:
 
 
 class EngineServer:
-    """Answers every track of a run exactly once, as soon as it can, so that it survives a stop.
+    """Server that answers every track of a run exactly once, as soon as possible, so that finished
+    tracks survive a stop.
 
-    Sounds are written, and answered, by the spool's thread; `send` is called by that one, too.
+    Audio is written, and answered, by the spool's thread, which therefore also calls `send`.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class EngineServer:
         self._step_delay = step_delay
 
     def run(self, order: Run) -> None:
-        """Makes the tracks of one run; the last of them may still be written when it returns.
+        """Make the tracks of one run; the last of them may still be written when it returns.
 
         Raises RetireNow when this process can make no more.
         """
@@ -116,15 +118,15 @@ class EngineServer:
             group = groups.pop(0)
             if group:
                 batch = self._next_batch(group)
-                apart, again = self._make(batch, watch)
+                separate_groups, retries = self._make(batch, watch)
                 rest = [job for job in group if job not in batch]
-                groups = [*apart, [*rest, *again], *groups]
+                groups = [*separate_groups, [*rest, *retries], *groups]
         self._orders.forget(order.batch_id)
         self._send(Computed(batch_id=order.batch_id))
         self._spool.then(partial(self._send, BatchDone(batch_id=order.batch_id)))
 
     def _admitted(self, order: Run, watch: RunWatch) -> list[Job]:
-        """The jobs of the run; answers what cannot be made at all."""
+        """Return the jobs of the run; answer refused tracks."""
         jobs = []
         for track in order.tracks:
             admitted = job(track, self._model_set, f"{order.batch_id}-{track.track_id}")
@@ -143,29 +145,29 @@ class EngineServer:
         return [group[place] for place in first]
 
     def _make(self, batch: Sequence[Job], watch: RunWatch) -> tuple[list[list[Job]], list[Job]]:
-        """Makes a batch. Returns what has to be made apart from it, and what is to be tried again
-        with another seed."""
-        left, again = list(batch), []
+        """Make a batch. Return the groups to make separately, and the jobs to retry with another
+        seed."""
+        unanswered, retries = list(batch), []
         failure: Fault | None = None
         self._maker.fit(self._device.room)
         try:
             for made in self._maker.make(batch, watch):
-                left = [job for job in left if job.track_id != track_of(made)]
+                unanswered = [job for job in unanswered if job.track_id != track_of(made)]
                 match made:
                     case Sound():
                         self._spool.put(made, watch.answer)
                     case Job():
-                        again.append(made)
+                        retries.append(made)
                     case _:
                         watch.answer(made)
-        except Exception as error:  # noqa: BLE001 - one track never takes others along
+        except Exception as error:  # noqa: BLE001 - any error is handled below
             traceback.print_exc(file=sys.stderr)
-            # The exception itself holds on to the batch's tensors.
+            # Keep only the text: the exception references the batch's tensors.
             failure = Fault(kind_of(error), told(error))
         if failure:
             self._device.reclaim()
-            return self._recover(batch, left, failure, watch), again
-        return [], again
+            return self._recover(batch, unanswered, failure, watch), retries
+        return [], retries
 
     def _recover(
         self, batch: Sequence[Job], left: list[Job], failure: Fault, watch: RunWatch
@@ -199,14 +201,14 @@ class EngineServer:
         return [left] if rung else []
 
     def _fail(self, jobs: Sequence[Job], failure: Fault, watch: RunWatch) -> None:
-        for failed in jobs:
-            self._ledger.lap(None, {failed.track_id: 1.0})
+        for failed_job in jobs:
+            self._ledger.lap(None, {failed_job.track_id: 1.0})
             watch.answer(
                 Failed(
-                    track_id=failed.track_id,
+                    track_id=failed_job.track_id,
                     kind=failure.kind,
                     message=failure.message[:2000],
-                    timings=self._ledger.settle(failed.track_id),
+                    timings=self._ledger.settle(failed_job.track_id),
                 )
             )
 

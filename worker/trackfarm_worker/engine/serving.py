@@ -1,4 +1,5 @@
-"""Puts an engine together from its setup, and serves until its parent or its device ends it."""
+"""Construction of an engine from its setup, and its main loop until its parent or its device ends
+it."""
 
 import time
 import warnings
@@ -37,12 +38,12 @@ Send = Callable[[Report], None]
 
 
 def serve(setup: Setup, orders: Orders, send: Send) -> None:
-    """Loads the model, then makes run after run. Returns when the device can make no more; the end
-    of the parent ends the process in `Orders`.
+    """Load the model, then make run after run. Returns when the device's memory is exhausted; when
+    the parent exits, `Orders` ends the process.
 
-    Raises ModelNotReady when the weights are not there, or not whole.
+    Raises ModelNotReady when the weights are missing or incomplete.
     """
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     torch.set_num_threads(setup.threads)
     # diffusers 0.42 builds its VAE with a form of weight norm that torch calls deprecated.
     warnings.filterwarnings("ignore", message="`torch.nn.utils.weight_norm`")
@@ -61,7 +62,7 @@ def serve(setup: Setup, orders: Orders, send: Send) -> None:
         Ready(
             model_set=chosen.identity,
             digests=loaded.digests,
-            load_seconds=time.perf_counter() - began,
+            load_seconds=time.perf_counter() - started_at,
             versions={name: version(name) for name in ("torch", "diffusers", "transformers")},
         )
     )
@@ -75,7 +76,7 @@ def serve(setup: Setup, orders: Orders, send: Send) -> None:
 def batch_maker(
     pipeline: Any, chosen: ModelSet, setup: Setup, *, device: Device, ledger: Ledger
 ) -> BatchMaker:
-    """A maker around an `AceStepPipeline`, whose parts it changes for speed and exactness."""
+    """Return a maker around an `AceStepPipeline`; changes its modules for speed and exactness."""
     accelerate(pipeline, setup.options)
     denoiser, decoder = _passes(pipeline, setup)
     model = pipeline.transformer
@@ -112,7 +113,7 @@ def _passes(pipeline: Any, setup: Setup) -> tuple[Denoising, Decoding]:
 def engine_server(
     setup: Setup, chosen: ModelSet, pipeline: Any, orders: Stops, send: Send, spool: Spool
 ) -> EngineServer:
-    """A server around an `AceStepPipeline` that is on its device."""
+    """Return a server around an `AceStepPipeline` that is on its device."""
     device, ledger = Device(setup, chosen, pipeline), Ledger()
     return EngineServer(
         maker=batch_maker(pipeline, chosen, setup, device=device, ledger=ledger),

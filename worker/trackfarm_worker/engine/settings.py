@@ -1,4 +1,4 @@
-"""How an engine process is started and how long it may be silent."""
+"""Start parameters and timeouts of an engine process."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +11,14 @@ SYNTHETIC = "synthetic"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """Seconds everywhere. `spool` belongs to this engine alone.
+    """Settings of an engine process; times in seconds. `spool` belongs to this engine alone.
 
     `step_delay` is added to every denoising step: for drills and tests that need a slow machine.
-    `hang_seconds` is the longest silence in a batch, `load_seconds` the longest load. `dtype` and
-    `source` default to what the model set says.
+    `hang_seconds` is the longest time without a report during a batch, `load_seconds` the longest
+    load. `dtype` and `source` default to the model set's.
 
-    The device `synthetic` makes noise and takes time; it needs `options.synthetic`, so that nobody
-    gets it by mistake. Raises ValueError for values that cannot work.
+    The device `synthetic` makes noise and takes time; it needs `options.synthetic`, so that it is
+    never used by mistake. Raises ValueError for invalid values.
     """
 
     model_set: str
@@ -43,8 +43,8 @@ class EngineSettings:
 
         if (self.device == SYNTHETIC) != (self.options.synthetic is not None):
             raise ValueError(
-                f"device {self.device!r}: the synthetic device makes no music and is had only by "
-                "naming it and giving options.synthetic"
+                f"device {self.device!r}: the synthetic device makes no music and needs both "
+                "device='synthetic' and options.synthetic"
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Leaves finished audio in the spool folder, while the device goes on with what comes next."""
+"""Writer of finished audio to the spool folder, in parallel with the device."""
 
 import os
 import sys
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from trackfarm_worker.engine.exhaustion import kind_of, told
 from trackfarm_worker.engine.messages import Failed, Finished, Result
 
-# What may wait to be written: a batch of 22 tracks of a minute, or 2 of the longest.
+# Audio that may wait to be written: 22 tracks of a minute, or 2 of the longest.
 MOST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Audio that is as it should be, and what is said of it once it is in its file.
+    """Accepted audio and the report to send once it is written.
 
     `samples` (frames, channels).
     """
@@ -31,7 +31,8 @@ class Sound:
 
 
 class Spool:
-    """One thread writes, in order; `most_bytes` of samples may wait, or a single larger track."""
+    """Writer thread, in order; at most `most_bytes` of samples may wait, or a single larger
+    track."""
 
     def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:
         self._most = most_bytes
@@ -40,7 +41,8 @@ class Spool:
         self._waiting = 0
 
     def put(self, sound: Sound, tell: Callable[[Result], None]) -> None:
-        """Writes it soon and tells then how that ended. Waits while too much is waiting."""
+        """Queue the audio; call `tell` with the result once it is written. Blocks while too much is
+        queued."""
         size = sound.samples.nbytes
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting or self._waiting + size <= self._most)
@@ -48,11 +50,11 @@ class Spool:
         self._thread.submit(self._put, sound, tell)
 
     def then(self, act: Callable[[], None]) -> None:
-        """Acts when everything that was put before is written and told."""
+        """Run `act` after everything queued before is written and reported."""
         self._thread.submit(act)
 
     def flush(self) -> None:
-        """Waits until everything that was put or is to be done then is done."""
+        """Wait until everything queued is done."""
         wait([self._thread.submit(lambda: None)])
 
     def _put(self, sound: Sound, tell: Callable[[Result], None]) -> None:
@@ -65,7 +67,7 @@ class Spool:
 
 
 def written(sound: Sound) -> Result:
-    """The audio is in its file, or the track has failed."""
+    """Write the audio to its file; return the report, or a failure."""
     try:
         _write(sound.finished.path, sound.samples)
     except Exception as error:  # noqa: BLE001 - every track has an answer
@@ -82,7 +84,7 @@ def written(sound: Sound) -> Result:
 
 
 def _write(path: Path, samples: NDArray[np.int16]) -> None:
-    """Writes under another name first: what bears the final name is whole."""
+    """Write to a temporary name first: a file under the final name is complete."""
     partial = path.with_suffix(".part")
     try:
         with partial.open("wb") as stream:

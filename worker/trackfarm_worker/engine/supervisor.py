@@ -1,4 +1,4 @@
-"""Keeps one loaded engine process, and replaces it the moment it ends, busy or idle."""
+"""Supervisor of one engine process, which is replaced as soon as it exits, busy or idle."""
 
 import threading
 from collections.abc import Callable
@@ -8,16 +8,16 @@ from trackfarm_worker.engine.mail import Ending
 from trackfarm_worker.engine.messages import LoadFailed, Ready
 from trackfarm_worker.engine.settings import EngineSettings
 
-# Seconds before each try to replace a process: a lost one is replaced at once.
+# Seconds before each attempt to replace a process; the first is immediate.
 BACKOFF = (0.0, 0.5, 2.0)
 
 
 class EngineStartFailed(RuntimeError):
-    """The engine process did not come up. The message ends with its last lines on stderr."""
+    """The engine process did not start. The message ends with its last lines on stderr."""
 
 
 class Supervisor:
-    """`restarts` counts the processes that replaced another one."""
+    """Supervisor thread. `restarts` counts the processes that replaced another one."""
 
     def __init__(self, settings: EngineSettings, on_log: OnLog) -> None:
         self._settings = settings
@@ -31,7 +31,7 @@ class Supervisor:
         self.restarts = 0
 
     def start(self) -> Ready:
-        """Waits until the model is loaded. Raises EngineStartFailed; there is no second try."""
+        """Wait until the model is loaded. Raises EngineStartFailed; there is no second try."""
         try:
             ready = self._launch()
         except EngineStartFailed:
@@ -41,7 +41,8 @@ class Supervisor:
         return ready
 
     def current(self, give_up: Callable[[], bool]) -> EngineChild | None:
-        """Waits for a loaded process; None when `give_up` says so (see `poke`) or when closed.
+        """Wait for a loaded process; return None when `give_up` returns True (see `poke`) or when
+        closed.
 
         Raises EngineStartFailed once a lost process could not be replaced.
         """
@@ -52,13 +53,13 @@ class Supervisor:
             return None if self._closing.is_set() or give_up() else self._usable()
 
     def poke(self) -> None:
-        """Makes whoever waits in `current` ask its `give_up` again."""
+        """Make all threads that wait in `current` check their `give_up` again."""
         with self._changed:
             self._changed.notify_all()
 
     @property
     def pid(self) -> int | None:
-        """Of the loaded process; None while there is none."""
+        """Return the pid of the loaded process; None while there is none."""
         child = self._usable()
         return child.pid if child else None
 
@@ -67,7 +68,7 @@ class Supervisor:
         return self._closing.is_set()
 
     def close(self) -> None:
-        """Ends the process, loaded or not, and the thread. Idempotent."""
+        """End the process, loaded or not, and the thread. Idempotent."""
         with self._changed:
             self._closing.set()
             child = self._child
@@ -122,7 +123,7 @@ class Supervisor:
         with self._changed:
             if self._closing.is_set():
                 raise EngineStartFailed("the engine is closed")
-            _sweep(self._settings)
+            _remove_partial_files(self._settings)
             self._child = EngineChild(self._on_log)
             self._child.send(self._settings.setup)
             return self._child
@@ -133,12 +134,12 @@ def _reason(report: object, child: EngineChild) -> str:
         case LoadFailed(message=message):
             return message
         case Ending.SILENT:
-            return f"the model was not loaded in time; {child.ending()}"
+            return f"loading the model timed out; {child.ending()}"
         case _:
             return child.ending()
 
 
-def _sweep(settings: EngineSettings) -> None:
-    """Removes what a lost process left half written."""
+def _remove_partial_files(settings: EngineSettings) -> None:
+    """Remove incomplete files of a lost process."""
     for path in settings.spool.glob("*.part"):
         path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""A device that makes no music but takes time like a real one: for load tests of everything around.
+"""Simulated device that makes noise but takes the time of a real one, for load tests.
 
-Texts and noise are computed as usual; a pass through the model is a wait, and audio is noise.
+Texts and noise are computed as usual; a pass through the model is a sleep, and audio is noise.
 """
 
 import math
@@ -23,11 +23,11 @@ from trackfarm_worker.engine.sounds import SoundEncoder
 from trackfarm_worker.engine.windows import windows
 
 LEVEL = 0.1
-KEPT = 32  # lengths
+KEPT = 32  # lengths whose rendered audio is cached
 
 
 class SyntheticDenoiser:
-    """A pass takes its launch, and the padded audio seconds of all its rows."""
+    """Denoiser; a pass takes a launch time, plus a time per padded audio second of all its rows."""
 
     def __init__(self, cost: SyntheticCost, *, latents_per_second: float) -> None:
         self._cost = cost
@@ -36,20 +36,20 @@ class SyntheticDenoiser:
     def denoise(
         self, materials: Sequence[Material], on_step: Callable[[int, int], Collection[int]]
     ) -> tuple[list[torch.Tensor | None], float]:
-        """The noise of each track that was not stopped, and the share of padding."""
+        """Return the noise of each track, None for stopped tracks; and the share of padding."""
         lengths = [material.frames for material in materials]
         steps = max(material.recipe.steps for material in materials)
         stopped: set[int] = set()
         for step in range(steps):
             stopped |= set(on_step(step, steps))
-            going = [
+            active_passes = [
                 material.recipe.passes
                 for place, material in enumerate(materials)
                 if place not in stopped and step < material.recipe.steps
             ]
-            if not going:
+            if not active_passes:
                 break
-            seconds = sum(going) * max(lengths) / self._rate
+            seconds = sum(active_passes) * max(lengths) / self._rate
             time.sleep(self._cost.launch_seconds + seconds * self._cost.seconds_per_audio_second)
         stopped |= set(on_step(steps, steps))
         padding = 1.0 - sum(lengths) / (len(lengths) * max(lengths))
@@ -57,7 +57,7 @@ class SyntheticDenoiser:
 
 
 class SyntheticDecoder:
-    """A pass of windows takes its launch and its audio seconds, like a pass through the model."""
+    """Decoder; a pass takes a launch time, plus a time per audio second of its windows."""
 
     def __init__(self, cost: SyntheticCost, *, latents_per_second: float, hop: int) -> None:
         self._cost = cost
@@ -72,7 +72,7 @@ class SyntheticDecoder:
         latents: Mapping[int, torch.Tensor],
         on_pass: Callable[[int, int, Mapping[int, int]], Collection[int]],
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Noise (2, samples) of the right length for every track that is not skipped."""
+        """Yield noise (2, samples) of the right length for every track that is not skipped."""
         frames = {place: len(track) for place, track in latents.items()}
         plan = passes(frames, self.window, self.at_once)
         last = {place: number for number, part in enumerate(plan) for place, _ in part}
@@ -86,7 +86,7 @@ class SyntheticDecoder:
                     yield place, self._audio(frames[place])
 
     def _audio(self, frames: int) -> torch.Tensor:
-        """The beginning of one noise, which is as long as the longest track so far."""
+        """Return the beginning of a noise buffer as long as the longest track so far."""
         samples = frames * self._hop
         if self._noise.shape[1] < samples:
             generator = torch.Generator().manual_seed(frames)
@@ -95,7 +95,8 @@ class SyntheticDecoder:
 
 
 class SyntheticSounds(SoundEncoder):
-    """Each window of a source takes its launch and its audio seconds; its latents are silence."""
+    """Source encoder; each window takes a launch time, plus a time per audio second; latents are
+    silence."""
 
     def __init__(self, pipeline: Any, cost: SyntheticCost) -> None:
         super().__init__(pipeline)
@@ -111,8 +112,8 @@ class SyntheticSounds(SoundEncoder):
 
 
 class SyntheticDelivery(Delivery):
-    """What is arithmetic belongs to the device, and this one only waits: it is done once for each
-    length."""
+    """Rendering that computes each length only once: in a real engine this arithmetic is done by
+    the device, and this device only sleeps."""
 
     def __init__(self, model_set: ModelSet) -> None:
         super().__init__(model_set)

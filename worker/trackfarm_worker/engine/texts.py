@@ -1,4 +1,4 @@
-"""What the text encoder reads of a track, and how much of it fits."""
+"""Prompts and lyrics for the text encoder, shortened to fit."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ import torch
 
 from trackfarm_worker.engine.recipe import Recipe
 
-# Tokens, as diffusers' AceStepPipeline cuts them.
+# Token limits of diffusers' AceStepPipeline.
 TEXT_TOKENS = 256
 LYRIC_TOKENS = 2048
 
@@ -22,17 +22,18 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Padded on the right: ids and masks (tracks, tokens), masks are True where a token is."""
+    """Right-padded tokens: ids and masks (tracks, tokens); masks are True at tokens."""
 
     ids: torch.Tensor
     mask: torch.Tensor
 
 
 def texts(pipeline: Any, recipe: Recipe, *, task: str | None = None) -> Texts:
-    """In the form of diffusers' pipeline, with the instruction of `task` (the recipe's by default).
+    """Return the texts in the format of diffusers' pipeline, with the instruction of `task`
+    (default: the recipe's).
 
-    A prompt or lyrics that are too long lose their own end. The stock pipeline cuts the whole text
-    instead, which costs it the metadata and the end mark.
+    A prompt or lyrics that are too long lose their own end. The stock pipeline truncates the whole
+    text instead, which loses the metadata and the end mark.
     """
     instruction = pipeline._get_task_instruction(
         task_type=task or recipe.task,
@@ -40,7 +41,7 @@ def texts(pipeline: Any, recipe: Recipe, *, task: str | None = None) -> Texts:
         complete_track_classes=list(recipe.track_classes),
     )
 
-    def written(prompt: str, lyrics: str) -> Texts:
+    def formatted(prompt: str, lyrics: str) -> Texts:
         return Texts(
             *pipeline._format_prompt(
                 prompt=prompt,
@@ -57,12 +58,14 @@ def texts(pipeline: Any, recipe: Recipe, *, task: str | None = None) -> Texts:
     def count(text: str) -> int:
         return len(pipeline.tokenizer(text).input_ids)
 
-    prompt = _fitting(recipe.prompt, lambda words: count(written(words, "").text), TEXT_TOKENS)
-    lyrics = _fitting(recipe.lyrics, lambda words: count(written("", words).lyrics), LYRIC_TOKENS)
-    return written(prompt, lyrics)
+    prompt = _truncated(recipe.prompt, lambda words: count(formatted(words, "").text), TEXT_TOKENS)
+    lyrics = _truncated(
+        recipe.lyrics, lambda words: count(formatted("", words).lyrics), LYRIC_TOKENS
+    )
+    return formatted(prompt, lyrics)
 
 
-def _fitting(words: str, count: Callable[[str], int], limit: int) -> str:
+def _truncated(words: str, count: Callable[[str], int], limit: int) -> str:
     if count(words) <= limit:
         return words
     return words[

@@ -1,4 +1,4 @@
-"""Lets threads in one at a time, in the order in which they came."""
+"""Fair lock: admits threads one at a time, in the order of their arrival."""
 
 import threading
 from collections import deque
@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 
 class Ticket:
-    """A place in the line. What is held is passed on once, by its holder or at the end."""
+    """Place in the queue. The lock is passed on once, by its holder or at the end of the
+    context."""
 
     def __init__(
         self, changed: threading.Condition, line: "deque[Ticket]", give_up: Callable[[], bool]
@@ -17,8 +18,8 @@ class Ticket:
         self._give_up = give_up
 
     def wait(self) -> bool:
-        """Waits for its turn, at the end of the line unless it stands in it already. False when
-        `give_up` said so before the turn came (see `Turns.poke`)."""
+        """Wait for the lock, at the end of the queue unless already queued. Return False if
+        `give_up` returned True before (see `Turns.poke`)."""
         with self._changed:
             if self not in self._line:
                 self._line.append(self)
@@ -26,7 +27,7 @@ class Ticket:
             return self._line[0] is self
 
     def pass_on(self) -> None:
-        """Leaves the line: whoever is next has the turn. Idempotent."""
+        """Leave the queue: the next ticket gets the lock. Idempotent."""
         with self._changed:
             if self in self._line:
                 self._line.remove(self)
@@ -34,7 +35,7 @@ class Ticket:
 
 
 class Turns:
-    """A fair lock: `threading.Lock` makes no promise about who is next."""
+    """A fair lock: `threading.Lock` guarantees no order."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -42,7 +43,7 @@ class Turns:
 
     @contextmanager
     def ticket(self, give_up: Callable[[], bool]) -> Iterator[Ticket]:
-        """Its place, if it has one, is given up at the end."""
+        """Yield a ticket, which leaves the queue at the end."""
         ticket = Ticket(self._changed, self._line, give_up)
         try:
             yield ticket
@@ -50,6 +51,6 @@ class Turns:
             ticket.pass_on()
 
     def poke(self) -> None:
-        """Makes those who wait ask their `give_up` again."""
+        """Make all waiting threads check their `give_up` again."""
         with self._changed:
             self._changed.notify_all()

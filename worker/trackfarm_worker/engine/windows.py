@@ -1,17 +1,18 @@
-"""How a long latent is cut for the decoder, so that memory stays bounded and no seam is heard."""
+"""Windows of a long latent for the decoder: bounded memory without audible seams."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# The decoder sees 8.31 latents to each side; 9 or more of overlap leave an error of 5e-7.
+# The decoder's receptive field is 8.31 latents to each side; an overlap of 9 or more leaves an
+# error of 5e-7.
 OVERLAP = 12
 WINDOW = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Decode latents [start, stop) and keep those of [keep_from, keep_to). All in latent frames."""
+    """A window, in latent frames: decode [start, stop) and keep [keep_from, keep_to)."""
 
     start: int
     stop: int
@@ -20,11 +21,13 @@ class Window:
 
 
 def windows(frames: int, *, window: int = WINDOW, overlap: int = OVERLAP) -> Iterator[Window]:
-    """Windows of one length, at most `window`, over `frames` latents; the last is right-aligned.
+    """Yield windows of one length, at most `window`, over `frames` latents; the last is
+    right-aligned.
 
-    What is kept covers every frame exactly once, with `overlap` frames of context on each side
-    except at the ends of the track. A track no longer than a window is one window; else they are as
-    few as `window` allows, and as short as their number allows.
+    The kept parts cover every frame exactly once, with `overlap` frames of context on each side
+    except at the ends of the track. A track no longer than `window` is one window; otherwise there
+    are as few windows as possible, and they are as short as their number allows. Raises ValueError
+    if `window` is at most twice `overlap`.
     """
     if window <= 2 * overlap:
         raise ValueError(f"a window of {window} has no core with an overlap of {overlap}")

@@ -1,7 +1,8 @@
-"""Is this folder a whole checkpoint? Decided without loading it, so that no GPU waits to find out.
+"""Completeness check of a checkpoint folder without loading it, so that no GPU waits for the
+result.
 
-Layout: that of `AceStepPipeline.save_pretrained` in diffusers 0.42. An early conversion script
-left out the audio tokenizer and the scheduler; such a folder loads, but fails on covers.
+Layout: that of `AceStepPipeline.save_pretrained` in diffusers 0.42. An early conversion script left
+out the audio tokenizer and the scheduler; such a folder loads, but fails on covers.
 """
 
 import json
@@ -22,11 +23,11 @@ COMPONENTS = (*MODELS, *CONFIGS)
 
 
 class ModelNotReady(RuntimeError):
-    """The weights are not there, or not whole. The message says what to do."""
+    """The weights are missing or incomplete. The message says how to fix it."""
 
 
 def check(folder: Path) -> None:
-    """Raises ModelNotReady unless all eight components are there and whole."""
+    """Raise ModelNotReady unless all eight components are present and complete."""
     problems = list(_problems(folder))
     if problems:
         raise ModelNotReady(
@@ -57,7 +58,7 @@ def _config_problems(component: Path, config: str) -> Iterator[str]:
     if _json(component / config) is None:
         yield f"{component.name}/{config} is missing or unreadable"
     if any(component.glob("*.incomplete")):
-        yield f"{component.name} holds a download that was broken off"
+        yield f"{component.name} holds an interrupted download"
 
 
 def _weight_problems(component: Path) -> Iterator[str]:
@@ -70,20 +71,21 @@ def _weight_problems(component: Path) -> Iterator[str]:
 
 
 def weight_files(component: Path) -> list[str]:
-    """Names of the safetensors that must be there: those of the shard index, else those found."""
+    """Return the names of the required safetensors: the ones in the shard index, else the ones
+    present."""
     for index in component.glob("*.safetensors.index.json"):
         return sorted(set((_json(index) or {}).get("weight_map", {}).values()))
     return sorted(path.name for path in component.glob("*.safetensors"))
 
 
 def _safetensors_problem(path: Path) -> str | None:
-    """Compares the size with what the header promises (format: 8-byte length, JSON, data)."""
+    """Compare the file size with the size in the header (format: 8-byte length, JSON, data)."""
     if not path.is_file():
         return "is missing"
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if not 0 < length < path.stat().st_size:
-            return "is cut short"
+            return "is truncated"
         try:
             header = json.loads(stream.read(length))
         except ValueError:

@@ -1,7 +1,7 @@
-"""From the official layout of an ACE-Step 1.5 checkpoint to that of `AceStepPipeline`.
+"""Conversion of an official ACE-Step 1.5 checkpoint to the layout of `AceStepPipeline`.
 
-Every tensor that diffusers' modules declare is taken from exactly one official tensor, or the
-conversion ends before it has written anything. diffusers' own script for this leaves out the audio
+Every tensor that diffusers' modules declare is taken from exactly one official tensor; otherwise
+the conversion fails before it writes anything. diffusers' own script for this leaves out the audio
 tokenizer, the detokenizer and the scheduler; covers need them.
 """
 
@@ -24,7 +24,7 @@ from trackfarm_worker.models.layout import SILENCE, OfficialLayout
 from trackfarm_worker.models.official_configs import component_configs
 from trackfarm_worker.models.official_weights import SILENCE_PLACE, Origin, plan_of, read
 
-# For a type checker these libraries consist of placeholders.
+# Type checkers see only placeholders in these libraries.
 df: Any = diffusers
 hf: Any = transformers
 parts: Any = ace_step
@@ -41,10 +41,10 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def convert(found: OfficialLayout, into: Path, *, dtype: str, say: Say) -> None:
-    """Writes all eight components below `into`; the weights of the DiT's file in `dtype`.
+    """Write all eight components below `into`; the weights of the DiT's file in `dtype`.
 
-    Needs memory for the largest component. Raises ModelNotReady when the files are not those of
-    an ACE-Step 1.5 model.
+    Needs memory for the largest component. Raises ModelNotReady when the files are not from an
+    ACE-Step 1.5 model.
     """
     modules = meta_modules(component_configs(_config(found.dit)))
     plan = plan_of(found.dit, modules)
@@ -55,7 +55,7 @@ def convert(found: OfficialLayout, into: Path, *, dtype: str, say: Say) -> None:
     _copy_model(found.vae, into / "vae")
     _copy_model(found.text_encoder, into / "text_encoder")
     tokenizer = _write_tokenizer(found.text_encoder, into / "tokenizer")
-    # The pipeline computes its own sigmas; other values here feed it garbage silently.
+    # The pipeline computes its own sigmas; other values here silently corrupt its input.
     df.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0).save_pretrained(
         into / "scheduler"
     )
@@ -63,7 +63,7 @@ def convert(found: OfficialLayout, into: Path, *, dtype: str, say: Say) -> None:
 
 
 def meta_modules(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, nn.Module]:
-    """The four modules of the DiT's file, without memory for their weights."""
+    """Return the four modules of the DiT's file without allocating their weights."""
     with torch.device("meta"):
         return {name: MODULES[name][1](**config) for name, config in configs.items()}
 
@@ -94,18 +94,18 @@ def _write_component(
 
 
 def _silence(path: Path, shape: torch.Size) -> torch.Tensor:
-    """The encoded silence, as (1, time, width); the official file has it as (1, width, time)."""
-    # A pickle can run code; this reads nothing but tensors from it.
+    """Return the encoded silence as (1, time, width); the official file stores (1, width, time)."""
+    # A pickle can run code; `weights_only` reads nothing but tensors.
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:
-        raise ModelNotReady(f"{path} is not a tensor alone: {error}") from error
+        raise ModelNotReady(f"{path} does not hold just a tensor: {error}") from error
     if not isinstance(stored, torch.Tensor) or stored.dim() != 3:
-        raise ModelNotReady(f"{path} does not hold one tensor of three dimensions")
-    turned = stored.transpose(1, 2)
-    if turned.shape != shape:
+        raise ModelNotReady(f"{path} does not hold a single three-dimensional tensor")
+    transposed = stored.transpose(1, 2)
+    if transposed.shape != shape:
         raise ModelNotReady(f"{path} has shape {tuple(stored.shape)}, not (1, width, time)")
-    return turned
+    return transposed
 
 
 def _copy_model(source: Path, target: Path) -> None:
@@ -117,7 +117,7 @@ def _copy_model(source: Path, target: Path) -> None:
 
 
 def _write_tokenizer(source: Path, target: Path) -> str:
-    """Returns the name of its class."""
+    """Write the tokenizer and return the name of its class."""
     tokenizer = hf.AutoTokenizer.from_pretrained(source, local_files_only=True)
     # The text encoder gets no attention mask, so padding has to come last.
     tokenizer.padding_side = "right"

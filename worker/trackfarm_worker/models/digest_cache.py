@@ -1,4 +1,4 @@
-"""Remembers digests by size and time of change: hashing 6 GB takes seconds at each start."""
+"""Cache of digests by file size and modification time: hashing 6 GB takes seconds at each start."""
 
 import hashlib
 import json
@@ -12,8 +12,8 @@ from trackfarm_worker.models.digests import file_digest
 
 
 class DigestCache:
-    """Digests of the files below one folder. A file that was overwritten in place with its old
-    size and time of change goes unnoticed: `trackfarm models verify` reads everything.
+    """Digests of the files below one folder. A file overwritten in place with the same size and
+    modification time goes unnoticed: `trackfarm models verify` reads everything.
 
     `remembered` and `hashed` count files.
     """
@@ -28,7 +28,7 @@ class DigestCache:
         self.hashed = 0
 
     def digest_of(self, path: Path) -> str:
-        """Hex SHA-256 of a file below the folder."""
+        """Return the hex SHA-256 of a file below the folder."""
         status = path.stat()
         inner = path.resolve().relative_to(self._folder).as_posix()
         stamp = f"{inner} {status.st_size} {status.st_mtime_ns}"
@@ -39,12 +39,12 @@ class DigestCache:
         return self._used[stamp]
 
     def save(self) -> None:
-        """Keeps what was asked for. Where that cannot be written, the next start hashes again."""
-        beside = self._path.with_suffix(f".{os.getpid()}")
+        """Store the digests used in this run. If that fails, the next start hashes again."""
+        temporary = self._path.with_suffix(f".{os.getpid()}")
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(self._used))
-            os.replace(beside, self._path)
+            temporary.write_text(json.dumps(self._used))
+            os.replace(temporary, self._path)
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""SHA-256 digests of a checkpoint folder: `digests.txt`, in the form that `sha256sum -c` reads."""
+"""SHA-256 digests of a checkpoint folder: `digests.txt`, in the format of `sha256sum -c`."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ DigestOf = Callable[[Path], str]
 
 
 def file_digest(path: Path) -> str:
-    """Hex SHA-256 of a file, read in pieces."""
+    """Return the hex SHA-256 of a file, read in chunks."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK):
@@ -21,7 +21,8 @@ def file_digest(path: Path) -> str:
 
 
 def file_digests(folder: Path, digest_of: DigestOf = file_digest) -> dict[str, str]:
-    """Hex SHA-256 by relative path, of the index and of every file in a component folder."""
+    """Return the hex SHA-256 of the index and of every file in a component folder, by relative
+    path."""
     components = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
     files = [path for component in components for path in component.rglob("*") if path.is_file()]
     files += [folder / INDEX] if (folder / INDEX).is_file() else []
@@ -29,30 +30,33 @@ def file_digests(folder: Path, digest_of: DigestOf = file_digest) -> dict[str, s
 
 
 def component_digests(folder: Path, digest_of: DigestOf = file_digest) -> dict[str, str]:
-    """Hex SHA-256 per component folder, over the names and contents of all files below it."""
+    """Return the hex SHA-256 per component folder, over the names and contents of all files below
+    it."""
     return by_component(file_digests(folder, digest_of))
 
 
 def by_component(files: Mapping[str, str]) -> dict[str, str]:
-    """One digest per component out of those of its files (`file_digests`)."""
-    found: dict[str, list[str]] = {}
+    """Return one digest per component, computed from the digests of its files (`file_digests`)."""
+    rows_by_component: dict[str, list[str]] = {}
     for path in sorted(files, key=lambda path: Path(path).parts):
         component, _, inner = path.partition("/")
         if inner:
-            found.setdefault(component, []).append(f"{inner}\0{files[path]}\n")
+            rows_by_component.setdefault(component, []).append(f"{inner}\0{files[path]}\n")
     return {
-        name: hashlib.sha256("".join(rows).encode()).hexdigest() for name, rows in found.items()
+        name: hashlib.sha256("".join(rows).encode()).hexdigest()
+        for name, rows in rows_by_component.items()
     }
 
 
 def write_digests(folder: Path) -> None:
-    """Writes down what the folder holds now."""
+    """Write `digests.txt` for the folder's current contents."""
     rows = (f"{digest}  {path}\n" for path, digest in file_digests(folder).items())
     (folder / DIGESTS).write_text("".join(rows))
 
 
 def written_digests(folder: Path) -> dict[str, str] | None:
-    """What was written down, by relative path; None where nothing was, or nothing readable."""
+    """Return the contents of `digests.txt`, digests by relative path; None if it is missing or
+    unreadable."""
     try:
         lines = (folder / DIGESTS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -62,9 +66,11 @@ def written_digests(folder: Path) -> dict[str, str] | None:
 
 
 def differences(written: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """What differs, a sentence for each file; nothing when all is as written."""
+    """Return one message per file that differs; empty if all files match."""
     changed = [f"{path} has other contents" for path in written if found.get(path) != written[path]]
     missing = [f"{path} is missing" for path in written if path not in found]
-    added = [f"{path} was not there" for path in found if path not in written]
-    known = {sentence.partition(" ")[0] for sentence in missing}
-    return sorted([s for s in changed if s.partition(" ")[0] not in known] + missing + added)
+    added = [f"{path} is not listed in digests.txt" for path in found if path not in written]
+    missing_paths = {sentence.partition(" ")[0] for sentence in missing}
+    return sorted(
+        [s for s in changed if s.partition(" ")[0] not in missing_paths] + missing + added
+    )

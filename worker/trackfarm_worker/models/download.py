@@ -1,4 +1,4 @@
-"""Fetches parts of a repository of the Hugging Face hub. Only data files: nothing can run code."""
+"""Download of parts of a Hugging Face hub repository. Data files only: nothing can run code."""
 
 import errno
 import os
@@ -14,8 +14,8 @@ DIFFUSERS_FILES = (
     "model_index.json",
     *(f"{component}/*.{suffix}" for component in COMPONENTS for suffix in SUFFIXES),
 )
-# The silence is a pickle: it is read with `weights_only`.
-# Named in full: a star would match the folders of other models as well.
+# Named in full: a wildcard would match the folders of other models as well. The silence is a
+# pickle: it is read with `weights_only`.
 DIT_FILES = ("config.json", "model*.safetensors", "model*.safetensors.index.json", SILENCE)
 PART_FILES = tuple(f"{part}/*.{suffix}" for part in (VAE, TEXT_ENCODER) for suffix in SUFFIXES)
 
@@ -23,15 +23,15 @@ PART_FILES = tuple(f"{part}/*.{suffix}" for part in (VAE, TEXT_ENCODER) for suff
 def download(
     repository: str, revision: str, files: Iterable[str], into: Path, *, needs_gb: float
 ) -> str:
-    """Fetches what matches `files` and returns the commit it is of.
+    """Fetch the files that match `files` and return their commit.
 
-    A download that was broken off is gone on with when `into` is the same. Raises ModelNotReady,
-    saying what to do, when it cannot be had.
+    An interrupted download resumes when `into` is the same. Raises ModelNotReady, with a remedy,
+    when it fails.
     """
-    # Late, because it takes a second.
+    # Imported late, because it takes a second.
     from huggingface_hub import HfApi, errors, snapshot_download
 
-    # That of whichever HTTP client the library is built on.
+    # Its HTTPError is that of the HTTP client that the library uses.
     transport: Any = errors
 
     endpoint = os.environ.get("HF_ENDPOINT") or None
@@ -51,16 +51,18 @@ def download(
 
 
 def _remedy(repository: str, revision: str, error: Exception, needs_gb: float) -> str:
-    what = f"{repository}@{revision} could not be downloaded"
+    problem = f"{repository}@{revision} could not be downloaded"
     detail = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        todo = f"The disk is full: free {needs_gb:.1f} GB and run this again, it goes on."
-    elif status in {401, 403, 404}:
-        todo = "The hub does not give it out: check the name and revision, or set HF_TOKEN."
-    else:
-        todo = (
-            "Check the network and run this again, it goes on where it broke off; or copy the "
-            "folder from another machine and name it with --source, or point the worker at it."
+        remedy = (
+            f"The disk is full: free {needs_gb:.1f} GB and run this again; the download resumes."
         )
-    return f"{what} ({detail}). {todo}"
+    elif status in {401, 403, 404}:
+        remedy = "The hub denies access: check the name and revision, or set HF_TOKEN."
+    else:
+        remedy = (
+            "Check the network and run this again; the download resumes. Or copy the folder from "
+            "another machine and name it with --source, or point the worker at it."
+        )
+    return f"{problem} ({detail}). {remedy}"

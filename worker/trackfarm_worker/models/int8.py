@@ -1,8 +1,8 @@
-"""Halves the memory of a network: linear layers keep their weights as 8-bit integers.
+"""Weight-only int8 quantisation of linear layers, which halves the memory of a network.
 
-One scale for each output, symmetric, the nearest of 255 steps; inputs and sums stay as they are
-(weight-only quantisation). Own code because it is one multiplication: torchao 0.18 computes the same,
-and diffusers 0.42 cannot read its tensors.
+One symmetric scale per output, rounded to the nearest of 255 steps; inputs and sums keep their
+type. Own code because it is one multiplication: torchao 0.18 computes the same, and diffusers 0.42
+cannot read its tensors.
 """
 
 import torch
@@ -12,8 +12,8 @@ STEPS = 127
 
 
 class Int8Linear(nn.Module):
-    """Computes in the type of its input. `scale` is rounded before the weights are, so that nothing
-    is lost by it."""
+    """Linear layer that computes in the type of its input. `scale` is rounded before the weights
+    are, so that its rounding loses nothing."""
 
     weight: torch.Tensor
     scale: torch.Tensor
@@ -35,8 +35,8 @@ class Int8Linear(nn.Module):
 
 
 def shrink(model: nn.Module) -> None:
-    """Replaces all linear layers, one after the other, so that both forms of the whole never are
-    in memory."""
+    """Replace all linear layers one by one, so that the full and the int8 weights of the whole
+    network are never in memory together."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear):

@@ -1,4 +1,4 @@
-"""Is this checkpoint what it was when it was pulled? Asked at each start, before it is loaded."""
+"""Integrity check of a checkpoint at each start, before it is loaded: does it match its digests?"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,35 +17,36 @@ NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """`components` are hex SHA-256. `remark` says what was hashed and what it was held against."""
+    """Result of the check. `components` are hex SHA-256. `remark` says how many files were hashed
+    and whether there were digests to compare with."""
 
     components: dict[str, str]
     remark: str
 
 
 def inspect(folder: Path, *, cache: DigestCache | None = None) -> Integrity:
-    """Raises ModelNotReady unless the folder is whole and as its `digests.txt` says, if it has
-    one. Files of unchanged size and time are taken from the cache."""
+    """Raise ModelNotReady unless the folder is complete and matches its `digests.txt`, if it has
+    one. Digests of files with unchanged size and modification time are taken from the cache."""
     check(folder)
-    memory = cache or DigestCache(folder)
-    found = file_digests(folder, memory.digest_of)
-    memory.save()
-    written = written_digests(folder)
-    if written is not None and (wrong := differences(written, found)):
-        raise ModelNotReady(damage(folder, wrong))
-    held = "equal to digests.txt" if written is not None else "no digests.txt to hold them against"
+    digest_cache = cache or DigestCache(folder)
+    digests = file_digests(folder, digest_cache.digest_of)
+    digest_cache.save()
+    recorded = written_digests(folder)
+    if recorded is not None and (problems := differences(recorded, digests)):
+        raise ModelNotReady(damage(folder, problems))
+    comparison = "match digests.txt" if recorded is not None else "no digests.txt to compare with"
     remark = (
-        f"digests of {folder}: {held}; {memory.hashed} files hashed, {memory.remembered} known"
-        " by size and time of change"
+        f"digests of {folder}: {comparison}; {digest_cache.hashed} files hashed, "
+        f"{digest_cache.remembered} cached (unchanged size and modification time)"
     )
-    return Integrity(by_component(found), remark)
+    return Integrity(by_component(digests), remark)
 
 
 def damage(folder: Path, wrong: list[str]) -> str:
-    """What to tell whoever wanted to use a folder with these differences."""
-    more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+    """Return the error message for a folder with these differences."""
+    others = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
     return (
-        f"{folder} is not what its digests.txt says: {'; '.join(wrong[:NAMED])}{more}. "
+        f"{folder} does not match its digests.txt: {'; '.join(wrong[:NAMED])}{others}. "
         "Remove the folder and pull the model again (`trackfarm models pull`), or point the "
         "worker at another folder."
     )

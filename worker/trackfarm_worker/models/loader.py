@@ -1,4 +1,4 @@
-"""One door to every model set: the tiny one, a folder, or a repository of the hub."""
+"""Loading of every model set: the tiny one, a folder, or a repository of the hub."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -24,7 +24,8 @@ CPU_WINDOW = 256
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """An `AceStepPipeline` in eval mode on its device, and what it was loaded from."""
+    """An `AceStepPipeline` in eval mode on its device, with the folder and digests of its
+    weights."""
 
     pipeline: Any
     folder: Path
@@ -41,17 +42,17 @@ def load(
     residency: Residency | None = None,
     weights: Literal["full", "int8"] | None = None,
 ) -> LoadedModel:
-    """Loads `source`, or what the model set names; `dtype` defaults to the model set's, `residency`
-    to what the table says of the card, and `weights` to what that says of the DiT's.
+    """Load `source`, or the weights named by the model set; `dtype` defaults to the model set's,
+    `residency` to that of the GPU's tier, and `weights` to the residency's.
 
     For `tiny`, `source` is the folder that holds cached models. Only safetensors are read, so no
-    weights file can run code. Raises ModelNotReady when weights are missing, cut short, changed
+    weights file can run code. Raises ModelNotReady when weights are missing, truncated, changed
     since they were pulled, or in another layout.
     """
     folder = locate(model_set, source)
     state = inspect(folder)
     _say(state.remark)
-    library: Any = diffusers  # For a type checker it consists of placeholders.
+    library: Any = diffusers  # Type checkers see only placeholders.
     pipeline = library.AceStepPipeline.from_pretrained(
         folder,
         dtype=getattr(torch, dtype or model_set.dtype),
@@ -69,8 +70,8 @@ def load(
 
 
 def place(pipeline: Any, device: str, *, offload: bool) -> None:
-    """Moves an `AceStepPipeline` to a device, without what reads texts if that is to stay off it:
-    a card that cannot hold everything never has to."""
+    """Move an `AceStepPipeline` to a device, except the text readers if they are offloaded: a GPU
+    that cannot hold everything then never has to."""
     for name, part in pipeline.components.items():
         if isinstance(part, nn.Module) and not (offload and name in READERS):
             part.to(device)
@@ -84,8 +85,8 @@ def _residency(model_set: ModelSet, device: str) -> Residency:
 
 
 def locate(model_set: ModelSet, source: Path | None) -> Path:
-    """The folder with the weights. What nobody named is taken from this machine's store, and
-    pulled into it first when it is not there."""
+    """Return the folder with the weights. Without a `source` it is the one in this machine's cache,
+    and the weights are pulled if it is missing."""
     if model_set.is_noise:
         return tiny.ensure(source)
     if source is not None:

@@ -1,7 +1,8 @@
-"""From the `config.json` of an official ACE-Step 1.5 checkpoint to those of the four components.
+"""Configs of the four diffusers components from the `config.json` of an official ACE-Step 1.5
+checkpoint.
 
-In the XL models the conditioning keeps the size of the 2B models; there the official file names
-its dimensions `encoder_*`, which the 2B files leave out.
+In the XL models the conditioning keeps the size of the 2B models; there the official file names its
+dimensions `encoder_*`, which the 2B files leave out.
 """
 
 from collections.abc import Mapping
@@ -30,7 +31,7 @@ CODES = ("fsq_dim", "fsq_input_levels", "fsq_input_num_quantizers")
 
 
 def component_configs(official: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Keyword arguments of the diffusers modules, by component.
+    """Return the keyword arguments of the diffusers modules, by component.
 
     Raises ModelNotReady when a number is missing or the layers alternate in another order than
     diffusers' encoders assume.
@@ -42,21 +43,22 @@ def component_configs(official: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     ]
     if missing:
         raise ModelNotReady(
-            f"config.json lacks {', '.join(missing)}: it is not that of an ACE-Step 1.5 checkpoint"
+            f"config.json lacks {', '.join(missing)}: "
+            "it does not describe an ACE-Step 1.5 checkpoint"
         )
     _check_layers(official)
-    shared = _taken(official, SHARED)
+    shared = _subset(official, SHARED)
     encoder = shared | _encoder_sizes(official)
-    pooler = encoder | _taken(official, POOLER)
+    pooler = encoder | _subset(official, POOLER)
     return {
-        "transformer": shared | _taken(official, (*SIZES, *DIT)) | _dit_extras(official),
-        "condition_encoder": encoder | _taken(official, CONDITION),
-        "audio_tokenizer": pooler | _taken(official, CODES),
+        "transformer": shared | _subset(official, (*SIZES, *DIT)) | _dit_extras(official),
+        "condition_encoder": encoder | _subset(official, CONDITION),
+        "audio_tokenizer": pooler | _subset(official, CODES),
         "audio_token_detokenizer": pooler,
     }
 
 
-def _taken(official: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _subset(official: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: official[name] for name in names if name in official}
 
 
@@ -77,9 +79,9 @@ def _dit_extras(official: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_layers(official: Mapping[str, Any]) -> None:
     types = official.get("layer_types") or []
-    usual = ["full_attention" if i % 2 else "sliding_attention" for i in range(len(types))]
-    if types != usual:
+    expected = ["full_attention" if i % 2 else "sliding_attention" for i in range(len(types))]
+    if types != expected:
         raise ModelNotReady(
-            "config.json orders its attention layers in a way that this version does not know; "
+            "config.json orders its attention layers in a way that this version does not support; "
             "use a checkpoint in diffusers layout"
         )

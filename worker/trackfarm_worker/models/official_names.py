@@ -1,8 +1,8 @@
-"""Where each weight of an official ACE-Step 1.5 checkpoint lives in diffusers' AceStepPipeline.
+"""Names of the weights of an official ACE-Step 1.5 checkpoint in diffusers' AceStepPipeline.
 
 The official checkpoint is one state dict of `AceStepConditionGenerationModel` (677 tensors in the
-2B models), whose modules `decoder`, `encoder`, `tokenizer` and `detokenizer` are four components
-of the pipeline. Sources: the module definitions of ACE-Step/ACE-Step-1.5 (acestep/models) and of
+2B models); its modules `decoder`, `encoder`, `tokenizer` and `detokenizer` are four components of
+the pipeline. Sources: the module definitions of ACE-Step/ACE-Step-1.5 (acestep/models) and of
 diffusers 0.42 (models/transformers/ace_step_transformer.py, pipelines/ace_step).
 """
 
@@ -25,7 +25,7 @@ ATTENTION = {
     ".q_norm.": ".norm_q.",
     ".k_norm.": ".norm_k.",
 }
-# Sequential(transpose, convolution, transpose) there, the convolution alone here.
+# Officially Sequential(transpose, convolution, transpose); in diffusers only the convolution.
 PATCHES = {"proj_in.1.": "proj_in_conv.", "proj_out.1.": "proj_out_conv."}
 
 
@@ -38,9 +38,9 @@ class Place:
 
 
 def place_of(official_key: str) -> Place | None:
-    """None for a tensor that diffusers computes by itself.
+    """Return the tensor's place in the pipeline; None for a tensor that diffusers computes itself.
 
-    Raises KeyError for one that belongs to no known module.
+    Raises KeyError for a tensor of an unknown module.
     """
     if official_key.endswith(RECOMPUTED):
         return None

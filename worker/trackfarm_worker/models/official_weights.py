@@ -1,4 +1,4 @@
-"""Where each tensor of the pipeline's four own modules comes from in an official checkpoint."""
+"""Mapping from tensors of an official checkpoint to tensors of the pipeline's four own modules."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from torch import nn
 from trackfarm_worker.models.checkpoint import ModelNotReady, weight_files
 from trackfarm_worker.models.official_names import Place, place_of
 
-# Not among the official weights: it has a file of its own.
+# Not among the official weights: it has its own file.
 SILENCE_PLACE = Place("condition_encoder", "silence_latent")
 NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """An official tensor: its file, its key, its shape."""
+    """An official tensor: its file, key and shape."""
 
     file: Path
     key: str
@@ -26,18 +26,19 @@ class Origin:
 
 
 def plan_of(dit: Path, modules: Mapping[str, nn.Module]) -> dict[str, dict[str, Origin]]:
-    """By component and key, the origin of each tensor but the silence.
+    """Return the origin of each tensor except the silence, by component and key.
 
-    Raises ModelNotReady unless each has exactly one, of the right shape, and none is left over.
+    Raises ModelNotReady unless each has exactly one origin of the right shape, and none is left
+    over.
     """
-    plan, wrong = _sorted_into(modules, dit)
+    plan, problems = _assign_origins(modules, dit)
     for name, module in modules.items():
-        wrong += _mismatches(name, module, plan[name])
-    if wrong:
-        more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        problems += _mismatches(name, module, plan[name])
+    if problems:
+        others = f" and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         raise ModelNotReady(
             f"{dit} does not hold the weights that its config.json describes: "
-            f"{'; '.join(wrong[:NAMED])}{more}. Download it again, or use a checkpoint in "
+            f"{'; '.join(problems[:NAMED])}{others}. Download it again, or use a checkpoint in "
             "diffusers layout."
         )
     return plan
@@ -50,41 +51,41 @@ def _origins(dit: Path) -> Iterator[Origin]:
                 yield Origin(dit / name, key, tuple(file.get_slice(key).get_shape()))
 
 
-def _mismatches(name: str, module: nn.Module, found: Mapping[str, Origin]) -> Iterator[str]:
+def _mismatches(name: str, module: nn.Module, origins: Mapping[str, Origin]) -> Iterator[str]:
     wanted = {
         key: tuple(tensor.shape)
         for key, tensor in module.state_dict().items()
         if Place(name, key) != SILENCE_PLACE
     }
-    for key in sorted(wanted.keys() | found.keys()):
-        if key not in found:
-            yield f"nothing for {name}.{key}"
+    for key in sorted(wanted.keys() | origins.keys()):
+        if key not in origins:
+            yield f"{name}.{key} is missing"
         elif key not in wanted:
-            yield f"{found[key].key} has no place in {name}"
-        elif found[key].shape != wanted[key]:
-            yield f"{found[key].key} has shape {found[key].shape}, not {wanted[key]}"
+            yield f"{origins[key].key} does not belong to {name}"
+        elif origins[key].shape != wanted[key]:
+            yield f"{origins[key].key} has shape {origins[key].shape}, not {wanted[key]}"
 
 
-def _sorted_into(
+def _assign_origins(
     modules: Mapping[str, nn.Module], dit: Path
 ) -> tuple[dict[str, dict[str, Origin]], list[str]]:
     plan: dict[str, dict[str, Origin]] = {name: {} for name in modules}
-    wrong = []
+    problems = []
     for origin in _origins(dit):
         try:
             place = place_of(origin.key)
         except KeyError:
-            wrong.append(f"unknown tensor {origin.key}")
+            problems.append(f"unknown tensor {origin.key}")
             continue
         if place is not None and place.key in plan[place.component]:
-            wrong.append(f"{origin.key} is there twice")
+            problems.append(f"{origin.key} occurs twice")
         elif place is not None:
             plan[place.component][place.key] = origin
-    return plan, wrong
+    return plan, problems
 
 
 def read(origin: Origin) -> torch.Tensor:
-    """The tensor itself, on the CPU."""
+    """Return the tensor itself, on the CPU."""
     with safe_open(origin.file, framework="pt") as file:
         tensor: torch.Tensor = file.get_tensor(origin.key)
     return tensor

@@ -1,4 +1,5 @@
-"""Brings a model set to this machine: fetched, converted where needed, checked, in one step."""
+"""Download of a model set to this machine: fetch, convert where needed, check, install in one
+step."""
 
 import os
 import shutil
@@ -14,15 +15,15 @@ from trackfarm_worker.models.store import built_beside, folder_of, is_intact, ne
 
 Say = Callable[[str], None]
 Copy = Callable[[str, str], object]
-# What is fetched is on disk once more while it is converted.
+# Disk space relative to the download: during conversion there are two copies.
 ROOM, ROOM_TO_CONVERT = 1.1, 2.1
-# What is hidden, and what could run code when it is loaded.
+# Hidden files, and files that could run code when loaded.
 NO_CODE = shutil.ignore_patterns(".*", "*.py", "*.bin", "*.pt", "*.pkl", "*.ckpt")
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """`was_there`: nothing was to be done."""
+    """Result of a pull. `was_there`: the model was complete already."""
 
     folder: Path
     was_there: bool
@@ -31,15 +32,15 @@ class Pulled:
 def pull(
     model_set: ModelSet, *, to: Path | None = None, source: str = "", say: Say = lambda _: None
 ) -> Pulled:
-    """The folder `to` (default: this machine's store) then holds the whole model set in diffusers
-    layout, with `digests.txt`.
+    """Install the whole model set in diffusers layout, with `digests.txt`, in the folder `to`
+    (default: in this machine's model cache).
 
-    `source` is a folder or a repository of the hub in place of the model set's own. Safe to
-    repeat; a download that was broken off is gone on with. Raises ModelNotReady, saying what to
-    do, and leaves no half-made folder at `to`.
+    `source` is a folder or hub repository in place of the model set's own. Safe to repeat; an
+    interrupted download resumes. Raises ModelNotReady, with a remedy, and leaves no incomplete
+    folder at `to`.
     """
     if model_set.is_noise:
-        # Late: only this and the conversion take torch.
+        # Imported late: only this and the conversion import torch.
         from trackfarm_worker.models import tiny
 
         return Pulled(tiny.ensure(to), was_there=False)
@@ -56,15 +57,15 @@ def pull(
 
 
 def _pull_from_hub(model_set: ModelSet, source: str, target: Path, say: Say) -> None:
-    need_room(target.parent, _room(model_set))
+    need_room(target.parent, _required_gb(model_set))
     fetched = target.parent / f".{target.name}-download"
     origin = _fetch(model_set, source, fetched, say)
-    # Linked, not copied: the download is removed in the next line.
+    # Linked, not copied: the download is removed right after.
     _install(model_set, fetched, target, origin, os.link, say)
     shutil.rmtree(fetched)
 
 
-def _room(model_set: ModelSet) -> float:
+def _required_gb(model_set: ModelSet) -> float:
     share = ROOM if model_set.is_diffusers_layout else ROOM_TO_CONVERT
     return share * model_set.download_gb
 
@@ -80,12 +81,12 @@ def _fetch(model_set: ModelSet, source: str, into: Path, say: Say) -> dict[str, 
         in_folder = tuple(f"{model_set.dit}/{name}" for name in DIT_FILES)
         files = (*DIFFUSERS_FILES, *DIT_FILES, *in_folder, *PART_FILES)
     origin = {"repository": repository, "revision": revision}
-    origin["commit"] = download(repository, revision, files, into, needs_gb=_room(model_set))
+    origin["commit"] = download(repository, revision, files, into, needs_gb=_required_gb(model_set))
     if not (into / "model_index.json").is_file() and model_set.parts_repository:
         parts = model_set.parts_repository
         say(f"fetching vae and text encoder from {parts}")
         commit = download(
-            parts, model_set.parts_revision, PART_FILES, into, needs_gb=_room(model_set)
+            parts, model_set.parts_revision, PART_FILES, into, needs_gb=_required_gb(model_set)
         )
         origin |= {"parts_repository": parts, "parts_commit": commit}
     return origin
@@ -99,10 +100,10 @@ def _install(
     copy: Copy,
     say: Say,
 ) -> None:
-    found = recognise(source, model_set.dit)
+    layout = recognise(source, model_set.dit)
     try:
         with built_beside(target, origin | {"model_set": model_set.identity}) as folder:
-            _fill(folder, found, model_set, copy, say)
+            _fill(folder, layout, model_set, copy, say)
     except OSError as error:
         raise ModelNotReady(
             f"{target} could not be written ({error}). Free {model_set.download_gb:g} GB there, "
@@ -112,18 +113,18 @@ def _install(
 
 def _fill(
     folder: Path,
-    found: DiffusersLayout | OfficialLayout,
+    layout: DiffusersLayout | OfficialLayout,
     model_set: ModelSet,
     copy: Copy,
     say: Say,
 ) -> None:
-    match found:
+    match layout:
         case DiffusersLayout(folder=source):
-            say("putting the files in place")
+            say("installing the files")
             shutil.copytree(source, folder, dirs_exist_ok=True, ignore=NO_CODE, copy_function=copy)
         case OfficialLayout():
-            # Late, because it takes torch.
+            # Imported late, because it imports torch.
             from trackfarm_worker.models.conversion import convert
 
-            convert(found, folder, dtype=model_set.dtype, say=say)
+            convert(layout, folder, dtype=model_set.dtype, say=say)
     say("computing digests")

@@ -1,4 +1,4 @@
-"""Random weights under which an ACE-Step pipeline makes finite noise of about full scale."""
+"""Random weights with which an ACE-Step pipeline makes finite noise of about full scale."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,15 @@ import numpy as np
 import torch
 from torch import nn
 
-# Gains of weight-normalised layers: residual branches this quiet keep float32 errors below 1e-6,
+# Gains of weight-normalised layers: so small a residual gain keeps float32 errors below 1e-6,
 # and the last layer then peaks at about 0.7.
 RESIDUAL_GAIN = 0.25
 LAST_GAIN = 0.5
 
 
 def weights_to_fill(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yields what is to be random, and sets the rest to what leaves a signal alone."""
+    """Yield the tensors to fill randomly; set the others to values that leave a signal
+    unchanged."""
     for name, tensor in module.state_dict(keep_vars=True).items():
         if name.endswith("weight_g"):
             tensor.data.fill_(_gain(name))
@@ -24,7 +25,8 @@ def weights_to_fill(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def bound_of(name: str, tensor: torch.Tensor) -> float:
-    """A uniform distribution on +-bound with the variance 1 / fan-in; latents have variance 1."""
+    """Return the bound of a uniform distribution on ±bound with variance 1 / fan-in; latents have
+    variance 1."""
     if name in {"silence_latent", "null_condition_emb"}:
         return float(np.sqrt(3.0))
     return float(np.sqrt(3.0 / tensor[0].numel()))

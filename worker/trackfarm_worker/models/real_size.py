@@ -1,5 +1,5 @@
 """The real architectures of ACE-Step 1.5 as numbers, and pipelines of that size with random
-weights: they cost what the real ones cost and need no download. They make noise.
+weights: they cost as much as the real ones and need no download. They make noise.
 
 Sources: the `config.json` files of ACE-Step/acestep-v15-turbo and acestep-v15-xl-turbo, of their
 `vae`, and of Qwen/Qwen3-Embedding-0.6B. sft and base have the sizes of turbo.
@@ -18,7 +18,7 @@ from trackfarm_worker.models.official_configs import component_configs
 from trackfarm_worker.models.random_weights import bound_of, weights_to_fill
 from trackfarm_worker.models.tiny import byte_tokenizer
 
-# For a type checker these libraries consist of placeholders.
+# Type checkers see only placeholders in these libraries.
 df: Any = diffusers
 hf: Any = transformers
 
@@ -81,8 +81,8 @@ TEXT_ENCODER: Mapping[str, Any] = {
 
 
 def networks(size: Size, *, turbo: bool) -> dict[str, nn.Module]:
-    """The six networks on torch's default device and in its default dtype, with whatever weights
-    their constructors give them."""
+    """Return the six networks on torch's default device and in its default dtype, with the weights
+    of their constructors."""
     variant = {"is_turbo": turbo, "model_version": "turbo" if turbo else "sft"}
     configs = component_configs({**OFFICIAL[size], **variant})
     return {
@@ -93,9 +93,9 @@ def networks(size: Size, *, turbo: bool) -> dict[str, nn.Module]:
 
 
 def build(size: Size, *, turbo: bool, device: str, dtype: torch.dtype, seed: int = 15) -> Any:
-    """An `AceStepPipeline` of real size, made on the device itself: 6.3 GB (std) or 11.5 GB (xl)
-    in bfloat16. The same seed gives the same weights on the same kind of device."""
-    parts = _made_on(device, dtype, size, turbo)
+    """Return an `AceStepPipeline` of real size, built on the device itself: 6.3 GB (std) or 11.5 GB
+    (xl) in bfloat16. The same seed gives the same weights on the same kind of device."""
+    parts = _networks_on(device, dtype, size, turbo)
     random = torch.Generator(device).manual_seed(seed)
     for part in parts.values():
         part.requires_grad_(False).eval()
@@ -111,11 +111,11 @@ def build(size: Size, *, turbo: bool, device: str, dtype: torch.dtype, seed: int
     return pipeline
 
 
-def _made_on(device: str, dtype: torch.dtype, size: Size, turbo: bool) -> dict[str, nn.Module]:
-    before = torch.get_default_dtype()
+def _networks_on(device: str, dtype: torch.dtype, size: Size, turbo: bool) -> dict[str, nn.Module]:
+    previous = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         with torch.device(device), torch.no_grad():
             return networks(size, turbo=turbo)
     finally:
-        torch.set_default_dtype(before)
+        torch.set_default_dtype(previous)

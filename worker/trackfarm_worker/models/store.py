@@ -1,4 +1,4 @@
-"""Where the models of this machine are kept, and how a new one gets there in one step."""
+"""Model cache of this machine, and the atomic installation of a new model."""
 
 import json
 import os
@@ -22,22 +22,22 @@ from trackfarm_worker.models.digests import (
 
 ORIGIN = "origin.json"
 GB = 1e9
-RIVALS = 5  # processes that may try to replace the same damaged folder at once
+RIVALS = 5  # attempts, as other processes may replace the same damaged folder at once
 
 
 def models_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """`TRACKFARM_MODELS`, else `trackfarm/models` in the user's cache."""
-    given = environ.get("TRACKFARM_MODELS")
-    return Path(given).expanduser() if given else user_cache_path("trackfarm") / "models"
+    """Return `TRACKFARM_MODELS`, else `trackfarm/models` in the user's cache folder."""
+    path = environ.get("TRACKFARM_MODELS")
+    return Path(path).expanduser() if path else user_cache_path("trackfarm") / "models"
 
 
 def folder_of(model_set: ModelSet, models: Path | None = None) -> Path:
-    """Where this revision of a model set is or would be kept."""
+    """Return the folder of this revision of a model set, whether it exists or not."""
     return (models or models_folder()) / f"{model_set.name}-{model_set.revision[:12]}"
 
 
 def is_present(folder: Path) -> bool:
-    """Whether the folder looks whole. Reads sizes, not contents."""
+    """Return whether the folder looks complete. Reads sizes, not contents."""
     try:
         check(folder)
     except ModelNotReady:
@@ -46,30 +46,30 @@ def is_present(folder: Path) -> bool:
 
 
 def is_intact(folder: Path) -> bool:
-    """Whether every byte is as `digests.txt` says. Reads everything."""
-    written = written_digests(folder)
+    """Return whether every file matches `digests.txt`. Reads everything."""
+    recorded = written_digests(folder)
     return (
         is_present(folder)
-        and bool(written)
-        and not differences(written or {}, file_digests(folder))
+        and bool(recorded)
+        and not differences(recorded or {}, file_digests(folder))
     )
 
 
 def need_room(parent: Path, gigabytes: float) -> None:
-    """Raises ModelNotReady when the disk that holds `parent` has less than this free."""
+    """Raise ModelNotReady when the disk that holds `parent` has less than `gigabytes` free."""
     parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(parent).free / GB
     if free < gigabytes:
         raise ModelNotReady(
-            f"{parent} has {free:.1f} GB of free disk, {gigabytes:.1f} GB are needed. Free some, "
-            "or name another disk with --to (TRACKFARM_MODELS for all models)."
+            f"{parent} has {free:.1f} GB of free disk space, {gigabytes:.1f} GB are needed. "
+            "Free some, or name another disk with --to (TRACKFARM_MODELS for all models)."
         )
 
 
 @contextmanager
 def built_beside(target: Path, origin: Mapping[str, str]) -> Iterator[Path]:
-    """Yields an empty folder next to `target`; what is in it at the end is checked, gets its
-    digests and an account of its origin, and takes the target's place in one step."""
+    """Yield an empty folder next to `target`. At the end its contents are checked, get digests and
+    a record of their origin, and replace the target in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -84,7 +84,8 @@ def built_beside(target: Path, origin: Mapping[str, str]) -> Iterator[Path]:
 
 
 def replace(target: Path, built: Path) -> None:
-    """Moves `built` to `target`, unless somebody else was faster; what is damaged gives way."""
+    """Move `built` to `target`, replacing a damaged one, unless another process has installed the
+    same already."""
     for _ in range(RIVALS):
         with suppress(OSError):
             os.rename(built, target)

@@ -1,6 +1,6 @@
 """The `tiny` model set: a whole ACE-Step pipeline with random weights, 1.6 MB. It makes noise.
 
-Every machine builds the same weights: numpy's PCG64 yields floats by integer arithmetic, while
+Every machine builds the same weights: numpy's PCG64 generates floats by integer arithmetic, while
 torch's normal distribution differs in the last bit between instruction sets.
 """
 
@@ -23,7 +23,7 @@ from trackfarm_worker.models.digests import write_digests
 from trackfarm_worker.models.random_weights import bound_of, weights_to_fill
 from trackfarm_worker.models.store import folder_of, is_intact, models_folder, replace
 
-# For a type checker both libraries consist of placeholders.
+# Type checkers see only placeholders in these libraries.
 hf: Any = transformers
 df: Any = diffusers
 parts: Any = ace_step
@@ -39,9 +39,9 @@ _LAYERS = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "sliding_window
 
 
 def ensure(models: Path | None = None) -> Path:
-    """The folder of the tiny checkpoint, built if it is missing or damaged.
+    """Return the folder of the tiny checkpoint, built if it is missing or damaged.
 
-    `models` defaults to this machine's store. Safe to call from several processes at once.
+    `models` defaults to this machine's model cache. Safe to call from several processes at once.
     """
     parent = models or models_folder()
     target = folder_of(model_set("tiny"), parent)
@@ -60,7 +60,8 @@ def _built_beside(parent: Path) -> Path:
 
 
 def build() -> Any:
-    """An `AceStepPipeline` in memory, float32 on the CPU. Leaves the global random state alone."""
+    """Return an `AceStepPipeline` in memory, float32 on the CPU. Leaves the global random state
+    alone."""
     with torch.random.fork_rng(devices=[]):
         networks = _networks()
     for name, part in networks.items():
@@ -68,7 +69,7 @@ def build() -> Any:
     return df.AceStepPipeline(
         **networks,
         tokenizer=byte_tokenizer(),
-        # The pipeline computes its own sigmas; other values here feed it garbage silently.
+        # The pipeline computes its own sigmas; other values here silently corrupt its input.
         scheduler=df.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0),
     )
 
@@ -123,7 +124,7 @@ def _text_config() -> Any:
 
 
 def byte_tokenizer() -> Any:
-    """Bytes as tokens, in place of the real vocabulary."""
+    """Return a tokenizer with bytes as tokens, in place of the real vocabulary."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate([*alphabet, *SPECIALS])}
     tokenizer = Tokenizer(bpe.BPE(vocab=vocabulary, merges=[]))

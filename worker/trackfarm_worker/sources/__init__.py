@@ -1,1 +1,1 @@
-"""Music that tracks are made from: fetched and decoded in a child process that may be killed."""
+"""Source audio of tracks: fetched and decoded in a child process that may be killed."""

@@ -1,4 +1,4 @@
-"""The source process: reads one order from stdin, fetches, decodes, answers on stdout, ends."""
+"""Source process: read one order from stdin, fetch, decode, answer on stdout, exit."""
 
 import errno
 import os
@@ -24,9 +24,9 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def _confine(limits: Limits) -> None:
-    """What the kernel holds this process to, whatever a decoder does."""
+    """Set the kernel limits of this process, which a decoder cannot exceed."""
     decoded = int(limits.audio_seconds + 1) * 48_000 * 2 * 4
-    # The softer limit comes first and says what it was: SIGXCPU.
+    # The soft limit comes first, and its signal (SIGXCPU) names the cause.
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 5))
     for kind, value in (
         (resource.RLIMIT_AS, limits.memory),
@@ -48,12 +48,12 @@ def _answer(order: SourceOrder) -> Answer:
     if not isinstance(fetched, Fetched):
         return fetched
     if order.sha256 not in (None, fetched.sha256):
-        return SourceRefused("it is not what was uploaded: its SHA-256 differs; upload it again")
+        return SourceRefused("its SHA-256 differs from that of the upload; upload it again")
     try:
         with alarm(order.limits.decode_seconds):
             return decode(order.download, order.target, order.limits)
     except Overdue:
-        return SourceRefused(f"it takes over {order.limits.decode_seconds:g} s to decode")
+        return SourceRefused(f"decoding takes more than {order.limits.decode_seconds:g} s")
 
 
 def main() -> int:
@@ -64,25 +64,25 @@ def main() -> int:
     try:
         answer = _answer(order)
     except MemoryError:
-        answer = _too_much(order.limits)
+        answer = _too_much_memory(order.limits)
     except OSError as error:
-        answer = _not_stored(error, order.limits)
+        answer = _storage_failure(error, order.limits)
     finally:
         order.download.unlink(missing_ok=True)
     print(answer_line(answer), flush=True)
     return 0
 
 
-def _not_stored(error: OSError, limits: Limits) -> SourceRefused | SourceAway:
+def _storage_failure(error: OSError, limits: Limits) -> SourceRefused | SourceAway:
     if error.errno == errno.ENOMEM:
-        return _too_much(limits)
+        return _too_much_memory(limits)
     return SourceAway(f"the worker could not store it: {error}", error.errno in NO_ROOM)
 
 
-def _too_much(limits: Limits) -> SourceRefused:
-    return SourceRefused(f"it takes over {limits.memory / 1e6:,.0f} MB of memory")
+def _too_much_memory(limits: Limits) -> SourceRefused:
+    return SourceRefused(f"decoding needs more than {limits.memory / 1e6:,.0f} MB of memory")
 
 
 if __name__ == "__main__":
-    # The answer is given: what a decoder may have done to this process cannot spoil it any more.
+    # The answer is written; skip cleanup, which a decoder may have corrupted.
     os._exit(main())

@@ -1,6 +1,6 @@
-"""What is asked of the source process and what it answers: one JSON object each way.
+"""Protocol of the source process: one JSON object each way.
 
-No pydantic here and in what the source process imports: it is started once for each source.
+No pydantic here nor in the modules that the source process imports: it starts once per source.
 """
 
 import json
@@ -14,9 +14,9 @@ from trackfarm.outgoing import Rules
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bytes and seconds. `audio_seconds` is ACE-Step's longest track; `cpu_seconds` is eight times
-    what 600 s of the costliest format (192 kHz FLAC, 24 bit) were measured to take, `memory` (the
-    process's address space) four times what any format needed."""
+    """Limits in bytes and seconds. `audio_seconds` is ACE-Step's longest track; `cpu_seconds` is
+    eight times the measured time for 600 s of the most expensive format (192 kHz FLAC, 24 bit),
+    `memory` (the process's address space) four times the largest need of any format."""
 
     size: int = 100_000_000
     redirects: int = 5
@@ -31,10 +31,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOrder:
-    """`download` and `target` are files to be written; `sha256` is known of uploads. `is_signed`:
-    the URL is our store's own and holds for a time only; any other must be within `rules`.
-    `ca_file` (PEM) is trusted beside the public authorities, unless it is empty. `parent`: the
-    process that asks, with which the source process ends."""
+    """Request to the source process. `download` and `target` are the files to write; `sha256` is
+    set for uploads. `is_signed`: a time-limited URL of our own object store; any other URL must
+    comply with `rules`. `ca_file` (PEM) is trusted in addition to the public CAs, unless empty.
+    `parent`: the requesting process; the source process exits with it."""
 
     url: str
     download: Path
@@ -49,7 +49,7 @@ class SourceOrder:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Ready for the engine: float32 `.npy` of shape (`frames`, 2) at 48 kHz."""
+    """Decoded source, ready for the engine: float32 `.npy` of shape (`frames`, 2) at 48 kHz."""
 
     path: Path
     frames: int
@@ -61,14 +61,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class SourceRefused:
-    """No other try and no other worker will like it better."""
+    """Permanent failure: neither a retry nor another worker would help."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class SourceAway:
-    """It could not be had now; worth another try, which is not the track's fault."""
+    """Temporary failure, worth a retry and not the track's fault."""
 
     message: str
     is_disk_full: bool = False
@@ -78,7 +78,7 @@ Answer = Source | SourceRefused | SourceAway
 
 
 def order_line(order: SourceOrder) -> str:
-    """One line of JSON."""
+    """Return one line of JSON."""
     return json.dumps(asdict(order), default=str)
 
 
@@ -91,12 +91,12 @@ def read_order(text: str) -> SourceOrder:
 
 
 def answer_line(answer: Answer) -> str:
-    """One line of JSON."""
+    """Return one line of JSON."""
     return json.dumps({"answer": type(answer).__name__, **asdict(answer)}, default=str)
 
 
 def read_answer(text: str) -> Answer:
-    """Raises ValueError when the text is not an answer."""
+    """Parse an answer. Raises ValueError if the text is none."""
     fields: dict[str, Any] = json.loads(text)
     match fields:
         case {"answer": "Source", "path": str(path), "frames": int(frames)}:

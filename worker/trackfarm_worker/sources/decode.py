@@ -1,8 +1,8 @@
-"""A file of a stranger, decoded to what the engine takes: float32 stereo at 48 kHz.
+"""Decode an untrusted file to the engine's format: float32 stereo at 48 kHz.
 
-Only the source process does this, under its limits. ffmpeg's libraries (PyAV) read the formats of
-`FORMATS` alone and open nothing by themselves: a playlist that names other files or addresses is
-not one of them.
+Only the source process does this, under its limits. ffmpeg's libraries (PyAV) read only the formats
+of `FORMATS` and open nothing by themselves: a playlist that names other files or addresses is not
+among them.
 """
 
 from collections.abc import Iterator
@@ -23,29 +23,30 @@ from trackfarm_worker.sources.samples import SampleFile
 
 RATE = 48_000
 RATES = range(8_000, 192_001)
-FORMATS = "wav,w64,aiff,flac,mp3,ogg,aac,mov"  # mov is .m4a too
+FORMATS = "wav,w64,aiff,flac,mp3,ogg,aac,mov"  # mov includes .m4a
 SHUT_IN = {"format_whitelist": FORMATS, "protocol_whitelist": "none", "enable_drefs": "0"}
 CODECS = frozenset({"flac", "mp3", "mp3float", "vorbis", "opus", "libopus", "aac", "alac"})
 TELL_THEIR_LENGTH = frozenset({"wav", "w64", "aiff", "flac", "mov,mp4,m4a,3gp,3g2,mj2"})
 TRUNCATED_SHARE = 0.98
-SILENCE_DBFS = -60.0  # what the engine calls silent
-LOUDEST_DBFS = 20.0  # integers that were written as floats are 90 dB over full scale
-MAX_BAD_PACKETS = 8  # a stray byte between two frames is no reason to refuse a song
+SILENCE_DBFS = -60.0  # the engine's threshold for silence
+LOUDEST_DBFS = 20.0  # integers written as floats are 90 dB over full scale
+MAX_BAD_PACKETS = 8  # a stray byte between two frames is no reason to refuse a file
 
 
 class Unfit(Exception):
-    """Nothing can be made from this file; the message says why."""
+    """The file cannot be used; the message says why."""
 
 
 def decode(path: Path, target: Path, limits: Limits) -> Source | SourceRefused:
-    """Writes the music of `path` to `target`, `.npy` of shape (frames, 2).
+    """Write the audio of `path` to `target`, `.npy` of shape (frames, 2).
 
-    Mono is put on both sides; more than two channels are refused, because which of them are music
-    is not for a machine to guess. Raises OSError when `target` cannot be written, and MemoryError.
+    Mono is copied to both channels; more than two channels are refused, because a program cannot
+    know which of them hold the music. Raises OSError when `target` cannot be written, and
+    MemoryError.
     """
     try:
         if missing := missing_bytes(path):
-            return SourceRefused(f"it is cut off: {missing:,} bytes that it promises are missing")
+            return SourceRefused(f"it is truncated: {missing:,} bytes of its data are missing")
         with path.open("rb") as file, _opened(file) as container:
             return _decoded(container, target, limits)
     except Unfit as error:
@@ -58,68 +59,71 @@ def _opened(file: BinaryIO) -> InputContainer:
     try:
         return av.open(file, "r", options=SHUT_IN, metadata_errors="replace")
     except FFmpegError:
-        known = "WAV, AIFF, FLAC, MP3, Ogg, Opus, AAC or M4A"
-        raise Unfit(f"it is no audio in {known}") from None
+        formats = "WAV, AIFF, FLAC, MP3, Ogg, Opus, AAC and M4A"
+        raise Unfit(f"it is not an audio file; supported are {formats}") from None
 
 
 def _decoded(container: InputContainer, target: Path, limits: Limits) -> Source:
-    stream = _music(container)
-    told = _told_seconds(container, stream)
-    if told is not None and told > limits.audio_seconds:
-        raise Unfit(_too_long(f"{told:,.1f} s", limits))
-    heard = _Heard(stream.rate, limits)
+    stream = _audio_stream(container)
+    declared = _declared_seconds(container, stream)
+    if declared is not None and declared > limits.audio_seconds:
+        raise Unfit(_too_long(f"{declared:,.1f} s", limits))
+    checks = _SampleChecks(stream.rate, limits)
     with SampleFile(target) as out:
         resampler = soxr.ResampleStream(stream.rate, RATE, 2, dtype="float32", quality="VHQ")
         for block in _blocks(container, stream):
-            heard.listen(block)
+            checks.listen(block)
             out.write(_resampled(resampler, block))
         out.write(_resampled(resampler, np.empty((0, 2), np.float32), last=True))
-        heard.judge(told if container.format.name in TELL_THEIR_LENGTH else None)
+        checks.judge(declared if container.format.name in TELL_THEIR_LENGTH else None)
         out.finish()
     return Source(target, out.frames)
 
 
-def _music(container: InputContainer) -> AudioStream:
-    """The first audio stream, when it is one that we take."""
+def _audio_stream(container: InputContainer) -> AudioStream:
+    """Return the first audio stream. Raises Unfit if its codec, channels or rate are not
+    supported."""
     if not container.streams.audio:
-        raise Unfit("it has no audio in it")
+        raise Unfit("it contains no audio stream")
     stream = container.streams.audio[0]
     name = stream.codec_context.name
     if name not in CODECS and not name.startswith("pcm_"):
-        raise Unfit(f"its audio is coded as {name}, which is not taken")
+        raise Unfit(f"its codec {name} is not supported")
     if stream.channels not in (1, 2):
-        raise Unfit(f"it has {stream.channels} channels; mono and stereo are taken")
+        raise Unfit(f"it has {stream.channels} channels; only mono and stereo are supported")
     if stream.rate not in RATES:
-        raise Unfit(f"its rate is {stream.rate:,} Hz; {RATES[0]:,} to {RATES[-1]:,} Hz are taken")
+        raise Unfit(
+            f"its sample rate is {stream.rate:,} Hz; supported are {RATES[0]:,} to {RATES[-1]:,} Hz"
+        )
     return stream
 
 
-def _told_seconds(container: InputContainer, stream: AudioStream) -> float | None:
+def _declared_seconds(container: InputContainer, stream: AudioStream) -> float | None:
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     return None if container.duration is None else container.duration / av.time_base
 
 
 def _blocks(container: InputContainer, stream: AudioStream) -> Iterator[NDArray[np.float32]]:
-    """The samples as they are stored, as float32 (frames, 2)."""
+    """Yield the samples at the file's own rate, as float32 (frames, 2)."""
     rate, channels = stream.rate, stream.channels
     as_float = av.AudioResampler(format="flt", layout=stream.layout, rate=rate)
     for frame in _frames(container, stream):
         if (frame.sample_rate, frame.layout.nb_channels) != (rate, channels):
-            raise Unfit("it changes its rate or its channels on the way")
-        for plain in as_float.resample(frame):
-            samples = np.asarray(plain.to_ndarray(), dtype=np.float32).reshape(-1, channels)
+            raise Unfit("its sample rate or channel count changes within the file")
+        for converted in as_float.resample(frame):
+            samples = np.asarray(converted.to_ndarray(), dtype=np.float32).reshape(-1, channels)
             yield np.repeat(samples, 2, axis=1) if channels == 1 else samples
 
 
 def _frames(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
-    bad = 0
+    bad_packets = 0
     for packet in container.demux(stream):
         try:
             yield from packet.decode()
         except InvalidDataError:
-            bad += 1
-            if bad > MAX_BAD_PACKETS:
+            bad_packets += 1
+            if bad_packets > MAX_BAD_PACKETS:
                 raise Unfit("it is damaged") from None
 
 
@@ -129,8 +133,8 @@ def _resampled(
     return np.asarray(resampler.resample_chunk(block, last=last), dtype=np.float32)
 
 
-class _Heard:
-    """What the samples have been like so far. Raises Unfit as soon as they are unfit."""
+class _SampleChecks:
+    """Running statistics of the samples. Raises Unfit as soon as they are unusable."""
 
     def __init__(self, rate: int, limits: Limits) -> None:
         self._rate = rate
@@ -143,21 +147,23 @@ class _Heard:
         if self._frames > self._limits.audio_seconds * self._rate:
             raise Unfit(_too_long(f"more than {self._limits.audio_seconds:g} s", self._limits))
         if not np.isfinite(block).all():
-            raise Unfit("it has samples that are no numbers (NaN or infinite)")
+            raise Unfit("it has samples that are NaN or infinite")
         self._peak = max(self._peak, float(np.max(np.abs(block), initial=0.0)))
 
-    def judge(self, told_seconds: float | None) -> None:
+    def judge(self, declared_seconds: float | None) -> None:
         seconds = self._frames / self._rate
         if not self._frames:
-            raise Unfit("it has no sound in it: zero samples")
-        if told_seconds is not None and seconds < told_seconds * TRUNCATED_SHARE - 0.1:
-            raise Unfit(f"it is cut off: {seconds:,.1f} s of {told_seconds:,.1f} s are there")
+            raise Unfit("it contains no samples")
+        if declared_seconds is not None and seconds < declared_seconds * TRUNCATED_SHARE - 0.1:
+            raise Unfit(
+                f"it is truncated: only {seconds:,.1f} s of {declared_seconds:,.1f} s are present"
+            )
         level = 20 * float(np.log10(max(self._peak, 1e-10)))
         if level < SILENCE_DBFS:
-            raise Unfit(f"it is silent: its peak is {level:.0f} dBFS, under {SILENCE_DBFS:.0f}")
+            raise Unfit(f"it is silent: its peak is {level:.0f} dBFS, below {SILENCE_DBFS:.0f}")
         if level > LOUDEST_DBFS:
-            raise Unfit(f"its floats are out of range: the peak is at {level:+.0f} dBFS")
+            raise Unfit(f"its float samples are out of range: the peak is {level:+.0f} dBFS")
 
 
 def _too_long(length: str, limits: Limits) -> str:
-    return f"it is {length} long, and at most {limits.audio_seconds:g} s are taken"
+    return f"it is {length} long; the maximum is {limits.audio_seconds:g} s"

@@ -1,8 +1,8 @@
-"""Streams a URL into a file, within limits of size, time and redirects.
+"""Download of a URL into a file, within limits of size, time and redirects.
 
-Only the source process does this. Redirects are followed by hand, because httpx reads a
-redirect's body to its end, and compression is not undone, because a small body may unfold into
-an endless one.
+Only the source process does this. Redirects are followed by hand, because httpx reads a redirect's
+body to its end, and compression is not decoded, because a small body may expand into an endless
+one.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class Fetched:
     sha256: str
 
 
-_Ending = Fetched | SourceRefused | SourceAway
+_Outcome = Fetched | SourceRefused | SourceAway
 
 
 def fetch(
@@ -44,14 +44,14 @@ def fetch(
     is_signed: bool = False,
     rules: Rules = PUBLIC_ONLY,
     ca_file: str = "",
-) -> _Ending:
-    """The body of `url` in the file `target`. Only the farm's own store (`is_signed`) is asked
-    whatever the rules say, since it may stand in a private network.
+) -> _Outcome:
+    """Download the body of `url` into the file `target`. The rules do not apply to the farm's own
+    object store (`is_signed`), since it may be in a private network.
 
-    Refused: a URL that is none of http(s) or against the rules, a client error (404 and the like),
-    too many redirects, too many bytes, a web page, an empty body. Away: no connection, a server
-    error, a body that breaks off, too slow, a signed URL that has expired. Raises OSError when the
-    file cannot be written. To be called in the main thread.
+    SourceRefused: a URL that is not http(s) or violates the rules, a client error (404 and the
+    like), too many redirects, too many bytes, a web page, an empty body. SourceAway: no connection,
+    a server error, an interrupted body, too slow, an expired signed URL. Raises OSError when the
+    file cannot be written. Call it in the main thread.
     """
     guard = None if is_signed else GuardedTransport(rules)
     timeout = httpx.Timeout(limits.silent_seconds, connect=limits.connect_seconds)
@@ -60,47 +60,49 @@ def fetch(
             alarm(limits.fetch_seconds),
             httpx.Client(timeout=timeout, transport=guard, verify=_verification(ca_file)) as client,
         ):
-            return _patiently(lambda: _fetched(client, url, target, limits, is_signed))
+            return _with_retries(lambda: _fetched(client, url, target, limits, is_signed))
     except Overdue:
-        return SourceAway(f"it did not come within {limits.fetch_seconds:g} s")
+        return SourceAway(f"the download took longer than {limits.fetch_seconds:g} s")
 
 
 def _verification(ca_file: str) -> ssl.SSLContext:
-    # Not `trackfarm.trust`: this process imports no pydantic.
+    # Not `trackfarm.trust`: that imports pydantic, which is slow to load.
     context = httpx.create_ssl_context()
     if ca_file:
         context.load_verify_locations(ca_file)
     return context
 
 
-def _patiently(once: Callable[[], _Ending]) -> _Ending:
+def _with_retries(attempt: Callable[[], _Outcome]) -> _Outcome:
     for pause in PAUSES:
-        ending = once()
-        if not isinstance(ending, SourceAway):
-            return ending
+        outcome = attempt()
+        if not isinstance(outcome, SourceAway):
+            return outcome
         time.sleep(pause)
-    return once()
+    return attempt()
 
 
 def _fetched(
     client: httpx.Client, url: str, target: Path, limits: Limits, is_signed: bool
-) -> _Ending:
+) -> _Outcome:
     try:
         request = client.build_request("GET", url, headers=_NO_COMPRESSION)
         for _ in range(limits.redirects + 1):
             with _opened(client, request) as response:
                 if response.next_request is None:
-                    return _flaw(response, limits, is_signed) or _stored(response, target, limits)
+                    return _header_failure(response, limits, is_signed) or _stored(
+                        response, target, limits
+                    )
                 request = response.next_request
-        return SourceRefused(f"it was redirected more than {limits.redirects} times")
+        return SourceRefused(f"its URL redirects more than {limits.redirects} times")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        return SourceRefused(f"its URL cannot be used: {error}")
+        return SourceRefused(f"its URL is invalid: {error}")
     except httpx.TransportError as error:
         return SourceAway(f"it could not be fetched: {error or type(error).__name__}")
 
 
 class _opened:
-    """Closes the response without reading what is left of it."""
+    """Context of a streamed response, which closes it without reading the rest of its body."""
 
     def __init__(self, client: httpx.Client, request: httpx.Request) -> None:
         self._client = client
@@ -114,19 +116,19 @@ class _opened:
         self._response.close()
 
 
-def _flaw(
+def _header_failure(
     response: httpx.Response, limits: Limits, is_signed: bool
 ) -> SourceRefused | SourceAway | None:
-    """What the headers alone forbid."""
+    """Return the failure that the headers alone show, or None."""
     status = response.status_code
     if is_signed and status in EXPIRED:
-        return SourceAway("the URL that the scheduler gave has expired")
+        return SourceAway("the signed URL from the scheduler has expired")
     if status in WORTH_WAITING or response.is_server_error:
-        return SourceAway(f"its server answers HTTP {status}")
+        return SourceAway(f"its server returned HTTP {status}")
     if not response.is_success or status == HTTPStatus.NO_CONTENT:
-        return SourceRefused(f"its server answers HTTP {status} {response.reason_phrase}".rstrip())
+        return SourceRefused(f"its server returned HTTP {status} {response.reason_phrase}".rstrip())
     if response.headers.get("content-type", "").partition(";")[0].strip() == "text/html":
-        return SourceRefused("its URL gives a web page, not audio")
+        return SourceRefused("its URL is a web page, not an audio file")
     length = response.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limits.size:
         return _too_big(int(length), limits)
@@ -146,5 +148,5 @@ def _stored(response: httpx.Response, target: Path, limits: Limits) -> Fetched |
 
 
 def _too_big(size: int | None, limits: Limits) -> SourceRefused:
-    has = "more" if size is None else f"{size / 1e6:,.0f} MB"
-    return SourceRefused(f"it has {has}, and at most {limits.size / 1e6:,.0f} MB are taken")
+    amount = "too large" if size is None else f"{size / 1e6:,.0f} MB large"
+    return SourceRefused(f"it is {amount}; the maximum is {limits.size / 1e6:,.0f} MB")

@@ -1,4 +1,5 @@
-"""One source, fetched and decoded by a process that is killed when it takes too much."""
+"""Sandbox for one source: a process that fetches and decodes it, and is killed when it exceeds its
+limits."""
 
 import os
 import signal
@@ -18,16 +19,16 @@ from trackfarm_worker.sources.answers import (
 )
 
 POLL_SECONDS = 0.1
-START_SECONDS = 30.0  # to start Python on a busy machine
+START_SECONDS = 30.0  # startup of Python on a busy machine
 _SECRETS = "TRACKFARM_"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def prepare(order: SourceOrder, gave_up: Callable[[], bool] = lambda: False) -> Answer:
-    """Waits for the source process. Ends it within a moment when `gave_up` says so."""
+    """Run the source process and return its answer. Kill it soon after `gave_up` returns True."""
     limits = order.limits
     patience = START_SECONDS + limits.fetch_seconds + limits.decode_seconds
-    # A session of its own: a Ctrl-C at the terminal is the parent's to answer.
+    # Its own session, so that Ctrl-C at the terminal reaches only the parent.
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "trackfarm_worker.sources"],
         stdin=subprocess.PIPE,
@@ -37,50 +38,50 @@ def prepare(order: SourceOrder, gave_up: Callable[[], bool] = lambda: False) -> 
         env=_environment(os.environ),
         start_new_session=True,
     ) as process:
-        said, complaint = _waited(process, order_line(order) + "\n", patience, gave_up)
+        output, complaint = _communicate(process, order_line(order) + "\n", patience, gave_up)
     order.download.unlink(missing_ok=True)
     if process.returncode != 0:
-        return _broken(process.returncode, complaint)
-    return _understood(said, order)
+        return _crash_answer(process.returncode, complaint)
+    return _checked_answer(output, order)
 
 
-def _understood(said: str, order: SourceOrder) -> Answer:
-    """Not taken at its word: a file may have taken over the process that speaks."""
+def _checked_answer(output: str, order: SourceOrder) -> Answer:
+    """Parse the answer without trusting it: a file may have taken over the process that sent it."""
     try:
-        answer = read_answer(said)
+        answer = read_answer(output)
     except ValueError:
-        return SourceRefused("it broke the decoder (an answer that makes no sense)")
+        return SourceRefused("it crashed the decoder (invalid answer)")
     if isinstance(answer, Source) and not (answer.path == order.target and answer.path.is_file()):
-        return SourceRefused("it broke the decoder (an answer about another file)")
+        return SourceRefused("it crashed the decoder (answer about another file)")
     return answer
 
 
-def _waited(
+def _communicate(
     process: subprocess.Popen[str], line: str, patience: float, gave_up: Callable[[], bool]
 ) -> tuple[str, str]:
     deadline = time.monotonic() + patience
-    told: str | None = line
+    stdin: str | None = line
     while True:
         try:
-            return process.communicate(told, timeout=POLL_SECONDS)
+            return process.communicate(stdin, timeout=POLL_SECONDS)
         except subprocess.TimeoutExpired:
-            told = None
+            stdin = None
             if gave_up() or time.monotonic() > deadline:
                 process.kill()
 
 
-def _broken(code: int, complaint: str) -> SourceRefused | SourceAway:
-    """The answer for a process that ended without one."""
+def _crash_answer(code: int, complaint: str) -> SourceRefused | SourceAway:
+    """Return the answer for a process that exited without one."""
     if code == -signal.SIGXCPU:
-        return SourceRefused("it takes too much computing to decode")
-    if code == -signal.SIGKILL:  # by us, or by a machine that ran out of memory
-        return SourceAway("it was given up")
+        return SourceRefused("decoding needs too much CPU time")
+    if code == -signal.SIGKILL:  # by us, or by the kernel because the machine ran out of memory
+        return SourceAway("its download or decoding was cancelled")
     last = complaint.strip().rpartition("\n")[2][:300]
-    how = f"signal {-code}" if code < 0 else last
-    return SourceRefused(f"it broke the decoder ({how})")
+    cause = f"signal {-code}" if code < 0 else last
+    return SourceRefused(f"it crashed the decoder ({cause})")
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
-    """Ours without our secrets: whoever takes over a decoder finds none."""
+    """Return our environment without its secrets, in case a file takes over a decoder."""
     kept = {name: value for name, value in own.items() if not name.startswith(_SECRETS)}
     return kept | _ONE_THREAD

@@ -1,13 +1,14 @@
-"""How much of a WAV file is missing: ffmpeg plays what there is of one that was cut off."""
+"""Detection of truncated WAV files, which ffmpeg plays as far as they go."""
 
 import struct
 from pathlib import Path
 
-UNKNOWN = (0, 0xFFFF_FFFF)  # written by programs that could not go back to the header
+UNKNOWN = (0, 0xFFFF_FFFF)  # written by programs that could not seek back to the header
 
 
 def missing_bytes(path: Path) -> int:
-    """What the data chunk of a WAV file claims beyond the file's end; 0 for any other file."""
+    """Return how many bytes the data chunk of a WAV file claims beyond the end of the file; 0 for
+    any other file."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)

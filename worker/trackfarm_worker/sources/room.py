@@ -1,4 +1,5 @@
-"""The sources of one shard: each fetched and decoded once, however many tracks use it."""
+"""Source cache of one shard: each source is fetched and decoded once, however many tracks use
+it."""
 
 import hashlib
 import shutil
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from trackfarm.catalog.sources import UPLOAD, SourceField, is_url, source_fields
+from trackfarm.catalog.sources import UPLOAD, SourceField, is_url
 from trackfarm.outgoing import Rules
 from trackfarm.wire import TrackOrder
 from trackfarm_worker.sources.answers import (
@@ -23,16 +24,16 @@ from trackfarm_worker.sources.answers import (
 from trackfarm_worker.sources.preparing import prepare
 
 LENGTH_SLACK = 1.0  # seconds
-AT_ONCE = 3  # most of the time is the network's
-SHARD_BYTES = 8_000_000_000  # decoded; 35 sources of 600 s
+AT_ONCE = 3  # concurrent fetches, which mostly wait for the network
+SHARD_BYTES = 8_000_000_000  # of decoded audio: 35 sources of 600 s
 NO_LIMITS_BUT_OURS = Limits()
 PUBLIC_ONLY = Rules()
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a track is made from. `seconds`: what its sources took, where it was the first to want
-    them."""
+    """Local files of a track's sources. `seconds`: time to fetch and decode them, counted for the
+    first track that needs them."""
 
     source: Path | None = None
     reference: Path | None = None
@@ -43,7 +44,7 @@ Preparation = Prepared | SourceRefused | SourceAway
 
 
 class SourceRoom:
-    """Below `spool`, one folder for each shard. Thread-safe."""
+    """Source cache; one folder per shard below `spool`. Thread-safe."""
 
     def __init__(
         self,
@@ -64,33 +65,34 @@ class SourceRoom:
     def prepared(
         self, shard: str, orders: Sequence[TrackOrder], gave_up: Callable[[], bool]
     ) -> Iterator[Mapping[int, Preparation]]:
-        """What became of the sources of each track; their files are there until the block ends.
+        """Yield the outcome for the sources of each track, by track id; the files exist until the
+        block ends.
 
-        Once `gave_up` says so, what is not there yet is not waited for.
+        Once `gave_up` returns True, pending sources are not waited for.
         """
         folder = self._spool / f"sources-{shard}"
-        wanted = _wanted(orders)
+        urls = _urls_by_reference(orders)
         try:
-            if wanted:
+            if urls:
                 folder.mkdir()
-            desk = _Desk(
+            fetcher = _Fetcher(
                 folder, self._limits, self._rules, self._shard_bytes, gave_up, self._ca_file
             )
             with ThreadPoolExecutor(AT_ONCE, "source") as pool:
-                found = dict(zip(wanted, pool.map(desk.fetch, wanted.items()), strict=True))
-            yield dict(_matched(orders, found))
+                fetched = dict(zip(urls, pool.map(fetcher.fetch, urls.items()), strict=True))
+            yield dict(_by_track(orders, fetched))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Fetched:
     answer: Answer
     seconds: float
 
 
-class _Desk:
-    """Fetches for one shard."""
+class _Fetcher:
+    """Fetcher for one shard."""
 
     def __init__(
         self,
@@ -108,17 +110,19 @@ class _Desk:
         self._ca_file = ca_file
         self._gave_up = gave_up
 
-    def fetch(self, wanted: tuple[str, str]) -> _Found:
-        reference, url = wanted
-        began = time.monotonic()
+    def fetch(self, item: tuple[str, str]) -> _Fetched:
+        reference, url = item
+        started_at = time.monotonic()
         answer = self._answer(reference, url)
-        return _Found(answer, time.monotonic() - began)
+        return _Fetched(answer, time.monotonic() - started_at)
 
     def _answer(self, reference: str, url: str) -> Answer:
         if self._gave_up():
-            return SourceAway("it was given up")
+            return SourceAway("its download or decoding was cancelled")
         if sum(path.stat().st_size for path in self._folder.glob("*.npy")) > self._bytes:
-            return SourceAway("the sources of the shard take too much disk", is_disk_full=True)
+            return SourceAway(
+                "the sources of this shard need too much disk space", is_disk_full=True
+            )
         stem = hashlib.sha256(reference.encode()).hexdigest()[:16]
         order = SourceOrder(
             url=url,
@@ -133,36 +137,39 @@ class _Desk:
         return prepare(order, self._gave_up)
 
 
-def _wanted(orders: Sequence[TrackOrder]) -> dict[str, str]:
-    """URL by what the brief calls it: a signed URL differs each time, the brief's word does not."""
+def _urls_by_reference(orders: Sequence[TrackOrder]) -> dict[str, str]:
+    """Return the URLs by the reference in the brief: a signed URL differs each time, the reference
+    does not."""
     return {
         reference: order.source_urls[field]
         for order in orders
-        for field, reference in source_fields(order.brief)
+        for field, reference in order.brief.sources()
         if field in order.source_urls
     }
 
 
-def _matched(
-    orders: Sequence[TrackOrder], found: Mapping[str, _Found]
+def _by_track(
+    orders: Sequence[TrackOrder], fetched: Mapping[str, _Fetched]
 ) -> Iterator[tuple[int, Preparation]]:
-    told: set[str] = set()
+    counted: set[str] = set()
     for order in orders:
-        mine = dict(source_fields(order.brief))
-        first = (set(mine.values()) - told) & set(found)
-        told |= first
-        answers = {field: _answer_to(mine[field], found) for field in mine}
-        seconds = sum(found[reference].seconds for reference in first)
-        yield order.track_id, _of_one(answers, order.brief.duration, seconds)
+        sources = dict(order.brief.sources())
+        first = (set(sources.values()) - counted) & set(fetched)
+        counted |= first
+        answers = {field: _answer_for(sources[field], fetched) for field in sources}
+        seconds = sum(fetched[reference].seconds for reference in first)
+        yield order.track_id, _preparation(answers, order.brief.duration, seconds)
 
 
-def _answer_to(reference: str, found: Mapping[str, _Found]) -> Answer:
-    if reference not in found:
-        return SourceRefused("the scheduler gave no URL for it")
-    return found[reference].answer
+def _answer_for(reference: str, fetched: Mapping[str, _Fetched]) -> Answer:
+    if reference not in fetched:
+        return SourceRefused("the scheduler sent no URL for it")
+    return fetched[reference].answer
 
 
-def _of_one(answers: Mapping[SourceField, Answer], duration: float, seconds: float) -> Preparation:
+def _preparation(
+    answers: Mapping[SourceField, Answer], duration: float, seconds: float
+) -> Preparation:
     ready: dict[SourceField, Path] = {}
     for field, answer in answers.items():
         match answer:
@@ -178,8 +185,9 @@ def _of_one(answers: Mapping[SourceField, Answer], duration: float, seconds: flo
 
 
 def _length_fault(source: Answer | None, duration: float) -> str | None:
-    """The track gets the source's length, and was planned, placed and paid for by the brief's."""
+    """Return why the source's length does not fit, or None. The track would get the source's
+    length, but was planned, placed and priced by the brief's."""
     if not isinstance(source, Source) or abs(source.seconds - duration) <= LENGTH_SLACK:
         return None
     length = f"{source.seconds:.1f} s"
-    return f"it is {length} long and the brief says {duration:g} s; set duration to {length[:-2]}"
+    return f"it is {length} long, but the brief says {duration:g} s; set duration to {length[:-2]}"

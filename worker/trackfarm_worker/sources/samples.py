@@ -1,4 +1,4 @@
-"""A `.npy` file of stereo samples whose length is known only when it is finished."""
+"""Writer of a `.npy` file of stereo samples of unknown length."""
 
 from pathlib import Path
 from typing import Self
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class SampleFile:
-    """float32 of shape (frames, 2). The file is there only after `finish`."""
+    """A float32 file of shape (frames, 2). It appears under its name only after `finish`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -18,7 +18,7 @@ class SampleFile:
 
     def __enter__(self) -> Self:
         self._file = self._partial.open("wb")
-        self._head()
+        self._write_header()
         self._data_at = self._file.tell()
         return self
 
@@ -27,18 +27,18 @@ class SampleFile:
         self._partial.unlink(missing_ok=True)
 
     def write(self, block: NDArray[np.float32]) -> None:
-        """Appends (n, 2) samples."""
+        """Append (n, 2) samples."""
         self._file.write(np.ascontiguousarray(block, dtype="<f4").data)
         self.frames += len(block)
 
     def finish(self) -> None:
-        # numpy leaves room in the header for the first axis to grow, so it keeps its length.
+        # numpy pads the header so that the first axis can grow: its length does not change.
         self._file.seek(0)
-        self._head()
-        assert self._file.tell() == self._data_at, "the header has the length that it had"
+        self._write_header()
+        assert self._file.tell() == self._data_at, "the length of the header has not changed"
         self._file.close()
         self._partial.replace(self._path)
 
-    def _head(self) -> None:
+    def _write_header(self) -> None:
         header = {"descr": "<f4", "fortran_order": False, "shape": (self.frames, 2)}
         npy.write_array_header_1_0(self._file, header)

@@ -1,4 +1,4 @@
-"""invitations, and users of workers at the broker"""
+"""invitations, and broker users of workers"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""API keys, the audit log, and answers to be replayed"""
+"""API keys, the audit log, and stored responses for Idempotency-Key"""
 
 import sqlalchemy as sa
 from alembic import op

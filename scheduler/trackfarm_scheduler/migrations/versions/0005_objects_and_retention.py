@@ -1,4 +1,4 @@
-"""late looks, engine seconds of a lease, removed jobs, uploads and who uses them"""
+"""verification of artifacts, engine seconds of a lease, removed jobs, uploads and their use"""
 
 import sqlalchemy as sa
 from alembic import op

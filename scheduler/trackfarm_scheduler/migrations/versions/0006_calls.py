@@ -1,4 +1,4 @@
-"""jobs that come from a single call, which are kept for a day"""
+"""jobs created by a single call, kept for a day"""
 
 import sqlalchemy as sa
 from alembic import op

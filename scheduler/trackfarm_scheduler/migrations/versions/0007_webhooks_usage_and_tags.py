@@ -111,7 +111,7 @@ def _usage() -> None:
 
 
 def _tags() -> None:
-    """Labels of the tracks that are there."""
+    """Add the labels of existing tracks."""
     each = {
         "sqlite": "json_each(job_track.tags) AS label WHERE job_track.tags <> '{}'",
         "postgresql": "json_each_text(CAST(job_track.tags AS json)) AS label"

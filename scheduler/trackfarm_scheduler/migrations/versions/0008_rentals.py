@@ -1,4 +1,4 @@
-"""all that is known of a rental, and who leads the fleet; nothing ever wrote the old table"""
+"""rentals in full, and the fleet's leader lease; the old rental table was never written"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,5 +1,4 @@
-"""find the workers of a rental and their attempts without looking at all there are;
-messages by when they are given up"""
+"""indexes for the workers of a rental and their attempts; messages by the time they are given up"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""what a provider's bill says of a rental"""
+"""amount on a provider's bill for a rental"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A client of ACE-Step's API server as its docs/en/API.md writes one: the examples' own commands.
+# A client of ACE-Step's API server: the example commands of its docs/en/API.md.
 # Arguments: the server, its key, a song. Prints the audio's size and kind for each task.
 set -eu
 SERVER=$1 KEY=$2 SONG=$3

@@ -1,6 +1,6 @@
-"""A client of ACE-Step's API server, of Python's own parts and that server's docs/en/API.md alone.
+"""A client of ACE-Step's API server: Python's standard library, written from its docs/en/API.md.
 
-Arguments: the server, its key. Prints as JSON what it has seen.
+Arguments: the server, its key. Prints the observed responses as JSON.
 """
 
 import json
