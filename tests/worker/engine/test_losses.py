@@ -62,7 +62,10 @@ def test_a_poisoned_track_is_found_by_halves_and_costs_no_other(
     [
         (signal.SIGKILL, FailureKind.ENGINE_DIED, "status -9"),
         pytest.param(
-            signal.SIGSTOP, FailureKind.ENGINE_HUNG, "not respond for 10 s", marks=[pytest.mark.soak]
+            signal.SIGSTOP,
+            FailureKind.ENGINE_HUNG,
+            "not respond for 10 s",
+            marks=[pytest.mark.soak],
         ),
     ],
 )

@@ -43,8 +43,8 @@ def sets_table(rows: Sequence[KnownSet]) -> Table:
     for title in ("NAME", "DIT", "TASKS", "STEPS", "GUIDANCE", "LICENCE", "GB", "TIERS", "HERE"):
         is_number = title in {"STEPS", "GUIDANCE", "GB"}
         table.add_column(title, justify="right" if is_number else "left", no_wrap=title == "NAME")
-    for known in rows:
-        row = known.model_set
+    for known_set in rows:
+        row = known_set.model_set
         table.add_row(
             row.name,
             f"{row.dit} {row.dtype}",
@@ -53,8 +53,8 @@ def sets_table(rows: Sequence[KnownSet]) -> Table:
             f"{row.default_guidance:g}" if row.cfg else "-",
             row.licence,
             f"{row.download_gb:g}",
-            f"{known.tiers[0]}+" if known.tiers else "none",
-            "yes" if known.folder else "no",
+            f"{known_set.tiers[0]}+" if known_set.tiers else "none",
+            "yes" if known_set.folder else "no",
         )
     return table
 

@@ -151,15 +151,15 @@ class EngineServer:
         failure: Fault | None = None
         self._maker.fit(self._device.room)
         try:
-            for made in self._maker.make(batch, watch):
-                unanswered = [job for job in unanswered if job.track_id != track_of(made)]
-                match made:
+            for answer in self._maker.make(batch, watch):
+                unanswered = [job for job in unanswered if job.track_id != track_of(answer)]
+                match answer:
                     case Sound():
-                        self._spool.put(made, watch.answer)
+                        self._spool.put(answer, watch.answer)
                     case Job():
-                        retries.append(made)
+                        retries.append(answer)
                     case _:
-                        watch.answer(made)
+                        watch.answer(answer)
         except Exception as error:  # noqa: BLE001 - any error is handled below
             traceback.print_exc(file=sys.stderr)
             # Keep only the text: the exception references the batch's tensors.

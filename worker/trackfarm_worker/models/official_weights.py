@@ -52,18 +52,18 @@ def _origins(dit: Path) -> Iterator[Origin]:
 
 
 def _mismatches(name: str, module: nn.Module, origins: Mapping[str, Origin]) -> Iterator[str]:
-    wanted = {
+    expected = {
         key: tuple(tensor.shape)
         for key, tensor in module.state_dict().items()
         if Place(name, key) != SILENCE_PLACE
     }
-    for key in sorted(wanted.keys() | origins.keys()):
+    for key in sorted(expected.keys() | origins.keys()):
         if key not in origins:
             yield f"{name}.{key} is missing"
-        elif key not in wanted:
+        elif key not in expected:
             yield f"{origins[key].key} does not belong to {name}"
-        elif origins[key].shape != wanted[key]:
-            yield f"{origins[key].key} has shape {origins[key].shape}, not {wanted[key]}"
+        elif origins[key].shape != expected[key]:
+            yield f"{origins[key].key} has shape {origins[key].shape}, not {expected[key]}"
 
 
 def _assign_origins(

@@ -83,5 +83,5 @@ def _crash_answer(code: int, complaint: str) -> SourceRefused | SourceAway:
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
     """Return our environment without its secrets, in case a file takes over a decoder."""
-    kept = {name: value for name, value in own.items() if not name.startswith(_SECRETS)}
-    return kept | _ONE_THREAD
+    filtered = {name: value for name, value in own.items() if not name.startswith(_SECRETS)}
+    return filtered | _ONE_THREAD

@@ -179,8 +179,8 @@ def _preparation(
                 return SourceRefused(f"{field}: {message}")
             case SourceAway(message=message, is_disk_full=is_disk_full):
                 return SourceAway(f"{field}: {message}", is_disk_full)
-    if wrong := _length_fault(answers.get("src_audio"), duration):
-        return SourceRefused(f"src_audio: {wrong}")
+    if problem := _length_fault(answers.get("src_audio"), duration):
+        return SourceRefused(f"src_audio: {problem}")
     return Prepared(ready.get("src_audio"), ready.get("reference_audio"), seconds)
 
 
