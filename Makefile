@@ -16,9 +16,9 @@ DEMO_TRACKS ?= demo-tracks
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# requirements/dev.lock pins all of it, for pip and for uv (`make INSTALLER=uv ...`). It pins torch, but
-# not the CUDA packages of PyPI's torch (that wheel pins them itself), so a build for CPUs fits too: say
-# where it is with PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL, for uv with UV_FIND_LINKS or UV_TORCH_BACKEND.
+# requirements/dev.lock pins all of it, for pip and for uv (`make INSTALLER=uv ...`). It pins torch,
+# but not the CUDA packages of PyPI's torch (its wheel pins them), so a build for CPUs fits too: name
+# its place in PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL, for uv in UV_FIND_LINKS or UV_TORCH_BACKEND.
 ifeq ($(INSTALLER),uv)
 create_venv = uv venv --quiet --allow-existing --python $(PYTHON) $(1)
 install_into = uv pip install --quiet --python $(1)/bin/python
@@ -50,7 +50,8 @@ demo: $(VENV)/.ready ## Make 24 tracks from an example catalog on an embedded fa
 	TRACKFARM_HOME=$(DEMO_HOME) $(BIN)/trackfarm up --workers 2 --port 0 \
 	  --submit examples/catalogs/hotel.yaml --export $(DEMO_TRACKS)
 
-PYTEST := -m pytest -m 'not soak' --numprocesses 2 --dist loadfile --no-loadscope-reorder
+DIST ?= loadfile
+PYTEST := -m pytest -m 'not soak' --numprocesses 2 --dist $(DIST) --no-loadscope-reorder
 
 test: check audit .venv-swift/.ready ## Run the checks, the audit and all tests but the long ones
 	$(BIN)/python $(PYTEST)
@@ -77,11 +78,11 @@ audit: $(VENV)/.dev-ready ## Ask for known weaknesses of what the images are loc
 	$(BIN)/python .ci/audit.py
 
 openapi: $(VENV)/.ready ## Write the description of the API to docs/openapi.json
-	$(BIN)/python -m trackfarm_scheduler.api.written docs/openapi.json
+	$(BIN)/python -m trackfarm_scheduler.api.dump_openapi docs/openapi.json
 
-# `make lock` must work where the old lock no longer fits pyproject.toml, so it needs nothing but uv. uv reads
-# no settings of pip, so the worker's torch is the registry's own build, for GPUs, and never a wheel of
-# this machine. The images get the versions that the tests ran with.
+# `make lock` must work where the old lock no longer fits pyproject.toml, so it needs nothing but uv.
+# uv reads no settings of pip, so the worker's torch is the registry's own build, for GPUs, and never
+# a wheel of this machine. The images get the versions that the tests ran with.
 $(BIN)/uv:
 	$(call create_venv,$(VENV))
 	$(call install_into,$(VENV)) --constraint $(DEV_LOCK) uv

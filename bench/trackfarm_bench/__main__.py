@@ -15,12 +15,12 @@ RESULTS = Path("bench/results")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-class Database(StrEnum):
+class DatabaseChoice(StrEnum):
     SQLITE = "sqlite"
     POSTGRES = "postgres"
 
 
-DatabaseOption = Annotated[Database, typer.Option(help="Database of the scheduler.")]
+DatabaseOption = Annotated[DatabaseChoice, typer.Option(help="Database of the scheduler.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -35,7 +35,7 @@ def bench(context: typer.Context) -> None:
 def load(
     workers: Annotated[int, typer.Option(min=1, help="Simulated workers at once.")] = 1_000,
     tracks: Annotated[int, typer.Option(min=100, help="Number of tracks of the job.")] = 100_000,
-    database: DatabaseOption = Database.SQLITE,
+    database: DatabaseOption = DatabaseChoice.SQLITE,
     track_seconds: Annotated[float, typer.Option(min=0, help="Engine seconds per track.")] = 0.0,
     shard_seconds: Annotated[float, typer.Option(min=0.1, help="Longest shard.")] = 60.0,
     celery: Annotated[
@@ -45,9 +45,9 @@ def load(
     """Measure tracks per second and their cost for the scheduler, and the same for a plain Celery
     farm."""
     from trackfarm_bench.load import baseline, report
-    from trackfarm_bench.load.run import Plan, measure
+    from trackfarm_bench.load.run import LoadPlan, measure
 
-    plan = Plan(workers, tracks, database.value, track_seconds, shard_seconds)
+    plan = LoadPlan(workers, tracks, database.value, track_seconds, shard_seconds)
     text = report.table(measure(plan))
     if celery:
         text += "\n\nA plain Celery farm, one task a track:\n\n"
@@ -58,7 +58,7 @@ def load(
 @app.command()
 def submit(
     briefs: Annotated[int, typer.Option(min=1, help="Briefs of the catalog.")] = 15_000,
-    database: DatabaseOption = Database.SQLITE,
+    database: DatabaseOption = DatabaseChoice.SQLITE,
 ) -> None:
     """Measure the time and memory of submitting a catalog by the command line."""
     from trackfarm_bench.submit.report import table
@@ -74,14 +74,18 @@ def reads(
     rate: Annotated[float, typer.Option(min=1, help="Requests a second.")] = 50.0,
     seconds: Annotated[float, typer.Option(min=2, help="Duration of the reads.")] = 20.0,
     track_seconds: Annotated[float, typer.Option(min=0, help="Engine seconds per track.")] = 0.5,
-    database: Annotated[list[Database], typer.Option(help="Repeat for several.")] = list(Database),  # noqa: B006
+    database: Annotated[list[DatabaseChoice], typer.Option(help="Repeat for several.")] = list(  # noqa: B006
+        DatabaseChoice
+    ),
 ) -> None:
     """Measure the latency of reads while a job runs, and of queries about a thousand single
     calls."""
     from trackfarm_bench.reads.report import table
-    from trackfarm_bench.reads.run import Plan, measure
+    from trackfarm_bench.reads.run import ReadsPlan, measure
 
-    plans = [Plan(workers, tracks, kind.value, rate, seconds, track_seconds) for kind in database]
+    plans = [
+        ReadsPlan(workers, tracks, kind.value, rate, seconds, track_seconds) for kind in database
+    ]
     _keep(f"reads-{workers}-{tracks}", table([measure(plan) for plan in plans]))
 
 

@@ -53,7 +53,7 @@ def resident_mib(pid: int) -> float:
 
 
 @dataclass(slots=True)
-class Usage:
+class ProcessUsage:
     """Samples of one part: (Unix seconds, CPU seconds)."""
 
     samples: list[tuple[float, float]] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Meters:
     """A context manager that samples processes, keyed by the names of their parts."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
-        self.parts = {name: Usage() for name in pids}
+        self.parts = {name: ProcessUsage() for name in pids}
         self._pids = dict(pids)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="meters", daemon=True)

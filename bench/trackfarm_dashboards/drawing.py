@@ -13,19 +13,19 @@ from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter
 
-from trackfarm_dashboards.history import Line
+from trackfarm_dashboards.history import HistoryLine
 from trackfarm_dashboards.model import (
     COLUMNS,
     Dashboard,
     Kind,
     Panel,
-    Place,
+    PanelPlace,
     Query,
     Unit,
     laid_out,
 )
 
-Ask = Callable[[str], list[Line]]
+Ask = Callable[[str], list[HistoryLine]]
 INCHES = (17.0, 9.2)
 PIXELS_PER_INCH = 80
 BACK, CARD, INK, FAINT, ALARM = "#111217", "#181b1f", "#d5d7da", "#6e7278", "#f2495c"
@@ -92,7 +92,7 @@ def _scaled(value: float, base: int, names: Sequence[str], decimals: int | None 
     return f"{value:.3g} {names[power]}".strip()
 
 
-def _box(place: Place, rows: int) -> tuple[float, float, float, float]:
+def _box(place: PanelPlace, rows: int) -> tuple[float, float, float, float]:
     """Return the axes of a panel within its card, in fractions of the figure."""
     high = 0.945 / rows
     left, width = place.x / COLUMNS, place.width / COLUMNS
@@ -108,7 +108,7 @@ def _card(axes: Any, panel: Panel) -> None:
     axes.text(0.02, 0.96, panel.title, transform=axes.transAxes, va="top", fontsize=8.5)
 
 
-def _stat(axes: Any, panel: Panel, found: Sequence[tuple[Query, Line]]) -> None:
+def _stat(axes: Any, panel: Panel, found: Sequence[tuple[Query, HistoryLine]]) -> None:
     _card(axes, panel)
     value = found[0][1].values[-1] if found else None
     is_alarm = panel.alarm is not None and value is not None and value >= panel.alarm
@@ -126,7 +126,7 @@ def _stat(axes: Any, panel: Panel, found: Sequence[tuple[Query, Line]]) -> None:
     )
 
 
-def _table(axes: Any, panel: Panel, found: Sequence[tuple[Query, Line]]) -> None:
+def _table(axes: Any, panel: Panel, found: Sequence[tuple[Query, HistoryLine]]) -> None:
     _card(axes, panel)
     now = max((line.times[-1] for _, line in found), default=0)
     rows = [line for _, line in found if line.times[-1] == now]
@@ -139,7 +139,7 @@ def _table(axes: Any, panel: Panel, found: Sequence[tuple[Query, Line]]) -> None
             axes.text(place, height, text[:24], transform=axes.transAxes, ha=side, fontsize=7.5)
 
 
-def _series(axes: Any, panel: Panel, found: Sequence[tuple[Query, Line]]) -> None:
+def _series(axes: Any, panel: Panel, found: Sequence[tuple[Query, HistoryLine]]) -> None:
     axes.set_title(panel.title, loc="left", fontsize=8.5, color=INK, pad=3)
     axes.grid(visible=True, linewidth=0.5)
     for side in ("top", "right", "left"):
@@ -181,7 +181,7 @@ def legend(template: str, labels: Mapping[str, str]) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda match: labels.get(match[1], ""), template) or "value"
 
 
-def _at(line: Line, times: Sequence[float]) -> list[float]:
+def _at(line: HistoryLine, times: Sequence[float]) -> list[float]:
     values = dict(zip(line.times, line.values, strict=True))
     return [max(0.0, _finite(values.get(t, 0.0))) for t in times]
 
@@ -194,7 +194,7 @@ def _clock_time(at: float, _: object) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"
 
 
-_DRAWERS: Mapping[Kind, Callable[[Any, Panel, Sequence[tuple[Query, Line]]], None]] = {
+_DRAWERS: Mapping[Kind, Callable[[Any, Panel, Sequence[tuple[Query, HistoryLine]]], None]] = {
     Kind.STAT: _stat,
     Kind.TABLE: _table,
     Kind.SERIES: _series,

@@ -1,6 +1,6 @@
 """The fleet dashboard: output, workers and costs."""
 
-from trackfarm_dashboards.model import Dashboard, Row, Unit, Variable, series, stat
+from trackfarm_dashboards.model import Dashboard, DashboardRow, Unit, Variable, series, stat
 
 PLACE = 'tier=~"$tier", model_set=~"$model_set", provider=~"$provider"'
 TRACKS = f'place:trackfarm_tracks:rate5m{{outcome="done", {PLACE}}}'
@@ -21,7 +21,7 @@ FLEET = Dashboard(
     text="Tracks per hour, the workers that make them, and their cost.",
     variables=WHERE,
     rows=[
-        Row(
+        DashboardRow(
             4,
             [
                 stat("Tracks per hour", f"3600 * sum({TRACKS})", decimals=0),
@@ -43,7 +43,7 @@ FLEET = Dashboard(
                 stat("Alerts firing", 'count(ALERTS{alertstate="firing"}) or vector(0)', alarm=1),
             ],
         ),
-        Row(
+        DashboardRow(
             10,
             [
                 series(
@@ -66,7 +66,7 @@ FLEET = Dashboard(
                 ),
             ],
         ),
-        Row(
+        DashboardRow(
             10,
             [
                 series(

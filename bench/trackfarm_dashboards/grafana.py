@@ -3,7 +3,7 @@ reference their data source by a fixed uid: exports with `__inputs` do not resol
 
 from typing import Any
 
-from trackfarm_dashboards.model import Dashboard, Kind, Panel, Place, Query, Variable, laid_out
+from trackfarm_dashboards.model import Dashboard, Kind, Panel, PanelPlace, Query, Variable, laid_out
 
 SOURCE = {"type": "prometheus", "uid": "trackfarm-prometheus"}
 ALL = "$__all"
@@ -58,7 +58,7 @@ def _variable(variable: Variable) -> dict[str, Any]:
     }
 
 
-def _panel(number: int, panel: Panel, place: Place) -> dict[str, Any]:
+def _panel(number: int, panel: Panel, place: PanelPlace) -> dict[str, Any]:
     return {
         "id": number,
         "type": panel.kind.value,

@@ -9,7 +9,7 @@ import httpx
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class HistoryLine:
     """One series: its labels, times in Unix seconds, values."""
 
     labels: Mapping[str, str]
@@ -35,12 +35,14 @@ class History:
     ) -> None:
         self._http.close()
 
-    def lines(self, expr: str) -> list[Line]:
+    def lines(self, expr: str) -> list[HistoryLine]:
         """Return the series over the whole span."""
         span = {"start": self.start, "end": self.end, "step": self.step}
         result = self._ask("query_range", {"query": expr, **span})
         return [
-            Line(one["metric"], [t for t, _ in one["values"]], [float(v) for _, v in one["values"]])
+            HistoryLine(
+                one["metric"], [t for t, _ in one["values"]], [float(v) for _, v in one["values"]]
+            )
             for one in result
         ]
 

@@ -1,7 +1,7 @@
 """The jobs dashboard: progress and problems of all jobs. `trackfarm jobs` lists them by name."""
 
 from trackfarm_dashboards.fleet import PLACE, TRACKS, WHERE
-from trackfarm_dashboards.model import Dashboard, Row, Unit, series, stat
+from trackfarm_dashboards.model import Dashboard, DashboardRow, Unit, series, stat
 
 SET = 'model_set=~"$model_set"'
 KIND = f'tier=~"$tier", {SET}'
@@ -19,7 +19,7 @@ JOBS = Dashboard(
     text="Progress of jobs, failures, budgets and deadlines.",
     variables=WHERE,
     rows=[
-        Row(
+        DashboardRow(
             4,
             [
                 stat("Jobs running", 'max(trackfarm_jobs{state="running"}) or vector(0)'),
@@ -45,7 +45,7 @@ JOBS = Dashboard(
                 ),
             ],
         ),
-        Row(
+        DashboardRow(
             10,
             [
                 series("Jobs by state", (one("trackfarm_jobs"), "{{state}}"), stacked=True),
@@ -61,7 +61,7 @@ JOBS = Dashboard(
                 ),
             ],
         ),
-        Row(
+        DashboardRow(
             10,
             [
                 series(

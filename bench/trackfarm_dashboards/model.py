@@ -48,7 +48,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DashboardRow:
     """Panels side by side, equally wide, `height` rows high."""
 
     height: int
@@ -68,7 +68,7 @@ class Dashboard:
     uid: str
     title: str
     text: str
-    rows: Sequence[Row]
+    rows: Sequence[DashboardRow]
     variables: Sequence[Variable] = field(default_factory=tuple)
 
     @property
@@ -77,7 +77,7 @@ class Dashboard:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PanelPlace:
     """Left edge, top edge, width and height in the grid."""
 
     x: int
@@ -86,14 +86,14 @@ class Place:
     height: int
 
 
-def laid_out(dashboard: Dashboard) -> Iterator[tuple[Panel, Place]]:
+def laid_out(dashboard: Dashboard) -> Iterator[tuple[Panel, PanelPlace]]:
     """Yield each panel with its place, row by row; the first panels get the remaining columns."""
     top = 0
     for row in dashboard.rows:
         left, (width, rest) = 0, divmod(COLUMNS, len(row.panels))
         for number, panel in enumerate(row.panels):
             wide = width + (number < rest)
-            yield panel, Place(left, top, wide, row.height)
+            yield panel, PanelPlace(left, top, wide, row.height)
             left += wide
         top += row.height
 

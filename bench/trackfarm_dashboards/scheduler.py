@@ -1,6 +1,6 @@
 """The scheduler dashboard: dependencies, placement and recovery."""
 
-from trackfarm_dashboards.model import Dashboard, Row, Unit, Variable, series, stat
+from trackfarm_dashboards.model import Dashboard, DashboardRow, Unit, Variable, series, stat
 
 KIND = 'tier=~"$tier", model_set=~"$model_set"'
 WHERE = (
@@ -19,7 +19,7 @@ SCHEDULER = Dashboard(
     text="Health of the scheduler and its dependencies; offers, leases and recovered work.",
     variables=WHERE,
     rows=[
-        Row(
+        DashboardRow(
             4,
             [
                 stat("Schedulers", 'sum(up{job="trackfarm"})'),
@@ -47,7 +47,7 @@ SCHEDULER = Dashboard(
                 ),
             ],
         ),
-        Row(
+        DashboardRow(
             7,
             [
                 series(
@@ -73,7 +73,7 @@ SCHEDULER = Dashboard(
                 ),
             ],
         ),
-        Row(
+        DashboardRow(
             7,
             [
                 series(
@@ -96,7 +96,7 @@ SCHEDULER = Dashboard(
                 ),
             ],
         ),
-        Row(
+        DashboardRow(
             7,
             [
                 series(

@@ -1,7 +1,16 @@
 """The workers dashboard: workers, GPU usage, and time by stage."""
 
 from trackfarm_dashboards.fleet import PLACE, WHERE
-from trackfarm_dashboards.model import Dashboard, Kind, Panel, Query, Row, Unit, series, stat
+from trackfarm_dashboards.model import (
+    Dashboard,
+    DashboardRow,
+    Kind,
+    Panel,
+    Query,
+    Unit,
+    series,
+    stat,
+)
 
 KIND = 'tier=~"$tier", model_set=~"$model_set"'
 TOLD = "name, gpu, tier, model_set, provider"
@@ -39,7 +48,7 @@ WORKERS_AND_GPUS = Dashboard(
     text="Workers, GPU usage, and the time of a track by stage.",
     variables=WHERE,
     rows=[
-        Row(
+        DashboardRow(
             4,
             [
                 stat("Ready", workers_in("ready")),
@@ -56,7 +65,7 @@ WORKERS_AND_GPUS = Dashboard(
                 ),
             ],
         ),
-        Row(
+        DashboardRow(
             7,
             [
                 Panel("Workers: seconds since heartbeat", Kind.TABLE, [Query(AGE)], Unit.SECONDS),
@@ -72,7 +81,7 @@ WORKERS_AND_GPUS = Dashboard(
                 ),
             ],
         ),
-        Row(
+        DashboardRow(
             7,
             [
                 series(
@@ -97,7 +106,7 @@ WORKERS_AND_GPUS = Dashboard(
                 ),
             ],
         ),
-        Row(
+        DashboardRow(
             7,
             [
                 series(

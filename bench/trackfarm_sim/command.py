@@ -11,14 +11,14 @@ from rich.console import Console
 
 from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.planning import CardGroup, FleetError, PricesError, load_prices, parse_fleet
-from trackfarm_sim.farm import Farm
+from trackfarm_sim.farm import SimFarm
 from trackfarm_sim.market.command import MAX_MACHINES, show_seasons, wishes_of
 from trackfarm_sim.outcome import outcome_of
 from trackfarm_sim.policies import POLICIES
-from trackfarm_sim.scenario import DURATIONS, Scenario
+from trackfarm_sim.replications import Replication, run_trials
+from trackfarm_sim.sampled_inputs import draw
+from trackfarm_sim.scenario import DURATIONS, SimScenario
 from trackfarm_sim.tables import as_json, table_of
-from trackfarm_sim.trials import Trial, run_trials
-from trackfarm_sim.world import draw
 
 OURS = next(iter(POLICIES))
 TABLE_WIDTH = 112
@@ -64,7 +64,7 @@ def simulate(
 ) -> None:
     """Simulate a farm on machines that are slow, late, preempted or broken."""
     _check_together(context, market=market)
-    scenario = Scenario(
+    scenario = SimScenario(
         fleet=_parsed(fleet),
         tracks=tracks,
         model_set=_known_model_set(model),
@@ -120,21 +120,21 @@ def _known_policies(names: list[str]) -> list[str]:
     return names
 
 
-def _run(scenario: Scenario, names: list[str], seeds: list[int]) -> list[Trial]:
+def _run(scenario: SimScenario, names: list[str], seeds: list[int]) -> list[Replication]:
     notes = Console(stderr=True)
-    trials: list[Trial] = []
+    trials: list[Replication] = []
     for trial in run_trials(scenario, [(name, POLICIES[name]) for name in names], seeds):
         notes.print(f"{trial.policy}: {trial.mean(lambda o: o.ratio):.3f} x the bound")
         trials.append(trial)
     return trials
 
 
-def _draw(scenario: Scenario, trials: list[Trial], seed: int, folder: Path) -> None:
+def _draw(scenario: SimScenario, trials: list[Replication], seed: int, folder: Path) -> None:
     # Imported here because matplotlib is an optional dependency.
-    from trackfarm_sim.pictures import draw_comparison, draw_timeline
+    from trackfarm_sim.plots import draw_comparison, draw_timeline
 
     folder.mkdir(parents=True, exist_ok=True)
     draw_comparison(trials, folder / "comparison.png")
-    farm = Farm(draw(scenario, seed), POLICIES[OURS](), keeps_stretches=True)
+    farm = SimFarm(draw(scenario, seed), POLICIES[OURS](), keeps_stretches=True)
     outcome = outcome_of(farm)
     draw_timeline(farm, outcome.bound, folder / "timeline.png")

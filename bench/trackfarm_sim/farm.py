@@ -11,28 +11,28 @@ from functools import partial
 
 import numpy as np
 
-from trackfarm.api import JobState
-from trackfarm_scheduler.leases import heartbeat_interval
-from trackfarm_scheduler.outlines import NewShard
-from trackfarm_scheduler.recovery import GiveUp, job_ending
-from trackfarm_sim.accounts import Accounts
-from trackfarm_sim.agenda import Agenda
-from trackfarm_sim.blame import Blame
-from trackfarm_sim.contests import Contests
-from trackfarm_sim.desk import Desk, Lease
-from trackfarm_sim.ledger import Ledger
-from trackfarm_sim.machines import Machine
-from trackfarm_sim.meters import Meters
+from trackfarm.protocol.operator import JobState
+from trackfarm_scheduler.policy.leases import heartbeat_interval
+from trackfarm_scheduler.policy.models import NewShard
+from trackfarm_scheduler.policy.retry import GiveUp, job_ending
+from trackfarm_sim.event_queue import Agenda
+from trackfarm_sim.ledger import LossLedger
+from trackfarm_sim.loss_accounting import Accounts
+from trackfarm_sim.loss_causes import Blame
+from trackfarm_sim.machines import SimMachine
+from trackfarm_sim.meters import SimMeters
 from trackfarm_sim.policies.ours import HEARTBEAT
 from trackfarm_sim.policies.rules import Policy
-from trackfarm_sim.world import World
+from trackfarm_sim.races import Contests
+from trackfarm_sim.sampled_inputs import World
+from trackfarm_sim.sim_worker import Desk, SimLease
 
 
 class Stuck(RuntimeError):
     """Raised if no event is left and the work is not done."""
 
 
-class Farm:
+class SimFarm:
     """One run. `desks` are the workers known to the scheduler; `machines` are all machines so
     far."""
 
@@ -41,10 +41,10 @@ class Farm:
         self.scenario, self.works = world.scenario, world.works
         if self.rules.longest_first:
             self.works.sort_longest_first()
-        self.ledger = Ledger(self.works)
-        self.meters = Meters(keeps_stretches)
+        self.ledger = LossLedger(self.works)
+        self.meters = SimMeters(keeps_stretches)
         self.desks: dict[str, Desk] = {}
-        self.machines: list[Machine] = []
+        self.machines: list[SimMachine] = []
         rng = np.random.default_rng([world.seed, 3 << 32])
         self._blame = Blame(rng.random)
         self.agenda = Agenda()
@@ -86,7 +86,7 @@ class Farm:
 
     # machines
 
-    def join(self, machine: Machine, now: float) -> Desk:
+    def join(self, machine: SimMachine, now: float) -> Desk:
         desk = Desk(machine, self.scenario.model_set)
         self.machines.append(machine)
         self.desks[desk.id] = desk
@@ -110,7 +110,7 @@ class Farm:
         for successor in self.world.successors(desk.machine):
             self.agenda.at(successor.up_from, partial(self.join, successor))
 
-    def _lose_lease(self, lease: Lease, died_at: float) -> None:
+    def _lose_lease(self, lease: SimLease, died_at: float) -> None:
         at = self.rules.lost_at(lease.offered_at, died_at, self.scenario.lost_after)
         self.agenda.at(at, partial(self._hand_back, lease))
 
@@ -145,7 +145,7 @@ class Farm:
     def _offer(self, shard: NewShard, now: float, *, is_race: bool) -> None:
         desk, tracks = self.desks[shard.worker_id], list(shard.track_ids)
         ready_at = now + self.scenario.handover_seconds
-        lease = Lease(desk, tracks, shard.expected_seconds, now, ready_at, is_contested=is_race)
+        lease = SimLease(desk, tracks, shard.expected_seconds, now, ready_at, is_contested=is_race)
         if is_race:
             self._contests.join(lease)
         else:
@@ -175,7 +175,7 @@ class Farm:
         self.agenda.at(lease.ends[-1], partial(self._computed, lease))
         self._watch(lease, now)
 
-    def _watch(self, lease: Lease, now: float) -> None:
+    def _watch(self, lease: SimLease, now: float) -> None:
         """Schedule a look at a shard for each report with a time that matters to other workers."""
         for track, end in zip(lease.tracks, lease.ends, strict=False):
             matters = lease.is_contested or self._fails(track, lease)
@@ -183,19 +183,19 @@ class Farm:
             if matters and at > now and track in lease.open:
                 self.agenda.at(at, partial(self._settle, lease))
 
-    def _computed(self, lease: Lease, now: float) -> None:
+    def _computed(self, lease: SimLease, now: float) -> None:
         if lease.desk.running is not lease or lease.desk.died_at is not None:
             return
         lease.desk.finishing.append(lease)
         self.agenda.at(now + self.scenario.finish_seconds, partial(self._reported, lease))
         self._free_engine(lease, now)
 
-    def _free_engine(self, lease: Lease, now: float) -> None:
+    def _free_engine(self, lease: SimLease, now: float) -> None:
         lease.stopped_at = now
         lease.desk.running = None
         self._begin(lease.desk, now)
 
-    def _reported(self, lease: Lease, now: float) -> None:
+    def _reported(self, lease: SimLease, now: float) -> None:
         self._settle(lease, now)
         self._accounts.close(lease)
         if lease.desk.died_at is None:
@@ -204,10 +204,10 @@ class Farm:
 
     # results
 
-    def _fails(self, track: int, lease: Lease) -> bool:
+    def _fails(self, track: int, lease: SimLease) -> bool:
         return lease.desk.machine.is_bad or track in self.works.poisoned
 
-    def _settle(self, lease: Lease, now: float) -> None:
+    def _settle(self, lease: SimLease, now: float) -> None:
         """Process the results that a shard has reported by now."""
         first, desk = lease.settled, lease.desk
         if not lease.is_live or first == len(lease.tracks):
@@ -227,7 +227,7 @@ class Farm:
         self._rule(lease, bad, now)
         self._end_if_empty(lease, now)
 
-    def _commit(self, lease: Lease, good: list[int], at: float, now: float) -> None:
+    def _commit(self, lease: SimLease, good: list[int], at: float, now: float) -> None:
         if not good:
             return
         self.ledger.commit(good, at)
@@ -237,11 +237,11 @@ class Farm:
         for bad in self._blame.disproved(good, lease.desk) if self.rules.blames else ():
             self._quarantine(bad, now)
 
-    def _end_if_empty(self, lease: Lease, now: float) -> None:
+    def _end_if_empty(self, lease: SimLease, now: float) -> None:
         if lease.is_live and not lease.open:
             self._end(lease, now)
 
-    def _end(self, lease: Lease, now: float) -> None:
+    def _end(self, lease: SimLease, now: float) -> None:
         """End a lease; its worker learns of it with its next heartbeat."""
         desk, lease.is_live = lease.desk, False
         if lease in desk.queue:
@@ -252,12 +252,12 @@ class Farm:
             self.agenda.at(now + beat, partial(self._stop, lease))
         self._wake(now)
 
-    def _stop(self, lease: Lease, now: float) -> None:
+    def _stop(self, lease: SimLease, now: float) -> None:
         if lease.desk.running is lease and lease.desk.died_at is None:
             self._free_engine(lease, now)
             self._accounts.close(lease)
 
-    def _hand_back(self, lease: Lease, now: float) -> None:
+    def _hand_back(self, lease: SimLease, now: float) -> None:
         if not lease.is_live:
             return
         self._end(lease, now)
@@ -271,7 +271,7 @@ class Farm:
 
     # failures
 
-    def _rule(self, lease: Lease, bad: Sequence[int], now: float) -> None:
+    def _rule(self, lease: SimLease, bad: Sequence[int], now: float) -> None:
         for track in bad:
             ruling = self._blame.rule(track, lease.desk, len(self.desks))
             if self._contests.live_leases(track):

@@ -6,9 +6,9 @@ from itertools import chain, islice
 
 import numpy as np
 
-from trackfarm.api import TrackCounts
-from trackfarm_scheduler.outlines import WaitingTrack
-from trackfarm_sim.works import Works
+from trackfarm.protocol.operator import TrackCounts
+from trackfarm_scheduler.policy.models import WaitingTrack
+from trackfarm_sim.workload import Works
 
 
 class State(IntEnum):
@@ -22,7 +22,7 @@ class MadeTwice(AssertionError):
     """Raised if a track is committed twice, which no policy may cause."""
 
 
-class Ledger:
+class LossLedger:
     """The tracks. Pending tracks are ordered by number, returned ones first."""
 
     def __init__(self, works: Works) -> None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from trackfarm.planning import CardGroup
-from trackfarm_sim.scenario import Scenario
-from trackfarm_sim.weather import BLOCKS
+from trackfarm_sim.scenario import SimScenario
+from trackfarm_sim.speed_noise import BLOCKS
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class SimMachine:
     """A machine. `factor`: its true speed relative to its GPU type; `phase`: its offset in the
     speed noise; it is billed from `paid_from`, works from `up_from` and is preempted at
     `up_until`."""
@@ -31,7 +31,7 @@ class Machine:
         return f"{self.slot}.{self.number}"
 
 
-def tenants(scenario: Scenario, kind: CardGroup, slot: int, seed: int) -> Iterator[Machine]:
+def tenants(scenario: SimScenario, kind: CardGroup, slot: int, seed: int) -> Iterator[SimMachine]:
     """Yield the machines of a slot, without end. Each is ordered when the loss of its predecessor
     was noticed, and is independent of the policy."""
     rng = np.random.default_rng([seed, slot])
@@ -39,7 +39,7 @@ def tenants(scenario: Scenario, kind: CardGroup, slot: int, seed: int) -> Iterat
     while True:
         up_until = up_from + _lifetime(scenario, rng)
         sigma = scenario.machine_spread
-        yield Machine(
+        yield SimMachine(
             slot=slot,
             number=number,
             kind=kind,
@@ -55,7 +55,7 @@ def tenants(scenario: Scenario, kind: CardGroup, slot: int, seed: int) -> Iterat
         number += 1
 
 
-def _lifetime(scenario: Scenario, rng: np.random.Generator) -> float:
+def _lifetime(scenario: SimScenario, rng: np.random.Generator) -> float:
     if scenario.preemptions <= 0:
         return float("inf")
     return float(rng.exponential(3600 / scenario.preemptions))

@@ -13,7 +13,7 @@ class Loss(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class SimStretch:
     """An interval in which the engine of a slot computed one shard; `lost` seconds of it had no
     result."""
 
@@ -25,7 +25,7 @@ class Stretch:
 
 
 @dataclass(slots=True)
-class Meters:
+class SimMeters:
     """The measurements; `stretches` is kept only for pictures."""
 
     keeps_stretches: bool = False
@@ -35,7 +35,7 @@ class Meters:
     races: int = 0
     preemptions: int = 0
     quarantines: int = 0
-    stretches: list[Stretch] = field(default_factory=list)
+    stretches: list[SimStretch] = field(default_factory=list)
     deepest: int = 0
     _depth: int = 0
     _depth_seconds: float = 0.0
@@ -53,7 +53,7 @@ class Meters:
         self.queued(0, until)
         return self._depth_seconds / until if until > 0 else 0.0
 
-    def computed(self, stretch: Stretch) -> None:
+    def computed(self, stretch: SimStretch) -> None:
         self.busy += stretch.end - stretch.start
         if self.keeps_stretches:
             self.stretches.append(stretch)

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trackfarm_sim.bound import lower_bound
-from trackfarm_sim.farm import Farm
-from trackfarm_sim.machines import Machine
+from trackfarm_sim.farm import SimFarm
+from trackfarm_sim.lower_bound import lower_bound
+from trackfarm_sim.machines import SimMachine
 from trackfarm_sim.meters import Loss
 from trackfarm_sim.policies.rules import Policy
-from trackfarm_sim.scenario import Scenario
-from trackfarm_sim.world import draw
+from trackfarm_sim.sampled_inputs import draw
+from trackfarm_sim.scenario import SimScenario
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SimOutcome:
     """The result. Times in seconds; `busy` and `lost` are fractions of the seconds that machines
     were up until the end; `cost` in dollars, boots included; `depth` and `deepest`: tasks in the
     queues, on average and at most."""
@@ -43,17 +43,17 @@ class Outcome:
         return sum(self.lost.values())
 
 
-def simulate(scenario: Scenario, policy: Policy, seed: int) -> Outcome:
+def simulate(scenario: SimScenario, policy: Policy, seed: int) -> SimOutcome:
     """Run to the end; deterministic for the same arguments."""
-    return outcome_of(Farm(draw(scenario, seed), policy))
+    return outcome_of(SimFarm(draw(scenario, seed), policy))
 
 
-def outcome_of(farm: Farm) -> Outcome:
+def outcome_of(farm: SimFarm) -> SimOutcome:
     """Run a farm that has not run yet."""
     state = farm.run()
     makespan, meters = farm.ledger.last_commit, farm.meters
     up = _up_seconds(farm.machines, makespan)
-    return Outcome(
+    return SimOutcome(
         seed=farm.world.seed,
         state=state.value,
         makespan=makespan,
@@ -72,10 +72,10 @@ def outcome_of(farm: Farm) -> Outcome:
     )
 
 
-def _up_seconds(machines: Sequence[Machine], until: float) -> float:
+def _up_seconds(machines: Sequence[SimMachine], until: float) -> float:
     return sum(max(0.0, min(m.up_until, until) - m.up_from) for m in machines)
 
 
-def _price(machine: Machine, until: float) -> float:
+def _price(machine: SimMachine, until: float) -> float:
     paid = max(0.0, min(machine.up_until, until) - machine.paid_from)
     return paid * machine.kind.price / 3600

@@ -8,7 +8,7 @@ DURATIONS = (30.0, 60.0, 90.0, 120.0, 150.0, 180.0, 210.0, 240.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Scenario:
+class SimScenario:
     """The parameters, times in seconds.
 
     - `durations`: drawn with equal probability.

@@ -7,14 +7,14 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
-from trackfarm_sim.outcome import Outcome
-from trackfarm_sim.scenario import Scenario
-from trackfarm_sim.trials import Trial
+from trackfarm_sim.outcome import SimOutcome
+from trackfarm_sim.replications import Replication
+from trackfarm_sim.scenario import SimScenario
 
 COLUMNS = ("time", "bound", "worst", "busy", "waste", "cost", "queue", "most", "failed", "lost")
 
 
-def table_of(trials: Sequence[Trial]) -> Table:
+def table_of(trials: Sequence[Replication]) -> Table:
     """Return one row per policy, with means over its seeds. `bound` and `worst`: makespan over the
     lower bound; `queue` and `most`: tasks in all queues, on average and at most; `lost`: preempted
     machines."""
@@ -26,7 +26,7 @@ def table_of(trials: Sequence[Trial]) -> Table:
     return table
 
 
-def _cells(trial: Trial) -> list[str]:
+def _cells(trial: Replication) -> list[str]:
     return [
         clock(trial.mean(lambda o: o.makespan)),
         f"{trial.mean(_ratio):.3f}",
@@ -41,7 +41,7 @@ def _cells(trial: Trial) -> list[str]:
     ]
 
 
-def _ratio(outcome: Outcome) -> float:
+def _ratio(outcome: SimOutcome) -> float:
     return outcome.ratio
 
 
@@ -51,7 +51,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def as_json(scenario: Scenario, trials: Sequence[Trial]) -> dict[str, Any]:
+def as_json(scenario: SimScenario, trials: Sequence[Replication]) -> dict[str, Any]:
     """Return all results, run by run."""
     return {
         "scenario": asdict(scenario),
@@ -67,5 +67,5 @@ def as_json(scenario: Scenario, trials: Sequence[Trial]) -> dict[str, Any]:
     }
 
 
-def _run(outcome: Outcome) -> dict[str, Any]:
+def _run(outcome: SimOutcome) -> dict[str, Any]:
     return asdict(outcome) | {"ratio": outcome.ratio, "waste": outcome.waste}

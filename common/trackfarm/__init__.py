@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trackfarm.catalog import Catalog, CatalogError
-    from trackfarm.client.endings import FarmError, FarmUnreachable, Refused
+    from trackfarm.client.errors import FarmError, FarmUnreachable, RequestRefused
+    from trackfarm.sdk.download import ForeignExport
     from trackfarm.sdk.farm import AsyncFarm, Farm
-    from trackfarm.sdk.manifest import ForeignExport
 
 __version__ = "0.1.0"
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "FarmError",
     "FarmUnreachable",
     "ForeignExport",
-    "Refused",
+    "RequestRefused",
     "__version__",
 ]
 _HOMES = {
@@ -25,10 +25,10 @@ _HOMES = {
     "Catalog": "trackfarm.catalog",
     "CatalogError": "trackfarm.catalog",
     "Farm": "trackfarm.sdk.farm",
-    "FarmError": "trackfarm.client.endings",
-    "FarmUnreachable": "trackfarm.client.endings",
-    "ForeignExport": "trackfarm.sdk.manifest",
-    "Refused": "trackfarm.client.endings",
+    "FarmError": "trackfarm.client.errors",
+    "FarmUnreachable": "trackfarm.client.errors",
+    "ForeignExport": "trackfarm.sdk.download",
+    "RequestRefused": "trackfarm.client.errors",
 }
 
 

@@ -1,7 +1,11 @@
-"""Track identity: the key by which resubmission finds a track, and the seed that reproduces it."""
+"""Track identity: the key by which resubmission finds a track, and the seed that reproduces it.
+
+Row ids: a readable kind and 80 random bits.
+"""
 
 import hashlib
 import json
+import secrets
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 SEED_BITS = 32
@@ -53,3 +57,11 @@ def next_seeds(key: str, seed: int, *, tries: int, given: int | None) -> tuple[i
         return ()
     following = range(number + 1, number + 1 + SPARE_SEEDS)
     return tuple(seed_of(key, n, given=None, variation=0) for n in following)
+
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id(kind: str) -> str:
+    """Return an id such as `job_7f3k9x0c2m4n6p8q`."""
+    return f"{kind}_" + "".join(secrets.choice(_ALPHABET) for _ in range(16))

@@ -7,7 +7,7 @@ from typing import Literal, TextIO
 
 import structlog
 
-from trackfarm.printable import clean
+from trackfarm.text import clean
 
 Level = Literal["debug", "info", "warning", "error"]
 OURS = ("trackfarm", "trackfarm_scheduler", "trackfarm_worker", "trackfarm_fleet")

@@ -14,15 +14,13 @@ import structlog
 
 from trackfarm import logs
 from trackfarm.client import FarmError
-from trackfarm.embedded.interrupts import Interrupts
-from trackfarm.environment import UNUSABLE
-from trackfarm.exit_codes import BAD_SETTINGS
-from trackfarm.settings import SettingsError, find_farm
-from trackfarm_fleet.assembly import assembled, connection
-from trackfarm_fleet.fleet import Fleet, Round
-from trackfarm_fleet.mandate import Mandate
+from trackfarm.embedded.signals import SignalFlags
+from trackfarm.settings import BAD_SETTINGS, UNUSABLE, ClientSettingsError, find_farm
+from trackfarm_fleet.app import assembled, connection
+from trackfarm_fleet.autoscaler.policy import RentalPolicy
+from trackfarm_fleet.loop import give_back, release_lease, serve
+from trackfarm_fleet.reconciler import Reconciler, ReconcileResult
 from trackfarm_fleet.settings import FleetSettings, complaint
-from trackfarm_fleet.steering import give_back, resign, serve
 
 log = structlog.get_logger("trackfarm_fleet")
 LEFT_OVER = 1
@@ -35,16 +33,18 @@ def main() -> int:
         mandate = settings.mandate()
         address = find_farm(os.environ)
         if address is None:
-            raise SettingsError("no farm is configured: set TRACKFARM_URL and TRACKFARM_API_KEY")
+            raise ClientSettingsError(
+                "no farm is configured: set TRACKFARM_URL and TRACKFARM_API_KEY"
+            )
         if any(not host.reach for host in settings.hosts):
             # The command shown to the operator contains a token; here it would end up in a log.
-            raise SettingsError(
+            raise ClientSettingsError(
                 "a host without `reach` works only with `trackfarm fleet up` and `trackfarm run`:"
                 " set `reach` to the command that runs a command line on it"
             )
         logs.configure(settings.log_format, settings.log_level)
         with (
-            Interrupts() as interrupts,
+            SignalFlags() as interrupts,
             connection(address) as farm,
             assembled(settings, farm) as fleet,
         ):
@@ -55,7 +55,7 @@ def main() -> int:
             return _leave(fleet, mandate, last, lambda: interrupts.hurried, returning=returning)
     except UNUSABLE as error:
         return _unusable(complaint(error))
-    except (SettingsError, FarmError) as error:
+    except (ClientSettingsError, FarmError) as error:
         return _unusable(str(error))
 
 
@@ -67,12 +67,12 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _warn_of_unready(fleet: Fleet, mandate: Mandate, settings: FleetSettings) -> None:
+def _warn_of_unready(fleet: Reconciler, mandate: RentalPolicy, settings: FleetSettings) -> None:
     """Log the obstacles to renting. The process starts anyway: offers change, and running machines
     need to be managed."""
     try:
         fleet.check()
-    except SettingsError as error:
+    except ClientSettingsError as error:
         log.warning("renting_blocked", why=str(error))
     if settings.gpus:
         shelf = fleet.shelf(mandate)
@@ -83,9 +83,9 @@ def _warn_of_unready(fleet: Fleet, mandate: Mandate, settings: FleetSettings) ->
 
 
 def _leave(
-    fleet: Fleet,
-    mandate: Mandate,
-    last: Round | None,
+    fleet: Reconciler,
+    mandate: RentalPolicy,
+    last: ReconcileResult | None,
     hurried: Callable[[], bool],
     *,
     returning: bool,
@@ -97,7 +97,7 @@ def _leave(
         still_open = len(last.open(mandate)) if last else None
     if still_open != 0:
         log.warning("rentals_still_open", number=still_open, remedy="trackfarm fleet down")
-    resign(fleet)
+    release_lease(fleet)
     return LEFT_OVER if returning and still_open != 0 else 0
 
 

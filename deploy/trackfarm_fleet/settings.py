@@ -11,14 +11,13 @@ from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
-from trackfarm.environment import complaints
-from trackfarm.settings import home_path
-from trackfarm_fleet.mandate import Mandate
+from trackfarm.settings import complaints, home_path
+from trackfarm_fleet.autoscaler.models import ScalingRules
+from trackfarm_fleet.autoscaler.policy import RentalPolicy
 from trackfarm_fleet.providers import runpod, vast
+from trackfarm_fleet.providers.base import OfferQuery
 from trackfarm_fleet.providers.manual import Host
-from trackfarm_fleet.providers.port import OfferQuery
-from trackfarm_fleet.rental_records import Patience
-from trackfarm_fleet.situation import Rules
+from trackfarm_fleet.rentals.models import Timeouts
 
 ProviderName = Literal["runpod", "vast", "local", "manual"]
 _PREFIX = "TRACKFARM_FLEET_"
@@ -33,7 +32,7 @@ class FleetSettings(BaseSettings):
     machines, if it differs from ours; `ca_file` (PEM): a CA that they trust in addition to the
     public ones. `start`: machines run the worker in `image`, or install it from the scheduler's
     bundle into a stock image. `rules` and `patience` replace single defaults of
-    `trackfarm_fleet.situation.Rules` and `trackfarm_fleet.rental_records.Patience`.
+    `trackfarm_fleet.autoscaler.models.ScalingRules` and `trackfarm_fleet.rentals.models.Timeouts`.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, populate_by_name=True)
@@ -72,8 +71,8 @@ class FleetSettings(BaseSettings):
     min_machines: int = Field(default=0, ge=0)
     max_machines: int = Field(default=10, ge=0)
     daily_budget: float | None = Field(default=20.0, gt=0)
-    rules: Rules = Rules()
-    patience: Patience = Patience()
+    rules: ScalingRules = ScalingRules()
+    patience: Timeouts = Timeouts()
 
     tick_seconds: float = Field(default=30.0, gt=0)
     term_seconds: float = Field(default=120.0, gt=0, le=600)
@@ -107,7 +106,7 @@ class FleetSettings(BaseSettings):
             for kind in kinds
         )
 
-    def mandate(self) -> Mandate:
+    def mandate(self) -> RentalPolicy:
         """Return the rental policy. Raises ValueError for contradictory rules."""
         rules = replace(
             self.rules,
@@ -115,7 +114,7 @@ class FleetSettings(BaseSettings):
             max_machines=self.max_machines,
             tick=self.tick_seconds,
         )
-        return Mandate(
+        return RentalPolicy(
             rules=rules,
             model_set=self.model_set,
             budget=self.daily_budget,

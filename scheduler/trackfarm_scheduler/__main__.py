@@ -6,15 +6,13 @@ import sys
 import structlog
 
 from trackfarm import logs
-from trackfarm.environment import UNUSABLE, complaints
-from trackfarm.exit_codes import BAD_SETTINGS
-from trackfarm.settings import SettingsError
-from trackfarm.trust import check_server, verification
-from trackfarm_scheduler.assembly import assemble
-from trackfarm_scheduler.exposure import faults
+from trackfarm.net.tls import check_server, verification
+from trackfarm.settings import BAD_SETTINGS, UNUSABLE, ClientSettingsError, complaints
+from trackfarm_scheduler.app import assemble
 from trackfarm_scheduler.objects import ObjectStoreError
-from trackfarm_scheduler.serving import serve
+from trackfarm_scheduler.server import serve
 from trackfarm_scheduler.settings import SchedulerSettings
+from trackfarm_scheduler.settings_check import faults
 
 log = structlog.get_logger("trackfarm_scheduler")
 
@@ -30,7 +28,7 @@ def main() -> int:
     try:
         _check_files(settings)
         farm, loops = assemble(settings)
-    except (ObjectStoreError, SettingsError, ValueError) as error:
+    except (ObjectStoreError, ClientSettingsError, ValueError) as error:
         log.error("scheduler_cannot_start", error=str(error))
         return BAD_SETTINGS
     serve(farm, loops)

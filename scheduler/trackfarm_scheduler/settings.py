@@ -9,8 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
 from trackfarm.model_sets import model_sets
-from trackfarm_scheduler.plausible import Bounds
-from trackfarm_scheduler.retention import Keep
+from trackfarm_scheduler.policy.retention import RetentionDays
+from trackfarm_scheduler.policy.validation import PlausibleBounds
 
 SHORTEST_TOKEN = 16
 
@@ -43,9 +43,9 @@ class SchedulerSettings(BaseSettings):
     insecure: bool = False
     bundle: Path | None = None
     url_ttl_seconds: float = Field(default=900, ge=1, le=604_800)
-    most_object_bytes: int = Field(default=Bounds().most_bytes, gt=0)
-    digest_share: float = Field(default=Bounds().digest_share, ge=0, le=1)
-    engine_share: float = Field(default=Bounds().engine_share, ge=1)
+    most_object_bytes: int = Field(default=PlausibleBounds().most_bytes, gt=0)
+    digest_share: float = Field(default=PlausibleBounds().digest_share, ge=0, le=1)
+    engine_share: float = Field(default=PlausibleBounds().engine_share, ge=1)
     sweep_margin_seconds: float = Field(default=60, ge=0)
     sweep_seconds: float = Field(default=10, gt=0)
     keep_uploads_seconds: float = Field(default=86_400, ge=0)
@@ -95,15 +95,15 @@ class SchedulerSettings(BaseSettings):
         return name
 
     @property
-    def bounds(self) -> Bounds:
+    def bounds(self) -> PlausibleBounds:
         """Limits for worker reports."""
-        return Bounds(self.most_object_bytes, self.digest_share, self.engine_share)
+        return PlausibleBounds(self.most_object_bytes, self.digest_share, self.engine_share)
 
     @property
-    def keep(self) -> Keep:
+    def keep(self) -> RetentionDays:
         """Retention periods."""
         urls = self.url_ttl_seconds + self.sweep_margin_seconds
-        return Keep(
+        return RetentionDays(
             uploads=self.keep_uploads_seconds,
             events=self.keep_events_seconds,
             urls=urls,

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from trackfarm import api
-from trackfarm.access import AuditEntry, Key
-from trackfarm.api import JobState, WorkerState
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import model_set
-from trackfarm_scheduler.machines import LeaseState
-from trackfarm_scheduler.store import census, keys, speeds
-from trackfarm_scheduler.store.access_tables import ApiKey, Audit
-from trackfarm_scheduler.store.tables import MADE, Job, Lease, Track, Worker
+from trackfarm.protocol import operator as operator_api
+from trackfarm.protocol.accounts import ApiKeyInfo, AuditEntry
+from trackfarm.protocol.operator import JobState, WorkerState
+from trackfarm_scheduler.db import api_keys, job_counts, speeds
+from trackfarm_scheduler.db.tables import MADE, JobRow, LeaseRow, TrackRow, WorkerRow
+from trackfarm_scheduler.db.tables_access import ApiKeyRow, AuditRow
+from trackfarm_scheduler.policy.states import LeaseState
 
 RATE_WINDOW = 600.0  # seconds over which tracks per hour are measured
 
@@ -28,12 +28,14 @@ def at_or_none(seconds: float | None) -> datetime | None:
     return None if seconds is None else at(seconds)
 
 
-def job_view(session: Session, job: Job, live: Sequence[Worker], now: float) -> api.Job:
-    counts, audio_done = census.asked_for_by(session, job.id)
+def job_view(
+    session: Session, job: JobRow, live: Sequence[WorkerRow], now: float
+) -> operator_api.JobInfo:
+    counts, audio_done = job_counts.asked_for_by(session, job.id)
     eligible = [w for w in live if w.model_set == job.model_set]
     rate = _tracks_per_hour(session, job, now)
     eta = _eta(session, job, eligible, counts, rate)
-    return api.Job(
+    return operator_api.JobInfo(
         id=job.id,
         catalog=job.catalog,
         model_set=job.model_set,
@@ -60,7 +62,7 @@ def job_view(session: Session, job: Job, live: Sequence[Worker], now: float) -> 
     )
 
 
-def _notice(job: Job, eligible: Sequence[Worker], eta: float | None, now: float) -> str:
+def _notice(job: JobRow, eligible: Sequence[WorkerRow], eta: float | None, now: float) -> str:
     """Return the reason a job makes no progress or will be late, as text for the operator."""
     if JobState(job.state).ended:
         return ""
@@ -72,7 +74,7 @@ def _notice(job: Job, eligible: Sequence[Worker], eta: float | None, now: float)
     return ""
 
 
-def _tracks_per_hour(session: Session, job: Job, now: float) -> float | None:
+def _tracks_per_hour(session: Session, job: JobRow, now: float) -> float | None:
     """Return the rate of the job's own work over the last minutes; None before the first track."""
     if job.started_at is None:
         return None
@@ -80,11 +82,11 @@ def _tracks_per_hour(session: Session, job: Job, now: float) -> float | None:
     since = max(job.started_at, until - RATE_WINDOW)
     done = session.scalar(
         select(func.count())
-        .select_from(Track)
+        .select_from(TrackRow)
         .where(
-            col(Track.job_id) == job.id,
+            col(TrackRow.job_id) == job.id,
             MADE,
-            col(Track.ended_at) > since,
+            col(TrackRow.ended_at) > since,
         )
     )
     return 3600 * done / max(until - since, 1e-3) if done else None
@@ -92,9 +94,9 @@ def _tracks_per_hour(session: Session, job: Job, now: float) -> float | None:
 
 def _eta(
     session: Session,
-    job: Job,
-    eligible: Sequence[Worker],
-    counts: api.TrackCounts,
+    job: JobRow,
+    eligible: Sequence[WorkerRow],
+    counts: operator_api.TrackCounts,
     rate: float | None,
 ) -> float | None:
     """Return the seconds to the end: the remaining tracks at the measured rate, or by the cost
@@ -118,12 +120,12 @@ def _eta(
     return remaining / per_second
 
 
-def key_view(row: ApiKey) -> Key:
-    return Key(
+def key_view(row: ApiKeyRow) -> ApiKeyInfo:
+    return ApiKeyInfo(
         id=row.id,
         name=row.name,
         owner=row.owner,
-        scopes=keys.scopes_of(row),
+        scopes=api_keys.scopes_of(row),
         rate=row.rate,
         most_tracks=row.most_tracks,
         made_at=at(row.made_at),
@@ -133,7 +135,7 @@ def key_view(row: ApiKey) -> Key:
     )
 
 
-def audit_view(row: Audit) -> AuditEntry:
+def audit_view(row: AuditRow) -> AuditEntry:
     return AuditEntry(
         id=row.id or 0,
         at=at(row.at),
@@ -148,18 +150,20 @@ def audit_view(row: Audit) -> AuditEntry:
     )
 
 
-def worker_views(session: Session, found: Sequence[Worker], now: float) -> list[api.Worker]:
+def worker_views(
+    session: Session, found: Sequence[WorkerRow], now: float
+) -> list[operator_api.WorkerInfo]:
     lease_counts = session.execute(
-        select(col(Lease.worker_id), func.count())
-        .where(col(Lease.state) == LeaseState.LIVE, col(Lease.worker_id).is_not(None))
-        .group_by(col(Lease.worker_id))
+        select(col(LeaseRow.worker_id), func.count())
+        .where(col(LeaseRow.state) == LeaseState.LIVE, col(LeaseRow.worker_id).is_not(None))
+        .group_by(col(LeaseRow.worker_id))
     )
     shards = {worker_id: number for worker_id, number in lease_counts}
     return [worker_view(w, shards.get(w.id, 0), now) for w in found]
 
 
-def worker_view(row: Worker, shards: int, now: float) -> api.Worker:
-    return api.Worker(
+def worker_view(row: WorkerRow, shards: int, now: float) -> operator_api.WorkerInfo:
+    return operator_api.WorkerInfo(
         id=row.id,
         name=row.name,
         state=WorkerState(row.state),

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.end_to_end.farm import LocalFarm
 from tests.servers.process import wait_until
-from trackfarm.api import JobHeader
-from trackfarm.wire import Stage
-from trackfarm_scheduler.machines import AttemptState
-from trackfarm_scheduler.store.tables import Lease
+from trackfarm.protocol.operator import JobHeader
+from trackfarm.protocol.worker import Stage
+from trackfarm_scheduler.db.tables import LeaseRow
+from trackfarm_scheduler.policy.states import AttemptState
 
 
 def submitted(farm: LocalFarm, count: int) -> str:
@@ -17,7 +17,7 @@ def submitted(farm: LocalFarm, count: int) -> str:
     return farm.client.submit(header, short_briefs(count)).job.id
 
 
-def computing(farm: LocalFarm, name: str) -> list[Lease]:
+def computing(farm: LocalFarm, name: str) -> list[LeaseRow]:
     """Wait until a worker computes; return all leases that it holds then."""
     return _held(farm, name, lambda lease: _is_open(farm, lease) and lease.stage == Stage.COMPUTING)
 
@@ -39,8 +39,8 @@ def half_finished(farm: LocalFarm, job: str) -> str:
     return names[0]
 
 
-def _held(farm: LocalFarm, name: str, chosen: Callable[[Lease], bool]) -> list[Lease]:
-    held: list[Lease] = []
+def _held(farm: LocalFarm, name: str, chosen: Callable[[LeaseRow], bool]) -> list[LeaseRow]:
+    held: list[LeaseRow] = []
 
     def busy() -> bool:
         held[:] = farm.ledger.live_leases(worker=name)
@@ -50,11 +50,11 @@ def _held(farm: LocalFarm, name: str, chosen: Callable[[Lease], bool]) -> list[L
     return held
 
 
-def _is_open(farm: LocalFarm, lease: Lease) -> bool:
+def _is_open(farm: LocalFarm, lease: LeaseRow) -> bool:
     return bool(farm.ledger.open_under({lease.id}))
 
 
-def _is_begun(farm: LocalFarm, lease: Lease) -> bool:
+def _is_begun(farm: LocalFarm, lease: LeaseRow) -> bool:
     return any(a.state == AttemptState.DONE for a in farm.ledger.attempts_under({lease.id}))
 
 

@@ -10,13 +10,13 @@ from tests.chaos.busy import submitted
 from tests.chaos.damage import UNCHECKED, damaged_copy
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.promises import counted_once, ends_done, made_exactly_once
+from tests.end_to_end.job_checks import counted_once, ends_done, made_exactly_once
 from tests.servers.process import wait_until
-from trackfarm.api import JobHeader, JobState, TrackState, WorkerState
-from trackfarm.wire import FailureKind
-from trackfarm_scheduler.machines import AttemptState
-from trackfarm_scheduler.recovery import BAD_WORKER_STRIKES
-from trackfarm_scheduler.store.tables import Attempt, Event, Lease
+from trackfarm.protocol.operator import JobHeader, JobState, TrackState, WorkerState
+from trackfarm.protocol.worker import FailureKind
+from trackfarm_scheduler.db.tables import AttemptRow, EventRow, LeaseRow
+from trackfarm_scheduler.policy.retry import BAD_WORKER_STRIKES
+from trackfarm_scheduler.policy.states import AttemptState
 
 TRACKS = 48
 
@@ -48,12 +48,12 @@ def test_a_bad_worker_is_found_out(farm: LocalFarm, damaged_models: Path) -> Non
     assert good.state in {WorkerState.READY, WorkerState.BUSY}
     assert bad.strikes >= BAD_WORKER_STRIKES
     assert {a.worker_id for a in farm.ledger.artifacts(job)} == {good.id}
-    forgiven = farm.ledger.rows(Attempt, col(Attempt.kind) == FailureKind.NOT_FINITE)
+    forgiven = farm.ledger.rows(AttemptRow, col(AttemptRow.kind) == FailureKind.NOT_FINITE)
     assert {a.worker_id for a in forgiven} == {bad.id}
     assert {a.state for a in forgiven} == {AttemptState.FORGIVEN}
     assert {track.failures for track in farm.ledger.tracks(job)} == {0}
-    (quarantined,) = farm.ledger.rows(Event, col(Event.kind) == "worker_quarantined")
-    offers = farm.ledger.rows(Lease, col(Lease.queue) == bad.queue)
+    (quarantined,) = farm.ledger.rows(EventRow, col(EventRow.kind) == "worker_quarantined")
+    offers = farm.ledger.rows(LeaseRow, col(LeaseRow.queue) == bad.queue)
     assert max(lease.offered_at for lease in offers) <= quarantined.at, (
         "it gets no shard after its quarantine"
     )

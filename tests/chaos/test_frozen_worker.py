@@ -14,18 +14,18 @@ from sqlmodel import col
 
 from tests.chaos.busy import computing, placed_again, submitted
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.promises import counted_once, ends_done, made_exactly_once
+from tests.end_to_end.job_checks import counted_once, ends_done, made_exactly_once
 from tests.servers.process import wait_until
-from trackfarm.wire import (
-    PREFIX,
+from trackfarm.protocol.worker import (
+    WORKER_PREFIX,
     Measurements,
     ReportAnswer,
     ReportRequest,
+    ReportVerdict,
     Timings,
     TrackDone,
-    Verdict,
 )
-from trackfarm_scheduler.store.tables import Attempt, Lease
+from trackfarm_scheduler.db.tables import AttemptRow, LeaseRow
 
 LOST_AFTER_S = 3.0
 
@@ -59,7 +59,7 @@ def test_late_results_are_refused(frozen_farm: LocalFarm) -> None:
     )
     for attempt in farm.ledger.attempts_under(stale):
         if attempt.track_id in unfinished:
-            assert report_late(farm, attempt) is Verdict.REFUSED
+            assert report_late(farm, attempt) is ReportVerdict.REFUSED
     assert not {a.lease_id for a in farm.ledger.artifacts(job) if a.track_id in unfinished} & stale
 
     os.kill(farm.workers["frozen"].pid, signal.SIGCONT)
@@ -92,7 +92,7 @@ def test_a_worker_that_wakes_up_changes_nothing(frozen_farm: LocalFarm, silence:
     counted_once(farm)
 
 
-def report_late(farm: LocalFarm, attempt: Attempt) -> Verdict:
+def report_late(farm: LocalFarm, attempt: AttemptRow) -> ReportVerdict:
     """Upload an object and report it as the frozen worker would, with its own token."""
     content = b"what the frozen worker made"
     upload = farm.store().presign_put(attempt.object_key, expires=timedelta(seconds=5))
@@ -109,10 +109,10 @@ def report_late(farm: LocalFarm, attempt: Attempt) -> Verdict:
         ),
         timings=Timings(),
     )
-    (lease,) = farm.ledger.rows(Lease, col(Lease.id) == attempt.lease_id)
+    (lease,) = farm.ledger.rows(LeaseRow, col(LeaseRow.id) == attempt.lease_id)
     token = json.loads((farm.folder / "frozen" / "credentials.json").read_text())["token"]
     answer = httpx.post(
-        f"{farm.url}{PREFIX}/shards/{lease.shard_id}/report",
+        f"{farm.url}{WORKER_PREFIX}/shards/{lease.shard_id}/report",
         content=ReportRequest(lease_id=lease.id, done=[done]).model_dump_json(),
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
     )

@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.busy import computing, half_finished, submitted
 from tests.end_to_end.farm import LocalFarm
-from tests.end_to_end.promises import computed_once, ends_done, made_exactly_once
+from tests.end_to_end.job_checks import computed_once, ends_done, made_exactly_once
 from tests.servers.process import wait_until
 
 OUTAGE_HEARTBEATS = 8  # about as many seconds

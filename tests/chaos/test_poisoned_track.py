@@ -7,14 +7,14 @@ from sqlmodel import col
 
 from tests.end_to_end.catalogs import briefs, fresh_name
 from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.job_checks import counted_once
 from tests.end_to_end.processes import engine_of, kill
-from tests.end_to_end.promises import counted_once
 from tests.servers.process import wait_until
-from trackfarm.api import JobHeader, JobState, TrackState
-from trackfarm.wire import FailureKind, Stage
-from trackfarm_scheduler.machines import AttemptState
-from trackfarm_scheduler.recovery import MAX_CRASHES
-from trackfarm_scheduler.store.tables import Attempt, Event, Job, Track
+from trackfarm.protocol.operator import JobHeader, JobState, TrackState
+from trackfarm.protocol.worker import FailureKind, Stage
+from trackfarm_scheduler.db.tables import AttemptRow, EventRow, JobRow, TrackRow
+from trackfarm_scheduler.policy.retry import MAX_CRASHES
+from trackfarm_scheduler.policy.states import AttemptState
 
 TRACKS = 200
 POISONED = 60  # its index in the catalog
@@ -65,7 +65,7 @@ class Poison:
 
 
 def has_ended(farm: LocalFarm, job_id: str) -> bool:
-    (job,) = farm.ledger.rows(Job, col(Job.id) == job_id)
+    (job,) = farm.ledger.rows(JobRow, col(JobRow.id) == job_id)
     return JobState(job.state).ended
 
 
@@ -95,11 +95,11 @@ def says_why_and_who(farm: LocalFarm, job: str, poisoned: int) -> None:
     assert failed.id == poisoned
     assert failed.error.startswith(FailureKind.ENGINE_DIED)
     assert f"it crashed the engine {MAX_CRASHES} times" in failed.error
-    tried = farm.ledger.rows(Attempt, col(Attempt.track_id) == poisoned)
+    tried = farm.ledger.rows(AttemptRow, col(AttemptRow.track_id) == poisoned)
     assert {(a.state, a.kind) for a in tried} == {(AttemptState.FAILED, FailureKind.ENGINE_DIED)}
     events = [
         event
-        for event in farm.ledger.rows(Event, col(Event.track_id) == poisoned)
+        for event in farm.ledger.rows(EventRow, col(EventRow.track_id) == poisoned)
         if event.kind in {"track_retried", "track_failed"}
     ]
     assert len(tried) == len(events) == MAX_CRASHES
@@ -109,9 +109,11 @@ def says_why_and_who(farm: LocalFarm, job: str, poisoned: int) -> None:
 
 def blames_nobody_else(farm: LocalFarm, poisoned: int) -> None:
     assert not farm.ledger.rows(
-        Attempt, col(Attempt.state) == AttemptState.FAILED, col(Attempt.track_id) != poisoned
+        AttemptRow,
+        col(AttemptRow.state) == AttemptState.FAILED,
+        col(AttemptRow.track_id) != poisoned,
     )
-    assert {t.failures for t in farm.ledger.rows(Track, col(Track.id) != poisoned)} == {0}
+    assert {t.failures for t in farm.ledger.rows(TrackRow, col(TrackRow.id) != poisoned)} == {0}
     assert farm.ledger.events("worker_quarantined") == 0
     assert {worker.strikes for worker in farm.client.workers()} == {0}
     assert all(farm.serves(name) for name in farm.workers)

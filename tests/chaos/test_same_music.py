@@ -8,12 +8,12 @@ import pytest
 from tests.chaos.busy import computing
 from tests.end_to_end.catalogs import fresh_name
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.promises import ends_done, made_exactly_once
+from tests.end_to_end.job_checks import ends_done, made_exactly_once
 from tests.end_to_end.recordings import Studio, beyond_rounding, recorded, step_apart
 from tests.servers.process import wait_until
 from tests.worker.engine.conftest import loaded
-from trackfarm.api import JobHeader
 from trackfarm.catalog import Brief
+from trackfarm.protocol.operator import JobHeader
 
 TOLERANCE = 1e-5
 FIRST, OTHER = "one", "two"

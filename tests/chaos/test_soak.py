@@ -10,10 +10,10 @@ import pytest
 
 from tests.chaos.busy import submitted
 from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.job_checks import ends_done, made_exactly_once
 from tests.end_to_end.processes import engine_of, kill
-from tests.end_to_end.promises import ends_done, made_exactly_once
 from tests.servers.process import wait_until
-from trackfarm.api import WorkerState
+from trackfarm.protocol.operator import WorkerState
 
 TRACKS = 300
 NAMES = ("one", "two", "three")

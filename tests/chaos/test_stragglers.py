@@ -6,15 +6,10 @@ import pytest
 
 from tests.chaos.busy import submitted
 from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.job_checks import counted_once, ends_done, made_exactly_once, scraped
 from tests.end_to_end.processes import seconds_until
-from tests.end_to_end.promises import (
-    counted_once,
-    ends_done,
-    made_exactly_once,
-    scraped,
-)
-from trackfarm.api import WorkerState
-from trackfarm_scheduler.machines import AttemptState
+from trackfarm.protocol.operator import WorkerState
+from trackfarm_scheduler.policy.states import AttemptState
 
 STEP_S, STEPS = 6.0, 8
 STOPPED_S = 5.0

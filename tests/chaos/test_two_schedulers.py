@@ -17,11 +17,11 @@ from sqlmodel import col
 from tests.chaos.busy import submitted
 from tests.chaos.conftest import NAMES, SLOW
 from tests.end_to_end.farm import QUICK, LocalFarm
-from tests.end_to_end.parts import REAL, open_parts
+from tests.end_to_end.infrastructure import REAL, open_parts
+from tests.end_to_end.job_checks import counted_once, ends_done, made_exactly_once
 from tests.end_to_end.processes import connections_of
-from tests.end_to_end.promises import counted_once, ends_done, made_exactly_once
 from tests.servers.process import wait_until
-from trackfarm_scheduler.store.tables import Lease
+from trackfarm_scheduler.db.tables import LeaseRow
 
 TAKEN_OVER_S = 10.0
 
@@ -78,9 +78,10 @@ def led(pair: Pair) -> Pair:
     return pair
 
 
-def offered_since(farm: LocalFarm, moment: float) -> list[Lease]:
+def offered_since(farm: LocalFarm, moment: float) -> list[LeaseRow]:
     return sorted(
-        farm.ledger.rows(Lease, col(Lease.offered_at) > moment), key=lambda lease: lease.offered_at
+        farm.ledger.rows(LeaseRow, col(LeaseRow.offered_at) > moment),
+        key=lambda lease: lease.offered_at,
     )
 
 

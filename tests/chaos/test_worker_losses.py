@@ -10,18 +10,13 @@ from sqlmodel import col
 from tests.chaos.busy import computing, half_finished, placed_again, submitted
 from tests.chaos.conftest import NAMES, SLOW
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.processes import (
-    is_running,
-    kill,
-    seconds_until,
-    tree_of,
-)
-from tests.end_to_end.promises import attempts_with, ends_done, made_exactly_once
+from tests.end_to_end.job_checks import attempts_with, ends_done, made_exactly_once
+from tests.end_to_end.processes import is_running, kill, seconds_until, tree_of
 from tests.servers.process import wait_until
-from trackfarm.api import WorkerState
-from trackfarm.wire import FailureKind, ReleaseReason
-from trackfarm_scheduler.machines import AttemptState
-from trackfarm_scheduler.store.tables import Lease
+from trackfarm.protocol.operator import WorkerState
+from trackfarm.protocol.worker import FailureKind, ReleaseReason
+from trackfarm_scheduler.db.tables import LeaseRow
+from trackfarm_scheduler.policy.states import AttemptState
 
 LONG = {"step_delay": 5}  # a track takes longer than a lost one may wait
 NOTICED_S = 15.0  # docs/architecture.md: a dead worker's tracks are placed again within this
@@ -72,7 +67,7 @@ def test_a_terminated_worker_hands_back_what_it_has_not_finished(farm: LocalFarm
         lambda: not any(map(is_running, processes)), timeout_s=DRAINED_S, what="it has gone"
     )
     print(f"terminated worker: gone after {took:.1f} s")
-    leases = farm.ledger.rows(Lease, col(Lease.id).in_(old))
+    leases = farm.ledger.rows(LeaseRow, col(LeaseRow.id).in_(old))
     assert {lease.state for lease in leases} == {"ended"}
     assert all((lease.ended_at or 0) < (lease.expires_at or 0) for lease in leases)
     answers = farm.ledger.attempts_under(old)

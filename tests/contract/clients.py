@@ -6,9 +6,9 @@ from pathlib import Path
 
 import httpx
 
-from trackfarm.client import uploading
-from trackfarm.client.steps import blocks_of
-from trackfarm.client.uploading import Content
+from trackfarm.client import requests
+from trackfarm.client.requests import Content
+from trackfarm.client.sansio import blocks_of
 from trackfarm_scheduler.objects import ObjectStore, SignedUrl
 
 HOUR = timedelta(hours=1)
@@ -32,7 +32,7 @@ def read(store: ObjectStore, key: str) -> bytes:
 
 
 def uploaded(path: Path, content: Content, signed: SignedUrl) -> httpx.Response:
-    request = uploading.put(path, content, signed.url, signed.headers)
+    request = requests.put(path, content, signed.url, signed.headers)
     return httpx.put(request.url, headers=request.headers, content=blocks_of(request), timeout=30)
 
 

@@ -13,7 +13,7 @@ from tests.servers.s3 import S3Access
 from tests.servers.web import listening_socket, serving
 from trackfarm_scheduler.objects import ObjectStore
 from trackfarm_scheduler.objects.directory import DirectoryStore
-from trackfarm_scheduler.objects.routes import directory_router
+from trackfarm_scheduler.objects.directory_routes import directory_router
 from trackfarm_scheduler.objects.s3 import S3Store
 
 

@@ -16,11 +16,11 @@ import pytest
 
 from tests.contract.clients import HOUR, md5, put, read, send, tampered, uploaded
 from tests.contract.subjects import StoreSubject
-from trackfarm.client.uploading import content_of
+from trackfarm.client.requests import content_of
 from trackfarm_scheduler.objects import ObjectMissing, ObjectStore
+from trackfarm_scheduler.objects.base import CHUNK_BYTES
 from trackfarm_scheduler.objects.keys import UnsafeKey, upload_key
-from trackfarm_scheduler.objects.overtaking import overtake
-from trackfarm_scheduler.objects.port import CHUNK_BYTES
+from trackfarm_scheduler.objects.s3_race_probe import overtake
 
 EIGHT = {"Content-Length": "8"}
 REFUSED_METHOD = (403, 405)

@@ -12,8 +12,8 @@ import pytest
 from tests.deploy.composed import composed, judged, read, set_up
 from tests.deploy.tools import DEPLOY, ROOT, program, scripts
 from tests.servers.process import run
-from trackfarm_scheduler.exposure import faults
 from trackfarm_scheduler.settings import SchedulerSettings
+from trackfarm_scheduler.settings_check import faults
 
 SECRETS = re.compile(r"_(PASSWORD|KEY|SECRET)$")
 

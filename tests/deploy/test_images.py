@@ -14,8 +14,8 @@ from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.servers.presence import require
 from tests.servers.process import free_port, scratch_folder, wait_until
 from tests.servers.redis import RedisServer
-from trackfarm.api import InvitationRequest, JobHeader
 from trackfarm.client import Client
+from trackfarm.protocol.operator import InvitationRequest, JobHeader
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 API_KEY = "an-api-key-of-the-tests"

@@ -13,9 +13,9 @@ import pytest
 from tests.deploy import tools
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.promises import ends_done
+from tests.end_to_end.job_checks import ends_done
 from tests.servers.process import Process, run, wait_until
-from trackfarm.api import InvitationRequest, JobHeader, WorkerState
+from trackfarm.protocol.operator import InvitationRequest, JobHeader, WorkerState
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 PROVIDER_KEY = "a-key-of-the-provider"

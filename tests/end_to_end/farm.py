@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.ledger import Ledger
-from tests.end_to_end.parts import Parts, chosen_parts, open_parts
+from tests.end_to_end.database_view import DatabaseView
+from tests.end_to_end.infrastructure import Infrastructure, chosen_parts, open_parts
 from tests.end_to_end.processes import engine_of, is_running, tree_of
 from tests.servers.process import Process, free_port, wait_until
-from trackfarm.api import WorkerState
 from trackfarm.client import Client
+from trackfarm.protocol.operator import WorkerState
 from trackfarm_scheduler.objects import ObjectStore, open_store
-from trackfarm_scheduler.objects.opening import DEFAULT_REGION
+from trackfarm_scheduler.objects.factory import DEFAULT_REGION
 
 API_KEY = "an-api-key-of-the-tests"
 JOIN_TOKEN = "a-join-token-of-the-tests"
@@ -35,12 +35,14 @@ QUICK: Mapping[str, Setting] = {
 class LocalFarm:
     """One scheduler and any number of workers on `parts`, with their own ports."""
 
-    def __init__(self, parts: Parts, folder: Path, settings: Mapping[str, Setting]) -> None:
+    def __init__(
+        self, parts: Infrastructure, folder: Path, settings: Mapping[str, Setting]
+    ) -> None:
         self.parts = parts
         self.folder = folder
         self.url = f"http://127.0.0.1:{(port := free_port())}"
         self.client = Client(self.url, API_KEY, patience=10)
-        self.ledger = Ledger(parts.database_url)
+        self.ledger = DatabaseView(parts.database_url)
         self.workers: dict[str, Process] = {}
         self._scheduler: Process | None = None
         self._settings: dict[str, Setting] = {

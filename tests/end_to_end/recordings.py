@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from tests.end_to_end.farm import LocalFarm
 from trackfarm.catalog import Brief
 from trackfarm.model_sets import model_set
-from trackfarm_worker.engine.acceleration import fold_weight_norm
 from trackfarm_worker.engine.conditioning import Conditioner
 from trackfarm_worker.engine.decoder import Decoder
 from trackfarm_worker.engine.denoiser import Denoiser
-from trackfarm_worker.engine.intake import Job, job
-from trackfarm_worker.engine.messages import EngineTrack
-from trackfarm_worker.engine.meter import normalised
+from trackfarm_worker.engine.levels import normalised
+from trackfarm_worker.engine.optimize import fold_weight_norm
+from trackfarm_worker.engine.protocol import EngineTrack
+from trackfarm_worker.engine.recipe import EngineJob, engine_job
 
 STEPS = 32_767  # per full scale, the rounding of `meter.to_int16`
 HALF_A_STEP = 0.5 / STEPS
@@ -81,8 +81,8 @@ class Studio:
             steps=brief.inference_steps,
             guidance=brief.guidance_scale,
         )
-        plan = job(track, self._model_set, "")
-        assert isinstance(plan, Job), plan
+        plan = engine_job(track, self._model_set, "")
+        assert isinstance(plan, EngineJob), plan
         materials = self._conditioner.materials([self._conditioner.ground(plan)])
         (latents,), _ = self._denoiser.denoise(materials, lambda *_: ())
         assert latents is not None

@@ -10,8 +10,8 @@ import pytest
 
 from tests.end_to_end.catalogs import briefs, fresh_name, write_catalog
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.parts import REAL
-from tests.end_to_end.promises import computed_once, ends_done, made_exactly_once, sounds_right
+from tests.end_to_end.infrastructure import REAL
+from tests.end_to_end.job_checks import computed_once, ends_done, made_exactly_once, sounds_right
 
 
 @pytest.fixture(scope="module")

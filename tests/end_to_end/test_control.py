@@ -8,9 +8,9 @@ from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.processes import seconds_until
 from tests.servers.process import wait_until
-from trackfarm.api import JobHeader, JobState, TrackState, WorkerState
 from trackfarm.catalog import Brief
-from trackfarm.wire import Stage
+from trackfarm.protocol.operator import JobHeader, JobState, TrackState, WorkerState
+from trackfarm.protocol.worker import Stage
 
 AT_ONCE_S = 3.0
 MINUTE_TRACKS = {"step_delay": 7.5}  # eight steps

@@ -18,8 +18,8 @@ import soundfile
 from tests.end_to_end.acestep_client import AceStepClient
 from tests.end_to_end.farm import API_KEY, LocalFarm, running_farm
 from tests.servers.process import wait_until
-from trackfarm.api import TrackState
-from trackfarm_scheduler.store.tables import Job, Track
+from trackfarm.protocol.operator import TrackState
+from trackfarm_scheduler.db.tables import JobRow, TrackRow
 
 CALLS, AT_ONCE = 1_000, 40
 ACCEPTED_S = 10.0
@@ -199,8 +199,8 @@ def test_a_thousand_calls_at_once(
         ids = [task_id for share in shares for task_id in share]
         took = time.monotonic() - start
         assert len(set(ids)) == CALLS
-        assert {job.id for job in farm.ledger.rows(Job)} == set(ids)
-        tracks = farm.ledger.rows(Track)
+        assert {job.id for job in farm.ledger.rows(JobRow)} == set(ids)
+        tracks = farm.ledger.rows(TrackRow)
         assert [t.state for t in tracks] == [TrackState.PENDING] * 2 * CALLS
         polls = []
         for _ in range(5):

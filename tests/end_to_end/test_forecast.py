@@ -9,10 +9,10 @@ import pytest
 
 from tests.end_to_end.catalogs import fresh_name
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.promises import attempts_with, ends_done
-from trackfarm.api import JobHeader
+from tests.end_to_end.job_checks import attempts_with, ends_done
 from trackfarm.catalog import Brief
-from trackfarm_scheduler.machines import AttemptState
+from trackfarm.protocol.operator import JobHeader
+from trackfarm_scheduler.policy.states import AttemptState
 
 LESSONS, TRACKS = 110, 30
 CATALOGS = {"short": (10, 20), "mixed": (10, 60), "long": (30, 60)}

@@ -10,9 +10,9 @@ from sqlmodel import col
 from tests.end_to_end.catalogs import briefs, fresh_name
 from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.servers.process import wait_until
-from trackfarm.api import JobHeader, TrackState
-from trackfarm.wire import Stage
-from trackfarm_scheduler.store.tables import Lease
+from trackfarm.protocol.operator import JobHeader, TrackState
+from trackfarm.protocol.worker import Stage
+from trackfarm_scheduler.db.tables import LeaseRow
 
 STARTED_S = 2.0
 NUMBER = 200
@@ -61,7 +61,7 @@ def computing(farm: LocalFarm, job: str) -> int:
 
 
 def claimed_at(farm: LocalFarm, job: str) -> float | None:
-    leases = farm.ledger.rows(Lease, col(Lease.job_id) == job)
+    leases = farm.ledger.rows(LeaseRow, col(LeaseRow.job_id) == job)
     return min((lease.claimed_at for lease in leases if lease.claimed_at), default=None)
 
 
@@ -120,7 +120,7 @@ def test_without_a_reserve_it_waits_for_one_batch(farm: LocalFarm) -> None:
 
 
 def ends_of(farm: LocalFarm, lease_ids: set[str]) -> list[float]:
-    leases = farm.ledger.rows(Lease, col(Lease.id).in_(lease_ids))
+    leases = farm.ledger.rows(LeaseRow, col(LeaseRow.id).in_(lease_ids))
     return [lease.ended_at for lease in leases if lease.ended_at]
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.promises import counted_once, ends_done, sounds_right
+from tests.end_to_end.job_checks import counted_once, ends_done, sounds_right
 from tests.servers.process import wait_until
-from trackfarm.api import JobHeader, JobState, TrackState
+from trackfarm.protocol.operator import JobHeader, JobState, TrackState
 
 PRICE_PER_HOUR = 1000.0
 LESSONS, TRACKS = 16, 20

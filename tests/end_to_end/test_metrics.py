@@ -8,13 +8,13 @@ from sqlmodel import col
 
 from tests.end_to_end.catalogs import briefs, fresh_name
 from tests.end_to_end.farm import LocalFarm, running_farm
+from tests.end_to_end.job_checks import counted_once, ends_done, keeps_only_artifacts, scraped
 from tests.end_to_end.processes import kill
-from tests.end_to_end.promises import counted_once, ends_done, keeps_only_artifacts, scraped
 from tests.servers.process import wait_until
-from trackfarm.api import JobHeader, JobState
-from trackfarm.wire import FailureKind, Stage
-from trackfarm_scheduler.machines import AttemptState, LeaseState
-from trackfarm_scheduler.store.tables import Artifact, Attempt, Lease, Track
+from trackfarm.protocol.operator import JobHeader, JobState
+from trackfarm.protocol.worker import FailureKind, Stage
+from trackfarm_scheduler.db.tables import ArtifactRow, AttemptRow, LeaseRow, TrackRow
+from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 
 CRASHES_TO_FAIL = 3
 
@@ -66,11 +66,11 @@ def test_counters_equal_the_rows_and_the_objects(farm: LocalFarm) -> None:
     ends_done(farm, whole)
     keeps_only_artifacts(farm)
 
-    artifacts, metrics = farm.ledger.rows(Artifact), scraped(farm)
-    crashed = farm.ledger.rows(Attempt, col(Attempt.kind) == FailureKind.ENGINE_DIED)
-    ended = farm.ledger.rows(Lease, col(Lease.state) == LeaseState.ENDED)
+    artifacts, metrics = farm.ledger.rows(ArtifactRow), scraped(farm)
+    crashed = farm.ledger.rows(AttemptRow, col(AttemptRow.kind) == FailureKind.ENGINE_DIED)
+    ended = farm.ledger.rows(LeaseRow, col(LeaseRow.state) == LeaseState.ENDED)
     assert len(artifacts) == 4
-    assert metrics["trackfarm_tracks_accepted_total", ""] == len(farm.ledger.rows(Track))
+    assert metrics["trackfarm_tracks_accepted_total", ""] == len(farm.ledger.rows(TrackRow))
     counted_once(farm)
     assert metrics["trackfarm_tracks_total", "failed"] == farm.ledger.events("track_failed") == 1
     assert metrics["trackfarm_track_retries_total", ""] == len(crashed) - 1
@@ -78,5 +78,5 @@ def test_counters_equal_the_rows_and_the_objects(farm: LocalFarm) -> None:
     assert {a.state for a in crashed} == {AttemptState.FORGIVEN}, "the retry cleaned the record"
     assert metrics["trackfarm_leases_ended_total", ""] == len(ended)
     assert metrics["trackfarm_jobs", JobState.DONE] == 2
-    swept = farm.ledger.rows(Attempt, col(Attempt.swept_at).is_not(None))
+    swept = farm.ledger.rows(AttemptRow, col(AttemptRow.swept_at).is_not(None))
     assert metrics["trackfarm_attempts_swept_total", ""] == len(swept)

@@ -12,9 +12,9 @@ import pytest
 from tests.end_to_end.catalogs import briefs, fresh_name
 from tests.end_to_end.farm import API_KEY, LocalFarm, running_farm
 from tests.servers.process import wait_until
-from trackfarm.api import NDJSON, PREFIX, JobHeader
-from trackfarm.client import Refused
-from trackfarm_scheduler.store.tables import Job, Track
+from trackfarm.client import RequestRefused
+from trackfarm.protocol.operator import API_PREFIX, NDJSON, JobHeader
+from trackfarm_scheduler.db.tables import JobRow, TrackRow
 
 BAD_INPUT = 2
 MISTAKES: dict[str, list[str | float]] = {
@@ -92,7 +92,7 @@ def test_the_farm_itself_refuses_what_a_client_lets_through(farm: LocalFarm) -> 
 
     good = {"prompt": "a good one", "duration": 12}
     rows = [Anything(good)] * 2_500 + [Anything(good | {"bpm": 1000})]
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(RequestRefused) as refusal:
         farm.client.submit(JobHeader(catalog=fresh_name("refused")), rows)
     assert [(e["row"], e["field"]) for e in refusal.value.problem.errors] == [(2_501, "bpm")]
     assert farm.ledger.dump() == before
@@ -106,9 +106,9 @@ def test_a_broken_upload_leaves_nothing(farm: LocalFarm, ending: str) -> None:
     body = ("\n".join(lines) + "\n").encode()
     with begun_upload(farm, body):
         wait_until(
-            lambda: bool(farm.ledger.rows(Track)), timeout_s=10, what="the first part is stored"
+            lambda: bool(farm.ledger.rows(TrackRow)), timeout_s=10, what="the first part is stored"
         )
-        assert len(farm.ledger.rows(Job)) == 1
+        assert len(farm.ledger.rows(JobRow)) == 1
         assert not farm.client.jobs()
         if ending == "the scheduler is killed":
             farm.kill_scheduler()
@@ -122,7 +122,7 @@ def begun_upload(farm: LocalFarm, part: bytes) -> socket.socket:
     port = int(farm.url.rpartition(":")[2])
     connection = socket.create_connection(("127.0.0.1", port))
     connection.sendall(
-        f"POST {PREFIX}/jobs HTTP/1.1\r\nHost: farm\r\nAuthorization: Bearer {API_KEY}\r\n"
+        f"POST {API_PREFIX}/jobs HTTP/1.1\r\nHost: farm\r\nAuthorization: Bearer {API_KEY}\r\n"
         f"Content-Type: {NDJSON}\r\nContent-Length: {2 * len(part)}\r\n\r\n".encode()
     )
     connection.sendall(part)

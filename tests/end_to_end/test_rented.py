@@ -15,11 +15,11 @@ from tests.deploy import tools
 from tests.end_to_end.catalogs import fresh_name, short_briefs, write_catalog
 from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.hardware import Hardware
-from tests.end_to_end.promises import made_exactly_once
+from tests.end_to_end.job_checks import made_exactly_once
 from tests.fleet.fakes import runpod, vast
 from tests.fleet.fakes.account import Account, Mishap
 from tests.fleet.fakes.server import serving
-from tests.fleet.wall import Wall
+from tests.fleet.wall_clock import WallClock
 from tests.servers.process import wait_until
 from trackfarm_fleet.providers.local import LocalProvider
 
@@ -94,7 +94,7 @@ class Trouble:
     def __init__(self, farm: LocalFarm, name: str, opened: ExitStack, **worker: object) -> None:
         self.farm, self.name = farm, name
         self.account = Account()
-        self.account.clock = Wall()
+        self.account.clock = WallClock()
         self.account.boot_seconds = 0.5
         fake = runpod.FakeRunPod if name == "runpod" else vast.FakeVast
         key = runpod.KEY if name == "runpod" else vast.KEY

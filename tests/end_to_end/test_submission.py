@@ -4,10 +4,10 @@ import pytest
 
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.end_to_end.farm import LocalFarm
+from tests.end_to_end.job_checks import ends_done, made_exactly_once
 from tests.end_to_end.processes import seconds_until
-from tests.end_to_end.promises import ends_done, made_exactly_once
-from trackfarm.api import JobHeader, JobState, TrackState
-from trackfarm_scheduler.store.tables import Track
+from trackfarm.protocol.operator import JobHeader, JobState, TrackState
+from trackfarm_scheduler.db.tables import TrackRow
 
 AT_ONCE_S = 2.0
 
@@ -49,7 +49,7 @@ def test_the_same_catalog_while_it_runs_is_the_same_job(farm: LocalFarm) -> None
 def test_a_job_of_known_tracks_is_done_at_once(farm: LocalFarm) -> None:
     header, wanted = JobHeader(catalog=fresh_name("part")), short_briefs(4)
     ends_done(farm, farm.client.submit(header, wanted).job.id)
-    before = len(farm.ledger.rows(Track))
+    before = len(farm.ledger.rows(TrackRow))
     part = farm.client.submit(header, wanted[:2]).job
     seconds_until(
         lambda: farm.client.job(part.id).state is JobState.DONE,
@@ -57,7 +57,7 @@ def test_a_job_of_known_tracks_is_done_at_once(farm: LocalFarm) -> None:
         what="nothing is left to be made",
     )
     assert part.new_tracks == 0
-    assert len(farm.ledger.rows(Track)) == before
+    assert len(farm.ledger.rows(TrackRow)) == before
 
 
 def test_a_cancelled_catalog_submitted_again_is_made(farm: LocalFarm) -> None:

@@ -13,13 +13,13 @@ import pytest
 from sqlmodel import col
 
 from tests.end_to_end.farm import LocalFarm
-from tests.end_to_end.promises import computed_once, ends_done, made_exactly_once, sounds_right
+from tests.end_to_end.job_checks import computed_once, ends_done, made_exactly_once, sounds_right
 from tests.servers.process import wait_until
 from tests.worker.judges import JUDGES, AudioFile, judged, lufs
 from tests.worker.sources.hosts import hosting
-from trackfarm.api import JobHeader, Track
 from trackfarm.catalog import Brief, open_catalog
-from trackfarm_scheduler.store.tables import Attempt
+from trackfarm.protocol.operator import JobHeader, TrackInfo
+from trackfarm_scheduler.db.tables import AttemptRow
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CODECS = {"mp3": "mp3", "wav": "pcm_s16le", "flac": "flac", "opus": "opus"}
@@ -49,14 +49,14 @@ def wanted() -> list[Brief]:
     return [row.outcome for row in rows if isinstance(row.outcome, Brief)]
 
 
-def downloaded(track: Track, folder: Path, judge: str) -> AudioFile:
+def downloaded(track: TrackInfo, folder: Path, judge: str) -> AudioFile:
     assert track.url
     path = folder / f"track.{track.audio_format}"
     path.write_bytes(httpx.get(track.url, timeout=30).raise_for_status().content)
     return judged(judge, path)
 
 
-def loudness(track: Track, folder: Path) -> float:
+def loudness(track: TrackInfo, folder: Path) -> float:
     """Return the loudness in LUFS, measured by FFmpeg's filter (EBU R 128, which is BS.1770)."""
     file = downloaded(track, folder, "pyav")
     return lufs(np.asarray(file.samples / 32_768, dtype=np.float32), file.rate)
@@ -107,7 +107,7 @@ def test_a_track_is_as_loud_as_its_brief_says(farm: LocalFarm, job_id: str, tmp_
 
 def test_only_what_has_sources_spends_time_on_them(farm: LocalFarm, job_id: str) -> None:
     ids = {track.name: track.id for track in farm.client.tracks(job_id)}
-    attempts = farm.ledger.rows(Attempt, col(Attempt.track_id).in_(ids.values()))
+    attempts = farm.ledger.rows(AttemptRow, col(AttemptRow.track_id).in_(ids.values()))
     fetched = {a.track_id: json.loads(a.timings)["fetch"] for a in attempts if a.state == "done"}
     assert fetched[ids["from-words"]] == fetched[ids["from-codes"]] == 0
     assert fetched[ids["cover"]] > 0

@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterator
 
 from tests.end_to_end.catalogs import short_briefs
-from trackfarm.api import JobHeader
 from trackfarm.catalog import Brief
 from trackfarm.client import Client
+from trackfarm.protocol.operator import JobHeader
 
 
 def half(count: int) -> Iterator[Brief]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.end_to_end.catalogs import short_briefs
 from tests.end_to_end.farm import API_KEY, LocalFarm
 from trackfarm import Catalog, Farm
-from trackfarm.api import JobHeader, JobState
+from trackfarm.protocol.operator import JobHeader, JobState
 
 DYING = Path(__file__).with_name("dying_client.py")
 HALF, WHOLE = 1_600, 1_700

@@ -9,7 +9,7 @@ import soundfile
 
 from tests.end_to_end.farm import LocalFarm
 from tests.examples.conftest import EXAMPLES
-from trackfarm.api import JobState
+from trackfarm.protocol.operator import JobState
 
 CATALOG, SOON_S = 15_000, 20.0  # 5 s on an idle machine
 Script = Callable[..., str]

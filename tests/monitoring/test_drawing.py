@@ -7,7 +7,7 @@ from matplotlib import image
 
 from trackfarm_dashboards.collection import DASHBOARDS
 from trackfarm_dashboards.drawing import INCHES, PIXELS_PER_INCH, draw, legend, words
-from trackfarm_dashboards.history import Line
+from trackfarm_dashboards.history import HistoryLine
 from trackfarm_dashboards.model import COLUMNS, Unit, laid_out
 
 
@@ -50,7 +50,9 @@ def test_panels_do_not_overlap(dashboard: object) -> None:
 
 @pytest.mark.parametrize("number", [0, 2], ids=["no data", "two lines"])
 def test_a_dashboard_becomes_a_picture(number: int, tmp_path: Path) -> None:
-    lines = [Line({"tier": f"vram{n}"}, [0.0, 60.0], [n, float("nan")]) for n in range(number)]
+    lines = [
+        HistoryLine({"tier": f"vram{n}"}, [0.0, 60.0], [n, float("nan")]) for n in range(number)
+    ]
     draw(DASHBOARDS[0], lambda _: lines, tmp_path / "fleet.png", span=(0.0, 60.0))
     height, width, _ = image.imread(tmp_path / "fleet.png").shape
     assert (width, height) == tuple(round(side * PIXELS_PER_INCH) for side in INCHES)

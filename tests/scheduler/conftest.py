@@ -10,10 +10,10 @@ from sqlalchemy import text
 from sqlmodel import Session, SQLModel
 
 from tests.scheduler import invariants
-from tests.scheduler.scene import Scene, briefs
-from trackfarm_scheduler.store.database import Database
-from trackfarm_scheduler.store.offers import Offer
-from trackfarm_scheduler.store.tables import Worker
+from tests.scheduler.farm_fixture import FarmFixture, briefs
+from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.offers import ShardOffer
+from trackfarm_scheduler.db.tables import WorkerRow
 
 
 class OfTwoSchedulers(Database):
@@ -74,41 +74,41 @@ def sqlite_farm(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def scene(database: Database) -> Iterator[Scene]:
+def scene(database: Database) -> Iterator[FarmFixture]:
     """Scene on both databases; the invariants are checked after each test."""
-    new_scene = Scene(database)
+    new_scene = FarmFixture(database)
     yield new_scene
     with database.read() as session:
         invariants.check(session)
 
 
 @pytest.fixture
-def sqlite_scene(sqlite_farm: Database) -> Iterator[Scene]:
+def sqlite_scene(sqlite_farm: Database) -> Iterator[FarmFixture]:
     """Scene for tests that do not depend on the kind of database."""
-    new_scene = Scene(sqlite_farm)
+    new_scene = FarmFixture(sqlite_farm)
     yield new_scene
     with sqlite_farm.read() as session:
         invariants.check(session)
 
 
 @pytest.fixture
-def job_id(scene: Scene) -> str:
+def job_id(scene: FarmFixture) -> str:
     """A job of three tracks."""
     return scene.submit(briefs(3)).job_id
 
 
 @pytest.fixture
-def first(scene: Scene, job_id: str) -> int:
+def first(scene: FarmFixture, job_id: str) -> int:
     return scene.ids(job_id)[0]
 
 
 @pytest.fixture
-def worker(scene: Scene) -> Worker:
+def worker(scene: FarmFixture) -> WorkerRow:
     return scene.join()
 
 
 @pytest.fixture
-def offer(scene: Scene, job_id: str, worker: Worker) -> Offer:
+def offer(scene: FarmFixture, job_id: str, worker: WorkerRow) -> ShardOffer:
     """An offer of all tracks of the job, claimed by the worker."""
     return scene.claimed(worker, job_id)
 

@@ -5,20 +5,20 @@ from collections import Counter
 from sqlalchemy import ColumnElement, func, select
 from sqlmodel import Session, SQLModel, col
 
-from trackfarm.api import JobState, TrackState
-from trackfarm_scheduler.machines import AttemptState, LeaseState
-from trackfarm_scheduler.store import journal
-from trackfarm_scheduler.store.tables import (
-    Artifact,
-    Attempt,
-    Event,
-    Job,
-    JobTrack,
-    Lease,
-    Shard,
-    Track,
-    Worker,
+from trackfarm.protocol.operator import JobState, TrackState
+from trackfarm_scheduler.db import events
+from trackfarm_scheduler.db.tables import (
+    ArtifactRow,
+    AttemptRow,
+    EventRow,
+    JobRow,
+    JobTrackRow,
+    LeaseRow,
+    ShardRow,
+    TrackRow,
+    WorkerRow,
 )
+from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 
 MOVING = {JobState.ACCEPTED, JobState.RUNNING}
 OPEN = {TrackState.PENDING, TrackState.LEASED}
@@ -37,31 +37,34 @@ def _all(session: Session, table: type[SQLModel]) -> list[SQLModel]:
 
 
 def _tracks_and_leases(session: Session) -> None:
-    live = {r for r in session.scalars(select(col(Lease.id)).where(_live()))}
+    live = {r for r in session.scalars(select(col(LeaseRow.id)).where(_live()))}
     opened = Counter[int]()
     for lease_id, track_id in session.execute(
-        select(col(Attempt.lease_id), col(Attempt.track_id)).where(
-            col(Attempt.state) == AttemptState.OPEN
+        select(col(AttemptRow.lease_id), col(AttemptRow.track_id)).where(
+            col(AttemptRow.state) == AttemptState.OPEN
         )
     ):
         assert lease_id in live, f"attempt at {track_id} is open under an ended lease"
         opened[track_id] += 1
     leased = set(
-        session.scalars(select(col(Track.id)).where(col(Track.state) == TrackState.LEASED))
+        session.scalars(select(col(TrackRow.id)).where(col(TrackRow.state) == TrackState.LEASED))
     )
     assert leased <= set(opened), "a track is leased without a live lease"
     assert max(opened.values(), default=0) <= 2, "a track is open under more than two leases"
     _open_tracks(session, opened)
     _holders(session)
-    shards = {shard_id: state for shard_id, state in session.execute(select(Shard.id, Shard.state))}  # type: ignore[call-overload]
-    for shard_id, state in session.execute(select(col(Lease.shard_id), col(Lease.state))):
+    shards = {
+        shard_id: state
+        for shard_id, state in session.execute(select(col(ShardRow.id), col(ShardRow.state)))
+    }
+    for shard_id, state in session.execute(select(col(LeaseRow.shard_id), col(LeaseRow.state))):
         assert (shards[shard_id] == "finished") == (state == LeaseState.ENDED)
 
 
 def _holders(session: Session) -> None:
     """Check that a claimed lease is held by the worker it was offered to."""
-    queues = {worker.id: worker.queue for worker in session.scalars(select(Worker))}
-    for lease in session.scalars(select(Lease).where(col(Lease.worker_id).is_not(None))):
+    queues = {worker.id: worker.queue for worker in session.scalars(select(WorkerRow))}
+    for lease in session.scalars(select(LeaseRow).where(col(LeaseRow.worker_id).is_not(None))):
         assert queues[lease.worker_id or ""] == lease.queue, "a lease is another worker's"
 
 
@@ -69,13 +72,15 @@ def _open_tracks(session: Session, opened: Counter[int]) -> None:
     """Check that a track in progress is leased, under two leases only with a speculative copy."""
     races = set(
         session.scalars(
-            select(col(Attempt.track_id))
-            .join(Lease, col(Lease.id) == col(Attempt.lease_id))
-            .join(Shard, col(Shard.id) == col(Lease.shard_id))
-            .where(col(Attempt.state) == AttemptState.OPEN, col(Shard.is_race).is_(True))
+            select(col(AttemptRow.track_id))
+            .join(LeaseRow, col(LeaseRow.id) == col(AttemptRow.lease_id))
+            .join(ShardRow, col(ShardRow.id) == col(LeaseRow.shard_id))
+            .where(col(AttemptRow.state) == AttemptState.OPEN, col(ShardRow.is_race).is_(True))
         )
     )
-    states = {i: state for i, state in session.execute(select(col(Track.id), col(Track.state)))}
+    states = {
+        i: state for i, state in session.execute(select(col(TrackRow.id), col(TrackRow.state)))
+    }
     for track_id, number in opened.items():
         state = states[track_id]
         assert state == TrackState.LEASED, f"a {state} track is in progress"
@@ -83,18 +88,22 @@ def _open_tracks(session: Session, opened: Counter[int]) -> None:
 
 
 def _live() -> ColumnElement[bool]:
-    return col(Lease.state) == LeaseState.LIVE
+    return col(LeaseRow.state) == LeaseState.LIVE
 
 
 def _artifacts(session: Session) -> None:
-    done = set(session.scalars(select(col(Track.id)).where(col(Track.state) == TrackState.DONE)))
+    done = set(
+        session.scalars(select(col(TrackRow.id)).where(col(TrackRow.state) == TrackState.DONE))
+    )
     stored = {
         artifact.track_id: (artifact.lease_id, artifact.object_key)
-        for artifact in session.scalars(select(Artifact))
+        for artifact in session.scalars(select(ArtifactRow))
     }
     assert set(stored) == done, "artifacts and done tracks differ"
     winners = Counter[int]()
-    for attempt in session.scalars(select(Attempt).where(col(Attempt.state) == AttemptState.DONE)):
+    for attempt in session.scalars(
+        select(AttemptRow).where(col(AttemptRow.state) == AttemptState.DONE)
+    ):
         winners[attempt.track_id] += 1
         written = attempt.lease_id, attempt.object_key
         assert stored[attempt.track_id] == written, "the object is another attempt's"
@@ -102,10 +111,10 @@ def _artifacts(session: Session) -> None:
 
 
 def _jobs_and_makers(session: Session) -> None:
-    jobs = {job.id: job for job in session.scalars(select(Job))}
-    tracks = {track.id: track for track in session.scalars(select(Track))}
+    jobs = {job.id: job for job in session.scalars(select(JobRow))}
+    tracks = {track.id: track for track in session.scalars(select(TrackRow))}
     linked: set[int] = set()
-    for link in session.scalars(select(JobTrack)):
+    for link in session.scalars(select(JobTrackRow)):
         assert link.track_id in tracks, "a track is lost"
         linked.add(link.track_id)
         track = tracks[link.track_id]
@@ -122,7 +131,7 @@ def _jobs_and_makers(session: Session) -> None:
 
 def _tallies(session: Session) -> None:
     totals = Counter[str]()
-    for name, labels, value in journal.totals(session):
+    for name, labels, value in events.totals(session):
         totals[f"{name}:{labels['outcome']}" if "outcome" in labels else name] += value  # type: ignore[assignment]
 
     if totals["jobs_removed"]:
@@ -134,12 +143,12 @@ def _tallies(session: Session) -> None:
     def total(column: object) -> float:
         return float(session.scalar(select(func.coalesce(func.sum(column), 0))) or 0)
 
-    assert totals["tracks:done"] == rows(Artifact) + totals["artifacts_voided"]
-    assert totals["tracks:failed"] == rows(Event, col(Event.kind) == "track_failed")
-    assert totals["track_retries"] == rows(Event, col(Event.kind) == "track_retried")
-    assert totals["leases_ended"] == rows(Lease, col(Lease.state) == LeaseState.ENDED)
-    assert totals["attempts_swept"] == rows(Attempt, col(Attempt.swept_at).is_not(None))
+    assert totals["tracks:done"] == rows(ArtifactRow) + totals["artifacts_voided"]
+    assert totals["tracks:failed"] == rows(EventRow, col(EventRow.kind) == "track_failed")
+    assert totals["track_retries"] == rows(EventRow, col(EventRow.kind) == "track_retried")
+    assert totals["leases_ended"] == rows(LeaseRow, col(LeaseRow.state) == LeaseState.ENDED)
+    assert totals["attempts_swept"] == rows(AttemptRow, col(AttemptRow.swept_at).is_not(None))
     if totals["artifacts_voided"]:
         return  # bytes of voided artifacts stay counted
-    assert totals["object_bytes"] == total(col(Artifact.size))
-    assert abs(totals["audio_seconds"] - total(col(Artifact.seconds))) < 1e-6
+    assert totals["object_bytes"] == total(col(ArtifactRow.size))
+    assert abs(totals["audio_seconds"] - total(col(ArtifactRow.seconds))) < 1e-6

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from trackfarm_scheduler.objects.base import ObjectMissing, ObjectStat, SignedUrl
 from trackfarm_scheduler.objects.keys import checked_key
-from trackfarm_scheduler.objects.port import ObjectMissing, ObjectStat, SignedUrl
 
 NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 

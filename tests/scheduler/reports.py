@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from tests.scheduler.scene import Scene, failure
-from trackfarm.wire import FailureKind, TrackDone, TrackVerdict, Verdict
+from tests.scheduler.farm_fixture import FarmFixture, failure
+from trackfarm.protocol.worker import FailureKind, ReportVerdict, TrackDone, TrackVerdict
 
 
 def refusal(verdicts: list[TrackVerdict]) -> str:
     (verdict,) = verdicts
-    assert verdict.verdict is Verdict.REFUSED
+    assert verdict.verdict is ReportVerdict.REFUSED
     return verdict.reason
 
 
@@ -16,7 +16,7 @@ def changed(done: TrackDone, **values: Any) -> TrackDone:
     return done.model_copy(update=values)
 
 
-def fail_all(scene: Scene, job_id: str) -> None:
+def fail_all(scene: FarmFixture, job_id: str) -> None:
     """Fail each open track with a kind that is never retried."""
     worker = scene.join()
     offer = scene.claimed(worker, job_id)

@@ -8,9 +8,9 @@ import pytest
 
 from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.soak import pytest_collection_modifyitems
-from tests.security.crew import Member
+from tests.security.attacked_farm import AttackedFarm, laid
 from tests.security.guarded_farm import GuardedFarm, guarded_farm
-from tests.security.siege import Siege, laid
+from tests.security.stub_workers import StubWorker
 from tests.servers.s3 import S3Access
 
 __all__ = ["pytest_collection_modifyitems"]
@@ -28,13 +28,13 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedFarm]:
 
 
 @pytest.fixture(scope="package")
-def siege(swift: S3Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Siege]:
+def siege(swift: S3Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedFarm]:
     with laid(swift, tmp_path_factory.mktemp("siege")) as siege:
         yield siege
 
 
 @pytest.fixture
-def liar(siege: Siege) -> Iterator[Member]:
+def liar(siege: AttackedFarm) -> Iterator[StubWorker]:
     """A new hostile worker with a shard: three false reports quarantine a worker."""
     member = siege.crew.join(f"liar-{next(NUMBERS)}", price_per_hour=DEAR)
     member.take()

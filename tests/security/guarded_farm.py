@@ -10,16 +10,16 @@ from typing import Any
 import httpx
 from redis import Redis
 
-from tests.end_to_end.ledger import Ledger
+from tests.end_to_end.database_view import DatabaseView
 from tests.servers.presence import require
 from tests.servers.process import Process, free_port
 from tests.servers.redis import RedisServer, any_redis, redis_server
 from tests.servers.tls import HOST, Certificates, certificates
-from trackfarm.api import InvitationRequest
-from trackfarm.broker_urls import with_authority
 from trackfarm.client import Client
-from trackfarm.trust import verification
-from trackfarm.wire import RegisterAnswer
+from trackfarm.net.safe_urls import with_authority
+from trackfarm.net.tls import verification
+from trackfarm.protocol.operator import InvitationRequest
+from trackfarm.protocol.worker import RegisterAnswer
 
 API_KEY, BROKER_PASSWORD = "an-api-key-of-the-tests", "the-brokers-own-password"
 FACTS = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
@@ -49,7 +49,7 @@ class GuardedFarm:
             "SIGNING_SECRET": "a-signing-secret-of-the-tests",
             **changes,
         }
-        self.ledger = Ledger(database_url)
+        self.ledger = DatabaseView(database_url)
         env = {f"TRACKFARM_SCHEDULER_{name}": str(value) for name, value in settings.items()}
         command = [sys.executable, "-P", "-m", "trackfarm_scheduler"]
         self.process = Process(command, log=self.log, env={**os.environ, **env})

@@ -22,12 +22,12 @@ from tests.end_to_end.processes import command_of, tree_of
 from tests.security.canaries import SIGNED, canary, files_below, leaks, leaks_in
 from tests.servers.process import wait_until
 from tests.servers.s3 import S3Access
-from trackfarm.api import JobHeader
 from trackfarm.catalog import Brief
-from trackfarm.client import Client, Refused
+from trackfarm.client import Client, RequestRefused
 from trackfarm.embedded.home import Home
+from trackfarm.protocol.operator import JobHeader
 from trackfarm.settings import read_address, write_private
-from trackfarm_scheduler.store.workers import hash_token
+from trackfarm_scheduler.db.workers import hash_token
 
 pytestmark = pytest.mark.soak
 # Each is readable by its owner only, and is the configuration of one part of the farm.
@@ -190,7 +190,7 @@ def _asked(farm: Client, key: str) -> dict[str, bytes]:
 
 def _knock(url: str) -> None:
     """Call the scheduler with an invalid key, worker token and signature."""
-    with Client(url, WRONG["wrong_key"]) as stranger, pytest.raises(Refused):
+    with Client(url, WRONG["wrong_key"]) as stranger, pytest.raises(RequestRefused):
         stranger.jobs()
     body = {"name": "x", "gpu": "x", "memory_mib": 8_192, "model_set": "tiny"}
     bearer = {"Authorization": f"Bearer {WRONG['wrong_token']}"}

@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.end_to_end.farm import API_KEY, LocalFarm
-from trackfarm.api import JobHeader
 from trackfarm.catalog import Brief
 from trackfarm.cli import app
-from trackfarm.cli.exits import ExitCode
+from trackfarm.cli.console import ExitCode
+from trackfarm.protocol.operator import JobHeader
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.end_to_end.farm import API_KEY, JOIN_TOKEN, LocalFarm
-from tests.security.doors import bearer
-from trackfarm.api import NDJSON, JobHeader
+from tests.security.routes import bearer
 from trackfarm.catalog import Brief
+from trackfarm.protocol.operator import NDJSON, JobHeader
 
 EXAMPLES = 16  # of each operation in the quick run
 SOAK_SECONDS = 600

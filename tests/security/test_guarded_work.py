@@ -10,9 +10,9 @@ import pytest
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.security.guarded_farm import GuardedFarm
 from tests.servers.process import Process, wait_until
-from trackfarm.api import JobHeader, JobState
-from trackfarm.carried_authority import packed
-from trackfarm.sdk.fetching import fetch
+from trackfarm.net.tls import packed
+from trackfarm.protocol.operator import JobHeader, JobState
+from trackfarm.sdk.download import fetch
 
 
 def worker_process(

@@ -9,10 +9,10 @@ from redis.exceptions import ConnectionError as Gone
 
 from tests.security.guarded_farm import FACTS, GuardedFarm
 from tests.servers.process import wait_until
-from trackfarm.wire import RegisterAnswer
-from trackfarm_scheduler.broker import Broker
-from trackfarm_scheduler.rights import user_name
-from trackfarm_scheduler.store.offers import Offer
+from trackfarm.protocol.worker import RegisterAnswer
+from trackfarm_scheduler.broker.client import Broker
+from trackfarm_scheduler.db.offers import ShardOffer
+from trackfarm_scheduler.policy.broker_acl import user_name
 
 # OWN and OTHER stand for the queues of the worker and of another one.
 ATTEMPTS = [
@@ -119,7 +119,7 @@ def waiting(guarded: GuardedFarm, hostile: RegisterAnswer, other: RegisterAnswer
     """Put a message into each of the two queues."""
     broker = Broker(guarded.broker.url)
     assert broker.send(
-        [Offer(worker.queue, "shard_0001", "lease_0001") for worker in (hostile, other)]
+        [ShardOffer(worker.queue, "shard_0001", "lease_0001") for worker in (hostile, other)]
     )
     broker.close()
 

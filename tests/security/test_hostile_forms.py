@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from tests.scheduler.api.conftest import problem
-from tests.security.crew import Member, result, verdict_of
-from tests.security.siege import Siege
+from tests.security.attacked_farm import AttackedFarm
+from tests.security.stub_workers import StubWorker, result, verdict_of
 
 # Each is a report of one of its own tracks, with one change.
 NAN, INFINITE = float("nan"), float("inf")
@@ -45,7 +45,7 @@ FORMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_report_of_another_form_is_refused_as_a_whole(siege: Siege, name: str) -> None:
+def test_a_report_of_another_form_is_refused_as_a_whole(siege: AttackedFarm, name: str) -> None:
     order, before = siege.own.tracks[0], siege.held()
     done = result(order, **FORMS[name])
     said = json.dumps({"lease_id": siege.own.lease_id, "done": [done]})
@@ -59,7 +59,7 @@ def test_a_report_of_another_form_is_refused_as_a_whole(siege: Siege, name: str)
     assert siege.held() == before
 
 
-def posted(siege: Siege, path: str, body: str) -> httpx.Response:
+def posted(siege: AttackedFarm, path: str, body: str) -> httpx.Response:
     headers = {"Content-Type": "application/json"}
     return siege.farm.ask(
         "POST", f"/worker/v1/{path}", siege.hostile.token, content=body.encode(), headers=headers
@@ -82,7 +82,7 @@ def posted(siege: Siege, path: str, body: str) -> httpx.Response:
     ],
 )
 def test_what_is_too_long_is_refused(
-    siege: Siege, path: str, body: dict[str, Any], status: int
+    siege: AttackedFarm, path: str, body: dict[str, Any], status: int
 ) -> None:
     before = siege.held()
     answer = posted(siege, path, json.dumps(body))
@@ -92,7 +92,7 @@ def test_what_is_too_long_is_refused(
 
 
 def test_a_track_that_is_named_a_thousand_times_is_committed_once(
-    siege: Siege, liar: Member
+    siege: AttackedFarm, liar: StubWorker
 ) -> None:
     (shard,) = liar.shards
     order = shard.tracks[0]
@@ -102,7 +102,9 @@ def test_a_track_that_is_named_a_thousand_times_is_committed_once(
     assert len(siege.artifacts_of(order.track_id)) == 1
 
 
-def test_what_a_terminal_would_obey_is_taken_out_of_texts(siege: Siege, liar: Member) -> None:
+def test_what_a_terminal_would_obey_is_taken_out_of_texts(
+    siege: AttackedFarm, liar: StubWorker
+) -> None:
     (shard,) = liar.shards
     obeyed = "\x1b]0;owned\x07\x9b2J\r\nworker_removed\u202e"
     failed = {"track_id": shard.tracks[0].track_id, "kind": "silent", "message": obeyed}

@@ -11,15 +11,15 @@ import pytest
 from tests.end_to_end.farm import API_KEY, JOIN_TOKEN, LocalFarm
 from tests.scheduler.api.conftest import problem
 from tests.security.conftest import SUBMISSION_BYTES
-from tests.security.doors import address_of, all_doors, bearer, made
-from tests.security.raw import connected, head, heard, said, serves
+from tests.security.raw_http import connected, head, heard, said, serves
+from tests.security.routes import address_of, all_doors, bearer, made
 from tests.servers.process import wait_until
-from trackfarm.access import IMPLIED, Scope
-from trackfarm.api import JobHeader
 from trackfarm.catalog import Brief
-from trackfarm_scheduler.api.doors import Door, Pass
-from trackfarm_scheduler.store.access_tables import ApiKey, Audit
-from trackfarm_scheduler.store.tables import Job, Track, Worker
+from trackfarm.protocol.accounts import IMPLIED, Scope
+from trackfarm.protocol.operator import JobHeader
+from trackfarm_scheduler.api.openapi import AuthKind, RouteAuth
+from trackfarm_scheduler.db.tables import JobRow, TrackRow, WorkerRow
+from trackfarm_scheduler.db.tables_access import ApiKeyRow, AuditRow
 
 CROWD = 600
 KEYS_THAT_ARE_NONE = (
@@ -54,24 +54,24 @@ TRAVERSALS = (
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> list[Door]:
+def doors(tmp_path_factory: pytest.TempPathFactory) -> list[RouteAuth]:
     return all_doors(tmp_path_factory.mktemp("doors"))
 
 
 def stored(farm: LocalFarm) -> list[int]:
-    return [len(farm.ledger.rows(table)) for table in (Job, Track, Worker)]
+    return [len(farm.ledger.rows(table)) for table in (JobRow, TrackRow, WorkerRow)]
 
 
 def test_nothing_opens_without_a_key_but_health(
-    farm: LocalFarm, doors: list[Door], http: httpx.Client
+    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
 ) -> None:
     assert len(doors) >= 30
     before = stored(farm)
     for door in doors:
         answer = http.request(door.method, address_of(door))
-        if door.opened_by is Pass.NOTHING:
+        if door.opened_by is AuthKind.NOTHING:
             assert answer.status_code == 200
-        elif door.opened_by is Pass.SIGNATURE:
+        elif door.opened_by is AuthKind.SIGNATURE:
             assert answer.status_code == 403, door
         else:
             assert answer.status_code == 401, door
@@ -79,7 +79,7 @@ def test_nothing_opens_without_a_key_but_health(
 
 
 def test_what_is_no_key_opens_nothing(
-    farm: LocalFarm, doors: list[Door], http: httpx.Client
+    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
 ) -> None:
     before = stored(farm)
     revoked = made(farm, "revoked", *Scope)
@@ -90,7 +90,7 @@ def test_what_is_no_key_opens_nothing(
     assert ends is not None
     wait_until(lambda: time.time() > ends.timestamp(), timeout_s=5, what="it has expired")
     wrong = [*KEYS_THAT_ARE_NONE, f"Bearer {revoked.secret}", f"Bearer {expired.secret}"]
-    locked = [d for d in doors if d.opened_by not in (Pass.NOTHING, Pass.SIGNATURE)]
+    locked = [d for d in doors if d.opened_by not in (AuthKind.NOTHING, AuthKind.SIGNATURE)]
     for door in locked:
         for given in wrong:
             headers = {"Authorization": given.encode()}
@@ -100,19 +100,19 @@ def test_what_is_no_key_opens_nothing(
 
 
 def test_what_opens_one_kind_of_door_opens_no_other(
-    farm: LocalFarm, doors: list[Door], http: httpx.Client
+    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
 ) -> None:
     facts = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
     joined = http.post("/worker/v1/register", headers=bearer(JOIN_TOKEN), json=facts).json()
     tokens = {
-        Pass.KEY: API_KEY,
-        Pass.JOIN_TOKEN: JOIN_TOKEN,
-        Pass.WORKER_TOKEN: joined["token"],
+        AuthKind.KEY: API_KEY,
+        AuthKind.JOIN_TOKEN: JOIN_TOKEN,
+        AuthKind.WORKER_TOKEN: joined["token"],
     }
     for door in doors:
         for opens, token in tokens.items():
             # A restarted worker registers with its previous token.
-            returns = (door.opened_by, opens) == (Pass.JOIN_TOKEN, Pass.WORKER_TOKEN)
+            returns = (door.opened_by, opens) == (AuthKind.JOIN_TOKEN, AuthKind.WORKER_TOKEN)
             if door.opened_by in tokens and door.opened_by is not opens and not returns:
                 answer = http.request(door.method, address_of(door), headers=bearer(token))
                 assert answer.status_code == 401, (door, opens)
@@ -122,7 +122,7 @@ def test_what_opens_one_kind_of_door_opens_no_other(
 
 @pytest.mark.parametrize("scope", list(Scope))
 def test_no_scope_reaches_further(
-    farm: LocalFarm, doors: list[Door], http: httpx.Client, scope: Scope
+    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client, scope: Scope
 ) -> None:
     key = made(farm, f"only-{scope}", scope).secret
     for door in doors:
@@ -176,7 +176,7 @@ def test_long_and_deep_bodies_are_not_taken_in(farm: LocalFarm, http: httpx.Clie
     problem(http.post("/api/v1/jobs", headers=mine, content=catalog), 413)
     parts = (catalog[start : start + 50_000] for start in range(0, len(catalog), 50_000))
     problem(http.post("/api/v1/jobs", headers=mine, content=parts), 413)
-    assert not [job for job in farm.ledger.rows(Job) if job.catalog == "long"]
+    assert not [job for job in farm.ledger.rows(JobRow) if job.catalog == "long"]
     serves(farm)
 
 
@@ -202,7 +202,7 @@ def test_who_is_slow_is_cut_off(farm: LocalFarm) -> None:
         for connection in connections:
             assert not heard(connection).startswith(b"HTTP/1.1 2")
     wait_until(
-        lambda: not [job for job in farm.ledger.rows(Job) if job.catalog == "slow"],
+        lambda: not [job for job in farm.ledger.rows(JobRow) if job.catalog == "slow"],
         timeout_s=10,
         what="nothing is left of it",
     )
@@ -256,7 +256,9 @@ def test_headers_cannot_be_injected(farm: LocalFarm, http: httpx.Client) -> None
     assert "server" not in answer.headers
 
 
-def test_methods_are_not_confused(farm: LocalFarm, doors: list[Door], http: httpx.Client) -> None:
+def test_methods_are_not_confused(
+    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
+) -> None:
     by_path: dict[str, set[str]] = {}
     for door in doors:
         by_path.setdefault(address_of(door), set()).add(door.method)
@@ -270,12 +272,12 @@ def test_methods_are_not_confused(farm: LocalFarm, doors: list[Door], http: http
 
 
 def nothing_open_is_left(farm: LocalFarm) -> bool:
-    return not [job for job in farm.ledger.rows(Job) if job.sealed_at is None]
+    return not [job for job in farm.ledger.rows(JobRow) if job.sealed_at is None]
 
 
 def test_the_log_of_it_all_has_no_secret(farm: LocalFarm) -> None:
     log = (farm.folder / "scheduler.log").read_text()
-    rows = repr([*farm.ledger.rows(ApiKey), *farm.ledger.rows(Audit)])
+    rows = repr([*farm.ledger.rows(ApiKeyRow), *farm.ledger.rows(AuditRow)])
     for secret in (API_KEY, JOIN_TOKEN, "tf_"):
         assert secret not in log
         assert secret not in rows

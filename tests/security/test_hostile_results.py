@@ -10,14 +10,14 @@ import pytest
 from sqlmodel import col
 
 from tests.scheduler.api.conftest import problem
+from tests.security.attacked_farm import MOST_BYTES, TTL, AttackedFarm
 from tests.security.conftest import DEAR
-from tests.security.crew import Member, music, result, verdict_of
 from tests.security.guarded_farm import FACTS
-from tests.security.siege import MOST_BYTES, TTL, Siege
+from tests.security.stub_workers import StubWorker, music, result, verdict_of
 from tests.servers.process import wait_until
-from trackfarm.wire import ClaimAnswer, TrackOrder
-from trackfarm_scheduler.recovery import BAD_WORKER_STRIKES
-from trackfarm_scheduler.store.tables import Attempt
+from trackfarm.protocol.worker import ClaimAnswer, TrackOrder
+from trackfarm_scheduler.db.tables import AttemptRow
+from trackfarm_scheduler.policy.retry import BAD_WORKER_STRIKES
 
 REFUSED = (400, 403, 404, 405, 412, 501)
 BUCKET_PART = 1  # of the path, behind the slash
@@ -82,7 +82,7 @@ MISUSES: dict[str, Misuse] = {
 
 
 @pytest.mark.parametrize("name", MISUSES)
-def test_an_upload_url_is_good_for_one_object_and_one_put(siege: Siege, name: str) -> None:
+def test_an_upload_url_is_good_for_one_object_and_one_put(siege: AttackedFarm, name: str) -> None:
     """The other worker's object exists; the hostile worker's own does not yet."""
     shard = siege.hostile.renewed(siege.own)
     other = siege.theirs.tracks[0]
@@ -97,7 +97,7 @@ def test_an_upload_url_is_good_for_one_object_and_one_put(siege: Siege, name: st
     assert other.object_key in siege.stored()
 
 
-def test_what_was_committed_stays_as_it_is(siege: Siege, liar: Member) -> None:
+def test_what_was_committed_stays_as_it_is(siege: AttackedFarm, liar: StubWorker) -> None:
     order, shard = liar.shards[0].tracks[0], liar.shards[0]
     assert liar.put(order).is_success
     assert verdict_of(liar.report(shard, result(order))) == ("committed", "")
@@ -110,7 +110,9 @@ def test_what_was_committed_stays_as_it_is(siege: Siege, liar: Member) -> None:
     assert artifact.sha256 == result(order)["sha256"]
 
 
-def test_what_was_committed_outlives_every_call_of_its_maker(siege: Siege, liar: Member) -> None:
+def test_what_was_committed_outlives_every_call_of_its_maker(
+    siege: AttackedFarm, liar: StubWorker
+) -> None:
     order, shard = liar.shards[0].tracks[0], liar.shards[0]
     liar.put(order)
     liar.report(shard, result(order))
@@ -151,7 +153,9 @@ LIES = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_a_false_result_is_refused_removed_and_noted(siege: Siege, liar: Member, name: str) -> None:
+def test_a_false_result_is_refused_removed_and_noted(
+    siege: AttackedFarm, liar: StubWorker, name: str
+) -> None:
     lie, (shard,) = LIES[name], liar.shards
     order = shard.tracks[0]
     honest = music(order)
@@ -182,7 +186,9 @@ def test_a_false_result_is_refused_removed_and_noted(siege: Siege, liar: Member,
         "tracks/\x1b[2J",
     ],
 )
-def test_another_key_is_refused_and_held_against_it(siege: Siege, liar: Member, key: str) -> None:
+def test_another_key_is_refused_and_held_against_it(
+    siege: AttackedFarm, liar: StubWorker, key: str
+) -> None:
     (shard,) = liar.shards
     order, other = shard.tracks[0], siege.theirs.tracks[0]
     named = other.object_key if key == "the other's" else key
@@ -192,7 +198,7 @@ def test_another_key_is_refused_and_held_against_it(siege: Siege, liar: Member, 
     assert other.object_key in siege.stored()
 
 
-def test_who_lies_three_times_works_no_more(siege: Siege) -> None:
+def test_who_lies_three_times_works_no_more(siege: AttackedFarm) -> None:
     liar = siege.crew.join("quarantined")
     kept = liar.take()
     for _ in range(BAD_WORKER_STRIKES):
@@ -208,7 +214,7 @@ def test_who_lies_three_times_works_no_more(siege: Siege) -> None:
     problem(siege.farm.say("register", liar.token, FACTS), 401)
 
 
-def test_a_url_that_is_still_good_brings_nothing_back(siege: Siege) -> None:
+def test_a_url_that_is_still_good_brings_nothing_back(siege: AttackedFarm) -> None:
     """The object of a false report is removed at once, but its URL can rewrite it until expiry."""
     liar = siege.crew.join("persistent")
     shard = liar.take()
@@ -223,7 +229,9 @@ def test_a_url_that_is_still_good_brings_nothing_back(siege: Siege) -> None:
     assert order.object_key not in siege.stored()
 
 
-def test_a_day_of_engine_time_is_neither_paid_nor_learnt(siege: Siege, liar: Member) -> None:
+def test_a_day_of_engine_time_is_neither_paid_nor_learnt(
+    siege: AttackedFarm, liar: StubWorker
+) -> None:
     before = siege.farm.client.job(siege.job_id).spent
     (shard,) = liar.shards
     order = shard.tracks[0]
@@ -233,12 +241,12 @@ def test_a_day_of_engine_time_is_neither_paid_nor_learnt(siege: Siege, liar: Mem
     assert siege.logged("timings_clipped", liar)
     spent = siege.farm.client.job(siege.job_id).spent - before
     assert 0 < spent < 30 * DEAR / 3600
-    where = (col(Attempt.lease_id) == shard.lease_id, col(Attempt.track_id) == order.track_id)
-    (attempt,) = siege.farm.ledger.rows(Attempt, *where)
+    where = (col(AttemptRow.lease_id) == shard.lease_id, col(AttemptRow.track_id) == order.track_id)
+    (attempt,) = siege.farm.ledger.rows(AttemptRow, *where)
     assert "86400" not in attempt.timings
 
 
-def test_a_url_ends_with_its_time(siege: Siege, liar: Member) -> None:
+def test_a_url_ends_with_its_time(siege: AttackedFarm, liar: StubWorker) -> None:
     order = liar.shards[0].tracks[0]
     ended = siege.began + TTL + 1
     wait_until(lambda: time.monotonic() > ended, timeout_s=15, what="the first URLs are over")
@@ -248,7 +256,7 @@ def test_a_url_ends_with_its_time(siege: Siege, liar: Member) -> None:
     assert liar.put(order).is_success
 
 
-def test_an_expired_lease_commits_nothing(siege: Siege) -> None:
+def test_an_expired_lease_commits_nothing(siege: AttackedFarm) -> None:
     (shard,) = siege.mute.shards
 
     def is_over() -> bool:
@@ -261,7 +269,9 @@ def test_an_expired_lease_commits_nothing(siege: Siege) -> None:
     problem(siege.mute.claim(shard.shard_id, shard.lease_id), 409)
 
 
-def test_a_shard_that_is_finished_cannot_be_had_again(siege: Siege, liar: Member) -> None:
+def test_a_shard_that_is_finished_cannot_be_had_again(
+    siege: AttackedFarm, liar: StubWorker
+) -> None:
     shard: ClaimAnswer = liar.shards[0]
     assert set(liar.make(shard)) == {"committed"}
     problem(liar.claim(shard.shard_id, shard.lease_id), 409)

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.farm import API_KEY, JOIN_TOKEN
-from tests.security.doors import bearer
+from tests.security.routes import bearer
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,17 @@ import pytest
 from sqlmodel import col
 
 from tests.scheduler.api.conftest import problem
-from tests.security.crew import result, verdict_of
+from tests.security.attacked_farm import RATE, TRACKS, AttackedFarm
 from tests.security.guarded_farm import FACTS
-from tests.security.siege import RATE, TRACKS, Siege
+from tests.security.stub_workers import result, verdict_of
 from tests.servers.process import wait_until
-from trackfarm.api import InvitationRequest, JobState
-from trackfarm.wire import ClaimAnswer, TrackOrder
-from trackfarm_scheduler.store.tables import Lease, Worker
+from trackfarm.protocol.operator import InvitationRequest, JobState
+from trackfarm.protocol.worker import ClaimAnswer, TrackOrder
+from trackfarm_scheduler.db.tables import LeaseRow, WorkerRow
 
 # Calls that refer to another worker's shard or lease, with the expected status.
 
-Call = Callable[[Siege], tuple[str, dict[str, Any]]]
+Call = Callable[[AttackedFarm], tuple[str, dict[str, Any]]]
 TRESPASSES: dict[str, tuple[Call, int]] = {
     "claim the other's shard": (
         lambda s: (f"shards/{s.theirs.shard_id}/claim", {"lease_id": s.theirs.lease_id}),
@@ -55,7 +55,7 @@ TRESPASSES: dict[str, tuple[Call, int]] = {
 
 
 @pytest.mark.parametrize("name", TRESPASSES)
-def test_what_is_anothers_is_refused(siege: Siege, name: str) -> None:
+def test_what_is_anothers_is_refused(siege: AttackedFarm, name: str) -> None:
     call, status = TRESPASSES[name]
     path, body = call(siege)
     before = siege.held()
@@ -65,7 +65,7 @@ def test_what_is_anothers_is_refused(siege: Siege, name: str) -> None:
     assert siege.held() == before
 
 
-def test_an_offer_of_another_queue_cannot_be_claimed(siege: Siege) -> None:
+def test_an_offer_of_another_queue_cannot_be_claimed(siege: AttackedFarm) -> None:
     offer = siege.honest.offered()
     assert offer is not None
     assert siege.hostile.claim(*offer).status_code == 409
@@ -73,17 +73,17 @@ def test_an_offer_of_another_queue_cannot_be_claimed(siege: Siege) -> None:
     assert siege.honest.claims(*offer), "the offer still stands"
 
 
-def test_a_heartbeat_for_the_other_moves_nothing(siege: Siege) -> None:
+def test_a_heartbeat_for_the_other_moves_nothing(siege: AttackedFarm) -> None:
     theirs = {"shard_id": siege.theirs.shard_id, "lease_id": siege.theirs.lease_id}
     said = [{**theirs, "stage": "waiting", "step": 7, "steps": 9}]
     answer = siege.hostile.say("heartbeat", shards=said).json()
     assert theirs["lease_id"] not in answer["leases"]
     assert [each["kind"] for each in answer["commands"]] == ["stop_shard"]
-    (lease,) = siege.farm.ledger.rows(Lease, col(Lease.id) == theirs["lease_id"])
+    (lease,) = siege.farm.ledger.rows(LeaseRow, col(LeaseRow.id) == theirs["lease_id"])
     assert lease.step == 0
 
 
-def test_the_others_tracks_are_not_handed_back_under_the_own_lease(siege: Siege) -> None:
+def test_the_others_tracks_are_not_handed_back_under_the_own_lease(siege: AttackedFarm) -> None:
     before = siege.held()
     ids = [order.track_id for order in siege.theirs.tracks]
     said = {"lease_id": siege.own.lease_id, "track_ids": ids, "reason": "draining"}
@@ -94,7 +94,7 @@ def test_the_others_tracks_are_not_handed_back_under_the_own_lease(siege: Siege)
 
 # Reports of tracks or leases of another worker.
 
-Report = Callable[[Siege], tuple[ClaimAnswer, TrackOrder, dict[str, Any]]]
+Report = Callable[[AttackedFarm], tuple[ClaimAnswer, TrackOrder, dict[str, Any]]]
 FOREIGN: dict[str, tuple[Report, str]] = {
     "under the other's lease": (lambda s: (s.theirs, s.theirs.tracks[0], {}), "lease has ended"),
     "the other's track under the own lease": (
@@ -110,7 +110,7 @@ FOREIGN: dict[str, tuple[Report, str]] = {
 
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("kind", ["done", "failed"])
-def test_another_workers_result_is_refused(siege: Siege, name: str, kind: str) -> None:
+def test_another_workers_result_is_refused(siege: AttackedFarm, name: str, kind: str) -> None:
     report, words = FOREIGN[name]
     shard, order, changes = report(siege)
     before = siege.held()
@@ -130,7 +130,7 @@ def test_another_workers_result_is_refused(siege: Siege, name: str, kind: str) -
 
 # Void tokens, and routes that a worker token does not open.
 
-CALLS: dict[str, Callable[[Siege], dict[str, Any]]] = {
+CALLS: dict[str, Callable[[AttackedFarm], dict[str, Any]]] = {
     "heartbeat": lambda _: {},
     "leave": lambda _: {},
     "register": lambda _: FACTS,
@@ -145,7 +145,7 @@ CALLS: dict[str, Callable[[Siege], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_removed_worker_is_nobody(siege: Siege, call: str) -> None:
+def test_a_removed_worker_is_nobody(siege: AttackedFarm, call: str) -> None:
     gone = siege.crew.join("gone")
     siege.crew.silence(gone)
     siege.farm.client.remove_worker(gone.id)
@@ -156,17 +156,17 @@ def test_a_removed_worker_is_nobody(siege: Siege, call: str) -> None:
     assert "worker.remove" in siege.audited(gone.id)
 
 
-def test_a_spent_a_revoked_and_an_ended_invitation_let_nobody_join(siege: Siege) -> None:
+def test_a_spent_a_revoked_and_an_ended_invitation_let_nobody_join(siege: AttackedFarm) -> None:
     spent = siege.farm.invite()
     left = siege.farm.joined(spent, name="once")
     siege.farm.say("leave", left.token)
     revoked = siege.farm.client.invite(InvitationRequest())
     siege.farm.client.revoke_invitation(revoked.invitation.id)
     short = siege.farm.client.invite(InvitationRequest(seconds=0.001))
-    before = len(siege.farm.ledger.rows(Worker))
+    before = len(siege.farm.ledger.rows(WorkerRow))
     for token in (spent, revoked.token, short.token, siege.honest.id, "x"):
         assert problem(siege.farm.say("register", token, FACTS), 401)["detail"]
-    assert len(siege.farm.ledger.rows(Worker)) == before
+    assert len(siege.farm.ledger.rows(WorkerRow)) == before
     assert "worker.leave" in siege.audited(left.worker_id)
 
 
@@ -191,7 +191,9 @@ def test_a_spent_a_revoked_and_an_ended_invitation_let_nobody_join(siege: Siege)
         ("GET", "/api/docs"),
     ],
 )
-def test_its_token_opens_no_door_of_the_operator(siege: Siege, method: str, path: str) -> None:
+def test_its_token_opens_no_door_of_the_operator(
+    siege: AttackedFarm, method: str, path: str
+) -> None:
     place = path.replace("JOB", siege.job_id).replace("OTHER", siege.honest.id)
     place = place if place.startswith("/") else f"/api/v1/{place}"
     before = siege.held(), siege.farm.client.job(siege.job_id).state
@@ -200,7 +202,7 @@ def test_its_token_opens_no_door_of_the_operator(siege: Siege, method: str, path
     assert (siege.held(), siege.farm.client.job(siege.job_id).state) == before
 
 
-def test_a_flood_is_held_back_and_the_others_are_served(siege: Siege) -> None:
+def test_a_flood_is_held_back_and_the_others_are_served(siege: AttackedFarm) -> None:
     flooder = siege.crew.join("flooder")
     siege.crew.silence(flooder)
     answers = []
@@ -217,7 +219,7 @@ def test_a_flood_is_held_back_and_the_others_are_served(siege: Siege) -> None:
     assert slowest < 2
 
 
-def test_afterwards_the_honest_worker_finishes_and_everything_adds_up(siege: Siege) -> None:
+def test_afterwards_the_honest_worker_finishes_and_everything_adds_up(siege: AttackedFarm) -> None:
     """The store has no objects without an artifact."""
     for member in siege.crew.others(siege.honest):
         siege.farm.client.remove_worker(member.id)
@@ -237,7 +239,7 @@ def test_afterwards_the_honest_worker_finishes_and_everything_adds_up(siege: Sie
     assert "Traceback" not in siege.farm.log.read_text()
 
 
-def finish(siege: Siege) -> None:
+def finish(siege: AttackedFarm) -> None:
     """Make all remaining tracks as the honest worker does."""
     deadline = time.monotonic() + 40
     for shard in list(siege.honest.shards):

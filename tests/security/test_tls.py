@@ -20,13 +20,13 @@ from tests.servers.s3 import S3Access
 from tests.servers.tls import HOST, Certificates, behind_tls, certificates
 from trackfarm.broker import celery_app
 from trackfarm.client import Client, FarmUnreachable
-from trackfarm.wire import RegisterRequest
-from trackfarm_scheduler.broker import Broker
-from trackfarm_scheduler.broker_users import BrokerUsers
+from trackfarm.protocol.worker import RegisterRequest
+from trackfarm_scheduler.broker.client import Broker
+from trackfarm_scheduler.broker.users import BrokerUsers
 from trackfarm_scheduler.objects import ObjectStoreError, open_store
-from trackfarm_worker.client import SchedulerAway, SchedulerClient
-from trackfarm_worker.sources.answers import Limits, SourceAway
+from trackfarm_worker.scheduler_client import SchedulerAway, SchedulerClient
 from trackfarm_worker.sources.fetch import Fetched, fetch
+from trackfarm_worker.sources.protocol import SourceAway, SourceLimits
 
 NOT_PROVED = "certificate verify failed|CERTIFICATE_VERIFY_FAILED|not valid for"
 
@@ -107,7 +107,7 @@ def test_nor_do_workers(guarded: GuardedFarm, stranger: Certificates) -> None:
 def test_sources_are_fetched_from_a_store_of_ones_own(
     guarded: GuardedFarm, stranger: Certificates, tmp_path: Path
 ) -> None:
-    url, target, limits = f"{guarded.url}/healthz", tmp_path / "got", Limits()
+    url, target, limits = f"{guarded.url}/healthz", tmp_path / "got", SourceLimits()
     trusted = fetch(url, target, limits, is_signed=True, ca_file=str(guarded.files.authority))
     assert isinstance(trusted, Fetched)
     other = fetch(url, target, limits, is_signed=True, ca_file=str(stranger.authority))

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.servers.process import free_port
-from trackfarm_scheduler.authority import Authority
-from trackfarm_scheduler.ca_command import write
+from trackfarm_scheduler.auth.ca import Authority
+from trackfarm_scheduler.auth.ca_command import write
 
 HOST = "localhost"
 LIFETIME = timedelta(days=1)

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from tests.sim.scenes import CALM, MIXED, ROTTEN, run_farm
-from trackfarm_sim.bound import lower_bound
+from tests.sim.small_farms import CALM, MIXED, ROTTEN, run_farm
 from trackfarm_sim.ledger import State
+from trackfarm_sim.lower_bound import lower_bound
 from trackfarm_sim.meters import Loss
 from trackfarm_sim.outcome import simulate
 from trackfarm_sim.policies import POLICIES

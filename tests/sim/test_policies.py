@@ -5,9 +5,9 @@ from statistics import fmean
 
 import pytest
 
-from tests.sim.scenes import MIXED, fleet
+from tests.sim.small_farms import MIXED, fleet
 from trackfarm_sim.policies import POLICIES
-from trackfarm_sim.trials import run_trials
+from trackfarm_sim.replications import run_trials
 
 LONG = replace(MIXED, tracks=7_000, preemptions=5.0)
 SEEDS = range(2)

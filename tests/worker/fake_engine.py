@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from trackfarm_worker.engine.messages import EngineTrack, Event, Result, Stopped
+from trackfarm_worker.engine.protocol import EngineTrack, Event, Result, TrackStopped
 
 Work = Callable[[EngineTrack, Callable[[Event], None]], Result]
 
@@ -23,7 +23,7 @@ class FakeEngine:
         results: list[Result] = []
         for track in tracks:
             if self._is_stopped(track.track_id):
-                result: Result = Stopped(track_id=track.track_id)
+                result: Result = TrackStopped(track_id=track.track_id)
             else:
                 result = self.work(track, on_event)
             on_event(result)

@@ -5,20 +5,20 @@ from pathlib import Path
 import numpy as np
 
 from trackfarm.catalog import Brief
-from trackfarm.wire import (
+from trackfarm.protocol.worker import (
     ClaimAnswer,
     FailureKind,
     Measurements,
     ReportAnswer,
+    ReportVerdict,
     Timings,
     TrackDone,
     TrackFailed,
     TrackOrder,
     TrackVerdict,
-    Verdict,
 )
 from trackfarm_worker.engine.measures import Measures
-from trackfarm_worker.engine.messages import Finished, StageSeconds
+from trackfarm_worker.engine.protocol import Finished, StageSeconds
 
 SHARD, LEASE = "shard_0001", "lease_0001"
 MEASURES = Measures(
@@ -78,7 +78,7 @@ def failed(track_id: int) -> TrackFailed:
     return TrackFailed(track_id=track_id, kind=FailureKind.SILENT, message="nothing")
 
 
-def verdicts(*ids: int, verdict: Verdict = Verdict.COMMITTED) -> bytes:
+def verdicts(*ids: int, verdict: ReportVerdict = ReportVerdict.COMMITTED) -> bytes:
     answer = ReportAnswer(tracks=[TrackVerdict(track_id=i, verdict=verdict) for i in ids])
     return answer.model_dump_json().encode()
 

@@ -11,10 +11,9 @@ import pytest
 from trackfarm import cost
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import model_set
+from trackfarm.protocol.worker import RegisterRequest
 from trackfarm.tiers import measured, tiers
-from trackfarm.wire import RegisterRequest
-from trackfarm_worker.calibration.plan import trials
-from trackfarm_worker.calibration.record import FILE, Calibration, Point, save, stored
+from trackfarm_worker.calibration import FILE, Calibration, Point, save, stored, trials
 
 TURBO = model_set("acestep-v15-turbo")
 

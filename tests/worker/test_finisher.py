@@ -11,14 +11,14 @@ from tenacity import wait_none
 
 from tests.worker.http_server import Answer, Site, site
 from tests.worker.shards import audio, order
-from trackfarm.wire import BatchShare, FailureKind, TrackDone, TrackFailed, TrackOrder
+from trackfarm.protocol.worker import BatchShare, FailureKind, TrackDone, TrackFailed, TrackOrder
 from trackfarm_worker import finisher as finisher_module
-from trackfarm_worker.encoders import EncoderPool
-from trackfarm_worker.engine.messages import Finished
+from trackfarm_worker.audio_tags import TrackProvenance
+from trackfarm_worker.encoder_pool import EncoderPool
+from trackfarm_worker.engine.protocol import Finished
 from trackfarm_worker.finisher import UPLOAD_TRIES, Finisher
-from trackfarm_worker.labels import Origin
 
-ORIGIN = Origin("job_0001", "acestep-v15-turbo")
+ORIGIN = TrackProvenance("job_0001", "acestep-v15-turbo")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from trackfarm_worker import machine
+from trackfarm_worker import gpu
 from trackfarm_worker.settings import WorkerSettings
 
 SMI = """#!/bin/sh
@@ -72,21 +72,19 @@ def test_a_join_token_is_needed() -> None:
 
 
 def test_a_cpu_worker_has_the_machines_memory() -> None:
-    found = machine.look("cpu")
+    found = gpu.look("cpu")
     assert found.gpu == "cpu"
     assert found.memory_mib > 256
-    assert machine.look("cpu", gpu="pretend", memory_mib=8_192) == machine.Machine(
-        "pretend", 8_192, ""
-    )
+    assert gpu.look("cpu", gpu="pretend", memory_mib=8_192) == gpu.GpuInfo("pretend", 8_192, "")
 
 
 def test_the_driver_is_asked_about_the_first_visible_gpu(
     smi: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert machine.look("cuda") == machine.Machine("NVIDIA H200", 143_771, "570.86.15")
+    assert gpu.look("cuda") == gpu.GpuInfo("NVIDIA H200", 143_771, "570.86.15")
     assert "--id" not in smi.with_name("nvidia-smi.asked").read_text()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
-    machine.look("cuda")
+    gpu.look("cuda")
     assert "--id=3" in smi.with_name("nvidia-smi.asked").read_text()
 
 
@@ -95,7 +93,7 @@ def test_no_gpu_is_said_in_words(
 ) -> None:
     smi.with_name("nvidia-smi.broken").touch()
     with pytest.raises(RuntimeError, match="No devices were found"):
-        machine.look("cuda")
+        gpu.look("cuda")
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     with pytest.raises(RuntimeError, match="not installed"):
-        machine.look("cuda")
+        gpu.look("cuda")

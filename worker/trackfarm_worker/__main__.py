@@ -17,44 +17,40 @@ import structlog
 
 from trackfarm import __version__, logs
 from trackfarm.broker import PIPELINE_DEPTH
-from trackfarm.environment import UNUSABLE
-from trackfarm.exit_codes import BAD_SETTINGS
 from trackfarm.model_sets import UnknownModelSet, model_set
-from trackfarm.settings import SettingsError
-from trackfarm.trust import verification
-from trackfarm.wire import RegisterAnswer, RegisterRequest
-from trackfarm_worker import credentials, crew, fitness, machine, own_rental
-from trackfarm_worker.app import build_celery, serve
-from trackfarm_worker.authority import with_authority
-from trackfarm_worker.board import Board
-from trackfarm_worker.calibration.record import stored
-from trackfarm_worker.client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
-from trackfarm_worker.credentials import Credentials
-from trackfarm_worker.deadman import DeadMan
-from trackfarm_worker.drain import Drain
-from trackfarm_worker.encoders import EncoderPool
-from trackfarm_worker.engine.messages import Ready
-from trackfarm_worker.engine.process import EngineProcess
+from trackfarm.net.tls import verification
+from trackfarm.protocol.worker import RegisterAnswer, RegisterRequest
+from trackfarm.settings import BAD_SETTINGS, UNUSABLE, ClientSettingsError
+from trackfarm_worker import gpu, multi_gpu, registration, self_terminate, self_test
+from trackfarm_worker.calibration import stored
+from trackfarm_worker.celery_app import build_celery, serve
+from trackfarm_worker.encoder_pool import EncoderPool
+from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.protocol import Ready
 from trackfarm_worker.engine.supervisor import EngineStartFailed
-from trackfarm_worker.exit_codes import CANNOT_GO_ON, FORSAKEN
 from trackfarm_worker.finisher import Finisher
-from trackfarm_worker.fitness import Unfit
-from trackfarm_worker.heart import Heart
-from trackfarm_worker.joining import Door, refuse_unsafe
-from trackfarm_worker.machine import Machine
-from trackfarm_worker.outbox import Outbox
-from trackfarm_worker.own_rental import GiveBack
-from trackfarm_worker.reporter import Reporter
-from trackfarm_worker.runner import ShardRunner
-from trackfarm_worker.secrecy import taken
-from trackfarm_worker.sensor import Sensor
-from trackfarm_worker.settings import WorkerSettings, complaint
-from trackfarm_worker.sources.room import SourceRoom
+from trackfarm_worker.gpu import GpuInfo, GpuSensor
+from trackfarm_worker.heartbeat import HeartbeatThread
+from trackfarm_worker.outbox import Outbox, Reporter
+from trackfarm_worker.registration import (
+    Credentials,
+    Registration,
+    refuse_unsafe,
+    with_authority_file,
+)
+from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
+from trackfarm_worker.self_terminate import RentalTermination
+from trackfarm_worker.self_test import SelfTestFailed
+from trackfarm_worker.settings import CANNOT_GO_ON, FORSAKEN, WorkerSettings, complaint, taken
+from trackfarm_worker.shard_runner import ShardRunner
+from trackfarm_worker.shards_in_flight import ShardRegistry
+from trackfarm_worker.shutdown import Drain, SchedulerWatchdog
+from trackfarm_worker.sources.cache import SourceCache
 
 log = structlog.get_logger("trackfarm_worker")
 
 
-def _register_request(settings: WorkerSettings, detected: Machine, ready: Ready) -> RegisterRequest:
+def _register_request(settings: WorkerSettings, detected: GpuInfo, ready: Ready) -> RegisterRequest:
     return RegisterRequest(
         name=settings.name,
         gpu=detected.gpu,
@@ -72,7 +68,7 @@ def _register_request(settings: WorkerSettings, detected: Machine, ready: Ready)
 
 
 def _calibration_facts(
-    settings: WorkerSettings, detected: Machine, ready: Ready
+    settings: WorkerSettings, detected: GpuInfo, ready: Ready
 ) -> dict[str, float]:
     """Return the results of `trackfarm-worker calibrate` for this GPU and model set; empty if there
     are none."""
@@ -88,7 +84,7 @@ def _calibration_facts(
 
 
 def _work(
-    settings: WorkerSettings, detected: Machine, give_back: GiveBack, parts: ExitStack
+    settings: WorkerSettings, detected: GpuInfo, give_back: RentalTermination, parts: ExitStack
 ) -> int:
     spool = settings.data_dir / "spool"
     shutil.rmtree(spool, ignore_errors=True)  # audio of a killed predecessor is useless
@@ -98,7 +94,7 @@ def _work(
     parts.callback(outbox.close)
     verify = verification(settings.ca_file, setting="TRACKFARM_WORKER_CA_FILE")
     credentials_file = settings.data_dir / "credentials.json"
-    past = credentials.settle_past(credentials_file, outbox, settings.scheduler_url, verify=verify)
+    past = registration.settle_past(credentials_file, outbox, settings.scheduler_url, verify=verify)
 
     engine = parts.enter_context(
         EngineProcess(
@@ -108,23 +104,25 @@ def _work(
     ready = engine.start()
     log.info("engine_ready", model_set=ready.model_set, load_seconds=ready.load_seconds)
     _self_test(settings, detected, engine)
-    registration = Door(settings, verify).join(_register_request(settings, detected, ready), past)
-    structlog.contextvars.bind_contextvars(worker=registration.worker_id)
-    credentials.save(
+    registered = Registration(settings, verify).join(
+        _register_request(settings, detected, ready), past
+    )
+    structlog.contextvars.bind_contextvars(worker=registered.worker_id)
+    registration.save(
         credentials_file,
         Credentials(
             scheduler_url=settings.scheduler_url,
-            worker_id=registration.worker_id,
-            token=registration.token,
+            worker_id=registered.worker_id,
+            token=registered.token,
         ),
     )
-    return _serve(settings, registration, verify, engine, outbox, give_back, parts)
+    return _serve(settings, registered, verify, engine, outbox, give_back, parts)
 
 
-def _self_test(settings: WorkerSettings, detected: Machine, engine: EngineProcess) -> None:
+def _self_test(settings: WorkerSettings, detected: GpuInfo, engine: EngineProcess) -> None:
     if settings.step_delay:
         return  # slowed on purpose, for a drill
-    self_test = fitness.examine(
+    result = self_test.examine(
         engine,
         model_set(settings.model_set),
         gpu=detected.gpu,
@@ -134,9 +132,9 @@ def _self_test(settings: WorkerSettings, detected: Machine, engine: EngineProces
     )
     log.info(
         "self_test_passed",
-        seconds=self_test.seconds,
-        speed=self_test.speed,
-        difference=self_test.difference,
+        seconds=result.seconds,
+        speed=result.speed,
+        difference=result.difference,
     )
 
 
@@ -146,7 +144,7 @@ def _serve(
     verify: ssl.SSLContext | bool,
     engine: EngineProcess,
     outbox: Outbox,
-    give_back: GiveBack,
+    give_back: RentalTermination,
     parts: ExitStack,
 ) -> int:
     client = SchedulerClient(settings.scheduler_url, token=registration.token, verify=verify)
@@ -157,11 +155,11 @@ def _serve(
     finishing = ThreadPoolExecutor(PIPELINE_DEPTH * settings.encoders, "finisher")
     parts.callback(finishing.shutdown, wait=False, cancel_futures=True)
 
-    board = Board()
+    board = ShardRegistry()
     drain = Drain(board=board, engine=engine, seconds=settings.drain_seconds, give_back=give_back)
     on_unwelcome = drain.forsake if settings.is_rented else drain.fail
-    dead_man = DeadMan(settings.dead_man_seconds, drain.forsake)
-    heart = Heart(
+    dead_man = SchedulerWatchdog(settings.dead_man_seconds, drain.forsake)
+    heart = HeartbeatThread(
         client=client,
         board=board,
         engine=engine,
@@ -169,7 +167,7 @@ def _serve(
         on_drain=drain.request,
         on_unwelcome=on_unwelcome,
         on_answer=dead_man.heard,
-        sense=parts.enter_context(Sensor()).read if settings.is_gpu else lambda: None,
+        sense=parts.enter_context(GpuSensor()).read if settings.is_gpu else lambda: None,
     )
     drain.heart = heart
     reporter = Reporter(outbox=outbox, client=client, on_unwelcome=on_unwelcome)
@@ -178,7 +176,7 @@ def _serve(
         board=board,
         engine=engine,
         finisher=finisher,
-        sources=SourceRoom(
+        sources=SourceCache(
             settings.data_dir / "spool", rules=settings.source_rules, ca_file=settings.ca_file
         ),
         outbox=outbox,
@@ -226,25 +224,25 @@ def main() -> int:
 
         app()
     try:
-        settings = with_authority(WorkerSettings(), os.environ)
+        settings = with_authority_file(WorkerSettings(), os.environ)
         model_set(settings.model_set)
         refuse_unsafe(settings)
         logs.configure(settings.log_format, settings.log_level)
-        detected = machine.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
+        detected = gpu.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
     except UNUSABLE as error:
         print(complaint(error), file=sys.stderr)
         return BAD_SETTINGS
-    except (UnknownModelSet, SettingsError, RuntimeError) as error:
+    except (UnknownModelSet, ClientSettingsError, RuntimeError) as error:
         print(f"The worker's settings are invalid: {error}", file=sys.stderr)
         return BAD_SETTINGS
     environ = taken()
-    give_back = GiveBack(
+    give_back = RentalTermination(
         None
         if settings.of_a_crew
-        else own_rental.own_rental(settings.provider, environ, base=settings.own_rental_url)
+        else self_terminate.own_rental(settings.provider, environ, base=settings.own_rental_url)
     )
     if settings.cards > 1:
-        code = crew.serve(
+        code = multi_gpu.serve(
             settings.cards, name=settings.name, folder=settings.data_dir, environ=environ
         )
     else:
@@ -254,17 +252,17 @@ def main() -> int:
     return code
 
 
-def _run(settings: WorkerSettings, detected: Machine, give_back: GiveBack) -> int:
+def _run(settings: WorkerSettings, detected: GpuInfo, give_back: RentalTermination) -> int:
     try:
         with ExitStack() as parts:
             return _work(settings, detected, give_back, parts)
     except (SchedulerAway, NotWelcome) as error:
         log.error("worker_cannot_start", error=str(error))
         return FORSAKEN if settings.is_rented else CANNOT_GO_ON
-    except (EngineStartFailed, Unfit, Rejected) as error:
+    except (EngineStartFailed, SelfTestFailed, Rejected) as error:
         log.error("worker_cannot_start", error=str(error))
         return CANNOT_GO_ON
-    except SettingsError as error:
+    except ClientSettingsError as error:
         log.error("worker_cannot_start", error=str(error))
         return BAD_SETTINGS
 

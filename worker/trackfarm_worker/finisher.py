@@ -9,7 +9,7 @@ import httpx
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
-from trackfarm.wire import (
+from trackfarm.protocol.worker import (
     BatchShare,
     FailureKind,
     Measurements,
@@ -18,9 +18,9 @@ from trackfarm.wire import (
     TrackFailed,
     TrackOrder,
 )
-from trackfarm_worker.encoders import EncodedFile, EncoderPool
-from trackfarm_worker.engine.messages import Finished
-from trackfarm_worker.labels import Origin, labels
+from trackfarm_worker.audio_tags import TrackProvenance, labels
+from trackfarm_worker.encoder_pool import EncodedFile, EncoderPool
+from trackfarm_worker.engine.protocol import Finished
 
 log = structlog.get_logger(__name__)
 UPLOAD_TRIES = 5  # attempts of a worker that is stopping
@@ -55,7 +55,7 @@ class Finisher:
         self,
         order: TrackOrder,
         audio: Finished,
-        origin: Origin,
+        origin: TrackProvenance,
         renew_url: Callable[[int], TrackOrder | None],
         in_hurry: Callable[[], bool],
     ) -> TrackDone | TrackFailed:

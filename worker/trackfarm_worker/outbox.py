@@ -1,13 +1,20 @@
-"""Outbox: results kept on disk until the scheduler acknowledges them."""
+"""Outbox: results kept on disk until the scheduler acknowledges them.
+
+Delivery of the outbox: one thread that reports, and retries while the scheduler is
+unreachable.
+"""
 
 import sqlite3
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from pydantic import TypeAdapter
 
-from trackfarm.wire import TrackDone, TrackFailed
+from trackfarm.protocol.worker import ReportRequest, ReportVerdict, TrackDone, TrackFailed
+from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
 
 _ITEMS: TypeAdapter[TrackDone | TrackFailed] = TypeAdapter(TrackDone | TrackFailed)
 _SCHEMA = """
@@ -92,3 +99,69 @@ class Outbox:
     def _count(self, lease_id: str) -> int:
         row = self._db.execute("SELECT count(*) FROM item WHERE lease_id = ?", (lease_id,))
         return int(row.fetchone()[0])
+
+
+log = structlog.get_logger(__name__)
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+
+
+class Reporter:
+    """Delivery thread. `on_unwelcome` is called when our token is refused: then nothing can be
+    delivered."""
+
+    def __init__(
+        self, *, outbox: Outbox, client: SchedulerClient, on_unwelcome: Callable[[str], None]
+    ) -> None:
+        self._outbox = outbox
+        self._client = client
+        self._on_unwelcome = on_unwelcome
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        self._stopping.set()
+        self._thread.join(timeout)
+
+    def deliver(self) -> bool:
+        """Send the next results; False if there were none. Raises the errors of the client."""
+        parcel = self._outbox.next_parcel()
+        if parcel is None:
+            return False
+        try:
+            self._send(parcel)
+        except Rejected as error:
+            log.error("report_rejected", shard=parcel.shard_id, error=str(error))
+        self._outbox.remove(parcel)
+        return True
+
+    def _send(self, parcel: Parcel) -> None:
+        answer = self._client.report(
+            parcel.shard_id,
+            ReportRequest(
+                lease_id=parcel.lease_id,
+                done=[item for item in parcel.items if isinstance(item, TrackDone)],
+                failed=[item for item in parcel.items if isinstance(item, TrackFailed)],
+            ),
+        )
+        for track in answer.tracks:
+            if track.verdict is ReportVerdict.REFUSED:
+                log.warning("result_refused", track=track.track_id, reason=track.reason)
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE
+        while not self._stopping.is_set():
+            self._outbox.wait_for_items(timeout=0.5)
+            try:
+                while self.deliver():
+                    pause = FIRST_PAUSE
+            except SchedulerAway as error:
+                log.warning("scheduler_unreachable", error=str(error), retry_in=pause)
+                self._stopping.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            except NotWelcome as error:
+                self._outbox.clear()
+                self._on_unwelcome(str(error))
+                return

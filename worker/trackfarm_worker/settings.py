@@ -1,6 +1,14 @@
-"""Settings of the worker, read from the environment once at start."""
+"""Settings of the worker, read from the environment once at start.
 
+Exit codes of a worker in addition to `trackfarm.settings`; 0 means that it has drained.
+
+Secrets in the worker's environment, which its child processes must not see.
+"""
+
+import ctypes
+import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -9,11 +17,11 @@ from pydantic import Field, IPvAnyNetwork, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
-from trackfarm.environment import complaints
-from trackfarm.outgoing import Rules
+from trackfarm.net.ssrf import EgressPolicy
+from trackfarm.settings import complaints
 from trackfarm_worker.engine.options import Options
 from trackfarm_worker.engine.settings import EngineSettings
-from trackfarm_worker.fitness import LEAST_SPEED
+from trackfarm_worker.self_test import LEAST_SPEED
 
 
 def _default_name() -> str:
@@ -76,7 +84,7 @@ class WorkerSettings(MachineSettings):
     machines. `cards`: number of GPUs, one worker process each; `of_a_crew` marks such a process. A
     rented worker ends its own rental after `dead_man_seconds` without a response from its
     scheduler, at `own_rental_url` if set, else at its provider's own address. The `source_...`
-    settings are JSON lists (`trackfarm.outgoing.Rules`).
+    settings are JSON lists (`trackfarm.net.ssrf.EgressPolicy`).
     """
 
     scheduler_url: str = "http://127.0.0.1:8700"
@@ -98,7 +106,7 @@ class WorkerSettings(MachineSettings):
     join_seconds: float = Field(default=300.0, gt=0)
     source_schemes: tuple[Literal["https", "http"], ...] = ("https", "http")
     source_hosts: tuple[str, ...] = ()
-    source_ports: tuple[int, ...] = Rules().ports
+    source_ports: tuple[int, ...] = EgressPolicy().ports
     source_networks: tuple[IPvAnyNetwork, ...] = ()
     log_format: str = Field(default="console", pattern="^(console|json)$")
     log_level: logs.Level = "info"
@@ -113,11 +121,39 @@ class WorkerSettings(MachineSettings):
         return max(self.join_seconds, self.dead_man_seconds if self.is_rented else 0.0)
 
     @property
-    def source_rules(self) -> Rules:
+    def source_rules(self) -> EgressPolicy:
         """Return the rules for source URLs in briefs that this worker may fetch."""
-        return Rules(
+        return EgressPolicy(
             schemes=self.source_schemes,
             hosts=self.source_hosts,
             ports=self.source_ports,
             networks=tuple(map(str, self.source_networks)),
         )
+
+
+CANNOT_GO_ON = 1
+FORSAKEN = 3  # rented, and its scheduler is unreachable or no longer accepts it
+
+
+SECRETS = ("TRACKFARM_WORKER_JOIN_TOKEN", "RUNPOD_API_KEY", "CONTAINER_API_KEY")
+_FILLER = ord("*")  # not NUL: readers of a process's environment stop at two of them
+
+
+def taken() -> Mapping[str, str]:
+    """Return our environment, then remove its secrets, from /proc too: engines load third-party
+    weights, and decoders third-party files."""
+    environ = dict(os.environ)
+    for name in SECRETS:
+        _overwrite(name)
+        os.environ.pop(name, None)
+    return environ
+
+
+def _overwrite(name: str) -> None:
+    """Overwrite the value in memory: a variable that is only unset can still be read in
+    /proc/<pid>/environ."""
+    getenv = ctypes.CDLL(None).getenv
+    getenv.restype = ctypes.c_void_p
+    address = getenv(name.encode())
+    if address is not None:
+        ctypes.memset(address, _FILLER, len(ctypes.string_at(address)))

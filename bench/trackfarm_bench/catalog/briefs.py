@@ -9,7 +9,7 @@ from typing import Any, get_args
 import numpy as np
 
 from trackfarm.catalog import Brief
-from trackfarm.catalog.music import AudioFormat
+from trackfarm.catalog.vocabulary import AudioFormat
 
 SOURCES = (10, 18, 30)  # seconds
 LENGTHS = (10, 30)  # seconds of text-to-music tracks; a catalog accepts nothing shorter

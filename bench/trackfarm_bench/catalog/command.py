@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from trackfarm_bench.catalog.report import ratios, speed_table, stage_table
-from trackfarm_bench.catalog.run import Took, Way, measure, together
+from trackfarm_bench.catalog.run import CatalogSeconds, Way, measure, together
 from trackfarm_worker.engine.options import Options, SyntheticCost
 from trackfarm_worker.engine.settings import SYNTHETIC
 
@@ -16,14 +16,14 @@ The eager launches of the 24-layer DiT take one core 16 ms, for which an H200 wa
 of audio."""
 
 
-class Device(StrEnum):
+class DeviceChoice(StrEnum):
     CPU = "cpu"
     SYNTHETIC = "synthetic"
 
 
 def catalog(
     tracks: Annotated[int, typer.Option(min=8, help="Tracks of the catalog.")] = 200,
-    device: Annotated[list[Device] | None, typer.Option(help="Default: both.")] = None,
+    device: Annotated[list[DeviceChoice] | None, typer.Option(help="Default: both.")] = None,
     launch: Annotated[
         float, typer.Option(min=0, help="Seconds of a synthetic pass, whatever its batch.")
     ] = LAUNCH,
@@ -39,9 +39,9 @@ def catalog(
 
     On a machine with varying speed, more parts make the comparison fairer.
     """
-    for chosen in device or list(Device):
+    for chosen in device or list(DeviceChoice):
         ways = _ways(chosen, launch, each)
-        took: dict[str, list[Took]] = {way.name: [] for way in ways}
+        took: dict[str, list[CatalogSeconds]] = {way.name: [] for way in ways}
         for part in range(parts):
             for way in ways if part % 2 == 0 else reversed(ways):
                 took[way.name].append(_measured(way, tracks // parts, seed=part + 1))
@@ -49,19 +49,19 @@ def catalog(
         print(f"\n{speed_table(runs)}\n\n{stage_table(runs)}\n\n{ratios(*runs)}", flush=True)
 
 
-def _ways(device: Device, launch: float, each: float) -> list[Way]:
+def _ways(device: DeviceChoice, launch: float, each: float) -> list[Way]:
     options = Options()
-    if device is Device.SYNTHETIC:
+    if device is DeviceChoice.SYNTHETIC:
         cost = SyntheticCost(launch_seconds=launch, seconds_per_audio_second=each)
         options = Options(synthetic=cost)
-    name = SYNTHETIC if device is Device.SYNTHETIC else "cpu"
+    name = SYNTHETIC if device is DeviceChoice.SYNTHETIC else "cpu"
     return [
         Way(f"{name}, one by one", name, options, one_by_one=True),
         Way(f"{name}, batches", name, options, one_by_one=False),
     ]
 
 
-def _measured(way: Way, tracks: int, *, seed: int) -> Took:
+def _measured(way: Way, tracks: int, *, seed: int) -> CatalogSeconds:
     took = measure(way, tracks, seed=seed)
     print(f"{way.name}: {took.seconds:.1f} s", flush=True)
     return took

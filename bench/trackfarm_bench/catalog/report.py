@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from trackfarm_bench.catalog.run import Took
+from trackfarm_bench.catalog.run import CatalogSeconds
 from trackfarm_bench.engine.tables import markdown
 
 STAGES = ("condition", "denoise", "decode")
 
 
-def speed_table(runs: Sequence[Took]) -> str:
+def speed_table(runs: Sequence[CatalogSeconds]) -> str:
     head = (
         "worker",
         "time",
@@ -35,14 +35,14 @@ def speed_table(runs: Sequence[Took]) -> str:
     )
 
 
-def stage_table(runs: Sequence[Took]) -> str:
+def stage_table(runs: Sequence[CatalogSeconds]) -> str:
     """Return milliseconds per track by stage: the engine's stages, its rest, and the stages that
     overlap it."""
     head = ("worker", *STAGES, "rest of the engine", "engine idle", "fetch", "encode", "upload")
     return markdown(head, [(took.way.name, *_stages(took)) for took in runs])
 
 
-def ratios(alone: Took, together: Took) -> str:
+def ratios(alone: CatalogSeconds, together: CatalogSeconds) -> str:
     """Compare the two runs: batches against one by one."""
     passes = (together.passes / together.tracks) / (alone.passes / alone.tracks)
     return (
@@ -52,7 +52,7 @@ def ratios(alone: Took, together: Took) -> str:
     )
 
 
-def _stages(took: Took) -> list[str]:
+def _stages(took: CatalogSeconds) -> list[str]:
     engine_stages = [took.stages.get(stage, 0.0) for stage in STAGES]
     rest = took.service - sum(engine_stages)
     overlapping = [took.stages.get(stage, 0.0) for stage in ("fetch", "encode", "upload")]

@@ -11,9 +11,9 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from tests.servers.process import Process, wait_until
 
-from trackfarm.api import Job, JobHeader, JobState, WorkerState
 from trackfarm.catalog import Brief
 from trackfarm.client import Client
+from trackfarm.protocol.operator import JobHeader, JobInfo, JobState, WorkerState
 from trackfarm_bench.catalog.briefs import mixed, write_sources
 from trackfarm_bench.meters import cpu_seconds
 from trackfarm_bench.parts import Parts, running_farm
@@ -44,7 +44,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
+class CatalogSeconds:
     """The result: `seconds` from the submission to the last track, `cpu` seconds of the worker and
     its children. `stages` are seconds by stage over all tracks, `service` the seconds in which
     tracks occupied the engine. `padded` and `audio` are seconds of audio."""
@@ -65,18 +65,18 @@ class Took:
         return 3600 * self.tracks / self.seconds
 
 
-def together(runs: Sequence[Took]) -> Took:
+def together(runs: Sequence[CatalogSeconds]) -> CatalogSeconds:
     """Merge several runs of one mode into one."""
     sums = {
         part.name: sum(getattr(run, part.name) for run in runs)
-        for part in fields(Took)
+        for part in fields(CatalogSeconds)
         if part.name not in ("way", "stages")
     }
     stages = sum((Counter(run.stages) for run in runs), Counter[str]())
-    return Took(way=runs[0].way, stages=stages, **sums)
+    return CatalogSeconds(way=runs[0].way, stages=stages, **sums)
 
 
-def measure(way: Way, tracks: int, *, seed: int) -> Took:
+def measure(way: Way, tracks: int, *, seed: int) -> CatalogSeconds:
     """Run and measure. Raises RuntimeError if a track could not be made."""
     with running_farm("sqlite") as parts, parts.client() as farm, _worker(parts, way) as worker:
         wait_until(lambda: _serves(farm), timeout_s=120, what="the worker is ready")
@@ -110,7 +110,7 @@ def _serves(farm: Client) -> bool:
     return any(worker.state is WorkerState.READY for worker in farm.workers())
 
 
-def _made(farm: Client, catalog: str, briefs: list[Brief]) -> Job:
+def _made(farm: Client, catalog: str, briefs: list[Brief]) -> JobInfo:
     submitted = farm.submit(JobHeader(catalog=catalog), briefs).job.id
     wait_until(lambda: farm.job(submitted).state.ended, timeout_s=LONGEST, what="the job ends")
     job = farm.job(submitted)
@@ -133,12 +133,12 @@ def _counters(parts: Parts) -> dict[tuple[str, str], float]:
 
 def _took(
     way: Way, tracks: int, seconds: float, cpu: float, counted: Mapping[tuple[str, str], float]
-) -> Took:
+) -> CatalogSeconds:
     def total(name: str) -> float:
         return counted.get((f"{name}_total", ""), 0.0)
 
     stages = {stage: n for (name, stage), n in counted.items() if name == "track_stage_seconds_sum"}
-    return Took(
+    return CatalogSeconds(
         way=way,
         tracks=tracks,
         seconds=seconds,

@@ -2,7 +2,7 @@
 
 import random
 
-from trackfarm_worker.engine.messages import EngineTrack
+from trackfarm_worker.engine.protocol import EngineTrack
 
 # Short enough for 256 tokens even with one token per byte: the stock pipeline, unlike the engine,
 # truncates longer prompts, which end with the duration and the key.

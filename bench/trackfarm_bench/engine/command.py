@@ -11,7 +11,7 @@ import typer
 from trackfarm.model_sets import model_set
 from trackfarm_bench.engine.briefs import alike, unlike
 from trackfarm_bench.engine.exactness import Comparer, Difference, worst
-from trackfarm_bench.engine.ours import Ours, Took
+from trackfarm_bench.engine.ours import EngineBench, EngineSeconds
 from trackfarm_bench.engine.stock import Stock
 from trackfarm_bench.engine.tables import exactness_table, speed_table
 from trackfarm_worker.engine.options import Options
@@ -54,14 +54,14 @@ def _exactness(batches: int, tracks: int) -> list[tuple[str, Difference]]:
     return rows
 
 
-def _speeds(duration: float, largest: int) -> list[tuple[str, Took]]:
+def _speeds(duration: float, largest: int) -> list[tuple[str, EngineSeconds]]:
     stock = Stock(_pipeline(), TINY)
     some = alike(largest, duration=duration)
     stock.alone(some[:1])
     rows = [("stock, one by one", stock.alone(some)), ("stock, together", stock.together(some))]
     with tempfile.TemporaryDirectory(prefix="trackfarm-bench-") as folder:
         spool = Path(folder) / "spool"
-        ours = Ours(_pipeline(), TINY, device="cpu", spool=spool, options=Options())
+        ours = EngineBench(_pipeline(), TINY, device="cpu", spool=spool, options=Options())
         ours.make(some[:1])
         for size in sorted(
             {1, *(2**power for power in range(1, 10) if 2**power < largest), largest}

@@ -11,7 +11,7 @@ from trackfarm_bench.engine.ours import jobs
 from trackfarm_worker.engine.conditioning import Conditioner, Material
 from trackfarm_worker.engine.decoder import Decoder
 from trackfarm_worker.engine.denoiser import Denoiser
-from trackfarm_worker.engine.messages import EngineTrack
+from trackfarm_worker.engine.protocol import EngineTrack
 
 
 @dataclass(frozen=True, slots=True)

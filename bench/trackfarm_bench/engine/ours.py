@@ -9,18 +9,18 @@ from typing import Any
 import torch
 
 from trackfarm.model_sets import ModelSet
+from trackfarm_worker.engine.audio_writer import Sound, written
+from trackfarm_worker.engine.build import batch_maker
 from trackfarm_worker.engine.device import Device
-from trackfarm_worker.engine.intake import Job, job
-from trackfarm_worker.engine.ledger import Ledger
-from trackfarm_worker.engine.maker import Made
-from trackfarm_worker.engine.messages import EngineTrack, Finished, Setup, Stage
+from trackfarm_worker.engine.generate import Made
 from trackfarm_worker.engine.options import Options
-from trackfarm_worker.engine.serving import batch_maker
-from trackfarm_worker.engine.spool import Sound, written
+from trackfarm_worker.engine.protocol import EngineTrack, Finished, Setup, Stage
+from trackfarm_worker.engine.recipe import EngineJob, engine_job
+from trackfarm_worker.engine.time_accounting import TimeAccount
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
+class EngineSeconds:
     """The result of a batch of `tracks`: wall seconds, seconds by stage, and passes through the
     DiT."""
 
@@ -37,7 +37,7 @@ class Took:
         return 3600 * self.tracks / self.seconds
 
 
-class Ours:
+class EngineBench:
     """The engine's maker. It modifies the pipeline, so measure the stock pipeline first."""
 
     def __init__(
@@ -56,14 +56,14 @@ class Ours:
         )
         self._model_set = model_set
         self._device = Device(setup, model_set, pipeline)
-        self._ledger = Ledger()
+        self._ledger = TimeAccount()
         self._maker = batch_maker(
             pipeline, model_set, setup, device=self._device, ledger=self._ledger
         )
         self._passes = 0
         pipeline.transformer.register_forward_pre_hook(self._count)
 
-    def make(self, tracks: Sequence[EngineTrack]) -> Took:
+    def make(self, tracks: Sequence[EngineTrack]) -> EngineSeconds:
         """Make all tracks in one batch, to files, which are removed again.
 
         Raises RuntimeError if a track cannot be made, torch.OutOfMemoryError if all together
@@ -82,7 +82,7 @@ class Ours:
             result.path.unlink()
         if len(finished) < len(tracks):
             raise RuntimeError(f"not all tracks were made: {results}")
-        return Took(
+        return EngineSeconds(
             tracks=len(tracks),
             seconds=seconds,
             condition=sum(result.timings.condition for result in finished),
@@ -115,13 +115,13 @@ class Unwatched:
         return False
 
 
-def jobs(tracks: Sequence[EngineTrack], model_set: ModelSet) -> list[Job]:
+def jobs(tracks: Sequence[EngineTrack], model_set: ModelSet) -> list[EngineJob]:
     """Return the engine's jobs. Raises RuntimeError for a track that the engine rejects."""
-    results = [job(track, model_set, f"bench-{track.track_id}") for track in tracks]
-    refused = [one for one in results if not isinstance(one, Job)]
+    results = [engine_job(track, model_set, f"bench-{track.track_id}") for track in tracks]
+    refused = [one for one in results if not isinstance(one, EngineJob)]
     if refused:
         raise RuntimeError(f"the engine rejects these tracks: {refused}")
-    return [one for one in results if isinstance(one, Job)]
+    return [one for one in results if isinstance(one, EngineJob)]
 
 
 def reset_peak(kind: str) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from trackfarm.model_sets import ModelSet
-from trackfarm_bench.engine.ours import Took, jobs, peak_gb, reset_peak
-from trackfarm_worker.engine.intake import Job
-from trackfarm_worker.engine.messages import EngineTrack
+from trackfarm_bench.engine.ours import EngineSeconds, jobs, peak_gb, reset_peak
+from trackfarm_worker.engine.protocol import EngineTrack
+from trackfarm_worker.engine.recipe import EngineJob
 
 
 class Stock:
@@ -23,11 +23,11 @@ class Stock:
         pipeline.vae.enable_tiling()
         pipeline.transformer.register_forward_pre_hook(self._count)
 
-    def alone(self, tracks: Sequence[EngineTrack]) -> Took:
+    def alone(self, tracks: Sequence[EngineTrack]) -> EngineSeconds:
         """Make each track with its own call."""
         return self._timed([[one] for one in jobs(tracks, self._model_set)])
 
-    def together(self, tracks: Sequence[EngineTrack]) -> Took:
+    def together(self, tracks: Sequence[EngineTrack]) -> EngineSeconds:
         """Make all tracks with one call: they must agree in everything except words and seeds."""
         return self._timed([jobs(tracks, self._model_set)])
 
@@ -36,7 +36,7 @@ class Stock:
         (one,) = jobs([track], self._model_set)
         return self._call([one], output_type="latent")[0].float()
 
-    def _timed(self, calls: Sequence[Sequence[Job]]) -> Took:
+    def _timed(self, calls: Sequence[Sequence[EngineJob]]) -> EngineSeconds:
         kind = self._pipeline.device.type
         self._passes = 0
         reset_peak(kind)
@@ -45,9 +45,9 @@ class Stock:
             self._call(call).cpu()
         seconds = time.perf_counter() - began
         count = sum(map(len, calls))
-        return Took(count, seconds, 0.0, 0.0, 0.0, self._passes, peak_gb(kind))
+        return EngineSeconds(count, seconds, 0.0, 0.0, 0.0, self._passes, peak_gb(kind))
 
-    def _call(self, together: Sequence[Job], output_type: str = "pt") -> torch.Tensor:
+    def _call(self, together: Sequence[EngineJob], output_type: str = "pt") -> torch.Tensor:
         first = together[0].recipe
         audios: torch.Tensor = self._pipeline(
             prompt=[one.recipe.prompt for one in together],
@@ -65,7 +65,7 @@ class Stock:
         ).audios
         return audios
 
-    def _noise(self, one: Job) -> torch.Tensor:
+    def _noise(self, one: EngineJob) -> torch.Tensor:
         """Return the noise as the engine draws it."""
         model = self._pipeline.transformer
         frames = -(-one.recipe.frames // self._pipeline.vae.hop_length)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from trackfarm_bench.engine.exactness import Difference
-from trackfarm_bench.engine.ours import Took
+from trackfarm_bench.engine.ours import EngineSeconds
 
 
 def exactness_table(rows: Sequence[tuple[str, Difference]]) -> str:
@@ -23,12 +23,12 @@ def exactness_table(rows: Sequence[tuple[str, Difference]]) -> str:
     )
 
 
-def speed_table(rows: Sequence[tuple[str, Took]]) -> str:
+def speed_table(rows: Sequence[tuple[str, EngineSeconds]]) -> str:
     head = ("what", "tracks/h", "DiT passes per track", "condition", "denoise", "decode", "rest")
     return markdown(head, [(name, *_speeds(took)) for name, took in rows])
 
 
-def _speeds(took: Took) -> tuple[str, ...]:
+def _speeds(took: EngineSeconds) -> tuple[str, ...]:
     stages = (took.condition, took.denoise, took.decode)
     rest = took.seconds - sum(stages)
     shares = (

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from trackfarm.catalog import Brief
 from trackfarm_bench.engine.briefs import alike
-from trackfarm_bench.gpu.scenario import Scenario
+from trackfarm_bench.gpu.scenario import GpuScenario
 from trackfarm_bench.pipeline.worker import Busy, pipeline_worker
-from trackfarm_worker.engine.messages import EngineTrack
+from trackfarm_worker.engine.protocol import EngineTrack
 from trackfarm_worker.engine.settings import EngineSettings
 
 
-def measure_busy(scenario: Scenario, checkpoint: Path, folder: Path) -> Busy:
+def measure_busy(scenario: GpuScenario, checkpoint: Path, folder: Path) -> Busy:
     """Run and measure. Raises RuntimeError if a track could not be made and stored."""
     settings = EngineSettings(
         model_set=scenario.models[0].model_set.name,
@@ -27,7 +27,7 @@ def measure_busy(scenario: Scenario, checkpoint: Path, folder: Path) -> Busy:
         return worker.run(others)
 
 
-def _shards(scenario: Scenario) -> Iterator[list[EngineTrack]]:
+def _shards(scenario: GpuScenario) -> Iterator[list[EngineTrack]]:
     """Yield one shard for the warm-up, then as many as the scenario has."""
     tracks = alike(scenario.shard_tracks, duration=scenario.shard_duration, steps=scenario.steps)
     for number in range(scenario.shards + 1):

@@ -15,8 +15,8 @@ from trackfarm_bench.gpu.busy import measure_busy
 from trackfarm_bench.gpu.floor import matmul_tflops
 from trackfarm_bench.gpu.measuring import measure
 from trackfarm_bench.gpu.report import Hardware, page
-from trackfarm_bench.gpu.scenario import NAMES, Scenario
-from trackfarm_worker import machine
+from trackfarm_bench.gpu.scenario import NAMES, GpuScenario
+from trackfarm_worker import gpu as gpu_info
 from trackfarm_worker.engine.options import Options
 
 NO_GPU = 2
@@ -56,7 +56,7 @@ def gpu(
     print(f"{text}\nwritten to {path}")
 
 
-def _real(model: list[str] | None, duration: list[float] | None) -> Scenario:
+def _real(model: list[str] | None, duration: list[float] | None) -> GpuScenario:
     try:
         encoders = max(1, (os.cpu_count() or 2) - 2)
         lengths = tuple(duration or (60.0, 120.0, 240.0))
@@ -65,8 +65,8 @@ def _real(model: list[str] | None, duration: list[float] | None) -> Scenario:
         raise typer.BadParameter(f"unknown {error}; choose from {', '.join(NAMES)}") from None
 
 
-def _hardware(chosen: Scenario) -> Hardware:
-    status = machine.look(chosen.device)
+def _hardware(chosen: GpuScenario) -> Hardware:
+    status = gpu_info.look(chosen.device)
     return Hardware(
         gpu=status.gpu,
         memory_mib=status.memory_mib,
@@ -78,7 +78,7 @@ def _hardware(chosen: Scenario) -> Hardware:
 
 
 def _run(
-    chosen: Scenario, options: Options, hardware: Hardware, folder: Path, *, is_busy: bool
+    chosen: GpuScenario, options: Options, hardware: Hardware, folder: Path, *, is_busy: bool
 ) -> str:
     checkpoint = folder / "checkpoint"
     results = []

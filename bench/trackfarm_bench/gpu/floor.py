@@ -6,7 +6,7 @@ from bisect import bisect_left
 
 import torch
 
-from trackfarm_worker.models.real_size import Size
+from trackfarm_worker.models.bench_models import Size
 
 # Tera floating-point operations of one denoising step of one track, by seconds of audio, counted
 # with torch's FlopCounterMode on the published configurations.

@@ -11,35 +11,35 @@ import torch
 
 from trackfarm_bench.engine.briefs import alike, unlike
 from trackfarm_bench.engine.exactness import Comparer, Difference
-from trackfarm_bench.engine.ours import Ours, Took
+from trackfarm_bench.engine.ours import EngineBench, EngineSeconds
 from trackfarm_bench.engine.stock import Stock
-from trackfarm_bench.gpu.scenario import Model, Scenario
-from trackfarm_worker.engine.messages import EngineTrack
+from trackfarm_bench.gpu.scenario import BenchModel, GpuScenario
 from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.protocol import EngineTrack
 
 TOO_MUCH = (torch.OutOfMemoryError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GpuRow:
     """One measurement; `took` is None if it did not fit into memory."""
 
     model: str
     duration: float
     what: str
     batch: int
-    took: Took | None
+    took: EngineSeconds | None
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    model: Model
-    rows: list[Row]
+    model: BenchModel
+    rows: list[GpuRow]
     exactness: Difference
 
 
 def measure(
-    model: Model, scenario: Scenario, *, options: Options, spool: Path, keep: Path | None
+    model: BenchModel, scenario: GpuScenario, *, options: Options, spool: Path, keep: Path | None
 ) -> Measured:
     """Measure one model. `keep` gets the weights as a checkpoint, before anything changes them."""
     pipeline = model.build()
@@ -47,7 +47,9 @@ def measure(
         pipeline.save_pretrained(keep, safe_serialization=True)
     rows = [*_stock_rows(pipeline, model, scenario)]
     pipeline.vae.disable_tiling()
-    ours = Ours(pipeline, model.model_set, device=scenario.device, spool=spool, options=options)
+    ours = EngineBench(
+        pipeline, model.model_set, device=scenario.device, spool=spool, options=options
+    )
     rows += _our_rows(ours, model, scenario)
     # Replaces the attention of `ours`, which is no longer used.
     comparer = Comparer(pipeline, model.model_set)
@@ -57,15 +59,15 @@ def measure(
     return Measured(model, rows, exactness)
 
 
-def _stock_rows(pipeline: Any, model: Model, scenario: Scenario) -> Iterator[Row]:
+def _stock_rows(pipeline: Any, model: BenchModel, scenario: GpuScenario) -> Iterator[GpuRow]:
     stock, name = Stock(pipeline, model.model_set), model.model_set.name
     for duration in scenario.durations:
         stock.alone(alike(1, duration=duration, steps=2))
         alone = stock.alone(alike(scenario.alone, duration=duration, steps=scenario.steps))
-        yield Row(name, duration, "stock, one by one", 1, alone)
+        yield GpuRow(name, duration, "stock, one by one", 1, alone)
         for size in _sizes(scenario, duration):
             if size > 1:
-                yield Row(
+                yield GpuRow(
                     name,
                     duration,
                     "stock, together",
@@ -74,7 +76,7 @@ def _stock_rows(pipeline: Any, model: Model, scenario: Scenario) -> Iterator[Row
                 )
 
 
-def _together(stock: Stock, tracks: list[EngineTrack]) -> Took | None:
+def _together(stock: Stock, tracks: list[EngineTrack]) -> EngineSeconds | None:
     try:
         return stock.together(tracks)
     except TOO_MUCH:
@@ -82,15 +84,15 @@ def _together(stock: Stock, tracks: list[EngineTrack]) -> Took | None:
         return None
 
 
-def _our_rows(ours: Ours, model: Model, scenario: Scenario) -> Iterator[Row]:
+def _our_rows(ours: EngineBench, model: BenchModel, scenario: GpuScenario) -> Iterator[GpuRow]:
     for duration in scenario.durations:
         ours.make(alike(1, duration=duration, steps=2))
         for size in _sizes(scenario, duration):
             took = _made(ours, _batch(scenario, size, duration))
-            yield Row(model.model_set.name, duration, "ours", size, took)
+            yield GpuRow(model.model_set.name, duration, "ours", size, took)
 
 
-def _made(ours: Ours, tracks: list[EngineTrack]) -> Took | None:
+def _made(ours: EngineBench, tracks: list[EngineTrack]) -> EngineSeconds | None:
     try:
         return ours.make(tracks)
     except TOO_MUCH:
@@ -98,15 +100,15 @@ def _made(ours: Ours, tracks: list[EngineTrack]) -> Took | None:
         return None
 
 
-def _sizes(scenario: Scenario, duration: float) -> list[int]:
+def _sizes(scenario: GpuScenario, duration: float) -> list[int]:
     return [size for size in scenario.batches if size * duration <= scenario.most_seconds]
 
 
-def _batch(scenario: Scenario, size: int, duration: float) -> list[EngineTrack]:
+def _batch(scenario: GpuScenario, size: int, duration: float) -> list[EngineTrack]:
     return alike(size, duration=duration, steps=scenario.steps)
 
 
-def _mixed(model: Model, scenario: Scenario) -> list[EngineTrack]:
+def _mixed(model: BenchModel, scenario: GpuScenario) -> list[EngineTrack]:
     return unlike(
         scenario.exact,
         longest=min(scenario.durations),

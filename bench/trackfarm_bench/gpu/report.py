@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from trackfarm_bench.engine.tables import markdown
 from trackfarm_bench.gpu.floor import track_tflop
-from trackfarm_bench.gpu.measuring import Measured, Row
-from trackfarm_bench.gpu.scenario import Model
+from trackfarm_bench.gpu.measuring import GpuRow, Measured
+from trackfarm_bench.gpu.scenario import BenchModel
 from trackfarm_bench.pipeline.worker import Busy
 
 DRY = "**A dry run with the tiny model: it shows that this bench runs, and nothing about a card.**"
@@ -88,7 +88,7 @@ def _summary(measured: Measured) -> str:
     return markdown(("audio", "stock at its best, tracks/h", "ours at its best", "ratio"), rows)
 
 
-def _cells(row: Row, model: Model, stock: dict[float, float], tflops: float) -> list[str]:
+def _cells(row: GpuRow, model: BenchModel, stock: dict[float, float], tflops: float) -> list[str]:
     cells = [row.what, f"{row.duration:g} s", str(row.batch)]
     if row.took is None:
         return [*cells, "out of memory", *["-"] * 5]
@@ -105,7 +105,7 @@ def _cells(row: Row, model: Model, stock: dict[float, float], tflops: float) -> 
     ]
 
 
-def _floor_share(row: Row, model: Model, seconds: float, tflops: float) -> str:
+def _floor_share(row: GpuRow, model: BenchModel, seconds: float, tflops: float) -> str:
     if model.size is None:
         return "-"
     steps = model.model_set.default_steps

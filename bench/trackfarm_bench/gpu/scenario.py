@@ -7,12 +7,12 @@ from typing import Any
 import torch
 
 from trackfarm.model_sets import ModelSet, model_set
-from trackfarm_worker.models import real_size, tiny
-from trackfarm_worker.models.real_size import Size
+from trackfarm_worker.models import bench_models, tiny
+from trackfarm_worker.models.bench_models import Size
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class BenchModel:
     """A pipeline with random weights in place of `model_set`. `size` is None for the tiny one,
     because its operations were not counted."""
 
@@ -22,7 +22,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Scenario:
+class GpuScenario:
     """The parameters.
 
     - `durations`: seconds.
@@ -36,7 +36,7 @@ class Scenario:
 
     device: str
     dtype: torch.dtype
-    models: tuple[Model, ...]
+    models: tuple[BenchModel, ...]
     durations: tuple[float, ...]
     steps: int | None
     batches: tuple[int, ...]
@@ -57,10 +57,10 @@ NAMES: dict[str, tuple[Size, bool]] = {
 }
 
 
-def real(names: tuple[str, ...], durations: tuple[float, ...], encoders: int) -> Scenario:
+def real(names: tuple[str, ...], durations: tuple[float, ...], encoders: int) -> GpuScenario:
     """Return the scenario for a CUDA device, in bfloat16. Raises KeyError for a name not in
     `NAMES`."""
-    return Scenario(
+    return GpuScenario(
         device="cuda",
         dtype=torch.bfloat16,
         models=tuple(_real_model(name) for name in names),
@@ -77,12 +77,12 @@ def real(names: tuple[str, ...], durations: tuple[float, ...], encoders: int) ->
     )
 
 
-def dry() -> Scenario:
+def dry() -> GpuScenario:
     """Return the same, small enough for a CPU in a few seconds."""
-    return Scenario(
+    return GpuScenario(
         device="cpu",
         dtype=torch.float32,
-        models=(Model(model_set("acestep-v15-sft"), None, _tiny),),
+        models=(BenchModel(model_set("acestep-v15-sft"), None, _tiny),),
         durations=(1.0,),
         steps=2,
         batches=(1, 2),
@@ -96,13 +96,13 @@ def dry() -> Scenario:
     )
 
 
-def _real_model(name: str) -> Model:
+def _real_model(name: str) -> BenchModel:
     size, turbo = NAMES[name]
 
     def build() -> Any:
-        return real_size.build(size, turbo=turbo, device="cuda", dtype=torch.bfloat16)
+        return bench_models.build(size, turbo=turbo, device="cuda", dtype=torch.bfloat16)
 
-    return Model(model_set(name), size, build)
+    return BenchModel(model_set(name), size, build)
 
 
 def _tiny() -> Any:

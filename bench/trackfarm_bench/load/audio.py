@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from trackfarm_scheduler.objects.incoming import digest_line
+from trackfarm_scheduler.objects.directory_write import digest_line
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class Steady:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LoadOutcome:
     """The result. `waits`: seconds from offer to claim. `cpu`: milliseconds per track, `load`:
     cores, by part; both for the steady part."""
 
@@ -40,7 +40,7 @@ class Outcome:
         return quantiles(self.waits, n=100)[percent - 1] if len(self.waits) > 1 else 0.0
 
 
-def read_outcome(database: str, meters: Meters) -> Outcome:
+def read_outcome(database: str, meters: Meters) -> LoadOutcome:
     engine = create_engine(database)
     with engine.connect() as connection:
         ends = sorted(connection.scalars(text("SELECT committed_at FROM artifact")))
@@ -51,7 +51,7 @@ def read_outcome(database: str, meters: Meters) -> Outcome:
     steady = steady_part(ends)
     seconds = max(steady.until - steady.since, 1e-9)
     spent = {name: u.spent(steady.since, steady.until) for name, u in meters.parts.items()}
-    return Outcome(
+    return LoadOutcome(
         steady=steady,
         shards=len(leases),
         waits=[claimed - offered for offered, claimed in leases],

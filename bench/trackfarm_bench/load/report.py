@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from trackfarm_bench.load.baseline import Baseline
-from trackfarm_bench.load.run import Result
+from trackfarm_bench.load.run import LoadResult
 
 CENTRAL = ("scheduler", "broker", "database")  # needed once per farm, not per worker
 
 
-def table(result: Result) -> str:
+def table(result: LoadResult) -> str:
     outcome, plan = result.outcome, result.plan
     central = sum(outcome.cpu.get(name, 0.0) for name in CENTRAL)
     return _table(

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trackfarm.api import JobHeader
 from trackfarm.catalog import Brief
+from trackfarm.protocol.operator import JobHeader
 from trackfarm_bench.load.crowd import Crowd
-from trackfarm_bench.load.outcome import Outcome, read_outcome
+from trackfarm_bench.load.outcome import LoadOutcome, read_outcome
 from trackfarm_bench.load.worker import Manner
 from trackfarm_bench.meters import Meters
 from trackfarm_bench.parts import Parts, running_farm
@@ -19,7 +19,7 @@ DURATIONS = (20, 30, 45, 60)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LoadPlan:
     workers: int
     tracks: int
     database: str
@@ -28,16 +28,16 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class LoadResult:
     """The result; `idle`: cores of each part while all workers only send heartbeats."""
 
-    plan: Plan
-    outcome: Outcome
+    plan: LoadPlan
+    outcome: LoadOutcome
     idle: dict[str, float]
     verdicts: dict[str, int]
 
 
-def measure(plan: Plan) -> Result:
+def measure(plan: LoadPlan) -> LoadResult:
     # `engine_share` is off: simulated workers report engine seconds that have not passed, and empty
     # objects.
     options = {"shard_seconds": plan.shard_seconds, "engine_share": 1e9}
@@ -45,7 +45,7 @@ def measure(plan: Plan) -> Result:
         return asyncio.run(_measure(plan, parts))
 
 
-async def _measure(plan: Plan, parts: Parts) -> Result:
+async def _measure(plan: LoadPlan, parts: Parts) -> LoadResult:
     manner = Manner(parts.url, parts.join_token, parts.objects, track_seconds=plan.track_seconds)
     crowd = Crowd(plan.workers, manner)
     await crowd.join()
@@ -56,7 +56,7 @@ async def _measure(plan: Plan, parts: Parts) -> Result:
         await asyncio.to_thread(_submit, parts, plan.tracks)
         await crowd.wait_for(plan.tracks)
     await crowd.leave()
-    return Result(plan, read_outcome(parts.database, meters), idle, dict(crowd.verdicts))
+    return LoadResult(plan, read_outcome(parts.database, meters), idle, dict(crowd.verdicts))
 
 
 def _submit(parts: Parts, tracks: int) -> None:

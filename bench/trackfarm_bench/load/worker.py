@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trackfarm.broker import PIPELINE_DEPTH
-from trackfarm.wire import (
+from trackfarm.protocol.worker import (
     ClaimRequest,
     HeartbeatRequest,
     Measurements,
@@ -42,7 +42,7 @@ class Manner:
 
 
 @dataclass(slots=True)
-class Shard:
+class LoadShard:
     shard_id: str
     lease_id: str
     stage: Stage = Stage.WAITING
@@ -67,7 +67,7 @@ class SimulatedWorker:
         self._number = number
         self._manner = manner
         self._on_verdict = on_verdict
-        self._shards: dict[str, Shard] = {}
+        self._shards: dict[str, LoadShard] = {}
         self._engine = asyncio.Lock()
         self._slots = asyncio.Semaphore(PIPELINE_DEPTH)
         self._results = asyncio.Event()
@@ -125,11 +125,11 @@ class SimulatedWorker:
                 return
             if status != 200:
                 raise RuntimeError(f"claim: {status} {answer}")
-            await self._compute(Shard(shard_id, lease_id), answer["tracks"])
+            await self._compute(LoadShard(shard_id, lease_id), answer["tracks"])
         finally:
             self._slots.release()
 
-    async def _compute(self, shard: Shard, orders: list[dict[str, Any]]) -> None:
+    async def _compute(self, shard: LoadShard, orders: list[dict[str, Any]]) -> None:
         self._shards[shard.lease_id] = shard
         shard.unanswered = len(orders)
         async with self._engine:
@@ -181,7 +181,7 @@ class SimulatedWorker:
             )
             self._settle(shard, answer["tracks"])
 
-    def _settle(self, shard: Shard, verdicts: list[dict[str, Any]]) -> None:
+    def _settle(self, shard: LoadShard, verdicts: list[dict[str, Any]]) -> None:
         shard.unanswered -= len(verdicts)
         if not shard.unanswered:
             del self._shards[shard.lease_id]

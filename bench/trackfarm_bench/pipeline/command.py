@@ -11,13 +11,13 @@ from typing import Annotated
 import typer
 
 from trackfarm.catalog import Brief
-from trackfarm.catalog.music import AudioFormat
+from trackfarm.catalog.vocabulary import AudioFormat
 from trackfarm_bench.engine.briefs import alike
 from trackfarm_bench.engine.tables import markdown
 from trackfarm_bench.meters import Meters
 from trackfarm_bench.pipeline.worker import Busy, PipelineWorker, pipeline_worker
-from trackfarm_worker.engine.messages import EngineTrack
 from trackfarm_worker.engine.options import Options, SyntheticCost
+from trackfarm_worker.engine.protocol import EngineTrack
 from trackfarm_worker.engine.settings import SYNTHETIC, EngineSettings
 
 STEPS = 8

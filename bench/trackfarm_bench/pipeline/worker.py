@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from trackfarm.broker import PIPELINE_DEPTH
 from trackfarm.catalog import Brief
-from trackfarm.wire import TrackDone, TrackFailed, TrackOrder
+from trackfarm.protocol.worker import TrackDone, TrackFailed, TrackOrder
 from trackfarm_bench.pipeline.sink import sink
-from trackfarm_worker.encoders import EncoderPool
-from trackfarm_worker.engine.messages import EngineTrack, Event, Finished
-from trackfarm_worker.engine.process import EngineProcess
+from trackfarm_worker.audio_tags import TrackProvenance
+from trackfarm_worker.encoder_pool import EncoderPool
+from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.protocol import EngineTrack, Event, Finished
 from trackfarm_worker.engine.settings import EngineSettings
 from trackfarm_worker.finisher import Finisher
-from trackfarm_worker.labels import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class PipelineWorker:
             object_key=f"bench/{audio.track_id}",
             upload_url=f"{self._url}/{audio.track_id}",
         )
-        origin = Origin(job_id="bench", model_set="")
+        origin = TrackProvenance(job_id="bench", model_set="")
         return self._finisher.finish(order, audio, origin, lambda _: None, lambda: False)
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from statistics import quantiles
 
-from trackfarm_bench.reads.run import Result
+from trackfarm_bench.reads.run import ReadsResult
 
 
-def table(results: Sequence[Result]) -> str:
+def table(results: Sequence[ReadsResult]) -> str:
     names = [result.plan.database for result in results]
     head = [
         "| p50 / p99 / longest, ms | " + " | ".join(names) + " |",

@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from trackfarm.api import JobHeader
+from trackfarm.protocol.operator import JobHeader
 from trackfarm_bench.load.crowd import Crowd
 from trackfarm_bench.load.run import briefs
 from trackfarm_bench.load.worker import Manner
@@ -18,7 +18,7 @@ SETTLE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ReadsPlan:
     """The parameters; `track_seconds`: how long a track occupies its simulated worker."""
 
     workers: int
@@ -30,12 +30,12 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ReadsResult:
     """Response times by request, while the job ran and after a burst of single calls. While it ran,
     `made` tracks were committed in `seconds`, the scheduler used `cores` cores, and the machine's
     load average was `load`."""
 
-    plan: Plan
+    plan: ReadsPlan
     made: int
     seconds: float
     cores: float
@@ -44,12 +44,12 @@ class Result:
     polls: dict[str, list[float]]
 
 
-def measure(plan: Plan) -> Result:
+def measure(plan: ReadsPlan) -> ReadsResult:
     with running_farm(plan.database, engine_share=1e9, most_calls=100_000) as parts:
         return asyncio.run(_measure(plan, parts))
 
 
-async def _measure(plan: Plan, parts: Parts) -> Result:
+async def _measure(plan: ReadsPlan, parts: Parts) -> ReadsResult:
     manner = Manner(
         parts.url, parts.join_token, parts.objects, track_seconds=plan.track_seconds, batch=2
     )
@@ -65,7 +65,7 @@ async def _measure(plan: Plan, parts: Parts) -> Result:
     load = os.getloadavg()[0]
     polls = await _asked(parts, "", 0.0, 0.0)
     await crowd.leave()
-    return Result(plan, committed, seconds, cores, load, reads, polls)
+    return ReadsResult(plan, committed, seconds, cores, load, reads, polls)
 
 
 async def _asked(parts: Parts, job_id: str, rate: float, seconds: float) -> dict[str, list[float]]:

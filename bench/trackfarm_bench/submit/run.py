@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from trackfarm.api import Job
 from trackfarm.client import Client
+from trackfarm.protocol.operator import JobInfo
 from trackfarm_bench.meters import Meters
 from trackfarm_bench.parts import Parts, running_farm
 
@@ -83,7 +83,7 @@ def _submitted(parts: Parts, catalog: Path) -> _Client:
     return _Client(usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
 
-def _only_job(parts: Parts) -> Job:
+def _only_job(parts: Parts) -> JobInfo:
     with Client(parts.url, parts.api_key) as farm:
         (job,) = farm.jobs()
         return job

@@ -11,22 +11,22 @@ from rich.console import Console
 
 from trackfarm.planning.limits import LimitError, parse_budget, parse_deadline
 from trackfarm.planning.prices import load_prices
-from trackfarm_fleet.situation import Rules
-from trackfarm_sim.market.habits import built_in_habits
-from trackfarm_sim.market.season import play, season_of
-from trackfarm_sim.market.steward import Wishes
+from trackfarm_fleet.autoscaler.models import ScalingRules
+from trackfarm_sim.market.episode import play, season_of
+from trackfarm_sim.market.fleet_agent import FleetOptions
+from trackfarm_sim.market.market_params import built_in_habits
 from trackfarm_sim.market.tables import as_json, table_of
-from trackfarm_sim.scenario import Scenario
+from trackfarm_sim.scenario import SimScenario
 
 MAX_MACHINES = 64
 TABLE_WIDTH = 112
 
 
-def wishes_of(deadline: str | None, budget: str | None, max_machines: int) -> Wishes:
+def wishes_of(deadline: str | None, budget: str | None, max_machines: int) -> FleetOptions:
     """Return the operator's limits from the options."""
     try:
-        return Wishes(
-            rules=Rules(max_machines=max_machines),
+        return FleetOptions(
+            rules=ScalingRules(max_machines=max_machines),
             deadline=parse_deadline(deadline, datetime.now(UTC)) if deadline else None,
             budget=parse_budget(budget) if budget else None,
         )
@@ -35,7 +35,7 @@ def wishes_of(deadline: str | None, budget: str | None, max_machines: int) -> Wi
 
 
 def show_seasons(
-    scenario: Scenario, wishes: Wishes, seeds: Sequence[int], *, as_text: bool
+    scenario: SimScenario, wishes: FleetOptions, seeds: Sequence[int], *, as_text: bool
 ) -> None:
     """Run one season per seed, and print a table or JSON."""
     season = season_of(scenario, built_in_habits(), load_prices(os.environ), wishes)

@@ -9,8 +9,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from trackfarm_fleet.ledger import Use
-from trackfarm_sim.market.season import Season, SeasonOutcome
+from trackfarm_fleet.billing.ledger import CostCategory
+from trackfarm_sim.market.episode import Season, SeasonOutcome
 from trackfarm_sim.tables import clock
 
 Of = Callable[[SeasonOutcome], float]
@@ -82,7 +82,7 @@ _ROWS: Sequence[tuple[str, Of, Callable[[float], str]]] = (
     _spent("waste"),
     ("over knowing the market's future", lambda o: o.forecast_ratio, _times),
     ("over knowing every machine's speed too", lambda o: o.ratio, _times),
-    *(_excess(use.value) for use in Use),
+    *(_excess(use.value) for use in CostCategory),
     ("outbid", lambda o: float(o.outbids), _number),
     ("died", lambda o: float(o.losses), _number),
     ("refused", lambda o: float(o.refusals), _number),

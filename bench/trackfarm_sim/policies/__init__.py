@@ -2,17 +2,12 @@
 
 from collections.abc import Callable
 
-from trackfarm_sim.policies.baselines import (
-    FixedShards,
-    LongestFirst,
-    OneTaskPerTrack,
-    StaticSplit,
-)
-from trackfarm_sim.policies.ours import Ours
+from trackfarm_sim.policies.baselines import FixedShards, LongestFirst, OneTaskPerTrack, StaticSplit
+from trackfarm_sim.policies.ours import OurPolicy
 from trackfarm_sim.policies.rules import Policy
 
 POLICIES: dict[str, Callable[[], Policy]] = {
-    "trackfarm": Ours,
+    "trackfarm": OurPolicy,
     "longest first": LongestFirst,
     "shards of 8": FixedShards,
     "task each, 60 s": lambda: OneTaskPerTrack(60.0),

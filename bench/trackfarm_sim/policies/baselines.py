@@ -6,9 +6,9 @@ tick or for the report of its computed shard.
 
 from collections.abc import Sequence
 
-from trackfarm_scheduler.outlines import NewShard, WaitingTrack
-from trackfarm_sim.desk import Desk
-from trackfarm_sim.policies.rules import Decision, Rules, View
+from trackfarm_scheduler.policy.models import NewShard, WaitingTrack
+from trackfarm_sim.policies.rules import PolicyRules, SimDecision, SimView
+from trackfarm_sim.sim_worker import Desk
 
 CELERY_OVERHEAD = 0.5  # engine seconds between two tasks: fetch, decode, upload, acknowledge
 PIPELINED = 2  # shards per worker, for policies with prefetching
@@ -19,13 +19,13 @@ def _shard(desk: Desk, tracks: Sequence[WaitingTrack]) -> NewShard:
     return NewShard(desk.id, desk.id, "job", tuple(t.id for t in tracks), expected)
 
 
-def _deal(farm: View, size: int, depth: int) -> Decision:
+def _deal(farm: SimView, size: int, depth: int) -> SimDecision:
     """Assign the next tracks, `size` at a time, to workers with a free slot, idle ones first."""
     desks = [d for d in farm.desks.values() if d.died_at is None]  # the dead pull nothing
     places = [d for ahead in range(depth) for d in desks if d.ahead <= ahead]
     waiting = farm.ledger.window(size * len(places))
     cuts = [waiting[i : i + size] for i in range(0, len(waiting), size)]
-    return Decision([_shard(desk, cut) for desk, cut in zip(places, cuts, strict=False)])
+    return SimDecision([_shard(desk, cut) for desk, cut in zip(places, cuts, strict=False)])
 
 
 class OneTaskPerTrack:
@@ -33,7 +33,7 @@ class OneTaskPerTrack:
     the broker's visibility timeout."""
 
     def __init__(self, redelivered_after: float) -> None:
-        self.rules = Rules(
+        self.rules = PolicyRules(
             tick=0.0,
             overhead=CELERY_OVERHEAD,
             redelivered_after=redelivered_after,
@@ -41,7 +41,7 @@ class OneTaskPerTrack:
             blames=False,
         )
 
-    def decide(self, farm: View, now: float) -> Decision:
+    def decide(self, farm: SimView, now: float) -> SimDecision:
         return _deal(farm, 1, 1)
 
 
@@ -49,9 +49,9 @@ class FixedShards:
     """Shards of eight, one computing and one waiting; dead workers are detected as fast as by
     ours."""
 
-    rules = Rules(tick=0.0)
+    rules = PolicyRules(tick=0.0)
 
-    def decide(self, farm: View, now: float) -> Decision:
+    def decide(self, farm: SimView, now: float) -> SimDecision:
         return _deal(farm, 8, PIPELINED)
 
 
@@ -59,9 +59,9 @@ class LongestFirst:
     """The longest waiting track to the next worker with a free slot, one computing and one
     waiting."""
 
-    rules = Rules(tick=0.0, longest_first=True)
+    rules = PolicyRules(tick=0.0, longest_first=True)
 
-    def decide(self, farm: View, now: float) -> Decision:
+    def decide(self, farm: SimView, now: float) -> SimDecision:
         return _deal(farm, 1, PIPELINED)
 
 
@@ -69,17 +69,17 @@ class StaticSplit:
     """An equal number of tracks per machine, split once; the replacement of a lost machine
     continues its list."""
 
-    rules = Rules()
+    rules = PolicyRules()
 
-    def decide(self, farm: View, now: float) -> Decision:
+    def decide(self, farm: SimView, now: float) -> SimDecision:
         alive = [desk for desk in farm.desks.values() if desk.died_at is None]
         free = {desk.machine.slot: desk for desk in alive if not desk.ahead}
         if not free:
-            return Decision()
+            return SimDecision()
         total, slots = farm.ledger.total, farm.scenario.machines
         lists_by_slot: dict[int, list[WaitingTrack]] = {}
         for track in farm.ledger.window(total):
             lists_by_slot.setdefault(track.id * slots // total, []).append(track)
-        return Decision(
+        return SimDecision(
             [_shard(free[s], tracks) for s, tracks in lists_by_slot.items() if s in free]
         )

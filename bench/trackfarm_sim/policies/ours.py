@@ -2,43 +2,43 @@
 
 from collections.abc import Sequence
 
-from trackfarm_scheduler.leases import heartbeat_interval
-from trackfarm_scheduler.outlines import JobView, NewShard, WorkerView
-from trackfarm_scheduler.placement import SHARDS_AHEAD, place
-from trackfarm_scheduler.precedence import Lane, Standing
-from trackfarm_scheduler.racing import OpenTrack, Straggler, race
-from trackfarm_sim.desk import MAX_SHARD_TRACKS, Desk, Lease
-from trackfarm_sim.policies.rules import Decision, Rules, View
-from trackfarm_sim.works import prior
+from trackfarm_scheduler.policy.leases import heartbeat_interval
+from trackfarm_scheduler.policy.models import JobView, NewShard, WorkerView
+from trackfarm_scheduler.policy.placement import SHARDS_AHEAD, place
+from trackfarm_scheduler.policy.priority import JobPriority, Lane
+from trackfarm_scheduler.policy.speculation import OpenTrack, Straggler, race
+from trackfarm_sim.policies.rules import PolicyRules, SimDecision, SimView
+from trackfarm_sim.sim_worker import MAX_SHARD_TRACKS, Desk, SimLease
+from trackfarm_sim.workload import prior
 
-WINDOW_PER_PLACE = 64  # as in trackfarm_scheduler.placer, like the next two
+WINDOW_PER_PLACE = 64  # as in trackfarm_scheduler.loops.placer, like the next two
 MAX_WINDOW = 5_000
 MISSED_BEATS = 2.5
 HEARTBEAT = 5.0  # seconds, the slowest
 POLL = 1.0  # seconds between checks for stragglers; the scheduler checks four times as often
 
 
-class Ours:
-    rules = Rules()
+class OurPolicy:
+    rules = PolicyRules()
 
-    def decide(self, farm: View, now: float) -> Decision:
+    def decide(self, farm: SimView, now: float) -> SimDecision:
         staying = [desk for desk in farm.desks.values() if not desk.is_draining]
         free = [desk for desk in staying if desk.load < SHARDS_AHEAD]
         # Returned tracks also go to workers that already have enough shards.
         takers = staying if farm.ledger.came_back else free
         shards = self._place(farm, takers, now) if takers and farm.ledger.pending else []
         if shards:
-            return Decision(shards)
+            return SimDecision(shards)
         idle = [_view(desk) for desk in free if not desk.load]
         if not idle:
-            return Decision()
+            return SimDecision()
         raced = race(stragglers(farm, now), idle)
-        return Decision(raced, is_race=True, again_after=POLL)
+        return SimDecision(raced, is_race=True, again_after=POLL)
 
-    def _place(self, farm: View, takers: Sequence[Desk], now: float) -> list[NewShard]:
+    def _place(self, farm: SimView, takers: Sequence[Desk], now: float) -> list[NewShard]:
         places = sum(max(0, SHARDS_AHEAD - desk.load) for desk in takers) or len(takers)
         waiting = farm.ledger.window(min(MAX_WINDOW, WINDOW_PER_PLACE * places))
-        standing = Standing(
+        standing = JobPriority(
             lane=Lane.BATCH,
             priority=0,
             created_at=0.0,
@@ -73,7 +73,7 @@ def _view(desk: Desk) -> WorkerView:
     )
 
 
-def _seconds_left(farm: View) -> float:
+def _seconds_left(farm: SimView) -> float:
     """Return the waiting work over the speed of all workers."""
     name, mean = farm.scenario.model_set, farm.works.mean_shape
     pace = {kind.gpu: 1 / prior(mean, kind.gpu, name) for kind in farm.scenario.fleet}
@@ -81,8 +81,8 @@ def _seconds_left(farm: View) -> float:
     return farm.ledger.pending / sum(speeds)
 
 
-def stragglers(farm: View, now: float) -> list[Straggler]:
-    """Return the stragglers as `trackfarm_scheduler.store.outlook` does: claimed leases with open
+def stragglers(farm: SimView, now: float) -> list[Straggler]:
+    """Return the stragglers as `trackfarm_scheduler.db.placement_view` does: claimed leases with open
     tracks."""
     farm.settle_all(now)
     silent_after = MISSED_BEATS * heartbeat_interval(len(farm.desks), slowest=HEARTBEAT)
@@ -94,7 +94,7 @@ def stragglers(farm: View, now: float) -> list[Straggler]:
     return late
 
 
-def _straggler(farm: View, lease: Lease, now: float, *, is_silent: bool) -> Straggler:
+def _straggler(farm: SimView, lease: SimLease, now: float, *, is_silent: bool) -> Straggler:
     desk, works = lease.desk, farm.works
     codes = {t: works.shape_of[t] for t in lease.tracks if t in lease.open}
     tracks = [

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from trackfarm_scheduler.outlines import NewShard
-from trackfarm_sim.desk import Desk
-from trackfarm_sim.ledger import Ledger
-from trackfarm_sim.scenario import Scenario
-from trackfarm_sim.works import Works
+from trackfarm_scheduler.policy.models import NewShard
+from trackfarm_sim.ledger import LossLedger
+from trackfarm_sim.scenario import SimScenario
+from trackfarm_sim.sim_worker import Desk
+from trackfarm_sim.workload import Works
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class PolicyRules:
     """Parameters of a policy. `tick`: seconds between decisions (0: at once). `overhead`: engine
     seconds per task. `redelivered_after`: seconds after delivery at which a lost task is delivered
     again, if no lease ends sooner. `queues_all`: pending tracks wait in the broker."""
@@ -35,7 +35,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class SimDecision:
     """New shards. `again_after`: seconds until the next decision even if nothing happens."""
 
     shards: list[NewShard] = field(default_factory=list)
@@ -43,12 +43,12 @@ class Decision:
     again_after: float | None = None
 
 
-class View(Protocol):
+class SimView(Protocol):
     """The part of the farm that a policy may see."""
 
-    scenario: Scenario
+    scenario: SimScenario
     works: Works
-    ledger: Ledger
+    ledger: LossLedger
     desks: dict[str, Desk]
 
     def live_leases(self, track: int) -> int:
@@ -60,6 +60,6 @@ class View(Protocol):
 
 class Policy(Protocol):
     @property
-    def rules(self) -> Rules: ...
+    def rules(self) -> PolicyRules: ...
 
-    def decide(self, farm: View, now: float) -> Decision: ...
+    def decide(self, farm: SimView, now: float) -> SimDecision: ...

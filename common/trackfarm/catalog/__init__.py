@@ -2,10 +2,10 @@
 
 from trackfarm.catalog.brief import Brief
 from trackfarm.catalog.catalog import Catalog, CatalogCheck, check_catalog, open_catalog
+from trackfarm.catalog.error_messages import brief_faults
+from trackfarm.catalog.errors import CatalogError, CatalogProblem, FieldProblem
+from trackfarm.catalog.header import CatalogRow
 from trackfarm.catalog.parsed import MAX_TRACKS
-from trackfarm.catalog.problems import CatalogError, Fault, Problem
-from trackfarm.catalog.rows import Row
-from trackfarm.catalog.wording import brief_faults
 
 __all__ = [
     "MAX_TRACKS",
@@ -13,9 +13,9 @@ __all__ = [
     "Catalog",
     "CatalogCheck",
     "CatalogError",
-    "Fault",
-    "Problem",
-    "Row",
+    "CatalogProblem",
+    "CatalogRow",
+    "FieldProblem",
     "brief_faults",
     "check_catalog",
     "open_catalog",

@@ -7,10 +7,8 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from trackfarm.catalog.music import UNKNOWN_LANGUAGE, AudioFormat, Task
-from trackfarm.catalog.names import settled
-from trackfarm.catalog.sources import FIELDS, SourceField
-from trackfarm.catalog.spelling import (
+from trackfarm.catalog.field_names import normalised
+from trackfarm.catalog.field_types import (
     AudioCodes,
     FileStem,
     Instrument,
@@ -27,7 +25,9 @@ from trackfarm.catalog.spelling import (
     ToTheEnd,
     Whole,
 )
+from trackfarm.catalog.source_refs import FIELDS, SourceField
 from trackfarm.catalog.tasks import task_faults
+from trackfarm.catalog.vocabulary import UNKNOWN_LANGUAGE, AudioFormat, Task
 
 NOT_IDENTITY = frozenset({"variations", "tags", "name", "title"})
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -144,7 +144,7 @@ class Brief(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _settle_names(cls, data: Any) -> Any:
-        return settled(data) if isinstance(data, Mapping) else data
+        return normalised(data) if isinstance(data, Mapping) else data
 
     @model_validator(mode="after")
     def _fit_the_task(self) -> Self:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from trackfarm.catalog.brief import Brief
 from trackfarm.catalog.csv_reader import open_csv
+from trackfarm.catalog.errors import CatalogError, CatalogProblem, at_row, catalog_error
+from trackfarm.catalog.header import CatalogRow
 from trackfarm.catalog.jsonl_reader import open_jsonl
 from trackfarm.catalog.parsed import MAX_TRACKS, ParsedCatalog, no_briefs, too_many_tracks
-from trackfarm.catalog.problems import CatalogError, Problem, placed, stop
-from trackfarm.catalog.rows import Row
-from trackfarm.catalog.sources import file_faults
-from trackfarm.catalog.table_reader import Fields, Frame, frame_rows, parse_rows
+from trackfarm.catalog.rows_reader import Fields, Frame, frame_rows, parse_rows
+from trackfarm.catalog.source_refs import file_faults
 from trackfarm.catalog.yaml_reader import open_yaml
 
 MAX_PROBLEMS = 1000
@@ -31,7 +31,7 @@ class CatalogCheck:
 
     name: str
     model_set: str | None
-    problems: tuple[Problem, ...]
+    problems: tuple[CatalogProblem, ...]
     problem_count: int
     brief_count: int
     track_count: int
@@ -89,7 +89,9 @@ class Catalog(ParsedCatalog):
         reader = _READERS.get(file.suffix.lower())
         if reader is None:
             remedy = "use .csv, .jsonl or .yaml"
-            raise stop(str(file), 0, "catalog", f"has the unknown suffix {file.suffix!r}", remedy)
+            raise catalog_error(
+                str(file), 0, "catalog", f"has the unknown suffix {file.suffix!r}", remedy
+            )
         return cls(**vars(reader(file)))
 
     @property
@@ -97,7 +99,7 @@ class Catalog(ParsedCatalog):
         """Audio format of briefs that set none."""
         return str(self.defaults.get("audio_format") or Brief.model_fields["audio_format"].default)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[CatalogRow]:
         """Yield every row in order, in constant memory; missing local files are problems.
 
         Raises `CatalogError` where reading cannot continue, if there is no row at all, and if the
@@ -120,7 +122,7 @@ class Catalog(ParsedCatalog):
         Keeps the first 1,000 problems and counts the rest. Raises `CatalogError` where reading
         cannot continue; it includes the problems found so far.
         """
-        problems: list[Problem] = []
+        problems: list[CatalogProblem] = []
         problem_count = briefs = tracks = 0
         seconds = 0.0
         try:
@@ -146,11 +148,11 @@ class Catalog(ParsedCatalog):
             audio_seconds=seconds,
         )
 
-    def _with_file_faults(self, row: Row) -> Row:
+    def _with_file_faults(self, row: CatalogRow) -> CatalogRow:
         faults = (
             file_faults(row.outcome.sources(), self.path) if isinstance(row.outcome, Brief) else []
         )
-        return Row(row.number, placed(faults, str(self.path), row.number)) if faults else row
+        return CatalogRow(row.number, at_row(faults, str(self.path), row.number)) if faults else row
 
 
 def open_catalog(path: str | Path) -> Catalog:

@@ -5,12 +5,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trackfarm.catalog.lines import read_lines
-from trackfarm.catalog.names import SWITCHES, field_of, refusal_of
+from trackfarm.catalog.error_messages import unknown_field
+from trackfarm.catalog.errors import (
+    CatalogError,
+    CatalogProblem,
+    FieldProblem,
+    at_row,
+    catalog_error,
+    quoted,
+)
+from trackfarm.catalog.field_names import SWITCHES, field_of, refusal_of
+from trackfarm.catalog.header import CatalogRow, row_of, with_defaults
 from trackfarm.catalog.parsed import ParsedCatalog, no_briefs
-from trackfarm.catalog.problems import CatalogError, Fault, Problem, placed, shown, stop
-from trackfarm.catalog.rows import Row, combined, row_of
-from trackfarm.catalog.wording import unknown_field
+from trackfarm.catalog.text_lines import read_lines
 
 _DELIMITERS = (",", ";", "\t")
 _TAG_PREFIXES = ("tag.", "tags.")
@@ -27,7 +34,7 @@ class Columns:
     names: tuple[str, ...]
     unnamed: tuple[int, ...]
     has_tags: bool
-    faults: tuple[Fault, ...]
+    faults: tuple[FieldProblem, ...]
 
 
 def open_csv(path: Path) -> ParsedCatalog:
@@ -41,7 +48,7 @@ def open_csv(path: Path) -> ParsedCatalog:
     delimiter = _delimiter(first)
     number, header = next(_records(path, delimiter), (1, []))
     if isinstance(header, csv.Error):
-        raise stop(str(path), number, "row", str(header), "close the quote")
+        raise catalog_error(str(path), number, "row", str(header), "close the quote")
     columns = read_columns(header)
     _check_header(path, number, columns)
     return ParsedCatalog(path=path, name=path.stem, read=lambda: _rows(path, delimiter, columns))
@@ -50,12 +57,12 @@ def open_csv(path: Path) -> ParsedCatalog:
 def read_columns(header: Sequence[str]) -> Columns:
     """Interpret the header row. Unknown columns are skipped, with one fault each."""
     names: list[str] = []
-    faults: list[Fault] = []
+    faults: list[FieldProblem] = []
     for cell in header:
         name = _column_name(cell.strip())
         if name in names and name:
             faults.append(
-                Fault(cell.strip(), f"means {name}, which already has a column", "keep one")
+                FieldProblem(cell.strip(), f"means {name}, which already has a column", "keep one")
             )
             name = ""
         elif not name and cell.strip():
@@ -88,10 +95,14 @@ def _check_header(path: Path, row: int, columns: Columns) -> None:
     missing = [name for name in _NEEDED if name not in columns.names]
     if not set(columns.names) - {"", *SWITCHES}:
         wrong = "has no field of a brief"
-        raise stop(str(path), row, "header", wrong, "start with a row of names: prompt,duration")
+        raise catalog_error(
+            str(path), row, "header", wrong, "start with a row of names: prompt,duration"
+        )
     if missing:
-        problems = [Problem(str(path), row, n, "has no column", f"add one: {n}") for n in missing]
-        raise CatalogError([*problems, *placed(columns.faults, str(path), row)])
+        problems = [
+            CatalogProblem(str(path), row, n, "has no column", f"add one: {n}") for n in missing
+        ]
+        raise CatalogError([*problems, *at_row(columns.faults, str(path), row)])
 
 
 def _records(path: Path, delimiter: str) -> Iterator[Record]:
@@ -106,25 +117,27 @@ def _records(path: Path, delimiter: str) -> Iterator[Record]:
         except csv.Error as error:
             if reader.line_num > start:
                 wrong = f"the quote opened here is not closed properly by line {reader.line_num}"
-                raise stop(str(path), start, "row", wrong, 'write quotes in a cell as ""') from None
+                raise catalog_error(
+                    str(path), start, "row", wrong, 'write quotes in a cell as ""'
+                ) from None
             yield start, error
         else:
             if any(cells):
                 yield start, cells
 
 
-def _rows(path: Path, delimiter: str, columns: Columns) -> Iterator[Row]:
+def _rows(path: Path, delimiter: str, columns: Columns) -> Iterator[CatalogRow]:
     file, names = str(path), columns.names
     records = _records(path, delimiter)
     header_row = next(records)[0]
     if columns.faults:
-        yield Row(header_row, placed(columns.faults, file, header_row))
+        yield CatalogRow(header_row, at_row(columns.faults, file, header_row))
     for number, cells in records:
         if isinstance(cells, csv.Error):
-            wrong = Problem(file, number, "row", str(cells), 'write quotes in a cell as ""')
-            yield Row(number, [wrong])
+            wrong = CatalogProblem(file, number, "row", str(cells), 'write quotes in a cell as ""')
+            yield CatalogRow(number, [wrong])
         elif surplus := _surplus(columns, cells):
-            yield Row(number, placed([surplus], file, number))
+            yield CatalogRow(number, at_row([surplus], file, number))
         else:
             values: dict[str, object] = {
                 name: cell
@@ -134,7 +147,7 @@ def _rows(path: Path, delimiter: str, columns: Columns) -> Iterator[Row]:
             yield row_of(file, number, with_tags(values) if columns.has_tags else values)
 
 
-def _surplus(columns: Columns, cells: list[str]) -> Fault | None:
+def _surplus(columns: Columns, cells: list[str]) -> FieldProblem | None:
     """Return a fault for a value without a heading, mostly caused by an unquoted comma."""
     width = len(columns.names)
     unlabelled = cells[width:] if len(cells) > width else []
@@ -143,12 +156,12 @@ def _surplus(columns: Columns, cells: list[str]) -> Fault | None:
     stray = next((cell for cell in unlabelled if cell.strip()), None)
     if stray is None:
         return None
-    wrong = f"{shown(stray)} is in a column without a name"
-    return Fault("row", wrong, "put cells that contain the separator in quotes")
+    wrong = f"{quoted(stray)} is in a column without a name"
+    return FieldProblem("row", wrong, "put cells that contain the separator in quotes")
 
 
 def with_tags(values: Mapping[str, object]) -> Mapping[str, object]:
     """Return the fields with all `tags.<label>` merged into one."""
     tags = {name[len(_TAG) :]: value for name, value in values.items() if name.startswith(_TAG)}
     rest = {name: value for name, value in values.items() if not name.startswith(_TAG)}
-    return combined({"tags": tags}, rest) if tags else rest
+    return with_defaults({"tags": tags}, rest) if tags else rest

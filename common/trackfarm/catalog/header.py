@@ -1,16 +1,75 @@
-"""Header of a catalog: its name, its model set, the defaults of its briefs."""
+"""Header of a catalog: its name, its model set, the defaults of its briefs.
+
+Rows of a catalog, validated from their own fields and the defaults.
+"""
 
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
-from trackfarm.catalog.names import field_of, renamed
-from trackfarm.catalog.problems import Fault, shown, shown_name
-from trackfarm.catalog.rows import part_faults
-from trackfarm.catalog.spelling import Text
+from trackfarm.catalog.brief import Brief
+from trackfarm.catalog.error_messages import brief_faults
+from trackfarm.catalog.errors import CatalogProblem, FieldProblem, at_row, quoted, shown_name
+from trackfarm.catalog.field_names import field_of, renamed
+from trackfarm.catalog.field_types import Text, parse_tags
+
+_ANY_BRIEF: dict[str, object] = {"prompt": "any", "duration": 10}
+
+
+class CatalogRow(NamedTuple):
+    """One record of a catalog: the line where it starts, and its brief or its problems."""
+
+    number: int
+    outcome: Brief | list[CatalogProblem]
+
+
+def row_of(file: str, number: int, values: Mapping[str, object]) -> CatalogRow:
+    """Return the row with these fields (defaults included)."""
+    try:
+        return CatalogRow(number, Brief.model_validate(values))
+    except ValidationError as error:
+        return CatalogRow(number, at_row(brief_faults(error), file, number))
+
+
+def with_defaults(defaults: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
+    """Merge a brief's own fields over the defaults; labels are joined.
+
+    Both must use the fields' own names.
+    """
+    fields = {**defaults, **own}
+    if "tags" in defaults and "tags" in own:
+        fields["tags"] = _joined_tags(defaults["tags"], own["tags"])
+    return fields
+
+
+def part_faults(part: Mapping[str, object]) -> list[FieldProblem]:
+    """Return the faults of fields that are only a part of a brief, such as the defaults."""
+    fields = {name: value for name, value in renamed(part).items() if value is not None}
+    try:
+        Brief.model_validate(with_defaults(_ANY_BRIEF, fields))
+    except ValidationError as error:
+        needs_the_rest = error.errors(include_url=False)[0]["type"] == "task"
+        return [] if needs_the_rest else brief_faults(error)
+    return []
+
+
+def _joined_tags(defaults: object, own: object) -> object:
+    below, above = _tags(defaults), _tags(own)
+    if isinstance(below, Mapping) and isinstance(above, Mapping):
+        return {**below, **above}
+    return above
+
+
+def _tags(value: object) -> object:
+    try:
+        return parse_tags(value) if isinstance(value, str) else value
+    except PydanticCustomError:
+        return value
+
 
 _NAME = TypeAdapter(Annotated[Text, StringConstraints(min_length=1, max_length=200)])
 _KEYS = ("catalog", "model_set", "defaults")
@@ -27,7 +86,7 @@ class Header:
     name: str
     model_set: str | None = None
     defaults: Mapping[str, object] = field(default_factory=dict)
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[FieldProblem, ...] = ()
 
 
 def read_header(values: Mapping[str, object], stem: str, also: tuple[str, ...] = ()) -> Header:
@@ -47,32 +106,34 @@ def read_header(values: Mapping[str, object], stem: str, also: tuple[str, ...] =
     )
 
 
-def _usable(defaults: object, faults: Iterable[Fault]) -> dict[str, object]:
+def _usable(defaults: object, faults: Iterable[FieldProblem]) -> dict[str, object]:
     """Return the defaults without faults."""
     wrong = {fault.field for fault in faults}
     fields = renamed(defaults) if isinstance(defaults, Mapping) else {}
     return {name: value for name, value in fields.items() if f"defaults.{name}" not in wrong}
 
 
-def defaults_faults(defaults: object) -> list[Fault]:
+def defaults_faults(defaults: object) -> list[FieldProblem]:
     """Return the faults of the defaults; each field is named `defaults.<field>`."""
     if defaults is None:
         return []
     if not isinstance(defaults, Mapping):
-        wrong = f"{shown(defaults)} is not a set of named fields"
-        return [Fault("defaults", wrong, "write field names with their values")]
+        wrong = f"{quoted(defaults)} is not a set of named fields"
+        return [FieldProblem("defaults", wrong, "write field names with their values")]
     return [prefixed("defaults", fault) for fault in part_faults(defaults)]
 
 
-def prefixed(section: str, fault: Fault) -> Fault:
+def prefixed(section: str, fault: FieldProblem) -> FieldProblem:
     """Return the fault with its field name prefixed by the section."""
-    return Fault(f"{section}.{fault.field}", fault.wrong, fault.remedy)
+    return FieldProblem(f"{section}.{fault.field}", fault.wrong, fault.remedy)
 
 
-def _unknown(key: str, also: tuple[str, ...]) -> Fault:
+def _unknown(key: str, also: tuple[str, ...]) -> FieldProblem:
     keys = (*_KEYS, *also)
     remedy = f"a catalog has {', '.join(keys[:-1])} and {keys[-1]}"
-    return Fault(shown_name(key), "is not a part of a catalog", f"{_guess(key, keys)}{remedy}")
+    return FieldProblem(
+        shown_name(key), "is not a part of a catalog", f"{_guess(key, keys)}{remedy}"
+    )
 
 
 def _guess(key: str, keys: tuple[str, ...]) -> str:
@@ -82,11 +143,13 @@ def _guess(key: str, keys: tuple[str, ...]) -> str:
     return "it is a field of a brief, to be written below defaults; " if field_of(key) else ""
 
 
-def _name_faults(key: str, value: object) -> list[Fault]:
+def _name_faults(key: str, value: object) -> list[FieldProblem]:
     try:
         if value is not None:
             _NAME.validate_python(value)
     except ValidationError:
-        wrong = f"{shown(value)} is not a name"
-        return [Fault(key, wrong, "write text of 1 to 200 characters without control characters")]
+        wrong = f"{quoted(value)} is not a name"
+        return [
+            FieldProblem(key, wrong, "write text of 1 to 200 characters without control characters")
+        ]
     return []

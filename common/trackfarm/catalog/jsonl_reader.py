@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from trackfarm.catalog.header import Header, read_header
-from trackfarm.catalog.lines import read_lines
-from trackfarm.catalog.names import renamed
+from trackfarm.catalog.errors import CatalogError, FieldProblem, at_row, quoted
+from trackfarm.catalog.field_names import renamed
+from trackfarm.catalog.header import CatalogRow, Header, read_header, row_of, with_defaults
 from trackfarm.catalog.parsed import ParsedCatalog, no_briefs
-from trackfarm.catalog.problems import CatalogError, Fault, placed, shown
-from trackfarm.catalog.rows import Row, combined, row_of
+from trackfarm.catalog.text_lines import read_lines
 
 _HEADER_KEYS = frozenset({"catalog", "model_set", "defaults"})
 
@@ -24,7 +23,7 @@ def open_jsonl(path: Path) -> ParsedCatalog:
     if isinstance(value, dict) and not _HEADER_KEYS.isdisjoint(value):
         header, skip = read_header(value, path.stem), number
     if header.faults:
-        raise CatalogError(placed(header.faults, str(path), number))
+        raise CatalogError(at_row(header.faults, str(path), number))
     return ParsedCatalog(
         path=path,
         name=header.name,
@@ -34,31 +33,33 @@ def open_jsonl(path: Path) -> ParsedCatalog:
     )
 
 
-def _rows(path: Path, skip: int, defaults: Mapping[str, object]) -> Iterator[Row]:
+def _rows(path: Path, skip: int, defaults: Mapping[str, object]) -> Iterator[CatalogRow]:
     file = str(path)
     for number, value in _records(path):
-        if isinstance(value, Fault):
-            yield Row(number, placed([value], file, number))
+        if isinstance(value, FieldProblem):
+            yield CatalogRow(number, at_row([value], file, number))
         elif number != skip:
-            yield row_of(file, number, combined(defaults, renamed(value)))
+            yield row_of(file, number, with_defaults(defaults, renamed(value)))
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, object] | Fault]]:
+def _records(path: Path) -> Iterator[tuple[int, dict[str, object] | FieldProblem]]:
     for number, line in enumerate(read_lines(path), start=1):
         if not line.isspace():
             yield number, _parse(line)
 
 
-def _parse(line: str) -> dict[str, object] | Fault:
+def _parse(line: str) -> dict[str, object] | FieldProblem:
     try:
         value = json.loads(line, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         wrong = f"is not JSON at column {error.colno}: {error.msg}"
-        return Fault("line", wrong, "write one complete JSON object on each line")
+        return FieldProblem("line", wrong, "write one complete JSON object on each line")
     except (ValueError, RecursionError) as error:
-        return Fault("line", str(error), "write one JSON object of named fields on each line")
+        return FieldProblem(
+            "line", str(error), "write one JSON object of named fields on each line"
+        )
     if not isinstance(value, dict):
-        return Fault("line", f"{shown(value)} is not a brief", 'write {"prompt": ..., ...}')
+        return FieldProblem("line", f"{quoted(value)} is not a brief", 'write {"prompt": ..., ...}')
     return value
 
 
@@ -67,5 +68,5 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         duplicate = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{shown(duplicate)} is given twice")
+        raise ValueError(f"{quoted(duplicate)} is given twice")
     return values

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trackfarm.catalog.problems import CatalogError, stop
-from trackfarm.catalog.rows import Row
+from trackfarm.catalog.errors import CatalogError, catalog_error
+from trackfarm.catalog.header import CatalogRow
 
 MAX_TRACKS = 10_000_000
 
@@ -19,17 +19,17 @@ class ParsedCatalog:
 
     path: Path
     name: str
-    read: Callable[[], Iterator[Row]] = field(repr=False, compare=False)
+    read: Callable[[], Iterator[CatalogRow]] = field(repr=False, compare=False)
     model_set: str | None = None
     defaults: Mapping[str, object] = field(default_factory=dict)
 
 
 def no_briefs(path: Path) -> CatalogError:
     """Return the error for a catalog without briefs."""
-    return stop(str(path), 0, "catalog", "has no briefs", "write at least one")
+    return catalog_error(str(path), 0, "catalog", "has no briefs", "write at least one")
 
 
 def too_many_tracks(file: str, row: int, tracks: int) -> CatalogError:
     """Return the error for a catalog so large that it is probably a mistake."""
     wrong = f"asks for {tracks:,} tracks or more, over {MAX_TRACKS:,}"
-    return stop(file, row, "catalog", wrong, "split the catalog or lower variations")
+    return catalog_error(file, row, "catalog", wrong, "split the catalog or lower variations")

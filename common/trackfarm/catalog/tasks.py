@@ -6,8 +6,8 @@ than ignored, because a brief that asks for more than the track delivers is a mi
 
 from typing import Protocol
 
-from trackfarm.catalog.music import CODES_PER_SECOND, Task, code_count
-from trackfarm.catalog.problems import Fault
+from trackfarm.catalog.errors import FieldProblem
+from trackfarm.catalog.vocabulary import CODES_PER_SECOND, Task, code_count
 
 _USES: dict[Task, frozenset[str]] = {
     "text2music": frozenset({"audio_code_string"}),
@@ -55,7 +55,7 @@ class TaskFields(Protocol):
     def model_fields_set(self) -> set[str]: ...
 
 
-def task_faults(brief: TaskFields) -> list[Fault]:
+def task_faults(brief: TaskFields) -> list[FieldProblem]:
     """Return the faults of fields that the brief's task needs or does not use."""
     if brief.task_type == "text2music" and _UNUSED_VALUES.keys().isdisjoint(brief.model_fields_set):
         return []  # fast path for nearly all briefs: client and scheduler both validate each
@@ -71,58 +71,66 @@ def task_faults(brief: TaskFields) -> list[Fault]:
     ]
 
 
-def _unused(brief: TaskFields, given: list[str]) -> list[Fault]:
+def _unused(brief: TaskFields, given: list[str]) -> list[FieldProblem]:
     uses = _USES[brief.task_type]
     if brief.audio_code_string is not None:
         uses |= {"audio_cover_strength"}
     return [_not_used(name, brief.task_type) for name in given if name not in uses]
 
 
-def _not_used(name: str, task: Task) -> Fault:
+def _not_used(name: str, task: Task) -> FieldProblem:
     tasks = ", ".join(other for other, uses in _USES.items() if name in uses)
-    return Fault(name, f"is not used by {task}", f"remove it, or set task_type to {tasks}")
+    return FieldProblem(name, f"is not used by {task}", f"remove it, or set task_type to {tasks}")
 
 
-def _missing(brief: TaskFields) -> list[Fault]:
+def _missing(brief: TaskFields) -> list[FieldProblem]:
     task = brief.task_type
     if task == "cover" and brief.src_audio is None and brief.audio_code_string is None:
         return [
-            Fault("src_audio", "is missing, which cover needs", "give src_audio or audio codes")
+            FieldProblem(
+                "src_audio", "is missing, which cover needs", "give src_audio or audio codes"
+            )
         ]
     return [
-        Fault(name, f"is missing, which {task} needs", f"give {name}")
+        FieldProblem(name, f"is missing, which {task} needs", f"give {name}")
         for name in _NEEDS[task]
         if not getattr(brief, name)
     ]
 
 
-def _exclusive(brief: TaskFields) -> list[Fault]:
+def _exclusive(brief: TaskFields) -> list[FieldProblem]:
     if brief.task_type != "cover" or brief.src_audio is None or brief.audio_code_string is None:
         return []
     wrong = "is given together with src_audio: a cover follows one or the other"
-    return [Fault("audio_code_string", wrong, "remove one of the two")]
+    return [FieldProblem("audio_code_string", wrong, "remove one of the two")]
 
 
-def _interval(brief: TaskFields) -> list[Fault]:
+def _interval(brief: TaskFields) -> list[FieldProblem]:
     start, end = brief.repainting_start, brief.repainting_end
     if "repainting_start" not in _USES[brief.task_type]:
         return []
     if brief.task_type == "repaint" and start == 0 and end is None:
         wrong = "is missing, which repaint needs: without it nothing of the source would remain"
-        return [Fault("repainting_start", wrong, "give repainting_start, repainting_end or both")]
+        return [
+            FieldProblem("repainting_start", wrong, "give repainting_start, repainting_end or both")
+        ]
     if start >= brief.duration:
         wrong = f"{start:g} s is not before the end of the track at {brief.duration:g} s"
-        return [Fault("repainting_start", wrong, "write a smaller start or the right duration")]
+        return [
+            FieldProblem("repainting_start", wrong, "write a smaller start or the right duration")
+        ]
     if end is not None and not start < end <= brief.duration:
         wrong = f"{end:g} s is not between the start at {start:g} s and {brief.duration:g} s"
-        return [Fault("repainting_end", wrong, "write an end after the start, or -1 for the end")]
+        return [
+            FieldProblem("repainting_end", wrong, "write an end after the start, or -1 for the end")
+        ]
     return []
 
 
-def _codes(brief: TaskFields) -> list[Fault]:
+def _codes(brief: TaskFields) -> list[FieldProblem]:
     count = code_count(brief.audio_code_string or "")
     if count is None or abs(count / CODES_PER_SECOND - brief.duration) <= 1 / CODES_PER_SECOND:
         return []
     seconds = count / CODES_PER_SECOND
     wrong = f"{count} codes are {seconds:g} s of music, not {brief.duration:g} s"
-    return [Fault("audio_code_string", wrong, f"set duration to {seconds:g}")]
+    return [FieldProblem("audio_code_string", wrong, f"set duration to {seconds:g}")]

@@ -8,17 +8,17 @@ from typing import Annotated
 import typer
 
 from trackfarm import __version__
-from trackfarm.cli.audit import audit
-from trackfarm.cli.catalogs import check, submit
-from trackfarm.cli.exits import EPILOG
-from trackfarm.cli.exports import export
-from trackfarm.cli.jobs import cancel, jobs, pause, remove, resume, retry, show, watch
-from trackfarm.cli.keys import keys
-from trackfarm.cli.logs import logs
-from trackfarm.cli.machines import workers
+from trackfarm.cli.console import EPILOG
+from trackfarm.cli.export import export
+from trackfarm.cli.jobs import cancel, jobs, pause, remove, resume, retry, show
+from trackfarm.cli.jobs import watch as watch_command
+from trackfarm.cli.keys import audit, keys
 from trackfarm.cli.plan import plan
+from trackfarm.cli.submit import check, submit
 from trackfarm.cli.top import top
 from trackfarm.cli.up import up
+from trackfarm.cli.watch import logs
+from trackfarm.cli.workers import workers
 
 app = typer.Typer(
     name="trackfarm",
@@ -31,7 +31,7 @@ for command in (
     up,
     plan,
     submit,
-    watch,
+    watch_command,
     jobs,
     show,
     export,

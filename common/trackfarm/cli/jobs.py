@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trackfarm.cli.console import err, out, print_json, say
-from trackfarm.cli.exits import ExitCode, code_of
-from trackfarm.cli.options import JobArgument, JsonOption
-from trackfarm.cli.session import connected, wanted_job
-from trackfarm.printable import clean
-from trackfarm.words import attention, counted, state_words
+from trackfarm.cli.console import ExitCode, code_of, err, out, print_json, say
+from trackfarm.cli.session import JobArgument, JsonOption, connected, wanted_job
+from trackfarm.text import attention, clean, counted, state_words
 
 if TYPE_CHECKING:
-    from trackfarm.api import Job
     from trackfarm.client import Client
+    from trackfarm.protocol.operator import JobInfo
 
 WATCH_TIMEOUT = 10.0
 REASONS_SHOWN = 10
@@ -84,7 +81,9 @@ def retry(job: JobArgument = None, as_json: JsonOption = False) -> None:
 
 
 def remove(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="Job id or a unique beginning of it.")],
+    job: Annotated[
+        str, typer.Argument(metavar="JOB", help="JobInfo id or a unique beginning of it.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -122,31 +121,31 @@ def watched(
     *,
     as_json: bool,
     stopped: Callable[[float], object] = time.sleep,
-    note: "Callable[[Job], str]" = attention,
-) -> "Job | None":
+    note: "Callable[[JobInfo], str]" = attention,
+) -> "JobInfo | None":
     """Show the job until it ends, with the text of `note`; return its last state.
 
     None when it was never reached.
     """
-    from trackfarm.cli.views import view_for
-    from trackfarm.sdk.following import follow
+    from trackfarm.cli.watch import view_for
+    from trackfarm.sdk.events import follow
 
     return view_for(as_json=as_json, note=note)(
         farm.driver.go_through(follow(job_id, stopped=stopped))
     )
 
 
-def print_ending(farm: "Client", job: "Job", files: str) -> None:
+def print_ending(farm: "Client", job: "JobInfo", files: str) -> None:
     from trackfarm.cli.tables import ending_card
 
     out().print(ending_card(job, failure_reasons(farm, job), files))
 
 
-def failure_reasons(farm: "Client", job: "Job") -> dict[str, int]:
+def failure_reasons(farm: "Client", job: "JobInfo") -> dict[str, int]:
     """Return the number of failed tracks by reason, most frequent first."""
     from collections import Counter
 
-    from trackfarm.api import TrackState
+    from trackfarm.protocol.operator import TrackState
 
     if not job.tracks.failed:
         return {}
@@ -155,7 +154,9 @@ def failure_reasons(farm: "Client", job: "Job") -> dict[str, int]:
     return dict(reasons.most_common(REASONS_SHOWN))
 
 
-def _change(job_id: str | None, change: "Callable[[Client, str], Job]", *, as_json: bool) -> None:
+def _change(
+    job_id: str | None, change: "Callable[[Client, str], JobInfo]", *, as_json: bool
+) -> None:
     with connected() as farm:
         changed = change(farm, job_id or wanted_job(farm, None).id)
     if as_json:

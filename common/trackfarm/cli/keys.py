@@ -1,17 +1,73 @@
-"""`keys`: API keys of the farm."""
+"""`keys`: API keys of the farm.
+
+`audit`: the log of changes and their authors.
+
+Tables of keys and of the audit log.
+"""
 
 import re
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
-from trackfarm.access import DEFAULT_RATE, MOST_RATE, Scope
-from trackfarm.cli.console import err, out, print_json, say
-from trackfarm.cli.exits import ExitCode
-from trackfarm.cli.options import JsonOption
-from trackfarm.cli.session import administering, ended
-from trackfarm.printable import clean
+from trackfarm.cli.console import ExitCode, err, out, print_json, say
+from trackfarm.cli.session import JsonOption, administering, ended
+from trackfarm.protocol.accounts import DEFAULT_RATE, MOST_RATE, ApiKeyInfo, AuditEntry, Scope
+from trackfarm.text import clean, one_line
+
+if TYPE_CHECKING:
+    from trackfarm.client.admin import Administration
+
+
+def keys_table(keys: Sequence[ApiKeyInfo], now: datetime) -> Table:
+    table = _table("key", "name", "owner", "scopes", "rate", "tracks", "state", "last used")
+    for key in keys:
+        most = "" if key.most_tracks is None else f"{key.most_tracks:,}"
+        table.add_row(
+            key.id,
+            clean(key.name),
+            clean(key.owner),
+            " ".join(key.scopes),
+            f"{key.rate:,}/min",
+            most,
+            state_of(key, now),
+            "never" if key.last_used_at is None else _moment(key.last_used_at),
+        )
+    return table
+
+
+def state_of(key: ApiKeyInfo, now: datetime) -> str:
+    """Return the key's state in words: active, revoked, expired, or valid until a time."""
+    if key.revoked_at is not None:
+        return f"revoked {_moment(key.revoked_at)}"
+    if key.expires_at is None:
+        return "active"
+    word = "until" if key.expires_at > now else "expired"
+    return f"{word} {_moment(key.expires_at)}"
+
+
+def audit_table(entries: Sequence[AuditEntry]) -> Table:
+    table = _table("at", "by", "from", "action", "target", "outcome")
+    for entry in entries:
+        actor = entry.key_name or entry.worker_id or "?"
+        words = (actor, entry.address, entry.action, entry.target, entry.outcome)
+        table.add_row(_moment(entry.at), *(one_line(word) for word in words))
+    return table
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading)
+    return table
+
 
 keys = typer.Typer(name="keys", help="Create, list and revoke API keys.", no_args_is_help=True)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -52,7 +108,7 @@ def create(
     """Create a key and print its secret, which cannot be shown again."""
     from pydantic import ValidationError
 
-    from trackfarm.access import KeyRequest
+    from trackfarm.protocol.accounts import KeyRequest
 
     try:
         request = KeyRequest(
@@ -80,7 +136,6 @@ def create(
 @keys.command("list")
 def list_keys(as_json: JsonOption = False) -> None:
     """List the keys, oldest first."""
-    from trackfarm.cli.access_tables import keys_table
 
     with administering() as farm:
         all_keys = farm.keys()
@@ -103,3 +158,29 @@ def revoke(key: KeyArgument, as_json: JsonOption = False) -> None:
         print_json(revoked)
     else:
         say(f"{revoked.id} ({clean(revoked.name)}) is revoked")
+
+
+def audit(
+    job: Annotated[
+        str | None, typer.Option(help="Only changes of this job (its id or a unique beginning).")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List changes and their authors, oldest first. With --json: one object per line."""
+
+    with administering() as farm:
+        entries = list(_entries(farm, farm.job(job).id if job else None))
+    if as_json:
+        for entry in entries:
+            print_json(entry)
+    elif entries:
+        out().print(audit_table(entries))
+    else:
+        say("no changes recorded yet")
+
+
+def _entries(farm: "Administration", target: str | None) -> "Iterator[AuditEntry]":
+    page = farm.audit(target=target)
+    while page:
+        yield from page
+        page = farm.audit(target=target, after=page[-1].id)

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trackfarm.cli.catalogs import checked, report_check
-from trackfarm.cli.console import complain, out, print_json
-from trackfarm.cli.exits import ExitCode
-from trackfarm.cli.options import CatalogArgument, JsonOption
-from trackfarm.cli.session import connected, ended
-from trackfarm.printable import clean
-from trackfarm.words import counted
+from trackfarm.cli.console import ExitCode, complain, out, print_json
+from trackfarm.cli.session import CatalogArgument, JsonOption, connected, ended
+from trackfarm.cli.submit import checked, report_check
+from trackfarm.text import clean, counted
 
 if TYPE_CHECKING:
     from trackfarm.catalog import CatalogError
     from trackfarm.model_sets import ModelSet
-    from trackfarm.planning import Limits, Plan, ShapeCount
+    from trackfarm.planning import Plan, PlanLimits, ShapeCount
 
 
 def plan(
@@ -62,12 +59,12 @@ def plan(
     raise typer.Exit(ExitCode.OK if result.is_feasible else ExitCode.INCOMPLETE)
 
 
-def limits_of(deadline: str | None, budget: str | None) -> "Limits":
-    from trackfarm.planning import LimitError, Limits, parse_budget, parse_deadline
+def limits_of(deadline: str | None, budget: str | None) -> "PlanLimits":
+    from trackfarm.planning import LimitError, PlanLimits, parse_budget, parse_deadline
 
     now = datetime.now().astimezone()
     try:
-        return Limits(
+        return PlanLimits(
             deadline_seconds=None if deadline is None else parse_deadline(deadline, now),
             budget=None if budget is None else parse_budget(budget),
         )
@@ -105,7 +102,7 @@ def _complain_about(path: Path, error: "CatalogError") -> None:
 
 
 def _planned_here(
-    fleet: str, kind: "ModelSet", tracks: "list[ShapeCount]", limits: "Limits"
+    fleet: str, kind: "ModelSet", tracks: "list[ShapeCount]", limits: "PlanLimits"
 ) -> "Plan":
     from trackfarm.planning import FleetError, PricesError, demand_of, load_prices, parse_fleet
     from trackfarm.planning import plan as planned
@@ -118,7 +115,7 @@ def _planned_here(
     return planned(demand_of(tracks), groups, kind=kind, prices=prices, limits=limits)
 
 
-def _planned_by_farm(kind: "ModelSet", tracks: "list[ShapeCount]", limits: "Limits") -> "Plan":
+def _planned_by_farm(kind: "ModelSet", tracks: "list[ShapeCount]", limits: "PlanLimits") -> "Plan":
     from trackfarm.planning import PlanRequest
 
     request = PlanRequest(model_set=kind.name, tracks=tracks, limits=limits)

@@ -6,18 +6,17 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trackfarm.planning.records import (
+from trackfarm.planning.models import (
     Chance,
     FleetOption,
     GroupShare,
+    Interval,
     Money,
     Plan,
-    Span,
     SpeedSource,
     TierTracks,
 )
-from trackfarm.printable import clean
-from trackfarm.words import NOISE, counted, time_words
+from trackfarm.text import NOISE, clean, counted, time_words
 
 
 def plan_report(plan: Plan) -> Iterator[RenderableType]:
@@ -159,11 +158,11 @@ def _compared(option: FleetOption, plan: Plan) -> str:
     return " and ".join(text for text, is_so in (("cheaper", cheaper), ("faster", faster)) if is_so)
 
 
-def _times(span: Span) -> str:
+def _times(span: Interval) -> str:
     return f"{time_words(span.expected)} ({time_words(span.low)} to {time_words(span.high)})"
 
 
-def _dollar_span(span: Span) -> str:
+def _dollar_span(span: Interval) -> str:
     return f"{_dollars(span.expected)} ({_dollars(span.low)} to {_dollars(span.high)})"
 
 

@@ -1,21 +1,24 @@
-"""A command's connection to the farm; errors become messages and exit codes."""
+"""A command's connection to the farm; errors become messages and exit codes.
+
+Arguments and options that several commands share.
+"""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trackfarm.cli.console import complain
-from trackfarm.cli.exits import ExitCode
-from trackfarm.printable import clean
-from trackfarm.settings import FarmAddress, SettingsError, farm_file, find_farm, home_path
+from trackfarm.cli.console import ExitCode, complain
+from trackfarm.settings import ClientSettingsError, FarmAddress, farm_file, find_farm, home_path
+from trackfarm.text import clean
 
 if TYPE_CHECKING:
-    from trackfarm.administration import Administration
-    from trackfarm.api import Job
-    from trackfarm.client import Client, Refused
+    from trackfarm.client import Client, RequestRefused
+    from trackfarm.client.admin import Administration
+    from trackfarm.protocol.operator import JobInfo
 
 
 @contextmanager
@@ -38,14 +41,14 @@ def _farm(address: FarmAddress, *, patience: float, timeout: float) -> "Client":
             ca_file=address.ca_file,
             insecure=address.insecure,
         )
-    except SettingsError as error:
+    except ClientSettingsError as error:
         raise ended(ExitCode.BAD_INPUT, str(error)) from None
 
 
 @contextmanager
 def administering(*, patience: float = 3.0) -> Iterator["Administration"]:
     """Connect like `connected`, for commands that need a key with scope `admin`."""
-    from trackfarm.administration import Administration
+    from trackfarm.client.admin import Administration
 
     address = known_farm()
     with (
@@ -58,13 +61,13 @@ def administering(*, patience: float = 3.0) -> Iterator["Administration"]:
 @contextmanager
 def errors_end_the_command() -> Iterator[None]:
     """Turn every error of the client into a message on stderr and its exit code."""
-    from trackfarm.client import FarmError, FarmUnreachable, Refused, UnsafeAddress
+    from trackfarm.client import FarmError, FarmUnreachable, RequestRefused, UnsafeAddress
 
     try:
         yield
     except FarmUnreachable as error:
         raise ended(ExitCode.UNREACHABLE, str(error)) from None
-    except Refused as error:
+    except RequestRefused as error:
         raise ended(_refusal_code(error), _refusal_text(error)) from None
     except UnsafeAddress as error:
         raise ended(ExitCode.BAD_INPUT, str(error)) from None
@@ -82,7 +85,7 @@ def known_farm() -> FarmAddress:
     """Return the farm of the settings; end the command when they name none."""
     try:
         address = find_farm(os.environ)
-    except SettingsError as error:
+    except ClientSettingsError as error:
         raise ended(ExitCode.BAD_INPUT, str(error)) from None
     if address is None:
         raise ended(
@@ -93,7 +96,7 @@ def known_farm() -> FarmAddress:
     return address
 
 
-def wanted_job(farm: "Client", job_id: str | None) -> "Job":
+def wanted_job(farm: "Client", job_id: str | None) -> "JobInfo":
     """Return the job of this id, or the newest one; end the command when there is none."""
     if job_id is not None:
         if "/" in job_id:  # most likely a file path
@@ -106,16 +109,29 @@ def wanted_job(farm: "Client", job_id: str | None) -> "Job":
     )
 
 
-def _refusal_code(error: "Refused") -> ExitCode:
+def _refusal_code(error: "RequestRefused") -> ExitCode:
     # 422 alone is about the input: the same mistakes that `check` finds.
     return ExitCode.BAD_INPUT if error.problem.status == 422 else ExitCode.REFUSED
 
 
-def _refusal_text(error: "Refused") -> str:
-    from trackfarm.client.endings import mistake_line
+def _refusal_text(error: "RequestRefused") -> str:
+    from trackfarm.client.errors import mistake_line
 
     problem = error.problem
     if problem.status == 401:
         return "the farm refused the API key; check TRACKFARM_API_KEY"
     lines = [": ".join(dict.fromkeys(filter(None, [problem.title, problem.detail])))]
     return clean("\n".join(lines + [mistake_line(mistake) for mistake in problem.errors]))
+
+
+JobArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[JOB]", help="Job id or a unique beginning of it; default: the newest job."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Follow the job until it ends.")]
+CatalogArgument = Annotated[
+    Path, typer.Argument(metavar="CATALOG", exists=True, dir_okay=False, help="The catalog file.")
+]

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from trackfarm.api import Invitation, Job, Worker
-from trackfarm.printable import clean
-from trackfarm.words import (
+from trackfarm.protocol.operator import InvitationInfo, JobInfo, WorkerInfo
+from trackfarm.text import (
     attention,
+    clean,
     counted,
     noise_warning,
     one_line,
@@ -18,7 +18,7 @@ from trackfarm.words import (
 )
 
 
-def jobs_table(jobs: Sequence[Job]) -> Table:
+def jobs_table(jobs: Sequence[JobInfo]) -> Table:
     table = _table("job", "catalog", "model set", "state", "done", "failed", "tracks", "tracks/h")
     for job in jobs:
         rate = "" if job.tracks_per_hour is None else f"{job.tracks_per_hour:,.0f}"
@@ -27,7 +27,7 @@ def jobs_table(jobs: Sequence[Job]) -> Table:
     return table
 
 
-def workers_table(workers: Sequence[Worker]) -> Table:
+def workers_table(workers: Sequence[WorkerInfo]) -> Table:
     table = _table(
         "worker", "state", "gpu", "tier", "model set", "shards", "done", "failed", "seen"
     )
@@ -46,7 +46,7 @@ def workers_table(workers: Sequence[Worker]) -> Table:
     return table
 
 
-def invitations_table(invitations: Sequence[Invitation]) -> Table:
+def invitations_table(invitations: Sequence[InvitationInfo]) -> Table:
     table = _table("invitation", "uses left", "until", "provider", "rental", "by", "note")
     for invitation in invitations:
         until = f"{invitation.expires_at.astimezone():%Y-%m-%d %H:%M}"
@@ -62,7 +62,7 @@ def invitations_table(invitations: Sequence[Invitation]) -> Table:
     return table
 
 
-def job_card(job: Job) -> Table:
+def job_card(job: JobInfo) -> Table:
     """Return all details of one job."""
     counts = job.tracks
     return _card(
@@ -88,7 +88,7 @@ def job_card(job: Job) -> Table:
     )
 
 
-def ending_card(job: Job, failures: dict[str, int], files: str) -> Table:
+def ending_card(job: JobInfo, failures: dict[str, int], files: str) -> Table:
     """Return a job's outcome: `failures` counts tracks by reason, `files` says where the audio is."""
     reasons = [f"{counted(n, 'track')}: {one_line(reason)}" for reason, n in failures.items()]
     return _card(
@@ -104,7 +104,7 @@ def ending_card(job: Job, failures: dict[str, int], files: str) -> Table:
     )
 
 
-def _planned(job: Job) -> str:
+def _planned(job: JobInfo) -> str:
     """Return time and price of the plan made when the job was submitted."""
     eta = (job.plan or {}).get("eta_seconds")
     if not eta:
@@ -115,7 +115,7 @@ def _planned(job: Job) -> str:
     return f"{expected} ({low} to {high}){price}"
 
 
-def _spent(job: Job) -> str:
+def _spent(job: JobInfo) -> str:
     if job.budget is None:
         return f"${job.spent:,.2f}" if job.spent else ""
     return f"${job.spent:,.2f} of ${job.budget:,.2f}"

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trackfarm.cli.console import out, print_json
-from trackfarm.cli.exits import ExitCode
-from trackfarm.cli.options import JsonOption
-from trackfarm.cli.session import connected
+from trackfarm.cli.console import ExitCode, out, print_json
+from trackfarm.cli.session import JsonOption, connected
 
 if TYPE_CHECKING:
-    from trackfarm.cli.pulse import Look, Throughput
+    from trackfarm.cli.top_view import Look, Throughput
     from trackfarm.client import Client
 
 JOBS_LOOKED_AT = 20
@@ -42,20 +40,20 @@ def top(
 
 
 def look(farm: "Client", clock: Callable[[], float] = time.monotonic) -> "Look":
-    from trackfarm.cli.pulse import Look
+    from trackfarm.cli.top_view import Look
 
     return Look(clock(), farm.status(), farm.jobs(limit=JOBS_LOOKED_AT), farm.workers())
 
 
 def _show_once(farm: "Client", *, as_json: bool) -> None:
-    from trackfarm.cli.pulse import Throughput
+    from trackfarm.cli.top_view import Throughput
 
     _print(look(farm), Throughput(), as_json=as_json)
 
 
 def _show_lines(farm: "Client", every: float, *, as_json: bool) -> None:
     """Print snapshots one after the other, for a pipe, until the reader or the farm is gone."""
-    from trackfarm.cli.pulse import Throughput
+    from trackfarm.cli.top_view import Throughput
 
     throughput = Throughput()
     while True:
@@ -76,8 +74,7 @@ def _print(seen: "Look", throughput: "Throughput", *, as_json: bool) -> None:
 def _show_live(farm: "Client", every: float) -> None:
     from rich.live import Live
 
-    from trackfarm.cli.pulse import Throughput
-    from trackfarm.cli.top_view import picture, waiting
+    from trackfarm.cli.top_view import Throughput, picture, waiting
     from trackfarm.client import FarmUnreachable
 
     throughput = Throughput()
@@ -105,7 +102,7 @@ def _show_live(farm: "Client", every: float) -> None:
 
 def as_record(seen: "Look", rate: float) -> dict[str, Any]:
     """Return a snapshot as --json prints it."""
-    from trackfarm.cli.pulse import alerts
+    from trackfarm.cli.top_view import alerts
 
     return {
         "status": seen.status,

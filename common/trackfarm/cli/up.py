@@ -1,27 +1,107 @@
-"""`up`: a whole farm on this machine, while the command runs."""
+"""`up`: a whole farm on this machine, while the command runs.
+
+The run of `up --submit --export`: submit, watch and download while the farm is up.
+"""
 
 import os
 import sys
+import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, Self
 
 import typer
 
-from trackfarm.cli.console import err, print_json, say
-from trackfarm.cli.exits import ExitCode
-from trackfarm.cli.options import JsonOption
-from trackfarm.cli.session import ended
-from trackfarm.settings import DEFAULT_PORT, home_path
-from trackfarm.words import counted, time_words
+from trackfarm.cli.console import ExitCode, code_of, complain, err, print_json, say
+from trackfarm.cli.export import exported, print_report
+from trackfarm.cli.jobs import WATCH_TIMEOUT, print_ending, watched
+from trackfarm.cli.session import JsonOption, ended, errors_end_the_command
+from trackfarm.cli.submit import refuse_mistakes, report_submission, send
+from trackfarm.client import Client
+from trackfarm.settings import DEFAULT_PORT, FarmAddress, home_path
+from trackfarm.text import counted, time_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trackfarm.cli.oneshot import Errand
-    from trackfarm.embedded.farm import RunningFarm
-    from trackfarm.embedded.interrupts import Interrupts
-    from trackfarm.embedded.parts import FarmPlan
+    from trackfarm.embedded.farm import FarmPlan, RunningFarm
+    from trackfarm.embedded.signals import SignalFlags
+
+
+STOP_SECONDS = 3.0
+
+
+@dataclass(slots=True)
+class Errand:
+    """A run in its own thread, because only the main thread may start child processes."""
+
+    catalog: Path
+    directory: Path
+    model_set: str
+    as_json: bool
+    _code: ExitCode | None = None
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    @classmethod
+    def checked(cls, catalog: Path, directory: Path, *, model_set: str, as_json: bool) -> Self:
+        """Create a run; end the command when the catalog has mistakes, before anything starts."""
+        refuse_mistakes(catalog)
+        return cls(catalog, directory, model_set, as_json)
+
+    def start(self, address: FarmAddress) -> None:
+        self._thread = threading.Thread(target=self._run, args=(address,), daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        return self._thread is not None and not self._thread.is_alive()
+
+    def finish(self) -> ExitCode:
+        """Stop the run if it has not ended; return its exit code, INTERRUPTED if it was stopped."""
+        assert self._thread is not None, "call start() first"
+        interrupted = not self.done
+        self._stop.set()
+        self._thread.join(STOP_SECONDS)
+        if interrupted:
+            err().print("interrupted; `trackfarm up` with the same home resumes the job")
+            return ExitCode.INTERRUPTED
+        return ExitCode.INCOMPLETE if self._code is None else self._code
+
+    def _run(self, address: FarmAddress) -> None:
+        from trackfarm.sdk.download import ExportStopped
+
+        try:
+            with (
+                errors_end_the_command(),
+                Client(address.url, address.api_key) as farm,
+                Client(address.url, address.api_key, patience=0, timeout=WATCH_TIMEOUT) as watcher,
+            ):
+                self._code = self._steps(farm, watcher)
+        except typer.Exit as exit_request:
+            self._code = ExitCode(exit_request.exit_code)
+        except ExportStopped:
+            self._code = ExitCode.INTERRUPTED
+        except Exception as error:
+            complain(f"{type(error).__name__}: {error}")
+            raise
+
+    def _steps(self, farm: Client, watcher: Client) -> ExitCode:
+        from trackfarm.sdk.submission import SubmitOptions
+
+        answer = send(farm, self.catalog, SubmitOptions(model_set=self.model_set))
+        if not self.as_json:
+            report_submission(answer)
+        job = watched(watcher, answer.job.id, as_json=self.as_json, stopped=self._stop.wait)
+        if job is None or not job.state.ended:
+            return ExitCode.INTERRUPTED
+        report = exported(farm, job, self.directory, stopped=self._stop.is_set)
+        print_report(job, report, as_json=self.as_json)
+        if not self.as_json:
+            print_ending(farm, job, str(self.directory))
+        return ExitCode.INCOMPLETE if report.failed else code_of(job)
+
 
 TICK_SECONDS = 0.1
 
@@ -55,9 +135,8 @@ def up(
     A database, broker or object store set in TRACKFARM_SCHEDULER_DATABASE_URL, _BROKER_URL or
     _OBJECTS_URL is used instead of a local one.
     """
-    from trackfarm.cli.oneshot import Errand
+    from trackfarm.embedded.farm import FarmPlan
     from trackfarm.embedded.home import Home
-    from trackfarm.embedded.parts import FarmPlan
 
     if (submit is None) != (export is None):
         raise ended(
@@ -79,16 +158,15 @@ def up(
 def _run(plan: "FarmPlan", errand: "Errand | None", *, as_json: bool) -> ExitCode:
     from trackfarm.client import FarmError
     from trackfarm.embedded.broker import NoBroker
-    from trackfarm.embedded.farm import embedded_farm
-    from trackfarm.embedded.home import HomeHeld
-    from trackfarm.embedded.interrupts import Interrupts
-    from trackfarm.embedded.ports import PortTaken
+    from trackfarm.embedded.farm import PortTaken, embedded_farm
+    from trackfarm.embedded.home import HomeInUse
+    from trackfarm.embedded.signals import SignalFlags
     from trackfarm.embedded.supervisor import Interrupted, StartFailed
-    from trackfarm.settings import SettingsError
+    from trackfarm.settings import ClientSettingsError
 
     tell = _teller(as_json=as_json)
     started = time.monotonic()
-    with Interrupts() as interrupts:
+    with SignalFlags() as interrupts:
         try:
             tell(f"starting a farm in {plan.home.root} (logs in {plan.home.logs})")
             with embedded_farm(plan, interrupts=interrupts, tell=tell) as farm:
@@ -98,9 +176,9 @@ def _run(plan: "FarmPlan", errand: "Errand | None", *, as_json: bool) -> ExitCod
             return code
         except Interrupted:
             return ExitCode.INTERRUPTED
-        except HomeHeld as error:
+        except HomeInUse as error:
             _fail(ExitCode.REFUSED, error)
-        except (PortTaken, NoBroker, SettingsError) as error:
+        except (PortTaken, NoBroker, ClientSettingsError) as error:
             _fail(ExitCode.BAD_INPUT, error)
         except (StartFailed, FarmError, OSError) as error:
             _fail(ExitCode.INCOMPLETE, error)
@@ -110,7 +188,7 @@ def _serve(
     farm: "RunningFarm",
     plan: "FarmPlan",
     errand: "Errand | None",
-    interrupts: "Interrupts",
+    interrupts: "SignalFlags",
     *,
     as_json: bool,
 ) -> ExitCode:

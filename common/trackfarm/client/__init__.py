@@ -1,12 +1,12 @@
 """HTTP client of the farm's API, one method per call; `trackfarm.sdk` builds objects on it."""
 
-from trackfarm.client.clients import Client
-from trackfarm.client.endings import (
+from trackfarm.client.client import Client
+from trackfarm.client.errors import (
     DownloadFailed,
     FarmError,
     FarmUnreachable,
     NotAFarm,
-    Refused,
+    RequestRefused,
     UnsafeAddress,
 )
 
@@ -16,6 +16,6 @@ __all__ = [
     "FarmError",
     "FarmUnreachable",
     "NotAFarm",
-    "Refused",
+    "RequestRefused",
     "UnsafeAddress",
 ]

@@ -7,34 +7,33 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
-from trackfarm.api import (
+from trackfarm.client.dual import HasDriver, StepsOnly, World, call, stream
+from trackfarm.client.errors import FarmError, lost, never_sent
+from trackfarm.client.requests import act, answered, ask, content_of, delete, get, put, segment
+from trackfarm.client.sansio import Item, Request, RunInThread, Send, Steps, Stream
+from trackfarm.identity import new_id
+from trackfarm.protocol.operator import (
+    API_PREFIX,
     NDJSON,
-    PREFIX,
-    Event,
+    EventInfo,
     FarmModelSet,
     FarmStatus,
-    Invitation,
+    InvitationInfo,
     InvitationRequest,
     Invited,
-    Job,
     JobHeader,
+    JobInfo,
     SubmitAnswer,
-    Track,
+    TrackInfo,
     TrackPage,
     TrackState,
     UploadAnswer,
     UploadRequest,
-    Worker,
+    WorkerInfo,
 )
-from trackfarm.client.asking import act, answered, ask, delete, get, segment
-from trackfarm.client.endings import FarmError, lost, never_sent
-from trackfarm.client.steps import Item, Request, Send, Steps, Stream, Work
-from trackfarm.client.uploading import content_of, put
-from trackfarm.client.worlds import Driven, Plain, World, call, stream
-from trackfarm.ids import new_id
 
 if TYPE_CHECKING:
-    from trackfarm.planning.records import Plan, PlanRequest
+    from trackfarm.planning.models import Plan, PlanRequest
 
 PAGE_SIZE = 1_000  # the scheduler's limit
 BLOCK_BYTES = 64 * 1024
@@ -42,13 +41,13 @@ SUBMIT_SECONDS = 900.0  # a million briefs take about 200 s to store
 PROBE_SECONDS = 5.0
 
 
-class Line(Protocol):
+class JsonLine(Protocol):
     """A line of a submission: a brief of `trackfarm.catalog`, or anything that dumps like one."""
 
     def model_dump_json(self, *, exclude_unset: bool) -> str: ...
 
 
-class Calls(Driven[World]):
+class FarmCalls(HasDriver[World]):
     """The calls of the API. Each raises `FarmUnreachable`, `Refused` or `NotAFarm`.
 
     Calls that may safely run twice are retried while the farm is unreachable, too busy or failing.
@@ -56,7 +55,7 @@ class Calls(Driven[World]):
 
     @call
     def submit(
-        self, header: JobHeader, briefs: Iterable[Line], *, idempotency_key: str | None = None
+        self, header: JobHeader, briefs: Iterable[JsonLine], *, idempotency_key: str | None = None
     ) -> Steps[SubmitAnswer]:
         """Stream a catalog to the farm; submitting the same one again returns its existing job.
 
@@ -67,7 +66,7 @@ class Calls(Driven[World]):
         repeatable = iter(briefs) is not briefs
         request = Request(
             method="POST",
-            url=f"{PREFIX}/jobs",
+            url=f"{API_PREFIX}/jobs",
             headers={
                 "Content-Type": NDJSON,
                 "Idempotency-Key": idempotency_key or new_id("submit"),
@@ -80,7 +79,7 @@ class Calls(Driven[World]):
     @call
     def upload(self, path: Path) -> Steps[str]:
         """Upload an audio file; return the name by which a brief refers to it. Raises OSError too."""
-        content = yield Work(partial(content_of, path))
+        content = yield RunInThread(partial(content_of, path))
         request = UploadRequest(size=content.size, sha256=content.sha256)
         answer = yield from ask(UploadAnswer, "uploads", request)
         if answer.url is not None:
@@ -90,42 +89,42 @@ class Calls(Driven[World]):
     @call
     def plan(self, request: "PlanRequest") -> "Steps[Plan]":
         """Estimate cost and time of these tracks on the farm's current workers."""
-        from trackfarm.planning.records import Plan  # needed only here
+        from trackfarm.planning.models import Plan  # needed only here
 
         return ask(Plan, "plans", request)
 
     @call
-    def jobs(self, limit: int = 50) -> Steps[list[Job]]:
+    def jobs(self, limit: int = 50) -> Steps[list[JobInfo]]:
         """List jobs, newest first."""
-        return get(list[Job], "jobs", {"limit": limit})
+        return get(list[JobInfo], "jobs", {"limit": limit})
 
     @call
-    def job(self, job_id: str) -> Steps[Job]:
+    def job(self, job_id: str) -> Steps[JobInfo]:
         """Return the job with this id or unique beginning of one."""
-        return get(Job, f"jobs/{segment(job_id)}")
+        return get(JobInfo, f"jobs/{segment(job_id)}")
 
     @call
-    def pause(self, job_id: str) -> Steps[Job]:
+    def pause(self, job_id: str) -> Steps[JobInfo]:
         return act(job_id, "pause")
 
     @call
-    def resume(self, job_id: str, *, budget: float | None = None) -> Steps[Job]:
+    def resume(self, job_id: str, *, budget: float | None = None) -> Steps[JobInfo]:
         """Resume a job that is paused or out of budget; `budget` replaces its budget."""
         return act(job_id, "resume", {"budget": budget} if budget is not None else None)
 
     @call
-    def cancel(self, job_id: str) -> Steps[Job]:
+    def cancel(self, job_id: str) -> Steps[JobInfo]:
         return act(job_id, "cancel")
 
     @call
-    def retry(self, job_id: str) -> Steps[Job]:
+    def retry(self, job_id: str) -> Steps[JobInfo]:
         """Queue the failed tracks of a job again."""
         return act(job_id, "retry")
 
     @call
-    def remove(self, job_id: str) -> Steps[Job]:
+    def remove(self, job_id: str) -> Steps[JobInfo]:
         """Delete an ended job permanently, with the files that no other job shares."""
-        return delete(Job, f"jobs/{segment(job_id)}", never_sent)
+        return delete(JobInfo, f"jobs/{segment(job_id)}", never_sent)
 
     @call
     def track_page(
@@ -141,7 +140,7 @@ class Calls(Driven[World]):
         return get(TrackPage, f"jobs/{segment(job_id)}/tracks", params)
 
     @stream
-    def tracks(self, job_id: str, *, state: TrackState | None = None) -> Stream[Track]:
+    def tracks(self, job_id: str, *, state: TrackState | None = None) -> Stream[TrackInfo]:
         """Yield all tracks of a job, fetched page by page."""
         after: int | None = 0
         while after is not None:
@@ -150,18 +149,18 @@ class Calls(Driven[World]):
             after = page.next
 
     @call
-    def workers(self) -> Steps[list[Worker]]:
-        return get(list[Worker], "workers")
+    def workers(self) -> Steps[list[WorkerInfo]]:
+        return get(list[WorkerInfo], "workers")
 
     @call
-    def remove_worker(self, worker_id: str) -> Steps[Worker]:
+    def remove_worker(self, worker_id: str) -> Steps[WorkerInfo]:
         """Remove a worker: its tokens are void at once, its shards are placed again."""
-        return delete(Worker, f"workers/{segment(worker_id)}", lost)
+        return delete(WorkerInfo, f"workers/{segment(worker_id)}", lost)
 
     @call
-    def drain_worker(self, worker_id: str) -> Steps[Worker]:
+    def drain_worker(self, worker_id: str) -> Steps[WorkerInfo]:
         """Drain a worker: it gets no new work and leaves after finishing its current work."""
-        return ask(Worker, f"workers/{segment(worker_id)}/drain", None)
+        return ask(WorkerInfo, f"workers/{segment(worker_id)}/drain", None)
 
     @call
     def invite(self, request: InvitationRequest) -> Steps[Invited]:
@@ -169,14 +168,14 @@ class Calls(Driven[World]):
         return ask(Invited, "workers/invitations", request, never_sent)
 
     @call
-    def invitations(self) -> Steps[list[Invitation]]:
+    def invitations(self) -> Steps[list[InvitationInfo]]:
         """List invitations, newest first."""
-        return get(list[Invitation], "workers/invitations")
+        return get(list[InvitationInfo], "workers/invitations")
 
     @call
-    def revoke_invitation(self, invitation_id: str) -> Steps[Invitation]:
+    def revoke_invitation(self, invitation_id: str) -> Steps[InvitationInfo]:
         """Revoke an invitation; workers that joined with it stay."""
-        return delete(Invitation, f"workers/invitations/{segment(invitation_id)}", lost)
+        return delete(InvitationInfo, f"workers/invitations/{segment(invitation_id)}", lost)
 
     @call
     def models(self) -> Steps[list[FarmModelSet]]:
@@ -190,10 +189,10 @@ class Calls(Driven[World]):
     @call
     def events(
         self, *, job_id: str | None = None, after: int = 0, limit: int = PAGE_SIZE
-    ) -> Steps[list[Event]]:
+    ) -> Steps[list[EventInfo]]:
         """List events, oldest first, starting after `after`."""
         params: dict[str, Any] = {"after": after, "limit": limit}
-        return get(list[Event], "events", params | ({"job": job_id} if job_id else {}))
+        return get(list[EventInfo], "events", params | ({"job": job_id} if job_id else {}))
 
     @call
     def healthy(self) -> Steps[bool]:
@@ -205,15 +204,15 @@ class Calls(Driven[World]):
         return True
 
 
-PLAIN = Calls[Plain]()
-PLAIN.driver = Plain()
+PLAIN = FarmCalls[StepsOnly]()
+PLAIN.driver = StepsOnly()
 
 
 def _never(_error: BaseException) -> bool:
     return False
 
 
-def _blocks(header: JobHeader, briefs: Iterable[Line]) -> Iterator[bytes]:
+def _blocks(header: JobHeader, briefs: Iterable[JsonLine]) -> Iterator[bytes]:
     """Yield the body of a submission in blocks large enough to be worth a system call."""
     block = bytearray(header.model_dump_json().encode() + b"\n")
     for brief in briefs:

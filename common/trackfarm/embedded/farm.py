@@ -1,17 +1,200 @@
-"""Start and stop of an embedded farm."""
+"""Start and stop of an embedded farm.
 
-from collections.abc import Callable, Iterator
+The programs of an embedded farm and their settings.
+
+TCP ports on loopback.
+"""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import getpid
 
-from trackfarm.client import Client
-from trackfarm.embedded.home import Home, hold
-from trackfarm.embedded.interrupts import Interrupts
-from trackfarm.embedded.parts import FarmPlan, farm_parts
-from trackfarm.embedded.ports import choose_port
+from trackfarm.client import Client, FarmError
+from trackfarm.embedded.broker import (
+    LOOPBACK,
+    answers_ping,
+    broker_program,
+    broker_url,
+    write_config,
+)
+from trackfarm.embedded.home import Home, Secrets, hold
+from trackfarm.embedded.process import ChildSpec
+from trackfarm.embedded.signals import SignalFlags
 from trackfarm.embedded.supervisor import Supervisor
+from trackfarm.protocol.operator import WorkerState
 from trackfarm.settings import FarmAddress, farm_file, write_address
+
+
+class PortTaken(Exception):
+    """The requested port is in use or not permitted."""
+
+
+def choose_port(wanted: int) -> int:
+    """Return `wanted` if it is free, or any free port for 0.
+
+    Raises:
+        PortTaken: the port is in use or not permitted.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, wanted))
+        except OSError as error:
+            raise PortTaken(
+                f"port {wanted} cannot be used ({error.strerror}); choose another with --port,"
+                " or any free one with --port 0"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+BROKER_STAGE, SCHEDULER_STAGE, WORKER_STAGE = 0, 1, 2
+DATABASE = "TRACKFARM_SCHEDULER_DATABASE_URL"
+BROKER = "TRACKFARM_SCHEDULER_BROKER_URL"
+OBJECTS = "TRACKFARM_SCHEDULER_OBJECTS_URL"
+_SECRET_NAMES = ("TRACKFARM_API_KEY", "TRACKFARM_URL")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarmPlan:
+    """The farm to run on this machine. `environ` may name external parts."""
+
+    home: Home
+    port: int
+    workers: int
+    model_set: str
+    environ: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of each worker: the machine's cores divided by the workers, at least 1."""
+        return max(1, (os.cpu_count() or 1) // max(1, self.workers))
+
+
+def farm_parts(plan: FarmPlan, secrets: Secrets, farm: Client) -> list[ChildSpec]:
+    """Return the children of this farm, without parts that `plan.environ` names as external.
+
+    Raises:
+        NoBroker: a broker is needed and none is installed.
+    """
+    parts = []
+    broker = plan.environ.get(BROKER)
+    if not broker:
+        port = choose_port(0)
+        parts.append(_broker(plan, port, secrets.broker_password))
+        broker = broker_url(port, secrets.broker_password)
+    parts.append(_scheduler(plan, secrets, broker, farm))
+    started = time.monotonic()
+    names = [f"cpu-{number}" for number in range(1, plan.workers + 1)]
+    return parts + [_worker(plan, secrets, name, farm, started) for name in names]
+
+
+def _broker(plan: FarmPlan, port: int, password: str) -> ChildSpec:
+    config = write_config(plan.home.broker, port=port, password=password)
+    return ChildSpec(
+        name="broker",
+        argv=(broker_program(), str(config)),
+        env=_environment_without(plan.environ, "TRACKFARM_"),
+        stage=BROKER_STAGE,
+        healthy=lambda: answers_ping(port, password),
+        stop_seconds=5,
+    )
+
+
+def _scheduler(plan: FarmPlan, secrets: Secrets, broker: str, farm: Client) -> ChildSpec:
+    prefix = "TRACKFARM_SCHEDULER_"
+    settings = {
+        "HOST": LOOPBACK,
+        "PORT": str(plan.port),
+        "PUBLIC_URL": plan.url,
+        "DATABASE_URL": plan.environ.get(DATABASE) or f"sqlite:///{plan.home.database}",
+        "BROKER_URL": broker,
+        "OBJECTS_URL": plan.environ.get(OBJECTS) or plan.home.objects.as_uri(),
+        "API_KEY": secrets.api_key,
+        "JOIN_TOKEN": secrets.join_token,
+        "SIGNING_SECRET": secrets.signing_secret,
+    }
+    return ChildSpec(
+        name="scheduler",
+        argv=_module("trackfarm_scheduler"),
+        env=_environment_without(plan.environ, "TRACKFARM_WORKER_") | _prefixed(prefix, settings),
+        stage=SCHEDULER_STAGE,
+        healthy=farm.healthy,
+        stop_seconds=10,
+    )
+
+
+def _worker(
+    plan: FarmPlan, secrets: Secrets, name: str, farm: Client, farm_started: float
+) -> ChildSpec:
+    prefix = "TRACKFARM_WORKER_"
+    settings = {
+        "SCHEDULER_URL": plan.url,
+        "JOIN_TOKEN": secrets.join_token,
+        "NAME": name,
+        "MODEL_SET": plan.model_set,
+        "DATA_DIR": str(plan.home.worker(name)),
+        "THREADS": str(plan.threads),
+    }
+    return ChildSpec(
+        name=f"worker-{name}",
+        argv=_module("trackfarm_worker"),
+        env=_environment_without(plan.environ, "TRACKFARM_SCHEDULER_")
+        | _prefixed(prefix, settings),
+        stage=WORKER_STAGE,
+        healthy=_serves(name, farm, farm_started),
+        stop_seconds=12,  # the worker drains within 10 s
+    )
+
+
+def _serves(name: str, farm: Client, farm_started: float) -> Callable[[], bool]:
+    """Return a health check: whether the worker of this name accepts tracks.
+
+    Its last heartbeat must be newer than the farm's start, because the scheduler may still list
+    the worker of an earlier run.
+    """
+
+    def healthy() -> bool:
+        try:
+            workers = farm.workers()
+        except FarmError:
+            return False
+        age = time.monotonic() - farm_started
+        return any(
+            worker.name == name
+            and worker.state in (WorkerState.READY, WorkerState.BUSY)
+            and worker.seconds_since_heartbeat < age
+            for worker in workers
+        )
+
+    return healthy
+
+
+def _module(name: str) -> tuple[str, ...]:
+    # -P: do not import modules from the current directory.
+    return (sys.executable, "-P", "-m", name)
+
+
+def _environment_without(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """Return the environment without the prefix of another part and without the operator's key."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(prefix) and name not in _SECRET_NAMES
+    }
+
+
+def _prefixed(prefix: str, settings: Mapping[str, str]) -> dict[str, str]:
+    return {prefix + name: value for name, value in settings.items()}
+
 
 START_SECONDS = 120.0  # importing torch from a cold disk takes most of a minute
 PROBE_SECONDS = 2.0
@@ -28,7 +211,7 @@ class RunningFarm:
 
 @contextmanager
 def embedded_farm(
-    plan: FarmPlan, *, interrupts: Interrupts, tell: Callable[[str], None]
+    plan: FarmPlan, *, interrupts: SignalFlags, tell: Callable[[str], None]
 ) -> Iterator[RunningFarm]:
     """Run the farm inside the context; the caller must call `supervisor.tick` regularly.
 

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from trackfarm.settings import SettingsError, read_address, write_private
+from trackfarm.settings import ClientSettingsError, read_address, write_private
 
 ENDING_SECONDS = 15.0  # the children of a killed farm may need this long to exit
 POLL_SECONDS = 0.1
 
 
-class HomeHeld(Exception):
+class HomeInUse(Exception):
     """Another farm runs in this home directory; the message names it."""
 
 
@@ -77,7 +77,7 @@ class Home:
         try:
             return Secrets(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError) as error:
-            raise SettingsError(
+            raise ClientSettingsError(
                 f"{path} cannot be read ({error}); delete it to generate new secrets"
             ) from error
 
@@ -116,9 +116,9 @@ def _try_lock(descriptor: int) -> bool:
 def _wait_or_refuse(home: Home, deadline: float) -> None:
     holder = read_address(home.root)
     if holder and holder.pid and _is_alive(holder.pid):
-        raise HomeHeld(f"{home.root} is in use by `trackfarm up` (pid {holder.pid}, {holder.url})")
+        raise HomeInUse(f"{home.root} is in use by `trackfarm up` (pid {holder.pid}, {holder.url})")
     if time.monotonic() > deadline:
-        raise HomeHeld(
+        raise HomeInUse(
             f"{home.root} is in use by the processes of another farm that is starting or stopping;"
             " try again in a few seconds"
         )

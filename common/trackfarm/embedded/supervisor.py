@@ -1,13 +1,43 @@
-"""Supervisor of child processes: starts them in order, restarts them, stops them in order."""
+"""Supervisor of child processes: starts them in order, restarts them, stops them in order.
+
+Restart policy for child processes that exited (pure).
+"""
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from trackfarm.embedded.child import Child, ChildSpec, start
-from trackfarm.embedded.logs import tail, trim
-from trackfarm.embedded.restarts import Record
+from trackfarm.embedded.process import Child, ChildSpec, start, tail, trim
+
+QUICK_SECONDS = 10.0  # a child that exits sooner has not done any work
+SHOW_LOG_AFTER = 3
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RestartRecord:
+    """Number of quick exits of a child in a row."""
+
+    quick_deaths: int = 0
+
+    def after(self, lived_seconds: float) -> "RestartRecord":
+        return RestartRecord(self.quick_deaths + 1 if lived_seconds < QUICK_SECONDS else 0)
+
+    @property
+    def delay(self) -> float:
+        """Seconds before the next start: 0 after a long run, doubling with each quick exit."""
+        if self.quick_deaths == 0:
+            return 0.0
+        return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(self.quick_deaths - 1, 16)))
+
+    @property
+    def hopeless(self) -> bool:
+        """True at every third quick exit in a row: time to show the log."""
+        return self.quick_deaths > 0 and self.quick_deaths % SHOW_LOG_AFTER == 0
+
 
 POLL_SECONDS = 0.05
 
@@ -49,7 +79,7 @@ class Supervisor:
         self._wanted = wanted
         self._keep_open = keep_open
         self._children: dict[str, Child] = {}
-        self._records: dict[str, Record] = {}
+        self._records: dict[str, RestartRecord] = {}
         self._due: dict[str, float] = {}
 
     def log_of(self, name: str) -> Path:
@@ -107,7 +137,7 @@ class Supervisor:
     def _handle_exit(self, child: Child) -> None:
         name, now = child.spec.name, time.monotonic()
         del self._children[name]
-        record = self._records.get(name, Record()).after(now - child.started)
+        record = self._records.get(name, RestartRecord()).after(now - child.started)
         self._records[name] = record
         self._due[name] = now + record.delay
         when = f"in {record.delay:g} s" if record.delay else "now"
@@ -138,7 +168,7 @@ class Supervisor:
             raise StartFailed(f"{spec.name} does not start: its settings are invalid")
 
     def _fail_on_exits_or_timeout(self, spec: ChildSpec, *, late: bool) -> None:
-        if self._records.get(spec.name, Record()).hopeless:
+        if self._records.get(spec.name, RestartRecord()).hopeless:
             raise StartFailed(f"{spec.name} does not start: it exited three times in a row")
         if late:
             log_tail = self._log_tail(spec.name)

@@ -1,22 +1,27 @@
 """Plans: the cost and duration of a catalog, before anything is rented."""
 
-from trackfarm.planning.demand import Demand, ShapeCounter, demand_of
-from trackfarm.planning.fleet import CardGroup, FleetError, parse_fleet
+from trackfarm.planning.demand import (
+    BriefProblem,
+    PlanDemand,
+    ShapeCounter,
+    check_against,
+    demand_of,
+    read_shapes,
+)
+from trackfarm.planning.fleet_spec import CardGroup, FleetError, parse_fleet
 from trackfarm.planning.limits import LimitError, parse_budget, parse_deadline
-from trackfarm.planning.needs import BriefProblem, check_against
+from trackfarm.planning.models import Plan, PlanLimits, PlanRequest, ShapeCount
 from trackfarm.planning.planner import plan
 from trackfarm.planning.prices import Prices, PricesError, built_in_prices, load_prices
-from trackfarm.planning.reading import read_shapes
-from trackfarm.planning.records import Limits, Plan, PlanRequest, ShapeCount
 
 __all__ = [
     "BriefProblem",
     "CardGroup",
-    "Demand",
     "FleetError",
     "LimitError",
-    "Limits",
     "Plan",
+    "PlanDemand",
+    "PlanLimits",
     "PlanRequest",
     "Prices",
     "PricesError",

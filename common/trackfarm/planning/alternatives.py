@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from trackfarm.planning.fleet import CardGroup, fleet_words, group_of
+from trackfarm.planning.fleet_spec import CardGroup, fleet_words, group_of
 from trackfarm.planning.forecast import Forecast, Forecaster
-from trackfarm.planning.prices import Card, Prices
-from trackfarm.planning.records import Chance, FleetOption, Limits, Span, Verdict
+from trackfarm.planning.models import Chance, FleetOption, Interval, PlanLimits, TargetVerdict
+from trackfarm.planning.prices import CardPrice, Prices
 
 COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 ADDED = (1, 2, 4, 8, 16)
@@ -48,8 +48,8 @@ def alternatives(
 
 
 def judged(
-    limits: Limits, forecast: Forecast | None, prices: Prices, forecaster: Forecaster
-) -> Verdict:
+    limits: PlanLimits, forecast: Forecast | None, prices: Prices, forecaster: Forecaster
+) -> TargetVerdict:
     """Return whether the given fleet keeps the limits, and which fleets of one GPU type would.
 
     `forecast` is the given fleet's, None if it cannot make all tracks; `forecaster` covers all
@@ -59,7 +59,7 @@ def judged(
     options = list(_within_limits(limits, prices, forecaster))
     cheapest = min(options, key=lambda option: (option.cost, option.eta), default=None)
     fastest = min(options, key=lambda option: (option.eta, option.cost), default=None)
-    return Verdict(
+    return TargetVerdict(
         kept=forecast is not None and {deadline, budget} <= {None, Chance.LIKELY},
         deadline=deadline,
         budget=budget,
@@ -68,13 +68,13 @@ def judged(
     )
 
 
-def chances(limits: Limits, forecast: Forecast | None) -> tuple[Chance | None, Chance | None]:
+def chances(limits: PlanLimits, forecast: Forecast | None) -> tuple[Chance | None, Chance | None]:
     """Return the chances of keeping the deadline and the budget; None for a limit not set."""
     deadline = _chance(limits.deadline_seconds, forecast.eta if forecast else None)
     return deadline, _chance(limits.budget, forecast.cost if forecast else None)
 
 
-def _chance(limit: float | None, span: Span | None) -> Chance | None:
+def _chance(limit: float | None, span: Interval | None) -> Chance | None:
     if limit is None:
         return None
     if span is None or span.expected > limit:
@@ -82,7 +82,7 @@ def _chance(limit: float | None, span: Span | None) -> Chance | None:
     return Chance.LIKELY if span.high <= limit else Chance.UNSURE
 
 
-def candidates(prices: Prices, forecaster: Forecaster) -> list[Card]:
+def candidates(prices: Prices, forecaster: Forecaster) -> list[CardPrice]:
     """Return the cards of the table that can make all the tracks; CPUs if these suffice."""
     vram = max((bag.vram for bag in forecaster.demand.bags), default=0)
     cards = [card for card in prices.cards.values() if card.is_gpu != forecaster.kind.is_noise]
@@ -139,7 +139,7 @@ def _thinned(front: list[_Option]) -> list[_Option]:
     return [front[round(i * step)] for i in range(SHOWN)]
 
 
-def _within_limits(limits: Limits, prices: Prices, forecaster: Forecaster) -> Iterator[_Option]:
+def _within_limits(limits: PlanLimits, prices: Prices, forecaster: Forecaster) -> Iterator[_Option]:
     """Yield, for each card, the smallest and the largest fleet within the limits."""
     for card in candidates(prices, forecaster):
         smallest = _fewest(card, limits, forecaster)
@@ -151,13 +151,15 @@ def _within_limits(limits: Limits, prices: Prices, forecaster: Forecaster) -> It
             )
 
 
-def _keeps(card: Card, count: int, limits: Limits, forecaster: Forecaster) -> tuple[bool, bool]:
+def _keeps(
+    card: CardPrice, count: int, limits: PlanLimits, forecaster: Forecaster
+) -> tuple[bool, bool]:
     forecast = forecaster.forecast((group_of(card, count),))
     deadline, budget = chances(limits, forecast)
     return deadline in (None, Chance.LIKELY), budget in (None, Chance.LIKELY)
 
 
-def _fewest(card: Card, limits: Limits, forecaster: Forecaster) -> int | None:
+def _fewest(card: CardPrice, limits: PlanLimits, forecaster: Forecaster) -> int | None:
     """Return the smallest number of a card within both limits, or None.
 
     More cards are never later and never cheaper, so only the smallest number that meets the
@@ -172,7 +174,7 @@ def _fewest(card: Card, limits: Limits, forecaster: Forecaster) -> int | None:
     return high if _keeps(card, high, limits, forecaster)[1] else None
 
 
-def _most(card: Card, few: int, limits: Limits, forecaster: Forecaster) -> int:
+def _most(card: CardPrice, few: int, limits: PlanLimits, forecaster: Forecaster) -> int:
     low, high = few, MAX_COUNT + 1
     while high - low > 1:
         middle = (low + high) // 2

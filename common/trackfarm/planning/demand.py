@@ -1,18 +1,62 @@
-"""Demand of a catalog: its tracks counted by shape, in constant memory."""
+"""Demand of a catalog: its tracks counted by shape, in constant memory.
+
+Requirements of a brief on the worker that makes it.
+
+Catalog reader for plans: one pass in constant memory that keeps only the tracks' shapes.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from trackfarm.catalog import Brief
+from trackfarm.catalog import Brief, Catalog, CatalogError, CatalogProblem
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet
-from trackfarm.planning.needs import effort_of, min_vram_of
-from trackfarm.planning.records import ShapeCount
+from trackfarm.planning.models import ShapeCount
+from trackfarm.tiers import smallest_tier_for
+
+
+class BriefProblem(Exception):
+    """No worker of the model set could make the brief."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(field, message)
+        self.field = field
+        self.message = message
+
+
+def effort_of(brief: Brief, model_set: ModelSet) -> tuple[int, bool]:
+    """Return the denoising steps, and whether each needs a second pass for guidance."""
+    guidance = brief.guidance_scale or model_set.default_guidance
+    return brief.inference_steps or model_set.default_steps, model_set.cfg and guidance > 1
+
+
+def min_vram_of(brief: Brief, model_set: ModelSet) -> int:
+    """Return the smallest tier that can make the track, in nominal GB. Raises BriefProblem."""
+    tier = smallest_tier_for(
+        brief.duration, min_vram=model_set.min_vram, limited=not model_set.is_noise
+    )
+    if tier is None:
+        limit = f"no VRAM tier makes {brief.duration:g} s with {model_set.name}"
+        raise BriefProblem("duration", f"{limit}; ask for a shorter track or another model set")
+    return tier.vram
+
+
+def check_against(brief: Brief, model_set: ModelSet) -> None:
+    """Raise BriefProblem if no worker of `model_set` could make the brief."""
+    if brief.task_type not in model_set.tasks:
+        tasks = ", ".join(sorted(model_set.tasks))
+        raise BriefProblem("task_type", f"{model_set.name} supports only {tasks}; change the task")
+    if (brief.inference_steps or 0) > model_set.max_steps:
+        raise BriefProblem(
+            "inference_steps",
+            f"{model_set.name} takes at most {model_set.max_steps} steps; use fewer",
+        )
+    min_vram_of(brief, model_set)
 
 
 @dataclass(frozen=True)
-class Bag:
+class TierDemand:
     """Tracks that need the same tier; `vram` in nominal GB."""
 
     vram: int
@@ -34,10 +78,10 @@ class Bag:
 
 
 @dataclass(frozen=True)
-class Demand:
+class PlanDemand:
     """All tracks of a catalog, smallest tier first."""
 
-    bags: tuple[Bag, ...]
+    bags: tuple[TierDemand, ...]
 
     @property
     def tracks(self) -> int:
@@ -48,14 +92,14 @@ class Demand:
         return sum(bag.audio_seconds for bag in self.bags)
 
 
-def demand_of(shapes: Iterable[ShapeCount]) -> Demand:
+def demand_of(shapes: Iterable[ShapeCount]) -> PlanDemand:
     """Return the demand with these counts."""
     bags: dict[int, dict[TrackShape, int]] = {}
     for row in shapes:
         counts = bags.setdefault(row.min_vram, {})
         shape = TrackShape(row.duration, row.steps, row.guided)
         counts[shape] = counts.get(shape, 0) + row.count
-    return Demand(tuple(Bag(vram, bags[vram]) for vram in sorted(bags)))
+    return PlanDemand(tuple(TierDemand(vram, bags[vram]) for vram in sorted(bags)))
 
 
 @dataclass(slots=True)
@@ -88,3 +132,34 @@ class ShapeCounter:
             )
             for (_, steps, guided, vram), (count, seconds) in self._rows.items()
         ]
+
+
+MAX_MISFITS = 1_000
+
+
+def read_shapes(catalog: Catalog, model_set: ModelSet) -> list[ShapeCount]:
+    """Return the tracks of a catalog by shape.
+
+    Raises `CatalogError` at the first invalid row, or with the first thousand briefs that no worker
+    of `model_set` could make.
+    """
+    counter = ShapeCounter(model_set)
+    misfits: list[CatalogProblem] = []
+    for row in catalog.rows():
+        if not isinstance(row.outcome, Brief):
+            raise CatalogError(row.outcome)
+        try:
+            check_against(row.outcome, model_set)
+            counter.add(row.outcome)
+        except BriefProblem as problem:
+            misfits.append(_placed(problem, str(catalog.path), row.number))
+            if len(misfits) == MAX_MISFITS:
+                break
+    if misfits:
+        raise CatalogError(misfits)
+    return counter.shapes()
+
+
+def _placed(problem: BriefProblem, file: str, row: int) -> CatalogProblem:
+    wrong, _, remedy = problem.message.partition("; ")
+    return CatalogProblem(file, row, problem.field, wrong, remedy)

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet
-from trackfarm.planning.demand import Bag, Demand
-from trackfarm.planning.fleet import CardGroup
-from trackfarm.planning.makespan import Cards, Load, Schedule, schedule
-from trackfarm.planning.prices import Rental
-from trackfarm.planning.records import FleetOption, Span
-from trackfarm.speed import Estimate, SpeedModel
+from trackfarm.planning.demand import PlanDemand, TierDemand
+from trackfarm.planning.fleet_spec import CardGroup
+from trackfarm.planning.makespan import Cards, Schedule, WorkLoad, schedule
+from trackfarm.planning.models import FleetOption, Interval
+from trackfarm.planning.prices import RentalTerms
+from trackfarm.speed_model import Estimate, SpeedModel
 
 HOUR = 3600.0
 
@@ -41,9 +41,9 @@ class Forecast:
     `expected` is in the order of the fleet's groups; `ready` is when each of them starts work.
     """
 
-    eta: Span
-    cost: Span
-    work: Span
+    eta: Interval
+    cost: Interval
+    work: Interval
     expected: Schedule
     ready: tuple[float, ...]
 
@@ -58,7 +58,9 @@ class Forecaster:
     so the interval is rather too wide than too narrow.
     """
 
-    def __init__(self, demand: Demand, kind: ModelSet, rental: Rental, speed_of: SpeedOf) -> None:
+    def __init__(
+        self, demand: PlanDemand, kind: ModelSet, rental: RentalTerms, speed_of: SpeedOf
+    ) -> None:
         self.demand = demand
         self.kind = kind
         self._rental = rental
@@ -71,9 +73,9 @@ class Forecaster:
             self._models[gpu] = self._speed_of(gpu, self.kind)
         return self._models[gpu]
 
-    def limited_to(self, bags: Sequence[Bag]) -> "Forecaster":
+    def limited_to(self, bags: Sequence[TierDemand]) -> "Forecaster":
         """Return a forecaster for a part of the demand."""
-        return Forecaster(Demand(tuple(bags)), self.kind, self._rental, self._speed_of)
+        return Forecaster(PlanDemand(tuple(bags)), self.kind, self._rental, self._speed_of)
 
     def forecast(self, groups: Sequence[CardGroup]) -> Forecast | None:
         """Return the forecast for a fleet; None if some tracks fit none of its cards."""
@@ -91,14 +93,16 @@ class Forecaster:
         price = sum(group.count * group.price for group in groups) / HOUR
         return Forecast(
             eta=ends,
-            cost=Span(low=ends.low * price, expected=ends.expected * price, high=ends.high * price),
+            cost=Interval(
+                low=ends.low * price, expected=ends.expected * price, high=ends.high * price
+            ),
             work=_span(sum(low.busy), sum(expected.busy), sum(high.busy)),
             expected=replace(expected, finish=ends.expected),
             ready=ready,
         )
 
     def _schedule(self, groups: Sequence[CardGroup], scenario: _Scenario) -> Schedule | None:
-        loads = [Load(bag.vram, bag.tracks) for bag in self.demand.bags]
+        loads = [WorkLoad(bag.vram, bag.tracks) for bag in self.demand.bags]
         return schedule(loads, [self._cards(group, scenario) for group in groups])
 
     def _cards(self, group: CardGroup, scenario: _Scenario) -> Cards:
@@ -129,7 +133,7 @@ class Forecaster:
         return self._paces[gpu]
 
 
-def _longest(model: SpeedModel, bag: Bag) -> float:
+def _longest(model: SpeedModel, bag: TierDemand) -> float:
     """Return the expected seconds of the slowest track of a bag.
 
     It is the one with the most audio to decode or the one with the most denoising.
@@ -142,5 +146,5 @@ def _effort(shape: TrackShape) -> float:
     return shape.duration * shape.steps * (2 if shape.guided else 1)
 
 
-def _span(low: float, expected: float, high: float) -> Span:
-    return Span(low=min(low, expected), expected=expected, high=max(expected, high))
+def _span(low: float, expected: float, high: float) -> Interval:
+    return Interval(low=min(low, expected), expected=expected, high=max(expected, high))

@@ -23,7 +23,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class WorkLoad:
     """`tracks` that need tier `vram` (nominal GB)."""
 
     vram: int
@@ -59,7 +59,7 @@ class Schedule:
     by_load: Mapping[int, float]
 
 
-def schedule(loads: Sequence[Load], cards: Sequence[Cards]) -> Schedule | None:
+def schedule(loads: Sequence[WorkLoad], cards: Sequence[Cards]) -> Schedule | None:
     """Return the schedule with the earliest end; None if some load fits no card.
 
     Without loads it ends at once.
@@ -70,24 +70,24 @@ def schedule(loads: Sequence[Load], cards: Sequence[Cards]) -> Schedule | None:
     if not loads:
         return Schedule(0.0, (0.0,) * len(cards), (0.0,) * len(cards), {})
     earliest = max(_earliest_end(load, cards) for load in loads)
-    return _earliest_schedule(earliest, _Problem.of(loads, cards))
+    return _earliest_schedule(earliest, _SchedulingProblem.of(loads, cards))
 
 
 @dataclass(frozen=True, slots=True)
-class _Problem:
+class _SchedulingProblem:
     """Prepared input of the search.
 
     `fillers[n]`: the groups that may make load n, one list per tier, smallest first; `means[i]`:
     seconds of group i for a mean track among the loads that fit it.
     """
 
-    loads: Sequence[Load]
+    loads: Sequence[WorkLoad]
     cards: Sequence[Cards]
     fillers: Sequence[Sequence[Sequence[int]]]
     means: Sequence[float | None]
 
     @classmethod
-    def of(cls, loads: Sequence[Load], cards: Sequence[Cards]) -> "_Problem":
+    def of(cls, loads: Sequence[WorkLoad], cards: Sequence[Cards]) -> "_SchedulingProblem":
         tiers = sorted({group.vram for group in cards})
         members = {t: [i for i, group in enumerate(cards) if group.vram == t] for t in tiers}
         fillers = [[members[tier] for tier in tiers if tier >= load.vram] for load in loads]
@@ -110,7 +110,7 @@ class _Problem:
     def _fill(
         self,
         left: float,
-        load: Load,
+        load: WorkLoad,
         members: Sequence[int],
         free: list[float],
         tracks: list[float],
@@ -135,7 +135,7 @@ class _Problem:
         return group.count * max(math.floor(span / mean + _ROUNDING) * mean, span - mean / 2)
 
 
-def _earliest_schedule(earliest: float, problem: _Problem) -> Schedule:
+def _earliest_schedule(earliest: float, problem: _SchedulingProblem) -> Schedule:
     """Return the earliest schedule by bisection: if one end is feasible, so is any later one."""
     low = high = max(earliest, _lower_bound(problem))
     while (best := problem.shared_out(high)) is None:
@@ -149,7 +149,7 @@ def _earliest_schedule(earliest: float, problem: _Problem) -> Schedule:
     return best
 
 
-def _lower_bound(problem: _Problem) -> float:
+def _lower_bound(problem: _SchedulingProblem) -> float:
     """Return a lower bound: all cards ready at once and as fast as the fastest for each load."""
     seconds = sum(
         load.tracks * min(group.seconds[load.vram] for group in problem.cards)
@@ -158,7 +158,7 @@ def _lower_bound(problem: _Problem) -> float:
     return seconds / sum(group.count for group in problem.cards)
 
 
-def _mean(group: Cards, loads: Sequence[Load]) -> float | None:
+def _mean(group: Cards, loads: Sequence[WorkLoad]) -> float | None:
     fitting = [load for load in loads if load.vram <= group.vram]
     if not fitting:
         return None
@@ -166,10 +166,10 @@ def _mean(group: Cards, loads: Sequence[Load]) -> float | None:
     return sum(load.tracks * group.seconds[load.vram] for load in fitting) / number
 
 
-def _fitting(load: Load, cards: Sequence[Cards]) -> list[Cards]:
+def _fitting(load: WorkLoad, cards: Sequence[Cards]) -> list[Cards]:
     return [group for group in cards if group.vram >= load.vram]
 
 
-def _earliest_end(load: Load, cards: Sequence[Cards]) -> float:
+def _earliest_end(load: WorkLoad, cards: Sequence[Cards]) -> float:
     """Return when the longest track of a load can be done if it is started at once."""
     return min(group.ready + group.longest[load.vram] for group in _fitting(load, cards))

@@ -5,33 +5,33 @@ from collections.abc import Sequence
 from trackfarm import cost
 from trackfarm.model_sets import ModelSet
 from trackfarm.planning.alternatives import alternatives, judged
-from trackfarm.planning.demand import Bag, Demand
-from trackfarm.planning.fleet import CardGroup, fleet_words
+from trackfarm.planning.demand import PlanDemand, TierDemand
+from trackfarm.planning.fleet_spec import CardGroup, fleet_words
 from trackfarm.planning.forecast import HOUR, Forecast, Forecaster, SpeedOf
-from trackfarm.planning.prices import Prices
-from trackfarm.planning.records import (
+from trackfarm.planning.models import (
+    DoesNotFit,
     GroupShare,
-    Limits,
+    Interval,
     Money,
     Plan,
-    Span,
+    PlanLimits,
     SpeedSource,
     TierTracks,
-    Unfit,
 )
-from trackfarm.speed import SpeedModel
+from trackfarm.planning.prices import Prices
+from trackfarm.speed_model import SpeedModel
 
-_NOTHING = Span(low=0, expected=0, high=0)
+_NOTHING = Interval(low=0, expected=0, high=0)
 
 
 def plan(
-    demand: Demand,
+    demand: PlanDemand,
     fleet: Sequence[CardGroup],
     *,
     kind: ModelSet,
     prices: Prices,
     speed_of: SpeedOf = SpeedModel,
-    limits: Limits | None = None,
+    limits: PlanLimits | None = None,
     notes: Sequence[str] = (),
 ) -> Plan:
     """Return the cost and the completion time of `demand` on `fleet` with the model set `kind`.
@@ -39,7 +39,7 @@ def plan(
     Tracks that fit no card are listed in `unfit`; the rest of the plan covers the others. `notes`
     are passed on. Pure: no I/O and no clock.
     """
-    limits = limits or Limits()
+    limits = limits or PlanLimits()
     whole = Forecaster(demand, kind, prices.rental, speed_of)
     fitting = [bag for bag in demand.bags if any(g.vram >= bag.vram for g in fleet)]
     part = whole if len(fitting) == len(demand.bags) else whole.limited_to(fitting)
@@ -65,7 +65,7 @@ def plan(
     )
 
 
-def _tier(bag: Bag, forecast: Forecast | None) -> TierTracks:
+def _tier(bag: TierDemand, forecast: Forecast | None) -> TierTracks:
     seconds = forecast.expected.by_load.get(bag.vram) if forecast else None
     return TierTracks(
         tier=f"vram{bag.vram}",
@@ -132,13 +132,13 @@ def _money(
     )
 
 
-def _unfit(bag: Bag, fleet: Sequence[CardGroup], kind: ModelSet) -> Unfit:
+def _unfit(bag: TierDemand, fleet: Sequence[CardGroup], kind: ModelSet) -> DoesNotFit:
     shortest, longest = (round(seconds) for seconds in bag.durations)
     lengths = f"{longest} s" if shortest == longest else f"{shortest}-{longest} s"
     tracks = f"{bag.tracks:,} track{'s' if bag.tracks > 1 else ''} of {lengths}"
     verb = "need" if bag.tracks > 1 else "needs"
     reason = f"{tracks} {verb} vram{bag.vram}; {_has(fleet, kind)}"
-    return Unfit(tracks=bag.tracks, needs=f"vram{bag.vram}", reason=reason)
+    return DoesNotFit(tracks=bag.tracks, needs=f"vram{bag.vram}", reason=reason)
 
 
 def _has(fleet: Sequence[CardGroup], kind: ModelSet) -> str:
@@ -173,5 +173,7 @@ def _whole_numbers(shares: Sequence[float]) -> list[int]:
     return floors
 
 
-def _hours(seconds: Span) -> Span:
-    return Span(low=seconds.low / HOUR, expected=seconds.expected / HOUR, high=seconds.high / HOUR)
+def _hours(seconds: Interval) -> Interval:
+    return Interval(
+        low=seconds.low / HOUR, expected=seconds.expected / HOUR, high=seconds.high / HOUR
+    )

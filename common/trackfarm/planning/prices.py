@@ -18,11 +18,11 @@ class PricesError(Exception):
     """The operator's price file cannot be used; the message says how to fix it."""
 
 
-class _Record(BaseModel):
+class _PriceModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Card(_Record):
+class CardPrice(_PriceModel):
     """A GPU type, or `cpu`. `memory` in MiB (0: none), `price` in $ per hour (0: owned)."""
 
     name: str
@@ -44,7 +44,7 @@ class Card(_Record):
         return self.memory > 0
 
 
-class Minutes(_Record):
+class BootMinutes(_PriceModel):
     """Distribution of minutes.
 
     `low` and `high`: one machine in ten is quicker, one in ten slower.
@@ -61,21 +61,21 @@ class Minutes(_Record):
         return self
 
 
-class Rental(_Record):
+class RentalTerms(_PriceModel):
     """Overhead of a rental. `download` in MB/s."""
 
-    boot_minutes: Minutes
+    boot_minutes: BootMinutes
     download: float = Field(gt=0)
 
 
-class Prices(_Record):
+class Prices(_PriceModel):
     """Price table. `bought_track` in $: cost of one track from a bought library."""
 
     bought_track: float = Field(ge=0)
-    rental: Rental
-    cards: Mapping[str, Card]
+    rental: RentalTerms
+    cards: Mapping[str, CardPrice]
 
-    def card(self, name: str) -> Card | None:
+    def card(self, name: str) -> CardPrice | None:
         """Find a card by its name or an alias, ignoring case, spaces and dashes."""
         plain = _plain(name)
         for card in self.cards.values():

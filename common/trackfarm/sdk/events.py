@@ -1,19 +1,73 @@
-"""Live events of a job: server-sent events, resumed after a broken connection."""
+"""Live events of a job: server-sent events, resumed after a broken connection.
+
+Polling of one job until it ends, through outages of the farm.
+"""
 
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
 
-from trackfarm.api import PREFIX, JobState
-from trackfarm.client.asking import segment
 from trackfarm.client.calls import PLAIN
-from trackfarm.client.endings import FarmUnreachable, Refused
-from trackfarm.client.steps import Hear, Item, Listen, Pause, Request, Stream
-from trackfarm.sdk.following import GIVE_UP_AFTER
+from trackfarm.client.errors import FarmUnreachable, RequestRefused, is_temporary
+from trackfarm.client.requests import segment
+from trackfarm.client.sansio import Item, OpenStream, Pause, ReadLine, Request, RunInThread, Stream
+from trackfarm.protocol.operator import API_PREFIX, JobInfo, JobState
+
+LOOK_EVERY = 0.5  # seconds
+GIVE_UP_AFTER = 120.0  # a scheduler that restarts is back within seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """The farm has been unreachable, failing or too busy for `seconds`."""
+
+    seconds: float
+
+
+Sighting = JobInfo | Outage
+
+
+def follow(
+    job_id: str,
+    *,
+    stopped: Callable[[float], object] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    every: float = LOOK_EVERY,
+    give_up_after: float = GIVE_UP_AFTER,
+) -> Stream[Sighting]:
+    """Yield the job's state, or the outage, every `every` seconds until the job ends.
+
+    `stopped(seconds)` waits that long and returns true to stop following.
+
+    Raises:
+        FarmUnreachable: the farm was unreachable for `give_up_after` seconds.
+        Refused: the farm answered 429 or 5xx for that long, the job does not exist, or the key is
+            wrong.
+    """
+    outage_start: float | None = None
+    while True:
+        try:
+            job = yield from PLAIN.job(job_id)
+        except (FarmUnreachable, RequestRefused) as error:
+            if not is_temporary(error):
+                raise
+            outage_start = clock() if outage_start is None else outage_start
+            if clock() - outage_start >= give_up_after:
+                raise
+            yield Item(Outage(clock() - outage_start))
+        else:
+            outage_start = None
+            yield Item(job)
+            if job.state.ended:
+                return
+        if (yield Pause(every) if stopped is None else RunInThread(partial(stopped, every))):
+            return
+
 
 SILENCE_SECONDS = 45.0  # read timeout: three heartbeats
 AGAIN_SECONDS = 1.0
@@ -73,7 +127,7 @@ def listen(
     last_received = clock()
     while True:
         try:
-            line = yield Listen(_request(job_id, after))
+            line = yield OpenStream(_request(job_id, after))
             reader, ended = EventReader(), False
             while line is not None:
                 last_received = clock()
@@ -87,11 +141,11 @@ def listen(
                     if (yield from PLAIN.job(job_id)).state.ended:
                         return
                     ended = False
-                line = yield Hear()
+                line = yield ReadLine()
         except FarmUnreachable:
             if clock() - last_received >= GIVE_UP_AFTER:
                 raise
-        except Refused as error:
+        except RequestRefused as error:
             if error.problem.status != 429 or clock() - last_received >= GIVE_UP_AFTER:
                 raise
         yield Pause(AGAIN_SECONDS)
@@ -100,7 +154,7 @@ def listen(
 def _request(job_id: str, after: str) -> Request:
     return Request(
         method="GET",
-        url=f"{PREFIX}/jobs/{segment(job_id)}/events",
+        url=f"{API_PREFIX}/jobs/{segment(job_id)}/events",
         headers={"Accept": "text/event-stream", "Last-Event-ID": after},
         timeout=httpx.Timeout(SILENCE_SECONDS, connect=5.0),
     )

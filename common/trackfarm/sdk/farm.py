@@ -6,28 +6,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from trackfarm import api
-from trackfarm.api import FarmModelSet, FarmStatus
 from trackfarm.catalog import Catalog, open_catalog
-from trackfarm.client.awaiting import Awaiting
-from trackfarm.client.blocking import Blocking
+from trackfarm.client.async_driver import AsyncDriver
 from trackfarm.client.calls import PLAIN
-from trackfarm.client.line import Line, line_to
-from trackfarm.client.steps import Steps, Work
-from trackfarm.client.worlds import Driven, World, call
+from trackfarm.client.connection import Connection, connect
+from trackfarm.client.dual import HasDriver, World, call
+from trackfarm.client.sansio import RunInThread, Steps
+from trackfarm.client.sync_driver import SyncDriver
+from trackfarm.protocol import operator as operator_api
+from trackfarm.protocol.operator import FarmModelSet, FarmStatus
 from trackfarm.sdk import submission
 from trackfarm.sdk.job import Job
-from trackfarm.sdk.submission import DEFAULT_MODEL_SET, Wishes
-from trackfarm.settings import FarmAddress, SettingsError, find_farm
+from trackfarm.sdk.submission import DEFAULT_MODEL_SET, SubmitOptions
+from trackfarm.settings import ClientSettingsError, FarmAddress, find_farm
 
 if TYPE_CHECKING:
-    from trackfarm.planning.records import Plan
+    from trackfarm.planning.models import Plan
 
 PATIENCE = 30.0
 Moment = datetime | timedelta
 
 
-class FarmCalls(Driven[World]):
+class FarmMethods(HasDriver[World]):
     """The calls of `Farm` and `AsyncFarm`.
 
     Every call raises `FarmError`; its subclass `Refused` names the invalid fields.
@@ -47,13 +47,13 @@ class FarmCalls(Driven[World]):
         Nothing is stored. Raises `CatalogError` and `UnknownModelSet` too.
         """
         from trackfarm.model_sets import model_set as known_model_set
-        from trackfarm.planning import Limits, PlanRequest, read_shapes
+        from trackfarm.planning import PlanLimits, PlanRequest, read_shapes
 
-        opened = yield Work(partial(_opened, catalog))
+        opened = yield RunInThread(partial(_opened, catalog))
         kind = known_model_set(model_set or opened.model_set or DEFAULT_MODEL_SET)
-        tracks = yield Work(partial(read_shapes, opened, kind))
+        tracks = yield RunInThread(partial(read_shapes, opened, kind))
         seconds = None if deadline is None else deadline.total_seconds()
-        limits = Limits(deadline_seconds=seconds, budget=budget)
+        limits = PlanLimits(deadline_seconds=seconds, budget=budget)
         request = PlanRequest(model_set=kind.name, tracks=tracks, limits=limits)
         return (yield from PLAIN.plan(request))
 
@@ -78,7 +78,7 @@ class FarmCalls(Driven[World]):
         key is generated for this call and its retries. A `deadline` given as a timedelta counts
         from now; `budget` is in US dollars.
         """
-        options = Wishes(
+        options = SubmitOptions(
             name=name,
             model_set=model_set,
             priority=priority,
@@ -86,7 +86,7 @@ class FarmCalls(Driven[World]):
             deadline=_moment(deadline),
             budget=budget,
         )
-        opened = yield Work(partial(_opened, catalog))
+        opened = yield RunInThread(partial(_opened, catalog))
         answer = yield from submission.submit(opened, options, idempotency_key=idempotency_key)
         return Job(answer.job, driver=self.driver, already_submitted=answer.already_submitted)
 
@@ -120,11 +120,11 @@ class FarmCalls(Driven[World]):
         """Return the number of jobs, tracks and workers in each state."""
         return PLAIN.status()
 
-    def _job(self, record: api.Job) -> "Job[World]":
+    def _job(self, record: operator_api.JobInfo) -> "Job[World]":
         return Job(record, driver=self.driver)
 
 
-class Farm(FarmCalls[Blocking]):
+class Farm(FarmMethods[SyncDriver]):
     """A farm for programs that block; a context manager. Safe to use from several threads.
 
     Without `url` it uses the same farm as the command line: `TRACKFARM_URL` with
@@ -146,7 +146,7 @@ class Farm(FarmCalls[Blocking]):
         ca_file: str | Path | None = None,
         insecure: bool = False,
     ) -> None:
-        self.driver = Blocking(_line(url, key, patience, timeout, ca_file, insecure))
+        self.driver = SyncDriver(_line(url, key, patience, timeout, ca_file, insecure))
 
     def __enter__(self) -> Self:
         return self
@@ -158,7 +158,7 @@ class Farm(FarmCalls[Blocking]):
         self.driver.close()
 
 
-class AsyncFarm(FarmCalls[Awaiting]):
+class AsyncFarm(FarmMethods[AsyncDriver]):
     """A farm for asyncio programs, in one event loop; an async context manager.
 
     It has the calls of `Farm`: `await farm.submit(…)`, `await job.wait()`,
@@ -175,7 +175,7 @@ class AsyncFarm(FarmCalls[Awaiting]):
         ca_file: str | Path | None = None,
         insecure: bool = False,
     ) -> None:
-        self.driver = Awaiting(_line(url, key, patience, timeout, ca_file, insecure))
+        self.driver = AsyncDriver(_line(url, key, patience, timeout, ca_file, insecure))
 
     async def __aenter__(self) -> Self:
         return self
@@ -194,9 +194,9 @@ def _line(
     timeout: float,
     ca_file: str | Path | None,
     insecure: bool,
-) -> Line:
+) -> Connection:
     address = _default_address() if url is None else FarmAddress(url, key or _default_key())
-    return line_to(
+    return connect(
         address.url,
         key or address.api_key,
         patience=patience,
@@ -208,7 +208,7 @@ def _line(
 
 def _default_address() -> FarmAddress:
     if (address := find_farm(os.environ)) is None:
-        raise SettingsError(
+        raise ClientSettingsError(
             "no farm found; start one with `trackfarm up`, set TRACKFARM_URL and"
             " TRACKFARM_API_KEY, or write Farm(url, key)"
         )
@@ -217,7 +217,7 @@ def _default_address() -> FarmAddress:
 
 def _default_key() -> str:
     if not (key := os.environ.get("TRACKFARM_API_KEY", "").strip()):
-        raise SettingsError(
+        raise ClientSettingsError(
             "a farm's URL needs a key: write Farm(url, key) or set TRACKFARM_API_KEY"
         )
     return key

@@ -1,4 +1,7 @@
-"""One job: its last known state and its calls."""
+"""One job: its last known state and its calls.
+
+One track of a job.
+"""
 
 import sys
 import time
@@ -6,17 +9,62 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trackfarm import api
-from trackfarm.api import JobState, TrackCounts, TrackState
 from trackfarm.client.calls import PLAIN
-from trackfarm.client.steps import Item, Steps, Stream, each
-from trackfarm.client.worlds import Driven, World, call, stream
-from trackfarm.filenames import ordinal_width
-from trackfarm.sdk.events import JobEvent, listen
-from trackfarm.sdk.exporter import ExportReport, export
-from trackfarm.sdk.following import LOOK_EVERY, Outage, Sighting, follow
-from trackfarm.sdk.track import Track
-from trackfarm.words import progress_words
+from trackfarm.client.dual import HasDriver, World, call, stream
+from trackfarm.client.errors import DownloadFailed
+from trackfarm.client.sansio import Item, RunInThread, Steps, Stream, each
+from trackfarm.listings import ordinal_width, track_file
+from trackfarm.protocol import operator as operator_api
+from trackfarm.protocol.operator import JobState, TrackCounts, TrackState
+from trackfarm.sdk.download import ExportReport, export, fetch
+from trackfarm.sdk.events import LOOK_EVERY, JobEvent, Outage, Sighting, follow, listen
+from trackfarm.text import progress_words
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Track(HasDriver[World]):
+    """A track of a job; `record` is its state as last fetched."""
+
+    record: operator_api.TrackInfo
+    job_id: str
+    driver: World = field(kw_only=True)
+    width: int = field(default=5, kw_only=True)
+
+    def __repr__(self) -> str:
+        return f"<Track {self.ordinal} {self.name!r} {self.state.value}>"
+
+    @property
+    def ordinal(self) -> int:
+        """Position in the catalog, from 1."""
+        return self.record.ordinal
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def state(self) -> TrackState:
+        return self.record.state
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file in a folder of the job's tracks."""
+        return track_file(self.record, self.width)
+
+    @call
+    def download(self, path: str | Path) -> Steps[Path]:
+        """Download the file to `path`, or into it if it is a folder; return the file's path.
+
+        The file appears complete and with the right SHA-256 or not at all; a file already there is
+        not downloaded again. Raises `DownloadFailed`, OSError.
+        """
+        if self.record.artifact is None:
+            raise DownloadFailed(f"track {self.ordinal} is {self.state.value}: it has no file")
+        target = Path(path)
+        if (yield RunInThread(target.is_dir)):
+            target = target / self.file_name
+        yield from fetch(self.job_id, self.record, target)
+        return target
 
 
 class StillRunning(TimeoutError):
@@ -24,14 +72,14 @@ class StillRunning(TimeoutError):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Job(Driven[World]):
+class Job(HasDriver[World]):
     """A job of the farm.
 
     `record` is its state as last fetched; calls that change the job, or wait, return a new `Job`.
     `already_submitted` is true when `submit` found this job instead of creating it.
     """
 
-    record: api.Job
+    record: operator_api.JobInfo
     driver: World = field(kw_only=True)
     already_submitted: bool = field(default=False, kw_only=True)
 
@@ -147,7 +195,7 @@ class Job(Driven[World]):
         """Delete the job, which must have ended, with the files that no other job shares."""
         return self._updated(PLAIN.remove(self.id))
 
-    def _updated(self, steps: Steps[api.Job]) -> "Steps[Job[World]]":
+    def _updated(self, steps: Steps[operator_api.JobInfo]) -> "Steps[Job[World]]":
         record = yield from steps
         return replace(self, record=record)
 

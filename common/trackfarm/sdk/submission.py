@@ -7,18 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from trackfarm.api import JobHeader, SubmitAnswer
 from trackfarm.catalog import Brief, Catalog, CatalogError
-from trackfarm.catalog.sources import is_local, local_file
+from trackfarm.catalog.source_refs import is_local, local_file
 from trackfarm.client.calls import PLAIN
-from trackfarm.client.steps import Steps, Together, Work
+from trackfarm.client.sansio import Gather, RunInThread, Steps
+from trackfarm.protocol.operator import JobHeader, SubmitAnswer
 
 DEFAULT_MODEL_SET = "tiny"
 UPLOADS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class SubmitOptions:
     """Options of a submission; None means the catalog's own value."""
 
     name: str | None = None
@@ -30,7 +30,7 @@ class Wishes:
 
 
 def submit(
-    catalog: Catalog, wishes: Wishes, *, idempotency_key: str | None = None
+    catalog: Catalog, wishes: SubmitOptions, *, idempotency_key: str | None = None
 ) -> Steps[SubmitAnswer]:
     """Submit the catalog; nothing is sent when a row is invalid.
 
@@ -38,13 +38,13 @@ def submit(
     for an invalid option, OSError for a source that cannot be read.
     """
     header = header_of(catalog, wishes)
-    files = yield Work(partial(local_files, catalog))
-    names = yield Together((PLAIN.upload(path) for path in files), UPLOADS_AT_ONCE)
+    files = yield RunInThread(partial(local_files, catalog))
+    names = yield Gather((PLAIN.upload(path) for path in files), UPLOADS_AT_ONCE)
     briefs = Briefs(catalog, dict(zip(files, names, strict=True)))
     return (yield from PLAIN.submit(header, briefs, idempotency_key=idempotency_key))
 
 
-def header_of(catalog: Catalog, wishes: Wishes) -> JobHeader:
+def header_of(catalog: Catalog, wishes: SubmitOptions) -> JobHeader:
     """Return the job's header: the options, else the catalog's values. Raises ValueError."""
     return JobHeader(
         catalog=wishes.name or catalog.name,

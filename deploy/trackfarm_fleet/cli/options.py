@@ -1,5 +1,9 @@
-"""Options shared by several commands, and the settings that they override."""
+"""Options shared by several commands, and the settings that they override.
 
+Confirmation before money is spent, and checks that end the command early.
+"""
+
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -7,14 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from trackfarm import logs
-from trackfarm.cli.exits import ExitCode
+from trackfarm.cli.console import ExitCode
 from trackfarm.cli.session import ended, errors_end_the_command, known_farm
-from trackfarm.environment import UNUSABLE
-from trackfarm.printable import clean
-from trackfarm.settings import SettingsError
-from trackfarm_fleet.assembly import assembled, connection
-from trackfarm_fleet.farm import FleetFarm
-from trackfarm_fleet.fleet import Fleet, NotLeading
+from trackfarm.model_sets import model_set
+from trackfarm.settings import UNUSABLE, ClientSettingsError
+from trackfarm.text import clean
+from trackfarm_fleet.app import assembled, connection
+from trackfarm_fleet.autoscaler.models import ScalingDecision
+from trackfarm_fleet.autoscaler.policy import RentalPolicy
+from trackfarm_fleet.offers import OfferFilter
+from trackfarm_fleet.reconciler import NotFleetLeader, Reconciler
+from trackfarm_fleet.scheduler_client import FleetClient
 from trackfarm_fleet.settings import FleetSettings, complaint
 
 ProviderOption = Annotated[
@@ -63,28 +70,75 @@ def settings_of(
 
 
 @contextmanager
-def opened(settings: FleetSettings) -> Iterator[tuple[Fleet, FleetFarm]]:
+def opened(settings: FleetSettings) -> Iterator[tuple[Reconciler, FleetClient]]:
     """Yield the fleet of the configured farm; end the command if it is unusable."""
     logs.configure(settings.log_format, "warning")
     with farm_of() as farm:
         try:
             with assembled(settings, farm) as fleet:
                 yield fleet, farm
-        except SettingsError as error:
+        except ClientSettingsError as error:
             raise ended(ExitCode.BAD_INPUT, str(error)) from None
-        except NotLeading as error:
+        except NotFleetLeader as error:
             remedy = "stop it, or let it rent: `trackfarm submit` with --deadline and --budget"
             raise ended(ExitCode.REFUSED, f"{error}; {remedy}") from None
 
 
 @contextmanager
-def farm_of() -> Iterator[FleetFarm]:
+def farm_of() -> Iterator[FleetClient]:
     """Yield the scheduler's client alone, for commands that need no provider."""
     address = known_farm()
     with errors_end_the_command():
         try:
             farm = connection(address)
-        except SettingsError as error:
+        except ClientSettingsError as error:
             raise ended(ExitCode.BAD_INPUT, str(error)) from None
         with farm:
             yield farm
+
+
+def agreed(question: str, *, yes: bool) -> None:
+    """Return if the operator agrees, by --yes or at the prompt; end the command otherwise."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ended(
+            ExitCode.BAD_INPUT,
+            "cannot ask for confirmation because standard input is not a terminal: add --yes;"
+            " nothing was rented",
+        )
+    typer.confirm(question, abort=True, err=True)
+
+
+def refuse_unready(fleet: Reconciler, mandate: RentalPolicy) -> None:
+    """End the command if a requested GPU has a name that no provider uses. Raises SettingsError if
+    no start command can be made."""
+    fleet.check()
+    gpus = list(dict.fromkeys(gpu for query in mandate.queries for gpu in query.gpus))
+    if not gpus:
+        return
+    shelf = fleet.shelf(mandate)
+    if unknown := shelf.misnamed(gpus):
+        raise ended(ExitCode.BAD_INPUT, clean(shelf.misnaming(unknown)))
+
+
+def refuse_nothing(
+    fleet: Reconciler,
+    settings: FleetSettings,
+    mandate: RentalPolicy,
+    decision: ScalingDecision,
+    *,
+    vram: int = 0,
+) -> None:
+    """End the command if nothing can be rented and we have no machines; `vram` is the least memory
+    that the tracks need, in nominal GB."""
+    if decision.rent or decision.keep:
+        return
+    wanted = OfferFilter(
+        gpus=settings.gpus,
+        vram=max(vram, model_set(settings.model_set).min_vram),
+        max_price=settings.max_price,
+        budget=mandate.budget,
+    )
+    why = fleet.shelf(mandate).shortage(wanted, decision)
+    raise ended(ExitCode.INCOMPLETE, clean(f"no machine can be rented: {why}"))

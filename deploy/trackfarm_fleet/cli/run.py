@@ -8,40 +8,40 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trackfarm.api import JobState
-from trackfarm.cli.catalogs import refuse_mistakes, report_submission, send
-from trackfarm.cli.console import complain, err, out, print_json, say
-from trackfarm.cli.exits import ExitCode, code_of
+from trackfarm.cli.console import ExitCode, code_of, complain, err, out, print_json, say
 from trackfarm.cli.jobs import watched
-from trackfarm.cli.options import CatalogArgument, JsonOption
 from trackfarm.cli.plan import demanded, limits_of
-from trackfarm.embedded.interrupts import Interrupts
-from trackfarm.planning.records import Limits, ShapeCount
-from trackfarm.printable import clean
-from trackfarm.rentals import Demand, JobLimits
-from trackfarm.sdk.submission import Wishes
-from trackfarm.words import attention, counted, state_words, time_words
-from trackfarm_fleet.books import by_job, together
+from trackfarm.cli.session import CatalogArgument, JsonOption
+from trackfarm.cli.submit import refuse_mistakes, report_submission, send
+from trackfarm.embedded.signals import SignalFlags
+from trackfarm.planning.models import PlanLimits, ShapeCount
+from trackfarm.protocol.fleet import FleetDemand, JobLimits
+from trackfarm.protocol.operator import JobState
+from trackfarm.sdk.submission import SubmitOptions
+from trackfarm.text import attention, clean, counted, state_words, time_words
+from trackfarm_fleet.autoscaler.models import ScalingDecision
+from trackfarm_fleet.autoscaler.policy import DAY, RentalPolicy
+from trackfarm_fleet.billing.job_costs import by_job, together
 from trackfarm_fleet.cli import tables
-from trackfarm_fleet.cli.asking import agreed, refuse_nothing, refuse_unready
+from trackfarm_fleet.cli.background_rounds import Pacing
 from trackfarm_fleet.cli.options import (
     GpuOption,
     InterruptibleOption,
     MaxPriceOption,
     ProviderOption,
+    agreed,
     opened,
+    refuse_nothing,
+    refuse_unready,
     settings_of,
 )
-from trackfarm_fleet.cli.pacing import Pacing
-from trackfarm_fleet.decision import Decision
-from trackfarm_fleet.farm import FleetFarm
-from trackfarm_fleet.fleet import Fleet
-from trackfarm_fleet.mandate import DAY, Mandate
+from trackfarm_fleet.loop import give_back, release_lease
+from trackfarm_fleet.reconciler import Reconciler
+from trackfarm_fleet.scheduler_client import FleetClient
 from trackfarm_fleet.settings import FleetSettings
-from trackfarm_fleet.steering import give_back, resign
 
 if TYPE_CHECKING:
-    from trackfarm.api import Job
+    from trackfarm.protocol.operator import JobInfo
 
 LOCAL_TICK_S = 1.0
 RUN = 30 * DAY  # the budget covers the whole run, however long it is
@@ -85,7 +85,7 @@ def run(
         model_set=kind.name,
         **_machines(provider, machines),
     )
-    wishes = Wishes(
+    wishes = SubmitOptions(
         model_set=kind.name,
         deadline=_moment(limits),
         budget=limits.budget,
@@ -98,7 +98,7 @@ def run(
         refuse_nothing(fleet, settings, mandate, decision, vram=least)
         _show(decision, limits, as_json=as_json)
         agreed("Rent these machines and make the catalog?", yes=yes)
-        with Interrupts() as interrupts:
+        with SignalFlags() as interrupts:
             execution = _Run(fleet, farm, mandate, interrupts, settings.tick_seconds, as_json)
             raise typer.Exit(execution.run(catalog, wishes))
 
@@ -106,7 +106,7 @@ def run(
 def _machines(provider: list[str] | None, machines: int | None) -> dict[str, int | float]:
     """Return the settings for the number of machines; local workers always use all their slots."""
     if provider == ["local"]:
-        from trackfarm_fleet.localhost import slots
+        from trackfarm_fleet.providers.local import slots
 
         number = len(slots(machines or 0))
         local = {"local_workers": machines or 0, "tick_seconds": LOCAL_TICK_S}
@@ -114,28 +114,28 @@ def _machines(provider: list[str] | None, machines: int | None) -> dict[str, int
     return {} if machines is None else {"min_machines": machines, "max_machines": machines}
 
 
-def _mandate(settings: FleetSettings, limits: Limits) -> Mandate:
+def _mandate(settings: FleetSettings, limits: PlanLimits) -> RentalPolicy:
     budget = settings.daily_budget if limits.budget is None else limits.budget
     return replace(settings.mandate(), purpose=UNSENT, only=True, budget=budget, window=RUN)
 
 
-def _moment(limits: Limits) -> datetime | None:
+def _moment(limits: PlanLimits) -> datetime | None:
     if limits.deadline_seconds is None:
         return None
     return datetime.now().astimezone() + timedelta(seconds=limits.deadline_seconds)
 
 
-def _demand(name: str, shapes: list[ShapeCount], limits: Limits) -> Demand:
+def _demand(name: str, shapes: list[ShapeCount], limits: PlanLimits) -> FleetDemand:
     waiting: dict[int, int] = {}
     for shape in shapes:
         waiting[shape.min_vram] = waiting.get(shape.min_vram, 0) + shape.count
     job = JobLimits(
         tracks=sum(waiting.values()), deadline=limits.deadline_seconds, budget=limits.budget
     )
-    return Demand(model_set=name, shapes=shapes, waiting=waiting, jobs=[job])
+    return FleetDemand(model_set=name, shapes=shapes, waiting=waiting, jobs=[job])
 
 
-def _show(decision: Decision, limits: Limits, *, as_json: bool) -> None:
+def _show(decision: ScalingDecision, limits: PlanLimits, *, as_json: bool) -> None:
     """Show the machines to be rented, before the confirmation."""
     if as_json:
         print_json({"plan": tables.decision_document(decision)})
@@ -150,7 +150,7 @@ def _show(decision: Decision, limits: Limits, *, as_json: bool) -> None:
         )
 
 
-def _note(job: "Job") -> str:
+def _note(job: "JobInfo") -> str:
     """Return the warning about a job. Without workers, machines are already starting, so do not
     suggest to start others."""
     if job.eligible_workers == 0 and job.state in (JobState.ACCEPTED, JobState.RUNNING):
@@ -162,14 +162,14 @@ def _note(job: "Job") -> str:
 class _Run:
     """The execution of a run after its confirmation."""
 
-    fleet: Fleet
-    farm: FleetFarm
-    mandate: Mandate
-    interrupts: Interrupts
+    fleet: Reconciler
+    farm: FleetClient
+    mandate: RentalPolicy
+    interrupts: SignalFlags
     tick: float
     as_json: bool
 
-    def run(self, catalog: Path, wishes: Wishes) -> ExitCode:
+    def run(self, catalog: Path, wishes: SubmitOptions) -> ExitCode:
         began = time.monotonic()
         answer = send(self.farm, catalog, wishes)
         if not self.as_json:
@@ -189,7 +189,7 @@ class _Run:
             complain(clean(str(pacing.failure)))
         return self._report(job or answer.job, mandate, time.monotonic() - began, still_open)
 
-    def _return(self, mandate: Mandate) -> int | None:
+    def _return(self, mandate: RentalPolicy) -> int | None:
         before = self.interrupts.asked
         if not self.as_json:
             again = "again " if before else ""
@@ -201,10 +201,12 @@ class _Run:
             why="the run is over",
             tick=self.tick,
         )
-        resign(self.fleet)
+        release_lease(self.fleet)
         return still_open
 
-    def _report(self, job: "Job", mandate: Mandate, seconds: float, left: int | None) -> ExitCode:
+    def _report(
+        self, job: "JobInfo", mandate: RentalPolicy, seconds: float, left: int | None
+    ) -> ExitCode:
         if left != 0:  # before all else, because the scheduler may be unreachable
             complain(f"{left or 'some'} machines may still run: use `trackfarm fleet down`")
         now = time.time()
@@ -225,7 +227,7 @@ class _Run:
             return ExitCode.INTERRUPTED
         return ExitCode.INCOMPLETE if left != 0 else code_of(job)
 
-    def _tell(self, job: "Job", seconds: float) -> None:
+    def _tell(self, job: "JobInfo", seconds: float) -> None:
         progress = f"{job.tracks.done:,} of {counted(job.tracks.total, 'track')}"
         say(f"{job.id} is {state_words(job)}: {progress} in {time_words(seconds)}")
         if not job.state.ended:

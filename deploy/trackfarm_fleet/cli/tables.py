@@ -7,19 +7,18 @@ from typing import Any
 
 from rich.table import Table
 
-from trackfarm import rentals as wire
-from trackfarm.printable import clean
-from trackfarm.words import counted, time_words
-from trackfarm_fleet.books import JobCost, bill
-from trackfarm_fleet.decision import Decision, Rent
-from trackfarm_fleet.ledger import Account, Use
-from trackfarm_fleet.providers.port import Offer
+from trackfarm.protocol import fleet as fleet_api
+from trackfarm.text import clean, counted, time_words
+from trackfarm_fleet.autoscaler.models import RentOffer, ScalingDecision
+from trackfarm_fleet.billing.job_costs import JobCost, bill
+from trackfarm_fleet.billing.ledger import CostBreakdown, CostCategory
+from trackfarm_fleet.providers.base import MachineOffer
 
 HOUR = 3600.0
 LONGEST_REASON = 60
 
 
-def offers_table(offers: Iterable[Offer]) -> Table:
+def offers_table(offers: Iterable[MachineOffer]) -> Table:
     table = _table("provider", "gpu", "region", numbers=("cards", "GB", "$/h", "bid from"))
     for offer in offers:
         table.add_row(
@@ -34,7 +33,7 @@ def offers_table(offers: Iterable[Offer]) -> Table:
     return table
 
 
-def rentals_table(rentals: Iterable[wire.Rental], now: float) -> Table:
+def rentals_table(rentals: Iterable[fleet_api.RentalInfo], now: float) -> Table:
     table = _table("rental", "provider", "gpu", "state", "for", "why", numbers=("$/h", "age", "$"))
     for rental in rentals:
         standing = rental.standing
@@ -53,7 +52,7 @@ def rentals_table(rentals: Iterable[wire.Rental], now: float) -> Table:
     return table
 
 
-def rents_table(rents: Iterable[Rent]) -> Table:
+def rents_table(rents: Iterable[RentOffer]) -> Table:
     """Return the machines to be rented, grouped by equal ones."""
     kinds = Counter(
         (r.candidate.offer.provider, r.candidate.offer.gpu, r.candidate.price_per_hour)
@@ -65,14 +64,14 @@ def rents_table(rents: Iterable[Rent]) -> Table:
     return table
 
 
-def decision_words(decision: Decision) -> str:
+def decision_words(decision: ScalingDecision) -> str:
     machines = counted(len(decision.rent), "machine")
     if not math.isfinite(decision.finish):
         return f"{machines}; cannot finish, about {_dollars(decision.cost)}"
     return f"{machines}; done in {time_words(decision.finish)}, about {_dollars(decision.cost)}"
 
 
-def unserved_words(demands: Iterable[wire.Demand], *, led: bool) -> str:
+def unserved_words(demands: Iterable[fleet_api.FleetDemand], *, led: bool) -> str:
     """Describe the tracks that wait while nothing is rented, and the remedy; empty if none waits.
     `led`: a fleet process runs."""
     waiting = {d.model_set: sum(d.waiting.values()) for d in demands}
@@ -86,9 +85,9 @@ def unserved_words(demands: Iterable[wire.Demand], *, led: bool) -> str:
     )
 
 
-def account_table(account: Account) -> Table:
+def account_table(account: CostBreakdown) -> Table:
     table = _table("bought", numbers=("hours", "share", "$"))
-    for use in Use:
+    for use in CostCategory:
         hours = account.seconds[use] / 1e6 / HOUR
         share = f"{account.share(use):.0%}"
         table.add_row(use.value, f"{hours:,.3f}", share, f"{account.spent_on(use):,.4f}")
@@ -112,11 +111,11 @@ def jobs_table(costs: Mapping[str, JobCost]) -> Table:
     return table
 
 
-def account_document(account: Account, costs: Mapping[str, JobCost]) -> dict[str, Any]:
+def account_document(account: CostBreakdown, costs: Mapping[str, JobCost]) -> dict[str, Any]:
     """Return costs in $ and GPU hours."""
     return {
-        "dollars": {use.value: account.spent_on(use) for use in Use},
-        "hours": {use.value: account.seconds[use] / 1e6 / HOUR for use in Use},
+        "dollars": {use.value: account.spent_on(use) for use in CostCategory},
+        "hours": {use.value: account.seconds[use] / 1e6 / HOUR for use in CostCategory},
         "bill": account.bill,
         "tracks": account.tracks,
         "per_track": account.per_track,
@@ -132,7 +131,7 @@ def account_document(account: Account, costs: Mapping[str, JobCost]) -> dict[str
     }
 
 
-def offer_document(offer: Offer) -> dict[str, Any]:
+def offer_document(offer: MachineOffer) -> dict[str, Any]:
     return {
         "provider": offer.provider,
         "id": offer.id,
@@ -147,7 +146,7 @@ def offer_document(offer: Offer) -> dict[str, Any]:
     }
 
 
-def decision_document(decision: Decision) -> dict[str, Any]:
+def decision_document(decision: ScalingDecision) -> dict[str, Any]:
     """Return a decision: `seconds` until all is done, None if that is never; `dollars` until
     then."""
     rents = [{**offer_document(r.candidate.offer), "bid": r.bid} for r in decision.rent]

@@ -1,8 +1,11 @@
-"""HTTP calls to providers: rate limited, retried where safe, with secrets removed from errors."""
+"""HTTP calls to providers: rate limited, retried where safe, with secrets removed from errors.
+
+Repeatable create calls for providers without idempotency keys.
+"""
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -12,18 +15,20 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
-from trackfarm_fleet.providers.port import (
+from trackfarm_fleet.providers.base import (
     AuthFailed,
     BadRequest,
-    Gone,
+    Instance,
+    InstanceState,
+    NotFound,
     OutOfCredit,
+    ProviderError,
     RateLimited,
-    Trouble,
     Unavailable,
 )
 
 A = TypeVar("A", bound=BaseModel)
-Judge = Callable[[httpx.Response], Trouble | None]
+Judge = Callable[[httpx.Response], ProviderError | None]
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 ATTEMPTS = 4
@@ -34,7 +39,7 @@ _QUOTA = re.compile(r'"[^"]*"\s*;\s*r=(\d+)\s*;\s*t=(\d+)')
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ProviderCall:
     """One request. `interval` is the least number of seconds between two calls of one `endpoint`.
     `repeatable`: it may be sent again even if it may have been executed."""
 
@@ -72,7 +77,7 @@ class Api:
     def close(self) -> None:
         self._http.close()
 
-    def call(self, call: Call, *, judge: Judge) -> httpx.Response | Trouble:
+    def call(self, call: ProviderCall, *, judge: Judge) -> httpx.Response | ProviderError:
         """Return the response, or the error from `judge` or the transport after the retries."""
         retrying = Retrying(
             retry=retry_if_result(lambda result: _may_repeat(call, result)),
@@ -84,7 +89,7 @@ class Api:
         result = retrying(self._once, call, judge)
         return _scrubbed(result, (self._key, *call.hidden))
 
-    def _once(self, call: Call, judge: Judge) -> httpx.Response | Trouble:
+    def _once(self, call: ProviderCall, judge: Judge) -> httpx.Response | ProviderError:
         self._keep_pace(call)
         try:
             response = self._http.request(
@@ -102,7 +107,7 @@ class Api:
             self._not_before[""] = self._now() + pause
         return judge(response) or response
 
-    def _keep_pace(self, call: Call) -> None:
+    def _keep_pace(self, call: ProviderCall) -> None:
         earliest = (self._not_before.get("", 0.0), self._not_before.get(call.endpoint, 0.0))
         wait = min(max(earliest) - self._now(), LONGEST_WAIT)
         if wait > 0:
@@ -110,9 +115,9 @@ class Api:
         self._not_before[call.endpoint] = self._now() + call.interval
 
 
-def read(response: httpx.Response | Trouble, kind: type[A]) -> A | Trouble:
+def read(response: httpx.Response | ProviderError, kind: type[A]) -> A | ProviderError:
     """Parse the body of a response; an invalid one counts as a broken provider."""
-    if isinstance(response, Trouble):
+    if isinstance(response, ProviderError):
         return response
     try:
         return kind.model_validate_json(response.content)
@@ -121,7 +126,7 @@ def read(response: httpx.Response | Trouble, kind: type[A]) -> A | Trouble:
         return Unavailable(f"invalid response: {fields or 'no JSON'}")
 
 
-def common_trouble(response: httpx.Response, detail: str) -> Trouble | None:
+def common_trouble(response: httpx.Response, detail: str) -> ProviderError | None:
     """Map a status without special meaning to an error; None for a success."""
     match response.status_code:
         case 401 | 403:
@@ -129,7 +134,7 @@ def common_trouble(response: httpx.Response, detail: str) -> Trouble | None:
         case 402:
             return OutOfCredit(detail)
         case 404 | 410:
-            return Gone(detail)
+            return NotFound(detail)
         case 409:
             return Unavailable(detail, maybe_done=False)
         case 429:
@@ -160,7 +165,7 @@ def exhausted(header: str) -> float:
     )
 
 
-def _may_repeat(call: Call, result: httpx.Response | Trouble) -> bool:
+def _may_repeat(call: ProviderCall, result: httpx.Response | ProviderError) -> bool:
     match result:
         case RateLimited(retry_after=seconds):
             return seconds <= LONGEST_WAIT
@@ -176,20 +181,47 @@ def _wait(state: RetryCallState) -> float:
     return wait_random_exponential(multiplier=1, max=8)(state)
 
 
-def _last_result(state: RetryCallState) -> httpx.Response | Trouble:
+def _last_result(state: RetryCallState) -> httpx.Response | ProviderError:
     assert state.outcome is not None, "called before the first attempt"
-    result: httpx.Response | Trouble = state.outcome.result()
+    result: httpx.Response | ProviderError = state.outcome.result()
     return result
 
 
 def _scrubbed(
-    result: httpx.Response | Trouble, hidden: Iterable[SecretStr]
-) -> httpx.Response | Trouble:
+    result: httpx.Response | ProviderError, hidden: Iterable[SecretStr]
+) -> httpx.Response | ProviderError:
     """Remove secrets from errors, because providers quote the request in them."""
-    if not isinstance(result, Trouble):
+    if not isinstance(result, ProviderError):
         return result
     detail = result.detail
     for secret in hidden:
         if plain := secret.get_secret_value():
             detail = detail.replace(plain, "**********")
     return replace(result, detail=detail[:500])
+
+
+Lister = Callable[[], Sequence[Instance] | ProviderError]
+
+
+def create_once(
+    tag: str, *, attempt: Callable[[], Instance | ProviderError], listing: Lister
+) -> Instance | ProviderError:
+    """Return the machine that already has the tag, else the one that `attempt` makes; if its
+    response was lost, look for the machine again."""
+    existing = _tagged(tag, listing())
+    if existing is not None:
+        return existing
+    answer = attempt()
+    if not (isinstance(answer, Unavailable) and answer.maybe_done):
+        return answer
+    recovered = _tagged(tag, listing())
+    return recovered if isinstance(recovered, Instance) else answer
+
+
+def _tagged(
+    tag: str, listed: Sequence[Instance] | ProviderError
+) -> Instance | ProviderError | None:
+    if isinstance(listed, ProviderError):
+        return listed
+    alive = [i for i in listed if i.tag == tag and i.state is not InstanceState.ENDED]
+    return min(alive, key=lambda i: (i.created_at or 0.0, i.id), default=None)

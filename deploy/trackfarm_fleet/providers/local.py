@@ -2,10 +2,13 @@
 
 A process and all its children inherit the tag in their environment, so they are found again even if
 the process that started them is gone, and nothing has to be stored.
+
+Slots for workers on this machine: one per GPU, or a number of slots without one.
 """
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,19 +19,19 @@ from pathlib import Path
 
 import psutil
 
-from trackfarm_fleet.joining import TAG_VARIABLE
-from trackfarm_fleet.providers.port import (
+from trackfarm_fleet.providers.base import (
     BadRequest,
     Instance,
+    InstanceState,
+    MachineOffer,
     NoCapacity,
-    Observed,
-    Offer,
     OfferQuery,
+    ProviderError,
     RentalRequest,
-    Trouble,
     Unavailable,
 )
-from trackfarm_fleet.providers.recovery import create_once
+from trackfarm_fleet.providers.http import create_once
+from trackfarm_fleet.providers.worker_env import TAG_VARIABLE
 
 SLOT_VARIABLE = "TRACKFARM_FLEET_SLOT"
 DATA_VARIABLE = "TRACKFARM_WORKER_DATA_DIR"
@@ -83,12 +86,12 @@ class LocalProvider:
         self._asked_at: dict[str, float] = {}
         self._children: set[int] = set()
 
-    def offers(self, query: OfferQuery) -> Sequence[Offer] | Trouble:
+    def offers(self, query: OfferQuery) -> Sequence[MachineOffer] | ProviderError:
         used_slots = {process.slot for process in self._processes()}
         free = [self._offer(slot) for slot in self._slots.values() if slot.name not in used_slots]
         return sorted((o for o in free if o.meets(query)), key=lambda o: o.price_per_hour)
 
-    def create(self, request: RentalRequest) -> Instance | Trouble:
+    def create(self, request: RentalRequest) -> Instance | ProviderError:
         if request.bid is not None:
             return BadRequest("local workers take no bids")
         if request.command:
@@ -97,14 +100,14 @@ class LocalProvider:
             request.tag, attempt=lambda: self._start(request), listing=self.instances
         )
 
-    def instances(self) -> Sequence[Instance] | Trouble:
+    def instances(self) -> Sequence[Instance] | ProviderError:
         self._bury_children()
         processes = sorted(self._processes(), key=lambda f: (f.tag, f.started, f.process.pid))
         return [
             self._instance(tag, list(group)) for tag, group in groupby(processes, lambda f: f.tag)
         ]
 
-    def terminate(self, instance_id: str) -> Trouble | None:
+    def terminate(self, instance_id: str) -> ProviderError | None:
         """Ask the worker to stop; when called again after the grace period, kill it and its
         remaining children."""
         processes = [worker for worker in self._processes() if worker.tag == instance_id]
@@ -120,7 +123,7 @@ class LocalProvider:
     def _processes(self) -> list[_TaggedProcess]:
         return [process for process in _tagged_processes() if process.tag.startswith(self._prefix)]
 
-    def _start(self, request: RentalRequest) -> Instance | Trouble:
+    def _start(self, request: RentalRequest) -> Instance | ProviderError:
         slot = self._slots.get(request.offer.id)
         if slot is None:
             return BadRequest(f"this machine has no slot named {request.offer.id!r}")
@@ -131,7 +134,7 @@ class LocalProvider:
         except OSError as error:
             return Unavailable(f"the worker cannot be started: {error}", maybe_done=False)
         return Instance(
-            self.name, request.tag, request.tag, Observed.STARTING, slot.gpu, region="local"
+            self.name, request.tag, request.tag, InstanceState.STARTING, slot.gpu, region="local"
         )
 
     def _spawn(self, request: RentalRequest, slot: Slot) -> None:
@@ -177,7 +180,7 @@ class LocalProvider:
             provider=self.name,
             id=tag,
             tag=tag,
-            state=Observed.BROKEN if headless else Observed.RUNNING,
+            state=InstanceState.BROKEN if headless else InstanceState.RUNNING,
             gpu=slot.gpu,
             price_per_hour=slot.price_per_hour,
             region="local",
@@ -186,8 +189,8 @@ class LocalProvider:
             detail="the worker is dead, but its child processes are alive" if headless else "",
         )
 
-    def _offer(self, slot: Slot) -> Offer:
-        return Offer(
+    def _offer(self, slot: Slot) -> MachineOffer:
+        return MachineOffer(
             provider=self.name,
             id=slot.name,
             gpu=slot.gpu,
@@ -231,3 +234,27 @@ def _plain_environ() -> Mapping[str, str]:
 def _binding(slot: Slot, tag: str) -> Mapping[str, str]:
     card = {} if slot.cuda is None else {"CUDA_VISIBLE_DEVICES": str(slot.cuda)}
     return {TAG_VARIABLE: tag, SLOT_VARIABLE: slot.name, **card}
+
+
+MIB = 1 << 20
+CPU = "cpu"
+
+
+def slots(workers: int, *, price: float = 0.0) -> list[Slot]:
+    """Return `workers` slots without a GPU; with 0, one per GPU, or two if there is none. `price`
+    in $ an hour each."""
+    cards = [] if workers else _cards()
+    if cards:
+        return [Slot(f"gpu{index}", name, memory, index, price) for index, name, memory in cards]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
+    return [Slot(f"cpu{n}", CPU, memory, None, price) for n in range(workers or 2)]
+
+
+def _cards() -> list[tuple[int, str, int]]:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    query = [tool, "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
+    result = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+    rows = [line.split(",") for line in result.stdout.splitlines() if line.count(",") == 2]
+    return [(int(index), name.strip(), int(memory)) for index, name, memory in rows]

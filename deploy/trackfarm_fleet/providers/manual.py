@@ -17,27 +17,27 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from trackfarm.settings import write_private
-from trackfarm_fleet.providers.port import (
+from trackfarm_fleet.providers.base import (
     BadRequest,
     Instance,
+    InstanceState,
+    MachineOffer,
     NoCapacity,
-    Observed,
-    Offer,
     OfferQuery,
+    ProviderError,
     RentalRequest,
-    Trouble,
     Unavailable,
 )
-from trackfarm_fleet.providers.recovery import create_once
+from trackfarm_fleet.providers.http import create_once
 
 COMMAND_S = 60.0
 _STOP_S = 10
 _STATES = {
-    "created": Observed.STARTING,
-    "restarting": Observed.STARTING,
-    "running": Observed.RUNNING,
-    "exited": Observed.BROKEN,
-    "dead": Observed.BROKEN,
+    "created": InstanceState.STARTING,
+    "restarting": InstanceState.STARTING,
+    "running": InstanceState.RUNNING,
+    "exited": InstanceState.BROKEN,
+    "dead": InstanceState.BROKEN,
 }
 
 
@@ -84,30 +84,30 @@ class ManualProvider:
         self._show = show
         self._now = now
 
-    def offers(self, query: OfferQuery) -> Sequence[Offer] | Trouble:
+    def offers(self, query: OfferQuery) -> Sequence[MachineOffer] | ProviderError:
         listed = self.instances()
-        if isinstance(listed, Trouble):
+        if isinstance(listed, ProviderError):
             return listed
         used_hosts = {instance.host for instance in listed}
         free = [_offer(host) for host in self._hosts.values() if host.name not in used_hosts]
         return sorted((o for o in free if o.meets(query)), key=lambda o: o.price_per_hour)
 
-    def create(self, request: RentalRequest) -> Instance | Trouble:
+    def create(self, request: RentalRequest) -> Instance | ProviderError:
         if request.bid is not None:
             return BadRequest("your own machines take no bids")
         return create_once(request.tag, attempt=lambda: self._join(request), listing=self.instances)
 
-    def instances(self) -> Sequence[Instance] | Trouble:
+    def instances(self) -> Sequence[Instance] | ProviderError:
         machines = list(self._noted())
         for host in self._hosts.values():
             if host.reach:
                 listed = self._containers(host)
-                if isinstance(listed, Trouble):
+                if isinstance(listed, ProviderError):
                     return listed
                 machines += listed
         return machines
 
-    def terminate(self, instance_id: str) -> Trouble | None:
+    def terminate(self, instance_id: str) -> ProviderError | None:
         host_name, _, tag = instance_id.partition("/")
         host = self._hosts.get(host_name)
         if host is None or not self._is_ours(tag):
@@ -121,14 +121,14 @@ class ManualProvider:
         output = _run(host, command)
         if isinstance(output, Unavailable) and "No such container" in output.detail:
             return None
-        return output if isinstance(output, Trouble) else None
+        return output if isinstance(output, ProviderError) else None
 
-    def _join(self, request: RentalRequest) -> Instance | Trouble:
+    def _join(self, request: RentalRequest) -> Instance | ProviderError:
         host = self._hosts.get(request.offer.id)
         if host is None:
             return BadRequest(f"no host is named {request.offer.id!r}")
         listed = self.instances()
-        if isinstance(listed, Trouble):
+        if isinstance(listed, ProviderError):
             return listed
         if any(instance.host == host.name for instance in listed):
             return NoCapacity(f"{host.name} is already in use")
@@ -139,13 +139,15 @@ class ManualProvider:
             return BadRequest("a setting has more than one line")
         return self._run_join(host, request) if host.reach else self._show_join(host, request)
 
-    def _run_join(self, host: Host, request: RentalRequest) -> Instance | Trouble:
+    def _run_join(self, host: Host, request: RentalRequest) -> Instance | ProviderError:
         """Run the start command on the host. The settings go through standard input, so that no
         process list shows them."""
         image = shlex.join((request.image, *request.command))
         lines = "".join(f"{name}={value}\n" for name, value in request.environment().items())
         output = _run(host, f"{_join_command(request)} --env-file /dev/stdin {image}", lines)
-        return output if isinstance(output, Trouble) else _instance(host, request.tag, "created")
+        return (
+            output if isinstance(output, ProviderError) else _instance(host, request.tag, "created")
+        )
 
     def _show_join(self, host: Host, request: RentalRequest) -> Instance:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -170,10 +172,10 @@ class ManualProvider:
     def _note(self, tag: str) -> Path:
         return self._folder / f"{tag}.json"
 
-    def _containers(self, host: Host) -> Sequence[Instance] | Trouble:
+    def _containers(self, host: Host) -> Sequence[Instance] | ProviderError:
         listing = f"docker ps --all --filter name={self._prefix} --format '{{{{json .}}}}'"
         output = _run(host, listing)
-        if isinstance(output, Trouble):
+        if isinstance(output, ProviderError):
             return output
         try:
             rows = [_Container.model_validate_json(line) for line in output.splitlines() if line]
@@ -183,7 +185,7 @@ class ManualProvider:
         return [_instance(host, row.Names, row.State) for row in ours]
 
 
-def _run(host: Host, command: str, stdin: str = "") -> str | Trouble:
+def _run(host: Host, command: str, stdin: str = "") -> str | ProviderError:
     """Return the output of the command. Errors never contain its standard input."""
     try:
         result = subprocess.run(
@@ -207,8 +209,8 @@ def _join_command(request: RentalRequest) -> str:
     return shlex.join(["docker", "run", "--detach", "--name", request.tag, "--gpus", "all"])
 
 
-def _offer(host: Host) -> Offer:
-    return Offer(
+def _offer(host: Host) -> MachineOffer:
+    return MachineOffer(
         provider=ManualProvider.name,
         id=host.name,
         gpu=host.gpu,
@@ -225,7 +227,7 @@ def _instance(host: Host, tag: str, state: str, created_at: float | None = None)
         provider=ManualProvider.name,
         id=f"{host.name}/{tag}",
         tag=tag,
-        state=_STATES.get(state, Observed.STARTING),
+        state=_STATES.get(state, InstanceState.STARTING),
         gpu=host.gpu,
         gpus=host.gpus,
         price_per_hour=host.price_per_hour,

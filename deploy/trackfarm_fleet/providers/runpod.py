@@ -10,19 +10,18 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 from trackfarm_fleet.providers import runpod_schema as schema
-from trackfarm_fleet.providers.http import Api, Call, common_trouble, read
-from trackfarm_fleet.providers.port import (
+from trackfarm_fleet.providers.base import (
     BadRequest,
-    Gone,
     Instance,
+    InstanceState,
+    MachineOffer,
     NoCapacity,
-    Observed,
-    Offer,
+    NotFound,
     OfferQuery,
+    ProviderError,
     RentalRequest,
-    Trouble,
 )
-from trackfarm_fleet.providers.recovery import create_once
+from trackfarm_fleet.providers.http import Api, ProviderCall, common_trouble, create_once, read
 
 URL = "https://api.runpod.io"
 MIN_CUDA = "12.8"
@@ -30,12 +29,12 @@ MIN_CUDA = "12.8"
 _MACHINES = {"LOW": 1, "MEDIUM": 4, "HIGH": 16}
 _CLOUDS = ("SECURE", "COMMUNITY")
 _STATES = {
-    "PROVISIONING": Observed.STARTING,
-    "STARTING": Observed.STARTING,
-    "RUNNING": Observed.RUNNING,
-    "EXITED": Observed.STOPPED,
-    "ERROR": Observed.BROKEN,
-    "TERMINATED": Observed.ENDED,
+    "PROVISIONING": InstanceState.STARTING,
+    "STARTING": InstanceState.STARTING,
+    "RUNNING": InstanceState.RUNNING,
+    "EXITED": InstanceState.STOPPED,
+    "ERROR": InstanceState.BROKEN,
+    "TERMINATED": InstanceState.ENDED,
 }
 
 
@@ -64,51 +63,55 @@ class RunPodProvider:
     def close(self) -> None:
         self._api.close()
 
-    def offers(self, query: OfferQuery) -> Sequence[Offer] | Trouble:
+    def offers(self, query: OfferQuery) -> Sequence[MachineOffer] | ProviderError:
         if query.interruptible:
             return []
-        listed: list[Offer] = []
+        listed: list[MachineOffer] = []
         for cloud in self._clouds:
             answer = read(self._catalog(cloud, query.cards), schema.CatalogGpus)
-            if isinstance(answer, Trouble):
+            if isinstance(answer, ProviderError):
                 return answer
             listed += (o for gpu in answer.gpus for o in _offers(gpu, cloud, query.cards))
         return sorted(
             (offer for offer in listed if offer.meets(query)), key=lambda o: o.price_per_hour
         )
 
-    def create(self, request: RentalRequest) -> Instance | Trouble:
+    def create(self, request: RentalRequest) -> Instance | ProviderError:
         if request.bid is not None:
             return BadRequest("RunPod takes no bids")
         return create_once(
             request.tag, attempt=lambda: self._create(request), listing=self.instances
         )
 
-    def instances(self) -> Sequence[Instance] | Trouble:
+    def instances(self) -> Sequence[Instance] | ProviderError:
         # The API's only list: complete, without filter or pages.
-        answer = read(self._call(Call("GET", "/v2/pods", "pods")), schema.Pods)
-        if isinstance(answer, Trouble):
+        answer = read(self._call(ProviderCall("GET", "/v2/pods", "pods")), schema.Pods)
+        if isinstance(answer, ProviderError):
             return answer
         return [_instance(pod) for pod in answer.pods if pod.name.startswith(self._prefix)]
 
-    def terminate(self, instance_id: str) -> Trouble | None:
-        answer = self._call(Call("DELETE", f"/v2/pods/{instance_id}", "pods"))
-        return answer if isinstance(answer, Trouble) and not isinstance(answer, Gone) else None
+    def terminate(self, instance_id: str) -> ProviderError | None:
+        answer = self._call(ProviderCall("DELETE", f"/v2/pods/{instance_id}", "pods"))
+        return (
+            answer
+            if isinstance(answer, ProviderError) and not isinstance(answer, NotFound)
+            else None
+        )
 
-    def charged(self, since: float) -> Mapping[str, float] | Trouble:
+    def charged(self, since: float) -> Mapping[str, float] | ProviderError:
         """Return the $ charged per pod. RunPod counts from the start of the day (UTC) of
         `since`."""
         start = datetime.fromtimestamp(since, UTC).isoformat()
-        call = Call("GET", "/v2/billing/pods", "billing", params={"startTime": start})
+        call = ProviderCall("GET", "/v2/billing/pods", "billing", params={"startTime": start})
         answer = read(self._call(call), schema.Charges)
-        if isinstance(answer, Trouble):
+        if isinstance(answer, ProviderError):
             return answer
         total: dict[str, float] = defaultdict(float)
         for record in answer.records:
             total[record.podId] += record.totalAmount
         return total
 
-    def _catalog(self, cloud: str, cards: int) -> httpx.Response | Trouble:
+    def _catalog(self, cloud: str, cards: int) -> httpx.Response | ProviderError:
         params = {
             "include": "AVAILABILITY",
             "product": "POD",  # required with `include`
@@ -116,27 +119,27 @@ class RunPodProvider:
             "cloud": cloud,
             "minCudaVersion": MIN_CUDA,
         }
-        return self._call(Call("GET", "/v2/catalog/gpus", "catalog", params=params))
+        return self._call(ProviderCall("GET", "/v2/catalog/gpus", "catalog", params=params))
 
-    def _create(self, request: RentalRequest) -> Instance | Trouble:
+    def _create(self, request: RentalRequest) -> Instance | ProviderError:
         try:
             body = _pod(request, self._registry)
         except (ValidationError, ValueError) as error:
             return BadRequest(f"invalid pod request: {error}")
         hidden = tuple(request.secrets.values())
-        call = Call("POST", "/v2/pods", "pods", body=body, repeatable=False, hidden=hidden)
+        call = ProviderCall("POST", "/v2/pods", "pods", body=body, repeatable=False, hidden=hidden)
         pod = read(self._api.call(call, judge=_judge_create), schema.Pod)
-        return pod if isinstance(pod, Trouble) else _instance(pod)
+        return pod if isinstance(pod, ProviderError) else _instance(pod)
 
-    def _call(self, call: Call) -> httpx.Response | Trouble:
+    def _call(self, call: ProviderCall) -> httpx.Response | ProviderError:
         return self._api.call(call, judge=_judge)
 
 
-def _judge(response: httpx.Response) -> Trouble | None:
+def _judge(response: httpx.Response) -> ProviderError | None:
     return common_trouble(response, _detail(response))
 
 
-def _judge_create(response: httpx.Response) -> Trouble | None:
+def _judge_create(response: httpx.Response) -> ProviderError | None:
     # 400 means both "no machine" and "invalid request", without a code to tell them apart; 403 is a
     # pool that this account may not use. In both cases the next offer may work.
     if response.status_code in (400, 403):
@@ -145,12 +148,12 @@ def _judge_create(response: httpx.Response) -> Trouble | None:
 
 
 def _detail(response: httpx.Response) -> str:
-    problem = read(response, schema.Problem)
-    text = f"{problem.title} {problem.detail}" if isinstance(problem, schema.Problem) else ""
+    problem = read(response, schema.RunpodProblem)
+    text = f"{problem.title} {problem.detail}" if isinstance(problem, schema.RunpodProblem) else ""
     return f"HTTP {response.status_code}: {text.strip() or response.text[:200]}"
 
 
-def _offers(gpu: schema.CatalogGpu, cloud: str, cards: int) -> Iterator[Offer]:
+def _offers(gpu: schema.CatalogGpu, cloud: str, cards: int) -> Iterator[MachineOffer]:
     """Yield one offer per data centre that has the GPU, or one in all if none is listed."""
     price = gpu.price.secure if cloud == "SECURE" else gpu.price.community
     if not price or (gpu.maxCount.get(cloud.lower()) or cards) < cards:
@@ -158,7 +161,7 @@ def _offers(gpu: schema.CatalogGpu, cloud: str, cards: int) -> Iterator[Offer]:
     places = [(c.id, c.availability) for c in gpu.dataCenters] or [("", gpu.availability)]
     for place, availability in places:
         if machines := _MACHINES.get(availability, 0):
-            yield Offer(
+            yield MachineOffer(
                 provider=RunPodProvider.name,
                 id=f"{cloud}/{place}/{gpu.id}",
                 gpu=gpu.id,
@@ -194,7 +197,7 @@ def _instance(pod: schema.Pod) -> Instance:
         id=pod.id,
         tag=pod.name,
         # A machine in an unknown state must not be ended.
-        state=_STATES.get(pod.status, Observed.STARTING),
+        state=_STATES.get(pod.status, InstanceState.STARTING),
         gpu=gpu.id,
         gpus=gpu.count,
         price_per_hour=pod.cost,

@@ -11,30 +11,30 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class _Request(BaseModel):
+class _RunpodRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class _Answer(BaseModel):
+class _RunpodAnswer(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
-class GpuWish(_Request):
+class GpuWish(_RunpodRequest):
     id: str
     count: int = Field(ge=1)
     minCudaVersion: str | None = None
 
 
-class NetworkVolume(_Request):
+class NetworkVolume(_RunpodRequest):
     volumeId: str
     path: str
 
 
-class Mounts(_Request):
+class Mounts(_RunpodRequest):
     network: tuple[NetworkVolume, ...] = Field(max_length=1)
 
 
-class CreatePod(_Request):
+class CreatePod(_RunpodRequest):
     """A new pod. `env` holds the join token, so it is left out of the repr. `args` are the
     arguments of the image's entry point, as one text."""
 
@@ -50,12 +50,12 @@ class CreatePod(_Request):
     mounts: Mounts | None = None
 
 
-class PodGpu(_Answer):
+class PodGpu(_RunpodAnswer):
     id: str = ""
     count: int = 1
 
 
-class Pod(_Answer):
+class Pod(_RunpodAnswer):
     id: str
     name: str
     status: str
@@ -65,23 +65,23 @@ class Pod(_Answer):
     createdAt: datetime | None = None
 
 
-class Pods(_Answer):
+class Pods(_RunpodAnswer):
     pods: tuple[Pod, ...]
 
 
-class Price(_Answer):
+class Price(_RunpodAnswer):
     """Price of one GPU in $ an hour."""
 
     secure: float | None = None
     community: float | None = None
 
 
-class DataCenter(_Answer):
+class DataCenter(_RunpodAnswer):
     id: str
     availability: str = "NONE"
 
 
-class CatalogGpu(_Answer):
+class CatalogGpu(_RunpodAnswer):
     """A GPU type; `memory` in GB."""
 
     id: str
@@ -93,22 +93,22 @@ class CatalogGpu(_Answer):
     dataCenters: tuple[DataCenter, ...] = ()
 
 
-class CatalogGpus(_Answer):
+class CatalogGpus(_RunpodAnswer):
     gpus: tuple[CatalogGpu, ...]
 
 
-class Charge(_Answer):
+class Charge(_RunpodAnswer):
     """Charge for one pod on one day in $, its disk included."""
 
     podId: str
     totalAmount: float = Field(ge=0, allow_inf_nan=False)
 
 
-class Charges(_Answer):
+class Charges(_RunpodAnswer):
     records: tuple[Charge, ...]
 
 
-class Problem(_Answer):
+class RunpodProblem(_RunpodAnswer):
     """An error response (RFC 9457)."""
 
     title: str = ""

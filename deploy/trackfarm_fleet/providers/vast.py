@@ -11,20 +11,19 @@ from collections.abc import Callable, Sequence
 import httpx
 from pydantic import SecretStr, ValidationError
 
-from trackfarm_fleet.providers import vast_answers as answers
+from trackfarm_fleet.providers import vast_schema as answers
 from trackfarm_fleet.providers import vast_schema as schema
-from trackfarm_fleet.providers.http import Api, Call, Judge, read
-from trackfarm_fleet.providers.port import (
+from trackfarm_fleet.providers.base import (
     BadRequest,
-    Gone,
     Instance,
-    Observed,
-    Offer,
+    InstanceState,
+    MachineOffer,
+    NotFound,
     OfferQuery,
+    ProviderError,
     RentalRequest,
-    Trouble,
 )
-from trackfarm_fleet.providers.recovery import create_once
+from trackfarm_fleet.providers.http import Api, Judge, ProviderCall, create_once, read
 
 URL = "https://console.vast.ai"
 MIN_CUDA = 12.8
@@ -59,51 +58,55 @@ class VastProvider:
     def close(self) -> None:
         self._api.close()
 
-    def offers(self, query: OfferQuery) -> Sequence[Offer] | Trouble:
-        call = Call("POST", "/api/v0/bundles/", "search", SEARCH_S, body=_search(query))
+    def offers(self, query: OfferQuery) -> Sequence[MachineOffer] | ProviderError:
+        call = ProviderCall("POST", "/api/v0/bundles/", "search", SEARCH_S, body=_search(query))
         answer = read(self._call(call, answers.judge_search), schema.Offers)
-        if isinstance(answer, Trouble):
+        if isinstance(answer, ProviderError):
             return answer
         listed = [answers.offer_of(o, interruptible=query.interruptible) for o in answer.offers]
         fitting = (offer for offer in listed if offer.meets(query))
         return sorted(fitting, key=lambda offer: offer.price_per_hour)
 
-    def create(self, request: RentalRequest) -> Instance | Trouble:
+    def create(self, request: RentalRequest) -> Instance | ProviderError:
         return create_once(
             request.tag, attempt=lambda: self._create(request), listing=self.instances
         )
 
-    def instances(self) -> Sequence[Instance] | Trouble:
+    def instances(self) -> Sequence[Instance] | ProviderError:
         listed: list[Instance] = []
         token: str | None = None
         while True:
             page = self._page(token)
-            if isinstance(page, Trouble):
+            if isinstance(page, ProviderError):
                 return page
             listed += map(answers.instance_of, page.instances)
             if not (token := page.next_token):
                 return [i for i in listed if i.tag.startswith(self._prefix)]
 
-    def terminate(self, instance_id: str) -> Trouble | None:
-        call = Call("DELETE", f"/api/v0/instances/{instance_id}/", "destroy", DESTROY_S)
+    def terminate(self, instance_id: str) -> ProviderError | None:
+        call = ProviderCall("DELETE", f"/api/v0/instances/{instance_id}/", "destroy", DESTROY_S)
         answer = self._call(call)
-        return answer if isinstance(answer, Trouble) and not isinstance(answer, Gone) else None
+        return (
+            answer
+            if isinstance(answer, ProviderError) and not isinstance(answer, NotFound)
+            else None
+        )
 
-    def change_bid(self, instance_id: str, price_per_hour: float) -> Trouble | None:
+    def change_bid(self, instance_id: str, price_per_hour: float) -> ProviderError | None:
         try:
-            body = schema.ChangeBid(price=price_per_hour)
+            body = schema.VastBidRequest(price=price_per_hour)
         except ValidationError as error:
             return BadRequest(f"invalid bid: {error}")
         path = f"/api/v0/instances/bid_price/{instance_id}/"
-        answer = self._call(Call("PUT", path, "bid", BID_S, body=body))
-        return answer if isinstance(answer, Trouble) else None
+        answer = self._call(ProviderCall("PUT", path, "bid", BID_S, body=body))
+        return answer if isinstance(answer, ProviderError) else None
 
-    def _page(self, token: str | None) -> schema.InstancePage | Trouble:
+    def _page(self, token: str | None) -> schema.InstancePage | ProviderError:
         params = {"limit": str(PAGE)} | ({"after_token": token} if token else {})
-        call = Call("GET", "/api/v1/instances/", "list", LIST_S, params=params)
+        call = ProviderCall("GET", "/api/v1/instances/", "list", LIST_S, params=params)
         return read(self._call(call), schema.InstancePage)
 
-    def _create(self, request: RentalRequest) -> Instance | Trouble:
+    def _create(self, request: RentalRequest) -> Instance | ProviderError:
         try:
             body = _rental(request, self._image_login)
         except ValidationError as error:
@@ -111,14 +114,18 @@ class VastProvider:
         leftovers: list[int] = []
         hidden = (*request.secrets.values(), *filter(None, (self._image_login,)))
         path = f"/api/v0/asks/{request.offer.id}/"
-        call = Call("PUT", path, "create", CREATE_S, body=body, repeatable=False, hidden=hidden)
+        call = ProviderCall(
+            "PUT", path, "create", CREATE_S, body=body, repeatable=False, hidden=hidden
+        )
         created = read(
             self._call(call, answers.judge_create_with(leftovers.append)), schema.Created
         )
         for contract in leftovers:
             self._destroy_surely(contract)
         return (
-            created if isinstance(created, Trouble) else _just_made(created.new_contract, request)
+            created
+            if isinstance(created, ProviderError)
+            else _just_made(created.new_contract, request)
         )
 
     def _destroy_surely(self, contract: int) -> None:
@@ -128,7 +135,9 @@ class VastProvider:
             if self.terminate(str(contract)) is None:
                 return
 
-    def _call(self, call: Call, judge: Judge = answers.judge) -> httpx.Response | Trouble:
+    def _call(
+        self, call: ProviderCall, judge: Judge = answers.judge
+    ) -> httpx.Response | ProviderError:
         return self._api.call(call, judge=judge)
 
 
@@ -168,7 +177,7 @@ def _just_made(contract: int, request: RentalRequest) -> Instance:
         provider=VastProvider.name,
         id=str(contract),
         tag=request.tag,
-        state=Observed.STARTING,
+        state=InstanceState.STARTING,
         gpu=offer.gpu,
         gpus=offer.gpus,
         price_per_hour=offer.price_per_hour,

@@ -2,28 +2,46 @@
 
 Where its documents contradict each other we follow its own SDK 1.9.1: `env` is an object, an
 offer's type is `on-demand`, a GPU's name has spaces.
+
+Interpretation of Vast.ai's responses: their statuses and bodies are unreliable. Pure.
 """
 
+import time
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import httpx
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from trackfarm_fleet.providers.base import (
+    AuthFailed,
+    BadRequest,
+    Instance,
+    InstanceState,
+    MachineOffer,
+    NoCapacity,
+    NotFound,
+    ProviderError,
+    RateLimited,
+)
+from trackfarm_fleet.providers.http import common_trouble
 
 MAX_BID = 32.0  # $ an hour; the smaller of two documented limits
 _EnvText = Annotated[str, StringConstraints(max_length=256)]
 
 
-class _Request(BaseModel):
+class _VastRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class _Answer(BaseModel):
+class _VastAnswer(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
 Filter = dict[Literal["eq", "neq", "gt", "lt", "gte", "lte", "in", "notin"], Any]
 
 
-class Search(_Request):
+class Search(_VastRequest):
     """A search for offers. Memory in MB, disk in GB, prices in $ an hour, `inet_down` in Mbps."""
 
     num_gpus: Filter
@@ -43,7 +61,7 @@ class Search(_Request):
     allocated_storage: float
 
 
-class Create(_Request):
+class Create(_VastRequest):
     """A new rental. `price` makes it interruptible. With `runtype` args the image's entry point
     runs as process 1 and gets the stop signal; with ssh, Vast's own entry point runs `onstart` at
     every start of the container. The limit of 4,048 characters is the smaller of two documented
@@ -62,12 +80,12 @@ class Create(_Request):
     target_state: Literal["running"] = "running"
 
 
-class ChangeBid(_Request):
+class VastBidRequest(_VastRequest):
     client_id: Literal["me"] = "me"
     price: float = Field(ge=0.001, le=MAX_BID)
 
 
-class VastOffer(_Answer):
+class VastOffer(_VastAnswer):
     """An offer. `gpu_ram` in MB of one GPU, `inet_down` in Mbps, prices in $ an hour for the
     machine."""
 
@@ -85,15 +103,15 @@ class VastOffer(_Answer):
     geolocation: str | None = None
 
 
-class Offers(_Answer):
+class Offers(_VastAnswer):
     offers: tuple[VastOffer, ...]
 
 
-class Created(_Answer):
+class Created(_VastAnswer):
     new_contract: int
 
 
-class VastInstance(_Answer):
+class VastInstance(_VastAnswer):
     id: int
     label: str | None = None
     actual_status: str | None = None
@@ -110,12 +128,12 @@ class VastInstance(_Answer):
     start_date: float | None = None
 
 
-class InstancePage(_Answer):
+class InstancePage(_VastAnswer):
     next_token: str | None = None
     instances: tuple[VastInstance, ...]
 
 
-class Failure(_Answer):
+class VastFailure(_VastAnswer):
     """An error body; any field may be missing, even `success`."""
 
     success: bool | None = None
@@ -123,3 +141,125 @@ class Failure(_Answer):
     msg: str | None = None
     detail: str | None = None
     new_contract: int | None = None
+
+
+NAME = "vast"
+_STATES = {
+    None: InstanceState.STARTING,
+    "loading": InstanceState.STARTING,
+    "created": InstanceState.STARTING,
+    "rebooting": InstanceState.STARTING,
+    "running": InstanceState.RUNNING,
+    "stopped": InstanceState.STOPPED,
+    # We never freeze a machine, and a frozen one is billed.
+    "frozen": InstanceState.BROKEN,
+    "exited": InstanceState.BROKEN,
+    "unknown": InstanceState.BROKEN,
+    "offline": InstanceState.BROKEN,
+}
+_GONE = {"no_such_instance", "not_found"}
+_DAY = 86_400.0
+
+
+def judge(response: httpx.Response) -> ProviderError | None:
+    """Return the error in a response; a status of 200 may be a failure."""
+    body = failure(response)
+    detail = f"HTTP {response.status_code}: {words(body) or response.text[:200]}"
+    if body.error in _GONE:
+        return NotFound(detail)
+    if body.error == "search_quota_exceeded":
+        return RateLimited(detail, _DAY - time.time() % _DAY)  # filled again at midnight UTC
+    trouble = common_trouble(response, detail)
+    if trouble is None and body.success is False:
+        return BadRequest(detail)
+    return trouble
+
+
+def judge_search(response: httpx.Response) -> ProviderError | None:
+    """Return the error in a search response; a wrong key is answered with 404 here."""
+    trouble = judge(response)
+    return AuthFailed(trouble.detail) if isinstance(trouble, NotFound) else trouble
+
+
+def judge_create(response: httpx.Response) -> ProviderError | None:
+    """Return the error in a create response. An offer that is gone or closed to us is only one of
+    many."""
+    trouble = judge(response)
+    taken = isinstance(trouble, NotFound) or response.status_code == 403
+    return NoCapacity(trouble.detail) if trouble and taken else trouble
+
+
+def judge_create_with(left_behind: Callable[[int], None]) -> Callable[..., ProviderError | None]:
+    """Return a version of `judge_create` that reports machines left behind by failed calls, as of a
+    bid that is too low: "creates spot instances in the stopped state and returns an error" (dstack,
+    `vastai/api_client.py`)."""
+
+    def judged(response: httpx.Response) -> ProviderError | None:
+        trouble = judge_create(response)
+        contract = failure(response).new_contract
+        if trouble and contract is not None:
+            left_behind(contract)
+            return NoCapacity(trouble.detail)
+        return trouble
+
+    return judged
+
+
+def failure(response: httpx.Response) -> VastFailure:
+    """Parse the body as a failure; empty if it is plain text, as a 429's often is."""
+    try:
+        return VastFailure.model_validate_json(response.content)
+    except ValueError:
+        return VastFailure()
+
+
+def words(said: VastFailure) -> str:
+    return " ".join(part for part in (said.error, said.msg, said.detail) if part)
+
+
+def offer_of(row: VastOffer, *, interruptible: bool) -> MachineOffer:
+    """Convert an offer. `dph_total` is `dph_base` plus the disk, which a bid does not cover."""
+    price, bid = row.dph_total, None
+    if interruptible:
+        bid = row.min_bid if row.min_bid is not None else row.dph_base
+        price = bid + max(row.dph_total - row.dph_base, 0.0)
+    return MachineOffer(
+        provider=NAME,
+        id=str(row.id),
+        gpu=row.gpu_name.replace("_", " "),
+        gpus=row.num_gpus,
+        memory_mib=int(row.gpu_ram),
+        price_per_hour=price,
+        region=row.geolocation or "",
+        host=str(row.host_id or row.machine_id or ""),
+        min_bid=bid,
+        download_mbps=row.inet_down,
+        reliability=row.reliability2,
+        free_boot=True,  # "for every second your instance is in the active/connected state"
+    )
+
+
+def instance_of(row: VastInstance) -> Instance:
+    return Instance(
+        provider=NAME,
+        id=str(row.id),
+        tag=row.label or "",
+        state=state_of(row),
+        gpu=(row.gpu_name or "").replace("_", " "),
+        gpus=row.num_gpus or 1,
+        price_per_hour=row.dph_total or 0.0,
+        region=row.geolocation or "",
+        host=str(row.host_id or row.machine_id or ""),
+        min_bid=row.min_bid if row.is_bid else None,
+        created_at=row.start_date,
+        detail=" ".join(part for part in (row.actual_status, row.status_msg) if part),
+    )
+
+
+def state_of(row: VastInstance) -> InstanceState:
+    """Return the state; an unknown word counts as starting, so it never ends a machine."""
+    if "OCI runtime create failed:" in (row.status_msg or ""):
+        return InstanceState.BROKEN
+    if row.actual_status == "stopped" and not row.is_bid:
+        return InstanceState.BROKEN  # not outbid: its host has stopped it
+    return _STATES.get(row.actual_status, InstanceState.STARTING)

@@ -8,17 +8,16 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from trackfarm.access import Scope
-from trackfarm.wire import PREFIX
-from trackfarm_scheduler.access import Actor, Caller, Identity
-from trackfarm_scheduler.api import pacing
-from trackfarm_scheduler.api.problems import Refused
-from trackfarm_scheduler.badges import Badges
-from trackfarm_scheduler.farm import Farm
-from trackfarm_scheduler.keyring import Keyring
-from trackfarm_scheduler.store import admission
-from trackfarm_scheduler.store.keys import digest_of
-from trackfarm_scheduler.store.tables import Worker
+from trackfarm.protocol.accounts import Scope
+from trackfarm.protocol.worker import WORKER_PREFIX
+from trackfarm_scheduler.api import rate_limit
+from trackfarm_scheduler.api.errors import ApiError
+from trackfarm_scheduler.auth.credential_cache import ApiKeyCache, TokenCache
+from trackfarm_scheduler.db import registration
+from trackfarm_scheduler.db.api_keys import digest_of
+from trackfarm_scheduler.db.tables import WorkerRow
+from trackfarm_scheduler.policy.identity import Actor, Caller, Identity
+from trackfarm_scheduler.services import Services
 
 NO_WAY_IN = (
     "this join token is not valid (any more): check TRACKFARM_WORKER_JOIN_TOKEN, or ask the operator"
@@ -29,27 +28,27 @@ BASIC = {"WWW-Authenticate": 'Basic realm="trackfarm: any name, an API key as pa
 
 
 # Dependencies that do no I/O are coroutines: FastAPI would run a plain function in a thread.
-async def the_farm(request: Request) -> Farm:
-    farm: Farm = request.app.state.farm
+async def the_farm(request: Request) -> Services:
+    farm: Services = request.app.state.farm
     return farm
 
 
-TheFarm = Annotated[Farm, Depends(the_farm)]
+TheFarm = Annotated[Services, Depends(the_farm)]
 
 
-async def the_keyring(request: Request) -> Keyring:
-    keyring: Keyring = request.app.state.keyring
+async def the_keyring(request: Request) -> ApiKeyCache:
+    keyring: ApiKeyCache = request.app.state.keyring
     return keyring
 
 
-TheKeyring = Annotated[Keyring, Depends(the_keyring)]
+TheKeyring = Annotated[ApiKeyCache, Depends(the_keyring)]
 
 
 def bearer(request: Request) -> str:
     """Return the bearer token of the Authorization header. Raises Refused (401)."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise Refused(401, "send the key as `Authorization: Bearer <key>`", headers=BEARER)
+        raise ApiError(401, "send the key as `Authorization: Bearer <key>`", headers=BEARER)
     return token.strip()
 
 
@@ -61,7 +60,7 @@ def _browser_key(request: Request) -> str:
     try:
         return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
     except (binascii.Error, ValueError):
-        raise Refused(401, "the Basic Authorization header is malformed", headers=BASIC) from None
+        raise ApiError(401, "the Basic Authorization header is malformed", headers=BASIC) from None
 
 
 async def calling_key(request: Request, token: str) -> Caller:
@@ -70,8 +69,8 @@ async def calling_key(request: Request, token: str) -> Caller:
     if cached is not None:
         return cached
     identity = await _identity(request, token)
-    pacing.count_key(request, identity)
-    address, request_id = pacing.address_of(request), getattr(request.state, "request_id", "")
+    rate_limit.count_key(request, identity)
+    address, request_id = rate_limit.address_of(request), getattr(request.state, "request_id", "")
     request.state.caller = Caller(identity, address, request_id)
     caller: Caller = request.state.caller
     return caller
@@ -81,12 +80,12 @@ async def _identity(request: Request, token: str) -> Identity:
     keyring, digest = await the_keyring(request), digest_of(token)
     identity = keyring.remembered(digest)
     if identity is None:
-        pacing.refuse_guesser(request, met_before=keyring.has_met(digest))
+        rate_limit.refuse_guesser(request, met_before=keyring.has_met(digest))
         identity = await run_in_threadpool(keyring.look_up, digest)
     if identity is None:
-        pacing.count_guess(request)
+        rate_limit.count_guess(request)
         detail = "this API key is unknown, expired or revoked; check TRACKFARM_API_KEY"
-        raise Refused(401, detail, headers=BEARER)
+        raise ApiError(401, detail, headers=BEARER)
     return identity
 
 
@@ -96,14 +95,14 @@ async def require_known(request: Request, *, token: str | None = None) -> None:
     `token` replaces the one in the header.
     """
     token = token or bearer(request)
-    if request.url.path.startswith(f"{PREFIX}/"):
+    if request.url.path.startswith(f"{WORKER_PREFIX}/"):
         await _worker_of(request, token)
     else:
         await _identity(request, token)
 
 
 @dataclass(frozen=True)
-class Needs:
+class RequireScope:
     """Dependency that requires a key with `scope`.
 
     With `browser`, the key may also come as the password of HTTP Basic.
@@ -119,7 +118,7 @@ class Needs:
         """Return the holder of a key with this scope. Raises Refused."""
         caller = await calling_key(request, token)
         if not caller.identity.may(self.scope):
-            raise Refused(403, f"this key lacks the scope `{self.scope}`; ask for one that has it")
+            raise ApiError(403, f"this key lacks the scope `{self.scope}`; ask for one that has it")
         return caller
 
     async def token_of(self, request: Request) -> str:
@@ -127,14 +126,14 @@ class Needs:
         if not self.browser:
             return bearer(request)
         if "authorization" not in request.headers:
-            raise Refused(401, "send an API key as the password", headers=BASIC)
+            raise ApiError(401, "send an API key as the password", headers=BASIC)
         return _browser_key(request)
 
 
-Reader = Annotated[Caller, Depends(Needs(Scope.READ))]
-Submitter = Annotated[Caller, Depends(Needs(Scope.SUBMIT))]
-Operator = Annotated[Caller, Depends(Needs(Scope.OPERATE))]
-Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
+Reader = Annotated[Caller, Depends(RequireScope(Scope.READ))]
+Submitter = Annotated[Caller, Depends(RequireScope(Scope.SUBMIT))]
+Operator = Annotated[Caller, Depends(RequireScope(Scope.OPERATE))]
+Admin = Annotated[Caller, Depends(RequireScope(Scope.ADMIN))]
 
 
 async def joining(request: Request, farm: TheFarm) -> str:
@@ -143,58 +142,58 @@ async def joining(request: Request, farm: TheFarm) -> str:
     Runs before the body is validated, so that an unauthenticated client learns nothing from
     validation errors. Raises Refused.
     """
-    pacing.refuse_guesser(request, met_before=False)
+    rate_limit.refuse_guesser(request, met_before=False)
     token = bearer(request)
     if not await run_in_threadpool(_opens, farm, token):
-        pacing.count_guess(request)
-        raise Refused(401, NO_WAY_IN, headers=BEARER)
+        rate_limit.count_guess(request)
+        raise ApiError(401, NO_WAY_IN, headers=BEARER)
     return token
 
 
-def _opens(farm: Farm, token: str) -> bool:
+def _opens(farm: Services, token: str) -> bool:
     join_token = farm.settings.join_token.get_secret_value()
     with farm.database.read() as session:
-        return admission.opens(session, token, farm.clock(), join_token=join_token)
+        return registration.opens(session, token, farm.clock(), join_token=join_token)
 
 
 JoiningToken = Annotated[str, Depends(joining)]
 
 
-async def the_badges(request: Request) -> Badges:
-    badges: Badges = request.app.state.badges
+async def the_badges(request: Request) -> TokenCache:
+    badges: TokenCache = request.app.state.badges
     return badges
 
 
-TheBadges = Annotated[Badges, Depends(the_badges)]
+TheBadges = Annotated[TokenCache, Depends(the_badges)]
 
 
 # Has few dependencies of its own, because FastAPI resolves each of them for every request.
-async def calling_worker(request: Request) -> Worker:
+async def calling_worker(request: Request) -> WorkerRow:
     worker = await _worker_of(request, bearer(request))
-    pacing.count_worker(request, worker.id)
+    rate_limit.count_worker(request, worker.id)
     return worker
 
 
-async def _worker_of(request: Request, token: str) -> Worker:
+async def _worker_of(request: Request, token: str) -> WorkerRow:
     badges = await the_badges(request)
     worker = badges.remembered(token)
     if worker is None:
-        pacing.refuse_guesser(request, met_before=badges.has_met(token))
+        rate_limit.refuse_guesser(request, met_before=badges.has_met(token))
         worker = await run_in_threadpool(badges.look_up, token)
     if worker is None:
-        pacing.count_guess(request)
+        rate_limit.count_guess(request)
         detail = "this worker token is no longer valid; register again"
-        raise Refused(401, detail, headers=BEARER)
+        raise ApiError(401, detail, headers=BEARER)
     return worker
 
 
-CallingWorker = Annotated[Worker, Depends(calling_worker)]
+CallingWorker = Annotated[WorkerRow, Depends(calling_worker)]
 
 
-def worker_actor(request: Request, worker: Worker) -> Actor:
+def worker_actor(request: Request, worker: WorkerRow) -> Actor:
     """Return the worker as the actor of an audit entry."""
     return Actor(
         worker_id=worker.id,
-        address=pacing.address_of(request),
+        address=rate_limit.address_of(request),
         request_id=getattr(request.state, "request_id", ""),
     )

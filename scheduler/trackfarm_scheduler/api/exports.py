@@ -11,16 +11,16 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from trackfarm.api import PREFIX
-from trackfarm.filenames import job_file
-from trackfarm_scheduler.access import Caller
+from trackfarm.listings import job_file
+from trackfarm.protocol.operator import API_PREFIX
 from trackfarm_scheduler.api.auth import Reader, TheFarm
-from trackfarm_scheduler.api.outflow import Outflow
-from trackfarm_scheduler.api.problems import Refused
-from trackfarm_scheduler.api.references import find_job
+from trackfarm_scheduler.api.errors import ApiError
+from trackfarm_scheduler.api.jobs import find_job
+from trackfarm_scheduler.api.streaming import SlowClientStreamingResponse
 from trackfarm_scheduler.exports import tracks
 from trackfarm_scheduler.exports.tracks import Wanted
-from trackfarm_scheduler.farm import Farm
+from trackfarm_scheduler.policy.identity import Caller
+from trackfarm_scheduler.services import Services
 
 OF_A_KEY, OF_ALL = 2, 8
 THREADS = 4  # separate from the request threads, so that downloads never block other requests
@@ -28,7 +28,7 @@ AGAIN_SECONDS = 30
 DOWNLOAD = timedelta(hours=1)
 MOST_ORDINAL = 2**31 - 1
 ZIP, CSV, M3U = "application/zip", "text/csv", "audio/x-mpegurl"
-router = APIRouter(prefix=f"{PREFIX}/jobs/{{reference}}", tags=["operator"])
+router = APIRouter(prefix=f"{API_PREFIX}/jobs/{{reference}}", tags=["operator"])
 Ordinal = Annotated[int, Query(ge=1, le=MOST_ORDINAL)]
 
 
@@ -46,7 +46,7 @@ class Exports:
                 f"too many downloads at once: at most {OF_A_KEY} per key and {OF_ALL} in all;"
                 " wait for one to finish"
             )
-            raise Refused(429, detail, headers={"Retry-After": str(AGAIN_SECONDS)})
+            raise ApiError(429, detail, headers={"Retry-After": str(AGAIN_SECONDS)})
         self._running[key_id] += 1
 
     def leave(self, key_id: str) -> None:
@@ -75,17 +75,17 @@ async def artifacts(
     """
     if "range" in request.headers:
         detail = "archives are generated while sent, without ranges; use ?first=…&last=… instead"
-        raise Refused(416, detail, headers={"Accept-Ranges": "none"})
+        raise ApiError(416, detail, headers={"Accept-Ranges": "none"})
     if last is not None and last < first:
         flaw = {"field": "query.last", "message": f"must not be less than first, which is {first}"}
-        raise Refused(422, "last is less than first", [flaw])
+        raise ApiError(422, "last is less than first", [flaw])
     wanted, name = await run_in_threadpool(_wanted, farm, caller, reference, first, last)
     if wanted.number > tracks.MOST:
         detail = (
             f"an archive holds at most {tracks.MOST:,} tracks, and this one would have"
             f" {wanted.number:,}; download it in parts with ?first=…&last=…"
         )
-        raise Refused(422, detail)
+        raise ApiError(422, detail)
     archive = tracks.archive(farm.database, farm.objects, wanted)
     return _stream(request, caller, archive, ZIP, f"{name}.zip")
 
@@ -111,7 +111,7 @@ async def playlist(reference: str, request: Request, farm: TheFarm, caller: Read
 
 
 def _wanted(
-    farm: Farm, caller: Caller, reference: str, first: int = 1, last: int | None = None
+    farm: Services, caller: Caller, reference: str, first: int = 1, last: int | None = None
 ) -> tuple[Wanted, str]:
     """Return the selected tracks, and the file name without its extension."""
     with farm.database.read() as session:
@@ -132,7 +132,7 @@ def _stream(
         "Accept-Ranges": "none",
     }
     leave = partial(exports.leave, key_id)
-    return Outflow(source, media_type=media_type, headers=headers, on_end=leave)
+    return SlowClientStreamingResponse(source, media_type=media_type, headers=headers, on_end=leave)
 
 
 async def _in_threads(source: Generator[bytes], threads: CapacityLimiter) -> AsyncGenerator[bytes]:

@@ -1,59 +1,68 @@
-"""Fleet API: the leader lease, the demand for machines, and the life cycle of rentals."""
+"""Fleet API: the leader lease, the demand for machines, and the life cycle of rentals.
 
+The software bundle that machines with a stock image install.
+"""
+
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse
 from sqlmodel import Session
 
-from trackfarm import api
-from trackfarm import rentals as wire
-from trackfarm.api import PREFIX
+from trackfarm.protocol import fleet as fleet_api
+from trackfarm.protocol import operator as operator_api
+from trackfarm.protocol.operator import API_PREFIX
+from trackfarm.protocol.worker import BUNDLE
 from trackfarm_scheduler import views
-from trackfarm_scheduler.api.access import end_access
-from trackfarm_scheduler.api.auth import Operator, Reader, TheBadges, TheFarm
-from trackfarm_scheduler.api.changes import changing
-from trackfarm_scheduler.api.problems import Refused
-from trackfarm_scheduler.farm import Farm
-from trackfarm_scheduler.store import fleet_look, jobs, rentals, stays, terms, workers
-from trackfarm_scheduler.store.rentals import Stale
-from trackfarm_scheduler.store.terms import TermOver
+from trackfarm_scheduler.api.audited import audited_transaction
+from trackfarm_scheduler.api.auth import JoiningToken, Operator, Reader, TheBadges, TheFarm
+from trackfarm_scheduler.api.errors import ApiError
+from trackfarm_scheduler.api.worker_api import end_access
+from trackfarm_scheduler.db import fleet_lease, fleet_state, jobs, rental_usage, rentals, workers
+from trackfarm_scheduler.db.fleet_lease import TermOver
+from trackfarm_scheduler.db.rentals import Stale
+from trackfarm_scheduler.services import Services
 
-router = APIRouter(prefix=f"{PREFIX}/fleet", tags=["fleet"])
+router = APIRouter(prefix=f"{API_PREFIX}/fleet", tags=["fleet"])
 Since = Annotated[float, Query(ge=0, le=1e11, allow_inf_nan=False)]
 FOREVER = 1e11
 
 
 @router.post("/term")
-def hold_term(request: wire.TermRequest, farm: TheFarm, _caller: Operator) -> wire.Term:
+def hold_term(
+    request: fleet_api.FleetLeaseRequest, farm: TheFarm, _caller: Operator
+) -> fleet_api.FleetLease:
     """Acquire or renew the fleet's leader lease; returns the current leader."""
     with farm.database.write() as session:
-        return terms.hold(session, request, farm.clock())
+        return fleet_lease.hold(session, request, farm.clock())
 
 
 @router.get("/term")
-def show_term(farm: TheFarm, _caller: Reader) -> wire.Term:
+def show_term(farm: TheFarm, _caller: Reader) -> fleet_api.FleetLease:
     """Return the current leader of the fleet, and the farm name in the tags of its machines."""
     with farm.database.read() as session:
-        term = terms.current(session, farm.clock())
+        term = fleet_lease.current(session, farm.clock())
     if term is not None:
         return term
     with farm.database.write() as session:
-        return terms.first(session)
+        return fleet_lease.first(session)
 
 
 @router.delete("/term/{holder}", status_code=204)
 def resign(holder: str, farm: TheFarm, _caller: Operator) -> None:
     """Release the leader lease, so that another process need not wait for it to expire."""
     with farm.database.write() as session:
-        terms.resign(session, holder, farm.clock())
+        fleet_lease.resign(session, holder, farm.clock())
 
 
 @router.get("/situation")
 def situation(
     farm: TheFarm, _caller: Operator, ended_since: Since = FOREVER
-) -> wire.FleetSituation:
+) -> fleet_api.FleetState:
     """Return the state that the autoscaler decides by: rentals, workers, demand and speeds.
 
     Rentals that ended at or after `ended_since` (Unix seconds) are included. The demand has no job
@@ -61,13 +70,13 @@ def situation(
     """
     now, term = farm.clock(), show_term(farm, _caller)
     with farm.database.read() as session:
-        return fleet_look.situation(session, farm.demands, now, term=term, ended_since=ended_since)
+        return fleet_state.situation(session, farm.demands, now, term=term, ended_since=ended_since)
 
 
 @router.get("/rentals")
 def list_rentals(
     farm: TheFarm, _caller: Operator, ended_since: Since = FOREVER
-) -> list[wire.Rental]:
+) -> list[fleet_api.RentalInfo]:
     """List open rentals and rentals that ended at or after `ended_since`, oldest first.
 
     `ended_since` is in Unix seconds. The `purpose` of a rental may name a job of any owner.
@@ -82,9 +91,9 @@ def list_stays(
     farm: TheFarm,
     caller: Operator,
     ended_since: Since = FOREVER,
-    behind: wire.Tag | None = None,
+    behind: fleet_api.Tag | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
-) -> list[wire.Stay]:
+) -> list[fleet_api.RentalUsage]:
     """List how the time of each rental was used, in the order of `/rentals`.
 
     This reads every attempt of the rentals' workers, so request a few rentals at a time: pass the
@@ -95,29 +104,34 @@ def list_stays(
         if behind and last is None:
             raise _unknown(behind)
         rows = rentals.known(session, ended_since=ended_since, behind=last, limit=limit)
-        return stays.of(session, rows, owner=caller.sees)
+        return rental_usage.of(session, rows, owner=caller.sees)
 
 
 @router.post("/rentals", status_code=201)
-def intend(request: wire.Intent, farm: TheFarm, caller: Operator) -> wire.Intended:
+def intend(
+    request: fleet_api.RentalIntent, farm: TheFarm, caller: Operator
+) -> fleet_api.IntentAnswer:
     """Record the intent to rent a machine, before it is requested from the provider.
 
     The response is the only place that has the token of the invitation for its workers.
     """
     plan = request.plan
-    with changing(farm, caller.actor, "rental.intend", plan.tag) as change, _up_to_date():
-        terms.require(change.session, request.epoch)
+    with (
+        audited_transaction(farm, caller.actor, "rental.intend", plan.tag) as change,
+        _up_to_date(),
+    ):
+        fleet_lease.require(change.session, request.epoch)
         row, invitation = rentals.intend(change.session, plan, farm.clock(), made_by=caller.owner)
-    return wire.Intended(rental=rentals.view(row), token=invitation.token)
+    return fleet_api.IntentAnswer(rental=rentals.view(row), token=invitation.token)
 
 
 @router.put("/rentals/{tag}")
 def move(
-    tag: str, request: wire.Move, farm: TheFarm, badges: TheBadges, _caller: Operator
-) -> wire.Rental:
+    tag: str, request: fleet_api.RentalMove, farm: TheFarm, badges: TheBadges, _caller: Operator
+) -> fleet_api.RentalInfo:
     """Update a rental to its next state; refused (409) if its version has changed since."""
     with farm.database.write() as session, _up_to_date():
-        terms.require(session, request.epoch)
+        fleet_lease.require(session, request.epoch)
         change = rentals.move(session, tag, request, farm.clock())
     if change is None:
         raise _unknown(tag)
@@ -128,9 +142,11 @@ def move(
 
 
 @router.post("/rentals/{tag}/dismiss")
-def dismiss(tag: str, request: wire.Dismissal, farm: TheFarm, caller: Operator) -> wire.Rental:
+def dismiss(
+    tag: str, request: fleet_api.ReleaseRequestAnswer, farm: TheFarm, caller: Operator
+) -> fleet_api.RentalInfo:
     """Ask the fleet's leader to drain a rental and return the machine."""
-    with changing(farm, caller.actor, "rental.dismiss", tag) as change:
+    with audited_transaction(farm, caller.actor, "rental.dismiss", tag) as change:
         row = rentals.dismiss(change.session, tag, request.reason)
         if row is None:
             raise _unknown(tag)
@@ -138,7 +154,7 @@ def dismiss(tag: str, request: wire.Dismissal, farm: TheFarm, caller: Operator) 
 
 
 @router.post("/rentals/{tag}/drain")
-def drain(tag: str, farm: TheFarm, caller: Operator) -> list[api.Worker]:
+def drain(tag: str, farm: TheFarm, caller: Operator) -> list[operator_api.WorkerInfo]:
     """Stop giving new work to the workers of a rental; each leaves once it has finished its shards.
 
     Returns the workers of the rental that are present.
@@ -152,12 +168,12 @@ def drain(tag: str, farm: TheFarm, caller: Operator) -> list[api.Worker]:
 
 
 @router.post("/jobs/{reference}/out-of-budget")
-def out_of_budget(reference: str, farm: TheFarm, caller: Operator) -> api.Job:
+def out_of_budget(reference: str, farm: TheFarm, caller: Operator) -> operator_api.JobInfo:
     """End a job because its budget pays for no further machine; its finished tracks stay."""
-    with changing(farm, caller.actor, "job.out_of_budget", reference) as change:
+    with audited_transaction(farm, caller.actor, "job.out_of_budget", reference) as change:
         matches = jobs.find(change.session, reference, owner=caller.sees)
         if len(matches) != 1:
-            raise Refused(404, f"there is no job {reference}; `trackfarm jobs` lists them")
+            raise ApiError(404, f"there is no job {reference}; `trackfarm jobs` lists them")
         change.target = matches[0].id
         jobs.run_dry(change.session, matches[0], farm.clock())
     with farm.database.read() as session:
@@ -165,7 +181,7 @@ def out_of_budget(reference: str, farm: TheFarm, caller: Operator) -> api.Job:
         return views.job_view(session, job, workers.live(session), farm.clock())
 
 
-def _workers_of(session: Session, farm: Farm, tag: str) -> list[api.Worker]:
+def _workers_of(session: Session, farm: Services, tag: str) -> list[operator_api.WorkerInfo]:
     now = farm.clock()
     present = [w for w in workers.all_present(session) if w.rental_tag == tag]
     return [views.worker_view(w, 0, now) for w in present]
@@ -176,12 +192,40 @@ def _up_to_date() -> Iterator[None]:
     try:
         yield
     except TermOver:
-        raise Refused(
+        raise ApiError(
             409, "another fleet process is the leader now; reload the situation"
         ) from None
     except Stale as error:
-        raise Refused(409, f"{error}; reload and retry") from None
+        raise ApiError(409, f"{error}; reload and retry") from None
 
 
-def _unknown(tag: str) -> Refused:
-    return Refused(404, f"there is no rental {tag}; `trackfarm fleet status` lists them")
+def _unknown(tag: str) -> ApiError:
+    return ApiError(404, f"there is no rental {tag}; `trackfarm fleet status` lists them")
+
+
+bundle_router = APIRouter()
+NONE = (
+    "this farm has no bundle for machines with a stock image: build one (`deploy/provision/bundle`)"
+    " and set the scheduler's TRACKFARM_SCHEDULER_BUNDLE to its path"
+)
+
+
+@bundle_router.get(f"{API_PREFIX}/fleet/bundle", tags=["fleet"])
+def show_bundle(farm: TheFarm, _caller: Operator) -> fleet_api.CodeBundle:
+    """Return the size and the SHA-256 digest of the bundle, by which machines verify it."""
+    with _bundle(farm).open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return fleet_api.CodeBundle(sha256=sha256, size=file.tell())
+
+
+@bundle_router.get(BUNDLE, tags=["worker"], response_class=FileResponse)
+def fetch_bundle(farm: TheFarm, _token: JoiningToken) -> FileResponse:
+    """Download the bundle, a gzip archive, with a join token. Spends no use of an invitation."""
+    return FileResponse(_bundle(farm), media_type="application/gzip")
+
+
+def _bundle(farm: Services) -> Path:
+    path = farm.settings.bundle
+    if path is None or not path.is_file():
+        raise ApiError(404, NONE)
+    return path

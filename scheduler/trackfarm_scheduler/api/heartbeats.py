@@ -1,15 +1,27 @@
 """Heartbeat route. A thousand workers call it all the time, so it bypasses FastAPI.
 
 FastAPI's processing of a call costs five times as much as all the work done here.
+
+Heartbeat batcher: groups heartbeats that arrive close together, so that a thousand workers cost
+one transaction per fifth of a second instead of two hundred per second. Each response still
+reflects the database.
 """
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from anyio import CapacityLimiter, to_thread
 from pydantic import ValidationError
+from sqlalchemy import bindparam, select
+from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trackfarm.wire import (
-    PREFIX,
+from trackfarm.protocol.operator import JobState
+from trackfarm.protocol.worker import (
+    WORKER_PREFIX,
     Command,
     CommandKind,
     HeartbeatAnswer,
@@ -17,14 +29,86 @@ from trackfarm.wire import (
     ShardProgress,
 )
 from trackfarm_scheduler.api.auth import calling_worker
-from trackfarm_scheduler.api.problems import WRONG_FORM, Refused, flaws
-from trackfarm_scheduler.farm import Farm
-from trackfarm_scheduler.pulse import Pulse, Standing
+from trackfarm_scheduler.api.errors import WRONG_FORM, ApiError, flaws
+from trackfarm_scheduler.db import lease_expiry, workers
+from trackfarm_scheduler.db.tables import JobRow, LeaseRow, table_of
+from trackfarm_scheduler.services import Services
+
+GATHER_SECONDS = 0.2  # between two transactions; on a small farm a heartbeat does not wait
+_JOB, _LEASE = table_of(JobRow), table_of(LeaseRow)
+_PAUSED = (
+    select(_LEASE.c.id)
+    .join(_JOB, _JOB.c.id == _LEASE.c.job_id)
+    .where(_LEASE.c.id.in_(bindparam("ids", expanding=True)), _JOB.c.state == JobState.PAUSED.value)
+)
 
 
-def heartbeat_route(farm: Farm) -> Route:
+@dataclass(frozen=True, slots=True)
+class HeartbeatResult:
+    """Result of one round of heartbeats: `held` (worker, lease) pairs, leases of `paused` jobs,
+    workers that are `leaving`, and the number of live workers."""
+
+    held: frozenset[tuple[str, str]]
+    paused: frozenset[str]
+    leaving: frozenset[str]
+    workers: int
+
+
+@dataclass(slots=True)
+class _HeartbeatBatch:
+    beats: dict[str, HeartbeatRequest]
+    noted: asyncio.Task[HeartbeatResult]
+
+
+class HeartbeatBatcher:
+    """Heartbeat batcher for one event loop."""
+
+    def __init__(self, farm: Services) -> None:
+        self._farm = farm
+        self._next: _HeartbeatBatch | None = None
+        self._not_before = 0.0
+        # Not the pool of all requests: their load must not make a worker look silent.
+        self._own_thread = CapacityLimiter(1)
+
+    async def beat(self, worker_id: str, request: HeartbeatRequest) -> HeartbeatResult:
+        """Record one heartbeat, batched with others that arrive at about the same time."""
+        while self._next is not None and worker_id in self._next.beats:
+            await asyncio.shield(self._next.noted)  # the earlier heartbeat gets its own response
+        if self._next is None:
+            beats: dict[str, HeartbeatRequest] = {}
+            self._next = _HeartbeatBatch(beats, asyncio.create_task(self._gather(beats)))
+        batch = self._next
+        batch.beats[worker_id] = request
+        return await asyncio.shield(batch.noted)  # a cancelled caller ends only its own wait
+
+    async def _gather(self, beats: Mapping[str, HeartbeatRequest]) -> HeartbeatResult:
+        now = asyncio.get_running_loop().time()
+        start = max(now, self._not_before)
+        self._not_before = start + GATHER_SECONDS
+        await asyncio.sleep(start - now)
+        self._next = None
+        return await to_thread.run_sync(self._note, beats, limiter=self._own_thread)
+
+    def _note(self, beats: Mapping[str, HeartbeatRequest]) -> HeartbeatResult:
+        now, seconds = self._farm.clock(), self._farm.settings.lost_after_seconds
+        progress = {worker_id: beat.shards for worker_id, beat in beats.items()}
+        with self._farm.database.write() as session:
+            # Leases before workers, as a report does: opposite lock orders would deadlock.
+            held = lease_expiry.extend(session, progress, expires_at=now + seconds)
+            leaving = workers.hear(session, beats, now)
+            paused = _paused(session, [lease_id for _, lease_id in held])
+            return HeartbeatResult(frozenset(held), paused, leaving, workers.count_live(session))
+
+
+def _paused(session: Session, lease_ids: Sequence[str]) -> frozenset[str]:
+    if not lease_ids:
+        return frozenset()
+    return frozenset(session.scalars(_PAUSED, {"ids": lease_ids}))
+
+
+def heartbeat_route(farm: Services) -> Route:
     """Build `POST heartbeat`: extend the leases the worker holds, and tell it to stop the others."""
-    pulse = Pulse(farm)
+    pulse = HeartbeatBatcher(farm)
 
     async def heartbeat(request: Request) -> Response:
         worker = await calling_worker(request)
@@ -33,7 +117,7 @@ def heartbeat_route(farm: Farm) -> Route:
         answer = _answer(farm, worker.id, beat, standing)
         return Response(answer.model_dump_json(), media_type="application/json")
 
-    return Route(f"{PREFIX}/heartbeat", heartbeat, methods=["POST"])
+    return Route(f"{WORKER_PREFIX}/heartbeat", heartbeat, methods=["POST"])
 
 
 def _read(body: bytes) -> HeartbeatRequest:
@@ -41,11 +125,11 @@ def _read(body: bytes) -> HeartbeatRequest:
         return HeartbeatRequest.model_validate_json(body)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
-        raise Refused(422, WRONG_FORM, flaws(errors)) from error
+        raise ApiError(422, WRONG_FORM, flaws(errors)) from error
 
 
 def _answer(
-    farm: Farm, worker_id: str, beat: HeartbeatRequest, standing: Standing
+    farm: Services, worker_id: str, beat: HeartbeatRequest, standing: HeartbeatResult
 ) -> HeartbeatAnswer:
     held_leases = {s.lease_id for s in beat.shards if (worker_id, s.lease_id) in standing.held}
     commands = [c for s in beat.shards if (c := _command(s, held_leases, standing.paused))]

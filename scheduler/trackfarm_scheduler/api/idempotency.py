@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Message
 
 from trackfarm_scheduler.api.auth import bearer, calling_key, the_farm
-from trackfarm_scheduler.api.problems import Refused
-from trackfarm_scheduler.farm import Farm
-from trackfarm_scheduler.store import replays
-from trackfarm_scheduler.store.replays import Claim, Kept
+from trackfarm_scheduler.api.errors import ApiError
+from trackfarm_scheduler.db import idempotency
+from trackfarm_scheduler.db.idempotency import Claim, Kept
+from trackfarm_scheduler.services import Services
 
 HEADER = "Idempotency-Key"
 AGAIN_SECONDS = 5
@@ -44,7 +44,7 @@ class RepeatableRoute(APIRoute):
 
 async def _once(request: Request, token: str, inner: _Handler) -> Response:
     if not _FORM.fullmatch(token):
-        raise Refused(400, f"{HEADER} must be 1 to 255 printable ASCII characters without spaces")
+        raise ApiError(400, f"{HEADER} must be 1 to 255 printable ASCII characters without spaces")
     caller, farm = await calling_key(request, bearer(request)), await the_farm(request)
     claim = Claim(caller.identity.key_id, token)
     body = _DigestedBody(request)
@@ -53,14 +53,14 @@ async def _once(request: Request, token: str, inner: _Handler) -> Response:
     answer = await run_in_threadpool(_kept, farm, claim)
     if answer is None:
         detail = f"the first request with this {HEADER} is still being processed; try again later"
-        raise Refused(409, detail, headers={"Retry-After": str(AGAIN_SECONDS)})
+        raise ApiError(409, detail, headers={"Retry-After": str(AGAIN_SECONDS)})
     if await body.to_the_end() != answer.digest:
-        raise Refused(422, f"this {HEADER} was used for a different request; use a new one")
+        raise ApiError(422, f"this {HEADER} was used for a different request; use a new one")
     headers = {"Idempotency-Replayed": "true"}
     return Response(answer.body, answer.status, headers, media_type=answer.media_type)
 
 
-async def _first(body: "_DigestedBody", farm: Farm, claim: Claim, inner: _Handler) -> Response:
+async def _first(body: "_DigestedBody", farm: Services, claim: Claim, inner: _Handler) -> Response:
     try:
         response = await inner(body.request)
     except BaseException:
@@ -96,21 +96,21 @@ class _DigestedBody:
         return self._digest.hexdigest()
 
 
-def _reserve(farm: Farm, claim: Claim) -> bool:
+def _reserve(farm: Services, claim: Claim) -> bool:
     with farm.database.write() as session:
-        return replays.reserve(session, claim, farm.leadership.holder, farm.clock())
+        return idempotency.reserve(session, claim, farm.leadership.holder, farm.clock())
 
 
-def _kept(farm: Farm, claim: Claim) -> Kept | None:
+def _kept(farm: Services, claim: Claim) -> Kept | None:
     with farm.database.read() as session:
-        return replays.kept(session, claim)
+        return idempotency.kept(session, claim)
 
 
-def _keep(farm: Farm, claim: Claim, answer: Kept) -> None:
+def _keep(farm: Services, claim: Claim, answer: Kept) -> None:
     with farm.database.write() as session:
-        replays.keep(session, claim, answer, farm.clock())
+        idempotency.keep(session, claim, answer, farm.clock())
 
 
-def _release(farm: Farm, claim: Claim) -> None:
+def _release(farm: Services, claim: Claim) -> None:
     with farm.database.write() as session:
-        replays.release(session, claim)
+        idempotency.release(session, claim)

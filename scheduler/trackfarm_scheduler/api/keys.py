@@ -1,69 +1,93 @@
-"""Management of API keys by administrators."""
+"""Management of API keys by administrators.
 
-from fastapi import APIRouter, Request
+The audit log, for administrators.
+"""
 
-from trackfarm.access import Key, KeyRequest, NewKey
-from trackfarm.api import PREFIX
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from trackfarm.protocol.accounts import ApiKeyInfo, AuditEntry, KeyRequest, NewApiKey
+from trackfarm.protocol.operator import API_PREFIX
 from trackfarm_scheduler import views
+from trackfarm_scheduler.api.audited import audited_transaction
 from trackfarm_scheduler.api.auth import Admin, TheFarm, TheKeyring
-from trackfarm_scheduler.api.changes import changing
-from trackfarm_scheduler.api.problems import Refused
-from trackfarm_scheduler.store import keys
-from trackfarm_scheduler.store.access_tables import ApiKey
+from trackfarm_scheduler.api.errors import ApiError
+from trackfarm_scheduler.db import api_keys, audit
+from trackfarm_scheduler.db.tables_access import ApiKeyRow
 
-router = APIRouter(prefix=PREFIX, tags=["access"])
+router = APIRouter(prefix=API_PREFIX, tags=["access"])
 
 
 @router.post("/keys", status_code=201)
-def make_key(wanted: KeyRequest, request: Request, farm: TheFarm, caller: Admin) -> NewKey:
+def make_key(wanted: KeyRequest, request: Request, farm: TheFarm, caller: Admin) -> NewApiKey:
     """Create an API key. The secret is in this response only and is not stored.
 
     Idempotency-Key is therefore refused; repeating the request is safe all the same, because a name
     cannot be used again (409) while its key is valid.
     """
     if "idempotency-key" in request.headers:
-        raise Refused(
+        raise ApiError(
             400, "leave out Idempotency-Key: this response has a secret, which is not stored"
         )
     now = farm.clock()
-    with changing(farm, caller.actor, "key.make", wanted.name) as change:
+    with audited_transaction(farm, caller.actor, "key.make", wanted.name) as change:
         if wanted.expires_at is not None and wanted.expires_at.timestamp() <= now:
-            raise Refused(422, "expires_at is in the past")
-        if (same := keys.named(change.session, wanted.name, now)) is not None:
-            raise Refused(409, f"the key {wanted.name} exists already ({same.id}); revoke it first")
-        row, secret = keys.make(change.session, wanted, now)
+            raise ApiError(422, "expires_at is in the past")
+        if (same := api_keys.named(change.session, wanted.name, now)) is not None:
+            raise ApiError(
+                409, f"the key {wanted.name} exists already ({same.id}); revoke it first"
+            )
+        row, secret = api_keys.make(change.session, wanted, now)
         change.target = row.id
-        return NewKey(key=views.key_view(row), secret=secret)
+        return NewApiKey(key=views.key_view(row), secret=secret)
 
 
 @router.get("/keys")
-def list_keys(farm: TheFarm, _caller: Admin) -> list[Key]:
+def list_keys(farm: TheFarm, _caller: Admin) -> list[ApiKeyInfo]:
     """List all keys, including revoked ones, oldest first."""
     with farm.database.read() as session:
-        return [views.key_view(row) for row in keys.everything(session)]
+        return [views.key_view(row) for row in api_keys.everything(session)]
 
 
 @router.post("/keys/{reference}/revoke")
-def revoke_key(reference: str, farm: TheFarm, keyring: TheKeyring, caller: Admin) -> Key:
+def revoke_key(reference: str, farm: TheFarm, keyring: TheKeyring, caller: Admin) -> ApiKeyInfo:
     """Revoke a key, given by its id, its name, or the beginning of its id.
 
     It takes effect at once on this scheduler, and within seconds on others.
     """
     now = farm.clock()
-    with changing(farm, caller.actor, "key.revoke", reference) as change:
-        row = _find(keys.find(change.session, reference), reference, now)
+    with audited_transaction(farm, caller.actor, "key.revoke", reference) as change:
+        row = _find(api_keys.find(change.session, reference), reference, now)
         change.target = row.id
-        if not keys.revoke(change.session, row.id, now):
-            raise Refused(409, f"key {row.id} is already revoked")
+        if not api_keys.revoke(change.session, row.id, now):
+            raise ApiError(409, f"key {row.id} is already revoked")
         change.session.refresh(row)
     keyring.forget(row.id)
     return views.key_view(row)
 
 
-def _find(matches: list[ApiKey], reference: str, now: float) -> ApiKey:
-    rows = [row for row in matches if keys.is_usable(row, now)] or matches
+def _find(matches: list[ApiKeyRow], reference: str, now: float) -> ApiKeyRow:
+    rows = [row for row in matches if api_keys.is_usable(row, now)] or matches
     if not rows:
-        raise Refused(404, f"there is no key {reference}; `trackfarm keys list` lists them")
+        raise ApiError(404, f"there is no key {reference}; `trackfarm keys list` lists them")
     if len(rows) > 1:
-        raise Refused(409, f"{reference} matches several keys; give the id of one")
+        raise ApiError(409, f"{reference} matches several keys; give the id of one")
     return rows[0]
+
+
+@router.get("/audit")
+def list_audit(
+    farm: TheFarm,
+    _caller: Admin,
+    target: Annotated[str | None, Query(max_length=300)] = None,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> list[AuditEntry]:
+    """List the audit log, oldest entry first, starting after the entry with the id `after`.
+
+    `target` filters by the full id of a job, key, worker or other changed object.
+    """
+    with farm.database.read() as session:
+        rows = audit.entries(session, target=target, after=after, limit=limit)
+        return [views.audit_view(row) for row in rows]

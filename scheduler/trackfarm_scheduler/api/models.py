@@ -1,4 +1,7 @@
-"""Model sets: their abilities, the workers that serve them, and the tracks waiting for them."""
+"""Model sets: their abilities, the workers that serve them, and the tracks waiting for them.
+
+`POST /api/v1/plans`: the estimated time and cost of a catalog on the present workers.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,18 +9,25 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from trackfarm import api
-from trackfarm.api import PREFIX, FarmModelSet, TrackCounts, WorkerState
-from trackfarm.model_sets import ModelSet, model_sets
+from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set, model_sets
+from trackfarm.planning import Plan, PlanRequest, demand_of
+from trackfarm.protocol import operator as operator_api
+from trackfarm.protocol.operator import API_PREFIX, FarmModelSet, TrackCounts, WorkerState
 from trackfarm.tiers import smallest_tier_for
+from trackfarm_scheduler import job_plan
 from trackfarm_scheduler.api.auth import Reader, TheFarm
-from trackfarm_scheduler.api.filters import ModelSetFilter
-from trackfarm_scheduler.api.paging import cursor_of, lead_on, place_of
-from trackfarm_scheduler.dropin.line import default_model
-from trackfarm_scheduler.store import census, workers
-from trackfarm_scheduler.store.tables import Worker
+from trackfarm_scheduler.api.errors import ApiError
+from trackfarm_scheduler.api.pagination import (
+    ModelSetFilter,
+    decode_cursor,
+    encode_cursor,
+    set_next_link,
+)
+from trackfarm_scheduler.api.queue_position import default_model
+from trackfarm_scheduler.db import job_counts, workers
+from trackfarm_scheduler.db.tables import WorkerRow
 
-router = APIRouter(prefix=PREFIX, tags=["workers"])
+router = APIRouter(prefix=API_PREFIX, tags=["workers"])
 
 
 @router.get("/models")
@@ -27,18 +37,18 @@ def list_models(
     farm: TheFarm,
     _caller: Reader,
     wanted: Annotated[ModelSetFilter, Query()],
-) -> list[api.FarmModelSet]:
+) -> list[operator_api.FarmModelSet]:
     """List all model sets of this version by name, with the workers and the backlog of each."""
-    (behind,) = place_of(wanted.cursor, [str]) if wanted.cursor else [""]
+    (behind,) = decode_cursor(wanted.cursor, [str]) if wanted.cursor else [""]
     with farm.database.read() as session:
-        live, backlog = workers.live(session), census.backlog(session)
+        live, backlog = workers.live(session), job_counts.backlog(session)
     served = {worker.model_set for worker in live}
     default = default_model(
         farm.settings.default_model, [name for name in model_sets() if name in served]
     )
     names = [name for name in sorted(model_sets()) if name > str(behind)][: wanted.limit]
     if len(names) == wanted.limit:
-        lead_on(request, response, cursor=cursor_of(names[-1]))
+        set_next_link(request, response, cursor=encode_cursor(names[-1]))
     return [
         _view(
             model_sets()[name],
@@ -51,7 +61,7 @@ def list_models(
 
 
 def _view(
-    row: ModelSet, live: Sequence[Worker], backlog: TrackCounts, *, is_default: bool
+    row: ModelSet, live: Sequence[WorkerRow], backlog: TrackCounts, *, is_default: bool
 ) -> FarmModelSet:
     tier = smallest_tier_for(0.0, min_vram=row.min_vram, limited=False) if row.min_vram else None
     busy = sum(worker.state == WorkerState.BUSY for worker in live)
@@ -72,7 +82,7 @@ def _view(
     )
 
 
-def _digests(live: Sequence[Worker]) -> Iterator[dict[str, str]]:
+def _digests(live: Sequence[WorkerRow]) -> Iterator[dict[str, str]]:
     """Yield each distinct set of weight digests that workers reported."""
     yielded: list[dict[str, str]] = [{}]
     for worker in live:
@@ -80,3 +90,31 @@ def _digests(live: Sequence[Worker]) -> Iterator[dict[str, str]]:
         if digests not in yielded:
             yielded.append(digests)
             yield digests
+
+
+plans_router = APIRouter(prefix=API_PREFIX, tags=["operator"])
+
+
+@plans_router.post("/plans")
+def plan(request: PlanRequest, farm: TheFarm, _caller: Reader) -> Plan:
+    """Estimate the time and cost of a catalog on the workers that are present now.
+
+    Nothing is stored, and the estimate is not binding: workers may join and leave.
+    """
+    kind = _kind(request.model_set)
+    with farm.database.read() as session:
+        return job_plan.plan_now(
+            session,
+            demand_of(request.tracks),
+            kind=kind,
+            prices=farm.prices,
+            limits=request.limits,
+            notes=job_plan.waiting_now(session),
+        )
+
+
+def _kind(name: str) -> ModelSet:
+    try:
+        return model_set(name)
+    except UnknownModelSet as error:
+        raise ApiError(422, str(error)) from error

@@ -10,9 +10,9 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from trackfarm.access import Scope
+from trackfarm.protocol.accounts import Scope
 from trackfarm_scheduler import metrics
-from trackfarm_scheduler.api.auth import Needs
+from trackfarm_scheduler.api.auth import RequireScope
 from trackfarm_scheduler.metrics import FarmCollector
 
 DOCS, DESCRIPTION = "/api/docs", "/openapi.json"
@@ -33,14 +33,14 @@ def pages(app: FastAPI, collector: FarmCollector) -> APIRouter:
     because browsers send such passwords without being asked.
     """
     router = APIRouter(include_in_schema=False)
-    in_a_browser = [Depends(Needs(Scope.READ, browser=True))]
+    in_a_browser = [Depends(RequireScope(Scope.READ, browser=True))]
     docs = _docs_page(app.title)
 
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/metrics", dependencies=[Depends(Needs(Scope.READ))])
+    @router.get("/metrics", dependencies=[Depends(RequireScope(Scope.READ))])
     def metrics_text() -> Response:
         return Response(metrics.exposition(collector), media_type=CONTENT_TYPE_LATEST)
 
@@ -61,7 +61,7 @@ def _add_file(router: APIRouter, name: str, media_type: str) -> None:
     content = (files("fastapi_offline") / "static" / name).read_bytes()
     headers = {"Cache-Control": _A_DAY, "Content-Security-Policy": "default-src 'none'"}
 
-    @router.get(f"{DOCS}/{name}", dependencies=[Depends(Needs(Scope.READ, browser=True))])
+    @router.get(f"{DOCS}/{name}", dependencies=[Depends(RequireScope(Scope.READ, browser=True))])
     async def part_of_the_docs() -> Response:
         return Response(content, media_type=media_type, headers=headers)
 

@@ -1,16 +1,25 @@
-"""Uploads of source audio, stored once by content, whatever the file is called."""
+"""Uploads of source audio, stored once by content, whatever the file is called.
 
+Check of the sources of a submission: signed URLs are issued only for the owner's objects.
+"""
+
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from fastapi import APIRouter
+from sqlmodel import Session
 
-from trackfarm.api import PREFIX, UploadAnswer, UploadRequest
-from trackfarm.catalog.sources import UPLOAD
+from trackfarm.catalog import Brief
+from trackfarm.catalog.source_refs import OBJECT, UPLOAD, is_local, is_url
+from trackfarm.protocol.operator import API_PREFIX, UploadAnswer, UploadRequest
 from trackfarm_scheduler.api.auth import Submitter, TheFarm
-from trackfarm_scheduler.objects.keys import upload_key
-from trackfarm_scheduler.store import uploads
+from trackfarm_scheduler.db import artifacts, uploads
+from trackfarm_scheduler.objects.base import ObjectStore
+from trackfarm_scheduler.objects.factory import source_key
+from trackfarm_scheduler.objects.keys import UnsafeKey, checked_key, upload_key, uploads_of
 
-router = APIRouter(prefix=PREFIX, tags=["operator"])
+router = APIRouter(prefix=API_PREFIX, tags=["operator"])
 
 
 @router.post("/uploads")
@@ -31,3 +40,47 @@ def upload(request: UploadRequest, farm: TheFarm, caller: Submitter) -> UploadAn
     return UploadAnswer(
         source=UPLOAD + request.sha256, url=signed.url, headers=dict(signed.headers)
     )
+
+
+NOT_YOURS = "is neither an upload nor a finished track of yours"
+
+
+@dataclass(slots=True)
+class SourceCheck:
+    """Source check of one submission; each distinct source is looked up once."""
+
+    objects: ObjectStore
+    owner: str
+    _checked: dict[str, str | None] = field(default_factory=dict)
+
+    def errors(self, session: Session, row: int, brief: Brief) -> list[dict[str, Any]]:
+        """List the errors in the sources of a row."""
+        return [
+            {"row": row, "field": name, "message": flaw}
+            for name, reference in brief.sources()
+            if (flaw := self._flaw(session, reference))
+        ]
+
+    def _flaw(self, session: Session, reference: str) -> str | None:
+        if is_url(reference):
+            return None
+        if reference not in self._checked:
+            self._checked[reference] = self._find_flaw(session, reference)
+        return self._checked[reference]
+
+    def _find_flaw(self, session: Session, reference: str) -> str | None:
+        if is_local(reference):
+            return "is a local file, which the farm cannot read; `trackfarm submit` uploads it"
+        try:
+            key = checked_key(source_key(reference, self.owner))
+        except UnsafeKey:
+            return NOT_YOURS
+        if reference.startswith(OBJECT) and not self._belongs_to_owner(session, key):
+            return NOT_YOURS
+        exists = self.objects.stat(key) is not None
+        return None if exists else "does not exist (any more); upload it first"
+
+    def _belongs_to_owner(self, session: Session, key: str) -> bool:
+        return key.startswith(uploads_of(self.owner)) or artifacts.is_made_for(
+            session, key, self.owner
+        )

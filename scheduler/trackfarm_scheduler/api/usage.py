@@ -6,17 +6,17 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 
-from trackfarm.api import PREFIX
-from trackfarm.usage import Step, Usage, Used
+from trackfarm.protocol.accounts import Step, UsagePeriod, UsageReport
+from trackfarm.protocol.operator import API_PREFIX
 from trackfarm_scheduler.api.auth import Reader, TheFarm
-from trackfarm_scheduler.api.problems import Refused
-from trackfarm_scheduler.store import usage
+from trackfarm_scheduler.api.errors import ApiError
+from trackfarm_scheduler.db import spending
 from trackfarm_scheduler.views import at, at_or_none
 
-router = APIRouter(prefix=PREFIX, tags=["access"])
+router = APIRouter(prefix=API_PREFIX, tags=["access"])
 USUAL = timedelta(days=30)
 MOST_PARTS = 10_000  # days or hours in one response, for each key
-_SECONDS = {Step.TOTAL: None, Step.DAY: usage.DAY, Step.HOUR: usage.HOUR}
+_SECONDS = {Step.TOTAL: None, Step.DAY: spending.DAY, Step.HOUR: spending.HOUR}
 
 
 @router.get("/usage")
@@ -27,7 +27,7 @@ def show_usage(
     until: AwareDatetime | None = None,
     by: Step = Step.TOTAL,
     key: Annotated[str | None, Query(max_length=64, description="The id of one key.")] = None,
-) -> Usage:
+) -> UsageReport:
     """Return the usage of your keys, or of all keys for administrators.
 
     Covers the last 30 days by default, in whole hours (UTC). A track counts in the hour in which it
@@ -41,23 +41,23 @@ def show_usage(
             "field": "query.since",
             "message": f"must be before until, by at most {MOST_PARTS} steps",
         }
-        raise Refused(422, "the period from since to until is empty or too long", [flaw])
+        raise ApiError(422, "the period from since to until is empty or too long", [flaw])
     with farm.database.read() as session:
         rows = list(
-            usage.between(
+            spending.between(
                 session, since=first, until=last, owner=caller.sees, key_id=key, step=step
             )
         )
-    return Usage(since=at(first), until=at(last), by=by, used=[_view(each) for each in rows])
+    return UsageReport(since=at(first), until=at(last), by=by, used=[_view(each) for each in rows])
 
 
 def _hour(time: datetime) -> int:
-    return int(time.timestamp()) // usage.HOUR * usage.HOUR
+    return int(time.timestamp()) // spending.HOUR * spending.HOUR
 
 
-def _view(row: usage.Used) -> Used:
+def _view(row: spending.UsageTotals) -> UsagePeriod:
     amounts = row.amounts
-    return Used(
+    return UsagePeriod(
         owner=row.owner,
         key_id=row.key_id,
         since=at_or_none(row.since),

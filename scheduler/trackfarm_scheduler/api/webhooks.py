@@ -5,20 +5,26 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from sqlmodel import Session
 
-from trackfarm.api import PREFIX
-from trackfarm.webhooks import Delivery, DeliveryState, NewWebhook, Webhook, WebhookRequest
-from trackfarm_scheduler.access import Caller
+from trackfarm.protocol.operator import API_PREFIX
+from trackfarm.protocol.webhooks import (
+    DeliveryInfo,
+    DeliveryState,
+    NewWebhook,
+    WebhookInfo,
+    WebhookRequest,
+)
+from trackfarm_scheduler.api.audited import audited_transaction
 from trackfarm_scheduler.api.auth import Reader, Submitter, TheFarm
-from trackfarm_scheduler.api.changes import changing
-from trackfarm_scheduler.api.paging import Cursor, cursor_of, lead_on, place_of
-from trackfarm_scheduler.api.problems import Refused
-from trackfarm_scheduler.store import outbox, webhooks
-from trackfarm_scheduler.store.webhook_tables import WebhookRow
-from trackfarm_scheduler.webhooks.sending import address_fault, derived_secret, rules_of
+from trackfarm_scheduler.api.errors import ApiError
+from trackfarm_scheduler.api.pagination import Cursor, decode_cursor, encode_cursor, set_next_link
+from trackfarm_scheduler.db import webhook_outbox, webhooks
+from trackfarm_scheduler.db.tables_webhooks import WebhookRow
+from trackfarm_scheduler.policy.identity import Caller
+from trackfarm_scheduler.webhooks.http import address_fault, derived_secret, rules_of
 
 MOST = 20  # per owner: each may keep one of our threads waiting
 NEWEST = 2**62
-router = APIRouter(prefix=f"{PREFIX}/webhooks", tags=["webhooks"])
+router = APIRouter(prefix=f"{API_PREFIX}/webhooks", tags=["webhooks"])
 
 
 @router.post("", status_code=201)
@@ -30,18 +36,18 @@ def make_webhook(
     The response is the only place that shows the secret with which messages are signed.
     """
     if "idempotency-key" in request.headers:
-        raise Refused(
+        raise ApiError(
             400, "leave out Idempotency-Key: this response has a secret, which is not stored"
         )
     settings = farm.settings
     fault = address_fault(wanted.url, rules_of(settings), insecure=settings.insecure)
     if fault is not None:
-        raise Refused(422, f"this URL cannot be used: {fault}", [_flaw(fault)])
+        raise ApiError(422, f"this URL cannot be used: {fault}", [_flaw(fault)])
     webhook_id = webhooks.make_id()
     secret = derived_secret(settings.signing_secret.get_secret_value().encode(), webhook_id)
-    with changing(farm, caller.actor, "webhook.make", webhook_id) as change:
+    with audited_transaction(farm, caller.actor, "webhook.make", webhook_id) as change:
         if webhooks.count(change.session, caller.owner) >= MOST:
-            raise Refused(409, f"you have {MOST} webhooks, which is the limit; remove one first")
+            raise ApiError(409, f"you have {MOST} webhooks, which is the limit; remove one first")
         row = webhooks.make(
             change.session,
             webhook_id=webhook_id,
@@ -55,23 +61,23 @@ def make_webhook(
 
 
 @router.get("")
-def list_webhooks(farm: TheFarm, caller: Reader) -> list[Webhook]:
+def list_webhooks(farm: TheFarm, caller: Reader) -> list[WebhookInfo]:
     """List your webhooks, oldest first."""
     with farm.database.read() as session:
         return [webhooks.view(row) for row in webhooks.everything(session, owner=caller.sees)]
 
 
 @router.get("/{webhook_id}")
-def show_webhook(webhook_id: str, farm: TheFarm, caller: Reader) -> Webhook:
+def show_webhook(webhook_id: str, farm: TheFarm, caller: Reader) -> WebhookInfo:
     """Return one of your webhooks."""
     with farm.database.read() as session:
         return webhooks.view(_find(session, caller, webhook_id))
 
 
 @router.delete("/{webhook_id}")
-def remove_webhook(webhook_id: str, farm: TheFarm, caller: Submitter) -> Webhook:
+def remove_webhook(webhook_id: str, farm: TheFarm, caller: Submitter) -> WebhookInfo:
     """Delete a webhook and its pending messages."""
-    with changing(farm, caller.actor, "webhook.remove", webhook_id) as change:
+    with audited_transaction(farm, caller.actor, "webhook.remove", webhook_id) as change:
         webhook = webhooks.view(_find(change.session, caller, webhook_id))
         webhooks.remove(change.session, webhook_id)
     return webhook
@@ -87,17 +93,19 @@ def list_deliveries(
     state: DeliveryState | None = None,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> list[Delivery]:
+) -> list[DeliveryInfo]:
     """List the messages of a webhook with their delivery state, newest first.
 
     A pending message has the time of the next try; one that was given up has the reason.
     """
-    (before,) = place_of(cursor, [int]) if cursor else (NEWEST,)
+    (before,) = decode_cursor(cursor, [int]) if cursor else (NEWEST,)
     with farm.database.read() as session:
         _find(session, caller, webhook_id)
-        rows = outbox.page(session, webhook_id, state=state, before=int(before), limit=limit)
+        rows = webhook_outbox.page(
+            session, webhook_id, state=state, before=int(before), limit=limit
+        )
         if len(rows) == limit:
-            lead_on(request, response, cursor=cursor_of(rows[-1].id or 0))
+            set_next_link(request, response, cursor=encode_cursor(rows[-1].id or 0))
         return [webhooks.delivery_view(row) for row in rows]
 
 
@@ -106,17 +114,17 @@ def retry_delivery(
     webhook_id: str, message_id: str, farm: TheFarm, caller: Submitter
 ) -> dict[str, str]:
     """Send a message again that was given up, under the same id."""
-    with changing(farm, caller.actor, "webhook.retry", message_id) as change:
+    with audited_transaction(farm, caller.actor, "webhook.retry", message_id) as change:
         _find(change.session, caller, webhook_id)
-        if not outbox.send_again(change.session, webhook_id, message_id, farm.clock()):
-            raise Refused(409, f"message {message_id} does not exist or was not given up")
+        if not webhook_outbox.send_again(change.session, webhook_id, message_id, farm.clock()):
+            raise ApiError(409, f"message {message_id} does not exist or was not given up")
     return {"id": message_id, "state": DeliveryState.PENDING.value}
 
 
 def _find(session: Session, caller: Caller, webhook_id: str) -> WebhookRow:
     row = webhooks.find(session, webhook_id, owner=caller.sees)
     if row is None:
-        raise Refused(404, f"you have no webhook {webhook_id}; GET /webhooks lists yours")
+        raise ApiError(404, f"you have no webhook {webhook_id}; GET /webhooks lists yours")
     return row
 
 

@@ -4,19 +4,23 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from trackfarm import api
-from trackfarm.api import PREFIX
+from trackfarm.protocol import operator as operator_api
+from trackfarm.protocol.operator import API_PREFIX
 from trackfarm_scheduler import views
-from trackfarm_scheduler.api.access import end_access
+from trackfarm_scheduler.api.audited import audited_transaction
 from trackfarm_scheduler.api.auth import Operator, Reader, TheBadges, TheFarm
-from trackfarm_scheduler.api.changes import changing
-from trackfarm_scheduler.api.filters import WorkerFilter
-from trackfarm_scheduler.api.paging import cursor_of, lead_on, place_of
-from trackfarm_scheduler.api.problems import Refused
-from trackfarm_scheduler.store import invitations, joining, workers
-from trackfarm_scheduler.store.tables import Worker
+from trackfarm_scheduler.api.errors import ApiError
+from trackfarm_scheduler.api.pagination import (
+    WorkerFilter,
+    decode_cursor,
+    encode_cursor,
+    set_next_link,
+)
+from trackfarm_scheduler.api.worker_api import end_access
+from trackfarm_scheduler.db import invitations, registration, workers
+from trackfarm_scheduler.db.tables import WorkerRow
 
-router = APIRouter(prefix=f"{PREFIX}/workers", tags=["workers"])
+router = APIRouter(prefix=f"{API_PREFIX}/workers", tags=["workers"])
 
 
 @router.get("")
@@ -26,12 +30,12 @@ def list_workers(
     farm: TheFarm,
     _caller: Reader,
     wanted: Annotated[WorkerFilter, Query()],
-) -> list[api.Worker]:
+) -> list[operator_api.WorkerInfo]:
     """List workers, oldest first. Workers that have left are listed only if `state` is `gone`.
 
     `since` and `until` filter by the registration time.
     """
-    behind = place_of(wanted.cursor, [float, str]) if wanted.cursor else None
+    behind = decode_cursor(wanted.cursor, [float, str]) if wanted.cursor else None
     with farm.database.read() as session:
         rows = workers.page(
             session,
@@ -42,48 +46,50 @@ def list_workers(
             behind=behind,
         )
         if len(rows) == wanted.limit:
-            lead_on(request, response, cursor=cursor_of(rows[-1].joined_at, rows[-1].id))
+            set_next_link(request, response, cursor=encode_cursor(rows[-1].joined_at, rows[-1].id))
         return views.worker_views(session, rows, farm.clock())
 
 
 @router.post("/invitations", status_code=201)
-def invite(request: api.InvitationRequest, farm: TheFarm, caller: Operator) -> api.Invited:
+def invite(
+    request: operator_api.InvitationRequest, farm: TheFarm, caller: Operator
+) -> operator_api.Invited:
     """Create an invitation: a token with which machines can register as workers.
 
     The response is the only place that shows the token.
     """
-    with changing(farm, caller.actor, "invitation.make", request.note) as change:
-        new = invitations.make(change.session, request, farm.clock(), made_by=caller.owner)
+    with audited_transaction(farm, caller.actor, "invitation.make", request.note) as change:
+        new = invitations.create(change.session, request, farm.clock(), made_by=caller.owner)
         change.target = new.invitation.id
-    return api.Invited(token=new.token, invitation=invitations.view(new.invitation))
+    return operator_api.Invited(token=new.token, invitation=invitations.view(new.invitation))
 
 
 @router.get("/invitations")
 def list_invitations(
     farm: TheFarm, _caller: Operator, limit: Annotated[int, Query(ge=1, le=1000)] = 200
-) -> list[api.Invitation]:
+) -> list[operator_api.InvitationInfo]:
     """List invitations without their tokens, newest first."""
     with farm.database.read() as session:
         return [invitations.view(row) for row in invitations.newest(session, limit)]
 
 
 @router.delete("/invitations/{invitation_id}")
-def revoke(invitation_id: str, farm: TheFarm, caller: Operator) -> api.Invitation:
+def revoke(invitation_id: str, farm: TheFarm, caller: Operator) -> operator_api.InvitationInfo:
     """Revoke an invitation; workers that have registered with it stay."""
-    with changing(farm, caller.actor, "invitation.revoke", invitation_id) as change:
+    with audited_transaction(farm, caller.actor, "invitation.revoke", invitation_id) as change:
         row = invitations.revoke(change.session, invitation_id, farm.clock())
         if row is None:
-            raise Refused(404, f"there is no invitation {invitation_id}")
+            raise ApiError(404, f"there is no invitation {invitation_id}")
     return invitations.view(row)
 
 
 @router.post("/{worker_id}/drain")
-def drain(worker_id: str, farm: TheFarm, caller: Operator) -> api.Worker:
+def drain(worker_id: str, farm: TheFarm, caller: Operator) -> operator_api.WorkerInfo:
     """Drain a worker: it gets no new work, and leaves once it has finished its shards."""
-    with changing(farm, caller.actor, "worker.drain", worker_id) as change:
-        row = change.session.get(Worker, worker_id)
+    with audited_transaction(farm, caller.actor, "worker.drain", worker_id) as change:
+        row = change.session.get(WorkerRow, worker_id)
         if row is None:
-            raise Refused(404, f"there is no worker {worker_id}; `trackfarm workers` lists them")
+            raise ApiError(404, f"there is no worker {worker_id}; `trackfarm workers` lists them")
         workers.drain(change.session, worker_id, farm.clock())
         change.session.refresh(row)
         worker = views.worker_view(row, 0, farm.clock())
@@ -92,12 +98,14 @@ def drain(worker_id: str, farm: TheFarm, caller: Operator) -> api.Worker:
 
 
 @router.delete("/{worker_id}")
-def remove(worker_id: str, farm: TheFarm, badges: TheBadges, caller: Operator) -> api.Worker:
+def remove(
+    worker_id: str, farm: TheFarm, badges: TheBadges, caller: Operator
+) -> operator_api.WorkerInfo:
     """Remove a worker: its tokens become invalid, and the tracks it held are placed again."""
-    with changing(farm, caller.actor, "worker.remove", worker_id) as change:
-        row = joining.remove(change.session, worker_id, farm.clock())
+    with audited_transaction(farm, caller.actor, "worker.remove", worker_id) as change:
+        row = registration.remove(change.session, worker_id, farm.clock())
         if row is None:
-            raise Refused(404, f"there is no worker {worker_id}; `trackfarm workers` lists them")
+            raise ApiError(404, f"there is no worker {worker_id}; `trackfarm workers` lists them")
         worker = views.worker_view(row, 0, farm.clock())
     end_access(farm, badges, worker_id)
     return worker

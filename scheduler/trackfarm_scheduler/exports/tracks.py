@@ -7,13 +7,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from trackfarm.api import Track, TrackState
-from trackfarm.filenames import ordinal_width, track_file
-from trackfarm.listing import COLUMNS, PLAYLIST_HEAD, playlist_entry, row
-from trackfarm_scheduler.exports.archive import Member, zip_of
-from trackfarm_scheduler.objects.port import ObjectMissing, ObjectStore
-from trackfarm_scheduler.store import track_rows
-from trackfarm_scheduler.store.database import Database
+from trackfarm.listings import (
+    COLUMNS,
+    PLAYLIST_HEAD,
+    ordinal_width,
+    playlist_entry,
+    row,
+    track_file,
+)
+from trackfarm.protocol.operator import TrackInfo, TrackState
+from trackfarm_scheduler.db import track_list
+from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.exports.zip_stream import Member, zip_of
+from trackfarm_scheduler.objects.base import ObjectMissing, ObjectStore
 
 PAGE = 200
 MANIFEST, MISSING = "manifest.csv", "missing.txt"
@@ -40,13 +46,13 @@ class Wanted:
 
 def each_track(
     database: Database, wanted: Wanted, states: Sequence[TrackState] = ()
-) -> Iterator[Track]:
+) -> Iterator[TrackInfo]:
     """Yield the tracks; no transaction is open while the caller handles one."""
     after = wanted.first - 1
     while True:
         with database.read() as session:
-            rows = track_rows.page(session, wanted.job_id, after=after, limit=PAGE, states=states)
-            page = [track_rows.view(*row, None) for row in rows]
+            rows = track_list.page(session, wanted.job_id, after=after, limit=PAGE, states=states)
+            page = [track_list.view(*row, None) for row in rows]
         for track in page:
             if wanted.last is not None and track.ordinal > wanted.last:
                 return
@@ -74,7 +80,7 @@ def _members(database: Database, objects: ObjectStore, wanted: Wanted) -> Iterat
             mark = _WRITTEN
         marks[track.ordinal - wanted.first] = mark
 
-    def marked(mark: int) -> Iterator[tuple[Track, str]]:
+    def marked(mark: int) -> Iterator[tuple[TrackInfo, str]]:
         for track in each_track(database, wanted, _DONE):
             if marks[track.ordinal - wanted.first] == mark:
                 yield track, track_file(track, width)
@@ -89,7 +95,7 @@ def table(database: Database, wanted: Wanted) -> Iterator[bytes]:
     """Yield all tracks as CSV."""
     width = ordinal_width(wanted.tracks)
 
-    def line(track: Track) -> dict[str, object]:
+    def line(track: TrackInfo) -> dict[str, object]:
         file = track_file(track, width) if track.artifact else ""
         extra = {"state": track.state.value, "error": track.error}
         return row(track, file, wanted.job_id) | extra

@@ -14,15 +14,15 @@ from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from trackfarm import __version__
-from trackfarm_scheduler.broker import Broker
-from trackfarm_scheduler.metrics import health, machines, present, survey, totals
+from trackfarm_scheduler.broker.client import Broker
+from trackfarm_scheduler.db import events
+from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.metrics import gauges, health, per_worker, survey, totals
 from trackfarm_scheduler.metrics.survey import Surveyor
-from trackfarm_scheduler.objects.port import ObjectStore
-from trackfarm_scheduler.store import journal
-from trackfarm_scheduler.store.database import Database
+from trackfarm_scheduler.objects.base import ObjectStore
 
 if TYPE_CHECKING:
-    from trackfarm_scheduler.farm import Farm
+    from trackfarm_scheduler.services import Services
 
 log = structlog.get_logger(__name__)
 
@@ -55,9 +55,9 @@ class FarmCollector:
         worker_text = ""
         try:
             with self._database.read() as session:
-                workers = present.workers_shown(session, self._clock())
+                workers = gauges.workers_shown(session, self._clock())
             metrics += self._of_database(workers)
-            worker_text = "".join(machines.pages(workers))
+            worker_text = "".join(per_worker.pages(workers))
         except SQLAlchemyError as error:
             log.warning("metrics_database_unavailable", error=str(error))
         took = time.perf_counter() - began
@@ -82,13 +82,13 @@ class FarmCollector:
 
     def _of_database(self, workers: Sequence[Row[Any]]) -> Iterator[Metric]:
         with self._database.read() as session:
-            begun = totals.begun(present.places_of(workers))
-            yield from totals.families(chain(journal.totals(session), begun))
-            yield from present.families(session, workers, self._clock())
+            begun = totals.begun(gauges.places_of(workers))
+            yield from totals.families(chain(events.totals(session), begun))
+            yield from gauges.families(session, workers, self._clock())
         yield from survey.families(self._surveyor.newest())
 
 
-def collector_of(farm: "Farm") -> FarmCollector:
+def collector_of(farm: "Services") -> FarmCollector:
     return FarmCollector(
         database=farm.database,
         broker=farm.broker,

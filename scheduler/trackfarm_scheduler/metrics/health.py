@@ -10,11 +10,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from trackfarm_scheduler.broker import Broker
-from trackfarm_scheduler.metrics.present import gauge
+from trackfarm_scheduler.broker.client import Broker
+from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.metrics.gauges import gauge
+from trackfarm_scheduler.objects.base import ObjectStore
 from trackfarm_scheduler.objects.directory import DirectoryStore
-from trackfarm_scheduler.objects.port import ObjectStore
-from trackfarm_scheduler.store.database import Database
 
 
 def broker_families(broker: Broker) -> Iterator[Metric]:

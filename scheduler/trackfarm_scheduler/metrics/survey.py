@@ -3,12 +3,15 @@
 Counting a million tracks takes longer than a scrape may. A farm with few tracks is therefore
 surveyed at each scrape; one with many is surveyed in the background, and scrapes show the last
 result.
+
+Budget and deadline headroom of jobs in progress, aggregated so that no job is named.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TypeVar
 
 import structlog
@@ -16,22 +19,87 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import func, select
 from sqlmodel import Session
 
-from trackfarm.api import TrackCounts, TrackState
-from trackfarm_scheduler.broker import Broker
-from trackfarm_scheduler.machines import MOVING
-from trackfarm_scheduler.metrics.present import gauge, gauges
-from trackfarm_scheduler.metrics.promises import Promise, promises_of
-from trackfarm_scheduler.metrics.promises import families as promise_families
-from trackfarm_scheduler.store import jobs, workers
-from trackfarm_scheduler.store.database import Database
-from trackfarm_scheduler.store.tables import Track, table_of
+from trackfarm.protocol.operator import TrackCounts, TrackState
+from trackfarm_scheduler.broker.client import Broker
+from trackfarm_scheduler.db import jobs, placement_view, workers
+from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.tables import JobRow, TrackRow, table_of
+from trackfarm_scheduler.metrics.gauges import gauge, gauges
+from trackfarm_scheduler.policy.priority import JobPriority, is_in_danger
+from trackfarm_scheduler.policy.states import MOVING
+
+NEARLY_SPENT = 0.9  # share of a budget
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Headroom of one job. `money`: remaining share of its budget; `time`: seconds between its
+    expected end and its deadline (-inf when no live worker can make it)."""
+
+    state: str
+    money: float | None = None
+    time: float | None = None
+    in_danger: bool = False
+
+
+def promises_of(
+    session: Session, moving: Sequence[JobRow], pending: Mapping[str, int], now: float
+) -> list[Promise]:
+    limited_jobs = [job for job in moving if job.deadline is not None or job.budget is not None]
+    if not limited_jobs:
+        return []
+    crew = placement_view.worker_pool(session)
+    views = placement_view.jobs(session, limited_jobs, crew, now, placement_view.SAMPLE)
+    served_model_sets = {worker.model_set for worker in crew.desks}
+    return [
+        _promise(
+            job,
+            view.standing,
+            now,
+            stuck=job.id in pending and job.model_set not in served_model_sets,
+        )
+        for job, view in zip(limited_jobs, views, strict=True)
+    ]
+
+
+def _promise(job: JobRow, standing: JobPriority, now: float, *, stuck: bool) -> Promise:
+    money = None if job.budget is None else (job.budget - job.spent) / job.budget
+    if job.deadline is None:
+        return Promise(job.state, money)
+    seconds_left = inf if stuck else standing.seconds_left
+    in_danger = stuck or is_in_danger(standing, now)
+    return Promise(job.state, money, job.deadline - now - seconds_left, in_danger)
+
+
+def headroom_families(promises: Sequence[Promise]) -> Iterator[Metric]:
+    """Yield the smallest headroom and the number of jobs at risk, by state."""
+    money: dict[str, float] = {}
+    time_left: dict[str, float] = {}
+    nearly_spent = {state.value: 0 for state in MOVING}
+    in_danger = {state.value: 0 for state in MOVING}
+    for p in promises:
+        if p.money is not None:
+            money[p.state] = min(p.money, money.get(p.state, inf))
+            nearly_spent[p.state] += p.money <= 1 - NEARLY_SPENT
+        if p.time is not None:
+            time_left[p.state] = min(p.time, time_left.get(p.state, inf))
+            in_danger[p.state] += p.in_danger
+    text = "Smallest remaining share of the budget among jobs with a budget."
+    yield gauge("trackfarm_job_budget_headroom_ratio", text, "state", money)
+    text = "Smallest time between expected end and deadline among jobs with a deadline."
+    yield gauge("trackfarm_job_deadline_headroom_seconds", text, "state", time_left)
+    text = "Jobs that have spent at least 90 % of their budget."
+    yield gauge("trackfarm_jobs_budget_nearly_spent", text, "state", nearly_spent)
+    text = "Jobs that will miss their deadline unless they go first, or have no suitable worker."
+    yield gauge("trackfarm_jobs_deadline_at_risk", text, "state", in_danger)
+
 
 log = structlog.get_logger(__name__)
 THREAD = "survey"
 _Key = TypeVar("_Key")
 SMALL = 20_000  # tracks; counted in about 2 ms
 REST = 50.0  # multiple of the duration of the last survey: at most 2 % of a core
-_TRACK = table_of(Track)
+_TRACK = table_of(TrackRow)
 _COUNTS = select(_TRACK.c.job_id, _TRACK.c.state, func.count()).group_by(
     _TRACK.c.job_id, _TRACK.c.state
 )
@@ -145,7 +213,7 @@ def families(found: Survey) -> Iterator[Metric]:
     name = "trackfarm_oldest_waiting_timestamp_seconds"
     text = "Submission time of the oldest job in progress with pending tracks."
     yield gauge(name, text, "model_set", found.oldest)
-    yield from promise_families(found.promises)
+    yield from headroom_families(found.promises)
     kind, text = ["model_set", "tier"], "Shards in the queues of the broker."
     yield gauges("trackfarm_queue_shards", text, kind, found.queues)
     took = GaugeMetricFamily("trackfarm_survey_seconds", "Seconds to count the tracks.")

@@ -3,16 +3,6 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from trackfarm_scheduler.store import (  # noqa: F401 - fill the metadata
-    access_tables,
-    fleet_tables,
-    leader_tables,
-    tables,
-    upload_tables,
-    usage_tables,
-    webhook_tables,
-)
-
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,

@@ -1,14 +1,14 @@
 """Object storage for artifacts: a directory served by the scheduler or an S3 bucket, behind one
 interface."""
 
-from trackfarm_scheduler.objects.opening import open_store
-from trackfarm_scheduler.objects.port import (
+from trackfarm_scheduler.objects.base import (
     ObjectMissing,
     ObjectStat,
     ObjectStore,
     ObjectStoreError,
     SignedUrl,
 )
+from trackfarm_scheduler.objects.factory import open_store
 
 __all__ = [
     "ObjectMissing",

@@ -8,17 +8,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from trackfarm_scheduler.objects import signing
-from trackfarm_scheduler.objects.incoming import Incoming, digest_of
-from trackfarm_scheduler.objects.keys import checked_key
-from trackfarm_scheduler.objects.lifetimes import whole_seconds
-from trackfarm_scheduler.objects.port import (
+from trackfarm_scheduler.objects import directory_urls
+from trackfarm_scheduler.objects.base import (
     CHUNK_BYTES,
     ObjectMissing,
     ObjectStat,
     ObjectStoreError,
     SignedUrl,
 )
+from trackfarm_scheduler.objects.directory_urls import whole_seconds
+from trackfarm_scheduler.objects.directory_write import Incoming, digest_of
+from trackfarm_scheduler.objects.keys import checked_key
 
 DEFAULT_MAX_BYTES = 512 * 2**20  # 600 s of stereo WAV, 48 kHz, 32 bit, twice over
 ABANDONED_AFTER_S = 24 * 3600
@@ -53,8 +53,10 @@ class DirectoryStore:
         max_bytes: int = DEFAULT_MAX_BYTES,
         now: Callable[[], float] = time.time,
     ) -> None:
-        if len(secret) < signing.MIN_SECRET_BYTES:
-            raise ValueError(f"the signing secret needs at least {signing.MIN_SECRET_BYTES} bytes")
+        if len(secret) < directory_urls.MIN_SECRET_BYTES:
+            raise ValueError(
+                f"the signing secret needs at least {directory_urls.MIN_SECRET_BYTES} bytes"
+            )
         self.root = root
         self.max_bytes = max_bytes
         self.base_url = base_url.rstrip("/")
@@ -66,7 +68,7 @@ class DirectoryStore:
         return True
 
     def presign_put(self, key: str, *, expires: timedelta, once: bool = False) -> SignedUrl:
-        return self._signed(signing.put_right(once=once), key, expires, "")
+        return self._signed(directory_urls.put_right(once=once), key, expires, "")
 
     def presign_get(
         self, key: str, *, expires: timedelta, filename: str | None = None
@@ -75,9 +77,9 @@ class DirectoryStore:
 
     def verdict(
         self, method: str, key: str, *, expires: str, given: str, filename: str = ""
-    ) -> signing.Verdict:
+    ) -> directory_urls.SignatureCheck:
         """Return whether a request's signature is valid now."""
-        return signing.verdict(
+        return directory_urls.verdict(
             self._secret,
             method,
             key,
@@ -168,11 +170,11 @@ class DirectoryStore:
         if not filename.isprintable():
             raise ValueError(f"file name contains a non-printable character: {filename!r}")
         until = int(self._now()) + whole_seconds(expires)
-        signed = signing.signature(self._secret, method, checked_key(key), until, filename)
+        signed = directory_urls.signature(self._secret, method, checked_key(key), until, filename)
         query = {"expires": str(until), "signature": signed}
         if filename:
             query["filename"] = filename
-        if method == signing.put_right(once=True):
+        if method == directory_urls.put_right(once=True):
             query["once"] = "1"
         url = f"{self.base_url}/objects/{quote(key)}?{urlencode(query)}"
         return SignedUrl(url=url, expires_at=datetime.fromtimestamp(until, UTC))

@@ -19,18 +19,18 @@ from minio.datatypes import Object
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
 
-from trackfarm.trust import trust_also
-from trackfarm_scheduler.objects.keys import checked_key
-from trackfarm_scheduler.objects.lifetimes import whole_seconds
-from trackfarm_scheduler.objects.overtaking import overtake
-from trackfarm_scheduler.objects.port import (
+from trackfarm.net.tls import trust_also
+from trackfarm_scheduler.objects.base import (
     CHUNK_BYTES,
     ObjectMissing,
     ObjectStat,
     ObjectStoreError,
     SignedUrl,
 )
-from trackfarm_scheduler.objects.presigning import Signer, presigned
+from trackfarm_scheduler.objects.directory_urls import whole_seconds
+from trackfarm_scheduler.objects.keys import checked_key
+from trackfarm_scheduler.objects.s3_presign import Signer, presigned
+from trackfarm_scheduler.objects.s3_race_probe import overtake
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=30)
 _PROBE = b"trackfarm"

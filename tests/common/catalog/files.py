@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trackfarm.catalog import Brief, CatalogError, Problem, check_catalog, open_catalog
+from trackfarm.catalog import Brief, CatalogError, CatalogProblem, check_catalog, open_catalog
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
@@ -20,13 +20,13 @@ def briefs(path: Path) -> list[Brief]:
     return good
 
 
-def problems(path: Path) -> list[Problem]:
+def problems(path: Path) -> list[CatalogProblem]:
     result = list(check_catalog(path).problems)
     assert result
     return result
 
 
-def stopped(path: Path) -> list[Problem]:
+def stopped(path: Path) -> list[CatalogProblem]:
     with pytest.raises(CatalogError) as caught:
         check_catalog(path)
     return list(caught.value.problems)

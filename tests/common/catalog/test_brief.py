@@ -4,15 +4,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trackfarm.catalog import Brief, Fault, brief_faults
-from trackfarm.catalog.music import INSTRUMENTS, LANGUAGES
+from trackfarm.catalog import Brief, FieldProblem, brief_faults
+from trackfarm.catalog.vocabulary import INSTRUMENTS, LANGUAGES
 
 
 def brief(**fields: Any) -> Brief:
     return Brief.model_validate({"prompt": "calm piano", "duration": 30, **fields})
 
 
-def faults(**fields: Any) -> list[Fault]:
+def faults(**fields: Any) -> list[FieldProblem]:
     with pytest.raises(ValidationError) as caught:
         brief(**fields)
     return brief_faults(caught.value)

@@ -4,8 +4,8 @@ import pytest
 
 from tests.common.catalog.files import briefs, problems, stopped, write
 from trackfarm.catalog import open_catalog
-from trackfarm.catalog.problems import folded
-from trackfarm.catalog.yaml_nodes import DEEPEST, MOST_BYTES
+from trackfarm.catalog.errors import grouped
+from trackfarm.catalog.yaml_lines import DEEPEST, MOST_BYTES
 
 
 def test_header_defaults_and_briefs(tmp_path: Path) -> None:
@@ -147,16 +147,16 @@ def test_a_key_that_no_catalog_has_is_told_with_those_that_it_may_have(
 def test_equal_mistakes_are_one_line(tmp_path: Path) -> None:
     matrix = "matrix:\n  prompt: '{zone}'\n  duration: 10\n  src_audio: gone.wav\n"
     axes = f"  axes: {{zone: {[f'z{n}' for n in range(30)]}}}\n"
-    (line,) = folded(problems(write(tmp_path, "a.yaml", matrix + axes)))
+    (line,) = grouped(problems(write(tmp_path, "a.yaml", matrix + axes)))
     assert line.endswith("(for 30 briefs)")
     rows = "".join("- {prompt: a, duration: 10, tempo: 9}\n" for _ in range(30))
     path = write(tmp_path, "b.yaml", f"briefs:\n- {{prompt: a, duration: 10, bpm: 1}}\n{rows}")
-    first, second = folded(problems(path))
+    first, second = grouped(problems(path))
     assert first.startswith(f"{path}:2: bpm: 1 is too small;")
     assert second.startswith(f"{path}:3: tempo: is not a field of a brief;")
     assert second.endswith("(and 29 more rows: 4, 5, 6, ...)")
     two = write(tmp_path, "c.yaml", f"briefs:\n{rows[: len(rows) // 15]}")
-    assert folded(problems(two))[0].endswith("(and 1 more row: 3)")
+    assert grouped(problems(two))[0].endswith("(and 1 more row: 3)")
 
 
 def test_a_file_too_large_for_yaml(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
 from tests.common.cli.farm_state import FarmState, make_job
-from trackfarm.api import (
+from trackfarm.catalog import Brief
+from trackfarm.protocol.operator import (
     NDJSON,
-    Event,
+    EventInfo,
     FarmStatus,
-    Job,
     JobHeader,
+    JobInfo,
     JobState,
     SubmitAnswer,
     TrackCounts,
@@ -21,9 +22,8 @@ from trackfarm.api import (
     TrackState,
     UploadAnswer,
     UploadRequest,
-    Worker,
+    WorkerInfo,
 )
-from trackfarm.catalog import Brief
 
 EVENTS_AT_ONCE = 2  # so that reading a few takes several pages
 STATES = {
@@ -61,7 +61,7 @@ def submission_routes(farm: FarmState) -> APIRouter:
         return JSONResponse(answer.model_dump(mode="json"), status_code=200 if is_repeat else 201)
 
     @router.get("/api/v1/jobs")
-    def jobs(limit: int) -> list[Job]:
+    def jobs(limit: int) -> list[JobInfo]:
         assert 1 <= limit <= 500
         return list(reversed(farm.jobs.values()))[:limit]
 
@@ -72,7 +72,7 @@ def job_routes(farm: FarmState) -> APIRouter:
     router = APIRouter()
 
     @router.get("/api/v1/jobs/{job_id}")
-    def job(job_id: str) -> Job:
+    def job(job_id: str) -> JobInfo:
         record = farm.find(job_id)
         farm.outages, farm.after_next_job = farm.after_next_job, []
         if steps := farm.script.get(record.id):
@@ -80,7 +80,7 @@ def job_routes(farm: FarmState) -> APIRouter:
         return farm.jobs[record.id]
 
     @router.post("/api/v1/jobs/{job_id}/{action}")
-    def act(job_id: str, action: str) -> Job:
+    def act(job_id: str, action: str) -> JobInfo:
         record = farm.find(job_id)
         if record.state.ended and action != "retry":
             raise HTTPException(409, f"the job is {record.state.value}")
@@ -88,7 +88,7 @@ def job_routes(farm: FarmState) -> APIRouter:
         return farm.jobs[record.id]
 
     @router.delete("/api/v1/jobs/{job_id}", status_code=202)
-    def remove(job_id: str) -> Job:
+    def remove(job_id: str) -> JobInfo:
         record = farm.find(job_id)
         if not record.state.ended:
             raise HTTPException(409, f"the job is {record.state.value}")
@@ -159,7 +159,7 @@ def look_routes(farm: FarmState) -> APIRouter:
         return {"status": "ok"}
 
     @router.get("/api/v1/workers")
-    def workers() -> list[Worker]:
+    def workers() -> list[WorkerInfo]:
         return farm.workers
 
     @router.get("/api/v1/status")
@@ -175,7 +175,7 @@ def look_routes(farm: FarmState) -> APIRouter:
         )
 
     @router.get("/api/v1/events")
-    def events(limit: int, after: int = 0, job: str | None = None) -> list[Event]:
+    def events(limit: int, after: int = 0, job: str | None = None) -> list[EventInfo]:
         assert 1 <= limit <= 1000
         job_id = farm.find(job).id if job else None
         matching = [e for e in farm.events if e.id > after and job_id in (None, e.job_id)]

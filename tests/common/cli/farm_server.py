@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from tests.common.cli.farm_routes import file_routes, job_routes, look_routes, submission_routes
 from tests.common.cli.farm_state import FarmState
-from trackfarm.wire import Problem
+from trackfarm.protocol.worker import ProblemDetails
 
 API_KEY = "operator-key-of-the-tests"
 
@@ -22,7 +22,7 @@ def build_app(farm: FarmState) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     def refuse(_: Request, error: HTTPException) -> JSONResponse:
-        problem = Problem(
+        problem = ProblemDetails(
             title="Refused",
             status=error.status_code,
             detail=str(error.detail),
@@ -43,7 +43,7 @@ def build_app(farm: FarmState) -> FastAPI:
             return Response("gone for a moment", status_code=status, headers=headers)
         bearer = request.headers.get("authorization")
         if path.startswith("/api/") and bearer != f"Bearer {API_KEY}":
-            problem = Problem(title="Unauthorized", status=401, detail="wrong key")
+            problem = ProblemDetails(title="Unauthorized", status=401, detail="wrong key")
             return JSONResponse(problem.model_dump(), status_code=401)
         answer: Response = await call_next(request)
         return answer

@@ -7,19 +7,19 @@ from typing import Any
 
 from fastapi import HTTPException
 
-from trackfarm.api import (
-    Artifact,
-    Event,
-    Job,
+from trackfarm.catalog import Brief
+from trackfarm.protocol.operator import (
+    ArtifactInfo,
+    EventInfo,
     JobHeader,
+    JobInfo,
     JobState,
-    Track,
     TrackCounts,
+    TrackInfo,
     TrackState,
-    Worker,
+    WorkerInfo,
     WorkerState,
 )
-from trackfarm.catalog import Brief
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -28,11 +28,11 @@ BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 class FarmState:
     """The farm's data and script: jobs by id, tracks by job, contents by object key."""
 
-    jobs: dict[str, Job] = field(default_factory=dict)
-    tracks: dict[str, list[Track]] = field(default_factory=dict)
+    jobs: dict[str, JobInfo] = field(default_factory=dict)
+    tracks: dict[str, list[TrackInfo]] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
-    workers: list[Worker] = field(default_factory=list)
-    script: dict[str, list[Job]] = field(default_factory=dict)
+    workers: list[WorkerInfo] = field(default_factory=list)
+    script: dict[str, list[JobInfo]] = field(default_factory=dict)
     submissions: list[tuple[JobHeader, list[Brief]]] = field(default_factory=list)
     outages: list[int] = field(default_factory=list)
     after_next_job: list[int] = field(default_factory=list)
@@ -40,24 +40,24 @@ class FarmState:
     downloads: list[str] = field(default_factory=list)
     expired: set[str] = field(default_factory=set)
     uploads: dict[str, bytes] = field(default_factory=dict)
-    events: list[Event] = field(default_factory=list)
+    events: list[EventInfo] = field(default_factory=list)
     broker_ok: bool = True
     url: str = ""
     streams: list[list[str]] = field(default_factory=list)
     resumed_behind: list[str] = field(default_factory=list)
     idempotency_keys: list[str] = field(default_factory=list)
 
-    def add_job(self, job: Job, contents: list[bytes] | None = None) -> Job:
+    def add_job(self, job: JobInfo, contents: list[bytes] | None = None) -> JobInfo:
         self.jobs[job.id] = job
         self.tracks[job.id] = [
             self._track(job, n, data) for n, data in enumerate(contents or [], start=1)
         ]
         return job
 
-    def _track(self, job: Job, ordinal: int, data: bytes) -> Track:
+    def _track(self, job: JobInfo, ordinal: int, data: bytes) -> TrackInfo:
         key = f"tracks/{ordinal:032x}/lease.wav"
         self.objects[key] = data
-        artifact = Artifact(
+        artifact = ArtifactInfo(
             object_key=key,
             size=len(data),
             md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
@@ -68,7 +68,7 @@ class FarmState:
             committed_at=BEGAN,
             measurements={},
         )
-        return Track(
+        return TrackInfo(
             id=1000 + ordinal,
             key=f"{ordinal:032x}",
             ordinal=ordinal,
@@ -84,7 +84,7 @@ class FarmState:
             url=None,
         )
 
-    def published(self, track: Track) -> Track:
+    def published(self, track: TrackInfo) -> TrackInfo:
         """Return the track as the API shows it; keys in `expired` get an expired URL once."""
         if track.artifact is None:
             return track
@@ -93,7 +93,7 @@ class FarmState:
         self.expired.discard(key)
         return track.model_copy(update={"url": f"{self.url}/objects/{key}?ticket={ticket}"})
 
-    def find(self, prefix: str) -> Job:
+    def find(self, prefix: str) -> JobInfo:
         """Return the job with this id prefix. Raises HTTPException for none and for several."""
         matching = [job for job in self.jobs.values() if job.id.startswith(prefix)]
         if not matching:
@@ -103,7 +103,7 @@ class FarmState:
         return matching[0]
 
 
-def make_job(job_id: str = "job_aaaa0001", **changes: Any) -> Job:
+def make_job(job_id: str = "job_aaaa0001", **changes: Any) -> JobInfo:
     defaults: dict[str, Any] = {
         "id": job_id,
         "catalog": "hotel",
@@ -129,11 +129,11 @@ def make_job(job_id: str = "job_aaaa0001", **changes: Any) -> Job:
         "eligible_workers": 1,
         "notice": "",
     }
-    return Job(**(defaults | changes))
+    return JobInfo(**(defaults | changes))
 
 
-def make_worker(name: str) -> Worker:
-    return Worker(
+def make_worker(name: str) -> WorkerInfo:
+    return WorkerInfo(
         id="worker_0001",
         name=name,
         state=WorkerState.READY,

@@ -7,10 +7,10 @@ import pytest
 
 from tests.common.cli.farm_server import API_KEY, serve
 from tests.common.cli.farm_state import FarmState, make_job, make_worker
-from trackfarm.api import JobHeader, TrackState
 from trackfarm.catalog import Brief
-from trackfarm.client import Client, FarmUnreachable, NotAFarm, Refused
-from trackfarm.client.asking import get
+from trackfarm.client import Client, FarmUnreachable, NotAFarm, RequestRefused
+from trackfarm.client.requests import get
+from trackfarm.protocol.operator import JobHeader, TrackState
 
 HEADER = JobHeader(catalog="hotel")
 
@@ -79,20 +79,20 @@ def test_no_farm_is_said_with_its_address_and_the_way_out() -> None:
 
 def test_a_refusal_carries_the_problem(farm: FarmState, client: Client) -> None:
     farm.bad_briefs = [{"line": 2, "wrong": "too short"}]
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRefused) as caught:
         client.submit(HEADER, briefs(1))
     assert caught.value.problem.status == 422
     assert caught.value.problem.errors == [{"line": 2, "wrong": "too short"}]
 
 
 def test_the_wrong_key_is_refused(farm: FarmState) -> None:
-    with Client(farm.url, "not-the-key") as client, pytest.raises(Refused) as caught:
+    with Client(farm.url, "not-the-key") as client, pytest.raises(RequestRefused) as caught:
         client.jobs()
     assert caught.value.problem.status == 401
 
 
 def test_an_id_cannot_leave_its_place_in_the_path(client: Client) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         client.job("../workers")
 
 

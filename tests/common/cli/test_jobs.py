@@ -9,11 +9,11 @@ import pytest
 from tests.common.cli.conftest import Trackfarm, run
 from tests.common.cli.farm_server import json_lines
 from tests.common.cli.farm_state import FarmState, make_job, make_worker
-from trackfarm.api import Job, JobState, TrackCounts, TrackState
+from trackfarm.protocol.operator import JobInfo, JobState, TrackCounts, TrackState
 from trackfarm.settings import FarmAddress, home_path, write_address
 
 
-def ended(**changes: Any) -> Job:
+def ended(**changes: Any) -> JobInfo:
     defaults: dict[str, Any] = {
         "state": JobState.DONE,
         "tracks": TrackCounts(done=3),
@@ -35,10 +35,10 @@ def test_every_listing_is_one_json_document(farm: FarmState, trackfarm: Trackfar
     job = farm.add_job(make_job())
     farm.workers = [make_worker("cpu-1")]
     assert [
-        Job.model_validate(item) for item in json.loads(trackfarm("jobs", "--json").stdout)
+        JobInfo.model_validate(item) for item in json.loads(trackfarm("jobs", "--json").stdout)
     ] == [job]
     assert json.loads(trackfarm("workers", "--json").stdout)[0]["name"] == "cpu-1"
-    assert Job.model_validate_json(trackfarm("show", "--json").stdout) == job
+    assert JobInfo.model_validate_json(trackfarm("show", "--json").stdout) == job
 
 
 def test_workers_are_listed(farm: FarmState, trackfarm: Trackfarm) -> None:
@@ -186,5 +186,7 @@ def test_watching_in_json_is_one_object_a_line(farm: FarmState, trackfarm: Track
     farm.add_job(make_job())
     steps = [make_job(), make_job(tracks=TrackCounts(pending=1, done=2)), ended()]
     farm.script["job_aaaa0001"] = [make_job(), *steps]
-    printed = [Job.model_validate(item) for item in json_lines(trackfarm("watch", "--json").stdout)]
+    printed = [
+        JobInfo.model_validate(item) for item in json_lines(trackfarm("watch", "--json").stdout)
+    ]
     assert printed == steps

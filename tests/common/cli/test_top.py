@@ -22,10 +22,9 @@ from rich.console import Console
 from tests.common.cli.conftest import Trackfarm, run
 from tests.common.cli.farm_server import API_KEY
 from tests.common.cli.farm_state import FarmState, make_job, make_worker
-from tests.common.cli.test_pulse import seen
-from trackfarm.api import TrackCounts, WorkerState
-from trackfarm.cli.pulse import Throughput
-from trackfarm.cli.top_view import picture
+from tests.common.cli.test_top_view import seen
+from trackfarm.cli.top_view import Throughput, picture
+from trackfarm.protocol.operator import TrackCounts, WorkerState
 
 COMMAND = [sys.executable, "-m", "trackfarm.cli", "top", "--every", "0.2"]
 OTHER_SCREEN, BACK = "\x1b[?1049h", "\x1b[?1049l"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tests.common.embedded.farms import stand_in
 from trackfarm.embedded.broker import answers_ping, broker_program, write_config
-from trackfarm.embedded.child import ChildSpec
+from trackfarm.embedded.farm import choose_port
 from trackfarm.embedded.home import Home, hold
-from trackfarm.embedded.interrupts import Interrupts
-from trackfarm.embedded.ports import choose_port
+from trackfarm.embedded.process import ChildSpec
+from trackfarm.embedded.signals import SignalFlags
 from trackfarm.embedded.supervisor import Supervisor
 
 PASSWORD = "a-password-of-the-tests"
@@ -41,7 +41,7 @@ def specs(folder: Path) -> list[ChildSpec]:
 def main(folder: Path) -> None:
     home = Home(folder / "home")
     home.create()
-    with Interrupts() as interrupts, hold(home) as lock:
+    with SignalFlags() as interrupts, hold(home) as lock:
         supervisor = Supervisor(
             specs(folder),
             logs=folder / "logs",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from trackfarm.embedded.child import ChildSpec
+from trackfarm.embedded.process import ChildSpec
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 

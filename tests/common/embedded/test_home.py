@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trackfarm.embedded.home import Home, HomeHeld, hold
-from trackfarm.settings import FarmAddress, SettingsError, find_farm, write_address
+from trackfarm.embedded.home import Home, HomeInUse, hold
+from trackfarm.settings import ClientSettingsError, FarmAddress, find_farm, write_address
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def home(tmp_path: Path) -> Home:
 def test_a_second_farm_is_told_who_holds_the_home(home: Home) -> None:
     with hold(home):
         write_address(home.root, FarmAddress("http://127.0.0.1:8700", "key", os.getpid()))
-        with pytest.raises(HomeHeld, match=rf"pid {os.getpid()}, http://127\.0\.0\.1:8700"):
+        with pytest.raises(HomeInUse, match=rf"pid {os.getpid()}, http://127\.0\.0\.1:8700"):
             hold(home).__enter__()
 
 
@@ -39,7 +39,7 @@ def test_a_child_that_lives_on_keeps_the_home(home: Home) -> None:
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,)
         )
     try:
-        with pytest.raises(HomeHeld, match="starting or stopping"):
+        with pytest.raises(HomeInUse, match="starting or stopping"):
             hold(home, ending_seconds=0).__enter__()
     finally:
         child.communicate(b"\n")
@@ -66,5 +66,5 @@ def test_the_environment_goes_before_the_home(home: Home) -> None:
 
 def test_a_broken_farm_file_is_named(home: Home) -> None:
     (home.root / "farm.json").write_text("{}")
-    with pytest.raises(SettingsError, match=r"farm\.json"):
+    with pytest.raises(ClientSettingsError, match=r"farm\.json"):
         find_farm({"TRACKFARM_HOME": str(home.root)})

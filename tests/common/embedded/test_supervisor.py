@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.common.embedded.farms import is_alive, stand_in, wait_until
-from trackfarm.embedded.child import ChildSpec
+from trackfarm.embedded.process import ChildSpec
 from trackfarm.embedded.supervisor import Interrupted, StartFailed, Supervisor
 
 Supervise = Callable[..., Supervisor]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackfarm.planning.makespan import Cards, Load, Schedule, schedule
+from trackfarm.planning.makespan import Cards, Schedule, WorkLoad, schedule
 
 TIERS = (8, 16, 24)
 
@@ -19,7 +19,7 @@ def cards(vram: int, count: int, seconds: float, *, ready: float = 0.0) -> Cards
     return Cards(vram, count, ready, paces, {tier: 1.5 * pace for tier, pace in paces.items()})
 
 
-def made(loads: Sequence[Load], groups: Sequence[Cards]) -> Schedule:
+def made(loads: Sequence[WorkLoad], groups: Sequence[Cards]) -> Schedule:
     result = schedule(loads, groups)
     assert result is not None
     return result
@@ -39,7 +39,7 @@ def simulated(tracks: int, groups: Sequence[Cards], rng: random.Random) -> float
 
 
 some_loads = st.lists(
-    st.builds(Load, st.sampled_from(TIERS), st.integers(1, 100_000)),
+    st.builds(WorkLoad, st.sampled_from(TIERS), st.integers(1, 100_000)),
     min_size=1,
     max_size=3,
     unique_by=lambda load: load.vram,
@@ -58,36 +58,36 @@ some_cards = st.lists(
 
 
 def test_one_card_makes_one_track_after_the_other() -> None:
-    assert made([Load(8, 10)], [cards(8, 1, 3.0)]).finish == pytest.approx(30, rel=0.06)
+    assert made([WorkLoad(8, 10)], [cards(8, 1, 3.0)]).finish == pytest.approx(30, rel=0.06)
 
 
 def test_a_single_track_takes_as_long_as_the_fastest_card_needs() -> None:
     groups = [cards(8, 5, 100.0), cards(24, 1, 10.0)]
-    assert made([Load(8, 1)], groups).finish == pytest.approx(15)  # the longest track
+    assert made([WorkLoad(8, 1)], groups).finish == pytest.approx(15)  # the longest track
 
 
 def test_equal_cards_share_equally() -> None:
-    result = made([Load(8, 1_000)], [cards(8, 4, 2.0), cards(8, 6, 2.0)])
+    result = made([WorkLoad(8, 1_000)], [cards(8, 4, 2.0), cards(8, 6, 2.0)])
     assert result.finish == pytest.approx(1_000 * 2 / 10, rel=0.01)
     assert result.tracks == pytest.approx((400, 600))
 
 
 def test_only_large_cards_make_what_needs_them() -> None:
     groups = [cards(8, 10, 1.0), cards(24, 1, 1.0)]
-    result = made([Load(8, 100), Load(24, 1_000)], groups)
+    result = made([WorkLoad(8, 100), WorkLoad(24, 1_000)], groups)
     assert result.finish == pytest.approx(3_000, rel=0.01), "the ten small ones cannot help"
     assert result.tracks == pytest.approx((100, 1_000))
 
 
 def test_a_card_that_is_still_starting_does_nothing() -> None:
-    result = made([Load(8, 10)], [cards(8, 1, 1.0), cards(8, 100, 1.0, ready=600)])
+    result = made([WorkLoad(8, 10)], [cards(8, 1, 1.0), cards(8, 100, 1.0, ready=600)])
     assert result.finish < 11
     assert result.tracks == pytest.approx((10, 0))
 
 
 def test_what_fits_nowhere_has_no_schedule() -> None:
-    assert schedule([Load(24, 1)], [cards(16, 9, 1.0)]) is None
-    assert schedule([Load(24, 1)], []) is None
+    assert schedule([WorkLoad(24, 1)], [cards(16, 9, 1.0)]) is None
+    assert schedule([WorkLoad(24, 1)], []) is None
     assert made([], [cards(8, 1, 1.0)]).finish == 0
 
 
@@ -98,12 +98,12 @@ def test_it_agrees_with_a_simulation(tracks: int, sizes: tuple[tuple[int, float]
     runs = [simulated(tracks, groups, random.Random(seed)) for seed in range(20)]
     # The last track of a slow card may end late, which matters if each card has few tracks.
     slack = 0.05 + 1.5 * max(seconds for _, seconds in sizes) / (sum(runs) / 20)
-    assert made([Load(8, tracks)], groups).finish == pytest.approx(sum(runs) / 20, rel=slack)
+    assert made([WorkLoad(8, tracks)], groups).finish == pytest.approx(sum(runs) / 20, rel=slack)
 
 
 @given(some_loads, some_cards)
 def test_every_track_is_made_once_and_no_card_works_longer_than_it_is_there(
-    loads: list[Load], groups: list[Cards]
+    loads: list[WorkLoad], groups: list[Cards]
 ) -> None:
     result = made(loads, groups)
     assert sum(result.tracks) == pytest.approx(sum(load.tracks for load in loads))
@@ -114,7 +114,7 @@ def test_every_track_is_made_once_and_no_card_works_longer_than_it_is_there(
 
 @given(some_loads, some_cards, st.integers(0, 3), st.integers(1, 20))
 def test_more_cards_are_never_later(
-    loads: list[Load], groups: list[Cards], at: int, more: int
+    loads: list[WorkLoad], groups: list[Cards], at: int, more: int
 ) -> None:
     i = at % len(groups)
     grown = [replace(g, count=g.count + more * (n == i)) for n, g in enumerate(groups)]
@@ -123,7 +123,7 @@ def test_more_cards_are_never_later(
 
 @given(some_loads, some_cards, st.sampled_from(TIERS), st.floats(0.1, 1_000))
 def test_another_kind_of_card_is_never_later(
-    loads: list[Load], groups: list[Cards], vram: int, seconds: float
+    loads: list[WorkLoad], groups: list[Cards], vram: int, seconds: float
 ) -> None:
     grown = [*groups, cards(vram, 2, seconds)]
     assert made(loads, grown).finish <= made(loads, groups).finish * (1 + 1e-9)
@@ -131,7 +131,7 @@ def test_another_kind_of_card_is_never_later(
 
 @given(some_loads, some_cards, st.integers(0, 2), st.integers(1, 1_000))
 def test_more_tracks_are_never_earlier(
-    loads: list[Load], groups: list[Cards], at: int, more: int
+    loads: list[WorkLoad], groups: list[Cards], at: int, more: int
 ) -> None:
     i = at % len(loads)
     grown = [replace(load, tracks=load.tracks + more * (n == i)) for n, load in enumerate(loads)]

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from trackfarm.cost import TrackShape, seconds
 from trackfarm.model_sets import ModelSet, model_set
-from trackfarm.planning import Limits, Plan, ShapeCount, built_in_prices, demand_of, parse_fleet
+from trackfarm.planning import Plan, PlanLimits, ShapeCount, built_in_prices, demand_of, parse_fleet
 from trackfarm.planning import plan as planned
 from trackfarm.planning.alternatives import chances
 from trackfarm.planning.forecast import Forecaster
-from trackfarm.planning.records import Chance, FleetOption, Span, SpeedSource
-from trackfarm.speed import SpeedModel
+from trackfarm.planning.models import Chance, FleetOption, Interval, SpeedSource
+from trackfarm.speed_model import SpeedModel
 
 TURBO = model_set("acestep-v15-turbo")
 TINY = model_set("tiny")
@@ -61,7 +61,7 @@ def plan_of(
     deadline: float | None = None,
     budget: float | None = None,
 ) -> Plan:
-    limits = Limits(deadline_seconds=deadline, budget=budget)
+    limits = PlanLimits(deadline_seconds=deadline, budget=budget)
     groups = parse_fleet(fleet, PRICES)
     return planned(demand_of(catalog), groups, kind=kind, prices=PRICES, limits=limits)
 
@@ -128,25 +128,25 @@ def test_one_more_card_is_never_slower(catalog: list[ShapeCount], fleet: str, ca
 
 @given(
     st.builds(
-        lambda values: Span(low=values[0], expected=values[1], high=values[2]),
+        lambda values: Interval(low=values[0], expected=values[1], high=values[2]),
         st.lists(st.floats(1, 1e6), min_size=3, max_size=3).map(sorted),
     ),
     st.floats(0.5, 2e6),
     st.floats(0.5, 2e6),
 )
-def test_a_wider_limit_is_kept_no_less(span: Span, one: float, other: float) -> None:
+def test_a_wider_limit_is_kept_no_less(span: Interval, one: float, other: float) -> None:
     order = [Chance.UNLIKELY, Chance.UNSURE, Chance.LIKELY]
     narrow, wide = (chance_of(span, limit) for limit in sorted([one, other]))
     assert order.index(narrow) <= order.index(wide)
     assert chance_of(span, span.high) is Chance.LIKELY
 
 
-def chance_of(span: Span, limit: float) -> Chance:
+def chance_of(span: Interval, limit: float) -> Chance:
     forecaster = Forecaster(demand_of([tracks(10)]), TURBO, PRICES.rental, SpeedModel)
     forecast = forecaster.forecast(parse_fleet("1x H200", PRICES))
     assert forecast is not None
     shifted = replace(forecast, eta=span, cost=span)
-    deadline, budget = chances(Limits(deadline_seconds=limit, budget=limit), shifted)
+    deadline, budget = chances(PlanLimits(deadline_seconds=limit, budget=limit), shifted)
     assert deadline is budget
     assert deadline is not None
     return deadline

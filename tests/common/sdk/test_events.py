@@ -6,8 +6,8 @@ import pytest
 
 from tests.common.cli.farm_server import API_KEY
 from tests.common.cli.farm_state import FarmState, make_job
-from trackfarm import AsyncFarm, Farm, Refused
-from trackfarm.api import JobState
+from trackfarm import AsyncFarm, Farm, RequestRefused
+from trackfarm.protocol.operator import JobState
 
 PROGRESS = ["event: progress", 'data: {"state":"running"}', ""]
 TRACKS = [
@@ -60,5 +60,5 @@ def test_a_job_that_has_ended_long_ago_is_over_at_the_first_heartbeat(
 def test_a_job_that_is_not_there_is_refused(server: FarmState, farm: Farm) -> None:
     job = farm.job(server.add_job(make_job()).id)
     server.jobs.clear()
-    with pytest.raises(Refused, match="no job begins"):
+    with pytest.raises(RequestRefused, match="no job begins"):
         next(job.events())

@@ -8,11 +8,11 @@ import pytest
 
 from tests.common.cli.farm_server import API_KEY
 from tests.common.cli.farm_state import FarmState, make_job
-from trackfarm import AsyncFarm, Catalog, CatalogError, Farm, FarmUnreachable, Refused
-from trackfarm.api import JobState, TrackCounts
+from trackfarm import AsyncFarm, Catalog, CatalogError, Farm, FarmUnreachable, RequestRefused
 from trackfarm.client import DownloadFailed, UnsafeAddress
+from trackfarm.protocol.operator import JobState, TrackCounts
 from trackfarm.sdk.job import Job, StillRunning
-from trackfarm.settings import SettingsError
+from trackfarm.settings import ClientSettingsError
 
 CONTENTS = [f"audio {n}".encode() * 500 for n in range(11)]
 ROWS = [{"prompt": f"piano {n}", "duration": 30} for n in range(3)]
@@ -118,7 +118,7 @@ def test_a_submission_is_repeated_with_its_key(server: FarmState, farm: Farm, st
 
 def test_a_failure_that_lasts_is_a_refusal_or_no_farm(server: FarmState) -> None:
     with Farm(server.url, API_KEY, patience=0) as hasty:
-        for status, kind in ((429, Refused), (500, Refused), (503, FarmUnreachable)):
+        for status, kind in ((429, RequestRefused), (500, RequestRefused), (503, FarmUnreachable)):
             server.outages = [status]
             with pytest.raises(kind):
                 hasty.jobs()
@@ -126,7 +126,9 @@ def test_a_failure_that_lasts_is_a_refusal_or_no_farm(server: FarmState) -> None
 
 def test_refusals_name_the_field(server: FarmState, farm: Farm) -> None:
     server.bad_briefs = [{"row": 2, "field": "duration", "message": "is too long; write less"}]
-    with pytest.raises(Refused, match="row: 2, field: duration, message: is too long; write less"):
+    with pytest.raises(
+        RequestRefused, match="row: 2, field: duration, message: is too long; write less"
+    ):
         farm.submit(Catalog.from_rows(ROWS, name="hotel"))
 
 
@@ -144,9 +146,9 @@ def test_where_the_farm_is(
     monkeypatch.setenv("TRACKFARM_HOME", str(tmp_path))
     monkeypatch.delenv("TRACKFARM_URL", raising=False)
     monkeypatch.delenv("TRACKFARM_API_KEY", raising=False)
-    with pytest.raises(SettingsError, match="trackfarm up"):
+    with pytest.raises(ClientSettingsError, match="trackfarm up"):
         Farm()
-    with pytest.raises(SettingsError, match="TRACKFARM_API_KEY"):
+    with pytest.raises(ClientSettingsError, match="TRACKFARM_API_KEY"):
         Farm(server.url)
     with pytest.raises(UnsafeAddress, match=r"https://farm\.example"):
         Farm("http://farm.example", "key")

@@ -15,13 +15,19 @@ from tests.fleet.fakes import vast as fake_vast
 from tests.fleet.fakes.account import Account
 from tests.fleet.fakes.server import serving
 from tests.servers.process import wait_until
-from trackfarm_fleet.joining import TAG_VARIABLE, Invitation
+from trackfarm_fleet.providers.base import (
+    MachineOffer,
+    OfferQuery,
+    Provider,
+    ProviderError,
+    RentalRequest,
+)
 from trackfarm_fleet.providers.local import LocalProvider, Slot
 from trackfarm_fleet.providers.manual import Host, ManualProvider
-from trackfarm_fleet.providers.port import Offer, OfferQuery, Provider, RentalRequest, Trouble
 from trackfarm_fleet.providers.runpod import RunPodProvider
 from trackfarm_fleet.providers.vast import VastProvider
-from trackfarm_fleet.tags import Tags
+from trackfarm_fleet.providers.worker_env import TAG_VARIABLE, WorkerInvitation
+from trackfarm_fleet.rentals.tags import Tags
 
 TOKEN = "join-token-that-nobody-may-see"
 # Separates these tests from tests that run at the same time and from an operator's own workers.
@@ -45,17 +51,17 @@ class Subject:
     account: Account | None = None
     wrong_key: Callable[[], Provider] | None = None
 
-    def offer(self) -> Offer:
+    def offer(self) -> MachineOffer:
         offers = self.provider.offers(OfferQuery())
-        assert not isinstance(offers, Trouble)
+        assert not isinstance(offers, ProviderError)
         return offers[0]
 
     def request(self, tag: str) -> RentalRequest:
         return request(self.offer(), tag)
 
 
-def request(offer: Offer, tag: str) -> RentalRequest:
-    invitation = Invitation("https://farm.example", SecretStr(TOKEN), "acestep-v15-turbo")
+def request(offer: MachineOffer, tag: str) -> RentalRequest:
+    invitation = WorkerInvitation("https://farm.example", SecretStr(TOKEN), "acestep-v15-turbo")
     return RentalRequest(
         tag=tag,
         offer=offer,

@@ -5,13 +5,13 @@ from pydantic import SecretStr
 
 from tests.fleet.contract.subjects import TAGS, TOKEN, Subject
 from tests.fleet.fakes.account import Account, Mishap
-from trackfarm_fleet.providers.port import (
+from trackfarm_fleet.providers.base import (
     AuthFailed,
     Instance,
     NoCapacity,
     OfferQuery,
+    ProviderError,
     RateLimited,
-    Trouble,
     Unavailable,
 )
 
@@ -58,7 +58,7 @@ def test_a_machine_made_twice_is_listed_twice(remote: Subject) -> None:
     _account(remote).befall("create", Mishap.DONE_TWICE)
     assert isinstance(remote.provider.create(wish), Instance)
     listed = remote.provider.instances()
-    assert not isinstance(listed, Trouble)
+    assert not isinstance(listed, ProviderError)
     assert [i.tag for i in listed] == [wish.tag, wish.tag]
 
 
@@ -71,9 +71,9 @@ def test_a_refusal_for_too_many_calls_is_waited_out(remote: Subject, operation: 
     account.befall(operation, Mishap.RATE_LIMITED)
     match operation:
         case "offers":
-            assert not isinstance(remote.provider.offers(OfferQuery()), Trouble)
+            assert not isinstance(remote.provider.offers(OfferQuery()), ProviderError)
         case "list":
-            assert not isinstance(remote.provider.instances(), Trouble)
+            assert not isinstance(remote.provider.instances(), ProviderError)
         case _:
             assert remote.provider.terminate(created.id) is None
     expected = 7.0 if remote.provider.name == "runpod" else 5.0
@@ -129,7 +129,7 @@ def test_a_machine_that_was_ended_may_be_listed_for_a_while(remote: Subject) -> 
     assert remote.alive() == []
     account.clock.advance(100)
     listed = remote.provider.instances()
-    assert not isinstance(listed, Trouble)
+    assert not isinstance(listed, ProviderError)
     assert [i.id for i in listed] == [created.id]
     account.clock.advance(300)
     assert remote.provider.instances() == []
@@ -160,7 +160,7 @@ def test_no_secret_is_ever_shown(
         secrets={"TOKEN": SecretStr(TOKEN)},
     )
     answer = remote.provider.create(spoilt)
-    assert isinstance(answer, Trouble)
+    assert isinstance(answer, ProviderError)
     shown = [repr(answer), str(vars(remote.provider)), caplog.text, *capfd.readouterr()]
     assert not [text for text in shown if TOKEN in text]
     assert isinstance(remote.provider.create(wish), Instance)

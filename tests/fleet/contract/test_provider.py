@@ -3,21 +3,21 @@
 from dataclasses import replace
 
 from tests.fleet.contract.subjects import OTHER_TAGS, TAGS, TOKEN, Subject, request
-from trackfarm_fleet.joining import TAG_VARIABLE
-from trackfarm_fleet.providers.port import (
+from trackfarm_fleet.providers.base import (
     BadRequest,
     Instance,
+    InstanceState,
     NoCapacity,
-    Observed,
     OfferQuery,
     Provider,
-    Trouble,
+    ProviderError,
 )
+from trackfarm_fleet.providers.worker_env import TAG_VARIABLE
 
 
 def _listed(provider: Provider) -> list[Instance]:
     listed = provider.instances()
-    assert not isinstance(listed, Trouble), listed
+    assert not isinstance(listed, ProviderError), listed
     return list(listed)
 
 
@@ -30,7 +30,7 @@ def _created(subject: Subject, tag: str) -> Instance:
 def test_offers_meet_the_query_and_begin_with_the_cheapest(subject: Subject) -> None:
     query = OfferQuery(min_vram=24, max_price=1.0)
     offers = subject.provider.offers(query)
-    assert not isinstance(offers, Trouble)
+    assert not isinstance(offers, ProviderError)
     assert offers
     assert all(offer.meets(query) for offer in offers)
     assert all(offer.provider == subject.provider.name for offer in offers)
@@ -48,7 +48,7 @@ def test_a_created_machine_is_listed_by_its_tag_and_runs(subject: Subject) -> No
     assert (listed.id, listed.tag) == (created.id, tag)
     subject.boot()
     (listed,) = _listed(subject.provider)
-    assert listed.state is Observed.RUNNING
+    assert listed.state is InstanceState.RUNNING
     assert listed.price_per_hour > 0
 
 
@@ -88,7 +88,7 @@ def test_a_terminated_machine_is_gone_and_may_be_terminated_again(subject: Subje
     created = _created(subject, TAGS.new())
     assert subject.provider.terminate(created.id) is None
     subject.settle()
-    assert [i for i in _listed(subject.provider) if i.state is not Observed.ENDED] == []
+    assert [i for i in _listed(subject.provider) if i.state is not InstanceState.ENDED] == []
     assert subject.alive() == []
     assert subject.provider.terminate(created.id) is None
 

@@ -10,16 +10,16 @@ from pydantic import SecretStr
 from tests.fleet.fakes.account import Account
 from tests.fleet.fakes.server import Answer, Asked, serving
 from tests.servers.process import free_port
+from trackfarm_fleet.providers.base import BadRequest, RateLimited, Unavailable
 from trackfarm_fleet.providers.http import (
     USUAL_WAIT,
     Api,
-    Call,
+    ProviderCall,
     common_trouble,
     exhausted,
     read,
     retry_after,
 )
-from trackfarm_fleet.providers.port import BadRequest, RateLimited, Unavailable
 from trackfarm_fleet.providers.runpod_schema import Pods
 
 KEY = SecretStr("the-key-of-the-account")
@@ -35,23 +35,23 @@ def _api(reply: Callable[[Asked], Answer]) -> Iterator[tuple[Api, Account]]:
         yield api, account
 
 
-def _judged(api: Api, call: Call) -> object:
+def _judged(api: Api, call: ProviderCall) -> object:
     return api.call(call, judge=lambda response: common_trouble(response, response.text))
 
 
 def test_calls_of_one_endpoint_keep_their_distance_and_others_do_not_wait() -> None:
     with _api(lambda _: Answer(200, {})) as (api, account):
         for endpoint in ("search", "list", "search"):
-            _judged(api, Call("GET", "/", endpoint, 6.0))
+            _judged(api, ProviderCall("GET", "/", endpoint, 6.0))
         assert account.slept == [6.0]
 
 
 def test_a_used_up_quota_is_waited_for_before_the_next_call() -> None:
     headers = {"RateLimit": '"minute";r=0;t=12, "hour";r=900;t=1800'}
     with _api(lambda _: Answer(200, {}, headers)) as (api, account):
-        _judged(api, Call("GET", "/", "a"))
+        _judged(api, ProviderCall("GET", "/", "a"))
         assert account.slept == []
-        _judged(api, Call("GET", "/", "b"))
+        _judged(api, ProviderCall("GET", "/", "b"))
         assert account.slept == [12.0]
 
 
@@ -63,11 +63,11 @@ def test_what_is_not_repeatable_is_sent_once_when_it_may_have_been_done() -> Non
         return Answer(500, {})
 
     with _api(broken) as (api, _):
-        answer = _judged(api, Call("POST", "/", "create", repeatable=False))
+        answer = _judged(api, ProviderCall("POST", "/", "create", repeatable=False))
         assert isinstance(answer, Unavailable)
         assert answer.maybe_done
         assert len(requests) == 1
-        _judged(api, Call("GET", "/", "list"))
+        _judged(api, ProviderCall("GET", "/", "list"))
         assert len(requests) == 5
 
 
@@ -75,7 +75,7 @@ def test_a_connection_that_was_refused_certainly_did_nothing_and_is_tried_again(
     account = Account()
     url = f"http://127.0.0.1:{free_port()}"
     with closing(Api(url, KEY, now=account.clock, sleep=account.sleep)) as api:
-        answer = _judged(api, Call("POST", "/", "create", repeatable=False))
+        answer = _judged(api, ProviderCall("POST", "/", "create", repeatable=False))
     assert isinstance(answer, Unavailable)
     assert not answer.maybe_done
     assert len(account.slept) == 3
@@ -83,7 +83,7 @@ def test_a_connection_that_was_refused_certainly_did_nothing_and_is_tried_again(
 
 def test_a_wait_that_is_too_long_is_handed_back_at_once() -> None:
     with _api(lambda _: Answer(429, "wait", {"Retry-After": "600"})) as (api, account):
-        answer = _judged(api, Call("GET", "/", "list"))
+        answer = _judged(api, ProviderCall("GET", "/", "list"))
         assert answer == RateLimited("wait", 600.0)
         assert account.slept == []
 
@@ -92,7 +92,7 @@ def test_secrets_that_a_provider_quotes_are_blotted_out() -> None:
     hidden = SecretStr("join-token")
     message = f"you said {KEY.get_secret_value()} and join-token"
     with _api(lambda _: Answer(400, message)) as (api, _):
-        answer = _judged(api, Call("POST", "/", "create", hidden=(hidden,)))
+        answer = _judged(api, ProviderCall("POST", "/", "create", hidden=(hidden,)))
     assert answer == BadRequest("you said ********** and **********")
 
 

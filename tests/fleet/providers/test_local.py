@@ -13,17 +13,17 @@ import pytest
 from tests.fleet.contract.subjects import TAGS, request, tagged_processes
 from tests.scheduler.clock import Clock
 from tests.servers.process import wait_until
-from trackfarm_fleet.joining import TAG_VARIABLE
-from trackfarm_fleet.providers.local import LocalProvider, Slot
-from trackfarm_fleet.providers.port import (
+from trackfarm_fleet.providers.base import (
     BadRequest,
     Instance,
-    Observed,
-    Offer,
+    InstanceState,
+    MachineOffer,
     OfferQuery,
-    Trouble,
+    ProviderError,
     Unavailable,
 )
+from trackfarm_fleet.providers.local import LocalProvider, Slot
+from trackfarm_fleet.providers.worker_env import TAG_VARIABLE
 
 SLOTS = [Slot("gpu0", "RTX 4090", 24_564, cuda=0), Slot("gpu1", "RTX 4090", 24_564, cuda=1)]
 PARENT = """
@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 from tests.fleet.providers.test_local import a_provider
 from tests.fleet.contract.subjects import request
-from trackfarm_fleet.providers.port import OfferQuery
+from trackfarm_fleet.providers.base import OfferQuery
 provider = a_provider(Path(sys.argv[1]), "exec sleep 600", prefix=sys.argv[3])
 made = provider.create(request(provider.offers(OfferQuery())[0], sys.argv[2]))
 print(made.id, flush=True)
@@ -62,14 +62,14 @@ def _nothing_is_left() -> Iterator[None]:
 def test_a_command_of_others_is_not_run_here(tmp_path: Path) -> None:
     provider = a_provider(tmp_path, "exec sleep 600")
     offers = provider.offers(OfferQuery())
-    assert not isinstance(offers, Trouble)
+    assert not isinstance(offers, ProviderError)
     wish = replace(request(offers[0], TAGS.new()), command=("bash", "-c", "true"))
     assert isinstance(provider.create(wish), BadRequest)
 
 
 def _create(provider: LocalProvider, tag: str) -> Instance:
     offers = provider.offers(OfferQuery())
-    assert not isinstance(offers, Trouble)
+    assert not isinstance(offers, ProviderError)
     instance = provider.create(request(offers[0], tag))
     assert isinstance(instance, Instance)
     return instance
@@ -77,7 +77,7 @@ def _create(provider: LocalProvider, tag: str) -> Instance:
 
 def _listed(provider: LocalProvider) -> list[Instance]:
     listed = provider.instances()
-    assert not isinstance(listed, Trouble)
+    assert not isinstance(listed, ProviderError)
     return list(listed)
 
 
@@ -94,14 +94,14 @@ def test_a_worker_outlives_its_parent_and_is_found_again(tmp_path: Path) -> None
         parent.kill()
     provider = a_provider(tmp_path, "exec sleep 600")
     (listed,) = _listed(provider)
-    assert (listed.tag, listed.state, listed.host) == (tag, Observed.RUNNING, "gpu0")
+    assert (listed.tag, listed.state, listed.host) == (tag, InstanceState.RUNNING, "gpu0")
     assert provider.terminate(listed.id) is None
     _wait_gone(provider)
 
 
 def _are_offered(provider: LocalProvider, number: int) -> bool:
     offers = provider.offers(OfferQuery())
-    return not isinstance(offers, Trouble) and len(offers) == number
+    return not isinstance(offers, ProviderError) and len(offers) == number
 
 
 def test_each_worker_has_a_card_of_its_own(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_children_of_a_dead_worker_are_listed_as_broken_and_ended(tmp_path: Path
     (leader,) = [p for p, _ in tagged_processes() if os.getsid(p.pid) == p.pid]
     leader.kill()
     wait_until(
-        lambda: [i.state for i in _listed(provider)] == [Observed.BROKEN],
+        lambda: [i.state for i in _listed(provider)] == [InstanceState.BROKEN],
         timeout_s=10,
         what="only the child is left",
     )
@@ -169,11 +169,11 @@ def test_a_worker_that_will_not_end_is_ended_after_the_grace(tmp_path: Path) -> 
 def test_a_worker_that_ended_by_itself_is_not_listed(tmp_path: Path) -> None:
     provider = a_provider(tmp_path, "true")
     offers = provider.offers(OfferQuery())
-    assert not isinstance(offers, Trouble)
+    assert not isinstance(offers, ProviderError)
     provider.create(request(offers[0], TAGS.new()))
     _wait_gone(provider)
     free = provider.offers(OfferQuery())
-    assert not isinstance(free, Trouble)
+    assert not isinstance(free, ProviderError)
     assert len(free) == 2
 
 
@@ -202,10 +202,10 @@ def test_what_cannot_be_started_is_said(tmp_path: Path) -> None:
         SLOTS, prefix=TAGS.prefix, folder=tmp_path, command=["no-such-program-here"]
     )
     offers = provider.offers(OfferQuery())
-    assert not isinstance(offers, Trouble)
+    assert not isinstance(offers, ProviderError)
     wish = request(offers[0], TAGS.new())
     answer = provider.create(wish)
     assert isinstance(answer, Unavailable)
     assert not answer.maybe_done
-    nowhere = Offer("local", "gpu7", "RTX 4090", 1, 24_564, 0.0)
+    nowhere = MachineOffer("local", "gpu7", "RTX 4090", 1, 24_564, 0.0)
     assert isinstance(provider.create(request(nowhere, TAGS.new())), BadRequest)

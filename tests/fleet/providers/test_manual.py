@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.contract.subjects import TAGS, TOKEN, request
-from trackfarm_fleet.providers.manual import Host, ManualProvider
-from trackfarm_fleet.providers.port import (
+from trackfarm_fleet.providers.base import (
     BadRequest,
     Instance,
+    MachineOffer,
     NoCapacity,
-    Offer,
     OfferQuery,
-    Trouble,
+    ProviderError,
     Unavailable,
 )
+from trackfarm_fleet.providers.manual import Host, ManualProvider
 
 STUDIO = Host("studio", "RTX 4090", 24_564)
 
@@ -25,9 +25,9 @@ def _provider(folder: Path, *hosts: Host, shown: list[str] | None = None) -> Man
     return ManualProvider(hosts, prefix=TAGS.prefix, folder=folder, show=lines.append)
 
 
-def _offer(provider: ManualProvider) -> Offer:
+def _offer(provider: ManualProvider) -> MachineOffer:
     offers = provider.offers(OfferQuery())
-    assert not isinstance(offers, Trouble)
+    assert not isinstance(offers, ProviderError)
     return offers[0]
 
 

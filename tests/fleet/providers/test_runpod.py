@@ -11,14 +11,14 @@ from tests.fleet.contract.subjects import TAGS, TOKEN, request
 from tests.fleet.fakes.account import Account
 from tests.fleet.fakes.runpod import KEY, FakeRunPod
 from tests.fleet.fakes.server import serving
-from trackfarm_fleet.providers.port import (
+from trackfarm_fleet.providers.base import (
     BadRequest,
     Instance,
+    InstanceState,
+    MachineOffer,
     NoCapacity,
-    Observed,
-    Offer,
     OfferQuery,
-    Trouble,
+    ProviderError,
 )
 from trackfarm_fleet.providers.runpod import RunPodProvider
 
@@ -29,14 +29,14 @@ class RunPod:
     fake: FakeRunPod
     account: Account
 
-    def offers(self, query: OfferQuery | None = None) -> list[Offer]:
+    def offers(self, query: OfferQuery | None = None) -> list[MachineOffer]:
         offers = self.provider.offers(query or OfferQuery())
-        assert not isinstance(offers, Trouble)
+        assert not isinstance(offers, ProviderError)
         return list(offers)
 
     def listed(self) -> Instance:
         listed = self.provider.instances()
-        assert not isinstance(listed, Trouble)
+        assert not isinstance(listed, ProviderError)
         (only,) = listed
         return only
 
@@ -100,18 +100,18 @@ def test_statuses(runpod: RunPod) -> None:
     created = runpod.provider.create(request(runpod.offers()[0], TAGS.new()))
     assert isinstance(created, Instance)
     machine = runpod.account.machines[created.id]
-    assert (created.state, created.detail) == (Observed.STARTING, "PROVISIONING")
+    assert (created.state, created.detail) == (InstanceState.STARTING, "PROVISIONING")
     runpod.account.clock.advance(30)
     assert runpod.listed().detail == "STARTING"
     runpod.account.clock.advance(120)
-    assert runpod.listed().state is Observed.RUNNING
+    assert runpod.listed().state is InstanceState.RUNNING
     runpod.account.outbid(created.id)
-    assert (runpod.listed().state, runpod.listed().price_per_hour) == (Observed.STOPPED, 0.0)
+    assert (runpod.listed().state, runpod.listed().price_per_hour) == (InstanceState.STOPPED, 0.0)
     machine.broken = True
-    assert runpod.listed().state is Observed.BROKEN
+    assert runpod.listed().state is InstanceState.BROKEN
     machine.broken, runpod.account.linger_seconds = False, 60
     runpod.account.end(machine)
-    assert runpod.listed().state is Observed.ENDED
+    assert runpod.listed().state is InstanceState.ENDED
 
 
 def test_creation_time_is_the_providers(runpod: RunPod) -> None:

@@ -12,20 +12,19 @@ from tests.fleet.contract.subjects import TAGS, request
 from tests.fleet.fakes.account import Account, Mishap
 from tests.fleet.fakes.server import serving
 from tests.fleet.fakes.vast import KEY, FakeVast
-from trackfarm_fleet.providers.port import (
+from trackfarm_fleet.providers.base import (
     BadRequest,
     Bidding,
     Instance,
+    InstanceState,
+    MachineOffer,
     NoCapacity,
-    Observed,
-    Offer,
     OfferQuery,
+    ProviderError,
     RentalRequest,
-    Trouble,
 )
 from trackfarm_fleet.providers.vast import VastProvider
-from trackfarm_fleet.providers.vast_answers import instance_of
-from trackfarm_fleet.providers.vast_schema import VastInstance
+from trackfarm_fleet.providers.vast_schema import VastInstance, instance_of
 
 
 @dataclass
@@ -34,9 +33,9 @@ class Vast:
     fake: FakeVast
     account: Account
 
-    def spot(self) -> Offer:
+    def spot(self) -> MachineOffer:
         offers = self.provider.offers(OfferQuery(interruptible=True))
-        assert not isinstance(offers, Trouble)
+        assert not isinstance(offers, ProviderError)
         return offers[0]
 
     def bid(self) -> RentalRequest:
@@ -46,7 +45,7 @@ class Vast:
 
     def listed(self) -> list[Instance]:
         listed = self.provider.instances()
-        assert not isinstance(listed, Trouble)
+        assert not isinstance(listed, ProviderError)
         return list(listed)
 
 
@@ -77,14 +76,14 @@ def test_a_bid_is_outbid_and_raised(vast: Vast) -> None:
     created = vast.provider.create(vast.bid())
     assert isinstance(created, Instance)
     vast.account.clock.advance(200)
-    assert vast.listed()[0].state is Observed.RUNNING
+    assert vast.listed()[0].state is InstanceState.RUNNING
     vast.account.outbid(created.id)
     (stopped,) = vast.listed()
-    assert stopped.state is Observed.STOPPED
+    assert stopped.state is InstanceState.STOPPED
     assert stopped.min_bid == 0.25
     assert vast.provider.change_bid(created.id, 0.28) is None
     (running,) = vast.listed()
-    assert (running.state, running.price_per_hour) == (Observed.RUNNING, 0.28)
+    assert (running.state, running.price_per_hour) == (InstanceState.RUNNING, 0.28)
 
 
 def test_a_bid_beyond_what_is_allowed_is_not_sent(vast: Vast) -> None:
@@ -138,22 +137,22 @@ def test_the_entry_point_of_the_image_is_kept_and_told_to_end(vast: Vast) -> Non
 @pytest.mark.parametrize(
     ("status", "is_bid", "expected"),
     [
-        (None, False, Observed.STARTING),
-        ("loading", True, Observed.STARTING),
-        ("running", True, Observed.RUNNING),
-        ("stopped", True, Observed.STOPPED),
-        ("stopped", False, Observed.BROKEN),
-        ("frozen", False, Observed.BROKEN),
-        ("exited", False, Observed.BROKEN),
-        ("unknown", True, Observed.BROKEN),
-        ("offline", True, Observed.BROKEN),
-        ("a word of next year", True, Observed.STARTING),
+        (None, False, InstanceState.STARTING),
+        ("loading", True, InstanceState.STARTING),
+        ("running", True, InstanceState.RUNNING),
+        ("stopped", True, InstanceState.STOPPED),
+        ("stopped", False, InstanceState.BROKEN),
+        ("frozen", False, InstanceState.BROKEN),
+        ("exited", False, InstanceState.BROKEN),
+        ("unknown", True, InstanceState.BROKEN),
+        ("offline", True, InstanceState.BROKEN),
+        ("a word of next year", True, InstanceState.STARTING),
     ],
 )
-def test_its_words_for_states(status: str | None, is_bid: bool, expected: Observed) -> None:
+def test_its_words_for_states(status: str | None, is_bid: bool, expected: InstanceState) -> None:
     assert instance_of(VastInstance(id=1, actual_status=status, is_bid=is_bid)).state is expected
 
 
 def test_a_container_that_cannot_be_created_is_broken() -> None:
     row = VastInstance(id=1, actual_status="created", status_msg="OCI runtime create failed: no")
-    assert instance_of(row).state is Observed.BROKEN
+    assert instance_of(row).state is InstanceState.BROKEN

@@ -9,26 +9,26 @@ import pytest
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 
-from tests.scheduler.scene import LEASE_SECONDS, Scene
+from tests.scheduler.farm_fixture import LEASE_SECONDS, FarmFixture
 from tests.servers.web import listening_socket, serving
 from trackfarm.catalog import Brief
 from trackfarm.planning import load_prices
-from trackfarm_scheduler.api.app import build_app
-from trackfarm_scheduler.broker import Broker
-from trackfarm_scheduler.broker_users import BrokerUsers
-from trackfarm_scheduler.farm import Farm
-from trackfarm_scheduler.loops import Loop
-from trackfarm_scheduler.promptness import Promptness
+from trackfarm_scheduler.broker.client import Broker
+from trackfarm_scheduler.broker.users import BrokerUsers
+from trackfarm_scheduler.loop import Loop
+from trackfarm_scheduler.loops.lag_monitor import LagMonitor
+from trackfarm_scheduler.services import Services
 from trackfarm_scheduler.settings import SchedulerSettings
+from trackfarm_scheduler.web import build_app
 
 API_KEY, JOIN_TOKEN = "operator-key-0123456789", "join-token-0123456789"
 NOBODY = "redis://127.0.0.1:1/0"
 
 
-class Door:
+class ApiFixture:
     """HTTP client of the farm, as an operator and as workers."""
 
-    def __init__(self, url: str, scene: Scene) -> None:
+    def __init__(self, url: str, scene: FarmFixture) -> None:
         self.scene = scene
         self.url = url
         self.http = httpx.Client(base_url=url, timeout=60)
@@ -67,7 +67,7 @@ def _bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def build(scene: Scene, url: str) -> Farm:
+def build(scene: FarmFixture, url: str) -> Services:
     settings = SchedulerSettings.model_validate(
         {
             "public_url": url,
@@ -79,7 +79,7 @@ def build(scene: Scene, url: str) -> Farm:
             "lost_after_seconds": LEASE_SECONDS,
         }
     )
-    return Farm(
+    return Services(
         settings=settings,
         database=scene.database,
         objects=scene.objects,
@@ -90,7 +90,7 @@ def build(scene: Scene, url: str) -> Farm:
         placing=Loop("placer", lambda: None, seconds=60),
         settling=Loop("settler", lambda: None, seconds=60),
         prices=load_prices({}),
-        promptness=Promptness(threads := CapacityLimiter(4), scene.database.stand_in_line),
+        promptness=LagMonitor(threads := CapacityLimiter(4), scene.database.stand_in_line),
         wire_threads=threads,
         clock=scene.clock,
     )
@@ -116,11 +116,11 @@ def served() -> Iterator[tuple[Switch, str]]:
 
 
 @pytest.fixture
-def door(sqlite_scene: Scene, served: tuple[Switch, str]) -> Iterator[Door]:
+def door(sqlite_scene: FarmFixture, served: tuple[Switch, str]) -> Iterator[ApiFixture]:
     switch, url = served
     farm = build(sqlite_scene, url)
     switch.app = build_app(farm)
-    client = Door(url, sqlite_scene)
+    client = ApiFixture(url, sqlite_scene)
     yield client
     client.http.close()
     farm.broker.close()

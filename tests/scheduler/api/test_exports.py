@@ -10,22 +10,22 @@ from zipfile import ZIP_STORED, ZipFile
 import httpx
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, Door, problem
-from tests.scheduler.api.test_access import bearer, made
-from tests.scheduler.scene import briefs
-from trackfarm.api import TrackState
-from trackfarm.listing import cell
+from tests.scheduler.api.conftest import API_KEY, ApiFixture, problem
+from tests.scheduler.api.test_worker_api import bearer, made
+from tests.scheduler.farm_fixture import briefs
+from trackfarm.listings import cell
+from trackfarm.protocol.operator import TrackState
+from trackfarm_scheduler.db.tables import ArtifactRow, TrackRow
 from trackfarm_scheduler.exports import tracks
-from trackfarm_scheduler.exports.archive import Member, zip_of
 from trackfarm_scheduler.exports.tracks import MISSING, Wanted
-from trackfarm_scheduler.store.tables import Artifact, Track
+from trackfarm_scheduler.exports.zip_stream import Member, zip_of
 from trackfarm_scheduler.views import at
 
 MIB = 2**20
 
 
 @pytest.fixture
-def job(door: Door) -> str:
+def job(door: ApiFixture) -> str:
     """A job of three tracks, two of them done."""
     names = ["=SUM(A1)", "-calm", "piano"]
     wanted = [b for name in names for b in briefs(1, word=name, name=name, tags={"zone": "spa"})]
@@ -47,7 +47,7 @@ def table(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def test_an_archive_has_what_is_finished_and_says_what_it_is(door: Door, job: str) -> None:
+def test_an_archive_has_what_is_finished_and_says_what_it_is(door: ApiFixture, job: str) -> None:
     archive = opened(door.get(f"jobs/{job}/artifacts.zip"))
     assert archive.testzip() is None
     assert {info.compress_type for info in archive.infolist()} == {ZIP_STORED}
@@ -63,7 +63,7 @@ def test_an_archive_has_what_is_finished_and_says_what_it_is(door: Door, job: st
     assert [r["sha256"] for r in rows] == [stored[i].sha256 for i in door.scene.ids(job)[:2]]
 
 
-def test_an_archive_goes_on_by_ordinals_and_has_no_ranges(door: Door, job: str) -> None:
+def test_an_archive_goes_on_by_ordinals_and_has_no_ranges(door: ApiFixture, job: str) -> None:
     part = opened(door.get(f"jobs/{job}/artifacts.zip", first=2))
     assert part.namelist() == ["00002-calm.mp3", "manifest.csv"]
     assert len(opened(door.get(f"jobs/{job}/artifacts.zip", last=1)).namelist()) == 2
@@ -74,7 +74,7 @@ def test_an_archive_goes_on_by_ordinals_and_has_no_ranges(door: Door, job: str) 
     assert "first" in problem(refused, 416)["detail"]
 
 
-def test_a_file_that_is_gone_is_named_and_the_rest_is_given(door: Door, job: str) -> None:
+def test_a_file_that_is_gone_is_named_and_the_rest_is_given(door: ApiFixture, job: str) -> None:
     first = door.scene.ids(job)[0]
     key = next(a.object_key for a in door.scene.artifacts() if a.track_id == first)
     del door.scene.objects.content[key]
@@ -84,7 +84,7 @@ def test_a_file_that_is_gone_is_named_and_the_rest_is_given(door: Door, job: str
 
 
 def test_an_archive_of_too_many_is_asked_for_in_parts(
-    door: Door, job: str, monkeypatch: pytest.MonkeyPatch
+    door: ApiFixture, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracks, "MOST", 2)
     assert "?first=" in problem(door.get(f"jobs/{job}/artifacts.zip"), 422)["detail"]
@@ -93,22 +93,22 @@ def test_an_archive_of_too_many_is_asked_for_in_parts(
 
 
 def test_what_is_finished_while_an_archive_is_sent_is_not_in_its_manifest(
-    door: Door, job: str
+    door: ApiFixture, job: str
 ) -> None:
     scene = door.scene
     made = tracks.archive(scene.database, scene.objects, Wanted(job, 3))
     parts = [next(made)]
     with scene.database.write() as session:
-        late = session.get_one(Track, scene.ids(job)[2])
-        artifact = session.get_one(Artifact, scene.ids(job)[0])
+        late = session.get_one(TrackRow, scene.ids(job)[2])
+        artifact = session.get_one(ArtifactRow, scene.ids(job)[0])
         kept = late.state
         late.state = TrackState.DONE
         copied = artifact.model_dump() | {"track_id": late.id, "object_key": "late"}
-        session.add(Artifact(**copied))
+        session.add(ArtifactRow(**copied))
     parts += made
     with scene.database.write() as session:
-        session.get_one(Track, late.id).state = kept
-        session.delete(session.get_one(Artifact, late.id))
+        session.get_one(TrackRow, late.id).state = kept
+        session.delete(session.get_one(ArtifactRow, late.id))
     archive = ZipFile(io.BytesIO(b"".join(parts)))
     rows = table(archive.read("manifest.csv").decode())
     assert [r["file"] for r in rows] == archive.namelist()[:2]
@@ -127,7 +127,7 @@ def test_an_archive_keeps_no_more_of_a_file_than_it_says() -> None:
     assert peak / number < 800
 
 
-def test_tables_have_all_tracks_and_no_formulas(door: Door, job: str) -> None:
+def test_tables_have_all_tracks_and_no_formulas(door: ApiFixture, job: str) -> None:
     answer = door.get(f"jobs/{job}/tracks.csv")
     assert answer.headers["content-disposition"] == "attachment; filename*=utf-8''spa-1.csv"
     rows = table(answer.text)
@@ -141,7 +141,7 @@ def test_tables_have_all_tracks_and_no_formulas(door: Door, job: str) -> None:
     assert [cell(text) for text in ("+1", "@x", "a=1", "")] == ["'+1", "'@x", "a=1", ""]
 
 
-def test_playlists_have_addresses_of_what_is_finished(door: Door, job: str) -> None:
+def test_playlists_have_addresses_of_what_is_finished(door: ApiFixture, job: str) -> None:
     lines = door.get(f"jobs/{job}/tracks.m3u").text.splitlines()
     assert lines[0] == "#EXTM3U"
     assert lines[3] == "#EXTINF:10,-calm"
@@ -151,7 +151,9 @@ def test_playlists_have_addresses_of_what_is_finished(door: Door, job: str) -> N
         problem(door.get(f"jobs/{job}/{kind}", key=stranger), 404)
 
 
-def test_a_large_job_is_never_held(door: Door, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_job_is_never_held(
+    door: ApiFixture, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first bytes are sent before the last file is read."""
     chunk, read = b"\0" * MIB, 0
 
@@ -183,7 +185,7 @@ def test_a_large_job_is_never_held(door: Door, job: str, monkeypatch: pytest.Mon
 
 
 def test_a_key_loads_two_jobs_at_once(
-    door: Door, job: str, monkeypatch: pytest.MonkeyPatch
+    door: ApiFixture, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextmanager
     def endless(_key: str) -> Iterator[Iterator[bytes]]:

@@ -7,22 +7,22 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, Door, problem
-from tests.scheduler.api.test_access import made
-from tests.scheduler.scene import briefs
-from trackfarm.access import Scope
-from trackfarm.client.endings import Refused
-from trackfarm.rentals import (
-    FleetSituation,
-    Intended,
-    Rental,
+from tests.scheduler.api.conftest import API_KEY, ApiFixture, problem
+from tests.scheduler.api.test_worker_api import made
+from tests.scheduler.farm_fixture import briefs
+from trackfarm.client.errors import RequestRefused
+from trackfarm.protocol.accounts import Scope
+from trackfarm.protocol.fleet import (
+    FleetLease,
+    FleetState,
+    IntentAnswer,
+    RentalInfo,
     RentalPlan,
     RentalState,
-    Standing,
-    Stay,
-    Term,
+    RentalStatus,
+    RentalUsage,
 )
-from trackfarm_fleet.farm import STAYS, FleetFarm, is_stale
+from trackfarm_fleet.scheduler_client import STAYS, FleetClient, is_stale
 
 BEARER = {"Authorization": f"Bearer {API_KEY}"}
 TAG = "tf-hotel-0123456789abcdef"
@@ -32,16 +32,16 @@ S = RentalState
 class Desk:
     """A fleet process from the scheduler's point of view."""
 
-    def __init__(self, door: Door, holder: str = "one") -> None:
+    def __init__(self, door: ApiFixture, holder: str = "one") -> None:
         self.door, self.holder = door, holder
 
     def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
         url = f"{self.door.url}/api/v1/fleet/{path}"
         return self.door.http.request(method, url, json=body, headers=BEARER)
 
-    def hold(self, seconds: float = 60) -> Term:
+    def hold(self, seconds: float = 60) -> FleetLease:
         answer = self.ask("POST", "term", {"holder": self.holder, "seconds": seconds})
-        return Term.model_validate(answer.json())
+        return FleetLease.model_validate(answer.json())
 
     def plan(self, **changes: Any) -> dict[str, Any]:
         base = RentalPlan(
@@ -59,30 +59,30 @@ class Desk:
     def intend(self, epoch: int = 1, **changes: Any) -> httpx.Response:
         return self.ask("POST", "rentals", {"epoch": epoch, "plan": self.plan(**changes)})
 
-    def intended(self) -> Intended:
+    def intended(self) -> IntentAnswer:
         self.hold()
-        return Intended.model_validate(self.intend().json())
+        return IntentAnswer.model_validate(self.intend().json())
 
-    def move(self, rental: Rental, epoch: int = 1, **changes: Any) -> httpx.Response:
+    def move(self, rental: RentalInfo, epoch: int = 1, **changes: Any) -> httpx.Response:
         standing = rental.standing.model_dump(mode="json") | changes
         body = {"epoch": epoch, "version": rental.version, "standing": standing}
         return self.ask("PUT", f"rentals/{rental.tag}", body)
 
-    def moved(self, rental: Rental, **changes: Any) -> Rental:
+    def moved(self, rental: RentalInfo, **changes: Any) -> RentalInfo:
         answer = self.move(rental, **changes)
         assert answer.status_code == 200, answer.text
-        return Rental.model_validate(answer.json())
+        return RentalInfo.model_validate(answer.json())
 
-    def situation(self) -> FleetSituation:
-        return FleetSituation.model_validate(self.ask("GET", "situation").json())
+    def situation(self) -> FleetState:
+        return FleetState.model_validate(self.ask("GET", "situation").json())
 
 
 @pytest.fixture
-def desk(door: Door) -> Desk:
+def desk(door: ApiFixture) -> Desk:
     return Desk(door)
 
 
-def joined(door: Door, token: str, name: str) -> dict[str, Any]:
+def joined(door: ApiFixture, token: str, name: str) -> dict[str, Any]:
     facts = {"name": name, "gpu": "RTX 4090", "memory_mib": 24_564, "model_set": "tiny"}
     answer = door.say("register", token, facts | {"price_per_hour": 9, "provider": "me"})
     assert answer.status_code == 200, answer.text
@@ -90,7 +90,7 @@ def joined(door: Door, token: str, name: str) -> dict[str, Any]:
     return said
 
 
-def test_one_leads_until_its_term_ends_or_it_resigns(door: Door, desk: Desk) -> None:
+def test_one_leads_until_its_term_ends_or_it_resigns(door: ApiFixture, desk: Desk) -> None:
     other = Desk(door, "other")
     first = desk.hold()
     assert (first.holder, first.epoch, first.seconds) == ("one", 1, 60)
@@ -103,7 +103,7 @@ def test_one_leads_until_its_term_ends_or_it_resigns(door: Door, desk: Desk) -> 
     assert desk.hold().epoch == 3
 
 
-def test_who_slept_through_its_term_changes_nothing(door: Door, desk: Desk) -> None:
+def test_who_slept_through_its_term_changes_nothing(door: ApiFixture, desk: Desk) -> None:
     rental = desk.intended().rental
     door.scene.clock.advance(61)
     Desk(door, "other").hold()
@@ -130,7 +130,7 @@ def test_a_rental_never_goes_back(desk: Desk, before: RentalState, after: Rental
     assert "never becomes" in problem(desk.move(rental, state=after), 409)["detail"]
 
 
-def test_an_intent_invites_one_worker_for_each_card(door: Door, desk: Desk) -> None:
+def test_an_intent_invites_one_worker_for_each_card(door: ApiFixture, desk: Desk) -> None:
     lost, told = desk.intended(), desk.intended()
     problem(door.say("register", lost.token, {"name": "x"}), 422)
     facts = {"name": "x", "gpu": "x", "memory_mib": 24_564, "model_set": "tiny"}
@@ -145,7 +145,7 @@ def test_an_intent_invites_one_worker_for_each_card(door: Door, desk: Desk) -> N
     problem(desk.intend(vram=48), 409)
 
 
-def test_who_ends_a_rental_ends_its_workers(door: Door, desk: Desk) -> None:
+def test_who_ends_a_rental_ends_its_workers(door: ApiFixture, desk: Desk) -> None:
     told = desk.intended()
     worker = joined(door, told.token, "left")
     assert door.say("heartbeat", worker["token"]).status_code == 200
@@ -156,7 +156,9 @@ def test_who_ends_a_rental_ends_its_workers(door: Door, desk: Desk) -> None:
     problem(door.say("register", worker["token"], facts), 401)
 
 
-def test_a_drained_worker_finishes_what_it_has_and_is_told_to_leave(door: Door, desk: Desk) -> None:
+def test_a_drained_worker_finishes_what_it_has_and_is_told_to_leave(
+    door: ApiFixture, desk: Desk
+) -> None:
     told, scene = desk.intended(), door.scene
     said = joined(door, told.token, "left")
     job = scene.submit(briefs(2)).job_id
@@ -176,7 +178,7 @@ def test_a_drained_worker_finishes_what_it_has_and_is_told_to_leave(door: Door, 
     assert desk.situation().workers[0].state == "gone"
 
 
-def test_an_operator_drains_one_worker(door: Door) -> None:
+def test_an_operator_drains_one_worker(door: ApiFixture) -> None:
     said = door.joined()
     door.say("heartbeat", said["token"])
     assert door.post(f"workers/{said['worker_id']}/drain").json()["state"] == "draining"
@@ -186,7 +188,7 @@ def test_an_operator_drains_one_worker(door: Door) -> None:
 
 
 def test_the_situation_says_what_is_to_be_made_by_when_and_for_how_much(
-    door: Door, desk: Desk
+    door: ApiFixture, desk: Desk
 ) -> None:
     scene, told = door.scene, desk.intended()
     worker = scene.worker(joined(door, told.token, "left")["worker_id"])
@@ -211,7 +213,9 @@ def _in(now: float, seconds: float) -> datetime:
     return datetime.fromtimestamp(now + seconds, UTC)
 
 
-def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(door: Door, desk: Desk) -> None:
+def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(
+    door: ApiFixture, desk: Desk
+) -> None:
     scene, told = door.scene, desk.intended()
     worker = scene.worker(joined(door, told.token, "left")["worker_id"])
     scene.beat(worker)
@@ -226,19 +230,19 @@ def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(door: Door, desk:
     scene.beat(worker, late)
     scene.clock.advance(5)
     desk.moved(told.rental, state=S.ENDED, ended_at=scene.clock())
-    (stay,) = [Stay.model_validate(s) for s in desk.ask("GET", "stays?ended_since=0").json()]
+    (stay,) = [RentalUsage.model_validate(s) for s in desk.ask("GET", "stays?ended_since=0").json()]
     assert stay.tracks == {job: 1}
     (busy,) = stay.busy
     found = [(s.start - began, s.end - began, s.kept, s.job) for s in busy]
     assert found == [(8, 10, True, job), (10, 20, False, job)]
 
 
-def test_all_stays_are_told_a_few_at_a_time(door: Door, desk: Desk) -> None:
+def test_all_stays_are_told_a_few_at_a_time(door: ApiFixture, desk: Desk) -> None:
     desk.hold()
     tags = {f"tf-hotel-{number:016d}" for number in range(2 * STAYS + 1)}
     for number, tag in enumerate(sorted(tags)):
         desk.intend(tag=tag, intended_at=1000 - number // 2)
-    with FleetFarm(door.url, API_KEY) as farm:
+    with FleetClient(door.url, API_KEY) as farm:
         told = [stay.rental.tag for stay in farm.stays(ended_since=0)]
         assert told == [rental.tag for rental in farm.rentals(ended_since=0)]
     assert set(told) == tags
@@ -249,7 +253,7 @@ def test_all_stays_are_told_a_few_at_a_time(door: Door, desk: Desk) -> None:
 
 @pytest.mark.parametrize("path", ["rentals", "stays"])
 def test_who_may_only_read_learns_no_job_that_machines_were_rented_for(
-    door: Door, desk: Desk, path: str
+    door: ApiFixture, desk: Desk, path: str
 ) -> None:
     desk.hold()
     desk.intend(purpose="job_of_another")
@@ -258,7 +262,7 @@ def test_who_may_only_read_learns_no_job_that_machines_were_rented_for(
     assert "operate" in problem(door.get(f"fleet/{path}", key=reader), 403)["detail"]
 
 
-def test_nobody_can_be_paid_any_more(door: Door, desk: Desk) -> None:
+def test_nobody_can_be_paid_any_more(door: ApiFixture, desk: Desk) -> None:
     job = door.scene.submit(briefs(2), budget=1.0).job_id
     ended = desk.ask("POST", f"jobs/{job}/out-of-budget").json()
     assert ended["state"] == "out_of_budget"
@@ -285,12 +289,12 @@ def test_a_dismissal_is_kept_for_whoever_leads(desk: Desk) -> None:
     desk.ask("POST", f"rentals/{TAG}/dismiss", {"reason": "too loud"})
     desk.ask("POST", f"rentals/{TAG}/dismiss", {"reason": "again"})
     assert desk.moved(rental, state=S.CREATED, provider_id="7").dismissed == "too loud"
-    assert Standing(since=1, price_per_hour=1).state is S.INTENDED
+    assert RentalStatus(since=1, price_per_hour=1).state is S.INTENDED
 
 
-def test_refusals_are_the_clients_own(door: Door) -> None:
-    with FleetFarm(door.url, API_KEY, patience=0) as farm:
+def test_refusals_are_the_clients_own(door: ApiFixture) -> None:
+    with FleetClient(door.url, API_KEY, patience=0) as farm:
         farm.hold_term("one", 60)
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RequestRefused) as refused:
             farm.intend(7, RentalPlan(**Desk(door).plan()))
     assert is_stale(refused.value)

@@ -2,20 +2,20 @@
 
 from typing import Any
 
-from tests.scheduler.api.conftest import Door, problem
-from tests.scheduler.scene import briefs
-from trackfarm.api import TrackState
+from tests.scheduler.api.conftest import ApiFixture, problem
+from tests.scheduler.farm_fixture import briefs
 from trackfarm.model_sets import model_sets
+from trackfarm.protocol.operator import TrackState
 
 TURBO = "acestep-v15-turbo"
 WEIGHTS = {"vae": "a" * 64}
 
 
-def listed(door: Door) -> dict[str, dict[str, Any]]:
+def listed(door: ApiFixture) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in door.get("models").json()}
 
 
-def test_who_serves_a_model_set_and_what_waits_for_it(door: Door) -> None:
+def test_who_serves_a_model_set_and_what_waits_for_it(door: ApiFixture) -> None:
     assert listed(door)[TURBO]["is_default"], "the default of ACE-Step's own server without workers"
     me = door.joined(digests=WEIGHTS)
     job_id = door.scene.submit(briefs(5)).job_id
@@ -32,7 +32,7 @@ def test_who_serves_a_model_set_and_what_waits_for_it(door: Door) -> None:
     assert listed(door)["tiny"]["tracks_pending"] == 0, "a paused job is no backlog"
 
 
-def test_pages_have_every_model_set_once(door: Door) -> None:
+def test_pages_have_every_model_set_once(door: ApiFixture) -> None:
     names: list[str] = []
     answer = door.get("models", limit=4)
     while "next" in answer.links:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, Door, Switch, problem
+from tests.scheduler.api.conftest import API_KEY, ApiFixture, Switch, problem
 from tests.servers.presence import require
 from trackfarm_scheduler.api.pages import DOCS
 
 BASIC = ("anybody", API_KEY)
 
 
-def test_the_page_and_all_it_loads_come_from_here_and_need_a_key(door: Door) -> None:
+def test_the_page_and_all_it_loads_come_from_here_and_need_a_key(door: ApiFixture) -> None:
     page = door.http.get(DOCS, auth=BASIC)
     policy = page.headers["content-security-policy"]
     assert "https:" not in policy
@@ -32,7 +32,7 @@ def test_the_page_and_all_it_loads_come_from_here_and_need_a_key(door: Door) -> 
 
 
 @pytest.fixture
-def logged_in(door: Door, served: tuple[Switch, str]) -> Iterator[str]:
+def logged_in(door: ApiFixture, served: tuple[Switch, str]) -> Iterator[str]:
     """The scheduler's URL with the key added to each request: a headless browser cannot log in."""
     switch, url = served
     app = switch.app
@@ -47,7 +47,7 @@ def logged_in(door: Door, served: tuple[Switch, str]) -> Iterator[str]:
 
 
 def test_a_browser_draws_every_operation_under_the_policy(
-    door: Door, logged_in: str, tmp_path: Path
+    door: ApiFixture, logged_in: str, tmp_path: Path
 ) -> None:
     browser = require(shutil.which("chromium"), "chromium")
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]

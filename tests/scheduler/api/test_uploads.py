@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.scheduler.api.conftest import Door, problem
-from tests.scheduler.api.test_worker import claim
-from tests.scheduler.scene import briefs
-from trackfarm.api import SOURCE_BYTES
+from tests.scheduler.api.conftest import ApiFixture, problem
+from tests.scheduler.api.test_worker_api_worker import claim
+from tests.scheduler.farm_fixture import briefs
 from trackfarm.identity import seed_of
-from trackfarm_scheduler.store.tables import Job
+from trackfarm.protocol.operator import SOURCE_BYTES
+from trackfarm_scheduler.db.tables import JobRow
 
 SONG = b"a song"
 SHA256 = hashlib.sha256(SONG).hexdigest()
@@ -19,7 +19,7 @@ KEY = f"uploads/operator/{SHA256[:2]}/{SHA256}"
 HEADER = json.dumps({"catalog": "covers"})
 
 
-def announce(door: Door, **changes: Any) -> Any:
+def announce(door: ApiFixture, **changes: Any) -> Any:
     body = {"size": len(SONG), "sha256": SHA256} | changes
     headers = {"Authorization": "Bearer operator-key-0123456789"}
     return door.http.post("/api/v1/uploads", headers=headers, json=body)
@@ -31,7 +31,7 @@ def cover(source: str, **fields: Any) -> str:
     )
 
 
-def test_an_upload_goes_to_a_key_of_its_content(door: Door) -> None:
+def test_an_upload_goes_to_a_key_of_its_content(door: ApiFixture) -> None:
     assert announce(door).json() == {
         "source": f"upload:{SHA256}",
         "url": f"memory://put/{KEY}",
@@ -39,7 +39,7 @@ def test_an_upload_goes_to_a_key_of_its_content(door: Door) -> None:
     }
 
 
-def test_what_is_there_is_not_sent_again(door: Door) -> None:
+def test_what_is_there_is_not_sent_again(door: ApiFixture) -> None:
     door.scene.objects.content[KEY] = SONG
     assert announce(door).json() == {"source": f"upload:{SHA256}", "url": None, "headers": {}}
     door.scene.objects.content[KEY] = SONG[:2]
@@ -50,11 +50,11 @@ def test_what_is_there_is_not_sent_again(door: Door) -> None:
     "change",
     [{"size": 0}, {"size": SOURCE_BYTES + 1}, {"sha256": "../../etc"}, {"name": "x"}],
 )
-def test_uploads_without_form_are_refused(door: Door, change: dict[str, Any]) -> None:
+def test_uploads_without_form_are_refused(door: ApiFixture, change: dict[str, Any]) -> None:
     assert problem(announce(door, **change), 422)["errors"]
 
 
-def test_uploading_needs_the_operators_key(door: Door) -> None:
+def test_uploading_needs_the_operators_key(door: ApiFixture) -> None:
     problem(door.http.post("/api/v1/uploads", json={"size": 1, "sha256": SHA256}), 401)
 
 
@@ -72,17 +72,17 @@ def test_uploading_needs_the_operators_key(door: Door) -> None:
         ("file:///etc/passwd", "file:"),
     ],
 )
-def test_what_a_brief_may_not_name(door: Door, source: str, words: str) -> None:
+def test_what_a_brief_may_not_name(door: ApiFixture, source: str, words: str) -> None:
     for key in ("tracks/00/stranger/lease.mp3", "checks/probe", "settings"):
         door.scene.objects.content[key] = b"somebody else's"
     good = cover("https://example.org/a.wav")
     body = problem(door.send([HEADER, good, cover(source)]), 422)
     assert [(error["row"], error["field"]) for error in body["errors"]] == [(2, "src_audio")]
     assert words in body["errors"][0]["message"]
-    assert door.scene.number(Job) == 0
+    assert door.scene.number(JobRow) == 0
 
 
-def test_each_source_is_looked_for_once(door: Door) -> None:
+def test_each_source_is_looked_for_once(door: ApiFixture) -> None:
     """Each distinct source is looked up once per submission."""
     lines = [cover(f"upload:{SHA256}", seed=n) for n in range(3)]
     body = problem(door.send([HEADER, *lines]), 422)
@@ -91,7 +91,7 @@ def test_each_source_is_looked_for_once(door: Door) -> None:
     assert door.send([HEADER, *lines]).status_code == 201
 
 
-def test_workers_get_urls_of_what_a_brief_names(door: Door) -> None:
+def test_workers_get_urls_of_what_a_brief_names(door: ApiFixture) -> None:
     me = door.joined()
     worker = door.scene.worker(me["worker_id"])
     first = door.scene.submit(briefs(1), catalog="first")

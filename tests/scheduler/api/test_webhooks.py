@@ -6,20 +6,20 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, Door, Switch, build, problem
-from tests.scheduler.api.test_access import bearer, made
-from tests.scheduler.scene import briefs, failure
-from trackfarm.webhooks import Delivery, DeliveryState, NewWebhook
-from trackfarm_scheduler.api.app import build_app
+from tests.scheduler.api.conftest import API_KEY, ApiFixture, Switch, build, problem
+from tests.scheduler.api.test_worker_api import bearer, made
+from tests.scheduler.farm_fixture import briefs, failure
+from trackfarm.protocol.webhooks import DeliveryInfo, DeliveryState, NewWebhook
 from trackfarm_scheduler.api.webhooks import MOST
-from trackfarm_scheduler.store.webhook_tables import DeliveryRow
-from trackfarm_scheduler.webhooks.sending import derived_secret
+from trackfarm_scheduler.db.tables_webhooks import DeliveryRow
+from trackfarm_scheduler.web import build_app
+from trackfarm_scheduler.webhooks.http import derived_secret
 
 HERE = "http://127.0.0.1:9/hook"
 
 
 @pytest.fixture
-def opened(door: Door, served: tuple[Switch, str]) -> Door:
+def opened(door: ApiFixture, served: tuple[Switch, str]) -> ApiFixture:
     """A farm that may send webhooks to its own machine."""
     farm = build(door.scene, door.url)
     wanted = {**farm.settings.model_dump(), "webhook_networks": ["127.0.0.0/8"]}
@@ -27,18 +27,20 @@ def opened(door: Door, served: tuple[Switch, str]) -> Door:
     return door
 
 
-def asked(door: Door, url: str = HERE, *, key: str = API_KEY, **fields: Any) -> httpx.Response:
+def asked(
+    door: ApiFixture, url: str = HERE, *, key: str = API_KEY, **fields: Any
+) -> httpx.Response:
     headers = bearer(key)
     return door.http.post("/api/v1/webhooks", headers=headers, json={"url": url, **fields})
 
 
-def hooked(door: Door, **fields: Any) -> NewWebhook:
+def hooked(door: ApiFixture, **fields: Any) -> NewWebhook:
     answer = asked(door, **fields)
     assert answer.status_code == 201, answer.text
     return NewWebhook.model_validate(answer.json())
 
 
-def removed(door: Door, hook: str, *, key: str = API_KEY) -> httpx.Response:
+def removed(door: ApiFixture, hook: str, *, key: str = API_KEY) -> httpx.Response:
     return door.http.delete(f"/api/v1/webhooks/{hook}", headers=bearer(key))
 
 
@@ -55,13 +57,13 @@ def removed(door: Door, hook: str, *, key: str = API_KEY) -> httpx.Response:
         ("nonsense", "must begin with https://"),
     ],
 )
-def test_where_a_webhook_may_not_point(door: Door, url: str, words: str) -> None:
+def test_where_a_webhook_may_not_point(door: ApiFixture, url: str, words: str) -> None:
     body = problem(asked(door, url), 422)
     assert words in body["detail"]
     assert body["errors"][0]["field"] == "body.url"
 
 
-def test_a_webhook_is_made_shown_and_removed_by_its_owner(opened: Door) -> None:
+def test_a_webhook_is_made_shown_and_removed_by_its_owner(opened: ApiFixture) -> None:
     shop, stranger = made(opened, "shop").secret, made(opened, "stranger").secret
     new = hooked(opened, key=shop, events=["job.ended"])
     assert new.secret == derived_secret(b"s" * 32, new.webhook.id)
@@ -77,13 +79,13 @@ def test_a_webhook_is_made_shown_and_removed_by_its_owner(opened: Door) -> None:
     problem(opened.get(f"webhooks/{new.webhook.id}", key=shop), 404)
 
 
-def test_an_owner_has_so_many_webhooks(opened: Door) -> None:
+def test_an_owner_has_so_many_webhooks(opened: ApiFixture) -> None:
     for _ in range(MOST):
         hooked(opened)
     assert str(MOST) in problem(asked(opened), 409)["detail"]
 
 
-def test_deliveries_are_shown_page_by_page_newest_first(opened: Door) -> None:
+def test_deliveries_are_shown_page_by_page_newest_first(opened: ApiFixture) -> None:
     hook = hooked(opened).webhook
     job_id = opened.scene.submit(briefs(3)).job_id
     worker = opened.scene.join()
@@ -92,7 +94,7 @@ def test_deliveries_are_shown_page_by_page_newest_first(opened: Door) -> None:
     page = opened.get(f"webhooks/{hook.id}/deliveries", limit=3)
     rest = opened.http.get(page.links["next"]["url"], headers=bearer(API_KEY))
     assert "next" not in rest.links
-    found = [Delivery.model_validate(each) for each in page.json() + rest.json()]
+    found = [DeliveryInfo.model_validate(each) for each in page.json() + rest.json()]
     assert [d.event for d in found] == ["job.ended", *["track.done"] * 3]
     assert {(d.state, d.tries) for d in found} == {(DeliveryState.PENDING, 0)}
     assert opened.get(f"webhooks/{hook.id}/deliveries", state="given_up").json() == []
@@ -103,7 +105,7 @@ def test_deliveries_are_shown_page_by_page_newest_first(opened: Door) -> None:
     assert opened.scene.number(DeliveryRow) == 0
 
 
-def test_usage_is_counted_by_key_and_hour(door: Door) -> None:
+def test_usage_is_counted_by_key_and_hour(door: ApiFixture) -> None:
     shop = made(door, "shop")
     lines = [b.model_dump_json(exclude_defaults=True) for b in briefs(3)]
     job_id = door.send(['{"catalog":"spa"}', *lines], key=shop.secret).json()["job"]["id"]
@@ -133,7 +135,7 @@ def test_usage_is_counted_by_key_and_hour(door: Door) -> None:
     assert body["errors"][0]["field"] == "query.since"
 
 
-def test_jobs_and_tracks_are_found_by_label_state_and_time(door: Door) -> None:
+def test_jobs_and_tracks_are_found_by_label_state_and_time(door: ApiFixture) -> None:
     spa = door.scene.submit(briefs(2, tags={"zone": "spa", "mood": "calm"}), catalog="a").job_id
     door.scene.clock.advance(10)
     bar = door.scene.submit(briefs(1, word="bar", tags={"zone": "bar"}), catalog="b").job_id
@@ -157,7 +159,7 @@ def test_jobs_and_tracks_are_found_by_label_state_and_time(door: Door) -> None:
     assert "zone=lobby" in problem(door.get("jobs", tag="zone"), 422)["errors"][0]["message"]
 
 
-def test_workers_are_found_by_state_and_page(door: Door) -> None:
+def test_workers_are_found_by_state_and_page(door: ApiFixture) -> None:
     for number in range(3):
         door.scene.join(f"w{number}")
         door.scene.clock.advance(1)

@@ -4,28 +4,28 @@ from typing import Any
 
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, JOIN_TOKEN, Door, problem
-from tests.scheduler.scene import briefs
+from tests.scheduler.api.conftest import API_KEY, JOIN_TOKEN, ApiFixture, problem
+from tests.scheduler.farm_fixture import briefs
 
 FACTS = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
 BEARER = {"Authorization": f"Bearer {API_KEY}"}
 
 
-def invite(door: Door, **wishes: Any) -> dict[str, Any]:
+def invite(door: ApiFixture, **wishes: Any) -> dict[str, Any]:
     answer = door.http.post("/api/v1/workers/invitations", json=wishes, headers=BEARER)
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
     return made
 
 
-def delete(door: Door, path: str, status: int = 200) -> dict[str, Any]:
+def delete(door: ApiFixture, path: str, status: int = 200) -> dict[str, Any]:
     answer = door.http.delete(f"/api/v1/workers/{path}", headers=BEARER)
     assert answer.status_code == status, answer.text
     said: dict[str, Any] = answer.json()
     return said
 
 
-def test_an_invitation_is_shown_without_its_token(door: Door) -> None:
+def test_an_invitation_is_shown_without_its_token(door: ApiFixture) -> None:
     made = invite(door, uses=3, note="for the cellar", provider="vast")
     (listed,) = door.get("workers/invitations").json()
     assert listed == made["invitation"]
@@ -38,13 +38,13 @@ def test_an_invitation_is_shown_without_its_token(door: Door) -> None:
     assert made["token"] not in door.get("events").text
 
 
-def test_who_is_invited_gets_its_own_access(door: Door) -> None:
+def test_who_is_invited_gets_its_own_access(door: ApiFixture) -> None:
     joined = door.say("register", invite(door)["token"], FACTS).json()
     assert joined["broker_url"].startswith(f"redis://tfw_{joined['worker_id']}:")
     assert joined["broker_url"].endswith("@127.0.0.1:1/0")
 
 
-def test_a_registration_that_is_refused_spends_nothing(door: Door) -> None:
+def test_a_registration_that_is_refused_spends_nothing(door: ApiFixture) -> None:
     token = invite(door)["token"]
     problem(door.say("register", token, FACTS | {"model_set": "suno"}), 422)
     problem(door.say("register", token, FACTS | {"memory_mib": 2_048}), 422)
@@ -52,7 +52,7 @@ def test_a_registration_that_is_refused_spends_nothing(door: Door) -> None:
     assert "trackfarm workers invite" in problem(door.say("register", token, FACTS), 401)["detail"]
 
 
-def test_a_revoked_invitation_opens_nothing(door: Door) -> None:
+def test_a_revoked_invitation_opens_nothing(door: ApiFixture) -> None:
     made = invite(door, uses=5)
     assert door.say("register", made["token"], FACTS).status_code == 200
     assert delete(door, f"invitations/{made['invitation']['id']}")["revoked_at"]
@@ -61,7 +61,7 @@ def test_a_revoked_invitation_opens_nothing(door: Door) -> None:
     delete(door, "invitations/invitation_0000", 404)
 
 
-def test_a_removed_worker_is_out_at_once_and_its_tracks_are_placed_again(door: Door) -> None:
+def test_a_removed_worker_is_out_at_once_and_its_tracks_are_placed_again(door: ApiFixture) -> None:
     me = door.joined()
     job_id = door.scene.submit(briefs(3)).job_id
     worker = door.scene.worker(me["worker_id"])
@@ -78,7 +78,7 @@ def test_a_removed_worker_is_out_at_once_and_its_tracks_are_placed_again(door: D
 
 
 @pytest.mark.parametrize("key", ["", "wrong", JOIN_TOKEN])
-def test_only_the_operator_invites_and_removes(door: Door, key: str) -> None:
+def test_only_the_operator_invites_and_removes(door: ApiFixture, key: str) -> None:
     bearer = {"Authorization": f"Bearer {key}"} if key else {}
     me = door.joined()
     for method, path in (
@@ -96,6 +96,6 @@ def test_only_the_operator_invites_and_removes(door: Door, key: str) -> None:
     "wishes",
     [{"uses": 0}, {"seconds": 0}, {"seconds": 1e9}, {"price_per_hour": -1}, {"surprise": 1}],
 )
-def test_what_cannot_be_wished(door: Door, wishes: dict[str, Any]) -> None:
+def test_what_cannot_be_wished(door: ApiFixture, wishes: dict[str, Any]) -> None:
     answer = door.http.post("/api/v1/workers/invitations", json=wishes, headers=BEARER)
     problem(answer, 422)

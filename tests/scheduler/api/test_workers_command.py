@@ -9,17 +9,17 @@ import typer
 from typer.testing import CliRunner, Result
 
 from tests.common.cli.conftest import run
-from tests.scheduler.api.conftest import API_KEY, Door
-from tests.scheduler.scene import briefs
+from tests.scheduler.api.conftest import API_KEY, ApiFixture
+from tests.scheduler.farm_fixture import briefs
 from trackfarm import Farm
-from trackfarm.cli.machines import duration
+from trackfarm.cli.workers import duration
 from trackfarm_worker.cli.models import models
 
 FACTS = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
 
 
 @pytest.fixture
-def trackfarm(door: Door, monkeypatch: pytest.MonkeyPatch) -> Door:
+def trackfarm(door: ApiFixture, monkeypatch: pytest.MonkeyPatch) -> ApiFixture:
     for name in [name for name in os.environ if name.startswith("TRACKFARM_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("TRACKFARM_URL", door.url)
@@ -42,7 +42,7 @@ def token_of(result: Result) -> str:
     return line.partition("=")[2]
 
 
-def test_from_invitation_to_removal(trackfarm: Door) -> None:
+def test_from_invitation_to_removal(trackfarm: ApiFixture) -> None:
     invited = workers("invite", "--uses", "2", "--expires", "30m", "--note", "cellar")
     token = token_of(invited)
     assert f"TRACKFARM_WORKER_SCHEDULER_URL={trackfarm.url}" in invited.stdout
@@ -61,7 +61,7 @@ def test_from_invitation_to_removal(trackfarm: Door) -> None:
     assert trackfarm.say("register", token, FACTS).status_code == 401
 
 
-def test_the_model_sets_that_the_farm_serves(trackfarm: Door) -> None:
+def test_the_model_sets_that_the_farm_serves(trackfarm: ApiFixture) -> None:
     trackfarm.joined()
     trackfarm.scene.submit(briefs(3))
     served = typer.Typer()
@@ -74,7 +74,7 @@ def test_the_model_sets_that_the_farm_serves(trackfarm: Door) -> None:
         assert rows == [row.model_dump(mode="json") for row in farm.models()]
 
 
-def test_everything_can_be_said_in_json(trackfarm: Door) -> None:
+def test_everything_can_be_said_in_json(trackfarm: ApiFixture) -> None:
     told = ["--provider", "vast", "--rental-tag", "t-1", "--price", "1.5"]
     made = said(workers("invite", *told, "--json"))
     worker = trackfarm.scene.worker(
@@ -97,12 +97,12 @@ def test_everything_can_be_said_in_json(trackfarm: Door) -> None:
         (("revoke", "nothing"), 4),
     ],
 )
-def test_what_cannot_be_done(trackfarm: Door, arguments: tuple[str, ...], code: int) -> None:
+def test_what_cannot_be_done(trackfarm: ApiFixture, arguments: tuple[str, ...], code: int) -> None:
     assert workers(*arguments).exit_code == code
 
 
 def test_a_farm_in_clear_text_is_not_spoken_to(
-    trackfarm: Door, monkeypatch: pytest.MonkeyPatch
+    trackfarm: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACKFARM_URL", "http://farm.example:8700")
     refused = workers()

@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.scheduler.scene import Scene
-from trackfarm_scheduler.broker import Broker
+from tests.scheduler.farm_fixture import FarmFixture
+from trackfarm_scheduler.broker.client import Broker
 from trackfarm_scheduler.metrics import FarmCollector, exposition
 
 NOBODY = "redis://127.0.0.1:1/0"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def collector(scene: Scene, *, lag: Callable[[], float] = lambda: 0.0) -> FarmCollector:
+def collector(scene: FarmFixture, *, lag: Callable[[], float] = lambda: 0.0) -> FarmCollector:
     return FarmCollector(
         database=scene.database,
         broker=Broker(NOBODY),

@@ -4,19 +4,19 @@ import shutil
 import threading
 from pathlib import Path
 
+from tests.scheduler.farm_fixture import FarmFixture, briefs
 from tests.scheduler.metrics.exposed import NOBODY, collector, scraped, value
-from tests.scheduler.scene import Scene, briefs
 from tests.servers.process import wait_until
 from tests.servers.redis import RedisServer
 from trackfarm import __version__
-from trackfarm_scheduler.broker import Broker
+from trackfarm_scheduler.broker.client import Broker
 from trackfarm_scheduler.metrics import survey
 from trackfarm_scheduler.metrics.health import broker_families, disks_of
 from trackfarm_scheduler.metrics.survey import Surveyor
 from trackfarm_scheduler.objects.directory import DirectoryStore
 
 
-def test_it_says_what_runs_and_how_it_is(sqlite_scene: Scene) -> None:
+def test_it_says_what_runs_and_how_it_is(sqlite_scene: FarmFixture) -> None:
     samples = scraped(collector(sqlite_scene, lag=lambda: 0.25))
     assert value(samples, "build_info", version=__version__) == 1
     assert value(samples, "scheduler_lag_seconds") == 0.25
@@ -29,7 +29,7 @@ def test_it_says_what_runs_and_how_it_is(sqlite_scene: Scene) -> None:
     assert ("process_cpu_seconds_total", frozenset()) in samples
 
 
-def test_a_database_that_is_away_is_said(sqlite_scene: Scene, tmp_path: Path) -> None:
+def test_a_database_that_is_away_is_said(sqlite_scene: FarmFixture, tmp_path: Path) -> None:
     subject = collector(sqlite_scene)
     sqlite_scene.database.close()
     (tmp_path / "farm.db").rename(tmp_path / "away.db")
@@ -44,7 +44,7 @@ def test_a_database_that_is_away_is_said(sqlite_scene: Scene, tmp_path: Path) ->
     assert value(samples, "jobs") is None
 
 
-def test_the_broker_is_measured(sqlite_scene: Scene, redis: RedisServer) -> None:
+def test_the_broker_is_measured(sqlite_scene: FarmFixture, redis: RedisServer) -> None:
     broker = Broker(redis.url)
     worker, job = sqlite_scene.join(), sqlite_scene.submit(briefs(2)).job_id
     broker.send([sqlite_scene.offer(worker, job, [i]) for i in sqlite_scene.ids(job)])
@@ -58,21 +58,21 @@ def test_the_broker_is_measured(sqlite_scene: Scene, redis: RedisServer) -> None
     broker.close()
 
 
-def test_a_disk_is_watched_where_we_fill_it(sqlite_scene: Scene, tmp_path: Path) -> None:
+def test_a_disk_is_watched_where_we_fill_it(sqlite_scene: FarmFixture, tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path, base_url="http://127.0.0.1", secret=b"s" * 16)
     assert set(disks_of(sqlite_scene.database, store)) == {"database", "objects"}
     assert set(disks_of(sqlite_scene.database, sqlite_scene.objects)) == {"database"}
     assert shutil.disk_usage(tmp_path).total > 0
 
 
-def test_a_small_farm_is_surveyed_anew(sqlite_scene: Scene) -> None:
+def test_a_small_farm_is_surveyed_anew(sqlite_scene: FarmFixture) -> None:
     surveyor = Surveyor(sqlite_scene.database, Broker(NOBODY), sqlite_scene.clock)
     assert surveyor.newest().tracks.pending == 0
     sqlite_scene.submit(briefs(3))
     assert surveyor.newest().tracks.pending == 3
 
 
-def test_a_large_farm_is_surveyed_beside_the_scrapes(sqlite_scene: Scene) -> None:
+def test_a_large_farm_is_surveyed_beside_the_scrapes(sqlite_scene: FarmFixture) -> None:
     surveyor = Surveyor(
         sqlite_scene.database, Broker(NOBODY), sqlite_scene.clock, small=0, rest=0.0
     )
@@ -87,7 +87,7 @@ def test_a_large_farm_is_surveyed_beside_the_scrapes(sqlite_scene: Scene) -> Non
     )
 
 
-def test_a_survey_of_a_large_farm_rests(sqlite_scene: Scene) -> None:
+def test_a_survey_of_a_large_farm_rests(sqlite_scene: FarmFixture) -> None:
     surveyor = Surveyor(
         sqlite_scene.database, Broker(NOBODY), sqlite_scene.clock, small=0, rest=1e9
     )

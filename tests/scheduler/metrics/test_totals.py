@@ -2,20 +2,20 @@
 
 import pytest
 
+from tests.scheduler.farm_fixture import FarmFixture, briefs, failure
 from tests.scheduler.metrics.exposed import collector, scraped, value
-from tests.scheduler.scene import Scene, briefs, failure
 from trackfarm.identity import next_seeds
-from trackfarm.wire import BatchShare, FailureKind, Timings
+from trackfarm.protocol.worker import BatchShare, FailureKind, Timings
+from trackfarm_scheduler.db import totals as db_totals
 from trackfarm_scheduler.metrics import totals
 from trackfarm_scheduler.metrics.exporter import exposition
-from trackfarm_scheduler.store import output
 
 KIND = {"model_set": "tiny", "tier": "vram24"}
 
 
 def test_a_bucket_holds_what_is_not_above_its_bound() -> None:
     bounds = (1.0, 2.0)
-    samples = [output.bucket_of(seconds, bounds) for seconds in (0.5, 1.0, 1.5, 2.0, 2.1)]
+    samples = [db_totals.bucket_of(seconds, bounds) for seconds in (0.5, 1.0, 1.5, 2.0, 2.1)]
     assert samples == ["1.0", "1.0", "2.0", "2.0", "+Inf"]
 
 
@@ -43,10 +43,10 @@ def test_buckets_add_up() -> None:
     ],
 )
 def test_the_label_of_a_card_is_one_of_few(reported: str, shown: str) -> None:
-    assert output.gpu_label(reported) == shown
+    assert db_totals.gpu_label(reported) == shown
 
 
-def test_what_was_made_is_counted_by_who_made_it(scene: Scene) -> None:
+def test_what_was_made_is_counted_by_who_made_it(scene: FarmFixture) -> None:
     worker = scene.join(gpu="NVIDIA GeForce RTX 4090", provider="vast", price_per_hour=3.6)
     job = scene.submit(briefs(3)).job_id
     offer = scene.claimed(worker, job)
@@ -86,7 +86,7 @@ def test_what_was_made_is_counted_by_who_made_it(scene: Scene) -> None:
     assert value(samples, "track_batch_size_sum", **KIND) == 4
 
 
-def test_a_report_that_comes_again_counts_nothing(scene: Scene) -> None:
+def test_a_report_that_comes_again_counts_nothing(scene: FarmFixture) -> None:
     worker, job = scene.join(), scene.submit(briefs(1)).job_id
     offer = scene.claimed(worker, job)
     report = scene.upload(offer, scene.ids(job)[0])
@@ -96,7 +96,7 @@ def test_a_report_that_comes_again_counts_nothing(scene: Scene) -> None:
     assert exposed_totals(scene) == once
 
 
-def test_a_track_made_with_another_seed_was_made_again(scene: Scene) -> None:
+def test_a_track_made_with_another_seed_was_made_again(scene: FarmFixture) -> None:
     worker, job = scene.join(), scene.submit(briefs(1)).job_id
     offer = scene.claimed(worker, job)
     (track_id,) = scene.ids(job)
@@ -111,14 +111,14 @@ def test_a_track_made_with_another_seed_was_made_again(scene: Scene) -> None:
     assert value(samples, "tracks_remade_total") == 1
 
 
-def test_what_never_happened_is_zero_where_that_can_be_said(scene: Scene) -> None:
+def test_what_never_happened_is_zero_where_that_can_be_said(scene: FarmFixture) -> None:
     samples = scraped(collector(scene))
     assert value(samples, "workers_lost_total") == 0
     assert value(samples, "object_bytes_total") == 0
     assert value(samples, "tracks_total") is None
 
 
-def test_prometheus_would_take_the_names(scene: Scene) -> None:
+def test_prometheus_would_take_the_names(scene: FarmFixture) -> None:
     """Check the rules of its linter that a parser can check: help, type, unit and suffix."""
     for line in exposition(collector(scene)).decode().splitlines():
         if line.startswith("# TYPE trackfarm_"):
@@ -127,6 +127,6 @@ def test_prometheus_would_take_the_names(scene: Scene) -> None:
             assert not name.endswith(("_ms", "_minutes", "_percent", "_mib")), line
 
 
-def exposed_totals(scene: Scene) -> dict[object, float]:
+def exposed_totals(scene: FarmFixture) -> dict[object, float]:
     samples = scraped(collector(scene))
     return {k: v for k, v in samples.items() if k[0].startswith("trackfarm") and "_total" in k[0]}

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from tests.servers.web import listening_socket, serving
 from trackfarm_scheduler.objects import ObjectMissing, ObjectStoreError
 from trackfarm_scheduler.objects.directory import ABANDONED_AFTER_S, DirectoryStore
-from trackfarm_scheduler.objects.routes import directory_router
+from trackfarm_scheduler.objects.directory_routes import directory_router
 
 HOUR = timedelta(hours=1)
 MAX_BYTES = 3_000_000

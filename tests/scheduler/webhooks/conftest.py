@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.scheduler.scene import Scene
-from tests.scheduler.webhooks.post import Post
+from tests.scheduler.farm_fixture import FarmFixture
+from tests.scheduler.webhooks.dispatcher_fixture import WebhookFixture
 from tests.scheduler.webhooks.receiver import Receiver, receiving
 
 
 @pytest.fixture
-def post(sqlite_scene: Scene) -> Iterator[Post]:
-    new_post = Post(sqlite_scene)
+def post(sqlite_scene: FarmFixture) -> Iterator[WebhookFixture]:
+    new_post = WebhookFixture(sqlite_scene)
     yield new_post
     new_post.deliverer.close()
 

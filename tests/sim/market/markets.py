@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from trackfarm.planning import built_in_prices
-from trackfarm_fleet.situation import Rules
-from trackfarm_sim.farm import Farm
-from trackfarm_sim.market.auctions import Course
-from trackfarm_sim.market.exchange import Exchange
-from trackfarm_sim.market.habits import built_in_habits
-from trackfarm_sim.market.lots import Fate, Lot
-from trackfarm_sim.market.season import Season, season_of
-from trackfarm_sim.market.steward import Wishes
-from trackfarm_sim.policies.ours import Ours
-from trackfarm_sim.scenario import Scenario
-from trackfarm_sim.world import World, draw
+from trackfarm_fleet.autoscaler.models import ScalingRules
+from trackfarm_sim.farm import SimFarm
+from trackfarm_sim.market.episode import Season, season_of
+from trackfarm_sim.market.fleet_agent import FleetOptions
+from trackfarm_sim.market.market_machines import Fate, Lot
+from trackfarm_sim.market.market_params import built_in_habits
+from trackfarm_sim.market.price_paths import Course
+from trackfarm_sim.market.sim_provider import Exchange
+from trackfarm_sim.policies.ours import OurPolicy
+from trackfarm_sim.sampled_inputs import World, draw
+from trackfarm_sim.scenario import SimScenario
 
 PRICES = built_in_prices()
 
@@ -23,8 +23,8 @@ PRICES = built_in_prices()
 def a_season(
     *, deadline: float | None = 2100.0, budget: float | None = None, tracks: int = 1_500
 ) -> Season:
-    scenario = Scenario(fleet=(), tracks=tracks, durations=(240.0,))
-    wishes = Wishes(Rules(max_machines=64), deadline=deadline, budget=budget)
+    scenario = SimScenario(fleet=(), tracks=tracks, durations=(240.0,))
+    wishes = FleetOptions(ScalingRules(max_machines=64), deadline=deadline, budget=budget)
     return season_of(scenario, built_in_habits(), PRICES, wishes)
 
 
@@ -59,13 +59,13 @@ def a_lot(name: str, **changes: Any) -> Lot:
     return Lot(**{**values, **changes})
 
 
-def an_exchange(lots: Sequence[Lot], world: World) -> tuple[Farm, Exchange]:
+def an_exchange(lots: Sequence[Lot], world: World) -> tuple[SimFarm, Exchange]:
     """Models load for 100 s at the pace of `a_lot`, disks cost a cent an hour."""
-    farm = Farm(world, Ours(), keeps_stretches=True)
+    farm = SimFarm(world, OurPolicy(), keeps_stretches=True)
     return farm, Exchange(farm, lots, download_gb=6.3, disk=0.01)
 
 
-def passed(farm: Farm, until: float) -> None:
+def passed(farm: SimFarm, until: float) -> None:
     """Lets everything happen that happens until then."""
     reached: list[float] = []
     farm.agenda.at(until, reached.append)

@@ -8,8 +8,8 @@ import torch
 
 from tests.worker.engine.mixtures import Sounds
 from trackfarm.model_sets import model_set
-from trackfarm_worker.engine.messages import EngineTrack
-from trackfarm_worker.engine.process import EngineProcess
+from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.protocol import EngineTrack
 from trackfarm_worker.engine.settings import EngineSettings
 from trackfarm_worker.models.loader import load
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trackfarm_worker.engine.messages import EngineTrack
+from trackfarm_worker.engine.protocol import EngineTrack
 
 TASKS = ("text2music", "cover", "repaint", "extract", "lego", "complete", "codes", "reference")
 LYRICS = ("", "[verse]\nla la la\n", "[Strophe]\nDer Regen fällt auf große Dächer\n" * 9)

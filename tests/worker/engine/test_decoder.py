@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tests.worker.engine.conftest import loaded
-from trackfarm_worker.engine.acceleration import fold_weight_norm
 from trackfarm_worker.engine.decoder import Decoder, passes
+from trackfarm_worker.engine.optimize import fold_weight_norm
 
 
 @pytest.fixture(scope="module")

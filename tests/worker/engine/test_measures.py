@@ -1,6 +1,6 @@
 import pytest
 
-from trackfarm.wire import FailureKind
+from trackfarm.protocol.worker import FailureKind
 from trackfarm_worker.engine.measures import Measures, fault, thresholds, unmeasurable
 
 GOOD = Measures(

@@ -1,51 +1,50 @@
-"""An engine under a real address space limit."""
-
 from pathlib import Path
 
-import numpy as np
-import pytest
-from numpy.typing import NDArray
+from trackfarm_worker.engine.memory import Memory, MemoryLevel, degrade
 
-from tests.worker.engine.conftest import TrackFactory
-from trackfarm_worker.engine.device import memory_path
-from trackfarm_worker.engine.messages import Finished, Result
-from trackfarm_worker.engine.options import Options
-from trackfarm_worker.engine.process import EngineProcess
-from trackfarm_worker.engine.settings import EngineSettings
-
-# Masks over 2,000 tokens of lyrics take 32 MiB per track.
-LYRICS = "la la la " * 220
+TOP = MemoryLevel(seconds=None, window=512, offload=False)
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("retire", [False, True])
-def test_tracks_that_climb_down_the_ladder_are_the_same(
-    engine: EngineProcess,
-    models: Path,
-    tmp_path: Path,
-    track: TrackFactory,
-    retire: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # Otherwise each thread's arena reserves 64 MiB, and the number of threads depends on the machine.
-    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
-    tracks = [track(i, lyrics=LYRICS, steps=1) for i in range(8)]
-    free = engine.run(tracks)
-    spool = tmp_path / "spool"
-    options = Options(headroom_mib=250, retire_when_exhausted=retire)
-    settings = EngineSettings(model_set="tiny", spool=spool, source=models, options=options)
-    with EngineProcess(settings) as capped:
-        capped.start()
-        results = capped.run(tracks)
-        assert (capped.restarts > 0) == retire
-    assert memory_path(spool).exists()
-    for one, other in zip(free, results, strict=True):
-        difference = samples(one, range(8, 9)) - samples(other, range(1, 8))
-        assert np.abs(difference).max() <= 1
+def test_the_ladder_has_one_order() -> None:
+    rungs, rung, tracks = [], TOP, 8
+    weight = 480.0
+    found: MemoryLevel | None = rung
+    while found:
+        rungs.append(found)
+        found = degrade(found, tracks=tracks, weight=weight, can_offload=True)
+        tracks, weight = max(1, tracks // 2), weight / 2
+    assert [(r.seconds, r.window, r.offload) for r in rungs] == [
+        (None, 512, False),
+        (240.0, 512, False),
+        (120.0, 512, False),
+        (60.0, 512, False),
+        (60.0, 256, False),
+        (60.0, 128, False),
+        (60.0, 64, False),
+        (60.0, 64, True),
+    ]
 
 
-def samples(result: Result, batch_sizes: range) -> NDArray[np.int32]:
-    assert isinstance(result, Finished), result
-    assert result.batch_size in batch_sizes
-    audio: NDArray[np.int16] = np.load(result.path, allow_pickle=False)
-    return audio.astype(np.int32)
+def test_a_device_that_cannot_offload_is_exhausted_earlier() -> None:
+    last = MemoryLevel(seconds=1.0, window=64, offload=False)
+    assert degrade(last, tracks=1, weight=1.0, can_offload=False) is None
+
+
+def test_each_device_and_model_set_has_its_own_rung(tmp_path: Path) -> None:
+    path = tmp_path / "limits.json"
+    one, two = Memory(path, "cpu tiny@1"), Memory(path, "H200 xl@1")
+    assert one.recall() is None
+    rung = MemoryLevel(seconds=60.0, window=128, offload=True)
+    one.remember(rung)
+    two.remember(TOP)
+    assert Memory(path, "cpu tiny@1").recall() == rung
+    assert Memory(path, "H200 xl@1").recall() == TOP
+
+
+def test_a_file_that_cannot_be_read_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "limits.json"
+    for text in ("", "[]", '{"cpu": {"seconds": "many"}}'):
+        path.write_text(text)
+        assert Memory(path, "cpu").recall() is None
+    Memory(path, "cpu").remember(TOP)
+    assert Memory(path, "cpu").recall() == TOP

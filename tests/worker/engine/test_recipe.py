@@ -2,8 +2,8 @@ import pytest
 
 from tests.worker.engine.conftest import TrackFactory
 from trackfarm.model_sets import model_set
-from trackfarm.wire import FailureKind
-from trackfarm_worker.engine.recipe import Recipe, Refusal, latents, recipe
+from trackfarm.protocol.worker import FailureKind
+from trackfarm_worker.engine.recipe import Recipe, RecipeRefusal, latents, recipe
 
 TURBO, SFT, TINY = (model_set(name) for name in ("acestep-v15-turbo", "acestep-v15-sft", "tiny"))
 
@@ -46,14 +46,14 @@ def test_values_out_of_range_are_refused(
     track: TrackFactory, fields: dict[str, object], message: str
 ) -> None:
     refusal = recipe(track(1, **fields), TURBO)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, RecipeRefusal)
     assert refusal.kind == FailureKind.BAD_INPUT
     assert message in refusal.message
 
 
 def test_a_task_that_the_model_set_lacks_is_refused_with_those_it_has(track: TrackFactory) -> None:
     refusal = recipe(track(1, task_type="extract"), TURBO)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, RecipeRefusal)
     assert refusal.kind == FailureKind.UNSUPPORTED_TASK
     assert "it can do cover, repaint, text2music" in refusal.message
 
@@ -94,7 +94,7 @@ def test_what_does_not_fit_the_task_is_refused(
 ) -> None:
     length = 4 * 48_000 if "source" in fields else None
     refusal = recipe(track(1, **fields), TINY, source_frames=length)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, RecipeRefusal)
     assert refusal.kind == FailureKind.BAD_INPUT
     assert message in refusal.message
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests.worker.engine.conftest import TrackFactory, loaded
-from tests.worker.engine.workshop import Shop, before_forward, level_of
-from trackfarm.wire import FailureKind
-from trackfarm_worker.engine.messages import Failed, Finished, Retired
+from tests.worker.engine.engine_fixture import Shop, before_forward, level_of
+from trackfarm.protocol.worker import FailureKind
+from trackfarm_worker.engine.protocol import Finished, Retired, TrackFailedReport
 from trackfarm_worker.engine.server import RetireNow
 
 
@@ -34,7 +34,7 @@ def test_a_track_that_came_out_silent_is_made_again_with_its_next_seed(
     again, given, untouched = (made[i] for i in (1, 2, 3))
     assert isinstance(again, Finished)
     assert again.seed == 11
-    assert isinstance(given, Failed)
+    assert isinstance(given, TrackFailedReport)
     assert (given.kind, given.message[-16:]) == (FailureKind.SILENT, "(seeds tried: 5)")
     assert isinstance(untouched, Finished)
     assert untouched.seed == 3
@@ -57,7 +57,7 @@ def test_a_track_that_breaks_its_batch_is_found_and_costs_no_other(
         made = shop.run(tracks)
     assert [type(made[i]).__name__ for i in range(1, 7)] == ["Finished"] * 5 + ["Failed"]
     failed = made[6]
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, TrackFailedReport)
     assert (failed.kind, failed.message) == (FailureKind.ENGINE_ERROR, "RuntimeError: poison")
 
 
@@ -97,7 +97,7 @@ def test_a_smaller_window_helps_and_when_nothing_does_a_larger_tier_is_needed(
         failed = shop.run([track(2, duration=12.0)])[2]
     finally:
         handle.remove()
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, TrackFailedReport)
     assert failed.kind == FailureKind.OUT_OF_MEMORY
     assert failed.message.startswith("needs a larger tier: MemoryError")
     assert isinstance(shop.run([track(3, duration=12.0)])[3], Finished)

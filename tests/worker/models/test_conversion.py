@@ -14,8 +14,7 @@ from tests.worker.models.official_checkpoint import CONFIG, DIT, write_official
 from trackfarm.model_sets import model_set
 from trackfarm_worker.models import tiny
 from trackfarm_worker.models.checkpoint import ModelNotReady, check
-from trackfarm_worker.models.conversion import convert
-from trackfarm_worker.models.layout import OfficialLayout, recognise
+from trackfarm_worker.models.conversion import OfficialLayout, convert, recognise
 from trackfarm_worker.models.loader import load
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")

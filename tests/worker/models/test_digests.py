@@ -1,8 +1,8 @@
 import hashlib
 from pathlib import Path
 
-from trackfarm_worker.models.digest_cache import DigestCache
 from trackfarm_worker.models.digests import (
+    DigestCache,
     component_digests,
     differences,
     file_digest,

@@ -12,13 +12,13 @@ from trackfarm.model_sets import model_set
 from trackfarm.tiers import Residency
 from trackfarm_worker.engine.conditioning import Conditioner
 from trackfarm_worker.engine.denoiser import Denoiser
-from trackfarm_worker.engine.intake import Job, job
-from trackfarm_worker.engine.messages import EngineTrack
+from trackfarm_worker.engine.protocol import EngineTrack
+from trackfarm_worker.engine.recipe import EngineJob, engine_job
 from trackfarm_worker.models import tiny
+from trackfarm_worker.models.cache import folder_of
 from trackfarm_worker.models.checkpoint import ModelNotReady
 from trackfarm_worker.models.digests import component_digests
 from trackfarm_worker.models.loader import load, place
-from trackfarm_worker.models.store import folder_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
 REAL = model_set("acestep-v15-turbo")
@@ -146,8 +146,8 @@ def test_where_the_parts_live_changes_nothing_of_what_is_made(cache: Path) -> No
         kept = Residency(offload=offload, window=64)
         loaded = load(tiny_set, cache, device="cpu", residency=kept)
         assert loaded.residency == kept
-        asked = job(order, tiny_set, "one")
-        assert isinstance(asked, Job)
+        asked = engine_job(order, tiny_set, "one")
+        assert isinstance(asked, EngineJob)
         conditioner = Conditioner(loaded.pipeline)
         materials = conditioner.materials([conditioner.ground(asked)])
         made.append(Denoiser(loaded.pipeline).denoise(materials, lambda *_: ())[0][0])

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from trackfarm.outgoing import Rules
+from trackfarm.net.ssrf import EgressPolicy
 
 DRIP_SECONDS = 0.05
-LOOPBACK = Rules(ports=(), networks=("127.0.0.0/8",))
+LOOPBACK = EgressPolicy(ports=(), networks=("127.0.0.0/8",))
 
 
 class Host:

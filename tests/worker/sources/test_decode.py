@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.worker.sources.files import coded, flac, id3, tone, wav, with_data_size, written
-from trackfarm_worker.sources.answers import Limits, Source, SourceRefused
 from trackfarm_worker.sources.decode import decode
+from trackfarm_worker.sources.protocol import PreparedSource, SourceLimits, SourceRefused
 
 LOSSLESS, LOSSY = 2e-5, 0.06  # RMS of the difference; that of the tones is 0.35
 KINDS: dict[str, tuple[bytes, float]] = {
@@ -30,17 +30,17 @@ KINDS: dict[str, tuple[bytes, float]] = {
 
 def decoded(tmp_path: Path, content: bytes) -> NDArray[np.float32]:
     answer = tried(tmp_path, content)
-    assert isinstance(answer, Source), answer
+    assert isinstance(answer, PreparedSource), answer
     samples: NDArray[np.float32] = np.load(answer.path, allow_pickle=False)
     assert samples.dtype == np.float32
     assert samples.shape == (answer.frames, 2)
     return samples
 
 
-def tried(tmp_path: Path, content: bytes) -> Source | SourceRefused:
+def tried(tmp_path: Path, content: bytes) -> PreparedSource | SourceRefused:
     path = tmp_path / "source"
     path.write_bytes(content)
-    return decode(path, tmp_path / "source.npy", Limits())
+    return decode(path, tmp_path / "source.npy", SourceLimits())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,17 +7,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from trackfarm.cli.console import complain, err, out, print_json, say
-from trackfarm.cli.exits import ExitCode
-from trackfarm.cli.options import JsonOption
-from trackfarm.environment import UNUSABLE
+from trackfarm.cli.console import ExitCode, complain, err, out, print_json, say
+from trackfarm.cli.session import JsonOption
 from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
-from trackfarm_worker import machine
-from trackfarm_worker.calibration.measuring import measure
-from trackfarm_worker.calibration.plan import Trial, trials
-from trackfarm_worker.calibration.record import Calibration, Point, save
-from trackfarm_worker.engine.process import EngineProcess
-from trackfarm_worker.machine import Machine
+from trackfarm.settings import UNUSABLE
+from trackfarm_worker import gpu
+from trackfarm_worker.calibration import Calibration, CalibrationTrial, Point, measure, save, trials
+from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.gpu import GpuInfo
 from trackfarm_worker.settings import MachineSettings, complaint
 
 app = typer.Typer(
@@ -52,7 +49,7 @@ def calibrate(
     try:
         settings = MachineSettings()
         chosen = model_set(settings.model_set)
-        detected = machine.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
+        detected = gpu.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
         plan = trials(chosen, is_gpu=settings.is_gpu, durations=duration or (), most=most)
         calibration = _run_trials(settings, chosen, detected, plan, is_quiet=as_json)
     except UNUSABLE as error:
@@ -76,12 +73,12 @@ def calibrate(
 def _run_trials(
     settings: MachineSettings,
     chosen: ModelSet,
-    found: Machine,
-    plan: list[Trial],
+    found: GpuInfo,
+    plan: list[CalibrationTrial],
     *,
     is_quiet: bool,
 ) -> Calibration:
-    def show_trial(trial: Trial, point: Point | str) -> None:
+    def show_trial(trial: CalibrationTrial, point: Point | str) -> None:
         if not is_quiet:
             outcome = point if isinstance(point, str) else f"{point.service:.3f} s per track"
             err().print(f"{trial.tracks} x {trial.duration:g} s: {outcome}")

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from trackfarm.model_sets import model_set
-from trackfarm_worker.engine.messages import LoadFailed, Report, Setup, line
-from trackfarm_worker.engine.orders import Orders
+from trackfarm_worker.engine.control import ControlChannel
+from trackfarm_worker.engine.protocol import LoadFailed, Report, Setup, line
 from trackfarm_worker.models.checkpoint import ModelNotReady, check
 
 
@@ -26,7 +26,7 @@ def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 def main() -> int:
     incoming, outgoing = _claim_pipes()
-    orders = Orders(incoming)
+    orders = ControlChannel(incoming)
 
     sending = threading.Lock()  # the spool's thread also sends, in parallel
 
@@ -49,7 +49,7 @@ def main() -> int:
         return 1
 
 
-def _import_serve() -> Callable[[Setup, Orders, Callable[[Report], None]], None]:
+def _import_serve() -> Callable[[Setup, ControlChannel, Callable[[Report], None]], None]:
     """Import `serve` late: that takes seconds, in which the parent may exit and libraries may
     print.
 
@@ -57,7 +57,7 @@ def _import_serve() -> Callable[[Setup, Orders, Callable[[Report], None]], None]
     again, a fifth of the import time.
     """
     gc.disable()
-    from trackfarm_worker.engine.serving import serve
+    from trackfarm_worker.engine.build import serve
 
     gc.freeze()
     gc.enable()

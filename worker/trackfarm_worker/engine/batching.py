@@ -9,7 +9,7 @@ MAX_PADDING = 0.15
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class TrackLoad:
     """Cost of one track: seconds of audio, steps, and rows in each pass through the model."""
 
     seconds: float
@@ -25,19 +25,19 @@ class Limit:
     seconds: float
 
 
-def weight(loads: Sequence[Load]) -> float:
+def weight(loads: Sequence[TrackLoad]) -> float:
     """Return padded audio seconds times passes, with which the memory of a batch grows."""
     return max(load.seconds for load in loads) * sum(load.passes for load in loads)
 
 
-def padding(loads: Sequence[Load]) -> float:
+def padding(loads: Sequence[TrackLoad]) -> float:
     """Return the share of padding in the frames of a batch."""
     return 1.0 - sum(load.seconds for load in loads) / (
         len(loads) * max(load.seconds for load in loads)
     )
 
 
-def batches(loads: Sequence[Load], limit: Limit) -> list[list[int]]:
+def batches(loads: Sequence[TrackLoad], limit: Limit) -> list[list[int]]:
     """Return the indices of `loads` by batch; each batch is within `limit`, or a single track.
 
     Tracks with equal steps and similar length are grouped: a batch shrinks as its tracks finish,
@@ -57,7 +57,7 @@ def batches(loads: Sequence[Load], limit: Limit) -> list[list[int]]:
     return sorted((sorted(batch) for batch in groups), key=min)
 
 
-def _fits(loads: Sequence[Load], limit: Limit) -> bool:
+def _fits(loads: Sequence[TrackLoad], limit: Limit) -> bool:
     return (
         len(loads) <= limit.tracks
         and weight(loads) <= limit.seconds

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from diffusers.pipelines.ace_step.modeling_ace_step import _pack_sequences
 
-from trackfarm_worker.engine.intake import Job
-from trackfarm_worker.engine.recipe import Recipe, latents
-from trackfarm_worker.engine.sounds import SoundEncoder
-from trackfarm_worker.engine.texts import LYRIC_TOKENS, TEXT_TOKENS, Texts, texts, tokenised
+from trackfarm_worker.engine.recipe import EngineJob, Recipe, latents
+from trackfarm_worker.engine.source_encoder import SoundEncoder
+from trackfarm_worker.engine.text_encoder import LYRIC_TOKENS, TEXT_TOKENS, Texts, texts, tokenised
 
 CHUNK = 16  # texts encoded at once: bounds the memory of attention over lyrics
 
@@ -58,7 +57,7 @@ class Conditioner:
         self._silence_timbre: torch.Tensor | None = None
 
     @torch.inference_mode()
-    def ground(self, job: Job) -> Ground:
+    def ground(self, job: EngineJob) -> Ground:
         """Encode the inputs of this track alone. Raises OSError when a source file is missing."""
         recipe = job.recipe
         frames = latents(recipe.duration, self._pipeline.latents_per_second)

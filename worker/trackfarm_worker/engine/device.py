@@ -1,6 +1,10 @@
-"""Compute device of an engine: its limits, and its memory level."""
+"""Compute device of an engine: its limits, and its memory level.
+
+Classification of errors by their remedy.
+"""
 
 import ctypes
+import errno
 import gc
 import resource
 from pathlib import Path
@@ -9,11 +13,17 @@ from typing import Any
 import torch
 
 from trackfarm.model_sets import ModelSet
-from trackfarm_worker.engine.acceleration import offload_conditioning
+from trackfarm.protocol.worker import FailureKind
 from trackfarm_worker.engine.batching import Limit
-from trackfarm_worker.engine.ladder import Memory, Rung
-from trackfarm_worker.engine.limits import Room, first_rung, room
-from trackfarm_worker.engine.messages import Setup
+from trackfarm_worker.engine.memory import (
+    Memory,
+    MemoryLevel,
+    MemoryLimits,
+    first_level,
+    memory_limits,
+)
+from trackfarm_worker.engine.optimize import offload_conditioning
+from trackfarm_worker.engine.protocol import Setup
 
 MIB = 1 << 20
 
@@ -32,13 +42,13 @@ class Device:
             card = torch.cuda.get_device_properties(torch.device(setup.device))
             self._card_gb, name = card.total_memory / 1e9, card.name
         self._memory = Memory(memory_path(setup.spool), f"{name} {model_set.identity}")
-        self.rung = self._memory.recall() or first_rung(self.kind, model_set, self._card_gb)
+        self.rung = self._memory.recall() or first_level(self.kind, model_set, self._card_gb)
         if self.rung.offload:
             offload_conditioning(pipeline)
 
     @property
-    def room(self) -> Room:
-        return room(self.kind, self._model_set, self._card_gb, self.rung, self._options)
+    def room(self) -> MemoryLimits:
+        return memory_limits(self.kind, self._model_set, self._card_gb, self.rung, self._options)
 
     @property
     def limit(self) -> Limit:
@@ -54,7 +64,7 @@ class Device:
         the memory fragmented."""
         return self.kind == "cuda" or self._options.retire_when_exhausted
 
-    def settle(self, rung: Rung) -> None:
+    def settle(self, rung: MemoryLevel) -> None:
         """Apply this memory level and store it for restarts. Raises OSError."""
         if rung.offload and not self.rung.offload:
             offload_conditioning(self._pipeline)
@@ -89,3 +99,36 @@ def cap_memory(headroom_mib: int) -> None:
     now = pages * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (now + headroom_mib * MIB, hard))
+
+
+# Out-of-memory messages of torch and its CPU kernels in a plain RuntimeError.
+_NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "out of memory",
+    "could not create a memory object",
+    "could not create a primitive",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error).lower() for words in _NO_MEMORY
+    )
+
+
+def kind_of(error: Exception) -> FailureKind:
+    """Return the failure kind to report for a track that failed with this error."""
+    if is_out_of_memory(error):
+        return FailureKind.OUT_OF_MEMORY
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return FailureKind.DISK_FULL
+    return FailureKind.ENGINE_ERROR
+
+
+def told(error: Exception) -> str:
+    """Return a readable message of at most 2,000 characters."""
+    return f"{type(error).__name__}: {error}"[:2000]

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from pydantic import BaseModel, ConfigDict
 
-from trackfarm.wire import FailureKind
+from trackfarm.protocol.worker import FailureKind
 
 FLOOR_DBFS = -200.0
 
@@ -44,7 +44,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class AudioFault:
     """Reason why audio is not delivered."""
 
     kind: FailureKind
@@ -72,17 +72,17 @@ def unmeasurable() -> Measures:
     )
 
 
-def fault(measures: Measures, limits: Thresholds) -> Fault | None:
+def fault(measures: Measures, limits: Thresholds) -> AudioFault | None:
     """Return why the audio must not be delivered, or None."""
     if not measures.finite:
-        return Fault(FailureKind.NOT_FINITE, "the audio contains values that are not finite")
+        return AudioFault(FailureKind.NOT_FINITE, "the audio contains values that are not finite")
     if measures.silent:
         levels = f"peak {measures.raw_peak_dbfs:.1f} dBFS before normalisation"
-        return Fault(
+        return AudioFault(
             FailureKind.SILENT, f"the audio is silent: {levels}, rms {measures.rms_dbfs:.1f}"
         )
     if measures.audible < limits.shortest:
-        return Fault(
+        return AudioFault(
             FailureKind.TOO_SHORT,
             f"only the first {measures.audible:.0%} of the audio is above "
             f"{limits.silence_dbfs:g} dBFS",

@@ -8,33 +8,32 @@ from functools import partial
 from typing import Protocol
 
 from trackfarm.model_sets import ModelSet
-from trackfarm.wire import FailureKind
-from trackfarm_worker.engine.batching import Load, batches, weight
-from trackfarm_worker.engine.device import Device
-from trackfarm_worker.engine.exhaustion import kind_of, told
-from trackfarm_worker.engine.intake import Job, job
-from trackfarm_worker.engine.ladder import descend
-from trackfarm_worker.engine.ledger import Ledger
-from trackfarm_worker.engine.maker import BatchMaker, track_of
-from trackfarm_worker.engine.measures import Fault
-from trackfarm_worker.engine.messages import (
+from trackfarm.protocol.worker import FailureKind
+from trackfarm_worker.engine.audio_writer import Sound, Spool
+from trackfarm_worker.engine.batching import TrackLoad, batches, weight
+from trackfarm_worker.engine.device import Device, kind_of, told
+from trackfarm_worker.engine.generate import BatchMaker, track_of
+from trackfarm_worker.engine.measures import AudioFault
+from trackfarm_worker.engine.memory import degrade
+from trackfarm_worker.engine.protocol import (
     BatchDone,
     Computed,
-    Failed,
-    Progress,
+    EngineProgress,
     Report,
     Result,
     Retired,
     Run,
     Stage,
+    TrackFailedReport,
 )
-from trackfarm_worker.engine.spool import Sound, Spool
+from trackfarm_worker.engine.recipe import EngineJob, engine_job
+from trackfarm_worker.engine.time_accounting import TimeAccount
 
 Send = Callable[[Report], None]
 
 
 class Stops(Protocol):
-    """Source of stop requests (`trackfarm_worker.engine.orders.Orders`)."""
+    """Source of stop requests (`trackfarm_worker.engine.control.ControlChannel`)."""
 
     def is_stopped(self, batch_id: int, track_id: int) -> bool: ...
 
@@ -59,7 +58,7 @@ class RunWatch:
 
     def tell(self, track_ids: Sequence[int], stage: Stage, step: int, steps: int) -> None:
         self._send(
-            Progress(
+            EngineProgress(
                 batch_id=self._run_id,
                 track_ids=list(track_ids),
                 stage=stage,
@@ -91,7 +90,7 @@ class EngineServer:
         spool: Spool,
         device: Device,
         model_set: ModelSet,
-        ledger: Ledger,
+        ledger: TimeAccount,
         orders: Stops,
         send: Send,
         step_delay: float,
@@ -125,30 +124,32 @@ class EngineServer:
         self._send(Computed(batch_id=order.batch_id))
         self._spool.then(partial(self._send, BatchDone(batch_id=order.batch_id)))
 
-    def _admitted(self, order: Run, watch: RunWatch) -> list[Job]:
+    def _admitted(self, order: Run, watch: RunWatch) -> list[EngineJob]:
         """Return the jobs of the run; answer refused tracks."""
         jobs = []
         for track in order.tracks:
-            admitted = job(track, self._model_set, f"{order.batch_id}-{track.track_id}")
-            if isinstance(admitted, Job):
+            admitted = engine_job(track, self._model_set, f"{order.batch_id}-{track.track_id}")
+            if isinstance(admitted, EngineJob):
                 jobs.append(admitted)
             else:
                 watch.answer(
-                    Failed(
+                    TrackFailedReport(
                         track_id=track.track_id, kind=admitted.kind, message=admitted.message[:2000]
                     )
                 )
         return jobs
 
-    def _next_batch(self, group: Sequence[Job]) -> list[Job]:
+    def _next_batch(self, group: Sequence[EngineJob]) -> list[EngineJob]:
         first = batches([_load(job) for job in group], self._device.limit)[0]
         return [group[place] for place in first]
 
-    def _make(self, batch: Sequence[Job], watch: RunWatch) -> tuple[list[list[Job]], list[Job]]:
+    def _make(
+        self, batch: Sequence[EngineJob], watch: RunWatch
+    ) -> tuple[list[list[EngineJob]], list[EngineJob]]:
         """Make a batch. Return the groups to make separately, and the jobs to retry with another
         seed."""
         unanswered, retries = list(batch), []
-        failure: Fault | None = None
+        failure: AudioFault | None = None
         self._maker.fit(self._device.room)
         try:
             for answer in self._maker.make(batch, watch):
@@ -156,22 +157,26 @@ class EngineServer:
                 match answer:
                     case Sound():
                         self._spool.put(answer, watch.answer)
-                    case Job():
+                    case EngineJob():
                         retries.append(answer)
                     case _:
                         watch.answer(answer)
         except Exception as error:  # noqa: BLE001 - any error is handled below
             traceback.print_exc(file=sys.stderr)
             # Keep only the text: the exception references the batch's tensors.
-            failure = Fault(kind_of(error), told(error))
+            failure = AudioFault(kind_of(error), told(error))
         if failure:
             self._device.reclaim()
             return self._recover(batch, unanswered, failure, watch), retries
         return [], retries
 
     def _recover(
-        self, batch: Sequence[Job], left: list[Job], failure: Fault, watch: RunWatch
-    ) -> list[list[Job]]:
+        self,
+        batch: Sequence[EngineJob],
+        left: list[EngineJob],
+        failure: AudioFault,
+        watch: RunWatch,
+    ) -> list[list[EngineJob]]:
         if failure.kind == FailureKind.OUT_OF_MEMORY:
             return self._relieve(batch, left, failure, watch)
         if len(batch) > 1:
@@ -181,9 +186,13 @@ class EngineServer:
         return []
 
     def _relieve(
-        self, batch: Sequence[Job], left: list[Job], failure: Fault, watch: RunWatch
-    ) -> list[list[Job]]:
-        rung = descend(
+        self,
+        batch: Sequence[EngineJob],
+        left: list[EngineJob],
+        failure: AudioFault,
+        watch: RunWatch,
+    ) -> list[list[EngineJob]]:
+        rung = degrade(
             self._device.rung,
             tracks=len(batch),
             weight=weight([_load(job) for job in batch]),
@@ -200,11 +209,11 @@ class EngineServer:
             raise RetireNow
         return [left] if rung else []
 
-    def _fail(self, jobs: Sequence[Job], failure: Fault, watch: RunWatch) -> None:
+    def _fail(self, jobs: Sequence[EngineJob], failure: AudioFault, watch: RunWatch) -> None:
         for failed_job in jobs:
             self._ledger.lap(None, {failed_job.track_id: 1.0})
             watch.answer(
-                Failed(
+                TrackFailedReport(
                     track_id=failed_job.track_id,
                     kind=failure.kind,
                     message=failure.message[:2000],
@@ -213,5 +222,5 @@ class EngineServer:
             )
 
 
-def _load(job: Job) -> Load:
-    return Load(seconds=job.seconds, steps=job.recipe.steps, passes=job.recipe.passes)
+def _load(job: EngineJob) -> TrackLoad:
+    return TrackLoad(seconds=job.seconds, steps=job.recipe.steps, passes=job.recipe.passes)

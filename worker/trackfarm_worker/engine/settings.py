@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trackfarm_worker.engine.messages import Setup
 from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.protocol import Setup
 
 SYNTHETIC = "synthetic"
 

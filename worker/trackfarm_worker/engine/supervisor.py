@@ -3,9 +3,8 @@
 import threading
 from collections.abc import Callable
 
-from trackfarm_worker.engine.child import EngineChild, OnLog
-from trackfarm_worker.engine.mail import Ending
-from trackfarm_worker.engine.messages import LoadFailed, Ready
+from trackfarm_worker.engine.child_process import Ending, EngineChild, OnLog
+from trackfarm_worker.engine.protocol import LoadFailed, Ready
 from trackfarm_worker.engine.settings import EngineSettings
 
 # Seconds before each attempt to replace a process; the first is immediate.
@@ -16,7 +15,7 @@ class EngineStartFailed(RuntimeError):
     """The engine process did not start. The message ends with its last lines on stderr."""
 
 
-class Supervisor:
+class EngineSupervisor:
     """Supervisor thread. `restarts` counts the processes that replaced another one."""
 
     def __init__(self, settings: EngineSettings, on_log: OnLog) -> None:

@@ -1,4 +1,9 @@
-"""Conversion of an official ACE-Step 1.5 checkpoint to the layout of `AceStepPipeline`.
+"""Recognition of a checkpoint's layout: that of diffusers, or the official one of ACE-Step.
+
+Official: a folder with `config.json`, `model.safetensors` (or shards with an index) and
+`silence_latent.pt`; `vae` and `Qwen3-Embedding-0.6B` inside or beside it.
+
+Conversion of an official ACE-Step 1.5 checkpoint to the layout of `AceStepPipeline`.
 
 Every tensor that diffusers' modules declare is taken from exactly one official tensor; otherwise
 the conversion fails before it writes anything. diffusers' own script for this leaves out the audio
@@ -7,7 +12,8 @@ tokenizer, the detokenizer and the scheduler; covers need them.
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -19,10 +25,70 @@ from diffusers.pipelines import ace_step
 from safetensors.torch import save_file
 from torch import nn
 
+from trackfarm_worker.models.acestep_checkpoint import (
+    SILENCE_PLACE,
+    WeightOrigin,
+    component_configs,
+    plan_of,
+    read,
+)
 from trackfarm_worker.models.checkpoint import ModelNotReady, weight_files
-from trackfarm_worker.models.layout import SILENCE, OfficialLayout
-from trackfarm_worker.models.official_configs import component_configs
-from trackfarm_worker.models.official_weights import SILENCE_PLACE, Origin, plan_of, read
+
+VAE = "vae"
+TEXT_ENCODER = "Qwen3-Embedding-0.6B"
+SILENCE = "silence_latent.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialLayout:
+    """The three folders of an official checkpoint."""
+
+    dit: Path
+    vae: Path
+    text_encoder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DiffusersLayout:
+    folder: Path
+
+
+def recognise(folder: Path, dit: str) -> DiffusersLayout | OfficialLayout:
+    """Return the layout of the folder. `dit` names the wanted variant if a folder holds several.
+
+    Raises ModelNotReady, naming the missing files, for a folder in neither layout.
+    """
+    if (folder / "model_index.json").is_file():
+        return DiffusersLayout(folder)
+    candidates = [folder / dit, folder]
+    dit_folder = next(
+        (f for f in candidates if weight_files(f) and (f / "config.json").is_file()), None
+    )
+    if dit_folder is None:
+        raise ModelNotReady(
+            f"{folder} holds no checkpoint: neither model_index.json (diffusers layout) nor "
+            f"config.json with safetensors weights, there or in {dit}/ (official layout)"
+        )
+    layout = OfficialLayout(dit_folder, _part(dit_folder, VAE), _part(dit_folder, TEXT_ENCODER))
+    if missing := list(_missing(layout)):
+        raise ModelNotReady(f"{folder} is an official checkpoint without {', '.join(missing)}")
+    return layout
+
+
+def _part(dit: Path, name: str) -> Path:
+    """Return the part's folder, inside the DiT's folder or beside it."""
+    return dit / name if (dit / name).is_dir() else dit.parent / name
+
+
+def _missing(layout: OfficialLayout) -> Iterator[str]:
+    if not (layout.dit / SILENCE).is_file():
+        yield f"{SILENCE} (from the official repository of the same model)"
+    for part in (layout.vae, layout.text_encoder):
+        if not (weight_files(part) and (part / "config.json").is_file()):
+            yield f"{part.name}/ with config.json and weights (from ACE-Step/Ace-Step1.5)"
+    if not (layout.text_encoder / "tokenizer.json").is_file():
+        yield f"{layout.text_encoder.name}/tokenizer.json"
+
 
 # Type checkers see only placeholders in these libraries.
 df: Any = diffusers
@@ -77,7 +143,7 @@ def _config(dit: Path) -> dict[str, Any]:
 
 
 def _write_component(
-    folder: Path, module: nn.Module, plan: Mapping[str, Origin], dit: Path, dtype: torch.dtype
+    folder: Path, module: nn.Module, plan: Mapping[str, WeightOrigin], dit: Path, dtype: torch.dtype
 ) -> None:
     tensors = {key: read(origin).to(dtype) for key, origin in plan.items()}
     if folder.name == SILENCE_PLACE.component:

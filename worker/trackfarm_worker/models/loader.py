@@ -13,10 +13,10 @@ from trackfarm import tiers
 from trackfarm.model_sets import ModelSet
 from trackfarm.tiers import Residency
 from trackfarm_worker.models import tiny
-from trackfarm_worker.models.int8 import shrink
-from trackfarm_worker.models.integrity import inspect
-from trackfarm_worker.models.pull import pull
-from trackfarm_worker.models.store import folder_of, is_present
+from trackfarm_worker.models.cache import folder_of, is_present
+from trackfarm_worker.models.checkpoint import inspect
+from trackfarm_worker.models.download import pull
+from trackfarm_worker.models.quantize import shrink
 
 READERS = ("text_encoder", "condition_encoder")
 CPU_WINDOW = 256

@@ -19,9 +19,9 @@ from tokenizers import models as bpe
 from torch import nn
 
 from trackfarm.model_sets import model_set
+from trackfarm_worker.models.cache import folder_of, is_intact, models_folder, replace
 from trackfarm_worker.models.digests import write_digests
 from trackfarm_worker.models.random_weights import bound_of, weights_to_fill
-from trackfarm_worker.models.store import folder_of, is_intact, models_folder, replace
 
 # Type checkers see only placeholders in these libraries.
 hf: Any = transformers

@@ -5,25 +5,24 @@ import os
 import resource
 import sys
 
-from trackfarm.embedded.leash import tie_to_parent
-from trackfarm_worker.sources.alarm import Overdue, alarm
-from trackfarm_worker.sources.answers import (
+from trackfarm.embedded.pdeathsig import tie_to_parent
+from trackfarm_worker.sources.decode import decode
+from trackfarm_worker.sources.fetch import Fetched, Overdue, alarm, fetch
+from trackfarm_worker.sources.protocol import (
     Answer,
-    Limits,
     SourceAway,
+    SourceLimits,
     SourceOrder,
     SourceRefused,
     answer_line,
     read_order,
 )
-from trackfarm_worker.sources.decode import decode
-from trackfarm_worker.sources.fetch import Fetched, fetch
 
 ORPHANED = 3
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def _confine(limits: Limits) -> None:
+def _confine(limits: SourceLimits) -> None:
     """Set the kernel limits of this process, which a decoder cannot exceed."""
     decoded = int(limits.audio_seconds + 1) * 48_000 * 2 * 4
     # The soft limit comes first, and its signal (SIGXCPU) names the cause.
@@ -73,13 +72,13 @@ def main() -> int:
     return 0
 
 
-def _storage_failure(error: OSError, limits: Limits) -> SourceRefused | SourceAway:
+def _storage_failure(error: OSError, limits: SourceLimits) -> SourceRefused | SourceAway:
     if error.errno == errno.ENOMEM:
         return _too_much_memory(limits)
     return SourceAway(f"the worker could not store it: {error}", error.errno in NO_ROOM)
 
 
-def _too_much_memory(limits: Limits) -> SourceRefused:
+def _too_much_memory(limits: SourceLimits) -> SourceRefused:
     return SourceRefused(f"decoding needs more than {limits.memory / 1e6:,.0f} MB of memory")
 
 

@@ -3,27 +3,51 @@
 Only the source process does this. Redirects are followed by hand, because httpx reads a redirect's
 body to its end, and compression is not decoded, because a small body may expand into an endless
 one.
+
+Time limit that also ends a blocking call, in the main thread of the source process.
 """
 
 import hashlib
+import signal
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
 import httpx
 
-from trackfarm.outgoing import GuardedTransport, Rules
-from trackfarm_worker.sources.alarm import Overdue, alarm
-from trackfarm_worker.sources.answers import Limits, SourceAway, SourceRefused
+from trackfarm.net.ssrf import EgressPolicy, GuardedTransport
+from trackfarm_worker.sources.protocol import SourceAway, SourceLimits, SourceRefused
+
+
+class Overdue(Exception):
+    """The time limit has passed."""
+
+
+@contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """Raise Overdue in the block when it takes longer. Main thread only; does not nest."""
+
+    def ring(_signal: int, _frame: object) -> None:
+        raise Overdue
+
+    previous = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
 
 PAUSES = (0.2, 1.0)  # seconds before the second and the third try
 CHUNK_BYTES = 1 << 18
 WORTH_WAITING = frozenset({408, 421, 425, 429})
 EXPIRED = frozenset({401, 403})
-PUBLIC_ONLY = Rules()
+PUBLIC_ONLY = EgressPolicy()
 _NO_COMPRESSION = {"Accept-Encoding": "identity"}
 
 
@@ -39,10 +63,10 @@ _Outcome = Fetched | SourceRefused | SourceAway
 def fetch(
     url: str,
     target: Path,
-    limits: Limits,
+    limits: SourceLimits,
     *,
     is_signed: bool = False,
-    rules: Rules = PUBLIC_ONLY,
+    rules: EgressPolicy = PUBLIC_ONLY,
     ca_file: str = "",
 ) -> _Outcome:
     """Download the body of `url` into the file `target`. The rules do not apply to the farm's own
@@ -66,7 +90,7 @@ def fetch(
 
 
 def _verification(ca_file: str) -> ssl.SSLContext:
-    # Not `trackfarm.trust`: that imports pydantic, which is slow to load.
+    # Not `trackfarm.net.tls`: that imports pydantic, which is slow to load.
     context = httpx.create_ssl_context()
     if ca_file:
         context.load_verify_locations(ca_file)
@@ -83,7 +107,7 @@ def _with_retries(attempt: Callable[[], _Outcome]) -> _Outcome:
 
 
 def _fetched(
-    client: httpx.Client, url: str, target: Path, limits: Limits, is_signed: bool
+    client: httpx.Client, url: str, target: Path, limits: SourceLimits, is_signed: bool
 ) -> _Outcome:
     try:
         request = client.build_request("GET", url, headers=_NO_COMPRESSION)
@@ -117,7 +141,7 @@ class _opened:
 
 
 def _header_failure(
-    response: httpx.Response, limits: Limits, is_signed: bool
+    response: httpx.Response, limits: SourceLimits, is_signed: bool
 ) -> SourceRefused | SourceAway | None:
     """Return the failure that the headers alone show, or None."""
     status = response.status_code
@@ -135,7 +159,9 @@ def _header_failure(
     return None
 
 
-def _stored(response: httpx.Response, target: Path, limits: Limits) -> Fetched | SourceRefused:
+def _stored(
+    response: httpx.Response, target: Path, limits: SourceLimits
+) -> Fetched | SourceRefused:
     size, sha256 = 0, hashlib.sha256()
     with target.open("wb") as file:
         for chunk in response.iter_raw(CHUNK_BYTES):
@@ -147,6 +173,6 @@ def _stored(response: httpx.Response, target: Path, limits: Limits) -> Fetched |
     return Fetched(size, sha256.hexdigest()) if size else SourceRefused("it is empty")
 
 
-def _too_big(size: int | None, limits: Limits) -> SourceRefused:
+def _too_big(size: int | None, limits: SourceLimits) -> SourceRefused:
     amount = "too large" if size is None else f"{size / 1e6:,.0f} MB large"
     return SourceRefused(f"it is {amount}; the maximum is {limits.size / 1e6:,.0f} MB")

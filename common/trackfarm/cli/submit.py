@@ -1,0 +1,185 @@
+"""`check` and `submit`: the whole catalog file is validated before anything is sent."""
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trackfarm.cli.console import ExitCode, complain, print_json, say
+from trackfarm.cli.jobs import watch_to_the_end
+from trackfarm.cli.session import CatalogArgument, JsonOption, WatchOption, connected, ended
+from trackfarm.text import clean, counted, noise_warning
+
+if TYPE_CHECKING:
+    from trackfarm.catalog import CatalogCheck
+    from trackfarm.client import Client
+    from trackfarm.protocol.operator import SubmitAnswer
+    from trackfarm.sdk.submission import SubmitOptions
+
+PATIENCE = 10.0  # seconds; a retry may have to wait 5 s (Retry-After) for the first attempt
+
+
+def check(catalog: CatalogArgument, as_json: JsonOption = False) -> None:
+    """Validate a catalog and report its size. Needs no farm."""
+    result = checked(catalog)
+    if as_json:
+        print_json(check_document(result))
+    else:
+        report_check(catalog, result)
+    if result.problem_count:
+        raise typer.Exit(ExitCode.BAD_INPUT)
+
+
+def submit(
+    catalog: CatalogArgument,
+    watch: WatchOption = False,
+    priority: Annotated[
+        int, typer.Option(min=-100, max=100, help="Higher runs first, from -100 to 100.")
+    ] = 0,
+    model_set: Annotated[
+        str | None, typer.Option(help="Overrides the catalog's model set.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Overrides the catalog's name.")] = None,
+    deadline: Annotated[
+        str | None,
+        typer.Option(help="When every track must be done: 6h, 90m, 1d12h, 2026-11-27T18:00."),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="DOLLARS", help="The most that the job may cost.")
+    ] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="Run before all other jobs, track by track.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Submit a catalog to the farm. Submitting it again reuses the tracks that exist already."""
+    from trackfarm.sdk.submission import SubmitOptions
+
+    options = SubmitOptions(
+        name=name,
+        model_set=model_set,
+        priority=priority,
+        lane="interactive" if interactive else "batch",
+        deadline=_moment(deadline),
+        budget=_dollars(budget),
+    )
+    refuse_mistakes(catalog)
+    with connected(patience=PATIENCE) as farm:
+        answer = send(farm, catalog, options)
+    if as_json:
+        print_json(answer)
+    else:
+        report_submission(answer)
+    if watch:
+        raise typer.Exit(watch_to_the_end(answer.job.id, as_json=as_json))
+
+
+def checked(path: Path) -> "CatalogCheck":
+    """Return the check of the whole catalog, or of the part before it becomes unreadable."""
+    from trackfarm.catalog import CatalogCheck, CatalogError, check_catalog
+
+    try:
+        return check_catalog(path)
+    except CatalogError as error:
+        return CatalogCheck(
+            name=path.stem,
+            model_set=None,
+            problems=error.problems,
+            problem_count=error.count,
+            brief_count=0,
+            track_count=0,
+            audio_seconds=0.0,
+        )
+
+
+def refuse_mistakes(path: Path) -> None:
+    """End the command, with every mistake on stderr, unless the catalog is valid."""
+    result = checked(path)
+    if result.problem_count:
+        report_check(path, result)
+        complain("nothing was sent")
+        raise typer.Exit(ExitCode.BAD_INPUT)
+
+
+def check_document(found: "CatalogCheck") -> dict[str, Any]:
+    """Return the check as JSON; each problem has its fields and its text."""
+    problems = [asdict(problem) | {"text": str(problem)} for problem in found.problems]
+    return {
+        "problem_count": found.problem_count,
+        "problems": problems,
+        "briefs": found.brief_count,
+        "tracks": found.track_count,
+        "audio_seconds": found.audio_seconds,
+    }
+
+
+def report_check(path: Path, found: "CatalogCheck") -> None:
+    from trackfarm.catalog.errors import grouped
+
+    if not found.problem_count:
+        say(
+            f"{path} is valid: {counted(found.brief_count, 'brief')},"
+            f" {counted(found.track_count, 'track')},"
+            f" {found.audio_seconds / 60:,.1f} min of audio"
+        )
+        return
+    for line in grouped(found.problems):
+        complain(clean(line))
+    left_out = found.problem_count - len(found.problems)
+    more = f", the first {len(found.problems):,} are above" if left_out else ""
+    complain(f"{counted(found.problem_count, 'mistake')} in {path}{more}")
+
+
+def _moment(text: str | None) -> datetime | None:
+    from trackfarm.planning import LimitError, parse_deadline
+
+    if text is None:
+        return None
+    now = datetime.now().astimezone()
+    try:
+        return now + timedelta(seconds=parse_deadline(text, now))
+    except LimitError as error:
+        raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
+
+
+def _dollars(text: str | None) -> float | None:
+    from trackfarm.planning import LimitError, parse_budget
+
+    try:
+        amount = None if text is None else parse_budget(text)
+    except LimitError as error:
+        raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
+    if amount == 0:
+        remedy = "write what the job may cost, or leave --budget out for no limit"
+        raise ended(ExitCode.BAD_INPUT, f"a budget of $0 pays for no track; {remedy}")
+    return amount
+
+
+def send(farm: "Client", path: Path, wishes: "SubmitOptions") -> "SubmitAnswer":
+    """Stream a checked catalog to the farm, its local sources first.
+
+    Ends the command when a file was changed since the check.
+    """
+    from trackfarm.catalog import CatalogError, open_catalog
+    from trackfarm.sdk import submission
+
+    try:
+        return farm.driver.run(submission.submit(open_catalog(path), wishes))
+    except (CatalogError, OSError) as error:
+        raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
+
+
+def report_submission(answer: "SubmitAnswer") -> None:
+    job = answer.job
+    if answer.already_submitted:
+        say(f"{job.id} already has exactly these tracks; nothing was added")
+    else:
+        reused = job.tracks.total - job.new_tracks
+        note = f", {reused:,} of them shared with earlier jobs" if reused else ""
+        say(f"{job.id} accepted: {counted(job.tracks.total, 'track')}{note}")
+    if answer.revived_tracks:
+        say(f"{counted(answer.revived_tracks, 'cancelled track')} queued again")
+    if warning := noise_warning(job):
+        say(warning, style="yellow")

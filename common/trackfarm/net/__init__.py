@@ -1,0 +1,1 @@
+"""Rules for network addresses, TLS and outgoing requests."""

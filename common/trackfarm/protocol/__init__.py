@@ -1,0 +1,1 @@
+"""Models of every message between processes, and of the public API."""

@@ -1,0 +1,186 @@
+"""The composition root: builds a fleet process's parts from its settings."""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+
+from trackfarm.client import RequestRefused
+from trackfarm.identity import new_id
+from trackfarm.net.safe_urls import http_fault
+from trackfarm.net.tls import packed
+from trackfarm.planning import Prices, PricesError, load_prices
+from trackfarm.settings import ClientSettingsError, FarmAddress
+from trackfarm_fleet.billing.invoices import Invoices
+from trackfarm_fleet.offers import OfferMarket
+from trackfarm_fleet.providers.base import Provider
+from trackfarm_fleet.providers.manual import ManualProvider
+from trackfarm_fleet.providers.runpod import RunPodProvider
+from trackfarm_fleet.providers.vast import VastProvider
+from trackfarm_fleet.provisioner import LaunchSpec, Provisioner, start_command
+from trackfarm_fleet.reconciler import Reconciler
+from trackfarm_fleet.rentals.monitor import RentalMonitor
+from trackfarm_fleet.rentals.tags import Tags
+from trackfarm_fleet.scheduler_client import FleetClient
+from trackfarm_fleet.settings import FleetSettings, ProviderName
+
+RENTED = frozenset({"runpod", "vast"})
+_IMAGES = {
+    "image": "the worker image that machines run",
+    "provision": "a stock image with bash, curl and Python 3.11 or 3.12",
+}
+
+
+def connection(address: FarmAddress) -> FleetClient:
+    """Return a client for the scheduler. Raises UnsafeAddress or SettingsError."""
+    return FleetClient(
+        address.url,
+        address.api_key,
+        patience=20.0,
+        ca_file=address.ca_file,
+        insecure=address.insecure,
+    )
+
+
+@contextmanager
+def assembled(settings: FleetSettings, farm: FleetClient) -> Iterator[Reconciler]:
+    """Yield a fleet and close its providers afterwards. Raises SettingsError for unusable settings,
+    and the errors of the scheduler's client."""
+    tags = Tags(farm.term().farm)
+    with ExitStack() as opened:
+        yield build(settings, farm, open_providers(settings, tags, opened), tags=tags)
+
+
+def build(
+    settings: FleetSettings,
+    farm: FleetClient,
+    providers: Sequence[Provider],
+    *,
+    tags: Tags,
+    now: Callable[[], float] = time.time,
+) -> Reconciler:
+    """Return a fleet over providers that are already open."""
+    named = {provider.name: provider for provider in providers}
+    market = OfferMarket(named, now=now)
+    equipment = _equipment(settings, farm)
+    return Reconciler(
+        farm,
+        warden=RentalMonitor(farm, named, market, tags=tags, patience=settings.patience, now=now),
+        renter=Provisioner(named, market, equipment, tags=tags, now=now),
+        market=market,
+        invoices=Invoices(named, now=now),
+        prices=known_prices(),
+        holder=f"{socket.gethostname()[:60]}:{new_id('fleet')}",
+        term=settings.term_seconds,
+        now=now,
+    )
+
+
+def open_providers(settings: FleetSettings, tags: Tags, opened: ExitStack) -> Sequence[Provider]:
+    """Open the providers that the settings name. Raises SettingsError if a setting is missing."""
+    if not settings.named:
+        raise ClientSettingsError(
+            "no provider is configured: set RUNPOD_API_KEY or VAST_API_KEY, or"
+            " TRACKFARM_FLEET_PROVIDERS='[\"local\"]' for workers on this machine"
+        )
+    return [_open(name, settings, tags, opened) for name in settings.named]
+
+
+def _open(name: ProviderName, settings: FleetSettings, tags: Tags, opened: ExitStack) -> Provider:
+    if name in RENTED and not settings.image:
+        raise ClientSettingsError(f"set TRACKFARM_FLEET_IMAGE to {_IMAGES[settings.start]}")
+    if name == "local" and settings.start == "provision":
+        raise ClientSettingsError(
+            "TRACKFARM_FLEET_START=provision does not work with local workers: they run the worker"
+            " that is installed on this machine"
+        )
+    match name:
+        case "runpod":
+            return opened.enter_context(closing(_runpod(settings, tags)))
+        case "vast":
+            return opened.enter_context(closing(_vast(settings, tags)))
+        case "local":
+            return _local(settings, tags)
+        case "manual":
+            folder = settings.folder / "manual"
+            return ManualProvider(settings.hosts, prefix=tags.prefix, folder=folder, show=_show)
+
+
+def _local(settings: FleetSettings, tags: Tags) -> Provider:
+    # Imported here because they need psutil, an optional dependency; `trackfarm --help` must work
+    # without it.
+    from trackfarm_fleet.providers import local
+    from trackfarm_fleet.providers.local import LocalProvider
+
+    slots = local.slots(settings.local_workers, price=settings.local_price)
+    return LocalProvider(slots, prefix=tags.prefix, folder=settings.folder / "local")
+
+
+def _show(text: str) -> None:
+    """Print to standard error, because standard output may carry JSON."""
+    print(text, file=sys.stderr)
+
+
+def _runpod(settings: FleetSettings, tags: Tags) -> RunPodProvider:
+    if not settings.runpod_key.get_secret_value():
+        raise ClientSettingsError("set RUNPOD_API_KEY to rent at RunPod")
+    return RunPodProvider(
+        settings.runpod_key,
+        prefix=tags.prefix,
+        url=settings.runpod_url,
+        registry=settings.runpod_registry,
+        clouds=settings.runpod_clouds,
+    )
+
+
+def _vast(settings: FleetSettings, tags: Tags) -> VastProvider:
+    if not settings.vast_key.get_secret_value():
+        raise ClientSettingsError("set VAST_API_KEY to rent at Vast.ai")
+    return VastProvider(
+        settings.vast_key,
+        prefix=tags.prefix,
+        url=settings.vast_url,
+        image_login=settings.vast_image_login,
+    )
+
+
+def _equipment(settings: FleetSettings, farm: FleetClient) -> LaunchSpec:
+    url = (settings.scheduler_url or farm.url).rstrip("/")
+    env = packed(settings.ca_file, setting="TRACKFARM_FLEET_CA_FILE") if settings.ca_file else {}
+    return LaunchSpec(
+        scheduler_url=url,
+        image=settings.image,
+        disk_gb=settings.disk_gb,
+        env=env,
+        start=_provisioning(farm, url) if settings.start == "provision" else tuple,
+    )
+
+
+def _provisioning(farm: FleetClient, url: str) -> Callable[[], tuple[str, ...]]:
+    """Return a function for the start command. It is called for each new machine: existing machines
+    can be managed without a bundle."""
+
+    def command() -> tuple[str, ...]:
+        """Return the command. Raises SettingsError if the scheduler has no bundle, or if machines
+        would send it their token unencrypted."""
+        if http_fault(url, setting="", insecure=""):
+            raise ClientSettingsError(
+                f"machines would send their token unencrypted to {url}: set"
+                " TRACKFARM_FLEET_SCHEDULER_URL to an https:// address"
+            )
+        try:
+            return start_command(url, farm.bundle().sha256)
+        except RequestRefused as error:
+            raise ClientSettingsError(f"TRACKFARM_FLEET_START=provision: {error}") from error
+
+    return command
+
+
+def known_prices() -> Prices:
+    """Load the price table, overridden by the operator's own. Raises SettingsError."""
+    try:
+        return load_prices(os.environ)
+    except PricesError as error:
+        raise ClientSettingsError(str(error)) from error

@@ -1,0 +1,1 @@
+"""Decisions about how many machines to rent: pure, without I/O."""

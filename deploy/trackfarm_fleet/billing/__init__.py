@@ -1,0 +1,1 @@
+"""Cost of rentals, and of jobs."""

@@ -1,0 +1,1 @@
+"""Rented machines: their records, observation and state machine."""

@@ -1,0 +1,187 @@
+"""From the parameters of a call to its job: store sources, translate parameters, create job.
+
+Creation of a job from a call, in one transaction.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlmodel import Session
+from starlette.datastructures import UploadFile
+
+from trackfarm.catalog import Brief, FieldProblem
+from trackfarm.catalog.errors import quoted
+from trackfarm.cost import TrackShape
+from trackfarm.identity import SEED_BITS
+from trackfarm.model_sets import ModelSet, model_set, model_sets
+from trackfarm.planning.demand import effort_of
+from trackfarm.protocol.operator import JobHeader
+from trackfarm_scheduler.acestep_api.parameters import flattened
+from trackfarm_scheduler.acestep_api.sources import (
+    FILE_FIELDS,
+    CallSource,
+    named,
+    path_flaw,
+    stored,
+)
+from trackfarm_scheduler.acestep_api.translate import translated
+from trackfarm_scheduler.api.audited import audited_transaction
+from trackfarm_scheduler.api.errors import ApiError
+from trackfarm_scheduler.api.queue_position import LineWatch, default_model
+from trackfarm_scheduler.api.uploads import SourceCheck
+from trackfarm_scheduler.db import api_keys, calls
+from trackfarm_scheduler.db.submission import Intake, Sealed
+from trackfarm_scheduler.db.tables import JobOrigin
+from trackfarm_scheduler.policy.identity import Caller
+from trackfarm_scheduler.services import Services
+
+CATALOG = "calls"
+BUSY_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An accepted call.
+
+    `position` 1 is next in the queue; `seconds` until it is done, None if no worker serves its model
+    set.
+    """
+
+    job_id: str
+    position: int
+    seconds: float | None
+
+
+def accept(
+    farm: Services, line: LineWatch, caller: Caller, brief: Brief, kind: ModelSet
+) -> Accepted:
+    """Store a call as a job. Raises Refused (429) if the queue or the key's quota is full."""
+    queue = line.now()
+    header = JobHeader(catalog=CATALOG, model_set=kind.name, lane="interactive")
+    intake = Intake(
+        owner=caller.owner,
+        key_id=caller.identity.key_id,
+        header=header,
+        model_set=kind,
+        now=farm.clock(),
+        origin=JobOrigin.CALL,
+    )
+    with audited_transaction(farm, caller.actor, "job.submit", intake.job_id) as change:
+        position = calls.waiting(change.session) + 1
+        if position > farm.settings.most_calls:
+            raise _busy(f"{position - 1} calls are already queued")
+        sealed = _store(change.session, intake, brief, farm.clock())
+        _require_quota(change.session, caller, intake.new_tracks)
+        change.target = sealed.job_id
+    farm.placing.wake()
+    if not intake.new_tracks:  # all of its tracks may exist already
+        farm.settling.wake()
+    shape = TrackShape(brief.duration, *effort_of(brief, kind))
+    seconds = queue.seconds_behind(kind.name, brief.variations, shape)
+    return Accepted(sealed.job_id, position, seconds)
+
+
+def _store(session: Session, intake: Intake, brief: Brief, now: float) -> Sealed:
+    intake.open(session)
+    intake.add(session, [brief], now)
+    sealed = intake.seal(session)
+    if sealed.already_submitted:
+        calls.renew(session, sealed.job_id, now)
+    return sealed
+
+
+def _require_quota(session: Session, caller: Caller, new_tracks: int) -> None:
+    most = caller.identity.most_tracks
+    if most is None or not new_tracks:
+        return
+    if api_keys.unfinished_tracks(session, caller.identity.key_id) > most:
+        raise _busy(f"this key may have {most} unfinished tracks")
+
+
+def _busy(why: str) -> ApiError:
+    headers = {"Retry-After": str(BUSY_SECONDS)}
+    return ApiError(429, f"{why}; try again later", headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedTracks:
+    """An accepted call; `ignored` lists its parameters that have no effect here."""
+
+    accepted: Accepted
+    brief: Brief
+    ignored: tuple[str, ...]
+
+
+def order(
+    farm: Services,
+    line: LineWatch,
+    caller: Caller,
+    fields: Mapping[str, object],
+    files: Mapping[str, UploadFile],
+) -> RequestedTracks:
+    """Create a job from a call.
+
+    Raises Refused: 400 for parameters that cannot be fulfilled, 429 if the queue is full.
+    """
+    parameters = flattened({name: value for name, value in fields.items() if name not in files})
+    kind = _kind(farm, line, parameters)
+    sources = _sources(farm, caller, parameters, files)
+    parameters |= {field: source.reference for field, source in sources.items()}
+    source = sources.get("src_audio")
+    outcome = translated(
+        parameters,
+        kind,
+        draw=lambda: secrets.randbits(SEED_BITS),
+        source_seconds=source.seconds if source is not None else None,
+    )
+    if isinstance(outcome, list):
+        raise _refused(outcome)
+    _require_sources(farm, caller, outcome.brief)
+    return RequestedTracks(
+        accept(farm, line, caller, outcome.brief, kind), outcome.brief, outcome.ignored
+    )
+
+
+def _kind(farm: Services, line: LineWatch, parameters: Mapping[str, object]) -> ModelSet:
+    name = parameters.get("model") or default_model(farm.settings.default_model, line.now().models)
+    if name not in model_sets():
+        remedy = f"write one of {', '.join(model_sets())}"
+        raise _refused([FieldProblem("model", f"{quoted(name)} is not a known model", remedy)])
+    return model_set(str(name))
+
+
+def _sources(
+    farm: Services,
+    caller: Caller,
+    parameters: Mapping[str, object],
+    files: Mapping[str, UploadFile],
+) -> dict[str, CallSource]:
+    """Return the sources of a call by field; an uploaded file wins over a reference."""
+    sources: dict[str, CallSource] = {
+        FILE_FIELDS[name]: stored(farm, caller.owner, file, name)
+        for name, file in files.items()
+        if name in FILE_FIELDS and file.filename
+    }
+    with farm.database.read() as session:
+        for field in set(FILE_FIELDS.values()) & parameters.keys() - sources.keys():
+            source = sources[field] = named(session, parameters[field])
+            if flaw := path_flaw(source.reference):
+                raise _refused(
+                    [FieldProblem(field, flaw, "or give a URL, or the file of a result")]
+                )
+    return sources
+
+
+def _require_sources(farm: Services, caller: Caller, brief: Brief) -> None:
+    if brief.src_audio is None and brief.reference_audio is None:
+        return
+    with farm.database.read() as session:
+        errors = SourceCheck(farm.objects, caller.owner).errors(session, 1, brief)
+    if errors:
+        raise _refused([FieldProblem(e["field"], e["message"], "give another") for e in errors])
+
+
+def _refused(faults: list[FieldProblem]) -> ApiError:
+    errors = [{"field": f.field, "message": f"{f.wrong}; {f.remedy}"} for f in faults]
+    return ApiError(400, ". ".join(map(str, faults)), errors)

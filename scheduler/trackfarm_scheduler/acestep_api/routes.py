@@ -1,0 +1,223 @@
+"""Routes of ACE-Step's API server, as its `docs/en/API.md` describes them.
+
+Finished files as response bodies: clients of ACE-Step's API follow no redirects.
+
+Sample parameters to fill a form with (`samples.toml`).
+"""
+
+import json
+import secrets
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.concurrency import run_in_threadpool
+
+from trackfarm import __version__
+from trackfarm.protocol.operator import JobState
+from trackfarm_scheduler.acestep_api import schemas, simple
+from trackfarm_scheduler.acestep_api.create import order
+from trackfarm_scheduler.acestep_api.parameters import REASON
+from trackfarm_scheduler.acestep_api.request import (
+    FORM,
+    JSON,
+    MULTIPART,
+    Body,
+    KeyReader,
+    KeySubmitter,
+    Sent,
+)
+from trackfarm_scheduler.acestep_api.responses import query, task_ids, wrapped
+from trackfarm_scheduler.acestep_api.sources import AUDIO
+from trackfarm_scheduler.api.auth import TheFarm
+from trackfarm_scheduler.api.errors import ApiError
+from trackfarm_scheduler.api.queue_position import LineWatch, default_model
+from trackfarm_scheduler.api.request_body import RELEASE
+from trackfarm_scheduler.db import artifacts, calls
+from trackfarm_scheduler.objects.base import ObjectStore
+from trackfarm_scheduler.objects.directory import DirectoryStore
+from trackfarm_scheduler.objects.directory_routes import MEDIA_TYPES
+from trackfarm_scheduler.policy.identity import Caller
+from trackfarm_scheduler.services import Services
+
+
+def audio_response(objects: ObjectStore, key: str) -> Response:
+    """Return a stored file. Raises Refused (404) if the store no longer has it.
+
+    Range requests are supported with a directory store only.
+    """
+    stat = objects.stat(key)
+    if stat is None:
+        raise ApiError(404, "the file no longer exists")
+    kind = MEDIA_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
+    if isinstance(objects, DirectoryStore):
+        return FileResponse(objects.path(key), media_type=kind)
+    headers = {"Content-Length": str(stat.size), "ETag": f'"{stat.etag}"'}
+    return StreamingResponse(_content(objects, key), headers=headers, media_type=kind)
+
+
+def _content(objects: ObjectStore, key: str) -> Iterator[bytes]:
+    with objects.open(key) as chunks:
+        yield from chunks
+
+
+class Sample(BaseModel):
+    """Parameters of a sample song; `duration` in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    caption: str
+    lyrics: str
+    bpm: int
+    key_scale: str
+    time_signature: str
+    duration: float
+    vocal_language: str
+
+
+@cache
+def samples() -> Sequence[Sample]:
+    """Return all samples in the order of the file."""
+    table = tomllib.loads(
+        (files("trackfarm_scheduler.acestep_api") / "samples.toml").read_text("utf-8")
+    )
+    return [Sample.model_validate(row) for row in table["sample"]]
+
+
+def any_sample(choose: Callable[[Sequence[Sample]], Sample]) -> Sample:
+    """Return the sample that `choose` selects."""
+    return choose(samples())
+
+
+SERVICE = "ACE-Step API"
+FIRST_MEAN_SECONDS = 5.0  # the value that ACE-Step's server returns before its first job has ended
+_QUEUED = (JobState.ACCEPTED, JobState.PAUSED)
+_FAILED = (JobState.FAILED, JobState.CANCELLED, JobState.OUT_OF_BUDGET)
+_AUDIO_KINDS: dict[str, dict[str, Any]] = {kind: {} for kind in MEDIA_TYPES.values()}
+
+
+def dropin_router(line: LineWatch) -> APIRouter:
+    """Build all routes of ACE-Step's API, and the simpler ones of `generate`."""
+    router = APIRouter(tags=["drop-in"])
+    _add_tasks(router, line)
+    _add_forms(router)
+    _add_queries(router, line)
+    router.include_router(simple.router(line))
+    return router
+
+
+def _add_tasks(router: APIRouter, line: LineWatch) -> None:
+    @router.post(
+        RELEASE,
+        response_model=schemas.Wrapped[schemas.Released],
+        openapi_extra=schemas.takes(schemas.ReleaseBody, JSON, FORM, MULTIPART),
+    )
+    async def release_task(farm: TheFarm, caller: KeySubmitter, sent: Body) -> Response:
+        """Request up to eight tracks of one brief; returns a task id and the estimated time."""
+        return await run_in_threadpool(_release, farm, line, caller, sent)
+
+    @router.post(
+        "/query_result",
+        response_model=schemas.Wrapped[list[schemas.Task]],
+        openapi_extra=schemas.takes(schemas.QueryBody, JSON, FORM),
+    )
+    async def query_result(farm: TheFarm, caller: KeyReader, sent: Body) -> Response:
+        """Return the state of tasks; `result` is JSON text of a list with one entry per track."""
+        ids = task_ids(sent.fields)
+        return _json(wrapped(await run_in_threadpool(query, farm, line, caller, ids), farm.clock()))
+
+    @router.get(
+        AUDIO,
+        response_class=Response,
+        responses={200: {"description": "The file", "content": _AUDIO_KINDS}},
+    )
+    def audio(
+        farm: TheFarm, caller: KeyReader, path: Annotated[str, Query(max_length=1024)]
+    ) -> Response:
+        """Download a finished file by the `path` in the `file` URL of a result."""
+        with farm.database.read() as session:
+            if not artifacts.is_made_for(session, path, caller.sees):
+                raise ApiError(404, "you have no such file")
+        return audio_response(farm.objects, path)
+
+
+def _release(farm: Services, line: LineWatch, caller: Caller, sent: Sent) -> Response:
+    ordered = order(farm, line, caller, sent.fields, sent.files)
+    data = {
+        "task_id": ordered.accepted.job_id,
+        "status": "queued",
+        "queue_position": ordered.accepted.position,
+        "eta_seconds": ordered.accepted.seconds,
+    }
+    return _json(wrapped(data, farm.clock(), ignored=ordered.ignored))
+
+
+def _add_forms(router: APIRouter) -> None:
+    @router.post("/format_input", openapi_extra=schemas.takes(schemas.FormatBody, JSON, FORM))
+    async def format_input(_caller: KeyReader, _sent: Body) -> Response:
+        """Always refused (422): rewriting a caption or lyrics needs a language model."""
+        raise ApiError(422, f"format_input {REASON}; send the prompt and the lyrics as they are")
+
+    @router.post(
+        "/create_random_sample",
+        response_model=schemas.Wrapped[Sample],
+        openapi_extra=schemas.takes(schemas.SampleBody, JSON, FORM),
+    )
+    async def create_random_sample(farm: TheFarm, _caller: KeyReader, _sent: Body) -> Response:
+        """Return random parameters to fill a form with; every `sample_type` has all of them."""
+        return _json(wrapped(any_sample(secrets.choice).model_dump(), farm.clock()))
+
+
+def _add_queries(router: APIRouter, line: LineWatch) -> None:
+    @router.get("/v1/models")
+    def list_models(farm: TheFarm, _caller: KeyReader) -> schemas.Wrapped[schemas.Models]:
+        """List the models that live workers serve, and the default for calls without a model."""
+        served = line.now().models
+        default = default_model(farm.settings.default_model, served)
+        names = dict.fromkeys([*served, default])
+        models = [{"name": name, "is_default": name == default} for name in names]
+        data = {"models": models, "default_model": default}
+        return schemas.Wrapped[schemas.Models].model_validate(wrapped(data, farm.clock()))
+
+    @router.get("/v1/stats")
+    def stats(farm: TheFarm, caller: KeyReader) -> schemas.Wrapped[schemas.Stats]:
+        """Return your calls by state, the length of the queue of all callers, and the mean time."""
+        return schemas.Wrapped[schemas.Stats].model_validate(
+            wrapped(_stats(farm, caller), farm.clock())
+        )
+
+    @router.get("/health", include_in_schema=False)
+    async def health(farm: TheFarm) -> schemas.Wrapped[schemas.Health]:
+        data = {"status": "ok", "service": SERVICE, "version": __version__}
+        return schemas.Wrapped[schemas.Health].model_validate(wrapped(data, farm.clock()))
+
+
+def _stats(farm: Services, caller: Caller) -> dict[str, object]:
+    with farm.database.read() as session:
+        counts = calls.counts(session, owner=caller.sees)
+        mean = calls.mean_seconds(session, owner=caller.sees)
+        waiting = calls.waiting(session)
+    jobs = {
+        "total": sum(counts.values()),
+        "queued": sum(counts.get(state, 0) for state in _QUEUED),
+        "running": counts.get(JobState.RUNNING, 0),
+        "succeeded": counts.get(JobState.DONE, 0),
+        "failed": sum(counts.get(state, 0) for state in _FAILED),
+    }
+    return {
+        "jobs": jobs,
+        "queue_size": waiting,
+        "queue_maxsize": farm.settings.most_calls,
+        "avg_job_seconds": FIRST_MEAN_SECONDS if mean is None else mean,
+    }
+
+
+def _json(content: object) -> Response:
+    """Return ASCII JSON, so that an id with a lone surrogate is returned unchanged."""
+    text = json.dumps(content, separators=(",", ":"))
+    return Response(text, media_type=JSON)

@@ -1,0 +1,140 @@
+"""Translation of the parameters of ACE-Step's API into one brief (pure)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from trackfarm.catalog import Brief, FieldProblem, brief_faults
+from trackfarm.catalog.errors import quoted
+from trackfarm.catalog.field_names import ALIASES, refusal_of, truth
+from trackfarm.model_sets import ModelSet
+from trackfarm.planning import BriefProblem, check_against
+from trackfarm_scheduler.acestep_api.parameters import TOKEN, language_faults, without_language
+
+DEFAULT_SECONDS = 60.0  # without a duration; the same default as ACE-Step's pipeline in diffusers
+MOST_TRACKS = 8  # per call, as in ACE-Step's API
+# ACE-Step 1.5, docs/en/API.md section 4.2.
+_DEFAULTS: Mapping[str, object] = {
+    "vocal_language": "en",
+    "variations": 2,
+    "inference_steps": 8,
+    "audio_format": "mp3",
+}
+_GUIDED_DEFAULTS: Mapping[str, object] = {"guidance_scale": 7.0, "shift": 3.0}
+_AUTOMATIC = "Fill the audio semantic mask based on the given conditions:"
+# Fields of a brief in a catalog that this API does not have.
+_OURS_ALONE = frozenset({"tags", "name", "title", "loudness_lufs", "instrumental"})
+_SWITCHED = frozenset({"use_random_seed", "model", TOKEN})  # handled elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A brief; `ignored` lists the parameters that have no effect here nor in ACE-Step."""
+
+    brief: Brief
+    ignored: tuple[str, ...] = ()
+
+
+def translated(
+    given: Mapping[str, object],
+    kind: ModelSet,
+    *,
+    draw: Callable[[], int],
+    source_seconds: float | None = None,
+) -> Translated | list[FieldProblem]:
+    """Translate parameters by canonical name into a brief, or return their faults.
+
+    `draw` returns a seed in [0, 2**32); it is stored with the brief, so that equal calls make
+    different tracks. `source_seconds`, the duration of the source audio if known, wins over the
+    parameters.
+    """
+    task = str(given.get("task_type", "text2music")).strip().lower()
+    faults = [*language_faults(given, task), *_too_many(given)]
+    fields, ignored = _fields(without_language(given), kind)
+    fields["duration"] = source_seconds or _duration(given)
+    if fields["duration"] is None:
+        faults += _unknown_length(fields)
+        fields["duration"] = DEFAULT_SECONDS
+    fields["seed"] = _seed(given, draw)
+    try:
+        brief = Brief.model_validate(_with_repaint_end(fields, task))
+        check_against(brief, kind)
+    except ValidationError as error:
+        return faults + brief_faults(error)
+    except BriefProblem as problem:
+        return [*faults, FieldProblem(problem.field, problem.message, "change it")]
+    return faults or Translated(brief, ignored)
+
+
+def _fields(
+    given: Mapping[str, object], kind: ModelSet
+) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Return the fields of the brief, defaults included, and the ignored parameters."""
+    fields: dict[str, object] = {**_DEFAULTS, **(_GUIDED_DEFAULTS if kind.cfg else {})}
+    ignored = []
+    for name, value in given.items():
+        if name in _SWITCHED or _is_automatic(name, value):
+            continue
+        if _has_no_effect(name, kind):
+            ignored.append(name)
+        else:
+            fields[name] = value
+    return fields, tuple(sorted(ignored))
+
+
+def _is_automatic(name: str, value: object) -> bool:
+    return name == "instruction" and str(value).strip() == _AUTOMATIC
+
+
+def _has_no_effect(name: str, kind: ModelSet) -> bool:
+    """True for an ignored parameter: unknown, or without effect.
+
+    Codes have no effect without `thinking`, nor guidance and shift with turbo models.
+    """
+    if name == "audio_code_string" or (name in _GUIDED_DEFAULTS and not kind.cfg):
+        return True
+    is_known = name in ALIASES or refusal_of(name) is not None
+    return name in _OURS_ALONE or not is_known
+
+
+def _duration(given: Mapping[str, object]) -> object:
+    """Return the duration as it was sent; None if missing or not above 0."""
+    value = given.get("duration")
+    try:
+        return None if value is None or float(str(value)) <= 0 else value
+    except ValueError:
+        return value
+
+
+def _unknown_length(fields: Mapping[str, object]) -> list[FieldProblem]:
+    if "src_audio" not in fields:
+        return []
+    return [
+        FieldProblem("audio_duration", "is missing", "give the length of the source in seconds")
+    ]
+
+
+def _seed(given: Mapping[str, object], draw: Callable[[], int]) -> object:
+    is_random = truth(given.get("use_random_seed", True)) is not False
+    seed = given.get("seed", -1)
+    return draw() if is_random or str(seed).strip() == "-1" else seed
+
+
+def _with_repaint_end(fields: dict[str, object], task: str) -> dict[str, object]:
+    """Repaint the whole source if no end is set; a catalog must set the end explicitly."""
+    end = str(fields.get("repainting_end", -1)).strip()
+    if task == "repaint" and end in ("-1", "-1.0"):
+        return fields | {"repainting_end": fields["duration"]}
+    return fields
+
+
+def _too_many(given: Mapping[str, object]) -> list[FieldProblem]:
+    number = given.get("variations", 1)
+    try:
+        if 1 <= int(str(number)) <= MOST_TRACKS:
+            return []
+    except ValueError:
+        pass
+    remedy = f"write a whole number from 1 to {MOST_TRACKS}"
+    return [FieldProblem("batch_size", f"{quoted(number)} is not a number of tracks", remedy)]

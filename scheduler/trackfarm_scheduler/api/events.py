@@ -1,0 +1,149 @@
+"""Server-sent events: of one job, or of all jobs that a key may see."""
+
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from trackfarm.protocol import operator as operator_api
+from trackfarm.protocol.operator import API_PREFIX
+from trackfarm_scheduler.api.auth import Reader, TheFarm, bearer, the_keyring
+from trackfarm_scheduler.api.errors import ApiError
+from trackfarm_scheduler.api.jobs import find_job
+from trackfarm_scheduler.api.pagination import EventFilter, set_next_link
+from trackfarm_scheduler.api.streaming import SlowClientStreamingResponse
+from trackfarm_scheduler.db import events
+from trackfarm_scheduler.db.api_keys import digest_of
+from trackfarm_scheduler.events import reader
+from trackfarm_scheduler.events.broadcaster import EventBroadcaster, TooManyStreams
+from trackfarm_scheduler.events.sse import HEARTBEAT, Subscriber, last_event_id
+from trackfarm_scheduler.policy.identity import Caller
+from trackfarm_scheduler.services import Services
+
+MEDIA_TYPE = "text/event-stream"
+HEARTBEAT_SECONDS = 15.0
+PAGE = 500
+AGAIN_SECONDS = 30
+HEADERS = {"X-Accel-Buffering": "no"}  # otherwise nginx buffers the events
+router = APIRouter(prefix=API_PREFIX, tags=["operator"])
+_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Events as they happen", "content": {MEDIA_TYPE: {}}}
+}
+
+
+@router.get("/jobs/{reference}/events", responses=_ANSWER, response_class=Response)
+async def job_events(reference: str, request: Request, farm: TheFarm, caller: Reader) -> Response:
+    """Stream the progress, tracks and states of one job as server-sent events.
+
+    `Last-Event-ID` resumes after an event; without it, only new events are sent.
+    """
+    job_id = await run_in_threadpool(_job_id, farm, caller, reference)
+    return await stream(request, farm, caller, Subscriber(job=job_id, owner=caller.sees))
+
+
+@router.get("/events", responses=_ANSWER, response_model=list[operator_api.EventInfo])
+async def list_events(
+    request: Request,
+    response: Response,
+    farm: TheFarm,
+    caller: Reader,
+    wanted: Annotated[EventFilter, Query()],
+) -> list[operator_api.EventInfo] | Response:
+    """List events, oldest first, starting after the event with the id `after`.
+
+    With `Accept: text/event-stream`, streams the events of all your jobs as server-sent events
+    instead; the query parameters are then ignored, and `Last-Event-ID` resumes after an event.
+    """
+    if MEDIA_TYPE in request.headers.get("accept", ""):
+        return await stream(request, farm, caller, Subscriber(job=None, owner=caller.sees))
+    page = await run_in_threadpool(_events, farm, caller, wanted)
+    if len(page) == wanted.limit:
+        set_next_link(request, response, after=page[-1].id)
+    return page
+
+
+async def stream(
+    request: Request, farm: Services, caller: Caller, listener: Subscriber
+) -> Response:
+    """Return a response that streams the subscriber's events. Raises Refused (429)."""
+    studio: EventBroadcaster = request.app.state.studio
+    try:
+        newest = await studio.enter(listener, caller.identity.key_id)
+    except TooManyStreams:
+        detail = "this key has reached its limit of event streams; close one"
+        headers = {"Retry-After": str(AGAIN_SECONDS)}
+        raise ApiError(429, detail, headers=headers) from None
+    last_id = last_event_id(request.headers.get("last-event-id"))
+    after = newest if last_id is None else min(last_id, newest)
+    source = _frames(farm, studio, listener, after, newest, _key_check(request))
+    leave = partial(studio.leave, listener)
+    return SlowClientStreamingResponse(source, media_type=MEDIA_TYPE, headers=HEADERS, on_end=leave)
+
+
+async def _frames(
+    farm: Services,
+    studio: EventBroadcaster,
+    listener: Subscriber,
+    after: int,
+    newest: int,
+    key_is_valid: Callable[[], Coroutine[Any, Any, bool]],
+) -> AsyncGenerator[bytes]:
+    if listener.job is not None:
+        yield await run_in_threadpool(studio.progress, listener.job)
+    while after < newest:
+        after, text = await run_in_threadpool(_replayed, farm, listener, after, newest)
+        yield text
+    while not listener.is_over:
+        text = await listener.next(HEARTBEAT_SECONDS)
+        if not text and not await key_is_valid():
+            return
+        if not listener.is_over:
+            yield text or HEARTBEAT
+
+
+def _replayed(farm: Services, listener: Subscriber, after: int, newest: int) -> tuple[int, bytes]:
+    """Return the id up to which the next page of past events reaches, and the page as frames."""
+    with farm.database.read() as session:
+        page = reader.replay(
+            session,
+            after=after,
+            until=newest,
+            limit=PAGE,
+            job=listener.job,
+            owner=listener.owner,
+        )
+    texts = [each.by_job.get(listener.job, b"") if listener.job else each.whole for each in page]
+    return page[-1].number if len(page) == PAGE else newest, b"".join(texts)
+
+
+def _key_check(request: Request) -> Callable[[], Coroutine[Any, Any, bool]]:
+    """Return a check that the key with which the stream was opened is still valid."""
+    digest = digest_of(bearer(request))
+
+    async def ask() -> bool:
+        keyring = await the_keyring(request)
+        if keyring.remembered(digest) is not None:
+            return True
+        return await run_in_threadpool(keyring.look_up, digest) is not None
+
+    return ask
+
+
+def _job_id(farm: Services, caller: Caller, reference: str) -> str:
+    with farm.database.read() as session:
+        return find_job(session, caller, reference).id
+
+
+def _events(farm: Services, caller: Caller, wanted: EventFilter) -> list[operator_api.EventInfo]:
+    with farm.database.read() as session:
+        return events.page(
+            session,
+            job=find_job(session, caller, wanted.job).id if wanted.job else None,
+            after=wanted.after,
+            limit=wanted.limit,
+            owner=caller.sees,
+            kinds=wanted.kind,
+            between=wanted.between,
+        )

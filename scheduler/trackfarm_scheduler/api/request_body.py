@@ -1,0 +1,196 @@
+"""Request bodies: read and checked whole, or streamed up to a size limit.
+
+Limits on request bodies (pure): bytes by path, nesting depth and size of JSON.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import accumulate
+
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope
+
+from trackfarm.protocol import operator as operator_api
+from trackfarm.protocol import worker
+from trackfarm_scheduler.api.errors import ApiError
+
+MIB = 2**20
+STRANGER_BYTES = 64 * 1024  # read without authentication; longer bodies need a key
+ORDINARY_BYTES = MIB
+REPORT_BYTES = 16 * MIB  # a thousand tracks with the longest messages are 6 MB
+PLAN_BYTES = 32 * MIB  # 250,000 shapes are 15 MB
+UPLOAD_BYTES = (
+    2 * operator_api.SOURCE_BYTES + MIB
+)  # a source, a reference and the fields beside them
+RELEASE = "/release_task"
+# An unknown field costs fifty times as much to reject as a known one costs to parse.
+MOST_QUOTES = 200_000  # a thousand tracks done and as many failed have 90,000
+PLAN_QUOTES = 4_000_000
+MOST_DEPTH = 32
+_BRACKETS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
+_NUL = b"\\u0000"
+
+
+def is_stream(method: str, path: str) -> bool:
+    """True if the route reads the body as a stream and limits its size itself."""
+    return path.startswith("/objects/") or (method, path) == (
+        "POST",
+        f"{operator_api.API_PREFIX}/jobs",
+    )
+
+
+def is_upload(method: str, path: str, content_type: bytes) -> bool:
+    """True if the body is a multipart form with files, which its route reads as a stream."""
+    is_form = content_type.lower().startswith(b"multipart/form-data")
+    return is_form and (method, path) == ("POST", RELEASE)
+
+
+def most_bytes(path: str) -> int:
+    """Return the maximum size in bytes of a body that is not streamed."""
+    if path in (f"{worker.WORKER_PREFIX}/register", f"{worker.WORKER_PREFIX}/heartbeat"):
+        return STRANGER_BYTES
+    if path.startswith(f"{worker.WORKER_PREFIX}/") and path.endswith("/report"):
+        return REPORT_BYTES
+    return PLAN_BYTES if path == f"{operator_api.API_PREFIX}/plans" else ORDINARY_BYTES
+
+
+def most_quotes(path: str) -> int:
+    """Return how many quotation marks a JSON body may have: two for each name and string."""
+    return PLAN_QUOTES if path == f"{operator_api.API_PREFIX}/plans" else MOST_QUOTES
+
+
+def json_flaw(body: bytes, quotes: int = MOST_QUOTES) -> str | None:
+    """Return why a body is refused unparsed, or None.
+
+    Reasons: nesting too deep for a recursive parser, more names than any valid request has, or a
+    NUL character, which PostgreSQL cannot store in text.
+    """
+    if _NUL in body:
+        return "the body contains a NUL character, which is not allowed"
+    if body.count(b'"') - body.count(b'\\"') > quotes:
+        return f"the body has more than {quotes // 2} names and strings"
+    # Most bodies have too few brackets to be nested this deep: skip the exact count.
+    if body.count(b"[") + body.count(b"{") > MOST_DEPTH and depth(body) > MOST_DEPTH:
+        return f"the body is nested deeper than {MOST_DEPTH} levels"
+    return None
+
+
+def depth(body: bytes) -> int:
+    """Return the nesting depth of the brackets outside strings."""
+    outside = b"".join(body.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
+    brackets = outside.translate(None, delete=_NO_BRACKETS)
+    return max(accumulate(map(_BRACKETS.__getitem__, brackets)), default=0)
+
+
+HEAD_BYTES = 32 * 1024
+QUERY_BYTES = 8 * 1024
+KnownCheck = Callable[[Request], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimiter:
+    """Reader of request bodies.
+
+    `require_known` raises Refused for a caller without a key; it runs before a long body is read.
+    `stream_bytes` limits a streamed submission.
+    """
+
+    require_known: KnownCheck
+    stream_bytes: int
+
+    async def admitted(self, scope: Scope, receive: Receive) -> Receive | None:
+        """Return the `receive` for the application, None if the client disconnected. Raises Refused."""
+        announced, path, method = _checked_head(scope), scope["path"], scope["method"]
+        if announced is None:
+            return receive
+        if is_stream(method, path):
+            most = None if path.startswith("/objects/") else self.stream_bytes
+            return receive if most is None else _bounded(receive, announced, most)
+        if is_upload(method, path, _content_type(scope)):
+            return _bounded(receive, announced, UPLOAD_BYTES)
+        return await self._whole(scope, receive, announced)
+
+    async def _whole(self, scope: Scope, receive: Receive, announced: int) -> Receive | None:
+        path = scope["path"]
+        most = most_bytes(path)
+        _require_fits(announced, most)
+        if announced > STRANGER_BYTES:
+            await self.require_known(Request(scope))
+        message = await receive()
+        while message.get("more_body", False):
+            message = await self._longer(scope, receive, message, announced, most)
+        if message["type"] != "http.request":
+            return None
+        if (flaw := json_flaw(message["body"], most_quotes(path))) is not None:
+            raise ApiError(400, flaw)
+        return _replayed(message, receive)
+
+    async def _longer(
+        self, scope: Scope, receive: Receive, so_far: Message, announced: int, most: int
+    ) -> Message:
+        """Return the body so far with its next part appended."""
+        message = await receive()
+        if message["type"] != "http.request":
+            return message
+        body = so_far["body"] + message["body"]
+        if len(so_far["body"]) <= STRANGER_BYTES < len(body) and not announced:
+            await self.require_known(Request(scope))
+        _require_fits(len(body), most)
+        return {**message, "body": body}
+
+
+def _checked_head(scope: Scope) -> int | None:
+    """Return the announced size of the body, 0 if it is chunked, None if there is none."""
+    size, announced = 0, None
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+        if name == b"content-length":
+            announced = int(value)
+        elif name == b"transfer-encoding":
+            announced = announced or 0
+    if size > HEAD_BYTES:
+        raise ApiError(431, f"the headers are longer than {HEAD_BYTES} bytes")
+    query, path = scope["query_string"], scope["path"]
+    if len(query) > QUERY_BYTES or len(path) > QUERY_BYTES:
+        raise ApiError(414, f"the URL is longer than {QUERY_BYTES} bytes")
+    if "\0" in path or b"%00" in query:
+        raise ApiError(400, "the URL contains a NUL character")
+    return announced
+
+
+def _content_type(scope: Scope) -> bytes:
+    return next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+
+
+def _require_fits(size: int, most: int) -> None:
+    if size > most:
+        raise ApiError(413, f"the body is too long; the limit here is {most} bytes")
+
+
+def _bounded(receive: Receive, announced: int, most: int) -> Receive:
+    _require_fits(announced, most)
+    size = 0
+
+    async def counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        _require_fits(size, most)
+        return message
+
+    return counted
+
+
+def _replayed(message: Message, receive: Receive) -> Receive:
+    """Return a `receive` that yields the body already read, then the connection's messages."""
+    is_sent = False
+
+    async def once() -> Message:
+        nonlocal is_sent
+        if is_sent:
+            return await receive()
+        is_sent = True
+        return message
+
+    return once

@@ -1,0 +1,264 @@
+"""Worker API, server side: register, claim, report, release, leave.
+
+A separate thread pool for worker requests.
+
+A thousand reports never delay an operator's requests, nor the other way round.
+
+Immediate revocation of a departed worker's access.
+"""
+
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar, cast
+
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+from sqlalchemy import Row, bindparam, select
+from sqlmodel import Session
+
+from trackfarm.catalog import Brief
+from trackfarm.identity import next_seeds
+from trackfarm.model_sets import UnknownModelSet, model_set
+from trackfarm.protocol.operator import JobState
+from trackfarm.protocol.worker import (
+    WORKER_PREFIX,
+    ClaimAnswer,
+    ClaimRequest,
+    LeaveRequest,
+    RegisterAnswer,
+    RegisterRequest,
+    ReleaseRequest,
+    ReportAnswer,
+    ReportRequest,
+    TrackOrder,
+)
+from trackfarm.tiers import Tier, tier_of
+from trackfarm_scheduler.api.audited import audited_transaction
+from trackfarm_scheduler.api.auth import (
+    BEARER,
+    NO_WAY_IN,
+    CallingWorker,
+    JoiningToken,
+    TheBadges,
+    TheFarm,
+    worker_actor,
+)
+from trackfarm_scheduler.api.errors import ApiError
+from trackfarm_scheduler.auth.credential_cache import TokenCache
+from trackfarm_scheduler.db import leases, registration, workers
+from trackfarm_scheduler.db.registration import Admission
+from trackfarm_scheduler.db.tables import (
+    AttemptRow,
+    JobRow,
+    LeaseRow,
+    TrackRow,
+    WorkerRow,
+    table_of,
+)
+from trackfarm_scheduler.objects.factory import source_urls
+from trackfarm_scheduler.policy.leases import ClaimFacts, ClaimVerdict, judge_claim
+from trackfarm_scheduler.policy.states import AttemptState, LeaseState
+from trackfarm_scheduler.results.failures import note_trespass
+from trackfarm_scheduler.services import Services
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def among_workers(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Run a route in the thread pool of the workers; the route must have a parameter `farm`."""
+
+    @wraps(work)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        farm = cast(Services, kwargs["farm"])
+        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=farm.wire_threads)
+
+    return run
+
+
+def end_access(farm: Services, badges: TokenCache, worker_id: str) -> None:
+    """Void a worker's token and broker user, and wake the placer for the tracks it held.
+
+    Call it once the database says that the worker has left.
+    """
+    badges.forget(worker_id)
+    if farm.users is not None:
+        farm.users.withdraw([worker_id])
+    farm.placing.wake()
+
+
+router = APIRouter(prefix=WORKER_PREFIX, tags=["worker"])
+_ATTEMPT, _JOB, _TRACK = table_of(AttemptRow), table_of(JobRow), table_of(TrackRow)
+_OPEN = (
+    select(
+        _ATTEMPT.c.track_id,
+        _ATTEMPT.c.seed,
+        _ATTEMPT.c.try_number,
+        _ATTEMPT.c.object_key,
+        _TRACK.c.key,
+        _TRACK.c.brief,
+    )
+    .join(_TRACK, _TRACK.c.id == _ATTEMPT.c.track_id)
+    .where(_ATTEMPT.c.lease_id == bindparam("lease"), _ATTEMPT.c.state == AttemptState.OPEN.value)
+    .order_by(_ATTEMPT.c.track_id)
+)
+_JOB_FACTS = select(_JOB.c.state, _JOB.c.owner).where(_JOB.c.id == bindparam("job"))
+
+
+@router.post("/register")
+@among_workers
+def register(
+    said: RegisterRequest, farm: TheFarm, badges: TheBadges, token: JoiningToken
+) -> RegisterAnswer:
+    """Register a worker; returns its id, token, queue and broker credentials."""
+    with farm.database.write() as session:
+        admitted = _admit(session, farm, token, said.nonce)
+        if admitted is None:
+            raise ApiError(401, NO_WAY_IN, headers=BEARER)
+        # After the token check, so that an unknown caller learns nothing.
+        tier = _required_tier(said)
+        invitation, predecessor = admitted.invitation, admitted.predecessor
+        joined = registration.join(session, said, tier, farm.clock(), invitation=invitation)
+        if predecessor is not None:
+            registration.replace(session, predecessor, farm.clock())
+        live_workers = workers.count_live(session)
+    if predecessor is not None:
+        end_access(farm, badges, predecessor.id)
+    if farm.users is not None:
+        farm.users.grant([joined.broker_user])
+    return RegisterAnswer(
+        worker_id=joined.worker_id,
+        token=joined.token,
+        queue=joined.queue,
+        broker_url=farm.broker_url_for(joined.worker_id, joined.broker_password),
+        intervals=farm.intervals(live_workers),
+    )
+
+
+def _admit(session: Session, farm: Services, token: str, nonce: str) -> Admission | None:
+    join_token = farm.settings.join_token.get_secret_value()
+    return registration.admit(session, token, farm.clock(), join_token=join_token, nonce=nonce)
+
+
+def _required_tier(request: RegisterRequest) -> Tier:
+    try:
+        model_set(request.model_set)
+    except UnknownModelSet as error:
+        raise ApiError(422, str(error)) from error
+    tier = tier_of(request.memory_mib)
+    if tier is None:
+        raise ApiError(422, f"{request.memory_mib} MiB is below the smallest tier (4 GB)")
+    return tier
+
+
+@router.post("/shards/{shard_id}/claim", response_model=ClaimAnswer)
+@among_workers
+def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWorker) -> Response:
+    """Claim an offered shard; returns its tracks. Claiming it again renews the upload URLs."""
+    now = farm.clock()
+    with farm.database.write() as session:
+        lease = leases.get(session, request.lease_id, lock=True)
+        note_trespass(worker, lease, "claim")
+        if lease is None or lease.shard_id != shard_id:
+            raise ApiError(409, "there is no such offer")
+        job = session.execute(_JOB_FACTS, {"job": lease.job_id}).one()
+        _require_claimable(lease, worker, JobState(job.state))
+        leases.claim(
+            session,
+            lease,
+            worker_id=worker.id,
+            now=now,
+            lease_seconds=farm.settings.lost_after_seconds,
+        )
+        ttl = farm.settings.url_ttl_seconds
+        leases.note_urls(session, lease.id, now + ttl)
+        open_tracks = session.execute(_OPEN, {"lease": lease.id}).all()
+    answer = ClaimAnswer(
+        shard_id=shard_id,
+        lease_id=lease.id,
+        job_id=lease.job_id,
+        model_set=worker.model_set,
+        lease_seconds=farm.settings.lost_after_seconds,
+        tracks=[_order(farm, row, job.owner, ttl) for row in open_tracks],
+    )
+    return _json_response(answer)
+
+
+def _json_response(answer: BaseModel) -> Response:
+    """Return a model as JSON, without FastAPI's second validation of every brief and verdict."""
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _require_claimable(lease: LeaseRow, worker: WorkerRow, job: JobState) -> None:
+    facts = ClaimFacts(
+        lease=LeaseState(lease.state),
+        holder=lease.worker_id,
+        queue=lease.queue,
+        job=job,
+    )
+    match judge_claim(facts, worker_id=worker.id, worker_queue=worker.queue):
+        case ClaimVerdict.CANCELLED:
+            raise ApiError(410, "the job was cancelled")
+        case ClaimVerdict.NOT_YOURS:
+            raise ApiError(409, "this worker no longer holds the shard")
+        case ClaimVerdict.GRANTED:
+            return
+
+
+def _order(farm: Services, row: Row[Any], owner: str, ttl: float) -> TrackOrder:
+    lifetime = timedelta(seconds=ttl)
+    brief = Brief.model_validate_json(row.brief)
+    upload = farm.objects.presign_put(row.object_key, expires=lifetime, once=True)
+    return TrackOrder(
+        track_id=row.track_id,
+        key=row.key,
+        seed=row.seed,
+        next_seeds=next_seeds(row.key, row.seed, tries=row.try_number, given=brief.seed),
+        brief=brief,
+        object_key=row.object_key,
+        upload_url=upload.url,
+        upload_headers=dict(upload.headers),
+        source_urls=source_urls(farm.objects, brief, owner, expires=lifetime),
+    )
+
+
+@router.post("/shards/{shard_id}/report", response_model=ReportAnswer)
+@among_workers
+def report(shard_id: str, request: ReportRequest, farm: TheFarm, worker: CallingWorker) -> Response:
+    """Verify and commit results. A report may be repeated, and may be sent in parts."""
+    verdicts = farm.recorder.record(worker, request.lease_id, request)
+    farm.placing.wake()
+    farm.settling.wake()
+    return _json_response(ReportAnswer(tracks=verdicts))
+
+
+@router.post("/shards/{shard_id}/release")
+@among_workers
+def release(
+    shard_id: str, request: ReleaseRequest, farm: TheFarm, worker: CallingWorker
+) -> dict[str, int]:
+    """Release unfinished tracks of a shard; they are placed again at once."""
+    with farm.database.write() as session:
+        lease = leases.get(session, request.lease_id, lock=True)
+        if lease is None or lease.worker_id != worker.id or lease.shard_id != shard_id:
+            note_trespass(worker, lease, "release")
+            raise ApiError(409, "this worker no longer holds the shard")
+        released = leases.release(session, lease, request.track_ids, request.reason, farm.clock())
+    farm.placing.wake()
+    return {"released": released}
+
+
+@router.post("/leave")
+@among_workers
+def leave(
+    said: LeaveRequest, request: Request, farm: TheFarm, badges: TheBadges, worker: CallingWorker
+) -> dict[str, str]:
+    """Deregister the worker; tracks that it still held become pending again."""
+    with audited_transaction(
+        farm, worker_actor(request, worker), "worker.leave", worker.id
+    ) as change:
+        workers.leave(change.session, worker.id, farm.clock(), reason=said.reason)
+    end_access(farm, badges, worker.id)
+    return {"worker_id": worker.id}

@@ -1,0 +1,212 @@
+"""Composition root: builds every part of the scheduler from its settings."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+
+import httpx
+import structlog
+from anyio import CapacityLimiter
+
+from trackfarm.net.safe_urls import with_authority
+from trackfarm.net.tls import verification
+from trackfarm.planning import load_prices
+from trackfarm.settings import ClientSettingsError
+from trackfarm_scheduler import event_log
+from trackfarm_scheduler.broker.client import Broker
+from trackfarm_scheduler.broker.users import BrokerUsers, BrokerUserSync
+from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.loop import Loop
+from trackfarm_scheduler.loops.artifact_verifier import ArtifactVerifier
+from trackfarm_scheduler.loops.completer import JobCompleter
+from trackfarm_scheduler.loops.lag_monitor import LagMonitor
+from trackfarm_scheduler.loops.leader import Leadership
+from trackfarm_scheduler.loops.orphan_cleaner import OrphanCleaner
+from trackfarm_scheduler.loops.placer import Placer
+from trackfarm_scheduler.loops.pruner import Pruner
+from trackfarm_scheduler.loops.rescuer import Rescuer
+from trackfarm_scheduler.objects import ObjectStore, open_store
+from trackfarm_scheduler.results.recorder import Recorder
+from trackfarm_scheduler.services import Services
+from trackfarm_scheduler.settings import SchedulerSettings
+from trackfarm_scheduler.webhooks.dispatcher import WebhookDispatcher
+from trackfarm_scheduler.webhooks.http import Sender, rules_of
+
+log = structlog.get_logger(__name__)
+WIRE_THREADS = 16  # a report spends most of its time waiting for the object store
+DELIVER_SECONDS = 0.5
+GRANT_SECONDS = 1.0  # a broker that restarted empty has its users back after this time
+
+
+def assemble(settings: SchedulerSettings) -> tuple[Services, list[Loop]]:
+    """Build the services and the loops to start.
+
+    Raises ObjectStoreError, SettingsError or ValueError when a setting names something unusable.
+    """
+    database = Database(
+        settings.database_url.get_secret_value(),
+        on_commit=event_log.tell,
+        ca_file=settings.ca_file,
+    )
+    database.migrate()
+    objects = _open_objects(settings)
+    broker_url = with_authority(settings.broker_url.get_secret_value(), settings.ca_file)
+    broker, users = Broker(broker_url), _open_users(broker_url, settings)
+    clock = time.time
+    # A restart on the same host and port keeps its leader lease instead of waiting for it to expire.
+    holder = f"{socket.gethostname()}:{settings.port}"
+    leadership = Leadership(database=database, holder=holder, term=settings.leader_term_seconds)
+    settler = JobCompleter(database=database, leadership=leadership, clock=clock)
+    wire_threads = CapacityLimiter(WIRE_THREADS)
+    farm = Services(
+        settings=settings,
+        database=database,
+        objects=objects,
+        broker=broker,
+        users=users,
+        recorder=Recorder(database=database, objects=objects, clock=clock, bounds=settings.bounds),
+        leadership=leadership,
+        placing=_placing(settings, database, broker, leadership, clock),
+        settling=Loop("settler", settler.tick, seconds=2 * settings.tick_seconds, rest=20.0),
+        prices=load_prices(os.environ),
+        promptness=LagMonitor(wire_threads, database.stand_in_line),
+        wire_threads=wire_threads,
+        clock=clock,
+    )
+    return farm, _loops(farm)
+
+
+def _loops(farm: Services) -> list[Loop]:
+    """Return the farm's loops and all others in shutdown order: leadership stops first, so that a
+    successor need not wait for the rest. From here on this scheduler may lead."""
+    settings, leadership, rescuer = farm.settings, farm.leadership, _rescuer(farm)
+    leadership.on_gain = rescuer.recover
+    loops = [
+        Loop(
+            "leadership",
+            leadership.tick,
+            seconds=settings.leader_term_seconds / 4,
+            on_stop=leadership.resign,
+        ),
+        farm.placing,
+        farm.settling,
+        Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds),
+        _delivering(farm),
+        *_housekeeping(farm),
+    ]
+    if farm.users is not None:
+        granter = BrokerUserSync(
+            database=farm.database, users=farm.users, leadership=leadership, clock=farm.clock
+        )
+        loops.append(Loop("granter", granter.tick, seconds=GRANT_SECONDS))
+    leadership.tick()
+    return loops
+
+
+def _placing(
+    settings: SchedulerSettings,
+    database: Database,
+    broker: Broker,
+    leadership: Leadership,
+    clock: Callable[[], float],
+) -> Loop:
+    placer = Placer(
+        database=database,
+        broker=broker,
+        leadership=leadership,
+        clock=clock,
+        shard_seconds=settings.shard_seconds,
+        reserved=settings.reserved,
+    )
+    # Looking at a thousand workers takes long; each has a queued shard and can wait for the next.
+    return Loop("placer", placer.tick, seconds=settings.tick_seconds, rest=5.0, longest_rest=1.0)
+
+
+def _rescuer(farm: Services) -> Rescuer:
+    return Rescuer(
+        database=farm.database,
+        broker=farm.broker,
+        leadership=farm.leadership,
+        clock=farm.clock,
+        claim_within=farm.settings.claim_within_seconds,
+        lost_after=farm.settings.lost_after_seconds,
+        our_lag=lambda: farm.promptness.lag,
+        on_rescue=farm.placing.wake,
+    )
+
+
+def _delivering(farm: Services) -> Loop:
+    settings = farm.settings
+    verify = verification(settings.ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
+    no_keepalive = httpx.Limits(max_keepalive_connections=0)
+    transport = httpx.HTTPTransport(verify=verify, trust_env=False, limits=no_keepalive)
+    deliverer = WebhookDispatcher(
+        database=farm.database,
+        leadership=farm.leadership,
+        sender=Sender(farm.objects, rules_of(settings), farm.clock, transport),
+        signing_secret=settings.signing_secret.get_secret_value().encode(),
+        keep_trying=settings.webhook_give_up_seconds,
+        clock=farm.clock,
+    )
+    return Loop("webhooks", deliverer.tick, seconds=DELIVER_SECONDS, on_stop=deliverer.close)
+
+
+def _housekeeping(farm: Services) -> list[Loop]:
+    """Return the cleanup loops: orphaned objects, changed artifacts, and data past its
+    retention."""
+    database, objects, leadership, clock = farm.database, farm.objects, farm.leadership, farm.clock
+    margin, seconds = farm.settings.sweep_margin_seconds, farm.settings.sweep_seconds
+    sweeper = OrphanCleaner(
+        database=database, objects=objects, leadership=leadership, clock=clock, margin=margin
+    )
+    late_look = ArtifactVerifier(
+        database=database, objects=objects, leadership=leadership, clock=clock, margin=margin
+    )
+    remover = Pruner(
+        database=database,
+        objects=objects,
+        leadership=leadership,
+        clock=clock,
+        keep=farm.settings.keep,
+    )
+    if database.is_sqlite:
+        sweeper.recover()
+    return [
+        Loop("sweeper", sweeper.tick, seconds=seconds),
+        Loop("late look", late_look.tick, seconds=seconds),
+        Loop("remover", remover.tick, seconds=seconds),
+    ]
+
+
+def _open_objects(settings: SchedulerSettings) -> ObjectStore:
+    store = open_store(
+        settings.objects_url,
+        access_key=settings.objects_access_key.get_secret_value(),
+        secret_key=settings.objects_secret_key.get_secret_value(),
+        region=settings.objects_region,
+        external_endpoint=settings.objects_external_url or None,
+        base_url=settings.own_url,
+        signing_secret=settings.signing_secret.get_secret_value().encode(),
+        ca_file=settings.ca_file,
+        max_bytes=settings.most_object_bytes,
+    )
+    store.check()
+    if not store.writes_once:
+        log.warning(
+            "store_replaces_objects",
+            meaning="the holder of an upload URL can replace a finished track until the URL expires;"
+            " each track is verified again after that, and a changed one is made again",
+        )
+    return store
+
+
+def _open_users(url: str, settings: SchedulerSettings) -> BrokerUsers | None:
+    users = BrokerUsers(url, external_url=settings.broker_external_url)
+    if (fault := users.check()) is None:
+        return users
+    users.close()
+    if not settings.insecure:
+        raise ClientSettingsError(fault)
+    log.warning("broker_credentials_shared", why=fault)
+    return None

@@ -1,0 +1,1 @@
+"""Credentials of callers, and the farm's own certificate authority."""

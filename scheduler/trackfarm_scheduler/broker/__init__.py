@@ -1,0 +1,1 @@
+"""Celery queues and the users of the Redis broker."""

@@ -1,0 +1,172 @@
+"""Broker users, one per worker: create, delete, list.
+
+Sync of broker users with workers: a broker that restarted empty has lost all users.
+
+Workers that should have a user at the broker.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Iterable
+
+import structlog
+from redis import Redis
+from redis.exceptions import ConnectionError as Unreachable
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as TooSlow
+from sqlalchemy import and_, bindparam, not_, select
+from sqlmodel import Session
+
+from trackfarm.net.safe_urls import database_number, for_worker
+from trackfarm.protocol.operator import WorkerState
+from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.tables import WorkerRow, table_of
+from trackfarm_scheduler.loops.leader import Leadership
+from trackfarm_scheduler.policy.broker_acl import (
+    BrokerUser,
+    differences,
+    rules,
+    user_name,
+    worker_of,
+)
+
+log = structlog.get_logger(__name__)
+CONNECT_SECONDS = 2.0
+
+
+class BrokerUsers:
+    """Manager of the broker's ACL users. `url` is the farm's own and is used to create users;
+    `external_url` is the address at which workers reach the same broker, without credentials.
+    Thread-safe."""
+
+    def __init__(self, url: str, *, external_url: str = "") -> None:
+        self._redis = Redis.from_url(
+            url, socket_timeout=CONNECT_SECONDS, socket_connect_timeout=CONNECT_SECONDS
+        )
+        self._outside = external_url or url
+        self._database = database_number(self._outside)
+
+    def check(self) -> str | None:
+        """Return why this broker cannot keep workers apart; None when it can, or is unreachable
+        now."""
+        probe = BrokerUser(f"probe_{secrets.token_hex(8)}", "gpu.probe", "0" * 64)
+        try:
+            self._grant([probe])
+            self._withdraw([probe.worker_id])
+        except ResponseError as error:
+            return (
+                f"the broker refuses to create users for workers ({error}), so every worker would need"
+                " the farm's own broker password: use Redis 6.2 or newer, or Valkey, with a user"
+                " that may run ACL SETUSER, DELUSER and USERS; or set"
+                " TRACKFARM_SCHEDULER_INSECURE=true if you trust every worker"
+            )
+        except (RedisError, OSError) as error:
+            log.warning("broker_unreachable", error=str(error))
+        return None
+
+    def names(self) -> set[str]:
+        """Return the names of all broker users. Raises RedisError."""
+        return {_text(name) for name in self._redis.execute_command("ACL USERS")}
+
+    def grant(self, users: Iterable[BrokerUser]) -> bool:
+        """Create users, or recreate them; False when the broker is unreachable or refuses."""
+        try:
+            self._grant(users)
+        except (RedisError, OSError) as error:
+            log.warning("broker_users_create_failed", error=str(error))
+            return False
+        return True
+
+    def withdraw(self, worker_ids: Iterable[str]) -> bool:
+        """Delete users and close their connections; False when the broker is unreachable."""
+        try:
+            self._withdraw(worker_ids)
+        except (RedisError, OSError) as error:
+            log.warning("broker_users_delete_failed", error=str(error))
+            return False
+        return True
+
+    def url_for(self, worker_id: str, password: str) -> str:
+        return for_worker(self._outside, user=user_name(worker_id), password=password)
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def _grant(self, users: Iterable[BrokerUser]) -> None:
+        pipe = self._redis.pipeline(transaction=False)
+        for user in users:
+            acl_rules = rules(user, database=self._database)
+            pipe.execute_command("ACL SETUSER", user_name(user.worker_id), *acl_rules)
+        pipe.execute()
+
+    def _withdraw(self, worker_ids: Iterable[str]) -> None:
+        names = [user_name(worker_id) for worker_id in worker_ids]
+        if names:
+            self._redis.execute_command("ACL DELUSER", *names)
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+_WORKER = table_of(WorkerRow)
+_LONG_LOST = and_(
+    _WORKER.c.state == WorkerState.LOST.value, _WORKER.c.last_seen < bindparam("lost_before")
+)
+_WITH_USERS = select(_WORKER.c.id, _WORKER.c.queue, _WORKER.c.broker_hash).where(
+    _WORKER.c.state != WorkerState.GONE.value, _WORKER.c.broker_hash != "", not_(_LONG_LOST)
+)
+_OURS = select(_WORKER.c.id).where(_WORKER.c.id.in_(bindparam("ids", expanding=True)))
+
+
+def with_users(session: Session, *, lost_before: float) -> dict[str, BrokerUser]:
+    """Return by worker id the broker users of workers that have not left, and were not lost before
+    `lost_before`."""
+    rows = session.execute(_WITH_USERS, {"lost_before": lost_before})
+    return {row.id: BrokerUser(row.id, row.queue, row.broker_hash) for row in rows}
+
+
+def ours(session: Session, worker_ids: Collection[str]) -> set[str]:
+    """Return the ids among `worker_ids` that belong to workers that ever joined this farm."""
+    if not worker_ids:
+        return set()
+    return set(session.scalars(_OURS, {"ids": sorted(worker_ids)}))
+
+
+FORGET_SECONDS = 3600.0  # how long to keep the user of a lost worker, which may only be cut off
+
+
+class BrokerUserSync:
+    """Broker user sync. One tick compares all users with all workers. Only a leader acts, and the
+    actions are idempotent if two schedulers run them."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        users: BrokerUsers,
+        leadership: Leadership,
+        clock: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._users = users
+        self._leadership = leadership
+        self._clock = clock
+
+    def tick(self) -> None:
+        if not self._leadership.leads:
+            return
+        try:
+            # Read before the database: a worker that joins in between is never seen as surplus.
+            present = self._users.names()
+        except (Unreachable, TooSlow, OSError):
+            return
+        lost_before = self._clock() - FORGET_SECONDS
+        worker_ids = {worker for name in present if (worker := worker_of(name)) is not None}
+        with self._database.read() as session:
+            wanted = with_users(session, lost_before=lost_before)
+            ended = ours(session, worker_ids - set(wanted))
+        changes = differences(present, wanted, ended)
+        if changes.missing and self._users.grant(changes.missing):
+            log.info("broker_users_created", workers=len(changes.missing))
+        if changes.surplus and self._users.withdraw(changes.surplus):
+            log.info("broker_users_deleted", workers=len(changes.surplus))

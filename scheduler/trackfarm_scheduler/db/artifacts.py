@@ -1,0 +1,125 @@
+"""Stored files of finished tracks: queries, later verification, and revocation of changed ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlmodel import Session, col
+
+from trackfarm.protocol.operator import JobState, TrackState
+from trackfarm.protocol.worker import FailureKind
+from trackfarm_scheduler.db import events, shared_tracks, tracks
+from trackfarm_scheduler.db.events import JournalEvent
+from trackfarm_scheduler.db.tables import ArtifactRow, AttemptRow, JobRow, JobTrackRow, TrackRow
+from trackfarm_scheduler.policy.states import AttemptState
+
+CHANGED = "its object was changed after the commit"
+_MAY_MAKE = [state for state in JobState if state not in (JobState.CANCELLED, JobState.FAILED)]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """An artifact as recorded at its commit; `etag` is empty if it was not recorded."""
+
+    track_id: int
+    worker_id: str
+    object_key: str
+    size: int
+    md5: str
+    etag: str
+
+
+def is_made_for(session: Session, object_key: str, owner: str | None) -> bool:
+    """Return whether the object is the file of a finished track that a job of this owner (None: of
+    any owner) requested."""
+    owner_filter = () if owner is None else (col(JobRow.owner) == owner,)
+    statement = (
+        select(col(ArtifactRow.track_id))
+        .join(JobTrackRow, col(JobTrackRow.track_id) == col(ArtifactRow.track_id))
+        .join(JobRow, col(JobRow.id) == col(JobTrackRow.job_id))
+        .where(col(ArtifactRow.object_key) == object_key, *owner_filter)
+        .limit(1)
+    )
+    return session.scalar(statement) is not None
+
+
+def to_look_at(session: Session, *, written_before: float, limit: int) -> list[Committed]:
+    """Return artifacts that were not verified since their upload URL expired, if that was before
+    `written_before`."""
+    rows = session.execute(
+        select(
+            col(ArtifactRow.track_id),
+            col(ArtifactRow.worker_id),
+            col(ArtifactRow.object_key),
+            col(ArtifactRow.size),
+            col(ArtifactRow.md5),
+            col(ArtifactRow.etag),
+        )
+        .join(
+            AttemptRow,
+            (col(AttemptRow.track_id) == col(ArtifactRow.track_id))
+            & (col(AttemptRow.lease_id) == col(ArtifactRow.lease_id)),
+        )
+        .where(
+            col(ArtifactRow.looked_at).is_(None), col(AttemptRow.url_expires_at) < written_before
+        )
+        .limit(limit)
+    )
+    return [Committed(*row) for row in rows]
+
+
+def note_look(session: Session, track_ids: Sequence[int], now: float) -> None:
+    """Mark these artifacts as verified: unchanged since their commit."""
+    session.execute(
+        update(ArtifactRow).where(col(ArtifactRow.track_id).in_(track_ids)).values(looked_at=now)
+    )
+
+
+def void(session: Session, committed: Committed, now: float) -> bool:
+    """Revoke a commit: the track becomes pending again if its job is neither cancelled nor failed,
+    or if another active job requested it, and failed otherwise. Return False if the artifact has
+    been replaced since."""
+    tracks.lock(session, [committed.track_id])
+    lease_id = session.scalar(
+        delete(ArtifactRow)
+        .where(
+            col(ArtifactRow.track_id) == committed.track_id,
+            col(ArtifactRow.object_key) == committed.object_key,
+        )
+        .returning(col(ArtifactRow.lease_id))
+    )
+    if lease_id is None:
+        return False
+    _reopen(session, committed.track_id)
+    session.execute(
+        update(AttemptRow)
+        .where(col(AttemptRow.lease_id) == lease_id, col(AttemptRow.track_id) == committed.track_id)
+        .values(state=AttemptState.FAILED, kind=FailureKind.OBJECT_MISMATCH.value, message=CHANGED)
+    )
+    events.count(session, "artifacts_voided")
+    events.record(session, _voided(committed, lease_id, now))
+    return True
+
+
+def _reopen(session: Session, track_id: int) -> None:
+    makeable = select(col(TrackRow.id)).where(
+        col(TrackRow.id) == track_id, shared_tracks.can_be_made(_MAY_MAKE)
+    )
+    values: dict[str, Any] = {"error": f"{FailureKind.OBJECT_MISMATCH.value}: {CHANGED}"}
+    target = TrackState.FAILED
+    if session.scalar(makeable) is not None:
+        target = TrackState.PENDING
+        values |= {"ended_at": None, "not_before": 0.0}
+    tracks.move(session, [track_id], target, source=TrackState.DONE, **values)
+
+
+def _voided(committed: Committed, lease_id: str, now: float) -> JournalEvent:
+    return JournalEvent(
+        now,
+        "artifact_voided",
+        track_id=committed.track_id,
+        lease_id=lease_id,
+        worker_id=committed.worker_id,
+        data={"object": committed.object_key, "reason": CHANGED},
+    )

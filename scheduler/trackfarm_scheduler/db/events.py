@@ -1,0 +1,173 @@
+"""Events and running totals, written in the transaction that causes them; listeners hear after it.
+
+Events are the append-only lineage; tallies are the counters that /metrics shows.
+
+Pages of events, as the API shows them.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Insert, delete, func, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlmodel import Session, col
+
+from trackfarm.protocol import operator as operator_api
+from trackfarm_scheduler.db.tables import CounterRow, EventRow, JobRow, table_of
+from trackfarm_scheduler.db.times import within
+
+_INSERT_EVENT = insert(table_of(EventRow))
+_TALLY = table_of(CounterRow)
+# The number is arbitrary, and used by this lock only.
+_IN_ORDER = text("SELECT pg_advisory_xact_lock(7408721)")
+Listener = Callable[[Sequence["JournalEvent"]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEvent:
+    """An event before it has a row. `data` must be JSON-serialisable."""
+
+    at: float
+    kind: str
+    job_id: str | None = None
+    track_id: int | None = None
+    shard_id: str | None = None
+    lease_id: str | None = None
+    worker_id: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def record(session: Session, *happenings: JournalEvent) -> None:
+    """Append events to the lineage; they are written at the end of the transaction."""
+    session.info.setdefault("happenings", []).extend(happenings)
+
+
+def write_events(session: Session) -> None:
+    """Write the events gathered by `record`; `Database.write` calls it at the end. On PostgreSQL
+    one transaction at a time takes ids and commits, so that readers that follow the ids miss
+    none."""
+    happenings = session.info.get("happenings", [])
+    if not happenings:
+        return
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(_IN_ORDER)
+    session.execute(
+        _INSERT_EVENT,
+        [
+            {
+                "at": h.at,
+                "kind": h.kind,
+                "job_id": h.job_id,
+                "track_id": h.track_id,
+                "shard_id": h.shard_id,
+                "lease_id": h.lease_id,
+                "worker_id": h.worker_id,
+                "data": json.dumps(h.data, separators=(",", ":")),
+            }
+            for h in happenings
+        ],
+    )
+
+
+def happenings_of(session: Session) -> list[JournalEvent]:
+    """Return the events recorded in this transaction."""
+    return list(session.info.get("happenings", []))
+
+
+def count(session: Session, name: str, amount: float = 1, **labels: str) -> None:
+    """Add to a counter within the transaction; label sets must be bounded."""
+    key = json.dumps(labels, sort_keys=True, separators=(",", ":"))
+    moves: Counter[tuple[str, str]] = session.info.setdefault("tallies", Counter())
+    moves[name, key] += amount  # type: ignore[assignment]  # a Counter of floats
+
+
+def write_tallies(session: Session) -> None:
+    """Write the counters gathered by `count`, each once; `Database.write` calls it at the end."""
+    moves = {key: amount for key, amount in session.info.pop("tallies", {}).items() if amount}
+    if not moves:
+        return
+    # Sorted, so that concurrent PostgreSQL transactions lock rows in the same order.
+    rows = [{"name": n, "labels": k, "value": moves[n, k]} for n, k in sorted(moves)]
+    session.execute(_adding(session.get_bind().dialect.name), rows)
+
+
+@cache
+def _adding(dialect: str) -> Insert:
+    statement = (sqlite_insert if dialect == "sqlite" else pg_insert)(_TALLY)
+    return statement.on_conflict_do_update(
+        index_elements=["name", "labels"],
+        set_={"value": _TALLY.c.value + statement.excluded.value},
+    )
+
+
+def forget(session: Session, *, before: float, limit: int) -> int:
+    """Delete the oldest events, at most `limit` and only from before `before`; return how many.
+
+    Ids follow time, so only the lowest ids are examined. The newest event stays: SQLite would reuse
+    its id for another event, which listeners would miss.
+    """
+    oldest = session.execute(
+        select(col(EventRow.id), col(EventRow.at)).order_by(col(EventRow.id)).limit(limit)
+    )
+    ids = [row_id for row_id, at in oldest if at < before]
+    newest = session.scalar(select(func.max(col(EventRow.id))))
+    ids = [row_id for row_id in ids if row_id != newest]
+    if ids:
+        session.execute(
+            delete(EventRow).where(col(EventRow.id) <= max(ids), col(EventRow.at) < before)
+        )
+    return len(ids)
+
+
+def totals(session: Session) -> list[tuple[str, dict[str, str], float]]:
+    """Return all counters as (name, labels, value)."""
+    rows = session.execute(
+        select(col(CounterRow.name), col(CounterRow.labels), col(CounterRow.value)).order_by(
+            col(CounterRow.name)
+        )
+    )
+    return [(name, json.loads(labels), value) for name, labels, value in rows]
+
+
+def page(
+    session: Session,
+    *,
+    job: str | None,
+    after: int,
+    limit: int,
+    owner: str | None = None,
+    kinds: Sequence[str] = (),
+    between: tuple[float | None, float | None] = (None, None),
+) -> list[operator_api.EventInfo]:
+    """Return events oldest first, after the id `after`; with `owner`, only events of that owner's
+    jobs. `between`: from the first to before the second, in Unix seconds."""
+    statement = select(EventRow).where(col(EventRow.id) > after)
+    if job is not None:
+        statement = statement.where(col(EventRow.job_id) == job)
+    if owner is not None:
+        own = select(col(JobRow.id)).where(col(JobRow.owner) == owner)
+        statement = statement.where(col(EventRow.job_id).in_(own))
+    if kinds:
+        statement = statement.where(col(EventRow.kind).in_(kinds))
+    statement = statement.where(*within(col(EventRow.at), *between))
+    rows = session.scalars(statement.order_by(col(EventRow.id)).limit(limit))
+    return [
+        operator_api.EventInfo(
+            id=row.id or 0,
+            at=datetime.fromtimestamp(row.at, UTC),
+            kind=row.kind,
+            job_id=row.job_id,
+            track_id=row.track_id,
+            shard_id=row.shard_id,
+            lease_id=row.lease_id,
+            worker_id=row.worker_id,
+            data=json.loads(row.data),
+        )
+        for row in rows
+    ]

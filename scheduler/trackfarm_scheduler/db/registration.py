@@ -1,0 +1,212 @@
+"""Registration of workers, and their final removal: by a successor or by the operator.
+
+Admission of workers: by the join token, an invitation, or the token of a previous worker.
+"""
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from trackfarm.broker import queue_name
+from trackfarm.identity import new_id
+from trackfarm.model_sets import model_set
+from trackfarm.protocol.operator import WorkerState
+from trackfarm.protocol.worker import RegisterRequest
+from trackfarm.tiers import Tier, measured, reach
+from trackfarm_scheduler.db import events, invitations, speeds, workers
+from trackfarm_scheduler.db.events import JournalEvent
+from trackfarm_scheduler.db.tables import WorkerRow
+from trackfarm_scheduler.db.tables_access import InvitationRow
+from trackfarm_scheduler.policy.broker_acl import BrokerUser
+from trackfarm_scheduler.policy.retry import is_bad_worker
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The credentials of a new worker. `token` and `broker_password` are shown once: only their
+    hashes are stored."""
+
+    worker_id: str
+    token: str
+    queue: str
+    broker_password: str
+
+    @property
+    def broker_user(self) -> BrokerUser:
+        return BrokerUser(self.worker_id, self.queue, workers.hash_token(self.broker_password))
+
+
+def join(
+    session: Session,
+    request: RegisterRequest,
+    tier: Tier,
+    now: float,
+    *,
+    invitation: InvitationRow | None = None,
+) -> Joined:
+    """Add a worker. Its queue is its own: shards are cut for one worker, and placement must be able
+    to avoid a worker that may fail the tracks again, is reserved, or races another (speculative
+    copy). The facts of its invitation override its own claims; its calibration extends its limits
+    and sets its initial speed. Raises UnknownModelSet."""
+    worker_id, token = new_id("worker"), secrets.token_urlsafe(32)
+    password = secrets.token_urlsafe(32)
+    queue = queue_name(tier.name, request.model_set, worker_id)
+    facts = {
+        "driver": request.driver,
+        "digests": request.digests,
+        "calibration": request.calibration,
+        "versions": request.versions,
+    }
+    session.add(
+        WorkerRow(
+            id=worker_id,
+            name=request.name,
+            token_hash=workers.hash_token(token),
+            state=WorkerState.JOINING,
+            gpu=request.gpu,
+            memory_mib=request.memory_mib,
+            tier=tier.name,
+            model_set=request.model_set,
+            **_capabilities_of(session, request, tier),
+            **_origin_of(invitation, request),
+            queue=queue,
+            join_nonce=request.nonce,
+            broker_hash=workers.hash_token(password),
+            facts=json.dumps(facts, separators=(",", ":")),
+            joined_at=now,
+            last_seen=now,
+        )
+    )
+    data = {"name": request.name, "gpu": request.gpu, "queue": queue}
+    events.record(session, JournalEvent(now, "worker_joined", worker_id=worker_id, data=data))
+    return Joined(worker_id, token, queue, password)
+
+
+def _capabilities_of(session: Session, request: RegisterRequest, tier: Tier) -> dict[str, Any]:
+    kind = model_set(request.model_set)
+    limits = measured(tier, request.calibration, model_set=kind, memory_mib=request.memory_mib)
+    return {
+        "vram": reach(limits),
+        "max_batch": limits.max_batch,
+        "speed": speeds.begin(session, request.gpu, kind, request.calibration),
+    }
+
+
+def _origin_of(invitation: InvitationRow | None, request: RegisterRequest) -> dict[str, Any]:
+    claimed = {
+        "provider": request.provider,
+        "rental_tag": request.rental_tag,
+        "price_per_hour": request.price_per_hour,
+    }
+    if invitation is None:
+        return claimed
+    overrides = {
+        name: value for name in claimed if (value := getattr(invitation, name)) is not None
+    }
+    return claimed | overrides | {"invitation_id": invitation.id}
+
+
+def of_token(session: Session, token: str, *, lock: bool = False) -> WorkerRow | None:
+    """Return the worker that was issued this token, even if it has left."""
+    statement = select(WorkerRow).where(col(WorkerRow.token_hash) == workers.hash_token(token))
+    return session.scalar(statement.with_for_update() if lock else statement)
+
+
+def joining_by(session: Session, invitation_id: str, nonce: str) -> WorkerRow | None:
+    """Return the newest worker that the process with this nonce registered by an invitation."""
+    statement = select(WorkerRow).where(
+        col(WorkerRow.invitation_id) == invitation_id, col(WorkerRow.join_nonce) == nonce
+    )
+    return session.scalar(statement.order_by(col(WorkerRow.joined_at).desc()).limit(1))
+
+
+def replace(session: Session, past: WorkerRow, now: float) -> None:
+    """End a worker as its successor joins; its token is no longer accepted for anything."""
+    past.may_return = False
+    session.add(past)
+    session.flush()
+    if past.state != WorkerState.GONE:
+        workers.leave(session, past.id, now, reason="replaced")
+
+
+def remove(session: Session, worker_id: str, now: float) -> WorkerRow | None:
+    """End a worker on the operator's request, so that it cannot return; None if there is no such
+    worker."""
+    row = session.get(WorkerRow, worker_id, with_for_update=True)
+    if row is None:
+        return None
+    row.may_return = False
+    session.add(row)
+    session.flush()
+    if row.state != WorkerState.GONE:
+        workers.leave(session, row.id, now, reason="removed")
+    session.refresh(row)
+    return row
+
+
+RETURN_SECONDS = 3600.0  # enough to restart and load a model; limits the use of a stolen disk
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The grounds on which a worker may join. `predecessor` is the worker that it replaces and that
+    leaves."""
+
+    invitation: InvitationRow | None = None
+    predecessor: WorkerRow | None = None
+
+
+def admit(
+    session: Session, token: str, now: float, *, join_token: str, nonce: str
+) -> Admission | None:
+    """Decide whether a token admits its bearer; None if it does not. Spends a use of the
+    invitation, which is restored if the transaction fails.
+
+    `nonce` identifies the requesting process: a request repeated because the response was lost
+    replaces the worker created by the first one, and spends no second use.
+    """
+    if _is(token, join_token):
+        return Admission()
+    invitation = invitations.of_token(session, token)
+    if invitation is not None:
+        return _invited(session, invitation, now, nonce)
+    past = of_token(session, token, lock=True)
+    if past is None or not may_return(past, now):
+        return None
+    return Admission(invitations.get(session, past.invitation_id), past)
+
+
+def opens(session: Session, token: str, now: float, *, join_token: str) -> bool:
+    """Return whether a token may admit a worker; spends nothing, and `admit` makes the final
+    decision."""
+    if _is(token, join_token) or invitations.of_token(session, token) is not None:
+        return True
+    past = of_token(session, token)
+    return past is not None and may_return(past, now)
+
+
+def may_return(past: WorkerRow, now: float) -> bool:
+    """Return whether a worker may register again with its old token alone: not if it was removed,
+    replaced or quarantined, and not after an hour of silence."""
+    silence = now - max(past.last_seen, past.left_at or 0.0)
+    return past.may_return and not is_bad_worker(past.strikes) and silence <= RETURN_SECONDS
+
+
+def _invited(
+    session: Session, invitation: InvitationRow, now: float, nonce: str
+) -> Admission | None:
+    before = joining_by(session, invitation.id, nonce) if nonce else None
+    if before is not None and before.state == WorkerState.JOINING:
+        return Admission(invitation, before)
+    if not invitations.is_open(invitation, now):
+        return None
+    invitations.use(session, invitation)
+    return Admission(invitation)
+
+
+def _is(token: str, join_token: str) -> bool:
+    return bool(join_token) and secrets.compare_digest(token.encode(), join_token.encode())

@@ -1,0 +1,169 @@
+"""Rentals in the database: the fleet's writes, validated. The only module that writes them.
+
+Every write names the version that it was based on, so that of two concurrent decisions one is
+refused, and a write can be repeated if its response was lost.
+"""
+
+import json
+from collections.abc import Sequence
+
+from sqlalchemy import or_, select, tuple_
+from sqlmodel import Session, col
+
+from trackfarm.identity import new_id
+from trackfarm.protocol import fleet as fleet_api
+from trackfarm.protocol import operator as operator_api
+from trackfarm.protocol.fleet import RentalState
+from trackfarm.protocol.operator import WorkerState
+from trackfarm_scheduler.db import events, invitations, registration, workers
+from trackfarm_scheduler.db.events import JournalEvent
+from trackfarm_scheduler.db.tables import WorkerRow
+from trackfarm_scheduler.db.tables_access import InvitationRow
+from trackfarm_scheduler.db.tables_fleet import RentalRow
+from trackfarm_scheduler.policy.states import RENTAL
+
+JOIN_SECONDS = 2 * 3600.0  # twice the longest time a host may take to boot and load its model
+_PLANNED = frozenset(fleet_api.RentalPlan.model_fields)
+_STANDING = frozenset(fleet_api.RentalStatus.model_fields) - {"prices"}
+
+
+class Stale(Exception):
+    """The rental is not in the state or version that the writer assumed."""
+
+
+def intend(
+    session: Session, plan: fleet_api.RentalPlan, now: float, *, made_by: str
+) -> tuple[RentalRow, invitations.CreatedInvitation]:
+    """Record the intent to rent a machine, and invite its workers. A repeated intent replaces the
+    invitation, because a token is shown only once. Raises Stale if the tag is in use."""
+    row = by_tag(session, plan.tag, lock=True)
+    if row is None:
+        row = RentalRow(
+            id=new_id("rental"),
+            state=RentalState.INTENDED,
+            since=plan.intended_at,
+            **plan.model_dump(),
+        )
+        session.add(row)
+        _record(session, row, now)
+    elif row.state != RentalState.INTENDED or _plan(row) != plan:
+        raise Stale(f"rental {plan.tag} exists already and is {row.state}")
+    _revoke_invitations(session, plan.tag, now)
+    return row, invitations.create(session, _invitation(plan), now, made_by=made_by)
+
+
+def move(
+    session: Session, tag: str, move: fleet_api.RentalMove, now: float
+) -> tuple[RentalRow, Sequence[str]] | None:
+    """Write the new standing; return the row and the ids of the workers that this ended, or None if
+    there is no such rental. Raises Stale for another version or an impossible transition."""
+    row = by_tag(session, tag, lock=True)
+    if row is None:
+        return None
+    if row.version == move.version + 1 and _standing(row) == move.standing:
+        return row, ()  # repeated, because the response was lost
+    if row.version != move.version:
+        raise Stale(f"rental {tag} is at version {row.version}, not at {move.version}")
+    before, after = RentalState(row.state), move.standing.state
+    if not RENTAL.reaches(before, after):
+        raise Stale(f"rental {tag} is {before} and never becomes {after}")
+    for name in _STANDING:
+        setattr(row, name, getattr(move.standing, name))
+    row.prices = json.dumps([p.model_dump() for p in move.standing.prices])
+    row.version += 1
+    session.add(row)
+    if after is not before:
+        _record(session, row, now)
+    return row, _end_access(session, row, now) if after is RentalState.ENDED else ()
+
+
+def dismiss(session: Session, tag: str, reason: str) -> RentalRow | None:
+    """Record the operator's request to release a rental; the fleet's leader carries it out."""
+    row = by_tag(session, tag, lock=True)
+    if row is not None and row.state != RentalState.ENDED and not row.dismissed:
+        row.dismissed = reason
+        session.add(row)
+    return row
+
+
+def drain(session: Session, tag: str, now: float) -> list[str]:
+    """Let the workers of a rental finish their work and leave; return the ids of newly draining
+    ones."""
+    present = col(WorkerRow.rental_tag) == tag, col(WorkerRow.state) != WorkerState.GONE
+    ids = list(session.scalars(select(col(WorkerRow.id)).where(*present)))
+    return [worker_id for worker_id in ids if workers.drain(session, worker_id, now)]
+
+
+def by_tag(session: Session, tag: str, *, lock: bool = False) -> RentalRow | None:
+    statement = select(RentalRow).where(col(RentalRow.tag) == tag)
+    return session.scalar(statement.with_for_update() if lock else statement)
+
+
+def known(
+    session: Session,
+    *,
+    ended_since: float,
+    behind: RentalRow | None = None,
+    limit: int | None = None,
+) -> list[RentalRow]:
+    """Return rentals that are open or ended since `ended_since`, oldest first: all, or `limit` of
+    them after the rental `behind`."""
+    order = (col(RentalRow.intended_at), col(RentalRow.id))
+    wanted = or_(col(RentalRow.ended_at).is_(None), col(RentalRow.ended_at) >= ended_since)
+    statement = select(RentalRow).where(wanted).order_by(*order).limit(limit)
+    if behind is not None:
+        statement = statement.where(tuple_(*order) > (behind.intended_at, behind.id))
+    return list(session.scalars(statement))
+
+
+def view(row: RentalRow) -> fleet_api.RentalInfo:
+    return fleet_api.RentalInfo(
+        id=row.id,
+        plan=_plan(row),
+        standing=_standing(row),
+        version=row.version,
+        dismissed=row.dismissed,
+    )
+
+
+def _plan(row: RentalRow) -> fleet_api.RentalPlan:
+    return fleet_api.RentalPlan.model_validate({name: getattr(row, name) for name in _PLANNED})
+
+
+def _standing(row: RentalRow) -> fleet_api.RentalStatus:
+    fields = {name: getattr(row, name) for name in _STANDING}
+    return fleet_api.RentalStatus.model_validate(fields | {"prices": json.loads(row.prices)})
+
+
+def _invitation(plan: fleet_api.RentalPlan) -> operator_api.InvitationRequest:
+    return operator_api.InvitationRequest(
+        uses=plan.gpus,
+        seconds=JOIN_SECONDS,
+        provider=plan.provider,
+        rental_tag=plan.tag,
+        price_per_hour=plan.price_per_hour / plan.gpus,
+        note="a rented machine",
+    )
+
+
+def _end_access(session: Session, row: RentalRow, now: float) -> list[str]:
+    """Revoke the invitations of a rental that ended and remove its workers; return their ids."""
+    _revoke_invitations(session, row.tag, now)
+    present = col(WorkerRow.rental_tag) == row.tag, col(WorkerRow.state) != WorkerState.GONE
+    ids = list(session.scalars(select(col(WorkerRow.id)).where(*present)))
+    for worker_id in ids:
+        registration.remove(session, worker_id, now)
+    return ids
+
+
+def _revoke_invitations(session: Session, tag: str, now: float) -> None:
+    statement = select(col(InvitationRow.id)).where(
+        col(InvitationRow.rental_tag) == tag, col(InvitationRow.revoked_at).is_(None)
+    )
+    for invitation_id in list(session.scalars(statement)):
+        invitations.revoke(session, invitation_id, now)
+
+
+def _record(session: Session, row: RentalRow, now: float) -> None:
+    data = {"tag": row.tag, "provider": row.provider, "reason": row.reason}
+    events.record(session, JournalEvent(now, f"rental_{row.state}", data=data))

@@ -1,0 +1,175 @@
+"""Ownership of tracks that several jobs requested, and its transfer."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, update
+from sqlmodel import Session, col
+
+from trackfarm.protocol.operator import JobState, TrackState
+from trackfarm_scheduler.db.tables import AttemptRow, JobRow, JobTrackRow, TrackRow
+from trackfarm_scheduler.db.tracks import move
+from trackfarm_scheduler.policy.states import MOVING, UNFINISHED, AttemptState
+
+_INACTIVE = [state for state in JobState if state not in MOVING]
+
+
+def adopt(session: Session, job_id: str) -> int:
+    """Take over tracks that this job requested and their owner will not make: cancelled ones, and
+    unfinished ones of an inactive job. Return how many."""
+    _lock_active_owners(session, job_id)
+    stranded = select(col(JobRow.id)).where(col(JobRow.state).in_(_INACTIVE))
+    ids = list(
+        session.scalars(
+            select(col(TrackRow.id)).where(
+                col(TrackRow.id).in_(_shared_of(job_id)),
+                or_(
+                    col(TrackRow.state) == TrackState.CANCELLED,
+                    and_(col(TrackRow.state).in_(UNFINISHED), col(TrackRow.job_id).in_(stranded)),
+                ),
+            )
+        )
+    )
+    for chunk in _chunks(ids):
+        fresh: dict[str, Any] = {"not_before": 0.0, "error": "", "ended_at": None}
+        move(session, chunk, TrackState.PENDING, source=TrackState.CANCELLED, **fresh)
+        session.execute(update(TrackRow).where(col(TrackRow.id).in_(chunk)).values(job_id=job_id))
+        _own(session, job_id, chunk)
+    return len(ids)
+
+
+def _lock_active_owners(session: Session, job_id: str) -> None:
+    """Lock the active jobs that make tracks for this job, so that they cannot stop without seeing
+    that it wants them."""
+    owners = select(col(TrackRow.job_id)).where(col(TrackRow.id).in_(_shared_of(job_id)))
+    moving = col(JobRow.id).in_(owners), col(JobRow.state).in_(MOVING)
+    session.execute(
+        select(col(JobRow.id)).where(*moving).order_by(col(JobRow.id)).with_for_update(read=True)
+    )
+
+
+def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = MOVING) -> int:
+    """Transfer unfinished tracks to another job in one of the states `heirs` that requested them
+    too, so that stopping this job takes nothing from the other; return how many."""
+    other = (
+        select(func.min(col(JobTrackRow.job_id)))
+        .join(JobRow, col(JobRow.id) == col(JobTrackRow.job_id))
+        .where(
+            col(JobTrackRow.track_id) == col(TrackRow.id),
+            col(JobTrackRow.job_id) != job_id,
+            col(JobRow.state).in_(heirs),
+        )
+        .correlate(TrackRow)
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        select(col(TrackRow.id), other.label("heir")).where(
+            col(TrackRow.job_id) == job_id,
+            col(TrackRow.state).in_(UNFINISHED),
+            col(TrackRow.id).in_(_shared_by_others(job_id)),
+        )
+    ).all()
+    ids_by_heir: dict[str, list[int]] = {}
+    for track_id, heir in rows:
+        if heir is not None:
+            ids_by_heir.setdefault(heir, []).append(track_id)
+    for heir, ids in ids_by_heir.items():
+        for chunk in _chunks(ids):
+            session.execute(update(TrackRow).where(col(TrackRow.id).in_(chunk)).values(job_id=heir))
+            _own(session, heir, chunk)
+            _share(session, job_id, chunk)
+    return sum(len(ids) for ids in ids_by_heir.values())
+
+
+def entrust(session: Session, track_ids: Sequence[int]) -> None:
+    """Transfer tracks that became pending again and have an inactive owner to an active job that
+    requested them."""
+    inactive = select(col(JobRow.id)).where(col(JobRow.state).in_(_INACTIVE))
+    owners = select(col(TrackRow.job_id)).where(
+        col(TrackRow.id).in_(track_ids), col(TrackRow.job_id).in_(inactive)
+    )
+    for job_id in session.scalars(owners.distinct()).all():
+        hand_over(session, job_id)
+
+
+def can_be_made(states: Sequence[JobState]) -> ColumnElement[bool]:
+    """Condition on tracks: their owner is not removed and in one of these states, or another job
+    that requested them is active."""
+    owners = select(col(JobRow.id)).where(
+        col(JobRow.state).in_(states), col(JobRow.removed_at).is_(None)
+    )
+    moving = (
+        select(col(JobTrackRow.track_id))
+        .join(JobRow, col(JobRow.id) == col(JobTrackRow.job_id))
+        .where(col(JobTrackRow.track_id) == col(TrackRow.id), col(JobRow.state).in_(MOVING))
+        .correlate(TrackRow)
+    )
+    return or_(col(TrackRow.job_id).in_(owners), moving.exists())
+
+
+def reopen(session: Session, job_id: str, states: Sequence[TrackState]) -> int:
+    """Make failed or cancelled tracks of a job pending again, with failure records cleared; return
+    how many."""
+    fresh: dict[str, Any] = {
+        "not_before": 0.0,
+        "failures": 0,
+        "crashes": 0,
+        "error": "",
+        "ended_at": None,
+    }
+    ids = list(
+        session.scalars(
+            select(col(TrackRow.id))
+            .join(JobTrackRow, col(JobTrackRow.track_id) == col(TrackRow.id))
+            .where(col(JobTrackRow.job_id) == job_id, col(TrackRow.state).in_(states))
+            .order_by(col(TrackRow.id))
+            .with_for_update(of=TrackRow)  # another job may be reopening them
+        )
+    )
+    for chunk in _chunks(ids):
+        move(session, chunk, TrackState.PENDING, job_id=job_id, **fresh)
+        _forgive(session, chunk)
+        _own(session, job_id, chunk)
+    return len(ids)
+
+
+def _forgive(session: Session, ids: Sequence[int]) -> None:
+    """Clear the failed attempts too: they tell which workers failed the tracks."""
+    session.execute(
+        update(AttemptRow)
+        .where(col(AttemptRow.track_id).in_(ids), col(AttemptRow.state) == AttemptState.FAILED)
+        .values(state=AttemptState.FORGIVEN)
+    )
+
+
+def _shared_of(job_id: str) -> Select[int]:
+    return select(col(JobTrackRow.track_id)).where(
+        col(JobTrackRow.job_id) == job_id, col(JobTrackRow.shared).is_(True)
+    )
+
+
+def _shared_by_others(job_id: str) -> Select[int]:
+    return select(col(JobTrackRow.track_id)).where(
+        col(JobTrackRow.job_id) != job_id, col(JobTrackRow.shared).is_(True)
+    )
+
+
+def _own(session: Session, job_id: str, ids: Sequence[int]) -> None:
+    session.execute(
+        update(JobTrackRow)
+        .where(col(JobTrackRow.track_id).in_(ids))
+        .values(shared=case((col(JobTrackRow.job_id) == job_id, False), else_=True))
+    )
+
+
+def _share(session: Session, job_id: str, ids: Sequence[int]) -> None:
+    session.execute(
+        update(JobTrackRow)
+        .where(col(JobTrackRow.track_id).in_(ids), col(JobTrackRow.job_id) == job_id)
+        .values(shared=True)
+    )
+
+
+def _chunks(ids: Sequence[int | None], size: int = 1000) -> Iterable[list[int]]:
+    present = [i for i in ids if i is not None]
+    return (present[start : start + size] for start in range(0, len(present), size))

@@ -1,0 +1,158 @@
+"""Event broadcaster: reads each event once, however many clients subscribe, and passes it on."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import structlog
+from anyio import CapacityLimiter, to_thread
+
+from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.events import reader
+from trackfarm_scheduler.events.reader import EventMessage
+from trackfarm_scheduler.events.sse import Subscriber, joined
+
+log = structlog.get_logger(__name__)
+LOOK_SECONDS = 0.25
+REST = 4.0  # the reader rests this many times as long as it worked
+PROGRESS_SECONDS = 1.0
+PROGRESS_REST = 20.0  # ratio of the pause between two counts of a job to the duration of one count
+PAGE = 1_000
+FAILED_SECONDS = 2.0
+
+
+class TooManyStreams(Exception):
+    """The key has reached its limit of open streams."""
+
+
+class EventBroadcaster:
+    """Event broadcaster. `most`: maximum streams per key. Used from one event loop; reads only
+    while there are subscribers."""
+
+    def __init__(self, database: Database, most: int) -> None:
+        self._database = database
+        self._most = most
+        self._listeners: dict[Subscriber, str] = {}
+        self._streams: Counter[str] = Counter()
+        self._position = 0
+        self._reading: asyncio.Task[None] | None = None
+        self._touched: set[str] = set()
+        self._counted_at: dict[str, float] = {}
+        self._own_thread = CapacityLimiter(1)
+
+    async def enter(self, listener: Subscriber, key_id: str) -> int:
+        """Subscribe to events from now on. Returns the number of the newest event: the caller looks
+        up earlier ones itself. Raises TooManyStreams."""
+        if self._streams[key_id] >= self._most:
+            raise TooManyStreams
+        self._streams[key_id] += 1
+        self._listeners[listener] = key_id
+        try:
+            newest = await self._ask_newest()
+        except BaseException:
+            self.leave(listener)
+            raise
+        listener.after = newest
+        if self._reading is None or self._reading.done():
+            self._position = newest
+            self._reading = asyncio.create_task(self._read())
+        return newest
+
+    def leave(self, listener: Subscriber) -> None:
+        key_id = self._listeners.pop(listener, None)
+        if key_id is not None:
+            self._streams[key_id] -= 1
+            self._streams += Counter()  # drops keys without streams
+
+    def close(self) -> None:
+        """End all streams."""
+        for listener in self._listeners:
+            listener.end()
+
+    async def _read(self) -> None:
+        while self._listeners:
+            began = time.monotonic()
+            pause = LOOK_SECONDS
+            try:
+                page = await to_thread.run_sync(self._page, limiter=self._own_thread)
+                self._pass_on(page)
+                await self._tell_progress()
+                pause = 0.0 if len(page) == PAGE else LOOK_SECONDS
+            except Exception:
+                log.exception("events_read_failed")
+                pause = FAILED_SECONDS
+            await asyncio.sleep(max(pause, REST * (time.monotonic() - began)))
+
+    def _page(self) -> list[EventMessage]:
+        with self._database.read() as session:
+            return reader.read(session, after=self._position, limit=PAGE)
+
+    async def _ask_newest(self) -> int:
+        def ask() -> int:
+            with self._database.read() as session:
+                return reader.newest(session)
+
+        return await to_thread.run_sync(ask, limiter=self._own_thread)
+
+    def _pass_on(self, page: Sequence[EventMessage]) -> None:
+        if not page:
+            return
+        self._position = page[-1].number
+        of_jobs, of_owners = _sorted(page)
+        everything = [(item.number, item.whole) for item in page if item.whole]
+        joined_texts: dict[tuple[str | None, str | None], bytes] = {}
+        first = page[0].number
+        for listener in self._listeners:
+            events = (
+                of_jobs.get(listener.job, [])
+                if listener.job is not None
+                else everything
+                if listener.owner is None
+                else of_owners.get(listener.owner, [])
+            )
+            if listener.after >= first:
+                text = joined(events, listener.after)
+            else:
+                filter_key = listener.job, listener.owner
+                text = joined_texts[filter_key] = (
+                    joined_texts[filter_key] if filter_key in joined_texts else joined(events, 0)
+                )
+            if text:
+                listener.offer(text)
+        subscribed_jobs = {listener.job for listener in self._listeners}
+        self._touched |= {job for item in page for job in item.touched if job in subscribed_jobs}
+
+    async def _tell_progress(self) -> None:
+        now = time.monotonic()
+        for job_id in [job for job in self._touched if self._counted_at.get(job, 0.0) <= now]:
+            self._touched.discard(job_id)
+            began = time.monotonic()
+            text = await to_thread.run_sync(self.progress, job_id, limiter=self._own_thread)
+            took = time.monotonic() - began
+            self._counted_at[job_id] = now + max(PROGRESS_SECONDS, PROGRESS_REST * took)
+            for listener in self._listeners:
+                if listener.job == job_id:
+                    listener.offer(text)
+        subscribed_jobs = {listener.job for listener in self._listeners}
+        self._counted_at = {
+            job: at for job, at in self._counted_at.items() if job in subscribed_jobs
+        }
+
+    def progress(self, job_id: str) -> bytes:
+        """Return the progress of a job as an event; empty when the job no longer exists."""
+        with self._database.read() as session:
+            return reader.progress(session, job_id) or b""
+
+
+def _sorted(
+    page: Sequence[EventMessage],
+) -> tuple[dict[str, list[tuple[int, bytes]]], dict[str, list[tuple[int, bytes]]]]:
+    of_jobs: dict[str, list[tuple[int, bytes]]] = {}
+    of_owners: dict[str, list[tuple[int, bytes]]] = {}
+    for item in page:
+        for job_id, text in item.by_job.items():
+            of_jobs.setdefault(job_id, []).append((item.number, text))
+        if item.whole:
+            of_owners.setdefault(item.owner, []).append((item.number, item.whole))
+    return of_jobs, of_owners

@@ -1,0 +1,134 @@
+"""Event reader: reads events from the database and encodes them for subscribers."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlmodel import Session, col
+
+from trackfarm_scheduler.db import job_counts
+from trackfarm_scheduler.db.tables import EventRow, JobRow, JobTrackRow
+from trackfarm_scheduler.events.sse import JOB_STATE, KINDS, TRACK_STATE, frame
+
+
+@dataclass(frozen=True, slots=True)
+class EventMessage:
+    """One event. `whole`: text for subscribers to all jobs of `owner`; `by_job`: text for
+    subscribers to one job, since each job names the track in its own way. `touched`: jobs with
+    possibly changed counts."""
+
+    number: int
+    owner: str = ""
+    whole: bytes = b""
+    by_job: Mapping[str, bytes] = field(default_factory=dict)
+    touched: frozenset[str] = frozenset()
+
+
+def newest(session: Session) -> int:
+    """Return the number of the last event, 0 before the first."""
+    return session.scalar(select(func.max(col(EventRow.id)))) or 0
+
+
+def read(session: Session, *, after: int, limit: int) -> list[EventMessage]:
+    """Return the next events of all jobs, oldest first."""
+    return _select_news(session, [col(EventRow.id) > after], limit)
+
+
+def replay(
+    session: Session, *, after: int, until: int, limit: int, job: str | None, owner: str | None
+) -> list[EventMessage]:
+    """Return events after `after` up to `until` for a subscriber to `job`, or to the jobs of
+    `owner` (None: to all)."""
+    conditions = [
+        col(EventRow.id) > after,
+        col(EventRow.id) <= until,
+        col(EventRow.kind).in_(KINDS),
+    ]
+    if job is not None:
+        shared = select(col(JobTrackRow.track_id)).where(
+            col(JobTrackRow.job_id) == job, col(JobTrackRow.shared).is_(True)
+        )
+        conditions.append(or_(col(EventRow.job_id) == job, col(EventRow.track_id).in_(shared)))
+    elif owner is not None:
+        own = select(col(JobRow.id)).where(col(JobRow.owner) == owner)
+        conditions.append(col(EventRow.job_id).in_(own))
+    return _select_news(session, conditions, limit)
+
+
+def progress(session: Session, job_id: str) -> bytes | None:
+    """Return the progress of a job as an event; None when the job no longer exists."""
+    job = session.get(JobRow, job_id)
+    if job is None or job.removed_at is not None:
+        return None
+    counts, audio_done = job_counts.asked_for_by(session, job_id)
+    facts = {
+        "job_id": job_id,
+        "state": job.state,
+        "tracks": counts.model_dump(),
+        "audio_seconds": job.audio_seconds,
+        "audio_seconds_done": audio_done,
+        "spent": job.spent,
+    }
+    return frame("progress", facts)
+
+
+def _select_news(
+    session: Session, wanted: Sequence[ColumnElement[bool]], limit: int
+) -> list[EventMessage]:
+    statement = select(EventRow).where(*wanted).order_by(col(EventRow.id)).limit(limit)
+    rows = list(session.scalars(statement))
+    relevant = [row for row in rows if row.kind in KINDS]
+    links = _links(session, {row.track_id for row in relevant if row.track_id is not None})
+    jobs = {row.job_id for row in relevant if row.job_id}
+    owners = _owners(
+        session, jobs | {link.job_id for track_links in links.values() for link in track_links}
+    )
+    return [_to_news(row, links.get(row.track_id or 0, ()), owners) for row in rows]
+
+
+def _links(session: Session, track_ids: Iterable[int]) -> dict[int, list[JobTrackRow]]:
+    links: dict[int, list[JobTrackRow]] = {}
+    ids = sorted(track_ids)
+    if ids:
+        for link in session.scalars(select(JobTrackRow).where(col(JobTrackRow.track_id).in_(ids))):
+            links.setdefault(link.track_id, []).append(link)
+    return links
+
+
+def _owners(session: Session, jobs: Iterable[str]) -> dict[str, str]:
+    ids = sorted(jobs)
+    rows = session.execute(select(col(JobRow.id), col(JobRow.owner)).where(col(JobRow.id).in_(ids)))
+    return {job_id: owner for job_id, owner in rows}
+
+
+def _to_news(
+    row: EventRow, links: Sequence[JobTrackRow], owners: Mapping[str, str]
+) -> EventMessage:
+    number, job_id = row.id or 0, row.job_id
+    if row.kind in JOB_STATE and job_id is not None and job_id in owners:
+        text = frame("job", _facts(row, job_id, {"state": JOB_STATE[row.kind]}), number)
+        return EventMessage(number, owners[job_id], text, {job_id: text}, frozenset({job_id}))
+    if row.kind not in TRACK_STATE or not links:
+        return EventMessage(number, touched=frozenset({job_id} if job_id else ()))
+    by_job = {link.job_id: _of_track(row, link, number) for link in links}
+    maker = job_id if job_id is not None and job_id in by_job else links[0].job_id
+    return EventMessage(number, owners.get(maker, ""), by_job[maker], by_job, frozenset(by_job))
+
+
+def _of_track(row: EventRow, link: JobTrackRow, number: int) -> bytes:
+    about = {
+        "track_id": row.track_id,
+        "ordinal": link.ordinal,
+        "name": link.name,
+        "state": TRACK_STATE[row.kind],
+    }
+    return frame("track", _facts(row, link.job_id, about), number)
+
+
+def _facts(row: EventRow, job_id: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    at = datetime.fromtimestamp(row.at, UTC).isoformat().replace("+00:00", "Z")
+    head = {"id": row.id, "at": at, "kind": row.kind, "job_id": job_id}
+    return {**head, **about, "data": json.loads(row.data)}

@@ -1,0 +1,1 @@
+"""Background roles of the scheduler, one loop each."""

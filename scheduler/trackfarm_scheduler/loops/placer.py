@@ -1,0 +1,112 @@
+"""Placer: loads waiting tracks and workers, runs placement and speculative copies, stores and sends
+the offers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from trackfarm_scheduler.broker.client import Broker
+from trackfarm_scheduler.db import jobs, offers, pending, placement_view
+from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.offers import ShardOffer
+from trackfarm_scheduler.db.placement_view import WorkerPool
+from trackfarm_scheduler.loops.leader import Leadership, NotLeading
+from trackfarm_scheduler.policy.leases import heartbeat_interval, offers_allowed
+from trackfarm_scheduler.policy.models import JobView, NewShard
+from trackfarm_scheduler.policy.placement import place, unreserved
+from trackfarm_scheduler.policy.speculation import paid_for, race
+from trackfarm_scheduler.policy.states import MOVING
+
+WINDOW_PER_PLACE = 64  # tracks loaded per free place in a tick
+MISSED_BEATS = 2.5
+
+
+class Placer:
+    """Loop that offers shards. One tick: read and decide, store the still valid part in one
+    transaction, then send to the broker. An undelivered message is an offer that is never claimed,
+    and the rescuer withdraws it."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        broker: Broker,
+        leadership: Leadership,
+        clock: Callable[[], float],
+        shard_seconds: float,
+        reserved: Mapping[str, int],
+    ) -> None:
+        self._database = database
+        self._broker = broker
+        self._leadership = leadership
+        self._clock = clock
+        self._shard_seconds = shard_seconds
+        self._reserved = reserved
+
+    def tick(self) -> None:
+        if not self._leadership.leads or not self._broker.is_up():
+            return
+        now = self._clock()
+        with self._database.read() as session:
+            decided = self._decide(session, now)
+        if not decided.shards:
+            return
+        try:
+            with self._database.write() as session:
+                self._leadership.require(session)
+                stored = self._store(session, decided, now)
+        except NotLeading:
+            return
+        self._broker.send(stored)
+
+    def _decide(self, session: Session, now: float) -> "_Decided":
+        moving = jobs.in_state(session, MOVING)
+        crew = placement_view.worker_pool(session) if moving else None
+        if crew is None:
+            return _Decided([])
+        # Previously leased tracks also go to fully loaded workers.
+        places = crew.places or (len(crew.desks) if pending.has_begun(session, now) else 0)
+        room = min(places, offers_allowed(offers.unclaimed_ages(session, now)))
+        if room <= 0:
+            return _Decided([])
+        views = placement_view.jobs(session, moving, crew, now, WINDOW_PER_PLACE * room)
+        shards = place(
+            views,
+            crew.desks,
+            shard_seconds=self._shard_seconds,
+            reserved=self._reserved,
+            now=now,
+            most=room,
+        )
+        if shards:
+            return _Decided(shards)
+        return _Decided(self._races(session, crew, views, now), are_races=True)
+
+    def _races(
+        self, session: Session, crew: WorkerPool, views: Sequence[JobView], now: float
+    ) -> list[NewShard]:
+        idle = [worker for worker in unreserved(crew.desks, self._reserved) if worker.shards == 0]
+        if not idle:
+            return []
+        silent_after = MISSED_BEATS * heartbeat_interval(len(crew.desks), slowest=5.0)
+        stragglers = placement_view.stragglers(session, crew.desks, now, silent_after=silent_after)
+        affordable = {view.id: view.affordable for view in views}
+        prices = {worker.id: worker.price for worker in crew.desks}
+        return paid_for(race(stragglers, idle), affordable, prices)
+
+    def _store(self, session: Session, decided: "_Decided", now: float) -> list[ShardOffer]:
+        """Store the decided offers; since the decision, jobs may have stopped, workers left and
+        tracks been made."""
+        moving = {job.id for job in jobs.in_state(session, MOVING)}
+        shards = [shard for shard in decided.shards if shard.job_id in moving]
+        stored = offers.offer(session, shards, now=now, is_race=decided.are_races)
+        for job_id in sorted({shard.job_id for shard in shards}) if stored else ():
+            jobs.start(session, job_id, now)
+        return stored
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    shards: Sequence[NewShard]
+    are_races: bool = False

@@ -1,0 +1,269 @@
+"""Placement (pure, recomputed each tick): assigns tracks to workers and sizes the shards.
+
+Shards are cut by expected seconds, not by count, and shrink towards the end of the work (guided
+self-scheduling), so that no worker is left with a large one while the others have none: each lasts
+at most half the time in which all workers together, each at its own speed, would finish. Idle
+workers come first, among them the smaller GPUs; a big GPU first takes tracks that only it can make.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from trackfarm.cost import TrackShape
+from trackfarm_scheduler.policy.models import JobView, NewShard, WaitingTrack, WorkerView
+from trackfarm_scheduler.policy.priority import Lane, rank
+
+SHARDS_AHEAD = 2  # per worker: one computing, one queued; a shard being finished does not count
+GUIDED_SHARE = 2.0  # a shard lasts at most the remaining time divided by this
+
+
+def shard_budget(*, work: float, workers: float, longest: float) -> float:
+    """Return the seconds one shard may take on a worker that would need `work` seconds alone for
+    the remaining tracks, when all workers together are as fast as `workers` of its kind."""
+    return min(longest, work / (GUIDED_SHARE * max(workers, 1)))
+
+
+def place(
+    jobs: Iterable[JobView],
+    workers: Iterable[WorkerView],
+    *,
+    shard_seconds: float,
+    reserved: Mapping[str, int] | None = None,
+    now: float = 0.0,
+    crowd: Mapping[str, int] | None = None,
+    most: int | None = None,
+) -> list[NewShard]:
+    """Return the shards to offer now, at most `most`. `reserved`: number of workers per tier that
+    long jobs leave free for the interactive lane; `crowd`: number of workers per model set, when
+    `workers` holds only the ones with room."""
+    loads = [_WorkerLoad(worker) for worker in workers]
+    places = sum(max(0, SHARDS_AHEAD - load.shards) for load in loads)
+    places = places if most is None else min(places, most)
+    queues = [_JobQueue(job, loads, crowd or {}, places) for job in jobs if job.tracks]
+    _reserve(loads, reserved or {})
+    ordinary = _shards(queues, _serving_order(loads), loads, shard_seconds, now)
+    placed = list(islice(ordinary, most))
+    for queue in queues:
+        queue.keep_begun()
+    extra = _shards(queues, _full_workers(loads), loads, shard_seconds, now)
+    return placed + list(islice(extra, None if most is None else most - len(placed)))
+
+
+def _shards(
+    queues: Sequence["_JobQueue"],
+    turns: Iterable["_WorkerLoad"],
+    loads: Sequence["_WorkerLoad"],
+    longest: float,
+    now: float,
+) -> Iterator[NewShard]:
+    for load in turns:
+        shard = _next_shard(queues, load, loads, longest, now)
+        if shard is not None:
+            load.take(shard)
+            yield shard
+
+
+def _serving_order(loads: Sequence["_WorkerLoad"]) -> Iterator["_WorkerLoad"]:
+    """Yield workers in serving order: workers without shards before workers with a queued one."""
+    for ahead in range(SHARDS_AHEAD):
+        for load in sorted(loads, key=_WorkerLoad.order):
+            if load.shards == ahead:
+                yield load
+
+
+def _full_workers(loads: Sequence["_WorkerLoad"]) -> Iterator["_WorkerLoad"]:
+    """Yield fully loaded workers, which still take previously leased tracks, soonest free first."""
+    full = [load for load in loads if load.shards == SHARDS_AHEAD]
+    yield from sorted(full, key=lambda load: load.seconds_ahead)
+
+
+@dataclass(slots=True)
+class _WorkerLoad:
+    """Load of a worker during this round."""
+
+    worker: WorkerView
+    shards: int = field(init=False)
+    seconds_ahead: float = field(init=False)
+    is_reserved: bool = False
+
+    def __post_init__(self) -> None:
+        self.shards = self.worker.shards
+        self.seconds_ahead = self.worker.seconds_ahead
+
+    def order(self) -> tuple[float, ...]:
+        return (self.shards, self.worker.vram, self.seconds_ahead)
+
+    def take(self, shard: NewShard) -> None:
+        self.shards += 1
+        self.seconds_ahead += shard.expected_seconds
+
+
+def _reserve(loads: Sequence[_WorkerLoad], reserved: Mapping[str, int]) -> None:
+    """Set the least busy workers of each tier apart for the interactive lane."""
+    for tier, number in reserved.items():
+        members = sorted((d for d in loads if d.worker.tier == tier), key=_WorkerLoad.order)
+        for load in members[:number]:
+            load.is_reserved = True
+
+
+def unreserved(workers: Iterable[WorkerView], reserved: Mapping[str, int]) -> list[WorkerView]:
+    """Return the workers available to long jobs."""
+    loads = [_WorkerLoad(worker) for worker in workers]
+    _reserve(loads, reserved)
+    return [load.worker for load in loads if not load.is_reserved]
+
+
+class _JobQueue:
+    """Queue of the tracks of one job not yet taken in this round, grouped by required VRAM."""
+
+    def __init__(
+        self, job: JobView, loads: Sequence[_WorkerLoad], crowd: Mapping[str, int], places: int
+    ) -> None:
+        self.job = job
+        self.special = [t for t in job.tracks if t.alone or t.avoid]
+        self.plain: dict[int, deque[WaitingTrack]] = {}
+        for track in job.tracks:
+            if not (track.alone or track.avoid):
+                self.plain.setdefault(track.min_vram, deque()).append(track)
+        self.waiting = max(job.waiting, len(job.tracks))
+        self.taken_seconds = 0.0
+        self.affordable = job.affordable
+        self.mean = _mean_shape(job.tracks)
+        self.pace = _pace(job, self.mean, loads, crowd)
+        self.most = _most_tracks(job, places)
+
+    def keep_begun(self) -> None:
+        """Keep only previously leased tracks."""
+        self.special = [track for track in self.special if track.begun]
+        self.plain = {v: deque(t for t in line if t.begun) for v, line in self.plain.items()}
+
+    def budget(self, worker: WorkerView, longest: float) -> float:
+        """Return the seconds that the next shard for this worker may take."""
+        track_seconds = worker.seconds(self.mean)
+        return shard_budget(
+            work=self.waiting * track_seconds, workers=self.pace * track_seconds, longest=longest
+        )
+
+    def cut(
+        self, worker: WorkerView, others: Sequence[_WorkerLoad], budget: float, limit: float
+    ) -> list[WaitingTrack]:
+        """Take tracks for one shard of about `budget` seconds: at least one track, but never more
+        than `limit` seconds."""
+        special = self._special(worker, others, limit)
+        taken = [special] if special else self._plain(worker, budget, limit)
+        self.waiting -= len(taken)
+        return taken
+
+    def _special(
+        self, worker: WorkerView, others: Sequence[_WorkerLoad], limit: float
+    ) -> WaitingTrack | None:
+        for track in self.special:
+            fits = track.min_vram <= worker.vram and worker.seconds(track.shape) <= limit
+            if fits and _may_try(track, self.job.standing.lane, worker, others):
+                self.special.remove(track)
+                return track
+        return None
+
+    def _plain(self, worker: WorkerView, budget: float, limit: float) -> list[WaitingTrack]:
+        taken: list[WaitingTrack] = []
+        planned_seconds = 0.0
+        for vram in sorted((v for v in self.plain if v <= worker.vram), reverse=True):
+            same_vram = self.plain[vram]
+            while same_vram and len(taken) < min(worker.max_tracks, self.most):
+                track_seconds = worker.seconds(same_vram[0].shape)
+                if taken and planned_seconds + track_seconds > budget:
+                    return taken
+                if planned_seconds + track_seconds > limit:
+                    break  # tracks for smaller GPUs may be cheaper
+                planned_seconds += track_seconds
+                taken.append(same_vram.popleft())
+        return taken
+
+
+def _may_try(
+    track: WaitingTrack, lane: Lane, worker: WorkerView, others: Sequence[_WorkerLoad]
+) -> bool:
+    if worker.id not in track.avoid:
+        return True
+    return not any(
+        d.worker.id not in track.avoid
+        and d.worker.vram >= track.min_vram
+        and d.worker.model_set == worker.model_set
+        and (lane is Lane.INTERACTIVE or not d.is_reserved)
+        for d in others
+    )
+
+
+def _pace(
+    job: JobView, shape: TrackShape, loads: Sequence[_WorkerLoad], crowd: Mapping[str, int]
+) -> float:
+    """Return tracks per second of all workers that can make the job. Workers with room are not a
+    fair sample (late in a job they are the slow ones, or the fast ones), so they are used only when
+    the job itself has no estimate of its remaining time."""
+    if job.standing.seconds_left > 0:
+        return job.waiting / job.standing.seconds_left
+    seconds_per_track = [
+        d.worker.seconds(shape) for d in loads if d.worker.model_set == job.model_set
+    ]
+    number = crowd.get(job.model_set, len(seconds_per_track))
+    return (
+        sum(1 / max(s, 1e-9) for s in seconds_per_track) * number / max(len(seconds_per_track), 1)
+    )
+
+
+def _most_tracks(job: JobView, places: int) -> float:
+    """Return the maximum number of tracks in one shard: when more tracks wait than were loaded and
+    many workers have room (a starting farm), each worker gets some now instead of the first ones
+    taking all."""
+    if job.waiting <= len(job.tracks):
+        return math.inf
+    return math.ceil(len(job.tracks) / max(places, 1))
+
+
+def _mean_shape(tracks: Sequence[WaitingTrack]) -> TrackShape:
+    number = len(tracks)
+    return TrackShape(
+        sum(t.shape.duration for t in tracks) / number,
+        max(1, round(sum(t.shape.steps for t in tracks) / number)),
+        2 * sum(t.shape.guided for t in tracks) > number,
+    )
+
+
+def _next_shard(
+    queues: Sequence[_JobQueue],
+    load: _WorkerLoad,
+    loads: Sequence[_WorkerLoad],
+    longest: float,
+    now: float,
+) -> NewShard | None:
+    worker = load.worker
+    fitting = [p for p in queues if p.waiting > 0 and p.job.model_set == worker.model_set]
+    for queue in sorted(fitting, key=lambda p: rank(p.job.standing, p.taken_seconds, now)):
+        interactive = queue.job.standing.lane is Lane.INTERACTIVE
+        if load.is_reserved and not interactive:
+            continue
+        budget = 0.0 if interactive else queue.budget(worker, longest)
+        shard = _shard(queue, worker, loads, budget)
+        if shard is not None:
+            return shard
+    return None
+
+
+def _shard(
+    queue: _JobQueue, worker: WorkerView, loads: Sequence[_WorkerLoad], budget: float
+) -> NewShard | None:
+    limit = math.inf
+    if queue.affordable is not None and worker.price > 0:
+        limit = 3600 * queue.affordable / worker.price
+    taken = queue.cut(worker, loads, budget, limit)
+    if not taken:
+        return None
+    expected = sum(worker.seconds(track.shape) for track in taken)
+    if queue.affordable is not None:
+        queue.affordable -= expected * worker.price / 3600
+    queue.taken_seconds += expected
+    ids = tuple(track.id for track in taken)
+    return NewShard(worker.id, worker.queue, queue.job.id, ids, expected)

@@ -1,0 +1,109 @@
+"""Speculative copies of stragglers at the end of the work (pure): an idle worker gets the same
+tracks under a second lease. The first commit wins; the other lease ends and its worker is told to
+stop."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from trackfarm.cost import TrackShape
+from trackfarm_scheduler.policy.models import NewShard, WorkerView
+
+WORTH = 1.5  # race when the straggler would take this much longer than the idle worker
+START_SECONDS = 2.0  # overhead of starting a shard on any worker
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTrack:
+    id: int
+    shape: TrackShape
+    min_vram: int
+    live_leases: int
+
+
+@dataclass(frozen=True, slots=True)
+class Straggler:
+    """A live lease and its open tracks. `seconds_left`: by the cost model, including earlier shards
+    on its worker; `late_by`: seconds beyond the expected duration; `is_silent`: no heartbeat for
+    more than two intervals."""
+
+    lease_id: str
+    worker_id: str
+    job_id: str
+    model_set: str
+    tracks: Sequence[OpenTrack]
+    seconds_left: float
+    late_by: float
+    is_silent: bool
+
+    @property
+    def pessimistic(self) -> float:
+        """Remaining seconds, assuming that a late worker will be late by as much again."""
+        return float("inf") if self.is_silent else self.seconds_left + self.late_by
+
+
+def race(stragglers: Sequence[Straggler], idle: Sequence[WorkerView]) -> list[NewShard]:
+    """Return at most one shard per idle worker, pairing the slowest stragglers with the fastest
+    workers. A track is never under more than two live leases."""
+    shards: list[NewShard] = []
+    copied: set[int] = set()
+    slowest = sorted(stragglers, key=lambda s: -s.pessimistic)
+    free = _fastest_first(idle, slowest)
+    for straggler in slowest:
+        challenge = _challenge(straggler, free, copied)
+        if challenge is not None:
+            worker, shard = challenge
+            shards.append(shard)
+            copied.update(shard.track_ids)
+            free.remove(worker)
+    return shards
+
+
+def _fastest_first(idle: Sequence[WorkerView], stragglers: Sequence[Straggler]) -> list[WorkerView]:
+    shapes = [track.shape for straggler in stragglers for track in straggler.tracks[:1]]
+    return sorted(idle, key=lambda worker: worker.seconds(shapes[0])) if shapes else []
+
+
+def _challenge(
+    straggler: Straggler, free: Sequence[WorkerView], taken: set[int]
+) -> tuple[WorkerView, NewShard] | None:
+    """Match the fastest worker that can make a part of it; if that one is too slow, all are."""
+    candidates = [t for t in straggler.tracks if t.live_leases < 2 and t.id not in taken]
+    for worker in free if candidates else ():
+        part = _part(straggler, candidates, worker)
+        if part:
+            seconds = sum(worker.seconds(t.shape) for t in part)
+            if straggler.pessimistic < WORTH * (seconds + START_SECONDS):
+                return None
+            ids = tuple(t.id for t in part)
+            return worker, NewShard(worker.id, worker.queue, straggler.job_id, ids, seconds)
+    return None
+
+
+def _part(
+    straggler: Straggler, loose: Sequence[OpenTrack], worker: WorkerView
+) -> Sequence[OpenTrack]:
+    """Return the later half: the straggler works from the front."""
+    if worker.id == straggler.worker_id or worker.model_set != straggler.model_set:
+        return ()
+    fitting = [t for t in loose if t.min_vram <= worker.vram]
+    return fitting[len(fitting) // 2 :]
+
+
+def paid_for(
+    shards: Sequence[NewShard], affordable: Mapping[str, float | None], prices: Mapping[str, float]
+) -> list[NewShard]:
+    """Return the copies of jobs in progress (the keys of `affordable`) that their budgets allow.
+    `affordable`: remaining dollars per job, None for no limit; `prices`: dollars per hour per
+    worker."""
+    remaining = dict(affordable)
+    affordable_shards: list[NewShard] = []
+    for shard in shards:
+        budget, cost = remaining.get(shard.job_id, 0.0), _cost(shard, prices)
+        if shard.job_id in remaining and (budget is None or cost <= budget):
+            remaining[shard.job_id] = None if budget is None else budget - cost
+            affordable_shards.append(shard)
+    return affordable_shards
+
+
+def _cost(shard: NewShard, prices: Mapping[str, float]) -> float:
+    return shard.expected_seconds * prices[shard.worker_id] / 3600

@@ -1,0 +1,280 @@
+"""Recorder of worker reports: each object is checked, then committed once or refused."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+from sqlalchemy import bindparam, insert, select, update
+from sqlmodel import Session, col
+
+from trackfarm.protocol.operator import TrackState
+from trackfarm.protocol.worker import ReportRequest, ReportVerdict, Timings, TrackDone, TrackVerdict
+from trackfarm_scheduler.db import events, leases, speeds, spending, totals, tracks, workers
+from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.events import JournalEvent
+from trackfarm_scheduler.db.tables import (
+    ArtifactRow,
+    AttemptRow,
+    LeaseRow,
+    TrackRow,
+    WorkerRow,
+    table_of,
+)
+from trackfarm_scheduler.objects.base import ObjectStore
+from trackfarm_scheduler.policy.leases import CommitFacts, CommitRefusal, judge_commit
+from trackfarm_scheduler.policy.states import AttemptState, LeaseState
+from trackfarm_scheduler.policy.validation import (
+    PlausibleBounds,
+    clipped,
+    engine_seconds,
+    share_believed,
+)
+from trackfarm_scheduler.results.classifier import (
+    AcceptedTrack,
+    ReportClassification,
+    ReportedTrack,
+)
+from trackfarm_scheduler.results.failures import FailureHandler, note_trespass
+from trackfarm_scheduler.results.object_check import NOT_SEEN, Inspector, Seen
+
+log = structlog.get_logger(__name__)
+NO_BOUNDS_BUT_OURS = PlausibleBounds()
+_ATTEMPT, _LEASE, _TRACK = table_of(AttemptRow), table_of(LeaseRow), table_of(TrackRow)
+_LOOK = (
+    select(
+        _ATTEMPT.c.track_id,
+        _LEASE.c.state,
+        _ATTEMPT.c.state,
+        _ATTEMPT.c.object_key,
+        _TRACK.c.state,
+    )
+    .join(_LEASE, _LEASE.c.id == _ATTEMPT.c.lease_id)
+    .join(_TRACK, _TRACK.c.id == _ATTEMPT.c.track_id)
+    .where(
+        _ATTEMPT.c.lease_id == bindparam("lease"),
+        _LEASE.c.worker_id == bindparam("holder"),
+        _ATTEMPT.c.track_id.in_(bindparam("tracks", expanding=True)),
+    )
+)
+_INSERT_ARTIFACTS = insert(table_of(ArtifactRow))
+_CLOSE = (
+    update(_ATTEMPT)
+    .where(_ATTEMPT.c.lease_id == bindparam("lease"), _ATTEMPT.c.track_id == bindparam("track"))
+    .values(state=AttemptState.DONE.value, ended_at=bindparam("now"), timings=bindparam("took"))
+)
+_ROWS = (
+    select(AttemptRow, TrackRow)
+    .join(TrackRow, col(TrackRow.id) == col(AttemptRow.track_id))
+    .where(
+        col(AttemptRow.lease_id) == bindparam("lease"),
+        col(AttemptRow.track_id).in_(bindparam("tracks", expanding=True)),
+    )
+)
+
+
+class Recorder:
+    """Implementation of the commit rule: lease live, object verified, track not done."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        objects: ObjectStore,
+        clock: Callable[[], float],
+        jitter: Callable[[], float] = random.random,
+        bounds: PlausibleBounds = NO_BOUNDS_BUT_OURS,
+    ) -> None:
+        self._database = database
+        self._inspector = Inspector(objects, bounds, jitter)
+        self._clock = clock
+        self._bounds = bounds
+        self._rulings = FailureHandler(jitter)
+
+    def record(self, worker: WorkerRow, lease_id: str, report: ReportRequest) -> list[TrackVerdict]:
+        """Return a verdict for each reported track. Objects are checked between two transactions,
+        and only if this lease may write them; refused ones are deleted at once."""
+        with self._database.read() as session:
+            first_look = self._judge(session, worker, lease_id, report)
+        checks = self._looked_at(worker, report.done, first_look)
+        with self._database.write() as session:
+            verdicts, refused = self._settle(session, worker, lease_id, report, checks)
+        self._inspector.discard(refused)
+        return verdicts
+
+    def _looked_at(
+        self,
+        worker: WorkerRow,
+        reported: Sequence[TrackDone],
+        looks: Sequence[TrackState | CommitRefusal],
+    ) -> list[Seen]:
+        """Check each track's object once, however often a report names it: a check may read the
+        whole object."""
+        checks: dict[int, Seen] = {}
+        for done, look in zip(reported, looks, strict=True):
+            if look is TrackState.LEASED and done.track_id not in checks:
+                checks[done.track_id] = self._inspector.look(worker.id, done)
+        return [checks.get(done.track_id, NOT_SEEN) for done in reported]
+
+    def _judge(
+        self, session: Session, worker: WorkerRow, lease_id: str, report: ReportRequest
+    ) -> list[TrackState | CommitRefusal]:
+        ids = [done.track_id for done in report.done]
+        rows = session.execute(_LOOK, {"lease": lease_id, "holder": worker.id, "tracks": ids})
+        facts = {
+            track_id: CommitFacts(
+                LeaseState(lease), AttemptState(attempt), object_key, TrackState(track)
+            )
+            for track_id, lease, attempt, object_key, track in rows
+        }
+        return [
+            judge_commit(facts[done.track_id], object_key=done.object_key)
+            if done.track_id in facts
+            else CommitRefusal.NOT_IN_SHARD
+            for done in report.done
+        ]
+
+    def _settle(
+        self,
+        session: Session,
+        worker: WorkerRow,
+        lease_id: str,
+        report: ReportRequest,
+        seen: Sequence[Seen],
+    ) -> tuple[list[TrackVerdict], set[str]]:
+        """Return the verdicts, and the keys of refused objects to delete."""
+        now = self._clock()
+        leases.lock_race(session, lease_id, _ids(report))
+        lease = leases.get(session, lease_id, lock=True)
+        if lease is None or lease.worker_id != worker.id:
+            note_trespass(worker, lease, "report")
+            return [_lease_ended(track_id) for track_id in _ids(report)], set()
+        state = LeaseState(lease.state)
+        classified = ReportClassification(state, _rows(session, lease_id, _ids(report)))
+        for done, check in zip(report.done, seen, strict=True):
+            classified.take_done(done, check)
+        for failed in report.failed:
+            classified.take_failed(failed)
+        believed = self._believed(session, lease, classified.settled, now)
+        good = [g.taking(believed[track_id]) for track_id, g in classified.good.items()]
+        self._commit(session, worker, lease, good, classified.rows, now)
+        self._rulings.apply(session, worker, lease, list(classified.failures.values()), now)
+        charged_tracks = {i: classified.rows[i].track for i in believed}
+        spending.charge(
+            session, worker, believed, charged_tracks, done=classified.good.keys(), now=now
+        )
+        if state is LeaseState.LIVE:
+            leases.finish_if_empty(session, lease, now)
+        if classified.lies:
+            self._rulings.strike(session, worker.id, classified.lies, now)
+        return classified.verdicts, classified.refused
+
+    def _believed(
+        self, session: Session, lease: LeaseRow, settled: Mapping[int, Timings], now: float
+    ) -> dict[int, Timings]:
+        """Return the reported timings, capped by the age of this lease."""
+        if not settled:
+            return {}
+        wall = now - (lease.claimed_at or now)
+        claimed = sum(engine_seconds(timings) for timings in settled.values())
+        share = share_believed(claimed, wall=wall, before=lease.engine_seconds, bounds=self._bounds)
+        if share < 1:
+            log.warning("timings_clipped", worker=lease.worker_id, lease=lease.id, share=share)
+        spending.add_engine_seconds(session, lease.id, share * claimed)
+        return {
+            track_id: clipped(timings, share=share, wall=wall, bounds=self._bounds)
+            for track_id, timings in settled.items()
+        }
+
+    def _commit(
+        self,
+        session: Session,
+        worker: WorkerRow,
+        lease: LeaseRow,
+        committed: Sequence[AcceptedTrack],
+        rows: Mapping[int, ReportedTrack],
+        now: float,
+    ) -> None:
+        if not committed:
+            return
+        results = [result.done for result in committed]
+        ids = [done.track_id for done in results]
+        moved = tracks.move(session, ids, TrackState.DONE, ended_at=now, error="")
+        assert len(moved) == len(ids), "the tracks were leased when this transaction looked"
+        session.execute(
+            _INSERT_ARTIFACTS, [_artifact(worker, lease, item, now) for item in committed]
+        )
+        _close(session, lease, results, now)
+        leases.overtake(session, ids, now)
+        self._rulings.exonerate(session, worker, ids, now)
+        totals.count_done(session, worker, results, {i: rows[i].attempt.seed for i in ids})
+        events.record(
+            session, *[_done(worker, lease, d, rows[d.track_id].track, now) for d in results]
+        )
+        track_rows = {track_id: row.track for track_id, row in rows.items()}
+        expected, took = speeds.learn(session, worker, results, track_rows)
+        workers.credit(session, worker, done=len(results), expected=expected, took=took)
+
+
+def _close(session: Session, lease: LeaseRow, good: Sequence[TrackDone], now: float) -> None:
+    """Close each attempt with its own timings, in one statement."""
+    closed = [
+        {"lease": lease.id, "track": d.track_id, "now": now, "took": d.timings.model_dump_json()}
+        for d in good
+    ]
+    session.execute(_CLOSE, closed)
+
+
+def _artifact(
+    worker: WorkerRow, lease: LeaseRow, good: AcceptedTrack, now: float
+) -> dict[str, object]:
+    done = good.done
+    return {
+        "track_id": done.track_id,
+        "lease_id": lease.id,
+        "worker_id": worker.id,
+        "object_key": done.object_key,
+        "size": done.size,
+        "md5": done.md5,
+        "sha256": done.sha256,
+        "seed": done.seed,
+        "seconds": done.measurements.seconds,
+        "measurements": done.measurements.model_dump_json(),
+        "committed_at": now,
+        "etag": good.etag,
+    }
+
+
+def _done(
+    worker: WorkerRow, lease: LeaseRow, done: TrackDone, track: TrackRow, now: float
+) -> JournalEvent:
+    return JournalEvent(
+        now,
+        "track_done",
+        track.job_id,
+        track_id=done.track_id,
+        shard_id=lease.shard_id,
+        lease_id=lease.id,
+        worker_id=worker.id,
+        data={
+            "object": done.object_key,
+            "size": done.size,
+            "sha256": done.sha256,
+            "seconds": done.measurements.seconds,
+            "seed": done.seed,
+        },
+    )
+
+
+def _ids(report: ReportRequest) -> list[int]:
+    return [t.track_id for t in report.done] + [t.track_id for t in report.failed]
+
+
+def _rows(session: Session, lease_id: str, track_ids: Sequence[int]) -> dict[int, ReportedTrack]:
+    pairs = session.execute(_ROWS, {"lease": lease_id, "tracks": track_ids})
+    return {attempt.track_id: ReportedTrack(attempt, track) for attempt, track in pairs}
+
+
+def _lease_ended(track_id: int) -> TrackVerdict:
+    return TrackVerdict(
+        track_id=track_id, verdict=ReportVerdict.REFUSED, reason=str(CommitRefusal.LEASE_ENDED)
+    )

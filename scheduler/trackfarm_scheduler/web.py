@@ -1,0 +1,98 @@
+"""Assembly of the routes into one application."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio.to_thread import current_default_thread_limiter
+from fastapi import FastAPI
+
+from trackfarm import __version__
+from trackfarm_scheduler import metrics
+from trackfarm_scheduler.acestep_api.request import require_caller
+from trackfarm_scheduler.acestep_api.routes import dropin_router
+from trackfarm_scheduler.api import (
+    errors,
+    events,
+    exports,
+    fleet,
+    jobs,
+    keys,
+    models,
+    uploads,
+    usage,
+    webhooks,
+    worker_api,
+    workers,
+)
+from trackfarm_scheduler.api.exports import Exports
+from trackfarm_scheduler.api.heartbeats import heartbeat_route
+from trackfarm_scheduler.api.middleware import RequestMiddleware
+from trackfarm_scheduler.api.openapi import DescribedApp
+from trackfarm_scheduler.api.pages import pages
+from trackfarm_scheduler.api.queue_position import LineWatch
+from trackfarm_scheduler.api.rate_limit import RateLimiter
+from trackfarm_scheduler.api.request_body import BodyLimiter
+from trackfarm_scheduler.auth.credential_cache import ApiKeyCache, TokenCache
+from trackfarm_scheduler.db import idempotency
+from trackfarm_scheduler.events.broadcaster import EventBroadcaster
+from trackfarm_scheduler.objects.directory import DirectoryStore
+from trackfarm_scheduler.objects.directory_routes import directory_router
+from trackfarm_scheduler.services import Services
+
+THREADS = 16  # requests served at once; more would only wait for each other's locks
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    current_default_thread_limiter().total_tokens = THREADS
+    farm: Services = app.state.farm
+    with farm.database.write() as session:
+        idempotency.release_all(session, farm.leadership.holder)
+    lag_monitor = asyncio.create_task(farm.promptness.watch())
+    yield
+    lag_monitor.cancel()
+
+
+def build_app(farm: Services) -> FastAPI:
+    """Build the scheduler's web application over the services of the composition root."""
+    app = DescribedApp(
+        title="trackfarm",
+        version=__version__,
+        openapi_url=None,  # needs a key like all other routes; see `pages`
+        lifespan=_running,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.farm = farm
+    app.state.badges = TokenCache(farm.database)
+    root_key = farm.settings.api_key.get_secret_value()
+    app.state.keyring = ApiKeyCache(farm.database, root_key, farm.clock)
+    app.state.studio = EventBroadcaster(farm.database, farm.settings.most_streams)
+    app.state.exports = Exports()
+    app.state.rates = RateLimiter(time.monotonic)
+    errors.install(app)
+    app.add_middleware(
+        RequestMiddleware, reader=BodyLimiter(require_caller, farm.settings.submission_bytes)
+    )
+    # The most frequent routes come first, because routes are tried in order.
+    app.router.routes.insert(0, heartbeat_route(farm))
+    app.include_router(worker_api.router)
+    app.include_router(jobs.router)
+    app.include_router(workers.router)
+    app.include_router(models.router)
+    app.include_router(fleet.router)
+    app.include_router(fleet.bundle_router)
+    app.include_router(models.plans_router)
+    app.include_router(uploads.router)
+    app.include_router(keys.router)
+    app.include_router(events.router)
+    app.include_router(exports.router)
+    app.include_router(webhooks.router)
+    app.include_router(usage.router)
+    app.include_router(keys.router)
+    app.include_router(dropin_router(LineWatch(farm.database, time.monotonic)))
+    if isinstance(farm.objects, DirectoryStore):
+        app.include_router(directory_router(farm.objects))
+    app.include_router(pages(app, metrics.collector_of(farm)))
+    return app

@@ -1,0 +1,49 @@
+"""Only loopback addresses are allowed in clear text, not look-alikes."""
+
+import pytest
+
+from trackfarm.net.safe_urls import http_fault, is_loopback
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.9.9.9", "localhost", "LOCALHOST", "::1", "[::1]"]
+)
+def test_this_machine(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        None,
+        "0.0.0.0",  # noqa: S104
+        "::",
+        "10.0.0.1",
+        "128.0.0.1",
+        "farm.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "::ffff:10.0.0.1",
+    ],
+)
+def test_any_other(host: str | None) -> None:
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://farm.example", "http://127.0.0.1:8700", "http://localhost", "http://[::1]:8700/x"],
+)
+def test_what_is_safe(url: str) -> None:
+    assert http_fault(url, setting="URL", insecure="INSECURE") is None
+
+
+def test_the_sentence_says_what_to_write_and_no_secret() -> None:
+    message = http_fault(
+        "http://me:secret@farm.example:8700/a", setting="THE_URL", insecure="ALLOW"
+    )
+    assert message is not None
+    assert "THE_URL=https://farm.example:8700/a" in message
+    assert "ALLOW=true" in message
+    assert "secret" not in message

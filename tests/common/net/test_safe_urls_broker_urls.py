@@ -1,0 +1,108 @@
+"""Broker URLs: the safety check, and the URL that a worker gets."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trackfarm.net.safe_urls import (
+    broker_fault,
+    credentials_fault,
+    database_number,
+    for_worker,
+    with_authority,
+)
+
+PROVED = "ssl_cert_reqs=required"
+
+
+def fault(url: str) -> str | None:
+    return broker_fault(url, setting="BROKER_URL", insecure="ALLOW")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:6379/0",
+        "redis://:secret@localhost:6379/0",
+        f"rediss://:secret@redis.example:6380/0?{PROVED}",
+        "rediss://u:secret@redis.example/0?ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs=/ca.crt",
+    ],
+)
+def test_what_is_safe(url: str) -> None:
+    assert fault(url) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "better"),
+    [
+        ("redis://:secret@10.0.0.1:6379/2", f"rediss://:<password>@10.0.0.1:6379/2?{PROVED}"),
+        ("redis://redis.example", f"rediss://:<password>@redis.example/0?{PROVED}"),
+        ("rediss://u:secret@redis.example/0", f"rediss://u:<password>@redis.example/0?{PROVED}"),
+        ("rediss://:secret@localhost/0", f"rediss://:<password>@localhost/0?{PROVED}"),
+        (
+            "rediss://:secret@r.example/0?ssl_cert_reqs=none&ssl_ca_certs=/ca.crt",
+            f"rediss://:<password>@r.example/0?{PROVED}&ssl_ca_certs=/ca.crt",
+        ),
+        (
+            f"rediss://:secret@r.example/0?{PROVED}&ssl_check_hostname=false",
+            f"rediss://:<password>@r.example/0?{PROVED}",
+        ),
+        (f"rediss://r.example/0?{PROVED}", f"rediss://:<password>@r.example/0?{PROVED}"),
+    ],
+)
+def test_the_sentence_names_the_url_to_write(url: str, better: str) -> None:
+    message = fault(url)
+    assert message is not None
+    assert f"BROKER_URL={better}," in message
+    assert "ALLOW=true" in message
+    assert "secret" not in message
+    assert fault(better) is None
+
+
+@pytest.mark.parametrize("url", ["amqp://me:secret@rabbit.example//", "sentinel://x", "nothing"])
+def test_other_brokers_are_not_ours(url: str) -> None:
+    message = fault(url)
+    assert message is not None
+    assert "secret" not in message
+
+
+def test_a_worker_sees_nothing_of_the_farms_own_access() -> None:
+    farm_url = f"rediss://farm:secret@redis.example:6380/3?{PROVED}&ssl_ca_certs=/etc/farm/ca.crt"
+    worker_url = for_worker(farm_url, user="tfw_worker_1", password="p/w@x")
+    assert worker_url == f"rediss://tfw_worker_1:p%2Fw%40x@redis.example:6380/3?{PROVED}"
+    assert for_worker("redis://:secret@127.0.0.1:6379/0", user="u", password="p") == (
+        "redis://u:p@127.0.0.1:6379/0"
+    )
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_any_credentials_arrive_as_they_are(user: str, password: str) -> None:
+    parts = urlsplit(for_worker("redis://127.0.0.1:1/0", user=user, password=password))
+    assert (unquote(parts.username or ""), unquote(parts.password or "")) == (user, password)
+    assert parts.hostname == "127.0.0.1"
+
+
+def test_an_authority_is_added_where_none_is_named() -> None:
+    url = f"rediss://:p@r.example/0?{PROVED}"
+    assert with_authority(url, Path("/ca.crt")) == f"{url}&ssl_ca_certs=/ca.crt"
+    assert with_authority(url, None) == url
+    with_ca = f"{url}&ssl_ca_certs=/mine.crt"
+    assert with_authority(with_ca, Path("/ca.crt")) == with_ca
+    assert with_authority("redis://127.0.0.1/0", Path("/ca.crt")) == "redis://127.0.0.1/0"
+
+
+def test_the_address_for_workers_has_no_credentials() -> None:
+    assert credentials_fault("rediss://r.example/0", setting="OUTSIDE") is None
+    message = credentials_fault("rediss://:secret@r.example/0", setting="OUTSIDE")
+    assert message is not None
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize(
+    ("url", "number"), [("redis://h", 0), ("redis://h/", 0), ("redis://h/7", 7)]
+)
+def test_the_number_of_the_database(url: str, number: int) -> None:
+    assert database_number(url) == number

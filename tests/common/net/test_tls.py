@@ -1,0 +1,66 @@
+"""The farm's certificate authority reaches a machine intact, and nothing else does."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests.servers.tls import Certificates, certificates
+from trackfarm.net.tls import MOST_BYTES, PIECE, PREFIX, packed, unpacked
+from trackfarm.settings import ClientSettingsError
+
+SETTING = "TRACKFARM_FLEET_CA_FILE"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return certificates(tmp_path_factory.mktemp("certificates") / "of the farm")
+
+
+def test_its_certificates_come_out_as_they_went_in_without_what_was_written_beside_them(
+    files: Certificates, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    pem = files.authority.read_text() + files.certificate.read_text()
+    bundle.write_text("# of the hotel\n" + pem)
+    variables = packed(bundle, setting=SETTING)
+    assert all(len(name) <= PIECE and len(value) <= PIECE for name, value in variables.items())
+    assert unpacked(dict(reversed(variables.items()))) == pem
+    context = ssl.create_default_context(cadata=unpacked(packed(files.authority, setting=SETTING)))
+    assert len(context.get_ca_certs()) == 1
+
+
+def test_a_machine_that_was_given_none_has_none() -> None:
+    assert unpacked({"PATH": "/bin", f"{PREFIX}1": ""}) == ""
+
+
+def test_what_was_damaged_on_the_way_is_not_taken(files: Certificates) -> None:
+    variables = packed(files.authority, setting=SETTING)
+    for damaged in (
+        {f"{PREFIX}1": variables[f"{PREFIX}1"]},
+        variables | {f"{PREFIX}2": "no base64!"},
+    ):
+        with pytest.raises(ClientSettingsError, match=PREFIX):
+            unpacked(damaged)
+
+
+def test_a_private_key_goes_to_no_machine(files: Certificates, tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text(files.authority.read_text() + files.key.read_text())
+    with pytest.raises(ClientSettingsError, match="private key") as refused:
+        packed(path, setting=SETTING)
+    assert SETTING in str(refused.value)
+
+
+def test_what_is_no_authority_or_too_many_is_refused(files: Certificates, tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    pem = files.authority.read_text()
+    for text, message in (
+        ("", "no readable PEM certificate"),
+        (pem * (MOST_BYTES // len(pem) + 1), "16384"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ClientSettingsError, match=message):
+            packed(path, setting=SETTING)
+    with pytest.raises(ClientSettingsError, match="cannot be read"):
+        packed(tmp_path / "nowhere", setting=SETTING)

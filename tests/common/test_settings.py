@@ -1,0 +1,86 @@
+"""Messages for invalid settings, in each process that reads settings."""
+
+import sys
+from collections.abc import Callable
+from typing import Literal
+
+import pytest
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from trackfarm.settings import BAD_SETTINGS, UNUSABLE, complaints
+from trackfarm_fleet import __main__ as fleet
+from trackfarm_fleet.settings import FleetSettings
+from trackfarm_scheduler import __main__ as scheduler
+from trackfarm_worker import __main__ as worker
+
+
+class Kitchen(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="KITCHEN_", populate_by_name=True)
+
+    knives: tuple[Literal["long", "short"], ...] = ()
+    ovens: int = Field(default=1, ge=0, le=4)
+    heat: float = Field(default=1.0, gt=0)
+    key: SecretStr = Field(
+        default=SecretStr("x" * 8),
+        min_length=8,
+        validation_alias=AliasChoices("KITCHEN_KEY", "KEY_OF_THE_KITCHEN"),
+    )
+
+
+def said(**given: object) -> str:
+    with pytest.raises(UNUSABLE) as raised:
+        Kitchen.model_validate(given)
+    return "\n".join(complaints(raised.value, "KITCHEN_", {"heat": "--heat"}))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"knives": ["long", "blunt"]},
+            "KITCHEN_KNIVES[1] 'blunt' is not one of: 'long' or 'short'",
+        ),
+        ({"ovens": "many"}, "KITCHEN_OVENS is not a whole number"),
+        ({"ovens": 5}, "KITCHEN_OVENS must be at most 4"),
+        ({"heat": 0}, "--heat must be greater than 0"),
+    ],
+)
+def test_each_mistake_names_its_variable_and_what_is_allowed(
+    given: dict[str, object], words: str
+) -> None:
+    assert said(**given) == words.replace("greater than 0", "greater than 0.0")
+
+
+def test_a_secret_is_not_shown() -> None:
+    message = said(KEY_OF_THE_KITCHEN="secret")
+    assert message.startswith("KEY_OF_THE_KITCHEN ")
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize(
+    ("main", "variable"),
+    [
+        (scheduler.main, "TRACKFARM_SCHEDULER_WEBHOOK_PORTS"),
+        (worker.main, "TRACKFARM_WORKER_SOURCE_NETWORKS"),
+        (fleet.main, "TRACKFARM_FLEET_PROVIDERS"),
+    ],
+)
+def test_a_list_that_is_no_json_ends_no_process_with_a_traceback(
+    main: Callable[[], int],
+    variable: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["process"])
+    monkeypatch.setenv(variable, "runpod")
+    assert main() == BAD_SETTINGS
+    stderr = capsys.readouterr().err
+    assert f'{variable} is not JSON; write lists as ["a", "b"]' in stderr
+
+
+def test_the_fleet_names_the_option_that_was_typed() -> None:
+    with pytest.raises(UNUSABLE) as raised:
+        FleetSettings(providers=("aws",))
+    (line,) = complaints(raised.value, "TRACKFARM_FLEET_", {"providers": "--provider"})
+    assert line == "--provider 'aws' is not one of: 'runpod', 'vast', 'local' or 'manual'"

@@ -1,0 +1,49 @@
+"""A rented worker refused at its first heartbeat: its rental ended while it registered."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.fakes import runpod
+from tests.fleet.fakes.account import Account
+from tests.fleet.fakes.server import Answer, Asked, serving
+from tests.servers.process import Process, wait_until
+from trackfarm.protocol.worker import Intervals, RegisterAnswer
+from trackfarm_worker.settings import FORSAKEN
+
+JOINED = RegisterAnswer(
+    worker_id="worker_0001",
+    token="a-token-that-is-void-soon",
+    queue="gpu.vram24.tiny.worker_0001",
+    broker_url="redis://127.0.0.1:1/0",
+    intervals=Intervals(heartbeat=1, lost_after=10),
+)
+
+
+def no_farm_any_more(asked: Asked) -> Answer:
+    if asked.path.endswith("/register"):
+        return Answer(200, JOINED.model_dump())
+    return Answer(401, {"title": "Unauthorized", "status": 401, "detail": "the rental has ended"})
+
+
+@pytest.mark.soak
+def test_it_gives_its_rental_back(tmp_path: Path) -> None:
+    account = Account()
+    machine = account.rent(tag="tf-hotel-1", gpu="L4", gpus=1, price=0.4, env={})
+    with serving(runpod.FakeRunPod(account).reply) as provider, serving(no_farm_any_more) as farm:
+        settings = {
+            "SCHEDULER_URL": farm,
+            "JOIN_TOKEN": "the-token-of-an-invitation",
+            "DATA_DIR": str(tmp_path / "data"),
+            "PROVIDER": "runpod",
+            "RENTAL_TAG": machine.tag,
+            "OWN_RENTAL_URL": provider,
+        }
+        env = {f"TRACKFARM_WORKER_{name}": value for name, value in settings.items()}
+        command = [sys.executable, "-P", "-m", "trackfarm_worker"]
+        log = tmp_path / "worker.log"
+        with Process(command, log=log, env={**env, **runpod.inside(machine)}) as worker:
+            wait_until(lambda: not worker.alive, timeout_s=60, what="it has ended")
+            assert worker.code == FORSAKEN, log.read_text()
+    assert account.running() == []

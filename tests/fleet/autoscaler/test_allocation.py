@@ -1,0 +1,133 @@
+"""Allocation of machines and budget among model sets."""
+
+from collections.abc import Sequence
+
+from trackfarm.planning import built_in_prices
+from trackfarm.planning.models import ShapeCount
+from trackfarm.protocol.fleet import (
+    FleetDemand,
+    FleetLease,
+    FleetState,
+    JobLimits,
+    PriceChange,
+    RentalInfo,
+    RentalPlan,
+    RentalState,
+    RentalStatus,
+    RentedWorker,
+)
+from trackfarm.protocol.operator import WorkerState
+from trackfarm_fleet.autoscaler.allocation import FleetSnapshot, decide
+from trackfarm_fleet.autoscaler.models import ScalingDecision, ScalingRules
+from trackfarm_fleet.autoscaler.policy import RentalPolicy
+from trackfarm_fleet.providers.base import MachineOffer
+
+BASE, TURBO = "acestep-v15-base", "acestep-v15-turbo"
+NOW = 1_800_000_000.0
+HOUR = 3600.0
+SPENT = 4.0  # $ of ten machines in an hour
+OFFER = MachineOffer("vast", "o", "RTX 4090", 1, 24 * 1024, 0.4, "", "", 20)
+
+
+def a_demand(name: str, tracks: int, deadline: float) -> FleetDemand:
+    shape = ShapeCount(duration=60, steps=27, guided=False, min_vram=24, count=tracks)
+    jobs = [JobLimits(tracks=tracks, deadline=deadline, budget=None)]
+    return FleetDemand(model_set=name, shapes=[shape], waiting={24: tracks}, jobs=jobs)
+
+
+def machines(name: str, number: int) -> list[RentalInfo]:
+    """Return machines that have worked for an hour, at $0.40."""
+    return [_machine(name, n) for n in range(number)]
+
+
+def _machine(name: str, number: int) -> RentalInfo:
+    tag = f"tf-{name[-5:]}-{number}"
+    return RentalInfo(
+        id=tag,
+        plan=RentalPlan(
+            tag=tag,
+            provider="vast",
+            gpu="RTX 4090",
+            gpus=1,
+            vram=24,
+            model_set=name,
+            price_per_hour=0.4,
+            intended_at=NOW - HOUR,
+        ),
+        standing=RentalStatus(
+            state=RentalState.JOINED,
+            since=NOW,
+            price_per_hour=0.4,
+            created_at=NOW - HOUR,
+            joined_at=NOW - HOUR + 60,
+            seen_at=NOW,
+            prices=[PriceChange(at=NOW - HOUR, price_per_hour=0.4)],
+        ),
+        version=1,
+    )
+
+
+def a_failing_worker(tag: str) -> RentedWorker:
+    return RentedWorker(
+        id="w",
+        tag=tag,
+        state=WorkerState.QUARANTINED,
+        gpu="RTX 4090",
+        vram=24,
+        model_set=BASE,
+        speed=1.0,
+        strikes=3,
+        tracks_done=9,
+        silent=1.0,
+        idle=0.0,
+        shards=0,
+    )
+
+
+def decided(
+    rows: Sequence[RentalInfo],
+    mandate: RentalPolicy,
+    *,
+    workers: dict[str, list[RentedWorker]] | None = None,
+    base: int = 20_000,
+) -> dict[str, ScalingDecision]:
+    look = FleetState(
+        term=FleetLease(farm="hotel", holder="we", epoch=1, seconds=60),
+        rentals=list(rows),
+        workers=[],
+        demands=[a_demand(BASE, base, HOUR), a_demand(TURBO, 200_000, 4 * HOUR)],
+        speeds=[],
+    )
+    picture = FleetSnapshot(look, rows, workers or {}, {}, [OFFER], built_in_prices(), NOW)
+    return dict(decide(picture, mandate))
+
+
+def test_what_others_will_keep_is_no_room_for_the_first() -> None:
+    full = decided(machines(TURBO, 10), RentalPolicy(ScalingRules(max_machines=10)))
+    assert list(full) == [BASE, TURBO]
+    assert (full[BASE].rent, len(full[TURBO].keep)) == ((), 10)
+    some = decided(machines(TURBO, 7), RentalPolicy(ScalingRules(max_machines=10)))
+    assert [len(some[name].rent) for name in (BASE, TURBO)] == [3, 0]
+
+
+def test_a_machine_that_goes_takes_one_place() -> None:
+    rows = machines(BASE, 4)
+    workers = {rows[0].plan.tag: [a_failing_worker(rows[0].plan.tag)]}
+    decisions = decided(rows, RentalPolicy(ScalingRules(max_machines=6)), workers=workers, base=10)
+    assert rows[0].plan.tag in [back.tag for back in decisions[BASE].give_back]
+    assert [len(decisions[name].rent) for name in (BASE, TURBO)] == [0, 2]
+
+
+def test_work_that_costs_more_than_there_is_takes_no_machine_from_others() -> None:
+    rows = machines(TURBO, 10)
+    decisions = decided(rows, RentalPolicy(ScalingRules(max_machines=12), budget=SPENT + 3.0))
+    assert len(decisions[BASE].rent) >= 1
+    assert decisions[BASE].cost > 3.0
+    assert (decisions[TURBO].give_back, len(decisions[TURBO].keep)) == ((), 10)
+
+
+def test_who_comes_first_leaves_the_others_their_end() -> None:
+    rows = machines(TURBO, 10)
+    decisions = decided(rows, RentalPolicy(ScalingRules(max_machines=20), budget=SPENT + 0.2))
+    assert decisions[BASE].rent == ()
+    assert decisions[TURBO].give_back == ()

@@ -1,0 +1,153 @@
+"""A farm, an account at a provider and the machines rented there, with one simulated clock.
+
+The machines know only their environment, speak HTTP to the scheduler, and make tracks while they
+run.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from tests.fleet.fakes import runpod as fake_runpod
+from tests.fleet.fakes import vast as fake_vast
+from tests.fleet.fakes.account import Account, Machine
+from tests.fleet.fakes.server import serving
+from tests.scheduler.api.conftest import API_KEY, ApiFixture
+from trackfarm.protocol.fleet import RentalInfo
+from trackfarm.protocol.operator import TrackState
+from trackfarm_fleet.app import build
+from trackfarm_fleet.autoscaler.policy import RentalPolicy
+from trackfarm_fleet.providers.base import Provider
+from trackfarm_fleet.providers.runpod import RunPodProvider
+from trackfarm_fleet.providers.vast import VastProvider
+from trackfarm_fleet.reconciler import Reconciler, ReconcileResult
+from trackfarm_fleet.rentals.tags import Tags
+from trackfarm_fleet.scheduler_client import FleetClient
+from trackfarm_fleet.settings import FleetSettings
+from trackfarm_scheduler.db import workers
+from trackfarm_scheduler.db.offers import ShardOffer
+
+SHARD = 8  # tracks made by a machine between two steps
+TICK_S = 20.0
+
+
+@dataclass
+class Rig:
+    """The worker of a machine: its token, and its current shard."""
+
+    worker_id: str
+    token: str
+    holds: ShardOffer | None = None
+
+
+class FleetFixture:
+    """The simulation. One step is one tick of the clock, the machines and the fleet."""
+
+    def __init__(
+        self, door: ApiFixture, farm: FleetClient, account: Account, provider: Provider, kind: str
+    ) -> None:
+        self.door, self.scene, self.account = door, door.scene, account
+        self.provider = provider
+        self.kind = kind
+        self.farm = farm
+        self.rigs: dict[str, Rig] = {}
+        self.speed: dict[str, float] = {}
+        self.job = ""
+        self.fleet = self.another_fleet()
+
+    def another_fleet(self, **settings: Any) -> Reconciler:
+        options = {"image": "registry.example/worker:1", "term_seconds": 60, **settings}
+        return build(
+            FleetSettings.model_validate(options),
+            self.farm,
+            [self.provider],
+            tags=Tags(self.farm.term().farm),
+            now=self.account.clock,
+        )
+
+    def step(
+        self, mandate: RentalPolicy | None = None, *, seconds: float = TICK_S
+    ) -> ReconcileResult:
+        self.live(seconds)
+        return self.fleet.round(mandate or RentalPolicy())
+
+    def live(self, seconds: float) -> None:
+        """Advance the clock, the machines and the scheduler, without the fleet."""
+        self.account.clock.advance(seconds)
+        for machine in list(self.account.machines.values()):
+            self._live(machine)
+        with self.scene.database.write() as session:
+            now = self.scene.clock()
+            workers.lose_silent(session, silent_since=now - 3 * TICK_S, now=now)
+
+    def _live(self, machine: Machine) -> None:
+        rig = self.rigs.get(machine.id)
+        stopped = machine.ended_at is not None or machine.stopped or machine.broken
+        if stopped or self.account.clock.now < machine.boots_at:
+            self.rigs.pop(machine.id, None)
+            return
+        rig = rig or self._joined(machine)
+        if rig is not None and self._beats(rig):
+            self._work(rig)
+
+    def _joined(self, machine: Machine) -> Rig | None:
+        facts = {"gpu": machine.gpu, "memory_mib": 24_564, "model_set": self.kind}
+        wish = {"name": machine.tag, "nonce": f"nonce of {machine.id}", **facts}
+        token = machine.env.get("TRACKFARM_WORKER_JOIN_TOKEN")
+        if token is None:
+            return None  # not a machine of this farm
+        answer = self.door.say("register", token, wish)
+        if answer.status_code != 200:
+            return None
+        registration = answer.json()
+        self.rigs[machine.id] = Rig(registration["worker_id"], registration["token"])
+        return self.rigs[machine.id]
+
+    def _beats(self, rig: Rig) -> bool:
+        """Finish the current shard and send a heartbeat; return False if told to leave."""
+        if rig.holds is not None:
+            self.scene.finish(self.scene.worker(rig.worker_id), rig.holds)
+            rig.holds = None
+        answer = self.door.say("heartbeat", rig.token)
+        if answer.status_code != 200:
+            return False
+        if any(c["kind"] == "drain" for c in answer.json()["commands"]):
+            self.door.say("leave", rig.token)
+            return False
+        return True
+
+    def _work(self, rig: Rig) -> None:
+        waiting = self.scene.made_by(self.job, TrackState.PENDING)[:SHARD] if self.job else []
+        worker = self.scene.worker(rig.worker_id)
+        offer = self.scene.try_offer(worker, self.job, waiting) if waiting else None
+        if offer is not None:
+            self.scene.claim(worker, offer)
+            rig.holds = offer
+
+    def rentals(self) -> list[RentalInfo]:
+        return self.farm.rentals(ended_since=0.0)
+
+    def is_done(self) -> bool:
+        return not {"pending", "leased"} & self.scene.states(self.job).keys()
+
+
+@contextmanager
+def world_at(name: str, door: ApiFixture, kind: str = "tiny") -> Iterator[FleetFixture]:
+    """Yield a world with an account at RunPod or Vast."""
+    account = Account()
+    account.clock = door.scene.clock
+    is_runpod = name == "runpod"
+    fake = fake_runpod.FakeRunPod(account) if is_runpod else fake_vast.FakeVast(account)
+    key = SecretStr(fake_runpod.KEY if is_runpod else fake_vast.KEY)
+    make = RunPodProvider if is_runpod else VastProvider
+    with serving(fake.reply) as url, FleetClient(door.url, API_KEY, patience=0) as farm:
+        prefix = Tags(farm.term().farm).prefix
+        clock, sleep = account.clock, account.sleep
+        provider = make(key, prefix=prefix, url=url, now=clock, sleep=sleep)
+        try:
+            yield FleetFixture(door, farm, account, provider, kind)
+        finally:
+            provider.close()

@@ -1,0 +1,170 @@
+"""The fleet process is killed at every step of a rental's life: no orphan, no second machine."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from tests.fleet.fakes import runpod
+from tests.fleet.fakes.account import Account
+from tests.fleet.fakes.server import serving
+from tests.fleet.fleet_fixture import FleetFixture
+from tests.fleet.kill_switch import KillSwitch, call_to_farm, call_to_runpod, forwarding
+from tests.fleet.wall_clock import WallClock
+from tests.scheduler.api.conftest import API_KEY, ApiFixture
+from tests.scheduler.farm_fixture import FarmFixture, briefs
+from tests.servers.process import Process
+from trackfarm_fleet.billing.job_costs import together
+from trackfarm_fleet.providers.runpod import RunPodProvider
+from trackfarm_fleet.rentals.tags import Tags
+from trackfarm_fleet.scheduler_client import FleetClient
+from trackfarm_scheduler.db.database import Database
+
+STEP_S = 0.1
+LIFE_S = 60.0
+TOLD = {
+    "RULES": '{"horizon": 600, "hold": 0.2, "idle": 0.5, "drain": 1}',
+    "PATIENCE": '{"appear": 2, "vanish": 2, "boot": 20, "silence": 10, "drain": 10,'
+    ' "ask_again": 0.5}',
+    "TICK_SECONDS": "0.2",
+    "TERM_SECONDS": "1",
+    "MAX_MACHINES": "1",
+    "IMAGE": "registry.example/worker:1",
+    "RUNPOD_KEY": runpod.KEY,
+}
+STEPS = (
+    "term",
+    "list",
+    "situation",
+    "offers",
+    "intend",
+    "create",
+    "note created",
+    "note booting",
+    "note joined",
+    "note draining",
+    "drain",
+    "note ending",
+    "terminate",
+    "note asked to end",
+    "note ended",
+)
+
+
+@pytest.fixture
+def sqlite_scene(sqlite_farm: Database, monkeypatch: pytest.MonkeyPatch) -> FarmFixture:
+    monkeypatch.setattr("tests.scheduler.farm_fixture.Clock", WallClock)
+    return FarmFixture(sqlite_farm)
+
+
+class Stage:
+    """A real fleet process between a scheduler and an account, with a tripwire on both
+    connections."""
+
+    def __init__(self, door: ApiFixture, folder: Path, opened: ExitStack) -> None:
+        self.wire = KillSwitch()
+        self.account = Account()
+        self.account.clock = WallClock()
+        self.account.boot_seconds = 2.0  # so that a round observes its boot
+        fake = runpod.FakeRunPod(self.account).reply
+        provider_url = opened.enter_context(serving(self.wire.around(fake, call_to_runpod)))
+        farm_url = opened.enter_context(
+            serving(self.wire.around(forwarding(door.url), call_to_farm))
+        )
+        farm = opened.enter_context(FleetClient(door.url, API_KEY, patience=0))
+        key, prefix = SecretStr(runpod.KEY), Tags(farm.term().farm).prefix
+        provider = RunPodProvider(key, prefix=prefix, url=provider_url)
+        opened.callback(provider.close)
+        self.world = FleetFixture(door, farm, self.account, provider, "tiny")
+        settings = {f"TRACKFARM_FLEET_{name}": value for name, value in TOLD.items()}
+        settings |= {"TRACKFARM_URL": farm_url, "TRACKFARM_API_KEY": API_KEY}
+        settings |= {"TRACKFARM_FLEET_RUNPOD_URL": provider_url}
+        self._env = {**os.environ, **settings}
+        self.log = folder / "fleet.log"
+        self._opened = opened
+        self.fleet = self.start()
+
+    def start(self) -> Process:
+        command = [sys.executable, "-P", "-m", "trackfarm_fleet"]
+        process = Process(command, log=self.log, env=self._env)
+        self._opened.callback(process.stop)
+        self.wire.pid = process.pid
+        return process
+
+    def restart(self, **settings: str) -> None:
+        """Restart the process with other settings."""
+        self.fleet.stop()
+        self._env |= {f"TRACKFARM_FLEET_{name}": value for name, value in settings.items()}
+        self.fleet = self.start()
+
+    def live_until(self, done: Callable[[], bool]) -> None:
+        until = time.monotonic() + LIFE_S
+        while not done():
+            assert time.monotonic() < until, self.log.read_text()[-3000:]
+            self.world.live(STEP_S)
+
+    def live_to_the_end(self) -> None:
+        """Run until a job is done and its machine returned, with kills on the way."""
+        until = time.monotonic() + LIFE_S
+        while time.monotonic() < until:
+            self.world.live(STEP_S)
+            if not self.fleet.alive:
+                self.fleet = self.start()
+            if self.world.is_done() and self._is_over():
+                return
+        raise AssertionError(f"{self.wire.heard[-20:]}\n{self.log.read_text()[-3000:]}")
+
+    def _is_over(self) -> bool:
+        rentals = self.world.rentals()
+        return bool(rentals) and not any(rental.is_open for rental in rentals)
+
+
+@pytest.fixture
+def stage(door: ApiFixture, tmp_path: Path) -> Iterator[Stage]:
+    with ExitStack() as opened:
+        yield Stage(door, tmp_path, opened)
+
+
+def survives(stage: Stage, name: str, *, after: bool) -> None:
+    stage.world.job = stage.world.scene.submit(briefs(8)).job_id
+    stage.wire.moment = (name, after)
+    stage.live_to_the_end()
+    assert stage.wire.moment is None, f"{name} never came: {sorted(set(stage.wire.heard))}"
+    account = stage.account
+    assert account.running() == [], "an orphan"
+    assert len(account.machines) == 1, "a machine was rented twice"
+    assert stage.world.scene.states(stage.world.job) == {"done": 8}
+    bill = together(stage.world.farm.stays(ended_since=0), time.time()).bill
+    assert bill == pytest.approx(float(account.bill()), abs=0.01)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.soak
+def test_killed_at_any_step_it_goes_on(stage: Stage, step: str, *, after: bool) -> None:
+    survives(stage, step, after=after)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("returning", [False, True], ids=["left", "returned"])
+def test_told_to_end_it_leaves_its_rentals_unless_it_is_to_return_them(
+    stage: Stage, *, returning: bool
+) -> None:
+    stage.restart(RETURN_ALL=str(returning).lower())
+    stage.world.job = stage.world.scene.submit(briefs(4000)).job_id
+    stage.live_until(lambda: bool(stage.world.rigs))
+    stage.fleet.terminate()
+    stage.live_until(lambda: not stage.fleet.alive)
+    assert bool(stage.account.running()) is not returning
+    assert ("rentals_still_open" in stage.log.read_text()) is not returning
+    assert all(rental.is_open is not returning for rental in stage.world.rentals())
+    assert stage.world.farm.term().seconds == 0, "another process may lead at once"
+
+
+def test_killed_when_a_machine_was_made_it_finds_that_machine(stage: Stage) -> None:
+    survives(stage, "create", after=True)

@@ -1,0 +1,161 @@
+"""ACE-Step's parameters become one brief, by every name and with the documented defaults."""
+
+import json
+from typing import Any
+
+import pytest
+
+from trackfarm.catalog import Brief
+from trackfarm.model_sets import model_set
+from trackfarm_scheduler.acestep_api.parameters import flattened
+from trackfarm_scheduler.acestep_api.translate import translated
+
+TURBO, BASE = model_set("acestep-v15-turbo"), model_set("acestep-v15-base")
+DRAWN = 4_294_967_295
+
+
+def outcome(kind: Any = TURBO, seconds: float | None = None, **given: object) -> Any:
+    fields = flattened({"prompt": "calm"} | given)
+    return translated(fields, kind, draw=lambda: DRAWN, source_seconds=seconds)
+
+
+def brief(kind: Any = TURBO, seconds: float | None = None, **given: object) -> Brief:
+    found = outcome(kind, seconds, **given)
+    assert not isinstance(found, list), found
+    made: Brief = found.brief
+    return made
+
+
+def wrong(**given: Any) -> dict[str, str]:
+    found = outcome(**given)
+    assert isinstance(found, list), found
+    return {fault.field: fault.wrong for fault in found}
+
+
+def test_the_documented_defaults() -> None:
+    made = brief()
+    assert (made.variations, made.inference_steps, made.audio_format) == (2, 8, "mp3")
+    assert (made.vocal_language, made.task_type, made.duration) == ("en", "text2music", 60)
+    assert (made.guidance_scale, made.shift) == (None, None), "turbo has neither"
+    guided = brief(BASE)
+    assert (guided.guidance_scale, guided.shift) == (7.0, 3.0)
+
+
+@pytest.mark.parametrize("name", ["audio_duration", "duration", "audioDuration", "target_duration"])
+def test_one_parameter_has_many_names(name: str) -> None:
+    assert brief(**{name: 33}).duration == 33
+
+
+def test_camel_case_and_aliases() -> None:
+    made = brief(
+        prompt="",
+        caption="bright",
+        keyScale="Am",
+        timeSignature="6/8",
+        vocalLanguage="de",
+        inferenceSteps="4",
+        batchSize="3",
+        audioFormat="WAV",
+        useRandomSeed="false",
+        seed="7",
+    )
+    assert (made.prompt, made.key_scale, made.time_signature) == ("bright", "A minor", 6)
+    assert (made.vocal_language, made.inference_steps, made.variations) == ("de", 4, 3)
+    assert (made.audio_format, made.seed) == ("wav", 7)
+
+
+@pytest.mark.parametrize("name", ["metas", "metadata", "user_metadata", "userMetadata"])
+@pytest.mark.parametrize("wrap", [dict, json.dumps], ids=["object", "text"])
+def test_nested_metadata(name: str, wrap: Any) -> None:
+    nested = wrap({"bpm": 90, "keyscale": "C major", "duration": 20, "genres": "pop"})
+    made = brief(**{name: nested, "bpm": 120})
+    assert (made.bpm, made.key_scale, made.duration) == (120, "C major", 20)
+
+
+@pytest.mark.parametrize(
+    ("given", "seed"),
+    [
+        ({}, DRAWN),
+        ({"seed": -1, "use_random_seed": False}, DRAWN),
+        ({"seed": 5}, DRAWN),  # use_random_seed is true unless it is said
+        ({"seed": 5, "use_random_seed": False}, 5),
+        ({"seed": "5", "use_random_seed": "false"}, 5),
+    ],
+)
+def test_seeds(given: dict[str, Any], seed: int) -> None:
+    assert brief(**given).seed == seed
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"thinking": True}, "thinking"),
+        ({"thinking": "true", "task_type": "lego", "track_name": "bass"}, "thinking"),
+        ({"thinking": "perhaps"}, "thinking"),
+        ({"useFormat": "1"}, "use_format"),
+        ({"format": True}, "use_format"),
+        ({"sample_mode": True}, "sample_mode"),
+        ({"desc": "a love song"}, "sample_query"),
+        ({"lm_temperature": 0.5}, "lm_temperature"),
+        ({"lm_model_path": "acestep-5Hz-lm-1.7B"}, "lm_model_path"),
+        ({"batch_size": 9}, "batch_size"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": "many"}, "batch_size"),
+        ({"audio_duration": 601}, "duration"),
+        ({"audio_duration": "long"}, "duration"),
+        ({"inference_steps": 50}, "inference_steps"),
+        ({"prompt": " "}, "prompt"),
+        ({"bpm": 400}, "bpm"),
+        ({"timesteps": "0.9,0.5,0"}, "timesteps"),
+        ({"infer_method": "sde"}, "infer_method"),
+        ({"use_adg": True}, "use_adg"),
+        ({"instruction": "Play it backwards"}, "instruction"),
+        ({"task_type": "cover", "src_audio_path": "https://x.org/a.mp3"}, "audio_duration"),
+        ({"lora_path": "x"}, "lora_path"),
+    ],
+)
+def test_what_is_refused_is_refused_by_name(given: dict[str, object], field: str) -> None:
+    assert field in wrong(**given)
+
+
+def test_what_a_client_sends_without_meaning_it() -> None:
+    made = brief(
+        thinking=False,
+        use_format="false",
+        sample_mode=0,
+        use_cot_caption=True,
+        cot_language="false",
+        constrained_decoding=True,
+        allow_lm_batch=True,
+        lm_temperature=0.85,
+        lm_cfg_scale="2.5",
+        lm_negative_prompt="NO USER INPUT",
+        lm_top_k=0,
+        lm_top_p=0.9,
+        lm_repetition_penalty=1.0,
+        lm_backend="pt",
+        infer_method="ode",
+        use_adg=False,
+        cfg_interval_start=0.0,
+        cfg_interval_end=1.0,
+        instruction="Fill the audio semantic mask based on the given conditions:",
+        key_scale="",
+        bpm=None,
+        audio_duration=-1,
+        repainting_end=-1,
+    )
+    assert made == brief()
+
+
+def test_what_means_nothing_is_named() -> None:
+    found = outcome(audio_code_string="<|audio_code_1|>", guidance_scale=5, mood="blue", tags="a")
+    assert found.ignored == ("audio_code_string", "guidance_scale", "mood", "tags")
+    assert found.brief == brief()
+
+
+def test_the_source_says_how_long_the_track_is() -> None:
+    source = {"task_type": "repaint", "src_audio_path": "upload:" + "ab" * 32}
+    whole = brief(seconds=42.5, **source, duration=20, thinking=True)
+    assert (whole.duration, whole.repainting_start, whole.repainting_end) == (42.5, 0, 42.5)
+    part = brief(seconds=42.5, **source, repainting_start="5", repainting_end="-1")
+    assert (part.repainting_start, part.repainting_end) == (5, 42.5)

@@ -1,0 +1,65 @@
+"""Queue positions, waiting times and the default model."""
+
+import pytest
+
+from trackfarm.cost import TrackShape
+from trackfarm_scheduler.api.queue_position import FALLBACK, QueuePosition, default_model, lined_up
+from trackfarm_scheduler.db.calls import OpenCall
+from trackfarm_scheduler.db.placement_view import WorkerPool
+from trackfarm_scheduler.policy.models import WorkerView
+
+SHAPE = TrackShape(10, 8, guided=False)
+
+
+def desk(name: str, ahead: float) -> WorkerView:
+    return WorkerView(
+        id=name,
+        queue=name,
+        tier="vram24",
+        vram=24,
+        model_set="tiny",
+        shards=1,
+        seconds_ahead=ahead,
+        max_tracks=64,
+        seconds=lambda shape: 4.0,
+        price=0.0,
+    )
+
+
+def call(name: str, tracks: int, *, waits: bool = True, kind: str = "tiny") -> OpenCall:
+    return OpenCall(name, waits, kind, tracks, SHAPE)
+
+
+def test_places_and_times() -> None:
+    crew = WorkerPool(
+        [desk("one", 30.0), desk("two", 6.0)], {("cpu", "tiny"): (lambda _: 4.0, 2.0)}
+    )
+    waiting = [
+        call("made", 1, waits=False),
+        call("next", 2),
+        call("nobodys", 1, kind=FALLBACK),
+        call("last", 4),
+    ]
+    line = lined_up(waiting, crew)
+    assert line.places == {
+        "made": QueuePosition(0, 8.0),  # 6 s until a worker is free, 2 s of two workers' time
+        "next": QueuePosition(1, 12.0),
+        "nobodys": QueuePosition(2, None),
+        "last": QueuePosition(3, 20.0),
+    }
+    assert line.seconds_behind("tiny", 2, SHAPE) == 24.0
+    assert line.seconds_behind(FALLBACK, 1, SHAPE) is None
+    assert line.models == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "served", "default"),
+    [
+        ("", [], FALLBACK),
+        ("", ["tiny"], "tiny"),
+        ("", ["tiny", "acestep-v15-sft"], "acestep-v15-sft"),
+        ("acestep-v15-base", ["tiny"], "acestep-v15-base"),
+    ],
+)
+def test_the_default_model(chosen: str, served: list[str], default: str) -> None:
+    assert default_model(chosen, served) == default

@@ -1,0 +1,194 @@
+"""Streamed submission: fifteen thousand briefs, and every kind of error in one."""
+
+import json
+import socket
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.scheduler.api.conftest import API_KEY, ApiFixture, problem
+from tests.scheduler.farm_fixture import briefs
+from tests.servers.process import wait_until
+from trackfarm_scheduler.api import submissions
+from trackfarm_scheduler.api.submissions import MAX_ERRORS, MAX_LINE_BYTES
+from trackfarm_scheduler.db.tables import JobRow, JobTrackRow, TrackRow
+from trackfarm_scheduler.loops.orphan_cleaner import STALE_UPLOAD_SECONDS
+
+HEADER = '{"catalog":"spa"}'
+GOOD = '{"prompt":"calm","duration":60}'
+
+
+def nothing_stored(door: ApiFixture) -> bool:
+    return not any(door.scene.number(table) for table in (JobRow, TrackRow, JobTrackRow))
+
+
+def test_fifteen_thousand_briefs_are_stored(
+    door: ApiFixture, record_property: Callable[[str, object], None]
+) -> None:
+    def lines() -> Iterator[str]:
+        yield '{"catalog":"hotel"}'
+        for number in range(15_000):
+            yield json.dumps(
+                {"prompt": f"soft piano for room {number}, warm, slow", "duration": 120, "bpm": 70}
+            )
+
+    began = time.perf_counter()
+    answer = door.send(lines())
+    record_property("seconds", time.perf_counter() - began)
+    assert answer.status_code == 201, answer.text
+    job = answer.json()["job"]
+    assert (job["new_tracks"], job["tracks"]["pending"]) == (15_000, 15_000)
+    assert job["audio_seconds"] == 15_000 * 120
+    assert door.scene.number(TrackRow) == door.scene.number(JobTrackRow) == 15_000
+
+
+def test_memory_does_not_grow_with_the_catalog(door: ApiFixture) -> None:
+    """A stream of 24 MB is stored with only a few chunks in memory at a time."""
+    filler = "la " * 1_300
+
+    def lines() -> Iterator[str]:
+        yield HEADER
+        for number in range(6_000):
+            yield json.dumps({"prompt": f"{number}", "lyrics": filler, "duration": 60})
+
+    tracemalloc.start()
+    try:
+        answer = door.send(lines())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert answer.status_code == 201, answer.text
+    assert peak < 50 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([], "empty"),
+        (["", "  "], "empty"),
+        ([HEADER], "no briefs"),
+        ([HEADER, "", "\t"], "no briefs"),
+        (["not json", GOOD], "header line"),
+        (['{"model_set":"tiny"}', GOOD], "header line"),
+        (['{"catalog":"spa","surprise":1}', GOOD], "header line"),
+        (['{"catalog":"spa","priority":101}', GOOD], "header line"),
+        (['{"catalog":"spa","model_set":"suno"}', GOOD], "unknown model set"),
+    ],
+)
+def test_a_submission_needs_a_header_and_briefs(
+    door: ApiFixture, lines: list[str], words: str
+) -> None:
+    assert words in problem(door.send(lines), 422)["detail"]
+    assert nothing_stored(door)
+
+
+def test_every_mistake_is_named_with_its_row(door: ApiFixture) -> None:
+    bad = [
+        GOOD,
+        "{not json",
+        '{"prompt":"x"}',
+        GOOD,
+        '{"prompt":"x","duration":5}',
+        '{"prompt":"x","duration":60,"surprise":1}',
+        '{"prompt":"x","duration":60,"task_type":"cover","src_audio":"music/y.wav"}',
+        '{"prompt":"x","duration":60,"bpm":"fast"}',
+    ]
+    body = problem(door.send([HEADER, *bad]), 422)
+    assert [error["row"] for error in body["errors"]] == [2, 3, 5, 6, 7, 8]
+    assert [error["field"] for error in body["errors"]][1:4] == ["duration", "duration", "surprise"]
+    assert all(error["message"] for error in body["errors"])
+    assert "6 mistakes in 8 briefs" in body["detail"]
+    assert nothing_stored(door)
+
+
+def test_mistakes_beyond_the_thousandth_are_only_counted(door: ApiFixture) -> None:
+    body = problem(door.send([HEADER, *["{}"] * 3_000]), 422)
+    assert len(body["errors"]) == MAX_ERRORS
+    assert body["detail"].startswith("6000 mistakes in 3000 briefs")
+    assert nothing_stored(door)
+
+
+def test_a_mistake_in_the_last_chunk_takes_the_first_back(door: ApiFixture) -> None:
+    wanted = [brief.model_dump_json(exclude_defaults=True) for brief in briefs(4_500)]
+    problem(door.send([HEADER, *wanted, "{}"]), 422)
+    assert nothing_stored(door)
+
+
+def test_a_line_without_end_is_cut_off(door: ApiFixture) -> None:
+    assert "longer" in problem(door.send([HEADER, "x" * (MAX_LINE_BYTES * 2)]), 413)["detail"]
+    assert nothing_stored(door)
+
+
+def test_lines_may_end_anyhow(door: ApiFixture) -> None:
+    body = f"{HEADER}\r\n{GOOD}\r\n\n{GOOD}".encode()
+    answer = door.http.post(
+        "/api/v1/jobs", content=body, headers={"Authorization": f"Bearer {API_KEY}"}
+    )
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["job"]["tracks"]["pending"] == 2
+
+
+def test_a_client_that_goes_away_leaves_nothing(door: ApiFixture) -> None:
+    """Two chunks are in the database when the connection closes."""
+    host, _, port = door.url.removeprefix("http://").partition(":")
+    wanted = [brief.model_dump_json(exclude_defaults=True) for brief in briefs(4_500)]
+    body = "\n".join([HEADER, *wanted]).encode()
+    head = (
+        f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n"
+        f"Content-Length: {len(body) + 1000}\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(head.encode() + body)
+        wait_until(lambda: door.scene.number(TrackRow) == 3_999, timeout_s=30, what="chunks are in")
+    wait_until(lambda: nothing_stored(door), timeout_s=30, what="they are gone again")
+
+
+@pytest.mark.parametrize(
+    ("pause", "status", "stored"),
+    [(STALE_UPLOAD_SECONDS - 1, 201, 3), (STALE_UPLOAD_SECONDS + 1, 408, 0)],
+)
+def test_what_comes_slowly_is_stored_as_it_comes_and_given_up_when_it_does_not(
+    door: ApiFixture, monkeypatch: pytest.MonkeyPatch, pause: float, status: int, stored: int
+) -> None:
+    monkeypatch.setattr(submissions, "CHUNK_SECONDS", 0.0)
+    scene = door.scene
+    sweeper = scene.sweeper(margin=0.0)
+
+    def until_stored(number: int) -> None:
+        wait_until(lambda: scene.number(TrackRow) == number, timeout_s=10, what="it is stored")
+
+    def lines() -> Iterator[str]:
+        yield HEADER
+        for number in range(3):
+            yield json.dumps({"prompt": f"{number}", "duration": 60})
+            if stored or number == 0:
+                until_stored(number + 1)
+            scene.clock.advance(pause)
+            sweeper.tick()
+
+    assert door.send(lines()).status_code == status
+    assert scene.number(TrackRow) == stored
+
+
+def test_the_same_catalog_from_two_sides_at_once(door: ApiFixture) -> None:
+    wanted = briefs(3_000)
+    answers: list[dict[str, object]] = []
+
+    def submit() -> None:
+        answer = door.submit(wanted)
+        assert answer.status_code in (200, 201), answer.text
+        answers.append(answer.json())
+
+    threads = [threading.Thread(target=submit) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    jobs = {answer["job"]["id"] for answer in answers}  # type: ignore[index]
+    assert len(answers) == 2
+    assert len(jobs) == 1
+    assert sorted(bool(a["already_submitted"]) for a in answers) == [False, True]
+    assert door.scene.number(TrackRow) == door.scene.number(JobTrackRow) == 3_000

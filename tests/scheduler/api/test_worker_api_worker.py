@@ -1,0 +1,240 @@
+"""Worker API, server side, called by honest and hostile workers."""
+
+from typing import Any
+
+import pytest
+
+from tests.scheduler.api.conftest import API_KEY, JOIN_TOKEN, ApiFixture, problem
+from tests.scheduler.farm_fixture import briefs
+from trackfarm.protocol.worker import ClaimAnswer, HeartbeatAnswer, ReportAnswer, ReportVerdict
+from trackfarm_scheduler.db import jobs
+from trackfarm_scheduler.db.offers import ShardOffer
+from trackfarm_scheduler.db.tables import WorkerRow
+
+
+@pytest.fixture
+def me(door: ApiFixture) -> dict[str, Any]:
+    return door.joined()
+
+
+@pytest.fixture
+def job_id(door: ApiFixture) -> str:
+    return door.scene.submit(briefs(3)).job_id
+
+
+@pytest.fixture
+def offer(door: ApiFixture, me: dict[str, Any], job_id: str) -> ShardOffer:
+    return door.scene.offer(door.scene.worker(me["worker_id"]), job_id)
+
+
+def claim(door: ApiFixture, who: dict[str, Any], offer: ShardOffer) -> ClaimAnswer:
+    path = f"shards/{offer.shard_id}/claim"
+    answer = door.say(path, who["token"], {"lease_id": offer.lease_id})
+    assert answer.status_code == 200, answer.text
+    return ClaimAnswer.model_validate_json(answer.content)
+
+
+def beat(
+    door: ApiFixture, who: dict[str, Any], *offers: ShardOffer, **fields: Any
+) -> HeartbeatAnswer:
+    shards = [
+        {"shard_id": o.shard_id, "lease_id": o.lease_id, "stage": "computing"} for o in offers
+    ]
+    answer = door.say("heartbeat", who["token"], {"shards": shards} | fields)
+    assert answer.status_code == 200, answer.text
+    return HeartbeatAnswer.model_validate_json(answer.content)
+
+
+def test_the_join_token_buys_a_token_of_ones_own(door: ApiFixture, me: dict[str, Any]) -> None:
+    assert me["queue"] == f"gpu.vram24.tiny.{me['worker_id']}"
+    assert me["broker_url"].startswith("redis://")
+    assert me["intervals"] == {"heartbeat": 1.0, "lost_after": 12.0}
+    assert beat(door, me).commands == []
+    other = door.joined(provider="vast")
+    assert (other["queue"], other["token"]) != (me["queue"], me["token"])
+    assert other["worker_id"] in other["queue"]
+
+
+@pytest.mark.parametrize("token", ["", "wrong", API_KEY])
+def test_registering_needs_the_join_token(door: ApiFixture, token: str) -> None:
+    facts = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
+    problem(door.say("register", token, facts), 401)
+    assert door.scene.number(WorkerRow) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_set": "suno"}, "unknown model set"),
+        ({"memory_mib": 2_048}, "smallest tier"),
+        ({"memory_mib": -1}, "schema"),
+        ({"surprise": 1}, "schema"),
+        ({"name": "x" * 201}, "schema"),
+        ({"price_per_hour": -1}, "schema"),
+        ({"digests": {"dit": "not hex"}}, "schema"),
+    ],
+)
+def test_who_cannot_join(door: ApiFixture, change: dict[str, Any], words: str) -> None:
+    assert words in problem(door.register(**change), 422)["detail"]
+    assert door.scene.number(WorkerRow) == 0
+
+
+@pytest.mark.parametrize(
+    "path", ["heartbeat", "leave", "shards/s/claim", "shards/s/report", "shards/s/release"]
+)
+@pytest.mark.parametrize("token", ["", "wrong", API_KEY, JOIN_TOKEN])
+def test_nothing_without_a_workers_token(door: ApiFixture, path: str, token: str) -> None:
+    problem(door.say(path, token), 401)
+
+
+def test_a_claim_has_all_that_is_needed_and_nothing_else(
+    door: ApiFixture, me: dict[str, Any], offer: ShardOffer
+) -> None:
+    claimed = claim(door, me, offer)
+    assert (claimed.shard_id, claimed.lease_id) == (offer.shard_id, offer.lease_id)
+    assert claimed.lease_seconds == 12
+    for order, attempt in zip(claimed.tracks, door.scene.attempts(offer), strict=True):
+        assert (order.track_id, order.seed) == (attempt.track_id, attempt.seed)
+        assert order.object_key == attempt.object_key
+        assert order.upload_url == f"memory://put/{attempt.object_key}"
+        assert order.upload_headers == {"x-kept": "1"}
+        assert order.brief.prompt.startswith("piano")
+        assert attempt.url_expires_at == door.scene.clock() + 900
+
+
+def test_claiming_again_renews_the_urls_of_what_is_still_open(
+    door: ApiFixture, me: dict[str, Any], offer: ShardOffer
+) -> None:
+    first = claim(door, me, offer).tracks[0].track_id
+    worker = next(w for w in door.scene.rows(WorkerRow) if w.id == me["worker_id"])
+    door.scene.report(worker, offer, done=[door.scene.upload(offer, first)])
+    door.scene.clock.advance(1_000)
+    again = claim(door, me, offer)
+    assert first not in {order.track_id for order in again.tracks}
+    assert len(again.tracks) == 2
+    assert door.scene.attempts(offer)[1].url_expires_at == door.scene.clock() + 900
+
+
+def test_claims_that_are_refused(door: ApiFixture, me: dict[str, Any], offer: ShardOffer) -> None:
+    other, elsewhere = door.joined(), door.joined(memory_mib=143_771)
+    path, body = f"shards/{offer.shard_id}/claim", {"lease_id": offer.lease_id}
+    problem(door.say("shards/shard_0000/claim", me["token"], body), 409)
+    problem(door.say(path, me["token"], {"lease_id": "lease_0000"}), 409)
+    problem(door.say(path, me["token"], {"lease_id": "x"}), 422)
+    problem(door.say(path, elsewhere["token"], body), 409)
+    claim(door, me, offer)
+    problem(door.say(path, other["token"], body), 409)
+
+
+def test_a_cancelled_jobs_shard_is_gone(
+    door: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
+) -> None:
+    door.scene.change(job_id, jobs.cancel)
+    body = {"lease_id": offer.lease_id}
+    problem(door.say(f"shards/{offer.shard_id}/claim", me["token"], body), 410)
+
+
+def test_heartbeats_extend_and_command(
+    door: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
+) -> None:
+    claim(door, me, offer)
+    door.scene.clock.advance(5)
+    answer = beat(door, me, offer, engine_restarts=1, gpu_utilisation=0.5)
+    assert (answer.leases, answer.commands) == ({offer.lease_id: 12.0}, [])
+    door.scene.change(job_id, jobs.pause)
+    paused = beat(door, me, offer)
+    assert paused.leases == {offer.lease_id: 12.0}, "what is finished may still be delivered"
+    assert [(c.kind, c.reason) for c in paused.commands] == [("stop_shard", "the job is paused")]
+    door.scene.change(job_id, jobs.cancel)
+    ended = beat(door, me, offer)
+    assert (ended.leases, ended.commands[0].reason) == ({}, "the lease has ended")
+    assert ended.commands[0].lease_id == offer.lease_id
+
+
+def test_heartbeats_of_anothers_lease_stop_it(
+    door: ApiFixture, me: dict[str, Any], offer: ShardOffer
+) -> None:
+    claim(door, me, offer)
+    thief = door.joined()
+    answer = beat(door, thief, offer)
+    assert answer.leases == {}
+    assert answer.commands[0].lease_id == offer.lease_id
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"surprise": 1},
+        {"gpu_utilisation": 2},
+        {"engine_restarts": -1},
+        {"shards": [{"shard_id": "x"}]},
+        {"shards": [{}] * 17},
+    ],
+)
+def test_heartbeats_without_form_are_refused(
+    door: ApiFixture, me: dict[str, Any], body: dict[str, Any]
+) -> None:
+    refused = problem(door.say("heartbeat", me["token"], body), 422)
+    assert refused["errors"]
+
+
+def test_results_are_committed_once(
+    door: ApiFixture, me: dict[str, Any], offer: ShardOffer
+) -> None:
+    first, second, _ = [order.track_id for order in claim(door, me, offer).tracks]
+    report = {
+        "lease_id": offer.lease_id,
+        "done": [door.scene.upload(offer, first).model_dump(mode="json")],
+        "failed": [{"track_id": second, "kind": "silent", "message": "nothing"}],
+    }
+    path = f"shards/{offer.shard_id}/report"
+    verdicts = [
+        [v.verdict for v in ReportAnswer.model_validate_json(answer.content).tracks]
+        for answer in (door.say(path, me["token"], report) for _ in range(2))
+    ]
+    assert verdicts == [
+        [ReportVerdict.COMMITTED, ReportVerdict.NOTED],
+        [ReportVerdict.ALREADY_DONE, ReportVerdict.REFUSED],
+    ]
+
+
+def test_a_report_with_a_key_from_elsewhere_is_an_answer_and_no_error(
+    door: ApiFixture, me: dict[str, Any], offer: ShardOffer
+) -> None:
+    first = claim(door, me, offer).tracks[0].track_id
+    done = door.scene.upload(offer, first).model_dump(mode="json")
+    report = {"lease_id": offer.lease_id, "done": [done | {"object_key": "../../etc/passwd"}]}
+    answer = door.say(f"shards/{offer.shard_id}/report", me["token"], report)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["tracks"][0]["verdict"] == "refused"
+
+
+def test_releasing_and_leaving(
+    door: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
+) -> None:
+    ids = [order.track_id for order in claim(door, me, offer).tracks]
+    path = f"shards/{offer.shard_id}/release"
+    body = {"lease_id": offer.lease_id, "track_ids": ids[:1], "reason": "draining"}
+    assert door.say(path, me["token"], body).json() == {"released": 1}
+    assert door.say(path, me["token"], body).json() == {"released": 0}
+    problem(door.say(path, door.joined()["token"], body), 409)
+    problem(door.say("shards/shard_0000/release", me["token"], body), 409)
+    problem(door.say(path, me["token"], body | {"reason": "bored"}), 422)
+    assert door.say("leave", me["token"], {"reason": "drained"}).status_code == 200
+    assert door.scene.states(job_id) == {"pending": 3}
+    problem(door.say("heartbeat", me["token"]), 401)
+
+
+def test_the_loser_of_a_race_is_told_to_stop(
+    door: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
+) -> None:
+    claim(door, me, offer)
+    rival = door.joined()
+    winner = door.scene.worker(rival["worker_id"])
+    second = door.scene.offer(winner, job_id, race=True)
+    claim(door, rival, second)
+    assert beat(door, me, offer).commands == []
+    door.scene.finish(winner, second)
+    told = beat(door, me, offer)
+    assert told.leases == {}
+    assert [(c.kind, c.lease_id) for c in told.commands] == [("stop_shard", offer.lease_id)]

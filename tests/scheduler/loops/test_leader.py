@@ -1,0 +1,187 @@
+"""Two schedulers on one database: one leads, the other takes over, and a suspended leader changes
+nothing."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session
+
+from tests.scheduler.farm_fixture import FarmFixture, briefs
+from tests.servers.process import wait_until
+from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.tables_fleet import LeaderRow
+from trackfarm_scheduler.loops.completer import JobCompleter
+from trackfarm_scheduler.loops.leader import Leadership, NotLeading
+
+LONG, SHORT = 3600.0, 0.3  # seconds of a leader lease, by the clock of the database
+
+
+def scheduler(database: Database, holder: str, *, term: float = LONG) -> Leadership:
+    leadership = Leadership(database=database, holder=holder, term=term)
+    leadership.tick()
+    return leadership
+
+
+def may_act(database: Database, leadership: Leadership) -> bool:
+    try:
+        with database.write() as session:
+            leadership.require(session)
+    except NotLeading:
+        return False
+    return True
+
+
+def test_one_leads_and_the_other_waits(database: Database) -> None:
+    one, other = scheduler(database, "one"), scheduler(database, "other")
+    for _ in range(3):
+        assert (one.leads, other.leads) == (True, False)
+        assert (may_act(database, one), may_act(database, other)) == (True, False)
+        other.tick()
+        one.tick()
+
+
+def test_nobody_leads_before_the_first_look(database: Database) -> None:
+    fresh = Leadership(database=database, holder="fresh", term=LONG)
+    assert (fresh.leads, may_act(database, fresh)) == (False, False)
+
+
+def test_of_many_that_start_at_once_one_leads(database: Database) -> None:
+    """A conflict over the first row may fail an election, but never create two leaders."""
+
+    def start(number: int) -> Leadership | None:
+        try:
+            return scheduler(database, str(number))
+        except IntegrityError:
+            return None
+
+    with ThreadPoolExecutor(6) as pool:
+        schedulers = [c for c in pool.map(start, range(6)) if c is not None]
+    assert sum(c.leads for c in schedulers) == 1
+    assert sum(may_act(database, c) for c in schedulers) == 1
+
+
+def test_a_long_write_of_ones_own_costs_no_lead(queued: Database) -> None:
+    one = scheduler(queued, "one")
+    with ThreadPoolExecutor(1) as pool, queued.write():
+        pool.submit(one.tick).result(timeout=5)
+    assert may_act(queued, one)
+
+
+def test_after_the_term_another_takes_over(database: Database) -> None:
+    frozen = scheduler(database, "frozen", term=SHORT)
+    other = scheduler(database, "other")
+
+    def taken_over() -> bool:
+        other.tick()
+        return other.leads
+
+    wait_until(taken_over, timeout_s=10, what="the other leads")
+    assert frozen.leads, "it was suspended and does not know yet"
+    assert not may_act(database, frozen)
+    frozen.tick()
+    assert not frozen.leads
+    assert may_act(database, other)
+
+
+def test_a_term_that_ran_out_is_over_even_if_nobody_wants_it(database: Database) -> None:
+    alone = scheduler(database, "alone", term=SHORT)
+    wait_until(lambda: not may_act(database, alone), timeout_s=10, what="the term ends")
+    alone.tick()
+    assert may_act(database, alone)
+
+
+def test_renewing_keeps_the_lead(database: Database) -> None:
+    one, other = scheduler(database, "one", term=SHORT), scheduler(database, "other", term=SHORT)
+    with database.read() as session:
+        began = _row(session).until
+
+    def renewed() -> bool:
+        one.tick()
+        other.tick()
+        assert (one.leads, other.leads) == (True, False)
+        with database.read() as session:
+            return _row(session).until > began + 2 * SHORT
+
+    wait_until(renewed, timeout_s=30, what="three terms have passed")
+
+
+def test_resigning_hands_over_at_once(database: Database) -> None:
+    one, other = scheduler(database, "one"), scheduler(database, "other")
+    other.resign()
+    assert may_act(database, one), "only the leader can resign"
+    one.resign()
+    assert not may_act(database, one)
+    other.tick()
+    assert other.leads
+
+
+def test_a_restart_at_the_same_place_need_not_wait(database: Database) -> None:
+    scheduler(database, "host:8300")
+    assert scheduler(database, "host:8300").leads
+
+
+def test_gaining_is_told_once_and_again_after_a_loss(database: Database) -> None:
+    one = Leadership(database=database, holder="one", term=LONG)
+    gained: list[str] = []
+    one.on_gain = lambda: gained.append("one")
+    one.tick()
+    one.tick()
+    assert gained == ["one"]
+    one.resign()
+    scheduler(database, "other").resign()
+    with database.read() as session:
+        assert _row(session).holder == "other"
+    one.tick()
+    assert (one.leads, gained) == (True, ["one"]), "it never noticed the loss"
+
+
+def test_work_that_must_follow_a_gain_is_tried_until_it_succeeds(database: Database) -> None:
+    one = Leadership(database=database, holder="one", term=LONG)
+    tries = 0
+
+    def recover() -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise ZeroDivisionError
+
+    one.on_gain = recover
+    with pytest.raises(ZeroDivisionError):
+        one.tick()
+    assert not one.leads
+    one.tick()
+    assert (one.leads, tries) == (True, 2)
+
+
+def test_a_transaction_that_may_not_act_leaves_nothing(scene: FarmFixture) -> None:
+    """Decisions of a suspended leader are rolled back with its transaction."""
+    job_id = scene.submit(briefs(1)).job_id
+    other = scheduler(scene.database, "other")
+
+    def act() -> None:
+        with scene.database.write() as session:
+            session.get_one(type(scene.job(job_id)), job_id).state = "done"
+            session.flush()
+            other.require(session)
+
+    with pytest.raises(NotLeading):
+        act()
+    assert scene.job(job_id).state == "accepted"
+
+
+def test_a_settler_that_does_not_lead_ends_no_job(scene: FarmFixture) -> None:
+    job_id = scene.submit(briefs(1)).job_id
+    worker = scene.join()
+    scene.finish(worker, scene.claimed(worker, job_id))
+    frozen = scheduler(scene.database, "frozen")
+    assert not frozen.leads
+    for thinks_it_leads in (False, True):
+        frozen._leads = thinks_it_leads
+        JobCompleter(database=scene.database, leadership=frozen, clock=scene.clock).tick()
+        assert scene.job(job_id).state == "running"
+    assert scene.settled(job_id) == "done"
+
+
+def _row(session: Session) -> LeaderRow:
+    return session.get_one(LeaderRow, 1)

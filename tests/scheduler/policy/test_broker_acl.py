@@ -1,0 +1,50 @@
+"""Broker users to create and delete, decided without a broker."""
+
+from fnmatch import fnmatchcase
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trackfarm_scheduler.policy.broker_acl import (
+    BrokerUser,
+    differences,
+    literally,
+    rules,
+    user_name,
+)
+
+WORKERS = st.sets(st.sampled_from([f"worker_{n:04}" for n in range(6)]))
+
+
+def user(worker_id: str) -> BrokerUser:
+    return BrokerUser(worker_id, f"gpu.vram4.tiny.{worker_id}", "ab" * 32)
+
+
+@given(present=WORKERS, wanted=WORKERS, ended=WORKERS, strangers=WORKERS)
+def test_after_the_difference_users_are_as_wanted(
+    present: set[str], wanted: set[str], ended: set[str], strangers: set[str]
+) -> None:
+    ended -= wanted
+    others = {f"tfw_other_{name}" for name in strangers} | {"default", "flower"}
+    names = {user_name(worker) for worker in present} | others
+    changes = differences(names, {worker: user(worker) for worker in wanted}, ended)
+    after = names | {user_name(u.worker_id) for u in changes.missing}
+    after -= {user_name(worker) for worker in changes.surplus}
+    assert {user_name(worker) for worker in wanted} <= after
+    assert not {user_name(worker) for worker in ended} & after
+    assert others <= after, "users of other farms stay"
+    assert not {u.worker_id for u in changes.missing} & present
+
+
+def test_a_user_has_one_key_and_its_events() -> None:
+    acl_rules = rules(user("worker_0001"), database=3)
+    assert acl_rules[0] == "reset"
+    assert [rule for rule in acl_rules if rule[0] in "~%"] == ["~gpu.vram4.tiny.worker_0001"]
+    assert [rule for rule in acl_rules if rule[0] == "&"] == ["&/3.celeryev/*"]
+    assert next(rule for rule in acl_rules if rule[0] in "+-") == "-@all"
+    assert not {"+lpush", "+rpush", "+subscribe", "+eval", "nopass", "+@all"} & set(acl_rules)
+
+
+def test_a_key_with_the_signs_of_a_pattern_matches_itself_alone() -> None:
+    assert literally("gpu.a*b?[c]") == "gpu.a\\*b\\?\\[c\\]"
+    assert fnmatchcase("gpu.vram4", literally("gpu.vram4"))

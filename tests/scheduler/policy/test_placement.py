@@ -1,0 +1,293 @@
+"""Placement as a pure function: bounds that always hold, and the order of choice."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.scheduler.placement_builders import (
+    job,
+    some_jobs,
+    some_workers,
+    standing,
+    tracks,
+    worker,
+)
+from trackfarm_scheduler.policy.models import JobView, NewShard, WaitingTrack, WorkerView
+from trackfarm_scheduler.policy.placement import SHARDS_AHEAD, place, shard_budget
+from trackfarm_scheduler.policy.priority import Lane
+
+SHARD_SECONDS = 60.0
+reservations = st.dictionaries(st.sampled_from(["vram4", "vram24"]), st.integers(0, 3))
+
+
+@given(some_jobs(), some_workers(), reservations)
+def test_what_always_holds(
+    jobs: list[JobView], workers: list[WorkerView], reserved: dict[str, int]
+) -> None:
+    shards = place(jobs, workers, shard_seconds=SHARD_SECONDS, reserved=reserved)
+    by_id = {t.id: (j, t) for j in jobs for t in j.tracks}
+    workers_by_id = {w.id: w for w in workers}
+
+    placed = [track_id for shard in shards for track_id in shard.track_ids]
+    assert len(placed) == len(set(placed)), "a track was placed twice"
+    ahead = {name: desk.shards for name, desk in workers_by_id.items()}
+    for shard in shards:
+        target = workers_by_id[shard.worker_id]
+        members = [by_id[i] for i in shard.track_ids]
+        ahead[target.id] += 1
+        assert ahead[target.id] <= SHARDS_AHEAD + all(t.begun for _, t in members)
+        assert shard.queue == target.queue
+        assert 1 <= len(members) <= target.max_tracks
+        assert {j.id for j, _ in members} == {shard.job_id}
+        assert {j.model_set for j, _ in members} == {target.model_set}
+        assert all(t.min_vram <= target.vram for _, t in members), "beyond the memory of the GPU"
+        spent = sum(target.seconds(t.shape) for _, t in members)
+        assert abs(shard.expected_seconds - spent) < 1e-6
+        assert len(members) == 1 or spent <= SHARD_SECONDS + 1e-6
+
+
+@given(some_jobs(), some_workers())
+def test_what_broke_an_engine_or_failed_somewhere_is_alone(
+    jobs: list[JobView], workers: list[WorkerView]
+) -> None:
+    special = {t.id for j in jobs for t in j.tracks if t.alone or t.avoid}
+    for shard in place(jobs, workers, shard_seconds=SHARD_SECONDS):
+        assert len(shard.track_ids) == 1 or special.isdisjoint(shard.track_ids)
+
+
+@given(some_jobs(), some_workers(), reservations)
+def test_who_failed_a_track_gets_it_again_only_when_nobody_else_could_make_it(
+    jobs: list[JobView], workers: list[WorkerView], reserved: dict[str, int]
+) -> None:
+    kinds = {t.id: (j.model_set, t) for j in jobs for t in j.tracks}
+    for shard in place(jobs, workers, shard_seconds=SHARD_SECONDS):
+        kind, track = kinds[shard.track_ids[0]]
+        able = {w.id for w in workers if w.model_set == kind and w.vram >= track.min_vram}
+        if able - track.avoid:
+            assert shard.worker_id not in track.avoid
+
+
+@given(some_jobs(), some_workers(), reservations)
+def test_a_budget_is_never_exceeded(
+    jobs: list[JobView], workers: list[WorkerView], reserved: dict[str, int]
+) -> None:
+    price = {w.id: w.price for w in workers}
+    spent = Counter[str]()
+    for shard in place(jobs, workers, shard_seconds=SHARD_SECONDS, reserved=reserved):
+        spent[shard.job_id] += shard.expected_seconds * price[shard.worker_id] / 3600  # type: ignore[assignment]
+    for view in jobs:
+        if view.affordable is not None:
+            assert spent[view.id] <= max(view.affordable, 0) + 1e-9
+
+
+@given(some_jobs(), some_workers())
+def test_no_place_stays_free_while_a_fitting_track_waits(
+    jobs: list[JobView], workers: list[WorkerView]
+) -> None:
+    unlimited = [replace(view, affordable=None) for view in jobs]
+    shards = place(unlimited, workers, shard_seconds=SHARD_SECONDS)
+    placed = {track_id for shard in shards for track_id in shard.track_ids}
+    placed_per_worker = Counter(shard.worker_id for shard in shards)
+    unplaced = [(j, t) for j in unlimited for t in j.tracks if t.id not in placed]
+    for w in workers:
+        if w.shards + placed_per_worker[w.id] < SHARDS_AHEAD:
+            fitting = [
+                t for j, t in unplaced if j.model_set == w.model_set and t.min_vram <= w.vram
+            ]
+            assert all(w.id in t.avoid for t in fitting)
+
+
+@given(some_jobs(), some_workers(), reservations)
+def test_the_order_of_the_arguments_does_not_matter(
+    jobs: list[JobView], workers: list[WorkerView], reserved: dict[str, int]
+) -> None:
+    forward = place(jobs, workers, shard_seconds=SHARD_SECONDS, reserved=reserved)
+    reversed_order = place(
+        jobs[::-1], workers[::-1], shard_seconds=SHARD_SECONDS, reserved=reserved
+    )
+    by_worker = Counter((s.worker_id, s.job_id, s.track_ids) for s in forward)
+    assert by_worker == Counter((s.worker_id, s.job_id, s.track_ids) for s in reversed_order)
+
+
+@given(some_jobs(), some_workers(), reservations)
+def test_reserved_workers_get_nothing_but_the_interactive_lane(
+    jobs: list[JobView], workers: list[WorkerView], reserved: dict[str, int]
+) -> None:
+    shards = place(jobs, workers, shard_seconds=SHARD_SECONDS, reserved=reserved)
+    lanes = {j.id: j.standing.lane for j in jobs}
+    for tier, number in reserved.items():
+        members = [w for w in workers if w.tier == tier]
+        fed = {s.worker_id for s in shards if lanes[s.job_id] is Lane.BATCH}
+        unfed = sum(w.id not in fed for w in members)
+        assert unfed >= min(number, len(members))
+
+
+def test_reserved_are_the_least_busy() -> None:
+    crew = [worker("a", shards=1, ahead=9), worker("b"), worker("c", shards=1, ahead=5)]
+    shards = place(
+        [job("long", tracks(1, 90))], crew, shard_seconds=SHARD_SECONDS, reserved={"vram24": 2}
+    )
+    assert {s.worker_id for s in shards} == {"a"}
+    quick = job("quick", tracks(100, 1), about=standing(lane=Lane.INTERACTIVE))
+    shards = place([quick], crew, shard_seconds=SHARD_SECONDS, reserved={"vram24": 2})
+    assert [s.worker_id for s in shards] == ["b"]
+
+
+def test_a_track_does_not_wait_for_a_worker_that_is_reserved() -> None:
+    """The only free worker failed the track, and the other is kept for the interactive lane."""
+    failed = [replace(tracks(1, 1)[0], avoid=frozenset({"b"}))]
+    crew = [worker("a"), worker("b", ahead=1)]
+    shards = place([job("j", failed)], crew, shard_seconds=60, reserved={"vram24": 1})
+    assert [s.worker_id for s in shards] == ["b"]
+
+
+def test_interactive_shards_are_single_tracks() -> None:
+    quick = job("quick", tracks(1, 9), about=standing(lane=Lane.INTERACTIVE))
+    shards = place([quick], [worker("a"), worker("b")], shard_seconds=SHARD_SECONDS)
+    assert [len(s.track_ids) for s in shards] == [1, 1, 1, 1]
+
+
+def test_a_lower_priority_gets_what_the_higher_cannot_use() -> None:
+    jobs = [
+        job("urgent", tracks(1, 3, vram=80), about=standing(priority=50)),
+        job("small", tracks(10, 3, vram=4)),
+    ]
+    shards = place(jobs, [worker("card", vram=24)], shard_seconds=SHARD_SECONDS)
+    assert {s.job_id for s in shards} == {"small"}
+
+
+def test_smaller_cards_are_filled_first() -> None:
+    jobs = [job("mixed", tracks(1, 1, vram=4) + tracks(2, 1, vram=80))]
+    crew = [worker("big", vram=80), worker("small", vram=24)]
+    shards = place(jobs, crew, shard_seconds=SHARD_SECONDS)
+    assert {s.worker_id: s.track_ids for s in shards} == {"small": (1,), "big": (2,)}
+
+
+def test_a_big_card_first_takes_what_only_it_can_make() -> None:
+    mixed = tracks(1, 40, vram=4) + tracks(100, 4, vram=80)
+    first, *_ = place([job("j", mixed)], [worker("big", vram=80)], shard_seconds=6)
+    assert first.track_ids == (100, 101, 102, 103, 1, 2)
+
+
+def test_idle_workers_come_before_those_with_work() -> None:
+    crew = [worker("a", shards=1), worker("b")]
+    shards = place([job("few", tracks(1, 2, duration=100))], crew, shard_seconds=1)
+    assert [s.worker_id for s in shards] == ["b", "a"]
+
+
+def test_a_full_worker_gets_nothing() -> None:
+    for shards in (SHARDS_AHEAD, 99):
+        full = worker("w", shards=shards)
+        assert place([job("j", tracks(1, 9))], [full], shard_seconds=SHARD_SECONDS) == []
+
+
+def begun(first: int, number: int) -> list[WaitingTrack]:
+    return [replace(track, begun=True) for track in tracks(first, number)]
+
+
+def test_what_a_lost_worker_had_does_not_wait_for_a_free_place() -> None:
+    """It goes to the workers that finish soonest, one shard each."""
+    view = job("j", [*tracks(1, 9), *begun(20, 3)])
+    crew = [worker(name, shards=SHARDS_AHEAD, ahead=ahead) for name, ahead in (("a", 9), ("b", 5))]
+    shards = place([view], crew, shard_seconds=1)
+    assert [(s.worker_id, s.track_ids) for s in shards] == [("b", (20,)), ("a", (21,))]
+    even_fuller = [worker("c", shards=SHARDS_AHEAD + 1)]
+    assert place([view], even_fuller, shard_seconds=1) == []
+
+
+def test_a_free_place_comes_before_a_crowded_one() -> None:
+    crew = [worker("a", shards=SHARDS_AHEAD), worker("b", shards=1, ahead=50)]
+    shards = place([job("j", begun(1, 1))], crew, shard_seconds=60)
+    assert [s.worker_id for s in shards] == ["b"]
+
+
+def test_a_reserved_worker_is_not_crowded_by_long_jobs() -> None:
+    full = [worker("a", shards=SHARDS_AHEAD)]
+    assert place([job("j", begun(1, 3))], full, shard_seconds=60, reserved={"vram24": 1}) == []
+
+
+@given(some_jobs(), some_workers(), st.integers(0, 5))
+def test_no_more_shards_than_asked_for(
+    jobs: list[JobView], workers: list[WorkerView], most: int
+) -> None:
+    assert len(place(jobs, workers, shard_seconds=SHARD_SECONDS, most=most)) <= most
+
+
+def test_idle_workers_that_cannot_help_are_in_nobodys_way() -> None:
+    crew = [*(worker(f"small{i}", vram=4) for i in range(9)), worker("big", vram=80, shards=1)]
+    shards = place([job("j", tracks(1, 9, vram=80))], crew, shard_seconds=60, most=1)
+    assert [s.worker_id for s in shards] == ["big"]
+
+
+def test_shards_shrink_towards_the_end() -> None:
+    """Drained one shard at a time, the sizes never grow and the last are single tracks."""
+    remaining = tracks(1, 400)
+    sizes: list[int] = []
+    crew = [worker(str(i)) for i in range(4)]
+    while remaining:
+        first, *_ = place([job("j", remaining)], crew, shard_seconds=SHARD_SECONDS)
+        sizes.append(len(first.track_ids))
+        remaining = [t for t in remaining if t.id not in first.track_ids]
+    assert sizes[0] > 10
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-4:] == [1, 1, 1, 1]
+
+
+def test_tracks_beyond_the_window_count_as_work() -> None:
+    crew = [worker("a"), worker("b")]
+    sizes = [
+        len(place([view], crew, shard_seconds=1e9)[0].track_ids)
+        for view in (job("j", tracks(1, 20)), job("j", tracks(1, 20), beyond=20_000))
+    ]
+    assert sizes == [5, 5], "with more tracks than loaded, every worker with room gets a share"
+    alone = place([job("j", tracks(1, 20), beyond=20_000)], crew[:1], shard_seconds=1e9)
+    assert [len(s.track_ids) for s in alone] == [10, 10]
+
+
+def test_a_track_longer_than_a_shard_still_gets_one() -> None:
+    shards = place([job("j", tracks(1, 2, duration=600))], [worker("w", rate=9)], shard_seconds=60)
+    assert shards == [
+        NewShard("w", "q.w", "j", (1,), 5400.0),
+        NewShard("w", "q.w", "j", (2,), 5400.0),
+    ]
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+def test_money_for_a_long_track_is_spent_on_it(lane: Lane) -> None:
+    """A first track much longer than the mean is no reason to wait, only its price is."""
+    waiting = [*tracks(1, 1, duration=600), *tracks(2, 60, duration=10)]
+    crew = [worker("w", price=3.6)]  # 60 s and 0.06 dollars for the long one
+    for money, first in ((0.07, (1,)), (0.05, ())):
+        view = job("j", waiting, about=standing(lane=lane), money=money)
+        shards = place([view], crew, shard_seconds=10)
+        assert [s.track_ids for s in shards][:1] == [first] * bool(first)
+
+
+def test_who_is_free_of_charge_is_not_held_by_a_budget() -> None:
+    view = job("j", tracks(1, 9), money=-1.0)
+    assert place([view], [worker("w")], shard_seconds=SHARD_SECONDS)
+
+
+def test_a_worker_that_failed_the_track_is_better_than_none() -> None:
+    failed = [replace(tracks(1, 1)[0], avoid=frozenset({"a", "b"}), alone=True)]
+    shards = place([job("j", failed)], [worker("a"), worker("b")], shard_seconds=60)
+    assert [s.track_ids for s in shards] == [(1,)]
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1000), st.floats(1, 600))
+def test_the_budget_leaves_something_for_everyone(
+    work: float, workers: float, longest: float
+) -> None:
+    budget = shard_budget(work=work, workers=workers, longest=longest)
+    assert 0 <= budget <= longest
+    assert budget * max(workers, 1) <= work * (1 + 1e-9) or math.isclose(budget, longest)
+
+
+def test_nothing_to_do() -> None:
+    assert place([], [worker("w")], shard_seconds=SHARD_SECONDS) == []
+    assert place([job("j", tracks(1, 3))], [], shard_seconds=SHARD_SECONDS) == []
+    assert place([job("j", [])], [worker("w")], shard_seconds=SHARD_SECONDS) == []

@@ -1,0 +1,191 @@
+"""Stateful test of a farm: any event in any order, with invariants checked after each step."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from hypothesis.stateful import initialize, invariant, rule
+from sqlmodel import col
+
+from tests.scheduler import invariants
+from tests.scheduler.farm_fixture import LEASE_SECONDS, URL_SECONDS, failure
+from tests.scheduler.random_steps import BUSY, CREW, STEPS, Hold, Step, one_of
+from tests.scheduler.random_two_schedulers import TRACKS, TwoSchedulerFarm
+from trackfarm.protocol.operator import TrackState, WorkerState
+from trackfarm.protocol.worker import FailureKind, ReleaseReason, ReportVerdict, TrackDone
+from trackfarm_scheduler.db import jobs, leases
+from trackfarm_scheduler.db.jobs import NotAllowed
+from trackfarm_scheduler.db.offers import ShardOffer
+from trackfarm_scheduler.db.tables import JobRow, LeaseRow, WorkerRow
+from trackfarm_scheduler.policy import leases as rules
+from trackfarm_scheduler.policy.leases import ClaimFacts, ClaimVerdict
+from trackfarm_scheduler.policy.states import AttemptState, LeaseState
+
+
+class RandomFarm(TwoSchedulerFarm):
+    """Farm in which a worker reports under any lease it ever held, at any time and any number of
+    times."""
+
+    @initialize()
+    def open_the_farm(self) -> None:
+        self.jobs = [self.submit(0), self.submit(1)]
+        self.workers = [self.join(number) for number in range(CREW)]
+        self.dispatch()
+
+    @rule(what=STEPS)
+    def go(self, what: Step) -> None:
+        name, drawn = what
+        if name in BUSY and not self._holds():
+            self.dispatch()
+        getattr(self, name)(**drawn)
+
+    # Worker actions
+
+    def claim(self, pick: int, who: int | None) -> None:
+        """Claim an offer as its own worker, or as any other."""
+        for offer in one_of(self.offers, pick):
+            self._claim(offer, who)
+
+    def _claim(self, offer: ShardOffer, who: int | None) -> None:
+        queues = [worker.queue for worker in self.workers]
+        if who is None and offer.queue not in queues:
+            return
+        caller = self.workers[queues.index(offer.queue) if who is None else who]
+        if self._may_claim(offer, caller):
+            assert caller.queue == offer.queue, "it was offered to another worker"
+            self.scene.claim(caller, offer)
+
+    def _may_claim(self, offer: ShardOffer, worker: WorkerRow) -> bool:
+        with self.database.read() as session:
+            lease = leases.get(session, offer.lease_id)
+            assert lease is not None
+            job = session.get(JobRow, lease.job_id)
+            assert job is not None
+            facts = ClaimFacts(LeaseState(lease.state), lease.worker_id, lease.queue, job.state)  # type: ignore[arg-type]
+        gone = self.scene.worker(worker.id).state == WorkerState.GONE
+        verdict = rules.judge_claim(facts, worker_id=worker.id, worker_queue=worker.queue)
+        return verdict is ClaimVerdict.GRANTED and not gone
+
+    def _holds(self) -> list[Hold]:
+        """Return the live leases of workers that are still here, oldest first."""
+        crew = {worker.id: number for number, worker in enumerate(self.workers)}
+        live = self.scene.rows(LeaseRow, col(LeaseRow.state) == LeaseState.LIVE)
+        return [
+            (crew[lease.worker_id], ShardOffer(lease.queue, lease.shard_id, lease.id))
+            for lease in sorted(live, key=lambda lease: lease.claimed_at or 0)
+            if lease.worker_id in crew
+        ]
+
+    def work_on(self, seconds: float) -> None:
+        """Send heartbeats of all workers, then let time pass; each names all leases and extends
+        only its own."""
+        holds = self._holds()
+        for number, worker in enumerate(self.workers):
+            live = self.scene.beat(worker, *[offer for _, offer in holds])
+            assert live == {o.lease_id for who, o in holds if who == number}
+        self.pass_time(seconds)
+
+    def drain(self, who: int) -> None:
+        self.scene.beat(self.workers[who], draining=True)
+
+    def make(self, pick: int) -> None:
+        """Upload results that are not reported yet, and may be late then."""
+        for who, offer in one_of(self._holds(), pick):
+            ids = self._open_under(offer)
+            self.results += [(who, offer, self.scene.upload(offer, i)) for i in ids]
+
+    def _open_under(self, offer: ShardOffer) -> list[int]:
+        return [a.track_id for a in self.scene.attempts(offer) if a.state == AttemptState.OPEN]
+
+    def report(self, pick: int, who: int | None, spoil: bool) -> None:
+        """Report late, twice, as another worker, or with an object corrupted since its upload."""
+        for holder, offer, done in one_of(self.results, pick):
+            if spoil and self.scene.track(done.track_id).state != TrackState.DONE:
+                self.scene.objects.content[done.object_key] = b"spoilt"
+            self._deliver(holder if who is None else who, holder, offer, [done])
+
+    def report_late(self, pick: int) -> None:
+        """Let a lease expire and its tracks go to others, then report its results."""
+        for who, offer in one_of(self._holds(), pick):
+            made = [self.scene.upload(offer, i) for i in self._open_under(offer)]
+            while offer in [held for _, held in self._holds()]:
+                for worker in self.workers:
+                    self.scene.beat(worker)
+                self.pass_time(LEASE_SECONDS / 2)
+            self.dispatch()
+            self._deliver(who, who, offer, made)
+
+    def pass_off(self, pick: int, other: int) -> None:
+        """Report one track with the object of another."""
+        for (holder, offer, done), (_, _, false) in zip(
+            one_of(self.results, pick), one_of(self.results, other), strict=True
+        ):
+            lie = done.model_copy(update={"object_key": false.object_key})
+            self._deliver(holder, holder, offer, [lie])
+
+    def finish(self, pick: int) -> None:
+        """Report all open tracks of a lease as done."""
+        for who, offer in one_of(self._holds(), pick):
+            ids = self._open_under(offer)
+            self._deliver(who, who, offer, [self.scene.upload(offer, i) for i in ids])
+
+    def _deliver(self, by: int, holder: int, offer: ShardOffer, done: Sequence[TrackDone]) -> None:
+        (lease,) = self.scene.rows(LeaseRow, col(LeaseRow.id) == offer.lease_id)
+        for verdict in self.scene.report(self.workers[by], offer, done=done):
+            if verdict.verdict is ReportVerdict.COMMITTED:
+                assert by == holder
+                assert lease.state == LeaseState.LIVE, "committed under a lease that had ended"
+                number = self.committed.get(verdict.track_id, 0)
+                self.committed[verdict.track_id] = number + 1
+
+    def fail(self, pick: int, kind: FailureKind, all_of_it: bool) -> None:
+        for who, offer in one_of(self._holds(), pick):
+            ids = [a.track_id for a in self.scene.attempts(offer)]
+            failed = ids if all_of_it else ids[:1]
+            reporter = self.workers[who]
+            self.scene.report(reporter, offer, failed=[failure(i, kind) for i in failed])
+
+    def release(self, pick: int, all_of_it: bool) -> None:
+        for _, offer in one_of(self._holds(), pick):
+            ids = [a.track_id for a in self.scene.attempts(offer)]
+            with self.database.write() as session:
+                lease = leases.get(session, offer.lease_id)
+                assert lease is not None
+                some = ids if all_of_it else ids[:1]
+                leases.release(session, lease, some, ReleaseReason.STOPPED, self.scene.clock())
+
+    def swap(self, pick: int) -> None:
+        """Replace the object of a committed artifact, which the artifact verifier detects."""
+        loose = [a for a in self.scene.artifacts() if a.looked_at is None]
+        for artifact in one_of(loose, pick):
+            self.scene.objects.content[artifact.object_key] = b"another"
+            self.scene.clock.advance(URL_SECONDS + 1)
+            self.leader.late_look.tick()
+            assert artifact.object_key not in self.scene.objects.content
+            del self.committed[artifact.track_id]
+
+    # Operator actions
+
+    def ask(self, job: int, act: object) -> None:
+        with suppress(NotAllowed):  # in some job states
+            self.scene.change(self.jobs[job], act)  # type: ignore[arg-type]
+
+    def remove(self, job: int) -> None:
+        self.ask(job, jobs.remove)
+        if self.scene.job(self.jobs[job]).removed_at is not None:
+            self.submit_again(job)
+
+    def strand(self, job: int) -> None:
+        """Cancel tracks that passed to another job while they are still being made."""
+        self.ask(job, jobs.pause)
+        self.ask(1 - job, jobs.cancel)
+
+    @invariant()
+    def the_books_are_right(self) -> None:
+        with self.database.read() as session:
+            invariants.check(session)
+        stored = set(self.scene.objects.content)
+        for job_id in self.jobs:
+            assert len(self.scene.ids(job_id)) == TRACKS
+        assert all(number == 1 for number in self.committed.values())
+        for artifact in self.scene.artifacts():
+            assert artifact.object_key in stored, "a finished track was deleted"

@@ -1,0 +1,169 @@
+"""Stateful test of a farm, base class: jobs, workers, and the actions of two schedulers."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypothesis.stateful import RuleBasedStateMachine
+from sqlmodel import col
+
+from tests.scheduler import invariants
+from tests.scheduler.farm_fixture import FarmFixture, briefs
+from tests.scheduler.random_steps import Result, one_of
+from tests.scheduler.scheduler_loops import Scheduler
+from trackfarm.protocol.operator import TrackState
+from trackfarm_scheduler.db import jobs, leases, pending, workers
+from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.offers import ShardOffer
+from trackfarm_scheduler.db.tables import AttemptRow, JobRow, LeaseRow, WorkerRow
+from trackfarm_scheduler.policy import leases as rules
+from trackfarm_scheduler.policy.states import AttemptState, LeaseState
+
+TRACKS = 6
+
+
+class TwoSchedulerFarm(RuleBasedStateMachine):
+    """Farm with two catalogs that share tracks, one with a small budget; three workers, two
+    schedulers, and a broker that has always lost everything."""
+
+    template: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="trackfarm-order-"))
+        shutil.copy(self.template, self.folder / "farm.db")
+        self.database = Database(f"sqlite:///{self.folder / 'farm.db'}")
+        self.scene = FarmFixture(self.database)
+        self.scene.objects.writes_once = False
+        self.scene.leadership.resign()
+        self.leader, self.other = (Scheduler(self.scene, name) for name in ("one", "other"))
+        self.leader.leadership.tick()
+        self.jobs: list[str] = []
+        self.workers: list[WorkerRow] = []
+        self.committed: dict[int, int] = {}
+        self.offers: list[ShardOffer] = []
+        self.results: list[Result] = []
+
+    def teardown(self) -> None:
+        for scheduler in (self.leader, self.other):
+            scheduler.broker.close()
+        self.database.close()
+        shutil.rmtree(self.folder)
+
+    def submit(self, number: int) -> str:
+        if number == 0:
+            return self.scene.submit(briefs(TRACKS)).job_id
+        return self.scene.submit(briefs(TRACKS + 2)[2:], budget=0.01).job_id
+
+    def join(self, number: int) -> WorkerRow:
+        return self.scene.join(str(number), price_per_hour=3.6)
+
+    def leave_and_join(self, who: int) -> None:
+        with self.database.write() as session:
+            workers.leave(session, self.workers[who].id, self.scene.clock(), reason="drained")
+        self.workers[who] = self.join(who)
+
+    def submit_again(self, job: int) -> None:
+        self.jobs[job] = self.submit(job)
+
+    # Scheduler actions
+
+    def dispatch(self) -> None:
+        """Take the normal path: all workers are live, there is work, and every placed shard is
+        claimed."""
+        self._refresh()
+        by_queue = {worker.queue: worker for worker in self.workers}
+        for offer in self._placed():
+            if offer.queue in by_queue:
+                self.scene.claim(by_queue[offer.queue], offer)
+
+    def _refresh(self) -> None:
+        for number, worker in enumerate(self.workers):
+            self.scene.beat(worker)
+            if not self._is_live(number):
+                self.leave_and_join(number)
+        with self.database.read() as session:
+            moving = {j.id for j in jobs.in_state(session, list(invariants.MOVING))}
+        for number, job_id in enumerate(self.jobs):
+            if job_id not in moving:
+                self.submit_again(number)
+
+    def place(self) -> None:
+        self.offers += self._placed()
+
+    def _placed(self) -> Sequence[ShardOffer]:
+        """Return shards, or speculative copies when no track waits, as the placer decides."""
+        now = self.scene.clock()
+        with self.database.read() as session:
+            decided = self.leader.placer._decide(session, now)
+        with self.database.write() as session:
+            self.leader.leadership.require(session)
+            return self.leader.placer._store(session, decided, now)
+
+    def offer(self, job: int, number: int, who: int) -> None:
+        with self.database.read() as session:
+            moving = {j.id for j in jobs.in_state(session, list(invariants.MOVING))}
+            now = self.scene.clock()
+            waiting = pending.first_of(session, self.jobs[job], now=now, limit=number)
+        if self.jobs[job] not in moving or not waiting:
+            return
+        ids = [t.id for t in waiting]
+        offer = self.scene.try_offer(self.workers[who], self.jobs[job], ids)
+        assert offer or not self._is_live(who), "no other action takes tracks here"
+        self.offers += [offer] if offer else []
+
+    def _is_live(self, who: int) -> bool:
+        return self.scene.worker(self.workers[who].id).state in rules.LIVE_STATES
+
+    def race(self, job: int, who: int) -> None:
+        """Lease tracks of another worker a second time."""
+        ids = self._loose(self.jobs[job], self.workers[who])
+        offer = self.scene.try_offer(self.workers[who], self.jobs[job], ids, race=True)
+        if offer is not None:
+            self.scene.claim(self.workers[who], offer)
+
+    def _loose(self, job_id: str, rival: WorkerRow) -> list[int]:
+        """Return tracks in progress under exactly one lease, other than the rival's."""
+        opened = self.scene.rows(AttemptRow, col(AttemptRow.state) == AttemptState.OPEN)
+        queues = {lease.id: lease.queue for lease in self.scene.rows(LeaseRow)}
+        at = {
+            i: [queues[a.lease_id] for a in opened if a.track_id == i]
+            for i in self.scene.made_by(job_id, TrackState.LEASED)
+        }
+        return [i for i, lanes in at.items() if len(lanes) == 1 and rival.queue not in lanes]
+
+    def pass_time(self, seconds: float) -> None:
+        self.scene.clock.advance(seconds)
+        before = self._deeds()
+        self.other.tick()
+        assert self._deeds() == before, "the scheduler that does not lead acted"
+        self.leader.tick()
+        self.leader.sweeper.tick()
+
+    def _deeds(self) -> tuple[int, list[str]]:
+        ended = self.scene.number(LeaseRow, col(LeaseRow.state) == LeaseState.ENDED)
+        return ended, [job.state for job in self.scene.rows(JobRow)]
+
+    def change_the_leader(self) -> None:
+        """Switch leaders; the old one was suspended and still believes that it leads."""
+        self.leader.leadership.resign()
+        self.leader, self.other = self.other, self.leader
+        self.leader.leadership.tick()
+        assert self.other.leadership.leads
+
+    def come_back_after_an_absence(self) -> None:
+        self.scene.clock.advance(1000)
+        self.leader.rescuer.recover()
+
+    def lose_the_message(self, pick: int) -> None:
+        """End an unclaimed offer, as the rescuer does when its message has left the queue."""
+        for offer in one_of(self.offers, pick):
+            self._lose(offer)
+
+    def _lose(self, offer: ShardOffer) -> None:
+        with self.database.write() as session:
+            lease = leases.get(session, offer.lease_id)
+            if lease is not None and lease.worker_id is None:
+                now = self.scene.clock()
+                self.leader.rescuer._end(session, offer.lease_id, "not claimed", now, 0.0)

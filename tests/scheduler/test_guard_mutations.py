@@ -1,0 +1,103 @@
+"""Mutation tests: each guard is removed once, and the stateful farm test must fail without it.
+
+The end of a lease closes its attempts, and so does the end of the last job that wants a track. In
+the database the checks of a commit therefore cover for each other: the check of the lease is
+removed here together with that of the attempt, and instead of the check of the track's state the
+rule that only leased tracks are in progress. test_leases.py covers the removal of each single
+check.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.scheduler.random_farm import RandomFarm
+from trackfarm.protocol.operator import JobState, TrackState
+from trackfarm_scheduler.db import leases, tracks
+from trackfarm_scheduler.policy import leases as rules
+from trackfarm_scheduler.policy.leases import (
+    ClaimFacts,
+    ClaimVerdict,
+    CommitFacts,
+    CommitRefusal,
+    judge_commit,
+)
+from trackfarm_scheduler.policy.states import AttemptState, LeaseState
+from trackfarm_scheduler.results import classifier, recorder
+
+pytestmark = pytest.mark.soak
+
+Verdict = TrackState | CommitRefusal
+
+
+def any_lease(facts: CommitFacts, *, object_key: str) -> Verdict:
+    attempt = facts.attempt and AttemptState.OPEN
+    live = replace(facts, lease=LeaseState.LIVE, attempt=attempt)
+    return judge_commit(live, object_key=object_key)
+
+
+def any_object(facts: CommitFacts, *, object_key: str) -> Verdict:
+    return judge_commit(facts, object_key=facts.object_key)
+
+
+def end_only_its_own(session: Any, job_id: str, now: float, *, reason: str) -> None:
+    for lease in leases.live_of(session, job_id):
+        leases.end(session, lease, now, reason=reason, left_open=AttemptState.CANCELLED)
+
+
+def back_without_looking(session: Any, track_ids: Any, **values: object) -> list[int]:
+    return tracks.move(session, track_ids, TrackState.PENDING, source=TrackState.LEASED, **values)
+
+
+def overtake_nobody(session: Any, track_ids: Any, now: float) -> None:
+    """Leave the other leases live."""
+
+
+def anybodys_claim(facts: ClaimFacts, *, worker_id: str, worker_queue: str) -> ClaimVerdict:
+    free = facts.lease is LeaseState.LIVE and facts.job is not JobState.CANCELLED
+    return ClaimVerdict.GRANTED if free else ClaimVerdict.NOT_YOURS
+
+
+# A report is judged before its objects are checked, and again when it is committed.
+JUDGES = (recorder, classifier)
+MUTATIONS: list[tuple[Sequence[Any], str, Callable[..., Any]]] = [
+    (JUDGES, "judge_commit", any_lease),
+    (JUDGES, "judge_commit", any_object),
+    ([leases], "end_all_of", end_only_its_own),
+    ([leases], "back_to_pending", back_without_looking),
+    ([leases], "overtake", overtake_nobody),
+    ([rules], "judge_claim", anybodys_claim),
+]
+
+
+@pytest.mark.parametrize(
+    ("modules", "name", "mutant"), MUTATIONS, ids=lambda m: getattr(m, "__name__", None)
+)
+def test_it_goes_wrong_without(
+    sqlite_template: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    modules: Sequence[Any],
+    name: str,
+    mutant: Callable[..., Any],
+) -> None:
+    RandomFarm.template = sqlite_template
+    for module in modules:
+        monkeypatch.setattr(module, name, mutant)
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever notices first
+        run_state_machine_as_test(
+            RandomFarm,
+            settings=settings(
+                max_examples=200,
+                stateful_step_count=40,
+                deadline=None,
+                phases=[Phase.generate],
+                database=None,
+                report_multiple_bugs=False,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

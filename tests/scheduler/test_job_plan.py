@@ -1,0 +1,91 @@
+"""Job plan, stored at submission to be compared with the actual run."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.scheduler.farm_fixture import FarmFixture, briefs
+from trackfarm.cost import TrackShape
+from trackfarm.model_sets import model_set
+from trackfarm.planning import Plan, load_prices
+from trackfarm.planning.models import Chance
+from trackfarm_scheduler import job_plan
+from trackfarm_scheduler.db import speeds
+from trackfarm_scheduler.db.tables import JobRow
+
+CARD = "NVIDIA GeForce RTX 4090"
+
+
+def plan_of(scene: FarmFixture, job_id: str) -> Plan | None:
+    with scene.database.read() as session:
+        return job_plan.plan_of(session, session.get_one(JobRow, job_id), load_prices({}))
+
+
+def test_a_plan_is_for_what_waits_on_who_is_here(sqlite_scene: FarmFixture) -> None:
+    scene = sqlite_scene
+    for price in (0.0, 1.0):
+        scene.join(price_per_hour=price)
+    scene.join("other kind", model_set="acestep-v15-turbo")
+    job_id = scene.submit(briefs(6, duration=60)).job_id
+    worker = scene.join()
+    scene.finish(worker, scene.claimed(worker, job_id, scene.ids(job_id)[:2]))
+    scene.claimed(worker, job_id, scene.ids(job_id)[2:3])
+    plan = plan_of(scene, job_id)
+    assert plan is not None
+    assert plan.tracks == 3, "neither done nor running tracks"
+    assert sorted((g.count, g.price, g.boot_hours) for g in plan.groups) == [(1, 1, 0), (2, 0, 0)]
+    with scene.database.read() as session:
+        speed_model = speeds.model_of(session, "cpu", model_set("tiny"))
+    track_seconds = speed_model.predict(TrackShape(60, model_set("tiny").default_steps, False)).mean
+    assert plan.eta_seconds is not None
+    assert plan.eta_seconds.expected >= 3 * track_seconds / 3
+
+
+def test_what_has_nothing_to_make_has_no_plan(sqlite_scene: FarmFixture) -> None:
+    worker = sqlite_scene.join()
+    job_id = sqlite_scene.submit(briefs(2)).job_id
+    sqlite_scene.finish(worker, sqlite_scene.claimed(worker, job_id))
+    assert plan_of(sqlite_scene, job_id) is None
+
+
+def test_a_plan_without_workers_says_so(sqlite_scene: FarmFixture) -> None:
+    plan = plan_of(sqlite_scene, sqlite_scene.submit(briefs(2)).job_id)
+    assert plan is not None
+    assert plan.eta_seconds is None
+    assert "no worker serves tiny" in plan.unfit[0].reason
+
+
+def test_a_plan_is_held_to_the_limits_of_its_job(sqlite_scene: FarmFixture) -> None:
+    sqlite_scene.join(price_per_hour=1.0)
+    soon = datetime.fromtimestamp(sqlite_scene.clock() + 3600, UTC)
+    job_id = sqlite_scene.submit(briefs(2), deadline=soon, budget=1e-9).job_id
+    plan = plan_of(sqlite_scene, job_id)
+    assert plan is not None
+    assert plan.limits.deadline_seconds == pytest.approx(3600, abs=1)
+    assert plan.limits.budget == 1e-9
+    assert plan.verdict is not None
+    assert (plan.verdict.deadline, plan.verdict.budget) == (Chance.LIKELY, Chance.UNLIKELY)
+    assert not plan.is_feasible
+
+
+def test_equal_cards_are_one_group(sqlite_scene: FarmFixture) -> None:
+    scene = sqlite_scene
+    for name in "ab":
+        scene.join(name, gpu=CARD, price_per_hour=0.3)
+    scene.join("c", gpu=CARD, price_per_hour=0.4)
+    groups = job_plan.fleet_of([scene.worker(w.id) for w in scene.rows(type(scene.join("d")))])
+    assert [(g.gpu, g.count, g.price, g.boots, g.is_gpu) for g in groups] == [
+        (CARD, 2, 0.3, False, True),
+        (CARD, 1, 0.4, False, True),
+        ("cpu", 1, 0.0, False, False),
+    ]
+
+
+@pytest.mark.parametrize("waiting", [0, 3])
+def test_a_plan_says_what_it_leaves_out(sqlite_scene: FarmFixture, waiting: int) -> None:
+    if waiting:
+        sqlite_scene.submit(briefs(waiting))
+    with sqlite_scene.database.read() as session:
+        notes = job_plan.waiting_now(session)
+    assert len(notes) == bool(waiting)
+    assert all("3 tracks of jobs submitted earlier" in note for note in notes)

@@ -1,0 +1,74 @@
+"""Concurrent changes of jobs through two schedulers: no job waits for a track that no job makes."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from tests.scheduler.farm_fixture import FarmFixture, briefs, failure
+from tests.servers.process import wait_until
+from trackfarm.protocol.operator import TrackState
+from trackfarm.protocol.worker import FailureKind
+from trackfarm_scheduler.db import jobs
+from trackfarm_scheduler.db.database import Database
+
+pytestmark = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+_WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+
+def begun(
+    database: Database, pool: ThreadPoolExecutor, act: Callable[[], object]
+) -> Future[object]:
+    """Start an action; returns when it is done or waits for a row lock."""
+    future = pool.submit(act)
+
+    def stands() -> bool:
+        with database.read() as session:
+            return future.done() or bool(session.scalar(_WAITING))
+
+    wait_until(stands, timeout_s=10, what="it is done or waits")
+    return future
+
+
+def test_a_job_is_not_over_while_its_tracks_are_reopened(scene: FarmFixture) -> None:
+    worker, job_id = scene.join(), scene.submit(briefs(2)).job_id
+    offer = scene.claimed(worker, job_id)
+    good, bad = scene.ids(job_id)
+    scene.report(worker, offer, done=[scene.upload(offer, good)])
+    scene.report(worker, offer, failed=[failure(bad, FailureKind.BAD_INPUT)])
+    with ThreadPoolExecutor(1) as pool:
+        with scene.database.write() as session:
+            jobs.retry(session, jobs.find(session, job_id)[0], scene.clock())
+            settling = begun(scene.database, pool, scene.settler.tick)
+        settling.result(timeout=10)
+    assert (scene.job(job_id).state, scene.states(job_id)) == ("running", {"done": 1, "pending": 1})
+
+
+def test_a_job_that_comes_while_the_maker_is_paused_makes_its_tracks_itself(
+    scene: FarmFixture,
+) -> None:
+    first = scene.submit(briefs(3)).job_id
+    coming = scene.begin()
+    with ThreadPoolExecutor(1) as pool:
+        with scene.database.write() as session:
+            jobs.pause(session, jobs.find(session, first)[0], scene.clock())
+            scene.add(coming, briefs(4))
+            sealing = begun(scene.database, pool, lambda: scene.seal(coming))
+        sealing.result(timeout=10)
+    assert len(scene.made_by(coming.job_id, TrackState.PENDING)) == 4
+
+
+def test_two_jobs_that_are_retried_at_once_share_a_track_still(scene: FarmFixture) -> None:
+    worker = scene.join()
+    first, second = (scene.submit(briefs(n)).job_id for n in (2, 3))
+    for job_id in (first, second):
+        offer = scene.claimed(worker, job_id)
+        ids = [a.track_id for a in scene.attempts(offer)]
+        scene.report(worker, offer, failed=[failure(i, FailureKind.BAD_INPUT) for i in ids])
+    with ThreadPoolExecutor(1) as pool:
+        with scene.database.write() as session:
+            jobs.retry(session, jobs.find(session, first)[0], scene.clock())
+            retrying = begun(scene.database, pool, lambda: scene.change(second, jobs.retry))
+        assert retrying.result(timeout=10) == 1, "the others are pending already"
+    assert [len(scene.made_by(i, TrackState.PENDING)) for i in (first, second)] == [2, 1]

@@ -1,0 +1,72 @@
+"""Webhook dispatcher with a clock and threads controlled by a test."""
+
+from tests.scheduler.farm_fixture import FarmFixture, briefs
+from tests.servers.process import wait_until
+from trackfarm.net.ssrf import EgressPolicy
+from trackfarm.protocol.webhooks import DeliveryState, HookEvent
+from trackfarm_scheduler.db import webhooks
+from trackfarm_scheduler.db.tables_webhooks import DeliveryRow
+from trackfarm_scheduler.loops.leader import Leadership
+from trackfarm_scheduler.webhooks.dispatcher import WebhookDispatcher
+from trackfarm_scheduler.webhooks.http import Sender, derived_secret
+
+SIGNING = b"s" * 32
+KEEP_TRYING = 86_400.0
+LOOPBACK = EgressPolicy(ports=(), networks=("127.0.0.0/8",))
+
+
+class WebhookFixture:
+    """Webhook dispatcher over a scene, with the scene's clock."""
+
+    def __init__(self, scene: FarmFixture) -> None:
+        self.scene = scene
+        self.deliverer = self.another()
+
+    def another(
+        self,
+        *,
+        rules: EgressPolicy = LOOPBACK,
+        signing: bytes = SIGNING,
+        by: Leadership | None = None,
+    ) -> WebhookDispatcher:
+        return WebhookDispatcher(
+            database=self.scene.database,
+            leadership=by or self.scene.leadership,
+            sender=Sender(self.scene.objects, rules, self.scene.clock),
+            signing_secret=signing,
+            keep_trying=KEEP_TRYING,
+            clock=self.scene.clock,
+            chance=lambda: 1.0,
+        )
+
+    def hook(self, url: str, *events: HookEvent, owner: str = "operator") -> str:
+        """Create a webhook; returns its secret."""
+        webhook_id = webhooks.make_id()
+        secret = derived_secret(SIGNING, webhook_id)
+        with self.scene.database.write() as session:
+            webhooks.make(
+                session,
+                webhook_id=webhook_id,
+                owner=owner,
+                url=url,
+                events=events or list(HookEvent),
+                secret=secret,
+                now=self.scene.clock(),
+            )
+        return secret
+
+    def made(self, tracks: int = 1, **header: str) -> str:
+        """Submit and finish a job; returns its id."""
+        job_id = self.scene.submit(briefs(tracks, word=header.get("catalog", "x")), **header).job_id
+        worker = self.scene.join()
+        self.scene.finish(worker, self.scene.claimed(worker, job_id))
+        assert self.scene.settled(job_id) == "done"
+        return job_id
+
+    def tick(self) -> None:
+        """Tick once, and wait for all sending threads to end."""
+        self.deliverer.tick()
+        wait_until(lambda: not self.deliverer._busy, timeout_s=20, what="all threads have ended")
+
+    def states(self) -> dict[str, DeliveryState]:
+        return {d.message_id: DeliveryState(d.state) for d in self.scene.rows(DeliveryRow)}

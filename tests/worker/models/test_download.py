@@ -1,0 +1,165 @@
+"""Pulling a model set: from a hub (a small one on loopback), from a folder, repeatedly, and with
+errors."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.worker.models.hub import Hub, commit_of, hub
+from tests.worker.models.official_checkpoint import DIT, write_official
+from trackfarm.model_sets import model_set
+from trackfarm_worker.models import tiny
+from trackfarm_worker.models.cache import folder_of, need_room
+from trackfarm_worker.models.checkpoint import ModelNotReady, inspect
+from trackfarm_worker.models.download import pull
+
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
+
+SFT, XL = model_set("acestep-v15-sft"), model_set("acestep-v15-xl-sft")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint in diffusers layout."""
+    return tiny.ensure(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_official(tiny.build(), tmp_path_factory.mktemp("official"))
+
+
+@pytest.fixture
+def the_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with hub() as serving:
+        monkeypatch.setenv("HF_ENDPOINT", serving.url)
+        yield serving
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep all caches in the test's folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_a_folder_is_taken_as_it_is_and_gets_digests_that_sha256sum_knows(
+    good: Path, tmp_path: Path
+) -> None:
+    (source := tmp_path / "source").mkdir()
+    shutil.copytree(good, source, dirs_exist_ok=True)
+    (source / "digests.txt").unlink()
+    (source / "transformer" / "modeling.py").write_text("raise SystemExit")
+    wanted = XL.model_copy(update={"download_gb": 0.01})
+    pulled = pull(wanted, to=tmp_path / "xl", source=str(source))
+    assert pulled.folder == tmp_path / "xl"
+    assert not pulled.was_there
+    check = ["sha256sum", "--check", "--strict", "--quiet", "digests.txt"]
+    subprocess.run(check, cwd=pulled.folder, check=True)
+    assert not list(pulled.folder.rglob("*.py"))
+    assert "match digests.txt" in inspect(pulled.folder).remark
+    assert json.loads((pulled.folder / "origin.json").read_text())["source"] == str(source)
+    assert pull(wanted, to=tmp_path / "xl", source=str(source)).was_there
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_a_damaged_folder_is_made_anew(good: Path, tmp_path: Path) -> None:
+    wanted = XL.model_copy(update={"download_gb": 0.01})
+    pulled = pull(wanted, to=tmp_path / "xl", source=str(good))
+    before = inspect(pulled.folder).components
+    (pulled.folder / "vae" / "config.json").write_text("{}")
+    assert not pull(wanted, to=tmp_path / "xl", source=str(good)).was_there
+    assert inspect(pulled.folder).components == before
+
+
+def test_the_hub_is_asked_for_data_files_at_one_commit(
+    the_hub: Hub, good: Path, tmp_path: Path
+) -> None:
+    source = Path(shutil.copytree(good, tmp_path / "repository"))
+    (source / "handler.py").write_text("raise SystemExit")
+    the_hub.repositories[XL.repository] = source
+    wanted = XL.model_copy(update={"download_gb": 0.01})
+    said: list[str] = []
+    pulled = pull(wanted, to=tmp_path / "xl", say=said.append)
+    assert inspect(pulled.folder).components == inspect(good).components
+    fetched = [line for line in the_hub.asked if "/resolve/" in line]
+    assert fetched
+    assert all(f"/resolve/{commit_of(XL.repository)}/" in line for line in fetched)
+    assert not [line for line in the_hub.asked if "handler.py" in line]
+    assert json.loads((pulled.folder / "origin.json").read_text())["commit"] == commit_of(
+        XL.repository
+    )
+    assert said[0].startswith(f"fetching {XL.repository}@main (about 0.01 GB)")
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+    asked = len(the_hub.asked)
+    assert pull(wanted, to=tmp_path / "xl").was_there
+    assert len(the_hub.asked) == asked
+
+
+def test_an_official_checkpoint_is_fetched_in_two_parts_and_converted(
+    the_hub: Hub, official: Path, good: Path, tmp_path: Path
+) -> None:
+    main = Path(shutil.copytree(official, tmp_path / "main"))
+    (main / "acestep-5Hz-lm-1.7B").mkdir()
+    (main / "acestep-5Hz-lm-1.7B" / "model.safetensors").write_bytes(b"too large")
+    the_hub.repositories = {SFT.repository: official / DIT, SFT.parts_repository: main}
+    wanted = SFT.model_copy(update={"download_gb": 0.01, "dtype": "float32"})
+    pulled = pull(wanted, to=tmp_path / "sft")
+    names = ("transformer", "condition_encoder", "audio_tokenizer", "vae")
+    for name in names:
+        weights = f"{name}/diffusion_pytorch_model.safetensors"
+        assert (pulled.folder / weights).stat().st_size == (good / weights).stat().st_size
+    assert not [line for line in the_hub.asked if "5Hz" in line]
+    origin = json.loads((pulled.folder / "origin.json").read_text())
+    assert origin["parts_repository"] == "ACE-Step/Ace-Step1.5"
+    assert origin["parts_commit"] == commit_of("ACE-Step/Ace-Step1.5")
+
+
+def test_a_download_that_broke_off_is_gone_on_with(
+    the_hub: Hub, good: Path, tmp_path: Path
+) -> None:
+    the_hub.repositories[XL.repository] = good
+    wanted = XL.model_copy(update={"download_gb": 0.01})
+    the_hub.broken = "vae/config.json"
+    with pytest.raises(ModelNotReady, match="could not be downloaded"):
+        pull(wanted, to=tmp_path / "xl")
+    assert not (tmp_path / "xl").exists()
+    before, the_hub.broken = set(the_hub.served), ""
+    assert before
+    the_hub.served.clear()
+    pulled = pull(wanted, to=tmp_path / "xl")
+    assert "vae/config.json" in the_hub.served
+    assert not before & set(the_hub.served)
+    assert inspect(pulled.folder).components == inspect(good).components
+
+
+def test_what_the_hub_does_not_know_is_said(the_hub: Hub, tmp_path: Path) -> None:
+    with pytest.raises(ModelNotReady, match=r"check the name and revision, or set HF_TOKEN"):
+        pull(XL.model_copy(update={"download_gb": 0.0}), to=tmp_path / "xl")
+    assert not (tmp_path / "xl").exists()
+
+
+def test_a_hub_that_cannot_be_reached_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ModelNotReady, match=r"Check the network.*--source"):
+        pull(XL.model_copy(update={"download_gb": 0.0}), to=tmp_path / "xl")
+
+
+def test_a_full_disk_is_said_before_anything_is_fetched(tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelNotReady, match=r"GB of free disk space, 1000000\.0 GB are needed.*--to"
+    ):
+        need_room(tmp_path, 1e6)
+
+
+def test_the_store_is_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKFARM_MODELS", str(tmp_path))
+    turbo = model_set("acestep-v15-turbo")
+    assert folder_of(turbo) == tmp_path / "acestep-v15-turbo-be23effe449c"

@@ -1,0 +1,24 @@
+"""A separate runner for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.worker.http_server import site
+from tests.worker.shard_runner.runner_fixture import RunnerFixture
+from trackfarm_worker.encoder_pool import EncoderPool
+
+
+@pytest.fixture(scope="module")
+def encoders() -> Iterator[EncoderPool]:
+    with EncoderPool(1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def bench(tmp_path: Path, encoders: EncoderPool) -> Iterator[RunnerFixture]:
+    with site() as farm:
+        made = RunnerFixture(tmp_path, farm, encoders)
+        yield made
+        made.close()

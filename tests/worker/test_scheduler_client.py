@@ -1,0 +1,123 @@
+"""Worker API over real HTTP: every status maps to one of four outcomes."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.process import free_port
+from tests.worker.http_server import Answer, Site, site
+from tests.worker.shards import LEASE, SHARD, claim, done, verdicts
+from trackfarm.protocol.worker import (
+    ClaimRequest,
+    HeartbeatRequest,
+    RegisterRequest,
+    ReleaseReason,
+    ReleaseRequest,
+    ReportRequest,
+)
+from trackfarm_worker.scheduler_client import (
+    NotOurs,
+    NotWelcome,
+    Rejected,
+    SchedulerAway,
+    SchedulerClient,
+)
+
+REGISTER = RegisterRequest(name="n", gpu="cpu", memory_mib=8_192, model_set="tiny")
+PROBLEM = b'{"title":"no","status":409,"detail":"the shard is not yours any more","errors":[]}'
+
+
+@pytest.fixture
+def scheduler() -> Iterator[Site]:
+    with site() as made:
+        yield made
+
+
+@pytest.fixture
+def client(scheduler: Site) -> Iterator[SchedulerClient]:
+    made = SchedulerClient(scheduler.url + "/", token="secret")
+    yield made
+    made.close()
+
+
+def test_calls_carry_the_token_and_go_where_the_contract_says(
+    scheduler: Site, client: SchedulerClient
+) -> None:
+    scheduler.answers(Answer(body=claim(1).model_dump_json().encode()))
+    answer = client.claim(SHARD, ClaimRequest(lease_id=LEASE))
+    assert answer == claim(1)
+    scheduler.answers(Answer(body=verdicts(1)))
+    client.report(SHARD, ReportRequest(lease_id=LEASE, done=[done(1)]))
+    scheduler.answers(Answer(body=b'{"intervals":{"heartbeat":2,"lost_after":12}}'))
+    assert client.heartbeat(HeartbeatRequest()).intervals.heartbeat == 2
+    scheduler.answers(Answer())
+    client.release(
+        SHARD, ReleaseRequest(lease_id=LEASE, track_ids=[1], reason=ReleaseReason.STOPPED)
+    )
+    client.leave("drained")
+    assert scheduler.paths() == [
+        f"/worker/v1/shards/{SHARD}/claim",
+        f"/worker/v1/shards/{SHARD}/report",
+        "/worker/v1/heartbeat",
+        f"/worker/v1/shards/{SHARD}/release",
+        "/worker/v1/leave",
+    ]
+    for asked in scheduler.asked:
+        headers = {name.lower(): value for name, value in asked.headers.items()}
+        assert headers["authorization"] == "Bearer secret"
+        assert headers["content-type"] == "application/json"
+    report = ReportRequest.model_validate_json(scheduler.asked[1].body)
+    assert report.done == [done(1)]
+
+
+@pytest.mark.parametrize("status", [409, 410])
+def test_a_shard_that_is_not_ours_is_an_answer(
+    scheduler: Site, client: SchedulerClient, status: int
+) -> None:
+    scheduler.answers(Answer(status, PROBLEM))
+    answer = client.claim(SHARD, ClaimRequest(lease_id=LEASE))
+    assert answer == NotOurs("the shard is not yours any more")
+    request = ReleaseRequest(lease_id=LEASE, track_ids=[1], reason=ReleaseReason.STOPPED)
+    client.release(SHARD, request)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer(500), SchedulerAway),
+        (Answer(502, b"<html>bad gateway"), SchedulerAway),
+        (Answer(503), SchedulerAway),
+        (Answer(429), SchedulerAway),
+        (Answer(200, b"not json"), SchedulerAway),
+        (Answer(200, b"{}"), SchedulerAway),
+        (Answer(200, b"plain", {"Content-Encoding": "gzip"}), SchedulerAway),
+        (Answer(0), SchedulerAway),
+        (Answer(401, PROBLEM), NotWelcome),
+        (Answer(403, b"plain text"), NotWelcome),
+        (Answer(404), Rejected),
+        (Answer(409, PROBLEM), Rejected),
+        (Answer(422, b"[]"), Rejected),
+        (Answer(302, b"", {"Location": "/elsewhere"}), Rejected),
+    ],
+    ids=lambda value: getattr(value, "__name__", "") or f"{value.status}-{value.body[:8]!r}",
+)
+def test_every_other_answer_is_one_of_three_endings(
+    scheduler: Site, client: SchedulerClient, answer: Answer, expected: type[Exception]
+) -> None:
+    scheduler.answers(answer)
+    with pytest.raises(expected):
+        client.register(REGISTER)
+
+
+def test_the_schedulers_words_are_passed_on(scheduler: Site, client: SchedulerClient) -> None:
+    body = b'{"detail":"no tier","errors":[{"field":"memory_mib"}]}'
+    scheduler.answers(Answer(422, body))
+    with pytest.raises(Rejected, match=r"HTTP 422: no tier \[\{'field': 'memory_mib'\}\]"):
+        client.register(REGISTER)
+
+
+def test_nobody_there() -> None:
+    client = SchedulerClient(f"http://127.0.0.1:{free_port()}", token="secret")
+    with pytest.raises(SchedulerAway, match="ConnectError"):
+        client.heartbeat(HeartbeatRequest())
+    client.close()

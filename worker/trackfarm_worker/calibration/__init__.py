@@ -1,1 +1,0 @@
-"""Calibration of a machine with its model set: measured once, reported at registration."""

@@ -1,0 +1,212 @@
+"""Protocol between the worker and its engine process: one JSON object per line.
+
+Audio never travels in a message: the engine writes it to the spool folder as int16 `.npy` of shape
+(frames, channels) and sends the path.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from trackfarm.protocol.worker import FailureKind
+from trackfarm_worker.engine.measures import Measures
+from trackfarm_worker.engine.options import Options
+
+Stage = Literal["condition", "denoise", "decode"]
+
+
+class _Message(BaseModel):
+    # JSON has no NaN: it would arrive as null.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class EngineTrack(_Message):
+    """One track to make. None means the model set's default, or unspecified.
+
+    Times are in seconds, `time_signature` in beats per bar. `seeds` are for this try and the
+    following ones (at most three are used); without them there is one try, with `seed`. `source`
+    and `reference` are float32 `.npy` files of shape (frames, 2) at the model set's sample rate.
+    `loudness_lufs` turns the finished audio down to that loudness, never up.
+
+    Not validated here: the engine answers a track that it cannot make with a `Failed`.
+    """
+
+    track_id: int
+    prompt: str
+    duration: float
+    seed: int
+    seeds: tuple[int, ...] = ()
+    lyrics: str = ""
+    bpm: int | None = None
+    key_scale: str | None = None
+    time_signature: int | None = None
+    vocal_language: str = "en"
+    steps: int | None = None
+    guidance: float | None = None
+    shift: float | None = None
+    task_type: str = "text2music"
+    source: Path | None = None
+    reference: Path | None = None
+    audio_codes: str | None = None
+    cover_strength: float = 1.0
+    repainting_start: float = 0.0
+    repainting_end: float | None = None
+    track_name: str | None = None
+    track_classes: tuple[str, ...] = ()
+    loudness_lufs: float | None = None
+
+
+class Setup(_Message):
+    """First line to the engine. `step_delay` in seconds; `source` None means the default
+    location."""
+
+    type: Literal["setup"] = "setup"
+    model_set: str
+    source: Path | None
+    device: str
+    dtype: str | None
+    spool: Path
+    threads: int
+    step_delay: float
+    options: Options = Options()
+
+
+class Run(_Message):
+    """A run of tracks. `has_waited`: it was queued, so the time since the previous run is charged
+    to it."""
+
+    type: Literal["run"] = "run"
+    batch_id: int
+    tracks: list[EngineTrack]
+    has_waited: bool = False
+
+
+class StopTracks(_Message):
+    """Request to stop tracks of a run between two steps; ignored when that run is over."""
+
+    type: Literal["stop"] = "stop"
+    batch_id: int
+    track_ids: list[int]
+
+
+Order = Setup | Run | StopTracks
+
+
+class Ready(_Message):
+    """Report that the model is loaded; `digests` are hex SHA-256 per component."""
+
+    type: Literal["ready"] = "ready"
+    model_set: str
+    digests: dict[str, str]
+    load_seconds: float
+    versions: dict[str, str]
+
+
+class LoadFailed(_Message):
+    type: Literal["load_failed"] = "load_failed"
+    message: str
+
+
+class _OfRun(_Message):
+    """Base of messages about a run; `batch_id` is its id."""
+
+    batch_id: int = 0
+
+
+class EngineProgress(_OfRun):
+    """Progress shared by the tracks of one batch: sent when a stage begins (`step` 0) and after
+    each of its steps. `track_ids` are the tracks still being made."""
+
+    type: Literal["progress"] = "progress"
+    track_ids: list[int]
+    stage: Stage
+    step: int
+    steps: int
+
+
+class StageSeconds(_Message):
+    """Share of a track in the wall seconds of its batches, over all its tries.
+
+    `service` covers all time for which the batches occupied the engine, so that its sum over all
+    tracks is the engine's busy time.
+    """
+
+    condition: float = 0.0
+    denoise: float = 0.0
+    decode: float = 0.0
+    service: float = 0.0
+
+
+class Finished(_OfRun):
+    """A finished track. `frames` per channel at `sample_rate` Hz. `seed` is that of the successful
+    try, `batch_size` the number of tracks in its batch, `padding` the share of padding in that
+    batch, `passes` its even share of the batch's passes through the DiT."""
+
+    type: Literal["finished"] = "finished"
+    track_id: int
+    path: Path
+    sample_rate: int
+    channels: int
+    frames: int
+    measures: Measures
+    timings: StageSeconds
+    seed: int
+    batch_size: int = 1
+    padding: float = 0.0
+    passes: float = 0.0
+
+
+class TrackFailedReport(_OfRun):
+    type: Literal["failed"] = "failed"
+    track_id: int
+    kind: FailureKind
+    message: str
+    timings: StageSeconds = StageSeconds()
+
+
+class TrackStopped(_OfRun):
+    type: Literal["stopped"] = "stopped"
+    track_id: int
+
+
+class Computed(_OfRun):
+    """Report that the device has finished the run; unanswered tracks are being written."""
+
+    type: Literal["computed"] = "computed"
+
+
+class BatchDone(_OfRun):
+    """Report that every track of the run has been answered."""
+
+    type: Literal["batch_done"] = "batch_done"
+
+
+class Retired(_Message):
+    """Report that the engine exits because its device ran out of memory: no track is to blame, and
+    its successor makes smaller batches."""
+
+    type: Literal["retired"] = "retired"
+    message: str
+
+
+Result = Finished | TrackFailedReport | TrackStopped
+Event = EngineProgress | Result
+Report = Ready | LoadFailed | EngineProgress | Result | Computed | BatchDone | Retired
+
+_ORDERS: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="type")])
+_REPORTS: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="type")])
+
+
+def line(message: Order | Report) -> bytes:
+    return message.model_dump_json().encode() + b"\n"
+
+
+def read_order(text: bytes) -> Order:
+    """Parse an order. Raises pydantic.ValidationError."""
+    return _ORDERS.validate_json(text)
+
+
+def read_report(text: bytes) -> Report:
+    """Parse a report. Raises pydantic.ValidationError."""
+    return _REPORTS.validate_json(text)

@@ -1,0 +1,269 @@
+"""One shard from claim to last report: the body of a Celery task.
+
+Three shards overlap: while one computes, the previous one is being finished and the next one
+fetches its sources. Only the engine is exclusive.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import structlog
+
+from trackfarm.protocol.worker import (
+    ClaimAnswer,
+    ClaimRequest,
+    FailureKind,
+    ReleaseReason,
+    ReleaseRequest,
+    Stage,
+    Timings,
+    TrackDone,
+    TrackFailed,
+    TrackOrder,
+)
+from trackfarm_worker.audio_tags import TrackProvenance
+from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.protocol import (
+    EngineProgress,
+    EngineTrack,
+    Event,
+    Finished,
+    TrackFailedReport,
+)
+from trackfarm_worker.engine.supervisor import EngineStartFailed
+from trackfarm_worker.finisher import Finisher
+from trackfarm_worker.outbox import Outbox
+from trackfarm_worker.scheduler_client import (
+    NotOurs,
+    NotWelcome,
+    Rejected,
+    SchedulerAway,
+    SchedulerClient,
+)
+from trackfarm_worker.shards_in_flight import ShardInFlight, ShardRegistry
+from trackfarm_worker.sources.cache import Prepared, SourceCache
+from trackfarm_worker.sources.protocol import SourceAway, SourceRefused
+
+log = structlog.get_logger(__name__)
+CLAIM_TRIES, CLAIM_PAUSE = 5, 0.5
+DELIVERY_SECONDS = 600.0  # longest wait of a shard for a scheduler that is unreachable
+
+
+class ShardRunner:
+    """Runner of shards; thread-safe. `on_engine_lost` is called when the engine can no longer be
+    restarted."""
+
+    def __init__(
+        self,
+        *,
+        client: SchedulerClient,
+        board: ShardRegistry,
+        engine: EngineProcess,
+        finisher: Finisher,
+        sources: SourceCache,
+        outbox: Outbox,
+        finishing: ThreadPoolExecutor,
+        on_engine_lost: Callable[[str], None],
+        on_unwelcome: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._board = board
+        self._engine = engine
+        self._finisher = finisher
+        self._sources = sources
+        self._outbox = outbox
+        self._finishing = finishing
+        self._on_engine_lost = on_engine_lost
+        self._on_unwelcome = on_unwelcome
+
+    def run(self, shard_id: str, lease_id: str) -> None:
+        claim = self._claim(shard_id, lease_id)
+        if claim is None:
+            return
+        with self._board.entered(claim) as shard:
+            unfinished = self._fetch_and_make(shard)
+            shard.stage = Stage.FINISHING
+            self._outbox.wait_until_delivered(lease_id, DELIVERY_SECONDS)
+            self._release(shard, unfinished)
+
+    def _claim(self, shard_id: str, lease_id: str) -> ClaimAnswer | None:
+        """Claim the shard; None if another worker has it, its job was cancelled, or the scheduler
+        refuses or does not respond after `CLAIM_TRIES` attempts."""
+        for attempt in range(CLAIM_TRIES):
+            try:
+                response = self._client.claim(shard_id, ClaimRequest(lease_id=lease_id))
+            except SchedulerAway as error:
+                log.warning("claim_failed", shard=shard_id, error=str(error))
+                time.sleep(CLAIM_PAUSE * 2**attempt)
+            except (NotWelcome, Rejected) as error:
+                if isinstance(error, NotWelcome):
+                    self._on_unwelcome(str(error))
+                log.warning("claim_rejected", shard=shard_id, error=str(error))
+                return None
+            else:
+                if isinstance(response, NotOurs):
+                    log.info("lease_lost", shard=shard_id, reason=response.reason)
+                    return None
+                return response
+        return None
+
+    def _fetch_and_make(self, shard: ShardInFlight) -> set[int]:
+        """Fetch the sources and make the tracks; return the tracks without a result."""
+        if shard.stop_reason is not None:
+            return set(shard.track_ids)
+        shard.stage = Stage.FETCHING
+
+        def is_stopped() -> bool:
+            return shard.stop_reason is not None
+
+        lease_id = shard.claim.lease_id
+        with self._sources.prepared(lease_id, shard.claim.tracks, is_stopped) as preparations:
+            shard.stage = Stage.WAITING
+            if is_stopped():
+                return set(shard.track_ids)
+            ready = {
+                i: preparation
+                for i, preparation in preparations.items()
+                if isinstance(preparation, Prepared)
+            }
+            for track_id, preparation in preparations.items():
+                if not isinstance(preparation, Prepared):
+                    self._put(shard, _source_failure(track_id, preparation))
+            return self._make(shard, ready)
+
+    def _make(self, shard: ShardInFlight, ready: Mapping[int, Prepared]) -> set[int]:
+        """Compute and finish the tracks that are ready; return the ones without a result."""
+        orders = {order.track_id: order for order in shard.claim.tracks if order.track_id in ready}
+        if not orders:
+            return set()
+        pending: list[Future[int | None]] = []
+
+        def on_event(event: Event) -> None:
+            match event:
+                case EngineProgress():
+                    shard.stage, shard.step, shard.steps = (
+                        Stage.COMPUTING,
+                        event.step,
+                        event.steps,
+                    )
+                case Finished():
+                    order, fetch = orders[event.track_id], ready[event.track_id].seconds
+                    pending.append(self._finishing.submit(self._finish, shard, order, event, fetch))
+                case TrackFailedReport():
+                    self._put(shard, _engine_failure(event, ready[event.track_id].seconds))
+
+        try:
+            engine_tracks = [_engine_track(order, ready[i]) for i, order in orders.items()]
+            results = self._engine.run(engine_tracks, on_event)
+        except EngineStartFailed as error:
+            shard.stop_reason = ReleaseReason.ENGINE_UNAVAILABLE
+            self._on_engine_lost(str(error))
+            results = []
+        shard.stage = Stage.FINISHING
+        answered = {r.track_id for r in results if isinstance(r, TrackFailedReport)}
+        answered |= {track_id for future in pending if (track_id := future.result()) is not None}
+        return set(orders) - answered
+
+    def _finish(
+        self, shard: ShardInFlight, order: TrackOrder, audio: Finished, fetch: float
+    ) -> int | None:
+        """Finish one track; return its id once the outbox has its result, None if it was
+        dropped."""
+        if shard.is_dead:
+            audio.path.unlink(missing_ok=True)
+            return None
+        result = self._finisher.finish(
+            shard.newest.get(order.track_id, order),
+            audio,
+            TrackProvenance(shard.claim.job_id, shard.claim.model_set),
+            renew_url=lambda track_id: self._renew_urls(shard, track_id),
+            in_hurry=lambda: shard.stop_reason is not None,
+        )
+        timings = result.timings.model_copy(
+            update={"service": audio.timings.service, "fetch": fetch}
+        )
+        self._put(shard, result.model_copy(update={"timings": timings}))
+        shard.finished += 1
+        return order.track_id
+
+    def _renew_urls(self, shard: ShardInFlight, track_id: int) -> TrackOrder | None:
+        """Claim our own shard again for fresh upload URLs, which the response carries for all its
+        tracks."""
+        new_claim = self._claim(shard.claim.shard_id, shard.claim.lease_id)
+        if new_claim is None:
+            return None
+        shard.newest = {order.track_id: order for order in new_claim.tracks}
+        return shard.newest.get(track_id)
+
+    def _put(self, shard: ShardInFlight, result: TrackDone | TrackFailed) -> None:
+        self._outbox.put(shard.claim.shard_id, shard.claim.lease_id, result)
+
+    def _release(self, shard: ShardInFlight, unfinished: set[int]) -> None:
+        """Release unmade tracks, so that the scheduler can place them again at once."""
+        if not unfinished or shard.is_dead:
+            return
+        reason = shard.stop_reason or ReleaseReason.STOPPED
+        request = ReleaseRequest(
+            lease_id=shard.claim.lease_id, track_ids=sorted(unfinished), reason=reason
+        )
+        try:
+            self._client.release(shard.claim.shard_id, request)
+        except (SchedulerAway, NotWelcome, Rejected) as error:
+            log.warning("release_failed", shard=shard.claim.shard_id, error=str(error))
+
+
+def _engine_track(order: TrackOrder, prepared: Prepared) -> EngineTrack:
+    brief = order.brief
+    return EngineTrack(
+        track_id=order.track_id,
+        prompt=brief.prompt,
+        duration=brief.duration,
+        seed=order.seed,
+        seeds=(order.seed, *order.next_seeds),
+        lyrics=brief.lyrics,
+        bpm=brief.bpm,
+        key_scale=brief.key_scale,
+        time_signature=brief.time_signature,
+        vocal_language=brief.vocal_language,
+        steps=brief.inference_steps,
+        guidance=brief.guidance_scale,
+        shift=brief.shift,
+        task_type=brief.task_type,
+        source=prepared.source,
+        reference=prepared.reference,
+        audio_codes=brief.audio_code_string,
+        cover_strength=brief.audio_cover_strength,
+        repainting_start=brief.repainting_start,
+        repainting_end=brief.repainting_end,
+        track_name=brief.track_name,
+        track_classes=brief.track_classes,
+        loudness_lufs=brief.loudness_lufs,
+    )
+
+
+def _source_failure(track_id: int, answer: SourceRefused | SourceAway) -> TrackFailed:
+    match answer:
+        case SourceRefused():
+            kind = FailureKind.BAD_INPUT
+        case SourceAway(is_disk_full=True):
+            kind = FailureKind.DISK_FULL
+        case SourceAway():
+            kind = FailureKind.SOURCE_UNREACHABLE
+    return TrackFailed(track_id=track_id, kind=kind, message=answer.message[:4000])
+
+
+def _engine_failure(event: TrackFailedReport, fetch: float) -> TrackFailed:
+    timings = event.timings
+    return TrackFailed(
+        track_id=event.track_id,
+        kind=event.kind,
+        message=event.message[:4000],
+        timings=Timings(
+            service=timings.service,
+            fetch=fetch,
+            condition=timings.condition,
+            denoise=timings.denoise,
+            decode=timings.decode,
+        ),
+    )

@@ -1,0 +1,151 @@
+"""Orderly shutdown of a worker: stop the engine, deliver finished tracks, release the others,
+exit.
+
+Scheduler watchdog: end a rented worker when its scheduler no longer responds, because it costs
+money for nothing.
+
+After a long silence the leases of this worker have expired, and its finished tracks wait in the
+outbox. So it stops, tries to deliver once more, and exits.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.heartbeat import HeartbeatThread
+from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway
+from trackfarm_worker.settings import CANNOT_GO_ON, FORSAKEN
+from trackfarm_worker.shards_in_flight import ShardRegistry
+
+log = structlog.get_logger(__name__)
+ENGINE_SHARE = 0.4  # of the drain time: then an engine that is still between two steps is ended
+LAST_RESORT = 1.15  # of the drain time: then the process exits, even if threads hang
+
+
+class Drain:
+    """Shutdown sequence. `begin` may be called from any thread and any number of times. `give_back`
+    ends the rental of an abandoned worker that still hangs after `seconds`; it may take long, and
+    raise."""
+
+    def __init__(
+        self,
+        *,
+        board: ShardRegistry,
+        engine: EngineProcess,
+        seconds: float,
+        give_back: Callable[[], None],
+    ) -> None:
+        self._board = board
+        self._engine = engine
+        self._seconds = seconds
+        self._give_back = give_back
+        self._once = threading.Lock()
+        self._begun = threading.Event()
+        self.heart: HeartbeatThread | None = None
+        self.failed_because = ""
+        self.forsaken = False
+
+    def fail(self, reason: str) -> None:
+        """Shut down because the worker cannot continue; its exit code says so."""
+        self.failed_because = self.failed_because or reason
+        log.error("worker_failed", reason=reason)
+        self.request(reason)
+
+    def forsake(self, reason: str) -> None:
+        """Shut down a rented worker because its scheduler is unreachable or no longer accepts
+        it."""
+        self.forsaken = True
+        self.fail(reason)
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code; 0 unless the worker has failed."""
+        if self.forsaken:
+            return FORSAKEN
+        return CANNOT_GO_ON if self.failed_because else 0
+
+    def request(self, reason: str) -> None:
+        """Request a drain by SIGTERM, as the operating system would; Celery's own shutdown then
+        calls `begin`."""
+        if not self._begun.is_set():
+            log.info("drain_requested", reason=reason)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def begin(self) -> None:
+        """Start the shutdown, on the first call only."""
+        with self._once:
+            if self._begun.is_set():
+                return
+            self._begun.set()
+        log.info("drain_started", seconds=self._seconds)
+        self._board.drain()
+        self._timer(self._seconds * LAST_RESORT, self._force_exit)
+        self._timer(self._seconds * ENGINE_SHARE, self._engine.close)
+        # Not in the signal handler's thread: this takes locks and uses the network.
+        threading.Thread(target=self._stop_engine_and_report, name="drain", daemon=True).start()
+
+    def _force_exit(self) -> None:
+        log.error("drain_timed_out", abandoned=self.forsaken)
+        try:
+            if self.forsaken:
+                self._give_back()
+        finally:
+            os._exit(self.exit_code or CANNOT_GO_ON)
+
+    def _stop_engine_and_report(self) -> None:
+        self._engine.stop_current()
+        if self.heart is not None:
+            try:
+                self.heart.beat()
+            except (SchedulerAway, NotWelcome, Rejected) as error:
+                log.warning("drain_report_failed", error=str(error))
+
+    def _timer(self, seconds: float, action: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, action)
+        timer.daemon = True
+        timer.start()
+
+
+LOOKS = 20  # checks within `seconds`: the watchdog fires late by at most one interval
+
+
+class SchedulerWatchdog:
+    """Watchdog that calls `on_silence` once after `seconds` without a response. `heard` may be
+    called from any thread."""
+
+    def __init__(
+        self,
+        seconds: float,
+        on_silence: Callable[[str], None],
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._seconds = seconds
+        self._on_silence = on_silence
+        self._now = now
+        self._heard_at = now()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="scheduler-watchdog", daemon=True)
+
+    def heard(self) -> None:
+        """Record a response of the scheduler."""
+        self._heard_at = self._now()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        self._stopping.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._seconds / LOOKS):
+            silence = self._now() - self._heard_at
+            if silence >= self._seconds:
+                self._on_silence(f"no response from the scheduler for {silence:.0f} s")
+                return
