@@ -1,6 +1,7 @@
 """Machines with a stock image install the worker from the scheduler, and run nothing else."""
 
 import os
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.fleet.fakes.account import Machine
 from tests.fleet.fleet_fixture import TICK_S, FleetFixture, world_at
 from tests.scheduler.api.conftest import ApiFixture, Switch
 from tests.scheduler.farm_fixture import briefs
+from tests.servers.presence import require
 from tests.servers.tls import HOST, Certificates, behind_tls, certificates
 from trackfarm.net.tls import packed
 from trackfarm.settings import ClientSettingsError
@@ -38,7 +40,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture
 def front(door: ApiFixture, files: Certificates) -> Iterator[str]:
-    """The scheduler behind a certificate of its own CA."""
+    """The scheduler behind a certificate of its own CA, for machines that download with curl."""
+    require(shutil.which("curl"), "curl")
     with behind_tls(int(door.url.rpartition(":")[2]), files) as port:
         yield f"https://{HOST}:{port}"
 
