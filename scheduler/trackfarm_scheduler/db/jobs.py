@@ -9,13 +9,15 @@ from sqlmodel import Session, col
 from trackfarm.protocol.operator import JobState, TrackState
 from trackfarm_scheduler.db import events, job_counts, leases, shared_tracks, tracks
 from trackfarm_scheduler.db.events import JournalEvent
-from trackfarm_scheduler.db.tables import JobRow, TrackRow
+from trackfarm_scheduler.db.tables import JobRow, TrackRow, table_of
 from trackfarm_scheduler.db.times import within
 from trackfarm_scheduler.db.track_list import of_a_job
 from trackfarm_scheduler.policy.retry import FAILED_AT_LEAST, job_ending
 from trackfarm_scheduler.policy.states import JOB, MOVING
 
+_JOB = table_of(JobRow)
 _LOCK = select(col(JobRow.id)).where(col(JobRow.id) == bindparam("job")).with_for_update()
+_STATE_AND_OWNER = select(_JOB.c.state, _JOB.c.owner).where(_JOB.c.id == bindparam("job"))
 _SHOWN = (col(JobRow.sealed_at).is_not(None), col(JobRow.removed_at).is_(None))
 
 
@@ -72,6 +74,11 @@ def in_state(
     if with_budget:
         statement = statement.where(col(JobRow.budget).is_not(None))
     return list(session.scalars(statement.order_by(col(JobRow.created_at))))
+
+
+def get_state_and_owner(session: Session, job_id: str) -> tuple[JobState, str]:
+    state, owner = session.execute(_STATE_AND_OWNER, {"job": job_id}).one()
+    return JobState(state), owner
 
 
 def count_by_state(session: Session, *, owner: str | None = None) -> dict[str, int]:
