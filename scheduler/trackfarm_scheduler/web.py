@@ -90,7 +90,6 @@ def build_app(farm: Services) -> FastAPI:
     app.include_router(exports.router)
     app.include_router(webhooks.router)
     app.include_router(usage.router)
-    app.include_router(keys.router)
     app.include_router(dropin_router(LineWatch(farm.database, time.monotonic)))
     if isinstance(farm.objects, DirectoryStore):
         app.include_router(directory_router(farm.objects))
