@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from trackfarm_scheduler.api.dump_openapi import description
+from trackfarm_scheduler.dump_openapi import description
 from trackfarm_scheduler.api.openapi import examples
 
 WRITTEN = Path(__file__).parents[3] / "docs" / "openapi.json"
