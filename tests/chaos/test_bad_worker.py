@@ -15,8 +15,7 @@ from tests.servers.process import wait_until
 from trackfarm.protocol.operator import JobHeader, JobState, TrackState, WorkerState
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_scheduler.db.tables import AttemptRow, EventRow, LeaseRow
-from trackfarm_scheduler.policy.retry import BAD_WORKER_STRIKES
-from trackfarm_scheduler.policy.states import AttemptState
+from trackfarm_scheduler.policy.states import BAD_WORKER_STRIKES, AttemptState
 
 TRACKS = 48
 

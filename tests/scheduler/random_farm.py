@@ -17,7 +17,8 @@ from trackfarm_scheduler.db.jobs import NotAllowed
 from trackfarm_scheduler.db.offers import ShardOffer
 from trackfarm_scheduler.db.tables import JobRow, LeaseRow, WorkerRow
 from trackfarm_scheduler.policy import leases as rules
-from trackfarm_scheduler.policy.leases import ClaimFacts, ClaimVerdict
+from trackfarm_scheduler.policy.leases import ClaimVerdict
+from trackfarm_scheduler.policy.models import ClaimFacts
 from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 
 

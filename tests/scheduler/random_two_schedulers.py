@@ -17,8 +17,7 @@ from trackfarm_scheduler.db import jobs, leases, pending, workers
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.offers import ShardOffer
 from trackfarm_scheduler.db.tables import AttemptRow, JobRow, LeaseRow, WorkerRow
-from trackfarm_scheduler.policy import leases as rules
-from trackfarm_scheduler.policy.states import AttemptState, LeaseState
+from trackfarm_scheduler.policy.states import LIVE_STATES, AttemptState, LeaseState
 
 TRACKS = 6
 
@@ -114,7 +113,7 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
         self.offers += [offer] if offer else []
 
     def _is_live(self, who: int) -> bool:
-        return self.farm.worker(self.workers[who].id).state in rules.LIVE_STATES
+        return self.farm.worker(self.workers[who].id).state in LIVE_STATES
 
     def race(self, job: int, who: int) -> None:
         """Lease tracks of another worker a second time."""

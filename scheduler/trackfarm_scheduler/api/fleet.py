@@ -22,9 +22,10 @@ from trackfarm_scheduler.api.audited import audited_transaction
 from trackfarm_scheduler.api.auth import JoiningToken, Operator, Reader, TheBadges, TheFarm
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.worker_api import end_access
-from trackfarm_scheduler.db import fleet_lease, fleet_state, jobs, rental_usage, rentals, workers
+from trackfarm_scheduler.db import fleet_lease, fleet_state, jobs, rentals, workers
 from trackfarm_scheduler.db.fleet_lease import TermOver
 from trackfarm_scheduler.db.rentals import Stale
+from trackfarm_scheduler.rental_usage import usage_of
 from trackfarm_scheduler.services import Services
 
 router = APIRouter(prefix=f"{API_PREFIX}/fleet", tags=["fleet"])
@@ -104,7 +105,7 @@ def list_stays(
         if behind and last is None:
             raise _unknown(behind)
         rows = rentals.known(session, ended_since=ended_since, behind=last, limit=limit)
-        return rental_usage.of(session, rows, owner=caller.sees)
+        return usage_of(session, rows, owner=caller.sees)
 
 
 @router.post("/rentals", status_code=201)

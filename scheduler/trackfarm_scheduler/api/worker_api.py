@@ -51,7 +51,8 @@ from trackfarm_scheduler.db.leases import OpenAttempt
 from trackfarm_scheduler.db.registration import Admission
 from trackfarm_scheduler.db.tables import LeaseRow, WorkerRow
 from trackfarm_scheduler.objects.factory import source_urls
-from trackfarm_scheduler.policy.leases import ClaimFacts, ClaimVerdict, judge_claim
+from trackfarm_scheduler.policy.leases import ClaimVerdict, judge_claim
+from trackfarm_scheduler.policy.models import ClaimFacts
 from trackfarm_scheduler.policy.states import LeaseState
 from trackfarm_scheduler.results.failures import note_trespass
 from trackfarm_scheduler.services import Services

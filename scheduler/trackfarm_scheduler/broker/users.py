@@ -18,13 +18,8 @@ from trackfarm.net.safe_urls import database_number, for_worker
 from trackfarm_scheduler.db import registration
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.loops.leader import Leadership
-from trackfarm_scheduler.policy.broker_acl import (
-    BrokerUser,
-    differences,
-    rules,
-    user_name,
-    worker_of,
-)
+from trackfarm_scheduler.policy.broker_acl import differences, rules, user_name, worker_of
+from trackfarm_scheduler.policy.models import BrokerUser
 
 log = structlog.get_logger(__name__)
 CONNECT_SECONDS = 2.0

@@ -13,9 +13,8 @@ from trackfarm_scheduler.db import events, tracks
 from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.tables import AttemptRow, LeaseRow, ShardRow, WorkerRow, table_of
 from trackfarm_scheduler.objects.keys import attempt_key
-from trackfarm_scheduler.policy.leases import LIVE_STATES
 from trackfarm_scheduler.policy.models import NewShard
-from trackfarm_scheduler.policy.states import AttemptState, LeaseState, ShardState
+from trackfarm_scheduler.policy.states import LIVE_STATES, AttemptState, LeaseState, ShardState
 
 _LEASE, _WORKER = table_of(LeaseRow), table_of(WorkerRow)
 _INSERT_SHARDS = insert(table_of(ShardRow))

@@ -22,8 +22,8 @@ from trackfarm_scheduler.db import events, invitations, speeds, workers
 from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.tables import WorkerRow, table_of
 from trackfarm_scheduler.db.tables_access import InvitationRow
-from trackfarm_scheduler.policy.broker_acl import BrokerUser
-from trackfarm_scheduler.policy.retry import is_bad_worker
+from trackfarm_scheduler.policy.models import BrokerUser
+from trackfarm_scheduler.policy.states import is_bad_worker
 
 _WORKER = table_of(WorkerRow)
 _LONG_LOST = and_(

@@ -8,7 +8,7 @@ from sqlmodel import Session, col
 from trackfarm.protocol.operator import TrackState
 from trackfarm.protocol.worker import TrackDone
 from trackfarm_scheduler.db.tables import ArtifactRow, AttemptRow, LeaseRow, TrackRow, table_of
-from trackfarm_scheduler.policy.leases import CommitFacts
+from trackfarm_scheduler.policy.models import CommitFacts
 from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 
 _ATTEMPT, _LEASE, _TRACK = table_of(AttemptRow), table_of(LeaseRow), table_of(TrackRow)

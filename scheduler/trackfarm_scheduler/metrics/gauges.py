@@ -11,7 +11,7 @@ from trackfarm.protocol.operator import WorkerState
 from trackfarm_scheduler.db import farm_metrics, jobs
 from trackfarm_scheduler.db.farm_metrics import WorkerSample
 from trackfarm_scheduler.db.totals import gpu_label, place_of, provider_label
-from trackfarm_scheduler.policy.leases import LIVE_STATES
+from trackfarm_scheduler.policy.states import LIVE_STATES
 
 LOST_SHOWN_SECONDS = 600.0  # a lost worker stays visible for a while, so that it can be identified
 _Key = TypeVar("_Key", bound=tuple[str, ...])

@@ -24,7 +24,8 @@ from trackfarm_scheduler.db import job_counts, jobs, placement_view, workers
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.tables import JobRow
 from trackfarm_scheduler.metrics.gauges import gauge, gauges
-from trackfarm_scheduler.policy.priority import JobPriority, is_in_danger
+from trackfarm_scheduler.policy.models import JobPriority
+from trackfarm_scheduler.policy.priority import is_in_danger
 from trackfarm_scheduler.policy.states import MOVING
 
 NEARLY_SPENT = 0.9  # share of a budget
@@ -47,9 +48,9 @@ def promises_of(
     limited_jobs = [job for job in moving if job.deadline is not None or job.budget is not None]
     if not limited_jobs:
         return []
-    crew = placement_view.worker_pool(session)
-    views = placement_view.jobs(session, limited_jobs, crew, now, placement_view.SAMPLE)
-    served_model_sets = {worker.model_set for worker in crew.desks}
+    pool = placement_view.worker_pool(session)
+    views = placement_view.jobs(session, limited_jobs, pool, now, placement_view.SAMPLE)
+    served_model_sets = {worker.model_set for worker in pool.workers}
     return [
         _promise(
             job,

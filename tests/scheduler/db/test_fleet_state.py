@@ -12,8 +12,9 @@ from trackfarm.protocol.fleet import (
     RentalState,
     RentalStatus,
 )
-from trackfarm_scheduler.db import fleet_lease, fleet_state, rental_usage, rentals
+from trackfarm_scheduler.db import fleet_lease, fleet_state, rentals
 from trackfarm_scheduler.db.fleet_state import Demands
+from trackfarm_scheduler.rental_usage import usage_of
 
 TAG = "tf-hotel-0123456789abcdef"
 
@@ -50,7 +51,7 @@ def test_a_rental_is_written_read_and_accounted_for(farm: FarmFixture) -> None:
     farm.clock.advance(7)
     with farm.database.read(streamed=True) as session:
         look = fleet_state.situation(session, Demands(), farm.clock(), term=term, ended_since=0)
-        (stay,) = rental_usage.of(session, rentals.known(session, ended_since=0), owner="somebody")
+        (stay,) = usage_of(session, rentals.known(session, ended_since=0), owner="somebody")
     (demand,), (seen_worker,) = look.demands, look.workers
     assert (sum(s.count for s in demand.shapes), sum(demand.waiting.values())) == (3, 3)
     assert demand.jobs[0].budget == 3.0 - farm.job(job).spent
@@ -111,7 +112,7 @@ def test_the_work_of_a_rental_is_found_by_indexes(sqlite_farm: FarmFixture) -> N
 
         plans: list[str] = []
         event.listen(connection, "before_cursor_execute", note)
-        rental_usage.of(session, rentals.known(session, ended_since=0), owner=None)
+        usage_of(session, rentals.known(session, ended_since=0), owner=None)
     assert any("ix_attempt_worker" in step for step in plans), statements
     assert any("ix_worker_rental_tag" in step for step in plans), statements
     assert [step for step in plans if step in ("SCAN attempt", "SCAN worker", "SCAN track")] == []

@@ -16,7 +16,7 @@ from trackfarm_scheduler.db.invitations import CreatedInvitation
 from trackfarm_scheduler.db.registration import RETURN_SECONDS, Joined
 from trackfarm_scheduler.db.tables import WorkerRow
 from trackfarm_scheduler.db.tables_access import InvitationRow
-from trackfarm_scheduler.policy.retry import BAD_WORKER_STRIKES
+from trackfarm_scheduler.policy.states import BAD_WORKER_STRIKES
 
 JOIN_TOKEN = "a-join-token-of-the-tests"
 

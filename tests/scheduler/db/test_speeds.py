@@ -89,7 +89,7 @@ def test_a_slow_worker_is_told_apart_from_its_kind(farm: FarmFixture) -> None:
     with farm.database.read() as session:
         priced = {
             w.id: w.seconds(shape_of(farm, job_id))
-            for w in placement_view.worker_pool(session).desks
+            for w in placement_view.worker_pool(session).workers
         }
     assert priced[workers[2].id] == pytest.approx(8.0, rel=0.1), "placement prices it by itself"
     assert priced[workers[0].id] == pytest.approx(4.0, rel=0.1)
@@ -129,6 +129,6 @@ def test_a_measured_worker_is_given_longer_tracks_and_larger_shards(farm: FarmFi
     farm.join("big", **big, calibration={"max_batch": 200.0})
     with farm.database.read() as session:
         desks = sorted(
-            (d.tier, d.vram, d.max_tracks) for d in placement_view.worker_pool(session).desks
+            (d.tier, d.vram, d.max_tracks) for d in placement_view.worker_pool(session).workers
         )
     assert desks == [("vram12", 12, 64), ("vram12", 16, 64), ("vram141", 141, 200)]

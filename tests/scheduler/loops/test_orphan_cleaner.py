@@ -15,8 +15,7 @@ from trackfarm_scheduler.db.tables import AttemptRow, JobRow, LeaseRow, TrackRow
 from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.loops.orphan_cleaner import STALE_UPLOAD_SECONDS, OrphanCleaner
 from trackfarm_scheduler.objects.directory import DirectoryStore
-from trackfarm_scheduler.policy.retry import BAD_WORKER_STRIKES
-from trackfarm_scheduler.policy.states import AttemptState
+from trackfarm_scheduler.policy.states import BAD_WORKER_STRIKES, AttemptState
 from trackfarm_scheduler.results.failures import FailureHandler
 
 MARGIN = 60.0

@@ -34,7 +34,7 @@ def place_all(farm: FarmFixture, job_id: str) -> list[ShardOffer]:
     with farm.database.read() as session:
         crew = placement_view.worker_pool(session)
         views = placement_view.jobs(session, jobs.find(session, job_id), crew, farm.clock(), 99)
-        shards = place(views, crew.desks, shard_seconds=60)
+        shards = place(views, crew.workers, shard_seconds=60)
     return [farm.offer(farm.worker(s.worker_id), job_id, s.track_ids) for s in shards]
 
 

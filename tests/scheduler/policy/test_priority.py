@@ -8,17 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.scheduler.placement_builders import job, standing, tracks, worker
-from trackfarm_scheduler.policy.models import JobView
+from trackfarm_scheduler.policy.models import JobPriority, JobView, Lane
 from trackfarm_scheduler.policy.placement import place
-from trackfarm_scheduler.policy.priority import (
-    BAND,
-    JobPriority,
-    Lane,
-    aged_priority,
-    is_in_danger,
-    rank,
-    weight,
-)
+from trackfarm_scheduler.policy.priority import BAND, aged_priority, is_in_danger, rank, weight
 
 QUICK = standing(lane=Lane.INTERACTIVE)
 

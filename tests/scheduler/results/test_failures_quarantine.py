@@ -8,8 +8,7 @@ from trackfarm.protocol.operator import TrackState
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_scheduler.db import jobs, pending, workers
 from trackfarm_scheduler.db.tables import AttemptRow, LeaseRow, WorkerRow
-from trackfarm_scheduler.policy.retry import BAD_WORKER_STRIKES
-from trackfarm_scheduler.policy.states import AttemptState
+from trackfarm_scheduler.policy.states import BAD_WORKER_STRIKES, AttemptState
 
 BAD = FailureKind.SILENT
 

@@ -14,7 +14,7 @@ from trackfarm.protocol.worker import ReportVerdict, Timings, TrackDone
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.offers import ShardOffer
 from trackfarm_scheduler.db.tables import ArtifactRow, LeaseRow, WorkerRow
-from trackfarm_scheduler.policy.retry import BAD_WORKER_STRIKES
+from trackfarm_scheduler.policy.states import BAD_WORKER_STRIKES
 from trackfarm_scheduler.policy.validation import PlausibleBounds
 from trackfarm_scheduler.results.object_check import Inspector
 
