@@ -190,7 +190,7 @@ class FarmFixture(RowQueries):
         track_ids = tuple(self.made_by(job_id, fitting) if ids is None else ids)
         shard = NewShard(worker.id, worker.queue, job_id, track_ids, SECONDS_EACH * len(track_ids))
         with self.database.write() as session:
-            sent = offers.offer(session, [shard], now=self.clock(), is_race=race)
+            sent = offers.offer(session, [shard], now=self.clock(), is_speculative=race)
             if sent:
                 jobs.start(session, job_id, self.clock())
             return sent[0] if sent else None

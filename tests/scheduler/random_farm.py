@@ -156,7 +156,7 @@ class RandomFarm(TwoSchedulerFarm):
 
     def swap(self, pick: int) -> None:
         """Replace the object of a committed artifact, which the artifact verifier detects."""
-        loose = [a for a in self.farm.artifacts() if a.looked_at is None]
+        loose = [a for a in self.farm.artifacts() if a.verified_at is None]
         for artifact in one_of(loose, pick):
             self.farm.objects.content[artifact.object_key] = b"another"
             self.farm.clock.advance(URL_SECONDS + 1)

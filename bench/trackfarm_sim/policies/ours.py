@@ -49,7 +49,7 @@ class OurPolicy:
             lane=Lane.BATCH,
             priority=0,
             created_at=0.0,
-            fed_at=now,
+            last_shard_at=now,
             in_flight=0.0,
             seconds_left=_seconds_left(farm),
         )

@@ -76,7 +76,7 @@ def to_look_at(session: Session, *, written_before: float, limit: int) -> list[C
             & (col(AttemptRow.lease_id) == col(ArtifactRow.lease_id)),
         )
         .where(
-            col(ArtifactRow.looked_at).is_(None), col(AttemptRow.url_expires_at) < written_before
+            col(ArtifactRow.verified_at).is_(None), col(AttemptRow.url_expires_at) < written_before
         )
         .limit(limit)
     )
@@ -86,7 +86,7 @@ def to_look_at(session: Session, *, written_before: float, limit: int) -> list[C
 def note_look(session: Session, track_ids: Sequence[int], now: float) -> None:
     """Mark these artifacts as verified: unchanged since their commit."""
     session.execute(
-        update(ArtifactRow).where(col(ArtifactRow.track_id).in_(track_ids)).values(looked_at=now)
+        update(ArtifactRow).where(col(ArtifactRow.track_id).in_(track_ids)).values(verified_at=now)
     )
 
 
@@ -146,7 +146,7 @@ def list_leftovers(session: Session, *, written_before: float, limit: int) -> di
         select(col(AttemptRow.id), col(AttemptRow.object_key))
         .where(
             col(AttemptRow.state).in_(_ABANDONED),
-            col(AttemptRow.swept_at).is_(None),
+            col(AttemptRow.object_removed_at).is_(None),
             col(AttemptRow.url_expires_at) < written_before,
         )
         .limit(limit)
@@ -157,6 +157,6 @@ def list_leftovers(session: Session, *, written_before: float, limit: int) -> di
 def mark_removed(session: Session, attempt_ids: Sequence[int], now: float) -> None:
     """Record that the objects of these attempts were removed."""
     session.execute(
-        update(AttemptRow).where(col(AttemptRow.id).in_(attempt_ids)).values(swept_at=now)
+        update(AttemptRow).where(col(AttemptRow.id).in_(attempt_ids)).values(object_removed_at=now)
     )
     events.count(session, "attempts_swept", len(attempt_ids))

@@ -9,8 +9,9 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlmodel import Session, col
 
 from trackfarm.protocol import operator as operator_api
-from trackfarm_scheduler.db.tables import EventRow, JobRow, JobTrackRow
-from trackfarm_scheduler.db.times import within
+from trackfarm_scheduler.db.columns import within
+from trackfarm_scheduler.db.tables import JobRow, JobTrackRow
+from trackfarm_scheduler.db.tables_history import EventRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
 
-from trackfarm_scheduler.db.tables import CounterRow, EventRow, table_of
+from trackfarm_scheduler.db.tables import table_of
+from trackfarm_scheduler.db.tables_history import CounterRow, EventRow
 
 _INSERT_EVENT = insert(table_of(EventRow))
 _TALLY = table_of(CounterRow)

@@ -8,9 +8,9 @@ from sqlmodel import Session, col
 
 from trackfarm.protocol.operator import JobState, TrackState
 from trackfarm_scheduler.db import events, job_counts, leases, shared_tracks, tracks
+from trackfarm_scheduler.db.columns import within
 from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.tables import JobRow, TrackRow, table_of
-from trackfarm_scheduler.db.times import within
 from trackfarm_scheduler.db.track_list import of_a_job
 from trackfarm_scheduler.policy.states import JOB, MOVING
 
@@ -99,7 +99,7 @@ def _visible(owner: str | None) -> ColumnElement[bool]:
 
 def start(session: Session, job_id: str, now: float) -> bool:
     """Record that a job was given a shard; the first one moves it from accepted to running."""
-    session.execute(update(JobRow).where(col(JobRow.id) == job_id).values(fed_at=now))
+    session.execute(update(JobRow).where(col(JobRow.id) == job_id).values(last_shard_at=now))
     if not _move(session, job_id, JobState.RUNNING, [JobState.ACCEPTED]):
         return False
     session.execute(

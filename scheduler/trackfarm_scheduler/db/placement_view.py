@@ -150,7 +150,7 @@ def _job(
             lane=Lane(job.lane),
             priority=job.priority,
             created_at=job.created_at,
-            fed_at=job.fed_at or job.created_at,
+            last_shard_at=job.last_shard_at or job.created_at,
             in_flight=in_flight,
             seconds_left=_seconds_left(waiting, total, pool, job.model_set),
             deadline=job.deadline,

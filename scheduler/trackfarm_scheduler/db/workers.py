@@ -10,9 +10,9 @@ from sqlmodel import Session, col
 from trackfarm.protocol.operator import WorkerState
 from trackfarm.protocol.worker import HeartbeatRequest
 from trackfarm_scheduler.db import events, leases
+from trackfarm_scheduler.db.columns import within
 from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.tables import WorkerRow, table_of
-from trackfarm_scheduler.db.times import within
 from trackfarm_scheduler.policy.states import LIVE_STATES, WORKER, AttemptState, is_bad_worker
 
 SLOWEST = 1e-3

@@ -10,7 +10,8 @@ from sqlmodel import Session
 
 from trackfarm_scheduler.db import event_feed, job_counts
 from trackfarm_scheduler.db.event_feed import EventBatch
-from trackfarm_scheduler.db.tables import EventRow, JobRow, JobTrackRow
+from trackfarm_scheduler.db.tables import JobRow, JobTrackRow
+from trackfarm_scheduler.db.tables_history import EventRow
 from trackfarm_scheduler.events.sse import JOB_STATE, KINDS, TRACK_STATE, frame
 
 

@@ -8,8 +8,9 @@ from sqlmodel import Session
 from trackfarm.protocol.operator import JobState
 from trackfarm_scheduler.db import job_counts, jobs, placement_view
 from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.leader_leases import NotLeading
 from trackfarm_scheduler.db.tables import JobRow
-from trackfarm_scheduler.loops.leader import Leadership, NotLeading
+from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.policy.placement import place
 from trackfarm_scheduler.policy.retry import FAILED_AT_LEAST, job_ending
 from trackfarm_scheduler.policy.states import MOVING

@@ -9,8 +9,9 @@ from sqlmodel import Session
 from trackfarm_scheduler.broker.client import Broker
 from trackfarm_scheduler.db import jobs, offers, pending, placement_view
 from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.leader_leases import NotLeading
 from trackfarm_scheduler.db.offers import ShardOffer
-from trackfarm_scheduler.loops.leader import Leadership, NotLeading
+from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.policy.leases import heartbeat_interval, offers_allowed
 from trackfarm_scheduler.policy.models import JobView, NewShard, WorkerPool
 from trackfarm_scheduler.policy.placement import free_places, place, unreserved
@@ -103,7 +104,7 @@ class Placer:
         tracks been made."""
         moving = {job.id for job in jobs.in_state(session, MOVING)}
         shards = [shard for shard in decided.shards if shard.job_id in moving]
-        stored = offers.offer(session, shards, now=now, is_race=decided.are_races)
+        stored = offers.offer(session, shards, now=now, is_speculative=decided.are_races)
         for job_id in sorted({shard.job_id for shard in shards}) if stored else ():
             jobs.start(session, job_id, now)
         return stored

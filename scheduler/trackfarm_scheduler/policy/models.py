@@ -17,13 +17,13 @@ class Lane(StrEnum):
 @dataclass(frozen=True, slots=True)
 class JobPriority:
     """Facts that order the jobs. `seconds_left`: unfinished work divided by the farm's speed;
-    `in_flight`: seconds of shards offered or being computed; `fed_at`: time of the last shard (the
+    `in_flight`: seconds of shards offered or being computed; `last_shard_at`: time of the last shard (the
     submission before that); `deadline` and other times in Unix seconds."""
 
     lane: Lane
     priority: int
     created_at: float
-    fed_at: float
+    last_shard_at: float
     in_flight: float
     seconds_left: float = 0.0
     deadline: float | None = None

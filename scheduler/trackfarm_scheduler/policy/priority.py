@@ -18,7 +18,7 @@ def is_in_danger(standing: JobPriority, now: float) -> bool:
 
 def aged_priority(standing: JobPriority, now: float) -> float:
     """Return the priority plus its gain while the job got no shard, so that no job starves."""
-    return standing.priority + AGEING * max(0.0, now - standing.fed_at)
+    return standing.priority + AGEING * max(0.0, now - standing.last_shard_at)
 
 
 def weight(priority: float) -> float:

@@ -20,7 +20,7 @@ from trackfarm.protocol.worker import RegisterRequest
 from trackfarm.speed_model import SpeedModel
 from trackfarm.tiers import tier_of
 from trackfarm_scheduler.db import registration, workers
-from trackfarm_scheduler.db.tables import SpeedRow
+from trackfarm_scheduler.db.tables_history import SpeedRow
 
 CARD = "NVIDIA GeForce RTX 4090"
 SHAPE = TrackShape(180, 8, False)

@@ -14,7 +14,7 @@ from tests.servers.postgres import PostgresServer
 from trackfarm_scheduler.db import database as database_module
 from trackfarm_scheduler.db import events
 from trackfarm_scheduler.db.database import Database
-from trackfarm_scheduler.db.tables import CounterRow
+from trackfarm_scheduler.db.tables_history import CounterRow
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -48,7 +48,9 @@ def test_the_migrated_schema_is_that_of_the_tables(empty_url: str) -> None:
     database = Database(empty_url)
     database.migrate()
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
         assert compare_metadata(context, SQLModel.metadata) == []
     database.close()
 

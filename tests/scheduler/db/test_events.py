@@ -10,7 +10,7 @@ from tests.scheduler.farm_fixture import FarmFixture
 from trackfarm_scheduler.db import events
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.events import JournalEvent
-from trackfarm_scheduler.db.tables import EventRow
+from trackfarm_scheduler.db.tables_history import EventRow
 
 
 def totals(farm: FarmFixture) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

@@ -6,14 +6,14 @@ from sqlalchemy import event
 
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from trackfarm.protocol.fleet import (
-    FleetLeaseRequest,
     RentalMove,
     RentalPlan,
     RentalState,
     RentalStatus,
 )
-from trackfarm_scheduler.db import fleet_lease, fleet_state, rentals
+from trackfarm_scheduler.db import fleet_state, leader_leases, rentals
 from trackfarm_scheduler.db.fleet_state import Demands
+from trackfarm_scheduler.db.leader_leases import FLEET
 from trackfarm_scheduler.rental_usage import usage_of
 
 TAG = "tf-hotel-0123456789abcdef"
@@ -34,15 +34,16 @@ def plan(farm: FarmFixture) -> RentalPlan:
 
 def test_a_rental_is_written_read_and_accounted_for(farm: FarmFixture) -> None:
     with farm.database.write() as session:
-        term = fleet_lease.hold(session, FleetLeaseRequest(holder="one", seconds=60), farm.clock())
+        lease = leader_leases.acquire(session, FLEET, "one", seconds=60, now=farm.clock())
+        name = fleet_state.ensure_farm_name(session)
         row, _ = rentals.intend(session, plan(farm), farm.clock(), made_by="operator")
         assert row.state == RentalState.INTENDED
     joined = RentalStatus(
         state=RentalState.JOINED, since=1, price_per_hour=0.4, provider_id="7", created_at=1
     )
     with farm.database.write() as session:
-        fleet_lease.require(session, term.epoch)
-        move = RentalMove(epoch=term.epoch, version=0, standing=joined)
+        leader_leases.require_epoch(session, FLEET, lease.epoch)
+        move = RentalMove(epoch=lease.epoch, version=0, standing=joined)
         assert rentals.move(session, TAG, move, farm.clock()) is not None
     worker = farm.join("rented", rental_tag=TAG, price_per_hour=0.4)
     farm.beat(worker)
@@ -50,6 +51,7 @@ def test_a_rental_is_written_read_and_accounted_for(farm: FarmFixture) -> None:
     farm.finish(worker, farm.claimed(worker, job, farm.ids(job)[:1]))
     farm.clock.advance(7)
     with farm.database.read(streamed=True) as session:
+        term = fleet_state.lease_view(name, lease, farm.clock())
         look = fleet_state.situation(session, Demands(), farm.clock(), term=term, ended_since=0)
         (stay,) = usage_of(session, rentals.known(session, ended_since=0), owner="somebody")
     (demand,), (seen_worker,) = look.demands, look.workers
@@ -98,7 +100,6 @@ def test_what_took_long_to_count_is_told_again_until_there_is_more_or_time_has_p
 def test_the_work_of_a_rental_is_found_by_indexes(sqlite_farm: FarmFixture) -> None:
     statements: list[str] = []
     with sqlite_farm.database.write() as session:
-        fleet_lease.hold(session, FleetLeaseRequest(holder="one", seconds=60), sqlite_farm.clock())
         rentals.intend(session, plan(sqlite_farm), sqlite_farm.clock(), made_by="operator")
     sqlite_farm.join("rented", rental_tag=TAG)
     with sqlite_farm.database.read() as session:

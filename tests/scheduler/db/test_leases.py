@@ -228,5 +228,5 @@ def test_a_shard_of_a_vanished_worker_is_not_made(farm: FarmFixture, job_id: str
     """The transaction leaves its tracks pending."""
     with farm.database.write() as session:
         shard = NewShard("worker_0000", "q", job_id, tuple(farm.ids(job_id)), 1.0)
-        assert offers.offer(session, [shard], now=farm.clock(), is_race=False) == []
+        assert offers.offer(session, [shard], now=farm.clock(), is_speculative=False) == []
     assert farm.states(job_id) == {"pending": 4}

@@ -10,7 +10,8 @@ from trackfarm.model_sets import model_set
 from trackfarm.protocol.worker import ReportVerdict
 from trackfarm.speed_model import SpeedModel
 from trackfarm_scheduler.db import placement_view, speeds
-from trackfarm_scheduler.db.tables import SpeedRow, WorkerRow
+from trackfarm_scheduler.db.tables import WorkerRow
+from trackfarm_scheduler.db.tables_history import SpeedRow
 
 TINY = model_set("tiny")
 

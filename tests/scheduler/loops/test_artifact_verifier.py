@@ -73,7 +73,7 @@ def test_an_object_is_looked_at_once(
 ) -> None:
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
     late_look.tick()
-    assert all(a.looked_at == farm.clock() for a in farm.rows(ArtifactRow))
+    assert all(a.verified_at == farm.clock() for a in farm.rows(ArtifactRow))
     swap(farm, farm.ids(job_id)[0])
     late_look.tick()
     assert farm.states(job_id) == {"done": 3}

@@ -10,9 +10,10 @@ from sqlmodel import Session
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from tests.servers.process import wait_until
 from trackfarm_scheduler.db.database import Database
-from trackfarm_scheduler.db.tables_fleet import LeaderRow
+from trackfarm_scheduler.db.leader_leases import SCHEDULER, NotLeading
+from trackfarm_scheduler.db.tables_fleet import LeaderLeaseRow
 from trackfarm_scheduler.loops.completer import JobCompleter
-from trackfarm_scheduler.loops.leader import Leadership, NotLeading
+from trackfarm_scheduler.loops.leader import Leadership
 
 LONG, SHORT = 3600.0, 0.3  # seconds of a leader lease, by the clock of the database
 
@@ -94,14 +95,14 @@ def test_a_term_that_ran_out_is_over_even_if_nobody_wants_it(database: Database)
 def test_renewing_keeps_the_lead(database: Database) -> None:
     one, other = scheduler(database, "one", term=SHORT), scheduler(database, "other", term=SHORT)
     with database.read() as session:
-        began = _row(session).until
+        began = _row(session).expires_at
 
     def renewed() -> bool:
         one.tick()
         other.tick()
         assert (one.leads, other.leads) == (True, False)
         with database.read() as session:
-            return _row(session).until > began + 2 * SHORT
+            return _row(session).expires_at > began + 2 * SHORT
 
     wait_until(renewed, timeout_s=30, what="three terms have passed")
 
@@ -183,5 +184,5 @@ def test_a_settler_that_does_not_lead_ends_no_job(farm: FarmFixture) -> None:
     assert farm.settled(job_id) == "done"
 
 
-def _row(session: Session) -> LeaderRow:
-    return session.get_one(LeaderRow, 1)
+def _row(session: Session) -> LeaderLeaseRow:
+    return session.get_one(LeaderLeaseRow, SCHEDULER)

@@ -24,7 +24,7 @@ def loops(sqlite_farm: FarmFixture, redis: RedisServer) -> Iterator[PlacerFixtur
 
 
 def races(loops: PlacerFixture) -> list[ShardRow]:
-    return loops.farm.rows(ShardRow, col(ShardRow.is_race).is_(True))
+    return loops.farm.rows(ShardRow, col(ShardRow.is_speculative).is_(True))
 
 
 def test_tracks_of_a_silent_worker_are_raced_before_it_is_lost(loops: PlacerFixture) -> None:
@@ -109,4 +109,4 @@ def test_a_job_counts_as_fed_when_it_gets_a_shard(loops: PlacerFixture) -> None:
     job_id = loops.farm.submit(briefs(40)).job_id
     loops.farm.clock.advance(100)
     loops.placer.tick()
-    assert loops.farm.job(job_id).fed_at == loops.farm.clock()
+    assert loops.farm.job(job_id).last_shard_at == loops.farm.clock()

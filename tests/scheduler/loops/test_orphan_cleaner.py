@@ -80,9 +80,9 @@ def test_what_was_abandoned_goes_and_what_was_committed_stays(
     farm.clock.advance(0.1)
     sweeper.tick()
     assert stored(store) == {done_key, *kept}
-    assert farm.number(AttemptRow, col(AttemptRow.swept_at).is_not(None)) == 2
+    assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 2
     sweeper.tick()
-    assert farm.number(AttemptRow, col(AttemptRow.swept_at).is_not(None)) == 2
+    assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 2
 
 
 def test_what_a_quarantined_worker_wrote_once_more_goes_too(
@@ -126,7 +126,7 @@ def test_an_object_that_never_came_is_no_error(farm: FarmFixture, sweeper: Orpha
     expire(farm, offer)
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
     sweeper.tick()
-    assert farm.number(AttemptRow, col(AttemptRow.swept_at).is_not(None)) == 1
+    assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 1
 
 
 def test_an_offer_that_nobody_claimed_has_nothing_to_sweep(
@@ -136,7 +136,7 @@ def test_an_offer_that_nobody_claimed_has_nothing_to_sweep(
     expire(farm, offer)
     farm.clock.advance(10 * URL_SECONDS)
     sweeper.tick()
-    assert farm.attempts(offer)[0].swept_at is None
+    assert farm.attempts(offer)[0].object_removed_at is None
 
 
 def test_more_than_one_batch_goes_in_one_tick(farm: FarmFixture, sweeper: OrphanCleaner) -> None:
@@ -145,7 +145,7 @@ def test_more_than_one_batch_goes_in_one_tick(farm: FarmFixture, sweeper: Orphan
     expire(farm, offer)
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
     sweeper.tick()
-    assert farm.number(AttemptRow, col(AttemptRow.swept_at).is_(None)) == 0
+    assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_(None)) == 0
 
 
 def test_an_upload_that_a_crash_cut_off_goes_once_it_has_been_quiet(

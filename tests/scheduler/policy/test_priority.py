@@ -63,7 +63,7 @@ def test_who_is_fed_nothing_overtakes_in_the_end() -> None:
     overtakes = [
         hour
         for hour in range(24)
-        if order(replace(rival, fed_at=3600 * hour), starving, now=3600 * hour) == [1, 0]
+        if order(replace(rival, last_shard_at=3600 * hour), starving, now=3600 * hour) == [1, 0]
     ]
     assert overtakes == list(range(5, 24)), "ten points an hour"
     assert aged_priority(starving, 3600) == pytest.approx(10)

@@ -15,14 +15,14 @@ from trackfarm_scheduler.db.jobs import NotAllowed
 from trackfarm_scheduler.db.tables import (
     ArtifactRow,
     AttemptRow,
-    EventRow,
     JobRow,
     JobTrackRow,
     LeaseRow,
     ShardRow,
     TrackRow,
 )
-from trackfarm_scheduler.db.tables_access import JobUploadRow, UploadRow
+from trackfarm_scheduler.db.tables_catalog import JobUploadRow, UploadRow
+from trackfarm_scheduler.db.tables_history import EventRow
 from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.loops.pruner import Pruner
 from trackfarm_scheduler.objects.keys import upload_key

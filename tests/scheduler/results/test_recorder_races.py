@@ -60,7 +60,7 @@ def race(farm: FarmFixture) -> Race:
 def test_a_race_is_a_second_lease_on_leased_tracks(race: Race) -> None:
     farm = race.farm
     assert farm.states(race.job_id) == {"leased": TRACKS}
-    assert {s.is_race for s in farm.rows(ShardRow)} == {False, True}
+    assert {s.is_speculative for s in farm.rows(ShardRow)} == {False, True}
     for track_id in race.ids:
         one, two = (farm.attempt(o, track_id) for o in (race.first, race.second))
         assert (one.seed, one.try_number) == (two.seed, two.try_number), "the same track"
@@ -242,5 +242,5 @@ def test_a_race_is_offered_while_the_first_lane_ends(farm: FarmFixture, attempt:
             leases.release(session, lease, ids, ReleaseReason.DRAINING, farm.clock())
 
     at_once(end, lambda: farm.try_offer(rival, job_id, ids, race=True))
-    raced = farm.number(ShardRow, col(ShardRow.is_race).is_(True))
+    raced = farm.number(ShardRow, col(ShardRow.is_speculative).is_(True))
     assert farm.states(job_id) == {"leased" if raced else "pending": TRACKS}
