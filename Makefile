@@ -78,7 +78,7 @@ audit: $(VENV)/.dev-ready ## Ask for known weaknesses of what the images are loc
 	$(BIN)/python .ci/audit.py
 
 openapi: $(VENV)/.ready ## Write the description of the API to docs/openapi.json
-	$(BIN)/python -m trackfarm_scheduler.api.dump_openapi docs/openapi.json
+	$(BIN)/python -m trackfarm_scheduler.dump_openapi docs/openapi.json
 
 # `make lock` must work where the old lock no longer fits pyproject.toml, so it needs nothing but uv.
 # uv reads no settings of pip, so the worker's torch is the registry's own build, for GPUs, and never

@@ -4,13 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from trackfarm.protocol.worker import FailureKind
-from trackfarm_scheduler.policy.retry import (
-    FailureHistory,
-    GiveUp,
-    Retry,
-    is_bad_worker,
-    judge_failure,
-)
+from trackfarm_scheduler.policy.retry import FailureHistory, GiveUp, Retry, judge_failure
+from trackfarm_scheduler.policy.states import is_bad_worker
 from trackfarm_sim.sim_worker import Desk
 
 KIND = FailureKind.NOT_FINITE

@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import func, select
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.planning import (
@@ -13,14 +12,13 @@ from trackfarm.planning import (
     PlanDemand,
     PlanLimits,
     Prices,
-    ShapeCount,
     demand_of,
 )
 from trackfarm.planning import plan as planned
 from trackfarm.planning.forecast import SpeedOf
-from trackfarm.protocol.operator import CPU, TrackCounts, TrackState
+from trackfarm.protocol.operator import CPU, TrackCounts
 from trackfarm_scheduler.db import job_counts, speeds, workers
-from trackfarm_scheduler.db.tables import JobRow, TrackRow, WorkerRow
+from trackfarm_scheduler.db.tables import JobRow, WorkerRow
 
 PASSED = 1.0  # seconds; stands for a deadline in the past
 
@@ -49,26 +47,7 @@ def plan_now(
 
 def plan_of(session: Session, job: JobRow, prices: Prices) -> Plan | None:
     """Return the plan for a job's pending tracks; None when there are none."""
-    rows = session.execute(
-        select(
-            col(TrackRow.duration),
-            col(TrackRow.steps),
-            col(TrackRow.guided),
-            col(TrackRow.min_vram),
-            func.count(),
-        )
-        .where(col(TrackRow.job_id) == job.id, col(TrackRow.state) == TrackState.PENDING)
-        .group_by(
-            col(TrackRow.duration),
-            col(TrackRow.steps),
-            col(TrackRow.guided),
-            col(TrackRow.min_vram),
-        )
-    )
-    shapes = [
-        ShapeCount(duration=d, steps=n, guided=bool(g), min_vram=v, count=c)
-        for d, n, g, v, c in rows
-    ]
+    shapes = job_counts.count_pending_shapes(session, job.id)
     if not shapes:
         return None
     kind = model_set(job.model_set)

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from trackfarm.net.safe_urls import broker_fault, credentials_fault, http_fault, is_loopback
@@ -88,7 +88,8 @@ def _database_fault(url: str) -> str | None:
         database = make_url(url)
     except ArgumentError:
         return f"{_PREFIX}DATABASE_URL is not a valid database URL"
-    if database.get_backend_name() == "sqlite" or not _is_far(database):
+    hosts = database.query.get("host", database.host) or ""
+    if database.get_backend_name() == "sqlite" or not _is_far(hosts):
         return None
     if database.query.get("sslmode") in _PROVED:
         return None
@@ -100,8 +101,7 @@ def _database_fault(url: str) -> str | None:
     )
 
 
-def _is_far(database: URL) -> bool:
-    configured = database.query.get("host", database.host) or ""
+def _is_far(configured: str | tuple[str, ...]) -> bool:
     hosts = configured if isinstance(configured, tuple) else (configured,)
     # Without a host, or with a socket path, libpq stays on this machine.
     return any(host and not host.startswith("/") and not is_loopback(host) for host in hosts)

@@ -4,18 +4,16 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import model_set
 from trackfarm.protocol import operator as operator_api
 from trackfarm.protocol.accounts import ApiKeyInfo, AuditEntry
 from trackfarm.protocol.operator import JobState, WorkerState
-from trackfarm_scheduler.db import api_keys, job_counts, speeds
-from trackfarm_scheduler.db.tables import MADE, JobRow, LeaseRow, TrackRow, WorkerRow
+from trackfarm_scheduler.db import api_keys, job_counts, leases, speeds
+from trackfarm_scheduler.db.tables import JobRow, WorkerRow
 from trackfarm_scheduler.db.tables_access import ApiKeyRow, AuditRow
-from trackfarm_scheduler.policy.states import LeaseState
 
 RATE_WINDOW = 600.0  # seconds over which tracks per hour are measured
 
@@ -80,15 +78,7 @@ def _tracks_per_hour(session: Session, job: JobRow, now: float) -> float | None:
         return None
     until = job.finished_at or now
     since = max(job.started_at, until - RATE_WINDOW)
-    done = session.scalar(
-        select(func.count())
-        .select_from(TrackRow)
-        .where(
-            col(TrackRow.job_id) == job.id,
-            MADE,
-            col(TrackRow.ended_at) > since,
-        )
-    )
+    done = job_counts.count_done_since(session, job.id, since)
     return 3600 * done / max(until - since, 1e-3) if done else None
 
 
@@ -153,12 +143,7 @@ def audit_view(row: AuditRow) -> AuditEntry:
 def worker_views(
     session: Session, found: Sequence[WorkerRow], now: float
 ) -> list[operator_api.WorkerInfo]:
-    lease_counts = session.execute(
-        select(col(LeaseRow.worker_id), func.count())
-        .where(col(LeaseRow.state) == LeaseState.LIVE, col(LeaseRow.worker_id).is_not(None))
-        .group_by(col(LeaseRow.worker_id))
-    )
-    shards = {worker_id: number for worker_id, number in lease_counts}
+    shards = leases.count_live_by_worker(session)
     return [worker_view(w, shards.get(w.id, 0), now) for w in found]
 
 

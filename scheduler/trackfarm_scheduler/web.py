@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from trackfarm import __version__
 from trackfarm_scheduler import metrics
 from trackfarm_scheduler.acestep_api.request import require_caller
-from trackfarm_scheduler.acestep_api.routes import dropin_router
+from trackfarm_scheduler.acestep_api.routes import RELEASE, dropin_router
 from trackfarm_scheduler.api import (
     errors,
     events,
@@ -72,9 +72,8 @@ def build_app(farm: Services) -> FastAPI:
     app.state.exports = Exports()
     app.state.rates = RateLimiter(time.monotonic)
     errors.install(app)
-    app.add_middleware(
-        RequestMiddleware, reader=BodyLimiter(require_caller, farm.settings.submission_bytes)
-    )
+    limiter = BodyLimiter(require_caller, farm.settings.submission_bytes, upload_paths=[RELEASE])
+    app.add_middleware(RequestMiddleware, limiter=limiter)
     # The most frequent routes come first, because routes are tried in order.
     app.router.routes.insert(0, heartbeat_route(farm))
     app.include_router(worker_api.router)
@@ -90,7 +89,6 @@ def build_app(farm: Services) -> FastAPI:
     app.include_router(exports.router)
     app.include_router(webhooks.router)
     app.include_router(usage.router)
-    app.include_router(keys.router)
     app.include_router(dropin_router(LineWatch(farm.database, time.monotonic)))
     if isinstance(farm.objects, DirectoryStore):
         app.include_router(directory_router(farm.objects))

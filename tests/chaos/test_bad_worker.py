@@ -14,9 +14,9 @@ from tests.end_to_end.job_checks import counted_once, ends_done, made_exactly_on
 from tests.servers.process import wait_until
 from trackfarm.protocol.operator import JobHeader, JobState, TrackState, WorkerState
 from trackfarm.protocol.worker import FailureKind
-from trackfarm_scheduler.db.tables import AttemptRow, EventRow, LeaseRow
-from trackfarm_scheduler.policy.retry import BAD_WORKER_STRIKES
-from trackfarm_scheduler.policy.states import AttemptState
+from trackfarm_scheduler.db.tables import AttemptRow, LeaseRow
+from trackfarm_scheduler.db.tables_history import EventRow
+from trackfarm_scheduler.policy.states import BAD_WORKER_STRIKES, AttemptState
 
 TRACKS = 48
 

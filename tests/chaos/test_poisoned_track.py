@@ -12,7 +12,8 @@ from tests.end_to_end.processes import engine_of, kill
 from tests.servers.process import wait_until
 from trackfarm.protocol.operator import JobHeader, JobState, TrackState
 from trackfarm.protocol.worker import FailureKind, Stage
-from trackfarm_scheduler.db.tables import AttemptRow, EventRow, JobRow, TrackRow
+from trackfarm_scheduler.db.tables import AttemptRow, JobRow, TrackRow
+from trackfarm_scheduler.db.tables_history import EventRow
 from trackfarm_scheduler.policy.retry import MAX_CRASHES
 from trackfarm_scheduler.policy.states import AttemptState
 

@@ -36,7 +36,9 @@ class Pair:
     def leads(self, farm: LocalFarm) -> bool:
         """Return whether this scheduler holds a leader lease that has not expired."""
         leader = self.second.ledger.leader()
-        return leader.holder.endswith(farm.url.rpartition(":")[2]) and leader.until > time.time()
+        return (
+            leader.holder.endswith(farm.url.rpartition(":")[2]) and leader.expires_at > time.time()
+        )
 
     def first_leads(self) -> None:
         """Make the first scheduler lead, whatever happened before: the second releases the lead

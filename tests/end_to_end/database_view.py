@@ -8,17 +8,18 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import Session, SQLModel, col
 
 from trackfarm.protocol.operator import TrackState
+from trackfarm_scheduler.db.leader_leases import SCHEDULER
 from trackfarm_scheduler.db.tables import (
     ArtifactRow,
     AttemptRow,
-    EventRow,
     JobTrackRow,
     LeaseRow,
     ShardRow,
     TrackRow,
     WorkerRow,
 )
-from trackfarm_scheduler.db.tables_fleet import LeaderRow
+from trackfarm_scheduler.db.tables_fleet import LeaderLeaseRow
+from trackfarm_scheduler.db.tables_history import EventRow
 from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 
 Row = TypeVar("Row", bound=SQLModel)
@@ -79,11 +80,11 @@ class DatabaseView:
 
     def races(self) -> set[str]:
         """Return the ids of leases on speculative copies of late shards."""
-        shards = [shard.id for shard in self.rows(ShardRow, col(ShardRow.is_race).is_(True))]
+        shards = [shard.id for shard in self.rows(ShardRow, col(ShardRow.is_speculative).is_(True))]
         return {lease.id for lease in self.rows(LeaseRow, col(LeaseRow.shard_id).in_(shards))}
 
-    def leader(self) -> LeaderRow:
-        (row,) = self.rows(LeaderRow)
+    def leader(self) -> LeaderLeaseRow:
+        (row,) = self.rows(LeaderLeaseRow, col(LeaderLeaseRow.name) == SCHEDULER)
         return row
 
     def newest_worker(self, name: str) -> WorkerRow:
@@ -112,7 +113,7 @@ class DatabaseView:
         """Return every row of every table except the leader table, which changes all the time."""
         schema = MetaData()
         schema.reflect(self._engine)
-        schema.remove(schema.tables[str(LeaderRow.__tablename__)])
+        schema.remove(schema.tables[str(LeaderLeaseRow.__tablename__)])
         with self._engine.connect() as connection:
             return {
                 table.name: sorted(map(tuple, connection.execute(select(table))), key=repr)

@@ -78,5 +78,5 @@ def test_counters_equal_the_rows_and_the_objects(farm: LocalFarm) -> None:
     assert {a.state for a in crashed} == {AttemptState.FORGIVEN}, "the retry cleaned the record"
     assert metrics["trackfarm_leases_ended_total", ""] == len(ended)
     assert metrics["trackfarm_jobs", JobState.DONE] == 2
-    swept = farm.ledger.rows(AttemptRow, col(AttemptRow.swept_at).is_not(None))
+    swept = farm.ledger.rows(AttemptRow, col(AttemptRow.object_removed_at).is_not(None))
     assert metrics["trackfarm_attempts_swept_total", ""] == len(swept)

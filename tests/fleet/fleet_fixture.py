@@ -47,9 +47,9 @@ class FleetFixture:
     """The simulation. One step is one tick of the clock, the machines and the fleet."""
 
     def __init__(
-        self, door: ApiFixture, farm: FleetClient, account: Account, provider: Provider, kind: str
+        self, api: ApiFixture, farm: FleetClient, account: Account, provider: Provider, kind: str
     ) -> None:
-        self.door, self.scene, self.account = door, door.scene, account
+        self.api, self.scene, self.account = api, api.farm, account
         self.provider = provider
         self.kind = kind
         self.farm = farm
@@ -99,7 +99,7 @@ class FleetFixture:
         token = machine.env.get("TRACKFARM_WORKER_JOIN_TOKEN")
         if token is None:
             return None  # not a machine of this farm
-        answer = self.door.say("register", token, wish)
+        answer = self.api.say("register", token, wish)
         if answer.status_code != 200:
             return None
         registration = answer.json()
@@ -111,11 +111,11 @@ class FleetFixture:
         if rig.holds is not None:
             self.scene.finish(self.scene.worker(rig.worker_id), rig.holds)
             rig.holds = None
-        answer = self.door.say("heartbeat", rig.token)
+        answer = self.api.say("heartbeat", rig.token)
         if answer.status_code != 200:
             return False
         if any(c["kind"] == "drain" for c in answer.json()["commands"]):
-            self.door.say("leave", rig.token)
+            self.api.say("leave", rig.token)
             return False
         return True
 
@@ -135,19 +135,19 @@ class FleetFixture:
 
 
 @contextmanager
-def world_at(name: str, door: ApiFixture, kind: str = "tiny") -> Iterator[FleetFixture]:
+def world_at(name: str, api: ApiFixture, kind: str = "tiny") -> Iterator[FleetFixture]:
     """Yield a world with an account at RunPod or Vast."""
     account = Account()
-    account.clock = door.scene.clock
+    account.clock = api.farm.clock
     is_runpod = name == "runpod"
     fake = fake_runpod.FakeRunPod(account) if is_runpod else fake_vast.FakeVast(account)
     key = SecretStr(fake_runpod.KEY if is_runpod else fake_vast.KEY)
     make = RunPodProvider if is_runpod else VastProvider
-    with serving(fake.reply) as url, FleetClient(door.url, API_KEY, patience=0) as farm:
+    with serving(fake.reply) as url, FleetClient(api.url, API_KEY, patience=0) as farm:
         prefix = Tags(farm.term().farm).prefix
         clock, sleep = account.clock, account.sleep
         provider = make(key, prefix=prefix, url=url, now=clock, sleep=sleep)
         try:
-            yield FleetFixture(door, farm, account, provider, kind)
+            yield FleetFixture(api, farm, account, provider, kind)
         finally:
             provider.close()

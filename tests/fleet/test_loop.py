@@ -37,7 +37,7 @@ class Weather:
     def reply(self, asked: Asked) -> Answer:
         if self.storms:
             return self.storms.pop(0)
-        url = self.world.door.url.rstrip("/") + asked.path
+        url = self.world.api.url.rstrip("/") + asked.path
         kept = {"authorization", "content-type"}
         headers = {n: v for n, v in asked.headers.items() if n.lower() in kept}
         answer = httpx.request(
@@ -73,8 +73,8 @@ def under_weather(world: FleetFixture) -> Iterator[tuple[Weather, FleetClient]]:
 
 
 @pytest.fixture
-def world(door: ApiFixture) -> Iterator[FleetFixture]:
-    with world_at("runpod", door) as made:
+def world(api: ApiFixture) -> Iterator[FleetFixture]:
+    with world_at("runpod", api) as made:
         yield made
 
 
@@ -105,7 +105,7 @@ def test_rounds_go_on_through_failures_and_machines_are_given_back(world: FleetF
 
 
 def test_a_key_that_is_not_taken_ends_the_rounds_and_says_so(world: FleetFixture) -> None:
-    with FleetClient(world.door.url, "not the key", patience=0) as farm:
+    with FleetClient(world.api.url, "not the key", patience=0) as farm:
         fleet = build(
             FleetSettings.model_validate({"image": "registry.example/worker:1"}),
             farm,

@@ -39,15 +39,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture
-def front(door: ApiFixture, files: Certificates) -> Iterator[str]:
+def front(api: ApiFixture, files: Certificates) -> Iterator[str]:
     """The scheduler behind a certificate of its own CA, for machines that download with curl."""
     require(shutil.which("curl"), "curl")
-    with behind_tls(int(door.url.rpartition(":")[2]), files) as port:
+    with behind_tls(int(api.url.rpartition(":")[2]), files) as port:
         yield f"https://{HOST}:{port}"
 
 
 @pytest.fixture
-def bundle(door: ApiFixture, served: tuple[Switch, str], tmp_path: Path) -> Path:
+def bundle(api: ApiFixture, served: tuple[Switch, str], tmp_path: Path) -> Path:
     """An archive on the scheduler with a start script that records its execution."""
     start, archive = tmp_path / "start", tmp_path / "bundle.tar.gz"
     start.write_text(START)
@@ -61,8 +61,8 @@ def bundle(door: ApiFixture, served: tuple[Switch, str], tmp_path: Path) -> Path
 
 
 @pytest.fixture(params=["runpod", "vast"])
-def world(request: pytest.FixtureRequest, door: ApiFixture) -> Iterator[FleetFixture]:
-    with world_at(request.param, door) as made:
+def world(request: pytest.FixtureRequest, api: ApiFixture) -> Iterator[FleetFixture]:
+    with world_at(request.param, api) as made:
         yield made
 
 
@@ -100,7 +100,7 @@ def test_it_runs_the_farms_bundle_and_its_command_has_no_secret(
     assert machine.env["TRACKFARM_WORKER_JOIN_TOKEN"] not in " ".join(machine.command)
     assert ran(machine, tmp_path / "machine") == (0, "")
     assert (tmp_path / "machine" / "ran").read_text().strip() == machine.tag
-    (invitation,) = world.door.get("workers/invitations").json()
+    (invitation,) = world.api.get("workers/invitations").json()
     assert invitation["uses_left"] == 1, "the worker has not joined yet"
 
 

@@ -30,8 +30,8 @@ MANDATE = RentalPolicy(rules=RULES, budget=5.0)
 
 
 @pytest.fixture(params=["runpod", "vast"])
-def world(request: pytest.FixtureRequest, door: ApiFixture) -> Iterator[FleetFixture]:
-    with world_at(request.param, door) as made:
+def world(request: pytest.FixtureRequest, api: ApiFixture) -> Iterator[FleetFixture]:
+    with world_at(request.param, api) as made:
         yield made
 
 

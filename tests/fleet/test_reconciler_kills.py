@@ -57,16 +57,16 @@ STEPS = (
 
 
 @pytest.fixture
-def sqlite_scene(sqlite_farm: Database, monkeypatch: pytest.MonkeyPatch) -> FarmFixture:
+def sqlite_farm(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> FarmFixture:
     monkeypatch.setattr("tests.scheduler.farm_fixture.Clock", WallClock)
-    return FarmFixture(sqlite_farm)
+    return FarmFixture(sqlite_database)
 
 
 class Stage:
     """A real fleet process between a scheduler and an account, with a tripwire on both
     connections."""
 
-    def __init__(self, door: ApiFixture, folder: Path, opened: ExitStack) -> None:
+    def __init__(self, api: ApiFixture, folder: Path, opened: ExitStack) -> None:
         self.wire = KillSwitch()
         self.account = Account()
         self.account.clock = WallClock()
@@ -74,13 +74,13 @@ class Stage:
         fake = runpod.FakeRunPod(self.account).reply
         provider_url = opened.enter_context(serving(self.wire.around(fake, call_to_runpod)))
         farm_url = opened.enter_context(
-            serving(self.wire.around(forwarding(door.url), call_to_farm))
+            serving(self.wire.around(forwarding(api.url), call_to_farm))
         )
-        farm = opened.enter_context(FleetClient(door.url, API_KEY, patience=0))
+        farm = opened.enter_context(FleetClient(api.url, API_KEY, patience=0))
         key, prefix = SecretStr(runpod.KEY), Tags(farm.term().farm).prefix
         provider = RunPodProvider(key, prefix=prefix, url=provider_url)
         opened.callback(provider.close)
-        self.world = FleetFixture(door, farm, self.account, provider, "tiny")
+        self.world = FleetFixture(api, farm, self.account, provider, "tiny")
         settings = {f"TRACKFARM_FLEET_{name}": value for name, value in TOLD.items()}
         settings |= {"TRACKFARM_URL": farm_url, "TRACKFARM_API_KEY": API_KEY}
         settings |= {"TRACKFARM_FLEET_RUNPOD_URL": provider_url}
@@ -125,9 +125,9 @@ class Stage:
 
 
 @pytest.fixture
-def stage(door: ApiFixture, tmp_path: Path) -> Iterator[Stage]:
+def stage(api: ApiFixture, tmp_path: Path) -> Iterator[Stage]:
     with ExitStack() as opened:
-        yield Stage(door, tmp_path, opened)
+        yield Stage(api, tmp_path, opened)
 
 
 def survives(stage: Stage, name: str, *, after: bool) -> None:

@@ -37,7 +37,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_farm(request: pytest.FixtureRequest) -> Iterator[Database]:
+def postgres_database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """Migrated database, emptied by each test that uses it."""
     database = OfTwoSchedulers(request.getfixturevalue("postgres").create_database())
     database.migrate()
@@ -46,10 +46,10 @@ def postgres_farm(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 
 @pytest.fixture
-def queued(postgres_farm: Database) -> Iterator[Database]:
+def queued_database(postgres_database: Database) -> Iterator[Database]:
     """The same database, empty, with the write queue of a single scheduler."""
-    _empty(postgres_farm)
-    database = Database(str(postgres_farm.url))
+    _empty(postgres_database)
+    database = Database(str(postgres_database.url))
     yield database
     database.close()
 
@@ -58,15 +58,15 @@ def queued(postgres_farm: Database) -> Iterator[Database]:
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """Migrated empty database of each kind."""
     if request.param == "sqlite":
-        yield request.getfixturevalue("sqlite_farm")
+        yield request.getfixturevalue("sqlite_database")
     else:
-        shared: Database = request.getfixturevalue("postgres_farm")
+        shared: Database = request.getfixturevalue("postgres_database")
         _empty(shared)
         yield shared
 
 
 @pytest.fixture
-def sqlite_farm(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
+def sqlite_database(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
     shutil.copy(sqlite_template, tmp_path / "farm.db")
     database = Database(f"sqlite:///{tmp_path / 'farm.db'}")
     yield database
@@ -74,43 +74,43 @@ def sqlite_farm(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def scene(database: Database) -> Iterator[FarmFixture]:
-    """Scene on both databases; the invariants are checked after each test."""
-    new_scene = FarmFixture(database)
-    yield new_scene
+def farm(database: Database) -> Iterator[FarmFixture]:
+    """Farm on both databases; the invariants are checked after each test."""
+    new_farm = FarmFixture(database)
+    yield new_farm
     with database.read() as session:
         invariants.check(session)
 
 
 @pytest.fixture
-def sqlite_scene(sqlite_farm: Database) -> Iterator[FarmFixture]:
-    """Scene for tests that do not depend on the kind of database."""
-    new_scene = FarmFixture(sqlite_farm)
-    yield new_scene
-    with sqlite_farm.read() as session:
+def sqlite_farm(sqlite_database: Database) -> Iterator[FarmFixture]:
+    """Farm for tests that do not depend on the kind of database."""
+    new_farm = FarmFixture(sqlite_database)
+    yield new_farm
+    with sqlite_database.read() as session:
         invariants.check(session)
 
 
 @pytest.fixture
-def job_id(scene: FarmFixture) -> str:
+def job_id(farm: FarmFixture) -> str:
     """A job of three tracks."""
-    return scene.submit(briefs(3)).job_id
+    return farm.submit(briefs(3)).job_id
 
 
 @pytest.fixture
-def first(scene: FarmFixture, job_id: str) -> int:
-    return scene.ids(job_id)[0]
+def first(farm: FarmFixture, job_id: str) -> int:
+    return farm.ids(job_id)[0]
 
 
 @pytest.fixture
-def worker(scene: FarmFixture) -> WorkerRow:
-    return scene.join()
+def worker(farm: FarmFixture) -> WorkerRow:
+    return farm.join()
 
 
 @pytest.fixture
-def offer(scene: FarmFixture, job_id: str, worker: WorkerRow) -> ShardOffer:
+def offer(farm: FarmFixture, job_id: str, worker: WorkerRow) -> ShardOffer:
     """An offer of all tracks of the job, claimed by the worker."""
-    return scene.claimed(worker, job_id)
+    return farm.claimed(worker, job_id)
 
 
 def _empty(database: Database) -> None:

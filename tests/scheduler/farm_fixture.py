@@ -1,4 +1,4 @@
-"""Test scene of a scheduler: real database and rules, with a controlled clock and in-memory object
+"""Farm under test: real database and rules, with a controlled clock and in-memory object
 store."""
 
 import hashlib
@@ -42,9 +42,9 @@ from trackfarm_scheduler.policy.validation import PlausibleBounds
 from trackfarm_scheduler.results.recorder import Recorder
 
 MUSIC = b"music" * 400  # a plausible number of bytes per second of audio
-ANY_TIMES = PlausibleBounds(slack=1e9)  # the scene's clock stands still while tracks are made
+ANY_TIMES = PlausibleBounds(slack=1e9)  # the clock stands still while tracks are made
 URL_SECONDS = 3600.0
-SECONDS_EACH = 2.0  # expected duration of a track in the scene
+SECONDS_EACH = 2.0  # expected duration of a track of the fixture
 LEASE_SECONDS = 12.0
 TERM_SECONDS = 3600.0  # longer than any test: leadership uses the real clock
 
@@ -68,7 +68,7 @@ class FarmFixture(RowQueries):
             jitter=lambda: 0.5,
             bounds=bounds,
         )
-        self.leadership = Leadership(database=database, holder="scene", term=TERM_SECONDS)
+        self.leadership = Leadership(database=database, holder="fixture", term=TERM_SECONDS)
         self.leadership.tick()
         self.settler = JobCompleter(database=database, leadership=self.leadership, clock=self.clock)
 
@@ -190,7 +190,7 @@ class FarmFixture(RowQueries):
         track_ids = tuple(self.made_by(job_id, fitting) if ids is None else ids)
         shard = NewShard(worker.id, worker.queue, job_id, track_ids, SECONDS_EACH * len(track_ids))
         with self.database.write() as session:
-            sent = offers.offer(session, [shard], now=self.clock(), is_race=race)
+            sent = offers.offer(session, [shard], now=self.clock(), is_speculative=race)
             if sent:
                 jobs.start(session, job_id, self.clock())
             return sent[0] if sent else None

@@ -10,7 +10,6 @@ from trackfarm_scheduler.db import events
 from trackfarm_scheduler.db.tables import (
     ArtifactRow,
     AttemptRow,
-    EventRow,
     JobRow,
     JobTrackRow,
     LeaseRow,
@@ -18,6 +17,7 @@ from trackfarm_scheduler.db.tables import (
     TrackRow,
     WorkerRow,
 )
+from trackfarm_scheduler.db.tables_history import EventRow
 from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 
 MOVING = {JobState.ACCEPTED, JobState.RUNNING}
@@ -75,7 +75,9 @@ def _open_tracks(session: Session, opened: Counter[int]) -> None:
             select(col(AttemptRow.track_id))
             .join(LeaseRow, col(LeaseRow.id) == col(AttemptRow.lease_id))
             .join(ShardRow, col(ShardRow.id) == col(LeaseRow.shard_id))
-            .where(col(AttemptRow.state) == AttemptState.OPEN, col(ShardRow.is_race).is_(True))
+            .where(
+                col(AttemptRow.state) == AttemptState.OPEN, col(ShardRow.is_speculative).is_(True)
+            )
         )
     )
     states = {
@@ -147,7 +149,9 @@ def _tallies(session: Session) -> None:
     assert totals["tracks:failed"] == rows(EventRow, col(EventRow.kind) == "track_failed")
     assert totals["track_retries"] == rows(EventRow, col(EventRow.kind) == "track_retried")
     assert totals["leases_ended"] == rows(LeaseRow, col(LeaseRow.state) == LeaseState.ENDED)
-    assert totals["attempts_swept"] == rows(AttemptRow, col(AttemptRow.swept_at).is_not(None))
+    assert totals["attempts_swept"] == rows(
+        AttemptRow, col(AttemptRow.object_removed_at).is_not(None)
+    )
     if totals["artifacts_voided"]:
         return  # bytes of voided artifacts stay counted
     assert totals["object_bytes"] == total(col(ArtifactRow.size))

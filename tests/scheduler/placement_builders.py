@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from trackfarm.cost import TrackShape
-from trackfarm_scheduler.policy.models import JobView, WaitingTrack, WorkerView
-from trackfarm_scheduler.policy.priority import JobPriority, Lane
+from trackfarm_scheduler.policy.models import JobPriority, JobView, Lane, WaitingTrack, WorkerView
 
 TIERS = [4, 8, 24, 80]
 SETS = ["tiny", "turbo"]

@@ -21,36 +21,36 @@ CLAIM_WITHIN, LOST_AFTER = 5.0, 12.0
 
 
 class PlacerFixture:
-    """Placer and rescuer over one scene and one Redis."""
+    """Placer and rescuer over one farm fixture and one Redis."""
 
-    def __init__(self, scene: FarmFixture, server: RedisServer) -> None:
-        self.scene = scene
+    def __init__(self, farm: FarmFixture, server: RedisServer) -> None:
+        self.farm = farm
         self.server = server
         self.broker = Broker(server.url)
         self.redis = Redis.from_url(server.url)
         self.rescues = 0
         self.lag = 0.0
-        self.placer = self.new_placer(scene.leadership)
-        self.rescuer = self.new_rescuer(scene.leadership)
+        self.placer = self.new_placer(farm.leadership)
+        self.rescuer = self.new_rescuer(farm.leadership)
 
     def new_placer(
         self, leadership: Leadership, *, reserved: Mapping[str, int] | None = None
     ) -> Placer:
         return Placer(
-            database=self.scene.database,
+            database=self.farm.database,
             broker=self.broker,
             leadership=leadership,
-            clock=self.scene.clock,
+            clock=self.farm.clock,
             shard_seconds=60,
             reserved=reserved or {},
         )
 
     def new_rescuer(self, leadership: Leadership) -> Rescuer:
         return Rescuer(
-            database=self.scene.database,
+            database=self.farm.database,
             broker=self.broker,
             leadership=leadership,
-            clock=self.scene.clock,
+            clock=self.farm.clock,
             claim_within=CLAIM_WITHIN,
             lost_after=LOST_AFTER,
             our_lag=lambda: self.lag,
@@ -73,23 +73,23 @@ class PlacerFixture:
 
     def claim_next(self, worker: WorkerRow) -> ShardOffer:
         offer = self.take(worker)
-        self.scene.claim(worker, offer)
+        self.farm.claim(worker, offer)
         return offer
 
     def live(self) -> list[LeaseRow]:
-        leases = self.scene.rows(LeaseRow, col(LeaseRow.state) == "live")
+        leases = self.farm.rows(LeaseRow, col(LeaseRow.state) == "live")
         return sorted(leases, key=lambda lease: (lease.offered_at, lease.queue, lease.sequence))
 
     def reasons(self) -> list[str]:
         return sorted(
-            r.end_reason for r in self.scene.rows(LeaseRow, col(LeaseRow.state) == "ended")
+            r.end_reason for r in self.farm.rows(LeaseRow, col(LeaseRow.state) == "ended")
         )
 
     def pass_time(self, seconds: float, *alive: WorkerRow) -> None:
         """Let time pass with a tick of the rescuer each second, and heartbeats of the `alive`
         workers."""
         for _ in range(int(seconds)):
-            self.scene.clock.advance(1)
+            self.farm.clock.advance(1)
             for worker in alive:
-                self.scene.beat(worker)
+                self.farm.beat(worker)
             self.rescuer.tick()

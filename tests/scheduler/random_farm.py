@@ -17,7 +17,8 @@ from trackfarm_scheduler.db.jobs import NotAllowed
 from trackfarm_scheduler.db.offers import ShardOffer
 from trackfarm_scheduler.db.tables import JobRow, LeaseRow, WorkerRow
 from trackfarm_scheduler.policy import leases as rules
-from trackfarm_scheduler.policy.leases import ClaimFacts, ClaimVerdict
+from trackfarm_scheduler.policy.leases import ClaimVerdict
+from trackfarm_scheduler.policy.models import ClaimFacts
 from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 
 
@@ -52,7 +53,7 @@ class RandomFarm(TwoSchedulerFarm):
         caller = self.workers[queues.index(offer.queue) if who is None else who]
         if self._may_claim(offer, caller):
             assert caller.queue == offer.queue, "it was offered to another worker"
-            self.scene.claim(caller, offer)
+            self.farm.claim(caller, offer)
 
     def _may_claim(self, offer: ShardOffer, worker: WorkerRow) -> bool:
         with self.database.read() as session:
@@ -61,14 +62,14 @@ class RandomFarm(TwoSchedulerFarm):
             job = session.get(JobRow, lease.job_id)
             assert job is not None
             facts = ClaimFacts(LeaseState(lease.state), lease.worker_id, lease.queue, job.state)  # type: ignore[arg-type]
-        gone = self.scene.worker(worker.id).state == WorkerState.GONE
+        gone = self.farm.worker(worker.id).state == WorkerState.GONE
         verdict = rules.judge_claim(facts, worker_id=worker.id, worker_queue=worker.queue)
         return verdict is ClaimVerdict.GRANTED and not gone
 
     def _holds(self) -> list[Hold]:
         """Return the live leases of workers that are still here, oldest first."""
         crew = {worker.id: number for number, worker in enumerate(self.workers)}
-        live = self.scene.rows(LeaseRow, col(LeaseRow.state) == LeaseState.LIVE)
+        live = self.farm.rows(LeaseRow, col(LeaseRow.state) == LeaseState.LIVE)
         return [
             (crew[lease.worker_id], ShardOffer(lease.queue, lease.shard_id, lease.id))
             for lease in sorted(live, key=lambda lease: lease.claimed_at or 0)
@@ -80,36 +81,36 @@ class RandomFarm(TwoSchedulerFarm):
         only its own."""
         holds = self._holds()
         for number, worker in enumerate(self.workers):
-            live = self.scene.beat(worker, *[offer for _, offer in holds])
+            live = self.farm.beat(worker, *[offer for _, offer in holds])
             assert live == {o.lease_id for who, o in holds if who == number}
         self.pass_time(seconds)
 
     def drain(self, who: int) -> None:
-        self.scene.beat(self.workers[who], draining=True)
+        self.farm.beat(self.workers[who], draining=True)
 
     def make(self, pick: int) -> None:
         """Upload results that are not reported yet, and may be late then."""
         for who, offer in one_of(self._holds(), pick):
             ids = self._open_under(offer)
-            self.results += [(who, offer, self.scene.upload(offer, i)) for i in ids]
+            self.results += [(who, offer, self.farm.upload(offer, i)) for i in ids]
 
     def _open_under(self, offer: ShardOffer) -> list[int]:
-        return [a.track_id for a in self.scene.attempts(offer) if a.state == AttemptState.OPEN]
+        return [a.track_id for a in self.farm.attempts(offer) if a.state == AttemptState.OPEN]
 
     def report(self, pick: int, who: int | None, spoil: bool) -> None:
         """Report late, twice, as another worker, or with an object corrupted since its upload."""
         for holder, offer, done in one_of(self.results, pick):
-            if spoil and self.scene.track(done.track_id).state != TrackState.DONE:
-                self.scene.objects.content[done.object_key] = b"spoilt"
+            if spoil and self.farm.track(done.track_id).state != TrackState.DONE:
+                self.farm.objects.content[done.object_key] = b"spoilt"
             self._deliver(holder if who is None else who, holder, offer, [done])
 
     def report_late(self, pick: int) -> None:
         """Let a lease expire and its tracks go to others, then report its results."""
         for who, offer in one_of(self._holds(), pick):
-            made = [self.scene.upload(offer, i) for i in self._open_under(offer)]
+            made = [self.farm.upload(offer, i) for i in self._open_under(offer)]
             while offer in [held for _, held in self._holds()]:
                 for worker in self.workers:
-                    self.scene.beat(worker)
+                    self.farm.beat(worker)
                 self.pass_time(LEASE_SECONDS / 2)
             self.dispatch()
             self._deliver(who, who, offer, made)
@@ -126,11 +127,11 @@ class RandomFarm(TwoSchedulerFarm):
         """Report all open tracks of a lease as done."""
         for who, offer in one_of(self._holds(), pick):
             ids = self._open_under(offer)
-            self._deliver(who, who, offer, [self.scene.upload(offer, i) for i in ids])
+            self._deliver(who, who, offer, [self.farm.upload(offer, i) for i in ids])
 
     def _deliver(self, by: int, holder: int, offer: ShardOffer, done: Sequence[TrackDone]) -> None:
-        (lease,) = self.scene.rows(LeaseRow, col(LeaseRow.id) == offer.lease_id)
-        for verdict in self.scene.report(self.workers[by], offer, done=done):
+        (lease,) = self.farm.rows(LeaseRow, col(LeaseRow.id) == offer.lease_id)
+        for verdict in self.farm.report(self.workers[by], offer, done=done):
             if verdict.verdict is ReportVerdict.COMMITTED:
                 assert by == holder
                 assert lease.state == LeaseState.LIVE, "committed under a lease that had ended"
@@ -139,39 +140,39 @@ class RandomFarm(TwoSchedulerFarm):
 
     def fail(self, pick: int, kind: FailureKind, all_of_it: bool) -> None:
         for who, offer in one_of(self._holds(), pick):
-            ids = [a.track_id for a in self.scene.attempts(offer)]
+            ids = [a.track_id for a in self.farm.attempts(offer)]
             failed = ids if all_of_it else ids[:1]
             reporter = self.workers[who]
-            self.scene.report(reporter, offer, failed=[failure(i, kind) for i in failed])
+            self.farm.report(reporter, offer, failed=[failure(i, kind) for i in failed])
 
     def release(self, pick: int, all_of_it: bool) -> None:
         for _, offer in one_of(self._holds(), pick):
-            ids = [a.track_id for a in self.scene.attempts(offer)]
+            ids = [a.track_id for a in self.farm.attempts(offer)]
             with self.database.write() as session:
                 lease = leases.get(session, offer.lease_id)
                 assert lease is not None
                 some = ids if all_of_it else ids[:1]
-                leases.release(session, lease, some, ReleaseReason.STOPPED, self.scene.clock())
+                leases.release(session, lease, some, ReleaseReason.STOPPED, self.farm.clock())
 
     def swap(self, pick: int) -> None:
         """Replace the object of a committed artifact, which the artifact verifier detects."""
-        loose = [a for a in self.scene.artifacts() if a.looked_at is None]
+        loose = [a for a in self.farm.artifacts() if a.verified_at is None]
         for artifact in one_of(loose, pick):
-            self.scene.objects.content[artifact.object_key] = b"another"
-            self.scene.clock.advance(URL_SECONDS + 1)
+            self.farm.objects.content[artifact.object_key] = b"another"
+            self.farm.clock.advance(URL_SECONDS + 1)
             self.leader.late_look.tick()
-            assert artifact.object_key not in self.scene.objects.content
+            assert artifact.object_key not in self.farm.objects.content
             del self.committed[artifact.track_id]
 
     # Operator actions
 
     def ask(self, job: int, act: object) -> None:
         with suppress(NotAllowed):  # in some job states
-            self.scene.change(self.jobs[job], act)  # type: ignore[arg-type]
+            self.farm.change(self.jobs[job], act)  # type: ignore[arg-type]
 
     def remove(self, job: int) -> None:
         self.ask(job, jobs.remove)
-        if self.scene.job(self.jobs[job]).removed_at is not None:
+        if self.farm.job(self.jobs[job]).removed_at is not None:
             self.submit_again(job)
 
     def strand(self, job: int) -> None:
@@ -183,9 +184,9 @@ class RandomFarm(TwoSchedulerFarm):
     def the_books_are_right(self) -> None:
         with self.database.read() as session:
             invariants.check(session)
-        stored = set(self.scene.objects.content)
+        stored = set(self.farm.objects.content)
         for job_id in self.jobs:
-            assert len(self.scene.ids(job_id)) == TRACKS
+            assert len(self.farm.ids(job_id)) == TRACKS
         assert all(number == 1 for number in self.committed.values())
-        for artifact in self.scene.artifacts():
+        for artifact in self.farm.artifacts():
             assert artifact.object_key in stored, "a finished track was deleted"

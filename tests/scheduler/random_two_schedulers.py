@@ -17,8 +17,7 @@ from trackfarm_scheduler.db import jobs, leases, pending, workers
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.offers import ShardOffer
 from trackfarm_scheduler.db.tables import AttemptRow, JobRow, LeaseRow, WorkerRow
-from trackfarm_scheduler.policy import leases as rules
-from trackfarm_scheduler.policy.states import AttemptState, LeaseState
+from trackfarm_scheduler.policy.states import LIVE_STATES, AttemptState, LeaseState
 
 TRACKS = 6
 
@@ -34,10 +33,10 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="trackfarm-order-"))
         shutil.copy(self.template, self.folder / "farm.db")
         self.database = Database(f"sqlite:///{self.folder / 'farm.db'}")
-        self.scene = FarmFixture(self.database)
-        self.scene.objects.writes_once = False
-        self.scene.leadership.resign()
-        self.leader, self.other = (Scheduler(self.scene, name) for name in ("one", "other"))
+        self.farm = FarmFixture(self.database)
+        self.farm.objects.writes_once = False
+        self.farm.leadership.resign()
+        self.leader, self.other = (Scheduler(self.farm, name) for name in ("one", "other"))
         self.leader.leadership.tick()
         self.jobs: list[str] = []
         self.workers: list[WorkerRow] = []
@@ -53,15 +52,15 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
 
     def submit(self, number: int) -> str:
         if number == 0:
-            return self.scene.submit(briefs(TRACKS)).job_id
-        return self.scene.submit(briefs(TRACKS + 2)[2:], budget=0.01).job_id
+            return self.farm.submit(briefs(TRACKS)).job_id
+        return self.farm.submit(briefs(TRACKS + 2)[2:], budget=0.01).job_id
 
     def join(self, number: int) -> WorkerRow:
-        return self.scene.join(str(number), price_per_hour=3.6)
+        return self.farm.join(str(number), price_per_hour=3.6)
 
     def leave_and_join(self, who: int) -> None:
         with self.database.write() as session:
-            workers.leave(session, self.workers[who].id, self.scene.clock(), reason="drained")
+            workers.leave(session, self.workers[who].id, self.farm.clock(), reason="drained")
         self.workers[who] = self.join(who)
 
     def submit_again(self, job: int) -> None:
@@ -76,11 +75,11 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
         by_queue = {worker.queue: worker for worker in self.workers}
         for offer in self._placed():
             if offer.queue in by_queue:
-                self.scene.claim(by_queue[offer.queue], offer)
+                self.farm.claim(by_queue[offer.queue], offer)
 
     def _refresh(self) -> None:
         for number, worker in enumerate(self.workers):
-            self.scene.beat(worker)
+            self.farm.beat(worker)
             if not self._is_live(number):
                 self.leave_and_join(number)
         with self.database.read() as session:
@@ -94,7 +93,7 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
 
     def _placed(self) -> Sequence[ShardOffer]:
         """Return shards, or speculative copies when no track waits, as the placer decides."""
-        now = self.scene.clock()
+        now = self.farm.clock()
         with self.database.read() as session:
             decided = self.leader.placer._decide(session, now)
         with self.database.write() as session:
@@ -104,37 +103,37 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
     def offer(self, job: int, number: int, who: int) -> None:
         with self.database.read() as session:
             moving = {j.id for j in jobs.in_state(session, list(invariants.MOVING))}
-            now = self.scene.clock()
+            now = self.farm.clock()
             waiting = pending.first_of(session, self.jobs[job], now=now, limit=number)
         if self.jobs[job] not in moving or not waiting:
             return
         ids = [t.id for t in waiting]
-        offer = self.scene.try_offer(self.workers[who], self.jobs[job], ids)
+        offer = self.farm.try_offer(self.workers[who], self.jobs[job], ids)
         assert offer or not self._is_live(who), "no other action takes tracks here"
         self.offers += [offer] if offer else []
 
     def _is_live(self, who: int) -> bool:
-        return self.scene.worker(self.workers[who].id).state in rules.LIVE_STATES
+        return self.farm.worker(self.workers[who].id).state in LIVE_STATES
 
     def race(self, job: int, who: int) -> None:
         """Lease tracks of another worker a second time."""
         ids = self._loose(self.jobs[job], self.workers[who])
-        offer = self.scene.try_offer(self.workers[who], self.jobs[job], ids, race=True)
+        offer = self.farm.try_offer(self.workers[who], self.jobs[job], ids, race=True)
         if offer is not None:
-            self.scene.claim(self.workers[who], offer)
+            self.farm.claim(self.workers[who], offer)
 
     def _loose(self, job_id: str, rival: WorkerRow) -> list[int]:
         """Return tracks in progress under exactly one lease, other than the rival's."""
-        opened = self.scene.rows(AttemptRow, col(AttemptRow.state) == AttemptState.OPEN)
-        queues = {lease.id: lease.queue for lease in self.scene.rows(LeaseRow)}
+        opened = self.farm.rows(AttemptRow, col(AttemptRow.state) == AttemptState.OPEN)
+        queues = {lease.id: lease.queue for lease in self.farm.rows(LeaseRow)}
         at = {
             i: [queues[a.lease_id] for a in opened if a.track_id == i]
-            for i in self.scene.made_by(job_id, TrackState.LEASED)
+            for i in self.farm.made_by(job_id, TrackState.LEASED)
         }
         return [i for i, lanes in at.items() if len(lanes) == 1 and rival.queue not in lanes]
 
     def pass_time(self, seconds: float) -> None:
-        self.scene.clock.advance(seconds)
+        self.farm.clock.advance(seconds)
         before = self._deeds()
         self.other.tick()
         assert self._deeds() == before, "the scheduler that does not lead acted"
@@ -142,8 +141,8 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
         self.leader.sweeper.tick()
 
     def _deeds(self) -> tuple[int, list[str]]:
-        ended = self.scene.number(LeaseRow, col(LeaseRow.state) == LeaseState.ENDED)
-        return ended, [job.state for job in self.scene.rows(JobRow)]
+        ended = self.farm.number(LeaseRow, col(LeaseRow.state) == LeaseState.ENDED)
+        return ended, [job.state for job in self.farm.rows(JobRow)]
 
     def change_the_leader(self) -> None:
         """Switch leaders; the old one was suspended and still believes that it leads."""
@@ -153,7 +152,7 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
         assert self.other.leadership.leads
 
     def come_back_after_an_absence(self) -> None:
-        self.scene.clock.advance(1000)
+        self.farm.clock.advance(1000)
         self.leader.rescuer.recover()
 
     def lose_the_message(self, pick: int) -> None:
@@ -165,5 +164,5 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
         with self.database.write() as session:
             lease = leases.get(session, offer.lease_id)
             if lease is not None and lease.worker_id is None:
-                now = self.scene.clock()
+                now = self.farm.clock()
                 self.leader.rescuer._end(session, offer.lease_id, "not claimed", now, 0.0)

@@ -16,9 +16,9 @@ def changed(done: TrackDone, **values: Any) -> TrackDone:
     return done.model_copy(update=values)
 
 
-def fail_all(scene: FarmFixture, job_id: str) -> None:
+def fail_all(farm: FarmFixture, job_id: str) -> None:
     """Fail each open track with a kind that is never retried."""
-    worker = scene.join()
-    offer = scene.claimed(worker, job_id)
-    ids = [a.track_id for a in scene.attempts(offer)]
-    scene.report(worker, offer, failed=[failure(i, FailureKind.BAD_INPUT) for i in ids])
+    worker = farm.join()
+    offer = farm.claimed(worker, job_id)
+    ids = [a.track_id for a in farm.attempts(offer)]
+    farm.report(worker, offer, failed=[failure(i, FailureKind.BAD_INPUT) for i in ids])

@@ -9,7 +9,8 @@ from sqlmodel import SQLModel, col
 from trackfarm.protocol.operator import TrackState
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.offers import ShardOffer
-from trackfarm_scheduler.db.tables import ArtifactRow, AttemptRow, EventRow, JobTrackRow, TrackRow
+from trackfarm_scheduler.db.tables import ArtifactRow, AttemptRow, JobTrackRow, TrackRow
+from trackfarm_scheduler.db.tables_history import EventRow
 
 R = TypeVar("R", bound=SQLModel)
 

@@ -11,15 +11,15 @@ from trackfarm_scheduler.loops.rescuer import Rescuer
 
 
 class Scheduler:
-    """Scheduler with its own leadership; database, objects and clock are the scene's."""
+    """Scheduler with its own leadership; database, objects and clock are those of the fixture."""
 
-    def __init__(self, scene: FarmFixture, holder: str) -> None:
-        self.leadership = Leadership(database=scene.database, holder=holder, term=TERM_SECONDS)
+    def __init__(self, farm: FarmFixture, holder: str) -> None:
+        self.leadership = Leadership(database=farm.database, holder=holder, term=TERM_SECONDS)
         self.broker = Broker("redis://127.0.0.1:1/0")
         shared = {
-            "database": scene.database,
+            "database": farm.database,
             "leadership": self.leadership,
-            "clock": scene.clock,
+            "clock": farm.clock,
         }
         self.rescuer = Rescuer(
             **shared,  # type: ignore[arg-type]
@@ -36,8 +36,8 @@ class Scheduler:
             reserved={},
         )
         self.settler = JobCompleter(**shared)  # type: ignore[arg-type]
-        self.sweeper = OrphanCleaner(**shared, objects=scene.objects, margin=60)  # type: ignore[arg-type]
-        self.late_look = ArtifactVerifier(**shared, objects=scene.objects, margin=0)  # type: ignore[arg-type]
+        self.sweeper = OrphanCleaner(**shared, objects=farm.objects, margin=60)  # type: ignore[arg-type]
+        self.late_look = ArtifactVerifier(**shared, objects=farm.objects, margin=0)  # type: ignore[arg-type]
 
     def tick(self) -> None:
         self.rescuer.tick()

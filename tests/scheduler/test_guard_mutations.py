@@ -20,13 +20,8 @@ from tests.scheduler.random_farm import RandomFarm
 from trackfarm.protocol.operator import JobState, TrackState
 from trackfarm_scheduler.db import leases, tracks
 from trackfarm_scheduler.policy import leases as rules
-from trackfarm_scheduler.policy.leases import (
-    ClaimFacts,
-    ClaimVerdict,
-    CommitFacts,
-    CommitRefusal,
-    judge_commit,
-)
+from trackfarm_scheduler.policy.leases import ClaimVerdict, CommitRefusal, judge_commit
+from trackfarm_scheduler.policy.models import ClaimFacts, CommitFacts
 from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 from trackfarm_scheduler.results import classifier, recorder
 

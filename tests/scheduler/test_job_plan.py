@@ -16,50 +16,50 @@ from trackfarm_scheduler.db.tables import JobRow
 CARD = "NVIDIA GeForce RTX 4090"
 
 
-def plan_of(scene: FarmFixture, job_id: str) -> Plan | None:
-    with scene.database.read() as session:
+def plan_of(farm: FarmFixture, job_id: str) -> Plan | None:
+    with farm.database.read() as session:
         return job_plan.plan_of(session, session.get_one(JobRow, job_id), load_prices({}))
 
 
-def test_a_plan_is_for_what_waits_on_who_is_here(sqlite_scene: FarmFixture) -> None:
-    scene = sqlite_scene
+def test_a_plan_is_for_what_waits_on_who_is_here(sqlite_farm: FarmFixture) -> None:
+    farm = sqlite_farm
     for price in (0.0, 1.0):
-        scene.join(price_per_hour=price)
-    scene.join("other kind", model_set="acestep-v15-turbo")
-    job_id = scene.submit(briefs(6, duration=60)).job_id
-    worker = scene.join()
-    scene.finish(worker, scene.claimed(worker, job_id, scene.ids(job_id)[:2]))
-    scene.claimed(worker, job_id, scene.ids(job_id)[2:3])
-    plan = plan_of(scene, job_id)
+        farm.join(price_per_hour=price)
+    farm.join("other kind", model_set="acestep-v15-turbo")
+    job_id = farm.submit(briefs(6, duration=60)).job_id
+    worker = farm.join()
+    farm.finish(worker, farm.claimed(worker, job_id, farm.ids(job_id)[:2]))
+    farm.claimed(worker, job_id, farm.ids(job_id)[2:3])
+    plan = plan_of(farm, job_id)
     assert plan is not None
     assert plan.tracks == 3, "neither done nor running tracks"
     assert sorted((g.count, g.price, g.boot_hours) for g in plan.groups) == [(1, 1, 0), (2, 0, 0)]
-    with scene.database.read() as session:
+    with farm.database.read() as session:
         speed_model = speeds.model_of(session, "cpu", model_set("tiny"))
     track_seconds = speed_model.predict(TrackShape(60, model_set("tiny").default_steps, False)).mean
     assert plan.eta_seconds is not None
     assert plan.eta_seconds.expected >= 3 * track_seconds / 3
 
 
-def test_what_has_nothing_to_make_has_no_plan(sqlite_scene: FarmFixture) -> None:
-    worker = sqlite_scene.join()
-    job_id = sqlite_scene.submit(briefs(2)).job_id
-    sqlite_scene.finish(worker, sqlite_scene.claimed(worker, job_id))
-    assert plan_of(sqlite_scene, job_id) is None
+def test_what_has_nothing_to_make_has_no_plan(sqlite_farm: FarmFixture) -> None:
+    worker = sqlite_farm.join()
+    job_id = sqlite_farm.submit(briefs(2)).job_id
+    sqlite_farm.finish(worker, sqlite_farm.claimed(worker, job_id))
+    assert plan_of(sqlite_farm, job_id) is None
 
 
-def test_a_plan_without_workers_says_so(sqlite_scene: FarmFixture) -> None:
-    plan = plan_of(sqlite_scene, sqlite_scene.submit(briefs(2)).job_id)
+def test_a_plan_without_workers_says_so(sqlite_farm: FarmFixture) -> None:
+    plan = plan_of(sqlite_farm, sqlite_farm.submit(briefs(2)).job_id)
     assert plan is not None
     assert plan.eta_seconds is None
     assert "no worker serves tiny" in plan.unfit[0].reason
 
 
-def test_a_plan_is_held_to_the_limits_of_its_job(sqlite_scene: FarmFixture) -> None:
-    sqlite_scene.join(price_per_hour=1.0)
-    soon = datetime.fromtimestamp(sqlite_scene.clock() + 3600, UTC)
-    job_id = sqlite_scene.submit(briefs(2), deadline=soon, budget=1e-9).job_id
-    plan = plan_of(sqlite_scene, job_id)
+def test_a_plan_is_held_to_the_limits_of_its_job(sqlite_farm: FarmFixture) -> None:
+    sqlite_farm.join(price_per_hour=1.0)
+    soon = datetime.fromtimestamp(sqlite_farm.clock() + 3600, UTC)
+    job_id = sqlite_farm.submit(briefs(2), deadline=soon, budget=1e-9).job_id
+    plan = plan_of(sqlite_farm, job_id)
     assert plan is not None
     assert plan.limits.deadline_seconds == pytest.approx(3600, abs=1)
     assert plan.limits.budget == 1e-9
@@ -68,12 +68,12 @@ def test_a_plan_is_held_to_the_limits_of_its_job(sqlite_scene: FarmFixture) -> N
     assert not plan.is_feasible
 
 
-def test_equal_cards_are_one_group(sqlite_scene: FarmFixture) -> None:
-    scene = sqlite_scene
+def test_equal_cards_are_one_group(sqlite_farm: FarmFixture) -> None:
+    farm = sqlite_farm
     for name in "ab":
-        scene.join(name, gpu=CARD, price_per_hour=0.3)
-    scene.join("c", gpu=CARD, price_per_hour=0.4)
-    groups = job_plan.fleet_of([scene.worker(w.id) for w in scene.rows(type(scene.join("d")))])
+        farm.join(name, gpu=CARD, price_per_hour=0.3)
+    farm.join("c", gpu=CARD, price_per_hour=0.4)
+    groups = job_plan.fleet_of([farm.worker(w.id) for w in farm.rows(type(farm.join("d")))])
     assert [(g.gpu, g.count, g.price, g.boots, g.is_gpu) for g in groups] == [
         (CARD, 2, 0.3, False, True),
         (CARD, 1, 0.4, False, True),
@@ -82,10 +82,10 @@ def test_equal_cards_are_one_group(sqlite_scene: FarmFixture) -> None:
 
 
 @pytest.mark.parametrize("waiting", [0, 3])
-def test_a_plan_says_what_it_leaves_out(sqlite_scene: FarmFixture, waiting: int) -> None:
+def test_a_plan_says_what_it_leaves_out(sqlite_farm: FarmFixture, waiting: int) -> None:
     if waiting:
-        sqlite_scene.submit(briefs(waiting))
-    with sqlite_scene.database.read() as session:
+        sqlite_farm.submit(briefs(waiting))
+    with sqlite_farm.database.read() as session:
         notes = job_plan.waiting_now(session)
     assert len(notes) == bool(waiting)
     assert all("3 tracks of jobs submitted earlier" in note for note in notes)

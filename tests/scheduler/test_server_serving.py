@@ -37,7 +37,9 @@ def test_told_to_stop_it_lets_another_lead_at_once(
     assert "scheduler_stopped" in log.read_text()
     assert "Traceback" not in log.read_text()
     with create_engine(database).connect() as connection:
-        assert connection.execute(text("SELECT until FROM leader")).scalars().all() == [0.0]
+        assert connection.execute(text("SELECT expires_at FROM leader_lease")).scalars().all() == [
+            0.0
+        ]
 
 
 def test_a_part_that_fails_to_end_keeps_no_other_from_it() -> None:

@@ -31,44 +31,44 @@ def begun(
     return future
 
 
-def test_a_job_is_not_over_while_its_tracks_are_reopened(scene: FarmFixture) -> None:
-    worker, job_id = scene.join(), scene.submit(briefs(2)).job_id
-    offer = scene.claimed(worker, job_id)
-    good, bad = scene.ids(job_id)
-    scene.report(worker, offer, done=[scene.upload(offer, good)])
-    scene.report(worker, offer, failed=[failure(bad, FailureKind.BAD_INPUT)])
+def test_a_job_is_not_over_while_its_tracks_are_reopened(farm: FarmFixture) -> None:
+    worker, job_id = farm.join(), farm.submit(briefs(2)).job_id
+    offer = farm.claimed(worker, job_id)
+    good, bad = farm.ids(job_id)
+    farm.report(worker, offer, done=[farm.upload(offer, good)])
+    farm.report(worker, offer, failed=[failure(bad, FailureKind.BAD_INPUT)])
     with ThreadPoolExecutor(1) as pool:
-        with scene.database.write() as session:
-            jobs.retry(session, jobs.find(session, job_id)[0], scene.clock())
-            settling = begun(scene.database, pool, scene.settler.tick)
+        with farm.database.write() as session:
+            jobs.retry(session, jobs.find(session, job_id)[0], farm.clock())
+            settling = begun(farm.database, pool, farm.settler.tick)
         settling.result(timeout=10)
-    assert (scene.job(job_id).state, scene.states(job_id)) == ("running", {"done": 1, "pending": 1})
+    assert (farm.job(job_id).state, farm.states(job_id)) == ("running", {"done": 1, "pending": 1})
 
 
 def test_a_job_that_comes_while_the_maker_is_paused_makes_its_tracks_itself(
-    scene: FarmFixture,
+    farm: FarmFixture,
 ) -> None:
-    first = scene.submit(briefs(3)).job_id
-    coming = scene.begin()
+    first = farm.submit(briefs(3)).job_id
+    coming = farm.begin()
     with ThreadPoolExecutor(1) as pool:
-        with scene.database.write() as session:
-            jobs.pause(session, jobs.find(session, first)[0], scene.clock())
-            scene.add(coming, briefs(4))
-            sealing = begun(scene.database, pool, lambda: scene.seal(coming))
+        with farm.database.write() as session:
+            jobs.pause(session, jobs.find(session, first)[0], farm.clock())
+            farm.add(coming, briefs(4))
+            sealing = begun(farm.database, pool, lambda: farm.seal(coming))
         sealing.result(timeout=10)
-    assert len(scene.made_by(coming.job_id, TrackState.PENDING)) == 4
+    assert len(farm.made_by(coming.job_id, TrackState.PENDING)) == 4
 
 
-def test_two_jobs_that_are_retried_at_once_share_a_track_still(scene: FarmFixture) -> None:
-    worker = scene.join()
-    first, second = (scene.submit(briefs(n)).job_id for n in (2, 3))
+def test_two_jobs_that_are_retried_at_once_share_a_track_still(farm: FarmFixture) -> None:
+    worker = farm.join()
+    first, second = (farm.submit(briefs(n)).job_id for n in (2, 3))
     for job_id in (first, second):
-        offer = scene.claimed(worker, job_id)
-        ids = [a.track_id for a in scene.attempts(offer)]
-        scene.report(worker, offer, failed=[failure(i, FailureKind.BAD_INPUT) for i in ids])
+        offer = farm.claimed(worker, job_id)
+        ids = [a.track_id for a in farm.attempts(offer)]
+        farm.report(worker, offer, failed=[failure(i, FailureKind.BAD_INPUT) for i in ids])
     with ThreadPoolExecutor(1) as pool:
-        with scene.database.write() as session:
-            jobs.retry(session, jobs.find(session, first)[0], scene.clock())
-            retrying = begun(scene.database, pool, lambda: scene.change(second, jobs.retry))
+        with farm.database.write() as session:
+            jobs.retry(session, jobs.find(session, first)[0], farm.clock())
+            retrying = begun(farm.database, pool, lambda: farm.change(second, jobs.retry))
         assert retrying.result(timeout=10) == 1, "the others are pending already"
-    assert [len(scene.made_by(i, TrackState.PENDING)) for i in (first, second)] == [2, 1]
+    assert [len(farm.made_by(i, TrackState.PENDING)) for i in (first, second)] == [2, 1]

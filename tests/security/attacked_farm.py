@@ -17,8 +17,9 @@ from trackfarm.catalog import Brief
 from trackfarm.net.tls import verification
 from trackfarm.protocol.operator import JobHeader
 from trackfarm.protocol.worker import ClaimAnswer
-from trackfarm_scheduler.db.tables import ArtifactRow, AttemptRow, EventRow, LeaseRow, WorkerRow
+from trackfarm_scheduler.db.tables import ArtifactRow, AttemptRow, LeaseRow, WorkerRow
 from trackfarm_scheduler.db.tables_access import AuditRow
+from trackfarm_scheduler.db.tables_history import EventRow
 from trackfarm_scheduler.objects import ObjectStore, open_store
 from trackfarm_scheduler.policy.states import AttemptState
 
@@ -82,7 +83,7 @@ class AttackedFarm:
             AttemptRow,
             col(AttemptRow.state).not_in((AttemptState.OPEN, AttemptState.DONE)),
             col(AttemptRow.url_expires_at).is_not(None),
-            col(AttemptRow.swept_at).is_(None),
+            col(AttemptRow.object_removed_at).is_(None),
         )
         wanted = {shard.lease_id for shard in shards}
         return [row.object_key for row in attempts if not wanted or row.lease_id in wanted]

@@ -17,7 +17,7 @@ from tests.security.stub_workers import StubWorker, music, result, verdict_of
 from tests.servers.process import wait_until
 from trackfarm.protocol.worker import ClaimAnswer, TrackOrder
 from trackfarm_scheduler.db.tables import AttemptRow
-from trackfarm_scheduler.policy.retry import BAD_WORKER_STRIKES
+from trackfarm_scheduler.policy.states import BAD_WORKER_STRIKES
 
 REFUSED = (400, 403, 404, 405, 412, 501)
 BUCKET_PART = 1  # of the path, behind the slash

@@ -3,10 +3,17 @@
 from collections.abc import Sequence
 
 from trackfarm_scheduler.policy.leases import heartbeat_interval
-from trackfarm_scheduler.policy.models import JobView, NewShard, WorkerView
+from trackfarm_scheduler.policy.models import (
+    JobPriority,
+    JobView,
+    Lane,
+    NewShard,
+    OpenTrack,
+    Straggler,
+    WorkerView,
+)
 from trackfarm_scheduler.policy.placement import SHARDS_AHEAD, place
-from trackfarm_scheduler.policy.priority import JobPriority, Lane
-from trackfarm_scheduler.policy.speculation import OpenTrack, Straggler, race
+from trackfarm_scheduler.policy.speculation import race
 from trackfarm_sim.policies.rules import PolicyRules, SimDecision, SimView
 from trackfarm_sim.sim_worker import MAX_SHARD_TRACKS, Desk, SimLease
 from trackfarm_sim.workload import prior
@@ -42,7 +49,7 @@ class OurPolicy:
             lane=Lane.BATCH,
             priority=0,
             created_at=0.0,
-            fed_at=now,
+            last_shard_at=now,
             in_flight=0.0,
             seconds_left=_seconds_left(farm),
         )

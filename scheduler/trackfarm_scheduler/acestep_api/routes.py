@@ -37,7 +37,6 @@ from trackfarm_scheduler.acestep_api.sources import AUDIO
 from trackfarm_scheduler.api.auth import TheFarm
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.queue_position import LineWatch, default_model
-from trackfarm_scheduler.api.request_body import RELEASE
 from trackfarm_scheduler.db import artifacts, calls
 from trackfarm_scheduler.objects.base import ObjectStore
 from trackfarm_scheduler.objects.directory import DirectoryStore
@@ -94,6 +93,7 @@ def any_sample(choose: Callable[[Sequence[Sample]], Sample]) -> Sample:
     return choose(samples())
 
 
+RELEASE = "/release_task"
 SERVICE = "ACE-Step API"
 FIRST_MEAN_SECONDS = 5.0  # the value that ACE-Step's server returns before its first job has ended
 _QUEUED = (JobState.ACCEPTED, JobState.PAUSED)

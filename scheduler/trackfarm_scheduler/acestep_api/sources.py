@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import IO, BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
-from sqlalchemy import select
-from sqlmodel import Session, col
+from sqlmodel import Session
 from starlette.datastructures import UploadFile
 
 from trackfarm.catalog.source_refs import OBJECT, UPLOAD, SourceField, is_local
 from trackfarm.protocol.operator import SOURCE_BYTES
 from trackfarm_scheduler.api.errors import ApiError
-from trackfarm_scheduler.db import uploads
-from trackfarm_scheduler.db.tables import ArtifactRow
+from trackfarm_scheduler.db import artifacts, uploads
 from trackfarm_scheduler.objects.base import CHUNK_BYTES
 from trackfarm_scheduler.objects.keys import upload_key
 from trackfarm_scheduler.services import Services
@@ -98,8 +96,7 @@ def named(session: Session, given: object) -> CallSource:
     reference = str(given).strip()
     key = result_key(reference)
     if key is not None:
-        statement = select(col(ArtifactRow.seconds)).where(col(ArtifactRow.object_key) == key)
-        return CallSource(OBJECT + key, session.scalar(statement))
+        return CallSource(OBJECT + key, artifacts.find_seconds(session, key))
     return CallSource(reference, None)
 
 

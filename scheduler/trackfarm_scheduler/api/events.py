@@ -14,7 +14,7 @@ from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.jobs import find_job
 from trackfarm_scheduler.api.pagination import EventFilter, set_next_link
 from trackfarm_scheduler.api.streaming import SlowClientStreamingResponse
-from trackfarm_scheduler.db import events
+from trackfarm_scheduler.db import event_feed
 from trackfarm_scheduler.db.api_keys import digest_of
 from trackfarm_scheduler.events import reader
 from trackfarm_scheduler.events.broadcaster import EventBroadcaster, TooManyStreams
@@ -138,7 +138,7 @@ def _job_id(farm: Services, caller: Caller, reference: str) -> str:
 
 def _events(farm: Services, caller: Caller, wanted: EventFilter) -> list[operator_api.EventInfo]:
     with farm.database.read() as session:
-        return events.page(
+        return event_feed.list_page(
             session,
             job=find_job(session, caller, wanted.job).id if wanted.job else None,
             after=wanted.after,

@@ -22,9 +22,10 @@ from trackfarm_scheduler.api.audited import audited_transaction
 from trackfarm_scheduler.api.auth import JoiningToken, Operator, Reader, TheBadges, TheFarm
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.worker_api import end_access
-from trackfarm_scheduler.db import fleet_lease, fleet_state, jobs, rental_usage, rentals, workers
-from trackfarm_scheduler.db.fleet_lease import TermOver
+from trackfarm_scheduler.db import fleet_state, jobs, leader_leases, rentals, workers
+from trackfarm_scheduler.db.leader_leases import FLEET, NotLeading
 from trackfarm_scheduler.db.rentals import Stale
+from trackfarm_scheduler.rental_usage import usage_of
 from trackfarm_scheduler.services import Services
 
 router = APIRouter(prefix=f"{API_PREFIX}/fleet", tags=["fleet"])
@@ -38,25 +39,29 @@ def hold_term(
 ) -> fleet_api.FleetLease:
     """Acquire or renew the fleet's leader lease; returns the current leader."""
     with farm.database.write() as session:
-        return fleet_lease.hold(session, request, farm.clock())
+        name, now = fleet_state.ensure_farm_name(session), farm.clock()
+        lease = leader_leases.acquire(
+            session, FLEET, request.holder, seconds=request.seconds, now=now
+        )
+        return fleet_state.lease_view(name, lease, now)
 
 
 @router.get("/term")
 def show_term(farm: TheFarm, _caller: Reader) -> fleet_api.FleetLease:
     """Return the current leader of the fleet, and the farm name in the tags of its machines."""
     with farm.database.read() as session:
-        term = fleet_lease.current(session, farm.clock())
-    if term is not None:
-        return term
-    with farm.database.write() as session:
-        return fleet_lease.first(session)
+        name, lease = fleet_state.find_farm_name(session), leader_leases.find(session, FLEET)
+    if name is None:
+        with farm.database.write() as session:
+            name = fleet_state.ensure_farm_name(session)
+    return fleet_state.lease_view(name, lease, farm.clock())
 
 
 @router.delete("/term/{holder}", status_code=204)
 def resign(holder: str, farm: TheFarm, _caller: Operator) -> None:
     """Release the leader lease, so that another process need not wait for it to expire."""
     with farm.database.write() as session:
-        fleet_lease.resign(session, holder, farm.clock())
+        leader_leases.release(session, FLEET, holder)
 
 
 @router.get("/situation")
@@ -104,7 +109,7 @@ def list_stays(
         if behind and last is None:
             raise _unknown(behind)
         rows = rentals.known(session, ended_since=ended_since, behind=last, limit=limit)
-        return rental_usage.of(session, rows, owner=caller.sees)
+        return usage_of(session, rows, owner=caller.sees)
 
 
 @router.post("/rentals", status_code=201)
@@ -120,7 +125,7 @@ def intend(
         audited_transaction(farm, caller.actor, "rental.intend", plan.tag) as change,
         _up_to_date(),
     ):
-        fleet_lease.require(change.session, request.epoch)
+        leader_leases.require_epoch(change.session, FLEET, request.epoch)
         row, invitation = rentals.intend(change.session, plan, farm.clock(), made_by=caller.owner)
     return fleet_api.IntentAnswer(rental=rentals.view(row), token=invitation.token)
 
@@ -131,7 +136,7 @@ def move(
 ) -> fleet_api.RentalInfo:
     """Update a rental to its next state; refused (409) if its version has changed since."""
     with farm.database.write() as session, _up_to_date():
-        fleet_lease.require(session, request.epoch)
+        leader_leases.require_epoch(session, FLEET, request.epoch)
         change = rentals.move(session, tag, request, farm.clock())
     if change is None:
         raise _unknown(tag)
@@ -191,7 +196,7 @@ def _workers_of(session: Session, farm: Services, tag: str) -> list[operator_api
 def _up_to_date() -> Iterator[None]:
     try:
         yield
-    except TermOver:
+    except NotLeading:
         raise ApiError(
             409, "another fleet process is the leader now; reload the situation"
         ) from None

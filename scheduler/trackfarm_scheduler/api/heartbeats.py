@@ -8,18 +8,15 @@ reflects the database.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from anyio import CapacityLimiter, to_thread
 from pydantic import ValidationError
-from sqlalchemy import bindparam, select
-from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trackfarm.protocol.operator import JobState
 from trackfarm.protocol.worker import (
     WORKER_PREFIX,
     Command,
@@ -31,16 +28,9 @@ from trackfarm.protocol.worker import (
 from trackfarm_scheduler.api.auth import calling_worker
 from trackfarm_scheduler.api.errors import WRONG_FORM, ApiError, flaws
 from trackfarm_scheduler.db import lease_expiry, workers
-from trackfarm_scheduler.db.tables import JobRow, LeaseRow, table_of
 from trackfarm_scheduler.services import Services
 
 GATHER_SECONDS = 0.2  # between two transactions; on a small farm a heartbeat does not wait
-_JOB, _LEASE = table_of(JobRow), table_of(LeaseRow)
-_PAUSED = (
-    select(_LEASE.c.id)
-    .join(_JOB, _JOB.c.id == _LEASE.c.job_id)
-    .where(_LEASE.c.id.in_(bindparam("ids", expanding=True)), _JOB.c.state == JobState.PAUSED.value)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +86,8 @@ class HeartbeatBatcher:
             # Leases before workers, as a report does: opposite lock orders would deadlock.
             held = lease_expiry.extend(session, progress, expires_at=now + seconds)
             leaving = workers.hear(session, beats, now)
-            paused = _paused(session, [lease_id for _, lease_id in held])
+            paused = lease_expiry.find_paused(session, [lease_id for _, lease_id in held])
             return HeartbeatResult(frozenset(held), paused, leaving, workers.count_live(session))
-
-
-def _paused(session: Session, lease_ids: Sequence[str]) -> frozenset[str]:
-    if not lease_ids:
-        return frozenset()
-    return frozenset(session.scalars(_PAUSED, {"ids": lease_ids}))
 
 
 def heartbeat_route(farm: Services) -> Route:

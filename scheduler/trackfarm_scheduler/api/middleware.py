@@ -35,9 +35,9 @@ _HANG_UP = {"Connection": "close"}  # the rest of the body is not read
 class RequestMiddleware:
     """Give each request an id and each response its headers; refuse unreadable requests."""
 
-    def __init__(self, app: ASGIApp, *, reader: BodyLimiter) -> None:
+    def __init__(self, app: ASGIApp, *, limiter: BodyLimiter) -> None:
         self._app = app
-        self._reader = reader
+        self._limiter = limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,7 +55,7 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            admitted = await self._reader.admitted(scope, receive)
+            admitted = await self._limiter.admit(scope, receive)
             if admitted is not None:
                 await self._app(scope, admitted, send_with_headers)
         except ApiError as refusal:

@@ -9,7 +9,7 @@ from trackfarm.model_sets import model_set, model_sets
 from trackfarm_scheduler.db import calls, placement_view
 from trackfarm_scheduler.db.calls import OpenCall
 from trackfarm_scheduler.db.database import Database
-from trackfarm_scheduler.db.placement_view import WorkerPool
+from trackfarm_scheduler.policy.models import WorkerPool
 
 FRESH_SECONDS = 1.0
 FALLBACK = "acestep-v15-turbo"  # the model that ACE-Step's own server loads by default
@@ -33,7 +33,7 @@ class QueueForecast:
 
     places: Mapping[str, QueuePosition] = field(default_factory=dict)
     models: Sequence[str] = ()
-    crew: WorkerPool | None = None
+    pool: WorkerPool | None = None
     busy: Mapping[str, float] = field(default_factory=dict)
     last: int = 0
 
@@ -43,37 +43,37 @@ class QueueForecast:
 
     def seconds_behind(self, name: str, tracks: int, shape: TrackShape) -> float | None:
         """Return the seconds until `tracks` more tracks at the end of the queue would be done."""
-        own = _work(self.crew, name, tracks, shape) if self.crew is not None else None
+        own = _work(self.pool, name, tracks, shape) if self.pool is not None else None
         return None if own is None else self.busy.get(name, 0.0) + own
 
 
-def lined_up(waiting: Sequence[OpenCall], crew: WorkerPool) -> QueueForecast:
+def lined_up(waiting: Sequence[OpenCall], pool: WorkerPool) -> QueueForecast:
     """Compute the queue of these calls, oldest first (pure).
 
     The workers of a model set share its work, which starts when the first of them has finished its
     present shards.
     """
-    served = {desk.model_set for desk in crew.desks}
+    served = {worker.model_set for worker in pool.workers}
     busy = {
-        name: min(desk.seconds_ahead for desk in crew.desks if desk.model_set == name)
+        name: min(worker.seconds_ahead for worker in pool.workers if worker.model_set == name)
         for name in served
     }
     places: dict[str, QueuePosition] = {}
     position = 0
     for call in waiting:
         position += call.is_waiting
-        own = _work(crew, call.model_set, call.tracks, call.shape)
+        own = _work(pool, call.model_set, call.tracks, call.shape)
         if own is not None:
             busy[call.model_set] = own = busy[call.model_set] + own
         places[call.job_id] = QueuePosition(position if call.is_waiting else 0, own)
     return QueueForecast(
-        places, [name for name in model_sets() if name in served], crew, busy, position
+        places, [name for name in model_sets() if name in served], pool, busy, position
     )
 
 
-def _work(crew: WorkerPool, name: str, tracks: int, shape: TrackShape) -> float | None:
+def _work(pool: WorkerPool, name: str, tracks: int, shape: TrackShape) -> float | None:
     """Return the seconds that the workers of a model set together take for `tracks` tracks."""
-    rate = crew.rate(name, [shape])
+    rate = pool.rate(name, [shape])
     return tracks / rate if rate else None
 
 

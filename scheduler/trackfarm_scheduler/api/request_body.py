@@ -3,7 +3,7 @@
 Limits on request bodies (pure): bytes by path, nesting depth and size of JSON.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -22,7 +22,6 @@ PLAN_BYTES = 32 * MIB  # 250,000 shapes are 15 MB
 UPLOAD_BYTES = (
     2 * operator_api.SOURCE_BYTES + MIB
 )  # a source, a reference and the fields beside them
-RELEASE = "/release_task"
 # An unknown field costs fifty times as much to reject as a known one costs to parse.
 MOST_QUOTES = 200_000  # a thousand tracks done and as many failed have 90,000
 PLAN_QUOTES = 4_000_000
@@ -38,12 +37,6 @@ def is_stream(method: str, path: str) -> bool:
         "POST",
         f"{operator_api.API_PREFIX}/jobs",
     )
-
-
-def is_upload(method: str, path: str, content_type: bytes) -> bool:
-    """True if the body is a multipart form with files, which its route reads as a stream."""
-    is_form = content_type.lower().startswith(b"multipart/form-data")
-    return is_form and (method, path) == ("POST", RELEASE)
 
 
 def most_bytes(path: str) -> int:
@@ -92,14 +85,16 @@ KnownCheck = Callable[[Request], Awaitable[None]]
 class BodyLimiter:
     """Reader of request bodies.
 
-    `require_known` raises Refused for a caller without a key; it runs before a long body is read.
-    `stream_bytes` limits a streamed submission.
+    `require_known` raises ApiError for a caller without a key; it runs before a long body is read.
+    `stream_bytes` limits a streamed submission. The routes at `upload_paths` read multipart forms
+    with files as a stream.
     """
 
     require_known: KnownCheck
     stream_bytes: int
+    upload_paths: Collection[str] = ()
 
-    async def admitted(self, scope: Scope, receive: Receive) -> Receive | None:
+    async def admit(self, scope: Scope, receive: Receive) -> Receive | None:
         """Return the `receive` for the application, None if the client disconnected. Raises Refused."""
         announced, path, method = _checked_head(scope), scope["path"], scope["method"]
         if announced is None:
@@ -107,7 +102,7 @@ class BodyLimiter:
         if is_stream(method, path):
             most = None if path.startswith("/objects/") else self.stream_bytes
             return receive if most is None else _bounded(receive, announced, most)
-        if is_upload(method, path, _content_type(scope)):
+        if method == "POST" and path in self.upload_paths and _is_form(scope):
             return _bounded(receive, announced, UPLOAD_BYTES)
         return await self._whole(scope, receive, announced)
 
@@ -159,8 +154,9 @@ def _checked_head(scope: Scope) -> int | None:
     return announced
 
 
-def _content_type(scope: Scope) -> bytes:
-    return next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+def _is_form(scope: Scope) -> bool:
+    kind: bytes = next((v for name, v in scope["headers"] if name == b"content-type"), b"")
+    return kind.lower().startswith(b"multipart/form-data")
 
 
 def _require_fits(size: int, most: int) -> None:

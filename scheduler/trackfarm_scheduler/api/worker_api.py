@@ -15,7 +15,6 @@ from typing import Any, ParamSpec, TypeVar, cast
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
-from sqlalchemy import Row, bindparam, select
 from sqlmodel import Session
 
 from trackfarm.catalog import Brief
@@ -47,19 +46,14 @@ from trackfarm_scheduler.api.auth import (
 )
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.auth.credential_cache import TokenCache
-from trackfarm_scheduler.db import leases, registration, workers
+from trackfarm_scheduler.db import jobs, leases, registration, workers
+from trackfarm_scheduler.db.leases import OpenAttempt
 from trackfarm_scheduler.db.registration import Admission
-from trackfarm_scheduler.db.tables import (
-    AttemptRow,
-    JobRow,
-    LeaseRow,
-    TrackRow,
-    WorkerRow,
-    table_of,
-)
+from trackfarm_scheduler.db.tables import LeaseRow, WorkerRow
 from trackfarm_scheduler.objects.factory import source_urls
-from trackfarm_scheduler.policy.leases import ClaimFacts, ClaimVerdict, judge_claim
-from trackfarm_scheduler.policy.states import AttemptState, LeaseState
+from trackfarm_scheduler.policy.leases import ClaimVerdict, judge_claim
+from trackfarm_scheduler.policy.models import ClaimFacts
+from trackfarm_scheduler.policy.states import LeaseState
 from trackfarm_scheduler.results.failures import note_trespass
 from trackfarm_scheduler.services import Services
 
@@ -90,21 +84,6 @@ def end_access(farm: Services, badges: TokenCache, worker_id: str) -> None:
 
 
 router = APIRouter(prefix=WORKER_PREFIX, tags=["worker"])
-_ATTEMPT, _JOB, _TRACK = table_of(AttemptRow), table_of(JobRow), table_of(TrackRow)
-_OPEN = (
-    select(
-        _ATTEMPT.c.track_id,
-        _ATTEMPT.c.seed,
-        _ATTEMPT.c.try_number,
-        _ATTEMPT.c.object_key,
-        _TRACK.c.key,
-        _TRACK.c.brief,
-    )
-    .join(_TRACK, _TRACK.c.id == _ATTEMPT.c.track_id)
-    .where(_ATTEMPT.c.lease_id == bindparam("lease"), _ATTEMPT.c.state == AttemptState.OPEN.value)
-    .order_by(_ATTEMPT.c.track_id)
-)
-_JOB_FACTS = select(_JOB.c.state, _JOB.c.owner).where(_JOB.c.id == bindparam("job"))
 
 
 @router.post("/register")
@@ -163,8 +142,8 @@ def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWo
         note_trespass(worker, lease, "claim")
         if lease is None or lease.shard_id != shard_id:
             raise ApiError(409, "there is no such offer")
-        job = session.execute(_JOB_FACTS, {"job": lease.job_id}).one()
-        _require_claimable(lease, worker, JobState(job.state))
+        job_state, owner = jobs.get_state_and_owner(session, lease.job_id)
+        _require_claimable(lease, worker, job_state)
         leases.claim(
             session,
             lease,
@@ -174,14 +153,14 @@ def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWo
         )
         ttl = farm.settings.url_ttl_seconds
         leases.note_urls(session, lease.id, now + ttl)
-        open_tracks = session.execute(_OPEN, {"lease": lease.id}).all()
+        attempts = leases.list_open_attempts(session, lease.id)
     answer = ClaimAnswer(
         shard_id=shard_id,
         lease_id=lease.id,
         job_id=lease.job_id,
         model_set=worker.model_set,
         lease_seconds=farm.settings.lost_after_seconds,
-        tracks=[_order(farm, row, job.owner, ttl) for row in open_tracks],
+        tracks=[_order(farm, attempt, owner, ttl) for attempt in attempts],
     )
     return _json_response(answer)
 
@@ -207,17 +186,19 @@ def _require_claimable(lease: LeaseRow, worker: WorkerRow, job: JobState) -> Non
             return
 
 
-def _order(farm: Services, row: Row[Any], owner: str, ttl: float) -> TrackOrder:
+def _order(farm: Services, attempt: OpenAttempt, owner: str, ttl: float) -> TrackOrder:
     lifetime = timedelta(seconds=ttl)
-    brief = Brief.model_validate_json(row.brief)
-    upload = farm.objects.presign_put(row.object_key, expires=lifetime, once=True)
+    brief = Brief.model_validate_json(attempt.brief)
+    upload = farm.objects.presign_put(attempt.object_key, expires=lifetime, once=True)
     return TrackOrder(
-        track_id=row.track_id,
-        key=row.key,
-        seed=row.seed,
-        next_seeds=next_seeds(row.key, row.seed, tries=row.try_number, given=brief.seed),
+        track_id=attempt.track_id,
+        key=attempt.key,
+        seed=attempt.seed,
+        next_seeds=next_seeds(
+            attempt.key, attempt.seed, tries=attempt.try_number, given=brief.seed
+        ),
         brief=brief,
-        object_key=row.object_key,
+        object_key=attempt.object_key,
         upload_url=upload.url,
         upload_headers=dict(upload.headers),
         source_urls=source_urls(farm.objects, brief, owner, expires=lifetime),

@@ -6,28 +6,20 @@ Workers that should have a user at the broker.
 """
 
 import secrets
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 from redis import Redis
 from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as TooSlow
-from sqlalchemy import and_, bindparam, not_, select
-from sqlmodel import Session
 
 from trackfarm.net.safe_urls import database_number, for_worker
-from trackfarm.protocol.operator import WorkerState
+from trackfarm_scheduler.db import registration
 from trackfarm_scheduler.db.database import Database
-from trackfarm_scheduler.db.tables import WorkerRow, table_of
 from trackfarm_scheduler.loops.leader import Leadership
-from trackfarm_scheduler.policy.broker_acl import (
-    BrokerUser,
-    differences,
-    rules,
-    user_name,
-    worker_of,
-)
+from trackfarm_scheduler.policy.broker_acl import differences, rules, user_name, worker_of
+from trackfarm_scheduler.policy.models import BrokerUser
 
 log = structlog.get_logger(__name__)
 CONNECT_SECONDS = 2.0
@@ -108,30 +100,6 @@ def _text(name: bytes | str) -> str:
     return name.decode() if isinstance(name, bytes) else name
 
 
-_WORKER = table_of(WorkerRow)
-_LONG_LOST = and_(
-    _WORKER.c.state == WorkerState.LOST.value, _WORKER.c.last_seen < bindparam("lost_before")
-)
-_WITH_USERS = select(_WORKER.c.id, _WORKER.c.queue, _WORKER.c.broker_hash).where(
-    _WORKER.c.state != WorkerState.GONE.value, _WORKER.c.broker_hash != "", not_(_LONG_LOST)
-)
-_OURS = select(_WORKER.c.id).where(_WORKER.c.id.in_(bindparam("ids", expanding=True)))
-
-
-def with_users(session: Session, *, lost_before: float) -> dict[str, BrokerUser]:
-    """Return by worker id the broker users of workers that have not left, and were not lost before
-    `lost_before`."""
-    rows = session.execute(_WITH_USERS, {"lost_before": lost_before})
-    return {row.id: BrokerUser(row.id, row.queue, row.broker_hash) for row in rows}
-
-
-def ours(session: Session, worker_ids: Collection[str]) -> set[str]:
-    """Return the ids among `worker_ids` that belong to workers that ever joined this farm."""
-    if not worker_ids:
-        return set()
-    return set(session.scalars(_OURS, {"ids": sorted(worker_ids)}))
-
-
 FORGET_SECONDS = 3600.0  # how long to keep the user of a lost worker, which may only be cut off
 
 
@@ -163,8 +131,8 @@ class BrokerUserSync:
         lost_before = self._clock() - FORGET_SECONDS
         worker_ids = {worker for name in present if (worker := worker_of(name)) is not None}
         with self._database.read() as session:
-            wanted = with_users(session, lost_before=lost_before)
-            ended = ours(session, worker_ids - set(wanted))
+            wanted = registration.list_broker_users(session, lost_before=lost_before)
+            ended = registration.select_joined(session, worker_ids - set(wanted))
         changes = differences(present, wanted, ended)
         if changes.missing and self._users.grant(changes.missing):
             log.info("broker_users_created", workers=len(changes.missing))

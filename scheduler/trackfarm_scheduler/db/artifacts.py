@@ -1,4 +1,5 @@
-"""Stored files of finished tracks: queries, later verification, and revocation of changed ones."""
+"""Objects in the store: files of finished tracks, their later verification and revocation, and
+leftovers of abandoned attempts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,13 @@ from trackfarm_scheduler.db.tables import ArtifactRow, AttemptRow, JobRow, JobTr
 from trackfarm_scheduler.policy.states import AttemptState
 
 CHANGED = "its object was changed after the commit"
+_ABANDONED = [
+    AttemptState.FAILED,
+    AttemptState.RELEASED,
+    AttemptState.EXPIRED,
+    AttemptState.CANCELLED,
+    AttemptState.FORGIVEN,
+]
 _MAY_MAKE = [state for state in JobState if state not in (JobState.CANCELLED, JobState.FAILED)]
 
 
@@ -44,6 +52,12 @@ def is_made_for(session: Session, object_key: str, owner: str | None) -> bool:
     return session.scalar(statement) is not None
 
 
+def find_seconds(session: Session, object_key: str) -> float | None:
+    """Return the duration of the finished track with this object; None if there is none."""
+    statement = select(col(ArtifactRow.seconds)).where(col(ArtifactRow.object_key) == object_key)
+    return session.scalar(statement)
+
+
 def to_look_at(session: Session, *, written_before: float, limit: int) -> list[Committed]:
     """Return artifacts that were not verified since their upload URL expired, if that was before
     `written_before`."""
@@ -62,7 +76,7 @@ def to_look_at(session: Session, *, written_before: float, limit: int) -> list[C
             & (col(AttemptRow.lease_id) == col(ArtifactRow.lease_id)),
         )
         .where(
-            col(ArtifactRow.looked_at).is_(None), col(AttemptRow.url_expires_at) < written_before
+            col(ArtifactRow.verified_at).is_(None), col(AttemptRow.url_expires_at) < written_before
         )
         .limit(limit)
     )
@@ -72,7 +86,7 @@ def to_look_at(session: Session, *, written_before: float, limit: int) -> list[C
 def note_look(session: Session, track_ids: Sequence[int], now: float) -> None:
     """Mark these artifacts as verified: unchanged since their commit."""
     session.execute(
-        update(ArtifactRow).where(col(ArtifactRow.track_id).in_(track_ids)).values(looked_at=now)
+        update(ArtifactRow).where(col(ArtifactRow.track_id).in_(track_ids)).values(verified_at=now)
     )
 
 
@@ -123,3 +137,26 @@ def _voided(committed: Committed, lease_id: str, now: float) -> JournalEvent:
         worker_id=committed.worker_id,
         data={"object": committed.object_key, "reason": CHANGED},
     )
+
+
+def list_leftovers(session: Session, *, written_before: float, limit: int) -> dict[int, str]:
+    """Return objects of abandoned attempts by attempt, where the upload URL expired before
+    `written_before` and the object was not removed yet."""
+    rows = session.execute(
+        select(col(AttemptRow.id), col(AttemptRow.object_key))
+        .where(
+            col(AttemptRow.state).in_(_ABANDONED),
+            col(AttemptRow.object_removed_at).is_(None),
+            col(AttemptRow.url_expires_at) < written_before,
+        )
+        .limit(limit)
+    )
+    return {attempt_id: key for attempt_id, key in rows if attempt_id is not None}
+
+
+def mark_removed(session: Session, attempt_ids: Sequence[int], now: float) -> None:
+    """Record that the objects of these attempts were removed."""
+    session.execute(
+        update(AttemptRow).where(col(AttemptRow.id).in_(attempt_ids)).values(object_removed_at=now)
+    )
+    events.count(session, "attempts_swept", len(attempt_ids))

@@ -19,7 +19,7 @@ from trackfarm_scheduler.db.tables import (
     TrackRow,
     table_of,
 )
-from trackfarm_scheduler.policy.priority import Lane
+from trackfarm_scheduler.policy.models import Lane
 from trackfarm_scheduler.policy.states import MOVING, UNFINISHED
 
 IDS_PER_QUERY = 500

@@ -1,15 +1,13 @@
-"""Events and running totals, written in the transaction that causes them; listeners hear after it.
+"""Events and running totals, written in the transaction that causes them; listeners are called after
+its commit.
 
-Events are the append-only lineage; tallies are the counters that /metrics shows.
-
-Pages of events, as the API shows them.
+Events are the append-only lineage; counters are the running totals that /metrics shows.
 """
 
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -18,9 +16,8 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
 
-from trackfarm.protocol import operator as operator_api
-from trackfarm_scheduler.db.tables import CounterRow, EventRow, JobRow, table_of
-from trackfarm_scheduler.db.times import within
+from trackfarm_scheduler.db.tables import table_of
+from trackfarm_scheduler.db.tables_history import CounterRow, EventRow
 
 _INSERT_EVENT = insert(table_of(EventRow))
 _TALLY = table_of(CounterRow)
@@ -133,41 +130,3 @@ def totals(session: Session) -> list[tuple[str, dict[str, str], float]]:
         )
     )
     return [(name, json.loads(labels), value) for name, labels, value in rows]
-
-
-def page(
-    session: Session,
-    *,
-    job: str | None,
-    after: int,
-    limit: int,
-    owner: str | None = None,
-    kinds: Sequence[str] = (),
-    between: tuple[float | None, float | None] = (None, None),
-) -> list[operator_api.EventInfo]:
-    """Return events oldest first, after the id `after`; with `owner`, only events of that owner's
-    jobs. `between`: from the first to before the second, in Unix seconds."""
-    statement = select(EventRow).where(col(EventRow.id) > after)
-    if job is not None:
-        statement = statement.where(col(EventRow.job_id) == job)
-    if owner is not None:
-        own = select(col(JobRow.id)).where(col(JobRow.owner) == owner)
-        statement = statement.where(col(EventRow.job_id).in_(own))
-    if kinds:
-        statement = statement.where(col(EventRow.kind).in_(kinds))
-    statement = statement.where(*within(col(EventRow.at), *between))
-    rows = session.scalars(statement.order_by(col(EventRow.id)).limit(limit))
-    return [
-        operator_api.EventInfo(
-            id=row.id or 0,
-            at=datetime.fromtimestamp(row.at, UTC),
-            kind=row.kind,
-            job_id=row.job_id,
-            track_id=row.track_id,
-            shard_id=row.shard_id,
-            lease_id=row.lease_id,
-            worker_id=row.worker_id,
-            data=json.loads(row.data),
-        )
-        for row in rows
-    ]

@@ -9,8 +9,7 @@ from trackfarm.protocol.operator import JobState, TrackState
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_scheduler.db import shared_tracks, tracks
 from trackfarm_scheduler.db.tables import AttemptRow, TrackRow, WorkerRow, table_of
-from trackfarm_scheduler.policy.retry import CRASHES, INFRASTRUCTURE
-from trackfarm_scheduler.policy.states import AttemptState
+from trackfarm_scheduler.policy.states import CRASHES, INFRASTRUCTURE, AttemptState
 
 _COUNTED = [kind.value for kind in FailureKind if kind not in INFRASTRUCTURE]
 _CRASHED = [kind.value for kind in CRASHES]

@@ -13,15 +13,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, case, func, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
 
+from trackfarm.identity import new_id
 from trackfarm.planning.models import ShapeCount
 from trackfarm.protocol import fleet as fleet_api
 from trackfarm.protocol.operator import TrackState, WorkerState
 from trackfarm_scheduler.db import rentals
-from trackfarm_scheduler.db.tables import JobRow, LeaseRow, SpeedRow, TrackRow, WorkerRow
+from trackfarm_scheduler.db.tables import JobRow, LeaseRow, TrackRow, WorkerRow
+from trackfarm_scheduler.db.tables_fleet import FarmRow, LeaderLeaseRow
+from trackfarm_scheduler.db.tables_history import SpeedRow
 from trackfarm_scheduler.policy.states import MOVING, UNFINISHED, LeaseState
 
+NAME_LENGTH = 12  # of 32 characters: enough that two farms in one account never collide
 QUICK_S = 0.2  # a count that was quicker is not cached
 SHARE = 0.02  # fraction of the time spent on counting otherwise
 LONGEST_S = 120.0  # longest life of a cached count: half the boot time of a machine
@@ -151,6 +157,30 @@ def _is_active() -> ColumnElement[bool]:
         col(JobRow.sealed_at).is_not(None),
         col(JobRow.removed_at).is_(None),
     )
+
+
+def find_farm_name(session: Session) -> str | None:
+    """Return the farm's name; None before it has one."""
+    return session.scalar(select(col(FarmRow.name)))
+
+
+def ensure_farm_name(session: Session) -> str:
+    """Return the farm's name; draws it if the farm has none yet."""
+    name = find_farm_name(session)
+    if name is not None:
+        return name
+    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
+    drawn = new_id("farm").removeprefix("farm_")[:NAME_LENGTH]
+    session.execute(insert(FarmRow).values(id=1, name=drawn).on_conflict_do_nothing())
+    return session.scalars(select(col(FarmRow.name))).one()
+
+
+def lease_view(name: str, lease: LeaderLeaseRow | None, now: float) -> fleet_api.FleetLease:
+    """Return the fleet's leader lease as the API shows it; `name` is the farm's."""
+    if lease is None:
+        return fleet_api.FleetLease(farm=name, holder="", epoch=0, seconds=0.0)
+    seconds = max(lease.expires_at - now, 0.0)
+    return fleet_api.FleetLease(farm=name, holder=lease.holder, epoch=lease.epoch, seconds=seconds)
 
 
 def situation(

@@ -5,12 +5,16 @@ from collections import Counter
 from sqlalchemy import ColumnElement, and_, bindparam, exists, func, select
 from sqlmodel import Session, col
 
+from trackfarm.planning import ShapeCount
 from trackfarm.protocol.operator import TrackCounts, TrackState
 from trackfarm_scheduler.db.tables import MADE, SHARED, JobRow, JobTrackRow, TrackRow, table_of
 from trackfarm_scheduler.policy.states import MOVING, UNFINISHED
 
 _LINK, _TRACK = table_of(JobTrackRow), table_of(TrackRow)
 _AUDIO = select(func.sum(_TRACK.c.duration)).where(_TRACK.c.job_id == bindparam("job"), MADE)
+_BY_JOB = select(_TRACK.c.job_id, _TRACK.c.state, func.count()).group_by(
+    _TRACK.c.job_id, _TRACK.c.state
+)
 _SHARED_BY = (
     select(_TRACK.c.state, func.count(), func.sum(_TRACK.c.duration))
     .join(_LINK, _LINK.c.track_id == _TRACK.c.id)
@@ -68,6 +72,40 @@ def backlog(session: Session) -> dict[str, TrackCounts]:
     for name, state, number in rows:
         by_model_set.setdefault(name, {})[state] = number
     return {name: TrackCounts(**counts) for name, counts in by_model_set.items()}
+
+
+def count_by_job(session: Session) -> list[tuple[str, str, int]]:
+    """Count the tracks of all jobs by job and state; return (job id, state, number)."""
+    return [(job_id, state, number) for job_id, state, number in session.execute(_BY_JOB)]
+
+
+def count_pending_shapes(session: Session, job_id: str) -> list[ShapeCount]:
+    """Count a job's pending tracks by shape and minimum GPU memory."""
+    shape = (
+        col(TrackRow.duration),
+        col(TrackRow.steps),
+        col(TrackRow.guided),
+        col(TrackRow.min_vram),
+    )
+    rows = session.execute(
+        select(*shape, func.count())
+        .where(col(TrackRow.job_id) == job_id, col(TrackRow.state) == TrackState.PENDING)
+        .group_by(*shape)
+    )
+    return [
+        ShapeCount(duration=d, steps=n, guided=bool(g), min_vram=v, count=c)
+        for d, n, g, v, c in rows
+    ]
+
+
+def count_done_since(session: Session, job_id: str, since: float) -> int:
+    """Count the tracks that this job itself has finished after `since` (Unix seconds)."""
+    statement = (
+        select(func.count())
+        .select_from(TrackRow)
+        .where(col(TrackRow.job_id) == job_id, MADE, col(TrackRow.ended_at) > since)
+    )
+    return session.scalar(statement) or 0
 
 
 def is_over() -> ColumnElement[bool]:

@@ -46,7 +46,7 @@ def take_batch(session: Session, job_id: str, limit: int) -> list[str] | None:
     _transfer(session, job_id, sorted(shared))
     keys = session.scalars(
         select(col(AttemptRow.object_key)).where(
-            col(AttemptRow.track_id).in_(own), col(AttemptRow.swept_at).is_(None)
+            col(AttemptRow.track_id).in_(own), col(AttemptRow.object_removed_at).is_(None)
         )
     )
     object_keys = sorted(set(keys))

@@ -8,14 +8,15 @@ from sqlmodel import Session, col
 
 from trackfarm.protocol.operator import JobState, TrackState
 from trackfarm_scheduler.db import events, job_counts, leases, shared_tracks, tracks
+from trackfarm_scheduler.db.columns import within
 from trackfarm_scheduler.db.events import JournalEvent
-from trackfarm_scheduler.db.tables import JobRow, TrackRow
-from trackfarm_scheduler.db.times import within
+from trackfarm_scheduler.db.tables import JobRow, TrackRow, table_of
 from trackfarm_scheduler.db.track_list import of_a_job
-from trackfarm_scheduler.policy.retry import FAILED_AT_LEAST, job_ending
 from trackfarm_scheduler.policy.states import JOB, MOVING
 
+_JOB = table_of(JobRow)
 _LOCK = select(col(JobRow.id)).where(col(JobRow.id) == bindparam("job")).with_for_update()
+_STATE_AND_OWNER = select(_JOB.c.state, _JOB.c.owner).where(_JOB.c.id == bindparam("job"))
 _SHOWN = (col(JobRow.sealed_at).is_not(None), col(JobRow.removed_at).is_(None))
 
 
@@ -74,6 +75,16 @@ def in_state(
     return list(session.scalars(statement.order_by(col(JobRow.created_at))))
 
 
+def get_state_and_owner(session: Session, job_id: str) -> tuple[JobState, str]:
+    state, owner = session.execute(_STATE_AND_OWNER, {"job": job_id}).one()
+    return JobState(state), owner
+
+
+def get_owner(session: Session, job_id: str) -> str | None:
+    """Return the owner of a job; None if it has been deleted."""
+    return session.scalar(select(col(JobRow.owner)).where(col(JobRow.id) == job_id))
+
+
 def count_by_state(session: Session, *, owner: str | None = None) -> dict[str, int]:
     rows = session.execute(
         select(col(JobRow.state), func.count()).where(_visible(owner)).group_by(col(JobRow.state))
@@ -88,7 +99,7 @@ def _visible(owner: str | None) -> ColumnElement[bool]:
 
 def start(session: Session, job_id: str, now: float) -> bool:
     """Record that a job was given a shard; the first one moves it from accepted to running."""
-    session.execute(update(JobRow).where(col(JobRow.id) == job_id).values(fed_at=now))
+    session.execute(update(JobRow).where(col(JobRow.id) == job_id).values(last_shard_at=now))
     if not _move(session, job_id, JobState.RUNNING, [JobState.ACCEPTED]):
         return False
     session.execute(
@@ -144,7 +155,7 @@ def run_dry(session: Session, job: JobRow, now: float) -> None:
 def retry(session: Session, job: JobRow, now: float) -> int:
     """Make failed and cancelled tracks pending again; return how many. An ended job resumes. Raises
     NotAllowed if there are none."""
-    session.refresh(job, with_for_update=True)  # a concurrent `settle` may end it
+    session.refresh(job, with_for_update=True)  # it may end concurrently
     reopened = shared_tracks.reopen(session, job.id, [TrackState.FAILED, TrackState.CANCELLED])
     if not reopened:
         raise NotAllowed("nothing to retry: no track of this job has failed or been cancelled")
@@ -188,30 +199,27 @@ def remove(session: Session, job: JobRow, now: float) -> None:
     events.record(session, JournalEvent(now, "job_removal_asked", job.id, data=data))
 
 
-def ripe(session: Session) -> list[JobRow]:
-    """Return active jobs with no unfinished tracks, or with too many failures to continue. Uses one
-    query for all: there may be thousands of jobs with one track each."""
+def list_endable(session: Session, *, failed_at_least: int) -> list[tuple[JobRow, bool]]:
+    """Return active jobs without unfinished tracks (True), or else with at least `failed_at_least`
+    failed ones (False). Uses one query for all: there may be thousands of jobs with one track."""
     is_over = job_counts.is_over()
     statement = select(JobRow, is_over).where(
         col(JobRow.state).in_(MOVING),
         col(JobRow.sealed_at).is_not(None),
-        or_(is_over, job_counts.failed() >= FAILED_AT_LEAST),
+        or_(is_over, job_counts.failed() >= failed_at_least),
     )
-    rows = session.execute(statement).all()
-    return [job for job, over in rows if over or _many_failures(session, job)]
+    return [(job, bool(over)) for job, over in session.execute(statement)]
 
 
-def settle(session: Session, job: JobRow, now: float, *, is_broke: bool) -> JobState | None:
-    """End a job returned by `ripe`; None if it continues after all. `is_broke`: its budget allows
-    no further track, and none of its tracks is being made."""
-    session.execute(_LOCK, {"job": job.id})  # no track may be reopened between count and end
-    counts, _ = job_counts.asked_for_by(session, job.id)
-    ending = job_ending(counts, is_broke=is_broke)
-    if ending is None:
-        return None
-    state, reason = ending
+def lock(session: Session, job_id: str) -> None:
+    """Lock a job until the transaction ends, so that none of its tracks can be reopened."""
+    session.execute(_LOCK, {"job": job_id})
+
+
+def end(session: Session, job: JobRow, state: JobState, now: float, *, reason: str) -> bool:
+    """End an active job as done, failed or out of budget; False if its state has changed."""
     if not _move(session, job.id, state, JOB.sources(state)):
-        return None
+        return False
     if state is JobState.FAILED:
         _close(session, job.id, now, reason=reason)
     elif state is JobState.OUT_OF_BUDGET:
@@ -220,12 +228,7 @@ def settle(session: Session, job: JobRow, now: float, *, is_broke: bool) -> JobS
         update(JobRow).where(col(JobRow.id) == job.id).values(finished_at=now, reason=reason)
     )
     events.record(session, JournalEvent(now, f"job_{state}", job.id, data={"reason": reason}))
-    return state
-
-
-def _many_failures(session: Session, job: JobRow) -> bool:
-    ending = job_ending(job_counts.made_by(session, job.id))
-    return ending is not None and ending[0] is JobState.FAILED
+    return True
 
 
 def _close(session: Session, job_id: str, now: float, *, reason: str) -> None:

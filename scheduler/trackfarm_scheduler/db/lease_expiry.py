@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import bindparam, select, update
 from sqlmodel import Session, col
 
+from trackfarm.protocol.operator import JobState
 from trackfarm.protocol.worker import ShardProgress
-from trackfarm_scheduler.db.tables import LeaseRow, table_of
+from trackfarm_scheduler.db.tables import JobRow, LeaseRow, table_of
 from trackfarm_scheduler.policy.states import LeaseState
 
-_LEASE = table_of(LeaseRow)
+_JOB, _LEASE = table_of(JobRow), table_of(LeaseRow)
 _LIVE = _LEASE.c.state == LeaseState.LIVE.value
 _HELD = select(_LEASE.c.id, _LEASE.c.worker_id).where(
     _LEASE.c.id.in_(bindparam("ids", expanding=True)), _LIVE
@@ -30,6 +31,11 @@ _EXTEND = (
         step=bindparam("at_step"),
         steps=bindparam("of_steps"),
     )
+)
+_PAUSED = (
+    select(_LEASE.c.id)
+    .join(_JOB, _JOB.c.id == _LEASE.c.job_id)
+    .where(_LEASE.c.id.in_(bindparam("ids", expanding=True)), _JOB.c.state == JobState.PAUSED.value)
 )
 
 
@@ -62,6 +68,13 @@ def _extension(shard: ShardProgress, expires_at: float) -> dict[str, object]:
         "at_step": shard.step,
         "of_steps": shard.steps,
     }
+
+
+def find_paused(session: Session, lease_ids: Sequence[str]) -> frozenset[str]:
+    """Return the ids among `lease_ids` that belong to paused jobs."""
+    if not lease_ids:
+        return frozenset()
+    return frozenset(session.scalars(_PAUSED, {"ids": lease_ids}))
 
 
 def grant_time_again(session: Session, expires_at: float) -> None:

@@ -2,6 +2,7 @@
 prolongs leases.)"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from sqlalchemy import Update, bindparam, func, or_, select, update
@@ -16,6 +17,7 @@ from trackfarm_scheduler.policy.states import SHARD, AttemptState, LeaseState, S
 
 FINISHED = "finished"
 _ATTEMPT, _LEASE, _SHARD = table_of(AttemptRow), table_of(LeaseRow), table_of(ShardRow)
+_TRACK = table_of(TrackRow)
 _OPEN = _ATTEMPT.c.state == AttemptState.OPEN.value
 _LIVE = _LEASE.c.state == LeaseState.LIVE.value
 _OF_LEASE = _ATTEMPT.c.lease_id == bindparam("lease")
@@ -43,6 +45,19 @@ _END = (
     .values(state=LeaseState.ENDED.value, ended_at=bindparam("now"), end_reason=bindparam("why"))
     .returning(_LEASE.c.id)
 )
+_LIST_OPEN = (
+    select(
+        _ATTEMPT.c.track_id,
+        _ATTEMPT.c.seed,
+        _ATTEMPT.c.try_number,
+        _ATTEMPT.c.object_key,
+        _TRACK.c.key,
+        _TRACK.c.brief,
+    )
+    .join(_TRACK, _TRACK.c.id == _ATTEMPT.c.track_id)
+    .where(_OF_LEASE, _OPEN)
+    .order_by(_ATTEMPT.c.track_id)
+)
 _COUNT_OPEN = select(func.count()).where(_OF_LEASE, _OPEN)
 _STOP = (
     update(_ATTEMPT)
@@ -58,6 +73,18 @@ _AT_WORK_FOR = select(_ATTEMPT.c.track_id).where(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """A track to make under a lease; `key` and `brief` (JSON) are the track's."""
+
+    track_id: int
+    seed: int
+    try_number: int
+    object_key: str
+    key: str
+    brief: str
+
+
 def claim(
     session: Session, lease: LeaseRow, *, worker_id: str, now: float, lease_seconds: float
 ) -> None:
@@ -69,6 +96,11 @@ def claim(
     if first:
         _move_shard(session, lease.shard_id, ShardState.CLAIMED)
         events.record(session, _about(lease, now, "shard_claimed", worker_id=worker_id))
+
+
+def list_open_attempts(session: Session, lease_id: str) -> list[OpenAttempt]:
+    """Return the unfinished attempts of a lease in order of track id."""
+    return [OpenAttempt(*row) for row in session.execute(_LIST_OPEN, {"lease": lease_id})]
 
 
 def note_urls(session: Session, lease_id: str, expires_at: float) -> None:
@@ -211,6 +243,15 @@ def held_by(session: Session, worker_id: str) -> list[LeaseRow]:
         col(LeaseRow.worker_id) == worker_id, col(LeaseRow.state) == LeaseState.LIVE
     )
     return list(session.scalars(statement))
+
+
+def count_live_by_worker(session: Session) -> dict[str, int]:
+    rows = session.execute(
+        select(col(LeaseRow.worker_id), func.count())
+        .where(col(LeaseRow.state) == LeaseState.LIVE, col(LeaseRow.worker_id).is_not(None))
+        .group_by(col(LeaseRow.worker_id))
+    )
+    return {worker_id: number for worker_id, number in rows if worker_id is not None}
 
 
 def get(session: Session, lease_id: str, *, lock: bool = False) -> LeaseRow | None:

@@ -13,9 +13,8 @@ from trackfarm_scheduler.db import events, tracks
 from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.tables import AttemptRow, LeaseRow, ShardRow, WorkerRow, table_of
 from trackfarm_scheduler.objects.keys import attempt_key
-from trackfarm_scheduler.policy.leases import LIVE_STATES
 from trackfarm_scheduler.policy.models import NewShard
-from trackfarm_scheduler.policy.states import AttemptState, LeaseState, ShardState
+from trackfarm_scheduler.policy.states import LIVE_STATES, AttemptState, LeaseState, ShardState
 
 _LEASE, _WORKER = table_of(LeaseRow), table_of(WorkerRow)
 _INSERT_SHARDS = insert(table_of(ShardRow))
@@ -69,28 +68,30 @@ class _NewShardRows:
 
 
 def offer(
-    session: Session, shards: Sequence[NewShard], *, now: float, is_race: bool
+    session: Session, shards: Sequence[NewShard], *, now: float, is_speculative: bool
 ) -> list[ShardOffer]:
     """Lease the tracks of new shards to their workers. Skips shards with no track left to lease, or
     with a worker that stopped accepting work. In a race (speculative copy) the tracks are leased
     already, and stay so."""
-    new = list(_make(session, shards, is_race=is_race))
+    new = list(_make(session, shards, is_speculative=is_speculative))
     if new:
-        session.execute(_INSERT_SHARDS, [_shard_row(n, now, is_race=is_race) for n in new])
+        session.execute(
+            _INSERT_SHARDS, [_shard_row(n, now, is_speculative=is_speculative) for n in new]
+        )
         session.execute(_INSERT_LEASES, [_lease_row(n, now) for n in new])
         attempts = [_attempt_row(n.offer.lease_id, track) for n in new for track in n.tracks]
         session.execute(_INSERT_ATTEMPTS, attempts)
-        events.record(session, *[_offered(n, now, is_race=is_race) for n in new])
+        events.record(session, *[_offered(n, now, is_speculative=is_speculative) for n in new])
     return [n.offer for n in new]
 
 
 def _make(
-    session: Session, shards: Sequence[NewShard], *, is_race: bool
+    session: Session, shards: Sequence[NewShard], *, is_speculative: bool
 ) -> Iterator[_NewShardRows]:
     takers = _takers(session, {shard.worker_id for shard in shards})
     possible = [shard for shard in shards if shard.worker_id in takers]
     wanted = [track_id for shard in possible for track_id in shard.track_ids]
-    take = tracks.still_leased if is_race else tracks.lease
+    take = tracks.still_leased if is_speculative else tracks.lease
     rows_by_id = {row.id: row for row in take(session, wanted)}
     for shard in possible:
         rows = [rows_by_id[track_id] for track_id in shard.track_ids if track_id in rows_by_id]
@@ -108,7 +109,7 @@ def _takers(session: Session, worker_ids: Iterable[str]) -> Mapping[str, _Taker]
     return {worker_id: _Taker(*facts) for worker_id, *facts in rows}
 
 
-def _shard_row(new: _NewShardRows, now: float, *, is_race: bool) -> dict[str, object]:
+def _shard_row(new: _NewShardRows, now: float, *, is_speculative: bool) -> dict[str, object]:
     return {
         "id": new.offer.shard_id,
         "job_id": new.shard.job_id,
@@ -118,7 +119,7 @@ def _shard_row(new: _NewShardRows, now: float, *, is_race: bool) -> dict[str, ob
         "tracks": len(new.tracks),
         "expected_seconds": new.shard.expected_seconds,
         "price_per_hour": new.price_per_hour,
-        "is_race": is_race,
+        "is_speculative": is_speculative,
         "created_at": now,
     }
 
@@ -156,14 +157,14 @@ def _attempt_row(lease_id: str, track: Row[Any]) -> dict[str, object]:
     }
 
 
-def _offered(new: _NewShardRows, now: float, *, is_race: bool) -> JournalEvent:
+def _offered(new: _NewShardRows, now: float, *, is_speculative: bool) -> JournalEvent:
     return JournalEvent(
         now,
         "shard_offered",
         new.shard.job_id,
         shard_id=new.offer.shard_id,
         lease_id=new.offer.lease_id,
-        data={"queue": new.shard.queue, "tracks": len(new.tracks), "race": is_race},
+        data={"queue": new.shard.queue, "tracks": len(new.tracks), "race": is_speculative},
     )
 
 

@@ -2,7 +2,6 @@
 lag behind."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -25,12 +24,17 @@ from trackfarm_scheduler.db.tables import (
     WorkerRow,
     table_of,
 )
-from trackfarm_scheduler.policy.leases import LIVE_STATES
-from trackfarm_scheduler.policy.models import JobView, WaitingTrack, WorkerView
-from trackfarm_scheduler.policy.placement import SHARDS_AHEAD, place
-from trackfarm_scheduler.policy.priority import JobPriority, Lane
-from trackfarm_scheduler.policy.speculation import OpenTrack, Straggler
-from trackfarm_scheduler.policy.states import AttemptState, LeaseState
+from trackfarm_scheduler.policy.models import (
+    JobPriority,
+    JobView,
+    Lane,
+    OpenTrack,
+    Straggler,
+    WaitingTrack,
+    WorkerPool,
+    WorkerView,
+)
+from trackfarm_scheduler.policy.states import LIVE_STATES, AttemptState, LeaseState
 
 MAX_SHARD_TRACKS = 64
 SMALL = 8  # tracks of the largest job queried together with others; a single call has no more
@@ -42,7 +46,7 @@ _AHEAD = (
     .where(_LEASE.c.state == LeaseState.LIVE.value, _LEASE.c.stage != Stage.FINISHING.value)
     .group_by(_LEASE.c.queue)
 )
-_CREW = select(
+_WORKERS = select(
     _WORKER.c.id,
     _WORKER.c.queue,
     _WORKER.c.tier,
@@ -66,38 +70,16 @@ _FLYING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerPool:
-    """All workers that accept shards, with the load they have not computed yet. `kinds`: by GPU
-    kind and model set, the usual seconds of a track, and the sum of all its workers' speeds."""
-
-    desks: Sequence[WorkerView]
-    kinds: Mapping[tuple[str, str], tuple[Callable[[TrackShape], float], float]]
-
-    @property
-    def places(self) -> int:
-        """Number of shards that can be offered now."""
-        return sum(max(0, SHARDS_AHEAD - desk.shards) for desk in self.desks)
-
-    def rate(self, name: str, shapes: Sequence[TrackShape]) -> float:
-        """Return the tracks of these shapes that all workers of a model set make per second."""
-        return sum(
-            speed * len(shapes) / max(sum(map(usual, shapes)), 1e-9)
-            for (_, kind), (usual, speed) in self.kinds.items()
-            if kind == name
-        )
-
-
 def worker_pool(session: Session) -> WorkerPool:
     ahead = {queue: (number, float(seconds)) for queue, number, seconds in session.execute(_AHEAD)}
-    desks: list[WorkerView] = []
+    workers: list[WorkerView] = []
     kinds: dict[tuple[str, str], tuple[Callable[[TrackShape], float], float]] = {}
-    for row in session.execute(_CREW):
+    for row in session.execute(_WORKERS):
         kind, speed = (row.gpu, row.model_set), max(row.speed, 1e-3)
         usual, speeds_before = kinds.get(kind) or (_usual(session, *kind), 0.0)
         kinds[kind] = usual, speeds_before + speed
-        desks.append(_view(row, _scaled(usual, speed), *ahead.get(row.queue, (0, 0.0))))
-    return WorkerPool(desks, kinds)
+        workers.append(_view(row, _scaled(usual, speed), *ahead.get(row.queue, (0, 0.0))))
+    return WorkerPool(workers, kinds)
 
 
 def _usual(session: Session, gpu: str, name: str) -> Callable[[TrackShape], float]:
@@ -131,7 +113,7 @@ def _view(
 def jobs(
     session: Session,
     rows: Iterable[JobRow],
-    crew: WorkerPool,
+    pool: WorkerPool,
     now: float,
     window: int,
 ) -> list[JobView]:
@@ -141,13 +123,13 @@ def jobs(
     waiting = pending.of_small(session, small, now=now)
     in_flight = _in_flight(session, [job.id for job in moving])
     few = {job_id: waiting.get(job_id, []) for job_id in small}
-    return [_job(session, job, crew, now, window, few.get(job.id), in_flight) for job in moving]
+    return [_job(session, job, pool, now, window, few.get(job.id), in_flight) for job in moving]
 
 
 def _job(
     session: Session,
     job: JobRow,
-    crew: WorkerPool,
+    pool: WorkerPool,
     now: float,
     window: int,
     few: Sequence[WaitingTrack] | None,
@@ -168,9 +150,9 @@ def _job(
             lane=Lane(job.lane),
             priority=job.priority,
             created_at=job.created_at,
-            fed_at=job.fed_at or job.created_at,
+            last_shard_at=job.last_shard_at or job.created_at,
             in_flight=in_flight,
-            seconds_left=_seconds_left(waiting, total, crew, job.model_set),
+            seconds_left=_seconds_left(waiting, total, pool, job.model_set),
             deadline=job.deadline,
         ),
         tracks=waiting,
@@ -187,20 +169,20 @@ def _in_flight(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[floa
 
 
 def _seconds_left(
-    waiting: Sequence[WaitingTrack], total: int, crew: WorkerPool, name: str
+    waiting: Sequence[WaitingTrack], total: int, pool: WorkerPool, name: str
 ) -> float:
     """Return the time to make the waiting tracks with all workers that can make them."""
     shapes = [track.shape for track in waiting[:SAMPLE]]
-    rate = crew.rate(name, shapes) if shapes else 0.0
+    rate = pool.rate(name, shapes) if shapes else 0.0
     return total / rate if rate else 0.0
 
 
 def stragglers(
-    session: Session, desks: Sequence[WorkerView], now: float, *, silent_after: float
+    session: Session, workers: Sequence[WorkerView], now: float, *, silent_after: float
 ) -> list[Straggler]:
     """Return claimed leases with unfinished tracks, as candidates for races (speculative copies) at
     the tail of a job. A worker is silent after `silent_after` seconds without a heartbeat."""
-    by_id = {desk.id: desk for desk in desks}
+    by_id = {worker.id: worker for worker in workers}
     last_seen = {w.id: w.last_seen for w in worker_rows.live(session)}
     rows = session.execute(
         select(LeaseRow, ShardRow)
@@ -230,21 +212,21 @@ def _straggler(
     lease: LeaseRow,
     shard: ShardRow,
     open_tracks: Sequence[OpenTrack],
-    desk: WorkerView,
+    worker: WorkerView,
     *,
     is_silent: bool,
     now: float,
 ) -> Straggler:
-    left = sum(desk.seconds(track.shape) for track in open_tracks)
+    left = sum(worker.seconds(track.shape) for track in open_tracks)
     elapsed = now - (lease.claimed_at or now)
     return Straggler(
         lease_id=lease.id,
-        worker_id=desk.id,
+        worker_id=worker.id,
         job_id=lease.job_id,
         model_set=shard.model_set,
         tracks=open_tracks,
         seconds_left=left,
-        late_by=max(0.0, elapsed + left - max(shard.expected_seconds, desk.seconds_ahead)),
+        late_by=max(0.0, elapsed + left - max(shard.expected_seconds, worker.seconds_ahead)),
         is_silent=is_silent,
     )
 
@@ -281,16 +263,3 @@ def _open(session: Session, lease_ids: Sequence[str]) -> dict[str, list[OpenTrac
         shape = TrackShape(duration, steps, bool(guided))
         by_lease.setdefault(lease_id, []).append(OpenTrack(i, shape, vram, number))
     return by_lease
-
-
-def is_over_budget(session: Session, job: JobRow, now: float) -> bool:
-    """Return whether the job is idle and only its budget prevents placement of its next tracks."""
-    if job.budget is None:
-        return False
-    pool = worker_pool(session)
-    desks = [replace(d, shards=0) for d in pool.desks if d.model_set == job.model_set]
-    (view,) = jobs(session, [job], pool, now, MAX_SHARD_TRACKS)
-    if view.standing.in_flight:
-        return False
-    with_money = place([replace(view, affordable=None)], desks, shard_seconds=1.0)
-    return bool(with_money) and not place([view], desks, shard_seconds=1.0)

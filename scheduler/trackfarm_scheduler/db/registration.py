@@ -5,10 +5,11 @@ Admission of workers: by the join token, an invitation, or the token of a previo
 
 import json
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, bindparam, not_, select
 from sqlmodel import Session, col
 
 from trackfarm.broker import queue_name
@@ -19,10 +20,19 @@ from trackfarm.protocol.worker import RegisterRequest
 from trackfarm.tiers import Tier, measured, reach
 from trackfarm_scheduler.db import events, invitations, speeds, workers
 from trackfarm_scheduler.db.events import JournalEvent
-from trackfarm_scheduler.db.tables import WorkerRow
+from trackfarm_scheduler.db.tables import WorkerRow, table_of
 from trackfarm_scheduler.db.tables_access import InvitationRow
-from trackfarm_scheduler.policy.broker_acl import BrokerUser
-from trackfarm_scheduler.policy.retry import is_bad_worker
+from trackfarm_scheduler.policy.models import BrokerUser
+from trackfarm_scheduler.policy.states import is_bad_worker
+
+_WORKER = table_of(WorkerRow)
+_LONG_LOST = and_(
+    _WORKER.c.state == WorkerState.LOST.value, _WORKER.c.last_seen < bindparam("lost_before")
+)
+_BROKER_USERS = select(_WORKER.c.id, _WORKER.c.queue, _WORKER.c.broker_hash).where(
+    _WORKER.c.state != WorkerState.GONE.value, _WORKER.c.broker_hash != "", not_(_LONG_LOST)
+)
+_JOINED = select(_WORKER.c.id).where(_WORKER.c.id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +156,20 @@ def remove(session: Session, worker_id: str, now: float) -> WorkerRow | None:
         workers.leave(session, row.id, now, reason="removed")
     session.refresh(row)
     return row
+
+
+def list_broker_users(session: Session, *, lost_before: float) -> dict[str, BrokerUser]:
+    """Return by worker id the broker users of workers that have not left, and were not lost before
+    `lost_before`."""
+    rows = session.execute(_BROKER_USERS, {"lost_before": lost_before})
+    return {row.id: BrokerUser(row.id, row.queue, row.broker_hash) for row in rows}
+
+
+def select_joined(session: Session, worker_ids: Collection[str]) -> set[str]:
+    """Return the ids among `worker_ids` that belong to workers that ever joined this farm."""
+    if not worker_ids:
+        return set()
+    return set(session.scalars(_JOINED, {"ids": sorted(worker_ids)}))
 
 
 RETURN_SECONDS = 3600.0  # enough to restart and load a model; limits the use of a stolen disk

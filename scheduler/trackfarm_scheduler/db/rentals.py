@@ -5,9 +5,9 @@ refused, and a write can be repeated if its response was lost.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from sqlalchemy import or_, select, tuple_
+from sqlalchemy import func, or_, select, tuple_
 from sqlmodel import Session, col
 
 from trackfarm.identity import new_id
@@ -15,14 +15,20 @@ from trackfarm.protocol import fleet as fleet_api
 from trackfarm.protocol import operator as operator_api
 from trackfarm.protocol.fleet import RentalState
 from trackfarm.protocol.operator import WorkerState
+from trackfarm.protocol.worker import Stage, Timings
 from trackfarm_scheduler.db import events, invitations, registration, workers
 from trackfarm_scheduler.db.events import JournalEvent
-from trackfarm_scheduler.db.tables import WorkerRow
+from trackfarm_scheduler.db.tables import AttemptRow, LeaseRow, TrackRow, WorkerRow
 from trackfarm_scheduler.db.tables_access import InvitationRow
 from trackfarm_scheduler.db.tables_fleet import RentalRow
-from trackfarm_scheduler.policy.states import RENTAL
+from trackfarm_scheduler.policy.models import LostLease, ReportedRun
+from trackfarm_scheduler.policy.states import RENTAL, AttemptState, LeaseState
 
 JOIN_SECONDS = 2 * 3600.0  # twice the longest time a host may take to boot and load its model
+CHUNK = 1000  # attempts held in memory at once
+_REPORTED = (AttemptState.DONE, AttemptState.FAILED, AttemptState.FORGIVEN)
+_INTERRUPTED = (AttemptState.EXPIRED, AttemptState.RELEASED)
+_AT_WORK = (Stage.COMPUTING, Stage.FINISHING)
 _PLANNED = frozenset(fleet_api.RentalPlan.model_fields)
 _STANDING = frozenset(fleet_api.RentalStatus.model_fields) - {"prices"}
 
@@ -114,6 +120,48 @@ def known(
     if behind is not None:
         statement = statement.where(tuple_(*order) > (behind.intended_at, behind.id))
     return list(session.scalars(statement))
+
+
+def list_worker_ids(session: Session, tag: str) -> list[str]:
+    """Return the workers that ever joined from a rental, in the order in which they joined."""
+    statement = select(col(WorkerRow.id)).where(col(WorkerRow.rental_tag) == tag)
+    return list(session.scalars(statement.order_by(col(WorkerRow.joined_at), col(WorkerRow.id))))
+
+
+def iter_runs(session: Session, worker_id: str) -> Iterator[ReportedRun]:
+    """Yield the attempts that a worker has reported, latest first; may be a million, so they are
+    read in chunks."""
+    statement = (
+        select(
+            col(AttemptRow.state),
+            col(AttemptRow.timings),
+            col(AttemptRow.ended_at),
+            col(TrackRow.job_id),
+        )
+        .join(TrackRow, col(TrackRow.id) == col(AttemptRow.track_id))
+        .where(col(AttemptRow.worker_id) == worker_id, col(AttemptRow.state).in_(_REPORTED))
+        .order_by(func.coalesce(col(AttemptRow.ended_at), 0.0).desc(), col(AttemptRow.id).desc())
+        .execution_options(yield_per=CHUNK)
+    )
+    for state, timings, ended_at, job_id in session.execute(statement):
+        seconds = Timings.model_validate_json(timings).service
+        yield ReportedRun(ended_at or 0.0, seconds, state == AttemptState.DONE, job_id)
+
+
+def list_lost_leases(session: Session, worker_id: str) -> list[LostLease]:
+    """Return the leases that a worker lost or returned while it worked on them."""
+    interrupted = select(col(AttemptRow.lease_id)).where(
+        col(AttemptRow.worker_id) == worker_id, col(AttemptRow.state).in_(_INTERRUPTED)
+    )
+    rows = session.execute(
+        select(col(LeaseRow.claimed_at), col(LeaseRow.ended_at), col(LeaseRow.job_id)).where(
+            col(LeaseRow.id).in_(interrupted),
+            col(LeaseRow.state) == LeaseState.ENDED,
+            col(LeaseRow.stage).in_(_AT_WORK),
+            col(LeaseRow.claimed_at).is_not(None),
+        )
+    )
+    return [LostLease(*row) for row in rows]
 
 
 def view(row: RentalRow) -> fleet_api.RentalInfo:

@@ -13,7 +13,8 @@ from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.protocol.worker import TrackDone
 from trackfarm.speed_model import SpeedModel
-from trackfarm_scheduler.db.tables import SpeedRow, TrackRow, WorkerRow, table_of
+from trackfarm_scheduler.db.tables import TrackRow, WorkerRow, table_of
+from trackfarm_scheduler.db.tables_history import SpeedRow
 
 _SPEED = table_of(SpeedRow)
 _STATS = select(_SPEED.c.stats).where(

@@ -16,7 +16,7 @@ from sqlmodel import Session, col
 from trackfarm.protocol.worker import Timings
 from trackfarm_scheduler.db import events
 from trackfarm_scheduler.db.tables import JobRow, LeaseRow, TrackRow, WorkerRow, table_of
-from trackfarm_scheduler.db.tables_access import UsageRow
+from trackfarm_scheduler.db.tables_history import UsageRow
 from trackfarm_scheduler.db.totals import place_of
 
 HOUR = 3600

@@ -1,15 +1,16 @@
-"""The tables. Times are Unix seconds (UTC), durations seconds, money US dollars.
+"""The main tables: jobs, tracks, and the work on them. Times are Unix seconds (UTC), durations
+seconds, money US dollars.
 
 Text columns with JSON in them hold it compact, and only one module reads and writes each of them.
 """
 
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint, text
+from sqlalchemy import Column, Index, Table, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-# SQLite gives row ids only to INTEGER keys; PostgreSQL needs 64 bits.
-_BIG = BigInteger().with_variant(Integer, "sqlite")
+from trackfarm_scheduler.db.columns import BIG, row_id
+
 _BEGUN = text("state = 'pending' AND tries > 0")
 # Conditions of indexes: queries must use the same text for SQLite to use the index.
 MADE, SHARED = text("track.state = 'done'"), text("job_track.shared")
@@ -30,12 +31,8 @@ def table_of(model: type[SQLModel]) -> Table:
     return SQLModel.metadata.tables[str(model.__tablename__)]
 
 
-def _row_id() -> Column[int]:
-    return Column(_BIG, primary_key=True, autoincrement=True)
-
-
 def _track_ref(*, primary_key: bool = False, index: bool = False) -> Column[int]:
-    return Column(_BIG, primary_key=primary_key, index=index, nullable=False)
+    return Column(BIG, primary_key=primary_key, index=index, nullable=False)
 
 
 class JobRow(SQLModel, table=True):
@@ -60,11 +57,11 @@ class JobRow(SQLModel, table=True):
     state: str
     priority: int = 0
     lane: str = "batch"
-    origin: str = Field(default=JobOrigin.CATALOG, sa_column_kwargs={"server_default": "catalog"})
+    origin: str = Field(default=JobOrigin.CATALOG)
     deadline: float | None = None
     budget: float | None = None
     spent: float = 0
-    fed_at: float = 0
+    last_shard_at: float = 0
     plan: str = Field(default="", sa_column=Column(Text, nullable=False))
     reason: str = ""
     digest: str = ""
@@ -98,7 +95,7 @@ class TrackRow(SQLModel, table=True):
         ),
     )
 
-    id: int | None = Field(default=None, sa_column=_row_id())
+    id: int | None = Field(default=None, sa_column=row_id())
     key: str = Field(unique=True)
     job_id: str
     state: str
@@ -151,7 +148,7 @@ class ShardRow(SQLModel, table=True):
     tracks: int
     expected_seconds: float
     price_per_hour: float = 0
-    is_race: bool = False
+    is_speculative: bool = False
     created_at: float
 
 
@@ -168,7 +165,7 @@ class LeaseRow(SQLModel, table=True):
     )
 
     id: str = Field(primary_key=True)
-    sequence: int = Field(sa_column=Column(_BIG, nullable=False))
+    sequence: int = Field(sa_column=Column(BIG, nullable=False))
     shard_id: str = Field(index=True)
     job_id: str
     queue: str
@@ -192,16 +189,16 @@ class AttemptRow(SQLModel, table=True):
 
     __table_args__ = (
         UniqueConstraint("lease_id", "track_id"),
-        Index("ix_attempt_state", "state", "swept_at"),
+        Index("ix_attempt_state", "state", "object_removed_at"),
         Index("ix_attempt_worker", "worker_id", "state"),
     )
 
-    id: int | None = Field(default=None, sa_column=_row_id())
+    id: int | None = Field(default=None, sa_column=row_id())
     lease_id: str
     track_id: int = Field(sa_column=_track_ref(index=True))
     worker_id: str | None = None
     try_number: int
-    seed: int = Field(sa_column=Column(_BIG, nullable=False))
+    seed: int = Field(sa_column=Column(BIG, nullable=False))
     state: str
     kind: str = ""
     message: str = Field(default="", sa_column=Column(Text, nullable=False))
@@ -209,7 +206,7 @@ class AttemptRow(SQLModel, table=True):
     url_expires_at: float | None = None
     timings: str = Field(default="{}", sa_column=Column(Text, nullable=False))
     ended_at: float | None = None
-    swept_at: float | None = None
+    object_removed_at: float | None = None
 
 
 class WorkerRow(SQLModel, table=True):
@@ -235,7 +232,7 @@ class WorkerRow(SQLModel, table=True):
     memory_mib: int
     tier: str
     vram: int
-    max_batch: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    max_batch: int = Field(default=0)
     model_set: str
     provider: str
     rental_tag: str = ""
@@ -259,7 +256,7 @@ class WorkerRow(SQLModel, table=True):
 
 
 class ArtifactRow(SQLModel, table=True):
-    """The stored file of a done track: exactly one each. `looked_at`: when it was verified
+    """The stored file of a done track: exactly one each. `verified_at`: when it was verified
     unchanged after its upload URL expired, in stores that may let an object be replaced."""
 
     __tablename__ = "artifact"
@@ -268,50 +265,12 @@ class ArtifactRow(SQLModel, table=True):
     lease_id: str
     worker_id: str
     object_key: str = Field(unique=True)
-    size: int = Field(sa_column=Column(_BIG, nullable=False))
+    size: int = Field(sa_column=Column(BIG, nullable=False))
     md5: str
     sha256: str
-    seed: int = Field(sa_column=Column(_BIG, nullable=False))
+    seed: int = Field(sa_column=Column(BIG, nullable=False))
     seconds: float
     measurements: str = Field(sa_column=Column(Text, nullable=False))
     committed_at: float
     etag: str = ""
-    looked_at: float | None = None
-
-
-class EventRow(SQLModel, table=True):
-    """A recorded event; append-only."""
-
-    __tablename__ = "event"
-
-    __table_args__ = (Index("ix_event_job", "job_id", "id"),)
-
-    id: int | None = Field(default=None, sa_column=_row_id())
-    at: float
-    kind: str
-    job_id: str | None = None
-    track_id: int | None = Field(default=None, sa_column=Column(_BIG, nullable=True))
-    shard_id: str | None = None
-    lease_id: str | None = None
-    worker_id: str | None = None
-    data: str = Field(default="{}", sa_column=Column(Text, nullable=False))
-
-
-class SpeedRow(SQLModel, table=True):
-    """The learned speed model of a GPU kind with a model set."""
-
-    __tablename__ = "speed"
-
-    gpu: str = Field(primary_key=True)
-    model_set: str = Field(primary_key=True)
-    stats: str = Field(sa_column=Column(Text, nullable=False))
-
-
-class CounterRow(SQLModel, table=True):
-    """A running total, updated in the transaction of the rows that it counts."""
-
-    __tablename__ = "tally"
-
-    name: str = Field(primary_key=True)
-    labels: str = Field(primary_key=True)
-    value: float = 0
+    verified_at: float | None = None

@@ -1,7 +1,5 @@
-"""Tables of rented machines and of the fleet's leader. Times are Unix seconds, money US dollars.
-
-The leader lease of schedulers that share a database.
-"""
+"""Tables of rented machines, of the farm's name in their tags, and of leader leases. Times are Unix
+seconds, money US dollars."""
 
 from sqlalchemy import Column, Index, Text
 from sqlmodel import Field, SQLModel
@@ -46,26 +44,22 @@ class RentalRow(SQLModel, table=True):
     version: int = 0
 
 
-class FleetLeaseRow(SQLModel, table=True):
-    """The fleet's leader lease, a single row: the leading process, until when by the scheduler's
-    clock, and the number of leader changes (`epoch`). `farm` is drawn at random once, and part of
-    each machine's tag."""
+class FarmRow(SQLModel, table=True):
+    """The farm, a single row. `name` is drawn at random once, and part of each machine's tag."""
 
-    __tablename__ = "fleet_term"
+    __tablename__ = "farm"
 
     id: int = Field(primary_key=True)
-    farm: str
-    holder: str
-    epoch: int
-    until: float
+    name: str
 
 
-class LeaderRow(SQLModel, table=True):
-    """The leader lease, a single row: the scheduler that places and rescues tracks, and until when,
-    by the database's clock."""
+class LeaderLeaseRow(SQLModel, table=True):
+    """The leader of the processes that compete for the lease `name`, until `expires_at`. `epoch` is
+    the number of leader changes."""
 
-    __tablename__ = "leader"
+    __tablename__ = "leader_lease"
 
-    id: int = Field(primary_key=True)
-    holder: str
-    until: float
+    name: str = Field(primary_key=True)
+    holder: str = ""
+    epoch: int = 0
+    expires_at: float = 0

@@ -1,9 +1,10 @@
 """Tables of webhooks. Times are Unix seconds."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Text, text
+from sqlalchemy import Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
-_BIG = BigInteger().with_variant(Integer, "sqlite")
+from trackfarm_scheduler.db.columns import BIG, row_id
+
 # Queries must use the same text for SQLite to use the index.
 WAITING = text("webhook_delivery.state = 'pending'")
 _WAITING = text("state = 'pending'")
@@ -43,14 +44,12 @@ class DeliveryRow(SQLModel, table=True):
         ),
     )
 
-    id: int | None = Field(
-        default=None, sa_column=Column(_BIG, primary_key=True, autoincrement=True)
-    )
+    id: int | None = Field(default=None, sa_column=row_id())
     message_id: str = Field(unique=True)
     webhook_id: str
     event: str
     job_id: str
-    track_id: int | None = Field(default=None, sa_column=Column(_BIG, nullable=True))
+    track_id: int | None = Field(default=None, sa_column=Column(BIG, nullable=True))
     data: str = Field(sa_column=Column(Text, nullable=False))
     state: str
     tries: int = 0

@@ -12,6 +12,7 @@ from sqlmodel import Session, col
 
 from trackfarm.protocol import operator as operator_api
 from trackfarm.protocol.operator import TrackState
+from trackfarm_scheduler.db.columns import within
 from trackfarm_scheduler.db.tables import (
     ArtifactRow,
     AttemptRow,
@@ -20,8 +21,7 @@ from trackfarm_scheduler.db.tables import (
     TrackRow,
     table_of,
 )
-from trackfarm_scheduler.db.tables_access import TrackTagRow
-from trackfarm_scheduler.db.times import within
+from trackfarm_scheduler.db.tables_catalog import TrackTagRow
 
 _INSERT = insert(table_of(TrackTagRow))
 

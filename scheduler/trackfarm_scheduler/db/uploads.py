@@ -11,7 +11,7 @@ from sqlmodel import Session, col
 from trackfarm.catalog import Brief
 from trackfarm.catalog.source_refs import is_url
 from trackfarm_scheduler.db.tables import JobRow, table_of
-from trackfarm_scheduler.db.tables_access import JobUploadRow, UploadRow
+from trackfarm_scheduler.db.tables_catalog import JobUploadRow, UploadRow
 from trackfarm_scheduler.objects.factory import source_key
 from trackfarm_scheduler.objects.keys import uploads_of
 

@@ -10,12 +10,10 @@ from sqlmodel import Session, col
 from trackfarm.protocol.operator import WorkerState
 from trackfarm.protocol.worker import HeartbeatRequest
 from trackfarm_scheduler.db import events, leases
+from trackfarm_scheduler.db.columns import within
 from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.tables import WorkerRow, table_of
-from trackfarm_scheduler.db.times import within
-from trackfarm_scheduler.policy.leases import LIVE_STATES
-from trackfarm_scheduler.policy.retry import is_bad_worker
-from trackfarm_scheduler.policy.states import WORKER, AttemptState
+from trackfarm_scheduler.policy.states import LIVE_STATES, WORKER, AttemptState, is_bad_worker
 
 SLOWEST = 1e-3
 SPEED_MEMORY = 0.2  # weight of the newest shard in a worker's measured speed

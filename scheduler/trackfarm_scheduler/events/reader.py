@@ -1,16 +1,17 @@
 """Event reader: reads events from the database and encodes them for subscribers."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
-from sqlmodel import Session, col
+from sqlmodel import Session
 
-from trackfarm_scheduler.db import job_counts
-from trackfarm_scheduler.db.tables import EventRow, JobRow, JobTrackRow
+from trackfarm_scheduler.db import event_feed, job_counts
+from trackfarm_scheduler.db.event_feed import EventBatch
+from trackfarm_scheduler.db.tables import JobRow, JobTrackRow
+from trackfarm_scheduler.db.tables_history import EventRow
 from trackfarm_scheduler.events.sse import JOB_STATE, KINDS, TRACK_STATE, frame
 
 
@@ -29,12 +30,12 @@ class EventMessage:
 
 def newest(session: Session) -> int:
     """Return the number of the last event, 0 before the first."""
-    return session.scalar(select(func.max(col(EventRow.id)))) or 0
+    return event_feed.get_last_id(session)
 
 
 def read(session: Session, *, after: int, limit: int) -> list[EventMessage]:
     """Return the next events of all jobs, oldest first."""
-    return _select_news(session, [col(EventRow.id) > after], limit)
+    return _messages(event_feed.list_after(session, KINDS, after=after, limit=limit))
 
 
 def replay(
@@ -42,20 +43,10 @@ def replay(
 ) -> list[EventMessage]:
     """Return events after `after` up to `until` for a subscriber to `job`, or to the jobs of
     `owner` (None: to all)."""
-    conditions = [
-        col(EventRow.id) > after,
-        col(EventRow.id) <= until,
-        col(EventRow.kind).in_(KINDS),
-    ]
-    if job is not None:
-        shared = select(col(JobTrackRow.track_id)).where(
-            col(JobTrackRow.job_id) == job, col(JobTrackRow.shared).is_(True)
-        )
-        conditions.append(or_(col(EventRow.job_id) == job, col(EventRow.track_id).in_(shared)))
-    elif owner is not None:
-        own = select(col(JobRow.id)).where(col(JobRow.owner) == owner)
-        conditions.append(col(EventRow.job_id).in_(own))
-    return _select_news(session, conditions, limit)
+    batch = event_feed.list_between(
+        session, KINDS, after=after, until=until, limit=limit, job=job, owner=owner
+    )
+    return _messages(batch)
 
 
 def progress(session: Session, job_id: str) -> bytes | None:
@@ -75,33 +66,10 @@ def progress(session: Session, job_id: str) -> bytes | None:
     return frame("progress", facts)
 
 
-def _select_news(
-    session: Session, wanted: Sequence[ColumnElement[bool]], limit: int
-) -> list[EventMessage]:
-    statement = select(EventRow).where(*wanted).order_by(col(EventRow.id)).limit(limit)
-    rows = list(session.scalars(statement))
-    relevant = [row for row in rows if row.kind in KINDS]
-    links = _links(session, {row.track_id for row in relevant if row.track_id is not None})
-    jobs = {row.job_id for row in relevant if row.job_id}
-    owners = _owners(
-        session, jobs | {link.job_id for track_links in links.values() for link in track_links}
-    )
-    return [_to_news(row, links.get(row.track_id or 0, ()), owners) for row in rows]
-
-
-def _links(session: Session, track_ids: Iterable[int]) -> dict[int, list[JobTrackRow]]:
-    links: dict[int, list[JobTrackRow]] = {}
-    ids = sorted(track_ids)
-    if ids:
-        for link in session.scalars(select(JobTrackRow).where(col(JobTrackRow.track_id).in_(ids))):
-            links.setdefault(link.track_id, []).append(link)
-    return links
-
-
-def _owners(session: Session, jobs: Iterable[str]) -> dict[str, str]:
-    ids = sorted(jobs)
-    rows = session.execute(select(col(JobRow.id), col(JobRow.owner)).where(col(JobRow.id).in_(ids)))
-    return {job_id: owner for job_id, owner in rows}
+def _messages(batch: EventBatch) -> list[EventMessage]:
+    return [
+        _to_news(row, batch.links.get(row.track_id or 0, ()), batch.owners) for row in batch.rows
+    ]
 
 
 def _to_news(

@@ -5,17 +5,13 @@ changes nothing."""
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy import select, text, update
-from sqlmodel import Session, col
+from sqlmodel import Session
 
+from trackfarm_scheduler.db import leader_leases
 from trackfarm_scheduler.db.database import Database
-from trackfarm_scheduler.db.tables_fleet import LeaderRow
+from trackfarm_scheduler.db.leader_leases import SCHEDULER
 
 log = structlog.get_logger(__name__)
-
-
-class NotLeading(Exception):
-    """Another scheduler leads, or there is no leader yet."""
 
 
 class Leadership:
@@ -43,7 +39,11 @@ class Leadership:
         """Renew our lease, or take over when the other's has ended."""
         # Skips the write queue: a long write of this process must not let the short lease expire.
         with self._database.write(in_line=False) as session:
-            gained = self._take(session)
+            now = leader_leases.database_time(session)
+            lease = leader_leases.acquire(
+                session, SCHEDULER, self._holder, seconds=self._term, now=now
+            )
+            gained = lease.holder == self._holder
         if gained and not self._leads:
             log.info("leadership_gained", holder=self._holder)
             self.on_gain()
@@ -53,31 +53,9 @@ class Leadership:
 
     def require(self, session: Session) -> None:
         """Raise NotLeading unless this scheduler leads now and until this transaction ends."""
-        row = session.scalar(select(LeaderRow).where(col(LeaderRow.id) == 1).with_for_update())
-        if row is None or row.holder != self._holder or row.until <= _now(session):
-            raise NotLeading
+        leader_leases.require_holder(session, SCHEDULER, self._holder)
 
     def resign(self) -> None:
         """Release the lease, so that another scheduler can take over at once."""
         with self._database.write() as session:
-            session.execute(
-                update(LeaderRow).where(col(LeaderRow.holder) == self._holder).values(until=0.0)
-            )
-
-    def _take(self, session: Session) -> bool:
-        now = _now(session)
-        row = session.scalar(select(LeaderRow).where(col(LeaderRow.id) == 1).with_for_update())
-        if row is None:
-            session.add(LeaderRow(id=1, holder=self._holder, until=now + self._term))
-            return True
-        if row.holder != self._holder and row.until > now:
-            return False
-        row.holder, row.until = self._holder, now + self._term
-        session.add(row)
-        return True
-
-
-def _now(session: Session) -> float:
-    if session.get_bind().dialect.name == "sqlite":
-        return float(session.scalar(text("SELECT (julianday('now') - 2440587.5) * 86400.0")))
-    return float(session.scalar(text("SELECT extract(epoch FROM clock_timestamp())")))
+            leader_leases.release(session, SCHEDULER, self._holder)

@@ -7,26 +7,14 @@ every attempt names its object, so the store need not be listed.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
-from sqlmodel import Session, col
-
-from trackfarm_scheduler.db import events
+from trackfarm_scheduler.db import artifacts
 from trackfarm_scheduler.db import submission as submission_db
 from trackfarm_scheduler.db.database import Database
-from trackfarm_scheduler.db.tables import AttemptRow
 from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.objects.base import ObjectStore
-from trackfarm_scheduler.policy.states import AttemptState
 
 BATCH = 500
 STALE_UPLOAD_SECONDS = 120.0
-ABANDONED = [
-    AttemptState.FAILED,
-    AttemptState.RELEASED,
-    AttemptState.EXPIRED,
-    AttemptState.CANCELLED,
-    AttemptState.FORGIVEN,
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,26 +48,11 @@ class OrphanCleaner:
     def _sweep_objects(self) -> None:
         while True:
             with self.database.read() as session:
-                batch = self._ripe(session)
+                batch = artifacts.list_leftovers(
+                    session, written_before=self.clock() - self.margin, limit=BATCH
+                )
             if not batch:
                 return
             self.objects.remove(batch.values())
             with self.database.write() as session:
-                self._mark(session, list(batch))
-
-    def _ripe(self, session: Session) -> dict[int, str]:
-        rows = session.execute(
-            select(col(AttemptRow.id), col(AttemptRow.object_key))
-            .where(
-                col(AttemptRow.state).in_(ABANDONED),
-                col(AttemptRow.swept_at).is_(None),
-                col(AttemptRow.url_expires_at) < self.clock() - self.margin,
-            )
-            .limit(BATCH)
-        )
-        return {attempt_id: key for attempt_id, key in rows if attempt_id is not None}
-
-    def _mark(self, session: Session, ids: list[int]) -> None:
-        now = self.clock()
-        session.execute(update(AttemptRow).where(col(AttemptRow.id).in_(ids)).values(swept_at=now))
-        events.count(session, "attempts_swept", len(ids))
+                artifacts.mark_removed(session, list(batch), self.clock())

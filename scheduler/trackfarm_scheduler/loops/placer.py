@@ -9,12 +9,12 @@ from sqlmodel import Session
 from trackfarm_scheduler.broker.client import Broker
 from trackfarm_scheduler.db import jobs, offers, pending, placement_view
 from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.leader_leases import NotLeading
 from trackfarm_scheduler.db.offers import ShardOffer
-from trackfarm_scheduler.db.placement_view import WorkerPool
-from trackfarm_scheduler.loops.leader import Leadership, NotLeading
+from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.policy.leases import heartbeat_interval, offers_allowed
-from trackfarm_scheduler.policy.models import JobView, NewShard
-from trackfarm_scheduler.policy.placement import place, unreserved
+from trackfarm_scheduler.policy.models import JobView, NewShard, WorkerPool
+from trackfarm_scheduler.policy.placement import free_places, place, unreserved
 from trackfarm_scheduler.policy.speculation import paid_for, race
 from trackfarm_scheduler.policy.states import MOVING
 
@@ -62,18 +62,20 @@ class Placer:
 
     def _decide(self, session: Session, now: float) -> "_Decided":
         moving = jobs.in_state(session, MOVING)
-        crew = placement_view.worker_pool(session) if moving else None
-        if crew is None:
+        pool = placement_view.worker_pool(session) if moving else None
+        if pool is None:
             return _Decided([])
         # Previously leased tracks also go to fully loaded workers.
-        places = crew.places or (len(crew.desks) if pending.has_begun(session, now) else 0)
+        places = free_places(pool.workers) or (
+            len(pool.workers) if pending.has_begun(session, now) else 0
+        )
         room = min(places, offers_allowed(offers.unclaimed_ages(session, now)))
         if room <= 0:
             return _Decided([])
-        views = placement_view.jobs(session, moving, crew, now, WINDOW_PER_PLACE * room)
+        views = placement_view.jobs(session, moving, pool, now, WINDOW_PER_PLACE * room)
         shards = place(
             views,
-            crew.desks,
+            pool.workers,
             shard_seconds=self._shard_seconds,
             reserved=self._reserved,
             now=now,
@@ -81,18 +83,20 @@ class Placer:
         )
         if shards:
             return _Decided(shards)
-        return _Decided(self._races(session, crew, views, now), are_races=True)
+        return _Decided(self._races(session, pool, views, now), are_races=True)
 
     def _races(
-        self, session: Session, crew: WorkerPool, views: Sequence[JobView], now: float
+        self, session: Session, pool: WorkerPool, views: Sequence[JobView], now: float
     ) -> list[NewShard]:
-        idle = [worker for worker in unreserved(crew.desks, self._reserved) if worker.shards == 0]
+        idle = [worker for worker in unreserved(pool.workers, self._reserved) if worker.shards == 0]
         if not idle:
             return []
-        silent_after = MISSED_BEATS * heartbeat_interval(len(crew.desks), slowest=5.0)
-        stragglers = placement_view.stragglers(session, crew.desks, now, silent_after=silent_after)
+        silent_after = MISSED_BEATS * heartbeat_interval(len(pool.workers), slowest=5.0)
+        stragglers = placement_view.stragglers(
+            session, pool.workers, now, silent_after=silent_after
+        )
         affordable = {view.id: view.affordable for view in views}
-        prices = {worker.id: worker.price for worker in crew.desks}
+        prices = {worker.id: worker.price for worker in pool.workers}
         return paid_for(race(stragglers, idle), affordable, prices)
 
     def _store(self, session: Session, decided: "_Decided", now: float) -> list[ShardOffer]:
@@ -100,7 +104,7 @@ class Placer:
         tracks been made."""
         moving = {job.id for job in jobs.in_state(session, MOVING)}
         shards = [shard for shard in decided.shards if shard.job_id in moving]
-        stored = offers.offer(session, shards, now=now, is_race=decided.are_races)
+        stored = offers.offer(session, shards, now=now, is_speculative=decided.are_races)
         for job_id in sorted({shard.job_id for shard in shards}) if stored else ():
             jobs.start(session, job_id, now)
         return stored

@@ -8,9 +8,10 @@ from sqlmodel import Session
 from trackfarm_scheduler.broker.client import Broker
 from trackfarm_scheduler.db import lease_expiry, leases, offers, workers
 from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.leader_leases import NotLeading
 from trackfarm_scheduler.db.offers import Unclaimed
 from trackfarm_scheduler.db.tables import LeaseRow
-from trackfarm_scheduler.loops.leader import Leadership, NotLeading
+from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.policy.leases import has_left_queue, offer_is_lost
 from trackfarm_scheduler.policy.states import AttemptState
 

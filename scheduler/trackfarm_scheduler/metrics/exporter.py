@@ -5,18 +5,18 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
-from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from trackfarm import __version__
 from trackfarm_scheduler.broker.client import Broker
 from trackfarm_scheduler.db import events
 from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.farm_metrics import WorkerSample
 from trackfarm_scheduler.metrics import gauges, health, per_worker, survey, totals
 from trackfarm_scheduler.metrics.survey import Surveyor
 from trackfarm_scheduler.objects.base import ObjectStore
@@ -80,7 +80,7 @@ class FarmCollector:
         )
         yield _build_info()
 
-    def _of_database(self, workers: Sequence[Row[Any]]) -> Iterator[Metric]:
+    def _of_database(self, workers: Sequence[WorkerSample]) -> Iterator[Metric]:
         with self._database.read() as session:
             begun = totals.begun(gauges.places_of(workers))
             yield from totals.families(chain(events.totals(session), begun))

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client.core import GaugeMetricFamily, Metric
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from trackfarm_scheduler.broker.client import Broker
 from trackfarm_scheduler.db.database import Database
@@ -22,7 +20,7 @@ def broker_families(broker: Broker) -> Iterator[Metric]:
 
 
 def database_families(database: Database) -> Iterator[Metric]:
-    yield from _answers("database", lambda: _answers_query(database))
+    yield from _answers("database", database.is_up)
 
 
 def disks_of(database: Database, objects: ObjectStore) -> dict[str, Path]:
@@ -57,12 +55,3 @@ def _answers(name: str, asks: Callable[[], bool]) -> Iterator[Metric]:
         )
         latency.add_metric([], took)
         yield latency
-
-
-def _answers_query(database: Database) -> bool:
-    try:
-        with database.read() as session:
-            session.execute(text("SELECT 1"))
-    except SQLAlchemyError:
-        return False
-    return True

@@ -5,25 +5,22 @@ library takes longer for them than a scrape may take.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
-from sqlalchemy import Row
-
+from trackfarm_scheduler.db.farm_metrics import WorkerSample
 from trackfarm_scheduler.db.totals import provider_label
 
 MIB = 1024 * 1024
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
-def pages(workers: Sequence[Row[Any]]) -> Iterator[str]:
+def pages(workers: Sequence[WorkerSample]) -> Iterator[str]:
     """Yield blocks of the text format, version 0.0.4."""
     yield _block("info", "Labels of a worker.", ((_info_labels(w), 1) for w in workers))
     last_seen = ((w.id, w.last_seen) for w in workers)
     yield _named("last_heartbeat_timestamp_seconds", "Time of the last heartbeat.", last_seen)
-    with_gpu = [w for w in workers if w.gpu_memory_mib is not None]
-    total_memory = ((w.id, w.memory_mib * MIB) for w in with_gpu)
+    total_memory = ((w.id, w.memory_mib * MIB) for w in workers if w.gpu_memory_mib is not None)
     yield _named("gpu_memory_bytes", "GPU memory of the worker.", total_memory)
-    used_memory = ((w.id, w.gpu_memory_mib * MIB) for w in with_gpu)
+    used_memory = ((w.id, w.gpu_memory_mib * MIB) for w in workers if w.gpu_memory_mib is not None)
     yield _named("gpu_memory_used_bytes", "GPU memory in use.", used_memory)
     utilization = ((w.id, w.gpu_utilisation) for w in workers if w.gpu_utilisation is not None)
     yield _named(
@@ -31,7 +28,7 @@ def pages(workers: Sequence[Row[Any]]) -> Iterator[str]:
     )
 
 
-def _info_labels(w: Row[Any]) -> str:
+def _info_labels(w: WorkerSample) -> str:
     return (
         f'worker="{w.id}",name="{_escaped(w.name)}",gpu="{_escaped(w.gpu)}",tier="{w.tier}"'
         f',model_set="{w.model_set}",provider="{provider_label(w.provider)}"'

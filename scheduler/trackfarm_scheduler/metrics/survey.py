@@ -16,16 +16,16 @@ from typing import TypeVar
 
 import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
-from sqlalchemy import func, select
 from sqlmodel import Session
 
 from trackfarm.protocol.operator import TrackCounts, TrackState
 from trackfarm_scheduler.broker.client import Broker
-from trackfarm_scheduler.db import jobs, placement_view, workers
+from trackfarm_scheduler.db import job_counts, jobs, placement_view, workers
 from trackfarm_scheduler.db.database import Database
-from trackfarm_scheduler.db.tables import JobRow, TrackRow, table_of
+from trackfarm_scheduler.db.tables import JobRow
 from trackfarm_scheduler.metrics.gauges import gauge, gauges
-from trackfarm_scheduler.policy.priority import JobPriority, is_in_danger
+from trackfarm_scheduler.policy.models import JobPriority
+from trackfarm_scheduler.policy.priority import is_in_danger
 from trackfarm_scheduler.policy.states import MOVING
 
 NEARLY_SPENT = 0.9  # share of a budget
@@ -48,9 +48,9 @@ def promises_of(
     limited_jobs = [job for job in moving if job.deadline is not None or job.budget is not None]
     if not limited_jobs:
         return []
-    crew = placement_view.worker_pool(session)
-    views = placement_view.jobs(session, limited_jobs, crew, now, placement_view.SAMPLE)
-    served_model_sets = {worker.model_set for worker in crew.desks}
+    pool = placement_view.worker_pool(session)
+    views = placement_view.jobs(session, limited_jobs, pool, now, placement_view.SAMPLE)
+    served_model_sets = {worker.model_set for worker in pool.workers}
     return [
         _promise(
             job,
@@ -99,10 +99,6 @@ THREAD = "survey"
 _Key = TypeVar("_Key")
 SMALL = 20_000  # tracks; counted in about 2 ms
 REST = 50.0  # multiple of the duration of the last survey: at most 2 % of a core
-_TRACK = table_of(TrackRow)
-_COUNTS = select(_TRACK.c.job_id, _TRACK.c.state, func.count()).group_by(
-    _TRACK.c.job_id, _TRACK.c.state
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +170,7 @@ class Surveyor:
 
 
 def survey(session: Session, now: float) -> Survey:
-    counts = session.execute(_COUNTS).all()
+    counts = job_counts.count_by_job(session)
     totals: dict[str, int] = {}
     pending: dict[str, int] = {}
     for job_id, state, number in counts:

@@ -9,17 +9,10 @@ LOG: it declares nothing, so it neither reads nor writes bindings.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from trackfarm_scheduler.policy.models import BrokerUser
+
 PREFIX = "tfw_"
 COMMANDS = ("ping", "brpop", "publish", "client|setname")
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerUser:
-    """Broker user of one worker. `password_hash` is the SHA-256 of its password, in hexadecimal."""
-
-    worker_id: str
-    queue: str
-    password_hash: str
 
 
 def user_name(worker_id: str) -> str:

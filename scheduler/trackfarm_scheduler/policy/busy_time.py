@@ -7,28 +7,9 @@ finished tracks counts as lost.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from trackfarm.protocol.fleet import BusyInterval
-
-
-@dataclass(frozen=True, slots=True)
-class ReportedRun:
-    """An attempt reported at `at` (Unix seconds) that occupied the engine for `seconds`."""
-
-    at: float
-    seconds: float
-    kept: bool
-    job: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class LostLease:
-    """A claimed lease that ended without all of its results."""
-
-    start: float
-    end: float
-    job: str | None
+from trackfarm_scheduler.policy.models import LostLease, ReportedRun
 
 
 def busy_intervals(made: Iterable[ReportedRun], lost: Iterable[LostLease]) -> list[BusyInterval]:

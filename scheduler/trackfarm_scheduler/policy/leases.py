@@ -1,11 +1,11 @@
 """Lease rules (pure): claims, lost offers and commits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 
-from trackfarm.protocol.operator import JobState, TrackState, WorkerState
+from trackfarm.protocol.operator import JobState, TrackState
+from trackfarm_scheduler.policy.models import ClaimFacts, CommitFacts
 from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 
 
@@ -13,16 +13,6 @@ class ClaimVerdict(StrEnum):
     GRANTED = "granted"
     NOT_YOURS = "not_yours"
     CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimFacts:
-    """Facts that decide a claim. `holder` is the worker that claimed before, if any."""
-
-    lease: LeaseState
-    holder: str | None
-    queue: str
-    job: JobState
 
 
 def judge_claim(facts: ClaimFacts, *, worker_id: str, worker_queue: str) -> ClaimVerdict:
@@ -69,14 +59,6 @@ class CommitRefusal(StrEnum):
     TRACK_CLOSED = "the track is not waiting for a result"
 
 
-@dataclass(frozen=True, slots=True)
-class CommitFacts:
-    lease: LeaseState
-    attempt: AttemptState | None
-    object_key: str
-    track: TrackState
-
-
 def judge_commit(facts: CommitFacts, *, object_key: str) -> TrackState | CommitRefusal:
     """Apply first commit wins: LEASED when this result may be committed, DONE when the track is
     done already, otherwise the reason for refusal."""
@@ -97,7 +79,3 @@ def heartbeat_interval(live_workers: int, *, slowest: float) -> float:
     """Return the seconds between heartbeats: short on a small farm, so that stopping takes effect
     at once; longer on a large one, to bound the scheduler's time per worker."""
     return min(slowest, max(1.0, live_workers / 100))
-
-
-WORKING_STATES = frozenset({WorkerState.READY, WorkerState.BUSY})
-LIVE_STATES = frozenset({WorkerState.JOINING, WorkerState.READY, WorkerState.BUSY})

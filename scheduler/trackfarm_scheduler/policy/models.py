@@ -1,10 +1,32 @@
-"""Inputs and outputs of placement and speculative copies: jobs, tracks, workers, shards."""
+"""Inputs and outputs of the decisions: records that the database layer fills and the rules read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from trackfarm.cost import TrackShape
-from trackfarm_scheduler.policy.priority import JobPriority
+from trackfarm.protocol.operator import JobState, TrackState
+from trackfarm_scheduler.policy.states import AttemptState, LeaseState
+
+
+class Lane(StrEnum):
+    BATCH = "batch"
+    INTERACTIVE = "interactive"
+
+
+@dataclass(frozen=True, slots=True)
+class JobPriority:
+    """Facts that order the jobs. `seconds_left`: unfinished work divided by the farm's speed;
+    `in_flight`: seconds of shards offered or being computed; `last_shard_at`: time of the last shard (the
+    submission before that); `deadline` and other times in Unix seconds."""
+
+    lane: Lane
+    priority: int
+    created_at: float
+    last_shard_at: float
+    in_flight: float
+    seconds_left: float = 0.0
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +75,101 @@ class WorkerView:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerPool:
+    """All workers that accept shards, with the load they have not computed yet. `kinds`: by GPU
+    kind and model set, the usual seconds of a track, and the sum of all its workers' speeds."""
+
+    workers: Sequence[WorkerView]
+    kinds: Mapping[tuple[str, str], tuple[Callable[[TrackShape], float], float]]
+
+    def rate(self, name: str, shapes: Sequence[TrackShape]) -> float:
+        """Return the tracks of these shapes that all workers of a model set make per second."""
+        return sum(
+            speed * len(shapes) / max(sum(map(usual, shapes)), 1e-9)
+            for (_, kind), (usual, speed) in self.kinds.items()
+            if kind == name
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class NewShard:
     worker_id: str
     queue: str
     job_id: str
     track_ids: tuple[int, ...]
     expected_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTrack:
+    id: int
+    shape: TrackShape
+    min_vram: int
+    live_leases: int
+
+
+@dataclass(frozen=True, slots=True)
+class Straggler:
+    """A live lease and its open tracks. `seconds_left`: by the cost model, including earlier shards
+    on its worker; `late_by`: seconds beyond the expected duration; `is_silent`: no heartbeat for
+    more than two intervals."""
+
+    lease_id: str
+    worker_id: str
+    job_id: str
+    model_set: str
+    tracks: Sequence[OpenTrack]
+    seconds_left: float
+    late_by: float
+    is_silent: bool
+
+    @property
+    def pessimistic(self) -> float:
+        """Remaining seconds, assuming that a late worker will be late by as much again."""
+        return float("inf") if self.is_silent else self.seconds_left + self.late_by
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFacts:
+    """Facts that decide a claim. `holder` is the worker that claimed before, if any."""
+
+    lease: LeaseState
+    holder: str | None
+    queue: str
+    job: JobState
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFacts:
+    lease: LeaseState
+    attempt: AttemptState | None
+    object_key: str
+    track: TrackState
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedRun:
+    """An attempt reported at `at` (Unix seconds) that occupied the engine for `seconds`."""
+
+    at: float
+    seconds: float
+    kept: bool
+    job: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LostLease:
+    """A claimed lease that ended without all of its results."""
+
+    start: float
+    end: float
+    job: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerUser:
+    """Broker user of one worker. `password_hash` is the SHA-256 of its password, in hexadecimal."""
+
+    worker_id: str
+    queue: str
+    password_hash: str

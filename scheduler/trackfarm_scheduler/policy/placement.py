@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from trackfarm.cost import TrackShape
-from trackfarm_scheduler.policy.models import JobView, NewShard, WaitingTrack, WorkerView
-from trackfarm_scheduler.policy.priority import Lane, rank
+from trackfarm_scheduler.policy.models import JobView, Lane, NewShard, WaitingTrack, WorkerView
+from trackfarm_scheduler.policy.priority import rank
 
 SHARDS_AHEAD = 2  # per worker: one computing, one queued; a shard being finished does not count
 GUIDED_SHARE = 2.0  # a shard lasts at most the remaining time divided by this
@@ -24,6 +24,11 @@ def shard_budget(*, work: float, workers: float, longest: float) -> float:
     """Return the seconds one shard may take on a worker that would need `work` seconds alone for
     the remaining tracks, when all workers together are as fast as `workers` of its kind."""
     return min(longest, work / (GUIDED_SHARE * max(workers, 1)))
+
+
+def free_places(workers: Iterable[WorkerView]) -> int:
+    """Return the number of shards that can be offered now."""
+    return sum(max(0, SHARDS_AHEAD - worker.shards) for worker in workers)
 
 
 def place(

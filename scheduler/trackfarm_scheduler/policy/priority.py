@@ -1,33 +1,12 @@
 """Job priority (pure): the interactive lane, then deadlines in danger, then priority that grows
 with age, then fair shares of the farm."""
 
-from dataclasses import dataclass
-from enum import StrEnum
+from trackfarm_scheduler.policy.models import JobPriority, Lane
 
 AGEING = 10.0 / 3600  # priority points a waiting job gains per second: ten an hour
 DANGER = 1.25  # a deadline is in danger when the work left takes this much of the time left
 WEIGHT_STEP = 10.0  # priority points that double a job's share
 BAND = 10.0  # priorities closer than this share the farm instead of taking turns
-
-
-class Lane(StrEnum):
-    BATCH = "batch"
-    INTERACTIVE = "interactive"
-
-
-@dataclass(frozen=True, slots=True)
-class JobPriority:
-    """Facts that order the jobs. `seconds_left`: unfinished work divided by the farm's speed;
-    `in_flight`: seconds of shards offered or being computed; `fed_at`: time of the last shard (the
-    submission before that); `deadline` and other times in Unix seconds."""
-
-    lane: Lane
-    priority: int
-    created_at: float
-    fed_at: float
-    in_flight: float
-    seconds_left: float = 0.0
-    deadline: float | None = None
 
 
 def is_in_danger(standing: JobPriority, now: float) -> bool:
@@ -39,7 +18,7 @@ def is_in_danger(standing: JobPriority, now: float) -> bool:
 
 def aged_priority(standing: JobPriority, now: float) -> float:
     """Return the priority plus its gain while the job got no shard, so that no job starves."""
-    return standing.priority + AGEING * max(0.0, now - standing.fed_at)
+    return standing.priority + AGEING * max(0.0, now - standing.last_shard_at)
 
 
 def weight(priority: float) -> float:

@@ -9,20 +9,11 @@ from dataclasses import dataclass
 
 from trackfarm.protocol.operator import JobState, TrackCounts
 from trackfarm.protocol.worker import FailureKind
+from trackfarm_scheduler.policy.states import CRASHES, INFRASTRUCTURE
 
 FINAL = frozenset({FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED_TASK})
-INFRASTRUCTURE = frozenset(
-    {
-        FailureKind.UPLOAD_FAILED,
-        FailureKind.DISK_FULL,
-        FailureKind.OBJECT_MISMATCH,
-        FailureKind.OUT_OF_MEMORY,
-        FailureKind.SOURCE_UNREACHABLE,
-    }
-)
 # Seconds before a retry that depends on a third-party server.
 RETRY_SECONDS = {FailureKind.SOURCE_UNREACHABLE: 30.0}
-CRASHES = frozenset({FailureKind.ENGINE_DIED, FailureKind.ENGINE_HUNG})
 
 DISTINCT_WORKERS = 3
 MAX_CRASHES = 3
@@ -30,7 +21,6 @@ MAX_EXHAUSTIONS = 3  # on the largest GPUs available; another process may have h
 MAX_FAILURES = 6  # bounds the tries of the only eligible worker
 FAILED_SHARE = 0.10
 FAILED_AT_LEAST = 20
-BAD_WORKER_STRIKES = 3
 BACKOFF_BASE = 1.0
 BACKOFF_MAX = 60.0
 
@@ -90,11 +80,6 @@ def judge_failure(
     if history.failures >= (MAX_FAILURES if history.eligible > 1 else DISTINCT_WORKERS):
         return GiveUp(f"it failed {history.failures} times")
     return Retry(backoff(history.failures, jitter), counted=True)
-
-
-def is_bad_worker(strikes: int) -> bool:
-    """Return whether a worker failed too many tracks that other workers then made."""
-    return strikes >= BAD_WORKER_STRIKES
 
 
 def job_ending(counts: TrackCounts, *, is_broke: bool = False) -> tuple[JobState, str] | None:

@@ -3,42 +3,11 @@ tracks under a second lease. The first commit wins; the other lease ends and its
 stop."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from trackfarm.cost import TrackShape
-from trackfarm_scheduler.policy.models import NewShard, WorkerView
+from trackfarm_scheduler.policy.models import NewShard, OpenTrack, Straggler, WorkerView
 
 WORTH = 1.5  # race when the straggler would take this much longer than the idle worker
 START_SECONDS = 2.0  # overhead of starting a shard on any worker
-
-
-@dataclass(frozen=True, slots=True)
-class OpenTrack:
-    id: int
-    shape: TrackShape
-    min_vram: int
-    live_leases: int
-
-
-@dataclass(frozen=True, slots=True)
-class Straggler:
-    """A live lease and its open tracks. `seconds_left`: by the cost model, including earlier shards
-    on its worker; `late_by`: seconds beyond the expected duration; `is_silent`: no heartbeat for
-    more than two intervals."""
-
-    lease_id: str
-    worker_id: str
-    job_id: str
-    model_set: str
-    tracks: Sequence[OpenTrack]
-    seconds_left: float
-    late_by: float
-    is_silent: bool
-
-    @property
-    def pessimistic(self) -> float:
-        """Remaining seconds, assuming that a late worker will be late by as much again."""
-        return float("inf") if self.is_silent else self.seconds_left + self.late_by
 
 
 def race(stragglers: Sequence[Straggler], idle: Sequence[WorkerView]) -> list[NewShard]:

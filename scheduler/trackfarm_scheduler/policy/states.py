@@ -1,4 +1,5 @@
-"""State machines as data. Code that writes a state asks here for the allowed source states."""
+"""State machines as data, and groups of states and failures. Code that writes a state asks here for
+the allowed source states."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,6 +7,7 @@ from typing import Generic, TypeVar
 
 from trackfarm.protocol.fleet import RentalState
 from trackfarm.protocol.operator import JobState, TrackState, WorkerState
+from trackfarm.protocol.worker import FailureKind
 
 S = TypeVar("S", bound=StrEnum)
 
@@ -67,6 +69,20 @@ def _machine(name: str, moves: Mapping[S, set[S]]) -> StateMachine[S]:
 
 MOVING = (JobState.ACCEPTED, JobState.RUNNING)  # states of jobs in progress
 UNFINISHED = (TrackState.PENDING, TrackState.LEASED)
+WORKING_STATES = frozenset({WorkerState.READY, WorkerState.BUSY})
+LIVE_STATES = frozenset({WorkerState.JOINING, WorkerState.READY, WorkerState.BUSY})
+# Failures that never count against a track.
+INFRASTRUCTURE = frozenset(
+    {
+        FailureKind.UPLOAD_FAILED,
+        FailureKind.DISK_FULL,
+        FailureKind.OBJECT_MISMATCH,
+        FailureKind.OUT_OF_MEMORY,
+        FailureKind.SOURCE_UNREACHABLE,
+    }
+)
+CRASHES = frozenset({FailureKind.ENGINE_DIED, FailureKind.ENGINE_HUNG})
+BAD_WORKER_STRIKES = 3
 
 _J, _T, _W = JobState, TrackState, WorkerState
 
@@ -134,3 +150,8 @@ RENTAL = _machine(
     },
 )
 MACHINES: tuple[StateMachine, ...] = (JOB, TRACK, SHARD, LEASE, WORKER, RENTAL)  # type: ignore[type-arg]
+
+
+def is_bad_worker(strikes: int) -> bool:
+    """Return whether a worker failed too many tracks that other workers then made."""
+    return strikes >= BAD_WORKER_STRIKES

@@ -16,7 +16,8 @@ from trackfarm.protocol.worker import (
 )
 from trackfarm_scheduler.db import tracks
 from trackfarm_scheduler.db.tables import AttemptRow, TrackRow
-from trackfarm_scheduler.policy.leases import CommitFacts, CommitRefusal, judge_commit
+from trackfarm_scheduler.policy.leases import CommitRefusal, judge_commit
+from trackfarm_scheduler.policy.models import CommitFacts
 from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 from trackfarm_scheduler.policy.validation import ExpectedAudio, implausible
 from trackfarm_scheduler.results.failures import TrackFailure

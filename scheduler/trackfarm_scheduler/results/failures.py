@@ -15,9 +15,13 @@ from trackfarm.protocol.worker import FailureKind
 from trackfarm_scheduler.db import events, failure_records, leases, totals, tracks, workers
 from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.tables import LeaseRow, TrackRow, WorkerRow
-from trackfarm_scheduler.policy import retry
 from trackfarm_scheduler.policy.retry import FailureHistory, GiveUp, Retry, judge_failure
-from trackfarm_scheduler.policy.states import AttemptState
+from trackfarm_scheduler.policy.states import (
+    CRASHES,
+    INFRASTRUCTURE,
+    AttemptState,
+    is_bad_worker,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +126,7 @@ class FailureHandler:
         has_larger: bool,
     ) -> Retry | GiveUp:
         assert track.id is not None
-        note = tracks.FailureNote(
-            crashed=kind in retry.CRASHES, counted=kind not in retry.INFRASTRUCTURE
-        )
+        note = tracks.FailureNote(crashed=kind in CRASHES, counted=kind not in INFRASTRUCTURE)
         failures, crashes = tracks.note_failure(session, track.id, note)
         history = FailureHistory(
             failures=failures,
@@ -149,7 +151,7 @@ class FailureHandler:
     def strike(session: Session, worker_id: str, number: int, now: float) -> None:
         """Add strikes to a worker, and quarantine it at the limit."""
         strikes = workers.strike(session, worker_id, number)
-        if not retry.is_bad_worker(strikes):
+        if not is_bad_worker(strikes):
             return
         forgiven = failure_records.forgive(session, worker_id)  # also for a worker that has left
         if workers.quarantine(session, worker_id, now):

@@ -4,25 +4,26 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
-from sqlalchemy import bindparam, insert, select, update
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from trackfarm.protocol.operator import TrackState
 from trackfarm.protocol.worker import ReportRequest, ReportVerdict, Timings, TrackDone, TrackVerdict
-from trackfarm_scheduler.db import events, leases, speeds, spending, totals, tracks, workers
+from trackfarm_scheduler.db import (
+    events,
+    leases,
+    reports,
+    speeds,
+    spending,
+    totals,
+    tracks,
+    workers,
+)
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.events import JournalEvent
-from trackfarm_scheduler.db.tables import (
-    ArtifactRow,
-    AttemptRow,
-    LeaseRow,
-    TrackRow,
-    WorkerRow,
-    table_of,
-)
+from trackfarm_scheduler.db.tables import LeaseRow, TrackRow, WorkerRow
 from trackfarm_scheduler.objects.base import ObjectStore
-from trackfarm_scheduler.policy.leases import CommitFacts, CommitRefusal, judge_commit
-from trackfarm_scheduler.policy.states import AttemptState, LeaseState
+from trackfarm_scheduler.policy.leases import CommitRefusal, judge_commit
+from trackfarm_scheduler.policy.states import LeaseState
 from trackfarm_scheduler.policy.validation import (
     PlausibleBounds,
     clipped,
@@ -39,37 +40,6 @@ from trackfarm_scheduler.results.object_check import NOT_SEEN, Inspector, Seen
 
 log = structlog.get_logger(__name__)
 NO_BOUNDS_BUT_OURS = PlausibleBounds()
-_ATTEMPT, _LEASE, _TRACK = table_of(AttemptRow), table_of(LeaseRow), table_of(TrackRow)
-_LOOK = (
-    select(
-        _ATTEMPT.c.track_id,
-        _LEASE.c.state,
-        _ATTEMPT.c.state,
-        _ATTEMPT.c.object_key,
-        _TRACK.c.state,
-    )
-    .join(_LEASE, _LEASE.c.id == _ATTEMPT.c.lease_id)
-    .join(_TRACK, _TRACK.c.id == _ATTEMPT.c.track_id)
-    .where(
-        _ATTEMPT.c.lease_id == bindparam("lease"),
-        _LEASE.c.worker_id == bindparam("holder"),
-        _ATTEMPT.c.track_id.in_(bindparam("tracks", expanding=True)),
-    )
-)
-_INSERT_ARTIFACTS = insert(table_of(ArtifactRow))
-_CLOSE = (
-    update(_ATTEMPT)
-    .where(_ATTEMPT.c.lease_id == bindparam("lease"), _ATTEMPT.c.track_id == bindparam("track"))
-    .values(state=AttemptState.DONE.value, ended_at=bindparam("now"), timings=bindparam("took"))
-)
-_ROWS = (
-    select(AttemptRow, TrackRow)
-    .join(TrackRow, col(TrackRow.id) == col(AttemptRow.track_id))
-    .where(
-        col(AttemptRow.lease_id) == bindparam("lease"),
-        col(AttemptRow.track_id).in_(bindparam("tracks", expanding=True)),
-    )
-)
 
 
 class Recorder:
@@ -119,13 +89,7 @@ class Recorder:
         self, session: Session, worker: WorkerRow, lease_id: str, report: ReportRequest
     ) -> list[TrackState | CommitRefusal]:
         ids = [done.track_id for done in report.done]
-        rows = session.execute(_LOOK, {"lease": lease_id, "holder": worker.id, "tracks": ids})
-        facts = {
-            track_id: CommitFacts(
-                LeaseState(lease), AttemptState(attempt), object_key, TrackState(track)
-            )
-            for track_id, lease, attempt, object_key, track in rows
-        }
+        facts = reports.find_commit_facts(session, lease_id, worker.id, ids)
         return [
             judge_commit(facts[done.track_id], object_key=done.object_key)
             if done.track_id in facts
@@ -200,10 +164,9 @@ class Recorder:
         ids = [done.track_id for done in results]
         moved = tracks.move(session, ids, TrackState.DONE, ended_at=now, error="")
         assert len(moved) == len(ids), "the tracks were leased when this transaction looked"
-        session.execute(
-            _INSERT_ARTIFACTS, [_artifact(worker, lease, item, now) for item in committed]
-        )
-        _close(session, lease, results, now)
+        etags = {item.done.track_id: item.etag for item in committed}
+        reports.insert_artifacts(session, worker.id, lease.id, results, etags, now)
+        reports.close_done(session, lease.id, results, now)
         leases.overtake(session, ids, now)
         self._rulings.exonerate(session, worker, ids, now)
         totals.count_done(session, worker, results, {i: rows[i].attempt.seed for i in ids})
@@ -213,35 +176,6 @@ class Recorder:
         track_rows = {track_id: row.track for track_id, row in rows.items()}
         expected, took = speeds.learn(session, worker, results, track_rows)
         workers.credit(session, worker, done=len(results), expected=expected, took=took)
-
-
-def _close(session: Session, lease: LeaseRow, good: Sequence[TrackDone], now: float) -> None:
-    """Close each attempt with its own timings, in one statement."""
-    closed = [
-        {"lease": lease.id, "track": d.track_id, "now": now, "took": d.timings.model_dump_json()}
-        for d in good
-    ]
-    session.execute(_CLOSE, closed)
-
-
-def _artifact(
-    worker: WorkerRow, lease: LeaseRow, good: AcceptedTrack, now: float
-) -> dict[str, object]:
-    done = good.done
-    return {
-        "track_id": done.track_id,
-        "lease_id": lease.id,
-        "worker_id": worker.id,
-        "object_key": done.object_key,
-        "size": done.size,
-        "md5": done.md5,
-        "sha256": done.sha256,
-        "seed": done.seed,
-        "seconds": done.measurements.seconds,
-        "measurements": done.measurements.model_dump_json(),
-        "committed_at": now,
-        "etag": good.etag,
-    }
 
 
 def _done(
@@ -270,7 +204,7 @@ def _ids(report: ReportRequest) -> list[int]:
 
 
 def _rows(session: Session, lease_id: str, track_ids: Sequence[int]) -> dict[int, ReportedTrack]:
-    pairs = session.execute(_ROWS, {"lease": lease_id, "tracks": track_ids})
+    pairs = reports.list_attempts(session, lease_id, track_ids)
     return {attempt.track_id: ReportedTrack(attempt, track) for attempt, track in pairs}
 
 

@@ -12,9 +12,10 @@ import structlog
 from trackfarm.protocol.webhooks import DeliveryState
 from trackfarm_scheduler.db import webhook_outbox, webhooks
 from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.leader_leases import NotLeading
 from trackfarm_scheduler.db.tables_webhooks import WebhookRow
 from trackfarm_scheduler.db.webhook_outbox import DeliveryOutcome, WebhookMessage
-from trackfarm_scheduler.loops.leader import Leadership, NotLeading
+from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.webhooks.http import Sender, derived_secret
 from trackfarm_scheduler.webhooks.retry import Answer, GiveUpDelivery, after_failure, pause_after
 

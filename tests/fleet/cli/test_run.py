@@ -37,29 +37,29 @@ TOLD = {
 
 
 @pytest.fixture
-def sqlite_scene(sqlite_farm: Database, monkeypatch: pytest.MonkeyPatch) -> FarmFixture:
+def sqlite_farm(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> FarmFixture:
     monkeypatch.setattr("tests.scheduler.farm_fixture.Clock", WallClock)
-    return FarmFixture(sqlite_farm)
+    return FarmFixture(sqlite_database)
 
 
 class Operator:
     """Runs commands while the simulated world continues."""
 
-    def __init__(self, door: ApiFixture, folder: Path, opened: ExitStack) -> None:
+    def __init__(self, api: ApiFixture, folder: Path, opened: ExitStack) -> None:
         self.account = Account()
         self.account.clock = WallClock()
         self.account.boot_seconds = 0.2
         url = opened.enter_context(serving(runpod.FakeRunPod(self.account).reply))
-        farm = opened.enter_context(FleetClient(door.url, API_KEY, patience=0))
+        farm = opened.enter_context(FleetClient(api.url, API_KEY, patience=0))
         prefix = Tags(farm.term().farm).prefix
         provider = RunPodProvider(SecretStr(runpod.KEY), prefix=prefix, url=url)
         opened.callback(provider.close)
-        self.world = FleetFixture(door, farm, self.account, provider, "tiny")
+        self.world = FleetFixture(api, farm, self.account, provider, "tiny")
         inherited = {name: v for name, v in os.environ.items() if not name.startswith("TRACKFARM_")}
         self.env = {
             **inherited,
             **TOLD,
-            "TRACKFARM_URL": door.url,
+            "TRACKFARM_URL": api.url,
             "TRACKFARM_API_KEY": API_KEY,
             "TRACKFARM_FLEET_RUNPOD_URL": url,
         }
@@ -99,16 +99,16 @@ class Operator:
         return json.loads(out)
 
     def _live(self) -> None:
-        jobs = self.world.door.get("jobs").json()
+        jobs = self.world.api.get("jobs").json()
         self.world.job = jobs[0]["id"] if jobs else ""
         self.world.live(0.05)
         self.world.scene.settler.tick()
 
 
 @pytest.fixture
-def operator(door: ApiFixture, tmp_path: Path) -> Iterator[Operator]:
+def operator(api: ApiFixture, tmp_path: Path) -> Iterator[Operator]:
     with ExitStack() as opened:
-        yield Operator(door, tmp_path, opened)
+        yield Operator(api, tmp_path, opened)
 
 
 def test_a_catalog_is_made_on_machines_that_are_returned(operator: Operator) -> None:

@@ -1,5 +1,5 @@
 """Fixtures for the drop-in API."""
 
-from tests.scheduler.api.conftest import door, served
+from tests.scheduler.api.conftest import api, served
 
-__all__ = ["door", "served"]
+__all__ = ["api", "served"]

@@ -1,4 +1,4 @@
-"""The scheduler's web application behind a real uvicorn, with the services of a scene."""
+"""The scheduler's web application behind a real uvicorn, with the services of a farm fixture."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -28,8 +28,8 @@ NOBODY = "redis://127.0.0.1:1/0"
 class ApiFixture:
     """HTTP client of the farm, as an operator and as workers."""
 
-    def __init__(self, url: str, scene: FarmFixture) -> None:
-        self.scene = scene
+    def __init__(self, url: str, farm: FarmFixture) -> None:
+        self.farm = farm
         self.url = url
         self.http = httpx.Client(base_url=url, timeout=60)
 
@@ -67,7 +67,7 @@ def _bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def build(scene: FarmFixture, url: str) -> Services:
+def build(farm: FarmFixture, url: str) -> Services:
     settings = SchedulerSettings.model_validate(
         {
             "public_url": url,
@@ -81,18 +81,18 @@ def build(scene: FarmFixture, url: str) -> Services:
     )
     return Services(
         settings=settings,
-        database=scene.database,
-        objects=scene.objects,
+        database=farm.database,
+        objects=farm.objects,
         broker=Broker(NOBODY),
         users=BrokerUsers(NOBODY),
-        recorder=scene.recorder,
-        leadership=scene.leadership,
+        recorder=farm.recorder,
+        leadership=farm.leadership,
         placing=Loop("placer", lambda: None, seconds=60),
         settling=Loop("settler", lambda: None, seconds=60),
         prices=load_prices({}),
-        promptness=LagMonitor(threads := CapacityLimiter(4), scene.database.stand_in_line),
+        promptness=LagMonitor(threads := CapacityLimiter(4), farm.database.stand_in_line),
         wire_threads=threads,
-        clock=scene.clock,
+        clock=farm.clock,
     )
 
 
@@ -116,16 +116,16 @@ def served() -> Iterator[tuple[Switch, str]]:
 
 
 @pytest.fixture
-def door(sqlite_scene: FarmFixture, served: tuple[Switch, str]) -> Iterator[ApiFixture]:
+def api(sqlite_farm: FarmFixture, served: tuple[Switch, str]) -> Iterator[ApiFixture]:
     switch, url = served
-    farm = build(sqlite_scene, url)
-    switch.app = build_app(farm)
-    client = ApiFixture(url, sqlite_scene)
+    services = build(sqlite_farm, url)
+    switch.app = build_app(services)
+    client = ApiFixture(url, sqlite_farm)
     yield client
     client.http.close()
-    farm.broker.close()
-    assert farm.users is not None
-    farm.users.close()
+    services.broker.close()
+    assert services.users is not None
+    services.users.close()
 
 
 def problem(answer: httpx.Response, status: int) -> dict[str, Any]:

@@ -38,13 +38,13 @@ def served() -> Iterator[tuple[Switch, str]]:
 
 @contextmanager
 def listening(
-    door: ApiFixture, path: str, *, key: str = API_KEY, after: int | None = None
+    api: ApiFixture, path: str, *, key: str = API_KEY, after: int | None = None
 ) -> Iterator[Iterator[Told]]:
     """Open a stream and iterate over its events."""
     headers = {**bearer(key), "Accept": "text/event-stream"}
     if after is not None:
         headers["Last-Event-ID"] = str(after)
-    with door.http.stream("GET", f"/api/v1/{path}", headers=headers) as response:
+    with api.http.stream("GET", f"/api/v1/{path}", headers=headers) as response:
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
         yield events(response)
@@ -70,28 +70,28 @@ def until(told: Iterator[Told], kind: str) -> list[Told]:
     raise AssertionError(f"the stream ended without {kind}")
 
 
-def finished(scene: FarmFixture, tracks: int = 2, **header: Any) -> str:
-    job_id = scene.submit(briefs(tracks), **header).job_id
-    worker = scene.join()
-    scene.finish(worker, scene.claimed(worker, job_id))
-    assert scene.settled(job_id) == "done"
+def finished(farm: FarmFixture, tracks: int = 2, **header: Any) -> str:
+    job_id = farm.submit(briefs(tracks), **header).job_id
+    worker = farm.join()
+    farm.finish(worker, farm.claimed(worker, job_id))
+    assert farm.settled(job_id) == "done"
     return job_id
 
 
-def test_a_job_is_told_from_its_progress_to_its_end(door: ApiFixture) -> None:
-    scene = door.scene
-    job_id = scene.submit(briefs(2, name="calm"), catalog="a").job_id
-    twin = scene.submit(briefs(3, name="calm"), catalog="a").job_id  # shares two of its tracks
-    worker = scene.join()
+def test_a_job_is_told_from_its_progress_to_its_end(api: ApiFixture) -> None:
+    farm = api.farm
+    job_id = farm.submit(briefs(2, name="calm"), catalog="a").job_id
+    twin = farm.submit(briefs(3, name="calm"), catalog="a").job_id  # shares two of its tracks
+    worker = farm.join()
     with (
-        listening(door, f"jobs/{job_id}/events") as told,
-        listening(door, f"jobs/{twin}/events") as other,
+        listening(api, f"jobs/{job_id}/events") as told,
+        listening(api, f"jobs/{twin}/events") as other,
     ):
         kind, first = next(told)
         assert (kind, first["state"], first["tracks"]["pending"]) == ("progress", "accepted", 2)
         assert next(other)[1]["tracks"]["pending"] == 3
-        scene.finish(worker, scene.claimed(worker, job_id))
-        scene.settled(job_id)
+        farm.finish(worker, farm.claimed(worker, job_id))
+        farm.settled(job_id)
         heard = until(told, "job_done")
         assert [e["state"] for kind, e in heard if kind == "job"] == ["running", "done"]
         tracks = [e for kind, e in heard if kind == "track"]
@@ -106,64 +106,64 @@ def test_a_job_is_told_from_its_progress_to_its_end(door: ApiFixture) -> None:
         assert [(t["job_id"], t["id"]) for t in shared] == [(twin, t["id"]) for t in tracks]
 
 
-def test_a_stream_goes_on_where_another_broke_off(door: ApiFixture) -> None:
+def test_a_stream_goes_on_where_another_broke_off(api: ApiFixture) -> None:
     """A stream resumes after every event without loss or repeat, in past and new events."""
-    job_id = finished(door.scene, 3)
-    with listening(door, f"jobs/{job_id}/events", after=0) as told:
+    job_id = finished(api.farm, 3)
+    with listening(api, f"jobs/{job_id}/events", after=0) as told:
         heard = [e["id"] for kind, e in until(told, "job_done") if kind != "progress"]
     assert heard == sorted(set(heard))
     assert len(heard) == 3 + 3
     for place, number in enumerate(heard[:-1]):
-        with listening(door, f"jobs/{job_id}/events", after=number) as told:
+        with listening(api, f"jobs/{job_id}/events", after=number) as told:
             again = [e["id"] for kind, e in until(told, "job_done") if kind != "progress"]
         assert again == heard[place + 1 :]
-    with listening(door, "events", after=heard[2]) as told:
+    with listening(api, "events", after=heard[2]) as told:
         until(told, "job_done")
-        later = door.scene.submit(briefs(1, word="later"), catalog="later").job_id
+        later = api.farm.submit(briefs(1, word="later"), catalog="later").job_id
         assert until(told, "job_accepted")[-1][1]["job_id"] == later
 
 
-def test_one_hears_of_all_jobs_of_its_owner_and_of_no_other(door: ApiFixture) -> None:
-    shop = made(door, "shop").secret
-    stranger = made(door, "stranger").secret
+def test_one_hears_of_all_jobs_of_its_owner_and_of_no_other(api: ApiFixture) -> None:
+    shop = made(api, "shop").secret
+    stranger = made(api, "stranger").secret
     with (
-        listening(door, "events", key=shop) as told,
-        listening(door, "events", key=stranger) as not_told,
+        listening(api, "events", key=shop) as told,
+        listening(api, "events", key=stranger) as not_told,
     ):
-        mine = door.scene.begin(owner="shop", catalog="mine")
-        door.scene.add(mine, briefs(1))
-        door.scene.seal(mine)
-        theirs = door.scene.begin(owner="stranger", catalog="theirs")
-        door.scene.add(theirs, briefs(1))
-        door.scene.seal(theirs)
+        mine = api.farm.begin(owner="shop", catalog="mine")
+        api.farm.add(mine, briefs(1))
+        api.farm.seal(mine)
+        theirs = api.farm.begin(owner="stranger", catalog="theirs")
+        api.farm.add(theirs, briefs(1))
+        api.farm.seal(theirs)
         assert next(told)[1]["job_id"] == mine.job_id
         assert next(not_told)[1]["job_id"] == theirs.job_id
-    problem(door.get(f"jobs/{mine.job_id}/events", key=stranger), 404)
+    problem(api.get(f"jobs/{mine.job_id}/events", key=stranger), 404)
 
 
-def test_a_key_may_have_so_many_streams(door: ApiFixture, served: tuple[Any, str]) -> None:
-    farm = build(door.scene, door.url)
-    settings = farm.settings.model_copy(update={"most_streams": 2})
-    app = build_app(replace(farm, settings=settings))
+def test_a_key_may_have_so_many_streams(api: ApiFixture, served: tuple[Any, str]) -> None:
+    services = build(api.farm, api.url)
+    settings = services.settings.model_copy(update={"most_streams": 2})
+    app = build_app(replace(services, settings=settings))
     served[0].app = app
-    job_id = door.scene.submit(briefs(1)).job_id
-    with listening(door, f"jobs/{job_id}/events") as told, listening(door, "events"):
+    job_id = api.farm.submit(briefs(1)).job_id
+    with listening(api, f"jobs/{job_id}/events") as told, listening(api, "events"):
         next(told)
-        refused = door.get("events", key=API_KEY)
+        refused = api.get("events", key=API_KEY)
         assert refused.status_code == 200, "a list is no stream"
-        answer = door.http.get(f"/api/v1/jobs/{job_id}/events", headers=bearer(API_KEY))
+        answer = api.http.get(f"/api/v1/jobs/{job_id}/events", headers=bearer(API_KEY))
         assert problem(answer, 429)
         assert answer.headers["retry-after"]
     wait_until(lambda: not app.state.studio._listeners, timeout_s=5, what="both have left")
-    with listening(door, f"jobs/{job_id}/events") as told:
+    with listening(api, f"jobs/{job_id}/events") as told:
         next(told)
 
 
 def test_who_does_not_read_is_cut_off_and_may_come_again(
-    door: ApiFixture, served: tuple[Any, str]
+    api: ApiFixture, served: tuple[Any, str]
 ) -> None:
-    job_id = door.scene.submit(briefs(1)).job_id
-    address = urlsplit(door.url)
+    job_id = api.farm.submit(briefs(1)).job_id
+    address = urlsplit(api.url)
     studio = served[0].app.state.studio
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -172,24 +172,24 @@ def test_who_does_not_read_is_cut_off_and_may_come_again(
         client.sendall(f"{request}Authorization: Bearer {API_KEY}\r\n\r\n".encode())
         wait_until(lambda: len(studio._listeners) == 1, timeout_s=5, what="it listens")
         (slow,) = studio._listeners
-        with listening(door, f"jobs/{job_id}/events") as told:
+        with listening(api, f"jobs/{job_id}/events") as told:
             for _ in range(20):
-                long = JournalEvent(door.scene.clock(), "job_retried", job_id, data={"n": LONG})
-                with door.scene.database.write() as session:
+                long = JournalEvent(api.farm.clock(), "job_retried", job_id, data={"n": LONG})
+                with api.farm.database.write() as session:
                     db_events.record(session, long)
                 heard = until(told, "job_retried")[-1][1]["id"]
                 if slow.is_over:
                     break
         assert slow.is_over
     wait_until(lambda: not studio._listeners, timeout_s=5, what="both have left")
-    with listening(door, f"jobs/{job_id}/events", after=heard - 1) as told:
+    with listening(api, f"jobs/{job_id}/events", after=heard - 1) as told:
         assert until(told, "job_retried")[-1][1]["id"] == heard
 
 
-def test_events_can_be_listed_by_kind_time_and_page(door: ApiFixture) -> None:
-    finished(door.scene, 3)
-    page = door.get("events", kind=["track_done", "job_done"], limit=2)
+def test_events_can_be_listed_by_kind_time_and_page(api: ApiFixture) -> None:
+    finished(api.farm, 3)
+    page = api.get("events", kind=["track_done", "job_done"], limit=2)
     assert [e["kind"] for e in page.json()] == ["track_done", "track_done"]
-    rest = door.http.get(page.links["next"]["url"], headers=bearer(API_KEY))
+    rest = api.http.get(page.links["next"]["url"], headers=bearer(API_KEY))
     assert [e["kind"] for e in rest.json()] == ["track_done", "job_done"]
-    assert door.get("events", since="2100-01-01T00:00:00Z").json() == []
+    assert api.get("events", since="2100-01-01T00:00:00Z").json() == []

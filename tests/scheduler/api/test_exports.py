@@ -25,15 +25,15 @@ MIB = 2**20
 
 
 @pytest.fixture
-def job(door: ApiFixture) -> str:
+def job(api: ApiFixture) -> str:
     """A job of three tracks, two of them done."""
     names = ["=SUM(A1)", "-calm", "piano"]
     wanted = [b for name in names for b in briefs(1, word=name, name=name, tags={"zone": "spa"})]
-    job_id = door.scene.submit(wanted, catalog="=spa/1").job_id
-    worker = door.scene.join()
-    offer = door.scene.claimed(worker, job_id)
-    done = [door.scene.upload(offer, i, b"%05d" % i * 4000) for i in door.scene.ids(job_id)[:2]]
-    door.scene.report(worker, offer, done=done)
+    job_id = api.farm.submit(wanted, catalog="=spa/1").job_id
+    worker = api.farm.join()
+    offer = api.farm.claimed(worker, job_id)
+    done = [api.farm.upload(offer, i, b"%05d" % i * 4000) for i in api.farm.ids(job_id)[:2]]
+    api.farm.report(worker, offer, done=done)
     return job_id
 
 
@@ -47,66 +47,66 @@ def table(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def test_an_archive_has_what_is_finished_and_says_what_it_is(door: ApiFixture, job: str) -> None:
-    archive = opened(door.get(f"jobs/{job}/artifacts.zip"))
+def test_an_archive_has_what_is_finished_and_says_what_it_is(api: ApiFixture, job: str) -> None:
+    archive = opened(api.get(f"jobs/{job}/artifacts.zip"))
     assert archive.testzip() is None
     assert {info.compress_type for info in archive.infolist()} == {ZIP_STORED}
     first, second, manifest = archive.namelist()
     assert (first[:6], second, manifest) == ("00001-", "00002-calm.mp3", "manifest.csv")
-    stored = {a.track_id: a for a in door.scene.artifacts()}
-    for name, track_id in zip((first, second), door.scene.ids(job)[:2], strict=True):
-        content = door.scene.objects.content[stored[track_id].object_key]
+    stored = {a.track_id: a for a in api.farm.artifacts()}
+    for name, track_id in zip((first, second), api.farm.ids(job)[:2], strict=True):
+        content = api.farm.objects.content[stored[track_id].object_key]
         assert archive.read(name) == content
     rows = table(archive.read(manifest).decode())
     assert [r["file"] for r in rows] == [first, second]
     assert [r["name"] for r in rows] == ["'=SUM(A1)", "'-calm"]
-    assert [r["sha256"] for r in rows] == [stored[i].sha256 for i in door.scene.ids(job)[:2]]
+    assert [r["sha256"] for r in rows] == [stored[i].sha256 for i in api.farm.ids(job)[:2]]
 
 
-def test_an_archive_goes_on_by_ordinals_and_has_no_ranges(door: ApiFixture, job: str) -> None:
-    part = opened(door.get(f"jobs/{job}/artifacts.zip", first=2))
+def test_an_archive_goes_on_by_ordinals_and_has_no_ranges(api: ApiFixture, job: str) -> None:
+    part = opened(api.get(f"jobs/{job}/artifacts.zip", first=2))
     assert part.namelist() == ["00002-calm.mp3", "manifest.csv"]
-    assert len(opened(door.get(f"jobs/{job}/artifacts.zip", last=1)).namelist()) == 2
-    backwards = problem(door.get(f"jobs/{job}/artifacts.zip", first=9, last=4), 422)
+    assert len(opened(api.get(f"jobs/{job}/artifacts.zip", last=1)).namelist()) == 2
+    backwards = problem(api.get(f"jobs/{job}/artifacts.zip", first=9, last=4), 422)
     assert backwards["errors"][0]["field"] == "query.last"
     headers = {**bearer(API_KEY), "Range": "bytes=1000-"}
-    refused = door.http.get(f"/api/v1/jobs/{job}/artifacts.zip", headers=headers)
+    refused = api.http.get(f"/api/v1/jobs/{job}/artifacts.zip", headers=headers)
     assert "first" in problem(refused, 416)["detail"]
 
 
-def test_a_file_that_is_gone_is_named_and_the_rest_is_given(door: ApiFixture, job: str) -> None:
-    first = door.scene.ids(job)[0]
-    key = next(a.object_key for a in door.scene.artifacts() if a.track_id == first)
-    del door.scene.objects.content[key]
-    archive = opened(door.get(f"jobs/{job}/artifacts.zip"))
+def test_a_file_that_is_gone_is_named_and_the_rest_is_given(api: ApiFixture, job: str) -> None:
+    first = api.farm.ids(job)[0]
+    key = next(a.object_key for a in api.farm.artifacts() if a.track_id == first)
+    del api.farm.objects.content[key]
+    archive = opened(api.get(f"jobs/{job}/artifacts.zip"))
     assert archive.read(MISSING).startswith(b"00001-")
     assert [r["ordinal"] for r in table(archive.read("manifest.csv").decode())] == ["2"]
 
 
 def test_an_archive_of_too_many_is_asked_for_in_parts(
-    door: ApiFixture, job: str, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracks, "MOST", 2)
-    assert "?first=" in problem(door.get(f"jobs/{job}/artifacts.zip"), 422)["detail"]
-    assert len(opened(door.get(f"jobs/{job}/artifacts.zip", first=2)).namelist()) == 2
-    assert len(opened(door.get(f"jobs/{job}/artifacts.zip", last=2)).namelist()) == 3
+    assert "?first=" in problem(api.get(f"jobs/{job}/artifacts.zip"), 422)["detail"]
+    assert len(opened(api.get(f"jobs/{job}/artifacts.zip", first=2)).namelist()) == 2
+    assert len(opened(api.get(f"jobs/{job}/artifacts.zip", last=2)).namelist()) == 3
 
 
 def test_what_is_finished_while_an_archive_is_sent_is_not_in_its_manifest(
-    door: ApiFixture, job: str
+    api: ApiFixture, job: str
 ) -> None:
-    scene = door.scene
-    made = tracks.archive(scene.database, scene.objects, Wanted(job, 3))
+    farm = api.farm
+    made = tracks.archive(farm.database, farm.objects, Wanted(job, 3))
     parts = [next(made)]
-    with scene.database.write() as session:
-        late = session.get_one(TrackRow, scene.ids(job)[2])
-        artifact = session.get_one(ArtifactRow, scene.ids(job)[0])
+    with farm.database.write() as session:
+        late = session.get_one(TrackRow, farm.ids(job)[2])
+        artifact = session.get_one(ArtifactRow, farm.ids(job)[0])
         kept = late.state
         late.state = TrackState.DONE
         copied = artifact.model_dump() | {"track_id": late.id, "object_key": "late"}
         session.add(ArtifactRow(**copied))
     parts += made
-    with scene.database.write() as session:
+    with farm.database.write() as session:
         session.get_one(TrackRow, late.id).state = kept
         session.delete(session.get_one(ArtifactRow, late.id))
     archive = ZipFile(io.BytesIO(b"".join(parts)))
@@ -127,8 +127,8 @@ def test_an_archive_keeps_no_more_of_a_file_than_it_says() -> None:
     assert peak / number < 800
 
 
-def test_tables_have_all_tracks_and_no_formulas(door: ApiFixture, job: str) -> None:
-    answer = door.get(f"jobs/{job}/tracks.csv")
+def test_tables_have_all_tracks_and_no_formulas(api: ApiFixture, job: str) -> None:
+    answer = api.get(f"jobs/{job}/tracks.csv")
     assert answer.headers["content-disposition"] == "attachment; filename*=utf-8''spa-1.csv"
     rows = table(answer.text)
     assert [(r["ordinal"], r["state"]) for r in rows] == [
@@ -141,18 +141,18 @@ def test_tables_have_all_tracks_and_no_formulas(door: ApiFixture, job: str) -> N
     assert [cell(text) for text in ("+1", "@x", "a=1", "")] == ["'+1", "'@x", "a=1", ""]
 
 
-def test_playlists_have_addresses_of_what_is_finished(door: ApiFixture, job: str) -> None:
-    lines = door.get(f"jobs/{job}/tracks.m3u").text.splitlines()
+def test_playlists_have_addresses_of_what_is_finished(api: ApiFixture, job: str) -> None:
+    lines = api.get(f"jobs/{job}/tracks.m3u").text.splitlines()
     assert lines[0] == "#EXTM3U"
     assert lines[3] == "#EXTINF:10,-calm"
     assert [line[:13] for line in lines[2::2]] == ["memory://get/"] * 2
-    stranger = made(door, "stranger").secret
+    stranger = made(api, "stranger").secret
     for kind in ("artifacts.zip", "tracks.csv", "tracks.m3u"):
-        problem(door.get(f"jobs/{job}/{kind}", key=stranger), 404)
+        problem(api.get(f"jobs/{job}/{kind}", key=stranger), 404)
 
 
 def test_a_large_job_is_never_held(
-    door: ApiFixture, job: str, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first bytes are sent before the last file is read."""
     chunk, read = b"\0" * MIB, 0
@@ -167,10 +167,10 @@ def test_a_large_job_is_never_held(
 
         yield chunks()
 
-    monkeypatch.setattr(door.scene.objects, "open", endless)
+    monkeypatch.setattr(api.farm.objects, "open", endless)
     tracemalloc.start()
     try:
-        with door.http.stream(
+        with api.http.stream(
             "GET", f"/api/v1/jobs/{job}/artifacts.zip", headers=bearer(API_KEY)
         ) as answer:
             parts = answer.iter_raw()
@@ -185,24 +185,24 @@ def test_a_large_job_is_never_held(
 
 
 def test_a_key_loads_two_jobs_at_once(
-    door: ApiFixture, job: str, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextmanager
     def endless(_key: str) -> Iterator[Iterator[bytes]]:
         yield iter(lambda: b"\0" * MIB, b"")
 
-    monkeypatch.setattr(door.scene.objects, "open", endless)
+    monkeypatch.setattr(api.farm.objects, "open", endless)
     path, headers = f"/api/v1/jobs/{job}/artifacts.zip", bearer(API_KEY)
-    with door.http.stream("GET", path, headers=headers) as one:
+    with api.http.stream("GET", path, headers=headers) as one:
         first = one.iter_raw()
         next(first)
-        with door.http.stream("GET", path, headers=headers) as two:
+        with api.http.stream("GET", path, headers=headers) as two:
             second = two.iter_raw()
             next(second)
-            refused = door.http.get(path, headers=headers)
+            refused = api.http.get(path, headers=headers)
             problem(refused, 429)
             assert refused.headers["retry-after"]
-            assert door.get("status").elapsed.total_seconds() < 5, "others are served"
+            assert api.get("status").elapsed.total_seconds() < 5, "others are served"
 
 
 @pytest.mark.soak

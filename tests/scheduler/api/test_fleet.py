@@ -32,12 +32,12 @@ S = RentalState
 class Desk:
     """A fleet process from the scheduler's point of view."""
 
-    def __init__(self, door: ApiFixture, holder: str = "one") -> None:
-        self.door, self.holder = door, holder
+    def __init__(self, api: ApiFixture, holder: str = "one") -> None:
+        self.api, self.holder = api, holder
 
     def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        url = f"{self.door.url}/api/v1/fleet/{path}"
-        return self.door.http.request(method, url, json=body, headers=BEARER)
+        url = f"{self.api.url}/api/v1/fleet/{path}"
+        return self.api.http.request(method, url, json=body, headers=BEARER)
 
     def hold(self, seconds: float = 60) -> FleetLease:
         answer = self.ask("POST", "term", {"holder": self.holder, "seconds": seconds})
@@ -52,7 +52,7 @@ class Desk:
             vram=24,
             model_set="tiny",
             price_per_hour=0.8,
-            intended_at=self.door.scene.clock(),
+            intended_at=self.api.farm.clock(),
         )
         return base.model_dump() | changes
 
@@ -78,24 +78,24 @@ class Desk:
 
 
 @pytest.fixture
-def desk(door: ApiFixture) -> Desk:
-    return Desk(door)
+def desk(api: ApiFixture) -> Desk:
+    return Desk(api)
 
 
-def joined(door: ApiFixture, token: str, name: str) -> dict[str, Any]:
+def joined(api: ApiFixture, token: str, name: str) -> dict[str, Any]:
     facts = {"name": name, "gpu": "RTX 4090", "memory_mib": 24_564, "model_set": "tiny"}
-    answer = door.say("register", token, facts | {"price_per_hour": 9, "provider": "me"})
+    answer = api.say("register", token, facts | {"price_per_hour": 9, "provider": "me"})
     assert answer.status_code == 200, answer.text
     said: dict[str, Any] = answer.json()
     return said
 
 
-def test_one_leads_until_its_term_ends_or_it_resigns(door: ApiFixture, desk: Desk) -> None:
-    other = Desk(door, "other")
+def test_one_leads_until_its_term_ends_or_it_resigns(api: ApiFixture, desk: Desk) -> None:
+    other = Desk(api, "other")
     first = desk.hold()
     assert (first.holder, first.epoch, first.seconds) == ("one", 1, 60)
     assert other.hold() == first, "who comes second is told who leads"
-    door.scene.clock.advance(61)
+    api.farm.clock.advance(61)
     taken = other.hold()
     assert (taken.holder, taken.epoch, taken.farm) == ("other", 2, first.farm)
     assert desk.hold().holder == "other"
@@ -103,10 +103,10 @@ def test_one_leads_until_its_term_ends_or_it_resigns(door: ApiFixture, desk: Des
     assert desk.hold().epoch == 3
 
 
-def test_who_slept_through_its_term_changes_nothing(door: ApiFixture, desk: Desk) -> None:
+def test_who_slept_through_its_term_changes_nothing(api: ApiFixture, desk: Desk) -> None:
     rental = desk.intended().rental
-    door.scene.clock.advance(61)
-    Desk(door, "other").hold()
+    api.farm.clock.advance(61)
+    Desk(api, "other").hold()
     assert "leader" in problem(desk.move(rental, reason="too late"), 409)["detail"]
     assert "leader" in problem(desk.intend(tag=TAG[:-1] + "0"), 409)["detail"]
     (kept,) = desk.situation().rentals
@@ -130,74 +130,74 @@ def test_a_rental_never_goes_back(desk: Desk, before: RentalState, after: Rental
     assert "never becomes" in problem(desk.move(rental, state=after), 409)["detail"]
 
 
-def test_an_intent_invites_one_worker_for_each_card(door: ApiFixture, desk: Desk) -> None:
+def test_an_intent_invites_one_worker_for_each_card(api: ApiFixture, desk: Desk) -> None:
     lost, told = desk.intended(), desk.intended()
-    problem(door.say("register", lost.token, {"name": "x"}), 422)
+    problem(api.say("register", lost.token, {"name": "x"}), 422)
     facts = {"name": "x", "gpu": "x", "memory_mib": 24_564, "model_set": "tiny"}
-    problem(door.say("register", lost.token, facts), 401)
-    workers = [joined(door, told.token, name) for name in ("left", "right")]
-    problem(door.say("register", told.token, facts), 401)
+    problem(api.say("register", lost.token, facts), 401)
+    workers = [joined(api, told.token, name) for name in ("left", "right")]
+    problem(api.say("register", told.token, facts), 401)
     ids = [worker["worker_id"] for worker in workers]
-    row = door.scene.worker(ids[0])
+    row = api.farm.worker(ids[0])
     assert (row.provider, row.rental_tag, row.price_per_hour) == ("vast", TAG, 0.4)
     assert {worker.id for worker in desk.situation().workers} == set(ids)
-    assert told.token not in door.get("events").text
+    assert told.token not in api.get("events").text
     problem(desk.intend(vram=48), 409)
 
 
-def test_who_ends_a_rental_ends_its_workers(door: ApiFixture, desk: Desk) -> None:
+def test_who_ends_a_rental_ends_its_workers(api: ApiFixture, desk: Desk) -> None:
     told = desk.intended()
-    worker = joined(door, told.token, "left")
-    assert door.say("heartbeat", worker["token"]).status_code == 200
+    worker = joined(api, told.token, "left")
+    assert api.say("heartbeat", worker["token"]).status_code == 200
     desk.moved(told.rental, state=S.ENDED, ended_at=5.0)
-    problem(door.say("heartbeat", worker["token"]), 401)
+    problem(api.say("heartbeat", worker["token"]), 401)
     facts = {"name": "x", "gpu": "x", "memory_mib": 24_564, "model_set": "tiny"}
-    problem(door.say("register", told.token, facts), 401)
-    problem(door.say("register", worker["token"], facts), 401)
+    problem(api.say("register", told.token, facts), 401)
+    problem(api.say("register", worker["token"], facts), 401)
 
 
 def test_a_drained_worker_finishes_what_it_has_and_is_told_to_leave(
-    door: ApiFixture, desk: Desk
+    api: ApiFixture, desk: Desk
 ) -> None:
-    told, scene = desk.intended(), door.scene
-    said = joined(door, told.token, "left")
-    job = scene.submit(briefs(2)).job_id
-    door.say("heartbeat", said["token"])
-    worker = scene.worker(said["worker_id"])
-    offer = scene.claimed(worker, job)
+    told, farm = desk.intended(), api.farm
+    said = joined(api, told.token, "left")
+    job = farm.submit(briefs(2)).job_id
+    api.say("heartbeat", said["token"])
+    worker = farm.worker(said["worker_id"])
+    offer = farm.claimed(worker, job)
     assert desk.ask("POST", f"rentals/{TAG}/drain").json()[0]["state"] == "draining"
     progress = {"shard_id": offer.shard_id, "lease_id": offer.lease_id, "stage": "computing"}
-    busy = door.say("heartbeat", said["token"], {"shards": [progress]}).json()
+    busy = api.say("heartbeat", said["token"], {"shards": [progress]}).json()
     assert (list(busy["leases"]), busy["commands"]) == ([offer.lease_id], [])
-    scene.finish(worker, offer)
-    (command,) = door.say("heartbeat", said["token"]).json()["commands"]
+    farm.finish(worker, offer)
+    (command,) = api.say("heartbeat", said["token"]).json()["commands"]
     assert command["kind"] == "drain"
-    door.say("heartbeat", said["token"], {"draining": True})
-    assert door.say("leave", said["token"]).status_code == 200
-    assert scene.states(job) == {"done": 2}
+    api.say("heartbeat", said["token"], {"draining": True})
+    assert api.say("leave", said["token"]).status_code == 200
+    assert farm.states(job) == {"done": 2}
     assert desk.situation().workers[0].state == "gone"
 
 
-def test_an_operator_drains_one_worker(door: ApiFixture) -> None:
-    said = door.joined()
-    door.say("heartbeat", said["token"])
-    assert door.post(f"workers/{said['worker_id']}/drain").json()["state"] == "draining"
-    (command,) = door.say("heartbeat", said["token"]).json()["commands"]
+def test_an_operator_drains_one_worker(api: ApiFixture) -> None:
+    said = api.joined()
+    api.say("heartbeat", said["token"])
+    assert api.post(f"workers/{said['worker_id']}/drain").json()["state"] == "draining"
+    (command,) = api.say("heartbeat", said["token"]).json()["commands"]
     assert command["kind"] == "drain"
-    problem(door.post("workers/worker_nobody/drain"), 404)
+    problem(api.post("workers/worker_nobody/drain"), 404)
 
 
 def test_the_situation_says_what_is_to_be_made_by_when_and_for_how_much(
-    door: ApiFixture, desk: Desk
+    api: ApiFixture, desk: Desk
 ) -> None:
-    scene, told = door.scene, desk.intended()
-    worker = scene.worker(joined(door, told.token, "left")["worker_id"])
-    scene.beat(worker)
-    now = scene.clock()
-    whole = scene.submit(briefs(3), budget=2.0)
-    scene.submit(briefs(2, word="flute", duration=60.4), catalog="lobby", deadline=_in(now, 3600))
-    scene.claimed(worker, whole.job_id, scene.ids(whole.job_id)[:1])
-    scene.clock.advance(10)
+    farm, told = api.farm, desk.intended()
+    worker = farm.worker(joined(api, told.token, "left")["worker_id"])
+    farm.beat(worker)
+    now = farm.clock()
+    whole = farm.submit(briefs(3), budget=2.0)
+    farm.submit(briefs(2, word="flute", duration=60.4), catalog="lobby", deadline=_in(now, 3600))
+    farm.claimed(worker, whole.job_id, farm.ids(whole.job_id)[:1])
+    farm.clock.advance(10)
     look = desk.situation()
     (demand,) = look.demands
     assert demand.model_set == "tiny"
@@ -213,23 +213,21 @@ def _in(now: float, seconds: float) -> datetime:
     return datetime.fromtimestamp(now + seconds, UTC)
 
 
-def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(
-    door: ApiFixture, desk: Desk
-) -> None:
-    scene, told = door.scene, desk.intended()
-    worker = scene.worker(joined(door, told.token, "left")["worker_id"])
-    scene.beat(worker)
-    job = scene.submit(briefs(3)).job_id
-    first, *rest = scene.ids(job)
-    began = scene.clock()
-    done = scene.claimed(worker, job, [first])
-    scene.clock.advance(10)
-    scene.finish(worker, done)
-    late = scene.claimed(worker, job, rest)
-    scene.clock.advance(5)
-    scene.beat(worker, late)
-    scene.clock.advance(5)
-    desk.moved(told.rental, state=S.ENDED, ended_at=scene.clock())
+def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(api: ApiFixture, desk: Desk) -> None:
+    farm, told = api.farm, desk.intended()
+    worker = farm.worker(joined(api, told.token, "left")["worker_id"])
+    farm.beat(worker)
+    job = farm.submit(briefs(3)).job_id
+    first, *rest = farm.ids(job)
+    began = farm.clock()
+    done = farm.claimed(worker, job, [first])
+    farm.clock.advance(10)
+    farm.finish(worker, done)
+    late = farm.claimed(worker, job, rest)
+    farm.clock.advance(5)
+    farm.beat(worker, late)
+    farm.clock.advance(5)
+    desk.moved(told.rental, state=S.ENDED, ended_at=farm.clock())
     (stay,) = [RentalUsage.model_validate(s) for s in desk.ask("GET", "stays?ended_since=0").json()]
     assert stay.tracks == {job: 1}
     (busy,) = stay.busy
@@ -237,14 +235,14 @@ def test_the_time_of_a_rental_is_shown_by_what_it_was_used_for(
     assert found == [(8, 10, True, job), (10, 20, False, job)]
 
 
-def test_all_stays_are_told_a_few_at_a_time(door: ApiFixture, desk: Desk) -> None:
+def test_all_stays_are_told_a_few_at_a_time(api: ApiFixture, desk: Desk) -> None:
     desk.hold()
     tags = {f"tf-hotel-{number:016d}" for number in range(2 * STAYS + 1)}
     for number, tag in enumerate(sorted(tags)):
         desk.intend(tag=tag, intended_at=1000 - number // 2)
-    with FleetClient(door.url, API_KEY) as farm:
-        told = [stay.rental.tag for stay in farm.stays(ended_since=0)]
-        assert told == [rental.tag for rental in farm.rentals(ended_since=0)]
+    with FleetClient(api.url, API_KEY) as client:
+        told = [stay.rental.tag for stay in client.stays(ended_since=0)]
+        assert told == [rental.tag for rental in client.rentals(ended_since=0)]
     assert set(told) == tags
     (third,) = desk.ask("GET", f"stays?ended_since=0&limit=1&behind={told[1]}").json()
     assert third["rental"]["plan"]["tag"] == told[2]
@@ -253,17 +251,17 @@ def test_all_stays_are_told_a_few_at_a_time(door: ApiFixture, desk: Desk) -> Non
 
 @pytest.mark.parametrize("path", ["rentals", "stays"])
 def test_who_may_only_read_learns_no_job_that_machines_were_rented_for(
-    door: ApiFixture, desk: Desk, path: str
+    api: ApiFixture, desk: Desk, path: str
 ) -> None:
     desk.hold()
     desk.intend(purpose="job_of_another")
     assert "job_of_another" in desk.ask("GET", path).text
-    reader = made(door, "reader", Scope.READ).secret
-    assert "operate" in problem(door.get(f"fleet/{path}", key=reader), 403)["detail"]
+    reader = made(api, "reader", Scope.READ).secret
+    assert "operate" in problem(api.get(f"fleet/{path}", key=reader), 403)["detail"]
 
 
-def test_nobody_can_be_paid_any_more(door: ApiFixture, desk: Desk) -> None:
-    job = door.scene.submit(briefs(2), budget=1.0).job_id
+def test_nobody_can_be_paid_any_more(api: ApiFixture, desk: Desk) -> None:
+    job = api.farm.submit(briefs(2), budget=1.0).job_id
     ended = desk.ask("POST", f"jobs/{job}/out-of-budget").json()
     assert ended["state"] == "out_of_budget"
     problem(desk.ask("POST", f"jobs/{job}/out-of-budget"), 409)
@@ -292,9 +290,9 @@ def test_a_dismissal_is_kept_for_whoever_leads(desk: Desk) -> None:
     assert RentalStatus(since=1, price_per_hour=1).state is S.INTENDED
 
 
-def test_refusals_are_the_clients_own(door: ApiFixture) -> None:
-    with FleetClient(door.url, API_KEY, patience=0) as farm:
-        farm.hold_term("one", 60)
+def test_refusals_are_the_clients_own(api: ApiFixture) -> None:
+    with FleetClient(api.url, API_KEY, patience=0) as client:
+        client.hold_term("one", 60)
         with pytest.raises(RequestRefused) as refused:
-            farm.intend(7, RentalPlan(**Desk(door).plan()))
+            client.intend(7, RentalPlan(**Desk(api).plan()))
     assert is_stale(refused.value)

@@ -18,16 +18,16 @@ DAY = 24 * 3600
 
 
 def send(
-    door: ApiFixture, token: str, path: str = "jobs", body: bytes = b"", key: str = API_KEY
+    api: ApiFixture, token: str, path: str = "jobs", body: bytes = b"", key: str = API_KEY
 ) -> httpx.Response:
     headers = {**bearer(key), "Idempotency-Key": token}
-    return door.http.post(f"/api/v1/{path}", headers=headers, content=body)
+    return api.http.post(f"/api/v1/{path}", headers=headers, content=body)
 
 
-def test_a_submission_sent_again_gets_the_same_answer(door: ApiFixture) -> None:
-    first = send(door, "a", body=BODY)
+def test_a_submission_sent_again_gets_the_same_answer(api: ApiFixture) -> None:
+    first = send(api, "a", body=BODY)
     assert first.status_code == 201
-    parts = httpx.Client(base_url=door.url)
+    parts = httpx.Client(base_url=api.url)
     again = parts.post(
         "/api/v1/jobs",
         headers={**bearer(API_KEY), "Idempotency-Key": "a"},
@@ -37,95 +37,93 @@ def test_a_submission_sent_again_gets_the_same_answer(door: ApiFixture) -> None:
     assert (again.status_code, again.json()) == (201, first.json())
     assert again.headers["idempotency-replayed"] == "true"
     assert "idempotency-replayed" not in first.headers
-    assert door.scene.number(JobRow) == 1
-    assert [row.action for row in door.scene.rows(AuditRow)] == ["job.submit"]
+    assert api.farm.number(JobRow) == 1
+    assert [row.action for row in api.farm.rows(AuditRow)] == ["job.submit"]
 
 
-def test_another_request_with_the_same_key_is_refused(door: ApiFixture) -> None:
-    job = send(door, "a", body=BODY).json()["job"]["id"]
-    problem(send(door, "a", body=BODY.replace(b"60", b"61")), 422)
-    problem(send(door, "a", path=f"jobs/{job}/pause"), 422)
-    assert send(door, "b", path=f"jobs/{job}/pause").json()["state"] == "paused"
-    assert send(door, "b", path=f"jobs/{job}/pause").json()["state"] == "paused"
-    problem(send(door, "c", path=f"jobs/{job}/pause"), 409)
-    problem(send(door, "b", path=f"jobs/{job}/pause?x=1"), 422)
+def test_another_request_with_the_same_key_is_refused(api: ApiFixture) -> None:
+    job = send(api, "a", body=BODY).json()["job"]["id"]
+    problem(send(api, "a", body=BODY.replace(b"60", b"61")), 422)
+    problem(send(api, "a", path=f"jobs/{job}/pause"), 422)
+    assert send(api, "b", path=f"jobs/{job}/pause").json()["state"] == "paused"
+    assert send(api, "b", path=f"jobs/{job}/pause").json()["state"] == "paused"
+    problem(send(api, "c", path=f"jobs/{job}/pause"), 409)
+    problem(send(api, "b", path=f"jobs/{job}/pause?x=1"), 422)
 
 
-def test_keys_of_different_callers_do_not_meet(door: ApiFixture) -> None:
-    other = made(door, "shop").secret
-    first, second = send(door, "a", body=BODY), send(door, "a", body=BODY, key=other)
+def test_keys_of_different_callers_do_not_meet(api: ApiFixture) -> None:
+    other = made(api, "shop").secret
+    first, second = send(api, "a", body=BODY), send(api, "a", body=BODY, key=other)
     assert first.status_code == second.status_code == 201
     assert first.json()["job"]["id"] != second.json()["job"]["id"]
 
 
-def test_what_was_refused_may_be_tried_again(door: ApiFixture) -> None:
-    problem(send(door, "a", path="jobs/job_zzz/pause"), 404)
-    problem(send(door, "a", body=b"{}"), 422)
-    assert door.scene.number(IdempotencyRow) == 0
-    assert send(door, "a", body=BODY).status_code == 201
-    reader = made(door, "reader", "read").secret
-    problem(send(door, "a", body=BODY, key=reader), 403)
-    problem(send(door, "a", body=BODY, key="tf_nobody"), 401)
+def test_what_was_refused_may_be_tried_again(api: ApiFixture) -> None:
+    problem(send(api, "a", path="jobs/job_zzz/pause"), 404)
+    problem(send(api, "a", body=b"{}"), 422)
+    assert api.farm.number(IdempotencyRow) == 0
+    assert send(api, "a", body=BODY).status_code == 201
+    reader = made(api, "reader", "read").secret
+    problem(send(api, "a", body=BODY, key=reader), 403)
+    problem(send(api, "a", body=BODY, key="tf_nobody"), 401)
 
 
-def test_an_answer_is_kept_for_a_day(door: ApiFixture) -> None:
-    job = send(door, "a", body=BODY).json()["job"]["id"]
-    door.scene.clock.advance(DAY - 1)
-    assert send(door, "a", body=BODY).headers["idempotency-replayed"] == "true"
-    door.scene.clock.advance(2)
-    again = send(door, "a", body=BODY)
+def test_an_answer_is_kept_for_a_day(api: ApiFixture) -> None:
+    job = send(api, "a", body=BODY).json()["job"]["id"]
+    api.farm.clock.advance(DAY - 1)
+    assert send(api, "a", body=BODY).headers["idempotency-replayed"] == "true"
+    api.farm.clock.advance(2)
+    again = send(api, "a", body=BODY)
     assert (again.status_code, again.json()["job"]["id"]) == (200, job)
 
 
 @pytest.mark.parametrize("token", ["", "a b", "x" * 256])
-def test_a_key_has_a_form(door: ApiFixture, token: str) -> None:
-    problem(send(door, token, body=BODY), 400)
+def test_a_key_has_a_form(api: ApiFixture, token: str) -> None:
+    problem(send(api, token, body=BODY), 400)
 
 
-def test_the_same_key_while_the_first_is_carried_out(door: ApiFixture) -> None:
-    host, _, port = door.url.removeprefix("http://").partition(":")
+def test_the_same_key_while_the_first_is_carried_out(api: ApiFixture) -> None:
+    host, _, port = api.url.removeprefix("http://").partition(":")
     head = (
         f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n"
         f"Idempotency-Key: a\r\nContent-Length: {len(BODY)}\r\n\r\n"
     )
     with socket.create_connection((host, int(port))) as first:
         first.sendall(head.encode() + BODY[:20])
-        wait_until(lambda: door.scene.number(IdempotencyRow) == 1, timeout_s=10, what="it is taken")
-        busy = send(door, "a", body=BODY)
+        wait_until(lambda: api.farm.number(IdempotencyRow) == 1, timeout_s=10, what="it is taken")
+        busy = send(api, "a", body=BODY)
         assert "still being" in problem(busy, 409)["detail"]
         assert busy.headers["retry-after"] == "5"
         first.sendall(BODY[20:])
         assert first.recv(100).startswith(b"HTTP/1.1 201")
-    assert send(door, "a", body=BODY).headers["idempotency-replayed"] == "true"
+    assert send(api, "a", body=BODY).headers["idempotency-replayed"] == "true"
 
 
-def test_a_client_that_goes_away_frees_its_key(door: ApiFixture) -> None:
-    host, _, port = door.url.removeprefix("http://").partition(":")
+def test_a_client_that_goes_away_frees_its_key(api: ApiFixture) -> None:
+    host, _, port = api.url.removeprefix("http://").partition(":")
     head = (
         f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n"
         "Idempotency-Key: a\r\nContent-Length: 99999\r\n\r\n"
     )
     with socket.create_connection((host, int(port))) as first:
         first.sendall(head.encode() + BODY)
-        wait_until(lambda: door.scene.number(IdempotencyRow) == 1, timeout_s=10, what="it is taken")
-    wait_until(
-        lambda: door.scene.number(IdempotencyRow) == 0, timeout_s=10, what="it is free again"
-    )
-    assert send(door, "a", body=BODY).status_code == 201
+        wait_until(lambda: api.farm.number(IdempotencyRow) == 1, timeout_s=10, what="it is taken")
+    wait_until(lambda: api.farm.number(IdempotencyRow) == 0, timeout_s=10, what="it is free again")
+    assert send(api, "a", body=BODY).status_code == 201
 
 
-def test_a_restart_frees_what_the_last_scheduler_was_making(door: ApiFixture) -> None:
-    database, clock = door.scene.database, door.scene.clock
+def test_a_restart_frees_what_the_last_scheduler_was_making(api: ApiFixture) -> None:
+    database, clock = api.farm.database, api.farm.clock
     mine, theirs = idempotency.Claim("root", "a"), idempotency.Claim("root", "b")
     with database.write() as session:
-        assert idempotency.reserve(session, mine, "scene", clock())
+        assert idempotency.reserve(session, mine, "fixture", clock())
         assert idempotency.reserve(session, theirs, "other", clock())
-        idempotency.release_all(session, "scene")
-    problem(send(door, "b", body=BODY), 409)
-    assert send(door, "a", body=BODY).status_code == 201
+        idempotency.release_all(session, "fixture")
+    problem(send(api, "b", body=BODY), 409)
+    assert send(api, "a", body=BODY).status_code == 201
 
 
-def test_a_new_key_is_never_kept(door: ApiFixture) -> None:
+def test_a_new_key_is_never_kept(api: ApiFixture) -> None:
     headers: dict[str, Any] = {**bearer(API_KEY), "Idempotency-Key": "a"}
     wanted = {"name": "shop", "scopes": ["read"]}
-    problem(door.http.post("/api/v1/keys", headers=headers, json=wanted), 400)
+    problem(api.http.post("/api/v1/keys", headers=headers, json=wanted), 400)

@@ -17,14 +17,14 @@ from trackfarm_scheduler.api.request_body import (
 PATHS = ["/healthz", "/metrics", "/api/v1/jobs", "/worker/v1/heartbeat", "/nothing"]
 
 
-def post(door: ApiFixture, path: str, body: bytes, key: str = API_KEY) -> httpx.Response:
+def post(api: ApiFixture, path: str, body: bytes, key: str = API_KEY) -> httpx.Response:
     headers = {**bearer(key), "Content-Type": "application/json"}
-    return door.http.post(path, content=body, headers=headers)
+    return api.http.post(path, content=body, headers=headers)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_every_answer_has_its_headers(door: ApiFixture, path: str) -> None:
-    first, second = door.http.get(path), door.http.get(path)
+def test_every_answer_has_its_headers(api: ApiFixture, path: str) -> None:
+    first, second = api.http.get(path), api.http.get(path)
     assert first.headers["x-content-type-options"] == "nosniff"
     assert first.headers["cache-control"] == "no-store"
     assert "frame-ancestors 'none'" in first.headers["content-security-policy"]
@@ -34,70 +34,70 @@ def test_every_answer_has_its_headers(door: ApiFixture, path: str) -> None:
     assert "access-control-allow-origin" not in first.headers
 
 
-def test_who_came_by_tls_is_told_to_stay(door: ApiFixture) -> None:
-    answer = door.http.get("/healthz", headers={"X-Forwarded-Proto": "https"})
+def test_who_came_by_tls_is_told_to_stay(api: ApiFixture) -> None:
+    answer = api.http.get("/healthz", headers={"X-Forwarded-Proto": "https"})
     assert "max-age" in answer.headers["strict-transport-security"]
 
 
-def test_no_origin_is_let_in(door: ApiFixture) -> None:
+def test_no_origin_is_let_in(api: ApiFixture) -> None:
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    answer = door.http.options("/api/v1/jobs", headers=asked)
+    answer = api.http.options("/api/v1/jobs", headers=asked)
     assert answer.status_code == 405
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_a_body_may_only_be_so_long(door: ApiFixture) -> None:
-    detail = problem(post(door, "/api/v1/uploads", b" " * (ORDINARY_BYTES + 1)), 413)["detail"]
+def test_a_body_may_only_be_so_long(api: ApiFixture) -> None:
+    detail = problem(post(api, "/api/v1/uploads", b" " * (ORDINARY_BYTES + 1)), 413)["detail"]
     assert str(ORDINARY_BYTES) in detail
     headers = {**bearer(API_KEY), "Content-Type": "application/json"}
     parts = (b" " * 65_536 for _ in range(ORDINARY_BYTES // 65_536 + 1))
-    answer = door.http.post("/api/v1/uploads", content=parts, headers=headers)
+    answer = api.http.post("/api/v1/uploads", content=parts, headers=headers)
     problem(answer, 413)
 
 
-def test_no_long_body_is_taken_in_from_a_stranger(door: ApiFixture) -> None:
+def test_no_long_body_is_taken_in_from_a_stranger(api: ApiFixture) -> None:
     long = b" " * (STRANGER_BYTES + 1)
     for path in ("/api/v1/plans", "/worker/v1/shards/x/report"):
         for key in ("join-token-0123456789", "tf_nobody"):
-            problem(post(door, path, long, key=key), 401)
-    problem(post(door, "/worker/v1/shards/x/report", long), 401)
-    problem(post(door, "/api/v1/plans", long), 422)
-    problem(post(door, "/worker/v1/register", long), 413)
+            problem(post(api, path, long, key=key), 401)
+    problem(post(api, "/worker/v1/shards/x/report", long), 401)
+    problem(post(api, "/api/v1/plans", long), 422)
+    problem(post(api, "/worker/v1/register", long), 413)
 
 
-def test_a_deep_body_is_not_parsed(door: ApiFixture) -> None:
+def test_a_deep_body_is_not_parsed(api: ApiFixture) -> None:
     for nest in (b"[" * 100_000, b'{"a":' * 20_000):
-        problem(post(door, "/api/v1/keys", nest), 400 if len(nest) <= ORDINARY_BYTES else 413)
+        problem(post(api, "/api/v1/keys", nest), 400 if len(nest) <= ORDINARY_BYTES else 413)
     deep = b"[" * (MOST_DEPTH + 1) + b"]" * (MOST_DEPTH + 1)
-    assert "nested" in problem(post(door, "/api/v1/plans", deep), 400)["detail"]
+    assert "nested" in problem(post(api, "/api/v1/plans", deep), 400)["detail"]
     line = b'{"catalog":"x"}\n' + b"[" * 100_000
-    problem(post(door, "/api/v1/jobs", line), 422)
-    problem(post(door, "/api/v1/jobs", b"[" * 100_000), 422)
+    problem(post(api, "/api/v1/jobs", line), 422)
+    problem(post(api, "/api/v1/jobs", b"[" * 100_000), 422)
 
 
-def test_a_nul_is_refused_wherever_it_is(door: ApiFixture) -> None:
-    problem(post(door, "/api/v1/keys", b'{"name":"a\\u0000","scopes":["read"]}'), 400)
-    problem(door.get("jobs/%00"), 400)
-    problem(door.http.get("/api/v1/audit?target=%00", headers=bearer(API_KEY)), 400)
-    problem(post(door, "/api/v1/jobs", b'{"catalog":"a\\u0000"}\n{}'), 422)
+def test_a_nul_is_refused_wherever_it_is(api: ApiFixture) -> None:
+    problem(post(api, "/api/v1/keys", b'{"name":"a\\u0000","scopes":["read"]}'), 400)
+    problem(api.get("jobs/%00"), 400)
+    problem(api.http.get("/api/v1/audit?target=%00", headers=bearer(API_KEY)), 400)
+    problem(post(api, "/api/v1/jobs", b'{"catalog":"a\\u0000"}\n{}'), 422)
 
 
-def test_an_address_and_a_head_may_only_be_so_long(door: ApiFixture) -> None:
+def test_an_address_and_a_head_may_only_be_so_long(api: ApiFixture) -> None:
     query = "limit=1&" * (QUERY_BYTES // 8 + 1)
-    problem(door.http.get(f"/api/v1/jobs?{query}", headers=bearer(API_KEY)), 414)
+    problem(api.http.get(f"/api/v1/jobs?{query}", headers=bearer(API_KEY)), 414)
     headers = {f"X-{n}": "x" * 1000 for n in range(HEAD_BYTES // 1000 + 1)}
-    problem(door.http.get("/healthz", headers=headers), 431)
+    problem(api.http.get("/healthz", headers=headers), 431)
 
 
 def test_what_went_wrong_is_a_problem_with_its_request_id(
-    door: ApiFixture, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> float:
         raise ZeroDivisionError("no clock")
 
-    monkeypatch.setattr(type(door.scene.clock), "__call__", lambda _self: fail())
+    monkeypatch.setattr(type(api.farm.clock), "__call__", lambda _self: fail())
     with capture_logs() as said:
-        answer = door.get("jobs")
+        answer = api.get("jobs")
     request_id = answer.headers["x-request-id"]
     assert request_id in problem(answer, 500)["detail"]
     assert "clock" not in answer.text

@@ -20,34 +20,34 @@ from trackfarm.protocol.worker import RegisterRequest
 from trackfarm.speed_model import SpeedModel
 from trackfarm.tiers import tier_of
 from trackfarm_scheduler.db import registration, workers
-from trackfarm_scheduler.db.tables import SpeedRow
+from trackfarm_scheduler.db.tables_history import SpeedRow
 
 CARD = "NVIDIA GeForce RTX 4090"
 SHAPE = TrackShape(180, 8, False)
 
 
 @pytest.fixture
-def farm_url(door: ApiFixture) -> str:
+def farm_url(api: ApiFixture) -> str:
     """URL of a farm that measured ten tracks on 4090s, twice as slow as the prior."""
     kind = model_set("acestep-v15-turbo")
     model = SpeedModel(CARD, kind)
     for _ in range(10):
         model = model.observe(SHAPE, 2 * seconds(SHAPE, gpu=CARD, model_set=kind))
-    with door.scene.database.write() as session:
+    with api.farm.database.write() as session:
         session.add(SpeedRow(gpu=CARD, model_set=kind.name, stats=model.to_json()))
-    return door.url
+    return api.url
 
 
 def join(
-    scene: FarmFixture, name: str, *, price: float = 0.0, kind: str = "acestep-v15-turbo"
+    farm: FarmFixture, name: str, *, price: float = 0.0, kind: str = "acestep-v15-turbo"
 ) -> None:
     request = RegisterRequest(
         name=name, gpu=CARD, memory_mib=24_564, model_set=kind, price_per_hour=price
     )
     tier = tier_of(request.memory_mib)
     assert tier is not None
-    with scene.database.write() as session:
-        joined = registration.join(session, request, tier, scene.clock())
+    with farm.database.write() as session:
+        joined = registration.join(session, request, tier, farm.clock())
         worker = workers.by_token(session, joined.token)
         assert worker is not None
         worker.state = WorkerState.READY
@@ -58,13 +58,11 @@ def request(*, kind: str = "acestep-v15-turbo", limits: PlanLimits | None = None
     return PlanRequest(model_set=kind, tracks=[tracks], limits=limits or PlanLimits())
 
 
-def test_the_plan_is_for_the_workers_that_are_here(
-    farm_url: str, sqlite_scene: FarmFixture
-) -> None:
+def test_the_plan_is_for_the_workers_that_are_here(farm_url: str, sqlite_farm: FarmFixture) -> None:
     for name, price in (("a", 0.3), ("b", 0.3), ("c", 0.0)):
-        join(sqlite_scene, name, price=price)
-    join(sqlite_scene, "other", kind="tiny")
-    sqlite_scene.submit(briefs(3))
+        join(sqlite_farm, name, price=price)
+    join(sqlite_farm, "other", kind="tiny")
+    sqlite_farm.submit(briefs(3))
     with Client(farm_url, API_KEY) as client:
         plan = client.plan(request(limits=PlanLimits(deadline_seconds=86_400, budget=5)))
     each = 2 * seconds(SHAPE, gpu=CARD, model_set=model_set("acestep-v15-turbo"))
@@ -78,9 +76,9 @@ def test_the_plan_is_for_the_workers_that_are_here(
 
 
 def test_what_was_measured_counts_for_cards_that_could_be_rented(
-    farm_url: str, sqlite_scene: FarmFixture
+    farm_url: str, sqlite_farm: FarmFixture
 ) -> None:
-    join(sqlite_scene, "a", price=0.34)
+    join(sqlite_farm, "a", price=0.34)
     with Client(farm_url, API_KEY) as client:
         plan = client.plan(request())
     rented = [option for option in plan.alternatives if "RTX 4090" in option.fleet]
@@ -109,44 +107,42 @@ def test_a_request_that_cannot_be_understood_is_refused(farm_url: str) -> None:
     assert told.value.problem.status == 401
 
 
-def test_the_command_asks_the_farm(
-    farm_url: str, sqlite_scene: FarmFixture, tmp_path: Path
-) -> None:
-    join(sqlite_scene, "a")
+def test_the_command_asks_the_farm(farm_url: str, sqlite_farm: FarmFixture, tmp_path: Path) -> None:
+    join(sqlite_farm, "a")
     catalog = tmp_path / "hotel.csv"
     catalog.write_text("prompt,duration\ncalm piano,180\n")
-    farm = {"TRACKFARM_URL": farm_url, "TRACKFARM_API_KEY": API_KEY, "COLUMNS": "160"}
+    environment = {"TRACKFARM_URL": farm_url, "TRACKFARM_API_KEY": API_KEY, "COLUMNS": "160"}
 
     def asked(*more: str) -> str:
         options = ["--model-set", "acestep-v15-turbo", "--deadline", "1h", *more]
         command = [sys.executable, "-m", "trackfarm.cli", "plan", str(catalog), *options]
         return subprocess.run(
-            command, env={**os.environ, **farm}, check=True, capture_output=True, text=True
+            command, env={**os.environ, **environment}, check=True, capture_output=True, text=True
         ).stdout
 
     assert "measured (10 tracks)" in asked()
     assert json.loads(asked("--json"))["fleet"] == f"1x {CARD} @0"
 
 
-def test_the_plan_is_kept_as_it_was_at_submission(door: ApiFixture) -> None:
-    door.scene.join()
-    job_id = door.submit(briefs(5, duration=60)).json()["job"]["id"]
-    kept = door.get(f"jobs/{job_id}").json()["plan"]
+def test_the_plan_is_kept_as_it_was_at_submission(api: ApiFixture) -> None:
+    api.farm.join()
+    job_id = api.submit(briefs(5, duration=60)).json()["job"]["id"]
+    kept = api.get(f"jobs/{job_id}").json()["plan"]
     plan = Plan.model_validate(kept)
     assert plan.tracks == 5
-    assert json.loads(door.scene.job(job_id).plan) == kept
-    worker = door.scene.join("late")
-    offer = door.scene.claimed(worker, job_id)
-    ids = door.scene.ids(job_id)
-    done = [door.scene.upload(offer, i, service=500.0) for i in ids]
-    door.scene.report(worker, offer, done=done)
-    assert door.get(f"jobs/{job_id}").json()["plan"] == kept, "whatever was learnt since"
-    assert door.submit(briefs(5, duration=60)).json()["already_submitted"] is True
-    assert door.get(f"jobs/{job_id}").json()["plan"] == kept
+    assert json.loads(api.farm.job(job_id).plan) == kept
+    worker = api.farm.join("late")
+    offer = api.farm.claimed(worker, job_id)
+    ids = api.farm.ids(job_id)
+    done = [api.farm.upload(offer, i, service=500.0) for i in ids]
+    api.farm.report(worker, offer, done=done)
+    assert api.get(f"jobs/{job_id}").json()["plan"] == kept, "whatever was learnt since"
+    assert api.submit(briefs(5, duration=60)).json()["already_submitted"] is True
+    assert api.get(f"jobs/{job_id}").json()["plan"] == kept
 
 
-def test_a_catalog_that_is_all_there_has_no_plan(door: ApiFixture) -> None:
-    first = door.submit(briefs(2)).json()["job"]["id"]
-    turned = door.submit(briefs(2)[::-1]).json()["job"]
+def test_a_catalog_that_is_all_there_has_no_plan(api: ApiFixture) -> None:
+    first = api.submit(briefs(2)).json()["job"]["id"]
+    turned = api.submit(briefs(2)[::-1]).json()["job"]
     assert turned["id"] != first
     assert turned["plan"] is None

@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from trackfarm_scheduler.api.dump_openapi import description
 from trackfarm_scheduler.api.openapi import examples
+from trackfarm_scheduler.dump_openapi import description
 
 WRITTEN = Path(__file__).parents[3] / "docs" / "openapi.json"
 WITHOUT_FORM = {"/format_input", "/create_random_sample"}  # their responses have no schema

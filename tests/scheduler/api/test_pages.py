@@ -16,8 +16,8 @@ from trackfarm_scheduler.api.pages import DOCS
 BASIC = ("anybody", API_KEY)
 
 
-def test_the_page_and_all_it_loads_come_from_here_and_need_a_key(door: ApiFixture) -> None:
-    page = door.http.get(DOCS, auth=BASIC)
+def test_the_page_and_all_it_loads_come_from_here_and_need_a_key(api: ApiFixture) -> None:
+    page = api.http.get(DOCS, auth=BASIC)
     policy = page.headers["content-security-policy"]
     assert "https:" not in policy
     assert "unsafe" not in policy
@@ -25,14 +25,14 @@ def test_the_page_and_all_it_loads_come_from_here_and_need_a_key(door: ApiFixtur
     assert len(loaded) == 3
     for address in loaded:
         assert address.startswith(f"{DOCS}/")
-        problem(door.http.get(address), 401)
-        assert len(door.http.get(address, auth=BASIC).raise_for_status().content) > 1000
+        problem(api.http.get(address), 401)
+        assert len(api.http.get(address, auth=BASIC).raise_for_status().content) > 1000
     scripts = next(part for part in policy.split(";") if "script-src" in part)
     assert scripts.count("'sha256-") == page.text.count("<script>")
 
 
 @pytest.fixture
-def logged_in(door: ApiFixture, served: tuple[Switch, str]) -> Iterator[str]:
+def logged_in(api: ApiFixture, served: tuple[Switch, str]) -> Iterator[str]:
     """The scheduler's URL with the key added to each request: a headless browser cannot log in."""
     switch, url = served
     app = switch.app
@@ -47,7 +47,7 @@ def logged_in(door: ApiFixture, served: tuple[Switch, str]) -> Iterator[str]:
 
 
 def test_a_browser_draws_every_operation_under_the_policy(
-    door: ApiFixture, logged_in: str, tmp_path: Path
+    api: ApiFixture, logged_in: str, tmp_path: Path
 ) -> None:
     browser = require(shutil.which("chromium"), "chromium")
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
@@ -59,6 +59,6 @@ def test_a_browser_draws_every_operation_under_the_policy(
         text=True,
         timeout=60,
     )
-    described = door.http.get("/openapi.json", auth=BASIC).json()["paths"]
+    described = api.http.get("/openapi.json", auth=BASIC).json()["paths"]
     assert drawn.stdout.count('class="opblock-summary-path"') == sum(map(len, described.values()))
     assert "CONSOLE" not in drawn.stderr, "nothing that the page does is refused by its policy"

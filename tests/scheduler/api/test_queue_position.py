@@ -5,8 +5,7 @@ import pytest
 from trackfarm.cost import TrackShape
 from trackfarm_scheduler.api.queue_position import FALLBACK, QueuePosition, default_model, lined_up
 from trackfarm_scheduler.db.calls import OpenCall
-from trackfarm_scheduler.db.placement_view import WorkerPool
-from trackfarm_scheduler.policy.models import WorkerView
+from trackfarm_scheduler.policy.models import WorkerPool, WorkerView
 
 SHAPE = TrackShape(10, 8, guided=False)
 

@@ -21,12 +21,12 @@ HEADER = '{"catalog":"spa"}'
 GOOD = '{"prompt":"calm","duration":60}'
 
 
-def nothing_stored(door: ApiFixture) -> bool:
-    return not any(door.scene.number(table) for table in (JobRow, TrackRow, JobTrackRow))
+def nothing_stored(api: ApiFixture) -> bool:
+    return not any(api.farm.number(table) for table in (JobRow, TrackRow, JobTrackRow))
 
 
 def test_fifteen_thousand_briefs_are_stored(
-    door: ApiFixture, record_property: Callable[[str, object], None]
+    api: ApiFixture, record_property: Callable[[str, object], None]
 ) -> None:
     def lines() -> Iterator[str]:
         yield '{"catalog":"hotel"}'
@@ -36,16 +36,16 @@ def test_fifteen_thousand_briefs_are_stored(
             )
 
     began = time.perf_counter()
-    answer = door.send(lines())
+    answer = api.send(lines())
     record_property("seconds", time.perf_counter() - began)
     assert answer.status_code == 201, answer.text
     job = answer.json()["job"]
     assert (job["new_tracks"], job["tracks"]["pending"]) == (15_000, 15_000)
     assert job["audio_seconds"] == 15_000 * 120
-    assert door.scene.number(TrackRow) == door.scene.number(JobTrackRow) == 15_000
+    assert api.farm.number(TrackRow) == api.farm.number(JobTrackRow) == 15_000
 
 
-def test_memory_does_not_grow_with_the_catalog(door: ApiFixture) -> None:
+def test_memory_does_not_grow_with_the_catalog(api: ApiFixture) -> None:
     """A stream of 24 MB is stored with only a few chunks in memory at a time."""
     filler = "la " * 1_300
 
@@ -56,7 +56,7 @@ def test_memory_does_not_grow_with_the_catalog(door: ApiFixture) -> None:
 
     tracemalloc.start()
     try:
-        answer = door.send(lines())
+        answer = api.send(lines())
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -79,13 +79,13 @@ def test_memory_does_not_grow_with_the_catalog(door: ApiFixture) -> None:
     ],
 )
 def test_a_submission_needs_a_header_and_briefs(
-    door: ApiFixture, lines: list[str], words: str
+    api: ApiFixture, lines: list[str], words: str
 ) -> None:
-    assert words in problem(door.send(lines), 422)["detail"]
-    assert nothing_stored(door)
+    assert words in problem(api.send(lines), 422)["detail"]
+    assert nothing_stored(api)
 
 
-def test_every_mistake_is_named_with_its_row(door: ApiFixture) -> None:
+def test_every_mistake_is_named_with_its_row(api: ApiFixture) -> None:
     bad = [
         GOOD,
         "{not json",
@@ -96,44 +96,44 @@ def test_every_mistake_is_named_with_its_row(door: ApiFixture) -> None:
         '{"prompt":"x","duration":60,"task_type":"cover","src_audio":"music/y.wav"}',
         '{"prompt":"x","duration":60,"bpm":"fast"}',
     ]
-    body = problem(door.send([HEADER, *bad]), 422)
+    body = problem(api.send([HEADER, *bad]), 422)
     assert [error["row"] for error in body["errors"]] == [2, 3, 5, 6, 7, 8]
     assert [error["field"] for error in body["errors"]][1:4] == ["duration", "duration", "surprise"]
     assert all(error["message"] for error in body["errors"])
     assert "6 mistakes in 8 briefs" in body["detail"]
-    assert nothing_stored(door)
+    assert nothing_stored(api)
 
 
-def test_mistakes_beyond_the_thousandth_are_only_counted(door: ApiFixture) -> None:
-    body = problem(door.send([HEADER, *["{}"] * 3_000]), 422)
+def test_mistakes_beyond_the_thousandth_are_only_counted(api: ApiFixture) -> None:
+    body = problem(api.send([HEADER, *["{}"] * 3_000]), 422)
     assert len(body["errors"]) == MAX_ERRORS
     assert body["detail"].startswith("6000 mistakes in 3000 briefs")
-    assert nothing_stored(door)
+    assert nothing_stored(api)
 
 
-def test_a_mistake_in_the_last_chunk_takes_the_first_back(door: ApiFixture) -> None:
+def test_a_mistake_in_the_last_chunk_takes_the_first_back(api: ApiFixture) -> None:
     wanted = [brief.model_dump_json(exclude_defaults=True) for brief in briefs(4_500)]
-    problem(door.send([HEADER, *wanted, "{}"]), 422)
-    assert nothing_stored(door)
+    problem(api.send([HEADER, *wanted, "{}"]), 422)
+    assert nothing_stored(api)
 
 
-def test_a_line_without_end_is_cut_off(door: ApiFixture) -> None:
-    assert "longer" in problem(door.send([HEADER, "x" * (MAX_LINE_BYTES * 2)]), 413)["detail"]
-    assert nothing_stored(door)
+def test_a_line_without_end_is_cut_off(api: ApiFixture) -> None:
+    assert "longer" in problem(api.send([HEADER, "x" * (MAX_LINE_BYTES * 2)]), 413)["detail"]
+    assert nothing_stored(api)
 
 
-def test_lines_may_end_anyhow(door: ApiFixture) -> None:
+def test_lines_may_end_anyhow(api: ApiFixture) -> None:
     body = f"{HEADER}\r\n{GOOD}\r\n\n{GOOD}".encode()
-    answer = door.http.post(
+    answer = api.http.post(
         "/api/v1/jobs", content=body, headers={"Authorization": f"Bearer {API_KEY}"}
     )
     assert answer.status_code == 201, answer.text
     assert answer.json()["job"]["tracks"]["pending"] == 2
 
 
-def test_a_client_that_goes_away_leaves_nothing(door: ApiFixture) -> None:
+def test_a_client_that_goes_away_leaves_nothing(api: ApiFixture) -> None:
     """Two chunks are in the database when the connection closes."""
-    host, _, port = door.url.removeprefix("http://").partition(":")
+    host, _, port = api.url.removeprefix("http://").partition(":")
     wanted = [brief.model_dump_json(exclude_defaults=True) for brief in briefs(4_500)]
     body = "\n".join([HEADER, *wanted]).encode()
     head = (
@@ -142,8 +142,8 @@ def test_a_client_that_goes_away_leaves_nothing(door: ApiFixture) -> None:
     )
     with socket.create_connection((host, int(port))) as client:
         client.sendall(head.encode() + body)
-        wait_until(lambda: door.scene.number(TrackRow) == 3_999, timeout_s=30, what="chunks are in")
-    wait_until(lambda: nothing_stored(door), timeout_s=30, what="they are gone again")
+        wait_until(lambda: api.farm.number(TrackRow) == 3_999, timeout_s=30, what="chunks are in")
+    wait_until(lambda: nothing_stored(api), timeout_s=30, what="they are gone again")
 
 
 @pytest.mark.parametrize(
@@ -151,14 +151,14 @@ def test_a_client_that_goes_away_leaves_nothing(door: ApiFixture) -> None:
     [(STALE_UPLOAD_SECONDS - 1, 201, 3), (STALE_UPLOAD_SECONDS + 1, 408, 0)],
 )
 def test_what_comes_slowly_is_stored_as_it_comes_and_given_up_when_it_does_not(
-    door: ApiFixture, monkeypatch: pytest.MonkeyPatch, pause: float, status: int, stored: int
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch, pause: float, status: int, stored: int
 ) -> None:
     monkeypatch.setattr(submissions, "CHUNK_SECONDS", 0.0)
-    scene = door.scene
-    sweeper = scene.sweeper(margin=0.0)
+    farm = api.farm
+    sweeper = farm.sweeper(margin=0.0)
 
     def until_stored(number: int) -> None:
-        wait_until(lambda: scene.number(TrackRow) == number, timeout_s=10, what="it is stored")
+        wait_until(lambda: farm.number(TrackRow) == number, timeout_s=10, what="it is stored")
 
     def lines() -> Iterator[str]:
         yield HEADER
@@ -166,19 +166,19 @@ def test_what_comes_slowly_is_stored_as_it_comes_and_given_up_when_it_does_not(
             yield json.dumps({"prompt": f"{number}", "duration": 60})
             if stored or number == 0:
                 until_stored(number + 1)
-            scene.clock.advance(pause)
+            farm.clock.advance(pause)
             sweeper.tick()
 
-    assert door.send(lines()).status_code == status
-    assert scene.number(TrackRow) == stored
+    assert api.send(lines()).status_code == status
+    assert farm.number(TrackRow) == stored
 
 
-def test_the_same_catalog_from_two_sides_at_once(door: ApiFixture) -> None:
+def test_the_same_catalog_from_two_sides_at_once(api: ApiFixture) -> None:
     wanted = briefs(3_000)
     answers: list[dict[str, object]] = []
 
     def submit() -> None:
-        answer = door.submit(wanted)
+        answer = api.submit(wanted)
         assert answer.status_code in (200, 201), answer.text
         answers.append(answer.json())
 
@@ -191,4 +191,4 @@ def test_the_same_catalog_from_two_sides_at_once(door: ApiFixture) -> None:
     assert len(answers) == 2
     assert len(jobs) == 1
     assert sorted(bool(a["already_submitted"]) for a in answers) == [False, True]
-    assert door.scene.number(TrackRow) == door.scene.number(JobTrackRow) == 3_000
+    assert api.farm.number(TrackRow) == api.farm.number(JobTrackRow) == 3_000

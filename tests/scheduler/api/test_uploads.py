@@ -19,10 +19,10 @@ KEY = f"uploads/operator/{SHA256[:2]}/{SHA256}"
 HEADER = json.dumps({"catalog": "covers"})
 
 
-def announce(door: ApiFixture, **changes: Any) -> Any:
+def announce(api: ApiFixture, **changes: Any) -> Any:
     body = {"size": len(SONG), "sha256": SHA256} | changes
     headers = {"Authorization": "Bearer operator-key-0123456789"}
-    return door.http.post("/api/v1/uploads", headers=headers, json=body)
+    return api.http.post("/api/v1/uploads", headers=headers, json=body)
 
 
 def cover(source: str, **fields: Any) -> str:
@@ -31,31 +31,31 @@ def cover(source: str, **fields: Any) -> str:
     )
 
 
-def test_an_upload_goes_to_a_key_of_its_content(door: ApiFixture) -> None:
-    assert announce(door).json() == {
+def test_an_upload_goes_to_a_key_of_its_content(api: ApiFixture) -> None:
+    assert announce(api).json() == {
         "source": f"upload:{SHA256}",
         "url": f"memory://put/{KEY}",
         "headers": {"x-kept": "1"},
     }
 
 
-def test_what_is_there_is_not_sent_again(door: ApiFixture) -> None:
-    door.scene.objects.content[KEY] = SONG
-    assert announce(door).json() == {"source": f"upload:{SHA256}", "url": None, "headers": {}}
-    door.scene.objects.content[KEY] = SONG[:2]
-    assert announce(door).json()["url"], "what was cut off is sent again"
+def test_what_is_there_is_not_sent_again(api: ApiFixture) -> None:
+    api.farm.objects.content[KEY] = SONG
+    assert announce(api).json() == {"source": f"upload:{SHA256}", "url": None, "headers": {}}
+    api.farm.objects.content[KEY] = SONG[:2]
+    assert announce(api).json()["url"], "what was cut off is sent again"
 
 
 @pytest.mark.parametrize(
     "change",
     [{"size": 0}, {"size": SOURCE_BYTES + 1}, {"sha256": "../../etc"}, {"name": "x"}],
 )
-def test_uploads_without_form_are_refused(door: ApiFixture, change: dict[str, Any]) -> None:
-    assert problem(announce(door, **change), 422)["errors"]
+def test_uploads_without_form_are_refused(api: ApiFixture, change: dict[str, Any]) -> None:
+    assert problem(announce(api, **change), 422)["errors"]
 
 
-def test_uploading_needs_the_operators_key(door: ApiFixture) -> None:
-    problem(door.http.post("/api/v1/uploads", json={"size": 1, "sha256": SHA256}), 401)
+def test_uploading_needs_the_operators_key(api: ApiFixture) -> None:
+    problem(api.http.post("/api/v1/uploads", json={"size": 1, "sha256": SHA256}), 401)
 
 
 @pytest.mark.parametrize(
@@ -72,43 +72,43 @@ def test_uploading_needs_the_operators_key(door: ApiFixture) -> None:
         ("file:///etc/passwd", "file:"),
     ],
 )
-def test_what_a_brief_may_not_name(door: ApiFixture, source: str, words: str) -> None:
+def test_what_a_brief_may_not_name(api: ApiFixture, source: str, words: str) -> None:
     for key in ("tracks/00/stranger/lease.mp3", "checks/probe", "settings"):
-        door.scene.objects.content[key] = b"somebody else's"
+        api.farm.objects.content[key] = b"somebody else's"
     good = cover("https://example.org/a.wav")
-    body = problem(door.send([HEADER, good, cover(source)]), 422)
+    body = problem(api.send([HEADER, good, cover(source)]), 422)
     assert [(error["row"], error["field"]) for error in body["errors"]] == [(2, "src_audio")]
     assert words in body["errors"][0]["message"]
-    assert door.scene.number(JobRow) == 0
+    assert api.farm.number(JobRow) == 0
 
 
-def test_each_source_is_looked_for_once(door: ApiFixture) -> None:
+def test_each_source_is_looked_for_once(api: ApiFixture) -> None:
     """Each distinct source is looked up once per submission."""
     lines = [cover(f"upload:{SHA256}", seed=n) for n in range(3)]
-    body = problem(door.send([HEADER, *lines]), 422)
+    body = problem(api.send([HEADER, *lines]), 422)
     assert [error["row"] for error in body["errors"]] == [1, 2, 3]
-    door.scene.objects.content[KEY] = SONG
-    assert door.send([HEADER, *lines]).status_code == 201
+    api.farm.objects.content[KEY] = SONG
+    assert api.send([HEADER, *lines]).status_code == 201
 
 
-def test_workers_get_urls_of_what_a_brief_names(door: ApiFixture) -> None:
-    me = door.joined()
-    worker = door.scene.worker(me["worker_id"])
-    first = door.scene.submit(briefs(1), catalog="first")
-    made = door.scene.claimed(worker, first.job_id)
-    door.scene.finish(worker, made)
-    (artifact,) = door.scene.artifacts()
-    door.scene.objects.content[KEY] = SONG
+def test_workers_get_urls_of_what_a_brief_names(api: ApiFixture) -> None:
+    me = api.joined()
+    worker = api.farm.worker(me["worker_id"])
+    first = api.farm.submit(briefs(1), catalog="first")
+    made = api.farm.claimed(worker, first.job_id)
+    api.farm.finish(worker, made)
+    (artifact,) = api.farm.artifacts()
+    api.farm.objects.content[KEY] = SONG
     lines = [
         cover("https://example.org/a.wav?id=1", reference_audio=f"upload:{SHA256}"),
         cover(f"object:{artifact.object_key}", seed=3),
         cover(f"object:{KEY}"),
         json.dumps({"prompt": "x", "duration": 60}),
     ]
-    submitted = door.send([HEADER, *lines])
+    submitted = api.send([HEADER, *lines])
     assert submitted.status_code == 201, submitted.text
-    offer = door.scene.offer(worker, submitted.json()["job"]["id"])
-    claimed = claim(door, me, offer)
+    offer = api.farm.offer(worker, submitted.json()["job"]["id"])
+    claimed = claim(api, me, offer)
     assert claimed.model_set == "tiny"
     assert [order.source_urls for order in claimed.tracks] == [
         {

@@ -19,29 +19,29 @@ HERE = "http://127.0.0.1:9/hook"
 
 
 @pytest.fixture
-def opened(door: ApiFixture, served: tuple[Switch, str]) -> ApiFixture:
+def opened(api: ApiFixture, served: tuple[Switch, str]) -> ApiFixture:
     """A farm that may send webhooks to its own machine."""
-    farm = build(door.scene, door.url)
-    wanted = {**farm.settings.model_dump(), "webhook_networks": ["127.0.0.0/8"]}
-    served[0].app = build_app(replace(farm, settings=type(farm.settings).model_validate(wanted)))
-    return door
+    services = build(api.farm, api.url)
+    wanted = {**services.settings.model_dump(), "webhook_networks": ["127.0.0.0/8"]}
+    served[0].app = build_app(
+        replace(services, settings=type(services.settings).model_validate(wanted))
+    )
+    return api
 
 
-def asked(
-    door: ApiFixture, url: str = HERE, *, key: str = API_KEY, **fields: Any
-) -> httpx.Response:
+def asked(api: ApiFixture, url: str = HERE, *, key: str = API_KEY, **fields: Any) -> httpx.Response:
     headers = bearer(key)
-    return door.http.post("/api/v1/webhooks", headers=headers, json={"url": url, **fields})
+    return api.http.post("/api/v1/webhooks", headers=headers, json={"url": url, **fields})
 
 
-def hooked(door: ApiFixture, **fields: Any) -> NewWebhook:
-    answer = asked(door, **fields)
+def hooked(api: ApiFixture, **fields: Any) -> NewWebhook:
+    answer = asked(api, **fields)
     assert answer.status_code == 201, answer.text
     return NewWebhook.model_validate(answer.json())
 
 
-def removed(door: ApiFixture, hook: str, *, key: str = API_KEY) -> httpx.Response:
-    return door.http.delete(f"/api/v1/webhooks/{hook}", headers=bearer(key))
+def removed(api: ApiFixture, hook: str, *, key: str = API_KEY) -> httpx.Response:
+    return api.http.delete(f"/api/v1/webhooks/{hook}", headers=bearer(key))
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def removed(door: ApiFixture, hook: str, *, key: str = API_KEY) -> httpx.Respons
         ("nonsense", "must begin with https://"),
     ],
 )
-def test_where_a_webhook_may_not_point(door: ApiFixture, url: str, words: str) -> None:
-    body = problem(asked(door, url), 422)
+def test_where_a_webhook_may_not_point(api: ApiFixture, url: str, words: str) -> None:
+    body = problem(asked(api, url), 422)
     assert words in body["detail"]
     assert body["errors"][0]["field"] == "body.url"
 
@@ -87,10 +87,10 @@ def test_an_owner_has_so_many_webhooks(opened: ApiFixture) -> None:
 
 def test_deliveries_are_shown_page_by_page_newest_first(opened: ApiFixture) -> None:
     hook = hooked(opened).webhook
-    job_id = opened.scene.submit(briefs(3)).job_id
-    worker = opened.scene.join()
-    opened.scene.finish(worker, opened.scene.claimed(worker, job_id))
-    opened.scene.settled(job_id)
+    job_id = opened.farm.submit(briefs(3)).job_id
+    worker = opened.farm.join()
+    opened.farm.finish(worker, opened.farm.claimed(worker, job_id))
+    opened.farm.settled(job_id)
     page = opened.get(f"webhooks/{hook.id}/deliveries", limit=3)
     rest = opened.http.get(page.links["next"]["url"], headers=bearer(API_KEY))
     assert "next" not in rest.links
@@ -102,69 +102,69 @@ def test_deliveries_are_shown_page_by_page_newest_first(opened: ApiFixture) -> N
     assert "given up" in problem(again, 409)["detail"]
     problem(opened.get(f"webhooks/{hook.id}/deliveries", cursor="nonsense"), 422)
     assert removed(opened, hook.id).status_code == 200
-    assert opened.scene.number(DeliveryRow) == 0
+    assert opened.farm.number(DeliveryRow) == 0
 
 
-def test_usage_is_counted_by_key_and_hour(door: ApiFixture) -> None:
-    shop = made(door, "shop")
+def test_usage_is_counted_by_key_and_hour(api: ApiFixture) -> None:
+    shop = made(api, "shop")
     lines = [b.model_dump_json(exclude_defaults=True) for b in briefs(3)]
-    job_id = door.send(['{"catalog":"spa"}', *lines], key=shop.secret).json()["job"]["id"]
-    worker = door.scene.join(price_per_hour=3.6)
-    offer = door.scene.claimed(worker, job_id)
-    first, second, third = door.scene.ids(job_id)
-    made_now = [door.scene.upload(offer, i, service=2.0) for i in (first, second)]
-    door.scene.report(worker, offer, done=made_now[:1])
-    door.scene.clock.advance(3600)
-    door.scene.report(worker, offer, done=made_now, failed=[failure(third, service=5.0)])
+    job_id = api.send(['{"catalog":"spa"}', *lines], key=shop.secret).json()["job"]["id"]
+    worker = api.farm.join(price_per_hour=3.6)
+    offer = api.farm.claimed(worker, job_id)
+    first, second, third = api.farm.ids(job_id)
+    made_now = [api.farm.upload(offer, i, service=2.0) for i in (first, second)]
+    api.farm.report(worker, offer, done=made_now[:1])
+    api.farm.clock.advance(3600)
+    api.farm.report(worker, offer, done=made_now, failed=[failure(third, service=5.0)])
     total = {"tracks": 2, "failures": 1, "audio_seconds": 20.0, "gpu_seconds": 9.0}
     for key in (shop.secret, API_KEY):
-        (used,) = door.get("usage", key=key).json()["used"]
+        (used,) = api.get("usage", key=key).json()["used"]
         assert total.items() <= used.items()
         assert (used["key_id"], used["owner"]) == (shop.key.id, "shop")
         assert used["dollars"] == pytest.approx(0.009)
-    hours = door.get("usage", key=shop.secret, by="hour").json()["used"]
+    hours = api.get("usage", key=shop.secret, by="hour").json()["used"]
     assert [(h["tracks"], h["failures"], h["gpu_seconds"]) for h in hours] == [
         (1, 0, 2.0),
         (1, 1, 7.0),
     ]
-    assert door.get("usage", key=made(door, "other").secret).json()["used"] == []
-    assert door.get("usage", until=hours[1]["since"]).json()["used"][0]["tracks"] == 1
+    assert api.get("usage", key=made(api, "other").secret).json()["used"] == []
+    assert api.get("usage", until=hours[1]["since"]).json()["used"][0]["tracks"] == 1
     body = problem(
-        door.get("usage", since="2030-01-01T00:00:00Z", until="2029-01-01T00:00:00Z"), 422
+        api.get("usage", since="2030-01-01T00:00:00Z", until="2029-01-01T00:00:00Z"), 422
     )
     assert body["errors"][0]["field"] == "query.since"
 
 
-def test_jobs_and_tracks_are_found_by_label_state_and_time(door: ApiFixture) -> None:
-    spa = door.scene.submit(briefs(2, tags={"zone": "spa", "mood": "calm"}), catalog="a").job_id
-    door.scene.clock.advance(10)
-    bar = door.scene.submit(briefs(1, word="bar", tags={"zone": "bar"}), catalog="b").job_id
-    door.scene.clock.advance(10)
+def test_jobs_and_tracks_are_found_by_label_state_and_time(api: ApiFixture) -> None:
+    spa = api.farm.submit(briefs(2, tags={"zone": "spa", "mood": "calm"}), catalog="a").job_id
+    api.farm.clock.advance(10)
+    bar = api.farm.submit(briefs(1, word="bar", tags={"zone": "bar"}), catalog="b").job_id
+    api.farm.clock.advance(10)
 
     def found(**params: Any) -> list[str]:
-        return [job["id"] for job in door.get("jobs", **params).json()]
+        return [job["id"] for job in api.get("jobs", **params).json()]
 
     assert found() == [bar, spa]
     assert found(tag="zone=spa") == found(tag=["zone=spa", "mood=calm"]) == [spa]
     assert found(tag=["zone=bar", "mood=calm"]) == []
     assert found(catalog="b", state="accepted") == [bar]
     assert found(state=["done", "failed"]) == []
-    page = door.get("jobs", limit=1)
-    door.scene.submit(briefs(1, word="later"), catalog="later")
-    rest = door.http.get(page.links["next"]["url"], headers=bearer(API_KEY))
+    page = api.get("jobs", limit=1)
+    api.farm.submit(briefs(1, word="later"), catalog="later")
+    rest = api.http.get(page.links["next"]["url"], headers=bearer(API_KEY))
     assert [job["id"] for job in page.json() + rest.json()] == [bar, spa], "none twice, none lost"
-    tracks = door.get(f"jobs/{spa}/tracks", tag="mood=calm", state=["pending", "done"]).json()
+    tracks = api.get(f"jobs/{spa}/tracks", tag="mood=calm", state=["pending", "done"]).json()
     assert [track["ordinal"] for track in tracks["tracks"]] == [1, 2]
-    assert door.get(f"jobs/{spa}/tracks", tag="mood=loud").json()["tracks"] == []
-    assert "zone=lobby" in problem(door.get("jobs", tag="zone"), 422)["errors"][0]["message"]
+    assert api.get(f"jobs/{spa}/tracks", tag="mood=loud").json()["tracks"] == []
+    assert "zone=lobby" in problem(api.get("jobs", tag="zone"), 422)["errors"][0]["message"]
 
 
-def test_workers_are_found_by_state_and_page(door: ApiFixture) -> None:
+def test_workers_are_found_by_state_and_page(api: ApiFixture) -> None:
     for number in range(3):
-        door.scene.join(f"w{number}")
-        door.scene.clock.advance(1)
-    page = door.get("workers", limit=2)
-    rest = door.http.get(page.links["next"]["url"], headers=bearer(API_KEY))
+        api.farm.join(f"w{number}")
+        api.farm.clock.advance(1)
+    page = api.get("workers", limit=2)
+    rest = api.http.get(page.links["next"]["url"], headers=bearer(API_KEY))
     assert [w["name"] for w in page.json() + rest.json()] == ["w0", "w1", "w2"]
-    assert door.get("workers", state="gone").json() == []
-    assert door.get("workers", model_set="acestep-v15-turbo").json() == []
+    assert api.get("workers", state="gone").json() == []
+    assert api.get("workers", model_set="acestep-v15-turbo").json() == []

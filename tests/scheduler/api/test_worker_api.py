@@ -25,19 +25,19 @@ from trackfarm_scheduler.db.tables_access import ApiKeyRow
 
 Ask = Callable[[ApiFixture, str, str], httpx.Response]
 CALLS: dict[str, tuple[Scope, Ask]] = {
-    "list jobs": (Scope.READ, lambda door, key, _job: door.get("jobs", key=key)),
-    "show": (Scope.READ, lambda door, key, job: door.get(f"jobs/{job}", key=key)),
-    "status": (Scope.READ, lambda door, key, _job: door.get("status", key=key)),
-    "submit": (Scope.SUBMIT, lambda door, key, _job: door.send(["{}"], key=key)),
-    "pause": (Scope.OPERATE, lambda door, key, job: door.post(f"jobs/{job}/pause", key=key)),
-    "list keys": (Scope.ADMIN, lambda door, key, _job: door.get("keys", key=key)),
-    "audit": (Scope.ADMIN, lambda door, key, _job: door.get("audit", key=key)),
+    "list jobs": (Scope.READ, lambda api, key, _job: api.get("jobs", key=key)),
+    "show": (Scope.READ, lambda api, key, job: api.get(f"jobs/{job}", key=key)),
+    "status": (Scope.READ, lambda api, key, _job: api.get("status", key=key)),
+    "submit": (Scope.SUBMIT, lambda api, key, _job: api.send(["{}"], key=key)),
+    "pause": (Scope.OPERATE, lambda api, key, job: api.post(f"jobs/{job}/pause", key=key)),
+    "list keys": (Scope.ADMIN, lambda api, key, _job: api.get("keys", key=key)),
+    "audit": (Scope.ADMIN, lambda api, key, _job: api.get("audit", key=key)),
 }
 
 
-def made(door: ApiFixture, name: str = "shop", *scopes: str, **facts: Any) -> NewApiKey:
+def made(api: ApiFixture, name: str = "shop", *scopes: str, **facts: Any) -> NewApiKey:
     body = {"name": name, "scopes": scopes or ("submit",), **facts}
-    answer = door.http.post("/api/v1/keys", headers=bearer(API_KEY), json=body)
+    answer = api.http.post("/api/v1/keys", headers=bearer(API_KEY), json=body)
     assert answer.status_code == 201, answer.text
     return NewApiKey.model_validate(answer.json())
 
@@ -46,16 +46,16 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def submitted(door: ApiFixture, key: str, number: int, catalog: str = "spa") -> httpx.Response:
+def submitted(api: ApiFixture, key: str, number: int, catalog: str = "spa") -> httpx.Response:
     lines = [brief.model_dump_json(exclude_defaults=True) for brief in briefs(number)]
-    return door.send([f'{{"catalog":"{catalog}"}}', *lines], key=key)
+    return api.send([f'{{"catalog":"{catalog}"}}', *lines], key=key)
 
 
-def audited(door: ApiFixture, **params: Any) -> list[AuditEntry]:
-    return [AuditEntry.model_validate(e) for e in door.get("audit", **params).json()]
+def audited(api: ApiFixture, **params: Any) -> list[AuditEntry]:
+    return [AuditEntry.model_validate(e) for e in api.get("audit", **params).json()]
 
 
-def test_every_route_declares_whom_it_lets_in(door: ApiFixture, served: tuple[Switch, str]) -> None:
+def test_every_route_declares_whom_it_lets_in(api: ApiFixture, served: tuple[Switch, str]) -> None:
     app = served[0].app
     assert isinstance(app, FastAPI)
     doors = list(doors_of(app))
@@ -71,25 +71,25 @@ def test_every_route_declares_whom_it_lets_in(door: ApiFixture, served: tuple[Sw
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-def test_a_key_does_what_its_scope_implies_and_no_more(door: ApiFixture, scope: Scope) -> None:
-    key = made(door, "shop", scope).secret
-    job = submitted(door, API_KEY, 1).json()["job"]["id"]
+def test_a_key_does_what_its_scope_implies_and_no_more(api: ApiFixture, scope: Scope) -> None:
+    key = made(api, "shop", scope).secret
+    job = submitted(api, API_KEY, 1).json()["job"]["id"]
     for name, (needed, ask) in CALLS.items():
-        answer = ask(door, key, job)
+        answer = ask(api, key, job)
         if needed in IMPLIED[scope]:
             assert answer.status_code not in (401, 403), name
         else:
             assert f"`{needed}`" in problem(answer, 403)["detail"], name
 
 
-def test_a_key_is_stored_as_its_digest_and_shown_once(door: ApiFixture) -> None:
-    new = made(door, "shop", "submit", "read", owner="hotel", rate=77, most_tracks=5)
+def test_a_key_is_stored_as_its_digest_and_shown_once(api: ApiFixture) -> None:
+    new = made(api, "shop", "submit", "read", owner="hotel", rate=77, most_tracks=5)
     assert new.secret.startswith(KEY_PREFIX)
     assert (new.key.owner, new.key.rate, new.key.most_tracks) == ("hotel", 77, 5)
-    (row,) = door.scene.rows(ApiKeyRow)
+    (row,) = api.farm.rows(ApiKeyRow)
     assert new.secret not in repr(row)
-    assert new.secret not in door.get("keys").text
-    assert [ApiKeyInfo.model_validate(k).id for k in door.get("keys").json()] == [new.key.id]
+    assert new.secret not in api.get("keys").text
+    assert [ApiKeyInfo.model_validate(k).id for k in api.get("keys").json()] == [new.key.id]
 
 
 @pytest.mark.parametrize(
@@ -106,120 +106,120 @@ def test_a_key_is_stored_as_its_digest_and_shown_once(door: ApiFixture) -> None:
         {"name": "x", "scopes": ["read"], "hash": "0"},
     ],
 )
-def test_a_key_of_another_form_is_not_made(door: ApiFixture, wrong: dict[str, Any]) -> None:
-    problem(door.http.post("/api/v1/keys", headers=bearer(API_KEY), json=wrong), 422)
-    assert door.scene.number(ApiKeyRow) == 0
+def test_a_key_of_another_form_is_not_made(api: ApiFixture, wrong: dict[str, Any]) -> None:
+    problem(api.http.post("/api/v1/keys", headers=bearer(API_KEY), json=wrong), 422)
+    assert api.farm.number(ApiKeyRow) == 0
 
 
-def test_a_name_is_taken_as_long_as_its_key_is_good(door: ApiFixture) -> None:
-    first = made(door, "shop")
+def test_a_name_is_taken_as_long_as_its_key_is_good(api: ApiFixture) -> None:
+    first = made(api, "shop")
     body = {"name": "shop", "scopes": ["read"]}
-    again = door.http.post("/api/v1/keys", headers=bearer(API_KEY), json=body)
+    again = api.http.post("/api/v1/keys", headers=bearer(API_KEY), json=body)
     assert first.key.id in problem(again, 409)["detail"]
-    assert door.post("keys/shop/revoke").status_code == 200
-    assert made(door, "shop").key.id != first.key.id
-    assert door.post("keys/shop/revoke").json()["id"] != first.key.id
-    problem(door.post(f"keys/{first.key.id}/revoke"), 409)
-    problem(door.post("keys/nobody/revoke"), 404)
+    assert api.post("keys/shop/revoke").status_code == 200
+    assert made(api, "shop").key.id != first.key.id
+    assert api.post("keys/shop/revoke").json()["id"] != first.key.id
+    problem(api.post(f"keys/{first.key.id}/revoke"), 409)
+    problem(api.post("keys/nobody/revoke"), 404)
 
 
-def test_a_revoked_key_ends_at_once_here_and_within_seconds_elsewhere(door: ApiFixture) -> None:
-    new = made(door)
-    elsewhere = ApiKeyCache(door.scene.database, API_KEY, door.scene.clock)
-    digest = door.scene.rows(ApiKeyRow)[0].hash
+def test_a_revoked_key_ends_at_once_here_and_within_seconds_elsewhere(api: ApiFixture) -> None:
+    new = made(api)
+    elsewhere = ApiKeyCache(api.farm.database, API_KEY, api.farm.clock)
+    digest = api.farm.rows(ApiKeyRow)[0].hash
     assert elsewhere.look_up(digest) is not None
-    assert door.get("jobs", key=new.secret).status_code == 200
-    assert door.post("keys/shop/revoke").status_code == 200
-    problem(door.get("jobs", key=new.secret), 401)
+    assert api.get("jobs", key=new.secret).status_code == 200
+    assert api.post("keys/shop/revoke").status_code == 200
+    problem(api.get("jobs", key=new.secret), 401)
     assert elsewhere.remembered(digest) is not None, "for some seconds"
     assert elsewhere.look_up(digest) is None
     assert elsewhere.remembered(digest) is None
 
 
-def test_a_key_expires_while_it_is_remembered(door: ApiFixture) -> None:
-    ends = datetime.fromtimestamp(door.scene.clock() + 60, UTC).isoformat()
-    new = made(door, expires_at=ends)
-    assert door.get("jobs", key=new.secret).status_code == 200
-    door.scene.clock.advance(61)
-    problem(door.get("jobs", key=new.secret), 401)
+def test_a_key_expires_while_it_is_remembered(api: ApiFixture) -> None:
+    ends = datetime.fromtimestamp(api.farm.clock() + 60, UTC).isoformat()
+    new = made(api, expires_at=ends)
+    assert api.get("jobs", key=new.secret).status_code == 200
+    api.farm.clock.advance(61)
+    problem(api.get("jobs", key=new.secret), 401)
 
 
-def test_an_owner_sees_only_what_is_theirs(door: ApiFixture) -> None:
-    spa = made(door, "spa", "submit", "operate").secret
-    hotel = made(door, "hotel", "submit", "operate").secret
-    mine = submitted(door, spa, 2).json()["job"]["id"]
-    theirs = submitted(door, hotel, 3).json()["job"]["id"]
-    assert [job["id"] for job in door.get("jobs", key=spa).json()] == [mine]
-    assert door.get("status", key=spa).json()["tracks"]["pending"] == 2
-    assert door.get("status", key=spa).json()["jobs"] == {"accepted": 1}
-    assert {e["job_id"] for e in door.get("events", key=spa).json()} == {mine}
-    problem(door.get("events", key=spa, job=theirs), 404)
+def test_an_owner_sees_only_what_is_theirs(api: ApiFixture) -> None:
+    spa = made(api, "spa", "submit", "operate").secret
+    hotel = made(api, "hotel", "submit", "operate").secret
+    mine = submitted(api, spa, 2).json()["job"]["id"]
+    theirs = submitted(api, hotel, 3).json()["job"]["id"]
+    assert [job["id"] for job in api.get("jobs", key=spa).json()] == [mine]
+    assert api.get("status", key=spa).json()["tracks"]["pending"] == 2
+    assert api.get("status", key=spa).json()["jobs"] == {"accepted": 1}
+    assert {e["job_id"] for e in api.get("events", key=spa).json()} == {mine}
+    problem(api.get("events", key=spa, job=theirs), 404)
     for path in (f"jobs/{theirs}", f"jobs/{theirs}/tracks"):
-        problem(door.get(path, key=spa), 404)
+        problem(api.get(path, key=spa), 404)
     for verb in ("pause", "resume", "cancel", "retry"):
-        problem(door.post(f"jobs/{theirs}/{verb}", key=spa), 404)
-    assert len(door.get("jobs").json()) == 2, "an administrator sees all"
-    assert door.scene.number(TrackRow) == 5, "equal briefs of two owners are different tracks"
+        problem(api.post(f"jobs/{theirs}/{verb}", key=spa), 404)
+    assert len(api.get("jobs").json()) == 2, "an administrator sees all"
+    assert api.farm.number(TrackRow) == 5, "equal briefs of two owners are different tracks"
 
 
-def test_a_quota_says_what_is_free_and_what_to_do(door: ApiFixture) -> None:
-    key = made(door, most_tracks=3).secret
-    job = submitted(door, key, 2).json()["job"]["id"]
-    detail = problem(submitted(door, key, 4, catalog="more"), 409)["detail"]
+def test_a_quota_says_what_is_free_and_what_to_do(api: ApiFixture) -> None:
+    key = made(api, most_tracks=3).secret
+    job = submitted(api, key, 2).json()["job"]["id"]
+    detail = problem(submitted(api, key, 4, catalog="more"), 409)["detail"]
     assert "3 unfinished tracks and has room for 1 more" in detail
     assert "cancel a job" in detail
-    assert door.scene.number(JobRow) == 1
-    assert submitted(door, key, 2).status_code == 200, "the same again has nothing new"
-    assert door.post(f"jobs/{job}/cancel").status_code == 200
-    assert submitted(door, key, 3, catalog="more").status_code == 201
+    assert api.farm.number(JobRow) == 1
+    assert submitted(api, key, 2).status_code == 200, "the same again has nothing new"
+    assert api.post(f"jobs/{job}/cancel").status_code == 200
+    assert submitted(api, key, 3, catalog="more").status_code == 201
 
 
-def test_a_rate_holds_a_key_back_and_no_other(door: ApiFixture) -> None:
-    slow, other = made(door, "slow", "read", rate=3).secret, made(door, "other", "read").secret
-    answers = [door.get("status", key=slow) for _ in range(3)]
+def test_a_rate_holds_a_key_back_and_no_other(api: ApiFixture) -> None:
+    slow, other = made(api, "slow", "read", rate=3).secret, made(api, "other", "read").secret
+    answers = [api.get("status", key=slow) for _ in range(3)]
     assert [a.headers["ratelimit"].split(";")[1] for a in answers] == ["r=2", "r=1", "r=0"]
-    held = door.get("status", key=slow)
+    held = api.get("status", key=slow)
     assert "3 requests a minute" in problem(held, 429)["detail"]
     assert 1 <= int(held.headers["retry-after"]) <= 20
     assert held.headers["ratelimit-policy"] == '"key";q=3;w=60'
-    assert door.get("status", key=other).status_code == 200
+    assert api.get("status", key=other).status_code == 200
 
 
-def test_who_guesses_is_not_looked_up_any_more(door: ApiFixture) -> None:
+def test_who_guesses_is_not_looked_up_any_more(api: ApiFixture) -> None:
     """Keys that were valid before still work from the address that guesses."""
-    known, fresh = made(door, "known", "read").secret, made(door, "fresh", "read").secret
-    joined = door.joined()
-    assert door.say("heartbeat", joined["token"], {"shards": []}).status_code == 200
-    assert door.get("status", key=known).status_code == 200
-    assert guessed(door) >= 60
-    problem(door.get("status", key=fresh), 429)
-    assert door.get("status", key=known).status_code == 200
-    assert door.get("status").status_code == 200
-    assert door.say("heartbeat", joined["token"], {"shards": []}).status_code == 200
-    guessed(door)
-    problem(door.register(), 429)
+    known, fresh = made(api, "known", "read").secret, made(api, "fresh", "read").secret
+    joined = api.joined()
+    assert api.say("heartbeat", joined["token"], {"shards": []}).status_code == 200
+    assert api.get("status", key=known).status_code == 200
+    assert guessed(api) >= 60
+    problem(api.get("status", key=fresh), 429)
+    assert api.get("status", key=known).status_code == 200
+    assert api.get("status").status_code == 200
+    assert api.say("heartbeat", joined["token"], {"shards": []}).status_code == 200
+    guessed(api)
+    problem(api.register(), 429)
 
 
-def guessed(door: ApiFixture) -> int:
+def guessed(api: ApiFixture) -> int:
     """Guess keys until the rate limit applies (it refills by one a second); return how many."""
     for number in range(300):
-        status = door.get("status", key=f"tf_guess{number}").status_code
+        status = api.get("status", key=f"tf_guess{number}").status_code
         if status == 429:
             return number
         assert status == 401
     raise AssertionError("no guess was refused")
 
 
-def test_the_audit_log_says_who_did_what(door: ApiFixture) -> None:
-    new = made(door, "shop", "submit", "operate")
-    job = submitted(door, new.secret, 1).json()["job"]["id"]
-    answer = door.post(f"jobs/{job[:-3]}/pause", key=new.secret)
+def test_the_audit_log_says_who_did_what(api: ApiFixture) -> None:
+    new = made(api, "shop", "submit", "operate")
+    job = submitted(api, new.secret, 1).json()["job"]["id"]
+    answer = api.post(f"jobs/{job[:-3]}/pause", key=new.secret)
     assert answer.status_code == 200
-    problem(door.post(f"jobs/{job}/pause", key=new.secret), 409)
-    worker = door.joined()
-    assert door.say("leave", worker["token"], {"reason": "drained"}).status_code == 200
-    assert door.post("keys/shop/revoke").status_code == 200
-    entries = audited(door)
+    problem(api.post(f"jobs/{job}/pause", key=new.secret), 409)
+    worker = api.joined()
+    assert api.say("leave", worker["token"], {"reason": "drained"}).status_code == 200
+    assert api.post("keys/shop/revoke").status_code == 200
+    entries = audited(api)
     assert [(e.action, e.target) for e in entries] == [
         ("key.make", new.key.id),
         ("job.submit", job),
@@ -234,21 +234,21 @@ def test_the_audit_log_says_who_did_what(door: ApiFixture) -> None:
     assert {e.address for e in entries} == {"127.0.0.1"}
     assert [e.outcome == "done" for e in entries] == [True, True, True, False, True, True]
     assert "paused" in entries[3].outcome
-    assert len(audited(door, target=job)) == 3
-    assert [e.id for e in audited(door, after=entries[3].id, limit=1)] == [entries[4].id]
+    assert len(audited(api, target=job)) == 3
+    assert [e.id for e in audited(api, after=entries[3].id, limit=1)] == [entries[4].id]
 
 
-def test_metrics_and_the_description_need_a_key(door: ApiFixture) -> None:
-    key = made(door, "prometheus", "read").secret
+def test_metrics_and_the_description_need_a_key(api: ApiFixture) -> None:
+    key = made(api, "prometheus", "read").secret
     for path in ("/metrics", "/openapi.json", "/api/docs"):
-        refused = door.http.get(path)
+        refused = api.http.get(path)
         problem(refused, 401)
         assert refused.headers["www-authenticate"].startswith(
             "Bearer" if path == "/metrics" else "Basic"
         )
-        assert door.http.get(path, headers=bearer(key)).status_code == 200
-    assert door.http.get("/api/docs", auth=("anybody", key)).status_code == 200
-    assert door.http.get("/openapi.json", auth=("", key)).status_code == 200
+        assert api.http.get(path, headers=bearer(key)).status_code == 200
+    assert api.http.get("/api/docs", auth=("anybody", key)).status_code == 200
+    assert api.http.get("/openapi.json", auth=("", key)).status_code == 200
     for path in ("/metrics", "/api/v1/jobs"):
-        problem(door.http.get(path, auth=("anybody", key)), 401)
-    problem(door.http.get("/api/docs", auth=("anybody", "wrong")), 401)
+        problem(api.http.get(path, auth=("anybody", key)), 401)
+    problem(api.http.get("/api/docs", auth=("anybody", "wrong")), 401)

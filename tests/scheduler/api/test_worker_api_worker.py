@@ -13,53 +13,53 @@ from trackfarm_scheduler.db.tables import WorkerRow
 
 
 @pytest.fixture
-def me(door: ApiFixture) -> dict[str, Any]:
-    return door.joined()
+def me(api: ApiFixture) -> dict[str, Any]:
+    return api.joined()
 
 
 @pytest.fixture
-def job_id(door: ApiFixture) -> str:
-    return door.scene.submit(briefs(3)).job_id
+def job_id(api: ApiFixture) -> str:
+    return api.farm.submit(briefs(3)).job_id
 
 
 @pytest.fixture
-def offer(door: ApiFixture, me: dict[str, Any], job_id: str) -> ShardOffer:
-    return door.scene.offer(door.scene.worker(me["worker_id"]), job_id)
+def offer(api: ApiFixture, me: dict[str, Any], job_id: str) -> ShardOffer:
+    return api.farm.offer(api.farm.worker(me["worker_id"]), job_id)
 
 
-def claim(door: ApiFixture, who: dict[str, Any], offer: ShardOffer) -> ClaimAnswer:
+def claim(api: ApiFixture, who: dict[str, Any], offer: ShardOffer) -> ClaimAnswer:
     path = f"shards/{offer.shard_id}/claim"
-    answer = door.say(path, who["token"], {"lease_id": offer.lease_id})
+    answer = api.say(path, who["token"], {"lease_id": offer.lease_id})
     assert answer.status_code == 200, answer.text
     return ClaimAnswer.model_validate_json(answer.content)
 
 
 def beat(
-    door: ApiFixture, who: dict[str, Any], *offers: ShardOffer, **fields: Any
+    api: ApiFixture, who: dict[str, Any], *offers: ShardOffer, **fields: Any
 ) -> HeartbeatAnswer:
     shards = [
         {"shard_id": o.shard_id, "lease_id": o.lease_id, "stage": "computing"} for o in offers
     ]
-    answer = door.say("heartbeat", who["token"], {"shards": shards} | fields)
+    answer = api.say("heartbeat", who["token"], {"shards": shards} | fields)
     assert answer.status_code == 200, answer.text
     return HeartbeatAnswer.model_validate_json(answer.content)
 
 
-def test_the_join_token_buys_a_token_of_ones_own(door: ApiFixture, me: dict[str, Any]) -> None:
+def test_the_join_token_buys_a_token_of_ones_own(api: ApiFixture, me: dict[str, Any]) -> None:
     assert me["queue"] == f"gpu.vram24.tiny.{me['worker_id']}"
     assert me["broker_url"].startswith("redis://")
     assert me["intervals"] == {"heartbeat": 1.0, "lost_after": 12.0}
-    assert beat(door, me).commands == []
-    other = door.joined(provider="vast")
+    assert beat(api, me).commands == []
+    other = api.joined(provider="vast")
     assert (other["queue"], other["token"]) != (me["queue"], me["token"])
     assert other["worker_id"] in other["queue"]
 
 
 @pytest.mark.parametrize("token", ["", "wrong", API_KEY])
-def test_registering_needs_the_join_token(door: ApiFixture, token: str) -> None:
+def test_registering_needs_the_join_token(api: ApiFixture, token: str) -> None:
     facts = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
-    problem(door.say("register", token, facts), 401)
-    assert door.scene.number(WorkerRow) == 0
+    problem(api.say("register", token, facts), 401)
+    assert api.farm.number(WorkerRow) == 0
 
 
 @pytest.mark.parametrize(
@@ -74,89 +74,89 @@ def test_registering_needs_the_join_token(door: ApiFixture, token: str) -> None:
         ({"digests": {"dit": "not hex"}}, "schema"),
     ],
 )
-def test_who_cannot_join(door: ApiFixture, change: dict[str, Any], words: str) -> None:
-    assert words in problem(door.register(**change), 422)["detail"]
-    assert door.scene.number(WorkerRow) == 0
+def test_who_cannot_join(api: ApiFixture, change: dict[str, Any], words: str) -> None:
+    assert words in problem(api.register(**change), 422)["detail"]
+    assert api.farm.number(WorkerRow) == 0
 
 
 @pytest.mark.parametrize(
     "path", ["heartbeat", "leave", "shards/s/claim", "shards/s/report", "shards/s/release"]
 )
 @pytest.mark.parametrize("token", ["", "wrong", API_KEY, JOIN_TOKEN])
-def test_nothing_without_a_workers_token(door: ApiFixture, path: str, token: str) -> None:
-    problem(door.say(path, token), 401)
+def test_nothing_without_a_workers_token(api: ApiFixture, path: str, token: str) -> None:
+    problem(api.say(path, token), 401)
 
 
 def test_a_claim_has_all_that_is_needed_and_nothing_else(
-    door: ApiFixture, me: dict[str, Any], offer: ShardOffer
+    api: ApiFixture, me: dict[str, Any], offer: ShardOffer
 ) -> None:
-    claimed = claim(door, me, offer)
+    claimed = claim(api, me, offer)
     assert (claimed.shard_id, claimed.lease_id) == (offer.shard_id, offer.lease_id)
     assert claimed.lease_seconds == 12
-    for order, attempt in zip(claimed.tracks, door.scene.attempts(offer), strict=True):
+    for order, attempt in zip(claimed.tracks, api.farm.attempts(offer), strict=True):
         assert (order.track_id, order.seed) == (attempt.track_id, attempt.seed)
         assert order.object_key == attempt.object_key
         assert order.upload_url == f"memory://put/{attempt.object_key}"
         assert order.upload_headers == {"x-kept": "1"}
         assert order.brief.prompt.startswith("piano")
-        assert attempt.url_expires_at == door.scene.clock() + 900
+        assert attempt.url_expires_at == api.farm.clock() + 900
 
 
 def test_claiming_again_renews_the_urls_of_what_is_still_open(
-    door: ApiFixture, me: dict[str, Any], offer: ShardOffer
+    api: ApiFixture, me: dict[str, Any], offer: ShardOffer
 ) -> None:
-    first = claim(door, me, offer).tracks[0].track_id
-    worker = next(w for w in door.scene.rows(WorkerRow) if w.id == me["worker_id"])
-    door.scene.report(worker, offer, done=[door.scene.upload(offer, first)])
-    door.scene.clock.advance(1_000)
-    again = claim(door, me, offer)
+    first = claim(api, me, offer).tracks[0].track_id
+    worker = next(w for w in api.farm.rows(WorkerRow) if w.id == me["worker_id"])
+    api.farm.report(worker, offer, done=[api.farm.upload(offer, first)])
+    api.farm.clock.advance(1_000)
+    again = claim(api, me, offer)
     assert first not in {order.track_id for order in again.tracks}
     assert len(again.tracks) == 2
-    assert door.scene.attempts(offer)[1].url_expires_at == door.scene.clock() + 900
+    assert api.farm.attempts(offer)[1].url_expires_at == api.farm.clock() + 900
 
 
-def test_claims_that_are_refused(door: ApiFixture, me: dict[str, Any], offer: ShardOffer) -> None:
-    other, elsewhere = door.joined(), door.joined(memory_mib=143_771)
+def test_claims_that_are_refused(api: ApiFixture, me: dict[str, Any], offer: ShardOffer) -> None:
+    other, elsewhere = api.joined(), api.joined(memory_mib=143_771)
     path, body = f"shards/{offer.shard_id}/claim", {"lease_id": offer.lease_id}
-    problem(door.say("shards/shard_0000/claim", me["token"], body), 409)
-    problem(door.say(path, me["token"], {"lease_id": "lease_0000"}), 409)
-    problem(door.say(path, me["token"], {"lease_id": "x"}), 422)
-    problem(door.say(path, elsewhere["token"], body), 409)
-    claim(door, me, offer)
-    problem(door.say(path, other["token"], body), 409)
+    problem(api.say("shards/shard_0000/claim", me["token"], body), 409)
+    problem(api.say(path, me["token"], {"lease_id": "lease_0000"}), 409)
+    problem(api.say(path, me["token"], {"lease_id": "x"}), 422)
+    problem(api.say(path, elsewhere["token"], body), 409)
+    claim(api, me, offer)
+    problem(api.say(path, other["token"], body), 409)
 
 
 def test_a_cancelled_jobs_shard_is_gone(
-    door: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
+    api: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
 ) -> None:
-    door.scene.change(job_id, jobs.cancel)
+    api.farm.change(job_id, jobs.cancel)
     body = {"lease_id": offer.lease_id}
-    problem(door.say(f"shards/{offer.shard_id}/claim", me["token"], body), 410)
+    problem(api.say(f"shards/{offer.shard_id}/claim", me["token"], body), 410)
 
 
 def test_heartbeats_extend_and_command(
-    door: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
+    api: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
 ) -> None:
-    claim(door, me, offer)
-    door.scene.clock.advance(5)
-    answer = beat(door, me, offer, engine_restarts=1, gpu_utilisation=0.5)
+    claim(api, me, offer)
+    api.farm.clock.advance(5)
+    answer = beat(api, me, offer, engine_restarts=1, gpu_utilisation=0.5)
     assert (answer.leases, answer.commands) == ({offer.lease_id: 12.0}, [])
-    door.scene.change(job_id, jobs.pause)
-    paused = beat(door, me, offer)
+    api.farm.change(job_id, jobs.pause)
+    paused = beat(api, me, offer)
     assert paused.leases == {offer.lease_id: 12.0}, "what is finished may still be delivered"
     assert [(c.kind, c.reason) for c in paused.commands] == [("stop_shard", "the job is paused")]
-    door.scene.change(job_id, jobs.cancel)
-    ended = beat(door, me, offer)
+    api.farm.change(job_id, jobs.cancel)
+    ended = beat(api, me, offer)
     assert (ended.leases, ended.commands[0].reason) == ({}, "the lease has ended")
     assert ended.commands[0].lease_id == offer.lease_id
 
 
 def test_heartbeats_of_anothers_lease_stop_it(
-    door: ApiFixture, me: dict[str, Any], offer: ShardOffer
+    api: ApiFixture, me: dict[str, Any], offer: ShardOffer
 ) -> None:
-    claim(door, me, offer)
-    thief = door.joined()
-    answer = beat(door, thief, offer)
+    claim(api, me, offer)
+    thief = api.joined()
+    answer = beat(api, thief, offer)
     assert answer.leases == {}
     assert answer.commands[0].lease_id == offer.lease_id
 
@@ -172,25 +172,23 @@ def test_heartbeats_of_anothers_lease_stop_it(
     ],
 )
 def test_heartbeats_without_form_are_refused(
-    door: ApiFixture, me: dict[str, Any], body: dict[str, Any]
+    api: ApiFixture, me: dict[str, Any], body: dict[str, Any]
 ) -> None:
-    refused = problem(door.say("heartbeat", me["token"], body), 422)
+    refused = problem(api.say("heartbeat", me["token"], body), 422)
     assert refused["errors"]
 
 
-def test_results_are_committed_once(
-    door: ApiFixture, me: dict[str, Any], offer: ShardOffer
-) -> None:
-    first, second, _ = [order.track_id for order in claim(door, me, offer).tracks]
+def test_results_are_committed_once(api: ApiFixture, me: dict[str, Any], offer: ShardOffer) -> None:
+    first, second, _ = [order.track_id for order in claim(api, me, offer).tracks]
     report = {
         "lease_id": offer.lease_id,
-        "done": [door.scene.upload(offer, first).model_dump(mode="json")],
+        "done": [api.farm.upload(offer, first).model_dump(mode="json")],
         "failed": [{"track_id": second, "kind": "silent", "message": "nothing"}],
     }
     path = f"shards/{offer.shard_id}/report"
     verdicts = [
         [v.verdict for v in ReportAnswer.model_validate_json(answer.content).tracks]
-        for answer in (door.say(path, me["token"], report) for _ in range(2))
+        for answer in (api.say(path, me["token"], report) for _ in range(2))
     ]
     assert verdicts == [
         [ReportVerdict.COMMITTED, ReportVerdict.NOTED],
@@ -199,42 +197,42 @@ def test_results_are_committed_once(
 
 
 def test_a_report_with_a_key_from_elsewhere_is_an_answer_and_no_error(
-    door: ApiFixture, me: dict[str, Any], offer: ShardOffer
+    api: ApiFixture, me: dict[str, Any], offer: ShardOffer
 ) -> None:
-    first = claim(door, me, offer).tracks[0].track_id
-    done = door.scene.upload(offer, first).model_dump(mode="json")
+    first = claim(api, me, offer).tracks[0].track_id
+    done = api.farm.upload(offer, first).model_dump(mode="json")
     report = {"lease_id": offer.lease_id, "done": [done | {"object_key": "../../etc/passwd"}]}
-    answer = door.say(f"shards/{offer.shard_id}/report", me["token"], report)
+    answer = api.say(f"shards/{offer.shard_id}/report", me["token"], report)
     assert answer.status_code == 200, answer.text
     assert answer.json()["tracks"][0]["verdict"] == "refused"
 
 
 def test_releasing_and_leaving(
-    door: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
+    api: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
 ) -> None:
-    ids = [order.track_id for order in claim(door, me, offer).tracks]
+    ids = [order.track_id for order in claim(api, me, offer).tracks]
     path = f"shards/{offer.shard_id}/release"
     body = {"lease_id": offer.lease_id, "track_ids": ids[:1], "reason": "draining"}
-    assert door.say(path, me["token"], body).json() == {"released": 1}
-    assert door.say(path, me["token"], body).json() == {"released": 0}
-    problem(door.say(path, door.joined()["token"], body), 409)
-    problem(door.say("shards/shard_0000/release", me["token"], body), 409)
-    problem(door.say(path, me["token"], body | {"reason": "bored"}), 422)
-    assert door.say("leave", me["token"], {"reason": "drained"}).status_code == 200
-    assert door.scene.states(job_id) == {"pending": 3}
-    problem(door.say("heartbeat", me["token"]), 401)
+    assert api.say(path, me["token"], body).json() == {"released": 1}
+    assert api.say(path, me["token"], body).json() == {"released": 0}
+    problem(api.say(path, api.joined()["token"], body), 409)
+    problem(api.say("shards/shard_0000/release", me["token"], body), 409)
+    problem(api.say(path, me["token"], body | {"reason": "bored"}), 422)
+    assert api.say("leave", me["token"], {"reason": "drained"}).status_code == 200
+    assert api.farm.states(job_id) == {"pending": 3}
+    problem(api.say("heartbeat", me["token"]), 401)
 
 
 def test_the_loser_of_a_race_is_told_to_stop(
-    door: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
+    api: ApiFixture, me: dict[str, Any], job_id: str, offer: ShardOffer
 ) -> None:
-    claim(door, me, offer)
-    rival = door.joined()
-    winner = door.scene.worker(rival["worker_id"])
-    second = door.scene.offer(winner, job_id, race=True)
-    claim(door, rival, second)
-    assert beat(door, me, offer).commands == []
-    door.scene.finish(winner, second)
-    told = beat(door, me, offer)
+    claim(api, me, offer)
+    rival = api.joined()
+    winner = api.farm.worker(rival["worker_id"])
+    second = api.farm.offer(winner, job_id, race=True)
+    claim(api, rival, second)
+    assert beat(api, me, offer).commands == []
+    api.farm.finish(winner, second)
+    told = beat(api, me, offer)
     assert told.leases == {}
     assert [(c.kind, c.lease_id) for c in told.commands] == [("stop_shard", offer.lease_id)]

@@ -11,76 +11,76 @@ FACTS = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
 BEARER = {"Authorization": f"Bearer {API_KEY}"}
 
 
-def invite(door: ApiFixture, **wishes: Any) -> dict[str, Any]:
-    answer = door.http.post("/api/v1/workers/invitations", json=wishes, headers=BEARER)
+def invite(api: ApiFixture, **wishes: Any) -> dict[str, Any]:
+    answer = api.http.post("/api/v1/workers/invitations", json=wishes, headers=BEARER)
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
     return made
 
 
-def delete(door: ApiFixture, path: str, status: int = 200) -> dict[str, Any]:
-    answer = door.http.delete(f"/api/v1/workers/{path}", headers=BEARER)
+def delete(api: ApiFixture, path: str, status: int = 200) -> dict[str, Any]:
+    answer = api.http.delete(f"/api/v1/workers/{path}", headers=BEARER)
     assert answer.status_code == status, answer.text
     said: dict[str, Any] = answer.json()
     return said
 
 
-def test_an_invitation_is_shown_without_its_token(door: ApiFixture) -> None:
-    made = invite(door, uses=3, note="for the cellar", provider="vast")
-    (listed,) = door.get("workers/invitations").json()
+def test_an_invitation_is_shown_without_its_token(api: ApiFixture) -> None:
+    made = invite(api, uses=3, note="for the cellar", provider="vast")
+    (listed,) = api.get("workers/invitations").json()
     assert listed == made["invitation"]
     assert (listed["uses_left"], listed["note"], listed["made_by"]) == (
         3,
         "for the cellar",
         "operator",
     )
-    assert made["token"] not in door.get("workers/invitations").text
-    assert made["token"] not in door.get("events").text
+    assert made["token"] not in api.get("workers/invitations").text
+    assert made["token"] not in api.get("events").text
 
 
-def test_who_is_invited_gets_its_own_access(door: ApiFixture) -> None:
-    joined = door.say("register", invite(door)["token"], FACTS).json()
+def test_who_is_invited_gets_its_own_access(api: ApiFixture) -> None:
+    joined = api.say("register", invite(api)["token"], FACTS).json()
     assert joined["broker_url"].startswith(f"redis://tfw_{joined['worker_id']}:")
     assert joined["broker_url"].endswith("@127.0.0.1:1/0")
 
 
-def test_a_registration_that_is_refused_spends_nothing(door: ApiFixture) -> None:
-    token = invite(door)["token"]
-    problem(door.say("register", token, FACTS | {"model_set": "suno"}), 422)
-    problem(door.say("register", token, FACTS | {"memory_mib": 2_048}), 422)
-    assert door.say("register", token, FACTS).status_code == 200
-    assert "trackfarm workers invite" in problem(door.say("register", token, FACTS), 401)["detail"]
+def test_a_registration_that_is_refused_spends_nothing(api: ApiFixture) -> None:
+    token = invite(api)["token"]
+    problem(api.say("register", token, FACTS | {"model_set": "suno"}), 422)
+    problem(api.say("register", token, FACTS | {"memory_mib": 2_048}), 422)
+    assert api.say("register", token, FACTS).status_code == 200
+    assert "trackfarm workers invite" in problem(api.say("register", token, FACTS), 401)["detail"]
 
 
-def test_a_revoked_invitation_opens_nothing(door: ApiFixture) -> None:
-    made = invite(door, uses=5)
-    assert door.say("register", made["token"], FACTS).status_code == 200
-    assert delete(door, f"invitations/{made['invitation']['id']}")["revoked_at"]
-    problem(door.say("register", made["token"], FACTS), 401)
-    assert len(door.get("workers").json()) == 1, "who has joined stays"
-    delete(door, "invitations/invitation_0000", 404)
+def test_a_revoked_invitation_opens_nothing(api: ApiFixture) -> None:
+    made = invite(api, uses=5)
+    assert api.say("register", made["token"], FACTS).status_code == 200
+    assert delete(api, f"invitations/{made['invitation']['id']}")["revoked_at"]
+    problem(api.say("register", made["token"], FACTS), 401)
+    assert len(api.get("workers").json()) == 1, "who has joined stays"
+    delete(api, "invitations/invitation_0000", 404)
 
 
-def test_a_removed_worker_is_out_at_once_and_its_tracks_are_placed_again(door: ApiFixture) -> None:
-    me = door.joined()
-    job_id = door.scene.submit(briefs(3)).job_id
-    worker = door.scene.worker(me["worker_id"])
-    offer = door.scene.offer(worker, job_id)
+def test_a_removed_worker_is_out_at_once_and_its_tracks_are_placed_again(api: ApiFixture) -> None:
+    me = api.joined()
+    job_id = api.farm.submit(briefs(3)).job_id
+    worker = api.farm.worker(me["worker_id"])
+    offer = api.farm.offer(worker, job_id)
     claim = {"lease_id": offer.lease_id}
-    assert door.say(f"shards/{offer.shard_id}/claim", me["token"], claim).status_code == 200
-    assert delete(door, me["worker_id"])["state"] == "gone"
+    assert api.say(f"shards/{offer.shard_id}/claim", me["token"], claim).status_code == 200
+    assert delete(api, me["worker_id"])["state"] == "gone"
     for path in ("heartbeat", "leave", "register", f"shards/{offer.shard_id}/claim"):
         body: dict[str, Any] = FACTS if path == "register" else claim if "claim" in path else {}
-        problem(door.say(path, me["token"], body), 401)
-    assert door.get("workers").json() == []
-    assert door.get(f"jobs/{job_id}").json()["tracks"]["pending"] == 3
-    delete(door, "worker_0000", 404)
+        problem(api.say(path, me["token"], body), 401)
+    assert api.get("workers").json() == []
+    assert api.get(f"jobs/{job_id}").json()["tracks"]["pending"] == 3
+    delete(api, "worker_0000", 404)
 
 
 @pytest.mark.parametrize("key", ["", "wrong", JOIN_TOKEN])
-def test_only_the_operator_invites_and_removes(door: ApiFixture, key: str) -> None:
+def test_only_the_operator_invites_and_removes(api: ApiFixture, key: str) -> None:
     bearer = {"Authorization": f"Bearer {key}"} if key else {}
-    me = door.joined()
+    me = api.joined()
     for method, path in (
         ("POST", "workers/invitations"),
         ("GET", "workers/invitations"),
@@ -88,7 +88,7 @@ def test_only_the_operator_invites_and_removes(door: ApiFixture, key: str) -> No
         ("DELETE", f"workers/{me['worker_id']}"),
     ):
         for headers in (bearer, {"Authorization": f"Bearer {me['token']}"}):
-            answer = door.http.request(method, f"/api/v1/{path}", content=b"{}", headers=headers)
+            answer = api.http.request(method, f"/api/v1/{path}", content=b"{}", headers=headers)
             problem(answer, 401)
 
 
@@ -96,6 +96,6 @@ def test_only_the_operator_invites_and_removes(door: ApiFixture, key: str) -> No
     "wishes",
     [{"uses": 0}, {"seconds": 0}, {"seconds": 1e9}, {"price_per_hour": -1}, {"surprise": 1}],
 )
-def test_what_cannot_be_wished(door: ApiFixture, wishes: dict[str, Any]) -> None:
-    answer = door.http.post("/api/v1/workers/invitations", json=wishes, headers=BEARER)
+def test_what_cannot_be_wished(api: ApiFixture, wishes: dict[str, Any]) -> None:
+    answer = api.http.post("/api/v1/workers/invitations", json=wishes, headers=BEARER)
     problem(answer, 422)

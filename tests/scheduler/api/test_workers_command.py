@@ -19,12 +19,12 @@ FACTS = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
 
 
 @pytest.fixture
-def trackfarm(door: ApiFixture, monkeypatch: pytest.MonkeyPatch) -> ApiFixture:
+def trackfarm(api: ApiFixture, monkeypatch: pytest.MonkeyPatch) -> ApiFixture:
     for name in [name for name in os.environ if name.startswith("TRACKFARM_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("TRACKFARM_URL", door.url)
+    monkeypatch.setenv("TRACKFARM_URL", api.url)
     monkeypatch.setenv("TRACKFARM_API_KEY", API_KEY)
-    return door
+    return api
 
 
 def workers(*arguments: str) -> Result:
@@ -63,21 +63,21 @@ def test_from_invitation_to_removal(trackfarm: ApiFixture) -> None:
 
 def test_the_model_sets_that_the_farm_serves(trackfarm: ApiFixture) -> None:
     trackfarm.joined()
-    trackfarm.scene.submit(briefs(3))
+    trackfarm.farm.submit(briefs(3))
     served = typer.Typer()
     served.command()(models)
     shown = CliRunner().invoke(served, ["served"]).stdout.splitlines()
     (line,) = [line for line in shown if line.startswith("tiny ")]
     assert line.split()[1:8] == ["1", "cpu", "1", "0", "3", "0", "the"], "default"
     rows = said(CliRunner().invoke(served, ["served", "--json"]))
-    with Farm(trackfarm.url, API_KEY) as farm:
-        assert rows == [row.model_dump(mode="json") for row in farm.models()]
+    with Farm(trackfarm.url, API_KEY) as client:
+        assert rows == [row.model_dump(mode="json") for row in client.models()]
 
 
 def test_everything_can_be_said_in_json(trackfarm: ApiFixture) -> None:
     told = ["--provider", "vast", "--rental-tag", "t-1", "--price", "1.5"]
     made = said(workers("invite", *told, "--json"))
-    worker = trackfarm.scene.worker(
+    worker = trackfarm.farm.worker(
         trackfarm.say("register", made["token"], FACTS).json()["worker_id"]
     )
     assert (worker.provider, worker.rental_tag, worker.price_per_hour) == ("vast", "t-1", 1.5)

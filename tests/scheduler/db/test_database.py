@@ -14,7 +14,7 @@ from tests.servers.postgres import PostgresServer
 from trackfarm_scheduler.db import database as database_module
 from trackfarm_scheduler.db import events
 from trackfarm_scheduler.db.database import Database
-from trackfarm_scheduler.db.tables import CounterRow
+from trackfarm_scheduler.db.tables_history import CounterRow
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -48,7 +48,9 @@ def test_the_migrated_schema_is_that_of_the_tables(empty_url: str) -> None:
     database = Database(empty_url)
     database.migrate()
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
         assert compare_metadata(context, SQLModel.metadata) == []
     database.close()
 
@@ -66,39 +68,39 @@ def test_an_older_farms_data_can_be_opened_again(empty_url: str) -> None:
     second.close()
 
 
-def test_writers_side_by_side_lose_nothing(scene: FarmFixture) -> None:
+def test_writers_side_by_side_lose_nothing(farm: FarmFixture) -> None:
     def add(_: int) -> None:
-        with scene.database.write() as session:
+        with farm.database.write() as session:
             events.count(session, "probe")
             events.count(session, "other")
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(40)))
-    assert {t.name: t.value for t in scene.rows(CounterRow)} == {"probe": 40, "other": 40}
+    assert {t.name: t.value for t in farm.rows(CounterRow)} == {"probe": 40, "other": 40}
 
 
-def test_a_write_that_fails_leaves_nothing(scene: FarmFixture) -> None:
+def test_a_write_that_fails_leaves_nothing(farm: FarmFixture) -> None:
     def break_off() -> None:
-        with scene.database.write() as session:
+        with farm.database.write() as session:
             session.add(CounterRow(name="probe", labels="{}", value=1))
             session.flush()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         break_off()
-    assert scene.number(CounterRow, col(CounterRow.name) == "probe") == 0
+    assert farm.number(CounterRow, col(CounterRow.name) == "probe") == 0
 
 
-def test_readers_do_not_wait_for_a_writer(scene: FarmFixture) -> None:
-    with scene.database.write() as writing:
+def test_readers_do_not_wait_for_a_writer(farm: FarmFixture) -> None:
+    with farm.database.write() as writing:
         writing.add(CounterRow(name="probe", labels="{}", value=1))
         writing.flush()
-        assert scene.number(CounterRow) == 0
-    assert scene.number(CounterRow) == 1
+        assert farm.number(CounterRow) == 0
+    assert farm.number(CounterRow) == 1
 
 
-def test_sqlite_survives_a_crash_of_the_process(sqlite_farm: Database) -> None:
-    with sqlite_farm.read() as session:
+def test_sqlite_survives_a_crash_of_the_process(sqlite_database: Database) -> None:
+    with sqlite_database.read() as session:
         modes = [
             session.execute(text(f"PRAGMA {name}")).scalar()
             for name in ("journal_mode", "synchronous", "busy_timeout")

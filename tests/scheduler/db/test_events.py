@@ -10,11 +10,11 @@ from tests.scheduler.farm_fixture import FarmFixture
 from trackfarm_scheduler.db import events
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.events import JournalEvent
-from trackfarm_scheduler.db.tables import EventRow
+from trackfarm_scheduler.db.tables_history import EventRow
 
 
-def totals(scene: FarmFixture) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    with scene.database.read() as session:
+def totals(farm: FarmFixture) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    with farm.database.read() as session:
         return {(n, tuple(labels.items())): v for n, labels, v in events.totals(session)}
 
 
@@ -26,37 +26,37 @@ def break_off(database: Database, happening: JournalEvent) -> None:
         raise ZeroDivisionError
 
 
-def test_totals_add_up_over_transactions(scene: FarmFixture) -> None:
+def test_totals_add_up_over_transactions(farm: FarmFixture) -> None:
     for amount in (1, 2, 0):
-        with scene.database.write() as session:
+        with farm.database.write() as session:
             events.count(session, "probe", amount, b="2", a="ü")
             events.count(session, "probe", 0.5, a="ü", b="2")
             events.count(session, "probe", 10)
-    assert totals(scene) == {("probe", (("a", "ü"), ("b", "2"))): 4.5, ("probe", ()): 30.0}
+    assert totals(farm) == {("probe", (("a", "ü"), ("b", "2"))): 4.5, ("probe", ()): 30.0}
 
 
-def test_nothing_counted_is_no_row(scene: FarmFixture) -> None:
-    with scene.database.write() as session:
+def test_nothing_counted_is_no_row(farm: FarmFixture) -> None:
+    with farm.database.write() as session:
         events.count(session, "probe", 0)
         events.record(session)
-    assert totals(scene) == {}
-    assert scene.number(EventRow) == 0
+    assert totals(farm) == {}
+    assert farm.number(EventRow) == 0
 
 
-def test_what_fails_leaves_neither_event_nor_total(scene: FarmFixture) -> None:
+def test_what_fails_leaves_neither_event_nor_total(farm: FarmFixture) -> None:
     with pytest.raises(ZeroDivisionError):
-        break_off(scene.database, JournalEvent(1.0, "probe"))
-    assert totals(scene) == {}
-    assert scene.number(EventRow) == 0
+        break_off(farm.database, JournalEvent(1.0, "probe"))
+    assert totals(farm) == {}
+    assert farm.number(EventRow) == 0
 
 
-def test_events_keep_what_they_were_given(scene: FarmFixture) -> None:
+def test_events_keep_what_they_were_given(farm: FarmFixture) -> None:
     happening = JournalEvent(
         5.5, "probe", "job_1", 7, "shard_1", "lease_1", "worker_1", {"reason": "ü", "n": [1]}
     )
-    with scene.database.write() as session:
+    with farm.database.write() as session:
         events.record(session, happening, JournalEvent(6.0, "probe"))
-    first, second = sorted(scene.events("probe"), key=lambda e: e.id or 0)
+    first, second = sorted(farm.events("probe"), key=lambda e: e.id or 0)
     assert (first.at, first.job_id, first.track_id) == (5.5, "job_1", 7)
     assert (first.shard_id, first.lease_id, first.worker_id) == ("shard_1", "lease_1", "worker_1")
     assert first.data == '{"reason":"\\u00fc","n":[1]}'

@@ -6,19 +6,20 @@ from sqlalchemy import event
 
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from trackfarm.protocol.fleet import (
-    FleetLeaseRequest,
     RentalMove,
     RentalPlan,
     RentalState,
     RentalStatus,
 )
-from trackfarm_scheduler.db import fleet_lease, fleet_state, rental_usage, rentals
+from trackfarm_scheduler.db import fleet_state, leader_leases, rentals
 from trackfarm_scheduler.db.fleet_state import Demands
+from trackfarm_scheduler.db.leader_leases import FLEET
+from trackfarm_scheduler.rental_usage import usage_of
 
 TAG = "tf-hotel-0123456789abcdef"
 
 
-def plan(scene: FarmFixture) -> RentalPlan:
+def plan(farm: FarmFixture) -> RentalPlan:
     return RentalPlan(
         tag=TAG,
         provider="vast",
@@ -27,33 +28,35 @@ def plan(scene: FarmFixture) -> RentalPlan:
         vram=24,
         model_set="tiny",
         price_per_hour=0.4,
-        intended_at=scene.clock(),
+        intended_at=farm.clock(),
     )
 
 
-def test_a_rental_is_written_read_and_accounted_for(scene: FarmFixture) -> None:
-    with scene.database.write() as session:
-        term = fleet_lease.hold(session, FleetLeaseRequest(holder="one", seconds=60), scene.clock())
-        row, _ = rentals.intend(session, plan(scene), scene.clock(), made_by="operator")
+def test_a_rental_is_written_read_and_accounted_for(farm: FarmFixture) -> None:
+    with farm.database.write() as session:
+        lease = leader_leases.acquire(session, FLEET, "one", seconds=60, now=farm.clock())
+        name = fleet_state.ensure_farm_name(session)
+        row, _ = rentals.intend(session, plan(farm), farm.clock(), made_by="operator")
         assert row.state == RentalState.INTENDED
     joined = RentalStatus(
         state=RentalState.JOINED, since=1, price_per_hour=0.4, provider_id="7", created_at=1
     )
-    with scene.database.write() as session:
-        fleet_lease.require(session, term.epoch)
-        move = RentalMove(epoch=term.epoch, version=0, standing=joined)
-        assert rentals.move(session, TAG, move, scene.clock()) is not None
-    worker = scene.join("rented", rental_tag=TAG, price_per_hour=0.4)
-    scene.beat(worker)
-    job = scene.submit(briefs(4), budget=3.0).job_id
-    scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[:1]))
-    scene.clock.advance(7)
-    with scene.database.read(streamed=True) as session:
-        look = fleet_state.situation(session, Demands(), scene.clock(), term=term, ended_since=0)
-        (stay,) = rental_usage.of(session, rentals.known(session, ended_since=0), owner="somebody")
+    with farm.database.write() as session:
+        leader_leases.require_epoch(session, FLEET, lease.epoch)
+        move = RentalMove(epoch=lease.epoch, version=0, standing=joined)
+        assert rentals.move(session, TAG, move, farm.clock()) is not None
+    worker = farm.join("rented", rental_tag=TAG, price_per_hour=0.4)
+    farm.beat(worker)
+    job = farm.submit(briefs(4), budget=3.0).job_id
+    farm.finish(worker, farm.claimed(worker, job, farm.ids(job)[:1]))
+    farm.clock.advance(7)
+    with farm.database.read(streamed=True) as session:
+        term = fleet_state.lease_view(name, lease, farm.clock())
+        look = fleet_state.situation(session, Demands(), farm.clock(), term=term, ended_since=0)
+        (stay,) = usage_of(session, rentals.known(session, ended_since=0), owner="somebody")
     (demand,), (seen_worker,) = look.demands, look.workers
     assert (sum(s.count for s in demand.shapes), sum(demand.waiting.values())) == (3, 3)
-    assert demand.jobs[0].budget == 3.0 - scene.job(job).spent
+    assert demand.jobs[0].budget == 3.0 - farm.job(job).spent
     assert (seen_worker.tag, seen_worker.idle, seen_worker.shards, seen_worker.tracks_done) == (
         TAG,
         7,
@@ -67,40 +70,39 @@ def test_a_rental_is_written_read_and_accounted_for(scene: FarmFixture) -> None:
 
 
 def test_what_took_long_to_count_is_told_again_until_there_is_more_or_time_has_passed(
-    scene: FarmFixture,
+    farm: FarmFixture,
 ) -> None:
     moments = iter([0.0, 1.0, 10.0, 20.0, 21.0, 40.0, 70.9, 71.1, 71.2, 71.3, 71.4])
     demands = Demands(lambda: next(moments))
 
     def look() -> tuple[int, int]:
         """Return the number of tracks by their shapes, and by their jobs' limits."""
-        with scene.database.read() as session:
-            (demand,) = demands.look(session, scene.clock())
+        with farm.database.read() as session:
+            (demand,) = demands.look(session, farm.clock())
         return sum(s.count for s in demand.shapes), sum(job.tracks for job in demand.jobs)
 
-    worker = scene.join("one")
-    scene.beat(worker)
-    job = scene.submit(briefs(4)).job_id
+    worker = farm.join("one")
+    farm.beat(worker)
+    job = farm.submit(briefs(4)).job_id
     assert look() == (4, 4), "the count took 1 s, and is cached for 50 s"
-    scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[:1]))
+    farm.finish(worker, farm.claimed(worker, job, farm.ids(job)[:1]))
     assert look() == (4, 3)
-    scene.submit(briefs(2, word="harp"), catalog="other")
+    farm.submit(briefs(2, word="harp"), catalog="other")
     assert look() == (5, 5), "there is more to do, so it is counted again"
-    scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[1:2]))
+    farm.finish(worker, farm.claimed(worker, job, farm.ids(job)[1:2]))
     assert look() == (5, 4)
     assert look() == (5, 4)
     assert look() == (4, 4), "the cache expired at 71 s"
-    scene.finish(worker, scene.claimed(worker, job, scene.ids(job)[2:3]))
+    farm.finish(worker, farm.claimed(worker, job, farm.ids(job)[2:3]))
     assert look() == (3, 3), "the last count took 0.1 s, and is not cached"
 
 
-def test_the_work_of_a_rental_is_found_by_indexes(sqlite_scene: FarmFixture) -> None:
+def test_the_work_of_a_rental_is_found_by_indexes(sqlite_farm: FarmFixture) -> None:
     statements: list[str] = []
-    with sqlite_scene.database.write() as session:
-        fleet_lease.hold(session, FleetLeaseRequest(holder="one", seconds=60), sqlite_scene.clock())
-        rentals.intend(session, plan(sqlite_scene), sqlite_scene.clock(), made_by="operator")
-    sqlite_scene.join("rented", rental_tag=TAG)
-    with sqlite_scene.database.read() as session:
+    with sqlite_farm.database.write() as session:
+        rentals.intend(session, plan(sqlite_farm), sqlite_farm.clock(), made_by="operator")
+    sqlite_farm.join("rented", rental_tag=TAG)
+    with sqlite_farm.database.read() as session:
         connection = session.connection()
 
         def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
@@ -111,7 +113,7 @@ def test_the_work_of_a_rental_is_found_by_indexes(sqlite_scene: FarmFixture) -> 
 
         plans: list[str] = []
         event.listen(connection, "before_cursor_execute", note)
-        rental_usage.of(session, rentals.known(session, ended_since=0), owner=None)
+        usage_of(session, rentals.known(session, ended_since=0), owner=None)
     assert any("ix_attempt_worker" in step for step in plans), statements
     assert any("ix_worker_rental_tag" in step for step in plans), statements
     assert [step for step in plans if step in ("SCAN attempt", "SCAN worker", "SCAN track")] == []

@@ -12,118 +12,118 @@ from trackfarm_scheduler.db.jobs import NotAllowed
 from trackfarm_scheduler.db.tables import LeaseRow, TrackRow
 
 
-def settled(scene: FarmFixture, job_id: str) -> JobState | None:
+def settled(farm: FarmFixture, job_id: str) -> JobState | None:
     """Return the state in which the settler ends a job now; None if it does not end."""
-    before = scene.job(job_id).state
-    after = scene.settled(job_id)
+    before = farm.job(job_id).state
+    after = farm.settled(job_id)
     return None if after == before else JobState(after)
 
 
-def state(scene: FarmFixture, job_id: str) -> str:
-    return scene.job(job_id).state
+def state(farm: FarmFixture, job_id: str) -> str:
+    return farm.job(job_id).state
 
 
-def test_the_first_offer_starts_a_job(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(2)).job_id
-    worker = scene.join()
-    scene.clock.advance(7)
-    scene.offer(worker, job_id, scene.ids(job_id)[:1])
-    first = scene.job(job_id)
-    scene.clock.advance(7)
-    scene.offer(worker, job_id)
-    assert (first.state, first.started_at) == ("running", scene.clock() - 7)
-    assert scene.job(job_id).started_at == first.started_at
-    assert len(scene.events("job_started")) == 1
+def test_the_first_offer_starts_a_job(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(2)).job_id
+    worker = farm.join()
+    farm.clock.advance(7)
+    farm.offer(worker, job_id, farm.ids(job_id)[:1])
+    first = farm.job(job_id)
+    farm.clock.advance(7)
+    farm.offer(worker, job_id)
+    assert (first.state, first.started_at) == ("running", farm.clock() - 7)
+    assert farm.job(job_id).started_at == first.started_at
+    assert len(farm.events("job_started")) == 1
 
 
-def test_a_finished_job_is_done(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(2)).job_id
-    worker = scene.join()
-    offer = scene.claimed(worker, job_id)
-    assert settled(scene, job_id) is None
-    scene.finish(worker, offer)
-    assert settled(scene, job_id) is JobState.DONE
-    done = scene.job(job_id)
-    assert (done.state, done.finished_at, done.reason) == ("done", scene.clock(), "")
-    assert settled(scene, job_id) is None
-    assert len(scene.events("job_done")) == 1
+def test_a_finished_job_is_done(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(2)).job_id
+    worker = farm.join()
+    offer = farm.claimed(worker, job_id)
+    assert settled(farm, job_id) is None
+    farm.finish(worker, offer)
+    assert settled(farm, job_id) is JobState.DONE
+    done = farm.job(job_id)
+    assert (done.state, done.finished_at, done.reason) == ("done", farm.clock(), "")
+    assert settled(farm, job_id) is None
+    assert len(farm.events("job_done")) == 1
 
 
-def test_pausing_takes_back_at_once_what_nobody_has_claimed(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(4)).job_id
-    worker = scene.join()
-    running = scene.claimed(worker, job_id, scene.ids(job_id)[:1])
-    scene.offer(worker, job_id, scene.ids(job_id)[1:3])
-    scene.change(job_id, jobs.pause)
-    assert scene.states(job_id) == {"leased": 1, "pending": 3}
-    live = scene.rows(LeaseRow, col(LeaseRow.state) == "live")
+def test_pausing_takes_back_at_once_what_nobody_has_claimed(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(4)).job_id
+    worker = farm.join()
+    running = farm.claimed(worker, job_id, farm.ids(job_id)[:1])
+    farm.offer(worker, job_id, farm.ids(job_id)[1:3])
+    farm.change(job_id, jobs.pause)
+    assert farm.states(job_id) == {"leased": 1, "pending": 3}
+    live = farm.rows(LeaseRow, col(LeaseRow.state) == "live")
     assert [lease.id for lease in live] == [running.lease_id]
-    scene.finish(worker, running)
-    assert scene.states(job_id) == {"done": 1, "pending": 3}
-    assert settled(scene, job_id) is None
-    scene.change(job_id, jobs.resume)
-    assert state(scene, job_id) == "running"
+    farm.finish(worker, running)
+    assert farm.states(job_id) == {"done": 1, "pending": 3}
+    assert settled(farm, job_id) is None
+    farm.change(job_id, jobs.resume)
+    assert state(farm, job_id) == "running"
 
 
-def test_a_paused_job_is_offered_nothing(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(1)).job_id
-    scene.change(job_id, jobs.pause)
-    with scene.database.read() as session:
+def test_a_paused_job_is_offered_nothing(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(1)).job_id
+    farm.change(job_id, jobs.pause)
+    with farm.database.read() as session:
         assert jobs.in_state(session, [JobState.ACCEPTED, JobState.RUNNING]) == []
 
 
-def test_cancelling_ends_leases_and_keeps_what_is_done(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(4)).job_id
-    worker = scene.join()
-    scene.finish(worker, scene.claimed(worker, job_id, scene.ids(job_id)[:1]))
-    running = scene.claimed(worker, job_id, scene.ids(job_id)[1:2])
-    late = scene.upload(running, scene.ids(job_id)[1])
-    scene.offer(worker, job_id, scene.ids(job_id)[2:3])
-    scene.change(job_id, jobs.cancel)
-    assert scene.states(job_id) == {"done": 1, "cancelled": 3}
-    assert scene.number(LeaseRow, col(LeaseRow.state) == "live") == 0
-    assert scene.report(worker, running, done=[late])[0].verdict == "refused"
-    assert scene.states(job_id) == {"done": 1, "cancelled": 3}
-    cancelled = scene.job(job_id)
+def test_cancelling_ends_leases_and_keeps_what_is_done(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(4)).job_id
+    worker = farm.join()
+    farm.finish(worker, farm.claimed(worker, job_id, farm.ids(job_id)[:1]))
+    running = farm.claimed(worker, job_id, farm.ids(job_id)[1:2])
+    late = farm.upload(running, farm.ids(job_id)[1])
+    farm.offer(worker, job_id, farm.ids(job_id)[2:3])
+    farm.change(job_id, jobs.cancel)
+    assert farm.states(job_id) == {"done": 1, "cancelled": 3}
+    assert farm.number(LeaseRow, col(LeaseRow.state) == "live") == 0
+    assert farm.report(worker, running, done=[late])[0].verdict == "refused"
+    assert farm.states(job_id) == {"done": 1, "cancelled": 3}
+    cancelled = farm.job(job_id)
     assert (cancelled.state, cancelled.reason) == ("cancelled", "cancelled by the operator")
-    assert cancelled.finished_at == scene.clock()
+    assert cancelled.finished_at == farm.clock()
 
 
-def test_a_cancelled_job_goes_on_where_it_was(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(3)).job_id
-    worker = scene.join()
-    scene.finish(worker, scene.claimed(worker, job_id, scene.ids(job_id)[:1]))
-    scene.change(job_id, jobs.cancel)
-    assert scene.change(job_id, jobs.retry) == 2
-    assert scene.states(job_id) == {"done": 1, "pending": 2}
-    again = scene.job(job_id)
+def test_a_cancelled_job_goes_on_where_it_was(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(3)).job_id
+    worker = farm.join()
+    farm.finish(worker, farm.claimed(worker, job_id, farm.ids(job_id)[:1]))
+    farm.change(job_id, jobs.cancel)
+    assert farm.change(job_id, jobs.retry) == 2
+    assert farm.states(job_id) == {"done": 1, "pending": 2}
+    again = farm.job(job_id)
     assert (again.state, again.finished_at, again.reason) == ("running", None, "")
 
 
-def test_failed_tracks_are_tried_again_with_a_clean_record(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(3)).job_id
-    fail_all(scene, job_id)
-    assert settled(scene, job_id) is JobState.FAILED
-    assert scene.job(job_id).reason == "no track succeeded"
-    assert scene.change(job_id, jobs.retry) == 3
-    for track in scene.rows(TrackRow):
+def test_failed_tracks_are_tried_again_with_a_clean_record(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(3)).job_id
+    fail_all(farm, job_id)
+    assert settled(farm, job_id) is JobState.FAILED
+    assert farm.job(job_id).reason == "no track succeeded"
+    assert farm.change(job_id, jobs.retry) == 3
+    for track in farm.rows(TrackRow):
         assert (track.state, track.failures, track.crashes, track.error) == ("pending", 0, 0, "")
         assert (track.not_before, track.ended_at) == (0, None)
-    assert state(scene, job_id) == "running"
+    assert state(farm, job_id) == "running"
 
 
-def test_many_failures_end_a_job_before_its_time(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(30)).job_id
-    worker = scene.join()
-    offer = scene.claimed(worker, job_id, scene.ids(job_id)[:20])
-    for number, track_id in enumerate(scene.ids(job_id)[:20]):
-        assert settled(scene, job_id) is None, f"after {number} failures"
-        scene.report(worker, offer, failed=[failure(track_id, FailureKind.BAD_INPUT)])
-    running = scene.claimed(worker, job_id, scene.ids(job_id)[20:22])
-    assert settled(scene, job_id) is JobState.FAILED
-    assert scene.states(job_id) == {"failed": 20, "cancelled": 10}
-    assert scene.number(LeaseRow, col(LeaseRow.state) == "live") == 0
-    assert all(a.state == "cancelled" for a in scene.attempts(running))
+def test_many_failures_end_a_job_before_its_time(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(30)).job_id
+    worker = farm.join()
+    offer = farm.claimed(worker, job_id, farm.ids(job_id)[:20])
+    for number, track_id in enumerate(farm.ids(job_id)[:20]):
+        assert settled(farm, job_id) is None, f"after {number} failures"
+        farm.report(worker, offer, failed=[failure(track_id, FailureKind.BAD_INPUT)])
+    running = farm.claimed(worker, job_id, farm.ids(job_id)[20:22])
+    assert settled(farm, job_id) is JobState.FAILED
+    assert farm.states(job_id) == {"failed": 20, "cancelled": 10}
+    assert farm.number(LeaseRow, col(LeaseRow.state) == "live") == 0
+    assert all(a.state == "cancelled" for a in farm.attempts(running))
 
 
 @pytest.mark.parametrize(
@@ -147,32 +147,32 @@ def test_many_failures_end_a_job_before_its_time(scene: FarmFixture) -> None:
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_what_may_be_asked_when(
-    sqlite_scene: FarmFixture, begun: str, act: object, allowed: bool
+    sqlite_farm: FarmFixture, begun: str, act: object, allowed: bool
 ) -> None:
-    scene = sqlite_scene
-    job_id = scene.submit(briefs(1)).job_id
+    farm = sqlite_farm
+    job_id = farm.submit(briefs(1)).job_id
     match begun:
         case "paused":
-            scene.change(job_id, jobs.pause)
+            farm.change(job_id, jobs.pause)
         case "cancelled":
-            scene.change(job_id, jobs.cancel)
+            farm.change(job_id, jobs.cancel)
         case "done":
-            worker = scene.join()
-            scene.finish(worker, scene.claimed(worker, job_id))
-            settled(scene, job_id)
-    assert state(scene, job_id) == begun
+            worker = farm.join()
+            farm.finish(worker, farm.claimed(worker, job_id))
+            settled(farm, job_id)
+    assert state(farm, job_id) == begun
     if allowed:
-        scene.change(job_id, act)  # type: ignore[arg-type]
+        farm.change(job_id, act)  # type: ignore[arg-type]
     else:
         with pytest.raises(NotAllowed) as refused:
-            scene.change(job_id, act)  # type: ignore[arg-type]
+            farm.change(job_id, act)  # type: ignore[arg-type]
         assert refused.value.reason
-        assert state(scene, job_id) == begun
+        assert state(farm, job_id) == begun
 
 
-def test_jobs_are_found_by_prefix(scene: FarmFixture) -> None:
-    one, two = (scene.submit(briefs(1), catalog=name).job_id for name in "ab")
-    with scene.database.read() as session:
+def test_jobs_are_found_by_prefix(farm: FarmFixture) -> None:
+    one, two = (farm.submit(briefs(1), catalog=name).job_id for name in "ab")
+    with farm.database.read() as session:
         assert [j.id for j in jobs.find(session, one)] == [one]
         assert [j.id for j in jobs.find(session, one.removeprefix("job_")[:12])] == [one]
         assert {j.id for j in jobs.find(session, "job_")} == {one, two}

@@ -17,216 +17,216 @@ from trackfarm_scheduler.policy.states import AttemptState
 
 
 @pytest.fixture
-def job_id(scene: FarmFixture) -> str:
-    return scene.submit(briefs(4)).job_id
+def job_id(farm: FarmFixture) -> str:
+    return farm.submit(briefs(4)).job_id
 
 
-def lease_row(scene: FarmFixture, offer: ShardOffer) -> LeaseRow:
-    return scene.rows(LeaseRow, col(LeaseRow.id) == offer.lease_id)[0]
+def lease_row(farm: FarmFixture, offer: ShardOffer) -> LeaseRow:
+    return farm.rows(LeaseRow, col(LeaseRow.id) == offer.lease_id)[0]
 
 
-def shard_state(scene: FarmFixture, offer: ShardOffer) -> str:
-    return scene.rows(ShardRow, col(ShardRow.id) == offer.shard_id)[0].state
+def shard_state(farm: FarmFixture, offer: ShardOffer) -> str:
+    return farm.rows(ShardRow, col(ShardRow.id) == offer.shard_id)[0].state
 
 
 def ended(
-    scene: FarmFixture, offer: ShardOffer, *, left_open: AttemptState = AttemptState.EXPIRED
+    farm: FarmFixture, offer: ShardOffer, *, left_open: AttemptState = AttemptState.EXPIRED
 ) -> int:
-    with scene.database.write() as session:
+    with farm.database.write() as session:
         lease = leases.get(session, offer.lease_id, lock=True)
         assert lease is not None
-        return leases.end(session, lease, scene.clock(), reason="expired", left_open=left_open)
+        return leases.end(session, lease, farm.clock(), reason="expired", left_open=left_open)
 
 
-def released(scene: FarmFixture, offer: ShardOffer, ids: list[int]) -> int:
-    with scene.database.write() as session:
+def released(farm: FarmFixture, offer: ShardOffer, ids: list[int]) -> int:
+    with farm.database.write() as session:
         lease = leases.get(session, offer.lease_id, lock=True)
         assert lease is not None
-        return leases.release(session, lease, ids, ReleaseReason.STOPPED, scene.clock())
+        return leases.release(session, lease, ids, ReleaseReason.STOPPED, farm.clock())
 
 
-def test_an_offer_leases_its_tracks(scene: FarmFixture, job_id: str, worker: WorkerRow) -> None:
-    offer = scene.offer(worker, job_id)
-    lease = lease_row(scene, offer)
-    assert (lease.state, lease.worker_id, lease.offered_at) == ("live", None, scene.clock())
-    assert (shard_state(scene, offer), offer.queue) == ("offered", worker.queue)
-    assert scene.states(job_id) == {"leased": 4}
-    for attempt in scene.attempts(offer):
-        track = scene.track(attempt.track_id)
+def test_an_offer_leases_its_tracks(farm: FarmFixture, job_id: str, worker: WorkerRow) -> None:
+    offer = farm.offer(worker, job_id)
+    lease = lease_row(farm, offer)
+    assert (lease.state, lease.worker_id, lease.offered_at) == ("live", None, farm.clock())
+    assert (shard_state(farm, offer), offer.queue) == ("offered", worker.queue)
+    assert farm.states(job_id) == {"leased": 4}
+    for attempt in farm.attempts(offer):
+        track = farm.track(attempt.track_id)
         assert (attempt.state, attempt.try_number, track.tries) == ("open", 1, 1)
         assert attempt.seed == seed_of(track.key, 0, given=None, variation=0)
         assert attempt.object_key == attempt_key(track.key, offer.lease_id, "mp3")
 
 
-def test_a_track_is_offered_once(scene: FarmFixture, job_id: str, worker: WorkerRow) -> None:
-    first, *_ = scene.ids(job_id)
-    scene.offer(worker, job_id, [first])
-    assert scene.try_offer(worker, job_id, [first]) is None
-    rest = scene.offer(scene.join("other"), job_id, scene.ids(job_id))
-    assert [a.track_id for a in scene.attempts(rest)] == scene.ids(job_id)[1:]
+def test_a_track_is_offered_once(farm: FarmFixture, job_id: str, worker: WorkerRow) -> None:
+    first, *_ = farm.ids(job_id)
+    farm.offer(worker, job_id, [first])
+    assert farm.try_offer(worker, job_id, [first]) is None
+    rest = farm.offer(farm.join("other"), job_id, farm.ids(job_id))
+    assert [a.track_id for a in farm.attempts(rest)] == farm.ids(job_id)[1:]
 
 
 def test_offers_side_by_side_never_share_a_track(
-    scene: FarmFixture, job_id: str, worker: WorkerRow
+    farm: FarmFixture, job_id: str, worker: WorkerRow
 ) -> None:
     """Offer the same four tracks in eight transactions at once: a conflict may fail one, never
     duplicate."""
-    wanted = scene.ids(job_id)
+    wanted = farm.ids(job_id)
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda _: scene.try_offer(worker, job_id, wanted), range(8)))
+        results = list(pool.map(lambda _: farm.try_offer(worker, job_id, wanted), range(8)))
     assert sum(offer is not None for offer in results) == 1
-    assert scene.number(AttemptRow) == 4
+    assert farm.number(AttemptRow) == 4
 
 
 def test_offers_have_rising_numbers_in_each_queue(
-    scene: FarmFixture, job_id: str, worker: WorkerRow
+    farm: FarmFixture, job_id: str, worker: WorkerRow
 ) -> None:
-    own = [scene.offer(worker, job_id, [track_id]) for track_id in scene.ids(job_id)[:3]]
-    elsewhere = scene.offer(scene.join("other"), job_id)
-    with scene.database.read() as session:
+    own = [farm.offer(worker, job_id, [track_id]) for track_id in farm.ids(job_id)[:3]]
+    elsewhere = farm.offer(farm.join("other"), job_id)
+    with farm.database.read() as session:
         later = {o.lease_id: o.later for o in offers.unclaimed(session)}
     assert [later[o.lease_id] for o in [*own, elsewhere]] == [2, 1, 0, 0]
 
 
-def test_a_claim_starts_the_time(scene: FarmFixture, job_id: str) -> None:
-    worker = scene.join()
-    offer = scene.offer(worker, job_id)
-    scene.clock.advance(3)
-    scene.claim(worker, offer)
-    first = lease_row(scene, offer)
-    assert (first.worker_id, first.claimed_at) == (worker.id, scene.clock())
-    assert (first.expires_at, first.stage) == (scene.clock() + LEASE_SECONDS, "claimed")
-    assert shard_state(scene, offer) == "claimed"
-    scene.clock.advance(5)
-    scene.claim(worker, offer)
-    again = lease_row(scene, offer)
+def test_a_claim_starts_the_time(farm: FarmFixture, job_id: str) -> None:
+    worker = farm.join()
+    offer = farm.offer(worker, job_id)
+    farm.clock.advance(3)
+    farm.claim(worker, offer)
+    first = lease_row(farm, offer)
+    assert (first.worker_id, first.claimed_at) == (worker.id, farm.clock())
+    assert (first.expires_at, first.stage) == (farm.clock() + LEASE_SECONDS, "claimed")
+    assert shard_state(farm, offer) == "claimed"
+    farm.clock.advance(5)
+    farm.claim(worker, offer)
+    again = lease_row(farm, offer)
     assert again.claimed_at == first.claimed_at
-    assert again.expires_at == scene.clock() + LEASE_SECONDS
-    assert len(scene.events("shard_claimed")) == 1
-    assert {a.worker_id for a in scene.attempts(offer)} == {worker.id}
+    assert again.expires_at == farm.clock() + LEASE_SECONDS
+    assert len(farm.events("shard_claimed")) == 1
+    assert {a.worker_id for a in farm.attempts(offer)} == {worker.id}
 
 
-def test_heartbeats_extend_only_what_the_worker_holds(scene: FarmFixture, job_id: str) -> None:
-    mine, other = scene.join("a"), scene.join("b")
-    ids = scene.ids(job_id)
-    held = scene.claimed(mine, job_id, ids[:1])
-    foreign = scene.claimed(other, job_id, ids[1:2])
-    gone = scene.claimed(mine, job_id, ids[2:3])
-    unclaimed = scene.offer(mine, job_id, ids[3:4])
-    ended(scene, gone)
+def test_heartbeats_extend_only_what_the_worker_holds(farm: FarmFixture, job_id: str) -> None:
+    mine, other = farm.join("a"), farm.join("b")
+    ids = farm.ids(job_id)
+    held = farm.claimed(mine, job_id, ids[:1])
+    foreign = farm.claimed(other, job_id, ids[1:2])
+    gone = farm.claimed(mine, job_id, ids[2:3])
+    unclaimed = farm.offer(mine, job_id, ids[3:4])
+    ended(farm, gone)
     progress = [
         ShardProgress(
             shard_id=o.shard_id, lease_id=o.lease_id, stage=Stage.COMPUTING, step=3, steps=8
         )
         for o in (held, foreign, gone, unclaimed)
     ]
-    scene.clock.advance(10)
-    with scene.database.write() as session:
-        live = lease_expiry.extend(session, {mine.id: progress}, expires_at=scene.clock() + 12)
+    farm.clock.advance(10)
+    with farm.database.write() as session:
+        live = lease_expiry.extend(session, {mine.id: progress}, expires_at=farm.clock() + 12)
     assert live == {(mine.id, held.lease_id)}
-    row = lease_row(scene, held)
+    row = lease_row(farm, held)
     assert (row.stage, row.step, row.steps) == ("computing", 3, 8)
-    assert row.expires_at == scene.clock() + 12
-    assert lease_row(scene, foreign).expires_at == scene.clock() + 2
-    assert lease_row(scene, unclaimed).expires_at is None
+    assert row.expires_at == farm.clock() + 12
+    assert lease_row(farm, foreign).expires_at == farm.clock() + 2
+    assert lease_row(farm, unclaimed).expires_at is None
 
 
-def test_an_ended_lease_gives_its_tracks_back(scene: FarmFixture, job_id: str) -> None:
-    worker = scene.join()
-    offer = scene.claimed(worker, job_id)
-    first, second, *_ = scene.ids(job_id)
-    scene.report(worker, offer, done=[scene.upload(offer, first)])
-    scene.report(
+def test_an_ended_lease_gives_its_tracks_back(farm: FarmFixture, job_id: str) -> None:
+    worker = farm.join()
+    offer = farm.claimed(worker, job_id)
+    first, second, *_ = farm.ids(job_id)
+    farm.report(worker, offer, done=[farm.upload(offer, first)])
+    farm.report(
         worker,
         offer,
         failed=[TrackFailed(track_id=second, kind=FailureKind.SILENT, message="nothing")],
     )
-    assert ended(scene, offer) == 2
-    assert ended(scene, offer) == 0
-    assert scene.states(job_id) == {"done": 1, "pending": 3}
-    assert [a.state for a in scene.attempts(offer)] == ["done", "failed", "expired", "expired"]
-    assert shard_state(scene, offer) == "finished"
-    assert len(scene.events("lease_ended")) == 1
+    assert ended(farm, offer) == 2
+    assert ended(farm, offer) == 0
+    assert farm.states(job_id) == {"done": 1, "pending": 3}
+    assert [a.state for a in farm.attempts(offer)] == ["done", "failed", "expired", "expired"]
+    assert shard_state(farm, offer) == "finished"
+    assert len(farm.events("lease_ended")) == 1
 
 
-def test_what_was_broken_off_is_made_again_with_its_seed(scene: FarmFixture, job_id: str) -> None:
+def test_what_was_broken_off_is_made_again_with_its_seed(farm: FarmFixture, job_id: str) -> None:
     """Only a bad result changes the seed."""
-    worker = scene.join()
-    first, second, *_ = scene.ids(job_id)
-    offer = scene.claimed(worker, job_id, [first, second])
-    scene.report(
+    worker = farm.join()
+    first, second, *_ = farm.ids(job_id)
+    offer = farm.claimed(worker, job_id, [first, second])
+    farm.report(
         worker,
         offer,
         failed=[TrackFailed(track_id=second, kind=FailureKind.SILENT, message="nothing")],
     )
-    ended(scene, offer)
-    again = scene.offer(worker, job_id, [first, second])
-    assert scene.attempt(again, first).seed == scene.attempt(offer, first).seed
-    assert scene.attempt(again, second).seed != scene.attempt(offer, second).seed
-    assert scene.attempt(again, first).object_key != scene.attempt(offer, first).object_key
-    assert [a.try_number for a in scene.attempts(again)] == [2, 2]
+    ended(farm, offer)
+    again = farm.offer(worker, job_id, [first, second])
+    assert farm.attempt(again, first).seed == farm.attempt(offer, first).seed
+    assert farm.attempt(again, second).seed != farm.attempt(offer, second).seed
+    assert farm.attempt(again, first).object_key != farm.attempt(offer, first).object_key
+    assert [a.try_number for a in farm.attempts(again)] == [2, 2]
 
 
-def test_a_given_seed_is_kept(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(1, seed=42, variations=3)).job_id
-    offer = scene.offer(scene.join(), job_id)
-    assert sorted(a.seed for a in scene.attempts(offer)) == [42, 43, 44]
+def test_a_given_seed_is_kept(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(1, seed=42, variations=3)).job_id
+    offer = farm.offer(farm.join(), job_id)
+    assert sorted(a.seed for a in farm.attempts(offer)) == [42, 43, 44]
 
 
-def test_releasing_some_keeps_the_rest(scene: FarmFixture, job_id: str) -> None:
-    worker = scene.join()
-    offer = scene.claimed(worker, job_id)
-    ids = scene.ids(job_id)
-    assert released(scene, offer, [*ids[:2], 999_999]) == 2
-    assert released(scene, offer, ids[:2]) == 0
-    assert scene.states(job_id) == {"pending": 2, "leased": 2}
-    assert lease_row(scene, offer).state == "live"
-    assert released(scene, offer, ids) == 2
-    row = lease_row(scene, offer)
+def test_releasing_some_keeps_the_rest(farm: FarmFixture, job_id: str) -> None:
+    worker = farm.join()
+    offer = farm.claimed(worker, job_id)
+    ids = farm.ids(job_id)
+    assert released(farm, offer, [*ids[:2], 999_999]) == 2
+    assert released(farm, offer, ids[:2]) == 0
+    assert farm.states(job_id) == {"pending": 2, "leased": 2}
+    assert lease_row(farm, offer).state == "live"
+    assert released(farm, offer, ids) == 2
+    row = lease_row(farm, offer)
     assert (row.state, row.end_reason) == ("ended", "finished")
-    assert scene.states(job_id) == {"pending": 4}
-    assert {a.kind for a in scene.attempts(offer)} == {"stopped"}
+    assert farm.states(job_id) == {"pending": 4}
+    assert {a.kind for a in farm.attempts(offer)} == {"stopped"}
 
 
-def test_a_lease_ends_with_its_last_track(scene: FarmFixture, job_id: str) -> None:
-    worker = scene.join()
-    offer = scene.claimed(worker, job_id)
-    for number, track_id in enumerate(scene.ids(job_id), start=1):
-        scene.report(worker, offer, done=[scene.upload(offer, track_id)])
-        assert (lease_row(scene, offer).state == "ended") == (number == 4)
-    assert lease_row(scene, offer).end_reason == "finished"
+def test_a_lease_ends_with_its_last_track(farm: FarmFixture, job_id: str) -> None:
+    worker = farm.join()
+    offer = farm.claimed(worker, job_id)
+    for number, track_id in enumerate(farm.ids(job_id), start=1):
+        farm.report(worker, offer, done=[farm.upload(offer, track_id)])
+        assert (lease_row(farm, offer).state == "ended") == (number == 4)
+    assert lease_row(farm, offer).end_reason == "finished"
 
 
-def test_urls_are_remembered_for_the_sweeper(scene: FarmFixture, job_id: str) -> None:
-    offer = scene.claimed(scene.join(), job_id)
-    assert {a.url_expires_at for a in scene.attempts(offer)} == {scene.clock() + 3600}
+def test_urls_are_remembered_for_the_sweeper(farm: FarmFixture, job_id: str) -> None:
+    offer = farm.claimed(farm.join(), job_id)
+    assert {a.url_expires_at for a in farm.attempts(offer)} == {farm.clock() + 3600}
 
 
 def test_after_the_schedulers_absence_claimed_leases_get_their_time_again(
-    scene: FarmFixture, job_id: str
+    farm: FarmFixture, job_id: str
 ) -> None:
-    worker = scene.join()
-    old = scene.claimed(worker, job_id, scene.ids(job_id)[:1])
-    offer = scene.offer(worker, job_id, scene.ids(job_id)[1:2])
-    scene.clock.advance(1_000)
-    fresh = scene.claimed(worker, job_id, scene.ids(job_id)[2:3])
-    with scene.database.write() as session:
-        lease_expiry.grant_time_again(session, scene.clock() + 5)
-    assert lease_row(scene, old).expires_at == scene.clock() + 5
-    assert lease_row(scene, fresh).expires_at == scene.clock() + LEASE_SECONDS
-    assert lease_row(scene, offer).expires_at is None
+    worker = farm.join()
+    old = farm.claimed(worker, job_id, farm.ids(job_id)[:1])
+    offer = farm.offer(worker, job_id, farm.ids(job_id)[1:2])
+    farm.clock.advance(1_000)
+    fresh = farm.claimed(worker, job_id, farm.ids(job_id)[2:3])
+    with farm.database.write() as session:
+        lease_expiry.grant_time_again(session, farm.clock() + 5)
+    assert lease_row(farm, old).expires_at == farm.clock() + 5
+    assert lease_row(farm, fresh).expires_at == farm.clock() + LEASE_SECONDS
+    assert lease_row(farm, offer).expires_at is None
 
 
-def test_a_shard_of_vanished_tracks_is_not_made(scene: FarmFixture, job_id: str) -> None:
-    worker = scene.join()
-    assert scene.try_offer(worker, job_id, [999_999]) is None
-    assert scene.try_offer(worker, job_id, [999_999], race=True) is None
-    assert scene.number(ShardRow) == 0
+def test_a_shard_of_vanished_tracks_is_not_made(farm: FarmFixture, job_id: str) -> None:
+    worker = farm.join()
+    assert farm.try_offer(worker, job_id, [999_999]) is None
+    assert farm.try_offer(worker, job_id, [999_999], race=True) is None
+    assert farm.number(ShardRow) == 0
 
 
-def test_a_shard_of_a_vanished_worker_is_not_made(scene: FarmFixture, job_id: str) -> None:
+def test_a_shard_of_a_vanished_worker_is_not_made(farm: FarmFixture, job_id: str) -> None:
     """The transaction leaves its tracks pending."""
-    with scene.database.write() as session:
-        shard = NewShard("worker_0000", "q", job_id, tuple(scene.ids(job_id)), 1.0)
-        assert offers.offer(session, [shard], now=scene.clock(), is_race=False) == []
-    assert scene.states(job_id) == {"pending": 4}
+    with farm.database.write() as session:
+        shard = NewShard("worker_0000", "q", job_id, tuple(farm.ids(job_id)), 1.0)
+        assert offers.offer(session, [shard], now=farm.clock(), is_speculative=False) == []
+    assert farm.states(job_id) == {"pending": 4}

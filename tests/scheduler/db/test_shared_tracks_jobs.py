@@ -14,119 +14,117 @@ from trackfarm_scheduler.policy.states import AttemptState
 
 
 @pytest.fixture
-def pair(scene: FarmFixture) -> tuple[str, str]:
-    first = scene.submit(briefs(4)).job_id
-    second = scene.submit(briefs(5)[1:]).job_id
-    assert len(scene.made_by(first, TrackState.PENDING)) == 4
-    assert len(scene.made_by(second, TrackState.PENDING)) == 1
+def pair(farm: FarmFixture) -> tuple[str, str]:
+    first = farm.submit(briefs(4)).job_id
+    second = farm.submit(briefs(5)[1:]).job_id
+    assert len(farm.made_by(first, TrackState.PENDING)) == 4
+    assert len(farm.made_by(second, TrackState.PENDING)) == 1
     return first, second
 
 
 @pytest.mark.parametrize("act", [jobs.pause, jobs.cancel], ids=["pause", "cancel"])
 def test_stopping_one_takes_nothing_from_the_other(
-    scene: FarmFixture, pair: tuple[str, str], act: object
+    farm: FarmFixture, pair: tuple[str, str], act: object
 ) -> None:
     first, second = pair
-    scene.change(first, act)  # type: ignore[arg-type]
-    assert scene.states(second) == {"pending": 4}
-    assert len(scene.made_by(second, TrackState.PENDING)) == 4
-    assert scene.states(first) == {
+    farm.change(first, act)  # type: ignore[arg-type]
+    assert farm.states(second) == {"pending": 4}
+    assert len(farm.made_by(second, TrackState.PENDING)) == 4
+    assert farm.states(first) == {
         "pending": 4 if act is jobs.pause else 3,
         **({} if act is jobs.pause else {"cancelled": 1}),
     }
 
 
-def test_a_running_shared_track_goes_to_the_other(
-    scene: FarmFixture, pair: tuple[str, str]
-) -> None:
+def test_a_running_shared_track_goes_to_the_other(farm: FarmFixture, pair: tuple[str, str]) -> None:
     first, second = pair
-    worker = scene.join()
-    offer = scene.claimed(worker, first, scene.ids(second)[:2])
-    scene.change(first, jobs.cancel)
-    assert all(a.state == "cancelled" for a in scene.attempts(offer))
-    assert scene.states(second) == {"pending": 4}
-    assert len(scene.made_by(second, TrackState.PENDING)) == 4
+    worker = farm.join()
+    offer = farm.claimed(worker, first, farm.ids(second)[:2])
+    farm.change(first, jobs.cancel)
+    assert all(a.state == "cancelled" for a in farm.attempts(offer))
+    assert farm.states(second) == {"pending": 4}
+    assert len(farm.made_by(second, TrackState.PENDING)) == 4
 
 
 def test_a_paused_job_gets_its_share_back_when_the_other_is_cancelled(
-    scene: FarmFixture, pair: tuple[str, str]
+    farm: FarmFixture, pair: tuple[str, str]
 ) -> None:
     first, second = pair
-    scene.change(first, jobs.pause)
-    scene.change(second, jobs.cancel)
-    scene.change(first, jobs.resume)
-    assert scene.states(first) == {"pending": 4}
-    assert len(scene.made_by(first, TrackState.PENDING)) == 4
+    farm.change(first, jobs.pause)
+    farm.change(second, jobs.cancel)
+    farm.change(first, jobs.resume)
+    assert farm.states(first) == {"pending": 4}
+    assert len(farm.made_by(first, TrackState.PENDING)) == 4
 
 
 def test_cancelling_while_the_others_worker_still_holds_a_track(
-    scene: FarmFixture, pair: tuple[str, str]
+    farm: FarmFixture, pair: tuple[str, str]
 ) -> None:
     """The lease belongs to the first job, and its tracks to the second, which is cancelled: however
     the lease ends, they stay cancelled."""
     first, second = pair
-    worker = scene.join()
-    shared = scene.ids(second)[:3]
-    offer = scene.claimed(worker, first, shared)
-    scene.change(first, jobs.pause)
-    scene.change(second, jobs.cancel)
-    assert scene.report(worker, offer, failed=[failure(shared[0])])
-    with scene.database.write() as session:
+    worker = farm.join()
+    shared = farm.ids(second)[:3]
+    offer = farm.claimed(worker, first, shared)
+    farm.change(first, jobs.pause)
+    farm.change(second, jobs.cancel)
+    assert farm.report(worker, offer, failed=[failure(shared[0])])
+    with farm.database.write() as session:
         lease = session.get(LeaseRow, offer.lease_id)
         assert lease is not None
-        leases.release(session, lease, shared[1:2], ReleaseReason.STOPPED, scene.clock())
-        leases.end(session, lease, scene.clock(), reason="expired", left_open=AttemptState.EXPIRED)
-    assert [scene.track(i).state for i in shared] == ["cancelled"] * 3
+        leases.release(session, lease, shared[1:2], ReleaseReason.STOPPED, farm.clock())
+        leases.end(session, lease, farm.clock(), reason="expired", left_open=AttemptState.EXPIRED)
+    assert [farm.track(i).state for i in shared] == ["cancelled"] * 3
 
 
-def test_both_jobs_end_with_their_shared_tracks(scene: FarmFixture, pair: tuple[str, str]) -> None:
+def test_both_jobs_end_with_their_shared_tracks(farm: FarmFixture, pair: tuple[str, str]) -> None:
     first, second = pair
-    worker = scene.join()
-    scene.finish(worker, scene.claimed(worker, second))
-    assert scene.settled(second) == "running", "it waits for the tracks of the first"
-    scene.finish(worker, scene.claimed(worker, first))
-    scene.settler.tick()
-    assert (scene.job(first).state, scene.job(second).state) == ("done", "done")
+    worker = farm.join()
+    farm.finish(worker, farm.claimed(worker, second))
+    assert farm.settled(second) == "running", "it waits for the tracks of the first"
+    farm.finish(worker, farm.claimed(worker, first))
+    farm.settler.tick()
+    assert (farm.job(first).state, farm.job(second).state) == ("done", "done")
 
 
 def test_retrying_one_makes_the_shared_track_for_both(
-    scene: FarmFixture, pair: tuple[str, str]
+    farm: FarmFixture, pair: tuple[str, str]
 ) -> None:
     first, second = pair
-    fail_all(scene, first)
-    assert scene.change(second, jobs.retry) == 3
-    assert len(scene.made_by(second, TrackState.PENDING)) == 4
-    assert scene.states(first) == {"failed": 1, "pending": 3}
+    fail_all(farm, first)
+    assert farm.change(second, jobs.retry) == 3
+    assert len(farm.made_by(second, TrackState.PENDING)) == 4
+    assert farm.states(first) == {"failed": 1, "pending": 3}
 
 
 def test_a_retried_job_does_not_wait_for_one_that_is_paused(
-    scene: FarmFixture, pair: tuple[str, str]
+    farm: FarmFixture, pair: tuple[str, str]
 ) -> None:
     first, second = pair
-    scene.change(second, jobs.cancel)
-    scene.change(first, jobs.pause)
-    scene.change(second, jobs.retry)
-    assert len(scene.made_by(second, TrackState.PENDING)) == 4
+    farm.change(second, jobs.cancel)
+    farm.change(first, jobs.pause)
+    farm.change(second, jobs.retry)
+    assert len(farm.made_by(second, TrackState.PENDING)) == 4
 
 
 def test_retrying_a_paused_job_leaves_the_work_to_the_one_that_runs(
-    scene: FarmFixture, pair: tuple[str, str]
+    farm: FarmFixture, pair: tuple[str, str]
 ) -> None:
     first, second = pair
-    worker = scene.join()
-    scene.claimed(worker, second, scene.made_by(second, TrackState.PENDING))
-    fail_all(scene, first)
-    scene.change(first, jobs.pause)
-    assert scene.change(first, jobs.retry) == 4
-    assert len(scene.made_by(second, TrackState.PENDING)) == 3
-    assert len(scene.made_by(first, TrackState.PENDING)) == 1, "no other job requested it"
+    worker = farm.join()
+    farm.claimed(worker, second, farm.made_by(second, TrackState.PENDING))
+    fail_all(farm, first)
+    farm.change(first, jobs.pause)
+    assert farm.change(first, jobs.retry) == 4
+    assert len(farm.made_by(second, TrackState.PENDING)) == 3
+    assert len(farm.made_by(first, TrackState.PENDING)) == 1, "no other job requested it"
 
 
-def test_counts(scene: FarmFixture, pair: tuple[str, str]) -> None:
+def test_counts(farm: FarmFixture, pair: tuple[str, str]) -> None:
     first, second = pair
-    worker = scene.join()
-    scene.finish(worker, scene.claimed(worker, first, scene.ids(first)[:2]))
-    with scene.database.read() as session:
+    worker = farm.join()
+    farm.finish(worker, farm.claimed(worker, first, farm.ids(first)[:2]))
+    with farm.database.read() as session:
         counts, seconds = job_counts.asked_for_by(session, second)
         own = job_counts.made_by(session, second)
         everything = job_counts.of_farm(session)

@@ -10,127 +10,126 @@ from trackfarm.model_sets import model_set
 from trackfarm.protocol.worker import ReportVerdict
 from trackfarm.speed_model import SpeedModel
 from trackfarm_scheduler.db import placement_view, speeds
-from trackfarm_scheduler.db.tables import SpeedRow, WorkerRow
+from trackfarm_scheduler.db.tables import WorkerRow
+from trackfarm_scheduler.db.tables_history import SpeedRow
 
 TINY = model_set("tiny")
 
 
-def model(scene: FarmFixture, gpu: str = "cpu") -> SpeedModel:
-    with scene.database.read() as session:
+def model(farm: FarmFixture, gpu: str = "cpu") -> SpeedModel:
+    with farm.database.read() as session:
         return speeds.model_of(session, gpu, TINY)
 
 
-def shape_of(scene: FarmFixture, job_id: str) -> TrackShape:
-    return speeds.shape_of(scene.track(scene.ids(job_id)[0]))
+def shape_of(farm: FarmFixture, job_id: str) -> TrackShape:
+    return speeds.shape_of(farm.track(farm.ids(job_id)[0]))
 
 
-def make(scene: FarmFixture, worker: WorkerRow, job_id: str, *ids: int, service: float) -> None:
-    offer = scene.claimed(worker, job_id, ids)
-    scene.report(worker, offer, done=[scene.upload(offer, i, service=service) for i in ids])
+def make(farm: FarmFixture, worker: WorkerRow, job_id: str, *ids: int, service: float) -> None:
+    offer = farm.claimed(worker, job_id, ids)
+    farm.report(worker, offer, done=[farm.upload(offer, i, service=service) for i in ids])
 
 
-def test_what_was_never_seen_is_the_prior(scene: FarmFixture) -> None:
-    assert model(scene) == SpeedModel("cpu", TINY)
+def test_what_was_never_seen_is_the_prior(farm: FarmFixture) -> None:
+    assert model(farm) == SpeedModel("cpu", TINY)
 
 
-def test_each_committed_track_teaches_its_kind(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(6)).job_id
-    shape = shape_of(scene, job_id)
+def test_each_committed_track_teaches_its_kind(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(6)).job_id
+    shape = shape_of(farm, job_id)
     expected = SpeedModel("cpu", TINY)
-    for track_id in scene.ids(job_id)[:4]:
-        make(scene, scene.join(), job_id, track_id, service=7.0)
+    for track_id in farm.ids(job_id)[:4]:
+        make(farm, farm.join(), job_id, track_id, service=7.0)
         expected = expected.observe(shape, 7.0)
-    assert model(scene).to_json() == expected.to_json(), "stored and read back as it was"
-    assert model(scene).tracks == 4
-    assert model(scene, "NVIDIA H200").tracks == 0
-    assert model(scene).predict(shape).mean == pytest.approx(7.0, rel=0.5)
-    assert model(scene).predict(shape).mean > SpeedModel("cpu", TINY).predict(shape).mean
+    assert model(farm).to_json() == expected.to_json(), "stored and read back as it was"
+    assert model(farm).tracks == 4
+    assert model(farm, "NVIDIA H200").tracks == 0
+    assert model(farm).predict(shape).mean == pytest.approx(7.0, rel=0.5)
+    assert model(farm).predict(shape).mean > SpeedModel("cpu", TINY).predict(shape).mean
 
 
 @pytest.mark.parametrize("service", [0.0, speeds.LONGEST_GAP, 80_000.0])
-def test_what_is_no_time_of_a_track_teaches_nothing(scene: FarmFixture, service: float) -> None:
+def test_what_is_no_time_of_a_track_teaches_nothing(farm: FarmFixture, service: float) -> None:
     """Cover a worker that does not measure, and a machine that was asleep."""
-    job_id = scene.submit(briefs(1)).job_id
-    worker = scene.join()
-    make(scene, worker, job_id, *scene.ids(job_id), service=service)
-    assert scene.number(SpeedRow) == 0
-    assert scene.worker(worker.id).speed == 1.0
+    job_id = farm.submit(briefs(1)).job_id
+    worker = farm.join()
+    make(farm, worker, job_id, *farm.ids(job_id), service=service)
+    assert farm.number(SpeedRow) == 0
+    assert farm.worker(worker.id).speed == 1.0
 
 
-def test_refused_results_teach_nothing(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(1)).job_id
-    worker = scene.join()
-    offer = scene.claimed(worker, job_id)
-    done = scene.upload(offer, scene.ids(job_id)[0])
-    scene.report(worker, offer, done=[done.model_copy(update={"size": 1})])
-    assert scene.number(SpeedRow) == 0
+def test_refused_results_teach_nothing(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(1)).job_id
+    worker = farm.join()
+    offer = farm.claimed(worker, job_id)
+    done = farm.upload(offer, farm.ids(job_id)[0])
+    farm.report(worker, offer, done=[done.model_copy(update={"size": 1})])
+    assert farm.number(SpeedRow) == 0
 
 
-def test_a_note_of_another_version_is_as_good_as_none(scene: FarmFixture) -> None:
-    with scene.database.write() as session:
+def test_a_note_of_another_version_is_as_good_as_none(farm: FarmFixture) -> None:
+    with farm.database.write() as session:
         session.add(SpeedRow(gpu="cpu", model_set="tiny", stats='{"version":999}'))
-    assert model(scene) == SpeedModel("cpu", TINY)
-    job_id = scene.submit(briefs(1)).job_id
-    make(scene, scene.join(), job_id, *scene.ids(job_id), service=5.0)
-    assert model(scene).tracks == 1
+    assert model(farm) == SpeedModel("cpu", TINY)
+    job_id = farm.submit(briefs(1)).job_id
+    make(farm, farm.join(), job_id, *farm.ids(job_id), service=5.0)
+    assert model(farm).tracks == 1
 
 
-def test_a_slow_worker_is_told_apart_from_its_kind(scene: FarmFixture) -> None:
+def test_a_slow_worker_is_told_apart_from_its_kind(farm: FarmFixture) -> None:
     """Join three workers of a kind, one at half the speed of the others."""
-    workers = [scene.join(str(i)) for i in range(3)]
-    job_id = scene.submit(briefs(90)).job_id
-    ids = iter(scene.ids(job_id))
+    workers = [farm.join(str(i)) for i in range(3)]
+    job_id = farm.submit(briefs(90)).job_id
+    ids = iter(farm.ids(job_id))
     for _ in range(30):
         for worker, service in zip(workers, (4.0, 4.0, 8.0), strict=True):
-            make(scene, worker, job_id, next(ids), service=service)
-    one, two, slow = (scene.worker(w.id).speed for w in workers)
+            make(farm, worker, job_id, next(ids), service=service)
+    one, two, slow = (farm.worker(w.id).speed for w in workers)
     assert one == pytest.approx(two, rel=0.05)
     assert slow == pytest.approx(one / 2, rel=0.1)
-    with scene.database.read() as session:
+    with farm.database.read() as session:
         priced = {
-            w.id: w.seconds(shape_of(scene, job_id))
-            for w in placement_view.worker_pool(session).desks
+            w.id: w.seconds(shape_of(farm, job_id))
+            for w in placement_view.worker_pool(session).workers
         }
     assert priced[workers[2].id] == pytest.approx(8.0, rel=0.1), "placement prices it by itself"
     assert priced[workers[0].id] == pytest.approx(4.0, rel=0.1)
 
 
-def test_the_first_tracks_of_a_kind_may_come_at_once(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(4)).job_id
-    workers = [scene.join(str(i)) for i in range(4)]
-    offers = [
-        scene.claimed(w, job_id, [i]) for w, i in zip(workers, scene.ids(job_id), strict=True)
-    ]
-    done = [scene.upload(o, i) for o, i in zip(offers, scene.ids(job_id), strict=True)]
+def test_the_first_tracks_of_a_kind_may_come_at_once(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(4)).job_id
+    workers = [farm.join(str(i)) for i in range(4)]
+    offers = [farm.claimed(w, job_id, [i]) for w, i in zip(workers, farm.ids(job_id), strict=True)]
+    done = [farm.upload(o, i) for o, i in zip(offers, farm.ids(job_id), strict=True)]
     with ThreadPoolExecutor(4) as pool:
         verdicts = list(
-            pool.map(lambda n: scene.report(workers[n], offers[n], done=[done[n]]), range(4))
+            pool.map(lambda n: farm.report(workers[n], offers[n], done=[done[n]]), range(4))
         )
     assert {v.verdict for (v,) in verdicts} == {ReportVerdict.COMMITTED}
-    assert model(scene).tracks >= 1
+    assert model(farm).tracks >= 1
 
 
-def test_the_first_worker_of_a_kind_says_where_it_begins(scene: FarmFixture) -> None:
+def test_the_first_worker_of_a_kind_says_where_it_begins(farm: FarmFixture) -> None:
     prior = SpeedModel("cpu", TINY).predict(TrackShape(60.0, 8, False)).mean
-    first = scene.join("first", calibration={"seconds_60s": 3 * prior, "seconds_10s": 1e9})
-    learnt = model(scene)
+    first = farm.join("first", calibration={"seconds_60s": 3 * prior, "seconds_10s": 1e9})
+    learnt = model(farm)
     assert learnt.tracks == 2
     assert learnt.predict(TrackShape(60.0, 8, False)).mean == pytest.approx(3 * prior, rel=0.2)
     assert first.speed == pytest.approx(1.0, rel=0.25)
-    twice = scene.join("twice as fast", calibration={"seconds_60s": 1.5 * prior})
-    assert model(scene) == learnt, "the kind is known by now"
+    twice = farm.join("twice as fast", calibration={"seconds_60s": 1.5 * prior})
+    assert model(farm) == learnt, "the kind is known by now"
     assert twice.speed == pytest.approx(2.0, rel=0.2)
-    assert scene.join("unmeasured").speed == 1.0
+    assert farm.join("unmeasured").speed == 1.0
 
 
-def test_a_measured_worker_is_given_longer_tracks_and_larger_shards(scene: FarmFixture) -> None:
+def test_a_measured_worker_is_given_longer_tracks_and_larger_shards(farm: FarmFixture) -> None:
     card = {"memory_mib": 12_288, "model_set": "acestep-v15-turbo", "gpu": "RTX 3060"}
-    scene.join("plain", **card)
-    scene.join("measured", **card, calibration={"max_duration": 300.0, "max_batch": 1e9})
+    farm.join("plain", **card)
+    farm.join("measured", **card, calibration={"max_duration": 300.0, "max_batch": 1e9})
     big = {"memory_mib": 143_771, "model_set": "acestep-v15-turbo", "gpu": "H200"}
-    scene.join("big", **big, calibration={"max_batch": 200.0})
-    with scene.database.read() as session:
+    farm.join("big", **big, calibration={"max_batch": 200.0})
+    with farm.database.read() as session:
         desks = sorted(
-            (d.tier, d.vram, d.max_tracks) for d in placement_view.worker_pool(session).desks
+            (d.tier, d.vram, d.max_tracks) for d in placement_view.worker_pool(session).workers
         )
     assert desks == [("vram12", 12, 64), ("vram12", 16, 64), ("vram141", 141, 200)]

@@ -14,173 +14,173 @@ from trackfarm_scheduler.db import submission as submission_db
 from trackfarm_scheduler.db.tables import JobRow, JobTrackRow, TrackRow
 
 
-def test_briefs_become_pending_tracks_in_order(scene: FarmFixture) -> None:
+def test_briefs_become_pending_tracks_in_order(farm: FarmFixture) -> None:
     wanted = [
         Brief.model_validate(
             {"prompt": f"p{i}", "duration": 10 + i, "name": f"n{i}", "tags": {"z": "ü"}}
         )
         for i in range(3)
     ]
-    sealed = scene.submit(wanted)
-    job = scene.job(sealed.job_id)
+    sealed = farm.submit(wanted)
+    job = farm.job(sealed.job_id)
     assert (job.state, job.new_tracks, job.track_count, job.audio_seconds) == ("accepted", 3, 3, 33)
-    links = sorted(scene.rows(JobTrackRow), key=lambda link: link.ordinal)
+    links = sorted(farm.rows(JobTrackRow), key=lambda link: link.ordinal)
     assert [(a.ordinal, a.name, a.tags, a.shared) for a in links] == [
         (i + 1, f"n{i}", '{"z":"ü"}', False) for i in range(3)
     ]
-    stored = [Brief.model_validate_json(scene.track(a.track_id).brief) for a in links]
+    stored = [Brief.model_validate_json(farm.track(a.track_id).brief) for a in links]
     assert stored == wanted
 
 
-def test_chunks_make_the_same_tracks_as_one_piece(scene: FarmFixture) -> None:
+def test_chunks_make_the_same_tracks_as_one_piece(farm: FarmFixture) -> None:
     """Use more than one chunk and more than one query of keys, with repeated briefs."""
     wanted = briefs(600) + briefs(3)
-    whole = scene.begin(catalog="whole")
-    scene.add(whole, wanted)
-    scene.seal(whole)
-    keys = {t.key for t in scene.rows(TrackRow)}
-    parts = scene.begin(catalog="whole")
+    whole = farm.begin(catalog="whole")
+    farm.add(whole, wanted)
+    farm.seal(whole)
+    keys = {t.key for t in farm.rows(TrackRow)}
+    parts = farm.begin(catalog="whole")
     for start in range(0, len(wanted), 250):
-        scene.add(parts, wanted[start : start + 250])
-    assert scene.seal(parts).already_submitted
-    assert {t.key for t in scene.rows(TrackRow)} == keys
+        farm.add(parts, wanted[start : start + 250])
+    assert farm.seal(parts).already_submitted
+    assert {t.key for t in farm.rows(TrackRow)} == keys
     assert len(keys) == 603
 
 
-def test_equal_briefs_are_different_tracks(scene: FarmFixture) -> None:
+def test_equal_briefs_are_different_tracks(farm: FarmFixture) -> None:
     """Two equal rows of a catalog are two tracks; so are the variations of one row."""
     one = briefs(1)[0]
-    sealed = scene.submit([one, one.model_copy(update={"variations": 3}), one])
-    keys = {t.key for t in scene.rows(TrackRow)}
+    sealed = farm.submit([one, one.model_copy(update={"variations": 3}), one])
+    keys = {t.key for t in farm.rows(TrackRow)}
     assert len(keys) == 5
-    assert scene.job(sealed.job_id).track_count == 5
-    assert sorted(t.variation for t in scene.rows(TrackRow)) == [0, 0, 0, 1, 2]
+    assert farm.job(sealed.job_id).track_count == 5
+    assert sorted(t.variation for t in farm.rows(TrackRow)) == [0, 0, 0, 1, 2]
 
 
-def test_the_same_catalog_again_is_the_same_job(scene: FarmFixture) -> None:
-    first = scene.submit(briefs(5))
-    again = scene.submit(briefs(5))
+def test_the_same_catalog_again_is_the_same_job(farm: FarmFixture) -> None:
+    first = farm.submit(briefs(5))
+    again = farm.submit(briefs(5))
     assert (again.job_id, again.already_submitted, again.revived) == (first.job_id, True, 0)
-    assert scene.number(JobRow) == 1
-    assert scene.number(TrackRow) == 5
-    assert scene.number(JobTrackRow) == 5
+    assert farm.number(JobRow) == 1
+    assert farm.number(TrackRow) == 5
+    assert farm.number(JobTrackRow) == 5
 
 
-def test_relabelled_rows_are_the_same_tracks(scene: FarmFixture) -> None:
-    first = scene.submit(briefs(2))
-    again = scene.submit([b.model_copy(update={"tags": {"zone": "lobby"}}) for b in briefs(2)])
+def test_relabelled_rows_are_the_same_tracks(farm: FarmFixture) -> None:
+    first = farm.submit(briefs(2))
+    again = farm.submit([b.model_copy(update={"tags": {"zone": "lobby"}}) for b in briefs(2)])
     assert again.job_id == first.job_id
 
 
 @pytest.mark.parametrize("change", ["catalog", "owner", "kind"])
 def test_another_owner_catalog_or_model_set_is_another_track(
-    scene: FarmFixture, change: str
+    farm: FarmFixture, change: str
 ) -> None:
-    scene.submit(briefs(2))
+    farm.submit(briefs(2))
     other = {"catalog": "gym", "owner": "other", "kind": "acestep-v15-turbo"}
-    submission = scene.begin(**{change: other[change]})
-    scene.add(submission, briefs(2))
-    assert not scene.seal(submission).already_submitted
-    assert scene.number(TrackRow) == 4
+    submission = farm.begin(**{change: other[change]})
+    farm.add(submission, briefs(2))
+    assert not farm.seal(submission).already_submitted
+    assert farm.number(TrackRow) == 4
 
 
-def test_a_longer_catalog_shares_what_is_there(scene: FarmFixture) -> None:
-    first = scene.submit(briefs(3))
-    second = scene.submit(briefs(5))
+def test_a_longer_catalog_shares_what_is_there(farm: FarmFixture) -> None:
+    first = farm.submit(briefs(3))
+    second = farm.submit(briefs(5))
     assert not second.already_submitted
-    assert scene.job(second.job_id).new_tracks == 2
-    assert scene.job(second.job_id).track_count == 5
-    assert scene.number(TrackRow) == 5
-    assert scene.ids(second.job_id)[:3] == scene.ids(first.job_id)
+    assert farm.job(second.job_id).new_tracks == 2
+    assert farm.job(second.job_id).track_count == 5
+    assert farm.number(TrackRow) == 5
+    assert farm.ids(second.job_id)[:3] == farm.ids(first.job_id)
 
 
-def test_the_order_of_a_catalog_is_part_of_the_job_not_of_the_tracks(scene: FarmFixture) -> None:
-    first = scene.submit(briefs(3))
-    turned = scene.submit(briefs(3)[::-1])
+def test_the_order_of_a_catalog_is_part_of_the_job_not_of_the_tracks(farm: FarmFixture) -> None:
+    first = farm.submit(briefs(3))
+    turned = farm.submit(briefs(3)[::-1])
     assert turned.job_id != first.job_id
-    assert scene.ids(turned.job_id) == scene.ids(first.job_id)[::-1]
-    assert scene.number(TrackRow) == 3
+    assert farm.ids(turned.job_id) == farm.ids(first.job_id)[::-1]
+    assert farm.number(TrackRow) == 3
 
 
-def test_an_unsealed_job_is_invisible(scene: FarmFixture) -> None:
-    submission = scene.begin()
-    scene.add(submission, briefs(2))
-    with scene.database.read() as session:
+def test_an_unsealed_job_is_invisible(farm: FarmFixture) -> None:
+    submission = farm.begin()
+    farm.add(submission, briefs(2))
+    with farm.database.read() as session:
         assert jobs.find(session, submission.job_id) == []
         assert jobs.newest(session, 10) == []
         assert jobs.in_state(session, list(JobState)) == []
         assert jobs.count_by_state(session) == {}
-        soon = scene.clock() + 1
+        soon = farm.clock() + 1
         assert submission_db.stale_uploads(session, untouched_since=soon) == [submission.job_id]
-    scene.seal(submission)
+    farm.seal(submission)
 
 
-def test_an_abandoned_upload_leaves_nothing(scene: FarmFixture) -> None:
-    kept = scene.submit(briefs(2))
-    submission = scene.begin()
-    scene.add(submission, briefs(4))
-    scene.abandon(submission)
-    assert [job.id for job in scene.rows(JobRow)] == [kept.job_id]
-    assert scene.number(TrackRow) == 2
-    assert scene.number(JobTrackRow) == 2
+def test_an_abandoned_upload_leaves_nothing(farm: FarmFixture) -> None:
+    kept = farm.submit(briefs(2))
+    submission = farm.begin()
+    farm.add(submission, briefs(4))
+    farm.abandon(submission)
+    assert [job.id for job in farm.rows(JobRow)] == [kept.job_id]
+    assert farm.number(TrackRow) == 2
+    assert farm.number(JobTrackRow) == 2
 
 
 @pytest.mark.parametrize("other_is", ["moving", "paused"])
-def test_abandoning_takes_nothing_from_a_job_that_shares(scene: FarmFixture, other_is: str) -> None:
-    broken = scene.begin()
-    scene.add(broken, briefs(4))
-    other = scene.submit(briefs(3))
+def test_abandoning_takes_nothing_from_a_job_that_shares(farm: FarmFixture, other_is: str) -> None:
+    broken = farm.begin()
+    farm.add(broken, briefs(4))
+    other = farm.submit(briefs(3))
     if other_is == "paused":
-        scene.change(other.job_id, jobs.pause)
-    scene.abandon(broken)
-    assert scene.states(other.job_id) == {"pending": 3}
+        farm.change(other.job_id, jobs.pause)
+    farm.abandon(broken)
+    assert farm.states(other.job_id) == {"pending": 3}
     if other_is == "paused":
-        scene.change(other.job_id, jobs.resume)
-    assert len(scene.made_by(other.job_id, TrackState.PENDING)) == 3
-    assert scene.number(TrackRow) == 3
+        farm.change(other.job_id, jobs.resume)
+    assert len(farm.made_by(other.job_id, TrackState.PENDING)) == 3
+    assert farm.number(TrackRow) == 3
 
 
-def test_two_uploads_of_one_catalog_side_by_side(scene: FarmFixture) -> None:
-    one, two = scene.begin(), scene.begin()
+def test_two_uploads_of_one_catalog_side_by_side(farm: FarmFixture) -> None:
+    one, two = farm.begin(), farm.begin()
     for start in (0, 2):
-        scene.add(one, briefs(4)[start : start + 2])
-        scene.add(two, briefs(4)[start : start + 2])
-    first, second = scene.seal(two), scene.seal(one)
+        farm.add(one, briefs(4)[start : start + 2])
+        farm.add(two, briefs(4)[start : start + 2])
+    first, second = farm.seal(two), farm.seal(one)
     assert (first.job_id, first.already_submitted) == (two.job_id, False)
     assert (second.job_id, second.already_submitted) == (two.job_id, True)
-    assert [job.id for job in scene.rows(JobRow)] == [two.job_id]
-    assert len(scene.made_by(two.job_id, TrackState.PENDING)) == 4
-    assert not any(link.shared for link in scene.rows(JobTrackRow))
+    assert [job.id for job in farm.rows(JobRow)] == [two.job_id]
+    assert len(farm.made_by(two.job_id, TrackState.PENDING)) == 4
+    assert not any(link.shared for link in farm.rows(JobTrackRow))
 
 
-def test_a_cancelled_catalog_submitted_again_is_revived(scene: FarmFixture) -> None:
-    first = scene.submit(briefs(3))
-    worker = scene.join()
-    done = scene.claimed(worker, first.job_id, scene.ids(first.job_id)[:1])
-    scene.finish(worker, done)
-    scene.change(first.job_id, jobs.cancel)
-    again = scene.submit(briefs(3))
+def test_a_cancelled_catalog_submitted_again_is_revived(farm: FarmFixture) -> None:
+    first = farm.submit(briefs(3))
+    worker = farm.join()
+    done = farm.claimed(worker, first.job_id, farm.ids(first.job_id)[:1])
+    farm.finish(worker, done)
+    farm.change(first.job_id, jobs.cancel)
+    again = farm.submit(briefs(3))
     assert again.job_id != first.job_id
     assert (again.already_submitted, again.revived) == (False, 2)
-    assert scene.states(again.job_id) == {"done": 1, "pending": 2}
-    assert len(scene.made_by(again.job_id, TrackState.PENDING)) == 2
+    assert farm.states(again.job_id) == {"done": 1, "pending": 2}
+    assert len(farm.made_by(again.job_id, TrackState.PENDING)) == 2
 
 
 @pytest.mark.parametrize("leased", [False, True])
 def test_a_job_that_shares_with_a_paused_one_does_not_wait_for_it(
-    scene: FarmFixture, leased: bool
+    farm: FarmFixture, leased: bool
 ) -> None:
     """Include the case that a worker of the paused job still holds the track."""
-    paused = scene.submit(briefs(2))
-    worker = scene.join()
-    offer = scene.claimed(worker, paused.job_id) if leased else None
-    scene.change(paused.job_id, jobs.pause)
-    other = scene.submit(briefs(3))
+    paused = farm.submit(briefs(2))
+    worker = farm.join()
+    offer = farm.claimed(worker, paused.job_id) if leased else None
+    farm.change(paused.job_id, jobs.pause)
+    other = farm.submit(briefs(3))
     if offer:
-        scene.clock.advance(60)
-        with scene.database.write() as session:
-            workers.lose_silent(session, silent_since=scene.clock(), now=scene.clock())
-    assert len(scene.made_by(other.job_id, TrackState.PENDING)) == 3
+        farm.clock.advance(60)
+        with farm.database.write() as session:
+            workers.lose_silent(session, silent_since=farm.clock(), now=farm.clock())
+    assert len(farm.made_by(other.job_id, TrackState.PENDING)) == 3
 
 
 def test_effort_follows_brief_and_model_set() -> None:
@@ -210,10 +210,10 @@ def test_what_no_worker_could_make_is_refused(brief: dict[str, Any], kind: str, 
     assert refused.value.message
 
 
-def test_the_smallest_card_follows_the_duration(scene: FarmFixture) -> None:
-    submission = scene.begin(kind="acestep-v15-turbo")
-    scene.add(submission, briefs(1, duration=30) + briefs(1, duration=600))
-    scene.seal(submission)
-    small, large = sorted(scene.rows(TrackRow), key=lambda t: t.duration)
+def test_the_smallest_card_follows_the_duration(farm: FarmFixture) -> None:
+    submission = farm.begin(kind="acestep-v15-turbo")
+    farm.add(submission, briefs(1, duration=30) + briefs(1, duration=600))
+    farm.seal(submission)
+    small, large = sorted(farm.rows(TrackRow), key=lambda t: t.duration)
     assert small.min_vram == model_set("acestep-v15-turbo").min_vram
     assert large.min_vram == 24

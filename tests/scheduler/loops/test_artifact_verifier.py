@@ -19,118 +19,118 @@ MARGIN = 60.0
 
 
 @pytest.fixture
-def late_look(scene: FarmFixture) -> ArtifactVerifier:
-    scene.objects.writes_once = False
+def late_look(farm: FarmFixture) -> ArtifactVerifier:
+    farm.objects.writes_once = False
     return ArtifactVerifier(
-        database=scene.database,
-        objects=scene.objects,
-        leadership=scene.leadership,
-        clock=scene.clock,
+        database=farm.database,
+        objects=farm.objects,
+        leadership=farm.leadership,
+        clock=farm.clock,
         margin=MARGIN,
     )
 
 
 @pytest.fixture
-def worker(scene: FarmFixture) -> WorkerRow:
-    return scene.join()
+def worker(farm: FarmFixture) -> WorkerRow:
+    return farm.join()
 
 
 @pytest.fixture
-def job_id(scene: FarmFixture, worker: WorkerRow) -> str:
-    new_job_id = scene.submit(briefs(3)).job_id
-    scene.finish(worker, scene.claimed(worker, new_job_id))
-    assert scene.settled(new_job_id) == "done"
+def job_id(farm: FarmFixture, worker: WorkerRow) -> str:
+    new_job_id = farm.submit(briefs(3)).job_id
+    farm.finish(worker, farm.claimed(worker, new_job_id))
+    assert farm.settled(new_job_id) == "done"
     return new_job_id
 
 
-def swap(scene: FarmFixture, track_id: int) -> str:
+def swap(farm: FarmFixture, track_id: int) -> str:
     """Replace an object as the holder of an upload URL could; the size stays."""
-    key = next(a.object_key for a in scene.artifacts() if a.track_id == track_id)
-    scene.objects.content[key] = scene.objects.content[key][::-1]
+    key = next(a.object_key for a in farm.artifacts() if a.track_id == track_id)
+    farm.objects.content[key] = farm.objects.content[key][::-1]
     return key
 
 
 def test_what_was_swapped_is_void_and_made_again(
-    scene: FarmFixture, late_look: ArtifactVerifier, worker: WorkerRow, job_id: str
+    farm: FarmFixture, late_look: ArtifactVerifier, worker: WorkerRow, job_id: str
 ) -> None:
-    swapped = scene.ids(job_id)[1]
-    key = swap(scene, swapped)
-    scene.clock.advance(URL_SECONDS + MARGIN)
+    swapped = farm.ids(job_id)[1]
+    key = swap(farm, swapped)
+    farm.clock.advance(URL_SECONDS + MARGIN)
     late_look.tick()
-    assert scene.states(job_id) == {"done": 3}, "the URL may still be used"
-    scene.clock.advance(1)
+    assert farm.states(job_id) == {"done": 3}, "the URL may still be used"
+    farm.clock.advance(1)
     late_look.tick()
-    assert scene.states(job_id) == {"done": 2, "pending": 1}
-    assert scene.job(job_id).state == "running"
-    assert scene.worker(worker.id).strikes == 1
-    assert key not in scene.objects.content
-    scene.finish(worker, scene.claimed(worker, job_id))
-    assert scene.settled(job_id) == "done"
+    assert farm.states(job_id) == {"done": 2, "pending": 1}
+    assert farm.job(job_id).state == "running"
+    assert farm.worker(worker.id).strikes == 1
+    assert key not in farm.objects.content
+    farm.finish(worker, farm.claimed(worker, job_id))
+    assert farm.settled(job_id) == "done"
 
 
 def test_an_object_is_looked_at_once(
-    scene: FarmFixture, late_look: ArtifactVerifier, job_id: str
+    farm: FarmFixture, late_look: ArtifactVerifier, job_id: str
 ) -> None:
-    scene.clock.advance(URL_SECONDS + MARGIN + 1)
+    farm.clock.advance(URL_SECONDS + MARGIN + 1)
     late_look.tick()
-    assert all(a.looked_at == scene.clock() for a in scene.rows(ArtifactRow))
-    swap(scene, scene.ids(job_id)[0])
+    assert all(a.verified_at == farm.clock() for a in farm.rows(ArtifactRow))
+    swap(farm, farm.ids(job_id)[0])
     late_look.tick()
-    assert scene.states(job_id) == {"done": 3}
+    assert farm.states(job_id) == {"done": 3}
 
 
 def test_a_track_of_a_cancelled_job_has_failed(
-    scene: FarmFixture, late_look: ArtifactVerifier, worker: WorkerRow
+    farm: FarmFixture, late_look: ArtifactVerifier, worker: WorkerRow
 ) -> None:
-    job_id = scene.submit(briefs(2)).job_id
-    first, _ = scene.ids(job_id)
-    offer = scene.claimed(worker, job_id, [first])
-    scene.finish(worker, offer)
-    scene.change(job_id, jobs.cancel)
-    swap(scene, first)
-    scene.clock.advance(URL_SECONDS + MARGIN + 1)
+    job_id = farm.submit(briefs(2)).job_id
+    first, _ = farm.ids(job_id)
+    offer = farm.claimed(worker, job_id, [first])
+    farm.finish(worker, offer)
+    farm.change(job_id, jobs.cancel)
+    swap(farm, first)
+    farm.clock.advance(URL_SECONDS + MARGIN + 1)
     late_look.tick()
-    assert scene.states(job_id) == {"failed": 1, "cancelled": 1}
-    assert "changed after the commit" in scene.track(first).error
+    assert farm.states(job_id) == {"failed": 1, "cancelled": 1}
+    assert "changed after the commit" in farm.track(first).error
 
 
 @pytest.mark.parametrize("act", [jobs.pause, jobs.cancel, jobs.run_dry])
 def test_a_job_that_goes_on_gets_what_another_has_stopped_making(
-    scene: FarmFixture,
+    farm: FarmFixture,
     late_look: ArtifactVerifier,
     worker: WorkerRow,
     act: Callable[[Session, JobRow, float], None],
 ) -> None:
-    stopped = scene.submit(briefs(2)).job_id
-    going = scene.submit(briefs(3)[1:]).job_id
-    shared = scene.ids(going)[0]
-    scene.finish(worker, scene.claimed(worker, stopped, [shared]))
-    scene.change(stopped, act)
-    swap(scene, shared)
-    scene.clock.advance(URL_SECONDS + MARGIN + 1)
+    stopped = farm.submit(briefs(2)).job_id
+    going = farm.submit(briefs(3)[1:]).job_id
+    shared = farm.ids(going)[0]
+    farm.finish(worker, farm.claimed(worker, stopped, [shared]))
+    farm.change(stopped, act)
+    swap(farm, shared)
+    farm.clock.advance(URL_SECONDS + MARGIN + 1)
     late_look.tick()
-    assert shared in scene.made_by(going, TrackState.PENDING)
-    scene.finish(scene.join(), scene.claimed(scene.join("new"), going))
+    assert shared in farm.made_by(going, TrackState.PENDING)
+    farm.finish(farm.join(), farm.claimed(farm.join("new"), going))
 
 
 def test_a_store_that_writes_once_is_trusted(
-    scene: FarmFixture, late_look: ArtifactVerifier, job_id: str
+    farm: FarmFixture, late_look: ArtifactVerifier, job_id: str
 ) -> None:
-    swap(scene, scene.ids(job_id)[0])
-    scene.objects.writes_once = True
-    scene.clock.advance(URL_SECONDS + MARGIN + 1)
+    swap(farm, farm.ids(job_id)[0])
+    farm.objects.writes_once = True
+    farm.clock.advance(URL_SECONDS + MARGIN + 1)
     late_look.tick()
-    assert scene.states(job_id) == {"done": 3}
+    assert farm.states(job_id) == {"done": 3}
 
 
 def test_a_removed_job_does_not_go_on(
-    scene: FarmFixture, late_look: ArtifactVerifier, job_id: str
+    farm: FarmFixture, late_look: ArtifactVerifier, job_id: str
 ) -> None:
-    swap(scene, scene.ids(job_id)[0])
-    scene.change(job_id, jobs.remove)
-    scene.clock.advance(URL_SECONDS + MARGIN + 1)
+    swap(farm, farm.ids(job_id)[0])
+    farm.change(job_id, jobs.remove)
+    farm.clock.advance(URL_SECONDS + MARGIN + 1)
     late_look.tick()
-    assert scene.job(job_id).state == "done"
+    assert farm.job(job_id).state == "done"
 
 
 @pytest.mark.parametrize(

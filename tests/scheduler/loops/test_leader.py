@@ -10,9 +10,10 @@ from sqlmodel import Session
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from tests.servers.process import wait_until
 from trackfarm_scheduler.db.database import Database
-from trackfarm_scheduler.db.tables_fleet import LeaderRow
+from trackfarm_scheduler.db.leader_leases import SCHEDULER, NotLeading
+from trackfarm_scheduler.db.tables_fleet import LeaderLeaseRow
 from trackfarm_scheduler.loops.completer import JobCompleter
-from trackfarm_scheduler.loops.leader import Leadership, NotLeading
+from trackfarm_scheduler.loops.leader import Leadership
 
 LONG, SHORT = 3600.0, 0.3  # seconds of a leader lease, by the clock of the database
 
@@ -61,11 +62,11 @@ def test_of_many_that_start_at_once_one_leads(database: Database) -> None:
     assert sum(may_act(database, c) for c in schedulers) == 1
 
 
-def test_a_long_write_of_ones_own_costs_no_lead(queued: Database) -> None:
-    one = scheduler(queued, "one")
-    with ThreadPoolExecutor(1) as pool, queued.write():
+def test_a_long_write_of_ones_own_costs_no_lead(queued_database: Database) -> None:
+    one = scheduler(queued_database, "one")
+    with ThreadPoolExecutor(1) as pool, queued_database.write():
         pool.submit(one.tick).result(timeout=5)
-    assert may_act(queued, one)
+    assert may_act(queued_database, one)
 
 
 def test_after_the_term_another_takes_over(database: Database) -> None:
@@ -94,14 +95,14 @@ def test_a_term_that_ran_out_is_over_even_if_nobody_wants_it(database: Database)
 def test_renewing_keeps_the_lead(database: Database) -> None:
     one, other = scheduler(database, "one", term=SHORT), scheduler(database, "other", term=SHORT)
     with database.read() as session:
-        began = _row(session).until
+        began = _row(session).expires_at
 
     def renewed() -> bool:
         one.tick()
         other.tick()
         assert (one.leads, other.leads) == (True, False)
         with database.read() as session:
-            return _row(session).until > began + 2 * SHORT
+            return _row(session).expires_at > began + 2 * SHORT
 
     wait_until(renewed, timeout_s=30, what="three terms have passed")
 
@@ -154,34 +155,34 @@ def test_work_that_must_follow_a_gain_is_tried_until_it_succeeds(database: Datab
     assert (one.leads, tries) == (True, 2)
 
 
-def test_a_transaction_that_may_not_act_leaves_nothing(scene: FarmFixture) -> None:
+def test_a_transaction_that_may_not_act_leaves_nothing(farm: FarmFixture) -> None:
     """Decisions of a suspended leader are rolled back with its transaction."""
-    job_id = scene.submit(briefs(1)).job_id
-    other = scheduler(scene.database, "other")
+    job_id = farm.submit(briefs(1)).job_id
+    other = scheduler(farm.database, "other")
 
     def act() -> None:
-        with scene.database.write() as session:
-            session.get_one(type(scene.job(job_id)), job_id).state = "done"
+        with farm.database.write() as session:
+            session.get_one(type(farm.job(job_id)), job_id).state = "done"
             session.flush()
             other.require(session)
 
     with pytest.raises(NotLeading):
         act()
-    assert scene.job(job_id).state == "accepted"
+    assert farm.job(job_id).state == "accepted"
 
 
-def test_a_settler_that_does_not_lead_ends_no_job(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(1)).job_id
-    worker = scene.join()
-    scene.finish(worker, scene.claimed(worker, job_id))
-    frozen = scheduler(scene.database, "frozen")
+def test_a_settler_that_does_not_lead_ends_no_job(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(1)).job_id
+    worker = farm.join()
+    farm.finish(worker, farm.claimed(worker, job_id))
+    frozen = scheduler(farm.database, "frozen")
     assert not frozen.leads
     for thinks_it_leads in (False, True):
         frozen._leads = thinks_it_leads
-        JobCompleter(database=scene.database, leadership=frozen, clock=scene.clock).tick()
-        assert scene.job(job_id).state == "running"
-    assert scene.settled(job_id) == "done"
+        JobCompleter(database=farm.database, leadership=frozen, clock=farm.clock).tick()
+        assert farm.job(job_id).state == "running"
+    assert farm.settled(job_id) == "done"
 
 
-def _row(session: Session) -> LeaderRow:
-    return session.get_one(LeaderRow, 1)
+def _row(session: Session) -> LeaderLeaseRow:
+    return session.get_one(LeaderLeaseRow, SCHEDULER)

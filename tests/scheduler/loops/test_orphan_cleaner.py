@@ -15,35 +15,34 @@ from trackfarm_scheduler.db.tables import AttemptRow, JobRow, LeaseRow, TrackRow
 from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.loops.orphan_cleaner import STALE_UPLOAD_SECONDS, OrphanCleaner
 from trackfarm_scheduler.objects.directory import DirectoryStore
-from trackfarm_scheduler.policy.retry import BAD_WORKER_STRIKES
-from trackfarm_scheduler.policy.states import AttemptState
+from trackfarm_scheduler.policy.states import BAD_WORKER_STRIKES, AttemptState
 from trackfarm_scheduler.results.failures import FailureHandler
 
 MARGIN = 60.0
 
 
 @pytest.fixture
-def store(scene: FarmFixture, tmp_path: Path) -> DirectoryStore:
+def store(farm: FarmFixture, tmp_path: Path) -> DirectoryStore:
     directory_store = DirectoryStore(
-        tmp_path / "objects", base_url="http://127.0.0.1", secret=b"s" * 32, now=scene.clock
+        tmp_path / "objects", base_url="http://127.0.0.1", secret=b"s" * 32, now=farm.clock
     )
     directory_store.check()
     return directory_store
 
 
 @pytest.fixture
-def sweeper(scene: FarmFixture, store: DirectoryStore) -> OrphanCleaner:
+def sweeper(farm: FarmFixture, store: DirectoryStore) -> OrphanCleaner:
     return OrphanCleaner(
-        database=scene.database,
+        database=farm.database,
         objects=store,
-        leadership=scene.leadership,
-        clock=scene.clock,
+        leadership=farm.leadership,
+        clock=farm.clock,
         margin=MARGIN,
     )
 
 
-def put(scene: FarmFixture, store: DirectoryStore, offer: ShardOffer) -> list[str]:
-    keys = [a.object_key for a in scene.attempts(offer)]
+def put(farm: FarmFixture, store: DirectoryStore, offer: ShardOffer) -> list[str]:
+    keys = [a.object_key for a in farm.attempts(offer)]
     for key in keys:
         with store.receive(key) as incoming:
             incoming.write(b"music")
@@ -55,146 +54,146 @@ def stored(store: DirectoryStore) -> set[str]:
     return {stat.key for stat in store.list("tracks/")}
 
 
-def expire(scene: FarmFixture, offer: ShardOffer) -> None:
-    with scene.database.write() as session:
+def expire(farm: FarmFixture, offer: ShardOffer) -> None:
+    with farm.database.write() as session:
         lease = session.get(LeaseRow, offer.lease_id)
         assert lease is not None
-        leases.end(session, lease, scene.clock(), reason="expired", left_open=AttemptState.EXPIRED)
+        leases.end(session, lease, farm.clock(), reason="expired", left_open=AttemptState.EXPIRED)
 
 
 def test_what_was_abandoned_goes_and_what_was_committed_stays(
-    scene: FarmFixture, store: DirectoryStore, sweeper: OrphanCleaner
+    farm: FarmFixture, store: DirectoryStore, sweeper: OrphanCleaner
 ) -> None:
-    job_id = scene.submit(briefs(3)).job_id
-    worker = scene.join()
-    offer = scene.claimed(worker, job_id)
-    done_key, failed_key, expired_key = put(scene, store, offer)
-    done, failed, _ = scene.ids(job_id)
-    scene.report(worker, offer, done=[scene.upload(offer, done)], failed=[failure(failed)])
-    expire(scene, offer)
-    again = scene.claimed(worker, job_id)
-    kept = put(scene, store, again)
+    job_id = farm.submit(briefs(3)).job_id
+    worker = farm.join()
+    offer = farm.claimed(worker, job_id)
+    done_key, failed_key, expired_key = put(farm, store, offer)
+    done, failed, _ = farm.ids(job_id)
+    farm.report(worker, offer, done=[farm.upload(offer, done)], failed=[failure(failed)])
+    expire(farm, offer)
+    again = farm.claimed(worker, job_id)
+    kept = put(farm, store, again)
 
-    scene.clock.advance(URL_SECONDS + MARGIN)
+    farm.clock.advance(URL_SECONDS + MARGIN)
     sweeper.tick()
     assert stored(store) == {done_key, failed_key, expired_key, *kept}, "a URL may still be valid"
-    scene.clock.advance(0.1)
+    farm.clock.advance(0.1)
     sweeper.tick()
     assert stored(store) == {done_key, *kept}
-    assert scene.number(AttemptRow, col(AttemptRow.swept_at).is_not(None)) == 2
+    assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 2
     sweeper.tick()
-    assert scene.number(AttemptRow, col(AttemptRow.swept_at).is_not(None)) == 2
+    assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 2
 
 
 def test_what_a_quarantined_worker_wrote_once_more_goes_too(
-    scene: FarmFixture, store: DirectoryStore, sweeper: OrphanCleaner
+    farm: FarmFixture, store: DirectoryStore, sweeper: OrphanCleaner
 ) -> None:
     """Its failures are forgiven, but its upload URLs are still valid."""
-    worker, job_id = scene.join(), scene.submit(briefs(1)).job_id
-    scene.beat(worker)
-    offer = scene.claimed(worker, job_id)
-    scene.report(worker, offer, failed=[failure(scene.ids(job_id)[0])])
-    with scene.database.write() as session:
-        FailureHandler.strike(session, worker.id, BAD_WORKER_STRIKES, scene.clock())
-    assert scene.attempts(offer)[0].state == AttemptState.FORGIVEN
-    put(scene, store, offer)
-    scene.clock.advance(URL_SECONDS + MARGIN + 1)
+    worker, job_id = farm.join(), farm.submit(briefs(1)).job_id
+    farm.beat(worker)
+    offer = farm.claimed(worker, job_id)
+    farm.report(worker, offer, failed=[failure(farm.ids(job_id)[0])])
+    with farm.database.write() as session:
+        FailureHandler.strike(session, worker.id, BAD_WORKER_STRIKES, farm.clock())
+    assert farm.attempts(offer)[0].state == AttemptState.FORGIVEN
+    put(farm, store, offer)
+    farm.clock.advance(URL_SECONDS + MARGIN + 1)
     sweeper.tick()
     assert stored(store) == set()
 
 
 def test_a_renewed_url_keeps_an_object_longer(
-    scene: FarmFixture, store: DirectoryStore, sweeper: OrphanCleaner
+    farm: FarmFixture, store: DirectoryStore, sweeper: OrphanCleaner
 ) -> None:
-    job_id = scene.submit(briefs(1)).job_id
-    worker = scene.join()
-    offer = scene.claimed(worker, job_id)
-    (key,) = put(scene, store, offer)
-    scene.clock.advance(1_000)
-    scene.claim(worker, offer)
-    expire(scene, offer)
-    scene.clock.advance(URL_SECONDS + MARGIN - 500)
+    job_id = farm.submit(briefs(1)).job_id
+    worker = farm.join()
+    offer = farm.claimed(worker, job_id)
+    (key,) = put(farm, store, offer)
+    farm.clock.advance(1_000)
+    farm.claim(worker, offer)
+    expire(farm, offer)
+    farm.clock.advance(URL_SECONDS + MARGIN - 500)
     sweeper.tick()
     assert stored(store) == {key}
-    scene.clock.advance(501)
+    farm.clock.advance(501)
     sweeper.tick()
     assert stored(store) == set()
 
 
-def test_an_object_that_never_came_is_no_error(scene: FarmFixture, sweeper: OrphanCleaner) -> None:
-    job_id = scene.submit(briefs(1)).job_id
-    offer = scene.claimed(scene.join(), job_id)
-    expire(scene, offer)
-    scene.clock.advance(URL_SECONDS + MARGIN + 1)
+def test_an_object_that_never_came_is_no_error(farm: FarmFixture, sweeper: OrphanCleaner) -> None:
+    job_id = farm.submit(briefs(1)).job_id
+    offer = farm.claimed(farm.join(), job_id)
+    expire(farm, offer)
+    farm.clock.advance(URL_SECONDS + MARGIN + 1)
     sweeper.tick()
-    assert scene.number(AttemptRow, col(AttemptRow.swept_at).is_not(None)) == 1
+    assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 1
 
 
 def test_an_offer_that_nobody_claimed_has_nothing_to_sweep(
-    scene: FarmFixture, sweeper: OrphanCleaner
+    farm: FarmFixture, sweeper: OrphanCleaner
 ) -> None:
-    offer = scene.offer(scene.join(), scene.submit(briefs(1)).job_id)
-    expire(scene, offer)
-    scene.clock.advance(10 * URL_SECONDS)
+    offer = farm.offer(farm.join(), farm.submit(briefs(1)).job_id)
+    expire(farm, offer)
+    farm.clock.advance(10 * URL_SECONDS)
     sweeper.tick()
-    assert scene.attempts(offer)[0].swept_at is None
+    assert farm.attempts(offer)[0].object_removed_at is None
 
 
-def test_more_than_one_batch_goes_in_one_tick(scene: FarmFixture, sweeper: OrphanCleaner) -> None:
-    job_id = scene.submit(briefs(1_100)).job_id
-    offer = scene.claimed(scene.join(), job_id)
-    expire(scene, offer)
-    scene.clock.advance(URL_SECONDS + MARGIN + 1)
+def test_more_than_one_batch_goes_in_one_tick(farm: FarmFixture, sweeper: OrphanCleaner) -> None:
+    job_id = farm.submit(briefs(1_100)).job_id
+    offer = farm.claimed(farm.join(), job_id)
+    expire(farm, offer)
+    farm.clock.advance(URL_SECONDS + MARGIN + 1)
     sweeper.tick()
-    assert scene.number(AttemptRow, col(AttemptRow.swept_at).is_(None)) == 0
+    assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_(None)) == 0
 
 
 def test_an_upload_that_a_crash_cut_off_goes_once_it_has_been_quiet(
-    scene: FarmFixture, sweeper: OrphanCleaner
+    farm: FarmFixture, sweeper: OrphanCleaner
 ) -> None:
     """This includes uploads to another scheduler; an upload in progress stays, however long it
     takes."""
-    kept = scene.submit(briefs(2))
-    broken, slow = scene.begin(), scene.begin(catalog="slow")
-    scene.add(broken, briefs(4))
+    kept = farm.submit(briefs(2))
+    broken, slow = farm.begin(), farm.begin(catalog="slow")
+    farm.add(broken, briefs(4))
     for chunk, expected_jobs in enumerate([3, 3, 2]):
-        scene.clock.advance(STALE_UPLOAD_SECONDS / 2)
-        scene.add(slow, briefs(2, word=f"chunk {chunk}"))
+        farm.clock.advance(STALE_UPLOAD_SECONDS / 2)
+        farm.add(slow, briefs(2, word=f"chunk {chunk}"))
         sweeper.tick()
-        assert scene.number(JobRow) == expected_jobs
-    sealed = scene.seal(slow)
-    scene.clock.advance(10 * STALE_UPLOAD_SECONDS)
+        assert farm.number(JobRow) == expected_jobs
+    sealed = farm.seal(slow)
+    farm.clock.advance(10 * STALE_UPLOAD_SECONDS)
     sweeper.tick()
-    assert {job.id for job in scene.rows(JobRow)} == {kept.job_id, sealed.job_id}
-    assert scene.number(TrackRow) == 2 + 6
+    assert {job.id for job in farm.rows(JobRow)} == {kept.job_id, sealed.job_id}
+    assert farm.number(TrackRow) == 2 + 6
 
 
 def test_what_comes_after_an_upload_was_given_up_is_refused(
-    scene: FarmFixture, sweeper: OrphanCleaner
+    farm: FarmFixture, sweeper: OrphanCleaner
 ) -> None:
-    late, done = scene.begin(), scene.begin(catalog="other")
+    late, done = farm.begin(), farm.begin(catalog="other")
     for upload in (late, done):
-        scene.add(upload, briefs(2))
-    sealed = scene.seal(done)
-    scene.clock.advance(STALE_UPLOAD_SECONDS + 1)
+        farm.add(upload, briefs(2))
+    sealed = farm.seal(done)
+    farm.clock.advance(STALE_UPLOAD_SECONDS + 1)
     sweeper.tick()
     with pytest.raises(GivenUp):
-        scene.add(late, briefs(2, word="late"))
+        farm.add(late, briefs(2, word="late"))
     with pytest.raises(GivenUp):
-        scene.seal(late)
-    with scene.database.write() as session:  # it was sealed just before it would have been removed
-        submission_db.abandon_stale(session, sealed.job_id, untouched_since=scene.clock())
-    assert [job.id for job in scene.rows(JobRow)] == [sealed.job_id]
-    assert {track.job_id for track in scene.rows(TrackRow)} == {sealed.job_id}
+        farm.seal(late)
+    with farm.database.write() as session:  # it was sealed just before it would have been removed
+        submission_db.abandon_stale(session, sealed.job_id, untouched_since=farm.clock())
+    assert [job.id for job in farm.rows(JobRow)] == [sealed.job_id]
+    assert {track.job_id for track in farm.rows(TrackRow)} == {sealed.job_id}
 
 
-def test_only_the_leader_sweeps(scene: FarmFixture, store: DirectoryStore) -> None:
-    scene.add(scene.begin(), briefs(4))
-    scene.clock.advance(10 * STALE_UPLOAD_SECONDS)
-    other = Leadership(database=scene.database, holder="other", term=60)
+def test_only_the_leader_sweeps(farm: FarmFixture, store: DirectoryStore) -> None:
+    farm.add(farm.begin(), briefs(4))
+    farm.clock.advance(10 * STALE_UPLOAD_SECONDS)
+    other = Leadership(database=farm.database, holder="other", term=60)
     other.tick()
     sweeper = OrphanCleaner(
-        database=scene.database, objects=store, leadership=other, clock=scene.clock, margin=MARGIN
+        database=farm.database, objects=store, leadership=other, clock=farm.clock, margin=MARGIN
     )
     sweeper.tick()
-    assert scene.number(JobRow) == 1
+    assert farm.number(JobRow) == 1

@@ -1,4 +1,4 @@
-"""Metrics of a scene, parsed as Prometheus parses them."""
+"""Metrics of a farm fixture, parsed as Prometheus parses them."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,12 @@ NOBODY = "redis://127.0.0.1:1/0"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def collector(scene: FarmFixture, *, lag: Callable[[], float] = lambda: 0.0) -> FarmCollector:
+def collector(farm: FarmFixture, *, lag: Callable[[], float] = lambda: 0.0) -> FarmCollector:
     return FarmCollector(
-        database=scene.database,
+        database=farm.database,
         broker=Broker(NOBODY),
-        objects=scene.objects,
-        clock=scene.clock,
+        objects=farm.objects,
+        clock=farm.clock,
         lag=lag,
         leads=lambda: True,
     )

@@ -16,8 +16,8 @@ from trackfarm_scheduler.metrics.survey import Surveyor
 from trackfarm_scheduler.objects.directory import DirectoryStore
 
 
-def test_it_says_what_runs_and_how_it_is(sqlite_scene: FarmFixture) -> None:
-    samples = scraped(collector(sqlite_scene, lag=lambda: 0.25))
+def test_it_says_what_runs_and_how_it_is(sqlite_farm: FarmFixture) -> None:
+    samples = scraped(collector(sqlite_farm, lag=lambda: 0.25))
     assert value(samples, "build_info", version=__version__) == 1
     assert value(samples, "scheduler_lag_seconds") == 0.25
     assert value(samples, "scheduler_leads") == 1
@@ -29,9 +29,9 @@ def test_it_says_what_runs_and_how_it_is(sqlite_scene: FarmFixture) -> None:
     assert ("process_cpu_seconds_total", frozenset()) in samples
 
 
-def test_a_database_that_is_away_is_said(sqlite_scene: FarmFixture, tmp_path: Path) -> None:
-    subject = collector(sqlite_scene)
-    sqlite_scene.database.close()
+def test_a_database_that_is_away_is_said(sqlite_farm: FarmFixture, tmp_path: Path) -> None:
+    subject = collector(sqlite_farm)
+    sqlite_farm.database.close()
     (tmp_path / "farm.db").rename(tmp_path / "away.db")
     (tmp_path / "farm.db").mkdir()
     try:
@@ -44,11 +44,11 @@ def test_a_database_that_is_away_is_said(sqlite_scene: FarmFixture, tmp_path: Pa
     assert value(samples, "jobs") is None
 
 
-def test_the_broker_is_measured(sqlite_scene: FarmFixture, redis: RedisServer) -> None:
+def test_the_broker_is_measured(sqlite_farm: FarmFixture, redis: RedisServer) -> None:
     broker = Broker(redis.url)
-    worker, job = sqlite_scene.join(), sqlite_scene.submit(briefs(2)).job_id
-    broker.send([sqlite_scene.offer(worker, job, [i]) for i in sqlite_scene.ids(job)])
-    surveyor = Surveyor(sqlite_scene.database, broker, sqlite_scene.clock)
+    worker, job = sqlite_farm.join(), sqlite_farm.submit(briefs(2)).job_id
+    broker.send([sqlite_farm.offer(worker, job, [i]) for i in sqlite_farm.ids(job)])
+    surveyor = Surveyor(sqlite_farm.database, broker, sqlite_farm.clock)
     assert next(broker_families(broker)).samples[0].value == 1
     assert surveyor.newest().queues == {("tiny", "vram24"): 2}
     redis.kill()
@@ -58,26 +58,24 @@ def test_the_broker_is_measured(sqlite_scene: FarmFixture, redis: RedisServer) -
     broker.close()
 
 
-def test_a_disk_is_watched_where_we_fill_it(sqlite_scene: FarmFixture, tmp_path: Path) -> None:
+def test_a_disk_is_watched_where_we_fill_it(sqlite_farm: FarmFixture, tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path, base_url="http://127.0.0.1", secret=b"s" * 16)
-    assert set(disks_of(sqlite_scene.database, store)) == {"database", "objects"}
-    assert set(disks_of(sqlite_scene.database, sqlite_scene.objects)) == {"database"}
+    assert set(disks_of(sqlite_farm.database, store)) == {"database", "objects"}
+    assert set(disks_of(sqlite_farm.database, sqlite_farm.objects)) == {"database"}
     assert shutil.disk_usage(tmp_path).total > 0
 
 
-def test_a_small_farm_is_surveyed_anew(sqlite_scene: FarmFixture) -> None:
-    surveyor = Surveyor(sqlite_scene.database, Broker(NOBODY), sqlite_scene.clock)
+def test_a_small_farm_is_surveyed_anew(sqlite_farm: FarmFixture) -> None:
+    surveyor = Surveyor(sqlite_farm.database, Broker(NOBODY), sqlite_farm.clock)
     assert surveyor.newest().tracks.pending == 0
-    sqlite_scene.submit(briefs(3))
+    sqlite_farm.submit(briefs(3))
     assert surveyor.newest().tracks.pending == 3
 
 
-def test_a_large_farm_is_surveyed_beside_the_scrapes(sqlite_scene: FarmFixture) -> None:
-    surveyor = Surveyor(
-        sqlite_scene.database, Broker(NOBODY), sqlite_scene.clock, small=0, rest=0.0
-    )
+def test_a_large_farm_is_surveyed_beside_the_scrapes(sqlite_farm: FarmFixture) -> None:
+    surveyor = Surveyor(sqlite_farm.database, Broker(NOBODY), sqlite_farm.clock, small=0, rest=0.0)
     assert surveyor.newest().tracks.pending == 0
-    sqlite_scene.submit(briefs(3))
+    sqlite_farm.submit(briefs(3))
     assert surveyor.newest().tracks.pending == 0, "the last survey is shown, a new one starts"
     wait_until(lambda: surveyor.newest().tracks.pending == 3, timeout_s=10, what="a new survey")
     wait_until(
@@ -87,10 +85,8 @@ def test_a_large_farm_is_surveyed_beside_the_scrapes(sqlite_scene: FarmFixture) 
     )
 
 
-def test_a_survey_of_a_large_farm_rests(sqlite_scene: FarmFixture) -> None:
-    surveyor = Surveyor(
-        sqlite_scene.database, Broker(NOBODY), sqlite_scene.clock, small=0, rest=1e9
-    )
+def test_a_survey_of_a_large_farm_rests(sqlite_farm: FarmFixture) -> None:
+    surveyor = Surveyor(sqlite_farm.database, Broker(NOBODY), sqlite_farm.clock, small=0, rest=1e9)
     first = surveyor.newest()
-    sqlite_scene.submit(briefs(3))
+    sqlite_farm.submit(briefs(3))
     assert surveyor.newest() is first

@@ -39,20 +39,20 @@ def multiply(database: Database, table: str, changes: dict[str, str], number: in
 
 
 @pytest.fixture
-def large(sqlite_farm: Database) -> FarmFixture:
+def large(sqlite_database: Database) -> FarmFixture:
     """Fill the tables directly: to submit and register that many takes minutes."""
-    scene = FarmFixture(sqlite_farm)
-    worker, job = scene.join("one", provider="vast", gpu="RTX 4090"), scene.submit(briefs(1)).job_id
-    scene.beat(worker, gpu_memory_mib=9_000, gpu_utilisation=0.97)
-    scene.beat(worker, gpu_memory_mib=9_000, gpu_utilisation=0.97)
-    scene.offer(worker, job, scene.ids(job))
+    farm = FarmFixture(sqlite_database)
+    worker, job = farm.join("one", provider="vast", gpu="RTX 4090"), farm.submit(briefs(1)).job_id
+    farm.beat(worker, gpu_memory_mib=9_000, gpu_utilisation=0.97)
+    farm.beat(worker, gpu_memory_mib=9_000, gpu_utilisation=0.97)
+    farm.offer(worker, job, farm.ids(job))
     numbered = {name: f"{name} || '-' || i" for name in ("id", "name", "token_hash", "queue")}
-    multiply(scene.database, "worker", numbered, WORKERS - 1)
+    multiply(farm.database, "worker", numbered, WORKERS - 1)
     states = "CASE WHEN i % 10 < 6 THEN 'done' WHEN i % 10 < 9 THEN 'pending' ELSE 'failed' END"
-    multiply(scene.database, "track", {"key": "'key' || i", "state": states}, TRACKS - 1)
+    multiply(farm.database, "track", {"key": "'key' || i", "state": states}, TRACKS - 1)
     leases = {"id": "id || '-' || i", "queue": "queue || '-' || (i % 999 + 1)"}
-    multiply(scene.database, "lease", leases, 2 * WORKERS - 1)
-    return scene
+    multiply(farm.database, "lease", leases, 2 * WORKERS - 1)
+    return farm
 
 
 @pytest.mark.soak

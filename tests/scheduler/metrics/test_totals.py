@@ -46,22 +46,22 @@ def test_the_label_of_a_card_is_one_of_few(reported: str, shown: str) -> None:
     assert db_totals.gpu_label(reported) == shown
 
 
-def test_what_was_made_is_counted_by_who_made_it(scene: FarmFixture) -> None:
-    worker = scene.join(gpu="NVIDIA GeForce RTX 4090", provider="vast", price_per_hour=3.6)
-    job = scene.submit(briefs(3)).job_id
-    offer = scene.claimed(worker, job)
-    first, second, third = scene.ids(job)
-    first_report = scene.upload(offer, first).model_copy(
+def test_what_was_made_is_counted_by_who_made_it(farm: FarmFixture) -> None:
+    worker = farm.join(gpu="NVIDIA GeForce RTX 4090", provider="vast", price_per_hour=3.6)
+    job = farm.submit(briefs(3)).job_id
+    offer = farm.claimed(worker, job)
+    first, second, third = farm.ids(job)
+    first_report = farm.upload(offer, first).model_copy(
         update={"batch": BatchShare(tracks=2, padding=0.2, passes=4)}
     )
     slow_timings = Timings(service=2.0, denoise=4.0)
-    second_report = scene.upload(offer, second).model_copy(
+    second_report = farm.upload(offer, second).model_copy(
         update={"timings": slow_timings, "batch": BatchShare(tracks=2, passes=4)}
     )
     failed_report = failure(third, FailureKind.BAD_INPUT, service=1.0)
-    scene.report(worker, offer, done=[first_report, second_report], failed=[failed_report])
+    farm.report(worker, offer, done=[first_report, second_report], failed=[failed_report])
 
-    samples = scraped(collector(scene))
+    samples = scraped(collector(farm))
     place = {**KIND, "gpu": "RTX 4090", "provider": "vast"}
     assert value(samples, "tracks_total", outcome="done", **place) == 2
     assert value(samples, "tracks_total", outcome="failed", **place) == 1
@@ -86,47 +86,47 @@ def test_what_was_made_is_counted_by_who_made_it(scene: FarmFixture) -> None:
     assert value(samples, "track_batch_size_sum", **KIND) == 4
 
 
-def test_a_report_that_comes_again_counts_nothing(scene: FarmFixture) -> None:
-    worker, job = scene.join(), scene.submit(briefs(1)).job_id
-    offer = scene.claimed(worker, job)
-    report = scene.upload(offer, scene.ids(job)[0])
-    scene.report(worker, offer, done=[report])
-    once = exposed_totals(scene)
-    scene.report(worker, offer, done=[report])
-    assert exposed_totals(scene) == once
+def test_a_report_that_comes_again_counts_nothing(farm: FarmFixture) -> None:
+    worker, job = farm.join(), farm.submit(briefs(1)).job_id
+    offer = farm.claimed(worker, job)
+    report = farm.upload(offer, farm.ids(job)[0])
+    farm.report(worker, offer, done=[report])
+    once = exposed_totals(farm)
+    farm.report(worker, offer, done=[report])
+    assert exposed_totals(farm) == once
 
 
-def test_a_track_made_with_another_seed_was_made_again(scene: FarmFixture) -> None:
-    worker, job = scene.join(), scene.submit(briefs(1)).job_id
-    offer = scene.claimed(worker, job)
-    (track_id,) = scene.ids(job)
-    track = scene.track(track_id)
-    attempt = scene.attempt(offer, track_id)
+def test_a_track_made_with_another_seed_was_made_again(farm: FarmFixture) -> None:
+    worker, job = farm.join(), farm.submit(briefs(1)).job_id
+    offer = farm.claimed(worker, job)
+    (track_id,) = farm.ids(job)
+    track = farm.track(track_id)
+    attempt = farm.attempt(offer, track_id)
     seed = next_seeds(track.key, attempt.seed, tries=attempt.try_number, given=None)[0]
-    scene.report(
-        worker, offer, done=[scene.upload(offer, track_id).model_copy(update={"seed": seed})]
+    farm.report(
+        worker, offer, done=[farm.upload(offer, track_id).model_copy(update={"seed": seed})]
     )
-    samples = scraped(collector(scene))
+    samples = scraped(collector(farm))
     assert value(samples, "tracks_total", outcome="done") == 1
     assert value(samples, "tracks_remade_total") == 1
 
 
-def test_what_never_happened_is_zero_where_that_can_be_said(scene: FarmFixture) -> None:
-    samples = scraped(collector(scene))
+def test_what_never_happened_is_zero_where_that_can_be_said(farm: FarmFixture) -> None:
+    samples = scraped(collector(farm))
     assert value(samples, "workers_lost_total") == 0
     assert value(samples, "object_bytes_total") == 0
     assert value(samples, "tracks_total") is None
 
 
-def test_prometheus_would_take_the_names(scene: FarmFixture) -> None:
+def test_prometheus_would_take_the_names(farm: FarmFixture) -> None:
     """Check the rules of its linter that a parser can check: help, type, unit and suffix."""
-    for line in exposition(collector(scene)).decode().splitlines():
+    for line in exposition(collector(farm)).decode().splitlines():
         if line.startswith("# TYPE trackfarm_"):
             _, _, name, kind = line.split()
             assert (kind == "counter") == name.endswith("_total"), line
             assert not name.endswith(("_ms", "_minutes", "_percent", "_mib")), line
 
 
-def exposed_totals(scene: FarmFixture) -> dict[object, float]:
-    samples = scraped(collector(scene))
+def exposed_totals(farm: FarmFixture) -> dict[object, float]:
+    samples = scraped(collector(farm))
     return {k: v for k, v in samples.items() if k[0].startswith("trackfarm") and "_total" in k[0]}

@@ -5,13 +5,8 @@ from fnmatch import fnmatchcase
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackfarm_scheduler.policy.broker_acl import (
-    BrokerUser,
-    differences,
-    literally,
-    rules,
-    user_name,
-)
+from trackfarm_scheduler.policy.broker_acl import differences, literally, rules, user_name
+from trackfarm_scheduler.policy.models import BrokerUser
 
 WORKERS = st.sets(st.sampled_from([f"worker_{n:04}" for n in range(6)]))
 

@@ -6,7 +6,8 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackfarm_scheduler.policy.busy_time import LostLease, ReportedRun, busy_intervals
+from trackfarm_scheduler.policy.busy_time import busy_intervals
+from trackfarm_scheduler.policy.models import LostLease, ReportedRun
 
 
 def made(at: float, seconds: float, *, kept: bool = True, job: str = "a") -> ReportedRun:

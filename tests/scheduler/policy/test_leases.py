@@ -8,11 +8,7 @@ from hypothesis import strategies as st
 
 from trackfarm.protocol.operator import JobState, TrackState, WorkerState
 from trackfarm_scheduler.policy.leases import (
-    LIVE_STATES,
-    WORKING_STATES,
-    ClaimFacts,
     ClaimVerdict,
-    CommitFacts,
     CommitRefusal,
     has_left_queue,
     heartbeat_interval,
@@ -21,7 +17,8 @@ from trackfarm_scheduler.policy.leases import (
     offer_is_lost,
     offers_allowed,
 )
-from trackfarm_scheduler.policy.states import AttemptState, LeaseState
+from trackfarm_scheduler.policy.models import ClaimFacts, CommitFacts
+from trackfarm_scheduler.policy.states import LIVE_STATES, WORKING_STATES, AttemptState, LeaseState
 
 OFFERED = ClaimFacts(LeaseState.LIVE, None, "gpu.vram24.tiny", JobState.RUNNING)
 LEASED = CommitFacts(LeaseState.LIVE, AttemptState.OPEN, "k", TrackState.LEASED)

@@ -16,9 +16,8 @@ from tests.scheduler.placement_builders import (
     tracks,
     worker,
 )
-from trackfarm_scheduler.policy.models import JobView, NewShard, WaitingTrack, WorkerView
+from trackfarm_scheduler.policy.models import JobView, Lane, NewShard, WaitingTrack, WorkerView
 from trackfarm_scheduler.policy.placement import SHARDS_AHEAD, place, shard_budget
-from trackfarm_scheduler.policy.priority import Lane
 
 SHARD_SECONDS = 60.0
 reservations = st.dictionaries(st.sampled_from(["vram4", "vram24"]), st.integers(0, 3))

@@ -8,17 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.scheduler.placement_builders import job, standing, tracks, worker
-from trackfarm_scheduler.policy.models import JobView
+from trackfarm_scheduler.policy.models import JobPriority, JobView, Lane
 from trackfarm_scheduler.policy.placement import place
-from trackfarm_scheduler.policy.priority import (
-    BAND,
-    JobPriority,
-    Lane,
-    aged_priority,
-    is_in_danger,
-    rank,
-    weight,
-)
+from trackfarm_scheduler.policy.priority import BAND, aged_priority, is_in_danger, rank, weight
 
 QUICK = standing(lane=Lane.INTERACTIVE)
 
@@ -71,7 +63,7 @@ def test_who_is_fed_nothing_overtakes_in_the_end() -> None:
     overtakes = [
         hour
         for hour in range(24)
-        if order(replace(rival, fed_at=3600 * hour), starving, now=3600 * hour) == [1, 0]
+        if order(replace(rival, last_shard_at=3600 * hour), starving, now=3600 * hour) == [1, 0]
     ]
     assert overtakes == list(range(5, 24)), "ten points an hour"
     assert aged_priority(starving, 3600) == pytest.approx(10)

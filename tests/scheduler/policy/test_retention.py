@@ -15,14 +15,14 @@ from trackfarm_scheduler.db.jobs import NotAllowed
 from trackfarm_scheduler.db.tables import (
     ArtifactRow,
     AttemptRow,
-    EventRow,
     JobRow,
     JobTrackRow,
     LeaseRow,
     ShardRow,
     TrackRow,
 )
-from trackfarm_scheduler.db.tables_access import JobUploadRow, UploadRow
+from trackfarm_scheduler.db.tables_catalog import JobUploadRow, UploadRow
+from trackfarm_scheduler.db.tables_history import EventRow
 from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.loops.pruner import Pruner
 from trackfarm_scheduler.objects.keys import upload_key
@@ -35,26 +35,26 @@ KEY = upload_key("operator", SHA256)
 
 
 @pytest.fixture
-def retention(scene: FarmFixture) -> Pruner:
-    return keeping(scene, scene.leadership)
+def retention(farm: FarmFixture) -> Pruner:
+    return keeping(farm, farm.leadership)
 
 
-def keeping(scene: FarmFixture, leadership: Leadership) -> Pruner:
+def keeping(farm: FarmFixture, leadership: Leadership) -> Pruner:
     return Pruner(
-        database=scene.database,
-        objects=scene.objects,
+        database=farm.database,
+        objects=farm.objects,
         leadership=leadership,
-        clock=scene.clock,
+        clock=farm.clock,
         keep=KEEP,
     )
 
 
-def made(scene: FarmFixture, wanted: list[Brief], catalog: str = "spa") -> str:
-    job_id = scene.submit(wanted, catalog=catalog).job_id
-    if scene.made_by(job_id, TrackState.PENDING):
-        worker = scene.join()
-        scene.finish(worker, scene.claimed(worker, job_id))
-    assert scene.settled(job_id) == "done"
+def made(farm: FarmFixture, wanted: list[Brief], catalog: str = "spa") -> str:
+    job_id = farm.submit(wanted, catalog=catalog).job_id
+    if farm.made_by(job_id, TrackState.PENDING):
+        worker = farm.join()
+        farm.finish(worker, farm.claimed(worker, job_id))
+    assert farm.settled(job_id) == "done"
     return job_id
 
 
@@ -64,82 +64,82 @@ def test_what_is_due_follows_from_the_clock() -> None:
 
 
 def test_a_removed_job_is_gone_at_once_and_its_files_when_nobody_can_write_them(
-    scene: FarmFixture, retention: Pruner
+    farm: FarmFixture, retention: Pruner
 ) -> None:
-    job_id = made(scene, briefs(3))
-    scene.change(job_id, jobs.remove)
-    with scene.database.read() as session:
+    job_id = made(farm, briefs(3))
+    farm.change(job_id, jobs.remove)
+    with farm.database.read() as session:
         assert jobs.find(session, job_id) == []
         assert jobs.newest(session, 9) == []
     retention.tick()
-    assert len(scene.objects.content) == 3, "an upload URL may still be valid"
-    scene.clock.advance(URL_SECONDS + 1)
+    assert len(farm.objects.content) == 3, "an upload URL may still be valid"
+    farm.clock.advance(URL_SECONDS + 1)
     retention.tick()
-    assert scene.objects.content == {}
+    assert farm.objects.content == {}
     for table in (JobRow, TrackRow, JobTrackRow, ArtifactRow, AttemptRow, LeaseRow, ShardRow):
-        assert scene.number(table) == 0, table
-    assert [e.job_id for e in scene.events("job_removed")] == [job_id]
+        assert farm.number(table) == 0, table
+    assert [e.job_id for e in farm.events("job_removed")] == [job_id]
     retention.tick()
 
 
 def test_nobody_waits_for_a_store_that_is_slow_to_remove(
-    queued: Database, monkeypatch: pytest.MonkeyPatch
+    queued_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = FarmFixture(queued)
-    retention = keeping(scene, scene.leadership)
-    job_id = made(scene, briefs(3))
-    scene.change(job_id, jobs.remove)
-    scene.objects.content[KEY] = b"music"
-    with scene.database.write() as session:
-        uploads.touch(session, KEY, scene.clock())
-    scene.clock.advance(DAY + 1)
-    remove = scene.objects.remove
+    farm = FarmFixture(queued_database)
+    retention = keeping(farm, farm.leadership)
+    job_id = made(farm, briefs(3))
+    farm.change(job_id, jobs.remove)
+    farm.objects.content[KEY] = b"music"
+    with farm.database.write() as session:
+        uploads.touch(session, KEY, farm.clock())
+    farm.clock.advance(DAY + 1)
+    remove = farm.objects.remove
     with ThreadPoolExecutor(1) as pool:
 
         def remove_while_others_write(keys: Iterable[str]) -> None:
-            pool.submit(scene.join).result(timeout=5)
+            pool.submit(farm.join).result(timeout=5)
             remove(keys)
 
-        monkeypatch.setattr(scene.objects, "remove", remove_while_others_write)
+        monkeypatch.setattr(farm.objects, "remove", remove_while_others_write)
         retention.tick()
-    assert scene.objects.content == {}
+    assert farm.objects.content == {}
 
 
 def test_what_another_job_shares_stays_and_is_that_jobs(
-    scene: FarmFixture, retention: Pruner
+    farm: FarmFixture, retention: Pruner
 ) -> None:
-    first = made(scene, briefs(3))
-    second = made(scene, briefs(2))
-    shared = scene.ids(second)
-    scene.change(first, jobs.remove)
-    scene.clock.advance(URL_SECONDS + 1)
+    first = made(farm, briefs(3))
+    second = made(farm, briefs(2))
+    shared = farm.ids(second)
+    farm.change(first, jobs.remove)
+    farm.clock.advance(URL_SECONDS + 1)
     retention.tick()
-    assert [job.id for job in scene.rows(JobRow)] == [second]
-    assert scene.ids(second) == shared
-    assert scene.states(second) == {"done": 2}
-    assert {t.job_id for t in scene.rows(TrackRow)} == {second}
-    assert len(scene.objects.content) == 2
+    assert [job.id for job in farm.rows(JobRow)] == [second]
+    assert farm.ids(second) == shared
+    assert farm.states(second) == {"done": 2}
+    assert {t.job_id for t in farm.rows(TrackRow)} == {second}
+    assert len(farm.objects.content) == 2
 
 
 def test_the_same_catalog_after_a_removal_is_a_new_job(
-    scene: FarmFixture, retention: Pruner
+    farm: FarmFixture, retention: Pruner
 ) -> None:
-    first = made(scene, briefs(2))
-    scene.change(first, jobs.remove)
-    sealed = scene.submit(briefs(2))
+    first = made(farm, briefs(2))
+    farm.change(first, jobs.remove)
+    sealed = farm.submit(briefs(2))
     assert (sealed.job_id != first, sealed.already_submitted) == (True, False)
-    scene.clock.advance(URL_SECONDS + 1)
+    farm.clock.advance(URL_SECONDS + 1)
     retention.tick()
-    assert scene.states(sealed.job_id) == {"done": 2}, (
+    assert farm.states(sealed.job_id) == {"done": 2}, (
         "the new job wanted the tracks before they were deleted"
     )
-    assert len(scene.objects.content) == 2
+    assert len(farm.objects.content) == 2
 
 
-def test_only_what_has_ended_can_be_removed(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(1)).job_id
+def test_only_what_has_ended_can_be_removed(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(1)).job_id
     with pytest.raises(NotAllowed, match="can be removed"):
-        scene.change(job_id, jobs.remove)
+        farm.change(job_id, jobs.remove)
 
 
 def covers(number: int) -> list[Brief]:
@@ -147,59 +147,59 @@ def covers(number: int) -> list[Brief]:
 
 
 def test_an_upload_goes_a_day_after_its_last_job_ended(
-    scene: FarmFixture, retention: Pruner
+    farm: FarmFixture, retention: Pruner
 ) -> None:
-    scene.objects.content[KEY] = b"music"
-    first = scene.submit(covers(1)).job_id
-    second = scene.submit(covers(2), catalog="other").job_id
-    assert scene.number(JobUploadRow) == 2
-    scene.clock.advance(10 * DAY)
-    scene.change(first, jobs.cancel)
-    scene.clock.advance(10 * DAY)
+    farm.objects.content[KEY] = b"music"
+    first = farm.submit(covers(1)).job_id
+    second = farm.submit(covers(2), catalog="other").job_id
+    assert farm.number(JobUploadRow) == 2
+    farm.clock.advance(10 * DAY)
+    farm.change(first, jobs.cancel)
+    farm.clock.advance(10 * DAY)
     retention.tick()
-    assert KEY in scene.objects.content, "the second job may still need it"
-    scene.change(second, jobs.cancel)
-    scene.clock.advance(DAY - 1)
+    assert KEY in farm.objects.content, "the second job may still need it"
+    farm.change(second, jobs.cancel)
+    farm.clock.advance(DAY - 1)
     retention.tick()
-    assert KEY in scene.objects.content
-    scene.clock.advance(2)
+    assert KEY in farm.objects.content
+    farm.clock.advance(2)
     retention.tick()
-    assert KEY not in scene.objects.content
-    assert (scene.number(UploadRow), scene.number(JobUploadRow)) == (0, 0)
+    assert KEY not in farm.objects.content
+    assert (farm.number(UploadRow), farm.number(JobUploadRow)) == (0, 0)
 
 
-def test_an_upload_that_no_job_ever_used_goes_too(scene: FarmFixture, retention: Pruner) -> None:
-    scene.objects.content[KEY] = b"music"
-    with scene.database.write() as session:
-        uploads.touch(session, KEY, scene.clock())
-    scene.clock.advance(DAY / 2)
-    with scene.database.write() as session:
-        uploads.touch(session, KEY, scene.clock())
-    scene.clock.advance(DAY - 1)
+def test_an_upload_that_no_job_ever_used_goes_too(farm: FarmFixture, retention: Pruner) -> None:
+    farm.objects.content[KEY] = b"music"
+    with farm.database.write() as session:
+        uploads.touch(session, KEY, farm.clock())
+    farm.clock.advance(DAY / 2)
+    with farm.database.write() as session:
+        uploads.touch(session, KEY, farm.clock())
+    farm.clock.advance(DAY - 1)
     retention.tick()
-    assert KEY in scene.objects.content, "it was uploaded again half a day later"
-    scene.clock.advance(2)
+    assert KEY in farm.objects.content, "it was uploaded again half a day later"
+    farm.clock.advance(2)
     retention.tick()
-    assert KEY not in scene.objects.content
+    assert KEY not in farm.objects.content
 
 
-def test_events_go_after_ninety_days(scene: FarmFixture, retention: Pruner) -> None:
-    scene.submit(briefs(1))
-    old = scene.number(EventRow)
-    scene.clock.advance(60 * DAY)
-    job_id = scene.submit(briefs(1, word="drums"), catalog="new").job_id
-    scene.clock.advance(31 * DAY)
+def test_events_go_after_ninety_days(farm: FarmFixture, retention: Pruner) -> None:
+    farm.submit(briefs(1))
+    old = farm.number(EventRow)
+    farm.clock.advance(60 * DAY)
+    job_id = farm.submit(briefs(1, word="drums"), catalog="new").job_id
+    farm.clock.advance(31 * DAY)
     assert old
     retention.tick()
-    assert {e.job_id for e in scene.rows(EventRow)} == {job_id}
-    assert scene.number(EventRow, col(EventRow.at) < scene.clock() - 90 * DAY) == 0
+    assert {e.job_id for e in farm.rows(EventRow)} == {job_id}
+    assert farm.number(EventRow, col(EventRow.at) < farm.clock() - 90 * DAY) == 0
 
 
-def test_only_the_leader_removes(scene: FarmFixture) -> None:
-    job_id = made(scene, briefs(1))
-    scene.change(job_id, jobs.remove)
-    scene.clock.advance(URL_SECONDS + 1)
-    other = Leadership(database=scene.database, holder="other", term=60)
+def test_only_the_leader_removes(farm: FarmFixture) -> None:
+    job_id = made(farm, briefs(1))
+    farm.change(job_id, jobs.remove)
+    farm.clock.advance(URL_SECONDS + 1)
+    other = Leadership(database=farm.database, holder="other", term=60)
     other.tick()
-    keeping(scene, other).tick()
-    assert scene.number(JobRow) == 1
+    keeping(farm, other).tick()
+    assert farm.number(JobRow) == 1

@@ -12,10 +12,8 @@ from trackfarm.protocol.operator import JobState, TrackCounts
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_scheduler.policy.retry import (
     BACKOFF_MAX,
-    CRASHES,
     DISTINCT_WORKERS,
     FINAL,
-    INFRASTRUCTURE,
     MAX_CRASHES,
     MAX_FAILURES,
     FailureHistory,
@@ -25,6 +23,7 @@ from trackfarm_scheduler.policy.retry import (
     job_ending,
     judge_failure,
 )
+from trackfarm_scheduler.policy.states import CRASHES, INFRASTRUCTURE
 
 FIRST = FailureHistory(failures=1, crashes=0, distinct_workers=1, eligible=8)
 ENDLESS = FailureHistory(failures=999, crashes=999, distinct_workers=99, eligible=99)

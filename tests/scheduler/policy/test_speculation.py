@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.scheduler.placement_builders import TIERS, shape, some_workers, worker
-from trackfarm_scheduler.policy.models import NewShard, WorkerView
-from trackfarm_scheduler.policy.speculation import OpenTrack, Straggler, paid_for, race
+from trackfarm_scheduler.policy.models import NewShard, OpenTrack, Straggler, WorkerView
+from trackfarm_scheduler.policy.speculation import paid_for, race
 
 
 def straggler(

@@ -99,14 +99,14 @@ def test_what_is_done_stays_done() -> None:
 
 @pytest.mark.parametrize("target", [s for s in TrackState if s is not TrackState.DONE])
 def test_a_done_track_is_taken_back_only_by_who_says_so(
-    sqlite_scene: FarmFixture, target: TrackState
+    sqlite_farm: FarmFixture, target: TrackState
 ) -> None:
-    job_id = sqlite_scene.submit(briefs(1)).job_id
-    worker = sqlite_scene.join()
-    sqlite_scene.finish(worker, sqlite_scene.claimed(worker, job_id))
-    with sqlite_scene.database.write() as session:
-        assert tracks.move(session, sqlite_scene.ids(job_id), target) == []
-    assert sqlite_scene.states(job_id) == {"done": 1}
+    job_id = sqlite_farm.submit(briefs(1)).job_id
+    worker = sqlite_farm.join()
+    sqlite_farm.finish(worker, sqlite_farm.claimed(worker, job_id))
+    with sqlite_farm.database.write() as session:
+        assert tracks.move(session, sqlite_farm.ids(job_id), target) == []
+    assert sqlite_farm.states(job_id) == {"done": 1}
 
 
 @machines

@@ -10,77 +10,77 @@ from trackfarm_scheduler.db.tables import WorkerRow
 
 
 def test_a_failure_is_tried_again_later(
-    scene: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int
+    farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int
 ) -> None:
-    scene.report(worker, offer, failed=[failure(first)])
-    track = scene.track(first)
+    farm.report(worker, offer, failed=[failure(first)])
+    track = farm.track(first)
     assert (track.state, track.failures, track.crashes) == ("pending", 1, 0)
-    assert (track.error, track.not_before) == ("engine_error: it broke", scene.clock())
-    assert scene.rows(WorkerRow)[0].tracks_failed == 1
+    assert (track.error, track.not_before) == ("engine_error: it broke", farm.clock())
+    assert farm.rows(WorkerRow)[0].tracks_failed == 1
 
 
-def test_one_worker_alone_gives_up_on_the_third(scene: FarmFixture, job_id: str) -> None:
-    worker, first = scene.join(), scene.ids(job_id)[0]
+def test_one_worker_alone_gives_up_on_the_third(farm: FarmFixture, job_id: str) -> None:
+    worker, first = farm.join(), farm.ids(job_id)[0]
     for number in range(1, 4):
-        assert scene.track(first).state == "pending"
-        offer = scene.claimed(worker, job_id, [first])
-        scene.report(worker, offer, failed=[failure(first)])
-        assert scene.track(first).failures == number
-    track = scene.track(first)
-    assert (track.state, track.ended_at) == ("failed", scene.clock())
+        assert farm.track(first).state == "pending"
+        offer = farm.claimed(worker, job_id, [first])
+        farm.report(worker, offer, failed=[failure(first)])
+        assert farm.track(first).failures == number
+    track = farm.track(first)
+    assert (track.state, track.ended_at) == ("failed", farm.clock())
     assert track.error == "engine_error: it broke (it failed 3 times)"
 
 
-def test_three_workers_settle_it_and_a_retry_forgives_them(scene: FarmFixture, job_id: str) -> None:
-    crew, first = [scene.join(str(i)) for i in range(4)], scene.ids(job_id)[0]
+def test_three_workers_settle_it_and_a_retry_forgives_them(farm: FarmFixture, job_id: str) -> None:
+    crew, first = [farm.join(str(i)) for i in range(4)], farm.ids(job_id)[0]
     for worker in crew[:3]:
-        assert scene.track(first).state == "pending"
-        offer = scene.claimed(worker, job_id, [first])
-        scene.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
-    assert scene.track(first).error == "silent: it broke (it failed on 3 workers)"
-    scene.change(job_id, jobs.retry)
+        assert farm.track(first).state == "pending"
+        offer = farm.claimed(worker, job_id, [first])
+        farm.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
+    assert farm.track(first).error == "silent: it broke (it failed on 3 workers)"
+    farm.change(job_id, jobs.retry)
     for worker in (crew[3], crew[0]):
-        offer = scene.claimed(worker, job_id, [first])
-        scene.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
-        assert scene.track(first).state == "pending", "its failures are reset"
+        offer = farm.claimed(worker, job_id, [first])
+        farm.report(worker, offer, failed=[failure(first, FailureKind.SILENT)])
+        assert farm.track(first).state == "pending", "its failures are reset"
 
 
-def test_three_crashes_settle_it(scene: FarmFixture, job_id: str) -> None:
-    crew, first = [scene.join(str(i)) for i in range(2)], scene.ids(job_id)[0]
+def test_three_crashes_settle_it(farm: FarmFixture, job_id: str) -> None:
+    crew, first = [farm.join(str(i)) for i in range(2)], farm.ids(job_id)[0]
     for number, kind in enumerate(
         [FailureKind.ENGINE_DIED, FailureKind.ENGINE_HUNG, FailureKind.ENGINE_DIED]
     ):
-        offer = scene.claimed(crew[number % 2], job_id, [first])
-        scene.report(crew[number % 2], offer, failed=[failure(first, kind)])
-        assert scene.track(first).crashes == number + 1
-    assert scene.track(first).error == "engine_died: it broke (it crashed the engine 3 times)"
+        offer = farm.claimed(crew[number % 2], job_id, [first])
+        farm.report(crew[number % 2], offer, failed=[failure(first, kind)])
+        assert farm.track(first).crashes == number + 1
+    assert farm.track(first).error == "engine_died: it broke (it crashed the engine 3 times)"
 
 
 @pytest.mark.parametrize("kind", [FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED_TASK])
 def test_what_no_retry_changes_fails_at_once(
-    scene: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int, kind: FailureKind
+    farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int, kind: FailureKind
 ) -> None:
-    scene.report(worker, offer, failed=[failure(first, kind)])
-    assert scene.track(first).state == "failed"
+    farm.report(worker, offer, failed=[failure(first, kind)])
+    assert farm.track(first).state == "failed"
 
 
-def test_faults_of_the_infrastructure_never_fail_a_track(scene: FarmFixture, job_id: str) -> None:
-    worker, first = scene.join(), scene.ids(job_id)[0]
+def test_faults_of_the_infrastructure_never_fail_a_track(farm: FarmFixture, job_id: str) -> None:
+    worker, first = farm.join(), farm.ids(job_id)[0]
     for _ in range(8):
-        offer = scene.claimed(worker, job_id, [first])
-        scene.report(worker, offer, failed=[failure(first, FailureKind.UPLOAD_FAILED)])
-    track = scene.track(first)
+        offer = farm.claimed(worker, job_id, [first])
+        farm.report(worker, offer, failed=[failure(first, FailureKind.UPLOAD_FAILED)])
+    track = farm.track(first)
     assert (track.state, track.failures, track.tries) == ("pending", 0, 8)
 
 
-def test_what_is_too_large_for_a_card_goes_to_a_larger_one(scene: FarmFixture, job_id: str) -> None:
-    first = scene.ids(job_id)[0]
-    small, large = scene.join("small", memory_mib=8_192), scene.join("large", memory_mib=24_564)
+def test_what_is_too_large_for_a_card_goes_to_a_larger_one(farm: FarmFixture, job_id: str) -> None:
+    first = farm.ids(job_id)[0]
+    small, large = farm.join("small", memory_mib=8_192), farm.join("large", memory_mib=24_564)
     for worker in (small, large, large, large):
-        assert scene.track(first).state == "pending"
-        offer = scene.claimed(worker, job_id, [first])
-        scene.report(worker, offer, failed=[failure(first, FailureKind.OUT_OF_MEMORY)])
-        assert scene.track(first).min_vram == large.vram
-    assert scene.track(first).state == "failed"
-    assert "no worker has enough GPU memory" in scene.track(first).error
-    assert {worker.strikes for worker in scene.rows(WorkerRow)} == {0}
+        assert farm.track(first).state == "pending"
+        offer = farm.claimed(worker, job_id, [first])
+        farm.report(worker, offer, failed=[failure(first, FailureKind.OUT_OF_MEMORY)])
+        assert farm.track(first).min_vram == large.vram
+    assert farm.track(first).state == "failed"
+    assert "no worker has enough GPU memory" in farm.track(first).error
+    assert {worker.strikes for worker in farm.rows(WorkerRow)} == {0}

@@ -14,21 +14,21 @@ from trackfarm.protocol.worker import ReportVerdict, Timings, TrackDone
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.offers import ShardOffer
 from trackfarm_scheduler.db.tables import ArtifactRow, LeaseRow, WorkerRow
-from trackfarm_scheduler.policy.retry import BAD_WORKER_STRIKES
+from trackfarm_scheduler.policy.states import BAD_WORKER_STRIKES
 from trackfarm_scheduler.policy.validation import PlausibleBounds
 from trackfarm_scheduler.results.object_check import Inspector
 
 
 @pytest.fixture
-def worker(scene: FarmFixture) -> WorkerRow:
-    new_worker = scene.join(price_per_hour=36.0)
-    scene.beat(new_worker)
+def worker(farm: FarmFixture) -> WorkerRow:
+    new_worker = farm.join(price_per_hour=36.0)
+    farm.beat(new_worker)
     return new_worker
 
 
 @pytest.fixture
-def job_id(scene: FarmFixture) -> str:
-    return scene.submit(briefs(5)).job_id
+def job_id(farm: FarmFixture) -> str:
+    return farm.submit(briefs(5)).job_id
 
 
 def lie(done: TrackDone, **values: Any) -> TrackDone:
@@ -40,44 +40,44 @@ def longer(done: TrackDone) -> TrackDone:
 
 
 def test_a_false_digest_of_the_first_object_is_found_out(
-    scene: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
+    farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
     """Size and MD5 are right: only reading the object reveals it."""
-    first, second, *_ = scene.ids(job_id)
-    done = scene.upload(offer, first)
-    (verdict,) = scene.report(worker, offer, done=[lie(done, sha256="0" * 64)])
+    first, second, *_ = farm.ids(job_id)
+    done = farm.upload(offer, first)
+    (verdict,) = farm.report(worker, offer, done=[lie(done, sha256="0" * 64)])
     assert (verdict.verdict, "SHA-256" in verdict.reason) == (ReportVerdict.REFUSED, True)
-    assert done.object_key not in scene.objects.content, "it is deleted at once"
-    assert scene.worker(worker.id).strikes == 1
-    assert scene.track(first).state == "pending"
-    assert scene.track(first).failures == 0, "the track is not to blame"
-    (verdict,) = scene.report(worker, offer, done=[scene.upload(offer, second)])
+    assert done.object_key not in farm.objects.content, "it is deleted at once"
+    assert farm.worker(worker.id).strikes == 1
+    assert farm.track(first).state == "pending"
+    assert farm.track(first).failures == 0, "the track is not to blame"
+    (verdict,) = farm.report(worker, offer, done=[farm.upload(offer, second)])
     assert verdict.verdict is ReportVerdict.COMMITTED
 
 
 def test_what_cannot_be_the_track_is_refused_and_removed(
-    scene: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
+    farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
-    done = scene.upload(offer, scene.ids(job_id)[0])
-    (verdict,) = scene.report(worker, offer, done=[longer(done)])
+    done = farm.upload(offer, farm.ids(job_id)[0])
+    (verdict,) = farm.report(worker, offer, done=[longer(done)])
     assert (verdict.verdict, "were requested" in verdict.reason) == (ReportVerdict.REFUSED, True)
-    assert scene.objects.content == {}
-    assert scene.rows(ArtifactRow) == []
+    assert farm.objects.content == {}
+    assert farm.rows(ArtifactRow) == []
 
 
 def test_who_lies_three_times_is_quarantined(
-    scene: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
+    farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
-    ids = scene.ids(job_id)
-    lies = [longer(scene.upload(offer, i)) for i in ids[:BAD_WORKER_STRIKES]]
-    scene.report(worker, offer, done=[*lies, scene.upload(offer, ids[3])])
-    assert scene.worker(worker.id).state == "quarantined"
-    assert scene.rows(LeaseRow)[0].state == "ended"
-    assert scene.states(job_id) == {"pending": 4, "done": 1}, "the good result stays"
+    ids = farm.ids(job_id)
+    lies = [longer(farm.upload(offer, i)) for i in ids[:BAD_WORKER_STRIKES]]
+    farm.report(worker, offer, done=[*lies, farm.upload(offer, ids[3])])
+    assert farm.worker(worker.id).state == "quarantined"
+    assert farm.rows(LeaseRow)[0].state == "ended"
+    assert farm.states(job_id) == {"pending": 4, "done": 1}, "the good result stays"
 
 
 def test_an_object_is_read_once_however_often_it_is_reported(
-    scene: FarmFixture,
+    farm: FarmFixture,
     worker: WorkerRow,
     offer: ShardOffer,
     job_id: str,
@@ -85,69 +85,69 @@ def test_an_object_is_read_once_however_often_it_is_reported(
 ) -> None:
     """A thousand entries of one report would otherwise be a thousand reads of the largest
     object."""
-    false_report = lie(scene.upload(offer, scene.ids(job_id)[0]), sha256="0" * 64)
+    false_report = lie(farm.upload(offer, farm.ids(job_id)[0]), sha256="0" * 64)
     opened: list[str] = []
-    original_open = scene.objects.open
+    original_open = farm.objects.open
 
     def recording_open(key: str) -> AbstractContextManager[Iterator[bytes]]:
         opened.append(key)
         return original_open(key)
 
-    monkeypatch.setattr(scene.objects, "open", recording_open)
-    verdicts = scene.report(worker, offer, done=[false_report] * 1_000)
+    monkeypatch.setattr(farm.objects, "open", recording_open)
+    verdicts = farm.report(worker, offer, done=[false_report] * 1_000)
     assert opened == [false_report.object_key]
     assert {v.verdict for v in verdicts} == {ReportVerdict.REFUSED}
-    assert scene.worker(worker.id).strikes == 1
+    assert farm.worker(worker.id).strikes == 1
 
 
 def test_another_object_is_a_lie_that_costs_the_track_nothing(
-    scene: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
+    farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
-    done = scene.upload(offer, scene.ids(job_id)[0])
-    (verdict,) = scene.report(worker, offer, done=[lie(done, object_key="tracks/other")])
+    done = farm.upload(offer, farm.ids(job_id)[0])
+    (verdict,) = farm.report(worker, offer, done=[lie(done, object_key="tracks/other")])
     assert verdict.verdict is ReportVerdict.REFUSED
-    assert scene.worker(worker.id).strikes == 1
-    (verdict,) = scene.report(worker, offer, done=[done])
+    assert farm.worker(worker.id).strikes == 1
+    (verdict,) = farm.report(worker, offer, done=[done])
     assert verdict.verdict is ReportVerdict.COMMITTED
 
 
 def test_an_object_that_is_not_there_is_nobodys_lie(
-    scene: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
+    farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, job_id: str
 ) -> None:
     """A store that lost its disk must not quarantine every worker."""
-    reports = [scene.upload(offer, i) for i in scene.ids(job_id)]
-    scene.objects.content.clear()
-    scene.report(worker, offer, done=reports)
-    assert scene.worker(worker.id).strikes == 0
-    assert scene.states(job_id) == {"pending": 5}
+    reports = [farm.upload(offer, i) for i in farm.ids(job_id)]
+    farm.objects.content.clear()
+    farm.report(worker, offer, done=reports)
+    assert farm.worker(worker.id).strikes == 0
+    assert farm.states(job_id) == {"pending": 5}
 
 
 def test_an_object_that_is_too_big_is_refused(database: Database) -> None:
-    scene = FarmFixture(database, PlausibleBounds(most_bytes=len(MUSIC) - 1, slack=1e9))
-    worker, job_id = scene.join(), scene.submit(briefs(1)).job_id
-    offer = scene.claimed(worker, job_id)
-    (verdict,) = scene.report(worker, offer, done=[scene.upload(offer, scene.ids(job_id)[0])])
+    farm = FarmFixture(database, PlausibleBounds(most_bytes=len(MUSIC) - 1, slack=1e9))
+    worker, job_id = farm.join(), farm.submit(briefs(1)).job_id
+    offer = farm.claimed(worker, job_id)
+    (verdict,) = farm.report(worker, offer, done=[farm.upload(offer, farm.ids(job_id)[0])])
     assert (verdict.verdict, "too large" in verdict.reason) == (ReportVerdict.REFUSED, True)
-    assert scene.objects.content == {}
+    assert farm.objects.content == {}
 
 
 def test_seconds_that_cannot_be_are_neither_paid_nor_learnt(database: Database) -> None:
     """A lease of ten seconds limits the accepted seconds, in however many reports they are
     claimed."""
-    scene = FarmFixture(database, PlausibleBounds(engine_share=1.2))
-    worker = scene.join(price_per_hour=360.0)
-    job_id = scene.submit(briefs(4)).job_id
-    offer = scene.claimed(worker, job_id)
-    scene.clock.advance(10)
+    farm = FarmFixture(database, PlausibleBounds(engine_share=1.2))
+    worker = farm.join(price_per_hour=360.0)
+    job_id = farm.submit(briefs(4)).job_id
+    offer = farm.claimed(worker, job_id)
+    farm.clock.advance(10)
     huge = Timings(service=86_400, denoise=86_400)
-    for track_id in scene.ids(job_id)[:3]:
-        done = lie(scene.upload(offer, track_id), timings=huge)
-        (verdict,) = scene.report(worker, offer, done=[done])
+    for track_id in farm.ids(job_id)[:3]:
+        done = lie(farm.upload(offer, track_id), timings=huge)
+        (verdict,) = farm.report(worker, offer, done=[done])
         assert verdict.verdict is ReportVerdict.COMMITTED, "the music is good"
-    last = failure(scene.ids(job_id)[3], service=86_400)
-    scene.report(worker, offer, failed=[last])
-    assert scene.job(job_id).spent == pytest.approx(1.3)
-    assert scene.rows(LeaseRow)[0].engine_seconds == pytest.approx(13.0)
+    last = failure(farm.ids(job_id)[3], service=86_400)
+    farm.report(worker, offer, failed=[last])
+    assert farm.job(job_id).spent == pytest.approx(1.3)
+    assert farm.rows(LeaseRow)[0].engine_seconds == pytest.approx(13.0)
 
 
 def test_a_share_of_all_objects_is_read() -> None:

@@ -20,94 +20,94 @@ TRACKS = 4
 class Race:
     """A straggler and a rival that both hold the same tracks."""
 
-    def __init__(self, scene: FarmFixture, number: int = TRACKS) -> None:
-        self.scene = scene
-        self.job_id = scene.submit(briefs(number)).job_id
-        self.ids = scene.ids(self.job_id)
-        self.slow, self.fast = scene.join("slow"), scene.join("fast")
-        self.first = scene.claimed(self.slow, self.job_id)
-        self.second = scene.claimed(self.fast, self.job_id, race=True)
+    def __init__(self, farm: FarmFixture, number: int = TRACKS) -> None:
+        self.farm = farm
+        self.job_id = farm.submit(briefs(number)).job_id
+        self.ids = farm.ids(self.job_id)
+        self.slow, self.fast = farm.join("slow"), farm.join("fast")
+        self.first = farm.claimed(self.slow, self.job_id)
+        self.second = farm.claimed(self.fast, self.job_id, race=True)
         self.lanes = [(self.slow, self.first), (self.fast, self.second)]
 
     def end(self, offer: ShardOffer) -> int:
-        with self.scene.database.write() as session:
+        with self.farm.database.write() as session:
             lease = leases.get(session, offer.lease_id, lock=True)
             assert lease is not None
-            now, left_open = self.scene.clock(), AttemptState.EXPIRED
+            now, left_open = self.farm.clock(), AttemptState.EXPIRED
             return leases.end(session, lease, now, reason="expired", left_open=left_open)
 
     def release(self, offer: ShardOffer) -> int:
-        with self.scene.database.write() as session:
+        with self.farm.database.write() as session:
             lease = leases.get(session, offer.lease_id, lock=True)
             assert lease is not None
-            reason, now = ReleaseReason.DRAINING, self.scene.clock()
+            reason, now = ReleaseReason.DRAINING, self.farm.clock()
             return leases.release(session, lease, self.ids, reason, now)
 
     def fail(self, who: WorkerRow, offer: ShardOffer, *ids: int, kind: FailureKind) -> None:
         failed = [failure(i, kind) for i in ids]
-        verdicts = self.scene.report(who, offer, failed=failed)
+        verdicts = self.farm.report(who, offer, failed=failed)
         assert {v.verdict for v in verdicts} == {ReportVerdict.NOTED}
 
     def is_live(self, offer: ShardOffer) -> bool:
-        return self.scene.rows(LeaseRow, col(LeaseRow.id) == offer.lease_id)[0].state == "live"
+        return self.farm.rows(LeaseRow, col(LeaseRow.id) == offer.lease_id)[0].state == "live"
 
 
 @pytest.fixture
-def race(scene: FarmFixture) -> Race:
-    return Race(scene)
+def race(farm: FarmFixture) -> Race:
+    return Race(farm)
 
 
 def test_a_race_is_a_second_lease_on_leased_tracks(race: Race) -> None:
-    scene = race.scene
-    assert scene.states(race.job_id) == {"leased": TRACKS}
-    assert {s.is_race for s in scene.rows(ShardRow)} == {False, True}
+    farm = race.farm
+    assert farm.states(race.job_id) == {"leased": TRACKS}
+    assert {s.is_speculative for s in farm.rows(ShardRow)} == {False, True}
     for track_id in race.ids:
-        one, two = (scene.attempt(o, track_id) for o in (race.first, race.second))
+        one, two = (farm.attempt(o, track_id) for o in (race.first, race.second))
         assert (one.seed, one.try_number) == (two.seed, two.try_number), "the same track"
         assert one.object_key != two.object_key
 
 
-def test_what_nobody_has_cannot_be_raced(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(2)).job_id
-    assert scene.try_offer(scene.join(), job_id, scene.ids(job_id), race=True) is None
-    assert scene.number(LeaseRow) == 0
+def test_what_nobody_has_cannot_be_raced(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(2)).job_id
+    assert farm.try_offer(farm.join(), job_id, farm.ids(job_id), race=True) is None
+    assert farm.number(LeaseRow) == 0
 
 
 def test_the_first_commit_wins_and_the_loser_is_told_to_stop(race: Race) -> None:
-    scene = race.scene
-    late = [scene.upload(race.first, i) for i in race.ids]
-    assert {v.verdict for v in scene.finish(race.fast, race.second)} == {ReportVerdict.COMMITTED}
+    farm = race.farm
+    late = [farm.upload(race.first, i) for i in race.ids]
+    assert {v.verdict for v in farm.finish(race.fast, race.second)} == {ReportVerdict.COMMITTED}
     assert not race.is_live(race.first), "no work is left under it"
-    assert {(a.state, a.kind) for a in scene.attempts(race.first)} == {("cancelled", "overtaken")}
-    assert scene.beat(race.slow, race.first) == set(), "so its heartbeat is answered with a stop"
-    assert {v.verdict for v in scene.report(race.slow, race.first, done=late)} == {
+    assert {(a.state, a.kind) for a in farm.attempts(race.first)} == {("cancelled", "overtaken")}
+    assert farm.beat(race.slow, race.first) == set(), "so its heartbeat is answered with a stop"
+    assert {v.verdict for v in farm.report(race.slow, race.first, done=late)} == {
         ReportVerdict.ALREADY_DONE
     }
-    assert {a.lease_id for a in scene.rows(ArtifactRow)} == {race.second.lease_id}
-    assert scene.worker(race.slow.id).tracks_done == 0
+    assert {a.lease_id for a in farm.rows(ArtifactRow)} == {race.second.lease_id}
+    assert farm.worker(race.slow.id).tracks_done == 0
 
 
 def test_the_loser_keeps_what_is_its_own(race: Race) -> None:
     """The copy has won two of four tracks: the lease stays live for the rest."""
-    scene = race.scene
+    farm = race.farm
     half = race.ids[2:]
-    scene.report(race.fast, race.second, done=[scene.upload(race.second, i) for i in half])
+    farm.report(race.fast, race.second, done=[farm.upload(race.second, i) for i in half])
     assert race.is_live(race.first)
-    assert [a.state for a in scene.attempts(race.first)] == ["open"] * 2 + ["cancelled"] * 2
-    assert {v.verdict for v in scene.finish(race.slow, race.first)} == {ReportVerdict.COMMITTED}
+    assert [a.state for a in farm.attempts(race.first)] == ["open"] * 2 + ["cancelled"] * 2
+    assert {v.verdict for v in farm.finish(race.slow, race.first)} == {ReportVerdict.COMMITTED}
     assert not race.is_live(race.second)
-    assert scene.states(race.job_id) == {"done": TRACKS}
+    assert farm.states(race.job_id) == {"done": TRACKS}
 
 
 def test_the_losers_object_is_swept_and_the_winners_stays(race: Race) -> None:
-    scene = race.scene
-    lost = {scene.upload(race.first, i).object_key for i in race.ids}
-    scene.finish(race.fast, race.second)
-    sweeper = scene.sweeper(margin=60)
-    assert lost <= set(scene.objects.content)
-    scene.clock.advance(URL_SECONDS + 61)
+    farm = race.farm
+    lost = {farm.upload(race.first, i).object_key for i in race.ids}
+    farm.finish(race.fast, race.second)
+    sweeper = farm.sweeper(margin=60)
+    assert lost <= set(farm.objects.content)
+    farm.clock.advance(URL_SECONDS + 61)
     sweeper.tick()
-    assert set(scene.objects.content) == {a.object_key for a in scene.rows(ArtifactRow)}
+    assert set(farm.objects.content) == {a.object_key for a in farm.rows(ArtifactRow)}
 
 
 @pytest.mark.parametrize("lane", [0, 1])
@@ -118,10 +118,10 @@ def test_a_raced_track_is_pending_only_when_both_lanes_are_gone(
     act = race.end if how == "end" else race.release
     ended_offer, other = race.lanes[lane][1], race.lanes[1 - lane]
     assert act(ended_offer) == 0, "no track becomes pending"
-    assert race.scene.states(race.job_id) == {"leased": TRACKS}
+    assert race.farm.states(race.job_id) == {"leased": TRACKS}
     assert race.is_live(other[1])
     assert act(other[1]) == TRACKS
-    assert race.scene.states(race.job_id) == {"pending": TRACKS}
+    assert race.farm.states(race.job_id) == {"pending": TRACKS}
 
 
 @pytest.mark.parametrize(
@@ -129,39 +129,39 @@ def test_a_raced_track_is_pending_only_when_both_lanes_are_gone(
 )
 def test_a_failure_in_one_lane_does_not_stop_the_other(race: Race, kind: FailureKind) -> None:
     """Not even a final failure: the other lease may still make the track."""
-    scene, track_id = race.scene, race.ids[0]
+    farm, track_id = race.farm, race.ids[0]
     race.fail(race.fast, race.second, track_id, kind=kind)
-    assert scene.track(track_id).state == "leased"
-    assert scene.events("track_failed") == []
-    done = scene.upload(race.first, track_id)
-    assert scene.report(race.slow, race.first, done=[done])[0].verdict is ReportVerdict.COMMITTED
-    assert scene.track(track_id).error == ""
+    assert farm.track(track_id).state == "leased"
+    assert farm.events("track_failed") == []
+    done = farm.upload(race.first, track_id)
+    assert farm.report(race.slow, race.first, done=[done])[0].verdict is ReportVerdict.COMMITTED
+    assert farm.track(track_id).error == ""
 
 
 def test_failures_in_both_lanes_are_ruled_on_together(race: Race) -> None:
-    scene, (one, other, *_) = race.scene, race.ids
+    farm, (one, other, *_) = race.farm, race.ids
     for who, offer in race.lanes:
         race.fail(who, offer, one, kind=FailureKind.BAD_INPUT)
-    assert scene.track(one).state == "failed"
+    assert farm.track(one).state == "failed"
     for who, offer in race.lanes:
         race.fail(who, offer, other, kind=FailureKind.UPLOAD_FAILED)
-    assert (scene.track(other).state, scene.track(other).failures) == ("pending", 0)
+    assert (farm.track(other).state, farm.track(other).failures) == ("pending", 0)
 
 
 def test_cancelling_ends_both_lanes(race: Race) -> None:
-    race.scene.change(race.job_id, jobs.cancel)
+    race.farm.change(race.job_id, jobs.cancel)
     assert not any(race.is_live(offer) for _, offer in race.lanes)
-    assert race.scene.states(race.job_id) == {"cancelled": TRACKS}
+    assert race.farm.states(race.job_id) == {"cancelled": TRACKS}
 
 
-def test_pausing_takes_back_a_race_that_nobody_claimed(scene: FarmFixture) -> None:
-    job_id = scene.submit(briefs(2)).job_id
-    running = scene.claimed(scene.join(), job_id)
-    waiting = scene.offer(scene.join(), job_id, race=True)
-    scene.change(job_id, jobs.pause)
-    live = {lease.id for lease in scene.rows(LeaseRow, col(LeaseRow.state) == "live")}
+def test_pausing_takes_back_a_race_that_nobody_claimed(farm: FarmFixture) -> None:
+    job_id = farm.submit(briefs(2)).job_id
+    running = farm.claimed(farm.join(), job_id)
+    waiting = farm.offer(farm.join(), job_id, race=True)
+    farm.change(job_id, jobs.pause)
+    live = {lease.id for lease in farm.rows(LeaseRow, col(LeaseRow.state) == "live")}
     assert (running.lease_id in live, waiting.lease_id in live) == (True, False)
-    assert scene.states(job_id) == {"leased": 2}
+    assert farm.states(job_id) == {"leased": 2}
 
 
 # Both leases at the same instant: SQLite's single writer excludes this, PostgreSQL must handle it.
@@ -180,34 +180,34 @@ def at_once(*acts: object) -> None:
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_both_lanes_finish_at_once(race: Race, attempt: int) -> None:
-    scene = race.scene
-    uploads = [[scene.upload(offer, i) for i in race.ids] for _, offer in race.lanes]
+    farm = race.farm
+    uploads = [[farm.upload(offer, i) for i in race.ids] for _, offer in race.lanes]
     at_once(
         *(
-            lambda who=who, offer=offer, done=done: scene.report(who, offer, done=done)
+            lambda who=who, offer=offer, done=done: farm.report(who, offer, done=done)
             for (who, offer), done in zip(race.lanes, uploads, strict=True)
         )
     )
-    assert scene.states(race.job_id) == {"done": TRACKS}
-    assert scene.number(ArtifactRow) == TRACKS
+    assert farm.states(race.job_id) == {"done": TRACKS}
+    assert farm.number(ArtifactRow) == TRACKS
 
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_each_lane_finishes_what_the_other_still_does(race: Race, attempt: int) -> None:
     """Each commit ends work of the other's lease."""
-    scene = race.scene
+    farm = race.farm
     parts = [race.ids[:2], race.ids[2:]]
     uploads = [
-        [scene.upload(offer, i) for i in part]
+        [farm.upload(offer, i) for i in part]
         for (_, offer), part in zip(race.lanes, parts, strict=True)
     ]
     at_once(
         *(
-            lambda who=who, offer=offer, done=done: scene.report(who, offer, done=done)
+            lambda who=who, offer=offer, done=done: farm.report(who, offer, done=done)
             for (who, offer), done in zip(race.lanes, uploads, strict=True)
         )
     )
-    assert scene.states(race.job_id) == {"done": TRACKS}
+    assert farm.states(race.job_id) == {"done": TRACKS}
     assert not any(race.is_live(offer) for _, offer in race.lanes)
 
 
@@ -215,32 +215,32 @@ def test_each_lane_finishes_what_the_other_still_does(race: Race, attempt: int) 
 def test_both_lanes_are_given_up_at_once(race: Race, attempt: int) -> None:
     """Neither may assume that the other continues."""
     at_once(lambda: race.release(race.first), lambda: race.end(race.second))
-    assert race.scene.states(race.job_id) == {"pending": TRACKS}
+    assert race.farm.states(race.job_id) == {"pending": TRACKS}
 
 
 @pytest.mark.parametrize("attempt", range(3))
 def test_one_lane_finishes_while_the_other_is_given_up(race: Race, attempt: int) -> None:
-    done = [race.scene.upload(race.second, i) for i in race.ids]
+    done = [race.farm.upload(race.second, i) for i in race.ids]
     at_once(
-        lambda: race.scene.report(race.fast, race.second, done=done),
+        lambda: race.farm.report(race.fast, race.second, done=done),
         lambda: race.release(race.first),
     )
-    assert race.scene.states(race.job_id) == {"done": TRACKS}
+    assert race.farm.states(race.job_id) == {"done": TRACKS}
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_a_race_is_offered_while_the_first_lane_ends(scene: FarmFixture, attempt: int) -> None:
+def test_a_race_is_offered_while_the_first_lane_ends(farm: FarmFixture, attempt: int) -> None:
     """Either the copy has the tracks, or they are pending; never both."""
-    job_id = scene.submit(briefs(TRACKS)).job_id
-    ids, rival = scene.ids(job_id), scene.join("rival")
-    offer = scene.claimed(scene.join(), job_id)
+    job_id = farm.submit(briefs(TRACKS)).job_id
+    ids, rival = farm.ids(job_id), farm.join("rival")
+    offer = farm.claimed(farm.join(), job_id)
 
     def end() -> None:
-        with scene.database.write() as session:
+        with farm.database.write() as session:
             lease = leases.get(session, offer.lease_id, lock=True)
             assert lease is not None
-            leases.release(session, lease, ids, ReleaseReason.DRAINING, scene.clock())
+            leases.release(session, lease, ids, ReleaseReason.DRAINING, farm.clock())
 
-    at_once(end, lambda: scene.try_offer(rival, job_id, ids, race=True))
-    raced = scene.number(ShardRow, col(ShardRow.is_race).is_(True))
-    assert scene.states(job_id) == {"leased" if raced else "pending": TRACKS}
+    at_once(end, lambda: farm.try_offer(rival, job_id, ids, race=True))
+    raced = farm.number(ShardRow, col(ShardRow.is_speculative).is_(True))
+    assert farm.states(job_id) == {"leased" if raced else "pending": TRACKS}

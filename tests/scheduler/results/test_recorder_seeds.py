@@ -12,54 +12,50 @@ from trackfarm_scheduler.db.tables import ArtifactRow, WorkerRow
 
 @pytest.mark.parametrize("later", [0, 1, 2])
 def test_any_seed_that_was_offered_is_taken_and_kept(
-    scene: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int, later: int
+    farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int, later: int
 ) -> None:
-    track = scene.track(first)
+    track = farm.track(first)
     seed = seed_of(track.key, later, given=None, variation=0)
-    done = changed(scene.upload(offer, first), seed=seed)
-    assert [v.verdict for v in scene.report(worker, offer, done=[done])] == [
-        ReportVerdict.COMMITTED
-    ]
-    assert scene.rows(ArtifactRow)[0].seed == seed
+    done = changed(farm.upload(offer, first), seed=seed)
+    assert [v.verdict for v in farm.report(worker, offer, done=[done])] == [ReportVerdict.COMMITTED]
+    assert farm.rows(ArtifactRow)[0].seed == seed
 
 
 @pytest.mark.parametrize("later", [3, None])
 def test_a_seed_that_was_not_offered_is_refused_and_the_track_tried_again(
-    scene: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int, later: int | None
+    farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int, later: int | None
 ) -> None:
-    track = scene.track(first)
+    track = farm.track(first)
     seed = 4_242 if later is None else seed_of(track.key, later, given=None, variation=0)
-    done = changed(scene.upload(offer, first), seed=seed)
-    assert "was not offered" in refusal(scene.report(worker, offer, done=[done]))
-    assert scene.rows(ArtifactRow) == []
-    assert scene.track(first).state == "pending"
-    assert scene.track(first).failures == 0, "the track is not to blame"
+    done = changed(farm.upload(offer, first), seed=seed)
+    assert "was not offered" in refusal(farm.report(worker, offer, done=[done]))
+    assert farm.rows(ArtifactRow) == []
+    assert farm.track(first).state == "pending"
+    assert farm.track(first).failures == 0, "the track is not to blame"
 
 
-def test_a_seed_that_was_given_is_the_only_one(scene: FarmFixture, worker: WorkerRow) -> None:
-    job_id = scene.submit(briefs(1, seed=77), catalog="given").job_id
-    offer = scene.claimed(worker, job_id)
-    (track_id,) = scene.ids(job_id)
-    honest = scene.upload(offer, track_id)
+def test_a_seed_that_was_given_is_the_only_one(farm: FarmFixture, worker: WorkerRow) -> None:
+    job_id = farm.submit(briefs(1, seed=77), catalog="given").job_id
+    offer = farm.claimed(worker, job_id)
+    (track_id,) = farm.ids(job_id)
+    honest = farm.upload(offer, track_id)
     assert honest.seed == 77
-    next_one = seed_of(scene.track(track_id).key, 1, given=None, variation=0)
+    next_one = seed_of(farm.track(track_id).key, 1, given=None, variation=0)
     stray = changed(honest, seed=next_one)
-    assert "was not offered" in refusal(scene.report(worker, offer, done=[stray]))
+    assert "was not offered" in refusal(farm.report(worker, offer, done=[stray]))
 
 
-def test_seeds_move_on_with_the_tries(scene: FarmFixture, worker: WorkerRow, job_id: str) -> None:
+def test_seeds_move_on_with_the_tries(farm: FarmFixture, worker: WorkerRow, job_id: str) -> None:
     """After a failure that counts, the second seed is the first one offered."""
-    track_id = scene.ids(job_id)[0]
-    offer = scene.claimed(worker, job_id, [track_id])
-    scene.report(worker, offer, failed=[failure(track_id)])
-    again = scene.claimed(worker, job_id, [track_id])
-    key = scene.track(track_id).key
+    track_id = farm.ids(job_id)[0]
+    offer = farm.claimed(worker, job_id, [track_id])
+    farm.report(worker, offer, failed=[failure(track_id)])
+    again = farm.claimed(worker, job_id, [track_id])
+    key = farm.track(track_id).key
     seeds = [seed_of(key, n, given=None, variation=0) for n in range(4)]
-    assert scene.attempt(again, track_id).seed == seeds[1]
-    first_one = changed(scene.upload(again, track_id), seed=seeds[0])
-    assert "was not offered" in refusal(scene.report(worker, again, done=[first_one]))
-    third = scene.claimed(worker, job_id, [track_id])
-    last = changed(scene.upload(third, track_id), seed=seeds[3])
-    assert [v.verdict for v in scene.report(worker, third, done=[last])] == [
-        ReportVerdict.COMMITTED
-    ]
+    assert farm.attempt(again, track_id).seed == seeds[1]
+    first_one = changed(farm.upload(again, track_id), seed=seeds[0])
+    assert "was not offered" in refusal(farm.report(worker, again, done=[first_one]))
+    third = farm.claimed(worker, job_id, [track_id])
+    last = changed(farm.upload(third, track_id), seed=seeds[3])
+    assert [v.verdict for v in farm.report(worker, third, done=[last])] == [ReportVerdict.COMMITTED]

@@ -1,4 +1,4 @@
-"""Webhook dispatcher over a scene, and a receiver."""
+"""Webhook dispatcher over a farm fixture, and a receiver."""
 
 from collections.abc import Iterator
 
@@ -10,10 +10,10 @@ from tests.scheduler.webhooks.receiver import Receiver, receiving
 
 
 @pytest.fixture
-def post(sqlite_scene: FarmFixture) -> Iterator[WebhookFixture]:
-    new_post = WebhookFixture(sqlite_scene)
-    yield new_post
-    new_post.deliverer.close()
+def webhooks(sqlite_farm: FarmFixture) -> Iterator[WebhookFixture]:
+    new_fixture = WebhookFixture(sqlite_farm)
+    yield new_fixture
+    new_fixture.deliverer.close()
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ LOOPBACK = EgressPolicy(ports=(), networks=("127.0.0.0/8",))
 
 
 class WebhookFixture:
-    """Webhook dispatcher over a scene, with the scene's clock."""
+    """Webhook dispatcher over a farm fixture, with its clock."""
 
-    def __init__(self, scene: FarmFixture) -> None:
-        self.scene = scene
+    def __init__(self, farm: FarmFixture) -> None:
+        self.farm = farm
         self.deliverer = self.another()
 
     def another(
@@ -30,12 +30,12 @@ class WebhookFixture:
         by: Leadership | None = None,
     ) -> WebhookDispatcher:
         return WebhookDispatcher(
-            database=self.scene.database,
-            leadership=by or self.scene.leadership,
-            sender=Sender(self.scene.objects, rules, self.scene.clock),
+            database=self.farm.database,
+            leadership=by or self.farm.leadership,
+            sender=Sender(self.farm.objects, rules, self.farm.clock),
             signing_secret=signing,
             keep_trying=KEEP_TRYING,
-            clock=self.scene.clock,
+            clock=self.farm.clock,
             chance=lambda: 1.0,
         )
 
@@ -43,7 +43,7 @@ class WebhookFixture:
         """Create a webhook; returns its secret."""
         webhook_id = webhooks.make_id()
         secret = derived_secret(SIGNING, webhook_id)
-        with self.scene.database.write() as session:
+        with self.farm.database.write() as session:
             webhooks.make(
                 session,
                 webhook_id=webhook_id,
@@ -51,16 +51,16 @@ class WebhookFixture:
                 url=url,
                 events=events or list(HookEvent),
                 secret=secret,
-                now=self.scene.clock(),
+                now=self.farm.clock(),
             )
         return secret
 
     def made(self, tracks: int = 1, **header: str) -> str:
         """Submit and finish a job; returns its id."""
-        job_id = self.scene.submit(briefs(tracks, word=header.get("catalog", "x")), **header).job_id
-        worker = self.scene.join()
-        self.scene.finish(worker, self.scene.claimed(worker, job_id))
-        assert self.scene.settled(job_id) == "done"
+        job_id = self.farm.submit(briefs(tracks, word=header.get("catalog", "x")), **header).job_id
+        worker = self.farm.join()
+        self.farm.finish(worker, self.farm.claimed(worker, job_id))
+        assert self.farm.settled(job_id) == "done"
         return job_id
 
     def tick(self) -> None:
@@ -69,4 +69,4 @@ class WebhookFixture:
         wait_until(lambda: not self.deliverer._busy, timeout_s=20, what="all threads have ended")
 
     def states(self) -> dict[str, DeliveryState]:
-        return {d.message_id: DeliveryState(d.state) for d in self.scene.rows(DeliveryRow)}
+        return {d.message_id: DeliveryState(d.state) for d in self.farm.rows(DeliveryRow)}

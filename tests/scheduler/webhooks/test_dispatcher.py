@@ -22,28 +22,26 @@ from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.webhooks.dispatcher import ROUND
 
 
-def test_ends_of_tracks_and_jobs_are_told_and_signed(
-    scene: FarmFixture, receiver: Receiver
-) -> None:
+def test_ends_of_tracks_and_jobs_are_told_and_signed(farm: FarmFixture, receiver: Receiver) -> None:
     """Run on both databases."""
-    post = WebhookFixture(scene)
-    secret = post.hook(receiver.url)
-    job_id = post.made(2)
-    failed = scene.submit(briefs(1, word="bad"), catalog="bad").job_id
-    worker = scene.join("other")
-    offer = scene.claimed(worker, failed)
-    (bad,) = scene.ids(failed)
-    scene.report(worker, offer, failed=[failure(bad, FailureKind.BAD_INPUT)])
-    post.tick()
-    post.tick()
-    post.deliverer.close()
+    webhooks = WebhookFixture(farm)
+    secret = webhooks.hook(receiver.url)
+    job_id = webhooks.made(2)
+    failed = farm.submit(briefs(1, word="bad"), catalog="bad").job_id
+    worker = farm.join("other")
+    offer = farm.claimed(worker, failed)
+    (bad,) = farm.ids(failed)
+    farm.report(worker, offer, failed=[failure(bad, FailureKind.BAD_INPUT)])
+    webhooks.tick()
+    webhooks.tick()
+    webhooks.deliverer.close()
     assert receiver.types() == {"track.done": 2, "job.ended": 1, "track.failed": 1}
     data_by_event = {
         (r.said["type"], r.said["data"].get("ordinal", 0)): r.said["data"] for r in receiver.got
     }
     done = data_by_event["track.done", 2]
-    track_id = scene.ids(job_id)[1]
-    artifact = next(a for a in scene.artifacts() if a.track_id == track_id)
+    track_id = farm.ids(job_id)[1]
+    artifact = next(a for a in farm.artifacts() if a.track_id == track_id)
     assert done == {
         "job_id": job_id,
         "track_id": track_id,
@@ -60,10 +58,10 @@ def test_ends_of_tracks_and_jobs_are_told_and_signed(
     }
     assert data_by_event["track.failed", 1]["kind"] == "bad_input"
     assert data_by_event["job.ended", 0]["state"] == "done"
-    now = scene.clock()
+    now = farm.clock()
     ids = {verify(secret, r.headers, r.body, now=now) for r in receiver.got}
-    assert ids == set(post.states())
-    assert set(post.states().values()) == {DeliveryState.DELIVERED}
+    assert ids == set(webhooks.states())
+    assert set(webhooks.states().values()) == {DeliveryState.DELIVERED}
     with pytest.raises(BadSignature):
         verify(secret, receiver.got[0].headers, receiver.got[0].body + b" ", now=now)
     with pytest.raises(BadSignature):
@@ -71,67 +69,67 @@ def test_ends_of_tracks_and_jobs_are_told_and_signed(
 
 
 def test_a_receiver_that_fails_five_times_gets_its_message_once(
-    post: WebhookFixture, receiver: Receiver
+    webhooks: WebhookFixture, receiver: Receiver
 ) -> None:
-    post.hook(receiver.url, HookEvent.TRACK_DONE)
+    webhooks.hook(receiver.url, HookEvent.TRACK_DONE)
     receiver.failing = [500, 503, 404, 302, 429]
-    post.made()
+    webhooks.made()
     for wait in (0, 5, 10, 20, 40):
-        post.scene.clock.advance(wait - 0.01)
-        post.tick()
-        post.scene.clock.advance(0.01)
-        post.tick()
+        webhooks.farm.clock.advance(wait - 0.01)
+        webhooks.tick()
+        webhooks.farm.clock.advance(0.01)
+        webhooks.tick()
     assert (receiver.failing, receiver.got) == ([], [])
-    (row,) = post.scene.rows(DeliveryRow)
+    (row,) = webhooks.farm.rows(DeliveryRow)
     assert (row.tries, row.status, row.state) == (5, 429, DeliveryState.PENDING)
-    post.scene.clock.advance(80)
+    webhooks.farm.clock.advance(80)
     for _ in range(3):
-        post.tick()
+        webhooks.tick()
     assert len(receiver.got) == 1
     assert len({r.headers[ID] for r in [*receiver.refused, *receiver.got]}) == 1
-    assert post.scene.rows(WebhookRow)[0].failures == 0
+    assert webhooks.farm.rows(WebhookRow)[0].failures == 0
 
 
 def test_a_message_that_its_receiver_never_takes_keeps_no_other_back(
-    post: WebhookFixture, receiver: Receiver
+    webhooks: WebhookFixture, receiver: Receiver
 ) -> None:
-    post.hook(receiver.url, HookEvent.TRACK_DONE)
+    webhooks.hook(receiver.url, HookEvent.TRACK_DONE)
     receiver.failing = [400]
-    post.made(3)
-    post.tick()
+    webhooks.made(3)
+    webhooks.tick()
     assert receiver.got == [], "the receiver gets no request for a second"
-    post.scene.clock.advance(1)
-    post.tick()
+    webhooks.farm.clock.advance(1)
+    webhooks.tick()
     assert len(receiver.got) == 2
-    post.scene.clock.advance(4)
-    post.tick()
+    webhooks.farm.clock.advance(4)
+    webhooks.tick()
     assert len({r.headers[ID] for r in receiver.got}) == 3
 
 
 def test_what_cannot_be_delivered_is_given_up_and_may_be_sent_again(
-    post: WebhookFixture, receiver: Receiver
+    webhooks: WebhookFixture, receiver: Receiver
 ) -> None:
-    post.hook(receiver.url, HookEvent.TRACK_DONE)
+    webhooks.hook(receiver.url, HookEvent.TRACK_DONE)
     receiver.failing = [500]
-    post.made(2)
-    post.tick()
-    post.scene.clock.advance(KEEP_TRYING + 1)
-    post.tick()
-    assert set(post.states().values()) == {DeliveryState.GIVEN_UP}, "the untried one as well"
-    first = post.scene.rows(DeliveryRow)[0]
-    with post.scene.database.write() as session:
+    webhooks.made(2)
+    webhooks.tick()
+    webhooks.farm.clock.advance(KEEP_TRYING + 1)
+    webhooks.tick()
+    assert set(webhooks.states().values()) == {DeliveryState.GIVEN_UP}, "the untried one as well"
+    first = webhooks.farm.rows(DeliveryRow)[0]
+    with webhooks.farm.database.write() as session:
         assert webhook_outbox.send_again(
-            session, first.webhook_id, first.message_id, post.scene.clock()
+            session, first.webhook_id, first.message_id, webhooks.farm.clock()
         )
         assert not webhook_outbox.send_again(
-            session, first.webhook_id, "msg_other", post.scene.clock()
+            session, first.webhook_id, "msg_other", webhooks.farm.clock()
         )
-    post.tick()
+    webhooks.tick()
     assert [r.headers[ID] for r in receiver.got] == [first.message_id]
 
 
 def test_what_is_too_old_is_looked_for_once_a_minute_and_by_an_index(
-    post: WebhookFixture, receiver: Receiver
+    webhooks: WebhookFixture, receiver: Receiver
 ) -> None:
     plans: list[str] = []
 
@@ -139,29 +137,29 @@ def test_what_is_too_old_is_looked_for_once_a_minute_and_by_an_index(
         if said.startswith("UPDATE webhook_delivery") and "since" in said:
             plans.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {said}", values))
 
-    post.hook(receiver.url, HookEvent.TRACK_DONE)
+    webhooks.hook(receiver.url, HookEvent.TRACK_DONE)
     receiver.failing = [500] * 3
-    post.made(3)
-    event.listen(post.scene.database.engine, "before_cursor_execute", note)
+    webhooks.made(3)
+    event.listen(webhooks.farm.database.engine, "before_cursor_execute", note)
     for _ in range(3):
-        post.tick()
-        post.scene.clock.advance(20)
+        webhooks.tick()
+        webhooks.farm.clock.advance(20)
     assert len(plans) == 1
     assert "ix_webhook_delivery_waiting" in plans[0]
-    post.tick()
+    webhooks.tick()
     assert len(plans) == 2
 
 
 def test_a_receiver_that_does_not_answer_holds_up_nobody(
-    post: WebhookFixture, receiver: Receiver
+    webhooks: WebhookFixture, receiver: Receiver
 ) -> None:
     with ExitStack() as stack:
         slow = stack.enter_context(receiving())
         slow.held.clear()
-        post.hook(slow.url)
-        post.hook(receiver.url)
-        post.made(ROUND + 1)
-        post.deliverer.tick()
+        webhooks.hook(slow.url)
+        webhooks.hook(receiver.url)
+        webhooks.made(ROUND + 1)
+        webhooks.deliverer.tick()
         wait_until(lambda: len(receiver.got) == ROUND + 2, timeout_s=20, what="the other has all")
         assert slow.got == []
         slow.held.set()
@@ -169,13 +167,13 @@ def test_a_receiver_that_does_not_answer_holds_up_nobody(
 
 
 def test_only_what_was_asked_for_and_only_of_the_owner(
-    post: WebhookFixture, receiver: Receiver
+    webhooks: WebhookFixture, receiver: Receiver
 ) -> None:
-    post.hook(receiver.url, HookEvent.JOB_ENDED)
-    post.hook(receiver.url, owner="stranger")
-    job_id = post.scene.submit(briefs(1)).job_id
-    post.scene.change(job_id, jobs.cancel)
-    post.tick()
+    webhooks.hook(receiver.url, HookEvent.JOB_ENDED)
+    webhooks.hook(receiver.url, owner="stranger")
+    job_id = webhooks.farm.submit(briefs(1)).job_id
+    webhooks.farm.change(job_id, jobs.cancel)
+    webhooks.tick()
     assert [(r.said["type"], r.said["data"]["state"]) for r in receiver.got] == [
         ("job.ended", "cancelled")
     ]
@@ -187,67 +185,67 @@ def cancel_and_fail(session: Session, job: JobRow, now: float) -> None:
 
 
 def test_a_message_is_gone_with_the_transaction_it_tells_of(
-    post: WebhookFixture, receiver: Receiver
+    webhooks: WebhookFixture, receiver: Receiver
 ) -> None:
-    post.hook(receiver.url)
-    job_id = post.scene.submit(briefs(1)).job_id
+    webhooks.hook(receiver.url)
+    job_id = webhooks.farm.submit(briefs(1)).job_id
     with pytest.raises(ZeroDivisionError):
-        post.scene.change(job_id, cancel_and_fail)
-    assert post.scene.number(DeliveryRow) == 0
+        webhooks.farm.change(job_id, cancel_and_fail)
+    assert webhooks.farm.number(DeliveryRow) == 0
 
 
 def test_an_address_is_judged_again_when_something_is_sent(
-    post: WebhookFixture, receiver: Receiver
+    webhooks: WebhookFixture, receiver: Receiver
 ) -> None:
     """The resolution of a name may have changed since."""
-    post.hook(receiver.url)
-    post.made()
-    strict = post.another(rules=EgressPolicy(ports=()))
-    post.deliverer.close()
-    post.deliverer = strict
-    post.tick()
+    webhooks.hook(receiver.url)
+    webhooks.made()
+    strict = webhooks.another(rules=EgressPolicy(ports=()))
+    webhooks.deliverer.close()
+    webhooks.deliverer = strict
+    webhooks.tick()
     assert receiver.got == receiver.refused == []
-    errors = {row.error for row in post.scene.rows(DeliveryRow)}
+    errors = {row.error for row in webhooks.farm.rows(DeliveryRow)}
     assert "not allowed: 127.0.0.1 is not a public address" in errors
 
 
-def test_only_the_leader_delivers(post: WebhookFixture, receiver: Receiver) -> None:
-    post.hook(receiver.url)
-    post.made()
-    other = Leadership(database=post.scene.database, holder="other", term=3600)
+def test_only_the_leader_delivers(webhooks: WebhookFixture, receiver: Receiver) -> None:
+    webhooks.hook(receiver.url)
+    webhooks.made()
+    other = Leadership(database=webhooks.farm.database, holder="other", term=3600)
     other._leads = True  # it was suspended, and still believes that it leads
-    frozen = post.another(by=other)
+    frozen = webhooks.another(by=other)
     frozen.tick()
     frozen.close()
     assert receiver.got == []
 
 
-def test_another_signing_secret_signs_nothing(post: WebhookFixture, receiver: Receiver) -> None:
-    post.hook(receiver.url)
-    post.made()
-    other = post.another(signing=b"t" * 32)
-    post.deliverer.close()
-    post.deliverer = other
-    post.tick()
+def test_another_signing_secret_signs_nothing(webhooks: WebhookFixture, receiver: Receiver) -> None:
+    webhooks.hook(receiver.url)
+    webhooks.made()
+    other = webhooks.another(signing=b"t" * 32)
+    webhooks.deliverer.close()
+    webhooks.deliverer = other
+    webhooks.tick()
     assert receiver.got == []
-    assert any("signing secret" in row.error for row in post.scene.rows(DeliveryRow))
+    assert any("signing secret" in row.error for row in webhooks.farm.rows(DeliveryRow))
 
 
-def test_two_schedulers_do_not_take_the_same(post: WebhookFixture, receiver: Receiver) -> None:
+def test_two_schedulers_do_not_take_the_same(webhooks: WebhookFixture, receiver: Receiver) -> None:
     """The second scheduler leads while messages taken by the first are in flight."""
-    post.hook(receiver.url, HookEvent.TRACK_DONE)
-    post.made()
+    webhooks.hook(receiver.url, HookEvent.TRACK_DONE)
+    webhooks.made()
     receiver.held.clear()
-    post.deliverer.tick()
+    webhooks.deliverer.tick()
     wait_until(
-        lambda: all(row.next_at > post.scene.clock() for row in post.scene.rows(DeliveryRow)),
+        lambda: all(row.next_at > webhooks.farm.clock() for row in webhooks.farm.rows(DeliveryRow)),
         timeout_s=10,
         what="it is taken",
     )
-    second = post.another()
+    second = webhooks.another()
     second.tick()
     assert second._busy == {}
     receiver.held.set()
-    wait_until(lambda: not post.deliverer._busy, timeout_s=10, what="it is delivered")
+    wait_until(lambda: not webhooks.deliverer._busy, timeout_s=10, what="it is delivered")
     second.close()
     assert len(receiver.got) == 1

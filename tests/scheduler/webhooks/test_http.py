@@ -41,28 +41,28 @@ def trickling() -> Iterator[tuple[str, threading.Event]]:
             thread.join()
 
 
-def test_a_send_ends_at_its_deadline_however_it_is_answered(post: WebhookFixture) -> None:
-    scene = post.scene
-    post.deliverer._sender = Sender(scene.objects, LOOPBACK, scene.clock, deadline=0.3)
+def test_a_send_ends_at_its_deadline_however_it_is_answered(webhooks: WebhookFixture) -> None:
+    farm = webhooks.farm
+    webhooks.deliverer._sender = Sender(farm.objects, LOOPBACK, farm.clock, deadline=0.3)
     with trickling() as (url, _):
-        post.hook(url, HookEvent.JOB_ENDED)
-        post.made()
-        post.tick()
-    (row,) = scene.rows(DeliveryRow)
+        webhooks.hook(url, HookEvent.JOB_ENDED)
+        webhooks.made()
+        webhooks.tick()
+    (row,) = farm.rows(DeliveryRow)
     assert (row.state, row.tries, row.error) == (DeliveryState.PENDING, 1, "no answer within 0.3 s")
 
 
-def test_nobody_who_trickles_keeps_the_scheduler_from_ending(post: WebhookFixture) -> None:
+def test_nobody_who_trickles_keeps_the_scheduler_from_ending(webhooks: WebhookFixture) -> None:
     with trickling() as (url, began):
-        post.hook(url, HookEvent.JOB_ENDED)
-        post.made()
-        post.deliverer.tick()
+        webhooks.hook(url, HookEvent.JOB_ENDED)
+        webhooks.made()
+        webhooks.deliverer.tick()
         assert began.wait(10)
-        (lane,) = post.deliverer._busy.values()
+        (lane,) = webhooks.deliverer._busy.values()
         assert lane.daemon, "it must not keep the process alive"
         start = time.monotonic()
-        post.deliverer.close()
+        webhooks.deliverer.close()
         assert time.monotonic() - start < 5
         wait_until(lambda: not lane.is_alive(), timeout_s=5, what="its connection is aborted")
-    (row,) = post.scene.rows(DeliveryRow)
+    (row,) = webhooks.farm.rows(DeliveryRow)
     assert (row.tries, row.error) == (1, "the scheduler was stopped")

@@ -1,4 +1,4 @@
-"""`python -m trackfarm_scheduler.api.dump_openapi FILE`: write this version's OpenAPI description."""
+"""`python -m trackfarm_scheduler.dump_openapi FILE`: write this version's OpenAPI description."""
 
 import json
 import sys
