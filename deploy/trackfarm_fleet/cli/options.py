@@ -14,7 +14,8 @@ from trackfarm import logs
 from trackfarm.cli.console import ExitCode
 from trackfarm.cli.session import ended, errors_end_the_command, known_farm
 from trackfarm.model_sets import model_set
-from trackfarm.settings import UNUSABLE, ClientSettingsError
+from trackfarm.settings import ClientSettingsError
+from trackfarm.settings_errors import SETTINGS_ERRORS
 from trackfarm.text import clean
 from trackfarm_fleet.app import assembled, connection
 from trackfarm_fleet.autoscaler.models import ScalingDecision
@@ -64,7 +65,7 @@ def settings_of(
         return FleetSettings(
             **{name: value for name, value in overrides.items() if value is not None}
         )
-    except UNUSABLE as error:
+    except SETTINGS_ERRORS as error:
         options = {name: flag for name, flag in _FLAGS.items() if overrides.get(name) is not None}
         raise ended(ExitCode.BAD_INPUT, clean(complaint(error, options))) from None
 
