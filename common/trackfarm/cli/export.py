@@ -7,7 +7,8 @@ import typer
 
 from trackfarm.cli.console import ExitCode, complain, err, print_json, say
 from trackfarm.cli.session import JsonOption, connected, ended, wanted_job
-from trackfarm.text import counted, noise_warning
+from trackfarm.job_text import noise_warning
+from trackfarm.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

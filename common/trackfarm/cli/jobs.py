@@ -8,7 +8,8 @@ import typer
 
 from trackfarm.cli.console import ExitCode, code_of, err, out, print_json, say
 from trackfarm.cli.session import JobArgument, JsonOption, connected, wanted_job
-from trackfarm.text import attention, clean, counted, state_words
+from trackfarm.job_text import attention, state_words
+from trackfarm.text import clean, counted
 
 if TYPE_CHECKING:
     from trackfarm.client import Client

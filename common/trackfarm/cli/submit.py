@@ -10,7 +10,8 @@ import typer
 from trackfarm.cli.console import ExitCode, complain, print_json, say
 from trackfarm.cli.jobs import watch_to_the_end
 from trackfarm.cli.session import CatalogArgument, JsonOption, WatchOption, connected, ended
-from trackfarm.text import clean, counted, noise_warning
+from trackfarm.job_text import noise_warning
+from trackfarm.text import clean, counted
 
 if TYPE_CHECKING:
     from trackfarm.catalog import CatalogCheck

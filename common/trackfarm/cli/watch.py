@@ -17,9 +17,10 @@ from rich.text import Text
 
 from trackfarm.cli.console import ExitCode, complain, out, print_json, say
 from trackfarm.cli.session import JsonOption, connected, wanted_job
+from trackfarm.job_text import attention, progress_words
 from trackfarm.protocol.operator import JobInfo
 from trackfarm.sdk.events import Outage, Sighting
-from trackfarm.text import attention, clean, one_line, progress_words, time_words
+from trackfarm.text import clean, one_line, time_words
 
 if TYPE_CHECKING:
     from trackfarm.client import Client

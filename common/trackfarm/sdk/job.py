@@ -13,12 +13,12 @@ from trackfarm.client.calls import PLAIN
 from trackfarm.client.dual import HasDriver, World, call, stream
 from trackfarm.client.errors import DownloadFailed
 from trackfarm.client.sansio import Item, RunInThread, Steps, Stream, each
+from trackfarm.job_text import progress_words
 from trackfarm.listings import ordinal_width, track_file
 from trackfarm.protocol import operator as operator_api
 from trackfarm.protocol.operator import JobState, TrackCounts, TrackState
 from trackfarm.sdk.download import ExportReport, export, fetch
 from trackfarm.sdk.events import LOOK_EVERY, JobEvent, Outage, Sighting, follow, listen
-from trackfarm.text import progress_words
 
 
 @dataclass(frozen=True, repr=False, eq=False)

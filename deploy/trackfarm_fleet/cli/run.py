@@ -14,11 +14,12 @@ from trackfarm.cli.plan import demanded, limits_of
 from trackfarm.cli.session import CatalogArgument, JsonOption
 from trackfarm.cli.submit import refuse_mistakes, report_submission, send
 from trackfarm.embedded.signals import SignalFlags
+from trackfarm.job_text import attention, state_words
 from trackfarm.planning.models import PlanLimits, ShapeCount
 from trackfarm.protocol.fleet import FleetDemand, JobLimits
 from trackfarm.protocol.operator import JobState
 from trackfarm.sdk.submission import SubmitOptions
-from trackfarm.text import attention, clean, counted, state_words, time_words
+from trackfarm.text import clean, counted, time_words
 from trackfarm_fleet.autoscaler.models import ScalingDecision
 from trackfarm_fleet.autoscaler.policy import DAY, RentalPolicy
 from trackfarm_fleet.billing.job_costs import by_job, together
