@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, computed_field
 
+from trackfarm.protocol.limits import MAX_INVITATION_SECONDS, SOURCE_BYTES
+
 API_PREFIX = "/api/v1"
-SOURCE_BYTES = 100_000_000  # 600 s of 16-bit stereo WAV at 48 kHz are 115 MB: send those as FLAC
-LONGEST_INVITATION = 31 * 86_400  # seconds
 NDJSON = "application/x-ndjson"
 CPU = "cpu"  # GPU name reported by a worker without one
 
@@ -230,7 +230,7 @@ class InvitationRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     uses: int = Field(default=1, ge=1, le=10_000)
-    seconds: float = Field(default=3600.0, gt=0, le=LONGEST_INVITATION)
+    seconds: float = Field(default=3600.0, gt=0, le=MAX_INVITATION_SECONDS)
     provider: str | None = Field(default=None, min_length=1, max_length=200)
     rental_tag: str | None = Field(default=None, min_length=1, max_length=200)
     price_per_hour: float | None = Field(default=None, ge=0, le=1_000)

@@ -20,7 +20,7 @@ from sqlmodel import Session, col
 from starlette.datastructures import UploadFile
 
 from trackfarm.catalog.source_refs import OBJECT, UPLOAD, SourceField, is_local
-from trackfarm.protocol.operator import SOURCE_BYTES
+from trackfarm.protocol.limits import SOURCE_BYTES
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.db import uploads
 from trackfarm_scheduler.db.tables import ArtifactRow
