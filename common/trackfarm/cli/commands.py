@@ -174,4 +174,4 @@ class CommandGroup(TyperGroup):
             remedy = f"install it with: pip install 'trackfarm[{wanted.extra}]'"
             ctx.fail(f"The command {wanted.name!r} is not installed; {remedy}")
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command and COMMANDS[command.name].load(), rest
+        return name, command if name is None else COMMANDS[name].load(), rest
