@@ -1,10 +1,11 @@
 """Address of the farm: from the environment, else of the farm that `trackfarm up` runs here."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from trackfarm.atomic_file import write_private
 
 DEFAULT_PORT = 8700
 BAD_SETTINGS = 2  # exit code of our processes; a restart would not fix it
@@ -85,13 +86,3 @@ def write_address(home: Path, address: FarmAddress) -> None:
     """Store the address so that only the owner of the home directory can read it."""
     stored = {"url": address.url, "api_key": address.api_key, "pid": address.pid}
     write_private(farm_file(home), json.dumps(stored, indent=2) + "\n")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace `path` atomically; mode 0600 from the first byte."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    draft.replace(path)
