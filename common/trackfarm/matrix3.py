@@ -3,8 +3,8 @@
 Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
 
-ZERO: Vector = (0.0, 0.0, 0.0)
-NOTHING: Matrix = (ZERO, ZERO, ZERO)
+ZERO_VECTOR: Vector = (0.0, 0.0, 0.0)
+ZERO_MATRIX: Matrix = (ZERO_VECTOR, ZERO_VECTOR, ZERO_VECTOR)
 
 
 def dot(a: Vector, b: Vector) -> float:

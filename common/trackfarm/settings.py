@@ -1,23 +1,14 @@
-"""Address of the farm: from the environment, else of the farm that `trackfarm up` runs here.
-
-Readable errors for settings from the environment: the variable and its valid values.
-
-Exit codes, in all our processes, for errors that a restart would not fix.
-"""
+"""Address of the farm: from the environment, else of the farm that `trackfarm up` runs here."""
 
 import json
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-from pydantic_settings import SettingsError
+from trackfarm.atomic_file import write_private
 
 DEFAULT_PORT = 8700
+BAD_SETTINGS = 2  # exit code of our processes; a restart would not fix it
 _YES = frozenset({"1", "true", "yes", "on"})
 
 
@@ -54,7 +45,7 @@ def find_farm(environ: Mapping[str, str]) -> FarmAddress | None:
     """Return the farm in the environment, else the one of the home directory, else None.
 
     Raises:
-        SettingsError: `TRACKFARM_URL` without `TRACKFARM_API_KEY`, or an unreadable farm file.
+        ClientSettingsError: `TRACKFARM_URL` without `TRACKFARM_API_KEY`, or an unreadable farm file.
     """
     if url := environ.get("TRACKFARM_URL", "").strip():
         if not (key := environ.get("TRACKFARM_API_KEY", "").strip()):
@@ -77,7 +68,7 @@ def read_address(home: Path) -> FarmAddress | None:
     """Return the farm stored in this home directory, None if there is none.
 
     Raises:
-        SettingsError: the file exists but cannot be read.
+        ClientSettingsError: the file exists but cannot be read.
     """
     path = farm_file(home)
     try:
@@ -95,75 +86,3 @@ def write_address(home: Path, address: FarmAddress) -> None:
     """Store the address so that only the owner of the home directory can read it."""
     stored = {"url": address.url, "api_key": address.api_key, "pid": address.pid}
     write_private(farm_file(home), json.dumps(stored, indent=2) + "\n")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace `path` atomically; mode 0600 from the first byte."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    draft.replace(path)
-
-
-UNUSABLE = (ValidationError, SettingsError)  # raised when settings are read
-_FIELD = re.compile(r'field "([^"]+)"')
-_NO_JSON = 'is not JSON; write lists as ["a", "b"], objects as {"name": 1}, with the quotes'
-_WORDS = {
-    "missing": "is missing",
-    "bool_parsing": "must be true or false",
-    "extra_forbidden": "is not a known setting",
-    "unexpected_keyword_argument": "is not a known setting",
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "string_too_short": "must have at least {min_length} characters",
-    "literal_error": "{input!r} is not one of: {expected}",
-    "enum": "{input!r} is not one of: {expected}",
-}
-_NOT_A_NUMBER = re.compile(r"(int|float)_(parsing|type|from_float)")
-
-
-def complaints(
-    error: Exception,
-    prefix: str,
-    said: Mapping[str, str] = MappingProxyType({}),
-) -> list[str]:
-    """Return one line per error in an exception of `UNUSABLE`.
-
-    `prefix` is the prefix of the variables. `said` names the source of a field that was not set by
-    a variable: `{"gpus": "--gpu"}`. Values are shown only for fields with few valid values, which
-    hold no secrets.
-    """
-    if isinstance(error, ValidationError):
-        return [f"{_place(each['loc'], prefix, said)} {_wrong(each)}" for each in error.errors()]
-    match = _FIELD.search(str(error))  # the exception names the field only in its text
-    return [f"{_variable(match[1], prefix, said)} {_NO_JSON}" if match else str(error)]
-
-
-def _place(place: tuple[int | str, ...], prefix: str, said: Mapping[str, str]) -> str:
-    """Return `TRACKFARM_FLEET_HOSTS[0].gpu`; a rule between several fields has no location."""
-    if not place:
-        return "conflicting settings:"
-    name, *inner = place
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner)
-    variable = _variable(str(name), prefix, said)
-    return variable if str(name) in said else f"{variable}{''.join(parts)}"
-
-
-def _variable(name: str, prefix: str, said: Mapping[str, str]) -> str:
-    """Return the name of a field's variable; an alias already is a whole name."""
-    return said.get(name) or (name if name.isupper() else f"{prefix}{name.upper()}")
-
-
-def _wrong(detail: ErrorDetails) -> str:
-    if kind := _NOT_A_NUMBER.match(detail["type"]):
-        return "is not a whole number" if kind[1] == "int" else "is not a number"
-    if words := _WORDS.get(detail["type"]):
-        return words.format(**detail.get("ctx", {}), input=detail["input"])
-    return f"cannot be used: {detail['msg'].removeprefix('Value error, ')}"
-
-
-BAD_SETTINGS = 2

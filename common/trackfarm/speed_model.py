@@ -10,16 +10,10 @@ model set) by Bayesian linear regression with a conjugate normal-inverse-gamma p
 table's own values (0 or the table's fixed part, 1, 1): C. Bishop, Pattern Recognition and Machine
 Learning, section 3.3; Gelman et al., Bayesian Data Analysis, section 14.8. docs/planning.md has the
 formulas.
-
-Bounds for the calibration reported by a worker (`RegisterRequest.calibration`; pure).
-
-A worker may be broken or lie: its values are clamped to a factor of `TRUST` around the prior, and
-the durations of its tracks soon replace them.
 """
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -28,8 +22,8 @@ from typing import Any, Self
 from trackfarm import cost
 from trackfarm.cost import TrackShape
 from trackfarm.matrix3 import (
-    NOTHING,
-    ZERO,
+    ZERO_MATRIX,
+    ZERO_VECTOR,
     Matrix,
     Vector,
     blend,
@@ -42,7 +36,6 @@ from trackfarm.matrix3 import (
     times,
 )
 from trackfarm.model_sets import ModelSet, model_set
-from trackfarm.tiers import LONGEST, TRUST
 
 HALF_LIFE = 2_000  # tracks after which an observation counts half, so that drift is followed
 CLIP_SIGMAS = 5.0
@@ -108,8 +101,8 @@ class SpeedModel:
     kind: ModelSet
     tracks: int = 0
     weight: float = 0.0
-    gram: Matrix = NOTHING
-    cross: Vector = ZERO
+    gram: Matrix = ZERO_MATRIX
+    cross: Vector = ZERO_VECTOR
     square: float = 0.0
 
     def observe(self, shape: TrackShape, service_seconds: float) -> "SpeedModel":
@@ -275,43 +268,3 @@ def _vector(values: Any) -> Vector:
 def _matrix(rows: Any) -> Matrix:
     first, second, third = map(_vector, rows)
     return (first, second, third)
-
-
-MOST_POINTS = 8  # a calibration has five lengths
-_SECONDS = re.compile(r"seconds_(\d{1,3}(?:\.\d{1,3})?)s")
-
-
-def points(
-    calibration: Mapping[str, float], *, gpu: str, model_set: ModelSet
-) -> dict[TrackShape, float]:
-    """Return the service seconds of a track of each measured length, shortest first."""
-    seconds_by_shape: dict[TrackShape, float] = {}
-    for name, seconds in calibration.items():
-        match = _SECONDS.fullmatch(name)
-        if match and 0 < float(match[1]) <= LONGEST and 0 < seconds < math.inf:
-            shape = TrackShape(float(match[1]), model_set.default_steps, model_set.is_guided)
-            prior = cost.seconds(shape, gpu=gpu, model_set=model_set)
-            seconds_by_shape[shape] = min(max(seconds, prior / TRUST), prior * TRUST)
-    shortest_first = sorted(seconds_by_shape.items(), key=lambda point: point[0].duration)
-    return dict(shortest_first[:MOST_POINTS])
-
-
-def begun(model: SpeedModel, measured: Mapping[TrackShape, float]) -> SpeedModel:
-    """Return the model of a GPU type, seeded with these points if it has no tracks yet.
-
-    Each point counts as one track. A model that has learned from tracks is returned unchanged.
-    """
-    if model.tracks:
-        return model
-    for shape, seconds in measured.items():
-        model = model.observe(shape, seconds)
-    return model
-
-
-def speed_in_kind(model: SpeedModel, measured: Mapping[TrackShape, float]) -> float:
-    """Return the calibrated speed relative to the GPU type; 1.0 if not calibrated."""
-    measured_seconds = sum(measured.values())
-    if not measured_seconds:
-        return 1.0
-    expected_seconds = sum(model.predict(shape).mean for shape in measured)
-    return min(max(expected_seconds / measured_seconds, 1 / TRUST), TRUST)

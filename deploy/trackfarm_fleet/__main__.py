@@ -15,7 +15,8 @@ import structlog
 from trackfarm import logs
 from trackfarm.client import FarmError
 from trackfarm.embedded.signals import SignalFlags
-from trackfarm.settings import BAD_SETTINGS, UNUSABLE, ClientSettingsError, find_farm
+from trackfarm.settings import BAD_SETTINGS, ClientSettingsError, find_farm
+from trackfarm.settings_errors import SETTINGS_ERRORS
 from trackfarm_fleet.app import assembled, connection
 from trackfarm_fleet.autoscaler.policy import RentalPolicy
 from trackfarm_fleet.loop import give_back, release_lease, serve
@@ -53,7 +54,7 @@ def main() -> int:
             last = serve(fleet, mandate, settings.tick_seconds, lambda: interrupts.asked)
             returning = arguments.return_all or settings.return_all
             return _leave(fleet, mandate, last, lambda: interrupts.hurried, returning=returning)
-    except UNUSABLE as error:
+    except SETTINGS_ERRORS as error:
         return _unusable(complaint(error))
     except (ClientSettingsError, FarmError) as error:
         return _unusable(str(error))

@@ -11,7 +11,8 @@ from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
-from trackfarm.settings import complaints, home_path
+from trackfarm.settings import home_path
+from trackfarm.settings_errors import settings_problems
 from trackfarm_fleet.autoscaler.models import ScalingRules
 from trackfarm_fleet.autoscaler.policy import RentalPolicy
 from trackfarm_fleet.providers import runpod, vast
@@ -123,8 +124,8 @@ class FleetSettings(BaseSettings):
 
 
 def complaint(error: Exception, said: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Describe the errors in the settings, one variable a line; `said` as in `complaints`."""
-    return "\n  ".join(["unusable settings:", *complaints(error, _PREFIX, said)])
+    """Describe the errors in the settings, one variable a line; `said` as in `settings_problems`."""
+    return "\n  ".join(["unusable settings:", *settings_problems(error, _PREFIX, said)])
 
 
 def _folder() -> Path:

@@ -7,7 +7,8 @@ import structlog
 
 from trackfarm import logs
 from trackfarm.net.tls import check_server, verification
-from trackfarm.settings import BAD_SETTINGS, UNUSABLE, ClientSettingsError, complaints
+from trackfarm.settings import BAD_SETTINGS, ClientSettingsError
+from trackfarm.settings_errors import SETTINGS_ERRORS, settings_problems
 from trackfarm_scheduler.app import assemble
 from trackfarm_scheduler.objects import ObjectStoreError
 from trackfarm_scheduler.server import serve
@@ -20,8 +21,8 @@ log = structlog.get_logger("trackfarm_scheduler")
 def main() -> int:
     try:
         settings = SchedulerSettings()
-    except UNUSABLE as error:
-        return _unusable(complaints(error, "TRACKFARM_SCHEDULER_"))
+    except SETTINGS_ERRORS as error:
+        return _unusable(settings_problems(error, "TRACKFARM_SCHEDULER_"))
     if problems := faults(settings):
         return _unusable(problems)
     logs.configure(settings.log_format, settings.log_level)

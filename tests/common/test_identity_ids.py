@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from trackfarm.identity import new_id
-from trackfarm.protocol.worker import Identifier
+from trackfarm.protocol.base import Identifier
 
 
 @pytest.mark.parametrize("kind", ["job", "shard", "lease", "worker"])

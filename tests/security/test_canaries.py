@@ -22,11 +22,12 @@ from tests.end_to_end.processes import command_of, tree_of
 from tests.security.canaries import SIGNED, canary, files_below, leaks, leaks_in
 from tests.servers.process import wait_until
 from tests.servers.s3 import S3Access
+from trackfarm.atomic_file import write_private
 from trackfarm.catalog import Brief
 from trackfarm.client import Client, RequestRefused
 from trackfarm.embedded.home import Home
 from trackfarm.protocol.operator import JobHeader
-from trackfarm.settings import read_address, write_private
+from trackfarm.settings import read_address
 from trackfarm_scheduler.db.workers import hash_token
 
 pytestmark = pytest.mark.soak

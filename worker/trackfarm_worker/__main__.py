@@ -20,7 +20,8 @@ from trackfarm.broker import PIPELINE_DEPTH
 from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.net.tls import verification
 from trackfarm.protocol.worker import RegisterAnswer, RegisterRequest
-from trackfarm.settings import BAD_SETTINGS, UNUSABLE, ClientSettingsError
+from trackfarm.settings import BAD_SETTINGS, ClientSettingsError
+from trackfarm.settings_errors import SETTINGS_ERRORS
 from trackfarm_worker import gpu, multi_gpu, registration, self_terminate, self_test
 from trackfarm_worker.calibration import stored
 from trackfarm_worker.celery_app import build_celery, serve
@@ -229,7 +230,7 @@ def main() -> int:
         refuse_unsafe(settings)
         logs.configure(settings.log_format, settings.log_level)
         detected = gpu.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
-    except UNUSABLE as error:
+    except SETTINGS_ERRORS as error:
         print(complaint(error), file=sys.stderr)
         return BAD_SETTINGS
     except (UnknownModelSet, ClientSettingsError, RuntimeError) as error:

@@ -7,7 +7,6 @@ Run the batches of a calibration on an engine and record their timings.
 Calibration record, stored with the worker's other data.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from statistics import median
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trackfarm import cost
+from trackfarm.atomic_file import write_atomically
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet
 from trackfarm.tiers import MAX_BATCH, MAX_DURATION, SPEED
@@ -132,9 +132,7 @@ def save(calibration: Calibration, data_dir: Path) -> Path:
     """Write the record atomically. Raises OSError."""
     data_dir.mkdir(parents=True, exist_ok=True)
     path = data_dir / FILE
-    temporary = path.with_suffix(".part")
-    temporary.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, calibration.model_dump_json(indent=2) + "\n")
     return path
 
 

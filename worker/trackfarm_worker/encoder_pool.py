@@ -20,6 +20,7 @@ from typing import Self
 
 import numpy as np
 
+from trackfarm.atomic_file import atomic_path, part_of
 from trackfarm.catalog.vocabulary import AudioFormat
 from trackfarm_worker.audio_files import write
 
@@ -96,7 +97,7 @@ class EncoderPool:
         try:
             return executor.submit(_encode, *job).result()
         except BrokenProcessPool:
-            _partial(job[1]).unlink(missing_ok=True)
+            part_of(job[1]).unlink(missing_ok=True)
             self._replace(executor)
             return None
         except Exception as error:  # noqa: BLE001 - codecs raise anything
@@ -138,19 +139,11 @@ def _encode(
 ) -> EncodedFile:
     started_at = time.perf_counter()
     samples = np.load(pcm, allow_pickle=False, mmap_mode="r")
-    partial = _partial(out)
-    try:
-        write(partial, samples, sample_rate, audio_format, tags)
-        md5, sha256 = _digests(partial)
-        size = partial.stat().st_size
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_path(out) as part:
+        write(part, samples, sample_rate, audio_format, tags)
+        md5, sha256 = _digests(part)
+        size = part.stat().st_size
     return EncodedFile(out, size, md5, sha256, time.perf_counter() - started_at)
-
-
-def _partial(out: Path) -> Path:
-    return out.with_name(f"{out.name}.part")
 
 
 def _digests(path: Path) -> tuple[str, str]:

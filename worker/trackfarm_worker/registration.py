@@ -8,7 +8,6 @@ The farm's own certificate authority, when it came with the rental: written to a
 libraries can read.
 """
 
-import os
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from trackfarm.atomic_file import write_private
 from trackfarm.net.safe_urls import broker_fault, http_fault, with_authority
 from trackfarm.net.tls import unpacked
 from trackfarm.protocol.worker import RegisterAnswer, RegisterRequest
@@ -39,11 +39,7 @@ class Credentials(BaseModel):
 
 def save(path: Path, credentials: Credentials) -> None:
     """Write the file so that only its owner can ever read it."""
-    temporary = path.with_suffix(".new")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(credentials.model_dump_json())
-    temporary.replace(path)
+    write_private(path, credentials.model_dump_json())
 
 
 def settle_past(

@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
 from trackfarm.net.ssrf import EgressPolicy
-from trackfarm.settings import complaints
+from trackfarm.settings_errors import settings_problems
 from trackfarm_worker.engine.options import Options
 from trackfarm_worker.engine.settings import EngineSettings
 from trackfarm_worker.self_test import LEAST_SPEED
@@ -71,7 +71,7 @@ class MachineSettings(BaseSettings):
 
 def complaint(error: Exception) -> str:
     """Return the message for invalid settings, one line per variable."""
-    problems = complaints(error, "TRACKFARM_WORKER_")
+    problems = settings_problems(error, "TRACKFARM_WORKER_")
     return "\n  ".join(["The worker's settings are invalid:", *problems])
 
 

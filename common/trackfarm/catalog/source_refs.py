@@ -11,7 +11,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from trackfarm.catalog.errors import FieldProblem
-from trackfarm.protocol.operator import SOURCE_BYTES
+from trackfarm.protocol.limits import SOURCE_BYTES
 
 UPLOAD, OBJECT = "upload:", "object:"
 SourceField = Literal["src_audio", "reference_audio"]

@@ -6,6 +6,7 @@ Exit codes of the command line, one meaning each.
 import json
 import os
 import sys
+from enum import IntEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,6 @@ import typer
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import Console
-from enum import IntEnum
-
-from trackfarm.protocol.operator import JobInfo, JobState
-
 PLAIN_WIDTH = 160  # columns of tables written to a file or pipe, which have no width
 
 
@@ -48,11 +45,19 @@ def _console(*, stderr: bool) -> "Console":
 
 
 def say(text: str, style: str | None = None) -> None:
-    out().print(text, style=style, soft_wrap=True)
+    _print(text, style, stderr=False)
 
 
 def complain(text: str) -> None:
-    err().print(text, style="red", soft_wrap=True)
+    _print(text, "red", stderr=True)
+
+
+def _print(text: str, style: str | None, *, stderr: bool) -> None:
+    # Without rich where it adds nothing: importing it takes longer than most commands.
+    if style is None or not (sys.stderr if stderr else sys.stdout).isatty():
+        typer.echo(text, err=stderr)
+    else:
+        (err() if stderr else out()).print(text, style=style, soft_wrap=True)
 
 
 def print_json(value: "BaseModel | list[Any] | dict[str, Any]") -> None:
@@ -83,9 +88,3 @@ EPILOG = (
     " could not finish; 2 bad input (usage or catalog), nothing was sent; 3 no farm can be reached;"
     " 4 the farm refused the request; 130 Ctrl-C."
 )
-
-
-def code_of(job: JobInfo) -> ExitCode:
-    """Return the exit code for a job that ended: OK only if done without failed tracks."""
-    whole = job.state is JobState.DONE and job.tracks.failed == 0
-    return ExitCode.OK if whole else ExitCode.INCOMPLETE

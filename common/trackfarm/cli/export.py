@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trackfarm.cli.console import ExitCode, complain, err, print_json, say
-from trackfarm.cli.session import JsonOption, connected, ended, wanted_job
-from trackfarm.text import counted, noise_warning
+from trackfarm.cli.session import JsonOption, command_error, farm_connection, job_or_newest
+from trackfarm.job_text import noise_warning
+from trackfarm.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,24 +33,24 @@ def export(
 
     Running it again downloads only the missing files.
     """
-    from trackfarm.cli.jobs import watch_to_the_end
+    from trackfarm.cli.watch import watch_job
 
     job_id, target = (job_or_dir, directory) if directory else (None, Path(job_or_dir))
     if job_id is not None and "/" in job_id:
         remedy = (
             f"the job comes first: `trackfarm export JOB {job_id}`; `trackfarm jobs` lists them"
         )
-        raise ended(ExitCode.BAD_INPUT, f"there is no job {job_id}; {remedy}")
+        raise command_error(ExitCode.BAD_INPUT, f"there is no job {job_id}; {remedy}")
     code = ExitCode.OK
-    with connected() as farm:
-        job = wanted_job(farm, job_id)
+    with farm_connection() as farm:
+        job = job_or_newest(farm, job_id)
         if watch and not job.state.ended:
-            code = watch_to_the_end(job.id, as_json=as_json)
+            code = watch_job(job.id, as_json=as_json)
             if code is ExitCode.INTERRUPTED:
                 raise typer.Exit(code)
             job = farm.job(job.id)
         try:
-            report = exported(farm, job, target)
+            report = export_files(farm, job, target)
         except KeyboardInterrupt:
             err().print("stopped; downloaded files are kept. Run the same command again to resume")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
@@ -59,7 +60,7 @@ def export(
     raise typer.Exit(ExitCode.INCOMPLETE if report.failed else code)
 
 
-def exported(
+def export_files(
     farm: "Client", job: "JobInfo", directory: Path, stopped: "Callable[[], bool]" = lambda: False
 ) -> "ExportReport":
     """Export with a progress bar on a terminal; end the command when writing to disk fails."""
@@ -82,9 +83,9 @@ def exported(
             )
             return farm.driver.run(steps)
     except ForeignExport as error:
-        raise ended(ExitCode.BAD_INPUT, str(error)) from None
+        raise command_error(ExitCode.BAD_INPUT, str(error)) from None
     except OSError as error:
-        raise ended(ExitCode.INCOMPLETE, f"cannot write to {directory}: {error}") from None
+        raise command_error(ExitCode.INCOMPLETE, f"cannot write to {directory}: {error}") from None
 
 
 def print_report(job: "JobInfo", report: "ExportReport", *, as_json: bool) -> None:

@@ -1,21 +1,18 @@
-"""Commands about jobs: list, show, watch, pause, resume, cancel, retry and remove."""
+"""Commands about jobs: list, show, pause, resume, cancel, retry and remove."""
 
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trackfarm.cli.console import ExitCode, code_of, err, out, print_json, say
-from trackfarm.cli.session import JobArgument, JsonOption, connected, wanted_job
-from trackfarm.text import attention, clean, counted, state_words
+from trackfarm.cli.console import out, print_json, say
+from trackfarm.cli.session import JobArgument, JsonOption, farm_connection, job_or_newest
+from trackfarm.text import clean, counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trackfarm.client import Client
     from trackfarm.protocol.operator import JobInfo
-
-WATCH_TIMEOUT = 10.0
-REASONS_SHOWN = 10
 
 
 def jobs(
@@ -25,7 +22,7 @@ def jobs(
     """List the jobs, newest first."""
     from trackfarm.cli.tables import jobs_table
 
-    with connected() as farm:
+    with farm_connection() as farm:
         newest = farm.jobs(limit=limit)
     if as_json:
         print_json(newest)
@@ -39,19 +36,12 @@ def show(job: JobArgument = None, as_json: JsonOption = False) -> None:
     """Show all details of one job."""
     from trackfarm.cli.tables import job_card
 
-    with connected() as farm:
-        record = wanted_job(farm, job)
+    with farm_connection() as farm:
+        record = job_or_newest(farm, job)
     if as_json:
         print_json(record)
     else:
         out().print(job_card(record))
-
-
-def watch(job: JobArgument = None, as_json: JsonOption = False) -> None:
-    """Follow a job until it ends. With --json: one object per line, whenever it changes."""
-    with connected() as farm:
-        job_id = wanted_job(farm, job).id
-    raise typer.Exit(watch_to_the_end(job_id, as_json=as_json))
 
 
 def pause(job: JobArgument = None, as_json: JsonOption = False) -> None:
@@ -81,14 +71,12 @@ def retry(job: JobArgument = None, as_json: JsonOption = False) -> None:
 
 
 def remove(
-    job: Annotated[
-        str, typer.Argument(metavar="JOB", help="JobInfo id or a unique beginning of it.")
-    ],
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Job id or a unique beginning of it.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Delete an ended job and its files permanently; files shared with other jobs are kept."""
-    with connected() as farm:
+    with farm_connection() as farm:
         record = farm.job(job)
         if not yes:
             done = counted(record.tracks.done, "finished track")
@@ -101,64 +89,13 @@ def remove(
         say(f"{removed.id} ({clean(removed.catalog)}) is being deleted")
 
 
-def watch_to_the_end(job_id: str, *, as_json: bool) -> ExitCode:
-    """Follow the job, print its outcome and return the command's exit code."""
-    try:
-        with connected(patience=0, timeout=WATCH_TIMEOUT) as farm:
-            job = watched(farm, job_id, as_json=as_json)
-            if job is not None and not as_json:
-                print_ending(farm, job, f"`trackfarm export {job.id} DIR` downloads them")
-    except KeyboardInterrupt:
-        again = f"`trackfarm watch {job_id}` follows it again"
-        err().print(f"stopped watching; the job is still running; {again}", soft_wrap=True)
-        return ExitCode.INTERRUPTED
-    return code_of(job) if job is not None else ExitCode.INCOMPLETE
-
-
-def watched(
-    farm: "Client",
-    job_id: str,
-    *,
-    as_json: bool,
-    stopped: Callable[[float], object] = time.sleep,
-    note: "Callable[[JobInfo], str]" = attention,
-) -> "JobInfo | None":
-    """Show the job until it ends, with the text of `note`; return its last state.
-
-    None when it was never reached.
-    """
-    from trackfarm.cli.watch import view_for
-    from trackfarm.sdk.events import follow
-
-    return view_for(as_json=as_json, note=note)(
-        farm.driver.go_through(follow(job_id, stopped=stopped))
-    )
-
-
-def print_ending(farm: "Client", job: "JobInfo", files: str) -> None:
-    from trackfarm.cli.tables import ending_card
-
-    out().print(ending_card(job, failure_reasons(farm, job), files))
-
-
-def failure_reasons(farm: "Client", job: "JobInfo") -> dict[str, int]:
-    """Return the number of failed tracks by reason, most frequent first."""
-    from collections import Counter
-
-    from trackfarm.protocol.operator import TrackState
-
-    if not job.tracks.failed:
-        return {}
-    tracks = farm.tracks(job.id, state=TrackState.FAILED)
-    reasons = Counter(clean(track.error) or "no reason given" for track in tracks)
-    return dict(reasons.most_common(REASONS_SHOWN))
-
-
 def _change(
     job_id: str | None, change: "Callable[[Client, str], JobInfo]", *, as_json: bool
 ) -> None:
-    with connected() as farm:
-        changed = change(farm, job_id or wanted_job(farm, None).id)
+    from trackfarm.job_text import state_words
+
+    with farm_connection() as farm:
+        changed = change(farm, job_id or job_or_newest(farm, None).id)
     if as_json:
         print_json(changed)
     else:

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from trackfarm.cli.console import ExitCode, err, out, print_json, say
-from trackfarm.cli.session import JsonOption, administering, ended
+from trackfarm.cli.session import JsonOption, admin_connection, command_error
 from trackfarm.protocol.accounts import DEFAULT_RATE, MOST_RATE, ApiKeyInfo, AuditEntry, Scope
 from trackfarm.text import clean, one_line
 
@@ -121,8 +121,8 @@ def create(
         )
     except ValidationError as error:
         mistakes = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())
-        raise ended(ExitCode.BAD_INPUT, mistakes) from None
-    with administering() as farm:
+        raise command_error(ExitCode.BAD_INPUT, mistakes) from None
+    with admin_connection() as farm:
         created = farm.make_key(request)
     if as_json:
         print_json(created)
@@ -137,7 +137,7 @@ def create(
 def list_keys(as_json: JsonOption = False) -> None:
     """List the keys, oldest first."""
 
-    with administering() as farm:
+    with admin_connection() as farm:
         all_keys = farm.keys()
     if as_json:
         print_json(all_keys)
@@ -152,7 +152,7 @@ def list_keys(as_json: JsonOption = False) -> None:
 @keys.command()
 def revoke(key: KeyArgument, as_json: JsonOption = False) -> None:
     """Revoke a key: at once on this scheduler, within seconds on others."""
-    with administering() as farm:
+    with admin_connection() as farm:
         revoked = farm.revoke_key(key)
     if as_json:
         print_json(revoked)
@@ -168,7 +168,7 @@ def audit(
 ) -> None:
     """List changes and their authors, oldest first. With --json: one object per line."""
 
-    with administering() as farm:
+    with admin_connection() as farm:
         entries = list(_entries(farm, farm.job(job).id if job else None))
     if as_json:
         for entry in entries:

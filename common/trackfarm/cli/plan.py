@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trackfarm.cli.console import ExitCode, complain, out, print_json
-from trackfarm.cli.session import CatalogArgument, JsonOption, connected, ended
+from trackfarm.cli.session import CatalogArgument, JsonOption, command_error, farm_connection
 from trackfarm.cli.submit import checked, report_check
 from trackfarm.text import clean, counted
 
@@ -45,8 +45,8 @@ def plan(
     Exit codes: 0 the fleet can make every track within any given deadline and budget; 1 it
     cannot; 2 bad input.
     """
-    limits = limits_of(deadline, budget)
-    kind, tracks = demanded(catalog, model_set)
+    limits = parse_limits(deadline, budget)
+    kind, tracks = read_demand(catalog, model_set)
     result = (
         _planned_here(fleet, kind, tracks, limits)
         if fleet is not None
@@ -59,7 +59,7 @@ def plan(
     raise typer.Exit(ExitCode.OK if result.is_feasible else ExitCode.INCOMPLETE)
 
 
-def limits_of(deadline: str | None, budget: str | None) -> "PlanLimits":
+def parse_limits(deadline: str | None, budget: str | None) -> "PlanLimits":
     from trackfarm.planning import LimitError, PlanLimits, parse_budget, parse_deadline
 
     now = datetime.now().astimezone()
@@ -69,10 +69,10 @@ def limits_of(deadline: str | None, budget: str | None) -> "PlanLimits":
             budget=None if budget is None else parse_budget(budget),
         )
     except LimitError as error:
-        raise ended(ExitCode.BAD_INPUT, str(error)) from None
+        raise command_error(ExitCode.BAD_INPUT, str(error)) from None
 
 
-def demanded(path: Path, name: str | None) -> "tuple[ModelSet, list[ShapeCount]]":
+def read_demand(path: Path, name: str | None) -> "tuple[ModelSet, list[ShapeCount]]":
     """Return the model set and the tracks by shape; end the command when the catalog is invalid."""
     from trackfarm.catalog import CatalogError, open_catalog
     from trackfarm.model_sets import UnknownModelSet, model_set
@@ -84,10 +84,10 @@ def demanded(path: Path, name: str | None) -> "tuple[ModelSet, list[ShapeCount]]
         kind = model_set(name or catalog.model_set or DEFAULT_MODEL_SET)
         return kind, read_shapes(catalog, kind)
     except UnknownModelSet as error:
-        raise ended(ExitCode.BAD_INPUT, str(error)) from None
+        raise command_error(ExitCode.BAD_INPUT, str(error)) from None
     except CatalogError as error:
         _complain_about(path, error)
-        raise ended(ExitCode.BAD_INPUT, "nothing was planned") from None
+        raise command_error(ExitCode.BAD_INPUT, "nothing was planned") from None
 
 
 def _complain_about(path: Path, error: "CatalogError") -> None:
@@ -111,7 +111,7 @@ def _planned_here(
         prices = load_prices(os.environ)
         groups = parse_fleet(fleet, prices)
     except (FleetError, PricesError) as error:
-        raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
+        raise command_error(ExitCode.BAD_INPUT, clean(str(error))) from None
     return planned(demand_of(tracks), groups, kind=kind, prices=prices, limits=limits)
 
 
@@ -119,7 +119,7 @@ def _planned_by_farm(kind: "ModelSet", tracks: "list[ShapeCount]", limits: "Plan
     from trackfarm.planning import PlanRequest
 
     request = PlanRequest(model_set=kind.name, tracks=tracks, limits=limits)
-    with connected() as farm:
+    with farm_connection() as farm:
         return farm.plan(request)
 
 

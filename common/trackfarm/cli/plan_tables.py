@@ -6,6 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from trackfarm.job_text import NOISE
 from trackfarm.planning.models import (
     Chance,
     FleetOption,
@@ -16,7 +17,7 @@ from trackfarm.planning.models import (
     SpeedSource,
     TierTracks,
 )
-from trackfarm.text import NOISE, clean, counted, time_words
+from trackfarm.text import clean, counted, time_words
 
 
 def plan_report(plan: Plan) -> Iterator[RenderableType]:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def connected(*, patience: float = 3.0, timeout: float = 30.0) -> Iterator["Client"]:
+def farm_connection(*, patience: float = 3.0, timeout: float = 30.0) -> Iterator["Client"]:
     """Connect to the farm of the settings; end the command with a message on any error."""
-    address = known_farm()
-    with errors_end_the_command(), _farm(address, patience=patience, timeout=timeout) as farm:
+    address = configured_farm()
+    with exit_on_farm_errors(), _farm(address, patience=patience, timeout=timeout) as farm:
         yield farm
 
 
@@ -42,53 +42,53 @@ def _farm(address: FarmAddress, *, patience: float, timeout: float) -> "Client":
             insecure=address.insecure,
         )
     except ClientSettingsError as error:
-        raise ended(ExitCode.BAD_INPUT, str(error)) from None
+        raise command_error(ExitCode.BAD_INPUT, str(error)) from None
 
 
 @contextmanager
-def administering(*, patience: float = 3.0) -> Iterator["Administration"]:
-    """Connect like `connected`, for commands that need a key with scope `admin`."""
+def admin_connection(*, patience: float = 3.0) -> Iterator["Administration"]:
+    """Connect like `farm_connection`, for commands that need a key with scope `admin`."""
     from trackfarm.client.admin import Administration
 
-    address = known_farm()
+    address = configured_farm()
     with (
-        errors_end_the_command(),
+        exit_on_farm_errors(),
         Administration(address.url, address.api_key, patience=patience) as farm,
     ):
         yield farm
 
 
 @contextmanager
-def errors_end_the_command() -> Iterator[None]:
+def exit_on_farm_errors() -> Iterator[None]:
     """Turn every error of the client into a message on stderr and its exit code."""
     from trackfarm.client import FarmError, FarmUnreachable, RequestRefused, UnsafeAddress
 
     try:
         yield
     except FarmUnreachable as error:
-        raise ended(ExitCode.UNREACHABLE, str(error)) from None
+        raise command_error(ExitCode.UNREACHABLE, str(error)) from None
     except RequestRefused as error:
-        raise ended(_refusal_code(error), _refusal_text(error)) from None
+        raise command_error(_refusal_code(error), _refusal_text(error)) from None
     except UnsafeAddress as error:
-        raise ended(ExitCode.BAD_INPUT, str(error)) from None
+        raise command_error(ExitCode.BAD_INPUT, str(error)) from None
     except FarmError as error:
-        raise ended(ExitCode.UNREACHABLE, str(error)) from None
+        raise command_error(ExitCode.UNREACHABLE, str(error)) from None
 
 
-def ended(code: ExitCode, complaint: str) -> typer.Exit:
+def command_error(code: ExitCode, complaint: str) -> typer.Exit:
     """Print the message on stderr and return the exception that ends the command."""
     complain(complaint)
     return typer.Exit(code)
 
 
-def known_farm() -> FarmAddress:
+def configured_farm() -> FarmAddress:
     """Return the farm of the settings; end the command when they name none."""
     try:
         address = find_farm(os.environ)
     except ClientSettingsError as error:
-        raise ended(ExitCode.BAD_INPUT, str(error)) from None
+        raise command_error(ExitCode.BAD_INPUT, str(error)) from None
     if address is None:
-        raise ended(
+        raise command_error(
             ExitCode.UNREACHABLE,
             f"no farm found: {farm_file(home_path(os.environ))} does not exist; start one with"
             " `trackfarm up` or set TRACKFARM_URL and TRACKFARM_API_KEY",
@@ -96,15 +96,17 @@ def known_farm() -> FarmAddress:
     return address
 
 
-def wanted_job(farm: "Client", job_id: str | None) -> "JobInfo":
+def job_or_newest(farm: "Client", job_id: str | None) -> "JobInfo":
     """Return the job of this id, or the newest one; end the command when there is none."""
     if job_id is not None:
         if "/" in job_id:  # most likely a file path
-            raise ended(ExitCode.REFUSED, f"there is no job {job_id}; `trackfarm jobs` lists them")
+            raise command_error(
+                ExitCode.REFUSED, f"there is no job {job_id}; `trackfarm jobs` lists them"
+            )
         return farm.job(job_id)
     if newest := farm.jobs(limit=1):
         return newest[0]
-    raise ended(
+    raise command_error(
         ExitCode.REFUSED, "this farm has no jobs yet; submit one with `trackfarm submit CATALOG`"
     )
 

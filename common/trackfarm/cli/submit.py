@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trackfarm.cli.console import ExitCode, complain, print_json, say
-from trackfarm.cli.jobs import watch_to_the_end
-from trackfarm.cli.session import CatalogArgument, JsonOption, WatchOption, connected, ended
-from trackfarm.text import clean, counted, noise_warning
+from trackfarm.cli.session import (
+    CatalogArgument,
+    JsonOption,
+    WatchOption,
+    command_error,
+    farm_connection,
+)
+from trackfarm.text import clean, counted
 
 if TYPE_CHECKING:
     from trackfarm.catalog import CatalogCheck
@@ -65,15 +70,17 @@ def submit(
         deadline=_moment(deadline),
         budget=_dollars(budget),
     )
-    refuse_mistakes(catalog)
-    with connected(patience=PATIENCE) as farm:
+    require_valid_catalog(catalog)
+    with farm_connection(patience=PATIENCE) as farm:
         answer = send(farm, catalog, options)
     if as_json:
         print_json(answer)
     else:
         report_submission(answer)
     if watch:
-        raise typer.Exit(watch_to_the_end(answer.job.id, as_json=as_json))
+        from trackfarm.cli.watch import watch_job
+
+        raise typer.Exit(watch_job(answer.job.id, as_json=as_json))
 
 
 def checked(path: Path) -> "CatalogCheck":
@@ -94,7 +101,7 @@ def checked(path: Path) -> "CatalogCheck":
         )
 
 
-def refuse_mistakes(path: Path) -> None:
+def require_valid_catalog(path: Path) -> None:
     """End the command, with every mistake on stderr, unless the catalog is valid."""
     result = checked(path)
     if result.problem_count:
@@ -141,7 +148,7 @@ def _moment(text: str | None) -> datetime | None:
     try:
         return now + timedelta(seconds=parse_deadline(text, now))
     except LimitError as error:
-        raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
+        raise command_error(ExitCode.BAD_INPUT, clean(str(error))) from None
 
 
 def _dollars(text: str | None) -> float | None:
@@ -150,10 +157,10 @@ def _dollars(text: str | None) -> float | None:
     try:
         amount = None if text is None else parse_budget(text)
     except LimitError as error:
-        raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
+        raise command_error(ExitCode.BAD_INPUT, clean(str(error))) from None
     if amount == 0:
         remedy = "write what the job may cost, or leave --budget out for no limit"
-        raise ended(ExitCode.BAD_INPUT, f"a budget of $0 pays for no track; {remedy}")
+        raise command_error(ExitCode.BAD_INPUT, f"a budget of $0 pays for no track; {remedy}")
     return amount
 
 
@@ -168,10 +175,12 @@ def send(farm: "Client", path: Path, wishes: "SubmitOptions") -> "SubmitAnswer":
     try:
         return farm.driver.run(submission.submit(open_catalog(path), wishes))
     except (CatalogError, OSError) as error:
-        raise ended(ExitCode.BAD_INPUT, clean(str(error))) from None
+        raise command_error(ExitCode.BAD_INPUT, clean(str(error))) from None
 
 
 def report_submission(answer: "SubmitAnswer") -> None:
+    from trackfarm.job_text import noise_warning
+
     job = answer.job
     if answer.already_submitted:
         say(f"{job.id} already has exactly these tracks; nothing was added")

@@ -4,18 +4,9 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from trackfarm.job_text import attention, noise_warning, state_words, tier_words
 from trackfarm.protocol.operator import InvitationInfo, JobInfo, WorkerInfo
-from trackfarm.text import (
-    attention,
-    clean,
-    counted,
-    noise_warning,
-    one_line,
-    rate_words,
-    state_words,
-    tier_words,
-    time_words,
-)
+from trackfarm.text import clean, counted, one_line, rate_words, time_words
 
 
 def jobs_table(jobs: Sequence[JobInfo]) -> Table:

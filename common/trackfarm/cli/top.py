@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trackfarm.cli.console import ExitCode, out, print_json
-from trackfarm.cli.session import JsonOption, connected
+from trackfarm.cli.session import JsonOption, farm_connection
 
 if TYPE_CHECKING:
     from trackfarm.cli.top_view import Look, Throughput
@@ -28,7 +28,7 @@ def top(
     With --json: one object per snapshot, one per line.
     """
     try:
-        with connected(patience=0 if not once else 3) as farm:
+        with farm_connection(patience=0 if not once else 3) as farm:
             if once:
                 _show_once(farm, as_json=as_json)
             elif as_json or not out().is_terminal:

@@ -11,8 +11,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from trackfarm.job_text import attention, tier_words
 from trackfarm.protocol.operator import FarmStatus, JobInfo, JobState, WorkerInfo, WorkerState
-from trackfarm.text import attention, clean, counted, one_line, rate_words, tier_words, time_words
+from trackfarm.text import clean, counted, one_line, rate_words, time_words
 
 WORKING = frozenset({WorkerState.READY, WorkerState.BUSY, WorkerState.DRAINING})
 BARS = "▁▂▃▄▅▆▇█"

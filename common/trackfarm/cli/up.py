@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, Self
 
 import typer
 
-from trackfarm.cli.console import ExitCode, code_of, complain, err, print_json, say
-from trackfarm.cli.export import exported, print_report
-from trackfarm.cli.jobs import WATCH_TIMEOUT, print_ending, watched
-from trackfarm.cli.session import JsonOption, ended, errors_end_the_command
-from trackfarm.cli.submit import refuse_mistakes, report_submission, send
+from trackfarm.cli.console import ExitCode, complain, err, print_json, say
+from trackfarm.cli.export import export_files, print_report
+from trackfarm.cli.session import JsonOption, command_error, exit_on_farm_errors
+from trackfarm.cli.submit import report_submission, require_valid_catalog, send
+from trackfarm.cli.watch import WATCH_TIMEOUT, exit_code_of, print_ending, show_until_end
 from trackfarm.client import Client
 from trackfarm.settings import DEFAULT_PORT, FarmAddress, home_path
 from trackfarm.text import counted, time_words
@@ -47,7 +47,7 @@ class Errand:
     @classmethod
     def checked(cls, catalog: Path, directory: Path, *, model_set: str, as_json: bool) -> Self:
         """Create a run; end the command when the catalog has mistakes, before anything starts."""
-        refuse_mistakes(catalog)
+        require_valid_catalog(catalog)
         return cls(catalog, directory, model_set, as_json)
 
     def start(self, address: FarmAddress) -> None:
@@ -74,7 +74,7 @@ class Errand:
 
         try:
             with (
-                errors_end_the_command(),
+                exit_on_farm_errors(),
                 Client(address.url, address.api_key) as farm,
                 Client(address.url, address.api_key, patience=0, timeout=WATCH_TIMEOUT) as watcher,
             ):
@@ -93,14 +93,14 @@ class Errand:
         answer = send(farm, self.catalog, SubmitOptions(model_set=self.model_set))
         if not self.as_json:
             report_submission(answer)
-        job = watched(watcher, answer.job.id, as_json=self.as_json, stopped=self._stop.wait)
+        job = show_until_end(watcher, answer.job.id, as_json=self.as_json, stopped=self._stop.wait)
         if job is None or not job.state.ended:
             return ExitCode.INTERRUPTED
-        report = exported(farm, job, self.directory, stopped=self._stop.is_set)
+        report = export_files(farm, job, self.directory, stopped=self._stop.is_set)
         print_report(job, report, as_json=self.as_json)
         if not self.as_json:
             print_ending(farm, job, str(self.directory))
-        return ExitCode.INCOMPLETE if report.failed else code_of(job)
+        return ExitCode.INCOMPLETE if report.failed else exit_code_of(job)
 
 
 TICK_SECONDS = 0.1
@@ -139,7 +139,7 @@ def up(
     from trackfarm.embedded.home import Home
 
     if (submit is None) != (export is None):
-        raise ended(
+        raise command_error(
             ExitCode.BAD_INPUT, "--submit and --export need each other; give both or neither"
         )
     errand = None
@@ -240,4 +240,4 @@ def _teller(*, as_json: bool) -> "Callable[[str], None]":
 
 
 def _fail(code: ExitCode, error: Exception) -> NoReturn:
-    raise ended(code, str(error)) from None
+    raise command_error(code, str(error)) from None

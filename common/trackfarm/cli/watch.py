@@ -1,12 +1,10 @@
-"""Three displays for a followed job: a live progress bar, plain lines, JSON lines.
-
-`logs`: the events of a job, one per line.
-"""
+"""`watch`: follow a job on a live progress bar, in plain lines or in JSON lines."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 from rich.console import Group, RenderableType
@@ -15,25 +13,84 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from trackfarm.cli.console import ExitCode, complain, out, print_json, say
-from trackfarm.cli.session import JsonOption, connected, wanted_job
-from trackfarm.protocol.operator import JobInfo
-from trackfarm.sdk.events import Outage, Sighting
-from trackfarm.text import attention, clean, one_line, progress_words, time_words
+from trackfarm.cli.console import ExitCode, err, out, print_json, say
+from trackfarm.cli.session import JobArgument, JsonOption, farm_connection, job_or_newest
+from trackfarm.cli.tables import ending_card
+from trackfarm.job_text import attention, progress_words
+from trackfarm.protocol.operator import JobInfo, JobState, TrackState
+from trackfarm.sdk.events import JobUpdate, Outage, follow
+from trackfarm.text import clean, time_words
 
 if TYPE_CHECKING:
     from trackfarm.client import Client
-    from trackfarm.protocol.operator import EventInfo
 
-
-LINE_EVERY = 5.0
+WATCH_TIMEOUT = 10.0  # seconds
+REASONS_SHOWN = 10
+LINE_EVERY = 5.0  # seconds
 Note = Callable[[JobInfo], str]
 """Text appended to the progress of a job that needs attention; empty otherwise."""
 
 
+def watch(job: JobArgument = None, as_json: JsonOption = False) -> None:
+    """Follow a job until it ends. With --json: one object per line, whenever it changes."""
+    with farm_connection() as farm:
+        job_id = job_or_newest(farm, job).id
+    raise typer.Exit(watch_job(job_id, as_json=as_json))
+
+
+def watch_job(job_id: str, *, as_json: bool) -> ExitCode:
+    """Follow the job, print its outcome and return the command's exit code."""
+    try:
+        with farm_connection(patience=0, timeout=WATCH_TIMEOUT) as farm:
+            job = show_until_end(farm, job_id, as_json=as_json)
+            if job is not None and not as_json:
+                print_ending(farm, job, f"`trackfarm export {job.id} DIR` downloads them")
+    except KeyboardInterrupt:
+        again = f"`trackfarm watch {job_id}` follows it again"
+        err().print(f"stopped watching; the job is still running; {again}", soft_wrap=True)
+        return ExitCode.INTERRUPTED
+    return exit_code_of(job) if job is not None else ExitCode.INCOMPLETE
+
+
+def show_until_end(
+    farm: "Client",
+    job_id: str,
+    *,
+    as_json: bool,
+    stopped: Callable[[float], object] = time.sleep,
+    note: Note = attention,
+) -> JobInfo | None:
+    """Show the job until it ends, with the text of `note`; return its last state.
+
+    None when it was never reached.
+    """
+    return view_for(as_json=as_json, note=note)(
+        farm.driver.go_through(follow(job_id, stopped=stopped))
+    )
+
+
+def exit_code_of(job: JobInfo) -> ExitCode:
+    """Return the exit code for a job that ended: OK only if done without failed tracks."""
+    is_complete = job.state is JobState.DONE and job.tracks.failed == 0
+    return ExitCode.OK if is_complete else ExitCode.INCOMPLETE
+
+
+def print_ending(farm: "Client", job: JobInfo, files: str) -> None:
+    out().print(ending_card(job, failure_reasons(farm, job), files))
+
+
+def failure_reasons(farm: "Client", job: JobInfo) -> dict[str, int]:
+    """Return the number of failed tracks by reason, most frequent first."""
+    if not job.tracks.failed:
+        return {}
+    tracks = farm.tracks(job.id, state=TrackState.FAILED)
+    reasons = Counter(clean(track.error) or "no reason given" for track in tracks)
+    return dict(reasons.most_common(REASONS_SHOWN))
+
+
 class ProgressView(Protocol):
-    def __call__(self, sightings: Iterable[Sighting]) -> JobInfo | None:
-        """Show each sighting; return the last state of the job, None if it was never reached."""
+    def __call__(self, updates: Iterable[JobUpdate]) -> JobInfo | None:
+        """Show each update; return the last state of the job, None if it was never reached."""
 
 
 def view_for(*, as_json: bool, note: Note = attention) -> ProgressView:
@@ -42,20 +99,20 @@ def view_for(*, as_json: bool, note: Note = attention) -> ProgressView:
     return partial(show_live if out().is_terminal else show_lines, note=note)
 
 
-def show_json(sightings: Iterable[Sighting]) -> JobInfo | None:
+def show_json(updates: Iterable[JobUpdate]) -> JobInfo | None:
     """Print one object per line, whenever the job has changed."""
     last: JobInfo | None = None
-    for sighting in sightings:
-        if isinstance(sighting, Outage):
-            print_json({"unreachable_seconds": round(sighting.seconds, 1)})
-        elif sighting != last:
-            print_json(sighting)
-            last = sighting
+    for update in updates:
+        if isinstance(update, Outage):
+            print_json({"unreachable_seconds": round(update.seconds, 1)})
+        elif update != last:
+            print_json(update)
+            last = update
     return last
 
 
 def show_lines(
-    sightings: Iterable[Sighting],
+    updates: Iterable[JobUpdate],
     clock: Callable[[], float] = time.monotonic,
     note: Note = attention,
 ) -> JobInfo | None:
@@ -63,49 +120,49 @@ def show_lines(
     last: JobInfo | None = None
     shown: tuple[str, str] | None = None
     due = clock()
-    for sighting in sightings:
-        topic = _topic(sighting, note)
+    for update in updates:
+        topic = _topic(update, note)
         if topic != shown or clock() >= due:
-            say(_line(sighting, note))
+            say(_line(update, note))
             shown, due = topic, clock() + LINE_EVERY
-        last = last if isinstance(sighting, Outage) else sighting
+        last = last if isinstance(update, Outage) else update
     return last
 
 
-def show_live(sightings: Iterable[Sighting], note: Note = attention) -> JobInfo | None:
+def show_live(updates: Iterable[JobUpdate], note: Note = attention) -> JobInfo | None:
     """Show a progress bar that stays in place."""
     last: JobInfo | None = None
     with Live(console=out(), auto_refresh=False, transient=True) as live:
-        for sighting in sightings:
-            last = last if isinstance(sighting, Outage) else sighting
-            live.update(_picture(sighting, last, note), refresh=True)
+        for update in updates:
+            last = last if isinstance(update, Outage) else update
+            live.update(_picture(update, last, note), refresh=True)
     return last
 
 
-def _topic(sighting: Sighting, note: Note) -> tuple[str, str]:
-    if isinstance(sighting, Outage):
+def _topic(update: JobUpdate, note: Note) -> tuple[str, str]:
+    if isinstance(update, Outage):
         return ("outage", "")
-    return (sighting.state.value, note(sighting))
+    return (update.state.value, note(update))
 
 
-def _line(sighting: Sighting, note: Note) -> str:
-    if isinstance(sighting, Outage):
-        return _outage_words(sighting)
-    return "; ".join(filter(None, [progress_words(sighting), note(sighting)]))
+def _line(update: JobUpdate, note: Note) -> str:
+    if isinstance(update, Outage):
+        return _outage_words(update)
+    return "; ".join(filter(None, [progress_words(update), note(update)]))
 
 
 def _outage_words(outage: Outage) -> str:
     return f"the farm does not answer ({time_words(outage.seconds)}); retrying"
 
 
-def _picture(sighting: Sighting, job: JobInfo | None, note: Note) -> RenderableType:
+def _picture(update: JobUpdate, job: JobInfo | None, note: Note) -> RenderableType:
     rows: list[RenderableType] = []
     if job is not None:
         rows += [_bar(job), Text(progress_words(job))]
         if notice := note(job):
             rows.append(Text(notice, style="yellow"))
-    if isinstance(sighting, Outage):
-        rows.append(Text(_outage_words(sighting), style="yellow"))
+    if isinstance(update, Outage):
+        rows.append(Text(_outage_words(update), style="yellow"))
     return Group(*rows)
 
 
@@ -118,73 +175,3 @@ def _bar(job: JobInfo) -> RenderableType:
     bar = ProgressBar(total=max(1, job.tracks.total), completed=job.tracks.done)
     row.add_row(clean(job.catalog), bar, f"{share:4.0%}")
     return row
-
-
-LOOK_EVERY = 1.0
-GIVE_UP_AFTER = 120.0  # a scheduler that restarts is back within seconds
-DATA_WIDTH = 200
-
-
-def logs(
-    job: Annotated[
-        str | None,
-        typer.Option(
-            "--job", metavar="JOB", help="Job id or its beginning; default: the newest job."
-        ),
-    ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Keep printing until the job has ended.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Print the events of a job, oldest first, one per line."""
-    show = print_json if as_json else _say
-    try:
-        with connected(patience=GIVE_UP_AFTER if follow else 3.0) as farm:
-            job_id = wanted_job(farm, job).id
-            for event in events(farm, job_id, follow=follow):
-                show(event)
-    except KeyboardInterrupt:
-        complain("stopped following; the job is still running")
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
-
-
-def events(
-    farm: "Client",
-    job_id: str,
-    *,
-    follow: bool,
-    wait: Callable[[float], object] = time.sleep,
-) -> "Iterator[EventInfo]":
-    """Yield all events of a job so far; with `follow` also new ones, until the job has ended."""
-    after = 0
-    while True:
-        # Read the state before the events, so that no event of an ended job is missed.
-        is_last = not follow or farm.job(job_id).state.ended
-        while page := farm.events(job_id=job_id, after=after):
-            yield from page
-            after = page[-1].id
-        if is_last:
-            return
-        wait(LOOK_EVERY)
-
-
-def line(event: "EventInfo") -> str:
-    """Return an event as a line: local time, kind, track, shard and worker, data."""
-    subjects = [
-        f"track {event.track_id}" if event.track_id is not None else None,
-        event.shard_id,
-        event.worker_id,
-    ]
-    data = ", ".join(f"{name}={value}" for name, value in event.data.items())
-    parts = [
-        f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}",
-        f"{clean(event.kind).replace('_', ' '):<16}",
-        " ".join(clean(part) for part in subjects if part),
-        one_line(data, DATA_WIDTH),
-    ]
-    return "  ".join(part for part in parts if part).rstrip()
-
-
-def _say(event: "EventInfo") -> None:
-    say(line(event))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trackfarm.cli.console import err, out, print_json, say
-from trackfarm.cli.session import JsonOption, connected
+from trackfarm.cli.session import JsonOption, farm_connection
 from trackfarm.text import clean, counted
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ def duration(text: str) -> float:
 
     Raises typer.BadParameter.
     """
-    from trackfarm.protocol.operator import LONGEST_INVITATION
+    from trackfarm.protocol.limits import MAX_INVITATION_SECONDS
 
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
     if match is None:
         raise typer.BadParameter(f"{text!r} is not a duration; write 90s, 30m, 12h or 7d")
     seconds = timedelta(**{_UNITS[match[2]]: float(match[1])}).total_seconds()
-    if not 0 < seconds <= LONGEST_INVITATION:
+    if not 0 < seconds <= MAX_INVITATION_SECONDS:
         raise typer.BadParameter(f"{text!r} is out of range; write a duration of at most 31 days")
     return seconds
 
@@ -44,7 +44,7 @@ def list_workers(context: typer.Context, as_json: JsonOption = False) -> None:
         return
     from trackfarm.cli.tables import workers_table
 
-    with connected() as farm:
+    with farm_connection() as farm:
         records = farm.workers()
     if as_json:
         print_json(records)
@@ -84,7 +84,7 @@ def invite(
         price_per_hour=price,
         note=note,
     )
-    with connected() as farm:
+    with farm_connection() as farm:
         invited = farm.invite(request)
         url = farm.url
     if as_json:
@@ -101,7 +101,7 @@ def invitations(as_json: JsonOption = False) -> None:
     """List the invitations, newest first."""
     from trackfarm.cli.tables import invitations_table
 
-    with connected() as farm:
+    with farm_connection() as farm:
         records = farm.invitations()
     if as_json:
         print_json(records)
@@ -117,7 +117,7 @@ def revoke(
     as_json: JsonOption = False,
 ) -> None:
     """Revoke an invitation; workers that joined with it stay."""
-    with connected() as farm:
+    with farm_connection() as farm:
         revoked = farm.revoke_invitation(invitation)
     if as_json:
         print_json(revoked)
@@ -128,7 +128,7 @@ def revoke(
 @workers.command()
 def drain(worker: WorkerArgument, as_json: JsonOption = False) -> None:
     """Drain a worker: it gets no new tracks and leaves after finishing its current ones."""
-    with connected() as farm:
+    with farm_connection() as farm:
         drained = farm.drain_worker(_id_of(farm, worker))
     if as_json:
         print_json(drained)
@@ -139,7 +139,7 @@ def drain(worker: WorkerArgument, as_json: JsonOption = False) -> None:
 @workers.command()
 def remove(worker: WorkerArgument, as_json: JsonOption = False) -> None:
     """Remove a worker: its tokens are void at once, its tracks go to other workers."""
-    with connected() as farm:
+    with farm_connection() as farm:
         removed = farm.remove_worker(_id_of(farm, worker))
     if as_json:
         print_json(removed)

@@ -9,8 +9,7 @@ from typing import Any, Self
 import httpx
 from tenacity import AsyncRetrying
 
-from trackfarm.client.atomic_file import AtomicFile
-from trackfarm.client.connection import Connection, arguments, download_failed
+from trackfarm.client.connection import Connection, HashingFile, arguments, download_failed
 from trackfarm.client.errors import RequestRefused, RetryableResponse, checked
 from trackfarm.client.sansio import (
     Gather,
@@ -125,7 +124,7 @@ class AsyncDriver:
             async with self._store.stream("GET", step.url) as response:
                 if not response.is_success:
                     await response.aread()
-                with AtomicFile(step.path) as draft:
+                with HashingFile(step.path) as draft:
                     async for chunk in checked(response).aiter_bytes(CHUNK_BYTES):
                         draft.write(chunk)
                     return draft.sha256

@@ -1,9 +1,10 @@
 """Connection settings: address, key, trusted authorities, timeout and retry policy."""
 
+import hashlib
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from tenacity import RetryCallState, retry_if_exception, stop_before_delay, wait_exponential
@@ -113,3 +114,25 @@ def arguments(request: Request) -> dict[str, Any]:
     """Return httpx's keyword arguments for a request, without its body."""
     options: dict[str, Any] = {"headers": request.headers, "params": request.params}
     return options if request.timeout is None else options | {"timeout": request.timeout}
+
+
+class HashingFile:
+    """A new file at `path`, hashed while it is written. Raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._digest = hashlib.sha256()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, chunk: bytes) -> None:
+        self._digest.update(chunk)
+        self._file.write(chunk)
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()

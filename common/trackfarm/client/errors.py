@@ -1,12 +1,11 @@
 """Errors of calls to the farm, and the rules for which of them are retried."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 from pydantic import ValidationError
 
-if TYPE_CHECKING:
-    from trackfarm.protocol.worker import ProblemDetails
+from trackfarm.protocol.base import ProblemDetails
 
 UNSERVED = frozenset({500, 502, 503, 504})
 TOO_MANY = 429
@@ -37,7 +36,7 @@ class RequestRefused(FarmError):
     `problem.errors` lists the mistakes, if any, each with its row and field where it has one.
     """
 
-    def __init__(self, problem: "ProblemDetails") -> None:
+    def __init__(self, problem: ProblemDetails) -> None:
         shown = [f"  {mistake_line(mistake)}" for mistake in problem.errors[:MISTAKES_SHOWN]]
         if left_out := len(problem.errors) - len(shown):
             shown.append(f"  and {left_out:,} more in `problem.errors`")
@@ -56,7 +55,7 @@ class DownloadFailed(FarmError):
 class RetryableResponse(Exception):
     """A retryable response; `seconds` is its Retry-After, None if it has none."""
 
-    def __init__(self, problem: "ProblemDetails", seconds: float | None) -> None:
+    def __init__(self, problem: ProblemDetails, seconds: float | None) -> None:
         super().__init__(problem.detail or problem.title)
         self.problem = problem
         self.seconds = seconds
@@ -83,7 +82,7 @@ def mistake_line(mistake: dict[str, Any]) -> str:
 
 
 def checked(response: httpx.Response) -> httpx.Response:
-    """Return the response if it is a success. Raises Refused, Later, Unserved."""
+    """Return the response if it is a success. Raises RequestRefused, Busy or ServerError."""
     if response.is_success:
         return response
     problem, retry_after = _problem(response), response.headers.get("Retry-After", "")
@@ -95,11 +94,7 @@ def checked(response: httpx.Response) -> httpx.Response:
     raise RequestRefused(problem)
 
 
-def _problem(response: httpx.Response) -> "ProblemDetails":
-    from trackfarm.protocol.worker import (
-        ProblemDetails,  # slow to import, needed only after an error
-    )
-
+def _problem(response: httpx.Response) -> ProblemDetails:
     try:
         return ProblemDetails.model_validate_json(response.content)
     except ValidationError:  # a proxy's own page

@@ -9,8 +9,7 @@ from typing import Any, Self
 import httpx
 from tenacity import Retrying
 
-from trackfarm.client.atomic_file import AtomicFile
-from trackfarm.client.connection import Connection, arguments, download_failed
+from trackfarm.client.connection import Connection, HashingFile, arguments, download_failed
 from trackfarm.client.errors import RequestRefused, RetryableResponse, checked
 from trackfarm.client.sansio import (
     Gather,
@@ -113,7 +112,7 @@ class SyncDriver:
 
     def _save(self, step: Save) -> str:
         try:
-            with self._store.stream("GET", step.url) as response, AtomicFile(step.path) as draft:
+            with self._store.stream("GET", step.url) as response, HashingFile(step.path) as draft:
                 if not response.is_success:
                     response.read()
                 for chunk in checked(response).iter_bytes(CHUNK_BYTES):

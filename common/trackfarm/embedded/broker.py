@@ -5,7 +5,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from trackfarm.settings import write_private
+from trackfarm.atomic_file import write_private
 
 LOOPBACK = "127.0.0.1"
 

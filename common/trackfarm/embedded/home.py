@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from trackfarm.settings import ClientSettingsError, read_address, write_private
+from trackfarm.atomic_file import write_private
+from trackfarm.settings import ClientSettingsError, read_address
 
 ENDING_SECONDS = 15.0  # the children of a killed farm may need this long to exit
 POLL_SECONDS = 0.1

@@ -1,14 +1,13 @@
-"""API keys and the audit log: models shared by operator clients and the scheduler.
-
-Usage per API key: models shared by operator clients and the scheduler.
-"""
+"""API keys, their usage, and the audit log: messages of operator clients and the scheduler."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from trackfarm.protocol.base import AnswerModel, RequestModel
 
 KEY_PREFIX = "tf_"  # so that scanners for leaked secrets find keys in code and logs
 DEFAULT_RATE = 600
@@ -39,15 +38,7 @@ def implied(scopes: Iterable[Scope]) -> frozenset[Scope]:
     return frozenset().union(*(IMPLIED[scope] for scope in scopes))
 
 
-class _AccountRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _AccountModel(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class KeyRequest(_AccountRequest):
+class KeyRequest(RequestModel):
     """Request for a new API key.
 
     `owner`: the account that owns the key's jobs and uploads; defaults to the key's name, reduced
@@ -63,7 +54,7 @@ class KeyRequest(_AccountRequest):
     most_tracks: int | None = Field(default=None, ge=0, le=2**53)
 
 
-class ApiKeyInfo(_AccountModel):
+class ApiKeyInfo(AnswerModel):
     """API key without its secret, which is shown only when the key is created."""
 
     id: str
@@ -78,14 +69,14 @@ class ApiKeyInfo(_AccountModel):
     last_used_at: datetime | None
 
 
-class NewApiKey(_AccountModel):
+class NewApiKey(AnswerModel):
     """New API key. `secret` is shown only in this response."""
 
     key: ApiKeyInfo
     secret: str
 
 
-class AuditEntry(_AccountModel):
+class AuditEntry(AnswerModel):
     """One requested change. `outcome` is `done` or the reason for the refusal."""
 
     id: int
@@ -108,11 +99,7 @@ class Step(StrEnum):
     HOUR = "hour"
 
 
-class _UsageModel(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class UsagePeriod(_UsageModel):
+class UsagePeriod(AnswerModel):
     """Usage of one key.
 
     `tracks` completed with `audio_seconds` in total, failed attempts, and the engine seconds and US
@@ -129,7 +116,7 @@ class UsagePeriod(_UsageModel):
     dollars: float
 
 
-class UsageReport(_UsageModel):
+class UsageReport(AnswerModel):
     """Usage in whole hours, from `since` (inclusive) to `until` (exclusive)."""
 
     since: datetime

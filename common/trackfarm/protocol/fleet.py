@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from trackfarm.planning.models import ShapeCount
+from trackfarm.protocol.base import AnswerModel, Count, Hex64, RequestModel, ShortText
 from trackfarm.protocol.operator import WorkerState
-from trackfarm.protocol.worker import Count, Hex64, ShortText
 
 Moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -33,22 +33,14 @@ class RentalState(StrEnum):
     ENDED = "ended"
 
 
-class _FleetRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _FleetModel(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class FleetLeaseRequest(_FleetRequest):
+class FleetLeaseRequest(RequestModel):
     """Request to acquire the fleet's leader lease for `seconds`, or to renew it."""
 
     holder: ShortText = Field(min_length=1)
     seconds: float = Field(gt=0, le=LONGEST_TERM)
 
 
-class FleetLease(_FleetModel):
+class FleetLease(AnswerModel):
     """Leader lease of the fleet: its holder, and the `seconds` it has left (0: no leader).
 
     `epoch` grows with each new holder; writes under an older epoch are refused. `farm` is in the
@@ -61,7 +53,7 @@ class FleetLease(_FleetModel):
     seconds: float
 
 
-class PriceChange(_FleetRequest):
+class PriceChange(RequestModel):
     """Price of a machine from `at` on; `stopped`: it was stopped and did no work."""
 
     at: Moment
@@ -69,7 +61,7 @@ class PriceChange(_FleetRequest):
     stopped: bool = False
 
 
-class RentalPlan(_FleetRequest):
+class RentalPlan(RequestModel):
     """Specification of a machine, before it is requested.
 
     `vram` (nominal GB) and `gpus` are the expected hardware, `ready_in` the seconds until it should
@@ -89,7 +81,7 @@ class RentalPlan(_FleetRequest):
     intended_at: Moment
 
 
-class RentalStatus(_FleetRequest):
+class RentalStatus(RequestModel):
     """State of a rental, managed by `trackfarm_fleet.rentals.state_machine`.
 
     `extra` in $: cost of machines created twice by mistake; `charged` in $: cost of the machine on
@@ -113,14 +105,14 @@ class RentalStatus(_FleetRequest):
     prices: list[PriceChange] = Field(default_factory=list, max_length=1_000)
 
 
-class RentalIntent(_FleetRequest):
+class RentalIntent(RequestModel):
     """Intent to rent a machine, stored before the machine is requested."""
 
     epoch: Count
     plan: RentalPlan
 
 
-class RentalMove(_FleetRequest):
+class RentalMove(RequestModel):
     """New state of a rental, decided when the rental was at `version`."""
 
     epoch: Count
@@ -128,7 +120,7 @@ class RentalMove(_FleetRequest):
     standing: RentalStatus
 
 
-class RentalInfo(_FleetModel):
+class RentalInfo(AnswerModel):
     """Rental of one machine.
 
     `version` grows with each write. `dismissed`: the operator's reason for releasing it, else
@@ -150,7 +142,7 @@ class RentalInfo(_FleetModel):
         return self.standing.state is not RentalState.ENDED
 
 
-class IntentAnswer(_FleetModel):
+class IntentAnswer(AnswerModel):
     """Stored intent.
 
     `token` lets the machine's workers register, once per GPU; it is shown only in this response.
@@ -160,7 +152,7 @@ class IntentAnswer(_FleetModel):
     token: str = Field(repr=False)
 
 
-class CodeBundle(_FleetModel):
+class CodeBundle(AnswerModel):
     """Archive of `size` bytes that machines with a stock image install.
 
     Workers that may register download it from `trackfarm.protocol.worker.BUNDLE`.
@@ -170,11 +162,11 @@ class CodeBundle(_FleetModel):
     size: Count
 
 
-class ReleaseRequestAnswer(_FleetRequest):
+class ReleaseRequestAnswer(RequestModel):
     reason: ShortText = "the operator wants it gone"
 
 
-class RentedWorker(_FleetModel):
+class RentedWorker(AnswerModel):
     """Worker on a rented machine.
 
     `silent`: seconds since its last heartbeat; `idle`: seconds since its last shard; `speed` is
@@ -195,7 +187,7 @@ class RentedWorker(_FleetModel):
     shards: int
 
 
-class JobLimits(_FleetModel):
+class JobLimits(AnswerModel):
     """Requirements of one active job, without its name.
 
     `tracks` are unfinished, `deadline` is in seconds from now, `budget` is in $, less the cost of
@@ -207,7 +199,7 @@ class JobLimits(_FleetModel):
     budget: float | None
 
 
-class FleetDemand(_FleetModel):
+class FleetDemand(AnswerModel):
     """Unfinished work for one model set; `waiting`: unassigned tracks by tier in nominal GB."""
 
     model_set: str
@@ -216,7 +208,7 @@ class FleetDemand(_FleetModel):
     jobs: list[JobLimits]
 
 
-class LearntSpeed(_FleetModel):
+class LearntSpeed(AnswerModel):
     """Learned speed of a GPU type; `stats` is the JSON of `trackfarm.speed_model.SpeedModel`."""
 
     gpu: str
@@ -224,7 +216,7 @@ class LearntSpeed(_FleetModel):
     stats: str
 
 
-class FleetState(_FleetModel):
+class FleetState(AnswerModel):
     """Snapshot of all inputs of the fleet's decisions.
 
     `rentals` are the open ones and any that ended since the requested time.
@@ -237,7 +229,7 @@ class FleetState(_FleetModel):
     speeds: list[LearntSpeed]
 
 
-class BusyInterval(_FleetModel):
+class BusyInterval(AnswerModel):
     """Interval in which a worker was busy with one job's tracks.
 
     `kept`: the tracks were committed. `job` is None if another owner's.
@@ -249,7 +241,7 @@ class BusyInterval(_FleetModel):
     job: str | None
 
 
-class RentalUsage(_FleetModel):
+class RentalUsage(AnswerModel):
     """Usage of a rental: busy intervals per worker in order, and committed tracks per job."""
 
     rental: RentalInfo

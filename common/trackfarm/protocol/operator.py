@@ -8,11 +8,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, computed_field
+from pydantic import AfterValidator, AwareDatetime, Field, computed_field
+
+from trackfarm.protocol.base import AnswerModel, RequestModel
+from trackfarm.protocol.limits import MAX_INVITATION_SECONDS, SOURCE_BYTES
 
 API_PREFIX = "/api/v1"
-SOURCE_BYTES = 100_000_000  # 600 s of 16-bit stereo WAV at 48 kHz are 115 MB: send those as FLAC
-LONGEST_INVITATION = 31 * 86_400  # seconds
 NDJSON = "application/x-ndjson"
 CPU = "cpu"  # GPU name reported by a worker without one
 
@@ -54,20 +55,14 @@ class WorkerState(StrEnum):
     LOST = "lost"
 
 
-class _OperatorModel(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
 def _shown(text: str) -> str:
     if not text.isprintable():
         raise ValueError("has a character that cannot be printed")
     return text
 
 
-class JobHeader(BaseModel):
+class JobHeader(RequestModel):
     """First line of a submission."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     catalog: Annotated[str, AfterValidator(_shown)] = Field(
         min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"
@@ -79,7 +74,7 @@ class JobHeader(BaseModel):
     budget: float | None = Field(default=None, gt=0, description="US dollars.")
 
 
-class TrackCounts(_OperatorModel):
+class TrackCounts(AnswerModel):
     pending: int = 0
     leased: int = 0
     done: int = 0
@@ -91,7 +86,7 @@ class TrackCounts(_OperatorModel):
         return self.pending + self.leased + self.done + self.failed + self.cancelled
 
 
-class JobInfo(_OperatorModel):
+class JobInfo(AnswerModel):
     """Job and its progress.
 
     `new_tracks` counts the tracks that this submission added; the others had been made or requested
@@ -123,7 +118,7 @@ class JobInfo(_OperatorModel):
     notice: str
 
 
-class SubmitAnswer(_OperatorModel):
+class SubmitAnswer(AnswerModel):
     """Result of a submission.
 
     `already_submitted`: this job already has exactly these tracks; nothing was added.
@@ -134,16 +129,14 @@ class SubmitAnswer(_OperatorModel):
     revived_tracks: int
 
 
-class UploadRequest(BaseModel):
+class UploadRequest(RequestModel):
     """Announcement of a file that briefs will name as a source; `size` in bytes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: int = Field(ge=1, le=SOURCE_BYTES)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class UploadAnswer(_OperatorModel):
+class UploadAnswer(AnswerModel):
     """Target of an upload.
 
     `source` is the name to write in a brief; `url` takes the file by PUT, None if it is already
@@ -155,7 +148,7 @@ class UploadAnswer(_OperatorModel):
     headers: dict[str, str] = Field(default_factory=dict)
 
 
-class ArtifactInfo(_OperatorModel):
+class ArtifactInfo(AnswerModel):
     object_key: str
     size: int
     md5: str
@@ -167,7 +160,7 @@ class ArtifactInfo(_OperatorModel):
     measurements: dict[str, Any]
 
 
-class TrackInfo(_OperatorModel):
+class TrackInfo(AnswerModel):
     id: int
     key: str
     ordinal: int
@@ -183,14 +176,14 @@ class TrackInfo(_OperatorModel):
     url: str | None
 
 
-class TrackPage(_OperatorModel):
+class TrackPage(AnswerModel):
     """One page of tracks. `next` is the cursor of the next page, None on the last."""
 
     tracks: list[TrackInfo]
     next: int | None
 
 
-class WorkerInfo(_OperatorModel):
+class WorkerInfo(AnswerModel):
     """Worker of the farm.
 
     `tier` decides which tracks it gets; on a CPU it is the tier of the machine's memory.
@@ -220,24 +213,22 @@ class WorkerInfo(_OperatorModel):
         return "cpu" if self.gpu == CPU else "gpu"
 
 
-class InvitationRequest(BaseModel):
+class InvitationRequest(RequestModel):
     """Request for an invitation that is valid for `seconds`.
 
     `provider`, `rental_tag` and `price_per_hour` (US dollars) apply to every worker that registers
     with the invitation and override the worker's own values.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     uses: int = Field(default=1, ge=1, le=10_000)
-    seconds: float = Field(default=3600.0, gt=0, le=LONGEST_INVITATION)
+    seconds: float = Field(default=3600.0, gt=0, le=MAX_INVITATION_SECONDS)
     provider: str | None = Field(default=None, min_length=1, max_length=200)
     rental_tag: str | None = Field(default=None, min_length=1, max_length=200)
     price_per_hour: float | None = Field(default=None, ge=0, le=1_000)
     note: str = Field(default="", max_length=200)
 
 
-class InvitationInfo(_OperatorModel):
+class InvitationInfo(AnswerModel):
     id: str
     made_at: datetime
     made_by: str
@@ -250,14 +241,14 @@ class InvitationInfo(_OperatorModel):
     revoked_at: datetime | None
 
 
-class Invited(_OperatorModel):
+class Invited(AnswerModel):
     """New invitation. `token` is shown only in this response: only its hash is stored."""
 
     token: str = Field(repr=False)
     invitation: InvitationInfo
 
 
-class FarmModelSet(_OperatorModel):
+class FarmModelSet(AnswerModel):
     """Model set known to the farm, and the workers that serve it now.
 
     `min_vram` is in nominal GB; `tier` is the smallest tier with that much (None: it runs on the
@@ -281,7 +272,7 @@ class FarmModelSet(_OperatorModel):
     tracks_leased: int
 
 
-class FarmStatus(_OperatorModel):
+class FarmStatus(AnswerModel):
     version: str
     jobs: dict[str, int]
     tracks: TrackCounts
@@ -289,7 +280,7 @@ class FarmStatus(_OperatorModel):
     broker_ok: bool
 
 
-class EventInfo(_OperatorModel):
+class EventInfo(AnswerModel):
     id: int
     at: datetime
     kind: str

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from trackfarm.protocol.base import AnswerModel, RequestModel
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of the scheme's secrets
@@ -34,20 +36,14 @@ class DeliveryState(StrEnum):
     GIVEN_UP = "given_up"
 
 
-class WebhookRequest(BaseModel):
+class WebhookRequest(RequestModel):
     """Request for a new webhook. `events` to send; all by default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field(min_length=8, max_length=2000)
     events: list[HookEvent] = Field(default=list(HookEvent), min_length=1, max_length=16)
 
 
-class _WebhookModel(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class WebhookInfo(_WebhookModel):
+class WebhookInfo(AnswerModel):
     """Webhook of one owner.
 
     `failures`: since the last successful delivery; nothing is sent before `not_before`.
@@ -62,14 +58,14 @@ class WebhookInfo(_WebhookModel):
     not_before: datetime | None
 
 
-class NewWebhook(_WebhookModel):
+class NewWebhook(AnswerModel):
     """New webhook. `secret` is shown only in this response."""
 
     webhook: WebhookInfo
     secret: str = Field(repr=False)
 
 
-class DeliveryInfo(_WebhookModel):
+class DeliveryInfo(AnswerModel):
     """One message to one webhook.
 
     `next_at` is None if there will be no further try; `status` is the receiver's last HTTP status,

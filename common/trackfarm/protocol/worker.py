@@ -1,38 +1,31 @@
 """Messages between a worker and the scheduler over HTTP (`/worker/v1`).
 
-Both sides import these models, so neither can drift. Requests refuse unknown fields (they come from
-an untrusted computer); responses tolerate them, so that an older worker survives a newer scheduler.
+Both sides import these models, so neither can drift. An older worker survives a newer scheduler,
+because answers may have fields that it does not know.
 """
 
-from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from trackfarm.catalog import Brief
-from trackfarm.text import clean, line
+from trackfarm.protocol.base import (
+    AnswerModel,
+    Count,
+    Hex32,
+    Hex64,
+    Identifier,
+    LongText,
+    RequestModel,
+    RowId,
+    ShortText,
+)
 
 WORKER_PREFIX = "/worker/v1"
 BUNDLE = f"{WORKER_PREFIX}/bundle"
 
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z]+_[0-9a-z]{4,40}$")]
-Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-ShortText = Annotated[str, StringConstraints(max_length=200), AfterValidator(line)]
-LongText = Annotated[str, StringConstraints(max_length=4000), AfterValidator(clean)]
 Measured = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
-# Bounds of the columns in PostgreSQL and SQLite.
-Count = Annotated[int, Field(ge=0, lt=2**31)]
-RowId = Annotated[int, Field(ge=0, lt=2**63)]
-
-
-class _WorkerRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _WorkerAnswer(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class FailureKind(StrEnum):
@@ -64,7 +57,7 @@ class Stage(StrEnum):
     FINISHING = "finishing"
 
 
-class RegisterRequest(_WorkerRequest):
+class RegisterRequest(RequestModel):
     """Registration, sent once per worker process.
 
     The bearer token is that of an invitation, the farm's join token, or the worker's own token from
@@ -85,14 +78,14 @@ class RegisterRequest(_WorkerRequest):
     versions: dict[ShortText, ShortText] = Field(default_factory=dict, max_length=32)
 
 
-class Intervals(_WorkerAnswer):
+class Intervals(AnswerModel):
     """Intervals in seconds."""
 
     heartbeat: float
     lost_after: float
 
 
-class RegisterAnswer(_WorkerAnswer):
+class RegisterAnswer(AnswerModel):
     worker_id: str
     token: str = Field(repr=False)
     queue: str
@@ -100,11 +93,11 @@ class RegisterAnswer(_WorkerAnswer):
     intervals: Intervals
 
 
-class ClaimRequest(_WorkerRequest):
+class ClaimRequest(RequestModel):
     lease_id: Identifier
 
 
-class TrackOrder(_WorkerAnswer):
+class TrackOrder(AnswerModel):
     """One track of a shard, with everything that its worker needs and nothing else.
 
     `next_seeds` are the seeds of the tries that would follow; `source_urls` maps each source field
@@ -122,7 +115,7 @@ class TrackOrder(_WorkerAnswer):
     source_urls: dict[str, str] = Field(default_factory=dict)
 
 
-class ClaimAnswer(_WorkerAnswer):
+class ClaimAnswer(AnswerModel):
     shard_id: str
     lease_id: str
     job_id: str
@@ -131,7 +124,7 @@ class ClaimAnswer(_WorkerAnswer):
     tracks: list[TrackOrder]
 
 
-class ShardProgress(_WorkerRequest):
+class ShardProgress(RequestModel):
     shard_id: Identifier
     lease_id: Identifier
     stage: Stage
@@ -140,7 +133,7 @@ class ShardProgress(_WorkerRequest):
     finished: Count = 0
 
 
-class HeartbeatRequest(_WorkerRequest):
+class HeartbeatRequest(RequestModel):
     shards: list[ShardProgress] = Field(default_factory=list, max_length=16)
     draining: bool = False
     engine_restarts: Count = 0
@@ -153,14 +146,14 @@ class CommandKind(StrEnum):
     DRAIN = "drain"
 
 
-class Command(_WorkerAnswer):
+class Command(AnswerModel):
     kind: CommandKind
     shard_id: str = ""
     lease_id: str = ""
     reason: str = ""
 
 
-class HeartbeatAnswer(_WorkerAnswer):
+class HeartbeatAnswer(AnswerModel):
     """Response to a heartbeat. `leases` maps each live lease to its remaining seconds."""
 
     leases: dict[str, float] = Field(default_factory=dict)
@@ -168,7 +161,7 @@ class HeartbeatAnswer(_WorkerAnswer):
     intervals: Intervals
 
 
-class Timings(_WorkerRequest):
+class Timings(RequestModel):
     """Seconds spent on one track, stage by stage.
 
     `service` is the wall-clock time for which the track occupied the engine, gaps between tracks
@@ -190,7 +183,7 @@ class Timings(_WorkerRequest):
         return self.condition + self.compose + self.denoise + self.decode
 
 
-class BatchShare(_WorkerRequest):
+class BatchShare(RequestModel):
     """Share of one track in its batch.
 
     `tracks`: number of tracks in the batch (0: unknown); `padding`: share of padding among the
@@ -211,7 +204,7 @@ class BatchShare(_WorkerRequest):
         return seconds * self.padding / (1 - self.padding)
 
 
-class Measurements(_WorkerRequest):
+class Measurements(RequestModel):
     """Properties of the finished audio.
 
     Levels are in dBFS; `clipped` is a share of samples; `lufs` is the integrated loudness (ITU-R
@@ -228,7 +221,7 @@ class Measurements(_WorkerRequest):
     lufs: float | None = Field(default=None, ge=-400, le=60)
 
 
-class TrackDone(_WorkerRequest):
+class TrackDone(RequestModel):
     track_id: RowId
     object_key: Annotated[str, StringConstraints(max_length=300)]
     size: int = Field(ge=1, le=4_000_000_000)
@@ -240,14 +233,14 @@ class TrackDone(_WorkerRequest):
     batch: BatchShare = BatchShare()
 
 
-class TrackFailed(_WorkerRequest):
+class TrackFailed(RequestModel):
     track_id: RowId
     kind: FailureKind
     message: LongText
     timings: Timings = Timings()
 
 
-class ReportRequest(_WorkerRequest):
+class ReportRequest(RequestModel):
     lease_id: Identifier
     done: list[TrackDone] = Field(default_factory=list, max_length=1_000)
     failed: list[TrackFailed] = Field(default_factory=list, max_length=1_000)
@@ -262,13 +255,13 @@ class ReportVerdict(StrEnum):
     REFUSED = "refused"
 
 
-class TrackVerdict(_WorkerAnswer):
+class TrackVerdict(AnswerModel):
     track_id: int
     verdict: ReportVerdict
     reason: str = ""
 
 
-class ReportAnswer(_WorkerAnswer):
+class ReportAnswer(AnswerModel):
     tracks: list[TrackVerdict]
     commands: list[Command] = Field(default_factory=list)
 
@@ -280,7 +273,7 @@ class ReleaseReason(StrEnum):
     DISK_FULL = "disk_full"
 
 
-class ReleaseRequest(_WorkerRequest):
+class ReleaseRequest(RequestModel):
     """Return of unfinished tracks; the lease ends when it has no open tracks left."""
 
     lease_id: Identifier
@@ -289,19 +282,5 @@ class ReleaseRequest(_WorkerRequest):
     message: LongText = ""
 
 
-class LeaveRequest(_WorkerRequest):
+class LeaveRequest(RequestModel):
     reason: ShortText = "drained"
-
-
-class ProblemDetails(_WorkerAnswer):
-    """Body of every error response (RFC 9457)."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    errors: list[dict[str, Any]] = Field(default_factory=list)
-
-
-class Clock(_WorkerAnswer):
-    now: datetime

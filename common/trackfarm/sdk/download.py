@@ -8,6 +8,7 @@ Files of an export directory: the manifest, a playlist, and a note of its catalo
 import csv
 import hashlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import count
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from trackfarm.atomic_file import atomic_path
 from trackfarm.client.calls import PLAIN
 from trackfarm.client.errors import DownloadFailed
 from trackfarm.client.sansio import Gather, Pause, RunInThread, Save, Steps
@@ -62,14 +64,10 @@ def fetch(job_id: str, track: TrackInfo, path: Path) -> Steps[bool]:
 def _fetch_once(track: TrackInfo, path: Path) -> Steps[None]:
     if not track.url or track.artifact is None:
         raise DownloadFailed("the farm returned no URL for the file")
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with atomic_path(path) as part:
         digest = yield Save(track.url, part)
         if digest != track.artifact.sha256:
             raise DownloadFailed(f"the file's SHA-256 is {digest}, not {track.artifact.sha256}")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _with_new_url(job_id: str, track: TrackInfo) -> Steps[TrackInfo]:
@@ -122,11 +120,17 @@ class Manifest:
         self.manifest = directory / MANIFEST
         self.playlist = directory / job_file(job.id, job.catalog, ".m3u")
         self._job = job
-        self._table = _part_file(self.manifest).open("w", encoding="utf-8", newline="")
-        self._songs = _part_file(self.playlist).open("w", encoding="utf-8")
-        self._writer = csv.DictWriter(self._table, COLUMNS)
+        self._files = ExitStack()
 
     def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            table, songs = (
+                opening.enter_context(atomic_path(path)) for path in (self.manifest, self.playlist)
+            )
+            self._table = opening.enter_context(table.open("w", encoding="utf-8", newline=""))
+            self._songs = opening.enter_context(songs.open("w", encoding="utf-8"))
+            self._files = opening.pop_all()
+        self._writer = csv.DictWriter(self._table, COLUMNS)
         self._writer.writeheader()
         self._songs.write(PLAYLIST_HEAD)
         return self
@@ -142,17 +146,7 @@ class Manifest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._table.close()
-        self._songs.close()
-        for path in (self.manifest, self.playlist):
-            if kind is None:
-                _part_file(path).replace(path)
-            else:
-                _part_file(path).unlink(missing_ok=True)
-
-
-def _part_file(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
+        self._files.__exit__(kind, error, trace)
 
 
 AT_ONCE = 8  # parallel downloads

@@ -29,7 +29,7 @@ class Outage:
     seconds: float
 
 
-Sighting = JobInfo | Outage
+JobUpdate = JobInfo | Outage
 
 
 def follow(
@@ -39,7 +39,7 @@ def follow(
     clock: Callable[[], float] = time.monotonic,
     every: float = LOOK_EVERY,
     give_up_after: float = GIVE_UP_AFTER,
-) -> Stream[Sighting]:
+) -> Stream[JobUpdate]:
     """Yield the job's state, or the outage, every `every` seconds until the job ends.
 
     `stopped(seconds)` waits that long and returns true to stop following.

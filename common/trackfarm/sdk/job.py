@@ -13,12 +13,12 @@ from trackfarm.client.calls import PLAIN
 from trackfarm.client.dual import HasDriver, World, call, stream
 from trackfarm.client.errors import DownloadFailed
 from trackfarm.client.sansio import Item, RunInThread, Steps, Stream, each
+from trackfarm.job_text import progress_words
 from trackfarm.listings import ordinal_width, track_file
 from trackfarm.protocol import operator as operator_api
 from trackfarm.protocol.operator import JobState, TrackCounts, TrackState
 from trackfarm.sdk.download import ExportReport, export, fetch
-from trackfarm.sdk.events import LOOK_EVERY, JobEvent, Outage, Sighting, follow, listen
-from trackfarm.text import progress_words
+from trackfarm.sdk.events import LOOK_EVERY, JobEvent, JobUpdate, Outage, follow, listen
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -127,17 +127,17 @@ class Job(HasDriver[World]):
         end = None if timeout is None else clock() + timeout
         last = self
 
-        def update(sighting: Sighting) -> None:
+        def note(update: JobUpdate) -> None:
             nonlocal last
-            if not isinstance(sighting, Outage):
-                last = replace(self, record=sighting)
+            if not isinstance(update, Outage):
+                last = replace(self, record=update)
                 report(last)
             if end is not None and clock() >= end and not last.state.ended:
                 raise StillRunning(
                     f"{self.id} is {last.state.value}: {progress_words(last.record)}"
                 )
 
-        yield from each(follow(self.id, every=every, clock=clock), update)
+        yield from each(follow(self.id, every=every, clock=clock), note)
         return last
 
     @stream

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from trackfarm.cli.console import ExitCode, complain, err, out, print_json, say
-from trackfarm.cli.session import JsonOption, ended
+from trackfarm.cli.session import JsonOption, command_error
 from trackfarm.embedded.signals import SignalFlags
 from trackfarm.settings import ClientSettingsError
 from trackfarm.text import clean, counted
@@ -64,7 +64,7 @@ def offers(
     )
     matching, shelf, errors = _asked(settings)
     if unknown := shelf.misnamed(settings.gpus):
-        raise ended(ExitCode.BAD_INPUT, clean(shelf.misnaming(unknown)))
+        raise command_error(ExitCode.BAD_INPUT, clean(shelf.misnaming(unknown)))
     if as_json:
         print_json([tables.offer_document(offer) for offer in matching])
     elif matching:
@@ -87,7 +87,7 @@ def _asked(settings: FleetSettings) -> tuple[list[MachineOffer], OfferCatalog, l
         try:
             providers = open_providers(settings, Tags("offers"), opening)
         except ClientSettingsError as error:
-            raise ended(ExitCode.BAD_INPUT, str(error)) from None
+            raise command_error(ExitCode.BAD_INPUT, str(error)) from None
         for provider in providers:
             for query in dict.fromkeys([*settings.queries, *map(at_large, settings.queries)]):
                 answer = provider.offers(query)

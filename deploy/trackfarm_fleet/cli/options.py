@@ -12,9 +12,10 @@ import typer
 
 from trackfarm import logs
 from trackfarm.cli.console import ExitCode
-from trackfarm.cli.session import ended, errors_end_the_command, known_farm
+from trackfarm.cli.session import command_error, configured_farm, exit_on_farm_errors
 from trackfarm.model_sets import model_set
-from trackfarm.settings import UNUSABLE, ClientSettingsError
+from trackfarm.settings import ClientSettingsError
+from trackfarm.settings_errors import SETTINGS_ERRORS
 from trackfarm.text import clean
 from trackfarm_fleet.app import assembled, connection
 from trackfarm_fleet.autoscaler.models import ScalingDecision
@@ -64,9 +65,9 @@ def settings_of(
         return FleetSettings(
             **{name: value for name, value in overrides.items() if value is not None}
         )
-    except UNUSABLE as error:
+    except SETTINGS_ERRORS as error:
         options = {name: flag for name, flag in _FLAGS.items() if overrides.get(name) is not None}
-        raise ended(ExitCode.BAD_INPUT, clean(complaint(error, options))) from None
+        raise command_error(ExitCode.BAD_INPUT, clean(complaint(error, options))) from None
 
 
 @contextmanager
@@ -78,21 +79,21 @@ def opened(settings: FleetSettings) -> Iterator[tuple[Reconciler, FleetClient]]:
             with assembled(settings, farm) as fleet:
                 yield fleet, farm
         except ClientSettingsError as error:
-            raise ended(ExitCode.BAD_INPUT, str(error)) from None
+            raise command_error(ExitCode.BAD_INPUT, str(error)) from None
         except NotFleetLeader as error:
             remedy = "stop it, or let it rent: `trackfarm submit` with --deadline and --budget"
-            raise ended(ExitCode.REFUSED, f"{error}; {remedy}") from None
+            raise command_error(ExitCode.REFUSED, f"{error}; {remedy}") from None
 
 
 @contextmanager
 def farm_of() -> Iterator[FleetClient]:
     """Yield the scheduler's client alone, for commands that need no provider."""
-    address = known_farm()
-    with errors_end_the_command():
+    address = configured_farm()
+    with exit_on_farm_errors():
         try:
             farm = connection(address)
         except ClientSettingsError as error:
-            raise ended(ExitCode.BAD_INPUT, str(error)) from None
+            raise command_error(ExitCode.BAD_INPUT, str(error)) from None
         with farm:
             yield farm
 
@@ -102,7 +103,7 @@ def agreed(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise ended(
+        raise command_error(
             ExitCode.BAD_INPUT,
             "cannot ask for confirmation because standard input is not a terminal: add --yes;"
             " nothing was rented",
@@ -119,7 +120,7 @@ def refuse_unready(fleet: Reconciler, mandate: RentalPolicy) -> None:
         return
     shelf = fleet.shelf(mandate)
     if unknown := shelf.misnamed(gpus):
-        raise ended(ExitCode.BAD_INPUT, clean(shelf.misnaming(unknown)))
+        raise command_error(ExitCode.BAD_INPUT, clean(shelf.misnaming(unknown)))
 
 
 def refuse_nothing(
@@ -141,4 +142,4 @@ def refuse_nothing(
         budget=mandate.budget,
     )
     why = fleet.shelf(mandate).shortage(wanted, decision)
-    raise ended(ExitCode.INCOMPLETE, clean(f"no machine can be rented: {why}"))
+    raise command_error(ExitCode.INCOMPLETE, clean(f"no machine can be rented: {why}"))

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trackfarm.cli.console import ExitCode, code_of, complain, err, out, print_json, say
-from trackfarm.cli.jobs import watched
-from trackfarm.cli.plan import demanded, limits_of
+from trackfarm.cli.console import ExitCode, complain, err, out, print_json, say
+from trackfarm.cli.plan import parse_limits, read_demand
 from trackfarm.cli.session import CatalogArgument, JsonOption
-from trackfarm.cli.submit import refuse_mistakes, report_submission, send
+from trackfarm.cli.submit import report_submission, require_valid_catalog, send
+from trackfarm.cli.watch import exit_code_of, show_until_end
 from trackfarm.embedded.signals import SignalFlags
+from trackfarm.job_text import attention, state_words
 from trackfarm.planning.models import PlanLimits, ShapeCount
 from trackfarm.protocol.fleet import FleetDemand, JobLimits
 from trackfarm.protocol.operator import JobState
 from trackfarm.sdk.submission import SubmitOptions
-from trackfarm.text import attention, clean, counted, state_words, time_words
+from trackfarm.text import clean, counted, time_words
 from trackfarm_fleet.autoscaler.models import ScalingDecision
 from trackfarm_fleet.autoscaler.policy import DAY, RentalPolicy
 from trackfarm_fleet.billing.job_costs import by_job, together
@@ -74,9 +75,9 @@ def run(
 
     Ctrl-C returns the machines and leaves the job; a second one leaves the machines running, too.
     """
-    limits = limits_of(deadline, budget)
-    refuse_mistakes(catalog)
-    kind, shapes = demanded(catalog, model_set)
+    limits = parse_limits(deadline, budget)
+    require_valid_catalog(catalog)
+    kind, shapes = read_demand(catalog, model_set)
     settings = settings_of(
         provider=provider,
         gpu=gpu,
@@ -180,7 +181,7 @@ class _Run:
         pacing = Pacing(self.fleet, self.farm, mandate, lambda: self.interrupts.asked, self.tick)
         try:
             with pacing:
-                job = watched(
+                job = show_until_end(
                     self.farm, answer.job.id, as_json=self.as_json, stopped=pacing, note=_note
                 )
         finally:
@@ -225,7 +226,7 @@ class _Run:
                 say(f"${account.per_track:.5f} per track for {counted(account.tracks, 'track')}")
         if not job.state.ended:
             return ExitCode.INTERRUPTED
-        return ExitCode.INCOMPLETE if left != 0 else code_of(job)
+        return ExitCode.INCOMPLETE if left != 0 else exit_code_of(job)
 
     def _tell(self, job: "JobInfo", seconds: float) -> None:
         progress = f"{job.tracks.done:,} of {counted(job.tracks.total, 'track')}"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from trackfarm.cli.console import ExitCode, complain, err, out, print_json, say
-from trackfarm.cli.session import ended
+from trackfarm.cli.session import command_error
 from trackfarm.model_sets import UnknownModelSet, model_set
 from trackfarm.protocol.fleet import FleetDemand, RentalInfo, RentalState
 from trackfarm.text import clean, counted
@@ -30,7 +30,7 @@ def agree(fleet: Reconciler, settings: FleetSettings, mandate: RentalPolicy, *, 
     try:
         model_set(mandate.model_set)
     except UnknownModelSet as error:
-        raise ended(ExitCode.BAD_INPUT, str(error)) from None
+        raise command_error(ExitCode.BAD_INPUT, str(error)) from None
     refuse_unready(fleet, mandate)
     no_demand = FleetDemand(model_set=mandate.model_set, shapes=[], waiting={}, jobs=[])
     decision = fleet.propose(mandate, no_demand)[mandate.model_set]
@@ -65,7 +65,7 @@ def start(
             " `trackfarm fleet offers` lists the offers"
         )
     if not rows:
-        raise ended(
+        raise command_error(
             ExitCode.INCOMPLETE,
             "no machine could be rented; `trackfarm fleet offers` lists the offers",
         )
@@ -115,7 +115,7 @@ def chosen_of(known: Iterable[RentalInfo], names: Sequence[str] | None) -> list[
     if unknown := [name for name in names or () if name not in tags]:
         unknown_names = ", ".join(map(clean, unknown))
         complaint = f"no open rental {unknown_names}; `trackfarm fleet status` lists them"
-        raise ended(ExitCode.REFUSED, complaint)
+        raise command_error(ExitCode.REFUSED, complaint)
     return sorted({tags[name] for name in names} if names else set(tags.values()))
 
 

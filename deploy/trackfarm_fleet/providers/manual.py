@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from trackfarm.settings import write_private
+from trackfarm.atomic_file import write_private
 from trackfarm_fleet.providers.base import (
     BadRequest,
     Instance,

@@ -19,7 +19,7 @@ from sqlmodel import Session
 from starlette.datastructures import UploadFile
 
 from trackfarm.catalog.source_refs import OBJECT, UPLOAD, SourceField, is_local
-from trackfarm.protocol.operator import SOURCE_BYTES
+from trackfarm.protocol.limits import SOURCE_BYTES
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.db import artifacts, uploads
 from trackfarm_scheduler.objects.base import CHUNK_BYTES

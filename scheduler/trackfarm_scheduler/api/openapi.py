@@ -17,13 +17,9 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
 from trackfarm.protocol.accounts import Scope
+from trackfarm.protocol.base import ProblemDetails
 from trackfarm.protocol.operator import API_PREFIX, NDJSON, SubmitAnswer
-from trackfarm.protocol.worker import (
-    WORKER_PREFIX,
-    HeartbeatAnswer,
-    HeartbeatRequest,
-    ProblemDetails,
-)
+from trackfarm.protocol.worker import WORKER_PREFIX, HeartbeatAnswer, HeartbeatRequest
 from trackfarm_scheduler.api.auth import RequireScope, calling_worker, joining
 from trackfarm_scheduler.api.errors import MEDIA_TYPE
 from trackfarm_scheduler.api.idempotency import HEADER

@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Scope
 
 from trackfarm.protocol import operator as operator_api
 from trackfarm.protocol import worker
+from trackfarm.protocol.limits import SOURCE_BYTES
 from trackfarm_scheduler.api.errors import ApiError
 
 MIB = 2**20
@@ -19,9 +20,7 @@ STRANGER_BYTES = 64 * 1024  # read without authentication; longer bodies need a 
 ORDINARY_BYTES = MIB
 REPORT_BYTES = 16 * MIB  # a thousand tracks with the longest messages are 6 MB
 PLAN_BYTES = 32 * MIB  # 250,000 shapes are 15 MB
-UPLOAD_BYTES = (
-    2 * operator_api.SOURCE_BYTES + MIB
-)  # a source, a reference and the fields beside them
+UPLOAD_BYTES = 2 * SOURCE_BYTES + MIB  # a source, a reference and the fields beside them
 # An unknown field costs fifty times as much to reject as a known one costs to parse.
 MOST_QUOTES = 200_000  # a thousand tracks done and as many failed have 90,000
 PLAN_QUOTES = 4_000_000

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session
 
-from trackfarm import speed_model
+from trackfarm.calibration import calibrated_speed, calibration_points, seed_model
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.protocol.worker import TrackDone
@@ -56,12 +56,12 @@ def learn(
 def begin(session: Session, gpu: str, kind: ModelSet, calibration: Mapping[str, float]) -> float:
     """Initialise the model of a kind without reports from the calibration of its first worker.
     Return this worker's speed relative to its kind, by its calibration."""
-    points = speed_model.points(calibration, gpu=gpu, model_set=kind)
+    points = calibration_points(calibration, gpu=gpu, model_set=kind)
     before = model_of(session, gpu, kind)
-    model = speed_model.begun(before, points)
+    model = seed_model(before, points)
     if model is not before:
         _keep(session, model)
-    return speed_model.speed_in_kind(model, points)
+    return calibrated_speed(model, points)
 
 
 def _keep(session: Session, model: SpeedModel) -> None:

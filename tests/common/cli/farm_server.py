@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from tests.common.cli.farm_routes import file_routes, job_routes, look_routes, submission_routes
 from tests.common.cli.farm_state import FarmState
-from trackfarm.protocol.worker import ProblemDetails
+from trackfarm.protocol.base import ProblemDetails
 
 API_KEY = "operator-key-of-the-tests"
 

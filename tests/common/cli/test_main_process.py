@@ -14,7 +14,6 @@ from tests.common.cli.farm_state import FarmState, make_job
 from trackfarm.protocol.operator import JobState, TrackCounts
 
 COMMAND = [sys.executable, "-m", "trackfarm.cli"]
-HEAVY = {"torch", "celery", "sqlmodel", "sqlalchemy", "numpy", "httpx", "fastapi"}
 
 
 @pytest.fixture
@@ -27,14 +26,6 @@ def test_help_documents_the_exit_codes() -> None:
     shown = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True)
     for meaning in ("0 success", "2 bad input", "3 no farm", "4 the farm refused", "130 Ctrl-C"):
         assert meaning in " ".join(shown.stdout.split())
-
-
-def test_starting_imports_nothing_heavy() -> None:
-    program = "import sys, trackfarm.cli; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert not HEAVY & set(loaded.stdout.split())
 
 
 def test_interrupting_a_watch_leaves_the_job_alone(

@@ -4,7 +4,7 @@ import pytest
 
 from trackfarm.client.errors import RequestRefused
 from trackfarm.client.sansio import Item
-from trackfarm.protocol.worker import ProblemDetails
+from trackfarm.protocol.base import ProblemDetails
 from trackfarm.sdk.events import Outage, follow
 
 

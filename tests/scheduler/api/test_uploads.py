@@ -10,7 +10,7 @@ from tests.scheduler.api.conftest import ApiFixture, problem
 from tests.scheduler.api.test_worker_api_worker import claim
 from tests.scheduler.farm_fixture import briefs
 from trackfarm.identity import seed_of
-from trackfarm.protocol.operator import SOURCE_BYTES
+from trackfarm.protocol.limits import SOURCE_BYTES
 from trackfarm_scheduler.db.tables import JobRow
 
 SONG = b"a song"

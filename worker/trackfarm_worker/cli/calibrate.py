@@ -10,7 +10,7 @@ from rich.table import Table
 from trackfarm.cli.console import ExitCode, complain, err, out, print_json, say
 from trackfarm.cli.session import JsonOption
 from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
-from trackfarm.settings import UNUSABLE
+from trackfarm.settings_errors import SETTINGS_ERRORS
 from trackfarm_worker import gpu
 from trackfarm_worker.calibration import Calibration, CalibrationTrial, Point, measure, save, trials
 from trackfarm_worker.engine.client import EngineProcess
@@ -52,7 +52,7 @@ def calibrate(
         detected = gpu.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
         plan = trials(chosen, is_gpu=settings.is_gpu, durations=duration or (), most=most)
         calibration = _run_trials(settings, chosen, detected, plan, is_quiet=as_json)
-    except UNUSABLE as error:
+    except SETTINGS_ERRORS as error:
         complain(complaint(error))
         raise typer.Exit(ExitCode.BAD_INPUT) from None
     except (UnknownModelSet, RuntimeError) as error:

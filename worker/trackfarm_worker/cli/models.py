@@ -118,8 +118,7 @@ def models(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List the model sets, show the ones served by the farm, pull one to this machine, or verify
-    it.
+    """List the model sets, show the ones that the farm serves, pull one, or verify one.
 
     `pull` downloads from the Hugging Face hub (or --source) and converts the official ACE-Step
     layout where needed. It can be repeated: an interrupted download resumes. `verify` reads every
@@ -151,9 +150,9 @@ def _list(as_json: bool) -> None:
 
 def _served(as_json: bool) -> None:
     # Imported late: the other actions need no connection.
-    from trackfarm.cli.session import connected
+    from trackfarm.cli.session import farm_connection
 
-    with connected() as farm:
+    with farm_connection() as farm:
         served = farm.models()
     if as_json:
         print_json(served)

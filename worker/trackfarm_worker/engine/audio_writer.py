@@ -1,6 +1,5 @@
 """Writer of finished audio to the spool folder, in parallel with the device."""
 
-import os
 import sys
 import threading
 import traceback
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trackfarm.atomic_file import atomic_path
 from trackfarm_worker.engine.device import kind_of, told
 from trackfarm_worker.engine.protocol import Finished, Result, TrackFailedReport
 
@@ -85,11 +85,5 @@ def written(sound: Sound) -> Result:
 
 def _write(path: Path, samples: NDArray[np.int16]) -> None:
     """Write to a temporary name first: a file under the final name is complete."""
-    partial = path.with_suffix(".part")
-    try:
-        with partial.open("wb") as stream:
-            np.save(stream, samples, allow_pickle=False)
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    with atomic_path(path) as part, part.open("wb") as stream:
+        np.save(stream, samples, allow_pickle=False)

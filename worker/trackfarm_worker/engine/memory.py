@@ -9,7 +9,6 @@ A level is permanent: it is stored per device and model set beside the spool, so
 engine does not fail the same way again.
 """
 
-import os
 import tomllib
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,6 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from trackfarm.atomic_file import write_atomically
 from trackfarm.model_sets import ModelSet
 from trackfarm.tiers import Residency, free_gb, pass_seconds, residency, window_gb
 from trackfarm_worker.engine.batching import Limit
@@ -70,9 +70,8 @@ class Memory:
 
     def remember(self, rung: MemoryLevel) -> None:
         """Store the level. Raises OSError when the file cannot be written."""
-        partial = self._path.with_suffix(".part")
-        partial.write_bytes(_FILE.dump_json(self._all() | {self._key: rung}, indent=1))
-        os.replace(partial, self._path)
+        content = _FILE.dump_json(self._all() | {self._key: rung}, indent=1)
+        write_atomically(self._path, content, is_shared=True)
 
     def _all(self) -> dict[str, MemoryLevel]:
         try:

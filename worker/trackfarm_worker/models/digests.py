@@ -5,12 +5,13 @@ Cache of digests by file size and modification time: hashing 6 GB takes seconds 
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_cache_path
+
+from trackfarm.atomic_file import write_atomically
 
 CHUNK = 1 << 20
 DIGESTS = "digests.txt"
@@ -113,11 +114,9 @@ class DigestCache:
 
     def save(self) -> None:
         """Store the digests used in this run. If that fails, the next start hashes again."""
-        temporary = self._path.with_suffix(f".{os.getpid()}")
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(self._used))
-            os.replace(temporary, self._path)
+            write_atomically(self._path, json.dumps(self._used), is_shared=True)
 
 
 def _read(path: Path) -> dict[str, str]:

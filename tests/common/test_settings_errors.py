@@ -8,7 +8,8 @@ import pytest
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from trackfarm.settings import BAD_SETTINGS, UNUSABLE, complaints
+from trackfarm.settings import BAD_SETTINGS
+from trackfarm.settings_errors import SETTINGS_ERRORS, settings_problems
 from trackfarm_fleet import __main__ as fleet
 from trackfarm_fleet.settings import FleetSettings
 from trackfarm_scheduler import __main__ as scheduler
@@ -29,9 +30,9 @@ class Kitchen(BaseSettings):
 
 
 def said(**given: object) -> str:
-    with pytest.raises(UNUSABLE) as raised:
+    with pytest.raises(SETTINGS_ERRORS) as raised:
         Kitchen.model_validate(given)
-    return "\n".join(complaints(raised.value, "KITCHEN_", {"heat": "--heat"}))
+    return "\n".join(settings_problems(raised.value, "KITCHEN_", {"heat": "--heat"}))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_a_list_that_is_no_json_ends_no_process_with_a_traceback(
 
 
 def test_the_fleet_names_the_option_that_was_typed() -> None:
-    with pytest.raises(UNUSABLE) as raised:
+    with pytest.raises(SETTINGS_ERRORS) as raised:
         FleetSettings(providers=("aws",))
-    (line,) = complaints(raised.value, "TRACKFARM_FLEET_", {"providers": "--provider"})
+    (line,) = settings_problems(raised.value, "TRACKFARM_FLEET_", {"providers": "--provider"})
     assert line == "--provider 'aws' is not one of: 'runpod', 'vast', 'local' or 'manual'"
