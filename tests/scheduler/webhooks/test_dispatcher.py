@@ -39,7 +39,7 @@ def test_ends_of_tracks_and_jobs_are_told_and_signed(
     post.deliverer.close()
     assert receiver.types() == {"track.done": 2, "job.ended": 1, "track.failed": 1}
     data_by_event = {
-        (r.said["type"], r.said["data"].get("ordinal", 0)): r.said["data"] for r in receiver.got
+        (r.json["type"], r.json["data"].get("ordinal", 0)): r.json["data"] for r in receiver.got
     }
     done = data_by_event["track.done", 2]
     track_id = scene.ids(job_id)[1]
@@ -176,7 +176,7 @@ def test_only_what_was_asked_for_and_only_of_the_owner(
     job_id = post.scene.submit(briefs(1)).job_id
     post.scene.change(job_id, jobs.cancel)
     post.tick()
-    assert [(r.said["type"], r.said["data"]["state"]) for r in receiver.got] == [
+    assert [(r.json["type"], r.json["data"]["state"]) for r in receiver.got] == [
         ("job.ended", "cancelled")
     ]
 
