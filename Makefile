@@ -10,8 +10,8 @@ DEMO_HOME ?= $(CURDIR)/demo-tracks/.farm
 DEMO_TRACKS ?= demo-tracks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types imports audit newest openapi lock soak images-check \
-  bench clean
+.PHONY: help install demo test check lint types imports conventions audit newest openapi lock soak \
+  images-check bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +62,7 @@ newest: .venv-swift/.ready ## Run the tests on the newest versions that pyprojec
 	$(call install_into,$(NEWEST)) --upgrade --editable '.[embedded,fleet,flower]' --group dev
 	$(NEWEST)/bin/python $(PYTEST)
 
-check: lint types imports ## Run format, lint, types and import rules: seconds
+check: lint types imports conventions ## Run format, lint, types, import rules and conventions: seconds
 
 lint: $(VENV)/.dev-ready
 	$(BIN)/ruff format --check .
@@ -73,6 +73,9 @@ types: $(VENV)/.dev-ready
 
 imports: $(VENV)/.dev-ready
 	$(BIN)/lint-imports
+
+conventions: $(VENV)/.dev-ready
+	$(BIN)/python .ci/conventions.py
 
 audit: $(VENV)/.dev-ready ## Ask for known weaknesses of what the images are locked to
 	$(BIN)/python .ci/audit.py

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from tests.servers.asgi import listening_socket, serve_app
 from tests.servers.s3 import S3Access
-from tests.servers.web import listening_socket, serving
 from trackfarm_scheduler.objects import ObjectStore
 from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.objects.directory_routes import directory_router
@@ -40,7 +40,7 @@ def directory_subject(root: Path) -> Iterator[StoreSubject]:
         store = DirectoryStore(root, base_url=base_url, secret=b"s" * 32)
         app = FastAPI()
         app.include_router(directory_router(store))
-        with serving(app, listener):
+        with serve_app(app, listener):
             yield StoreSubject(store, at, writes_once=True)
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.fleet.fakes import runpod
 from tests.fleet.fakes.account import Account
-from tests.fleet.fakes.server import Answer, Asked, serving
 from tests.servers.process import Process, wait_until
+from tests.servers.scripted_http import ReceivedRequest, Reply, scripted_server
 from trackfarm.protocol.worker import Intervals, RegisterAnswer
 from trackfarm_worker.settings import FORSAKEN
 
@@ -21,24 +21,25 @@ JOINED = RegisterAnswer(
 )
 
 
-def no_farm_any_more(asked: Asked) -> Answer:
-    if asked.path.endswith("/register"):
-        return Answer(200, JOINED.model_dump())
-    return Answer(401, {"title": "Unauthorized", "status": 401, "detail": "the rental has ended"})
+def no_farm_any_more(request: ReceivedRequest) -> Reply:
+    if request.path.endswith("/register"):
+        return Reply(200, JOINED.model_dump())
+    return Reply(401, {"title": "Unauthorized", "status": 401, "detail": "the rental has ended"})
 
 
 @pytest.mark.soak
 def test_it_gives_its_rental_back(tmp_path: Path) -> None:
     account = Account()
     machine = account.rent(tag="tf-hotel-1", gpu="L4", gpus=1, price=0.4, env={})
-    with serving(runpod.FakeRunPod(account).reply) as provider, serving(no_farm_any_more) as farm:
+    fake = runpod.FakeRunPod(account)
+    with scripted_server(fake.reply) as provider, scripted_server(no_farm_any_more) as farm:
         settings = {
-            "SCHEDULER_URL": farm,
+            "SCHEDULER_URL": farm.url,
             "JOIN_TOKEN": "the-token-of-an-invitation",
             "DATA_DIR": str(tmp_path / "data"),
             "PROVIDER": "runpod",
             "RENTAL_TAG": machine.tag,
-            "OWN_RENTAL_URL": provider,
+            "OWN_RENTAL_URL": provider.url,
         }
         env = {f"TRACKFARM_WORKER_{name}": value for name, value in settings.items()}
         command = [sys.executable, "-P", "-m", "trackfarm_worker"]

@@ -18,9 +18,9 @@ from tests.end_to_end.hardware import Hardware
 from tests.end_to_end.job_checks import made_exactly_once
 from tests.fleet.fakes import runpod, vast
 from tests.fleet.fakes.account import Account, Mishap
-from tests.fleet.fakes.server import serving
 from tests.fleet.wall_clock import WallClock
 from tests.servers.process import wait_until
+from tests.servers.scripted_http import scripted_server
 from trackfarm_fleet.providers.local import LocalProvider
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(400)]
@@ -99,7 +99,7 @@ class Trouble:
         fake = runpod.FakeRunPod if name == "runpod" else vast.FakeVast
         key = runpod.KEY if name == "runpod" else vast.KEY
         inside = runpod.inside if name == "runpod" else vast.inside
-        url = opened.enter_context(serving(fake(self.account).reply))
+        url = opened.enter_context(scripted_server(fake(self.account).reply)).url
         folder = farm.folder / f"machines-of-{name}-{time.time_ns()}"
         folder.mkdir()
         self.hardware = Hardware(self.account, folder, url=url, inside=inside, **worker)

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from tests.fleet.fakes import runpod as fake_runpod
 from tests.fleet.fakes import vast as fake_vast
 from tests.fleet.fakes.account import Account, Machine
-from tests.fleet.fakes.server import serving
 from tests.scheduler.api.conftest import API_KEY, ApiFixture
+from tests.servers.scripted_http import scripted_server
 from trackfarm.protocol.fleet import RentalInfo
 from trackfarm.protocol.operator import TrackState
 from trackfarm_fleet.app import build
@@ -143,10 +143,10 @@ def world_at(name: str, api: ApiFixture, kind: str = "tiny") -> Iterator[FleetFi
     fake = fake_runpod.FakeRunPod(account) if is_runpod else fake_vast.FakeVast(account)
     key = SecretStr(fake_runpod.KEY if is_runpod else fake_vast.KEY)
     make = RunPodProvider if is_runpod else VastProvider
-    with serving(fake.reply) as url, FleetClient(api.url, API_KEY, patience=0) as farm:
+    with scripted_server(fake.reply) as server, FleetClient(api.url, API_KEY, patience=0) as farm:
         prefix = Tags(farm.term().farm).prefix
         clock, sleep = account.clock, account.sleep
-        provider = make(key, prefix=prefix, url=url, now=clock, sleep=sleep)
+        provider = make(key, prefix=prefix, url=server.url, now=clock, sleep=sleep)
         try:
             yield FleetFixture(api, farm, account, provider, kind)
         finally:

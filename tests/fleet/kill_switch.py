@@ -11,9 +11,7 @@ from typing import Any
 
 import httpx
 
-from tests.fleet.fakes.server import Answer, Asked
-
-Reply = Callable[[Asked], Answer]
+from tests.servers.scripted_http import ReceivedRequest, Reply, ReplyFunction
 
 
 @dataclass
@@ -26,16 +24,18 @@ class KillSwitch:
     moment: tuple[str, bool] | None = None
     heard: list[str] = field(default_factory=list)
 
-    def around(self, reply: Reply, name_of: Callable[[Asked], str]) -> Reply:
+    def around(
+        self, reply: ReplyFunction, name_of: Callable[[ReceivedRequest], str]
+    ) -> ReplyFunction:
         """Return the server with the tripwire in front of it."""
 
-        def watched(asked: Asked) -> Answer:
-            name = name_of(asked)
+        def watched(request: ReceivedRequest) -> Reply:
+            name = name_of(request)
             self.heard.append(name)
             if self._trips(name, after=False):
-                return Answer(0)
-            answer = reply(asked)
-            return Answer(0) if self._trips(name, after=True) else answer
+                return Reply(0)
+            answer = reply(request)
+            return Reply(0) if self._trips(name, after=True) else answer
 
         return watched
 
@@ -47,28 +47,28 @@ class KillSwitch:
         return True
 
 
-def forwarding(url: str) -> Reply:
+def forwarding(url: str) -> ReplyFunction:
     """Return a handler that forwards requests to another server."""
 
-    def reply(asked: Asked) -> Answer:
+    def reply(request: ReceivedRequest) -> Reply:
         wanted = {"Authorization", "Content-Type"}
-        headers = {k: v for k, v in asked.headers.items() if k.title() in wanted}
-        params = dict(asked.params)
+        headers = {k: v for k, v in request.headers.items() if k.title() in wanted}
+        params = dict(request.params)
         answer = httpx.request(
-            asked.method, url + asked.path, params=params, headers=headers, content=asked.body
+            request.method, url + request.path, params=params, headers=headers, content=request.body
         )
         body = answer.json() if answer.content else None
-        return Answer(answer.status_code, body)
+        return Reply(answer.status_code, body)
 
     return reply
 
 
-def call_to_farm(asked: Asked) -> str:
+def call_to_farm(request: ReceivedRequest) -> str:
     """Return the name of a call to the scheduler; a move is named after the rental's new state."""
-    parts = asked.path.removeprefix("/api/v1/fleet/").split("/")
-    match asked.method, parts:
+    parts = request.path.removeprefix("/api/v1/fleet/").split("/")
+    match request.method, parts:
         case "PUT", ["rentals", _]:
-            return f"note {_becomes(asked.json['standing'])}"
+            return f"note {_becomes(request.json['standing'])}"
         case "POST", ["rentals", _, verb]:
             return verb
         case "POST", ["rentals"]:
@@ -81,8 +81,8 @@ def _becomes(standing: dict[str, Any]) -> str:
     return "asked to end" if asked else str(standing["state"])
 
 
-def call_to_runpod(asked: Asked) -> str:
-    match asked.method, asked.path.count("/"):
+def call_to_runpod(request: ReceivedRequest) -> str:
+    match request.method, request.path.count("/"):
         case "POST", _:
             return "create"
         case "DELETE", _:

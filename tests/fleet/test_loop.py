@@ -7,11 +7,11 @@ from itertools import count
 import httpx
 import pytest
 
-from tests.fleet.fakes.server import Answer, Asked, serving
 from tests.fleet.fleet_fixture import FleetFixture, world_at
 from tests.scheduler.api.conftest import API_KEY, ApiFixture
 from tests.scheduler.farm_fixture import briefs
 from tests.servers.process import wait_until
+from tests.servers.scripted_http import ReceivedRequest, Reply, scripted_server
 from trackfarm.protocol.operator import JobState
 from trackfarm_fleet.app import build
 from trackfarm_fleet.autoscaler.models import ScalingRules
@@ -31,19 +31,19 @@ class Weather:
 
     def __init__(self, world: FleetFixture) -> None:
         self.world = world
-        self.storms: list[Answer] = []
+        self.storms: list[Reply] = []
         self.jammed = False
 
-    def reply(self, asked: Asked) -> Answer:
+    def reply(self, request: ReceivedRequest) -> Reply:
         if self.storms:
             return self.storms.pop(0)
-        url = self.world.api.url.rstrip("/") + asked.path
+        url = self.world.api.url.rstrip("/") + request.path
         kept = {"authorization", "content-type"}
-        headers = {n: v for n, v in asked.headers.items() if n.lower() in kept}
+        headers = {n: v for n, v in request.headers.items() if n.lower() in kept}
         answer = httpx.request(
-            asked.method, url, params=asked.params, headers=headers, content=asked.body
+            request.method, url, params=request.params, headers=headers, content=request.body
         )
-        return Answer(answer.status_code, answer.json() if answer.content else None)
+        return Reply(answer.status_code, answer.json() if answer.content else None)
 
     def now(self) -> float:
         if self.jammed and not self.storms:
@@ -52,9 +52,9 @@ class Weather:
         return self.world.account.clock.now
 
     def breaks(self) -> None:
-        busy = Answer(429, {"title": "busy", "status": 429}, {"Retry-After": "60"})
-        failed = Answer(500, {"title": "the database is away", "status": 500})
-        odd = Answer(422, {"title": "no such field", "status": 422})
+        busy = Reply(429, {"title": "busy", "status": 429}, {"Retry-After": "60"})
+        failed = Reply(500, {"title": "the database is away", "status": 500})
+        odd = Reply(422, {"title": "no such field", "status": 422})
         self.storms += [failed, busy, odd]
         self.jammed = True
 
@@ -65,7 +65,10 @@ class Weather:
 @contextmanager
 def under_weather(world: FleetFixture) -> Iterator[tuple[Weather, FleetClient]]:
     weather = Weather(world)
-    with serving(weather.reply) as url, FleetClient(url, API_KEY, patience=0) as farm:
+    with (
+        scripted_server(weather.reply) as proxy,
+        FleetClient(proxy.url, API_KEY, patience=0) as farm,
+    ):
         tags = Tags(farm.term().farm)
         settings = FleetSettings.model_validate({"image": "registry.example/worker:1"})
         world.fleet = build(settings, farm, [world.provider], tags=tags, now=weather.now)

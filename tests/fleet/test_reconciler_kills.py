@@ -12,13 +12,13 @@ from pydantic import SecretStr
 
 from tests.fleet.fakes import runpod
 from tests.fleet.fakes.account import Account
-from tests.fleet.fakes.server import serving
 from tests.fleet.fleet_fixture import FleetFixture
 from tests.fleet.kill_switch import KillSwitch, call_to_farm, call_to_runpod, forwarding
 from tests.fleet.wall_clock import WallClock
 from tests.scheduler.api.conftest import API_KEY, ApiFixture
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from tests.servers.process import Process
+from tests.servers.scripted_http import scripted_server
 from trackfarm_fleet.billing.job_costs import together
 from trackfarm_fleet.providers.runpod import RunPodProvider
 from trackfarm_fleet.rentals.tags import Tags
@@ -72,10 +72,10 @@ class Stage:
         self.account.clock = WallClock()
         self.account.boot_seconds = 2.0  # so that a round observes its boot
         fake = runpod.FakeRunPod(self.account).reply
-        provider_url = opened.enter_context(serving(self.wire.around(fake, call_to_runpod)))
-        farm_url = opened.enter_context(
-            serving(self.wire.around(forwarding(api.url), call_to_farm))
-        )
+        to_provider = scripted_server(self.wire.around(fake, call_to_runpod))
+        provider_url = opened.enter_context(to_provider).url
+        to_farm = scripted_server(self.wire.around(forwarding(api.url), call_to_farm))
+        farm_url = opened.enter_context(to_farm).url
         farm = opened.enter_context(FleetClient(api.url, API_KEY, patience=0))
         key, prefix = SecretStr(runpod.KEY), Tags(farm.term().farm).prefix
         provider = RunPodProvider(key, prefix=prefix, url=provider_url)

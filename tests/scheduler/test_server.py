@@ -8,8 +8,8 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from tests.servers.asgi import listening_socket, serve_app
 from tests.servers.process import wait_until
-from tests.servers.web import listening_socket, serving
 from trackfarm_scheduler import server
 from trackfarm_scheduler.server import HEAD_BYTES, LEAST_BODY_BYTES, patient_protocol
 
@@ -38,7 +38,7 @@ class Application:
 @pytest.fixture(scope="module")
 def address() -> Iterator[tuple[str, int]]:
     protocol = patient_protocol(head_seconds=HEAD_SECONDS, body_seconds=BODY_SECONDS)
-    with listening_socket() as (listener, _), serving(Application(), listener, http=protocol):
+    with listening_socket() as (listener, _), serve_app(Application(), listener, http=protocol):
         yield listener.getsockname()
 
 

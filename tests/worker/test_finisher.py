@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tenacity import wait_none
 
-from tests.worker.http_server import Answer, Site, site
+from tests.servers.scripted_http import Reply, ScriptedServer, scripted_server
 from tests.worker.shards import audio, order
 from trackfarm.protocol.worker import BatchShare, FailureKind, TrackDone, TrackFailed, TrackOrder
 from trackfarm_worker import finisher as finisher_module
@@ -28,8 +28,8 @@ def encoders() -> Iterator[EncoderPool]:
 
 
 @pytest.fixture
-def store() -> Iterator[Site]:
-    with site() as made:
+def store() -> Iterator[ScriptedServer]:
+    with scripted_server() as made:
         yield made
 
 
@@ -76,13 +76,13 @@ def left_in(spool: Path) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["mp3", "wav", "flac", "opus"])
 def test_what_is_reported_is_what_was_stored(
-    finisher: Finisher, store: Site, tmp_path: Path, kind: str
+    finisher: Finisher, store: ScriptedServer, tmp_path: Path, kind: str
 ) -> None:
     wanted = order(7, url=f"{store.url}/", kind=kind)
     made = audio(tmp_path, 7).model_copy(update={"batch_size": 4, "padding": 0.1, "passes": 2.0})
     result = finished(finish(finisher, wanted, made))
-    (put,) = store.asked
-    headers = {name.lower(): value for name, value in put.headers.items()}
+    (put,) = store.requests
+    headers = put.headers
     assert (put.method, put.path, headers["x-kept"]) == ("PUT", "/put/7", "1")
     assert result.size == len(put.body) == int(headers["content-length"])
     assert result.sha256 == hashlib.sha256(put.body).hexdigest()
@@ -99,43 +99,43 @@ def test_what_is_reported_is_what_was_stored(
     assert left_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("hiccup", [Answer(status) for status in (503, 500, 429, 408, 0)])
+@pytest.mark.parametrize("hiccup", [Reply(status) for status in (503, 500, 429, 408, 0)])
 def test_a_hiccup_is_tried_again(
-    finisher: Finisher, store: Site, tmp_path: Path, hiccup: Answer
+    finisher: Finisher, store: ScriptedServer, tmp_path: Path, hiccup: Reply
 ) -> None:
-    store.answers(hiccup, hiccup, Answer())
+    store.reply_with(hiccup, hiccup, Reply(body={}))
     wanted = order(1, url=f"{store.url}/")
     finished(finish(finisher, wanted, audio(tmp_path, 1)))
-    assert len(store.asked) == 3
-    assert len({asked.body for asked in store.asked if asked.body}) == 1, "whole each time"
+    assert len(store.requests) == 3
+    assert len({request.body for request in store.requests if request.body}) == 1, "whole each time"
 
 
 def test_without_hurry_a_store_that_is_away_is_waited_for(
-    finisher: Finisher, store: Site, tmp_path: Path
+    finisher: Finisher, store: ScriptedServer, tmp_path: Path
 ) -> None:
-    store.answers(*[Answer(503)] * (3 * UPLOAD_TRIES), Answer())
+    store.reply_with(*[Reply(503)] * (3 * UPLOAD_TRIES), Reply(body={}))
     wanted = order(1, url=f"{store.url}/")
     finished(finish(finisher, wanted, audio(tmp_path, 1), in_hurry=False))
-    assert len(store.asked) == 3 * UPLOAD_TRIES + 1
+    assert len(store.requests) == 3 * UPLOAD_TRIES + 1
 
 
 def test_a_store_that_stays_away_fails_the_upload_and_not_the_track(
-    finisher: Finisher, store: Site, tmp_path: Path
+    finisher: Finisher, store: ScriptedServer, tmp_path: Path
 ) -> None:
-    store.answers(Answer(503))
+    store.reply_with(Reply(503))
     wanted = order(1, url=f"{store.url}/")
     result = refused(finish(finisher, wanted, audio(tmp_path, 1)))
     assert result.kind is FailureKind.UPLOAD_FAILED
     assert "503" in result.message
-    assert len(store.asked) == UPLOAD_TRIES
+    assert len(store.requests) == UPLOAD_TRIES
     assert left_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_an_expired_url_is_renewed_once(
-    finisher: Finisher, store: Site, tmp_path: Path, status: int
+    finisher: Finisher, store: ScriptedServer, tmp_path: Path, status: int
 ) -> None:
-    store.reply = lambda asked: Answer(200 if asked.path == "/fresh/put/1" else status)
+    store.reply = lambda request: Reply(200 if request.path == "/fresh/put/1" else status)
     asked_for: list[int] = []
 
     def renew(track_id: int) -> TrackOrder:
@@ -149,45 +149,45 @@ def test_an_expired_url_is_renewed_once(
 
 
 def test_an_answer_that_was_lost_is_no_failure(
-    finisher: Finisher, store: Site, tmp_path: Path
+    finisher: Finisher, store: ScriptedServer, tmp_path: Path
 ) -> None:
     """The object exists, and a write-once URL reports that to the second attempt."""
-    store.answers(Answer(0), Answer(412))
+    store.reply_with(Reply(0), Reply(412))
     finished(finish(finisher, order(1, url=f"{store.url}/"), audio(tmp_path, 1)))
-    assert len(store.asked) == 2
+    assert len(store.requests) == 2
 
 
 def test_a_url_that_cannot_be_renewed_fails_the_upload(
-    finisher: Finisher, store: Site, tmp_path: Path
+    finisher: Finisher, store: ScriptedServer, tmp_path: Path
 ) -> None:
-    store.answers(Answer(403))
+    store.reply_with(Reply(403))
     wanted = order(1, url=f"{store.url}/")
     for renewed in (None, wanted):
         answer = dict.fromkeys([1], renewed)
         result = refused(finish(finisher, wanted, audio(tmp_path, 1), answer.get))
         assert result.kind is FailureKind.UPLOAD_FAILED
         assert "403" in result.message
-    assert len(store.asked) == 3
+    assert len(store.requests) == 3
     assert left_in(tmp_path) == []
 
 
 def test_samples_that_no_codec_takes_fail_the_encoder(
-    finisher: Finisher, store: Site, tmp_path: Path
+    finisher: Finisher, store: ScriptedServer, tmp_path: Path
 ) -> None:
     broken = audio(tmp_path, 1)
     np.save(broken.path, np.zeros((10, 2, 3), dtype=np.int16), allow_pickle=False)
     result = refused(finish(finisher, order(1, kind="mp3"), broken))
     assert result.kind is FailureKind.ENCODER_FAILED
-    assert store.asked == []
+    assert store.requests == []
     assert left_in(tmp_path) == []
 
 
 def test_the_seed_of_the_try_that_succeeded_is_reported_and_written(
-    finisher: Finisher, store: Site, tmp_path: Path
+    finisher: Finisher, store: ScriptedServer, tmp_path: Path
 ) -> None:
     sound = audio(tmp_path, 1).model_copy(update={"seed": 4_242})
     result = finished(finish(finisher, order(1, url=f"{store.url}/", kind="mp3"), sound))
     assert result.seed == 4_242
-    (put,) = store.asked
+    (put,) = store.requests
     assert b"seed\x004242" in put.body
     assert b"job\x00job_0001" in put.body

@@ -5,8 +5,8 @@ from typing import cast
 
 import pytest
 
+from tests.servers.scripted_http import Reply, ScriptedServer, scripted_server
 from tests.worker.fake_engine import FakeEngine
-from tests.worker.http_server import Answer, Site, site
 from tests.worker.shards import LEASE, SHARD, claim
 from tests.worker.waiting import wait_until
 from trackfarm.protocol.worker import (
@@ -32,7 +32,7 @@ STOP = Command(kind=CommandKind.STOP_SHARD, shard_id=SHARD, lease_id=LEASE, reas
 class Chest:
     """Heartbeat thread and the parts it observes."""
 
-    def __init__(self, scheduler: Site) -> None:
+    def __init__(self, scheduler: ScriptedServer) -> None:
         self.scheduler = scheduler
         self.board = ShardRegistry()
         self.engine = FakeEngine(lambda track, _: TrackStopped(track_id=track.track_id))
@@ -55,15 +55,15 @@ class Chest:
         answer = HeartbeatAnswer(
             leases=dict.fromkeys(live, 12.0), commands=list(commands), intervals=INTERVALS
         )
-        self.scheduler.answers(Answer(body=answer.model_dump_json().encode()))
+        self.scheduler.reply_with(Reply(body=answer.model_dump_json().encode()))
 
     def told(self) -> HeartbeatRequest:
-        return HeartbeatRequest.model_validate_json(self.scheduler.asked[-1].body)
+        return HeartbeatRequest.model_validate_json(self.scheduler.requests[-1].body)
 
 
 @pytest.fixture
 def chest() -> Iterator[Chest]:
-    with site() as scheduler:
+    with scripted_server() as scheduler:
         made = Chest(scheduler)
         yield made
         made.client.close()
@@ -112,9 +112,9 @@ def test_it_drains_when_told(chest: Chest) -> None:
 
 
 def test_it_goes_on_beating_whatever_the_scheduler_says(chest: Chest) -> None:
-    chest.scheduler.answers(Answer(503), Answer(0), Answer(422), Answer(200, b"?"), Answer(503))
+    chest.scheduler.reply_with(Reply(503), Reply(0), Reply(422), Reply(200, b"?"), Reply(503))
     chest.heart.start()
-    wait_until(lambda: len(chest.scheduler.asked) >= 6, 20)
+    wait_until(lambda: len(chest.scheduler.requests) >= 6, 20)
     chest.answer(Command(kind=CommandKind.DRAIN, reason="at last"))
     wait_until(lambda: "at last" in chest.drains, 20)
     chest.heart.stop(timeout=10)
@@ -122,8 +122,8 @@ def test_it_goes_on_beating_whatever_the_scheduler_says(chest: Chest) -> None:
 
 
 def test_it_ends_when_its_token_is_void(chest: Chest) -> None:
-    chest.scheduler.answers(Answer(401, b'{"detail":"register again"}'))
+    chest.scheduler.reply_with(Reply(401, b'{"detail":"register again"}'))
     chest.heart.start()
     wait_until(lambda: chest.unwelcome == ["register again"], 20)
     chest.heart.stop(timeout=10)
-    assert len(chest.scheduler.asked) == 1
+    assert len(chest.scheduler.requests) == 1

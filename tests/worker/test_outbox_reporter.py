@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.http_server import Answer, Asked, Site, site
+from tests.servers.scripted_http import ReceivedRequest, Reply, ScriptedServer, scripted_server
 from tests.worker.shards import LEASE, SHARD, done, failed, verdicts
 from tests.worker.waiting import wait_until
 from trackfarm.protocol.worker import ReportRequest, ReportVerdict
@@ -17,7 +17,7 @@ from trackfarm_worker.scheduler_client import NotWelcome, SchedulerAway, Schedul
 class Desk:
     """Reporter with its outbox and its scheduler."""
 
-    def __init__(self, folder: Path, scheduler: Site) -> None:
+    def __init__(self, folder: Path, scheduler: ScriptedServer) -> None:
         self.scheduler = scheduler
         self.unwelcome: list[str] = []
         self.outbox = Outbox(folder / "outbox.db", parcel_size=2)
@@ -31,14 +31,14 @@ class Desk:
         self.outbox.close()
 
     def reported(self) -> list[list[int]]:
-        reports = [ReportRequest.model_validate_json(a.body) for a in self.scheduler.asked]
+        reports = [ReportRequest.model_validate_json(a.body) for a in self.scheduler.requests]
         return [[t.track_id for t in r.done] + [t.track_id for t in r.failed] for r in reports]
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    with site() as scheduler:
-        scheduler.answers(Answer(body=verdicts()))
+    with scripted_server() as scheduler:
+        scheduler.reply_with(Reply(body=verdicts()))
         made = Desk(tmp_path, scheduler)
         yield made
         made.close()
@@ -56,14 +56,14 @@ def test_everything_is_delivered_in_parcels(desk: Desk) -> None:
     assert desk.scheduler.paths() == [f"/worker/v1/shards/{SHARD}/report"] * 2
 
 
-@pytest.mark.parametrize("answer", [Answer(503), Answer(0), Answer(200, b"<html>")])
-def test_what_was_not_answered_stays(desk: Desk, answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [Reply(503), Reply(0), Reply(200, b"<html>")])
+def test_what_was_not_answered_stays(desk: Desk, answer: Reply) -> None:
     desk.outbox.put(SHARD, LEASE, done(1))
-    desk.scheduler.answers(answer)
+    desk.scheduler.reply_with(answer)
     with pytest.raises(SchedulerAway):
         desk.reporter.deliver()
     assert not desk.outbox.wait_until_delivered(LEASE, timeout=0)
-    desk.scheduler.answers(Answer(body=verdicts(1)))
+    desk.scheduler.reply_with(Reply(body=verdicts(1)))
     assert desk.reporter.deliver()
     assert desk.outbox.wait_until_delivered(LEASE, timeout=0)
 
@@ -71,7 +71,7 @@ def test_what_was_not_answered_stays(desk: Desk, answer: Answer) -> None:
 @pytest.mark.parametrize("verdict", list(ReportVerdict))
 def test_any_verdict_is_an_answer(desk: Desk, verdict: ReportVerdict) -> None:
     desk.outbox.put(SHARD, LEASE, done(1))
-    desk.scheduler.answers(Answer(body=verdicts(1, verdict=verdict)))
+    desk.scheduler.reply_with(Reply(body=verdicts(1, verdict=verdict)))
     assert desk.reporter.deliver()
     assert desk.outbox.next_parcel() is None
 
@@ -79,7 +79,7 @@ def test_any_verdict_is_an_answer(desk: Desk, verdict: ReportVerdict) -> None:
 def test_a_report_that_is_refused_as_such_does_not_block_the_next(desk: Desk) -> None:
     desk.outbox.put(SHARD, LEASE, done(1))
     desk.outbox.put("shard_0002", "lease_0002", done(2))
-    desk.scheduler.answers(Answer(422), Answer(body=verdicts(2)))
+    desk.scheduler.reply_with(Reply(422), Reply(body=verdicts(2)))
     while desk.reporter.deliver():
         pass
     assert desk.reported() == [[1], [2]]
@@ -91,10 +91,10 @@ def test_it_keeps_trying_while_the_scheduler_is_away(
     """After five refusals and a hang-up every result has arrived, in order."""
     monkeypatch.setattr(reporter_module, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(reporter_module, "LONGEST_PAUSE", 0.01)
-    left = [Answer(503)] * 5 + [Answer(0)]
+    left = [Reply(503)] * 5 + [Reply(0)]
 
-    def reply(_: Asked) -> Answer:
-        return left.pop() if left else Answer(body=verdicts())
+    def reply(_: ReceivedRequest) -> Reply:
+        return left.pop() if left else Reply(body=verdicts())
 
     desk.scheduler.reply = reply
     for track in range(5):
@@ -110,7 +110,7 @@ def test_it_keeps_trying_while_the_scheduler_is_away(
 
 def test_a_void_token_ends_it(desk: Desk) -> None:
     """Nothing can be delivered, so waiting results are dropped."""
-    desk.scheduler.answers(Answer(401, b'{"detail":"register again"}'))
+    desk.scheduler.reply_with(Reply(401, b'{"detail":"register again"}'))
     desk.outbox.put(SHARD, LEASE, done(1))
     with pytest.raises(NotWelcome):
         desk.reporter.deliver()

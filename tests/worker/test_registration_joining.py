@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.worker.http_server import Answer, Site, site
+from tests.servers.scripted_http import Reply, ScriptedServer, scripted_server
 from trackfarm.model_sets import model_set
 from trackfarm_worker.calibration import Calibration, Point, save
 from trackfarm_worker.models import tiny
@@ -31,9 +31,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(farm: Site, data_dir: Path, **settings: object) -> subprocess.CompletedProcess[str]:
+def run(
+    farm: ScriptedServer, data_dir: Path, **settings: object
+) -> subprocess.CompletedProcess[str]:
     """Run a worker until it ends by itself; the scheduler refuses its registration."""
-    farm.answers(Answer(status=401))
+    farm.reply_with(Reply(status=401))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TRACKFARM_")}
     told = {
         "scheduler_url": farm.url,
@@ -55,11 +57,11 @@ def test_what_was_calibrated_is_told(models: Path, tmp_path: Path) -> None:
         gpu="cpu", memory_mib=MEMORY_MIB, driver="", model_set="tiny@1", points=(POINT,)
     )
     save(kept, tmp_path)
-    with site() as farm:
+    with scripted_server() as farm:
         done = run(farm, tmp_path, model_path=models)
         assert done.returncode == 1, done.stdout
-        (asked,) = [a for a in farm.asked if a.path.endswith("/register")]
-    told = json.loads(asked.body)["calibration"]
+        (request,) = [a for a in farm.requests if a.path.endswith("/register")]
+    told = json.loads(request.body)["calibration"]
     assert told == kept.facts(model_set("tiny"))
     assert told["batch_60s"] == 4
 
@@ -81,8 +83,8 @@ def test_a_model_that_is_damaged_or_makes_no_sound_keeps_it_away(
     save_file(tensors, weights, metadata={"format": "pt"})
     if whole:
         write_digests(folder)
-    with site() as farm:
+    with scripted_server() as farm:
         done = run(farm, tmp_path / "data", model_set="acestep-v15-turbo", model_path=folder)
         assert done.returncode == 1
         assert reason in done.stdout + done.stderr
-        assert farm.asked == []
+        assert farm.requests == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.http_server import Answer, Asked, Site, site
+from tests.servers.scripted_http import ReceivedRequest, Reply, ScriptedServer, scripted_server
 from trackfarm.protocol.worker import Intervals, RegisterAnswer, RegisterRequest
 from trackfarm.settings import ClientSettingsError
 from trackfarm_worker.registration import Credentials, Registration, refuse_unsafe
@@ -21,7 +21,7 @@ def settings(url: str, **changes: object) -> WorkerSettings:
     return WorkerSettings.model_validate(told | changes)
 
 
-def welcome(broker_url: str) -> Answer:
+def welcome(broker_url: str) -> Reply:
     answer = RegisterAnswer(
         worker_id="worker_0002",
         token="new",
@@ -29,24 +29,24 @@ def welcome(broker_url: str) -> Answer:
         broker_url=broker_url,
         intervals=Intervals(heartbeat=1, lost_after=10),
     )
-    return Answer(body=answer.model_dump_json().encode())
+    return Reply(body=answer.model_dump_json().encode())
 
 
-def only(token: str) -> Callable[[Asked], Answer]:
+def only(token: str) -> Callable[[ReceivedRequest], Reply]:
     """Return a scheduler that accepts one token."""
 
-    def reply(asked: Asked) -> Answer:
-        return welcome("redis://u:p@127.0.0.1:1/0") if bearer(asked) == token else Answer(401)
+    def reply(request: ReceivedRequest) -> Reply:
+        return welcome("redis://u:p@127.0.0.1:1/0") if bearer(request) == token else Reply(401)
 
     return reply
 
 
-def bearer(asked: Asked) -> str:
-    headers = {name.lower(): value for name, value in asked.headers.items()}
+def bearer(request: ReceivedRequest) -> str:
+    headers = request.headers
     return headers["authorization"].removeprefix("Bearer ")
 
 
-def past(farm: Site) -> Credentials:
+def past(farm: ScriptedServer) -> Credentials:
     return Credentials(scheduler_url=farm.url, worker_id="worker_0001", token="past")
 
 
@@ -54,15 +54,15 @@ def past(farm: Site) -> Credentials:
     ("known", "tried"), [("past", ["past"]), ("given", ["past", "given"])], ids=["past", "given"]
 )
 def test_a_restarted_worker_shows_what_it_had_before(known: str, tried: list[str]) -> None:
-    with site() as farm:
+    with scripted_server() as farm:
         farm.reply = only(known)
         joined = Registration(settings(farm.url), verify=True).join(REQUEST, past(farm))
         assert joined.token == "new"
-        assert [bearer(asked) for asked in farm.asked] == tried
+        assert [bearer(request) for request in farm.requests] == tried
 
 
 def test_a_new_one_shows_what_it_was_given() -> None:
-    with site() as farm:
+    with scripted_server() as farm:
         farm.reply = only("given")
         Registration(settings(farm.url), verify=True).join(REQUEST, None)
         farm.reply = only("nothing")
@@ -71,7 +71,7 @@ def test_a_new_one_shows_what_it_was_given() -> None:
 
 
 def test_the_authority_it_trusts_vouches_for_the_broker(tmp_path: Path) -> None:
-    with site() as farm:
+    with scripted_server() as farm:
         farm.reply = lambda _: welcome(PROVED)
         door = Registration(settings(farm.url, ca_file=tmp_path / "ca.crt"), verify=True)
         assert door.join(REQUEST, None).broker_url == f"{PROVED}&ssl_ca_certs={tmp_path}/ca.crt"
@@ -79,7 +79,7 @@ def test_the_authority_it_trusts_vouches_for_the_broker(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["redis://u:p@r.example:6379/0", "rediss://u:p@r.example:6380/0"])
 def test_a_broker_that_is_not_proved_is_not_gone_to(url: str) -> None:
-    with site() as farm:
+    with scripted_server() as farm:
         farm.reply = lambda _: welcome(url)
         with pytest.raises(ClientSettingsError, match="ssl_cert_reqs=required"):
             Registration(settings(farm.url), verify=True).join(REQUEST, None)

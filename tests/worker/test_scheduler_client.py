@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.servers.process import free_port
-from tests.worker.http_server import Answer, Site, site
+from tests.servers.scripted_http import Reply, ScriptedServer, scripted_server
 from tests.worker.shards import LEASE, SHARD, claim, done, verdicts
 from trackfarm.protocol.worker import (
     ClaimRequest,
@@ -28,29 +28,29 @@ PROBLEM = b'{"title":"no","status":409,"detail":"the shard is not yours any more
 
 
 @pytest.fixture
-def scheduler() -> Iterator[Site]:
-    with site() as made:
+def scheduler() -> Iterator[ScriptedServer]:
+    with scripted_server() as made:
         yield made
 
 
 @pytest.fixture
-def client(scheduler: Site) -> Iterator[SchedulerClient]:
+def client(scheduler: ScriptedServer) -> Iterator[SchedulerClient]:
     made = SchedulerClient(scheduler.url + "/", token="secret")
     yield made
     made.close()
 
 
 def test_calls_carry_the_token_and_go_where_the_contract_says(
-    scheduler: Site, client: SchedulerClient
+    scheduler: ScriptedServer, client: SchedulerClient
 ) -> None:
-    scheduler.answers(Answer(body=claim(1).model_dump_json().encode()))
+    scheduler.reply_with(Reply(body=claim(1).model_dump_json().encode()))
     answer = client.claim(SHARD, ClaimRequest(lease_id=LEASE))
     assert answer == claim(1)
-    scheduler.answers(Answer(body=verdicts(1)))
+    scheduler.reply_with(Reply(body=verdicts(1)))
     client.report(SHARD, ReportRequest(lease_id=LEASE, done=[done(1)]))
-    scheduler.answers(Answer(body=b'{"intervals":{"heartbeat":2,"lost_after":12}}'))
+    scheduler.reply_with(Reply(body=b'{"intervals":{"heartbeat":2,"lost_after":12}}'))
     assert client.heartbeat(HeartbeatRequest()).intervals.heartbeat == 2
-    scheduler.answers(Answer())
+    scheduler.reply_with(Reply(body={}))
     client.release(
         SHARD, ReleaseRequest(lease_id=LEASE, track_ids=[1], reason=ReleaseReason.STOPPED)
     )
@@ -62,19 +62,19 @@ def test_calls_carry_the_token_and_go_where_the_contract_says(
         f"/worker/v1/shards/{SHARD}/release",
         "/worker/v1/leave",
     ]
-    for asked in scheduler.asked:
-        headers = {name.lower(): value for name, value in asked.headers.items()}
+    for request in scheduler.requests:
+        headers = request.headers
         assert headers["authorization"] == "Bearer secret"
         assert headers["content-type"] == "application/json"
-    report = ReportRequest.model_validate_json(scheduler.asked[1].body)
+    report = ReportRequest.model_validate_json(scheduler.requests[1].body)
     assert report.done == [done(1)]
 
 
 @pytest.mark.parametrize("status", [409, 410])
 def test_a_shard_that_is_not_ours_is_an_answer(
-    scheduler: Site, client: SchedulerClient, status: int
+    scheduler: ScriptedServer, client: SchedulerClient, status: int
 ) -> None:
-    scheduler.answers(Answer(status, PROBLEM))
+    scheduler.reply_with(Reply(status, PROBLEM))
     answer = client.claim(SHARD, ClaimRequest(lease_id=LEASE))
     assert answer == NotOurs("the shard is not yours any more")
     request = ReleaseRequest(lease_id=LEASE, track_ids=[1], reason=ReleaseReason.STOPPED)
@@ -84,34 +84,36 @@ def test_a_shard_that_is_not_ours_is_an_answer(
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (Answer(500), SchedulerAway),
-        (Answer(502, b"<html>bad gateway"), SchedulerAway),
-        (Answer(503), SchedulerAway),
-        (Answer(429), SchedulerAway),
-        (Answer(200, b"not json"), SchedulerAway),
-        (Answer(200, b"{}"), SchedulerAway),
-        (Answer(200, b"plain", {"Content-Encoding": "gzip"}), SchedulerAway),
-        (Answer(0), SchedulerAway),
-        (Answer(401, PROBLEM), NotWelcome),
-        (Answer(403, b"plain text"), NotWelcome),
-        (Answer(404), Rejected),
-        (Answer(409, PROBLEM), Rejected),
-        (Answer(422, b"[]"), Rejected),
-        (Answer(302, b"", {"Location": "/elsewhere"}), Rejected),
+        (Reply(500), SchedulerAway),
+        (Reply(502, b"<html>bad gateway"), SchedulerAway),
+        (Reply(503), SchedulerAway),
+        (Reply(429), SchedulerAway),
+        (Reply(200, b"not json"), SchedulerAway),
+        (Reply(200, b"{}"), SchedulerAway),
+        (Reply(200, b"plain", {"Content-Encoding": "gzip"}), SchedulerAway),
+        (Reply(0), SchedulerAway),
+        (Reply(401, PROBLEM), NotWelcome),
+        (Reply(403, b"plain text"), NotWelcome),
+        (Reply(404), Rejected),
+        (Reply(409, PROBLEM), Rejected),
+        (Reply(422, b"[]"), Rejected),
+        (Reply(302, b"", {"Location": "/elsewhere"}), Rejected),
     ],
-    ids=lambda value: getattr(value, "__name__", "") or f"{value.status}-{value.body[:8]!r}",
+    ids=lambda value: getattr(value, "__name__", "") or f"{value.status}-{str(value.body)[:12]}",
 )
 def test_every_other_answer_is_one_of_three_endings(
-    scheduler: Site, client: SchedulerClient, answer: Answer, expected: type[Exception]
+    scheduler: ScriptedServer, client: SchedulerClient, answer: Reply, expected: type[Exception]
 ) -> None:
-    scheduler.answers(answer)
+    scheduler.reply_with(answer)
     with pytest.raises(expected):
         client.register(REGISTER)
 
 
-def test_the_schedulers_words_are_passed_on(scheduler: Site, client: SchedulerClient) -> None:
+def test_the_schedulers_words_are_passed_on(
+    scheduler: ScriptedServer, client: SchedulerClient
+) -> None:
     body = b'{"detail":"no tier","errors":[{"field":"memory_mib"}]}'
-    scheduler.answers(Answer(422, body))
+    scheduler.reply_with(Reply(422, body))
     with pytest.raises(Rejected, match=r"HTTP 422: no tier \[\{'field': 'memory_mib'\}\]"):
         client.register(REGISTER)
 

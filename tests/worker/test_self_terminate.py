@@ -6,8 +6,8 @@ import pytest
 
 from tests.fleet.fakes import runpod, vast
 from tests.fleet.fakes.account import Account, Mishap
-from tests.fleet.fakes.server import serving
 from tests.servers.process import wait_until
+from tests.servers.scripted_http import scripted_server
 from trackfarm_worker import self_terminate
 from trackfarm_worker.shutdown import SchedulerWatchdog
 
@@ -40,8 +40,8 @@ class Place:
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     account = Account()
     kind = runpod.FakeRunPod if request.param == "runpod" else vast.FakeVast
-    with serving(kind(account).reply) as url:
-        yield Place(request.param, account, url)
+    with scripted_server(kind(account).reply) as server:
+        yield Place(request.param, account, server.url)
 
 
 def test_it_ends_itself_and_nothing_else(place: Place) -> None:

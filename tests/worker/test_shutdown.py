@@ -8,7 +8,7 @@ import pytest
 
 from tests.fleet.fakes import runpod
 from tests.fleet.fakes.account import Account, Mishap
-from tests.fleet.fakes.server import serving
+from tests.servers.scripted_http import scripted_server
 from trackfarm_worker.settings import CANNOT_GO_ON, FORSAKEN
 
 PROGRAM = """
@@ -97,7 +97,7 @@ def test_a_forsaken_worker_is_given_back_however_long_its_provider_is_away(how: 
     account = Account()
     ours = account.rent(tag="tf-hotel-1", gpu="L4", gpus=1, price=0.4, env={})
     account.befall("terminate", *[Mishap.SERVER_ERROR] * 5)
-    with serving(runpod.FakeRunPod(account).reply) as url:
-        code, _ = drained(how, 0.2, PROVIDER=url, **runpod.inside(ours))
+    with scripted_server(runpod.FakeRunPod(account).reply) as server:
+        code, _ = drained(how, 0.2, PROVIDER=server.url, **runpod.inside(ours))
     assert code == FORSAKEN
     assert account.running() == []

@@ -1,17 +1,16 @@
 """A small, strict farm that serves `/api/v1` over real HTTP, with track files."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
 from tests.common.cli.farm_routes import file_routes, job_routes, look_routes, submission_routes
 from tests.common.cli.farm_state import FarmState
+from tests.servers.asgi import listening_socket, serve_app
 from trackfarm.protocol.base import ProblemDetails
 
 API_KEY = "operator-key-of-the-tests"
@@ -56,20 +55,11 @@ def build_app(farm: FarmState) -> FastAPI:
 @contextmanager
 def serve(farm: FarmState, port: int = 0) -> Iterator[FarmState]:
     """Serve the farm on loopback inside the context; port 0 takes any free one."""
-    config = uvicorn.Config(
-        build_app(farm), host="127.0.0.1", port=port, log_level="warning", lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    sockets = [config.bind_socket()]
-    farm.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
-    thread = threading.Thread(target=server.run, kwargs={"sockets": sockets}, daemon=True)
-    thread.start()
-    try:
+    with (
+        listening_socket(port) as (listener, farm.url),
+        serve_app(build_app(farm), listener, lifespan="off"),
+    ):
         yield farm
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        sockets[0].close()
 
 
 def json_lines(text: str) -> list[Any]:

@@ -1,13 +1,12 @@
 """Egress for user-supplied URLs: public addresses only, for every name and redirect."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
 
+from tests.servers.scripted_http import ReceivedRequest, Reply, ScriptedServer, scripted_server
 from trackfarm.net.ssrf import (
     EgressDenied,
     EgressPolicy,
@@ -121,39 +120,18 @@ class Names:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
-class Site:
-    def __init__(self, server: ThreadingHTTPServer) -> None:
-        self.port = server.server_port
-        self.hosts: list[str] = []
-
-
 @contextmanager
-def listening(address: str, location: Callable[[int], str] | None = None) -> Iterator[Site]:
+def listening(
+    address: str, location: Callable[[int], str] | None = None
+) -> Iterator[ScriptedServer]:
     """Run a web server on a loopback address; it redirects if it has a `location`."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            site.hosts.append(self.headers["Host"])
-            self.send_response(302 if location else 200)
-            if location:
-                self.send_header("Location", location(site.port))
-            self.send_header("Content-Length", "5")
-            self.end_headers()
-            self.wfile.write(b"music")
+    def reply(_: ReceivedRequest) -> Reply:
+        headers = {"Location": location(server.port)} if location else {}
+        return Reply(302 if location else 200, b"music", headers)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Log nothing."""
-
-    server = ThreadingHTTPServer((address, 0), Handler)
-    site = Site(server)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield site
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with scripted_server(reply, address) as server:
+        yield server
 
 
 def guarded(names: Names, rules: EgressPolicy = NEAR) -> httpx.Client:
@@ -162,18 +140,18 @@ def guarded(names: Names, rules: EgressPolicy = NEAR) -> httpx.Client:
 
 def test_the_address_that_was_judged_is_asked_by_the_name_of_the_host() -> None:
     names = Names(["127.0.0.2"])
-    with listening("127.0.0.2") as site, guarded(names) as client:
-        answer = client.get(f"http://music.example:{site.port}/a")
+    with listening("127.0.0.2") as server, guarded(names) as client:
+        answer = client.get(f"http://music.example:{server.port}/a")
     assert (answer.status_code, answer.content) == (200, b"music")
-    assert site.hosts == [f"music.example:{site.port}"]
-    assert names.asked == [("music.example", site.port)], "once: what was judged is connected to"
+    assert [r.headers["host"] for r in server.requests] == [f"music.example:{server.port}"]
+    assert names.asked == [("music.example", server.port)], "once: what was judged is connected to"
     assert answer.url.host == "music.example"
 
 
 def test_a_name_that_changes_its_mind_is_judged_anew() -> None:
     names = Names(["127.0.0.2"], ["127.0.0.1"])
-    with listening("127.0.0.2") as site, guarded(names) as client:
-        url = f"http://music.example:{site.port}/a"
+    with listening("127.0.0.2") as server, guarded(names) as client:
+        url = f"http://music.example:{server.port}/a"
         assert client.get(url).is_success
         with pytest.raises(EgressDenied, match=r"127\.0\.0\.1 is not a public address"):
             client.get(url)
@@ -189,19 +167,19 @@ def test_a_redirect_is_a_request_of_its_own() -> None:
     for place in ("http://inside.example:{}/", "http://127.0.0.1:{}/", "file:///etc/passwd#{}"):
         names = Names(["127.0.0.2"], ["127.0.0.1"])
         with (
-            listening("127.0.0.2", place.format) as site,
+            listening("127.0.0.2", place.format) as server,
             guarded(names) as client,
             pytest.raises(httpx.UnsupportedProtocol),
         ):
-            client.get(f"http://music.example:{site.port}/", follow_redirects=True)
-        assert len(site.hosts) == 1
+            client.get(f"http://music.example:{server.port}/", follow_redirects=True)
+        assert len(server.requests) == 1
 
 
 def test_the_next_address_is_tried_when_the_first_does_not_answer() -> None:
-    with listening("127.0.0.2") as site:
+    with listening("127.0.0.2") as server:
         rules = EgressPolicy(ports=(), networks=("127.0.0.0/8",))
         with guarded(Names(["127.0.0.3", "127.0.0.2"]), rules) as client:
-            assert client.get(f"http://music.example:{site.port}/").is_success
+            assert client.get(f"http://music.example:{server.port}/").is_success
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111"])
@@ -235,5 +213,5 @@ def test_an_unknown_name_is_no_connection() -> None:
 
 def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    with listening("127.0.0.2") as site, guarded(Names(["127.0.0.2"])) as client:
-        assert client.get(f"http://music.example:{site.port}/").is_success
+    with listening("127.0.0.2") as server, guarded(Names(["127.0.0.2"])) as client:
+        assert client.get(f"http://music.example:{server.port}/").is_success

@@ -16,11 +16,11 @@ from pydantic import SecretStr
 
 from tests.fleet.fakes import runpod
 from tests.fleet.fakes.account import Account
-from tests.fleet.fakes.server import serving
 from tests.fleet.fleet_fixture import FleetFixture
 from tests.fleet.wall_clock import WallClock
 from tests.scheduler.api.conftest import API_KEY, ApiFixture
 from tests.scheduler.farm_fixture import FarmFixture
+from tests.servers.scripted_http import scripted_server
 from trackfarm_fleet.providers.runpod import RunPodProvider
 from trackfarm_fleet.rentals.tags import Tags
 from trackfarm_fleet.scheduler_client import FleetClient
@@ -49,7 +49,7 @@ class Operator:
         self.account = Account()
         self.account.clock = WallClock()
         self.account.boot_seconds = 0.2
-        url = opened.enter_context(serving(runpod.FakeRunPod(self.account).reply))
+        url = opened.enter_context(scripted_server(runpod.FakeRunPod(self.account).reply)).url
         farm = opened.enter_context(FleetClient(api.url, API_KEY, patience=0))
         prefix = Tags(farm.term().farm).prefix
         provider = RunPodProvider(SecretStr(runpod.KEY), prefix=prefix, url=url)

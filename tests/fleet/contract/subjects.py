@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from tests.fleet.fakes import runpod as fake_runpod
 from tests.fleet.fakes import vast as fake_vast
 from tests.fleet.fakes.account import Account
-from tests.fleet.fakes.server import serving
 from tests.servers.process import wait_until
+from tests.servers.scripted_http import scripted_server
 from trackfarm_fleet.providers.base import (
     MachineOffer,
     OfferQuery,
@@ -74,12 +74,16 @@ def request(offer: MachineOffer, tag: str) -> RentalRequest:
 @contextmanager
 def runpod_subject() -> Iterator[Subject]:
     account = Account()
-    with serving(fake_runpod.FakeRunPod(account).reply) as url, _opened() as keep:
+    with scripted_server(fake_runpod.FakeRunPod(account).reply) as server, _opened() as keep:
 
         def reopened(prefix: str, key: str = fake_runpod.KEY) -> Provider:
             return keep(
                 RunPodProvider(
-                    SecretStr(key), prefix=prefix, url=url, now=account.clock, sleep=account.sleep
+                    SecretStr(key),
+                    prefix=prefix,
+                    url=server.url,
+                    now=account.clock,
+                    sleep=account.sleep,
                 )
             )
 
@@ -89,13 +93,17 @@ def runpod_subject() -> Iterator[Subject]:
 @contextmanager
 def vast_subject() -> Iterator[Subject]:
     account = Account()
-    with serving(fake_vast.FakeVast(account).reply) as url, _opened() as keep:
+    with scripted_server(fake_vast.FakeVast(account).reply) as server, _opened() as keep:
 
         def reopened(prefix: str, key: str = fake_vast.KEY) -> Provider:
             account.clock.advance(60)  # another process does not share the rate limit of the first
             return keep(
                 VastProvider(
-                    SecretStr(key), prefix=prefix, url=url, now=account.clock, sleep=account.sleep
+                    SecretStr(key),
+                    prefix=prefix,
+                    url=server.url,
+                    now=account.clock,
+                    sleep=account.sleep,
                 )
             )
 

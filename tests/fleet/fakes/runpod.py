@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tests.fleet.fakes.account import Account, Machine, Mishap
-from tests.fleet.fakes.server import Answer, Asked
+from tests.servers.scripted_http import ReceivedRequest, Reply
 
 KEY = "rpa_TEST0123456789"
 CATALOG: list[dict[str, Any]] = [
@@ -89,88 +89,94 @@ def inside(machine: Machine) -> dict[str, str]:
 
 
 class FakeRunPod:
-    """The fake API; `reply` handles a request. Every request is recorded in `asked`."""
+    """The fake API; `reply` handles a request. Every request is recorded in `requests`."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
-        self.asked: list[Asked] = []
+        self.requests: list[ReceivedRequest] = []
 
-    def reply(self, asked: Asked) -> Answer:
-        self.asked.append(asked)
-        if not self._is_let_in(asked):
+    def reply(self, request: ReceivedRequest) -> Reply:
+        self.requests.append(request)
+        if not self._is_let_in(request):
             return _problem(401, "Unauthorized", "the API key is not valid")
         if self.account.down:
             return _problem(503, "Service Unavailable", "try again later")
-        answer = self._route(asked)
+        answer = self._route(request)
         quota = {"RateLimit": '"minute";r=57;t=12, "hour";r=2900;t=1200'}
-        return Answer(answer.status, answer.body, {**quota, **answer.headers})
+        return Reply(answer.status, answer.body, {**quota, **answer.headers})
 
-    def _is_let_in(self, asked: Asked) -> bool:
+    def _is_let_in(self, request: ReceivedRequest) -> bool:
         """Accept the account's key, and a pod's own key, which can end that pod only."""
-        shown = asked.headers.get("Authorization", "").removeprefix("Bearer ")
-        pod = asked.path.removeprefix("/v2/pods/")
-        return shown == KEY or (asked.method == "DELETE" and shown == pod_key(pod))
+        shown = request.headers.get("authorization", "").removeprefix("Bearer ")
+        pod = request.path.removeprefix("/v2/pods/")
+        return shown == KEY or (request.method == "DELETE" and shown == pod_key(pod))
 
-    def _route(self, asked: Asked) -> Answer:
-        match asked.method, asked.path.strip("/").split("/"):
+    def _route(self, request: ReceivedRequest) -> Reply:
+        match request.method, request.path.strip("/").split("/"):
             case "GET", ["v2", "catalog", "gpus"]:
-                return self._or_mishap("offers", lambda: self._catalog(asked))
+                return self._or_mishap("offers", lambda: self._catalog(request))
             case "GET", ["v2", "billing", "pods"]:
-                return self._or_mishap("billing", lambda: self._billing(asked))
+                return self._or_mishap("billing", lambda: self._billing(request))
             case "POST", ["v2", "pods"]:
-                return self._or_mishap("create", lambda: self._create(asked))
+                return self._or_mishap("create", lambda: self._create(request))
             case "GET", ["v2", "pods"]:
-                return self._or_mishap("list", lambda: self._list(asked))
+                return self._or_mishap("list", lambda: self._list(request))
             case "GET", ["v2", "pods", pod]:
-                return self._with(pod, lambda m: Answer(200, self._pod(m)))
+                return self._with(pod, lambda m: Reply(200, self._pod(m)))
             case "DELETE", ["v2", "pods", pod]:
                 return self._or_mishap("terminate", lambda: self._with(pod, self._terminate))
-        return _problem(404, "Not Found", f"no route {asked.method} {asked.path}")
+        return _problem(404, "Not Found", f"no route {request.method} {request.path}")
 
-    def _or_mishap(self, operation: str, act: Any) -> Answer:
+    def _or_mishap(self, operation: str, act: Any) -> Reply:
         match self.account.mishap(operation):
             case Mishap.RATE_LIMITED:
                 problem = _problem(429, "Too Many Requests", "slow down")
-                return Answer(429, problem.body, {"Retry-After": "7"})
+                return Reply(429, problem.body, {"Retry-After": "7"})
             case Mishap.SERVER_ERROR:
                 return _problem(500, "Internal Server Error", "something broke")
             case Mishap.NO_CAPACITY:
                 return _problem(400, "Bad Request", "There are no instances currently available")
             case Mishap.HANGS_UP_BEFORE:
-                return Answer(0)
+                return Reply(0)
             case Mishap.HANGS_UP_AFTER:
                 act()
-                return Answer(0)
+                return Reply(0)
             case Mishap.DONE_TWICE:
                 act()
-        answer: Answer = act()
+        answer: Reply = act()
         return answer
 
-    def _catalog(self, asked: Asked) -> Answer:
-        if unknown := set(asked.params) - _CATALOG_PARAMS:
+    def _catalog(self, request: ReceivedRequest) -> Reply:
+        if unknown := set(request.params) - _CATALOG_PARAMS:
             return _problem(422, "Unprocessable", f"unknown parameters {sorted(unknown)}")
-        if "include" in asked.params and "product" not in asked.params:
+        if "include" in request.params and "product" not in request.params:
             return _problem(400, "Bad Request", "product is required with include")
-        if {"cudaVersions", "minCudaVersion"} <= set(asked.params):
+        if {"cudaVersions", "minCudaVersion"} <= set(request.params):
             return _problem(400, "Bad Request", "cudaVersions excludes minCudaVersion")
-        return Answer(200, {"gpus": [_catalog_row(row) for row in CATALOG]})
+        return Reply(200, {"gpus": [_catalog_row(row) for row in CATALOG]})
 
-    def _billing(self, asked: Asked) -> Answer:
-        if unknown := set(asked.params) - {"startTime", "endTime", "bucketSize", "lastN", "podId"}:
+    def _billing(self, request: ReceivedRequest) -> Reply:
+        if unknown := set(request.params) - {
+            "startTime",
+            "endTime",
+            "bucketSize",
+            "lastN",
+            "podId",
+        }:
             return _problem(422, "Unprocessable", f"unknown parameters {sorted(unknown)}")
-        start = datetime.fromisoformat(asked.params["startTime"]).timestamp()
+        start = datetime.fromisoformat(request.params["startTime"]).timestamp()
         charges = self.account.charges(start - start % DAY)
         # Each ran past midnight.
         records = [_charge(pod, float(amount / 2)) for pod, amount in charges.items()] * 2
-        return Answer(200, {"records": records, "metadata": {"totals": {}}})
+        return Reply(200, {"records": records, "metadata": {"totals": {}}})
 
-    def _create(self, asked: Asked) -> Answer:
+    def _create(self, request: ReceivedRequest) -> Reply:
         try:
-            wish = _CreatePod.model_validate_json(asked.body)
+            wish = _CreatePod.model_validate_json(request.body)
         except ValidationError as error:
             # The real one quotes the request.
             listed = [f"{e['loc']}: {e['msg']} (got {e['input']})" for e in error.errors()]
-            return _problem(422, "Unprocessable", f"body: {asked.body.decode()}", listed)
+            return _problem(422, "Unprocessable", f"body: {request.body.decode()}", listed)
         assert wish.gpu is not None
         gpu = wish.gpu
         row = next((row for row in CATALOG if row["id"] == gpu.id), None)
@@ -185,23 +191,23 @@ class FakeRunPod:
             env=wish.env,
             command=shlex.split(wish.args),  # a stock image's entry point runs its arguments
         )
-        return Answer(201, self._pod(machine))
+        return Reply(201, self._pod(machine))
 
-    def _list(self, asked: Asked) -> Answer:
-        if set(asked.params) - {"includeClusterPods"}:
+    def _list(self, request: ReceivedRequest) -> Reply:
+        if set(request.params) - {"includeClusterPods"}:
             return _problem(422, "Unprocessable", "the list has no filters")
-        return Answer(200, {"pods": [self._pod(m) for m in self.account.listed()]})
+        return Reply(200, {"pods": [self._pod(m) for m in self.account.listed()]})
 
-    def _with(self, pod: str, act: Any) -> Answer:
+    def _with(self, pod: str, act: Any) -> Reply:
         machine = self.account.machines.get(pod)
         if machine is None or machine not in list(self.account.listed()):
             return _problem(404, "Not Found", "pod not found")
-        answer: Answer = act(machine)
+        answer: Reply = act(machine)
         return answer
 
-    def _terminate(self, machine: Machine) -> Answer:
+    def _terminate(self, machine: Machine) -> Reply:
         self.account.end(machine)
-        return Answer(204)
+        return Reply(204)
 
     def _pod(self, machine: Machine) -> dict[str, Any]:
         status = self._status(machine)
@@ -273,6 +279,6 @@ def _charge(pod: str, amount: float) -> dict[str, Any]:
     }
 
 
-def _problem(status: int, title: str, detail: str, errors: list[str] | None = None) -> Answer:
+def _problem(status: int, title: str, detail: str, errors: list[str] | None = None) -> Reply:
     body: dict[str, Any] = {"title": title, "status": status, "detail": detail}
-    return Answer(status, {**body, "errors": errors} if errors else body)
+    return Reply(status, {**body, "errors": errors} if errors else body)

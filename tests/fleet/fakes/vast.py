@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tests.fleet.fakes.account import Account, Machine, Mishap
-from tests.fleet.fakes.server import Answer, Asked
+from tests.servers.scripted_http import ReceivedRequest, Reply
 
 KEY = "vast-test-0123456789abcdef"
 MAX_PAGE = 25
@@ -95,62 +95,62 @@ def inside(machine: Machine) -> dict[str, str]:
     return {"CONTAINER_ID": machine.id, "CONTAINER_API_KEY": container_key(machine.id)}
 
 
-def _is_let_in(asked: Asked) -> bool:
+def _is_let_in(request: ReceivedRequest) -> bool:
     """Accept the account's key, and a container's own key, which can end that container only."""
-    shown = asked.headers.get("Authorization", "").removeprefix("Bearer ")
-    instance = asked.path.removeprefix("/api/v0/instances/").strip("/")
-    return shown == KEY or (asked.method == "DELETE" and shown == container_key(instance))
+    shown = request.headers.get("authorization", "").removeprefix("Bearer ")
+    instance = request.path.removeprefix("/api/v0/instances/").strip("/")
+    return shown == KEY or (request.method == "DELETE" and shown == container_key(instance))
 
 
 class FakeVast:
-    """The fake API; `reply` handles a request; `offers` by id, `asked` records every request."""
+    """The fake API; `reply` handles a request; `offers` by id, `requests` records every request."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
-        self.asked: list[Asked] = []
+        self.requests: list[ReceivedRequest] = []
         self.offers = {n: offer(n, price=0.3 + n / 100) for n in (11, 12, 13)}
         self._last: dict[str, float] = {}
 
-    def reply(self, asked: Asked) -> Answer:
-        self.asked.append(asked)
-        if not _is_let_in(asked):
-            status = 404 if asked.path == "/api/v0/bundles/" else 401
-            return Answer(status, {"success": False, "error": "auth_error", "msg": "Invalid key"})
+    def reply(self, request: ReceivedRequest) -> Reply:
+        self.requests.append(request)
+        if not _is_let_in(request):
+            status = 404 if request.path == "/api/v0/bundles/" else 401
+            return Reply(status, {"success": False, "error": "auth_error", "msg": "Invalid key"})
         if self.account.down:
-            return Answer(502, "<html>Bad Gateway</html>")
-        return self._route(asked)
+            return Reply(502, "<html>Bad Gateway</html>")
+        return self._route(request)
 
-    def _route(self, asked: Asked) -> Answer:
-        match asked.method, asked.path.split("/")[1:]:
+    def _route(self, request: ReceivedRequest) -> Reply:
+        match request.method, request.path.split("/")[1:]:
             case "POST", ["api", "v0", "bundles", ""]:
-                return self._or_mishap("offers", lambda: self._search(asked))
+                return self._or_mishap("offers", lambda: self._search(request))
             case "PUT", ["api", "v0", "asks", ask, ""]:
-                return self._or_mishap("create", lambda: self._create(int(ask), asked))
+                return self._or_mishap("create", lambda: self._create(int(ask), request))
             case "GET", ["api", "v1", "instances", ""]:
-                return self._or_mishap("list", lambda: self._list(asked))
+                return self._or_mishap("list", lambda: self._list(request))
             case "DELETE", ["api", "v0", "instances", number, ""]:
                 return self._or_mishap("terminate", lambda: self._destroy(number))
             case "PUT", ["api", "v0", "instances", "bid_price", number, ""]:
-                return self._or_mishap("bid", lambda: self._change_bid(number, asked))
-        return Answer(404, {"error": "not_found", "msg": f"no route {asked.path}"})
+                return self._or_mishap("bid", lambda: self._change_bid(number, request))
+        return Reply(404, {"error": "not_found", "msg": f"no route {request.path}"})
 
-    def _or_mishap(self, operation: str, act: Any) -> Answer:
+    def _or_mishap(self, operation: str, act: Any) -> Reply:
         if self._too_soon(operation):
             message = "API requests too frequent: endpoint threshold="
-            return Answer(429, f"{message}{THRESHOLDS[operation]}")
+            return Reply(429, f"{message}{THRESHOLDS[operation]}")
         match self.account.mishap(operation):
             case Mishap.RATE_LIMITED:
-                return Answer(429, {"detail": "too many requests"})
+                return Reply(429, {"detail": "too many requests"})
             case Mishap.SERVER_ERROR:
-                return Answer(500, {"success": False, "error": "server_error"})
+                return Reply(500, {"success": False, "error": "server_error"})
             case Mishap.NO_CAPACITY:
                 message = "error 404/3603: no_such_ask Instance type by id is not available."
-                return Answer(404, {"success": False, "error": "invalid_args", "msg": message})
+                return Reply(404, {"success": False, "error": "invalid_args", "msg": message})
             case Mishap.HANGS_UP_BEFORE:
-                return Answer(0)
+                return Reply(0)
             case Mishap.HANGS_UP_AFTER:
                 act()
-                return Answer(0)
+                return Reply(0)
             case Mishap.DONE_TWICE:
                 act()
             case Mishap.BID_TOO_LOW:
@@ -158,8 +158,8 @@ class FakeVast:
                 contract = result.body["new_contract"]
                 self.account.outbid(str(contract))
                 body = {"success": False, "error": "invalid_price", "new_contract": contract}
-                return Answer(400, body)
-        answer: Answer = act()
+                return Reply(400, body)
+        answer: Reply = act()
         return answer
 
     def _too_soon(self, operation: str) -> bool:
@@ -168,23 +168,23 @@ class FakeVast:
         self._last[operation] = now
         return now - last < THRESHOLDS[operation] - 1e-6
 
-    def _search(self, asked: Asked) -> Answer:
+    def _search(self, request: ReceivedRequest) -> Reply:
         try:
-            wish = _Search.model_validate_json(asked.body)
+            wish = _Search.model_validate_json(request.body)
         except ValidationError as error:
-            return Answer(400, {"success": False, "error": "invalid_request", "msg": str(error)})
+            return Reply(400, {"success": False, "error": "invalid_request", "msg": str(error)})
         names = (wish.gpu_name or {}).get("in")
         offers = [o for o in self.offers.values() if names is None or o["gpu_name"] in names]
         most = (wish.dph_total or {}).get("lte", 1e9)
-        return Answer(200, {"offers": [o for o in offers if o["dph_total"] <= most]})
+        return Reply(200, {"offers": [o for o in offers if o["dph_total"] <= most]})
 
-    def _create(self, ask: int, asked: Asked) -> Answer:
+    def _create(self, ask: int, request: ReceivedRequest) -> Reply:
         try:
-            wish = _Create.model_validate_json(asked.body)
+            wish = _Create.model_validate_json(request.body)
         except ValidationError as error:
-            return Answer(400, {"success": False, "error": "invalid_args", "msg": str(error)})
+            return Reply(400, {"success": False, "error": "invalid_args", "msg": str(error)})
         if (listing := self.offers.get(ask)) is None:
-            return Answer(410, {"success": False, "error": "no_such_ask", "msg": "gone"})
+            return Reply(410, {"success": False, "error": "no_such_ask", "msg": "gone"})
         machine = self.account.rent(
             tag=wish.label,
             gpu=listing["gpu_name"],
@@ -195,19 +195,19 @@ class FakeVast:
             command=["bash", "-c", wish.onstart] if wish.onstart else [],
         )
         body = {"success": True, "new_contract": int(machine.id), "instance_api_key": "k"}
-        return Answer(200, body)
+        return Reply(200, body)
 
-    def _list(self, asked: Asked) -> Answer:
+    def _list(self, request: ReceivedRequest) -> Reply:
         allowed = {"limit", "after_token", "select_filters", "select_cols", "order_by"}
-        if set(asked.params) - allowed:
-            return Answer(400, {"success": False, "error": "invalid_args"})
-        limit = int(asked.params.get("limit", "25"))
+        if set(request.params) - allowed:
+            return Reply(400, {"success": False, "error": "invalid_args"})
+        limit = int(request.params.get("limit", "25"))
         limit = 5 if limit <= 0 else min(limit, MAX_PAGE)
         rows = [self._row(machine) for machine in self.account.listed()]
-        start = int(asked.params.get("after_token", "0"))
+        start = int(request.params.get("after_token", "0"))
         page = rows[start : start + limit]
         token = str(start + limit) if start + limit < len(rows) else None
-        return Answer(
+        return Reply(
             200,
             {
                 "success": True,
@@ -218,24 +218,24 @@ class FakeVast:
             },
         )
 
-    def _destroy(self, number: str) -> Answer:
+    def _destroy(self, number: str) -> Reply:
         machine = self.account.machines.get(number)
         if machine is None or machine not in list(self.account.listed()):
-            return Answer(404, {"success": False, "error": "no_such_instance"})
+            return Reply(404, {"success": False, "error": "no_such_instance"})
         self.account.end(machine)
-        return Answer(200, {"success": True})
+        return Reply(200, {"success": True})
 
-    def _change_bid(self, number: str, asked: Asked) -> Answer:
+    def _change_bid(self, number: str, request: ReceivedRequest) -> Reply:
         try:
-            wish = _Bid.model_validate_json(asked.body)
+            wish = _Bid.model_validate_json(request.body)
         except ValidationError as error:
-            return Answer(400, {"success": False, "error": "invalid_price", "msg": str(error)})
+            return Reply(400, {"success": False, "error": "invalid_price", "msg": str(error)})
         machine = self.account.machines.get(number)
         if machine is None or machine.bid is None:
-            return Answer(404, {"error": "not_found"})
+            return Reply(404, {"error": "not_found"})
         machine.bid = wish.price
         self.account.resume(machine, wish.price)
-        return Answer(200, {"success": True})
+        return Reply(200, {"success": True})
 
     def _row(self, machine: Machine) -> dict[str, Any]:
         return {

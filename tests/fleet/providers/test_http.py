@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from tests.fleet.fakes.account import Account
-from tests.fleet.fakes.server import Answer, Asked, serving
 from tests.servers.process import free_port
+from tests.servers.scripted_http import ReceivedRequest, Reply, scripted_server
 from trackfarm_fleet.providers.base import BadRequest, RateLimited, Unavailable
 from trackfarm_fleet.providers.http import (
     USUAL_WAIT,
@@ -26,11 +26,11 @@ KEY = SecretStr("the-key-of-the-account")
 
 
 @contextmanager
-def _api(reply: Callable[[Asked], Answer]) -> Iterator[tuple[Api, Account]]:
+def _api(reply: Callable[[ReceivedRequest], Reply]) -> Iterator[tuple[Api, Account]]:
     account = Account()
     with (
-        serving(reply) as url,
-        closing(Api(url, KEY, now=account.clock, sleep=account.sleep)) as api,
+        scripted_server(reply) as server,
+        closing(Api(server.url, KEY, now=account.clock, sleep=account.sleep)) as api,
     ):
         yield api, account
 
@@ -40,7 +40,7 @@ def _judged(api: Api, call: ProviderCall) -> object:
 
 
 def test_calls_of_one_endpoint_keep_their_distance_and_others_do_not_wait() -> None:
-    with _api(lambda _: Answer(200, {})) as (api, account):
+    with _api(lambda _: Reply(200, {})) as (api, account):
         for endpoint in ("search", "list", "search"):
             _judged(api, ProviderCall("GET", "/", endpoint, 6.0))
         assert account.slept == [6.0]
@@ -48,7 +48,7 @@ def test_calls_of_one_endpoint_keep_their_distance_and_others_do_not_wait() -> N
 
 def test_a_used_up_quota_is_waited_for_before_the_next_call() -> None:
     headers = {"RateLimit": '"minute";r=0;t=12, "hour";r=900;t=1800'}
-    with _api(lambda _: Answer(200, {}, headers)) as (api, account):
+    with _api(lambda _: Reply(200, {}, headers)) as (api, account):
         _judged(api, ProviderCall("GET", "/", "a"))
         assert account.slept == []
         _judged(api, ProviderCall("GET", "/", "b"))
@@ -56,11 +56,11 @@ def test_a_used_up_quota_is_waited_for_before_the_next_call() -> None:
 
 
 def test_what_is_not_repeatable_is_sent_once_when_it_may_have_been_done() -> None:
-    requests: list[Asked] = []
+    requests: list[ReceivedRequest] = []
 
-    def broken(call: Asked) -> Answer:
+    def broken(call: ReceivedRequest) -> Reply:
         requests.append(call)
-        return Answer(500, {})
+        return Reply(500, {})
 
     with _api(broken) as (api, _):
         answer = _judged(api, ProviderCall("POST", "/", "create", repeatable=False))
@@ -82,7 +82,7 @@ def test_a_connection_that_was_refused_certainly_did_nothing_and_is_tried_again(
 
 
 def test_a_wait_that_is_too_long_is_handed_back_at_once() -> None:
-    with _api(lambda _: Answer(429, "wait", {"Retry-After": "600"})) as (api, account):
+    with _api(lambda _: Reply(429, "wait", {"Retry-After": "600"})) as (api, account):
         answer = _judged(api, ProviderCall("GET", "/", "list"))
         assert answer == RateLimited("wait", 600.0)
         assert account.slept == []
@@ -91,7 +91,7 @@ def test_a_wait_that_is_too_long_is_handed_back_at_once() -> None:
 def test_secrets_that_a_provider_quotes_are_blotted_out() -> None:
     hidden = SecretStr("join-token")
     message = f"you said {KEY.get_secret_value()} and join-token"
-    with _api(lambda _: Answer(400, message)) as (api, _):
+    with _api(lambda _: Reply(400, message)) as (api, _):
         answer = _judged(api, ProviderCall("POST", "/", "create", hidden=(hidden,)))
     assert answer == BadRequest("you said ********** and **********")
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from tests.fleet.contract.subjects import TAGS, TOKEN, request
 from tests.fleet.fakes.account import Account
 from tests.fleet.fakes.runpod import KEY, FakeRunPod
-from tests.fleet.fakes.server import serving
+from tests.servers.scripted_http import scripted_server
 from trackfarm_fleet.providers.base import (
     BadRequest,
     Instance,
@@ -46,10 +46,14 @@ def runpod() -> Iterator[RunPod]:
     account = Account()
     fake = FakeRunPod(account)
     with (
-        serving(fake.reply) as url,
+        scripted_server(fake.reply) as server,
         closing(
             RunPodProvider(
-                SecretStr(KEY), prefix=TAGS.prefix, url=url, now=account.clock, sleep=account.sleep
+                SecretStr(KEY),
+                prefix=TAGS.prefix,
+                url=server.url,
+                now=account.clock,
+                sleep=account.sleep,
             )
         ) as provider,
     ):
@@ -77,7 +81,7 @@ def test_it_has_no_auction(runpod: RunPod) -> None:
 def test_the_pod_is_what_was_offered(runpod: RunPod) -> None:
     wish = request(runpod.offers()[0], TAGS.new())
     assert isinstance(runpod.provider.create(wish), Instance)
-    (sent,) = [call.json for call in runpod.fake.asked if call.method == "POST"]
+    (sent,) = [call.json for call in runpod.fake.requests if call.method == "POST"]
     assert sent["gpu"] == {
         "id": "NVIDIA GeForce RTX 4090",
         "count": 1,

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from tests.fleet.contract.subjects import TAGS, request
 from tests.fleet.fakes.account import Account, Mishap
-from tests.fleet.fakes.server import serving
 from tests.fleet.fakes.vast import KEY, FakeVast
+from tests.servers.scripted_http import scripted_server
 from trackfarm_fleet.providers.base import (
     BadRequest,
     Bidding,
@@ -54,10 +54,14 @@ def vast() -> Iterator[Vast]:
     account = Account()
     fake = FakeVast(account)
     with (
-        serving(fake.reply) as url,
+        scripted_server(fake.reply) as server,
         closing(
             VastProvider(
-                SecretStr(KEY), prefix=TAGS.prefix, url=url, now=account.clock, sleep=account.sleep
+                SecretStr(KEY),
+                prefix=TAGS.prefix,
+                url=server.url,
+                now=account.clock,
+                sleep=account.sleep,
             )
         ) as provider,
     ):
@@ -87,9 +91,9 @@ def test_a_bid_is_outbid_and_raised(vast: Vast) -> None:
 
 
 def test_a_bid_beyond_what_is_allowed_is_not_sent(vast: Vast) -> None:
-    before = len(vast.fake.asked)
+    before = len(vast.fake.requests)
     assert isinstance(vast.provider.change_bid("1", 33.0), BadRequest)
-    assert len(vast.fake.asked) == before
+    assert len(vast.fake.requests) == before
 
 
 def test_a_failed_bid_leaves_no_machine_behind(vast: Vast) -> None:
@@ -105,7 +109,7 @@ def test_all_pages_are_read(vast: Vast) -> None:
     for _ in range(53):
         vast.account.rent(tag=TAGS.new(), gpu="RTX 4090", gpus=1, price=0.4, env={})
     assert len({instance.id for instance in vast.listed()}) == 53
-    pages = [a for a in vast.fake.asked if a.path == "/api/v1/instances/"]
+    pages = [a for a in vast.fake.requests if a.path == "/api/v1/instances/"]
     assert [page.params.get("after_token") for page in pages] == [None, "25", "50"]
 
 
@@ -129,7 +133,7 @@ def test_a_setting_that_is_too_long_is_refused_before_it_is_sent(vast: Vast) -> 
 def test_the_entry_point_of_the_image_is_kept_and_told_to_end(vast: Vast) -> None:
     wish = vast.bid()
     assert isinstance(vast.provider.create(wish), Instance)
-    (sent,) = [call.json for call in vast.fake.asked if "/asks/" in call.path]
+    (sent,) = [call.json for call in vast.fake.requests if "/asks/" in call.path]
     assert (sent["runtype"], sent["cancel_unavail"]) == ("args", True)
     assert (sent["label"], sent["price"]) == (wish.tag, wish.bid)
 

@@ -10,7 +10,7 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 from tests.scheduler.farm_fixture import LEASE_SECONDS, FarmFixture
-from tests.servers.web import listening_socket, serving
+from tests.servers.asgi import listening_socket, serve_app
 from trackfarm.catalog import Brief
 from trackfarm.planning import load_prices
 from trackfarm_scheduler.broker.client import Broker
@@ -111,7 +111,7 @@ def served() -> Iterator[tuple[Switch, str]]:
     """One uvicorn for all tests of a module: starting and stopping it takes almost a second."""
     switch = Switch()
     switch.app = FastAPI()
-    with listening_socket() as (listener, url), serving(switch, listener):
+    with listening_socket() as (listener, url), serve_app(switch, listener):
         yield switch, url
 
 

@@ -15,8 +15,8 @@ from fastapi import FastAPI
 from tests.scheduler.api.conftest import API_KEY, ApiFixture, Switch, build, problem
 from tests.scheduler.api.test_worker_api import bearer, made
 from tests.scheduler.farm_fixture import FarmFixture, briefs
+from tests.servers.asgi import listening_socket, serve_app
 from tests.servers.process import wait_until
-from tests.servers.web import listening_socket, serving
 from trackfarm_scheduler.db import events as db_events
 from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.web import build_app
@@ -32,7 +32,7 @@ def served() -> Iterator[tuple[Switch, str]]:
     switch.app = FastAPI()
     with listening_socket() as (listener, url):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-        with serving(switch, listener):
+        with serve_app(switch, listener):
             yield switch, url
 
 

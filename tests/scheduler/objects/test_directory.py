@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.servers.web import listening_socket, serving
+from tests.servers.asgi import listening_socket, serve_app
 from trackfarm_scheduler.objects import ObjectMissing, ObjectStoreError
 from trackfarm_scheduler.objects.directory import ABANDONED_AFTER_S, DirectoryStore
 from trackfarm_scheduler.objects.directory_routes import directory_router
@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Iterator[DirectoryStore]:
             tmp_path / "store", base_url=base_url, secret=SECRET, max_bytes=MAX_BYTES
         )
         store.check()
-        with serving(application(store), listener):
+        with serve_app(application(store), listener):
             yield store
 
 

@@ -2,15 +2,14 @@
 them."""
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
 
+from tests.servers.scripted_http import QuietHandler, http_server
 from trackfarm_scheduler.objects.s3 import S3Store
 
 HOUR = timedelta(hours=1)
@@ -23,7 +22,7 @@ def lax_s3(manner: str) -> Iterator[str]:
     """Yield the URL of a minimal S3 server that checks no signature."""
     stored: dict[str, bytes] = {}
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def handle_expect_100(self) -> bool:
@@ -68,19 +67,8 @@ def lax_s3(manner: str) -> Iterator[str]:
             if self.command != "HEAD":
                 self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Log nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with http_server(Handler) as url:
+        yield url
 
 
 @pytest.mark.parametrize("manner", [IGNORES, FIRST_LOOK, UNKNOWN])

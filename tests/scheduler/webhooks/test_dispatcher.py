@@ -37,7 +37,7 @@ def test_ends_of_tracks_and_jobs_are_told_and_signed(farm: FarmFixture, receiver
     webhooks.deliverer.close()
     assert receiver.types() == {"track.done": 2, "job.ended": 1, "track.failed": 1}
     data_by_event = {
-        (r.said["type"], r.said["data"].get("ordinal", 0)): r.said["data"] for r in receiver.got
+        (r.json["type"], r.json["data"].get("ordinal", 0)): r.json["data"] for r in receiver.got
     }
     done = data_by_event["track.done", 2]
     track_id = farm.ids(job_id)[1]
@@ -174,7 +174,7 @@ def test_only_what_was_asked_for_and_only_of_the_owner(
     job_id = webhooks.farm.submit(briefs(1)).job_id
     webhooks.farm.change(job_id, jobs.cancel)
     webhooks.tick()
-    assert [(r.said["type"], r.said["data"]["state"]) for r in receiver.got] == [
+    assert [(r.json["type"], r.json["data"]["state"]) for r in receiver.got] == [
         ("job.ended", "cancelled")
     ]
 

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from tests.servers.scripted_http import QuietHandler, http_server
 
 
 def commit_of(repository: str) -> str:
@@ -33,15 +33,8 @@ class Hub:
         return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Ignore errors: these tests include clients that hang up."""
-
-
-def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(hub: Hub) -> type[QuietHandler]:
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path).strip("/")
             hub.asked.append(f"{self.command} {path}")
@@ -105,23 +98,12 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if self.command == "GET":
                 self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Log nothing."""
-
     return Handler
 
 
 @contextmanager
 def hub() -> Iterator[Hub]:
     """Serve on a free port of 127.0.0.1 until the block ends."""
-    made = Hub()
-    server = _Server(("127.0.0.1", 0), _handler(made))
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    served = Hub()
+    with http_server(_handler(served)) as served.url:
+        yield served

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.http_server import site
+from tests.servers.scripted_http import scripted_server
 from tests.worker.shard_runner.runner_fixture import RunnerFixture
 from trackfarm_worker.encoder_pool import EncoderPool
 
@@ -18,7 +18,7 @@ def encoders() -> Iterator[EncoderPool]:
 
 @pytest.fixture
 def bench(tmp_path: Path, encoders: EncoderPool) -> Iterator[RunnerFixture]:
-    with site() as farm:
+    with scripted_server() as farm:
         made = RunnerFixture(tmp_path, farm, encoders)
         yield made
         made.close()

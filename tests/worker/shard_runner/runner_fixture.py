@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
+from tests.servers.scripted_http import ReceivedRequest, Reply, ScriptedServer
 from tests.worker.fake_engine import FakeEngine
-from tests.worker.http_server import Answer, Asked, Site
 from tests.worker.shards import LEASE, SHARD, audio, claim, verdicts
 from tests.worker.sources.hosts import LOOPBACK
 from trackfarm.protocol.worker import (
@@ -38,11 +38,11 @@ from trackfarm_worker.sources.cache import SourceCache
 class RunnerFixture:
     """Shard runner with real parts except for the engine, and a scheduler that accepts everything."""
 
-    def __init__(self, folder: Path, farm: Site, encoders: EncoderPool) -> None:
+    def __init__(self, folder: Path, farm: ScriptedServer, encoders: EncoderPool) -> None:
         self.farm = farm
         self.folder = folder
         self.tracks: tuple[int, ...] = (1, 2, 3)
-        self.refusals: dict[str, Answer] = {}
+        self.refusals: dict[str, Reply] = {}
         self.claimed: Callable[[ClaimAnswer], ClaimAnswer] = lambda claim: claim
         self.heard: list[EngineTrack] = []
         self.before: Callable[[int], None] = lambda _: None
@@ -78,14 +78,14 @@ class RunnerFixture:
         self.client.close()
         self.outbox.close()
 
-    def reply(self, asked: Asked) -> Answer:
-        call = asked.path.rsplit("/", 1)[-1]
+    def reply(self, request: ReceivedRequest) -> Reply:
+        call = request.path.rsplit("/", 1)[-1]
         if call in self.refusals:
             return self.refusals[call]
         if call == "claim":
             claimed = self.claimed(claim(*self.tracks, url=f"{self.farm.url}/"))
-            return Answer(body=claimed.model_dump_json().encode())
-        return Answer(body=verdicts()) if call == "report" else Answer()
+            return Reply(body=claimed.model_dump_json().encode())
+        return Reply(body=verdicts()) if call == "report" else Reply(body={})
 
     def make(self, track: EngineTrack, on_event: Callable[[Event], None]) -> Result:
         self.heard.append(track)
@@ -100,8 +100,8 @@ class RunnerFixture:
     def run(self) -> None:
         self.runner.run(SHARD, LEASE)
 
-    def calls(self, name: str) -> list[Asked]:
-        return [asked for asked in self.farm.asked if asked.path.endswith(f"/{name}")]
+    def calls(self, name: str) -> list[ReceivedRequest]:
+        return [request for request in self.farm.requests if request.path.endswith(f"/{name}")]
 
     def reported(self) -> tuple[set[int], set[int]]:
         done, failed = self.results()
@@ -117,7 +117,7 @@ class RunnerFixture:
         return [(r.track_ids, r.reason) for r in requests]
 
     def uploads(self) -> int:
-        return sum(asked.method == "PUT" for asked in self.farm.asked)
+        return sum(request.method == "PUT" for request in self.farm.requests)
 
     def spooled(self) -> list[Path]:
         return [path for path in self.folder.iterdir() if not path.name.startswith("outbox")]

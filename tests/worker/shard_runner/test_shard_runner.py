@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.worker.http_server import Answer, Asked
+from tests.servers.scripted_http import ReceivedRequest, Reply
 from tests.worker.shard_runner.runner_fixture import RunnerFixture
 from tests.worker.shards import LEASE
 from tests.worker.waiting import wait_until
@@ -35,21 +35,21 @@ def test_one_bad_track_does_not_take_the_others_along(bench: RunnerFixture) -> N
 
 @pytest.mark.parametrize("status", [409, 410])
 def test_a_shard_that_is_not_ours_any_more_is_left_alone(bench: RunnerFixture, status: int) -> None:
-    bench.refusals["claim"] = Answer(status, b'{"detail":"not yours"}')
+    bench.refusals["claim"] = Reply(status, b'{"detail":"not yours"}')
     bench.run()
     assert bench.engine.asked == []
-    assert len(bench.farm.asked) == 1
+    assert len(bench.farm.requests) == 1
     assert bench.fatal == []
 
 
 def test_a_refused_claim_is_not_repeated(bench: RunnerFixture) -> None:
-    bench.refusals["claim"] = Answer(422)
+    bench.refusals["claim"] = Reply(422)
     bench.run()
-    assert len(bench.farm.asked) == 1
+    assert len(bench.farm.requests) == 1
 
 
 def test_a_void_token_ends_the_worker(bench: RunnerFixture) -> None:
-    bench.refusals["claim"] = Answer(401, b'{"detail":"register again"}')
+    bench.refusals["claim"] = Reply(401, b'{"detail":"register again"}')
     bench.run()
     assert bench.fatal == ["register again"]
 
@@ -58,8 +58,8 @@ def test_a_claim_is_repeated_while_the_scheduler_is_away(
     bench: RunnerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner_module, "CLAIM_PAUSE", 0.001)
-    answers = [Answer(503), Answer(0)]
-    bench.farm.reply = lambda asked: answers.pop() if answers else bench.reply(asked)
+    replies = [Reply(503), Reply(0)]
+    bench.farm.reply = lambda request: replies.pop() if replies else bench.reply(request)
     bench.run()
     assert bench.reported()[0] == {1, 2, 3}
 
@@ -68,9 +68,9 @@ def test_a_claim_is_given_up_in_the_end(
     bench: RunnerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner_module, "CLAIM_PAUSE", 0.001)
-    bench.refusals["claim"] = Answer(503)
+    bench.refusals["claim"] = Reply(503)
     bench.run()
-    assert len(bench.farm.asked) == runner_module.CLAIM_TRIES
+    assert len(bench.farm.requests) == runner_module.CLAIM_TRIES
     assert bench.engine.asked == []
 
 
@@ -134,7 +134,7 @@ def test_without_an_engine_everything_goes_back_and_the_worker_ends(bench: Runne
 
 def test_a_release_that_fails_is_left_to_the_lease(bench: RunnerFixture) -> None:
     bench.board.drain()
-    bench.refusals["release"] = Answer(503)
+    bench.refusals["release"] = Reply(503)
     bench.run()
     assert len(bench.calls("release")) == 1
 
@@ -142,10 +142,10 @@ def test_a_release_that_fails_is_left_to_the_lease(bench: RunnerFixture) -> None
 def test_an_expired_url_is_renewed_by_claiming_again(bench: RunnerFixture) -> None:
     """The upload is refused until a second claim has been made."""
 
-    def reply(asked: Asked) -> Answer:
-        if asked.method == "PUT" and len(bench.calls("claim")) < 2:
-            return Answer(403)
-        return bench.reply(asked)
+    def reply(request: ReceivedRequest) -> Reply:
+        if request.method == "PUT" and len(bench.calls("claim")) < 2:
+            return Reply(403)
+        return bench.reply(request)
 
     bench.tracks = (1,)
     bench.farm.reply = reply
@@ -156,7 +156,7 @@ def test_an_expired_url_is_renewed_by_claiming_again(bench: RunnerFixture) -> No
 
 def test_the_shard_stays_on_the_board_until_it_is_delivered(bench: RunnerFixture) -> None:
     """Otherwise its lease would expire while the scheduler is unreachable."""
-    bench.refusals["report"] = Answer(503)
+    bench.refusals["report"] = Reply(503)
     thread = threading.Thread(target=bench.run)
     thread.start()
     wait_until(lambda: len(bench.calls("report")) > 0, 20)

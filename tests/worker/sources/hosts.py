@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.servers.scripted_http import QuietHandler, http_server
 from trackfarm.net.ssrf import EgressPolicy
 
 DRIP_SECONDS = 0.05
@@ -24,7 +24,7 @@ class Host:
 Trick = Callable[["_Handler"], None]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     host: Host
     folder: Path
 
@@ -45,9 +45,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Log nothing."""
 
 
 def _endless(handler: _Handler) -> None:
@@ -122,26 +119,14 @@ TRICKS: dict[str, Trick] = {
 }
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Ignore errors: these tests include clients that hang up."""
-
-
 @contextmanager
 def hosting(folder: Path) -> Iterator[Host]:
     """Serve the files of `folder`, and TRICKS, on a free port of 127.0.0.1."""
     host = Host("")
     handler = type("Handler", (_Handler,), {"host": host, "folder": folder})
-    server = _Server(("127.0.0.1", 0), handler)
-    host.url = f"http://127.0.0.1:{server.server_port}/"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield host
-    finally:
-        host.closing.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with http_server(handler) as url:
+        host.url = f"{url}/"
+        try:
+            yield host
+        finally:
+            host.closing.set()

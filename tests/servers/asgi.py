@@ -12,15 +12,15 @@ from tests.servers.process import wait_until
 
 
 @contextmanager
-def listening_socket() -> Iterator[tuple[socket.socket, str]]:
-    """A socket that holds a free port already, and the base URL of what will serve on it."""
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+def listening_socket(port: int = 0) -> Iterator[tuple[socket.socket, str]]:
+    """Yield a socket that holds the port already, and the base URL of its server; 0: a free port."""
+    with socket.create_server(("127.0.0.1", port), backlog=128) as listener:
         yield listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @contextmanager
-def serving(app: Any, listener: socket.socket, **options: Any) -> Iterator[None]:
-    """Serves the application on the socket until the block ends."""
+def serve_app(app: Any, listener: socket.socket, **options: Any) -> Iterator[None]:
+    """Serve the application on the socket until the block ends."""
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="uvicorn")
