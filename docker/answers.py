@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Exit code 0 when a server of this container answers: the scheduler, or the URL that is given."""
+"""Exit with 0 if a server of this container answers: the scheduler, or the URL in the argument."""
 
 import os
 import ssl
@@ -14,7 +14,7 @@ def own_url() -> str:
 
 def main() -> int:
     url = sys.argv[1] if sys.argv[1:] else own_url()
-    # It is ourselves whom we ask, by an address that no certificate names.
+    # The request goes to this container itself, at an address that no certificate names.
     context = ssl._create_unverified_context()  # noqa: S323
     try:
         with urllib.request.urlopen(url, timeout=4, context=context):  # noqa: S310

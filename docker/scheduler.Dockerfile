@@ -1,4 +1,4 @@
-# The control plane: scheduler, fleet, command line and Flower. Built from the project's folder:
+# The control plane: scheduler, fleet, command line and Flower. Build it in the project's folder:
 #   docker build --file docker/scheduler.Dockerfile --tag trackfarm-scheduler .
 # A newer base: `docker buildx imagetools inspect python:3.11-slim-bookworm` names its digest.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
@@ -23,7 +23,7 @@ RUN /opt/trackfarm/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*
 
 # hadolint ignore=DL3006
 FROM ${BASE}
-# Debian keeps only the newest build of a package, so that no version can be named.
+# Debian keeps only the newest build of a package, so no version can be pinned.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends tini \

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Exit code 0 when the worker of this container has joined its farm and has an engine."""
+"""Exit with 0 if the worker of this container has joined its farm and has an engine."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ def has_engine() -> bool:
             if ENGINE in command.read_bytes():
                 return True
         except OSError:
-            continue  # it has just ended
+            continue  # the process has just ended
     return False
 
 

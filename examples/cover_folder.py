@@ -1,4 +1,4 @@
-"""Makes a cover of every audio file of a folder. tinytag comes with `trackfarm[scheduler]`.
+"""Make a cover of every audio file in a folder. tinytag comes with `trackfarm[scheduler]`.
 
 python examples/cover_folder.py recordings "bossa nova, nylon guitar" covers --strength 0.7
 """
@@ -20,23 +20,25 @@ def main() -> None:
     parser.add_argument("covers", type=Path)
     parser.add_argument("--strength", type=float, default=1.0)
     parser.add_argument("--model-set")
-    said = parser.parse_args()
-    files = sorted(f for f in said.recordings.iterdir() if f.suffix.lower() in KINDS)
+    arguments = parser.parse_args()
+    files = sorted(f for f in arguments.recordings.iterdir() if f.suffix.lower() in KINDS)
     catalog = Catalog.from_rows(
         ({"src_audio": f.name, "duration": TinyTag.get(f).duration, "name": f.stem} for f in files),
-        name=f"covers of {said.recordings.name}: {said.prompt}",
-        model_set=said.model_set,
-        folder=said.recordings,
+        name=f"covers of {arguments.recordings.name}: {arguments.prompt}",
+        model_set=arguments.model_set,
+        folder=arguments.recordings,
         defaults={
-            "prompt": said.prompt,
+            "prompt": arguments.prompt,
             "task_type": "cover",
-            "audio_cover_strength": said.strength,
+            "audio_cover_strength": arguments.strength,
         },
     )
     with Farm() as farm:
         job = farm.submit(catalog).wait(progress=True)
-        report = job.download(said.covers)
-    print(f"{job.id} is {job.state.value}: {report.files} of {len(files)} covers in {said.covers}")
+        report = job.download(arguments.covers)
+    print(
+        f"{job.id} is {job.state.value}: {report.files} of {len(files)} covers in {arguments.covers}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Sends a CSV of briefs to the farm.
+"""Send a CSV of briefs to the farm.
 
 python examples/enqueue_csv.py catalog.csv --priority 5 --deadline-hours 6 --budget 20
 """
@@ -17,13 +17,16 @@ def main() -> None:
     parser.add_argument("--priority", type=int, default=0)
     parser.add_argument("--deadline-hours", type=float)
     parser.add_argument("--budget", type=float)
-    said = parser.parse_args()
-    deadline = timedelta(hours=said.deadline_hours) if said.deadline_hours else None
+    arguments = parser.parse_args()
+    deadline = timedelta(hours=arguments.deadline_hours) if arguments.deadline_hours else None
     began = time.monotonic()
     with Farm() as farm:
         try:
             job = farm.submit(
-                said.catalog, priority=said.priority, deadline=deadline, budget=said.budget
+                arguments.catalog,
+                priority=arguments.priority,
+                deadline=deadline,
+                budget=arguments.budget,
             )
         except CatalogError as error:
             sys.exit(f"{error}\n{error.count} mistakes; nothing was sent")

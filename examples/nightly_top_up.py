@@ -1,4 +1,4 @@
-"""Keeps a playlist at a number of tracks; run it every night, or twice: the second finds the first.
+"""Fill a playlist up to a number of tracks. A second run in the same night finds the first one.
 
 python examples/nightly_top_up.py lobby "calm lobby piano, warm" music --tracks 200
 """
@@ -18,20 +18,24 @@ def main() -> None:
     parser.add_argument("--tracks", type=int, default=200)
     parser.add_argument("--duration", type=float, default=180)
     parser.add_argument("--model-set")
-    said = parser.parse_args()
-    tonight = f"{said.playlist} {datetime.datetime.now().astimezone().date()}"
+    arguments = parser.parse_args()
+    tonight = f"{arguments.playlist} {datetime.datetime.now().astimezone().date()}"
     with Farm() as farm:
-        nights = [job for job in farm.jobs(500) if job.catalog.startswith(f"{said.playlist} ")]
+        nights = [job for job in farm.jobs(500) if job.catalog.startswith(f"{arguments.playlist} ")]
         there = sum(j.counts.done + j.counts.pending + j.counts.leased for j in nights)
         job = next((job for job in nights if job.catalog == tonight), None)
-        if job is None and (missing := said.tracks - there) > 0:
-            brief = {"prompt": said.prompt, "duration": said.duration, "variations": missing}
-            catalog = Catalog.from_rows([brief], name=tonight, model_set=said.model_set)
+        if job is None and (missing := arguments.tracks - there) > 0:
+            brief = {
+                "prompt": arguments.prompt,
+                "duration": arguments.duration,
+                "variations": missing,
+            }
+            catalog = Catalog.from_rows([brief], name=tonight, model_set=arguments.model_set)
             job = farm.submit(catalog, idempotency_key=tonight.replace(" ", "-"))
         if job is None:
-            print(f"{said.playlist} has {there} tracks")
+            print(f"{arguments.playlist} has {there} tracks")
             return
-        report = job.wait().download(said.folder / tonight)
+        report = job.wait().download(arguments.folder / tonight)
         print(f"{job.id}: {report.files} tracks in {report.directory}, {report.fetched} fetched")
 
 

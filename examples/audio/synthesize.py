@@ -1,4 +1,4 @@
-"""Makes the two recordings that examples/tasks.yaml works on: ten seconds each, and small.
+"""Make the two recordings that examples/tasks.yaml works on: ten seconds each, and small.
 
 `python examples/audio/synthesize.py` writes them beside this file.
 """

@@ -12,7 +12,7 @@ from tests.servers.presence import require
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "monitoring" / "prometheus"
 GRAFANA = ROOT / "monitoring" / "grafana"
-OPERATING = ROOT / "docs" / "operating.md"
+TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
 RULES = sorted((PROMETHEUS / "rules").glob("*.yml"))
 
 

@@ -1,4 +1,4 @@
-"""Flower beside a farm, started as docs/operating.md describes."""
+"""Flower beside a farm, started as docs/monitoring.md describes."""
 
 import importlib.util
 import os

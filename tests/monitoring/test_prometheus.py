@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.monitoring.files import OPERATING, PROMETHEUS, RULES, alerts, program, records
+from tests.monitoring.files import TROUBLESHOOTING, PROMETHEUS, RULES, alerts, program, records
 from tests.servers.process import run
 from trackfarm_scheduler.metrics import totals
 
@@ -40,9 +40,9 @@ def test_an_alert_is_explained_tested_and_short(alert: dict[str, object]) -> Non
     name, notes = alert["alert"], alert["annotations"]
     assert isinstance(name, str)
     assert isinstance(notes, dict)
-    assert notes["runbook"] == f"docs/operating.md#{name.lower()}"
-    entry = re.search(rf"(?ms)^### {name}\n\n(.+?)(?=\n#|\Z)", OPERATING.read_text())
-    assert entry, f"{name} has no entry in {OPERATING.name}"
+    assert notes["runbook"] == f"docs/troubleshooting.md#{name.lower()}"
+    entry = re.search(rf"(?ms)^### {name}\n\n(.+?)(?=\n#|\Z)", TROUBLESHOOTING.read_text())
+    assert entry, f"{name} has no entry in {TROUBLESHOOTING.name}"
     assert len(entry.group(1)) > 80
     checks = [
         check

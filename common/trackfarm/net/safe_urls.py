@@ -33,7 +33,7 @@ def http_fault(url: str, *, setting: str, insecure: str) -> str | None:
     better = f"https://{parts.netloc.rpartition('@')[2]}{parts.path}"
     return (
         f"{setting} would send keys and tokens unencrypted over the network:"
-        f" write {setting}={better} (see `TLS` in docs/operating.md),"
+        f" write {setting}={better} (see docs/production.md, TLS),"
         f" or {insecure}=true in a network that you trust"
     )
 

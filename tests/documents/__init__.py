@@ -1,0 +1,1 @@
+"""Documents compared with the code: settings, links, paths and log events."""
