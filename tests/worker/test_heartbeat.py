@@ -18,7 +18,7 @@ from trackfarm.protocol.worker import (
     ReleaseReason,
     Stage,
 )
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
 from trackfarm_worker.engine.protocol import TrackStopped
 from trackfarm_worker.gpu import GpuStats
 from trackfarm_worker.heartbeat import HeartbeatThread

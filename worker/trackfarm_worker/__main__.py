@@ -25,9 +25,9 @@ from trackfarm_worker import gpu, multi_gpu, registration, self_terminate, self_
 from trackfarm_worker.calibration import stored
 from trackfarm_worker.celery_app import build_celery, serve
 from trackfarm_worker.encoder_pool import EncoderPool
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.engine.parent.supervisor import EngineStartFailed
 from trackfarm_worker.engine.protocol import Ready
-from trackfarm_worker.engine.supervisor import EngineStartFailed
 from trackfarm_worker.finisher import Finisher
 from trackfarm_worker.gpu import GpuInfo, GpuSensor
 from trackfarm_worker.heartbeat import HeartbeatThread

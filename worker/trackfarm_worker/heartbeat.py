@@ -13,7 +13,7 @@ from trackfarm.protocol.worker import (
     Intervals,
     ReleaseReason,
 )
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
 from trackfarm_worker.gpu import GpuStats
 from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
 from trackfarm_worker.shards_in_flight import ShardRegistry

@@ -20,7 +20,7 @@ from trackfarm import logs
 from trackfarm.net.ssrf import EgressPolicy
 from trackfarm.settings import complaints
 from trackfarm_worker.engine.options import Options
-from trackfarm_worker.engine.settings import EngineSettings
+from trackfarm_worker.engine.parent.settings import EngineSettings
 from trackfarm_worker.self_test import LEAST_SPEED
 
 

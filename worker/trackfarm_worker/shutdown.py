@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import structlog
 
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
 from trackfarm_worker.heartbeat import HeartbeatThread
 from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway
 from trackfarm_worker.settings import CANNOT_GO_ON, FORSAKEN

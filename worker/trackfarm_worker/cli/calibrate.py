@@ -13,7 +13,7 @@ from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
 from trackfarm.settings import UNUSABLE
 from trackfarm_worker import gpu
 from trackfarm_worker.calibration import Calibration, CalibrationTrial, Point, measure, save, trials
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
 from trackfarm_worker.gpu import GpuInfo
 from trackfarm_worker.settings import MachineSettings, complaint
 
