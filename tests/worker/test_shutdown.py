@@ -9,7 +9,7 @@ import pytest
 from tests.fleet.fakes import runpod
 from tests.fleet.fakes.account import Account, Mishap
 from tests.fleet.fakes.server import serving
-from trackfarm_worker.settings import CANNOT_GO_ON, FORSAKEN
+from trackfarm_worker.settings import CANNOT_CONTINUE, ABANDONED
 
 PROGRAM = """
 import os, signal, sys, threading
@@ -81,7 +81,7 @@ def test_it_stops_the_engine_tells_the_scheduler_and_closes_once() -> None:
 
 def test_a_worker_that_cannot_go_on_drains_and_remembers_why() -> None:
     code, said = drained("fail", 5)
-    assert code == CANNOT_GO_ON
+    assert code == CANNOT_CONTINUE
     assert sorted(said) == ["beat", "close", "draining 'the token is void'", "stop None"]
 
 
@@ -99,5 +99,5 @@ def test_a_forsaken_worker_is_given_back_however_long_its_provider_is_away(how: 
     account.befall("terminate", *[Mishap.SERVER_ERROR] * 5)
     with serving(runpod.FakeRunPod(account).reply) as url:
         code, _ = drained(how, 0.2, PROVIDER=url, **runpod.inside(ours))
-    assert code == FORSAKEN
+    assert code == ABANDONED
     assert account.running() == []

@@ -41,7 +41,7 @@ from trackfarm_worker.registration import (
 from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
 from trackfarm_worker.self_terminate import RentalTermination
 from trackfarm_worker.self_test import SelfTestFailed
-from trackfarm_worker.settings import CANNOT_GO_ON, FORSAKEN, WorkerSettings, complaint, taken
+from trackfarm_worker.settings import CANNOT_CONTINUE, ABANDONED, WorkerSettings, complaint, taken
 from trackfarm_worker.shard_runner import ShardRunner
 from trackfarm_worker.shards_in_flight import ShardRegistry
 from trackfarm_worker.shutdown import Drain, SchedulerWatchdog
@@ -158,7 +158,7 @@ def _serve(
     board = ShardRegistry()
     drain = Drain(board=board, engine=engine, seconds=settings.drain_seconds, give_back=give_back)
     on_unwelcome = drain.forsake if settings.is_rented else drain.fail
-    dead_man = SchedulerWatchdog(settings.dead_man_seconds, drain.forsake)
+    dead_man = SchedulerWatchdog(settings.scheduler_timeout_seconds, drain.forsake)
     heart = HeartbeatThread(
         client=client,
         board=board,
@@ -238,7 +238,7 @@ def main() -> int:
     environ = taken()
     give_back = RentalTermination(
         None
-        if settings.of_a_crew
+        if settings.is_in_group
         else self_terminate.own_rental(settings.provider, environ, base=settings.own_rental_url)
     )
     if settings.cards > 1:
@@ -247,7 +247,7 @@ def main() -> int:
         )
     else:
         code = _run(settings, detected, give_back)
-    if code == FORSAKEN:
+    if code == ABANDONED:
         give_back()
     return code
 
@@ -258,10 +258,10 @@ def _run(settings: WorkerSettings, detected: GpuInfo, give_back: RentalTerminati
             return _work(settings, detected, give_back, parts)
     except (SchedulerAway, NotWelcome) as error:
         log.error("worker_cannot_start", error=str(error))
-        return FORSAKEN if settings.is_rented else CANNOT_GO_ON
+        return ABANDONED if settings.is_rented else CANNOT_CONTINUE
     except (EngineStartFailed, SelfTestFailed, Rejected) as error:
         log.error("worker_cannot_start", error=str(error))
-        return CANNOT_GO_ON
+        return CANNOT_CONTINUE
     except ClientSettingsError as error:
         log.error("worker_cannot_start", error=str(error))
         return BAD_SETTINGS
