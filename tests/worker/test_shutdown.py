@@ -9,7 +9,7 @@ import pytest
 from tests.fleet.fakes import runpod
 from tests.fleet.fakes.account import Account, Mishap
 from tests.fleet.fakes.server import serving
-from trackfarm_worker.settings import CANNOT_CONTINUE, ABANDONED
+from trackfarm_worker.settings import ABANDONED, CANNOT_CONTINUE
 
 PROGRAM = """
 import os, signal, sys, threading

@@ -41,7 +41,7 @@ from trackfarm_worker.registration import (
 from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
 from trackfarm_worker.self_terminate import RentalTermination
 from trackfarm_worker.self_test import SelfTestFailed
-from trackfarm_worker.settings import CANNOT_CONTINUE, ABANDONED, WorkerSettings, complaint, taken
+from trackfarm_worker.settings import ABANDONED, CANNOT_CONTINUE, WorkerSettings, complaint, taken
 from trackfarm_worker.shard_runner import ShardRunner
 from trackfarm_worker.shards_in_flight import ShardRegistry
 from trackfarm_worker.shutdown import Drain, SchedulerWatchdog
@@ -53,7 +53,7 @@ log = structlog.get_logger("trackfarm_worker")
 def _register_request(settings: WorkerSettings, detected: GpuInfo, ready: Ready) -> RegisterRequest:
     return RegisterRequest(
         name=settings.name,
-        gpu=detected.gpu,
+        gpu=detected.name,
         memory_mib=detected.memory_mib,
         driver=detected.driver,
         provider=settings.provider,
@@ -76,7 +76,7 @@ def _calibration_facts(
     if calibration is None:
         return {}
     if not calibration.fits(
-        gpu=detected.gpu, memory_mib=detected.memory_mib, model_set=ready.model_set
+        gpu=detected.name, memory_mib=detected.memory_mib, model_set=ready.model_set
     ):
         log.warning("calibration_ignored", gpu=calibration.gpu, model_set=calibration.model_set)
         return {}
@@ -125,7 +125,7 @@ def _self_test(settings: WorkerSettings, detected: GpuInfo, engine: EngineProces
     result = self_test.examine(
         engine,
         model_set(settings.model_set),
-        gpu=detected.gpu,
+        gpu=detected.name,
         is_gpu=settings.is_gpu,
         # On shared CPU cores a slow moment says nothing about the machine.
         least_speed=settings.least_speed if settings.is_gpu else 0.0,
@@ -228,7 +228,7 @@ def main() -> int:
         model_set(settings.model_set)
         refuse_unsafe(settings)
         logs.configure(settings.log_format, settings.log_level)
-        detected = gpu.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
+        detected = gpu.detect(settings.device, name=settings.gpu, memory_mib=settings.memory_mib)
     except UNUSABLE as error:
         print(complaint(error), file=sys.stderr)
         return BAD_SETTINGS

@@ -11,7 +11,7 @@ from types import FrameType
 
 import structlog
 
-from trackfarm_worker.settings import CANNOT_CONTINUE, ABANDONED
+from trackfarm_worker.settings import ABANDONED, CANNOT_CONTINUE
 
 log = structlog.get_logger(__name__)
 POLL_S = 0.2

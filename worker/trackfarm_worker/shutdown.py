@@ -19,7 +19,7 @@ import structlog
 from trackfarm_worker.engine.parent.client import EngineProcess
 from trackfarm_worker.heartbeat import HeartbeatThread
 from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway
-from trackfarm_worker.settings import CANNOT_CONTINUE, ABANDONED
+from trackfarm_worker.settings import ABANDONED, CANNOT_CONTINUE
 from trackfarm_worker.shards_in_flight import ShardRegistry
 
 log = structlog.get_logger(__name__)
