@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-ENGINE = b"trackfarm_worker.engine"
+ENGINE = b"trackfarm_worker.engine.child"
 
 
 def has_engine() -> bool:

@@ -28,7 +28,7 @@ def tree_of(pid: int) -> set[int]:
 def engine_of(worker_pid: int) -> int | None:
     """Return the engine process of a worker, None while it is being replaced."""
     for child in children_of(worker_pid):
-        if "trackfarm_worker.engine" in command_of(child) and is_running(child):
+        if "trackfarm_worker.engine.child" in command_of(child) and is_running(child):
             return child
     return None
 

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from tests.end_to_end.farm import LocalFarm
 from trackfarm.catalog import Brief
 from trackfarm.model_sets import model_set
-from trackfarm_worker.engine.conditioning import Conditioner
-from trackfarm_worker.engine.decoder import Decoder
-from trackfarm_worker.engine.denoiser import Denoiser
-from trackfarm_worker.engine.levels import normalised
-from trackfarm_worker.engine.optimize import fold_weight_norm
+from trackfarm_worker.engine.child.conditioning import Conditioner
+from trackfarm_worker.engine.child.decoder import Decoder
+from trackfarm_worker.engine.child.denoiser import Denoiser
+from trackfarm_worker.engine.child.levels import normalised
+from trackfarm_worker.engine.child.optimize import fold_weight_norm
+from trackfarm_worker.engine.child.recipe import EngineJob, engine_job
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.engine.recipe import EngineJob, engine_job
 
 STEPS = 32_767  # per full scale, the rounding of `meter.to_int16`
 HALF_A_STEP = 0.5 / STEPS

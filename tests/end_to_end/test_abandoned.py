@@ -10,7 +10,7 @@ from tests.fleet.fakes.account import Account
 from tests.servers.process import Process, wait_until
 from tests.servers.scripted_http import ReceivedRequest, Reply, scripted_server
 from trackfarm.protocol.worker import Intervals, RegisterAnswer
-from trackfarm_worker.settings import FORSAKEN
+from trackfarm_worker.settings import ABANDONED
 
 JOINED = RegisterAnswer(
     worker_id="worker_0001",
@@ -46,5 +46,5 @@ def test_it_gives_its_rental_back(tmp_path: Path) -> None:
         log = tmp_path / "worker.log"
         with Process(command, log=log, env={**env, **runpod.inside(machine)}) as worker:
             wait_until(lambda: not worker.alive, timeout_s=60, what="it has ended")
-            assert worker.code == FORSAKEN, log.read_text()
+            assert worker.code == ABANDONED, log.read_text()
     assert account.running() == []

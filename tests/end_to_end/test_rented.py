@@ -172,7 +172,7 @@ def test_a_worker_whose_farm_has_died_ends_its_own_rental(
     start: str,
 ) -> None:
     with running_farm(request, tmp_path_factory, bundle=bundle) as farm, ExitStack() as opened:
-        trouble = Trouble(farm, name, opened, dead_man_seconds=4)
+        trouble = Trouble(farm, name, opened, scheduler_timeout_seconds=4)
         settings = {**trouble.env, "TRACKFARM_FLEET_START": start}
         up = Typed(farm, "fleet", "up", "--yes", **settings)
         opened.callback(up.stop)

@@ -257,7 +257,7 @@ def test_no_command_line_shows_one(run: Run) -> None:
     for part in (
         "trackfarm_scheduler",
         "trackfarm_worker",
-        "trackfarm_worker.engine",
+        "trackfarm_worker.engine.child",
         "valkey-server",
     ):
         assert part in seen

@@ -17,8 +17,7 @@ from trackfarm.protocol.worker import (
     TrackOrder,
     TrackVerdict,
 )
-from trackfarm_worker.engine.measures import Measures
-from trackfarm_worker.engine.protocol import Finished, StageSeconds
+from trackfarm_worker.engine.protocol import Finished, Measures, StageSeconds
 
 SHARD, LEASE = "shard_0001", "lease_0001"
 MEASURES = Measures(

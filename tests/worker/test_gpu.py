@@ -1,57 +1,81 @@
-"""GPU statistics from nvidia-smi, reported in heartbeats."""
+"""Detection of the worker's GPU, and its usage in heartbeats."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.worker.waiting import wait_until
-from trackfarm_worker.gpu import GpuSensor, GpuStats, reading_of
+from tests.fake_nvml import H200, RTX_4090, FakeDriver
+from trackfarm_worker import gpu
 
-SMI = """#!/bin/sh
-echo "$@" > {asked}
-echo "1024, 37"
-echo "2048, 50"
-exec sleep 60
+IMPORTS = "from dataclasses import astuple; from trackfarm_worker import gpu"
+DETECT = "astuple(gpu.detect('cuda'))"
+SENSOR = """
+import sys, time
+from trackfarm_worker.gpu import GpuSensor
+with GpuSensor(interval=0.02) as sensor:
+    for line in sys.stdin:
+        while str(usage := sensor.read()) != line.strip():
+            time.sleep(0.01)
+        print("seen", flush=True)
+print(sensor.read(), flush=True)
 """
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Install a stand-in for nvidia-smi, which machines without a GPU lack."""
-    tool, asked = folder / "nvidia-smi", folder / "asked"
-    tool.write_text(SMI.format(asked=asked))
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
-    return asked
+def test_detect_returns_the_memory_of_a_machine_without_gpu() -> None:
+    detected = gpu.detect("cpu")
+    assert detected.name == "cpu"
+    assert detected.memory_mib > 256
+    assert gpu.detect("cpu", name="pretend", memory_mib=8_192) == gpu.GpuInfo("pretend", 8_192, "")
 
 
-@pytest.mark.parametrize(
-    ("line", "reading"),
-    [
-        ("1024, 37\n", GpuStats(1024, 0.37)),
-        ("0, 120", GpuStats(0, 1.0)),
-        ("[N/A], [N/A]", None),
-        ("12", None),
-        ("", None),
-    ],
-)
-def test_a_line_is_a_reading_or_nothing(line: str, reading: GpuStats | None) -> None:
-    assert reading_of(line) == reading
+def test_detect_returns_the_first_visible_gpu(tmp_path: Path) -> None:
+    driver = FakeDriver(tmp_path, [H200, RTX_4090])
+    assert driver.result(IMPORTS, DETECT) == ["NVIDIA H200", 143_771, "570.86.15"]
+    for visible in ("1,0", "GPU-22"):
+        detected = driver.result(IMPORTS, DETECT, CUDA_VISIBLE_DEVICES=visible)
+        assert detected == ["NVIDIA GeForce RTX 4090", 24_564, "570.86.15"]
 
 
-def test_it_remembers_the_last_line_of_its_own_card(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_detect_prefers_the_values_of_the_settings(tmp_path: Path) -> None:
+    driver = FakeDriver(tmp_path, [H200])
+    detected = "astuple(gpu.detect('cuda', name='L4', memory_mib=8192))"
+    assert driver.result(IMPORTS, detected) == ["L4", 8_192, "570.86.15"]
+
+
+@pytest.mark.parametrize(("gpus", "reason"), [([], "Not Found"), (None, "Driver Not Loaded")])
+def test_detect_says_why_there_is_no_gpu(
+    tmp_path: Path, gpus: list[str] | None, reason: str
 ) -> None:
-    asked = install(tmp_path, monkeypatch)
-    with GpuSensor() as sensor:
-        wait_until(lambda: sensor.read() == GpuStats(2048, 0.5), 10)
-    assert "--id=3" in asked.read_text()
-    assert sensor.read() is None, "after the end nothing is known"
+    driver = FakeDriver(tmp_path, gpus)
+    with pytest.raises(RuntimeError, match=f"the NVIDIA driver shows no GPU: {reason}"):
+        driver.result(IMPORTS, DETECT)
 
 
-def test_without_the_tool_there_is_no_reading(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with GpuSensor() as sensor:
-        assert sensor.read() is None
+def test_sensor_follows_its_own_gpu(tmp_path: Path) -> None:
+    driver = FakeDriver(tmp_path, [RTX_4090, H200])
+    with subprocess.Popen(
+        [sys.executable, "-c", SENSOR],
+        env=driver.environment(CUDA_VISIBLE_DEVICES="1"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("GpuUsage(memory_mib=1024, utilisation=0.37)\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "seen\n"
+        driver.set([RTX_4090, "GPU-11|NVIDIA H200|143771|4096|90"])
+        process.stdin.write("GpuUsage(memory_mib=4096, utilisation=0.9)\n")
+        process.stdin.close()
+        assert process.stdout.readline() == "seen\n"
+        assert process.stdout.readline() == "None\n", "no usage after the end of the context"
+
+
+def test_sensor_without_a_driver_reads_nothing(tmp_path: Path) -> None:
+    driver = FakeDriver(tmp_path, None)
+    imports = "import time; from trackfarm_worker.gpu import GpuSensor"
+    script = "sensor = GpuSensor(interval=0.01); sensor.__enter__(); time.sleep(0.1)"
+    assert driver.result(f"{imports}\n{script}", "sensor.read()") is None

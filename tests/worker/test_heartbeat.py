@@ -9,6 +9,7 @@ from tests.servers.scripted_http import Reply, ScriptedServer, scripted_server
 from tests.worker.fake_engine import FakeEngine
 from tests.worker.shards import LEASE, SHARD, claim
 from tests.worker.waiting import wait_until
+from trackfarm.nvml import GpuUsage
 from trackfarm.protocol.worker import (
     Command,
     CommandKind,
@@ -18,9 +19,8 @@ from trackfarm.protocol.worker import (
     ReleaseReason,
     Stage,
 )
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
 from trackfarm_worker.engine.protocol import TrackStopped
-from trackfarm_worker.gpu import GpuStats
 from trackfarm_worker.heartbeat import HeartbeatThread
 from trackfarm_worker.scheduler_client import SchedulerClient
 from trackfarm_worker.shards_in_flight import ShardRegistry
@@ -38,7 +38,7 @@ class Chest:
         self.engine = FakeEngine(lambda track, _: TrackStopped(track_id=track.track_id))
         self.drains: list[str] = []
         self.unwelcome: list[str] = []
-        self.reading: GpuStats | None = None
+        self.reading: GpuUsage | None = None
         self.client = SchedulerClient(scheduler.url, token="secret")
         self.heart = HeartbeatThread(
             client=self.client,
@@ -83,7 +83,7 @@ def test_it_tells_what_is_being_done(chest: Chest) -> None:
 
 
 def test_it_tells_what_the_card_does(chest: Chest) -> None:
-    chest.reading = GpuStats(2048, 0.5)
+    chest.reading = GpuUsage(2048, 0.5)
     chest.heart.beat()
     assert chest.told() == HeartbeatRequest(gpu_memory_mib=2048, gpu_utilisation=0.5)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.process import wait_until
-from trackfarm_worker.settings import FORSAKEN
+from trackfarm_worker.settings import ABANDONED
 
 CREW = """
 import sys
@@ -61,5 +61,5 @@ def test_a_card_that_was_killed_does_not_hide_that_the_machine_was_forsaken(
     tmp_path: Path,
 ) -> None:
     script = '[ "$CUDA_VISIBLE_DEVICES" = 0 ] && kill -9 $$; exit 3'
-    assert crew(tmp_path, script).wait(20) == FORSAKEN
+    assert crew(tmp_path, script).wait(20) == ABANDONED
     assert [len(said(tmp_path, card)) for card in (0, 1)] == [6, 1]

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trackfarm.model_sets import ModelSet, model_set
-from trackfarm_worker.engine.client import EngineProcess
-from trackfarm_worker.engine.settings import EngineSettings
+from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.engine.parent.settings import EngineSettings
 from trackfarm_worker.models import tiny
 from trackfarm_worker.self_test import SelfTestFailed, examine
 

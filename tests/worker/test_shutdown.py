@@ -9,7 +9,7 @@ import pytest
 from tests.fleet.fakes import runpod
 from tests.fleet.fakes.account import Account, Mishap
 from tests.servers.scripted_http import scripted_server
-from trackfarm_worker.settings import CANNOT_GO_ON, FORSAKEN
+from trackfarm_worker.settings import ABANDONED, CANNOT_CONTINUE
 
 PROGRAM = """
 import os, signal, sys, threading
@@ -81,7 +81,7 @@ def test_it_stops_the_engine_tells_the_scheduler_and_closes_once() -> None:
 
 def test_a_worker_that_cannot_go_on_drains_and_remembers_why() -> None:
     code, said = drained("fail", 5)
-    assert code == CANNOT_GO_ON
+    assert code == CANNOT_CONTINUE
     assert sorted(said) == ["beat", "close", "draining 'the token is void'", "stop None"]
 
 
@@ -99,5 +99,5 @@ def test_a_forsaken_worker_is_given_back_however_long_its_provider_is_away(how: 
     account.befall("terminate", *[Mishap.SERVER_ERROR] * 5)
     with scripted_server(runpod.FakeRunPod(account).reply) as server:
         code, _ = drained(how, 0.2, PROVIDER=server.url, **runpod.inside(ours))
-    assert code == FORSAKEN
+    assert code == ABANDONED
     assert account.running() == []

@@ -26,9 +26,9 @@ from trackfarm_worker import gpu, multi_gpu, registration, self_terminate, self_
 from trackfarm_worker.calibration import stored
 from trackfarm_worker.celery_app import build_celery, serve
 from trackfarm_worker.encoder_pool import EncoderPool
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.engine.parent.supervisor import EngineStartFailed
 from trackfarm_worker.engine.protocol import Ready
-from trackfarm_worker.engine.supervisor import EngineStartFailed
 from trackfarm_worker.finisher import Finisher
 from trackfarm_worker.gpu import GpuInfo, GpuSensor
 from trackfarm_worker.heartbeat import HeartbeatThread
@@ -42,7 +42,7 @@ from trackfarm_worker.registration import (
 from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
 from trackfarm_worker.self_terminate import RentalTermination
 from trackfarm_worker.self_test import SelfTestFailed
-from trackfarm_worker.settings import CANNOT_GO_ON, FORSAKEN, WorkerSettings, complaint, taken
+from trackfarm_worker.settings import ABANDONED, CANNOT_CONTINUE, WorkerSettings, complaint, taken
 from trackfarm_worker.shard_runner import ShardRunner
 from trackfarm_worker.shards_in_flight import ShardRegistry
 from trackfarm_worker.shutdown import Drain, SchedulerWatchdog
@@ -54,7 +54,7 @@ log = structlog.get_logger("trackfarm_worker")
 def _register_request(settings: WorkerSettings, detected: GpuInfo, ready: Ready) -> RegisterRequest:
     return RegisterRequest(
         name=settings.name,
-        gpu=detected.gpu,
+        gpu=detected.name,
         memory_mib=detected.memory_mib,
         driver=detected.driver,
         provider=settings.provider,
@@ -77,7 +77,7 @@ def _calibration_facts(
     if calibration is None:
         return {}
     if not calibration.fits(
-        gpu=detected.gpu, memory_mib=detected.memory_mib, model_set=ready.model_set
+        gpu=detected.name, memory_mib=detected.memory_mib, model_set=ready.model_set
     ):
         log.warning("calibration_ignored", gpu=calibration.gpu, model_set=calibration.model_set)
         return {}
@@ -126,7 +126,7 @@ def _self_test(settings: WorkerSettings, detected: GpuInfo, engine: EngineProces
     result = self_test.examine(
         engine,
         model_set(settings.model_set),
-        gpu=detected.gpu,
+        gpu=detected.name,
         is_gpu=settings.is_gpu,
         # On shared CPU cores a slow moment says nothing about the machine.
         least_speed=settings.least_speed if settings.is_gpu else 0.0,
@@ -159,7 +159,7 @@ def _serve(
     board = ShardRegistry()
     drain = Drain(board=board, engine=engine, seconds=settings.drain_seconds, give_back=give_back)
     on_unwelcome = drain.forsake if settings.is_rented else drain.fail
-    dead_man = SchedulerWatchdog(settings.dead_man_seconds, drain.forsake)
+    dead_man = SchedulerWatchdog(settings.scheduler_timeout_seconds, drain.forsake)
     heart = HeartbeatThread(
         client=client,
         board=board,
@@ -229,7 +229,7 @@ def main() -> int:
         model_set(settings.model_set)
         refuse_unsafe(settings)
         logs.configure(settings.log_format, settings.log_level)
-        detected = gpu.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
+        detected = gpu.detect(settings.device, name=settings.gpu, memory_mib=settings.memory_mib)
     except SETTINGS_ERRORS as error:
         print(complaint(error), file=sys.stderr)
         return BAD_SETTINGS
@@ -239,7 +239,7 @@ def main() -> int:
     environ = taken()
     give_back = RentalTermination(
         None
-        if settings.of_a_crew
+        if settings.is_in_group
         else self_terminate.own_rental(settings.provider, environ, base=settings.own_rental_url)
     )
     if settings.cards > 1:
@@ -248,7 +248,7 @@ def main() -> int:
         )
     else:
         code = _run(settings, detected, give_back)
-    if code == FORSAKEN:
+    if code == ABANDONED:
         give_back()
     return code
 
@@ -259,10 +259,10 @@ def _run(settings: WorkerSettings, detected: GpuInfo, give_back: RentalTerminati
             return _work(settings, detected, give_back, parts)
     except (SchedulerAway, NotWelcome) as error:
         log.error("worker_cannot_start", error=str(error))
-        return FORSAKEN if settings.is_rented else CANNOT_GO_ON
+        return ABANDONED if settings.is_rented else CANNOT_CONTINUE
     except (EngineStartFailed, SelfTestFailed, Rejected) as error:
         log.error("worker_cannot_start", error=str(error))
-        return CANNOT_GO_ON
+        return CANNOT_CONTINUE
     except ClientSettingsError as error:
         log.error("worker_cannot_start", error=str(error))
         return BAD_SETTINGS

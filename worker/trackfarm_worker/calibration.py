@@ -20,13 +20,13 @@ from trackfarm.atomic_file import write_atomically
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet
 from trackfarm.tiers import MAX_BATCH, MAX_DURATION, SPEED
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
 from trackfarm_worker.engine.protocol import EngineTrack, Finished, TrackFailedReport
 
 # Typical lengths in catalogs, up to the longest that the model makes.
 GPU_DURATIONS = (30.0, 60.0, 120.0, 240.0, 600.0)
 CPU_DURATIONS = (2.0, 6.0)
-# Audio seconds of the largest batch: beyond it no GPU becomes faster (engine/limits.toml).
+# Audio seconds of the largest batch: beyond it no GPU becomes faster (engine/child/limits.toml).
 GPU_SECONDS, CPU_TRACKS = 1920.0, 4
 LYRICS = "[verse]\nA line to sing, and then another\n[chorus]\nThe same again"
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
+from trackfarm.nvml import GpuUsage
 from trackfarm.protocol.worker import (
     Command,
     CommandKind,
@@ -13,8 +14,7 @@ from trackfarm.protocol.worker import (
     Intervals,
     ReleaseReason,
 )
-from trackfarm_worker.engine.client import EngineProcess
-from trackfarm_worker.gpu import GpuStats
+from trackfarm_worker.engine.parent.client import EngineProcess
 from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
 from trackfarm_worker.shards_in_flight import ShardRegistry
 
@@ -34,7 +34,7 @@ class HeartbeatThread:
         intervals: Intervals,
         on_drain: Callable[[str], None],
         on_unwelcome: Callable[[str], None],
-        sense: Callable[[], GpuStats | None] = lambda: None,
+        sense: Callable[[], GpuUsage | None] = lambda: None,
         on_answer: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client

@@ -11,7 +11,7 @@ from types import FrameType
 
 import structlog
 
-from trackfarm_worker.settings import CANNOT_GO_ON, FORSAKEN
+from trackfarm_worker.settings import ABANDONED, CANNOT_CONTINUE
 
 log = structlog.get_logger(__name__)
 POLL_S = 0.2
@@ -52,7 +52,7 @@ class WorkerGroup:
         self._members: list[_Member] = []
 
     def serve(self) -> int:
-        """Run until every worker has ended and none will be restarted. Return `FORSAKEN` if any
+        """Run until every worker has ended and none will be restarted. Return `ABANDONED` if any
         worker returned it, so that the machine is released whatever the others returned, else the
         exit code with the greatest absolute value."""
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -64,7 +64,7 @@ class WorkerGroup:
         while self._any_running():
             time.sleep(POLL_S)
         codes = [member.process.returncode for member in self._members]
-        return FORSAKEN if FORSAKEN in codes else max(codes, key=abs)
+        return ABANDONED if ABANDONED in codes else max(codes, key=abs)
 
     def _any_running(self) -> bool:
         """Check every member, so that a dead worker is restarted even while others live."""
@@ -76,7 +76,9 @@ class WorkerGroup:
         if code is None:
             return True
         is_final = (
-            self._ending or member.restarts >= RESTARTS or code not in (CANNOT_GO_ON, *_CRASH_CODES)
+            self._ending
+            or member.restarts >= RESTARTS
+            or code not in (CANNOT_CONTINUE, *_CRASH_CODES)
         )
         if is_final:
             return False
@@ -95,7 +97,7 @@ class WorkerGroup:
             "NAME": f"{self._name[:90]}-{card}",
             "DATA_DIR": str(self._folder / f"card{card}"),
             "CARDS": "1",
-            "OF_A_CREW": "true",
+            "IS_IN_GROUP": "true",
         }
         env = {**self._environ, "CUDA_VISIBLE_DEVICES": str(card)}
         env |= {_PREFIX + name: value for name, value in variables.items()}

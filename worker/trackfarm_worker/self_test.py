@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from trackfarm import cost
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
 from trackfarm_worker.engine.protocol import EngineTrack, Finished, Result, TrackFailedReport
 
 # Below a fifth of the usual speed a GPU is not slow, but broken, throttled or shared.

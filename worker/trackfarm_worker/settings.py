@@ -20,7 +20,7 @@ from trackfarm import logs
 from trackfarm.net.ssrf import EgressPolicy
 from trackfarm.settings_errors import settings_problems
 from trackfarm_worker.engine.options import Options
-from trackfarm_worker.engine.settings import EngineSettings
+from trackfarm_worker.engine.parent.settings import EngineSettings
 from trackfarm_worker.self_test import LEAST_SPEED
 
 
@@ -81,8 +81,8 @@ class WorkerSettings(MachineSettings):
     `step_delay` slows every denoising step, for drills and tests; `least_speed` is the speed
     relative to the GPU type below which a machine does not join (0: any speed). `ca_file` (PEM) is
     a CA to trust in addition to the public ones; `insecure` allows clear-text connections to other
-    machines. `cards`: number of GPUs, one worker process each; `of_a_crew` marks such a process. A
-    rented worker ends its own rental after `dead_man_seconds` without a response from its
+    machines. `cards`: number of GPUs, one worker process each; `is_in_group` marks such a process. A
+    rented worker ends its own rental after `scheduler_timeout_seconds` without a response from its
     scheduler, at `own_rental_url` if set, else at its provider's own address. The `source_...`
     settings are JSON lists (`trackfarm.net.ssrf.EgressPolicy`).
     """
@@ -99,8 +99,8 @@ class WorkerSettings(MachineSettings):
     step_delay: float = Field(default=0.0, ge=0)
     least_speed: float = Field(default=LEAST_SPEED, ge=0, lt=1)
     cards: int = Field(default=1, ge=1, le=64)
-    of_a_crew: bool = False
-    dead_man_seconds: float = Field(default=600.0, gt=0)
+    is_in_group: bool = False
+    scheduler_timeout_seconds: float = Field(default=600.0, gt=0)
     own_rental_url: str = ""
     drain_seconds: float = Field(default=8.0, gt=0, le=60)
     join_seconds: float = Field(default=300.0, gt=0)
@@ -118,7 +118,7 @@ class WorkerSettings(MachineSettings):
     @property
     def patience_to_join(self) -> float:
         """Return the seconds to wait for a scheduler that does not respond."""
-        return max(self.join_seconds, self.dead_man_seconds if self.is_rented else 0.0)
+        return max(self.join_seconds, self.scheduler_timeout_seconds if self.is_rented else 0.0)
 
     @property
     def source_rules(self) -> EgressPolicy:
@@ -131,8 +131,8 @@ class WorkerSettings(MachineSettings):
         )
 
 
-CANNOT_GO_ON = 1
-FORSAKEN = 3  # rented, and its scheduler is unreachable or no longer accepts it
+CANNOT_CONTINUE = 1
+ABANDONED = 3  # rented, and its scheduler is unreachable or no longer accepts it
 
 
 SECRETS = ("TRACKFARM_WORKER_JOIN_TOKEN", "RUNPOD_API_KEY", "CONTAINER_API_KEY")

@@ -23,7 +23,8 @@ from trackfarm.protocol.worker import (
     TrackOrder,
 )
 from trackfarm_worker.audio_tags import TrackProvenance
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.engine.parent.supervisor import EngineStartFailed
 from trackfarm_worker.engine.protocol import (
     EngineProgress,
     EngineTrack,
@@ -31,7 +32,6 @@ from trackfarm_worker.engine.protocol import (
     Finished,
     TrackFailedReport,
 )
-from trackfarm_worker.engine.supervisor import EngineStartFailed
 from trackfarm_worker.finisher import Finisher
 from trackfarm_worker.outbox import Outbox
 from trackfarm_worker.scheduler_client import (

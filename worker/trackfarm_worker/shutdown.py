@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import structlog
 
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
 from trackfarm_worker.heartbeat import HeartbeatThread
 from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway
-from trackfarm_worker.settings import CANNOT_GO_ON, FORSAKEN
+from trackfarm_worker.settings import ABANDONED, CANNOT_CONTINUE
 from trackfarm_worker.shards_in_flight import ShardRegistry
 
 log = structlog.get_logger(__name__)
@@ -66,8 +66,8 @@ class Drain:
     def exit_code(self) -> int:
         """Return the exit code; 0 unless the worker has failed."""
         if self.forsaken:
-            return FORSAKEN
-        return CANNOT_GO_ON if self.failed_because else 0
+            return ABANDONED
+        return CANNOT_CONTINUE if self.failed_because else 0
 
     def request(self, reason: str) -> None:
         """Request a drain by SIGTERM, as the operating system would; Celery's own shutdown then
@@ -95,7 +95,7 @@ class Drain:
             if self.forsaken:
                 self._give_back()
         finally:
-            os._exit(self.exit_code or CANNOT_GO_ON)
+            os._exit(self.exit_code or CANNOT_CONTINUE)
 
     def _stop_engine_and_report(self) -> None:
         self._engine.stop_current()

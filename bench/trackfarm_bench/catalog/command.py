@@ -8,7 +8,7 @@ import typer
 from trackfarm_bench.catalog.report import ratios, speed_table, stage_table
 from trackfarm_bench.catalog.run import CatalogSeconds, Way, measure, together
 from trackfarm_worker.engine.options import Options, SyntheticCost
-from trackfarm_worker.engine.settings import SYNTHETIC
+from trackfarm_worker.engine.parent.settings import SYNTHETIC
 
 LAUNCH = 0.1
 """Seconds of a synthetic pass, whatever its batch: long enough for two cores to encode meanwhile.

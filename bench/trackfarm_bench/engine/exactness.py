@@ -8,9 +8,9 @@ import torch
 
 from trackfarm.model_sets import ModelSet
 from trackfarm_bench.engine.ours import jobs
-from trackfarm_worker.engine.conditioning import Conditioner, Material
-from trackfarm_worker.engine.decoder import Decoder
-from trackfarm_worker.engine.denoiser import Denoiser
+from trackfarm_worker.engine.child.conditioning import Conditioner, Material
+from trackfarm_worker.engine.child.decoder import Decoder
+from trackfarm_worker.engine.child.denoiser import Denoiser
 from trackfarm_worker.engine.protocol import EngineTrack
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 from trackfarm.model_sets import ModelSet
-from trackfarm_worker.engine.audio_writer import Sound, written
-from trackfarm_worker.engine.build import batch_maker
-from trackfarm_worker.engine.device import Device
-from trackfarm_worker.engine.generate import Made
+from trackfarm_worker.engine.child.audio_writer import Sound, written
+from trackfarm_worker.engine.child.build import batch_maker
+from trackfarm_worker.engine.child.device import Device
+from trackfarm_worker.engine.child.generate import Made
+from trackfarm_worker.engine.child.recipe import EngineJob, engine_job
+from trackfarm_worker.engine.child.time_accounting import TimeAccount
 from trackfarm_worker.engine.options import Options
 from trackfarm_worker.engine.protocol import EngineTrack, Finished, Setup, Stage
-from trackfarm_worker.engine.recipe import EngineJob, engine_job
-from trackfarm_worker.engine.time_accounting import TimeAccount
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import torch
 
 from trackfarm.model_sets import ModelSet
 from trackfarm_bench.engine.ours import EngineSeconds, jobs, peak_gb, reset_peak
+from trackfarm_worker.engine.child.recipe import EngineJob
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.engine.recipe import EngineJob
 
 
 class Stock:

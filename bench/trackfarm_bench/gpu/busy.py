@@ -7,8 +7,8 @@ from trackfarm.catalog import Brief
 from trackfarm_bench.engine.briefs import alike
 from trackfarm_bench.gpu.scenario import GpuScenario
 from trackfarm_bench.pipeline.worker import Busy, pipeline_worker
+from trackfarm_worker.engine.parent.settings import EngineSettings
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.engine.settings import EngineSettings
 
 
 def measure_busy(scenario: GpuScenario, checkpoint: Path, folder: Path) -> Busy:

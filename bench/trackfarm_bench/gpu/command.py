@@ -66,9 +66,9 @@ def _real(model: list[str] | None, duration: list[float] | None) -> GpuScenario:
 
 
 def _hardware(chosen: GpuScenario) -> Hardware:
-    status = gpu_info.look(chosen.device)
+    status = gpu_info.detect(chosen.device)
     return Hardware(
-        gpu=status.gpu,
+        gpu=status.name,
         memory_mib=status.memory_mib,
         driver=status.driver,
         torch=torch.__version__,

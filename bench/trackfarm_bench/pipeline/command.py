@@ -17,8 +17,8 @@ from trackfarm_bench.engine.tables import markdown
 from trackfarm_bench.meters import Meters
 from trackfarm_bench.pipeline.worker import Busy, PipelineWorker, pipeline_worker
 from trackfarm_worker.engine.options import Options, SyntheticCost
+from trackfarm_worker.engine.parent.settings import SYNTHETIC, EngineSettings
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.engine.settings import SYNTHETIC, EngineSettings
 
 STEPS = 8
 SHARD = 32  # tracks; about the size of a real shard

@@ -12,9 +12,9 @@ from trackfarm.protocol.worker import TrackDone, TrackFailed, TrackOrder
 from trackfarm_bench.pipeline.sink import sink
 from trackfarm_worker.audio_tags import TrackProvenance
 from trackfarm_worker.encoder_pool import EncoderPool
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.engine.parent.settings import EngineSettings
 from trackfarm_worker.engine.protocol import EngineTrack, Event, Finished
-from trackfarm_worker.engine.settings import EngineSettings
 from trackfarm_worker.finisher import Finisher
 
 

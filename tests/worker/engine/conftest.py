@@ -8,9 +8,9 @@ import torch
 
 from tests.worker.engine.mixtures import Sounds
 from trackfarm.model_sets import model_set
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.engine.parent.settings import EngineSettings
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.engine.settings import EngineSettings
 from trackfarm_worker.models.loader import load
 
 TrackFactory = Callable[..., EngineTrack]

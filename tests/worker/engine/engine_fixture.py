@@ -8,10 +8,13 @@ from typing import Any
 import torch
 
 from trackfarm.model_sets import model_set
-from trackfarm_worker.engine.audio_writer import Sound, Spool, written
-from trackfarm_worker.engine.build import batch_maker, engine_server
-from trackfarm_worker.engine.device import Device
-from trackfarm_worker.engine.generate import BatchMaker, ProgressObserver
+from trackfarm_worker.engine.child.audio_writer import Sound, Spool, written
+from trackfarm_worker.engine.child.build import batch_maker, engine_server
+from trackfarm_worker.engine.child.device import Device
+from trackfarm_worker.engine.child.generate import BatchMaker, ProgressObserver
+from trackfarm_worker.engine.child.recipe import EngineJob
+from trackfarm_worker.engine.child.server import EngineServer
+from trackfarm_worker.engine.child.time_accounting import TimeAccount
 from trackfarm_worker.engine.options import Options
 from trackfarm_worker.engine.protocol import (
     EngineProgress,
@@ -25,9 +28,6 @@ from trackfarm_worker.engine.protocol import (
     TrackFailedReport,
     TrackStopped,
 )
-from trackfarm_worker.engine.recipe import EngineJob
-from trackfarm_worker.engine.server import EngineServer
-from trackfarm_worker.engine.time_accounting import TimeAccount
 
 TINY = model_set("tiny")
 

@@ -10,10 +10,10 @@ import torch
 
 from trackfarm.model_sets import model_set
 from trackfarm.tiers import Residency
-from trackfarm_worker.engine.conditioning import Conditioner
-from trackfarm_worker.engine.denoiser import Denoiser
+from trackfarm_worker.engine.child.conditioning import Conditioner
+from trackfarm_worker.engine.child.denoiser import Denoiser
+from trackfarm_worker.engine.child.recipe import EngineJob, engine_job
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.engine.recipe import EngineJob, engine_job
 from trackfarm_worker.models import tiny
 from trackfarm_worker.models.cache import folder_of
 from trackfarm_worker.models.checkpoint import ModelNotReady

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from tests.worker.engine.engine_fixture import TINY
-from trackfarm_worker.engine.conditioning import Conditioner
-from trackfarm_worker.engine.denoiser import Denoiser
+from trackfarm_worker.engine.child.conditioning import Conditioner
+from trackfarm_worker.engine.child.denoiser import Denoiser
+from trackfarm_worker.engine.child.recipe import EngineJob, engine_job
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.engine.recipe import EngineJob, engine_job
 from trackfarm_worker.models.acestep_checkpoint import component_configs
 from trackfarm_worker.models.bench_models import STD
 from trackfarm_worker.models.conversion import MODULES

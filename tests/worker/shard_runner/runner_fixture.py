@@ -19,7 +19,7 @@ from trackfarm.protocol.worker import (
     TrackFailed,
 )
 from trackfarm_worker.encoder_pool import EncoderPool
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
 from trackfarm_worker.engine.protocol import (
     EngineProgress,
     EngineTrack,

@@ -12,7 +12,7 @@ from tests.worker.waiting import wait_until
 from trackfarm.catalog import Brief
 from trackfarm.protocol.worker import ClaimAnswer, ReleaseReason, Stage
 from trackfarm_worker import shard_runner as runner_module
-from trackfarm_worker.engine.supervisor import EngineStartFailed
+from trackfarm_worker.engine.parent.supervisor import EngineStartFailed
 
 
 def test_a_shard_is_claimed_made_stored_and_reported(bench: RunnerFixture) -> None:

@@ -13,7 +13,7 @@ from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
 from trackfarm.settings_errors import SETTINGS_ERRORS
 from trackfarm_worker import gpu
 from trackfarm_worker.calibration import Calibration, CalibrationTrial, Point, measure, save, trials
-from trackfarm_worker.engine.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineProcess
 from trackfarm_worker.gpu import GpuInfo
 from trackfarm_worker.settings import MachineSettings, complaint
 
@@ -49,7 +49,7 @@ def calibrate(
     try:
         settings = MachineSettings()
         chosen = model_set(settings.model_set)
-        detected = gpu.look(settings.device, gpu=settings.gpu, memory_mib=settings.memory_mib)
+        detected = gpu.detect(settings.device, name=settings.gpu, memory_mib=settings.memory_mib)
         plan = trials(chosen, is_gpu=settings.is_gpu, durations=duration or (), most=most)
         calibration = _run_trials(settings, chosen, detected, plan, is_quiet=as_json)
     except SETTINGS_ERRORS as error:
@@ -90,7 +90,7 @@ def _run_trials(
         ready = engine.start()
         measured = measure(engine, plan, show_trial)
     return Calibration(
-        gpu=found.gpu,
+        gpu=found.name,
         memory_mib=found.memory_mib,
         driver=found.driver,
         model_set=chosen.identity,

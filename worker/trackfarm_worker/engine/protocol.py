@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from trackfarm.protocol.worker import FailureKind
-from trackfarm_worker.engine.measures import Measures
 from trackfarm_worker.engine.options import Options
 
 Stage = Literal["condition", "denoise", "decode"]
+FLOOR_DBFS = -200.0
 
 
 class _Message(BaseModel):
@@ -123,6 +123,26 @@ class EngineProgress(_OfRun):
     stage: Stage
     step: int
     steps: int
+
+
+class Measures(_Message):
+    """Levels in dBFS, at least FLOOR_DBFS.
+
+    `raw_peak_dbfs` is the peak before normalisation, `clipped` the share of samples at or beyond
+    full scale, `dc` the mean of all samples, `lufs` the integrated loudness of ITU-R BS.1770-4
+    (None if undefined), `audible` the share of the requested length after which only silence
+    follows. Levels of audio with non-finite values are FLOOR_DBFS.
+    """
+
+    finite: bool
+    silent: bool
+    raw_peak_dbfs: float
+    peak_dbfs: float
+    rms_dbfs: float
+    clipped: float
+    dc: float
+    lufs: float | None = None
+    audible: float = 1.0
 
 
 class StageSeconds(_Message):

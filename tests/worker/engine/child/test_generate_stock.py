@@ -1,0 +1,86 @@
+"""Every kind of track equals the result of diffusers' own pipeline for it, one at a time.
+
+Compared only where that pipeline is right: it gets the mean of the VAE's posterior, a source of
+whole latents, and texts that fit.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers.models.autoencoders.autoencoder_oobleck import OobleckDiagonalGaussianDistribution
+
+from tests.worker.engine.conftest import loaded
+from tests.worker.engine.engine_fixture import TINY
+from tests.worker.engine.mixtures import TASKS, Sounds, mixture
+from trackfarm_worker.engine.child.conditioning import Conditioner
+from trackfarm_worker.engine.child.denoiser import Denoiser
+from trackfarm_worker.engine.child.recipe import EngineJob, Recipe, engine_job
+
+
+@pytest.fixture(scope="module")
+def whole(sounds: Sounds, tmp_path_factory: pytest.TempPathFactory) -> Sounds:
+    path = tmp_path_factory.mktemp("whole") / "source.npy"
+    np.save(path, np.load(sounds.source)[: 99 * 1920])
+    return Sounds(path, sounds.reference)
+
+
+@pytest.fixture(autouse=True)
+def mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        OobleckDiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mean
+    )
+
+
+def audio(path: Path | None) -> torch.Tensor | None:
+    return None if path is None else torch.from_numpy(np.load(path)).T
+
+
+def theirs(stock: Any, recipe: Recipe, noise: torch.Tensor) -> torch.Tensor:
+    codes = "".join(f"<|audio_code_{code}|>" for code in recipe.codes) or None
+    latents: torch.Tensor = stock(
+        prompt=recipe.prompt,
+        lyrics=recipe.lyrics,
+        audio_duration=None if recipe.source or codes else recipe.duration,
+        vocal_language=recipe.vocal_language,
+        num_inference_steps=recipe.steps,
+        guidance_scale=recipe.guidance,
+        shift=recipe.shift,
+        bpm=recipe.bpm,
+        # For some lengths it would draw one frame too many: 245 / 25 * 25 is above 245.
+        latents=noise[None],
+        task_type=recipe.task,
+        src_audio=audio(recipe.source),
+        reference_audio=audio(recipe.reference),
+        audio_codes=codes,
+        audio_cover_strength=recipe.cover_strength,
+        repainting_start=recipe.repainting_start,
+        repainting_end=recipe.repainting_end,
+        track_name=recipe.track_name,
+        complete_track_classes=list(recipe.track_classes),
+        output_type="latent",
+    ).audios[0]
+    return latents
+
+
+def test_every_kind_of_track_equals_the_stock_pipelines(
+    models: Path, stock: Any, whole: Sounds
+) -> None:
+    own = loaded(models)
+    conditioner, denoiser = Conditioner(own), Denoiser(own)
+    jobs = [
+        engine_job(t, TINY, "") for t in mixture(8, whole, tracks=len(TASKS), seconds=(2.0, 4.0))
+    ]
+    grounds = [conditioner.ground(one) for one in jobs if isinstance(one, EngineJob)]
+    ours, _ = denoiser.denoise(conditioner.materials(grounds), lambda *_: ())
+    for one, ground, latents in zip(jobs, grounds, ours, strict=True):
+        assert isinstance(one, EngineJob)
+        assert latents is not None
+        drawn = torch.randn((1, *latents.shape), generator=torch.Generator().manual_seed(one.seed))
+        assert torch.equal(ground.noise, drawn[0])
+        expected = theirs(stock, one.recipe, drawn[0])
+        assert latents.shape == expected.shape
+        scale = max(1.0, float(expected.abs().max()))
+        assert float((latents - expected).abs().max()) / scale < 1e-5, one.recipe

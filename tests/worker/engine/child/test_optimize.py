@@ -1,0 +1,28 @@
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.worker.engine.conftest import loaded
+from trackfarm_worker.engine.child.optimize import fold_weight_norm, in_float32
+
+
+def test_folded_weights_compute_the_very_same_audio(models: Path, stock: Any) -> None:
+    own = loaded(models)
+    latents = torch.randn((1, 8, 20), generator=torch.Generator().manual_seed(1))
+    fold_weight_norm(own.vae)
+    fold_weight_norm(own.vae)
+    assert not any(name.endswith("weight_g") for name, _ in own.vae.named_parameters())
+    with torch.inference_mode():
+        ours, theirs = (pipe.vae.decode(latents).sample for pipe in (own, stock))
+    assert torch.equal(ours, theirs)
+
+
+def test_a_model_is_as_it_was_after_a_pass_in_float32(models: Path) -> None:
+    model = loaded(models).transformer.to(torch.bfloat16)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with in_float32(model):
+        assert model.dtype == torch.float32
+    assert model.dtype == torch.bfloat16
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, before[name])

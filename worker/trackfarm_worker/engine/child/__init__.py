@@ -1,0 +1,1 @@
+"""Child side: runs in the engine process, the only one with torch."""

@@ -1,0 +1,182 @@
+"""Conditioning of the DiT for each track: texts, timbre, source, and the initial noise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers.pipelines.ace_step.modeling_ace_step import _pack_sequences
+
+from trackfarm_worker.engine.child.recipe import EngineJob, Recipe, latents
+from trackfarm_worker.engine.child.source_encoder import SoundEncoder
+from trackfarm_worker.engine.child.text_encoder import (
+    LYRIC_TOKENS,
+    TEXT_TOKENS,
+    Texts,
+    texts,
+    tokenised,
+)
+
+CHUNK = 16  # texts encoded at once: bounds the memory of attention over lyrics
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Inputs of a track that do not depend on the rest of the batch; tensors are (frames,
+    width)."""
+
+    recipe: Recipe
+    noise: torch.Tensor
+    context: torch.Tensor
+    timbre: torch.Tensor
+    texts: Texts
+    plain_texts: Texts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """All inputs of the DiT for one track.
+
+    `noise` (frames, width) is float32, `context` (frames, 2 * width) holds the source and the chunk
+    mask, `condition` is (tokens, hidden). `plain_condition` is that of the track as text2music, for
+    covers of less than full strength.
+    """
+
+    recipe: Recipe
+    noise: torch.Tensor
+    context: torch.Tensor
+    condition: torch.Tensor
+    plain_condition: torch.Tensor | None
+
+    @property
+    def frames(self) -> int:
+        return len(self.noise)
+
+
+class Conditioner:
+    """Conditioner around an `AceStepPipeline`; uses all its modules except the DiT, each on its
+    device."""
+
+    def __init__(self, pipeline: Any, sounds: SoundEncoder | None = None) -> None:
+        self._pipeline = pipeline
+        self.sounds = sounds or SoundEncoder(pipeline)
+        self._silence_timbre: torch.Tensor | None = None
+
+    @torch.inference_mode()
+    def ground(self, job: EngineJob) -> Ground:
+        """Encode the inputs of this track alone. Raises OSError when a source file is missing."""
+        recipe = job.recipe
+        frames = latents(recipe.duration, self._pipeline.latents_per_second)
+        return Ground(
+            recipe=recipe,
+            noise=self._noise(frames, job.seed),
+            context=self._context(recipe, frames),
+            timbre=self._timbre(recipe),
+            texts=texts(self._pipeline, recipe),
+            plain_texts=(
+                texts(self._pipeline, recipe, task="text2music") if recipe.is_blended else None
+            ),
+        )
+
+    @torch.inference_mode()
+    def materials(self, grounds: Sequence[Ground]) -> list[Material]:
+        """Add the conditions: texts are encoded together, with masks, so that tracks do not affect
+        each other."""
+        main = [(ground.texts, ground.timbre) for ground in grounds]
+        plain = [(g.plain_texts, g.timbre) for g in grounds if g.plain_texts is not None]
+        lines = [*main, *plain]
+        conditions: list[torch.Tensor] = []
+        for first in range(0, len(lines), CHUNK):
+            conditions += self._conditions(lines[first : first + CHUNK])
+        plain_conditions = iter(conditions[len(main) :])
+        return [
+            Material(
+                recipe=ground.recipe,
+                noise=ground.noise,
+                context=ground.context,
+                condition=condition,
+                plain_condition=None if ground.plain_texts is None else next(plain_conditions),
+            )
+            for ground, condition in zip(grounds, conditions[: len(main)], strict=True)
+        ]
+
+    def _noise(self, frames: int, seed: int) -> torch.Tensor:
+        # From a CPU generator in float32, so that a seed gives the same noise on every device.
+        generator = torch.Generator("cpu").manual_seed(seed)
+        width = self._pipeline.transformer.config.audio_acoustic_hidden_dim
+        return torch.randn((1, frames, width), generator=generator, dtype=torch.float32)[0]
+
+    def _context(self, recipe: Recipe, frames: int) -> torch.Tensor:
+        model = self._pipeline.transformer
+        mask = self._pipeline._build_chunk_mask(
+            task_type=recipe.task,
+            latent_length=frames,
+            batch_size=1,
+            device=model.device,
+            dtype=model.dtype,
+            acoustic_dim=model.config.audio_acoustic_hidden_dim,
+            repainting_start=recipe.repainting_start,
+            repainting_end=recipe.repainting_end,
+            has_src_audio=recipe.source is not None,
+        )[0]
+        source = self._source(recipe, frames)
+        if recipe.task == "repaint":
+            source = torch.where(mask > 0.5, self._silence(frames), source)
+        return torch.cat([source, mask], dim=-1)
+
+    def _source(self, recipe: Recipe, frames: int) -> torch.Tensor:
+        if recipe.source is not None:
+            source_latents = self.sounds.source(recipe.source)
+            return self.sounds.resung(source_latents) if recipe.task == "cover" else source_latents
+        if recipe.codes:
+            return self._stock_source(
+                audio_codes="".join(f"<|audio_code_{code}|>" for code in recipe.codes)
+            )
+        return self._silence(frames)
+
+    def _silence(self, frames: int) -> torch.Tensor:
+        return self._stock_source(latent_length=frames)
+
+    def _stock_source(self, **arguments: object) -> torch.Tensor:
+        model = self._pipeline.transformer
+        source: torch.Tensor = self._pipeline.prepare_src_latents(
+            device=model.device, dtype=model.dtype, batch_size=1, **arguments
+        )[0][0]
+        return source
+
+    def _timbre(self, recipe: Recipe) -> torch.Tensor:
+        if recipe.reference is not None:
+            return self._encode_timbre(self.sounds.reference(recipe.reference))
+        if self._silence_timbre is None:
+            frames = round(30 * self._pipeline.latents_per_second)
+            silence = self._pipeline.condition_encoder.silence_latent[0, :frames]
+            self._silence_timbre = self._encode_timbre(silence)
+        return self._silence_timbre
+
+    def _encode_timbre(self, reference: torch.Tensor) -> torch.Tensor:
+        encoder = self._pipeline.condition_encoder
+        order = torch.zeros(1, dtype=torch.long, device=encoder.device)
+        timbre, _ = encoder.timbre_encoder(reference[None].to(encoder.device, encoder.dtype), order)
+        return timbre[0]  # type: ignore[no-any-return]
+
+    def _conditions(self, inputs: Sequence[tuple[Texts, torch.Tensor]]) -> list[torch.Tensor]:
+        """Run the forward pass of `AceStepConditionEncoder`, with timbres encoded beforehand."""
+        pipe, encoder = self._pipeline, self._pipeline.condition_encoder
+        reader = pipe.text_encoder
+        text = tokenised(pipe.tokenizer, [t.text for t, _ in inputs], TEXT_TOKENS, reader.device)
+        lyric = tokenised(
+            pipe.tokenizer, [t.lyrics for t, _ in inputs], LYRIC_TOKENS, reader.device
+        )
+        text_states = reader(input_ids=text.ids).last_hidden_state.to(encoder.device)
+        lyric_embeddings = reader.get_input_embeddings()(lyric.ids).to(encoder.device)
+        text_mask, lyric_mask = text.mask.to(encoder.device), lyric.mask.to(encoder.device)
+        timbre = torch.stack([timbre.to(encoder.device) for _, timbre in inputs])
+        lyrics = encoder.lyric_encoder(inputs_embeds=lyric_embeddings, attention_mask=lyric_mask)
+        timbre_mask = torch.ones(timbre.shape[:2], dtype=torch.long, device=encoder.device)
+        packed, mask = _pack_sequences(lyrics, timbre, lyric_mask, timbre_mask)
+        packed, mask = _pack_sequences(packed, encoder.text_projector(text_states), mask, text_mask)
+        device = pipe.transformer.device
+        return [
+            row[:count].to(device)
+            for row, count in zip(packed, mask.sum(dim=1).tolist(), strict=True)
+        ]

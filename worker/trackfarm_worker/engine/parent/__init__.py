@@ -1,0 +1,1 @@
+"""Parent side: runs in the worker process, imports no torch."""
