@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.monitoring.files import TROUBLESHOOTING, PROMETHEUS, RULES, alerts, program, records
+from tests.monitoring.files import PROMETHEUS, RULES, TROUBLESHOOTING, alerts, program, records
 from tests.servers.process import run
 from trackfarm_scheduler.metrics import totals
 
