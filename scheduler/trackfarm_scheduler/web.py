@@ -34,7 +34,7 @@ from trackfarm_scheduler.api.pages import pages
 from trackfarm_scheduler.api.queue_position import LineWatch
 from trackfarm_scheduler.api.rate_limit import RateLimiter
 from trackfarm_scheduler.api.request_body import BodyLimiter
-from trackfarm_scheduler.auth.credential_cache import ApiKeyCache, TokenCache
+from trackfarm_scheduler.auth.credential_cache import api_key_cache, token_cache
 from trackfarm_scheduler.db import idempotency
 from trackfarm_scheduler.events.broadcaster import EventBroadcaster
 from trackfarm_scheduler.objects.directory import DirectoryStore
@@ -65,9 +65,9 @@ def build_app(farm: Services) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.farm = farm
-    app.state.badges = TokenCache(farm.database)
+    app.state.badges = token_cache(farm.database)
     root_key = farm.settings.api_key.get_secret_value()
-    app.state.keyring = ApiKeyCache(farm.database, root_key, farm.clock)
+    app.state.keyring = api_key_cache(farm.database, root_key, farm.clock)
     app.state.studio = EventBroadcaster(farm.database, farm.settings.most_streams)
     app.state.exports = Exports()
     app.state.rates = RateLimiter(time.monotonic)

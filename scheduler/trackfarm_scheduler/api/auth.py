@@ -78,9 +78,9 @@ async def calling_key(request: Request, token: str) -> Caller:
 
 async def _identity(request: Request, token: str) -> Identity:
     keyring, digest = await the_keyring(request), digest_of(token)
-    identity = keyring.remembered(digest)
+    identity = keyring.get(digest)
     if identity is None:
-        rate_limit.refuse_guesser(request, met_before=keyring.has_met(digest))
+        rate_limit.refuse_guesser(request, met_before=keyring.was_valid(digest))
         identity = await run_in_threadpool(keyring.look_up, digest)
     if identity is None:
         rate_limit.count_guess(request)
@@ -176,9 +176,9 @@ async def calling_worker(request: Request) -> WorkerRow:
 
 async def _worker_of(request: Request, token: str) -> WorkerRow:
     badges = await the_badges(request)
-    worker = badges.remembered(token)
+    worker = badges.get(token)
     if worker is None:
-        rate_limit.refuse_guesser(request, met_before=badges.has_met(token))
+        rate_limit.refuse_guesser(request, met_before=badges.was_valid(token))
         worker = await run_in_threadpool(badges.look_up, token)
     if worker is None:
         rate_limit.count_guess(request)

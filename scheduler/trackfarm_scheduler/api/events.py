@@ -124,7 +124,7 @@ def _key_check(request: Request) -> Callable[[], Coroutine[Any, Any, bool]]:
 
     async def ask() -> bool:
         keyring = await the_keyring(request)
-        if keyring.remembered(digest) is not None:
+        if keyring.get(digest) is not None:
             return True
         return await run_in_threadpool(keyring.look_up, digest) is not None
 

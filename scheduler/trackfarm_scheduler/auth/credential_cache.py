@@ -1,12 +1,18 @@
-"""Cache of API keys: every request looks one up, so each is remembered for some seconds.
+"""Cache of credentials: every request looks one up, so that each is remembered for a while.
 
-Cache of worker tokens: every request looks one up, so each is remembered for a minute.
+API keys are remembered for seconds and looked up by the SHA-256 of their secret, so that the time of
+a comparison reveals nothing about them. Worker tokens are remembered for a minute. The identity in a
+worker's row (queue, model set, price) is fixed; its state, speed and strikes are stale here and must
+not be used for decisions. A worker that left through another scheduler stays cached until its entry
+expires, and then finds that it holds no leases.
 """
 
-import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Generic, TypeVar
 
 from trackfarm_scheduler.db import api_keys, workers
 from trackfarm_scheduler.db.database import Database
@@ -14,114 +20,104 @@ from trackfarm_scheduler.db.tables import WorkerRow
 from trackfarm_scheduler.policy.identity import ROOT_IDENTITY, Identity
 
 KEY_SECONDS = 5.0  # how long a key revoked at another scheduler still works here
+TOKEN_SECONDS = 60.0
 MOST = 10_000
+T = TypeVar("T")
 
 
-class ApiKeyCache:
-    """Thread-safe cache from key digest to identity. Keys are compared by their SHA-256, so the
-    time of a comparison reveals nothing about them."""
+class CredentialCache(Generic[T]):
+    """Thread-safe cache from credential to its holder. `find` asks the database (None: the
+    credential is not valid), `id_of` returns the id to forget a holder by, `is_valid` tells whether
+    a remembered holder still is, and `permanent` holds the credentials of no row."""
 
-    def __init__(self, database: Database, root_key: str, clock: Callable[[], float]) -> None:
-        self._database = database
-        self._root = api_keys.digest_of(root_key)
-        self._clock = clock
+    def __init__(
+        self,
+        find: Callable[[str], T | None],
+        *,
+        id_of: Callable[[T], str],
+        seconds: float,
+        is_valid: Callable[[T], bool] = lambda _: True,
+        permanent: Mapping[str, T] = MappingProxyType({}),
+    ) -> None:
+        self._find = find
+        self._id_of = id_of
+        self._seconds = seconds
+        self._is_valid = is_valid
+        self._permanent = permanent
         self._lock = threading.Lock()
-        self._seen: dict[str, tuple[float, Identity]] = {}
+        self._entries: dict[str, tuple[float, T]] = {}
         self._revocations = 0
 
-    def remembered(self, digest: str) -> Identity | None:
-        """Return the identity of a recently looked-up key without a database query."""
-        if secrets.compare_digest(digest, self._root):
-            return ROOT_IDENTITY
-        entry = self._seen.get(digest)
-        if entry is None or entry[0] < time.monotonic() or entry[1].has_expired(self._clock()):
+    def get(self, credential: str) -> T | None:
+        """Return the holder of a recently looked-up credential without a database query."""
+        if credential in self._permanent:
+            return self._permanent[credential]
+        entry = self._entries.get(credential)
+        if entry is None or entry[0] < time.monotonic() or not self._is_valid(entry[1]):
             return None
         return entry[1]
 
-    def has_met(self, digest: str) -> bool:
-        """Return whether a key was valid recently, so that another lookup is worthwhile."""
-        return digest in self._seen
+    def was_valid(self, credential: str) -> bool:
+        """Return whether a credential was valid recently, so that another lookup is worthwhile."""
+        return credential in self._entries
 
-    def look_up(self, digest: str) -> Identity | None:
-        """Return the identity of a usable key, None for any other."""
-        revocations, now = self._revocations, self._clock()
-        with self._database.read() as session:
-            row = api_keys.usable(session, digest, now)
-        if row is None:
-            self._drop(digest)
-            return None
-        if row.last_used_at is None or row.last_used_at < now - api_keys.USE_SECONDS:
-            with self._database.write() as session:
-                api_keys.note_use(session, row.id, now)
-        identity = api_keys.identity_of(row)
-        self._remember(digest, identity, revocations)
-        return identity
+    def look_up(self, credential: str) -> T | None:
+        """Return the holder of a valid credential, None for any other; asks the database."""
+        revocations = self._revocations
+        holder = self._find(credential)
+        with self._lock:
+            if holder is None:
+                self._entries.pop(credential, None)
+            elif revocations == self._revocations:  # else it may have been revoked since
+                if len(self._entries) >= MOST:
+                    self._entries = {}
+                self._entries[credential] = time.monotonic() + self._seconds, holder
+        return holder
 
-    def forget(self, key_id: str) -> None:
-        """Invalidate a revoked key."""
+    def forget(self, holder_id: str) -> None:
+        """Invalidate the credentials of a holder."""
         with self._lock:
             self._revocations += 1
-            self._seen = {d: s for d, s in self._seen.items() if s[1].key_id != key_id}
-
-    def _drop(self, digest: str) -> None:
-        with self._lock:
-            self._seen.pop(digest, None)
-
-    def _remember(self, digest: str, identity: Identity, revocations: int) -> None:
-        with self._lock:
-            if revocations != self._revocations:
-                return  # the key may have been revoked since it was read
-            if len(self._seen) >= MOST:
-                self._seen = {}
-            self._seen[digest] = (time.monotonic() + KEY_SECONDS, identity)
+            self._entries = {
+                credential: entry
+                for credential, entry in self._entries.items()
+                if self._id_of(entry[1]) != holder_id
+            }
 
 
-TOKEN_SECONDS = 60.0
+ApiKeyCache = CredentialCache[Identity]
+TokenCache = CredentialCache[WorkerRow]
 
 
-class TokenCache:
-    """Thread-safe cache from token to worker row. The identity in a row (queue, model set, price)
-    is fixed; state, speed and strikes are stale here and must not be used for decisions. A worker
-    that left through another scheduler stays cached until its entry expires, and then finds that it
-    holds no leases."""
+def api_key_cache(database: Database, root_key: str, clock: Callable[[], float]) -> ApiKeyCache:
+    """Return a cache from the digests of API keys to their identities."""
+    return CredentialCache(
+        lambda digest: _find_key(database, digest, clock()),
+        id_of=lambda identity: identity.key_id,
+        seconds=KEY_SECONDS,
+        is_valid=lambda identity: not identity.has_expired(clock()),
+        permanent={api_keys.digest_of(root_key): ROOT_IDENTITY},
+    )
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._lock = threading.Lock()
-        self._seen: dict[str, tuple[float, WorkerRow]] = {}
 
-    def remembered(self, token: str) -> WorkerRow | None:
-        """Return the worker of a recently looked-up token without a database query."""
-        entry = self._seen.get(token)
-        if entry is None or entry[0] < time.monotonic():
-            return None
-        return entry[1]
+def token_cache(database: Database) -> TokenCache:
+    """Return a cache from the tokens of workers that have not left to their rows."""
+    return CredentialCache(
+        partial(_find_worker, database), id_of=lambda worker: worker.id, seconds=TOKEN_SECONDS
+    )
 
-    def has_met(self, token: str) -> bool:
-        """Return whether a token was valid recently, so that another lookup is worthwhile."""
-        return token in self._seen
 
-    def look_up(self, token: str) -> WorkerRow | None:
-        """Return the worker of a token; None for an unknown token or a worker that has left."""
-        with self._database.read() as session:
-            worker = workers.by_token(session, token)
-        if worker is not None:
-            self._remember(token, worker)
-        else:
-            self._drop(token)
-        return worker
+def _find_key(database: Database, digest: str, now: float) -> Identity | None:
+    with database.read() as session:
+        row = api_keys.usable(session, digest, now)
+    if row is None:
+        return None
+    if row.last_used_at is None or row.last_used_at < now - api_keys.USE_SECONDS:
+        with database.write() as session:
+            api_keys.note_use(session, row.id, now)
+    return api_keys.identity_of(row)
 
-    def forget(self, worker_id: str) -> None:
-        """Invalidate a worker's token."""
-        with self._lock:
-            self._seen = {t: s for t, s in self._seen.items() if s[1].id != worker_id}
 
-    def _drop(self, token: str) -> None:
-        with self._lock:
-            self._seen.pop(token, None)
-
-    def _remember(self, token: str, worker: WorkerRow) -> None:
-        with self._lock:
-            if len(self._seen) >= MOST:
-                self._seen = {}
-            self._seen[token] = (time.monotonic() + TOKEN_SECONDS, worker)
+def _find_worker(database: Database, token: str) -> WorkerRow | None:
+    with database.read() as session:
+        return workers.by_token(session, token)

@@ -19,7 +19,7 @@ from trackfarm.protocol.accounts import (
     Scope,
 )
 from trackfarm_scheduler.api.openapi import AuthKind, doors_of
-from trackfarm_scheduler.auth.credential_cache import ApiKeyCache
+from trackfarm_scheduler.auth.credential_cache import api_key_cache
 from trackfarm_scheduler.db.tables import JobRow, TrackRow
 from trackfarm_scheduler.db.tables_access import ApiKeyRow
 
@@ -125,15 +125,15 @@ def test_a_name_is_taken_as_long_as_its_key_is_good(api: ApiFixture) -> None:
 
 def test_a_revoked_key_ends_at_once_here_and_within_seconds_elsewhere(api: ApiFixture) -> None:
     new = made(api)
-    elsewhere = ApiKeyCache(api.farm.database, API_KEY, api.farm.clock)
+    elsewhere = api_key_cache(api.farm.database, API_KEY, api.farm.clock)
     digest = api.farm.rows(ApiKeyRow)[0].hash
     assert elsewhere.look_up(digest) is not None
     assert api.get("jobs", key=new.secret).status_code == 200
     assert api.post("keys/shop/revoke").status_code == 200
     problem(api.get("jobs", key=new.secret), 401)
-    assert elsewhere.remembered(digest) is not None, "for some seconds"
+    assert elsewhere.get(digest) is not None, "for some seconds"
     assert elsewhere.look_up(digest) is None
-    assert elsewhere.remembered(digest) is None
+    assert elsewhere.get(digest) is None
 
 
 def test_a_key_expires_while_it_is_remembered(api: ApiFixture) -> None:
