@@ -31,11 +31,11 @@ from trackfarm_scheduler.results.recorder import Recorder
 from trackfarm_scheduler.services import Services
 from trackfarm_scheduler.settings import SchedulerSettings
 from trackfarm_scheduler.webhooks.dispatcher import WebhookDispatcher
-from trackfarm_scheduler.webhooks.http import Sender, rules_of
+from trackfarm_scheduler.webhooks.http import WebhookSender, egress_policy
 
 log = structlog.get_logger(__name__)
 WIRE_THREADS = 16  # a report spends most of its time waiting for the object store
-DELIVER_SECONDS = 0.5
+WEBHOOK_SECONDS = 0.5
 GRANT_SECONDS = 1.0  # a broker that restarted empty has its users back after this time
 
 
@@ -92,7 +92,7 @@ def _loops(farm: Services) -> list[Loop]:
         farm.placing,
         farm.settling,
         Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds),
-        _delivering(farm),
+        _webhooks_loop(farm),
         *_housekeeping(farm),
     ]
     if farm.users is not None:
@@ -136,20 +136,20 @@ def _rescuer(farm: Services) -> Rescuer:
     )
 
 
-def _delivering(farm: Services) -> Loop:
+def _webhooks_loop(farm: Services) -> Loop:
     settings = farm.settings
     verify = verification(settings.ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
     no_keepalive = httpx.Limits(max_keepalive_connections=0)
-    transport = httpx.HTTPTransport(verify=verify, trust_env=False, limits=no_keepalive)
-    deliverer = WebhookDispatcher(
+    transport = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=no_keepalive)
+    dispatcher = WebhookDispatcher(
         database=farm.database,
         leadership=farm.leadership,
-        sender=Sender(farm.objects, rules_of(settings), farm.clock, transport),
+        sender=WebhookSender(farm.objects, egress_policy(settings), farm.clock, transport),
         signing_secret=settings.signing_secret.get_secret_value().encode(),
-        keep_trying=settings.webhook_give_up_seconds,
+        give_up_seconds=settings.webhook_give_up_seconds,
         clock=farm.clock,
     )
-    return Loop("webhooks", deliverer.tick, seconds=DELIVER_SECONDS, on_stop=deliverer.close)
+    return Loop("webhooks", dispatcher.tick, seconds=WEBHOOK_SECONDS, on_stop=dispatcher.close)
 
 
 def _housekeeping(farm: Services) -> list[Loop]:

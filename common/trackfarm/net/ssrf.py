@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import httpx
+from anyio import to_thread
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Sequence[str]]
@@ -28,6 +29,7 @@ _NAT64 = (
 _IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291, deprecated
 _ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_NO_KEEPALIVE = httpx.Limits(max_keepalive_connections=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +95,8 @@ def resolve(host: str, port: int) -> list[str]:
 class GuardedTransport(httpx.BaseTransport):
     """Transport that sends only allowed requests, to checked addresses; TLS verifies the name.
 
-    Raises `Forbidden` for the rest. Keeps no connection: one made for a name must not serve another
-    name with the same address. Uses no proxy, since it would resolve the name again.
+    Raises `EgressDenied` for the rest. Keeps no connection: one made for a name must not serve
+    another name with the same address. Uses no proxy, since it would resolve the name again.
     """
 
     def __init__(
@@ -106,14 +108,10 @@ class GuardedTransport(httpx.BaseTransport):
     ) -> None:
         self._rules = rules
         self._resolver = resolver
-        self._inner = inner or httpx.HTTPTransport(
-            trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
-        )
+        self._inner = inner or httpx.HTTPTransport(trust_env=False, limits=_NO_KEEPALIVE)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if flaw := url_flaw(request.url, self._rules):
-            raise EgressDenied(flaw, request=request)
-        *others, last = self._allowed_addresses(request)
+        *others, last = _allowed_addresses(request, self._rules, self._resolver)
         for address in others:
             try:
                 return self._inner.handle_request(_pinned(request, address))
@@ -124,19 +122,55 @@ class GuardedTransport(httpx.BaseTransport):
     def close(self) -> None:
         self._inner.close()
 
-    def _allowed_addresses(self, request: httpx.Request) -> list[str]:
-        """Resolve the host; if any address is denied, deny all, or retries could get around it."""
-        try:
-            addresses = list(self._resolver(request.url.host, port_of(request.url)))
-        except (OSError, UnicodeError) as error:
-            reason = f"its host name cannot be resolved: {error}"
-            raise httpx.ConnectError(reason, request=request) from error
-        if not addresses:
-            raise httpx.ConnectError("its host name has no address", request=request)
-        for address in addresses:
-            if flaw := address_flaw(address, self._rules.networks):
-                raise EgressDenied(flaw, request=request)
-        return addresses
+
+class AsyncGuardedTransport(httpx.AsyncBaseTransport):
+    """`GuardedTransport` for asynchronous clients. A request that is cancelled while its name is
+    resolved ends at once; the thread that resolves it is left alone."""
+
+    def __init__(
+        self,
+        rules: EgressPolicy,
+        *,
+        resolver: Resolver = resolve,
+        inner: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._rules = rules
+        self._resolver = resolver
+        self._inner = inner or httpx.AsyncHTTPTransport(trust_env=False, limits=_NO_KEEPALIVE)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        *others, last = await to_thread.run_sync(
+            _allowed_addresses, request, self._rules, self._resolver, abandon_on_cancel=True
+        )
+        for address in others:
+            try:
+                return await self._inner.handle_async_request(_pinned(request, address))
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+        return await self._inner.handle_async_request(_pinned(request, last))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _allowed_addresses(
+    request: httpx.Request, rules: EgressPolicy, resolver: Resolver
+) -> list[str]:
+    """Resolve the host of an allowed URL; if any address is denied, deny all, or retries could get
+    around it."""
+    if flaw := url_flaw(request.url, rules):
+        raise EgressDenied(flaw, request=request)
+    try:
+        addresses = list(resolver(request.url.host, port_of(request.url)))
+    except (OSError, UnicodeError) as error:
+        reason = f"its host name cannot be resolved: {error}"
+        raise httpx.ConnectError(reason, request=request) from error
+    if not addresses:
+        raise httpx.ConnectError("its host name has no address", request=request)
+    for address in addresses:
+        if flaw := address_flaw(address, rules.networks):
+            raise EgressDenied(flaw, request=request)
+    return addresses
 
 
 def _pinned(request: httpx.Request, address: str) -> httpx.Request:

@@ -20,9 +20,9 @@ from trackfarm_scheduler.api.pagination import Cursor, decode_cursor, encode_cur
 from trackfarm_scheduler.db import webhook_outbox, webhooks
 from trackfarm_scheduler.db.tables_webhooks import WebhookRow
 from trackfarm_scheduler.policy.identity import Caller
-from trackfarm_scheduler.webhooks.http import address_fault, derived_secret, rules_of
+from trackfarm_scheduler.webhooks.http import address_fault, derive_secret, egress_policy
 
-MOST = 20  # per owner: each may keep one of our threads waiting
+MOST = 20  # per owner: each may occupy one of the concurrent sends
 NEWEST = 2**62
 router = APIRouter(prefix=f"{API_PREFIX}/webhooks", tags=["webhooks"])
 
@@ -40,11 +40,11 @@ def make_webhook(
             400, "leave out Idempotency-Key: this response has a secret, which is not stored"
         )
     settings = farm.settings
-    fault = address_fault(wanted.url, rules_of(settings), insecure=settings.insecure)
+    fault = address_fault(wanted.url, egress_policy(settings), insecure=settings.insecure)
     if fault is not None:
         raise ApiError(422, f"this URL cannot be used: {fault}", [_flaw(fault)])
     webhook_id = webhooks.make_id()
-    secret = derived_secret(settings.signing_secret.get_secret_value().encode(), webhook_id)
+    secret = derive_secret(settings.signing_secret.get_secret_value().encode(), webhook_id)
     with audited_transaction(farm, caller.actor, "webhook.make", webhook_id) as change:
         if webhooks.count(change.session, caller.owner) >= MOST:
             raise ApiError(409, f"you have {MOST} webhooks, which is the limit; remove one first")

@@ -1,2 +1,2 @@
 """Webhooks: notify other programs when tracks and jobs end; the leader sends the messages of
-`store.outbox`."""
+`db.webhook_outbox`."""

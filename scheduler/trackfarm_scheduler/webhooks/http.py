@@ -1,27 +1,21 @@
-"""HTTP client for webhooks: encodes and sends one message, and returns the response as a value.
+"""HTTP client for webhooks: signs and sends one message, and returns the response as a value."""
 
-Deadline for sends: an HTTP timeout bounds each network operation, but never triggers for a
-receiver that sends one byte at a time.
-"""
-
+import asyncio
 import hashlib
 import hmac
 import json
-import socket
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
 from trackfarm import __version__
 from trackfarm.net.safe_urls import is_loopback
 from trackfarm.net.ssrf import (
+    AsyncGuardedTransport,
     EgressDenied,
     EgressPolicy,
-    GuardedTransport,
     address_flaw,
     resolve,
     url_flaw,
@@ -30,123 +24,39 @@ from trackfarm.protocol.webhooks import ID, SIGNATURE, TIMESTAMP, HookEvent, sec
 from trackfarm_scheduler.db.webhook_outbox import WebhookMessage
 from trackfarm_scheduler.objects.base import ObjectStore
 from trackfarm_scheduler.settings import SchedulerSettings
-from trackfarm_scheduler.webhooks.retry import Answer
-
-_BEGINS, _MADE = "connection.connect_tcp.started", "connection.connect_tcp.complete"
-
-
-class Cut(httpx.TransportError):
-    """The send was aborted before it was connected."""
-
-
-class WatchedConnection:
-    """Connection of one send. `cut` may be called from any thread, at any time."""
-
-    def __init__(self) -> None:
-        self.why_cut = ""
-        self._socket: socket.socket | None = None
-        self._guard = threading.Lock()
-
-    def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Handle trace events of httpcore. Raises Cut instead of connecting again after an
-        abort."""
-        if event == _BEGINS and self.why_cut:
-            raise Cut(self.why_cut)
-        if event == _MADE:
-            self._hold(info["return_value"].get_extra_info("socket"))
-
-    def cut(self, why: str) -> None:
-        """Abort the send and wake its thread; only the first `why` is kept."""
-        with self._guard:
-            self.why_cut = self.why_cut or why
-            self._shut()
-
-    def forget(self) -> None:
-        with self._guard:
-            if self._socket is not None:
-                self._socket.close()
-            self._socket = None
-
-    def _hold(self, connection: socket.socket) -> None:
-        """Keep a duplicate of the socket, since TLS takes over the original before its
-        handshake."""
-        self.forget()
-        with self._guard:
-            self._socket = connection.dup()
-            if self.why_cut:
-                self._shut()
-
-    def _shut(self) -> None:
-        if self._socket is not None:
-            with suppress(OSError):  # the receiver has closed it already
-                self._socket.shutdown(socket.SHUT_RDWR)
-
-
-class SendDeadline:
-    """Deadline for all sends of a process: none takes longer than `seconds` from the start of name
-    resolution, plus the time the system takes to resolve. Thread-safe."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._lines: set[WatchedConnection] = set()
-        self._closed = ""
-        self._guard = threading.Lock()
-
-    @contextmanager
-    def line(self) -> Iterator[WatchedConnection]:
-        line = WatchedConnection()
-        with self._guard:
-            self._lines.add(line)
-            if self._closed:
-                line.cut(self._closed)
-        timer = threading.Timer(self._seconds, line.cut, [f"no answer within {self._seconds:g} s"])
-        timer.daemon = True
-        timer.start()
-        try:
-            yield line
-        finally:
-            timer.cancel()
-            with self._guard:
-                self._lines.discard(line)
-            line.forget()
-
-    def close(self) -> None:
-        """Abort all sends in progress, and all later ones."""
-        with self._guard:
-            self._closed = "the scheduler was stopped"
-            for line in self._lines:
-                line.cut(self._closed)
-
+from trackfarm_scheduler.webhooks.retry import ReceiverResponse
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)  # seconds per network operation
-DEADLINE = 30.0  # seconds for a whole send
+# Seconds for a whole send: no network operation times out for a receiver that sends one byte at a
+# time.
+DEADLINE_SECONDS = 30.0
 DOWNLOAD = timedelta(hours=1)
-MOST_ERROR = 300
-_STATUS_ERROR = "the receiver answered {status}"
+MAX_ERROR_LENGTH = 300
+STOPPED = "the scheduler was stopped"
 
 
-def rules_of(settings: SchedulerSettings) -> EgressPolicy:
+def egress_policy(settings: SchedulerSettings) -> EgressPolicy:
     """Return the egress policy of webhooks; the farm's own networks are allowed at any port."""
     networks = tuple(map(str, settings.webhook_networks))
     return EgressPolicy(ports=() if networks else settings.webhook_ports, networks=networks)
 
 
-def derived_secret(signing_secret: bytes, webhook_id: str) -> str:
+def derive_secret(signing_secret: bytes, webhook_id: str) -> str:
     """Derive a webhook's secret. It is stored nowhere, so that a reader of the database cannot sign
     messages."""
     return secret_of(hmac.digest(signing_secret, b"webhook " + webhook_id.encode(), hashlib.sha256))
 
 
-def address_fault(url: str, rules: EgressPolicy, *, insecure: bool) -> str | None:
+def address_fault(url: str, policy: EgressPolicy, *, insecure: bool) -> str | None:
     """Return why sending to a URL is not allowed, judged by its form and by the current resolution
     of its name."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         return f"invalid URL: {error}"
-    if parsed.scheme not in rules.schemes:
+    if parsed.scheme not in policy.schemes:
         return f"a webhook URL must begin with https://, got {url[:60]!r}"
-    if flaw := url_flaw(parsed, rules):
+    if flaw := url_flaw(parsed, policy):
         return flaw
     if parsed.scheme == "http" and not insecure and not is_loopback(parsed.host):
         return "http:// would send in clear text; use https://"
@@ -155,37 +65,46 @@ def address_fault(url: str, rules: EgressPolicy, *, insecure: bool) -> str | Non
     except (OSError, UnicodeError):
         return f"the host name {parsed.host} cannot be resolved"
     return next(
-        filter(None, (address_flaw(address, rules.networks) for address in addresses)), None
+        filter(None, (address_flaw(address, policy.networks) for address in addresses)), None
     )
 
 
-class Sender:
-    """HTTP sender of webhook messages. Thread-safe. `clock` gives the seconds since 1970 for
-    signatures; `deadline`: seconds after which a send is aborted."""
+class WebhookSender:
+    """HTTP sender of webhook messages. `clock` gives the seconds since 1970 for signatures;
+    `deadline_seconds` is the time for a whole send, name resolution included.
+
+    Used from one event loop.
+    """
 
     def __init__(
         self,
         objects: ObjectStore,
-        rules: EgressPolicy,
+        policy: EgressPolicy,
         clock: Callable[[], float],
-        inner: httpx.BaseTransport | None = None,
-        deadline: float = DEADLINE,
+        inner: httpx.AsyncBaseTransport | None = None,
+        *,
+        deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._objects = objects
         self._clock = clock
-        self._watch = SendDeadline(deadline)
-        self._http = httpx.Client(
-            transport=GuardedTransport(rules, inner=inner),
+        self._deadline_seconds = deadline_seconds
+        self._deadlines: set[asyncio.Timeout] = set()
+        self._is_closed = False
+        self._http = httpx.AsyncClient(
+            transport=AsyncGuardedTransport(policy, inner=inner),
             timeout=TIMEOUT,
             headers={"User-Agent": f"trackfarm/{__version__}", "Content-Type": "application/json"},
         )
 
-    def close(self) -> None:
-        """Abort sends in progress."""
-        self._watch.close()
-        self._http.close()
+    async def close(self) -> None:
+        """Abort sends in progress, and all later ones."""
+        self._is_closed = True
+        for deadline in self._deadlines:
+            if not deadline.expired():
+                deadline.reschedule(asyncio.get_running_loop().time())
+        await self._http.aclose()
 
-    def send(self, url: str, secret: str, message: WebhookMessage) -> Answer:
+    async def send(self, url: str, secret: str, message: WebhookMessage) -> ReceiverResponse:
         """Try once. Redirects are not followed, and the response body is not read."""
         body, timestamp = self._body(message), int(self._clock())
         headers = {
@@ -193,22 +112,33 @@ class Sender:
             TIMESTAMP: str(timestamp),
             SIGNATURE: signature(secret, message.message_id, timestamp, body),
         }
-        with self._watch.line() as line:
-            return self._posted(url, body, headers, line)
-
-    def _posted(
-        self, url: str, body: bytes, headers: Mapping[str, str], line: WatchedConnection
-    ) -> Answer:
-        extensions = {"trace": line.trace}
+        if self._is_closed:
+            return ReceiverResponse(None, STOPPED)
         try:
-            with self._http.stream(
+            async with asyncio.timeout(self._deadline_seconds) as deadline:
+                self._deadlines.add(deadline)
+                try:
+                    return await self._post(url, body, headers)
+                finally:
+                    self._deadlines.discard(deadline)
+        except TimeoutError:
+            late = f"no answer within {self._deadline_seconds:g} s"
+            return ReceiverResponse(None, STOPPED if self._is_closed else late)
+
+    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> ReceiverResponse:
+        connections = _Connections()
+        extensions = {"trace": connections.trace}
+        try:
+            async with self._http.stream(
                 "POST", url, content=body, headers=headers, extensions=extensions
             ) as response:
-                return _answer(response)
+                return _response(response)
         except EgressDenied as error:
-            return Answer(None, f"not allowed: {error}"[:MOST_ERROR])
+            return ReceiverResponse(None, f"not allowed: {error}"[:MAX_ERROR_LENGTH])
         except httpx.HTTPError as error:
-            return Answer(None, (line.why_cut or str(error) or type(error).__name__)[:MOST_ERROR])
+            return ReceiverResponse(None, (str(error) or type(error).__name__)[:MAX_ERROR_LENGTH])
+        finally:
+            await connections.close()
 
     def _body(self, message: WebhookMessage) -> bytes:
         data = dict(message.data)
@@ -219,9 +149,30 @@ class Sender:
         return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _answer(response: httpx.Response) -> Answer:
+class _Stream(Protocol):
+    async def aclose(self) -> None: ...
+
+
+class _Connections:
+    """Connections of one send. The client itself leaves one open that is cancelled within its TLS
+    handshake (httpcore 1.0)."""
+
+    def __init__(self) -> None:
+        self._streams: list[_Stream] = []
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Handle trace events of httpcore."""
+        if event == "connection.connect_tcp.complete":
+            self._streams.append(info["return_value"])
+
+    async def close(self) -> None:
+        for stream in self._streams:
+            await stream.aclose()
+
+
+def _response(response: httpx.Response) -> ReceiverResponse:
     retry_after = response.headers.get("retry-after", "")
-    error = "" if response.is_success else _STATUS_ERROR.format(status=response.status_code)
-    return Answer(
+    error = "" if response.is_success else f"the receiver answered {response.status_code}"
+    return ReceiverResponse(
         response.status_code, error, float(retry_after) if retry_after.isdecimal() else None
     )

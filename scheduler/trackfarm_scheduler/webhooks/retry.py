@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 FIRST_WAIT = 5.0  # seconds; the first wait of the schedule that Standard Webhooks recommends
-LONGEST_WAIT = 3600.0
-LONGEST_PAUSE = 300.0  # bounds the delay after a receiver is back
+MAX_WAIT = 3600.0
+MAX_PAUSE = 300.0  # bounds the delay after a receiver is back
 GONE = 410  # in Standard Webhooks: the receiver wants no more messages
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReceiverResponse:
     """Response of a receiver. `status` is None when it could not be reached, and `error` says why;
     `retry_after` is the requested delay in seconds."""
 
@@ -18,7 +18,7 @@ class Answer:
     retry_after: float | None = None
 
     @property
-    def is_good(self) -> bool:
+    def is_success(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
 
 
@@ -35,22 +35,28 @@ class GiveUpDelivery:
 
 
 def after_failure(
-    answer: Answer, *, tries: int, since: float, now: float, keep_trying: float, chance: float
+    response: ReceiverResponse,
+    *,
+    tries: int,
+    since: float,
+    now: float,
+    give_up_seconds: float,
+    jitter: float,
 ) -> RetryDelivery | GiveUpDelivery:
     """Decide on a message after failed try number `tries` (from 1). Retry after 5, 10, 20 …
-    seconds, at most an hour, each wait between half and all of that by `chance` (in [0, 1)), and
+    seconds, at most an hour, each wait between half and all of that by `jitter` (in [0, 1)), and
     not before the time the receiver asked for; give up when the next try would be more than
-    `keep_trying` seconds after `since`."""
-    if answer.status == GONE:
+    `give_up_seconds` after `since`."""
+    if response.status == GONE:
         return GiveUpDelivery("the receiver answered 410 Gone: it wants no more messages")
-    wait = min(FIRST_WAIT * 2.0 ** min(tries - 1, 30), LONGEST_WAIT) * (1 + chance) / 2
-    at = now + max(wait, min(answer.retry_after or 0.0, LONGEST_WAIT))
-    if at > since + keep_trying:
-        return GiveUpDelivery(f"not delivered within {keep_trying:.0f} s")
+    wait = min(FIRST_WAIT * 2.0 ** min(tries - 1, 30), MAX_WAIT) * (1 + jitter) / 2
+    at = now + max(wait, min(response.retry_after or 0.0, MAX_WAIT))
+    if at > since + give_up_seconds:
+        return GiveUpDelivery(f"not delivered within {give_up_seconds:.0f} s")
     return RetryDelivery(at)
 
 
-def pause_after(failures: int, chance: float) -> float:
+def pause_after(failures: int, jitter: float) -> float:
     """Return the seconds without any send to a receiver with `failures` consecutive failures: 1, 2,
-    4 …, at most five minutes, half to all of it by `chance`."""
-    return min(2.0 ** min(failures - 1, 30), LONGEST_PAUSE) * (1 + chance) / 2
+    4 …, at most five minutes, half to all of it by `jitter`."""
+    return min(2.0 ** min(failures - 1, 30), MAX_PAUSE) * (1 + jitter) / 2

@@ -13,7 +13,7 @@ from trackfarm.protocol.webhooks import DeliveryInfo, DeliveryState, NewWebhook
 from trackfarm_scheduler.api.webhooks import MOST
 from trackfarm_scheduler.db.tables_webhooks import DeliveryRow
 from trackfarm_scheduler.web import build_app
-from trackfarm_scheduler.webhooks.http import derived_secret
+from trackfarm_scheduler.webhooks.http import derive_secret
 
 HERE = "http://127.0.0.1:9/hook"
 
@@ -66,7 +66,7 @@ def test_where_a_webhook_may_not_point(api: ApiFixture, url: str, words: str) ->
 def test_a_webhook_is_made_shown_and_removed_by_its_owner(opened: ApiFixture) -> None:
     shop, stranger = made(opened, "shop").secret, made(opened, "stranger").secret
     new = hooked(opened, key=shop, events=["job.ended"])
-    assert new.secret == derived_secret(b"s" * 32, new.webhook.id)
+    assert new.secret == derive_secret(b"s" * 32, new.webhook.id)
     shown = opened.get("webhooks", key=shop)
     assert [hook["id"] for hook in shown.json()] == [new.webhook.id]
     assert new.secret not in shown.text

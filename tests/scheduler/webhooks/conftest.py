@@ -13,7 +13,7 @@ from tests.scheduler.webhooks.receiver import Receiver, receiving
 def webhooks(sqlite_farm: FarmFixture) -> Iterator[WebhookFixture]:
     new_fixture = WebhookFixture(sqlite_farm)
     yield new_fixture
-    new_fixture.deliverer.close()
+    new_fixture.dispatcher.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Webhook dispatcher with a clock and threads controlled by a test."""
+"""Webhook dispatcher with a clock and ticks controlled by a test."""
 
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from tests.servers.process import wait_until
@@ -8,10 +8,10 @@ from trackfarm_scheduler.db import webhooks
 from trackfarm_scheduler.db.tables_webhooks import DeliveryRow
 from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.webhooks.dispatcher import WebhookDispatcher
-from trackfarm_scheduler.webhooks.http import Sender, derived_secret
+from trackfarm_scheduler.webhooks.http import WebhookSender, derive_secret
 
-SIGNING = b"s" * 32
-KEEP_TRYING = 86_400.0
+SIGNING_SECRET = b"s" * 32
+GIVE_UP_SECONDS = 86_400.0
 LOOPBACK = EgressPolicy(ports=(), networks=("127.0.0.0/8",))
 
 
@@ -20,29 +20,29 @@ class WebhookFixture:
 
     def __init__(self, farm: FarmFixture) -> None:
         self.farm = farm
-        self.deliverer = self.another()
+        self.dispatcher = self.new_dispatcher()
 
-    def another(
+    def new_dispatcher(
         self,
         *,
-        rules: EgressPolicy = LOOPBACK,
-        signing: bytes = SIGNING,
-        by: Leadership | None = None,
+        policy: EgressPolicy = LOOPBACK,
+        signing_secret: bytes = SIGNING_SECRET,
+        leadership: Leadership | None = None,
     ) -> WebhookDispatcher:
         return WebhookDispatcher(
             database=self.farm.database,
-            leadership=by or self.farm.leadership,
-            sender=Sender(self.farm.objects, rules, self.farm.clock),
-            signing_secret=signing,
-            keep_trying=KEEP_TRYING,
+            leadership=leadership or self.farm.leadership,
+            sender=WebhookSender(self.farm.objects, policy, self.farm.clock),
+            signing_secret=signing_secret,
+            give_up_seconds=GIVE_UP_SECONDS,
             clock=self.farm.clock,
-            chance=lambda: 1.0,
+            jitter=lambda: 1.0,
         )
 
-    def hook(self, url: str, *events: HookEvent, owner: str = "operator") -> str:
+    def create_webhook(self, url: str, *events: HookEvent, owner: str = "operator") -> str:
         """Create a webhook; returns its secret."""
         webhook_id = webhooks.make_id()
-        secret = derived_secret(SIGNING, webhook_id)
+        secret = derive_secret(SIGNING_SECRET, webhook_id)
         with self.farm.database.write() as session:
             webhooks.make(
                 session,
@@ -55,7 +55,7 @@ class WebhookFixture:
             )
         return secret
 
-    def made(self, tracks: int = 1, **header: str) -> str:
+    def finish_job(self, tracks: int = 1, **header: str) -> str:
         """Submit and finish a job; returns its id."""
         job_id = self.farm.submit(briefs(tracks, word=header.get("catalog", "x")), **header).job_id
         worker = self.farm.join()
@@ -64,9 +64,9 @@ class WebhookFixture:
         return job_id
 
     def tick(self) -> None:
-        """Tick once, and wait for all sending threads to end."""
-        self.deliverer.tick()
-        wait_until(lambda: not self.deliverer._busy, timeout_s=20, what="all threads have ended")
+        """Tick once, and wait for all its tasks to end."""
+        self.dispatcher.tick()
+        wait_until(lambda: not self.dispatcher._busy, timeout_s=20, what="all tasks have ended")
 
     def states(self) -> dict[str, DeliveryState]:
         return {d.message_id: DeliveryState(d.state) for d in self.farm.rows(DeliveryRow)}

@@ -19,7 +19,7 @@ class Receiver:
     failing: list[int] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     held: threading.Event = field(default_factory=threading.Event)
-    got: list[ReceivedRequest] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     refused: list[ReceivedRequest] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -30,11 +30,11 @@ class Receiver:
         if self.failing:
             self.refused.append(request)
             return self.failing.pop(0)
-        self.got.append(request)
+        self.received.append(request)
         return self.status
 
     def types(self) -> Counter[str]:
-        return Counter(request.json["type"] for request in self.got)
+        return Counter(request.json["type"] for request in self.received)
 
 
 @contextmanager
