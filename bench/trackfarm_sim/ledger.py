@@ -82,7 +82,7 @@ class LossLedger:
             code = self._works.shape_of[i]
             shape, vram = self._works.shapes[code], self._works.min_vram[code]
             failed_by = avoid.get(i, frozenset())
-            self._back[i] = WaitingTrack(i, shape, vram, avoid=failed_by, begun=True)
+            self._back[i] = WaitingTrack(i, shape, vram, avoid=failed_by, previously_leased=True)
             assert self.state[i] == State.LEASED, "only leased tracks can be returned"
             self.state[i] = State.PENDING
             self.pending += 1

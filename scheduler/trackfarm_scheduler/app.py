@@ -168,7 +168,7 @@ def _housekeeping(farm: Services) -> list[Loop]:
         objects=objects,
         leadership=leadership,
         clock=clock,
-        keep=farm.settings.keep,
+        retention=farm.settings.retention,
     )
     if database.is_sqlite:
         sweeper.recover()

@@ -10,7 +10,7 @@ from trackfarm.protocol.worker import Intervals
 from trackfarm_scheduler.broker.client import Broker
 from trackfarm_scheduler.broker.users import BrokerUsers
 from trackfarm_scheduler.db.database import Database
-from trackfarm_scheduler.db.fleet_state import Demands
+from trackfarm_scheduler.db.fleet_state import DemandCache
 from trackfarm_scheduler.loop import Loop
 from trackfarm_scheduler.loops.lag_monitor import LagMonitor
 from trackfarm_scheduler.loops.leader import Leadership
@@ -38,7 +38,7 @@ class Services:
     promptness: LagMonitor
     wire_threads: CapacityLimiter
     clock: Callable[[], float]
-    demands: Demands = field(default_factory=Demands)
+    demands: DemandCache = field(default_factory=DemandCache)
 
     def broker_url_for(self, worker_id: str, password: str) -> str:
         if self.users is not None:

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trackfarm import logs
 from trackfarm.model_sets import model_sets
-from trackfarm_scheduler.policy.retention import RetentionDays
+from trackfarm_scheduler.policy.retention import RetentionSeconds
 from trackfarm_scheduler.policy.validation import PlausibleBounds
 
 SHORTEST_TOKEN = 16
@@ -100,10 +100,10 @@ class SchedulerSettings(BaseSettings):
         return PlausibleBounds(self.most_object_bytes, self.digest_share, self.engine_share)
 
     @property
-    def keep(self) -> RetentionDays:
+    def retention(self) -> RetentionSeconds:
         """Retention periods."""
         urls = self.url_ttl_seconds + self.sweep_margin_seconds
-        return RetentionDays(
+        return RetentionSeconds(
             uploads=self.keep_uploads_seconds,
             events=self.keep_events_seconds,
             urls=urls,

@@ -29,17 +29,17 @@ def tracks(first: int, number: int, *, duration: float = 10, vram: int = 4) -> l
     return [WaitingTrack(first + i, shape(duration), vram) for i in range(number)]
 
 
-def standing(
+def job_priority(
     *,
     lane: Lane = Lane.BATCH,
-    priority: int = 0,
+    level: int = 0,
     age: float = 0,
-    in_flight: float = 0,
+    in_flight_seconds: float = 0,
     seconds_left: float = 0,
     deadline: float | None = None,
 ) -> JobPriority:
     """Return the priority facts of a job submitted and last fed `age` seconds before time 0."""
-    return JobPriority(lane, priority, -age, -age, in_flight, seconds_left, deadline)
+    return JobPriority(lane, level, -age, -age, in_flight_seconds, seconds_left, deadline)
 
 
 def job(
@@ -51,7 +51,7 @@ def job(
     money: float | None = None,
 ) -> JobView:
     """Return a job view; `beyond`: number of waiting tracks outside the loaded window."""
-    return JobView(name, "tiny", about or standing(), waiting, len(waiting) + beyond, money)
+    return JobView(name, "tiny", about or job_priority(), waiting, len(waiting) + beyond, money)
 
 
 def worker(
@@ -79,9 +79,9 @@ def some_tracks(draw: st.DrawFn, first: int) -> list[WaitingTrack]:
             first + i,
             shape(draw(st.sampled_from([10.0, 60.0, 600.0]))),
             draw(st.sampled_from(TIERS)),
-            alone=draw(st.sampled_from([False, False, False, True])),
+            is_alone=draw(st.sampled_from([False, False, False, True])),
             avoid=draw(st.just(frozenset[str]()) | avoided),
-            begun=draw(st.booleans()),
+            previously_leased=draw(st.booleans()),
         )
         for i in range(draw(st.integers(0, 30)))
     ]
@@ -92,12 +92,12 @@ def some_jobs(draw: st.DrawFn) -> list[JobView]:
     views: list[JobView] = []
     for number in range(draw(st.integers(0, 4))):
         waiting = draw(some_tracks(1 + 100 * number))
-        about = standing(
+        about = job_priority(
             lane=draw(st.sampled_from(Lane)),
-            priority=draw(st.integers(-20, 20)),
+            level=draw(st.integers(-20, 20)),
             # Distinct ages, the tie-breaker between otherwise equal jobs.
             age=draw(st.integers(0, 7200)) + number / 8,
-            in_flight=draw(st.floats(0, 500)),
+            in_flight_seconds=draw(st.floats(0, 500)),
             deadline=draw(st.none() | st.floats(-100, 10_000)),
         )
         views.append(

@@ -13,7 +13,7 @@ from trackfarm_scheduler.policy.models import (
     WorkerView,
 )
 from trackfarm_scheduler.policy.placement import SHARDS_AHEAD, place
-from trackfarm_scheduler.policy.speculation import race
+from trackfarm_scheduler.policy.speculation import plan_copies
 from trackfarm_sim.policies.rules import PolicyRules, SimDecision, SimView
 from trackfarm_sim.sim_worker import MAX_SHARD_TRACKS, Desk, SimLease
 from trackfarm_sim.workload import prior
@@ -39,28 +39,28 @@ class OurPolicy:
         idle = [_view(desk) for desk in free if not desk.load]
         if not idle:
             return SimDecision()
-        raced = race(stragglers(farm, now), idle)
-        return SimDecision(raced, is_race=True, again_after=POLL)
+        raced = plan_copies(stragglers(farm, now), idle)
+        return SimDecision(raced, is_speculative=True, again_after=POLL)
 
     def _place(self, farm: SimView, takers: Sequence[Desk], now: float) -> list[NewShard]:
         places = sum(max(0, SHARDS_AHEAD - desk.load) for desk in takers) or len(takers)
         waiting = farm.ledger.window(min(MAX_WINDOW, WINDOW_PER_PLACE * places))
-        standing = JobPriority(
+        priority = JobPriority(
             lane=Lane.BATCH,
-            priority=0,
+            level=0,
             created_at=0.0,
             last_shard_at=now,
-            in_flight=0.0,
+            in_flight_seconds=0.0,
             seconds_left=_seconds_left(farm),
         )
         name = farm.scenario.model_set
-        job = JobView("job", name, standing, waiting, farm.ledger.pending)
+        job = JobView("job", name, priority, waiting, farm.ledger.pending)
         return place(
             [job],
             [_view(desk) for desk in takers],
             shard_seconds=farm.scenario.shard_seconds,
             now=now,
-            crowd={name: len(farm.desks)},
+            workers_per_model_set={name: len(farm.desks)},
         )
 
 
@@ -117,6 +117,6 @@ def _straggler(farm: SimView, lease: SimLease, now: float, *, is_silent: bool) -
         model_set=desk.model_set,
         tracks=tracks,
         seconds_left=remaining,
-        late_by=max(0.0, now - lease.ready_at + remaining - expected),
+        seconds_late=max(0.0, now - lease.ready_at + remaining - expected),
         is_silent=is_silent,
     )

@@ -54,7 +54,7 @@ from trackfarm_scheduler.objects.factory import source_urls
 from trackfarm_scheduler.policy.leases import ClaimVerdict, judge_claim
 from trackfarm_scheduler.policy.models import ClaimFacts
 from trackfarm_scheduler.policy.states import LeaseState
-from trackfarm_scheduler.results.failures import note_trespass
+from trackfarm_scheduler.results.failures import log_foreign_lease
 from trackfarm_scheduler.services import Services
 
 P = ParamSpec("P")
@@ -139,7 +139,7 @@ def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWo
     now = farm.clock()
     with farm.database.write() as session:
         lease = leases.get(session, request.lease_id, lock=True)
-        note_trespass(worker, lease, "claim")
+        log_foreign_lease(worker, lease, "claim")
         if lease is None or lease.shard_id != shard_id:
             raise ApiError(409, "there is no such offer")
         job_state, owner = jobs.get_state_and_owner(session, lease.job_id)
@@ -224,7 +224,7 @@ def release(
     with farm.database.write() as session:
         lease = leases.get(session, request.lease_id, lock=True)
         if lease is None or lease.worker_id != worker.id or lease.shard_id != shard_id:
-            note_trespass(worker, lease, "release")
+            log_foreign_lease(worker, lease, "release")
             raise ApiError(409, "this worker no longer holds the shard")
         released = leases.release(session, lease, request.track_ids, request.reason, farm.clock())
     farm.placing.wake()

@@ -18,7 +18,7 @@ from trackfarm.net.safe_urls import database_number, for_worker
 from trackfarm_scheduler.db import registration
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.loops.leader import Leadership
-from trackfarm_scheduler.policy.broker_acl import differences, rules, user_name, worker_of
+from trackfarm_scheduler.policy.broker_acl import acl_rules, user_changes, user_name, worker_of
 from trackfarm_scheduler.policy.models import BrokerUser
 
 log = structlog.get_logger(__name__)
@@ -86,8 +86,8 @@ class BrokerUsers:
     def _grant(self, users: Iterable[BrokerUser]) -> None:
         pipe = self._redis.pipeline(transaction=False)
         for user in users:
-            acl_rules = rules(user, database=self._database)
-            pipe.execute_command("ACL SETUSER", user_name(user.worker_id), *acl_rules)
+            arguments = acl_rules(user, database=self._database)
+            pipe.execute_command("ACL SETUSER", user_name(user.worker_id), *arguments)
         pipe.execute()
 
     def _withdraw(self, worker_ids: Iterable[str]) -> None:
@@ -133,7 +133,7 @@ class BrokerUserSync:
         with self._database.read() as session:
             wanted = registration.list_broker_users(session, lost_before=lost_before)
             ended = registration.select_joined(session, worker_ids - set(wanted))
-        changes = differences(present, wanted, ended)
+        changes = user_changes(present, wanted, ended)
         if changes.missing and self._users.grant(changes.missing):
             log.info("broker_users_created", workers=len(changes.missing))
         if changes.surplus and self._users.withdraw(changes.surplus):

@@ -51,7 +51,7 @@ class _Count:
         return same and all(number <= self.left[job] for job, number in left.items())
 
 
-class Demands:
+class DemandCache:
     """Cache of the demand, shared by all callers. `now` returns seconds and only times the
     cache."""
 
@@ -185,7 +185,7 @@ def lease_view(name: str, lease: LeaderLeaseRow | None, now: float) -> fleet_api
 
 def situation(
     session: Session,
-    demands: Demands,
+    demands: DemandCache,
     now: float,
     *,
     term: fleet_api.FleetLease,

@@ -77,7 +77,7 @@ def _waiting_tracks(session: Session, rows: Sequence[Any]) -> Iterator[tuple[str
         yield job_id, WaitingTrack(i, shape(d, n, bool(g)), v, crashes > 0, failed, tries > 0)
 
 
-def has_begun(session: Session, now: float) -> bool:
+def has_previously_leased(session: Session, now: float) -> bool:
     """Return whether a pending track of an active job was leased before and may be leased now."""
     return session.scalar(_BEGUN, {"now": now}) is not None
 

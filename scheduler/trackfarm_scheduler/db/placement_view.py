@@ -146,12 +146,12 @@ def _job(
     return JobView(
         id=job.id,
         model_set=job.model_set,
-        standing=JobPriority(
+        priority=JobPriority(
             lane=Lane(job.lane),
-            priority=job.priority,
+            level=job.priority,
             created_at=job.created_at,
             last_shard_at=job.last_shard_at or job.created_at,
-            in_flight=in_flight,
+            in_flight_seconds=in_flight,
             seconds_left=_seconds_left(waiting, total, pool, job.model_set),
             deadline=job.deadline,
         ),
@@ -226,7 +226,7 @@ def _straggler(
         model_set=shard.model_set,
         tracks=open_tracks,
         seconds_left=left,
-        late_by=max(0.0, elapsed + left - max(shard.expected_seconds, worker.seconds_ahead)),
+        seconds_late=max(0.0, elapsed + left - max(shard.expected_seconds, worker.seconds_ahead)),
         is_silent=is_silent,
     )
 

@@ -41,14 +41,14 @@ class JobCompleter:
             try:
                 with self._database.write() as session:
                     self._leadership.require(session)
-                    self._end(session, job, is_broke=job.id in over_budget)
+                    self._end(session, job, is_over_budget=job.id in over_budget)
             except NotLeading:
                 return
 
-    def _end(self, session: Session, job: JobRow, *, is_broke: bool) -> None:
+    def _end(self, session: Session, job: JobRow, *, is_over_budget: bool) -> None:
         jobs.lock(session, job.id)
         counts, _ = job_counts.asked_for_by(session, job.id)
-        ending = job_ending(counts, is_broke=is_broke)
+        ending = job_ending(counts, is_over_budget=is_over_budget)
         if ending is not None:
             state, reason = ending
             jobs.end(session, job, state, self._clock(), reason=reason)
@@ -61,7 +61,7 @@ def is_over_budget(session: Session, job: JobRow, now: float) -> bool:
     pool = placement_view.worker_pool(session)
     workers = [replace(w, shards=0) for w in pool.workers if w.model_set == job.model_set]
     (view,) = placement_view.jobs(session, [job], pool, now, placement_view.MAX_SHARD_TRACKS)
-    if view.standing.in_flight:
+    if view.priority.in_flight_seconds:
         return False
     with_money = place([replace(view, affordable=None)], workers, shard_seconds=1.0)
     return bool(with_money) and not place([view], workers, shard_seconds=1.0)

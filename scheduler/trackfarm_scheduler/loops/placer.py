@@ -15,7 +15,7 @@ from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.policy.leases import heartbeat_interval, offers_allowed
 from trackfarm_scheduler.policy.models import JobView, NewShard, WorkerPool
 from trackfarm_scheduler.policy.placement import free_places, place, unreserved
-from trackfarm_scheduler.policy.speculation import paid_for, race
+from trackfarm_scheduler.policy.speculation import plan_copies, within_budgets
 from trackfarm_scheduler.policy.states import MOVING
 
 WINDOW_PER_PLACE = 64  # tracks loaded per free place in a tick
@@ -49,29 +49,29 @@ class Placer:
             return
         now = self._clock()
         with self._database.read() as session:
-            decided = self._decide(session, now)
-        if not decided.shards:
+            decision = self._decide(session, now)
+        if not decision.shards:
             return
         try:
             with self._database.write() as session:
                 self._leadership.require(session)
-                stored = self._store(session, decided, now)
+                stored = self._store(session, decision, now)
         except NotLeading:
             return
         self._broker.send(stored)
 
-    def _decide(self, session: Session, now: float) -> "_Decided":
+    def _decide(self, session: Session, now: float) -> "_Decision":
         moving = jobs.in_state(session, MOVING)
         pool = placement_view.worker_pool(session) if moving else None
         if pool is None:
-            return _Decided([])
+            return _Decision([])
         # Previously leased tracks also go to fully loaded workers.
         places = free_places(pool.workers) or (
-            len(pool.workers) if pending.has_begun(session, now) else 0
+            len(pool.workers) if pending.has_previously_leased(session, now) else 0
         )
         room = min(places, offers_allowed(offers.unclaimed_ages(session, now)))
         if room <= 0:
-            return _Decided([])
+            return _Decision([])
         views = placement_view.jobs(session, moving, pool, now, WINDOW_PER_PLACE * room)
         shards = place(
             views,
@@ -79,13 +79,13 @@ class Placer:
             shard_seconds=self._shard_seconds,
             reserved=self._reserved,
             now=now,
-            most=room,
+            limit=room,
         )
         if shards:
-            return _Decided(shards)
-        return _Decided(self._races(session, pool, views, now), are_races=True)
+            return _Decision(shards)
+        return _Decision(self._copies(session, pool, views, now), are_copies=True)
 
-    def _races(
+    def _copies(
         self, session: Session, pool: WorkerPool, views: Sequence[JobView], now: float
     ) -> list[NewShard]:
         idle = [worker for worker in unreserved(pool.workers, self._reserved) if worker.shards == 0]
@@ -97,20 +97,20 @@ class Placer:
         )
         affordable = {view.id: view.affordable for view in views}
         prices = {worker.id: worker.price for worker in pool.workers}
-        return paid_for(race(stragglers, idle), affordable, prices)
+        return within_budgets(plan_copies(stragglers, idle), affordable, prices)
 
-    def _store(self, session: Session, decided: "_Decided", now: float) -> list[ShardOffer]:
+    def _store(self, session: Session, decision: "_Decision", now: float) -> list[ShardOffer]:
         """Store the decided offers; since the decision, jobs may have stopped, workers left and
         tracks been made."""
         moving = {job.id for job in jobs.in_state(session, MOVING)}
-        shards = [shard for shard in decided.shards if shard.job_id in moving]
-        stored = offers.offer(session, shards, now=now, is_speculative=decided.are_races)
+        shards = [shard for shard in decision.shards if shard.job_id in moving]
+        stored = offers.offer(session, shards, now=now, is_speculative=decision.are_copies)
         for job_id in sorted({shard.job_id for shard in shards}) if stored else ():
             jobs.start(session, job_id, now)
         return stored
 
 
 @dataclass(frozen=True, slots=True)
-class _Decided:
+class _Decision:
     shards: Sequence[NewShard]
-    are_races: bool = False
+    are_copies: bool = False

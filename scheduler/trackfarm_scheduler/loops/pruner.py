@@ -8,7 +8,7 @@ from trackfarm_scheduler.db import calls, events, job_deletion, uploads, webhook
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.objects.base import ObjectStore
-from trackfarm_scheduler.policy.retention import RetentionDays, cutoffs
+from trackfarm_scheduler.policy.retention import RetentionSeconds, cutoffs
 
 BATCH = 100  # tracks or uploads per transaction; their objects are deleted while it is open
 EVENTS = 5_000
@@ -23,12 +23,12 @@ class Pruner:
     objects: ObjectStore
     leadership: Leadership
     clock: Callable[[], float]
-    keep: RetentionDays
+    retention: RetentionSeconds
 
     def tick(self) -> None:
         if not self.leadership.leads:
             return
-        due = cutoffs(self.keep, self.clock())
+        due = cutoffs(self.retention, self.clock())
         self._repeat(partial(self._retire_calls, due.calls))
         with self.database.read() as session:
             jobs = job_deletion.removed(session, written_before=due.removals)

@@ -54,7 +54,7 @@ def promises_of(
     return [
         _promise(
             job,
-            view.standing,
+            view.priority,
             now,
             stuck=job.id in pending and job.model_set not in served_model_sets,
         )
@@ -62,12 +62,12 @@ def promises_of(
     ]
 
 
-def _promise(job: JobRow, standing: JobPriority, now: float, *, stuck: bool) -> Promise:
+def _promise(job: JobRow, priority: JobPriority, now: float, *, stuck: bool) -> Promise:
     money = None if job.budget is None else (job.budget - job.spent) / job.budget
     if job.deadline is None:
         return Promise(job.state, money)
-    seconds_left = inf if stuck else standing.seconds_left
-    in_danger = stuck or is_in_danger(standing, now)
+    seconds_left = inf if stuck else priority.seconds_left
+    in_danger = stuck or is_in_danger(priority, now)
     return Promise(job.state, money, job.deadline - now - seconds_left, in_danger)
 
 

@@ -24,7 +24,7 @@ def worker_of(name: str) -> str | None:
     return name.removeprefix(PREFIX) if name.startswith(PREFIX) else None
 
 
-def rules(user: BrokerUser, *, database: int) -> list[str]:
+def acl_rules(user: BrokerUser, *, database: int) -> list[str]:
     """Return the arguments of ACL SETUSER, beginning with `reset`, which revokes earlier
     permissions.
 
@@ -36,27 +36,27 @@ def rules(user: BrokerUser, *, database: int) -> list[str]:
         "reset",
         "on",
         f"#{user.password_hash}",
-        f"~{literally(user.queue)}",
+        f"~{escape_pattern(user.queue)}",
         f"&/{database}.celeryev/*",
         "-@all",
         *(f"+{command}" for command in commands),
     ]
 
 
-def literally(key: str) -> str:
+def escape_pattern(key: str) -> str:
     """Escape the key as a pattern that matches nothing else."""
     return "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in key)
 
 
 @dataclass(frozen=True, slots=True)
-class Differences:
+class UserChanges:
     missing: list[BrokerUser]
     surplus: list[str]
 
 
-def differences(
+def user_changes(
     present: Collection[str], wanted: Mapping[str, BrokerUser], ended: Collection[str]
-) -> Differences:
+) -> UserChanges:
     """Return the changes that align the broker's users (`present`, by name) with the `wanted`
     workers (by id).
 
@@ -65,4 +65,4 @@ def differences(
     """
     existing = {worker for name in present if (worker := worker_of(name)) is not None}
     missing = [user for worker, user in wanted.items() if worker not in existing]
-    return Differences(missing, sorted(existing & set(ended)))
+    return UserChanges(missing, sorted(existing & set(ended)))

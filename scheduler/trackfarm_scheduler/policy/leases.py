@@ -43,13 +43,13 @@ def offer_is_lost(
     return left_at is not None and now - left_at >= claim_within
 
 
-def offers_allowed(ages: Sequence[float], *, most: int = 200, unhurried: float = 2.0) -> int:
+def offers_allowed(ages: Sequence[float], *, limit: int = 200, max_median_age: float = 2.0) -> int:
     """Return how many more shards may be offered, given the ages in seconds of the unclaimed ones.
     When a thousand workers become free at once they claim one after another, and no claim may take
     longer than an offer lasts; where most offers wait long already, no more are added."""
-    if len(ages) > most / 4 and median(ages) > unhurried:
+    if len(ages) > limit / 4 and median(ages) > max_median_age:
         return 0
-    return max(0, most - len(ages))
+    return max(0, limit - len(ages))
 
 
 class CommitRefusal(StrEnum):

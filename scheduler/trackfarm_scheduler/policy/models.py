@@ -16,32 +16,33 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobPriority:
-    """Facts that order the jobs. `seconds_left`: unfinished work divided by the farm's speed;
-    `in_flight`: seconds of shards offered or being computed; `last_shard_at`: time of the last shard (the
-    submission before that); `deadline` and other times in Unix seconds."""
+    """Facts that order the jobs. `level`: the priority set at submission; `seconds_left`:
+    unfinished work divided by the farm's speed; `in_flight_seconds`: work of shards offered or
+    being computed; `last_shard_at`: time of the last shard (the submission before that); `deadline` and
+    other times in Unix seconds."""
 
     lane: Lane
-    priority: int
+    level: int
     created_at: float
     last_shard_at: float
-    in_flight: float
+    in_flight_seconds: float
     seconds_left: float = 0.0
     deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingTrack:
-    """Track waiting for placement. `alone`: it crashed an engine, so its next shard holds nothing
-    else. `avoid`: workers that failed it, and get it again only when no other worker could make it.
-    `begun`: it was leased before and lost or returned, so it need not wait for a worker with a free
-    place."""
+    """Track waiting for placement. `is_alone`: it crashed an engine, so its next shard holds
+    nothing else. `avoid`: workers that failed it, and get it again only when no other worker could
+    make it. `previously_leased`: it was lost or returned, so it need not wait for a worker with a
+    free place."""
 
     id: int
     shape: TrackShape
     min_vram: int
-    alone: bool = False
+    is_alone: bool = False
     avoid: frozenset[str] = frozenset()
-    begun: bool = False
+    previously_leased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class JobView:
 
     id: str
     model_set: str
-    standing: JobPriority
+    priority: JobPriority
     tracks: Sequence[WaitingTrack]
     waiting: int
     affordable: float | None = None
@@ -111,7 +112,7 @@ class OpenTrack:
 @dataclass(frozen=True, slots=True)
 class Straggler:
     """A live lease and its open tracks. `seconds_left`: by the cost model, including earlier shards
-    on its worker; `late_by`: seconds beyond the expected duration; `is_silent`: no heartbeat for
+    on its worker; `seconds_late`: time beyond the expected duration; `is_silent`: no heartbeat for
     more than two intervals."""
 
     lease_id: str
@@ -120,13 +121,13 @@ class Straggler:
     model_set: str
     tracks: Sequence[OpenTrack]
     seconds_left: float
-    late_by: float
+    seconds_late: float
     is_silent: bool
 
     @property
-    def pessimistic(self) -> float:
+    def pessimistic_seconds_left(self) -> float:
         """Remaining seconds, assuming that a late worker will be late by as much again."""
-        return float("inf") if self.is_silent else self.seconds_left + self.late_by
+        return float("inf") if self.is_silent else self.seconds_left + self.seconds_late
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ SHARDS_AHEAD = 2  # per worker: one computing, one queued; a shard being finishe
 GUIDED_SHARE = 2.0  # a shard lasts at most the remaining time divided by this
 
 
-def shard_budget(*, work: float, workers: float, longest: float) -> float:
-    """Return the seconds one shard may take on a worker that would need `work` seconds alone for
-    the remaining tracks, when all workers together are as fast as `workers` of its kind."""
-    return min(longest, work / (GUIDED_SHARE * max(workers, 1)))
+def shard_budget(*, work_seconds: float, equal_workers: float, max_seconds: float) -> float:
+    """Return the seconds one shard may take on a worker that would need `work_seconds` alone for
+    the remaining tracks, when all workers together are as fast as `equal_workers` of its kind."""
+    return min(max_seconds, work_seconds / (GUIDED_SHARE * max(equal_workers, 1)))
 
 
 def free_places(workers: Iterable[WorkerView]) -> int:
@@ -38,34 +38,35 @@ def place(
     shard_seconds: float,
     reserved: Mapping[str, int] | None = None,
     now: float = 0.0,
-    crowd: Mapping[str, int] | None = None,
-    most: int | None = None,
+    workers_per_model_set: Mapping[str, int] | None = None,
+    limit: int | None = None,
 ) -> list[NewShard]:
-    """Return the shards to offer now, at most `most`. `reserved`: number of workers per tier that
-    long jobs leave free for the interactive lane; `crowd`: number of workers per model set, when
+    """Return the shards to offer now, at most `limit`. `reserved`: number of workers per tier that
+    long jobs leave free for the interactive lane; `workers_per_model_set`: all of them, when
     `workers` holds only the ones with room."""
     loads = [_WorkerLoad(worker) for worker in workers]
     places = sum(max(0, SHARDS_AHEAD - load.shards) for load in loads)
-    places = places if most is None else min(places, most)
-    queues = [_JobQueue(job, loads, crowd or {}, places) for job in jobs if job.tracks]
+    places = places if limit is None else min(places, limit)
+    numbers = workers_per_model_set or {}
+    queues = [_JobQueue(job, loads, numbers, places) for job in jobs if job.tracks]
     _reserve(loads, reserved or {})
     ordinary = _shards(queues, _serving_order(loads), loads, shard_seconds, now)
-    placed = list(islice(ordinary, most))
+    placed = list(islice(ordinary, limit))
     for queue in queues:
-        queue.keep_begun()
+        queue.keep_previously_leased()
     extra = _shards(queues, _full_workers(loads), loads, shard_seconds, now)
-    return placed + list(islice(extra, None if most is None else most - len(placed)))
+    return placed + list(islice(extra, None if limit is None else limit - len(placed)))
 
 
 def _shards(
     queues: Sequence["_JobQueue"],
-    turns: Iterable["_WorkerLoad"],
+    order: Iterable["_WorkerLoad"],
     loads: Sequence["_WorkerLoad"],
-    longest: float,
+    max_seconds: float,
     now: float,
 ) -> Iterator[NewShard]:
-    for load in turns:
-        shard = _next_shard(queues, load, loads, longest, now)
+    for load in order:
+        shard = _next_shard(queues, load, loads, max_seconds, now)
         if shard is not None:
             load.take(shard)
             yield shard
@@ -109,8 +110,8 @@ class _WorkerLoad:
 def _reserve(loads: Sequence[_WorkerLoad], reserved: Mapping[str, int]) -> None:
     """Set the least busy workers of each tier apart for the interactive lane."""
     for tier, number in reserved.items():
-        members = sorted((d for d in loads if d.worker.tier == tier), key=_WorkerLoad.order)
-        for load in members[:number]:
+        of_tier = sorted((ld for ld in loads if ld.worker.tier == tier), key=_WorkerLoad.order)
+        for load in of_tier[:number]:
             load.is_reserved = True
 
 
@@ -125,31 +126,42 @@ class _JobQueue:
     """Queue of the tracks of one job not yet taken in this round, grouped by required VRAM."""
 
     def __init__(
-        self, job: JobView, loads: Sequence[_WorkerLoad], crowd: Mapping[str, int], places: int
+        self,
+        job: JobView,
+        loads: Sequence[_WorkerLoad],
+        workers_per_model_set: Mapping[str, int],
+        places: int,
     ) -> None:
         self.job = job
-        self.special = [t for t in job.tracks if t.alone or t.avoid]
+        self.special = [t for t in job.tracks if t.is_alone or t.avoid]
         self.plain: dict[int, deque[WaitingTrack]] = {}
         for track in job.tracks:
-            if not (track.alone or track.avoid):
+            if not (track.is_alone or track.avoid):
                 self.plain.setdefault(track.min_vram, deque()).append(track)
         self.waiting = max(job.waiting, len(job.tracks))
         self.taken_seconds = 0.0
         self.affordable = job.affordable
-        self.mean = _mean_shape(job.tracks)
-        self.pace = _pace(job, self.mean, loads, crowd)
-        self.most = _most_tracks(job, places)
+        self.mean_shape = _mean_shape(job.tracks)
+        self.tracks_per_second = _tracks_per_second(
+            job, self.mean_shape, loads, workers_per_model_set
+        )
+        self.max_tracks = _max_tracks(job, places)
 
-    def keep_begun(self) -> None:
+    def keep_previously_leased(self) -> None:
         """Keep only previously leased tracks."""
-        self.special = [track for track in self.special if track.begun]
-        self.plain = {v: deque(t for t in line if t.begun) for v, line in self.plain.items()}
+        self.special = [track for track in self.special if track.previously_leased]
+        self.plain = {
+            vram: deque(track for track in same_vram if track.previously_leased)
+            for vram, same_vram in self.plain.items()
+        }
 
-    def budget(self, worker: WorkerView, longest: float) -> float:
+    def budget(self, worker: WorkerView, max_seconds: float) -> float:
         """Return the seconds that the next shard for this worker may take."""
-        track_seconds = worker.seconds(self.mean)
+        track_seconds = worker.seconds(self.mean_shape)
         return shard_budget(
-            work=self.waiting * track_seconds, workers=self.pace * track_seconds, longest=longest
+            work_seconds=self.waiting * track_seconds,
+            equal_workers=self.tracks_per_second * track_seconds,
+            max_seconds=max_seconds,
         )
 
     def cut(
@@ -167,7 +179,7 @@ class _JobQueue:
     ) -> WaitingTrack | None:
         for track in self.special:
             fits = track.min_vram <= worker.vram and worker.seconds(track.shape) <= limit
-            if fits and _may_try(track, self.job.standing.lane, worker, others):
+            if fits and _may_try(track, self.job.priority.lane, worker, others):
                 self.special.remove(track)
                 return track
         return None
@@ -177,7 +189,7 @@ class _JobQueue:
         planned_seconds = 0.0
         for vram in sorted((v for v in self.plain if v <= worker.vram), reverse=True):
             same_vram = self.plain[vram]
-            while same_vram and len(taken) < min(worker.max_tracks, self.most):
+            while same_vram and len(taken) < min(worker.max_tracks, self.max_tracks):
                 track_seconds = worker.seconds(same_vram[0].shape)
                 if taken and planned_seconds + track_seconds > budget:
                     return taken
@@ -194,32 +206,32 @@ def _may_try(
     if worker.id not in track.avoid:
         return True
     return not any(
-        d.worker.id not in track.avoid
-        and d.worker.vram >= track.min_vram
-        and d.worker.model_set == worker.model_set
-        and (lane is Lane.INTERACTIVE or not d.is_reserved)
-        for d in others
+        load.worker.id not in track.avoid
+        and load.worker.vram >= track.min_vram
+        and load.worker.model_set == worker.model_set
+        and (lane is Lane.INTERACTIVE or not load.is_reserved)
+        for load in others
     )
 
 
-def _pace(
-    job: JobView, shape: TrackShape, loads: Sequence[_WorkerLoad], crowd: Mapping[str, int]
+def _tracks_per_second(
+    job: JobView,
+    shape: TrackShape,
+    loads: Sequence[_WorkerLoad],
+    workers_per_model_set: Mapping[str, int],
 ) -> float:
-    """Return tracks per second of all workers that can make the job. Workers with room are not a
-    fair sample (late in a job they are the slow ones, or the fast ones), so they are used only when
-    the job itself has no estimate of its remaining time."""
-    if job.standing.seconds_left > 0:
-        return job.waiting / job.standing.seconds_left
-    seconds_per_track = [
-        d.worker.seconds(shape) for d in loads if d.worker.model_set == job.model_set
-    ]
-    number = crowd.get(job.model_set, len(seconds_per_track))
-    return (
-        sum(1 / max(s, 1e-9) for s in seconds_per_track) * number / max(len(seconds_per_track), 1)
-    )
+    """Return the rate of all workers that can make the job. Workers with room are not a fair sample
+    (late in a job they are the slow ones, or the fast ones), so they are used only when the job
+    itself has no estimate of its remaining time."""
+    if job.priority.seconds_left > 0:
+        return job.waiting / job.priority.seconds_left
+    suitable = [load.worker for load in loads if load.worker.model_set == job.model_set]
+    rate = sum(1 / max(worker.seconds(shape), 1e-9) for worker in suitable)
+    number = workers_per_model_set.get(job.model_set, len(suitable))
+    return rate * number / max(len(suitable), 1)
 
 
-def _most_tracks(job: JobView, places: int) -> float:
+def _max_tracks(job: JobView, places: int) -> float:
     """Return the maximum number of tracks in one shard: when more tracks wait than were loaded and
     many workers have room (a starting farm), each worker gets some now instead of the first ones
     taking all."""
@@ -241,16 +253,16 @@ def _next_shard(
     queues: Sequence[_JobQueue],
     load: _WorkerLoad,
     loads: Sequence[_WorkerLoad],
-    longest: float,
+    max_seconds: float,
     now: float,
 ) -> NewShard | None:
     worker = load.worker
-    fitting = [p for p in queues if p.waiting > 0 and p.job.model_set == worker.model_set]
-    for queue in sorted(fitting, key=lambda p: rank(p.job.standing, p.taken_seconds, now)):
-        interactive = queue.job.standing.lane is Lane.INTERACTIVE
-        if load.is_reserved and not interactive:
+    fitting = [q for q in queues if q.waiting > 0 and q.job.model_set == worker.model_set]
+    for queue in sorted(fitting, key=lambda q: rank(q.job.priority, q.taken_seconds, now)):
+        is_interactive = queue.job.priority.lane is Lane.INTERACTIVE
+        if load.is_reserved and not is_interactive:
             continue
-        budget = 0.0 if interactive else queue.budget(worker, longest)
+        budget = 0.0 if is_interactive else queue.budget(worker, max_seconds)
         shard = _shard(queue, worker, loads, budget)
         if shard is not None:
             return shard

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class RetentionDays:
+class RetentionSeconds:
     """Retention in seconds: `uploads` after the end of the last job that used them, `events` after
     they happened, `calls` (single-call jobs) after their end; `urls` is how long an object may
     still be written after its job ended."""
@@ -25,11 +25,11 @@ class Cutoffs:
     calls: float
 
 
-def cutoffs(keep: RetentionDays, now: float) -> Cutoffs:
+def cutoffs(retention: RetentionSeconds, now: float) -> Cutoffs:
     """Return the cutoff times as stored in rows (seconds since 1970)."""
     return Cutoffs(
-        uploads=now - keep.uploads,
-        events=now - keep.events,
-        removals=now - keep.urls,
-        calls=now - keep.calls,
+        uploads=now - retention.uploads,
+        events=now - retention.events,
+        removals=now - retention.urls,
+        calls=now - retention.calls,
     )

@@ -82,11 +82,11 @@ def judge_failure(
     return Retry(backoff(history.failures, jitter), counted=True)
 
 
-def job_ending(counts: TrackCounts, *, is_broke: bool = False) -> tuple[JobState, str] | None:
+def job_ending(counts: TrackCounts, *, is_over_budget: bool = False) -> tuple[JobState, str] | None:
     """Return the final state and reason of a job, or None while it is in progress."""
     if counts.failed >= FAILED_AT_LEAST and counts.failed > FAILED_SHARE * counts.total:
         return JobState.FAILED, f"{counts.failed} of {counts.total} tracks failed"
-    if is_broke and counts.pending and not counts.leased:
+    if is_over_budget and counts.pending and not counts.leased:
         return JobState.OUT_OF_BUDGET, f"the budget is spent; {counts.pending} tracks are not made"
     if counts.pending or counts.leased:
         return None

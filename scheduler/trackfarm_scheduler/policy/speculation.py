@@ -6,24 +6,24 @@ from collections.abc import Mapping, Sequence
 
 from trackfarm_scheduler.policy.models import NewShard, OpenTrack, Straggler, WorkerView
 
-WORTH = 1.5  # race when the straggler would take this much longer than the idle worker
+MIN_ADVANTAGE = 1.5  # copy when the straggler would take this much longer than the idle worker
 START_SECONDS = 2.0  # overhead of starting a shard on any worker
 
 
-def race(stragglers: Sequence[Straggler], idle: Sequence[WorkerView]) -> list[NewShard]:
+def plan_copies(stragglers: Sequence[Straggler], idle: Sequence[WorkerView]) -> list[NewShard]:
     """Return at most one shard per idle worker, pairing the slowest stragglers with the fastest
     workers. A track is never under more than two live leases."""
     shards: list[NewShard] = []
     copied: set[int] = set()
-    slowest = sorted(stragglers, key=lambda s: -s.pessimistic)
-    free = _fastest_first(idle, slowest)
+    slowest = sorted(stragglers, key=lambda s: -s.pessimistic_seconds_left)
+    available = _fastest_first(idle, slowest)
     for straggler in slowest:
-        challenge = _challenge(straggler, free, copied)
-        if challenge is not None:
-            worker, shard = challenge
+        copy = _copy(straggler, available, copied)
+        if copy is not None:
+            worker, shard = copy
             shards.append(shard)
             copied.update(shard.track_ids)
-            free.remove(worker)
+            available.remove(worker)
     return shards
 
 
@@ -32,16 +32,16 @@ def _fastest_first(idle: Sequence[WorkerView], stragglers: Sequence[Straggler]) 
     return sorted(idle, key=lambda worker: worker.seconds(shapes[0])) if shapes else []
 
 
-def _challenge(
-    straggler: Straggler, free: Sequence[WorkerView], taken: set[int]
+def _copy(
+    straggler: Straggler, available: Sequence[WorkerView], copied: set[int]
 ) -> tuple[WorkerView, NewShard] | None:
     """Match the fastest worker that can make a part of it; if that one is too slow, all are."""
-    candidates = [t for t in straggler.tracks if t.live_leases < 2 and t.id not in taken]
-    for worker in free if candidates else ():
+    candidates = [t for t in straggler.tracks if t.live_leases < 2 and t.id not in copied]
+    for worker in available if candidates else ():
         part = _part(straggler, candidates, worker)
         if part:
             seconds = sum(worker.seconds(t.shape) for t in part)
-            if straggler.pessimistic < WORTH * (seconds + START_SECONDS):
+            if straggler.pessimistic_seconds_left < MIN_ADVANTAGE * (seconds + START_SECONDS):
                 return None
             ids = tuple(t.id for t in part)
             return worker, NewShard(worker.id, worker.queue, straggler.job_id, ids, seconds)
@@ -49,16 +49,16 @@ def _challenge(
 
 
 def _part(
-    straggler: Straggler, loose: Sequence[OpenTrack], worker: WorkerView
+    straggler: Straggler, candidates: Sequence[OpenTrack], worker: WorkerView
 ) -> Sequence[OpenTrack]:
     """Return the later half: the straggler works from the front."""
     if worker.id == straggler.worker_id or worker.model_set != straggler.model_set:
         return ()
-    fitting = [t for t in loose if t.min_vram <= worker.vram]
+    fitting = [t for t in candidates if t.min_vram <= worker.vram]
     return fitting[len(fitting) // 2 :]
 
 
-def paid_for(
+def within_budgets(
     shards: Sequence[NewShard], affordable: Mapping[str, float | None], prices: Mapping[str, float]
 ) -> list[NewShard]:
     """Return the copies of jobs in progress (the keys of `affordable`) that their budgets allow.

@@ -45,7 +45,7 @@ class ExpectedAudio:
     audio_format: AudioFormat
 
 
-def implausible(done: TrackDone, ordered: ExpectedAudio) -> str | None:
+def implausibility(done: TrackDone, ordered: ExpectedAudio) -> str | None:
     """Return why the result cannot be the requested track, or None."""
     measured = done.measurements
     if abs(measured.seconds - ordered.seconds) > LENGTH_SLACK:
@@ -80,14 +80,16 @@ def engine_seconds(timings: Timings) -> float:
     return max(timings.service, timings.device)
 
 
-def share_believed(claimed: float, *, wall: float, before: float, bounds: PlausibleBounds) -> float:
+def accepted_share(claimed: float, *, wall: float, before: float, bounds: PlausibleBounds) -> float:
     """Return the share (0 to 1) of the engine seconds `claimed` that is accepted, for a lease
     claimed `wall` seconds ago with `before` seconds claimed already."""
     allowed = max(0.0, bounds.allowed(wall) - before)
     return 1.0 if claimed <= allowed else allowed / claimed
 
 
-def clipped(timings: Timings, *, share: float, wall: float, bounds: PlausibleBounds) -> Timings:
+def clip_timings(
+    timings: Timings, *, share: float, wall: float, bounds: PlausibleBounds
+) -> Timings:
     """Return the timings with the engine's stages scaled by `share`, and the others capped at the
     lease's time."""
     most = bounds.allowed(wall)

@@ -19,7 +19,7 @@ from trackfarm_scheduler.db.tables import AttemptRow, TrackRow
 from trackfarm_scheduler.policy.leases import CommitRefusal, judge_commit
 from trackfarm_scheduler.policy.models import CommitFacts
 from trackfarm_scheduler.policy.states import AttemptState, LeaseState
-from trackfarm_scheduler.policy.validation import ExpectedAudio, implausible
+from trackfarm_scheduler.policy.validation import ExpectedAudio, implausibility
 from trackfarm_scheduler.results.failures import TrackFailure
 from trackfarm_scheduler.results.object_check import Flaw, Seen
 
@@ -111,7 +111,7 @@ def facts_of(lease: LeaseState, row: ReportedTrack | None) -> CommitFacts:
 def _flaw(done: TrackDone, row: ReportedTrack) -> Flaw | None:
     """Compare a result with its brief and key, so that the track can be reproduced."""
     audio_format: AudioFormat = row.track.audio_format  # type: ignore[assignment]  # from a brief
-    if reason := implausible(done, ExpectedAudio(row.track.duration, audio_format)):
+    if reason := implausibility(done, ExpectedAudio(row.track.duration, audio_format)):
         return Flaw(reason)
     if done.seed == row.attempt.seed:
         return None

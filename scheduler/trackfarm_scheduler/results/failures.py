@@ -138,7 +138,7 @@ class FailureHandler:
         )
         return judge_failure(kind, history, self._jitter)
 
-    def exonerate(
+    def strike_disproved(
         self, session: Session, maker: WorkerRow, track_ids: Sequence[int], now: float
     ) -> None:
         """Add a strike to each worker that failed a track which another worker has just made."""
@@ -166,7 +166,7 @@ class FailureHandler:
 log = structlog.get_logger(__name__)
 
 
-def note_trespass(worker: WorkerRow, lease: LeaseRow | None, call: str) -> None:
+def log_foreign_lease(worker: WorkerRow, lease: LeaseRow | None, call: str) -> None:
     """Log a report or claim under a lease that was offered to another worker. No honest worker
     knows such a lease, however late it is, and lease ids cannot be guessed."""
     if lease is not None and lease.queue != worker.queue:

@@ -26,16 +26,16 @@ from trackfarm_scheduler.policy.leases import CommitRefusal, judge_commit
 from trackfarm_scheduler.policy.states import LeaseState
 from trackfarm_scheduler.policy.validation import (
     PlausibleBounds,
-    clipped,
+    accepted_share,
+    clip_timings,
     engine_seconds,
-    share_believed,
 )
 from trackfarm_scheduler.results.classifier import (
     AcceptedTrack,
     ReportClassification,
     ReportedTrack,
 )
-from trackfarm_scheduler.results.failures import FailureHandler, note_trespass
+from trackfarm_scheduler.results.failures import FailureHandler, log_foreign_lease
 from trackfarm_scheduler.results.object_check import NOT_SEEN, Inspector, Seen
 
 log = structlog.get_logger(__name__)
@@ -110,7 +110,7 @@ class Recorder:
         leases.lock_race(session, lease_id, _ids(report))
         lease = leases.get(session, lease_id, lock=True)
         if lease is None or lease.worker_id != worker.id:
-            note_trespass(worker, lease, "report")
+            log_foreign_lease(worker, lease, "report")
             return [_lease_ended(track_id) for track_id in _ids(report)], set()
         state = LeaseState(lease.state)
         classified = ReportClassification(state, _rows(session, lease_id, _ids(report)))
@@ -140,12 +140,12 @@ class Recorder:
             return {}
         wall = now - (lease.claimed_at or now)
         claimed = sum(engine_seconds(timings) for timings in settled.values())
-        share = share_believed(claimed, wall=wall, before=lease.engine_seconds, bounds=self._bounds)
+        share = accepted_share(claimed, wall=wall, before=lease.engine_seconds, bounds=self._bounds)
         if share < 1:
             log.warning("timings_clipped", worker=lease.worker_id, lease=lease.id, share=share)
         spending.add_engine_seconds(session, lease.id, share * claimed)
         return {
-            track_id: clipped(timings, share=share, wall=wall, bounds=self._bounds)
+            track_id: clip_timings(timings, share=share, wall=wall, bounds=self._bounds)
             for track_id, timings in settled.items()
         }
 
@@ -168,7 +168,7 @@ class Recorder:
         reports.insert_artifacts(session, worker.id, lease.id, results, etags, now)
         reports.close_done(session, lease.id, results, now)
         leases.overtake(session, ids, now)
-        self._rulings.exonerate(session, worker, ids, now)
+        self._rulings.strike_disproved(session, worker, ids, now)
         totals.count_done(session, worker, results, {i: rows[i].attempt.seed for i in ids})
         events.record(
             session, *[_done(worker, lease, d, rows[d.track_id].track, now) for d in results]

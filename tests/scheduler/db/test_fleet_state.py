@@ -12,7 +12,7 @@ from trackfarm.protocol.fleet import (
     RentalStatus,
 )
 from trackfarm_scheduler.db import fleet_state, leader_leases, rentals
-from trackfarm_scheduler.db.fleet_state import Demands
+from trackfarm_scheduler.db.fleet_state import DemandCache
 from trackfarm_scheduler.db.leader_leases import FLEET
 from trackfarm_scheduler.rental_usage import usage_of
 
@@ -52,7 +52,7 @@ def test_a_rental_is_written_read_and_accounted_for(farm: FarmFixture) -> None:
     farm.clock.advance(7)
     with farm.database.read(streamed=True) as session:
         term = fleet_state.lease_view(name, lease, farm.clock())
-        look = fleet_state.situation(session, Demands(), farm.clock(), term=term, ended_since=0)
+        look = fleet_state.situation(session, DemandCache(), farm.clock(), term=term, ended_since=0)
         (stay,) = usage_of(session, rentals.known(session, ended_since=0), owner="somebody")
     (demand,), (seen_worker,) = look.demands, look.workers
     assert (sum(s.count for s in demand.shapes), sum(demand.waiting.values())) == (3, 3)
@@ -73,7 +73,7 @@ def test_what_took_long_to_count_is_told_again_until_there_is_more_or_time_has_p
     farm: FarmFixture,
 ) -> None:
     moments = iter([0.0, 1.0, 10.0, 20.0, 21.0, 40.0, 70.9, 71.1, 71.2, 71.3, 71.4])
-    demands = Demands(lambda: next(moments))
+    demands = DemandCache(lambda: next(moments))
 
     def look() -> tuple[int, int]:
         """Return the number of tracks by their shapes, and by their jobs' limits."""

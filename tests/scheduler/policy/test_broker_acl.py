@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackfarm_scheduler.policy.broker_acl import differences, literally, rules, user_name
+from trackfarm_scheduler.policy.broker_acl import acl_rules, escape_pattern, user_changes, user_name
 from trackfarm_scheduler.policy.models import BrokerUser
 
 WORKERS = st.sets(st.sampled_from([f"worker_{n:04}" for n in range(6)]))
@@ -22,7 +22,7 @@ def test_after_the_difference_users_are_as_wanted(
     ended -= wanted
     others = {f"tfw_other_{name}" for name in strangers} | {"default", "flower"}
     names = {user_name(worker) for worker in present} | others
-    changes = differences(names, {worker: user(worker) for worker in wanted}, ended)
+    changes = user_changes(names, {worker: user(worker) for worker in wanted}, ended)
     after = names | {user_name(u.worker_id) for u in changes.missing}
     after -= {user_name(worker) for worker in changes.surplus}
     assert {user_name(worker) for worker in wanted} <= after
@@ -32,14 +32,14 @@ def test_after_the_difference_users_are_as_wanted(
 
 
 def test_a_user_has_one_key_and_its_events() -> None:
-    acl_rules = rules(user("worker_0001"), database=3)
-    assert acl_rules[0] == "reset"
-    assert [rule for rule in acl_rules if rule[0] in "~%"] == ["~gpu.vram4.tiny.worker_0001"]
-    assert [rule for rule in acl_rules if rule[0] == "&"] == ["&/3.celeryev/*"]
-    assert next(rule for rule in acl_rules if rule[0] in "+-") == "-@all"
-    assert not {"+lpush", "+rpush", "+subscribe", "+eval", "nopass", "+@all"} & set(acl_rules)
+    arguments = acl_rules(user("worker_0001"), database=3)
+    assert arguments[0] == "reset"
+    assert [rule for rule in arguments if rule[0] in "~%"] == ["~gpu.vram4.tiny.worker_0001"]
+    assert [rule for rule in arguments if rule[0] == "&"] == ["&/3.celeryev/*"]
+    assert next(rule for rule in arguments if rule[0] in "+-") == "-@all"
+    assert not {"+lpush", "+rpush", "+subscribe", "+eval", "nopass", "+@all"} & set(arguments)
 
 
 def test_a_key_with_the_signs_of_a_pattern_matches_itself_alone() -> None:
-    assert literally("gpu.a*b?[c]") == "gpu.a\\*b\\?\\[c\\]"
-    assert fnmatchcase("gpu.vram4", literally("gpu.vram4"))
+    assert escape_pattern("gpu.a*b?[c]") == "gpu.a\\*b\\?\\[c\\]"
+    assert fnmatchcase("gpu.vram4", escape_pattern("gpu.vram4"))

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tests.scheduler.placement_builders import (
     job,
+    job_priority,
     some_jobs,
     some_workers,
-    standing,
     tracks,
     worker,
 )
@@ -38,7 +38,7 @@ def test_what_always_holds(
         target = workers_by_id[shard.worker_id]
         members = [by_id[i] for i in shard.track_ids]
         ahead[target.id] += 1
-        assert ahead[target.id] <= SHARDS_AHEAD + all(t.begun for _, t in members)
+        assert ahead[target.id] <= SHARDS_AHEAD + all(t.previously_leased for _, t in members)
         assert shard.queue == target.queue
         assert 1 <= len(members) <= target.max_tracks
         assert {j.id for j, _ in members} == {shard.job_id}
@@ -53,7 +53,7 @@ def test_what_always_holds(
 def test_what_broke_an_engine_or_failed_somewhere_is_alone(
     jobs: list[JobView], workers: list[WorkerView]
 ) -> None:
-    special = {t.id for j in jobs for t in j.tracks if t.alone or t.avoid}
+    special = {t.id for j in jobs for t in j.tracks if t.is_alone or t.avoid}
     for shard in place(jobs, workers, shard_seconds=SHARD_SECONDS):
         assert len(shard.track_ids) == 1 or special.isdisjoint(shard.track_ids)
 
@@ -117,7 +117,7 @@ def test_reserved_workers_get_nothing_but_the_interactive_lane(
     jobs: list[JobView], workers: list[WorkerView], reserved: dict[str, int]
 ) -> None:
     shards = place(jobs, workers, shard_seconds=SHARD_SECONDS, reserved=reserved)
-    lanes = {j.id: j.standing.lane for j in jobs}
+    lanes = {j.id: j.priority.lane for j in jobs}
     for tier, number in reserved.items():
         members = [w for w in workers if w.tier == tier]
         fed = {s.worker_id for s in shards if lanes[s.job_id] is Lane.BATCH}
@@ -131,7 +131,7 @@ def test_reserved_are_the_least_busy() -> None:
         [job("long", tracks(1, 90))], crew, shard_seconds=SHARD_SECONDS, reserved={"vram24": 2}
     )
     assert {s.worker_id for s in shards} == {"a"}
-    quick = job("quick", tracks(100, 1), about=standing(lane=Lane.INTERACTIVE))
+    quick = job("quick", tracks(100, 1), about=job_priority(lane=Lane.INTERACTIVE))
     shards = place([quick], crew, shard_seconds=SHARD_SECONDS, reserved={"vram24": 2})
     assert [s.worker_id for s in shards] == ["b"]
 
@@ -145,14 +145,14 @@ def test_a_track_does_not_wait_for_a_worker_that_is_reserved() -> None:
 
 
 def test_interactive_shards_are_single_tracks() -> None:
-    quick = job("quick", tracks(1, 9), about=standing(lane=Lane.INTERACTIVE))
+    quick = job("quick", tracks(1, 9), about=job_priority(lane=Lane.INTERACTIVE))
     shards = place([quick], [worker("a"), worker("b")], shard_seconds=SHARD_SECONDS)
     assert [len(s.track_ids) for s in shards] == [1, 1, 1, 1]
 
 
 def test_a_lower_priority_gets_what_the_higher_cannot_use() -> None:
     jobs = [
-        job("urgent", tracks(1, 3, vram=80), about=standing(priority=50)),
+        job("urgent", tracks(1, 3, vram=80), about=job_priority(level=50)),
         job("small", tracks(10, 3, vram=4)),
     ]
     shards = place(jobs, [worker("card", vram=24)], shard_seconds=SHARD_SECONDS)
@@ -184,13 +184,13 @@ def test_a_full_worker_gets_nothing() -> None:
         assert place([job("j", tracks(1, 9))], [full], shard_seconds=SHARD_SECONDS) == []
 
 
-def begun(first: int, number: int) -> list[WaitingTrack]:
-    return [replace(track, begun=True) for track in tracks(first, number)]
+def previously_leased(first: int, number: int) -> list[WaitingTrack]:
+    return [replace(track, previously_leased=True) for track in tracks(first, number)]
 
 
 def test_what_a_lost_worker_had_does_not_wait_for_a_free_place() -> None:
     """It goes to the workers that finish soonest, one shard each."""
-    view = job("j", [*tracks(1, 9), *begun(20, 3)])
+    view = job("j", [*tracks(1, 9), *previously_leased(20, 3)])
     crew = [worker(name, shards=SHARDS_AHEAD, ahead=ahead) for name, ahead in (("a", 9), ("b", 5))]
     shards = place([view], crew, shard_seconds=1)
     assert [(s.worker_id, s.track_ids) for s in shards] == [("b", (20,)), ("a", (21,))]
@@ -200,25 +200,28 @@ def test_what_a_lost_worker_had_does_not_wait_for_a_free_place() -> None:
 
 def test_a_free_place_comes_before_a_crowded_one() -> None:
     crew = [worker("a", shards=SHARDS_AHEAD), worker("b", shards=1, ahead=50)]
-    shards = place([job("j", begun(1, 1))], crew, shard_seconds=60)
+    shards = place([job("j", previously_leased(1, 1))], crew, shard_seconds=60)
     assert [s.worker_id for s in shards] == ["b"]
 
 
 def test_a_reserved_worker_is_not_crowded_by_long_jobs() -> None:
     full = [worker("a", shards=SHARDS_AHEAD)]
-    assert place([job("j", begun(1, 3))], full, shard_seconds=60, reserved={"vram24": 1}) == []
+    assert (
+        place([job("j", previously_leased(1, 3))], full, shard_seconds=60, reserved={"vram24": 1})
+        == []
+    )
 
 
 @given(some_jobs(), some_workers(), st.integers(0, 5))
 def test_no_more_shards_than_asked_for(
-    jobs: list[JobView], workers: list[WorkerView], most: int
+    jobs: list[JobView], workers: list[WorkerView], limit: int
 ) -> None:
-    assert len(place(jobs, workers, shard_seconds=SHARD_SECONDS, most=most)) <= most
+    assert len(place(jobs, workers, shard_seconds=SHARD_SECONDS, limit=limit)) <= limit
 
 
 def test_idle_workers_that_cannot_help_are_in_nobodys_way() -> None:
     crew = [*(worker(f"small{i}", vram=4) for i in range(9)), worker("big", vram=80, shards=1)]
-    shards = place([job("j", tracks(1, 9, vram=80))], crew, shard_seconds=60, most=1)
+    shards = place([job("j", tracks(1, 9, vram=80))], crew, shard_seconds=60, limit=1)
     assert [s.worker_id for s in shards] == ["big"]
 
 
@@ -243,8 +246,8 @@ def test_tracks_beyond_the_window_count_as_work() -> None:
         for view in (job("j", tracks(1, 20)), job("j", tracks(1, 20), beyond=20_000))
     ]
     assert sizes == [5, 5], "with more tracks than loaded, every worker with room gets a share"
-    alone = place([job("j", tracks(1, 20), beyond=20_000)], crew[:1], shard_seconds=1e9)
-    assert [len(s.track_ids) for s in alone] == [10, 10]
+    shards = place([job("j", tracks(1, 20), beyond=20_000)], crew[:1], shard_seconds=1e9)
+    assert [len(s.track_ids) for s in shards] == [10, 10]
 
 
 def test_a_track_longer_than_a_shard_still_gets_one() -> None:
@@ -261,7 +264,7 @@ def test_money_for_a_long_track_is_spent_on_it(lane: Lane) -> None:
     waiting = [*tracks(1, 1, duration=600), *tracks(2, 60, duration=10)]
     crew = [worker("w", price=3.6)]  # 60 s and 0.06 dollars for the long one
     for money, first in ((0.07, (1,)), (0.05, ())):
-        view = job("j", waiting, about=standing(lane=lane), money=money)
+        view = job("j", waiting, about=job_priority(lane=lane), money=money)
         shards = place([view], crew, shard_seconds=10)
         assert [s.track_ids for s in shards][:1] == [first] * bool(first)
 
@@ -272,7 +275,7 @@ def test_who_is_free_of_charge_is_not_held_by_a_budget() -> None:
 
 
 def test_a_worker_that_failed_the_track_is_better_than_none() -> None:
-    failed = [replace(tracks(1, 1)[0], avoid=frozenset({"a", "b"}), alone=True)]
+    failed = [replace(tracks(1, 1)[0], avoid=frozenset({"a", "b"}), is_alone=True)]
     shards = place([job("j", failed)], [worker("a"), worker("b")], shard_seconds=60)
     assert [s.track_ids for s in shards] == [(1,)]
 
@@ -281,7 +284,7 @@ def test_a_worker_that_failed_the_track_is_better_than_none() -> None:
 def test_the_budget_leaves_something_for_everyone(
     work: float, workers: float, longest: float
 ) -> None:
-    budget = shard_budget(work=work, workers=workers, longest=longest)
+    budget = shard_budget(work_seconds=work, equal_workers=workers, max_seconds=longest)
     assert 0 <= budget <= longest
     assert budget * max(workers, 1) <= work * (1 + 1e-9) or math.isclose(budget, longest)
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.scheduler.placement_builders import job, standing, tracks, worker
+from tests.scheduler.placement_builders import job, job_priority, tracks, worker
 from trackfarm_scheduler.policy.models import JobPriority, JobView, Lane
 from trackfarm_scheduler.policy.placement import place
 from trackfarm_scheduler.policy.priority import BAND, aged_priority, is_in_danger, rank, weight
 
-QUICK = standing(lane=Lane.INTERACTIVE)
+QUICK = job_priority(lane=Lane.INTERACTIVE)
 
 
 def order(*jobs: JobPriority, now: float = 0.0) -> list[int]:
@@ -21,45 +21,45 @@ def order(*jobs: JobPriority, now: float = 0.0) -> list[int]:
 
 
 def test_the_interactive_lane_goes_before_everything() -> None:
-    doomed = standing(priority=100, age=1e6, seconds_left=10, deadline=1)
+    doomed = job_priority(level=100, age=1e6, seconds_left=10, deadline=1)
     assert order(doomed, QUICK) == [1, 0]
 
 
 def test_a_deadline_in_danger_goes_before_priority() -> None:
-    danger = standing(priority=-100, seconds_left=100, deadline=120)
-    safe = standing(priority=50, seconds_left=100, deadline=130)
+    danger = job_priority(level=-100, seconds_left=100, deadline=120)
+    safe = job_priority(level=50, seconds_left=100, deadline=130)
     assert (is_in_danger(danger, 0), is_in_danger(safe, 0)) == (True, False)
     assert order(safe, danger) == [1, 0]
 
 
 def test_a_safe_deadline_is_no_precedence() -> None:
-    safe = standing(age=0, seconds_left=1, deadline=1e6)
-    older = standing(age=5)
+    safe = job_priority(age=0, seconds_left=1, deadline=1e6)
+    older = job_priority(age=5)
     assert order(safe, older) == [1, 0]
 
 
 def test_the_tightest_deadline_goes_first() -> None:
-    jobs = [standing(seconds_left=500, deadline=at) for at in (300, 100, -50)]
+    jobs = [job_priority(seconds_left=500, deadline=at) for at in (300, 100, -50)]
     assert order(*jobs) == [2, 1, 0]
 
 
 @given(st.floats(0, 1e5), st.floats(-1e5, 1e5), st.floats(0, 1e5))
 def test_danger_only_grows_with_time(left: float, deadline: float, later: float) -> None:
-    about = standing(seconds_left=left, deadline=deadline)
+    about = job_priority(seconds_left=left, deadline=deadline)
     if is_in_danger(about, 0):
         assert is_in_danger(about, later)
 
 
 def test_priorities_far_apart_take_turns_and_near_ones_share() -> None:
-    busy = standing(priority=int(BAND), in_flight=1e6)
-    assert order(standing(), busy) == [1, 0], "a higher band goes first"
-    near = replace(busy, priority=int(BAND) - 1)
-    assert order(near, standing()) == [1, 0], "the same band: the job with less in flight"
+    busy = job_priority(level=int(BAND), in_flight_seconds=1e6)
+    assert order(job_priority(), busy) == [1, 0], "a higher band goes first"
+    near = replace(busy, level=int(BAND) - 1)
+    assert order(near, job_priority()) == [1, 0], "the same band: the job with less in flight"
 
 
 def test_who_is_fed_nothing_overtakes_in_the_end() -> None:
-    starving = standing(priority=0)
-    rival = standing(priority=45)
+    starving = job_priority(level=0)
+    rival = job_priority(level=45)
     overtakes = [
         hour
         for hour in range(24)
@@ -82,7 +82,9 @@ def shares(jobs: list[JobView], *, ticks: int, workers: int = 8) -> dict[str, fl
         loads = Counter[str]()
         for name, seconds in running:
             loads[name] += seconds  # type: ignore[assignment]
-        views = [replace(j, standing=replace(j.standing, in_flight=loads[j.id])) for j in jobs]
+        views = [
+            replace(j, priority=replace(j.priority, in_flight_seconds=loads[j.id])) for j in jobs
+        ]
         for shard in place(views, crew, shard_seconds=20.0):
             running.append((shard.job_id, shard.expected_seconds))
             seconds_by_job[shard.job_id] += shard.expected_seconds  # type: ignore[assignment]
@@ -95,8 +97,8 @@ def shares(jobs: list[JobView], *, ticks: int, workers: int = 8) -> dict[str, fl
 def test_equal_jobs_get_equal_shares_whatever_their_size() -> None:
     jobs = [
         job("large", tracks(1, 500), beyond=100_000),
-        job("small", tracks(1_000, 500), beyond=1_000, about=standing(age=1)),
-        job("long", tracks(2_000, 500, duration=40), beyond=1_000, about=standing(age=2)),
+        job("small", tracks(1_000, 500), beyond=1_000, about=job_priority(age=1)),
+        job("long", tracks(2_000, 500, duration=40), beyond=1_000, about=job_priority(age=2)),
     ]
     for share in shares(jobs, ticks=60).values():
         assert share == pytest.approx(1 / 3, abs=0.03)
@@ -104,7 +106,7 @@ def test_equal_jobs_get_equal_shares_whatever_their_size() -> None:
 
 def test_shares_in_a_band_go_by_weight() -> None:
     jobs = [
-        job("nine", tracks(1, 500), beyond=9_000, about=standing(priority=9)),
+        job("nine", tracks(1, 500), beyond=9_000, about=job_priority(level=9)),
         job("zero", tracks(1_000, 500), beyond=9_000),
     ]
     share_by_job = shares(jobs, ticks=30, workers=40)
@@ -115,7 +117,7 @@ def test_shares_in_a_band_go_by_weight() -> None:
 
 def test_another_band_waits_for_all_of_the_higher() -> None:
     jobs = [
-        job("high", tracks(1, 500), beyond=9_000, about=standing(priority=10)),
+        job("high", tracks(1, 500), beyond=9_000, about=job_priority(level=10)),
         job("low", tracks(1_000, 500), beyond=9_000),
     ]
     assert shares(jobs, ticks=20) == {"high": 1.0}

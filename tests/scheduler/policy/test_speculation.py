@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.scheduler.placement_builders import TIERS, shape, some_workers, worker
 from trackfarm_scheduler.policy.models import NewShard, OpenTrack, Straggler, WorkerView
-from trackfarm_scheduler.policy.speculation import paid_for, race
+from trackfarm_scheduler.policy.speculation import plan_copies, within_budgets
 
 
 def straggler(
@@ -31,8 +31,12 @@ def straggler(
 
 def test_an_idle_worker_takes_the_later_half() -> None:
     idle = worker("fast", rate=0.5)  # five seconds a track
-    assert race([straggler(number=5)], [idle]) == [NewShard("fast", "q.fast", "j", (3, 4, 5), 15.0)]
-    assert race([straggler(number=1)], [idle]) == [NewShard("fast", "q.fast", "j", (1,), 5.0)]
+    assert plan_copies([straggler(number=5)], [idle]) == [
+        NewShard("fast", "q.fast", "j", (3, 4, 5), 15.0)
+    ]
+    assert plan_copies([straggler(number=1)], [idle]) == [
+        NewShard("fast", "q.fast", "j", (1,), 5.0)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -48,33 +52,33 @@ def test_an_idle_worker_takes_the_later_half() -> None:
 def test_it_must_be_worth_it(left: float, late: float, silent: bool, worth: bool) -> None:
     """Two tracks of five seconds and two to begin: the straggler must need half as much again."""
     slow = straggler(left=left, late=late, silent=silent)
-    assert bool(race([slow], [worker("fast", rate=0.5)])) is worth
+    assert bool(plan_copies([slow], [worker("fast", rate=0.5)])) is worth
 
 
 def test_the_slowest_straggler_meets_the_fastest_worker() -> None:
     slow, slower = straggler("a", left=50), straggler("b", first=10, left=90)
     silent = straggler("c", first=20, left=1, silent=True)
     crew = [worker("x", rate=0.3), worker("y", rate=0.1), worker("z", rate=0.2)]
-    shards = race([slow, slower, silent], crew)
+    shards = plan_copies([slow, slower, silent], crew)
     assert [(s.worker_id, s.track_ids[0]) for s in shards] == [("y", 22), ("z", 12), ("x", 3)]
 
 
 def test_nobody_races_itself_or_with_another_model_set() -> None:
     slow = straggler("me")
-    assert race([slow], [worker("me"), worker("other", kind="turbo")]) == []
+    assert plan_copies([slow], [worker("me"), worker("other", kind="turbo")]) == []
 
 
 def test_a_small_card_races_only_for_what_it_can_make() -> None:
     slow = straggler()
     mixed = replace(slow, tracks=[*slow.tracks, *straggler(first=9, vram=80).tracks])
-    (shard,) = race([mixed], [worker("small", vram=24)])
+    (shard,) = plan_copies([mixed], [worker("small", vram=24)])
     assert shard.track_ids == (3, 4)
 
 
 def test_a_third_lease_is_never_given() -> None:
-    assert race([straggler(leases=2)], [worker("fast")]) == []
+    assert plan_copies([straggler(leases=2)], [worker("fast")]) == []
     twice = [straggler("a"), straggler("b")]  # of the same tracks
-    one, other = race(twice, [worker("x"), worker("y")])
+    one, other = plan_copies(twice, [worker("x"), worker("y")])
     assert set(one.track_ids).isdisjoint(other.track_ids)
 
 
@@ -96,7 +100,7 @@ stragglers = st.lists(
 
 @given(stragglers, some_workers())
 def test_what_always_holds(lagging: list[Straggler], idle: list[WorkerView]) -> None:
-    shards = race(lagging, idle)
+    shards = plan_copies(lagging, idle)
     assert max(Counter(s.worker_id for s in shards).values(), default=1) == 1
     raced = [track_id for shard in shards for track_id in shard.track_ids]
     assert len(raced) == len(set(raced)), "a track is raced twice"
@@ -116,5 +120,5 @@ def test_a_race_is_paid_for_by_its_job() -> None:
     """A shard of 3600 s on a worker at one dollar per hour costs a dollar."""
     shards = [NewShard(f"w{i}", "q", name, (i,), 3600.0) for i, name in enumerate("aabbcd")]
     prices = {f"w{i}": 1.0 for i in range(6)}
-    kept = paid_for(shards, {"a": 1.5, "b": None, "c": 0.5}, prices)
+    kept = within_budgets(shards, {"a": 1.5, "b": None, "c": 0.5}, prices)
     assert [s.worker_id for s in kept] == ["w0", "w2", "w3"], "d is not in progress"

@@ -20,7 +20,7 @@ from trackfarm_scheduler.policy.states import (
     StateMachine,
 )
 
-ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
+ARCHITECTURE = Path(__file__).parents[3] / "docs" / "architecture.md"
 machines = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
 
 # Repeated on purpose, so that a change of the tables must be deliberate.

@@ -9,10 +9,10 @@ from trackfarm.protocol.worker import Measurements, Timings, TrackDone
 from trackfarm_scheduler.policy.validation import (
     ExpectedAudio,
     PlausibleBounds,
-    clipped,
+    accepted_share,
+    clip_timings,
     engine_seconds,
-    implausible,
-    share_believed,
+    implausibility,
 )
 
 HONEST: dict[AudioFormat, int] = {
@@ -49,7 +49,7 @@ def done(size: int, **measured: float) -> TrackDone:
 @pytest.mark.parametrize("kind", HONEST)
 @pytest.mark.parametrize("seconds", [59.0, 60.0, 61.0])
 def test_what_our_workers_make_is_plausible(kind: AudioFormat, seconds: float) -> None:
-    assert implausible(done(HONEST[kind], seconds=seconds), ExpectedAudio(60, kind)) is None
+    assert implausibility(done(HONEST[kind], seconds=seconds), ExpectedAudio(60, kind)) is None
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_our_workers_make_is_plausible(kind: AudioFormat, seconds: float) -
     ],
 )
 def test_measurements_fit_the_brief(wrong: dict[str, float], reason: str) -> None:
-    message = implausible(done(HONEST["mp3"], **wrong), ExpectedAudio(60, "mp3"))
+    message = implausibility(done(HONEST["mp3"], **wrong), ExpectedAudio(60, "mp3"))
     assert message is not None
     assert reason in message
 
@@ -81,7 +81,7 @@ def test_measurements_fit_the_brief(wrong: dict[str, float], reason: str) -> Non
     ],
 )
 def test_sizes_fit_the_format(kind: AudioFormat, size: int) -> None:
-    assert "cannot have" in (implausible(done(size), ExpectedAudio(60, kind)) or "")
+    assert "cannot have" in (implausibility(done(size), ExpectedAudio(60, kind)) or "")
 
 
 @given(st.lists(st.floats(0, 10_000), max_size=8), st.floats(0, 5_000))
@@ -89,21 +89,21 @@ def test_no_lease_is_believed_more_than_its_time(claims: list[float], wall: floa
     """The number of reports does not matter."""
     before = 0.0
     for claimed in claims:
-        share = share_believed(claimed, wall=wall, before=before, bounds=BOUNDS)
+        share = accepted_share(claimed, wall=wall, before=before, bounds=BOUNDS)
         assert 0 <= share <= 1
         before += share * claimed
     assert before <= 1.2 * wall + BOUNDS.slack + 1e-6
 
 
 def test_an_honest_share_is_believed_whole() -> None:
-    assert share_believed(100, wall=100, before=0, bounds=BOUNDS) == 1
-    assert share_believed(21, wall=100, before=100, bounds=BOUNDS) == 1
-    assert share_believed(100, wall=10, before=13, bounds=BOUNDS) == 0
+    assert accepted_share(100, wall=100, before=0, bounds=BOUNDS) == 1
+    assert accepted_share(21, wall=100, before=100, bounds=BOUNDS) == 1
+    assert accepted_share(100, wall=10, before=13, bounds=BOUNDS) == 0
 
 
 def test_every_stage_is_cut() -> None:
     reported = Timings(service=100, denoise=200, decode=50, fetch=86_400, encode=1, upload=86_400)
     assert engine_seconds(reported) == 250
-    cut = clipped(reported, share=0.1, wall=10, bounds=BOUNDS)
+    cut = clip_timings(reported, share=0.1, wall=10, bounds=BOUNDS)
     assert (cut.service, cut.denoise, cut.decode) == (10, 20, 5)
     assert (cut.fetch, cut.encode, cut.upload) == (13, 1, 13)

@@ -66,7 +66,7 @@ def test_the_third_track_that_another_makes_is_one_too_many(
     with farm.database.read() as session:
         waiting = pending.first_of(session, job_id, now=farm.clock(), limit=9)
         assert [w.id for w in workers.live(session)] == [good.id]
-    assert not any(track.avoid or track.alone for track in waiting)
+    assert not any(track.avoid or track.is_alone for track in waiting)
 
 
 def test_tracks_that_a_bad_worker_helped_to_give_up_are_tried_again(
