@@ -54,7 +54,7 @@ from trackfarm_scheduler.objects.factory import source_urls
 from trackfarm_scheduler.policy.leases import ClaimVerdict, judge_claim
 from trackfarm_scheduler.policy.models import ClaimFacts
 from trackfarm_scheduler.policy.states import LeaseState
-from trackfarm_scheduler.results.failures import log_foreign_lease
+from trackfarm_scheduler.results.foreign_lease import log_foreign_lease
 from trackfarm_scheduler.services import Services
 
 P = ParamSpec("P")

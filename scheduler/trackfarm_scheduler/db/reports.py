@@ -1,6 +1,7 @@
 """Statements of a worker's report: the facts it is judged by, and the commit of its results."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import bindparam, insert, select, update
 from sqlmodel import Session, col
@@ -44,26 +45,40 @@ _CLOSE_DONE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ReportedTrack:
+    """Track of a report and the attempt at it under the report's lease; `facts` decide whether a
+    result may be committed."""
+
+    attempt: AttemptRow
+    track: TrackRow
+    facts: CommitFacts
+
+
 def find_commit_facts(
     session: Session, lease_id: str, worker_id: str, track_ids: Sequence[int]
 ) -> dict[int, CommitFacts]:
     """Return by track the facts that decide its commit, for tracks of a lease that the worker
     holds or held."""
     rows = session.execute(_FACTS, {"lease": lease_id, "holder": worker_id, "tracks": track_ids})
-    return {
-        track_id: CommitFacts(
-            LeaseState(lease), AttemptState(attempt), object_key, TrackState(track)
-        )
-        for track_id, lease, attempt, object_key, track in rows
-    }
+    return {track_id: _facts(*states) for track_id, *states in rows}
 
 
 def list_attempts(
-    session: Session, lease_id: str, track_ids: Sequence[int]
-) -> list[tuple[AttemptRow, TrackRow]]:
-    """Return the attempts of a lease at these tracks, with the tracks."""
-    rows = session.execute(_ATTEMPTS, {"lease": lease_id, "tracks": track_ids})
-    return [(attempt, track) for attempt, track in rows]
+    session: Session, lease: LeaseRow, track_ids: Sequence[int]
+) -> dict[int, ReportedTrack]:
+    """Return the attempts of a lease at these tracks, by track."""
+    rows = session.execute(_ATTEMPTS, {"lease": lease.id, "tracks": track_ids})
+    return {
+        attempt.track_id: ReportedTrack(
+            attempt, track, _facts(lease.state, attempt.state, attempt.object_key, track.state)
+        )
+        for attempt, track in rows
+    }
+
+
+def _facts(lease: str, attempt: str, object_key: str, track: str) -> CommitFacts:
+    return CommitFacts(LeaseState(lease), AttemptState(attempt), object_key, TrackState(track))
 
 
 def insert_artifacts(

@@ -59,10 +59,13 @@ class CommitRefusal(StrEnum):
     TRACK_CLOSED = "the track is not waiting for a result"
 
 
-def judge_commit(facts: CommitFacts, *, object_key: str) -> TrackState | CommitRefusal:
+def judge_commit(facts: CommitFacts | None, *, object_key: str) -> TrackState | CommitRefusal:
     """Apply first commit wins: LEASED when this result may be committed, DONE when the track is
-    done already, otherwise the reason for refusal."""
-    if facts.track is TrackState.DONE and facts.attempt is not None:
+    done already, otherwise the reason for refusal. `facts` is None for a track that is not part of
+    the shard."""
+    if facts is None:
+        return CommitRefusal.NOT_IN_SHARD
+    if facts.track is TrackState.DONE:
         return TrackState.DONE
     if facts.lease is not LeaseState.LIVE:
         return CommitRefusal.LEASE_ENDED

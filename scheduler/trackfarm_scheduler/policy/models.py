@@ -142,8 +142,11 @@ class ClaimFacts:
 
 @dataclass(frozen=True, slots=True)
 class CommitFacts:
+    """Facts that decide a commit: states of the lease, of its attempt at the track, and of the
+    track; `object_key` is the key that the attempt may write."""
+
     lease: LeaseState
-    attempt: AttemptState | None
+    attempt: AttemptState
     object_key: str
     track: TrackState
 

@@ -1,13 +1,9 @@
 """Failure handler: applies the retry policy to failed tracks, and quarantines a worker after other
-workers made several of its failed tracks, which forgives its failures.
-
-Log of workers that name a lease of another worker.
-"""
+workers made several of its failed tracks, which forgives its failures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import structlog
 from sqlmodel import Session
 
 from trackfarm.protocol.operator import TrackState
@@ -47,9 +43,9 @@ class FailureHandler:
     ) -> None:
         """Retry or give up the track of each failure in a report."""
         for failure in failures:
-            self._rule(session, worker, lease, failure, now)
+            self._handle(session, worker, lease, failure, now)
 
-    def _rule(
+    def _handle(
         self,
         session: Session,
         worker: WorkerRow,
@@ -68,19 +64,27 @@ class FailureHandler:
             kind=kind.value,
             message=message,
         )
-        larger = self._larger(session, worker) if kind is FailureKind.OUT_OF_MEMORY else None
-        ruling = self._judge(session, worker, track, kind, has_larger=larger is not None)
+        larger_vram = (
+            self._larger_vram(session, worker) if kind is FailureKind.OUT_OF_MEMORY else None
+        )
+        decision = self._decide(session, worker, track, kind, has_larger=larger_vram is not None)
         error = f"{kind.value}: {message}"
-        given_up = isinstance(ruling, GiveUp)
-        if isinstance(ruling, GiveUp):
-            reason = f"{error} ({ruling.reason})"
-            given_up = self._give_up(session, worker, track, reason, now)
+        is_given_up = isinstance(decision, GiveUp)
+        if isinstance(decision, GiveUp):
+            reason = f"{error} ({decision.reason})"
+            is_given_up = self._give_up(session, worker, track, reason, now)
         else:
-            new_values = {} if larger is None else {"min_vram": max(larger, track.min_vram)}
-            leases.back_to_pending(
-                session, [track.id], not_before=now + ruling.delay, error=error[:4000], **new_values
+            new_values = (
+                {} if larger_vram is None else {"min_vram": max(larger_vram, track.min_vram)}
             )
-        if not given_up:
+            leases.back_to_pending(
+                session,
+                [track.id],
+                not_before=now + decision.delay,
+                error=error[:4000],
+                **new_values,
+            )
+        if not is_given_up:
             events.count(session, "track_retries", 1, reason=kind.value)
         totals.count_failed_attempt(session, worker, kind.value)
         workers.count_failure(session, worker)
@@ -88,7 +92,7 @@ class FailureHandler:
             session,
             JournalEvent(
                 now,
-                "track_failed" if given_up else "track_retried",
+                "track_failed" if is_given_up else "track_retried",
                 track.job_id,
                 track_id=track.id,
                 shard_id=lease.shard_id,
@@ -111,12 +115,12 @@ class FailureHandler:
         return True
 
     @staticmethod
-    def _larger(session: Session, worker: WorkerRow) -> int | None:
+    def _larger_vram(session: Session, worker: WorkerRow) -> int | None:
         """Return the VRAM of the smallest live worker with more memory, in nominal GB."""
         same_model_set = [w for w in workers.live(session) if w.model_set == worker.model_set]
         return min((w.vram for w in same_model_set if w.vram > worker.vram), default=None)
 
-    def _judge(
+    def _decide(
         self,
         session: Session,
         worker: WorkerRow,
@@ -161,13 +165,3 @@ class FailureHandler:
             events.record(
                 session, JournalEvent(now, "worker_quarantined", worker_id=worker_id, data=data)
             )
-
-
-log = structlog.get_logger(__name__)
-
-
-def log_foreign_lease(worker: WorkerRow, lease: LeaseRow | None, call: str) -> None:
-    """Log a report or claim under a lease that was offered to another worker. No honest worker
-    knows such a lease, however late it is, and lease ids cannot be guessed."""
-    if lease is not None and lease.queue != worker.queue:
-        log.warning("foreign_lease_used", worker=worker.id, lease=lease.id, call=call)

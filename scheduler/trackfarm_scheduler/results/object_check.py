@@ -14,25 +14,26 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
-    """Reason to refuse a result. `is_false`: only the worker can have caused it."""
+class Mismatch:
+    """Reason to refuse a result. `is_false_claim`: only the worker can have caused it."""
 
     reason: str
-    is_false: bool = True
+    is_false_claim: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """State of one object when it was checked."""
+class ObjectCheck:
+    """Result of checking one object: its ETag, or a mismatch with the report."""
 
     etag: str = ""
-    flaw: Flaw | None = None
+    mismatch: Mismatch | None = None
 
 
-NOT_SEEN = Seen(flaw=Flaw("the object was not checked", is_false=False))
+UNCHECKED = ObjectCheck(mismatch=Mismatch("the object was not checked", is_false_claim=False))
+_MISSING = Mismatch("no such object", is_false_claim=False)
 
 
-class Inspector:
+class ObjectChecker:
     """Checker of reported objects. `chance()` is uniform in [0, 1). Thread-safe."""
 
     def __init__(
@@ -43,21 +44,22 @@ class Inspector:
         self._chance = chance
         self._trusted: set[str] = set()
 
-    def look(self, worker_id: str, done: TrackDone) -> Seen:
-        """Compare the stored object with the report; returns its ETag and the flaw, if any."""
+    def check(self, worker_id: str, done: TrackDone) -> ObjectCheck:
+        """Compare the stored object with the report."""
         stat = self._objects.stat(done.object_key)
         if stat is None:
-            return Seen(flaw=Flaw("no such object", is_false=False))
+            return ObjectCheck(mismatch=_MISSING)
         if stat.size > self._bounds.most_bytes:
-            return Seen(flaw=Flaw(f"the object is too large: {stat.size} bytes"))
+            return ObjectCheck(mismatch=Mismatch(f"the object is too large: {stat.size} bytes"))
         if stat.size != done.size:
             reason = f"the object has {stat.size} bytes, the report says {done.size}"
-            return Seen(flaw=Flaw(reason))
+            return ObjectCheck(mismatch=Mismatch(reason))
         if stat.md5_hex is not None and stat.md5_hex != done.md5:
-            return Seen(flaw=Flaw("the object's MD5 differs from the reported one"))
-        return Seen(stat.etag, self._digest_flaw(worker_id, done))
+            reason = "the object's MD5 differs from the reported one"
+            return ObjectCheck(mismatch=Mismatch(reason))
+        return ObjectCheck(stat.etag, self._digest_mismatch(worker_id, done))
 
-    def discard(self, keys: Collection[str]) -> None:
+    def delete_refused(self, keys: Collection[str]) -> None:
         """Delete refused objects. The orphan cleaner deletes later any that cannot be deleted
         now."""
         if not keys:
@@ -67,24 +69,24 @@ class Inspector:
         except ObjectStoreError as error:
             log.warning("refused_objects_delete_failed", objects=len(keys), error=str(error))
 
-    def _digest_flaw(self, worker_id: str, done: TrackDone) -> Flaw | None:
+    def _digest_mismatch(self, worker_id: str, done: TrackDone) -> Mismatch | None:
         """Check the SHA-256 of the first object of every worker, and of a random share of the
         others."""
         if worker_id in self._trusted and self._chance() >= self._bounds.digest_share:
             return None
-        flaw = self._compared(done)
-        if flaw is None:
+        mismatch = self._compare_digest(done)
+        if mismatch is None:
             self._trusted.add(worker_id)
-        return flaw
+        return mismatch
 
-    def _compared(self, done: TrackDone) -> Flaw | None:
+    def _compare_digest(self, done: TrackDone) -> Mismatch | None:
         sha256 = hashlib.sha256()
         try:
             with self._objects.open(done.object_key) as chunks:
                 for chunk in chunks:
                     sha256.update(chunk)
         except ObjectMissing:
-            return Flaw("no such object", is_false=False)
+            return _MISSING
         if sha256.hexdigest() != done.sha256:
-            return Flaw("the object's SHA-256 differs from the reported one")
+            return Mismatch("the object's SHA-256 differs from the reported one")
         return None

@@ -16,7 +16,7 @@ from trackfarm_scheduler.db.offers import ShardOffer
 from trackfarm_scheduler.db.tables import ArtifactRow, LeaseRow, WorkerRow
 from trackfarm_scheduler.policy.states import BAD_WORKER_STRIKES
 from trackfarm_scheduler.policy.validation import PlausibleBounds
-from trackfarm_scheduler.results.object_check import Inspector
+from trackfarm_scheduler.results.object_check import ObjectChecker
 
 
 @pytest.fixture
@@ -153,14 +153,14 @@ def test_seconds_that_cannot_be_are_neither_paid_nor_learnt(database: Database) 
 def test_a_share_of_all_objects_is_read() -> None:
     objects = MemoryObjects()
     chances = iter([0.5, 0.01])
-    inspector = Inspector(objects, PlausibleBounds(digest_share=0.02), lambda: next(chances))
+    inspector = ObjectChecker(objects, PlausibleBounds(digest_share=0.02), lambda: next(chances))
     honest = _done(objects, "tracks/1")
     false = lie(_done(objects, "tracks/2"), sha256="0" * 64)
-    assert inspector.look("worker_1", honest).flaw is None, "the first object is read"
-    assert inspector.look("worker_1", false).flaw is None, "not in the random share"
-    seen = inspector.look("worker_1", false)
-    assert seen.flaw is not None
-    assert seen.flaw.is_false
+    assert inspector.check("worker_1", honest).mismatch is None, "the first object is read"
+    assert inspector.check("worker_1", false).mismatch is None, "not in the random share"
+    seen = inspector.check("worker_1", false)
+    assert seen.mismatch is not None
+    assert seen.mismatch.is_false_claim
 
 
 def _done(objects: MemoryObjects, key: str) -> TrackDone:
