@@ -33,13 +33,13 @@ def plan_now(
     notes: Sequence[str] = (),
 ) -> Plan:
     """Return the cost and time of `demand` on the live workers of `kind`."""
-    live = [w for w in workers.live(session) if w.model_set == kind.name]
+    live = [w for w in workers.list_live(session) if w.model_set == kind.name]
     return planned(
         demand,
         fleet_of(live),
         kind=kind,
         prices=prices,
-        speed_of=_as_reported(lambda gpu, k: speeds.model_of(session, gpu, k), live, prices),
+        speed_of=_as_reported(lambda gpu, k: speeds.load_model(session, gpu, k), live, prices),
         limits=limits,
         notes=notes,
     )
@@ -88,7 +88,7 @@ def waiting_notes(counts: TrackCounts) -> list[str]:
 
 
 def waiting_now(session: Session) -> list[str]:
-    return waiting_notes(job_counts.of_farm(session))
+    return waiting_notes(job_counts.count_all(session))
 
 
 def _as_reported(speed_of: SpeedOf, live: Iterable[WorkerRow], prices: Prices) -> SpeedOf:

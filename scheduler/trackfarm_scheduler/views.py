@@ -29,7 +29,7 @@ def at_or_none(seconds: float | None) -> datetime | None:
 def job_view(
     session: Session, job: JobRow, live: Sequence[WorkerRow], now: float
 ) -> operator_api.JobInfo:
-    counts, audio_done = job_counts.asked_for_by(session, job.id)
+    counts, audio_done = job_counts.count_requested(session, job.id)
     eligible = [w for w in live if w.model_set == job.model_set]
     rate = _tracks_per_hour(session, job, now)
     eta = _eta(session, job, eligible, counts, rate)
@@ -104,7 +104,7 @@ def _eta(
     for worker in eligible:
         speed_of[worker.gpu] = speed_of.get(worker.gpu, 0.0) + worker.speed
     per_second = sum(
-        speed / speeds.model_of(session, gpu, kind).predict(shape).mean
+        speed / speeds.load_model(session, gpu, kind).predict(shape).mean
         for gpu, speed in speed_of.items()
     )
     return remaining / per_second

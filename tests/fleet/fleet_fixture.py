@@ -81,7 +81,7 @@ class FleetFixture:
             self._live(machine)
         with self.scene.database.write() as session:
             now = self.scene.clock()
-            workers.lose_silent(session, silent_since=now - 3 * TICK_S, now=now)
+            workers.mark_silent_lost(session, silent_since=now - 3 * TICK_S, now=now)
 
     def _live(self, machine: Machine) -> None:
         rig = self.rigs.get(machine.id)

@@ -32,7 +32,7 @@ from trackfarm_scheduler.db import submission as submission_db
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.offers import ShardOffer
 from trackfarm_scheduler.db.registration import Joined
-from trackfarm_scheduler.db.submission import Intake, Sealed
+from trackfarm_scheduler.db.submission import JobSubmission, SealedJob
 from trackfarm_scheduler.db.tables import JobRow, TrackRow, WorkerRow
 from trackfarm_scheduler.loops.completer import JobCompleter
 from trackfarm_scheduler.loops.leader import Leadership
@@ -81,9 +81,9 @@ class FarmFixture(RowQueries):
         owner: str = "operator",
         kind: str = "tiny",
         **header: Any,
-    ) -> Intake:
+    ) -> JobSubmission:
         fields = {"catalog": catalog, "model_set": kind} | header
-        submission = Intake(
+        submission = JobSubmission(
             owner=owner,
             header=JobHeader.model_validate(fields),
             model_set=model_set(kind),
@@ -93,20 +93,20 @@ class FarmFixture(RowQueries):
             submission.open(session)
         return submission
 
-    def add(self, submission: Intake, chunk: Sequence[Brief]) -> None:
+    def add(self, submission: JobSubmission, chunk: Sequence[Brief]) -> None:
         with self.database.write() as session:
             submission.add(session, chunk, self.clock())
 
-    def seal(self, submission: Intake) -> Sealed:
+    def seal(self, submission: JobSubmission) -> SealedJob:
         self.clock.advance(0.001)
         with self.database.write() as session:
             return submission.seal(session)
 
-    def abandon(self, submission: Intake) -> None:
+    def abandon(self, submission: JobSubmission) -> None:
         with self.database.write() as session:
             submission_db.abandon(session, submission.job_id)
 
-    def submit(self, wanted: Sequence[Brief], *, catalog: str = "spa", **header: Any) -> Sealed:
+    def submit(self, wanted: Sequence[Brief], *, catalog: str = "spa", **header: Any) -> SealedJob:
         submission = self.begin(catalog=catalog, **header)
         self.add(submission, wanted)
         return self.seal(submission)
@@ -161,7 +161,7 @@ class FarmFixture(RowQueries):
         with self.database.write() as session:
             until = self.clock() + LEASE_SECONDS
             held = lease_expiry.extend(session, {worker.id: progress}, expires_at=until)
-            workers.hear(session, {worker.id: request}, self.clock())
+            workers.record_heartbeats(session, {worker.id: request}, self.clock())
             return {lease_id for _, lease_id in held}
 
     def offer(
@@ -190,7 +190,7 @@ class FarmFixture(RowQueries):
         track_ids = tuple(self.made_by(job_id, fitting) if ids is None else ids)
         shard = NewShard(worker.id, worker.queue, job_id, track_ids, SECONDS_EACH * len(track_ids))
         with self.database.write() as session:
-            sent = offers.offer(session, [shard], now=self.clock(), is_speculative=race)
+            sent = offers.create(session, [shard], now=self.clock(), is_speculative=race)
             if sent:
                 jobs.start(session, job_id, self.clock())
             return sent[0] if sent else None
@@ -206,7 +206,7 @@ class FarmFixture(RowQueries):
                 now=self.clock(),
                 lease_seconds=LEASE_SECONDS,
             )
-            leases.note_urls(session, lease.id, self.clock() + URL_SECONDS)
+            leases.record_url_expiry(session, lease.id, self.clock() + URL_SECONDS)
 
     def claimed(
         self,

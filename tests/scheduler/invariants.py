@@ -133,7 +133,7 @@ def _jobs_and_makers(session: Session) -> None:
 
 def _tallies(session: Session) -> None:
     totals = Counter[str]()
-    for name, labels, value in events.totals(session):
+    for name, labels, value in events.list_counters(session):
         totals[f"{name}:{labels['outcome']}" if "outcome" in labels else name] += value  # type: ignore[assignment]
 
     if totals["jobs_removed"]:

@@ -11,7 +11,7 @@ from trackfarm_scheduler.db import jobs
 from trackfarm_scheduler.db.offers import ShardOffer
 
 CREW = 3
-ASKED = [jobs.pause, jobs.resume, jobs.resume, jobs.cancel, jobs.retry, jobs.run_dry]
+ASKED = [jobs.pause, jobs.resume, jobs.resume, jobs.cancel, jobs.retry, jobs.mark_out_of_budget]
 Hold = tuple[int, ShardOffer]
 Result = tuple[int, ShardOffer, TrackDone]
 Step = tuple[str, dict[str, Any]]

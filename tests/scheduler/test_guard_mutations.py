@@ -40,7 +40,7 @@ def any_object(facts: CommitFacts | None, *, object_key: str) -> Verdict:
 
 
 def end_only_its_own(session: Any, job_id: str, now: float, *, reason: str) -> None:
-    for lease in leases.live_of(session, job_id):
+    for lease in leases.list_live(session, job_id):
         leases.end(session, lease, now, reason=reason, left_open=AttemptState.CANCELLED)
 
 
@@ -60,8 +60,8 @@ def anybodys_claim(facts: ClaimFacts, *, worker_id: str, worker_queue: str) -> C
 MUTATIONS: list[tuple[Any, str, Callable[..., Any]]] = [
     (classifier, "judge_commit", any_lease),
     (classifier, "judge_commit", any_object),
-    (leases, "end_all_of", end_only_its_own),
-    (leases, "back_to_pending", back_without_looking),
+    (leases, "end_all", end_only_its_own),
+    (leases, "return_to_pending", back_without_looking),
     (leases, "overtake", overtake_nobody),
     (rules, "judge_claim", anybodys_claim),
 ]

@@ -35,7 +35,7 @@ def test_a_plan_is_for_what_waits_on_who_is_here(sqlite_farm: FarmFixture) -> No
     assert plan.tracks == 3, "neither done nor running tracks"
     assert sorted((g.count, g.price, g.boot_hours) for g in plan.groups) == [(1, 1, 0), (2, 0, 0)]
     with farm.database.read() as session:
-        speed_model = speeds.model_of(session, "cpu", model_set("tiny"))
+        speed_model = speeds.load_model(session, "cpu", model_set("tiny"))
     track_seconds = speed_model.predict(TrackShape(60, model_set("tiny").default_steps, False)).mean
     assert plan.eta_seconds is not None
     assert plan.eta_seconds.expected >= 3 * track_seconds / 3

@@ -31,7 +31,7 @@ from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.queue_position import LineWatch, default_model
 from trackfarm_scheduler.api.uploads import SourceCheck
 from trackfarm_scheduler.db import api_keys, calls
-from trackfarm_scheduler.db.submission import Intake, Sealed
+from trackfarm_scheduler.db.submission import JobSubmission, SealedJob
 from trackfarm_scheduler.db.tables import JobOrigin
 from trackfarm_scheduler.policy.identity import Caller
 from trackfarm_scheduler.services import Services
@@ -59,7 +59,7 @@ def accept(
     """Store a call as a job. Raises Refused (429) if the queue or the key's quota is full."""
     queue = line.now()
     header = JobHeader(catalog=CATALOG, model_set=kind.name, lane="interactive")
-    intake = Intake(
+    intake = JobSubmission(
         owner=caller.owner,
         key_id=caller.identity.key_id,
         header=header,
@@ -68,7 +68,7 @@ def accept(
         origin=JobOrigin.CALL,
     )
     with audited_transaction(farm, caller.actor, "job.submit", intake.job_id) as change:
-        position = calls.waiting(change.session) + 1
+        position = calls.count_waiting(change.session) + 1
         if position > farm.settings.most_calls:
             raise _busy(f"{position - 1} calls are already queued")
         sealed = _store(change.session, intake, brief, farm.clock())
@@ -82,7 +82,7 @@ def accept(
     return Accepted(sealed.job_id, position, seconds)
 
 
-def _store(session: Session, intake: Intake, brief: Brief, now: float) -> Sealed:
+def _store(session: Session, intake: JobSubmission, brief: Brief, now: float) -> SealedJob:
     intake.open(session)
     intake.add(session, [brief], now)
     sealed = intake.seal(session)
@@ -95,7 +95,7 @@ def _require_quota(session: Session, caller: Caller, new_tracks: int) -> None:
     most = caller.identity.most_tracks
     if most is None or not new_tracks:
         return
-    if api_keys.unfinished_tracks(session, caller.identity.key_id) > most:
+    if api_keys.count_unfinished_tracks(session, caller.identity.key_id) > most:
         raise _busy(f"this key may have {most} unfinished tracks")
 
 

@@ -15,7 +15,7 @@ from trackfarm_scheduler.acestep_api.sources import AUDIO
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.queue_position import LineWatch, QueueForecast, QueuePosition
 from trackfarm_scheduler.db import calls
-from trackfarm_scheduler.db.calls import CallState, MadeTrack
+from trackfarm_scheduler.db.calls import CallState, CallTrack
 from trackfarm_scheduler.policy.identity import Caller
 from trackfarm_scheduler.policy.states import UNFINISHED
 from trackfarm_scheduler.services import Services
@@ -98,7 +98,7 @@ def _finished(call: CallState, kind: ModelSet) -> list[dict[str, Any]]:
     return [_of_track(call, track, SUCCEEDED, kind) | details for track in tracks]
 
 
-def _summary(call: CallState, tracks: Sequence[MadeTrack], kind: ModelSet) -> str:
+def _summary(call: CallState, tracks: Sequence[CallTrack], kind: ModelSet) -> str:
     seconds = sum(track.seconds for track in tracks)
     text = f"{len(tracks)} of {len(call.tracks)} tracks, {seconds:.1f} s of audio, {kind.name}"
     return f"{text} (random weights: this is noise)" if kind.is_noise else text
@@ -109,7 +109,7 @@ def _error(call: CallState) -> str:
     return errors[0] if errors else call.reason or "the track was not made"
 
 
-def _of_track(call: CallState, track: MadeTrack, status: int, kind: ModelSet) -> dict[str, Any]:
+def _of_track(call: CallState, track: CallTrack, status: int, kind: ModelSet) -> dict[str, Any]:
     brief = track.wanted
     file = file_address(track.object_key) if track.object_key else ""
     return _result(file, status) | {
@@ -121,7 +121,7 @@ def _of_track(call: CallState, track: MadeTrack, status: int, kind: ModelSet) ->
     }
 
 
-def _metas(brief: Mapping[str, Any], track: MadeTrack) -> dict[str, object]:
+def _metas(brief: Mapping[str, Any], track: CallTrack) -> dict[str, object]:
     signature = brief.get("time_signature")
     return {
         "bpm": brief.get("bpm"),

@@ -141,7 +141,7 @@ def _add_tasks(router: APIRouter, line: LineWatch) -> None:
     ) -> Response:
         """Download a finished file by the `path` in the `file` URL of a result."""
         with farm.database.read() as session:
-            if not artifacts.is_made_for(session, path, caller.sees):
+            if not artifacts.is_requested_by(session, path, caller.sees):
                 raise ApiError(404, "you have no such file")
         return audio_response(farm.objects, path)
 
@@ -199,9 +199,9 @@ def _add_queries(router: APIRouter, line: LineWatch) -> None:
 
 def _stats(farm: Services, caller: Caller) -> dict[str, object]:
     with farm.database.read() as session:
-        counts = calls.counts(session, owner=caller.sees)
-        mean = calls.mean_seconds(session, owner=caller.sees)
-        waiting = calls.waiting(session)
+        counts = calls.count_by_state(session, owner=caller.sees)
+        mean = calls.get_mean_seconds(session, owner=caller.sees)
+        waiting = calls.count_waiting(session)
     jobs = {
         "total": sum(counts.values()),
         "queued": sum(counts.get(state, 0) for state in _QUEUED),

@@ -34,11 +34,11 @@ def audited_transaction(farm: Services, by: Actor, action: str, target: str) -> 
         with farm.database.write() as session:
             change = Change(session, target)
             yield change
-            audit.note(session, at=farm.clock(), by=by, action=action, target=change.target)
+            audit.record(session, at=farm.clock(), by=by, action=action, target=change.target)
     except (ApiError, NotAllowed) as refusal:
         outcome = f"refused: {refusal}"
         with farm.database.write() as session:
-            audit.note(
+            audit.record(
                 session,
                 at=farm.clock(),
                 by=by,

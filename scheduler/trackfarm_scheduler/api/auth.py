@@ -153,7 +153,7 @@ async def joining(request: Request, farm: TheFarm) -> str:
 def _opens(farm: Services, token: str) -> bool:
     join_token = farm.settings.join_token.get_secret_value()
     with farm.database.read() as session:
-        return registration.opens(session, token, farm.clock(), join_token=join_token)
+        return registration.may_admit(session, token, farm.clock(), join_token=join_token)
 
 
 JoiningToken = Annotated[str, Depends(joining)]

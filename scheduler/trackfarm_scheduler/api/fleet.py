@@ -24,7 +24,7 @@ from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.worker_api import end_access
 from trackfarm_scheduler.db import fleet_state, jobs, leader_leases, rentals, workers
 from trackfarm_scheduler.db.leader_leases import FLEET, NotLeading
-from trackfarm_scheduler.db.rentals import Stale
+from trackfarm_scheduler.db.rentals import StaleRental
 from trackfarm_scheduler.rental_usage import usage_of
 from trackfarm_scheduler.services import Services
 
@@ -75,7 +75,9 @@ def situation(
     """
     now, term = farm.clock(), show_term(farm, _caller)
     with farm.database.read() as session:
-        return fleet_state.situation(session, farm.demands, now, term=term, ended_since=ended_since)
+        return fleet_state.load_state(
+            session, farm.demands, now, term=term, ended_since=ended_since
+        )
 
 
 @router.get("/rentals")
@@ -87,7 +89,7 @@ def list_rentals(
     `ended_since` is in Unix seconds. The `purpose` of a rental may name a job of any owner.
     """
     with farm.database.read() as session:
-        rows = rentals.known(session, ended_since=ended_since)
+        rows = rentals.list_recent(session, ended_since=ended_since)
         return [rentals.view(row) for row in rows]
 
 
@@ -105,10 +107,10 @@ def list_stays(
     tag of the last one as `behind` to get the next page.
     """
     with farm.database.read(streamed=True) as session:
-        last = rentals.by_tag(session, behind) if behind else None
+        last = rentals.find_by_tag(session, behind) if behind else None
         if behind and last is None:
             raise _unknown(behind)
-        rows = rentals.known(session, ended_since=ended_since, behind=last, limit=limit)
+        rows = rentals.list_recent(session, ended_since=ended_since, behind=last, limit=limit)
         return usage_of(session, rows, owner=caller.sees)
 
 
@@ -126,7 +128,9 @@ def intend(
         _up_to_date(),
     ):
         leader_leases.require_epoch(change.session, FLEET, request.epoch)
-        row, invitation = rentals.intend(change.session, plan, farm.clock(), made_by=caller.owner)
+        row, invitation = rentals.create_intent(
+            change.session, plan, farm.clock(), made_by=caller.owner
+        )
     return fleet_api.IntentAnswer(rental=rentals.view(row), token=invitation.token)
 
 
@@ -152,7 +156,7 @@ def dismiss(
 ) -> fleet_api.RentalInfo:
     """Ask the fleet's leader to drain a rental and return the machine."""
     with audited_transaction(farm, caller.actor, "rental.dismiss", tag) as change:
-        row = rentals.dismiss(change.session, tag, request.reason)
+        row = rentals.request_release(change.session, tag, request.reason)
         if row is None:
             raise _unknown(tag)
     return rentals.view(row)
@@ -165,7 +169,7 @@ def drain(tag: str, farm: TheFarm, caller: Operator) -> list[operator_api.Worker
     Returns the workers of the rental that are present.
     """
     with farm.database.write() as session:
-        if rentals.by_tag(session, tag) is None:
+        if rentals.find_by_tag(session, tag) is None:
             raise _unknown(tag)
         rentals.drain(session, tag, farm.clock())
         farm.placing.wake()
@@ -180,15 +184,15 @@ def out_of_budget(reference: str, farm: TheFarm, caller: Operator) -> operator_a
         if len(matches) != 1:
             raise ApiError(404, f"there is no job {reference}; `trackfarm jobs` lists them")
         change.target = matches[0].id
-        jobs.run_dry(change.session, matches[0], farm.clock())
+        jobs.mark_out_of_budget(change.session, matches[0], farm.clock())
     with farm.database.read() as session:
         (job,) = jobs.find(session, change.target)
-        return views.job_view(session, job, workers.live(session), farm.clock())
+        return views.job_view(session, job, workers.list_live(session), farm.clock())
 
 
 def _workers_of(session: Session, farm: Services, tag: str) -> list[operator_api.WorkerInfo]:
     now = farm.clock()
-    present = [w for w in workers.all_present(session) if w.rental_tag == tag]
+    present = [w for w in workers.list_present(session) if w.rental_tag == tag]
     return [views.worker_view(w, 0, now) for w in present]
 
 
@@ -200,7 +204,7 @@ def _up_to_date() -> Iterator[None]:
         raise ApiError(
             409, "another fleet process is the leader now; reload the situation"
         ) from None
-    except Stale as error:
+    except StaleRental as error:
         raise ApiError(409, f"{error}; reload and retry") from None
 
 

@@ -85,7 +85,7 @@ class HeartbeatBatcher:
         with self._farm.database.write() as session:
             # Leases before workers, as a report does: opposite lock orders would deadlock.
             held = lease_expiry.extend(session, progress, expires_at=now + seconds)
-            leaving = workers.hear(session, beats, now)
+            leaving = workers.record_heartbeats(session, beats, now)
             paused = lease_expiry.find_paused(session, [lease_id for _, lease_id in held])
             return HeartbeatResult(frozenset(held), paused, leaving, workers.count_live(session))
 

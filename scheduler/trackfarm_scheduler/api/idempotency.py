@@ -13,7 +13,7 @@ from starlette.types import Message
 from trackfarm_scheduler.api.auth import bearer, calling_key, the_farm
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.db import idempotency
-from trackfarm_scheduler.db.idempotency import Claim, Kept
+from trackfarm_scheduler.db.idempotency import IdempotencyKey, StoredResponse
 from trackfarm_scheduler.services import Services
 
 HEADER = "Idempotency-Key"
@@ -46,7 +46,7 @@ async def _once(request: Request, token: str, inner: _Handler) -> Response:
     if not _FORM.fullmatch(token):
         raise ApiError(400, f"{HEADER} must be 1 to 255 printable ASCII characters without spaces")
     caller, farm = await calling_key(request, bearer(request)), await the_farm(request)
-    claim = Claim(caller.identity.key_id, token)
+    claim = IdempotencyKey(caller.identity.key_id, token)
     body = _DigestedBody(request)
     if await run_in_threadpool(_reserve, farm, claim):
         return await _first(body, farm, claim, inner)
@@ -60,7 +60,9 @@ async def _once(request: Request, token: str, inner: _Handler) -> Response:
     return Response(answer.body, answer.status, headers, media_type=answer.media_type)
 
 
-async def _first(body: "_DigestedBody", farm: Services, claim: Claim, inner: _Handler) -> Response:
+async def _first(
+    body: "_DigestedBody", farm: Services, claim: IdempotencyKey, inner: _Handler
+) -> Response:
     try:
         response = await inner(body.request)
     except BaseException:
@@ -69,7 +71,9 @@ async def _first(body: "_DigestedBody", farm: Services, claim: Claim, inner: _Ha
     digest = await body.to_the_end()
     text = bytes(response.body).decode()
     kind = response.headers["content-type"]
-    await run_in_threadpool(_keep, farm, claim, Kept(digest, response.status_code, kind, text))
+    await run_in_threadpool(
+        _keep, farm, claim, StoredResponse(digest, response.status_code, kind, text)
+    )
     return response
 
 
@@ -96,21 +100,21 @@ class _DigestedBody:
         return self._digest.hexdigest()
 
 
-def _reserve(farm: Services, claim: Claim) -> bool:
+def _reserve(farm: Services, claim: IdempotencyKey) -> bool:
     with farm.database.write() as session:
         return idempotency.reserve(session, claim, farm.leadership.holder, farm.clock())
 
 
-def _kept(farm: Services, claim: Claim) -> Kept | None:
+def _kept(farm: Services, claim: IdempotencyKey) -> StoredResponse | None:
     with farm.database.read() as session:
-        return idempotency.kept(session, claim)
+        return idempotency.find_response(session, claim)
 
 
-def _keep(farm: Services, claim: Claim, answer: Kept) -> None:
+def _keep(farm: Services, claim: IdempotencyKey, answer: StoredResponse) -> None:
     with farm.database.write() as session:
-        idempotency.keep(session, claim, answer, farm.clock())
+        idempotency.store_response(session, claim, answer, farm.clock())
 
 
-def _release(farm: Services, claim: Claim) -> None:
+def _release(farm: Services, claim: IdempotencyKey) -> None:
     with farm.database.write() as session:
         idempotency.release(session, claim)

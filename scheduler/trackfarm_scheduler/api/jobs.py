@@ -81,8 +81,8 @@ def list_jobs(
     now = farm.clock()
     before = decode_cursor(wanted.cursor, [float, str]) if wanted.cursor else None
     with farm.database.read() as session:
-        live = workers.live(session)
-        rows = jobs.newest(
+        live = workers.list_live(session)
+        rows = jobs.list_newest(
             session,
             wanted.limit,
             owner=caller.sees,
@@ -155,7 +155,7 @@ def list_tracks(
     """
     with farm.database.read() as session:
         job = find_job(session, caller, reference)
-        rows = track_list.page(
+        rows = track_list.list_page(
             session,
             job.id,
             after=wanted.after,
@@ -182,12 +182,12 @@ def status(farm: TheFarm, caller: Reader) -> operator_api.FarmStatus:
     """Return the number of jobs, tracks and workers by state, and whether the broker is up."""
     with farm.database.read() as session:
         worker_counts: dict[str, int] = {}
-        for worker in workers.all_present(session):
+        for worker in workers.list_present(session):
             worker_counts[worker.state] = worker_counts.get(worker.state, 0) + 1
         return operator_api.FarmStatus(
             version=__version__,
             jobs=jobs.count_by_state(session, owner=caller.sees),
-            tracks=job_counts.of_farm(session, owner=caller.sees),
+            tracks=job_counts.count_all(session, owner=caller.sees),
             workers=worker_counts,
             broker_ok=farm.broker.is_up(),
         )
@@ -212,4 +212,4 @@ def _change(
 def _view(farm: Services, caller: Caller, reference: str) -> operator_api.JobInfo:
     with farm.database.read() as session:
         job = find_job(session, caller, reference)
-        return views.job_view(session, job, workers.live(session), farm.clock())
+        return views.job_view(session, job, workers.list_live(session), farm.clock())

@@ -34,11 +34,11 @@ def make_key(wanted: KeyRequest, request: Request, farm: TheFarm, caller: Admin)
     with audited_transaction(farm, caller.actor, "key.make", wanted.name) as change:
         if wanted.expires_at is not None and wanted.expires_at.timestamp() <= now:
             raise ApiError(422, "expires_at is in the past")
-        if (same := api_keys.named(change.session, wanted.name, now)) is not None:
+        if (same := api_keys.find_by_name(change.session, wanted.name, now)) is not None:
             raise ApiError(
                 409, f"the key {wanted.name} exists already ({same.id}); revoke it first"
             )
-        row, secret = api_keys.make(change.session, wanted, now)
+        row, secret = api_keys.create(change.session, wanted, now)
         change.target = row.id
         return NewApiKey(key=views.key_view(row), secret=secret)
 
@@ -47,7 +47,7 @@ def make_key(wanted: KeyRequest, request: Request, farm: TheFarm, caller: Admin)
 def list_keys(farm: TheFarm, _caller: Admin) -> list[ApiKeyInfo]:
     """List all keys, including revoked ones, oldest first."""
     with farm.database.read() as session:
-        return [views.key_view(row) for row in api_keys.everything(session)]
+        return [views.key_view(row) for row in api_keys.list_all(session)]
 
 
 @router.post("/keys/{reference}/revoke")
@@ -89,5 +89,5 @@ def list_audit(
     `target` filters by the full id of a job, key, worker or other changed object.
     """
     with farm.database.read() as session:
-        rows = audit.entries(session, target=target, after=after, limit=limit)
+        rows = audit.list_entries(session, target=target, after=after, limit=limit)
         return [views.audit_view(row) for row in rows]

@@ -41,7 +41,7 @@ def list_models(
     """List all model sets of this version by name, with the workers and the backlog of each."""
     (behind,) = decode_cursor(wanted.cursor, [str]) if wanted.cursor else [""]
     with farm.database.read() as session:
-        live, backlog = workers.live(session), job_counts.backlog(session)
+        live, backlog = workers.list_live(session), job_counts.count_backlog(session)
     served = {worker.model_set for worker in live}
     default = default_model(
         farm.settings.default_model, [name for name in model_sets() if name in served]

@@ -102,7 +102,7 @@ class LineWatch:
             if not 0 <= self._clock() - self._read_at < FRESH_SECONDS:
                 with self._database.read() as session:
                     self._line = lined_up(
-                        calls.open_calls(session), placement_view.worker_pool(session)
+                        calls.list_open(session), placement_view.load_worker_pool(session)
                     )
                 self._read_at = self._clock()
             return self._line

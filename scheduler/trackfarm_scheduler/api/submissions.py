@@ -18,7 +18,7 @@ from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.uploads import SourceCheck
 from trackfarm_scheduler.db import api_keys, audit
 from trackfarm_scheduler.db import submission as submission_db
-from trackfarm_scheduler.db.submission import Intake, Sealed
+from trackfarm_scheduler.db.submission import JobSubmission, SealedJob
 from trackfarm_scheduler.policy.identity import Caller
 from trackfarm_scheduler.services import Services
 
@@ -31,7 +31,7 @@ SLOW = (
 )
 
 
-async def receive(farm: Services, caller: Caller, body: AsyncIterator[bytes]) -> Sealed:
+async def receive(farm: Services, caller: Caller, body: AsyncIterator[bytes]) -> SealedJob:
     """Store the whole submission, or nothing if a line is invalid or the client disconnects.
 
     Raises Refused.
@@ -46,7 +46,7 @@ async def receive(farm: Services, caller: Caller, body: AsyncIterator[bytes]) ->
         async for lines in chunks:
             await run_in_threadpool(submission.add, lines)
         return await run_in_threadpool(submission.seal)
-    except submission_db.GivenUp:
+    except submission_db.SubmissionExpired:
         raise ApiError(408, SLOW) from None
     except BaseException:
         await run_in_threadpool(submission.abandon)
@@ -97,7 +97,7 @@ class _Submission:
     header: JobHeader
     kind: ModelSet
     caller: Caller
-    intake: Intake = field(init=False)
+    intake: JobSubmission = field(init=False)
     sources: SourceCheck = field(init=False)
     rows: int = 0
     quota_left: int | None = None
@@ -105,7 +105,7 @@ class _Submission:
     error_count: int = 0
 
     def __post_init__(self) -> None:
-        self.intake = Intake(
+        self.intake = JobSubmission(
             owner=self.caller.owner,
             key_id=self.caller.identity.key_id,
             header=self.header,
@@ -118,7 +118,9 @@ class _Submission:
         key = self.caller.identity
         with self.farm.database.write() as session:
             if key.most_tracks is not None:
-                self.quota_left = key.most_tracks - api_keys.unfinished_tracks(session, key.key_id)
+                self.quota_left = key.most_tracks - api_keys.count_unfinished_tracks(
+                    session, key.key_id
+                )
             self.intake.open(session)
 
     def add(self, lines: Sequence[bytes]) -> None:
@@ -166,7 +168,7 @@ class _Submission:
         self.error_count += len(errors)
         self.errors += errors[: MAX_ERRORS - len(self.errors)]
 
-    def seal(self) -> Sealed:
+    def seal(self) -> SealedJob:
         if self.error_count:
             detail = f"{self.error_count} mistakes in {self.rows} briefs; nothing was stored"
             raise ApiError(422, detail, self.errors)
@@ -176,7 +178,7 @@ class _Submission:
             sealed = self.intake.seal(session)
             if not sealed.already_submitted:
                 job_plan.keep(session, sealed.job_id, self.farm.prices)
-            audit.note(
+            audit.record(
                 session,
                 at=self.farm.clock(),
                 by=self.caller.actor,

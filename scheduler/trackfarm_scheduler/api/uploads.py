@@ -81,6 +81,6 @@ class SourceCheck:
         return None if exists else "does not exist (any more); upload it first"
 
     def _belongs_to_owner(self, session: Session, key: str) -> bool:
-        return key.startswith(uploads_of(self.owner)) or artifacts.is_made_for(
+        return key.startswith(uploads_of(self.owner)) or artifacts.is_requested_by(
             session, key, self.owner
         )

@@ -44,7 +44,7 @@ def show_usage(
         raise ApiError(422, "the period from since to until is empty or too long", [flaw])
     with farm.database.read() as session:
         rows = list(
-            spending.between(
+            spending.list_usage(
                 session, since=first, until=last, owner=caller.sees, key_id=key, step=step
             )
         )

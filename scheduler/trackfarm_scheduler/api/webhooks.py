@@ -48,7 +48,7 @@ def make_webhook(
     with audited_transaction(farm, caller.actor, "webhook.make", webhook_id) as change:
         if webhooks.count(change.session, caller.owner) >= MOST:
             raise ApiError(409, f"you have {MOST} webhooks, which is the limit; remove one first")
-        row = webhooks.make(
+        row = webhooks.create(
             change.session,
             webhook_id=webhook_id,
             owner=caller.owner,
@@ -64,7 +64,7 @@ def make_webhook(
 def list_webhooks(farm: TheFarm, caller: Reader) -> list[WebhookInfo]:
     """List your webhooks, oldest first."""
     with farm.database.read() as session:
-        return [webhooks.view(row) for row in webhooks.everything(session, owner=caller.sees)]
+        return [webhooks.view(row) for row in webhooks.list_all(session, owner=caller.sees)]
 
 
 @router.get("/{webhook_id}")
@@ -101,7 +101,7 @@ def list_deliveries(
     (before,) = decode_cursor(cursor, [int]) if cursor else (NEWEST,)
     with farm.database.read() as session:
         _find(session, caller, webhook_id)
-        rows = webhook_outbox.page(
+        rows = webhook_outbox.list_page(
             session, webhook_id, state=state, before=int(before), limit=limit
         )
         if len(rows) == limit:
@@ -116,7 +116,7 @@ def retry_delivery(
     """Send a message again that was given up, under the same id."""
     with audited_transaction(farm, caller.actor, "webhook.retry", message_id) as change:
         _find(change.session, caller, webhook_id)
-        if not webhook_outbox.send_again(change.session, webhook_id, message_id, farm.clock()):
+        if not webhook_outbox.restart(change.session, webhook_id, message_id, farm.clock()):
             raise ApiError(409, f"message {message_id} does not exist or was not given up")
     return {"id": message_id, "state": DeliveryState.PENDING.value}
 

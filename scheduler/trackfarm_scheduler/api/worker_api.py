@@ -152,7 +152,7 @@ def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWo
             lease_seconds=farm.settings.lost_after_seconds,
         )
         ttl = farm.settings.url_ttl_seconds
-        leases.note_urls(session, lease.id, now + ttl)
+        leases.record_url_expiry(session, lease.id, now + ttl)
         attempts = leases.list_open_attempts(session, lease.id)
     answer = ClaimAnswer(
         shard_id=shard_id,

@@ -37,7 +37,7 @@ def list_workers(
     """
     behind = decode_cursor(wanted.cursor, [float, str]) if wanted.cursor else None
     with farm.database.read() as session:
-        rows = workers.page(
+        rows = workers.list_page(
             session,
             wanted.limit,
             states=wanted.state,
@@ -70,7 +70,7 @@ def list_invitations(
 ) -> list[operator_api.InvitationInfo]:
     """List invitations without their tokens, newest first."""
     with farm.database.read() as session:
-        return [invitations.view(row) for row in invitations.newest(session, limit)]
+        return [invitations.view(row) for row in invitations.list_newest(session, limit)]
 
 
 @router.delete("/invitations/{invitation_id}")

@@ -109,15 +109,15 @@ def token_cache(database: Database) -> TokenCache:
 
 def _find_key(database: Database, digest: str, now: float) -> Identity | None:
     with database.read() as session:
-        row = api_keys.usable(session, digest, now)
+        row = api_keys.find_usable(session, digest, now)
     if row is None:
         return None
     if row.last_used_at is None or row.last_used_at < now - api_keys.USE_SECONDS:
         with database.write() as session:
-            api_keys.note_use(session, row.id, now)
+            api_keys.record_use(session, row.id, now)
     return api_keys.identity_of(row)
 
 
 def _find_worker(database: Database, token: str) -> WorkerRow | None:
     with database.read() as session:
-        return workers.by_token(session, token)
+        return workers.find_by_token(session, token)

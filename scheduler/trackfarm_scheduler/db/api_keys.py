@@ -22,7 +22,7 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def make(session: Session, request: KeyRequest, now: float) -> tuple[ApiKeyRow, str]:
+def create(session: Session, request: KeyRequest, now: float) -> tuple[ApiKeyRow, str]:
     """Add a key; return its row and its secret, which is not stored."""
     secret = KEY_PREFIX + secrets.token_urlsafe(32)
     row = ApiKeyRow(
@@ -46,7 +46,7 @@ def owner_from(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
 
 
-def usable(session: Session, digest: str, now: float) -> ApiKeyRow | None:
+def find_usable(session: Session, digest: str, now: float) -> ApiKeyRow | None:
     """Return the key with this digest, unless it has expired or was revoked."""
     row = session.scalar(_BY_HASH, {"hash": digest})
     return row if row is not None and is_usable(row, now) else None
@@ -56,7 +56,7 @@ def is_usable(row: ApiKeyRow, now: float) -> bool:
     return row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
 
 
-def named(session: Session, name: str, now: float) -> ApiKeyRow | None:
+def find_by_name(session: Session, name: str, now: float) -> ApiKeyRow | None:
     """Return the usable key with this name."""
     rows = session.scalars(select(ApiKeyRow).where(col(ApiKeyRow.name) == name))
     return next((row for row in rows if is_usable(row, now)), None)
@@ -75,7 +75,7 @@ def find(session: Session, reference: str) -> list[ApiKeyRow]:
     return []
 
 
-def everything(session: Session) -> list[ApiKeyRow]:
+def list_all(session: Session) -> list[ApiKeyRow]:
     return list(
         session.scalars(select(ApiKeyRow).order_by(col(ApiKeyRow.made_at), col(ApiKeyRow.id)))
     )
@@ -92,7 +92,7 @@ def revoke(session: Session, key_id: str, now: float) -> bool:
     return session.scalar(statement) is not None
 
 
-def note_use(session: Session, key_id: str, now: float) -> None:
+def record_use(session: Session, key_id: str, now: float) -> None:
     stale = or_(
         col(ApiKeyRow.last_used_at).is_(None), col(ApiKeyRow.last_used_at) < now - USE_SECONDS
     )
@@ -117,7 +117,7 @@ def scopes_of(row: ApiKeyRow) -> list[Scope]:
     return [Scope(word) for word in row.scopes.split()]
 
 
-def unfinished_tracks(session: Session, key_id: str) -> int:
+def count_unfinished_tracks(session: Session, key_id: str) -> int:
     """Count the unfinished tracks of this key's jobs, including submissions in progress."""
     statement = (
         select(func.count())

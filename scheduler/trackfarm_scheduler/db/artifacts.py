@@ -27,7 +27,7 @@ _MAY_MAKE = [state for state in JobState if state not in (JobState.CANCELLED, Jo
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
+class CommittedArtifact:
     """An artifact as recorded at its commit; `etag` is empty if it was not recorded."""
 
     track_id: int
@@ -38,7 +38,7 @@ class Committed:
     etag: str
 
 
-def is_made_for(session: Session, object_key: str, owner: str | None) -> bool:
+def is_requested_by(session: Session, object_key: str, owner: str | None) -> bool:
     """Return whether the object is the file of a finished track that a job of this owner (None: of
     any owner) requested."""
     owner_filter = () if owner is None else (col(JobRow.owner) == owner,)
@@ -58,7 +58,9 @@ def find_seconds(session: Session, object_key: str) -> float | None:
     return session.scalar(statement)
 
 
-def to_look_at(session: Session, *, written_before: float, limit: int) -> list[Committed]:
+def list_unverified(
+    session: Session, *, written_before: float, limit: int
+) -> list[CommittedArtifact]:
     """Return artifacts that were not verified since their upload URL expired, if that was before
     `written_before`."""
     rows = session.execute(
@@ -80,17 +82,17 @@ def to_look_at(session: Session, *, written_before: float, limit: int) -> list[C
         )
         .limit(limit)
     )
-    return [Committed(*row) for row in rows]
+    return [CommittedArtifact(*row) for row in rows]
 
 
-def note_look(session: Session, track_ids: Sequence[int], now: float) -> None:
+def mark_verified(session: Session, track_ids: Sequence[int], now: float) -> None:
     """Mark these artifacts as verified: unchanged since their commit."""
     session.execute(
         update(ArtifactRow).where(col(ArtifactRow.track_id).in_(track_ids)).values(verified_at=now)
     )
 
 
-def void(session: Session, committed: Committed, now: float) -> bool:
+def revoke(session: Session, committed: CommittedArtifact, now: float) -> bool:
     """Revoke a commit: the track becomes pending again if its job is neither cancelled nor failed,
     or if another active job requested it, and failed otherwise. Return False if the artifact has
     been replaced since."""
@@ -128,7 +130,7 @@ def _reopen(session: Session, track_id: int) -> None:
     tracks.move(session, [track_id], target, source=TrackState.DONE, **values)
 
 
-def _voided(committed: Committed, lease_id: str, now: float) -> JournalEvent:
+def _voided(committed: CommittedArtifact, lease_id: str, now: float) -> JournalEvent:
     return JournalEvent(
         now,
         "artifact_voided",

@@ -10,7 +10,7 @@ DONE = "done"
 MOST_WORDS = 300
 
 
-def note(
+def record(
     session: Session, *, at: float, by: Actor, action: str, target: str, outcome: str = DONE
 ) -> None:
     """Add an entry in the transaction of the change itself. `action` is `noun.verb`, `target` the
@@ -30,7 +30,7 @@ def note(
     )
 
 
-def entries(session: Session, *, target: str | None, after: int, limit: int) -> list[AuditRow]:
+def list_entries(session: Session, *, target: str | None, after: int, limit: int) -> list[AuditRow]:
     """Return entries oldest first, after the id `after`; with `target`, only entries about it."""
     statement = select(AuditRow).where(col(AuditRow.id) > after)
     if target is not None:

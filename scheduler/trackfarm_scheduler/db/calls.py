@@ -50,7 +50,7 @@ class OpenCall:
 
 
 @dataclass(frozen=True, slots=True)
-class MadeTrack:
+class CallTrack:
     """One track of a call. `brief` is JSON; the fields after `error` are empty until it is done."""
 
     state: TrackState
@@ -77,7 +77,7 @@ class CallState:
     reason: str
     model_set: str
     created_at: float
-    tracks: Sequence[MadeTrack]
+    tracks: Sequence[CallTrack]
 
 
 def find(session: Session, ids: Sequence[str], *, owner: str | None) -> dict[str, CallState]:
@@ -106,8 +106,8 @@ def _find_chunk(session: Session, ids: Sequence[str], owner: str | None) -> dict
     }
 
 
-def _tracks(session: Session, named: ColumnElement[bool]) -> dict[str, list[MadeTrack]]:
-    tracks: dict[str, list[MadeTrack]] = {}
+def _tracks(session: Session, named: ColumnElement[bool]) -> dict[str, list[CallTrack]]:
+    tracks: dict[str, list[CallTrack]] = {}
     rows = session.execute(
         select(
             col(JobTrackRow.job_id),
@@ -127,11 +127,11 @@ def _tracks(session: Session, named: ColumnElement[bool]) -> dict[str, list[Made
     )
     for job_id, state, brief, error, key, *rest in rows:
         artifact = (key, *rest) if key else ()
-        tracks.setdefault(job_id, []).append(MadeTrack(TrackState(state), brief, error, *artifact))
+        tracks.setdefault(job_id, []).append(CallTrack(TrackState(state), brief, error, *artifact))
     return tracks
 
 
-def open_calls(session: Session) -> list[OpenCall]:
+def list_open(session: Session) -> list[OpenCall]:
     """Return the unfinished jobs of the interactive lane in the order they are served: oldest
     first."""
     rows = session.execute(
@@ -155,12 +155,12 @@ def open_calls(session: Session) -> list[OpenCall]:
     ]
 
 
-def waiting(session: Session) -> int:
+def count_waiting(session: Session) -> int:
     """Return the number of interactive jobs that have not been given to a worker yet."""
     return session.scalar(_WAITING) or 0
 
 
-def counts(session: Session, *, owner: str | None) -> dict[JobState, int]:
+def count_by_state(session: Session, *, owner: str | None) -> dict[JobState, int]:
     """Count the visible calls by state."""
     rows = session.execute(
         select(col(JobRow.state), func.count())
@@ -170,7 +170,7 @@ def counts(session: Session, *, owner: str | None) -> dict[JobState, int]:
     return {JobState(state): number for state, number in rows}
 
 
-def mean_seconds(session: Session, *, owner: str | None) -> float | None:
+def get_mean_seconds(session: Session, *, owner: str | None) -> float | None:
     """Return the mean time from start to end of the last 50 completed calls; None before the
     first."""
     rows = session.execute(
@@ -197,7 +197,7 @@ def renew(session: Session, job_id: str, now: float) -> None:
         jobs.retry(session, job, now)
 
 
-def retire(session: Session, *, since: float, limit: int, now: float) -> int:
+def remove_old(session: Session, *, since: float, limit: int, now: float) -> int:
     """Remove calls that ended before `since` and were not requested again after it; return how
     many."""
     due = session.scalars(

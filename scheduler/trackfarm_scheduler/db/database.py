@@ -23,7 +23,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, create_engine
 
 from trackfarm_scheduler.db import webhook_outbox
-from trackfarm_scheduler.db.events import Listener, happenings_of, write_events, write_tallies
+from trackfarm_scheduler.db.events import Listener, recorded_events, write_counters, write_events
 
 FROZEN_MS = 2_500  # idle in a transaction, on PostgreSQL: shorter than the leader lease
 SQLITE_PRAGMAS = (
@@ -155,7 +155,7 @@ class Database:
         with lock, _transaction(self._writing) as session:
             yield session
         if self._on_commit is not None:
-            self._on_commit(happenings_of(session))
+            self._on_commit(recorded_events(session))
 
     def is_up(self) -> bool:
         """Return whether the database answers a query."""
@@ -180,5 +180,5 @@ def _transaction(engine: Engine) -> Iterator[Session]:
     with Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
         write_events(session)
-        webhook_outbox.write(session, happenings_of(session))
-        write_tallies(session)
+        webhook_outbox.write_messages(session, recorded_events(session))
+        write_counters(session)

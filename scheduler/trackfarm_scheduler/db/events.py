@@ -72,7 +72,7 @@ def write_events(session: Session) -> None:
     )
 
 
-def happenings_of(session: Session) -> list[JournalEvent]:
+def recorded_events(session: Session) -> list[JournalEvent]:
     """Return the events recorded in this transaction."""
     return list(session.info.get("happenings", []))
 
@@ -84,7 +84,7 @@ def count(session: Session, name: str, amount: float = 1, **labels: str) -> None
     moves[name, key] += amount  # type: ignore[assignment]  # a Counter of floats
 
 
-def write_tallies(session: Session) -> None:
+def write_counters(session: Session) -> None:
     """Write the counters gathered by `count`, each once; `Database.write` calls it at the end."""
     moves = {key: amount for key, amount in session.info.pop("tallies", {}).items() if amount}
     if not moves:
@@ -103,7 +103,7 @@ def _adding(dialect: str) -> Insert:
     )
 
 
-def forget(session: Session, *, before: float, limit: int) -> int:
+def delete_old(session: Session, *, before: float, limit: int) -> int:
     """Delete the oldest events, at most `limit` and only from before `before`; return how many.
 
     Ids follow time, so only the lowest ids are examined. The newest event stays: SQLite would reuse
@@ -122,7 +122,7 @@ def forget(session: Session, *, before: float, limit: int) -> int:
     return len(ids)
 
 
-def totals(session: Session) -> list[tuple[str, dict[str, str], float]]:
+def list_counters(session: Session) -> list[tuple[str, dict[str, str], float]]:
     """Return all counters as (name, labels, value)."""
     rows = session.execute(
         select(col(CounterRow.name), col(CounterRow.labels), col(CounterRow.value)).order_by(

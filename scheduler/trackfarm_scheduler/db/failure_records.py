@@ -27,7 +27,7 @@ _DISPROVED = (
 )
 
 
-def distinct_workers(session: Session, track_id: int) -> int:
+def count_failing_workers(session: Session, track_id: int) -> int:
     """Return how many workers have failed a track; infrastructure faults do not count."""
     statement = select(func.count(distinct(col(AttemptRow.worker_id)))).where(
         col(AttemptRow.track_id) == track_id,
@@ -37,7 +37,7 @@ def distinct_workers(session: Session, track_id: int) -> int:
     return session.scalar(statement) or 0
 
 
-def exhaustions(session: Session, track_id: int, *, vram: int) -> int:
+def count_out_of_memory(session: Session, track_id: int, *, vram: int) -> int:
     """Return how often workers with at least `vram` (nominal GB) ran out of memory on a track."""
     statement = (
         select(func.count())
@@ -53,7 +53,7 @@ def exhaustions(session: Session, track_id: int, *, vram: int) -> int:
     return session.scalar(statement) or 0
 
 
-def is_raced(session: Session, track_id: int) -> bool:
+def has_open_attempt(session: Session, track_id: int) -> bool:
     """Return whether any lease is still working on a track."""
     statement = select(col(AttemptRow.id)).where(
         col(AttemptRow.track_id) == track_id, col(AttemptRow.state) == AttemptState.OPEN
@@ -61,7 +61,7 @@ def is_raced(session: Session, track_id: int) -> bool:
     return session.scalar(statement.limit(1)) is not None
 
 
-def disproved_by(session: Session, maker: str, track_ids: Sequence[int]) -> dict[str, int]:
+def find_disproved(session: Session, maker: str, track_ids: Sequence[int]) -> dict[str, int]:
     """Return the workers that failed tracks which `maker` completed, with the number of tracks
     each."""
     rows = session.execute(_DISPROVED, {"tracks": track_ids, "maker": maker})
@@ -113,4 +113,4 @@ def _reopen(session: Session, track_ids: Sequence[int]) -> None:
     )
     ids = [i for i in given_up if i is not None]
     tracks.move(session, ids, TrackState.PENDING, source=TrackState.FAILED, ended_at=None)
-    shared_tracks.entrust(session, ids)
+    shared_tracks.transfer_from_inactive(session, ids)

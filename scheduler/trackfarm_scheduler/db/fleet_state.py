@@ -183,7 +183,7 @@ def lease_view(name: str, lease: LeaderLeaseRow | None, now: float) -> fleet_api
     return fleet_api.FleetLease(farm=name, holder=lease.holder, epoch=lease.epoch, seconds=seconds)
 
 
-def situation(
+def load_state(
     session: Session,
     demands: DemandCache,
     now: float,
@@ -191,7 +191,7 @@ def situation(
     term: fleet_api.FleetLease,
     ended_since: float,
 ) -> fleet_api.FleetState:
-    rows = rentals.known(session, ended_since=ended_since)
+    rows = rentals.list_recent(session, ended_since=ended_since)
     open_tags = {row.tag for row in rows if row.ended_at is None}
     return fleet_api.FleetState(
         term=term,

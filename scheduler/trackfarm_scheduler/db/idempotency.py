@@ -14,7 +14,7 @@ RESERVED_SECONDS = 1800.0  # longer than any request: a million briefs take abou
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class IdempotencyKey:
     """One Idempotency-Key of one caller."""
 
     key_id: str
@@ -22,7 +22,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredResponse:
     """The stored response to the request with this digest."""
 
     digest: str
@@ -31,7 +31,7 @@ class Kept:
     body: str
 
 
-def reserve(session: Session, claim: Claim, holder: str, now: float) -> bool:
+def reserve(session: Session, claim: IdempotencyKey, holder: str, now: float) -> bool:
     """Reserve the key for a request that starts; False if it is taken."""
     session.execute(delete(IdempotencyRow).where(col(IdempotencyRow.expires_at) < now))
     make = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
@@ -54,15 +54,17 @@ def reserve(session: Session, claim: Claim, holder: str, now: float) -> bool:
     return session.scalar(statement) is not None
 
 
-def kept(session: Session, claim: Claim) -> Kept | None:
+def find_response(session: Session, claim: IdempotencyKey) -> StoredResponse | None:
     """Return the stored response; None while the request is in progress."""
     row = session.scalar(select(IdempotencyRow).where(*_is(claim)))
     if row is None or not row.status:
         return None
-    return Kept(row.digest, row.status, row.media_type, row.body)
+    return StoredResponse(row.digest, row.status, row.media_type, row.body)
 
 
-def keep(session: Session, claim: Claim, answer: Kept, now: float) -> None:
+def store_response(
+    session: Session, claim: IdempotencyKey, answer: StoredResponse, now: float
+) -> None:
     session.execute(
         update(IdempotencyRow)
         .where(*_is(claim))
@@ -76,7 +78,7 @@ def keep(session: Session, claim: Claim, answer: Kept, now: float) -> None:
     )
 
 
-def release(session: Session, claim: Claim) -> None:
+def release(session: Session, claim: IdempotencyKey) -> None:
     """Release the key of a request that produced no response to store."""
     session.execute(delete(IdempotencyRow).where(*_is(claim), col(IdempotencyRow.status) == 0))
 
@@ -91,5 +93,5 @@ def release_all(session: Session, holder: str) -> None:
     )
 
 
-def _is(claim: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def _is(claim: IdempotencyKey) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return col(IdempotencyRow.key_id) == claim.key_id, col(IdempotencyRow.token) == claim.token

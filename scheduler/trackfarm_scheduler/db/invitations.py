@@ -52,7 +52,7 @@ def is_open(invitation: InvitationRow, now: float) -> bool:
     )
 
 
-def of_token(session: Session, token: str) -> InvitationRow | None:
+def find_by_token(session: Session, token: str) -> InvitationRow | None:
     """Return the invitation with this token, in whatever state, and lock it: of two concurrent
     requests for its last use, the second is refused."""
     statement = select(InvitationRow).where(col(InvitationRow.token_hash) == hash_token(token))
@@ -69,7 +69,7 @@ def use(session: Session, invitation: InvitationRow) -> None:
     session.add(invitation)
 
 
-def newest(session: Session, limit: int) -> list[InvitationRow]:
+def list_newest(session: Session, limit: int) -> list[InvitationRow]:
     return list(
         session.scalars(
             select(InvitationRow).order_by(col(InvitationRow.made_at).desc()).limit(limit)

@@ -23,7 +23,7 @@ _SHARED_BY = (
 )
 
 
-def made_by(session: Session, job_id: str) -> TrackCounts:
+def count_own(session: Session, job_id: str) -> TrackCounts:
     """Count by state the tracks that this job makes itself."""
     rows = session.execute(
         select(col(TrackRow.state), func.count())
@@ -33,11 +33,11 @@ def made_by(session: Session, job_id: str) -> TrackCounts:
     return TrackCounts(**{state: number for state, number in rows})
 
 
-def asked_for_by(session: Session, job_id: str) -> tuple[TrackCounts, float]:
+def count_requested(session: Session, job_id: str) -> tuple[TrackCounts, float]:
     """Count by state all tracks that a job requested, and sum the seconds of audio that are done.
     Tracks that the job makes itself are counted from indexes alone."""
     counts: Counter[str] = Counter()
-    counts.update(made_by(session, job_id).model_dump())
+    counts.update(count_own(session, job_id).model_dump())
     audio = session.scalar(_AUDIO, {"job": job_id}) or 0.0
     for state, number, seconds in session.execute(_SHARED_BY, {"job": job_id}):
         counts[state] += number
@@ -45,7 +45,7 @@ def asked_for_by(session: Session, job_id: str) -> tuple[TrackCounts, float]:
     return TrackCounts(**counts), float(audio)
 
 
-def of_farm(session: Session, *, owner: str | None = None) -> TrackCounts:
+def count_all(session: Session, *, owner: str | None = None) -> TrackCounts:
     """Count all tracks by state; with `owner`, only tracks made by that owner's jobs."""
     statement = select(col(TrackRow.state), func.count()).group_by(col(TrackRow.state))
     if owner is not None:
@@ -55,7 +55,7 @@ def of_farm(session: Session, *, owner: str | None = None) -> TrackCounts:
     return TrackCounts(**{state: number for state, number in rows})
 
 
-def backlog(session: Session) -> dict[str, TrackCounts]:
+def count_backlog(session: Session) -> dict[str, TrackCounts]:
     """Count unfinished tracks of all active jobs by model set, from indexes alone."""
     rows = session.execute(
         select(col(JobRow.model_set), col(TrackRow.state), func.count())

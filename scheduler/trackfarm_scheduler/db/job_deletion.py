@@ -18,7 +18,7 @@ from trackfarm_scheduler.db.tables import (
 )
 
 
-def removed(session: Session, *, written_before: float) -> list[str]:
+def list_removed(session: Session, *, written_before: float) -> list[str]:
     """Return removed jobs that ended before `written_before`: all their upload URLs have
     expired."""
     statement = select(col(JobRow.id)).where(
@@ -27,7 +27,7 @@ def removed(session: Session, *, written_before: float) -> list[str]:
     return list(session.scalars(statement))
 
 
-def take_batch(session: Session, job_id: str, limit: int) -> list[str] | None:
+def delete_tracks(session: Session, job_id: str, limit: int) -> list[str] | None:
     """Delete the rows of at most `limit` of a job's tracks; return the keys of their objects, or
     None if the job had no tracks left."""
     links = select(col(JobTrackRow.track_id)).where(col(JobTrackRow.job_id) == job_id)
@@ -56,10 +56,10 @@ def take_batch(session: Session, job_id: str, limit: int) -> list[str] | None:
     return object_keys
 
 
-def finish(session: Session, job_id: str, now: float) -> None:
+def delete_job(session: Session, job_id: str, now: float) -> None:
     """Delete a job that has no tracks left, with its remaining rows."""
-    uploads.forget_uses(session, job_id)
-    track_list.forget(session, job_id)
+    uploads.delete_uses(session, job_id)
+    track_list.delete_tags(session, job_id)
     for table in (LeaseRow, ShardRow):
         session.execute(delete(table).where(col(table.job_id) == job_id))
     session.execute(delete(JobRow).where(col(JobRow.id) == job_id))

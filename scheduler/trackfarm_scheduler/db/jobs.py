@@ -11,7 +11,7 @@ from trackfarm_scheduler.db import events, job_counts, leases, shared_tracks, tr
 from trackfarm_scheduler.db.columns import within
 from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.tables import JobRow, TrackRow, table_of
-from trackfarm_scheduler.db.track_list import of_a_job
+from trackfarm_scheduler.db.track_list import job_has_tags
 from trackfarm_scheduler.policy.states import JOB, MOVING
 
 _JOB = table_of(JobRow)
@@ -38,7 +38,7 @@ def find(session: Session, reference: str, *, owner: str | None = None) -> list[
     return list(session.scalars(statement.limit(3)))
 
 
-def newest(
+def list_newest(
     session: Session,
     limit: int,
     *,
@@ -52,7 +52,7 @@ def newest(
     """Return jobs newest first. `between`: creation time in Unix seconds; `before`: creation time
     and id of the last job on the previous page."""
     created = col(JobRow.created_at)
-    wanted = [_visible(owner), *of_a_job(labels), *within(created, *between)]
+    wanted = [_visible(owner), *job_has_tags(labels), *within(created, *between)]
     if states:
         wanted.append(col(JobRow.state).in_(states))
     if catalog is not None:
@@ -63,7 +63,7 @@ def newest(
     return list(session.scalars(statement.limit(limit)))
 
 
-def in_state(
+def list_in_state(
     session: Session, states: Sequence[JobState], *, with_budget: bool = False
 ) -> list[JobRow]:
     """Return sealed jobs in these states, oldest first; `with_budget`: only jobs with a budget."""
@@ -116,7 +116,7 @@ def pause(session: Session, job: JobRow, now: float) -> None:
     ones."""
     _require(session, job, JobState.PAUSED)
     leases.withdraw_unclaimed(session, job.id, now, reason="paused")
-    shared_tracks.hand_over(session, job.id)
+    shared_tracks.transfer(session, job.id)
     events.record(session, JournalEvent(now, "job_paused", job.id))
 
 
@@ -127,7 +127,7 @@ def resume(session: Session, job: JobRow, now: float, *, budget: float | None = 
     if budget is not None:
         values["budget"] = budget
     session.execute(update(JobRow).where(col(JobRow.id) == job.id).values(**values))
-    shared_tracks.adopt(session, job.id)
+    shared_tracks.take_over(session, job.id)
     events.record(session, JournalEvent(now, "job_resumed", job.id))
 
 
@@ -139,13 +139,13 @@ def cancel(session: Session, job: JobRow, now: float) -> None:
     events.record(session, JournalEvent(now, "job_cancelled", job.id))
 
 
-def run_dry(session: Session, job: JobRow, now: float) -> None:
+def mark_out_of_budget(session: Session, job: JobRow, now: float) -> None:
     """End a job that cannot pay for any further machine: withdraw unclaimed shards, let running
     ones finish, and transfer tracks that other jobs requested."""
     reason = "its budget pays for no further machine"
     _require(session, job, JobState.OUT_OF_BUDGET)
     leases.withdraw_unclaimed(session, job.id, now, reason="out of budget")
-    shared_tracks.hand_over(session, job.id)
+    shared_tracks.transfer(session, job.id)
     session.execute(
         update(JobRow).where(col(JobRow.id) == job.id).values(finished_at=now, reason=reason)
     )
@@ -164,15 +164,15 @@ def retry(session: Session, job: JobRow, now: float) -> int:
         session.execute(
             update(JobRow).where(col(JobRow.id) == job.id).values(finished_at=None, reason="")
         )
-        shared_tracks.adopt(session, job.id)
+        shared_tracks.take_over(session, job.id)
     elif job.state not in MOVING:
         # Other jobs that requested them must not wait for this one.
-        shared_tracks.hand_over(session, job.id)
+        shared_tracks.transfer(session, job.id)
     events.record(session, JournalEvent(now, "job_retried", job.id, data={"tracks": reopened}))
     return reopened
 
 
-def go_on(session: Session, track_id: int, now: float) -> None:
+def reopen(session: Session, track_id: int, now: float) -> None:
     """Reopen a job that was done to make one of its own tracks again; a job that stays inactive
     leaves the track to another job that requested it."""
     job_id = session.scalar(
@@ -181,7 +181,7 @@ def go_on(session: Session, track_id: int, now: float) -> None:
         .where(col(TrackRow.id) == track_id, col(JobRow.removed_at).is_(None))
     )
     if job_id is None or not _move(session, job_id, JobState.RUNNING, [JobState.DONE]):
-        shared_tracks.entrust(session, [track_id])
+        shared_tracks.transfer_from_inactive(session, [track_id])
         return
     session.execute(
         update(JobRow).where(col(JobRow.id) == job_id).values(finished_at=None, reason="")
@@ -223,7 +223,7 @@ def end(session: Session, job: JobRow, state: JobState, now: float, *, reason: s
     if state is JobState.FAILED:
         _close(session, job.id, now, reason=reason)
     elif state is JobState.OUT_OF_BUDGET:
-        shared_tracks.hand_over(session, job.id)
+        shared_tracks.transfer(session, job.id)
     session.execute(
         update(JobRow).where(col(JobRow.id) == job.id).values(finished_at=now, reason=reason)
     )
@@ -232,8 +232,8 @@ def end(session: Session, job: JobRow, state: JobState, now: float, *, reason: s
 
 
 def _close(session: Session, job_id: str, now: float, *, reason: str) -> None:
-    shared_tracks.hand_over(session, job_id)
-    leases.end_all_of(session, job_id, now, reason="job ended")
+    shared_tracks.transfer(session, job_id)
+    leases.end_all(session, job_id, now, reason="job ended")
     tracks.cancel_open(session, job_id, now)
     session.execute(
         update(JobRow).where(col(JobRow.id) == job_id).values(finished_at=now, reason=reason)

@@ -77,7 +77,7 @@ def find_paused(session: Session, lease_ids: Sequence[str]) -> frozenset[str]:
     return frozenset(session.scalars(_PAUSED, {"ids": lease_ids}))
 
 
-def grant_time_again(session: Session, expires_at: float) -> None:
+def extend_all(session: Session, expires_at: float) -> None:
     """Extend claimed leases to at least `expires_at` after scheduler downtime, when no heartbeat
     could arrive."""
     session.execute(

@@ -103,7 +103,7 @@ def list_open_attempts(session: Session, lease_id: str) -> list[OpenAttempt]:
     return [OpenAttempt(*row) for row in session.execute(_LIST_OPEN, {"lease": lease_id})]
 
 
-def note_urls(session: Session, lease_id: str, expires_at: float) -> None:
+def record_url_expiry(session: Session, lease_id: str, expires_at: float) -> None:
     """Record until when the objects of a lease can still be written (expiry of its upload URLs)."""
     session.execute(_NOTE_URLS, {"lease": lease_id, "until": expires_at})
 
@@ -114,7 +114,7 @@ def end(
     """End a lease. Tracks still open under it become pending again at once; return how many."""
     if session.scalar(_END, {"lease": lease.id, "now": now, "why": reason}) is None:
         return 0
-    back = back_to_pending(session, close_attempts(session, lease.id, None, left_open, now))
+    back = return_to_pending(session, close_attempts(session, lease.id, None, left_open, now))
     _finish(session, lease, now, "lease_ended", reason=reason, handed_back=len(back))
     return len(back)
 
@@ -128,13 +128,13 @@ def _finish(
     events.count(session, "leases_ended", reason=reason)
 
 
-def lock_race(session: Session, lease_id: str, track_ids: Sequence[int]) -> None:
+def lock_competing(session: Session, lease_id: str, track_ids: Sequence[int]) -> None:
     """Lock a lease and its rivals, always in the same order: the first report is settled first, and
     the other sees its outcome."""
     session.execute(_LOCK_RACE, {"lease": lease_id, "tracks": track_ids})
 
 
-def back_to_pending(session: Session, track_ids: Sequence[int], **values: object) -> list[int]:
+def return_to_pending(session: Session, track_ids: Sequence[int], **values: object) -> list[int]:
     """Make leased tracks pending again, unless another lease is working on them too; return their
     ids."""
     if not track_ids:
@@ -149,7 +149,7 @@ def back_to_pending(session: Session, track_ids: Sequence[int], **values: object
     return tracks.move(session, free, TrackState.PENDING, source=TrackState.LEASED, **values)
 
 
-def overtake(session: Session, track_ids: Sequence[int], now: float) -> None:
+def cancel_duplicates(session: Session, track_ids: Sequence[int], now: float) -> None:
     """Cancel the attempts that other leases still have open for tracks that are done."""
     events.count(session, "races_decided", _stop(session, track_ids, now, why="overtaken"))
 
@@ -201,34 +201,34 @@ def release(
     closed = close_attempts(
         session, lease.id, track_ids, AttemptState.RELEASED, now, kind=reason.value
     )
-    back = back_to_pending(session, closed)
+    back = return_to_pending(session, closed)
     events.count(session, "tracks_handed_back", len(back), reason=reason.value)
     finish_if_empty(session, lease, now)
     return len(back)
 
 
 def withdraw_unclaimed(session: Session, job_id: str, now: float, *, reason: str) -> None:
-    for lease in live_of(session, job_id):
+    for lease in list_live(session, job_id):
         if lease.worker_id is None:
             end(session, lease, now, reason=reason, left_open=AttemptState.RELEASED)
 
 
-def end_all_of(session: Session, job_id: str, now: float, *, reason: str) -> None:
+def end_all(session: Session, job_id: str, now: float, *, reason: str) -> None:
     """End all leases of a job, and cancel attempts for its tracks under leases of other jobs, from
     which it took the tracks over."""
-    for lease in live_of(session, job_id):
+    for lease in list_live(session, job_id):
         end(session, lease, now, reason=reason, left_open=AttemptState.CANCELLED)
     _stop(session, session.scalars(_AT_WORK_FOR, {"job": job_id}).all(), now, why=reason)
 
 
-def live_of(session: Session, job_id: str) -> list[LeaseRow]:
+def list_live(session: Session, job_id: str) -> list[LeaseRow]:
     statement = select(LeaseRow).where(
         col(LeaseRow.job_id) == job_id, col(LeaseRow.state) == LeaseState.LIVE
     )
     return list(session.scalars(statement))
 
 
-def expired(session: Session, now: float) -> list[str]:
+def list_expired(session: Session, now: float) -> list[str]:
     """Return claimed leases that were not extended in time."""
     statement = select(col(LeaseRow.id)).where(
         col(LeaseRow.state) == LeaseState.LIVE,
@@ -238,7 +238,7 @@ def expired(session: Session, now: float) -> list[str]:
     return list(session.scalars(statement))
 
 
-def held_by(session: Session, worker_id: str) -> list[LeaseRow]:
+def list_held(session: Session, worker_id: str) -> list[LeaseRow]:
     statement = select(LeaseRow).where(
         col(LeaseRow.worker_id) == worker_id, col(LeaseRow.state) == LeaseState.LIVE
     )

@@ -67,7 +67,7 @@ class _NewShardRows:
     sequence: int
 
 
-def offer(
+def create(
     session: Session, shards: Sequence[NewShard], *, now: float, is_speculative: bool
 ) -> list[ShardOffer]:
     """Lease the tracks of new shards to their workers. Skips shards with no track left to lease, or
@@ -91,7 +91,7 @@ def _make(
     takers = _takers(session, {shard.worker_id for shard in shards})
     possible = [shard for shard in shards if shard.worker_id in takers]
     wanted = [track_id for shard in possible for track_id in shard.track_ids]
-    take = tracks.still_leased if is_speculative else tracks.lease
+    take = tracks.lock_leased if is_speculative else tracks.lease
     rows_by_id = {row.id: row for row in take(session, wanted)}
     for shard in possible:
         rows = [rows_by_id[track_id] for track_id in shard.track_ids if track_id in rows_by_id]
@@ -142,7 +142,7 @@ def _lease_row(new: _NewShardRows, now: float) -> dict[str, object]:
 
 
 def _attempt_row(lease_id: str, track: Row[Any]) -> dict[str, object]:
-    fixed_seed = tracks.given_seed(track.brief)
+    fixed_seed = tracks.requested_seed(track.brief)
     return {
         "lease_id": lease_id,
         "track_id": track.id,
@@ -169,7 +169,7 @@ def _offered(new: _NewShardRows, now: float, *, is_speculative: bool) -> Journal
 
 
 @dataclass(frozen=True, slots=True)
-class Unclaimed:
+class UnclaimedOffer:
     """An offer that no worker has claimed yet; `later`: messages sent to its queue after its
     own."""
 
@@ -178,12 +178,12 @@ class Unclaimed:
     later: int
 
 
-def unclaimed_ages(session: Session, now: float) -> list[float]:
+def list_unclaimed_ages(session: Session, now: float) -> list[float]:
     """Return the seconds that each offer has waited to be claimed."""
     return [now - offered_at for offered_at in session.scalars(_UNCLAIMED_SINCE)]
 
 
-def unclaimed(session: Session) -> list[Unclaimed]:
+def list_unclaimed(session: Session) -> list[UnclaimedOffer]:
     later = aliased(LeaseRow)
     rows = session.execute(
         select(col(LeaseRow.id), col(LeaseRow.queue), func.count(col(later.id)))
@@ -195,4 +195,4 @@ def unclaimed(session: Session) -> list[Unclaimed]:
         .where(col(LeaseRow.state) == LeaseState.LIVE, col(LeaseRow.worker_id).is_(None))
         .group_by(col(LeaseRow.id), col(LeaseRow.queue))
     )
-    return [Unclaimed(*row) for row in rows]
+    return [UnclaimedOffer(*row) for row in rows]

@@ -51,13 +51,13 @@ _COUNT = (
 )
 
 
-def first_of(session: Session, job_id: str, *, now: float, limit: int) -> list[WaitingTrack]:
+def list_first(session: Session, job_id: str, *, now: float, limit: int) -> list[WaitingTrack]:
     """Return the first pending tracks of a job that are not backing off."""
     rows = session.execute(_WAITING, {"job": job_id, "now": now, "most": limit}).all()
     return [track for _, track in _waiting_tracks(session, rows)]
 
 
-def of_small(
+def list_of_small_jobs(
     session: Session, job_ids: Sequence[str], *, now: float
 ) -> dict[str, list[WaitingTrack]]:
     """Return all such tracks of small jobs, by job: one query for many of them."""
@@ -82,7 +82,7 @@ def has_previously_leased(session: Session, now: float) -> bool:
     return session.scalar(_BEGUN, {"now": now}) is not None
 
 
-def number_of(session: Session, job_id: str) -> int:
+def count(session: Session, job_id: str) -> int:
     return session.scalar(_COUNT, {"job": job_id}) or 0
 
 

@@ -70,7 +70,7 @@ _FLYING = (
 )
 
 
-def worker_pool(session: Session) -> WorkerPool:
+def load_worker_pool(session: Session) -> WorkerPool:
     ahead = {queue: (number, float(seconds)) for queue, number, seconds in session.execute(_AHEAD)}
     workers: list[WorkerView] = []
     kinds: dict[tuple[str, str], tuple[Callable[[TrackShape], float], float]] = {}
@@ -85,7 +85,7 @@ def worker_pool(session: Session) -> WorkerPool:
 def _usual(session: Session, gpu: str, name: str) -> Callable[[TrackShape], float]:
     """Return the mean seconds of a track on a GPU kind, as a function; shapes repeat, so it is
     cached."""
-    model = speeds.model_of(session, gpu, model_set(name))
+    model = speeds.load_model(session, gpu, model_set(name))
     return cache(lambda shape: model.predict(shape).mean)
 
 
@@ -110,7 +110,7 @@ def _view(
     )
 
 
-def jobs(
+def load_jobs(
     session: Session,
     rows: Iterable[JobRow],
     pool: WorkerPool,
@@ -120,7 +120,7 @@ def jobs(
     """Return views of active jobs, each with the first `window` of its waiting tracks."""
     moving = list(rows)
     small = [job.id for job in moving if job.track_count <= SMALL]
-    waiting = pending.of_small(session, small, now=now)
+    waiting = pending.list_of_small_jobs(session, small, now=now)
     in_flight = _in_flight(session, [job.id for job in moving])
     few = {job_id: waiting.get(job_id, []) for job_id in small}
     return [_job(session, job, pool, now, window, few.get(job.id), in_flight) for job in moving]
@@ -137,11 +137,11 @@ def _job(
 ) -> JobView:
     """Build the view of a job; `few` holds the waiting tracks of a small job."""
     waiting = (
-        pending.first_of(session, job.id, now=now, limit=window) if few is None else few[:window]
+        pending.list_first(session, job.id, now=now, limit=window) if few is None else few[:window]
     )
     total = len(waiting)
     if total == window:
-        total = max(total, pending.number_of(session, job.id))
+        total = max(total, pending.count(session, job.id))
     in_flight, committed = flying.get(job.id, (0.0, 0.0))
     return JobView(
         id=job.id,
@@ -177,13 +177,13 @@ def _seconds_left(
     return total / rate if rate else 0.0
 
 
-def stragglers(
+def load_stragglers(
     session: Session, workers: Sequence[WorkerView], now: float, *, silent_after: float
 ) -> list[Straggler]:
     """Return claimed leases with unfinished tracks, as candidates for races (speculative copies) at
     the tail of a job. A worker is silent after `silent_after` seconds without a heartbeat."""
     by_id = {worker.id: worker for worker in workers}
-    last_seen = {w.id: w.last_seen for w in worker_rows.live(session)}
+    last_seen = {w.id: w.last_seen for w in worker_rows.list_live(session)}
     rows = session.execute(
         select(LeaseRow, ShardRow)
         .join(ShardRow, col(ShardRow.id) == col(LeaseRow.shard_id))

@@ -102,7 +102,7 @@ def _capabilities_of(session: Session, request: RegisterRequest, tier: Tier) -> 
     return {
         "vram": reach(limits),
         "max_batch": limits.max_batch,
-        "speed": speeds.begin(session, request.gpu, kind, request.calibration),
+        "speed": speeds.calibrate(session, request.gpu, kind, request.calibration),
     }
 
 
@@ -120,13 +120,13 @@ def _origin_of(invitation: InvitationRow | None, request: RegisterRequest) -> di
     return claimed | overrides | {"invitation_id": invitation.id}
 
 
-def of_token(session: Session, token: str, *, lock: bool = False) -> WorkerRow | None:
+def find_by_token(session: Session, token: str, *, lock: bool = False) -> WorkerRow | None:
     """Return the worker that was issued this token, even if it has left."""
     statement = select(WorkerRow).where(col(WorkerRow.token_hash) == workers.hash_token(token))
     return session.scalar(statement.with_for_update() if lock else statement)
 
 
-def joining_by(session: Session, invitation_id: str, nonce: str) -> WorkerRow | None:
+def find_joining(session: Session, invitation_id: str, nonce: str) -> WorkerRow | None:
     """Return the newest worker that the process with this nonce registered by an invitation."""
     statement = select(WorkerRow).where(
         col(WorkerRow.invitation_id) == invitation_id, col(WorkerRow.join_nonce) == nonce
@@ -195,21 +195,21 @@ def admit(
     """
     if _is(token, join_token):
         return Admission()
-    invitation = invitations.of_token(session, token)
+    invitation = invitations.find_by_token(session, token)
     if invitation is not None:
         return _invited(session, invitation, now, nonce)
-    past = of_token(session, token, lock=True)
+    past = find_by_token(session, token, lock=True)
     if past is None or not may_return(past, now):
         return None
     return Admission(invitations.get(session, past.invitation_id), past)
 
 
-def opens(session: Session, token: str, now: float, *, join_token: str) -> bool:
+def may_admit(session: Session, token: str, now: float, *, join_token: str) -> bool:
     """Return whether a token may admit a worker; spends nothing, and `admit` makes the final
     decision."""
-    if _is(token, join_token) or invitations.of_token(session, token) is not None:
+    if _is(token, join_token) or invitations.find_by_token(session, token) is not None:
         return True
-    past = of_token(session, token)
+    past = find_by_token(session, token)
     return past is not None and may_return(past, now)
 
 
@@ -223,7 +223,7 @@ def may_return(past: WorkerRow, now: float) -> bool:
 def _invited(
     session: Session, invitation: InvitationRow, now: float, nonce: str
 ) -> Admission | None:
-    before = joining_by(session, invitation.id, nonce) if nonce else None
+    before = find_joining(session, invitation.id, nonce) if nonce else None
     if before is not None and before.state == WorkerState.JOINING:
         return Admission(invitation, before)
     if not invitations.is_open(invitation, now):

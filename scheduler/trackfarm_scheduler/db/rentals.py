@@ -33,16 +33,16 @@ _PLANNED = frozenset(fleet_api.RentalPlan.model_fields)
 _STANDING = frozenset(fleet_api.RentalStatus.model_fields) - {"prices"}
 
 
-class Stale(Exception):
+class StaleRental(Exception):
     """The rental is not in the state or version that the writer assumed."""
 
 
-def intend(
+def create_intent(
     session: Session, plan: fleet_api.RentalPlan, now: float, *, made_by: str
 ) -> tuple[RentalRow, invitations.CreatedInvitation]:
     """Record the intent to rent a machine, and invite its workers. A repeated intent replaces the
     invitation, because a token is shown only once. Raises Stale if the tag is in use."""
-    row = by_tag(session, plan.tag, lock=True)
+    row = find_by_tag(session, plan.tag, lock=True)
     if row is None:
         row = RentalRow(
             id=new_id("rental"),
@@ -53,7 +53,7 @@ def intend(
         session.add(row)
         _record(session, row, now)
     elif row.state != RentalState.INTENDED or _plan(row) != plan:
-        raise Stale(f"rental {plan.tag} exists already and is {row.state}")
+        raise StaleRental(f"rental {plan.tag} exists already and is {row.state}")
     _revoke_invitations(session, plan.tag, now)
     return row, invitations.create(session, _invitation(plan), now, made_by=made_by)
 
@@ -63,16 +63,16 @@ def move(
 ) -> tuple[RentalRow, Sequence[str]] | None:
     """Write the new standing; return the row and the ids of the workers that this ended, or None if
     there is no such rental. Raises Stale for another version or an impossible transition."""
-    row = by_tag(session, tag, lock=True)
+    row = find_by_tag(session, tag, lock=True)
     if row is None:
         return None
     if row.version == move.version + 1 and _standing(row) == move.standing:
         return row, ()  # repeated, because the response was lost
     if row.version != move.version:
-        raise Stale(f"rental {tag} is at version {row.version}, not at {move.version}")
+        raise StaleRental(f"rental {tag} is at version {row.version}, not at {move.version}")
     before, after = RentalState(row.state), move.standing.state
     if not RENTAL.reaches(before, after):
-        raise Stale(f"rental {tag} is {before} and never becomes {after}")
+        raise StaleRental(f"rental {tag} is {before} and never becomes {after}")
     for name in _STANDING:
         setattr(row, name, getattr(move.standing, name))
     row.prices = json.dumps([p.model_dump() for p in move.standing.prices])
@@ -83,9 +83,9 @@ def move(
     return row, _end_access(session, row, now) if after is RentalState.ENDED else ()
 
 
-def dismiss(session: Session, tag: str, reason: str) -> RentalRow | None:
+def request_release(session: Session, tag: str, reason: str) -> RentalRow | None:
     """Record the operator's request to release a rental; the fleet's leader carries it out."""
-    row = by_tag(session, tag, lock=True)
+    row = find_by_tag(session, tag, lock=True)
     if row is not None and row.state != RentalState.ENDED and not row.dismissed:
         row.dismissed = reason
         session.add(row)
@@ -100,12 +100,12 @@ def drain(session: Session, tag: str, now: float) -> list[str]:
     return [worker_id for worker_id in ids if workers.drain(session, worker_id, now)]
 
 
-def by_tag(session: Session, tag: str, *, lock: bool = False) -> RentalRow | None:
+def find_by_tag(session: Session, tag: str, *, lock: bool = False) -> RentalRow | None:
     statement = select(RentalRow).where(col(RentalRow.tag) == tag)
     return session.scalar(statement.with_for_update() if lock else statement)
 
 
-def known(
+def list_recent(
     session: Session,
     *,
     ended_since: float,

@@ -14,7 +14,7 @@ from trackfarm_scheduler.policy.states import MOVING, UNFINISHED, AttemptState
 _INACTIVE = [state for state in JobState if state not in MOVING]
 
 
-def adopt(session: Session, job_id: str) -> int:
+def take_over(session: Session, job_id: str) -> int:
     """Take over tracks that this job requested and their owner will not make: cancelled ones, and
     unfinished ones of an inactive job. Return how many."""
     _lock_active_owners(session, job_id)
@@ -48,7 +48,7 @@ def _lock_active_owners(session: Session, job_id: str) -> None:
     )
 
 
-def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = MOVING) -> int:
+def transfer(session: Session, job_id: str, *, heirs: Sequence[JobState] = MOVING) -> int:
     """Transfer unfinished tracks to another job in one of the states `heirs` that requested them
     too, so that stopping this job takes nothing from the other; return how many."""
     other = (
@@ -81,7 +81,7 @@ def hand_over(session: Session, job_id: str, *, heirs: Sequence[JobState] = MOVI
     return sum(len(ids) for ids in ids_by_heir.values())
 
 
-def entrust(session: Session, track_ids: Sequence[int]) -> None:
+def transfer_from_inactive(session: Session, track_ids: Sequence[int]) -> None:
     """Transfer tracks that became pending again and have an inactive owner to an active job that
     requested them."""
     inactive = select(col(JobRow.id)).where(col(JobRow.state).in_(_INACTIVE))
@@ -89,7 +89,7 @@ def entrust(session: Session, track_ids: Sequence[int]) -> None:
         col(TrackRow.id).in_(track_ids), col(TrackRow.job_id).in_(inactive)
     )
     for job_id in session.scalars(owners.distinct()).all():
-        hand_over(session, job_id)
+        transfer(session, job_id)
 
 
 def can_be_made(states: Sequence[JobState]) -> ColumnElement[bool]:

@@ -23,7 +23,7 @@ _STATS = select(_SPEED.c.stats).where(
 LONGEST_GAP = 6 * 3600.0  # a longer time is no track but a machine asleep
 
 
-def model_of(session: Session, gpu: str, kind: ModelSet) -> SpeedModel:
+def load_model(session: Session, gpu: str, kind: ModelSet) -> SpeedModel:
     """Return the learned model, or the prior if nothing has been learned."""
     stats = session.scalar(_STATS, {"kind": gpu, "name": kind.name})
     if stats is None:
@@ -39,7 +39,7 @@ def learn(
 ) -> tuple[float, float]:
     """Update the model of the worker's kind with the service seconds of committed tracks; return
     the seconds that were expected of the kind, and the seconds that this worker took."""
-    model = model_of(session, worker.gpu, model_set(worker.model_set))
+    model = load_model(session, worker.gpu, model_set(worker.model_set))
     expected = took = 0.0
     for done in good:
         shape = shape_of(made[done.track_id])
@@ -53,11 +53,13 @@ def learn(
     return expected, took
 
 
-def begin(session: Session, gpu: str, kind: ModelSet, calibration: Mapping[str, float]) -> float:
+def calibrate(
+    session: Session, gpu: str, kind: ModelSet, calibration: Mapping[str, float]
+) -> float:
     """Initialise the model of a kind without reports from the calibration of its first worker.
     Return this worker's speed relative to its kind, by its calibration."""
     points = calibration_points(calibration, gpu=gpu, model_set=kind)
-    before = model_of(session, gpu, kind)
+    before = load_model(session, gpu, kind)
     model = seed_model(before, points)
     if model is not before:
         _keep(session, model)

@@ -47,7 +47,7 @@ class UsageTotals:
     amounts: Amounts
 
 
-def add(session: Session, job_id: str, amounts: Amounts, now: float) -> None:
+def add_usage(session: Session, job_id: str, amounts: Amounts, now: float) -> None:
     """Add amounts to the usage of the key that the job belongs to."""
     values = {name: getattr(amounts, name) for name in _AMOUNTS}
     hour = int(now) // HOUR * HOUR
@@ -70,7 +70,7 @@ def _adding(dialect: str) -> Insert:
     )
 
 
-def between(
+def list_usage(
     session: Session,
     *,
     since: int,
@@ -151,7 +151,7 @@ def charge(
             amounts.failures += 1
         seconds["done" if track_id in done else "failed"] += timings.service
     for job_id, amounts in sorted(amounts_of.items()):
-        add(session, job_id, amounts, now)
+        add_usage(session, job_id, amounts, now)
         if amounts.dollars:
             session.execute(_SPEND, {"job": job_id, "dollars": amounts.dollars})
     _count(session, worker, seconds)

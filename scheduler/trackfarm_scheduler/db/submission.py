@@ -80,7 +80,7 @@ class _TrackItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealedJob:
     """The result of a submission. `job_id` is an older job if exactly the same tracks had been
     submitted before; `revived` counts the tracks taken over from other jobs."""
 
@@ -89,11 +89,11 @@ class Sealed:
     revived: int
 
 
-class GivenUp(Exception):
+class SubmissionExpired(Exception):
     """The submission received nothing for so long that it was treated as interrupted."""
 
 
-class Intake:
+class JobSubmission:
     """A submission in progress. `add` and `seal` each run in the caller's transaction."""
 
     def __init__(
@@ -141,8 +141,8 @@ class Intake:
     def add(self, session: Session, briefs: Sequence[Brief], now: float) -> None:
         """Store a chunk of validated briefs. Raises GivenUp."""
         if session.scalar(_TOUCH, {"job": self.job_id, "touched_at": now}) is None:
-            raise GivenUp
-        uploads.use(session, self.job_id, uploads.used_by(briefs, self.owner), now)
+            raise SubmissionExpired
+        uploads.record_use(session, self.job_id, uploads.keys_of(briefs, self.owner), now)
         wanted = [item for brief in briefs for item in self._expand(brief)]
         for start in range(0, len(wanted), KEYS_PER_QUERY):
             self._store(session, wanted[start : start + KEYS_PER_QUERY])
@@ -172,7 +172,7 @@ class Intake:
         session.execute(_INSERT_LINKS, links)
         tags = (item.brief.tags for item in wanted)
         first = self._ordinal - len(wanted) + 1
-        track_list.keep(session, self.job_id, enumerate(tags, first))
+        track_list.store_tags(session, self.job_id, enumerate(tags, first))
         self._new += sum(1 for item in fresh if stored[item.key][1] == self.job_id)
 
     def _track_row(self, item: _TrackItem) -> dict[str, object]:
@@ -215,18 +215,18 @@ class Intake:
         """Number of tracks that no job had requested before."""
         return self._new
 
-    def seal(self, session: Session) -> Sealed:
+    def seal(self, session: Session) -> SealedJob:
         """Make the job visible, or find the earlier job with exactly the same tracks. Raises
         GivenUp."""
         if session.scalar(_HOLD, {"job": self.job_id}) is None:
-            raise GivenUp
+            raise SubmissionExpired
         digest = self._digest.hexdigest()
         twin = _twin(session, self.owner, digest)
         if twin is not None:
             abandon(session, self.job_id)
-            return Sealed(twin, already_submitted=True, revived=0)
+            return SealedJob(twin, already_submitted=True, revived=0)
         # If every track is new, there is none to take over.
-        revived = shared_tracks.adopt(session, self.job_id) if self._new < self._ordinal else 0
+        revived = shared_tracks.take_over(session, self.job_id) if self._new < self._ordinal else 0
         session.execute(
             _SEAL,
             {
@@ -241,15 +241,15 @@ class Intake:
         facts = {"catalog": self.header.catalog, "tracks": self._ordinal, "new": self._new}
         events.record(session, JournalEvent(self._now, "job_accepted", self.job_id, data=facts))
         events.count(session, "tracks_accepted", self._new, model_set=self.model_set.name)
-        return Sealed(self.job_id, already_submitted=False, revived=revived)
+        return SealedJob(self.job_id, already_submitted=False, revived=revived)
 
 
 def abandon(session: Session, job_id: str) -> None:
     """Remove a job, and its pending tracks that no other job requested."""
-    shared_tracks.hand_over(session, job_id)
-    shared_tracks.hand_over(session, job_id, heirs=list(JobState))  # inactive jobs may resume later
-    uploads.forget_uses(session, job_id)
-    track_list.forget(session, job_id)
+    shared_tracks.transfer(session, job_id)
+    shared_tracks.transfer(session, job_id, heirs=list(JobState))  # inactive jobs may resume later
+    uploads.delete_uses(session, job_id)
+    track_list.delete_tags(session, job_id)
     session.execute(delete(JobTrackRow).where(col(JobTrackRow.job_id) == job_id))
     session.execute(
         delete(TrackRow).where(
@@ -259,7 +259,7 @@ def abandon(session: Session, job_id: str) -> None:
     session.execute(delete(JobRow).where(col(JobRow.id) == job_id))
 
 
-def stale_uploads(session: Session, *, untouched_since: float) -> list[str]:
+def list_stale(session: Session, *, untouched_since: float) -> list[str]:
     """Return unsealed jobs with no chunk since `untouched_since`."""
     return list(session.scalars(select(col(JobRow.id)).where(*_STALE), {"before": untouched_since}))
 

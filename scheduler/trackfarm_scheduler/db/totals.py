@@ -82,7 +82,7 @@ def _count_batches(session: Session, good: Sequence[TrackDone], kind: Mapping[st
     _observe(session, "track_batch_size", BATCH_BOUNDS, sizes, kind)
 
 
-def count_given_up(session: Session, worker: WorkerRow) -> None:
+def count_failed_track(session: Session, worker: WorkerRow) -> None:
     """Count a track that failed permanently."""
     events.count(session, "tracks", 1, outcome="failed", **place_of(worker))
 

@@ -26,7 +26,9 @@ from trackfarm_scheduler.db.tables_catalog import TrackTagRow
 _INSERT = insert(table_of(TrackTagRow))
 
 
-def keep(session: Session, job_id: str, labelled: Iterable[tuple[int, Mapping[str, str]]]) -> None:
+def store_tags(
+    session: Session, job_id: str, labelled: Iterable[tuple[int, Mapping[str, str]]]
+) -> None:
     """Store the labels of tracks, given by ordinal."""
     rows = [
         {"tag": tag, "value": value, "job_id": job_id, "ordinal": ordinal}
@@ -37,11 +39,11 @@ def keep(session: Session, job_id: str, labelled: Iterable[tuple[int, Mapping[st
         session.execute(_INSERT, rows)
 
 
-def forget(session: Session, job_id: str) -> None:
+def delete_tags(session: Session, job_id: str) -> None:
     session.execute(delete(TrackTagRow).where(col(TrackTagRow.job_id) == job_id))
 
 
-def of_a_job(labels: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
+def job_has_tags(labels: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
     """Conditions on jobs: each of these labels is on one of the job's tracks."""
     return [
         exists().where(
@@ -53,7 +55,7 @@ def of_a_job(labels: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
     ]
 
 
-def of_a_track(labels: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
+def track_has_tags(labels: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
     """Conditions on a job's tracks: the track has all of these labels."""
     return [
         exists().where(
@@ -69,7 +71,7 @@ def of_a_track(labels: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
 Row = tuple[JobTrackRow, TrackRow, ArtifactRow | None, int]
 
 
-def page(
+def list_page(
     session: Session,
     job_id: str,
     *,
@@ -95,7 +97,7 @@ def page(
     )
     if states:
         statement = statement.where(col(TrackRow.state).in_(states))
-    statement = statement.where(*of_a_track(labels), *within(col(TrackRow.ended_at), *between))
+    statement = statement.where(*track_has_tags(labels), *within(col(TrackRow.ended_at), *between))
     rows = session.execute(statement.order_by(col(JobTrackRow.ordinal)).limit(limit))
     return [(link, track, artifact, number) for link, track, artifact, number in rows]
 

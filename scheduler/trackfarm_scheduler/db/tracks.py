@@ -75,7 +75,7 @@ def lease(session: Session, ids: Sequence[int]) -> Sequence[Row[Any]]:
     return session.execute(_LEASE, {"ids": ids}).all() if ids else []
 
 
-def still_leased(session: Session, ids: Sequence[int]) -> Sequence[Row[Any]]:
+def lock_leased(session: Session, ids: Sequence[int]) -> Sequence[Row[Any]]:
     """Lock `ids` until the transaction ends; return the leased ones with the same columns."""
     lock(session, ids)
     return session.execute(_STILL_LEASED, {"ids": ids}).all() if ids else []
@@ -105,7 +105,7 @@ class FailureNote:
     counted: bool
 
 
-def note_failure(session: Session, track_id: int, note: FailureNote) -> tuple[int, int]:
+def record_failure(session: Session, track_id: int, note: FailureNote) -> tuple[int, int]:
     """Add a failure to a track's record; return (failures, crashes)."""
     row = session.execute(
         update(TrackRow)
@@ -119,7 +119,7 @@ def note_failure(session: Session, track_id: int, note: FailureNote) -> tuple[in
     return row[0], row[1]
 
 
-def given_seed(brief: str) -> int | None:
+def requested_seed(brief: str) -> int | None:
     """Return the seed that the stored brief asks for; None if it has none."""
     seed = json.loads(brief).get("seed")
     return None if seed is None else int(seed)

@@ -16,7 +16,7 @@ from trackfarm_scheduler.objects.factory import source_key
 from trackfarm_scheduler.objects.keys import uploads_of
 
 
-def used_by(briefs: Iterable[Brief], owner: str) -> set[str]:
+def keys_of(briefs: Iterable[Brief], owner: str) -> set[str]:
     """Return the keys of the uploads that briefs of this owner name."""
     named = {
         source_key(reference, owner)
@@ -33,7 +33,7 @@ def touch(session: Session, key: str, now: float) -> None:
     session.execute(_touching(dialect), {"object_key": key, "touched_at": now})
 
 
-def use(session: Session, job_id: str, keys: Iterable[str], now: float) -> None:
+def record_use(session: Session, job_id: str, keys: Iterable[str], now: float) -> None:
     """Record that a job uses these uploads."""
     dialect = session.get_bind().dialect.name
     for key in sorted(keys):
@@ -41,11 +41,11 @@ def use(session: Session, job_id: str, keys: Iterable[str], now: float) -> None:
         session.execute(_using(dialect), {"job_id": job_id, "object_key": key})
 
 
-def forget_uses(session: Session, job_id: str) -> None:
+def delete_uses(session: Session, job_id: str) -> None:
     session.execute(delete(JobUploadRow).where(col(JobUploadRow.job_id) == job_id))
 
 
-def take_unused(session: Session, *, since: float, limit: int) -> list[str]:
+def delete_unused(session: Session, *, since: float, limit: int) -> list[str]:
     """Delete the records of uploads neither sent nor used by a job since `since`; return their
     keys."""
     in_use = exists().where(

@@ -59,7 +59,7 @@ class DeliveryOutcome:
     error: str
 
 
-def write(session: Session, happenings: Sequence[JournalEvent]) -> None:
+def write_messages(session: Session, happenings: Sequence[JournalEvent]) -> None:
     """Add a row for each event and each webhook subscribed to it; without webhooks this costs one
     index lookup."""
     notable = [(h, EVENT_OF[h.kind]) for h in happenings if h.kind in EVENT_OF and h.job_id]
@@ -95,7 +95,7 @@ def _row(happening: JournalEvent, event: HookEvent, webhook_id: str) -> dict[str
     }
 
 
-def due_hooks(session: Session, now: float) -> list[str]:
+def list_due_webhooks(session: Session, now: float) -> list[str]:
     """Return the webhooks with messages to send now, ones without recent failures first."""
     waits = exists().where(
         col(DeliveryRow.webhook_id) == col(WebhookRow.id), _PENDING, col(DeliveryRow.next_at) <= now
@@ -104,7 +104,7 @@ def due_hooks(session: Session, now: float) -> list[str]:
     return list(session.scalars(statement.order_by(col(WebhookRow.not_before))))
 
 
-def take(
+def reserve(
     session: Session, webhook_id: str, *, now: float, until: float, limit: int
 ) -> list[WebhookMessage]:
     """Take the messages that are due longest, and reserve them for this caller until `until`."""
@@ -160,7 +160,7 @@ def _message(
     )
 
 
-def note(session: Session, outcomes: Sequence[DeliveryOutcome], now: float) -> None:
+def record_outcomes(session: Session, outcomes: Sequence[DeliveryOutcome], now: float) -> None:
     """End messages that were delivered or given up, once; postpone the rest."""
     for outcome in outcomes:
         ended = None if outcome.state is DeliveryState.PENDING else now
@@ -178,7 +178,7 @@ def note(session: Session, outcomes: Sequence[DeliveryOutcome], now: float) -> N
         )
 
 
-def put_back(session: Session, messages: Sequence[WebhookMessage], now: float) -> None:
+def release(session: Session, messages: Sequence[WebhookMessage], now: float) -> None:
     """Make messages due again that were taken and not tried."""
     ids = [message.row_id for message in messages]
     session.execute(
@@ -186,7 +186,7 @@ def put_back(session: Session, messages: Sequence[WebhookMessage], now: float) -
     )
 
 
-def note_failures(session: Session, webhook_id: str, failures: int, not_before: float) -> None:
+def record_failures(session: Session, webhook_id: str, failures: int, not_before: float) -> None:
     """Record a webhook's failures, and send nothing to it until `not_before`."""
     session.execute(
         update(WebhookRow)
@@ -210,7 +210,7 @@ def give_up_old(session: Session, *, since_before: float, now: float) -> int:
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 
-def page(
+def list_page(
     session: Session, webhook_id: str, *, state: DeliveryState | None, before: int, limit: int
 ) -> list[DeliveryRow]:
     """Return messages newest first, with row ids below `before`."""
@@ -221,7 +221,7 @@ def page(
     return list(session.scalars(statement.limit(limit)))
 
 
-def send_again(session: Session, webhook_id: str, message_id: str, now: float) -> bool:
+def restart(session: Session, webhook_id: str, message_id: str, now: float) -> bool:
     """Restart the delivery of a message that was given up; False if there is no such message."""
     statement = (
         update(DeliveryRow)
@@ -236,7 +236,7 @@ def send_again(session: Session, webhook_id: str, message_id: str, now: float) -
     return session.scalar(statement) is not None
 
 
-def forget(session: Session, *, ended_before: float, limit: int) -> int:
+def delete_old(session: Session, *, ended_before: float, limit: int) -> int:
     """Delete messages that ended before `ended_before`, at most `limit`; return how many."""
     due = select(col(DeliveryRow.id)).where(col(DeliveryRow.ended_at) < ended_before).limit(limit)
     ids = list(session.scalars(due))

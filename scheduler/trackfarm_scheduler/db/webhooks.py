@@ -16,7 +16,7 @@ def make_id() -> str:
     return new_id("hook")
 
 
-def make(
+def create(
     session: Session,
     *,
     webhook_id: str,
@@ -53,7 +53,7 @@ def find(session: Session, webhook_id: str, *, owner: str | None) -> WebhookRow 
     return row if row is not None and owner in (None, row.owner) else None
 
 
-def everything(session: Session, *, owner: str | None) -> list[WebhookRow]:
+def list_all(session: Session, *, owner: str | None) -> list[WebhookRow]:
     """Return webhooks oldest first; with `owner`, only that owner's."""
     owner_filter = () if owner is None else (col(WebhookRow.owner) == owner,)
     order = col(WebhookRow.made_at), col(WebhookRow.id)

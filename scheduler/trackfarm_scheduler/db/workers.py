@@ -60,12 +60,14 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def by_token(session: Session, token: str) -> WorkerRow | None:
+def find_by_token(session: Session, token: str) -> WorkerRow | None:
     """Return the worker that a bearer token belongs to, unless it has left."""
     return session.scalar(_BY_TOKEN, {"hash": hash_token(token)})
 
 
-def hear(session: Session, beats: Mapping[str, HeartbeatRequest], now: float) -> frozenset[str]:
+def record_heartbeats(
+    session: Session, beats: Mapping[str, HeartbeatRequest], now: float
+) -> frozenset[str]:
     """Record heartbeats by worker id; return the workers drained by the scheduler that have nothing
     left. A lost worker that reports again is accepted; its old leases are not. A worker locked by a
     report at this moment is skipped: waiting for it while holding other locks could deadlock, and
@@ -110,7 +112,7 @@ def _state_after(state: WorkerState, beat: HeartbeatRequest, *, is_bad: bool) ->
     return wanted if WORKER.allows(state, wanted) else state
 
 
-def lose_silent(session: Session, *, silent_since: float, now: float) -> list[str]:
+def mark_silent_lost(session: Session, *, silent_since: float, now: float) -> list[str]:
     """Mark workers not heard from since `silent_since` as lost and end their leases; return their
     ids."""
     lost = list(
@@ -166,11 +168,11 @@ def leave(session: Session, worker_id: str, now: float, *, reason: str) -> None:
 
 
 def end_leases(session: Session, worker_id: str, now: float, *, reason: str) -> None:
-    for lease in leases.held_by(session, worker_id):
+    for lease in leases.list_held(session, worker_id):
         leases.end(session, lease, now, reason=reason, left_open=AttemptState.EXPIRED)
 
 
-def grant_time_again(session: Session, now: float) -> None:
+def restart_silence(session: Session, now: float) -> None:
     """Restart the silence of all workers after scheduler downtime, when no heartbeat could
     arrive."""
     session.execute(
@@ -184,25 +186,25 @@ def count_live(session: Session) -> int:
     return session.scalar(_COUNT_LIVE) or 0
 
 
-def live_queues(session: Session) -> list[str]:
+def list_live_queues(session: Session) -> list[str]:
     """Return the queue of each worker that accepts new shards."""
     return list(
         session.scalars(select(col(WorkerRow.queue)).where(col(WorkerRow.state).in_(LIVE_STATES)))
     )
 
 
-def live(session: Session) -> list[WorkerRow]:
+def list_live(session: Session) -> list[WorkerRow]:
     """Return the workers that accept new shards."""
     return list(session.scalars(select(WorkerRow).where(col(WorkerRow.state).in_(LIVE_STATES))))
 
 
-def all_present(session: Session) -> list[WorkerRow]:
+def list_present(session: Session) -> list[WorkerRow]:
     """Return all workers that have not left."""
     statement = select(WorkerRow).where(col(WorkerRow.state) != WorkerState.GONE)
     return list(session.scalars(statement.order_by(col(WorkerRow.joined_at))))
 
 
-def page(
+def list_page(
     session: Session,
     limit: int,
     *,
@@ -230,7 +232,9 @@ def count_eligible(workers: Sequence[WorkerRow], model_set: str, min_vram: int) 
     return sum(w.model_set == model_set and w.vram >= min_vram for w in workers)
 
 
-def credit(session: Session, worker: WorkerRow, *, done: int, expected: float, took: float) -> None:
+def record_done(
+    session: Session, worker: WorkerRow, *, done: int, expected: float, took: float
+) -> None:
     """Count a worker's done tracks, and learn its speed relative to its kind: `expected` seconds of
     the kind over the seconds this worker `took`."""
     ratio = expected / took if took > 0 else 0.0
@@ -272,7 +276,7 @@ def quarantine(session: Session, worker_id: str, now: float) -> bool:
     return session.scalar(statement) is not None
 
 
-def any_silent(session: Session, *, silent_since: float) -> bool:
+def has_silent(session: Session, *, silent_since: float) -> bool:
     statement = select(col(WorkerRow.id)).where(
         col(WorkerRow.last_seen) < silent_since,
         col(WorkerRow.state).in_(WORKER.sources(WorkerState.LOST)),

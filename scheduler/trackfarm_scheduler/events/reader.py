@@ -54,7 +54,7 @@ def progress(session: Session, job_id: str) -> bytes | None:
     job = session.get(JobRow, job_id)
     if job is None or job.removed_at is not None:
         return None
-    counts, audio_done = job_counts.asked_for_by(session, job_id)
+    counts, audio_done = job_counts.count_requested(session, job_id)
     facts = {
         "job_id": job_id,
         "state": job.state,

@@ -51,7 +51,9 @@ def each_track(
     after = wanted.first - 1
     while True:
         with database.read() as session:
-            rows = track_list.page(session, wanted.job_id, after=after, limit=PAGE, states=states)
+            rows = track_list.list_page(
+                session, wanted.job_id, after=after, limit=PAGE, states=states
+            )
             page = [track_list.view(*row, None) for row in rows]
         for track in page:
             if wanted.last is not None and track.ordinal > wanted.last:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trackfarm_scheduler.db import artifacts, jobs
-from trackfarm_scheduler.db.artifacts import Committed
+from trackfarm_scheduler.db.artifacts import CommittedArtifact
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.objects.base import ObjectStat, ObjectStore
@@ -34,25 +34,25 @@ class ArtifactVerifier:
             return
         before = self.clock() - self.margin
         with self.database.read() as session:
-            artifacts_due = artifacts.to_look_at(session, written_before=before, limit=BATCH)
+            artifacts_due = artifacts.list_unverified(session, written_before=before, limit=BATCH)
         changed = [c for c in artifacts_due if is_changed(c, self.objects.stat(c.object_key))]
         unchanged = [c.track_id for c in artifacts_due if c not in changed]
         if unchanged:
             with self.database.write() as session:
-                artifacts.note_look(session, unchanged, self.clock())
+                artifacts.mark_verified(session, unchanged, self.clock())
         for committed in changed:
             self._void(committed)
 
-    def _void(self, committed: Committed) -> None:
+    def _void(self, committed: CommittedArtifact) -> None:
         now = self.clock()
         with self.database.write() as session:
-            if artifacts.void(session, committed, now):
-                jobs.go_on(session, committed.track_id, now)
+            if artifacts.revoke(session, committed, now):
+                jobs.reopen(session, committed.track_id, now)
                 FailureHandler.strike(session, committed.worker_id, 1, now)
         self.objects.remove([committed.object_key])
 
 
-def is_changed(committed: Committed, found: ObjectStat | None) -> bool:
+def is_changed(committed: CommittedArtifact, found: ObjectStat | None) -> bool:
     """Return whether an object differs from the committed one; a missing one does."""
     if found is None or found.size != committed.size:
         return True

@@ -31,7 +31,7 @@ class JobCompleter:
         if not self._leadership.leads:
             return
         with self._database.read() as session:
-            limited = jobs.in_state(session, MOVING, with_budget=True)
+            limited = jobs.list_in_state(session, MOVING, with_budget=True)
             over_budget = {
                 job.id: job for job in limited if is_over_budget(session, job, self._clock())
             }
@@ -47,7 +47,7 @@ class JobCompleter:
 
     def _end(self, session: Session, job: JobRow, *, is_over_budget: bool) -> None:
         jobs.lock(session, job.id)
-        counts, _ = job_counts.asked_for_by(session, job.id)
+        counts, _ = job_counts.count_requested(session, job.id)
         ending = job_ending(counts, is_over_budget=is_over_budget)
         if ending is not None:
             state, reason = ending
@@ -58,9 +58,9 @@ def is_over_budget(session: Session, job: JobRow, now: float) -> bool:
     """Return whether the job is idle and only its budget prevents placement of its next tracks."""
     if job.budget is None:
         return False
-    pool = placement_view.worker_pool(session)
+    pool = placement_view.load_worker_pool(session)
     workers = [replace(w, shards=0) for w in pool.workers if w.model_set == job.model_set]
-    (view,) = placement_view.jobs(session, [job], pool, now, placement_view.MAX_SHARD_TRACKS)
+    (view,) = placement_view.load_jobs(session, [job], pool, now, placement_view.MAX_SHARD_TRACKS)
     if view.priority.in_flight_seconds:
         return False
     with_money = place([replace(view, affordable=None)], workers, shard_seconds=1.0)
@@ -68,5 +68,5 @@ def is_over_budget(session: Session, job: JobRow, now: float) -> bool:
 
 
 def _fails(session: Session, job: JobRow) -> bool:
-    ending = job_ending(job_counts.made_by(session, job.id))
+    ending = job_ending(job_counts.count_own(session, job.id))
     return ending is not None and ending[0] is JobState.FAILED

@@ -40,7 +40,7 @@ class OrphanCleaner:
     def _sweep_uploads(self, stale: float) -> None:
         """Remove submissions that were interrupted when their scheduler died."""
         with self.database.read() as session:
-            job_ids = submission_db.stale_uploads(session, untouched_since=stale)
+            job_ids = submission_db.list_stale(session, untouched_since=stale)
         for job_id in job_ids:
             with self.database.write() as session:
                 submission_db.abandon_stale(session, job_id, untouched_since=stale)

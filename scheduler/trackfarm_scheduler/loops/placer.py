@@ -61,18 +61,18 @@ class Placer:
         self._broker.send(stored)
 
     def _decide(self, session: Session, now: float) -> "_Decision":
-        moving = jobs.in_state(session, MOVING)
-        pool = placement_view.worker_pool(session) if moving else None
+        moving = jobs.list_in_state(session, MOVING)
+        pool = placement_view.load_worker_pool(session) if moving else None
         if pool is None:
             return _Decision([])
         # Previously leased tracks also go to fully loaded workers.
         places = free_places(pool.workers) or (
             len(pool.workers) if pending.has_previously_leased(session, now) else 0
         )
-        room = min(places, offers_allowed(offers.unclaimed_ages(session, now)))
+        room = min(places, offers_allowed(offers.list_unclaimed_ages(session, now)))
         if room <= 0:
             return _Decision([])
-        views = placement_view.jobs(session, moving, pool, now, WINDOW_PER_PLACE * room)
+        views = placement_view.load_jobs(session, moving, pool, now, WINDOW_PER_PLACE * room)
         shards = place(
             views,
             pool.workers,
@@ -92,7 +92,7 @@ class Placer:
         if not idle:
             return []
         silent_after = MISSED_BEATS * heartbeat_interval(len(pool.workers), slowest=5.0)
-        stragglers = placement_view.stragglers(
+        stragglers = placement_view.load_stragglers(
             session, pool.workers, now, silent_after=silent_after
         )
         affordable = {view.id: view.affordable for view in views}
@@ -102,9 +102,9 @@ class Placer:
     def _store(self, session: Session, decision: "_Decision", now: float) -> list[ShardOffer]:
         """Store the decided offers; since the decision, jobs may have stopped, workers left and
         tracks been made."""
-        moving = {job.id for job in jobs.in_state(session, MOVING)}
+        moving = {job.id for job in jobs.list_in_state(session, MOVING)}
         shards = [shard for shard in decision.shards if shard.job_id in moving]
-        stored = offers.offer(session, shards, now=now, is_speculative=decision.are_copies)
+        stored = offers.create(session, shards, now=now, is_speculative=decision.are_copies)
         for job_id in sorted({shard.job_id for shard in shards}) if stored else ():
             jobs.start(session, job_id, now)
         return stored

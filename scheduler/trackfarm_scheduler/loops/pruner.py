@@ -31,7 +31,7 @@ class Pruner:
         due = cutoffs(self.retention, self.clock())
         self._repeat(partial(self._retire_calls, due.calls))
         with self.database.read() as session:
-            jobs = job_deletion.removed(session, written_before=due.removals)
+            jobs = job_deletion.list_removed(session, written_before=due.removals)
         for job_id in jobs:
             self._repeat(partial(self._remove_tracks, job_id))
         self._repeat(partial(self._remove_uploads, due.uploads))
@@ -45,15 +45,15 @@ class Pruner:
     def _retire_calls(self, since: float) -> bool:
         with self.database.write() as session:
             self.leadership.require(session)
-            return calls.retire(session, since=since, limit=BATCH, now=self.clock()) == BATCH
+            return calls.remove_old(session, since=since, limit=BATCH, now=self.clock()) == BATCH
 
     def _remove_tracks(self, job_id: str) -> bool:
         # Skips the write queue, so that other writes do not wait for a store that hangs for minutes.
         with self.database.write(in_line=False) as session:
             self.leadership.require(session)
-            keys = job_deletion.take_batch(session, job_id, BATCH)
+            keys = job_deletion.delete_tracks(session, job_id, BATCH)
             if keys is None:
-                job_deletion.finish(session, job_id, self.clock())
+                job_deletion.delete_job(session, job_id, self.clock())
                 return False
             self.objects.remove(keys)
             return True
@@ -61,16 +61,16 @@ class Pruner:
     def _remove_uploads(self, since: float) -> bool:
         with self.database.write(in_line=False) as session:
             self.leadership.require(session)
-            keys = uploads.take_unused(session, since=since, limit=BATCH)
+            keys = uploads.delete_unused(session, since=since, limit=BATCH)
             self.objects.remove(keys)
             return len(keys) == BATCH
 
     def _remove_events(self, before: float) -> bool:
         with self.database.write() as session:
             self.leadership.require(session)
-            return events.forget(session, before=before, limit=EVENTS) == EVENTS
+            return events.delete_old(session, before=before, limit=EVENTS) == EVENTS
 
     def _remove_messages(self, before: float) -> bool:
         with self.database.write() as session:
             self.leadership.require(session)
-            return webhook_outbox.forget(session, ended_before=before, limit=EVENTS) == EVENTS
+            return webhook_outbox.delete_old(session, ended_before=before, limit=EVENTS) == EVENTS

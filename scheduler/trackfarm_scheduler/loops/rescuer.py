@@ -9,7 +9,7 @@ from trackfarm_scheduler.broker.client import Broker
 from trackfarm_scheduler.db import lease_expiry, leases, offers, workers
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.leader_leases import NotLeading
-from trackfarm_scheduler.db.offers import Unclaimed
+from trackfarm_scheduler.db.offers import UnclaimedOffer
 from trackfarm_scheduler.db.tables import LeaseRow
 from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.policy.leases import has_left_queue, offer_is_lost
@@ -50,8 +50,8 @@ class Rescuer:
         lead."""
         now = self._clock()
         with self._database.write() as session:
-            workers.grant_time_again(session, now)
-            lease_expiry.grant_time_again(session, now + self._lost_after)
+            workers.restart_silence(session, now)
+            lease_expiry.extend_all(session, now + self._lost_after)
 
     def tick(self) -> None:
         if not self._leadership.leads:
@@ -60,13 +60,13 @@ class Rescuer:
         silent_since = now - lag - self._lost_after
         with self._database.read() as session:
             doomed = self._doomed(session, now, lag)
-            silent = workers.any_silent(session, silent_since=silent_since)
+            silent = workers.has_silent(session, silent_since=silent_since)
         if not doomed and not silent:
             return
         try:
             with self._database.write() as session:
                 self._leadership.require(session)
-                workers.lose_silent(session, silent_since=silent_since, now=now)
+                workers.mark_silent_lost(session, silent_since=silent_since, now=now)
                 for lease_id, reason in sorted(doomed.items()):
                     self._end(session, lease_id, reason, now, lag)
         except NotLeading:
@@ -85,15 +85,15 @@ class Rescuer:
 
     def _doomed(self, session: Session, now: float, lag: float) -> dict[str, str]:
         """Return the leases to end, with the reason."""
-        expired = dict.fromkeys(leases.expired(session, now - lag), "expired")
+        expired = dict.fromkeys(leases.list_expired(session, now - lag), "expired")
         return expired | self._lost_offers(session, now, lag)
 
     def _lost_offers(self, session: Session, now: float, lag: float) -> dict[str, str]:
-        waiting = offers.unclaimed(session)
+        waiting = offers.list_unclaimed(session)
         self._left_at = {o.lease_id: t for o in waiting if (t := self._left_at.get(o.lease_id))}
         if not waiting:
             return {}
-        served = Counter(workers.live_queues(session))
+        served = Counter(workers.list_live_queues(session))
         lengths = self._broker.lengths({offer.queue for offer in waiting}) or {}
         lost: dict[str, str] = {}
         for offer in waiting:
@@ -108,7 +108,7 @@ class Rescuer:
                 lost[offer.lease_id] = "not claimed" if served[offer.queue] else "no worker"
         return lost
 
-    def _look_for(self, offer: Unclaimed, queue_length: int, now: float) -> None:
+    def _look_for(self, offer: UnclaimedOffer, queue_length: int, now: float) -> None:
         if has_left_queue(later_offers=offer.later, queue_length=queue_length):
             self._left_at.setdefault(offer.lease_id, now)
         else:

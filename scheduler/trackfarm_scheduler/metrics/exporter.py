@@ -83,7 +83,7 @@ class FarmCollector:
     def _of_database(self, workers: Sequence[WorkerSample]) -> Iterator[Metric]:
         with self._database.read() as session:
             begun = totals.begun(gauges.places_of(workers))
-            yield from totals.families(chain(events.totals(session), begun))
+            yield from totals.families(chain(events.list_counters(session), begun))
             yield from gauges.families(session, workers, self._clock())
         yield from survey.families(self._surveyor.newest())
 

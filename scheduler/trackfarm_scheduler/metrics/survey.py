@@ -48,8 +48,8 @@ def promises_of(
     limited_jobs = [job for job in moving if job.deadline is not None or job.budget is not None]
     if not limited_jobs:
         return []
-    pool = placement_view.worker_pool(session)
-    views = placement_view.jobs(session, limited_jobs, pool, now, placement_view.SAMPLE)
+    pool = placement_view.load_worker_pool(session)
+    views = placement_view.load_jobs(session, limited_jobs, pool, now, placement_view.SAMPLE)
     served_model_sets = {worker.model_set for worker in pool.workers}
     return [
         _promise(
@@ -159,7 +159,7 @@ class Surveyor:
         began = time.monotonic()
         with self._database.read() as session:
             result = survey(session, self._clock())
-            kinds = {w.queue: (w.model_set, w.tier) for w in workers.live(session)}
+            kinds = {w.queue: (w.model_set, w.tier) for w in workers.list_live(session)}
         # Outside the transaction: an unreachable broker may take seconds to fail.
         queues = _lengths(self._broker, kinds)
         result = replace(result, queues=queues, took=time.monotonic() - began)
@@ -177,7 +177,7 @@ def survey(session: Session, now: float) -> Survey:
         totals[state] = totals.get(state, 0) + number
         if state == TrackState.PENDING:
             pending[job_id] = number
-    moving = jobs.in_state(session, MOVING)
+    moving = jobs.list_in_state(session, MOVING)
     open_jobs = [job for job in moving if job.id in pending]
     return Survey(
         at=now,

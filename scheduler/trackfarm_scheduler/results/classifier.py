@@ -106,7 +106,7 @@ def _mismatch(done: TrackDone, row: ReportedTrack) -> Mismatch | None:
         return Mismatch(reason)
     if done.seed == row.attempt.seed:
         return None
-    requested_seed = tracks.given_seed(row.track.brief)
+    requested_seed = tracks.requested_seed(row.track.brief)
     tries = row.attempt.try_number
     if done.seed in next_seeds(row.track.key, row.attempt.seed, tries=tries, given=requested_seed):
         return None

@@ -77,7 +77,7 @@ class FailureHandler:
             new_values = (
                 {} if larger_vram is None else {"min_vram": max(larger_vram, track.min_vram)}
             )
-            leases.back_to_pending(
+            leases.return_to_pending(
                 session,
                 [track.id],
                 not_before=now + decision.delay,
@@ -107,17 +107,17 @@ class FailureHandler:
     ) -> bool:
         """Fail the track; False when another lease may still make it, or its job was cancelled."""
         assert track.id is not None
-        if failure_records.is_raced(session, track.id) or not tracks.move(
+        if failure_records.has_open_attempt(session, track.id) or not tracks.move(
             session, [track.id], TrackState.FAILED, error=error[:4000], ended_at=now
         ):
             return False
-        totals.count_given_up(session, worker)
+        totals.count_failed_track(session, worker)
         return True
 
     @staticmethod
     def _larger_vram(session: Session, worker: WorkerRow) -> int | None:
         """Return the VRAM of the smallest live worker with more memory, in nominal GB."""
-        same_model_set = [w for w in workers.live(session) if w.model_set == worker.model_set]
+        same_model_set = [w for w in workers.list_live(session) if w.model_set == worker.model_set]
         return min((w.vram for w in same_model_set if w.vram > worker.vram), default=None)
 
     def _decide(
@@ -131,13 +131,15 @@ class FailureHandler:
     ) -> Retry | GiveUp:
         assert track.id is not None
         note = tracks.FailureNote(crashed=kind in CRASHES, counted=kind not in INFRASTRUCTURE)
-        failures, crashes = tracks.note_failure(session, track.id, note)
+        failures, crashes = tracks.record_failure(session, track.id, note)
         history = FailureHistory(
             failures=failures,
             crashes=crashes,
-            distinct_workers=failure_records.distinct_workers(session, track.id),
-            eligible=workers.count_eligible(workers.live(session), track.model_set, track.min_vram),
-            exhaustions=failure_records.exhaustions(session, track.id, vram=worker.vram),
+            distinct_workers=failure_records.count_failing_workers(session, track.id),
+            eligible=workers.count_eligible(
+                workers.list_live(session), track.model_set, track.min_vram
+            ),
+            exhaustions=failure_records.count_out_of_memory(session, track.id, vram=worker.vram),
             has_larger=has_larger,
         )
         return judge_failure(kind, history, self._jitter)
@@ -146,7 +148,7 @@ class FailureHandler:
         self, session: Session, maker: WorkerRow, track_ids: Sequence[int], now: float
     ) -> None:
         """Add a strike to each worker that failed a track which another worker has just made."""
-        for worker_id, disproved in failure_records.disproved_by(
+        for worker_id, disproved in failure_records.find_disproved(
             session, maker.id, track_ids
         ).items():
             self.strike(session, worker_id, disproved, now)

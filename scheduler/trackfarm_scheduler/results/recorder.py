@@ -99,7 +99,7 @@ class Recorder:
         now = self._clock()
         track_ids = [done.track_id for done in report.done]
         track_ids += [failed.track_id for failed in report.failed]
-        leases.lock_race(session, lease_id, track_ids)
+        leases.lock_competing(session, lease_id, track_ids)
         lease = leases.get(session, lease_id, lock=True)
         if lease is None or lease.worker_id != worker.id:
             log_foreign_lease(worker, lease, "report")
@@ -159,7 +159,7 @@ class Recorder:
         etags = {item.done.track_id: item.etag for item in committed}
         reports.insert_artifacts(session, worker.id, lease.id, results, etags, now)
         reports.close_done(session, lease.id, results, now)
-        leases.overtake(session, ids, now)
+        leases.cancel_duplicates(session, ids, now)
         self._failures.strike_disproved(session, worker, ids, now)
         totals.count_done(session, worker, results, {i: rows[i].attempt.seed for i in ids})
         events.record(
@@ -167,7 +167,7 @@ class Recorder:
         )
         track_rows = {track_id: row.track for track_id, row in rows.items()}
         expected, took = speeds.learn(session, worker, results, track_rows)
-        workers.credit(session, worker, done=len(results), expected=expected, took=took)
+        workers.record_done(session, worker, done=len(results), expected=expected, took=took)
 
 
 def _done_event(

@@ -86,7 +86,7 @@ class WebhookDispatcher:
             return
         now = self._clock()
         with self._database.read() as session:
-            due = webhook_outbox.due_hooks(session, now)
+            due = webhook_outbox.list_due_webhooks(session, now)
         if not due:
             return
         if now - self._gave_up_at >= GIVE_UP_SECONDS and not self._give_up_old(now):
@@ -149,7 +149,9 @@ class WebhookDispatcher:
             hook = webhooks.find(session, webhook_id, owner=None)
             now = self._clock()
             until = now + RESERVED_SECONDS
-            return hook, webhook_outbox.take(session, webhook_id, now=now, until=until, limit=BATCH)
+            return hook, webhook_outbox.reserve(
+                session, webhook_id, now=now, until=until, limit=BATCH
+            )
 
     async def _send(self, hook: WebhookRow, messages: Sequence[WebhookMessage]) -> _SentBatch:
         secret = derive_secret(self._signing_secret, hook.id)
@@ -171,10 +173,10 @@ class WebhookDispatcher:
         failures = 0 if batch.is_success else previous_failures + 1
         pause = pause_after(failures, self._jitter()) if failures else 0.0
         with self._database.write() as session:
-            webhook_outbox.note(session, outcomes, now)
-            webhook_outbox.put_back(session, batch.untried, now)
+            webhook_outbox.record_outcomes(session, outcomes, now)
+            webhook_outbox.release(session, batch.untried, now)
             if failures or hook.failures:
-                webhook_outbox.note_failures(session, hook.id, failures, now + pause)
+                webhook_outbox.record_failures(session, hook.id, failures, now + pause)
         for outcome in outcomes:
             if outcome.state is DeliveryState.GIVEN_UP:
                 log.warning("webhook_given_up", webhook=hook.id, error=outcome.error)

@@ -39,7 +39,7 @@ def make(api: ApiFixture, task_id: str) -> None:
 def a_key(api: ApiFixture, *scopes: Scope, owner: str = "other", most: int | None = None) -> str:
     wanted = KeyRequest(name=owner, scopes=list(scopes), owner=owner, most_tracks=most)
     with api.farm.database.write() as session:
-        return api_keys.make(session, wanted, api.farm.clock())[1]
+        return api_keys.create(session, wanted, api.farm.clock())[1]
 
 
 def test_from_the_call_to_the_file(api: ApiFixture) -> None:
@@ -111,8 +111,8 @@ def test_results_go_after_a_day(api: ApiFixture) -> None:
     assert api.farm.settled(task_id) == "done"
     now = api.farm.clock()
     with api.farm.database.write() as session:
-        assert calls.retire(session, since=now - 1, limit=9, now=now) == 0
-        assert calls.retire(session, since=now + 1, limit=9, now=now) == 1
+        assert calls.remove_old(session, since=now - 1, limit=9, now=now) == 0
+        assert calls.remove_old(session, since=now + 1, limit=9, now=now) == 1
     assert look(api, task_id)[0]["status"] == 2
 
 

@@ -114,7 +114,7 @@ def test_a_client_that_goes_away_frees_its_key(api: ApiFixture) -> None:
 
 def test_a_restart_frees_what_the_last_scheduler_was_making(api: ApiFixture) -> None:
     database, clock = api.farm.database, api.farm.clock
-    mine, theirs = idempotency.Claim("root", "a"), idempotency.Claim("root", "b")
+    mine, theirs = idempotency.IdempotencyKey("root", "a"), idempotency.IdempotencyKey("root", "b")
     with database.write() as session:
         assert idempotency.reserve(session, mine, "fixture", clock())
         assert idempotency.reserve(session, theirs, "other", clock())

@@ -48,7 +48,7 @@ def join(
     assert tier is not None
     with farm.database.write() as session:
         joined = registration.join(session, request, tier, farm.clock())
-        worker = workers.by_token(session, joined.token)
+        worker = workers.find_by_token(session, joined.token)
         assert worker is not None
         worker.state = WorkerState.READY
 

@@ -92,7 +92,7 @@ def test_api_key_cache_knows_the_root_key_without_a_query(farm: FarmFixture) -> 
 def test_api_key_cache_ends_with_the_key(farm: FarmFixture) -> None:
     with farm.database.write() as session:
         request = KeyRequest(name="ci", scopes=[Scope.READ])
-        row, secret = api_keys.make(session, request, farm.clock())
+        row, secret = api_keys.create(session, request, farm.clock())
         row.expires_at = farm.clock() + 100
         session.add(row)
     cache, digest = api_key_cache(farm.database, "root", farm.clock), api_keys.digest_of(secret)

@@ -84,7 +84,9 @@ def test_one_lost_for_long_is_let_in_again_when_it_speaks(
     granter.tick()
     sqlite_farm.clock.advance(20)
     with sqlite_farm.database.write() as session:
-        workers.lose_silent(session, silent_since=sqlite_farm.clock() - 10, now=sqlite_farm.clock())
+        workers.mark_silent_lost(
+            session, silent_since=sqlite_farm.clock() - 10, now=sqlite_farm.clock()
+        )
     granter.tick()
     assert lets_in(users, worker), "it may only be disconnected"
     sqlite_farm.clock.advance(FORGET_SECONDS)

@@ -1,7 +1,7 @@
 """Ownership of stored artifacts, on both databases."""
 
 from tests.scheduler.farm_fixture import FarmFixture, briefs
-from trackfarm_scheduler.db.artifacts import is_made_for
+from trackfarm_scheduler.db.artifacts import is_requested_by
 
 
 def test_a_file_belongs_to_who_asked_for_its_track(farm: FarmFixture) -> None:
@@ -11,6 +11,6 @@ def test_a_file_belongs_to_who_asked_for_its_track(farm: FarmFixture) -> None:
     (artifact,) = farm.artifacts()
     owner = farm.job(job_id).owner
     with farm.database.read() as session:
-        assert is_made_for(session, artifact.object_key, owner)
-        assert not is_made_for(session, artifact.object_key, "stranger")
-        assert not is_made_for(session, f"{artifact.object_key}x", owner)
+        assert is_requested_by(session, artifact.object_key, owner)
+        assert not is_requested_by(session, artifact.object_key, "stranger")
+        assert not is_requested_by(session, f"{artifact.object_key}x", owner)

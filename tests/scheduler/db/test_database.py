@@ -40,7 +40,7 @@ def test_migrating_twice_changes_nothing(empty_url: str) -> None:
     database.migrate()
     assert schema(database) == once
     with database.read() as session:
-        assert events.totals(session) == [("probe", {}, 1.0)]
+        assert events.list_counters(session) == [("probe", {}, 1.0)]
     database.close()
 
 
@@ -64,7 +64,7 @@ def test_an_older_farms_data_can_be_opened_again(empty_url: str) -> None:
     second = Database(empty_url)
     second.migrate()
     with second.read() as session:
-        assert events.totals(session) == [("kept", {}, 3.0)]
+        assert events.list_counters(session) == [("kept", {}, 3.0)]
     second.close()
 
 

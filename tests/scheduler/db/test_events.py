@@ -15,7 +15,7 @@ from trackfarm_scheduler.db.tables_history import EventRow
 
 def totals(farm: FarmFixture) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     with farm.database.read() as session:
-        return {(n, tuple(labels.items())): v for n, labels, v in events.totals(session)}
+        return {(n, tuple(labels.items())): v for n, labels, v in events.list_counters(session)}
 
 
 def break_off(database: Database, happening: JournalEvent) -> None:

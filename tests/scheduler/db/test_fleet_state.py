@@ -36,7 +36,7 @@ def test_a_rental_is_written_read_and_accounted_for(farm: FarmFixture) -> None:
     with farm.database.write() as session:
         lease = leader_leases.acquire(session, FLEET, "one", seconds=60, now=farm.clock())
         name = fleet_state.ensure_farm_name(session)
-        row, _ = rentals.intend(session, plan(farm), farm.clock(), made_by="operator")
+        row, _ = rentals.create_intent(session, plan(farm), farm.clock(), made_by="operator")
         assert row.state == RentalState.INTENDED
     joined = RentalStatus(
         state=RentalState.JOINED, since=1, price_per_hour=0.4, provider_id="7", created_at=1
@@ -52,8 +52,10 @@ def test_a_rental_is_written_read_and_accounted_for(farm: FarmFixture) -> None:
     farm.clock.advance(7)
     with farm.database.read(streamed=True) as session:
         term = fleet_state.lease_view(name, lease, farm.clock())
-        look = fleet_state.situation(session, DemandCache(), farm.clock(), term=term, ended_since=0)
-        (stay,) = usage_of(session, rentals.known(session, ended_since=0), owner="somebody")
+        look = fleet_state.load_state(
+            session, DemandCache(), farm.clock(), term=term, ended_since=0
+        )
+        (stay,) = usage_of(session, rentals.list_recent(session, ended_since=0), owner="somebody")
     (demand,), (seen_worker,) = look.demands, look.workers
     assert (sum(s.count for s in demand.shapes), sum(demand.waiting.values())) == (3, 3)
     assert demand.jobs[0].budget == 3.0 - farm.job(job).spent
@@ -100,7 +102,7 @@ def test_what_took_long_to_count_is_told_again_until_there_is_more_or_time_has_p
 def test_the_work_of_a_rental_is_found_by_indexes(sqlite_farm: FarmFixture) -> None:
     statements: list[str] = []
     with sqlite_farm.database.write() as session:
-        rentals.intend(session, plan(sqlite_farm), sqlite_farm.clock(), made_by="operator")
+        rentals.create_intent(session, plan(sqlite_farm), sqlite_farm.clock(), made_by="operator")
     sqlite_farm.join("rented", rental_tag=TAG)
     with sqlite_farm.database.read() as session:
         connection = session.connection()
@@ -113,7 +115,7 @@ def test_the_work_of_a_rental_is_found_by_indexes(sqlite_farm: FarmFixture) -> N
 
         plans: list[str] = []
         event.listen(connection, "before_cursor_execute", note)
-        usage_of(session, rentals.known(session, ended_since=0), owner=None)
+        usage_of(session, rentals.list_recent(session, ended_since=0), owner=None)
     assert any("ix_attempt_worker" in step for step in plans), statements
     assert any("ix_worker_rental_tag" in step for step in plans), statements
     assert [step for step in plans if step in ("SCAN attempt", "SCAN worker", "SCAN track")] == []

@@ -69,7 +69,7 @@ def test_a_paused_job_is_offered_nothing(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(1)).job_id
     farm.change(job_id, jobs.pause)
     with farm.database.read() as session:
-        assert jobs.in_state(session, [JobState.ACCEPTED, JobState.RUNNING]) == []
+        assert jobs.list_in_state(session, [JobState.ACCEPTED, JobState.RUNNING]) == []
 
 
 def test_cancelling_ends_leases_and_keeps_what_is_done(farm: FarmFixture) -> None:
@@ -178,4 +178,4 @@ def test_jobs_are_found_by_prefix(farm: FarmFixture) -> None:
         assert {j.id for j in jobs.find(session, "job_")} == {one, two}
         assert jobs.find(session, "job_%") == []
         assert jobs.find(session, "nothing") == []
-        assert [j.id for j in jobs.newest(session, 1)] == [two]
+        assert [j.id for j in jobs.list_newest(session, 1)] == [two]

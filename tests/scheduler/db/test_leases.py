@@ -84,7 +84,7 @@ def test_offers_have_rising_numbers_in_each_queue(
     own = [farm.offer(worker, job_id, [track_id]) for track_id in farm.ids(job_id)[:3]]
     elsewhere = farm.offer(farm.join("other"), job_id)
     with farm.database.read() as session:
-        later = {o.lease_id: o.later for o in offers.unclaimed(session)}
+        later = {o.lease_id: o.later for o in offers.list_unclaimed(session)}
     assert [later[o.lease_id] for o in [*own, elsewhere]] == [2, 1, 0, 0]
 
 
@@ -211,7 +211,7 @@ def test_after_the_schedulers_absence_claimed_leases_get_their_time_again(
     farm.clock.advance(1_000)
     fresh = farm.claimed(worker, job_id, farm.ids(job_id)[2:3])
     with farm.database.write() as session:
-        lease_expiry.grant_time_again(session, farm.clock() + 5)
+        lease_expiry.extend_all(session, farm.clock() + 5)
     assert lease_row(farm, old).expires_at == farm.clock() + 5
     assert lease_row(farm, fresh).expires_at == farm.clock() + LEASE_SECONDS
     assert lease_row(farm, offer).expires_at is None
@@ -228,5 +228,5 @@ def test_a_shard_of_a_vanished_worker_is_not_made(farm: FarmFixture, job_id: str
     """The transaction leaves its tracks pending."""
     with farm.database.write() as session:
         shard = NewShard("worker_0000", "q", job_id, tuple(farm.ids(job_id)), 1.0)
-        assert offers.offer(session, [shard], now=farm.clock(), is_speculative=False) == []
+        assert offers.create(session, [shard], now=farm.clock(), is_speculative=False) == []
     assert farm.states(job_id) == {"pending": 4}

@@ -125,9 +125,9 @@ def test_counts(farm: FarmFixture, pair: tuple[str, str]) -> None:
     worker = farm.join()
     farm.finish(worker, farm.claimed(worker, first, farm.ids(first)[:2]))
     with farm.database.read() as session:
-        counts, seconds = job_counts.asked_for_by(session, second)
-        own = job_counts.made_by(session, second)
-        everything = job_counts.of_farm(session)
+        counts, seconds = job_counts.count_requested(session, second)
+        own = job_counts.count_own(session, second)
+        everything = job_counts.count_all(session)
     assert (counts.done, counts.pending, seconds) == (1, 3, 10.0)
     assert (own.total, own.pending) == (1, 1)
     assert (everything.done, everything.pending) == (2, 3)

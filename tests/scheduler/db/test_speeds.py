@@ -18,7 +18,7 @@ TINY = model_set("tiny")
 
 def model(farm: FarmFixture, gpu: str = "cpu") -> SpeedModel:
     with farm.database.read() as session:
-        return speeds.model_of(session, gpu, TINY)
+        return speeds.load_model(session, gpu, TINY)
 
 
 def shape_of(farm: FarmFixture, job_id: str) -> TrackShape:
@@ -90,7 +90,7 @@ def test_a_slow_worker_is_told_apart_from_its_kind(farm: FarmFixture) -> None:
     with farm.database.read() as session:
         priced = {
             w.id: w.seconds(shape_of(farm, job_id))
-            for w in placement_view.worker_pool(session).workers
+            for w in placement_view.load_worker_pool(session).workers
         }
     assert priced[workers[2].id] == pytest.approx(8.0, rel=0.1), "placement prices it by itself"
     assert priced[workers[0].id] == pytest.approx(4.0, rel=0.1)
@@ -130,6 +130,6 @@ def test_a_measured_worker_is_given_longer_tracks_and_larger_shards(farm: FarmFi
     farm.join("big", **big, calibration={"max_batch": 200.0})
     with farm.database.read() as session:
         desks = sorted(
-            (d.tier, d.vram, d.max_tracks) for d in placement_view.worker_pool(session).workers
+            (d.tier, d.vram, d.max_tracks) for d in placement_view.load_worker_pool(session).workers
         )
     assert desks == [("vram12", 12, 64), ("vram12", 16, 64), ("vram141", 141, 200)]

@@ -107,11 +107,11 @@ def test_an_unsealed_job_is_invisible(farm: FarmFixture) -> None:
     farm.add(submission, briefs(2))
     with farm.database.read() as session:
         assert jobs.find(session, submission.job_id) == []
-        assert jobs.newest(session, 10) == []
-        assert jobs.in_state(session, list(JobState)) == []
+        assert jobs.list_newest(session, 10) == []
+        assert jobs.list_in_state(session, list(JobState)) == []
         assert jobs.count_by_state(session) == {}
         soon = farm.clock() + 1
-        assert submission_db.stale_uploads(session, untouched_since=soon) == [submission.job_id]
+        assert submission_db.list_stale(session, untouched_since=soon) == [submission.job_id]
     farm.seal(submission)
 
 
@@ -179,7 +179,7 @@ def test_a_job_that_shares_with_a_paused_one_does_not_wait_for_it(
     if offer:
         farm.clock.advance(60)
         with farm.database.write() as session:
-            workers.lose_silent(session, silent_since=farm.clock(), now=farm.clock())
+            workers.mark_silent_lost(session, silent_since=farm.clock(), now=farm.clock())
     assert len(farm.made_by(other.job_id, TrackState.PENDING)) == 3
 
 

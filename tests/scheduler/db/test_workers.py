@@ -25,22 +25,24 @@ def row(farm: FarmFixture, worker: WorkerRow) -> WorkerRow:
 def beat(farm: FarmFixture, worker: WorkerRow, **fields: object) -> str:
     with farm.database.write() as session:
         request = HeartbeatRequest.model_validate(fields)
-        workers.hear(session, {worker.id: request}, farm.clock())
+        workers.record_heartbeats(session, {worker.id: request}, farm.clock())
     return row(farm, worker).state
 
 
 def lose(farm: FarmFixture, seconds: float = 12) -> list[str]:
     with farm.database.write() as session:
-        return workers.lose_silent(session, silent_since=farm.clock() - seconds, now=farm.clock())
+        return workers.mark_silent_lost(
+            session, silent_since=farm.clock() - seconds, now=farm.clock()
+        )
 
 
 def test_only_the_hash_of_a_token_is_stored(farm: FarmFixture) -> None:
     joined = farm.joined("gpu")
     with farm.database.read() as session:
-        stored = workers.by_token(session, joined.token)
+        stored = workers.find_by_token(session, joined.token)
         assert stored is not None
         assert stored.id == joined.worker_id
-        assert workers.by_token(session, joined.token + "x") is None
+        assert workers.find_by_token(session, joined.token + "x") is None
         assert joined.token not in repr(stored.model_dump())
         assert stored.token_hash == workers.hash_token(joined.token)
 
@@ -80,8 +82,8 @@ def test_who_takes_work(farm: FarmFixture) -> None:
     with farm.database.write() as session:
         workers.leave(session, gone.id, farm.clock(), reason="drained")
     with farm.database.read() as session:
-        assert [w.id for w in workers.live(session)] == [joining.id]
-        assert {w.id for w in workers.all_present(session)} == {joining.id, draining.id}
+        assert [w.id for w in workers.list_live(session)] == [joining.id]
+        assert {w.id for w in workers.list_present(session)} == {joining.id, draining.id}
 
 
 def test_the_silent_are_lost_with_what_they_held(farm: FarmFixture) -> None:
@@ -94,7 +96,7 @@ def test_the_silent_are_lost_with_what_they_held(farm: FarmFixture) -> None:
     assert lose(farm) == [], "twelve seconds are not more than twelve"
     farm.clock.advance(0.1)
     with farm.database.read() as session:
-        assert workers.any_silent(session, silent_since=farm.clock() - 12)
+        assert workers.has_silent(session, silent_since=farm.clock() - 12)
     assert lose(farm) == [silent.id]
     assert lose(farm) == []
     assert row(farm, silent).state == "lost"
@@ -117,7 +119,7 @@ def test_who_leaves_is_forgotten_and_gives_everything_back(farm: FarmFixture) ->
     farm.claimed(worker, job_id)
     with farm.database.write() as session:
         workers.leave(session, worker.id, farm.clock(), reason="drained")
-        assert workers.by_token(session, joined.token) is None
+        assert workers.find_by_token(session, joined.token) is None
     assert row(farm, worker).state == "gone"
     assert farm.states(job_id) == {"pending": 2}
     farm.clock.advance(60)
@@ -129,7 +131,7 @@ def test_after_the_schedulers_absence_nobody_is_silent(farm: FarmFixture) -> Non
     farm.join()
     farm.clock.advance(1_000)
     with farm.database.write() as session:
-        workers.grant_time_again(session, farm.clock())
+        workers.restart_silence(session, farm.clock())
     assert lose(farm) == []
     farm.clock.advance(13)
     assert len(lose(farm)) == 1
@@ -142,7 +144,7 @@ def test_speed_approaches_what_was_measured(farm: FarmFixture, took: float) -> N
     for _ in range(40):
         stored = row(farm, worker)
         with farm.database.write() as session:
-            workers.credit(session, stored, done=2, expected=1.0, took=took)
+            workers.record_done(session, stored, done=2, expected=1.0, took=took)
             workers.count_failure(session, stored)
     learned = row(farm, worker)
     assert learned.speed == pytest.approx(1 / took, rel=0.01)
@@ -152,7 +154,7 @@ def test_speed_approaches_what_was_measured(farm: FarmFixture, took: float) -> N
 def test_nothing_measured_changes_no_speed(farm: FarmFixture) -> None:
     worker = farm.join()
     with farm.database.write() as session:
-        workers.credit(session, worker, done=1, expected=0.0, took=0.0)
+        workers.record_done(session, worker, done=1, expected=0.0, took=0.0)
     assert row(farm, worker).speed == 1.0
 
 
@@ -169,14 +171,14 @@ def test_distinct_workers_are_those_whose_failures_count(farm: FarmFixture) -> N
     track = farm.track(track_id)
     assert (track.state, track.failures) == ("pending", 1)
     with farm.database.read() as session:
-        assert failure_records.distinct_workers(session, track_id) == 1
+        assert failure_records.count_failing_workers(session, track_id) == 1
 
 
 def test_eligible_are_those_with_the_set_and_the_memory(farm: FarmFixture) -> None:
     for memory in (8_192, 24_564, 143_771):
         farm.join(memory_mib=memory)
     with farm.database.read() as session:
-        present = workers.live(session)
+        present = workers.list_live(session)
     assert workers.count_eligible(present, "tiny", 0) == 3
     assert workers.count_eligible(present, "tiny", 24) == 2
     assert workers.count_eligible(present, "acestep-v15-turbo", 0) == 0

@@ -10,7 +10,7 @@ from sqlmodel import Session
 from tests.scheduler.farm_fixture import URL_SECONDS, FarmFixture, briefs
 from trackfarm.protocol.operator import TrackState
 from trackfarm_scheduler.db import jobs
-from trackfarm_scheduler.db.artifacts import Committed
+from trackfarm_scheduler.db.artifacts import CommittedArtifact
 from trackfarm_scheduler.db.tables import ArtifactRow, JobRow, WorkerRow
 from trackfarm_scheduler.loops.artifact_verifier import ArtifactVerifier, is_changed
 from trackfarm_scheduler.objects.base import ObjectStat
@@ -94,7 +94,7 @@ def test_a_track_of_a_cancelled_job_has_failed(
     assert "changed after the commit" in farm.track(first).error
 
 
-@pytest.mark.parametrize("act", [jobs.pause, jobs.cancel, jobs.run_dry])
+@pytest.mark.parametrize("act", [jobs.pause, jobs.cancel, jobs.mark_out_of_budget])
 def test_a_job_that_goes_on_gets_what_another_has_stopped_making(
     farm: FarmFixture,
     late_look: ArtifactVerifier,
@@ -146,7 +146,7 @@ def test_a_removed_job_does_not_go_on(
 def test_what_was_committed_before_etags_were_noted_is_told_by_its_md5(
     etag: str, found: tuple[str, str | None], changed: bool
 ) -> None:
-    committed = Committed(1, "worker_1", "tracks/1", 5, "m1", etag)
+    committed = CommittedArtifact(1, "worker_1", "tracks/1", 5, "m1", etag)
     stat = ObjectStat("tracks/1", 5, *found, modified_at=datetime(2026, 1, 1, tzinfo=UTC))
     assert is_changed(committed, stat) is changed
     assert is_changed(committed, None)

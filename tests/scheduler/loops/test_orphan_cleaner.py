@@ -10,7 +10,7 @@ from tests.scheduler.farm_fixture import URL_SECONDS, FarmFixture, briefs, failu
 from trackfarm_scheduler.db import leases
 from trackfarm_scheduler.db import submission as submission_db
 from trackfarm_scheduler.db.offers import ShardOffer
-from trackfarm_scheduler.db.submission import GivenUp
+from trackfarm_scheduler.db.submission import SubmissionExpired
 from trackfarm_scheduler.db.tables import AttemptRow, JobRow, LeaseRow, TrackRow
 from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.loops.orphan_cleaner import STALE_UPLOAD_SECONDS, OrphanCleaner
@@ -177,9 +177,9 @@ def test_what_comes_after_an_upload_was_given_up_is_refused(
     sealed = farm.seal(done)
     farm.clock.advance(STALE_UPLOAD_SECONDS + 1)
     sweeper.tick()
-    with pytest.raises(GivenUp):
+    with pytest.raises(SubmissionExpired):
         farm.add(late, briefs(2, word="late"))
-    with pytest.raises(GivenUp):
+    with pytest.raises(SubmissionExpired):
         farm.seal(late)
     with farm.database.write() as session:  # it was sealed just before it would have been removed
         submission_db.abandon_stale(session, sealed.job_id, untouched_since=farm.clock())

@@ -24,16 +24,20 @@ def spent(farm: FarmFixture, job_id: str) -> float:
 
 def affordable(farm: FarmFixture, job_id: str) -> float | None:
     with farm.database.read() as session:
-        crew = placement_view.worker_pool(session)
-        (view,) = placement_view.jobs(session, jobs.find(session, job_id), crew, farm.clock(), 99)
+        crew = placement_view.load_worker_pool(session)
+        (view,) = placement_view.load_jobs(
+            session, jobs.find(session, job_id), crew, farm.clock(), 99
+        )
         return view.affordable
 
 
 def place_all(farm: FarmFixture, job_id: str) -> list[ShardOffer]:
     """Offer everything that the placer would offer of a job in one tick."""
     with farm.database.read() as session:
-        crew = placement_view.worker_pool(session)
-        views = placement_view.jobs(session, jobs.find(session, job_id), crew, farm.clock(), 99)
+        crew = placement_view.load_worker_pool(session)
+        views = placement_view.load_jobs(
+            session, jobs.find(session, job_id), crew, farm.clock(), 99
+        )
         shards = place(views, crew.workers, shard_seconds=60)
     return [farm.offer(farm.worker(s.worker_id), job_id, s.track_ids) for s in shards]
 
@@ -47,7 +51,7 @@ def test_a_track_costs_its_seconds_on_the_engine(farm: FarmFixture, worker: Work
     farm.report(worker, offer, failed=[failure(second, service=4.0)])
     assert spent(farm, job_id) == pytest.approx(0.014), "a failure costs its engine time"
     with farm.database.read() as session:
-        totals = {(n, labels.get("bought")): v for n, labels, v in events.totals(session)}
+        totals = {(n, labels.get("bought")): v for n, labels, v in events.list_counters(session)}
     assert totals["cost_dollars", "tracks"] == pytest.approx(0.01)
     assert totals["cost_dollars", "failures"] == pytest.approx(0.004)
 

@@ -65,7 +65,7 @@ def test_pruner_deletes_files_of_a_removed_job_after_its_upload_urls_expired(
     farm.change(job_id, jobs.remove)
     with farm.database.read() as session:
         assert jobs.find(session, job_id) == []
-        assert jobs.newest(session, 9) == []
+        assert jobs.list_newest(session, 9) == []
     pruner.tick()
     assert len(farm.objects.content) == 3, "an upload URL may still be valid"
     farm.clock.advance(URL_SECONDS + 1)

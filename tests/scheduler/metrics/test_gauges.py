@@ -16,7 +16,7 @@ def lose(farm: FarmFixture) -> None:
     """Let time pass without heartbeats, until all workers are lost."""
     farm.clock.advance(20)
     with farm.database.write() as session:
-        workers.lose_silent(session, silent_since=farm.clock() - 15, now=farm.clock())
+        workers.mark_silent_lost(session, silent_since=farm.clock() - 15, now=farm.clock())
 
 
 def rental(farm: FarmFixture, tag: str) -> None:

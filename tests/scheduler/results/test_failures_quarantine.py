@@ -64,8 +64,8 @@ def test_the_third_track_that_another_makes_is_one_too_many(
         track = farm.track(track_id)
         assert (track.failures, track.crashes) == (0, 0), "its failures no longer count"
     with farm.database.read() as session:
-        waiting = pending.first_of(session, job_id, now=farm.clock(), limit=9)
-        assert [w.id for w in workers.live(session)] == [good.id]
+        waiting = pending.list_first(session, job_id, now=farm.clock(), limit=9)
+        assert [w.id for w in workers.list_live(session)] == [good.id]
     assert not any(track.avoid or track.is_alone for track in waiting)
 
 
@@ -133,7 +133,7 @@ def test_who_is_gone_is_still_found_out(
         farm.clock.advance(60)
         farm.beat(good)
         with farm.database.write() as session:
-            workers.lose_silent(session, silent_since=farm.clock() - 12, now=farm.clock())
+            workers.mark_silent_lost(session, silent_since=farm.clock() - 12, now=farm.clock())
     for track_id in ids[:3]:
         make(farm, good, job_id, track_id)
     assert farm.track(ids[3]).failures == 0
@@ -183,7 +183,7 @@ def test_heartbeats_do_not_lift_a_quarantine(
         assert state(farm, bad) == "quarantined"
     farm.clock.advance(60)
     with farm.database.write() as session:
-        workers.lose_silent(session, silent_since=farm.clock() - 12, now=farm.clock())
+        workers.mark_silent_lost(session, silent_since=farm.clock() - 12, now=farm.clock())
     assert state(farm, bad) == "lost"
     farm.beat(bad)
     assert state(farm, bad) == "quarantined", "being lost does not lift it either"
@@ -206,7 +206,7 @@ def test_a_farm_of_one_worker_never_waits_for_another(farm: FarmFixture, bad: Wo
     job_id = farm.submit(briefs(3)).job_id
     for _ in range(3):
         with farm.database.read() as session:
-            waiting = pending.first_of(session, job_id, now=farm.clock(), limit=9)
+            waiting = pending.list_first(session, job_id, now=farm.clock(), limit=9)
         assert {t.avoid for t in waiting} in ({frozenset()}, {frozenset({bad.id})})
         fail(farm, bad, job_id, *[t.id for t in waiting])
         farm.clock.advance(60)

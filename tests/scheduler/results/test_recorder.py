@@ -57,7 +57,7 @@ def test_the_batches_of_committed_tracks_are_counted(
     reports = [changed(farm.upload(offer, i), batch=share) for i in farm.ids(job_id)]
     farm.report(worker, offer, done=reports)
     with farm.database.read() as session:
-        totals = {name: value for name, _, value in events.totals(session)}
+        totals = {name: value for name, _, value in events.list_counters(session)}
     assert totals["batches"] == pytest.approx(1)
     assert totals["model_passes"] == pytest.approx(8)
     assert totals["padding_seconds"] == pytest.approx(3 * 10 * 0.25)
@@ -253,6 +253,6 @@ def test_a_lost_worker_may_not_commit(
     done = farm.upload(offer, first)
     farm.clock.advance(20)
     with farm.database.write() as session:
-        workers.lose_silent(session, silent_since=farm.clock() - 12, now=farm.clock())
+        workers.mark_silent_lost(session, silent_since=farm.clock() - 12, now=farm.clock())
     assert refusal(farm.report(worker, offer, done=[done])) == CommitRefusal.LEASE_ENDED
     assert farm.number(TrackRow, col(TrackRow.state) == "pending") == 3

@@ -44,7 +44,7 @@ class WebhookFixture:
         webhook_id = webhooks.make_id()
         secret = derive_secret(SIGNING_SECRET, webhook_id)
         with self.farm.database.write() as session:
-            webhooks.make(
+            webhooks.create(
                 session,
                 webhook_id=webhook_id,
                 owner=owner,

@@ -121,10 +121,10 @@ def test_dispatcher_gives_up_old_messages_and_sends_them_on_request(
     assert set(webhooks.states().values()) == {DeliveryState.GIVEN_UP}, "the untried one as well"
     first = webhooks.farm.rows(DeliveryRow)[0]
     with webhooks.farm.database.write() as session:
-        assert webhook_outbox.send_again(
+        assert webhook_outbox.restart(
             session, first.webhook_id, first.message_id, webhooks.farm.clock()
         )
-        assert not webhook_outbox.send_again(
+        assert not webhook_outbox.restart(
             session, first.webhook_id, "msg_other", webhooks.farm.clock()
         )
     webhooks.tick()
