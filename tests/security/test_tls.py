@@ -71,7 +71,7 @@ def test_nor_do_the_schedulers_own_connections(
     url = wrong(kind, guarded.broker.url, stranger, guarded.files)
     with closing(Broker(url)) as broker, closing(BrokerUsers(url)) as users:
         assert not broker.is_up()
-        assert not users.withdraw(["worker_0001"])
+        assert not users.delete(["worker_0001"])
     with Redis.from_url(url) as client, pytest.raises(Gone, match=NOT_PROVED):
         client.ping()
 

@@ -79,7 +79,7 @@ def end_access(farm: Services, badges: TokenCache, worker_id: str) -> None:
     """
     badges.forget(worker_id)
     if farm.users is not None:
-        farm.users.withdraw([worker_id])
+        farm.users.delete([worker_id])
     farm.placing.wake()
 
 
@@ -106,7 +106,7 @@ def register(
     if predecessor is not None:
         end_access(farm, badges, predecessor.id)
     if farm.users is not None:
-        farm.users.grant([joined.broker_user])
+        farm.users.create([joined.broker_user])
     return RegisterAnswer(
         worker_id=joined.worker_id,
         token=joined.token,

@@ -1,9 +1,5 @@
-"""Broker users, one per worker: create, delete, list.
-
-Sync of broker users with workers: a broker that restarted empty has lost all users.
-
-Workers that should have a user at the broker.
-"""
+"""Broker users, one per worker: created and deleted as workers join and leave, and kept in sync with
+them, since a broker that restarted empty has lost all users."""
 
 import secrets
 from collections.abc import Callable, Iterable
@@ -23,6 +19,7 @@ from trackfarm_scheduler.policy.models import BrokerUser
 
 log = structlog.get_logger(__name__)
 CONNECT_SECONDS = 2.0
+FORGET_SECONDS = 3600.0  # how long to keep the user of a lost worker, which may only be cut off
 
 
 class BrokerUsers:
@@ -34,16 +31,16 @@ class BrokerUsers:
         self._redis = Redis.from_url(
             url, socket_timeout=CONNECT_SECONDS, socket_connect_timeout=CONNECT_SECONDS
         )
-        self._outside = external_url or url
-        self._database = database_number(self._outside)
+        self._external_url = external_url or url
+        self._database = database_number(self._external_url)
 
     def check(self) -> str | None:
         """Return why this broker cannot keep workers apart; None when it can, or is unreachable
         now."""
         probe = BrokerUser(f"probe_{secrets.token_hex(8)}", "gpu.probe", "0" * 64)
         try:
-            self._grant([probe])
-            self._withdraw([probe.worker_id])
+            self._create([probe])
+            self._delete([probe.worker_id])
         except ResponseError as error:
             return (
                 f"the broker refuses to create users for workers ({error}), so every worker would need"
@@ -55,52 +52,45 @@ class BrokerUsers:
             log.warning("broker_unreachable", error=str(error))
         return None
 
-    def names(self) -> set[str]:
+    def list_names(self) -> set[str]:
         """Return the names of all broker users. Raises RedisError."""
         return {_text(name) for name in self._redis.execute_command("ACL USERS")}
 
-    def grant(self, users: Iterable[BrokerUser]) -> bool:
+    def create(self, users: Iterable[BrokerUser]) -> bool:
         """Create users, or recreate them; False when the broker is unreachable or refuses."""
         try:
-            self._grant(users)
+            self._create(users)
         except (RedisError, OSError) as error:
             log.warning("broker_users_create_failed", error=str(error))
             return False
         return True
 
-    def withdraw(self, worker_ids: Iterable[str]) -> bool:
+    def delete(self, worker_ids: Iterable[str]) -> bool:
         """Delete users and close their connections; False when the broker is unreachable."""
         try:
-            self._withdraw(worker_ids)
+            self._delete(worker_ids)
         except (RedisError, OSError) as error:
             log.warning("broker_users_delete_failed", error=str(error))
             return False
         return True
 
     def url_for(self, worker_id: str, password: str) -> str:
-        return for_worker(self._outside, user=user_name(worker_id), password=password)
+        return for_worker(self._external_url, user=user_name(worker_id), password=password)
 
     def close(self) -> None:
         self._redis.close()
 
-    def _grant(self, users: Iterable[BrokerUser]) -> None:
+    def _create(self, users: Iterable[BrokerUser]) -> None:
         pipe = self._redis.pipeline(transaction=False)
         for user in users:
             arguments = acl_rules(user, database=self._database)
             pipe.execute_command("ACL SETUSER", user_name(user.worker_id), *arguments)
         pipe.execute()
 
-    def _withdraw(self, worker_ids: Iterable[str]) -> None:
+    def _delete(self, worker_ids: Iterable[str]) -> None:
         names = [user_name(worker_id) for worker_id in worker_ids]
         if names:
             self._redis.execute_command("ACL DELUSER", *names)
-
-
-def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else name
-
-
-FORGET_SECONDS = 3600.0  # how long to keep the user of a lost worker, which may only be cut off
 
 
 class BrokerUserSync:
@@ -125,7 +115,7 @@ class BrokerUserSync:
             return
         try:
             # Read before the database: a worker that joins in between is never seen as surplus.
-            present = self._users.names()
+            present = self._users.list_names()
         except (Unreachable, TooSlow, OSError):
             return
         lost_before = self._clock() - FORGET_SECONDS
@@ -134,7 +124,11 @@ class BrokerUserSync:
             wanted = registration.list_broker_users(session, lost_before=lost_before)
             ended = registration.select_joined(session, worker_ids - set(wanted))
         changes = user_changes(present, wanted, ended)
-        if changes.missing and self._users.grant(changes.missing):
+        if changes.missing and self._users.create(changes.missing):
             log.info("broker_users_created", workers=len(changes.missing))
-        if changes.surplus and self._users.withdraw(changes.surplus):
+        if changes.surplus and self._users.delete(changes.surplus):
             log.info("broker_users_deleted", workers=len(changes.surplus))
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name

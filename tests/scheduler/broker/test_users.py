@@ -105,7 +105,7 @@ def test_users_of_others_are_left_alone(
         for name in ("flower", user_name("worker_of_another_farm")):
             owner.execute_command("ACL SETUSER", name, "on")
         granter.tick()
-        assert {"flower", "tfw_worker_of_another_farm"} <= users.names()
+        assert {"flower", "tfw_worker_of_another_farm"} <= users.list_names()
 
 
 def test_a_broker_that_is_away_is_no_error(sqlite_farm: FarmFixture) -> None:
@@ -118,7 +118,7 @@ def test_a_broker_that_is_away_is_no_error(sqlite_farm: FarmFixture) -> None:
         )
         granter.tick()
         assert users.check() is None
-        assert not users.withdraw(["worker_0001"])
+        assert not users.delete(["worker_0001"])
 
 
 def powerless(broker: RedisServer) -> str:
@@ -131,7 +131,7 @@ def powerless(broker: RedisServer) -> str:
 def test_a_broker_that_makes_no_users_says_so(broker: RedisServer) -> None:
     with closing(BrokerUsers(powerless(broker))) as users:
         problem = users.check()
-        assert not users.grant([BrokerUser("worker_0001", "gpu.q", "0" * 64)])
+        assert not users.create([BrokerUser("worker_0001", "gpu.q", "0" * 64)])
     assert problem is not None
     assert "TRACKFARM_SCHEDULER_INSECURE=true" in problem
     assert "ACL SETUSER" in problem
