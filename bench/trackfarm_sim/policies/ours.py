@@ -40,7 +40,7 @@ class OurPolicy:
         if not idle:
             return SimDecision()
         raced = plan_copies(stragglers(farm, now), idle)
-        return SimDecision(raced, is_speculative=True, again_after=POLL)
+        return SimDecision(raced, is_race=True, again_after=POLL)
 
     def _place(self, farm: SimView, takers: Sequence[Desk], now: float) -> list[NewShard]:
         places = sum(max(0, SHARDS_AHEAD - desk.load) for desk in takers) or len(takers)

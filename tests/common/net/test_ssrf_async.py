@@ -23,11 +23,11 @@ def get(url: str, resolver: Resolver, policy: EgressPolicy = NEAR) -> httpx.Resp
 
 def test_async_transport_connects_to_the_checked_address_by_name() -> None:
     names = Names(["127.0.0.2"])
-    with listening("127.0.0.2") as site:
-        answer = get(f"http://music.example:{site.port}/a", names)
+    with listening("127.0.0.2") as server:
+        answer = get(f"http://music.example:{server.port}/a", names)
     assert (answer.status_code, answer.content) == (200, b"music")
-    assert site.hosts == [f"music.example:{site.port}"]
-    assert names.asked == [("music.example", site.port)], "once: the checked address is used"
+    assert [r.headers["host"] for r in server.requests] == [f"music.example:{server.port}"]
+    assert names.asked == [("music.example", server.port)], "once: the checked address is used"
 
 
 def test_async_transport_denies_a_name_with_any_private_address() -> None:
@@ -39,9 +39,9 @@ def test_async_transport_denies_a_name_with_any_private_address() -> None:
 
 def test_async_transport_tries_the_next_address() -> None:
     loopback = EgressPolicy(ports=(), networks=("127.0.0.0/8",))
-    with listening("127.0.0.2") as site:
+    with listening("127.0.0.2") as server:
         names = Names(["127.0.0.3", "127.0.0.2"])
-        assert get(f"http://music.example:{site.port}/", names, loopback).is_success
+        assert get(f"http://music.example:{server.port}/", names, loopback).is_success
 
 
 def test_async_transport_reports_an_unknown_name_as_no_connection() -> None:
