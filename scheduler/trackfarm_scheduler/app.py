@@ -70,7 +70,7 @@ def assemble(settings: SchedulerSettings) -> tuple[Services, list[Loop]]:
         placing=_placing(settings, database, broker, leadership, clock),
         settling=Loop("settler", settler.tick, seconds=2 * settings.tick_seconds, rest=20.0),
         prices=load_prices(os.environ),
-        promptness=LagMonitor(wire_threads, database.stand_in_line),
+        promptness=LagMonitor(wire_threads, database.wait_to_write),
         wire_threads=wire_threads,
         clock=clock,
     )

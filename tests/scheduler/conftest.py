@@ -21,8 +21,8 @@ class OfTwoSchedulers(Database):
     schedulers do."""
 
     @contextmanager
-    def write(self, *, in_line: bool = True) -> Iterator[Session]:
-        with super().write(in_line=False) as session:
+    def write(self, *, queued: bool = True) -> Iterator[Session]:
+        with super().write(queued=False) as session:
             yield session
 
 

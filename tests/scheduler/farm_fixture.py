@@ -31,7 +31,7 @@ from trackfarm_scheduler.db import jobs, lease_expiry, leases, offers, registrat
 from trackfarm_scheduler.db import submission as submission_db
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.db.offers import ShardOffer
-from trackfarm_scheduler.db.registration import Joined
+from trackfarm_scheduler.db.registration import WorkerCredentials
 from trackfarm_scheduler.db.submission import JobSubmission, SealedJob
 from trackfarm_scheduler.db.tables import JobRow, TrackRow, WorkerRow
 from trackfarm_scheduler.loops.completer import JobCompleter
@@ -140,7 +140,7 @@ class FarmFixture(RowQueries):
     def join(self, name: str = "gpu", **facts: Any) -> WorkerRow:
         return self.worker(self.joined(name, **facts).worker_id)
 
-    def joined(self, name: str, **facts: Any) -> Joined:
+    def joined(self, name: str, **facts: Any) -> WorkerCredentials:
         fields = {"gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"} | facts
         request = RegisterRequest.model_validate({"name": name} | fields)
         tier = tier_of(request.memory_mib)

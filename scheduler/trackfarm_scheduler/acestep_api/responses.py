@@ -110,7 +110,7 @@ def _error(call: CallState) -> str:
 
 
 def _of_track(call: CallState, track: CallTrack, status: int, kind: ModelSet) -> dict[str, Any]:
-    brief = track.wanted
+    brief = track.brief_fields
     file = file_address(track.object_key) if track.object_key else ""
     return _result(file, status) | {
         "create_time": int(call.created_at),

@@ -86,7 +86,7 @@ def _find(farm: Services, caller: Caller, reference: str) -> CallState:
 
 def _view(farm: Services, call: CallState) -> Generated:
     track = call.tracks[0]
-    brief = track.wanted
+    brief = track.brief_fields
     url = None
     if track.object_key:
         lifetime = timedelta(seconds=DOWNLOAD_SECONDS)

@@ -65,7 +65,7 @@ async def submit(
     return operator_api.SubmitAnswer(
         job=_view(farm, caller, sealed.job_id),
         already_submitted=sealed.already_submitted,
-        revived_tracks=sealed.revived,
+        revived_tracks=sealed.taken_over,
     )
 
 

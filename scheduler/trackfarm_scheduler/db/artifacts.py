@@ -23,7 +23,7 @@ _ABANDONED = [
     AttemptState.CANCELLED,
     AttemptState.FORGIVEN,
 ]
-_MAY_MAKE = [state for state in JobState if state not in (JobState.CANCELLED, JobState.FAILED)]
+_CAN_REOPEN = [state for state in JobState if state not in (JobState.CANCELLED, JobState.FAILED)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +119,15 @@ def revoke(session: Session, committed: CommittedArtifact, now: float) -> bool:
 
 
 def _reopen(session: Session, track_id: int) -> None:
-    makeable = select(col(TrackRow.id)).where(
-        col(TrackRow.id) == track_id, shared_tracks.can_be_made(_MAY_MAKE)
+    reopenable = select(col(TrackRow.id)).where(
+        col(TrackRow.id) == track_id, shared_tracks.can_be_made(_CAN_REOPEN)
     )
     values: dict[str, Any] = {"error": f"{FailureKind.OBJECT_MISMATCH.value}: {CHANGED}"}
-    target = TrackState.FAILED
-    if session.scalar(makeable) is not None:
-        target = TrackState.PENDING
+    state = TrackState.FAILED
+    if session.scalar(reopenable) is not None:
+        state = TrackState.PENDING
         values |= {"ended_at": None, "not_before": 0.0}
-    tracks.move(session, [track_id], target, source=TrackState.DONE, **values)
+    tracks.move(session, [track_id], state, source=TrackState.DONE, **values)
 
 
 def _voided(committed: CommittedArtifact, lease_id: str, now: float) -> JournalEvent:

@@ -7,7 +7,7 @@ from trackfarm_scheduler.db.tables_access import AuditRow
 from trackfarm_scheduler.policy.identity import Actor
 
 DONE = "done"
-MOST_WORDS = 300
+MAX_CHARACTERS = 300
 
 
 def record(
@@ -40,4 +40,4 @@ def list_entries(session: Session, *, target: str | None, after: int, limit: int
 
 def _short(text: str) -> str:
     # PostgreSQL cannot store NUL; only text that a client made up is that long or contains it.
-    return text[:MOST_WORDS].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text[:MAX_CHARACTERS].replace("\0", "\N{REPLACEMENT CHARACTER}")

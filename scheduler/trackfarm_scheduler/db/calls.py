@@ -23,7 +23,7 @@ from trackfarm_scheduler.policy.models import Lane
 from trackfarm_scheduler.policy.states import MOVING, UNFINISHED
 
 IDS_PER_QUERY = 500
-RECENT = 50  # completed calls in the mean time, as in ACE-Step's own server
+RECENT_CALLS = 50  # completed calls in the mean time, as in ACE-Step's own server
 _JOB = table_of(JobRow)
 _WAITING = (
     select(func.count())
@@ -62,7 +62,7 @@ class CallTrack:
     seconds: float = 0.0
 
     @property
-    def wanted(self) -> dict[str, Any]:
+    def brief_fields(self) -> dict[str, Any]:
         """The fields of the brief that differ from their defaults."""
         fields: dict[str, Any] = json.loads(self.brief)
         return fields
@@ -84,13 +84,15 @@ def find(session: Session, ids: Sequence[str], *, owner: str | None) -> dict[str
     """Return the calls with these ids, by id; with `owner`, only that owner's."""
     by_id: dict[str, CallState] = {}
     for start in range(0, len(ids), IDS_PER_QUERY):
-        by_id |= _find_chunk(session, ids[start : start + IDS_PER_QUERY], owner)
+        by_id |= _find_some(session, ids[start : start + IDS_PER_QUERY], owner)
     return by_id
 
 
-def _find_chunk(session: Session, ids: Sequence[str], owner: str | None) -> dict[str, CallState]:
-    named = and_(col(JobRow.id).in_(ids), col(JobRow.origin) == JobOrigin.CALL, _visible_to(owner))
-    tracks = _tracks(session, named)
+def _find_some(session: Session, ids: Sequence[str], owner: str | None) -> dict[str, CallState]:
+    condition = and_(
+        col(JobRow.id).in_(ids), col(JobRow.origin) == JobOrigin.CALL, _visible_to(owner)
+    )
+    tracks = _tracks(session, condition)
     rows = session.execute(
         select(
             col(JobRow.id),
@@ -98,7 +100,7 @@ def _find_chunk(session: Session, ids: Sequence[str], owner: str | None) -> dict
             col(JobRow.reason),
             col(JobRow.model_set),
             col(JobRow.created_at),
-        ).where(named)
+        ).where(condition)
     )
     return {
         job_id: CallState(job_id, JobState(state), reason, kind, at, tracks.get(job_id, []))
@@ -106,7 +108,7 @@ def _find_chunk(session: Session, ids: Sequence[str], owner: str | None) -> dict
     }
 
 
-def _tracks(session: Session, named: ColumnElement[bool]) -> dict[str, list[CallTrack]]:
+def _tracks(session: Session, condition: ColumnElement[bool]) -> dict[str, list[CallTrack]]:
     tracks: dict[str, list[CallTrack]] = {}
     rows = session.execute(
         select(
@@ -122,7 +124,7 @@ def _tracks(session: Session, named: ColumnElement[bool]) -> dict[str, list[Call
         .join(JobRow, col(JobRow.id) == col(JobTrackRow.job_id))
         .join(TrackRow, col(TrackRow.id) == col(JobTrackRow.track_id))
         .outerjoin(ArtifactRow, col(ArtifactRow.track_id) == col(TrackRow.id))
-        .where(named)
+        .where(condition)
         .order_by(col(JobTrackRow.job_id), col(JobTrackRow.ordinal))
     )
     for job_id, state, brief, error, key, *rest in rows:
@@ -182,7 +184,7 @@ def get_mean_seconds(session: Session, *, owner: str | None) -> float | None:
             _visible_to(owner),
         )
         .order_by(col(JobRow.finished_at).desc())
-        .limit(RECENT)
+        .limit(RECENT_CALLS)
     )
     times = [finished - started for started, finished in rows]
     return sum(times) / len(times) if times else None

@@ -20,7 +20,7 @@ from trackfarm_scheduler.db.tables import table_of
 from trackfarm_scheduler.db.tables_history import CounterRow, EventRow
 
 _INSERT_EVENT = insert(table_of(EventRow))
-_TALLY = table_of(CounterRow)
+_COUNTER = table_of(CounterRow)
 # The number is arbitrary, and used by this lock only.
 _IN_ORDER = text("SELECT pg_advisory_xact_lock(7408721)")
 Listener = Callable[[Sequence["JournalEvent"]], None]
@@ -40,17 +40,17 @@ class JournalEvent:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-def record(session: Session, *happenings: JournalEvent) -> None:
+def record(session: Session, *new_events: JournalEvent) -> None:
     """Append events to the lineage; they are written at the end of the transaction."""
-    session.info.setdefault("happenings", []).extend(happenings)
+    session.info.setdefault("events", []).extend(new_events)
 
 
 def write_events(session: Session) -> None:
     """Write the events gathered by `record`; `Database.write` calls it at the end. On PostgreSQL
     one transaction at a time takes ids and commits, so that readers that follow the ids miss
     none."""
-    happenings = session.info.get("happenings", [])
-    if not happenings:
+    new_events = session.info.get("events", [])
+    if not new_events:
         return
     if session.get_bind().dialect.name == "postgresql":
         session.execute(_IN_ORDER)
@@ -58,48 +58,48 @@ def write_events(session: Session) -> None:
         _INSERT_EVENT,
         [
             {
-                "at": h.at,
-                "kind": h.kind,
-                "job_id": h.job_id,
-                "track_id": h.track_id,
-                "shard_id": h.shard_id,
-                "lease_id": h.lease_id,
-                "worker_id": h.worker_id,
-                "data": json.dumps(h.data, separators=(",", ":")),
+                "at": event.at,
+                "kind": event.kind,
+                "job_id": event.job_id,
+                "track_id": event.track_id,
+                "shard_id": event.shard_id,
+                "lease_id": event.lease_id,
+                "worker_id": event.worker_id,
+                "data": json.dumps(event.data, separators=(",", ":")),
             }
-            for h in happenings
+            for event in new_events
         ],
     )
 
 
 def recorded_events(session: Session) -> list[JournalEvent]:
     """Return the events recorded in this transaction."""
-    return list(session.info.get("happenings", []))
+    return list(session.info.get("events", []))
 
 
 def count(session: Session, name: str, amount: float = 1, **labels: str) -> None:
     """Add to a counter within the transaction; label sets must be bounded."""
     key = json.dumps(labels, sort_keys=True, separators=(",", ":"))
-    moves: Counter[tuple[str, str]] = session.info.setdefault("tallies", Counter())
-    moves[name, key] += amount  # type: ignore[assignment]  # a Counter of floats
+    amounts: Counter[tuple[str, str]] = session.info.setdefault("counters", Counter())
+    amounts[name, key] += amount  # type: ignore[assignment]  # a Counter of floats
 
 
 def write_counters(session: Session) -> None:
     """Write the counters gathered by `count`, each once; `Database.write` calls it at the end."""
-    moves = {key: amount for key, amount in session.info.pop("tallies", {}).items() if amount}
-    if not moves:
+    amounts = {key: amount for key, amount in session.info.pop("counters", {}).items() if amount}
+    if not amounts:
         return
     # Sorted, so that concurrent PostgreSQL transactions lock rows in the same order.
-    rows = [{"name": n, "labels": k, "value": moves[n, k]} for n, k in sorted(moves)]
+    rows = [{"name": n, "labels": k, "value": amounts[n, k]} for n, k in sorted(amounts)]
     session.execute(_adding(session.get_bind().dialect.name), rows)
 
 
 @cache
 def _adding(dialect: str) -> Insert:
-    statement = (sqlite_insert if dialect == "sqlite" else pg_insert)(_TALLY)
+    statement = (sqlite_insert if dialect == "sqlite" else pg_insert)(_COUNTER)
     return statement.on_conflict_do_update(
         index_elements=["name", "labels"],
-        set_={"value": _TALLY.c.value + statement.excluded.value},
+        set_={"value": _COUNTER.c.value + statement.excluded.value},
     )
 
 

@@ -61,10 +61,10 @@ def has_open_attempt(session: Session, track_id: int) -> bool:
     return session.scalar(statement.limit(1)) is not None
 
 
-def find_disproved(session: Session, maker: str, track_ids: Sequence[int]) -> dict[str, int]:
+def find_disproved(session: Session, maker_id: str, track_ids: Sequence[int]) -> dict[str, int]:
     """Return the workers that failed tracks which `maker` completed, with the number of tracks
     each."""
-    rows = session.execute(_DISPROVED, {"tracks": track_ids, "maker": maker})
+    rows = session.execute(_DISPROVED, {"tracks": track_ids, "maker": maker_id})
     return {worker_id: number for worker_id, number in rows if worker_id is not None}
 
 
@@ -99,11 +99,11 @@ def forgive(session: Session, worker_id: str) -> int:
         .where(col(AttemptRow.worker_id) == worker_id, col(AttemptRow.state) == AttemptState.FAILED)
         .values(state=AttemptState.FORGIVEN)
     )
-    _reopen(session, track_ids)
+    _reopen_tracks(session, track_ids)
     return len(track_ids)
 
 
-def _reopen(session: Session, track_ids: Sequence[int]) -> None:
+def _reopen_tracks(session: Session, track_ids: Sequence[int]) -> None:
     given_up = session.scalars(
         select(col(TrackRow.id)).where(
             col(TrackRow.id).in_(track_ids),

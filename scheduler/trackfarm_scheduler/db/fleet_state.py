@@ -1,10 +1,7 @@
-"""The farm's state for the fleet: demand, rentals, and their workers.
-
-Demand of the fleet by model set: shapes of unfinished tracks, and the limits of their jobs.
+"""The farm's state for the fleet: demand, rentals and their workers, and the farm's name.
 
 Counting a million tracks by shape takes seconds, and a fleet asks twice a minute: a count is cached
-for a while, as long as no job has more left to make than it had then.
-"""
+for a while, as long as no job has more tracks to make than it had then."""
 
 import time
 from collections import defaultdict
@@ -28,27 +25,27 @@ from trackfarm_scheduler.db.tables_history import SpeedRow
 from trackfarm_scheduler.policy.states import MOVING, UNFINISHED, LeaseState
 
 NAME_LENGTH = 12  # of 32 characters: enough that two farms in one account never collide
-QUICK_S = 0.2  # a count that was quicker is not cached
-SHARE = 0.02  # fraction of the time spent on counting otherwise
-LONGEST_S = 120.0  # longest life of a cached count: half the boot time of a machine
+QUICK_SECONDS = 0.2  # a count that was quicker is not cached
+COUNTING_SHARE = 0.02  # fraction of the time spent on counting otherwise
+MAX_AGE_SECONDS = 120.0  # longest life of a cached count: half the boot time of a machine
 _Shapes = Mapping[str, Sequence[ShapeCount]]
 _Waiting = Mapping[str, Mapping[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    """A cached count. `left`: unfinished tracks of each job at that time; valid until `until` by
-    the clock of `Demands`."""
+    """A cached count. `remaining`: unfinished tracks of each job at that time; valid until `until` by
+    the clock of `DemandCache`."""
 
     shapes: _Shapes
     waiting: _Waiting
-    left: Mapping[str, int]
+    remaining: Mapping[str, int]
     until: float
 
-    def covers(self, left: Mapping[str, int]) -> bool:
+    def covers(self, remaining: Mapping[str, int]) -> bool:
         """Return whether the same jobs have no more left to make than at the count."""
-        same = left.keys() == self.left.keys()
-        return same and all(number <= self.left[job] for job, number in left.items())
+        same = remaining.keys() == self.remaining.keys()
+        return same and all(number <= self.remaining[job] for job, number in remaining.items())
 
 
 class DemandCache:
@@ -59,8 +56,8 @@ class DemandCache:
         self._now = now
         self._count: _Count | None = None
 
-    def look(self, session: Session, at: float) -> list[fleet_api.FleetDemand]:
-        """Return the demand by model set. Shapes may be up to `LONGEST_S` old; limits are current
+    def get(self, session: Session, at: float) -> list[fleet_api.FleetDemand]:
+        """Return the demand by model set. Shapes may be up to `MAX_AGE_SECONDS` old; limits are current
         at `at` (Unix seconds)."""
         jobs = list(_jobs(session))
         count = self._current_count(session, {job.id: job.tracks for job in jobs})
@@ -74,16 +71,62 @@ class DemandCache:
             for name, rows in sorted(count.shapes.items())
         ]
 
-    def _current_count(self, session: Session, left: Mapping[str, int]) -> _Count:
+    def _current_count(self, session: Session, remaining: Mapping[str, int]) -> _Count:
         count, began = self._count, self._now()
-        if count is not None and began < count.until and count.covers(left):
+        if count is not None and began < count.until and count.covers(remaining):
             return count
         shapes, waiting = _shapes(session)
         ended = self._now()
         took = ended - began
-        good_for = min(took / SHARE, LONGEST_S) if took > QUICK_S else 0.0
-        self._count = _Count(shapes, waiting, left, ended + good_for)
+        valid_seconds = min(took / COUNTING_SHARE, MAX_AGE_SECONDS) if took > QUICK_SECONDS else 0.0
+        self._count = _Count(shapes, waiting, remaining, ended + valid_seconds)
         return self._count
+
+
+def load_state(
+    session: Session,
+    demands: DemandCache,
+    now: float,
+    *,
+    term: fleet_api.FleetLease,
+    ended_since: float,
+) -> fleet_api.FleetState:
+    rows = rentals.list_recent(session, ended_since=ended_since)
+    open_tags = {row.tag for row in rows if row.ended_at is None}
+    return fleet_api.FleetState(
+        term=term,
+        rentals=[rentals.view(row) for row in rows],
+        workers=_workers(session, open_tags, now),
+        demands=demands.get(session, now),
+        speeds=[
+            fleet_api.LearntSpeed(gpu=row.gpu, model_set=row.model_set, stats=row.stats)
+            for row in session.scalars(select(SpeedRow))
+        ],
+    )
+
+
+def find_farm_name(session: Session) -> str | None:
+    """Return the farm's name; None before it has one."""
+    return session.scalar(select(col(FarmRow.name)))
+
+
+def ensure_farm_name(session: Session) -> str:
+    """Return the farm's name; draws it if the farm has none yet."""
+    name = find_farm_name(session)
+    if name is not None:
+        return name
+    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
+    drawn = new_id("farm").removeprefix("farm_")[:NAME_LENGTH]
+    session.execute(insert(FarmRow).values(id=1, name=drawn).on_conflict_do_nothing())
+    return session.scalars(select(col(FarmRow.name))).one()
+
+
+def lease_view(name: str, lease: LeaderLeaseRow | None, now: float) -> fleet_api.FleetLease:
+    """Return the fleet's leader lease as the API shows it; `name` is the farm's."""
+    if lease is None:
+        return fleet_api.FleetLease(farm=name, holder="", epoch=0, seconds=0.0)
+    seconds = max(lease.expires_at - now, 0.0)
+    return fleet_api.FleetLease(farm=name, holder=lease.holder, epoch=lease.epoch, seconds=seconds)
 
 
 def _limits(job: Row[Any], at: float) -> fleet_api.JobLimits:
@@ -156,52 +199,6 @@ def _is_active() -> ColumnElement[bool]:
         col(JobRow.state).in_(MOVING),
         col(JobRow.sealed_at).is_not(None),
         col(JobRow.removed_at).is_(None),
-    )
-
-
-def find_farm_name(session: Session) -> str | None:
-    """Return the farm's name; None before it has one."""
-    return session.scalar(select(col(FarmRow.name)))
-
-
-def ensure_farm_name(session: Session) -> str:
-    """Return the farm's name; draws it if the farm has none yet."""
-    name = find_farm_name(session)
-    if name is not None:
-        return name
-    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
-    drawn = new_id("farm").removeprefix("farm_")[:NAME_LENGTH]
-    session.execute(insert(FarmRow).values(id=1, name=drawn).on_conflict_do_nothing())
-    return session.scalars(select(col(FarmRow.name))).one()
-
-
-def lease_view(name: str, lease: LeaderLeaseRow | None, now: float) -> fleet_api.FleetLease:
-    """Return the fleet's leader lease as the API shows it; `name` is the farm's."""
-    if lease is None:
-        return fleet_api.FleetLease(farm=name, holder="", epoch=0, seconds=0.0)
-    seconds = max(lease.expires_at - now, 0.0)
-    return fleet_api.FleetLease(farm=name, holder=lease.holder, epoch=lease.epoch, seconds=seconds)
-
-
-def load_state(
-    session: Session,
-    demands: DemandCache,
-    now: float,
-    *,
-    term: fleet_api.FleetLease,
-    ended_since: float,
-) -> fleet_api.FleetState:
-    rows = rentals.list_recent(session, ended_since=ended_since)
-    open_tags = {row.tag for row in rows if row.ended_at is None}
-    return fleet_api.FleetState(
-        term=term,
-        rentals=[rentals.view(row) for row in rows],
-        workers=_workers(session, open_tags, now),
-        demands=demands.look(session, now),
-        speeds=[
-            fleet_api.LearntSpeed(gpu=row.gpu, model_set=row.model_set, stats=row.stats)
-            for row in session.scalars(select(SpeedRow))
-        ],
     )
 
 

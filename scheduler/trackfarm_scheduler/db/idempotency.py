@@ -9,7 +9,7 @@ from sqlmodel import Session, col
 
 from trackfarm_scheduler.db.tables_access import IdempotencyRow
 
-KEPT_SECONDS = 24 * 3600.0
+STORED_SECONDS = 24 * 3600.0
 RESERVED_SECONDS = 1800.0  # longer than any request: a million briefs take about 200 s to store
 
 
@@ -31,13 +31,13 @@ class StoredResponse:
     body: str
 
 
-def reserve(session: Session, claim: IdempotencyKey, holder: str, now: float) -> bool:
+def reserve(session: Session, key: IdempotencyKey, holder: str, now: float) -> bool:
     """Reserve the key for a request that starts; False if it is taken."""
     session.execute(delete(IdempotencyRow).where(col(IdempotencyRow.expires_at) < now))
-    make = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
+    dialect_insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
     row = {
-        "key_id": claim.key_id,
-        "token": claim.token,
+        "key_id": key.key_id,
+        "token": key.token,
         "holder": holder,
         "digest": "",
         "status": 0,
@@ -46,7 +46,7 @@ def reserve(session: Session, claim: IdempotencyKey, holder: str, now: float) ->
         "expires_at": now + RESERVED_SECONDS,
     }
     statement = (
-        make(IdempotencyRow)
+        dialect_insert(IdempotencyRow)
         .values(row)
         .on_conflict_do_nothing()
         .returning(col(IdempotencyRow.token))
@@ -54,33 +54,33 @@ def reserve(session: Session, claim: IdempotencyKey, holder: str, now: float) ->
     return session.scalar(statement) is not None
 
 
-def find_response(session: Session, claim: IdempotencyKey) -> StoredResponse | None:
+def find_response(session: Session, key: IdempotencyKey) -> StoredResponse | None:
     """Return the stored response; None while the request is in progress."""
-    row = session.scalar(select(IdempotencyRow).where(*_is(claim)))
+    row = session.scalar(select(IdempotencyRow).where(*_matches(key)))
     if row is None or not row.status:
         return None
     return StoredResponse(row.digest, row.status, row.media_type, row.body)
 
 
 def store_response(
-    session: Session, claim: IdempotencyKey, answer: StoredResponse, now: float
+    session: Session, key: IdempotencyKey, response: StoredResponse, now: float
 ) -> None:
     session.execute(
         update(IdempotencyRow)
-        .where(*_is(claim))
+        .where(*_matches(key))
         .values(
-            digest=answer.digest,
-            status=answer.status,
-            media_type=answer.media_type,
-            body=answer.body,
-            expires_at=now + KEPT_SECONDS,
+            digest=response.digest,
+            status=response.status,
+            media_type=response.media_type,
+            body=response.body,
+            expires_at=now + STORED_SECONDS,
         )
     )
 
 
-def release(session: Session, claim: IdempotencyKey) -> None:
+def release(session: Session, key: IdempotencyKey) -> None:
     """Release the key of a request that produced no response to store."""
-    session.execute(delete(IdempotencyRow).where(*_is(claim), col(IdempotencyRow.status) == 0))
+    session.execute(delete(IdempotencyRow).where(*_matches(key), col(IdempotencyRow.status) == 0))
 
 
 def release_all(session: Session, holder: str) -> None:
@@ -93,5 +93,5 @@ def release_all(session: Session, holder: str) -> None:
     )
 
 
-def _is(claim: IdempotencyKey) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return col(IdempotencyRow.key_id) == claim.key_id, col(IdempotencyRow.token) == claim.token
+def _matches(key: IdempotencyKey) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return col(IdempotencyRow.key_id) == key.key_id, col(IdempotencyRow.token) == key.token

@@ -108,7 +108,7 @@ def count_done_since(session: Session, job_id: str, since: float) -> int:
     return session.scalar(statement) or 0
 
 
-def is_over() -> ColumnElement[bool]:
+def has_no_unfinished() -> ColumnElement[bool]:
     """Condition on jobs: no unfinished track is left, neither its own nor a shared one that another
     job makes."""
     own = exists().where(
@@ -123,7 +123,7 @@ def is_over() -> ColumnElement[bool]:
     return and_(~own, ~shared)
 
 
-def failed() -> ColumnElement[int]:
+def count_failed() -> ColumnElement[int]:
     """Number of failed tracks of a job, without shared ones, as a subquery on jobs."""
     return (
         select(func.count())

@@ -69,7 +69,7 @@ def delete_job(session: Session, job_id: str, now: float) -> None:
 
 def _transfer(session: Session, job_id: str, ids: Sequence[int]) -> None:
     """Transfer tracks that another job requested too to that job."""
-    heir = (
+    next_owner = (
         select(func.min(col(JobTrackRow.job_id)))
         .where(col(JobTrackRow.track_id) == col(TrackRow.id))
         .correlate(TrackRow)
@@ -78,7 +78,7 @@ def _transfer(session: Session, job_id: str, ids: Sequence[int]) -> None:
     session.execute(
         update(TrackRow)
         .where(col(TrackRow.id).in_(ids), col(TrackRow.job_id) == job_id)
-        .values(job_id=heir)
+        .values(job_id=next_owner)
     )
     owner = (
         select(col(TrackRow.job_id))

@@ -17,7 +17,7 @@ from trackfarm_scheduler.policy.states import JOB, MOVING
 _JOB = table_of(JobRow)
 _LOCK = select(col(JobRow.id)).where(col(JobRow.id) == bindparam("job")).with_for_update()
 _STATE_AND_OWNER = select(_JOB.c.state, _JOB.c.owner).where(_JOB.c.id == bindparam("job"))
-_SHOWN = (col(JobRow.sealed_at).is_not(None), col(JobRow.removed_at).is_(None))
+_VISIBLE = (col(JobRow.sealed_at).is_not(None), col(JobRow.removed_at).is_(None))
 
 
 class NotAllowed(Exception):
@@ -52,14 +52,14 @@ def list_newest(
     """Return jobs newest first. `between`: creation time in Unix seconds; `before`: creation time
     and id of the last job on the previous page."""
     created = col(JobRow.created_at)
-    wanted = [_visible(owner), *job_has_tags(labels), *within(created, *between)]
+    conditions = [_visible(owner), *job_has_tags(labels), *within(created, *between)]
     if states:
-        wanted.append(col(JobRow.state).in_(states))
+        conditions.append(col(JobRow.state).in_(states))
     if catalog is not None:
-        wanted.append(col(JobRow.catalog) == catalog)
+        conditions.append(col(JobRow.catalog) == catalog)
     if before is not None:
-        wanted.append(tuple_(created, col(JobRow.id)) < tuple_(*before))
-    statement = select(JobRow).where(*wanted).order_by(created.desc(), col(JobRow.id).desc())
+        conditions.append(tuple_(created, col(JobRow.id)) < tuple_(*before))
+    statement = select(JobRow).where(*conditions).order_by(created.desc(), col(JobRow.id).desc())
     return list(session.scalars(statement.limit(limit)))
 
 
@@ -94,7 +94,7 @@ def count_by_state(session: Session, *, owner: str | None = None) -> dict[str, i
 
 def _visible(owner: str | None) -> ColumnElement[bool]:
     owner_filter = () if owner is None else (col(JobRow.owner) == owner,)
-    return and_(*_SHOWN, *owner_filter)
+    return and_(*_VISIBLE, *owner_filter)
 
 
 def start(session: Session, job_id: str, now: float) -> bool:
@@ -114,7 +114,7 @@ def start(session: Session, job_id: str, now: float) -> bool:
 def pause(session: Session, job: JobRow, now: float) -> None:
     """Pause a job: unclaimed shards are withdrawn at once, and workers are told to stop running
     ones."""
-    _require(session, job, JobState.PAUSED)
+    _require_move(session, job, JobState.PAUSED)
     leases.withdraw_unclaimed(session, job.id, now, reason="paused")
     shared_tracks.transfer(session, job.id)
     events.record(session, JournalEvent(now, "job_paused", job.id))
@@ -122,7 +122,7 @@ def pause(session: Session, job: JobRow, now: float) -> None:
 
 def resume(session: Session, job: JobRow, now: float, *, budget: float | None = None) -> None:
     """Resume a job that is paused or out of budget; `budget` replaces the old one."""
-    _require(session, job, JobState.RUNNING, allowed=[JobState.PAUSED, JobState.OUT_OF_BUDGET])
+    _require_move(session, job, JobState.RUNNING, allowed=[JobState.PAUSED, JobState.OUT_OF_BUDGET])
     values: dict[str, Any] = {"finished_at": None, "reason": ""}
     if budget is not None:
         values["budget"] = budget
@@ -134,7 +134,7 @@ def resume(session: Session, job: JobRow, now: float, *, budget: float | None = 
 def cancel(session: Session, job: JobRow, now: float) -> None:
     """Cancel a job; finished tracks stay, and tracks that other jobs requested are transferred to
     them."""
-    _require(session, job, JobState.CANCELLED)
+    _require_move(session, job, JobState.CANCELLED)
     _close(session, job.id, now, reason="cancelled by the operator")
     events.record(session, JournalEvent(now, "job_cancelled", job.id))
 
@@ -143,7 +143,7 @@ def mark_out_of_budget(session: Session, job: JobRow, now: float) -> None:
     """End a job that cannot pay for any further machine: withdraw unclaimed shards, let running
     ones finish, and transfer tracks that other jobs requested."""
     reason = "its budget pays for no further machine"
-    _require(session, job, JobState.OUT_OF_BUDGET)
+    _require_move(session, job, JobState.OUT_OF_BUDGET)
     leases.withdraw_unclaimed(session, job.id, now, reason="out of budget")
     shared_tracks.transfer(session, job.id)
     session.execute(
@@ -160,7 +160,7 @@ def retry(session: Session, job: JobRow, now: float) -> int:
     if not reopened:
         raise NotAllowed("nothing to retry: no track of this job has failed or been cancelled")
     if JobState(job.state).ended:
-        _require(session, job, JobState.RUNNING)
+        _require_move(session, job, JobState.RUNNING)
         session.execute(
             update(JobRow).where(col(JobRow.id) == job.id).values(finished_at=None, reason="")
         )
@@ -192,8 +192,8 @@ def reopen(session: Session, track_id: int, now: float) -> None:
 def remove(session: Session, job: JobRow, now: float) -> None:
     """Hide an ended job; its own tracks are deleted once all their upload URLs have expired."""
     if not JobState(job.state).ended:
-        able = " or ".join(state for state in JobState if state.ended)
-        raise NotAllowed(f"job {job.id} is {job.state}; only a job that is {able} can be removed")
+        states = " or ".join(state for state in JobState if state.ended)
+        raise NotAllowed(f"job {job.id} is {job.state}; only a job that is {states} can be removed")
     session.execute(update(JobRow).where(col(JobRow.id) == job.id).values(removed_at=now))
     data = {"catalog": job.catalog, "tracks": job.track_count}
     events.record(session, JournalEvent(now, "job_removal_asked", job.id, data=data))
@@ -202,11 +202,11 @@ def remove(session: Session, job: JobRow, now: float) -> None:
 def list_endable(session: Session, *, failed_at_least: int) -> list[tuple[JobRow, bool]]:
     """Return active jobs without unfinished tracks (True), or else with at least `failed_at_least`
     failed ones (False). Uses one query for all: there may be thousands of jobs with one track."""
-    is_over = job_counts.is_over()
+    is_over = job_counts.has_no_unfinished()
     statement = select(JobRow, is_over).where(
         col(JobRow.state).in_(MOVING),
         col(JobRow.sealed_at).is_not(None),
-        or_(is_over, job_counts.failed() >= failed_at_least),
+        or_(is_over, job_counts.count_failed() >= failed_at_least),
     )
     return [(job, bool(over)) for job, over in session.execute(statement)]
 
@@ -240,14 +240,16 @@ def _close(session: Session, job_id: str, now: float, *, reason: str) -> None:
     )
 
 
-def _require(
+def _require_move(
     session: Session, job: JobRow, target: JobState, *, allowed: Sequence[JobState] | None = None
 ) -> None:
     sources = list(allowed) if allowed is not None else JOB.sources(target)
     if not _move(session, job.id, target, sources):
-        able = " or ".join(sources)
+        states = " or ".join(sources)
         action = "resumed" if target is JobState.RUNNING else target
-        raise NotAllowed(f"job {job.id} is {job.state}; only a job that is {able} can be {action}")
+        raise NotAllowed(
+            f"job {job.id} is {job.state}; only a job that is {states} can be {action}"
+        )
 
 
 def _move(session: Session, job_id: str, target: JobState, sources: Sequence[JobState]) -> bool:

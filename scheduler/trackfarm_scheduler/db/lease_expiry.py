@@ -17,7 +17,7 @@ _HELD = select(_LEASE.c.id, _LEASE.c.worker_id).where(
 )
 # Skips leases locked by a report or a claim: they need no extension by this heartbeat, and waiting
 # for them while holding other locks could deadlock.
-_FREE = (
+_UNLOCKED = (
     select(_LEASE.c.id)
     .where(_LEASE.c.id.in_(bindparam("ids", expanding=True)))
     .with_for_update(skip_locked=True)
@@ -53,10 +53,12 @@ def extend(
         return set()
     rows = session.execute(_HELD, {"ids": [lease_id for _, lease_id in named]})
     held = {lease_id: holder for lease_id, holder in rows if (holder, lease_id) in named}
-    free = session.scalars(_FREE, {"ids": list(held)}).all() if held else []
-    if free:
-        moves = [_extension(named[held[lease_id], lease_id], expires_at) for lease_id in free]
-        session.execute(_EXTEND, moves)
+    unlocked_ids = session.scalars(_UNLOCKED, {"ids": list(held)}).all() if held else []
+    if unlocked_ids:
+        rows_to_extend = [
+            _extension(named[held[lease_id], lease_id], expires_at) for lease_id in unlocked_ids
+        ]
+        session.execute(_EXTEND, rows_to_extend)
     return {(holder, lease_id) for lease_id, holder in held.items()}
 
 

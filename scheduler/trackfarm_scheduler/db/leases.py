@@ -1,5 +1,5 @@
-"""Shards, leases and attempts after they are offered: claimed, released, ended. (`extensions`
-prolongs leases.)"""
+"""Shards, leases and attempts after they are offered: claimed, released, ended. `lease_expiry`
+extends leases."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _OF_TRACKS = _ATTEMPT.c.track_id.in_(bindparam("tracks", expanding=True))
 _THE_LEASE = _LEASE.c.id == bindparam("lease")
 _GET = select(LeaseRow).where(col(LeaseRow.id) == bindparam("lease"))
 _LOCK = _GET.with_for_update()
-_LOCK_RACE = (
+_LOCK_COMPETING = (
     select(_LEASE.c.id)
     .where(or_(_THE_LEASE, _LEASE.c.id.in_(select(_ATTEMPT.c.lease_id).where(_OF_TRACKS, _OPEN))))
     .order_by(_LEASE.c.id)
@@ -65,7 +65,7 @@ _STOP = (
     .values(state=AttemptState.CANCELLED.value, kind=bindparam("why"), ended_at=bindparam("now"))
     .returning(_ATTEMPT.c.lease_id)
 )
-_AT_WORK_FOR = select(_ATTEMPT.c.track_id).where(
+_OPEN_FOR_JOB = select(_ATTEMPT.c.track_id).where(
     _OPEN,
     _ATTEMPT.c.track_id.in_(
         select(col(TrackRow.id)).where(col(TrackRow.job_id) == bindparam("job"))
@@ -90,8 +90,8 @@ def claim(
 ) -> None:
     """Assign an offered lease to a worker; a repeated claim by its holder only extends it."""
     first = lease.worker_id is None
-    held = {"lease": lease.id, "holder": worker_id, "until": now + lease_seconds}
-    session.execute(_BEGIN if first else _HOLD, held | ({"now": now} if first else {}))
+    bound_values = {"lease": lease.id, "holder": worker_id, "until": now + lease_seconds}
+    session.execute(_BEGIN if first else _HOLD, bound_values | ({"now": now} if first else {}))
     session.execute(_TAKE_ATTEMPTS, {"lease": lease.id, "holder": worker_id})
     if first:
         _move_shard(session, lease.shard_id, ShardState.CLAIMED)
@@ -114,9 +114,9 @@ def end(
     """End a lease. Tracks still open under it become pending again at once; return how many."""
     if session.scalar(_END, {"lease": lease.id, "now": now, "why": reason}) is None:
         return 0
-    back = return_to_pending(session, close_attempts(session, lease.id, None, left_open, now))
-    _finish(session, lease, now, "lease_ended", reason=reason, handed_back=len(back))
-    return len(back)
+    returned = return_to_pending(session, close_attempts(session, lease.id, None, left_open, now))
+    _finish(session, lease, now, "lease_ended", reason=reason, handed_back=len(returned))
+    return len(returned)
 
 
 def _finish(
@@ -131,7 +131,7 @@ def _finish(
 def lock_competing(session: Session, lease_id: str, track_ids: Sequence[int]) -> None:
     """Lock a lease and its rivals, always in the same order: the first report is settled first, and
     the other sees its outcome."""
-    session.execute(_LOCK_RACE, {"lease": lease_id, "tracks": track_ids})
+    session.execute(_LOCK_COMPETING, {"lease": lease_id, "tracks": track_ids})
 
 
 def return_to_pending(session: Session, track_ids: Sequence[int], **values: object) -> list[int]:
@@ -141,12 +141,12 @@ def return_to_pending(session: Session, track_ids: Sequence[int], **values: obje
         return []
     # Of two leases that end at once, neither may mistake the other for a live rival.
     tracks.lock(session, track_ids)
-    raced = select(col(AttemptRow.track_id)).where(
+    contested = select(col(AttemptRow.track_id)).where(
         col(AttemptRow.track_id).in_(track_ids), col(AttemptRow.state) == AttemptState.OPEN
     )
-    raced_ids = set(session.scalars(raced))
-    free = [track_id for track_id in track_ids if track_id not in raced_ids]
-    return tracks.move(session, free, TrackState.PENDING, source=TrackState.LEASED, **values)
+    contested_ids = set(session.scalars(contested))
+    uncontested = [track_id for track_id in track_ids if track_id not in contested_ids]
+    return tracks.move(session, uncontested, TrackState.PENDING, source=TrackState.LEASED, **values)
 
 
 def cancel_duplicates(session: Session, track_ids: Sequence[int], now: float) -> None:
@@ -158,8 +158,8 @@ def _stop(session: Session, track_ids: Sequence[int], now: float, *, why: str) -
     """Cancel open attempts for tracks; return the number of leases that end because they became
     empty. Their workers learn of it with their next heartbeat."""
     stopped = session.scalars(_STOP, {"tracks": track_ids, "now": now, "why": why}).all()
-    emptied = [get(session, lease_id, lock=True) for lease_id in sorted(set(stopped))]
-    return sum(lease is not None and finish_if_empty(session, lease, now) for lease in emptied)
+    affected = [get(session, lease_id, lock=True) for lease_id in sorted(set(stopped))]
+    return sum(lease is not None and finish_if_empty(session, lease, now) for lease in affected)
 
 
 def close_attempts(
@@ -201,10 +201,10 @@ def release(
     closed = close_attempts(
         session, lease.id, track_ids, AttemptState.RELEASED, now, kind=reason.value
     )
-    back = return_to_pending(session, closed)
-    events.count(session, "tracks_handed_back", len(back), reason=reason.value)
+    returned = return_to_pending(session, closed)
+    events.count(session, "tracks_handed_back", len(returned), reason=reason.value)
     finish_if_empty(session, lease, now)
-    return len(back)
+    return len(returned)
 
 
 def withdraw_unclaimed(session: Session, job_id: str, now: float, *, reason: str) -> None:
@@ -218,7 +218,7 @@ def end_all(session: Session, job_id: str, now: float, *, reason: str) -> None:
     which it took the tracks over."""
     for lease in list_live(session, job_id):
         end(session, lease, now, reason=reason, left_open=AttemptState.CANCELLED)
-    _stop(session, session.scalars(_AT_WORK_FOR, {"job": job_id}).all(), now, why=reason)
+    _stop(session, session.scalars(_OPEN_FOR_JOB, {"job": job_id}).all(), now, why=reason)
 
 
 def list_live(session: Session, job_id: str) -> list[LeaseRow]:

@@ -20,7 +20,7 @@ _LEASE, _WORKER = table_of(LeaseRow), table_of(WorkerRow)
 _INSERT_SHARDS = insert(table_of(ShardRow))
 _INSERT_LEASES = insert(_LEASE)
 _INSERT_ATTEMPTS = insert(table_of(AttemptRow))
-_TAKERS = select(
+_TARGETS = select(
     _WORKER.c.id,
     _WORKER.c.model_set,
     _WORKER.c.price_per_hour,
@@ -49,7 +49,7 @@ class ShardOffer:
 
 
 @dataclass(slots=True)
-class _Taker:
+class _OfferTarget:
     """A worker that is offered shards; `sequence` is the latest in its queue."""
 
     model_set: str
@@ -73,7 +73,7 @@ def create(
     """Lease the tracks of new shards to their workers. Skips shards with no track left to lease, or
     with a worker that stopped accepting work. In a race (speculative copy) the tracks are leased
     already, and stay so."""
-    new = list(_make(session, shards, is_speculative=is_speculative))
+    new = list(_build(session, shards, is_speculative=is_speculative))
     if new:
         session.execute(
             _INSERT_SHARDS, [_shard_row(n, now, is_speculative=is_speculative) for n in new]
@@ -85,28 +85,28 @@ def create(
     return [n.offer for n in new]
 
 
-def _make(
+def _build(
     session: Session, shards: Sequence[NewShard], *, is_speculative: bool
 ) -> Iterator[_NewShardRows]:
-    takers = _takers(session, {shard.worker_id for shard in shards})
-    possible = [shard for shard in shards if shard.worker_id in takers]
-    wanted = [track_id for shard in possible for track_id in shard.track_ids]
-    take = tracks.lock_leased if is_speculative else tracks.lease
-    rows_by_id = {row.id: row for row in take(session, wanted)}
+    targets = _targets(session, {shard.worker_id for shard in shards})
+    possible = [shard for shard in shards if shard.worker_id in targets]
+    track_ids_to_offer = [track_id for shard in possible for track_id in shard.track_ids]
+    read_tracks = tracks.lock_leased if is_speculative else tracks.lease
+    rows_by_id = {row.id: row for row in read_tracks(session, track_ids_to_offer)}
     for shard in possible:
         rows = [rows_by_id[track_id] for track_id in shard.track_ids if track_id in rows_by_id]
-        taker = takers[shard.worker_id]
+        target = targets[shard.worker_id]
         if rows:
-            taker.sequence += 1
+            target.sequence += 1
             new_offer = ShardOffer(shard.queue, new_id("shard"), new_id("lease"))
             yield _NewShardRows(
-                new_offer, shard, rows, taker.model_set, taker.price_per_hour, taker.sequence
+                new_offer, shard, rows, target.model_set, target.price_per_hour, target.sequence
             )
 
 
-def _takers(session: Session, worker_ids: Iterable[str]) -> Mapping[str, _Taker]:
-    rows = session.execute(_TAKERS, {"ids": sorted(worker_ids)})
-    return {worker_id: _Taker(*facts) for worker_id, *facts in rows}
+def _targets(session: Session, worker_ids: Iterable[str]) -> Mapping[str, _OfferTarget]:
+    rows = session.execute(_TARGETS, {"ids": sorted(worker_ids)})
+    return {worker_id: _OfferTarget(*facts) for worker_id, *facts in rows}
 
 
 def _shard_row(new: _NewShardRows, now: float, *, is_speculative: bool) -> dict[str, object]:

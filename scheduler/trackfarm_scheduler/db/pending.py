@@ -16,7 +16,7 @@ from trackfarm_scheduler.policy.states import AttemptState
 JOBS_PER_QUERY = 500
 _JOB, _TRACK = table_of(JobRow), table_of(TrackRow)
 
-_ANY = (
+_PENDING = (
     select(
         _TRACK.c.id,
         _TRACK.c.duration,
@@ -34,9 +34,9 @@ _ANY = (
     )
     .order_by(_TRACK.c.id)
 )
-_WAITING = _ANY.where(_TRACK.c.job_id == bindparam("job")).limit(bindparam("most"))
-_OF_MANY = _ANY.where(_TRACK.c.job_id.in_(bindparam("jobs", expanding=True)))
-_BEGUN = (  # literals as in its index, or SQLite would not use that
+_WAITING = _PENDING.where(_TRACK.c.job_id == bindparam("job")).limit(bindparam("most"))
+_OF_MANY = _PENDING.where(_TRACK.c.job_id.in_(bindparam("jobs", expanding=True)))
+_PREVIOUSLY_LEASED = (  # literals as in its index, or SQLite would not use that
     select(_TRACK.c.id)
     .join(_JOB, _JOB.c.id == _TRACK.c.job_id)
     .where(_TRACK.c.state == literal_column("'pending'"), _TRACK.c.tries > literal_column("0"))
@@ -70,16 +70,19 @@ def list_of_small_jobs(
 
 
 def _waiting_tracks(session: Session, rows: Sequence[Any]) -> Iterator[tuple[str, WaitingTrack]]:
-    avoid = _failed_workers(session, [row.id for row in rows if row.failures])
+    failed_by = _failed_workers(session, [row.id for row in rows if row.failures])
     shape = cache(TrackShape)  # few distinct shapes, shared by many tracks
     for i, d, n, g, v, _failures, crashes, tries, job_id in rows:
-        failed = avoid.get(i, frozenset())
-        yield job_id, WaitingTrack(i, shape(d, n, bool(g)), v, crashes > 0, failed, tries > 0)
+        failed_workers = failed_by.get(i, frozenset())
+        yield (
+            job_id,
+            WaitingTrack(i, shape(d, n, bool(g)), v, crashes > 0, failed_workers, tries > 0),
+        )
 
 
 def has_previously_leased(session: Session, now: float) -> bool:
     """Return whether a pending track of an active job was leased before and may be leased now."""
-    return session.scalar(_BEGUN, {"now": now}) is not None
+    return session.scalar(_PREVIOUSLY_LEASED, {"now": now}) is not None
 
 
 def count(session: Session, job_id: str) -> int:

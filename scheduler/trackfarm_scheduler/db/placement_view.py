@@ -37,8 +37,8 @@ from trackfarm_scheduler.policy.models import (
 from trackfarm_scheduler.policy.states import LIVE_STATES, AttemptState, LeaseState
 
 MAX_SHARD_TRACKS = 64
-SMALL = 8  # tracks of the largest job queried together with others; a single call has no more
-SAMPLE = 50  # tracks that a job's remaining time is estimated from
+SMALL_JOB_TRACKS = 8  # the largest job read together with others; a single call has no more
+SAMPLE_TRACKS = 50  # tracks that a job's remaining time is estimated from
 _LEASE, _SHARD, _WORKER = table_of(LeaseRow), table_of(ShardRow), table_of(WorkerRow)
 _AHEAD = (
     select(_LEASE.c.queue, func.count(), func.sum(_SHARD.c.expected_seconds))
@@ -58,7 +58,7 @@ _WORKERS = select(
     _WORKER.c.price_per_hour,
 ).where(_WORKER.c.state.in_([state.value for state in LIVE_STATES]))
 
-_FLYING = (
+_IN_FLIGHT = (
     select(
         _LEASE.c.job_id,
         func.sum(_SHARD.c.expected_seconds),
@@ -76,13 +76,13 @@ def load_worker_pool(session: Session) -> WorkerPool:
     kinds: dict[tuple[str, str], tuple[Callable[[TrackShape], float], float]] = {}
     for row in session.execute(_WORKERS):
         kind, speed = (row.gpu, row.model_set), max(row.speed, 1e-3)
-        usual, speeds_before = kinds.get(kind) or (_usual(session, *kind), 0.0)
+        usual, speeds_before = kinds.get(kind) or (_usual_seconds(session, *kind), 0.0)
         kinds[kind] = usual, speeds_before + speed
         workers.append(_view(row, _scaled(usual, speed), *ahead.get(row.queue, (0, 0.0))))
     return WorkerPool(workers, kinds)
 
 
-def _usual(session: Session, gpu: str, name: str) -> Callable[[TrackShape], float]:
+def _usual_seconds(session: Session, gpu: str, name: str) -> Callable[[TrackShape], float]:
     """Return the mean seconds of a track on a GPU kind, as a function; shapes repeat, so it is
     cached."""
     model = speeds.load_model(session, gpu, model_set(name))
@@ -118,12 +118,15 @@ def load_jobs(
     window: int,
 ) -> list[JobView]:
     """Return views of active jobs, each with the first `window` of its waiting tracks."""
-    moving = list(rows)
-    small = [job.id for job in moving if job.track_count <= SMALL]
+    active_jobs = list(rows)
+    small = [job.id for job in active_jobs if job.track_count <= SMALL_JOB_TRACKS]
     waiting = pending.list_of_small_jobs(session, small, now=now)
-    in_flight = _in_flight(session, [job.id for job in moving])
-    few = {job_id: waiting.get(job_id, []) for job_id in small}
-    return [_job(session, job, pool, now, window, few.get(job.id), in_flight) for job in moving]
+    in_flight = _in_flight(session, [job.id for job in active_jobs])
+    small_job_tracks = {job_id: waiting.get(job_id, []) for job_id in small}
+    return [
+        _job(session, job, pool, now, window, small_job_tracks.get(job.id), in_flight)
+        for job in active_jobs
+    ]
 
 
 def _job(
@@ -132,17 +135,19 @@ def _job(
     pool: WorkerPool,
     now: float,
     window: int,
-    few: Sequence[WaitingTrack] | None,
-    flying: Mapping[str, tuple[float, float]],
+    small_job_tracks: Sequence[WaitingTrack] | None,
+    in_flight_by_job: Mapping[str, tuple[float, float]],
 ) -> JobView:
     """Build the view of a job; `few` holds the waiting tracks of a small job."""
     waiting = (
-        pending.list_first(session, job.id, now=now, limit=window) if few is None else few[:window]
+        pending.list_first(session, job.id, now=now, limit=window)
+        if small_job_tracks is None
+        else small_job_tracks[:window]
     )
     total = len(waiting)
     if total == window:
         total = max(total, pending.count(session, job.id))
-    in_flight, committed = flying.get(job.id, (0.0, 0.0))
+    in_flight, committed = in_flight_by_job.get(job.id, (0.0, 0.0))
     return JobView(
         id=job.id,
         model_set=job.model_set,
@@ -163,7 +168,7 @@ def _job(
 
 def _in_flight(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Return expected seconds and dollars of live shards, by job."""
-    rows = session.execute(_FLYING)
+    rows = session.execute(_IN_FLIGHT)
     wanted = set(job_ids)
     return {job: (seconds, dollars / 3600) for job, seconds, dollars in rows if job in wanted}
 
@@ -172,7 +177,7 @@ def _seconds_left(
     waiting: Sequence[WaitingTrack], total: int, pool: WorkerPool, name: str
 ) -> float:
     """Return the time to make the waiting tracks with all workers that can make them."""
-    shapes = [track.shape for track in waiting[:SAMPLE]]
+    shapes = [track.shape for track in waiting[:SAMPLE_TRACKS]]
     rate = pool.rate(name, shapes) if shapes else 0.0
     return total / rate if rate else 0.0
 

@@ -1,7 +1,5 @@
-"""Registration of workers, and their final removal: by a successor or by the operator.
-
-Admission of workers: by the join token, an invitation, or the token of a previous worker.
-"""
+"""Registration of workers: admission by the join token, an invitation or the token of a predecessor;
+their credentials; and their removal by a successor or the operator."""
 
 import json
 import secrets
@@ -25,6 +23,7 @@ from trackfarm_scheduler.db.tables_access import InvitationRow
 from trackfarm_scheduler.policy.models import BrokerUser
 from trackfarm_scheduler.policy.states import is_bad_worker
 
+RETURN_SECONDS = 3600.0  # enough to restart and load a model; limits the use of a stolen disk
 _WORKER = table_of(WorkerRow)
 _LONG_LOST = and_(
     _WORKER.c.state == WorkerState.LOST.value, _WORKER.c.last_seen < bindparam("lost_before")
@@ -36,7 +35,16 @@ _JOINED = select(_WORKER.c.id).where(_WORKER.c.id.in_(bindparam("ids", expanding
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class Admission:
+    """The grounds on which a worker may join. `predecessor` is the worker that it replaces and that
+    leaves."""
+
+    invitation: InvitationRow | None = None
+    predecessor: WorkerRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCredentials:
     """The credentials of a new worker. `token` and `broker_password` are shown once: only their
     hashes are stored."""
 
@@ -50,6 +58,62 @@ class Joined:
         return BrokerUser(self.worker_id, self.queue, workers.hash_token(self.broker_password))
 
 
+def may_admit(session: Session, token: str, now: float, *, join_token: str) -> bool:
+    """Return whether a token may admit a worker; spends nothing, and `admit` makes the final
+    decision."""
+    if _is_join_token(token, join_token) or invitations.find_by_token(session, token) is not None:
+        return True
+    predecessor = find_by_token(session, token)
+    return predecessor is not None and may_return(predecessor, now)
+
+
+def admit(
+    session: Session, token: str, now: float, *, join_token: str, nonce: str
+) -> Admission | None:
+    """Decide whether a token admits its bearer; None if it does not. Spends a use of the
+    invitation, which is restored if the transaction fails.
+
+    `nonce` identifies the requesting process: a request repeated because the response was lost
+    replaces the worker created by the first one, and spends no second use.
+    """
+    if _is_join_token(token, join_token):
+        return Admission()
+    invitation = invitations.find_by_token(session, token)
+    if invitation is not None:
+        return _invited(session, invitation, now, nonce)
+    predecessor = find_by_token(session, token, lock=True)
+    if predecessor is None or not may_return(predecessor, now):
+        return None
+    return Admission(invitations.get(session, predecessor.invitation_id), predecessor)
+
+
+def _invited(
+    session: Session, invitation: InvitationRow, now: float, nonce: str
+) -> Admission | None:
+    before = find_joining(session, invitation.id, nonce) if nonce else None
+    if before is not None and before.state == WorkerState.JOINING:
+        return Admission(invitation, before)
+    if not invitations.is_open(invitation, now):
+        return None
+    invitations.use(session, invitation)
+    return Admission(invitation)
+
+
+def _is_join_token(token: str, join_token: str) -> bool:
+    return bool(join_token) and secrets.compare_digest(token.encode(), join_token.encode())
+
+
+def may_return(predecessor: WorkerRow, now: float) -> bool:
+    """Return whether a worker may register again with its old token alone: not if it was removed,
+    replaced or quarantined, and not after an hour of silence."""
+    silence = now - max(predecessor.last_seen, predecessor.left_at or 0.0)
+    return (
+        predecessor.may_return
+        and not is_bad_worker(predecessor.strikes)
+        and silence <= RETURN_SECONDS
+    )
+
+
 def join(
     session: Session,
     request: RegisterRequest,
@@ -57,7 +121,7 @@ def join(
     now: float,
     *,
     invitation: InvitationRow | None = None,
-) -> Joined:
+) -> WorkerCredentials:
     """Add a worker. Its queue is its own: shards are cut for one worker, and placement must be able
     to avoid a worker that may fail the tracks again, is reserved, or races another (speculative
     copy). The facts of its invitation override its own claims; its calibration extends its limits
@@ -93,7 +157,7 @@ def join(
     )
     data = {"name": request.name, "gpu": request.gpu, "queue": queue}
     events.record(session, JournalEvent(now, "worker_joined", worker_id=worker_id, data=data))
-    return Joined(worker_id, token, queue, password)
+    return WorkerCredentials(worker_id, token, queue, password)
 
 
 def _capabilities_of(session: Session, request: RegisterRequest, tier: Tier) -> dict[str, Any]:
@@ -120,27 +184,13 @@ def _origin_of(invitation: InvitationRow | None, request: RegisterRequest) -> di
     return claimed | overrides | {"invitation_id": invitation.id}
 
 
-def find_by_token(session: Session, token: str, *, lock: bool = False) -> WorkerRow | None:
-    """Return the worker that was issued this token, even if it has left."""
-    statement = select(WorkerRow).where(col(WorkerRow.token_hash) == workers.hash_token(token))
-    return session.scalar(statement.with_for_update() if lock else statement)
-
-
-def find_joining(session: Session, invitation_id: str, nonce: str) -> WorkerRow | None:
-    """Return the newest worker that the process with this nonce registered by an invitation."""
-    statement = select(WorkerRow).where(
-        col(WorkerRow.invitation_id) == invitation_id, col(WorkerRow.join_nonce) == nonce
-    )
-    return session.scalar(statement.order_by(col(WorkerRow.joined_at).desc()).limit(1))
-
-
-def replace(session: Session, past: WorkerRow, now: float) -> None:
+def replace(session: Session, predecessor: WorkerRow, now: float) -> None:
     """End a worker as its successor joins; its token is no longer accepted for anything."""
-    past.may_return = False
-    session.add(past)
+    predecessor.may_return = False
+    session.add(predecessor)
     session.flush()
-    if past.state != WorkerState.GONE:
-        workers.leave(session, past.id, now, reason="replaced")
+    if predecessor.state != WorkerState.GONE:
+        workers.leave(session, predecessor.id, now, reason="replaced")
 
 
 def remove(session: Session, worker_id: str, now: float) -> WorkerRow | None:
@@ -158,6 +208,20 @@ def remove(session: Session, worker_id: str, now: float) -> WorkerRow | None:
     return row
 
 
+def find_by_token(session: Session, token: str, *, lock: bool = False) -> WorkerRow | None:
+    """Return the worker that was issued this token, even if it has left."""
+    statement = select(WorkerRow).where(col(WorkerRow.token_hash) == workers.hash_token(token))
+    return session.scalar(statement.with_for_update() if lock else statement)
+
+
+def find_joining(session: Session, invitation_id: str, nonce: str) -> WorkerRow | None:
+    """Return the newest worker that the process with this nonce registered by an invitation."""
+    statement = select(WorkerRow).where(
+        col(WorkerRow.invitation_id) == invitation_id, col(WorkerRow.join_nonce) == nonce
+    )
+    return session.scalar(statement.order_by(col(WorkerRow.joined_at).desc()).limit(1))
+
+
 def list_broker_users(session: Session, *, lost_before: float) -> dict[str, BrokerUser]:
     """Return by worker id the broker users of workers that have not left, and were not lost before
     `lost_before`."""
@@ -170,67 +234,3 @@ def select_joined(session: Session, worker_ids: Collection[str]) -> set[str]:
     if not worker_ids:
         return set()
     return set(session.scalars(_JOINED, {"ids": sorted(worker_ids)}))
-
-
-RETURN_SECONDS = 3600.0  # enough to restart and load a model; limits the use of a stolen disk
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """The grounds on which a worker may join. `predecessor` is the worker that it replaces and that
-    leaves."""
-
-    invitation: InvitationRow | None = None
-    predecessor: WorkerRow | None = None
-
-
-def admit(
-    session: Session, token: str, now: float, *, join_token: str, nonce: str
-) -> Admission | None:
-    """Decide whether a token admits its bearer; None if it does not. Spends a use of the
-    invitation, which is restored if the transaction fails.
-
-    `nonce` identifies the requesting process: a request repeated because the response was lost
-    replaces the worker created by the first one, and spends no second use.
-    """
-    if _is(token, join_token):
-        return Admission()
-    invitation = invitations.find_by_token(session, token)
-    if invitation is not None:
-        return _invited(session, invitation, now, nonce)
-    past = find_by_token(session, token, lock=True)
-    if past is None or not may_return(past, now):
-        return None
-    return Admission(invitations.get(session, past.invitation_id), past)
-
-
-def may_admit(session: Session, token: str, now: float, *, join_token: str) -> bool:
-    """Return whether a token may admit a worker; spends nothing, and `admit` makes the final
-    decision."""
-    if _is(token, join_token) or invitations.find_by_token(session, token) is not None:
-        return True
-    past = find_by_token(session, token)
-    return past is not None and may_return(past, now)
-
-
-def may_return(past: WorkerRow, now: float) -> bool:
-    """Return whether a worker may register again with its old token alone: not if it was removed,
-    replaced or quarantined, and not after an hour of silence."""
-    silence = now - max(past.last_seen, past.left_at or 0.0)
-    return past.may_return and not is_bad_worker(past.strikes) and silence <= RETURN_SECONDS
-
-
-def _invited(
-    session: Session, invitation: InvitationRow, now: float, nonce: str
-) -> Admission | None:
-    before = find_joining(session, invitation.id, nonce) if nonce else None
-    if before is not None and before.state == WorkerState.JOINING:
-        return Admission(invitation, before)
-    if not invitations.is_open(invitation, now):
-        return None
-    invitations.use(session, invitation)
-    return Admission(invitation)
-
-
-def _is(token: str, join_token: str) -> bool:
-    return bool(join_token) and secrets.compare_digest(token.encode(), join_token.encode())

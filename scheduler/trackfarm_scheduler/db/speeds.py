@@ -20,7 +20,7 @@ _SPEED = table_of(SpeedRow)
 _STATS = select(_SPEED.c.stats).where(
     _SPEED.c.gpu == bindparam("kind"), _SPEED.c.model_set == bindparam("name")
 )
-LONGEST_GAP = 6 * 3600.0  # a longer time is no track but a machine asleep
+MAX_TRACK_SECONDS = 6 * 3600.0  # a longer time is no track but a machine asleep
 
 
 def load_model(session: Session, gpu: str, kind: ModelSet) -> SpeedModel:
@@ -35,16 +35,16 @@ def load_model(session: Session, gpu: str, kind: ModelSet) -> SpeedModel:
 
 
 def learn(
-    session: Session, worker: WorkerRow, good: Sequence[TrackDone], made: Mapping[int, TrackRow]
+    session: Session, worker: WorkerRow, results: Sequence[TrackDone], made: Mapping[int, TrackRow]
 ) -> tuple[float, float]:
     """Update the model of the worker's kind with the service seconds of committed tracks; return
     the seconds that were expected of the kind, and the seconds that this worker took."""
     model = load_model(session, worker.gpu, model_set(worker.model_set))
     expected = took = 0.0
-    for done in good:
+    for done in results:
         shape = shape_of(made[done.track_id])
         service = done.timings.service
-        if 0 < service < LONGEST_GAP:
+        if 0 < service < MAX_TRACK_SECONDS:
             expected += model.predict(shape).mean
             took += service
             model = model.observe(shape, service)

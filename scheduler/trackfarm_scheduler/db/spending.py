@@ -1,7 +1,5 @@
-"""Spending of jobs: the engine seconds of their tracks at the hourly prices of their workers.
-
-Usage by key: hourly totals that are updated in the transaction of a report.
-"""
+"""Spending of jobs (the engine seconds of their tracks at the hourly prices of their workers), and
+hourly usage by key, both updated in the transaction of a report."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -21,8 +19,19 @@ from trackfarm_scheduler.db.totals import place_of
 
 HOUR = 3600
 DAY = 24 * HOUR
-_JOB, _USAGE = table_of(JobRow), table_of(UsageRow)
+_COST_LABELS = {"done": "tracks", "failed": "failures"}
 _AMOUNTS = ("tracks", "failures", "audio_seconds", "gpu_seconds", "dollars")
+_JOB, _LEASE, _USAGE = table_of(JobRow), table_of(LeaseRow), table_of(UsageRow)
+_ADD_ENGINE = (
+    update(_LEASE)
+    .where(_LEASE.c.id == bindparam("lease"))
+    .values(engine_seconds=_LEASE.c.engine_seconds + bindparam("seconds"))
+)
+_SPEND = (
+    update(_JOB)
+    .where(_JOB.c.id == bindparam("job"))
+    .values(spent=_JOB.c.spent + bindparam("dollars"))
+)
 
 
 @dataclass(slots=True)
@@ -45,6 +54,51 @@ class UsageTotals:
     key_id: str
     since: int | None
     amounts: Amounts
+
+
+def add_engine_seconds(session: Session, lease_id: str, seconds: float) -> None:
+    """Add to the engine seconds that reports under a lease have claimed."""
+    session.execute(_ADD_ENGINE, {"lease": lease_id, "seconds": seconds})
+
+
+def charge(
+    session: Session,
+    worker: WorkerRow,
+    took: Mapping[int, Timings],
+    made: Mapping[int, TrackRow],
+    *,
+    done: Collection[int],
+    now: float,
+) -> None:
+    """Charge the engine seconds of the tracks that a report settled (`took`), failed attempts
+    included, to their jobs, to the usage of the jobs' keys and, by outcome, to the totals. A
+    repeated report settles nothing, and so charges nothing. `done`: ids of the committed tracks."""
+    amounts_of: dict[str, Amounts] = defaultdict(Amounts)
+    seconds: dict[str, float] = defaultdict(float)
+    for track_id, timings in took.items():
+        amounts = amounts_of[made[track_id].job_id]
+        amounts.gpu_seconds += timings.service
+        amounts.dollars += timings.service * worker.price_per_hour / 3600
+        if track_id in done:
+            amounts.tracks += 1
+            amounts.audio_seconds += made[track_id].duration
+        else:
+            amounts.failures += 1
+        seconds["done" if track_id in done else "failed"] += timings.service
+    for job_id, amounts in sorted(amounts_of.items()):
+        add_usage(session, job_id, amounts, now)
+        if amounts.dollars:
+            session.execute(_SPEND, {"job": job_id, "dollars": amounts.dollars})
+    _count(session, worker, seconds)
+
+
+def _count(session: Session, worker: WorkerRow, seconds: Mapping[str, float]) -> None:
+    place = place_of(worker)
+    for outcome, spent in seconds.items():
+        events.count(session, "engine_seconds", spent, outcome=outcome, **place)
+        dollars = spent * worker.price_per_hour / 3600
+        bought, provider = _COST_LABELS[outcome], place["provider"]
+        events.count(session, "cost_dollars", dollars, bought=bought, provider=provider)
 
 
 def add_usage(session: Session, job_id: str, amounts: Amounts, now: float) -> None:
@@ -105,62 +159,3 @@ def list_usage(
         yield UsageTotals(
             row_owner, row_key, at, Amounts(int(tracks), int(failures), *map(float, rest))
         )
-
-
-BOUGHT = {"done": "tracks", "failed": "failures"}
-_JOB_TABLE, _LEASE = table_of(JobRow), table_of(LeaseRow)
-_ADD_ENGINE = (
-    update(_LEASE)
-    .where(_LEASE.c.id == bindparam("lease"))
-    .values(engine_seconds=_LEASE.c.engine_seconds + bindparam("seconds"))
-)
-_SPEND = (
-    update(_JOB_TABLE)
-    .where(_JOB_TABLE.c.id == bindparam("job"))
-    .values(spent=_JOB_TABLE.c.spent + bindparam("dollars"))
-)
-
-
-def add_engine_seconds(session: Session, lease_id: str, seconds: float) -> None:
-    """Add to the engine seconds that reports under a lease have claimed."""
-    session.execute(_ADD_ENGINE, {"lease": lease_id, "seconds": seconds})
-
-
-def charge(
-    session: Session,
-    worker: WorkerRow,
-    took: Mapping[int, Timings],
-    made: Mapping[int, TrackRow],
-    *,
-    done: Collection[int],
-    now: float,
-) -> None:
-    """Charge the engine seconds of the tracks that a report settled (`took`), failed attempts
-    included, to their jobs, to the usage of the jobs' keys and, by outcome, to the totals. A
-    repeated report settles nothing, and so charges nothing. `done`: ids of the committed tracks."""
-    amounts_of: dict[str, Amounts] = defaultdict(Amounts)
-    seconds: dict[str, float] = defaultdict(float)
-    for track_id, timings in took.items():
-        amounts = amounts_of[made[track_id].job_id]
-        amounts.gpu_seconds += timings.service
-        amounts.dollars += timings.service * worker.price_per_hour / 3600
-        if track_id in done:
-            amounts.tracks += 1
-            amounts.audio_seconds += made[track_id].duration
-        else:
-            amounts.failures += 1
-        seconds["done" if track_id in done else "failed"] += timings.service
-    for job_id, amounts in sorted(amounts_of.items()):
-        add_usage(session, job_id, amounts, now)
-        if amounts.dollars:
-            session.execute(_SPEND, {"job": job_id, "dollars": amounts.dollars})
-    _count(session, worker, seconds)
-
-
-def _count(session: Session, worker: WorkerRow, seconds: Mapping[str, float]) -> None:
-    place = place_of(worker)
-    for outcome, spent in seconds.items():
-        events.count(session, "engine_seconds", spent, outcome=outcome, **place)
-        dollars = spent * worker.price_per_hour / 3600
-        bought, provider = BOUGHT[outcome], place["provider"]
-        events.count(session, "cost_dollars", dollars, bought=bought, provider=provider)

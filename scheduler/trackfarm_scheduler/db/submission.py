@@ -35,7 +35,7 @@ _TOUCH = (
     .values(touched_at=bindparam("touched_at"))
     .returning(_JOB.c.id)
 )
-_HOLD = select(_JOB.c.id).where(_JOB.c.id == bindparam("job")).with_for_update()
+_LOCK = select(_JOB.c.id).where(_JOB.c.id == bindparam("job")).with_for_update()
 _STALE = col(JobRow.sealed_at).is_(None), col(JobRow.touched_at) < bindparam("before")
 _SEAL = (
     update(_JOB)
@@ -47,11 +47,11 @@ _SEAL = (
         }
     )
 )
-_TWIN = (
+_DUPLICATE = (
     select(_JOB.c.id)
     .where(
-        _JOB.c.owner == bindparam("whose"),
-        _JOB.c.digest == bindparam("what"),
+        _JOB.c.owner == bindparam("by_owner"),
+        _JOB.c.digest == bindparam("of_tracks"),
         _JOB.c.sealed_at.is_not(None),
         _JOB.c.removed_at.is_(None),
         _JOB.c.state != JobState.CANCELLED.value,
@@ -67,9 +67,9 @@ _IDS = (
 
 
 @cache
-def _making_tracks(dialect: str) -> Insert:
-    make = sqlite_insert if dialect == "sqlite" else pg_insert
-    return make(table_of(TrackRow)).on_conflict_do_nothing(index_elements=["key"])
+def _inserting_tracks(dialect: str) -> Insert:
+    statement = sqlite_insert if dialect == "sqlite" else pg_insert
+    return statement(table_of(TrackRow)).on_conflict_do_nothing(index_elements=["key"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,11 @@ class _TrackItem:
 @dataclass(frozen=True, slots=True)
 class SealedJob:
     """The result of a submission. `job_id` is an older job if exactly the same tracks had been
-    submitted before; `revived` counts the tracks taken over from other jobs."""
+    submitted before; `taken_over` counts the tracks taken over from other jobs."""
 
     job_id: str
     already_submitted: bool
-    revived: int
+    taken_over: int
 
 
 class SubmissionExpired(Exception):
@@ -143,9 +143,9 @@ class JobSubmission:
         if session.scalar(_TOUCH, {"job": self.job_id, "touched_at": now}) is None:
             raise SubmissionExpired
         uploads.record_use(session, self.job_id, uploads.keys_of(briefs, self.owner), now)
-        wanted = [item for brief in briefs for item in self._expand(brief)]
-        for start in range(0, len(wanted), KEYS_PER_QUERY):
-            self._store(session, wanted[start : start + KEYS_PER_QUERY])
+        items = [item for brief in briefs for item in self._expand(brief)]
+        for start in range(0, len(items), KEYS_PER_QUERY):
+            self._store(session, items[start : start + KEYS_PER_QUERY])
 
     def _expand(self, brief: Brief) -> Iterator[_TrackItem]:
         canonical = brief.canonical()
@@ -161,19 +161,19 @@ class JobSubmission:
             )
             yield _TrackItem(key, brief, variation)
 
-    def _store(self, session: Session, wanted: Sequence[_TrackItem]) -> None:
-        existing = _ids(session, [item.key for item in wanted])
-        fresh = [item for item in wanted if item.key not in existing]
-        if fresh:
-            make = _making_tracks(session.get_bind().dialect.name)
-            session.execute(make, [self._track_row(item) for item in fresh])
-        stored = existing | _ids(session, [item.key for item in fresh])
-        links = [self._link_row(item, *stored[item.key]) for item in wanted]
+    def _store(self, session: Session, items: Sequence[_TrackItem]) -> None:
+        existing = _ids(session, [item.key for item in items])
+        new_items = [item for item in items if item.key not in existing]
+        if new_items:
+            statement = _inserting_tracks(session.get_bind().dialect.name)
+            session.execute(statement, [self._track_row(item) for item in new_items])
+        stored = existing | _ids(session, [item.key for item in new_items])
+        links = [self._link_row(item, *stored[item.key]) for item in items]
         session.execute(_INSERT_LINKS, links)
-        tags = (item.brief.tags for item in wanted)
-        first = self._ordinal - len(wanted) + 1
+        tags = (item.brief.tags for item in items)
+        first = self._ordinal - len(items) + 1
         track_list.store_tags(session, self.job_id, enumerate(tags, first))
-        self._new += sum(1 for item in fresh if stored[item.key][1] == self.job_id)
+        self._new += sum(1 for item in new_items if stored[item.key][1] == self.job_id)
 
     def _track_row(self, item: _TrackItem) -> dict[str, object]:
         steps, guided = effort_of(item.brief, self.model_set)
@@ -218,15 +218,17 @@ class JobSubmission:
     def seal(self, session: Session) -> SealedJob:
         """Make the job visible, or find the earlier job with exactly the same tracks. Raises
         GivenUp."""
-        if session.scalar(_HOLD, {"job": self.job_id}) is None:
+        if session.scalar(_LOCK, {"job": self.job_id}) is None:
             raise SubmissionExpired
         digest = self._digest.hexdigest()
-        twin = _twin(session, self.owner, digest)
-        if twin is not None:
+        duplicate = _find_duplicate(session, self.owner, digest)
+        if duplicate is not None:
             abandon(session, self.job_id)
-            return SealedJob(twin, already_submitted=True, revived=0)
+            return SealedJob(duplicate, already_submitted=True, taken_over=0)
         # If every track is new, there is none to take over.
-        revived = shared_tracks.take_over(session, self.job_id) if self._new < self._ordinal else 0
+        taken_over = (
+            shared_tracks.take_over(session, self.job_id) if self._new < self._ordinal else 0
+        )
         session.execute(
             _SEAL,
             {
@@ -241,7 +243,7 @@ class JobSubmission:
         facts = {"catalog": self.header.catalog, "tracks": self._ordinal, "new": self._new}
         events.record(session, JournalEvent(self._now, "job_accepted", self.job_id, data=facts))
         events.count(session, "tracks_accepted", self._new, model_set=self.model_set.name)
-        return SealedJob(self.job_id, already_submitted=False, revived=revived)
+        return SealedJob(self.job_id, already_submitted=False, taken_over=taken_over)
 
 
 def abandon(session: Session, job_id: str) -> None:
@@ -278,6 +280,6 @@ def _ids(session: Session, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
     return {key: (track_id, job_id) for key, track_id, job_id in rows}
 
 
-def _twin(session: Session, owner: str, digest: str) -> str | None:
+def _find_duplicate(session: Session, owner: str, digest: str) -> str | None:
     """Return the oldest job over the same tracks in the same order that was not cancelled."""
-    return session.scalar(_TWIN, {"whose": owner, "what": digest})
+    return session.scalar(_DUPLICATE, {"by_owner": owner, "of_tracks": digest})

@@ -57,28 +57,35 @@ def place_of(worker: WorkerPlace) -> dict[str, str]:
 
 
 def count_done(
-    session: Session, worker: WorkerRow, good: Sequence[TrackDone], seeds: Mapping[int, int]
+    session: Session, worker: WorkerRow, results: Sequence[TrackDone], seeds: Mapping[int, int]
 ) -> None:
     """Count committed tracks. `seeds`: the first seed offered for each; a different one means that
     the engine had to make the track again."""
     place, kind = place_of(worker), _kind(worker)
-    audio = [done.measurements.seconds for done in good]
-    events.count(session, "tracks", len(good), outcome="done", **place)
+    audio = [done.measurements.seconds for done in results]
+    events.count(session, "tracks", len(results), outcome="done", **place)
     events.count(session, "audio_seconds", sum(audio), **place)
-    events.count(session, "object_bytes", sum(done.size for done in good))
-    remade = sum(done.seed != seeds[done.track_id] for done in good)
+    events.count(session, "object_bytes", sum(done.size for done in results))
+    remade = sum(done.seed != seeds[done.track_id] for done in results)
     events.count(session, "tracks_remade", remade, **kind)
-    _count_batches(session, good, kind)
+    _count_batches(session, results, kind)
     for stage in STAGES:
-        _observe(session, "track_stage_seconds", STAGE_BOUNDS, _spent(good, stage), kind, stage)
+        _observe(
+            session,
+            "track_stage_seconds",
+            STAGE_BOUNDS,
+            _stage_seconds(results, stage),
+            kind,
+            stage,
+        )
 
 
-def _count_batches(session: Session, good: Sequence[TrackDone], kind: Mapping[str, str]) -> None:
-    padded = sum(done.batch.padded(done.measurements.seconds) for done in good)
+def _count_batches(session: Session, results: Sequence[TrackDone], kind: Mapping[str, str]) -> None:
+    padded = sum(done.batch.padded(done.measurements.seconds) for done in results)
     events.count(session, "padding_seconds", padded, **kind)
-    events.count(session, "batches", sum(done.batch.batches for done in good), **kind)
-    events.count(session, "model_passes", sum(done.batch.passes for done in good), **kind)
-    sizes = [done.batch.tracks for done in good if done.batch.tracks]
+    events.count(session, "batches", sum(done.batch.batches for done in results), **kind)
+    events.count(session, "model_passes", sum(done.batch.passes for done in results), **kind)
+    sizes = [done.batch.tracks for done in results if done.batch.tracks]
     _observe(session, "track_batch_size", BATCH_BOUNDS, sizes, kind)
 
 
@@ -95,9 +102,9 @@ def _kind(worker: WorkerRow) -> dict[str, str]:
     return {"model_set": worker.model_set, "tier": worker.tier}
 
 
-def _spent(good: Sequence[TrackDone], stage: str) -> list[float]:
+def _stage_seconds(results: Sequence[TrackDone], stage: str) -> list[float]:
     """Return the seconds of a stage for the tracks that went through it."""
-    return [seconds for done in good if (seconds := getattr(done.timings, stage)) > 0]
+    return [seconds for done in results if (seconds := getattr(done.timings, stage)) > 0]
 
 
 def _observe(

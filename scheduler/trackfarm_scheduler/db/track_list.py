@@ -1,7 +1,4 @@
-"""Pages of a job's tracks, as the API shows them.
-
-Labels (tags) of a job's tracks, for filtering.
-"""
+"""A job's tracks as the API shows them, and their tags, for filtering."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,51 +21,7 @@ from trackfarm_scheduler.db.tables import (
 from trackfarm_scheduler.db.tables_catalog import TrackTagRow
 
 _INSERT = insert(table_of(TrackTagRow))
-
-
-def store_tags(
-    session: Session, job_id: str, labelled: Iterable[tuple[int, Mapping[str, str]]]
-) -> None:
-    """Store the labels of tracks, given by ordinal."""
-    rows = [
-        {"tag": tag, "value": value, "job_id": job_id, "ordinal": ordinal}
-        for ordinal, tags in labelled
-        for tag, value in tags.items()
-    ]
-    if rows:
-        session.execute(_INSERT, rows)
-
-
-def delete_tags(session: Session, job_id: str) -> None:
-    session.execute(delete(TrackTagRow).where(col(TrackTagRow.job_id) == job_id))
-
-
-def job_has_tags(labels: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
-    """Conditions on jobs: each of these labels is on one of the job's tracks."""
-    return [
-        exists().where(
-            col(TrackTagRow.tag) == tag,
-            col(TrackTagRow.value) == value,
-            col(TrackTagRow.job_id) == col(JobRow.id),
-        )
-        for tag, value in labels
-    ]
-
-
-def track_has_tags(labels: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
-    """Conditions on a job's tracks: the track has all of these labels."""
-    return [
-        exists().where(
-            col(TrackTagRow.tag) == tag,
-            col(TrackTagRow.value) == value,
-            col(TrackTagRow.job_id) == col(JobTrackRow.job_id),
-            col(TrackTagRow.ordinal) == col(JobTrackRow.ordinal),
-        )
-        for tag, value in labels
-    ]
-
-
-Row = tuple[JobTrackRow, TrackRow, ArtifactRow | None, int]
+TrackListRow = tuple[JobTrackRow, TrackRow, ArtifactRow | None, int]
 
 
 def list_page(
@@ -80,7 +33,7 @@ def list_page(
     states: Sequence[TrackState] = (),
     labels: Sequence[tuple[str, str]] = (),
     between: tuple[float | None, float | None] = (None, None),
-) -> list[Row]:
+) -> list[TrackListRow]:
     """Return tracks of a job in catalog order after the ordinal `after`, each with its number of
     attempts. `between`: end time in Unix seconds."""
     attempts = (
@@ -135,3 +88,45 @@ def _artifact_view(row: ArtifactRow) -> operator_api.ArtifactInfo:
         committed_at=datetime.fromtimestamp(row.committed_at, UTC),
         measurements=json.loads(row.measurements),
     )
+
+
+def store_tags(
+    session: Session, job_id: str, labelled: Iterable[tuple[int, Mapping[str, str]]]
+) -> None:
+    """Store the labels of tracks, given by ordinal."""
+    rows = [
+        {"tag": tag, "value": value, "job_id": job_id, "ordinal": ordinal}
+        for ordinal, tags in labelled
+        for tag, value in tags.items()
+    ]
+    if rows:
+        session.execute(_INSERT, rows)
+
+
+def delete_tags(session: Session, job_id: str) -> None:
+    session.execute(delete(TrackTagRow).where(col(TrackTagRow.job_id) == job_id))
+
+
+def job_has_tags(labels: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
+    """Conditions on jobs: each of these labels is on one of the job's tracks."""
+    return [
+        exists().where(
+            col(TrackTagRow.tag) == tag,
+            col(TrackTagRow.value) == value,
+            col(TrackTagRow.job_id) == col(JobRow.id),
+        )
+        for tag, value in labels
+    ]
+
+
+def track_has_tags(labels: Sequence[tuple[str, str]]) -> list[ColumnElement[bool]]:
+    """Conditions on a job's tracks: the track has all of these labels."""
+    return [
+        exists().where(
+            col(TrackTagRow.tag) == tag,
+            col(TrackTagRow.value) == value,
+            col(TrackTagRow.job_id) == col(JobTrackRow.job_id),
+            col(TrackTagRow.ordinal) == col(JobTrackRow.ordinal),
+        )
+        for tag, value in labels
+    ]

@@ -14,6 +14,30 @@ from trackfarm_scheduler.db.tables import TrackRow, table_of
 from trackfarm_scheduler.policy.states import TRACK
 
 _TRACK = table_of(TrackRow)
+_IDS = _TRACK.c.id.in_(bindparam("ids", expanding=True))
+_FOR_AN_ATTEMPT = (
+    _TRACK.c.id,
+    _TRACK.c.key,
+    _TRACK.c.tries,
+    (_TRACK.c.failures - _TRACK.c.crashes).label("misses"),
+    _TRACK.c.brief,
+    _TRACK.c.variation,
+    _TRACK.c.audio_format,
+)
+_LEASE = (
+    update(_TRACK)
+    .where(_IDS, _TRACK.c.state.in_([state.value for state in TRACK.sources(TrackState.LEASED)]))
+    .values(state=TrackState.LEASED.value, tries=_TRACK.c.tries + 1)
+    .returning(*_FOR_AN_ATTEMPT)
+)
+_STILL_LEASED = select(*_FOR_AN_ATTEMPT).where(_IDS, _TRACK.c.state == TrackState.LEASED.value)
+_LOCK = select(_TRACK.c.id).where(_IDS).order_by(_TRACK.c.id).with_for_update()
+
+
+@dataclass(frozen=True, slots=True)
+class FailureNote:
+    crashed: bool
+    counted: bool
 
 
 def move(
@@ -49,26 +73,6 @@ def _moving(target: TrackState, source: TrackState | None, names: tuple[str, ...
     )
 
 
-_IDS = _TRACK.c.id.in_(bindparam("ids", expanding=True))
-_FOR_AN_ATTEMPT = (
-    _TRACK.c.id,
-    _TRACK.c.key,
-    _TRACK.c.tries,
-    (_TRACK.c.failures - _TRACK.c.crashes).label("misses"),
-    _TRACK.c.brief,
-    _TRACK.c.variation,
-    _TRACK.c.audio_format,
-)
-_LEASE = (
-    update(_TRACK)
-    .where(_IDS, _TRACK.c.state.in_([state.value for state in TRACK.sources(TrackState.LEASED)]))
-    .values(state=TrackState.LEASED.value, tries=_TRACK.c.tries + 1)
-    .returning(*_FOR_AN_ATTEMPT)
-)
-_STILL_LEASED = select(*_FOR_AN_ATTEMPT).where(_IDS, _TRACK.c.state == TrackState.LEASED.value)
-_LOCK = select(_TRACK.c.id).where(_IDS).order_by(_TRACK.c.id).with_for_update()
-
-
 def lease(session: Session, ids: Sequence[int]) -> Sequence[Row[Any]]:
     """Begin the next try of the pending tracks of `ids`; return the columns that an attempt
     needs."""
@@ -97,12 +101,6 @@ def cancel_open(session: Session, job_id: str, now: float) -> int:
         .values(state=TrackState.CANCELLED, ended_at=now)
     )
     return int(result.rowcount)  # type: ignore[attr-defined]
-
-
-@dataclass(frozen=True, slots=True)
-class FailureNote:
-    crashed: bool
-    counted: bool
 
 
 def record_failure(session: Session, track_id: int, note: FailureNote) -> tuple[int, int]:

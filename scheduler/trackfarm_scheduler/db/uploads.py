@@ -18,13 +18,13 @@ from trackfarm_scheduler.objects.keys import uploads_of
 
 def keys_of(briefs: Iterable[Brief], owner: str) -> set[str]:
     """Return the keys of the uploads that briefs of this owner name."""
-    named = {
+    keys = {
         source_key(reference, owner)
         for brief in briefs
         for _, reference in brief.sources()
         if not is_url(reference)
     }
-    return {key for key in named if key.startswith(uploads_of(owner))}
+    return {key for key in keys if key.startswith(uploads_of(owner))}
 
 
 def touch(session: Session, key: str, now: float) -> None:

@@ -59,38 +59,38 @@ class DeliveryOutcome:
     error: str
 
 
-def write_messages(session: Session, happenings: Sequence[JournalEvent]) -> None:
+def write_messages(session: Session, new_events: Sequence[JournalEvent]) -> None:
     """Add a row for each event and each webhook subscribed to it; without webhooks this costs one
     index lookup."""
-    notable = [(h, EVENT_OF[h.kind]) for h in happenings if h.kind in EVENT_OF and h.job_id]
-    if not notable:
+    relevant = [(h, EVENT_OF[h.kind]) for h in new_events if h.kind in EVENT_OF and h.job_id]
+    if not relevant:
         return
-    listening = session.execute(_LISTENING, {"jobs": sorted({str(h.job_id) for h, _ in notable})})
+    listening = session.execute(_LISTENING, {"jobs": sorted({str(h.job_id) for h, _ in relevant})})
     hooks = [(job_id, hook_id, events.split()) for job_id, hook_id, events in listening]
     rows = [
-        _row(happening, event, hook_id)
-        for happening, event in notable
+        _row(new_event, event, hook_id)
+        for new_event, event in relevant
         for job_id, hook_id, events in hooks
-        if job_id == happening.job_id and event in events
+        if job_id == new_event.job_id and event in events
     ]
     if rows:
         session.execute(_INSERT, rows)
 
 
-def _row(happening: JournalEvent, event: HookEvent, webhook_id: str) -> dict[str, object]:
-    state = happening.kind.partition("_")[2]
+def _row(new_event: JournalEvent, event: HookEvent, webhook_id: str) -> dict[str, object]:
+    state = new_event.kind.partition("_")[2]
     return {
         "message_id": f"msg_{secrets.token_hex(10)}",
         "webhook_id": webhook_id,
         "event": event.value,
-        "job_id": happening.job_id,
-        "track_id": happening.track_id,
-        "data": json.dumps({"state": state, **happening.data}, separators=(",", ":")),
+        "job_id": new_event.job_id,
+        "track_id": new_event.track_id,
+        "data": json.dumps({"state": state, **new_event.data}, separators=(",", ":")),
         "state": DeliveryState.PENDING.value,
         "tries": 0,
-        "created_at": happening.at,
-        "since": happening.at,
-        "next_at": happening.at,
+        "created_at": new_event.at,
+        "since": new_event.at,
+        "next_at": new_event.at,
         "error": "",
     }
 

@@ -1,4 +1,4 @@
-"""Webhook rows: creation, lookup and removal. Their messages are in `outbox`."""
+"""Webhook rows: creation, lookup and removal. Their messages are in `webhook_outbox`."""
 
 import hashlib
 from collections.abc import Sequence

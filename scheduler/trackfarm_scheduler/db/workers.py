@@ -15,13 +15,13 @@ from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.tables import WorkerRow, table_of
 from trackfarm_scheduler.policy.states import LIVE_STATES, WORKER, AttemptState, is_bad_worker
 
-SLOWEST = 1e-3
+MIN_SPEED = 1e-3
 SPEED_MEMORY = 0.2  # weight of the newest shard in a worker's measured speed
 _WORKER = table_of(WorkerRow)
 _BY_TOKEN = select(WorkerRow).where(
     col(WorkerRow.token_hash) == bindparam("hash"), col(WorkerRow.state) != WorkerState.GONE.value
 )
-_HEARERS = (
+_LOCK_PRESENT = (
     select(_WORKER.c.id, _WORKER.c.state, _WORKER.c.strikes)
     .where(
         _WORKER.c.id.in_(bindparam("ids", expanding=True)),
@@ -29,7 +29,7 @@ _HEARERS = (
     )
     .with_for_update(skip_locked=True)
 )
-_HEAR = (
+_RECORD_HEARTBEAT = (
     update(_WORKER)
     .where(_WORKER.c.id == bindparam("worker"))
     .values(
@@ -40,13 +40,13 @@ _HEAR = (
         gpu_utilisation=bindparam("share"),
     )
 )
-_LEARNT = _WORKER.c.speed + bindparam("weight") * (bindparam("ratio") - _WORKER.c.speed)
-_CREDIT = (
+_NEW_SPEED = _WORKER.c.speed + bindparam("weight") * (bindparam("ratio") - _WORKER.c.speed)
+_RECORD_DONE = (
     update(_WORKER)
     .where(_WORKER.c.id == bindparam("worker"))
     .values(
         tracks_done=_WORKER.c.tracks_done + bindparam("done"),
-        speed=case((_LEARNT > SLOWEST, _LEARNT), else_=SLOWEST),
+        speed=case((_NEW_SPEED > MIN_SPEED, _NEW_SPEED), else_=MIN_SPEED),
     )
 )
 _COUNT_LIVE = (
@@ -72,22 +72,22 @@ def record_heartbeats(
     left. A lost worker that reports again is accepted; its old leases are not. A worker locked by a
     report at this moment is skipped: waiting for it while holding other locks could deadlock, and
     its next heartbeat comes long before it counts as lost."""
-    rows = session.execute(_HEARERS, {"ids": sorted(beats)}).all()
-    moves, empty = [], set()
+    rows = session.execute(_LOCK_PRESENT, {"ids": sorted(beats)}).all()
+    updates, without_work = [], set()
     for worker_id, state, strikes in rows:
         beat = beats[worker_id]
-        new = _state_after(WorkerState(state), beat, is_bad=is_bad_worker(strikes))
-        if new is WorkerState.DRAINING and not beat.draining and not beat.shards:
-            empty.add(worker_id)
-        moves.append(_hearing(worker_id, new, beat, now))
-        if new != state and {new, state} != {WorkerState.READY, WorkerState.BUSY}:
-            events.record(session, JournalEvent(now, f"worker_{new}", worker_id=worker_id))
-    if moves:
-        session.execute(_HEAR, moves)
-    return frozenset(empty)
+        next_state = _state_after(WorkerState(state), beat, is_bad=is_bad_worker(strikes))
+        if next_state is WorkerState.DRAINING and not beat.draining and not beat.shards:
+            without_work.add(worker_id)
+        updates.append(_heartbeat_row(worker_id, next_state, beat, now))
+        if next_state != state and {next_state, state} != {WorkerState.READY, WorkerState.BUSY}:
+            events.record(session, JournalEvent(now, f"worker_{next_state}", worker_id=worker_id))
+    if updates:
+        session.execute(_RECORD_HEARTBEAT, updates)
+    return frozenset(without_work)
 
 
-def _hearing(
+def _heartbeat_row(
     worker_id: str, state: WorkerState, beat: HeartbeatRequest, now: float
 ) -> dict[str, object]:
     return {
@@ -102,20 +102,20 @@ def _hearing(
 
 def _state_after(state: WorkerState, beat: HeartbeatRequest, *, is_bad: bool) -> WorkerState:
     if is_bad:
-        wanted = WorkerState.QUARANTINED
+        target = WorkerState.QUARANTINED
     elif beat.draining:
-        wanted = WorkerState.DRAINING
+        target = WorkerState.DRAINING
     else:
-        wanted = WorkerState.BUSY if beat.shards else WorkerState.READY
-    if state is WorkerState.JOINING and wanted is not WorkerState.READY:
+        target = WorkerState.BUSY if beat.shards else WorkerState.READY
+    if state is WorkerState.JOINING and target is not WorkerState.READY:
         return WorkerState.READY
-    return wanted if WORKER.allows(state, wanted) else state
+    return target if WORKER.allows(state, target) else state
 
 
 def mark_silent_lost(session: Session, *, silent_since: float, now: float) -> list[str]:
     """Mark workers not heard from since `silent_since` as lost and end their leases; return their
     ids."""
-    lost = list(
+    lost_ids = list(
         session.scalars(
             update(WorkerRow)
             .where(
@@ -126,11 +126,11 @@ def mark_silent_lost(session: Session, *, silent_since: float, now: float) -> li
             .returning(col(WorkerRow.id))
         )
     )
-    for worker_id in lost:
+    for worker_id in lost_ids:
         events.count(session, "workers_lost")
         events.record(session, JournalEvent(now, "worker_lost", worker_id=worker_id))
         end_leases(session, worker_id, now, reason="worker lost")
-    return lost
+    return lost_ids
 
 
 def drain(session: Session, worker_id: str, now: float) -> bool:
@@ -216,15 +216,15 @@ def list_page(
     """Return workers oldest first; without `states`, the ones that have not left. `between`: join
     time in Unix seconds; `behind`: join time and id of the last worker on the previous page."""
     joined = col(WorkerRow.joined_at)
-    wanted = within(joined, *between)
-    wanted.append(
+    conditions = within(joined, *between)
+    conditions.append(
         col(WorkerRow.state).in_(states) if states else col(WorkerRow.state) != WorkerState.GONE
     )
     if model_set is not None:
-        wanted.append(col(WorkerRow.model_set) == model_set)
+        conditions.append(col(WorkerRow.model_set) == model_set)
     if behind is not None:
-        wanted.append(tuple_(joined, col(WorkerRow.id)) > tuple_(*behind))
-    statement = select(WorkerRow).where(*wanted).order_by(joined, col(WorkerRow.id))
+        conditions.append(tuple_(joined, col(WorkerRow.id)) > tuple_(*behind))
+    statement = select(WorkerRow).where(*conditions).order_by(joined, col(WorkerRow.id))
     return list(session.scalars(statement.limit(limit)))
 
 
@@ -240,7 +240,7 @@ def record_done(
     ratio = expected / took if took > 0 else 0.0
     weight = SPEED_MEMORY if took > 0 else 0.0
     facts = {"worker": worker.id, "done": done, "ratio": ratio, "weight": weight}
-    session.execute(_CREDIT, facts)
+    session.execute(_RECORD_DONE, facts)
 
 
 def count_failure(session: Session, worker: WorkerRow) -> None:

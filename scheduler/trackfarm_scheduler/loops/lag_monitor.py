@@ -18,12 +18,12 @@ MEMORY_SECONDS = 10.0
 
 class LagMonitor:
     """Lag monitor that repeatedly acquires a worker thread and the write lock, as a request does.
-    `stand_in_line` blocks until the write lock is acquired. `lag` may be read from any thread; it
+    `wait_to_write` blocks until the write lock is acquired. `lag` may be read from any thread; it
     is 0 when `watch` does not run."""
 
-    def __init__(self, threads: CapacityLimiter, stand_in_line: Callable[[], None]) -> None:
+    def __init__(self, threads: CapacityLimiter, wait_to_write: Callable[[], None]) -> None:
         self._threads = threads
-        self._stand_in_line = stand_in_line
+        self._wait_to_write = wait_to_write
         self._due: float | None = None
         self._waits: deque[tuple[float, float]] = deque()
 
@@ -42,7 +42,7 @@ class LagMonitor:
         while True:
             self._due = time.monotonic() + PROBE_SECONDS
             await asyncio.sleep(PROBE_SECONDS)
-            await to_thread.run_sync(self._stand_in_line, limiter=self._threads)
+            await to_thread.run_sync(self._wait_to_write, limiter=self._threads)
             self._note(time.monotonic())
 
     def _note(self, now: float) -> None:

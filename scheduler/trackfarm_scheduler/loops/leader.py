@@ -38,7 +38,7 @@ class Leadership:
     def tick(self) -> None:
         """Renew our lease, or take over when the other's has ended."""
         # Skips the write queue: a long write of this process must not let the short lease expire.
-        with self._database.write(in_line=False) as session:
+        with self._database.write(queued=False) as session:
             now = leader_leases.database_time(session)
             lease = leader_leases.acquire(
                 session, SCHEDULER, self._holder, seconds=self._term, now=now

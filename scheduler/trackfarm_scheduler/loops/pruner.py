@@ -49,7 +49,7 @@ class Pruner:
 
     def _remove_tracks(self, job_id: str) -> bool:
         # Skips the write queue, so that other writes do not wait for a store that hangs for minutes.
-        with self.database.write(in_line=False) as session:
+        with self.database.write(queued=False) as session:
             self.leadership.require(session)
             keys = job_deletion.delete_tracks(session, job_id, BATCH)
             if keys is None:
@@ -59,7 +59,7 @@ class Pruner:
             return True
 
     def _remove_uploads(self, since: float) -> bool:
-        with self.database.write(in_line=False) as session:
+        with self.database.write(queued=False) as session:
             self.leadership.require(session)
             keys = uploads.delete_unused(session, since=since, limit=BATCH)
             self.objects.remove(keys)

@@ -49,7 +49,7 @@ def promises_of(
     if not limited_jobs:
         return []
     pool = placement_view.load_worker_pool(session)
-    views = placement_view.load_jobs(session, limited_jobs, pool, now, placement_view.SAMPLE)
+    views = placement_view.load_jobs(session, limited_jobs, pool, now, placement_view.SAMPLE_TRACKS)
     served_model_sets = {worker.model_set for worker in pool.workers}
     return [
         _promise(

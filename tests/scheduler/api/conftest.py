@@ -90,7 +90,7 @@ def build(farm: FarmFixture, url: str) -> Services:
         placing=Loop("placer", lambda: None, seconds=60),
         settling=Loop("settler", lambda: None, seconds=60),
         prices=load_prices({}),
-        promptness=LagMonitor(threads := CapacityLimiter(4), farm.database.stand_in_line),
+        promptness=LagMonitor(threads := CapacityLimiter(4), farm.database.wait_to_write),
         wire_threads=threads,
         clock=farm.clock,
     )

@@ -17,7 +17,7 @@ from tests.servers.process import free_port
 from tests.servers.redis import RedisServer, redis_binaries, redis_server
 from trackfarm_scheduler.broker.users import FORGET_SECONDS, BrokerUsers, BrokerUserSync
 from trackfarm_scheduler.db import workers
-from trackfarm_scheduler.db.registration import Joined
+from trackfarm_scheduler.db.registration import WorkerCredentials
 from trackfarm_scheduler.policy.broker_acl import user_name
 from trackfarm_scheduler.policy.models import BrokerUser
 
@@ -45,7 +45,7 @@ def granter(sqlite_farm: FarmFixture, users: BrokerUsers) -> BrokerUserSync:
     )
 
 
-def lets_in(users: BrokerUsers, worker: Joined) -> bool:
+def lets_in(users: BrokerUsers, worker: WorkerCredentials) -> bool:
     with Redis.from_url(users.url_for(worker.worker_id, worker.broker_password)) as client:
         try:
             return bool(client.ping())
@@ -53,7 +53,7 @@ def lets_in(users: BrokerUsers, worker: Joined) -> bool:
             return False
 
 
-def leave(farm: FarmFixture, worker: Joined) -> None:
+def leave(farm: FarmFixture, worker: WorkerCredentials) -> None:
     with farm.database.write() as session:
         workers.leave(session, worker.worker_id, farm.clock(), reason="test")
 

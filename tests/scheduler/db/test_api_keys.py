@@ -88,5 +88,5 @@ def test_one_request_has_a_key_at_a_time(farm: FarmFixture) -> None:
     with farm.database.write() as session:
         assert idempotency.find_response(session, CLAIM) == answer
         assert idempotency.reserve(session, IdempotencyKey("key_b", "token"), "here", 3)
-        assert not idempotency.reserve(session, CLAIM, "here", idempotency.KEPT_SECONDS)
-        assert idempotency.reserve(session, CLAIM, "here", idempotency.KEPT_SECONDS + 3)
+        assert not idempotency.reserve(session, CLAIM, "here", idempotency.STORED_SECONDS)
+        assert idempotency.reserve(session, CLAIM, "here", idempotency.STORED_SECONDS + 3)

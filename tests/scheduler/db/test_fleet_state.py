@@ -80,7 +80,7 @@ def test_what_took_long_to_count_is_told_again_until_there_is_more_or_time_has_p
     def look() -> tuple[int, int]:
         """Return the number of tracks by their shapes, and by their jobs' limits."""
         with farm.database.read() as session:
-            (demand,) = demands.look(session, farm.clock())
+            (demand,) = demands.get(session, farm.clock())
         return sum(s.count for s in demand.shapes), sum(job.tracks for job in demand.jobs)
 
     worker = farm.join("one")

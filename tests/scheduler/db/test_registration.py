@@ -13,7 +13,7 @@ from trackfarm.protocol.worker import RegisterRequest
 from trackfarm.tiers import tier_of
 from trackfarm_scheduler.db import invitations, registration, workers
 from trackfarm_scheduler.db.invitations import CreatedInvitation
-from trackfarm_scheduler.db.registration import RETURN_SECONDS, Joined
+from trackfarm_scheduler.db.registration import RETURN_SECONDS, WorkerCredentials
 from trackfarm_scheduler.db.tables import WorkerRow
 from trackfarm_scheduler.db.tables_access import InvitationRow
 from trackfarm_scheduler.policy.states import BAD_WORKER_STRIKES
@@ -27,7 +27,9 @@ def invite(farm: FarmFixture, **fields: Any) -> CreatedInvitation:
         return invitations.create(session, request, farm.clock(), made_by="operator")
 
 
-def enter(farm: FarmFixture, token: str, *, nonce: str = "", **facts: Any) -> Joined | None:
+def enter(
+    farm: FarmFixture, token: str, *, nonce: str = "", **facts: Any
+) -> WorkerCredentials | None:
     """Register a worker as the API does; None if it is refused."""
     defaults = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"} | facts
     request = RegisterRequest.model_validate(defaults | {"nonce": nonce})

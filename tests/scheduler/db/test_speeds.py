@@ -48,7 +48,7 @@ def test_each_committed_track_teaches_its_kind(farm: FarmFixture) -> None:
     assert model(farm).predict(shape).mean > SpeedModel("cpu", TINY).predict(shape).mean
 
 
-@pytest.mark.parametrize("service", [0.0, speeds.LONGEST_GAP, 80_000.0])
+@pytest.mark.parametrize("service", [0.0, speeds.MAX_TRACK_SECONDS, 80_000.0])
 def test_what_is_no_time_of_a_track_teaches_nothing(farm: FarmFixture, service: float) -> None:
     """Cover a worker that does not measure, and a machine that was asleep."""
     job_id = farm.submit(briefs(1)).job_id

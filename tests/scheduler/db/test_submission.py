@@ -60,7 +60,7 @@ def test_equal_briefs_are_different_tracks(farm: FarmFixture) -> None:
 def test_the_same_catalog_again_is_the_same_job(farm: FarmFixture) -> None:
     first = farm.submit(briefs(5))
     again = farm.submit(briefs(5))
-    assert (again.job_id, again.already_submitted, again.revived) == (first.job_id, True, 0)
+    assert (again.job_id, again.already_submitted, again.taken_over) == (first.job_id, True, 0)
     assert farm.number(JobRow) == 1
     assert farm.number(TrackRow) == 5
     assert farm.number(JobTrackRow) == 5
@@ -161,7 +161,7 @@ def test_a_cancelled_catalog_submitted_again_is_revived(farm: FarmFixture) -> No
     farm.change(first.job_id, jobs.cancel)
     again = farm.submit(briefs(3))
     assert again.job_id != first.job_id
-    assert (again.already_submitted, again.revived) == (False, 2)
+    assert (again.already_submitted, again.taken_over) == (False, 2)
     assert farm.states(again.job_id) == {"done": 1, "pending": 2}
     assert len(farm.made_by(again.job_id, TrackState.PENDING)) == 2
 

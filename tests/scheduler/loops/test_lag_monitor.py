@@ -15,7 +15,7 @@ async def _lag_while(taken: str) -> tuple[float, float]:
     again."""
     threads, line, release = CapacityLimiter(1), threading.Lock(), threading.Event()
 
-    def stand_in_line() -> None:
+    def wait_to_write() -> None:
         with line:
             pass
 
@@ -23,7 +23,7 @@ async def _lag_while(taken: str) -> tuple[float, float]:
         with line if taken == "turn" else nullcontext():
             release.wait()
 
-    promptness = LagMonitor(threads, stand_in_line)
+    promptness = LagMonitor(threads, wait_to_write)
     watch_task = asyncio.create_task(promptness.watch())
     limiter = threads if taken == "threads" else None
     blocking_task = asyncio.create_task(to_thread.run_sync(take, limiter=limiter))
