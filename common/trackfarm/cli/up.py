@@ -197,7 +197,7 @@ def _serve(
         errand.start(farm.address)
     else:
         _introduce(farm, plan, as_json=as_json)
-    while not interrupts.asked and not (errand is not None and errand.done):
+    while not interrupts.requested and not (errand is not None and errand.done):
         farm.supervisor.tick()
         time.sleep(TICK_SECONDS)
     if errand is None:

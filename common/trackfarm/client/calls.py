@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import httpx
 
 from trackfarm.client.dual import HasDriver, StepsOnly, World, call, stream
-from trackfarm.client.errors import FarmError, lost, never_sent
+from trackfarm.client.errors import FarmError, lost, was_not_sent
 from trackfarm.client.requests import act, answered, ask, content_of, delete, get, put, segment
 from trackfarm.client.sansio import Item, Request, RunInThread, Send, Steps, Stream
 from trackfarm.identity import new_id
@@ -74,7 +74,7 @@ class FarmCalls(HasDriver[World]):
             body=partial(_blocks, header, briefs),
             timeout=httpx.Timeout(SUBMIT_SECONDS, connect=PROBE_SECONDS),
         )
-        return answered(SubmitAnswer, request, lost if repeatable else never_sent)
+        return answered(SubmitAnswer, request, lost if repeatable else was_not_sent)
 
     @call
     def upload(self, path: Path) -> Steps[str]:
@@ -124,7 +124,7 @@ class FarmCalls(HasDriver[World]):
     @call
     def remove(self, job_id: str) -> Steps[JobInfo]:
         """Delete an ended job permanently, with the files that no other job shares."""
-        return delete(JobInfo, f"jobs/{segment(job_id)}", never_sent)
+        return delete(JobInfo, f"jobs/{segment(job_id)}", was_not_sent)
 
     @call
     def track_page(
@@ -165,7 +165,7 @@ class FarmCalls(HasDriver[World]):
     @call
     def invite(self, request: InvitationRequest) -> Steps[Invited]:
         """Create a token with which machines may join. It is returned only this once."""
-        return ask(Invited, "workers/invitations", request, never_sent)
+        return ask(Invited, "workers/invitations", request, was_not_sent)
 
     @call
     def invitations(self) -> Steps[list[InvitationInfo]]:

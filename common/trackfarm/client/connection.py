@@ -21,8 +21,8 @@ from trackfarm.client.errors import (
     UnsafeAddress,
 )
 from trackfarm.client.sansio import Request, Rule
-from trackfarm.net.safe_urls import http_fault
-from trackfarm.net.tls import verification
+from trackfarm.net.safe_urls import http_url_problem
+from trackfarm.net.tls import tls_verify
 
 _BACKOFF = wait_exponential(multiplier=0.1, max=2.0) + wait_random(0, 0.1)
 
@@ -103,10 +103,10 @@ def connect(
     Raises UnsafeAddress where the key would cross a network in clear text, and SettingsError for an
     invalid `ca_file`.
     """
-    fault = http_fault(url, setting="TRACKFARM_URL", insecure="TRACKFARM_INSECURE")
+    fault = http_url_problem(url, setting="TRACKFARM_URL", insecure="TRACKFARM_INSECURE")
     if fault and not insecure:
         raise UnsafeAddress(fault)
-    verify = verification(ca_file, setting="TRACKFARM_CA_FILE")
+    verify = tls_verify(ca_file, setting="TRACKFARM_CA_FILE")
     return Connection(url.rstrip("/"), api_key, patience, timeout, verify)
 
 

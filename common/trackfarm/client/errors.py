@@ -107,6 +107,6 @@ def lost(error: BaseException) -> bool:
     return isinstance(error, (httpx.TransportError, ServerError))
 
 
-def never_sent(error: BaseException) -> bool:
+def was_not_sent(error: BaseException) -> bool:
     """Return True for failures after which a call that must not run twice is retried."""
     return isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))

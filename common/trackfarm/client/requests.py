@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from trackfarm.client.errors import NotAFarm, lost, never_sent
+from trackfarm.client.errors import NotAFarm, lost, was_not_sent
 from trackfarm.client.sansio import Request, Rule, Send, Steps
 from trackfarm.protocol.operator import API_PREFIX, JobInfo
 
@@ -48,7 +48,7 @@ def ask(
 def act(job_id: str, action: str, query: dict[str, float] | None = None) -> Steps[JobInfo]:
     """Change a job by its action, such as `pause`."""
     path = f"{API_PREFIX}/jobs/{segment(job_id)}/{action}"
-    return answered(JobInfo, Request(method="POST", url=path, params=query), never_sent)
+    return answered(JobInfo, Request(method="POST", url=path, params=query), was_not_sent)
 
 
 def answered(kind: type[Answer], request: Request, repeat: Rule) -> Steps[Answer]:

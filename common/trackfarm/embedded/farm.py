@@ -230,7 +230,7 @@ def embedded_farm(
                 farm_parts(plan, secrets, probe),
                 logs=plan.home.logs,
                 tell=tell,
-                wanted=lambda: not interrupts.asked,
+                wanted=lambda: not interrupts.requested,
                 keep_open=(lock,),
             )
             address = FarmAddress(plan.url, secrets.api_key, getpid())
@@ -239,5 +239,5 @@ def embedded_farm(
                 write_address(plan.home.root, address)
                 yield RunningFarm(address, plan.home, supervisor)
             finally:
-                supervisor.bring_down(hurry=lambda: interrupts.hurried)
+                supervisor.bring_down(hurry=lambda: interrupts.forced)
                 farm_file(plan.home.root).unlink(missing_ok=True)

@@ -22,7 +22,7 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def http_fault(url: str, *, setting: str, insecure: str) -> str | None:
+def http_url_problem(url: str, *, setting: str, insecure: str) -> str | None:
     """Return why an HTTP address is unsafe and its safe replacement; None if it may be used.
 
     `setting` and `insecure` name the variables that hold the address and that allow clear text.
@@ -43,7 +43,7 @@ VERIFIED = {"ssl_cert_reqs": "required"}
 _REQUIRED = frozenset({"required", "CERT_REQUIRED"})
 
 
-def broker_fault(url: str, *, setting: str, insecure: str) -> str | None:
+def broker_url_problem(url: str, *, setting: str, insecure: str) -> str | None:
     """Return why a broker URL is unsafe and its safe replacement; None if it may be used.
 
     kombu connects to `rediss://` without verifying the certificate unless the URL has
@@ -78,7 +78,7 @@ def _safe(parts: SplitResult) -> str:
     return urlunsplit((OVER_TLS, netloc, parts.path or "/0", query, ""))
 
 
-def credentials_fault(url: str, *, setting: str) -> str | None:
+def broker_credentials_problem(url: str, *, setting: str) -> str | None:
     """Return an error if the broker URL given to workers has credentials, else None."""
     parts = urlsplit(url)
     if parts.username or parts.password:
@@ -86,7 +86,7 @@ def credentials_fault(url: str, *, setting: str) -> str | None:
     return None
 
 
-def for_worker(url: str, *, user: str, password: str) -> str:
+def worker_broker_url(url: str, *, user: str, password: str) -> str:
     """Return the broker URL with a worker's credentials, without the farm's and local paths."""
     parts = urlsplit(url)
     netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{_place(parts)}"
@@ -94,7 +94,7 @@ def for_worker(url: str, *, user: str, password: str) -> str:
     return urlunsplit((parts.scheme, netloc, parts.path or "/0", query, ""))
 
 
-def with_authority(url: str, ca_file: Path | None) -> str:
+def with_ca_file(url: str, ca_file: Path | None) -> str:
     """Return the URL with the authority in `ca_file` trusted too, unless it names another."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))

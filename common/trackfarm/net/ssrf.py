@@ -49,7 +49,7 @@ class EgressDenied(httpx.UnsupportedProtocol):
     """The policy denies the request; the message says why."""
 
 
-def url_flaw(url: httpx.URL, rules: EgressPolicy) -> str | None:
+def url_problem(url: httpx.URL, rules: EgressPolicy) -> str | None:
     """Return why the policy denies a URL, before its name is resolved; None if allowed."""
     host = url.host.lower().rstrip(".")
     if url.scheme not in rules.schemes:
@@ -67,7 +67,7 @@ def url_flaw(url: httpx.URL, rules: EgressPolicy) -> str | None:
     return None
 
 
-def address_flaw(text: str, networks: Sequence[str] = ()) -> str | None:
+def address_problem(text: str, networks: Sequence[str] = ()) -> str | None:
     """Return why an address is denied: it is not public or leads to one that is not; else None."""
     try:
         address = ipaddress.ip_address(text)
@@ -111,7 +111,7 @@ class GuardedTransport(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if flaw := url_flaw(request.url, self._rules):
+        if flaw := url_problem(request.url, self._rules):
             raise EgressDenied(flaw, request=request)
         *others, last = self._allowed_addresses(request)
         for address in others:
@@ -134,7 +134,7 @@ class GuardedTransport(httpx.BaseTransport):
         if not addresses:
             raise httpx.ConnectError("its host name has no address", request=request)
         for address in addresses:
-            if flaw := address_flaw(address, self._rules.networks):
+            if flaw := address_problem(address, self._rules.networks):
                 raise EgressDenied(flaw, request=request)
         return addresses
 

@@ -19,7 +19,7 @@ import httpx
 from trackfarm.settings import ClientSettingsError
 
 
-def verification(ca_file: Path | None, *, setting: str) -> ssl.SSLContext | bool:
+def tls_verify(ca_file: Path | None, *, setting: str) -> ssl.SSLContext | bool:
     """Return the value for httpx's `verify`.
 
     Certificates and host names are always checked; the authority in `ca_file` (PEM) is trusted in
@@ -31,11 +31,11 @@ def verification(ca_file: Path | None, *, setting: str) -> ssl.SSLContext | bool
     if ca_file is None:
         return True
     context = httpx.create_ssl_context()
-    trust_also(context, ca_file, setting=setting)
+    trust_ca_file(context, ca_file, setting=setting)
     return context
 
 
-def check_server(certificate: Path, key: Path, *, settings: str) -> None:
+def check_server_certificate(certificate: Path, key: Path, *, settings: str) -> None:
     """Raise SettingsError unless a server could use this certificate with this key (PEM)."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
@@ -46,7 +46,7 @@ def check_server(certificate: Path, key: Path, *, settings: str) -> None:
         ) from error
 
 
-def trust_also(context: ssl.SSLContext, ca_file: Path, *, setting: str) -> None:
+def trust_ca_file(context: ssl.SSLContext, ca_file: Path, *, setting: str) -> None:
     """Add the authority of a PEM file to a context. Raises SettingsError as `verification`."""
     try:
         context.load_verify_locations(ca_file)
@@ -62,7 +62,7 @@ MOST_BYTES = 16 * 1024  # as Base64, two thirds of Vast.ai's limit
 _CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
-def packed(ca_file: Path, *, setting: str) -> dict[str, str]:
+def pack_ca(ca_file: Path, *, setting: str) -> dict[str, str]:
     """Encode the certificates of a PEM file as environment variables for a machine.
 
     Raises:
@@ -87,7 +87,7 @@ def packed(ca_file: Path, *, setting: str) -> dict[str, str]:
     return {f"{PREFIX}{n}": piece for n, piece in enumerate(_pieces(pem), start=1)}
 
 
-def unpacked(environ: Mapping[str, str]) -> str:
+def unpack_ca(environ: Mapping[str, str]) -> str:
     """Decode the PEM text from the environment; empty if there is none.
 
     Raises SettingsError if it is damaged.

@@ -42,7 +42,7 @@ def min_vram_of(brief: Brief, model_set: ModelSet) -> int:
     return tier.vram
 
 
-def check_against(brief: Brief, model_set: ModelSet) -> None:
+def check_for_model_set(brief: Brief, model_set: ModelSet) -> None:
     """Raise BriefProblem if no worker of `model_set` could make the brief."""
     if brief.task_type not in model_set.tasks:
         tasks = ", ".join(sorted(model_set.tasks))
@@ -81,25 +81,27 @@ class TierDemand:
 class PlanDemand:
     """All tracks of a catalog, smallest tier first."""
 
-    bags: tuple[TierDemand, ...]
+    tiers: tuple[TierDemand, ...]
 
     @property
     def tracks(self) -> int:
-        return sum(bag.tracks for bag in self.bags)
+        return sum(tier.tracks for tier in self.tiers)
 
     @property
     def audio_seconds(self) -> float:
-        return sum(bag.audio_seconds for bag in self.bags)
+        return sum(tier.audio_seconds for tier in self.tiers)
 
 
 def demand_of(shapes: Iterable[ShapeCount]) -> PlanDemand:
     """Return the demand with these counts."""
-    bags: dict[int, dict[TrackShape, int]] = {}
+    counts_by_tier: dict[int, dict[TrackShape, int]] = {}
     for row in shapes:
-        counts = bags.setdefault(row.min_vram, {})
+        counts = counts_by_tier.setdefault(row.min_vram, {})
         shape = TrackShape(row.duration, row.steps, row.guided)
         counts[shape] = counts.get(shape, 0) + row.count
-    return PlanDemand(tuple(TierDemand(vram, bags[vram]) for vram in sorted(bags)))
+    return PlanDemand(
+        tuple(TierDemand(vram, counts_by_tier[vram]) for vram in sorted(counts_by_tier))
+    )
 
 
 @dataclass(slots=True)
@@ -149,7 +151,7 @@ def read_shapes(catalog: Catalog, model_set: ModelSet) -> list[ShapeCount]:
         if not isinstance(row.outcome, Brief):
             raise CatalogError(row.outcome)
         try:
-            check_against(row.outcome, model_set)
+            check_for_model_set(row.outcome, model_set)
             counter.add(row.outcome)
         except BriefProblem as problem:
             misfits.append(_placed(problem, str(catalog.path), row.number))

@@ -178,7 +178,9 @@ class _Run:
         if answer.job.state.ended:  # all tracks exist already
             return self._report(answer.job, self.mandate, time.monotonic() - began, 0)
         mandate = replace(self.mandate, purpose=answer.job.id)
-        pacing = Pacing(self.fleet, self.farm, mandate, lambda: self.interrupts.asked, self.tick)
+        pacing = Pacing(
+            self.fleet, self.farm, mandate, lambda: self.interrupts.requested, self.tick
+        )
         try:
             with pacing:
                 job = show_until_end(
@@ -191,14 +193,14 @@ class _Run:
         return self._report(job or answer.job, mandate, time.monotonic() - began, still_open)
 
     def _return(self, mandate: RentalPolicy) -> int | None:
-        before = self.interrupts.asked
+        before = self.interrupts.requested
         if not self.as_json:
             again = "again " if before else ""
             say(f"returning the machines; press Ctrl-C {again}to leave them running")
         still_open = give_back(
             self.fleet,
             mandate,
-            lambda: self.interrupts.hurried if before else self.interrupts.asked,
+            lambda: self.interrupts.forced if before else self.interrupts.requested,
             why="the run is over",
             tick=self.tick,
         )

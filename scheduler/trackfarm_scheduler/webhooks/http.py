@@ -22,9 +22,9 @@ from trackfarm.net.ssrf import (
     EgressDenied,
     EgressPolicy,
     GuardedTransport,
-    address_flaw,
+    address_problem,
     resolve,
-    url_flaw,
+    url_problem,
 )
 from trackfarm.protocol.webhooks import ID, SIGNATURE, TIMESTAMP, HookEvent, secret_of, signature
 from trackfarm_scheduler.db.webhook_outbox import WebhookMessage
@@ -146,7 +146,7 @@ def address_fault(url: str, rules: EgressPolicy, *, insecure: bool) -> str | Non
         return f"invalid URL: {error}"
     if parsed.scheme not in rules.schemes:
         return f"a webhook URL must begin with https://, got {url[:60]!r}"
-    if flaw := url_flaw(parsed, rules):
+    if flaw := url_problem(parsed, rules):
         return flaw
     if parsed.scheme == "http" and not insecure and not is_loopback(parsed.host):
         return "http:// would send in clear text; use https://"
@@ -155,7 +155,7 @@ def address_fault(url: str, rules: EgressPolicy, *, insecure: bool) -> str | Non
     except (OSError, UnicodeError):
         return f"the host name {parsed.host} cannot be resolved"
     return next(
-        filter(None, (address_flaw(address, rules.networks) for address in addresses)), None
+        filter(None, (address_problem(address, rules.networks) for address in addresses)), None
     )
 
 

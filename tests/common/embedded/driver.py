@@ -46,17 +46,17 @@ def main(folder: Path) -> None:
             specs(folder),
             logs=folder / "logs",
             tell=lambda text: print(text, file=sys.stderr, flush=True),
-            wanted=lambda: not interrupts.asked,
+            wanted=lambda: not interrupts.requested,
             keep_open=(lock,),
         )
         try:
             supervisor.bring_up(within=30)
             print(json.dumps(supervisor.pids), flush=True)
-            while not interrupts.asked:
+            while not interrupts.requested:
                 supervisor.tick()
                 time.sleep(0.05)
         finally:
-            supervisor.bring_down(hurry=lambda: interrupts.hurried)
+            supervisor.bring_down(hurry=lambda: interrupts.forced)
 
 
 if __name__ == "__main__":
