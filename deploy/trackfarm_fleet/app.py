@@ -38,7 +38,7 @@ def connection(address: FarmAddress) -> FleetClient:
     return FleetClient(
         address.url,
         address.api_key,
-        patience=20.0,
+        retry_seconds=20.0,
         ca_file=address.ca_file,
         insecure=address.insecure,
     )

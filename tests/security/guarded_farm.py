@@ -98,7 +98,7 @@ def guarded_farm(
     with redis_server(binary, password=BROKER_PASSWORD, files=files) as broker:
         farm = GuardedFarm(folder, files, broker, **changes)
         try:
-            farm.process.wait_ready(farm.client.healthy)
+            farm.process.wait_ready(farm.client.is_healthy)
             yield farm
         finally:
             farm.close()

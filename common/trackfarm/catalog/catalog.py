@@ -62,7 +62,7 @@ class Catalog(ParsedCatalog):
         defaults: Fields | None = None,
         folder: str | Path = "",
     ) -> "Catalog":
-        """Build a catalog from mappings, see `table_reader.parse_rows`. Raises `CatalogError`."""
+        """Build a catalog from mappings, see `rows_reader.parse_rows`. Raises `CatalogError`."""
         parsed = parse_rows(
             rows, name=name, model_set=model_set, defaults=defaults, folder=Path(folder)
         )

@@ -15,9 +15,9 @@ class Administration(Client):
     """Connection to a farm for administrators."""
 
     @call
-    def make_key(self, wanted: KeyRequest) -> Steps[NewApiKey]:
+    def make_key(self, request: KeyRequest) -> Steps[NewApiKey]:
         """Create a key. Never retried: only this response has the secret."""
-        return ask(NewApiKey, "keys", wanted, was_not_sent)
+        return ask(NewApiKey, "keys", request, was_not_sent)
 
     @call
     def keys(self) -> Steps[list[ApiKeyInfo]]:

@@ -93,8 +93,8 @@ def resolve(host: str, port: int) -> list[str]:
 class GuardedTransport(httpx.BaseTransport):
     """Transport that sends only allowed requests, to checked addresses; TLS verifies the name.
 
-    Raises `Forbidden` for the rest. Keeps no connection: one made for a name must not serve another
-    name with the same address. Uses no proxy, since it would resolve the name again.
+    Raises `EgressDenied` for the rest. Keeps no connection: one made for a name must not serve
+    another name with the same address. Uses no proxy, since it would resolve the name again.
     """
 
     def __init__(

@@ -1,9 +1,8 @@
 """Trusted authorities of TLS connections: the public ones, and the farm's own if it has one.
 
-The farm's certificate authority in environment variables, the only input of a rented machine.
-
-At Vast.ai a value has at most 256 characters, and all of them together 32,768 (its guide to
-creating instances), so the PEM text is encoded as Base64 and split over numbered variables.
+A rented machine's only input is its environment. At Vast.ai a value has at most 256 characters, and
+all of them together 32,768 (its guide to creating instances), so the PEM text of the farm's own
+authority is encoded as Base64 and split over numbered variables.
 """
 
 import base64
@@ -26,7 +25,7 @@ def tls_verify(ca_file: Path | None, *, setting: str) -> ssl.SSLContext | bool:
     addition to the public ones.
 
     Raises:
-        SettingsError: the file that `setting` names is not a certificate.
+        ClientSettingsError: the file that `setting` names is not a certificate.
     """
     if ca_file is None:
         return True
@@ -36,7 +35,7 @@ def tls_verify(ca_file: Path | None, *, setting: str) -> ssl.SSLContext | bool:
 
 
 def check_server_certificate(certificate: Path, key: Path, *, settings: str) -> None:
-    """Raise SettingsError unless a server could use this certificate with this key (PEM)."""
+    """Raise ClientSettingsError unless a server could use this certificate with this key (PEM)."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except OSError as error:
@@ -47,7 +46,7 @@ def check_server_certificate(certificate: Path, key: Path, *, settings: str) -> 
 
 
 def trust_ca_file(context: ssl.SSLContext, ca_file: Path, *, setting: str) -> None:
-    """Add the authority of a PEM file to a context. Raises SettingsError as `verification`."""
+    """Add the authority of a PEM file to a context. Raises ClientSettingsError, as `tls_verify`."""
     try:
         context.load_verify_locations(ca_file)
     except OSError as error:  # ssl.SSLError is one
@@ -66,7 +65,7 @@ def pack_ca(ca_file: Path, *, setting: str) -> dict[str, str]:
     """Encode the certificates of a PEM file as environment variables for a machine.
 
     Raises:
-        SettingsError: the file that `setting` names has no certificates, too many, or a key.
+        ClientSettingsError: the file that `setting` names has no certificates, too many, or a key.
     """
     try:
         text = ca_file.read_text()
@@ -90,7 +89,7 @@ def pack_ca(ca_file: Path, *, setting: str) -> dict[str, str]:
 def unpack_ca(environ: Mapping[str, str]) -> str:
     """Decode the PEM text from the environment; empty if there is none.
 
-    Raises SettingsError if it is damaged.
+    Raises ClientSettingsError if it is damaged.
     """
     names = (f"{PREFIX}{number}" for number in count(1))
     pieces = [environ[name] for name in takewhile(lambda name: environ.get(name), names)]

@@ -92,7 +92,7 @@ def _groups(
 def _group(
     group: CardGroup, forecaster: Forecaster, tracks: int, paid: float, busy: float, boot: float
 ) -> GroupShare:
-    """Return the share of a group; `paid`, `busy` and `boot` in seconds of all its cards together."""
+    """Return the share of a group; `paid`, `busy` and `boot` in seconds, summed over its cards."""
     model = forecaster.model(group.gpu)
     return GroupShare(
         gpu=group.gpu,

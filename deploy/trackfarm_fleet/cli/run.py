@@ -11,7 +11,7 @@ import typer
 from trackfarm.cli.console import ExitCode, complain, err, out, print_json, say
 from trackfarm.cli.plan import parse_limits, read_demand
 from trackfarm.cli.session import CatalogArgument, JsonOption
-from trackfarm.cli.submit import report_submission, require_valid_catalog, send
+from trackfarm.cli.submit import print_submission, require_valid_catalog, submit_file
 from trackfarm.cli.watch import exit_code_of, show_until_end
 from trackfarm.embedded.signals import SignalFlags
 from trackfarm.job_text import attention, state_words
@@ -172,9 +172,9 @@ class _Run:
 
     def run(self, catalog: Path, wishes: SubmitOptions) -> ExitCode:
         began = time.monotonic()
-        answer = send(self.farm, catalog, wishes)
+        answer = submit_file(self.farm, catalog, wishes)
         if not self.as_json:
-            report_submission(answer)
+            print_submission(answer)
         if answer.job.state.ended:  # all tracks exist already
             return self._report(answer.job, self.mandate, time.monotonic() - began, 0)
         mandate = replace(self.mandate, purpose=answer.job.id)
@@ -184,7 +184,7 @@ class _Run:
         try:
             with pacing:
                 job = show_until_end(
-                    self.farm, answer.job.id, as_json=self.as_json, stopped=pacing, note=_note
+                    self.farm, answer.job.id, as_json=self.as_json, wait=pacing, note=_note
                 )
         finally:
             still_open = self._return(mandate)
