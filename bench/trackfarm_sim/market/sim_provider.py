@@ -277,7 +277,7 @@ def _offer(
         id=name,
         gpu=lot.card.name,
         gpus=1,
-        memory_mib=lot.card.memory,
+        memory_mib=lot.card.memory_mib,
         price_per_hour=price,
         region=lot.region,
         host=lot.host,

@@ -1,4 +1,4 @@
-"""Parts that commands share: arguments, and a connection whose errors end the command."""
+"""Parts that commands share: arguments, and a connection that ends the command on an error."""
 
 import os
 from collections.abc import Iterator

@@ -82,6 +82,6 @@ def _unknown(name: str, prices: Prices) -> str:
 
 
 def _closest(name: str, prices: Prices) -> str | None:
-    spellings = {s.lower(): c.name for c in prices.cards.values() for s in (c.name, *c.also)}
+    spellings = {s.lower(): c.name for c in prices.cards.values() for s in (c.name, *c.aliases)}
     close = difflib.get_close_matches(name.lower(), spellings, n=1)
     return spellings[close[0]] if close else None

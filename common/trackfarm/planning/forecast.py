@@ -121,7 +121,8 @@ class Forecaster:
         """Return the seconds until a group starts work: 0 for machines that already run."""
         if not group.needs_boot:
             return 0.0
-        return 60 * scenario.boot_minutes + 1000 * self.kind.download_gb / self._rental.download
+        download_seconds = 1000 * self.kind.download_gb / self._rental.download_mb_per_second
+        return 60 * scenario.boot_minutes + download_seconds
 
     def _pace(self, gpu: str) -> _Pace:
         if gpu not in self._paces:
