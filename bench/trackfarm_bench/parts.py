@@ -97,6 +97,6 @@ def _scheduler(parts: Parts, settings: dict[str, object]) -> Iterator[None]:
     command = [sys.executable, "-P", "-m", "trackfarm_scheduler"]
     with Process(command, log=parts.folder / "scheduler.log", env=env) as process:
         with parts.client() as farm:
-            process.wait_ready(farm.healthy)
+            process.wait_ready(farm.is_healthy)
         parts.pids["scheduler"] = process.pid
         yield

@@ -29,7 +29,7 @@ def atomic_path(path: Path, *, is_shared: bool = False) -> Iterator[Path]:
 def write_atomically(
     path: Path, content: str | bytes, *, mode: int = 0o666, is_shared: bool = False
 ) -> None:
-    """Replace `path` by a file with this content, text as UTF-8; readers see the old or the new one.
+    """Replace `path` by a file with this content (text as UTF-8); readers see the old or the new.
 
     The file has the permissions `mode` (less the umask) from its first byte. Raises OSError.
     """

@@ -2,14 +2,8 @@
 
 The broker carries only (shard id, lease id) of work that is about to run; it is disposable.
 Messages are acknowledged on receipt, because leases are the only redelivery.
-
-Celery app for Flower: `celery -A trackfarm.broker flower`.
-
-Uses the scheduler's broker, set by the same variable. Flower only listens: workers send events and
-ignore remote control.
 """
 
-import os
 import socket
 from typing import Any
 
@@ -64,8 +58,3 @@ def celery_app(broker_url: str, *, client_name: str) -> Celery:
         broker_transport_options=transport_options(client_name),
     )
     return app
-
-
-BROKER_VARIABLE = "TRACKFARM_SCHEDULER_BROKER_URL"
-
-app = celery_app(os.environ.get(BROKER_VARIABLE, "redis://127.0.0.1:6379/0"), client_name="flower")

@@ -1,7 +1,4 @@
-"""Track identity: the key by which resubmission finds a track, and the seed that reproduces it.
-
-Row ids: a readable kind and 80 random bits.
-"""
+"""Identity: the key by which resubmission finds a track, the seed that reproduces it, row ids."""
 
 import hashlib
 import json
@@ -10,6 +7,7 @@ import secrets
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 SEED_BITS = 32
 SPARE_SEEDS = 2  # extra tries that a worker may make by itself while it holds the track
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def track_key(
@@ -59,9 +57,6 @@ def next_seeds(key: str, seed: int, *, tries: int, given: int | None) -> tuple[i
     return tuple(seed_of(key, n, given=None, variation=0) for n in following)
 
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-
-
 def new_id(kind: str) -> str:
-    """Return an id such as `job_7f3k9x0c2m4n6p8q`."""
+    """Return an id such as `job_7f3k9x0c2m4n6p8q`: a readable kind and 80 random bits."""
     return f"{kind}_" + "".join(secrets.choice(_ALPHABET) for _ in range(16))

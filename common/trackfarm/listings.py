@@ -1,7 +1,4 @@
-"""Tables and playlists of tracks, for spreadsheets and players (pure).
-
-File names for exported tracks, safe on every system (pure).
-"""
+"""Exports of tracks (pure): rows of a table, playlists, and file names safe on every system."""
 
 import json
 import re
@@ -26,14 +23,9 @@ COLUMNS = (
 )
 PLAYLIST_HEAD = "#EXTM3U\n"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
-def cell(text: str) -> str:
-    """Return text that no spreadsheet reads as a formula (OWASP, CSV injection).
-
-    Prefixes it with `'` if it would be one.
-    """
-    return f"'{text}" if text.startswith(_FORMULA) else text
+MAX_STEM_BYTES = 120
+_UNSAFE = re.compile(r"[^\w.()+&' -]+")
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 
 
 def row(track: TrackInfo, file: str, job_id: str) -> dict[str, object]:
@@ -54,16 +46,19 @@ def row(track: TrackInfo, file: str, job_id: str) -> dict[str, object]:
     }
 
 
-def playlist_entry(track: TrackInfo, place: str) -> str:
-    """Return two lines of an extended M3U; `place` is a file or a URL."""
+def cell(text: str) -> str:
+    """Return text that no spreadsheet reads as a formula (OWASP, CSV injection).
+
+    Prefixes it with `'` if it would be one.
+    """
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def playlist_entry(track: TrackInfo, location: str) -> str:
+    """Return two lines of an extended M3U; `location` is a file or a URL."""
     title = one_line(track.name or track.prompt)
     seconds = round(track.artifact.seconds) if track.artifact else -1
-    return f"#EXTINF:{seconds},{title}\n{place}\n"
-
-
-MAX_STEM_BYTES = 120
-_UNSAFE = re.compile(r"[^\w.()+&' -]+")
-_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
+    return f"#EXTINF:{seconds},{title}\n{location}\n"
 
 
 def safe_stem(text: str) -> str:

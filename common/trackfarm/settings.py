@@ -45,7 +45,7 @@ def find_farm(environ: Mapping[str, str]) -> FarmAddress | None:
     """Return the farm in the environment, else the one of the home directory, else None.
 
     Raises:
-        ClientSettingsError: `TRACKFARM_URL` without `TRACKFARM_API_KEY`, or an unreadable farm file.
+        ClientSettingsError: `TRACKFARM_URL` without `TRACKFARM_API_KEY`, an unreadable farm file.
     """
     if url := environ.get("TRACKFARM_URL", "").strip():
         if not (key := environ.get("TRACKFARM_API_KEY", "").strip()):

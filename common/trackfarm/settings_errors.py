@@ -34,9 +34,9 @@ def settings_problems(
 ) -> list[str]:
     """Return one line per error in an exception of `SETTINGS_ERRORS`.
 
-    `prefix` is the prefix of the variables. `sources` names the source of a field that was not set by
-    a variable: `{"gpus": "--gpu"}`. Values are shown only for fields with few valid values, which
-    hold no secrets.
+    `prefix` is the prefix of the variables. `sources` names the source of a field that was not set
+    by a variable: `{"gpus": "--gpu"}`. Values are shown only for fields with few valid values,
+    which hold no secrets.
     """
     if isinstance(error, ValidationError):
         return [f"{_place(each['loc'], prefix, sources)} {_wrong(each)}" for each in error.errors()]

@@ -24,8 +24,8 @@ from trackfarm.cost import TrackShape
 from trackfarm.matrix3 import (
     ZERO_MATRIX,
     ZERO_VECTOR,
-    Matrix,
-    Vector,
+    Matrix3,
+    Vector3,
     blend,
     dot,
     inverse,
@@ -84,8 +84,8 @@ class _Posterior:
     variance of one track relative to its prior seconds.
     """
 
-    shift: Vector
-    spread: Matrix
+    shift: Vector3
+    spread: Matrix3
     noise: float
 
 
@@ -101,8 +101,8 @@ class SpeedModel:
     kind: ModelSet
     tracks: int = 0
     weight: float = 0.0
-    gram: Matrix = ZERO_MATRIX
-    cross: Vector = ZERO_VECTOR
+    gram: Matrix3 = ZERO_MATRIX
+    cross: Vector3 = ZERO_VECTOR
     square: float = 0.0
 
     def observe(self, shape: TrackShape, service_seconds: float) -> "SpeedModel":
@@ -223,12 +223,12 @@ class SpeedModel:
         scale = _PRIOR_NOISE**2 * (_PRIOR_SHAPE - 1) + misfit / 2
         return _Posterior(shift, spread, scale / (_PRIOR_SHAPE + self.weight / 2 - 1))
 
-    def _clipped(self, x: Vector, y: float) -> float:
+    def _clipped(self, x: Vector3, y: float) -> float:
         posterior = self._posterior()
         reach = CLIP_SIGMAS * math.sqrt(posterior.noise * (1 + quadratic(posterior.spread, x)))
         return min(max(y, dot(x, posterior.shift) - reach), dot(x, posterior.shift) + reach)
 
-    def _sums(self, counts: Mapping[TrackShape, int]) -> tuple[Vector, float]:
+    def _sums(self, counts: Mapping[TrackShape, int]) -> tuple[Vector3, float]:
         """Return the summed features of all tracks, and the sum of their squared prior seconds."""
         number, denoise, decode, squares = 0, 0.0, 0.0, 0.0
         for shape, count in counts.items():
@@ -239,10 +239,10 @@ class SpeedModel:
             squares += count * stages.total**2
         return (float(number), denoise, decode), squares
 
-    def _prior_mean(self) -> Vector:
+    def _prior_mean(self) -> Vector3:
         return (cost.stages(self._reference(), gpu=self.gpu, model_set=self.kind).fixed, 1.0, 1.0)
 
-    def _prior_precision(self) -> Matrix:
+    def _prior_precision(self) -> Matrix3:
         fixed = self._prior_mean()[0] + _FIXED_SPREAD * self._prior_seconds(self._reference())
         alone = (_PRIOR_SPREAD / _PRIOR_NOISE) ** 2
         joint = _PRIOR_CORRELATION * alone
@@ -260,11 +260,11 @@ class SpeedModel:
         return TrackShape(_REFERENCE_SECONDS, self.kind.default_steps, self.kind.cfg)
 
 
-def _vector(values: Any) -> Vector:
+def _vector(values: Any) -> Vector3:
     first, second, third = map(float, values)
     return (first, second, third)
 
 
-def _matrix(rows: Any) -> Matrix:
+def _matrix(rows: Any) -> Matrix3:
     first, second, third = map(_vector, rows)
     return (first, second, third)

@@ -1,6 +1,6 @@
 """VRAM tiers: the class of a card, and the work that fits into it.
 
-Memory formula of ACE-Step 1.5: the work that fits into a card, in GB (10^9 bytes).
+The memory formula of ACE-Step 1.5, in GB (10^9 bytes), says which work fits:
 
     1.0 + weights + 1.1 * max(seconds * rows * pass, windows * (0.17 + 0.0027 * window))
         <= 0.93 card
@@ -22,25 +22,6 @@ CONTEXT_GB = 1.0
 SLACK = 1.1
 PASS_GB_PER_SECOND = {False: 0.78e-3, True: 1.30e-3}  # per second of audio and row, keyed by is_xl
 WINDOW_GB, WINDOW_GB_PER_LATENT = 0.17, 0.0027
-
-
-def free_gb(model_set: ModelSet, card_gb: float, *, offload: bool, int8: bool) -> float:
-    """Return the GB left for passes and windows beside weights and context; negative: no fit."""
-    weights = model_set.lean_weights_gb if offload else model_set.weights_gb
-    weights -= model_set.int8_saves_gb if int8 else 0.0
-    return (USABLE * card_gb - CONTEXT_GB - weights) / SLACK
-
-
-def pass_seconds(model_set: ModelSet, free: float) -> float:
-    """Return the padded audio seconds times rows that fit into one pass with `free` GB."""
-    return max(free, 0.0) / PASS_GB_PER_SECOND[model_set.is_xl]
-
-
-def window_gb(window: int) -> float:
-    """Return the GB of one decoder window of `window` latent frames."""
-    return WINDOW_GB + WINDOW_GB_PER_LATENT * window
-
-
 # A card reports less than its nominal size: a 4090 24,564 MiB, an H200 143,771 MiB, and where ECC
 # takes a sixteenth an L40S 46,068 MiB and an L4 23,034 MiB.
 NOMINAL_SHARE = 0.93
@@ -132,6 +113,34 @@ def reach(limits: Tier) -> int:
     return max(limits.vram, min((t.vram for t in possible if t.max_duration == longest), default=0))
 
 
+def smallest_tier_for(duration: float, *, min_vram: int, limited: bool) -> Tier | None:
+    """Return the cheapest class of card that can make one track of `duration` seconds.
+
+    `limited` is False for model sets so small that a card's memory does not limit the duration.
+    """
+    for tier in tiers().values():
+        if tier.vram >= min_vram and (not limited or duration <= tier.max_duration):
+            return tier
+    return None
+
+
+def free_gb(model_set: ModelSet, card_gb: float, *, offload: bool, int8: bool) -> float:
+    """Return the GB left for passes and windows beside weights and context; negative: no fit."""
+    weights = model_set.lean_weights_gb if offload else model_set.weights_gb
+    weights -= model_set.int8_saves_gb if int8 else 0.0
+    return (USABLE * card_gb - CONTEXT_GB - weights) / SLACK
+
+
+def pass_seconds(model_set: ModelSet, free: float) -> float:
+    """Return the padded audio seconds times rows that fit into one pass with `free` GB."""
+    return max(free, 0.0) / PASS_GB_PER_SECOND[model_set.is_xl]
+
+
+def window_gb(window: int) -> float:
+    """Return the GB of one decoder window of `window` latent frames."""
+    return WINDOW_GB + WINDOW_GB_PER_LATENT * window
+
+
 def _fitting_seconds(model_set: ModelSet, memory_mib: int) -> float:
     """Return the longest track by the memory formula, with guidance where the model has it."""
     placement = residency(model_set, memory_mib)
@@ -145,14 +154,3 @@ def _fitting_seconds(model_set: ModelSet, memory_mib: int) -> float:
 
 def _number(value: float | None) -> float:
     return value if value is not None and math.isfinite(value) else 0.0
-
-
-def smallest_tier_for(duration: float, *, min_vram: int, limited: bool) -> Tier | None:
-    """Return the cheapest class of card that can make one track of `duration` seconds.
-
-    `limited` is False for model sets so small that a card's memory does not limit the duration.
-    """
-    for tier in tiers().values():
-        if tier.vram >= min_vram and (not limited or duration <= tier.max_duration):
-            return tier
-    return None

@@ -51,9 +51,9 @@ def main() -> int:
         ):
             log.info("fleet_ready", farm=address.url, providers=settings.named)
             _warn_of_unready(fleet, mandate, settings)
-            last = serve(fleet, mandate, settings.tick_seconds, lambda: interrupts.asked)
+            last = serve(fleet, mandate, settings.tick_seconds, lambda: interrupts.requested)
             returning = arguments.return_all or settings.return_all
-            return _leave(fleet, mandate, last, lambda: interrupts.hurried, returning=returning)
+            return _leave(fleet, mandate, last, lambda: interrupts.forced, returning=returning)
     except SETTINGS_ERRORS as error:
         return _unusable(complaint(error))
     except (ClientSettingsError, FarmError) as error:

@@ -9,8 +9,8 @@ from contextlib import ExitStack, closing, contextmanager
 
 from trackfarm.client import RequestRefused
 from trackfarm.identity import new_id
-from trackfarm.net.safe_urls import http_fault
-from trackfarm.net.tls import packed
+from trackfarm.net.safe_urls import http_url_problem
+from trackfarm.net.tls import pack_ca
 from trackfarm.planning import Prices, PricesError, load_prices
 from trackfarm.settings import ClientSettingsError, FarmAddress
 from trackfarm_fleet.billing.invoices import Invoices
@@ -38,7 +38,7 @@ def connection(address: FarmAddress) -> FleetClient:
     return FleetClient(
         address.url,
         address.api_key,
-        patience=20.0,
+        retry_seconds=20.0,
         ca_file=address.ca_file,
         insecure=address.insecure,
     )
@@ -148,7 +148,7 @@ def _vast(settings: FleetSettings, tags: Tags) -> VastProvider:
 
 def _equipment(settings: FleetSettings, farm: FleetClient) -> LaunchSpec:
     url = (settings.scheduler_url or farm.url).rstrip("/")
-    env = packed(settings.ca_file, setting="TRACKFARM_FLEET_CA_FILE") if settings.ca_file else {}
+    env = pack_ca(settings.ca_file, setting="TRACKFARM_FLEET_CA_FILE") if settings.ca_file else {}
     return LaunchSpec(
         scheduler_url=url,
         image=settings.image,
@@ -165,7 +165,7 @@ def _provisioning(farm: FleetClient, url: str) -> Callable[[], tuple[str, ...]]:
     def command() -> tuple[str, ...]:
         """Return the command. Raises SettingsError if the scheduler has no bundle, or if machines
         would send it their token unencrypted."""
-        if http_fault(url, setting="", insecure=""):
+        if http_url_problem(url, setting="", insecure=""):
             raise ClientSettingsError(
                 f"machines would send their token unencrypted to {url}: set"
                 " TRACKFARM_FLEET_SCHEDULER_URL to an https:// address"

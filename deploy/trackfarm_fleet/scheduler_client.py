@@ -4,8 +4,8 @@ from typing import Any
 
 from trackfarm.client import Client, RequestRefused
 from trackfarm.client.dual import call
-from trackfarm.client.errors import lost
-from trackfarm.client.requests import answered, ask, get, segment
+from trackfarm.client.errors import was_lost
+from trackfarm.client.requests import ask, get, parsed_answer, segment
 from trackfarm.client.sansio import Request, Send, Steps
 from trackfarm.protocol import fleet as fleet_api
 from trackfarm.protocol.operator import API_PREFIX, JobInfo
@@ -32,7 +32,9 @@ class FleetClient(Client):
 
     @call
     def resign(self, holder: str) -> Steps[None]:
-        yield Send(Request(method="DELETE", url=f"{API_PREFIX}/fleet/term/{segment(holder)}"), lost)
+        yield Send(
+            Request(method="DELETE", url=f"{API_PREFIX}/fleet/term/{segment(holder)}"), was_lost
+        )
 
     @call
     def situation(self, *, ended_since: float) -> Steps[fleet_api.FleetState]:
@@ -56,7 +58,7 @@ class FleetClient(Client):
             headers={"Content-Type": "application/json"},
             body=move.model_dump_json().encode(),
         )
-        return answered(fleet_api.RentalInfo, request, lost)
+        return parsed_answer(fleet_api.RentalInfo, request, was_lost)
 
     @call
     def dismiss(self, tag: str, reason: str) -> Steps[fleet_api.RentalInfo]:

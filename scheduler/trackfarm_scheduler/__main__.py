@@ -6,7 +6,7 @@ import sys
 import structlog
 
 from trackfarm import logs
-from trackfarm.net.tls import check_server, verification
+from trackfarm.net.tls import check_server_certificate, tls_verify
 from trackfarm.settings import BAD_SETTINGS, ClientSettingsError
 from trackfarm.settings_errors import SETTINGS_ERRORS, settings_problems
 from trackfarm_scheduler.app import assemble
@@ -42,10 +42,10 @@ def _unusable(problems: list[str]) -> int:
 
 
 def _check_files(settings: SchedulerSettings) -> None:
-    verification(settings.ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
+    tls_verify(settings.ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
     if settings.tls_certificate and settings.tls_key:
         names = "TRACKFARM_SCHEDULER_TLS_CERTIFICATE and _TLS_KEY"
-        check_server(settings.tls_certificate, settings.tls_key, settings=names)
+        check_server_certificate(settings.tls_certificate, settings.tls_key, settings=names)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import httpx
 import structlog
 from anyio import CapacityLimiter
 
-from trackfarm.net.safe_urls import with_authority
-from trackfarm.net.tls import verification
+from trackfarm.net.safe_urls import with_ca_file
+from trackfarm.net.tls import tls_verify
 from trackfarm.planning import load_prices
 from trackfarm.settings import ClientSettingsError
 from trackfarm_scheduler import event_log
@@ -51,7 +51,7 @@ def assemble(settings: SchedulerSettings) -> tuple[Services, list[Loop]]:
     )
     database.migrate()
     objects = _open_objects(settings)
-    broker_url = with_authority(settings.broker_url.get_secret_value(), settings.ca_file)
+    broker_url = with_ca_file(settings.broker_url.get_secret_value(), settings.ca_file)
     broker, users = Broker(broker_url), _open_users(broker_url, settings)
     clock = time.time
     # A restart on the same host and port keeps its leader lease instead of waiting for it to expire.
@@ -138,7 +138,7 @@ def _rescuer(farm: Services) -> Rescuer:
 
 def _webhooks_loop(farm: Services) -> Loop:
     settings = farm.settings
-    verify = verification(settings.ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
+    verify = tls_verify(settings.ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
     no_keepalive = httpx.Limits(max_keepalive_connections=0)
     transport = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=no_keepalive)
     dispatcher = WebhookDispatcher(

@@ -74,7 +74,7 @@ def fleet_of(live: Iterable[WorkerRow]) -> tuple[CardGroup, ...]:
     """Group the workers by equal GPUs; they run already, so none has to boot."""
     counts = Counter((w.gpu, w.vram, w.price_per_hour) for w in live)
     return tuple(
-        CardGroup(gpu, count, vram, price, boots=False, is_gpu=gpu != CPU)
+        CardGroup(gpu, count, vram, price, needs_boot=False, is_gpu=gpu != CPU)
         for (gpu, vram, price), count in sorted(counts.items())
     )
 

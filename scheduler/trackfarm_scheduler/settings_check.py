@@ -5,7 +5,12 @@ from urllib.parse import urlsplit
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from trackfarm.net.safe_urls import broker_fault, credentials_fault, http_fault, is_loopback
+from trackfarm.net.safe_urls import (
+    broker_credentials_problem,
+    broker_url_problem,
+    http_url_problem,
+    is_loopback,
+)
 from trackfarm_scheduler.settings import SchedulerSettings
 
 _PREFIX = "TRACKFARM_SCHEDULER_"
@@ -21,7 +26,7 @@ def faults(settings: SchedulerSettings) -> list[str]:
         return problems
     optional_faults = [
         _serving_fault(settings),
-        broker_fault(
+        broker_url_problem(
             settings.broker_url.get_secret_value(),
             setting=f"{_PREFIX}BROKER_URL",
             insecure=_INSECURE,
@@ -39,7 +44,7 @@ def _contradictions(settings: SchedulerSettings) -> list[str]:
         problems.append(f"{_PREFIX}TLS_CERTIFICATE and {_PREFIX}TLS_KEY go together; set both")
     external_url = settings.broker_external_url
     if external_url and (
-        fault := credentials_fault(external_url, setting=f"{_PREFIX}BROKER_EXTERNAL_URL")
+        fault := broker_credentials_problem(external_url, setting=f"{_PREFIX}BROKER_EXTERNAL_URL")
     ):
         problems.append(fault)
     return problems
@@ -60,7 +65,7 @@ def _serving_fault(settings: SchedulerSettings) -> str | None:
             f" or {_PREFIX}BEHIND_TLS_PROXY=true with {_PREFIX}PUBLIC_URL=https://…,"
             f" or {_INSECURE}=true in a network that you trust"
         )
-    return http_fault(settings.own_url, setting=f"{_PREFIX}PUBLIC_URL", insecure=_INSECURE)
+    return http_url_problem(settings.own_url, setting=f"{_PREFIX}PUBLIC_URL", insecure=_INSECURE)
 
 
 def _outside_fault(url: str) -> str | None:
@@ -68,7 +73,9 @@ def _outside_fault(url: str) -> str | None:
         return None
     # Every worker uses its own password, so the setting contains none; the check needs one.
     with_password = url.replace("://", "://worker:password@", 1)
-    fault = broker_fault(with_password, setting=f"{_PREFIX}BROKER_EXTERNAL_URL", insecure=_INSECURE)
+    fault = broker_url_problem(
+        with_password, setting=f"{_PREFIX}BROKER_EXTERNAL_URL", insecure=_INSECURE
+    )
     return fault.replace("worker:<password>@", "") if fault else None
 
 
@@ -80,7 +87,7 @@ def _stores(settings: SchedulerSettings) -> list[tuple[str, str]]:
 
 
 def _store_fault(name: str, url: str) -> str | None:
-    return http_fault(url, setting=_PREFIX + name, insecure=_INSECURE)
+    return http_url_problem(url, setting=_PREFIX + name, insecure=_INSECURE)
 
 
 def _database_fault(url: str) -> str | None:

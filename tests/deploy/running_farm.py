@@ -43,7 +43,7 @@ class StandingFarm:
         self.url = f"https://{HOST}:{self.ports['https']}"
         self.trust = ssl.create_default_context(cafile=self.tls / "ca.crt")
         self.client = Administration(
-            self.url, self.settings["FARM_API_KEY"], ca_file=self.tls / "ca.crt", patience=10
+            self.url, self.settings["FARM_API_KEY"], ca_file=self.tls / "ca.crt", retry_seconds=10
         )
 
     def environment(self) -> dict[str, str]:
@@ -65,7 +65,7 @@ class StandingFarm:
 
     def start_scheduler(self) -> None:
         self.scheduler = scheduler(self)
-        self.scheduler.wait_ready(self.client.healthy, timeout_s=60)
+        self.scheduler.wait_ready(self.client.is_healthy, timeout_s=60)
 
     def stop_scheduler(self) -> None:
         if self.scheduler is not None:

@@ -55,8 +55,8 @@ def test_a_track_is_made_by_the_images(
     begun = builder.started(
         scheduler, ["tini", "--", "trackfarm-scheduler"], tmp_path / "scheduler.log", env
     )
-    with Client(url, API_KEY, patience=10) as farm, begun as (serving, container):
-        serving.wait_ready(farm.healthy, timeout_s=60)
+    with Client(url, API_KEY, retry_seconds=10) as farm, begun as (serving, container):
+        serving.wait_ready(farm.is_healthy, timeout_s=60)
         builder.ask(container, "answers", f"{url}/healthz")
         env = {
             "TRACKFARM_WORKER_SCHEDULER_URL": url,

@@ -41,7 +41,7 @@ class LocalFarm:
         self.parts = parts
         self.folder = folder
         self.url = f"http://127.0.0.1:{(port := free_port())}"
-        self.client = Client(self.url, API_KEY, patience=10)
+        self.client = Client(self.url, API_KEY, retry_seconds=10)
         self.ledger = DatabaseView(parts.database_url)
         self.workers: dict[str, Process] = {}
         self._scheduler: Process | None = None
@@ -69,7 +69,7 @@ class LocalFarm:
         """Start the scheduler with its previous settings, updated by `changed`."""
         self._settings.update(changed)
         self._scheduler = self._start("trackfarm_scheduler", "scheduler", self._settings)
-        self._scheduler.wait_ready(self.client.healthy)
+        self._scheduler.wait_ready(self.client.is_healthy)
 
     def kill_scheduler(self) -> None:
         """Kill the scheduler like a crash."""

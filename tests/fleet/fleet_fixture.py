@@ -143,7 +143,10 @@ def world_at(name: str, api: ApiFixture, kind: str = "tiny") -> Iterator[FleetFi
     fake = fake_runpod.FakeRunPod(account) if is_runpod else fake_vast.FakeVast(account)
     key = SecretStr(fake_runpod.KEY if is_runpod else fake_vast.KEY)
     make = RunPodProvider if is_runpod else VastProvider
-    with scripted_server(fake.reply) as server, FleetClient(api.url, API_KEY, patience=0) as farm:
+    with (
+        scripted_server(fake.reply) as server,
+        FleetClient(api.url, API_KEY, retry_seconds=0) as farm,
+    ):
         prefix = Tags(farm.term().farm).prefix
         clock, sleep = account.clock, account.sleep
         provider = make(key, prefix=prefix, url=server.url, now=clock, sleep=sleep)

@@ -67,7 +67,7 @@ def under_weather(world: FleetFixture) -> Iterator[tuple[Weather, FleetClient]]:
     weather = Weather(world)
     with (
         scripted_server(weather.reply) as proxy,
-        FleetClient(proxy.url, API_KEY, patience=0) as farm,
+        FleetClient(proxy.url, API_KEY, retry_seconds=0) as farm,
     ):
         tags = Tags(farm.term().farm)
         settings = FleetSettings.model_validate({"image": "registry.example/worker:1"})
@@ -108,7 +108,7 @@ def test_rounds_go_on_through_failures_and_machines_are_given_back(world: FleetF
 
 
 def test_a_key_that_is_not_taken_ends_the_rounds_and_says_so(world: FleetFixture) -> None:
-    with FleetClient(world.api.url, "not the key", patience=0) as farm:
+    with FleetClient(world.api.url, "not the key", retry_seconds=0) as farm:
         fleet = build(
             FleetSettings.model_validate({"image": "registry.example/worker:1"}),
             farm,

@@ -19,7 +19,7 @@ from tests.scheduler.api.conftest import ApiFixture, Switch
 from tests.scheduler.farm_fixture import briefs
 from tests.servers.presence import require
 from tests.servers.tls import HOST, Certificates, behind_tls, certificates
-from trackfarm.net.tls import packed
+from trackfarm.net.tls import pack_ca
 from trackfarm.settings import ClientSettingsError
 from trackfarm_fleet.app import open_providers
 from trackfarm_fleet.autoscaler.models import ScalingRules
@@ -122,7 +122,7 @@ def test_it_gives_its_token_to_no_other_server(
 ) -> None:
     machine = rented(world, front, files)
     stranger = certificates(tmp_path / "stranger").authority
-    machine.env |= packed(stranger, setting="")
+    machine.env |= pack_ca(stranger, setting="")
     code, output = ran(machine, tmp_path / "machine")
     assert code != 0
     assert "certificate" in output

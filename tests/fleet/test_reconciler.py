@@ -14,7 +14,7 @@ from tests.scheduler.api.conftest import ApiFixture
 from tests.scheduler.farm_fixture import briefs
 from tests.servers.process import wait_until
 from tests.servers.tls import certificates
-from trackfarm.net.tls import unpacked
+from trackfarm.net.tls import unpack_ca
 from trackfarm.protocol.operator import JobState
 from trackfarm_fleet.autoscaler.models import ScalingRules
 from trackfarm_fleet.autoscaler.policy import DAY, RentalPolicy
@@ -79,7 +79,7 @@ def test_machines_are_told_whom_else_to_trust(world: FleetFixture, tmp_path: Pat
     world.job = world.scene.submit(briefs(8)).job_id
     world.step(MANDATE)
     machine, *_ = world.account.running()
-    assert unpacked(machine.env) == authority.read_text()
+    assert unpack_ca(machine.env) == authority.read_text()
 
 
 def test_what_the_provider_charged_in_the_end_is_the_bill(world: FleetFixture) -> None:

@@ -76,7 +76,7 @@ class Stage:
         provider_url = opened.enter_context(to_provider).url
         to_farm = scripted_server(self.wire.around(forwarding(api.url), call_to_farm))
         farm_url = opened.enter_context(to_farm).url
-        farm = opened.enter_context(FleetClient(api.url, API_KEY, patience=0))
+        farm = opened.enter_context(FleetClient(api.url, API_KEY, retry_seconds=0))
         key, prefix = SecretStr(runpod.KEY), Tags(farm.term().farm).prefix
         provider = RunPodProvider(key, prefix=prefix, url=provider_url)
         opened.callback(provider.close)

@@ -16,7 +16,8 @@ from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.job_checks import ends_done
 from tests.servers.presence import require
 from tests.servers.process import Process, free_port, wait_until
-from trackfarm.broker import BROKER_VARIABLE, SHARD_TASK
+from trackfarm.broker import SHARD_TASK
+from trackfarm.flower import BROKER_VARIABLE
 from trackfarm.protocol.operator import JobHeader
 
 WINDOW = "1500,620"
@@ -36,7 +37,7 @@ def test_flower_shows_workers_and_shards(farm: LocalFarm, tmp_path: Path) -> Non
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [
-        *(sys.executable, "-m", "celery", "-A", "trackfarm.broker", "flower"),
+        *(sys.executable, "-m", "celery", "-A", "trackfarm.flower", "flower"),
         *("--address=127.0.0.1", f"--port={port}", "--read_only=True"),
     ]
     env = {BROKER_VARIABLE: farm.parts.broker.url}

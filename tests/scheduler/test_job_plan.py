@@ -74,7 +74,7 @@ def test_equal_cards_are_one_group(sqlite_farm: FarmFixture) -> None:
         farm.join(name, gpu=CARD, price_per_hour=0.3)
     farm.join("c", gpu=CARD, price_per_hour=0.4)
     groups = job_plan.fleet_of([farm.worker(w.id) for w in farm.rows(type(farm.join("d")))])
-    assert [(g.gpu, g.count, g.price, g.boots, g.is_gpu) for g in groups] == [
+    assert [(g.gpu, g.count, g.price, g.needs_boot, g.is_gpu) for g in groups] == [
         (CARD, 2, 0.3, False, True),
         (CARD, 1, 0.4, False, True),
         ("cpu", 1, 0.0, False, False),

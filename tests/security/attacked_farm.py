@@ -14,7 +14,7 @@ from tests.security.stub_workers import StubWorker, StubWorkers
 from tests.servers.s3 import S3Access
 from tests.servers.tls import HOST, behind_tls, certificates
 from trackfarm.catalog import Brief
-from trackfarm.net.tls import verification
+from trackfarm.net.tls import tls_verify
 from trackfarm.protocol.operator import JobHeader
 from trackfarm.protocol.worker import ClaimAnswer
 from trackfarm_scheduler.db.tables import ArtifactRow, AttemptRow, LeaseRow, WorkerRow
@@ -119,7 +119,7 @@ def laid(swift: S3Access, folder: Path) -> Iterator[AttackedFarm]:
         settings |= {"CA_FILE": str(files.authority)}
         with (
             guarded_farm(folder, files, **settings, **QUICK, **LIMITS) as farm,
-            httpx.Client(verify=verification(files.authority, setting="")) as store,
+            httpx.Client(verify=tls_verify(files.authority, setting="")) as store,
             StubWorkers(farm, store).living() as crew,
         ):
             objects = open_store(

@@ -16,8 +16,8 @@ from tests.servers.process import Process, free_port
 from tests.servers.redis import RedisServer, any_redis, redis_server
 from tests.servers.tls import HOST, Certificates, certificates
 from trackfarm.client import Client
-from trackfarm.net.safe_urls import with_authority
-from trackfarm.net.tls import verification
+from trackfarm.net.safe_urls import with_ca_file
+from trackfarm.net.tls import tls_verify
 from trackfarm.protocol.operator import InvitationRequest
 from trackfarm.protocol.worker import RegisterAnswer
 
@@ -55,7 +55,7 @@ class GuardedFarm:
         self.process = Process(command, log=self.log, env={**os.environ, **env})
 
     def _proof(self) -> Any:
-        return verification(self.files.authority, setting="")
+        return tls_verify(self.files.authority, setting="")
 
     def invite(self, **wishes: Any) -> str:
         return self.client.invite(InvitationRequest(**wishes)).token
@@ -74,7 +74,7 @@ class GuardedFarm:
 
     def access_of(self, worker: RegisterAnswer) -> Redis:
         """Connect to the broker with the credentials of the worker."""
-        url = with_authority(worker.broker_url, self.files.authority)
+        url = with_ca_file(worker.broker_url, self.files.authority)
         return Redis.from_url(url, socket_timeout=5)
 
     def own_access(self) -> Redis:
@@ -98,7 +98,7 @@ def guarded_farm(
     with redis_server(binary, password=BROKER_PASSWORD, files=files) as broker:
         farm = GuardedFarm(folder, files, broker, **changes)
         try:
-            farm.process.wait_ready(farm.client.healthy)
+            farm.process.wait_ready(farm.client.is_healthy)
             yield farm
         finally:
             farm.close()

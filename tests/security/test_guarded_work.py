@@ -10,7 +10,7 @@ import pytest
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.security.guarded_farm import GuardedFarm
 from tests.servers.process import Process, wait_until
-from trackfarm.net.tls import packed
+from trackfarm.net.tls import pack_ca
 from trackfarm.protocol.operator import JobHeader, JobState
 from trackfarm.sdk.download import fetch
 
@@ -52,7 +52,7 @@ def test_an_invited_machine_works_and_returns_with_a_spent_token(
 ) -> None:
     token = guarded.invite(provider="vast", rental_tag="tag-1", price_per_hour=2.5)
     named = {"TRACKFARM_WORKER_CA_FILE": str(guarded.files.authority)}
-    carried = packed(guarded.files.authority, setting="")  # as the fleet tells it
+    carried = pack_ca(guarded.files.authority, setting="")  # as the fleet tells it
     for authority in (named, carried):
         with worker_process(guarded, token, tmp_path, authority) as worker:
             makes(guarded, tmp_path)

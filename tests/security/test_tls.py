@@ -89,8 +89,8 @@ def test_operators_reach_no_other_scheduler(guarded: GuardedFarm, stranger: Cert
         (by_address, guarded.files.authority),
         (guarded.url, None),
     ):
-        with Client(url, API_KEY, patience=0, ca_file=authority) as farm:
-            assert not farm.healthy()
+        with Client(url, API_KEY, retry_seconds=0, ca_file=authority) as farm:
+            assert not farm.is_healthy()
             with pytest.raises(FarmUnreachable, match=NOT_PROVED):
                 farm.workers()
 

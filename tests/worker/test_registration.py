@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.servers.tls import certificates
-from trackfarm.net.tls import packed
+from trackfarm.net.tls import pack_ca
 from trackfarm_worker.registration import with_authority_file
 from trackfarm_worker.settings import WorkerSettings
 
@@ -15,7 +15,7 @@ def settings(folder: Path, **told: object) -> WorkerSettings:
 
 def test_it_is_a_file_like_any_that_is_named(tmp_path: Path) -> None:
     authority = certificates(tmp_path / "certificates").authority
-    told = packed(authority, setting="")
+    told = pack_ca(authority, setting="")
     found = with_authority_file(settings(tmp_path), told).ca_file
     assert found is not None
     assert found.read_text() == authority.read_text()

@@ -18,7 +18,7 @@ import structlog
 from trackfarm import __version__, logs
 from trackfarm.broker import PIPELINE_DEPTH
 from trackfarm.model_sets import UnknownModelSet, model_set
-from trackfarm.net.tls import verification
+from trackfarm.net.tls import tls_verify
 from trackfarm.protocol.worker import RegisterAnswer, RegisterRequest
 from trackfarm.settings import BAD_SETTINGS, ClientSettingsError
 from trackfarm.settings_errors import SETTINGS_ERRORS
@@ -93,7 +93,7 @@ def _work(
     parts.callback(shutil.rmtree, spool, ignore_errors=True)
     outbox = Outbox(settings.data_dir / "outbox.db")
     parts.callback(outbox.close)
-    verify = verification(settings.ca_file, setting="TRACKFARM_WORKER_CA_FILE")
+    verify = tls_verify(settings.ca_file, setting="TRACKFARM_WORKER_CA_FILE")
     credentials_file = settings.data_dir / "credentials.json"
     past = registration.settle_past(credentials_file, outbox, settings.scheduler_url, verify=verify)
 

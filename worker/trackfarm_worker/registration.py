@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from trackfarm.atomic_file import write_private
-from trackfarm.net.safe_urls import broker_fault, http_fault, with_authority
-from trackfarm.net.tls import unpacked
+from trackfarm.net.safe_urls import broker_url_problem, http_url_problem, with_ca_file
+from trackfarm.net.tls import unpack_ca
 from trackfarm.protocol.worker import RegisterAnswer, RegisterRequest
 from trackfarm.settings import ClientSettingsError
 from trackfarm_worker.outbox import Outbox, Reporter
@@ -83,7 +83,7 @@ _INSECURE = "TRACKFARM_WORKER_INSECURE"
 
 def refuse_unsafe(settings: WorkerSettings) -> None:
     """Raise SettingsError if tokens would cross a network in clear text."""
-    fault = http_fault(
+    fault = http_url_problem(
         settings.scheduler_url, setting="TRACKFARM_WORKER_SCHEDULER_URL", insecure=_INSECURE
     )
     if fault and not settings.insecure:
@@ -131,9 +131,9 @@ class Registration:
     def _with_safe_broker(self, registration: RegisterAnswer) -> RegisterAnswer:
         """Return the response with a broker URL that verifies the broker's certificate against our
         CA."""
-        url = with_authority(registration.broker_url, self.settings.ca_file)
+        url = with_ca_file(registration.broker_url, self.settings.ca_file)
         setting = "TRACKFARM_SCHEDULER_BROKER_EXTERNAL_URL"  # a setting of the scheduler
-        fault = broker_fault(url, setting=setting, insecure=_INSECURE)
+        fault = broker_url_problem(url, setting=setting, insecure=_INSECURE)
         if fault and not self.settings.insecure:
             raise ClientSettingsError(f"the broker URL sent by the scheduler is not safe: {fault}")
         return registration.model_copy(update={"broker_url": url})
@@ -143,7 +143,7 @@ def with_authority_file(settings: WorkerSettings, environ: Mapping[str, str]) ->
     """Return the settings with the certificate authority from the environment as `ca_file`, unless
     a file is already set. Raises SettingsError when the certificate is damaged, OSError when
     `data_dir` cannot be written."""
-    pem = "" if settings.ca_file else unpacked(environ)
+    pem = "" if settings.ca_file else unpack_ca(environ)
     if not pem:
         return settings
     settings.data_dir.mkdir(parents=True, exist_ok=True)

@@ -81,7 +81,7 @@ class _Seer:
     def _rent(self, tag: str, stint: Stint, now: float) -> None:
         lot = stint.lot
         level = lot.auction.at(now) if stint.is_auction and lot.auction else None
-        offer = MachineOffer(lot.provider, lot.id, lot.card.name, 1, lot.card.memory, lot.price)
+        offer = MachineOffer(lot.provider, lot.id, lot.card.name, 1, lot.card.memory_mib, lot.price)
         self._exchange.create(tag, offer, level, now)
         if level is None or lot.auction is None:
             return

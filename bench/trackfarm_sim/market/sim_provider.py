@@ -235,7 +235,7 @@ def _state(holding: Holding) -> InstanceState:
 def _machine(holding: Holding, now: float) -> SimMachine:
     """Return a machine for a new worker, one per start; `slot` identifies its stretches."""
     lot = holding.lot
-    kind = CardGroup(lot.card.name, 1, lot.card.vram, lot.price, boots=True)
+    kind = CardGroup(lot.card.name, 1, lot.card.vram, lot.price, needs_boot=True)
     return SimMachine(
         slot=holding.number,
         number=holding.phase,
@@ -277,7 +277,7 @@ def _offer(
         id=name,
         gpu=lot.card.name,
         gpus=1,
-        memory_mib=lot.card.memory,
+        memory_mib=lot.card.memory_mib,
         price_per_hour=price,
         region=lot.region,
         host=lot.host,

@@ -2,7 +2,7 @@
 
 from trackfarm.catalog.brief import Brief
 from trackfarm.catalog.catalog import Catalog, CatalogCheck, check_catalog, open_catalog
-from trackfarm.catalog.error_messages import brief_faults
+from trackfarm.catalog.error_messages import brief_problems
 from trackfarm.catalog.errors import CatalogError, CatalogProblem, FieldProblem
 from trackfarm.catalog.header import CatalogRow
 from trackfarm.catalog.parsed import MAX_TRACKS
@@ -16,7 +16,7 @@ __all__ = [
     "CatalogProblem",
     "CatalogRow",
     "FieldProblem",
-    "brief_faults",
+    "brief_problems",
     "check_catalog",
     "open_catalog",
 ]

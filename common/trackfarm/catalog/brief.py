@@ -26,7 +26,7 @@ from trackfarm.catalog.field_types import (
     Whole,
 )
 from trackfarm.catalog.source_refs import FIELDS, SourceField
-from trackfarm.catalog.tasks import task_faults
+from trackfarm.catalog.tasks import task_problems
 from trackfarm.catalog.vocabulary import UNKNOWN_LANGUAGE, AudioFormat, Task
 
 NOT_IDENTITY = frozenset({"variations", "tags", "name", "title"})
@@ -38,7 +38,7 @@ class Brief(BaseModel):
     """One brief of a catalog; one or more tracks are made from it.
 
     Accepts ACE-Step's names for every field (docs/catalogs.md lists them all). Raises pydantic's
-    `ValidationError`, which `brief_faults` turns into readable messages.
+    `ValidationError`, which `brief_problems` turns into readable messages.
     """
 
     model_config = ConfigDict(
@@ -148,10 +148,10 @@ class Brief(BaseModel):
 
     @model_validator(mode="after")
     def _fit_the_task(self) -> Self:
-        faults = task_faults(self)
-        if faults:
-            wrong = ". ".join(map(str, faults))
-            raise PydanticCustomError("task", "{wrong}", {"wrong": wrong, "faults": faults})
+        problems = task_problems(self)
+        if problems:
+            wrong = ". ".join(map(str, problems))
+            raise PydanticCustomError("task", "{wrong}", {"wrong": wrong, "problems": problems})
         return self
 
 

@@ -11,7 +11,7 @@ from trackfarm.catalog.header import CatalogRow
 from trackfarm.catalog.jsonl_reader import open_jsonl
 from trackfarm.catalog.parsed import MAX_TRACKS, ParsedCatalog, no_briefs, too_many_tracks
 from trackfarm.catalog.rows_reader import Fields, Frame, frame_rows, parse_rows
-from trackfarm.catalog.source_refs import file_faults
+from trackfarm.catalog.source_refs import file_problems
 from trackfarm.catalog.yaml_reader import open_yaml
 
 MAX_PROBLEMS = 1000
@@ -62,7 +62,7 @@ class Catalog(ParsedCatalog):
         defaults: Fields | None = None,
         folder: str | Path = "",
     ) -> "Catalog":
-        """Build a catalog from mappings, see `table_reader.parse_rows`. Raises `CatalogError`."""
+        """Build a catalog from mappings, see `rows_reader.parse_rows`. Raises `CatalogError`."""
         parsed = parse_rows(
             rows, name=name, model_set=model_set, defaults=defaults, folder=Path(folder)
         )
@@ -107,7 +107,7 @@ class Catalog(ParsedCatalog):
         """
         tracks = 0
         row = None
-        for row in map(self._with_file_faults, self.read()):
+        for row in map(self._with_file_problems, self.read()):
             if isinstance(row.outcome, Brief):
                 tracks += row.outcome.variations
                 if tracks > MAX_TRACKS:
@@ -148,11 +148,17 @@ class Catalog(ParsedCatalog):
             audio_seconds=seconds,
         )
 
-    def _with_file_faults(self, row: CatalogRow) -> CatalogRow:
-        faults = (
-            file_faults(row.outcome.sources(), self.path) if isinstance(row.outcome, Brief) else []
+    def _with_file_problems(self, row: CatalogRow) -> CatalogRow:
+        problems = (
+            file_problems(row.outcome.sources(), self.path)
+            if isinstance(row.outcome, Brief)
+            else []
         )
-        return CatalogRow(row.number, at_row(faults, str(self.path), row.number)) if faults else row
+        return (
+            CatalogRow(row.number, at_row(problems, str(self.path), row.number))
+            if problems
+            else row
+        )
 
 
 def open_catalog(path: str | Path) -> Catalog:

@@ -34,7 +34,7 @@ class Columns:
     names: tuple[str, ...]
     unnamed: tuple[int, ...]
     has_tags: bool
-    faults: tuple[FieldProblem, ...]
+    problems: tuple[FieldProblem, ...]
 
 
 def open_csv(path: Path) -> ParsedCatalog:
@@ -55,22 +55,22 @@ def open_csv(path: Path) -> ParsedCatalog:
 
 
 def read_columns(header: Sequence[str]) -> Columns:
-    """Interpret the header row. Unknown columns are skipped, with one fault each."""
+    """Interpret the header row. Unknown columns are skipped, with one problem each."""
     names: list[str] = []
-    faults: list[FieldProblem] = []
+    problems: list[FieldProblem] = []
     for cell in header:
         name = _column_name(cell.strip())
         if name in names and name:
-            faults.append(
+            problems.append(
                 FieldProblem(cell.strip(), f"means {name}, which already has a column", "keep one")
             )
             name = ""
         elif not name and cell.strip():
-            faults.append(unknown_field(cell.strip()))
+            problems.append(unknown_field(cell.strip()))
         names.append(name)
     unnamed = tuple(index for index, cell in enumerate(header) if not cell.strip())
     has_tags = any(name.startswith(_TAG) for name in names)
-    return Columns(tuple(names), unnamed, has_tags, tuple(faults))
+    return Columns(tuple(names), unnamed, has_tags, tuple(problems))
 
 
 def _column_name(cell: str) -> str:
@@ -102,7 +102,7 @@ def _check_header(path: Path, row: int, columns: Columns) -> None:
         problems = [
             CatalogProblem(str(path), row, n, "has no column", f"add one: {n}") for n in missing
         ]
-        raise CatalogError([*problems, *at_row(columns.faults, str(path), row)])
+        raise CatalogError([*problems, *at_row(columns.problems, str(path), row)])
 
 
 def _records(path: Path, delimiter: str) -> Iterator[Record]:
@@ -130,8 +130,8 @@ def _rows(path: Path, delimiter: str, columns: Columns) -> Iterator[CatalogRow]:
     file, names = str(path), columns.names
     records = _records(path, delimiter)
     header_row = next(records)[0]
-    if columns.faults:
-        yield CatalogRow(header_row, at_row(columns.faults, file, header_row))
+    if columns.problems:
+        yield CatalogRow(header_row, at_row(columns.problems, file, header_row))
     for number, cells in records:
         if isinstance(cells, csv.Error):
             wrong = CatalogProblem(file, number, "row", str(cells), 'write quotes in a cell as ""')
@@ -148,7 +148,7 @@ def _rows(path: Path, delimiter: str, columns: Columns) -> Iterator[CatalogRow]:
 
 
 def _surplus(columns: Columns, cells: list[str]) -> FieldProblem | None:
-    """Return a fault for a value without a heading, mostly caused by an unquoted comma."""
+    """Return a problem for a value without a heading, mostly caused by an unquoted comma."""
     width = len(columns.names)
     unlabelled = cells[width:] if len(cells) > width else []
     if columns.unnamed:

@@ -40,10 +40,10 @@ _NOT_A_NUMBER = {
 _OUT_OF_RANGE = {"greater_than_equal": "is too small", "less_than_equal": "is too large"}
 
 
-def brief_faults(error: ValidationError) -> list[FieldProblem]:
-    """Return one fault for each error in a brief's failed validation."""
+def brief_problems(error: ValidationError) -> list[FieldProblem]:
+    """Return one problem for each error in a brief's failed validation."""
     details = error.errors(include_url=False)
-    return list(dict.fromkeys(fault for detail in details for fault in _faults_of(detail)))
+    return list(dict.fromkeys(problem for detail in details for problem in _problems_of(detail)))
 
 
 def expected(field: str) -> str:
@@ -52,7 +52,7 @@ def expected(field: str) -> str:
 
 
 def unknown_field(name: str) -> FieldProblem:
-    """Return the fault of an unknown name, suggesting the most similar field."""
+    """Return the problem of an unknown name, suggesting the most similar field."""
     guess = nearest(name)
     remedy = f"did you mean {guess}?" if guess else "remove it; docs/catalogs.md lists all fields"
     return FieldProblem(shown_name(name), "is not a field of a brief", remedy)
@@ -66,11 +66,11 @@ def _range_of(info: FieldInfo) -> str:
     return f"{kind} from {limits['Ge'].ge} to {limits['Le'].le}"
 
 
-def _faults_of(detail: ErrorDetails) -> Iterator[FieldProblem]:
+def _problems_of(detail: ErrorDetails) -> Iterator[FieldProblem]:
     name = str(detail["loc"][0]) if detail["loc"] else "brief"
     context = detail.get("ctx", {})
     if detail["type"] == "task":
-        yield from context["faults"]
+        yield from context["problems"]
     elif detail["type"] == "extra_forbidden":
         yield _surplus(name, detail["input"])
     elif detail["type"] == "missing":
@@ -90,12 +90,12 @@ def _remedy(field: str) -> str:
 
 
 def _surplus(name: str, value: object) -> FieldProblem:
-    """Return the fault of a name that is not a field, with the most likely reason."""
+    """Return the problem of a name that is not a field, with the most likely reason."""
     field, refusal = field_of(name), refusal_of(name)
     if refusal is not None:
         return FieldProblem(shown_name(name), refusal.reason, refusal.remedy)
     if field in SWITCHES:
-        return _switch_fault(field, value)
+        return _switch_problem(field, value)
     if field is not None:
         return FieldProblem(
             shown_name(name), f"means {field}, which is also given", "keep one of them"
@@ -103,7 +103,7 @@ def _surplus(name: str, value: object) -> FieldProblem:
     return unknown_field(name)
 
 
-def _switch_fault(field: str, value: object) -> FieldProblem:
+def _switch_problem(field: str, value: object) -> FieldProblem:
     if field == "instrumental" and str(value).lower() not in ("", "none"):
         return FieldProblem(field, "contradicts the lyrics that are given", "remove one of the two")
     return FieldProblem(field, f"{quoted(value)} is neither true nor false", "write true or false")

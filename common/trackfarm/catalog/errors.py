@@ -1,4 +1,4 @@
-"""Faults and problems of a catalog, as the operator reads them."""
+"""Problems of a catalog and of its briefs, as the operator reads them."""
 
 import reprlib
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _short.maxstring = _short.maxother = _short.maxlong = 60
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """Error in one field of a brief, for briefs from any source."""
+    """Problem in one field of a brief, for briefs from any source."""
 
     field: str
     wrong: str
@@ -23,7 +23,7 @@ class FieldProblem:
 
 @dataclass(frozen=True, slots=True)
 class CatalogProblem:
-    """A fault with its location. `row` is the line in an editor; 0 means the whole file."""
+    """A problem and its location. `row` is the line in an editor; 0 means the whole file."""
 
     file: str
     row: int
@@ -71,9 +71,12 @@ class CatalogError(Exception):
         super().__init__("\n".join(grouped(self.problems)))
 
 
-def at_row(faults: Iterable[FieldProblem], file: str, row: int) -> list[CatalogProblem]:
-    """Return the faults as problems of one row."""
-    return [CatalogProblem(file, row, fault.field, fault.wrong, fault.remedy) for fault in faults]
+def at_row(problems: Iterable[FieldProblem], file: str, row: int) -> list[CatalogProblem]:
+    """Return the problems with their location."""
+    return [
+        CatalogProblem(file, row, problem.field, problem.wrong, problem.remedy)
+        for problem in problems
+    ]
 
 
 def catalog_error(file: str, row: int, field: str, wrong: str, remedy: str) -> CatalogError:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from trackfarm.catalog.errors import quoted
-from trackfarm.catalog.source_refs import source_flaw
+from trackfarm.catalog.source_refs import source_problem
 from trackfarm.catalog.vocabulary import (
     INSTRUMENTS,
     LANGUAGES,
@@ -92,8 +92,8 @@ def _codes(text: str) -> str:
 
 
 def _source(text: str) -> str:
-    if flaw := source_flaw(text):
-        raise refused(f"{quoted(text)} {flaw}")
+    if reason := source_problem(text):
+        raise refused(f"{quoted(text)} {reason}")
     return text
 
 

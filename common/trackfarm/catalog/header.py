@@ -1,7 +1,4 @@
-"""Header of a catalog: its name, its model set, the defaults of its briefs.
-
-Rows of a catalog, validated from their own fields and the defaults.
-"""
+"""Header of a catalog (name, model set, defaults), and rows validated with its defaults."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -12,12 +9,28 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from trackfarm.catalog.brief import Brief
-from trackfarm.catalog.error_messages import brief_faults
+from trackfarm.catalog.error_messages import brief_problems
 from trackfarm.catalog.errors import CatalogProblem, FieldProblem, at_row, quoted, shown_name
 from trackfarm.catalog.field_names import field_of, renamed
 from trackfarm.catalog.field_types import Text, parse_tags
 
 _ANY_BRIEF: dict[str, object] = {"prompt": "any", "duration": 10}
+_NAME = TypeAdapter(Annotated[Text, StringConstraints(min_length=1, max_length=200)])
+_KEYS = ("catalog", "model_set", "defaults")
+_MEANT = {"name": "catalog", "title": "catalog", "model": "model_set"}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Parsed header and its problems.
+
+    `defaults` uses the fields' own names and leaves out invalid values.
+    """
+
+    name: str
+    model_set: str | None = None
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    problems: tuple[FieldProblem, ...] = ()
 
 
 class CatalogRow(NamedTuple):
@@ -27,12 +40,29 @@ class CatalogRow(NamedTuple):
     outcome: Brief | list[CatalogProblem]
 
 
+def read_header(values: Mapping[str, object], stem: str, also: tuple[str, ...] = ()) -> Header:
+    """Check a header. `stem` is the name if it gives none, `also` the keys read elsewhere."""
+    problems = [_unknown(str(key), also) for key in values if key not in (*_KEYS, *also)]
+    for key in ("catalog", "model_set"):
+        problems += _name_problems(key, values.get(key))
+    defaults = values.get("defaults")
+    problems += defaults_problems(defaults)
+    if problems:
+        return Header(stem, None, _usable(defaults, problems), tuple(problems))
+    name, model_set = values.get("catalog"), values.get("model_set")
+    return Header(
+        stem if name is None else _NAME.validate_python(name),
+        None if model_set is None else _NAME.validate_python(model_set),
+        renamed(defaults) if isinstance(defaults, Mapping) else {},
+    )
+
+
 def row_of(file: str, number: int, values: Mapping[str, object]) -> CatalogRow:
     """Return the row with these fields (defaults included)."""
     try:
         return CatalogRow(number, Brief.model_validate(values))
     except ValidationError as error:
-        return CatalogRow(number, at_row(brief_faults(error), file, number))
+        return CatalogRow(number, at_row(brief_problems(error), file, number))
 
 
 def with_defaults(defaults: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
@@ -46,15 +76,30 @@ def with_defaults(defaults: Mapping[str, object], own: Mapping[str, object]) -> 
     return fields
 
 
-def part_faults(part: Mapping[str, object]) -> list[FieldProblem]:
-    """Return the faults of fields that are only a part of a brief, such as the defaults."""
+def part_problems(part: Mapping[str, object]) -> list[FieldProblem]:
+    """Return the problems of fields that are only a part of a brief, such as the defaults."""
     fields = {name: value for name, value in renamed(part).items() if value is not None}
     try:
         Brief.model_validate(with_defaults(_ANY_BRIEF, fields))
     except ValidationError as error:
         needs_the_rest = error.errors(include_url=False)[0]["type"] == "task"
-        return [] if needs_the_rest else brief_faults(error)
+        return [] if needs_the_rest else brief_problems(error)
     return []
+
+
+def defaults_problems(defaults: object) -> list[FieldProblem]:
+    """Return the problems of the defaults; each field is named `defaults.<field>`."""
+    if defaults is None:
+        return []
+    if not isinstance(defaults, Mapping):
+        wrong = f"{quoted(defaults)} is not a set of named fields"
+        return [FieldProblem("defaults", wrong, "write field names with their values")]
+    return [prefixed("defaults", problem) for problem in part_problems(defaults)]
+
+
+def prefixed(section: str, problem: FieldProblem) -> FieldProblem:
+    """Return the problem with its field name prefixed by the section."""
+    return FieldProblem(f"{section}.{problem.field}", problem.wrong, problem.remedy)
 
 
 def _joined_tags(defaults: object, own: object) -> object:
@@ -71,61 +116,11 @@ def _tags(value: object) -> object:
         return value
 
 
-_NAME = TypeAdapter(Annotated[Text, StringConstraints(min_length=1, max_length=200)])
-_KEYS = ("catalog", "model_set", "defaults")
-_MEANT = {"name": "catalog", "title": "catalog", "model": "model_set"}
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """Parsed header and its faults.
-
-    `defaults` uses the fields' own names and leaves out invalid values.
-    """
-
-    name: str
-    model_set: str | None = None
-    defaults: Mapping[str, object] = field(default_factory=dict)
-    faults: tuple[FieldProblem, ...] = ()
-
-
-def read_header(values: Mapping[str, object], stem: str, also: tuple[str, ...] = ()) -> Header:
-    """Check a header. `stem` is the name if it gives none, `also` the keys read elsewhere."""
-    faults = [_unknown(str(key), also) for key in values if key not in (*_KEYS, *also)]
-    for key in ("catalog", "model_set"):
-        faults += _name_faults(key, values.get(key))
-    defaults = values.get("defaults")
-    faults += defaults_faults(defaults)
-    if faults:
-        return Header(stem, None, _usable(defaults, faults), tuple(faults))
-    name, model_set = values.get("catalog"), values.get("model_set")
-    return Header(
-        stem if name is None else _NAME.validate_python(name),
-        None if model_set is None else _NAME.validate_python(model_set),
-        renamed(defaults) if isinstance(defaults, Mapping) else {},
-    )
-
-
-def _usable(defaults: object, faults: Iterable[FieldProblem]) -> dict[str, object]:
-    """Return the defaults without faults."""
-    wrong = {fault.field for fault in faults}
+def _usable(defaults: object, problems: Iterable[FieldProblem]) -> dict[str, object]:
+    """Return the defaults without problems."""
+    wrong = {problem.field for problem in problems}
     fields = renamed(defaults) if isinstance(defaults, Mapping) else {}
     return {name: value for name, value in fields.items() if f"defaults.{name}" not in wrong}
-
-
-def defaults_faults(defaults: object) -> list[FieldProblem]:
-    """Return the faults of the defaults; each field is named `defaults.<field>`."""
-    if defaults is None:
-        return []
-    if not isinstance(defaults, Mapping):
-        wrong = f"{quoted(defaults)} is not a set of named fields"
-        return [FieldProblem("defaults", wrong, "write field names with their values")]
-    return [prefixed("defaults", fault) for fault in part_faults(defaults)]
-
-
-def prefixed(section: str, fault: FieldProblem) -> FieldProblem:
-    """Return the fault with its field name prefixed by the section."""
-    return FieldProblem(f"{section}.{fault.field}", fault.wrong, fault.remedy)
 
 
 def _unknown(key: str, also: tuple[str, ...]) -> FieldProblem:
@@ -143,7 +138,7 @@ def _guess(key: str, keys: tuple[str, ...]) -> str:
     return "it is a field of a brief, to be written below defaults; " if field_of(key) else ""
 
 
-def _name_faults(key: str, value: object) -> list[FieldProblem]:
+def _name_problems(key: str, value: object) -> list[FieldProblem]:
     try:
         if value is not None:
             _NAME.validate_python(value)

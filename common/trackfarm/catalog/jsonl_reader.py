@@ -22,8 +22,8 @@ def open_jsonl(path: Path) -> ParsedCatalog:
     header, skip = Header(path.stem), 0
     if isinstance(value, dict) and not _HEADER_KEYS.isdisjoint(value):
         header, skip = read_header(value, path.stem), number
-    if header.faults:
-        raise CatalogError(at_row(header.faults, str(path), number))
+    if header.problems:
+        raise CatalogError(at_row(header.problems, str(path), number))
     return ParsedCatalog(
         path=path,
         name=header.name,

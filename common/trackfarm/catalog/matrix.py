@@ -1,7 +1,4 @@
-"""A matrix of briefs: one for every combination of the values of its axes.
-
-Reader for a matrix in a YAML catalog, with the line of every fault.
-"""
+"""A matrix in a YAML catalog: one brief for every combination of the values of its axes."""
 
 import itertools
 import math
@@ -15,12 +12,13 @@ from yaml.nodes import MappingNode, Node
 
 from trackfarm.catalog.errors import CatalogProblem, FieldProblem, at_row, quoted, shown_name
 from trackfarm.catalog.field_names import ALIASES, field_of, renamed
-from trackfarm.catalog.header import part_faults, prefixed, with_defaults
+from trackfarm.catalog.header import part_problems, prefixed, with_defaults
 from trackfarm.catalog.yaml_lines import Document, fields_of, items_of, key_lines, line_of
 
 TEMPLATES = ("prompt", "title", "name")
-
 _BETWEEN_WORDS = re.compile(r"[^\w]+")
+_AXES = "axes"
+_AXES_FORM = "write axes: {zone: [lobby, spa], mood: [calm]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +49,53 @@ class Matrix:
             yield _brief(shared, dict(zip(self.axes, values, strict=True)))
 
 
+def read_matrix(
+    document: Document, node: Node, defaults: Mapping[str, object]
+) -> Matrix | list[CatalogProblem]:
+    """Return the matrix at a node, or its problems. Raises `CatalogError` for invalid YAML."""
+    value = document.value(node)
+    if not isinstance(value, dict):
+        problem = FieldProblem("matrix", f"{quoted(value)} is not a matrix", _AXES_FORM)
+        return [_placed(document, problem, line_of(node))]
+    parts = fields_of(node)
+    lines = key_lines(node)
+    own = {name: document.value(part) for name, part in parts.items() if name != _AXES}
+    problems = [
+        _placed(document, prefixed("matrix", problem), lines.get(problem.field, line_of(node)))
+        for problem in _own_problems(own)
+    ]
+    axes_node = parts.get(_AXES)
+    if not isinstance(axes_node, MappingNode) or not axes_node.value:
+        problem = FieldProblem("matrix.axes", "is missing", _AXES_FORM)
+        return problems or [_placed(document, problem, line_of(node))]
+    axes: dict[str, Sequence[AxisValue]] = {}
+    for name, values_node in fields_of(axes_node).items():
+        axes[name] = _axis(document, name, values_node, problems)
+    fields = renamed(own)
+    axes_problems = matrix_problems(axes, with_defaults(defaults, fields))
+    problems += at_row(
+        (prefixed("matrix", problem) for problem in axes_problems), document.file, line_of(node)
+    )
+    return problems or Matrix(line_of(node), axes, fields)
+
+
+def matrix_problems(
+    axes: Mapping[str, Sequence[AxisValue]], fields: Mapping[str, object]
+) -> list[FieldProblem]:
+    """Return the problems of the templates and the conflicts between axes."""
+    templates = [(name, fields[name]) for name in TEMPLATES if isinstance(fields.get(name), str)]
+    problems = [
+        problem for name, text in templates for problem in _template_problems(name, str(text), axes)
+    ]
+    return problems + _conflicts(axes)
+
+
 def slug(text: str) -> str:
     """Return the text as part of a file name: lower case, words joined by `-`."""
     return _BETWEEN_WORDS.sub("-", text.lower()).strip("-_")
 
 
-def matrix_faults(
-    axes: Mapping[str, Sequence[AxisValue]], fields: Mapping[str, object]
-) -> list[FieldProblem]:
-    """Return the faults of the templates and the conflicts between axes."""
-    templates = [(name, fields[name]) for name in TEMPLATES if isinstance(fields.get(name), str)]
-    faults = [
-        fault for name, text in templates for fault in _template_faults(name, str(text), axes)
-    ]
-    return faults + _conflicts(axes)
-
-
-def _template_faults(field: str, text: str, axes: Mapping[str, object]) -> list[FieldProblem]:
+def _template_problems(field: str, text: str, axes: Mapping[str, object]) -> list[FieldProblem]:
     try:
         parts = list(Formatter().parse(text))
     except ValueError as error:
@@ -89,7 +117,7 @@ def _template_faults(field: str, text: str, axes: Mapping[str, object]) -> list[
 
 
 def _conflicts(axes: Mapping[str, Sequence[AxisValue]]) -> list[FieldProblem]:
-    """Return a fault for each field that two axes set, since the winner would be arbitrary."""
+    """Return a problem for each field that two axes set, since the winner would be arbitrary."""
     setters: dict[str, set[str]] = {}
     for axis, values in axes.items():
         for field in {field for value in values for field in value.fields} - {"tags"}:
@@ -119,42 +147,8 @@ def _brief(shared: Mapping[str, object], chosen: Mapping[str, AxisValue]) -> dic
     return fields
 
 
-_AXES = "axes"
-_AXES_FORM = "write axes: {zone: [lobby, spa], mood: [calm]}"
-
-
-def read_matrix(
-    document: Document, node: Node, defaults: Mapping[str, object]
-) -> Matrix | list[CatalogProblem]:
-    """Return the matrix at a node, or its problems. Raises `CatalogError` for invalid YAML."""
-    value = document.value(node)
-    if not isinstance(value, dict):
-        fault = FieldProblem("matrix", f"{quoted(value)} is not a matrix", _AXES_FORM)
-        return [_placed(document, fault, line_of(node))]
-    parts = fields_of(node)
-    lines = key_lines(node)
-    own = {name: document.value(part) for name, part in parts.items() if name != _AXES}
-    problems = [
-        _placed(document, prefixed("matrix", fault), lines.get(fault.field, line_of(node)))
-        for fault in _own_faults(own)
-    ]
-    axes_node = parts.get(_AXES)
-    if not isinstance(axes_node, MappingNode) or not axes_node.value:
-        fault = FieldProblem("matrix.axes", "is missing", _AXES_FORM)
-        return problems or [_placed(document, fault, line_of(node))]
-    axes: dict[str, Sequence[AxisValue]] = {}
-    for name, values_node in fields_of(axes_node).items():
-        axes[name] = _axis(document, name, values_node, problems)
-    fields = renamed(own)
-    faults = matrix_faults(axes, with_defaults(defaults, fields))
-    problems += at_row(
-        (prefixed("matrix", fault) for fault in faults), document.file, line_of(node)
-    )
-    return problems or Matrix(line_of(node), axes, fields)
-
-
-def _own_faults(own: Mapping[str, object]) -> list[FieldProblem]:
-    """Return the faults of the fields beside the axes.
+def _own_problems(own: Mapping[str, object]) -> list[FieldProblem]:
+    """Return the problems of the fields beside the axes.
 
     A list under an unknown name was probably meant as an axis.
     """
@@ -163,26 +157,28 @@ def _own_faults(own: Mapping[str, object]) -> list[FieldProblem]:
     misplaced = [
         FieldProblem(shown_name(name), "is not a field of a brief", _AXES_FORM) for name in axes
     ]
-    return misplaced + part_faults(rest)
+    return misplaced + part_problems(rest)
 
 
 def _axis(
     document: Document, name: str, node: Node, problems: list[CatalogProblem]
 ) -> list[AxisValue]:
-    """Return the values of one axis; its faults are appended to `problems`."""
+    """Return the values of one axis; its problems are appended to `problems`."""
     section = f"matrix.axes.{shown_name(name)}"
     values: list[AxisValue] = []
     for item in items_of(node):
         value = _axis_value(document.value(item))
-        faults = [value] if isinstance(value, FieldProblem) else part_faults(value.fields)
-        problems += at_row((prefixed(section, f) for f in faults), document.file, line_of(item))
+        value_problems = [value] if isinstance(value, FieldProblem) else part_problems(value.fields)
+        problems += at_row(
+            (prefixed(section, f) for f in value_problems), document.file, line_of(item)
+        )
         if isinstance(value, AxisValue):
             values.append(value)
-    problems += at_row(_axis_faults(section, name, node, values), document.file, line_of(node))
+    problems += at_row(_axis_problems(section, name, node, values), document.file, line_of(node))
     return values
 
 
-def _axis_faults(
+def _axis_problems(
     section: str, name: str, node: Node, values: Sequence[AxisValue]
 ) -> Iterator[FieldProblem]:
     if not name.isidentifier() or name in ALIASES:
@@ -217,5 +213,5 @@ def _word(value: object) -> str:
     return str(value).strip() if is_word else ""
 
 
-def _placed(document: Document, fault: FieldProblem, row: int) -> CatalogProblem:
-    return at_row([fault], document.file, row)[0]
+def _placed(document: Document, problem: FieldProblem, row: int) -> CatalogProblem:
+    return at_row([problem], document.file, row)[0]

@@ -39,8 +39,8 @@ def parse_rows(
     header_values: dict[str, object] = {"catalog": name, "model_set": model_set}
     header = read_header({**header_values, "defaults": _present(defaults or {})}, name)
     path = folder / header.name.replace("/", "-")
-    if header.faults:
-        raise CatalogError(at_row(header.faults, str(path), 0))
+    if header.problems:
+        raise CatalogError(at_row(header.problems, str(path), 0))
     if not present:
         raise no_briefs(path)
     return ParsedCatalog(

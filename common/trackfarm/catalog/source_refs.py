@@ -20,7 +20,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # two letters or more: C: is a drive
 
 
-def source_flaw(reference: str) -> str | None:
+def source_problem(reference: str) -> str | None:
     """Return the error in the form of a source, None if it is valid."""
     if reference.startswith(UPLOAD):
         match = _SHA256.fullmatch(reference.removeprefix(UPLOAD))
@@ -49,16 +49,16 @@ def local_file(reference: str, catalog: Path) -> Path:
     return catalog.parent / Path(reference).expanduser()
 
 
-def file_faults(sources: Iterable[tuple[SourceField, str]], catalog: Path) -> list[FieldProblem]:
-    """Return the faults of local source files: missing, empty, too big."""
+def file_problems(sources: Iterable[tuple[SourceField, str]], catalog: Path) -> list[FieldProblem]:
+    """Return the problems of local source files: missing, empty, too big."""
     return [
-        FieldProblem(field, flaw, "give a file, a URL or an upload")
+        FieldProblem(field, reason, "give a file, a URL or an upload")
         for field, reference in sources
-        if is_local(reference) and (flaw := _file_flaw(local_file(reference, catalog)))
+        if is_local(reference) and (reason := _file_problem(local_file(reference, catalog)))
     ]
 
 
-def _file_flaw(path: Path) -> str | None:
+def _file_problem(path: Path) -> str | None:
     try:
         if not path.is_file():
             return f"no such file {path}"

@@ -55,8 +55,8 @@ class TaskFields(Protocol):
     def model_fields_set(self) -> set[str]: ...
 
 
-def task_faults(brief: TaskFields) -> list[FieldProblem]:
-    """Return the faults of fields that the brief's task needs or does not use."""
+def task_problems(brief: TaskFields) -> list[FieldProblem]:
+    """Return the problems of fields that the brief's task needs or does not use."""
     if brief.task_type == "text2music" and _UNUSED_VALUES.keys().isdisjoint(brief.model_fields_set):
         return []  # fast path for nearly all briefs: client and scheduler both validate each
     fields = [name for name, unused in _UNUSED_VALUES.items() if getattr(brief, name) != unused]

@@ -21,7 +21,7 @@ except ImportError:  # PyYAML built without libyaml: the same, slower
 MOST_BYTES = 64 * 1024 * 1024
 DEEPEST = 50
 _TOO_DEEP = "is nested too deeply"
-# libyaml 0.2.6 (PyYAML 6.0.4) has a limit of its own, 1,000, and its scanner reads ahead of our count.
+# libyaml 0.2.6 (PyYAML 6.0.4) has its own limit, 1,000, and its scanner reads ahead of our count.
 _TOO_DEEP_FOR_LIBYAML = "exceeded maximum nesting depth"
 _TOO_LARGE = "write it as JSON Lines (.jsonl), which has no limit"
 

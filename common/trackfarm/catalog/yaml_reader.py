@@ -69,8 +69,8 @@ def _header_problems(
     document: Document, parts: Mapping[str, Node], header: Header
 ) -> Iterator[CatalogProblem]:
     outer, inner = key_lines(document.root), key_lines(parts.get("defaults"))
-    for fault in header.faults:
-        yield CatalogProblem(document.file, _row(fault, outer, inner), *_text(fault))
+    for problem in header.problems:
+        yield CatalogProblem(document.file, _row(problem, outer, inner), *_text(problem))
 
 
 def _brief_problems(
@@ -86,20 +86,20 @@ def _without_default_errors(
     problems: Iterable[CatalogProblem], header: Header
 ) -> Iterator[CatalogProblem]:
     """Yield the problems that are not caused by an invalid default."""
-    invalid = {fault.field.removeprefix("defaults.") for fault in header.faults}
+    invalid = {problem.field.removeprefix("defaults.") for problem in header.problems}
     if "defaults" not in invalid:
         yield from (problem for problem in problems if problem.field not in invalid)
 
 
-def _row(fault: FieldProblem, outer: Mapping[str, int], inner: Mapping[str, int]) -> int:
-    """Return the line of a header's fault: that of its key, else that of its section."""
-    section, _, field = fault.field.partition(".")
+def _row(problem: FieldProblem, outer: Mapping[str, int], inner: Mapping[str, int]) -> int:
+    """Return the line of a header's problem: that of its key, else that of its section."""
+    section, _, field = problem.field.partition(".")
     by_field = {field_of(key) or key: line for key, line in inner.items()} | dict(inner)
     return by_field.get(field, outer.get(section, 1)) if field else outer.get(section, 1)
 
 
-def _text(fault: FieldProblem) -> tuple[str, str, str]:
-    return fault.field, fault.wrong, fault.remedy
+def _text(problem: FieldProblem) -> tuple[str, str, str]:
+    return problem.field, problem.wrong, problem.remedy
 
 
 def _brief_nodes(document: Document, node: Node | None) -> list[Node]:
@@ -148,9 +148,9 @@ def _brief_row(document: Document, node: Node, defaults: Mapping[str, object]) -
     except CatalogError as error:
         return CatalogRow(number, list(error.problems))
     if not isinstance(value, dict):
-        fault = FieldProblem(
+        problem = FieldProblem(
             "brief", f"{quoted(value)} is not a brief", "write fields, such as prompt: ..."
         )
-        return CatalogRow(number, at_row([fault], document.file, number))
+        return CatalogRow(number, at_row([problem], document.file, number))
     fields = {str(name): field for name, field in value.items()}
     return row_of(document.file, number, with_defaults(defaults, renamed(fields)))

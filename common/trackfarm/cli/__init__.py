@@ -10,7 +10,7 @@ from trackfarm import __version__
 from trackfarm.cli.commands import CommandGroup
 from trackfarm.cli.console import EPILOG
 
-# A package of every part is in the wheel; a part is installed when the library it stands on is, too.
+# The wheel has the packages of all parts; a part is installed if its main library is there, too.
 PARTS = {
     "scheduler": ("trackfarm_scheduler", "sqlmodel"),
     "worker": ("trackfarm_worker", "torch"),

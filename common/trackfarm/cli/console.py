@@ -1,7 +1,4 @@
-"""Output of the commands: results on stdout, errors on stderr.
-
-Exit codes of the command line, one meaning each.
-"""
+"""Output of the commands (results on stdout, errors on stderr) and their exit codes."""
 
 import json
 import os
@@ -15,7 +12,22 @@ import typer
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import Console
+
 PLAIN_WIDTH = 160  # columns of tables written to a file or pipe, which have no width
+EPILOG = (
+    "Exit codes: 0 success; 1 the job failed, was cancelled or has failed tracks, or the command"
+    " could not finish; 2 bad input (usage or catalog), nothing was sent; 3 no farm can be reached;"
+    " 4 the farm refused the request; 130 Ctrl-C."
+)
+
+
+class ExitCode(IntEnum):
+    OK = 0
+    INCOMPLETE = 1
+    BAD_INPUT = 2
+    UNREACHABLE = 3
+    REFUSED = 4
+    INTERRUPTED = 130
 
 
 @cache
@@ -72,19 +84,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
-
-
-class ExitCode(IntEnum):
-    OK = 0
-    INCOMPLETE = 1
-    BAD_INPUT = 2
-    UNREACHABLE = 3
-    REFUSED = 4
-    INTERRUPTED = 130
-
-
-EPILOG = (
-    "Exit codes: 0 success; 1 the job failed, was cancelled or has failed tracks, or the command"
-    " could not finish; 2 bad input (usage or catalog), nothing was sent; 3 no farm can be reached;"
-    " 4 the farm refused the request; 130 Ctrl-C."
-)

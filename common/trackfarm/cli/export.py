@@ -21,7 +21,9 @@ FAILURES_SHOWN = 20
 
 
 def export(
-    job_or_dir: Annotated[str, typer.Argument(metavar="[JOB]", help="Default: the newest job.")],
+    job_or_directory: Annotated[
+        str, typer.Argument(metavar="[JOB]", help="Default: the newest job.")
+    ],
     directory: Annotated[
         Path | None,
         typer.Argument(metavar="DIR", help="Directory for the files.", show_default=False),
@@ -35,7 +37,7 @@ def export(
     """
     from trackfarm.cli.watch import watch_job
 
-    job_id, target = (job_or_dir, directory) if directory else (None, Path(job_or_dir))
+    job_id, target = (job_or_directory, directory) if directory else (None, Path(job_or_directory))
     if job_id is not None and "/" in job_id:
         remedy = (
             f"the job comes first: `trackfarm export JOB {job_id}`; `trackfarm jobs` lists them"
@@ -52,7 +54,9 @@ def export(
         try:
             report = export_files(farm, job, target)
         except KeyboardInterrupt:
-            err().print("stopped; downloaded files are kept. Run the same command again to resume")
+            err().print(
+                "is_stopped; downloaded files are kept. Run the same command again to resume"
+            )
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     print_report(job, report, as_json=as_json)
     if (warning := noise_warning(job)) and not as_json:
@@ -61,7 +65,10 @@ def export(
 
 
 def export_files(
-    farm: "Client", job: "JobInfo", directory: Path, stopped: "Callable[[], bool]" = lambda: False
+    farm: "Client",
+    job: "JobInfo",
+    directory: Path,
+    is_stopped: "Callable[[], bool]" = lambda: False,
 ) -> "ExportReport":
     """Export with a progress bar on a terminal; end the command when writing to disk fails."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -79,7 +86,7 @@ def export_files(
                 job,
                 directory,
                 progress=lambda files: bar.update(task, completed=files),
-                stopped=stopped,
+                is_stopped=is_stopped,
             )
             return farm.driver.run(steps)
     except ForeignExport as error:

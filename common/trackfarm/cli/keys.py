@@ -1,9 +1,4 @@
-"""`keys`: API keys of the farm.
-
-`audit`: the log of changes and their authors.
-
-Tables of keys and of the audit log.
-"""
+"""`keys`: the API keys of the farm. `audit`: the log of changes and their authors."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -20,54 +15,6 @@ from trackfarm.text import clean, one_line
 
 if TYPE_CHECKING:
     from trackfarm.client.admin import Administration
-
-
-def keys_table(keys: Sequence[ApiKeyInfo], now: datetime) -> Table:
-    table = _table("key", "name", "owner", "scopes", "rate", "tracks", "state", "last used")
-    for key in keys:
-        most = "" if key.most_tracks is None else f"{key.most_tracks:,}"
-        table.add_row(
-            key.id,
-            clean(key.name),
-            clean(key.owner),
-            " ".join(key.scopes),
-            f"{key.rate:,}/min",
-            most,
-            state_of(key, now),
-            "never" if key.last_used_at is None else _moment(key.last_used_at),
-        )
-    return table
-
-
-def state_of(key: ApiKeyInfo, now: datetime) -> str:
-    """Return the key's state in words: active, revoked, expired, or valid until a time."""
-    if key.revoked_at is not None:
-        return f"revoked {_moment(key.revoked_at)}"
-    if key.expires_at is None:
-        return "active"
-    word = "until" if key.expires_at > now else "expired"
-    return f"{word} {_moment(key.expires_at)}"
-
-
-def audit_table(entries: Sequence[AuditEntry]) -> Table:
-    table = _table("at", "by", "from", "action", "target", "outcome")
-    for entry in entries:
-        actor = entry.key_name or entry.worker_id or "?"
-        words = (actor, entry.address, entry.action, entry.target, entry.outcome)
-        table.add_row(_moment(entry.at), *(one_line(word) for word in words))
-    return table
-
-
-def _moment(at: datetime) -> str:
-    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading)
-    return table
-
 
 keys = typer.Typer(name="keys", help="Create, list and revoke API keys.", no_args_is_help=True)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -136,7 +83,6 @@ def create(
 @keys.command("list")
 def list_keys(as_json: JsonOption = False) -> None:
     """List the keys, oldest first."""
-
     with admin_connection() as farm:
         all_keys = farm.keys()
     if as_json:
@@ -145,7 +91,8 @@ def list_keys(as_json: JsonOption = False) -> None:
         out().print(keys_table(all_keys, datetime.now(UTC)))
     else:
         say(
-            "no keys besides the root key; create one with `trackfarm keys create NAME --scope read`"
+            "no keys besides the root key; create one with"
+            " `trackfarm keys create NAME --scope read`"
         )
 
 
@@ -167,7 +114,6 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """List changes and their authors, oldest first. With --json: one object per line."""
-
     with admin_connection() as farm:
         entries = list(_entries(farm, farm.job(job).id if job else None))
     if as_json:
@@ -177,6 +123,53 @@ def audit(
         out().print(audit_table(entries))
     else:
         say("no changes recorded yet")
+
+
+def keys_table(keys: Sequence[ApiKeyInfo], now: datetime) -> Table:
+    table = _table("key", "name", "owner", "scopes", "rate", "tracks", "state", "last used")
+    for key in keys:
+        most = "" if key.most_tracks is None else f"{key.most_tracks:,}"
+        table.add_row(
+            key.id,
+            clean(key.name),
+            clean(key.owner),
+            " ".join(key.scopes),
+            f"{key.rate:,}/min",
+            most,
+            state_of(key, now),
+            "never" if key.last_used_at is None else _moment(key.last_used_at),
+        )
+    return table
+
+
+def state_of(key: ApiKeyInfo, now: datetime) -> str:
+    """Return the key's state in words: active, revoked, expired, or valid until a time."""
+    if key.revoked_at is not None:
+        return f"revoked {_moment(key.revoked_at)}"
+    if key.expires_at is None:
+        return "active"
+    word = "until" if key.expires_at > now else "expired"
+    return f"{word} {_moment(key.expires_at)}"
+
+
+def audit_table(entries: Sequence[AuditEntry]) -> Table:
+    table = _table("at", "by", "from", "action", "target", "outcome")
+    for entry in entries:
+        actor = entry.key_name or entry.worker_id or "?"
+        words = (actor, entry.address, entry.action, entry.target, entry.outcome)
+        table.add_row(_moment(entry.at), *(one_line(word) for word in words))
+    return table
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading)
+    return table
 
 
 def _entries(farm: "Administration", target: str | None) -> "Iterator[AuditEntry]":

@@ -34,7 +34,7 @@ def logs(
     """Print the events of a job, oldest first, one per line."""
     show = print_json if as_json else _say
     try:
-        with farm_connection(patience=FOLLOW_RETRY_SECONDS if follow else 3.0) as farm:
+        with farm_connection(retry_seconds=FOLLOW_RETRY_SECONDS if follow else 3.0) as farm:
             job_id = job_or_newest(farm, job).id
             for event in events(farm, job_id, follow=follow):
                 show(event)

@@ -9,7 +9,7 @@ import typer
 
 from trackfarm.cli.console import ExitCode, complain, out, print_json
 from trackfarm.cli.session import CatalogArgument, JsonOption, command_error, farm_connection
-from trackfarm.cli.submit import checked, report_check
+from trackfarm.cli.submit import check_file, print_check
 from trackfarm.text import clean, counted
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ def read_demand(path: Path, name: str | None) -> "tuple[ModelSet, list[ShapeCoun
 
 def _complain_about(path: Path, error: "CatalogError") -> None:
     """Report the catalog's own mistakes; if it has none, the tracks its model set cannot make."""
-    check = checked(path)
+    check = check_file(path)
     if check.problem_count:
-        report_check(path, check)
+        print_check(path, check)
         return
     for problem in error.problems:
         complain(clean(str(problem)))

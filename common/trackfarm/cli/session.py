@@ -1,7 +1,4 @@
-"""A command's connection to the farm; errors become messages and exit codes.
-
-Arguments and options that several commands share.
-"""
+"""Parts that commands share: arguments, and a connection that ends the command on an error."""
 
 import os
 from collections.abc import Iterator
@@ -22,21 +19,24 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def farm_connection(*, patience: float = 3.0, timeout: float = 30.0) -> Iterator["Client"]:
+def farm_connection(*, retry_seconds: float = 3.0, timeout: float = 30.0) -> Iterator["Client"]:
     """Connect to the farm of the settings; end the command with a message on any error."""
     address = configured_farm()
-    with exit_on_farm_errors(), _farm(address, patience=patience, timeout=timeout) as farm:
+    with (
+        exit_on_farm_errors(),
+        _farm(address, retry_seconds=retry_seconds, timeout=timeout) as farm,
+    ):
         yield farm
 
 
-def _farm(address: FarmAddress, *, patience: float, timeout: float) -> "Client":
+def _farm(address: FarmAddress, *, retry_seconds: float, timeout: float) -> "Client":
     from trackfarm.client import Client
 
     try:
         return Client(
             address.url,
             address.api_key,
-            patience=patience,
+            retry_seconds=retry_seconds,
             timeout=timeout,
             ca_file=address.ca_file,
             insecure=address.insecure,
@@ -46,14 +46,14 @@ def _farm(address: FarmAddress, *, patience: float, timeout: float) -> "Client":
 
 
 @contextmanager
-def admin_connection(*, patience: float = 3.0) -> Iterator["Administration"]:
+def admin_connection(*, retry_seconds: float = 3.0) -> Iterator["Administration"]:
     """Connect like `farm_connection`, for commands that need a key with scope `admin`."""
     from trackfarm.client.admin import Administration
 
     address = configured_farm()
     with (
         exit_on_farm_errors(),
-        Administration(address.url, address.api_key, patience=patience) as farm,
+        Administration(address.url, address.api_key, retry_seconds=retry_seconds) as farm,
     ):
         yield farm
 

@@ -23,16 +23,18 @@ if TYPE_CHECKING:
     from trackfarm.protocol.operator import SubmitAnswer
     from trackfarm.sdk.submission import SubmitOptions
 
-PATIENCE = 10.0  # seconds; a retry may have to wait 5 s (Retry-After) for the first attempt
+SUBMIT_RETRY_SECONDS = (
+    10.0  # seconds; a retry may have to wait 5 s (Retry-After) for the first attempt
+)
 
 
 def check(catalog: CatalogArgument, as_json: JsonOption = False) -> None:
     """Validate a catalog and report its size. Needs no farm."""
-    result = checked(catalog)
+    result = check_file(catalog)
     if as_json:
         print_json(check_document(result))
     else:
-        report_check(catalog, result)
+        print_check(catalog, result)
     if result.problem_count:
         raise typer.Exit(ExitCode.BAD_INPUT)
 
@@ -71,19 +73,19 @@ def submit(
         budget=_dollars(budget),
     )
     require_valid_catalog(catalog)
-    with farm_connection(patience=PATIENCE) as farm:
-        answer = send(farm, catalog, options)
+    with farm_connection(retry_seconds=SUBMIT_RETRY_SECONDS) as farm:
+        answer = submit_file(farm, catalog, options)
     if as_json:
         print_json(answer)
     else:
-        report_submission(answer)
+        print_submission(answer)
     if watch:
         from trackfarm.cli.watch import watch_job
 
         raise typer.Exit(watch_job(answer.job.id, as_json=as_json))
 
 
-def checked(path: Path) -> "CatalogCheck":
+def check_file(path: Path) -> "CatalogCheck":
     """Return the check of the whole catalog, or of the part before it becomes unreadable."""
     from trackfarm.catalog import CatalogCheck, CatalogError, check_catalog
 
@@ -103,40 +105,40 @@ def checked(path: Path) -> "CatalogCheck":
 
 def require_valid_catalog(path: Path) -> None:
     """End the command, with every mistake on stderr, unless the catalog is valid."""
-    result = checked(path)
+    result = check_file(path)
     if result.problem_count:
-        report_check(path, result)
+        print_check(path, result)
         complain("nothing was sent")
         raise typer.Exit(ExitCode.BAD_INPUT)
 
 
-def check_document(found: "CatalogCheck") -> dict[str, Any]:
+def check_document(result: "CatalogCheck") -> dict[str, Any]:
     """Return the check as JSON; each problem has its fields and its text."""
-    problems = [asdict(problem) | {"text": str(problem)} for problem in found.problems]
+    problems = [asdict(problem) | {"text": str(problem)} for problem in result.problems]
     return {
-        "problem_count": found.problem_count,
+        "problem_count": result.problem_count,
         "problems": problems,
-        "briefs": found.brief_count,
-        "tracks": found.track_count,
-        "audio_seconds": found.audio_seconds,
+        "briefs": result.brief_count,
+        "tracks": result.track_count,
+        "audio_seconds": result.audio_seconds,
     }
 
 
-def report_check(path: Path, found: "CatalogCheck") -> None:
+def print_check(path: Path, result: "CatalogCheck") -> None:
     from trackfarm.catalog.errors import grouped
 
-    if not found.problem_count:
+    if not result.problem_count:
         say(
-            f"{path} is valid: {counted(found.brief_count, 'brief')},"
-            f" {counted(found.track_count, 'track')},"
-            f" {found.audio_seconds / 60:,.1f} min of audio"
+            f"{path} is valid: {counted(result.brief_count, 'brief')},"
+            f" {counted(result.track_count, 'track')},"
+            f" {result.audio_seconds / 60:,.1f} min of audio"
         )
         return
-    for line in grouped(found.problems):
+    for line in grouped(result.problems):
         complain(clean(line))
-    left_out = found.problem_count - len(found.problems)
-    more = f", the first {len(found.problems):,} are above" if left_out else ""
-    complain(f"{counted(found.problem_count, 'mistake')} in {path}{more}")
+    left_out = result.problem_count - len(result.problems)
+    more = f", the first {len(result.problems):,} are above" if left_out else ""
+    complain(f"{counted(result.problem_count, 'mistake')} in {path}{more}")
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -164,8 +166,8 @@ def _dollars(text: str | None) -> float | None:
     return amount
 
 
-def send(farm: "Client", path: Path, wishes: "SubmitOptions") -> "SubmitAnswer":
-    """Stream a checked catalog to the farm, its local sources first.
+def submit_file(farm: "Client", path: Path, options: "SubmitOptions") -> "SubmitAnswer":
+    """Stream a check_file catalog to the farm, its local sources first.
 
     Ends the command when a file was changed since the check.
     """
@@ -173,12 +175,12 @@ def send(farm: "Client", path: Path, wishes: "SubmitOptions") -> "SubmitAnswer":
     from trackfarm.sdk import submission
 
     try:
-        return farm.driver.run(submission.submit(open_catalog(path), wishes))
+        return farm.driver.run(submission.submit(open_catalog(path), options))
     except (CatalogError, OSError) as error:
         raise command_error(ExitCode.BAD_INPUT, clean(str(error))) from None
 
 
-def report_submission(answer: "SubmitAnswer") -> None:
+def print_submission(answer: "SubmitAnswer") -> None:
     from trackfarm.job_text import noise_warning
 
     job = answer.job

@@ -64,7 +64,8 @@ def job_card(job: JobInfo) -> Table:
             "state": state_words(job),
             "priority": str(job.priority),
             "tracks": f"{counts.total:,}: {counts.done:,} done, {counts.leased:,} being made,"
-            f" {counts.pending:,} waiting, {counts.failed:,} failed, {counts.cancelled:,} cancelled",
+            f" {counts.pending:,} waiting, {counts.failed:,} failed,"
+            f" {counts.cancelled:,} cancelled",
             "new tracks": f"{job.new_tracks:,}",
             "audio": f"{_minutes(job.audio_seconds_done)} of {_minutes(job.audio_seconds)}",
             "rate": rate_words(job.tracks_per_hour),
@@ -80,7 +81,7 @@ def job_card(job: JobInfo) -> Table:
 
 
 def ending_card(job: JobInfo, failures: dict[str, int], files: str) -> Table:
-    """Return a job's outcome: `failures` counts tracks by reason, `files` says where the audio is."""
+    """Return a job's outcome. `failures`: tracks by reason; `files`: the place of the audio."""
     reasons = [f"{counted(n, 'track')}: {one_line(reason)}" for reason, n in failures.items()]
     return _card(
         {

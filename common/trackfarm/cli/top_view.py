@@ -1,7 +1,4 @@
-"""The screen of `top`: a header, alerts, jobs and workers, as many as fit.
-
-The data of `trackfarm top` (pure): a snapshot of the farm, its throughput, its alerts.
-"""
+"""The view of `top` (pure): snapshots of the farm, its throughput, and the screen."""
 
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -17,14 +14,33 @@ from trackfarm.text import clean, counted, one_line, rate_words, time_words
 
 WORKING = frozenset({WorkerState.READY, WorkerState.BUSY, WorkerState.DRAINING})
 BARS = "▁▂▃▄▅▆▇█"
-MEMORY = 60  # snapshots in the throughput chart
+MAX_SNAPSHOTS = 60  # snapshots in the throughput chart
 WINDOW_SECONDS = 60.0  # the current throughput is an average over this time
 NEARLY_SPENT = 0.9  # share of a budget that raises an alert
 LOST_SHOWN_SECONDS = 600.0  # same as in the metrics
+ALERTS_SHOWN = 4
+LEAST_JOBS = 3
+OTHER_LINES = 9  # header, two gaps, two headings, and the count of hidden workers
+ALL = 10_000  # lines, for output that is not a screen
+SPARK_WIDTH = 40
+COLOURS = {
+    WorkerState.BUSY: "green",
+    WorkerState.LOST: "red",
+    WorkerState.QUARANTINED: "red",
+    WorkerState.DRAINING: "yellow",
+}
+_URGENT = (
+    WorkerState.LOST,
+    WorkerState.QUARANTINED,
+    WorkerState.BUSY,
+    WorkerState.DRAINING,
+    WorkerState.READY,
+    WorkerState.JOINING,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FarmSnapshot:
     """A snapshot of the farm; `at` is in seconds of a monotonic clock."""
 
     at: float
@@ -33,11 +49,11 @@ class Look:
     workers: Sequence[WorkerInfo]
 
     @property
-    def moving(self) -> list[JobInfo]:
+    def unfinished_jobs(self) -> list[JobInfo]:
         return [job for job in self.jobs if not job.state.ended]
 
     @property
-    def crew(self) -> list[WorkerInfo]:
+    def shown_workers(self) -> list[WorkerInfo]:
         """The workers, except any lost more than LOST_SHOWN_SECONDS ago."""
         return [
             worker
@@ -60,24 +76,67 @@ class Throughput:
     """Tracks per hour, from the number of done tracks in each snapshot."""
 
     def __init__(self) -> None:
-        self._looks: deque[tuple[float, int]] = deque(maxlen=MEMORY)
-        self.rates: deque[float] = deque(maxlen=MEMORY)
+        self._counts: deque[tuple[float, int]] = deque(maxlen=MAX_SNAPSHOTS)
+        self.rates: deque[float] = deque(maxlen=MAX_SNAPSHOTS)
 
-    def add(self, look: Look) -> float:
+    def add(self, snapshot: FarmSnapshot) -> float:
         """Add a snapshot and return the rate over the last minute.
 
         The first snapshot gives the rate that the farm reports for its unfinished jobs.
         """
-        self._looks.append((look.at, look.status.tracks.done))
-        recent = [(at, n) for at, n in self._looks if at >= look.at - WINDOW_SECONDS]
+        self._counts.append((snapshot.at, snapshot.status.tracks.done))
+        recent = [(at, n) for at, n in self._counts if at >= snapshot.at - WINDOW_SECONDS]
         (start, before), (end, after) = recent[0], recent[-1]
         if end > start:
             # The count of done tracks can fall (a retried job); the rate is never negative.
             rate = max(0.0, 3600 * (after - before) / (end - start))
         else:
-            rate = sum(job.tracks_per_hour or 0.0 for job in look.moving)
+            rate = sum(job.tracks_per_hour or 0.0 for job in snapshot.unfinished_jobs)
         self.rates.append(rate)
         return rate
+
+
+def picture(
+    snapshot: FarmSnapshot,
+    throughput: Throughput,
+    *,
+    width: int,
+    height: int = ALL,
+    outage: str = "",
+) -> RenderableType:
+    """Return the whole view; `outage` says why the snapshot is out of date."""
+    free_lines = max(0, height - OTHER_LINES - bool(outage))
+    urgent = alerts(snapshot)[: min(ALERTS_SHOWN, max(1, free_lines // 4))]
+    free_lines = max(0, free_lines - len(urgent))
+    jobs = snapshot.unfinished_jobs or snapshot.jobs[:1]
+    jobs = jobs[: max(min(LEAST_JOBS, free_lines), free_lines - len(snapshot.shown_workers))]
+    workers = sorted(snapshot.shown_workers, key=lambda worker: _URGENT.index(worker.state))
+    workers = workers[: max(0, free_lines - len(jobs))]
+    rows: list[RenderableType] = [*_head(snapshot, throughput, width)]
+    if outage:
+        rows.append(Text(one_line(outage, width), style="yellow"))
+    rows += [Text(one_line(f"! {text}", width), style="bold red") for text in urgent]
+    rows += [Text(), _jobs(jobs), Text(), _workers(workers)]
+    hidden = len(snapshot.shown_workers) - len(workers)
+    if hidden:
+        rows.append(Text(f"and {counted(hidden, 'worker')} more", style="dim"))
+    return Group(*rows)
+
+
+def waiting(outage: str) -> RenderableType:
+    return Text(outage, style="yellow")
+
+
+def alerts(snapshot: FarmSnapshot) -> list[str]:
+    """Return the current problems, most urgent first."""
+    messages = [] if snapshot.status.broker_ok else ["the broker does not answer"]
+    states = Counter(worker.state for worker in snapshot.shown_workers)
+    for state in (WorkerState.LOST, WorkerState.QUARANTINED):
+        if states[state]:
+            messages.append(f"{counted(states[state], 'worker')} {state.value}")
+    for job in snapshot.unfinished_jobs:
+        messages += [f"{job.id}: {text}" for text in (attention(job), _money(job)) if text]
+    return messages
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
@@ -89,79 +148,20 @@ def sparkline(values: Sequence[float], width: int) -> str:
     return "".join(BARS[round(value / top * (len(BARS) - 1))] for value in shown)
 
 
-def alerts(look: Look) -> list[str]:
-    """Return the current problems, most urgent first."""
-    messages = [] if look.status.broker_ok else ["the broker does not answer"]
-    states = Counter(worker.state for worker in look.crew)
-    for state in (WorkerState.LOST, WorkerState.QUARANTINED):
-        if states[state]:
-            messages.append(f"{counted(states[state], 'worker')} {state.value}")
-    for job in look.moving:
-        messages += [f"{job.id}: {text}" for text in (attention(job), _money(job)) if text]
-    return messages
-
-
 def _money(job: JobInfo) -> str:
     if job.state is JobState.PAUSED or not job.budget or job.spent < NEARLY_SPENT * job.budget:
         return ""
     return f"${job.spent:,.2f} of the budget of ${job.budget:,.2f} is spent ({clean(job.catalog)})"
 
 
-ALERTS_SHOWN = 4
-LEAST_JOBS = 3
-OTHER_LINES = 9  # header, two gaps, two headings, and the count of hidden workers
-ALL = 10_000  # lines, for output that is not a screen
-SPARK_WIDTH = 40
-COLOURS = {
-    WorkerState.BUSY: "green",
-    WorkerState.LOST: "red",
-    WorkerState.QUARANTINED: "red",
-    WorkerState.DRAINING: "yellow",
-}
-_URGENT = (
-    WorkerState.LOST,
-    WorkerState.QUARANTINED,
-    WorkerState.BUSY,
-    WorkerState.DRAINING,
-    WorkerState.READY,
-    WorkerState.JOINING,
-)
-
-
-def waiting(trouble: str) -> RenderableType:
-    return Text(trouble, style="yellow")
-
-
-def picture(
-    look: Look, throughput: Throughput, *, width: int, height: int = ALL, trouble: str = ""
-) -> RenderableType:
-    """Return the whole view; `trouble` says why the snapshot is out of date."""
-    free_lines = max(0, height - OTHER_LINES - bool(trouble))
-    urgent = alerts(look)[: min(ALERTS_SHOWN, max(1, free_lines // 4))]
-    free_lines = max(0, free_lines - len(urgent))
-    jobs = look.moving or look.jobs[:1]
-    jobs = jobs[: max(min(LEAST_JOBS, free_lines), free_lines - len(look.crew))]
-    workers = sorted(look.crew, key=lambda worker: _URGENT.index(worker.state))
-    workers = workers[: max(0, free_lines - len(jobs))]
-    rows: list[RenderableType] = [*_head(look, throughput, width)]
-    if trouble:
-        rows.append(Text(one_line(trouble, width), style="yellow"))
-    rows += [Text(one_line(f"! {text}", width), style="bold red") for text in urgent]
-    rows += [Text(), _jobs(jobs), Text(), _workers(workers)]
-    hidden = len(look.crew) - len(workers)
-    if hidden:
-        rows.append(Text(f"and {counted(hidden, 'worker')} more", style="dim"))
-    return Group(*rows)
-
-
-def _head(look: Look, throughput: Throughput, width: int) -> Sequence[RenderableType]:
-    tracks, rates = look.status.tracks, throughput.rates
-    working = sum(worker.state in WORKING for worker in look.crew)
+def _head(snapshot: FarmSnapshot, throughput: Throughput, width: int) -> Sequence[RenderableType]:
+    tracks, rates = snapshot.status.tracks, throughput.rates
+    working = sum(worker.state in WORKING for worker in snapshot.shown_workers)
     spark = sparkline(rates, min(SPARK_WIDTH, max(10, width - 40)))
     return [
         Text(
-            f"trackfarm {clean(look.status.version)}: {counted(working, 'worker')} connected,"
-            f" {counted(len(look.moving), 'job')} unfinished",
+            f"trackfarm {clean(snapshot.status.version)}: {counted(working, 'worker')} connected,"
+            f" {counted(len(snapshot.unfinished_jobs), 'job')} unfinished",
             style="bold",
         ),
         Text(
@@ -170,7 +170,8 @@ def _head(look: Look, throughput: Throughput, width: int) -> Sequence[Renderable
         ),
         Text.assemble(rate_words(rates[-1] if rates else None), "  ", (spark, "green")),
         Text(
-            f"money: ${look.dollars_per_hour:,.2f} per hour for workers, ${look.spent:,.2f} spent"
+            f"money: ${snapshot.dollars_per_hour:,.2f} per hour for workers,"
+            f" ${snapshot.spent:,.2f} spent"
         ),
     ]
 

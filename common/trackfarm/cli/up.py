@@ -1,7 +1,4 @@
-"""`up`: a whole farm on this machine, while the command runs.
-
-The run of `up --submit --export`: submit, watch and download while the farm is up.
-"""
+"""`up`: a whole farm on this machine while the command runs, or until one catalog is made."""
 
 import os
 import sys
@@ -16,7 +13,7 @@ import typer
 from trackfarm.cli.console import ExitCode, complain, err, print_json, say
 from trackfarm.cli.export import export_files, print_report
 from trackfarm.cli.session import JsonOption, command_error, exit_on_farm_errors
-from trackfarm.cli.submit import report_submission, require_valid_catalog, send
+from trackfarm.cli.submit import print_submission, require_valid_catalog, submit_file
 from trackfarm.cli.watch import WATCH_TIMEOUT, exit_code_of, print_ending, show_until_end
 from trackfarm.client import Client
 from trackfarm.settings import DEFAULT_PORT, FarmAddress, home_path
@@ -28,81 +25,7 @@ if TYPE_CHECKING:
     from trackfarm.embedded.farm import FarmPlan, RunningFarm
     from trackfarm.embedded.signals import SignalFlags
 
-
 STOP_SECONDS = 3.0
-
-
-@dataclass(slots=True)
-class Errand:
-    """A run in its own thread, because only the main thread may start child processes."""
-
-    catalog: Path
-    directory: Path
-    model_set: str
-    as_json: bool
-    _code: ExitCode | None = None
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    @classmethod
-    def checked(cls, catalog: Path, directory: Path, *, model_set: str, as_json: bool) -> Self:
-        """Create a run; end the command when the catalog has mistakes, before anything starts."""
-        require_valid_catalog(catalog)
-        return cls(catalog, directory, model_set, as_json)
-
-    def start(self, address: FarmAddress) -> None:
-        self._thread = threading.Thread(target=self._run, args=(address,), daemon=True)
-        self._thread.start()
-
-    @property
-    def done(self) -> bool:
-        return self._thread is not None and not self._thread.is_alive()
-
-    def finish(self) -> ExitCode:
-        """Stop the run if it has not ended; return its exit code, INTERRUPTED if it was stopped."""
-        assert self._thread is not None, "call start() first"
-        interrupted = not self.done
-        self._stop.set()
-        self._thread.join(STOP_SECONDS)
-        if interrupted:
-            err().print("interrupted; `trackfarm up` with the same home resumes the job")
-            return ExitCode.INTERRUPTED
-        return ExitCode.INCOMPLETE if self._code is None else self._code
-
-    def _run(self, address: FarmAddress) -> None:
-        from trackfarm.sdk.download import ExportStopped
-
-        try:
-            with (
-                exit_on_farm_errors(),
-                Client(address.url, address.api_key) as farm,
-                Client(address.url, address.api_key, patience=0, timeout=WATCH_TIMEOUT) as watcher,
-            ):
-                self._code = self._steps(farm, watcher)
-        except typer.Exit as exit_request:
-            self._code = ExitCode(exit_request.exit_code)
-        except ExportStopped:
-            self._code = ExitCode.INTERRUPTED
-        except Exception as error:
-            complain(f"{type(error).__name__}: {error}")
-            raise
-
-    def _steps(self, farm: Client, watcher: Client) -> ExitCode:
-        from trackfarm.sdk.submission import SubmitOptions
-
-        answer = send(farm, self.catalog, SubmitOptions(model_set=self.model_set))
-        if not self.as_json:
-            report_submission(answer)
-        job = show_until_end(watcher, answer.job.id, as_json=self.as_json, stopped=self._stop.wait)
-        if job is None or not job.state.ended:
-            return ExitCode.INTERRUPTED
-        report = export_files(farm, job, self.directory, stopped=self._stop.is_set)
-        print_report(job, report, as_json=self.as_json)
-        if not self.as_json:
-            print_ending(farm, job, str(self.directory))
-        return ExitCode.INCOMPLETE if report.failed else exit_code_of(job)
-
-
 TICK_SECONDS = 0.1
 
 
@@ -142,9 +65,9 @@ def up(
         raise command_error(
             ExitCode.BAD_INPUT, "--submit and --export need each other; give both or neither"
         )
-    errand = None
+    run = None
     if submit is not None and export is not None:
-        errand = Errand.checked(submit, export, model_set=model_set, as_json=as_json)
+        run = CatalogRun.prepare(submit, export, model_set=model_set, as_json=as_json)
     plan = FarmPlan(
         home=Home(home_path(os.environ, home)),
         port=port,
@@ -152,10 +75,86 @@ def up(
         model_set=model_set,
         environ=os.environ,
     )
-    raise typer.Exit(_run(plan, errand, as_json=as_json))
+    raise typer.Exit(_run_farm(plan, run, as_json=as_json))
 
 
-def _run(plan: "FarmPlan", errand: "Errand | None", *, as_json: bool) -> ExitCode:
+@dataclass(slots=True)
+class CatalogRun:
+    """Submit, watch and download of one catalog (`up --submit --export`).
+
+    It has its own thread, because only the main thread may start child processes.
+    """
+
+    catalog: Path
+    directory: Path
+    model_set: str
+    as_json: bool
+    _code: ExitCode | None = None
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    @classmethod
+    def prepare(cls, catalog: Path, directory: Path, *, model_set: str, as_json: bool) -> Self:
+        """Create a run; end the command when the catalog has mistakes, before anything starts."""
+        require_valid_catalog(catalog)
+        return cls(catalog, directory, model_set, as_json)
+
+    def start(self, address: FarmAddress) -> None:
+        self._thread = threading.Thread(target=self._run, args=(address,), daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        return self._thread is not None and not self._thread.is_alive()
+
+    def finish(self) -> ExitCode:
+        """Stop the run if it has not ended; return its exit code, INTERRUPTED if it was stopped."""
+        assert self._thread is not None, "call start() first"
+        interrupted = not self.done
+        self._stop.set()
+        self._thread.join(STOP_SECONDS)
+        if interrupted:
+            err().print("interrupted; `trackfarm up` with the same home resumes the job")
+            return ExitCode.INTERRUPTED
+        return ExitCode.INCOMPLETE if self._code is None else self._code
+
+    def _run(self, address: FarmAddress) -> None:
+        from trackfarm.sdk.download import ExportStopped
+
+        try:
+            with (
+                exit_on_farm_errors(),
+                Client(address.url, address.api_key) as farm,
+                Client(
+                    address.url, address.api_key, retry_seconds=0, timeout=WATCH_TIMEOUT
+                ) as watcher,
+            ):
+                self._code = self._steps(farm, watcher)
+        except typer.Exit as exit_request:
+            self._code = ExitCode(exit_request.exit_code)
+        except ExportStopped:
+            self._code = ExitCode.INTERRUPTED
+        except Exception as error:
+            complain(f"{type(error).__name__}: {error}")
+            raise
+
+    def _steps(self, farm: Client, watcher: Client) -> ExitCode:
+        from trackfarm.sdk.submission import SubmitOptions
+
+        answer = submit_file(farm, self.catalog, SubmitOptions(model_set=self.model_set))
+        if not self.as_json:
+            print_submission(answer)
+        job = show_until_end(watcher, answer.job.id, as_json=self.as_json, wait=self._stop.wait)
+        if job is None or not job.state.ended:
+            return ExitCode.INTERRUPTED
+        report = export_files(farm, job, self.directory, is_stopped=self._stop.is_set)
+        print_report(job, report, as_json=self.as_json)
+        if not self.as_json:
+            print_ending(farm, job, str(self.directory))
+        return ExitCode.INCOMPLETE if report.failed else exit_code_of(job)
+
+
+def _run_farm(plan: "FarmPlan", run: "CatalogRun | None", *, as_json: bool) -> ExitCode:
     from trackfarm.client import FarmError
     from trackfarm.embedded.broker import NoBroker
     from trackfarm.embedded.farm import PortTaken, embedded_farm
@@ -166,12 +165,12 @@ def _run(plan: "FarmPlan", errand: "Errand | None", *, as_json: bool) -> ExitCod
 
     tell = _teller(as_json=as_json)
     started = time.monotonic()
-    with SignalFlags() as interrupts:
+    with SignalFlags() as signals:
         try:
             tell(f"starting a farm in {plan.home.root} (logs in {plan.home.logs})")
-            with embedded_farm(plan, interrupts=interrupts, tell=tell) as farm:
+            with embedded_farm(plan, signals=signals, tell=tell) as farm:
                 tell(f"up in {time_words(time.monotonic() - started)}")
-                code = _serve(farm, plan, errand, interrupts, as_json=as_json)
+                code = _serve(farm, plan, run, signals, as_json=as_json)
                 tell("stopping the farm; press Ctrl-C again to kill it at once")
             return code
         except Interrupted:
@@ -187,22 +186,22 @@ def _run(plan: "FarmPlan", errand: "Errand | None", *, as_json: bool) -> ExitCod
 def _serve(
     farm: "RunningFarm",
     plan: "FarmPlan",
-    errand: "Errand | None",
-    interrupts: "SignalFlags",
+    run: "CatalogRun | None",
+    signals: "SignalFlags",
     *,
     as_json: bool,
 ) -> ExitCode:
-    """Keep the farm running until the errand is done or the operator interrupts it."""
-    if errand is not None:
-        errand.start(farm.address)
+    """Keep the farm running until the run is done or the operator interrupts it."""
+    if run is not None:
+        run.start(farm.address)
     else:
         _introduce(farm, plan, as_json=as_json)
-    while not interrupts.asked and not (errand is not None and errand.done):
+    while not signals.requested and not (run is not None and run.done):
         farm.supervisor.tick()
         time.sleep(TICK_SECONDS)
-    if errand is None:
+    if run is None:
         return ExitCode.OK
-    return errand.finish()
+    return run.finish()
 
 
 def _introduce(farm: "RunningFarm", plan: "FarmPlan", *, as_json: bool) -> None:

@@ -41,7 +41,7 @@ def watch(job: JobArgument = None, as_json: JsonOption = False) -> None:
 def watch_job(job_id: str, *, as_json: bool) -> ExitCode:
     """Follow the job, print its outcome and return the command's exit code."""
     try:
-        with farm_connection(patience=0, timeout=WATCH_TIMEOUT) as farm:
+        with farm_connection(retry_seconds=0, timeout=WATCH_TIMEOUT) as farm:
             job = show_until_end(farm, job_id, as_json=as_json)
             if job is not None and not as_json:
                 print_ending(farm, job, f"`trackfarm export {job.id} DIR` downloads them")
@@ -57,16 +57,14 @@ def show_until_end(
     job_id: str,
     *,
     as_json: bool,
-    stopped: Callable[[float], object] = time.sleep,
+    wait: Callable[[float], object] = time.sleep,
     note: Note = attention,
 ) -> JobInfo | None:
     """Show the job until it ends, with the text of `note`; return its last state.
 
-    None when it was never reached.
+    None when it was never reached. `wait(seconds)` returns true to stop.
     """
-    return view_for(as_json=as_json, note=note)(
-        farm.driver.go_through(follow(job_id, stopped=stopped))
-    )
+    return view_for(as_json=as_json, note=note)(farm.driver.iterate(follow(job_id, wait=wait)))
 
 
 def exit_code_of(job: JobInfo) -> ExitCode:

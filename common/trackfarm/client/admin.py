@@ -5,7 +5,7 @@ from typing import Any
 from trackfarm.client import Client
 from trackfarm.client.calls import PAGE_SIZE
 from trackfarm.client.dual import call
-from trackfarm.client.errors import never_sent
+from trackfarm.client.errors import was_not_sent
 from trackfarm.client.requests import ask, get, segment
 from trackfarm.client.sansio import Steps
 from trackfarm.protocol.accounts import ApiKeyInfo, AuditEntry, KeyRequest, NewApiKey
@@ -15,9 +15,9 @@ class Administration(Client):
     """Connection to a farm for administrators."""
 
     @call
-    def make_key(self, wanted: KeyRequest) -> Steps[NewApiKey]:
+    def make_key(self, request: KeyRequest) -> Steps[NewApiKey]:
         """Create a key. Never retried: only this response has the secret."""
-        return ask(NewApiKey, "keys", wanted, never_sent)
+        return ask(NewApiKey, "keys", request, was_not_sent)
 
     @call
     def keys(self) -> Steps[list[ApiKeyInfo]]:
@@ -27,7 +27,7 @@ class Administration(Client):
     @call
     def revoke_key(self, reference: str) -> Steps[ApiKeyInfo]:
         """Revoke a key by id, by name, or by the beginning of its id."""
-        return ask(ApiKeyInfo, f"keys/{segment(reference)}/revoke", None, never_sent)
+        return ask(ApiKeyInfo, f"keys/{segment(reference)}/revoke", None, was_not_sent)
 
     @call
     def audit(

@@ -9,13 +9,11 @@ from typing import Any, Self
 import httpx
 from tenacity import AsyncRetrying
 
-from trackfarm.client.connection import Connection, HashingFile, arguments, download_failed
-from trackfarm.client.errors import RequestRefused, RetryableResponse, checked
+from trackfarm.client.connection import Connection, HashingFile, download_failed, request_options
+from trackfarm.client.errors import RequestRefused, RetryableResponse, require_success
 from trackfarm.client.sansio import (
     Gather,
     Item,
-    ItemDone,
-    ItemFailed,
     OpenStream,
     Outcome,
     Pause,
@@ -26,6 +24,8 @@ from trackfarm.client.sansio import (
     Save,
     Send,
     Step,
+    StepDone,
+    StepFailed,
     Steps,
     Stream,
     Value,
@@ -38,10 +38,10 @@ from trackfarm.client.sync_driver import CHUNK_BYTES
 class AsyncDriver:
     """Connections to one farm and its object store, for one event loop."""
 
-    def __init__(self, line: Connection) -> None:
-        self.line = line
-        self._farm = httpx.AsyncClient(**line.to_farm())
-        self._store = httpx.AsyncClient(**line.to_store(), follow_redirects=True)
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._farm = httpx.AsyncClient(**connection.farm_options())
+        self._store = httpx.AsyncClient(**connection.store_options(), follow_redirects=True)
 
     async def close(self) -> None:
         await self._farm.aclose()
@@ -56,7 +56,7 @@ class AsyncDriver:
                     step = advance(call, await self._outcome(step, reader))
                 return step.value
 
-    async def go_through(self, calls: Stream[Value]) -> AsyncIterator[Value]:
+    async def iterate(self, calls: Stream[Value]) -> AsyncIterator[Value]:
         """Yield the items of the stream; leaving the loop early closes everything it opened."""
         with closing(calls):
             async with _LineReader() as reader:
@@ -70,15 +70,15 @@ class AsyncDriver:
 
     async def _outcome(self, step: Step, reader: "_LineReader") -> Outcome:
         try:
-            return ItemDone(await self._execute(step, reader))
+            return StepDone(await self._execute(step, reader))
         except Exception as error:  # noqa: BLE001 (passed on to the call)
-            return ItemFailed(error)
+            return StepFailed(error)
 
     async def _execute(self, step: Step, reader: "_LineReader") -> Any:
         match step:
-            case Send(request, repeat):
-                rules = AsyncRetrying(**self.line.rules(repeat))
-                return await self._translate_errors(rules(self._send, request))
+            case Send(request, retry_if):
+                retry = AsyncRetrying(**self.connection.retry_options(retry_if))
+                return await self._translate_errors(retry(self._send, request))
             case Save():
                 return await self._save(step)
             case OpenStream(request):
@@ -110,24 +110,26 @@ class AsyncDriver:
         try:
             return await attempt
         except (httpx.TransportError, RetryableResponse) as error:
-            raise self.line.ending(error) from error
+            raise self.connection.final_error(error) from error
 
     async def _send(self, request: Request) -> httpx.Response:
         http = self._store if request.is_signed else self._farm
         body = blocks_of(request)
         content = body if body is None or isinstance(body, bytes) else _from_thread(body)
-        options = arguments(request)
-        return checked(await http.request(request.method, request.url, content=content, **options))
+        options = request_options(request)
+        return require_success(
+            await http.request(request.method, request.url, content=content, **options)
+        )
 
     async def _save(self, step: Save) -> str:
         try:
             async with self._store.stream("GET", step.url) as response:
                 if not response.is_success:
                     await response.aread()
-                with HashingFile(step.path) as draft:
-                    async for chunk in checked(response).aiter_bytes(CHUNK_BYTES):
-                        draft.write(chunk)
-                    return draft.sha256
+                with HashingFile(step.path) as file:
+                    async for chunk in require_success(response).aiter_bytes(CHUNK_BYTES):
+                        file.write(chunk)
+                    return file.sha256
         except (httpx.TransportError, RetryableResponse, RequestRefused) as error:
             raise download_failed(error) from error
 
@@ -154,11 +156,11 @@ class _LineReader:
 
     async def open(self, http: httpx.AsyncClient, request: Request) -> str | None:
         await self._stack.aclose()
-        opening = http.stream(request.method, request.url, **arguments(request))
+        opening = http.stream(request.method, request.url, **request_options(request))
         response = await self._stack.enter_async_context(opening)
         if not response.is_success:
             await response.aread()
-        self._lines = checked(response).aiter_lines()
+        self._lines = require_success(response).aiter_lines()
         return await self.next_line()
 
     async def next_line(self) -> str | None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
-from trackfarm.client.dual import HasDriver, StepsOnly, World, call, stream
-from trackfarm.client.errors import FarmError, lost, never_sent
-from trackfarm.client.requests import act, answered, ask, content_of, delete, get, put, segment
+from trackfarm.client.dual import HasDriver, Mode, StepsOnly, call, stream
+from trackfarm.client.errors import FarmError, was_lost, was_not_sent
+from trackfarm.client.requests import act, ask, content_of, delete, get, parsed_answer, put, segment
 from trackfarm.client.sansio import Item, Request, RunInThread, Send, Steps, Stream
 from trackfarm.identity import new_id
 from trackfarm.protocol.operator import (
@@ -47,8 +47,8 @@ class JsonLine(Protocol):
     def model_dump_json(self, *, exclude_unset: bool) -> str: ...
 
 
-class FarmCalls(HasDriver[World]):
-    """The calls of the API. Each raises `FarmUnreachable`, `Refused` or `NotAFarm`.
+class FarmCalls(HasDriver[Mode]):
+    """The calls of the API. Each raises `FarmUnreachable`, `RequestRefused` or `NotAFarm`.
 
     Calls that may safely run twice are retried while the farm is unreachable, too busy or failing.
     """
@@ -63,7 +63,7 @@ class FarmCalls(HasDriver[World]):
         is not an iterator. The farm executes calls with the same `idempotency_key` once; by default
         a key is generated for this call and its retries.
         """
-        repeatable = iter(briefs) is not briefs
+        can_repeat = iter(briefs) is not briefs
         request = Request(
             method="POST",
             url=f"{API_PREFIX}/jobs",
@@ -74,16 +74,16 @@ class FarmCalls(HasDriver[World]):
             body=partial(_blocks, header, briefs),
             timeout=httpx.Timeout(SUBMIT_SECONDS, connect=PROBE_SECONDS),
         )
-        return answered(SubmitAnswer, request, lost if repeatable else never_sent)
+        return parsed_answer(SubmitAnswer, request, was_lost if can_repeat else was_not_sent)
 
     @call
     def upload(self, path: Path) -> Steps[str]:
-        """Upload an audio file; return the name by which a brief refers to it. Raises OSError too."""
+        """Upload an audio file; return its name for a brief. Raises OSError too."""
         content = yield RunInThread(partial(content_of, path))
         request = UploadRequest(size=content.size, sha256=content.sha256)
         answer = yield from ask(UploadAnswer, "uploads", request)
         if answer.url is not None:
-            yield Send(put(path, content, answer.url, answer.headers), lost)
+            yield Send(put(path, content, answer.url, answer.headers), was_lost)
         return answer.source
 
     @call
@@ -124,7 +124,7 @@ class FarmCalls(HasDriver[World]):
     @call
     def remove(self, job_id: str) -> Steps[JobInfo]:
         """Delete an ended job permanently, with the files that no other job shares."""
-        return delete(JobInfo, f"jobs/{segment(job_id)}", never_sent)
+        return delete(JobInfo, f"jobs/{segment(job_id)}", was_not_sent)
 
     @call
     def track_page(
@@ -144,7 +144,7 @@ class FarmCalls(HasDriver[World]):
         """Yield all tracks of a job, fetched page by page."""
         after: int | None = 0
         while after is not None:
-            page = yield from PLAIN.track_page(job_id, after=after, state=state)
+            page = yield from STEPS.track_page(job_id, after=after, state=state)
             yield from map(Item, page.tracks)
             after = page.next
 
@@ -155,7 +155,7 @@ class FarmCalls(HasDriver[World]):
     @call
     def remove_worker(self, worker_id: str) -> Steps[WorkerInfo]:
         """Remove a worker: its tokens are void at once, its shards are placed again."""
-        return delete(WorkerInfo, f"workers/{segment(worker_id)}", lost)
+        return delete(WorkerInfo, f"workers/{segment(worker_id)}", was_lost)
 
     @call
     def drain_worker(self, worker_id: str) -> Steps[WorkerInfo]:
@@ -165,7 +165,7 @@ class FarmCalls(HasDriver[World]):
     @call
     def invite(self, request: InvitationRequest) -> Steps[Invited]:
         """Create a token with which machines may join. It is returned only this once."""
-        return ask(Invited, "workers/invitations", request, never_sent)
+        return ask(Invited, "workers/invitations", request, was_not_sent)
 
     @call
     def invitations(self) -> Steps[list[InvitationInfo]]:
@@ -175,7 +175,7 @@ class FarmCalls(HasDriver[World]):
     @call
     def revoke_invitation(self, invitation_id: str) -> Steps[InvitationInfo]:
         """Revoke an invitation; workers that joined with it stay."""
-        return delete(InvitationInfo, f"workers/invitations/{segment(invitation_id)}", lost)
+        return delete(InvitationInfo, f"workers/invitations/{segment(invitation_id)}", was_lost)
 
     @call
     def models(self) -> Steps[list[FarmModelSet]]:
@@ -195,7 +195,7 @@ class FarmCalls(HasDriver[World]):
         return get(list[EventInfo], "events", params | ({"job": job_id} if job_id else {}))
 
     @call
-    def healthy(self) -> Steps[bool]:
+    def is_healthy(self) -> Steps[bool]:
         """Return whether the scheduler serves right now; asks once and never raises."""
         try:
             yield Send(Request(method="GET", url="/healthz"), _never)
@@ -204,8 +204,8 @@ class FarmCalls(HasDriver[World]):
         return True
 
 
-PLAIN = FarmCalls[StepsOnly]()
-PLAIN.driver = StepsOnly()
+STEPS = FarmCalls[StepsOnly]()
+STEPS.driver = StepsOnly()
 
 
 def _never(_error: BaseException) -> bool:

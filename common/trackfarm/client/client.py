@@ -11,10 +11,10 @@ from trackfarm.client.sync_driver import SyncDriver
 class Client(FarmCalls[SyncDriver]):
     """A connection to the farm at `url`; a context manager. Safe to use from several threads.
 
-    Calls that may safely run twice are retried for up to `patience` seconds. `timeout` (seconds)
+    Calls that may safely run twice are retried for up to `retry_seconds`. `timeout` (seconds)
     bounds each wait for the network. `ca_file` (PEM) is trusted beside the public authorities;
     `insecure` allows http:// to other machines. The constructor raises `UnsafeAddress`, or
-    `SettingsError` for an invalid `ca_file`.
+    `ClientSettingsError` for an invalid `ca_file`.
     """
 
     def __init__(
@@ -22,19 +22,24 @@ class Client(FarmCalls[SyncDriver]):
         url: str,
         api_key: str,
         *,
-        patience: float = 10.0,
+        retry_seconds: float = 10.0,
         timeout: float = 30.0,
         ca_file: Path | None = None,
         insecure: bool = False,
     ) -> None:
-        line = connect(
-            url, api_key, patience=patience, timeout=timeout, ca_file=ca_file, insecure=insecure
+        connection = connect(
+            url,
+            api_key,
+            retry_seconds=retry_seconds,
+            timeout=timeout,
+            ca_file=ca_file,
+            insecure=insecure,
         )
-        self.driver = SyncDriver(line)
+        self.driver = SyncDriver(connection)
 
     @property
     def url(self) -> str:
-        return self.driver.line.url
+        return self.driver.connection.url
 
     def __enter__(self) -> Self:
         return self

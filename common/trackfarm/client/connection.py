@@ -20,9 +20,9 @@ from trackfarm.client.errors import (
     ServerError,
     UnsafeAddress,
 )
-from trackfarm.client.sansio import Request, Rule
-from trackfarm.net.safe_urls import http_fault
-from trackfarm.net.tls import verification
+from trackfarm.client.sansio import Request, RetryRule
+from trackfarm.net.safe_urls import http_url_problem
+from trackfarm.net.tls import tls_verify
 
 _BACKOFF = wait_exponential(multiplier=0.1, max=2.0) + wait_random(0, 0.1)
 
@@ -31,36 +31,35 @@ _BACKOFF = wait_exponential(multiplier=0.1, max=2.0) + wait_random(0, 0.1)
 class Connection:
     """Connection settings of one farm.
 
-    `patience`: seconds for which a call is retried; `timeout`: most seconds of each wait for the
-    network.
+    `retry_seconds` bounds the retries of a call, `timeout` (seconds) each wait for the network.
     """
 
     url: str
     api_key: str = field(repr=False)
-    patience: float = 10.0
+    retry_seconds: float = 10.0
     timeout: float = 30.0
     verify: ssl.SSLContext | bool = True
 
-    def to_farm(self) -> dict[str, Any]:
+    def farm_options(self) -> dict[str, Any]:
         """Return the arguments of an httpx client for the farm's own API."""
         headers = {"Authorization": f"Bearer {self.api_key}"}
-        return {**self.to_store(), "base_url": self.url, "headers": headers}
+        return {**self.store_options(), "base_url": self.url, "headers": headers}
 
-    def to_store(self) -> dict[str, Any]:
+    def store_options(self) -> dict[str, Any]:
         """Return the arguments of an httpx client for signed URLs, which must not send the key."""
         timeout = httpx.Timeout(self.timeout, connect=min(self.timeout, 5.0))
         return {"timeout": timeout, "verify": self.verify}
 
-    def rules(self, repeat: Rule) -> dict[str, Any]:
+    def retry_options(self, retry_if: RetryRule) -> dict[str, Any]:
         """Return tenacity's arguments: the failures to retry, the waits, and the time limit."""
         return {
-            "retry": retry_if_exception(lambda error: isinstance(error, Busy) or repeat(error)),
-            "stop": stop_before_delay(self.patience),
+            "retry": retry_if_exception(lambda error: isinstance(error, Busy) or retry_if(error)),
+            "stop": stop_before_delay(self.retry_seconds),
             "wait": _RetryAfterOrBackoff(),
             "reraise": True,
         }
 
-    def ending(self, error: httpx.TransportError | RetryableResponse) -> FarmError:
+    def final_error(self, error: httpx.TransportError | RetryableResponse) -> FarmError:
         """Return the error to raise for a failure that retries did not solve."""
         match error:
             case ServerError() if error.problem.status != 500:
@@ -93,24 +92,24 @@ def connect(
     url: str,
     api_key: str,
     *,
-    patience: float,
+    retry_seconds: float,
     timeout: float,
     ca_file: Path | None,
     insecure: bool,
 ) -> Connection:
     """Return the checked connection settings.
 
-    Raises UnsafeAddress where the key would cross a network in clear text, and SettingsError for an
-    invalid `ca_file`.
+    Raises UnsafeAddress where the key would cross a network in clear text, and ClientSettingsError
+    for an invalid `ca_file`.
     """
-    fault = http_fault(url, setting="TRACKFARM_URL", insecure="TRACKFARM_INSECURE")
+    fault = http_url_problem(url, setting="TRACKFARM_URL", insecure="TRACKFARM_INSECURE")
     if fault and not insecure:
         raise UnsafeAddress(fault)
-    verify = verification(ca_file, setting="TRACKFARM_CA_FILE")
-    return Connection(url.rstrip("/"), api_key, patience, timeout, verify)
+    verify = tls_verify(ca_file, setting="TRACKFARM_CA_FILE")
+    return Connection(url.rstrip("/"), api_key, retry_seconds, timeout, verify)
 
 
-def arguments(request: Request) -> dict[str, Any]:
+def request_options(request: Request) -> dict[str, Any]:
     """Return httpx's keyword arguments for a request, without its body."""
     options: dict[str, Any] = {"headers": request.headers, "params": request.params}
     return options if request.timeout is None else options | {"timeout": request.timeout}

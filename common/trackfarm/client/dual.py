@@ -15,14 +15,14 @@ class StepsOnly:
     """No driver: calls return their steps, to be part of another call."""
 
 
-World = TypeVar("World", SyncDriver, AsyncDriver, StepsOnly, default=SyncDriver)
+Mode = TypeVar("Mode", SyncDriver, AsyncDriver, StepsOnly, default=SyncDriver)
 _Params = ParamSpec("_Params")
 
 
-class HasDriver(Generic[World]):
+class HasDriver(Generic[Mode]):
     """Base class of objects with calls; `driver` decides how they run."""
 
-    driver: World
+    driver: Mode
 
 
 class call(Generic[_Params, Value]):
@@ -85,9 +85,7 @@ class stream(Generic[_Params, Value]):
         def called(*args: _Params.args, **kwargs: _Params.kwargs) -> Any:
             steps = self._steps(instance, *args, **kwargs)
             return (
-                steps
-                if isinstance(instance.driver, StepsOnly)
-                else instance.driver.go_through(steps)
+                steps if isinstance(instance.driver, StepsOnly) else instance.driver.iterate(steps)
             )
 
         return update_wrapper(called, self._steps)

@@ -81,7 +81,7 @@ def mistake_line(mistake: dict[str, Any]) -> str:
     return ", ".join(f"{name}: {value}" for name, value in mistake.items())
 
 
-def checked(response: httpx.Response) -> httpx.Response:
+def require_success(response: httpx.Response) -> httpx.Response:
     """Return the response if it is a success. Raises RequestRefused, Busy or ServerError."""
     if response.is_success:
         return response
@@ -102,11 +102,11 @@ def _problem(response: httpx.Response) -> ProblemDetails:
         return ProblemDetails(title=title, status=response.status_code, detail=response.text[:300])
 
 
-def lost(error: BaseException) -> bool:
+def was_lost(error: BaseException) -> bool:
     """Return True for failures after which a call that may run twice is retried."""
     return isinstance(error, (httpx.TransportError, ServerError))
 
 
-def never_sent(error: BaseException) -> bool:
+def was_not_sent(error: BaseException) -> bool:
     """Return True for failures after which a call that must not run twice is retried."""
     return isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))

@@ -1,7 +1,4 @@
-"""Single requests of `/api/v1` and their parsed responses.
-
-Upload of one file to the farm's object store by a signed URL.
-"""
+"""Single requests of `/api/v1` with their answers, and the upload of a file by a signed URL."""
 
 import base64
 import hashlib
@@ -15,47 +12,55 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from trackfarm.client.errors import NotAFarm, lost, never_sent
-from trackfarm.client.sansio import Request, Rule, Send, Steps
+from trackfarm.client.errors import NotAFarm, was_lost, was_not_sent
+from trackfarm.client.sansio import Request, RetryRule, Send, Steps
 from trackfarm.protocol.operator import API_PREFIX, JobInfo
 
 Answer = TypeVar("Answer")
 
 
-def get(kind: type[Answer], path: str, params: dict[str, Any] | None = None) -> Steps[Answer]:
-    return answered(kind, Request(method="GET", url=f"{API_PREFIX}/{path}", params=params), lost)
+def get(
+    answer_type: type[Answer], path: str, params: dict[str, Any] | None = None
+) -> Steps[Answer]:
+    return parsed_answer(
+        answer_type, Request(method="GET", url=f"{API_PREFIX}/{path}", params=params), was_lost
+    )
 
 
-def delete(kind: type[Answer], path: str, repeat: Rule) -> Steps[Answer]:
-    return answered(kind, Request(method="DELETE", url=f"{API_PREFIX}/{path}"), repeat)
+def delete(answer_type: type[Answer], path: str, retry_if: RetryRule) -> Steps[Answer]:
+    return parsed_answer(
+        answer_type, Request(method="DELETE", url=f"{API_PREFIX}/{path}"), retry_if
+    )
 
 
 def ask(
-    kind: type[Answer],
+    answer_type: type[Answer],
     path: str,
     question: BaseModel | None,
-    repeat: Rule = lost,
+    retry_if: RetryRule = was_lost,
     *,
     method: Literal["POST", "PUT"] = "POST",
 ) -> Steps[Answer]:
-    """Send `question` as JSON; retry after failures for which `repeat` is true."""
+    """Send `question` as JSON; retry after failures for which `retry_if` is true."""
     body = question.model_dump_json().encode() if question is not None else None
     headers = {"Content-Type": "application/json"} if body else {}
     request = Request(method=method, url=f"{API_PREFIX}/{path}", headers=headers, body=body)
-    return answered(kind, request, repeat)
+    return parsed_answer(answer_type, request, retry_if)
 
 
 def act(job_id: str, action: str, query: dict[str, float] | None = None) -> Steps[JobInfo]:
     """Change a job by its action, such as `pause`."""
     path = f"{API_PREFIX}/jobs/{segment(job_id)}/{action}"
-    return answered(JobInfo, Request(method="POST", url=path, params=query), never_sent)
+    return parsed_answer(JobInfo, Request(method="POST", url=path, params=query), was_not_sent)
 
 
-def answered(kind: type[Answer], request: Request, repeat: Rule) -> Steps[Answer]:
-    """Return the response as a `kind`. Raises NotAFarm when it does not validate as one."""
-    response: httpx.Response = yield Send(request, repeat)
+def parsed_answer(
+    answer_type: type[Answer], request: Request, retry_if: RetryRule
+) -> Steps[Answer]:
+    """Return the response as an `answer_type`. Raises NotAFarm when it does not validate as one."""
+    response: httpx.Response = yield Send(request, retry_if)
     try:
-        return TypeAdapter(kind).validate_json(response.content)
+        return TypeAdapter(answer_type).validate_json(response.content)
     except ValidationError as error:
         raise NotAFarm(
             f"the response of {response.url} is not from trackfarm's API"

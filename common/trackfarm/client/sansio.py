@@ -1,7 +1,7 @@
 """The steps of a call as values (pure); a driver executes them.
 
-So a call is written once. `Blocking` drives it in the caller's thread, `Awaiting` in an event loop,
-and another call by `yield from`.
+So a call is written once. `SyncDriver` drives it in the caller's thread, `AsyncDriver` in an event
+loop, and another call by `yield from`.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import httpx
 
 Value = TypeVar("Value")
-Rule = Callable[[BaseException], bool]
+RetryRule = Callable[[BaseException], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +37,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a request and return the response; retry after failures for which `repeat` is true."""
+    """Send a request and return the response; retry after failures for which `retry_if` is true."""
 
     request: Request
-    repeat: Rule
+    retry_if: RetryRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +101,14 @@ Stream = Generator[Step | Item[Value], Any, None]
 
 
 @dataclass(frozen=True, slots=True)
-class ItemDone:
+class StepDone:
     """The result of a step."""
 
-    answer: Any
+    result: Any
 
 
 @dataclass(frozen=True, slots=True)
-class ItemFailed:
+class StepFailed:
     """The error of a step."""
 
     error: Exception
@@ -121,19 +121,19 @@ class Returned(Generic[Value]):
     value: Value
 
 
-Outcome = ItemDone | ItemFailed
+Outcome = StepDone | StepFailed
 _Step = TypeVar("_Step")
 
 
 def advance(
-    call: Generator[_Step, Any, Value], outcome: Outcome = ItemDone(None)
+    call: Generator[_Step, Any, Value], outcome: Outcome = StepDone(None)
 ) -> _Step | Returned[Value]:
     """Pass the outcome of the last step to the call; return its next step or its result."""
     try:
         match outcome:
-            case ItemDone(answer):
-                return call.send(answer)
-            case ItemFailed(error):
+            case StepDone(result):
+                return call.send(result)
+            case StepFailed(error):
                 return call.throw(error)
     except StopIteration as end:
         return Returned(end.value)
@@ -145,12 +145,12 @@ def each(items: Stream[Value], take: Callable[[Value], object]) -> Steps[None]:
     while not isinstance(step, Returned):
         if isinstance(step, Item):
             take(step.value)
-            outcome: Outcome = ItemDone(None)
+            outcome: Outcome = StepDone(None)
         else:
             try:
-                outcome = ItemDone((yield step))
+                outcome = StepDone((yield step))
             except Exception as error:  # noqa: BLE001 (passed on to the other call)
-                outcome = ItemFailed(error)
+                outcome = StepFailed(error)
         step = advance(items, outcome)
 
 

@@ -9,13 +9,11 @@ from typing import Any, Self
 import httpx
 from tenacity import Retrying
 
-from trackfarm.client.connection import Connection, HashingFile, arguments, download_failed
-from trackfarm.client.errors import RequestRefused, RetryableResponse, checked
+from trackfarm.client.connection import Connection, HashingFile, download_failed, request_options
+from trackfarm.client.errors import RequestRefused, RetryableResponse, require_success
 from trackfarm.client.sansio import (
     Gather,
     Item,
-    ItemDone,
-    ItemFailed,
     OpenStream,
     Outcome,
     Pause,
@@ -26,6 +24,8 @@ from trackfarm.client.sansio import (
     Save,
     Send,
     Step,
+    StepDone,
+    StepFailed,
     Steps,
     Stream,
     Value,
@@ -39,10 +39,10 @@ CHUNK_BYTES = 256 * 1024
 class SyncDriver:
     """Connections to one farm and its object store. Safe to use from several threads."""
 
-    def __init__(self, line: Connection) -> None:
-        self.line = line
-        self._farm = httpx.Client(**line.to_farm())
-        self._store = httpx.Client(**line.to_store(), follow_redirects=True)
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._farm = httpx.Client(**connection.farm_options())
+        self._store = httpx.Client(**connection.store_options(), follow_redirects=True)
 
     def close(self) -> None:
         self._farm.close()
@@ -56,7 +56,7 @@ class SyncDriver:
                 step = advance(call, self._outcome(step, reader))
             return step.value
 
-    def go_through(self, calls: Stream[Value]) -> Iterator[Value]:
+    def iterate(self, calls: Stream[Value]) -> Iterator[Value]:
         """Yield the items of the stream; leaving the loop early closes everything it opened."""
         with closing(calls), _LineReader() as reader:
             step = advance(calls)
@@ -69,15 +69,15 @@ class SyncDriver:
 
     def _outcome(self, step: Step, reader: "_LineReader") -> Outcome:
         try:
-            return ItemDone(self._execute(step, reader))
+            return StepDone(self._execute(step, reader))
         except Exception as error:  # noqa: BLE001 (passed on to the call)
-            return ItemFailed(error)
+            return StepFailed(error)
 
     def _execute(self, step: Step, reader: "_LineReader") -> Any:
         match step:
-            case Send(request, repeat):
-                rules = Retrying(**self.line.rules(repeat))
-                return self._translate_errors(lambda: rules(self._send, request))
+            case Send(request, retry_if):
+                retry = Retrying(**self.connection.retry_options(retry_if))
+                return self._translate_errors(lambda: retry(self._send, request))
             case Save():
                 return self._save(step)
             case OpenStream(request):
@@ -102,22 +102,22 @@ class SyncDriver:
         try:
             return attempt()
         except (httpx.TransportError, RetryableResponse) as error:
-            raise self.line.ending(error) from error
+            raise self.connection.final_error(error) from error
 
     def _send(self, request: Request) -> httpx.Response:
         http = self._store if request.is_signed else self._farm
         body = blocks_of(request)
-        options = arguments(request)
-        return checked(http.request(request.method, request.url, content=body, **options))
+        options = request_options(request)
+        return require_success(http.request(request.method, request.url, content=body, **options))
 
     def _save(self, step: Save) -> str:
         try:
-            with self._store.stream("GET", step.url) as response, HashingFile(step.path) as draft:
+            with self._store.stream("GET", step.url) as response, HashingFile(step.path) as file:
                 if not response.is_success:
                     response.read()
-                for chunk in checked(response).iter_bytes(CHUNK_BYTES):
-                    draft.write(chunk)
-                return draft.sha256
+                for chunk in require_success(response).iter_bytes(CHUNK_BYTES):
+                    file.write(chunk)
+                return file.sha256
         except (httpx.TransportError, RetryableResponse, RequestRefused) as error:
             raise download_failed(error) from error
 
@@ -137,11 +137,11 @@ class _LineReader:
 
     def open(self, http: httpx.Client, request: Request) -> str | None:
         self._stack.close()
-        opening = http.stream(request.method, request.url, **arguments(request))
+        opening = http.stream(request.method, request.url, **request_options(request))
         response = self._stack.enter_context(opening)
         if not response.is_success:
             response.read()
-        self._lines = checked(response).iter_lines()
+        self._lines = require_success(response).iter_lines()
         return self.next_line()
 
     def next_line(self) -> str | None:

@@ -1,9 +1,4 @@
-"""Start and stop of an embedded farm.
-
-The programs of an embedded farm and their settings.
-
-TCP ports on loopback.
-"""
+"""An embedded farm: the programs that it consists of, their settings, start and stop."""
 
 import os
 import socket
@@ -22,41 +17,24 @@ from trackfarm.embedded.broker import (
     broker_url,
     write_config,
 )
-from trackfarm.embedded.home import Home, Secrets, hold
+from trackfarm.embedded.home import Home, Secrets, lock_home
 from trackfarm.embedded.process import ChildSpec
 from trackfarm.embedded.signals import SignalFlags
 from trackfarm.embedded.supervisor import Supervisor
 from trackfarm.protocol.operator import WorkerState
 from trackfarm.settings import FarmAddress, farm_file, write_address
 
-
-class PortTaken(Exception):
-    """The requested port is in use or not permitted."""
-
-
-def choose_port(wanted: int) -> int:
-    """Return `wanted` if it is free, or any free port for 0.
-
-    Raises:
-        PortTaken: the port is in use or not permitted.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, wanted))
-        except OSError as error:
-            raise PortTaken(
-                f"port {wanted} cannot be used ({error.strerror}); choose another with --port,"
-                " or any free one with --port 0"
-            ) from error
-        return int(probe.getsockname()[1])
-
-
 BROKER_STAGE, SCHEDULER_STAGE, WORKER_STAGE = 0, 1, 2
 DATABASE = "TRACKFARM_SCHEDULER_DATABASE_URL"
 BROKER = "TRACKFARM_SCHEDULER_BROKER_URL"
 OBJECTS = "TRACKFARM_SCHEDULER_OBJECTS_URL"
 _SECRET_NAMES = ("TRACKFARM_API_KEY", "TRACKFARM_URL")
+START_SECONDS = 120.0  # importing torch from a cold disk takes most of a minute
+PROBE_SECONDS = 2.0
+
+
+class PortTaken(Exception):
+    """The requested port is in use or not permitted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +57,50 @@ class FarmPlan:
         return max(1, (os.cpu_count() or 1) // max(1, self.workers))
 
 
-def farm_parts(plan: FarmPlan, secrets: Secrets, farm: Client) -> list[ChildSpec]:
+@dataclass(frozen=True, slots=True)
+class RunningFarm:
+    """A farm with all parts running."""
+
+    address: FarmAddress
+    home: Home
+    supervisor: Supervisor
+
+
+@contextmanager
+def embedded_farm(
+    plan: FarmPlan, *, signals: SignalFlags, tell: Callable[[str], None]
+) -> Iterator[RunningFarm]:
+    """Run the farm inside the context; the caller must call `supervisor.tick` regularly.
+
+    Raises:
+        HomeInUse, ClientSettingsError: the home directory cannot be used.
+        PortTaken, NoBroker: a part cannot be started on this machine.
+        StartFailed: a part did not start.
+        Interrupted: the operator interrupted the start.
+    """
+    plan.home.create()
+    with lock_home(plan.home) as lock:
+        secrets = plan.home.secrets()
+        plan = replace(plan, port=choose_port(plan.port))
+        with Client(plan.url, secrets.api_key, retry_seconds=0, timeout=PROBE_SECONDS) as probe:
+            supervisor = Supervisor(
+                child_specs(plan, secrets, probe),
+                logs=plan.home.logs,
+                tell=tell,
+                is_wanted=lambda: not signals.requested,
+                keep_open=(lock,),
+            )
+            address = FarmAddress(plan.url, secrets.api_key, getpid())
+            try:
+                supervisor.start_all(within=START_SECONDS)
+                write_address(plan.home.root, address)
+                yield RunningFarm(address, plan.home, supervisor)
+            finally:
+                supervisor.stop_all(is_forced=lambda: signals.forced)
+                farm_file(plan.home.root).unlink(missing_ok=True)
+
+
+def child_specs(plan: FarmPlan, secrets: Secrets, farm: Client) -> list[ChildSpec]:
     """Return the children of this farm, without parts that `plan.environ` names as external.
 
     Raises:
@@ -95,6 +116,24 @@ def farm_parts(plan: FarmPlan, secrets: Secrets, farm: Client) -> list[ChildSpec
     started = time.monotonic()
     names = [f"cpu-{number}" for number in range(1, plan.workers + 1)]
     return parts + [_worker(plan, secrets, name, farm, started) for name in names]
+
+
+def choose_port(requested: int) -> int:
+    """Return `requested` if it is free, or any free port for 0.
+
+    Raises:
+        PortTaken: the port is in use or not permitted.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, requested))
+        except OSError as error:
+            raise PortTaken(
+                f"port {requested} cannot be used ({error.strerror}); choose another with --port,"
+                " or any free one with --port 0"
+            ) from error
+        return int(probe.getsockname()[1])
 
 
 def _broker(plan: FarmPlan, port: int, password: str) -> ChildSpec:
@@ -127,7 +166,7 @@ def _scheduler(plan: FarmPlan, secrets: Secrets, broker: str, farm: Client) -> C
         argv=_module("trackfarm_scheduler"),
         env=_environment_without(plan.environ, "TRACKFARM_WORKER_") | _prefixed(prefix, settings),
         stage=SCHEDULER_STAGE,
-        healthy=farm.healthy,
+        healthy=farm.is_healthy,
         stop_seconds=10,
     )
 
@@ -194,50 +233,3 @@ def _environment_without(environ: Mapping[str, str], prefix: str) -> dict[str, s
 
 def _prefixed(prefix: str, settings: Mapping[str, str]) -> dict[str, str]:
     return {prefix + name: value for name, value in settings.items()}
-
-
-START_SECONDS = 120.0  # importing torch from a cold disk takes most of a minute
-PROBE_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class RunningFarm:
-    """A farm with all parts running."""
-
-    address: FarmAddress
-    home: Home
-    supervisor: Supervisor
-
-
-@contextmanager
-def embedded_farm(
-    plan: FarmPlan, *, interrupts: SignalFlags, tell: Callable[[str], None]
-) -> Iterator[RunningFarm]:
-    """Run the farm inside the context; the caller must call `supervisor.tick` regularly.
-
-    Raises:
-        HomeHeld, SettingsError: the home directory cannot be used.
-        PortTaken, NoBroker: a part cannot be started on this machine.
-        StartFailed: a part did not start.
-        Interrupted: the operator interrupted the start.
-    """
-    plan.home.create()
-    with hold(plan.home) as lock:
-        secrets = plan.home.secrets()
-        plan = replace(plan, port=choose_port(plan.port))
-        with Client(plan.url, secrets.api_key, patience=0, timeout=PROBE_SECONDS) as probe:
-            supervisor = Supervisor(
-                farm_parts(plan, secrets, probe),
-                logs=plan.home.logs,
-                tell=tell,
-                wanted=lambda: not interrupts.asked,
-                keep_open=(lock,),
-            )
-            address = FarmAddress(plan.url, secrets.api_key, getpid())
-            try:
-                supervisor.bring_up(within=START_SECONDS)
-                write_address(plan.home.root, address)
-                yield RunningFarm(address, plan.home, supervisor)
-            finally:
-                supervisor.bring_down(hurry=lambda: interrupts.hurried)
-                farm_file(plan.home.root).unlink(missing_ok=True)

@@ -69,7 +69,7 @@ class Home:
         """Return the stored secrets; generate them if there are none.
 
         Raises:
-            SettingsError: the file exists and cannot be read.
+            ClientSettingsError: the file exists and cannot be read.
         """
         path = self.root / "secrets.json"
         if not path.exists():
@@ -84,7 +84,7 @@ class Home:
 
 
 @contextmanager
-def hold(home: Home, *, ending_seconds: float = ENDING_SECONDS) -> Iterator[int]:
+def lock_home(home: Home, *, ending_seconds: float = ENDING_SECONDS) -> Iterator[int]:
     """Lock the home directory for one farm; yield the descriptor that holds the lock.
 
     The lock belongs to the directory's open file description: children that inherit the descriptor
@@ -92,7 +92,7 @@ def hold(home: Home, *, ending_seconds: float = ENDING_SECONDS) -> Iterator[int]
     that held it was killed, its children get `ending_seconds` to exit.
 
     Raises:
-        HomeHeld: another farm runs here.
+        HomeInUse: another farm runs here.
     """
     descriptor = os.open(home.root, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -1,9 +1,9 @@
 """Replaces itself by a program that the kernel terminates when the parent dies, even by SIGKILL.
 
-`python -m trackfarm.embedded.pdeathsig <parent pid> -- program argument…` asks Linux to send SIGTERM
-to this process on the death of its parent, then replaces itself by the program, which keeps that
-setting (prctl(2), PR_SET_PDEATHSIG). macOS has no such call: there a SIGKILL of the parent leaves
-the children running.
+`python -m trackfarm.embedded.pdeathsig <parent pid> -- program argument…` asks Linux to send
+SIGTERM to this process on the death of its parent, then replaces itself by the program, which
+keeps that setting (prctl(2), PR_SET_PDEATHSIG). macOS has no such call: there a SIGKILL of the
+parent leaves the children running.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
                 return 1
             os.execvp(program, [program, *rest])  # noqa: S606 - replacing itself is the purpose
         case _:
-            sys.stderr.write("usage: leash <parent pid> -- program argument…\n")
+            sys.stderr.write("usage: pdeathsig <parent pid> -- program argument…\n")
     return 2
 
 

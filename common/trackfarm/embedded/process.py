@@ -1,7 +1,4 @@
-"""One supervised child process: start, SIGTERM, SIGKILL.
-
-Log files of the child processes: size limit and tail.
-"""
+"""One supervised child process: start, SIGTERM, SIGKILL, and its log file."""
 
 import contextlib
 import os
@@ -19,35 +16,6 @@ from trackfarm.settings import BAD_SETTINGS
 
 MAX_BYTES = 10 * 1024 * 1024
 TAIL_BYTES = 16 * 1024
-
-
-def open_log(path: Path) -> BinaryIO:
-    """Open the file for a child's output in append mode, so that writes go to its current end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    trim(path)
-    return path.open("ab")
-
-
-def trim(path: Path, max_bytes: int = MAX_BYTES) -> None:
-    """Move the content of a log larger than `max_bytes` to `<name>.log.1`.
-
-    The file itself stays, because a running child holds it open for appending. Lines written
-    between the copy and the truncation are lost.
-    """
-    if path.exists() and path.stat().st_size > max_bytes:
-        shutil.copyfile(path, path.with_name(path.name + ".1"))
-        with path.open("r+b") as file:
-            file.truncate(0)
-
-
-def tail(path: Path, lines: int = 20) -> str:
-    """Return the last lines of a log, empty if there is no log."""
-    if not path.exists():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        text = file.read().decode("utf-8", "replace")
-    return "\n".join(text.splitlines()[-lines:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,16 +52,16 @@ class Child:
         return self._process.poll() is None
 
     @property
-    def refused_its_settings(self) -> bool:
+    def has_bad_settings(self) -> bool:
         """True if it exited because of invalid settings, which a restart would not fix."""
         return self._process.poll() == BAD_SETTINGS
 
     @property
-    def ending(self) -> str:
+    def exit_words(self) -> str:
         """Description of its exit."""
         return describe_exit(self._process.poll())
 
-    def ask_to_end(self) -> None:
+    def terminate(self) -> None:
         if self.running:
             self._process.terminate()
 
@@ -113,10 +81,10 @@ def start(spec: ChildSpec, *, log: Path, now: float, keep_open: tuple[int, ...] 
     """
     # The kernel ties a child to the thread that started it, not to the process.
     assert threading.current_thread() is threading.main_thread()
-    leash = (sys.executable, "-P", "-m", "trackfarm.embedded.pdeathsig", str(os.getpid()), "--")
+    pdeathsig = (sys.executable, "-P", "-m", "trackfarm.embedded.pdeathsig", str(os.getpid()), "--")
     with open_log(log) as output:
         process = subprocess.Popen(
-            [*leash, *spec.argv],
+            [*pdeathsig, *spec.argv],
             env=dict(spec.env),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -137,3 +105,32 @@ def describe_exit(code: int | None) -> str:
         return f"was killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"was killed by signal {-code}"
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open the file for a child's output in append mode, so that writes go to its current end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trim(path)
+    return path.open("ab")
+
+
+def trim(path: Path, max_bytes: int = MAX_BYTES) -> None:
+    """Move the content of a log larger than `max_bytes` to `<name>.log.1`.
+
+    The file itself stays, because a running child holds it open for appending. Lines written
+    between the copy and the truncation are lost.
+    """
+    if path.exists() and path.stat().st_size > max_bytes:
+        shutil.copyfile(path, path.with_name(path.name + ".1"))
+        with path.open("r+b") as file:
+            file.truncate(0)
+
+
+def tail(path: Path, lines: int = 20) -> str:
+    """Return the last lines of a log, empty if there is no log."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        text = file.read().decode("utf-8", "replace")
+    return "\n".join(text.splitlines()[-lines:])

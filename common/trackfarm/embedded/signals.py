@@ -6,7 +6,7 @@ from types import FrameType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-ONE_WISH_SECONDS = 0.5  # `timeout` and closing terminals send two signals for one request
+DEBOUNCE_SECONDS = 0.5  # `timeout` and closing terminals send two signals for one request
 
 
 class SignalFlags:
@@ -18,11 +18,11 @@ class SignalFlags:
         self._before: dict[signal.Signals, Any] = {}
 
     @property
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         return self._count >= 1
 
     @property
-    def hurried(self) -> bool:
+    def forced(self) -> bool:
         return self._count >= 2
 
     def __enter__(self) -> Self:
@@ -36,6 +36,6 @@ class SignalFlags:
     def _note(self, number: int, frame: FrameType | None) -> None:
         # Only count: taking a lock in a signal handler could deadlock with the main thread.
         now = time.monotonic()
-        if now - self._last > ONE_WISH_SECONDS:
+        if now - self._last > DEBOUNCE_SECONDS:
             self._count += 1
         self._last = now

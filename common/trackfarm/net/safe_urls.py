@@ -1,6 +1,6 @@
-"""Loopback addresses: the only ones that may be reached in clear text.
+"""URLs of the farm's parts: safety checks, and broker URLs with a worker's credentials.
 
-Broker URLs: safety check, credentials for workers, trusted certificate authority.
+Only loopback addresses may be reached in clear text.
 """
 
 import ipaddress
@@ -8,6 +8,9 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
+PLAIN, OVER_TLS = "redis", "rediss"
+VERIFIED = {"ssl_cert_reqs": "required"}
+_REQUIRED = frozenset({"required", "CERT_REQUIRED"})
 
 
 def is_loopback(host: str | None) -> bool:
@@ -22,7 +25,7 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def http_fault(url: str, *, setting: str, insecure: str) -> str | None:
+def http_url_problem(url: str, *, setting: str, insecure: str) -> str | None:
     """Return why an HTTP address is unsafe and its safe replacement; None if it may be used.
 
     `setting` and `insecure` name the variables that hold the address and that allow clear text.
@@ -38,12 +41,7 @@ def http_fault(url: str, *, setting: str, insecure: str) -> str | None:
     )
 
 
-PLAIN, OVER_TLS = "redis", "rediss"
-VERIFIED = {"ssl_cert_reqs": "required"}
-_REQUIRED = frozenset({"required", "CERT_REQUIRED"})
-
-
-def broker_fault(url: str, *, setting: str, insecure: str) -> str | None:
+def broker_url_problem(url: str, *, setting: str, insecure: str) -> str | None:
     """Return why a broker URL is unsafe and its safe replacement; None if it may be used.
 
     kombu connects to `rediss://` without verifying the certificate unless the URL has
@@ -64,21 +62,7 @@ def broker_fault(url: str, *, setting: str, insecure: str) -> str | None:
     return f"{setting} {why}: {remedy}"
 
 
-def _verifies(parts: SplitResult) -> bool:
-    query = dict(parse_qsl(parts.query))
-    by_name = query.get("ssl_check_hostname", "true").lower() not in ("false", "0", "no", "n", "f")
-    return query.get("ssl_cert_reqs") in _REQUIRED and by_name
-
-
-def _safe(parts: SplitResult) -> str:
-    options = {n: v for n, v in parse_qsl(parts.query) if n != "ssl_check_hostname"}
-    user = quote(unquote(parts.username or ""), safe="")
-    netloc = f"{user}:<password>@{_place(parts)}"
-    query = urlencode(options | VERIFIED, safe="/")
-    return urlunsplit((OVER_TLS, netloc, parts.path or "/0", query, ""))
-
-
-def credentials_fault(url: str, *, setting: str) -> str | None:
+def broker_credentials_problem(url: str, *, setting: str) -> str | None:
     """Return an error if the broker URL given to workers has credentials, else None."""
     parts = urlsplit(url)
     if parts.username or parts.password:
@@ -86,7 +70,7 @@ def credentials_fault(url: str, *, setting: str) -> str | None:
     return None
 
 
-def for_worker(url: str, *, user: str, password: str) -> str:
+def worker_broker_url(url: str, *, user: str, password: str) -> str:
     """Return the broker URL with a worker's credentials, without the farm's and local paths."""
     parts = urlsplit(url)
     netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{_place(parts)}"
@@ -94,7 +78,7 @@ def for_worker(url: str, *, user: str, password: str) -> str:
     return urlunsplit((parts.scheme, netloc, parts.path or "/0", query, ""))
 
 
-def with_authority(url: str, ca_file: Path | None) -> str:
+def with_ca_file(url: str, ca_file: Path | None) -> str:
     """Return the URL with the authority in `ca_file` trusted too, unless it names another."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
@@ -108,6 +92,20 @@ def database_number(url: str) -> int:
     """Return the number of the Redis database in a URL; 0 unless the URL has one."""
     path = urlsplit(url).path.strip("/")
     return int(path) if path.isdecimal() else 0
+
+
+def _verifies(parts: SplitResult) -> bool:
+    query = dict(parse_qsl(parts.query))
+    by_name = query.get("ssl_check_hostname", "true").lower() not in ("false", "0", "no", "n", "f")
+    return query.get("ssl_cert_reqs") in _REQUIRED and by_name
+
+
+def _safe(parts: SplitResult) -> str:
+    options = {n: v for n, v in parse_qsl(parts.query) if n != "ssl_check_hostname"}
+    user = quote(unquote(parts.username or ""), safe="")
+    netloc = f"{user}:<password>@{_place(parts)}"
+    query = urlencode(options | VERIFIED, safe="/")
+    return urlunsplit((OVER_TLS, netloc, parts.path or "/0", query, ""))
 
 
 def _place(parts: SplitResult) -> str:

@@ -51,7 +51,7 @@ class EgressDenied(httpx.UnsupportedProtocol):
     """The policy denies the request; the message says why."""
 
 
-def url_flaw(url: httpx.URL, rules: EgressPolicy) -> str | None:
+def url_problem(url: httpx.URL, rules: EgressPolicy) -> str | None:
     """Return why the policy denies a URL, before its name is resolved; None if allowed."""
     host = url.host.lower().rstrip(".")
     if url.scheme not in rules.schemes:
@@ -69,7 +69,7 @@ def url_flaw(url: httpx.URL, rules: EgressPolicy) -> str | None:
     return None
 
 
-def address_flaw(text: str, networks: Sequence[str] = ()) -> str | None:
+def address_problem(text: str, networks: Sequence[str] = ()) -> str | None:
     """Return why an address is denied: it is not public or leads to one that is not; else None."""
     try:
         address = ipaddress.ip_address(text)
@@ -158,7 +158,7 @@ def _allowed_addresses(
 ) -> list[str]:
     """Resolve the host of an allowed URL; if any address is denied, deny all, or retries could get
     around it."""
-    if flaw := url_flaw(request.url, rules):
+    if flaw := url_problem(request.url, rules):
         raise EgressDenied(flaw, request=request)
     try:
         addresses = list(resolver(request.url.host, port_of(request.url)))
@@ -168,7 +168,7 @@ def _allowed_addresses(
     if not addresses:
         raise httpx.ConnectError("its host name has no address", request=request)
     for address in addresses:
-        if flaw := address_flaw(address, rules.networks):
+        if flaw := address_problem(address, rules.networks):
             raise EgressDenied(flaw, request=request)
     return addresses
 

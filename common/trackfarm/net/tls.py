@@ -1,9 +1,8 @@
 """Trusted authorities of TLS connections: the public ones, and the farm's own if it has one.
 
-The farm's certificate authority in environment variables, the only input of a rented machine.
-
-At Vast.ai a value has at most 256 characters, and all of them together 32,768 (its guide to
-creating instances), so the PEM text is encoded as Base64 and split over numbered variables.
+A rented machine's only input is its environment. At Vast.ai a value has at most 256 characters, and
+all of them together 32,768 (its guide to creating instances), so the PEM text of the farm's own
+authority is encoded as Base64 and split over numbered variables.
 """
 
 import base64
@@ -19,24 +18,24 @@ import httpx
 from trackfarm.settings import ClientSettingsError
 
 
-def verification(ca_file: Path | None, *, setting: str) -> ssl.SSLContext | bool:
+def tls_verify(ca_file: Path | None, *, setting: str) -> ssl.SSLContext | bool:
     """Return the value for httpx's `verify`.
 
     Certificates and host names are always checked; the authority in `ca_file` (PEM) is trusted in
     addition to the public ones.
 
     Raises:
-        SettingsError: the file that `setting` names is not a certificate.
+        ClientSettingsError: the file that `setting` names is not a certificate.
     """
     if ca_file is None:
         return True
     context = httpx.create_ssl_context()
-    trust_also(context, ca_file, setting=setting)
+    trust_ca_file(context, ca_file, setting=setting)
     return context
 
 
-def check_server(certificate: Path, key: Path, *, settings: str) -> None:
-    """Raise SettingsError unless a server could use this certificate with this key (PEM)."""
+def check_server_certificate(certificate: Path, key: Path, *, settings: str) -> None:
+    """Raise ClientSettingsError unless a server could use this certificate with this key (PEM)."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except OSError as error:
@@ -46,8 +45,8 @@ def check_server(certificate: Path, key: Path, *, settings: str) -> None:
         ) from error
 
 
-def trust_also(context: ssl.SSLContext, ca_file: Path, *, setting: str) -> None:
-    """Add the authority of a PEM file to a context. Raises SettingsError as `verification`."""
+def trust_ca_file(context: ssl.SSLContext, ca_file: Path, *, setting: str) -> None:
+    """Add the authority of a PEM file to a context. Raises ClientSettingsError, as `tls_verify`."""
     try:
         context.load_verify_locations(ca_file)
     except OSError as error:  # ssl.SSLError is one
@@ -62,11 +61,11 @@ MOST_BYTES = 16 * 1024  # as Base64, two thirds of Vast.ai's limit
 _CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
-def packed(ca_file: Path, *, setting: str) -> dict[str, str]:
+def pack_ca(ca_file: Path, *, setting: str) -> dict[str, str]:
     """Encode the certificates of a PEM file as environment variables for a machine.
 
     Raises:
-        SettingsError: the file that `setting` names has no certificates, too many, or a key.
+        ClientSettingsError: the file that `setting` names has no certificates, too many, or a key.
     """
     try:
         text = ca_file.read_text()
@@ -87,10 +86,10 @@ def packed(ca_file: Path, *, setting: str) -> dict[str, str]:
     return {f"{PREFIX}{n}": piece for n, piece in enumerate(_pieces(pem), start=1)}
 
 
-def unpacked(environ: Mapping[str, str]) -> str:
+def unpack_ca(environ: Mapping[str, str]) -> str:
     """Decode the PEM text from the environment; empty if there is none.
 
-    Raises SettingsError if it is damaged.
+    Raises ClientSettingsError if it is damaged.
     """
     names = (f"{PREFIX}{number}" for number in count(1))
     pieces = [environ[name] for name in takewhile(lambda name: environ.get(name), names)]

@@ -4,7 +4,7 @@ from trackfarm.planning.demand import (
     BriefProblem,
     PlanDemand,
     ShapeCounter,
-    check_against,
+    check_for_model_set,
     demand_of,
     read_shapes,
 )
@@ -28,7 +28,7 @@ __all__ = [
     "ShapeCount",
     "ShapeCounter",
     "built_in_prices",
-    "check_against",
+    "check_for_model_set",
     "demand_of",
     "load_prices",
     "parse_budget",

@@ -84,7 +84,7 @@ def _chance(limit: float | None, span: Interval | None) -> Chance | None:
 
 def candidates(prices: Prices, forecaster: Forecaster) -> list[CardPrice]:
     """Return the cards of the table that can make all the tracks; CPUs if these suffice."""
-    vram = max((bag.vram for bag in forecaster.demand.bags), default=0)
+    vram = max((tier.vram for tier in forecaster.demand.tiers), default=0)
     cards = [card for card in prices.cards.values() if card.is_gpu != forecaster.kind.is_noise]
     return [card for card in cards if card.vram >= vram]
 
@@ -94,7 +94,7 @@ def _fleets(given: _Fleet, prices: Prices, forecaster: Forecaster) -> Iterator[_
     cards = [card for card in candidates(prices, forecaster) if card.price > 0]
     yield from ((group_of(card, count),) for card in cards for count in COUNTS)
     yield from (_resized(given, factor) for factor in (0.5, 2, 4))
-    if any(not group.boots for group in given):
+    if any(not group.needs_boot for group in given):
         yield from ((*given, group_of(card, count)) for card in cards for count in ADDED)
 
 
@@ -105,7 +105,7 @@ def _resized(given: _Fleet, factor: float) -> _Fleet:
         count = max(1, round(group.count * factor)) if group.price else group.count
         resized.append(replace(group, count=min(count, group.count)))
         if count > group.count:
-            resized.append(replace(group, count=count - group.count, boots=True))
+            resized.append(replace(group, count=count - group.count, needs_boot=True))
     return tuple(resized)
 
 

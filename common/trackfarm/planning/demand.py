@@ -1,8 +1,6 @@
-"""Demand of a catalog: its tracks counted by shape, in constant memory.
+"""Demand of a catalog: its tracks counted by shape, and the tier that each needs.
 
-Requirements of a brief on the worker that makes it.
-
-Catalog reader for plans: one pass in constant memory that keeps only the tracks' shapes.
+A catalog is read in one pass and in constant memory: only the shapes of its tracks are kept.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,6 +13,8 @@ from trackfarm.model_sets import ModelSet
 from trackfarm.planning.models import ShapeCount
 from trackfarm.tiers import smallest_tier_for
 
+MAX_MISFITS = 1_000
+
 
 class BriefProblem(Exception):
     """No worker of the model set could make the brief."""
@@ -23,36 +23,6 @@ class BriefProblem(Exception):
         super().__init__(field, message)
         self.field = field
         self.message = message
-
-
-def effort_of(brief: Brief, model_set: ModelSet) -> tuple[int, bool]:
-    """Return the denoising steps, and whether each needs a second pass for guidance."""
-    guidance = brief.guidance_scale or model_set.default_guidance
-    return brief.inference_steps or model_set.default_steps, model_set.cfg and guidance > 1
-
-
-def min_vram_of(brief: Brief, model_set: ModelSet) -> int:
-    """Return the smallest tier that can make the track, in nominal GB. Raises BriefProblem."""
-    tier = smallest_tier_for(
-        brief.duration, min_vram=model_set.min_vram, limited=not model_set.is_noise
-    )
-    if tier is None:
-        limit = f"no VRAM tier makes {brief.duration:g} s with {model_set.name}"
-        raise BriefProblem("duration", f"{limit}; ask for a shorter track or another model set")
-    return tier.vram
-
-
-def check_against(brief: Brief, model_set: ModelSet) -> None:
-    """Raise BriefProblem if no worker of `model_set` could make the brief."""
-    if brief.task_type not in model_set.tasks:
-        tasks = ", ".join(sorted(model_set.tasks))
-        raise BriefProblem("task_type", f"{model_set.name} supports only {tasks}; change the task")
-    if (brief.inference_steps or 0) > model_set.max_steps:
-        raise BriefProblem(
-            "inference_steps",
-            f"{model_set.name} takes at most {model_set.max_steps} steps; use fewer",
-        )
-    min_vram_of(brief, model_set)
 
 
 @dataclass(frozen=True)
@@ -81,25 +51,15 @@ class TierDemand:
 class PlanDemand:
     """All tracks of a catalog, smallest tier first."""
 
-    bags: tuple[TierDemand, ...]
+    tiers: tuple[TierDemand, ...]
 
     @property
     def tracks(self) -> int:
-        return sum(bag.tracks for bag in self.bags)
+        return sum(tier.tracks for tier in self.tiers)
 
     @property
     def audio_seconds(self) -> float:
-        return sum(bag.audio_seconds for bag in self.bags)
-
-
-def demand_of(shapes: Iterable[ShapeCount]) -> PlanDemand:
-    """Return the demand with these counts."""
-    bags: dict[int, dict[TrackShape, int]] = {}
-    for row in shapes:
-        counts = bags.setdefault(row.min_vram, {})
-        shape = TrackShape(row.duration, row.steps, row.guided)
-        counts[shape] = counts.get(shape, 0) + row.count
-    return PlanDemand(tuple(TierDemand(vram, bags[vram]) for vram in sorted(bags)))
+        return sum(tier.audio_seconds for tier in self.tiers)
 
 
 @dataclass(slots=True)
@@ -134,9 +94,6 @@ class ShapeCounter:
         ]
 
 
-MAX_MISFITS = 1_000
-
-
 def read_shapes(catalog: Catalog, model_set: ModelSet) -> list[ShapeCount]:
     """Return the tracks of a catalog by shape.
 
@@ -149,7 +106,7 @@ def read_shapes(catalog: Catalog, model_set: ModelSet) -> list[ShapeCount]:
         if not isinstance(row.outcome, Brief):
             raise CatalogError(row.outcome)
         try:
-            check_against(row.outcome, model_set)
+            check_for_model_set(row.outcome, model_set)
             counter.add(row.outcome)
         except BriefProblem as problem:
             misfits.append(_placed(problem, str(catalog.path), row.number))
@@ -158,6 +115,48 @@ def read_shapes(catalog: Catalog, model_set: ModelSet) -> list[ShapeCount]:
     if misfits:
         raise CatalogError(misfits)
     return counter.shapes()
+
+
+def demand_of(shapes: Iterable[ShapeCount]) -> PlanDemand:
+    """Return the demand with these counts."""
+    counts_by_tier: dict[int, dict[TrackShape, int]] = {}
+    for row in shapes:
+        counts = counts_by_tier.setdefault(row.min_vram, {})
+        shape = TrackShape(row.duration, row.steps, row.guided)
+        counts[shape] = counts.get(shape, 0) + row.count
+    return PlanDemand(
+        tuple(TierDemand(vram, counts_by_tier[vram]) for vram in sorted(counts_by_tier))
+    )
+
+
+def check_for_model_set(brief: Brief, model_set: ModelSet) -> None:
+    """Raise BriefProblem if no worker of `model_set` could make the brief."""
+    if brief.task_type not in model_set.tasks:
+        tasks = ", ".join(sorted(model_set.tasks))
+        raise BriefProblem("task_type", f"{model_set.name} supports only {tasks}; change the task")
+    if (brief.inference_steps or 0) > model_set.max_steps:
+        raise BriefProblem(
+            "inference_steps",
+            f"{model_set.name} takes at most {model_set.max_steps} steps; use fewer",
+        )
+    min_vram_of(brief, model_set)
+
+
+def min_vram_of(brief: Brief, model_set: ModelSet) -> int:
+    """Return the smallest tier that can make the track, in nominal GB. Raises BriefProblem."""
+    tier = smallest_tier_for(
+        brief.duration, min_vram=model_set.min_vram, limited=not model_set.is_noise
+    )
+    if tier is None:
+        limit = f"no VRAM tier makes {brief.duration:g} s with {model_set.name}"
+        raise BriefProblem("duration", f"{limit}; ask for a shorter track or another model set")
+    return tier.vram
+
+
+def effort_of(brief: Brief, model_set: ModelSet) -> tuple[int, bool]:
+    """Return the denoising steps, and whether each needs a second pass for guidance."""
+    guidance = brief.guidance_scale or model_set.default_guidance
+    return brief.inference_steps or model_set.default_steps, model_set.cfg and guidance > 1
 
 
 def _placed(problem: BriefProblem, file: str, row: int) -> CatalogProblem:

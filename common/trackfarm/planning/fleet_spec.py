@@ -24,14 +24,14 @@ class FleetError(ValueError):
 class CardGroup:
     """Equal cards: `vram` is their tier in nominal GB, `price` in $ per hour for each.
 
-    `boots`: they are rented for this work, which begins only after they have booted.
+    `needs_boot`: they are rented for this work, which begins only after they have booted.
     """
 
     gpu: str
     count: int
     vram: int
     price: float
-    boots: bool
+    needs_boot: bool
     is_gpu: bool = True
 
 
@@ -50,7 +50,7 @@ def parse_fleet(text: str, prices: Prices) -> tuple[CardGroup, ...]:
 def group_of(card: CardPrice, count: int, price: float | None = None) -> CardGroup:
     """Return `count` of a card, at the table's price unless another is given."""
     price = card.price if price is None else price
-    return CardGroup(card.name, count, card.vram, price, boots=price > 0, is_gpu=card.is_gpu)
+    return CardGroup(card.name, count, card.vram, price, needs_boot=price > 0, is_gpu=card.is_gpu)
 
 
 def fleet_words(groups: Iterable[CardGroup]) -> str:
@@ -82,6 +82,6 @@ def _unknown(name: str, prices: Prices) -> str:
 
 
 def _closest(name: str, prices: Prices) -> str | None:
-    spellings = {s.lower(): c.name for c in prices.cards.values() for s in (c.name, *c.also)}
+    spellings = {s.lower(): c.name for c in prices.cards.values() for s in (c.name, *c.aliases)}
     close = difflib.get_close_matches(name.lower(), spellings, n=1)
     return spellings[close[0]] if close else None

@@ -73,9 +73,9 @@ class Forecaster:
             self._models[gpu] = self._speed_of(gpu, self.kind)
         return self._models[gpu]
 
-    def limited_to(self, bags: Sequence[TierDemand]) -> "Forecaster":
+    def limited_to(self, tiers: Sequence[TierDemand]) -> "Forecaster":
         """Return a forecaster for a part of the demand."""
-        return Forecaster(PlanDemand(tuple(bags)), self.kind, self._rental, self._speed_of)
+        return Forecaster(PlanDemand(tuple(tiers)), self.kind, self._rental, self._speed_of)
 
     def forecast(self, groups: Sequence[CardGroup]) -> Forecast | None:
         """Return the forecast for a fleet; None if some tracks fit none of its cards."""
@@ -102,43 +102,44 @@ class Forecaster:
         )
 
     def _schedule(self, groups: Sequence[CardGroup], scenario: _Scenario) -> Schedule | None:
-        loads = [WorkLoad(bag.vram, bag.tracks) for bag in self.demand.bags]
+        loads = [WorkLoad(tier.vram, tier.tracks) for tier in self.demand.tiers]
         return schedule(loads, [self._cards(group, scenario) for group in groups])
 
     def _cards(self, group: CardGroup, scenario: _Scenario) -> Cards:
         pace = self._pace(group.gpu)
         seconds, longest = {}, {}
-        for bag in self.demand.bags:
-            total = pace.total[bag.vram]
+        for tier in self.demand.tiers:
+            total = pace.total[tier.vram]
             tier_seconds = (
                 total.mean if scenario.quantile is None else total.quantile(scenario.quantile)
             )
-            seconds[bag.vram] = tier_seconds / bag.tracks
-            longest[bag.vram] = pace.longest[bag.vram] * tier_seconds / total.mean
+            seconds[tier.vram] = tier_seconds / tier.tracks
+            longest[tier.vram] = pace.longest[tier.vram] * tier_seconds / total.mean
         return Cards(group.vram, group.count, self._ready(group, scenario), seconds, longest)
 
     def _ready(self, group: CardGroup, scenario: _Scenario) -> float:
         """Return the seconds until a group starts work: 0 for machines that already run."""
-        if not group.boots:
+        if not group.needs_boot:
             return 0.0
-        return 60 * scenario.boot_minutes + 1000 * self.kind.download_gb / self._rental.download
+        download_seconds = 1000 * self.kind.download_gb / self._rental.download_mb_per_second
+        return 60 * scenario.boot_minutes + download_seconds
 
     def _pace(self, gpu: str) -> _Pace:
         if gpu not in self._paces:
             model = self.model(gpu)
             self._paces[gpu] = _Pace(
-                {bag.vram: model.predict_total(bag.counts) for bag in self.demand.bags},
-                {bag.vram: _longest(model, bag) for bag in self.demand.bags},
+                {tier.vram: model.predict_total(tier.counts) for tier in self.demand.tiers},
+                {tier.vram: _longest(model, tier) for tier in self.demand.tiers},
             )
         return self._paces[gpu]
 
 
-def _longest(model: SpeedModel, bag: TierDemand) -> float:
-    """Return the expected seconds of the slowest track of a bag.
+def _longest(model: SpeedModel, tier: TierDemand) -> float:
+    """Return the expected seconds of the slowest track of a tier.
 
     It is the one with the most audio to decode or the one with the most denoising.
     """
-    heaviest = {max(bag.counts, key=lambda s: s.duration), max(bag.counts, key=_effort)}
+    heaviest = {max(tier.counts, key=lambda s: s.duration), max(tier.counts, key=_effort)}
     return max(model.predict(shape).mean for shape in heaviest)
 
 

@@ -41,8 +41,8 @@ def plan(
     """
     limits = limits or PlanLimits()
     whole = Forecaster(demand, kind, prices.rental, speed_of)
-    fitting = [bag for bag in demand.bags if any(g.vram >= bag.vram for g in fleet)]
-    part = whole if len(fitting) == len(demand.bags) else whole.limited_to(fitting)
+    fitting = [tier for tier in demand.tiers if any(g.vram >= tier.vram for g in fleet)]
+    part = whole if len(fitting) == len(demand.tiers) else whole.limited_to(fitting)
     forecast = part.forecast(fleet) if fitting else None
     of_all = forecast if part is whole else None
     groups = _groups(fleet, forecast, whole)
@@ -54,10 +54,10 @@ def plan(
         audio_hours=demand.audio_seconds / HOUR,
         gpu_hours=_hours(forecast.work) if forecast else _NOTHING,
         eta_seconds=forecast.eta if forecast else None,
-        cost=_money(groups, forecast, sum(bag.tracks for bag in fitting), prices),
-        tiers=[_tier(bag, forecast) for bag in demand.bags],
+        cost=_money(groups, forecast, sum(tier.tracks for tier in fitting), prices),
+        tiers=[_tier(tier, forecast) for tier in demand.tiers],
         groups=groups,
-        unfit=[_unfit(bag, fleet, kind) for bag in demand.bags if bag not in fitting],
+        unfit=[_unfit(tier, fleet, kind) for tier in demand.tiers if tier not in fitting],
         alternatives=alternatives(tuple(fleet), of_all, prices, whole),
         limits=limits,
         verdict=judged(limits, of_all, prices, whole) if limits.any else None,
@@ -65,12 +65,12 @@ def plan(
     )
 
 
-def _tier(bag: TierDemand, forecast: Forecast | None) -> TierTracks:
-    seconds = forecast.expected.by_load.get(bag.vram) if forecast else None
+def _tier(tier: TierDemand, forecast: Forecast | None) -> TierTracks:
+    seconds = forecast.expected.by_load.get(tier.vram) if forecast else None
     return TierTracks(
-        tier=f"vram{bag.vram}",
-        tracks=bag.tracks,
-        audio_hours=bag.audio_seconds / HOUR,
+        tier=f"vram{tier.vram}",
+        tracks=tier.tracks,
+        audio_hours=tier.audio_seconds / HOUR,
         gpu_hours=None if seconds is None else seconds / HOUR,
     )
 
@@ -92,7 +92,7 @@ def _groups(
 def _group(
     group: CardGroup, forecaster: Forecaster, tracks: int, paid: float, busy: float, boot: float
 ) -> GroupShare:
-    """Return the share of a group; `paid`, `busy` and `boot` in seconds of all its cards together."""
+    """Return the share of a group; `paid`, `busy` and `boot` in seconds, summed over its cards."""
     model = forecaster.model(group.gpu)
     return GroupShare(
         gpu=group.gpu,
@@ -132,13 +132,13 @@ def _money(
     )
 
 
-def _unfit(bag: TierDemand, fleet: Sequence[CardGroup], kind: ModelSet) -> DoesNotFit:
-    shortest, longest = (round(seconds) for seconds in bag.durations)
+def _unfit(tier: TierDemand, fleet: Sequence[CardGroup], kind: ModelSet) -> DoesNotFit:
+    shortest, longest = (round(seconds) for seconds in tier.durations)
     lengths = f"{longest} s" if shortest == longest else f"{shortest}-{longest} s"
-    tracks = f"{bag.tracks:,} track{'s' if bag.tracks > 1 else ''} of {lengths}"
-    verb = "need" if bag.tracks > 1 else "needs"
-    reason = f"{tracks} {verb} vram{bag.vram}; {_has(fleet, kind)}"
-    return DoesNotFit(tracks=bag.tracks, needs=f"vram{bag.vram}", reason=reason)
+    tracks = f"{tier.tracks:,} track{'s' if tier.tracks > 1 else ''} of {lengths}"
+    verb = "need" if tier.tracks > 1 else "needs"
+    reason = f"{tracks} {verb} vram{tier.vram}; {_has(fleet, kind)}"
+    return DoesNotFit(tracks=tier.tracks, needs=f"vram{tier.vram}", reason=reason)
 
 
 def _has(fleet: Sequence[CardGroup], kind: ModelSet) -> str:
@@ -149,7 +149,7 @@ def _has(fleet: Sequence[CardGroup], kind: ModelSet) -> str:
 
 
 def _speed_notes(fleet: Sequence[CardGroup], forecaster: Forecaster) -> list[str]:
-    least = min((bag.vram for bag in forecaster.demand.bags), default=0)
+    least = min((tier.vram for tier in forecaster.demand.tiers), default=0)
     gpus = [group.gpu for group in fleet if group.vram >= least]
     sources = {gpu: _source(forecaster.model(gpu)) for gpu in gpus}
     notes = []

@@ -23,12 +23,12 @@ class _PriceModel(BaseModel):
 
 
 class CardPrice(_PriceModel):
-    """A GPU type, or `cpu`. `memory` in MiB (0: none), `price` in $ per hour (0: owned)."""
+    """A GPU type, or `cpu`. `memory_mib`: 0 for none; `price` in $ per hour (0: owned)."""
 
     name: str
-    memory: int = Field(ge=0)
+    memory_mib: int = Field(ge=0)
     price: float = Field(ge=0)
-    also: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
     @property
     def vram(self) -> int:
@@ -36,12 +36,12 @@ class CardPrice(_PriceModel):
 
         A CPU counts as the smallest tier: it is considered only for model sets that need no GPU.
         """
-        tier = tier_of(self.memory) or next(iter(tiers().values()))
+        tier = tier_of(self.memory_mib) or next(iter(tiers().values()))
         return tier.vram
 
     @property
     def is_gpu(self) -> bool:
-        return self.memory > 0
+        return self.memory_mib > 0
 
 
 class BootMinutes(_PriceModel):
@@ -62,10 +62,10 @@ class BootMinutes(_PriceModel):
 
 
 class RentalTerms(_PriceModel):
-    """Overhead of a rental. `download` in MB/s."""
+    """Overhead of a rental."""
 
     boot_minutes: BootMinutes
-    download: float = Field(gt=0)
+    download_mb_per_second: float = Field(gt=0)
 
 
 class Prices(_PriceModel):
@@ -79,7 +79,7 @@ class Prices(_PriceModel):
         """Find a card by its name or an alias, ignoring case, spaces and dashes."""
         plain = _plain(name)
         for card in self.cards.values():
-            if plain in map(_plain, (card.name, *card.also)):
+            if plain in map(_plain, (card.name, *card.aliases)):
                 return card
         return None
 

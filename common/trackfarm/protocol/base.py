@@ -17,7 +17,7 @@ RowId = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class RequestModel(BaseModel):
-    """Message to the scheduler. An unknown field is refused: the sender is untrusted or mistaken."""
+    """Message to the scheduler. Unknown fields are refused: the sender is untrusted or mistaken."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,8 +1,6 @@
-"""Downloads the finished tracks of a job into a directory, skipping files already there.
+"""Download of a job's finished tracks into a directory, with a manifest and a playlist.
 
-Download of one track to disk: complete and with the right digest, or not at all.
-
-Files of an export directory: the manifest, a playlist, and a note of its catalog.
+A file appears complete and with the right digest, or not at all; files already there are skipped.
 """
 
 import csv
@@ -17,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from trackfarm.atomic_file import atomic_path
-from trackfarm.client.calls import PLAIN
+from trackfarm.client.calls import STEPS
 from trackfarm.client.errors import DownloadFailed
 from trackfarm.client.sansio import Gather, Pause, RunInThread, Save, Steps
 from trackfarm.listings import (
@@ -33,6 +31,84 @@ from trackfarm.protocol.operator import ArtifactInfo, JobInfo, TrackInfo, TrackS
 
 ATTEMPTS = 4
 FIRST_PAUSE = 0.2  # seconds; doubled after each failed attempt
+MANIFEST = "manifest.csv"
+OWNER = ".trackfarm-export"
+PARALLEL_DOWNLOADS = 8  # parallel downloads
+PAGE_TRACKS = 200  # tracks; small enough that a page's signed URLs do not expire meanwhile
+
+
+@dataclass(slots=True)
+class ExportReport:
+    """The result of an export. `failed` maps file names to reasons."""
+
+    job: str
+    directory: str
+    manifest: str
+    playlist: str
+    fetched: int = 0
+    kept: int = 0
+    fetched_bytes: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> int:
+        return self.fetched + self.kept
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class ForeignExport(Exception):
+    """The directory holds the tracks of another catalog, which would be overwritten."""
+
+
+class ExportStopped(Exception):
+    """The caller stopped the export; downloaded files are kept."""
+
+
+def export(
+    job: JobInfo,
+    directory: Path,
+    *,
+    progress: Callable[[int], None] = lambda files: None,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Steps[ExportReport]:
+    """Download every finished track of the job, eight at a time; write manifest and playlist.
+
+    `progress` is called with the number of tracks handled so far, from any thread.
+
+    Raises:
+        ForeignExport: the directory belongs to another catalog.
+        ExportStopped: `is_stopped` returned true; no partial file is left.
+        OSError: a file cannot be written.
+        FarmError: a call of the farm failed.
+    """
+    yield RunInThread(lambda: claim_directory(directory, job))
+    width, numbers = ordinal_width(job.tracks.total), count(1)
+
+    def download(track: TrackInfo) -> Steps[_Result]:
+        if is_stopped():
+            raise ExportStopped
+        result = yield from _download(job, track, directory / track_file(track, width))
+        progress(next(numbers))
+        return result
+
+    with Manifest(directory, job) as listing:
+        report = ExportReport(
+            job=job.id,
+            directory=str(directory),
+            manifest=str(listing.manifest),
+            playlist=str(listing.playlist),
+        )
+        after: int | None = 0
+        while after is not None:
+            page = yield from STEPS.track_page(
+                job.id, after=after, limit=PAGE_TRACKS, state=TrackState.DONE
+            )
+            for result in (yield Gather(map(download, page.tracks), PARALLEL_DOWNLOADS)):
+                _note(report, listing, result)
+            after = page.next
+    return report
 
 
 def fetch(job_id: str, track: TrackInfo, path: Path) -> Steps[bool]:
@@ -61,23 +137,6 @@ def fetch(job_id: str, track: TrackInfo, path: Path) -> Steps[bool]:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _fetch_once(track: TrackInfo, path: Path) -> Steps[None]:
-    if not track.url or track.artifact is None:
-        raise DownloadFailed("the farm returned no URL for the file")
-    with atomic_path(path) as part:
-        digest = yield Save(track.url, part)
-        if digest != track.artifact.sha256:
-            raise DownloadFailed(f"the file's SHA-256 is {digest}, not {track.artifact.sha256}")
-
-
-def _with_new_url(job_id: str, track: TrackInfo) -> Steps[TrackInfo]:
-    """Return the same track with a new URL."""
-    page = yield from PLAIN.track_page(
-        job_id, after=track.ordinal - 1, limit=1, state=TrackState.DONE
-    )
-    return next((record for record in page.tracks if record.id == track.id), track)
-
-
 def is_stored(path: Path, artifact: ArtifactInfo) -> bool:
     """Return whether the file at `path` has the artifact's size and SHA-256."""
     try:
@@ -87,14 +146,6 @@ def is_stored(path: Path, artifact: ArtifactInfo) -> bool:
             return hashlib.file_digest(file, "sha256").hexdigest() == artifact.sha256
     except FileNotFoundError:
         return False
-
-
-MANIFEST = "manifest.csv"
-OWNER = ".trackfarm-export"
-
-
-class ForeignExport(Exception):
-    """The directory holds the tracks of another catalog, which would be overwritten."""
 
 
 def claim_directory(directory: Path, job: JobInfo) -> None:
@@ -149,33 +200,21 @@ class Manifest:
         self._files.__exit__(kind, error, trace)
 
 
-AT_ONCE = 8  # parallel downloads
-PAGE = 200  # tracks; small enough that a page's signed URLs do not expire meanwhile
+def _fetch_once(track: TrackInfo, path: Path) -> Steps[None]:
+    if not track.url or track.artifact is None:
+        raise DownloadFailed("the farm returned no URL for the file")
+    with atomic_path(path) as part:
+        digest = yield Save(track.url, part)
+        if digest != track.artifact.sha256:
+            raise DownloadFailed(f"the file's SHA-256 is {digest}, not {track.artifact.sha256}")
 
 
-class ExportStopped(Exception):
-    """The caller stopped the export; downloaded files are kept."""
-
-
-@dataclass(slots=True)
-class ExportReport:
-    """The result of an export. `failed` maps file names to reasons."""
-
-    job: str
-    directory: str
-    manifest: str
-    playlist: str
-    fetched: int = 0
-    kept: int = 0
-    fetched_bytes: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def files(self) -> int:
-        return self.fetched + self.kept
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+def _with_new_url(job_id: str, track: TrackInfo) -> Steps[TrackInfo]:
+    """Return the same track with a new URL."""
+    page = yield from STEPS.track_page(
+        job_id, after=track.ordinal - 1, limit=1, state=TrackState.DONE
+    )
+    return next((record for record in page.tracks if record.id == track.id), track)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,51 +223,6 @@ class _Result:
     file: str
     fetched: bool = False
     failure: str = ""
-
-
-def export(
-    job: JobInfo,
-    directory: Path,
-    *,
-    progress: Callable[[int], None] = lambda files: None,
-    stopped: Callable[[], bool] = lambda: False,
-) -> Steps[ExportReport]:
-    """Download every finished track of the job, eight at a time; write manifest and playlist.
-
-    `progress` is called with the number of tracks handled so far, from any thread.
-
-    Raises:
-        ForeignExport: the directory belongs to another catalog.
-        Stopped: `stopped` became true; no partial file is left.
-        OSError: a file cannot be written.
-        FarmError: a call of the farm failed.
-    """
-    yield RunInThread(lambda: claim_directory(directory, job))
-    width, numbers = ordinal_width(job.tracks.total), count(1)
-
-    def download(track: TrackInfo) -> Steps[_Result]:
-        if stopped():
-            raise ExportStopped
-        result = yield from _download(job, track, directory / track_file(track, width))
-        progress(next(numbers))
-        return result
-
-    with Manifest(directory, job) as listing:
-        report = ExportReport(
-            job=job.id,
-            directory=str(directory),
-            manifest=str(listing.manifest),
-            playlist=str(listing.playlist),
-        )
-        after: int | None = 0
-        while after is not None:
-            page = yield from PLAIN.track_page(
-                job.id, after=after, limit=PAGE, state=TrackState.DONE
-            )
-            for result in (yield Gather(map(download, page.tracks), AT_ONCE)):
-                _note(report, listing, result)
-            after = page.next
-    return report
 
 
 def _download(job: JobInfo, track: TrackInfo, path: Path) -> Steps[_Result]:

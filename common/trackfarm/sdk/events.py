@@ -1,7 +1,4 @@
-"""Live events of a job: server-sent events, resumed after a broken connection.
-
-Polling of one job until it ends, through outages of the farm.
-"""
+"""Following a job until it ends: by polling its state, or by its stream of events."""
 
 import json
 import time
@@ -12,14 +9,17 @@ from typing import Any
 
 import httpx
 
-from trackfarm.client.calls import PLAIN
+from trackfarm.client.calls import STEPS
 from trackfarm.client.errors import FarmUnreachable, RequestRefused, is_temporary
 from trackfarm.client.requests import segment
 from trackfarm.client.sansio import Item, OpenStream, Pause, ReadLine, Request, RunInThread, Stream
 from trackfarm.protocol.operator import API_PREFIX, JobInfo, JobState
 
-LOOK_EVERY = 0.5  # seconds
-GIVE_UP_AFTER = 120.0  # a scheduler that restarts is back within seconds
+POLL_SECONDS = 0.5
+MAX_OUTAGE_SECONDS = 120.0  # a scheduler that restarts is back within seconds
+READ_TIMEOUT_SECONDS = 45.0  # three heartbeats
+RECONNECT_SECONDS = 1.0
+_ENDED_STATES = frozenset(state.value for state in JobState if state.ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +35,29 @@ JobUpdate = JobInfo | Outage
 def follow(
     job_id: str,
     *,
-    stopped: Callable[[float], object] | None = None,
+    wait: Callable[[float], object] | None = None,
     clock: Callable[[], float] = time.monotonic,
-    every: float = LOOK_EVERY,
-    give_up_after: float = GIVE_UP_AFTER,
+    poll_seconds: float = POLL_SECONDS,
+    max_outage_seconds: float = MAX_OUTAGE_SECONDS,
 ) -> Stream[JobUpdate]:
-    """Yield the job's state, or the outage, every `every` seconds until the job ends.
+    """Yield the job's state, or the outage, every `poll_seconds` until the job ends.
 
-    `stopped(seconds)` waits that long and returns true to stop following.
+    `wait(seconds)` waits that long, and returns true to stop following.
 
     Raises:
-        FarmUnreachable: the farm was unreachable for `give_up_after` seconds.
-        Refused: the farm answered 429 or 5xx for that long, the job does not exist, or the key is
-            wrong.
+        FarmUnreachable: the farm was unreachable for `max_outage_seconds`.
+        RequestRefused: the farm answered 429 or 5xx for that long, the job does not exist, or the
+            key is wrong.
     """
     outage_start: float | None = None
     while True:
         try:
-            job = yield from PLAIN.job(job_id)
+            job = yield from STEPS.job(job_id)
         except (FarmUnreachable, RequestRefused) as error:
             if not is_temporary(error):
                 raise
             outage_start = clock() if outage_start is None else outage_start
-            if clock() - outage_start >= give_up_after:
+            if clock() - outage_start >= max_outage_seconds:
                 raise
             yield Item(Outage(clock() - outage_start))
         else:
@@ -65,13 +65,10 @@ def follow(
             yield Item(job)
             if job.state.ended:
                 return
-        if (yield Pause(every) if stopped is None else RunInThread(partial(stopped, every))):
+        if (
+            yield Pause(poll_seconds) if wait is None else RunInThread(partial(wait, poll_seconds))
+        ):
             return
-
-
-SILENCE_SECONDS = 45.0  # read timeout: three heartbeats
-AGAIN_SECONDS = 1.0
-_ENDED = frozenset(state.value for state in JobState if state.ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +85,8 @@ class JobEvent:
     id: str | None = None
 
     @property
-    def says_ended(self) -> bool:
-        return self.kind in ("progress", "job") and self.data.get("state") in _ENDED
+    def has_ended_state(self) -> bool:
+        return self.kind in ("progress", "job") and self.data.get("state") in _ENDED_STATES
 
 
 @dataclass(slots=True)
@@ -113,7 +110,7 @@ class EventReader:
         return JobEvent(fields.get("event", "message"), data, fields.get("id"))
 
 
-def listen(
+def stream_events(
     job_id: str, after: str = "0", *, clock: Callable[[], float] = time.monotonic
 ) -> Stream[JobEvent]:
     """Yield the job's events after the event `after`, by default all, until the job has ended.
@@ -122,7 +119,7 @@ def listen(
 
     Raises:
         FarmUnreachable: the farm was unreachable for two minutes.
-        Refused: the job does not exist, or the key is wrong.
+        RequestRefused: the job does not exist, or the key is wrong.
     """
     last_received = clock()
     while True:
@@ -134,21 +131,21 @@ def listen(
                 if (event := reader.feed(line)) is not None:
                     after = event.id or after
                     yield Item(event)
-                    ended = event.says_ended
+                    ended = event.has_ended_state
                 # An end event may be an old one, of a job that was retried since: ask for the state
                 # at a `job` event, or at the heartbeat that follows the last event.
                 if ended and ((event and event.kind == "job") or line.startswith(":")):
-                    if (yield from PLAIN.job(job_id)).state.ended:
+                    if (yield from STEPS.job(job_id)).state.ended:
                         return
                     ended = False
                 line = yield ReadLine()
         except FarmUnreachable:
-            if clock() - last_received >= GIVE_UP_AFTER:
+            if clock() - last_received >= MAX_OUTAGE_SECONDS:
                 raise
         except RequestRefused as error:
-            if error.problem.status != 429 or clock() - last_received >= GIVE_UP_AFTER:
+            if error.problem.status != 429 or clock() - last_received >= MAX_OUTAGE_SECONDS:
                 raise
-        yield Pause(AGAIN_SECONDS)
+        yield Pause(RECONNECT_SECONDS)
 
 
 def _request(job_id: str, after: str) -> Request:
@@ -156,5 +153,5 @@ def _request(job_id: str, after: str) -> Request:
         method="GET",
         url=f"{API_PREFIX}/jobs/{segment(job_id)}/events",
         headers={"Accept": "text/event-stream", "Last-Event-ID": after},
-        timeout=httpx.Timeout(SILENCE_SECONDS, connect=5.0),
+        timeout=httpx.Timeout(READ_TIMEOUT_SECONDS, connect=5.0),
     )

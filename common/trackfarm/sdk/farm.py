@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from trackfarm.catalog import Catalog, open_catalog
 from trackfarm.client.async_driver import AsyncDriver
-from trackfarm.client.calls import PLAIN
+from trackfarm.client.calls import STEPS
 from trackfarm.client.connection import Connection, connect
-from trackfarm.client.dual import HasDriver, World, call
+from trackfarm.client.dual import HasDriver, Mode, call
 from trackfarm.client.sansio import RunInThread, Steps
 from trackfarm.client.sync_driver import SyncDriver
 from trackfarm.protocol import operator as operator_api
@@ -23,14 +23,14 @@ from trackfarm.settings import ClientSettingsError, FarmAddress, find_farm
 if TYPE_CHECKING:
     from trackfarm.planning.models import Plan
 
-PATIENCE = 30.0
-Moment = datetime | timedelta
+RETRY_SECONDS = 30.0
+Deadline = datetime | timedelta
 
 
-class FarmMethods(HasDriver[World]):
+class FarmMethods(HasDriver[Mode]):
     """The calls of `Farm` and `AsyncFarm`.
 
-    Every call raises `FarmError`; its subclass `Refused` names the invalid fields.
+    Every call raises `FarmError`; its subclass `RequestRefused` names the invalid fields.
     """
 
     @call
@@ -49,13 +49,13 @@ class FarmMethods(HasDriver[World]):
         from trackfarm.model_sets import model_set as known_model_set
         from trackfarm.planning import PlanLimits, PlanRequest, read_shapes
 
-        opened = yield RunInThread(partial(_opened, catalog))
+        opened = yield RunInThread(partial(_open, catalog))
         kind = known_model_set(model_set or opened.model_set or DEFAULT_MODEL_SET)
         tracks = yield RunInThread(partial(read_shapes, opened, kind))
         seconds = None if deadline is None else deadline.total_seconds()
         limits = PlanLimits(deadline_seconds=seconds, budget=budget)
         request = PlanRequest(model_set=kind.name, tracks=tracks, limits=limits)
-        return (yield from PLAIN.plan(request))
+        return (yield from STEPS.plan(request))
 
     @call
     def submit(
@@ -66,10 +66,10 @@ class FarmMethods(HasDriver[World]):
         model_set: str | None = None,
         priority: int = 0,
         lane: Literal["batch", "interactive"] = "batch",
-        deadline: Moment | None = None,
+        deadline: Deadline | None = None,
         budget: float | None = None,
         idempotency_key: str | None = None,
-    ) -> "Steps[Job[World]]":
+    ) -> "Steps[Job[Mode]]":
         """Submit a catalog (a file or a `Catalog` made from rows); local sources are uploaded.
 
         Nothing is sent unless every row is valid; otherwise `CatalogError` names rows and fixes.
@@ -83,10 +83,10 @@ class FarmMethods(HasDriver[World]):
             model_set=model_set,
             priority=priority,
             lane=lane,
-            deadline=_moment(deadline),
+            deadline=_deadline(deadline),
             budget=budget,
         )
-        opened = yield RunInThread(partial(_opened, catalog))
+        opened = yield RunInThread(partial(_open, catalog))
         answer = yield from submission.submit(opened, options, idempotency_key=idempotency_key)
         return Job(answer.job, driver=self.driver, already_submitted=answer.already_submitted)
 
@@ -96,31 +96,31 @@ class FarmMethods(HasDriver[World]):
 
         Content that the farm already has is not sent again. Raises OSError.
         """
-        return PLAIN.upload(Path(path))
+        return STEPS.upload(Path(path))
 
     @call
-    def jobs(self, limit: int = 50) -> "Steps[list[Job[World]]]":
+    def jobs(self, limit: int = 50) -> "Steps[list[Job[Mode]]]":
         """List jobs, newest first, at most 500."""
-        records = yield from PLAIN.jobs(limit)
+        records = yield from STEPS.jobs(limit)
         return [self._job(record) for record in records]
 
     @call
-    def job(self, job_id: str) -> "Steps[Job[World]]":
+    def job(self, job_id: str) -> "Steps[Job[Mode]]":
         """Return the job with this id or unique beginning of one."""
-        record = yield from PLAIN.job(job_id)
+        record = yield from STEPS.job(job_id)
         return self._job(record)
 
     @call
     def models(self) -> Steps[list[FarmModelSet]]:
         """List the model sets by name: workers that serve each now, and its waiting tracks."""
-        return PLAIN.models()
+        return STEPS.models()
 
     @call
     def status(self) -> Steps[FarmStatus]:
         """Return the number of jobs, tracks and workers in each state."""
-        return PLAIN.status()
+        return STEPS.status()
 
-    def _job(self, record: operator_api.JobInfo) -> "Job[World]":
+    def _job(self, record: operator_api.JobInfo) -> "Job[Mode]":
         return Job(record, driver=self.driver)
 
 
@@ -129,11 +129,11 @@ class Farm(FarmMethods[SyncDriver]):
 
     Without `url` it uses the same farm as the command line: `TRACKFARM_URL` with
     `TRACKFARM_API_KEY`, else the one that `trackfarm up` runs here. Calls that may safely run twice
-    are retried for up to `patience` seconds when a connection breaks or the farm answers 429 (after
+    are retried for up to `retry_seconds` when a connection breaks or the farm answers 429 (after
     Retry-After) or 5xx. `timeout` (seconds) bounds each wait for the network. `ca_file` (PEM) is
     trusted beside the public authorities; `insecure` allows http:// to other machines.
 
-    Raises `SettingsError` when no farm is found, and `UnsafeAddress`.
+    Raises `ClientSettingsError` when no farm is found, and `UnsafeAddress`.
     """
 
     def __init__(
@@ -141,12 +141,12 @@ class Farm(FarmMethods[SyncDriver]):
         url: str | None = None,
         key: str | None = None,
         *,
-        patience: float = PATIENCE,
+        retry_seconds: float = RETRY_SECONDS,
         timeout: float = 30.0,
         ca_file: str | Path | None = None,
         insecure: bool = False,
     ) -> None:
-        self.driver = SyncDriver(_line(url, key, patience, timeout, ca_file, insecure))
+        self.driver = SyncDriver(_connection(url, key, retry_seconds, timeout, ca_file, insecure))
 
     def __enter__(self) -> Self:
         return self
@@ -170,12 +170,12 @@ class AsyncFarm(FarmMethods[AsyncDriver]):
         url: str | None = None,
         key: str | None = None,
         *,
-        patience: float = PATIENCE,
+        retry_seconds: float = RETRY_SECONDS,
         timeout: float = 30.0,
         ca_file: str | Path | None = None,
         insecure: bool = False,
     ) -> None:
-        self.driver = AsyncDriver(_line(url, key, patience, timeout, ca_file, insecure))
+        self.driver = AsyncDriver(_connection(url, key, retry_seconds, timeout, ca_file, insecure))
 
     async def __aenter__(self) -> Self:
         return self
@@ -187,10 +187,10 @@ class AsyncFarm(FarmMethods[AsyncDriver]):
         await self.driver.close()
 
 
-def _line(
+def _connection(
     url: str | None,
     key: str | None,
-    patience: float,
+    retry_seconds: float,
     timeout: float,
     ca_file: str | Path | None,
     insecure: bool,
@@ -199,7 +199,7 @@ def _line(
     return connect(
         address.url,
         key or address.api_key,
-        patience=patience,
+        retry_seconds=retry_seconds,
         timeout=timeout,
         ca_file=Path(ca_file) if ca_file is not None else address.ca_file,
         insecure=insecure or address.insecure,
@@ -223,11 +223,11 @@ def _default_key() -> str:
     return key
 
 
-def _opened(catalog: Catalog | str | Path) -> Catalog:
+def _open(catalog: Catalog | str | Path) -> Catalog:
     return catalog if isinstance(catalog, Catalog) else open_catalog(catalog)
 
 
-def _moment(deadline: Moment | None) -> datetime | None:
+def _deadline(deadline: Deadline | None) -> datetime | None:
     if isinstance(deadline, timedelta):
         return datetime.now(UTC) + deadline
     return deadline.astimezone() if deadline is not None and deadline.tzinfo is None else deadline

@@ -9,7 +9,7 @@ from typing import Literal
 
 from trackfarm.catalog import Brief, Catalog, CatalogError
 from trackfarm.catalog.source_refs import is_local, local_file
-from trackfarm.client.calls import PLAIN
+from trackfarm.client.calls import STEPS
 from trackfarm.client.sansio import Gather, RunInThread, Steps
 from trackfarm.protocol.operator import JobHeader, SubmitAnswer
 
@@ -30,29 +30,29 @@ class SubmitOptions:
 
 
 def submit(
-    catalog: Catalog, wishes: SubmitOptions, *, idempotency_key: str | None = None
+    catalog: Catalog, options: SubmitOptions, *, idempotency_key: str | None = None
 ) -> Steps[SubmitAnswer]:
     """Submit the catalog; nothing is sent when a row is invalid.
 
     Raises `CatalogError` for invalid rows and for a file that changed since the check, ValueError
     for an invalid option, OSError for a source that cannot be read.
     """
-    header = header_of(catalog, wishes)
+    header = header_of(catalog, options)
     files = yield RunInThread(partial(local_files, catalog))
-    names = yield Gather((PLAIN.upload(path) for path in files), UPLOADS_AT_ONCE)
-    briefs = Briefs(catalog, dict(zip(files, names, strict=True)))
-    return (yield from PLAIN.submit(header, briefs, idempotency_key=idempotency_key))
+    names = yield Gather((STEPS.upload(path) for path in files), UPLOADS_AT_ONCE)
+    briefs = CatalogBriefs(catalog, dict(zip(files, names, strict=True)))
+    return (yield from STEPS.submit(header, briefs, idempotency_key=idempotency_key))
 
 
-def header_of(catalog: Catalog, wishes: SubmitOptions) -> JobHeader:
+def header_of(catalog: Catalog, options: SubmitOptions) -> JobHeader:
     """Return the job's header: the options, else the catalog's values. Raises ValueError."""
     return JobHeader(
-        catalog=wishes.name or catalog.name,
-        model_set=wishes.model_set or catalog.model_set or DEFAULT_MODEL_SET,
-        priority=wishes.priority,
-        lane=wishes.lane,
-        deadline=wishes.deadline,
-        budget=wishes.budget,
+        catalog=options.name or catalog.name,
+        model_set=options.model_set or catalog.model_set or DEFAULT_MODEL_SET,
+        priority=options.priority,
+        lane=options.lane,
+        deadline=options.deadline,
+        budget=options.budget,
     )
 
 
@@ -80,7 +80,7 @@ def briefs_of(catalog: Catalog) -> Iterator[Brief]:
         yield row.outcome
 
 
-class Briefs:
+class CatalogBriefs:
     """The briefs of a catalog, iterable repeatedly; `names` maps local files to their uploads.
 
     Iterating raises `CatalogError` when the file changed since it was checked.

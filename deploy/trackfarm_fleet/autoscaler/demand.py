@@ -13,7 +13,7 @@ from trackfarm_fleet.autoscaler.models import Backlog
 
 
 def bags_of(demand: FleetDemand | None) -> tuple[TierDemand, ...]:
-    return demand_of(demand.shapes).bags if demand is not None else ()
+    return demand_of(demand.shapes).tiers if demand is not None else ()
 
 
 def backlog(demand: FleetDemand | None, *, kind: ModelSet, speed_of: SpeedOf) -> list[Backlog]:

@@ -97,7 +97,7 @@ def candidate_of(
 def download_s(offer: MachineOffer, kind: ModelSet, rental: prices.RentalTerms) -> float:
     """Return the seconds to download the model set: at the assumed rate, capped by the host's
     bandwidth."""
-    pace = rental.download
+    pace = rental.download_mb_per_second
     if offer.download_mbps:
         pace = min(pace, offer.download_mbps / MEGABITS)
     return 1000 * kind.download_gb / pace

@@ -132,7 +132,7 @@ def up(
         agree(rented, settings, mandate, yes=yes)
         with SignalFlags() as interrupts:
             tick = settings.tick_seconds
-            code = start(rented, mandate, tick, lambda: interrupts.asked, as_json=as_json)
+            code = start(rented, mandate, tick, lambda: interrupts.requested, as_json=as_json)
     raise typer.Exit(code)
 
 
@@ -194,7 +194,7 @@ def down(rentals: TagsArgument = None, as_json: JsonOption = False) -> None:
         return
     settings = settings_of(provider=sorted({r.plan.provider for r in open_rentals}), image="-")
     with opened(settings) as (rented, farm), SignalFlags() as interrupts:
-        still_open = return_all(rented, farm, tags, lambda: interrupts.asked)
+        still_open = return_all(rented, farm, tags, lambda: interrupts.requested)
     if as_json:
         print_json({"left": still_open})
     elif still_open:

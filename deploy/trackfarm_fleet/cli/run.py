@@ -11,7 +11,7 @@ import typer
 from trackfarm.cli.console import ExitCode, complain, err, out, print_json, say
 from trackfarm.cli.plan import parse_limits, read_demand
 from trackfarm.cli.session import CatalogArgument, JsonOption
-from trackfarm.cli.submit import report_submission, require_valid_catalog, send
+from trackfarm.cli.submit import print_submission, require_valid_catalog, submit_file
 from trackfarm.cli.watch import exit_code_of, show_until_end
 from trackfarm.embedded.signals import SignalFlags
 from trackfarm.job_text import attention, state_words
@@ -172,17 +172,19 @@ class _Run:
 
     def run(self, catalog: Path, wishes: SubmitOptions) -> ExitCode:
         began = time.monotonic()
-        answer = send(self.farm, catalog, wishes)
+        answer = submit_file(self.farm, catalog, wishes)
         if not self.as_json:
-            report_submission(answer)
+            print_submission(answer)
         if answer.job.state.ended:  # all tracks exist already
             return self._report(answer.job, self.mandate, time.monotonic() - began, 0)
         mandate = replace(self.mandate, purpose=answer.job.id)
-        pacing = Pacing(self.fleet, self.farm, mandate, lambda: self.interrupts.asked, self.tick)
+        pacing = Pacing(
+            self.fleet, self.farm, mandate, lambda: self.interrupts.requested, self.tick
+        )
         try:
             with pacing:
                 job = show_until_end(
-                    self.farm, answer.job.id, as_json=self.as_json, stopped=pacing, note=_note
+                    self.farm, answer.job.id, as_json=self.as_json, wait=pacing, note=_note
                 )
         finally:
             still_open = self._return(mandate)
@@ -191,14 +193,14 @@ class _Run:
         return self._report(job or answer.job, mandate, time.monotonic() - began, still_open)
 
     def _return(self, mandate: RentalPolicy) -> int | None:
-        before = self.interrupts.asked
+        before = self.interrupts.requested
         if not self.as_json:
             again = "again " if before else ""
             say(f"returning the machines; press Ctrl-C {again}to leave them running")
         still_open = give_back(
             self.fleet,
             mandate,
-            lambda: self.interrupts.hurried if before else self.interrupts.asked,
+            lambda: self.interrupts.forced if before else self.interrupts.requested,
             why="the run is over",
             tick=self.tick,
         )

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from trackfarm.catalog import Brief, FieldProblem, brief_faults
+from trackfarm.catalog import Brief, FieldProblem, brief_problems
 from trackfarm.catalog.errors import quoted
 from trackfarm.catalog.field_names import ALIASES, refusal_of, truth
 from trackfarm.model_sets import ModelSet
-from trackfarm.planning import BriefProblem, check_against
+from trackfarm.planning import BriefProblem, check_for_model_set
 from trackfarm_scheduler.acestep_api.parameters import TOKEN, language_faults, without_language
 
 DEFAULT_SECONDS = 60.0  # without a duration; the same default as ACE-Step's pipeline in diffusers
@@ -59,9 +59,9 @@ def translated(
     fields["seed"] = _seed(given, draw)
     try:
         brief = Brief.model_validate(_with_repaint_end(fields, task))
-        check_against(brief, kind)
+        check_for_model_set(brief, kind)
     except ValidationError as error:
-        return faults + brief_faults(error)
+        return faults + brief_problems(error)
     except BriefProblem as problem:
         return [*faults, FieldProblem(problem.field, problem.message, "change it")]
     return faults or Translated(brief, ignored)

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 
-from trackfarm.catalog import Brief, brief_faults
+from trackfarm.catalog import Brief, brief_problems
 from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
-from trackfarm.planning import BriefProblem, check_against
+from trackfarm.planning import BriefProblem, check_for_model_set
 from trackfarm.protocol.operator import JobHeader
 from trackfarm_scheduler import job_plan
 from trackfarm_scheduler.api.errors import ApiError
@@ -146,12 +146,12 @@ class _Submission:
         self.rows += 1
         try:
             brief = Brief.model_validate_json(line)
-            check_against(brief, self.kind)
+            check_for_model_set(brief, self.kind)
         except ValidationError as error:
             self._note(
                 [
                     {"row": self.rows, "field": f.field, "message": f"{f.wrong}; {f.remedy}"}
-                    for f in brief_faults(error)
+                    for f in brief_problems(error)
                 ]
             )
         except BriefProblem as problem:

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as TooSlow
 
-from trackfarm.net.safe_urls import database_number, for_worker
+from trackfarm.net.safe_urls import database_number, worker_broker_url
 from trackfarm_scheduler.db import registration
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.loops.leader import Leadership
@@ -75,7 +75,7 @@ class BrokerUsers:
         return True
 
     def url_for(self, worker_id: str, password: str) -> str:
-        return for_worker(self._external_url, user=user_name(worker_id), password=password)
+        return worker_broker_url(self._external_url, user=user_name(worker_id), password=password)
 
     def close(self) -> None:
         self._redis.close()

@@ -19,7 +19,7 @@ from minio.datatypes import Object
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
 
-from trackfarm.net.tls import trust_also
+from trackfarm.net.tls import trust_ca_file
 from trackfarm_scheduler.objects.base import (
     CHUNK_BYTES,
     ObjectMissing,
@@ -257,7 +257,7 @@ class S3Store:
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if ca_file is not None:
-        trust_also(context, ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
+        trust_ca_file(context, ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
     return context
 
 

@@ -16,9 +16,9 @@ from trackfarm.net.ssrf import (
     AsyncGuardedTransport,
     EgressDenied,
     EgressPolicy,
-    address_flaw,
+    address_problem,
     resolve,
-    url_flaw,
+    url_problem,
 )
 from trackfarm.protocol.webhooks import ID, SIGNATURE, TIMESTAMP, HookEvent, secret_of, signature
 from trackfarm_scheduler.db.webhook_outbox import WebhookMessage
@@ -56,7 +56,7 @@ def address_fault(url: str, policy: EgressPolicy, *, insecure: bool) -> str | No
         return f"invalid URL: {error}"
     if parsed.scheme not in policy.schemes:
         return f"a webhook URL must begin with https://, got {url[:60]!r}"
-    if flaw := url_flaw(parsed, policy):
+    if flaw := url_problem(parsed, policy):
         return flaw
     if parsed.scheme == "http" and not insecure and not is_loopback(parsed.host):
         return "http:// would send in clear text; use https://"
@@ -65,7 +65,7 @@ def address_fault(url: str, policy: EgressPolicy, *, insecure: bool) -> str | No
     except (OSError, UnicodeError):
         return f"the host name {parsed.host} cannot be resolved"
     return next(
-        filter(None, (address_flaw(address, policy.networks) for address in addresses)), None
+        filter(None, (address_problem(address, policy.networks) for address in addresses)), None
     )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trackfarm.catalog import Brief, FieldProblem, brief_faults
+from trackfarm.catalog import Brief, FieldProblem, brief_problems
 from trackfarm.catalog.vocabulary import INSTRUMENTS, LANGUAGES
 
 
@@ -15,7 +15,7 @@ def brief(**fields: Any) -> Brief:
 def faults(**fields: Any) -> list[FieldProblem]:
     with pytest.raises(ValidationError) as caught:
         brief(**fields)
-    return brief_faults(caught.value)
+    return brief_problems(caught.value)
 
 
 def test_a_prompt_and_a_duration_are_enough() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trackfarm.catalog import Brief, CatalogError, check_catalog
 from trackfarm.catalog.brief import NOT_IDENTITY
-from trackfarm.catalog.source_refs import source_flaw
+from trackfarm.catalog.source_refs import source_problem
 from trackfarm.catalog.vocabulary import LANGUAGES, parse_key
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60)
@@ -23,7 +23,8 @@ OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     "inference_steps": st.integers(1, 200),
     "guidance_scale": st.floats(1, 30),
     "shift": st.floats(1, 5),
-    "reference_audio": TEXT.filter(lambda text: source_flaw(text.strip()) is None) | st.just(" "),
+    "reference_audio": TEXT.filter(lambda text: source_problem(text.strip()) is None)
+    | st.just(" "),
     "audio_format": st.sampled_from(["mp3", "wav", "flac", "opus"]),
     "loudness_lufs": st.floats(-40, 0),
     "variations": st.integers(1, 1000),

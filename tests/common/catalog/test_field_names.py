@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trackfarm.catalog import Brief, FieldProblem, brief_faults
+from trackfarm.catalog import Brief, FieldProblem, brief_problems
 from trackfarm.catalog.field_names import ALIASES, SWITCHES, field_of, fold, refusal_of
 
 VALUES: dict[str, object] = {
@@ -69,7 +69,7 @@ def example(field: str) -> dict[str, object]:
 def fault_of(**fields: Any) -> FieldProblem:
     with pytest.raises(ValidationError) as caught:
         Brief.model_validate({"prompt": "x", "duration": 42, **fields})
-    (fault,) = brief_faults(caught.value)
+    (fault,) = brief_problems(caught.value)
     return fault
 
 

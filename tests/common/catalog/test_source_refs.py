@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trackfarm.catalog import Brief, brief_faults
-from trackfarm.catalog.source_refs import file_faults, is_local, local_file, source_flaw
+from trackfarm.catalog import Brief, brief_problems
+from trackfarm.catalog.source_refs import file_problems, is_local, local_file, source_problem
 
 SHA256 = "0123456789abcdef" * 4
 
@@ -27,7 +27,7 @@ SHA256 = "0123456789abcdef" * 4
     ],
 )
 def test_names_that_are_understood(name: str) -> None:
-    assert source_flaw(name) is None
+    assert source_problem(name) is None
     assert brief(src_audio=name).src_audio == name
 
 
@@ -48,7 +48,7 @@ def test_names_that_are_understood(name: str) -> None:
 def test_names_that_are_refused_by_row(name: str, words: str) -> None:
     with pytest.raises(ValidationError) as error:
         brief(src_audio=name, reference_audio=name)
-    faults = brief_faults(error.value)
+    faults = brief_problems(error.value)
     assert [fault.field for fault in faults] == ["src_audio", "reference_audio"]
     assert all(words in fault.wrong for fault in faults)
     assert all("upload:<sha256>" in fault.remedy for fault in faults)
@@ -64,9 +64,9 @@ def test_paths_are_relative_to_the_catalog(tmp_path: Path) -> None:
 def test_only_files_are_looked_for(tmp_path: Path) -> None:
     (tmp_path / "there.wav").write_bytes(b"x")
     catalog = tmp_path / "covers.csv"
-    assert file_faults(brief(src_audio="there.wav").sources(), catalog) == []
-    assert file_faults(brief(src_audio="https://example.org/gone.wav").sources(), catalog) == []
-    (fault,) = file_faults(brief(src_audio=".").sources(), catalog)
+    assert file_problems(brief(src_audio="there.wav").sources(), catalog) == []
+    assert file_problems(brief(src_audio="https://example.org/gone.wav").sources(), catalog) == []
+    (fault,) = file_problems(brief(src_audio=".").sources(), catalog)
     assert "no such file" in fault.wrong
 
 

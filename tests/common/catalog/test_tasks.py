@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trackfarm.catalog import Brief, FieldProblem, brief_faults
+from trackfarm.catalog import Brief, FieldProblem, brief_problems
 
 SOURCE = "https://example.org/a.wav"
 CODES = "<|audio_code_1|><|audio_code_63999|>" * 75  # 150 codes, 30 s
@@ -63,7 +63,7 @@ WRONG_VALUES: list[dict[str, Any]] = [
 def faults(fields: dict[str, Any]) -> list[FieldProblem]:
     with pytest.raises(ValidationError) as caught:
         Brief.model_validate({"prompt": "x", "duration": 30, **fields})
-    return brief_faults(caught.value)
+    return brief_problems(caught.value)
 
 
 @pytest.mark.parametrize("fields", GOOD)

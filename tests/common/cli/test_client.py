@@ -21,7 +21,7 @@ def briefs(count: int) -> list[Brief]:
 
 @pytest.fixture
 def client(farm: FarmState) -> Iterator[Client]:
-    with Client(farm.url, API_KEY, patience=5) as client:
+    with Client(farm.url, API_KEY, retry_seconds=5) as client:
         yield client
 
 
@@ -70,8 +70,8 @@ def test_no_farm_is_said_with_its_address_and_the_way_out() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with Client(url, API_KEY, patience=0) as client:
-            assert not client.healthy()
+        with Client(url, API_KEY, retry_seconds=0) as client:
+            assert not client.is_healthy()
             with pytest.raises(FarmUnreachable, match="trackfarm up") as caught:
                 client.jobs()
     assert url in str(caught.value)
@@ -113,7 +113,7 @@ def test_a_server_that_comes_back_is_found_again() -> None:
     state.add_job(make_job())
     with serve(state) as first:
         port = int(first.url.rsplit(":", 1)[1])
-        client = Client(first.url, API_KEY, patience=10)
+        client = Client(first.url, API_KEY, retry_seconds=10)
         assert client.jobs()
     with serve(state, port=port), client:
         assert client.jobs()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.common.cli.farm_state import make_job, make_worker
-from trackfarm.cli.top_view import Look, Throughput, alerts, sparkline
+from trackfarm.cli.top_view import FarmSnapshot, Throughput, alerts, sparkline
 from trackfarm.protocol.operator import (
     FarmStatus,
     JobInfo,
@@ -22,10 +22,10 @@ def seen(
     jobs: list[JobInfo] | None = None,
     workers: list[WorkerInfo] | None = None,
     **status: Any,
-) -> Look:
+) -> FarmSnapshot:
     defaults: dict[str, Any] = {"version": "1", "jobs": {}, "workers": {}, "broker_ok": True}
     record = FarmStatus(tracks=TrackCounts(done=done), **(defaults | status))
-    return Look(at, record, jobs or [], workers or [])
+    return FarmSnapshot(at, record, jobs or [], workers or [])
 
 
 def test_the_first_rate_is_the_farms_own_and_the_next_is_counted() -> None:

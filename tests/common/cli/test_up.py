@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.common.cli.conftest import run
-from trackfarm.embedded.home import Home, hold
+from trackfarm.embedded.home import Home, lock_home
 from trackfarm.settings import FarmAddress, write_address
 
 pytestmark = pytest.mark.usefixtures("away")
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("away")
 def test_a_held_home_is_refused(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.create()
-    with hold(home):
+    with lock_home(home):
         write_address(home.root, FarmAddress("http://127.0.0.1:8700", "key", os.getpid()))
         result = run("up", "--port", "0")
     assert result.exit_code == 4

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.common.embedded.farms import stand_in
 from trackfarm.embedded.broker import answers_ping, broker_program, write_config
 from trackfarm.embedded.farm import choose_port
-from trackfarm.embedded.home import Home, hold
+from trackfarm.embedded.home import Home, lock_home
 from trackfarm.embedded.process import ChildSpec
 from trackfarm.embedded.signals import SignalFlags
 from trackfarm.embedded.supervisor import Supervisor
@@ -41,22 +41,22 @@ def specs(folder: Path) -> list[ChildSpec]:
 def main(folder: Path) -> None:
     home = Home(folder / "home")
     home.create()
-    with SignalFlags() as interrupts, hold(home) as lock:
+    with SignalFlags() as interrupts, lock_home(home) as lock:
         supervisor = Supervisor(
             specs(folder),
             logs=folder / "logs",
             tell=lambda text: print(text, file=sys.stderr, flush=True),
-            wanted=lambda: not interrupts.asked,
+            is_wanted=lambda: not interrupts.requested,
             keep_open=(lock,),
         )
         try:
-            supervisor.bring_up(within=30)
+            supervisor.start_all(within=30)
             print(json.dumps(supervisor.pids), flush=True)
-            while not interrupts.asked:
+            while not interrupts.requested:
                 supervisor.tick()
                 time.sleep(0.05)
         finally:
-            supervisor.bring_down(hurry=lambda: interrupts.hurried)
+            supervisor.stop_all(is_forced=lambda: interrupts.forced)
 
 
 if __name__ == "__main__":

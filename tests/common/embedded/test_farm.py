@@ -12,8 +12,8 @@ from trackfarm.embedded.farm import (
     OBJECTS,
     FarmPlan,
     PortTaken,
+    child_specs,
     choose_port,
-    farm_parts,
 )
 from trackfarm.embedded.home import Home
 from trackfarm.embedded.process import tail, trim
@@ -22,7 +22,7 @@ from trackfarm.embedded.supervisor import LONGEST_DELAY, RestartRecord
 
 @pytest.fixture
 def probe() -> Iterator[Client]:
-    with Client("http://127.0.0.1:1", "key", patience=0) as farm:
+    with Client("http://127.0.0.1:1", "key", retry_seconds=0) as farm:
         yield farm
 
 
@@ -35,7 +35,7 @@ def plan_in(folder: Path, **environ: str) -> FarmPlan:
 def test_everything_is_started_here_by_default(tmp_path: Path, probe: Client) -> None:
     plan = plan_in(tmp_path, PATH="/bin", TRACKFARM_API_KEY="mine")
     secrets = plan.home.secrets()
-    parts = {part.name: part for part in farm_parts(plan, secrets, probe)}
+    parts = {part.name: part for part in child_specs(plan, secrets, probe)}
     assert list(parts) == ["broker", "scheduler", "worker-cpu-1", "worker-cpu-2"]
     scheduler = parts["scheduler"].env
     assert scheduler[DATABASE] == f"sqlite:///{plan.home.root}/trackfarm.db"
@@ -56,7 +56,7 @@ def test_parts_from_outside_are_used_and_not_started(tmp_path: Path, probe: Clie
         OBJECTS: "http://s3:9000/tracks",
     }
     plan = plan_in(tmp_path, **outside)
-    parts = {part.name: part for part in farm_parts(plan, plan.home.secrets(), probe)}
+    parts = {part.name: part for part in child_specs(plan, plan.home.secrets(), probe)}
     assert "broker" not in parts
     assert parts["scheduler"].env.items() >= outside.items()
     assert not parts["worker-cpu-1"].env.keys() & outside.keys()
@@ -79,7 +79,7 @@ def test_restarts_wait_longer_after_each_quick_death() -> None:
         delays.append(record.delay)
     assert delays[:4] == [0.5, 1, 2, 4]
     assert delays[-1] == LONGEST_DELAY
-    assert record.hopeless
+    assert record.keeps_failing
     assert record.after(lived_seconds=3600).delay == 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trackfarm.embedded.home import Home, HomeInUse, hold
+from trackfarm.embedded.home import Home, HomeInUse, lock_home
 from trackfarm.settings import ClientSettingsError, FarmAddress, find_farm, write_address
 
 
@@ -19,31 +19,31 @@ def home(tmp_path: Path) -> Home:
 
 
 def test_a_second_farm_is_told_who_holds_the_home(home: Home) -> None:
-    with hold(home):
+    with lock_home(home):
         write_address(home.root, FarmAddress("http://127.0.0.1:8700", "key", os.getpid()))
         with pytest.raises(HomeInUse, match=rf"pid {os.getpid()}, http://127\.0\.0\.1:8700"):
-            hold(home).__enter__()
+            lock_home(home).__enter__()
 
 
 def test_the_lock_leaves_no_file_and_is_free_afterwards(home: Home) -> None:
     before = sorted(home.root.iterdir())
-    with hold(home):
+    with lock_home(home):
         assert sorted(home.root.iterdir()) == before
-    with hold(home):
+    with lock_home(home):
         pass
 
 
 def test_a_child_that_lives_on_keeps_the_home(home: Home) -> None:
-    with hold(home) as lock:
+    with lock_home(home) as lock:
         child = subprocess.Popen(
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,)
         )
     try:
         with pytest.raises(HomeInUse, match="starting or stopping"):
-            hold(home, ending_seconds=0).__enter__()
+            lock_home(home, ending_seconds=0).__enter__()
     finally:
         child.communicate(b"\n")
-    with hold(home):
+    with lock_home(home):
         pass
 
 

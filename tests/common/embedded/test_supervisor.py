@@ -28,27 +28,27 @@ def told() -> list[str]:
 def supervise(tmp_path: Path, told: list[str]) -> Iterator[Supervise]:
     supervisors: list[Supervisor] = []
 
-    def make(*specs: ChildSpec, wanted: Callable[[], bool] = lambda: True) -> Supervisor:
+    def make(*specs: ChildSpec, is_wanted: Callable[[], bool] = lambda: True) -> Supervisor:
         supervisors.append(
-            Supervisor(specs, logs=tmp_path / "logs", tell=told.append, wanted=wanted)
+            Supervisor(specs, logs=tmp_path / "logs", tell=told.append, is_wanted=is_wanted)
         )
         return supervisors[-1]
 
     yield make
     for supervisor in supervisors:
-        supervisor.bring_down(hurry=lambda: True)
+        supervisor.stop_all(is_forced=lambda: True)
 
 
 def test_stages_come_up_in_order_and_go_down_in_the_opposite(
     tmp_path: Path, supervise: Supervise
 ) -> None:
     farm = supervise(*(stand_in(name, tmp_path, stage=n) for n, name in enumerate("abc")))
-    farm.bring_up(within=30)
+    farm.start_all(within=30)
     started = [(tmp_path / f"{name}.ready").stat().st_mtime_ns for name in "abc"]
     assert started == sorted(started)
     pids = farm.pids
     assert list(pids) == ["a", "b", "c"]
-    farm.bring_down(hurry=never)
+    farm.stop_all(is_forced=never)
     assert (tmp_path / "ends").read_text().split() == ["c", "b", "a"]
     assert not any(map(is_alive, pids.values()))
 
@@ -57,7 +57,7 @@ def test_a_dead_child_is_told_and_started_again(
     tmp_path: Path, supervise: Supervise, told: list[str]
 ) -> None:
     farm = supervise(stand_in("a", tmp_path))
-    farm.bring_up(within=30)
+    farm.start_all(within=30)
     first = farm.pids["a"]
     os.kill(first, signal.SIGKILL)
 
@@ -74,7 +74,7 @@ def test_a_child_that_never_starts_is_given_up_with_its_last_words(
 ) -> None:
     farm = supervise(stand_in("a", tmp_path, manner="failing"))
     with pytest.raises(StartFailed, match="three times"):
-        farm.bring_up(within=30)
+        farm.start_all(within=30)
     assert told[0] == "a ended with exit code 7; restarting it in 0.5 s"
     assert "cannot find its music" in told[-1]
     assert str(farm.log_of("a")) in told[-1]
@@ -90,29 +90,29 @@ def test_a_child_that_stays_ill_is_given_up(tmp_path: Path, supervise: Supervise
         stop_seconds=5,
     )
     with pytest.raises(StartFailed, match="did not become healthy"):
-        supervise(quiet).bring_up(within=0.3)
+        supervise(quiet).start_all(within=0.3)
 
 
 def test_the_operator_can_end_a_farm_that_starts(tmp_path: Path, supervise: Supervise) -> None:
-    farm = supervise(stand_in("a", tmp_path, manner="failing"), wanted=never)
+    farm = supervise(stand_in("a", tmp_path, manner="failing"), is_wanted=never)
     with pytest.raises(Interrupted):
-        farm.bring_up(within=30)
+        farm.start_all(within=30)
 
 
 def test_a_stubborn_child_is_killed_after_its_time(
     tmp_path: Path, supervise: Supervise, told: list[str]
 ) -> None:
     farm = supervise(stand_in("a", tmp_path, manner="stubborn"))
-    farm.bring_up(within=30)
+    farm.start_all(within=30)
     pid = farm.pids["a"]
-    farm.bring_down(hurry=never)
+    farm.stop_all(is_forced=never)
     assert not is_alive(pid)
     assert told == ["killing a: it has not stopped yet"]
 
 
 def test_hurry_waits_for_nobody(tmp_path: Path, supervise: Supervise) -> None:
     farm = supervise(*(stand_in(n, tmp_path, manner="stubborn") for n in "ab"))
-    farm.bring_up(within=30)
+    farm.start_all(within=30)
     pids = farm.pids
-    farm.bring_down(hurry=lambda: True)
+    farm.stop_all(is_forced=lambda: True)
     assert not any(map(is_alive, pids.values()))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trackfarm.net.safe_urls import http_fault, is_loopback
+from trackfarm.net.safe_urls import http_url_problem, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ def test_any_other(host: str | None) -> None:
     ["https://farm.example", "http://127.0.0.1:8700", "http://localhost", "http://[::1]:8700/x"],
 )
 def test_what_is_safe(url: str) -> None:
-    assert http_fault(url, setting="URL", insecure="INSECURE") is None
+    assert http_url_problem(url, setting="URL", insecure="INSECURE") is None
 
 
 def test_the_sentence_says_what_to_write_and_no_secret() -> None:
-    message = http_fault(
+    message = http_url_problem(
         "http://me:secret@farm.example:8700/a", setting="THE_URL", insecure="ALLOW"
     )
     assert message is not None

@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trackfarm.net.safe_urls import (
-    broker_fault,
-    credentials_fault,
+    broker_credentials_problem,
+    broker_url_problem,
     database_number,
-    for_worker,
-    with_authority,
+    with_ca_file,
+    worker_broker_url,
 )
 
 PROVED = "ssl_cert_reqs=required"
 
 
 def fault(url: str) -> str | None:
-    return broker_fault(url, setting="BROKER_URL", insecure="ALLOW")
+    return broker_url_problem(url, setting="BROKER_URL", insecure="ALLOW")
 
 
 @pytest.mark.parametrize(
@@ -71,32 +71,32 @@ def test_other_brokers_are_not_ours(url: str) -> None:
 
 def test_a_worker_sees_nothing_of_the_farms_own_access() -> None:
     farm_url = f"rediss://farm:secret@redis.example:6380/3?{PROVED}&ssl_ca_certs=/etc/farm/ca.crt"
-    worker_url = for_worker(farm_url, user="tfw_worker_1", password="p/w@x")
+    worker_url = worker_broker_url(farm_url, user="tfw_worker_1", password="p/w@x")
     assert worker_url == f"rediss://tfw_worker_1:p%2Fw%40x@redis.example:6380/3?{PROVED}"
-    assert for_worker("redis://:secret@127.0.0.1:6379/0", user="u", password="p") == (
+    assert worker_broker_url("redis://:secret@127.0.0.1:6379/0", user="u", password="p") == (
         "redis://u:p@127.0.0.1:6379/0"
     )
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_any_credentials_arrive_as_they_are(user: str, password: str) -> None:
-    parts = urlsplit(for_worker("redis://127.0.0.1:1/0", user=user, password=password))
+    parts = urlsplit(worker_broker_url("redis://127.0.0.1:1/0", user=user, password=password))
     assert (unquote(parts.username or ""), unquote(parts.password or "")) == (user, password)
     assert parts.hostname == "127.0.0.1"
 
 
 def test_an_authority_is_added_where_none_is_named() -> None:
     url = f"rediss://:p@r.example/0?{PROVED}"
-    assert with_authority(url, Path("/ca.crt")) == f"{url}&ssl_ca_certs=/ca.crt"
-    assert with_authority(url, None) == url
+    assert with_ca_file(url, Path("/ca.crt")) == f"{url}&ssl_ca_certs=/ca.crt"
+    assert with_ca_file(url, None) == url
     with_ca = f"{url}&ssl_ca_certs=/mine.crt"
-    assert with_authority(with_ca, Path("/ca.crt")) == with_ca
-    assert with_authority("redis://127.0.0.1/0", Path("/ca.crt")) == "redis://127.0.0.1/0"
+    assert with_ca_file(with_ca, Path("/ca.crt")) == with_ca
+    assert with_ca_file("redis://127.0.0.1/0", Path("/ca.crt")) == "redis://127.0.0.1/0"
 
 
 def test_the_address_for_workers_has_no_credentials() -> None:
-    assert credentials_fault("rediss://r.example/0", setting="OUTSIDE") is None
-    message = credentials_fault("rediss://:secret@r.example/0", setting="OUTSIDE")
+    assert broker_credentials_problem("rediss://r.example/0", setting="OUTSIDE") is None
+    message = broker_credentials_problem("rediss://:secret@r.example/0", setting="OUTSIDE")
     assert message is not None
     assert "secret" not in message
 

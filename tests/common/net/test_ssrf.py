@@ -11,9 +11,9 @@ from trackfarm.net.ssrf import (
     EgressDenied,
     EgressPolicy,
     GuardedTransport,
-    address_flaw,
+    address_problem,
     resolve,
-    url_flaw,
+    url_problem,
 )
 
 PRIVATE = [
@@ -60,18 +60,18 @@ NEAR = EgressPolicy(ports=(), networks=("127.0.0.2/32",))
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_private_addresses_are_refused_in_every_dress(address: str) -> None:
-    assert address_flaw(address) is not None
+    assert address_problem(address) is not None
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public_ones_are_not(address: str) -> None:
-    assert address_flaw(address) is None
+    assert address_problem(address) is None
 
 
 def test_a_network_may_be_opened_and_no_other_with_it() -> None:
-    assert address_flaw("10.1.2.3", ["10.1.0.0/16"]) is None
-    assert address_flaw("10.2.2.3", ["10.1.0.0/16"]) is not None
-    assert address_flaw("::ffff:10.1.2.3", ["10.1.0.0/16"]) is not None
+    assert address_problem("10.1.2.3", ["10.1.0.0/16"]) is None
+    assert address_problem("10.2.2.3", ["10.1.0.0/16"]) is not None
+    assert address_problem("::ffff:10.1.2.3", ["10.1.0.0/16"]) is not None
 
 
 @pytest.mark.parametrize(
@@ -99,13 +99,13 @@ def test_a_network_may_be_opened_and_no_other_with_it() -> None:
 def test_urls_are_judged_before_any_name_is_asked_for(
     url: str, rules: EgressPolicy, flaw: str | None
 ) -> None:
-    reason = url_flaw(httpx.URL(url), rules)
+    reason = url_problem(httpx.URL(url), rules)
     assert (reason is None) if flaw is None else flaw in (reason or "")
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1", "0177.0.0.1", "localhost"])
 def test_other_spellings_of_loopback_are_what_they_resolve_to(host: str) -> None:
-    assert all(address_flaw(address) for address in resolve(host, 80))
+    assert all(address_problem(address) for address in resolve(host, 80))
 
 
 class Names:

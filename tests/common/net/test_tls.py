@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.tls import Certificates, certificates
-from trackfarm.net.tls import MOST_BYTES, PIECE, PREFIX, packed, unpacked
+from trackfarm.net.tls import MOST_BYTES, PIECE, PREFIX, pack_ca, unpack_ca
 from trackfarm.settings import ClientSettingsError
 
 SETTING = "TRACKFARM_FLEET_CA_FILE"
@@ -23,32 +23,34 @@ def test_its_certificates_come_out_as_they_went_in_without_what_was_written_besi
     bundle = tmp_path / "bundle.pem"
     pem = files.authority.read_text() + files.certificate.read_text()
     bundle.write_text("# of the hotel\n" + pem)
-    variables = packed(bundle, setting=SETTING)
+    variables = pack_ca(bundle, setting=SETTING)
     assert all(len(name) <= PIECE and len(value) <= PIECE for name, value in variables.items())
-    assert unpacked(dict(reversed(variables.items()))) == pem
-    context = ssl.create_default_context(cadata=unpacked(packed(files.authority, setting=SETTING)))
+    assert unpack_ca(dict(reversed(variables.items()))) == pem
+    context = ssl.create_default_context(
+        cadata=unpack_ca(pack_ca(files.authority, setting=SETTING))
+    )
     assert len(context.get_ca_certs()) == 1
 
 
 def test_a_machine_that_was_given_none_has_none() -> None:
-    assert unpacked({"PATH": "/bin", f"{PREFIX}1": ""}) == ""
+    assert unpack_ca({"PATH": "/bin", f"{PREFIX}1": ""}) == ""
 
 
 def test_what_was_damaged_on_the_way_is_not_taken(files: Certificates) -> None:
-    variables = packed(files.authority, setting=SETTING)
+    variables = pack_ca(files.authority, setting=SETTING)
     for damaged in (
         {f"{PREFIX}1": variables[f"{PREFIX}1"]},
         variables | {f"{PREFIX}2": "no base64!"},
     ):
         with pytest.raises(ClientSettingsError, match=PREFIX):
-            unpacked(damaged)
+            unpack_ca(damaged)
 
 
 def test_a_private_key_goes_to_no_machine(files: Certificates, tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     path.write_text(files.authority.read_text() + files.key.read_text())
     with pytest.raises(ClientSettingsError, match="private key") as refused:
-        packed(path, setting=SETTING)
+        pack_ca(path, setting=SETTING)
     assert SETTING in str(refused.value)
 
 
@@ -61,6 +63,6 @@ def test_what_is_no_authority_or_too_many_is_refused(files: Certificates, tmp_pa
     ):
         path.write_text(text)
         with pytest.raises(ClientSettingsError, match=message):
-            packed(path, setting=SETTING)
+            pack_ca(path, setting=SETTING)
     with pytest.raises(ClientSettingsError, match="cannot be read"):
-        packed(tmp_path / "nowhere", setting=SETTING)
+        pack_ca(tmp_path / "nowhere", setting=SETTING)

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.servers.tls import certificates
-from trackfarm.net.tls import check_server, verification
+from trackfarm.net.tls import check_server_certificate, tls_verify
 from trackfarm.settings import ClientSettingsError
 
 
 def test_an_authority_of_ones_own_is_trusted_beside_the_public_ones(tmp_path: Path) -> None:
     files = certificates(tmp_path / "tls")
-    alone, public = (verification(path, setting="CA") for path in (files.authority, None))
+    alone, public = (tls_verify(path, setting="CA") for path in (files.authority, None))
     assert public is True
     assert isinstance(alone, ssl.SSLContext)
     assert alone.verify_mode is ssl.CERT_REQUIRED
@@ -28,16 +28,16 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, content: bytes | None) -> 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ClientSettingsError, match=f"THE_CA_FILE={path}"):
-        verification(path, setting="THE_CA_FILE")
+        tls_verify(path, setting="THE_CA_FILE")
 
 
 def test_a_certificate_needs_its_own_key(tmp_path: Path) -> None:
     first, second = certificates(tmp_path / "one"), certificates(tmp_path / "other")
-    check_server(first.certificate, first.key, settings="TLS")
+    check_server_certificate(first.certificate, first.key, settings="TLS")
     for certificate, key in (
         (first.certificate, second.key),
         (first.certificate, tmp_path / "nothing"),
         (first.key, first.key),
     ):
         with pytest.raises(ClientSettingsError, match="TLS: "):
-            check_server(certificate, key, settings="TLS")
+            check_server_certificate(certificate, key, settings="TLS")

@@ -29,7 +29,7 @@ def test_tracks_are_counted_by_shape_and_smallest_tier(tmp_path: Path) -> None:
     demand = demand_of(shapes)
     assert demand.tracks == 7
     assert demand.audio_seconds == 5 * 30 + 301 + 120
-    assert [bag.vram for bag in demand.bags] == [4, 12, 24]
+    assert [tier.vram for tier in demand.tiers] == [4, 12, 24]
 
 
 def test_guidance_and_steps_are_the_model_set_s_own_if_not_given(tmp_path: Path) -> None:

@@ -36,9 +36,9 @@ def test_what_is_understood(text: str, said: str) -> None:
 
 def test_a_group_knows_its_tier_and_whether_it_is_rented() -> None:
     rented, own, cpu = parse_fleet("2x RTX 4090, A100-80 @0, cpu", PRICES)
-    assert (rented.count, rented.vram, rented.boots, rented.is_gpu) == (2, 24, True, True)
-    assert (own.vram, own.boots) == (80, False)
-    assert (cpu.vram, cpu.boots, cpu.is_gpu) == (4, False, False)
+    assert (rented.count, rented.vram, rented.needs_boot, rented.is_gpu) == (2, 24, True, True)
+    assert (own.vram, own.needs_boot) == (80, False)
+    assert (cpu.vram, cpu.needs_boot, cpu.is_gpu) == (4, False, False)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def forecast_of(catalog: list[ShapeCount], fleet: str) -> tuple[int, float]:
     A plan says the same, but spends 97 % of its time on its alternatives.
     """
     groups, demand = parse_fleet(fleet, PRICES), demand_of(catalog)
-    fitting = [bag for bag in demand.bags if any(group.vram >= bag.vram for group in groups)]
+    fitting = [tier for tier in demand.tiers if any(group.vram >= tier.vram for group in groups)]
     whole = Forecaster(demand, TURBO, PRICES.rental, SpeedModel)
     forecast = whole.limited_to(fitting).forecast(groups) if fitting else None
     return len(fitting), forecast.eta.expected if forecast else 0

@@ -22,7 +22,7 @@ def test_every_card_has_a_tier_and_a_name_of_its_own() -> None:
     assert tiers["A100-80"] == tiers["H100"] == 80
     assert tiers["H200"] == 141
     for card in prices.cards.values():
-        for spelling in (card.name, *card.also, f"NVIDIA {card.name}", card.name.lower()):
+        for spelling in (card.name, *card.aliases, f"NVIDIA {card.name}", card.name.lower()):
             assert prices.card(spelling) == card
 
 
@@ -30,14 +30,14 @@ def test_an_own_file_replaces_what_it_names(tmp_path: Path) -> None:
     environ = written(
         tmp_path / "mine.toml",
         'bought_track = 0.1\n[cards]\n"RTX 4090" = { price = 0.5 }\n'
-        '"B200" = { memory = 183359, price = 6 }\n[rental]\ndownload = 200\n',
+        '"B200" = { memory_mib = 183359, price = 6 }\n[rental]\ndownload_mb_per_second = 200\n',
     )
     prices = load_prices(environ)
     assert prices.bought_track == 0.1
     assert prices.cards["RTX 4090"].price == 0.5
-    assert prices.cards["RTX 4090"].memory == 24_564
+    assert prices.cards["RTX 4090"].memory_mib == 24_564
     assert prices.cards["B200"].vram == 141
-    assert prices.rental.download == 200
+    assert prices.rental.download_mb_per_second == 200
     assert prices.rental.boot_minutes == built_in_prices().rental.boot_minutes
 
 
@@ -53,7 +53,7 @@ def test_the_file_of_the_home_is_found(tmp_path: Path) -> None:
     [
         ("bought_track = ", "cannot be read"),
         ("bought_track = -1", "bought_track"),
-        ('[cards]\n"B200" = { price = 6 }', "cards.B200.memory"),
+        ('[cards]\n"B200" = { price = 6 }', "cards.B200.memory_mib"),
         ('[cards]\n"H200" = { prize = 6 }', "cards.H200.prize"),
         ("cards = 3", "cards must be a table"),
         ('[cards]\n"H200" = 3', "cards must be a table"),

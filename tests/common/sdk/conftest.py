@@ -17,5 +17,5 @@ def server() -> Iterator[FarmState]:
 
 @pytest.fixture
 def farm(server: FarmState) -> Iterator[Farm]:
-    with Farm(server.url, API_KEY, patience=5) as farm:
+    with Farm(server.url, API_KEY, retry_seconds=5) as farm:
         yield farm

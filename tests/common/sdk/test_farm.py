@@ -117,7 +117,7 @@ def test_a_submission_is_repeated_with_its_key(server: FarmState, farm: Farm, st
 
 
 def test_a_failure_that_lasts_is_a_refusal_or_no_farm(server: FarmState) -> None:
-    with Farm(server.url, API_KEY, patience=0) as hasty:
+    with Farm(server.url, API_KEY, retry_seconds=0) as hasty:
         for status, kind in ((429, RequestRefused), (500, RequestRefused), (503, FarmUnreachable)):
             server.outages = [status]
             with pytest.raises(kind):

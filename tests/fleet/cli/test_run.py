@@ -50,7 +50,7 @@ class Operator:
         self.account.clock = WallClock()
         self.account.boot_seconds = 0.2
         url = opened.enter_context(scripted_server(runpod.FakeRunPod(self.account).reply)).url
-        farm = opened.enter_context(FleetClient(api.url, API_KEY, patience=0))
+        farm = opened.enter_context(FleetClient(api.url, API_KEY, retry_seconds=0))
         prefix = Tags(farm.term().farm).prefix
         provider = RunPodProvider(SecretStr(runpod.KEY), prefix=prefix, url=url)
         opened.callback(provider.close)

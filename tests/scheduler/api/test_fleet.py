@@ -291,7 +291,7 @@ def test_a_dismissal_is_kept_for_whoever_leads(desk: Desk) -> None:
 
 
 def test_refusals_are_the_clients_own(api: ApiFixture) -> None:
-    with FleetClient(api.url, API_KEY, patience=0) as client:
+    with FleetClient(api.url, API_KEY, retry_seconds=0) as client:
         client.hold_term("one", 60)
         with pytest.raises(RequestRefused) as refused:
             client.intend(7, RentalPlan(**Desk(api).plan()))

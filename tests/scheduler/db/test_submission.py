@@ -7,7 +7,7 @@ import pytest
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from trackfarm.catalog import Brief
 from trackfarm.model_sets import model_set
-from trackfarm.planning.demand import BriefProblem, check_against, effort_of
+from trackfarm.planning.demand import BriefProblem, check_for_model_set, effort_of
 from trackfarm.protocol.operator import JobState, TrackState
 from trackfarm_scheduler.db import jobs, workers
 from trackfarm_scheduler.db import submission as submission_db
@@ -205,7 +205,7 @@ def test_effort_follows_brief_and_model_set() -> None:
 )
 def test_what_no_worker_could_make_is_refused(brief: dict[str, Any], kind: str, field: str) -> None:
     with pytest.raises(BriefProblem) as refused:
-        check_against(briefs(1, **brief)[0], model_set(kind))
+        check_for_model_set(briefs(1, **brief)[0], model_set(kind))
     assert refused.value.field == field
     assert refused.value.message
 
