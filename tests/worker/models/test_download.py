@@ -85,18 +85,18 @@ def test_the_hub_is_asked_for_data_files_at_one_commit(
     said: list[str] = []
     pulled = pull(wanted, to=tmp_path / "xl", on_progress=said.append)
     assert check_integrity(pulled.folder).components == check_integrity(good).components
-    fetched = [line for line in the_hub.asked if "/resolve/" in line]
+    fetched = [line for line in the_hub.requests if "/resolve/" in line]
     assert fetched
     assert all(f"/resolve/{commit_of(XL.repository)}/" in line for line in fetched)
-    assert not [line for line in the_hub.asked if "handler.py" in line]
+    assert not [line for line in the_hub.requests if "handler.py" in line]
     assert json.loads((pulled.folder / "origin.json").read_text())["commit"] == commit_of(
         XL.repository
     )
     assert said[0].startswith(f"fetching {XL.repository}@main (about 0.01 GB)")
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
-    asked = len(the_hub.asked)
+    asked = len(the_hub.requests)
     assert pull(wanted, to=tmp_path / "xl").was_there
-    assert len(the_hub.asked) == asked
+    assert len(the_hub.requests) == asked
 
 
 def test_an_official_checkpoint_is_fetched_in_two_parts_and_converted(
@@ -112,7 +112,7 @@ def test_an_official_checkpoint_is_fetched_in_two_parts_and_converted(
     for name in names:
         weights = f"{name}/diffusion_pytorch_model.safetensors"
         assert (pulled.folder / weights).stat().st_size == (good / weights).stat().st_size
-    assert not [line for line in the_hub.asked if "5Hz" in line]
+    assert not [line for line in the_hub.requests if "5Hz" in line]
     origin = json.loads((pulled.folder / "origin.json").read_text())
     assert origin["parts_repository"] == "ACE-Step/Ace-Step1.5"
     assert origin["parts_commit"] == commit_of("ACE-Step/Ace-Step1.5")
