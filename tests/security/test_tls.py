@@ -24,9 +24,9 @@ from trackfarm.protocol.worker import RegisterRequest
 from trackfarm_scheduler.broker.client import Broker
 from trackfarm_scheduler.broker.users import BrokerUsers
 from trackfarm_scheduler.objects import ObjectStoreError, open_store
-from trackfarm_worker.scheduler_client import SchedulerUnavailable, SchedulerClient
+from trackfarm_worker.scheduler_client import SchedulerClient, SchedulerUnavailable
 from trackfarm_worker.sources.fetch import Fetched, fetch
-from trackfarm_worker.sources.protocol import SourceUnavailable, SourceLimits
+from trackfarm_worker.sources.protocol import SourceLimits, SourceUnavailable
 
 NOT_PROVED = "certificate verify failed|CERTIFICATE_VERIFY_FAILED|not valid for"
 

@@ -12,6 +12,7 @@ import pytest
 from tests.worker.engine.conftest import TrackFactory
 from tests.worker.engine.mixtures import SourceFiles, mixture
 from tests.worker.waiting import wait_until
+from trackfarm.atomic_file import part_of
 from trackfarm.model_sets import model_set
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_worker.engine.parent.client import EngineClient
@@ -198,7 +199,7 @@ def test_next_run_computes_while_the_last_tracks_are_written(
     """A named pipe in place of the file blocks the writer until the test reads it; being no file,
     it then makes the write fail."""
     settings = EngineSettings(model_set="tiny", spool=tmp_path, model_path=models)
-    blocked = tmp_path / "1-1.part"
+    blocked = part_of(tmp_path / "1-1.npy")
     with EngineClient(settings) as own, ThreadPoolExecutor(2) as pool:
         own.start()
         os.mkfifo(blocked)
