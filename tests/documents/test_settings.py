@@ -16,14 +16,14 @@ from trackfarm_fleet.providers.manual import Host
 from trackfarm_fleet.rentals.models import Timeouts
 from trackfarm_fleet.settings import FleetSettings
 from trackfarm_scheduler.settings import SchedulerSettings
-from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.options import EngineOptions
 from trackfarm_worker.settings import WorkerSettings
 
 # Each part of the page begins at one of these headings.
 SETTINGS: Mapping[str, type[Any]] = {
     "Scheduler": SchedulerSettings,
     "Worker": WorkerSettings,
-    "Engine options": Options,
+    "Engine options": EngineOptions,
     "Fleet": FleetSettings,
     "Hosts": Host,
     "Scaling rules": ScalingRules,
@@ -70,7 +70,7 @@ def documented_settings() -> dict[str, list[tuple[str, str, str]]]:
 def defaults_of(settings: type[Any]) -> dict[str, str]:
     """Return the default of each setting as the page shows it."""
     if issubclass(settings, BaseModel):
-        is_environment = settings is not Options
+        is_environment = settings is not EngineOptions
         return {
             name.upper() if is_environment else name: _shown(_default(field))
             for name, field in settings.model_fields.items()
@@ -84,7 +84,7 @@ def defaults_of(settings: type[Any]) -> dict[str, str]:
 
 
 def _default(field: FieldInfo) -> object:
-    return {} if field.default_factory in (dict, Options) else field.default
+    return {} if field.default_factory in (dict, EngineOptions) else field.default
 
 
 def _shown(default: object) -> str:

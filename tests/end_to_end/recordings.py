@@ -20,9 +20,9 @@ from trackfarm.model_sets import model_set
 from trackfarm_worker.engine.child.conditioning import Conditioner
 from trackfarm_worker.engine.child.decoder import Decoder
 from trackfarm_worker.engine.child.denoiser import Denoiser
-from trackfarm_worker.engine.child.levels import normalised
+from trackfarm_worker.engine.child.levels import normalise_peak
 from trackfarm_worker.engine.child.optimize import fold_weight_norm
-from trackfarm_worker.engine.child.recipe import EngineJob, engine_job
+from trackfarm_worker.engine.child.recipe import TrackTry, first_try
 from trackfarm_worker.engine.protocol import EngineTrack
 
 STEPS = 32_767  # per full scale, the rounding of `meter.to_int16`
@@ -81,11 +81,11 @@ class Studio:
             steps=brief.inference_steps,
             guidance=brief.guidance_scale,
         )
-        plan = engine_job(track, self._model_set, "")
-        assert isinstance(plan, EngineJob), plan
-        materials = self._conditioner.materials([self._conditioner.ground(plan)])
-        (latents,), _ = self._denoiser.denoise(materials, lambda *_: ())
+        plan = first_try(track, self._model_set, "")
+        assert isinstance(plan, TrackTry), plan
+        conditionings = self._conditioner.condition([self._conditioner.encode_inputs(plan)])
+        (latents,), _ = self._denoiser.denoise(conditionings, lambda *_: ())
         assert latents is not None
         ((_, raw),) = self._decoder.decode({0: latents}, lambda *_: ())
-        audio = normalised(raw[:, : plan.recipe.frames]).T
+        audio = normalise_peak(raw[:, : plan.recipe.frames]).T
         return np.asarray(audio.numpy(), dtype=np.float64)

@@ -16,7 +16,7 @@ from tests.end_to_end.farm import LocalFarm
 from tests.end_to_end.job_checks import computed_once, ends_done, made_exactly_once, sounds_right
 from tests.servers.process import wait_until
 from tests.worker.judges import JUDGES, AudioFile, judged, lufs
-from tests.worker.sources.hosts import hosting
+from tests.worker.sources.hosts import serve_folder
 from trackfarm.catalog import Brief, open_catalog
 from trackfarm.protocol.operator import JobHeader, TrackInfo
 from trackfarm_scheduler.db.tables import AttemptRow
@@ -142,7 +142,7 @@ def test_a_finished_track_is_a_source_for_the_next(farm: LocalFarm, job_id: str)
 
 def test_a_bad_source_fails_its_own_track_with_the_reason(farm: LocalFarm, tmp_path: Path) -> None:
     (tmp_path / "words.mp3").write_text("just words " * 100)
-    with hosting(tmp_path) as host:
+    with serve_folder(tmp_path) as host:
         cover = {"prompt": "x", "duration": 10, "task_type": "cover"}
         briefs = [
             Brief.model_validate(cover | {"src_audio": f"{host.url}words.mp3", "name": "words"}),

@@ -24,9 +24,9 @@ from trackfarm.protocol.worker import RegisterRequest
 from trackfarm_scheduler.broker.client import Broker
 from trackfarm_scheduler.broker.users import BrokerUsers
 from trackfarm_scheduler.objects import ObjectStoreError, open_store
-from trackfarm_worker.scheduler_client import SchedulerAway, SchedulerClient
+from trackfarm_worker.scheduler_client import SchedulerClient, SchedulerUnavailable
 from trackfarm_worker.sources.fetch import Fetched, fetch
-from trackfarm_worker.sources.protocol import SourceAway, SourceLimits
+from trackfarm_worker.sources.protocol import SourceLimits, SourceUnavailable
 
 NOT_PROVED = "certificate verify failed|CERTIFICATE_VERIFY_FAILED|not valid for"
 
@@ -99,7 +99,7 @@ def test_nor_do_workers(guarded: GuardedFarm, stranger: Certificates) -> None:
     trusts = ssl.create_default_context(cafile=stranger.authority)
     with (
         closing(SchedulerClient(guarded.url, token="t", verify=trusts)) as client,
-        pytest.raises(SchedulerAway, match=NOT_PROVED),
+        pytest.raises(SchedulerUnavailable, match=NOT_PROVED),
     ):
         client.register(RegisterRequest.model_validate(FACTS))
 
@@ -111,7 +111,7 @@ def test_sources_are_fetched_from_a_store_of_ones_own(
     trusted = fetch(url, target, limits, is_signed=True, ca_file=str(guarded.files.authority))
     assert isinstance(trusted, Fetched)
     other = fetch(url, target, limits, is_signed=True, ca_file=str(stranger.authority))
-    assert isinstance(other, SourceAway)
+    assert isinstance(other, SourceUnavailable)
     assert "CERTIFICATE_VERIFY_FAILED" in other.message
 
 

@@ -17,12 +17,12 @@ from trackfarm.protocol.worker import (
     TrackOrder,
     TrackVerdict,
 )
-from trackfarm_worker.engine.protocol import Finished, Measures, StageSeconds
+from trackfarm_worker.engine.protocol import FinishedTrack, Measures, StageSeconds
 
 SHARD, LEASE = "shard_0001", "lease_0001"
 MEASURES = Measures(
-    finite=True,
-    silent=False,
+    is_finite=True,
+    is_silent=False,
     raw_peak_dbfs=-3,
     peak_dbfs=-1,
     rms_dbfs=-18,
@@ -82,12 +82,12 @@ def verdicts(*ids: int, verdict: ReportVerdict = ReportVerdict.COMMITTED) -> byt
     return answer.model_dump_json().encode()
 
 
-def audio(spool: Path, track_id: int, *, frames: int = 4_800) -> Finished:
+def audio(spool: Path, track_id: int, *, frames: int = 4_800) -> FinishedTrack:
     """Write a spooled tone, like the engine."""
     tone = np.sin(np.arange(frames) / 20)[:, None] * np.array([20_000, -20_000])
     path = spool / f"{track_id}.npy"
     np.save(path, tone.astype(np.int16), allow_pickle=False)
-    return Finished(
+    return FinishedTrack(
         track_id=track_id,
         path=path,
         sample_rate=48_000,

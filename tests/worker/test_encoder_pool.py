@@ -21,7 +21,7 @@ from tests.worker.judges import JUDGES, judged
 from tests.worker.waiting import is_running, wait_until
 from trackfarm.catalog import Brief
 from trackfarm.catalog.vocabulary import AudioFormat
-from trackfarm_worker.audio_tags import TrackProvenance, labels
+from trackfarm_worker.audio_tags import TrackProvenance, track_tags
 from trackfarm_worker.encoder_pool import EncodedFile, EncodeFailed, EncoderPool
 
 FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
@@ -54,7 +54,7 @@ def encoded(result: EncodedFile | EncodeFailed) -> EncodedFile:
 
 @pytest.mark.parametrize("judge", JUDGES)
 @pytest.mark.parametrize("audio_format", FORMATS)
-def test_players_get_stereo_48_khz_of_exactly_the_length_asked_for(
+def test_encode_makes_stereo_48_khz_of_exactly_the_requested_length(
     pool: EncoderPool, pcm: Path, tmp_path: Path, audio_format: AudioFormat, judge: str
 ) -> None:
     out = tmp_path / f"track.{audio_format}"
@@ -73,7 +73,7 @@ def test_players_get_stereo_48_khz_of_exactly_the_length_asked_for(
 
 
 @pytest.mark.parametrize("judge", JUDGES)
-def test_mp3_has_a_constant_bit_rate_of_320_kbit(
+def test_encode_makes_mp3_of_constant_320_kbit(
     pool: EncoderPool, pcm: Path, tmp_path: Path, judge: str
 ) -> None:
     result = encoded(pool.encode(pcm, tmp_path / "track.mp3", "mp3"))
@@ -83,7 +83,7 @@ def test_mp3_has_a_constant_bit_rate_of_320_kbit(
 
 
 @pytest.mark.parametrize("audio_format", FORMATS)
-def test_digests_are_those_of_the_file_and_the_same_each_time(
+def test_encode_returns_the_digests_of_the_file_and_is_reproducible(
     pool: EncoderPool, pcm: Path, tmp_path: Path, audio_format: AudioFormat
 ) -> None:
     first = encoded(pool.encode(pcm, tmp_path / "one", audio_format))
@@ -98,20 +98,18 @@ def test_digests_are_those_of_the_file_and_the_same_each_time(
 
 @pytest.mark.parametrize("judge", JUDGES)
 @pytest.mark.parametrize("audio_format", FORMATS)
-def test_tags_are_what_players_show(
+def test_encode_writes_tags_that_players_show(
     pool: EncoderPool, pcm: Path, tmp_path: Path, audio_format: AudioFormat, judge: str
 ) -> None:
     brief = Brief(prompt="Früh Licht " * 20, duration=10, title="Lobby, “calm”")
-    tags = labels(brief, 2**32 - 1, TrackProvenance("job_0001", "acestep-v15-turbo"))
+    tags = track_tags(brief, 2**32 - 1, TrackProvenance("job_0001", "acestep-v15-turbo"))
     result = encoded(pool.encode(pcm, tmp_path / "out", audio_format, tags=tags))
     file = judged(judge, result.path)
     assert tags.items() <= file.tags.items()
     assert len(file.samples) == len(music(SECONDS))
 
 
-def test_what_cannot_be_encoded_is_a_value_and_leaves_no_file(
-    pool: EncoderPool, tmp_path: Path
-) -> None:
+def test_encode_returns_failures_and_leaves_no_file(pool: EncoderPool, tmp_path: Path) -> None:
     np.save(tmp_path / "mono.npy", np.zeros((480, 1), np.int16), allow_pickle=False)
     for pcm in ("mono.npy", "missing.npy"):
         result = pool.encode(tmp_path / pcm, tmp_path / "out.mp3", "mp3")
@@ -124,7 +122,7 @@ def encoder_pids() -> set[int]:
 
 
 @pytest.mark.parametrize("crashes", [1, 2])
-def test_a_crashed_codec_gets_one_more_chance(tmp_path: Path, crashes: int) -> None:
+def test_pool_retries_once_after_a_crashed_codec(tmp_path: Path, crashes: int) -> None:
     np.save(tmp_path / "long.npy", np.tile(music(10), (20, 1)), allow_pickle=False)
     others = encoder_pids()
     out = tmp_path / "long.mp3"
@@ -160,7 +158,7 @@ if __name__ == "__main__":
 """
 
 
-def test_encoders_end_with_their_killed_parent(pcm: Path, tmp_path: Path) -> None:
+def test_pool_processes_end_with_their_killed_parent(pcm: Path, tmp_path: Path) -> None:
     script = tmp_path / "owner.py"
     script.write_text(OWNER)
     command = [sys.executable, str(script), str(pcm), str(tmp_path / "out.wav")]

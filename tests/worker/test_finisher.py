@@ -15,10 +15,10 @@ from trackfarm.protocol.worker import BatchShare, FailureKind, TrackDone, TrackF
 from trackfarm_worker import finisher as finisher_module
 from trackfarm_worker.audio_tags import TrackProvenance
 from trackfarm_worker.encoder_pool import EncoderPool
-from trackfarm_worker.engine.protocol import Finished
+from trackfarm_worker.engine.protocol import FinishedTrack
 from trackfarm_worker.finisher import UPLOAD_TRIES, Finisher
 
-ORIGIN = TrackProvenance("job_0001", "acestep-v15-turbo")
+PROVENANCE = TrackProvenance("job_0001", "acestep-v15-turbo")
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def encoders() -> Iterator[EncoderPool]:
 
 @pytest.fixture
 def store() -> Iterator[ScriptedServer]:
-    with scripted_server() as made:
-        yield made
+    with scripted_server() as server:
+        yield server
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ def finisher(
     monkeypatch.setattr(
         finisher_module, "wait_random_exponential", lambda **_: wait_none(), raising=True
     )
-    made = Finisher(encoders=encoders, spool=tmp_path)
-    yield made
-    made.close()
+    instance = Finisher(encoders=encoders, spool=tmp_path)
+    yield instance
+    instance.close()
 
 
 def never(_: int) -> TrackOrder | None:
@@ -51,13 +51,13 @@ def never(_: int) -> TrackOrder | None:
 
 def finish(
     finisher: Finisher,
-    wanted: TrackOrder,
-    sound: Finished,
+    track: TrackOrder,
+    audio_file: FinishedTrack,
     renew_url: Callable[[int], TrackOrder | None] = never,
     *,
-    in_hurry: bool = True,
+    is_stopping: bool = True,
 ) -> TrackDone | TrackFailed:
-    return finisher.finish(wanted, sound, ORIGIN, renew_url, lambda: in_hurry)
+    return finisher.finish(track, audio_file, PROVENANCE, renew_url, lambda: is_stopping)
 
 
 def finished(result: TrackDone | TrackFailed) -> TrackDone:
@@ -65,22 +65,24 @@ def finished(result: TrackDone | TrackFailed) -> TrackDone:
     return result
 
 
-def refused(result: TrackDone | TrackFailed) -> TrackFailed:
+def failed(result: TrackDone | TrackFailed) -> TrackFailed:
     assert isinstance(result, TrackFailed), result
     return result
 
 
-def left_in(spool: Path) -> list[str]:
+def files_in(spool: Path) -> list[str]:
     return sorted(path.name for path in spool.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["mp3", "wav", "flac", "opus"])
-def test_what_is_reported_is_what_was_stored(
+def test_finish_reports_the_stored_file(
     finisher: Finisher, store: ScriptedServer, tmp_path: Path, kind: str
 ) -> None:
-    wanted = order(7, url=f"{store.url}/", kind=kind)
-    made = audio(tmp_path, 7).model_copy(update={"batch_size": 4, "padding": 0.1, "passes": 2.0})
-    result = finished(finish(finisher, wanted, made))
+    track = order(7, url=f"{store.url}/", kind=kind)
+    finished_track = audio(tmp_path, 7).model_copy(
+        update={"batch_size": 4, "padding": 0.1, "passes": 2.0}
+    )
+    result = finished(finish(finisher, track, finished_track))
     (put,) = store.requests
     headers = put.headers
     assert (put.method, put.path, headers["x-kept"]) == ("PUT", "/put/7", "1")
@@ -96,59 +98,59 @@ def test_what_is_reported_is_what_was_stored(
     assert result.batch == BatchShare(tracks=4, padding=0.1, passes=2.0)
     assert result.timings.encode > 0
     assert result.timings.upload > 0
-    assert left_in(tmp_path) == []
+    assert files_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("hiccup", [Reply(status) for status in (503, 500, 429, 408, 0)])
-def test_a_hiccup_is_tried_again(
-    finisher: Finisher, store: ScriptedServer, tmp_path: Path, hiccup: Reply
+@pytest.mark.parametrize("failure", [Reply(status) for status in (503, 500, 429, 408, 0)])
+def test_finish_retries_temporary_failures(
+    finisher: Finisher, store: ScriptedServer, tmp_path: Path, failure: Reply
 ) -> None:
-    store.reply_with(hiccup, hiccup, Reply(body={}))
-    wanted = order(1, url=f"{store.url}/")
-    finished(finish(finisher, wanted, audio(tmp_path, 1)))
+    store.reply_with(failure, failure, Reply(body={}))
+    track = order(1, url=f"{store.url}/")
+    finished(finish(finisher, track, audio(tmp_path, 1)))
     assert len(store.requests) == 3
     assert len({request.body for request in store.requests if request.body}) == 1, "whole each time"
 
 
-def test_without_hurry_a_store_that_is_away_is_waited_for(
+def test_finish_waits_for_an_unreachable_store_unless_stopping(
     finisher: Finisher, store: ScriptedServer, tmp_path: Path
 ) -> None:
     store.reply_with(*[Reply(503)] * (3 * UPLOAD_TRIES), Reply(body={}))
-    wanted = order(1, url=f"{store.url}/")
-    finished(finish(finisher, wanted, audio(tmp_path, 1), in_hurry=False))
+    track = order(1, url=f"{store.url}/")
+    finished(finish(finisher, track, audio(tmp_path, 1), is_stopping=False))
     assert len(store.requests) == 3 * UPLOAD_TRIES + 1
 
 
-def test_a_store_that_stays_away_fails_the_upload_and_not_the_track(
+def test_finish_fails_the_upload_when_the_store_stays_unreachable(
     finisher: Finisher, store: ScriptedServer, tmp_path: Path
 ) -> None:
     store.reply_with(Reply(503))
-    wanted = order(1, url=f"{store.url}/")
-    result = refused(finish(finisher, wanted, audio(tmp_path, 1)))
+    track = order(1, url=f"{store.url}/")
+    result = failed(finish(finisher, track, audio(tmp_path, 1)))
     assert result.kind is FailureKind.UPLOAD_FAILED
     assert "503" in result.message
     assert len(store.requests) == UPLOAD_TRIES
-    assert left_in(tmp_path) == []
+    assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_an_expired_url_is_renewed_once(
+def test_finish_renews_an_expired_url_once(
     finisher: Finisher, store: ScriptedServer, tmp_path: Path, status: int
 ) -> None:
     store.reply = lambda request: Reply(200 if request.path == "/fresh/put/1" else status)
-    asked_for: list[int] = []
+    renewed_ids: list[int] = []
 
     def renew(track_id: int) -> TrackOrder:
-        asked_for.append(track_id)
+        renewed_ids.append(track_id)
         return order(1, url=f"{store.url}/fresh/")
 
-    wanted = order(1, url=f"{store.url}/")
-    finished(finish(finisher, wanted, audio(tmp_path, 1), renew))
+    track = order(1, url=f"{store.url}/")
+    finished(finish(finisher, track, audio(tmp_path, 1), renew))
     assert store.paths() == ["/put/1", "/fresh/put/1"]
-    assert asked_for == [1]
+    assert renewed_ids == [1]
 
 
-def test_an_answer_that_was_lost_is_no_failure(
+def test_finish_accepts_an_object_that_exists_already(
     finisher: Finisher, store: ScriptedServer, tmp_path: Path
 ) -> None:
     """The object exists, and a write-once URL reports that to the second attempt."""
@@ -157,36 +159,36 @@ def test_an_answer_that_was_lost_is_no_failure(
     assert len(store.requests) == 2
 
 
-def test_a_url_that_cannot_be_renewed_fails_the_upload(
+def test_finish_fails_the_upload_when_its_url_cannot_be_renewed(
     finisher: Finisher, store: ScriptedServer, tmp_path: Path
 ) -> None:
     store.reply_with(Reply(403))
-    wanted = order(1, url=f"{store.url}/")
-    for renewed in (None, wanted):
+    track = order(1, url=f"{store.url}/")
+    for renewed in (None, track):
         answer = dict.fromkeys([1], renewed)
-        result = refused(finish(finisher, wanted, audio(tmp_path, 1), answer.get))
+        result = failed(finish(finisher, track, audio(tmp_path, 1), answer.get))
         assert result.kind is FailureKind.UPLOAD_FAILED
         assert "403" in result.message
     assert len(store.requests) == 3
-    assert left_in(tmp_path) == []
+    assert files_in(tmp_path) == []
 
 
-def test_samples_that_no_codec_takes_fail_the_encoder(
+def test_finish_fails_the_encoder_for_invalid_samples(
     finisher: Finisher, store: ScriptedServer, tmp_path: Path
 ) -> None:
     broken = audio(tmp_path, 1)
     np.save(broken.path, np.zeros((10, 2, 3), dtype=np.int16), allow_pickle=False)
-    result = refused(finish(finisher, order(1, kind="mp3"), broken))
+    result = failed(finish(finisher, order(1, kind="mp3"), broken))
     assert result.kind is FailureKind.ENCODER_FAILED
     assert store.requests == []
-    assert left_in(tmp_path) == []
+    assert files_in(tmp_path) == []
 
 
-def test_the_seed_of_the_try_that_succeeded_is_reported_and_written(
+def test_finish_reports_and_writes_the_seed_of_the_successful_try(
     finisher: Finisher, store: ScriptedServer, tmp_path: Path
 ) -> None:
-    sound = audio(tmp_path, 1).model_copy(update={"seed": 4_242})
-    result = finished(finish(finisher, order(1, url=f"{store.url}/", kind="mp3"), sound))
+    audio_file = audio(tmp_path, 1).model_copy(update={"seed": 4_242})
+    result = finished(finish(finisher, order(1, url=f"{store.url}/", kind="mp3"), audio_file))
     assert result.seed == 4_242
     (put,) = store.requests
     assert b"seed\x004242" in put.body

@@ -16,11 +16,11 @@ from trackfarm.protocol.worker import (
     ReportRequest,
 )
 from trackfarm_worker.scheduler_client import (
-    NotOurs,
-    NotWelcome,
-    Rejected,
-    SchedulerAway,
+    LeaseLost,
+    RequestRejected,
     SchedulerClient,
+    SchedulerUnavailable,
+    Unauthorized,
 )
 
 REGISTER = RegisterRequest(name="n", gpu="cpu", memory_mib=8_192, model_set="tiny")
@@ -29,18 +29,18 @@ PROBLEM = b'{"title":"no","status":409,"detail":"the shard is not yours any more
 
 @pytest.fixture
 def scheduler() -> Iterator[ScriptedServer]:
-    with scripted_server() as made:
-        yield made
+    with scripted_server() as instance:
+        yield instance
 
 
 @pytest.fixture
 def client(scheduler: ScriptedServer) -> Iterator[SchedulerClient]:
-    made = SchedulerClient(scheduler.url + "/", token="secret")
-    yield made
-    made.close()
+    instance = SchedulerClient(scheduler.url + "/", token="secret")
+    yield instance
+    instance.close()
 
 
-def test_calls_carry_the_token_and_go_where_the_contract_says(
+def test_calls_carry_the_token_and_use_the_paths_of_the_protocol(
     scheduler: ScriptedServer, client: SchedulerClient
 ) -> None:
     scheduler.reply_with(Reply(body=claim(1).model_dump_json().encode()))
@@ -71,12 +71,12 @@ def test_calls_carry_the_token_and_go_where_the_contract_says(
 
 
 @pytest.mark.parametrize("status", [409, 410])
-def test_a_shard_that_is_not_ours_is_an_answer(
+def test_claim_returns_lease_lost_for_a_shard_of_another_worker(
     scheduler: ScriptedServer, client: SchedulerClient, status: int
 ) -> None:
     scheduler.reply_with(Reply(status, PROBLEM))
     answer = client.claim(SHARD, ClaimRequest(lease_id=LEASE))
-    assert answer == NotOurs("the shard is not yours any more")
+    assert answer == LeaseLost("the shard is not yours any more")
     request = ReleaseRequest(lease_id=LEASE, track_ids=[1], reason=ReleaseReason.STOPPED)
     client.release(SHARD, request)
 
@@ -84,42 +84,45 @@ def test_a_shard_that_is_not_ours_is_an_answer(
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (Reply(500), SchedulerAway),
-        (Reply(502, b"<html>bad gateway"), SchedulerAway),
-        (Reply(503), SchedulerAway),
-        (Reply(429), SchedulerAway),
-        (Reply(200, b"not json"), SchedulerAway),
-        (Reply(200, b"{}"), SchedulerAway),
-        (Reply(200, b"plain", {"Content-Encoding": "gzip"}), SchedulerAway),
-        (Reply(0), SchedulerAway),
-        (Reply(401, PROBLEM), NotWelcome),
-        (Reply(403, b"plain text"), NotWelcome),
-        (Reply(404), Rejected),
-        (Reply(409, PROBLEM), Rejected),
-        (Reply(422, b"[]"), Rejected),
-        (Reply(302, b"", {"Location": "/elsewhere"}), Rejected),
+        (Reply(500), SchedulerUnavailable),
+        (Reply(502, b"<html>bad gateway"), SchedulerUnavailable),
+        (Reply(503), SchedulerUnavailable),
+        (Reply(429), SchedulerUnavailable),
+        (Reply(200, b"not json"), SchedulerUnavailable),
+        (Reply(200, b"{}"), SchedulerUnavailable),
+        (Reply(200, b"plain", {"Content-Encoding": "gzip"}), SchedulerUnavailable),
+        (Reply(0), SchedulerUnavailable),
+        (Reply(401, PROBLEM), Unauthorized),
+        (Reply(403, b"plain text"), Unauthorized),
+        (Reply(404), RequestRejected),
+        (Reply(409, PROBLEM), RequestRejected),
+        (Reply(422, b"[]"), RequestRejected),
+        (Reply(302, b"", {"Location": "/elsewhere"}), RequestRejected),
     ],
     ids=lambda value: getattr(value, "__name__", "") or f"{value.status}-{str(value.body)[:12]}",
 )
-def test_every_other_answer_is_one_of_three_endings(
-    scheduler: ScriptedServer, client: SchedulerClient, answer: Reply, expected: type[Exception]
+def test_calls_raise_one_of_three_errors_for_other_responses(
+    scheduler: ScriptedServer,
+    client: SchedulerClient,
+    answer: Reply,
+    expected: type[Exception],
 ) -> None:
     scheduler.reply_with(answer)
     with pytest.raises(expected):
         client.register(REGISTER)
 
 
-def test_the_schedulers_words_are_passed_on(
+def test_errors_carry_the_reason_of_the_scheduler(
     scheduler: ScriptedServer, client: SchedulerClient
 ) -> None:
     body = b'{"detail":"no tier","errors":[{"field":"memory_mib"}]}'
     scheduler.reply_with(Reply(422, body))
-    with pytest.raises(Rejected, match=r"HTTP 422: no tier \[\{'field': 'memory_mib'\}\]"):
+    with pytest.raises(RequestRejected, match=r"HTTP 422: no tier \[\{'field': 'memory_mib'\}\]"):
         client.register(REGISTER)
 
 
-def test_nobody_there() -> None:
+def test_call_without_a_scheduler_is_unavailable() -> None:
     client = SchedulerClient(f"http://127.0.0.1:{free_port()}", token="secret")
-    with pytest.raises(SchedulerAway, match="ConnectError"):
+    with pytest.raises(SchedulerUnavailable, match="ConnectError"):
         client.heartbeat(HeartbeatRequest())
     client.close()

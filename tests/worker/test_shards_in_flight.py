@@ -8,43 +8,46 @@ from trackfarm.protocol.worker import ReleaseReason, Stage
 from trackfarm_worker.shards_in_flight import ShardRegistry
 
 
-def test_a_shard_is_on_the_board_while_it_runs() -> None:
-    board = ShardRegistry()
-    with board.entered(claim(1, 2)) as shard:
+def test_track_registers_a_shard_while_it_runs() -> None:
+    registry = ShardRegistry()
+    with registry.track(claim(1, 2)) as shard:
         shard.stage, shard.step, shard.steps, shard.finished = Stage.COMPUTING, 3, 8, 1
-        (progress,) = board.progress()
+        (progress,) = registry.progress()
         assert (progress.lease_id, progress.stage) == (LEASE, Stage.COMPUTING)
         assert (progress.step, progress.steps, progress.finished) == (3, 8, 1)
-    assert board.progress() == []
+    assert registry.progress() == []
 
 
-def test_a_shard_leaves_the_board_also_when_it_breaks() -> None:
-    board = ShardRegistry()
+def test_track_removes_a_shard_after_an_error() -> None:
+    registry = ShardRegistry()
     try:
-        with board.entered(claim(1)):
+        with registry.track(claim(1)):
             raise ZeroDivisionError
     except ZeroDivisionError:
-        assert board.progress() == []
+        assert registry.progress() == []
 
 
-def test_stopping_names_the_tracks_for_the_engine() -> None:
-    board = ShardRegistry()
-    with board.entered(claim(1, 2)) as shard, board.entered(claim(3, lease="lease_0002")) as other:
-        assert board.stop(LEASE, ReleaseReason.STOPPED, is_dead=False) == {1, 2}
-        assert (shard.stop_reason, shard.is_dead) == (ReleaseReason.STOPPED, False)
+def test_stop_returns_the_tracks_for_the_engine() -> None:
+    registry = ShardRegistry()
+    with (
+        registry.track(claim(1, 2)) as shard,
+        registry.track(claim(3, lease="lease_0002")) as other,
+    ):
+        assert registry.stop(LEASE, ReleaseReason.STOPPED, lease_lost=False) == {1, 2}
+        assert (shard.stop_reason, shard.lease_lost) == (ReleaseReason.STOPPED, False)
         assert other.stop_reason is None
-    assert board.stop(LEASE, ReleaseReason.STOPPED, is_dead=True) == frozenset()
+    assert registry.stop(LEASE, ReleaseReason.STOPPED, lease_lost=True) == frozenset()
 
 
-def test_draining_marks_what_runs_and_what_comes() -> None:
-    board = ShardRegistry()
-    with board.entered(claim(1)) as shard:
-        board.drain()
+def test_drain_marks_running_and_later_shards() -> None:
+    registry = ShardRegistry()
+    with registry.track(claim(1)) as shard:
+        registry.drain()
         assert shard.stop_reason is ReleaseReason.DRAINING
-        assert not shard.is_dead
-        with board.entered(claim(2, lease="lease_0002")) as late:
+        assert not shard.lease_lost
+        with registry.track(claim(2, lease="lease_0002")) as late:
             assert late.stop_reason is ReleaseReason.DRAINING
-    assert board.draining
+    assert registry.is_draining
 
 
 actions = st.lists(
@@ -55,20 +58,20 @@ actions = st.lists(
 
 
 @given(actions)
-def test_the_first_reason_stays_and_death_is_final(acts: list[str]) -> None:
-    board = ShardRegistry()
+def test_stop_keeps_the_first_reason_and_a_lost_lease(acts: list[str]) -> None:
+    registry = ShardRegistry()
     reasons = {
         "stop": ReleaseReason.STOPPED,
         "kill": ReleaseReason.STOPPED,
         "drain": ReleaseReason.DRAINING,
         "disk": ReleaseReason.DISK_FULL,
     }
-    with board.entered(claim(1)) as shard:
+    with registry.track(claim(1)) as shard:
         for act in acts:
             if act == "drain":
-                board.drain()
+                registry.drain()
             else:
-                board.stop(LEASE, reasons[act], is_dead=act == "kill")
+                registry.stop(LEASE, reasons[act], lease_lost=act == "kill")
         assert shard.stop_reason is reasons[acts[0]]
-        assert shard.is_dead == ("kill" in acts)
-        assert board.draining == ("drain" in acts)
+        assert shard.lease_lost == ("kill" in acts)
+        assert registry.is_draining == ("drain" in acts)

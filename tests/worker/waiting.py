@@ -4,15 +4,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PATIENCE = 90.0
+TIMEOUT_SECONDS = 90.0
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = TIMEOUT_SECONDS) -> None:
     """Raise TimeoutError if `condition` is not true within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds} s in vain")
+            raise TimeoutError(f"not true after {seconds} s")
         time.sleep(0.01)
 
 

@@ -22,27 +22,33 @@ from trackfarm.net.tls import tls_verify
 from trackfarm.protocol.worker import RegisterAnswer, RegisterRequest
 from trackfarm.settings import BAD_SETTINGS, ClientSettingsError
 from trackfarm.settings_errors import SETTINGS_ERRORS
-from trackfarm_worker import gpu, multi_gpu, registration, self_terminate, self_test
-from trackfarm_worker.calibration import stored
+from trackfarm_worker import calibration, gpu, registration
 from trackfarm_worker.celery_app import build_celery, serve
 from trackfarm_worker.encoder_pool import EncoderPool
-from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineClient
 from trackfarm_worker.engine.parent.supervisor import EngineStartFailed
 from trackfarm_worker.engine.protocol import Ready
 from trackfarm_worker.finisher import Finisher
 from trackfarm_worker.gpu import GpuInfo, GpuSensor
 from trackfarm_worker.heartbeat import HeartbeatThread
+from trackfarm_worker.multi_gpu import WorkerGroup
 from trackfarm_worker.outbox import Outbox, Reporter
-from trackfarm_worker.registration import (
-    Credentials,
-    Registration,
-    refuse_unsafe,
-    with_authority_file,
+from trackfarm_worker.registration import Credentials, Registration
+from trackfarm_worker.scheduler_client import (
+    RequestRejected,
+    SchedulerClient,
+    SchedulerUnavailable,
+    Unauthorized,
 )
-from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
-from trackfarm_worker.self_terminate import RentalTermination
-from trackfarm_worker.self_test import SelfTestFailed
-from trackfarm_worker.settings import ABANDONED, CANNOT_CONTINUE, WorkerSettings, complaint, taken
+from trackfarm_worker.self_terminate import RentalTermination, own_rental
+from trackfarm_worker.self_test import SelfTestFailed, run_self_test
+from trackfarm_worker.settings import (
+    ABANDONED,
+    CANNOT_CONTINUE,
+    WorkerSettings,
+    settings_error,
+    take_environment,
+)
 from trackfarm_worker.shard_runner import ShardRunner
 from trackfarm_worker.shards_in_flight import ShardRegistry
 from trackfarm_worker.shutdown import Drain, SchedulerWatchdog
@@ -51,41 +57,60 @@ from trackfarm_worker.sources.cache import SourceCache
 log = structlog.get_logger("trackfarm_worker")
 
 
-def _register_request(settings: WorkerSettings, detected: GpuInfo, ready: Ready) -> RegisterRequest:
-    return RegisterRequest(
-        name=settings.name,
-        gpu=detected.name,
-        memory_mib=detected.memory_mib,
-        driver=detected.driver,
-        provider=settings.provider,
-        rental_tag=settings.rental_tag,
-        price_per_hour=settings.price_per_hour,
-        model_set=settings.model_set,
-        nonce=secrets.token_hex(16),
-        digests=ready.digests,
-        calibration=_calibration_facts(settings, detected, ready),
-        versions=ready.versions | {"trackfarm": __version__, "celery": version("celery")},
-    )
+def main() -> int:
+    """Run the worker; with arguments, run a command of `trackfarm_worker.cli`."""
+    if sys.argv[1:]:
+        from trackfarm_worker.cli.calibrate import app
+
+        app()
+    try:
+        settings = registration.settings_with_ca_file(WorkerSettings(), os.environ)
+        model_set(settings.model_set)
+        registration.refuse_unsafe_url(settings)
+        logs.configure(settings.log_format, settings.log_level)
+        hardware = gpu.detect(settings.device, name=settings.gpu, memory_mib=settings.memory_mib)
+    except SETTINGS_ERRORS as error:
+        print(settings_error(error), file=sys.stderr)
+        return BAD_SETTINGS
+    except (UnknownModelSet, ClientSettingsError, RuntimeError) as error:
+        print(f"The worker's settings are invalid: {error}", file=sys.stderr)
+        return BAD_SETTINGS
+    environ = take_environment()
+    rental = None
+    if not settings.is_in_group:
+        rental = own_rental(settings.provider, environ, base=settings.own_rental_url)
+    terminate_rental = RentalTermination(rental)
+    if settings.cards > 1:
+        code = WorkerGroup(
+            settings.cards, name=settings.name, folder=settings.data_dir, environ=environ
+        ).serve()
+    else:
+        code = _run(settings, hardware, terminate_rental)
+    if code == ABANDONED:
+        terminate_rental()
+    return code
 
 
-def _calibration_facts(
-    settings: WorkerSettings, detected: GpuInfo, ready: Ready
-) -> dict[str, float]:
-    """Return the results of `trackfarm-worker calibrate` for this GPU and model set; empty if there
-    are none."""
-    calibration = stored(settings.data_dir)
-    if calibration is None:
-        return {}
-    if not calibration.fits(
-        gpu=detected.name, memory_mib=detected.memory_mib, model_set=ready.model_set
-    ):
-        log.warning("calibration_ignored", gpu=calibration.gpu, model_set=calibration.model_set)
-        return {}
-    return calibration.facts(model_set(settings.model_set))
+def _run(settings: WorkerSettings, hardware: GpuInfo, terminate_rental: RentalTermination) -> int:
+    try:
+        with ExitStack() as parts:
+            return _work(settings, hardware, terminate_rental, parts)
+    except (SchedulerUnavailable, Unauthorized) as error:
+        log.error("worker_cannot_start", error=str(error))
+        return ABANDONED if settings.is_rented else CANNOT_CONTINUE
+    except (EngineStartFailed, SelfTestFailed, RequestRejected) as error:
+        log.error("worker_cannot_start", error=str(error))
+        return CANNOT_CONTINUE
+    except ClientSettingsError as error:
+        log.error("worker_cannot_start", error=str(error))
+        return BAD_SETTINGS
 
 
 def _work(
-    settings: WorkerSettings, detected: GpuInfo, give_back: RentalTermination, parts: ExitStack
+    settings: WorkerSettings,
+    hardware: GpuInfo,
+    terminate_rental: RentalTermination,
+    parts: ExitStack,
 ) -> int:
     spool = settings.data_dir / "spool"
     shutil.rmtree(spool, ignore_errors=True)  # audio of a killed predecessor is useless
@@ -95,38 +120,40 @@ def _work(
     parts.callback(outbox.close)
     verify = tls_verify(settings.ca_file, setting="TRACKFARM_WORKER_CA_FILE")
     credentials_file = settings.data_dir / "credentials.json"
-    past = registration.settle_past(credentials_file, outbox, settings.scheduler_url, verify=verify)
+    previous = registration.settle_previous_session(
+        credentials_file, outbox, settings.scheduler_url, verify=verify
+    )
 
     engine = parts.enter_context(
-        EngineProcess(
+        EngineClient(
             settings.engine(spool, step_delay=settings.step_delay), on_log=_log_engine_line
         )
     )
     ready = engine.start()
     log.info("engine_ready", model_set=ready.model_set, load_seconds=ready.load_seconds)
-    _self_test(settings, detected, engine)
-    registered = Registration(settings, verify).join(
-        _register_request(settings, detected, ready), past
+    _self_test(settings, hardware, engine)
+    session = Registration(settings, verify).join(
+        _register_request(settings, hardware, ready), previous
     )
-    structlog.contextvars.bind_contextvars(worker=registered.worker_id)
-    registration.save(
+    structlog.contextvars.bind_contextvars(worker=session.worker_id)
+    registration.save_credentials(
         credentials_file,
         Credentials(
             scheduler_url=settings.scheduler_url,
-            worker_id=registered.worker_id,
-            token=registered.token,
+            worker_id=session.worker_id,
+            token=session.token,
         ),
     )
-    return _serve(settings, registered, verify, engine, outbox, give_back, parts)
+    return _serve(settings, session, verify, engine, outbox, terminate_rental, parts)
 
 
-def _self_test(settings: WorkerSettings, detected: GpuInfo, engine: EngineProcess) -> None:
+def _self_test(settings: WorkerSettings, hardware: GpuInfo, engine: EngineClient) -> None:
     if settings.step_delay:
         return  # slowed on purpose, for a drill
-    result = self_test.examine(
+    result = run_self_test(
         engine,
         model_set(settings.model_set),
-        gpu=detected.name,
+        gpu=hardware.name,
         is_gpu=settings.is_gpu,
         # On shared CPU cores a slow moment says nothing about the machine.
         least_speed=settings.least_speed if settings.is_gpu else 0.0,
@@ -139,16 +166,49 @@ def _self_test(settings: WorkerSettings, detected: GpuInfo, engine: EngineProces
     )
 
 
+def _register_request(settings: WorkerSettings, hardware: GpuInfo, ready: Ready) -> RegisterRequest:
+    return RegisterRequest(
+        name=settings.name,
+        gpu=hardware.name,
+        memory_mib=hardware.memory_mib,
+        driver=hardware.driver,
+        provider=settings.provider,
+        rental_tag=settings.rental_tag,
+        price_per_hour=settings.price_per_hour,
+        model_set=settings.model_set,
+        nonce=secrets.token_hex(16),
+        digests=ready.digests,
+        calibration=_calibration_facts(settings, hardware, ready),
+        versions=ready.versions | {"trackfarm": __version__, "celery": version("celery")},
+    )
+
+
+def _calibration_facts(
+    settings: WorkerSettings, hardware: GpuInfo, ready: Ready
+) -> dict[str, float]:
+    """Return the results of `trackfarm-worker calibrate` for this GPU and model set; empty if there
+    are none."""
+    record = calibration.load(settings.data_dir)
+    if record is None:
+        return {}
+    if not record.fits(
+        gpu=hardware.name, memory_mib=hardware.memory_mib, model_set=ready.model_set
+    ):
+        log.warning("calibration_ignored", gpu=record.gpu, model_set=record.model_set)
+        return {}
+    return record.facts(model_set(settings.model_set))
+
+
 def _serve(
     settings: WorkerSettings,
-    registration: RegisterAnswer,
+    session: RegisterAnswer,
     verify: ssl.SSLContext | bool,
-    engine: EngineProcess,
+    engine: EngineClient,
     outbox: Outbox,
-    give_back: RentalTermination,
+    terminate_rental: RentalTermination,
     parts: ExitStack,
 ) -> int:
-    client = SchedulerClient(settings.scheduler_url, token=registration.token, verify=verify)
+    client = SchedulerClient(settings.scheduler_url, token=session.token, verify=verify)
     parts.callback(client.close)
     encoders = parts.enter_context(EncoderPool(settings.encoders))
     finisher = Finisher(encoders=encoders, spool=settings.data_dir / "spool", verify=verify)
@@ -156,52 +216,57 @@ def _serve(
     finishing = ThreadPoolExecutor(PIPELINE_DEPTH * settings.encoders, "finisher")
     parts.callback(finishing.shutdown, wait=False, cancel_futures=True)
 
-    board = ShardRegistry()
-    drain = Drain(board=board, engine=engine, seconds=settings.drain_seconds, give_back=give_back)
-    on_unwelcome = drain.forsake if settings.is_rented else drain.fail
-    dead_man = SchedulerWatchdog(settings.scheduler_timeout_seconds, drain.forsake)
-    heart = HeartbeatThread(
-        client=client,
-        board=board,
+    registry = ShardRegistry()
+    drain = Drain(
+        registry=registry,
         engine=engine,
-        intervals=registration.intervals,
-        on_drain=drain.request,
-        on_unwelcome=on_unwelcome,
-        on_answer=dead_man.heard,
-        sense=parts.enter_context(GpuSensor()).read if settings.is_gpu else lambda: None,
+        seconds=settings.drain_seconds,
+        terminate_rental=terminate_rental,
     )
-    drain.heart = heart
-    reporter = Reporter(outbox=outbox, client=client, on_unwelcome=on_unwelcome)
+    on_unauthorized = drain.abandon if settings.is_rented else drain.fail
+    watchdog = SchedulerWatchdog(settings.scheduler_timeout_seconds, drain.abandon)
+    heartbeat = HeartbeatThread(
+        client=client,
+        registry=registry,
+        engine=engine,
+        intervals=session.intervals,
+        on_drain=drain.request,
+        on_unauthorized=on_unauthorized,
+        on_response=watchdog.record_response,
+        read_gpu=parts.enter_context(GpuSensor()).read if settings.is_gpu else lambda: None,
+    )
+    drain.heartbeat = heartbeat
+    reporter = Reporter(outbox=outbox, client=client, on_unauthorized=on_unauthorized)
     runner = ShardRunner(
         client=client,
-        board=board,
+        registry=registry,
         engine=engine,
         finisher=finisher,
         sources=SourceCache(
-            settings.data_dir / "spool", rules=settings.source_rules, ca_file=settings.ca_file
+            settings.data_dir / "spool", policy=settings.source_policy, ca_file=settings.ca_file
         ),
         outbox=outbox,
         finishing=finishing,
         on_engine_lost=drain.fail,
-        on_unwelcome=on_unwelcome,
+        on_unauthorized=on_unauthorized,
     )
     app = build_celery(
-        registration.broker_url,
-        registration.queue,
-        worker_id=registration.worker_id,
+        session.broker_url,
+        session.queue,
+        worker_id=session.worker_id,
         run=runner.run,
     )
 
     def begin() -> None:
-        heart.start()
+        heartbeat.start()
         reporter.start()
         if settings.is_rented:
-            dead_man.start()
-            parts.callback(dead_man.stop, timeout=1)
-        log.info("worker_ready", queue=registration.queue)
+            watchdog.start()
+            parts.callback(watchdog.stop, timeout=1)
+        log.info("worker_ready", queue=session.queue)
 
-    code = serve(app, worker_id=registration.worker_id, on_start=begin, on_drain=drain.begin)
-    heart.stop(timeout=1)
+    code = serve(app, worker_id=session.worker_id, on_start=begin, on_drain=drain.begin)
+    heartbeat.stop(timeout=1)
     reporter.stop(timeout=1)
     _deregister(client, drain)
     return drain.exit_code or code
@@ -210,62 +275,12 @@ def _serve(
 def _deregister(client: SchedulerClient, drain: Drain) -> None:
     try:
         client.leave(drain.failed_because or "drained")
-    except (SchedulerAway, NotWelcome, Rejected) as error:
+    except (SchedulerUnavailable, Unauthorized, RequestRejected) as error:
         log.warning("deregister_failed", error=str(error))
 
 
 def _log_engine_line(line: str) -> None:
     log.debug("engine_output", line=line)
-
-
-def main() -> int:
-    """Run the worker; with arguments, run a command of `trackfarm_worker.cli`."""
-    if sys.argv[1:]:
-        from trackfarm_worker.cli.calibrate import app
-
-        app()
-    try:
-        settings = with_authority_file(WorkerSettings(), os.environ)
-        model_set(settings.model_set)
-        refuse_unsafe(settings)
-        logs.configure(settings.log_format, settings.log_level)
-        detected = gpu.detect(settings.device, name=settings.gpu, memory_mib=settings.memory_mib)
-    except SETTINGS_ERRORS as error:
-        print(complaint(error), file=sys.stderr)
-        return BAD_SETTINGS
-    except (UnknownModelSet, ClientSettingsError, RuntimeError) as error:
-        print(f"The worker's settings are invalid: {error}", file=sys.stderr)
-        return BAD_SETTINGS
-    environ = taken()
-    give_back = RentalTermination(
-        None
-        if settings.is_in_group
-        else self_terminate.own_rental(settings.provider, environ, base=settings.own_rental_url)
-    )
-    if settings.cards > 1:
-        code = multi_gpu.serve(
-            settings.cards, name=settings.name, folder=settings.data_dir, environ=environ
-        )
-    else:
-        code = _run(settings, detected, give_back)
-    if code == ABANDONED:
-        give_back()
-    return code
-
-
-def _run(settings: WorkerSettings, detected: GpuInfo, give_back: RentalTermination) -> int:
-    try:
-        with ExitStack() as parts:
-            return _work(settings, detected, give_back, parts)
-    except (SchedulerAway, NotWelcome) as error:
-        log.error("worker_cannot_start", error=str(error))
-        return ABANDONED if settings.is_rented else CANNOT_CONTINUE
-    except (EngineStartFailed, SelfTestFailed, Rejected) as error:
-        log.error("worker_cannot_start", error=str(error))
-        return CANNOT_CONTINUE
-    except ClientSettingsError as error:
-        log.error("worker_cannot_start", error=str(error))
-        return BAD_SETTINGS
 
 
 if __name__ == "__main__":

@@ -1,14 +1,6 @@
-"""Encode 16-bit samples into a finished file in the calling process: MP3, WAV, FLAC or Opus.
+"""Encoding of 16-bit samples into a finished file in the calling process: MP3, WAV, FLAC or Opus.
 
 The same samples and tags give the same bytes as long as the codec libraries are the same.
-
-First frame of an MP3 file, which tells players its exact length.
-
-`lameenc` omits this frame, so a decoder would play the encoder's delay and padding as audio: 32 ms
-too much. Layout: the "Info" (constant bit rate Xing) header with LAME's extension,
-http://gabriel.mp3-tech.org/mp3infotag.html.
-
-Append a chunk to a RIFF file (WAV): name, length, content padded to an even length.
 """
 
 import struct
@@ -25,51 +17,6 @@ from numpy.typing import NDArray
 from trackfarm.catalog.vocabulary import AudioFormat
 from trackfarm_worker.audio_tags import id3
 
-SAMPLES_PER_FRAME = 1152
-ENCODER_DELAY = 576  # samples; LAME's ENCDELAY
-SIDE_INFO_END = 36  # 4 bytes of frame header, 32 of side information (MPEG-1 stereo)
-FRAMES_AND_BYTES = 3  # flags: both fields follow
-
-
-def with_length(stream: bytes, samples: int, *, frame_bytes: int) -> bytes:
-    """Prepend an Info frame to a constant bit rate `stream` made from `samples` per channel.
-
-    `frame_bytes` is the size of every frame, also of the new first one.
-    """
-    frames, remainder = divmod(len(stream), frame_bytes)
-    assert remainder == 0, "a constant bit rate stream has frames of one size"
-    padding = frames * SAMPLES_PER_FRAME - ENCODER_DELAY - samples
-    info = bytearray(frame_bytes)
-    info[:4] = stream[:4]
-    tag = b"".join(
-        [
-            b"Info",
-            FRAMES_AND_BYTES.to_bytes(4, "big"),
-            frames.to_bytes(4, "big"),
-            (frame_bytes + len(stream)).to_bytes(4, "big"),
-            b"LAME3.100",
-            bytes(12),  # revision, low-pass, replay gain, flags, bit rate: unset
-            (ENCODER_DELAY << 12 | padding).to_bytes(3, "big"),
-        ]
-    )
-    info[SIDE_INFO_END : SIDE_INFO_END + len(tag)] = tag
-    return bytes(info) + stream
-
-
-SIZE_AT = 4
-
-
-def append_chunk(path: Path, name: bytes, content: bytes) -> None:
-    """Append a chunk with a four-byte `name` and update the file length in the header."""
-    padded = content + b"\x00" * (len(content) % 2)
-    with path.open("r+b") as file:
-        file.seek(0, 2)
-        file.write(name + struct.pack("<I", len(content)) + padded)
-        size = file.tell() - 8
-        file.seek(SIZE_AT)
-        file.write(struct.pack("<I", size))
-
-
 MP3_BIT_RATE = 320
 # 7 is LAME's fastest: 240 s of audio take 1.2 s on one core, against 4.7 s at quality 2. At
 # 320 kbit/s the quality depends on the bit rate, not on how hard the encoder searches.
@@ -77,6 +24,14 @@ MP3_QUALITY = 7
 OPUS_BIT_RATE = 160_000
 # Without it each file has a random serial number and the version of the library.
 _REPRODUCIBLE = {"fflags": "+bitexact"}
+
+# Of MP3 frames.
+SAMPLES_PER_FRAME = 1152
+ENCODER_DELAY = 576  # samples; LAME's ENCDELAY
+SIDE_INFO_END = 36  # 4 bytes of frame header, 32 of side information (MPEG-1 stereo)
+FRAMES_AND_BYTES = 3  # flags: both fields follow
+
+RIFF_SIZE_AT = 4  # bytes from the start of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +51,7 @@ _CODECS: Mapping[AudioFormat, _Codec] = {
 }
 
 
-def write(
+def write_audio_file(
     path: Path,
     samples: NDArray[np.int16],
     sample_rate: int,
@@ -115,7 +70,7 @@ def write(
     is_wav = audio_format == "wav"
     _write(path, samples, sample_rate, _CODECS[audio_format], {} if is_wav else tags)
     if is_wav and tags:
-        append_chunk(path, b"id3 ", id3(tags))
+        _append_riff_chunk(path, b"id3 ", id3(tags))
 
 
 def mp3(samples: NDArray[np.int16], sample_rate: int) -> bytes:
@@ -135,7 +90,7 @@ def mp3(samples: NDArray[np.int16], sample_rate: int) -> bytes:
     encoder.silence()
     stream = bytes(encoder.encode(samples.astype("<i2", copy=False).tobytes()))
     stream += bytes(encoder.flush())
-    return with_length(stream, len(samples), frame_bytes=frame_bytes)
+    return _with_info_frame(stream, len(samples), frame_bytes=frame_bytes)
 
 
 def _write(
@@ -164,3 +119,44 @@ def _frames(samples: NDArray[np.int16], sample_rate: int) -> Iterator[av.AudioFr
         frame = av.AudioFrame.from_ndarray(packed, format="s16", layout="stereo")
         frame.sample_rate, frame.pts = sample_rate, start
         yield frame
+
+
+def _with_info_frame(stream: bytes, samples: int, *, frame_bytes: int) -> bytes:
+    """Prepend a frame to a constant bit rate `stream` that tells players its length: `samples` per
+    channel.
+
+    `lameenc` omits this frame, so a decoder would play the encoder's delay and padding as audio:
+    32 ms too much. Layout: the "Info" (constant bit rate Xing) header with LAME's extension,
+    http://gabriel.mp3-tech.org/mp3infotag.html. `frame_bytes` is the size of every frame, also of
+    the new first one.
+    """
+    frames, remainder = divmod(len(stream), frame_bytes)
+    assert remainder == 0, "a constant bit rate stream has frames of one size"
+    padding = frames * SAMPLES_PER_FRAME - ENCODER_DELAY - samples
+    info = bytearray(frame_bytes)
+    info[:4] = stream[:4]
+    tag = b"".join(
+        [
+            b"Info",
+            FRAMES_AND_BYTES.to_bytes(4, "big"),
+            frames.to_bytes(4, "big"),
+            (frame_bytes + len(stream)).to_bytes(4, "big"),
+            b"LAME3.100",
+            bytes(12),  # revision, low-pass, replay gain, flags, bit rate: unset
+            (ENCODER_DELAY << 12 | padding).to_bytes(3, "big"),
+        ]
+    )
+    info[SIDE_INFO_END : SIDE_INFO_END + len(tag)] = tag
+    return bytes(info) + stream
+
+
+def _append_riff_chunk(path: Path, name: bytes, content: bytes) -> None:
+    """Append a chunk with a four-byte `name` to a WAV file: name, length, content padded to an even
+    length; and update the file length in the header."""
+    padded = content + b"\x00" * (len(content) % 2)
+    with path.open("r+b") as file:
+        file.seek(0, 2)
+        file.write(name + struct.pack("<I", len(content)) + padded)
+        size = file.tell() - 8
+        file.seek(RIFF_SIZE_AT)
+        file.write(struct.pack("<I", size))

@@ -1,7 +1,5 @@
-"""Tags in a finished file, whatever its format.
-
-Tags as ID3v2.4 (https://id3.org/id3v2.4.0-structure), for MP3 and WAV files.
-"""
+"""Tags in a finished file, and their ID3v2.4 form for MP3 and WAV files
+(https://id3.org/id3v2.4.0-structure)."""
 
 import textwrap
 from collections.abc import Mapping
@@ -10,7 +8,15 @@ from dataclasses import dataclass
 from trackfarm.catalog import Brief
 from trackfarm.model_sets import model_sets
 
-TITLE_LENGTH = 80
+MAX_TITLE_LENGTH = 80
+UTF_8 = b"\x03"
+TEXT_FRAMES = {
+    "title": "TIT2",
+    "artist": "TPE1",
+    "album": "TALB",
+    "genre": "TCON",
+    "copyright": "TCOP",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,26 +27,26 @@ class TrackProvenance:
     model_set: str
 
 
-def labels(brief: Brief, seed: int, origin: TrackProvenance) -> dict[str, str]:
+def track_tags(brief: Brief, seed: int, provenance: TrackProvenance) -> dict[str, str]:
     """Return the tags of a track: its brief and job, how to make it again, and its licence."""
     tags = {
-        "title": brief.title or brief.name or short(brief.prompt),
+        "title": brief.title or brief.name or short_title(brief.prompt),
         "comment": brief.prompt,
-        "copyright": notice(origin.model_set),
+        "copyright": copyright_notice(provenance.model_set),
         "seed": str(seed),
-        "model_set": origin.model_set,
-        "job": origin.job_id,
+        "model_set": provenance.model_set,
+        "job": provenance.job_id,
     }
     return {name: text for name, text in tags.items() if text}
 
 
-def short(prompt: str) -> str:
+def short_title(prompt: str) -> str:
     """Return the first words of a prompt, for a title."""
-    title = textwrap.shorten(prompt, TITLE_LENGTH, placeholder="…")
-    return title if title != "…" else prompt[:TITLE_LENGTH]
+    title = textwrap.shorten(prompt, MAX_TITLE_LENGTH, placeholder="…")
+    return title if title != "…" else prompt[:MAX_TITLE_LENGTH]
 
 
-def notice(model_set: str) -> str:
+def copyright_notice(model_set: str) -> str:
     """Return a note about the licence; not legal advice."""
     row = model_sets().get(model_set)
     if row is not None and row.is_noise:
@@ -50,16 +56,6 @@ def notice(model_set: str) -> str:
         f"Made with ACE-Step 1.5{licence} by trackfarm;"
         " rules for AI-generated music differ by place and platform"
     )
-
-
-UTF_8 = b"\x03"
-TEXT_FRAMES = {
-    "title": "TIT2",
-    "artist": "TPE1",
-    "album": "TALB",
-    "genre": "TCON",
-    "copyright": "TCOP",
-}
 
 
 def id3(tags: Mapping[str, str]) -> bytes:

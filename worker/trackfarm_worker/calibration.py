@@ -1,11 +1,5 @@
-"""Calibration of a machine with its model set: measured once, reported at registration.
-
-Plan of a calibration: the batches to run. Pure functions.
-
-Run the batches of a calibration on an engine and record their timings.
-
-Calibration record, stored with the worker's other data.
-"""
+"""Calibration of a machine with its model set: measured once, stored with the worker's other data,
+reported at registration."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,9 +14,10 @@ from trackfarm.atomic_file import write_atomically
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet
 from trackfarm.tiers import MAX_BATCH, MAX_DURATION, SPEED
-from trackfarm_worker.engine.parent.client import EngineProcess
-from trackfarm_worker.engine.protocol import EngineTrack, Finished, TrackFailedReport
+from trackfarm_worker.engine.parent.client import EngineClient
+from trackfarm_worker.engine.protocol import EngineTrack, FailedTrack, FinishedTrack
 
+FILE = "calibration.json"
 # Typical lengths in catalogs, up to the longest that the model makes.
 GPU_DURATIONS = (30.0, 60.0, 120.0, 240.0, 600.0)
 CPU_DURATIONS = (2.0, 6.0)
@@ -32,49 +27,15 @@ LYRICS = "[verse]\nA line to sing, and then another\n[chorus]\nThe same again"
 
 
 @dataclass(frozen=True, slots=True)
-class CalibrationTrial:
-    """A batch of `tracks` of `duration` seconds, requested together."""
+class CalibrationRun:
+    """A run of `tracks` of `duration` seconds."""
 
     duration: float
     tracks: int
     steps: int
 
 
-def trials(
-    model_set: ModelSet, *, is_gpu: bool, durations: Sequence[float] = (), most: int = 0
-) -> list[CalibrationTrial]:
-    """Return for each length a single track and the largest useful batch; shortest first, so that a
-    failure of a long one comes after most measurements. `durations` and `most` (tracks) override
-    the defaults."""
-    lengths = sorted(durations or (GPU_DURATIONS if is_gpu else CPU_DURATIONS))
-    steps = model_set.default_steps
-    plan = []
-    for duration in lengths:
-        useful = most or (max(1, round(GPU_SECONDS / duration)) if is_gpu else CPU_TRACKS)
-        plan += [CalibrationTrial(duration, tracks, steps) for tracks in sorted({1, useful})]
-    return plan
-
-
-def tracks_of(trial: CalibrationTrial) -> list[EngineTrack]:
-    """Return the tracks of a trial: with lyrics, each with its own seed."""
-    return [
-        EngineTrack(
-            track_id=number,
-            prompt="warm piano, brushed drums, a slow evening",
-            lyrics=LYRICS,
-            duration=trial.duration,
-            seed=number,
-            steps=trial.steps,
-            bpm=90,
-        )
-        for number in range(1, trial.tracks + 1)
-    ]
-
-
-FILE = "calibration.json"
-
-
-class Point(BaseModel):
+class CalibrationPoint(BaseModel):
     """Timings of `tracks` of one length made together, in engine seconds per track; `batch` is the
     largest batch that the engine formed of them."""
 
@@ -101,7 +62,7 @@ class Calibration(BaseModel):
     model_set: str
     versions: dict[str, str] = Field(default_factory=dict)
     measured_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    points: tuple[Point, ...]
+    points: tuple[CalibrationPoint, ...]
     failures: tuple[str, ...] = ()
 
     def fits(self, *, gpu: str, memory_mib: int, model_set: str) -> bool:
@@ -123,9 +84,44 @@ class Calibration(BaseModel):
             facts[SPEED] = round(median(self._speed(p, model_set) for p in self.points), 4)
         return facts
 
-    def _speed(self, point: Point, model_set: ModelSet) -> float:
+    def _speed(self, point: CalibrationPoint, model_set: ModelSet) -> float:
         shape = TrackShape(point.duration, point.steps, model_set.is_guided)
         return cost.seconds(shape, gpu=self.gpu, model_set=model_set) / max(point.service, 1e-9)
+
+
+def plan_runs(
+    model_set: ModelSet, *, is_gpu: bool, durations: Sequence[float] = (), max_tracks: int = 0
+) -> list[CalibrationRun]:
+    """Return for each length a single track and the largest useful batch; shortest first, so that a
+    failure of a long one comes after most measurements. `durations` and `max_tracks` override the
+    defaults."""
+    lengths = sorted(durations or (GPU_DURATIONS if is_gpu else CPU_DURATIONS))
+    steps = model_set.default_steps
+    plan = []
+    for duration in lengths:
+        useful = max_tracks or (max(1, round(GPU_SECONDS / duration)) if is_gpu else CPU_TRACKS)
+        plan += [CalibrationRun(duration, tracks, steps) for tracks in sorted({1, useful})]
+    return plan
+
+
+OnRun = Callable[[CalibrationRun, CalibrationPoint | str], None]
+
+
+def measure(
+    engine: EngineClient, plan: Sequence[CalibrationRun], on_run: OnRun = lambda *_: None
+) -> list[CalibrationPoint | str]:
+    """Return a point for each run, or the reason why there is none. `on_run` is called after each
+    run.
+
+    One unmeasured run comes first: the first batch of a process pays for one-time initialisation.
+    Raises EngineStartFailed when the engine cannot be restarted.
+    """
+    _measure_run(engine, min(plan, key=lambda run: run.duration * run.tracks))
+    points = []
+    for run in plan:
+        points.append(_measure_run(engine, run))
+        on_run(run, points[-1])
+    return points
 
 
 def save(calibration: Calibration, data_dir: Path) -> Path:
@@ -136,7 +132,7 @@ def save(calibration: Calibration, data_dir: Path) -> Path:
     return path
 
 
-def stored(data_dir: Path) -> Calibration | None:
+def load(data_dir: Path) -> Calibration | None:
     """Return the stored record, None if it is missing or not readable by this version."""
     try:
         return Calibration.model_validate_json((data_dir / FILE).read_bytes())
@@ -144,44 +140,40 @@ def stored(data_dir: Path) -> Calibration | None:
         return None
 
 
-OnTrial = Callable[[CalibrationTrial, Point | str], None]
-
-
-def measure(
-    engine: EngineProcess, plan: Sequence[CalibrationTrial], on_trial: OnTrial = lambda *_: None
-) -> list[Point | str]:
-    """Return a point for each trial, or the reason why there is none. `on_trial` is called after
-    each trial.
-
-    One unmeasured trial runs first: the first batch of a process pays for one-time initialisation.
-    Raises EngineStartFailed when the engine cannot be restarted.
-    """
-    _run_trial(engine, min(plan, key=lambda trial: trial.duration * trial.tracks))
-    points = []
-    for trial in plan:
-        points.append(_run_trial(engine, trial))
-        on_trial(trial, points[-1])
-    return points
-
-
-def _run_trial(engine: EngineProcess, trial: CalibrationTrial) -> Point | str:
-    results = engine.run(tracks_of(trial))
-    finished = [result for result in results if isinstance(result, Finished)]
+def _measure_run(engine: EngineClient, run: CalibrationRun) -> CalibrationPoint | str:
+    results = engine.run(_tracks(run))
+    finished = [result for result in results if isinstance(result, FinishedTrack)]
     for result in finished:
         result.path.unlink(missing_ok=True)
-    failed = [result for result in results if isinstance(result, TrackFailedReport)]
-    if failed or len(finished) < trial.tracks:
+    failed = [result for result in results if isinstance(result, FailedTrack)]
+    if failed or len(finished) < run.tracks:
         reason = failed[0].message.splitlines()[0] if failed else "stopped"
         count = len(results) - len(finished)
-        return f"{count} of {trial.tracks} tracks of {trial.duration:g} s failed: {reason}"
+        return f"{count} of {run.tracks} tracks of {run.duration:g} s failed: {reason}"
     count = len(finished)
-    return Point(
-        duration=trial.duration,
-        steps=trial.steps,
-        tracks=trial.tracks,
+    return CalibrationPoint(
+        duration=run.duration,
+        steps=run.steps,
+        tracks=run.tracks,
         batch=max(result.batch_size for result in finished),
         condition=sum(result.timings.condition for result in finished) / count,
         denoise=sum(result.timings.denoise for result in finished) / count,
         decode=sum(result.timings.decode for result in finished) / count,
         service=sum(result.timings.service for result in finished) / count,
     )
+
+
+def _tracks(run: CalibrationRun) -> list[EngineTrack]:
+    """Return the tracks of a run: with lyrics, each with its own seed."""
+    return [
+        EngineTrack(
+            track_id=number,
+            prompt="warm piano, brushed drums, a slow evening",
+            lyrics=LYRICS,
+            duration=run.duration,
+            seed=number,
+            steps=run.steps,
+            bpm=90,
+        )
+        for number in range(1, run.tracks + 1)
+    ]

@@ -34,15 +34,15 @@ def serve(
     once the signal handlers are installed, even if the broker is down: anything that may request a
     drain starts there, because an earlier signal would simply kill the process."""
 
-    class Begin(bootsteps.StartStopStep):  # type: ignore[misc]
+    class CallOnStart(bootsteps.StartStopStep):  # type: ignore[misc]
         def start(self, parent: object) -> None:
             on_start()
 
-    def shutting_down(**_: object) -> None:
+    def drain(**_: object) -> None:
         on_drain()
 
-    app.steps["worker"].add(Begin)
-    worker_shutting_down.connect(shutting_down, weak=False)
+    app.steps["worker"].add(CallOnStart)
+    worker_shutting_down.connect(drain, weak=False)
     worker = app.Worker(
         hostname=f"{worker_id}@trackfarm",
         pool="threads",

@@ -22,7 +22,7 @@ import numpy as np
 
 from trackfarm.atomic_file import atomic_path, part_of
 from trackfarm.catalog.vocabulary import AudioFormat
-from trackfarm_worker.audio_files import write
+from trackfarm_worker.audio_files import write_audio_file
 
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
@@ -48,7 +48,7 @@ class EncodeFailed:
     message: str
 
 
-_Job = tuple[Path, Path, AudioFormat, int, dict[str, str]]
+_EncodeArguments = tuple[Path, Path, AudioFormat, int, dict[str, str]]
 
 
 class EncoderPool:
@@ -78,26 +78,26 @@ class EncoderPool:
     ) -> EncodedFile | EncodeFailed:
         """Encode int16 `.npy` samples (frames, 2) from `pcm` to `out`; block until the result.
 
-        If a codec crashes its process, the pool is replaced and the job retried once. `out` exists
+        If a codec crashes its process, the pool is replaced and the file encoded once more. `out` exists
         only when the result is an EncodedFile.
         """
-        job = pcm, out, audio_format, sample_rate, dict(tags)
-        result = self._run_once(job) or self._run_once(job)
+        arguments = pcm, out, audio_format, sample_rate, dict(tags)
+        result = self._run_once(arguments) or self._run_once(arguments)
         return result or EncodeFailed(f"the {audio_format} codec crashed")
 
     def close(self) -> None:
-        """Wait for running jobs, then end the processes. Idempotent."""
+        """Wait for running encoders, then end the processes. Idempotent."""
         with self._lock:
             self._closed = True
             self._executor.shutdown()
 
-    def _run_once(self, job: _Job) -> EncodedFile | EncodeFailed | None:
-        """Run the job once; None if the codec crashed its process."""
-        executor = self._current()
+    def _run_once(self, arguments: _EncodeArguments) -> EncodedFile | EncodeFailed | None:
+        """Encode once; None if the codec crashed its process."""
+        executor = self._current_executor()
         try:
-            return executor.submit(_encode, *job).result()
+            return executor.submit(_encode, *arguments).result()
         except BrokenProcessPool:
-            part_of(job[1]).unlink(missing_ok=True)
+            part_of(arguments[1]).unlink(missing_ok=True)
             self._replace(executor)
             return None
         except Exception as error:  # noqa: BLE001 - codecs raise anything
@@ -107,10 +107,10 @@ class EncoderPool:
         return ProcessPoolExecutor(
             self._processes,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_end_with_parent,
+            initializer=_exit_with_parent,
         )
 
-    def _current(self) -> ProcessPoolExecutor:
+    def _current_executor(self) -> ProcessPoolExecutor:
         with self._lock:
             return self._executor
 
@@ -122,7 +122,7 @@ class EncoderPool:
                 self._executor = self._new_executor()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     """Exit this process when its parent is gone: a killed worker leaves no encoders behind."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "encoders run in child processes only"
@@ -140,7 +140,7 @@ def _encode(
     started_at = time.perf_counter()
     samples = np.load(pcm, allow_pickle=False, mmap_mode="r")
     with atomic_path(out) as part:
-        write(part, samples, sample_rate, audio_format, tags)
+        write_audio_file(part, samples, sample_rate, audio_format, tags)
         md5, sha256 = _digests(part)
         size = part.stat().st_size
     return EncodedFile(out, size, md5, sha256, time.perf_counter() - started_at)

@@ -18,15 +18,17 @@ from trackfarm.protocol.worker import (
     TrackFailed,
     TrackOrder,
 )
-from trackfarm_worker.audio_tags import TrackProvenance, labels
+from trackfarm_worker.audio_tags import TrackProvenance, track_tags
 from trackfarm_worker.encoder_pool import EncodedFile, EncoderPool
-from trackfarm_worker.engine.protocol import Finished
+from trackfarm_worker.engine.protocol import FinishedTrack
 
 log = structlog.get_logger(__name__)
 UPLOAD_TRIES = 5  # attempts of a worker that is stopping
-UPLOAD_PATIENCE = 120.0  # seconds: finished audio survives a restart of the object store
-WORTH_WAITING = frozenset({400, 408, 429})  # S3 responds 400 to a body that was cut off in transit
-ALREADY_THERE = 412  # the object exists: an upload URL writes once
+UPLOAD_RETRY_SECONDS = 120.0  # finished audio survives a restart of the object store
+RETRYABLE_STATUSES = frozenset(
+    {400, 408, 429}
+)  # S3 responds 400 to a body that was cut off in transit
+ALREADY_EXISTS = 412  # the object exists: an upload URL writes once
 UPLOAD_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 
 
@@ -54,13 +56,13 @@ class Finisher:
     def finish(
         self,
         order: TrackOrder,
-        audio: Finished,
-        origin: TrackProvenance,
+        audio: FinishedTrack,
+        provenance: TrackProvenance,
         renew_url: Callable[[int], TrackOrder | None],
-        in_hurry: Callable[[], bool],
+        is_stopping: Callable[[], bool],
     ) -> TrackDone | TrackFailed:
         """Return the result to report; leave no file behind. An unreachable store is retried for
-        `UPLOAD_PATIENCE` seconds, or UPLOAD_TRIES times when `in_hurry` returns True. `renew_url`
+        `UPLOAD_RETRY_SECONDS` seconds, or UPLOAD_TRIES times when `is_stopping` returns True. `renew_url`
         fetches a fresh upload URL after the first has expired."""
         out = self._spool / f"{audio.path.stem}.{order.brief.audio_format}"
         try:
@@ -69,12 +71,12 @@ class Finisher:
                 out,
                 order.brief.audio_format,
                 sample_rate=audio.sample_rate,
-                tags=labels(order.brief, audio.seed, origin),
+                tags=track_tags(order.brief, audio.seed, provenance),
             )
             if not isinstance(encoded, EncodedFile):
                 return _failed(order, FailureKind.ENCODER_FAILED, encoded.message)
             started = time.monotonic()
-            self._upload(order, encoded, renew_url, in_hurry)
+            self._upload(order, encoded, renew_url, is_stopping)
             return _done(order, audio, encoded, time.monotonic() - started)
         except (UploadFailed, UploadRefused) as error:
             return _failed(order, FailureKind.UPLOAD_FAILED, str(error))
@@ -89,23 +91,23 @@ class Finisher:
         order: TrackOrder,
         encoded: EncodedFile,
         renew_url: Callable[[int], TrackOrder | None],
-        in_hurry: Callable[[], bool],
+        is_stopping: Callable[[], bool],
     ) -> None:
         try:
-            self._put_with_retries(order, encoded, in_hurry)
+            self._put_with_retries(order, encoded, is_stopping)
         except UploadRefused:
             renewed_order = renew_url(order.track_id)
             if renewed_order is None:
                 raise
-            self._put_with_retries(renewed_order, encoded, in_hurry)
+            self._put_with_retries(renewed_order, encoded, is_stopping)
 
     def _put_with_retries(
-        self, order: TrackOrder, encoded: EncodedFile, in_hurry: Callable[[], bool]
+        self, order: TrackOrder, encoded: EncodedFile, is_stopping: Callable[[], bool]
     ) -> None:
         def should_stop(state: RetryCallState) -> bool:
-            if in_hurry():
+            if is_stopping():
                 return state.attempt_number >= UPLOAD_TRIES
-            return (state.seconds_since_start or 0) >= UPLOAD_PATIENCE
+            return (state.seconds_since_start or 0) >= UPLOAD_RETRY_SECONDS
 
         retrying = Retrying(
             retry=retry_if_exception_type(UploadFailed),
@@ -126,9 +128,9 @@ class Finisher:
                 response = self._http.put(order.upload_url, content=file, headers=headers)
         except httpx.RequestError as error:
             raise UploadFailed(f"the upload failed: {type(error).__name__}") from error
-        if response.status_code == ALREADY_THERE:
+        if response.status_code == ALREADY_EXISTS:
             return  # only we write this key: an earlier PUT succeeded, its response was lost
-        if response.is_client_error and response.status_code not in WORTH_WAITING:
+        if response.is_client_error and response.status_code not in RETRYABLE_STATUSES:
             raise UploadRefused(
                 f"the object store rejected the upload (HTTP {response.status_code})"
             )
@@ -138,7 +140,9 @@ class Finisher:
             )
 
 
-def _done(order: TrackOrder, audio: Finished, encoded: EncodedFile, upload: float) -> TrackDone:
+def _done(
+    order: TrackOrder, audio: FinishedTrack, encoded: EncodedFile, upload: float
+) -> TrackDone:
     measures = audio.measures
     return TrackDone(
         track_id=order.track_id,

@@ -14,8 +14,13 @@ from trackfarm.protocol.worker import (
     Intervals,
     ReleaseReason,
 )
-from trackfarm_worker.engine.parent.client import EngineProcess
-from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
+from trackfarm_worker.engine.parent.client import EngineClient
+from trackfarm_worker.scheduler_client import (
+    RequestRejected,
+    SchedulerClient,
+    SchedulerUnavailable,
+    Unauthorized,
+)
 from trackfarm_worker.shards_in_flight import ShardRegistry
 
 log = structlog.get_logger(__name__)
@@ -29,24 +34,24 @@ class HeartbeatThread:
         self,
         *,
         client: SchedulerClient,
-        board: ShardRegistry,
-        engine: EngineProcess,
+        registry: ShardRegistry,
+        engine: EngineClient,
         intervals: Intervals,
         on_drain: Callable[[str], None],
-        on_unwelcome: Callable[[str], None],
-        sense: Callable[[], GpuUsage | None] = lambda: None,
-        on_answer: Callable[[], None] = lambda: None,
+        on_unauthorized: Callable[[str], None],
+        read_gpu: Callable[[], GpuUsage | None] = lambda: None,
+        on_response: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
-        self._board = board
+        self._registry = registry
         self._engine = engine
         self._interval = intervals.heartbeat
         self._on_drain = on_drain
-        self._on_unwelcome = on_unwelcome
-        self._sense = sense
-        self._on_answer = on_answer
+        self._on_unauthorized = on_unauthorized
+        self._read_gpu = read_gpu
+        self._on_response = on_response
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -56,13 +61,13 @@ class HeartbeatThread:
         self._thread.join(timeout)
 
     def beat(self) -> None:
-        gpu = self._sense()
+        usage = self._read_gpu()
         request = HeartbeatRequest(
-            shards=self._board.progress(),
-            draining=self._board.draining,
+            shards=self._registry.progress(),
+            draining=self._registry.is_draining,
             engine_restarts=self._engine.restarts,
-            gpu_memory_mib=None if gpu is None else gpu.memory_mib,
-            gpu_utilisation=None if gpu is None else gpu.utilisation,
+            gpu_memory_mib=None if usage is None else usage.memory_mib,
+            gpu_utilisation=None if usage is None else usage.utilisation,
         )
         self._apply(self._client.heartbeat(request))
 
@@ -70,25 +75,27 @@ class HeartbeatThread:
         while not self._stopping.is_set():
             try:
                 self.beat()
-            except (SchedulerAway, Rejected) as error:
+            except (SchedulerUnavailable, RequestRejected) as error:
                 log.warning("heartbeat_failed", error=str(error))
-            except NotWelcome as error:
-                self._on_unwelcome(str(error))
+            except Unauthorized as error:
+                self._on_unauthorized(str(error))
                 return
             self._stopping.wait(self._interval)
 
     def _apply(self, answer: HeartbeatAnswer) -> None:
-        self._on_answer()
+        self._on_response()
         self._interval = answer.intervals.heartbeat
         for command in answer.commands:
             match command.kind:
                 case CommandKind.STOP_SHARD:
-                    self._stop(command, is_dead=command.lease_id not in answer.leases)
+                    self._stop_shard(command, lease_lost=command.lease_id not in answer.leases)
                 case CommandKind.DRAIN:
                     self._on_drain(command.reason)
 
-    def _stop(self, command: Command, *, is_dead: bool) -> None:
-        track_ids = self._board.stop(command.lease_id, ReleaseReason.STOPPED, is_dead=is_dead)
+    def _stop_shard(self, command: Command, *, lease_lost: bool) -> None:
+        track_ids = self._registry.stop(
+            command.lease_id, ReleaseReason.STOPPED, lease_lost=lease_lost
+        )
         if track_ids:
             log.info("shard_stopped", shard=command.shard_id, reason=command.reason)
             self._engine.stop_current(track_ids)

@@ -1,5 +1,11 @@
-"""One worker process per GPU of this machine: start, forward signals, restart after a crash."""
+"""One worker process per GPU of this machine: start, forward signals, restart after a crash.
 
+Not `trackfarm.embedded.supervisor`, which runs programs until it is told to stop: these processes
+end by themselves, their exit codes decide about restarts and about the rental, and their output
+goes to that of this process.
+"""
+
+import os
 import signal
 import subprocess
 import sys
@@ -14,14 +20,23 @@ import structlog
 from trackfarm_worker.settings import ABANDONED, CANNOT_CONTINUE
 
 log = structlog.get_logger(__name__)
-POLL_S = 0.2
-RESTARTS = 5
-REST_S = 10.0  # seconds before a crashed worker is restarted
+POLL_SECONDS = 0.2
+MAX_RESTARTS = 5
+RESTART_SECONDS = 10.0  # before a crashed worker is restarted
+CRASH_CODES = (
+    CANNOT_CONTINUE,
+    -signal.SIGKILL,
+    -signal.SIGSEGV,
+    -signal.SIGABRT,
+    -signal.SIGBUS,
+)
 _PREFIX = "TRACKFARM_WORKER_"
 
 
 @dataclass(slots=True)
-class _Member:
+class _GpuProcess:
+    """Worker process of the GPU with index `card`."""
+
     card: int
     process: subprocess.Popen[bytes]
     restarts: int = 0
@@ -39,57 +54,54 @@ class WorkerGroup:
         name: str,
         folder: Path,
         environ: Mapping[str, str],
-        rest: float = REST_S,
+        restart_seconds: float = RESTART_SECONDS,
         command: Sequence[str] = (sys.executable, "-m", "trackfarm_worker"),
     ) -> None:
         self._cards = cards
         self._name = name
         self._folder = folder
         self._environ = environ
-        self._rest = rest
+        self._restart_seconds = restart_seconds
         self._command = tuple(command)
-        self._ending = False
-        self._members: list[_Member] = []
+        self._is_stopping = False
+        self._workers: list[_GpuProcess] = []
 
     def serve(self) -> int:
         """Run until every worker has ended and none will be restarted. Return `ABANDONED` if any
         worker returned it, so that the machine is released whatever the others returned, else the
-        exit code with the greatest absolute value."""
+        exit code with the greatest absolute value. Call it in the main thread."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         for card in range(self._cards):
-            self._members.append(_Member(card, self._start(card)))
-        if self._ending:  # a signal arrived during startup
+            self._workers.append(_GpuProcess(card, self._start(card)))
+        if self._is_stopping:  # a signal arrived during startup
             self._terminate_all()
         while self._any_running():
-            time.sleep(POLL_S)
-        codes = [member.process.returncode for member in self._members]
+            time.sleep(POLL_SECONDS)
+        codes = [worker.process.returncode for worker in self._workers]
         return ABANDONED if ABANDONED in codes else max(codes, key=abs)
 
     def _any_running(self) -> bool:
-        """Check every member, so that a dead worker is restarted even while others live."""
-        is_running = [self._is_running(member) for member in self._members]
+        """Check every worker, so that a dead one is restarted even while others live."""
+        is_running = [self._is_running(worker) for worker in self._workers]
         return any(is_running)
 
-    def _is_running(self, member: _Member) -> bool:
-        code = member.process.poll()
+    def _is_running(self, worker: _GpuProcess) -> bool:
+        """Return False once the worker has ended and will not be restarted."""
+        code = worker.process.poll()
         if code is None:
             return True
-        is_final = (
-            self._ending
-            or member.restarts >= RESTARTS
-            or code not in (CANNOT_CONTINUE, *_CRASH_CODES)
-        )
-        if is_final:
+        if self._is_stopping or worker.restarts >= MAX_RESTARTS or code not in CRASH_CODES:
             return False
         now = time.monotonic()
-        member.died_at = now if member.died_at is None else member.died_at
-        if now - member.died_at >= self._rest:
-            log.warning("worker_restarted", gpu=member.card, exit_code=code)
-            member.process = self._start(member.card)
-            member.restarts, member.died_at = member.restarts + 1, None
-            if self._ending:  # a signal arrived during startup
-                member.process.send_signal(signal.SIGTERM)
+        worker.died_at = now if worker.died_at is None else worker.died_at
+        if now - worker.died_at >= self._restart_seconds:
+            log.warning("worker_restarted", gpu=worker.card, exit_code=code)
+            worker.process = self._start(worker.card)
+            worker.restarts, worker.died_at = worker.restarts + 1, None
+            if self._is_stopping:  # a signal arrived during startup
+                worker.process.send_signal(signal.SIGTERM)
         return True
 
     def _start(self, card: int) -> subprocess.Popen[bytes]:
@@ -101,23 +113,15 @@ class WorkerGroup:
         }
         env = {**self._environ, "CUDA_VISIBLE_DEVICES": str(card)}
         env |= {_PREFIX + name: value for name, value in variables.items()}
-        return subprocess.Popen(self._command, env=env)
+        # The kernel asks it to stop if we are killed; a successor of ours could not share its GPU.
+        leash = (sys.executable, "-P", "-m", "trackfarm.embedded.pdeathsig", str(os.getpid()), "--")
+        return subprocess.Popen([*leash, *self._command], env=env)
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._ending = True
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._is_stopping = True
         self._terminate_all()
 
     def _terminate_all(self) -> None:
-        for member in self._members:
-            if member.process.poll() is None:
-                member.process.send_signal(signal.SIGTERM)
-
-
-_CRASH_CODES = (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
-
-
-def serve(
-    cards: int, *, name: str, folder: Path, environ: Mapping[str, str], rest: float = REST_S
-) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
-    return WorkerGroup(cards, name=name, folder=folder, environ=environ, rest=rest).serve()
+        for worker in self._workers:
+            if worker.process.poll() is None:
+                worker.process.send_signal(signal.SIGTERM)

@@ -1,8 +1,5 @@
-"""Outbox: results kept on disk until the scheduler acknowledges them.
-
-Delivery of the outbox: one thread that reports, and retries while the scheduler is
-unreachable.
-"""
+"""Outbox: results kept on disk until the scheduler acknowledges them, and the thread that delivers
+them, with retries while the scheduler is unreachable."""
 
 import sqlite3
 import threading
@@ -14,7 +11,15 @@ import structlog
 from pydantic import TypeAdapter
 
 from trackfarm.protocol.worker import ReportRequest, ReportVerdict, TrackDone, TrackFailed
-from trackfarm_worker.scheduler_client import NotWelcome, Rejected, SchedulerAway, SchedulerClient
+from trackfarm_worker.scheduler_client import (
+    RequestRejected,
+    SchedulerClient,
+    SchedulerUnavailable,
+    Unauthorized,
+)
+
+log = structlog.get_logger(__name__)
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.2, 5.0
 
 _ITEMS: TypeAdapter[TrackDone | TrackFailed] = TypeAdapter(TrackDone | TrackFailed)
 _SCHEMA = """
@@ -25,7 +30,7 @@ CREATE TABLE IF NOT EXISTS item (
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class LeaseResults:
     """Results of one lease, to report in one call."""
 
     shard_id: str
@@ -37,9 +42,9 @@ class Parcel:
 class Outbox:
     """Results in a SQLite file; thread-safe."""
 
-    def __init__(self, path: Path, *, parcel_size: int = 200) -> None:
+    def __init__(self, path: Path, *, max_results: int = 200) -> None:
         self._lock = threading.Condition()
-        self._parcel_size = parcel_size
+        self._max_results = max_results
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
@@ -53,8 +58,8 @@ class Outbox:
             )
             self._lock.notify_all()
 
-    def next_parcel(self) -> Parcel | None:
-        """Return undelivered results of the oldest lease, at most `parcel_size`; None if there are
+    def next_results(self) -> LeaseResults | None:
+        """Return undelivered results of the oldest lease, at most `max_results`; None if there are
         none."""
         with self._lock:
             first = self._db.execute(
@@ -64,15 +69,15 @@ class Outbox:
                 return None
             rows = self._db.execute(
                 "SELECT id, body FROM item WHERE lease_id = ? ORDER BY id LIMIT ?",
-                (first[1], self._parcel_size),
+                (first[1], self._max_results),
             ).fetchall()
         items = tuple(_ITEMS.validate_json(body) for _, body in rows)
-        return Parcel(first[0], first[1], tuple(row_id for row_id, _ in rows), items)
+        return LeaseResults(first[0], first[1], tuple(row_id for row_id, _ in rows), items)
 
-    def remove(self, parcel: Parcel) -> None:
+    def remove(self, results: LeaseResults) -> None:
         """Delete results that the scheduler has acknowledged, or never will."""
         with self._lock:
-            self._db.executemany("DELETE FROM item WHERE id = ?", [(i,) for i in parcel.row_ids])
+            self._db.executemany("DELETE FROM item WHERE id = ?", [(i,) for i in results.row_ids])
             self._lock.notify_all()
 
     def wait_for_items(self, timeout: float) -> None:
@@ -101,20 +106,16 @@ class Outbox:
         return int(row.fetchone()[0])
 
 
-log = structlog.get_logger(__name__)
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-
-
 class Reporter:
-    """Delivery thread. `on_unwelcome` is called when our token is refused: then nothing can be
+    """Delivery thread. `on_unauthorized` is called when our token is refused: then nothing can be
     delivered."""
 
     def __init__(
-        self, *, outbox: Outbox, client: SchedulerClient, on_unwelcome: Callable[[str], None]
+        self, *, outbox: Outbox, client: SchedulerClient, on_unauthorized: Callable[[str], None]
     ) -> None:
         self._outbox = outbox
         self._client = client
-        self._on_unwelcome = on_unwelcome
+        self._on_unauthorized = on_unauthorized
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
 
@@ -127,23 +128,23 @@ class Reporter:
 
     def deliver(self) -> bool:
         """Send the next results; False if there were none. Raises the errors of the client."""
-        parcel = self._outbox.next_parcel()
-        if parcel is None:
+        results = self._outbox.next_results()
+        if results is None:
             return False
         try:
-            self._send(parcel)
-        except Rejected as error:
-            log.error("report_rejected", shard=parcel.shard_id, error=str(error))
-        self._outbox.remove(parcel)
+            self._send(results)
+        except RequestRejected as error:
+            log.error("report_rejected", shard=results.shard_id, error=str(error))
+        self._outbox.remove(results)
         return True
 
-    def _send(self, parcel: Parcel) -> None:
+    def _send(self, results: LeaseResults) -> None:
         answer = self._client.report(
-            parcel.shard_id,
+            results.shard_id,
             ReportRequest(
-                lease_id=parcel.lease_id,
-                done=[item for item in parcel.items if isinstance(item, TrackDone)],
-                failed=[item for item in parcel.items if isinstance(item, TrackFailed)],
+                lease_id=results.lease_id,
+                done=[item for item in results.items if isinstance(item, TrackDone)],
+                failed=[item for item in results.items if isinstance(item, TrackFailed)],
             ),
         )
         for track in answer.tracks:
@@ -151,17 +152,17 @@ class Reporter:
                 log.warning("result_refused", track=track.track_id, reason=track.reason)
 
     def _run(self) -> None:
-        pause = FIRST_PAUSE
+        pause = MIN_PAUSE_SECONDS
         while not self._stopping.is_set():
             self._outbox.wait_for_items(timeout=0.5)
             try:
                 while self.deliver():
-                    pause = FIRST_PAUSE
-            except SchedulerAway as error:
+                    pause = MIN_PAUSE_SECONDS
+            except SchedulerUnavailable as error:
                 log.warning("scheduler_unreachable", error=str(error), retry_in=pause)
                 self._stopping.wait(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
-            except NotWelcome as error:
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
+            except Unauthorized as error:
                 self._outbox.clear()
-                self._on_unwelcome(str(error))
+                self._on_unauthorized(str(error))
                 return

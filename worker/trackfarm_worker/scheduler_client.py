@@ -21,34 +21,34 @@ from trackfarm.protocol.worker import (
     ReportRequest,
 )
 
-A = TypeVar("A", bound=BaseModel)
+Answer = TypeVar("Answer", bound=BaseModel)
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 RETRIABLE = frozenset({429, 500, 502, 503, 504})
 
 
-class SchedulerAway(Exception):
+class SchedulerUnavailable(Exception):
     """The scheduler is temporarily unavailable: no response, or a retryable one. The same call may
     succeed soon."""
 
 
-class NotWelcome(Exception):
+class Unauthorized(Exception):
     """Our token is not valid, or no longer valid."""
 
 
 @dataclass(frozen=True, slots=True)
-class NotOurs:
+class LeaseLost:
     """The lease is lost: another worker has the shard now, or its job was cancelled."""
 
     reason: str
 
 
-class Rejected(Exception):
+class RequestRejected(Exception):
     """The scheduler refuses the request itself; a retry would not help."""
 
 
 class SchedulerClient:
-    """HTTP client of the worker API; thread-safe. Every call raises SchedulerAway, NotWelcome or
-    Rejected when it fails."""
+    """HTTP client of the worker API; thread-safe. Every call raises SchedulerUnavailable, Unauthorized or
+    RequestRejected when it fails."""
 
     def __init__(self, url: str, *, token: str, verify: ssl.SSLContext | bool = True) -> None:
         self._http = httpx.Client(
@@ -66,10 +66,10 @@ class SchedulerClient:
         previous session."""
         return _read(self._post("register", request), RegisterAnswer)
 
-    def claim(self, shard_id: str, request: ClaimRequest) -> ClaimAnswer | NotOurs:
+    def claim(self, shard_id: str, request: ClaimRequest) -> ClaimAnswer | LeaseLost:
         response = self._post(f"shards/{shard_id}/claim", request, allowed={409, 410})
         if response.status_code in (409, 410):
-            return NotOurs(_detail(response))
+            return LeaseLost(_detail(response))
         return _read(response, ClaimAnswer)
 
     def heartbeat(self, request: HeartbeatRequest) -> HeartbeatAnswer:
@@ -95,21 +95,21 @@ class SchedulerClient:
                 headers={"Content-Type": "application/json"},
             )
         except httpx.RequestError as error:
-            raise SchedulerAway(f"{type(error).__name__}: {error}") from error
+            raise SchedulerUnavailable(f"{type(error).__name__}: {error}") from error
         if response.is_success or response.status_code in allowed:
             return response
         if response.status_code in RETRIABLE:
-            raise SchedulerAway(f"HTTP {response.status_code}: {_detail(response)}")
+            raise SchedulerUnavailable(f"HTTP {response.status_code}: {_detail(response)}")
         if response.status_code in (401, 403):
-            raise NotWelcome(_detail(response))
-        raise Rejected(f"HTTP {response.status_code}: {_detail(response)}")
+            raise Unauthorized(_detail(response))
+        raise RequestRejected(f"HTTP {response.status_code}: {_detail(response)}")
 
 
-def _read(response: httpx.Response, kind: type[A]) -> A:
+def _read(response: httpx.Response, kind: type[Answer]) -> Answer:
     try:
         return kind.model_validate_json(response.content)
     except ValueError as error:
-        raise SchedulerAway(f"invalid response: {error}") from error
+        raise SchedulerUnavailable(f"invalid response: {error}") from error
 
 
 def _detail(response: httpx.Response) -> str:

@@ -14,10 +14,12 @@ from pydantic import SecretStr
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential
 
 log = structlog.get_logger(__name__)
-PATIENCE_S = 3600.0  # a network fault that cuts off the scheduler often cuts off the provider too
-LONGEST_WAIT_S = 60.0
+RETRY_SECONDS = (
+    3600.0  # a network fault that cuts off the scheduler often cuts off the provider too
+)
+MAX_WAIT_SECONDS = 60.0
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
-_GONE = frozenset({404, 410})
+_GONE_STATUSES = frozenset({404, 410})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +62,20 @@ def own_rental(provider: str, environ: Mapping[str, str], *, base: str = "") -> 
     return OwnRental(provider, url, SecretStr(key))
 
 
-def end(
+def terminate(
     rental: OwnRental,
     *,
     wait: Callable[..., float] | None = None,
-    patience: float = PATIENCE_S,
+    retry_seconds: float = RETRY_SECONDS,
 ) -> bool:
-    """Ask the provider to end this rental, with retries for `patience` seconds; True once it
+    """Ask the provider to end this rental, with retries for `retry_seconds`; True once it
     confirms. Often the machine stops before this returns. `wait` replaces the seconds between two
     attempts."""
     headers = {"Authorization": f"Bearer {rental.key.get_secret_value()}"}
     retrying = Retrying(
         retry=retry_if_result(lambda confirmed: not confirmed),
-        stop=stop_after_delay(patience),
-        wait=wait or wait_exponential(multiplier=2, max=LONGEST_WAIT_S),
+        stop=stop_after_delay(retry_seconds),
+        wait=wait or wait_exponential(multiplier=2, max=MAX_WAIT_SECONDS),
         retry_error_callback=lambda _: False,
     )
     confirmed: bool = retrying(lambda: _delete(rental.url, headers))
@@ -95,7 +97,7 @@ class RentalTermination:
         with self._lock:
             rental, self._rental = self._rental, None
             if rental is not None:
-                end(rental, wait=self._wait)
+                terminate(rental, wait=self._wait)
 
 
 def _delete(url: str, headers: Mapping[str, str]) -> bool:
@@ -104,6 +106,6 @@ def _delete(url: str, headers: Mapping[str, str]) -> bool:
     except httpx.RequestError as error:
         log.warning("provider_unreachable", error=type(error).__name__)
         return False
-    if not response.is_success and response.status_code not in _GONE:
+    if not response.is_success and response.status_code not in _GONE_STATUSES:
         log.warning("self_termination_refused", status=response.status_code)
-    return response.is_success or response.status_code in _GONE
+    return response.is_success or response.status_code in _GONE_STATUSES

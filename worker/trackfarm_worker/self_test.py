@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from trackfarm import cost
 from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet
-from trackfarm_worker.engine.parent.client import EngineProcess
-from trackfarm_worker.engine.protocol import EngineTrack, Finished, Result, TrackFailedReport
+from trackfarm_worker.engine.parent.client import EngineClient
+from trackfarm_worker.engine.protocol import EngineTrack, FailedTrack, FinishedTrack, TrackResult
 
 # Below a fifth of the usual speed a GPU is not slow, but broken, throttled or shared.
 LEAST_SPEED = 0.2
@@ -31,8 +31,8 @@ class SelfTestFailed(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """Result of the self-test: `seconds` of the fastest run; `speed` relative to the prior for this
-    GPU type, 0 without a prior; `difference` is the largest relative L2 between the first run and a
+    """Result of the self-test: `seconds` of the fastest run; `speed` relative to the prior for this GPU
+    type, 0 without a prior; `difference` is the largest relative L2 between the first run and a
     repetition."""
 
     seconds: float
@@ -40,8 +40,8 @@ class SelfTest:
     difference: float
 
 
-def examine(
-    engine: EngineProcess,
+def run_self_test(
+    engine: EngineClient,
     model_set: ModelSet,
     *,
     gpu: str,
@@ -49,7 +49,8 @@ def examine(
     least_speed: float = LEAST_SPEED,
     tolerance: float = TOLERANCE,
 ) -> SelfTest:
-    """Run the self-test. Raises Unfit, or EngineStartFailed when the engine cannot be restarted."""
+    """Run the self-test. Raises SelfTestFailed, or EngineStartFailed when the engine cannot be
+    restarted."""
     tracks = _tracks(model_set, is_gpu=is_gpu)
     first, _ = _run_batch(engine, tracks)
     seconds, difference = np.inf, 0.0
@@ -90,20 +91,20 @@ def _tracks(model_set: ModelSet, *, is_gpu: bool) -> list[EngineTrack]:
 
 
 def _run_batch(
-    engine: EngineProcess, tracks: Sequence[EngineTrack]
+    engine: EngineClient, tracks: Sequence[EngineTrack]
 ) -> tuple[list[NDArray[np.float32]], float]:
     """Return the audio of each track, and the engine seconds for all of them."""
     results = engine.run(tracks)
     audio, seconds = [], 0.0
     for result in results:
         audio.append(_load_audio(result))
-        seconds += result.timings.service if isinstance(result, Finished) else 0.0
+        seconds += result.timings.service if isinstance(result, FinishedTrack) else 0.0
     return audio, seconds
 
 
-def _load_audio(result: Result) -> NDArray[np.float32]:
-    if not isinstance(result, Finished):
-        reason = result.message if isinstance(result, TrackFailedReport) else "stopped"
+def _load_audio(result: TrackResult) -> NDArray[np.float32]:
+    if not isinstance(result, FinishedTrack):
+        reason = result.message if isinstance(result, FailedTrack) else "stopped"
         raise SelfTestFailed(f"a short batch could not be made: {reason}")
     try:
         return np.asarray(np.load(result.path, allow_pickle=False), dtype=np.float32)

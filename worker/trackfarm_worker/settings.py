@@ -1,9 +1,4 @@
-"""Settings of the worker, read from the environment once at start.
-
-Exit codes of a worker in addition to `trackfarm.settings`; 0 means that it has drained.
-
-Secrets in the worker's environment, which its child processes must not see.
-"""
+"""Settings of the worker, read from the environment once at start, its secrets, and its exit codes."""
 
 import ctypes
 import os
@@ -19,9 +14,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from trackfarm import logs
 from trackfarm.net.ssrf import EgressPolicy
 from trackfarm.settings_errors import settings_problems
-from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.options import EngineOptions
 from trackfarm_worker.engine.parent.settings import EngineSettings
 from trackfarm_worker.self_test import LEAST_SPEED
+
+# Exit codes in addition to those of `trackfarm.settings`; 0 means that it has drained.
+CANNOT_CONTINUE = 1
+ABANDONED = 3  # rented, and its scheduler is unreachable or no longer accepts it
+
+# Child processes must not see these.
+SECRETS = ("TRACKFARM_WORKER_JOIN_TOKEN", "RUNPOD_API_KEY", "CONTAINER_API_KEY")
+_FILLER = ord("*")  # not NUL: readers of a process's environment stop at two of them
 
 
 def _default_name() -> str:
@@ -47,7 +50,7 @@ class MachineSettings(BaseSettings):
     threads: int = Field(default=1, ge=1)
     hang_seconds: float = Field(default=120.0, gt=0)
     load_seconds: float = Field(default=1800.0, gt=0)
-    engine_options: Options = Field(default_factory=Options)
+    engine_options: EngineOptions = Field(default_factory=EngineOptions)
 
     @property
     def is_gpu(self) -> bool:
@@ -59,7 +62,7 @@ class MachineSettings(BaseSettings):
         return EngineSettings(
             model_set=self.model_set,
             spool=spool,
-            source=self.model_path,
+            model_path=self.model_path,
             device=self.device,
             threads=self.threads,
             step_delay=step_delay,
@@ -67,12 +70,6 @@ class MachineSettings(BaseSettings):
             load_seconds=self.load_seconds,
             options=self.engine_options,
         )
-
-
-def complaint(error: Exception) -> str:
-    """Return the message for invalid settings, one line per variable."""
-    problems = settings_problems(error, "TRACKFARM_WORKER_")
-    return "\n  ".join(["The worker's settings are invalid:", *problems])
 
 
 class WorkerSettings(MachineSettings):
@@ -116,12 +113,12 @@ class WorkerSettings(MachineSettings):
         return bool(self.rental_tag)
 
     @property
-    def patience_to_join(self) -> float:
+    def join_timeout_seconds(self) -> float:
         """Return the seconds to wait for a scheduler that does not respond."""
         return max(self.join_seconds, self.scheduler_timeout_seconds if self.is_rented else 0.0)
 
     @property
-    def source_rules(self) -> EgressPolicy:
+    def source_policy(self) -> EgressPolicy:
         """Return the rules for source URLs in briefs that this worker may fetch."""
         return EgressPolicy(
             schemes=self.source_schemes,
@@ -131,15 +128,13 @@ class WorkerSettings(MachineSettings):
         )
 
 
-CANNOT_CONTINUE = 1
-ABANDONED = 3  # rented, and its scheduler is unreachable or no longer accepts it
+def settings_error(error: Exception) -> str:
+    """Return the message for invalid settings, one line per variable."""
+    problems = settings_problems(error, "TRACKFARM_WORKER_")
+    return "\n  ".join(["The worker's settings are invalid:", *problems])
 
 
-SECRETS = ("TRACKFARM_WORKER_JOIN_TOKEN", "RUNPOD_API_KEY", "CONTAINER_API_KEY")
-_FILLER = ord("*")  # not NUL: readers of a process's environment stop at two of them
-
-
-def taken() -> Mapping[str, str]:
+def take_environment() -> Mapping[str, str]:
     """Return our environment, then remove its secrets, from /proc too: engines load third-party
     weights, and decoders third-party files."""
     environ = dict(os.environ)

@@ -23,31 +23,31 @@ from trackfarm.protocol.worker import (
     TrackOrder,
 )
 from trackfarm_worker.audio_tags import TrackProvenance
-from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineClient
 from trackfarm_worker.engine.parent.supervisor import EngineStartFailed
 from trackfarm_worker.engine.protocol import (
+    EngineEvent,
     EngineProgress,
     EngineTrack,
-    Event,
-    Finished,
-    TrackFailedReport,
+    FailedTrack,
+    FinishedTrack,
 )
 from trackfarm_worker.finisher import Finisher
 from trackfarm_worker.outbox import Outbox
 from trackfarm_worker.scheduler_client import (
-    NotOurs,
-    NotWelcome,
-    Rejected,
-    SchedulerAway,
+    LeaseLost,
+    RequestRejected,
     SchedulerClient,
+    SchedulerUnavailable,
+    Unauthorized,
 )
 from trackfarm_worker.shards_in_flight import ShardInFlight, ShardRegistry
-from trackfarm_worker.sources.cache import Prepared, SourceCache
-from trackfarm_worker.sources.protocol import SourceAway, SourceRefused
+from trackfarm_worker.sources.cache import SourceCache, TrackSources
+from trackfarm_worker.sources.protocol import SourceRefused, SourceUnavailable
 
 log = structlog.get_logger(__name__)
-CLAIM_TRIES, CLAIM_PAUSE = 5, 0.5
-DELIVERY_SECONDS = 600.0  # longest wait of a shard for a scheduler that is unreachable
+CLAIM_TRIES, CLAIM_PAUSE_SECONDS = 5, 0.5
+DELIVERY_TIMEOUT_SECONDS = 600.0  # longest wait of a shard for a scheduler that is unreachable
 
 
 class ShardRunner:
@@ -58,33 +58,33 @@ class ShardRunner:
         self,
         *,
         client: SchedulerClient,
-        board: ShardRegistry,
-        engine: EngineProcess,
+        registry: ShardRegistry,
+        engine: EngineClient,
         finisher: Finisher,
         sources: SourceCache,
         outbox: Outbox,
         finishing: ThreadPoolExecutor,
         on_engine_lost: Callable[[str], None],
-        on_unwelcome: Callable[[str], None],
+        on_unauthorized: Callable[[str], None],
     ) -> None:
         self._client = client
-        self._board = board
+        self._registry = registry
         self._engine = engine
         self._finisher = finisher
         self._sources = sources
         self._outbox = outbox
         self._finishing = finishing
         self._on_engine_lost = on_engine_lost
-        self._on_unwelcome = on_unwelcome
+        self._on_unauthorized = on_unauthorized
 
     def run(self, shard_id: str, lease_id: str) -> None:
         claim = self._claim(shard_id, lease_id)
         if claim is None:
             return
-        with self._board.entered(claim) as shard:
-            unfinished = self._fetch_and_make(shard)
+        with self._registry.track(claim) as shard:
+            unfinished = self._fetch_and_generate(shard)
             shard.stage = Stage.FINISHING
-            self._outbox.wait_until_delivered(lease_id, DELIVERY_SECONDS)
+            self._outbox.wait_until_delivered(lease_id, DELIVERY_TIMEOUT_SECONDS)
             self._release(shard, unfinished)
 
     def _claim(self, shard_id: str, lease_id: str) -> ClaimAnswer | None:
@@ -93,22 +93,22 @@ class ShardRunner:
         for attempt in range(CLAIM_TRIES):
             try:
                 response = self._client.claim(shard_id, ClaimRequest(lease_id=lease_id))
-            except SchedulerAway as error:
+            except SchedulerUnavailable as error:
                 log.warning("claim_failed", shard=shard_id, error=str(error))
-                time.sleep(CLAIM_PAUSE * 2**attempt)
-            except (NotWelcome, Rejected) as error:
-                if isinstance(error, NotWelcome):
-                    self._on_unwelcome(str(error))
+                time.sleep(CLAIM_PAUSE_SECONDS * 2**attempt)
+            except (Unauthorized, RequestRejected) as error:
+                if isinstance(error, Unauthorized):
+                    self._on_unauthorized(str(error))
                 log.warning("claim_rejected", shard=shard_id, error=str(error))
                 return None
             else:
-                if isinstance(response, NotOurs):
+                if isinstance(response, LeaseLost):
                     log.info("lease_lost", shard=shard_id, reason=response.reason)
                     return None
                 return response
         return None
 
-    def _fetch_and_make(self, shard: ShardInFlight) -> set[int]:
+    def _fetch_and_generate(self, shard: ShardInFlight) -> set[int]:
         """Fetch the sources and make the tracks; return the tracks without a result."""
         if shard.stop_reason is not None:
             return set(shard.track_ids)
@@ -118,28 +118,24 @@ class ShardRunner:
             return shard.stop_reason is not None
 
         lease_id = shard.claim.lease_id
-        with self._sources.prepared(lease_id, shard.claim.tracks, is_stopped) as preparations:
+        with self._sources.prepared(lease_id, shard.claim.tracks, is_stopped) as sources:
             shard.stage = Stage.WAITING
             if is_stopped():
                 return set(shard.track_ids)
-            ready = {
-                i: preparation
-                for i, preparation in preparations.items()
-                if isinstance(preparation, Prepared)
-            }
-            for track_id, preparation in preparations.items():
-                if not isinstance(preparation, Prepared):
-                    self._put(shard, _source_failure(track_id, preparation))
-            return self._make(shard, ready)
+            ready = {i: result for i, result in sources.items() if isinstance(result, TrackSources)}
+            for track_id, result in sources.items():
+                if not isinstance(result, TrackSources):
+                    self._put(shard, _source_failure(track_id, result))
+            return self._generate(shard, ready)
 
-    def _make(self, shard: ShardInFlight, ready: Mapping[int, Prepared]) -> set[int]:
+    def _generate(self, shard: ShardInFlight, ready: Mapping[int, TrackSources]) -> set[int]:
         """Compute and finish the tracks that are ready; return the ones without a result."""
         orders = {order.track_id: order for order in shard.claim.tracks if order.track_id in ready}
         if not orders:
             return set()
         pending: list[Future[int | None]] = []
 
-        def on_event(event: Event) -> None:
+        def on_event(event: EngineEvent) -> None:
             match event:
                 case EngineProgress():
                     shard.stage, shard.step, shard.steps = (
@@ -147,10 +143,10 @@ class ShardRunner:
                         event.step,
                         event.steps,
                     )
-                case Finished():
+                case FinishedTrack():
                     order, fetch = orders[event.track_id], ready[event.track_id].seconds
                     pending.append(self._finishing.submit(self._finish, shard, order, event, fetch))
-                case TrackFailedReport():
+                case FailedTrack():
                     self._put(shard, _engine_failure(event, ready[event.track_id].seconds))
 
         try:
@@ -161,24 +157,24 @@ class ShardRunner:
             self._on_engine_lost(str(error))
             results = []
         shard.stage = Stage.FINISHING
-        answered = {r.track_id for r in results if isinstance(r, TrackFailedReport)}
+        answered = {r.track_id for r in results if isinstance(r, FailedTrack)}
         answered |= {track_id for future in pending if (track_id := future.result()) is not None}
         return set(orders) - answered
 
     def _finish(
-        self, shard: ShardInFlight, order: TrackOrder, audio: Finished, fetch: float
+        self, shard: ShardInFlight, order: TrackOrder, audio: FinishedTrack, fetch: float
     ) -> int | None:
         """Finish one track; return its id once the outbox has its result, None if it was
         dropped."""
-        if shard.is_dead:
+        if shard.lease_lost:
             audio.path.unlink(missing_ok=True)
             return None
         result = self._finisher.finish(
-            shard.newest.get(order.track_id, order),
+            shard.renewed_orders.get(order.track_id, order),
             audio,
             TrackProvenance(shard.claim.job_id, shard.claim.model_set),
             renew_url=lambda track_id: self._renew_urls(shard, track_id),
-            in_hurry=lambda: shard.stop_reason is not None,
+            is_stopping=lambda: shard.stop_reason is not None,
         )
         timings = result.timings.model_copy(
             update={"service": audio.timings.service, "fetch": fetch}
@@ -193,15 +189,15 @@ class ShardRunner:
         new_claim = self._claim(shard.claim.shard_id, shard.claim.lease_id)
         if new_claim is None:
             return None
-        shard.newest = {order.track_id: order for order in new_claim.tracks}
-        return shard.newest.get(track_id)
+        shard.renewed_orders = {order.track_id: order for order in new_claim.tracks}
+        return shard.renewed_orders.get(track_id)
 
     def _put(self, shard: ShardInFlight, result: TrackDone | TrackFailed) -> None:
         self._outbox.put(shard.claim.shard_id, shard.claim.lease_id, result)
 
     def _release(self, shard: ShardInFlight, unfinished: set[int]) -> None:
         """Release unmade tracks, so that the scheduler can place them again at once."""
-        if not unfinished or shard.is_dead:
+        if not unfinished or shard.lease_lost:
             return
         reason = shard.stop_reason or ReleaseReason.STOPPED
         request = ReleaseRequest(
@@ -209,11 +205,11 @@ class ShardRunner:
         )
         try:
             self._client.release(shard.claim.shard_id, request)
-        except (SchedulerAway, NotWelcome, Rejected) as error:
+        except (SchedulerUnavailable, Unauthorized, RequestRejected) as error:
             log.warning("release_failed", shard=shard.claim.shard_id, error=str(error))
 
 
-def _engine_track(order: TrackOrder, prepared: Prepared) -> EngineTrack:
+def _engine_track(order: TrackOrder, sources: TrackSources) -> EngineTrack:
     brief = order.brief
     return EngineTrack(
         track_id=order.track_id,
@@ -230,8 +226,8 @@ def _engine_track(order: TrackOrder, prepared: Prepared) -> EngineTrack:
         guidance=brief.guidance_scale,
         shift=brief.shift,
         task_type=brief.task_type,
-        source=prepared.source,
-        reference=prepared.reference,
+        source=sources.source,
+        reference=sources.reference,
         audio_codes=brief.audio_code_string,
         cover_strength=brief.audio_cover_strength,
         repainting_start=brief.repainting_start,
@@ -242,18 +238,18 @@ def _engine_track(order: TrackOrder, prepared: Prepared) -> EngineTrack:
     )
 
 
-def _source_failure(track_id: int, answer: SourceRefused | SourceAway) -> TrackFailed:
-    match answer:
+def _source_failure(track_id: int, result: SourceRefused | SourceUnavailable) -> TrackFailed:
+    match result:
         case SourceRefused():
             kind = FailureKind.BAD_INPUT
-        case SourceAway(is_disk_full=True):
+        case SourceUnavailable(is_disk_full=True):
             kind = FailureKind.DISK_FULL
-        case SourceAway():
+        case SourceUnavailable():
             kind = FailureKind.SOURCE_UNREACHABLE
-    return TrackFailed(track_id=track_id, kind=kind, message=answer.message[:4000])
+    return TrackFailed(track_id=track_id, kind=kind, message=result.message[:4000])
 
 
-def _engine_failure(event: TrackFailedReport, fetch: float) -> TrackFailed:
+def _engine_failure(event: FailedTrack, fetch: float) -> TrackFailed:
     timings = event.timings
     return TrackFailed(
         track_id=event.track_id,

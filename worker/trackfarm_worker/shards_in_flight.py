@@ -12,8 +12,8 @@ from trackfarm.protocol.worker import ClaimAnswer, ReleaseReason, ShardProgress,
 @dataclass(slots=True)
 class ShardInFlight:
     """A claimed shard. `stop_reason` is set once, when the remaining tracks must not be made;
-    `is_dead` when the lease is lost, so that no result is worth delivering. `newest` holds the
-    track orders of the latest repeated claim, which carry fresh upload URLs."""
+    `lease_lost`: no result is worth delivering. `renewed_orders` holds the track orders of the
+    latest repeated claim, which carry fresh upload URLs."""
 
     claim: ClaimAnswer
     stage: Stage = Stage.WAITING
@@ -21,8 +21,8 @@ class ShardInFlight:
     steps: int = 0
     finished: int = 0
     stop_reason: ReleaseReason | None = None
-    is_dead: bool = False
-    newest: Mapping[int, TrackOrder] = field(default_factory=dict)
+    lease_lost: bool = False
+    renewed_orders: Mapping[int, TrackOrder] = field(default_factory=dict)
     track_ids: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,15 +46,15 @@ class ShardRegistry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._shards: dict[str, ShardInFlight] = {}
-        self._draining = False
+        self._is_draining = False
 
     @contextmanager
-    def entered(self, claim: ClaimAnswer) -> Iterator[ShardInFlight]:
+    def track(self, claim: ClaimAnswer) -> Iterator[ShardInFlight]:
         """Register a claimed shard for the duration of the block."""
         shard = ShardInFlight(claim)
         with self._lock:
             self._shards[claim.lease_id] = shard
-            if self._draining:
+            if self._is_draining:
                 shard.stop_reason = ReleaseReason.DRAINING
         try:
             yield shard
@@ -63,26 +63,26 @@ class ShardRegistry:
                 self._shards.pop(claim.lease_id, None)
 
     @property
-    def draining(self) -> bool:
-        return self._draining
+    def is_draining(self) -> bool:
+        return self._is_draining
 
     def progress(self) -> list[ShardProgress]:
         with self._lock:
             return [shard.progress() for shard in self._shards.values()]
 
-    def stop(self, lease_id: str, reason: ReleaseReason, *, is_dead: bool) -> frozenset[int]:
+    def stop(self, lease_id: str, reason: ReleaseReason, *, lease_lost: bool) -> frozenset[int]:
         """Mark a shard as stopped; return the tracks that the engine must stop."""
         with self._lock:
             shard = self._shards.get(lease_id)
             if shard is None:
                 return frozenset()
             shard.stop_reason = shard.stop_reason or reason
-            shard.is_dead = shard.is_dead or is_dead
+            shard.lease_lost = shard.lease_lost or lease_lost
             return shard.track_ids
 
     def drain(self) -> None:
         """Mark every shard as draining, including later ones."""
         with self._lock:
-            self._draining = True
+            self._is_draining = True
             for shard in self._shards.values():
                 shard.stop_reason = shard.stop_reason or ReleaseReason.DRAINING

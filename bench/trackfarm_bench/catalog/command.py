@@ -7,7 +7,7 @@ import typer
 
 from trackfarm_bench.catalog.report import ratios, speed_table, stage_table
 from trackfarm_bench.catalog.run import CatalogSeconds, Way, measure, together
-from trackfarm_worker.engine.options import Options, SyntheticCost
+from trackfarm_worker.engine.options import EngineOptions, SyntheticCost
 from trackfarm_worker.engine.parent.settings import SYNTHETIC
 
 LAUNCH = 0.1
@@ -50,10 +50,10 @@ def catalog(
 
 
 def _ways(device: DeviceChoice, launch: float, each: float) -> list[Way]:
-    options = Options()
+    options = EngineOptions()
     if device is DeviceChoice.SYNTHETIC:
         cost = SyntheticCost(launch_seconds=launch, seconds_per_audio_second=each)
-        options = Options(synthetic=cost)
+        options = EngineOptions(synthetic=cost)
     name = SYNTHETIC if device is DeviceChoice.SYNTHETIC else "cpu"
     return [
         Way(f"{name}, one by one", name, options, one_by_one=True),

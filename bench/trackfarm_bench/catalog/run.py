@@ -17,7 +17,7 @@ from trackfarm.protocol.operator import JobHeader, JobInfo, JobState, WorkerStat
 from trackfarm_bench.catalog.briefs import mixed, write_sources
 from trackfarm_bench.meters import cpu_seconds
 from trackfarm_bench.parts import Parts, running_farm
-from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.options import EngineOptions
 
 WARM_UP = 8  # tracks, made before anything is measured
 LONGEST = 3_600.0  # seconds for a job
@@ -29,7 +29,7 @@ class Way:
 
     name: str
     device: str
-    options: Options
+    options: EngineOptions
     one_by_one: bool
 
     @property

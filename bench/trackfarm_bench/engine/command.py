@@ -14,7 +14,7 @@ from trackfarm_bench.engine.exactness import Comparer, Difference, worst
 from trackfarm_bench.engine.ours import EngineBench, EngineSeconds
 from trackfarm_bench.engine.stock import Stock
 from trackfarm_bench.engine.tables import exactness_table, speed_table
-from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.options import EngineOptions
 from trackfarm_worker.models import tiny
 
 TINY = model_set("tiny")
@@ -61,7 +61,7 @@ def _speeds(duration: float, largest: int) -> list[tuple[str, EngineSeconds]]:
     rows = [("stock, one by one", stock.alone(some)), ("stock, together", stock.together(some))]
     with tempfile.TemporaryDirectory(prefix="trackfarm-bench-") as folder:
         spool = Path(folder) / "spool"
-        ours = EngineBench(_pipeline(), TINY, device="cpu", spool=spool, options=Options())
+        ours = EngineBench(_pipeline(), TINY, device="cpu", spool=spool, options=EngineOptions())
         ours.make(some[:1])
         for size in sorted(
             {1, *(2**power for power in range(1, 10) if 2**power < largest), largest}

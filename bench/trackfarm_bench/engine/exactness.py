@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from trackfarm.model_sets import ModelSet
-from trackfarm_bench.engine.ours import jobs
-from trackfarm_worker.engine.child.conditioning import Conditioner, Material
+from trackfarm_bench.engine.ours import first_tries
+from trackfarm_worker.engine.child.conditioning import Conditioner, Conditioning
 from trackfarm_worker.engine.child.decoder import Decoder
 from trackfarm_worker.engine.child.denoiser import Denoiser
 from trackfarm_worker.engine.protocol import EngineTrack
@@ -45,17 +45,19 @@ class Comparer:
         """Return the track's latents, shape (frames, width)."""
         return self._latents(self._materials([track]))[0]
 
-    def _materials(self, tracks: Sequence[EngineTrack]) -> list[Material]:
-        grounds = [self._conditioner.ground(one) for one in jobs(tracks, self._model_set)]
-        return self._conditioner.materials(grounds)
+    def _materials(self, tracks: Sequence[EngineTrack]) -> list[Conditioning]:
+        encoded = [
+            self._conditioner.encode_inputs(one) for one in first_tries(tracks, self._model_set)
+        ]
+        return self._conditioner.condition(encoded)
 
-    def _latents(self, materials: Sequence[Material]) -> list[torch.Tensor]:
-        denoised, _ = self._denoiser.denoise(materials, lambda *_: ())
+    def _latents(self, conditionings: Sequence[Conditioning]) -> list[torch.Tensor]:
+        denoised, _ = self._denoiser.denoise(conditionings, lambda *_: ())
         return [latents for latents in denoised if latents is not None]
 
     def _sounds(self, latents: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         decoded = dict(self._decoder.decode(dict(enumerate(latents)), lambda *_: ()))
-        return [decoded[place].cpu() for place in range(len(latents))]
+        return [decoded[position].cpu() for position in range(len(latents))]
 
 
 def worst(

@@ -1,4 +1,4 @@
-"""The engine's own maker, driven in this process as the engine process drives it."""
+"""The engine's own batch generator, driven in this process as the engine process drives it."""
 
 import time
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 from trackfarm.model_sets import ModelSet
-from trackfarm_worker.engine.child.audio_writer import Sound, written
-from trackfarm_worker.engine.child.build import batch_maker
+from trackfarm_worker.engine.child.audio_writer import AcceptedAudio, write_audio
+from trackfarm_worker.engine.child.build import build_generator
 from trackfarm_worker.engine.child.device import Device
-from trackfarm_worker.engine.child.generate import Made
-from trackfarm_worker.engine.child.recipe import EngineJob, engine_job
+from trackfarm_worker.engine.child.generate import BatchOutput
+from trackfarm_worker.engine.child.recipe import TrackTry, first_try
 from trackfarm_worker.engine.child.time_accounting import TimeAccount
-from trackfarm_worker.engine.options import Options
-from trackfarm_worker.engine.protocol import EngineTrack, Finished, Setup, Stage
+from trackfarm_worker.engine.options import EngineOptions
+from trackfarm_worker.engine.protocol import EngineStage, EngineTrack, FinishedTrack, Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +38,21 @@ class EngineSeconds:
 
 
 class EngineBench:
-    """The engine's maker. It modifies the pipeline, so measure the stock pipeline first."""
+    """The engine's batch generator. It modifies the pipeline, so measure the stock pipeline first."""
 
     def __init__(
-        self, pipeline: Any, model_set: ModelSet, *, device: str, spool: Path, options: Options
+        self,
+        pipeline: Any,
+        model_set: ModelSet,
+        *,
+        device: str,
+        spool: Path,
+        options: EngineOptions,
     ) -> None:
         spool.mkdir(parents=True, exist_ok=True)
         setup = Setup(
             model_set=model_set.name,
-            source=None,
+            model_path=None,
             device=device,
             dtype=None,
             spool=spool,
@@ -56,9 +62,9 @@ class EngineBench:
         )
         self._model_set = model_set
         self._device = Device(setup, model_set, pipeline)
-        self._ledger = TimeAccount()
-        self._maker = batch_maker(
-            pipeline, model_set, setup, device=self._device, ledger=self._ledger
+        self._time_account = TimeAccount()
+        self._generator = build_generator(
+            pipeline, model_set, setup, device=self._device, time_account=self._time_account
         )
         self._passes = 0
         pipeline.transformer.register_forward_pre_hook(self._count)
@@ -70,14 +76,17 @@ class EngineBench:
         cannot.
         """
         self._passes = 0
-        self._maker.fit(self._device.room)
-        self._ledger.reset()
+        self._generator.set_windows(self._device.memory_limits)
+        self._time_account.reset()
         reset_peak(self._device.kind)
         began = time.perf_counter()
-        results = [written(one) if isinstance(one, Sound) else one for one in self._made(tracks)]
+        results = [
+            write_audio(one) if isinstance(one, AcceptedAudio) else one
+            for one in self._outputs(tracks)
+        ]
         self._device.synchronise()
         seconds = time.perf_counter() - began
-        finished = [result for result in results if isinstance(result, Finished)]
+        finished = [result for result in results if isinstance(result, FinishedTrack)]
         for result in finished:
             result.path.unlink()
         if len(finished) < len(tracks):
@@ -92,13 +101,13 @@ class EngineBench:
             peak_gb=peak_gb(self._device.kind),
         )
 
-    def _made(self, tracks: Sequence[EngineTrack]) -> list[Made]:
+    def _outputs(self, tracks: Sequence[EngineTrack]) -> list[BatchOutput]:
         try:
-            return list(self._maker.make(jobs(tracks, self._model_set), Unwatched()))
+            return list(self._generator.generate(first_tries(tracks, self._model_set), Unwatched()))
         except BaseException:
             # Time booked for a failed batch must not count for the next one.
             for track in tracks:
-                self._ledger.settle(track.track_id)
+                self._time_account.take(track.track_id)
             raise
 
     def _count(self, *_: object) -> None:
@@ -108,20 +117,22 @@ class EngineBench:
 class Unwatched:
     """Progress listener that ignores events and never stops a track."""
 
-    def tell(self, track_ids: Sequence[int], stage: Stage, step: int, steps: int) -> None:
+    def report_step(
+        self, track_ids: Sequence[int], stage: EngineStage, step: int, steps: int
+    ) -> None:
         """Ignore the event."""
 
     def is_stopped(self, track_id: int) -> bool:
         return False
 
 
-def jobs(tracks: Sequence[EngineTrack], model_set: ModelSet) -> list[EngineJob]:
-    """Return the engine's jobs. Raises RuntimeError for a track that the engine rejects."""
-    results = [engine_job(track, model_set, f"bench-{track.track_id}") for track in tracks]
-    refused = [one for one in results if not isinstance(one, EngineJob)]
+def first_tries(tracks: Sequence[EngineTrack], model_set: ModelSet) -> list[TrackTry]:
+    """Return the first try of each track. Raises RuntimeError for a track that the engine rejects."""
+    results = [first_try(track, model_set, f"bench-{track.track_id}") for track in tracks]
+    refused = [one for one in results if not isinstance(one, TrackTry)]
     if refused:
         raise RuntimeError(f"the engine rejects these tracks: {refused}")
-    return [one for one in results if isinstance(one, EngineJob)]
+    return [one for one in results if isinstance(one, TrackTry)]
 
 
 def reset_peak(kind: str) -> None:

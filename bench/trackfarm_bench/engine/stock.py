@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from trackfarm.model_sets import ModelSet
-from trackfarm_bench.engine.ours import EngineSeconds, jobs, peak_gb, reset_peak
-from trackfarm_worker.engine.child.recipe import EngineJob
+from trackfarm_bench.engine.ours import EngineSeconds, first_tries, peak_gb, reset_peak
+from trackfarm_worker.engine.child.recipe import TrackTry
 from trackfarm_worker.engine.protocol import EngineTrack
 
 
@@ -25,18 +25,18 @@ class Stock:
 
     def alone(self, tracks: Sequence[EngineTrack]) -> EngineSeconds:
         """Make each track with its own call."""
-        return self._timed([[one] for one in jobs(tracks, self._model_set)])
+        return self._timed([[one] for one in first_tries(tracks, self._model_set)])
 
     def together(self, tracks: Sequence[EngineTrack]) -> EngineSeconds:
         """Make all tracks with one call: they must agree in everything except words and seeds."""
-        return self._timed([jobs(tracks, self._model_set)])
+        return self._timed([first_tries(tracks, self._model_set)])
 
     def latents(self, track: EngineTrack) -> torch.Tensor:
         """Return the latents of one track made alone, shape (frames, width)."""
-        (one,) = jobs([track], self._model_set)
+        (one,) = first_tries([track], self._model_set)
         return self._call([one], output_type="latent")[0].float()
 
-    def _timed(self, calls: Sequence[Sequence[EngineJob]]) -> EngineSeconds:
+    def _timed(self, calls: Sequence[Sequence[TrackTry]]) -> EngineSeconds:
         kind = self._pipeline.device.type
         self._passes = 0
         reset_peak(kind)
@@ -47,7 +47,7 @@ class Stock:
         count = sum(map(len, calls))
         return EngineSeconds(count, seconds, 0.0, 0.0, 0.0, self._passes, peak_gb(kind))
 
-    def _call(self, together: Sequence[EngineJob], output_type: str = "pt") -> torch.Tensor:
+    def _call(self, together: Sequence[TrackTry], output_type: str = "pt") -> torch.Tensor:
         first = together[0].recipe
         audios: torch.Tensor = self._pipeline(
             prompt=[one.recipe.prompt for one in together],
@@ -65,7 +65,7 @@ class Stock:
         ).audios
         return audios
 
-    def _noise(self, one: EngineJob) -> torch.Tensor:
+    def _noise(self, one: TrackTry) -> torch.Tensor:
         """Return the noise as the engine draws it."""
         model = self._pipeline.transformer
         frames = -(-one.recipe.frames // self._pipeline.vae.hop_length)

@@ -16,7 +16,7 @@ def measure_busy(scenario: GpuScenario, checkpoint: Path, folder: Path) -> Busy:
     settings = EngineSettings(
         model_set=scenario.models[0].model_set.name,
         spool=folder / "spool",
-        source=checkpoint,
+        model_path=checkpoint,
         device=scenario.device,
         dtype=str(scenario.dtype).removeprefix("torch."),
     )

@@ -17,7 +17,7 @@ from trackfarm_bench.gpu.measuring import measure
 from trackfarm_bench.gpu.report import Hardware, page
 from trackfarm_bench.gpu.scenario import NAMES, GpuScenario
 from trackfarm_worker import gpu as gpu_info
-from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.options import EngineOptions
 
 NO_GPU = 2
 
@@ -44,7 +44,7 @@ def gpu(
         raise typer.Exit(NO_GPU)
     warnings.filterwarnings("ignore", message="`torch.nn.utils.weight_norm`")
     chosen = scenarios.dry() if dry_run_tiny else _real(model, duration)
-    options = Options(
+    options = EngineOptions(
         compile_transformer=compiled, compile_decoder=compiled, expand_heads=expand_heads
     )
     hardware = _hardware(chosen)
@@ -78,13 +78,13 @@ def _hardware(chosen: GpuScenario) -> Hardware:
 
 
 def _run(
-    chosen: GpuScenario, options: Options, hardware: Hardware, folder: Path, *, is_busy: bool
+    chosen: GpuScenario, options: EngineOptions, hardware: Hardware, folder: Path, *, is_busy: bool
 ) -> str:
     checkpoint = folder / "checkpoint"
     results = []
-    for place, model in enumerate(chosen.models):
+    for position, model in enumerate(chosen.models):
         print(f"measuring {model.model_set.name}", file=sys.stderr, flush=True)
-        keep = checkpoint if is_busy and place == 0 else None
+        keep = checkpoint if is_busy and position == 0 else None
         results.append(
             measure(model, chosen, options=options, spool=folder / "spool-ours", keep=keep)
         )

@@ -14,7 +14,7 @@ from trackfarm_bench.engine.exactness import Comparer, Difference
 from trackfarm_bench.engine.ours import EngineBench, EngineSeconds
 from trackfarm_bench.engine.stock import Stock
 from trackfarm_bench.gpu.scenario import BenchModel, GpuScenario
-from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.options import EngineOptions
 from trackfarm_worker.engine.protocol import EngineTrack
 
 TOO_MUCH = (torch.OutOfMemoryError, MemoryError)
@@ -39,7 +39,12 @@ class Measured:
 
 
 def measure(
-    model: BenchModel, scenario: GpuScenario, *, options: Options, spool: Path, keep: Path | None
+    model: BenchModel,
+    scenario: GpuScenario,
+    *,
+    options: EngineOptions,
+    spool: Path,
+    keep: Path | None,
 ) -> Measured:
     """Measure one model. `keep` gets the weights as a checkpoint, before anything changes them."""
     pipeline = model.build()

@@ -16,7 +16,7 @@ from trackfarm_bench.engine.briefs import alike
 from trackfarm_bench.engine.tables import markdown
 from trackfarm_bench.meters import Meters
 from trackfarm_bench.pipeline.worker import Busy, PipelineWorker, pipeline_worker
-from trackfarm_worker.engine.options import Options, SyntheticCost
+from trackfarm_worker.engine.options import EngineOptions, SyntheticCost
 from trackfarm_worker.engine.parent.settings import SYNTHETIC, EngineSettings
 from trackfarm_worker.engine.protocol import EngineTrack
 
@@ -91,7 +91,7 @@ def _worker(brief: Brief, cost: float, encoders: int) -> Iterator[PipelineWorker
             model_set="tiny",
             spool=Path(folder) / "spool",
             device=SYNTHETIC,
-            options=Options(synthetic=synthetic),
+            options=EngineOptions(synthetic=synthetic),
         )
         with pipeline_worker(settings, encoders=encoders, brief=brief) as worker:
             yield worker

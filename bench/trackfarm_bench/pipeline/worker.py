@@ -12,9 +12,9 @@ from trackfarm.protocol.worker import TrackDone, TrackFailed, TrackOrder
 from trackfarm_bench.pipeline.sink import sink
 from trackfarm_worker.audio_tags import TrackProvenance
 from trackfarm_worker.encoder_pool import EncoderPool
-from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineClient
 from trackfarm_worker.engine.parent.settings import EngineSettings
-from trackfarm_worker.engine.protocol import EngineTrack, Event, Finished
+from trackfarm_worker.engine.protocol import EngineEvent, EngineTrack, FinishedTrack
 from trackfarm_worker.finisher import Finisher
 
 
@@ -40,7 +40,7 @@ class PipelineWorker:
 
     def __init__(
         self,
-        engine: EngineProcess,
+        engine: EngineClient,
         finisher: Finisher,
         finishing: ThreadPoolExecutor,
         url: str,
@@ -60,7 +60,7 @@ class PipelineWorker:
 
     def clear(self) -> None:
         """Reset the results."""
-        self._made: list[Finished] = []
+        self._made: list[FinishedTrack] = []
         self._stored: list[TrackDone] = []
         self._computed_at = 0.0
 
@@ -78,8 +78,8 @@ class PipelineWorker:
     def _shard(self, tracks: Sequence[EngineTrack]) -> None:
         pending: list[Future[TrackDone | TrackFailed]] = []
 
-        def note(event: Event) -> None:
-            if isinstance(event, Finished):
+        def note(event: EngineEvent) -> None:
+            if isinstance(event, FinishedTrack):
                 self._made.append(event)
                 pending.append(self._finishing.submit(self._finish, event))
 
@@ -102,7 +102,7 @@ class PipelineWorker:
             uploading=sum(one.timings.upload for one in self._stored),
         )
 
-    def _finish(self, audio: Finished) -> TrackDone | TrackFailed:
+    def _finish(self, audio: FinishedTrack) -> TrackDone | TrackFailed:
         order = TrackOrder(
             track_id=audio.track_id,
             key=f"bench-{audio.track_id}",
@@ -121,7 +121,7 @@ def pipeline_worker(
 ) -> Iterator[PipelineWorker]:
     """Yield a worker that is ready to run; stop all its parts on exit."""
     with (
-        EngineProcess(settings) as engine,
+        EngineClient(settings) as engine,
         EncoderPool(encoders) as pool,
         sink() as url,
         ThreadPoolExecutor(PIPELINE_DEPTH * encoders) as finishing,

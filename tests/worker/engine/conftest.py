@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.worker.engine.mixtures import Sounds
+from tests.worker.engine.mixtures import SourceFiles
 from trackfarm.model_sets import model_set
-from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineClient
 from trackfarm_worker.engine.parent.settings import EngineSettings
 from trackfarm_worker.engine.protocol import EngineTrack
 from trackfarm_worker.models.loader import load
@@ -24,16 +24,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def engine(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+def engine(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineClient]:
     """Engine shared by many tests. It waits 50 ms per step, so that a test can act between steps."""
     settings = EngineSettings(
         model_set="tiny",
         spool=tmp_path_factory.mktemp("spool"),
-        source=models,
+        model_path=models,
         step_delay=0.05,
         hang_seconds=10,
     )
-    with EngineProcess(settings) as process:
+    with EngineClient(settings) as process:
         process.start()
         yield process
 
@@ -61,7 +61,7 @@ def stock(models: Path) -> Any:
 
 
 @pytest.fixture(scope="package")
-def sounds(tmp_path_factory: pytest.TempPathFactory) -> Sounds:
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> SourceFiles:
     """Noise as source (an odd number of latents, the last one partial) and as reference."""
     folder = tmp_path_factory.mktemp("sounds")
     random = np.random.default_rng(5)
@@ -69,4 +69,4 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Sounds:
     for name, frames in (("source", 1920 * 100 + 700), ("reference", 2 * RATE)):
         paths.append(folder / f"{name}.npy")
         np.save(paths[-1], 0.2 * random.standard_normal((frames, 2)).astype(np.float32))
-    return Sounds(*paths)
+    return SourceFiles(*paths)

@@ -8,25 +8,25 @@ from typing import Any
 import torch
 
 from trackfarm.model_sets import model_set
-from trackfarm_worker.engine.child.audio_writer import Sound, Spool, written
-from trackfarm_worker.engine.child.build import batch_maker, engine_server
+from trackfarm_worker.engine.child.audio_writer import AcceptedAudio, AudioWriter, write_audio
+from trackfarm_worker.engine.child.build import build_generator, build_server
 from trackfarm_worker.engine.child.device import Device
-from trackfarm_worker.engine.child.generate import BatchMaker, ProgressObserver
-from trackfarm_worker.engine.child.recipe import EngineJob
+from trackfarm_worker.engine.child.generate import BatchGenerator, ProgressObserver
+from trackfarm_worker.engine.child.recipe import TrackTry
 from trackfarm_worker.engine.child.server import EngineServer
 from trackfarm_worker.engine.child.time_accounting import TimeAccount
-from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.options import EngineOptions
 from trackfarm_worker.engine.protocol import (
     EngineProgress,
+    EngineStage,
     EngineTrack,
-    Finished,
+    FailedTrack,
+    FinishedTrack,
     Report,
-    Result,
     Run,
     Setup,
-    Stage,
-    TrackFailedReport,
-    TrackStopped,
+    StoppedTrack,
+    TrackResult,
 )
 
 TINY = model_set("tiny")
@@ -35,74 +35,83 @@ TINY = model_set("tiny")
 def setup(spool: Path, **options: Any) -> Setup:
     return Setup(
         model_set="tiny",
-        source=None,
+        model_path=None,
         device="cpu",
         dtype=None,
         spool=spool,
         threads=1,
         step_delay=0.0,
-        options=Options(**options),
+        options=EngineOptions(**options),
     )
 
 
-class Maker:
-    """Maker that writes its audio at once."""
+class WritingGenerator:
+    """Batch generator that writes its audio at once."""
 
-    def __init__(self, inner: BatchMaker) -> None:
+    def __init__(self, inner: BatchGenerator) -> None:
         self._inner = inner
 
-    def make(
-        self, jobs: Sequence[EngineJob], watch: ProgressObserver
-    ) -> Iterator[Result | EngineJob]:
-        for made in self._inner.make(jobs, watch):
-            yield written(made) if isinstance(made, Sound) else made
+    def generate(
+        self, tracks: Sequence[TrackTry], observer: ProgressObserver
+    ) -> Iterator[TrackResult | TrackTry]:
+        for output in self._inner.generate(tracks, observer):
+            yield write_audio(output) if isinstance(output, AcceptedAudio) else output
 
 
-def maker(pipeline: Any, spool: Path, ledger: TimeAccount | None = None) -> Maker:
-    order = setup(spool)
-    device = Device(order, TINY, pipeline)
-    return Maker(batch_maker(pipeline, TINY, order, device=device, ledger=ledger or TimeAccount()))
+def generator(
+    pipeline: Any, spool: Path, time_account: TimeAccount | None = None
+) -> WritingGenerator:
+    message = setup(spool)
+    device, account = Device(message, TINY, pipeline), time_account or TimeAccount()
+    return WritingGenerator(
+        build_generator(pipeline, TINY, message, device=device, time_account=account)
+    )
 
 
-class NoStops:
+class NoStopRequests:
     """Source of no stop requests."""
 
-    def is_stopped(self, batch_id: int, track_id: int) -> bool:
+    def is_stopped(self, run_id: int, track_id: int) -> bool:
         return False
 
-    def pause(self, seconds: float, batch_id: int, track_ids: Collection[int]) -> None:
+    def pause(self, seconds: float, run_id: int, track_ids: Collection[int]) -> None:
         raise AssertionError("no delay was asked for")
 
-    def forget(self, batch_id: int) -> None:
+    def discard_stops(self, run_id: int) -> None:
         pass
 
 
-class Shop:
-    """Server and its reports."""
+class ServerFixture:
+    """Engine server and its reports."""
 
     def __init__(self, pipeline: Any, spool: Path, **options: Any) -> None:
         spool.mkdir(exist_ok=True)
         self.reports: list[Report] = []
-        self.spool = Spool()
-        self.server: EngineServer = engine_server(
-            setup(spool, **options), TINY, pipeline, NoStops(), self.reports.append, self.spool
+        self.writer = AudioWriter()
+        self.server: EngineServer = build_server(
+            setup(spool, **options),
+            TINY,
+            pipeline,
+            NoStopRequests(),
+            self.reports.append,
+            self.writer,
         )
         self._runs = 0
 
-    def run(self, tracks: Sequence[EngineTrack]) -> dict[int, Result]:
+    def run(self, tracks: Sequence[EngineTrack]) -> dict[int, TrackResult]:
         """Return one answer per track."""
         self._runs += 1
         before = len(self.reports)
-        self.server.run(Run(batch_id=self._runs, tracks=list(tracks)))
-        self.spool.flush()
+        self.server.run(Run(run_id=self._runs, tracks=list(tracks)))
+        self.writer.flush()
         answers = [
             r
             for r in self.reports[before:]
-            if isinstance(r, Finished | TrackFailedReport | TrackStopped)
+            if isinstance(r, FinishedTrack | FailedTrack | StoppedTrack)
         ]
         by_track = {r.track_id: r for r in answers}
         assert len(answers) == len(by_track) == len(tracks), "one answer per track"
-        assert self.reports[-1].type == "batch_done"
+        assert self.reports[-1].type == "run_done"
         return by_track
 
     def batches(self) -> list[list[int]]:
@@ -114,19 +123,23 @@ class Shop:
         ]
 
 
-class Follower:
-    """Watcher of a batch; `stops` decides from everything reported so far whether a track must
+class StepRecorder:
+    """Observer of a batch; `stops` decides from everything reported so far whether a track must
     stop."""
 
-    def __init__(self, stops: Callable[[int, list[tuple[Stage, int]]], bool] | None = None) -> None:
-        self.told: list[tuple[Stage, int]] = []
+    def __init__(
+        self, stops: Callable[[int, list[tuple[EngineStage, int]]], bool] | None = None
+    ) -> None:
+        self.steps: list[tuple[EngineStage, int]] = []
         self._stops = stops
 
-    def tell(self, track_ids: Sequence[int], stage: Stage, step: int, steps: int) -> None:
-        self.told.append((stage, step))
+    def report_step(
+        self, track_ids: Sequence[int], stage: EngineStage, step: int, steps: int
+    ) -> None:
+        self.steps.append((stage, step))
 
     def is_stopped(self, track_id: int) -> bool:
-        return self._stops is not None and self._stops(track_id, self.told)
+        return self._stops is not None and self._stops(track_id, self.steps)
 
 
 @contextmanager
@@ -139,6 +152,6 @@ def before_forward(module: Any, hook: Callable[[dict[str, Any]], None]) -> Itera
         handle.remove()
 
 
-def level_of(kwargs: dict[str, Any]) -> torch.Tensor:
+def noise_level_of(kwargs: dict[str, Any]) -> torch.Tensor:
     level: torch.Tensor = kwargs["timestep"]
     return level

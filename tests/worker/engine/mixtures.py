@@ -12,13 +12,13 @@ LYRICS = ("", "[verse]\nla la la\n", "[Strophe]\nDer Regen fällt auf große Dä
 
 
 @dataclass(frozen=True, slots=True)
-class Sounds:
+class SourceFiles:
     source: Path
     reference: Path
 
 
 def mixture(
-    seed: int, sounds: Sounds, *, tracks: int, seconds: tuple[float, float]
+    seed: int, sounds: SourceFiles, *, tracks: int, seconds: tuple[float, float]
 ) -> list[EngineTrack]:
     """Return tracks of every kind, deterministic for the same arguments; text determines the length
     of some."""
@@ -28,7 +28,7 @@ def mixture(
 
 
 def _track(
-    track_id: int, kind: str, draw: random.Random, sounds: Sounds, seconds: tuple[float, float]
+    track_id: int, kind: str, draw: random.Random, sounds: SourceFiles, seconds: tuple[float, float]
 ) -> EngineTrack:
     fields: dict[str, Any] = {
         "prompt": " ".join(draw.choices(["rain", "bells", "dub", "a choir"], k=draw.randint(1, 6))),
@@ -47,7 +47,7 @@ def _track(
     )
 
 
-def _of_kind(kind: str, draw: random.Random, sounds: Sounds) -> dict[str, Any]:
+def _of_kind(kind: str, draw: random.Random, sounds: SourceFiles) -> dict[str, Any]:
     window = {"repainting_start": draw.uniform(0, 1), "repainting_end": draw.uniform(2, 9)}
     match kind:
         case "cover":

@@ -17,14 +17,14 @@ def commit_of(repository: str) -> str:
 class Hub:
     """Server of `repositories` by name, each at one commit, which is also `main`.
 
-    `asked` has "METHOD path" and `served` the files that were sent completely, in order. Requests
+    `requests` has "METHOD path" and `served` the files that were sent completely, in order. Requests
     for the file `broken` get status 403.
     """
 
     def __init__(self) -> None:
         self.url = ""
         self.repositories: dict[str, Path] = {}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.served: list[str] = []
         self.broken = ""
 
@@ -34,10 +34,10 @@ class Hub:
 
 
 def _handler(hub: Hub) -> type[QuietHandler]:
-    class Handler(QuietHandler):
+    class HubHandler(QuietHandler):
         def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path).strip("/")
-            hub.asked.append(f"{self.command} {path}")
+            hub.requests.append(f"{self.command} {path}")
             parts = path.split("/")
             if parts[:2] == ["api", "models"]:
                 self._describe("/".join(parts[2:4]), parts[4], parts[5])
@@ -98,7 +98,7 @@ def _handler(hub: Hub) -> type[QuietHandler]:
             if self.command == "GET":
                 self.wfile.write(body)
 
-    return Handler
+    return HubHandler
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import torch
 
 from tests.worker.models.official_inventory import inventory
 from trackfarm_worker.models import bench_models
-from trackfarm_worker.models.acestep_checkpoint import place_of
+from trackfarm_worker.models.acestep_checkpoint import pipeline_tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
 
@@ -29,9 +29,9 @@ def test_the_official_names_fill_the_real_modules(size: Literal["std", "xl"], di
     }
     assert sorted(names.values()) == sorted(declared - {("condition_encoder", "silence_latent")})
     for official, (part, key) in names.items():
-        place = place_of(official)
-        assert place is not None
-        assert (place.component, place.key) == (part, key)
+        position = pipeline_tensor(official)
+        assert position is not None
+        assert (position.component, position.key) == (part, key)
 
 
 def test_there_are_as_many_as_in_the_published_2b_file() -> None:
@@ -58,7 +58,7 @@ def test_the_real_sizes_have_the_published_numbers_of_parameters(
 
 
 def test_positions_are_computed_and_strangers_are_refused() -> None:
-    assert place_of("encoder.lyric_encoder.rotary_emb.inv_freq") is None
+    assert pipeline_tensor("encoder.lyric_encoder.rotary_emb.inv_freq") is None
     for stranger in ("lm_head.weight", "model.decoder.norm_out.weight", "null_condition"):
         with pytest.raises(KeyError):
-            place_of(stranger)
+            pipeline_tensor(stranger)

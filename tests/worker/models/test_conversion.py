@@ -14,7 +14,8 @@ from tests.worker.models.official_checkpoint import CONFIG, DIT, write_official
 from trackfarm.model_sets import model_set
 from trackfarm_worker.models import tiny
 from trackfarm_worker.models.checkpoint import ModelNotReady, check
-from trackfarm_worker.models.conversion import OfficialLayout, convert, recognise
+from trackfarm_worker.models.conversion import convert
+from trackfarm_worker.models.layout import OfficialLayout, detect_layout
 from trackfarm_worker.models.loader import load
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
@@ -34,9 +35,9 @@ def official(original: Any, tmp_path: Path) -> Path:
 
 
 def converted(official: Path, into: Path) -> Path:
-    found = recognise(official, DIT)
+    found = detect_layout(official, DIT)
     assert isinstance(found, OfficialLayout)
-    convert(found, into, dtype="float32", say=lambda _: None)
+    convert(found, into, dtype="float32", on_progress=lambda _: None)
     return into
 
 
@@ -151,10 +152,10 @@ def test_what_is_not_an_ace_step_checkpoint_is_named(
 def test_layouts_are_told_apart_and_what_is_missing_is_named(
     official: Path, tmp_path: Path
 ) -> None:
-    assert recognise(official / DIT, DIT) == recognise(official, DIT)
+    assert detect_layout(official / DIT, DIT) == detect_layout(official, DIT)
     (official / DIT / "silence_latent.pt").unlink()
     (official / "vae" / "config.json").unlink()
     with pytest.raises(ModelNotReady, match=r"without silence_latent\.pt.*vae/"):
-        recognise(official, DIT)
+        detect_layout(official, DIT)
     with pytest.raises(ModelNotReady, match="holds no checkpoint"):
-        recognise(tmp_path, DIT)
+        detect_layout(tmp_path, DIT)

@@ -7,8 +7,8 @@ from trackfarm_worker.models.digests import (
     differences,
     file_digest,
     file_digests,
+    read_digests,
     write_digests,
-    written_digests,
 )
 
 
@@ -35,9 +35,9 @@ def test_what_differs_is_named(tmp_path: Path) -> None:
     for name in ("a/one", "a/two", "b/three"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    assert written_digests(tmp_path) is None
+    assert read_digests(tmp_path) is None
     write_digests(tmp_path)
-    written = written_digests(tmp_path)
+    written = read_digests(tmp_path)
     assert written is not None
     assert differences(written, written) == []
     found = {"a/one": written["a/one"], "a/two": "0" * 64, "c/four": "1" * 64}
@@ -54,10 +54,10 @@ def test_digests_are_remembered_until_a_file_changes(tmp_path: Path) -> None:
     (folder / "two").write_text("2")
 
     def digests() -> tuple[dict[str, str], int, int]:
-        cache = DigestCache(tmp_path / "model", kept_in=tmp_path / "kept")
+        cache = DigestCache(tmp_path / "model", cache_folder=tmp_path / "kept")
         found = file_digests(tmp_path / "model", cache.digest_of)
         cache.save()
-        return found, cache.hashed, cache.remembered
+        return found, cache.hashed, cache.cached
 
     first, hashed, remembered = digests()
     assert (hashed, remembered) == (2, 0)

@@ -13,8 +13,8 @@ from tests.worker.models.hub import Hub, commit_of, hub
 from tests.worker.models.official_checkpoint import DIT, write_official
 from trackfarm.model_sets import model_set
 from trackfarm_worker.models import tiny
-from trackfarm_worker.models.cache import folder_of, need_room
-from trackfarm_worker.models.checkpoint import ModelNotReady, inspect
+from trackfarm_worker.models.cache import model_folder, require_disk_space
+from trackfarm_worker.models.checkpoint import ModelNotReady, check_integrity
 from trackfarm_worker.models.download import pull
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
@@ -60,7 +60,7 @@ def test_a_folder_is_taken_as_it_is_and_gets_digests_that_sha256sum_knows(
     check = ["sha256sum", "--check", "--strict", "--quiet", "digests.txt"]
     subprocess.run(check, cwd=pulled.folder, check=True)
     assert not list(pulled.folder.rglob("*.py"))
-    assert "match digests.txt" in inspect(pulled.folder).remark
+    assert "match digests.txt" in check_integrity(pulled.folder).remark
     assert json.loads((pulled.folder / "origin.json").read_text())["source"] == str(source)
     assert pull(wanted, to=tmp_path / "xl", source=str(source)).was_there
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
@@ -69,10 +69,10 @@ def test_a_folder_is_taken_as_it_is_and_gets_digests_that_sha256sum_knows(
 def test_a_damaged_folder_is_made_anew(good: Path, tmp_path: Path) -> None:
     wanted = XL.model_copy(update={"download_gb": 0.01})
     pulled = pull(wanted, to=tmp_path / "xl", source=str(good))
-    before = inspect(pulled.folder).components
+    before = check_integrity(pulled.folder).components
     (pulled.folder / "vae" / "config.json").write_text("{}")
     assert not pull(wanted, to=tmp_path / "xl", source=str(good)).was_there
-    assert inspect(pulled.folder).components == before
+    assert check_integrity(pulled.folder).components == before
 
 
 def test_the_hub_is_asked_for_data_files_at_one_commit(
@@ -83,20 +83,20 @@ def test_the_hub_is_asked_for_data_files_at_one_commit(
     the_hub.repositories[XL.repository] = source
     wanted = XL.model_copy(update={"download_gb": 0.01})
     said: list[str] = []
-    pulled = pull(wanted, to=tmp_path / "xl", say=said.append)
-    assert inspect(pulled.folder).components == inspect(good).components
-    fetched = [line for line in the_hub.asked if "/resolve/" in line]
+    pulled = pull(wanted, to=tmp_path / "xl", on_progress=said.append)
+    assert check_integrity(pulled.folder).components == check_integrity(good).components
+    fetched = [line for line in the_hub.requests if "/resolve/" in line]
     assert fetched
     assert all(f"/resolve/{commit_of(XL.repository)}/" in line for line in fetched)
-    assert not [line for line in the_hub.asked if "handler.py" in line]
+    assert not [line for line in the_hub.requests if "handler.py" in line]
     assert json.loads((pulled.folder / "origin.json").read_text())["commit"] == commit_of(
         XL.repository
     )
     assert said[0].startswith(f"fetching {XL.repository}@main (about 0.01 GB)")
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
-    asked = len(the_hub.asked)
+    asked = len(the_hub.requests)
     assert pull(wanted, to=tmp_path / "xl").was_there
-    assert len(the_hub.asked) == asked
+    assert len(the_hub.requests) == asked
 
 
 def test_an_official_checkpoint_is_fetched_in_two_parts_and_converted(
@@ -112,7 +112,7 @@ def test_an_official_checkpoint_is_fetched_in_two_parts_and_converted(
     for name in names:
         weights = f"{name}/diffusion_pytorch_model.safetensors"
         assert (pulled.folder / weights).stat().st_size == (good / weights).stat().st_size
-    assert not [line for line in the_hub.asked if "5Hz" in line]
+    assert not [line for line in the_hub.requests if "5Hz" in line]
     origin = json.loads((pulled.folder / "origin.json").read_text())
     assert origin["parts_repository"] == "ACE-Step/Ace-Step1.5"
     assert origin["parts_commit"] == commit_of("ACE-Step/Ace-Step1.5")
@@ -133,7 +133,7 @@ def test_a_download_that_broke_off_is_gone_on_with(
     pulled = pull(wanted, to=tmp_path / "xl")
     assert "vae/config.json" in the_hub.served
     assert not before & set(the_hub.served)
-    assert inspect(pulled.folder).components == inspect(good).components
+    assert check_integrity(pulled.folder).components == check_integrity(good).components
 
 
 def test_what_the_hub_does_not_know_is_said(the_hub: Hub, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_full_disk_is_said_before_anything_is_fetched(tmp_path: Path) -> None:
     with pytest.raises(
         ModelNotReady, match=r"GB of free disk space, 1000000\.0 GB are needed.*--to"
     ):
-        need_room(tmp_path, 1e6)
+        require_disk_space(tmp_path, 1e6)
 
 
 def test_the_store_is_where_the_environment_says(
@@ -162,4 +162,4 @@ def test_the_store_is_where_the_environment_says(
 ) -> None:
     monkeypatch.setenv("TRACKFARM_MODELS", str(tmp_path))
     turbo = model_set("acestep-v15-turbo")
-    assert folder_of(turbo) == tmp_path / "acestep-v15-turbo-be23effe449c"
+    assert model_folder(turbo) == tmp_path / "acestep-v15-turbo-be23effe449c"

@@ -12,13 +12,13 @@ from trackfarm.model_sets import model_set
 from trackfarm.tiers import Residency
 from trackfarm_worker.engine.child.conditioning import Conditioner
 from trackfarm_worker.engine.child.denoiser import Denoiser
-from trackfarm_worker.engine.child.recipe import EngineJob, engine_job
+from trackfarm_worker.engine.child.recipe import TrackTry, first_try
 from trackfarm_worker.engine.protocol import EngineTrack
 from trackfarm_worker.models import tiny
-from trackfarm_worker.models.cache import folder_of
+from trackfarm_worker.models.cache import model_folder
 from trackfarm_worker.models.checkpoint import ModelNotReady
 from trackfarm_worker.models.digests import component_digests
-from trackfarm_worker.models.loader import load, place
+from trackfarm_worker.models.loader import load, move_to_device
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
 REAL = model_set("acestep-v15-turbo")
@@ -111,7 +111,7 @@ def test_what_is_in_the_store_is_loaded_without_a_network(
 ) -> None:
     monkeypatch.setenv("TRACKFARM_MODELS", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    stored = shutil.copytree(tiny.ensure(cache), folder_of(REAL))
+    stored = shutil.copytree(tiny.ensure(cache), model_folder(REAL))
     assert load(REAL, None, device="cpu").folder == stored
 
 
@@ -128,12 +128,12 @@ def test_a_hub_that_cannot_be_reached_says_what_to_do(
 def test_what_reads_texts_stays_off_a_card_that_is_too_small() -> None:
     pipeline = tiny.build()
     # There is no GPU here: torch's meta device stands in for one.
-    place(pipeline, "meta", offload=True)
+    move_to_device(pipeline, "meta", offload=True)
     there = {
         name for name, part in pipeline.components.items() if getattr(part, "device", None) == META
     }
     assert there == {"transformer", "vae", "audio_tokenizer", "audio_token_detokenizer"}
-    place(pipeline, "meta", offload=False)
+    move_to_device(pipeline, "meta", offload=False)
     assert pipeline.text_encoder.device == pipeline.condition_encoder.device == META
 
 
@@ -146,11 +146,11 @@ def test_where_the_parts_live_changes_nothing_of_what_is_made(cache: Path) -> No
         kept = Residency(offload=offload, window=64)
         loaded = load(tiny_set, cache, device="cpu", residency=kept)
         assert loaded.residency == kept
-        asked = engine_job(order, tiny_set, "one")
-        assert isinstance(asked, EngineJob)
+        asked = first_try(order, tiny_set, "one")
+        assert isinstance(asked, TrackTry)
         conditioner = Conditioner(loaded.pipeline)
-        materials = conditioner.materials([conditioner.ground(asked)])
-        made.append(Denoiser(loaded.pipeline).denoise(materials, lambda *_: ())[0][0])
+        conditionings = conditioner.condition([conditioner.encode_inputs(asked)])
+        made.append(Denoiser(loaded.pipeline).denoise(conditionings, lambda *_: ())[0][0])
     assert made[0] is not None
     assert made[1] is not None
     assert torch.equal(made[0], made[1])

@@ -10,14 +10,14 @@ from torch import nn
 from tests.worker.engine.engine_fixture import TINY
 from trackfarm_worker.engine.child.conditioning import Conditioner
 from trackfarm_worker.engine.child.denoiser import Denoiser
-from trackfarm_worker.engine.child.recipe import EngineJob, engine_job
+from trackfarm_worker.engine.child.recipe import TrackTry, first_try
 from trackfarm_worker.engine.protocol import EngineTrack
 from trackfarm_worker.models.acestep_checkpoint import component_configs
 from trackfarm_worker.models.bench_models import STD
 from trackfarm_worker.models.conversion import MODULES
 from trackfarm_worker.models.loader import load
-from trackfarm_worker.models.quantize import Int8Linear, shrink
-from trackfarm_worker.models.random_weights import bound_of, weights_to_fill
+from trackfarm_worker.models.quantize import Int8Linear, quantise_linear_layers
+from trackfarm_worker.models.random_weights import uniform_bound, weights_to_fill
 
 FRAMES = 50
 
@@ -28,7 +28,7 @@ def transformer(random: torch.Generator) -> Any:
     model = MODULES["transformer"][1](**component_configs({**STD, **variant})["transformer"])
     model.requires_grad_(False).eval()
     for name, tensor in weights_to_fill(model):
-        bound = bound_of(name, tensor)
+        bound = uniform_bound(name, tensor)
         tensor.data.uniform_(-bound, bound, generator=random)
     return model
 
@@ -63,7 +63,7 @@ def test_layers_of_real_width_lose_less_than_by_bfloat16_and_are_half_as_large()
     exact = velocity(torch.float32)
     in_half = difference(velocity_in_half(model, velocity), exact)
     full = megabytes(model)
-    shrink(model)
+    quantise_linear_layers(model)
     assert not any(isinstance(module, nn.Linear) for module in model.modules())
     assert difference(velocity(torch.float32), exact) < min(in_half, 0.01)
     assert megabytes(model) == pytest.approx(full / 4, rel=0.05)
@@ -91,11 +91,11 @@ def test_a_batch_of_integers_is_each_of_its_tracks_alone(tmp_path: Path) -> None
         EngineTrack(track_id=i, prompt="rain " * i, duration=i, seed=i, steps=2, guidance=i)
         for i in (1, 2, 3)
     ]
-    admitted = [engine_job(track, TINY, "") for track in tracks]
-    grounds = [conditioner.ground(one) for one in admitted if isinstance(one, EngineJob)]
-    together, _ = denoiser.denoise(conditioner.materials(grounds), lambda *_: ())
-    for ground, found in zip(grounds, together, strict=True):
-        (alone,), _ = denoiser.denoise(conditioner.materials([ground]), lambda *_: ())
+    admitted = [first_try(track, TINY, "") for track in tracks]
+    encoded = [conditioner.encode_inputs(one) for one in admitted if isinstance(one, TrackTry)]
+    together, _ = denoiser.denoise(conditioner.condition(encoded), lambda *_: ())
+    for inputs, found in zip(encoded, together, strict=True):
+        (alone,), _ = denoiser.denoise(conditioner.condition([inputs]), lambda *_: ())
         assert alone is not None
         assert found is not None
         assert float((found - alone).abs().max()) < 1e-5

@@ -17,8 +17,8 @@ def encoders() -> Iterator[EncoderPool]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, encoders: EncoderPool) -> Iterator[RunnerFixture]:
+def runner(tmp_path: Path, encoders: EncoderPool) -> Iterator[RunnerFixture]:
     with scripted_server() as farm:
-        made = RunnerFixture(tmp_path, farm, encoders)
-        yield made
-        made.close()
+        fixture = RunnerFixture(tmp_path, farm, encoders)
+        yield fixture
+        fixture.close()

@@ -19,13 +19,13 @@ from trackfarm.protocol.worker import (
     TrackFailed,
 )
 from trackfarm_worker.encoder_pool import EncoderPool
-from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineClient
 from trackfarm_worker.engine.protocol import (
+    EngineEvent,
     EngineProgress,
     EngineTrack,
-    Event,
-    Result,
-    TrackFailedReport,
+    FailedTrack,
+    TrackResult,
 )
 from trackfarm_worker.finisher import Finisher
 from trackfarm_worker.outbox import Outbox, Reporter
@@ -44,29 +44,29 @@ class RunnerFixture:
         self.tracks: tuple[int, ...] = (1, 2, 3)
         self.refusals: dict[str, Reply] = {}
         self.claimed: Callable[[ClaimAnswer], ClaimAnswer] = lambda claim: claim
-        self.heard: list[EngineTrack] = []
+        self.engine_tracks: list[EngineTrack] = []
         self.before: Callable[[int], None] = lambda _: None
         self.failing: set[int] = set()
         self.fatal: list[str] = []
-        self.board = ShardRegistry()
+        self.registry = ShardRegistry()
         self.engine = FakeEngine(self.make)
         self.client = SchedulerClient(farm.url, token="secret")
         self.outbox = Outbox(folder / "outbox.db")
         self.finisher = Finisher(encoders=encoders, spool=folder)
         self.finishing = ThreadPoolExecutor(2)
         self.reporter = Reporter(
-            outbox=self.outbox, client=self.client, on_unwelcome=self.fatal.append
+            outbox=self.outbox, client=self.client, on_unauthorized=self.fatal.append
         )
         self.runner = ShardRunner(
             client=self.client,
-            board=self.board,
-            engine=cast(EngineProcess, self.engine),
+            registry=self.registry,
+            engine=cast(EngineClient, self.engine),
             finisher=self.finisher,
-            sources=SourceCache(folder, rules=LOOPBACK),
+            sources=SourceCache(folder, policy=LOOPBACK),
             outbox=self.outbox,
             finishing=self.finishing,
             on_engine_lost=self.fatal.append,
-            on_unwelcome=self.fatal.append,
+            on_unauthorized=self.fatal.append,
         )
         farm.reply = self.reply
         self.reporter.start()
@@ -87,13 +87,11 @@ class RunnerFixture:
             return Reply(body=claimed.model_dump_json().encode())
         return Reply(body=verdicts()) if call == "report" else Reply(body={})
 
-    def make(self, track: EngineTrack, on_event: Callable[[Event], None]) -> Result:
-        self.heard.append(track)
+    def make(self, track: EngineTrack, on_event: Callable[[EngineEvent], None]) -> TrackResult:
+        self.engine_tracks.append(track)
         self.before(track.track_id)
         if track.track_id in self.failing:
-            return TrackFailedReport(
-                track_id=track.track_id, kind=FailureKind.SILENT, message="nothing"
-            )
+            return FailedTrack(track_id=track.track_id, kind=FailureKind.SILENT, message="nothing")
         on_event(EngineProgress(track_ids=[track.track_id], stage="denoise", step=1, steps=8))
         return audio(self.folder, track.track_id)
 

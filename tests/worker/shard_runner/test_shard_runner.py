@@ -15,160 +15,162 @@ from trackfarm_worker import shard_runner as runner_module
 from trackfarm_worker.engine.parent.supervisor import EngineStartFailed
 
 
-def test_a_shard_is_claimed_made_stored_and_reported(bench: RunnerFixture) -> None:
-    bench.run()
-    assert bench.engine.asked == [[1, 2, 3]]
-    assert bench.reported() == ({1, 2, 3}, set())
-    assert bench.uploads() == 3
-    assert bench.released() == []
-    assert bench.board.progress() == []
-    assert bench.spooled() == []
-    assert bench.outbox.next_parcel() is None
+def test_run_claims_generates_stores_and_reports_a_shard(runner: RunnerFixture) -> None:
+    runner.run()
+    assert runner.engine.requests == [[1, 2, 3]]
+    assert runner.reported() == ({1, 2, 3}, set())
+    assert runner.uploads() == 3
+    assert runner.released() == []
+    assert runner.registry.progress() == []
+    assert runner.spooled() == []
+    assert runner.outbox.next_results() is None
 
 
-def test_one_bad_track_does_not_take_the_others_along(bench: RunnerFixture) -> None:
-    bench.failing = {2}
-    bench.run()
-    assert bench.reported() == ({1, 3}, {2})
-    assert bench.released() == []
+def test_run_reports_a_failed_track_beside_the_others(runner: RunnerFixture) -> None:
+    runner.failing = {2}
+    runner.run()
+    assert runner.reported() == ({1, 3}, {2})
+    assert runner.released() == []
 
 
 @pytest.mark.parametrize("status", [409, 410])
-def test_a_shard_that_is_not_ours_any_more_is_left_alone(bench: RunnerFixture, status: int) -> None:
-    bench.refusals["claim"] = Reply(status, b'{"detail":"not yours"}')
-    bench.run()
-    assert bench.engine.asked == []
-    assert len(bench.farm.requests) == 1
-    assert bench.fatal == []
+def test_run_ignores_a_shard_whose_lease_is_lost(runner: RunnerFixture, status: int) -> None:
+    runner.refusals["claim"] = Reply(status, b'{"detail":"not yours"}')
+    runner.run()
+    assert runner.engine.requests == []
+    assert len(runner.farm.requests) == 1
+    assert runner.fatal == []
 
 
-def test_a_refused_claim_is_not_repeated(bench: RunnerFixture) -> None:
-    bench.refusals["claim"] = Reply(422)
-    bench.run()
-    assert len(bench.farm.requests) == 1
+def test_run_does_not_repeat_a_rejected_claim(runner: RunnerFixture) -> None:
+    runner.refusals["claim"] = Reply(422)
+    runner.run()
+    assert len(runner.farm.requests) == 1
 
 
-def test_a_void_token_ends_the_worker(bench: RunnerFixture) -> None:
-    bench.refusals["claim"] = Reply(401, b'{"detail":"register again"}')
-    bench.run()
-    assert bench.fatal == ["register again"]
+def test_run_ends_the_worker_when_its_token_is_refused(runner: RunnerFixture) -> None:
+    runner.refusals["claim"] = Reply(401, b'{"detail":"register again"}')
+    runner.run()
+    assert runner.fatal == ["register again"]
 
 
-def test_a_claim_is_repeated_while_the_scheduler_is_away(
-    bench: RunnerFixture, monkeypatch: pytest.MonkeyPatch
+def test_run_repeats_a_claim_while_the_scheduler_is_unreachable(
+    runner: RunnerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner_module, "CLAIM_PAUSE", 0.001)
-    replies = [Reply(503), Reply(0)]
-    bench.farm.reply = lambda request: replies.pop() if replies else bench.reply(request)
-    bench.run()
-    assert bench.reported()[0] == {1, 2, 3}
+    monkeypatch.setattr(runner_module, "CLAIM_PAUSE_SECONDS", 0.001)
+    answers = [Reply(503), Reply(0)]
+    runner.farm.reply = lambda request: answers.pop() if answers else runner.reply(request)
+    runner.run()
+    assert runner.reported()[0] == {1, 2, 3}
 
 
-def test_a_claim_is_given_up_in_the_end(
-    bench: RunnerFixture, monkeypatch: pytest.MonkeyPatch
+def test_run_gives_up_a_claim_after_all_tries(
+    runner: RunnerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner_module, "CLAIM_PAUSE", 0.001)
-    bench.refusals["claim"] = Reply(503)
-    bench.run()
-    assert len(bench.farm.requests) == runner_module.CLAIM_TRIES
-    assert bench.engine.asked == []
+    monkeypatch.setattr(runner_module, "CLAIM_PAUSE_SECONDS", 0.001)
+    runner.refusals["claim"] = Reply(503)
+    runner.run()
+    assert len(runner.farm.requests) == runner_module.CLAIM_TRIES
+    assert runner.engine.requests == []
 
 
-def stop_at(bench: RunnerFixture, track_id: int, *, is_dead: bool) -> Callable[[int], None]:
+def stop_at(runner: RunnerFixture, track_id: int, *, lease_lost: bool) -> Callable[[int], None]:
     def before(reached: int) -> None:
         if reached == track_id:
-            bench.engine.stop_current(
-                bench.board.stop(LEASE, ReleaseReason.STOPPED, is_dead=is_dead)
+            runner.engine.stop_current(
+                runner.registry.stop(LEASE, ReleaseReason.STOPPED, lease_lost=lease_lost)
             )
 
     return before
 
 
-def test_a_stopped_shard_delivers_what_is_finished_and_hands_back_the_rest(
-    bench: RunnerFixture,
+def test_run_of_a_stopped_shard_delivers_finished_tracks_and_releases_the_rest(
+    runner: RunnerFixture,
 ) -> None:
-    bench.before = stop_at(bench, 1, is_dead=False)
-    bench.run()
-    assert bench.reported() == ({1}, set())
-    assert bench.released() == [([2, 3], ReleaseReason.STOPPED)]
-    assert bench.spooled() == []
+    runner.before = stop_at(runner, 1, lease_lost=False)
+    runner.run()
+    assert runner.reported() == ({1}, set())
+    assert runner.released() == [([2, 3], ReleaseReason.STOPPED)]
+    assert runner.spooled() == []
 
 
-def test_a_dead_lease_delivers_nothing_and_hands_back_nothing(bench: RunnerFixture) -> None:
-    bench.before = stop_at(bench, 1, is_dead=True)
-    bench.run()
-    assert bench.reported() == (set(), set())
-    assert bench.uploads() == 0
-    assert bench.released() == []
-    assert bench.spooled() == []
+def test_run_with_a_lost_lease_delivers_and_releases_nothing(runner: RunnerFixture) -> None:
+    runner.before = stop_at(runner, 1, lease_lost=True)
+    runner.run()
+    assert runner.reported() == (set(), set())
+    assert runner.uploads() == 0
+    assert runner.released() == []
+    assert runner.spooled() == []
 
 
-def test_draining_hands_back_what_was_not_made(bench: RunnerFixture) -> None:
+def test_run_releases_unmade_tracks_when_draining(runner: RunnerFixture) -> None:
     def drain(reached: int) -> None:
         if reached == 2:
-            bench.board.drain()
-            bench.engine.stop_current()
+            runner.registry.drain()
+            runner.engine.stop_current()
 
-    bench.before = drain
-    bench.run()
-    assert bench.reported() == ({1, 2}, set())
-    assert bench.released() == [([3], ReleaseReason.DRAINING)]
-
-
-def test_a_shard_that_comes_while_draining_goes_straight_back(bench: RunnerFixture) -> None:
-    bench.board.drain()
-    bench.run()
-    assert bench.engine.asked == []
-    assert bench.released() == [([1, 2, 3], ReleaseReason.DRAINING)]
+    runner.before = drain
+    runner.run()
+    assert runner.reported() == ({1, 2}, set())
+    assert runner.released() == [([3], ReleaseReason.DRAINING)]
 
 
-def test_without_an_engine_everything_goes_back_and_the_worker_ends(bench: RunnerFixture) -> None:
+def test_run_releases_a_shard_at_once_when_draining(runner: RunnerFixture) -> None:
+    runner.registry.drain()
+    runner.run()
+    assert runner.engine.requests == []
+    assert runner.released() == [([1, 2, 3], ReleaseReason.DRAINING)]
+
+
+def test_run_without_an_engine_releases_everything_and_ends_the_worker(
+    runner: RunnerFixture,
+) -> None:
     def lost(_: int) -> None:
         raise EngineStartFailed("no GPU any more")
 
-    bench.before = lost
-    bench.run()
-    assert bench.released() == [([1, 2, 3], ReleaseReason.ENGINE_UNAVAILABLE)]
-    assert bench.fatal == ["no GPU any more"]
+    runner.before = lost
+    runner.run()
+    assert runner.released() == [([1, 2, 3], ReleaseReason.ENGINE_UNAVAILABLE)]
+    assert runner.fatal == ["no GPU any more"]
 
 
-def test_a_release_that_fails_is_left_to_the_lease(bench: RunnerFixture) -> None:
-    bench.board.drain()
-    bench.refusals["release"] = Reply(503)
-    bench.run()
-    assert len(bench.calls("release")) == 1
+def test_run_does_not_repeat_a_failed_release(runner: RunnerFixture) -> None:
+    runner.registry.drain()
+    runner.refusals["release"] = Reply(503)
+    runner.run()
+    assert len(runner.calls("release")) == 1
 
 
-def test_an_expired_url_is_renewed_by_claiming_again(bench: RunnerFixture) -> None:
-    """The upload is refused until a second claim has been made."""
+def test_run_renews_an_expired_url_by_another_claim(runner: RunnerFixture) -> None:
+    """The upload is refused until a second claim has been fixture."""
 
     def reply(request: ReceivedRequest) -> Reply:
-        if request.method == "PUT" and len(bench.calls("claim")) < 2:
+        if request.method == "PUT" and len(runner.calls("claim")) < 2:
             return Reply(403)
-        return bench.reply(request)
+        return runner.reply(request)
 
-    bench.tracks = (1,)
-    bench.farm.reply = reply
-    bench.run()
-    assert len(bench.calls("claim")) == 2
-    assert bench.reported() == ({1}, set())
+    runner.tracks = (1,)
+    runner.farm.reply = reply
+    runner.run()
+    assert len(runner.calls("claim")) == 2
+    assert runner.reported() == ({1}, set())
 
 
-def test_the_shard_stays_on_the_board_until_it_is_delivered(bench: RunnerFixture) -> None:
+def test_run_keeps_the_shard_registered_until_it_is_delivered(runner: RunnerFixture) -> None:
     """Otherwise its lease would expire while the scheduler is unreachable."""
-    bench.refusals["report"] = Reply(503)
-    thread = threading.Thread(target=bench.run)
+    runner.refusals["report"] = Reply(503)
+    thread = threading.Thread(target=runner.run)
     thread.start()
-    wait_until(lambda: len(bench.calls("report")) > 0, 20)
-    (progress,) = bench.board.progress()
+    wait_until(lambda: len(runner.calls("report")) > 0, 20)
+    (progress,) = runner.registry.progress()
     assert progress.stage is Stage.FINISHING
-    bench.refusals.clear()
+    runner.refusals.clear()
     thread.join()
-    assert bench.board.progress() == []
-    assert bench.reported()[0] == {1, 2, 3}
+    assert runner.registry.progress() == []
+    assert runner.reported()[0] == {1, 2, 3}
 
 
-def test_the_engine_is_told_all_that_the_brief_says(bench: RunnerFixture) -> None:
+def test_run_passes_the_whole_brief_to_the_engine(runner: RunnerFixture) -> None:
     brief = Brief.model_validate(
         {
             "prompt": "p",
@@ -189,10 +191,10 @@ def test_the_engine_is_told_all_that_the_brief_says(bench: RunnerFixture) -> Non
         ]
         return answer.model_copy(update={"tracks": orders})
 
-    bench.tracks = (7,)
-    bench.claimed = change
-    bench.run()
-    (heard,) = bench.heard
+    runner.tracks = (7,)
+    runner.claimed = change
+    runner.run()
+    (heard,) = runner.engine_tracks
     assert heard.seeds == (7, 8, 9)
     assert (heard.audio_codes, heard.cover_strength) == ("<|audio_code_7|>" * 50, 0.5)
     assert (heard.time_signature, heard.key_scale) == (3, "F# minor")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.worker.shard_runner.runner_fixture import RunnerFixture
 from tests.worker.sources.files import flac, tone
-from tests.worker.sources.hosts import Host, hosting
+from tests.worker.sources.hosts import SourceHost, serve_folder
 from tests.worker.waiting import wait_until
 from trackfarm.protocol.worker import ClaimAnswer, FailureKind, ReleaseReason, Stage, TrackOrder
 
@@ -31,74 +31,76 @@ def _cover(order: TrackOrder, urls: dict[int, str]) -> TrackOrder:
 
 
 @pytest.fixture(scope="module")
-def music(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def music(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceHost]:
     folder = tmp_path_factory.mktemp("music")
     (folder / "good.flac").write_bytes(flac(tone(48_000, 10)))
     (folder / "text.mp3").write_bytes(b"just words" * 100)
-    with hosting(folder) as host:
+    with serve_folder(folder) as host:
         yield host
 
 
-def test_sources_are_fetched_before_the_engines_turn(bench: RunnerFixture, music: Host) -> None:
+def test_run_fetches_sources_before_it_waits_for_the_engine(
+    runner: RunnerFixture, music: SourceHost
+) -> None:
     there: list[tuple[bool, Stage]] = []
 
     def look(track_id: int) -> None:
-        (shard,) = bench.board.progress()
-        source = bench.heard[-1].source
+        (shard,) = runner.registry.progress()
+        source = runner.engine_tracks[-1].source
         there.append((source is not None and source.is_file(), shard.stage))
 
-    bench.before = look
-    bench.claimed = covers({1: f"{music.url}good.flac"})
-    bench.tracks = (1,)
-    bench.run()
+    runner.before = look
+    runner.claimed = covers({1: f"{music.url}good.flac"})
+    runner.tracks = (1,)
+    runner.run()
     assert there == [(True, Stage.WAITING)]
-    done, _ = bench.results()
+    done, _ = runner.results()
     assert done[1].timings.fetch > 0
     assert done[1].timings.service == 4
-    assert bench.spooled() == []
+    assert runner.spooled() == []
 
 
-def test_what_has_no_source_fails_at_once_and_the_others_go_on(
-    bench: RunnerFixture, music: Host
+def test_run_fails_tracks_without_source_and_generates_the_others(
+    runner: RunnerFixture, music: SourceHost
 ) -> None:
-    bench.tracks = (1, 2, 3, 4)
-    bench.claimed = covers(
+    runner.tracks = (1, 2, 3, 4)
+    runner.claimed = covers(
         {1: f"{music.url}text.mp3", 2: f"{music.url}good.flac", 3: f"{music.url}unwell"}
     )
-    bench.run()
-    assert bench.engine.asked == [[2, 4]]
-    done, failed = bench.results()
+    runner.run()
+    assert runner.engine.requests == [[2, 4]]
+    done, failed = runner.results()
     assert set(done) == {2, 4}
     assert {i: f.kind for i, f in failed.items()} == {
         1: FailureKind.BAD_INPUT,
         3: FailureKind.SOURCE_UNREACHABLE,
     }
     assert "src_audio: it is not an audio file" in failed[1].message
-    assert bench.released() == []
-    assert bench.spooled() == []
+    assert runner.released() == []
+    assert runner.spooled() == []
 
 
-def test_a_shard_without_any_source_leaves_the_engine_alone(
-    bench: RunnerFixture, music: Host
+def test_run_without_any_source_does_not_use_the_engine(
+    runner: RunnerFixture, music: SourceHost
 ) -> None:
-    bench.claimed = covers(dict.fromkeys((1, 2, 3), f"{music.url}text.mp3"))
-    bench.run()
-    assert bench.engine.asked == []
-    assert bench.reported() == (set(), {1, 2, 3})
+    runner.claimed = covers(dict.fromkeys((1, 2, 3), f"{music.url}text.mp3"))
+    runner.run()
+    assert runner.engine.requests == []
+    assert runner.reported() == (set(), {1, 2, 3})
 
 
-def test_a_shard_that_is_stopped_while_it_fetches_goes_back_whole(
-    bench: RunnerFixture, music: Host
+def test_run_of_a_shard_stopped_while_fetching_releases_it_whole(
+    runner: RunnerFixture, music: SourceHost
 ) -> None:
-    bench.claimed = covers({2: f"{music.url}silent"})
-    thread = threading.Thread(target=bench.run)
+    runner.claimed = covers({2: f"{music.url}silent"})
+    thread = threading.Thread(target=runner.run)
     thread.start()
-    wait_until(lambda: "silent" in music.asked, 30)
-    (progress,) = bench.board.progress()
+    wait_until(lambda: "silent" in music.requests, 30)
+    (progress,) = runner.registry.progress()
     assert progress.stage is Stage.FETCHING
-    bench.board.drain()
+    runner.registry.drain()
     thread.join()
-    assert bench.engine.asked == []
-    assert bench.released() == [([1, 2, 3], ReleaseReason.DRAINING)]
-    assert bench.reported() == (set(), set())
-    assert bench.spooled() == []
+    assert runner.engine.requests == []
+    assert runner.released() == [([1, 2, 3], ReleaseReason.DRAINING)]
+    assert runner.reported() == (set(), set())
+    assert runner.spooled() == []

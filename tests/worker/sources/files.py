@@ -19,7 +19,7 @@ PNG = bytes.fromhex(
 
 
 # Part of the error message for each hostile file.
-WORDS = {
+REASONS = {
     "truncated.wav": "truncated",
     "truncated.flac": "truncated",
     "truncated.m4a": "not an audio file",
@@ -62,14 +62,14 @@ def tone(rate: int, seconds: float = SECONDS, channels: int = 2) -> NDArray[np.f
 
 
 def wav(samples: NDArray[np.float64], rate: int = 48_000, subtype: str = "PCM_16") -> bytes:
-    return written(samples, rate, "WAV", subtype)
+    return encode_by_libsndfile(samples, rate, "WAV", subtype)
 
 
 def flac(samples: NDArray[np.float64] | NDArray[np.int16], rate: int = 48_000) -> bytes:
-    return written(samples, rate, "FLAC", "PCM_16")
+    return encode_by_libsndfile(samples, rate, "FLAC", "PCM_16")
 
 
-def written(
+def encode_by_libsndfile(
     samples: NDArray[np.float64] | NDArray[np.int16], rate: int, kind: str, subtype: str
 ) -> bytes:
     out = io.BytesIO()
@@ -77,7 +77,9 @@ def written(
     return out.getvalue()
 
 
-def coded(samples: NDArray[np.float64], container: str, codec: str, rate: int = 48_000) -> bytes:
+def encode_by_ffmpeg(
+    samples: NDArray[np.float64], container: str, codec: str, rate: int = 48_000
+) -> bytes:
     """Encode with ffmpeg's encoders."""
     out = io.BytesIO()
     layout = "mono" if samples.shape[1] == 1 else "stereo"
@@ -144,8 +146,8 @@ def zipped(content: bytes) -> bytes:
     return out.getvalue()
 
 
-def hostile(folder: Path) -> dict[str, bytes]:
-    """Return the files of WORDS."""
+def hostile_files(folder: Path) -> dict[str, bytes]:
+    """Return the files of REASONS."""
     good, secret = wav(tone(48_000)), folder / "secret.wav"
     song = flac(tone(48_000))
     nan, loud = tone(48_000), tone(48_000) * 65_536
@@ -154,7 +156,7 @@ def hostile(folder: Path) -> dict[str, bytes]:
     return {
         "truncated.wav": good[: len(good) // 2],
         "truncated.flac": song[: len(song) // 2],
-        "truncated.m4a": coded(tone(48_000), "mp4", "aac")[:4_000],
+        "truncated.m4a": encode_by_ffmpeg(tone(48_000), "mp4", "aac")[:4_000],
         "wrong-header.wav": b"RIFX" + good[4:200],
         "noise.mp3": np.random.default_rng(1).bytes(300_000),
         "ten-hours.flac": with_total(long_silence, 36_000 * 8_000),
@@ -182,7 +184,7 @@ def hostile(folder: Path) -> dict[str, bytes]:
         "list.ffconcat": f"ffconcat version 1.0\nfile '{secret}'\n".encode(),
         "session.sdp": _session(),
         "stream.pls": f"[playlist]\nFile1=file://{secret}\n".encode(),
-        "adpcm.wav": written(tone(48_000), 48_000, "WAV", "IMA_ADPCM"),
+        "adpcm.wav": encode_by_libsndfile(tone(48_000), 48_000, "WAV", "IMA_ADPCM"),
     }
 
 

@@ -12,28 +12,28 @@ DRIP_SECONDS = 0.05
 LOOPBACK = EgressPolicy(ports=(), networks=("127.0.0.0/8",))
 
 
-class Host:
-    """Running server. `url` ends with a slash; `asked` has the paths in order."""
+class SourceHost:
+    """Running server. `url` ends with a slash; `requests` has the paths in order."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.closing = threading.Event()
 
 
-Trick = Callable[["_Handler"], None]
+Behaviour = Callable[["_Handler"], None]
 
 
 class _Handler(QuietHandler):
-    host: Host
+    host: SourceHost
     folder: Path
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0].lstrip("/")
-        self.host.asked.append(path)
-        trick = TRICKS.get(path)
-        if trick is not None:
-            trick(self)
+        self.host.requests.append(path)
+        behaviour = BEHAVIOURS.get(path)
+        if behaviour is not None:
+            behaviour(self)
         elif (self.folder / path).is_file():
             self.answer(200, (self.folder / path).read_bytes())
         else:
@@ -79,23 +79,23 @@ def _silent(handler: _Handler) -> None:
     handler.host.closing.wait()
 
 
-def _redirect_to(place: str) -> Trick:
-    return lambda handler: handler.answer(302, Location=place)
+def _redirect_to(location: str) -> Behaviour:
+    return lambda handler: handler.answer(302, Location=location)
 
 
-def _claims(length: int, body: bytes = b"x" * 100) -> Trick:
+def _claims(length: int, body: bytes = b"x" * 100) -> Behaviour:
     return lambda handler: handler.answer(200, body, Content_Length=str(length))
 
 
 def _hiccup(handler: _Handler) -> None:
     """Fail the first request and serve the second."""
-    if handler.host.asked.count("hiccup") < 2:
+    if handler.host.requests.count("hiccup") < 2:
         handler.answer(503)
     else:
         handler.answer(200, (handler.folder / "good.flac").read_bytes())
 
 
-TRICKS: dict[str, Trick] = {
+BEHAVIOURS: dict[str, Behaviour] = {
     "endless": _endless,
     "endless-redirect": _endless_redirect,
     "drip": _drip,
@@ -120,9 +120,9 @@ TRICKS: dict[str, Trick] = {
 
 
 @contextmanager
-def hosting(folder: Path) -> Iterator[Host]:
-    """Serve the files of `folder`, and TRICKS, on a free port of 127.0.0.1."""
-    host = Host("")
+def serve_folder(folder: Path) -> Iterator[SourceHost]:
+    """Serve the files of `folder`, and BEHAVIOURS, on a free port of 127.0.0.1."""
+    host = SourceHost("")
     handler = type("Handler", (_Handler,), {"host": host, "folder": folder})
     with http_server(handler) as url:
         host.url = f"{url}/"

@@ -8,17 +8,17 @@ import pytest
 
 from tests.worker.shards import order
 from tests.worker.sources.files import SECONDS
-from tests.worker.sources.hosts import Host
+from tests.worker.sources.hosts import SourceHost
 from trackfarm.catalog import Brief
 from trackfarm.protocol.worker import TrackOrder
-from trackfarm_worker.sources.cache import Prepared, SourceCache
-from trackfarm_worker.sources.protocol import SourceAway, SourceRefused
+from trackfarm_worker.sources.cache import SourceCache, TrackSources
+from trackfarm_worker.sources.protocol import SourceRefused, SourceUnavailable
 
-Wanted = Callable[..., TrackOrder]
+OrderFactory = Callable[..., TrackOrder]
 
 
 @pytest.fixture
-def wanted(host: Host) -> Wanted:
+def track_order(host: SourceHost) -> OrderFactory:
     """Return a track with the sources `object:<path>`, behind URLs that differ each time."""
 
     def make(
@@ -28,40 +28,40 @@ def wanted(host: Host) -> Wanted:
         timbre: str | None = None,
         duration: float = SECONDS,
     ) -> TrackOrder:
-        named = {"src_audio": source, "reference_audio": timbre}
-        fields = {field: f"object:{path}" for field, path in named.items() if path}
+        references = {"src_audio": source, "reference_audio": timbre}
+        fields = {field: f"object:{path}" for field, path in references.items() if path}
         task = {"task_type": "cover"} if source else {}
         brief = Brief.model_validate({"prompt": "p", "duration": 10, **task, **fields})
         brief = brief.model_copy(update={"duration": duration})
-        urls = {f: f"{host.url}{path}?ticket={track_id}" for f, path in named.items() if path}
+        urls = {f: f"{host.url}{path}?ticket={track_id}" for f, path in references.items() if path}
         return order(track_id).model_copy(update={"brief": brief, "source_urls": urls})
 
     return make
 
 
-def patient() -> bool:
+def never() -> bool:
     return False
 
 
-def test_a_source_of_many_tracks_is_fetched_once(
-    wanted: Wanted, host: Host, tmp_path: Path
+def test_cache_fetches_a_shared_source_once(
+    track_order: OrderFactory, host: SourceHost, tmp_path: Path
 ) -> None:
     tracks = [
-        wanted(1, source="good.flac"),
-        wanted(2, source="good.flac", timbre="secret.wav"),
-        wanted(3, timbre="secret.wav"),
-        wanted(4),
+        track_order(1, source="good.flac"),
+        track_order(2, source="good.flac", timbre="secret.wav"),
+        track_order(3, timbre="secret.wav"),
+        track_order(4),
     ]
-    host.asked.clear()
-    with SourceCache(tmp_path).prepared("lease_1", tracks, patient) as found:
-        assert sorted(host.asked) == ["good.flac", "secret.wav"]
-        first, second, third, fourth = (found[n] for n in (1, 2, 3, 4))
-        assert isinstance(first, Prepared)
-        assert isinstance(second, Prepared)
-        assert isinstance(third, Prepared)
+    host.requests.clear()
+    with SourceCache(tmp_path).prepared("lease_1", tracks, never) as sources:
+        assert sorted(host.requests) == ["good.flac", "secret.wav"]
+        first, second, third, fourth = (sources[n] for n in (1, 2, 3, 4))
+        assert isinstance(first, TrackSources)
+        assert isinstance(second, TrackSources)
+        assert isinstance(third, TrackSources)
         assert first.source == second.source
         assert second.reference == third.reference
-        assert (first.reference, third.source, fourth) == (None, None, Prepared())
+        assert (first.reference, third.source, fourth) == (None, None, TrackSources())
         assert first.seconds > 0
         assert second.seconds > 0
         assert third.seconds == 0, "what is shared is counted once"
@@ -70,61 +70,64 @@ def test_a_source_of_many_tracks_is_fetched_once(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_bad_source_takes_no_other_along(wanted: Wanted, tmp_path: Path) -> None:
+def test_cache_reports_each_bad_source_for_its_own_tracks(
+    track_order: OrderFactory, tmp_path: Path
+) -> None:
     tracks = [
-        wanted(1, source="good.flac"),
-        wanted(2, source="text.mp3"),
-        wanted(3, source="good.flac", timbre="unwell"),
-        wanted(4, source="nowhere"),
-        wanted(5, source="good.flac").model_copy(update={"source_urls": {}}),
+        track_order(1, source="good.flac"),
+        track_order(2, source="text.mp3"),
+        track_order(3, source="good.flac", timbre="unwell"),
+        track_order(4, source="nowhere"),
+        track_order(5, source="good.flac").model_copy(update={"source_urls": {}}),
     ]
-    with SourceCache(tmp_path).prepared("lease_1", tracks, patient) as found:
-        assert isinstance(found[1], Prepared)
-        assert isinstance(found[3], SourceAway)
-        assert found[3].message.startswith("reference_audio: its server returned HTTP 503")
+    with SourceCache(tmp_path).prepared("lease_1", tracks, never) as sources:
+        assert isinstance(sources[1], TrackSources)
+        assert isinstance(sources[3], SourceUnavailable)
+        assert sources[3].message.startswith("reference_audio: its server returned HTTP 503")
         for number, words in ((2, "not an audio file"), (4, "404")):
-            refused = found[number]
-            assert isinstance(refused, SourceRefused)
-            assert refused.message.startswith("src_audio: ")
-            assert words in refused.message
-        assert isinstance(found[5], Prepared), "another track of the shard had its URL"
+            refusal = sources[number]
+            assert isinstance(refusal, SourceRefused)
+            assert refusal.message.startswith("src_audio: ")
+            assert words in refusal.message
+        assert isinstance(sources[5], TrackSources), "another track of the shard had its URL"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_disk_is_bounded(wanted: Wanted, tmp_path: Path) -> None:
-    tracks = [wanted(1, source="good.flac"), wanted(2, source="secret.wav")]
-    with SourceCache(tmp_path, shard_bytes=-1).prepared("lease_1", tracks, patient) as found:
-        for answer in found.values():
-            assert isinstance(answer, SourceAway)
-            assert answer.is_disk_full
+def test_cache_bounds_the_disk_space_of_a_shard(track_order: OrderFactory, tmp_path: Path) -> None:
+    tracks = [track_order(1, source="good.flac"), track_order(2, source="secret.wav")]
+    with SourceCache(tmp_path, max_shard_bytes=-1).prepared("lease_1", tracks, never) as sources:
+        assert set(sources) == {1, 2}
+        for result in sources.values():
+            assert isinstance(result, SourceUnavailable)
+            assert result.is_disk_full
 
 
-def test_a_shard_that_is_stopped_waits_for_nothing(
-    wanted: Wanted, host: Host, tmp_path: Path
+def test_cache_fetches_nothing_for_a_stopped_shard(
+    track_order: OrderFactory, host: SourceHost, tmp_path: Path
 ) -> None:
-    host.asked.clear()
-    room = SourceCache(tmp_path)
-    with room.prepared("lease_1", [wanted(1, source="silent")], lambda: True) as found:
-        assert isinstance(found[1], SourceAway)
-    assert host.asked == []
+    host.requests.clear()
+    cache = SourceCache(tmp_path)
+    with cache.prepared("lease_1", [track_order(1, source="silent")], lambda: True) as sources:
+        assert isinstance(sources[1], SourceUnavailable)
+    assert host.requests == []
 
 
-def test_without_sources_nothing_is_done(wanted: Wanted, tmp_path: Path) -> None:
-    with SourceCache(tmp_path).prepared("lease_1", [wanted(1)], patient) as found:
-        assert found == {1: Prepared()}
+def test_cache_without_sources_does_nothing(track_order: OrderFactory, tmp_path: Path) -> None:
+    with SourceCache(tmp_path).prepared("lease_1", [track_order(1)], never) as sources:
+        assert sources == {1: TrackSources()}
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_source_of_another_length_than_was_planned_for_is_refused(
-    wanted: Wanted, tmp_path: Path
+def test_cache_refuses_a_source_of_another_length_than_the_brief(
+    track_order: OrderFactory, tmp_path: Path
 ) -> None:
     tracks = [
-        wanted(1, source="good.flac", duration=SECONDS + 0.9),
-        wanted(2, source="good.flac", duration=60),
-        wanted(3, timbre="good.flac", duration=60),
+        track_order(1, source="good.flac", duration=SECONDS + 0.9),
+        track_order(2, source="good.flac", duration=60),
+        track_order(3, timbre="good.flac", duration=60),
     ]
-    with SourceCache(tmp_path).prepared("lease_1", tracks, patient) as found:
-        assert isinstance(found[1], Prepared)
-        assert isinstance(found[3], Prepared)
-        wrong = "it is 3.0 s long, but the brief says 60 s; set duration to 3.0"
-        assert found[2] == SourceRefused(f"src_audio: {wrong}")
+    with SourceCache(tmp_path).prepared("lease_1", tracks, never) as sources:
+        assert isinstance(sources[1], TrackSources)
+        assert isinstance(sources[3], TrackSources)
+        reason = "it is 3.0 s long, but the brief says 60 s; set duration to 3.0"
+        assert sources[2] == SourceRefused(f"src_audio: {reason}")

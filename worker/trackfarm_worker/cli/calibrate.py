@@ -12,10 +12,17 @@ from trackfarm.cli.session import JsonOption
 from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set
 from trackfarm.settings_errors import SETTINGS_ERRORS
 from trackfarm_worker import gpu
-from trackfarm_worker.calibration import Calibration, CalibrationTrial, Point, measure, save, trials
-from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.calibration import (
+    Calibration,
+    CalibrationPoint,
+    CalibrationRun,
+    measure,
+    plan_runs,
+    save,
+)
+from trackfarm_worker.engine.parent.client import EngineClient
 from trackfarm_worker.gpu import GpuInfo
-from trackfarm_worker.settings import MachineSettings, complaint
+from trackfarm_worker.settings import MachineSettings, settings_error
 
 app = typer.Typer(
     name="trackfarm-worker",
@@ -36,7 +43,7 @@ def calibrate(
         list[float] | None,
         typer.Option(help="Seconds of audio; can be repeated. Default: the standard lengths."),
     ] = None,
-    most: Annotated[
+    max_tracks: Annotated[
         int, typer.Option(min=0, help="Largest batch to try, in tracks; 0: chosen by the length.")
     ] = 0,
     as_json: JsonOption = False,
@@ -49,11 +56,13 @@ def calibrate(
     try:
         settings = MachineSettings()
         chosen = model_set(settings.model_set)
-        detected = gpu.detect(settings.device, name=settings.gpu, memory_mib=settings.memory_mib)
-        plan = trials(chosen, is_gpu=settings.is_gpu, durations=duration or (), most=most)
-        calibration = _run_trials(settings, chosen, detected, plan, is_quiet=as_json)
+        hardware = gpu.detect(settings.device, name=settings.gpu, memory_mib=settings.memory_mib)
+        plan = plan_runs(
+            chosen, is_gpu=settings.is_gpu, durations=duration or (), max_tracks=max_tracks
+        )
+        calibration = _calibrate(settings, chosen, hardware, plan, is_quiet=as_json)
     except SETTINGS_ERRORS as error:
-        complain(complaint(error))
+        complain(settings_error(error))
         raise typer.Exit(ExitCode.BAD_INPUT) from None
     except (UnknownModelSet, RuntimeError) as error:
         complain(str(error))
@@ -70,33 +79,33 @@ def calibrate(
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-def _run_trials(
+def _calibrate(
     settings: MachineSettings,
     chosen: ModelSet,
-    found: GpuInfo,
-    plan: list[CalibrationTrial],
+    hardware: GpuInfo,
+    plan: list[CalibrationRun],
     *,
     is_quiet: bool,
 ) -> Calibration:
-    def show_trial(trial: CalibrationTrial, point: Point | str) -> None:
+    def show_run(run: CalibrationRun, point: CalibrationPoint | str) -> None:
         if not is_quiet:
             outcome = point if isinstance(point, str) else f"{point.service:.3f} s per track"
-            err().print(f"{trial.tracks} x {trial.duration:g} s: {outcome}")
+            err().print(f"{run.tracks} x {run.duration:g} s: {outcome}")
 
     with (
         tempfile.TemporaryDirectory(prefix="trackfarm-calibrate-") as folder,
-        EngineProcess(settings.engine(Path(folder) / "spool")) as engine,
+        EngineClient(settings.engine(Path(folder) / "spool")) as engine,
     ):
         ready = engine.start()
-        measured = measure(engine, plan, show_trial)
+        points = measure(engine, plan, show_run)
     return Calibration(
-        gpu=found.name,
-        memory_mib=found.memory_mib,
-        driver=found.driver,
+        gpu=hardware.name,
+        memory_mib=hardware.memory_mib,
+        driver=hardware.driver,
         model_set=chosen.identity,
         versions=ready.versions,
-        points=tuple(point for point in measured if isinstance(point, Point)),
-        failures=tuple(failure for failure in measured if isinstance(failure, str)),
+        points=tuple(point for point in points if isinstance(point, CalibrationPoint)),
+        failures=tuple(failure for failure in points if isinstance(failure, str)),
     )
 
 

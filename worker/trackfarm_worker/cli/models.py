@@ -1,7 +1,4 @@
-"""`trackfarm models`: list the model sets, pull them to this machine and verify them.
-
-Tables of `trackfarm models list` and `trackfarm models served`.
-"""
+"""`trackfarm models`: list the model sets, pull them to this machine and verify them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,86 +15,10 @@ from trackfarm.model_sets import ModelSet, UnknownModelSet, model_set, model_set
 from trackfarm.protocol.operator import FarmModelSet
 from trackfarm.text import clean
 from trackfarm.tiers import tiers
-from trackfarm_worker.models.cache import folder_of, is_present
-from trackfarm_worker.models.checkpoint import ModelNotReady, check, damage
-from trackfarm_worker.models.digests import differences, file_digests, written_digests
+from trackfarm_worker.models.cache import is_present, model_folder
+from trackfarm_worker.models.checkpoint import ModelNotReady, check, damage_message
+from trackfarm_worker.models.digests import differences, file_digests, read_digests
 from trackfarm_worker.models.download import pull
-
-
-@dataclass(frozen=True, slots=True)
-class KnownSet:
-    """A model set, the tiers it fits, and its folder on this machine (None: not present)."""
-
-    model_set: ModelSet
-    tiers: tuple[str, ...]
-    folder: Path | None
-
-
-def known_sets() -> list[KnownSet]:
-    """Return all model sets, in the order of the table `model_sets`."""
-    return [KnownSet(row, _tiers(row), _present(row)) for row in model_sets().values()]
-
-
-def as_row(known: KnownSet) -> dict[str, Any]:
-    row = known.model_set.model_dump(mode="json")
-    row["tasks"] = sorted(row["tasks"])
-    return row | {
-        "tiers": list(known.tiers),
-        "present": known.folder is not None,
-        "folder": str(known.folder) if known.folder else None,
-    }
-
-
-def sets_table(rows: Sequence[KnownSet]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for title in ("NAME", "DIT", "TASKS", "STEPS", "GUIDANCE", "LICENCE", "GB", "TIERS", "HERE"):
-        is_number = title in {"STEPS", "GUIDANCE", "GB"}
-        table.add_column(title, justify="right" if is_number else "left", no_wrap=title == "NAME")
-    for known_set in rows:
-        row = known_set.model_set
-        table.add_row(
-            row.name,
-            f"{row.dit} {row.dtype}",
-            _tasks(row),
-            str(row.default_steps),
-            f"{row.default_guidance:g}" if row.cfg else "-",
-            row.licence,
-            f"{row.download_gb:g}",
-            f"{known_set.tiers[0]}+" if known_set.tiers else "none",
-            "yes" if known_set.folder else "no",
-        )
-    return table
-
-
-def served_table(rows: Sequence[FarmModelSet]) -> Table:
-    """Return the table of `trackfarm models served`."""
-    table = Table(box=None, pad_edge=False)
-    for title in ("NAME", "REVISION", "TIERS", "READY", "BUSY", "WAITING", "BEING MADE", ""):
-        is_number = title in {"READY", "BUSY", "WAITING", "BEING MADE"}
-        table.add_column(title, justify="right" if is_number else "left", no_wrap=title == "NAME")
-    for row in rows:
-        counts = (row.workers_ready, row.workers_busy, row.tracks_pending, row.tracks_leased)
-        table.add_row(
-            row.name,
-            clean(row.revision)[:12],
-            f"{row.tier}+" if row.tier else "cpu",
-            *(f"{number:,}" for number in counts),
-            "the default" if row.is_default else "",
-        )
-    return table
-
-
-def _tasks(row: ModelSet) -> str:
-    return "all six" if len(row.tasks) == 6 else ", ".join(sorted(row.tasks))
-
-
-def _tiers(row: ModelSet) -> tuple[str, ...]:
-    return tuple(name for name, tier in tiers().items() if tier.vram >= row.min_vram)
-
-
-def _present(row: ModelSet) -> Path | None:
-    folder = folder_of(row)
-    return folder if is_present(folder) else None
 
 
 class Action(StrEnum):
@@ -133,7 +54,7 @@ def models(
     if not name:
         raise typer.BadParameter(f"{action} needs the name of a model set", param_hint="NAME")
     try:
-        _pull(_known(name), to, source, as_json) if action is Action.PULL else _verify(
+        _pull(_model_set(name), to, source, as_json) if action is Action.PULL else _verify(
             _folder(name), as_json
         )
     except ModelNotReady as error:
@@ -141,11 +62,20 @@ def models(
         raise typer.Exit(ExitCode.INCOMPLETE) from None
 
 
+@dataclass(frozen=True, slots=True)
+class LocalModelSet:
+    """A model set, the tiers it fits, and its folder on this machine (None: not present)."""
+
+    model_set: ModelSet
+    tiers: tuple[str, ...]
+    folder: Path | None
+
+
 def _list(as_json: bool) -> None:
     if as_json:
-        print_json([as_row(known) for known in known_sets()])
+        print_json([_as_row(local) for local in _local_model_sets()])
     else:
-        out().print(sets_table(known_sets()))
+        out().print(_sets_table(_local_model_sets()))
 
 
 def _served(as_json: bool) -> None:
@@ -157,20 +87,22 @@ def _served(as_json: bool) -> None:
     if as_json:
         print_json(served)
     else:
-        out().print(served_table(served))
+        out().print(_served_table(served))
 
 
-def _pull(wanted: ModelSet, to: Path | None, source: str, as_json: bool) -> None:
-    pulled = pull(wanted, to=to, source=source, say=lambda text: None if as_json else say(text))
+def _pull(row: ModelSet, to: Path | None, source: str, as_json: bool) -> None:
+    pulled = pull(
+        row, to=to, source=source, on_progress=lambda text: None if as_json else say(text)
+    )
     if as_json:
         print_json({"folder": str(pulled.folder), "was_there": pulled.was_there})
     else:
-        say(f"{wanted.name} {'was already' if pulled.was_there else 'is now'} in {pulled.folder}")
+        say(f"{row.name} {'was already' if pulled.was_there else 'is now'} in {pulled.folder}")
 
 
 def _verify(folder: Path, as_json: bool) -> None:
     check(folder)
-    recorded = written_digests(folder)
+    recorded = read_digests(folder)
     if recorded is None:
         raise ModelNotReady(
             f"{folder} is complete, but has no digests.txt to compare with: pull it with "
@@ -180,12 +112,12 @@ def _verify(folder: Path, as_json: bool) -> None:
     if as_json:
         print_json({"folder": str(folder), "files": len(recorded), "differences": problems})
     if problems:
-        raise ModelNotReady(damage(folder, problems))
+        raise ModelNotReady(damage_message(folder, problems))
     if not as_json:
         say(f"{folder}: all {len(recorded)} files match digests.txt")
 
 
-def _known(name: str) -> ModelSet:
+def _model_set(name: str) -> ModelSet:
     try:
         return model_set(name)
     except UnknownModelSet as error:
@@ -194,4 +126,71 @@ def _known(name: str) -> ModelSet:
 
 def _folder(name: str) -> Path:
     """Return the folder to verify; a name counts as a path only if it has a slash or is `.`."""
-    return Path(name) if "/" in name or name == "." else folder_of(_known(name))
+    return Path(name) if "/" in name or name == "." else model_folder(_model_set(name))
+
+
+def _local_model_sets() -> list[LocalModelSet]:
+    """Return all model sets, in the order of the table `model_sets`."""
+    return [LocalModelSet(row, _tiers(row), _present(row)) for row in model_sets().values()]
+
+
+def _as_row(local: LocalModelSet) -> dict[str, Any]:
+    row = local.model_set.model_dump(mode="json")
+    row["tasks"] = sorted(row["tasks"])
+    return row | {
+        "tiers": list(local.tiers),
+        "present": local.folder is not None,
+        "folder": str(local.folder) if local.folder else None,
+    }
+
+
+def _sets_table(rows: Sequence[LocalModelSet]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("NAME", "DIT", "TASKS", "STEPS", "GUIDANCE", "LICENCE", "GB", "TIERS", "HERE"):
+        is_number = title in {"STEPS", "GUIDANCE", "GB"}
+        table.add_column(title, justify="right" if is_number else "left", no_wrap=title == "NAME")
+    for local in rows:
+        row = local.model_set
+        table.add_row(
+            row.name,
+            f"{row.dit} {row.dtype}",
+            _tasks(row),
+            str(row.default_steps),
+            f"{row.default_guidance:g}" if row.cfg else "-",
+            row.licence,
+            f"{row.download_gb:g}",
+            f"{local.tiers[0]}+" if local.tiers else "none",
+            "yes" if local.folder else "no",
+        )
+    return table
+
+
+def _served_table(rows: Sequence[FarmModelSet]) -> Table:
+    """Return the table of `trackfarm models served`."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("NAME", "REVISION", "TIERS", "READY", "BUSY", "WAITING", "BEING MADE", ""):
+        is_number = title in {"READY", "BUSY", "WAITING", "BEING MADE"}
+        table.add_column(title, justify="right" if is_number else "left", no_wrap=title == "NAME")
+    for row in rows:
+        counts = (row.workers_ready, row.workers_busy, row.tracks_pending, row.tracks_leased)
+        table.add_row(
+            row.name,
+            clean(row.revision)[:12],
+            f"{row.tier}+" if row.tier else "cpu",
+            *(f"{number:,}" for number in counts),
+            "the default" if row.is_default else "",
+        )
+    return table
+
+
+def _tasks(row: ModelSet) -> str:
+    return "all six" if len(row.tasks) == 6 else ", ".join(sorted(row.tasks))
+
+
+def _tiers(row: ModelSet) -> tuple[str, ...]:
+    return tuple(name for name, tier in tiers().items() if tier.vram >= row.min_vram)
+
+
+def _present(row: ModelSet) -> Path | None:
+    folder = model_folder(row)
+    return folder if is_present(folder) else None

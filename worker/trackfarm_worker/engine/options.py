@@ -15,7 +15,7 @@ class SyntheticCost(BaseModel):
     seconds_per_audio_second: float = Field(default=0.0005, ge=0)
 
 
-class Options(BaseModel):
+class EngineOptions(BaseModel):
     """Engine options. `batch_tracks` and `batch_seconds` (padded audio seconds times passes)
     further limit a batch. `weights` overrides how the GPU's tier stores the DiT's weights.
 

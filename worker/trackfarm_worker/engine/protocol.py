@@ -1,6 +1,7 @@
-"""Protocol between the worker and its engine process: one JSON object per line.
+"""Messages between the worker and its engine process: one JSON object per line.
 
-Audio never travels in a message: the engine writes it to the spool folder as int16 `.npy` of shape
+A run is what the worker sends together; a batch is what goes through the model together. Audio
+never travels in a message: the engine writes it to the spool folder as int16 `.npy` of shape
 (frames, channels) and sends the path.
 """
 
@@ -10,9 +11,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from trackfarm.protocol.worker import FailureKind
-from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.options import EngineOptions
 
-Stage = Literal["condition", "denoise", "decode"]
+EngineStage = Literal["condition", "denoise", "decode"]
 FLOOR_DBFS = -200.0
 
 
@@ -29,7 +30,7 @@ class EngineTrack(_Message):
     and `reference` are float32 `.npy` files of shape (frames, 2) at the model set's sample rate.
     `loudness_lufs` turns the finished audio down to that loudness, never up.
 
-    Not validated here: the engine answers a track that it cannot make with a `Failed`.
+    Not validated here: the engine answers a track that it cannot make with a FailedTrack.
     """
 
     track_id: int
@@ -58,26 +59,26 @@ class EngineTrack(_Message):
 
 
 class Setup(_Message):
-    """First line to the engine. `step_delay` in seconds; `source` None means the default
+    """First message to the engine. `step_delay` in seconds; `model_path` None means the default
     location."""
 
     type: Literal["setup"] = "setup"
     model_set: str
-    source: Path | None
+    model_path: Path | None
     device: str
     dtype: str | None
     spool: Path
     threads: int
     step_delay: float
-    options: Options = Options()
+    options: EngineOptions = EngineOptions()
 
 
 class Run(_Message):
-    """A run of tracks. `has_waited`: it was queued, so the time since the previous run is charged
-    to it."""
+    """Tracks to make. `has_waited`: the run was queued, so the time since the previous run is
+    charged to it."""
 
     type: Literal["run"] = "run"
-    batch_id: int
+    run_id: int
     tracks: list[EngineTrack]
     has_waited: bool = False
 
@@ -86,11 +87,11 @@ class StopTracks(_Message):
     """Request to stop tracks of a run between two steps; ignored when that run is over."""
 
     type: Literal["stop"] = "stop"
-    batch_id: int
+    run_id: int
     track_ids: list[int]
 
 
-Order = Setup | Run | StopTracks
+ControlMessage = Setup | Run | StopTracks
 
 
 class Ready(_Message):
@@ -104,14 +105,14 @@ class Ready(_Message):
 
 
 class LoadFailed(_Message):
+    """Report that the model cannot be loaded; the message says how to fix it."""
+
     type: Literal["load_failed"] = "load_failed"
     message: str
 
 
 class _OfRun(_Message):
-    """Base of messages about a run; `batch_id` is its id."""
-
-    batch_id: int = 0
+    run_id: int = 0
 
 
 class EngineProgress(_OfRun):
@@ -120,13 +121,13 @@ class EngineProgress(_OfRun):
 
     type: Literal["progress"] = "progress"
     track_ids: list[int]
-    stage: Stage
+    stage: EngineStage
     step: int
     steps: int
 
 
 class Measures(_Message):
-    """Levels in dBFS, at least FLOOR_DBFS.
+    """Measured properties of finished audio; levels in dBFS, at least FLOOR_DBFS.
 
     `raw_peak_dbfs` is the peak before normalisation, `clipped` the share of samples at or beyond
     full scale, `dc` the mean of all samples, `lufs` the integrated loudness of ITU-R BS.1770-4
@@ -134,8 +135,8 @@ class Measures(_Message):
     follows. Levels of audio with non-finite values are FLOOR_DBFS.
     """
 
-    finite: bool
-    silent: bool
+    is_finite: bool
+    is_silent: bool
     raw_peak_dbfs: float
     peak_dbfs: float
     rms_dbfs: float
@@ -158,7 +159,7 @@ class StageSeconds(_Message):
     service: float = 0.0
 
 
-class Finished(_OfRun):
+class FinishedTrack(_OfRun):
     """A finished track. `frames` per channel at `sample_rate` Hz. `seed` is that of the successful
     try, `batch_size` the number of tracks in its batch, `padding` the share of padding in that
     batch, `passes` its even share of the batch's passes through the DiT."""
@@ -177,7 +178,7 @@ class Finished(_OfRun):
     passes: float = 0.0
 
 
-class TrackFailedReport(_OfRun):
+class FailedTrack(_OfRun):
     type: Literal["failed"] = "failed"
     track_id: int
     kind: FailureKind
@@ -185,7 +186,7 @@ class TrackFailedReport(_OfRun):
     timings: StageSeconds = StageSeconds()
 
 
-class TrackStopped(_OfRun):
+class StoppedTrack(_OfRun):
     type: Literal["stopped"] = "stopped"
     track_id: int
 
@@ -196,10 +197,10 @@ class Computed(_OfRun):
     type: Literal["computed"] = "computed"
 
 
-class BatchDone(_OfRun):
+class RunDone(_OfRun):
     """Report that every track of the run has been answered."""
 
-    type: Literal["batch_done"] = "batch_done"
+    type: Literal["run_done"] = "run_done"
 
 
 class Retired(_Message):
@@ -210,23 +211,26 @@ class Retired(_Message):
     message: str
 
 
-Result = Finished | TrackFailedReport | TrackStopped
-Event = EngineProgress | Result
-Report = Ready | LoadFailed | EngineProgress | Result | Computed | BatchDone | Retired
+TrackResult = FinishedTrack | FailedTrack | StoppedTrack
+EngineEvent = EngineProgress | TrackResult
+Report = Ready | LoadFailed | EngineProgress | TrackResult | Computed | RunDone | Retired
 
-_ORDERS: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="type")])
+_CONTROL: TypeAdapter[ControlMessage] = TypeAdapter(
+    Annotated[ControlMessage, Field(discriminator="type")]
+)
 _REPORTS: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="type")])
 
 
-def line(message: Order | Report) -> bytes:
+def encode(message: ControlMessage | Report) -> bytes:
+    """Return one line of JSON."""
     return message.model_dump_json().encode() + b"\n"
 
 
-def read_order(text: bytes) -> Order:
-    """Parse an order. Raises pydantic.ValidationError."""
-    return _ORDERS.validate_json(text)
+def read_control(text: bytes) -> ControlMessage:
+    """Parse a message to the engine. Raises pydantic.ValidationError."""
+    return _CONTROL.validate_json(text)
 
 
 def read_report(text: bytes) -> Report:
-    """Parse a report. Raises pydantic.ValidationError."""
+    """Parse a message of the engine. Raises pydantic.ValidationError."""
     return _REPORTS.validate_json(text)

@@ -1,17 +1,12 @@
-"""Configs of the four diffusers components from the `config.json` of an official ACE-Step 1.5
-checkpoint.
-
-In the XL models the conditioning keeps the size of the 2B models; there the official file names its
-dimensions `encoder_*`, which the 2B files leave out.
-
-Names of the weights of an official ACE-Step 1.5 checkpoint in diffusers' AceStepPipeline.
+"""Configs, tensor names and shapes of an official ACE-Step 1.5 checkpoint, mapped to the components of
+diffusers' AceStepPipeline.
 
 The official checkpoint is one state dict of `AceStepConditionGenerationModel` (677 tensors in the
 2B models); its modules `decoder`, `encoder`, `tokenizer` and `detokenizer` are four components of
-the pipeline. Sources: the module definitions of ACE-Step/ACE-Step-1.5 (acestep/models) and of
-diffusers 0.42 (models/transformers/ace_step_transformer.py, pipelines/ace_step).
-
-Mapping from tensors of an official checkpoint to tensors of the pipeline's four own modules.
+the pipeline. In the XL models the conditioning keeps the size of the 2B models; there the official
+`config.json` names its dimensions `encoder_*`, which the 2B files leave out. Sources: the module
+definitions of ACE-Step/ACE-Step-1.5 (acestep/models) and of diffusers 0.42
+(models/transformers/ace_step_transformer.py, pipelines/ace_step).
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,6 +38,47 @@ CONDITION = (
 )
 POOLER = ("audio_acoustic_hidden_dim", "pool_window_size", "num_attention_pooler_hidden_layers")
 CODES = ("fsq_dim", "fsq_input_levels", "fsq_input_num_quantizers")
+WHOLE_MODULES = {
+    "decoder.": "transformer",
+    "encoder.": "condition_encoder",
+    "tokenizer.": "audio_tokenizer",
+    "detokenizer.": "audio_token_detokenizer",
+}
+SINGLE_TENSORS = {"null_condition_emb": "condition_encoder"}
+# Positions are computed on each call.
+RECOMPUTED = ".rotary_emb.inv_freq"
+ATTENTION = {
+    ".q_proj.": ".to_q.",
+    ".k_proj.": ".to_k.",
+    ".v_proj.": ".to_v.",
+    ".o_proj.": ".to_out.0.",
+    ".q_norm.": ".norm_q.",
+    ".k_norm.": ".norm_k.",
+}
+# Officially Sequential(transpose, convolution, transpose); in diffusers only the convolution.
+PATCHES = {"proj_in.1.": "proj_in_conv.", "proj_out.1.": "proj_out_conv."}
+MAX_NAMED = 5  # problems in an error message
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PipelineTensor:
+    """A tensor of a component of the pipeline."""
+
+    component: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class WeightOrigin:
+    """An official tensor: its file, key and shape."""
+
+    file: Path
+    key: str
+    shape: tuple[int, ...]
+
+
+# Not among the official weights: it has its own file.
+SILENCE_TENSOR = PipelineTensor("condition_encoder", "silence_latent")
 
 
 def component_configs(official: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -71,6 +107,48 @@ def component_configs(official: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "audio_tokenizer": pooler | _subset(official, CODES),
         "audio_token_detokenizer": pooler,
     }
+
+
+def pipeline_tensor(official_key: str) -> PipelineTensor | None:
+    """Return the tensor of the pipeline with these weights; None for one that diffusers computes.
+
+    Raises KeyError for a tensor of an unknown module.
+    """
+    if official_key.endswith(RECOMPUTED):
+        return None
+    if component := SINGLE_TENSORS.get(official_key):
+        return PipelineTensor(component, official_key)
+    for prefix, component in WHOLE_MODULES.items():
+        if official_key.startswith(prefix):
+            inner = official_key.removeprefix(prefix)
+            return PipelineTensor(component, _renamed(inner, is_dit=component == "transformer"))
+    raise KeyError(official_key)
+
+
+def weight_plan(dit: Path, modules: Mapping[str, nn.Module]) -> dict[str, dict[str, WeightOrigin]]:
+    """Return the origin of each tensor except the silence, by component and key.
+
+    Raises ModelNotReady unless each has exactly one origin of the right shape, and none is left
+    over.
+    """
+    plan, problems = _assign_origins(modules, dit)
+    for name, module in modules.items():
+        problems += _mismatches(name, module, plan[name])
+    if problems:
+        others = f" and {len(problems) - MAX_NAMED} more" if len(problems) > MAX_NAMED else ""
+        raise ModelNotReady(
+            f"{dit} does not hold the weights that its config.json describes: "
+            f"{'; '.join(problems[:MAX_NAMED])}{others}. Download it again, or use a checkpoint in "
+            "diffusers layout."
+        )
+    return plan
+
+
+def read_tensor(origin: WeightOrigin) -> torch.Tensor:
+    """Return the tensor itself, on the CPU."""
+    with safe_open(origin.file, framework="pt") as file:
+        tensor: torch.Tensor = file.get_tensor(origin.key)
+    return tensor
 
 
 def _subset(official: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -102,51 +180,6 @@ def _check_layers(official: Mapping[str, Any]) -> None:
         )
 
 
-WHOLE_MODULES = {
-    "decoder.": "transformer",
-    "encoder.": "condition_encoder",
-    "tokenizer.": "audio_tokenizer",
-    "detokenizer.": "audio_token_detokenizer",
-}
-SINGLE_TENSORS = {"null_condition_emb": "condition_encoder"}
-# Positions are computed on each call.
-RECOMPUTED = ".rotary_emb.inv_freq"
-ATTENTION = {
-    ".q_proj.": ".to_q.",
-    ".k_proj.": ".to_k.",
-    ".v_proj.": ".to_v.",
-    ".o_proj.": ".to_out.0.",
-    ".q_norm.": ".norm_q.",
-    ".k_norm.": ".norm_k.",
-}
-# Officially Sequential(transpose, convolution, transpose); in diffusers only the convolution.
-PATCHES = {"proj_in.1.": "proj_in_conv.", "proj_out.1.": "proj_out_conv."}
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class WeightPlace:
-    """A tensor of a component of the pipeline."""
-
-    component: str
-    key: str
-
-
-def place_of(official_key: str) -> WeightPlace | None:
-    """Return the tensor's place in the pipeline; None for a tensor that diffusers computes itself.
-
-    Raises KeyError for a tensor of an unknown module.
-    """
-    if official_key.endswith(RECOMPUTED):
-        return None
-    if component := SINGLE_TENSORS.get(official_key):
-        return WeightPlace(component, official_key)
-    for prefix, component in WHOLE_MODULES.items():
-        if official_key.startswith(prefix):
-            inner = official_key.removeprefix(prefix)
-            return WeightPlace(component, _renamed(inner, is_dit=component == "transformer"))
-    raise KeyError(official_key)
-
-
 def _renamed(key: str, *, is_dit: bool) -> str:
     for old, new in ATTENTION.items():
         key = key.replace(old, new)
@@ -156,37 +189,22 @@ def _renamed(key: str, *, is_dit: bool) -> str:
     return key
 
 
-# Not among the official weights: it has its own file.
-SILENCE_PLACE = WeightPlace("condition_encoder", "silence_latent")
-NAMED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class WeightOrigin:
-    """An official tensor: its file, key and shape."""
-
-    file: Path
-    key: str
-    shape: tuple[int, ...]
-
-
-def plan_of(dit: Path, modules: Mapping[str, nn.Module]) -> dict[str, dict[str, WeightOrigin]]:
-    """Return the origin of each tensor except the silence, by component and key.
-
-    Raises ModelNotReady unless each has exactly one origin of the right shape, and none is left
-    over.
-    """
-    plan, problems = _assign_origins(modules, dit)
-    for name, module in modules.items():
-        problems += _mismatches(name, module, plan[name])
-    if problems:
-        others = f" and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
-        raise ModelNotReady(
-            f"{dit} does not hold the weights that its config.json describes: "
-            f"{'; '.join(problems[:NAMED])}{others}. Download it again, or use a checkpoint in "
-            "diffusers layout."
-        )
-    return plan
+def _assign_origins(
+    modules: Mapping[str, nn.Module], dit: Path
+) -> tuple[dict[str, dict[str, WeightOrigin]], list[str]]:
+    plan: dict[str, dict[str, WeightOrigin]] = {name: {} for name in modules}
+    problems = []
+    for origin in _origins(dit):
+        try:
+            tensor = pipeline_tensor(origin.key)
+        except KeyError:
+            problems.append(f"unknown tensor {origin.key}")
+            continue
+        if tensor is not None and tensor.key in plan[tensor.component]:
+            problems.append(f"{origin.key} occurs twice")
+        elif tensor is not None:
+            plan[tensor.component][tensor.key] = origin
+    return plan, problems
 
 
 def _origins(dit: Path) -> Iterator[WeightOrigin]:
@@ -200,7 +218,7 @@ def _mismatches(name: str, module: nn.Module, origins: Mapping[str, WeightOrigin
     expected = {
         key: tuple(tensor.shape)
         for key, tensor in module.state_dict().items()
-        if WeightPlace(name, key) != SILENCE_PLACE
+        if PipelineTensor(name, key) != SILENCE_TENSOR
     }
     for key in sorted(expected.keys() | origins.keys()):
         if key not in origins:
@@ -209,28 +227,3 @@ def _mismatches(name: str, module: nn.Module, origins: Mapping[str, WeightOrigin
             yield f"{origins[key].key} does not belong to {name}"
         elif origins[key].shape != expected[key]:
             yield f"{origins[key].key} has shape {origins[key].shape}, not {expected[key]}"
-
-
-def _assign_origins(
-    modules: Mapping[str, nn.Module], dit: Path
-) -> tuple[dict[str, dict[str, WeightOrigin]], list[str]]:
-    plan: dict[str, dict[str, WeightOrigin]] = {name: {} for name in modules}
-    problems = []
-    for origin in _origins(dit):
-        try:
-            place = place_of(origin.key)
-        except KeyError:
-            problems.append(f"unknown tensor {origin.key}")
-            continue
-        if place is not None and place.key in plan[place.component]:
-            problems.append(f"{origin.key} occurs twice")
-        elif place is not None:
-            plan[place.component][place.key] = origin
-    return plan, problems
-
-
-def read(origin: WeightOrigin) -> torch.Tensor:
-    """Return the tensor itself, on the CPU."""
-    with safe_open(origin.file, framework="pt") as file:
-        tensor: torch.Tensor = file.get_tensor(origin.key)
-    return tensor

@@ -15,7 +15,7 @@ from torch import nn
 
 from trackfarm_worker.models.acestep_checkpoint import component_configs
 from trackfarm_worker.models.conversion import MODULES
-from trackfarm_worker.models.random_weights import bound_of, weights_to_fill
+from trackfarm_worker.models.random_weights import uniform_bound, weights_to_fill
 from trackfarm_worker.models.tiny import byte_tokenizer
 
 # Type checkers see only placeholders in these libraries.
@@ -100,7 +100,7 @@ def build(size: Size, *, turbo: bool, device: str, dtype: torch.dtype, seed: int
     for part in parts.values():
         part.requires_grad_(False).eval()
         for name, tensor in weights_to_fill(part):
-            bound = bound_of(name, tensor)
+            bound = uniform_bound(name, tensor)
             tensor.data.uniform_(-bound, bound, generator=random)
     pipeline = df.AceStepPipeline(
         **parts,

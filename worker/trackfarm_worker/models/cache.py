@@ -16,13 +16,13 @@ from trackfarm_worker.models.digests import (
     component_digests,
     differences,
     file_digests,
+    read_digests,
     write_digests,
-    written_digests,
 )
 
 ORIGIN = "origin.json"
 GB = 1e9
-RIVALS = 5  # attempts, as other processes may replace the same damaged folder at once
+INSTALL_ATTEMPTS = 5  # other processes may replace the same damaged folder at once
 
 
 def models_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -31,7 +31,7 @@ def models_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(path).expanduser() if path else user_cache_path("trackfarm") / "models"
 
 
-def folder_of(model_set: ModelSet, models: Path | None = None) -> Path:
+def model_folder(model_set: ModelSet, models: Path | None = None) -> Path:
     """Return the folder of this revision of a model set, whether it exists or not."""
     return (models or models_folder()) / f"{model_set.name}-{model_set.revision[:12]}"
 
@@ -47,7 +47,7 @@ def is_present(folder: Path) -> bool:
 
 def is_intact(folder: Path) -> bool:
     """Return whether every file matches `digests.txt`. Reads everything."""
-    recorded = written_digests(folder)
+    recorded = read_digests(folder)
     return (
         is_present(folder)
         and bool(recorded)
@@ -55,7 +55,7 @@ def is_intact(folder: Path) -> bool:
     )
 
 
-def need_room(parent: Path, gigabytes: float) -> None:
+def require_disk_space(parent: Path, gigabytes: float) -> None:
     """Raise ModelNotReady when the disk that holds `parent` has less than `gigabytes` free."""
     parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(parent).free / GB
@@ -67,7 +67,7 @@ def need_room(parent: Path, gigabytes: float) -> None:
 
 
 @contextmanager
-def built_beside(target: Path, origin: Mapping[str, str]) -> Iterator[Path]:
+def atomic_install(target: Path, origin: Mapping[str, str]) -> Iterator[Path]:
     """Yield an empty folder next to `target`. At the end its contents are checked, get digests and
     a record of their origin, and replace the target in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -78,15 +78,15 @@ def built_beside(target: Path, origin: Mapping[str, str]) -> Iterator[Path]:
         write_digests(folder)
         (folder / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n")
         folder.chmod(0o755)
-        replace(target, folder)
+        install_folder(target, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def replace(target: Path, built: Path) -> None:
+def install_folder(target: Path, built: Path) -> None:
     """Move `built` to `target`, replacing a damaged one, unless another process has installed the
     same already."""
-    for _ in range(RIVALS):
+    for _ in range(INSTALL_ATTEMPTS):
         with suppress(OSError):
             os.rename(built, target)
             return

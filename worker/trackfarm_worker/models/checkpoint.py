@@ -1,10 +1,8 @@
-"""Completeness check of a checkpoint folder without loading it, so that no GPU waits for the
-result.
+"""Checks of a checkpoint folder before it is loaded, so that no GPU waits for the result: is it
+complete, and does it match its digests?
 
 Layout: that of `AceStepPipeline.save_pretrained` in diffusers 0.42. An early conversion script left
 out the audio tokenizer and the scheduler; such a folder loads, but fails on covers.
-
-Integrity check of a checkpoint at each start, before it is loaded: does it match its digests?
 """
 
 import json
@@ -18,7 +16,7 @@ from trackfarm_worker.models.digests import (
     by_component,
     differences,
     file_digests,
-    written_digests,
+    read_digests,
 )
 
 MODELS = (
@@ -31,10 +29,20 @@ MODELS = (
 )
 CONFIGS = {"tokenizer": "tokenizer_config.json", "scheduler": "scheduler_config.json"}
 COMPONENTS = (*MODELS, *CONFIGS)
+MAX_NAMED = 5  # files in an error message
 
 
 class ModelNotReady(RuntimeError):
     """The weights are missing or incomplete. The message says how to fix it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """Result of the check. `components` are hex SHA-256. `remark` says how many files were hashed
+    and whether there were digests to compare with."""
+
+    components: dict[str, str]
+    remark: str
 
 
 def check(folder: Path) -> None:
@@ -45,6 +53,42 @@ def check(folder: Path) -> None:
             f"{folder} is not a complete ACE-Step checkpoint: {'; '.join(problems)}. "
             "Download or convert it again, or point the worker at another folder."
         )
+
+
+def check_integrity(folder: Path, *, cache: DigestCache | None = None) -> Integrity:
+    """Raise ModelNotReady unless the folder is complete and matches its `digests.txt`, if it has
+    one. Digests of files with unchanged size and modification time are taken from the cache."""
+    check(folder)
+    digest_cache = cache or DigestCache(folder)
+    digests = file_digests(folder, digest_cache.digest_of)
+    digest_cache.save()
+    recorded = read_digests(folder)
+    if recorded is not None and (problems := differences(recorded, digests)):
+        raise ModelNotReady(damage_message(folder, problems))
+    comparison = "match digests.txt" if recorded is not None else "no digests.txt to compare with"
+    remark = (
+        f"digests of {folder}: {comparison}; {digest_cache.hashed} files hashed, "
+        f"{digest_cache.cached} cached (unchanged size and modification time)"
+    )
+    return Integrity(by_component(digests), remark)
+
+
+def weight_files(component: Path) -> list[str]:
+    """Return the names of the required safetensors: the ones in the shard index, else the ones
+    present."""
+    for index in component.glob("*.safetensors.index.json"):
+        return sorted(set((_json(index) or {}).get("weight_map", {}).values()))
+    return sorted(path.name for path in component.glob("*.safetensors"))
+
+
+def damage_message(folder: Path, problems: list[str]) -> str:
+    """Return the error message for a folder with these differences."""
+    others = f" and {len(problems) - MAX_NAMED} more" if len(problems) > MAX_NAMED else ""
+    return (
+        f"{folder} does not match its digests.txt: {'; '.join(problems[:MAX_NAMED])}{others}. "
+        "Remove the folder and pull the model again (`trackfarm models pull`), or point the "
+        "worker at another folder."
+    )
 
 
 def _problems(folder: Path) -> Iterator[str]:
@@ -81,14 +125,6 @@ def _weight_problems(component: Path) -> Iterator[str]:
             yield f"{component.name}/{name} {problem}"
 
 
-def weight_files(component: Path) -> list[str]:
-    """Return the names of the required safetensors: the ones in the shard index, else the ones
-    present."""
-    for index in component.glob("*.safetensors.index.json"):
-        return sorted(set((_json(index) or {}).get("weight_map", {}).values()))
-    return sorted(path.name for path in component.glob("*.safetensors"))
-
-
 def _safetensors_problem(path: Path) -> str | None:
     """Compare the file size with the size in the header (format: 8-byte length, JSON, data)."""
     if not path.is_file():
@@ -113,43 +149,3 @@ def _json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
-
-
-NAMED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Integrity:
-    """Result of the check. `components` are hex SHA-256. `remark` says how many files were hashed
-    and whether there were digests to compare with."""
-
-    components: dict[str, str]
-    remark: str
-
-
-def inspect(folder: Path, *, cache: DigestCache | None = None) -> Integrity:
-    """Raise ModelNotReady unless the folder is complete and matches its `digests.txt`, if it has
-    one. Digests of files with unchanged size and modification time are taken from the cache."""
-    check(folder)
-    digest_cache = cache or DigestCache(folder)
-    digests = file_digests(folder, digest_cache.digest_of)
-    digest_cache.save()
-    recorded = written_digests(folder)
-    if recorded is not None and (problems := differences(recorded, digests)):
-        raise ModelNotReady(damage(folder, problems))
-    comparison = "match digests.txt" if recorded is not None else "no digests.txt to compare with"
-    remark = (
-        f"digests of {folder}: {comparison}; {digest_cache.hashed} files hashed, "
-        f"{digest_cache.remembered} cached (unchanged size and modification time)"
-    )
-    return Integrity(by_component(digests), remark)
-
-
-def damage(folder: Path, wrong: list[str]) -> str:
-    """Return the error message for a folder with these differences."""
-    others = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-    return (
-        f"{folder} does not match its digests.txt: {'; '.join(wrong[:NAMED])}{others}. "
-        "Remove the folder and pull the model again (`trackfarm models pull`), or point the "
-        "worker at another folder."
-    )

@@ -1,9 +1,4 @@
-"""Recognition of a checkpoint's layout: that of diffusers, or the official one of ACE-Step.
-
-Official: a folder with `config.json`, `model.safetensors` (or shards with an index) and
-`silence_latent.pt`; `vae` and `Qwen3-Embedding-0.6B` inside or beside it.
-
-Conversion of an official ACE-Step 1.5 checkpoint to the layout of `AceStepPipeline`.
+"""Conversion of an official ACE-Step 1.5 checkpoint to the layout of `AceStepPipeline`.
 
 Every tensor that diffusers' modules declare is taken from exactly one official tensor; otherwise
 the conversion fails before it writes anything. diffusers' own script for this leaves out the audio
@@ -12,8 +7,7 @@ tokenizer, the detokenizer and the scheduler; covers need them.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -26,76 +20,21 @@ from safetensors.torch import save_file
 from torch import nn
 
 from trackfarm_worker.models.acestep_checkpoint import (
-    SILENCE_PLACE,
+    SILENCE_TENSOR,
     WeightOrigin,
     component_configs,
-    plan_of,
-    read,
+    read_tensor,
+    weight_plan,
 )
 from trackfarm_worker.models.checkpoint import ModelNotReady, weight_files
-
-VAE = "vae"
-TEXT_ENCODER = "Qwen3-Embedding-0.6B"
-SILENCE = "silence_latent.pt"
-
-
-@dataclass(frozen=True, slots=True)
-class OfficialLayout:
-    """The three folders of an official checkpoint."""
-
-    dit: Path
-    vae: Path
-    text_encoder: Path
-
-
-@dataclass(frozen=True, slots=True)
-class DiffusersLayout:
-    folder: Path
-
-
-def recognise(folder: Path, dit: str) -> DiffusersLayout | OfficialLayout:
-    """Return the layout of the folder. `dit` names the wanted variant if a folder holds several.
-
-    Raises ModelNotReady, naming the missing files, for a folder in neither layout.
-    """
-    if (folder / "model_index.json").is_file():
-        return DiffusersLayout(folder)
-    candidates = [folder / dit, folder]
-    dit_folder = next(
-        (f for f in candidates if weight_files(f) and (f / "config.json").is_file()), None
-    )
-    if dit_folder is None:
-        raise ModelNotReady(
-            f"{folder} holds no checkpoint: neither model_index.json (diffusers layout) nor "
-            f"config.json with safetensors weights, there or in {dit}/ (official layout)"
-        )
-    layout = OfficialLayout(dit_folder, _part(dit_folder, VAE), _part(dit_folder, TEXT_ENCODER))
-    if missing := list(_missing(layout)):
-        raise ModelNotReady(f"{folder} is an official checkpoint without {', '.join(missing)}")
-    return layout
-
-
-def _part(dit: Path, name: str) -> Path:
-    """Return the part's folder, inside the DiT's folder or beside it."""
-    return dit / name if (dit / name).is_dir() else dit.parent / name
-
-
-def _missing(layout: OfficialLayout) -> Iterator[str]:
-    if not (layout.dit / SILENCE).is_file():
-        yield f"{SILENCE} (from the official repository of the same model)"
-    for part in (layout.vae, layout.text_encoder):
-        if not (weight_files(part) and (part / "config.json").is_file()):
-            yield f"{part.name}/ with config.json and weights (from ACE-Step/Ace-Step1.5)"
-    if not (layout.text_encoder / "tokenizer.json").is_file():
-        yield f"{layout.text_encoder.name}/tokenizer.json"
-
+from trackfarm_worker.models.layout import SILENCE, OfficialLayout
 
 # Type checkers see only placeholders in these libraries.
 df: Any = diffusers
 hf: Any = transformers
 parts: Any = ace_step
 
-Say = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 MODULES = {
     "transformer": ("diffusers", df.AceStepTransformer1DModel),
@@ -106,21 +45,21 @@ MODULES = {
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
-def convert(found: OfficialLayout, into: Path, *, dtype: str, say: Say) -> None:
+def convert(official: OfficialLayout, into: Path, *, dtype: str, on_progress: OnProgress) -> None:
     """Write all eight components below `into`; the weights of the DiT's file in `dtype`.
 
     Needs memory for the largest component. Raises ModelNotReady when the files are not from an
     ACE-Step 1.5 model.
     """
-    modules = meta_modules(component_configs(_config(found.dit)))
-    plan = plan_of(found.dit, modules)
+    modules = meta_modules(component_configs(_config(official.dit)))
+    plan = weight_plan(official.dit, modules)
     for name, module in modules.items():
-        say(f"converting {name} ({len(plan[name])} tensors)")
-        _write_component(into / name, module, plan[name], found.dit, getattr(torch, dtype))
-    say("copying vae, text_encoder and tokenizer")
-    _copy_model(found.vae, into / "vae")
-    _copy_model(found.text_encoder, into / "text_encoder")
-    tokenizer = _write_tokenizer(found.text_encoder, into / "tokenizer")
+        on_progress(f"converting {name} ({len(plan[name])} tensors)")
+        _write_component(into / name, module, plan[name], official.dit, getattr(torch, dtype))
+    on_progress("copying vae, text_encoder and tokenizer")
+    _copy_model(official.vae, into / "vae")
+    _copy_model(official.text_encoder, into / "text_encoder")
+    tokenizer = _write_tokenizer(official.text_encoder, into / "tokenizer")
     # The pipeline computes its own sigmas; other values here silently corrupt its input.
     df.FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0).save_pretrained(
         into / "scheduler"
@@ -145,10 +84,10 @@ def _config(dit: Path) -> dict[str, Any]:
 def _write_component(
     folder: Path, module: nn.Module, plan: Mapping[str, WeightOrigin], dit: Path, dtype: torch.dtype
 ) -> None:
-    tensors = {key: read(origin).to(dtype) for key, origin in plan.items()}
-    if folder.name == SILENCE_PLACE.component:
-        shape = module.state_dict()[SILENCE_PLACE.key].shape
-        tensors[SILENCE_PLACE.key] = _silence(dit / SILENCE, shape).to(dtype)
+    tensors = {key: read_tensor(origin).to(dtype) for key, origin in plan.items()}
+    if folder.name == SILENCE_TENSOR.component:
+        shape = module.state_dict()[SILENCE_TENSOR.key].shape
+        tensors[SILENCE_TENSOR.key] = _silence(dit / SILENCE, shape).to(dtype)
     folder.mkdir(parents=True)
     writer: Any = module
     writer.save_config(folder)

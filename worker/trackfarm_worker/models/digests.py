@@ -1,6 +1,5 @@
-"""SHA-256 digests of a checkpoint folder: `digests.txt`, in the format of `sha256sum -c`.
-
-Cache of digests by file size and modification time: hashing 6 GB takes seconds at each start.
+"""SHA-256 digests of a checkpoint folder: `digests.txt`, in the format of `sha256sum -c`,
+and a cache of them by file size and modification time: hashing 6 GB takes seconds at each start.
 """
 
 import hashlib
@@ -63,7 +62,7 @@ def write_digests(folder: Path) -> None:
     (folder / DIGESTS).write_text("".join(rows))
 
 
-def written_digests(folder: Path) -> dict[str, str] | None:
+def read_digests(folder: Path) -> dict[str, str] | None:
     """Return the contents of `digests.txt`, digests by relative path; None if it is missing or
     unreadable."""
     try:
@@ -74,14 +73,16 @@ def written_digests(folder: Path) -> dict[str, str] | None:
     return {path: digest for digest, _, path in rows}
 
 
-def differences(written: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+def differences(recorded: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:
     """Return one message per file that differs; empty if all files match."""
-    changed = [f"{path} has other contents" for path in written if found.get(path) != written[path]]
-    missing = [f"{path} is missing" for path in written if path not in found]
-    added = [f"{path} is not listed in digests.txt" for path in found if path not in written]
-    missing_paths = {sentence.partition(" ")[0] for sentence in missing}
+    changed = [
+        f"{path} has other contents" for path in recorded if actual.get(path) != recorded[path]
+    ]
+    missing = [f"{path} is missing" for path in recorded if path not in actual]
+    added = [f"{path} is not listed in digests.txt" for path in actual if path not in recorded]
+    missing_paths = {message.partition(" ")[0] for message in missing}
     return sorted(
-        [s for s in changed if s.partition(" ")[0] not in missing_paths] + missing + added
+        [m for m in changed if m.partition(" ")[0] not in missing_paths] + missing + added
     )
 
 
@@ -89,16 +90,16 @@ class DigestCache:
     """Digests of the files below one folder. A file overwritten in place with the same size and
     modification time goes unnoticed: `trackfarm models verify` reads everything.
 
-    `remembered` and `hashed` count files.
+    `cached` and `hashed` count files.
     """
 
-    def __init__(self, folder: Path, *, kept_in: Path | None = None) -> None:
+    def __init__(self, folder: Path, *, cache_folder: Path | None = None) -> None:
         self._folder = folder.resolve()
         name = hashlib.sha256(str(self._folder).encode()).hexdigest()[:16]
-        self._path = (kept_in or user_cache_path("trackfarm") / "digests") / f"{name}.json"
-        self._known = _read(self._path)
+        self._path = (cache_folder or user_cache_path("trackfarm") / "digests") / f"{name}.json"
+        self._stored = _read(self._path)
         self._used: dict[str, str] = {}
-        self.remembered = 0
+        self.cached = 0
         self.hashed = 0
 
     def digest_of(self, path: Path) -> str:
@@ -106,8 +107,8 @@ class DigestCache:
         status = path.stat()
         inner = path.resolve().relative_to(self._folder).as_posix()
         stamp = f"{inner} {status.st_size} {status.st_mtime_ns}"
-        digest = self._known.get(stamp)
-        self.remembered += digest is not None
+        digest = self._stored.get(stamp)
+        self.cached += digest is not None
         self.hashed += digest is None
         self._used[stamp] = digest or file_digest(path)
         return self._used[stamp]

@@ -13,12 +13,12 @@ from trackfarm import tiers
 from trackfarm.model_sets import ModelSet
 from trackfarm.tiers import Residency
 from trackfarm_worker.models import tiny
-from trackfarm_worker.models.cache import folder_of, is_present
-from trackfarm_worker.models.checkpoint import inspect
+from trackfarm_worker.models.cache import is_present, model_folder
+from trackfarm_worker.models.checkpoint import check_integrity
 from trackfarm_worker.models.download import pull
-from trackfarm_worker.models.quantize import shrink
+from trackfarm_worker.models.quantize import quantise_linear_layers
 
-READERS = ("text_encoder", "condition_encoder")
+OFFLOADED = ("text_encoder", "condition_encoder")
 CPU_WINDOW = 256
 
 
@@ -35,23 +35,23 @@ class LoadedModel:
 
 def load(
     model_set: ModelSet,
-    source: Path | None,
+    model_path: Path | None,
     *,
     device: str,
     dtype: str | None = None,
     residency: Residency | None = None,
     weights: Literal["full", "int8"] | None = None,
 ) -> LoadedModel:
-    """Load `source`, or the weights named by the model set; `dtype` defaults to the model set's,
+    """Load `model_path`, or the weights named by the model set; `dtype` defaults to the model set's,
     `residency` to that of the GPU's tier, and `weights` to the residency's.
 
-    For `tiny`, `source` is the folder that holds cached models. Only safetensors are read, so no
+    For `tiny`, `model_path` is the folder that holds cached models. Only safetensors are read, so no
     weights file can run code. Raises ModelNotReady when weights are missing, truncated, changed
     since they were pulled, or in another layout.
     """
-    folder = locate(model_set, source)
-    state = inspect(folder)
-    _say(state.remark)
+    folder = locate(model_set, model_path)
+    integrity = check_integrity(folder)
+    _log(integrity.remark)
     library: Any = diffusers  # Type checkers see only placeholders.
     pipeline = library.AceStepPipeline.from_pretrained(
         folder,
@@ -64,16 +64,16 @@ def load(
     if weights is not None:
         chosen = replace(chosen, int8=weights == "int8")
     if chosen.int8:
-        shrink(pipeline.transformer)
-    place(pipeline, device, offload=chosen.offload)
-    return LoadedModel(pipeline, folder, state.components, chosen)
+        quantise_linear_layers(pipeline.transformer)
+    move_to_device(pipeline, device, offload=chosen.offload)
+    return LoadedModel(pipeline, folder, integrity.components, chosen)
 
 
-def place(pipeline: Any, device: str, *, offload: bool) -> None:
+def move_to_device(pipeline: Any, device: str, *, offload: bool) -> None:
     """Move an `AceStepPipeline` to a device, except the text readers if they are offloaded: a GPU
     that cannot hold everything then never has to."""
     for name, part in pipeline.components.items():
-        if isinstance(part, nn.Module) and not (offload and name in READERS):
+        if isinstance(part, nn.Module) and not (offload and name in OFFLOADED):
             part.to(device)
 
 
@@ -84,16 +84,16 @@ def _residency(model_set: ModelSet, device: str) -> Residency:
     return tiers.residency(model_set, card.total_memory >> 20)
 
 
-def locate(model_set: ModelSet, source: Path | None) -> Path:
-    """Return the folder with the weights. Without a `source` it is the one in this machine's cache,
+def locate(model_set: ModelSet, model_path: Path | None) -> Path:
+    """Return the folder with the weights. Without a `model_path` it is the one in this machine's cache,
     and the weights are pulled if it is missing."""
     if model_set.is_noise:
-        return tiny.ensure(source)
-    if source is not None:
-        return source
-    stored = folder_of(model_set)
-    return stored if is_present(stored) else pull(model_set, say=_say).folder
+        return tiny.ensure(model_path)
+    if model_path is not None:
+        return model_path
+    stored = model_folder(model_set)
+    return stored if is_present(stored) else pull(model_set, on_progress=_log).folder
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -34,7 +34,7 @@ class Int8Linear(nn.Module):
         return nn.functional.linear(inputs, weight, self.bias)
 
 
-def shrink(model: nn.Module) -> None:
+def quantise_linear_layers(model: nn.Module) -> None:
     """Replace all linear layers one by one, so that the full and the int8 weights of the whole
     network are never in memory together."""
     for parent in list(model.modules()):

@@ -24,7 +24,7 @@ def weights_to_fill(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
             yield name, tensor
 
 
-def bound_of(name: str, tensor: torch.Tensor) -> float:
+def uniform_bound(name: str, tensor: torch.Tensor) -> float:
     """Return the bound of a uniform distribution on ±bound with variance 1 / fan-in; latents have
     variance 1."""
     if name in {"silence_latent", "null_condition_emb"}:

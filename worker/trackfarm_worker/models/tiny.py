@@ -19,9 +19,9 @@ from tokenizers import models as bpe
 from torch import nn
 
 from trackfarm.model_sets import model_set
-from trackfarm_worker.models.cache import folder_of, is_intact, models_folder, replace
+from trackfarm_worker.models.cache import install_folder, is_intact, model_folder, models_folder
 from trackfarm_worker.models.digests import write_digests
-from trackfarm_worker.models.random_weights import bound_of, weights_to_fill
+from trackfarm_worker.models.random_weights import uniform_bound, weights_to_fill
 
 # Type checkers see only placeholders in these libraries.
 hf: Any = transformers
@@ -44,14 +44,14 @@ def ensure(models: Path | None = None) -> Path:
     `models` defaults to this machine's model cache. Safe to call from several processes at once.
     """
     parent = models or models_folder()
-    target = folder_of(model_set("tiny"), parent)
+    target = model_folder(model_set("tiny"), parent)
     if not is_intact(target):
         parent.mkdir(parents=True, exist_ok=True)
-        replace(target, _built_beside(parent))
+        install_folder(target, _build_in(parent))
     return target
 
 
-def _built_beside(parent: Path) -> Path:
+def _build_in(parent: Path) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=".tiny-", dir=parent))
     build().save_pretrained(folder, safe_serialization=True)
     write_digests(folder)
@@ -145,4 +145,4 @@ def _fill(part: str, module: nn.Module) -> None:
         random = np.random.Generator(np.random.PCG64([SEED, zlib.crc32(f"{part}.{name}".encode())]))
         uniform = random.random(tensor.numel(), dtype=np.float32) * 2 - 1
         values = torch.from_numpy(uniform).reshape(tensor.shape)
-        tensor.data.copy_(values * bound_of(name, tensor))
+        tensor.data.copy_(values * uniform_bound(name, tensor))

@@ -14,24 +14,24 @@ from trackfarm.catalog.source_refs import UPLOAD, SourceField, is_url
 from trackfarm.net.ssrf import EgressPolicy
 from trackfarm.protocol.worker import TrackOrder
 from trackfarm_worker.sources.protocol import (
-    Answer,
     PreparedSource,
-    SourceAway,
     SourceLimits,
     SourceOrder,
     SourceRefused,
+    SourceResult,
+    SourceUnavailable,
 )
 from trackfarm_worker.sources.sandbox import prepare
 
-LENGTH_SLACK = 1.0  # seconds
-AT_ONCE = 3  # concurrent fetches, which mostly wait for the network
-SHARD_BYTES = 8_000_000_000  # of decoded audio: 35 sources of 600 s
-NO_LIMITS_BUT_OURS = SourceLimits()
+LENGTH_TOLERANCE = 1.0  # seconds
+CONCURRENT_FETCHES = 3  # concurrent fetches, which mostly wait for the network
+MAX_SHARD_BYTES = 8_000_000_000  # of decoded audio: 35 sources of 600 s
+DEFAULT_LIMITS = SourceLimits()
 PUBLIC_ONLY = EgressPolicy()
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class TrackSources:
     """Local files of a track's sources. `seconds`: time to fetch and decode them, counted for the
     first track that needs them."""
 
@@ -40,7 +40,7 @@ class Prepared:
     seconds: float = 0.0
 
 
-Preparation = Prepared | SourceRefused | SourceAway
+TrackSourcesResult = TrackSources | SourceRefused | SourceUnavailable
 
 
 class SourceCache:
@@ -50,25 +50,25 @@ class SourceCache:
         self,
         spool: Path,
         *,
-        limits: SourceLimits = NO_LIMITS_BUT_OURS,
-        rules: EgressPolicy = PUBLIC_ONLY,
-        shard_bytes: int = SHARD_BYTES,
+        limits: SourceLimits = DEFAULT_LIMITS,
+        policy: EgressPolicy = PUBLIC_ONLY,
+        max_shard_bytes: int = MAX_SHARD_BYTES,
         ca_file: Path | None = None,
     ) -> None:
         self._spool = spool
         self._limits = limits
-        self._rules = rules
-        self._shard_bytes = shard_bytes
+        self._policy = policy
+        self._max_shard_bytes = max_shard_bytes
         self._ca_file = str(ca_file or "")
 
     @contextmanager
     def prepared(
-        self, shard: str, orders: Sequence[TrackOrder], gave_up: Callable[[], bool]
-    ) -> Iterator[Mapping[int, Preparation]]:
+        self, shard: str, orders: Sequence[TrackOrder], is_cancelled: Callable[[], bool]
+    ) -> Iterator[Mapping[int, TrackSourcesResult]]:
         """Yield the outcome for the sources of each track, by track id; the files exist until the
         block ends.
 
-        Once `gave_up` returns True, pending sources are not waited for.
+        Once `is_cancelled` returns True, pending sources are not waited for.
         """
         folder = self._spool / f"sources-{shard}"
         urls = _urls_by_reference(orders)
@@ -76,9 +76,14 @@ class SourceCache:
             if urls:
                 folder.mkdir()
             fetcher = _Fetcher(
-                folder, self._limits, self._rules, self._shard_bytes, gave_up, self._ca_file
+                folder,
+                self._limits,
+                self._policy,
+                self._max_shard_bytes,
+                is_cancelled,
+                self._ca_file,
             )
-            with ThreadPoolExecutor(AT_ONCE, "source") as pool:
+            with ThreadPoolExecutor(CONCURRENT_FETCHES, "source") as pool:
                 fetched = dict(zip(urls, pool.map(fetcher.fetch, urls.items()), strict=True))
             yield dict(_by_track(orders, fetched))
         finally:
@@ -86,8 +91,8 @@ class SourceCache:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fetched:
-    answer: Answer
+class _FetchedSource:
+    result: SourceResult
     seconds: float
 
 
@@ -98,29 +103,29 @@ class _Fetcher:
         self,
         folder: Path,
         limits: SourceLimits,
-        rules: EgressPolicy,
-        bytes_left: int,
-        gave_up: Callable[[], bool],
+        policy: EgressPolicy,
+        max_bytes: int,
+        is_cancelled: Callable[[], bool],
         ca_file: str,
     ) -> None:
         self._folder = folder
         self._limits = limits
-        self._rules = rules
-        self._bytes = bytes_left
+        self._policy = policy
+        self._max_bytes = max_bytes
         self._ca_file = ca_file
-        self._gave_up = gave_up
+        self._gave_up = is_cancelled
 
-    def fetch(self, item: tuple[str, str]) -> _Fetched:
+    def fetch(self, item: tuple[str, str]) -> _FetchedSource:
         reference, url = item
         started_at = time.monotonic()
-        answer = self._answer(reference, url)
-        return _Fetched(answer, time.monotonic() - started_at)
+        result = self._prepare(reference, url)
+        return _FetchedSource(result, time.monotonic() - started_at)
 
-    def _answer(self, reference: str, url: str) -> Answer:
+    def _prepare(self, reference: str, url: str) -> SourceResult:
         if self._gave_up():
-            return SourceAway("its download or decoding was cancelled")
-        if sum(path.stat().st_size for path in self._folder.glob("*.npy")) > self._bytes:
-            return SourceAway(
+            return SourceUnavailable("its download or decoding was cancelled")
+        if sum(path.stat().st_size for path in self._folder.glob("*.npy")) > self._max_bytes:
+            return SourceUnavailable(
                 "the sources of this shard need too much disk space", is_disk_full=True
             )
         stem = hashlib.sha256(reference.encode()).hexdigest()[:16]
@@ -132,7 +137,7 @@ class _Fetcher:
             is_signed=not is_url(reference),
             ca_file=self._ca_file,
             limits=self._limits,
-            rules=self._rules,
+            policy=self._policy,
         )
         return prepare(order, self._gave_up)
 
@@ -149,45 +154,45 @@ def _urls_by_reference(orders: Sequence[TrackOrder]) -> dict[str, str]:
 
 
 def _by_track(
-    orders: Sequence[TrackOrder], fetched: Mapping[str, _Fetched]
-) -> Iterator[tuple[int, Preparation]]:
-    counted: set[str] = set()
+    orders: Sequence[TrackOrder], fetched: Mapping[str, _FetchedSource]
+) -> Iterator[tuple[int, TrackSourcesResult]]:
+    counted_references: set[str] = set()
     for order in orders:
         sources = dict(order.brief.sources())
-        first = (set(sources.values()) - counted) & set(fetched)
-        counted |= first
-        answers = {field: _answer_for(sources[field], fetched) for field in sources}
+        first = (set(sources.values()) - counted_references) & set(fetched)
+        counted_references |= first
+        results = {field: _result_for(sources[field], fetched) for field in sources}
         seconds = sum(fetched[reference].seconds for reference in first)
-        yield order.track_id, _preparation(answers, order.brief.duration, seconds)
+        yield order.track_id, _track_sources(results, order.brief.duration, seconds)
 
 
-def _answer_for(reference: str, fetched: Mapping[str, _Fetched]) -> Answer:
+def _result_for(reference: str, fetched: Mapping[str, _FetchedSource]) -> SourceResult:
     if reference not in fetched:
         return SourceRefused("the scheduler sent no URL for it")
-    return fetched[reference].answer
+    return fetched[reference].result
 
 
-def _preparation(
-    answers: Mapping[SourceField, Answer], duration: float, seconds: float
-) -> Preparation:
+def _track_sources(
+    results: Mapping[SourceField, SourceResult], duration: float, seconds: float
+) -> TrackSourcesResult:
     ready: dict[SourceField, Path] = {}
-    for field, answer in answers.items():
-        match answer:
+    for field, result in results.items():
+        match result:
             case PreparedSource(path=path):
                 ready[field] = path
             case SourceRefused(message=message):
                 return SourceRefused(f"{field}: {message}")
-            case SourceAway(message=message, is_disk_full=is_disk_full):
-                return SourceAway(f"{field}: {message}", is_disk_full)
-    if problem := _length_fault(answers.get("src_audio"), duration):
+            case SourceUnavailable(message=message, is_disk_full=is_disk_full):
+                return SourceUnavailable(f"{field}: {message}", is_disk_full)
+    if problem := _length_problem(results.get("src_audio"), duration):
         return SourceRefused(f"src_audio: {problem}")
-    return Prepared(ready.get("src_audio"), ready.get("reference_audio"), seconds)
+    return TrackSources(ready.get("src_audio"), ready.get("reference_audio"), seconds)
 
 
-def _length_fault(source: Answer | None, duration: float) -> str | None:
+def _length_problem(source: SourceResult | None, duration: float) -> str | None:
     """Return why the source's length does not fit, or None. The track would get the source's
     length, but was planned, placed and priced by the brief's."""
-    if not isinstance(source, PreparedSource) or abs(source.seconds - duration) <= LENGTH_SLACK:
+    if not isinstance(source, PreparedSource) or abs(source.seconds - duration) <= LENGTH_TOLERANCE:
         return None
     length = f"{source.seconds:.1f} s"
     return f"it is {length} long, but the brief says {duration:g} s; set duration to {length[:-2]}"

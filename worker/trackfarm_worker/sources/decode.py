@@ -3,10 +3,6 @@
 Only the source process does this, under its limits. ffmpeg's libraries (PyAV) read only the formats
 of `FORMATS` and open nothing by themselves: a playlist that names other files or addresses is not
 among them.
-
-Detection of truncated WAV files, which ffmpeg plays as far as they go.
-
-Writer of a `.npy` file of stereo samples of unknown length.
 """
 
 import struct
@@ -25,27 +21,44 @@ from numpy.typing import NDArray
 
 from trackfarm_worker.sources.protocol import PreparedSource, SourceLimits, SourceRefused
 
-UNKNOWN = (0, 0xFFFF_FFFF)  # written by programs that could not seek back to the header
+RATE = 48_000
+RATES = range(8_000, 192_001)
+FORMATS = "wav,w64,aiff,flac,mp3,ogg,aac,mov"  # mov includes .m4a
+OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "none", "enable_drefs": "0"}
+CODECS = frozenset({"flac", "mp3", "mp3float", "vorbis", "opus", "libopus", "aac", "alac"})
+DECLARE_LENGTH = frozenset({"wav", "w64", "aiff", "flac", "mov,mp4,m4a,3gp,3g2,mj2"})
+TRUNCATED_SHARE = 0.98
+SILENCE_DBFS = -60.0  # the engine's threshold for silence
+LOUDEST_DBFS = 20.0  # integers written as floats are 90 dB over full scale
+MAX_BAD_PACKETS = 8  # a stray byte between two frames is no reason to refuse a file
+UNKNOWN_LENGTHS = (0, 0xFFFF_FFFF)  # written by programs that could not seek back to the header
 
 
-def missing_bytes(path: Path) -> int:
-    """Return how many bytes the data chunk of a WAV file claims beyond the end of the file; 0 for
-    any other file."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return 0
-        while len(chunk := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", chunk)
-            if name == b"data":
-                return 0 if length in UNKNOWN else max(0, file.tell() + length - size)
-            file.seek(length + length % 2, 1)
-    return 0
+class UndecodableSource(Exception):
+    """The file cannot be used; the message says why."""
+
+
+def decode(path: Path, target: Path, limits: SourceLimits) -> PreparedSource | SourceRefused:
+    """Write the audio of `path` to `target`, `.npy` of shape (frames, 2).
+
+    Mono is copied to both channels; more than two channels are refused, because a program cannot
+    know which of them hold the music. Raises OSError when `target` cannot be written, and
+    MemoryError.
+    """
+    try:
+        if missing := _missing_bytes(path):
+            return SourceRefused(f"it is truncated: {missing:,} bytes of its data are missing")
+        with path.open("rb") as file, _open_container(file) as container:
+            return _decode_into(container, target, limits)
+    except UndecodableSource as error:
+        return SourceRefused(str(error))
+    except FFmpegError as error:
+        return SourceRefused(f"it cannot be decoded: {error.strerror}")
 
 
 class SampleFile:
-    """A float32 file of shape (frames, 2). It appears under its name only after `finish`."""
+    """Writer of a float32 `.npy` file of shape (frames, 2) for a length that is not known yet. It
+    appears under its name only after `finish`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -80,49 +93,15 @@ class SampleFile:
         npy.write_array_header_1_0(self._file, header)
 
 
-RATE = 48_000
-RATES = range(8_000, 192_001)
-FORMATS = "wav,w64,aiff,flac,mp3,ogg,aac,mov"  # mov includes .m4a
-SHUT_IN = {"format_whitelist": FORMATS, "protocol_whitelist": "none", "enable_drefs": "0"}
-CODECS = frozenset({"flac", "mp3", "mp3float", "vorbis", "opus", "libopus", "aac", "alac"})
-TELL_THEIR_LENGTH = frozenset({"wav", "w64", "aiff", "flac", "mov,mp4,m4a,3gp,3g2,mj2"})
-TRUNCATED_SHARE = 0.98
-SILENCE_DBFS = -60.0  # the engine's threshold for silence
-LOUDEST_DBFS = 20.0  # integers written as floats are 90 dB over full scale
-MAX_BAD_PACKETS = 8  # a stray byte between two frames is no reason to refuse a file
-
-
-class UndecodableSource(Exception):
-    """The file cannot be used; the message says why."""
-
-
-def decode(path: Path, target: Path, limits: SourceLimits) -> PreparedSource | SourceRefused:
-    """Write the audio of `path` to `target`, `.npy` of shape (frames, 2).
-
-    Mono is copied to both channels; more than two channels are refused, because a program cannot
-    know which of them hold the music. Raises OSError when `target` cannot be written, and
-    MemoryError.
-    """
+def _open_container(file: BinaryIO) -> InputContainer:
     try:
-        if missing := missing_bytes(path):
-            return SourceRefused(f"it is truncated: {missing:,} bytes of its data are missing")
-        with path.open("rb") as file, _opened(file) as container:
-            return _decoded(container, target, limits)
-    except UndecodableSource as error:
-        return SourceRefused(str(error))
-    except FFmpegError as error:
-        return SourceRefused(f"it cannot be decoded: {error.strerror}")
-
-
-def _opened(file: BinaryIO) -> InputContainer:
-    try:
-        return av.open(file, "r", options=SHUT_IN, metadata_errors="replace")
+        return av.open(file, "r", options=OPEN_OPTIONS, metadata_errors="replace")
     except FFmpegError:
         formats = "WAV, AIFF, FLAC, MP3, Ogg, Opus, AAC and M4A"
         raise UndecodableSource(f"it is not an audio file; supported are {formats}") from None
 
 
-def _decoded(container: InputContainer, target: Path, limits: SourceLimits) -> PreparedSource:
+def _decode_into(container: InputContainer, target: Path, limits: SourceLimits) -> PreparedSource:
     stream = _audio_stream(container)
     declared = _declared_seconds(container, stream)
     if declared is not None and declared > limits.audio_seconds:
@@ -131,16 +110,16 @@ def _decoded(container: InputContainer, target: Path, limits: SourceLimits) -> P
     with SampleFile(target) as out:
         resampler = soxr.ResampleStream(stream.rate, RATE, 2, dtype="float32", quality="VHQ")
         for block in _blocks(container, stream):
-            checks.listen(block)
+            checks.add(block)
             out.write(_resampled(resampler, block))
         out.write(_resampled(resampler, np.empty((0, 2), np.float32), last=True))
-        checks.judge(declared if container.format.name in TELL_THEIR_LENGTH else None)
+        checks.finish(declared if container.format.name in DECLARE_LENGTH else None)
         out.finish()
     return PreparedSource(target, out.frames)
 
 
 def _audio_stream(container: InputContainer) -> AudioStream:
-    """Return the first audio stream. Raises Unfit if its codec, channels or rate are not
+    """Return the first audio stream. Raises UndecodableSource if its codec, channels or rate are not
     supported."""
     if not container.streams.audio:
         raise UndecodableSource("it contains no audio stream")
@@ -195,7 +174,8 @@ def _resampled(
 
 
 class _SampleChecks:
-    """Running statistics of the samples. Raises Unfit as soon as they are unusable."""
+    """Running statistics of the samples. Raises UndecodableSource as soon as they are
+    unusable."""
 
     def __init__(self, rate: int, limits: SourceLimits) -> None:
         self._rate = rate
@@ -203,7 +183,7 @@ class _SampleChecks:
         self._frames = 0
         self._peak = 0.0
 
-    def listen(self, block: NDArray[np.float32]) -> None:
+    def add(self, block: NDArray[np.float32]) -> None:
         self._frames += len(block)
         if self._frames > self._limits.audio_seconds * self._rate:
             raise UndecodableSource(
@@ -213,7 +193,7 @@ class _SampleChecks:
             raise UndecodableSource("it has samples that are NaN or infinite")
         self._peak = max(self._peak, float(np.max(np.abs(block), initial=0.0)))
 
-    def judge(self, declared_seconds: float | None) -> None:
+    def finish(self, declared_seconds: float | None) -> None:
         seconds = self._frames / self._rate
         if not self._frames:
             raise UndecodableSource("it contains no samples")
@@ -234,3 +214,19 @@ class _SampleChecks:
 
 def _too_long(length: str, limits: SourceLimits) -> str:
     return f"it is {length} long; the maximum is {limits.audio_seconds:g} s"
+
+
+def _missing_bytes(path: Path) -> int:
+    """Return how many bytes the data chunk of a WAV file claims beyond the end of the file; 0 for
+    any other file. ffmpeg plays a truncated one as far as it goes."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return 0
+        while len(chunk := file.read(8)) == 8:
+            name, length = struct.unpack("<4sI", chunk)
+            if name == b"data":
+                return 0 if length in UNKNOWN_LENGTHS else max(0, file.tell() + length - size)
+            file.seek(length + length % 2, 1)
+    return 0

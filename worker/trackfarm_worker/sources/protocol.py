@@ -16,24 +16,24 @@ from trackfarm.net.ssrf import EgressPolicy
 class SourceLimits:
     """Limits in bytes and seconds. `audio_seconds` is ACE-Step's longest track; `cpu_seconds` is
     eight times the measured time for 600 s of the most expensive format (192 kHz FLAC, 24 bit),
-    `memory` (the process's address space) four times the largest need of any format."""
+    `memory_bytes` (the process's address space) four times the largest need of any format."""
 
-    size: int = 100_000_000
-    redirects: int = 5
+    max_bytes: int = 100_000_000
+    max_redirects: int = 5
     connect_seconds: float = 10.0
     silent_seconds: float = 15.0
     fetch_seconds: float = 120.0
     audio_seconds: float = 600.0
     decode_seconds: float = 90.0
     cpu_seconds: int = 60
-    memory: int = 1_000_000_000
+    memory_bytes: int = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOrder:
     """Request to the source process. `download` and `target` are the files to write; `sha256` is
     set for uploads. `is_signed`: a time-limited URL of our own object store; any other URL must
-    comply with `rules`. `ca_file` (PEM) is trusted in addition to the public CAs, unless empty.
+    comply with `policy`. `ca_file` (PEM) is trusted in addition to the public CAs, unless empty.
     `parent`: the requesting process; the source process exits with it."""
 
     url: str
@@ -43,7 +43,7 @@ class SourceOrder:
     is_signed: bool = False
     ca_file: str = ""
     limits: SourceLimits = field(default_factory=SourceLimits)
-    rules: EgressPolicy = field(default_factory=EgressPolicy)
+    policy: EgressPolicy = field(default_factory=EgressPolicy)
     parent: int = field(default_factory=os.getpid)
 
 
@@ -67,14 +67,14 @@ class SourceRefused:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceAway:
+class SourceUnavailable:
     """Temporary failure, worth a retry and not the track's fault."""
 
     message: str
     is_disk_full: bool = False
 
 
-Answer = PreparedSource | SourceRefused | SourceAway
+SourceResult = PreparedSource | SourceRefused | SourceUnavailable
 
 
 def order_line(order: SourceOrder) -> str:
@@ -86,24 +86,24 @@ def read_order(text: str) -> SourceOrder:
     fields = json.loads(text)
     limits = SourceLimits(**fields.pop("limits"))
     download, target = Path(fields.pop("download")), Path(fields.pop("target"))
-    rules = EgressPolicy(**{name: tuple(values) for name, values in fields.pop("rules").items()})
-    return SourceOrder(download=download, target=target, limits=limits, rules=rules, **fields)
+    policy = EgressPolicy(**{name: tuple(values) for name, values in fields.pop("policy").items()})
+    return SourceOrder(download=download, target=target, limits=limits, policy=policy, **fields)
 
 
-def answer_line(answer: Answer) -> str:
+def result_line(result: SourceResult) -> str:
     """Return one line of JSON."""
-    return json.dumps({"answer": type(answer).__name__, **asdict(answer)}, default=str)
+    return json.dumps({"type": type(result).__name__, **asdict(result)}, default=str)
 
 
-def read_answer(text: str) -> Answer:
-    """Parse an answer. Raises ValueError if the text is none."""
+def read_result(text: str) -> SourceResult:
+    """Parse a result. Raises ValueError if the text is none."""
     fields: dict[str, Any] = json.loads(text)
     match fields:
-        case {"answer": "Source", "path": str(path), "frames": int(frames)}:
+        case {"type": "PreparedSource", "path": str(path), "frames": int(frames)}:
             return PreparedSource(Path(path), frames)
-        case {"answer": "SourceRefused", "message": str(message)}:
+        case {"type": "SourceRefused", "message": str(message)}:
             return SourceRefused(message)
-        case {"answer": "SourceAway", "message": str(message), "is_disk_full": bool(full)}:
-            return SourceAway(message, full)
+        case {"type": "SourceUnavailable", "message": str(message), "is_disk_full": bool(full)}:
+            return SourceUnavailable(message, full)
         case _:
-            raise ValueError(f"not an answer: {text[:200]!r}")
+            raise ValueError(f"not a result: {text[:200]!r}")

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 
 from trackfarm_worker.sources.protocol import (
-    Answer,
     PreparedSource,
-    SourceAway,
     SourceOrder,
     SourceRefused,
+    SourceResult,
+    SourceUnavailable,
     order_line,
-    read_answer,
+    read_result,
 )
 
 POLL_SECONDS = 0.1
@@ -24,10 +24,10 @@ _SECRETS = "TRACKFARM_"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def prepare(order: SourceOrder, gave_up: Callable[[], bool] = lambda: False) -> Answer:
-    """Run the source process and return its answer. Kill it soon after `gave_up` returns True."""
+def prepare(order: SourceOrder, is_cancelled: Callable[[], bool] = lambda: False) -> SourceResult:
+    """Run the source process and return its result. Kill it soon after `is_cancelled` returns True."""
     limits = order.limits
-    patience = START_SECONDS + limits.fetch_seconds + limits.decode_seconds
+    timeout_seconds = START_SECONDS + limits.fetch_seconds + limits.decode_seconds
     # Its own session, so that Ctrl-C at the terminal reaches only the parent.
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "trackfarm_worker.sources"],
@@ -38,47 +38,52 @@ def prepare(order: SourceOrder, gave_up: Callable[[], bool] = lambda: False) -> 
         env=_environment(os.environ),
         start_new_session=True,
     ) as process:
-        output, complaint = _communicate(process, order_line(order) + "\n", patience, gave_up)
+        output, errors = _communicate(
+            process, order_line(order) + "\n", timeout_seconds, is_cancelled
+        )
     order.download.unlink(missing_ok=True)
     if process.returncode != 0:
-        return _crash_answer(process.returncode, complaint)
-    return _checked_answer(output, order)
+        return _crash_result(process.returncode, errors)
+    return _check_result(output, order)
 
 
-def _checked_answer(output: str, order: SourceOrder) -> Answer:
-    """Parse the answer without trusting it: a file may have taken over the process that sent it."""
+def _check_result(output: str, order: SourceOrder) -> SourceResult:
+    """Parse the result without trusting it: a file may have taken over the process that sent it."""
     try:
-        answer = read_answer(output)
+        result = read_result(output)
     except ValueError:
         return SourceRefused("it crashed the decoder (invalid answer)")
-    if isinstance(answer, PreparedSource) and not (
-        answer.path == order.target and answer.path.is_file()
+    if isinstance(result, PreparedSource) and not (
+        result.path == order.target and result.path.is_file()
     ):
-        return SourceRefused("it crashed the decoder (answer about another file)")
-    return answer
+        return SourceRefused("it crashed the decoder (result about another file)")
+    return result
 
 
 def _communicate(
-    process: subprocess.Popen[str], line: str, patience: float, gave_up: Callable[[], bool]
+    process: subprocess.Popen[str],
+    line: str,
+    timeout_seconds: float,
+    is_cancelled: Callable[[], bool],
 ) -> tuple[str, str]:
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout_seconds
     stdin: str | None = line
     while True:
         try:
             return process.communicate(stdin, timeout=POLL_SECONDS)
         except subprocess.TimeoutExpired:
             stdin = None
-            if gave_up() or time.monotonic() > deadline:
+            if is_cancelled() or time.monotonic() > deadline:
                 process.kill()
 
 
-def _crash_answer(code: int, complaint: str) -> SourceRefused | SourceAway:
-    """Return the answer for a process that exited without one."""
+def _crash_result(code: int, errors: str) -> SourceRefused | SourceUnavailable:
+    """Return the result for a process that exited without one."""
     if code == -signal.SIGXCPU:
         return SourceRefused("decoding needs too much CPU time")
     if code == -signal.SIGKILL:  # by us, or by the kernel because the machine ran out of memory
-        return SourceAway("its download or decoding was cancelled")
-    last = complaint.strip().rpartition("\n")[2][:300]
+        return SourceUnavailable("its download or decoding was cancelled")
+    last = errors.strip().rpartition("\n")[2][:300]
     cause = f"signal {-code}" if code < 0 else last
     return SourceRefused(f"it crashed the decoder ({cause})")
 

@@ -1,4 +1,4 @@
-"""One batch from orders to files, with the real model."""
+"""One batch from requests to files, with the real model."""
 
 from pathlib import Path
 from typing import Any
@@ -9,22 +9,22 @@ import torch
 from numpy.typing import NDArray
 
 from tests.worker.engine.conftest import TrackFactory, loaded
-from tests.worker.engine.engine_fixture import TINY, Follower, before_forward, maker
-from tests.worker.engine.mixtures import Sounds, mixture
+from tests.worker.engine.engine_fixture import TINY, StepRecorder, before_forward, generator
+from tests.worker.engine.mixtures import SourceFiles, mixture
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_worker.engine.child.conditioning import Conditioner
 from trackfarm_worker.engine.child.denoiser import Denoiser
-from trackfarm_worker.engine.child.recipe import EngineJob, engine_job
+from trackfarm_worker.engine.child.recipe import TrackTry, first_try
 from trackfarm_worker.engine.child.time_accounting import TimeAccount
 from trackfarm_worker.engine.protocol import (
     EngineTrack,
-    Finished,
-    Result,
-    TrackFailedReport,
-    TrackStopped,
+    FailedTrack,
+    FinishedTrack,
+    StoppedTrack,
+    TrackResult,
 )
 
-Made = Result | EngineJob
+Output = TrackResult | TrackTry
 
 
 @pytest.fixture(scope="module")
@@ -32,40 +32,40 @@ def pipeline(models: Path) -> Any:
     return loaded(models)
 
 
-def jobs(*tracks: EngineTrack) -> list[EngineJob]:
-    made = [engine_job(track, TINY, str(track.track_id)) for track in tracks]
-    assert all(isinstance(one, EngineJob) for one in made), made
-    return [one for one in made if isinstance(one, EngineJob)]
+def tries(*tracks: EngineTrack) -> list[TrackTry]:
+    outputs = [first_try(track, TINY, str(track.track_id)) for track in tracks]
+    assert all(isinstance(output, TrackTry) for output in outputs), outputs
+    return [output for output in outputs if isinstance(output, TrackTry)]
 
 
-def finished(made: Made) -> Finished:
-    assert isinstance(made, Finished), made
-    return made
+def finished(output: Output) -> FinishedTrack:
+    assert isinstance(output, FinishedTrack), output
+    return output
 
 
-def samples(made: Made) -> NDArray[np.int32]:
-    audio: NDArray[np.int16] = np.load(finished(made).path, allow_pickle=False)
+def samples(output: Output) -> NDArray[np.int32]:
+    audio: NDArray[np.int16] = np.load(finished(output).path, allow_pickle=False)
     return audio.astype(np.int32)
 
 
-def test_the_global_random_state_is_neither_used_nor_changed(
-    pipeline: Any, sounds: Sounds, tmp_path: Path
+def test_generate_neither_uses_nor_changes_the_global_random_state(
+    pipeline: Any, sounds: SourceFiles, tmp_path: Path
 ) -> None:
     tracks = mixture(3, sounds, tracks=4, seconds=(1.0, 2.0))
     audio = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.random.get_rng_state()
-        made = list(maker(pipeline, tmp_path).make(jobs(*tracks), Follower()))
-        audio.append([finished(one).path.read_bytes() for one in made])
+        outputs = list(generator(pipeline, tmp_path).generate(tries(*tracks), StepRecorder()))
+        audio.append([finished(output).path.read_bytes() for output in outputs])
         assert torch.equal(before, torch.random.get_rng_state())
     assert audio[0] == audio[1]
 
 
-def test_the_audio_is_that_of_the_stock_pipeline(
+def test_generate_makes_the_audio_of_the_stock_pipeline(
     pipeline: Any, stock: Any, track: TrackFactory, tmp_path: Path
 ) -> None:
-    ordered = track(
+    request = track(
         1,
         duration=13.0,
         seed=5,
@@ -75,9 +75,9 @@ def test_the_audio_is_that_of_the_stock_pipeline(
         lyrics="[verse]\nla",
         guidance=3.0,
     )
-    theirs = stock(
-        prompt=ordered.prompt,
-        lyrics=ordered.lyrics,
+    expected = stock(
+        prompt=request.prompt,
+        lyrics=request.lyrics,
         audio_duration=13.0,
         num_inference_steps=2,
         guidance_scale=3.0,
@@ -87,128 +87,139 @@ def test_the_audio_is_that_of_the_stock_pipeline(
         generator=torch.Generator().manual_seed(5),
     ).audios[0]
     company = track(2, duration=12.0, prompt="snow", lyrics="a longer text than the other has")
-    made = list(maker(pipeline, tmp_path).make(jobs(ordered, company), Follower()))
-    ours = next(samples(one) for one in made if one.track_id == 1).T / 32767
-    assert ours.shape == theirs.shape
-    assert np.abs(ours - theirs.numpy()).max() < 1e-5 + 0.5 / 32767
+    outputs = list(generator(pipeline, tmp_path).generate(tries(request, company), StepRecorder()))
+    ours = next(samples(output) for output in outputs if output.track_id == 1).T / 32767
+    assert ours.shape == expected.shape
+    assert np.abs(ours - expected.numpy()).max() < 1e-5 + 0.5 / 32767
 
 
-def test_decoding_can_be_stopped_between_windows(
+def test_generate_can_be_stopped_between_decoding_windows(
     pipeline: Any, track: TrackFactory, tmp_path: Path
 ) -> None:
-    follower = Follower(lambda _, told: ("decode", 1) in told)
-    made = list(maker(pipeline, tmp_path).make(jobs(track(1, duration=30.0)), follower))
-    assert made == [TrackStopped(track_id=1)]
-    assert follower.told[-1][0] == "decode"
+    recorder = StepRecorder(lambda _, steps: ("decode", 1) in steps)
+    outputs = list(generator(pipeline, tmp_path).generate(tries(track(1, duration=30.0)), recorder))
+    assert outputs == [StoppedTrack(track_id=1)]
+    assert recorder.steps[-1][0] == "decode"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_track_that_is_stopped_leaves_the_others_as_they_were(
-    pipeline: Any, sounds: Sounds, tmp_path: Path
+def test_generate_makes_the_same_audio_when_another_track_is_stopped(
+    pipeline: Any, sounds: SourceFiles, tmp_path: Path
 ) -> None:
     tracks = mixture(2, sounds, tracks=3, seconds=(1.0, 2.0))
-    follower = Follower(lambda track_id, told: track_id == 1 and ("denoise", 1) in told)
-    made = list(maker(pipeline, tmp_path).make(jobs(*tracks), follower))
-    assert [one.type for one in made if not isinstance(one, EngineJob) and one.track_id == 1] == [
-        "stopped"
-    ]
-    for kept in (one for one in made if one.track_id != 1):
+    recorder = StepRecorder(lambda track_id, steps: track_id == 1 and ("denoise", 1) in steps)
+    outputs = list(generator(pipeline, tmp_path).generate(tries(*tracks), recorder))
+    assert [
+        output.type
+        for output in outputs
+        if not isinstance(output, TrackTry) and output.track_id == 1
+    ] == ["stopped"]
+    for kept in (output for output in outputs if output.track_id != 1):
         ours = samples(kept)
-        (alone,) = maker(pipeline, tmp_path).make(jobs(tracks[kept.track_id]), Follower())
+        (alone,) = generator(pipeline, tmp_path).generate(
+            tries(tracks[kept.track_id]), StepRecorder()
+        )
         assert np.abs(ours - samples(alone)).max() <= 1
 
 
-def test_a_stop_of_all_ends_the_batch_at_the_next_step(
+def test_generate_ends_at_the_next_step_when_all_tracks_are_stopped(
     pipeline: Any, track: TrackFactory, tmp_path: Path
 ) -> None:
-    follower = Follower(lambda _, told: ("denoise", 2) in told)
-    made = list(maker(pipeline, tmp_path).make(jobs(track(1, steps=50), track(2)), follower))
-    assert {one.track_id for one in made if isinstance(one, TrackStopped)} == {1, 2}
-    assert max(step for stage, step in follower.told if stage == "denoise" and step < 50) <= 3
+    recorder = StepRecorder(lambda _, steps: ("denoise", 2) in steps)
+    outputs = list(
+        generator(pipeline, tmp_path).generate(tries(track(1, steps=50), track(2)), recorder)
+    )
+    assert {output.track_id for output in outputs if isinstance(output, StoppedTrack)} == {1, 2}
+    assert max(step for stage, step in recorder.steps if stage == "denoise" and step < 50) <= 3
 
 
 @pytest.mark.parametrize(
     ("gain", "kind"),
     [(float("nan"), FailureKind.NOT_FINITE), (0.0, FailureKind.SILENT), (1e-6, FailureKind.SILENT)],
 )
-def test_useless_audio_is_tried_again_and_is_never_a_file(
+def test_generate_retries_useless_audio_and_never_writes_it(
     models: Path, track: TrackFactory, tmp_path: Path, gain: float, kind: FailureKind
 ) -> None:
     broken = loaded(models)
-    batch_maker = maker(broken, tmp_path)
+    batch_generator = generator(broken, tmp_path)
     broken.vae.decoder.conv2.weight.data.fill_(gain)
-    (second,) = batch_maker.make(jobs(track(1, seeds=(1, 8))), Follower())
-    assert isinstance(second, EngineJob)
+    (second,) = batch_generator.generate(tries(track(1, seeds=(1, 8))), StepRecorder())
+    assert isinstance(second, TrackTry)
     assert second.seed == 8
-    (failed,) = batch_maker.make([second], Follower())
-    assert isinstance(failed, TrackFailedReport)
+    (failed,) = batch_generator.generate([second], StepRecorder())
+    assert isinstance(failed, FailedTrack)
     assert failed.kind == kind
     assert failed.message.endswith("(seeds tried: 1, 8)")
     assert failed.timings.decode > 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_fails_for_one_track_is_its_own_failure(
-    pipeline: Any, track: TrackFactory, sounds: Sounds, tmp_path: Path
+def test_generate_fails_only_the_track_with_an_error(
+    pipeline: Any, track: TrackFactory, sounds: SourceFiles, tmp_path: Path
 ) -> None:
     gone = tmp_path / "gone.npy"
     gone.write_bytes(sounds.source.read_bytes())
-    ordered = jobs(track(1), track(2, task_type="extract", source=gone))
+    request = tries(track(1), track(2, task_type="extract", source=gone))
     gone.unlink()
-    one, two = sorted(
-        maker(pipeline, tmp_path).make(ordered, Follower()), key=lambda made: made.track_id
+    first, second = sorted(
+        generator(pipeline, tmp_path).generate(request, StepRecorder()),
+        key=lambda output: output.track_id,
     )
-    assert isinstance(one, Finished)
-    assert isinstance(two, TrackFailedReport)
-    assert two.kind == FailureKind.ENGINE_ERROR
-    assert two.message.startswith("FileNotFoundError")
-    (unwritten,) = maker(pipeline, tmp_path / "missing").make(jobs(track(1)), Follower())
-    assert isinstance(unwritten, TrackFailedReport)
+    assert isinstance(first, FinishedTrack)
+    assert isinstance(second, FailedTrack)
+    assert second.kind == FailureKind.ENGINE_ERROR
+    assert second.message.startswith("FileNotFoundError")
+    (unwritten,) = generator(pipeline, tmp_path / "missing").generate(
+        tries(track(1)), StepRecorder()
+    )
+    assert isinstance(unwritten, FailedTrack)
 
 
-def test_shares_add_up_to_the_time_of_the_batch(
-    pipeline: Any, sounds: Sounds, tmp_path: Path
+def test_timings_add_up_to_the_time_of_the_batch(
+    pipeline: Any, sounds: SourceFiles, tmp_path: Path
 ) -> None:
     ticks = iter(range(10_000))
-    ledger = TimeAccount(clock=lambda: float(next(ticks)))
-    made = list(
-        maker(pipeline, tmp_path, ledger).make(
-            jobs(*mixture(4, sounds, tracks=3, seconds=(1.0, 2.0))), Follower()
+    time_account = TimeAccount(clock=lambda: float(next(ticks)))
+    outputs = list(
+        generator(pipeline, tmp_path, time_account).generate(
+            tries(*mixture(4, sounds, tracks=3, seconds=(1.0, 2.0))), StepRecorder()
         )
     )
-    booked = [finished(one).timings for one in made]
-    # Each reading of the clock advances it by one second; the ledger takes the first one.
-    assert sum(timings.service for timings in booked) == pytest.approx(next(ticks) - 1)
-    assert all(t.condition + t.denoise + t.decode < t.service for t in booked)
-    assert sum(timings.denoise for timings in booked) == pytest.approx(1.0)
+    timings = [finished(output).timings for output in outputs]
+    # Each reading of the clock advances it by one second; the account takes the first one.
+    assert sum(each.service for each in timings) == pytest.approx(next(ticks) - 1)
+    assert all(t.condition + t.denoise + t.decode < t.service for t in timings)
+    assert sum(each.denoise for each in timings) == pytest.approx(1.0)
 
 
-def test_the_passes_that_are_told_are_those_through_the_model(
-    models: Path, sounds: Sounds, tmp_path: Path
+def test_passes_are_those_through_the_model(
+    models: Path, sounds: SourceFiles, tmp_path: Path
 ) -> None:
-    counted: list[object] = []
+    passes: list[object] = []
     watched = loaded(models)
-    batch_maker = maker(watched, tmp_path)
+    batch_generator = generator(watched, tmp_path)
     tracks = mixture(4, sounds, tracks=3, seconds=(1.0, 2.0))
-    with before_forward(watched.transformer, counted.append):
-        made = [finished(one) for one in batch_maker.make(jobs(*tracks), Follower())]
-    assert {one.batch_size for one in made} == {3}
-    assert sum(one.passes for one in made) == pytest.approx(len(counted))
+    with before_forward(watched.transformer, passes.append):
+        outputs = [
+            finished(output) for output in batch_generator.generate(tries(*tracks), StepRecorder())
+        ]
+    assert {output.batch_size for output in outputs} == {3}
+    assert sum(output.passes for output in outputs) == pytest.approx(len(passes))
 
 
-def test_latents_that_overflow_in_half_precision_are_made_in_full(
+def test_generate_recomputes_overflowed_latents_in_float32(
     models: Path, track: TrackFactory, tmp_path: Path
 ) -> None:
     half = loaded(models)
     half.transformer.to(torch.float16)
     half.transformer.proj_in_conv.weight.data.mul_(3e4)
     conditioner, denoiser = Conditioner(half), Denoiser(half)
-    ordered = jobs(track(1))
+    request = tries(track(1))
     (rough,), _ = denoiser.denoise(
-        conditioner.materials([conditioner.ground(ordered[0])]), lambda *_: ()
+        conditioner.condition([conditioner.encode_inputs(request[0])]), lambda *_: ()
     )
     assert rough is not None
     assert not bool(torch.isfinite(rough).all())
-    (made,) = maker(half, tmp_path).make(ordered, Follower())
-    assert finished(made).measures.finite
+    (output,) = generator(half, tmp_path).generate(request, StepRecorder())
+    assert finished(output).measures.is_finite
     assert half.transformer.dtype == torch.float16

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from tests.worker.engine.conftest import loaded
-from tests.worker.engine.mixtures import Sounds, mixture
+from tests.worker.engine.mixtures import SourceFiles, mixture
 from trackfarm.model_sets import model_set
 from trackfarm_worker.engine.child import conditioning
 from trackfarm_worker.engine.child.attention import Masks
-from trackfarm_worker.engine.child.conditioning import Conditioner, Ground
+from trackfarm_worker.engine.child.conditioning import Conditioner, EncodedInputs
 from trackfarm_worker.engine.child.decoder import Decoder
 from trackfarm_worker.engine.child.denoiser import Denoiser
 from trackfarm_worker.engine.child.optimize import fold_weight_norm
-from trackfarm_worker.engine.child.padding import Rows, Tracks
-from trackfarm_worker.engine.child.recipe import EngineJob, engine_job
-from trackfarm_worker.engine.child.text_encoder import Tokens, tokenised
+from trackfarm_worker.engine.child.padding import PaddedBatch, Rows
+from trackfarm_worker.engine.child.recipe import TrackTry, first_try
+from trackfarm_worker.engine.child.text_encoder import Tokens, tokenise
 from trackfarm_worker.engine.protocol import EngineTrack
 
 TINY = model_set("tiny")
@@ -28,30 +28,32 @@ TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
-class Bench:
+class Parts:
     conditioner: Conditioner
     denoiser: Denoiser
     decoder: Decoder
 
-    def grounds(self, tracks: list[EngineTrack]) -> list[Ground]:
-        jobs = [engine_job(track, TINY, "") for track in tracks]
-        assert all(isinstance(made, EngineJob) for made in jobs), jobs
-        return [self.conditioner.ground(made) for made in jobs if isinstance(made, EngineJob)]
+    def encoded(self, tracks: list[EngineTrack]) -> list[EncodedInputs]:
+        tries = [first_try(track, TINY, "") for track in tracks]
+        assert all(isinstance(made, TrackTry) for made in tries), tries
+        return [
+            self.conditioner.encode_inputs(made) for made in tries if isinstance(made, TrackTry)
+        ]
 
-    def latents(self, grounds: list[Ground]) -> list[torch.Tensor]:
-        made, _ = self.denoiser.denoise(self.conditioner.materials(grounds), lambda *_: ())
+    def latents(self, encoded: list[EncodedInputs]) -> list[torch.Tensor]:
+        made, _ = self.denoiser.denoise(self.conditioner.condition(encoded), lambda *_: ())
         return [latents for latents in made if latents is not None]
 
     def audio(self, latents: list[torch.Tensor]) -> list[torch.Tensor]:
         whole = dict(self.decoder.decode(dict(enumerate(latents)), lambda *_: ()))
-        return [whole[place] for place in range(len(latents))]
+        return [whole[position] for position in range(len(latents))]
 
-    def error(self, grounds: list[Ground]) -> float:
+    def error(self, encoded: list[EncodedInputs]) -> float:
         """Return the largest difference between the latents of the batch and of its tracks made one
         by one."""
-        together = self.latents(grounds)
-        assert len(together) == len(grounds)
-        alone = [self.latents([ground])[0] for ground in grounds]
+        together = self.latents(encoded)
+        assert len(together) == len(encoded)
+        alone = [self.latents([inputs])[0] for inputs in encoded]
         return max(map(difference, together, alone))
 
 
@@ -63,39 +65,39 @@ def difference(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 @pytest.fixture(scope="module")
-def bench(models: Path) -> Bench:
+def parts(models: Path) -> Parts:
     pipeline = loaded(models)
     fold_weight_norm(pipeline.vae)
-    decoder = Decoder(pipeline.vae, window=64, at_once=3)
-    return Bench(Conditioner(pipeline), Denoiser(pipeline), decoder)
+    decoder = Decoder(pipeline.vae, window=64, windows_per_pass=3)
+    return Parts(Conditioner(pipeline), Denoiser(pipeline), decoder)
 
 
 def check(
-    bench: Bench, seed: int, sounds: Sounds, *, seconds: tuple[float, float], heard: int
+    parts: Parts, seed: int, sounds: SourceFiles, *, seconds: tuple[float, float], heard: int
 ) -> None:
     """Compare all latents, and the audio of the first tracks."""
-    grounds = bench.grounds(mixture(seed, sounds, tracks=9, seconds=seconds))
+    encoded = parts.encoded(mixture(seed, sounds, tracks=9, seconds=seconds))
     before = torch.random.get_rng_state()
-    together = bench.latents(grounds)
-    alone = [bench.latents([ground])[0] for ground in grounds]
+    together = parts.latents(encoded)
+    alone = [parts.latents([inputs])[0] for inputs in encoded]
     assert max(map(difference, together, alone)) < TOLERANCE
-    audio = bench.audio(together[:heard])
-    ours = [bench.audio([latents])[0] for latents in alone[:heard]]
+    audio = parts.audio(together[:heard])
+    ours = [parts.audio([latents])[0] for latents in alone[:heard]]
     assert max(map(difference, audio, ours)) < TOLERANCE
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_tracks_of_a_mixed_batch_equal_themselves(bench: Bench, sounds: Sounds, seed: int) -> None:
-    check(bench, seed, sounds, seconds=(2.0, 6.0), heard=3)
+def test_batch_equals_its_tracks_made_alone(parts: Parts, sounds: SourceFiles, seed: int) -> None:
+    check(parts, seed, sounds, seconds=(2.0, 6.0), heard=3)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(100, 130))
-def test_tracks_of_thirty_mixed_batches_equal_themselves(
-    bench: Bench, sounds: Sounds, seed: int
+def test_batches_of_long_tracks_equal_their_tracks_made_alone(
+    parts: Parts, sounds: SourceFiles, seed: int
 ) -> None:
-    check(bench, seed, sounds, seconds=(10.0, 60.0), heard=9)
+    check(parts, seed, sounds, seconds=(10.0, 60.0), heard=9)
 
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -119,45 +121,45 @@ def without_mask(name: str) -> Mutation:
     return mutate
 
 
-def with_tracks(change: Callable[[Tracks], None]) -> Mutation:
+def with_tracks(change: Callable[[PaddedBatch], None]) -> Mutation:
     def mutate(patch: pytest.MonkeyPatch) -> None:
-        begin = Tracks.__init__
+        begin = PaddedBatch.__init__
 
-        def changed(tracks: Tracks, *args: Any) -> None:
+        def changed(tracks: PaddedBatch, *args: Any) -> None:
             begin(tracks, *args)
             change(tracks)
 
-        patch.setattr(Tracks, "__init__", changed)
+        patch.setattr(PaddedBatch, "__init__", changed)
 
     return mutate
 
 
-def company(tracks: Tracks) -> float:
+def is_shared(tracks: PaddedBatch) -> float:
     return 1.0 if len(tracks.lengths) > 1 else 0.0
 
 
-def velocity_in_the_padding(tracks: Tracks) -> None:
+def velocity_in_the_padding(tracks: PaddedBatch) -> None:
     tracks.valid = torch.ones_like(tracks.valid)
 
 
-def noise_in_the_padding(tracks: Tracks) -> None:
-    tracks.noise = tracks.noise + ~tracks.valid * company(tracks)
+def noise_in_the_padding(tracks: PaddedBatch) -> None:
+    tracks.noise = tracks.noise + ~tracks.valid * is_shared(tracks)
 
 
 def context_in_the_padding(patch: pytest.MonkeyPatch) -> None:
-    rows = Tracks.rows
+    rows = PaddedBatch.rows
 
-    def filled(tracks: Tracks, places: list[int]) -> Rows:
-        made = rows(tracks, places)
-        beyond = ~tracks.valid[made.places, : made.frames][made.owner]
-        return replace(made, context=made.context + beyond * company(tracks))
+    def filled(tracks: PaddedBatch, positions: list[int]) -> Rows:
+        made = rows(tracks, positions)
+        beyond = ~tracks.valid[made.positions, : made.frames][made.owner]
+        return replace(made, context=made.context + beyond * is_shared(tracks))
 
-    patch.setattr(Tracks, "rows", filled)
+    patch.setattr(PaddedBatch, "rows", filled)
 
 
 def every_token_counts(patch: pytest.MonkeyPatch) -> None:
     def unmasked(*args: Any) -> Tokens:
-        tokens = tokenised(*args)
+        tokens = tokenise(*args)
         return replace(tokens, mask=torch.ones_like(tokens.mask))
 
     patch.setattr(conditioning, "tokenised", unmasked)
@@ -175,31 +177,31 @@ MUTATIONS: dict[str, Mutation] = {
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_nothing_of_this_can_be_left_out(
-    bench: Bench, sounds: Sounds, monkeypatch: pytest.MonkeyPatch, name: str
+def test_batch_differs_from_its_tracks_without_this(
+    parts: Parts, sounds: SourceFiles, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    grounds = bench.grounds(mixture(1, sounds, tracks=9, seconds=(2.0, 6.0)))
-    assert bench.error(grounds) < TOLERANCE
+    encoded = parts.encoded(mixture(1, sounds, tracks=9, seconds=(2.0, 6.0)))
+    assert parts.error(encoded) < TOLERANCE
     MUTATIONS[name](monkeypatch)
-    assert bench.error(grounds) > 1e-4
+    assert parts.error(encoded) > 1e-4
 
 
-def test_repeated_heads_attend_like_grouped_ones(models: Path, sounds: Sounds) -> None:
+def test_expanded_heads_attend_like_grouped_ones(models: Path, sounds: SourceFiles) -> None:
     pipeline = loaded(models)
     conditioner = Conditioner(pipeline)
     made = []
     for expand_heads in (False, True):
         denoiser = Denoiser(pipeline, expand_heads=expand_heads)
-        bench = Bench(conditioner, denoiser, Decoder(pipeline.vae))
-        made.append(bench.latents(bench.grounds(mixture(9, sounds, tracks=3, seconds=(1, 2)))))
+        parts = Parts(conditioner, denoiser, Decoder(pipeline.vae))
+        made.append(parts.latents(parts.encoded(mixture(9, sounds, tracks=3, seconds=(1, 2)))))
     assert max(map(difference, *made)) < TOLERANCE
 
 
-def test_a_global_seed_changes_nothing(bench: Bench, sounds: Sounds) -> None:
+def test_batch_ignores_the_global_seed(parts: Parts, sounds: SourceFiles) -> None:
     tracks = mixture(7, sounds, tracks=3, seconds=(1.0, 2.0))
     made = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        bench.conditioner.sounds.forget()
-        made.append(bench.latents(bench.grounds(tracks)))
+        parts.conditioner.source_encoder.clear_cache()
+        made.append(parts.latents(parts.encoded(tracks)))
     assert all(torch.equal(one, two) for one, two in zip(*made, strict=True))

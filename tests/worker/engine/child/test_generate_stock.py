@@ -14,17 +14,17 @@ from diffusers.models.autoencoders.autoencoder_oobleck import OobleckDiagonalGau
 
 from tests.worker.engine.conftest import loaded
 from tests.worker.engine.engine_fixture import TINY
-from tests.worker.engine.mixtures import TASKS, Sounds, mixture
+from tests.worker.engine.mixtures import TASKS, SourceFiles, mixture
 from trackfarm_worker.engine.child.conditioning import Conditioner
 from trackfarm_worker.engine.child.denoiser import Denoiser
-from trackfarm_worker.engine.child.recipe import EngineJob, Recipe, engine_job
+from trackfarm_worker.engine.child.recipe import Recipe, TrackTry, first_try
 
 
 @pytest.fixture(scope="module")
-def whole(sounds: Sounds, tmp_path_factory: pytest.TempPathFactory) -> Sounds:
+def whole(sounds: SourceFiles, tmp_path_factory: pytest.TempPathFactory) -> SourceFiles:
     path = tmp_path_factory.mktemp("whole") / "source.npy"
     np.save(path, np.load(sounds.source)[: 99 * 1920])
-    return Sounds(path, sounds.reference)
+    return SourceFiles(path, sounds.reference)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def audio(path: Path | None) -> torch.Tensor | None:
     return None if path is None else torch.from_numpy(np.load(path)).T
 
 
-def theirs(stock: Any, recipe: Recipe, noise: torch.Tensor) -> torch.Tensor:
+def stock_latents(stock: Any, recipe: Recipe, noise: torch.Tensor) -> torch.Tensor:
     codes = "".join(f"<|audio_code_{code}|>" for code in recipe.codes) or None
     latents: torch.Tensor = stock(
         prompt=recipe.prompt,
@@ -65,22 +65,22 @@ def theirs(stock: Any, recipe: Recipe, noise: torch.Tensor) -> torch.Tensor:
     return latents
 
 
-def test_every_kind_of_track_equals_the_stock_pipelines(
-    models: Path, stock: Any, whole: Sounds
+def test_tracks_of_every_kind_equal_those_of_the_stock_pipeline(
+    models: Path, stock: Any, whole: SourceFiles
 ) -> None:
     own = loaded(models)
     conditioner, denoiser = Conditioner(own), Denoiser(own)
-    jobs = [
-        engine_job(t, TINY, "") for t in mixture(8, whole, tracks=len(TASKS), seconds=(2.0, 4.0))
+    tries = [
+        first_try(t, TINY, "") for t in mixture(8, whole, tracks=len(TASKS), seconds=(2.0, 4.0))
     ]
-    grounds = [conditioner.ground(one) for one in jobs if isinstance(one, EngineJob)]
-    ours, _ = denoiser.denoise(conditioner.materials(grounds), lambda *_: ())
-    for one, ground, latents in zip(jobs, grounds, ours, strict=True):
-        assert isinstance(one, EngineJob)
+    encoded = [conditioner.encode_inputs(one) for one in tries if isinstance(one, TrackTry)]
+    ours, _ = denoiser.denoise(conditioner.condition(encoded), lambda *_: ())
+    for one, inputs, latents in zip(tries, encoded, ours, strict=True):
+        assert isinstance(one, TrackTry)
         assert latents is not None
         drawn = torch.randn((1, *latents.shape), generator=torch.Generator().manual_seed(one.seed))
-        assert torch.equal(ground.noise, drawn[0])
-        expected = theirs(stock, one.recipe, drawn[0])
+        assert torch.equal(inputs.noise, drawn[0])
+        expected = stock_latents(stock, one.recipe, drawn[0])
         assert latents.shape == expected.shape
         scale = max(1.0, float(expected.abs().max()))
         assert float((latents - expected).abs().max()) / scale < 1e-5, one.recipe

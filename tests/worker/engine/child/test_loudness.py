@@ -24,12 +24,12 @@ def by_ffmpeg(audio: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize(("seconds", "colour"), [(0.4, 0.0), (3.0, 0.0), (10.0, 1.0), (65.0, 0.5)])
-def test_it_agrees_with_ffmpeg(seconds: float, colour: float) -> None:
+def test_loudness_agrees_with_ffmpeg(seconds: float, colour: float) -> None:
     audio = noise(seconds, colour=colour)
     assert loudness(audio, RATE) == pytest.approx(by_ffmpeg(audio), abs=0.05)
 
 
-def test_the_gates_leave_pauses_out() -> None:
+def test_loudness_leaves_pauses_out() -> None:
     loud, faint, silence = noise(4.0), 0.01 * noise(4.0), torch.zeros(2, 4 * RATE)
     parts = torch.cat([loud, faint, silence, loud], dim=1)
     assert loudness(parts, RATE) == pytest.approx(by_ffmpeg(parts), abs=0.05)
@@ -38,12 +38,12 @@ def test_the_gates_leave_pauses_out() -> None:
     assert loudness(parts, RATE) == pytest.approx(whole, abs=0.3)
 
 
-def test_a_full_scale_tone_has_the_loudness_that_the_standard_gives() -> None:
+def test_loudness_of_a_full_scale_tone_is_that_of_the_standard() -> None:
     """BS.1770: 997 Hz at 0 dBFS in one channel is -3.01 LUFS."""
     tone = torch.from_numpy(np.sin(2 * np.pi * 997 * np.arange(5 * RATE) / RATE)).float()
     assert loudness(tone[None], RATE) == pytest.approx(-3.01, abs=0.02)
 
 
 @pytest.mark.parametrize("audio", [torch.zeros(2, RATE), torch.ones(2, 1000), torch.zeros(2, 0)])
-def test_silence_and_hardly_anything_have_none(audio: torch.Tensor) -> None:
+def test_loudness_of_silence_and_of_short_audio_is_undefined(audio: torch.Tensor) -> None:
     assert loudness(audio, RATE) is None

@@ -1,19 +1,19 @@
 from pathlib import Path
 
-from trackfarm_worker.engine.child.memory import Memory, MemoryLevel, degrade
+from trackfarm_worker.engine.child.memory import MemoryLevel, MemoryLevelStore, degrade
 
-TOP = MemoryLevel(seconds=None, window=512, offload=False)
+TOP = MemoryLevel(pass_seconds=None, window=512, offload=False)
 
 
-def test_the_ladder_has_one_order() -> None:
-    rungs, rung, tracks = [], TOP, 8
-    weight = 480.0
-    found: MemoryLevel | None = rung
-    while found:
-        rungs.append(found)
-        found = degrade(found, tracks=tracks, weight=weight, can_offload=True)
-        tracks, weight = max(1, tracks // 2), weight / 2
-    assert [(r.seconds, r.window, r.offload) for r in rungs] == [
+def test_degrade_lowers_levels_in_one_order() -> None:
+    levels, level, tracks = [], TOP, 8
+    pass_seconds = 480.0
+    current: MemoryLevel | None = level
+    while current:
+        levels.append(current)
+        current = degrade(current, tracks=tracks, pass_seconds=pass_seconds, can_offload=True)
+        tracks, pass_seconds = max(1, tracks // 2), pass_seconds / 2
+    assert [(r.pass_seconds, r.window, r.offload) for r in levels] == [
         (None, 512, False),
         (240.0, 512, False),
         (120.0, 512, False),
@@ -25,26 +25,26 @@ def test_the_ladder_has_one_order() -> None:
     ]
 
 
-def test_a_device_that_cannot_offload_is_exhausted_earlier() -> None:
-    last = MemoryLevel(seconds=1.0, window=64, offload=False)
-    assert degrade(last, tracks=1, weight=1.0, can_offload=False) is None
+def test_degrade_without_offloading_is_exhausted_earlier() -> None:
+    last = MemoryLevel(pass_seconds=1.0, window=64, offload=False)
+    assert degrade(last, tracks=1, pass_seconds=1.0, can_offload=False) is None
 
 
-def test_each_device_and_model_set_has_its_own_rung(tmp_path: Path) -> None:
+def test_store_keeps_one_level_per_device_and_model_set(tmp_path: Path) -> None:
     path = tmp_path / "limits.json"
-    one, two = Memory(path, "cpu tiny@1"), Memory(path, "H200 xl@1")
-    assert one.recall() is None
-    rung = MemoryLevel(seconds=60.0, window=128, offload=True)
-    one.remember(rung)
-    two.remember(TOP)
-    assert Memory(path, "cpu tiny@1").recall() == rung
-    assert Memory(path, "H200 xl@1").recall() == TOP
+    one, two = MemoryLevelStore(path, "cpu tiny@1"), MemoryLevelStore(path, "H200 xl@1")
+    assert one.load() is None
+    level = MemoryLevel(pass_seconds=60.0, window=128, offload=True)
+    one.save(level)
+    two.save(TOP)
+    assert MemoryLevelStore(path, "cpu tiny@1").load() == level
+    assert MemoryLevelStore(path, "H200 xl@1").load() == TOP
 
 
-def test_a_file_that_cannot_be_read_is_forgotten(tmp_path: Path) -> None:
+def test_store_ignores_an_unreadable_file(tmp_path: Path) -> None:
     path = tmp_path / "limits.json"
     for text in ("", "[]", '{"cpu": {"seconds": "many"}}'):
         path.write_text(text)
-        assert Memory(path, "cpu").recall() is None
-    Memory(path, "cpu").remember(TOP)
-    assert Memory(path, "cpu").recall() == TOP
+        assert MemoryLevelStore(path, "cpu").load() is None
+    MemoryLevelStore(path, "cpu").save(TOP)
+    assert MemoryLevelStore(path, "cpu").load() == TOP

@@ -7,7 +7,7 @@ from tests.worker.engine.conftest import loaded
 from trackfarm_worker.engine.child.optimize import fold_weight_norm, in_float32
 
 
-def test_folded_weights_compute_the_very_same_audio(models: Path, stock: Any) -> None:
+def test_fold_weight_norm_keeps_the_exact_audio(models: Path, stock: Any) -> None:
     own = loaded(models)
     latents = torch.randn((1, 8, 20), generator=torch.Generator().manual_seed(1))
     fold_weight_norm(own.vae)
@@ -18,7 +18,7 @@ def test_folded_weights_compute_the_very_same_audio(models: Path, stock: Any) ->
     assert torch.equal(ours, theirs)
 
 
-def test_a_model_is_as_it_was_after_a_pass_in_float32(models: Path) -> None:
+def test_in_float32_restores_the_model(models: Path) -> None:
     model = loaded(models).transformer.to(torch.bfloat16)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     with in_float32(model):

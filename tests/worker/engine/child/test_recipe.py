@@ -3,29 +3,30 @@ import pytest
 from tests.worker.engine.conftest import TrackFactory
 from trackfarm.model_sets import model_set
 from trackfarm.protocol.worker import FailureKind
-from trackfarm_worker.engine.child.recipe import Recipe, RecipeRefusal, latents, recipe
+from trackfarm_worker.engine.child.failure import EngineFailure
+from trackfarm_worker.engine.child.recipe import Recipe, build_recipe, latent_frames
 
 TURBO, SFT, TINY = (model_set(name) for name in ("acestep-v15-turbo", "acestep-v15-sft", "tiny"))
 
 
-def test_what_is_not_said_is_the_model_sets_default(track: TrackFactory) -> None:
-    made = recipe(track(1, steps=None, duration=1.5), SFT)
-    assert isinstance(made, Recipe)
-    assert (made.steps, made.guidance, made.shift, made.frames) == (50, 7.0, 3.0, 72_000)
-    assert made.time_signature is None
+def test_recipe_fills_in_the_defaults_of_the_model_set(track: TrackFactory) -> None:
+    recipe = build_recipe(track(1, steps=None, duration=1.5), SFT)
+    assert isinstance(recipe, Recipe)
+    assert (recipe.steps, recipe.guidance, recipe.shift, recipe.frames) == (50, 7.0, 3.0, 72_000)
+    assert recipe.time_signature is None
 
 
-def test_what_is_said_wins(track: TrackFactory) -> None:
-    made = recipe(track(1, steps=5, guidance=2.5, shift=1.5, time_signature=6), SFT)
-    assert isinstance(made, Recipe)
-    assert (made.steps, made.guidance, made.shift) == (5, 2.5, 1.5)
-    assert made.time_signature == "6"
+def test_recipe_prefers_the_values_of_the_track(track: TrackFactory) -> None:
+    recipe = build_recipe(track(1, steps=5, guidance=2.5, shift=1.5, time_signature=6), SFT)
+    assert isinstance(recipe, Recipe)
+    assert (recipe.steps, recipe.guidance, recipe.shift) == (5, 2.5, 1.5)
+    assert recipe.time_signature == "6"
 
 
-def test_distilled_models_are_never_guided(track: TrackFactory) -> None:
-    made = recipe(track(1, guidance=7.0), TURBO)
-    assert isinstance(made, Recipe)
-    assert made.guidance == 1.0
+def test_recipe_of_a_distilled_model_is_never_guided(track: TrackFactory) -> None:
+    recipe = build_recipe(track(1, guidance=7.0), TURBO)
+    assert isinstance(recipe, Recipe)
+    assert recipe.guidance == 1.0
 
 
 @pytest.mark.parametrize(
@@ -42,20 +43,22 @@ def test_distilled_models_are_never_guided(track: TrackFactory) -> None:
         ({"seed": 2**63}, "seed"),
     ],
 )
-def test_values_out_of_range_are_refused(
+def test_recipe_refuses_values_out_of_range(
     track: TrackFactory, fields: dict[str, object], message: str
 ) -> None:
-    refusal = recipe(track(1, **fields), TURBO)
-    assert isinstance(refusal, RecipeRefusal)
-    assert refusal.kind == FailureKind.BAD_INPUT
-    assert message in refusal.message
+    failure = build_recipe(track(1, **fields), TURBO)
+    assert isinstance(failure, EngineFailure)
+    assert failure.kind == FailureKind.BAD_INPUT
+    assert message in failure.message
 
 
-def test_a_task_that_the_model_set_lacks_is_refused_with_those_it_has(track: TrackFactory) -> None:
-    refusal = recipe(track(1, task_type="extract"), TURBO)
-    assert isinstance(refusal, RecipeRefusal)
-    assert refusal.kind == FailureKind.UNSUPPORTED_TASK
-    assert "it can do cover, repaint, text2music" in refusal.message
+def test_recipe_refuses_an_unsupported_task_and_names_the_supported_ones(
+    track: TrackFactory,
+) -> None:
+    failure = build_recipe(track(1, task_type="extract"), TURBO)
+    assert isinstance(failure, EngineFailure)
+    assert failure.kind == FailureKind.UNSUPPORTED_TASK
+    assert "it can do cover, repaint, text2music" in failure.message
 
 
 CODES = "<|audio_code_7|><|audio_code_63999|>" * 5
@@ -89,30 +92,30 @@ CODES = "<|audio_code_7|><|audio_code_63999|>" * 5
         ),
     ],
 )
-def test_what_does_not_fit_the_task_is_refused(
+def test_recipe_refuses_inputs_that_do_not_fit_the_task(
     track: TrackFactory, fields: dict[str, object], message: str
 ) -> None:
     length = 4 * 48_000 if "source" in fields else None
-    refusal = recipe(track(1, **fields), TINY, source_frames=length)
-    assert isinstance(refusal, RecipeRefusal)
-    assert refusal.kind == FailureKind.BAD_INPUT
-    assert message in refusal.message
+    failure = build_recipe(track(1, **fields), TINY, source_frames=length)
+    assert isinstance(failure, EngineFailure)
+    assert failure.kind == FailureKind.BAD_INPUT
+    assert message in failure.message
 
 
-def test_a_source_and_codes_say_how_long_a_track_is(track: TrackFactory) -> None:
-    source = recipe(
+def test_recipe_takes_the_length_of_the_source_or_codes(track: TrackFactory) -> None:
+    source = build_recipe(
         track(1, task_type="complete", source="a.npy", duration=60.0), TINY, source_frames=96_001
     )
     assert isinstance(source, Recipe)
     assert (source.duration, source.frames) == (96_001 / 48_000, 96_001)
-    assert latents(source.duration, 25) == 51
-    codes = recipe(track(1, audio_codes=CODES, duration=60.0), TINY)
+    assert latent_frames(source.duration, 25) == 51
+    codes = build_recipe(track(1, audio_codes=CODES, duration=60.0), TINY)
     assert isinstance(codes, Recipe)
-    assert (codes.task, codes.duration, latents(codes.duration, 25)) == ("cover", 2.0, 50)
-    assert latents(0.28, 25) == 7
+    assert (codes.task, codes.duration, latent_frames(codes.duration, 25)) == ("cover", 2.0, 50)
+    assert latent_frames(0.28, 25) == 7
 
 
-def test_passes_are_counted_by_guidance_and_blend(track: TrackFactory) -> None:
+def test_recipe_passes_grow_with_guidance_and_blending(track: TrackFactory) -> None:
     kinds: list[tuple[dict[str, object], int]] = [
         ({"guidance": 1.0}, 1),
         ({"guidance": 4.0}, 2),
@@ -120,11 +123,11 @@ def test_passes_are_counted_by_guidance_and_blend(track: TrackFactory) -> None:
         ({"guidance": 4.0, "cover_strength": 0.5, "audio_codes": CODES}, 3),
     ]
     for fields, passes in kinds:
-        made = recipe(track(1, **fields), TINY)
-        assert isinstance(made, Recipe)
-        assert made.passes == passes
+        recipe = build_recipe(track(1, **fields), TINY)
+        assert isinstance(recipe, Recipe)
+        assert recipe.passes == passes
 
 
-def test_three_seeds_are_tried_and_one_without_any(track: TrackFactory) -> None:
-    made = [recipe(track(1, seed=9, seeds=seeds), TINY) for seeds in [(9, 8, 7, 6), ()]]
-    assert [one.seeds for one in made if isinstance(one, Recipe)] == [(9, 8, 7), (9,)]
+def test_recipe_has_at_most_three_seeds_and_at_least_one(track: TrackFactory) -> None:
+    recipe = [build_recipe(track(1, seed=9, seeds=seeds), TINY) for seeds in [(9, 8, 7, 6), ()]]
+    assert [one.seeds for one in recipe if isinstance(one, Recipe)] == [(9, 8, 7), (9,)]

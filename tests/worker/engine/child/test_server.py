@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tests.worker.engine.conftest import TrackFactory, loaded
-from tests.worker.engine.engine_fixture import Shop, before_forward, level_of
+from tests.worker.engine.engine_fixture import ServerFixture, before_forward, noise_level_of
 from trackfarm.protocol.worker import FailureKind
-from trackfarm_worker.engine.child.server import RetireNow
-from trackfarm_worker.engine.protocol import Finished, Retired, TrackFailedReport
+from trackfarm_worker.engine.child.server import MemoryExhausted
+from trackfarm_worker.engine.protocol import FailedTrack, FinishedTrack, Retired
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def pipeline(models: Path) -> Any:
     return loaded(models)
 
 
-def test_a_track_that_came_out_silent_is_made_again_with_its_next_seed(
+def test_run_retries_a_silent_track_with_its_next_seed(
     models: Path, track: TrackFactory, tmp_path: Path
 ) -> None:
     own = loaded(models)
@@ -29,57 +29,61 @@ def test_a_track_that_came_out_silent_is_made_again_with_its_next_seed(
         return audio * (len(passes) > 2)
 
     own.vae.decoder.register_forward_hook(mute_once)
-    shop = Shop(own, tmp_path / "spool")
-    made = shop.run([track(1, seeds=(1, 11, 12)), track(2, seed=5), track(3, seeds=(3, 4))])
-    again, given, untouched = (made[i] for i in (1, 2, 3))
-    assert isinstance(again, Finished)
+    server = ServerFixture(own, tmp_path / "spool")
+    results = server.run([track(1, seeds=(1, 11, 12)), track(2, seed=5), track(3, seeds=(3, 4))])
+    again, given, untouched = (results[i] for i in (1, 2, 3))
+    assert isinstance(again, FinishedTrack)
     assert again.seed == 11
-    assert isinstance(given, TrackFailedReport)
+    assert isinstance(given, FailedTrack)
     assert (given.kind, given.message[-16:]) == (FailureKind.SILENT, "(seeds tried: 5)")
-    assert isinstance(untouched, Finished)
+    assert isinstance(untouched, FinishedTrack)
     assert untouched.seed == 3
-    assert shop.batches() == [[1, 2, 3], [1]]
-    plain = Shop(own, tmp_path / "plain").run([track(1, seed=11)])[1]
-    assert isinstance(plain, Finished)
+    assert server.batches() == [[1, 2, 3], [1]]
+    plain = ServerFixture(own, tmp_path / "plain").run([track(1, seed=11)])[1]
+    assert isinstance(plain, FinishedTrack)
     assert plain.path.read_bytes() == again.path.read_bytes()
 
 
-def test_a_track_that_breaks_its_batch_is_found_and_costs_no_other(
+def test_run_isolates_a_track_that_breaks_its_batch(
     pipeline: Any, track: TrackFactory, tmp_path: Path
 ) -> None:
     def poisoned(kwargs: dict[str, Any]) -> None:
-        if bool((level_of(kwargs) - 6 / 7).abs().min() < 1e-6):
+        if bool((noise_level_of(kwargs) - 6 / 7).abs().min() < 1e-6):
             raise RuntimeError("poison")
 
-    shop = Shop(pipeline, tmp_path / "spool")
+    server = ServerFixture(pipeline, tmp_path / "spool")
     tracks = [track(i) for i in range(1, 6)] + [track(6, steps=7, shift=1.0)]
     with before_forward(pipeline.transformer, poisoned):
-        made = shop.run(tracks)
-    assert [type(made[i]).__name__ for i in range(1, 7)] == ["Finished"] * 5 + ["Failed"]
-    failed = made[6]
-    assert isinstance(failed, TrackFailedReport)
+        results = server.run(tracks)
+    assert [type(results[i]).__name__ for i in range(1, 7)] == ["FinishedTrack"] * 5 + [
+        "FailedTrack"
+    ]
+    failed = results[6]
+    assert isinstance(failed, FailedTrack)
     assert (failed.kind, failed.message) == (FailureKind.ENGINE_ERROR, "RuntimeError: poison")
 
 
-def test_the_ladder_ends_in_batches_that_fit_and_is_remembered(
+def test_run_lowers_the_memory_level_until_batches_fit_and_keeps_it(
     pipeline: Any, track: TrackFactory, tmp_path: Path
 ) -> None:
     def full(kwargs: dict[str, Any]) -> None:
-        if len(level_of(kwargs)) > 2:
+        if len(noise_level_of(kwargs)) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    shop = Shop(pipeline, tmp_path / "spool")
+    server = ServerFixture(pipeline, tmp_path / "spool")
     tracks = [track(i) for i in range(8)]
     with before_forward(pipeline.transformer, full):
-        made = shop.run(tracks)
-        assert all(isinstance(one, Finished) and one.batch_size == 2 for one in made.values())
-        assert [len(batch) for batch in shop.batches()] == [8, 4, 2, 2, 2, 2]
-        after = Shop(pipeline, tmp_path / "spool")
+        results = server.run(tracks)
+        assert all(
+            isinstance(one, FinishedTrack) and one.batch_size == 2 for one in results.values()
+        )
+        assert [len(batch) for batch in server.batches()] == [8, 4, 2, 2, 2, 2]
+        after = ServerFixture(pipeline, tmp_path / "spool")
         after.run(tracks)
     assert [len(batch) for batch in after.batches()] == [2, 2, 2, 2]
 
 
-def test_a_smaller_window_helps_and_when_nothing_does_a_larger_tier_is_needed(
+def test_run_reduces_the_window_then_asks_for_a_larger_tier(
     pipeline: Any, track: TrackFactory, tmp_path: Path
 ) -> None:
     widest = 100
@@ -88,53 +92,55 @@ def test_a_smaller_window_helps_and_when_nothing_does_a_larger_tier_is_needed(
         if args[0].shape[-1] > widest:
             raise MemoryError
 
-    shop = Shop(pipeline, tmp_path / "spool")
+    server = ServerFixture(pipeline, tmp_path / "spool")
     handle = pipeline.vae.decoder.register_forward_pre_hook(full)
     try:
-        made = shop.run([track(1, duration=12.0)])
-        assert isinstance(made[1], Finished)
+        results = server.run([track(1, duration=12.0)])
+        assert isinstance(results[1], FinishedTrack)
         widest = 50
-        failed = shop.run([track(2, duration=12.0)])[2]
+        failed = server.run([track(2, duration=12.0)])[2]
     finally:
         handle.remove()
-    assert isinstance(failed, TrackFailedReport)
+    assert isinstance(failed, FailedTrack)
     assert failed.kind == FailureKind.OUT_OF_MEMORY
     assert failed.message.startswith("needs a larger tier: MemoryError")
-    assert isinstance(shop.run([track(3, duration=12.0)])[3], Finished)
+    assert isinstance(server.run([track(3, duration=12.0)])[3], FinishedTrack)
 
 
-def test_batches_follow_the_options(pipeline: Any, track: TrackFactory, tmp_path: Path) -> None:
-    shop = Shop(pipeline, tmp_path / "spool", batch_tracks=3)
-    shop.run([track(i) for i in range(7)])
-    assert shop.batches() == [[0, 1, 2], [3, 4, 5], [6]]
-
-
-def test_tracks_of_unlike_length_are_not_padded_to_each_other(
+def test_run_makes_batches_within_the_options(
     pipeline: Any, track: TrackFactory, tmp_path: Path
 ) -> None:
-    shop = Shop(pipeline, tmp_path / "spool")
-    made = shop.run([track(1), track(2, duration=3.0), track(3, duration=1.04)])
-    assert shop.batches() == [[1, 3], [2]]
-    short = made[1]
-    assert isinstance(short, Finished)
+    server = ServerFixture(pipeline, tmp_path / "spool", batch_tracks=3)
+    server.run([track(i) for i in range(7)])
+    assert server.batches() == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_run_does_not_batch_tracks_of_unlike_length(
+    pipeline: Any, track: TrackFactory, tmp_path: Path
+) -> None:
+    server = ServerFixture(pipeline, tmp_path / "spool")
+    results = server.run([track(1), track(2, duration=3.0), track(3, duration=1.04)])
+    assert server.batches() == [[1, 3], [2]]
+    short = results[1]
+    assert isinstance(short, FinishedTrack)
     assert short.batch_size == 2
     assert short.padding == pytest.approx(1 / 52)
 
 
-def test_a_device_that_ends_by_exhaustion_retires_with_the_smaller_batch_in_mind(
+def test_run_retires_when_exhausted_and_the_successor_makes_smaller_batches(
     pipeline: Any, track: TrackFactory, tmp_path: Path
 ) -> None:
     def full(kwargs: dict[str, Any]) -> None:
-        if len(level_of(kwargs)) > 2:
+        if len(noise_level_of(kwargs)) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    shop = Shop(pipeline, tmp_path / "spool", retire_when_exhausted=True)
+    server = ServerFixture(pipeline, tmp_path / "spool", retire_when_exhausted=True)
     tracks = [track(i) for i in range(4)]
     with before_forward(pipeline.transformer, full):
-        with pytest.raises(RetireNow):
-            shop.run(tracks)
-        assert shop.reports[-1] == Retired(message="OutOfMemoryError: CUDA out of memory")
-        successor = Shop(pipeline, tmp_path / "spool")
-        made = successor.run(tracks)
-    assert all(isinstance(one, Finished) for one in made.values())
+        with pytest.raises(MemoryExhausted):
+            server.run(tracks)
+        assert server.reports[-1] == Retired(message="OutOfMemoryError: CUDA out of memory")
+        successor = ServerFixture(pipeline, tmp_path / "spool")
+        results = successor.run(tracks)
+    assert all(isinstance(one, FinishedTrack) for one in results.values())
     assert [len(batch) for batch in successor.batches()] == [2, 2]

@@ -5,38 +5,39 @@ import numpy as np
 import pytest
 import torch
 
-from tests.worker.engine.mixtures import Sounds
+from tests.worker.engine.mixtures import SourceFiles
 from trackfarm.model_sets import model_set
-from trackfarm_worker.engine.child.recipe import EngineJob, RecipeRefusal, engine_job
-from trackfarm_worker.engine.child.source_encoder import SoundEncoder, excerpt
+from trackfarm_worker.engine.child.failure import EngineFailure
+from trackfarm_worker.engine.child.recipe import first_try
+from trackfarm_worker.engine.child.source_encoder import SourceEncoder, excerpt
 from trackfarm_worker.engine.protocol import EngineTrack
 
 
-def test_windows_encode_to_the_mean_of_the_whole(stock: Any, tmp_path: Path) -> None:
+def test_encoder_windows_equal_the_mean_of_the_whole(stock: Any, tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     path = tmp_path / "long.npy"
     np.save(path, 0.3 * random.standard_normal((300 * 1920, 2)).astype(np.float32))
     with torch.inference_mode():
-        ours = SoundEncoder(stock).source(path)
+        ours = SourceEncoder(stock).source(path)
         audio = torch.from_numpy(np.load(path)).T[None]
         whole = stock.vae.encode(audio).latent_dist.mode()[0].T
     assert ours.shape == (300, 8)
     assert float((ours - whole).abs().max()) < 5e-6
 
 
-def test_a_file_is_encoded_once_until_it_changes(stock: Any, sounds: Sounds) -> None:
-    encoder = SoundEncoder(stock)
+def test_encoder_encodes_a_file_once(stock: Any, sounds: SourceFiles) -> None:
+    encoder = SourceEncoder(stock)
     with torch.inference_mode():
         first = encoder.source(sounds.source)
         assert encoder.source(sounds.source) is first
-        encoder.forget()
+        encoder.clear_cache()
         again = encoder.source(sounds.source)
     assert again is not first
     assert torch.equal(again, first)
 
 
 @pytest.mark.parametrize("seconds", [2.0, 30.0, 95.3])
-def test_the_excerpt_is_the_stock_pipelines(stock: Any, seconds: float) -> None:
+def test_excerpt_is_that_of_the_stock_pipeline(stock: Any, seconds: float) -> None:
     """The stock method encodes its excerpt, so a recording encoder captures it."""
     rate = stock.sample_rate
     samples = (
@@ -65,7 +66,9 @@ def test_the_excerpt_is_the_stock_pipelines(stock: Any, seconds: float) -> None:
         (b"RIFF", "ValueError"),
     ],
 )
-def test_a_sound_file_of_another_kind_is_refused(tmp_path: Path, content: Any, words: str) -> None:
+def test_first_try_refuses_a_source_file_of_another_kind(
+    tmp_path: Path, content: Any, words: str
+) -> None:
     path = tmp_path / "source.npy"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -74,8 +77,7 @@ def test_a_sound_file_of_another_kind_is_refused(tmp_path: Path, content: Any, w
     track = EngineTrack(
         track_id=1, prompt="p", duration=1, seed=1, task_type="complete", source=path
     )
-    refusal = engine_job(track, model_set("tiny"), "1")
-    assert not isinstance(refusal, EngineJob)
-    assert isinstance(refusal, RecipeRefusal)
-    assert refusal.message.startswith("the source audio cannot be read")
-    assert words in refusal.message
+    failure = first_try(track, model_set("tiny"), "1")
+    assert isinstance(failure, EngineFailure)
+    assert failure.message.startswith("the source audio cannot be read")
+    assert words in failure.message

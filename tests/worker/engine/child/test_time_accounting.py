@@ -4,7 +4,7 @@ from trackfarm_worker.engine.child.time_accounting import TimeAccount
 from trackfarm_worker.engine.protocol import StageSeconds
 
 
-class Clock:
+class ManualClock:
     def __init__(self) -> None:
         self.now = 100.0
 
@@ -12,34 +12,34 @@ class Clock:
         return self.now
 
 
-def test_every_second_is_booked_once_in_proportion() -> None:
-    clock = Clock()
-    ledger = TimeAccount(clock)
+def test_lap_charges_every_second_once_in_proportion() -> None:
+    clock = ManualClock()
+    time_account = TimeAccount(clock)
     clock.now += 3
-    ledger.lap("denoise", {1: 1.0, 2: 2.0})
+    time_account.lap("denoise", {1: 1.0, 2: 2.0})
     clock.now += 1
-    ledger.lap(None, {1: 1.0})
-    assert ledger.settle(1) == StageSeconds(denoise=1.0, service=2.0)
-    assert ledger.settle(2) == StageSeconds(denoise=2.0, service=2.0)
-    assert ledger.settle(2) == StageSeconds()
+    time_account.lap(None, {1: 1.0})
+    assert time_account.take(1) == StageSeconds(denoise=1.0, service=2.0)
+    assert time_account.take(2) == StageSeconds(denoise=2.0, service=2.0)
+    assert time_account.take(2) == StageSeconds()
 
 
-def test_tries_add_up_and_time_without_tracks_waits_for_some() -> None:
-    clock = Clock()
-    ledger = TimeAccount(clock)
+def test_lap_adds_up_tries_and_carries_over_time_without_tracks() -> None:
+    clock = ManualClock()
+    time_account = TimeAccount(clock)
     for _ in range(2):
         clock.now += 1
-        ledger.lap("decode", {})
+        time_account.lap("decode", {})
         clock.now += 1
-        ledger.lap("decode", {7: 5.0})
-    assert ledger.settle(7) == StageSeconds(decode=4.0, service=4.0)
+        time_account.lap("decode", {7: 5.0})
+    assert time_account.take(7) == StageSeconds(decode=4.0, service=4.0)
 
 
-def test_idle_time_belongs_to_nobody() -> None:
-    clock = Clock()
-    ledger = TimeAccount(clock)
+def test_reset_discards_idle_time() -> None:
+    clock = ManualClock()
+    time_account = TimeAccount(clock)
     clock.now += 50
-    ledger.reset()
+    time_account.reset()
     clock.now += 1
-    ledger.lap("condition", {1: 1.0})
-    assert ledger.settle(1).service == pytest.approx(1.0)
+    time_account.lap("condition", {1: 1.0})
+    assert time_account.take(1).service == pytest.approx(1.0)

@@ -1,42 +1,42 @@
 import pytest
 
-from trackfarm_worker.engine.parent.child_process import SETUP, Ending, ReportRouter
-from trackfarm_worker.engine.protocol import BatchDone, Computed, LoadFailed, Retired, TrackStopped
+from trackfarm_worker.engine.parent.child_process import SETUP, NoReport, ReportRouter
+from trackfarm_worker.engine.protocol import Computed, LoadFailed, Retired, RunDone, StoppedTrack
 
 
-def test_each_run_hears_of_itself_and_all_of_the_end() -> None:
-    mail = ReportRouter()
-    with mail.listening(1), mail.listening(2):
+def test_router_sends_reports_to_their_run_and_the_exit_to_all() -> None:
+    router = ReportRouter()
+    with router.subscribed(1), router.subscribed(2):
         for report in (
-            Computed(batch_id=1),
-            TrackStopped(batch_id=2, track_id=7),
-            BatchDone(batch_id=1),
+            Computed(run_id=1),
+            StoppedTrack(run_id=2, track_id=7),
+            RunDone(run_id=1),
         ):
-            mail.sort(report)
-        mail.sort(Retired(message="full"))
-        mail.end()
-        assert [mail.receive(1, 1) for _ in range(4)] == [
-            Computed(batch_id=1),
-            BatchDone(batch_id=1),
+            router.route(report)
+        router.route(Retired(message="full"))
+        router.close()
+        assert [router.receive(1, 1) for _ in range(4)] == [
+            Computed(run_id=1),
+            RunDone(run_id=1),
             Retired(message="full"),
-            Ending.GONE,
+            NoReport.EXITED,
         ]
-        assert mail.receive(2, 1) == TrackStopped(batch_id=2, track_id=7)
+        assert router.receive(2, 1) == StoppedTrack(run_id=2, track_id=7)
 
 
-def test_what_nobody_listens_to_is_dropped_and_the_loading_never_is() -> None:
-    mail = ReportRouter()
-    mail.sort(LoadFailed(message="no weights"))
-    mail.sort(BatchDone(batch_id=3))
-    with mail.listening(3):
-        assert mail.receive(3, 0) is Ending.SILENT
-    assert mail.receive(SETUP, 0) == LoadFailed(message="no weights")
+def test_router_drops_reports_without_subscriber_except_those_about_loading() -> None:
+    router = ReportRouter()
+    router.route(LoadFailed(message="no weights"))
+    router.route(RunDone(run_id=3))
+    with router.subscribed(3):
+        assert router.receive(3, 0) is NoReport.TIMED_OUT
+    assert router.receive(SETUP, 0) == LoadFailed(message="no weights")
     with pytest.raises(KeyError):
-        mail.receive(3, 0)
+        router.receive(3, 0)
 
 
-def test_who_comes_after_the_end_hears_of_it() -> None:
-    mail = ReportRouter()
-    mail.end()
-    with mail.listening(4):
-        assert mail.receive(4, 0) is Ending.GONE
+def test_router_reports_the_exit_to_later_subscribers() -> None:
+    router = ReportRouter()
+    router.close()
+    with router.subscribed(4):
+        assert router.receive(4, 0) is NoReport.EXITED

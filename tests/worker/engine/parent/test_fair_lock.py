@@ -8,44 +8,44 @@ def never() -> bool:
     return False
 
 
-def test_a_turn_is_passed_on_before_its_holder_is_done() -> None:
-    turns, let_go, got = FairLock(), Event(), Event()
+def test_ticket_can_be_released_before_the_end_of_its_context() -> None:
+    lock, may_release, holds = FairLock(), Event(), Event()
 
     def first() -> bool:
-        with turns.ticket(never) as ticket:
+        with lock.ticket(never) as ticket:
             assert ticket.wait()
-            got.set()
-            assert let_go.wait(20)
-            ticket.pass_on()
+            holds.set()
+            assert may_release.wait(20)
+            ticket.release()
             return ticket.wait()  # at the end of the queue again
 
     def second() -> None:
-        with turns.ticket(never) as ticket:
+        with lock.ticket(never) as ticket:
             assert ticket.wait()
 
     with ThreadPoolExecutor(2) as pool:
         holder = pool.submit(first)
-        assert got.wait(20)
+        assert holds.wait(20)
         waiting = pool.submit(second)
         assert not waiting.done()
-        let_go.set()
+        may_release.set()
         waiting.result(20)
         assert holder.result(20)
 
 
-def test_who_gives_up_leaves_the_line() -> None:
-    turns, gives_up = FairLock(), Event()
-    with turns.ticket(never) as holder, ThreadPoolExecutor(1) as pool:
+def test_ticket_that_gives_up_leaves_the_queue() -> None:
+    lock, has_given_up = FairLock(), Event()
+    with lock.ticket(never) as holder, ThreadPoolExecutor(1) as pool:
         assert holder.wait()
         assert holder.wait()
 
         def other() -> bool:
-            with turns.ticket(gives_up.is_set) as ticket:
+            with lock.ticket(has_given_up.is_set) as ticket:
                 return ticket.wait()
 
         waiting = pool.submit(other)
-        gives_up.set()
-        turns.poke()
+        has_given_up.set()
+        lock.recheck()
         assert not waiting.result()
-    with turns.ticket(never) as after:
+    with lock.ticket(never) as after:
         assert after.wait()

@@ -10,43 +10,43 @@ from typing import BinaryIO
 
 from trackfarm.model_sets import model_set
 from trackfarm_worker.engine.child.control import ControlChannel
-from trackfarm_worker.engine.protocol import LoadFailed, Report, Setup, line
+from trackfarm_worker.engine.protocol import LoadFailed, Report, Setup, encode
 from trackfarm_worker.models.checkpoint import ModelNotReady, check
-
-
-def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Reserve stdin and stdout for the protocol, so that no library can read or write there."""
-    orders, reports = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return os.fdopen(orders, "rb"), os.fdopen(reports, "wb")
 
 
 def main() -> int:
     incoming, outgoing = _claim_pipes()
-    orders = ControlChannel(incoming)
+    control = ControlChannel(incoming)
 
-    sending = threading.Lock()  # the spool's thread also sends, in parallel
+    sending = threading.Lock()  # the audio writer's thread also sends, in parallel
 
     def send(report: Report) -> None:
         try:
             with sending:
-                outgoing.write(line(report))
+                outgoing.write(encode(report))
                 outgoing.flush()
         except BrokenPipeError:
             os._exit(0)
 
     try:
-        setup = orders.setup()
-        if setup.source and not model_set(setup.model_set).is_noise:
-            check(setup.source)
-        _import_serve()(setup, orders, send)
+        setup = control.setup()
+        if setup.model_path and not model_set(setup.model_set).is_noise:
+            check(setup.model_path)
+        _import_serve()(setup, control, send)
         return 0
     except ModelNotReady as error:
         send(LoadFailed(message=str(error)))
         return 1
+
+
+def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Reserve stdin and stdout for the protocol, so that no library can read or write there."""
+    control, reports = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return os.fdopen(control, "rb"), os.fdopen(reports, "wb")
 
 
 def _import_serve() -> Callable[[Setup, ControlChannel, Callable[[Report], None]], None]:

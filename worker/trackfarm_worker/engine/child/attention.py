@@ -34,8 +34,8 @@ class Masks:
     def _band(self, valid: torch.Tensor, length: int) -> torch.Tensor | None:
         if length <= self._window + 1 and self.full is None:
             return None
-        places = torch.arange(length, device=valid.device, dtype=torch.int32)
-        near = (places[:, None] - places[None, :]).abs() <= self._window
+        positions = torch.arange(length, device=valid.device, dtype=torch.int32)
+        near = (positions[:, None] - positions[None, :]).abs() <= self._window
         if self.full is None:
             return near[None, None]
         # A padding token attends to itself: an empty softmax would be NaN and spread.
@@ -112,7 +112,7 @@ def _rotated(part: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor]) -> t
     return rotated
 
 
-def install(transformer: Any, *, expand_heads: bool) -> Masks:
+def install_masks(transformer: Any, *, expand_heads: bool) -> Masks:
     """Replace the processors of an `AceStepTransformer1DModel`; return the masks they read.
 
     Until `Masks.fill` is called for a batch, its sliding layers use no window.

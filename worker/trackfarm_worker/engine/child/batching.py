@@ -18,15 +18,15 @@ class TrackLoad:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """Largest batch: number of tracks, and padded audio seconds times passes."""
+class BatchLimit:
+    """Largest batch: number of tracks, and pass-seconds (padded audio seconds times passes)."""
 
     tracks: int
-    seconds: float
+    pass_seconds: float
 
 
-def weight(loads: Sequence[TrackLoad]) -> float:
-    """Return padded audio seconds times passes, with which the memory of a batch grows."""
+def pass_seconds(loads: Sequence[TrackLoad]) -> float:
+    """Return the pass-seconds of a batch, with which its memory grows."""
     return max(load.seconds for load in loads) * sum(load.passes for load in loads)
 
 
@@ -37,7 +37,7 @@ def padding(loads: Sequence[TrackLoad]) -> float:
     )
 
 
-def batches(loads: Sequence[TrackLoad], limit: Limit) -> list[list[int]]:
+def batches(loads: Sequence[TrackLoad], limit: BatchLimit) -> list[list[int]]:
     """Return the indices of `loads` by batch; each batch is within `limit`, or a single track.
 
     Tracks with equal steps and similar length are grouped: a batch shrinks as its tracks finish,
@@ -49,17 +49,17 @@ def batches(loads: Sequence[TrackLoad], limit: Limit) -> list[list[int]]:
         key=lambda i: (loads[i].steps, loads[i].seconds, loads[i].passes, i),
     )
     groups: list[list[int]] = []
-    for place in order:
-        if groups and _fits([loads[i] for i in (*groups[-1], place)], limit):
-            groups[-1].append(place)
+    for index in order:
+        if groups and _fits([loads[i] for i in (*groups[-1], index)], limit):
+            groups[-1].append(index)
         else:
-            groups.append([place])
+            groups.append([index])
     return sorted((sorted(batch) for batch in groups), key=min)
 
 
-def _fits(loads: Sequence[TrackLoad], limit: Limit) -> bool:
+def _fits(loads: Sequence[TrackLoad], limit: BatchLimit) -> bool:
     return (
         len(loads) <= limit.tracks
-        and weight(loads) <= limit.seconds
+        and pass_seconds(loads) <= limit.pass_seconds
         and padding(loads) <= MAX_PADDING
     )

@@ -7,21 +7,21 @@ from typing import Any
 import torch
 from diffusers.pipelines.ace_step.modeling_ace_step import _pack_sequences
 
-from trackfarm_worker.engine.child.recipe import EngineJob, Recipe, latents
-from trackfarm_worker.engine.child.source_encoder import SoundEncoder
+from trackfarm_worker.engine.child.recipe import Recipe, TrackTry, latent_frames
+from trackfarm_worker.engine.child.source_encoder import SourceEncoder
 from trackfarm_worker.engine.child.text_encoder import (
     LYRIC_TOKENS,
     TEXT_TOKENS,
     Texts,
-    texts,
-    tokenised,
+    format_texts,
+    tokenise,
 )
 
 CHUNK = 16  # texts encoded at once: bounds the memory of attention over lyrics
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class EncodedInputs:
     """Inputs of a track that do not depend on the rest of the batch; tensors are (frames,
     width)."""
 
@@ -34,7 +34,7 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class Conditioning:
     """All inputs of the DiT for one track.
 
     `noise` (frames, width) is float32, `context` (frames, 2 * width) holds the source and the chunk
@@ -57,47 +57,49 @@ class Conditioner:
     """Conditioner around an `AceStepPipeline`; uses all its modules except the DiT, each on its
     device."""
 
-    def __init__(self, pipeline: Any, sounds: SoundEncoder | None = None) -> None:
+    def __init__(self, pipeline: Any, source_encoder: SourceEncoder | None = None) -> None:
         self._pipeline = pipeline
-        self.sounds = sounds or SoundEncoder(pipeline)
+        self.source_encoder = source_encoder or SourceEncoder(pipeline)
         self._silence_timbre: torch.Tensor | None = None
 
     @torch.inference_mode()
-    def ground(self, job: EngineJob) -> Ground:
+    def encode_inputs(self, track: TrackTry) -> EncodedInputs:
         """Encode the inputs of this track alone. Raises OSError when a source file is missing."""
-        recipe = job.recipe
-        frames = latents(recipe.duration, self._pipeline.latents_per_second)
-        return Ground(
+        recipe = track.recipe
+        frames = latent_frames(recipe.duration, self._pipeline.latents_per_second)
+        return EncodedInputs(
             recipe=recipe,
-            noise=self._noise(frames, job.seed),
+            noise=self._noise(frames, track.seed),
             context=self._context(recipe, frames),
             timbre=self._timbre(recipe),
-            texts=texts(self._pipeline, recipe),
+            texts=format_texts(self._pipeline, recipe),
             plain_texts=(
-                texts(self._pipeline, recipe, task="text2music") if recipe.is_blended else None
+                format_texts(self._pipeline, recipe, task="text2music")
+                if recipe.is_blended
+                else None
             ),
         )
 
     @torch.inference_mode()
-    def materials(self, grounds: Sequence[Ground]) -> list[Material]:
-        """Add the conditions: texts are encoded together, with masks, so that tracks do not affect
-        each other."""
-        main = [(ground.texts, ground.timbre) for ground in grounds]
-        plain = [(g.plain_texts, g.timbre) for g in grounds if g.plain_texts is not None]
-        lines = [*main, *plain]
+    def condition(self, inputs: Sequence[EncodedInputs]) -> list[Conditioning]:
+        """Return the conditioning of each track: texts are encoded together, with masks, so that
+        tracks do not affect each other."""
+        main = [(track.texts, track.timbre) for track in inputs]
+        plain = [(t.plain_texts, t.timbre) for t in inputs if t.plain_texts is not None]
+        all_texts = [*main, *plain]
         conditions: list[torch.Tensor] = []
-        for first in range(0, len(lines), CHUNK):
-            conditions += self._conditions(lines[first : first + CHUNK])
+        for first in range(0, len(all_texts), CHUNK):
+            conditions += self._encode_conditions(all_texts[first : first + CHUNK])
         plain_conditions = iter(conditions[len(main) :])
         return [
-            Material(
-                recipe=ground.recipe,
-                noise=ground.noise,
-                context=ground.context,
+            Conditioning(
+                recipe=track.recipe,
+                noise=track.noise,
+                context=track.context,
                 condition=condition,
-                plain_condition=None if ground.plain_texts is None else next(plain_conditions),
+                plain_condition=None if track.plain_texts is None else next(plain_conditions),
             )
-            for ground, condition in zip(grounds, conditions[: len(main)], strict=True)
+            for track, condition in zip(inputs, conditions[: len(main)], strict=True)
         ]
 
     def _noise(self, frames: int, seed: int) -> torch.Tensor:
@@ -126,8 +128,12 @@ class Conditioner:
 
     def _source(self, recipe: Recipe, frames: int) -> torch.Tensor:
         if recipe.source is not None:
-            source_latents = self.sounds.source(recipe.source)
-            return self.sounds.resung(source_latents) if recipe.task == "cover" else source_latents
+            source_latents = self.source_encoder.source(recipe.source)
+            return (
+                self.source_encoder.requantised(source_latents)
+                if recipe.task == "cover"
+                else source_latents
+            )
         if recipe.codes:
             return self._stock_source(
                 audio_codes="".join(f"<|audio_code_{code}|>" for code in recipe.codes)
@@ -146,7 +152,7 @@ class Conditioner:
 
     def _timbre(self, recipe: Recipe) -> torch.Tensor:
         if recipe.reference is not None:
-            return self._encode_timbre(self.sounds.reference(recipe.reference))
+            return self._encode_timbre(self.source_encoder.reference(recipe.reference))
         if self._silence_timbre is None:
             frames = round(30 * self._pipeline.latents_per_second)
             silence = self._pipeline.condition_encoder.silence_latent[0, :frames]
@@ -159,14 +165,14 @@ class Conditioner:
         timbre, _ = encoder.timbre_encoder(reference[None].to(encoder.device, encoder.dtype), order)
         return timbre[0]  # type: ignore[no-any-return]
 
-    def _conditions(self, inputs: Sequence[tuple[Texts, torch.Tensor]]) -> list[torch.Tensor]:
+    def _encode_conditions(
+        self, inputs: Sequence[tuple[Texts, torch.Tensor]]
+    ) -> list[torch.Tensor]:
         """Run the forward pass of `AceStepConditionEncoder`, with timbres encoded beforehand."""
         pipe, encoder = self._pipeline, self._pipeline.condition_encoder
         reader = pipe.text_encoder
-        text = tokenised(pipe.tokenizer, [t.text for t, _ in inputs], TEXT_TOKENS, reader.device)
-        lyric = tokenised(
-            pipe.tokenizer, [t.lyrics for t, _ in inputs], LYRIC_TOKENS, reader.device
-        )
+        text = tokenise(pipe.tokenizer, [t.text for t, _ in inputs], TEXT_TOKENS, reader.device)
+        lyric = tokenise(pipe.tokenizer, [t.lyrics for t, _ in inputs], LYRIC_TOKENS, reader.device)
         text_states = reader(input_ids=text.ids).last_hidden_state.to(encoder.device)
         lyric_embeddings = reader.get_input_embeddings()(lyric.ids).to(encoder.device)
         text_mask, lyric_mask = text.mask.to(encoder.device), lyric.mask.to(encoder.device)

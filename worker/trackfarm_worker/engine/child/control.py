@@ -1,4 +1,4 @@
-"""Control channel of the engine process: reads orders from the parent, and exits when the parent
+"""Control channel of the engine process: reads messages from the parent, and exits when the parent
 does."""
 
 import os
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from trackfarm_worker.engine.protocol import Order, Run, Setup, StopTracks, read_order
+from trackfarm_worker.engine.protocol import ControlMessage, Run, Setup, StopTracks, read_control
 
 PROTOCOL_ERROR = 3
 
@@ -21,52 +21,52 @@ class ControlChannel:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._setups: queue.SimpleQueue[Setup] = queue.SimpleQueue()
-        self._batches: queue.SimpleQueue[Run] = queue.SimpleQueue()
+        self._runs: queue.SimpleQueue[Run] = queue.SimpleQueue()
         self._stopped: set[tuple[int, int]] = set()
         self._changed = threading.Condition()
-        threading.Thread(target=self._read, name="orders", daemon=True).start()
+        threading.Thread(target=self._read, name="control", daemon=True).start()
 
     def setup(self) -> Setup:
-        """Wait for the first order."""
+        """Wait for the first message."""
         return self._setups.get()
 
-    def next_batch(self) -> Run:
+    def next_run(self) -> Run:
         """Wait for the next run."""
-        return self._batches.get()
+        return self._runs.get()
 
-    def is_stopped(self, batch_id: int, track_id: int) -> bool:
-        return (batch_id, track_id) in self._stopped
+    def is_stopped(self, run_id: int, track_id: int) -> bool:
+        return (run_id, track_id) in self._stopped
 
-    def pause(self, seconds: float, batch_id: int, track_ids: Collection[int]) -> None:
+    def pause(self, seconds: float, run_id: int, track_ids: Collection[int]) -> None:
         """Wait `seconds`, or until one of the tracks is stopped."""
         with self._changed:
             self._changed.wait_for(
-                lambda: any(self.is_stopped(batch_id, track_id) for track_id in track_ids), seconds
+                lambda: any(self.is_stopped(run_id, track_id) for track_id in track_ids), seconds
             )
 
-    def forget(self, batch_id: int) -> None:
-        """Discard the stops of a finished run."""
+    def discard_stops(self, run_id: int) -> None:
+        """Discard the stop requests of a finished run."""
         with self._changed:
-            self._stopped = {stop for stop in self._stopped if stop[0] != batch_id}
+            self._stopped = {stop for stop in self._stopped if stop[0] != run_id}
 
     def _read(self) -> None:
         for text in self._stream:
             try:
-                order = read_order(text)
+                message = read_control(text)
             except ValidationError as error:
-                print(f"not an order: {error}", file=sys.stderr, flush=True)
+                print(f"not a control message: {error}", file=sys.stderr, flush=True)
                 os._exit(PROTOCOL_ERROR)
-            self._dispatch(order)
+            self._dispatch(message)
         # The parent is gone. Exit without cleanup, because only that interrupts a step.
         os._exit(0)
 
-    def _dispatch(self, order: Order) -> None:
-        match order:
+    def _dispatch(self, message: ControlMessage) -> None:
+        match message:
             case Setup():
-                self._setups.put(order)
+                self._setups.put(message)
             case Run():
-                self._batches.put(order)
-            case StopTracks(batch_id=batch_id, track_ids=track_ids):
+                self._runs.put(message)
+            case StopTracks(run_id=run_id, track_ids=track_ids):
                 with self._changed:
-                    self._stopped |= {(batch_id, track_id) for track_id in track_ids}
+                    self._stopped |= {(run_id, track_id) for track_id in track_ids}
                     self._changed.notify_all()

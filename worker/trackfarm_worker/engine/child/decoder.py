@@ -1,8 +1,5 @@
-"""Decoding of latents to audio, in windows (`trackfarm_worker.engine.child.decoder`); tracks share
-passes.
-
-Windows of a long latent for the decoder: bounded memory without audible seams.
-"""
+"""Decoding of latents to audio, in overlapping windows that several tracks share in one pass:
+bounded memory without audible seams."""
 
 import math
 from collections import Counter
@@ -29,6 +26,82 @@ class Window:
     keep_to: int
 
 
+OnPass = Callable[[int, int, Mapping[int, int]], Collection[int]]
+Piece = tuple[int, Window]
+
+
+class Decoder:
+    """Decoder around an `AutoencoderOobleck`. `window` in latent frames, `at_once` windows per
+    pass."""
+
+    def __init__(self, vae: Any, *, window: int = WINDOW, windows_per_pass: int = 1) -> None:
+        self._vae = vae
+        self.window = window
+        self.windows_per_pass = windows_per_pass
+
+    @torch.inference_mode()
+    def decode(
+        self, latents: Mapping[int, torch.Tensor], on_pass: OnPass
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield each track's position and audio (channels, samples), float32, as soon as it is
+        complete.
+
+        `latents` are (frames, width) by position. `on_pass` is called after each pass with the
+        number of finished passes, of all passes, and of windows per track in it; it returns the
+        positions to skip.
+        """
+        plan = passes(
+            {i: len(track) for i, track in latents.items()}, self.window, self.windows_per_pass
+        )
+        windows_left = Counter(position for part in plan for position, _ in part)
+        decoded: dict[int, list[torch.Tensor]] = {position: [] for position in latents}
+        skipped: Collection[int] = ()
+        for done, part in enumerate(plan, start=1):
+            active = [piece for piece in part if piece[0] not in skipped]
+            for (position, _), audio in zip(
+                active, self._decode_windows(latents, active), strict=True
+            ):
+                decoded[position].append(audio)
+                windows_left[position] -= 1
+            skipped = on_pass(done, len(plan), Counter(position for position, _ in active))
+            for position in dict.fromkeys(position for position, _ in active):
+                if windows_left[position] == 0 and position not in skipped:
+                    yield position, torch.cat(decoded.pop(position), dim=1)
+
+    def _decode_windows(
+        self, latents: Mapping[int, torch.Tensor], pieces: Sequence[Piece]
+    ) -> Iterator[torch.Tensor]:
+        if not pieces:
+            return
+        parts = [latents[position][window.start : window.stop].T for position, window in pieces]
+        audio = self._vae.decode(torch.stack(parts).to(self._vae.dtype)).sample.float()
+        for (_, window), sound in zip(pieces, audio, strict=True):
+            hop = sound.shape[-1] // (window.stop - window.start)
+            begin, end = window.keep_from - window.start, window.keep_to - window.start
+            yield sound[:, begin * hop : end * hop]
+
+
+def passes(frames: Mapping[int, int], window: int, windows_per_pass: int) -> list[list[Piece]]:
+    """Return the windows to decode together, pass by pass: only windows of equal length can share
+    one.
+
+    Tracks are decoded one after the other, so that each is complete as early as possible.
+    """
+    pieces = [
+        (position, part)
+        for position, count in sorted(frames.items(), key=lambda track: min(track[1], window))
+        for part in windows(count, window=window)
+    ]
+    plan: list[list[Piece]] = []
+    for _, group in groupby(pieces, key=lambda piece: piece[1].stop - piece[1].start):
+        same_length = list(group)
+        plan += [
+            same_length[first : first + windows_per_pass]
+            for first in range(0, len(same_length), windows_per_pass)
+        ]
+    return plan
+
+
 def windows(frames: int, *, window: int = WINDOW, overlap: int = OVERLAP) -> Iterator[Window]:
     """Yield windows of one length, at most `window`, over `frames` latents; the last is
     right-aligned.
@@ -53,76 +126,3 @@ def windows(frames: int, *, window: int = WINDOW, overlap: int = OVERLAP) -> Ite
         keep_to = frames if stop == frames else stop - overlap
         yield Window(start, stop, keep_from, keep_to)
         keep_from = keep_to
-
-
-OnPass = Callable[[int, int, Mapping[int, int]], Collection[int]]
-Piece = tuple[int, Window]
-
-
-class Decoder:
-    """Decoder around an `AutoencoderOobleck`. `window` in latent frames, `at_once` windows per
-    pass."""
-
-    def __init__(self, vae: Any, *, window: int = WINDOW, at_once: int = 1) -> None:
-        self._vae = vae
-        self.window = window
-        self.at_once = at_once
-
-    @torch.inference_mode()
-    def decode(
-        self, latents: Mapping[int, torch.Tensor], on_pass: OnPass
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield each track's position and audio (channels, samples), float32, as soon as it is
-        complete.
-
-        `latents` are (frames, width) by position. `on_pass` is called after each pass with the
-        number of finished passes, of all passes, and of windows per track in it; it returns the
-        positions to skip.
-        """
-        plan = passes({i: len(track) for i, track in latents.items()}, self.window, self.at_once)
-        windows_left = Counter(place for part in plan for place, _ in part)
-        decoded: dict[int, list[torch.Tensor]] = {place: [] for place in latents}
-        skipped: Collection[int] = ()
-        for done, part in enumerate(plan, start=1):
-            active = [piece for piece in part if piece[0] not in skipped]
-            for (place, _), audio in zip(
-                active, self._decode_windows(latents, active), strict=True
-            ):
-                decoded[place].append(audio)
-                windows_left[place] -= 1
-            skipped = on_pass(done, len(plan), Counter(place for place, _ in active))
-            for place in dict.fromkeys(place for place, _ in active):
-                if windows_left[place] == 0 and place not in skipped:
-                    yield place, torch.cat(decoded.pop(place), dim=1)
-
-    def _decode_windows(
-        self, latents: Mapping[int, torch.Tensor], pieces: Sequence[Piece]
-    ) -> Iterator[torch.Tensor]:
-        if not pieces:
-            return
-        parts = [latents[place][window.start : window.stop].T for place, window in pieces]
-        audio = self._vae.decode(torch.stack(parts).to(self._vae.dtype)).sample.float()
-        for (_, window), sound in zip(pieces, audio, strict=True):
-            hop = sound.shape[-1] // (window.stop - window.start)
-            begin, end = window.keep_from - window.start, window.keep_to - window.start
-            yield sound[:, begin * hop : end * hop]
-
-
-def passes(frames: Mapping[int, int], window: int, at_once: int) -> list[list[Piece]]:
-    """Return the windows to decode together, pass by pass: only windows of equal length can share
-    one.
-
-    Tracks are decoded one after the other, so that each is complete as early as possible.
-    """
-    pieces = [
-        (place, part)
-        for place, count in sorted(frames.items(), key=lambda track: min(track[1], window))
-        for part in windows(count, window=window)
-    ]
-    plan: list[list[Piece]] = []
-    for _, group in groupby(pieces, key=lambda piece: piece[1].stop - piece[1].start):
-        same_length = list(group)
-        plan += [
-            same_length[first : first + at_once] for first in range(0, len(same_length), at_once)
-        ]
-    return plan

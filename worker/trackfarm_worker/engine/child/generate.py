@@ -12,40 +12,47 @@ from typing import Protocol
 
 import torch
 
-from trackfarm_worker.engine.child.audio_writer import Sound
-from trackfarm_worker.engine.child.conditioning import Conditioner, Ground, Material
-from trackfarm_worker.engine.child.device import is_out_of_memory, kind_of, told
+from trackfarm_worker.engine.child.audio_writer import AcceptedAudio
+from trackfarm_worker.engine.child.conditioning import Conditioner, Conditioning, EncodedInputs
+from trackfarm_worker.engine.child.failure import failure_of, is_out_of_memory
 from trackfarm_worker.engine.child.memory import MemoryLimits
-from trackfarm_worker.engine.child.recipe import EngineJob
-from trackfarm_worker.engine.child.render import Outcome, Rendered, Renderer, RenderQueue
+from trackfarm_worker.engine.child.recipe import TrackTry
+from trackfarm_worker.engine.child.render import Rendered, Renderer, RenderFuture, RenderQueue
 from trackfarm_worker.engine.child.time_accounting import TimeAccount
-from trackfarm_worker.engine.protocol import Finished, Stage, TrackFailedReport, TrackStopped
+from trackfarm_worker.engine.protocol import (
+    EngineStage,
+    FailedTrack,
+    FinishedTrack,
+    StoppedTrack,
+)
 
-Made = Sound | TrackFailedReport | TrackStopped | EngineJob
+BatchOutput = AcceptedAudio | FailedTrack | StoppedTrack | TrackTry
 """Audio to write, another answer, or the next try of a track whose audio was rejected."""
 
 
-def track_of(made: Made) -> int:
-    return made.finished.track_id if isinstance(made, Sound) else made.track_id
+def track_id_of(output: BatchOutput) -> int:
+    return output.finished.track_id if isinstance(output, AcceptedAudio) else output.track_id
 
 
 class ProgressObserver(Protocol):
     """Observer of a batch, which can stop its tracks."""
 
-    def tell(self, track_ids: Sequence[int], stage: Stage, step: int, steps: int) -> None: ...
+    def report_step(
+        self, track_ids: Sequence[int], stage: EngineStage, step: int, steps: int
+    ) -> None: ...
 
     def is_stopped(self, track_id: int) -> bool: ...
 
 
 class Denoising(Protocol):
     def denoise(
-        self, materials: Sequence[Material], on_step: Callable[[int, int], Collection[int]]
+        self, conditionings: Sequence[Conditioning], on_step: Callable[[int, int], Collection[int]]
     ) -> tuple[list[torch.Tensor | None], float]: ...
 
 
 class Decoding(Protocol):
     window: int
-    at_once: int
+    windows_per_pass: int
 
     def decode(
         self,
@@ -54,8 +61,8 @@ class Decoding(Protocol):
     ) -> Iterator[tuple[int, torch.Tensor]]: ...
 
 
-class BatchMaker:
-    """Maker of one batch at a time; not thread-safe. `precise` is a context in which the model
+class BatchGenerator:
+    """Generator of one batch at a time; not thread-safe. `precise` is a context in which the model
     computes in float32, for a track with overflowed latents, or None if it always does. `spool` is
     the folder of the audio files."""
 
@@ -65,8 +72,8 @@ class BatchMaker:
         conditioner: Conditioner,
         denoiser: Denoising,
         decoder: Decoding,
-        delivery: Renderer,
-        ledger: TimeAccount,
+        renderer: Renderer,
+        time_account: TimeAccount,
         spool: Path,
         sample_rate: int,
         synchronise: Callable[[], None] = lambda: None,
@@ -75,168 +82,190 @@ class BatchMaker:
         self._conditioner = conditioner
         self._denoiser = denoiser
         self._decoder = decoder
-        self._deliveries = RenderQueue(delivery.render)
-        self._ledger = ledger
+        self._render_queue = RenderQueue(renderer.render)
+        self._time_account = time_account
         self._spool = spool
         self._sample_rate = sample_rate
         self._synchronise = synchronise
         self._precise = precise
 
-    def fit(self, room: MemoryLimits) -> None:
+    def set_windows(self, limits: MemoryLimits) -> None:
         """Set the decoding windows. Sources are always encoded in the same windows, because a
         cover's tokens must not depend on the available memory."""
-        self._decoder.window, self._decoder.at_once = room.window, room.windows
+        self._decoder.window, self._decoder.windows_per_pass = limits.window, limits.windows
 
-    def make(self, jobs: Sequence[EngineJob], watch: ProgressObserver) -> Iterator[Made]:
-        """Yield one answer per job, each as soon as it is known.
+    def generate(
+        self, tracks: Sequence[TrackTry], observer: ProgressObserver
+    ) -> Iterator[BatchOutput]:
+        """Yield one output per track, each as soon as it is known.
 
-        An error of a single track becomes its answer. An error of the whole batch is raised; jobs
-        without an answer can then be made again.
+        An error of a single track becomes its output. An error of the whole batch is raised; tracks
+        without an output can then be made again.
         """
-        self._lap(None, [job.track_id for job in jobs])
-        grounds: list[Ground] = []
-        active: list[EngineJob] = []
-        for job, ground in self._encode_inputs(jobs, watch):
-            if isinstance(ground, Ground):
-                grounds.append(ground)
-                active.append(job)
+        self._lap(None, [track.track_id for track in tracks])
+        inputs: list[EncodedInputs] = []
+        active: list[TrackTry] = []
+        for track, encoded in self._encode_inputs(tracks, observer):
+            if isinstance(encoded, EncodedInputs):
+                inputs.append(encoded)
+                active.append(track)
             else:
-                yield ground
+                yield encoded
         if active:
-            yield from self._make(active, grounds, watch)
-
-    def _make(
-        self, jobs: Sequence[EngineJob], grounds: Sequence[Ground], watch: ProgressObserver
-    ) -> Iterator[Made]:
-        materials = self._conditioner.materials(grounds)
-        self._lap("condition", [job.track_id for job in jobs])
-        on_step = partial(self._between_steps, jobs, watch)
-        latents, padding = self._denoiser.denoise(materials, on_step)
-        denoised = {
-            place: track_latents
-            for place, track_latents in enumerate(latents)
-            if track_latents is not None
-        }
-        self._lap("denoise", {jobs[place].track_id: _cost(jobs[place]) for place in denoised})
-        repaired = {
-            place: self._repaired(jobs[place], materials[place], track_latents)
-            for place, track_latents in denoised.items()
-        }
-        decoded = set()
-        passes = max(job.recipe.steps for job in jobs) / len(jobs)
-        answer = partial(self._answer, batch_size=len(jobs), padding=padding, passes=passes)
-        try:
-            decoding = self._decoder.decode(repaired, partial(self._between_passes, jobs, watch))
-            for place, audio in decoding:
-                decoded.add(place)
-                self._deliveries.begin(jobs[place], audio)
-                yield from starmap(answer, self._deliveries.ended(all_of_them=False))
-            yield from starmap(answer, self._deliveries.ended(all_of_them=True))
-        finally:
-            self._deliveries.drop()
-        yield from (self._stopped(job) for place, job in enumerate(jobs) if place not in decoded)
+            yield from self._generate(active, inputs, observer)
 
     def _encode_inputs(
-        self, jobs: Sequence[EngineJob], watch: ProgressObserver
-    ) -> Iterator[tuple[EngineJob, Ground | TrackFailedReport | TrackStopped]]:
-        for done, job in enumerate(jobs):
-            watch.tell([job.track_id for job in jobs], "condition", done, len(jobs))
-            if watch.is_stopped(job.track_id):
-                yield job, self._stopped(job)
+        self, tracks: Sequence[TrackTry], observer: ProgressObserver
+    ) -> Iterator[tuple[TrackTry, EncodedInputs | FailedTrack | StoppedTrack]]:
+        track_ids = [track.track_id for track in tracks]
+        for number, track in enumerate(tracks):
+            observer.report_step(track_ids, "condition", number, len(tracks))
+            if observer.is_stopped(track.track_id):
+                yield track, self._stopped(track)
                 continue
             try:
-                ground: Ground | TrackFailedReport = self._conditioner.ground(job)
+                encoded: EncodedInputs | FailedTrack = self._conditioner.encode_inputs(track)
             except Exception as error:
                 if is_out_of_memory(error):
                     raise
-                ground = self._failed(job, error)
-            self._lap("condition", [job.track_id])
-            yield job, ground
+                encoded = self._failed(track, error)
+            self._lap("condition", [track.track_id])
+            yield track, encoded
 
-    def _repaired(self, job: EngineJob, material: Material, latents: torch.Tensor) -> torch.Tensor:
+    def _generate(
+        self,
+        tracks: Sequence[TrackTry],
+        inputs: Sequence[EncodedInputs],
+        observer: ProgressObserver,
+    ) -> Iterator[BatchOutput]:
+        conditionings = self._conditioner.condition(inputs)
+        self._lap("condition", [track.track_id for track in tracks])
+        on_step = partial(self._between_steps, tracks, observer)
+        latents, padding = self._denoiser.denoise(conditionings, on_step)
+        denoised = {
+            position: track_latents
+            for position, track_latents in enumerate(latents)
+            if track_latents is not None
+        }
+        self._lap("denoise", {tracks[i].track_id: _cost(tracks[i]) for i in denoised})
+        repaired = {
+            position: self._repair(tracks[position], conditionings[position], track_latents)
+            for position, track_latents in denoised.items()
+        }
+        decoded = set()
+        passes = max(track.recipe.steps for track in tracks) / len(tracks)
+        output = partial(self._output, batch_size=len(tracks), padding=padding, passes=passes)
+        queue = self._render_queue
+        try:
+            on_pass = partial(self._between_passes, tracks, observer)
+            for position, audio in self._decoder.decode(repaired, on_pass):
+                decoded.add(position)
+                queue.submit(tracks[position], audio)
+                yield from starmap(output, queue.finished(wait_for_all=False))
+            yield from starmap(output, queue.finished(wait_for_all=True))
+        finally:
+            queue.cancel()
+        yield from (self._stopped(track) for i, track in enumerate(tracks) if i not in decoded)
+
+    def _repair(
+        self, track: TrackTry, conditioning: Conditioning, latents: torch.Tensor
+    ) -> torch.Tensor:
         """Recompute latents that are not finite in higher precision, if available."""
         if self._precise is None or bool(torch.isfinite(latents).all()):
             return latents
         with self._precise():
-            repeated, _ = self._denoiser.denoise([material], lambda *_: ())
-        self._lap("denoise", [job.track_id])
+            repeated, _ = self._denoiser.denoise([conditioning], lambda *_: ())
+        self._lap("denoise", [track.track_id])
         return latents if repeated[0] is None else repeated[0]
 
-    def _answer(
-        self, job: EngineJob, outcome: Outcome, *, batch_size: int, padding: float, passes: float
-    ) -> Made:
-        rendered = outcome.result()
-        self._lap(None, [job.track_id])
+    def _output(
+        self,
+        track: TrackTry,
+        future: RenderFuture,
+        *,
+        batch_size: int,
+        padding: float,
+        passes: float,
+    ) -> BatchOutput:
+        rendered = future.result()
+        self._lap(None, [track.track_id])
         if isinstance(rendered, Rendered):
             frames, channels = rendered.samples.shape
-            finished = Finished(
-                track_id=job.track_id,
-                path=self._spool / f"{job.name}.npy",
+            finished = FinishedTrack(
+                track_id=track.track_id,
+                path=self._spool / f"{track.name}.npy",
                 sample_rate=self._sample_rate,
                 channels=channels,
                 frames=frames,
                 measures=rendered.measures,
-                timings=self._ledger.settle(job.track_id),
-                seed=job.seed,
+                timings=self._time_account.take(track.track_id),
+                seed=track.seed,
                 batch_size=batch_size,
                 padding=padding,
                 passes=passes,
             )
-            return Sound(finished, rendered.samples)
-        if job.attempt + 1 < len(job.recipe.seeds):
-            return replace(job, attempt=job.attempt + 1)
-        seeds = ", ".join(map(str, job.recipe.seeds))
-        return TrackFailedReport(
-            track_id=job.track_id,
+            return AcceptedAudio(finished, rendered.samples)
+        if track.attempt + 1 < len(track.recipe.seeds):
+            return replace(track, attempt=track.attempt + 1)
+        seeds = ", ".join(map(str, track.recipe.seeds))
+        return FailedTrack(
+            track_id=track.track_id,
             kind=rendered.kind,
             message=f"{rendered.message} (seeds tried: {seeds})",
-            timings=self._ledger.settle(job.track_id),
+            timings=self._time_account.take(track.track_id),
         )
 
     def _between_steps(
-        self, jobs: Sequence[EngineJob], watch: ProgressObserver, step: int, steps: int
+        self, tracks: Sequence[TrackTry], observer: ProgressObserver, step: int, steps: int
     ) -> set[int]:
-        return _report_step(jobs, watch, "denoise", step, steps)
+        return _report_step(tracks, observer, "denoise", step, steps)
 
     def _between_passes(
         self,
-        jobs: Sequence[EngineJob],
-        watch: ProgressObserver,
+        tracks: Sequence[TrackTry],
+        observer: ProgressObserver,
         step: int,
         steps: int,
         windows: Mapping[int, int],
     ) -> set[int]:
-        self._lap("decode", {jobs[place].track_id: count for place, count in windows.items()})
-        return _report_step(jobs, watch, "decode", step, steps)
+        self._lap("decode", {tracks[i].track_id: count for i, count in windows.items()})
+        return _report_step(tracks, observer, "decode", step, steps)
 
-    def _lap(self, stage: Stage | None, shares: Mapping[int, float] | Sequence[int]) -> None:
+    def _lap(self, stage: EngineStage | None, shares: Mapping[int, float] | Sequence[int]) -> None:
         self._synchronise()
         weights = shares if isinstance(shares, Mapping) else dict.fromkeys(shares, 1.0)
-        self._ledger.lap(stage, weights)
+        self._time_account.lap(stage, weights)
 
-    def _stopped(self, job: EngineJob) -> TrackStopped:
-        self._ledger.settle(job.track_id)
-        return TrackStopped(track_id=job.track_id)
+    def _stopped(self, track: TrackTry) -> StoppedTrack:
+        self._time_account.take(track.track_id)
+        return StoppedTrack(track_id=track.track_id)
 
-    def _failed(self, job: EngineJob, error: Exception) -> TrackFailedReport:
+    def _failed(self, track: TrackTry, error: Exception) -> FailedTrack:
         traceback.print_exception(error, file=sys.stderr)
-        self._lap(None, [job.track_id])
-        timings = self._ledger.settle(job.track_id)
-        return TrackFailedReport(
-            track_id=job.track_id, kind=kind_of(error), message=told(error), timings=timings
+        self._lap(None, [track.track_id])
+        failure = failure_of(error)
+        return FailedTrack(
+            track_id=track.track_id,
+            kind=failure.kind,
+            message=failure.message,
+            timings=self._time_account.take(track.track_id),
         )
 
 
-def _cost(job: EngineJob) -> float:
+def _cost(track: TrackTry) -> float:
     """Return the cost of a track's denoising, relative to others in its batch."""
-    return job.seconds * job.recipe.steps * job.recipe.passes
+    return track.seconds * track.recipe.steps * track.recipe.passes
 
 
 def _report_step(
-    jobs: Sequence[EngineJob], watch: ProgressObserver, stage: Stage, step: int, steps: int
+    tracks: Sequence[TrackTry],
+    observer: ProgressObserver,
+    stage: EngineStage,
+    step: int,
+    steps: int,
 ) -> set[int]:
-    """Report a step, then return the positions of the jobs to stop."""
-    active = [job.track_id for job in jobs if not watch.is_stopped(job.track_id)]
+    """Report a step, then return the positions of the tracks to stop."""
+    active = [track.track_id for track in tracks if not observer.is_stopped(track.track_id)]
     if active:
-        watch.tell(active, stage, step, steps)
-    return {place for place, job in enumerate(jobs) if watch.is_stopped(job.track_id)}
+        observer.report_step(active, stage, step, steps)
+    return {i for i, track in enumerate(tracks) if observer.is_stopped(track.track_id)}

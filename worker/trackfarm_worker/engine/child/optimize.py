@@ -8,7 +8,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_oobleck import Snake1d
 from torch.nn.utils import remove_weight_norm
 
-from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.options import EngineOptions
 
 
 def fold_weight_norm(vae: Any) -> None:
@@ -18,7 +18,7 @@ def fold_weight_norm(vae: Any) -> None:
             remove_weight_norm(module)
 
 
-def accelerate(pipeline: Any, options: Options) -> None:
+def accelerate(pipeline: Any, options: EngineOptions) -> None:
     """Fold weights always; compile the modules selected by the options."""
     fold_weight_norm(pipeline.vae)
     if options.compile_transformer:

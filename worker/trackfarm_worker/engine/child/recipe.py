@@ -1,7 +1,4 @@
-"""Validation of a requested track: the model's inputs with all defaults, or a refusal.
-
-Conversion of requested tracks into jobs, including the lengths of their source files.
-"""
+"""Validation of a requested track: all its inputs with the model set's defaults, or a failure."""
 
 import math
 import re
@@ -13,6 +10,7 @@ from numpy.typing import NDArray
 
 from trackfarm.model_sets import ModelSet
 from trackfarm.protocol.worker import FailureKind
+from trackfarm_worker.engine.child.failure import MAX_MESSAGE, EngineFailure
 from trackfarm_worker.engine.protocol import EngineTrack
 
 MAX_DURATION = 600.0
@@ -72,14 +70,43 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class RecipeRefusal:
-    kind: FailureKind
-    message: str
+class TrackTry:
+    """One try of a track, with one seed. `name` is the stem of its file in the spool, `attempt` its
+    number from 0."""
+
+    track_id: int
+    recipe: Recipe
+    name: str
+    attempt: int = 0
+
+    @property
+    def seed(self) -> int:
+        return self.recipe.seeds[self.attempt]
+
+    @property
+    def seconds(self) -> float:
+        return self.recipe.duration
 
 
-def recipe(
+def first_try(track: EngineTrack, model_set: ModelSet, name: str) -> TrackTry | EngineFailure:
+    """Return the first try of a track, or why the engine refuses it."""
+    lengths: dict[str, int] = {}
+    for role, path in (("source", track.source), ("reference", track.reference)):
+        if path is not None:
+            length = _source_frames(role, path)
+            if isinstance(length, EngineFailure):
+                return length
+            lengths[role] = length
+    match build_recipe(track, model_set, source_frames=lengths.get("source")):
+        case Recipe() as valid:
+            return TrackTry(track.track_id, valid, name)
+        case failure:
+            return failure
+
+
+def build_recipe(
     track: EngineTrack, model_set: ModelSet, *, source_frames: int | None = None
-) -> Recipe | RecipeRefusal:
+) -> Recipe | EngineFailure:
     """Fill in the model set's defaults; guidance is 1 if it is distilled into the weights.
 
     `source_frames` is the length of `track.source`. A source or audio codes determine the length of
@@ -88,12 +115,12 @@ def recipe(
     if track.task_type not in model_set.tasks:
         supported = ", ".join(sorted(model_set.tasks))
         message = f"{model_set.name} cannot do {track.task_type!r}; it can do {supported}"
-        return RecipeRefusal(FailureKind.UNSUPPORTED_TASK, message)
+        return EngineFailure(FailureKind.UNSUPPORTED_TASK, message)
     codes = tuple(int(code) for code in _CODE.findall(track.audio_codes or ""))
     seconds = _seconds(track, model_set, source_frames, codes)
     problems = [*_value_problems(track, model_set, seconds), *_task_problems(track, codes, seconds)]
     if problems:
-        return RecipeRefusal(FailureKind.BAD_INPUT, "; ".join(problems))
+        return EngineFailure(FailureKind.BAD_INPUT, "; ".join(problems))
     guidance = model_set.default_guidance if track.guidance is None else track.guidance
     return Recipe(
         task="cover" if codes else track.task_type,
@@ -119,6 +146,22 @@ def recipe(
         track_classes=track.track_classes,
         loudness_lufs=track.loudness_lufs,
     )
+
+
+def load_stereo(path: Path) -> NDArray[np.float32]:
+    """Return float32 samples (frames, 2), memory-mapped. Raises OSError or ValueError."""
+    samples = np.load(path, mmap_mode="r", allow_pickle=False)
+    if samples.dtype != np.float32 or samples.ndim != 2 or samples.shape[1] != 2:
+        raise ValueError(f"{samples.dtype} of shape {samples.shape} is not stereo float32")
+    if not len(samples):
+        raise ValueError("no samples")
+    return samples  # type: ignore[no-any-return]
+
+
+def latent_frames(seconds: float, per_second: float) -> int:
+    """Return the number of latent frames that hold `seconds` of audio."""
+    # `seconds` may be an inexact quotient: without rounding, 10 s at 25 per second could be 251.
+    return math.ceil(round(seconds * per_second, 6))
 
 
 def _seeds(track: EngineTrack) -> tuple[int, ...]:
@@ -181,59 +224,9 @@ def _task_problems(track: EngineTrack, codes: tuple[int, ...], seconds: float) -
     return [message for message, is_valid in problems.items() if not is_valid]
 
 
-def latents(seconds: float, per_second: float) -> int:
-    """Return the number of latent frames that hold `seconds` of audio."""
-    # `seconds` may be an inexact quotient: without rounding, 10 s at 25 per second could be 251.
-    return math.ceil(round(seconds * per_second, 6))
-
-
-@dataclass(frozen=True, slots=True)
-class EngineJob:
-    """One try of one track. `name` is that of its file in the spool."""
-
-    track_id: int
-    recipe: Recipe
-    name: str
-    attempt: int = 0
-
-    @property
-    def seed(self) -> int:
-        return self.recipe.seeds[self.attempt]
-
-    @property
-    def seconds(self) -> float:
-        return self.recipe.duration
-
-
-def engine_job(track: EngineTrack, model_set: ModelSet, name: str) -> EngineJob | RecipeRefusal:
-    """Return the first try of a track, or the reason why the engine refuses it."""
-    lengths = {}
-    for role, path in (("source", track.source), ("reference", track.reference)):
-        if path is not None:
-            length = _frames(role, path)
-            if isinstance(length, RecipeRefusal):
-                return length
-            lengths[role] = length
-    match recipe(track, model_set, source_frames=lengths.get("source")):
-        case Recipe() as valid:
-            return EngineJob(track.track_id, valid, name)
-        case refusal:
-            return refusal
-
-
-def sound(path: Path) -> NDArray[np.float32]:
-    """Return float32 samples (frames, 2), memory-mapped. Raises OSError or ValueError."""
-    samples = np.load(path, mmap_mode="r", allow_pickle=False)
-    if samples.dtype != np.float32 or samples.ndim != 2 or samples.shape[1] != 2:
-        raise ValueError(f"{samples.dtype} of shape {samples.shape} is not stereo float32")
-    if not len(samples):
-        raise ValueError("no samples")
-    return samples  # type: ignore[no-any-return]
-
-
-def _frames(role: str, path: Path) -> int | RecipeRefusal:
+def _source_frames(role: str, path: Path) -> int | EngineFailure:
     try:
-        return len(sound(path))
+        return len(load_stereo(path))
     except (OSError, ValueError, EOFError) as error:
         message = f"the {role} audio cannot be read: {type(error).__name__}: {error}"
-        return RecipeRefusal(FailureKind.BAD_INPUT, message[:2000])
+        return EngineFailure(FailureKind.BAD_INPUT, message[:MAX_MESSAGE])

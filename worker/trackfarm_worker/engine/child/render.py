@@ -1,7 +1,5 @@
-"""Rendering of raw audio for delivery, or the reason why it is not delivered.
-
-Rendering in parallel with the device: while one track is measured, the next is decoded.
-"""
+"""Rendering of raw audio for delivery, in parallel with the device: while one track is measured, the
+next is decoded."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,10 +11,20 @@ import torch
 from numpy.typing import NDArray
 
 from trackfarm.model_sets import ModelSet
-from trackfarm_worker.engine.child.levels import measure, normalised, peak, to_int16, turned_down
-from trackfarm_worker.engine.child.measures import AudioFault, fault, thresholds
-from trackfarm_worker.engine.child.recipe import EngineJob
+from trackfarm_worker.engine.child.failure import EngineFailure
+from trackfarm_worker.engine.child.levels import (
+    check_audio,
+    measure,
+    normalise_peak,
+    peak,
+    reduce_loudness,
+    thresholds,
+    to_int16,
+)
+from trackfarm_worker.engine.child.recipe import TrackTry
 from trackfarm_worker.engine.protocol import Measures
+
+MAX_PENDING = 4  # tracks of raw audio, so that memory stays bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,56 +35,57 @@ class Rendered:
     measures: Measures
 
 
+RenderFuture = Future[Rendered | EngineFailure]
+
+
 class Renderer:
     def __init__(self, model_set: ModelSet) -> None:
         self._rate = model_set.sample_rate
         self._limits = thresholds(model_set.name)
 
     @torch.inference_mode()
-    def render(self, job: EngineJob, raw: torch.Tensor) -> Rendered | AudioFault:
-        """Cut, normalise and measure `raw` (channels, samples)."""
-        cut = raw[:, : job.recipe.frames]
-        audio = turned_down(normalised(cut), self._rate, job.recipe.loudness_lufs)
+    def render(self, track: TrackTry, raw: torch.Tensor) -> Rendered | EngineFailure:
+        """Cut, normalise and measure `raw` (channels, samples); return the audio, or why it must
+        not be delivered."""
+        cut = raw[:, : track.recipe.frames]
+        audio = reduce_loudness(normalise_peak(cut), self._rate, track.recipe.loudness_lufs)
         measures = measure(
             audio,
             rate=self._rate,
             raw_peak=peak(cut),
-            frames=job.recipe.frames,
+            frames=track.recipe.frames,
             limits=self._limits,
         )
-        return fault(measures, self._limits) or Rendered(to_int16(audio), measures)
-
-
-AHEAD = 4  # tracks of raw audio that may be pending, so that memory stays bounded
-
-Outcome = Future[Rendered | AudioFault]
+        return check_audio(measures, self._limits) or Rendered(to_int16(audio), measures)
 
 
 class RenderQueue:
-    """Render thread, in order. For one batch at a time."""
+    """Thread that renders in order. For one batch at a time."""
 
-    def __init__(self, render: Callable[[EngineJob, torch.Tensor], Rendered | AudioFault]) -> None:
+    def __init__(
+        self, render: Callable[[TrackTry, torch.Tensor], Rendered | EngineFailure]
+    ) -> None:
         self._render = render
-        self._thread = ThreadPoolExecutor(1, "delivery")
-        self._pending: deque[tuple[EngineJob, Outcome]] = deque()
+        self._thread = ThreadPoolExecutor(1, "render")
+        self._pending: deque[tuple[TrackTry, RenderFuture]] = deque()
 
-    def begin(self, job: EngineJob, audio: torch.Tensor) -> None:
-        self._pending.append((job, self._thread.submit(self._render, job, audio)))
+    def submit(self, track: TrackTry, audio: torch.Tensor) -> None:
+        self._pending.append((track, self._thread.submit(self._render, track, audio)))
 
-    def ended(self, *, all_of_them: bool) -> Iterator[tuple[EngineJob, Outcome]]:
-        """Yield the finished ones, waiting for the oldest while more than `AHEAD` are pending, or
-        for all."""
+    def finished(self, *, wait_for_all: bool) -> Iterator[tuple[TrackTry, RenderFuture]]:
+        """Yield the finished ones, waiting for the oldest while more than `MAX_PENDING` are
+        pending, or for all."""
         while self._pending:
-            outcome = self._pending[0][1]
-            if not (all_of_them or outcome.done() or len(self._pending) > AHEAD):
+            future = self._pending[0][1]
+            if not (wait_for_all or future.done() or len(self._pending) > MAX_PENDING):
                 return
-            wait([outcome])
+            wait([future])
             yield self._pending.popleft()
 
-    def drop(self) -> None:
+    def cancel(self) -> None:
         """Discard pending renders, waiting for the active one: their batch failed."""
-        outcomes = [outcome for _, outcome in self._pending]
+        futures = [future for _, future in self._pending]
         self._pending.clear()
-        for outcome in outcomes:
-            outcome.cancel()
-        wait(outcomes)
+        for future in futures:
+            future.cancel()
+        wait(futures)

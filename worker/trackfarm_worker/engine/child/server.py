@@ -9,57 +9,59 @@ from typing import Protocol
 
 from trackfarm.model_sets import ModelSet
 from trackfarm.protocol.worker import FailureKind
-from trackfarm_worker.engine.child.audio_writer import Sound, Spool
-from trackfarm_worker.engine.child.batching import TrackLoad, batches, weight
-from trackfarm_worker.engine.child.device import Device, kind_of, told
-from trackfarm_worker.engine.child.generate import BatchMaker, track_of
-from trackfarm_worker.engine.child.measures import AudioFault
+from trackfarm_worker.engine.child.audio_writer import AcceptedAudio, AudioWriter
+from trackfarm_worker.engine.child.batching import TrackLoad, batches, pass_seconds
+from trackfarm_worker.engine.child.device import Device
+from trackfarm_worker.engine.child.failure import MAX_MESSAGE, EngineFailure, failure_of
+from trackfarm_worker.engine.child.generate import BatchGenerator, track_id_of
 from trackfarm_worker.engine.child.memory import degrade
-from trackfarm_worker.engine.child.recipe import EngineJob, engine_job
+from trackfarm_worker.engine.child.recipe import TrackTry, first_try
 from trackfarm_worker.engine.child.time_accounting import TimeAccount
 from trackfarm_worker.engine.protocol import (
-    BatchDone,
     Computed,
     EngineProgress,
+    EngineStage,
+    FailedTrack,
     Report,
-    Result,
     Retired,
     Run,
-    Stage,
-    TrackFailedReport,
+    RunDone,
+    TrackResult,
 )
 
 Send = Callable[[Report], None]
 
 
-class Stops(Protocol):
+class StopRequests(Protocol):
     """Source of stop requests (`trackfarm_worker.engine.child.control.ControlChannel`)."""
 
-    def is_stopped(self, batch_id: int, track_id: int) -> bool: ...
+    def is_stopped(self, run_id: int, track_id: int) -> bool: ...
 
-    def pause(self, seconds: float, batch_id: int, track_ids: Collection[int]) -> None: ...
+    def pause(self, seconds: float, run_id: int, track_ids: Collection[int]) -> None: ...
 
-    def forget(self, batch_id: int) -> None: ...
+    def discard_stops(self, run_id: int) -> None: ...
 
 
-class RetireNow(Exception):
+class MemoryExhausted(Exception):
     """The process must exit, because its device's memory is exhausted. The parent has been told."""
 
 
-class RunWatch:
-    """Channel of a run to the parent: reports each step and answer, and knows the tracks to
+class RunReporter:
+    """Channel of a run to the parent: reports each step and result, and knows the tracks to
     stop."""
 
-    def __init__(self, run_id: int, orders: Stops, send: Send, step_delay: float) -> None:
+    def __init__(self, run_id: int, stops: StopRequests, send: Send, step_delay: float) -> None:
         self._run_id = run_id
-        self._orders = orders
+        self._stops = stops
         self._send = send
         self._step_delay = step_delay
 
-    def tell(self, track_ids: Sequence[int], stage: Stage, step: int, steps: int) -> None:
+    def report_step(
+        self, track_ids: Sequence[int], stage: EngineStage, step: int, steps: int
+    ) -> None:
         self._send(
             EngineProgress(
-                batch_id=self._run_id,
+                run_id=self._run_id,
                 track_ids=list(track_ids),
                 stage=stage,
                 step=step,
@@ -67,160 +69,166 @@ class RunWatch:
             )
         )
         if self._step_delay and stage == "denoise" and step < steps:
-            self._orders.pause(self._step_delay, self._run_id, track_ids)
+            self._stops.pause(self._step_delay, self._run_id, track_ids)
 
     def is_stopped(self, track_id: int) -> bool:
-        return self._orders.is_stopped(self._run_id, track_id)
+        return self._stops.is_stopped(self._run_id, track_id)
 
-    def answer(self, result: Result) -> None:
-        self._send(result.model_copy(update={"batch_id": self._run_id}))
+    def report_result(self, result: TrackResult) -> None:
+        self._send(result.model_copy(update={"run_id": self._run_id}))
 
 
 class EngineServer:
     """Server that answers every track of a run exactly once, as soon as possible, so that finished
     tracks survive a stop.
 
-    Audio is written, and answered, by the spool's thread, which therefore also calls `send`.
+    Audio is written, and reported, by the writer's thread, which therefore also calls `send`.
     """
 
     def __init__(
         self,
         *,
-        maker: BatchMaker,
-        spool: Spool,
+        generator: BatchGenerator,
+        writer: AudioWriter,
         device: Device,
         model_set: ModelSet,
-        ledger: TimeAccount,
-        orders: Stops,
+        time_account: TimeAccount,
+        stops: StopRequests,
         send: Send,
         step_delay: float,
     ) -> None:
-        self._maker = maker
-        self._spool = spool
+        self._generator = generator
+        self._writer = writer
         self._device = device
         self._model_set = model_set
-        self._ledger = ledger
-        self._orders = orders
+        self._time_account = time_account
+        self._stops = stops
         self._send = send
         self._step_delay = step_delay
 
-    def run(self, order: Run) -> None:
+    def run(self, run: Run) -> None:
         """Make the tracks of one run; the last of them may still be written when it returns.
 
-        Raises RetireNow when this process can make no more.
+        Raises MemoryExhausted when this process can make no more.
         """
-        if not order.has_waited:
-            self._ledger.reset()
-        watch = RunWatch(order.batch_id, self._orders, self._send, self._step_delay)
-        groups = [self._admitted(order, watch)]
+        if not run.has_waited:
+            self._time_account.reset()
+        reporter = RunReporter(run.run_id, self._stops, self._send, self._step_delay)
+        groups = [self._admit(run, reporter)]
         while groups:
             group = groups.pop(0)
             if group:
                 batch = self._next_batch(group)
-                separate_groups, retries = self._make(batch, watch)
-                rest = [job for job in group if job not in batch]
+                separate_groups, retries = self._make(batch, reporter)
+                rest = [track for track in group if track not in batch]
                 groups = [*separate_groups, [*rest, *retries], *groups]
-        self._orders.forget(order.batch_id)
-        self._send(Computed(batch_id=order.batch_id))
-        self._spool.then(partial(self._send, BatchDone(batch_id=order.batch_id)))
+        self._stops.discard_stops(run.run_id)
+        self._send(Computed(run_id=run.run_id))
+        self._writer.call_when_written(partial(self._send, RunDone(run_id=run.run_id)))
 
-    def _admitted(self, order: Run, watch: RunWatch) -> list[EngineJob]:
-        """Return the jobs of the run; answer refused tracks."""
-        jobs = []
-        for track in order.tracks:
-            admitted = engine_job(track, self._model_set, f"{order.batch_id}-{track.track_id}")
-            if isinstance(admitted, EngineJob):
-                jobs.append(admitted)
+    def _admit(self, run: Run, reporter: RunReporter) -> list[TrackTry]:
+        """Return the tracks that can be made; answer the others."""
+        tracks = []
+        for requested in run.tracks:
+            track = first_try(requested, self._model_set, f"{run.run_id}-{requested.track_id}")
+            if isinstance(track, TrackTry):
+                tracks.append(track)
             else:
-                watch.answer(
-                    TrackFailedReport(
-                        track_id=track.track_id, kind=admitted.kind, message=admitted.message[:2000]
+                reporter.report_result(
+                    FailedTrack(
+                        track_id=requested.track_id,
+                        kind=track.kind,
+                        message=track.message[:MAX_MESSAGE],
                     )
                 )
-        return jobs
+        return tracks
 
-    def _next_batch(self, group: Sequence[EngineJob]) -> list[EngineJob]:
-        first = batches([_load(job) for job in group], self._device.limit)[0]
-        return [group[place] for place in first]
+    def _next_batch(self, group: Sequence[TrackTry]) -> list[TrackTry]:
+        limit = self._device.memory_limits.limit
+        first = batches([_load(track) for track in group], limit)[0]
+        return [group[index] for index in first]
 
     def _make(
-        self, batch: Sequence[EngineJob], watch: RunWatch
-    ) -> tuple[list[list[EngineJob]], list[EngineJob]]:
-        """Make a batch. Return the groups to make separately, and the jobs to retry with another
+        self, batch: Sequence[TrackTry], reporter: RunReporter
+    ) -> tuple[list[list[TrackTry]], list[TrackTry]]:
+        """Make a batch. Return the groups to make separately, and the tracks to retry with another
         seed."""
         unanswered, retries = list(batch), []
-        failure: AudioFault | None = None
-        self._maker.fit(self._device.room)
+        failure: EngineFailure | None = None
+        self._generator.set_windows(self._device.memory_limits)
         try:
-            for answer in self._maker.make(batch, watch):
-                unanswered = [job for job in unanswered if job.track_id != track_of(answer)]
-                match answer:
-                    case Sound():
-                        self._spool.put(answer, watch.answer)
-                    case EngineJob():
-                        retries.append(answer)
+            for output in self._generator.generate(batch, reporter):
+                unanswered = [t for t in unanswered if t.track_id != track_id_of(output)]
+                match output:
+                    case AcceptedAudio():
+                        self._writer.put(output, reporter.report_result)
+                    case TrackTry():
+                        retries.append(output)
                     case _:
-                        watch.answer(answer)
+                        reporter.report_result(output)
         except Exception as error:  # noqa: BLE001 - any error is handled below
             traceback.print_exc(file=sys.stderr)
             # Keep only the text: the exception references the batch's tensors.
-            failure = AudioFault(kind_of(error), told(error))
+            failure = failure_of(error)
         if failure:
-            self._device.reclaim()
-            return self._recover(batch, unanswered, failure, watch), retries
+            self._device.free_memory()
+            return self._recover(batch, unanswered, failure, reporter), retries
         return [], retries
 
     def _recover(
         self,
-        batch: Sequence[EngineJob],
-        left: list[EngineJob],
-        failure: AudioFault,
-        watch: RunWatch,
-    ) -> list[list[EngineJob]]:
+        batch: Sequence[TrackTry],
+        unanswered: list[TrackTry],
+        failure: EngineFailure,
+        reporter: RunReporter,
+    ) -> list[list[TrackTry]]:
+        """Return the groups in which to make the unanswered tracks of a failed batch again."""
         if failure.kind == FailureKind.OUT_OF_MEMORY:
-            return self._relieve(batch, left, failure, watch)
+            return self._degrade(batch, unanswered, failure, reporter)
         if len(batch) > 1:
-            half = -(-len(left) // 2)
-            return [left[:half], left[half:]]
-        self._fail(left, failure, watch)
+            half = -(-len(unanswered) // 2)
+            return [unanswered[:half], unanswered[half:]]
+        self._fail(unanswered, failure, reporter)
         return []
 
-    def _relieve(
+    def _degrade(
         self,
-        batch: Sequence[EngineJob],
-        left: list[EngineJob],
-        failure: AudioFault,
-        watch: RunWatch,
-    ) -> list[list[EngineJob]]:
-        rung = degrade(
-            self._device.rung,
+        batch: Sequence[TrackTry],
+        unanswered: list[TrackTry],
+        failure: EngineFailure,
+        reporter: RunReporter,
+    ) -> list[list[TrackTry]]:
+        level = degrade(
+            self._device.level,
             tracks=len(batch),
-            weight=weight([_load(job) for job in batch]),
+            pass_seconds=pass_seconds([_load(track) for track in batch]),
             can_offload=self._device.can_offload,
         )
-        if rung:
-            self._device.settle(rung)
+        if level:
+            self._device.apply_level(level)
         else:
             too_small = replace(failure, message=f"needs a larger tier: {failure.message}")
-            self._fail(left, too_small, watch)
-        if self._device.ends_when_exhausted:
-            self._spool.flush()
+            self._fail(unanswered, too_small, reporter)
+        if self._device.exits_when_exhausted:
+            self._writer.flush()
             self._send(Retired(message=failure.message))
-            raise RetireNow
-        return [left] if rung else []
+            raise MemoryExhausted
+        return [unanswered] if level else []
 
-    def _fail(self, jobs: Sequence[EngineJob], failure: AudioFault, watch: RunWatch) -> None:
-        for failed_job in jobs:
-            self._ledger.lap(None, {failed_job.track_id: 1.0})
-            watch.answer(
-                TrackFailedReport(
-                    track_id=failed_job.track_id,
+    def _fail(
+        self, tracks: Sequence[TrackTry], failure: EngineFailure, reporter: RunReporter
+    ) -> None:
+        for track in tracks:
+            self._time_account.lap(None, {track.track_id: 1.0})
+            reporter.report_result(
+                FailedTrack(
+                    track_id=track.track_id,
                     kind=failure.kind,
-                    message=failure.message[:2000],
-                    timings=self._ledger.settle(failed_job.track_id),
+                    message=failure.message[:MAX_MESSAGE],
+                    timings=self._time_account.take(track.track_id),
                 )
             )
 
 
-def _load(job: EngineJob) -> TrackLoad:
-    return TrackLoad(seconds=job.seconds, steps=job.recipe.steps, passes=job.recipe.passes)
+def _load(track: TrackTry) -> TrackLoad:
+    return TrackLoad(seconds=track.seconds, steps=track.recipe.steps, passes=track.recipe.passes)

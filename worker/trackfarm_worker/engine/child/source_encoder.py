@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from trackfarm_worker.engine.child.decoder import windows
-from trackfarm_worker.engine.child.recipe import sound
+from trackfarm_worker.engine.child.recipe import load_stereo
 
-KEPT = 16  # cached latents of files that several tracks of a shard share
+MAX_CACHED = 16  # latents of files that several tracks of a shard share
 REFERENCE_SECONDS, EXCERPT_SECONDS = 30, 10
 
 
-class SoundEncoder:
+class SourceEncoder:
     """Encoder of source files, each on its own whatever the batch size.
 
     The tokenizer behind covers rounds to levels: a difference of 1e-7 could produce another token.
@@ -35,7 +35,7 @@ class SoundEncoder:
         """Return the latents (750, width) for the timbre encoder."""
         return self._cached("reference", path)
 
-    def resung(self, latents: torch.Tensor) -> torch.Tensor:
+    def requantised(self, latents: torch.Tensor) -> torch.Tensor:
         """Return the latents (frames, width) after a pass through the audio tokenizer: the input of
         covers."""
         pipe = self._pipeline
@@ -44,23 +44,23 @@ class SoundEncoder:
         quantised: torch.Tensor = pipe.audio_token_detokenizer(tokens)[0, : len(latents)]
         return quantised
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Clear the cache of latents."""
         self._cache.clear()
 
     def _cached(self, role: str, path: Path) -> torch.Tensor:
         key = role, path, path.stat().st_mtime_ns
         if key not in self._cache:
-            samples = sound(path)
+            samples = load_stereo(path)
             rate = self._pipeline.sample_rate
             selection = excerpt(samples, rate) if role == "reference" else samples
-            self._cache[key] = self._encoded(selection)
-            if len(self._cache) > KEPT:
+            self._cache[key] = self._encode(selection)
+            if len(self._cache) > MAX_CACHED:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(key)
         return self._cache[key]
 
-    def _encoded(self, samples: NDArray[np.float32]) -> torch.Tensor:
+    def _encode(self, samples: NDArray[np.float32]) -> torch.Tensor:
         vae = self._pipeline.vae
         hop = vae.hop_length
         frames = math.ceil(len(samples) / hop)

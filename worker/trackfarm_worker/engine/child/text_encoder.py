@@ -28,7 +28,7 @@ class Tokens:
     mask: torch.Tensor
 
 
-def texts(pipeline: Any, recipe: Recipe, *, task: str | None = None) -> Texts:
+def format_texts(pipeline: Any, recipe: Recipe, *, task: str | None = None) -> Texts:
     """Return the texts in the format of diffusers' pipeline, with the instruction of `task`
     (default: the recipe's).
 
@@ -58,14 +58,14 @@ def texts(pipeline: Any, recipe: Recipe, *, task: str | None = None) -> Texts:
     def count(text: str) -> int:
         return len(pipeline.tokenizer(text).input_ids)
 
-    prompt = _truncated(recipe.prompt, lambda words: count(formatted(words, "").text), TEXT_TOKENS)
-    lyrics = _truncated(
+    prompt = _truncate(recipe.prompt, lambda words: count(formatted(words, "").text), TEXT_TOKENS)
+    lyrics = _truncate(
         recipe.lyrics, lambda words: count(formatted("", words).lyrics), LYRIC_TOKENS
     )
     return formatted(prompt, lyrics)
 
 
-def _truncated(words: str, count: Callable[[str], int], limit: int) -> str:
+def _truncate(words: str, count: Callable[[str], int], limit: int) -> str:
     if count(words) <= limit:
         return words
     return words[
@@ -73,7 +73,7 @@ def _truncated(words: str, count: Callable[[str], int], limit: int) -> str:
     ]
 
 
-def tokenised(tokenizer: Any, lines: Sequence[str], limit: int, device: torch.device) -> Tokens:
+def tokenise(tokenizer: Any, lines: Sequence[str], limit: int, device: torch.device) -> Tokens:
     tokens = tokenizer(
         list(lines), padding="longest", truncation=True, max_length=limit, return_tensors="pt"
     )

@@ -4,22 +4,22 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
-from trackfarm_worker.engine.protocol import Stage, StageSeconds
+from trackfarm_worker.engine.protocol import EngineStage, StageSeconds
 
 
 class TimeAccount:
-    """Seconds by `clock`. Charges to a track accumulate until it is settled."""
+    """Seconds by `clock`. Charges to a track accumulate until they are taken."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._last = clock()
-        self._charged: defaultdict[int, dict[str, float]] = defaultdict(dict)
+        self._charges: defaultdict[int, dict[str, float]] = defaultdict(dict)
 
     def reset(self) -> None:
         """Discard the time since the last lap: the engine was idle."""
         self._last = self._clock()
 
-    def lap(self, stage: Stage | None, weights: Mapping[int, float]) -> None:
+    def lap(self, stage: EngineStage | None, weights: Mapping[int, float]) -> None:
         """Charge the time since the last lap to tracks, in proportion to their weights.
 
         Without a stage it counts only as service time. Without tracks it is carried over to the
@@ -31,10 +31,10 @@ class TimeAccount:
         now = self._clock()
         elapsed, self._last = now - self._last, now
         for track_id, weight in weights.items():
-            charged = self._charged[track_id]
+            charges = self._charges[track_id]
             for name in ("service", *([stage] if stage else [])):
-                charged[name] = charged.get(name, 0.0) + elapsed * weight / total
+                charges[name] = charges.get(name, 0.0) + elapsed * weight / total
 
-    def settle(self, track_id: int) -> StageSeconds:
+    def take(self, track_id: int) -> StageSeconds:
         """Return the seconds charged to the track and clear them."""
-        return StageSeconds(**self._charged.pop(track_id, {}))
+        return StageSeconds(**self._charges.pop(track_id, {}))

@@ -1,7 +1,4 @@
-"""One engine process from its parent's side: pipes, threads and exit.
-
-Router of the reports of one engine process to the threads that wait for them, by run.
-"""
+"""One engine process as its parent sees it: pipes, threads, exit, and its reports sorted by run."""
 
 import queue
 import subprocess
@@ -16,85 +13,27 @@ from typing import IO
 from pydantic import ValidationError
 
 from trackfarm_worker.engine.protocol import (
+    ControlMessage,
     LoadFailed,
-    Order,
     Ready,
     Report,
     Retired,
-    line,
+    encode,
     read_report,
 )
 
 SETUP = 0  # id for reports about loading; runs have other ids
-
-
-class Ending(Enum):
-    """Result of `receive` when there is no report."""
-
-    GONE = auto()
-    SILENT = auto()
-
-
-class ReportRouter:
-    """Report router; thread-safe. Reports about loading are always kept, reports about a run while
-    a thread is `listening`; all others are dropped."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._queues: dict[int, queue.SimpleQueue[Report | Ending]] = {SETUP: queue.SimpleQueue()}
-        self._is_over = False
-
-    @contextmanager
-    def listening(self, batch_id: int) -> Iterator[None]:
-        """Keep the reports of a run for the duration of the block."""
-        reports: queue.SimpleQueue[Report | Ending] = queue.SimpleQueue()
-        with self._lock:
-            self._queues[batch_id] = reports
-            if self._is_over:
-                reports.put(Ending.GONE)
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._queues[batch_id]
-
-    def receive(self, batch_id: int, timeout: float) -> Report | Ending:
-        """Return the next report, or GONE (after the last report), or SILENT after `timeout`
-        seconds."""
-        with self._lock:
-            reports = self._queues[batch_id]
-        try:
-            return reports.get(timeout=max(timeout, 0.0))
-        except queue.Empty:
-            return Ending.SILENT
-
-    def sort(self, report: Report) -> None:
-        """Route a report."""
-        match report:
-            case Ready() | LoadFailed():
-                self._put(report, [SETUP])
-            case Retired():
-                self._put(report)
-            case _:
-                self._put(report, [report.batch_id])
-
-    def end(self) -> None:
-        """Mark the stream of reports as ended."""
-        with self._lock:
-            self._is_over = True
-        self._put(Ending.GONE)
-
-    def _put(self, message: Report | Ending, numbers: list[int] | None = None) -> None:
-        with self._lock:
-            for number in self._queues if numbers is None else numbers:
-                if number in self._queues:
-                    self._queues[number].put(message)
-
-
 TAIL_LINES = 40
 EXIT_SECONDS = 1.0
 
 OnLog = Callable[[str], None]
+
+
+class NoReport(Enum):
+    """Result of `receive` when there is no report."""
+
+    EXITED = auto()
+    TIMED_OUT = auto()
 
 
 class EngineChild:
@@ -112,11 +51,11 @@ class EngineChild:
         assert self._process.stdin
         assert self._process.stdout
         assert self._process.stderr
-        self.gone = threading.Event()
+        self.exited = threading.Event()
         self._on_log = on_log
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._mail = ReportRouter()
-        self._orders: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._router = ReportRouter()
+        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._threads = [
             threading.Thread(target=self._write, args=(self._process.stdin,), daemon=True),
@@ -130,18 +69,18 @@ class EngineChild:
     def pid(self) -> int:
         return self._process.pid
 
-    def send(self, order: Order) -> None:
-        """Send an order. It is dropped if the process has ended, which `receive` reports."""
-        self._orders.put(line(order))
+    def send(self, message: ControlMessage) -> None:
+        """Send a message. It is dropped if the process has ended, which `receive` reports."""
+        self._outgoing.put(encode(message))
 
-    def listening(self, batch_id: int) -> AbstractContextManager[None]:
+    def subscribed(self, run_id: int) -> AbstractContextManager[None]:
         """Keep the reports of this run for `receive`, within the context."""
-        return self._mail.listening(batch_id)
+        return self._router.subscribed(run_id)
 
-    def receive(self, timeout: float, batch_id: int = SETUP) -> Report | Ending:
-        """Return the next report of a run, or of loading, or GONE (after the last report), or
-        SILENT after `timeout` seconds."""
-        return self._mail.receive(batch_id, timeout)
+    def receive(self, timeout: float, run_id: int = SETUP) -> Report | NoReport:
+        """Return the next report of a run, or of loading, or EXITED (after the last report), or
+        TIMED_OUT after `timeout` seconds."""
+        return self._router.receive(run_id, timeout)
 
     def kill(self) -> None:
         self._process.kill()
@@ -149,7 +88,7 @@ class EngineChild:
     def close(self, grace: float) -> None:
         """End the process, by force after `grace` seconds, and its threads. Idempotent."""
         with self._closing:
-            self._orders.put(None)
+            self._outgoing.put(None)
             try:
                 self._process.wait(grace)
             except subprocess.TimeoutExpired:
@@ -158,7 +97,7 @@ class EngineChild:
             for thread in self._threads:
                 thread.join()
 
-    def ending(self) -> str:
+    def describe_exit(self) -> str:
         """Describe how the process ended, with its last lines on stderr, for an error message."""
         code = self._process.poll()
         status = "is running" if code is None else f"ended with status {code}"
@@ -167,7 +106,7 @@ class EngineChild:
     def _write(self, stream: IO[bytes]) -> None:
         try:
             with stream:
-                while (text := self._orders.get()) is not None:
+                while (text := self._outgoing.get()) is not None:
                     stream.write(text)
                     stream.flush()
         except BrokenPipeError:
@@ -177,13 +116,13 @@ class EngineChild:
         with stream:
             for text in stream:
                 try:
-                    self._mail.sort(read_report(text))
+                    self._router.route(read_report(text))
                 except ValidationError as error:
-                    self._note(f"not a report: {error}")
+                    self._keep_line(f"not a report: {error}")
                     self.kill()
         self._await_exit()
-        self.gone.set()
-        self._mail.end()
+        self.exited.set()
+        self._router.close()
 
     def _await_exit(self) -> None:
         """Wait for the exit of the process after its pipe has closed, so that its status and last
@@ -198,8 +137,64 @@ class EngineChild:
     def _log(self, stream: IO[bytes]) -> None:
         with stream:
             for text in stream:
-                self._note(text.decode(errors="replace").rstrip())
+                self._keep_line(text.decode(errors="replace").rstrip())
 
-    def _note(self, text: str) -> None:
+    def _keep_line(self, text: str) -> None:
         self._tail.append(text)
         self._on_log(text)
+
+
+class ReportRouter:
+    """Router of reports to the threads that wait for them; thread-safe. Reports about loading are
+    always kept, reports about a run while it is `subscribed`; all others are dropped."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queues: dict[int, queue.SimpleQueue[Report | NoReport]] = {SETUP: queue.SimpleQueue()}
+        self._is_closed = False
+
+    @contextmanager
+    def subscribed(self, run_id: int) -> Iterator[None]:
+        """Keep the reports of a run for the duration of the block."""
+        reports: queue.SimpleQueue[Report | NoReport] = queue.SimpleQueue()
+        with self._lock:
+            self._queues[run_id] = reports
+            if self._is_closed:
+                reports.put(NoReport.EXITED)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._queues[run_id]
+
+    def receive(self, run_id: int, timeout: float) -> Report | NoReport:
+        """Return the next report, or EXITED (after the last report), or TIMED_OUT after `timeout`
+        seconds."""
+        with self._lock:
+            reports = self._queues[run_id]
+        try:
+            return reports.get(timeout=max(timeout, 0.0))
+        except queue.Empty:
+            return NoReport.TIMED_OUT
+
+    def route(self, report: Report) -> None:
+        """Pass a report to the thread that waits for it; `Retired` goes to all."""
+        match report:
+            case Ready() | LoadFailed():
+                self._put(report, [SETUP])
+            case Retired():
+                self._put(report)
+            case _:
+                self._put(report, [report.run_id])
+
+    def close(self) -> None:
+        """Mark the stream of reports as ended."""
+        with self._lock:
+            self._is_closed = True
+        self._put(NoReport.EXITED)
+
+    def _put(self, message: Report | NoReport, run_ids: list[int] | None = None) -> None:
+        with self._lock:
+            for run_id in self._queues if run_ids is None else run_ids:
+                if run_id in self._queues:
+                    self._queues[run_id].put(message)

@@ -9,30 +9,31 @@ from contextlib import contextmanager
 from typing import Self
 
 from trackfarm.protocol.worker import FailureKind
-from trackfarm_worker.engine.parent.child_process import Ending, EngineChild, OnLog
+from trackfarm_worker.engine.parent.child_process import EngineChild, NoReport, OnLog
 from trackfarm_worker.engine.parent.fair_lock import FairLock, Ticket
 from trackfarm_worker.engine.parent.run_state import OnEvent, RunState
 from trackfarm_worker.engine.parent.settings import EngineSettings
 from trackfarm_worker.engine.parent.supervisor import EngineStartFailed, EngineSupervisor
 from trackfarm_worker.engine.protocol import (
-    BatchDone,
     Computed,
+    EngineEvent,
     EngineTrack,
-    Event,
     LoadFailed,
     Ready,
-    Result,
     Retired,
     Run,
+    RunDone,
     StopTracks,
+    TrackResult,
 )
 
 # After so many engines lost before they began a track, the run fails.
 MAX_IDLE_LOSSES = 3
 
 
-class EngineProcess:
-    """Owner of the only process that imports torch. Thread-safe: runs are served in order.
+class EngineClient:
+    """Owner of the engine process, the only one that imports torch. Thread-safe: runs are served
+    in order.
 
     The process is supervised and replaced as soon as it exits; `restarts` counts that. `on_log`
     gets each line that it writes to stderr.
@@ -42,11 +43,11 @@ class EngineProcess:
         self._settings = settings
         self._supervisor = EngineSupervisor(settings, on_log)
         self._on_log = on_log
-        self._turns = FairLock()
+        self._fair_lock = FairLock()
         self._lock = threading.Lock()
-        self._batches: list[RunState] = []
+        self._runs: list[RunState] = []
         self._computing: tuple[RunState, EngineChild, int] | None = None
-        self._numbers = itertools.count(1)
+        self._run_ids = itertools.count(1)
         self._free_since = 0.0
 
     def __enter__(self) -> Self:
@@ -68,7 +69,7 @@ class EngineProcess:
     def depth(self) -> int:
         """Return the number of runs that are active or queued."""
         with self._lock:
-            return len(self._batches)
+            return len(self._runs)
 
     @property
     def restarts(self) -> int:
@@ -81,127 +82,127 @@ class EngineProcess:
 
     def run(
         self, tracks: Sequence[EngineTrack], on_event: OnEvent = lambda _: None
-    ) -> list[Result]:
+    ) -> list[TrackResult]:
         """Make the tracks when it is their turn; return one result each, in the order given.
 
         `on_event` is called with every progress and every result at once, in this thread; its
         exceptions are logged and otherwise ignored. When the engine dies or hangs, the tracks of
         the batch in progress are retried in halves on its successor, until the culprit is alone and
-        Failed. After `close`, tracks are Stopped. Raises EngineStartFailed when the engine cannot
-        be restarted.
+        a FailedTrack. After `close`, tracks are a StoppedTrack. Raises EngineStartFailed when the
+        engine cannot be restarted.
         """
-        batch, arrived_at = RunState(tracks, self._guarded(on_event)), time.monotonic()
-        with self._registered(batch), self._turns.ticket(batch.is_all_to_stop) as ticket:
+        run, arrived_at = RunState(tracks, self._guarded(on_event)), time.monotonic()
+        with self._registered(run), self._fair_lock.ticket(run.is_all_to_stop) as ticket:
             losses, has_begun = 0, False
-            while batch.remaining() and losses < MAX_IDLE_LOSSES and ticket.wait():
+            while run.remaining() and losses < MAX_IDLE_LOSSES and ticket.wait():
                 has_waited = has_begun or arrived_at < self._free_since
-                losses = 0 if self._attempt(batch, ticket, has_waited) else losses + 1
+                losses = 0 if self._attempt(run, ticket, has_waited) else losses + 1
                 has_begun = True
-            self._answer_remaining(batch)
-        return batch.results()
+            self._answer_remaining(run)
+        return run.results()
 
     def stop_current(self, track_ids: Collection[int] | None = None) -> None:
         """Stop tracks (None: all) between two steps, active or queued. Does not wait."""
         with self._lock:
-            for batch in self._batches:
-                stop_ids = batch.stop(track_ids)
-                if self._computing and self._computing[0] is batch and stop_ids:
-                    _, child, number = self._computing
-                    child.send(StopTracks(batch_id=number, track_ids=stop_ids))
-        self._turns.poke()
-        self._supervisor.poke()
+            for run in self._runs:
+                stop_ids = run.stop(track_ids)
+                if self._computing and self._computing[0] is run and stop_ids:
+                    _, child, run_id = self._computing
+                    child.send(StopTracks(run_id=run_id, track_ids=stop_ids))
+        self._fair_lock.recheck()
+        self._supervisor.recheck()
 
     def close(self) -> None:
-        """End the engine; unfinished tracks are answered as Stopped. Idempotent."""
+        """End the engine; unfinished tracks are answered as stopped. Idempotent."""
         self._supervisor.close()
         self.stop_current()
 
-    def _attempt(self, batch: RunState, ticket: Ticket, has_waited: bool) -> bool:
+    def _attempt(self, run: RunState, ticket: Ticket, has_waited: bool) -> bool:
         """Run the next group of tracks on the current engine. False: it was lost before it began
         any."""
-        child = self._supervisor.current(batch.is_all_to_stop)
+        child = self._supervisor.current(run.is_all_to_stop)
         if child is None:
-            batch.stop(None)
-            batch.answer_stopped()
+            run.stop(None)
+            run.answer_stopped()
             return True
-        number = next(self._numbers)
-        with child.listening(number):
+        run_id = next(self._run_ids)
+        with child.subscribed(run_id):
             try:
-                is_last = self._send(batch, child, number, has_waited)
-                return self._follow(batch, child, number, ticket if is_last else None)
+                is_last = self._send(run, child, run_id, has_waited)
+                return self._follow(run, child, run_id, ticket if is_last else None)
             finally:
-                self._clear_active(number)
+                self._clear_active(run_id)
 
-    def _send(self, batch: RunState, child: EngineChild, number: int, has_waited: bool) -> bool:
-        """Send the next group; return whether it holds all remaining tracks of the batch."""
-        batch.answer_stopped()
+    def _send(self, run: RunState, child: EngineChild, run_id: int, has_waited: bool) -> bool:
+        """Send the next group; return whether it holds all remaining tracks of the run."""
+        run.answer_stopped()
         with self._lock:
-            self._computing = batch, child, number
-            group = batch.next_group()
-            child.send(Run(batch_id=number, tracks=group, has_waited=has_waited))
-            child.send(StopTracks(batch_id=number, track_ids=batch.to_stop()))
-        return len(group) == len(batch.remaining())
+            self._computing = run, child, run_id
+            group = run.next_group()
+            child.send(Run(run_id=run_id, tracks=group, has_waited=has_waited))
+            child.send(StopTracks(run_id=run_id, track_ids=run.to_stop()))
+        return len(group) == len(run.remaining())
 
     def _follow(
-        self, batch: RunState, child: EngineChild, number: int, ticket: Ticket | None
+        self, run: RunState, child: EngineChild, run_id: int, ticket: Ticket | None
     ) -> bool:
-        """Process reports until the run ends. The `ticket` is passed on when the device has
-        finished the batch: the next one computes while the last tracks of this one are written."""
+        """Process reports until the run ends. The `ticket` is released when the device has
+        finished the run: the next one computes while the last tracks of this one are written."""
         while True:
-            match child.receive(self._settings.hang_seconds, number):
+            match child.receive(self._settings.hang_seconds, run_id):
                 case Computed():
-                    batch.acquit()
-                    self._clear_active(number)
+                    run.clear_in_progress()
+                    self._clear_active(run_id)
                     if ticket:
-                        ticket.pass_on()
-                case BatchDone():
+                        ticket.release()
+                case RunDone():
                     return True
                 case Retired():
-                    batch.acquit()
-                    child.gone.wait()
+                    run.clear_in_progress()
+                    child.exited.wait()
                     return True
-                case Ending.SILENT:
+                case NoReport.TIMED_OUT:
                     child.kill()
-                    child.gone.wait()
+                    child.exited.wait()
                     seconds = self._settings.hang_seconds
                     message = f"the engine did not respond for {seconds:g} s and was killed"
-                    return batch.blame(FailureKind.ENGINE_HUNG, message)
-                case Ending.GONE if self._supervisor.is_closed:
+                    return run.bisect_after_crash(FailureKind.ENGINE_HUNG, message)
+                case NoReport.EXITED if self._supervisor.is_closed:
                     return True
-                case Ending.GONE:
-                    return batch.blame(FailureKind.ENGINE_DIED, child.ending())
+                case NoReport.EXITED:
+                    return run.bisect_after_crash(FailureKind.ENGINE_DIED, child.describe_exit())
                 case Ready() | LoadFailed():
                     raise AssertionError("an engine is set up once")
                 case event:
-                    batch.note(event)
+                    run.record(event)
 
-    def _clear_active(self, number: int) -> None:
+    def _clear_active(self, run_id: int) -> None:
         with self._lock:
-            if self._computing and self._computing[2] == number:
+            if self._computing and self._computing[2] == run_id:
                 self._computing, self._free_since = None, time.monotonic()
 
-    def _answer_remaining(self, batch: RunState) -> None:
+    def _answer_remaining(self, run: RunState) -> None:
         """Answer the tracks that no engine has made: as stopped, or failed after too many
         losses."""
-        batch.answer_stopped()
+        run.answer_stopped()
         message = f"the engine was lost {MAX_IDLE_LOSSES} times before it began a track"
-        batch.fail_rest(FailureKind.ENGINE_DIED, message)
+        run.fail_remaining(FailureKind.ENGINE_DIED, message)
 
     @contextmanager
-    def _registered(self, batch: RunState) -> Iterator[None]:
+    def _registered(self, run: RunState) -> Iterator[None]:
         with self._lock:
-            self._batches.append(batch)
+            self._runs.append(run)
         try:
             yield
         finally:
             with self._lock:
-                self._batches.remove(batch)
+                self._runs.remove(run)
 
     def _guarded(self, on_event: OnEvent) -> OnEvent:
-        def guarded(event: Event) -> None:
+        def guarded(event: EngineEvent) -> None:
             try:
                 on_event(event)
-            except Exception as error:  # noqa: BLE001 - a listener must not break a batch
+            except Exception as error:  # noqa: BLE001 - a listener must not break a run
                 self._on_log(f"a listener failed on {event}: {type(error).__name__}: {error}")
 
         return guarded

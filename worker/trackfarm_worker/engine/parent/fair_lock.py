@@ -7,30 +7,30 @@ from contextlib import contextmanager
 
 
 class Ticket:
-    """Place in the queue. The lock is passed on once, by its holder or at the end of the
-    context."""
+    """Place in the queue of a fair lock. The lock is released once, by its holder or at the end of
+    the context."""
 
     def __init__(
-        self, changed: threading.Condition, line: "deque[Ticket]", give_up: Callable[[], bool]
+        self, changed: threading.Condition, queue: "deque[Ticket]", give_up: Callable[[], bool]
     ) -> None:
         self._changed = changed
-        self._line = line
+        self._queue = queue
         self._give_up = give_up
 
     def wait(self) -> bool:
         """Wait for the lock, at the end of the queue unless already queued. Return False if
-        `give_up` returned True before (see `Turns.poke`)."""
+        `give_up` returned True before (see `FairLock.recheck`)."""
         with self._changed:
-            if self not in self._line:
-                self._line.append(self)
-            self._changed.wait_for(lambda: self._line[0] is self or self._give_up())
-            return self._line[0] is self
+            if self not in self._queue:
+                self._queue.append(self)
+            self._changed.wait_for(lambda: self._queue[0] is self or self._give_up())
+            return self._queue[0] is self
 
-    def pass_on(self) -> None:
+    def release(self) -> None:
         """Leave the queue: the next ticket gets the lock. Idempotent."""
         with self._changed:
-            if self in self._line:
-                self._line.remove(self)
+            if self in self._queue:
+                self._queue.remove(self)
             self._changed.notify_all()
 
 
@@ -39,18 +39,18 @@ class FairLock:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._line: deque[Ticket] = deque()
+        self._queue: deque[Ticket] = deque()
 
     @contextmanager
     def ticket(self, give_up: Callable[[], bool]) -> Iterator[Ticket]:
         """Yield a ticket, which leaves the queue at the end."""
-        ticket = Ticket(self._changed, self._line, give_up)
+        ticket = Ticket(self._changed, self._queue, give_up)
         try:
             yield ticket
         finally:
-            ticket.pass_on()
+            ticket.release()
 
-    def poke(self) -> None:
+    def recheck(self) -> None:
         """Make all waiting threads check their `give_up` again."""
         with self._changed:
             self._changed.notify_all()

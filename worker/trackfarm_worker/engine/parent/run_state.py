@@ -4,30 +4,30 @@ from collections.abc import Callable, Collection, Sequence
 
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_worker.engine.protocol import (
+    EngineEvent,
     EngineProgress,
     EngineTrack,
-    Event,
-    Result,
-    TrackFailedReport,
-    TrackStopped,
+    FailedTrack,
+    StoppedTrack,
+    TrackResult,
 )
 
-OnEvent = Callable[[Event], None]
+OnEvent = Callable[[EngineEvent], None]
 
 
 class RunState:
-    """Tracks of one call of `EngineProcess.run`, which the engine splits into batches of its own.
+    """Tracks of one call of `EngineClient.run`, which the engine makes in one or more batches.
 
     Answers every track exactly once. `on_event` is called with each answer and each progress.
     """
 
     def __init__(self, tracks: Sequence[EngineTrack], on_event: OnEvent) -> None:
         self._tracks = {track.track_id: track for track in tracks}
-        assert len(self._tracks) == len(tracks), "a batch names each track once"
-        self._results: dict[int, Result] = {}
+        assert len(self._tracks) == len(tracks), "a run names each track once"
+        self._results: dict[int, TrackResult] = {}
         self._to_stop: set[int] = set()
         self._in_progress: frozenset[int] = frozenset()
-        self._suspects: list[frozenset[int]] = []
+        self._suspect_groups: list[frozenset[int]] = []
         self._on_event = on_event
 
     def remaining(self) -> list[EngineTrack]:
@@ -37,15 +37,15 @@ class RunState:
         """Return the tracks to run together: all that remain, or one half of the batch with which
         an engine was lost. Empty when none remain."""
         remaining = self.remaining()
-        while self._suspects:
-            group = [track for track in remaining if track.track_id in self._suspects[0]]
+        while self._suspect_groups:
+            group = [track for track in remaining if track.track_id in self._suspect_groups[0]]
             if group:
                 return group
-            self._suspects.pop(0)
+            self._suspect_groups.pop(0)
         return remaining
 
-    def results(self) -> list[Result]:
-        """Return the results in the order of the tracks. Only for a batch with none remaining."""
+    def results(self) -> list[TrackResult]:
+        """Return the results in the order of the tracks. Only for a run with none remaining."""
         return [self._results[key] for key in self._tracks]
 
     def to_stop(self) -> list[int]:
@@ -65,9 +65,9 @@ class RunState:
     def answer_stopped(self) -> None:
         """Answer the tracks to stop, while the engine is making none of them."""
         for track_id in self.to_stop():
-            self.note(TrackStopped(track_id=track_id))
+            self.record(StoppedTrack(track_id=track_id))
 
-    def note(self, event: Event) -> None:
+    def record(self, event: EngineEvent) -> None:
         """Record a report of the engine."""
         if isinstance(event, EngineProgress):
             self._in_progress = frozenset(event.track_ids)
@@ -76,24 +76,25 @@ class RunState:
             self._in_progress -= {event.track_id}
         self._on_event(event)
 
-    def fail_rest(self, kind: FailureKind, message: str) -> None:
+    def fail_remaining(self, kind: FailureKind, message: str) -> None:
         for track in self.remaining():
-            self.note(TrackFailedReport(track_id=track.track_id, kind=kind, message=message))
+            self.record(FailedTrack(track_id=track.track_id, kind=kind, message=message))
 
-    def blame(self, kind: FailureKind, message: str) -> bool:
+    def bisect_after_crash(self, kind: FailureKind, message: str) -> bool:
         """Handle the loss of the engine. Fail the track that was being made alone, or split the
         tracks of its batch into two groups; return False if it was making none."""
         open_ids = [track.track_id for track in self.remaining()]
         in_progress = [track_id for track_id in open_ids if track_id in self._in_progress]
         self._in_progress = frozenset()
         if len(in_progress) == 1:
-            self.note(TrackFailedReport(track_id=in_progress[0], kind=kind, message=message[:2000]))
+            self.record(FailedTrack(track_id=in_progress[0], kind=kind, message=message[:2000]))
         elif in_progress:
             half = -(-len(in_progress) // 2)
             groups = [frozenset(in_progress[:half]), frozenset(in_progress[half:])]
-            self._suspects = [*groups, *(group - set(in_progress) for group in self._suspects)]
+            others = [group - set(in_progress) for group in self._suspect_groups]
+            self._suspect_groups = [*groups, *others]
         return bool(in_progress)
 
-    def acquit(self) -> None:
-        """Clear the tracks in progress: none is being made, or none is to blame."""
+    def clear_in_progress(self) -> None:
+        """Forget the tracks in progress: none is being made, or none is to blame."""
         self._in_progress = frozenset()

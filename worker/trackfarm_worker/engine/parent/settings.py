@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trackfarm_worker.engine.options import Options
+from trackfarm_worker.engine.options import EngineOptions
 from trackfarm_worker.engine.protocol import Setup
 
 SYNTHETIC = "synthetic"
@@ -15,7 +15,7 @@ class EngineSettings:
 
     `step_delay` is added to every denoising step: for drills and tests that need a slow machine.
     `hang_seconds` is the longest time without a report during a batch, `load_seconds` the longest
-    load. `dtype` and `source` default to the model set's.
+    load. `dtype` and `model_path` default to the model set's.
 
     The device `synthetic` makes noise and takes time; it needs `options.synthetic`, so that it is
     never used by mistake. Raises ValueError for invalid values.
@@ -23,7 +23,7 @@ class EngineSettings:
 
     model_set: str
     spool: Path
-    source: Path | None = None
+    model_path: Path | None = None
     device: str = "cpu"
     dtype: str | None = None
     threads: int = 1
@@ -31,7 +31,7 @@ class EngineSettings:
     hang_seconds: float = 120.0
     load_seconds: float = 1800.0
     close_seconds: float = 2.0
-    options: Options = field(default_factory=Options)
+    options: EngineOptions = field(default_factory=EngineOptions)
 
     def __post_init__(self) -> None:
         if self.threads < 1:
@@ -40,7 +40,6 @@ class EngineSettings:
             raise ValueError(
                 f"step_delay must be 0 to hang_seconds ({self.hang_seconds}), got {self.step_delay}"
             )
-
         if (self.device == SYNTHETIC) != (self.options.synthetic is not None):
             raise ValueError(
                 f"device {self.device!r}: the synthetic device makes no music and needs both "
@@ -51,7 +50,7 @@ class EngineSettings:
     def setup(self) -> Setup:
         return Setup(
             model_set=self.model_set,
-            source=self.source,
+            model_path=self.model_path,
             device=self.device,
             dtype=self.dtype,
             spool=self.spool,

@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Callable
 
-from trackfarm_worker.engine.parent.child_process import Ending, EngineChild, OnLog
+from trackfarm_worker.engine.parent.child_process import EngineChild, NoReport, OnLog
 from trackfarm_worker.engine.parent.settings import EngineSettings
 from trackfarm_worker.engine.protocol import LoadFailed, Ready
 
 # Seconds before each attempt to replace a process; the first is immediate.
-BACKOFF = (0.0, 0.5, 2.0)
+BACKOFF_SECONDS = (0.0, 0.5, 2.0)
 
 
 class EngineStartFailed(RuntimeError):
@@ -40,8 +40,8 @@ class EngineSupervisor:
         return ready
 
     def current(self, give_up: Callable[[], bool]) -> EngineChild | None:
-        """Wait for a loaded process; return None when `give_up` returns True (see `poke`) or when
-        closed.
+        """Wait for a loaded process; return None when `give_up` returns True (see `recheck`) or
+        when closed.
 
         Raises EngineStartFailed once a lost process could not be replaced.
         """
@@ -51,7 +51,7 @@ class EngineSupervisor:
                 raise self.failure
             return None if self._closing.is_set() or give_up() else self._usable()
 
-    def poke(self) -> None:
+    def recheck(self) -> None:
         """Make all threads that wait in `current` check their `give_up` again."""
         with self._changed:
             self._changed.notify_all()
@@ -79,7 +79,7 @@ class EngineSupervisor:
 
     def _usable(self) -> EngineChild | None:
         child = self._loaded[0] if self._loaded else None
-        return child if child and not child.gone.is_set() else None
+        return child if child and not child.exited.is_set() else None
 
     def _is_over(self) -> bool:
         return self._closing.is_set() or self.failure is not None
@@ -87,7 +87,7 @@ class EngineSupervisor:
     def _watch(self) -> None:
         while self.failure is None and not self._closing.is_set():
             assert self._child
-            self._child.gone.wait()
+            self._child.exited.wait()
             self._child.close(grace=0)
             if not self._closing.is_set():
                 self._replace()
@@ -95,7 +95,7 @@ class EngineSupervisor:
     def _replace(self) -> None:
         self.restarts += 1
         failure = None
-        for seconds in BACKOFF:
+        for seconds in BACKOFF_SECONDS:
             if self._closing.wait(seconds):
                 return
             try:
@@ -132,10 +132,10 @@ def _reason(report: object, child: EngineChild) -> str:
     match report:
         case LoadFailed(message=message):
             return message
-        case Ending.SILENT:
-            return f"loading the model timed out; {child.ending()}"
+        case NoReport.TIMED_OUT:
+            return f"loading the model timed out; {child.describe_exit()}"
         case _:
-            return child.ending()
+            return child.describe_exit()
 
 
 def _remove_partial_files(settings: EngineSettings) -> None:

@@ -16,19 +16,20 @@ import pytest
 from tests.worker.engine.conftest import TrackFactory
 from tests.worker.waiting import is_running, wait_until
 from trackfarm.protocol.worker import FailureKind
-from trackfarm_worker.engine.options import Options, SyntheticCost
-from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineClient
 from trackfarm_worker.engine.parent.settings import EngineSettings
 from trackfarm_worker.engine.parent.supervisor import EngineStartFailed
-from trackfarm_worker.engine.protocol import EngineProgress, Event, Finished, TrackFailedReport
+from trackfarm_worker.engine.protocol import EngineEvent, EngineProgress, FailedTrack, FinishedTrack
 from trackfarm_worker.models.checkpoint import COMPONENTS
 
 
-def strike(engine: EngineProcess, track_id: int, number: int) -> Callable[[Event], None]:
+def kill_at_denoise(
+    engine: EngineClient, track_id: int, number: int
+) -> Callable[[EngineEvent], None]:
     """Return a listener that sends a signal to the engine during the denoising of every batch with
     a track."""
 
-    def listener(event: Event) -> None:
+    def listener(event: EngineEvent) -> None:
         if isinstance(event, EngineProgress) and track_id in event.track_ids:
             pid = engine.pid
             if pid and (event.stage, event.step) == ("denoise", 1):
@@ -38,22 +39,22 @@ def strike(engine: EngineProcess, track_id: int, number: int) -> Callable[[Event
 
 
 @pytest.mark.soak
-def test_a_poisoned_track_is_found_by_halves_and_costs_no_other(
-    engine: EngineProcess, track: TrackFactory
+def test_poisoned_track_is_found_by_bisection_and_costs_no_other(
+    engine: EngineClient, track: TrackFactory
 ) -> None:
     before = engine.restarts
-    batch = [track(i, steps=4) for i in range(1, 6)]
-    results = engine.run(batch, strike(engine, 4, signal.SIGKILL))
+    tracks = [track(i, steps=4) for i in range(1, 6)]
+    results = engine.run(tracks, kill_at_denoise(engine, 4, signal.SIGKILL))
     assert [result.type for result in results] == [*["finished"] * 3, "failed", "finished"]
     failed = results[3]
-    assert isinstance(failed, TrackFailedReport)
+    assert isinstance(failed, FailedTrack)
     assert failed.kind == FailureKind.ENGINE_DIED
     assert "status -9" in failed.message
     # 1-5, 4-5, 4: one bad track of five costs three engines.
     wait_until(lambda: engine.restarts == before + 3)
     wait_until(lambda: engine.pid is not None)
     for result in results:
-        if isinstance(result, Finished):
+        if isinstance(result, FinishedTrack):
             assert np.load(result.path, allow_pickle=False).shape == (48_000, 2)
 
 
@@ -69,15 +70,15 @@ def test_a_poisoned_track_is_found_by_halves_and_costs_no_other(
         ),
     ],
 )
-def test_a_lost_engine_costs_the_track_it_made_alone_and_is_replaced(
-    engine: EngineProcess, track: TrackFactory, number: int, kind: FailureKind, words: str
+def test_lost_engine_costs_the_track_it_made_alone_and_is_replaced(
+    engine: EngineClient, track: TrackFactory, number: int, kind: FailureKind, words: str
 ) -> None:
     before, pid = engine.restarts, engine.pid
-    batch = [track(1), track(2, steps=4, duration=3.0), track(3)]
-    first, second, third = engine.run(batch, strike(engine, 2, number))
-    assert isinstance(first, Finished)
-    assert isinstance(second, TrackFailedReport)
-    assert isinstance(third, Finished)
+    tracks = [track(1), track(2, steps=4, duration=3.0), track(3)]
+    first, second, third = engine.run(tracks, kill_at_denoise(engine, 2, number))
+    assert isinstance(first, FinishedTrack)
+    assert isinstance(second, FailedTrack)
+    assert isinstance(third, FinishedTrack)
     assert second.kind == kind
     assert words in second.message
     wait_until(lambda: engine.restarts == before + 1)
@@ -87,33 +88,31 @@ def test_a_lost_engine_costs_the_track_it_made_alone_and_is_replaced(
 
 
 @pytest.mark.soak
-def test_an_idle_engine_is_replaced_before_anyone_needs_it(
-    engine: EngineProcess, track: TrackFactory
-) -> None:
+def test_idle_engine_is_replaced_at_once(engine: EngineClient, track: TrackFactory) -> None:
     before, pid = engine.restarts, engine.pid
     assert pid
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: engine.pid not in {None, pid})
     assert engine.restarts == before + 1
-    assert isinstance(engine.run([track(1)])[0], Finished)
+    assert isinstance(engine.run([track(1)])[0], FinishedTrack)
 
 
-def test_audio_is_the_same_from_another_process(engine: EngineProcess, track: TrackFactory) -> None:
+def test_replaced_engine_makes_the_same_audio(engine: EngineClient, track: TrackFactory) -> None:
     one = engine.run([track(1, seed=11)])[0]
     pid = engine.pid
     assert pid
     os.kill(pid, signal.SIGKILL)
     two = engine.run([track(1, seed=11)])[0]
-    assert isinstance(one, Finished)
-    assert isinstance(two, Finished)
+    assert isinstance(one, FinishedTrack)
+    assert isinstance(two, FinishedTrack)
     assert one.path.read_bytes() == two.path.read_bytes()
 
 
-def test_closing_stops_what_runs_and_leaves_no_process(
+def test_close_stops_the_run_and_ends_the_process(
     models: Path, tmp_path: Path, track: TrackFactory
 ) -> None:
-    settings = EngineSettings(model_set="tiny", spool=tmp_path, source=models, step_delay=0.05)
-    engine = EngineProcess(settings)
+    settings = EngineSettings(model_set="tiny", spool=tmp_path, model_path=models, step_delay=0.05)
+    engine = EngineClient(settings)
     ready = engine.start()
     assert set(ready.digests) == set(COMPONENTS)
     assert ready.model_set == "tiny@1"
@@ -141,7 +140,7 @@ from trackfarm_worker.engine.parent.client import EngineProcess
 from trackfarm_worker.engine.parent.settings import EngineSettings
 
 models, spool = map(Path, sys.argv[1:])
-settings = EngineSettings(model_set="tiny", spool=spool, source=models, step_delay=0.5)
+settings = EngineSettings(model_set="tiny", spool=spool, model_path=models, step_delay=0.5)
 engine = EngineProcess(settings)
 engine.start()
 track = EngineTrack(track_id=1, prompt="rain", duration=1, seed=1, steps=200)
@@ -149,9 +148,7 @@ engine.run([track], lambda event: print(engine.pid, event.stage, flush=True))
 """
 
 
-def test_the_engine_ends_with_its_killed_parent_in_mid_denoise(
-    models: Path, tmp_path: Path
-) -> None:
+def test_engine_ends_with_its_killed_parent_during_denoising(models: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", OWNER, str(models), str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout
@@ -170,16 +167,16 @@ def checkpoint_copy(models: Path, target: Path) -> Path:
     return target
 
 
-def test_an_engine_that_cannot_come_back_is_an_error_its_owner_sees(
-    engine: EngineProcess, models: Path, tmp_path: Path, track: TrackFactory
+def test_engine_that_cannot_be_restarted_is_an_error(
+    engine: EngineClient, models: Path, tmp_path: Path, track: TrackFactory
 ) -> None:
     folder = checkpoint_copy(models, tmp_path / "checkpoint")
     settings = EngineSettings(
-        model_set="acestep-v15-turbo", dtype="float32", spool=tmp_path / "spool", source=folder
+        model_set="acestep-v15-turbo", dtype="float32", spool=tmp_path / "spool", model_path=folder
     )
-    with EngineProcess(settings) as other:
+    with EngineClient(settings) as other:
         other.start()
-        assert isinstance(other.run([track(1)])[0], Finished)
+        assert isinstance(other.run([track(1)])[0], FinishedTrack)
         shutil.rmtree(folder / "vae")
         pid = other.pid
         assert pid
@@ -197,27 +194,10 @@ def test_an_engine_that_cannot_come_back_is_an_error_its_owner_sees(
         ("acestep-v3", r"(?s)ended with status 1.*unknown model set 'acestep-v3'"),
     ],
 )
-def test_a_start_that_fails_says_why(tmp_path: Path, model_set: str, match: str) -> None:
-    settings = EngineSettings(model_set=model_set, spool=tmp_path, source=tmp_path)
-    engine = EngineProcess(settings)
+def test_start_that_fails_says_why(tmp_path: Path, model_set: str, match: str) -> None:
+    settings = EngineSettings(model_set=model_set, spool=tmp_path, model_path=tmp_path)
+    engine = EngineClient(settings)
     with pytest.raises(EngineStartFailed, match=match):
         engine.start()
     engine.close()
     assert engine.pid is None
-
-
-@pytest.mark.parametrize("values", [{"threads": 0}, {"step_delay": 200.0}, {"step_delay": -1.0}])
-def test_settings_that_cannot_work_are_refused(tmp_path: Path, values: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(values))} must be"):
-        EngineSettings(model_set="tiny", spool=tmp_path, **values)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("device", "options"),
-    [("synthetic", Options()), ("cpu", Options(synthetic=SyntheticCost()))],
-)
-def test_the_synthetic_device_is_had_by_naming_it_twice(
-    tmp_path: Path, device: str, options: Options
-) -> None:
-    with pytest.raises(ValueError, match="makes no music"):
-        EngineSettings(model_set="tiny", spool=tmp_path, device=device, options=options)

@@ -13,13 +13,13 @@ from safetensors.torch import load_file, save_file
 
 from tests.servers.scripted_http import Reply, ScriptedServer, scripted_server
 from trackfarm.model_sets import model_set
-from trackfarm_worker.calibration import Calibration, Point, save
+from trackfarm_worker.calibration import Calibration, CalibrationPoint, save
 from trackfarm_worker.models import tiny
 from trackfarm_worker.models.digests import write_digests
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
 MEMORY_MIB = 24_564
-POINT = Point(
+POINT = CalibrationPoint(
     duration=60, steps=8, tracks=4, batch=4, condition=0.1, denoise=1.0, decode=1.0, service=2.2
 )
 
@@ -37,7 +37,7 @@ def run(
     """Run a worker until it ends by itself; the scheduler refuses its registration."""
     farm.reply_with(Reply(status=401))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TRACKFARM_")}
-    told = {
+    values = {
         "scheduler_url": farm.url,
         "join_token": "t",
         "data_dir": data_dir,
@@ -45,46 +45,46 @@ def run(
         "join_seconds": 1,
         **settings,
     }
-    environment |= {f"TRACKFARM_WORKER_{name.upper()}": str(v) for name, v in told.items()}
+    environment |= {f"TRACKFARM_WORKER_{name.upper()}": str(v) for name, v in values.items()}
     command = [sys.executable, "-m", "trackfarm_worker"]
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
 
 
-def test_what_was_calibrated_is_told(models: Path, tmp_path: Path) -> None:
-    kept = Calibration(
+def test_registration_reports_the_calibration(models: Path, tmp_path: Path) -> None:
+    record = Calibration(
         gpu="cpu", memory_mib=MEMORY_MIB, driver="", model_set="tiny@1", points=(POINT,)
     )
-    save(kept, tmp_path)
+    save(record, tmp_path)
     with scripted_server() as farm:
-        done = run(farm, tmp_path, model_path=models)
-        assert done.returncode == 1, done.stdout
+        completed = run(farm, tmp_path, model_path=models)
+        assert completed.returncode == 1, completed.stdout
         (request,) = [a for a in farm.requests if a.path.endswith("/register")]
-    told = json.loads(request.body)["calibration"]
-    assert told == kept.facts(model_set("tiny"))
-    assert told["batch_60s"] == 4
+    values = json.loads(request.body)["calibration"]
+    assert values == record.facts(model_set("tiny"))
+    assert values["batch_60s"] == 4
 
 
 @pytest.mark.parametrize(
-    ("whole", "reason"),
+    ("has_valid_digests", "reason"),
     [
         pytest.param(True, "a short batch could not be made", marks=[pytest.mark.soak]),
         (False, "has other contents"),
     ],
 )
-def test_a_model_that_is_damaged_or_makes_no_sound_keeps_it_away(
-    models: Path, tmp_path: Path, *, whole: bool, reason: str
+def test_worker_with_a_damaged_or_silent_model_does_not_register(
+    models: Path, tmp_path: Path, *, has_valid_digests: bool, reason: str
 ) -> None:
     folder = Path(shutil.copytree(next(models.glob("tiny-*")), tmp_path / "model"))
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(weights)
     tensors["decoder.conv1.bias"] = torch.full_like(tensors["decoder.conv1.bias"], torch.nan)
     save_file(tensors, weights, metadata={"format": "pt"})
-    if whole:
+    if has_valid_digests:
         write_digests(folder)
     with scripted_server() as farm:
-        done = run(farm, tmp_path / "data", model_set="acestep-v15-turbo", model_path=folder)
-        assert done.returncode == 1
-        assert reason in done.stdout + done.stderr
+        completed = run(farm, tmp_path / "data", model_set="acestep-v15-turbo", model_path=folder)
+        assert completed.returncode == 1
+        assert reason in completed.stdout + completed.stderr
         assert farm.requests == []
