@@ -94,6 +94,7 @@ def test_one_bad_source_takes_no_other_along(wanted: Wanted, tmp_path: Path) -> 
 def test_disk_is_bounded(wanted: Wanted, tmp_path: Path) -> None:
     tracks = [wanted(1, source="good.flac"), wanted(2, source="secret.wav")]
     with SourceCache(tmp_path, shard_bytes=-1).prepared("lease_1", tracks, patient) as found:
+        assert set(found) == {1, 2}
         for answer in found.values():
             assert isinstance(answer, SourceAway)
             assert answer.is_disk_full
