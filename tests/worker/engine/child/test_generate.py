@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.worker.engine.conftest import TrackFactory, loaded
+from tests.worker.engine.builders import TrackFactory, tiny_pipeline
 from tests.worker.engine.engine_fixture import TINY, Follower, before_forward, maker
 from tests.worker.engine.mixtures import Sounds, mixture
 from trackfarm.protocol.worker import FailureKind
@@ -29,7 +29,7 @@ Made = Result | EngineJob
 
 @pytest.fixture(scope="module")
 def pipeline(models: Path) -> Any:
-    return loaded(models)
+    return tiny_pipeline(models)
 
 
 def jobs(*tracks: EngineTrack) -> list[EngineJob]:
@@ -134,7 +134,7 @@ def test_a_stop_of_all_ends_the_batch_at_the_next_step(
 def test_useless_audio_is_tried_again_and_is_never_a_file(
     models: Path, track: TrackFactory, tmp_path: Path, gain: float, kind: FailureKind
 ) -> None:
-    broken = loaded(models)
+    broken = tiny_pipeline(models)
     batch_maker = maker(broken, tmp_path)
     broken.vae.decoder.conv2.weight.data.fill_(gain)
     (second,) = batch_maker.make(jobs(track(1, seeds=(1, 8))), Follower())
@@ -187,7 +187,7 @@ def test_the_passes_that_are_told_are_those_through_the_model(
     models: Path, sounds: Sounds, tmp_path: Path
 ) -> None:
     counted: list[object] = []
-    watched = loaded(models)
+    watched = tiny_pipeline(models)
     batch_maker = maker(watched, tmp_path)
     tracks = mixture(4, sounds, tracks=3, seconds=(1.0, 2.0))
     with before_forward(watched.transformer, counted.append):
@@ -199,7 +199,7 @@ def test_the_passes_that_are_told_are_those_through_the_model(
 def test_latents_that_overflow_in_half_precision_are_made_in_full(
     models: Path, track: TrackFactory, tmp_path: Path
 ) -> None:
-    half = loaded(models)
+    half = tiny_pipeline(models)
     half.transformer.to(torch.float16)
     half.transformer.proj_in_conv.weight.data.mul_(3e4)
     conditioner, denoiser = Conditioner(half), Denoiser(half)

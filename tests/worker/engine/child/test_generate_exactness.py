@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.worker.engine.conftest import loaded
+from tests.worker.engine.builders import tiny_pipeline
 from tests.worker.engine.mixtures import Sounds, mixture
 from trackfarm.model_sets import model_set
 from trackfarm_worker.engine.child import conditioning
@@ -64,7 +64,7 @@ def difference(one: torch.Tensor, other: torch.Tensor) -> float:
 
 @pytest.fixture(scope="module")
 def bench(models: Path) -> Bench:
-    pipeline = loaded(models)
+    pipeline = tiny_pipeline(models)
     fold_weight_norm(pipeline.vae)
     decoder = Decoder(pipeline.vae, window=64, at_once=3)
     return Bench(Conditioner(pipeline), Denoiser(pipeline), decoder)
@@ -185,7 +185,7 @@ def test_nothing_of_this_can_be_left_out(
 
 
 def test_repeated_heads_attend_like_grouped_ones(models: Path, sounds: Sounds) -> None:
-    pipeline = loaded(models)
+    pipeline = tiny_pipeline(models)
     conditioner = Conditioner(pipeline)
     made = []
     for expand_heads in (False, True):

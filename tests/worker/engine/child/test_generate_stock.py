@@ -12,7 +12,7 @@ import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_oobleck import OobleckDiagonalGaussianDistribution
 
-from tests.worker.engine.conftest import loaded
+from tests.worker.engine.builders import tiny_pipeline
 from tests.worker.engine.engine_fixture import TINY
 from tests.worker.engine.mixtures import TASKS, Sounds, mixture
 from trackfarm_worker.engine.child.conditioning import Conditioner
@@ -68,7 +68,7 @@ def theirs(stock: Any, recipe: Recipe, noise: torch.Tensor) -> torch.Tensor:
 def test_every_kind_of_track_equals_the_stock_pipelines(
     models: Path, stock: Any, whole: Sounds
 ) -> None:
-    own = loaded(models)
+    own = tiny_pipeline(models)
     conditioner, denoiser = Conditioner(own), Denoiser(own)
     jobs = [
         engine_job(t, TINY, "") for t in mixture(8, whole, tracks=len(TASKS), seconds=(2.0, 4.0))

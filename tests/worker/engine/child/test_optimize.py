@@ -3,12 +3,12 @@ from typing import Any
 
 import torch
 
-from tests.worker.engine.conftest import loaded
+from tests.worker.engine.builders import tiny_pipeline
 from trackfarm_worker.engine.child.optimize import fold_weight_norm, in_float32
 
 
 def test_folded_weights_compute_the_very_same_audio(models: Path, stock: Any) -> None:
-    own = loaded(models)
+    own = tiny_pipeline(models)
     latents = torch.randn((1, 8, 20), generator=torch.Generator().manual_seed(1))
     fold_weight_norm(own.vae)
     fold_weight_norm(own.vae)
@@ -19,7 +19,7 @@ def test_folded_weights_compute_the_very_same_audio(models: Path, stock: Any) ->
 
 
 def test_a_model_is_as_it_was_after_a_pass_in_float32(models: Path) -> None:
-    model = loaded(models).transformer.to(torch.bfloat16)
+    model = tiny_pipeline(models).transformer.to(torch.bfloat16)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     with in_float32(model):
         assert model.dtype == torch.float32

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.worker.engine.conftest import TrackFactory
+from tests.worker.engine.builders import TrackFactory
 from tests.worker.engine.mixtures import Sounds, mixture
 from tests.worker.waiting import wait_until
 from trackfarm.model_sets import model_set
