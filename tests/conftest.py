@@ -22,6 +22,9 @@ from tests.servers.swift import swift_binaries, swift_server
 settings.register_profile("quick", max_examples=40, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+# Fixtures for tests of the API, wherever they are.
+pytest_plugins = ["tests.scheduler.sqlite_farm", "tests.scheduler.api_fixture"]
+
 _REMEMBERED = [f for f in vars(dependencies).values() if hasattr(f, "cache_clear")]
 GARBAGE = 50_000  # new objects between two looks of the collector; usually 700
 
@@ -29,6 +32,15 @@ GARBAGE = 50_000  # new objects between two looks of the collector; usually 700
 def pytest_configure() -> None:
     # A shell's background job ignores Ctrl-C, and would have the processes of the tests ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip soak tests unless `-m` names their mark."""
+    if "soak" in config.option.markexpr:
+        return
+    for item in items:
+        if item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: select it with -m soak"))
 
 
 def pytest_collection_finish() -> None:

@@ -11,7 +11,7 @@ from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.job_checks import ends_done, made_exactly_once
 from tests.end_to_end.recordings import Studio, beyond_rounding, recorded, step_apart
 from tests.servers.process import wait_until
-from tests.worker.engine.conftest import loaded
+from tests.worker.engine.builders import tiny_pipeline
 from trackfarm.catalog import Brief
 from trackfarm.protocol.operator import JobHeader
 
@@ -149,7 +149,7 @@ def test_after_a_kill_and_by_another_worker_a_track_is_the_same_music(
     assert by_other, "tracks lost in mid-shard were made again by the other worker"
 
     music = {job: recorded(farm, job) for job in (before, disturbed, after)}
-    studio = Studio(loaded(tmp_path_factory.mktemp("models")))
+    studio = Studio(tiny_pipeline(tmp_path_factory.mktemp("models")))
     apart = {
         (job, brief.name): beyond_rounding(music[job][str(brief.name)], studio.play(brief))
         for brief in briefs

@@ -16,8 +16,8 @@ from tests.servers.process import wait_until
 from trackfarm.protocol.operator import WorkerState
 
 TRACKS = 300
-NAMES = ("one", "two", "three")
-SLOW = {"step_delay": 0.15}
+WORKER_NAMES = ("one", "two", "three")
+SLOW_STEPS = {"step_delay": 0.15}
 RECOVERED_S = 90
 
 
@@ -25,7 +25,9 @@ RECOVERED_S = 90
 def frail_farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
-    with running_farm(request, tmp_path_factory, workers=NAMES, worker=SLOW) as running:
+    with running_farm(
+        request, tmp_path_factory, workers=WORKER_NAMES, worker=SLOW_STEPS
+    ) as running:
         yield running
 
 
@@ -52,18 +54,18 @@ class Chaos:
         blow()
 
     def kill_worker(self) -> None:
-        name = self._dice.choice(NAMES)
+        name = self._dice.choice(WORKER_NAMES)
         self._farm.workers[name].kill()
-        self._farm.begin_worker(name, **SLOW)
+        self._farm.begin_worker(name, **SLOW_STEPS)
 
     def terminate_worker(self) -> None:
-        name = self._dice.choice(NAMES)
+        name = self._dice.choice(WORKER_NAMES)
         self._farm.workers[name].stop()
-        self._farm.begin_worker(name, **SLOW)
+        self._farm.begin_worker(name, **SLOW_STEPS)
 
     def freeze_worker(self) -> None:
         """Freeze a worker until the farm has given it up."""
-        name = self._dice.choice(NAMES)
+        name = self._dice.choice(WORKER_NAMES)
         os.kill(self._farm.workers[name].pid, signal.SIGSTOP)
         given_up = {WorkerState.LOST, WorkerState.GONE}
         wait_until(
@@ -74,7 +76,7 @@ class Chaos:
         os.kill(self._farm.workers[name].pid, signal.SIGCONT)
 
     def kill_engine(self) -> None:
-        engine = engine_of(self._farm.workers[self._dice.choice(NAMES)].pid)
+        engine = engine_of(self._farm.workers[self._dice.choice(WORKER_NAMES)].pid)
         if engine is not None:
             kill(engine)
 
@@ -103,5 +105,5 @@ def test_nothing_is_lost_and_nothing_is_twice(frail_farm: LocalFarm) -> None:
         )
     print(f"{len(chaos.struck)} faults: {sorted(chaos.struck)}")
     ends_done(frail_farm, job)
-    frail_farm.start_workers(*NAMES, **SLOW)
+    frail_farm.start_workers(*WORKER_NAMES, **SLOW_STEPS)
     made_exactly_once(frail_farm, job)

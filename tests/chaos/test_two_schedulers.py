@@ -15,7 +15,7 @@ from redis import Redis
 from sqlmodel import col
 
 from tests.chaos.busy import submitted
-from tests.chaos.conftest import NAMES, SLOW
+from tests.chaos.slow_workers import SLOW_STEPS, WORKER_NAMES
 from tests.end_to_end.farm import QUICK, LocalFarm
 from tests.end_to_end.infrastructure import REAL, open_parts
 from tests.end_to_end.job_checks import counted_once, ends_done, made_exactly_once
@@ -67,7 +67,7 @@ def pair(
             ending.callback(farms[-1].stop)
             farms[-1].start_scheduler()
         running = Pair(*farms)
-        running.second.start_workers(*NAMES, **SLOW)
+        running.second.start_workers(*WORKER_NAMES, **SLOW_STEPS)
         yield running
 
 
@@ -76,7 +76,7 @@ def led(pair: Pair) -> Pair:
     """Return the pair with the first scheduler leading, the second serving, and both workers
     working."""
     pair.first_leads()
-    pair.second.start_workers(*NAMES, **SLOW)
+    pair.second.start_workers(*WORKER_NAMES, **SLOW_STEPS)
     return pair
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlmodel import col
 
 from tests.chaos.busy import computing, half_finished, placed_again, submitted
-from tests.chaos.conftest import NAMES, SLOW
+from tests.chaos.slow_workers import SLOW_STEPS, WORKER_NAMES
 from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.job_checks import attempts_with, ends_done, made_exactly_once
 from tests.end_to_end.processes import is_running, kill, seconds_until, tree_of
@@ -27,7 +27,7 @@ DRAINED_S = 10.0
 def long_farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
-    with running_farm(request, tmp_path_factory, workers=NAMES, worker=LONG) as running:
+    with running_farm(request, tmp_path_factory, workers=WORKER_NAMES, worker=LONG) as running:
         yield running
 
 
@@ -76,7 +76,7 @@ def test_a_terminated_worker_hands_back_what_it_has_not_finished(farm: LocalFarm
     back = [a for a in answers if a.state == AttemptState.RELEASED]
     assert {a.kind for a in back} == {ReleaseReason.DRAINING}
     assert farm.ledger.newest_worker(name).state == WorkerState.GONE
-    farm.begin_worker(name, **SLOW)
+    farm.begin_worker(name, **SLOW_STEPS)
     ends_done(farm, job)
     assert placed_again(farm, {a.track_id for a in back}, old)
     made_exactly_once(farm, job)
@@ -96,7 +96,7 @@ def test_a_killed_workers_tracks_are_placed_again(farm: LocalFarm) -> None:
     wait_until(
         lambda: not any(map(is_running, processes)), timeout_s=5, what="its children are gone"
     )
-    farm.begin_worker("one", **SLOW)
+    farm.begin_worker("one", **SLOW_STEPS)
     ends_done(farm, job)
     assert placed_again(farm, unfinished, old)
     made_exactly_once(farm, job)

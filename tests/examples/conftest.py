@@ -11,7 +11,6 @@ import pytest
 from tests.end_to_end.farm import LocalFarm
 
 Script = Callable[..., str]
-EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPT_SECONDS = 120
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.farm import API_KEY, LocalFarm
-from tests.examples.conftest import EXAMPLES
 from tests.examples.fences import LANGUAGES, command, fences, program
+from tests.examples.paths import EXAMPLES
 from tests.servers.presence import require
 from trackfarm import Catalog, Farm
 

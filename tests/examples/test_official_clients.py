@@ -10,7 +10,7 @@ from typing import Any
 import soundfile
 
 from tests.end_to_end.farm import API_KEY, LocalFarm
-from tests.examples.conftest import EXAMPLES
+from tests.examples.paths import EXAMPLES
 from tests.servers.presence import require
 
 CLIENTS = Path(__file__).parents[1] / "scheduler" / "dropin" / "clients"

@@ -8,7 +8,7 @@ from pathlib import Path
 import soundfile
 
 from tests.end_to_end.farm import LocalFarm
-from tests.examples.conftest import EXAMPLES
+from tests.examples.paths import EXAMPLES
 from trackfarm.protocol.operator import JobState
 
 CATALOG, SOON_S = 15_000, 20.0  # 5 s on an idle machine

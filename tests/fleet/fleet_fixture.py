@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from tests.fleet.fakes import runpod as fake_runpod
 from tests.fleet.fakes import vast as fake_vast
 from tests.fleet.fakes.account import Account, Machine
-from tests.scheduler.api.conftest import API_KEY, ApiFixture
+from tests.scheduler.api_fixture import API_KEY, ApiFixture
 from tests.servers.scripted_http import scripted_server
 from trackfarm.protocol.fleet import RentalInfo
 from trackfarm.protocol.operator import TrackState

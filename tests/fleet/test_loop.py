@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.fleet.fleet_fixture import FleetFixture, world_at
-from tests.scheduler.api.conftest import API_KEY, ApiFixture
+from tests.scheduler.api_fixture import API_KEY, ApiFixture
 from tests.scheduler.farm_fixture import briefs
 from tests.servers.process import wait_until
 from tests.servers.scripted_http import ReceivedRequest, Reply, scripted_server

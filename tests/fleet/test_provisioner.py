@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from tests.fleet.fakes.account import Machine
 from tests.fleet.fleet_fixture import TICK_S, FleetFixture, world_at
-from tests.scheduler.api.conftest import ApiFixture, Switch
+from tests.scheduler.api_fixture import ApiFixture, Switch
 from tests.scheduler.farm_fixture import briefs
 from tests.servers.presence import require
 from tests.servers.tls import HOST, Certificates, behind_tls, certificates

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fleet.fakes.account import Mishap
 from tests.fleet.fleet_fixture import FleetFixture, world_at
-from tests.scheduler.api.conftest import ApiFixture
+from tests.scheduler.api_fixture import ApiFixture
 from tests.scheduler.farm_fixture import briefs
 from tests.servers.process import wait_until
 from tests.servers.tls import certificates

@@ -15,7 +15,7 @@ from tests.fleet.fakes.account import Account
 from tests.fleet.fleet_fixture import FleetFixture
 from tests.fleet.kill_switch import KillSwitch, call_to_farm, call_to_runpod, forwarding
 from tests.fleet.wall_clock import WallClock
-from tests.scheduler.api.conftest import API_KEY, ApiFixture
+from tests.scheduler.api_fixture import API_KEY, ApiFixture
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from tests.servers.process import Process
 from tests.servers.scripted_http import scripted_server

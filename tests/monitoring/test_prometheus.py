@@ -55,8 +55,10 @@ def test_an_alert_is_explained_tested_and_short(alert: dict[str, object]) -> Non
 
 def test_rules_name_only_metrics_that_there_are() -> None:
     metric_names = exported() | set(records())
+    assert RULES
     for path in RULES:
         used = re.findall(r"[a-z_:]*trackfarm_[\w:]+", path.read_text())
+        assert used, f"{path.name} names no metric"
         assert set(used) <= metric_names, path.name
 
 

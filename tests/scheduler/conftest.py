@@ -1,9 +1,7 @@
 """Database of a farm on both kinds of server, empty for each test."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -24,16 +22,6 @@ class OfTwoSchedulers(Database):
     def write(self, *, queued: bool = True) -> Iterator[Session]:
         with super().write(queued=False) as session:
             yield session
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Migrated database file to copy."""
-    path = tmp_path_factory.mktemp("template") / "farm.db"
-    database = Database(f"sqlite:///{path}")
-    database.migrate()
-    database.close()
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -66,28 +54,11 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 
 @pytest.fixture
-def sqlite_database(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
-    shutil.copy(sqlite_template, tmp_path / "farm.db")
-    database = Database(f"sqlite:///{tmp_path / 'farm.db'}")
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def farm(database: Database) -> Iterator[FarmFixture]:
     """Farm on both databases; the invariants are checked after each test."""
     new_farm = FarmFixture(database)
     yield new_farm
     with database.read() as session:
-        invariants.check(session)
-
-
-@pytest.fixture
-def sqlite_farm(sqlite_database: Database) -> Iterator[FarmFixture]:
-    """Farm for tests that do not depend on the kind of database."""
-    new_farm = FarmFixture(sqlite_database)
-    yield new_farm
-    with sqlite_database.read() as session:
         invariants.check(session)
 
 

@@ -7,18 +7,13 @@ import httpx
 import pytest
 
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.soak import pytest_collection_modifyitems
 from tests.security.attacked_farm import AttackedFarm, laid
 from tests.security.guarded_farm import GuardedFarm, guarded_farm
-from tests.security.stub_workers import StubWorker
+from tests.security.limits import BODY_SECONDS, HEAD_SECONDS, SUBMISSION_BYTES
+from tests.security.stub_workers import HIGH_PRICE_PER_HOUR, StubWorker
 from tests.servers.s3 import S3Access
 
-__all__ = ["pytest_collection_modifyitems"]
-
-DEAR = 1_000.0  # US dollars an hour
 NUMBERS = itertools.count(1)
-HEAD_SECONDS, BODY_SECONDS = 1.0, 1.0
-SUBMISSION_BYTES = 200_000
 
 
 @pytest.fixture(scope="package")
@@ -36,7 +31,7 @@ def siege(swift: S3Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture
 def liar(siege: AttackedFarm) -> Iterator[StubWorker]:
     """A new hostile worker with a shard: three false reports quarantine a worker."""
-    member = siege.crew.join(f"liar-{next(NUMBERS)}", price_per_hour=DEAR)
+    member = siege.crew.join(f"liar-{next(NUMBERS)}", price_per_hour=HIGH_PRICE_PER_HOUR)
     member.take()
     yield member
     siege.crew.dismiss(member)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.end_to_end.farm import API_KEY, LocalFarm
-from tests.scheduler.api.conftest import build
+from tests.scheduler.api_fixture import build
 from tests.scheduler.farm_fixture import FarmFixture
 from trackfarm.client.admin import Administration
 from trackfarm.protocol.accounts import KeyRequest, NewApiKey, Scope

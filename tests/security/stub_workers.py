@@ -17,6 +17,7 @@ from tests.security.guarded_farm import GuardedFarm
 from trackfarm.protocol.worker import ClaimAnswer, TrackOrder
 
 BEAT_SECONDS = 1.0
+HIGH_PRICE_PER_HOUR = 1_000.0  # US dollars
 RATE, BYTES_A_SECOND = 48_000, 2_000
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.scheduler.api.conftest import problem
+from tests.scheduler.api_fixture import problem
 from tests.security.attacked_farm import AttackedFarm
 from tests.security.stub_workers import StubWorker, result, verdict_of
 

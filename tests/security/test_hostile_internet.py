@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.end_to_end.farm import API_KEY, JOIN_TOKEN, LocalFarm
-from tests.scheduler.api.conftest import problem
-from tests.security.conftest import SUBMISSION_BYTES
+from tests.scheduler.api_fixture import problem
+from tests.security.limits import SUBMISSION_BYTES
 from tests.security.raw_http import connected, head, heard, said, serves
 from tests.security.routes import address_of, all_doors, bearer, made
 from tests.servers.process import wait_until

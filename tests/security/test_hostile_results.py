@@ -9,11 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 from sqlmodel import col
 
-from tests.scheduler.api.conftest import problem
+from tests.scheduler.api_fixture import problem
 from tests.security.attacked_farm import MOST_BYTES, TTL, AttackedFarm
-from tests.security.conftest import DEAR
 from tests.security.guarded_farm import FACTS
-from tests.security.stub_workers import StubWorker, music, result, verdict_of
+from tests.security.stub_workers import HIGH_PRICE_PER_HOUR, StubWorker, music, result, verdict_of
 from tests.servers.process import wait_until
 from trackfarm.protocol.worker import ClaimAnswer, TrackOrder
 from trackfarm_scheduler.db.tables import AttemptRow
@@ -240,7 +239,7 @@ def test_a_day_of_engine_time_is_neither_paid_nor_learnt(
     assert verdict_of(liar.report(shard, result(order, timings=day)))[0] == "committed"
     assert siege.logged("timings_clipped", liar)
     spent = siege.farm.client.job(siege.job_id).spent - before
-    assert 0 < spent < 30 * DEAR / 3600
+    assert 0 < spent < 30 * HIGH_PRICE_PER_HOUR / 3600
     where = (col(AttemptRow.lease_id) == shard.lease_id, col(AttemptRow.track_id) == order.track_id)
     (attempt,) = siege.farm.ledger.rows(AttemptRow, *where)
     assert "86400" not in attempt.timings

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import col
 
-from tests.scheduler.api.conftest import problem
+from tests.scheduler.api_fixture import problem
 from tests.security.attacked_farm import RATE, TRACKS, AttackedFarm
 from tests.security.guarded_farm import FACTS
 from tests.security.stub_workers import result, verdict_of

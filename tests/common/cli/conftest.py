@@ -1,16 +1,14 @@
 """Fixtures: a small farm over HTTP, and the command line pointed at it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from tests.common.cli.farm_server import API_KEY, serve
 from tests.common.cli.farm_state import FarmState
-from trackfarm.cli import app, console
-
-Trackfarm = Callable[..., Result]
+from tests.common.cli.runner import Trackfarm, run
+from trackfarm.cli import console
 
 
 @pytest.fixture
@@ -35,7 +33,3 @@ def trackfarm(farm: FarmState, away: None, monkeypatch: pytest.MonkeyPatch) -> T
     monkeypatch.setenv("TRACKFARM_URL", farm.url)
     monkeypatch.setenv("TRACKFARM_API_KEY", API_KEY)
     return run
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.cli.conftest import Trackfarm
 from tests.common.cli.farm_state import FarmState, make_job
+from tests.common.cli.runner import Trackfarm
 from trackfarm.protocol.operator import JobState, TrackCounts
 from trackfarm.sdk.download import MANIFEST
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.common.cli.conftest import Trackfarm, run
 from tests.common.cli.farm_server import json_lines
 from tests.common.cli.farm_state import FarmState, make_job, make_worker
+from tests.common.cli.runner import Trackfarm, run
 from trackfarm.protocol.operator import JobInfo, JobState, TrackCounts, TrackState
 from trackfarm.settings import FarmAddress, home_path, write_address
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.cli.conftest import Trackfarm, run
 from tests.common.cli.farm_server import json_lines
 from tests.common.cli.farm_state import FarmState, make_job
+from tests.common.cli.runner import Trackfarm, run
 from trackfarm.protocol.operator import JobState, TrackCounts
 
 GOOD = "prompt,duration,name\ncalm [piano],30,lobby\nfast drums,20,gym\n"

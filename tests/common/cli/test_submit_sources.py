@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.cli.conftest import Trackfarm, run
 from tests.common.cli.farm_state import FarmState
+from tests.common.cli.runner import Trackfarm, run
 
 HEAD = "prompt,duration,task_type,src_audio,reference_audio\n"
 

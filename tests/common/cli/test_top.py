@@ -19,9 +19,9 @@ from fcntl import ioctl
 import pytest
 from rich.console import Console
 
-from tests.common.cli.conftest import Trackfarm, run
 from tests.common.cli.farm_server import API_KEY
 from tests.common.cli.farm_state import FarmState, make_job, make_worker
+from tests.common.cli.runner import Trackfarm, run
 from tests.common.cli.test_top_view import seen
 from trackfarm.cli.top_view import Throughput, picture
 from trackfarm.protocol.operator import TrackCounts, WorkerState

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.cli.conftest import run
+from tests.common.cli.runner import run
 from trackfarm.embedded.home import Home, lock_home
 from trackfarm.settings import FarmAddress, write_address
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.common.cli.conftest import Trackfarm
 from tests.common.cli.farm_server import API_KEY
 from tests.common.cli.farm_state import BEGAN, FarmState, make_job
+from tests.common.cli.runner import Trackfarm
 from trackfarm.protocol.operator import EventInfo, JobState
 
 JOB = "job_aaaa0001"

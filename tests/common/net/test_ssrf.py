@@ -105,7 +105,9 @@ def test_urls_are_judged_before_any_name_is_asked_for(
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1", "0177.0.0.1", "localhost"])
 def test_other_spellings_of_loopback_are_what_they_resolve_to(host: str) -> None:
-    assert all(address_problem(address) for address in resolve(host, 80))
+    addresses = resolve(host, 80)
+    assert addresses
+    assert all(address_problem(address) for address in addresses)
 
 
 class Names:

@@ -3,12 +3,18 @@
 import math
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.fleet.scaling_builders import a_backlog, a_candidate, a_machine, carried_out
 from trackfarm_fleet.autoscaler.estimates import estimate_completion, reserve
-from trackfarm_fleet.autoscaler.models import MachineState, ScalingInput, ScalingRules
+from trackfarm_fleet.autoscaler.models import (
+    Backlog,
+    Candidate,
+    MachineState,
+    ScalingInput,
+    ScalingRules,
+)
 from trackfarm_fleet.autoscaler.scaler import scale
 
 _seconds = st.just(0.0) | st.floats(1, 50_000)
@@ -19,7 +25,7 @@ _places = st.sampled_from(["", "se", "us"])
 
 
 @st.composite
-def _backlogs(draw: st.DrawFn) -> list[object]:
+def _backlogs(draw: st.DrawFn) -> list[Backlog]:
     tiers = draw(st.lists(_tiers, max_size=3, unique=True))
     rows = [a_backlog(draw(_seconds), vram=vram, each=draw(st.floats(1, 60))) for vram in tiers]
     return [
@@ -30,7 +36,7 @@ def _backlogs(draw: st.DrawFn) -> list[object]:
 
 
 @st.composite
-def _machines(draw: st.DrawFn) -> list[MachineState]:
+def _machines(draw: st.DrawFn, most: int = 5) -> list[MachineState]:
     return [
         a_machine(
             f"m{number}",
@@ -47,13 +53,13 @@ def _machines(draw: st.DrawFn) -> list[MachineState]:
             min_bid=draw(st.none() | _prices),
             region=draw(_places),
         )
-        for number in range(draw(st.integers(0, 5)))
+        for number in range(draw(st.integers(0, most)))
     ]
 
 
 @st.composite
-def _situations(draw: st.DrawFn) -> ScalingInput:
-    candidates = [
+def _candidates(draw: st.DrawFn, least: int = 0) -> list[Candidate]:
+    return [
         a_candidate(
             f"c{number}",
             price=draw(_prices),
@@ -64,14 +70,33 @@ def _situations(draw: st.DrawFn) -> ScalingInput:
             count=draw(st.integers(1, 3)),
             min_bid=draw(st.none() | st.just(0.05)),
         )
-        for number in range(draw(st.integers(0, 5)))
+        for number in range(draw(st.integers(least, 5)))
     ]
+
+
+@st.composite
+def _situations(draw: st.DrawFn) -> ScalingInput:
     return ScalingInput(
-        draw(_backlogs()),  # type: ignore[arg-type]
+        draw(_backlogs()),
         draw(_machines()),
-        candidates,
+        draw(_candidates()),
         deadline=draw(st.none() | st.floats(0, 20_000)),
         budget=draw(st.none() | st.floats(0, 60)),
+    )
+
+
+@st.composite
+def _renting_situations(draw: st.DrawFn) -> ScalingInput:
+    """Much work, few machines and some money: most of these rent or bid, of all others one in 14."""
+    tier = draw(_tiers)
+    work = a_backlog(draw(st.floats(20_000, 200_000)), vram=tier, each=draw(st.floats(1, 60)))
+    others = [backlog for backlog in draw(_backlogs()) if backlog.vram != tier]
+    return ScalingInput(
+        [work, *others],
+        draw(_machines(most=2)),
+        draw(_candidates(least=2)),
+        deadline=draw(st.none() | st.floats(3_600, 20_000)),
+        budget=draw(st.floats(2, 60)),
     )
 
 
@@ -112,15 +137,15 @@ def test_no_offer_is_taken_more_often_than_it_is_there(
 
 
 @_some
-@given(_situations(), _rules)
+@given(_renting_situations(), _rules)
 def test_what_is_rented_or_bid_for_fits_the_budget(
     situation: ScalingInput, rules: ScalingRules
 ) -> None:
     decision = scale(situation, rules)
     stopped = {m.tag for m in situation.machines if m.stopped}
     raised = [bid for bid in decision.bids if bid.tag in stopped]
-    if situation.budget is None or not (decision.rent or raised):
-        return
+    assume(decision.rent or raised)
+    assert situation.budget is not None
     after = carried_out(situation, decision)
     staying = {m.tag for m in after.machines if not m.draining and not m.stopped}
     others = [m for m in situation.machines if m.tag not in staying]
@@ -144,8 +169,7 @@ def test_nothing_that_the_deadline_needs_is_given_back(
     out_of_money = situation.budget is not None and situation.budget <= reserve(
         situation.machines, rules.drain + rules.tick
     )
-    if out_of_money or idle:
-        return
+    assume(not out_of_money and not idle)
     target = rules.horizon if situation.deadline is None else situation.deadline
     before = estimate_completion(situation.backlog, working, drain=rules.drain).finish
     bids = {bid.tag for bid in decision.bids}

@@ -18,7 +18,7 @@ from tests.fleet.fakes import runpod
 from tests.fleet.fakes.account import Account
 from tests.fleet.fleet_fixture import FleetFixture
 from tests.fleet.wall_clock import WallClock
-from tests.scheduler.api.conftest import API_KEY, ApiFixture
+from tests.scheduler.api_fixture import API_KEY, ApiFixture
 from tests.scheduler.farm_fixture import FarmFixture
 from tests.servers.scripted_http import scripted_server
 from trackfarm_fleet.providers.runpod import RunPodProvider

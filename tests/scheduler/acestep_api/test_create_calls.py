@@ -7,7 +7,7 @@ import httpx
 import pytest
 from sqlmodel import col
 
-from tests.scheduler.api.conftest import API_KEY, ApiFixture, problem
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, problem
 from trackfarm.protocol.accounts import KeyRequest, Scope
 from trackfarm_scheduler.db import api_keys, calls
 from trackfarm_scheduler.db.tables import JobRow, TrackRow

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.scheduler.api.conftest import API_KEY, ApiFixture, Switch, build, problem
 from tests.scheduler.api.test_worker_api import bearer, made
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, Switch, build, problem
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from tests.servers.asgi import listening_socket, serve_app
 from tests.servers.process import wait_until

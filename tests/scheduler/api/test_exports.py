@@ -10,8 +10,8 @@ from zipfile import ZIP_STORED, ZipFile
 import httpx
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, ApiFixture, problem
 from tests.scheduler.api.test_worker_api import bearer, made
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, problem
 from tests.scheduler.farm_fixture import briefs
 from trackfarm.listings import cell
 from trackfarm.protocol.operator import TrackState

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, ApiFixture, problem
 from tests.scheduler.api.test_worker_api import made
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, problem
 from tests.scheduler.farm_fixture import briefs
 from trackfarm.client.errors import RequestRefused
 from trackfarm.protocol.accounts import Scope

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 
-from tests.scheduler.api.conftest import JOIN_TOKEN, ApiFixture, Switch, problem
+from tests.scheduler.api_fixture import JOIN_TOKEN, ApiFixture, Switch, problem
 from trackfarm.protocol.worker import BUNDLE
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, ApiFixture, problem
 from tests.scheduler.api.test_worker_api import bearer, made
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, problem
 from tests.servers.process import wait_until
 from trackfarm_scheduler.db import idempotency
 from trackfarm_scheduler.db.tables import JobRow

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, ApiFixture, problem
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, problem
 from tests.scheduler.farm_fixture import briefs
 from trackfarm.protocol.operator import EventInfo, FarmStatus, JobInfo, TrackPage, WorkerInfo
 

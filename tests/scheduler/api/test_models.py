@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.scheduler.api.conftest import ApiFixture, problem
+from tests.scheduler.api_fixture import ApiFixture, problem
 from tests.scheduler.farm_fixture import briefs
 from trackfarm.model_sets import model_sets
 from trackfarm.protocol.operator import TrackState

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, ApiFixture
+from tests.scheduler.api_fixture import API_KEY, ApiFixture
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from trackfarm.client import Client, RequestRefused
 from trackfarm.cost import TrackShape, seconds

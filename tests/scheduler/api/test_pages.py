@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, ApiFixture, Switch, problem
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, Switch, problem
 from tests.servers.presence import require
 from trackfarm_scheduler.api.pages import DOCS
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, ApiFixture, problem
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, problem
 from tests.scheduler.farm_fixture import briefs
 from tests.servers.process import wait_until
 from trackfarm_scheduler.api import submissions

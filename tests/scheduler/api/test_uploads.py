@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.scheduler.api.conftest import ApiFixture, problem
 from tests.scheduler.api.test_worker_api_worker import claim
+from tests.scheduler.api_fixture import ApiFixture, problem
 from tests.scheduler.farm_fixture import briefs
 from trackfarm.identity import seed_of
 from trackfarm.protocol.limits import SOURCE_BYTES

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, ApiFixture, Switch, build, problem
 from tests.scheduler.api.test_worker_api import bearer, made
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, Switch, build, problem
 from tests.scheduler.farm_fixture import briefs, failure
 from trackfarm.protocol.webhooks import DeliveryInfo, DeliveryState, NewWebhook
 from trackfarm_scheduler.api.webhooks import MOST

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.scheduler.api.conftest import API_KEY, ApiFixture, Switch, problem
+from tests.scheduler.api_fixture import API_KEY, ApiFixture, Switch, problem
 from tests.scheduler.farm_fixture import briefs
 from trackfarm.protocol.accounts import (
     IMPLIED,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, JOIN_TOKEN, ApiFixture, problem
+from tests.scheduler.api_fixture import API_KEY, JOIN_TOKEN, ApiFixture, problem
 from tests.scheduler.farm_fixture import briefs
 from trackfarm.protocol.worker import ClaimAnswer, HeartbeatAnswer, ReportAnswer, ReportVerdict
 from trackfarm_scheduler.db import jobs

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.scheduler.api.conftest import API_KEY, JOIN_TOKEN, ApiFixture, problem
+from tests.scheduler.api_fixture import API_KEY, JOIN_TOKEN, ApiFixture, problem
 from tests.scheduler.farm_fixture import briefs
 
 FACTS = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}

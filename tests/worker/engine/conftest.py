@@ -1,19 +1,18 @@
-from collections.abc import Callable, Iterator
+"""A tiny engine and its models, shared by many tests."""
+
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
+from tests.worker.engine.builders import TrackFactory, tiny_pipeline
 from tests.worker.engine.mixtures import SourceFiles
-from trackfarm.model_sets import model_set
 from trackfarm_worker.engine.parent.client import EngineClient
 from trackfarm_worker.engine.parent.settings import EngineSettings
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.models.loader import load
 
-TrackFactory = Callable[..., EngineTrack]
 RATE = 48_000
 
 
@@ -47,17 +46,10 @@ def track() -> TrackFactory:
     return make
 
 
-def loaded(models: Path) -> Any:
-    """Private tiny pipeline of a test, on one thread."""
-    torch.set_num_threads(1)
-    with pytest.warns(FutureWarning, match="weight_norm"):
-        return load(model_set("tiny"), models, device="cpu").pipeline
-
-
 @pytest.fixture(scope="package")
 def stock(models: Path) -> Any:
     """Unmodified shared pipeline."""
-    return loaded(models)
+    return tiny_pipeline(models)
 
 
 @pytest.fixture(scope="package")

@@ -6,14 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.worker.engine.conftest import loaded
+from tests.worker.engine.builders import tiny_pipeline
 from trackfarm_worker.engine.child.decoder import Decoder, passes, windows
 from trackfarm_worker.engine.child.optimize import fold_weight_norm
 
 
 @pytest.fixture(scope="module")
 def vae(models: Path) -> Any:
-    folded = loaded(models).vae
+    folded = tiny_pipeline(models).vae
     fold_weight_norm(folded)
     return folded
 

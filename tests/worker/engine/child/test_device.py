@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.worker.engine.conftest import TrackFactory
+from tests.worker.engine.builders import TrackFactory
 from trackfarm_worker.engine.child.device import memory_levels_path
 from trackfarm_worker.engine.options import EngineOptions
 from trackfarm_worker.engine.parent.client import EngineClient

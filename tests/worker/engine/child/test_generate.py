@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.worker.engine.conftest import TrackFactory, loaded
+from tests.worker.engine.builders import TrackFactory, tiny_pipeline
 from tests.worker.engine.engine_fixture import TINY, StepRecorder, before_forward, generator
 from tests.worker.engine.mixtures import SourceFiles, mixture
 from trackfarm.protocol.worker import FailureKind
@@ -29,7 +29,7 @@ Output = TrackResult | TrackTry
 
 @pytest.fixture(scope="module")
 def pipeline(models: Path) -> Any:
-    return loaded(models)
+    return tiny_pipeline(models)
 
 
 def tries(*tracks: EngineTrack) -> list[TrackTry]:
@@ -140,7 +140,7 @@ def test_generate_ends_at_the_next_step_when_all_tracks_are_stopped(
 def test_generate_retries_useless_audio_and_never_writes_it(
     models: Path, track: TrackFactory, tmp_path: Path, gain: float, kind: FailureKind
 ) -> None:
-    broken = loaded(models)
+    broken = tiny_pipeline(models)
     batch_generator = generator(broken, tmp_path)
     broken.vae.decoder.conv2.weight.data.fill_(gain)
     (second,) = batch_generator.generate(tries(track(1, seeds=(1, 8))), StepRecorder())
@@ -196,7 +196,7 @@ def test_passes_are_those_through_the_model(
     models: Path, sounds: SourceFiles, tmp_path: Path
 ) -> None:
     passes: list[object] = []
-    watched = loaded(models)
+    watched = tiny_pipeline(models)
     batch_generator = generator(watched, tmp_path)
     tracks = mixture(4, sounds, tracks=3, seconds=(1.0, 2.0))
     with before_forward(watched.transformer, passes.append):
@@ -210,7 +210,7 @@ def test_passes_are_those_through_the_model(
 def test_generate_recomputes_overflowed_latents_in_float32(
     models: Path, track: TrackFactory, tmp_path: Path
 ) -> None:
-    half = loaded(models)
+    half = tiny_pipeline(models)
     half.transformer.to(torch.float16)
     half.transformer.proj_in_conv.weight.data.mul_(3e4)
     conditioner, denoiser = Conditioner(half), Denoiser(half)

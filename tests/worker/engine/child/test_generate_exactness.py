@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.worker.engine.conftest import loaded
+from tests.worker.engine.builders import tiny_pipeline
 from tests.worker.engine.mixtures import SourceFiles, mixture
 from trackfarm.model_sets import model_set
 from trackfarm_worker.engine.child import conditioning
@@ -66,7 +66,7 @@ def difference(one: torch.Tensor, other: torch.Tensor) -> float:
 
 @pytest.fixture(scope="module")
 def parts(models: Path) -> Parts:
-    pipeline = loaded(models)
+    pipeline = tiny_pipeline(models)
     fold_weight_norm(pipeline.vae)
     decoder = Decoder(pipeline.vae, window=64, windows_per_pass=3)
     return Parts(Conditioner(pipeline), Denoiser(pipeline), decoder)
@@ -187,7 +187,7 @@ def test_batch_differs_from_its_tracks_without_this(
 
 
 def test_expanded_heads_attend_like_grouped_ones(models: Path, sounds: SourceFiles) -> None:
-    pipeline = loaded(models)
+    pipeline = tiny_pipeline(models)
     conditioner = Conditioner(pipeline)
     made = []
     for expand_heads in (False, True):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_oobleck import OobleckDiagonalGaussianDistribution
 
-from tests.worker.engine.conftest import loaded
+from tests.worker.engine.builders import tiny_pipeline
 from tests.worker.engine.engine_fixture import TINY
 from tests.worker.engine.mixtures import TASKS, SourceFiles, mixture
 from trackfarm_worker.engine.child.conditioning import Conditioner
@@ -68,7 +68,7 @@ def stock_latents(stock: Any, recipe: Recipe, noise: torch.Tensor) -> torch.Tens
 def test_tracks_of_every_kind_equal_those_of_the_stock_pipeline(
     models: Path, stock: Any, whole: SourceFiles
 ) -> None:
-    own = loaded(models)
+    own = tiny_pipeline(models)
     conditioner, denoiser = Conditioner(own), Denoiser(own)
     tries = [
         first_try(t, TINY, "") for t in mixture(8, whole, tracks=len(TASKS), seconds=(2.0, 4.0))

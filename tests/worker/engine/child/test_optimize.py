@@ -3,12 +3,12 @@ from typing import Any
 
 import torch
 
-from tests.worker.engine.conftest import loaded
+from tests.worker.engine.builders import tiny_pipeline
 from trackfarm_worker.engine.child.optimize import fold_weight_norm, in_float32
 
 
 def test_fold_weight_norm_keeps_the_exact_audio(models: Path, stock: Any) -> None:
-    own = loaded(models)
+    own = tiny_pipeline(models)
     latents = torch.randn((1, 8, 20), generator=torch.Generator().manual_seed(1))
     fold_weight_norm(own.vae)
     fold_weight_norm(own.vae)
@@ -19,7 +19,7 @@ def test_fold_weight_norm_keeps_the_exact_audio(models: Path, stock: Any) -> Non
 
 
 def test_in_float32_restores_the_model(models: Path) -> None:
-    model = loaded(models).transformer.to(torch.bfloat16)
+    model = tiny_pipeline(models).transformer.to(torch.bfloat16)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     with in_float32(model):
         assert model.dtype == torch.float32

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.worker.engine.conftest import TrackFactory, loaded
+from tests.worker.engine.builders import TrackFactory, tiny_pipeline
 from tests.worker.engine.engine_fixture import ServerFixture, before_forward, noise_level_of
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_worker.engine.child.server import MemoryExhausted
@@ -15,13 +15,13 @@ from trackfarm_worker.engine.protocol import FailedTrack, FinishedTrack, Retired
 
 @pytest.fixture(scope="module")
 def pipeline(models: Path) -> Any:
-    return loaded(models)
+    return tiny_pipeline(models)
 
 
 def test_run_retries_a_silent_track_with_its_next_seed(
     models: Path, track: TrackFactory, tmp_path: Path
 ) -> None:
-    own = loaded(models)
+    own = tiny_pipeline(models)
     passes = []
 
     def mute_once(_module: Any, _args: Any, audio: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.worker.engine.conftest import TrackFactory
+from tests.worker.engine.builders import TrackFactory
 from trackfarm_worker.engine.child.decoder import windows
 from trackfarm_worker.engine.options import EngineOptions, SyntheticCost
 from trackfarm_worker.engine.parent.client import EngineClient

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tests.worker.engine.conftest import TrackFactory
+from tests.worker.engine.builders import TrackFactory
 from trackfarm.model_sets import model_set
 from trackfarm_worker.engine.child.recipe import Recipe, build_recipe
 from trackfarm_worker.engine.child.text_encoder import (

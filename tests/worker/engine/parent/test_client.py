@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.worker.engine.conftest import TrackFactory
+from tests.worker.engine.builders import TrackFactory
 from tests.worker.engine.mixtures import SourceFiles, mixture
 from tests.worker.waiting import wait_until
 from trackfarm.atomic_file import part_of

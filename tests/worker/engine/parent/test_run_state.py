@@ -1,4 +1,4 @@
-from tests.worker.engine.conftest import TrackFactory
+from tests.worker.engine.builders import TrackFactory
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_worker.engine.parent.run_state import RunState
 from trackfarm_worker.engine.protocol import EngineEvent, EngineProgress, FailedTrack, StoppedTrack

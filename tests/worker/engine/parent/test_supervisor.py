@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.worker.engine.conftest import TrackFactory
+from tests.worker.engine.builders import TrackFactory
 from tests.worker.waiting import is_running, wait_until
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_worker.engine.parent.client import EngineClient

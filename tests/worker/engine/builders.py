@@ -1,0 +1,21 @@
+"""Builders of the tests of the engine."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trackfarm.model_sets import model_set
+from trackfarm_worker.engine.protocol import EngineTrack
+from trackfarm_worker.models.loader import load
+
+TrackFactory = Callable[..., EngineTrack]
+
+
+def tiny_pipeline(models: Path) -> Any:
+    """Load a tiny pipeline of its own for a test, on one thread."""
+    torch.set_num_threads(1)
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        return load(model_set("tiny"), models, device="cpu").pipeline
