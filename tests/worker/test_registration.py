@@ -24,8 +24,8 @@ from trackfarm_worker.registration import (
     Registration,
     refuse_unsafe_url,
     save_credentials,
-    settle_previous_session,
     settings_with_ca_file,
+    settle_previous_session,
 )
 from trackfarm_worker.scheduler_client import Unauthorized
 from trackfarm_worker.settings import WorkerSettings
