@@ -1,4 +1,4 @@
-"""Tables of what a job's catalog contains besides its tracks: uploaded sources and labels. Times are
+"""Tables of uploaded sources and of track labels, the parts of a catalog besides its tracks. Times are
 Unix seconds."""
 
 from sqlalchemy import Index

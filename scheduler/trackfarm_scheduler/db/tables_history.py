@@ -1,4 +1,4 @@
-"""Tables of what has happened: events, running totals, hourly usage, learned speeds. Times are Unix
+"""Tables of recorded history: events, running totals, hourly usage, learned speeds. Times are Unix
 seconds, money US dollars."""
 
 from sqlalchemy import BigInteger, Column, Index, Text

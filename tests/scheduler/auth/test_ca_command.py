@@ -36,9 +36,7 @@ def certificate(folder: Path, name: str) -> x509.Certificate:
 
 @pytest.mark.parametrize("name", NAMES[1:])
 @pytest.mark.parametrize("host", ["farm.example", "192.0.2.7"])
-def test_a_strict_client_accepts_each_server_by_each_host(
-    folder: Path, name: str, host: str
-) -> None:
+def test_ca_create_certifies_each_server_for_each_host(folder: Path, name: str, host: str) -> None:
     policy = PolicyBuilder().store(Store([certificate(folder, "ca")])).time(datetime.now(UTC))
     subject = (
         x509.DNSName(host) if host[0].isalpha() else x509.IPAddress(ipaddress.ip_address(host))
@@ -47,20 +45,20 @@ def test_a_strict_client_accepts_each_server_by_each_host(
     assert len(chain) == 2
 
 
-def test_keys_are_for_their_owner_alone(folder: Path) -> None:
+def test_ca_create_makes_keys_private(folder: Path) -> None:
     assert {path.stem for path in folder.glob("*.key")} == set(NAMES)
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in folder.glob("*.key"))
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_it_says_which_setting_takes_which_file(folder: Path) -> None:
+def test_ca_create_explains_which_setting_takes_which_file(folder: Path) -> None:
     output = (folder / "said").read_text()
     assert f"TRACKFARM_SCHEDULER_TLS_CERTIFICATE={folder}/scheduler.crt" in output
     assert f"TRACKFARM_SCHEDULER_CA_FILE={folder}/ca.crt" in output
     assert "rediss://:<password>@farm.example:6380/0?ssl_cert_reqs=required" in output
 
 
-def test_nothing_is_overwritten(folder: Path) -> None:
+def test_ca_create_overwrites_nothing(folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.iterdir()}
     completed = trackfarm_ca(str(folder), "--host", "farm.example")
     assert completed.returncode == 2

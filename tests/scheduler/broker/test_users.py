@@ -58,7 +58,7 @@ def leave(farm: FarmFixture, worker: WorkerCredentials) -> None:
         workers.leave(session, worker.worker_id, farm.clock(), reason="test")
 
 
-def test_users_come_go_and_come_back(
+def test_sync_creates_deletes_and_restores_users(
     sqlite_farm: FarmFixture, broker: RedisServer, users: BrokerUsers, granter: BrokerUserSync
 ) -> None:
     assert users.check() is None
@@ -77,7 +77,7 @@ def test_users_come_go_and_come_back(
     assert not lets_in(users, goes)
 
 
-def test_one_lost_for_long_is_let_in_again_when_it_speaks(
+def test_sync_restores_the_user_of_a_lost_worker_that_reports(
     sqlite_farm: FarmFixture, users: BrokerUsers, granter: BrokerUserSync
 ) -> None:
     worker = sqlite_farm.joined("far")
@@ -98,7 +98,7 @@ def test_one_lost_for_long_is_let_in_again_when_it_speaks(
     assert lets_in(users, worker)
 
 
-def test_users_of_others_are_left_alone(
+def test_sync_keeps_users_of_others(
     sqlite_farm: FarmFixture, broker: RedisServer, users: BrokerUsers, granter: BrokerUserSync
 ) -> None:
     with Redis.from_url(broker.url) as owner:
@@ -108,7 +108,7 @@ def test_users_of_others_are_left_alone(
         assert {"flower", "tfw_worker_of_another_farm"} <= users.list_names()
 
 
-def test_a_broker_that_is_away_is_no_error(sqlite_farm: FarmFixture) -> None:
+def test_unreachable_broker_is_no_error(sqlite_farm: FarmFixture) -> None:
     with closing(BrokerUsers("redis://127.0.0.1:1/0")) as users:
         granter = BrokerUserSync(
             database=sqlite_farm.database,
@@ -128,7 +128,7 @@ def powerless(broker: RedisServer) -> str:
     return broker.url.replace("redis://", "redis://farm:pw@")
 
 
-def test_a_broker_that_makes_no_users_says_so(broker: RedisServer) -> None:
+def test_check_explains_a_broker_that_creates_no_users(broker: RedisServer) -> None:
     with closing(BrokerUsers(powerless(broker))) as users:
         problem = users.check()
         assert not users.create([BrokerUser("worker_0001", "gpu.q", "0" * 64)])
@@ -137,7 +137,7 @@ def test_a_broker_that_makes_no_users_says_so(broker: RedisServer) -> None:
     assert "ACL SETUSER" in problem
 
 
-def test_a_scheduler_that_cannot_make_users_does_not_start(
+def test_scheduler_that_cannot_create_users_does_not_start(
     redis: RedisServer, tmp_path: Path
 ) -> None:
     fields = {
@@ -163,7 +163,7 @@ def test_a_scheduler_that_cannot_make_users_does_not_start(
     assert "pw" not in completed.stdout + completed.stderr
 
 
-def test_only_the_hash_of_a_password_is_stored(sqlite_farm: FarmFixture) -> None:
+def test_worker_stores_only_the_hash_of_its_broker_password(sqlite_farm: FarmFixture) -> None:
     joined = sqlite_farm.joined("gpu")
     row = sqlite_farm.worker(joined.worker_id)
     assert joined.broker_password not in repr(row.model_dump())

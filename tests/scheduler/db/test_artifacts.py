@@ -4,7 +4,7 @@ from tests.scheduler.farm_fixture import FarmFixture, briefs
 from trackfarm_scheduler.db.artifacts import is_requested_by
 
 
-def test_a_file_belongs_to_who_asked_for_its_track(farm: FarmFixture) -> None:
+def test_is_requested_by_the_owner_of_the_job_only(farm: FarmFixture) -> None:
     worker = farm.join()
     job_id = farm.submit(briefs(1)).job_id
     farm.finish(worker, farm.claimed(worker, job_id))

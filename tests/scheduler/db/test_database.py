@@ -30,7 +30,7 @@ def schema(database: Database) -> dict[str, list[str]]:
     return {t: [str(c) for c in look.get_columns(t)] for t in look.get_table_names()}
 
 
-def test_migrating_twice_changes_nothing(empty_url: str) -> None:
+def test_migrate_twice_changes_nothing(empty_url: str) -> None:
     database = Database(empty_url)
     database.migrate()
     once = schema(database)
@@ -44,7 +44,7 @@ def test_migrating_twice_changes_nothing(empty_url: str) -> None:
     database.close()
 
 
-def test_the_migrated_schema_is_that_of_the_tables(empty_url: str) -> None:
+def test_migration_makes_the_schema_of_the_models(empty_url: str) -> None:
     database = Database(empty_url)
     database.migrate()
     with database.engine.connect() as connection:
@@ -55,7 +55,7 @@ def test_the_migrated_schema_is_that_of_the_tables(empty_url: str) -> None:
     database.close()
 
 
-def test_an_older_farms_data_can_be_opened_again(empty_url: str) -> None:
+def test_migrate_keeps_the_data_of_an_earlier_run(empty_url: str) -> None:
     first = Database(empty_url)
     first.migrate()
     with first.write() as session:
@@ -68,7 +68,7 @@ def test_an_older_farms_data_can_be_opened_again(empty_url: str) -> None:
     second.close()
 
 
-def test_writers_side_by_side_lose_nothing(farm: FarmFixture) -> None:
+def test_write_from_many_threads_loses_nothing(farm: FarmFixture) -> None:
     def add(_: int) -> None:
         with farm.database.write() as session:
             events.count(session, "probe")
@@ -79,7 +79,7 @@ def test_writers_side_by_side_lose_nothing(farm: FarmFixture) -> None:
     assert {t.name: t.value for t in farm.rows(CounterRow)} == {"probe": 40, "other": 40}
 
 
-def test_a_write_that_fails_leaves_nothing(farm: FarmFixture) -> None:
+def test_write_that_fails_leaves_nothing(farm: FarmFixture) -> None:
     def break_off() -> None:
         with farm.database.write() as session:
             session.add(CounterRow(name="probe", labels="{}", value=1))
@@ -91,7 +91,7 @@ def test_a_write_that_fails_leaves_nothing(farm: FarmFixture) -> None:
     assert farm.number(CounterRow, col(CounterRow.name) == "probe") == 0
 
 
-def test_readers_do_not_wait_for_a_writer(farm: FarmFixture) -> None:
+def test_read_does_not_wait_for_a_writer(farm: FarmFixture) -> None:
     with farm.database.write() as writing:
         writing.add(CounterRow(name="probe", labels="{}", value=1))
         writing.flush()
@@ -99,7 +99,7 @@ def test_readers_do_not_wait_for_a_writer(farm: FarmFixture) -> None:
     assert farm.number(CounterRow) == 1
 
 
-def test_sqlite_survives_a_crash_of_the_process(sqlite_database: Database) -> None:
+def test_sqlite_pragmas_survive_a_crash_of_the_process(sqlite_database: Database) -> None:
     with sqlite_database.read() as session:
         modes = [
             session.execute(text(f"PRAGMA {name}")).scalar()
@@ -108,7 +108,7 @@ def test_sqlite_survives_a_crash_of_the_process(sqlite_database: Database) -> No
     assert modes == ["wal", 1, 30_000]
 
 
-def test_an_idle_connection_that_was_cut_off_is_replaced(
+def test_idle_connection_that_was_cut_off_is_replaced(
     postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = Database(postgres.create_database())

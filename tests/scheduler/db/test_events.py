@@ -26,7 +26,7 @@ def break_off(database: Database, happening: JournalEvent) -> None:
         raise ZeroDivisionError
 
 
-def test_totals_add_up_over_transactions(farm: FarmFixture) -> None:
+def test_count_adds_up_over_transactions(farm: FarmFixture) -> None:
     for amount in (1, 2, 0):
         with farm.database.write() as session:
             events.count(session, "probe", amount, b="2", a="ü")
@@ -35,7 +35,7 @@ def test_totals_add_up_over_transactions(farm: FarmFixture) -> None:
     assert totals(farm) == {("probe", (("a", "ü"), ("b", "2"))): 4.5, ("probe", ()): 30.0}
 
 
-def test_nothing_counted_is_no_row(farm: FarmFixture) -> None:
+def test_count_of_zero_writes_no_row(farm: FarmFixture) -> None:
     with farm.database.write() as session:
         events.count(session, "probe", 0)
         events.record(session)
@@ -43,14 +43,14 @@ def test_nothing_counted_is_no_row(farm: FarmFixture) -> None:
     assert farm.number(EventRow) == 0
 
 
-def test_what_fails_leaves_neither_event_nor_total(farm: FarmFixture) -> None:
+def test_failed_transaction_leaves_neither_event_nor_counter(farm: FarmFixture) -> None:
     with pytest.raises(ZeroDivisionError):
         break_off(farm.database, JournalEvent(1.0, "probe"))
     assert totals(farm) == {}
     assert farm.number(EventRow) == 0
 
 
-def test_events_keep_what_they_were_given(farm: FarmFixture) -> None:
+def test_record_keeps_all_fields(farm: FarmFixture) -> None:
     happening = JournalEvent(
         5.5, "probe", "job_1", 7, "shard_1", "lease_1", "worker_1", {"reason": "ü", "n": [1]}
     )
@@ -63,7 +63,7 @@ def test_events_keep_what_they_were_given(farm: FarmFixture) -> None:
     assert (second.job_id, second.data) == (None, "{}")
 
 
-def test_listeners_hear_after_the_commit_and_only_then(tmp_path: Path) -> None:
+def test_listener_is_called_after_the_commit_only(tmp_path: Path) -> None:
     """Events are in the database before listeners hear of them."""
     heard: list[tuple[str, int]] = []
 

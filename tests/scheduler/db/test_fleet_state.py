@@ -32,7 +32,7 @@ def plan(farm: FarmFixture) -> RentalPlan:
     )
 
 
-def test_a_rental_is_written_read_and_accounted_for(farm: FarmFixture) -> None:
+def test_load_state_and_usage_of_a_rental(farm: FarmFixture) -> None:
     with farm.database.write() as session:
         lease = leader_leases.acquire(session, FLEET, "one", seconds=60, now=farm.clock())
         name = fleet_state.ensure_farm_name(session)
@@ -71,7 +71,7 @@ def test_a_rental_is_written_read_and_accounted_for(farm: FarmFixture) -> None:
     assert sum(stay.tracks.values()) == 1
 
 
-def test_what_took_long_to_count_is_told_again_until_there_is_more_or_time_has_passed(
+def test_demand_cache_reuses_a_slow_count_until_it_is_old_or_too_small(
     farm: FarmFixture,
 ) -> None:
     moments = iter([0.0, 1.0, 10.0, 20.0, 21.0, 40.0, 70.9, 71.1, 71.2, 71.3, 71.4])
@@ -99,7 +99,7 @@ def test_what_took_long_to_count_is_told_again_until_there_is_more_or_time_has_p
     assert look() == (3, 3), "the last count took 0.1 s, and is not cached"
 
 
-def test_the_work_of_a_rental_is_found_by_indexes(sqlite_farm: FarmFixture) -> None:
+def test_usage_of_a_rental_is_read_by_indexes(sqlite_farm: FarmFixture) -> None:
     statements: list[str] = []
     with sqlite_farm.database.write() as session:
         rentals.create_intent(session, plan(sqlite_farm), sqlite_farm.clock(), made_by="operator")

@@ -23,7 +23,7 @@ def state(farm: FarmFixture, job_id: str) -> str:
     return farm.job(job_id).state
 
 
-def test_the_first_offer_starts_a_job(farm: FarmFixture) -> None:
+def test_start_by_the_first_offer(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(2)).job_id
     worker = farm.join()
     farm.clock.advance(7)
@@ -36,7 +36,7 @@ def test_the_first_offer_starts_a_job(farm: FarmFixture) -> None:
     assert len(farm.events("job_started")) == 1
 
 
-def test_a_finished_job_is_done(farm: FarmFixture) -> None:
+def test_job_is_done_after_its_last_track(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(2)).job_id
     worker = farm.join()
     offer = farm.claimed(worker, job_id)
@@ -49,7 +49,7 @@ def test_a_finished_job_is_done(farm: FarmFixture) -> None:
     assert len(farm.events("job_done")) == 1
 
 
-def test_pausing_takes_back_at_once_what_nobody_has_claimed(farm: FarmFixture) -> None:
+def test_pause_withdraws_unclaimed_shards_at_once(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(4)).job_id
     worker = farm.join()
     running = farm.claimed(worker, job_id, farm.ids(job_id)[:1])
@@ -65,14 +65,14 @@ def test_pausing_takes_back_at_once_what_nobody_has_claimed(farm: FarmFixture) -
     assert state(farm, job_id) == "running"
 
 
-def test_a_paused_job_is_offered_nothing(farm: FarmFixture) -> None:
+def test_paused_job_is_offered_nothing(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(1)).job_id
     farm.change(job_id, jobs.pause)
     with farm.database.read() as session:
         assert jobs.list_in_state(session, [JobState.ACCEPTED, JobState.RUNNING]) == []
 
 
-def test_cancelling_ends_leases_and_keeps_what_is_done(farm: FarmFixture) -> None:
+def test_cancel_ends_leases_and_keeps_done_tracks(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(4)).job_id
     worker = farm.join()
     farm.finish(worker, farm.claimed(worker, job_id, farm.ids(job_id)[:1]))
@@ -89,7 +89,7 @@ def test_cancelling_ends_leases_and_keeps_what_is_done(farm: FarmFixture) -> Non
     assert cancelled.finished_at == farm.clock()
 
 
-def test_a_cancelled_job_goes_on_where_it_was(farm: FarmFixture) -> None:
+def test_retry_resumes_a_cancelled_job(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(3)).job_id
     worker = farm.join()
     farm.finish(worker, farm.claimed(worker, job_id, farm.ids(job_id)[:1]))
@@ -100,7 +100,7 @@ def test_a_cancelled_job_goes_on_where_it_was(farm: FarmFixture) -> None:
     assert (again.state, again.finished_at, again.reason) == ("running", None, "")
 
 
-def test_failed_tracks_are_tried_again_with_a_clean_record(farm: FarmFixture) -> None:
+def test_retry_clears_the_failures_of_tracks(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(3)).job_id
     fail_all(farm, job_id)
     assert settled(farm, job_id) is JobState.FAILED
@@ -112,7 +112,7 @@ def test_failed_tracks_are_tried_again_with_a_clean_record(farm: FarmFixture) ->
     assert state(farm, job_id) == "running"
 
 
-def test_many_failures_end_a_job_before_its_time(farm: FarmFixture) -> None:
+def test_job_fails_early_after_many_failures(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(30)).job_id
     worker = farm.join()
     offer = farm.claimed(worker, job_id, farm.ids(job_id)[:20])
@@ -146,7 +146,7 @@ def test_many_failures_end_a_job_before_its_time(farm: FarmFixture) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
-def test_what_may_be_asked_when(
+def test_actions_are_allowed_by_the_state_of_the_job(
     sqlite_farm: FarmFixture, begun: str, act: object, allowed: bool
 ) -> None:
     farm = sqlite_farm
@@ -170,7 +170,7 @@ def test_what_may_be_asked_when(
         assert state(farm, job_id) == begun
 
 
-def test_jobs_are_found_by_prefix(farm: FarmFixture) -> None:
+def test_find_by_prefix(farm: FarmFixture) -> None:
     one, two = (farm.submit(briefs(1), catalog=name).job_id for name in "ab")
     with farm.database.read() as session:
         assert [j.id for j in jobs.find(session, one)] == [one]

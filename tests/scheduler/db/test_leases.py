@@ -45,7 +45,7 @@ def released(farm: FarmFixture, offer: ShardOffer, ids: list[int]) -> int:
         return leases.release(session, lease, ids, ReleaseReason.STOPPED, farm.clock())
 
 
-def test_an_offer_leases_its_tracks(farm: FarmFixture, job_id: str, worker: WorkerRow) -> None:
+def test_offer_leases_its_tracks(farm: FarmFixture, job_id: str, worker: WorkerRow) -> None:
     offer = farm.offer(worker, job_id)
     lease = lease_row(farm, offer)
     assert (lease.state, lease.worker_id, lease.offered_at) == ("live", None, farm.clock())
@@ -58,7 +58,7 @@ def test_an_offer_leases_its_tracks(farm: FarmFixture, job_id: str, worker: Work
         assert attempt.object_key == attempt_key(track.key, offer.lease_id, "mp3")
 
 
-def test_a_track_is_offered_once(farm: FarmFixture, job_id: str, worker: WorkerRow) -> None:
+def test_offer_takes_each_track_once(farm: FarmFixture, job_id: str, worker: WorkerRow) -> None:
     first, *_ = farm.ids(job_id)
     farm.offer(worker, job_id, [first])
     assert farm.try_offer(worker, job_id, [first]) is None
@@ -66,7 +66,7 @@ def test_a_track_is_offered_once(farm: FarmFixture, job_id: str, worker: WorkerR
     assert [a.track_id for a in farm.attempts(rest)] == farm.ids(job_id)[1:]
 
 
-def test_offers_side_by_side_never_share_a_track(
+def test_concurrent_offers_never_share_a_track(
     farm: FarmFixture, job_id: str, worker: WorkerRow
 ) -> None:
     """Offer the same four tracks in eight transactions at once: a conflict may fail one, never
@@ -78,7 +78,7 @@ def test_offers_side_by_side_never_share_a_track(
     assert farm.number(AttemptRow) == 4
 
 
-def test_offers_have_rising_numbers_in_each_queue(
+def test_offer_sequence_rises_in_each_queue(
     farm: FarmFixture, job_id: str, worker: WorkerRow
 ) -> None:
     own = [farm.offer(worker, job_id, [track_id]) for track_id in farm.ids(job_id)[:3]]
@@ -88,7 +88,7 @@ def test_offers_have_rising_numbers_in_each_queue(
     assert [later[o.lease_id] for o in [*own, elsewhere]] == [2, 1, 0, 0]
 
 
-def test_a_claim_starts_the_time(farm: FarmFixture, job_id: str) -> None:
+def test_claim_starts_the_expiry(farm: FarmFixture, job_id: str) -> None:
     worker = farm.join()
     offer = farm.offer(worker, job_id)
     farm.clock.advance(3)
@@ -106,7 +106,7 @@ def test_a_claim_starts_the_time(farm: FarmFixture, job_id: str) -> None:
     assert {a.worker_id for a in farm.attempts(offer)} == {worker.id}
 
 
-def test_heartbeats_extend_only_what_the_worker_holds(farm: FarmFixture, job_id: str) -> None:
+def test_extend_only_leases_that_the_worker_holds(farm: FarmFixture, job_id: str) -> None:
     mine, other = farm.join("a"), farm.join("b")
     ids = farm.ids(job_id)
     held = farm.claimed(mine, job_id, ids[:1])
@@ -131,7 +131,7 @@ def test_heartbeats_extend_only_what_the_worker_holds(farm: FarmFixture, job_id:
     assert lease_row(farm, unclaimed).expires_at is None
 
 
-def test_an_ended_lease_gives_its_tracks_back(farm: FarmFixture, job_id: str) -> None:
+def test_end_returns_the_tracks_of_a_lease(farm: FarmFixture, job_id: str) -> None:
     worker = farm.join()
     offer = farm.claimed(worker, job_id)
     first, second, *_ = farm.ids(job_id)
@@ -149,7 +149,7 @@ def test_an_ended_lease_gives_its_tracks_back(farm: FarmFixture, job_id: str) ->
     assert len(farm.events("lease_ended")) == 1
 
 
-def test_what_was_broken_off_is_made_again_with_its_seed(farm: FarmFixture, job_id: str) -> None:
+def test_interrupted_track_keeps_its_seed(farm: FarmFixture, job_id: str) -> None:
     """Only a bad result changes the seed."""
     worker = farm.join()
     first, second, *_ = farm.ids(job_id)
@@ -167,13 +167,13 @@ def test_what_was_broken_off_is_made_again_with_its_seed(farm: FarmFixture, job_
     assert [a.try_number for a in farm.attempts(again)] == [2, 2]
 
 
-def test_a_given_seed_is_kept(farm: FarmFixture) -> None:
+def test_requested_seed_is_kept(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(1, seed=42, variations=3)).job_id
     offer = farm.offer(farm.join(), job_id)
     assert sorted(a.seed for a in farm.attempts(offer)) == [42, 43, 44]
 
 
-def test_releasing_some_keeps_the_rest(farm: FarmFixture, job_id: str) -> None:
+def test_release_of_some_tracks_keeps_the_rest(farm: FarmFixture, job_id: str) -> None:
     worker = farm.join()
     offer = farm.claimed(worker, job_id)
     ids = farm.ids(job_id)
@@ -188,7 +188,7 @@ def test_releasing_some_keeps_the_rest(farm: FarmFixture, job_id: str) -> None:
     assert {a.kind for a in farm.attempts(offer)} == {"stopped"}
 
 
-def test_a_lease_ends_with_its_last_track(farm: FarmFixture, job_id: str) -> None:
+def test_lease_ends_with_its_last_track(farm: FarmFixture, job_id: str) -> None:
     worker = farm.join()
     offer = farm.claimed(worker, job_id)
     for number, track_id in enumerate(farm.ids(job_id), start=1):
@@ -197,14 +197,12 @@ def test_a_lease_ends_with_its_last_track(farm: FarmFixture, job_id: str) -> Non
     assert lease_row(farm, offer).end_reason == "finished"
 
 
-def test_urls_are_remembered_for_the_sweeper(farm: FarmFixture, job_id: str) -> None:
+def test_record_url_expiry_for_the_orphan_cleaner(farm: FarmFixture, job_id: str) -> None:
     offer = farm.claimed(farm.join(), job_id)
     assert {a.url_expires_at for a in farm.attempts(offer)} == {farm.clock() + 3600}
 
 
-def test_after_the_schedulers_absence_claimed_leases_get_their_time_again(
-    farm: FarmFixture, job_id: str
-) -> None:
+def test_extend_all_after_downtime_of_the_scheduler(farm: FarmFixture, job_id: str) -> None:
     worker = farm.join()
     old = farm.claimed(worker, job_id, farm.ids(job_id)[:1])
     offer = farm.offer(worker, job_id, farm.ids(job_id)[1:2])
@@ -217,14 +215,14 @@ def test_after_the_schedulers_absence_claimed_leases_get_their_time_again(
     assert lease_row(farm, offer).expires_at is None
 
 
-def test_a_shard_of_vanished_tracks_is_not_made(farm: FarmFixture, job_id: str) -> None:
+def test_offer_skips_shards_whose_tracks_are_gone(farm: FarmFixture, job_id: str) -> None:
     worker = farm.join()
     assert farm.try_offer(worker, job_id, [999_999]) is None
     assert farm.try_offer(worker, job_id, [999_999], race=True) is None
     assert farm.number(ShardRow) == 0
 
 
-def test_a_shard_of_a_vanished_worker_is_not_made(farm: FarmFixture, job_id: str) -> None:
+def test_offer_skips_shards_whose_worker_is_gone(farm: FarmFixture, job_id: str) -> None:
     """The transaction leaves its tracks pending."""
     with farm.database.write() as session:
         shard = NewShard("worker_0000", "q", job_id, tuple(farm.ids(job_id)), 1.0)

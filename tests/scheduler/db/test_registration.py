@@ -54,7 +54,7 @@ def states(farm: FarmFixture) -> list[str]:
     return sorted(worker.state for worker in farm.rows(WorkerRow))
 
 
-def test_as_many_join_as_were_invited(farm: FarmFixture) -> None:
+def test_invitation_admits_as_many_as_it_has_uses(farm: FarmFixture) -> None:
     invited = invite(farm, uses=2)
     assert enter(farm, invited.token)
     assert enter(farm, invited.token)
@@ -62,7 +62,7 @@ def test_as_many_join_as_were_invited(farm: FarmFixture) -> None:
     assert (left(farm, invited), farm.number(WorkerRow)) == (0, 2)
 
 
-def test_of_many_at_once_one_gets_the_only_use(farm: FarmFixture) -> None:
+def test_invitation_with_one_use_admits_one_of_many_at_once(farm: FarmFixture) -> None:
     invited = invite(farm, uses=1)
     with ThreadPoolExecutor(8) as pool:
         entered = list(pool.map(lambda _: enter(farm, invited.token), range(8)))
@@ -70,7 +70,7 @@ def test_of_many_at_once_one_gets_the_only_use(farm: FarmFixture) -> None:
     assert (left(farm, invited), farm.number(WorkerRow)) == (0, 1)
 
 
-def test_nobody_joins_later_nor_after_it_was_revoked(farm: FarmFixture) -> None:
+def test_invitation_ends_by_time_and_by_revocation(farm: FarmFixture) -> None:
     late, revoked = invite(farm, uses=9, seconds=60), invite(farm, uses=9)
     with farm.database.write() as session:
         invitations.revoke(session, revoked.invitation.id, farm.clock())
@@ -82,7 +82,7 @@ def test_nobody_joins_later_nor_after_it_was_revoked(farm: FarmFixture) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "a-join-token-of-the-test", "ä"])
-def test_no_other_token_opens_anything(farm: FarmFixture, token: str) -> None:
+def test_admit_refuses_unknown_tokens(farm: FarmFixture, token: str) -> None:
     invited = invite(farm)
     assert enter(farm, token) is None
     assert enter(farm, invited.invitation.token_hash) is None
@@ -90,7 +90,7 @@ def test_no_other_token_opens_anything(farm: FarmFixture, token: str) -> None:
     assert farm.number(WorkerRow) == 0
 
 
-def test_the_join_token_can_be_switched_off(farm: FarmFixture) -> None:
+def test_admit_by_join_token_can_be_disabled(farm: FarmFixture) -> None:
     with farm.database.write() as session:
         for token in ("", JOIN_TOKEN):
             admitted = registration.admit(session, token, farm.clock(), join_token="", nonce="")
@@ -98,7 +98,7 @@ def test_the_join_token_can_be_switched_off(farm: FarmFixture) -> None:
     assert enter(farm, JOIN_TOKEN)
 
 
-def test_what_the_invitation_says_wins(farm: FarmFixture) -> None:
+def test_join_prefers_the_facts_of_the_invitation(farm: FarmFixture) -> None:
     invited = invite(farm, uses=2, provider="vast", rental_tag="tag-1", price_per_hour=2.5)
     claims: dict[str, Any] = {"provider": "own", "rental_tag": "mine", "price_per_hour": 0.0}
     joined = enter(farm, invited.token, **claims)
@@ -111,7 +111,7 @@ def test_what_the_invitation_says_wins(farm: FarmFixture) -> None:
     assert (believed.provider, believed.rental_tag, believed.price_per_hour) == ("own", "mine", 0.0)
 
 
-def test_who_asks_again_because_the_answer_was_lost_spends_one_use(farm: FarmFixture) -> None:
+def test_repeated_join_with_a_nonce_spends_one_use(farm: FarmFixture) -> None:
     invited = invite(farm, uses=1)
     first, again = (enter(farm, invited.token, nonce="same") for _ in range(2))
     assert first is not None
@@ -123,7 +123,7 @@ def test_who_asks_again_because_the_answer_was_lost_spends_one_use(farm: FarmFix
 
 
 @pytest.mark.parametrize("departed", [True, False])
-def test_a_restarted_worker_takes_up_its_past_once(farm: FarmFixture, departed: bool) -> None:
+def test_admit_by_an_old_token_replaces_its_worker_once(farm: FarmFixture, departed: bool) -> None:
     invited = invite(farm, provider="vast", rental_tag="tag-1", price_per_hour=2.5)
     first = enter(farm, invited.token)
     assert first is not None
@@ -140,7 +140,7 @@ def test_a_restarted_worker_takes_up_its_past_once(farm: FarmFixture, departed: 
     assert left(farm, invited) == 0
 
 
-def test_of_many_that_take_up_one_past_one_succeeds(farm: FarmFixture) -> None:
+def test_admit_by_an_old_token_admits_one_of_many_at_once(farm: FarmFixture) -> None:
     first = enter(farm, JOIN_TOKEN)
     assert first is not None
     with ThreadPoolExecutor(6) as pool:
@@ -148,14 +148,14 @@ def test_of_many_that_take_up_one_past_one_succeeds(farm: FarmFixture) -> None:
     assert sum(joined is not None for joined in entered) == 1
 
 
-def test_an_old_token_is_worth_nothing_after_an_hour(farm: FarmFixture) -> None:
+def test_old_token_expires_after_an_hour_of_silence(farm: FarmFixture) -> None:
     first = enter(farm, JOIN_TOKEN)
     assert first is not None
     farm.clock.advance(RETURN_SECONDS + 1)
     assert enter(farm, first.token) is None
 
 
-def test_who_was_removed_or_quarantined_does_not_return(farm: FarmFixture) -> None:
+def test_removed_or_quarantined_worker_may_not_return(farm: FarmFixture) -> None:
     removed, bad = enter(farm, JOIN_TOKEN), enter(farm, JOIN_TOKEN)
     assert removed is not None
     assert bad is not None
@@ -169,7 +169,7 @@ def test_who_was_removed_or_quarantined_does_not_return(farm: FarmFixture) -> No
     assert enter(farm, bad.token) is None
 
 
-def test_only_the_hash_of_a_token_is_stored(farm: FarmFixture) -> None:
+def test_invitation_stores_only_the_hash_of_its_token(farm: FarmFixture) -> None:
     invited = invite(farm)
     (row,) = farm.rows(InvitationRow)
     assert invited.token not in repr(row.model_dump())

@@ -30,11 +30,11 @@ def make(farm: FarmFixture, worker: WorkerRow, job_id: str, *ids: int, service: 
     farm.report(worker, offer, done=[farm.upload(offer, i, service=service) for i in ids])
 
 
-def test_what_was_never_seen_is_the_prior(farm: FarmFixture) -> None:
+def test_load_model_of_an_unknown_kind_is_the_prior(farm: FarmFixture) -> None:
     assert model(farm) == SpeedModel("cpu", TINY)
 
 
-def test_each_committed_track_teaches_its_kind(farm: FarmFixture) -> None:
+def test_learn_from_each_committed_track(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(6)).job_id
     shape = shape_of(farm, job_id)
     expected = SpeedModel("cpu", TINY)
@@ -49,7 +49,7 @@ def test_each_committed_track_teaches_its_kind(farm: FarmFixture) -> None:
 
 
 @pytest.mark.parametrize("service", [0.0, speeds.MAX_TRACK_SECONDS, 80_000.0])
-def test_what_is_no_time_of_a_track_teaches_nothing(farm: FarmFixture, service: float) -> None:
+def test_learn_ignores_impossible_durations(farm: FarmFixture, service: float) -> None:
     """Cover a worker that does not measure, and a machine that was asleep."""
     job_id = farm.submit(briefs(1)).job_id
     worker = farm.join()
@@ -58,7 +58,7 @@ def test_what_is_no_time_of_a_track_teaches_nothing(farm: FarmFixture, service: 
     assert farm.worker(worker.id).speed == 1.0
 
 
-def test_refused_results_teach_nothing(farm: FarmFixture) -> None:
+def test_learn_ignores_refused_results(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(1)).job_id
     worker = farm.join()
     offer = farm.claimed(worker, job_id)
@@ -67,7 +67,7 @@ def test_refused_results_teach_nothing(farm: FarmFixture) -> None:
     assert farm.number(SpeedRow) == 0
 
 
-def test_a_note_of_another_version_is_as_good_as_none(farm: FarmFixture) -> None:
+def test_load_model_of_another_version_is_the_prior(farm: FarmFixture) -> None:
     with farm.database.write() as session:
         session.add(SpeedRow(gpu="cpu", model_set="tiny", stats='{"version":999}'))
     assert model(farm) == SpeedModel("cpu", TINY)
@@ -76,7 +76,7 @@ def test_a_note_of_another_version_is_as_good_as_none(farm: FarmFixture) -> None
     assert model(farm).tracks == 1
 
 
-def test_a_slow_worker_is_told_apart_from_its_kind(farm: FarmFixture) -> None:
+def test_speed_of_a_slow_worker_differs_from_its_kind(farm: FarmFixture) -> None:
     """Join three workers of a kind, one at half the speed of the others."""
     workers = [farm.join(str(i)) for i in range(3)]
     job_id = farm.submit(briefs(90)).job_id
@@ -96,7 +96,7 @@ def test_a_slow_worker_is_told_apart_from_its_kind(farm: FarmFixture) -> None:
     assert priced[workers[0].id] == pytest.approx(4.0, rel=0.1)
 
 
-def test_the_first_tracks_of_a_kind_may_come_at_once(farm: FarmFixture) -> None:
+def test_learn_from_first_tracks_reported_at_once(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(4)).job_id
     workers = [farm.join(str(i)) for i in range(4)]
     offers = [farm.claimed(w, job_id, [i]) for w, i in zip(workers, farm.ids(job_id), strict=True)]
@@ -109,7 +109,7 @@ def test_the_first_tracks_of_a_kind_may_come_at_once(farm: FarmFixture) -> None:
     assert model(farm).tracks >= 1
 
 
-def test_the_first_worker_of_a_kind_says_where_it_begins(farm: FarmFixture) -> None:
+def test_calibrate_by_the_first_worker_of_a_kind(farm: FarmFixture) -> None:
     prior = SpeedModel("cpu", TINY).predict(TrackShape(60.0, 8, False)).mean
     first = farm.join("first", calibration={"seconds_60s": 3 * prior, "seconds_10s": 1e9})
     learnt = model(farm)
@@ -122,7 +122,7 @@ def test_the_first_worker_of_a_kind_says_where_it_begins(farm: FarmFixture) -> N
     assert farm.join("unmeasured").speed == 1.0
 
 
-def test_a_measured_worker_is_given_longer_tracks_and_larger_shards(farm: FarmFixture) -> None:
+def test_calibrated_worker_gets_longer_tracks_and_larger_shards(farm: FarmFixture) -> None:
     card = {"memory_mib": 12_288, "model_set": "acestep-v15-turbo", "gpu": "RTX 3060"}
     farm.join("plain", **card)
     farm.join("measured", **card, calibration={"max_duration": 300.0, "max_batch": 1e9})

@@ -14,7 +14,7 @@ from trackfarm_scheduler.db import submission as submission_db
 from trackfarm_scheduler.db.tables import JobRow, JobTrackRow, TrackRow
 
 
-def test_briefs_become_pending_tracks_in_order(farm: FarmFixture) -> None:
+def test_add_makes_pending_tracks_in_catalog_order(farm: FarmFixture) -> None:
     wanted = [
         Brief.model_validate(
             {"prompt": f"p{i}", "duration": 10 + i, "name": f"n{i}", "tags": {"z": "ü"}}
@@ -32,7 +32,7 @@ def test_briefs_become_pending_tracks_in_order(farm: FarmFixture) -> None:
     assert stored == wanted
 
 
-def test_chunks_make_the_same_tracks_as_one_piece(farm: FarmFixture) -> None:
+def test_add_in_chunks_makes_the_same_tracks(farm: FarmFixture) -> None:
     """Use more than one chunk and more than one query of keys, with repeated briefs."""
     wanted = briefs(600) + briefs(3)
     whole = farm.begin(catalog="whole")
@@ -47,7 +47,7 @@ def test_chunks_make_the_same_tracks_as_one_piece(farm: FarmFixture) -> None:
     assert len(keys) == 603
 
 
-def test_equal_briefs_are_different_tracks(farm: FarmFixture) -> None:
+def test_equal_briefs_make_different_tracks(farm: FarmFixture) -> None:
     """Two equal rows of a catalog are two tracks; so are the variations of one row."""
     one = briefs(1)[0]
     sealed = farm.submit([one, one.model_copy(update={"variations": 3}), one])
@@ -57,7 +57,7 @@ def test_equal_briefs_are_different_tracks(farm: FarmFixture) -> None:
     assert sorted(t.variation for t in farm.rows(TrackRow)) == [0, 0, 0, 1, 2]
 
 
-def test_the_same_catalog_again_is_the_same_job(farm: FarmFixture) -> None:
+def test_seal_finds_the_job_of_the_same_catalog(farm: FarmFixture) -> None:
     first = farm.submit(briefs(5))
     again = farm.submit(briefs(5))
     assert (again.job_id, again.already_submitted, again.taken_over) == (first.job_id, True, 0)
@@ -66,14 +66,14 @@ def test_the_same_catalog_again_is_the_same_job(farm: FarmFixture) -> None:
     assert farm.number(JobTrackRow) == 5
 
 
-def test_relabelled_rows_are_the_same_tracks(farm: FarmFixture) -> None:
+def test_tags_do_not_change_the_identity_of_tracks(farm: FarmFixture) -> None:
     first = farm.submit(briefs(2))
     again = farm.submit([b.model_copy(update={"tags": {"zone": "lobby"}}) for b in briefs(2)])
     assert again.job_id == first.job_id
 
 
 @pytest.mark.parametrize("change", ["catalog", "owner", "kind"])
-def test_another_owner_catalog_or_model_set_is_another_track(
+def test_owner_catalog_and_model_set_are_part_of_the_identity(
     farm: FarmFixture, change: str
 ) -> None:
     farm.submit(briefs(2))
@@ -84,7 +84,7 @@ def test_another_owner_catalog_or_model_set_is_another_track(
     assert farm.number(TrackRow) == 4
 
 
-def test_a_longer_catalog_shares_what_is_there(farm: FarmFixture) -> None:
+def test_longer_catalog_shares_existing_tracks(farm: FarmFixture) -> None:
     first = farm.submit(briefs(3))
     second = farm.submit(briefs(5))
     assert not second.already_submitted
@@ -94,7 +94,7 @@ def test_a_longer_catalog_shares_what_is_there(farm: FarmFixture) -> None:
     assert farm.ids(second.job_id)[:3] == farm.ids(first.job_id)
 
 
-def test_the_order_of_a_catalog_is_part_of_the_job_not_of_the_tracks(farm: FarmFixture) -> None:
+def test_order_of_a_catalog_identifies_the_job_not_the_tracks(farm: FarmFixture) -> None:
     first = farm.submit(briefs(3))
     turned = farm.submit(briefs(3)[::-1])
     assert turned.job_id != first.job_id
@@ -102,7 +102,7 @@ def test_the_order_of_a_catalog_is_part_of_the_job_not_of_the_tracks(farm: FarmF
     assert farm.number(TrackRow) == 3
 
 
-def test_an_unsealed_job_is_invisible(farm: FarmFixture) -> None:
+def test_unsealed_job_is_invisible(farm: FarmFixture) -> None:
     submission = farm.begin()
     farm.add(submission, briefs(2))
     with farm.database.read() as session:
@@ -115,7 +115,7 @@ def test_an_unsealed_job_is_invisible(farm: FarmFixture) -> None:
     farm.seal(submission)
 
 
-def test_an_abandoned_upload_leaves_nothing(farm: FarmFixture) -> None:
+def test_abandon_leaves_nothing(farm: FarmFixture) -> None:
     kept = farm.submit(briefs(2))
     submission = farm.begin()
     farm.add(submission, briefs(4))
@@ -126,7 +126,9 @@ def test_an_abandoned_upload_leaves_nothing(farm: FarmFixture) -> None:
 
 
 @pytest.mark.parametrize("other_is", ["moving", "paused"])
-def test_abandoning_takes_nothing_from_a_job_that_shares(farm: FarmFixture, other_is: str) -> None:
+def test_abandon_keeps_the_tracks_of_a_job_that_shares_them(
+    farm: FarmFixture, other_is: str
+) -> None:
     broken = farm.begin()
     farm.add(broken, briefs(4))
     other = farm.submit(briefs(3))
@@ -140,7 +142,7 @@ def test_abandoning_takes_nothing_from_a_job_that_shares(farm: FarmFixture, othe
     assert farm.number(TrackRow) == 3
 
 
-def test_two_uploads_of_one_catalog_side_by_side(farm: FarmFixture) -> None:
+def test_concurrent_submissions_of_one_catalog(farm: FarmFixture) -> None:
     one, two = farm.begin(), farm.begin()
     for start in (0, 2):
         farm.add(one, briefs(4)[start : start + 2])
@@ -153,7 +155,7 @@ def test_two_uploads_of_one_catalog_side_by_side(farm: FarmFixture) -> None:
     assert not any(link.shared for link in farm.rows(JobTrackRow))
 
 
-def test_a_cancelled_catalog_submitted_again_is_revived(farm: FarmFixture) -> None:
+def test_seal_takes_over_the_tracks_of_a_cancelled_job(farm: FarmFixture) -> None:
     first = farm.submit(briefs(3))
     worker = farm.join()
     done = farm.claimed(worker, first.job_id, farm.ids(first.job_id)[:1])
@@ -167,9 +169,7 @@ def test_a_cancelled_catalog_submitted_again_is_revived(farm: FarmFixture) -> No
 
 
 @pytest.mark.parametrize("leased", [False, True])
-def test_a_job_that_shares_with_a_paused_one_does_not_wait_for_it(
-    farm: FarmFixture, leased: bool
-) -> None:
+def test_seal_takes_over_the_tracks_of_a_paused_job(farm: FarmFixture, leased: bool) -> None:
     """Include the case that a worker of the paused job still holds the track."""
     paused = farm.submit(briefs(2))
     worker = farm.join()
@@ -183,7 +183,7 @@ def test_a_job_that_shares_with_a_paused_one_does_not_wait_for_it(
     assert len(farm.made_by(other.job_id, TrackState.PENDING)) == 3
 
 
-def test_effort_follows_brief_and_model_set() -> None:
+def test_steps_and_guidance_follow_brief_and_model_set() -> None:
     turbo, sft = model_set("acestep-v15-turbo"), model_set("acestep-v15-sft")
     plain, guided = briefs(1)[0], briefs(1, guidance_scale=4.0, inference_steps=20)[0]
     assert effort_of(plain, turbo) == (turbo.default_steps, False)
@@ -203,14 +203,16 @@ def test_effort_follows_brief_and_model_set() -> None:
         ({"inference_steps": 200}, "acestep-v15-turbo", "inference_steps"),
     ],
 )
-def test_what_no_worker_could_make_is_refused(brief: dict[str, Any], kind: str, field: str) -> None:
+def test_briefs_that_no_worker_could_make_are_refused(
+    brief: dict[str, Any], kind: str, field: str
+) -> None:
     with pytest.raises(BriefProblem) as refused:
         check_for_model_set(briefs(1, **brief)[0], model_set(kind))
     assert refused.value.field == field
     assert refused.value.message
 
 
-def test_the_smallest_card_follows_the_duration(farm: FarmFixture) -> None:
+def test_min_vram_follows_the_duration(farm: FarmFixture) -> None:
     submission = farm.begin(kind="acestep-v15-turbo")
     farm.add(submission, briefs(1, duration=30) + briefs(1, duration=600))
     farm.seal(submission)

@@ -6,13 +6,11 @@ from sqlmodel import col
 from tests.scheduler.farm_fixture import FarmFixture, briefs
 from trackfarm.protocol.operator import WorkerState
 from trackfarm.protocol.worker import (
-    FailureKind,
     HeartbeatRequest,
     ShardProgress,
     Stage,
-    TrackFailed,
 )
-from trackfarm_scheduler.db import failure_records, workers
+from trackfarm_scheduler.db import workers
 from trackfarm_scheduler.db.tables import WorkerRow
 
 BUSY = [ShardProgress(shard_id="shard_0000", lease_id="lease_0000", stage=Stage.COMPUTING)]
@@ -36,7 +34,7 @@ def lose(farm: FarmFixture, seconds: float = 12) -> list[str]:
         )
 
 
-def test_only_the_hash_of_a_token_is_stored(farm: FarmFixture) -> None:
+def test_worker_stores_only_the_hash_of_its_token(farm: FarmFixture) -> None:
     joined = farm.joined("gpu")
     with farm.database.read() as session:
         stored = workers.find_by_token(session, joined.token)
@@ -47,13 +45,13 @@ def test_only_the_hash_of_a_token_is_stored(farm: FarmFixture) -> None:
         assert stored.token_hash == workers.hash_token(joined.token)
 
 
-def test_each_worker_has_its_own_queue(farm: FarmFixture) -> None:
+def test_worker_has_its_own_queue(farm: FarmFixture) -> None:
     one, other = farm.join("same"), farm.join("same", provider="vast", memory_mib=143_771)
     assert one.queue == f"gpu.vram24.tiny.{one.id}"
     assert other.queue == f"gpu.vram141.tiny.{other.id}"
 
 
-def test_heartbeats_move_the_state(farm: FarmFixture) -> None:
+def test_record_heartbeats_moves_the_state(farm: FarmFixture) -> None:
     worker = farm.join()
     assert worker.state == "joining"
     assert beat(farm, worker, shards=BUSY) == "ready", "a worker becomes ready before it is busy"
@@ -75,7 +73,7 @@ def test_heartbeats_move_the_state(farm: FarmFixture) -> None:
     ]
 
 
-def test_who_takes_work(farm: FarmFixture) -> None:
+def test_list_live_returns_workers_that_accept_shards(farm: FarmFixture) -> None:
     joining, draining, gone = (farm.join(name) for name in "abc")
     beat(farm, draining)
     beat(farm, draining, draining=True)
@@ -86,7 +84,7 @@ def test_who_takes_work(farm: FarmFixture) -> None:
         assert {w.id for w in workers.list_present(session)} == {joining.id, draining.id}
 
 
-def test_the_silent_are_lost_with_what_they_held(farm: FarmFixture) -> None:
+def test_mark_silent_lost_ends_leases(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(2)).job_id
     silent, heard = farm.join("a"), farm.join("b")
     farm.claimed(silent, job_id, farm.ids(job_id)[:1])
@@ -104,7 +102,7 @@ def test_the_silent_are_lost_with_what_they_held(farm: FarmFixture) -> None:
     assert [e.worker_id for e in farm.events("worker_lost")] == [silent.id]
 
 
-def test_the_lost_are_welcome_again(farm: FarmFixture) -> None:
+def test_lost_worker_may_report_again(farm: FarmFixture) -> None:
     worker = farm.join()
     farm.clock.advance(60)
     lose(farm)
@@ -112,7 +110,7 @@ def test_the_lost_are_welcome_again(farm: FarmFixture) -> None:
     assert lose(farm) == []
 
 
-def test_who_leaves_is_forgotten_and_gives_everything_back(farm: FarmFixture) -> None:
+def test_leave_voids_the_token_and_returns_tracks(farm: FarmFixture) -> None:
     job_id = farm.submit(briefs(2)).job_id
     joined = farm.joined("gpu")
     worker = farm.rows(WorkerRow)[0]
@@ -127,7 +125,7 @@ def test_who_leaves_is_forgotten_and_gives_everything_back(farm: FarmFixture) ->
     assert beat(farm, worker, shards=BUSY) == "gone", "a departed worker never returns"
 
 
-def test_after_the_schedulers_absence_nobody_is_silent(farm: FarmFixture) -> None:
+def test_restart_silence_after_downtime_of_the_scheduler(farm: FarmFixture) -> None:
     farm.join()
     farm.clock.advance(1_000)
     with farm.database.write() as session:
@@ -138,7 +136,7 @@ def test_after_the_schedulers_absence_nobody_is_silent(farm: FarmFixture) -> Non
 
 
 @pytest.mark.parametrize("took", [0.5, 1.0, 4.0])
-def test_speed_approaches_what_was_measured(farm: FarmFixture, took: float) -> None:
+def test_record_done_moves_the_speed_to_the_measured_one(farm: FarmFixture, took: float) -> None:
     """Pass the expected seconds of the worker's kind."""
     worker = farm.join()
     for _ in range(40):
@@ -151,30 +149,14 @@ def test_speed_approaches_what_was_measured(farm: FarmFixture, took: float) -> N
     assert (learned.tracks_done, learned.tracks_failed) == (80, 40)
 
 
-def test_nothing_measured_changes_no_speed(farm: FarmFixture) -> None:
+def test_record_done_without_times_keeps_the_speed(farm: FarmFixture) -> None:
     worker = farm.join()
     with farm.database.write() as session:
         workers.record_done(session, worker, done=1, expected=0.0, took=0.0)
     assert row(farm, worker).speed == 1.0
 
 
-def test_distinct_workers_are_those_whose_failures_count(farm: FarmFixture) -> None:
-    """Count distinct workers, without infrastructure faults."""
-    job_id = farm.submit(briefs(1)).job_id
-    (track_id,) = farm.ids(job_id)
-    kinds = [FailureKind.UPLOAD_FAILED, FailureKind.DISK_FULL, FailureKind.SILENT]
-    for number, kind in enumerate(kinds):
-        worker = farm.join(str(number))
-        offer = farm.claimed(worker, job_id)
-        failed = TrackFailed(track_id=track_id, kind=kind, message="")
-        farm.report(worker, offer, failed=[failed])
-    track = farm.track(track_id)
-    assert (track.state, track.failures) == ("pending", 1)
-    with farm.database.read() as session:
-        assert failure_records.count_failing_workers(session, track_id) == 1
-
-
-def test_eligible_are_those_with_the_set_and_the_memory(farm: FarmFixture) -> None:
+def test_count_eligible_by_model_set_and_memory(farm: FarmFixture) -> None:
     for memory in (8_192, 24_564, 143_771):
         farm.join(memory_mib=memory)
     with farm.database.read() as session:

@@ -6,7 +6,7 @@ from tests.scheduler.farm_fixture import FarmFixture, briefs, failure
 from tests.scheduler.reports import fail_all
 from trackfarm.protocol.operator import TrackState
 from trackfarm.protocol.worker import ReleaseReason
-from trackfarm_scheduler.db import job_counts, jobs, leases
+from trackfarm_scheduler.db import jobs, leases
 from trackfarm_scheduler.db.tables import LeaseRow
 from trackfarm_scheduler.policy.states import AttemptState
 
@@ -23,7 +23,7 @@ def pair(farm: FarmFixture) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("act", [jobs.pause, jobs.cancel], ids=["pause", "cancel"])
-def test_stopping_one_takes_nothing_from_the_other(
+def test_transfer_when_one_job_stops_keeps_the_tracks_of_the_other(
     farm: FarmFixture, pair: tuple[str, str], act: object
 ) -> None:
     first, second = pair
@@ -36,7 +36,9 @@ def test_stopping_one_takes_nothing_from_the_other(
     }
 
 
-def test_a_running_shared_track_goes_to_the_other(farm: FarmFixture, pair: tuple[str, str]) -> None:
+def test_transfer_of_a_running_track_when_its_job_is_cancelled(
+    farm: FarmFixture, pair: tuple[str, str]
+) -> None:
     first, second = pair
     worker = farm.join()
     offer = farm.claimed(worker, first, farm.ids(second)[:2])
@@ -46,7 +48,7 @@ def test_a_running_shared_track_goes_to_the_other(farm: FarmFixture, pair: tuple
     assert len(farm.made_by(second, TrackState.PENDING)) == 4
 
 
-def test_a_paused_job_gets_its_share_back_when_the_other_is_cancelled(
+def test_take_over_when_a_paused_job_resumes_after_the_other_was_cancelled(
     farm: FarmFixture, pair: tuple[str, str]
 ) -> None:
     first, second = pair
@@ -57,7 +59,7 @@ def test_a_paused_job_gets_its_share_back_when_the_other_is_cancelled(
     assert len(farm.made_by(first, TrackState.PENDING)) == 4
 
 
-def test_cancelling_while_the_others_worker_still_holds_a_track(
+def test_cancel_while_a_worker_holds_a_track_for_another_job(
     farm: FarmFixture, pair: tuple[str, str]
 ) -> None:
     """The lease belongs to the first job, and its tracks to the second, which is cancelled: however
@@ -77,7 +79,7 @@ def test_cancelling_while_the_others_worker_still_holds_a_track(
     assert [farm.track(i).state for i in shared] == ["cancelled"] * 3
 
 
-def test_both_jobs_end_with_their_shared_tracks(farm: FarmFixture, pair: tuple[str, str]) -> None:
+def test_jobs_end_after_their_shared_tracks(farm: FarmFixture, pair: tuple[str, str]) -> None:
     first, second = pair
     worker = farm.join()
     farm.finish(worker, farm.claimed(worker, second))
@@ -87,7 +89,7 @@ def test_both_jobs_end_with_their_shared_tracks(farm: FarmFixture, pair: tuple[s
     assert (farm.job(first).state, farm.job(second).state) == ("done", "done")
 
 
-def test_retrying_one_makes_the_shared_track_for_both(
+def test_retry_of_one_job_reopens_the_shared_tracks_for_both(
     farm: FarmFixture, pair: tuple[str, str]
 ) -> None:
     first, second = pair
@@ -97,7 +99,7 @@ def test_retrying_one_makes_the_shared_track_for_both(
     assert farm.states(first) == {"failed": 1, "pending": 3}
 
 
-def test_a_retried_job_does_not_wait_for_one_that_is_paused(
+def test_retried_job_does_not_wait_for_a_paused_one(
     farm: FarmFixture, pair: tuple[str, str]
 ) -> None:
     first, second = pair
@@ -107,7 +109,7 @@ def test_a_retried_job_does_not_wait_for_one_that_is_paused(
     assert len(farm.made_by(second, TrackState.PENDING)) == 4
 
 
-def test_retrying_a_paused_job_leaves_the_work_to_the_one_that_runs(
+def test_retry_of_a_paused_job_leaves_shared_tracks_to_the_running_one(
     farm: FarmFixture, pair: tuple[str, str]
 ) -> None:
     first, second = pair
@@ -118,16 +120,3 @@ def test_retrying_a_paused_job_leaves_the_work_to_the_one_that_runs(
     assert farm.change(first, jobs.retry) == 4
     assert len(farm.made_by(second, TrackState.PENDING)) == 3
     assert len(farm.made_by(first, TrackState.PENDING)) == 1, "no other job requested it"
-
-
-def test_counts(farm: FarmFixture, pair: tuple[str, str]) -> None:
-    first, second = pair
-    worker = farm.join()
-    farm.finish(worker, farm.claimed(worker, first, farm.ids(first)[:2]))
-    with farm.database.read() as session:
-        counts, seconds = job_counts.count_requested(session, second)
-        own = job_counts.count_own(session, second)
-        everything = job_counts.count_all(session)
-    assert (counts.done, counts.pending, seconds) == (1, 3, 10.0)
-    assert (own.total, own.pending) == (1, 1)
-    assert (everything.done, everything.pending) == (2, 3)
