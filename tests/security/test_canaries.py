@@ -28,7 +28,7 @@ from trackfarm.client import Client, RequestRefused
 from trackfarm.embedded.home import Home
 from trackfarm.protocol.operator import JobHeader
 from trackfarm.settings import read_address
-from trackfarm_scheduler.db.workers import hash_token
+from trackfarm_scheduler.db.digests import digest_of
 
 pytestmark = pytest.mark.soak
 # Each is readable by its owner only, and is the configuration of one part of the farm.
@@ -239,7 +239,7 @@ def test_the_logs_were_talkative_and_show_no_signature(run: Run) -> None:
 
 
 def test_the_database_knows_a_workers_token_by_its_hash_alone(run: Run) -> None:
-    assert hash_token(run.canaries["worker_token"]).encode() in run.database
+    assert digest_of(run.canaries["worker_token"]).encode() in run.database
     assert leaks(run.database, run.canaries) == []
 
 

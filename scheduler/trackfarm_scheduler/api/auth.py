@@ -14,7 +14,7 @@ from trackfarm_scheduler.api import rate_limit
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.auth.credential_cache import ApiKeyCache, TokenCache
 from trackfarm_scheduler.db import registration
-from trackfarm_scheduler.db.api_keys import digest_of
+from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.db.tables import WorkerRow
 from trackfarm_scheduler.policy.identity import Actor, Caller, Identity
 from trackfarm_scheduler.services import Services

@@ -15,7 +15,7 @@ from trackfarm_scheduler.api.jobs import find_job
 from trackfarm_scheduler.api.pagination import EventFilter, set_next_link
 from trackfarm_scheduler.api.streaming import SlowClientStreamingResponse
 from trackfarm_scheduler.db import event_feed
-from trackfarm_scheduler.db.api_keys import digest_of
+from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.events import reader
 from trackfarm_scheduler.events.broadcaster import EventBroadcaster, TooManyStreams
 from trackfarm_scheduler.events.sse import HEARTBEAT, Subscriber, last_event_id

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 from trackfarm_scheduler.db import api_keys, workers
 from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.db.tables import WorkerRow
 from trackfarm_scheduler.policy.identity import ROOT_IDENTITY, Identity
 
@@ -96,7 +97,7 @@ def api_key_cache(database: Database, root_key: str, clock: Callable[[], float])
         id_of=lambda identity: identity.key_id,
         seconds=KEY_SECONDS,
         is_valid=lambda identity: not identity.has_expired(clock()),
-        permanent={api_keys.digest_of(root_key): ROOT_IDENTITY},
+        permanent={digest_of(root_key): ROOT_IDENTITY},
     )
 
 

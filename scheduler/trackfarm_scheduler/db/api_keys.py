@@ -1,6 +1,5 @@
 """API keys: creation, lookup, use and revocation; the only module that writes them."""
 
-import hashlib
 import secrets
 
 from sqlalchemy import bindparam, func, or_, select, update
@@ -8,6 +7,7 @@ from sqlmodel import Session, col
 
 from trackfarm.identity import new_id
 from trackfarm.protocol.accounts import KEY_PREFIX, KeyRequest, Scope, implied
+from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.db.tables import JobRow, TrackRow
 from trackfarm_scheduler.db.tables_access import ApiKeyRow
 from trackfarm_scheduler.policy.identity import Identity
@@ -15,11 +15,6 @@ from trackfarm_scheduler.policy.states import UNFINISHED
 
 USE_SECONDS = 60.0  # resolution of `last_used_at`
 _BY_HASH = select(ApiKeyRow).where(col(ApiKeyRow.hash) == bindparam("hash"))
-
-
-def digest_of(secret: str) -> str:
-    """Return the stored form of a secret: plain SHA-256, which is enough for 256 random bits."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def create(session: Session, request: KeyRequest, now: float) -> tuple[ApiKeyRow, str]:

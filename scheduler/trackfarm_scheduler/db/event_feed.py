@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlmodel import Session, col
 
 from trackfarm.protocol import operator as operator_api
-from trackfarm_scheduler.db.columns import within
+from trackfarm_scheduler.db.statements import within
 from trackfarm_scheduler.db.tables import JobRow, JobTrackRow
 from trackfarm_scheduler.db.tables_history import EventRow
 

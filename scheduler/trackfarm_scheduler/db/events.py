@@ -12,10 +12,9 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Insert, delete, func, insert, select, text
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
 
+from trackfarm_scheduler.db.statements import dialect_of, insert_into
 from trackfarm_scheduler.db.tables import table_of
 from trackfarm_scheduler.db.tables_history import CounterRow, EventRow
 
@@ -52,7 +51,7 @@ def write_events(session: Session) -> None:
     new_events = session.info.get("events", [])
     if not new_events:
         return
-    if session.get_bind().dialect.name == "postgresql":
+    if dialect_of(session) == "postgresql":
         session.execute(_IN_ORDER)
     session.execute(
         _INSERT_EVENT,
@@ -91,12 +90,12 @@ def write_counters(session: Session) -> None:
         return
     # Sorted, so that concurrent PostgreSQL transactions lock rows in the same order.
     rows = [{"name": n, "labels": k, "value": amounts[n, k]} for n, k in sorted(amounts)]
-    session.execute(_adding(session.get_bind().dialect.name), rows)
+    session.execute(_adding(dialect_of(session)), rows)
 
 
 @cache
 def _adding(dialect: str) -> Insert:
-    statement = (sqlite_insert if dialect == "sqlite" else pg_insert)(_COUNTER)
+    statement = insert_into(_COUNTER, dialect)
     return statement.on_conflict_do_update(
         index_elements=["name", "labels"],
         set_={"value": _COUNTER.c.value + statement.excluded.value},

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, case, func, select
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
 
 from trackfarm.identity import new_id
@@ -19,7 +17,8 @@ from trackfarm.planning.models import ShapeCount
 from trackfarm.protocol import fleet as fleet_api
 from trackfarm.protocol.operator import TrackState, WorkerState
 from trackfarm_scheduler.db import rentals
-from trackfarm_scheduler.db.tables import JobRow, LeaseRow, TrackRow, WorkerRow
+from trackfarm_scheduler.db.statements import dialect_of, insert_into
+from trackfarm_scheduler.db.tables import JobRow, LeaseRow, TrackRow, WorkerRow, table_of
 from trackfarm_scheduler.db.tables_fleet import FarmRow, LeaderLeaseRow
 from trackfarm_scheduler.db.tables_history import SpeedRow
 from trackfarm_scheduler.policy.states import MOVING, UNFINISHED, LeaseState
@@ -115,9 +114,12 @@ def ensure_farm_name(session: Session) -> str:
     name = find_farm_name(session)
     if name is not None:
         return name
-    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
     drawn = new_id("farm").removeprefix("farm_")[:NAME_LENGTH]
-    session.execute(insert(FarmRow).values(id=1, name=drawn).on_conflict_do_nothing())
+    session.execute(
+        insert_into(table_of(FarmRow), dialect_of(session))
+        .values(id=1, name=drawn)
+        .on_conflict_do_nothing()
+    )
     return session.scalars(select(col(FarmRow.name))).one()
 
 

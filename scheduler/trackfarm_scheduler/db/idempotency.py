@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, delete, select, update
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
 
+from trackfarm_scheduler.db.statements import dialect_of, insert_into
+from trackfarm_scheduler.db.tables import table_of
 from trackfarm_scheduler.db.tables_access import IdempotencyRow
 
+_IDEMPOTENCY = table_of(IdempotencyRow)
 STORED_SECONDS = 24 * 3600.0
 RESERVED_SECONDS = 1800.0  # longer than any request: a million briefs take about 200 s to store
 
@@ -34,7 +35,6 @@ class StoredResponse:
 def reserve(session: Session, key: IdempotencyKey, holder: str, now: float) -> bool:
     """Reserve the key for a request that starts; False if it is taken."""
     session.execute(delete(IdempotencyRow).where(col(IdempotencyRow.expires_at) < now))
-    dialect_insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
     row = {
         "key_id": key.key_id,
         "token": key.token,
@@ -46,7 +46,7 @@ def reserve(session: Session, key: IdempotencyKey, holder: str, now: float) -> b
         "expires_at": now + RESERVED_SECONDS,
     }
     statement = (
-        dialect_insert(IdempotencyRow)
+        insert_into(_IDEMPOTENCY, dialect_of(session))
         .values(row)
         .on_conflict_do_nothing()
         .returning(col(IdempotencyRow.token))

@@ -10,9 +10,9 @@ from sqlmodel import Session, col
 from trackfarm.identity import new_id
 from trackfarm.protocol import operator as operator_api
 from trackfarm_scheduler.db import events
+from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.tables_access import InvitationRow
-from trackfarm_scheduler.db.workers import hash_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def create(
     token = secrets.token_urlsafe(32)
     row = InvitationRow(
         id=new_id("invitation"),
-        token_hash=hash_token(token),
+        token_hash=digest_of(token),
         made_at=now,
         made_by=made_by,
         expires_at=now + request.seconds,
@@ -55,7 +55,7 @@ def is_open(invitation: InvitationRow, now: float) -> bool:
 def find_by_token(session: Session, token: str) -> InvitationRow | None:
     """Return the invitation with this token, in whatever state, and lock it: of two concurrent
     requests for its last use, the second is refused."""
-    statement = select(InvitationRow).where(col(InvitationRow.token_hash) == hash_token(token))
+    statement = select(InvitationRow).where(col(InvitationRow.token_hash) == digest_of(token))
     return session.scalar(statement.with_for_update())
 
 

@@ -8,8 +8,8 @@ from sqlmodel import Session, col
 
 from trackfarm.protocol.operator import JobState, TrackState
 from trackfarm_scheduler.db import events, job_counts, leases, shared_tracks, tracks
-from trackfarm_scheduler.db.columns import within
 from trackfarm_scheduler.db.events import JournalEvent
+from trackfarm_scheduler.db.statements import within
 from trackfarm_scheduler.db.tables import JobRow, TrackRow, table_of
 from trackfarm_scheduler.db.track_list import job_has_tags
 from trackfarm_scheduler.policy.states import JOB, MOVING

@@ -6,10 +6,10 @@ give `now` by the same clock.
 """
 
 from sqlalchemy import select, text, update
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
 
+from trackfarm_scheduler.db.statements import dialect_of, insert_into
+from trackfarm_scheduler.db.tables import table_of
 from trackfarm_scheduler.db.tables_fleet import LeaderLeaseRow
 
 SCHEDULER = "scheduler"  # places and rescues tracks; by the database's clock
@@ -69,7 +69,7 @@ def find(session: Session, name: str) -> LeaderLeaseRow | None:
 
 def database_time(session: Session) -> float:
     """Return the time by the database's clock, in Unix seconds."""
-    if session.get_bind().dialect.name == "sqlite":
+    if dialect_of(session) == "sqlite":
         return float(session.scalar(text("SELECT (julianday('now') - 2440587.5) * 86400.0")))
     return float(session.scalar(text("SELECT extract(epoch FROM clock_timestamp())")))
 
@@ -81,6 +81,6 @@ def _locked(session: Session, name: str) -> LeaderLeaseRow | None:
 
 
 def _insert(session: Session, name: str) -> None:
-    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else pg_insert
     row = {"name": name, "holder": "", "epoch": 0, "expires_at": 0.0}
-    session.execute(insert(LeaderLeaseRow).values(row).on_conflict_do_nothing())
+    insert = insert_into(table_of(LeaderLeaseRow), dialect_of(session))
+    session.execute(insert.values(row).on_conflict_do_nothing())

@@ -17,6 +17,7 @@ from trackfarm.protocol.operator import WorkerState
 from trackfarm.protocol.worker import RegisterRequest
 from trackfarm.tiers import Tier, measured, reach
 from trackfarm_scheduler.db import events, invitations, speeds, workers
+from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.tables import WorkerRow, table_of
 from trackfarm_scheduler.db.tables_access import InvitationRow
@@ -55,7 +56,7 @@ class WorkerCredentials:
 
     @property
     def broker_user(self) -> BrokerUser:
-        return BrokerUser(self.worker_id, self.queue, workers.hash_token(self.broker_password))
+        return BrokerUser(self.worker_id, self.queue, digest_of(self.broker_password))
 
 
 def may_admit(session: Session, token: str, now: float, *, join_token: str) -> bool:
@@ -139,7 +140,7 @@ def join(
         WorkerRow(
             id=worker_id,
             name=request.name,
-            token_hash=workers.hash_token(token),
+            token_hash=digest_of(token),
             state=WorkerState.JOINING,
             gpu=request.gpu,
             memory_mib=request.memory_mib,
@@ -149,7 +150,7 @@ def join(
             **_origin_of(invitation, request),
             queue=queue,
             join_nonce=request.nonce,
-            broker_hash=workers.hash_token(password),
+            broker_hash=digest_of(password),
             facts=json.dumps(facts, separators=(",", ":")),
             joined_at=now,
             last_seen=now,
@@ -210,7 +211,7 @@ def remove(session: Session, worker_id: str, now: float) -> WorkerRow | None:
 
 def find_by_token(session: Session, token: str, *, lock: bool = False) -> WorkerRow | None:
     """Return the worker that was issued this token, even if it has left."""
-    statement = select(WorkerRow).where(col(WorkerRow.token_hash) == workers.hash_token(token))
+    statement = select(WorkerRow).where(col(WorkerRow.token_hash) == digest_of(token))
     return session.scalar(statement.with_for_update() if lock else statement)
 
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from sqlalchemy import Insert, bindparam, select
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session
 
 from trackfarm.calibration import calibrated_speed, calibration_points, seed_model
@@ -13,6 +11,7 @@ from trackfarm.cost import TrackShape
 from trackfarm.model_sets import ModelSet, model_set
 from trackfarm.protocol.worker import TrackDone
 from trackfarm.speed_model import SpeedModel
+from trackfarm_scheduler.db.statements import dialect_of, insert_into
 from trackfarm_scheduler.db.tables import TrackRow, WorkerRow, table_of
 from trackfarm_scheduler.db.tables_history import SpeedRow
 
@@ -69,12 +68,12 @@ def calibrate(
 def _keep(session: Session, model: SpeedModel) -> None:
     """Insert or update the model: two workers of a kind may report its first tracks at once."""
     row = {"gpu": model.gpu, "model_set": model.kind.name, "stats": model.to_json()}
-    session.execute(_keeping(session.get_bind().dialect.name), row)
+    session.execute(_keeping(dialect_of(session)), row)
 
 
 @cache
 def _keeping(dialect: str) -> Insert:
-    statement = (sqlite_insert if dialect == "sqlite" else pg_insert)(_SPEED)
+    statement = insert_into(_SPEED, dialect)
     return statement.on_conflict_do_update(
         index_elements=["gpu", "model_set"], set_={"stats": statement.excluded.stats}
     )

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from sqlalchemy import Insert, bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
 
 from trackfarm.protocol.worker import Timings
 from trackfarm_scheduler.db import events
+from trackfarm_scheduler.db.statements import dialect_of, insert_into
 from trackfarm_scheduler.db.tables import JobRow, LeaseRow, TrackRow, WorkerRow, table_of
 from trackfarm_scheduler.db.tables_history import UsageRow
 from trackfarm_scheduler.db.totals import place_of
@@ -105,14 +104,12 @@ def add_usage(session: Session, job_id: str, amounts: Amounts, now: float) -> No
     """Add amounts to the usage of the key that the job belongs to."""
     values = {name: getattr(amounts, name) for name in _AMOUNTS}
     hour = int(now) // HOUR * HOUR
-    session.execute(
-        _adding(session.get_bind().dialect.name), {"job": job_id, "at_hour": hour, **values}
-    )
+    session.execute(_adding(dialect_of(session)), {"job": job_id, "at_hour": hour, **values})
 
 
 @cache
 def _adding(dialect: str) -> Insert:
-    insert = (sqlite_insert if dialect == "sqlite" else pg_insert)(_USAGE)
+    insert = insert_into(_USAGE, dialect)
     columns = [_USAGE.c[name] for name in _AMOUNTS]
     amounts = [bindparam(column.name, type_=column.type) for column in columns]
     hour = bindparam("at_hour", type_=_USAGE.c.hour.type)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 
 from sqlalchemy import Insert, bindparam, delete, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
 
 from trackfarm.catalog import Brief
@@ -23,6 +21,7 @@ from trackfarm.protocol.operator import JobHeader, JobState, TrackState
 from trackfarm_scheduler.db import events, shared_tracks, track_list, uploads
 from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.occurrences import Occurrences
+from trackfarm_scheduler.db.statements import dialect_of, insert_into
 from trackfarm_scheduler.db.tables import JobOrigin, JobRow, JobTrackRow, TrackRow, table_of
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -68,8 +67,7 @@ _IDS = (
 
 @cache
 def _inserting_tracks(dialect: str) -> Insert:
-    statement = sqlite_insert if dialect == "sqlite" else pg_insert
-    return statement(table_of(TrackRow)).on_conflict_do_nothing(index_elements=["key"])
+    return insert_into(_TRACK, dialect).on_conflict_do_nothing(index_elements=["key"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +163,7 @@ class JobSubmission:
         existing = _ids(session, [item.key for item in items])
         new_items = [item for item in items if item.key not in existing]
         if new_items:
-            statement = _inserting_tracks(session.get_bind().dialect.name)
+            statement = _inserting_tracks(dialect_of(session))
             session.execute(statement, [self._track_row(item) for item in new_items])
         stored = existing | _ids(session, [item.key for item in new_items])
         links = [self._link_row(item, *stored[item.key]) for item in items]

@@ -9,7 +9,7 @@ from sqlmodel import Session, col
 
 from trackfarm.protocol import operator as operator_api
 from trackfarm.protocol.operator import TrackState
-from trackfarm_scheduler.db.columns import within
+from trackfarm_scheduler.db.statements import within
 from trackfarm_scheduler.db.tables import (
     ArtifactRow,
     AttemptRow,

@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from functools import cache
 
 from sqlalchemy import Insert, delete, exists, or_, select
-from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import Session, col
 
 from trackfarm.catalog import Brief
 from trackfarm.catalog.source_refs import is_url
+from trackfarm_scheduler.db.statements import dialect_of, insert_into
 from trackfarm_scheduler.db.tables import JobRow, table_of
 from trackfarm_scheduler.db.tables_catalog import JobUploadRow, UploadRow
 from trackfarm_scheduler.objects.factory import source_key
@@ -29,13 +28,13 @@ def keys_of(briefs: Iterable[Brief], owner: str) -> set[str]:
 
 def touch(session: Session, key: str, now: float) -> None:
     """Record that an upload is wanted, whether it has arrived or is on its way."""
-    dialect = session.get_bind().dialect.name
+    dialect = dialect_of(session)
     session.execute(_touching(dialect), {"object_key": key, "touched_at": now})
 
 
 def record_use(session: Session, job_id: str, keys: Iterable[str], now: float) -> None:
     """Record that a job uses these uploads."""
-    dialect = session.get_bind().dialect.name
+    dialect = dialect_of(session)
     for key in sorted(keys):
         touch(session, key, now)
         session.execute(_using(dialect), {"job_id": job_id, "object_key": key})
@@ -62,7 +61,7 @@ def delete_unused(session: Session, *, since: float, limit: int) -> list[str]:
 
 @cache
 def _touching(dialect: str) -> Insert:
-    statement = (sqlite_insert if dialect == "sqlite" else pg_insert)(table_of(UploadRow))
+    statement = insert_into(table_of(UploadRow), dialect)
     return statement.on_conflict_do_update(
         index_elements=["object_key"], set_={"touched_at": statement.excluded.touched_at}
     )
@@ -70,5 +69,5 @@ def _touching(dialect: str) -> Insert:
 
 @cache
 def _using(dialect: str) -> Insert:
-    statement = (sqlite_insert if dialect == "sqlite" else pg_insert)(table_of(JobUploadRow))
+    statement = insert_into(table_of(JobUploadRow), dialect)
     return statement.on_conflict_do_nothing(index_elements=["job_id", "object_key"])

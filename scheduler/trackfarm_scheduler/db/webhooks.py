@@ -1,6 +1,5 @@
 """Webhook rows: creation, lookup and removal. Their messages are in `webhook_outbox`."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -9,6 +8,7 @@ from sqlmodel import Session, col
 
 from trackfarm.identity import new_id
 from trackfarm.protocol.webhooks import DeliveryInfo, DeliveryState, HookEvent, WebhookInfo
+from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.db.tables_webhooks import DeliveryRow, WebhookRow
 
 
@@ -37,10 +37,6 @@ def create(
     )
     session.add(row)
     return row
-
-
-def digest_of(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def events_of(row: WebhookRow) -> list[HookEvent]:

@@ -1,7 +1,6 @@
 """Worker state after registration (`joining`): heartbeats, loss, drain and departure. The only
 module that changes `worker.state`."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import bindparam, case, func, select, tuple_, update
@@ -10,8 +9,9 @@ from sqlmodel import Session, col
 from trackfarm.protocol.operator import WorkerState
 from trackfarm.protocol.worker import HeartbeatRequest
 from trackfarm_scheduler.db import events, leases
-from trackfarm_scheduler.db.columns import within
+from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.db.events import JournalEvent
+from trackfarm_scheduler.db.statements import within
 from trackfarm_scheduler.db.tables import WorkerRow, table_of
 from trackfarm_scheduler.policy.states import LIVE_STATES, WORKER, AttemptState, is_bad_worker
 
@@ -56,13 +56,9 @@ _COUNT_LIVE = (
 )
 
 
-def hash_token(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 def find_by_token(session: Session, token: str) -> WorkerRow | None:
     """Return the worker that a bearer token belongs to, unless it has left."""
-    return session.scalar(_BY_TOKEN, {"hash": hash_token(token)})
+    return session.scalar(_BY_TOKEN, {"hash": digest_of(token)})
 
 
 def record_heartbeats(

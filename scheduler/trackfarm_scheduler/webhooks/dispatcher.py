@@ -13,6 +13,7 @@ from anyio import CapacityLimiter, to_thread
 from trackfarm.protocol.webhooks import DeliveryState
 from trackfarm_scheduler.db import webhook_outbox, webhooks
 from trackfarm_scheduler.db.database import Database
+from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.db.leader_leases import NotLeading
 from trackfarm_scheduler.db.tables_webhooks import WebhookRow
 from trackfarm_scheduler.db.webhook_outbox import DeliveryOutcome, WebhookMessage
@@ -155,7 +156,7 @@ class WebhookDispatcher:
 
     async def _send(self, hook: WebhookRow, messages: Sequence[WebhookMessage]) -> _SentBatch:
         secret = derive_secret(self._signing_secret, hook.id)
-        is_our_secret = webhooks.digest_of(secret) == hook.secret_hash
+        is_our_secret = digest_of(secret) == hook.secret_hash
         responses: list[tuple[WebhookMessage, ReceiverResponse]] = []
         for message in messages:
             response = _WRONG_SECRET

@@ -10,6 +10,7 @@ from trackfarm.protocol.accounts import KeyRequest, Scope
 from trackfarm_scheduler.auth import credential_cache
 from trackfarm_scheduler.auth.credential_cache import CredentialCache, api_key_cache, token_cache
 from trackfarm_scheduler.db import api_keys, workers
+from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.policy.identity import ROOT_IDENTITY
 
 
@@ -85,8 +86,8 @@ def test_credential_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_api_key_cache_knows_the_root_key_without_a_query(farm: FarmFixture) -> None:
     cache = api_key_cache(farm.database, "root secret", farm.clock)
     cache.forget(ROOT_IDENTITY.key_id)
-    assert cache.get(api_keys.digest_of("root secret")) is ROOT_IDENTITY
-    assert cache.get(api_keys.digest_of("another")) is None
+    assert cache.get(digest_of("root secret")) is ROOT_IDENTITY
+    assert cache.get(digest_of("another")) is None
 
 
 def test_api_key_cache_ends_with_the_key(farm: FarmFixture) -> None:
@@ -95,7 +96,7 @@ def test_api_key_cache_ends_with_the_key(farm: FarmFixture) -> None:
         row, secret = api_keys.create(session, request, farm.clock())
         row.expires_at = farm.clock() + 100
         session.add(row)
-    cache, digest = api_key_cache(farm.database, "root", farm.clock), api_keys.digest_of(secret)
+    cache, digest = api_key_cache(farm.database, "root", farm.clock), digest_of(secret)
     assert cache.look_up(digest) == cache.get(digest)
     farm.clock.advance(101)
     assert cache.get(digest) is None

@@ -12,6 +12,7 @@ from trackfarm.protocol.operator import InvitationRequest
 from trackfarm.protocol.worker import RegisterRequest
 from trackfarm.tiers import tier_of
 from trackfarm_scheduler.db import invitations, registration, workers
+from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.db.invitations import CreatedInvitation
 from trackfarm_scheduler.db.registration import RETURN_SECONDS, WorkerCredentials
 from trackfarm_scheduler.db.tables import WorkerRow
@@ -173,4 +174,4 @@ def test_invitation_stores_only_the_hash_of_its_token(farm: FarmFixture) -> None
     invited = invite(farm)
     (row,) = farm.rows(InvitationRow)
     assert invited.token not in repr(row.model_dump())
-    assert row.token_hash == workers.hash_token(invited.token)
+    assert row.token_hash == digest_of(invited.token)

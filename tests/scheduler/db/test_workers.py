@@ -11,6 +11,7 @@ from trackfarm.protocol.worker import (
     Stage,
 )
 from trackfarm_scheduler.db import workers
+from trackfarm_scheduler.db.digests import digest_of
 from trackfarm_scheduler.db.tables import WorkerRow
 
 BUSY = [ShardProgress(shard_id="shard_0000", lease_id="lease_0000", stage=Stage.COMPUTING)]
@@ -42,7 +43,7 @@ def test_worker_stores_only_the_hash_of_its_token(farm: FarmFixture) -> None:
         assert stored.id == joined.worker_id
         assert workers.find_by_token(session, joined.token + "x") is None
         assert joined.token not in repr(stored.model_dump())
-        assert stored.token_hash == workers.hash_token(joined.token)
+        assert stored.token_hash == digest_of(joined.token)
 
 
 def test_worker_has_its_own_queue(farm: FarmFixture) -> None:
