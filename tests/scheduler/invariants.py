@@ -20,7 +20,7 @@ from trackfarm_scheduler.db.tables import (
 from trackfarm_scheduler.db.tables_history import EventRow
 from trackfarm_scheduler.policy.states import AttemptState, LeaseState
 
-MOVING = {JobState.ACCEPTED, JobState.RUNNING}
+IN_PROGRESS = {JobState.ACCEPTED, JobState.RUNNING}
 OPEN = {TrackState.PENDING, TrackState.LEASED}
 
 
@@ -122,9 +122,9 @@ def _jobs_and_makers(session: Session) -> None:
         track = tracks[link.track_id]
         assert link.shared == (track.job_id != link.job_id)
         job = jobs[link.job_id]
-        if job.sealed_at is not None and job.state in MOVING and track.state in OPEN:
+        if job.sealed_at is not None and job.state in IN_PROGRESS and track.state in OPEN:
             maker = jobs[track.job_id]
-            assert maker.state in MOVING, f"{job.id} waits for a track that no job will make"
+            assert maker.state in IN_PROGRESS, f"{job.id} waits for a track that no job will make"
     for track in tracks.values():
         assert track.id in linked, "a track belongs to no job"
         if jobs[track.job_id].state in (JobState.CANCELLED, JobState.FAILED):

@@ -83,7 +83,7 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
             if not self._is_live(number):
                 self.leave_and_join(number)
         with self.database.read() as session:
-            moving = {j.id for j in jobs.list_in_state(session, list(invariants.MOVING))}
+            moving = {j.id for j in jobs.list_in_state(session, list(invariants.IN_PROGRESS))}
         for number, job_id in enumerate(self.jobs):
             if job_id not in moving:
                 self.submit_again(number)
@@ -102,7 +102,7 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
 
     def offer(self, job: int, number: int, who: int) -> None:
         with self.database.read() as session:
-            moving = {j.id for j in jobs.list_in_state(session, list(invariants.MOVING))}
+            moving = {j.id for j in jobs.list_in_state(session, list(invariants.IN_PROGRESS))}
             now = self.farm.clock()
             waiting = pending.list_first(session, self.jobs[job], now=now, limit=number)
         if self.jobs[job] not in moving or not waiting:

@@ -20,7 +20,7 @@ from trackfarm_scheduler.db.tables import (
     table_of,
 )
 from trackfarm_scheduler.policy.models import Lane
-from trackfarm_scheduler.policy.states import MOVING, UNFINISHED
+from trackfarm_scheduler.policy.states import IN_PROGRESS, UNFINISHED
 
 IDS_PER_QUERY = 500
 RECENT_CALLS = 50  # completed calls in the mean time, as in ACE-Step's own server
@@ -147,7 +147,7 @@ def list_open(session: Session) -> list[OpenCall]:
             func.max(cast(col(TrackRow.guided), Integer)),
         )
         .join(TrackRow, col(TrackRow.job_id) == col(JobRow.id))
-        .where(_in_lane(MOVING), col(TrackRow.state).in_(UNFINISHED))
+        .where(_in_lane(IN_PROGRESS), col(TrackRow.state).in_(UNFINISHED))
         .group_by(col(JobRow.id))
         .order_by(col(JobRow.created_at), col(JobRow.id))
     )

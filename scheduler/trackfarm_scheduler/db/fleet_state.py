@@ -21,7 +21,7 @@ from trackfarm_scheduler.db.statements import dialect_of, insert_into
 from trackfarm_scheduler.db.tables import JobRow, LeaseRow, TrackRow, WorkerRow, table_of
 from trackfarm_scheduler.db.tables_fleet import FarmRow, LeaderLeaseRow
 from trackfarm_scheduler.db.tables_history import SpeedRow
-from trackfarm_scheduler.policy.states import MOVING, UNFINISHED, LeaseState
+from trackfarm_scheduler.policy.states import IN_PROGRESS, UNFINISHED, LeaseState
 
 NAME_LENGTH = 12  # of 32 characters: enough that two farms in one account never collide
 QUICK_SECONDS = 0.2  # a count that was quicker is not cached
@@ -198,7 +198,7 @@ def _jobs(session: Session) -> Any:
 
 def _is_active() -> ColumnElement[bool]:
     return and_(
-        col(JobRow.state).in_(MOVING),
+        col(JobRow.state).in_(IN_PROGRESS),
         col(JobRow.sealed_at).is_not(None),
         col(JobRow.removed_at).is_(None),
     )

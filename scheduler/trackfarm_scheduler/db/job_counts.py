@@ -8,7 +8,7 @@ from sqlmodel import Session, col
 from trackfarm.planning import ShapeCount
 from trackfarm.protocol.operator import TrackCounts, TrackState
 from trackfarm_scheduler.db.tables import MADE, SHARED, JobRow, JobTrackRow, TrackRow, table_of
-from trackfarm_scheduler.policy.states import MOVING, UNFINISHED
+from trackfarm_scheduler.policy.states import IN_PROGRESS, UNFINISHED
 
 _LINK, _TRACK = table_of(JobTrackRow), table_of(TrackRow)
 _AUDIO = select(func.sum(_TRACK.c.duration)).where(_TRACK.c.job_id == bindparam("job"), MADE)
@@ -61,7 +61,7 @@ def count_backlog(session: Session) -> dict[str, TrackCounts]:
         select(col(JobRow.model_set), col(TrackRow.state), func.count())
         .join(TrackRow, col(TrackRow.job_id) == col(JobRow.id))
         .where(
-            col(JobRow.state).in_(MOVING),
+            col(JobRow.state).in_(IN_PROGRESS),
             col(JobRow.sealed_at).is_not(None),
             col(JobRow.removed_at).is_(None),
             col(TrackRow.state).in_(UNFINISHED),

@@ -12,7 +12,7 @@ from trackfarm_scheduler.db.events import JournalEvent
 from trackfarm_scheduler.db.statements import within
 from trackfarm_scheduler.db.tables import JobRow, TrackRow, table_of
 from trackfarm_scheduler.db.track_list import job_has_tags
-from trackfarm_scheduler.policy.states import JOB, MOVING
+from trackfarm_scheduler.policy.states import IN_PROGRESS, JOB
 
 _JOB = table_of(JobRow)
 _LOCK = select(col(JobRow.id)).where(col(JobRow.id) == bindparam("job")).with_for_update()
@@ -165,7 +165,7 @@ def retry(session: Session, job: JobRow, now: float) -> int:
             update(JobRow).where(col(JobRow.id) == job.id).values(finished_at=None, reason="")
         )
         shared_tracks.take_over(session, job.id)
-    elif job.state not in MOVING:
+    elif job.state not in IN_PROGRESS:
         # Other jobs that requested them must not wait for this one.
         shared_tracks.transfer(session, job.id)
     events.record(session, JournalEvent(now, "job_retried", job.id, data={"tracks": reopened}))
@@ -204,7 +204,7 @@ def list_endable(session: Session, *, failed_at_least: int) -> list[tuple[JobRow
     failed ones (False). Uses one query for all: there may be thousands of jobs with one track."""
     is_over = job_counts.has_no_unfinished()
     statement = select(JobRow, is_over).where(
-        col(JobRow.state).in_(MOVING),
+        col(JobRow.state).in_(IN_PROGRESS),
         col(JobRow.sealed_at).is_not(None),
         or_(is_over, job_counts.count_failed() >= failed_at_least),
     )

@@ -247,7 +247,7 @@ class JobSubmission:
 def abandon(session: Session, job_id: str) -> None:
     """Remove a job, and its pending tracks that no other job requested."""
     shared_tracks.transfer(session, job_id)
-    shared_tracks.transfer(session, job_id, heirs=list(JobState))  # inactive jobs may resume later
+    shared_tracks.transfer(session, job_id, states=list(JobState))  # inactive jobs may resume later
     uploads.delete_uses(session, job_id)
     track_list.delete_tags(session, job_id)
     session.execute(delete(JobTrackRow).where(col(JobTrackRow.job_id) == job_id))

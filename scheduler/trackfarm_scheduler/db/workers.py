@@ -132,16 +132,7 @@ def mark_silent_lost(session: Session, *, silent_since: float, now: float) -> li
 def drain(session: Session, worker_id: str, now: float) -> bool:
     """Give a worker no more shards; once it has none it is told to leave. Return False if it is
     already draining or cannot drain."""
-    statement = (
-        update(WorkerRow)
-        .where(
-            col(WorkerRow.id) == worker_id,
-            col(WorkerRow.state).in_(WORKER.sources(WorkerState.DRAINING)),
-        )
-        .values(state=WorkerState.DRAINING)
-        .returning(col(WorkerRow.id))
-    )
-    if session.scalar(statement) is None:
+    if not _move(session, worker_id, WorkerState.DRAINING):
         return False
     events.record(session, JournalEvent(now, "worker_draining", worker_id=worker_id))
     return True
@@ -149,18 +140,21 @@ def drain(session: Session, worker_id: str, now: float) -> bool:
 
 def leave(session: Session, worker_id: str, now: float, *, reason: str) -> None:
     """End a worker: its token becomes invalid, and its tracks pending again."""
-    session.execute(
-        update(WorkerRow)
-        .where(
-            col(WorkerRow.id) == worker_id,
-            col(WorkerRow.state).in_(WORKER.sources(WorkerState.GONE)),
-        )
-        .values(state=WorkerState.GONE, left_at=now)
-    )
+    _move(session, worker_id, WorkerState.GONE, left_at=now)
     events.record(
         session, JournalEvent(now, "worker_gone", worker_id=worker_id, data={"reason": reason})
     )
     end_leases(session, worker_id, now, reason="worker left")
+
+
+def _move(session: Session, worker_id: str, target: WorkerState, **values: object) -> bool:
+    statement = (
+        update(WorkerRow)
+        .where(col(WorkerRow.id) == worker_id, col(WorkerRow.state).in_(WORKER.sources(target)))
+        .values(state=target, **values)
+        .returning(col(WorkerRow.id))
+    )
+    return session.scalar(statement) is not None
 
 
 def end_leases(session: Session, worker_id: str, now: float, *, reason: str) -> None:
@@ -258,18 +252,9 @@ def strike(session: Session, worker_id: str, number: int) -> int:
     return session.scalar(statement) or 0
 
 
-def quarantine(session: Session, worker_id: str, now: float) -> bool:
+def quarantine(session: Session, worker_id: str) -> bool:
     """Take a worker out of work; return False if it was out already."""
-    statement = (
-        update(WorkerRow)
-        .where(
-            col(WorkerRow.id) == worker_id,
-            col(WorkerRow.state).in_(WORKER.sources(WorkerState.QUARANTINED)),
-        )
-        .values(state=WorkerState.QUARANTINED)
-        .returning(col(WorkerRow.id))
-    )
-    return session.scalar(statement) is not None
+    return _move(session, worker_id, WorkerState.QUARANTINED)
 
 
 def has_silent(session: Session, *, silent_since: float) -> bool:

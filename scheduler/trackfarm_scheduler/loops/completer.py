@@ -13,7 +13,7 @@ from trackfarm_scheduler.db.tables import JobRow
 from trackfarm_scheduler.loops.leader import Leadership
 from trackfarm_scheduler.policy.placement import place
 from trackfarm_scheduler.policy.retry import FAILED_AT_LEAST, job_ending
-from trackfarm_scheduler.policy.states import MOVING
+from trackfarm_scheduler.policy.states import IN_PROGRESS
 
 
 class JobCompleter:
@@ -31,7 +31,7 @@ class JobCompleter:
         if not self._leadership.leads:
             return
         with self._database.read() as session:
-            limited = jobs.list_in_state(session, MOVING, with_budget=True)
+            limited = jobs.list_in_state(session, IN_PROGRESS, with_budget=True)
             over_budget = {
                 job.id: job for job in limited if is_over_budget(session, job, self._clock())
             }

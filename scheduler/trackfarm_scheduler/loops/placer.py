@@ -16,7 +16,7 @@ from trackfarm_scheduler.policy.leases import heartbeat_interval, offers_allowed
 from trackfarm_scheduler.policy.models import JobView, NewShard, WorkerPool
 from trackfarm_scheduler.policy.placement import free_places, place, unreserved
 from trackfarm_scheduler.policy.speculation import plan_copies, within_budgets
-from trackfarm_scheduler.policy.states import MOVING
+from trackfarm_scheduler.policy.states import IN_PROGRESS
 
 WINDOW_PER_PLACE = 64  # tracks loaded per free place in a tick
 MISSED_BEATS = 2.5
@@ -61,7 +61,7 @@ class Placer:
         self._broker.send(stored)
 
     def _decide(self, session: Session, now: float) -> "_Decision":
-        moving = jobs.list_in_state(session, MOVING)
+        moving = jobs.list_in_state(session, IN_PROGRESS)
         pool = placement_view.load_worker_pool(session) if moving else None
         if pool is None:
             return _Decision([])
@@ -102,7 +102,7 @@ class Placer:
     def _store(self, session: Session, decision: "_Decision", now: float) -> list[ShardOffer]:
         """Store the decided offers; since the decision, jobs may have stopped, workers left and
         tracks been made."""
-        moving = {job.id for job in jobs.list_in_state(session, MOVING)}
+        moving = {job.id for job in jobs.list_in_state(session, IN_PROGRESS)}
         shards = [shard for shard in decision.shards if shard.job_id in moving]
         stored = offers.create(session, shards, now=now, is_speculative=decision.are_copies)
         for job_id in sorted({shard.job_id for shard in shards}) if stored else ():

@@ -26,7 +26,7 @@ from trackfarm_scheduler.db.tables import JobRow
 from trackfarm_scheduler.metrics.gauges import gauge, gauges
 from trackfarm_scheduler.policy.models import JobPriority
 from trackfarm_scheduler.policy.priority import is_in_danger
-from trackfarm_scheduler.policy.states import MOVING
+from trackfarm_scheduler.policy.states import IN_PROGRESS
 
 NEARLY_SPENT = 0.9  # share of a budget
 
@@ -75,8 +75,8 @@ def headroom_families(promises: Sequence[Promise]) -> Iterator[Metric]:
     """Yield the smallest headroom and the number of jobs at risk, by state."""
     money: dict[str, float] = {}
     time_left: dict[str, float] = {}
-    nearly_spent = {state.value: 0 for state in MOVING}
-    in_danger = {state.value: 0 for state in MOVING}
+    nearly_spent = {state.value: 0 for state in IN_PROGRESS}
+    in_danger = {state.value: 0 for state in IN_PROGRESS}
     for p in promises:
         if p.money is not None:
             money[p.state] = min(p.money, money.get(p.state, inf))
@@ -177,7 +177,7 @@ def survey(session: Session, now: float) -> Survey:
         totals[state] = totals.get(state, 0) + number
         if state == TrackState.PENDING:
             pending[job_id] = number
-    moving = jobs.list_in_state(session, MOVING)
+    moving = jobs.list_in_state(session, IN_PROGRESS)
     open_jobs = [job for job in moving if job.id in pending]
     return Survey(
         at=now,

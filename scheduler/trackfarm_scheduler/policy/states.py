@@ -67,7 +67,7 @@ def _machine(name: str, moves: Mapping[S, set[S]]) -> StateMachine[S]:
     return StateMachine(name, {state: frozenset(targets) for state, targets in moves.items()})
 
 
-MOVING = (JobState.ACCEPTED, JobState.RUNNING)  # states of jobs in progress
+IN_PROGRESS = (JobState.ACCEPTED, JobState.RUNNING)  # states of jobs in progress
 UNFINISHED = (TrackState.PENDING, TrackState.LEASED)
 WORKING_STATES = frozenset({WorkerState.READY, WorkerState.BUSY})
 LIVE_STATES = frozenset({WorkerState.JOINING, WorkerState.READY, WorkerState.BUSY})

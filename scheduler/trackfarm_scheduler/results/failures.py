@@ -160,7 +160,7 @@ class FailureHandler:
         if not is_bad_worker(strikes):
             return
         forgiven = failure_records.forgive(session, worker_id)  # also for a worker that has left
-        if workers.quarantine(session, worker_id, now):
+        if workers.quarantine(session, worker_id):
             workers.end_leases(session, worker_id, now, reason="worker quarantined")
             events.count(session, "workers_quarantined")
             data = {"strikes": strikes, "forgiven_tracks": forgiven}
