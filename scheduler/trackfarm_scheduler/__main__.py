@@ -28,11 +28,11 @@ def main() -> int:
     logs.configure(settings.log_format, settings.log_level)
     try:
         _check_files(settings)
-        farm, loops = assemble(settings)
+        services, loops = assemble(settings)
     except (ObjectStoreError, ClientSettingsError, ValueError) as error:
         log.error("scheduler_cannot_start", error=str(error))
         return BAD_SETTINGS
-    serve(farm, loops)
+    serve(services, loops)
     return 0
 
 

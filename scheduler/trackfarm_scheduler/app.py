@@ -34,9 +34,9 @@ from trackfarm_scheduler.webhooks.dispatcher import WebhookDispatcher
 from trackfarm_scheduler.webhooks.http import WebhookSender, egress_policy
 
 log = structlog.get_logger(__name__)
-WIRE_THREADS = 16  # a report spends most of its time waiting for the object store
+WORKER_THREADS = 16  # a report spends most of its time waiting for the object store
 WEBHOOK_SECONDS = 0.5
-GRANT_SECONDS = 1.0  # a broker that restarted empty has its users back after this time
+BROKER_USERS_SECONDS = 1.0  # a broker that restarted empty has its users back after this time
 
 
 def assemble(settings: SchedulerSettings) -> tuple[Services, list[Loop]]:
@@ -56,10 +56,12 @@ def assemble(settings: SchedulerSettings) -> tuple[Services, list[Loop]]:
     clock = time.time
     # A restart on the same host and port keeps its leader lease instead of waiting for it to expire.
     holder = f"{socket.gethostname()}:{settings.port}"
-    leadership = Leadership(database=database, holder=holder, term=settings.leader_term_seconds)
-    settler = JobCompleter(database=database, leadership=leadership, clock=clock)
-    wire_threads = CapacityLimiter(WIRE_THREADS)
-    farm = Services(
+    leadership = Leadership(
+        database=database, holder=holder, lease_seconds=settings.leader_lease_seconds
+    )
+    completer = JobCompleter(database=database, leadership=leadership, clock=clock)
+    worker_threads = CapacityLimiter(WORKER_THREADS)
+    services = Services(
         settings=settings,
         database=database,
         objects=objects,
@@ -67,44 +69,49 @@ def assemble(settings: SchedulerSettings) -> tuple[Services, list[Loop]]:
         users=users,
         recorder=Recorder(database=database, objects=objects, clock=clock, bounds=settings.bounds),
         leadership=leadership,
-        placing=_placing(settings, database, broker, leadership, clock),
-        settling=Loop("settler", settler.tick, seconds=2 * settings.tick_seconds, rest=20.0),
+        placer_loop=_placer_loop(settings, database, broker, leadership, clock),
+        completer_loop=Loop(
+            "completer", completer.tick, seconds=2 * settings.tick_seconds, rest_factor=20.0
+        ),
         prices=load_prices(os.environ),
-        promptness=LagMonitor(wire_threads, database.wait_to_write),
-        wire_threads=wire_threads,
+        lag_monitor=LagMonitor(worker_threads, database.wait_to_write),
+        worker_threads=worker_threads,
         clock=clock,
     )
-    return farm, _loops(farm)
+    return services, _loops(services)
 
 
-def _loops(farm: Services) -> list[Loop]:
+def _loops(services: Services) -> list[Loop]:
     """Return the farm's loops and all others in shutdown order: leadership stops first, so that a
     successor need not wait for the rest. From here on this scheduler may lead."""
-    settings, leadership, rescuer = farm.settings, farm.leadership, _rescuer(farm)
+    settings, leadership, rescuer = services.settings, services.leadership, _rescuer(services)
     leadership.on_gain = rescuer.recover
     loops = [
         Loop(
             "leadership",
             leadership.tick,
-            seconds=settings.leader_term_seconds / 4,
-            on_stop=leadership.resign,
+            seconds=settings.leader_lease_seconds / 4,
+            on_stop=leadership.release,
         ),
-        farm.placing,
-        farm.settling,
+        services.placer_loop,
+        services.completer_loop,
         Loop("rescuer", rescuer.tick, seconds=2 * settings.tick_seconds),
-        _webhooks_loop(farm),
-        *_housekeeping(farm),
+        _webhooks_loop(services),
+        *_housekeeping(services),
     ]
-    if farm.users is not None:
-        granter = BrokerUserSync(
-            database=farm.database, users=farm.users, leadership=leadership, clock=farm.clock
+    if services.users is not None:
+        sync = BrokerUserSync(
+            database=services.database,
+            users=services.users,
+            leadership=leadership,
+            clock=services.clock,
         )
-        loops.append(Loop("granter", granter.tick, seconds=GRANT_SECONDS))
+        loops.append(Loop("broker users", sync.tick, seconds=BROKER_USERS_SECONDS))
     leadership.tick()
     return loops
 
 
-def _placing(
+def _placer_loop(
     settings: SchedulerSettings,
     database: Database,
     broker: Broker,
@@ -120,62 +127,69 @@ def _placing(
         reserved=settings.reserved,
     )
     # Looking at a thousand workers takes long; each has a queued shard and can wait for the next.
-    return Loop("placer", placer.tick, seconds=settings.tick_seconds, rest=5.0, longest_rest=1.0)
-
-
-def _rescuer(farm: Services) -> Rescuer:
-    return Rescuer(
-        database=farm.database,
-        broker=farm.broker,
-        leadership=farm.leadership,
-        clock=farm.clock,
-        claim_within=farm.settings.claim_within_seconds,
-        lost_after=farm.settings.lost_after_seconds,
-        our_lag=lambda: farm.promptness.lag,
-        on_rescue=farm.placing.wake,
+    return Loop(
+        "placer", placer.tick, seconds=settings.tick_seconds, rest_factor=5.0, max_rest_seconds=1.0
     )
 
 
-def _webhooks_loop(farm: Services) -> Loop:
-    settings = farm.settings
+def _rescuer(services: Services) -> Rescuer:
+    return Rescuer(
+        database=services.database,
+        broker=services.broker,
+        leadership=services.leadership,
+        clock=services.clock,
+        claim_within=services.settings.claim_within_seconds,
+        lost_after=services.settings.lost_after_seconds,
+        our_lag=lambda: services.lag_monitor.lag,
+        on_rescue=services.placer_loop.wake,
+    )
+
+
+def _webhooks_loop(services: Services) -> Loop:
+    settings = services.settings
     verify = tls_verify(settings.ca_file, setting="TRACKFARM_SCHEDULER_CA_FILE")
     no_keepalive = httpx.Limits(max_keepalive_connections=0)
     transport = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=no_keepalive)
     dispatcher = WebhookDispatcher(
-        database=farm.database,
-        leadership=farm.leadership,
-        sender=WebhookSender(farm.objects, egress_policy(settings), farm.clock, transport),
+        database=services.database,
+        leadership=services.leadership,
+        sender=WebhookSender(services.objects, egress_policy(settings), services.clock, transport),
         signing_secret=settings.signing_secret.get_secret_value().encode(),
         give_up_seconds=settings.webhook_give_up_seconds,
-        clock=farm.clock,
+        clock=services.clock,
     )
     return Loop("webhooks", dispatcher.tick, seconds=WEBHOOK_SECONDS, on_stop=dispatcher.close)
 
 
-def _housekeeping(farm: Services) -> list[Loop]:
+def _housekeeping(services: Services) -> list[Loop]:
     """Return the cleanup loops: orphaned objects, changed artifacts, and data past its
     retention."""
-    database, objects, leadership, clock = farm.database, farm.objects, farm.leadership, farm.clock
-    margin, seconds = farm.settings.sweep_margin_seconds, farm.settings.sweep_seconds
-    sweeper = OrphanCleaner(
+    database, objects, leadership, clock = (
+        services.database,
+        services.objects,
+        services.leadership,
+        services.clock,
+    )
+    margin, seconds = services.settings.sweep_margin_seconds, services.settings.sweep_seconds
+    orphan_cleaner = OrphanCleaner(
         database=database, objects=objects, leadership=leadership, clock=clock, margin=margin
     )
-    late_look = ArtifactVerifier(
+    artifact_verifier = ArtifactVerifier(
         database=database, objects=objects, leadership=leadership, clock=clock, margin=margin
     )
-    remover = Pruner(
+    pruner = Pruner(
         database=database,
         objects=objects,
         leadership=leadership,
         clock=clock,
-        retention=farm.settings.retention,
+        retention=services.settings.retention,
     )
     if database.is_sqlite:
-        sweeper.recover()
+        orphan_cleaner.recover()
     return [
-        Loop("sweeper", sweeper.tick, seconds=seconds),
-        Loop("late look", late_look.tick, seconds=seconds),
-        Loop("remover", remover.tick, seconds=seconds),
+        Loop("orphan cleaner", orphan_cleaner.tick, seconds=seconds),
+        Loop("artifact verifier", artifact_verifier.tick, seconds=seconds),
+        Loop("pruner", pruner.tick, seconds=seconds),
     ]
 
 

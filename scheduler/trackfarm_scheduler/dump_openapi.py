@@ -23,12 +23,12 @@ def description() -> str:
                 "insecure": True,
             }
         )
-        farm, _loops = assemble(settings)
+        services, _loops = assemble(settings)
         try:
-            openapi = build_app(farm).openapi()
+            openapi = build_app(services).openapi()
         finally:
-            farm.broker.close()
-            farm.database.close()
+            services.broker.close()
+            services.database.close()
     return json.dumps(openapi, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 

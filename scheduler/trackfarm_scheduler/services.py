@@ -32,13 +32,13 @@ class Services:
     users: BrokerUsers | None
     recorder: Recorder
     leadership: Leadership
-    placing: Loop
-    settling: Loop
+    placer_loop: Loop
+    completer_loop: Loop
     prices: Prices
-    promptness: LagMonitor
-    wire_threads: CapacityLimiter
+    lag_monitor: LagMonitor
+    worker_threads: CapacityLimiter
     clock: Callable[[], float]
-    demands: DemandCache = field(default_factory=DemandCache)
+    demand_cache: DemandCache = field(default_factory=DemandCache)
 
     def broker_url_for(self, worker_id: str, password: str) -> str:
         if self.users is not None:

@@ -58,7 +58,7 @@ class SchedulerSettings(BaseSettings):
     claim_within_seconds: float = Field(default=5, gt=0)
     shard_seconds: float = Field(default=60, gt=0)
     tick_seconds: float = Field(default=0.25, gt=0, le=5)
-    leader_term_seconds: float = Field(default=4, gt=0.5)
+    leader_lease_seconds: float = Field(default=4, gt=0.5)
     worker_rate: int = Field(default=6_000, ge=1)
     guess_rate: int = Field(default=60, ge=1)
     submission_bytes: int = Field(default=4 * 2**30, ge=1)

@@ -47,15 +47,15 @@ THREADS = 16  # requests served at once; more would only wait for each other's l
 @asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
     current_default_thread_limiter().total_tokens = THREADS
-    farm: Services = app.state.farm
-    with farm.database.write() as session:
-        idempotency.release_all(session, farm.leadership.holder)
-    lag_monitor = asyncio.create_task(farm.promptness.watch())
+    services: Services = app.state.services
+    with services.database.write() as session:
+        idempotency.release_all(session, services.leadership.holder)
+    lag_monitor = asyncio.create_task(services.lag_monitor.watch())
     yield
     lag_monitor.cancel()
 
 
-def build_app(farm: Services) -> FastAPI:
+def build_app(services: Services) -> FastAPI:
     """Build the scheduler's web application over the services of the composition root."""
     app = DescribedApp(
         title="trackfarm",
@@ -64,18 +64,20 @@ def build_app(farm: Services) -> FastAPI:
         lifespan=_running,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.farm = farm
-    app.state.badges = token_cache(farm.database)
-    root_key = farm.settings.api_key.get_secret_value()
-    app.state.keyring = api_key_cache(farm.database, root_key, farm.clock)
-    app.state.studio = EventBroadcaster(farm.database, farm.settings.most_streams)
+    app.state.services = services
+    app.state.token_cache = token_cache(services.database)
+    root_key = services.settings.api_key.get_secret_value()
+    app.state.key_cache = api_key_cache(services.database, root_key, services.clock)
+    app.state.broadcaster = EventBroadcaster(services.database, services.settings.most_streams)
     app.state.exports = Exports()
     app.state.rates = RateLimiter(time.monotonic)
     errors.install(app)
-    limiter = BodyLimiter(require_caller, farm.settings.submission_bytes, upload_paths=[RELEASE])
+    limiter = BodyLimiter(
+        require_caller, services.settings.submission_bytes, upload_paths=[RELEASE]
+    )
     app.add_middleware(RequestMiddleware, limiter=limiter)
     # The most frequent routes come first, because routes are tried in order.
-    app.router.routes.insert(0, heartbeat_route(farm))
+    app.router.routes.insert(0, heartbeat_route(services))
     app.include_router(worker_api.router)
     app.include_router(jobs.router)
     app.include_router(workers.router)
@@ -89,8 +91,8 @@ def build_app(farm: Services) -> FastAPI:
     app.include_router(exports.router)
     app.include_router(webhooks.router)
     app.include_router(usage.router)
-    app.include_router(dropin_router(LineWatch(farm.database, time.monotonic)))
-    if isinstance(farm.objects, DirectoryStore):
-        app.include_router(directory_router(farm.objects))
-    app.include_router(pages(app, metrics.collector_of(farm)))
+    app.include_router(dropin_router(LineWatch(services.database, time.monotonic)))
+    if isinstance(services.objects, DirectoryStore):
+        app.include_router(directory_router(services.objects))
+    app.include_router(pages(app, metrics.collector_of(services)))
     return app

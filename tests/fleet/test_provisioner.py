@@ -55,8 +55,8 @@ def bundle(api: ApiFixture, served: tuple[Switch, str], tmp_path: Path) -> Path:
         packing.add(start, "start")
     app = served[0].app
     assert isinstance(app, FastAPI)
-    settings = app.state.farm.settings.model_copy(update={"bundle": archive})
-    app.state.farm = replace(app.state.farm, settings=settings)
+    settings = app.state.services.settings.model_copy(update={"bundle": archive})
+    app.state.services = replace(app.state.services, settings=settings)
     return archive
 
 

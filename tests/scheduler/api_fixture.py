@@ -87,11 +87,11 @@ def build(farm: FarmFixture, url: str) -> Services:
         users=BrokerUsers(NOBODY),
         recorder=farm.recorder,
         leadership=farm.leadership,
-        placing=Loop("placer", lambda: None, seconds=60),
-        settling=Loop("settler", lambda: None, seconds=60),
+        placer_loop=Loop("placer", lambda: None, seconds=60),
+        completer_loop=Loop("completer", lambda: None, seconds=60),
         prices=load_prices({}),
-        promptness=LagMonitor(threads := CapacityLimiter(4), farm.database.wait_to_write),
-        wire_threads=threads,
+        lag_monitor=LagMonitor(threads := CapacityLimiter(4), farm.database.wait_to_write),
+        worker_threads=threads,
         clock=farm.clock,
     )
 

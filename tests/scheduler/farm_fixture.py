@@ -46,7 +46,7 @@ ANY_TIMES = PlausibleBounds(slack=1e9)  # the clock stands still while tracks ar
 URL_SECONDS = 3600.0
 SECONDS_EACH = 2.0  # expected duration of a track of the fixture
 LEASE_SECONDS = 12.0
-TERM_SECONDS = 3600.0  # longer than any test: leadership uses the real clock
+LEADER_SECONDS = 3600.0  # longer than any test: leadership uses the real clock
 
 
 def briefs(number: int, *, word: str = "piano", **fields: object) -> list[Brief]:
@@ -68,9 +68,13 @@ class FarmFixture(RowQueries):
             jitter=lambda: 0.5,
             bounds=bounds,
         )
-        self.leadership = Leadership(database=database, holder="fixture", term=TERM_SECONDS)
+        self.leadership = Leadership(
+            database=database, holder="fixture", lease_seconds=LEADER_SECONDS
+        )
         self.leadership.tick()
-        self.settler = JobCompleter(database=database, leadership=self.leadership, clock=self.clock)
+        self.completer = JobCompleter(
+            database=database, leadership=self.leadership, clock=self.clock
+        )
 
     # Submissions
 
@@ -123,10 +127,10 @@ class FarmFixture(RowQueries):
 
     def settled(self, job_id: str) -> str:
         """Return the state of a job after a tick of the job completer."""
-        self.settler.tick()
+        self.completer.tick()
         return self.job(job_id).state
 
-    def sweeper(self, *, margin: float) -> OrphanCleaner:
+    def orphan_cleaner(self, *, margin: float) -> OrphanCleaner:
         return OrphanCleaner(
             database=self.database,
             objects=self.objects,

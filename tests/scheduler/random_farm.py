@@ -160,7 +160,7 @@ class RandomFarm(TwoSchedulerFarm):
         for artifact in one_of(loose, pick):
             self.farm.objects.content[artifact.object_key] = b"another"
             self.farm.clock.advance(URL_SECONDS + 1)
-            self.leader.late_look.tick()
+            self.leader.artifact_verifier.tick()
             assert artifact.object_key not in self.farm.objects.content
             del self.committed[artifact.track_id]
 

@@ -35,7 +35,7 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
         self.database = Database(f"sqlite:///{self.folder / 'farm.db'}")
         self.farm = FarmFixture(self.database)
         self.farm.objects.writes_once = False
-        self.farm.leadership.resign()
+        self.farm.leadership.release()
         self.leader, self.other = (Scheduler(self.farm, name) for name in ("one", "other"))
         self.leader.leadership.tick()
         self.jobs: list[str] = []
@@ -138,7 +138,7 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
         self.other.tick()
         assert self._deeds() == before, "the scheduler that does not lead acted"
         self.leader.tick()
-        self.leader.sweeper.tick()
+        self.leader.orphan_cleaner.tick()
 
     def _deeds(self) -> tuple[int, list[str]]:
         ended = self.farm.number(LeaseRow, col(LeaseRow.state) == LeaseState.ENDED)
@@ -146,7 +146,7 @@ class TwoSchedulerFarm(RuleBasedStateMachine):
 
     def change_the_leader(self) -> None:
         """Switch leaders; the old one was suspended and still believes that it leads."""
-        self.leader.leadership.resign()
+        self.leader.leadership.release()
         self.leader, self.other = self.other, self.leader
         self.leader.leadership.tick()
         assert self.other.leadership.leads

@@ -1,6 +1,6 @@
 """Loops of one scheduler process without a broker, ticked by the test."""
 
-from tests.scheduler.farm_fixture import TERM_SECONDS, FarmFixture
+from tests.scheduler.farm_fixture import LEADER_SECONDS, FarmFixture
 from trackfarm_scheduler.broker.client import Broker
 from trackfarm_scheduler.loops.artifact_verifier import ArtifactVerifier
 from trackfarm_scheduler.loops.completer import JobCompleter
@@ -14,7 +14,9 @@ class Scheduler:
     """Scheduler with its own leadership; database, objects and clock are those of the fixture."""
 
     def __init__(self, farm: FarmFixture, holder: str) -> None:
-        self.leadership = Leadership(database=farm.database, holder=holder, term=TERM_SECONDS)
+        self.leadership = Leadership(
+            database=farm.database, holder=holder, lease_seconds=LEADER_SECONDS
+        )
         self.broker = Broker("redis://127.0.0.1:1/0")
         shared = {
             "database": farm.database,
@@ -35,10 +37,10 @@ class Scheduler:
             shard_seconds=4,
             reserved={},
         )
-        self.settler = JobCompleter(**shared)  # type: ignore[arg-type]
-        self.sweeper = OrphanCleaner(**shared, objects=farm.objects, margin=60)  # type: ignore[arg-type]
-        self.late_look = ArtifactVerifier(**shared, objects=farm.objects, margin=0)  # type: ignore[arg-type]
+        self.completer = JobCompleter(**shared)  # type: ignore[arg-type]
+        self.orphan_cleaner = OrphanCleaner(**shared, objects=farm.objects, margin=60)  # type: ignore[arg-type]
+        self.artifact_verifier = ArtifactVerifier(**shared, objects=farm.objects, margin=0)  # type: ignore[arg-type]
 
     def tick(self) -> None:
         self.rescuer.tick()
-        self.settler.tick()
+        self.completer.tick()

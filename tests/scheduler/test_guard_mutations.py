@@ -30,55 +30,55 @@ pytestmark = pytest.mark.soak
 Verdict = TrackState | CommitRefusal
 
 
-def any_lease(facts: CommitFacts | None, *, object_key: str) -> Verdict:
+def commit_under_any_lease(facts: CommitFacts | None, *, object_key: str) -> Verdict:
     live = facts and replace(facts, lease=LeaseState.LIVE, attempt=AttemptState.OPEN)
     return judge_commit(live, object_key=object_key)
 
 
-def any_object(facts: CommitFacts | None, *, object_key: str) -> Verdict:
+def commit_any_object(facts: CommitFacts | None, *, object_key: str) -> Verdict:
     return judge_commit(facts, object_key=facts.object_key if facts else object_key)
 
 
-def end_only_its_own(session: Any, job_id: str, now: float, *, reason: str) -> None:
+def end_own_leases_only(session: Any, job_id: str, now: float, *, reason: str) -> None:
     for lease in leases.list_live(session, job_id):
         leases.end(session, lease, now, reason=reason, left_open=AttemptState.CANCELLED)
 
 
-def back_without_looking(session: Any, track_ids: Any, **values: object) -> list[int]:
+def return_without_check(session: Any, track_ids: Any, **values: object) -> list[int]:
     return tracks.move(session, track_ids, TrackState.PENDING, source=TrackState.LEASED, **values)
 
 
-def overtake_nobody(session: Any, track_ids: Any, now: float) -> None:
+def cancel_none(session: Any, track_ids: Any, now: float) -> None:
     """Leave the other leases live."""
 
 
-def anybodys_claim(facts: ClaimFacts, *, worker_id: str, worker_queue: str) -> ClaimVerdict:
+def claim_of_any_worker(facts: ClaimFacts, *, worker_id: str, worker_queue: str) -> ClaimVerdict:
     free = facts.lease is LeaseState.LIVE and facts.job is not JobState.CANCELLED
     return ClaimVerdict.GRANTED if free else ClaimVerdict.NOT_YOURS
 
 
-MUTATIONS: list[tuple[Any, str, Callable[..., Any]]] = [
-    (classifier, "judge_commit", any_lease),
-    (classifier, "judge_commit", any_object),
-    (leases, "end_all", end_only_its_own),
-    (leases, "return_to_pending", back_without_looking),
-    (leases, "overtake", overtake_nobody),
-    (rules, "judge_claim", anybodys_claim),
+MUTATIONS: list[tuple[Any, Callable[..., Any], Callable[..., Any]]] = [
+    (classifier, judge_commit, commit_under_any_lease),
+    (classifier, judge_commit, commit_any_object),
+    (leases, leases.end_all, end_own_leases_only),
+    (leases, leases.return_to_pending, return_without_check),
+    (leases, leases.cancel_duplicates, cancel_none),
+    (rules, rules.judge_claim, claim_of_any_worker),
 ]
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "mutant"), MUTATIONS, ids=lambda m: getattr(m, "__name__", None)
+    ("module", "guard", "mutant"), MUTATIONS, ids=lambda m: getattr(m, "__name__", None)
 )
-def test_it_goes_wrong_without(
+def test_farm_fails_without_guard(
     sqlite_template: Path,
     monkeypatch: pytest.MonkeyPatch,
     module: Any,
-    name: str,
+    guard: Callable[..., Any],
     mutant: Callable[..., Any],
 ) -> None:
     RandomFarm.template = sqlite_template
-    monkeypatch.setattr(module, name, mutant)
+    monkeypatch.setattr(module, guard.__name__, mutant)
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever notices first
         run_state_machine_as_test(
             RandomFarm,

@@ -27,7 +27,7 @@ class Role:
             return self._ticked.wait_for(lambda: self.ticks >= ticks, timeout=10)
 
 
-def test_it_ticks_at_once_and_again_when_woken() -> None:
+def test_loop_ticks_at_once_and_again_when_woken() -> None:
     role = Role()
     loop = Loop("probe", role.tick, seconds=3600)
     loop.start()
@@ -39,7 +39,7 @@ def test_it_ticks_at_once_and_again_when_woken() -> None:
     assert not any(t.name == "probe" for t in threading.enumerate())
 
 
-def test_it_ticks_by_itself() -> None:
+def test_loop_ticks_by_itself() -> None:
     role = Role()
     loop = Loop("probe", role.tick, seconds=0.001)
     loop.start()
@@ -47,7 +47,7 @@ def test_it_ticks_by_itself() -> None:
     loop.stop()
 
 
-def test_a_tick_that_fails_does_not_end_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_loop_continues_after_a_failed_tick(capsys: pytest.CaptureFixture[str]) -> None:
     def fail(number: int) -> None:
         if number <= 2:
             raise ZeroDivisionError
@@ -60,7 +60,7 @@ def test_a_tick_that_fails_does_not_end_it(capsys: pytest.CaptureFixture[str]) -
     assert "tick_failed" in capsys.readouterr().out
 
 
-def test_stopping_does_not_wait_for_the_next_tick() -> None:
+def test_loop_stops_without_waiting_for_the_next_tick() -> None:
     role = Role()
     loop = Loop("probe", role.tick, seconds=3600)
     loop.start()

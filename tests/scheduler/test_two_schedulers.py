@@ -40,7 +40,7 @@ def test_a_job_is_not_over_while_its_tracks_are_reopened(farm: FarmFixture) -> N
     with ThreadPoolExecutor(1) as pool:
         with farm.database.write() as session:
             jobs.retry(session, jobs.find(session, job_id)[0], farm.clock())
-            settling = begun(farm.database, pool, farm.settler.tick)
+            settling = begun(farm.database, pool, farm.completer.tick)
         settling.result(timeout=10)
     assert (farm.job(job_id).state, farm.states(job_id)) == ("running", {"done": 1, "pending": 1})
 

@@ -54,7 +54,7 @@ class Accepted:
 
 
 def accept(
-    farm: Services, line: LineWatch, caller: Caller, brief: Brief, kind: ModelSet
+    services: Services, line: LineWatch, caller: Caller, brief: Brief, kind: ModelSet
 ) -> Accepted:
     """Store a call as a job. Raises Refused (429) if the queue or the key's quota is full."""
     queue = line.now()
@@ -64,19 +64,19 @@ def accept(
         key_id=caller.identity.key_id,
         header=header,
         model_set=kind,
-        now=farm.clock(),
+        now=services.clock(),
         origin=JobOrigin.CALL,
     )
-    with audited_transaction(farm, caller.actor, "job.submit", intake.job_id) as change:
+    with audited_transaction(services, caller.actor, "job.submit", intake.job_id) as change:
         position = calls.count_waiting(change.session) + 1
-        if position > farm.settings.most_calls:
+        if position > services.settings.most_calls:
             raise _busy(f"{position - 1} calls are already queued")
-        sealed = _store(change.session, intake, brief, farm.clock())
+        sealed = _store(change.session, intake, brief, services.clock())
         _require_quota(change.session, caller, intake.new_tracks)
         change.target = sealed.job_id
-    farm.placing.wake()
+    services.placer_loop.wake()
     if not intake.new_tracks:  # all of its tracks may exist already
-        farm.settling.wake()
+        services.completer_loop.wake()
     shape = TrackShape(brief.duration, *effort_of(brief, kind))
     seconds = queue.seconds_behind(kind.name, brief.variations, shape)
     return Accepted(sealed.job_id, position, seconds)
@@ -114,7 +114,7 @@ class RequestedTracks:
 
 
 def order(
-    farm: Services,
+    services: Services,
     line: LineWatch,
     caller: Caller,
     fields: Mapping[str, object],
@@ -125,8 +125,8 @@ def order(
     Raises Refused: 400 for parameters that cannot be fulfilled, 429 if the queue is full.
     """
     parameters = flattened({name: value for name, value in fields.items() if name not in files})
-    kind = _kind(farm, line, parameters)
-    sources = _sources(farm, caller, parameters, files)
+    kind = _kind(services, line, parameters)
+    sources = _sources(services, caller, parameters, files)
     parameters |= {field: source.reference for field, source in sources.items()}
     source = sources.get("src_audio")
     outcome = translated(
@@ -137,14 +137,16 @@ def order(
     )
     if isinstance(outcome, list):
         raise _refused(outcome)
-    _require_sources(farm, caller, outcome.brief)
+    _require_sources(services, caller, outcome.brief)
     return RequestedTracks(
-        accept(farm, line, caller, outcome.brief, kind), outcome.brief, outcome.ignored
+        accept(services, line, caller, outcome.brief, kind), outcome.brief, outcome.ignored
     )
 
 
-def _kind(farm: Services, line: LineWatch, parameters: Mapping[str, object]) -> ModelSet:
-    name = parameters.get("model") or default_model(farm.settings.default_model, line.now().models)
+def _kind(services: Services, line: LineWatch, parameters: Mapping[str, object]) -> ModelSet:
+    name = parameters.get("model") or default_model(
+        services.settings.default_model, line.now().models
+    )
     if name not in model_sets():
         remedy = f"write one of {', '.join(model_sets())}"
         raise _refused([FieldProblem("model", f"{quoted(name)} is not a known model", remedy)])
@@ -152,18 +154,18 @@ def _kind(farm: Services, line: LineWatch, parameters: Mapping[str, object]) -> 
 
 
 def _sources(
-    farm: Services,
+    services: Services,
     caller: Caller,
     parameters: Mapping[str, object],
     files: Mapping[str, UploadFile],
 ) -> dict[str, CallSource]:
     """Return the sources of a call by field; an uploaded file wins over a reference."""
     sources: dict[str, CallSource] = {
-        FILE_FIELDS[name]: stored(farm, caller.owner, file, name)
+        FILE_FIELDS[name]: stored(services, caller.owner, file, name)
         for name, file in files.items()
         if name in FILE_FIELDS and file.filename
     }
-    with farm.database.read() as session:
+    with services.database.read() as session:
         for field in set(FILE_FIELDS.values()) & parameters.keys() - sources.keys():
             source = sources[field] = named(session, parameters[field])
             if flaw := path_flaw(source.reference):
@@ -173,11 +175,11 @@ def _sources(
     return sources
 
 
-def _require_sources(farm: Services, caller: Caller, brief: Brief) -> None:
+def _require_sources(services: Services, caller: Caller, brief: Brief) -> None:
     if brief.src_audio is None and brief.reference_audio is None:
         return
-    with farm.database.read() as session:
-        errors = SourceCheck(farm.objects, caller.owner).errors(session, 1, brief)
+    with services.database.read() as session:
+        errors = SourceCheck(services.objects, caller.owner).errors(session, 1, brief)
     if errors:
         raise _refused([FieldProblem(e["field"], e["message"], "give another") for e in errors])
 

@@ -168,11 +168,11 @@ def task_ids(fields: Mapping[str, object]) -> list[str]:
     return ids
 
 
-def query(farm: Services, line: LineWatch, caller: Caller, ids: list[str]) -> list[object]:
+def query(services: Services, line: LineWatch, caller: Caller, ids: list[str]) -> list[object]:
     """Return one entry for each id, in the order of the ids."""
     snapshot = line.now()
     valid_ids = list(dict.fromkeys(filter(_FORM.fullmatch, ids)))
-    with farm.database.read() as session:
+    with services.database.read() as session:
         calls_by_id = calls.find(session, valid_ids, owner=caller.sees)
     return [_task_entry(task_id, calls_by_id.get(task_id), snapshot) for task_id in ids]
 

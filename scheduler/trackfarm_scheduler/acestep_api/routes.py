@@ -34,7 +34,7 @@ from trackfarm_scheduler.acestep_api.request import (
 )
 from trackfarm_scheduler.acestep_api.responses import query, task_ids, wrapped
 from trackfarm_scheduler.acestep_api.sources import AUDIO
-from trackfarm_scheduler.api.auth import TheFarm
+from trackfarm_scheduler.api.auth import TheServices
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.queue_position import LineWatch, default_model
 from trackfarm_scheduler.db import artifacts, calls
@@ -117,19 +117,21 @@ def _add_tasks(router: APIRouter, line: LineWatch) -> None:
         response_model=schemas.Wrapped[schemas.Released],
         openapi_extra=schemas.takes(schemas.ReleaseBody, JSON, FORM, MULTIPART),
     )
-    async def release_task(farm: TheFarm, caller: KeySubmitter, sent: Body) -> Response:
+    async def release_task(services: TheServices, caller: KeySubmitter, sent: Body) -> Response:
         """Request up to eight tracks of one brief; returns a task id and the estimated time."""
-        return await run_in_threadpool(_release, farm, line, caller, sent)
+        return await run_in_threadpool(_release, services, line, caller, sent)
 
     @router.post(
         "/query_result",
         response_model=schemas.Wrapped[list[schemas.Task]],
         openapi_extra=schemas.takes(schemas.QueryBody, JSON, FORM),
     )
-    async def query_result(farm: TheFarm, caller: KeyReader, sent: Body) -> Response:
+    async def query_result(services: TheServices, caller: KeyReader, sent: Body) -> Response:
         """Return the state of tasks; `result` is JSON text of a list with one entry per track."""
         ids = task_ids(sent.fields)
-        return _json(wrapped(await run_in_threadpool(query, farm, line, caller, ids), farm.clock()))
+        return _json(
+            wrapped(await run_in_threadpool(query, services, line, caller, ids), services.clock())
+        )
 
     @router.get(
         AUDIO,
@@ -137,24 +139,24 @@ def _add_tasks(router: APIRouter, line: LineWatch) -> None:
         responses={200: {"description": "The file", "content": _AUDIO_KINDS}},
     )
     def audio(
-        farm: TheFarm, caller: KeyReader, path: Annotated[str, Query(max_length=1024)]
+        services: TheServices, caller: KeyReader, path: Annotated[str, Query(max_length=1024)]
     ) -> Response:
         """Download a finished file by the `path` in the `file` URL of a result."""
-        with farm.database.read() as session:
+        with services.database.read() as session:
             if not artifacts.is_requested_by(session, path, caller.sees):
                 raise ApiError(404, "you have no such file")
-        return audio_response(farm.objects, path)
+        return audio_response(services.objects, path)
 
 
-def _release(farm: Services, line: LineWatch, caller: Caller, sent: Sent) -> Response:
-    ordered = order(farm, line, caller, sent.fields, sent.files)
+def _release(services: Services, line: LineWatch, caller: Caller, sent: Sent) -> Response:
+    ordered = order(services, line, caller, sent.fields, sent.files)
     data = {
         "task_id": ordered.accepted.job_id,
         "status": "queued",
         "queue_position": ordered.accepted.position,
         "eta_seconds": ordered.accepted.seconds,
     }
-    return _json(wrapped(data, farm.clock(), ignored=ordered.ignored))
+    return _json(wrapped(data, services.clock(), ignored=ordered.ignored))
 
 
 def _add_forms(router: APIRouter) -> None:
@@ -168,37 +170,39 @@ def _add_forms(router: APIRouter) -> None:
         response_model=schemas.Wrapped[Sample],
         openapi_extra=schemas.takes(schemas.SampleBody, JSON, FORM),
     )
-    async def create_random_sample(farm: TheFarm, _caller: KeyReader, _sent: Body) -> Response:
+    async def create_random_sample(
+        services: TheServices, _caller: KeyReader, _sent: Body
+    ) -> Response:
         """Return random parameters to fill a form with; every `sample_type` has all of them."""
-        return _json(wrapped(any_sample(secrets.choice).model_dump(), farm.clock()))
+        return _json(wrapped(any_sample(secrets.choice).model_dump(), services.clock()))
 
 
 def _add_queries(router: APIRouter, line: LineWatch) -> None:
     @router.get("/v1/models")
-    def list_models(farm: TheFarm, _caller: KeyReader) -> schemas.Wrapped[schemas.Models]:
+    def list_models(services: TheServices, _caller: KeyReader) -> schemas.Wrapped[schemas.Models]:
         """List the models that live workers serve, and the default for calls without a model."""
         served = line.now().models
-        default = default_model(farm.settings.default_model, served)
+        default = default_model(services.settings.default_model, served)
         names = dict.fromkeys([*served, default])
         models = [{"name": name, "is_default": name == default} for name in names]
         data = {"models": models, "default_model": default}
-        return schemas.Wrapped[schemas.Models].model_validate(wrapped(data, farm.clock()))
+        return schemas.Wrapped[schemas.Models].model_validate(wrapped(data, services.clock()))
 
     @router.get("/v1/stats")
-    def stats(farm: TheFarm, caller: KeyReader) -> schemas.Wrapped[schemas.Stats]:
+    def stats(services: TheServices, caller: KeyReader) -> schemas.Wrapped[schemas.Stats]:
         """Return your calls by state, the length of the queue of all callers, and the mean time."""
         return schemas.Wrapped[schemas.Stats].model_validate(
-            wrapped(_stats(farm, caller), farm.clock())
+            wrapped(_stats(services, caller), services.clock())
         )
 
     @router.get("/health", include_in_schema=False)
-    async def health(farm: TheFarm) -> schemas.Wrapped[schemas.Health]:
+    async def health(services: TheServices) -> schemas.Wrapped[schemas.Health]:
         data = {"status": "ok", "service": SERVICE, "version": __version__}
-        return schemas.Wrapped[schemas.Health].model_validate(wrapped(data, farm.clock()))
+        return schemas.Wrapped[schemas.Health].model_validate(wrapped(data, services.clock()))
 
 
-def _stats(farm: Services, caller: Caller) -> dict[str, object]:
-    with farm.database.read() as session:
+def _stats(services: Services, caller: Caller) -> dict[str, object]:
+    with services.database.read() as session:
         counts = calls.count_by_state(session, owner=caller.sees)
         mean = calls.get_mean_seconds(session, owner=caller.sees)
         waiting = calls.count_waiting(session)
@@ -212,7 +216,7 @@ def _stats(farm: Services, caller: Caller) -> dict[str, object]:
     return {
         "jobs": jobs,
         "queue_size": waiting,
-        "queue_maxsize": farm.settings.most_calls,
+        "queue_maxsize": services.settings.most_calls,
         "avg_job_seconds": FIRST_MEAN_SECONDS if mean is None else mean,
     }
 

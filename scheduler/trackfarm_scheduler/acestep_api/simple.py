@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from trackfarm.protocol.operator import JobState
 from trackfarm_scheduler.acestep_api.create import order
 from trackfarm_scheduler.acestep_api.responses import FAILED, QUEUED, status_of
-from trackfarm_scheduler.api.auth import Reader, Submitter, TheFarm
+from trackfarm_scheduler.api.auth import Reader, Submitter, TheServices
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.queue_position import LineWatch
 from trackfarm_scheduler.db import calls
@@ -56,10 +56,10 @@ def router(line: LineWatch) -> APIRouter:
     routes = APIRouter(prefix="/api/generate", tags=["drop-in"])
 
     @routes.post("")
-    def generate(request: GenerateRequest, farm: TheFarm, caller: Submitter) -> Generated:
+    def generate(request: GenerateRequest, services: TheServices, caller: Submitter) -> Generated:
         """Request one track. Poll `GET /api/generate/{id}` for the result."""
         wanted: dict[str, object] = {"prompt": request.prompt, "duration": request.duration}
-        ordered = order(farm, line, caller, wanted | {"batch_size": 1}, {})
+        ordered = order(services, line, caller, wanted | {"batch_size": 1}, {})
         brief = ordered.brief
         return Generated(
             id=ordered.accepted.job_id,
@@ -69,28 +69,28 @@ def router(line: LineWatch) -> APIRouter:
         )
 
     @routes.get("/{reference}")
-    def generated(reference: str, farm: TheFarm, caller: Reader) -> Generated:
+    def generated(reference: str, services: TheServices, caller: Reader) -> Generated:
         """Return the state of a track, and its download URL once it is done."""
-        return _view(farm, _find(farm, caller, reference))
+        return _view(services, _find(services, caller, reference))
 
     return routes
 
 
-def _find(farm: Services, caller: Caller, reference: str) -> CallState:
-    with farm.database.read() as session:
+def _find(services: Services, caller: Caller, reference: str) -> CallState:
+    with services.database.read() as session:
         call = calls.find(session, [reference], owner=caller.sees).get(reference)
     if call is None or not call.tracks:
         raise ApiError(404, "you have no such track; tracks are kept for a day")
     return call
 
 
-def _view(farm: Services, call: CallState) -> Generated:
+def _view(services: Services, call: CallState) -> Generated:
     track = call.tracks[0]
     brief = track.brief_fields
     url = None
     if track.object_key:
         lifetime = timedelta(seconds=DOWNLOAD_SECONDS)
-        url = farm.objects.presign_get(track.object_key, expires=lifetime).url
+        url = services.objects.presign_get(track.object_key, expires=lifetime).url
     return Generated(
         id=call.job_id,
         status=_progress(call),

@@ -66,7 +66,7 @@ class CallSource:
     seconds: float | None
 
 
-def stored(farm: Services, owner: str, file: UploadFile, field: str) -> CallSource:
+def stored(services: Services, owner: str, file: UploadFile, field: str) -> CallSource:
     """Store an upload under the hash of its content. Raises Refused if it is empty or too large."""
     with tempfile.NamedTemporaryFile(prefix="trackfarm-source-") as temporary:
         size, sha256 = _copy(file.file, temporary.file)
@@ -74,11 +74,11 @@ def stored(farm: Services, owner: str, file: UploadFile, field: str) -> CallSour
             raise ApiError(400, f"{field}: a file must have 1 to {SOURCE_BYTES} bytes, not {size}")
         temporary.flush()
         key, path = upload_key(owner, sha256), Path(temporary.name)
-        with farm.database.write() as session:
-            uploads.touch(session, key, farm.clock())
-        stat = farm.objects.stat(key)
+        with services.database.write() as session:
+            uploads.touch(session, key, services.clock())
+        stat = services.objects.stat(key)
         if stat is None or stat.size != size:
-            farm.objects.put(key, path)
+            services.objects.put(key, path)
         return CallSource(UPLOAD + sha256, seconds_of(path))
 
 

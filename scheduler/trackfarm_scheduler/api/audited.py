@@ -25,22 +25,24 @@ class Change:
 
 
 @contextmanager
-def audited_transaction(farm: Services, by: Actor, action: str, target: str) -> Iterator[Change]:
+def audited_transaction(
+    services: Services, by: Actor, action: str, target: str
+) -> Iterator[Change]:
     """Open a transaction that is recorded in the audit log.
 
     A refusal rolls the transaction back and is recorded in a transaction of its own.
     """
     try:
-        with farm.database.write() as session:
+        with services.database.write() as session:
             change = Change(session, target)
             yield change
-            audit.record(session, at=farm.clock(), by=by, action=action, target=change.target)
+            audit.record(session, at=services.clock(), by=by, action=action, target=change.target)
     except (ApiError, NotAllowed) as refusal:
         outcome = f"refused: {refusal}"
-        with farm.database.write() as session:
+        with services.database.write() as session:
             audit.record(
                 session,
-                at=farm.clock(),
+                at=services.clock(),
                 by=by,
                 action=action,
                 target=change.target,

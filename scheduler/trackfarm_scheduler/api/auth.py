@@ -28,20 +28,20 @@ BASIC = {"WWW-Authenticate": 'Basic realm="trackfarm: any name, an API key as pa
 
 
 # Dependencies that do no I/O are coroutines: FastAPI would run a plain function in a thread.
-async def the_farm(request: Request) -> Services:
-    farm: Services = request.app.state.farm
-    return farm
+async def get_services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
 
 
-TheFarm = Annotated[Services, Depends(the_farm)]
+TheServices = Annotated[Services, Depends(get_services)]
 
 
-async def the_keyring(request: Request) -> ApiKeyCache:
-    keyring: ApiKeyCache = request.app.state.keyring
-    return keyring
+async def get_key_cache(request: Request) -> ApiKeyCache:
+    key_cache: ApiKeyCache = request.app.state.key_cache
+    return key_cache
 
 
-TheKeyring = Annotated[ApiKeyCache, Depends(the_keyring)]
+TheKeyCache = Annotated[ApiKeyCache, Depends(get_key_cache)]
 
 
 def bearer(request: Request) -> str:
@@ -77,11 +77,11 @@ async def calling_key(request: Request, token: str) -> Caller:
 
 
 async def _identity(request: Request, token: str) -> Identity:
-    keyring, digest = await the_keyring(request), digest_of(token)
-    identity = keyring.get(digest)
+    key_cache, digest = await get_key_cache(request), digest_of(token)
+    identity = key_cache.get(digest)
     if identity is None:
-        rate_limit.refuse_guesser(request, met_before=keyring.was_valid(digest))
-        identity = await run_in_threadpool(keyring.look_up, digest)
+        rate_limit.refuse_guesser(request, met_before=key_cache.was_valid(digest))
+        identity = await run_in_threadpool(key_cache.look_up, digest)
     if identity is None:
         rate_limit.count_guess(request)
         detail = "this API key is unknown, expired or revoked; check TRACKFARM_API_KEY"
@@ -136,7 +136,7 @@ Operator = Annotated[Caller, Depends(RequireScope(Scope.OPERATE))]
 Admin = Annotated[Caller, Depends(RequireScope(Scope.ADMIN))]
 
 
-async def joining(request: Request, farm: TheFarm) -> str:
+async def joining(request: Request, services: TheServices) -> str:
     """Return the token of a worker that wants to register; `store.admission` decides its rights.
 
     Runs before the body is validated, so that an unauthenticated client learns nothing from
@@ -144,27 +144,27 @@ async def joining(request: Request, farm: TheFarm) -> str:
     """
     rate_limit.refuse_guesser(request, met_before=False)
     token = bearer(request)
-    if not await run_in_threadpool(_opens, farm, token):
+    if not await run_in_threadpool(_opens, services, token):
         rate_limit.count_guess(request)
         raise ApiError(401, NO_WAY_IN, headers=BEARER)
     return token
 
 
-def _opens(farm: Services, token: str) -> bool:
-    join_token = farm.settings.join_token.get_secret_value()
-    with farm.database.read() as session:
-        return registration.may_admit(session, token, farm.clock(), join_token=join_token)
+def _opens(services: Services, token: str) -> bool:
+    join_token = services.settings.join_token.get_secret_value()
+    with services.database.read() as session:
+        return registration.may_admit(session, token, services.clock(), join_token=join_token)
 
 
 JoiningToken = Annotated[str, Depends(joining)]
 
 
-async def the_badges(request: Request) -> TokenCache:
-    badges: TokenCache = request.app.state.badges
-    return badges
+async def get_token_cache(request: Request) -> TokenCache:
+    token_cache: TokenCache = request.app.state.token_cache
+    return token_cache
 
 
-TheBadges = Annotated[TokenCache, Depends(the_badges)]
+TheTokenCache = Annotated[TokenCache, Depends(get_token_cache)]
 
 
 # Has few dependencies of its own, because FastAPI resolves each of them for every request.
@@ -175,11 +175,11 @@ async def calling_worker(request: Request) -> WorkerRow:
 
 
 async def _worker_of(request: Request, token: str) -> WorkerRow:
-    badges = await the_badges(request)
-    worker = badges.get(token)
+    token_cache = await get_token_cache(request)
+    worker = token_cache.get(token)
     if worker is None:
-        rate_limit.refuse_guesser(request, met_before=badges.was_valid(token))
-        worker = await run_in_threadpool(badges.look_up, token)
+        rate_limit.refuse_guesser(request, met_before=token_cache.was_valid(token))
+        worker = await run_in_threadpool(token_cache.look_up, token)
     if worker is None:
         rate_limit.count_guess(request)
         detail = "this worker token is no longer valid; register again"

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from trackfarm.protocol import operator as operator_api
 from trackfarm.protocol.operator import API_PREFIX
-from trackfarm_scheduler.api.auth import Reader, TheFarm, bearer, the_keyring
+from trackfarm_scheduler.api.auth import Reader, TheServices, bearer, get_key_cache
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.jobs import find_job
 from trackfarm_scheduler.api.pagination import EventFilter, set_next_link
@@ -34,20 +34,22 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/jobs/{reference}/events", responses=_ANSWER, response_class=Response)
-async def job_events(reference: str, request: Request, farm: TheFarm, caller: Reader) -> Response:
+async def job_events(
+    reference: str, request: Request, services: TheServices, caller: Reader
+) -> Response:
     """Stream the progress, tracks and states of one job as server-sent events.
 
     `Last-Event-ID` resumes after an event; without it, only new events are sent.
     """
-    job_id = await run_in_threadpool(_job_id, farm, caller, reference)
-    return await stream(request, farm, caller, Subscriber(job=job_id, owner=caller.sees))
+    job_id = await run_in_threadpool(_job_id, services, caller, reference)
+    return await stream(request, services, caller, Subscriber(job=job_id, owner=caller.sees))
 
 
 @router.get("/events", responses=_ANSWER, response_model=list[operator_api.EventInfo])
 async def list_events(
     request: Request,
     response: Response,
-    farm: TheFarm,
+    services: TheServices,
     caller: Reader,
     wanted: Annotated[EventFilter, Query()],
 ) -> list[operator_api.EventInfo] | Response:
@@ -57,64 +59,68 @@ async def list_events(
     instead; the query parameters are then ignored, and `Last-Event-ID` resumes after an event.
     """
     if MEDIA_TYPE in request.headers.get("accept", ""):
-        return await stream(request, farm, caller, Subscriber(job=None, owner=caller.sees))
-    page = await run_in_threadpool(_events, farm, caller, wanted)
+        return await stream(request, services, caller, Subscriber(job=None, owner=caller.sees))
+    page = await run_in_threadpool(_events, services, caller, wanted)
     if len(page) == wanted.limit:
         set_next_link(request, response, after=page[-1].id)
     return page
 
 
 async def stream(
-    request: Request, farm: Services, caller: Caller, listener: Subscriber
+    request: Request, services: Services, caller: Caller, subscriber: Subscriber
 ) -> Response:
     """Return a response that streams the subscriber's events. Raises Refused (429)."""
-    studio: EventBroadcaster = request.app.state.studio
+    broadcaster: EventBroadcaster = request.app.state.broadcaster
     try:
-        newest = await studio.enter(listener, caller.identity.key_id)
+        newest = await broadcaster.enter(subscriber, caller.identity.key_id)
     except TooManyStreams:
         detail = "this key has reached its limit of event streams; close one"
         headers = {"Retry-After": str(AGAIN_SECONDS)}
         raise ApiError(429, detail, headers=headers) from None
     last_id = last_event_id(request.headers.get("last-event-id"))
     after = newest if last_id is None else min(last_id, newest)
-    source = _frames(farm, studio, listener, after, newest, _key_check(request))
-    leave = partial(studio.leave, listener)
+    source = _frames(services, broadcaster, subscriber, after, newest, _key_check(request))
+    leave = partial(broadcaster.leave, subscriber)
     return SlowClientStreamingResponse(source, media_type=MEDIA_TYPE, headers=HEADERS, on_end=leave)
 
 
 async def _frames(
-    farm: Services,
-    studio: EventBroadcaster,
-    listener: Subscriber,
+    services: Services,
+    broadcaster: EventBroadcaster,
+    subscriber: Subscriber,
     after: int,
     newest: int,
     key_is_valid: Callable[[], Coroutine[Any, Any, bool]],
 ) -> AsyncGenerator[bytes]:
-    if listener.job is not None:
-        yield await run_in_threadpool(studio.progress, listener.job)
+    if subscriber.job is not None:
+        yield await run_in_threadpool(broadcaster.progress, subscriber.job)
     while after < newest:
-        after, text = await run_in_threadpool(_replayed, farm, listener, after, newest)
+        after, text = await run_in_threadpool(_replayed, services, subscriber, after, newest)
         yield text
-    while not listener.is_over:
-        text = await listener.next(HEARTBEAT_SECONDS)
+    while not subscriber.is_over:
+        text = await subscriber.next(HEARTBEAT_SECONDS)
         if not text and not await key_is_valid():
             return
-        if not listener.is_over:
+        if not subscriber.is_over:
             yield text or HEARTBEAT
 
 
-def _replayed(farm: Services, listener: Subscriber, after: int, newest: int) -> tuple[int, bytes]:
+def _replayed(
+    services: Services, subscriber: Subscriber, after: int, newest: int
+) -> tuple[int, bytes]:
     """Return the id up to which the next page of past events reaches, and the page as frames."""
-    with farm.database.read() as session:
+    with services.database.read() as session:
         page = reader.replay(
             session,
             after=after,
             until=newest,
             limit=PAGE,
-            job=listener.job,
-            owner=listener.owner,
+            job=subscriber.job,
+            owner=subscriber.owner,
         )
-    texts = [each.by_job.get(listener.job, b"") if listener.job else each.whole for each in page]
+    texts = [
+        each.by_job.get(subscriber.job, b"") if subscriber.job else each.whole for each in page
+    ]
     return page[-1].number if len(page) == PAGE else newest, b"".join(texts)
 
 
@@ -123,21 +129,23 @@ def _key_check(request: Request) -> Callable[[], Coroutine[Any, Any, bool]]:
     digest = digest_of(bearer(request))
 
     async def ask() -> bool:
-        keyring = await the_keyring(request)
-        if keyring.get(digest) is not None:
+        key_cache = await get_key_cache(request)
+        if key_cache.get(digest) is not None:
             return True
-        return await run_in_threadpool(keyring.look_up, digest) is not None
+        return await run_in_threadpool(key_cache.look_up, digest) is not None
 
     return ask
 
 
-def _job_id(farm: Services, caller: Caller, reference: str) -> str:
-    with farm.database.read() as session:
+def _job_id(services: Services, caller: Caller, reference: str) -> str:
+    with services.database.read() as session:
         return find_job(session, caller, reference).id
 
 
-def _events(farm: Services, caller: Caller, wanted: EventFilter) -> list[operator_api.EventInfo]:
-    with farm.database.read() as session:
+def _events(
+    services: Services, caller: Caller, wanted: EventFilter
+) -> list[operator_api.EventInfo]:
+    with services.database.read() as session:
         return event_feed.list_page(
             session,
             job=find_job(session, caller, wanted.job).id if wanted.job else None,

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from trackfarm.listings import job_file
 from trackfarm.protocol.operator import API_PREFIX
-from trackfarm_scheduler.api.auth import Reader, TheFarm
+from trackfarm_scheduler.api.auth import Reader, TheServices
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.jobs import find_job
 from trackfarm_scheduler.api.streaming import SlowClientStreamingResponse
@@ -62,7 +62,7 @@ def _binary(media_type: str) -> dict[int | str, dict[str, Any]]:
 async def artifacts(
     reference: str,
     request: Request,
-    farm: TheFarm,
+    services: TheServices,
     caller: Reader,
     first: Ordinal = 1,
     last: Ordinal | None = None,
@@ -79,42 +79,46 @@ async def artifacts(
     if last is not None and last < first:
         flaw = {"field": "query.last", "message": f"must not be less than first, which is {first}"}
         raise ApiError(422, "last is less than first", [flaw])
-    wanted, name = await run_in_threadpool(_wanted, farm, caller, reference, first, last)
+    wanted, name = await run_in_threadpool(_wanted, services, caller, reference, first, last)
     if wanted.number > tracks.MOST:
         detail = (
             f"an archive holds at most {tracks.MOST:,} tracks, and this one would have"
             f" {wanted.number:,}; download it in parts with ?first=…&last=…"
         )
         raise ApiError(422, detail)
-    archive = tracks.archive(farm.database, farm.objects, wanted)
+    archive = tracks.archive(services.database, services.objects, wanted)
     return _stream(request, caller, archive, ZIP, f"{name}.zip")
 
 
 @router.get("/tracks.csv", responses=_binary(CSV), response_class=Response)
-async def table(reference: str, request: Request, farm: TheFarm, caller: Reader) -> Response:
+async def table(
+    reference: str, request: Request, services: TheServices, caller: Reader
+) -> Response:
     """Download a table of all tracks of a job as CSV, one line per track."""
-    wanted, name = await run_in_threadpool(_wanted, farm, caller, reference)
-    rows = tracks.table(farm.database, wanted)
+    wanted, name = await run_in_threadpool(_wanted, services, caller, reference)
+    rows = tracks.table(services.database, wanted)
     return _stream(request, caller, rows, f"{CSV}; charset=utf-8", f"{name}.csv")
 
 
 @router.get("/tracks.m3u", responses=_binary(M3U), response_class=Response)
-async def playlist(reference: str, request: Request, farm: TheFarm, caller: Reader) -> Response:
+async def playlist(
+    reference: str, request: Request, services: TheServices, caller: Reader
+) -> Response:
     """Download a playlist (M3U) of the finished tracks; its URLs are valid for one hour."""
 
     def address_of(key: str) -> str:
-        return farm.objects.presign_get(key, expires=DOWNLOAD).url
+        return services.objects.presign_get(key, expires=DOWNLOAD).url
 
-    wanted, name = await run_in_threadpool(_wanted, farm, caller, reference)
-    lines = tracks.playlist(farm.database, wanted, address_of)
+    wanted, name = await run_in_threadpool(_wanted, services, caller, reference)
+    lines = tracks.playlist(services.database, wanted, address_of)
     return _stream(request, caller, lines, f"{M3U}; charset=utf-8", f"{name}.m3u")
 
 
 def _wanted(
-    farm: Services, caller: Caller, reference: str, first: int = 1, last: int | None = None
+    services: Services, caller: Caller, reference: str, first: int = 1, last: int | None = None
 ) -> tuple[Wanted, str]:
     """Return the selected tracks, and the file name without its extension."""
-    with farm.database.read() as session:
+    with services.database.read() as session:
         job = find_job(session, caller, reference)
         wanted = Wanted(job.id, job.track_count, first, last)
         return wanted, job_file(job.id, job.catalog, "")

@@ -19,7 +19,7 @@ from trackfarm.protocol.operator import API_PREFIX
 from trackfarm.protocol.worker import BUNDLE
 from trackfarm_scheduler import views
 from trackfarm_scheduler.api.audited import audited_transaction
-from trackfarm_scheduler.api.auth import JoiningToken, Operator, Reader, TheBadges, TheFarm
+from trackfarm_scheduler.api.auth import JoiningToken, Operator, Reader, TheServices, TheTokenCache
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.worker_api import end_access
 from trackfarm_scheduler.db import fleet_state, jobs, leader_leases, rentals, workers
@@ -35,11 +35,11 @@ FOREVER = 1e11
 
 @router.post("/term")
 def hold_term(
-    request: fleet_api.FleetLeaseRequest, farm: TheFarm, _caller: Operator
+    request: fleet_api.FleetLeaseRequest, services: TheServices, _caller: Operator
 ) -> fleet_api.FleetLease:
     """Acquire or renew the fleet's leader lease; returns the current leader."""
-    with farm.database.write() as session:
-        name, now = fleet_state.ensure_farm_name(session), farm.clock()
+    with services.database.write() as session:
+        name, now = fleet_state.ensure_farm_name(session), services.clock()
         lease = leader_leases.acquire(
             session, FLEET, request.holder, seconds=request.seconds, now=now
         )
@@ -47,55 +47,55 @@ def hold_term(
 
 
 @router.get("/term")
-def show_term(farm: TheFarm, _caller: Reader) -> fleet_api.FleetLease:
+def show_term(services: TheServices, _caller: Reader) -> fleet_api.FleetLease:
     """Return the current leader of the fleet, and the farm name in the tags of its machines."""
-    with farm.database.read() as session:
+    with services.database.read() as session:
         name, lease = fleet_state.find_farm_name(session), leader_leases.find(session, FLEET)
     if name is None:
-        with farm.database.write() as session:
+        with services.database.write() as session:
             name = fleet_state.ensure_farm_name(session)
-    return fleet_state.lease_view(name, lease, farm.clock())
+    return fleet_state.lease_view(name, lease, services.clock())
 
 
 @router.delete("/term/{holder}", status_code=204)
-def resign(holder: str, farm: TheFarm, _caller: Operator) -> None:
+def resign(holder: str, services: TheServices, _caller: Operator) -> None:
     """Release the leader lease, so that another process need not wait for it to expire."""
-    with farm.database.write() as session:
+    with services.database.write() as session:
         leader_leases.release(session, FLEET, holder)
 
 
 @router.get("/situation")
 def situation(
-    farm: TheFarm, _caller: Operator, ended_since: Since = FOREVER
+    services: TheServices, _caller: Operator, ended_since: Since = FOREVER
 ) -> fleet_api.FleetState:
     """Return the state that the autoscaler decides by: rentals, workers, demand and speeds.
 
     Rentals that ended at or after `ended_since` (Unix seconds) are included. The demand has no job
     names, because the fleet serves all owners.
     """
-    now, term = farm.clock(), show_term(farm, _caller)
-    with farm.database.read() as session:
+    now, term = services.clock(), show_term(services, _caller)
+    with services.database.read() as session:
         return fleet_state.load_state(
-            session, farm.demands, now, term=term, ended_since=ended_since
+            session, services.demand_cache, now, term=term, ended_since=ended_since
         )
 
 
 @router.get("/rentals")
 def list_rentals(
-    farm: TheFarm, _caller: Operator, ended_since: Since = FOREVER
+    services: TheServices, _caller: Operator, ended_since: Since = FOREVER
 ) -> list[fleet_api.RentalInfo]:
     """List open rentals and rentals that ended at or after `ended_since`, oldest first.
 
     `ended_since` is in Unix seconds. The `purpose` of a rental may name a job of any owner.
     """
-    with farm.database.read() as session:
+    with services.database.read() as session:
         rows = rentals.list_recent(session, ended_since=ended_since)
         return [rentals.view(row) for row in rows]
 
 
 @router.get("/stays")
 def list_stays(
-    farm: TheFarm,
+    services: TheServices,
     caller: Operator,
     ended_since: Since = FOREVER,
     behind: fleet_api.Tag | None = None,
@@ -106,7 +106,7 @@ def list_stays(
     This reads every attempt of the rentals' workers, so request a few rentals at a time: pass the
     tag of the last one as `behind` to get the next page.
     """
-    with farm.database.read(streamed=True) as session:
+    with services.database.read(streamed=True) as session:
         last = rentals.find_by_tag(session, behind) if behind else None
         if behind and last is None:
             raise _unknown(behind)
@@ -116,7 +116,7 @@ def list_stays(
 
 @router.post("/rentals", status_code=201)
 def intend(
-    request: fleet_api.RentalIntent, farm: TheFarm, caller: Operator
+    request: fleet_api.RentalIntent, services: TheServices, caller: Operator
 ) -> fleet_api.IntentAnswer:
     """Record the intent to rent a machine, before it is requested from the provider.
 
@@ -124,38 +124,42 @@ def intend(
     """
     plan = request.plan
     with (
-        audited_transaction(farm, caller.actor, "rental.intend", plan.tag) as change,
+        audited_transaction(services, caller.actor, "rental.intend", plan.tag) as change,
         _up_to_date(),
     ):
         leader_leases.require_epoch(change.session, FLEET, request.epoch)
         row, invitation = rentals.create_intent(
-            change.session, plan, farm.clock(), made_by=caller.owner
+            change.session, plan, services.clock(), made_by=caller.owner
         )
     return fleet_api.IntentAnswer(rental=rentals.view(row), token=invitation.token)
 
 
 @router.put("/rentals/{tag}")
 def move(
-    tag: str, request: fleet_api.RentalMove, farm: TheFarm, badges: TheBadges, _caller: Operator
+    tag: str,
+    request: fleet_api.RentalMove,
+    services: TheServices,
+    token_cache: TheTokenCache,
+    _caller: Operator,
 ) -> fleet_api.RentalInfo:
     """Update a rental to its next state; refused (409) if its version has changed since."""
-    with farm.database.write() as session, _up_to_date():
+    with services.database.write() as session, _up_to_date():
         leader_leases.require_epoch(session, FLEET, request.epoch)
-        change = rentals.move(session, tag, request, farm.clock())
+        change = rentals.move(session, tag, request, services.clock())
     if change is None:
         raise _unknown(tag)
     row, ended_worker_ids = change
     for worker_id in ended_worker_ids:
-        end_access(farm, badges, worker_id)
+        end_access(services, token_cache, worker_id)
     return rentals.view(row)
 
 
 @router.post("/rentals/{tag}/dismiss")
 def dismiss(
-    tag: str, request: fleet_api.ReleaseRequestAnswer, farm: TheFarm, caller: Operator
+    tag: str, request: fleet_api.ReleaseRequestAnswer, services: TheServices, caller: Operator
 ) -> fleet_api.RentalInfo:
     """Ask the fleet's leader to drain a rental and return the machine."""
-    with audited_transaction(farm, caller.actor, "rental.dismiss", tag) as change:
+    with audited_transaction(services, caller.actor, "rental.dismiss", tag) as change:
         row = rentals.request_release(change.session, tag, request.reason)
         if row is None:
             raise _unknown(tag)
@@ -163,35 +167,35 @@ def dismiss(
 
 
 @router.post("/rentals/{tag}/drain")
-def drain(tag: str, farm: TheFarm, caller: Operator) -> list[operator_api.WorkerInfo]:
+def drain(tag: str, services: TheServices, caller: Operator) -> list[operator_api.WorkerInfo]:
     """Stop giving new work to the workers of a rental; each leaves once it has finished its shards.
 
     Returns the workers of the rental that are present.
     """
-    with farm.database.write() as session:
+    with services.database.write() as session:
         if rentals.find_by_tag(session, tag) is None:
             raise _unknown(tag)
-        rentals.drain(session, tag, farm.clock())
-        farm.placing.wake()
-        return _workers_of(session, farm, tag)
+        rentals.drain(session, tag, services.clock())
+        services.placer_loop.wake()
+        return _workers_of(session, services, tag)
 
 
 @router.post("/jobs/{reference}/out-of-budget")
-def out_of_budget(reference: str, farm: TheFarm, caller: Operator) -> operator_api.JobInfo:
+def out_of_budget(reference: str, services: TheServices, caller: Operator) -> operator_api.JobInfo:
     """End a job because its budget pays for no further machine; its finished tracks stay."""
-    with audited_transaction(farm, caller.actor, "job.out_of_budget", reference) as change:
+    with audited_transaction(services, caller.actor, "job.out_of_budget", reference) as change:
         matches = jobs.find(change.session, reference, owner=caller.sees)
         if len(matches) != 1:
             raise ApiError(404, f"there is no job {reference}; `trackfarm jobs` lists them")
         change.target = matches[0].id
-        jobs.mark_out_of_budget(change.session, matches[0], farm.clock())
-    with farm.database.read() as session:
+        jobs.mark_out_of_budget(change.session, matches[0], services.clock())
+    with services.database.read() as session:
         (job,) = jobs.find(session, change.target)
-        return views.job_view(session, job, workers.list_live(session), farm.clock())
+        return views.job_view(session, job, workers.list_live(session), services.clock())
 
 
-def _workers_of(session: Session, farm: Services, tag: str) -> list[operator_api.WorkerInfo]:
-    now = farm.clock()
+def _workers_of(session: Session, services: Services, tag: str) -> list[operator_api.WorkerInfo]:
+    now = services.clock()
     present = [w for w in workers.list_present(session) if w.rental_tag == tag]
     return [views.worker_view(w, 0, now) for w in present]
 
@@ -220,21 +224,21 @@ NONE = (
 
 
 @bundle_router.get(f"{API_PREFIX}/fleet/bundle", tags=["fleet"])
-def show_bundle(farm: TheFarm, _caller: Operator) -> fleet_api.CodeBundle:
+def show_bundle(services: TheServices, _caller: Operator) -> fleet_api.CodeBundle:
     """Return the size and the SHA-256 digest of the bundle, by which machines verify it."""
-    with _bundle(farm).open("rb") as file:
+    with _bundle(services).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return fleet_api.CodeBundle(sha256=sha256, size=file.tell())
 
 
 @bundle_router.get(BUNDLE, tags=["worker"], response_class=FileResponse)
-def fetch_bundle(farm: TheFarm, _token: JoiningToken) -> FileResponse:
+def fetch_bundle(services: TheServices, _token: JoiningToken) -> FileResponse:
     """Download the bundle, a gzip archive, with a join token. Spends no use of an invitation."""
-    return FileResponse(_bundle(farm), media_type="application/gzip")
+    return FileResponse(_bundle(services), media_type="application/gzip")
 
 
-def _bundle(farm: Services) -> Path:
-    path = farm.settings.bundle
+def _bundle(services: Services) -> Path:
+    path = services.settings.bundle
     if path is None or not path.is_file():
         raise ApiError(404, NONE)
     return path

@@ -53,8 +53,8 @@ class _HeartbeatBatch:
 class HeartbeatBatcher:
     """Heartbeat batcher for one event loop."""
 
-    def __init__(self, farm: Services) -> None:
-        self._farm = farm
+    def __init__(self, services: Services) -> None:
+        self._farm = services
         self._next: _HeartbeatBatch | None = None
         self._not_before = 0.0
         # Not the pool of all requests: their load must not make a worker look silent.
@@ -90,15 +90,15 @@ class HeartbeatBatcher:
             return HeartbeatResult(frozenset(held), paused, leaving, workers.count_live(session))
 
 
-def heartbeat_route(farm: Services) -> Route:
+def heartbeat_route(services: Services) -> Route:
     """Build `POST heartbeat`: extend the leases the worker holds, and tell it to stop the others."""
-    pulse = HeartbeatBatcher(farm)
+    pulse = HeartbeatBatcher(services)
 
     async def heartbeat(request: Request) -> Response:
         worker = await calling_worker(request)
         beat = _read(await request.body())
         standing = await pulse.beat(worker.id, beat)
-        answer = _answer(farm, worker.id, beat, standing)
+        answer = _answer(services, worker.id, beat, standing)
         return Response(answer.model_dump_json(), media_type="application/json")
 
     return Route(f"{WORKER_PREFIX}/heartbeat", heartbeat, methods=["POST"])
@@ -113,16 +113,16 @@ def _read(body: bytes) -> HeartbeatRequest:
 
 
 def _answer(
-    farm: Services, worker_id: str, beat: HeartbeatRequest, standing: HeartbeatResult
+    services: Services, worker_id: str, beat: HeartbeatRequest, standing: HeartbeatResult
 ) -> HeartbeatAnswer:
     held_leases = {s.lease_id for s in beat.shards if (worker_id, s.lease_id) in standing.held}
     commands = [c for s in beat.shards if (c := _command(s, held_leases, standing.paused))]
     if worker_id in standing.leaving:
         commands.append(Command(kind=CommandKind.DRAIN, reason="drain requested"))
     return HeartbeatAnswer(
-        leases=dict.fromkeys(held_leases, farm.settings.lost_after_seconds),
+        leases=dict.fromkeys(held_leases, services.settings.lost_after_seconds),
         commands=commands,
-        intervals=farm.intervals(standing.workers),
+        intervals=services.intervals(standing.workers),
     )
 
 

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message
 
-from trackfarm_scheduler.api.auth import bearer, calling_key, the_farm
+from trackfarm_scheduler.api.auth import bearer, calling_key, get_services
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.db import idempotency
 from trackfarm_scheduler.db.idempotency import IdempotencyKey, StoredResponse
@@ -45,12 +45,12 @@ class RepeatableRoute(APIRoute):
 async def _once(request: Request, token: str, inner: _Handler) -> Response:
     if not _FORM.fullmatch(token):
         raise ApiError(400, f"{HEADER} must be 1 to 255 printable ASCII characters without spaces")
-    caller, farm = await calling_key(request, bearer(request)), await the_farm(request)
+    caller, services = await calling_key(request, bearer(request)), await get_services(request)
     claim = IdempotencyKey(caller.identity.key_id, token)
     body = _DigestedBody(request)
-    if await run_in_threadpool(_reserve, farm, claim):
-        return await _first(body, farm, claim, inner)
-    answer = await run_in_threadpool(_kept, farm, claim)
+    if await run_in_threadpool(_reserve, services, claim):
+        return await _first(body, services, claim, inner)
+    answer = await run_in_threadpool(_kept, services, claim)
     if answer is None:
         detail = f"the first request with this {HEADER} is still being processed; try again later"
         raise ApiError(409, detail, headers={"Retry-After": str(AGAIN_SECONDS)})
@@ -61,18 +61,18 @@ async def _once(request: Request, token: str, inner: _Handler) -> Response:
 
 
 async def _first(
-    body: "_DigestedBody", farm: Services, claim: IdempotencyKey, inner: _Handler
+    body: "_DigestedBody", services: Services, claim: IdempotencyKey, inner: _Handler
 ) -> Response:
     try:
         response = await inner(body.request)
     except BaseException:
-        await run_in_threadpool(_release, farm, claim)
+        await run_in_threadpool(_release, services, claim)
         raise
     digest = await body.to_the_end()
     text = bytes(response.body).decode()
     kind = response.headers["content-type"]
     await run_in_threadpool(
-        _keep, farm, claim, StoredResponse(digest, response.status_code, kind, text)
+        _keep, services, claim, StoredResponse(digest, response.status_code, kind, text)
     )
     return response
 
@@ -100,21 +100,21 @@ class _DigestedBody:
         return self._digest.hexdigest()
 
 
-def _reserve(farm: Services, claim: IdempotencyKey) -> bool:
-    with farm.database.write() as session:
-        return idempotency.reserve(session, claim, farm.leadership.holder, farm.clock())
+def _reserve(services: Services, claim: IdempotencyKey) -> bool:
+    with services.database.write() as session:
+        return idempotency.reserve(session, claim, services.leadership.holder, services.clock())
 
 
-def _kept(farm: Services, claim: IdempotencyKey) -> StoredResponse | None:
-    with farm.database.read() as session:
+def _kept(services: Services, claim: IdempotencyKey) -> StoredResponse | None:
+    with services.database.read() as session:
         return idempotency.find_response(session, claim)
 
 
-def _keep(farm: Services, claim: IdempotencyKey, answer: StoredResponse) -> None:
-    with farm.database.write() as session:
-        idempotency.store_response(session, claim, answer, farm.clock())
+def _keep(services: Services, claim: IdempotencyKey, answer: StoredResponse) -> None:
+    with services.database.write() as session:
+        idempotency.store_response(session, claim, answer, services.clock())
 
 
-def _release(farm: Services, claim: IdempotencyKey) -> None:
-    with farm.database.write() as session:
+def _release(services: Services, claim: IdempotencyKey) -> None:
+    with services.database.write() as session:
         idempotency.release(session, claim)

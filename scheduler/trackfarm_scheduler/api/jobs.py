@@ -17,7 +17,7 @@ from trackfarm.protocol.operator import API_PREFIX
 from trackfarm_scheduler import views
 from trackfarm_scheduler.api import submissions
 from trackfarm_scheduler.api.audited import audited_transaction
-from trackfarm_scheduler.api.auth import Operator, Reader, Submitter, TheFarm
+from trackfarm_scheduler.api.auth import Operator, Reader, Submitter, TheServices
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.idempotency import RepeatableRoute
 from trackfarm_scheduler.api.pagination import (
@@ -50,20 +50,20 @@ DOWNLOAD_URL_SECONDS = 3600
 
 @router.post("/jobs", status_code=201)
 async def submit(
-    request: Request, response: Response, farm: TheFarm, caller: Submitter
+    request: Request, response: Response, services: TheServices, caller: Submitter
 ) -> operator_api.SubmitAnswer:
     """Submit a catalog as newline-delimited JSON: a job header, then one brief per line.
 
     Returns 201 for a new job, or 200 if the same catalog was submitted before. If any line is
     invalid, nothing is stored.
     """
-    sealed = await submissions.receive(farm, caller, request.stream())
-    farm.placing.wake()
-    farm.settling.wake()
+    sealed = await submissions.receive(services, caller, request.stream())
+    services.placer_loop.wake()
+    services.completer_loop.wake()
     if sealed.already_submitted:
         response.status_code = 200
     return operator_api.SubmitAnswer(
-        job=_view(farm, caller, sealed.job_id),
+        job=_view(services, caller, sealed.job_id),
         already_submitted=sealed.already_submitted,
         revived_tracks=sealed.taken_over,
     )
@@ -73,14 +73,14 @@ async def submit(
 def list_jobs(
     request: Request,
     response: Response,
-    farm: TheFarm,
+    services: TheServices,
     caller: Reader,
     wanted: Annotated[JobFilter, Query()],
 ) -> list[operator_api.JobInfo]:
     """List jobs, newest first. `since` and `until` filter by the creation time."""
-    now = farm.clock()
+    now = services.clock()
     before = decode_cursor(wanted.cursor, [float, str]) if wanted.cursor else None
-    with farm.database.read() as session:
+    with services.database.read() as session:
         live = workers.list_live(session)
         rows = jobs.list_newest(
             session,
@@ -99,61 +99,61 @@ def list_jobs(
 
 
 @router.get("/jobs/{reference}")
-def show_job(reference: str, farm: TheFarm, caller: Reader) -> operator_api.JobInfo:
+def show_job(reference: str, services: TheServices, caller: Reader) -> operator_api.JobInfo:
     """Return a job, given by its id or the beginning of its id."""
-    return _view(farm, caller, reference)
+    return _view(services, caller, reference)
 
 
 @router.post("/jobs/{reference}/pause")
-def pause(reference: str, farm: TheFarm, caller: Operator) -> operator_api.JobInfo:
+def pause(reference: str, services: TheServices, caller: Operator) -> operator_api.JobInfo:
     """Pause a running job; shards in progress stop at their next step."""
-    return _change(farm, caller, "job.pause", reference, jobs.pause)
+    return _change(services, caller, "job.pause", reference, jobs.pause)
 
 
 @router.post("/jobs/{reference}/resume")
 def resume(
     reference: str,
-    farm: TheFarm,
+    services: TheServices,
     caller: Operator,
     budget: Annotated[float | None, Query(gt=0)] = None,
 ) -> operator_api.JobInfo:
     """Resume a job that is paused or out of budget. `budget` (US dollars) replaces the old one."""
-    return _change(farm, caller, "job.resume", reference, partial(jobs.resume, budget=budget))
+    return _change(services, caller, "job.resume", reference, partial(jobs.resume, budget=budget))
 
 
 @router.post("/jobs/{reference}/cancel")
-def cancel(reference: str, farm: TheFarm, caller: Operator) -> operator_api.JobInfo:
+def cancel(reference: str, services: TheServices, caller: Operator) -> operator_api.JobInfo:
     """Cancel a job; its finished tracks stay."""
-    return _change(farm, caller, "job.cancel", reference, jobs.cancel)
+    return _change(services, caller, "job.cancel", reference, jobs.cancel)
 
 
 @router.post("/jobs/{reference}/retry")
-def retry(reference: str, farm: TheFarm, caller: Operator) -> operator_api.JobInfo:
+def retry(reference: str, services: TheServices, caller: Operator) -> operator_api.JobInfo:
     """Make the failed and cancelled tracks of a job again."""
-    return _change(farm, caller, "job.retry", reference, jobs.retry)
+    return _change(services, caller, "job.retry", reference, jobs.retry)
 
 
 @router.delete("/jobs/{reference}", status_code=202)
-def remove(reference: str, farm: TheFarm, caller: Operator) -> operator_api.JobInfo:
+def remove(reference: str, services: TheServices, caller: Operator) -> operator_api.JobInfo:
     """Delete an ended job with its files, except tracks that other jobs share.
 
     Returns the job as it was. Deletion runs in the background.
     """
-    job = _view(farm, caller, reference)
-    with audited_transaction(farm, caller.actor, "job.remove", job.id) as change:
-        jobs.remove(change.session, find_job(change.session, caller, job.id), farm.clock())
+    job = _view(services, caller, reference)
+    with audited_transaction(services, caller.actor, "job.remove", job.id) as change:
+        jobs.remove(change.session, find_job(change.session, caller, job.id), services.clock())
     return job
 
 
 @router.get("/jobs/{reference}/tracks")
 def list_tracks(
-    reference: str, farm: TheFarm, caller: Reader, wanted: Annotated[TrackFilter, Query()]
+    reference: str, services: TheServices, caller: Reader, wanted: Annotated[TrackFilter, Query()]
 ) -> operator_api.TrackPage:
     """List tracks in the order of the catalog, starting after the ordinal `after`.
 
     `since` and `until` filter by the time when a track ended. URLs of files are valid for one hour.
     """
-    with farm.database.read() as session:
+    with services.database.read() as session:
         job = find_job(session, caller, reference)
         rows = track_list.list_page(
             session,
@@ -165,7 +165,7 @@ def list_tracks(
             between=wanted.between,
         )
         page = [
-            track_list.view(*row, _download_url(farm, row[2].object_key) if row[2] else None)
+            track_list.view(*row, _download_url(services, row[2].object_key) if row[2] else None)
             for row in rows
         ]
     return operator_api.TrackPage(
@@ -173,14 +173,14 @@ def list_tracks(
     )
 
 
-def _download_url(farm: Services, key: str) -> str:
-    return farm.objects.presign_get(key, expires=timedelta(seconds=DOWNLOAD_URL_SECONDS)).url
+def _download_url(services: Services, key: str) -> str:
+    return services.objects.presign_get(key, expires=timedelta(seconds=DOWNLOAD_URL_SECONDS)).url
 
 
 @router.get("/status")
-def status(farm: TheFarm, caller: Reader) -> operator_api.FarmStatus:
+def status(services: TheServices, caller: Reader) -> operator_api.FarmStatus:
     """Return the number of jobs, tracks and workers by state, and whether the broker is up."""
-    with farm.database.read() as session:
+    with services.database.read() as session:
         worker_counts: dict[str, int] = {}
         for worker in workers.list_present(session):
             worker_counts[worker.state] = worker_counts.get(worker.state, 0) + 1
@@ -189,27 +189,27 @@ def status(farm: TheFarm, caller: Reader) -> operator_api.FarmStatus:
             jobs=jobs.count_by_state(session, owner=caller.sees),
             tracks=job_counts.count_all(session, owner=caller.sees),
             workers=worker_counts,
-            broker_ok=farm.broker.is_up(),
+            broker_ok=services.broker.is_up(),
         )
 
 
 def _change(
-    farm: Services,
+    services: Services,
     caller: Caller,
     action: str,
     reference: str,
     change: Callable[[Session, JobRow, float], object],
 ) -> operator_api.JobInfo:
-    with audited_transaction(farm, caller.actor, action, reference) as audited:
+    with audited_transaction(services, caller.actor, action, reference) as audited:
         job = find_job(audited.session, caller, reference)
         audited.target = job.id
-        change(audited.session, job, farm.clock())
-    farm.placing.wake()
-    farm.settling.wake()
-    return _view(farm, caller, job.id)
+        change(audited.session, job, services.clock())
+    services.placer_loop.wake()
+    services.completer_loop.wake()
+    return _view(services, caller, job.id)
 
 
-def _view(farm: Services, caller: Caller, reference: str) -> operator_api.JobInfo:
-    with farm.database.read() as session:
+def _view(services: Services, caller: Caller, reference: str) -> operator_api.JobInfo:
+    with services.database.read() as session:
         job = find_job(session, caller, reference)
-        return views.job_view(session, job, workers.list_live(session), farm.clock())
+        return views.job_view(session, job, workers.list_live(session), services.clock())

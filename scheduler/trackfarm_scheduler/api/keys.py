@@ -11,7 +11,7 @@ from trackfarm.protocol.accounts import ApiKeyInfo, AuditEntry, KeyRequest, NewA
 from trackfarm.protocol.operator import API_PREFIX
 from trackfarm_scheduler import views
 from trackfarm_scheduler.api.audited import audited_transaction
-from trackfarm_scheduler.api.auth import Admin, TheFarm, TheKeyring
+from trackfarm_scheduler.api.auth import Admin, TheKeyCache, TheServices
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.db import api_keys, audit
 from trackfarm_scheduler.db.tables_access import ApiKeyRow
@@ -20,7 +20,9 @@ router = APIRouter(prefix=API_PREFIX, tags=["access"])
 
 
 @router.post("/keys", status_code=201)
-def make_key(wanted: KeyRequest, request: Request, farm: TheFarm, caller: Admin) -> NewApiKey:
+def make_key(
+    wanted: KeyRequest, request: Request, services: TheServices, caller: Admin
+) -> NewApiKey:
     """Create an API key. The secret is in this response only and is not stored.
 
     Idempotency-Key is therefore refused; repeating the request is safe all the same, because a name
@@ -30,8 +32,8 @@ def make_key(wanted: KeyRequest, request: Request, farm: TheFarm, caller: Admin)
         raise ApiError(
             400, "leave out Idempotency-Key: this response has a secret, which is not stored"
         )
-    now = farm.clock()
-    with audited_transaction(farm, caller.actor, "key.make", wanted.name) as change:
+    now = services.clock()
+    with audited_transaction(services, caller.actor, "key.make", wanted.name) as change:
         if wanted.expires_at is not None and wanted.expires_at.timestamp() <= now:
             raise ApiError(422, "expires_at is in the past")
         if (same := api_keys.find_by_name(change.session, wanted.name, now)) is not None:
@@ -44,26 +46,28 @@ def make_key(wanted: KeyRequest, request: Request, farm: TheFarm, caller: Admin)
 
 
 @router.get("/keys")
-def list_keys(farm: TheFarm, _caller: Admin) -> list[ApiKeyInfo]:
+def list_keys(services: TheServices, _caller: Admin) -> list[ApiKeyInfo]:
     """List all keys, including revoked ones, oldest first."""
-    with farm.database.read() as session:
+    with services.database.read() as session:
         return [views.key_view(row) for row in api_keys.list_all(session)]
 
 
 @router.post("/keys/{reference}/revoke")
-def revoke_key(reference: str, farm: TheFarm, keyring: TheKeyring, caller: Admin) -> ApiKeyInfo:
+def revoke_key(
+    reference: str, services: TheServices, key_cache: TheKeyCache, caller: Admin
+) -> ApiKeyInfo:
     """Revoke a key, given by its id, its name, or the beginning of its id.
 
     It takes effect at once on this scheduler, and within seconds on others.
     """
-    now = farm.clock()
-    with audited_transaction(farm, caller.actor, "key.revoke", reference) as change:
+    now = services.clock()
+    with audited_transaction(services, caller.actor, "key.revoke", reference) as change:
         row = _find(api_keys.find(change.session, reference), reference, now)
         change.target = row.id
         if not api_keys.revoke(change.session, row.id, now):
             raise ApiError(409, f"key {row.id} is already revoked")
         change.session.refresh(row)
-    keyring.forget(row.id)
+    key_cache.forget(row.id)
     return views.key_view(row)
 
 
@@ -78,7 +82,7 @@ def _find(matches: list[ApiKeyRow], reference: str, now: float) -> ApiKeyRow:
 
 @router.get("/audit")
 def list_audit(
-    farm: TheFarm,
+    services: TheServices,
     _caller: Admin,
     target: Annotated[str | None, Query(max_length=300)] = None,
     after: Annotated[int, Query(ge=0, le=2**53)] = 0,
@@ -88,6 +92,6 @@ def list_audit(
 
     `target` filters by the full id of a job, key, worker or other changed object.
     """
-    with farm.database.read() as session:
+    with services.database.read() as session:
         rows = audit.list_entries(session, target=target, after=after, limit=limit)
         return [views.audit_view(row) for row in rows]

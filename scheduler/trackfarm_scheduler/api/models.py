@@ -15,7 +15,7 @@ from trackfarm.protocol import operator as operator_api
 from trackfarm.protocol.operator import API_PREFIX, FarmModelSet, TrackCounts, WorkerState
 from trackfarm.tiers import smallest_tier_for
 from trackfarm_scheduler import job_plan
-from trackfarm_scheduler.api.auth import Reader, TheFarm
+from trackfarm_scheduler.api.auth import Reader, TheServices
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.pagination import (
     ModelSetFilter,
@@ -34,17 +34,17 @@ router = APIRouter(prefix=API_PREFIX, tags=["workers"])
 def list_models(
     request: Request,
     response: Response,
-    farm: TheFarm,
+    services: TheServices,
     _caller: Reader,
     wanted: Annotated[ModelSetFilter, Query()],
 ) -> list[operator_api.FarmModelSet]:
     """List all model sets of this version by name, with the workers and the backlog of each."""
     (behind,) = decode_cursor(wanted.cursor, [str]) if wanted.cursor else [""]
-    with farm.database.read() as session:
+    with services.database.read() as session:
         live, backlog = workers.list_live(session), job_counts.count_backlog(session)
     served = {worker.model_set for worker in live}
     default = default_model(
-        farm.settings.default_model, [name for name in model_sets() if name in served]
+        services.settings.default_model, [name for name in model_sets() if name in served]
     )
     names = [name for name in sorted(model_sets()) if name > str(behind)][: wanted.limit]
     if len(names) == wanted.limit:
@@ -96,18 +96,18 @@ plans_router = APIRouter(prefix=API_PREFIX, tags=["operator"])
 
 
 @plans_router.post("/plans")
-def plan(request: PlanRequest, farm: TheFarm, _caller: Reader) -> Plan:
+def plan(request: PlanRequest, services: TheServices, _caller: Reader) -> Plan:
     """Estimate the time and cost of a catalog on the workers that are present now.
 
     Nothing is stored, and the estimate is not binding: workers may join and leave.
     """
     kind = _kind(request.model_set)
-    with farm.database.read() as session:
+    with services.database.read() as session:
         return job_plan.plan_now(
             session,
             demand_of(request.tracks),
             kind=kind,
-            prices=farm.prices,
+            prices=services.prices,
             limits=request.limits,
             notes=job_plan.waiting_now(session),
         )

@@ -113,7 +113,7 @@ def count_key(request: Request, identity: Identity) -> None:
 def count_worker(request: Request, worker_id: str) -> None:
     """Count a request against the worker's rate limit. Raises Refused (429)."""
     state = request.app.state
-    limit = state.farm.settings.worker_rate
+    limit = state.services.settings.worker_rate
     if not state.rates.spend(worker_id, limit):
         standing = state.rates.take(worker_id, limit)
         raise _too_many(standing, f"a worker may send {limit} requests a minute")
@@ -166,5 +166,5 @@ def _rates(request: Request) -> RateLimiter:
 
 
 def _farm(request: Request) -> Services:
-    farm: Services = request.app.state.farm
-    return farm
+    services: Services = request.app.state.services
+    return services

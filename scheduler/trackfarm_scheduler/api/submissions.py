@@ -31,7 +31,7 @@ SLOW = (
 )
 
 
-async def receive(farm: Services, caller: Caller, body: AsyncIterator[bytes]) -> SealedJob:
+async def receive(services: Services, caller: Caller, body: AsyncIterator[bytes]) -> SealedJob:
     """Store the whole submission, or nothing if a line is invalid or the client disconnects.
 
     Raises Refused.
@@ -39,7 +39,7 @@ async def receive(farm: Services, caller: Caller, body: AsyncIterator[bytes]) ->
     chunks = _chunks(_lines(body))
     first: list[bytes] = await anext(chunks, [])
     header, kind = _header(first)
-    submission = _Submission(farm, header, kind, caller)
+    submission = _Submission(services, header, kind, caller)
     await run_in_threadpool(submission.open)
     try:
         await run_in_threadpool(submission.add, first[1:])
@@ -93,7 +93,7 @@ def _header(lines: Sequence[bytes]) -> tuple[JobHeader, ModelSet]:
 
 @dataclass(slots=True)
 class _Submission:
-    farm: Services
+    services: Services
     header: JobHeader
     kind: ModelSet
     caller: Caller
@@ -110,13 +110,13 @@ class _Submission:
             key_id=self.caller.identity.key_id,
             header=self.header,
             model_set=self.kind,
-            now=self.farm.clock(),
+            now=self.services.clock(),
         )
-        self.sources = SourceCheck(self.farm.objects, self.caller.owner)
+        self.sources = SourceCheck(self.services.objects, self.caller.owner)
 
     def open(self) -> None:
         key = self.caller.identity
-        with self.farm.database.write() as session:
+        with self.services.database.write() as session:
             if key.most_tracks is not None:
                 self.quota_left = key.most_tracks - api_keys.count_unfinished_tracks(
                     session, key.key_id
@@ -124,11 +124,11 @@ class _Submission:
             self.intake.open(session)
 
     def add(self, lines: Sequence[bytes]) -> None:
-        with self.farm.database.read() as session:
+        with self.services.database.read() as session:
             briefs = [brief for line in lines if (brief := self._brief(session, line))]
         if briefs and not self.error_count:
-            with self.farm.database.write() as session:
-                self.intake.add(session, briefs, self.farm.clock())
+            with self.services.database.write() as session:
+                self.intake.add(session, briefs, self.services.clock())
             self._require_quota()
 
     def _require_quota(self) -> None:
@@ -174,13 +174,13 @@ class _Submission:
             raise ApiError(422, detail, self.errors)
         if not self.rows:
             raise ApiError(422, "the submission has no briefs")
-        with self.farm.database.write() as session:
+        with self.services.database.write() as session:
             sealed = self.intake.seal(session)
             if not sealed.already_submitted:
-                job_plan.keep(session, sealed.job_id, self.farm.prices)
+                job_plan.keep(session, sealed.job_id, self.services.prices)
             audit.record(
                 session,
-                at=self.farm.clock(),
+                at=self.services.clock(),
                 by=self.caller.actor,
                 action="job.submit",
                 target=sealed.job_id,
@@ -188,7 +188,7 @@ class _Submission:
             return sealed
 
     def abandon(self) -> None:
-        with self.farm.database.write() as session:
+        with self.services.database.write() as session:
             submission_db.abandon(session, self.intake.job_id)
 
 

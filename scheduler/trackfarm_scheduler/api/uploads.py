@@ -13,7 +13,7 @@ from sqlmodel import Session
 from trackfarm.catalog import Brief
 from trackfarm.catalog.source_refs import OBJECT, UPLOAD, is_local, is_url
 from trackfarm.protocol.operator import API_PREFIX, UploadAnswer, UploadRequest
-from trackfarm_scheduler.api.auth import Submitter, TheFarm
+from trackfarm_scheduler.api.auth import Submitter, TheServices
 from trackfarm_scheduler.db import artifacts, uploads
 from trackfarm_scheduler.objects.base import ObjectStore
 from trackfarm_scheduler.objects.factory import source_key
@@ -23,20 +23,20 @@ router = APIRouter(prefix=API_PREFIX, tags=["operator"])
 
 
 @router.post("/uploads")
-def upload(request: UploadRequest, farm: TheFarm, caller: Submitter) -> UploadAnswer:
+def upload(request: UploadRequest, services: TheServices, caller: Submitter) -> UploadAnswer:
     """Request a URL to upload a source file; `url` is null if the file is stored already.
 
     PUT the file to `url`, and use `source` to refer to it in briefs. Send Content-MD5 with the PUT,
     so that the store rejects a body that was damaged in transit. Workers check the SHA-256.
     """
     key = upload_key(caller.owner, request.sha256)
-    with farm.database.write() as session:
-        uploads.touch(session, key, farm.clock())
-    stat = farm.objects.stat(key)
+    with services.database.write() as session:
+        uploads.touch(session, key, services.clock())
+    stat = services.objects.stat(key)
     if stat is not None and stat.size == request.size:
         return UploadAnswer(source=UPLOAD + request.sha256, url=None)
-    lifetime = timedelta(seconds=farm.settings.url_ttl_seconds)
-    signed = farm.objects.presign_put(key, expires=lifetime)
+    lifetime = timedelta(seconds=services.settings.url_ttl_seconds)
+    signed = services.objects.presign_put(key, expires=lifetime)
     return UploadAnswer(
         source=UPLOAD + request.sha256, url=signed.url, headers=dict(signed.headers)
     )

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime
 
 from trackfarm.protocol.accounts import Step, UsagePeriod, UsageReport
 from trackfarm.protocol.operator import API_PREFIX
-from trackfarm_scheduler.api.auth import Reader, TheFarm
+from trackfarm_scheduler.api.auth import Reader, TheServices
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.db import spending
 from trackfarm_scheduler.views import at, at_or_none
@@ -21,7 +21,7 @@ _SECONDS = {Step.TOTAL: None, Step.DAY: spending.DAY, Step.HOUR: spending.HOUR}
 
 @router.get("/usage")
 def show_usage(
-    farm: TheFarm,
+    services: TheServices,
     caller: Reader,
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
@@ -33,7 +33,7 @@ def show_usage(
     Covers the last 30 days by default, in whole hours (UTC). A track counts in the hour in which it
     was committed.
     """
-    end = until or datetime.fromtimestamp(farm.clock(), UTC) + timedelta(hours=1)
+    end = until or datetime.fromtimestamp(services.clock(), UTC) + timedelta(hours=1)
     first, last = _hour(since or end - USUAL), _hour(end)
     step = _SECONDS[by]
     if first >= last or (step and (last - first) // step > MOST_PARTS):
@@ -42,7 +42,7 @@ def show_usage(
             "message": f"must be before until, by at most {MOST_PARTS} steps",
         }
         raise ApiError(422, "the period from since to until is empty or too long", [flaw])
-    with farm.database.read() as session:
+    with services.database.read() as session:
         rows = list(
             spending.list_usage(
                 session, since=first, until=last, owner=caller.sees, key_id=key, step=step

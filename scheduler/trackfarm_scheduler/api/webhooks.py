@@ -14,7 +14,7 @@ from trackfarm.protocol.webhooks import (
     WebhookRequest,
 )
 from trackfarm_scheduler.api.audited import audited_transaction
-from trackfarm_scheduler.api.auth import Reader, Submitter, TheFarm
+from trackfarm_scheduler.api.auth import Reader, Submitter, TheServices
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.pagination import Cursor, decode_cursor, encode_cursor, set_next_link
 from trackfarm_scheduler.db import webhook_outbox, webhooks
@@ -29,7 +29,7 @@ router = APIRouter(prefix=f"{API_PREFIX}/webhooks", tags=["webhooks"])
 
 @router.post("", status_code=201)
 def make_webhook(
-    wanted: WebhookRequest, request: Request, farm: TheFarm, caller: Submitter
+    wanted: WebhookRequest, request: Request, services: TheServices, caller: Submitter
 ) -> NewWebhook:
     """Create a webhook: a URL that is notified when your tracks and jobs end.
 
@@ -39,13 +39,13 @@ def make_webhook(
         raise ApiError(
             400, "leave out Idempotency-Key: this response has a secret, which is not stored"
         )
-    settings = farm.settings
+    settings = services.settings
     fault = address_fault(wanted.url, egress_policy(settings), insecure=settings.insecure)
     if fault is not None:
         raise ApiError(422, f"this URL cannot be used: {fault}", [_flaw(fault)])
     webhook_id = webhooks.make_id()
     secret = derive_secret(settings.signing_secret.get_secret_value().encode(), webhook_id)
-    with audited_transaction(farm, caller.actor, "webhook.make", webhook_id) as change:
+    with audited_transaction(services, caller.actor, "webhook.make", webhook_id) as change:
         if webhooks.count(change.session, caller.owner) >= MOST:
             raise ApiError(409, f"you have {MOST} webhooks, which is the limit; remove one first")
         row = webhooks.create(
@@ -55,29 +55,29 @@ def make_webhook(
             url=wanted.url,
             events=wanted.events,
             secret=secret,
-            now=farm.clock(),
+            now=services.clock(),
         )
     return NewWebhook(webhook=webhooks.view(row), secret=secret)
 
 
 @router.get("")
-def list_webhooks(farm: TheFarm, caller: Reader) -> list[WebhookInfo]:
+def list_webhooks(services: TheServices, caller: Reader) -> list[WebhookInfo]:
     """List your webhooks, oldest first."""
-    with farm.database.read() as session:
+    with services.database.read() as session:
         return [webhooks.view(row) for row in webhooks.list_all(session, owner=caller.sees)]
 
 
 @router.get("/{webhook_id}")
-def show_webhook(webhook_id: str, farm: TheFarm, caller: Reader) -> WebhookInfo:
+def show_webhook(webhook_id: str, services: TheServices, caller: Reader) -> WebhookInfo:
     """Return one of your webhooks."""
-    with farm.database.read() as session:
+    with services.database.read() as session:
         return webhooks.view(_find(session, caller, webhook_id))
 
 
 @router.delete("/{webhook_id}")
-def remove_webhook(webhook_id: str, farm: TheFarm, caller: Submitter) -> WebhookInfo:
+def remove_webhook(webhook_id: str, services: TheServices, caller: Submitter) -> WebhookInfo:
     """Delete a webhook and its pending messages."""
-    with audited_transaction(farm, caller.actor, "webhook.remove", webhook_id) as change:
+    with audited_transaction(services, caller.actor, "webhook.remove", webhook_id) as change:
         webhook = webhooks.view(_find(change.session, caller, webhook_id))
         webhooks.remove(change.session, webhook_id)
     return webhook
@@ -88,7 +88,7 @@ def list_deliveries(
     webhook_id: str,
     request: Request,
     response: Response,
-    farm: TheFarm,
+    services: TheServices,
     caller: Reader,
     state: DeliveryState | None = None,
     cursor: Cursor = None,
@@ -99,7 +99,7 @@ def list_deliveries(
     A pending message has the time of the next try; one that was given up has the reason.
     """
     (before,) = decode_cursor(cursor, [int]) if cursor else (NEWEST,)
-    with farm.database.read() as session:
+    with services.database.read() as session:
         _find(session, caller, webhook_id)
         rows = webhook_outbox.list_page(
             session, webhook_id, state=state, before=int(before), limit=limit
@@ -111,12 +111,12 @@ def list_deliveries(
 
 @router.post("/{webhook_id}/deliveries/{message_id}/retry", status_code=202)
 def retry_delivery(
-    webhook_id: str, message_id: str, farm: TheFarm, caller: Submitter
+    webhook_id: str, message_id: str, services: TheServices, caller: Submitter
 ) -> dict[str, str]:
     """Send a message again that was given up, under the same id."""
-    with audited_transaction(farm, caller.actor, "webhook.retry", message_id) as change:
+    with audited_transaction(services, caller.actor, "webhook.retry", message_id) as change:
         _find(change.session, caller, webhook_id)
-        if not webhook_outbox.restart(change.session, webhook_id, message_id, farm.clock()):
+        if not webhook_outbox.restart(change.session, webhook_id, message_id, services.clock()):
             raise ApiError(409, f"message {message_id} does not exist or was not given up")
     return {"id": message_id, "state": DeliveryState.PENDING.value}
 

@@ -40,8 +40,8 @@ from trackfarm_scheduler.api.auth import (
     NO_WAY_IN,
     CallingWorker,
     JoiningToken,
-    TheBadges,
-    TheFarm,
+    TheServices,
+    TheTokenCache,
     worker_actor,
 )
 from trackfarm_scheduler.api.errors import ApiError
@@ -62,25 +62,27 @@ T = TypeVar("T")
 
 
 def among_workers(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Run a route in the thread pool of the workers; the route must have a parameter `farm`."""
+    """Run a route in the thread pool of the workers; the route must have a parameter `services`."""
 
     @wraps(work)
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        farm = cast(Services, kwargs["farm"])
-        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=farm.wire_threads)
+        services = cast(Services, kwargs["services"])
+        return await to_thread.run_sync(
+            partial(work, *args, **kwargs), limiter=services.worker_threads
+        )
 
     return run
 
 
-def end_access(farm: Services, badges: TokenCache, worker_id: str) -> None:
+def end_access(services: Services, token_cache: TokenCache, worker_id: str) -> None:
     """Void a worker's token and broker user, and wake the placer for the tracks it held.
 
     Call it once the database says that the worker has left.
     """
-    badges.forget(worker_id)
-    if farm.users is not None:
-        farm.users.delete([worker_id])
-    farm.placing.wake()
+    token_cache.forget(worker_id)
+    if services.users is not None:
+        services.users.delete([worker_id])
+    services.placer_loop.wake()
 
 
 router = APIRouter(prefix=WORKER_PREFIX, tags=["worker"])
@@ -89,36 +91,36 @@ router = APIRouter(prefix=WORKER_PREFIX, tags=["worker"])
 @router.post("/register")
 @among_workers
 def register(
-    said: RegisterRequest, farm: TheFarm, badges: TheBadges, token: JoiningToken
+    said: RegisterRequest, services: TheServices, token_cache: TheTokenCache, token: JoiningToken
 ) -> RegisterAnswer:
     """Register a worker; returns its id, token, queue and broker credentials."""
-    with farm.database.write() as session:
-        admitted = _admit(session, farm, token, said.nonce)
+    with services.database.write() as session:
+        admitted = _admit(session, services, token, said.nonce)
         if admitted is None:
             raise ApiError(401, NO_WAY_IN, headers=BEARER)
         # After the token check, so that an unknown caller learns nothing.
         tier = _required_tier(said)
         invitation, predecessor = admitted.invitation, admitted.predecessor
-        joined = registration.join(session, said, tier, farm.clock(), invitation=invitation)
+        joined = registration.join(session, said, tier, services.clock(), invitation=invitation)
         if predecessor is not None:
-            registration.replace(session, predecessor, farm.clock())
+            registration.replace(session, predecessor, services.clock())
         live_workers = workers.count_live(session)
     if predecessor is not None:
-        end_access(farm, badges, predecessor.id)
-    if farm.users is not None:
-        farm.users.create([joined.broker_user])
+        end_access(services, token_cache, predecessor.id)
+    if services.users is not None:
+        services.users.create([joined.broker_user])
     return RegisterAnswer(
         worker_id=joined.worker_id,
         token=joined.token,
         queue=joined.queue,
-        broker_url=farm.broker_url_for(joined.worker_id, joined.broker_password),
-        intervals=farm.intervals(live_workers),
+        broker_url=services.broker_url_for(joined.worker_id, joined.broker_password),
+        intervals=services.intervals(live_workers),
     )
 
 
-def _admit(session: Session, farm: Services, token: str, nonce: str) -> Admission | None:
-    join_token = farm.settings.join_token.get_secret_value()
-    return registration.admit(session, token, farm.clock(), join_token=join_token, nonce=nonce)
+def _admit(session: Session, services: Services, token: str, nonce: str) -> Admission | None:
+    join_token = services.settings.join_token.get_secret_value()
+    return registration.admit(session, token, services.clock(), join_token=join_token, nonce=nonce)
 
 
 def _required_tier(request: RegisterRequest) -> Tier:
@@ -134,10 +136,12 @@ def _required_tier(request: RegisterRequest) -> Tier:
 
 @router.post("/shards/{shard_id}/claim", response_model=ClaimAnswer)
 @among_workers
-def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWorker) -> Response:
+def claim(
+    shard_id: str, request: ClaimRequest, services: TheServices, worker: CallingWorker
+) -> Response:
     """Claim an offered shard; returns its tracks. Claiming it again renews the upload URLs."""
-    now = farm.clock()
-    with farm.database.write() as session:
+    now = services.clock()
+    with services.database.write() as session:
         lease = leases.get(session, request.lease_id, lock=True)
         log_foreign_lease(worker, lease, "claim")
         if lease is None or lease.shard_id != shard_id:
@@ -149,9 +153,9 @@ def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWo
             lease,
             worker_id=worker.id,
             now=now,
-            lease_seconds=farm.settings.lost_after_seconds,
+            lease_seconds=services.settings.lost_after_seconds,
         )
-        ttl = farm.settings.url_ttl_seconds
+        ttl = services.settings.url_ttl_seconds
         leases.record_url_expiry(session, lease.id, now + ttl)
         attempts = leases.list_open_attempts(session, lease.id)
     answer = ClaimAnswer(
@@ -159,8 +163,8 @@ def claim(shard_id: str, request: ClaimRequest, farm: TheFarm, worker: CallingWo
         lease_id=lease.id,
         job_id=lease.job_id,
         model_set=worker.model_set,
-        lease_seconds=farm.settings.lost_after_seconds,
-        tracks=[_order(farm, attempt, owner, ttl) for attempt in attempts],
+        lease_seconds=services.settings.lost_after_seconds,
+        tracks=[_order(services, attempt, owner, ttl) for attempt in attempts],
     )
     return _json_response(answer)
 
@@ -186,10 +190,10 @@ def _require_claimable(lease: LeaseRow, worker: WorkerRow, job: JobState) -> Non
             return
 
 
-def _order(farm: Services, attempt: OpenAttempt, owner: str, ttl: float) -> TrackOrder:
+def _order(services: Services, attempt: OpenAttempt, owner: str, ttl: float) -> TrackOrder:
     lifetime = timedelta(seconds=ttl)
     brief = Brief.model_validate_json(attempt.brief)
-    upload = farm.objects.presign_put(attempt.object_key, expires=lifetime, once=True)
+    upload = services.objects.presign_put(attempt.object_key, expires=lifetime, once=True)
     return TrackOrder(
         track_id=attempt.track_id,
         key=attempt.key,
@@ -201,45 +205,53 @@ def _order(farm: Services, attempt: OpenAttempt, owner: str, ttl: float) -> Trac
         object_key=attempt.object_key,
         upload_url=upload.url,
         upload_headers=dict(upload.headers),
-        source_urls=source_urls(farm.objects, brief, owner, expires=lifetime),
+        source_urls=source_urls(services.objects, brief, owner, expires=lifetime),
     )
 
 
 @router.post("/shards/{shard_id}/report", response_model=ReportAnswer)
 @among_workers
-def report(shard_id: str, request: ReportRequest, farm: TheFarm, worker: CallingWorker) -> Response:
+def report(
+    shard_id: str, request: ReportRequest, services: TheServices, worker: CallingWorker
+) -> Response:
     """Verify and commit results. A report may be repeated, and may be sent in parts."""
-    verdicts = farm.recorder.record(worker, request.lease_id, request)
-    farm.placing.wake()
-    farm.settling.wake()
+    verdicts = services.recorder.record(worker, request.lease_id, request)
+    services.placer_loop.wake()
+    services.completer_loop.wake()
     return _json_response(ReportAnswer(tracks=verdicts))
 
 
 @router.post("/shards/{shard_id}/release")
 @among_workers
 def release(
-    shard_id: str, request: ReleaseRequest, farm: TheFarm, worker: CallingWorker
+    shard_id: str, request: ReleaseRequest, services: TheServices, worker: CallingWorker
 ) -> dict[str, int]:
     """Release unfinished tracks of a shard; they are placed again at once."""
-    with farm.database.write() as session:
+    with services.database.write() as session:
         lease = leases.get(session, request.lease_id, lock=True)
         if lease is None or lease.worker_id != worker.id or lease.shard_id != shard_id:
             log_foreign_lease(worker, lease, "release")
             raise ApiError(409, "this worker no longer holds the shard")
-        released = leases.release(session, lease, request.track_ids, request.reason, farm.clock())
-    farm.placing.wake()
+        released = leases.release(
+            session, lease, request.track_ids, request.reason, services.clock()
+        )
+    services.placer_loop.wake()
     return {"released": released}
 
 
 @router.post("/leave")
 @among_workers
 def leave(
-    said: LeaveRequest, request: Request, farm: TheFarm, badges: TheBadges, worker: CallingWorker
+    said: LeaveRequest,
+    request: Request,
+    services: TheServices,
+    token_cache: TheTokenCache,
+    worker: CallingWorker,
 ) -> dict[str, str]:
     """Deregister the worker; tracks that it still held become pending again."""
     with audited_transaction(
-        farm, worker_actor(request, worker), "worker.leave", worker.id
+        services, worker_actor(request, worker), "worker.leave", worker.id
     ) as change:
-        workers.leave(change.session, worker.id, farm.clock(), reason=said.reason)
-    end_access(farm, badges, worker.id)
+        workers.leave(change.session, worker.id, services.clock(), reason=said.reason)
+    end_access(services, token_cache, worker.id)
     return {"worker_id": worker.id}

@@ -8,7 +8,7 @@ from trackfarm.protocol import operator as operator_api
 from trackfarm.protocol.operator import API_PREFIX
 from trackfarm_scheduler import views
 from trackfarm_scheduler.api.audited import audited_transaction
-from trackfarm_scheduler.api.auth import Operator, Reader, TheBadges, TheFarm
+from trackfarm_scheduler.api.auth import Operator, Reader, TheServices, TheTokenCache
 from trackfarm_scheduler.api.errors import ApiError
 from trackfarm_scheduler.api.pagination import (
     WorkerFilter,
@@ -27,7 +27,7 @@ router = APIRouter(prefix=f"{API_PREFIX}/workers", tags=["workers"])
 def list_workers(
     request: Request,
     response: Response,
-    farm: TheFarm,
+    services: TheServices,
     _caller: Reader,
     wanted: Annotated[WorkerFilter, Query()],
 ) -> list[operator_api.WorkerInfo]:
@@ -36,7 +36,7 @@ def list_workers(
     `since` and `until` filter by the registration time.
     """
     behind = decode_cursor(wanted.cursor, [float, str]) if wanted.cursor else None
-    with farm.database.read() as session:
+    with services.database.read() as session:
         rows = workers.list_page(
             session,
             wanted.limit,
@@ -47,65 +47,67 @@ def list_workers(
         )
         if len(rows) == wanted.limit:
             set_next_link(request, response, cursor=encode_cursor(rows[-1].joined_at, rows[-1].id))
-        return views.worker_views(session, rows, farm.clock())
+        return views.worker_views(session, rows, services.clock())
 
 
 @router.post("/invitations", status_code=201)
 def invite(
-    request: operator_api.InvitationRequest, farm: TheFarm, caller: Operator
+    request: operator_api.InvitationRequest, services: TheServices, caller: Operator
 ) -> operator_api.Invited:
     """Create an invitation: a token with which machines can register as workers.
 
     The response is the only place that shows the token.
     """
-    with audited_transaction(farm, caller.actor, "invitation.make", request.note) as change:
-        new = invitations.create(change.session, request, farm.clock(), made_by=caller.owner)
+    with audited_transaction(services, caller.actor, "invitation.make", request.note) as change:
+        new = invitations.create(change.session, request, services.clock(), made_by=caller.owner)
         change.target = new.invitation.id
     return operator_api.Invited(token=new.token, invitation=invitations.view(new.invitation))
 
 
 @router.get("/invitations")
 def list_invitations(
-    farm: TheFarm, _caller: Operator, limit: Annotated[int, Query(ge=1, le=1000)] = 200
+    services: TheServices, _caller: Operator, limit: Annotated[int, Query(ge=1, le=1000)] = 200
 ) -> list[operator_api.InvitationInfo]:
     """List invitations without their tokens, newest first."""
-    with farm.database.read() as session:
+    with services.database.read() as session:
         return [invitations.view(row) for row in invitations.list_newest(session, limit)]
 
 
 @router.delete("/invitations/{invitation_id}")
-def revoke(invitation_id: str, farm: TheFarm, caller: Operator) -> operator_api.InvitationInfo:
+def revoke(
+    invitation_id: str, services: TheServices, caller: Operator
+) -> operator_api.InvitationInfo:
     """Revoke an invitation; workers that have registered with it stay."""
-    with audited_transaction(farm, caller.actor, "invitation.revoke", invitation_id) as change:
-        row = invitations.revoke(change.session, invitation_id, farm.clock())
+    with audited_transaction(services, caller.actor, "invitation.revoke", invitation_id) as change:
+        row = invitations.revoke(change.session, invitation_id, services.clock())
         if row is None:
             raise ApiError(404, f"there is no invitation {invitation_id}")
     return invitations.view(row)
 
 
 @router.post("/{worker_id}/drain")
-def drain(worker_id: str, farm: TheFarm, caller: Operator) -> operator_api.WorkerInfo:
+def drain(worker_id: str, services: TheServices, caller: Operator) -> operator_api.WorkerInfo:
     """Drain a worker: it gets no new work, and leaves once it has finished its shards."""
-    with audited_transaction(farm, caller.actor, "worker.drain", worker_id) as change:
+    with audited_transaction(services, caller.actor, "worker.drain", worker_id) as change:
         row = change.session.get(WorkerRow, worker_id)
         if row is None:
             raise ApiError(404, f"there is no worker {worker_id}; `trackfarm workers` lists them")
-        workers.drain(change.session, worker_id, farm.clock())
+        workers.drain(change.session, worker_id, services.clock())
         change.session.refresh(row)
-        worker = views.worker_view(row, 0, farm.clock())
-    farm.placing.wake()
+        worker = views.worker_view(row, 0, services.clock())
+    services.placer_loop.wake()
     return worker
 
 
 @router.delete("/{worker_id}")
 def remove(
-    worker_id: str, farm: TheFarm, badges: TheBadges, caller: Operator
+    worker_id: str, services: TheServices, token_cache: TheTokenCache, caller: Operator
 ) -> operator_api.WorkerInfo:
     """Remove a worker: its tokens become invalid, and the tracks it held are placed again."""
-    with audited_transaction(farm, caller.actor, "worker.remove", worker_id) as change:
-        row = registration.remove(change.session, worker_id, farm.clock())
+    with audited_transaction(services, caller.actor, "worker.remove", worker_id) as change:
+        row = registration.remove(change.session, worker_id, services.clock())
         if row is None:
             raise ApiError(404, f"there is no worker {worker_id}; `trackfarm workers` lists them")
-        worker = views.worker_view(row, 0, farm.clock())
-    end_access(farm, badges, worker_id)
+        worker = views.worker_view(row, 0, services.clock())
+    end_access(services, token_cache, worker_id)
     return worker

@@ -33,7 +33,7 @@ class EventBroadcaster:
     def __init__(self, database: Database, most: int) -> None:
         self._database = database
         self._most = most
-        self._listeners: dict[Subscriber, str] = {}
+        self._subscribers: dict[Subscriber, str] = {}
         self._streams: Counter[str] = Counter()
         self._position = 0
         self._reading: asyncio.Task[None] | None = None
@@ -41,37 +41,37 @@ class EventBroadcaster:
         self._counted_at: dict[str, float] = {}
         self._own_thread = CapacityLimiter(1)
 
-    async def enter(self, listener: Subscriber, key_id: str) -> int:
+    async def enter(self, subscriber: Subscriber, key_id: str) -> int:
         """Subscribe to events from now on. Returns the number of the newest event: the caller looks
         up earlier ones itself. Raises TooManyStreams."""
         if self._streams[key_id] >= self._most:
             raise TooManyStreams
         self._streams[key_id] += 1
-        self._listeners[listener] = key_id
+        self._subscribers[subscriber] = key_id
         try:
             newest = await self._ask_newest()
         except BaseException:
-            self.leave(listener)
+            self.leave(subscriber)
             raise
-        listener.after = newest
+        subscriber.after = newest
         if self._reading is None or self._reading.done():
             self._position = newest
             self._reading = asyncio.create_task(self._read())
         return newest
 
-    def leave(self, listener: Subscriber) -> None:
-        key_id = self._listeners.pop(listener, None)
+    def leave(self, subscriber: Subscriber) -> None:
+        key_id = self._subscribers.pop(subscriber, None)
         if key_id is not None:
             self._streams[key_id] -= 1
             self._streams += Counter()  # drops keys without streams
 
     def close(self) -> None:
         """End all streams."""
-        for listener in self._listeners:
-            listener.end()
+        for subscriber in self._subscribers:
+            subscriber.end()
 
     async def _read(self) -> None:
-        while self._listeners:
+        while self._subscribers:
             began = time.monotonic()
             pause = LOOK_SECONDS
             try:
@@ -103,24 +103,24 @@ class EventBroadcaster:
         everything = [(item.number, item.whole) for item in page if item.whole]
         joined_texts: dict[tuple[str | None, str | None], bytes] = {}
         first = page[0].number
-        for listener in self._listeners:
+        for subscriber in self._subscribers:
             events = (
-                of_jobs.get(listener.job, [])
-                if listener.job is not None
+                of_jobs.get(subscriber.job, [])
+                if subscriber.job is not None
                 else everything
-                if listener.owner is None
-                else of_owners.get(listener.owner, [])
+                if subscriber.owner is None
+                else of_owners.get(subscriber.owner, [])
             )
-            if listener.after >= first:
-                text = joined(events, listener.after)
+            if subscriber.after >= first:
+                text = joined(events, subscriber.after)
             else:
-                filter_key = listener.job, listener.owner
+                filter_key = subscriber.job, subscriber.owner
                 text = joined_texts[filter_key] = (
                     joined_texts[filter_key] if filter_key in joined_texts else joined(events, 0)
                 )
             if text:
-                listener.offer(text)
-        subscribed_jobs = {listener.job for listener in self._listeners}
+                subscriber.offer(text)
+        subscribed_jobs = {subscriber.job for subscriber in self._subscribers}
         self._touched |= {job for item in page for job in item.touched if job in subscribed_jobs}
 
     async def _tell_progress(self) -> None:
@@ -131,10 +131,10 @@ class EventBroadcaster:
             text = await to_thread.run_sync(self.progress, job_id, limiter=self._own_thread)
             took = time.monotonic() - began
             self._counted_at[job_id] = now + max(PROGRESS_SECONDS, PROGRESS_REST * took)
-            for listener in self._listeners:
-                if listener.job == job_id:
-                    listener.offer(text)
-        subscribed_jobs = {listener.job for listener in self._listeners}
+            for subscriber in self._subscribers:
+                if subscriber.job == job_id:
+                    subscriber.offer(text)
+        subscribed_jobs = {subscriber.job for subscriber in self._subscribers}
         self._counted_at = {
             job: at for job, at in self._counted_at.items() if job in subscribed_jobs
         }

@@ -15,13 +15,13 @@ log = structlog.get_logger(__name__)
 
 
 class Leadership:
-    """Leader lease. It ends `term` seconds after the last renewal. Times come from the database's
+    """Leader lease. It ends `lease_seconds` after the last renewal. Times come from the database's
     clock, so that schedulers need not agree on theirs."""
 
-    def __init__(self, *, database: Database, holder: str, term: float) -> None:
+    def __init__(self, *, database: Database, holder: str, lease_seconds: float) -> None:
         self._database = database
         self._holder = holder
-        self._term = term
+        self._lease_seconds = lease_seconds
         self._leads = False
         self.on_gain: Callable[[], None] = lambda: None
 
@@ -41,7 +41,7 @@ class Leadership:
         with self._database.write(queued=False) as session:
             now = leader_leases.database_time(session)
             lease = leader_leases.acquire(
-                session, SCHEDULER, self._holder, seconds=self._term, now=now
+                session, SCHEDULER, self._holder, seconds=self._lease_seconds, now=now
             )
             gained = lease.holder == self._holder
         if gained and not self._leads:
@@ -55,7 +55,7 @@ class Leadership:
         """Raise NotLeading unless this scheduler leads now and until this transaction ends."""
         leader_leases.require_holder(session, SCHEDULER, self._holder)
 
-    def resign(self) -> None:
+    def release(self) -> None:
         """Release the lease, so that another scheduler can take over at once."""
         with self._database.write() as session:
             leader_leases.release(session, SCHEDULER, self._holder)

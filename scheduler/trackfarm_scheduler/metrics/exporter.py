@@ -88,14 +88,14 @@ class FarmCollector:
         yield from survey.families(self._surveyor.newest())
 
 
-def collector_of(farm: "Services") -> FarmCollector:
+def collector_of(services: "Services") -> FarmCollector:
     return FarmCollector(
-        database=farm.database,
-        broker=farm.broker,
-        objects=farm.objects,
-        clock=farm.clock,
-        lag=lambda: farm.promptness.lag,
-        leads=lambda: farm.leadership.leads,
+        database=services.database,
+        broker=services.broker,
+        objects=services.objects,
+        clock=services.clock,
+        lag=lambda: services.lag_monitor.lag,
+        leads=lambda: services.leadership.leads,
     )
 
 

@@ -102,7 +102,7 @@ class Operator:
         jobs = self.world.api.get("jobs").json()
         self.world.job = jobs[0]["id"] if jobs else ""
         self.world.live(0.05)
-        self.world.scene.settler.tick()
+        self.world.scene.completer.tick()
 
 
 @pytest.fixture

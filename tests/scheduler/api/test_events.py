@@ -30,9 +30,9 @@ def served() -> Iterator[tuple[Switch, str]]:
     """As in other modules, but with small send buffers."""
     switch = Switch()
     switch.app = FastAPI()
-    with listening_socket() as (listener, url):
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-        with serve_app(switch, listener):
+    with listening_socket() as (subscriber, url):
+        subscriber.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        with serve_app(switch, subscriber):
             yield switch, url
 
 
@@ -154,7 +154,7 @@ def test_a_key_may_have_so_many_streams(api: ApiFixture, served: tuple[Any, str]
         answer = api.http.get(f"/api/v1/jobs/{job_id}/events", headers=bearer(API_KEY))
         assert problem(answer, 429)
         assert answer.headers["retry-after"]
-    wait_until(lambda: not app.state.studio._listeners, timeout_s=5, what="both have left")
+    wait_until(lambda: not app.state.broadcaster._subscribers, timeout_s=5, what="both have left")
     with listening(api, f"jobs/{job_id}/events") as told:
         next(told)
 
@@ -164,14 +164,14 @@ def test_who_does_not_read_is_cut_off_and_may_come_again(
 ) -> None:
     job_id = api.farm.submit(briefs(1)).job_id
     address = urlsplit(api.url)
-    studio = served[0].app.state.studio
+    broadcaster = served[0].app.state.broadcaster
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         client.connect((address.hostname, address.port))
         request = f"GET /api/v1/jobs/{job_id}/events HTTP/1.1\r\nHost: x\r\n"
         client.sendall(f"{request}Authorization: Bearer {API_KEY}\r\n\r\n".encode())
-        wait_until(lambda: len(studio._listeners) == 1, timeout_s=5, what="it listens")
-        (slow,) = studio._listeners
+        wait_until(lambda: len(broadcaster._subscribers) == 1, timeout_s=5, what="it listens")
+        (slow,) = broadcaster._subscribers
         with listening(api, f"jobs/{job_id}/events") as told:
             for _ in range(20):
                 long = JournalEvent(api.farm.clock(), "job_retried", job_id, data={"n": LONG})
@@ -181,7 +181,7 @@ def test_who_does_not_read_is_cut_off_and_may_come_again(
                 if slow.is_over:
                     break
         assert slow.is_over
-    wait_until(lambda: not studio._listeners, timeout_s=5, what="both have left")
+    wait_until(lambda: not broadcaster._subscribers, timeout_s=5, what="both have left")
     with listening(api, f"jobs/{job_id}/events", after=heard - 1) as told:
         assert until(told, "job_retried")[-1][1]["id"] == heard
 

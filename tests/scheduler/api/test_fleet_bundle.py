@@ -23,8 +23,8 @@ def test_it_is_what_its_digest_says(
     path = tmp_path / "bundle.tar.gz"
     app = served[0].app
     assert isinstance(app, FastAPI)
-    settings = app.state.farm.settings.model_copy(update={"bundle": path})
-    app.state.farm = replace(app.state.farm, settings=settings)
+    settings = app.state.services.settings.model_copy(update={"bundle": path})
+    app.state.services = replace(app.state.services, settings=settings)
     problem(fetched(api, JOIN_TOKEN), 404)
     for content in (b"one", b"another"):
         path.write_bytes(content)

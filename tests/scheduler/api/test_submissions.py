@@ -155,7 +155,7 @@ def test_what_comes_slowly_is_stored_as_it_comes_and_given_up_when_it_does_not(
 ) -> None:
     monkeypatch.setattr(submissions, "CHUNK_SECONDS", 0.0)
     farm = api.farm
-    sweeper = farm.sweeper(margin=0.0)
+    orphan_cleaner = farm.orphan_cleaner(margin=0.0)
 
     def until_stored(number: int) -> None:
         wait_until(lambda: farm.number(TrackRow) == number, timeout_s=10, what="it is stored")
@@ -167,7 +167,7 @@ def test_what_comes_slowly_is_stored_as_it_comes_and_given_up_when_it_does_not(
             if stored or number == 0:
                 until_stored(number + 1)
             farm.clock.advance(pause)
-            sweeper.tick()
+            orphan_cleaner.tick()
 
     assert api.send(lines()).status_code == status
     assert farm.number(TrackRow) == stored

@@ -85,7 +85,7 @@ def test_jobs_end_after_their_shared_tracks(farm: FarmFixture, pair: tuple[str, 
     farm.finish(worker, farm.claimed(worker, second))
     assert farm.settled(second) == "running", "it waits for the tracks of the first"
     farm.finish(worker, farm.claimed(worker, first))
-    farm.settler.tick()
+    farm.completer.tick()
     assert (farm.job(first).state, farm.job(second).state) == ("done", "done")
 
 

@@ -19,7 +19,7 @@ MARGIN = 60.0
 
 
 @pytest.fixture
-def late_look(farm: FarmFixture) -> ArtifactVerifier:
+def artifact_verifier(farm: FarmFixture) -> ArtifactVerifier:
     farm.objects.writes_once = False
     return ArtifactVerifier(
         database=farm.database,
@@ -51,15 +51,15 @@ def swap(farm: FarmFixture, track_id: int) -> str:
 
 
 def test_what_was_swapped_is_void_and_made_again(
-    farm: FarmFixture, late_look: ArtifactVerifier, worker: WorkerRow, job_id: str
+    farm: FarmFixture, artifact_verifier: ArtifactVerifier, worker: WorkerRow, job_id: str
 ) -> None:
     swapped = farm.ids(job_id)[1]
     key = swap(farm, swapped)
     farm.clock.advance(URL_SECONDS + MARGIN)
-    late_look.tick()
+    artifact_verifier.tick()
     assert farm.states(job_id) == {"done": 3}, "the URL may still be used"
     farm.clock.advance(1)
-    late_look.tick()
+    artifact_verifier.tick()
     assert farm.states(job_id) == {"done": 2, "pending": 1}
     assert farm.job(job_id).state == "running"
     assert farm.worker(worker.id).strikes == 1
@@ -69,18 +69,18 @@ def test_what_was_swapped_is_void_and_made_again(
 
 
 def test_an_object_is_looked_at_once(
-    farm: FarmFixture, late_look: ArtifactVerifier, job_id: str
+    farm: FarmFixture, artifact_verifier: ArtifactVerifier, job_id: str
 ) -> None:
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
-    late_look.tick()
+    artifact_verifier.tick()
     assert all(a.verified_at == farm.clock() for a in farm.rows(ArtifactRow))
     swap(farm, farm.ids(job_id)[0])
-    late_look.tick()
+    artifact_verifier.tick()
     assert farm.states(job_id) == {"done": 3}
 
 
 def test_a_track_of_a_cancelled_job_has_failed(
-    farm: FarmFixture, late_look: ArtifactVerifier, worker: WorkerRow
+    farm: FarmFixture, artifact_verifier: ArtifactVerifier, worker: WorkerRow
 ) -> None:
     job_id = farm.submit(briefs(2)).job_id
     first, _ = farm.ids(job_id)
@@ -89,7 +89,7 @@ def test_a_track_of_a_cancelled_job_has_failed(
     farm.change(job_id, jobs.cancel)
     swap(farm, first)
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
-    late_look.tick()
+    artifact_verifier.tick()
     assert farm.states(job_id) == {"failed": 1, "cancelled": 1}
     assert "changed after the commit" in farm.track(first).error
 
@@ -97,7 +97,7 @@ def test_a_track_of_a_cancelled_job_has_failed(
 @pytest.mark.parametrize("act", [jobs.pause, jobs.cancel, jobs.mark_out_of_budget])
 def test_a_job_that_goes_on_gets_what_another_has_stopped_making(
     farm: FarmFixture,
-    late_look: ArtifactVerifier,
+    artifact_verifier: ArtifactVerifier,
     worker: WorkerRow,
     act: Callable[[Session, JobRow, float], None],
 ) -> None:
@@ -108,28 +108,28 @@ def test_a_job_that_goes_on_gets_what_another_has_stopped_making(
     farm.change(stopped, act)
     swap(farm, shared)
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
-    late_look.tick()
+    artifact_verifier.tick()
     assert shared in farm.made_by(going, TrackState.PENDING)
     farm.finish(farm.join(), farm.claimed(farm.join("new"), going))
 
 
 def test_a_store_that_writes_once_is_trusted(
-    farm: FarmFixture, late_look: ArtifactVerifier, job_id: str
+    farm: FarmFixture, artifact_verifier: ArtifactVerifier, job_id: str
 ) -> None:
     swap(farm, farm.ids(job_id)[0])
     farm.objects.writes_once = True
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
-    late_look.tick()
+    artifact_verifier.tick()
     assert farm.states(job_id) == {"done": 3}
 
 
 def test_a_removed_job_does_not_go_on(
-    farm: FarmFixture, late_look: ArtifactVerifier, job_id: str
+    farm: FarmFixture, artifact_verifier: ArtifactVerifier, job_id: str
 ) -> None:
     swap(farm, farm.ids(job_id)[0])
     farm.change(job_id, jobs.remove)
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
-    late_look.tick()
+    artifact_verifier.tick()
     assert farm.job(job_id).state == "done"
 
 

@@ -23,20 +23,20 @@ async def _lag_while(taken: str) -> tuple[float, float]:
         with line if taken == "turn" else nullcontext():
             release.wait()
 
-    promptness = LagMonitor(threads, wait_to_write)
-    watch_task = asyncio.create_task(promptness.watch())
+    lag_monitor = LagMonitor(threads, wait_to_write)
+    watch_task = asyncio.create_task(lag_monitor.watch())
     limiter = threads if taken == "threads" else None
     blocking_task = asyncio.create_task(to_thread.run_sync(take, limiter=limiter))
-    while promptness.lag < 1.0:
+    while lag_monitor.lag < 1.0:
         await asyncio.sleep(0.05)
     release.set()
     await blocking_task
     last_lag = 0.0
-    while last_lag != promptness.lag:  # the lag grows until the wait ends
-        last_lag = promptness.lag
+    while last_lag != lag_monitor.lag:  # the lag grows until the wait ends
+        last_lag = lag_monitor.lag
         await asyncio.sleep(0.05)
     watch_task.cancel()
-    return 1.0, promptness.lag
+    return 1.0, lag_monitor.lag
 
 
 @pytest.mark.parametrize("taken", ["threads", "turn"])

@@ -18,8 +18,8 @@ from trackfarm_scheduler.loops.leader import Leadership
 LONG, SHORT = 3600.0, 0.3  # seconds of a leader lease, by the clock of the database
 
 
-def scheduler(database: Database, holder: str, *, term: float = LONG) -> Leadership:
-    leadership = Leadership(database=database, holder=holder, term=term)
+def scheduler(database: Database, holder: str, *, seconds: float = LONG) -> Leadership:
+    leadership = Leadership(database=database, holder=holder, lease_seconds=seconds)
     leadership.tick()
     return leadership
 
@@ -43,7 +43,7 @@ def test_one_leads_and_the_other_waits(database: Database) -> None:
 
 
 def test_nobody_leads_before_the_first_look(database: Database) -> None:
-    fresh = Leadership(database=database, holder="fresh", term=LONG)
+    fresh = Leadership(database=database, holder="fresh", lease_seconds=LONG)
     assert (fresh.leads, may_act(database, fresh)) == (False, False)
 
 
@@ -70,7 +70,7 @@ def test_a_long_write_of_ones_own_costs_no_lead(queued_database: Database) -> No
 
 
 def test_after_the_term_another_takes_over(database: Database) -> None:
-    frozen = scheduler(database, "frozen", term=SHORT)
+    frozen = scheduler(database, "frozen", seconds=SHORT)
     other = scheduler(database, "other")
 
     def taken_over() -> bool:
@@ -86,14 +86,17 @@ def test_after_the_term_another_takes_over(database: Database) -> None:
 
 
 def test_a_term_that_ran_out_is_over_even_if_nobody_wants_it(database: Database) -> None:
-    alone = scheduler(database, "alone", term=SHORT)
-    wait_until(lambda: not may_act(database, alone), timeout_s=10, what="the term ends")
+    alone = scheduler(database, "alone", seconds=SHORT)
+    wait_until(lambda: not may_act(database, alone), timeout_s=10, what="the lease ends")
     alone.tick()
     assert may_act(database, alone)
 
 
 def test_renewing_keeps_the_lead(database: Database) -> None:
-    one, other = scheduler(database, "one", term=SHORT), scheduler(database, "other", term=SHORT)
+    one, other = (
+        scheduler(database, "one", seconds=SHORT),
+        scheduler(database, "other", seconds=SHORT),
+    )
     with database.read() as session:
         began = _row(session).expires_at
 
@@ -104,14 +107,14 @@ def test_renewing_keeps_the_lead(database: Database) -> None:
         with database.read() as session:
             return _row(session).expires_at > began + 2 * SHORT
 
-    wait_until(renewed, timeout_s=30, what="three terms have passed")
+    wait_until(renewed, timeout_s=30, what="three lease times have passed")
 
 
 def test_resigning_hands_over_at_once(database: Database) -> None:
     one, other = scheduler(database, "one"), scheduler(database, "other")
-    other.resign()
+    other.release()
     assert may_act(database, one), "only the leader can resign"
-    one.resign()
+    one.release()
     assert not may_act(database, one)
     other.tick()
     assert other.leads
@@ -123,14 +126,14 @@ def test_a_restart_at_the_same_place_need_not_wait(database: Database) -> None:
 
 
 def test_gaining_is_told_once_and_again_after_a_loss(database: Database) -> None:
-    one = Leadership(database=database, holder="one", term=LONG)
+    one = Leadership(database=database, holder="one", lease_seconds=LONG)
     gained: list[str] = []
     one.on_gain = lambda: gained.append("one")
     one.tick()
     one.tick()
     assert gained == ["one"]
-    one.resign()
-    scheduler(database, "other").resign()
+    one.release()
+    scheduler(database, "other").release()
     with database.read() as session:
         assert _row(session).holder == "other"
     one.tick()
@@ -138,7 +141,7 @@ def test_gaining_is_told_once_and_again_after_a_loss(database: Database) -> None
 
 
 def test_work_that_must_follow_a_gain_is_tried_until_it_succeeds(database: Database) -> None:
-    one = Leadership(database=database, holder="one", term=LONG)
+    one = Leadership(database=database, holder="one", lease_seconds=LONG)
     tries = 0
 
     def recover() -> None:

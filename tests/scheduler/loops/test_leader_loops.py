@@ -83,7 +83,7 @@ def test_only_the_leader_places_and_rescues(loops: PlacerFixture) -> None:
     leads."""
     worker = loops.farm.join()
     loops.farm.submit(briefs(4))
-    frozen = Leadership(database=loops.farm.database, holder="frozen", term=3600)
+    frozen = Leadership(database=loops.farm.database, holder="frozen", lease_seconds=3600)
     frozen.tick()
     placer, rescuer = loops.new_placer(frozen), loops.new_rescuer(frozen)
     for believes in (False, True):

@@ -31,7 +31,7 @@ def store(farm: FarmFixture, tmp_path: Path) -> DirectoryStore:
 
 
 @pytest.fixture
-def sweeper(farm: FarmFixture, store: DirectoryStore) -> OrphanCleaner:
+def orphan_cleaner(farm: FarmFixture, store: DirectoryStore) -> OrphanCleaner:
     return OrphanCleaner(
         database=farm.database,
         objects=store,
@@ -62,7 +62,7 @@ def expire(farm: FarmFixture, offer: ShardOffer) -> None:
 
 
 def test_what_was_abandoned_goes_and_what_was_committed_stays(
-    farm: FarmFixture, store: DirectoryStore, sweeper: OrphanCleaner
+    farm: FarmFixture, store: DirectoryStore, orphan_cleaner: OrphanCleaner
 ) -> None:
     job_id = farm.submit(briefs(3)).job_id
     worker = farm.join()
@@ -75,18 +75,18 @@ def test_what_was_abandoned_goes_and_what_was_committed_stays(
     kept = put(farm, store, again)
 
     farm.clock.advance(URL_SECONDS + MARGIN)
-    sweeper.tick()
+    orphan_cleaner.tick()
     assert stored(store) == {done_key, failed_key, expired_key, *kept}, "a URL may still be valid"
     farm.clock.advance(0.1)
-    sweeper.tick()
+    orphan_cleaner.tick()
     assert stored(store) == {done_key, *kept}
     assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 2
-    sweeper.tick()
+    orphan_cleaner.tick()
     assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 2
 
 
 def test_what_a_quarantined_worker_wrote_once_more_goes_too(
-    farm: FarmFixture, store: DirectoryStore, sweeper: OrphanCleaner
+    farm: FarmFixture, store: DirectoryStore, orphan_cleaner: OrphanCleaner
 ) -> None:
     """Its failures are forgiven, but its upload URLs are still valid."""
     worker, job_id = farm.join(), farm.submit(briefs(1)).job_id
@@ -98,12 +98,12 @@ def test_what_a_quarantined_worker_wrote_once_more_goes_too(
     assert farm.attempts(offer)[0].state == AttemptState.FORGIVEN
     put(farm, store, offer)
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
-    sweeper.tick()
+    orphan_cleaner.tick()
     assert stored(store) == set()
 
 
 def test_a_renewed_url_keeps_an_object_longer(
-    farm: FarmFixture, store: DirectoryStore, sweeper: OrphanCleaner
+    farm: FarmFixture, store: DirectoryStore, orphan_cleaner: OrphanCleaner
 ) -> None:
     job_id = farm.submit(briefs(1)).job_id
     worker = farm.join()
@@ -113,43 +113,47 @@ def test_a_renewed_url_keeps_an_object_longer(
     farm.claim(worker, offer)
     expire(farm, offer)
     farm.clock.advance(URL_SECONDS + MARGIN - 500)
-    sweeper.tick()
+    orphan_cleaner.tick()
     assert stored(store) == {key}
     farm.clock.advance(501)
-    sweeper.tick()
+    orphan_cleaner.tick()
     assert stored(store) == set()
 
 
-def test_an_object_that_never_came_is_no_error(farm: FarmFixture, sweeper: OrphanCleaner) -> None:
+def test_an_object_that_never_came_is_no_error(
+    farm: FarmFixture, orphan_cleaner: OrphanCleaner
+) -> None:
     job_id = farm.submit(briefs(1)).job_id
     offer = farm.claimed(farm.join(), job_id)
     expire(farm, offer)
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
-    sweeper.tick()
+    orphan_cleaner.tick()
     assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_not(None)) == 1
 
 
 def test_an_offer_that_nobody_claimed_has_nothing_to_sweep(
-    farm: FarmFixture, sweeper: OrphanCleaner
+    farm: FarmFixture, orphan_cleaner: OrphanCleaner
 ) -> None:
     offer = farm.offer(farm.join(), farm.submit(briefs(1)).job_id)
     expire(farm, offer)
     farm.clock.advance(10 * URL_SECONDS)
-    sweeper.tick()
+    orphan_cleaner.tick()
     assert farm.attempts(offer)[0].object_removed_at is None
 
 
-def test_more_than_one_batch_goes_in_one_tick(farm: FarmFixture, sweeper: OrphanCleaner) -> None:
+def test_more_than_one_batch_goes_in_one_tick(
+    farm: FarmFixture, orphan_cleaner: OrphanCleaner
+) -> None:
     job_id = farm.submit(briefs(1_100)).job_id
     offer = farm.claimed(farm.join(), job_id)
     expire(farm, offer)
     farm.clock.advance(URL_SECONDS + MARGIN + 1)
-    sweeper.tick()
+    orphan_cleaner.tick()
     assert farm.number(AttemptRow, col(AttemptRow.object_removed_at).is_(None)) == 0
 
 
 def test_an_upload_that_a_crash_cut_off_goes_once_it_has_been_quiet(
-    farm: FarmFixture, sweeper: OrphanCleaner
+    farm: FarmFixture, orphan_cleaner: OrphanCleaner
 ) -> None:
     """This includes uploads to another scheduler; an upload in progress stays, however long it
     takes."""
@@ -159,24 +163,24 @@ def test_an_upload_that_a_crash_cut_off_goes_once_it_has_been_quiet(
     for chunk, expected_jobs in enumerate([3, 3, 2]):
         farm.clock.advance(STALE_UPLOAD_SECONDS / 2)
         farm.add(slow, briefs(2, word=f"chunk {chunk}"))
-        sweeper.tick()
+        orphan_cleaner.tick()
         assert farm.number(JobRow) == expected_jobs
     sealed = farm.seal(slow)
     farm.clock.advance(10 * STALE_UPLOAD_SECONDS)
-    sweeper.tick()
+    orphan_cleaner.tick()
     assert {job.id for job in farm.rows(JobRow)} == {kept.job_id, sealed.job_id}
     assert farm.number(TrackRow) == 2 + 6
 
 
 def test_what_comes_after_an_upload_was_given_up_is_refused(
-    farm: FarmFixture, sweeper: OrphanCleaner
+    farm: FarmFixture, orphan_cleaner: OrphanCleaner
 ) -> None:
     late, done = farm.begin(), farm.begin(catalog="other")
     for upload in (late, done):
         farm.add(upload, briefs(2))
     sealed = farm.seal(done)
     farm.clock.advance(STALE_UPLOAD_SECONDS + 1)
-    sweeper.tick()
+    orphan_cleaner.tick()
     with pytest.raises(SubmissionExpired):
         farm.add(late, briefs(2, word="late"))
     with pytest.raises(SubmissionExpired):
@@ -190,10 +194,10 @@ def test_what_comes_after_an_upload_was_given_up_is_refused(
 def test_only_the_leader_sweeps(farm: FarmFixture, store: DirectoryStore) -> None:
     farm.add(farm.begin(), briefs(4))
     farm.clock.advance(10 * STALE_UPLOAD_SECONDS)
-    other = Leadership(database=farm.database, holder="other", term=60)
+    other = Leadership(database=farm.database, holder="other", lease_seconds=60)
     other.tick()
-    sweeper = OrphanCleaner(
+    orphan_cleaner = OrphanCleaner(
         database=farm.database, objects=store, leadership=other, clock=farm.clock, margin=MARGIN
     )
-    sweeper.tick()
+    orphan_cleaner.tick()
     assert farm.number(JobRow) == 1

@@ -194,7 +194,7 @@ def test_pruner_deletes_only_as_the_leader(farm: FarmFixture) -> None:
     job_id = finished_job(farm, briefs(1))
     farm.change(job_id, jobs.remove)
     farm.clock.advance(URL_SECONDS + 1)
-    other = Leadership(database=farm.database, holder="other", term=60)
+    other = Leadership(database=farm.database, holder="other", lease_seconds=60)
     other.tick()
     new_pruner(farm, other).tick()
     assert farm.number(JobRow) == 1

@@ -103,10 +103,10 @@ def test_the_losers_object_is_swept_and_the_winners_stays(race: Race) -> None:
     farm = race.farm
     lost = {farm.upload(race.first, i).object_key for i in race.ids}
     farm.finish(race.fast, race.second)
-    sweeper = farm.sweeper(margin=60)
+    orphan_cleaner = farm.orphan_cleaner(margin=60)
     assert lost <= set(farm.objects.content)
     farm.clock.advance(URL_SECONDS + 61)
-    sweeper.tick()
+    orphan_cleaner.tick()
     assert set(farm.objects.content) == {a.object_key for a in farm.rows(ArtifactRow)}
 
 

@@ -229,7 +229,7 @@ def test_dispatcher_judges_the_address_again_at_each_send(
 def test_dispatcher_sends_only_as_the_leader(webhooks: WebhookFixture, receiver: Receiver) -> None:
     webhooks.create_webhook(receiver.url)
     webhooks.finish_job()
-    other = Leadership(database=webhooks.farm.database, holder="other", term=3600)
+    other = Leadership(database=webhooks.farm.database, holder="other", lease_seconds=3600)
     other._leads = True  # it was suspended, and still believes that it leads
     frozen = webhooks.new_dispatcher(leadership=other)
     frozen.tick()

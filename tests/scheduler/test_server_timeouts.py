@@ -1,4 +1,4 @@
-"""Connections of slow clients."""
+"""Time limits for connections of slow clients."""
 
 import socket
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from tests.servers.asgi import listening_socket, serve_app
 from tests.servers.process import wait_until
 from trackfarm_scheduler import server
-from trackfarm_scheduler.server import HEAD_BYTES, LEAST_BODY_BYTES, patient_protocol
+from trackfarm_scheduler.server import HEAD_BYTES, MIN_BODY_BYTES, protocol_with_timeouts
 
 HEAD_SECONDS, BODY_SECONDS = 0.4, 0.5
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
@@ -37,7 +37,7 @@ class Application:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[tuple[str, int]]:
-    protocol = patient_protocol(head_seconds=HEAD_SECONDS, body_seconds=BODY_SECONDS)
+    protocol = protocol_with_timeouts(head_seconds=HEAD_SECONDS, body_seconds=BODY_SECONDS)
     with listening_socket() as (listener, _), serve_app(Application(), listener, http=protocol):
         yield listener.getsockname()
 
@@ -68,18 +68,18 @@ def is_closed(connection: socket.socket, piece: bytes) -> bool:
     return False
 
 
-def test_who_says_nothing_is_cut_off(address: tuple[str, int]) -> None:
+def test_connection_without_a_request_is_closed(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as silent:
         assert ended(silent) == b""
 
 
-def test_a_head_that_trickles_is_cut_off(address: tuple[str, int]) -> None:
+def test_head_that_trickles_is_cut_off(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
         wait_until(lambda: is_closed(slow, b"X: 1\r\n"), timeout_s=5, what="it is closed")
 
 
-def test_a_second_head_on_a_kept_connection_is_bounded_too(address: tuple[str, int]) -> None:
+def test_second_head_on_a_kept_connection_is_bounded_too(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as kept:
         kept.sendall(HEAD % 1 + b"x")
         answers(kept, b"1")
@@ -87,16 +87,16 @@ def test_a_second_head_on_a_kept_connection_is_bounded_too(address: tuple[str, i
         assert ended(kept) == b""
 
 
-def test_a_body_that_stops_or_trickles_is_cut_off(address: tuple[str, int]) -> None:
+def test_body_that_stops_is_cut_off(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as stopped:
         stopped.sendall(HEAD % 10 + b"x")
         assert ended(stopped) == b""
 
 
-def test_a_body_that_goes_on_may_take_its_time(address: tuple[str, int]) -> None:
+def test_body_that_makes_progress_may_take_longer_than_a_wait(address: tuple[str, int]) -> None:
     """The whole body takes longer than any single wait; each piece is enough to wait again."""
     pieces = 6
-    piece = b"x" * LEAST_BODY_BYTES
+    piece = b"x" * MIN_BODY_BYTES
     with socket.create_connection(address) as slow:
         slow.sendall(HEAD % (pieces * len(piece)))
         for _ in range(pieces):
@@ -107,7 +107,7 @@ def test_a_body_that_goes_on_may_take_its_time(address: tuple[str, int]) -> None
         answers(slow, str(pieces * len(piece)).encode())
 
 
-def test_a_kept_connection_may_rest_between_requests(address: tuple[str, int]) -> None:
+def test_kept_connection_may_rest_between_requests(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as kept:
         for _ in range(2):
             kept.sendall(HEAD % 1 + b"x")
@@ -117,7 +117,7 @@ def test_a_kept_connection_may_rest_between_requests(address: tuple[str, int]) -
                 kept.recv(1)
 
 
-def test_a_head_without_end_is_cut_off(address: tuple[str, int]) -> None:
+def test_head_without_end_is_cut_off(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as long:
         long.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ")
         piece = b"x" * (HEAD_BYTES // 2)
@@ -127,7 +127,7 @@ def test_a_head_without_end_is_cut_off(address: tuple[str, int]) -> None:
             assert sent < 100 * HEAD_BYTES
 
 
-def test_what_was_answered_early_may_be_finished(address: tuple[str, int]) -> None:
+def test_body_that_was_answered_early_may_be_finished(address: tuple[str, int]) -> None:
     with socket.create_connection(address) as early:
         early.sendall(HEAD.replace(b"/ ", b"/early ") % 10_000 + b"x" * 10)
         answers(early, b"0")
@@ -135,12 +135,12 @@ def test_what_was_answered_early_may_be_finished(address: tuple[str, int]) -> No
         answers(early, b"1")
 
 
-def test_h11_can_be_patient_as_well() -> None:
+def test_protocol_works_with_both_parsers() -> None:
     """The state that we read has the same names in both parsers."""
     from uvicorn.protocols.http import h11_impl, httptools_impl
 
     for module in (h11_impl, httptools_impl):
         names = module.RequestResponseCycle.__init__.__code__.co_names
         assert {"more_body", "response_complete"} <= set(names)
-    assert issubclass(server.PatientProtocol, H11Protocol | httptools_impl.HttpToolsProtocol)
-    assert uvicorn.Config(Application(), http=server.PatientProtocol).http
+    assert issubclass(server.TimeoutProtocol, H11Protocol | httptools_impl.HttpToolsProtocol)
+    assert uvicorn.Config(Application(), http=server.TimeoutProtocol).http

@@ -10,11 +10,11 @@ from sqlalchemy import create_engine, text
 
 from tests.servers.process import Process, free_port, wait_until
 from tests.servers.redis import RedisServer
-from trackfarm_scheduler.server import end_each
+from trackfarm_scheduler.server import run_shutdown_steps
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_stop_it_lets_another_lead_at_once(
+def test_scheduler_releases_its_leader_lease_when_stopped(
     redis: RedisServer, tmp_path: Path, number: signal.Signals
 ) -> None:
     port, log, database = free_port(), tmp_path / "log", f"sqlite:///{tmp_path / 'farm.db'}"
@@ -42,14 +42,14 @@ def test_told_to_stop_it_lets_another_lead_at_once(
         ]
 
 
-def test_a_part_that_fails_to_end_keeps_no_other_from_it() -> None:
+def test_shutdown_steps_all_run_when_one_fails() -> None:
     ended: list[str] = []
 
     def fails() -> None:
         ended.append("broker")
         raise ConnectionError
 
-    end_each([lambda: ended.append("loop"), fails, lambda: ended.append("database")])
+    run_shutdown_steps([lambda: ended.append("loop"), fails, lambda: ended.append("database")])
     assert ended == ["loop", "broker", "database"]
 
 
