@@ -1,26 +1,17 @@
-"""Fixtures: a small farm over HTTP, and the command line pointed at it."""
+"""Fixtures: the command line pointed at the small farm, or at none."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from tests.common.cli.farm_server import API_KEY, serve
-from tests.common.cli.farm_state import FarmState
-from trackfarm.cli import app, console
-
-Trackfarm = Callable[..., Result]
+from tests.common.cli.command_line import Trackfarm, run
+from tests.common.fake_farm.server import API_KEY
+from tests.common.fake_farm.state import FarmState
+from trackfarm.cli import console
 
 
 @pytest.fixture
-def farm() -> Iterator[FarmState]:
-    with serve(FarmState()) as state:
-        yield state
-
-
-@pytest.fixture
-def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_farm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Remove the farm from the environment and use an empty home directory."""
     monkeypatch.delenv("TRACKFARM_URL", raising=False)
     monkeypatch.delenv("TRACKFARM_API_KEY", raising=False)
@@ -28,14 +19,10 @@ def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def trackfarm(farm: FarmState, away: None, monkeypatch: pytest.MonkeyPatch) -> Trackfarm:
+def trackfarm(farm: FarmState, no_farm: None, monkeypatch: pytest.MonkeyPatch) -> Trackfarm:
     """Return a function that runs one command in this process, with fresh consoles."""
     console.out.cache_clear()
     console.err.cache_clear()
     monkeypatch.setenv("TRACKFARM_URL", farm.url)
     monkeypatch.setenv("TRACKFARM_API_KEY", API_KEY)
     return run
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])

@@ -70,7 +70,9 @@ def test_the_backlog_is_in_seconds_of_the_reference_card() -> None:
 
 def test_boot_and_download_come_before_the_first_track() -> None:
     usual, slow = _offer("L4"), _offer("L4", download_mbps=200.0)
-    assert download_s(usual, TURBO, RENTAL) == 1000 * TURBO.download_gb / RENTAL.download_mb_per_second
+    assert (
+        download_s(usual, TURBO, RENTAL) == 1000 * TURBO.download_gb / RENTAL.download_mb_per_second
+    )
     assert download_s(slow, TURBO, RENTAL) == 1000 * TURBO.download_gb / 25.0
     candidate = _candidate(usual)
     assert candidate is not None

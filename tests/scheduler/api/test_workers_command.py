@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from tests.common.cli.conftest import run
+from tests.common.cli.command_line import run
 from tests.scheduler.api.conftest import API_KEY, ApiFixture
 from tests.scheduler.farm_fixture import briefs
 from trackfarm import Farm
