@@ -19,7 +19,7 @@ MINUTE = TrackShape(60, 8, False)
 
 
 @dataclass
-class Machine:
+class SimulatedMachine:
     """Simulated machine: `fixed` seconds more than the prior, and multiples of its stages."""
 
     rng: random.Random
@@ -52,14 +52,14 @@ def test_speed_model_without_tracks_is_the_prior_within_a_factor_of_two() -> Non
 
 
 def test_speed_model_learns_each_stage() -> None:
-    machine = Machine(random.Random(1))
+    machine = SimulatedMachine(random.Random(1))
     model = machine.teaches(500)
     for shape in (TrackShape(30, 4, False), TrackShape(240, 8, False), TrackShape(600, 16, False)):
         assert model.predict(shape).mean == pytest.approx(machine.expected(shape), rel=0.03)
 
 
 def test_speed_model_uncertainty_shrinks_with_observations() -> None:
-    machine = Machine(random.Random(2))
+    machine = SimulatedMachine(random.Random(2))
     doubts = []
     for number in (0, 1, 10, 100, 1000):
         doubts.append(machine.teaches(number).predict_total({MINUTE: 10_000}).sd)
@@ -68,11 +68,11 @@ def test_speed_model_uncertainty_shrinks_with_observations() -> None:
 
 
 def test_speed_model_uncertainty_of_the_machine_does_not_average_out() -> None:
-    model = Machine(random.Random(3)).teaches(5)
+    model = SimulatedMachine(random.Random(3)).teaches(5)
     one, many = (model.predict_total({MINUTE: n}) for n in (1, 1_000_000))
     assert many.mean == pytest.approx(1_000_000 * one.mean)
     assert 0.01 < many.sd / many.mean < one.sd / one.mean
-    trained = Machine(random.Random(3)).teaches(3_000)
+    trained = SimulatedMachine(random.Random(3)).teaches(3_000)
     one, many = (trained.predict_total({MINUTE: n}) for n in (1, 10_000))
     assert many.sd / many.mean < 0.1 * one.sd / one.mean
 
@@ -84,7 +84,7 @@ def test_predict_interval_holds_four_of_five_tracks(seen: int) -> None:
     for seed in range(30):
         rng = random.Random(seed)
         common = rng.gauss(0, 0.4)
-        machine = Machine(
+        machine = SimulatedMachine(
             rng,
             fixed=rng.uniform(0, 0.1),
             denoise=max(0.2, 1 + common + rng.gauss(0, 0.25)),
@@ -105,7 +105,7 @@ def test_predict_total_interval_holds_totals() -> None:
     for seed in range(60):
         rng = random.Random(seed)
         speed = max(0.3, 1 + rng.gauss(0, 0.4))
-        machine = Machine(rng, fixed=0.0, denoise=speed, decode=speed, noise=0.2)
+        machine = SimulatedMachine(rng, fixed=0.0, denoise=speed, decode=speed, noise=0.2)
         model = machine.teaches(20)
         work = [machine.makes() for _ in range(300)]
         estimate = model.predict_total(Counter(shape for shape, _ in work))
@@ -114,7 +114,7 @@ def test_predict_total_interval_holds_totals() -> None:
 
 
 def test_observe_total_teaches_as_single_tracks_do() -> None:
-    machine = Machine(random.Random(4))
+    machine = SimulatedMachine(random.Random(4))
     model = SpeedModel(GPU, TURBO)
     for _ in range(400):
         tracks = [machine.makes() for _ in range(4)]
@@ -126,7 +126,7 @@ def test_observe_total_teaches_as_single_tracks_do() -> None:
 
 
 def test_observe_clips_outliers() -> None:
-    machine = Machine(random.Random(5))
+    machine = SimulatedMachine(random.Random(5))
     model = machine.teaches(300)
     before = model.predict(MINUTE).mean
     stalled = model.observe(MINUTE, 3_600)
@@ -134,7 +134,7 @@ def test_observe_clips_outliers() -> None:
 
 
 def test_speed_model_learns_a_machine_far_from_the_prior() -> None:
-    slow = Machine(random.Random(6), fixed=2, denoise=12, decode=15)
+    slow = SimulatedMachine(random.Random(6), fixed=2, denoise=12, decode=15)
     model = slow.teaches(60)
     assert model.predict(MINUTE).mean == pytest.approx(slow.expected(MINUTE), rel=0.15)
     assert model.relative_speed == pytest.approx(1 / 13.5, rel=0.5)
@@ -142,8 +142,8 @@ def test_speed_model_learns_a_machine_far_from_the_prior() -> None:
 
 def test_speed_model_follows_drift() -> None:
     rng = random.Random(7)
-    model = Machine(rng, denoise=1, decode=1).teaches(4_000)
-    slower = Machine(rng, denoise=2, decode=2)
+    model = SimulatedMachine(rng, denoise=1, decode=1).teaches(4_000)
+    slower = SimulatedMachine(rng, denoise=2, decode=2)
     model = slower.teaches(6_000, model)
     assert model.predict(MINUTE).mean == pytest.approx(slower.expected(MINUTE), rel=0.2)
     assert model.tracks == 10_000
@@ -152,12 +152,12 @@ def test_speed_model_follows_drift() -> None:
 
 def test_relative_speed_is_relative_to_the_prior() -> None:
     assert SpeedModel(GPU, TURBO).relative_speed == pytest.approx(1)
-    double_speed = Machine(random.Random(8), fixed=0, denoise=0.5, decode=0.5).teaches(500)
+    double_speed = SimulatedMachine(random.Random(8), fixed=0, denoise=0.5, decode=0.5).teaches(500)
     assert double_speed.relative_speed == pytest.approx(2, rel=0.05)
 
 
 def test_is_slow_tells_a_slow_worker_from_an_unlucky_one() -> None:
-    model = Machine(random.Random(9)).teaches(500)
+    model = SimulatedMachine(random.Random(9)).teaches(500)
     work = {MINUTE: 50}
     usual = model.predict_total(work).mean
     assert not model.is_slow(work, usual * 1.1)
@@ -168,7 +168,7 @@ def test_is_slow_tells_a_slow_worker_from_an_unlucky_one() -> None:
 
 
 def test_speed_model_json_is_small_and_round_trips() -> None:
-    model = Machine(random.Random(10)).teaches(50)
+    model = SimulatedMachine(random.Random(10)).teaches(50)
     text = model.to_json()
     assert len(text) < 600
     restored = SpeedModel.from_json(text)
@@ -177,7 +177,7 @@ def test_speed_model_json_is_small_and_round_trips() -> None:
 
 
 def test_from_json_of_another_prior_table_is_untrained() -> None:
-    model = Machine(random.Random(11)).teaches(50)
+    model = SimulatedMachine(random.Random(11)).teaches(50)
     prior = seconds(MINUTE, gpu=GPU, model_set=TURBO)
     changed = model.to_json().replace(repr(prior), repr(2 * prior))
     assert SpeedModel.from_json(changed) == SpeedModel(GPU, TURBO)

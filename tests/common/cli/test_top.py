@@ -31,7 +31,7 @@ OTHER_SCREEN, BACK = "\x1b[?1049h", "\x1b[?1049l"
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 
 
-class Terminal:
+class TopProcess:
     """A process on a terminal of 30 lines, and the text it has written so far."""
 
     def __init__(self, environ: dict[str, str]) -> None:
@@ -74,9 +74,9 @@ class Terminal:
 
 
 @contextmanager
-def terminal(farm: FarmState) -> Iterator[Terminal]:
+def top_process(farm: FarmState) -> Iterator[TopProcess]:
     own = {"TRACKFARM_URL": farm.url, "TRACKFARM_API_KEY": API_KEY, "TERM": "xterm-256color"}
-    opened = Terminal(dict(os.environ) | own)
+    opened = TopProcess(dict(os.environ) | own)
     try:
         yield opened
     finally:
@@ -131,7 +131,7 @@ def test_top_without_a_farm_ends() -> None:
 def test_top_is_live_and_restores_the_terminal(farm: FarmState) -> None:
     farm.add_job(make_job())
     farm.workers = [make_worker("left")]
-    with terminal(farm) as screen:
+    with top_process(farm) as screen:
         screen.wait_for("1 worker connected")
         farm.workers.append(make_worker("right").model_copy(update={"state": WorkerState.LOST}))
         screen.wait_for("! 1 worker lost")
@@ -146,7 +146,7 @@ def test_top_is_live_and_restores_the_terminal(farm: FarmState) -> None:
 
 def test_top_shows_and_survives_an_outage(farm: FarmState) -> None:
     farm.add_job(make_job())
-    with terminal(farm) as screen:
+    with top_process(farm) as screen:
         screen.wait_for("1 job unfinished")
         farm.outages = [503]
         screen.wait_for("it answers 503")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.embedded.farms import is_alive, stand_in, wait_until
+from tests.common.embedded.farms import is_alive, stand_in
+from tests.servers.process import wait_until
 from trackfarm.embedded.process import ChildSpec
 from trackfarm.embedded.supervisor import Interrupted, StartFailed, Supervisor
 
@@ -65,7 +66,7 @@ def test_supervisor_reports_and_restarts_a_dead_child(
         farm.tick()
         return farm.pids.get("a", first) != first
 
-    wait_until(back)
+    wait_until(back, timeout_s=20, what="the child runs again")
     assert told == ["a was killed by SIGKILL; restarting it in 0.5 s"]
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.embedded.farms import is_alive, wait_until
+from tests.common.embedded.farms import is_alive
+from tests.servers.process import wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,7 +43,7 @@ def pids_of(driver: subprocess.Popen[str]) -> dict[str, int]:
 def test_supervisor_killed_leaves_no_process(driver: subprocess.Popen[str]) -> None:
     pids = pids_of(driver)
     driver.kill()
-    wait_until(lambda: not any(map(is_alive, pids.values())))
+    wait_until(lambda: not any(map(is_alive, pids.values())), timeout_s=20, what="no child is left")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
