@@ -22,7 +22,7 @@ def believed(**facts: float) -> dict[TrackShape, float]:
     return calibration_points(facts, gpu=GPU, model_set=TURBO)
 
 
-def test_each_length_is_a_point_shortest_first() -> None:
+def test_calibration_points_are_one_per_length_shortest_first() -> None:
     seconds = believed(seconds_240s=0.5, batch_240s=8.0, seconds_60s=PRIOR / 2, speed=2.0)
     assert list(seconds) == [MINUTE, TrackShape(240.0, 8, False)]
     assert seconds[MINUTE] == PRIOR / 2
@@ -33,21 +33,21 @@ def test_each_length_is_a_point_shortest_first() -> None:
 @pytest.mark.parametrize(
     "name", ["seconds_0s", "seconds_601s", "seconds_60", "seconds_nans", "seconds_-60s", "60s"]
 )
-def test_what_is_no_length_is_not_read(name: str) -> None:
+def test_calibration_points_ignore_other_names(name: str) -> None:
     assert believed(**{name: 1.0}) == {}
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf])
-def test_what_is_no_time_is_not_read(seconds: float) -> None:
+def test_calibration_points_ignore_impossible_seconds(seconds: float) -> None:
     assert believed(seconds_60s=seconds) == {}
 
 
 @pytest.mark.parametrize(("said", "share"), [(1e-9, 0.25), (1e9, 4.0)])
-def test_a_worker_is_believed_up_to_four_times_the_prior(said: float, share: float) -> None:
+def test_calibration_points_are_clamped_to_four_times_the_prior(said: float, share: float) -> None:
     assert believed(seconds_60s=said)[MINUTE] == pytest.approx(share * PRIOR)
 
 
-def test_a_kind_begins_with_what_was_measured_and_is_taught_by_its_tracks() -> None:
+def test_seed_model_starts_with_the_points_and_learns_from_tracks() -> None:
     fresh = SpeedModel(GPU, TURBO)
     fast = {TrackShape(s, 8, False): 0.5 * _prior(s) for s in (30.0, 60.0, 120.0, 240.0)}
     model = seed_model(fresh, fast)
@@ -59,7 +59,7 @@ def test_a_kind_begins_with_what_was_measured_and_is_taught_by_its_tracks() -> N
     assert model.predict(MINUTE).mean == pytest.approx(PRIOR, rel=0.1)
 
 
-def test_a_worker_of_a_known_kind_begins_at_its_own_speed() -> None:
+def test_calibrated_speed_is_relative_to_the_gpu_type() -> None:
     kind = SpeedModel(GPU, TURBO)
     for _ in range(20):
         kind = kind.observe(MINUTE, PRIOR)
@@ -69,7 +69,7 @@ def test_a_worker_of_a_known_kind_begins_at_its_own_speed() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=20), st.floats(), max_size=64))
-def test_nothing_that_is_said_makes_a_model_that_cannot_be(facts: dict[str, float]) -> None:
+def test_calibration_of_any_values_gives_a_possible_model(facts: dict[str, float]) -> None:
     seconds = calibration_points(facts | {"seconds_60s": 1.0}, gpu=GPU, model_set=TURBO)
     model = seed_model(SpeedModel(GPU, TURBO), seconds)
     assert 0 < model.predict(MINUTE).mean < math.inf

@@ -32,7 +32,7 @@ sets = st.sampled_from(sorted(model_sets())).map(model_set)
         ("NVIDIA GeForce RTX 4090", "acestep-v15-sft", 240, 50, True, 200),
     ],
 )
-def test_tracks_per_hour_of_the_unfused_pipeline(
+def test_seconds_agree_with_the_unfused_pipeline(
     gpu: str, name: str, duration: float, steps: int, guided: bool, per_hour: float
 ) -> None:
     shape = TrackShape(duration, steps, guided)
@@ -41,7 +41,7 @@ def test_tracks_per_hour_of_the_unfused_pipeline(
 
 
 @given(sets, cards, durations, durations)
-def test_longer_tracks_cost_more(kind: ModelSet, gpu: str, one: float, other: float) -> None:
+def test_seconds_grow_with_the_duration(kind: ModelSet, gpu: str, one: float, other: float) -> None:
     short, long = sorted([one, other])
     costs = [seconds(TrackShape(d, 8, False), gpu=gpu, model_set=kind) for d in (short, long)]
     assert 0 < costs[0] <= costs[1]
@@ -50,7 +50,7 @@ def test_longer_tracks_cost_more(kind: ModelSet, gpu: str, one: float, other: fl
 
 
 @given(cards, durations, st.integers(1, 200), st.integers(1, 199))
-def test_more_steps_cost_more(gpu: str, duration: float, steps: int, more: int) -> None:
+def test_seconds_grow_with_the_steps(gpu: str, duration: float, steps: int, more: int) -> None:
     for kind in (TURBO, TINY):
         few, many = (
             seconds(TrackShape(duration, n, False), gpu=gpu, model_set=kind)
@@ -60,26 +60,26 @@ def test_more_steps_cost_more(gpu: str, duration: float, steps: int, more: int) 
 
 
 @given(cards, durations, st.integers(1, 100))
-def test_guidance_costs_as_much_as_twice_the_steps(gpu: str, duration: float, steps: int) -> None:
+def test_seconds_with_guidance_equal_twice_the_steps(gpu: str, duration: float, steps: int) -> None:
     for kind in (SFT, TINY):
         guided = seconds(TrackShape(duration, steps, True), gpu=gpu, model_set=kind)
         doubled = seconds(TrackShape(duration, 2 * steps, False), gpu=gpu, model_set=kind)
         assert guided == pytest.approx(doubled)
 
 
-def test_xl_costs_more_than_standard() -> None:
+def test_seconds_of_xl_are_more_than_standard() -> None:
     shape = TrackShape(240, 8, False)
     standard, xl = (seconds(shape, gpu="H200", model_set=kind) for kind in (TURBO, XL_TURBO))
     assert standard < xl
 
 
-def test_a_measured_speed_divides() -> None:
+def test_seconds_are_divided_by_a_measured_speed() -> None:
     shape = TrackShape(120, 8, False)
     prior = seconds(shape, gpu="H200", model_set=TURBO)
     assert seconds(shape, gpu="H200", model_set=TURBO, speed=2.0) == pytest.approx(prior / 2)
 
 
-def test_a_card_is_known_by_its_whole_name() -> None:
+def test_seconds_find_a_card_by_its_whole_name() -> None:
     """The 16 GB RTX A4000 is not an A40, and an unmeasured card is assumed to be slow."""
 
     def spent(gpu: str) -> float:

@@ -27,7 +27,7 @@ def key(**changes: object) -> str:
     return track_key(**(FACTS | changes))  # type: ignore[arg-type]
 
 
-def test_golden_values() -> None:
+def test_track_key_has_golden_values() -> None:
     assert FACTS["brief"] == GOLDEN_BRIEF
     assert key() == "79abb0353575c1ac8b135b5682a3ad40"
     assert seed_of("0" * 32, 0, given=None, variation=0) == 2_283_655_641
@@ -47,18 +47,18 @@ def test_golden_values() -> None:
         {"occurrence": 1, "variation": 10},
     ],
 )
-def test_every_part_is_in_the_key(change: dict[str, object]) -> None:
+def test_track_key_depends_on_every_part(change: dict[str, object]) -> None:
     assert key(**change) != key()
 
 
-def test_parts_do_not_run_into_each_other() -> None:
+def test_track_key_separates_its_parts() -> None:
     assert key(owner="a", catalog="bc") != key(owner="ab", catalog="c")
     assert key(owner='a","b', catalog="c") != key(owner="a", catalog='b","c')
     assert key(occurrence=1, variation=11) != key(occurrence=11, variation=1)
 
 
 @given(keys, st.integers(0, 10_000), st.none() | st.integers(0, 2**32 - 1), st.integers(0, 999))
-def test_seeds_are_in_range_and_stable(
+def test_seed_of_is_in_range_and_stable(
     track: str, tries: int, given_seed: int | None, variation: int
 ) -> None:
     seed = seed_of(track, tries, given=given_seed, variation=variation)
@@ -67,13 +67,13 @@ def test_seeds_are_in_range_and_stable(
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_a_given_seed_is_kept_for_the_first_try(seed: int) -> None:
+def test_seed_of_keeps_a_given_seed_for_the_first_try(seed: int) -> None:
     assert seed_of("k", 0, given=seed, variation=0) == seed
     steps = {seed_of("k", t, given=seed, variation=v) for t in range(5) for v in range(5)}
     assert len(steps) == 25
 
 
-def test_derived_seeds_fill_the_range() -> None:
+def test_seed_of_fills_the_range() -> None:
     """The mean is near the middle and seeds are unique, as 32 bits of a good digest are."""
     seeds = [seed_of(f"{i:032x}", 0, given=None, variation=0) for i in range(4_000)]
     assert len(set(seeds)) > 3_990
@@ -81,13 +81,13 @@ def test_derived_seeds_fill_the_range() -> None:
 
 
 @given(keys, st.integers(0, 20))
-def test_the_seeds_that_follow_are_those_of_the_next_tries(track: str, number: int) -> None:
+def test_next_seeds_are_the_seeds_of_the_next_tries(track: str, number: int) -> None:
     seeds = [seed_of(track, n, given=None, variation=0) for n in range(number + 3)]
     following = next_seeds(track, seeds[number], tries=number + 1, given=None)
     assert following == tuple(seeds[number + 1 :])
 
 
-def test_nothing_follows_a_seed_that_was_given_or_is_not_the_tracks() -> None:
+def test_next_seeds_are_empty_for_a_given_or_foreign_seed() -> None:
     assert next_seeds("k", 7, tries=1, given=7) == ()
     assert next_seeds("k", 7, tries=3, given=None) == ()
     later = seed_of("k", 3, given=None, variation=0)

@@ -8,11 +8,11 @@ from trackfarm.protocol.base import Identifier
 
 
 @pytest.mark.parametrize("kind", ["job", "shard", "lease", "worker"])
-def test_ids_are_what_the_wire_takes(kind: str) -> None:
+def test_new_id_is_a_valid_identifier(kind: str) -> None:
     row_id = new_id(kind)
     assert TypeAdapter(Identifier).validate_python(row_id) == row_id
     assert row_id.startswith(f"{kind}_")
 
 
-def test_ids_do_not_repeat() -> None:
+def test_new_id_does_not_repeat() -> None:
     assert len({new_id("job") for _ in range(20_000)}) == 20_000

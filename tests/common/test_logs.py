@@ -28,7 +28,7 @@ def said(*arguments: str, program: str = PROGRAM) -> subprocess.CompletedProcess
     return subprocess.run(command, check=True, capture_output=True, text=True)
 
 
-def test_json_has_one_object_a_line() -> None:
+def test_logs_in_json_have_one_object_per_line() -> None:
     run = said("json")
     ours, theirs, failed = map(json.loads, run.stderr.splitlines())
     assert (ours["event"], ours["track"], ours["name"], ours["level"]) == (
@@ -44,7 +44,7 @@ def test_json_has_one_object_a_line() -> None:
 
 
 @pytest.mark.parametrize("expected", ["track_done", "track=7", "worker left", "ZeroDivisionError"])
-def test_the_console_shows_the_same(expected: str) -> None:
+def test_logs_on_the_console_have_the_same_events(expected: str) -> None:
     run = said("console")
     assert expected in run.stderr
     assert "noise" not in run.stderr
@@ -53,7 +53,7 @@ def test_the_console_shows_the_same(expected: str) -> None:
 
 
 @pytest.mark.parametrize(("level", "steps"), [("debug", 1), ("info", 0)])
-def test_our_own_debug_lines_are_shown_and_nobody_elses(level: str, steps: int) -> None:
+def test_logs_show_our_debug_lines_and_no_others(level: str, steps: int) -> None:
     run = said("console", level)
     assert run.stderr.count("step") == steps
     assert "Signature" not in run.stderr
@@ -74,7 +74,7 @@ except ValueError:
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
-def test_nobody_commands_the_terminal_or_writes_a_line_of_the_log(log_format: str) -> None:
+def test_logs_escape_control_characters_and_line_breaks(log_format: str) -> None:
     run = said(log_format, program=INJECTION)
     assert "worker_joined" in run.stderr
     assert not {"\x1b", "\x07", "\u202e"} & set(run.stderr)

@@ -10,7 +10,7 @@ from trackfarm.tiers import tiers
 ALL_TASKS = {"text2music", "cover", "repaint", "extract", "lego", "complete"}
 
 
-def test_every_row_is_consistent() -> None:
+def test_model_sets_are_consistent() -> None:
     smallest = {tier.vram for tier in tiers().values()} | {0}
     for name, row in model_sets().items():
         assert row.name == name
@@ -23,7 +23,7 @@ def test_every_row_is_consistent() -> None:
         assert row.sample_rate == 48_000
 
 
-def test_only_turbo_is_distilled_and_only_base_does_all_tasks() -> None:
+def test_model_sets_turbo_is_distilled_and_base_does_all_tasks() -> None:
     rows = [row for row in model_sets().values() if not row.is_noise]
     assert {row.name for row in rows if not row.cfg} == {
         row.name for row in rows if "turbo" in row.name
@@ -34,7 +34,7 @@ def test_only_turbo_is_distilled_and_only_base_does_all_tasks() -> None:
     }
 
 
-def test_tiny_runs_anywhere_and_says_that_it_makes_noise() -> None:
+def test_model_set_tiny_runs_anywhere_and_is_noise() -> None:
     tiny = model_set("tiny")
     assert (tiny.is_noise, tiny.min_vram, tiny.dtype) == (True, 0, "float32")
     assert tiny.tasks == ALL_TASKS
@@ -42,24 +42,24 @@ def test_tiny_runs_anywhere_and_says_that_it_makes_noise() -> None:
     assert [row.name for row in model_sets().values() if row.is_noise] == ["tiny"]
 
 
-def test_identity_names_the_revision_and_differs_between_sets() -> None:
+def test_model_set_identity_has_the_revision_and_is_unique() -> None:
     tiny = model_set("tiny")
     assert tiny.identity == f"tiny@{tiny.revision}"
     identities = {row.identity for row in model_sets().values()}
     assert len(identities) == len(model_sets())
 
 
-def test_a_name_fits_into_a_queue_name() -> None:
+def test_model_set_names_fit_into_queue_names() -> None:
     for name in model_sets():
         assert queue_name("vram24", name).split(".") == ["gpu", "vram24", name]
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+def test_model_set_that_is_unknown_names_the_known_ones() -> None:
     with pytest.raises(UnknownModelSet, match=r"'acestep-v2'.*tiny, acestep-v15-turbo,"):
         model_set("acestep-v2")
 
 
-def test_common_never_imports_torch() -> None:
+def test_model_sets_import_no_torch() -> None:
     code = (
         "import trackfarm.model_sets as m, sys; m.model_sets(); assert 'torch' not in sys.modules"
     )

@@ -21,14 +21,14 @@ def loaded_by(line: str) -> set[str]:
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
-def test_every_name_is_there_and_no_other() -> None:
+def test_public_names_can_be_imported_and_no_others() -> None:
     for name in trackfarm.__all__:
         assert getattr(trackfarm, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Fram'"):
         trackfarm.__getattr__("Fram")
 
 
-def test_nobody_pays_for_what_he_does_not_use() -> None:
+def test_public_names_import_only_what_is_used() -> None:
     assert not HEAVY & loaded_by("import trackfarm")
     assert not SDK_ONLY & loaded_by("from trackfarm import Farm, AsyncFarm, Catalog")
 

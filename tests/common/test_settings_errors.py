@@ -47,13 +47,13 @@ def said(**given: object) -> str:
         ({"heat": 0}, "--heat must be greater than 0"),
     ],
 )
-def test_each_mistake_names_its_variable_and_what_is_allowed(
+def test_settings_problems_name_the_variable_and_the_valid_values(
     given: dict[str, object], words: str
 ) -> None:
     assert said(**given) == words.replace("greater than 0", "greater than 0.0")
 
 
-def test_a_secret_is_not_shown() -> None:
+def test_settings_problems_show_no_secret() -> None:
     message = said(KEY_OF_THE_KITCHEN="secret")
     assert message.startswith("KEY_OF_THE_KITCHEN ")
     assert "secret" not in message
@@ -67,7 +67,7 @@ def test_a_secret_is_not_shown() -> None:
         (fleet.main, "TRACKFARM_FLEET_PROVIDERS"),
     ],
 )
-def test_a_list_that_is_no_json_ends_no_process_with_a_traceback(
+def test_settings_with_a_list_that_is_no_json_end_each_process_without_a_traceback(
     main: Callable[[], int],
     variable: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -80,7 +80,7 @@ def test_a_list_that_is_no_json_ends_no_process_with_a_traceback(
     assert f'{variable} is not JSON; write lists as ["a", "b"]' in stderr
 
 
-def test_the_fleet_names_the_option_that_was_typed() -> None:
+def test_settings_problems_name_the_option_that_was_typed() -> None:
     with pytest.raises(SETTINGS_ERRORS) as raised:
         FleetSettings(providers=("aws",))
     (line,) = settings_problems(raised.value, "TRACKFARM_FLEET_", {"providers": "--provider"})

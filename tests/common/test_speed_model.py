@@ -19,7 +19,7 @@ MINUTE = TrackShape(60, 8, False)
 
 
 @dataclass
-class Machine:
+class SimulatedMachine:
     """Simulated machine: `fixed` seconds more than the prior, and multiples of its stages."""
 
     rng: random.Random
@@ -44,22 +44,22 @@ class Machine:
         return model
 
 
-def test_before_anything_was_seen_it_is_the_prior_give_or_take_two() -> None:
+def test_speed_model_without_tracks_is_the_prior_within_a_factor_of_two() -> None:
     guess = SpeedModel(GPU, TURBO).predict(MINUTE)
     assert guess.mean == pytest.approx(seconds(MINUTE, gpu=GPU, model_set=TURBO))
     assert guess.low == pytest.approx(guess.mean / 2, rel=0.2)
     assert 1.5 < guess.high / guess.mean < 2
 
 
-def test_it_learns_each_stage() -> None:
-    machine = Machine(random.Random(1))
+def test_speed_model_learns_each_stage() -> None:
+    machine = SimulatedMachine(random.Random(1))
     model = machine.teaches(500)
     for shape in (TrackShape(30, 4, False), TrackShape(240, 8, False), TrackShape(600, 16, False)):
         assert model.predict(shape).mean == pytest.approx(machine.expected(shape), rel=0.03)
 
 
-def test_doubt_shrinks_with_every_observation_of_an_honest_machine() -> None:
-    machine = Machine(random.Random(2))
+def test_speed_model_uncertainty_shrinks_with_observations() -> None:
+    machine = SimulatedMachine(random.Random(2))
     doubts = []
     for number in (0, 1, 10, 100, 1000):
         doubts.append(machine.teaches(number).predict_total({MINUTE: 10_000}).sd)
@@ -67,24 +67,24 @@ def test_doubt_shrinks_with_every_observation_of_an_honest_machine() -> None:
     assert doubts[-1] < doubts[0] / 50
 
 
-def test_doubt_about_the_machine_does_not_average_out_but_noise_does() -> None:
-    model = Machine(random.Random(3)).teaches(5)
+def test_speed_model_uncertainty_of_the_machine_does_not_average_out() -> None:
+    model = SimulatedMachine(random.Random(3)).teaches(5)
     one, many = (model.predict_total({MINUTE: n}) for n in (1, 1_000_000))
     assert many.mean == pytest.approx(1_000_000 * one.mean)
     assert 0.01 < many.sd / many.mean < one.sd / one.mean
-    trained = Machine(random.Random(3)).teaches(3_000)
+    trained = SimulatedMachine(random.Random(3)).teaches(3_000)
     one, many = (trained.predict_total({MINUTE: n}) for n in (1, 10_000))
     assert many.sd / many.mean < 0.1 * one.sd / one.mean
 
 
 @pytest.mark.parametrize("seen", [10, 100, 1000])
-def test_four_of_five_tracks_fall_into_the_interval(seen: int) -> None:
+def test_predict_interval_holds_four_of_five_tracks(seen: int) -> None:
     """Checked over many machines, none of which matches the prior."""
     hits = total = 0
     for seed in range(30):
         rng = random.Random(seed)
         common = rng.gauss(0, 0.4)
-        machine = Machine(
+        machine = SimulatedMachine(
             rng,
             fixed=rng.uniform(0, 0.1),
             denoise=max(0.2, 1 + common + rng.gauss(0, 0.25)),
@@ -100,12 +100,12 @@ def test_four_of_five_tracks_fall_into_the_interval(seen: int) -> None:
     assert hits / total == pytest.approx(0.8, abs=0.06)
 
 
-def test_totals_fall_into_the_interval_too() -> None:
+def test_predict_total_interval_holds_totals() -> None:
     hits = 0
     for seed in range(60):
         rng = random.Random(seed)
         speed = max(0.3, 1 + rng.gauss(0, 0.4))
-        machine = Machine(rng, fixed=0.0, denoise=speed, decode=speed, noise=0.2)
+        machine = SimulatedMachine(rng, fixed=0.0, denoise=speed, decode=speed, noise=0.2)
         model = machine.teaches(20)
         work = [machine.makes() for _ in range(300)]
         estimate = model.predict_total(Counter(shape for shape, _ in work))
@@ -113,8 +113,8 @@ def test_totals_fall_into_the_interval_too() -> None:
     assert 0.65 < hits / 60 < 0.95
 
 
-def test_a_batch_teaches_as_its_tracks_do() -> None:
-    machine = Machine(random.Random(4))
+def test_observe_total_teaches_as_single_tracks_do() -> None:
+    machine = SimulatedMachine(random.Random(4))
     model = SpeedModel(GPU, TURBO)
     for _ in range(400):
         tracks = [machine.makes() for _ in range(4)]
@@ -125,39 +125,39 @@ def test_a_batch_teaches_as_its_tracks_do() -> None:
     assert model.predict(MINUTE).mean == pytest.approx(machine.expected(MINUTE), rel=0.05)
 
 
-def test_outliers_are_clipped() -> None:
-    machine = Machine(random.Random(5))
+def test_observe_clips_outliers() -> None:
+    machine = SimulatedMachine(random.Random(5))
     model = machine.teaches(300)
     before = model.predict(MINUTE).mean
     stalled = model.observe(MINUTE, 3_600)
     assert stalled.predict(MINUTE).mean == pytest.approx(before, rel=0.02)
 
 
-def test_a_machine_far_from_the_prior_is_believed_in_the_end() -> None:
-    slow = Machine(random.Random(6), fixed=2, denoise=12, decode=15)
+def test_speed_model_learns_a_machine_far_from_the_prior() -> None:
+    slow = SimulatedMachine(random.Random(6), fixed=2, denoise=12, decode=15)
     model = slow.teaches(60)
     assert model.predict(MINUTE).mean == pytest.approx(slow.expected(MINUTE), rel=0.15)
     assert model.relative_speed == pytest.approx(1 / 13.5, rel=0.5)
 
 
-def test_drift_is_followed() -> None:
+def test_speed_model_follows_drift() -> None:
     rng = random.Random(7)
-    model = Machine(rng, denoise=1, decode=1).teaches(4_000)
-    slower = Machine(rng, denoise=2, decode=2)
+    model = SimulatedMachine(rng, denoise=1, decode=1).teaches(4_000)
+    slower = SimulatedMachine(rng, denoise=2, decode=2)
     model = slower.teaches(6_000, model)
     assert model.predict(MINUTE).mean == pytest.approx(slower.expected(MINUTE), rel=0.2)
     assert model.tracks == 10_000
     assert model.weight < 3_000
 
 
-def test_relative_speed_is_against_the_prior() -> None:
+def test_relative_speed_is_relative_to_the_prior() -> None:
     assert SpeedModel(GPU, TURBO).relative_speed == pytest.approx(1)
-    double_speed = Machine(random.Random(8), fixed=0, denoise=0.5, decode=0.5).teaches(500)
+    double_speed = SimulatedMachine(random.Random(8), fixed=0, denoise=0.5, decode=0.5).teaches(500)
     assert double_speed.relative_speed == pytest.approx(2, rel=0.05)
 
 
-def test_a_slow_worker_is_told_from_an_unlucky_one() -> None:
-    model = Machine(random.Random(9)).teaches(500)
+def test_is_slow_tells_a_slow_worker_from_an_unlucky_one() -> None:
+    model = SimulatedMachine(random.Random(9)).teaches(500)
     work = {MINUTE: 50}
     usual = model.predict_total(work).mean
     assert not model.is_slow(work, usual * 1.1)
@@ -167,8 +167,8 @@ def test_a_slow_worker_is_told_from_an_unlucky_one() -> None:
     assert not SpeedModel(GPU, TURBO).is_slow(work, usual * 1.5), "the prior accuses nobody"
 
 
-def test_it_is_small_and_survives_json() -> None:
-    model = Machine(random.Random(10)).teaches(50)
+def test_speed_model_json_is_small_and_round_trips() -> None:
+    model = SimulatedMachine(random.Random(10)).teaches(50)
     text = model.to_json()
     assert len(text) < 600
     restored = SpeedModel.from_json(text)
@@ -176,8 +176,8 @@ def test_it_is_small_and_survives_json() -> None:
     assert restored.predict(MINUTE) == model.predict(MINUTE)
 
 
-def test_another_prior_table_starts_anew() -> None:
-    model = Machine(random.Random(11)).teaches(50)
+def test_from_json_of_another_prior_table_is_untrained() -> None:
+    model = SimulatedMachine(random.Random(11)).teaches(50)
     prior = seconds(MINUTE, gpu=GPU, model_set=TURBO)
     changed = model.to_json().replace(repr(prior), repr(2 * prior))
     assert SpeedModel.from_json(changed) == SpeedModel(GPU, TURBO)
@@ -186,18 +186,18 @@ def test_another_prior_table_starts_anew() -> None:
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"version":1}', '{"version":9}', '{"version":1,"gpu":"x"}']
 )
-def test_what_is_no_speed_model_is_refused(text: str) -> None:
+def test_from_json_refuses_other_text(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         SpeedModel.from_json(text)
 
 
-def test_a_model_set_that_is_gone_is_refused() -> None:
+def test_from_json_refuses_an_unknown_model_set() -> None:
     with pytest.raises(UnknownModelSet):
         SpeedModel.from_json(SpeedModel(GPU, TURBO).to_json().replace(TURBO.name, "gone"))
 
 
 @pytest.mark.parametrize("took", [0, -1, math.inf, math.nan])
-def test_impossible_seconds_are_refused(took: float) -> None:
+def test_observe_refuses_impossible_seconds(took: float) -> None:
     with pytest.raises(ValueError, match="seconds"):
         SpeedModel(GPU, TURBO).observe(MINUTE, took)
     with pytest.raises(ValueError, match="no tracks"):
@@ -208,7 +208,7 @@ def test_impossible_seconds_are_refused(took: float) -> None:
     st.lists(st.tuples(st.floats(10, 600), st.integers(1, 20), st.floats(1e-3, 1e5)), max_size=30),
     st.floats(10, 600),
 )
-def test_no_history_makes_it_absurd(
+def test_speed_model_of_any_history_is_finite(
     history: list[tuple[float, int, float]], duration: float
 ) -> None:
     model = SpeedModel(GPU, TURBO)
@@ -221,6 +221,6 @@ def test_no_history_makes_it_absurd(
     assert model.relative_speed > 0
 
 
-def test_an_estimate_that_is_sure_has_no_width() -> None:
+def test_estimate_without_uncertainty_has_no_width() -> None:
     assert Estimate(3, 0).low == Estimate(3, 0).high == 3
     assert Estimate(100, 1).high - 100 == pytest.approx(1.28, rel=0.02)

@@ -9,13 +9,13 @@ from trackfarm.text import clean, line
 EVIL = "\x1b]0;owned\x07gpu\x9b2J\u202e\r\nline"
 
 
-def test_clean_keeps_words_and_breaks() -> None:
+def test_clean_keeps_words_and_line_breaks() -> None:
     assert clean("Füße\n\t夜 “x”") == "Füße\n\t夜 “x”"
     assert clean(EVIL) == "�]0;owned�gpu�2J��\nline"
     assert line(EVIL) == "�]0;owned�gpu�2J�� line"
 
 
-def test_what_a_worker_says_is_clean_before_it_is_stored() -> None:
+def test_worker_messages_are_clean_before_they_are_stored() -> None:
     request = RegisterRequest(
         name=EVIL, gpu=EVIL, memory_mib=1, model_set="tiny", versions={EVIL: EVIL}
     )
@@ -26,14 +26,14 @@ def test_what_a_worker_says_is_clean_before_it_is_stored() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e300])
-def test_a_calibration_is_of_this_world(value: float) -> None:
+def test_calibration_refuses_impossible_values(value: float) -> None:
     with pytest.raises(ValueError, match="calibration"):
         RegisterRequest(
             name="x", gpu="x", memory_mib=1, model_set="tiny", calibration={"speed": value}
         )
 
 
-def test_a_catalogs_name_can_be_printed() -> None:
+def test_job_header_refuses_a_name_that_cannot_be_printed() -> None:
     assert JobHeader(catalog="Füße").catalog == "Füße"
     with pytest.raises(ValueError, match="catalog"):
         JobHeader(catalog=EVIL)

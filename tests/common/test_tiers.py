@@ -40,12 +40,12 @@ from trackfarm.tiers import (
         (3_809, None),  # just below 0.93 of 4 GiB
     ],
 )
-def test_cards_as_they_report_themselves(memory_mib: int, name: str | None) -> None:
+def test_tier_of_takes_memory_as_cards_report_it(memory_mib: int, name: str | None) -> None:
     tier = tier_of(memory_mib)
     assert (tier.name if tier else None) == name
 
 
-def test_the_table_rises() -> None:
+def test_tiers_have_rising_limits() -> None:
     rows = list(tiers().values())
     assert [t.vram for t in rows] == sorted({t.vram for t in rows})
     for small, large in pairwise(rows):
@@ -55,13 +55,13 @@ def test_the_table_rises() -> None:
 
 
 @given(st.integers(0, 200_000), st.integers(0, 200_000))
-def test_more_memory_is_never_a_lower_tier(one: int, other: int) -> None:
+def test_tier_of_more_memory_is_never_lower(one: int, other: int) -> None:
     small, large = (tier_of(mib) for mib in sorted([one, other]))
     assert (small.vram if small else 0) <= (large.vram if large else 0)
 
 
 @given(st.floats(10, 600), st.sampled_from([0, 4, 8, 16, 24, 48]))
-def test_the_smallest_tier_is_the_smallest(duration: float, min_vram: int) -> None:
+def test_smallest_tier_for_is_the_smallest_that_fits(duration: float, min_vram: int) -> None:
     tier = smallest_tier_for(duration, min_vram=min_vram, limited=True)
     assert tier is not None
     assert tier.vram >= min_vram
@@ -70,7 +70,7 @@ def test_the_smallest_tier_is_the_smallest(duration: float, min_vram: int) -> No
     assert all(t.max_duration < duration for t in below)
 
 
-def test_limits() -> None:
+def test_smallest_tier_for_respects_the_limits() -> None:
     assert smallest_tier_for(601, min_vram=0, limited=True) is None
     assert smallest_tier_for(10, min_vram=200, limited=False) is None
     unlimited = smallest_tier_for(600, min_vram=0, limited=False)
@@ -87,13 +87,13 @@ def _taken_gb(name: str, memory_mib: int) -> float:
 
 
 @pytest.mark.parametrize("name", [row.name for row in model_sets().values() if row.min_vram])
-def test_what_stays_on_a_card_fits_into_it(name: str) -> None:
+def test_residency_fits_into_the_card(name: str) -> None:
     for vram in (4, 6, 8, 12, 16, 24, 48, 80, 141):
         if vram >= model_set(name).min_vram:
             assert _taken_gb(name, vram * 1024) <= 0.93 * vram * 1.024**3
 
 
-def test_small_cards_keep_the_encoders_off() -> None:
+def test_residency_offloads_encoders_of_small_cards() -> None:
     std, xl = model_set("acestep-v15-turbo"), model_set("acestep-v15-xl-turbo")
     assert residency(std, 8_192).offload
     assert not residency(std, 12_288).offload
@@ -102,7 +102,7 @@ def test_small_cards_keep_the_encoders_off() -> None:
     assert residency(std, 2_048) == residency(std, 4_096)
 
 
-def test_only_the_smallest_cards_keep_their_weights_as_integers() -> None:
+def test_residency_has_integer_weights_on_the_smallest_cards_only() -> None:
     std = model_set("acestep-v15-turbo")
     assert [residency(std, mib).int8 for mib in (4_096, 6_144, 24_564)] == [True, False, False]
 
@@ -114,7 +114,7 @@ def told(memory_mib: int, facts: dict[str, float], name: str = "acestep-v15-turb
     return measured(tier, facts, model_set=model_set(name), memory_mib=memory_mib)
 
 
-def test_a_worker_is_believed_up_to_four_times_the_table() -> None:
+def test_worker_limits_are_at_most_four_times_the_table() -> None:
     floor = tiers()["vram12"]
     assert told(12_288, {}) == floor
     longer = told(12_288, {MAX_DURATION: 240.0, MAX_BATCH: 9.0})
@@ -125,11 +125,11 @@ def test_a_worker_is_believed_up_to_four_times_the_table() -> None:
 
 
 @pytest.mark.parametrize("wrong", [0.0, -5.0, math.nan, math.inf, -math.inf])
-def test_less_than_the_table_and_what_is_no_number_change_nothing(wrong: float) -> None:
+def test_worker_limits_are_never_below_the_table(wrong: float) -> None:
     assert told(12_288, {MAX_DURATION: wrong, MAX_BATCH: wrong}) == tiers()["vram12"]
 
 
-def test_no_duration_is_believed_that_the_memory_does_not_allow() -> None:
+def test_worker_limits_respect_the_memory_formula() -> None:
     """XL weights leave no free memory on 4 GB and on 8 GB."""
     longest = {MAX_DURATION: 1e9}
     assert told(8_192, longest, "acestep-v15-xl-turbo").max_duration == 60
@@ -138,7 +138,7 @@ def test_no_duration_is_believed_that_the_memory_does_not_allow() -> None:
     assert told(4_096, longest, "acestep-v15-xl-turbo").max_duration == 30
 
 
-def test_a_worker_reaches_the_smallest_tier_that_makes_such_tracks() -> None:
+def test_reachable_tier_is_the_smallest_with_such_tracks() -> None:
     assert reach(told(12_288, {})) == 12
     assert reach(told(12_288, {MAX_DURATION: 299.0})) == 12
     assert reach(told(12_288, {MAX_DURATION: 300.0})) == 16
@@ -151,7 +151,7 @@ def test_a_worker_reaches_the_smallest_tier_that_makes_such_tracks() -> None:
     st.floats(allow_nan=True),
     st.sampled_from([name for name, row in model_sets().items() if row.min_vram]),
 )
-def test_whatever_a_worker_says_it_makes_what_its_tier_makes_and_not_much_more(
+def test_worker_limits_of_any_calibration_are_bounded(
     memory_mib: int, said: float, name: str
 ) -> None:
     tier = tier_of(memory_mib)

@@ -52,7 +52,7 @@ def test_examples_run_as_they_stand(
     print(script(*command(language, file)))
 
 
-def test_what_is_not_run_is_counted() -> None:
+def test_examples_that_are_not_run_are_counted() -> None:
     examples = [f for document in DOCUMENTS for f in fences(ROOT / document)]
     excused = [f"{f.document}: {f.excuse}" for f in examples if f.excuse]
     assert excused == []

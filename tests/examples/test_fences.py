@@ -26,7 +26,7 @@ $ trackfarm jobs
 """
 
 
-def test_examples_their_places_and_their_excuses(tmp_path: Path) -> None:
+def test_fences_have_place_language_and_excuse(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text(PAGE)
     examples = fences(tmp_path / "page.md")
     assert [(f.line, f.language, f.excuse) for f in examples] == [
@@ -36,7 +36,7 @@ def test_examples_their_places_and_their_excuses(tmp_path: Path) -> None:
     ]
 
 
-def test_a_program_names_the_example_that_failed(tmp_path: Path) -> None:
+def test_program_names_the_example_that_failed(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text(PAGE)
     script = tmp_path / "all.bash"
     shell = [f for f in fences(tmp_path / "page.md") if f.language == "bash"]

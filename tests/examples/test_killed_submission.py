@@ -13,7 +13,7 @@ DYING = Path(__file__).with_name("dying_client.py")
 HALF, WHOLE = 1_600, 1_700
 
 
-def test_a_client_killed_in_mid_request_repeats_it(farm: LocalFarm) -> None:
+def test_submission_killed_in_mid_request_is_repeated_once(farm: LocalFarm) -> None:
     command = [sys.executable, "-m", f"tests.examples.{DYING.stem}", "my-key", str(HALF)]
     with subprocess.Popen(
         command, env=farm.environment(), stdout=subprocess.PIPE, text=True
@@ -30,7 +30,7 @@ def test_a_client_killed_in_mid_request_repeats_it(farm: LocalFarm) -> None:
     assert [(job.state, job.tracks.total) for job in jobs] == [(JobState.CANCELLED, WHOLE)]
 
 
-def test_a_repetition_finds_the_job_whatever_it_knows_of_it(farm: LocalFarm) -> None:
+def test_submission_repeated_finds_the_job_with_or_without_its_key(farm: LocalFarm) -> None:
     catalog = Catalog.from_rows([{"prompt": "calm", "duration": 10}], name="twice")
     with Farm(farm.url, API_KEY) as sdk:
         first = sdk.submit(catalog, idempotency_key="one")

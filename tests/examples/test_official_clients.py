@@ -17,7 +17,9 @@ CLIENTS = Path(__file__).parents[1] / "scheduler" / "dropin" / "clients"
 Script = Callable[..., str]
 
 
-def test_the_commands_of_its_documentation(farm: LocalFarm, script: Script, tmp_path: Path) -> None:
+def test_curl_client_of_the_documentation_runs_unchanged(
+    farm: LocalFarm, script: Script, tmp_path: Path
+) -> None:
     require(shutil.which("curl"), "curl")
     song = EXAMPLES / "audio" / "harp.opus"
     output = script("sh", CLIENTS / "curl_client.sh", farm.url, API_KEY, song)
@@ -28,7 +30,7 @@ def test_the_commands_of_its_documentation(farm: LocalFarm, script: Script, tmp_
     assert abs(remix - soundfile.info(song).duration) < 0.2
 
 
-def test_a_program_of_pythons_own_parts(farm: LocalFarm, script: Script) -> None:
+def test_python_client_runs_unchanged(farm: LocalFarm, script: Script) -> None:
     output = script(sys.executable, CLIENTS / "python_client.py", farm.url, API_KEY)
     results: dict[str, Any] = json.loads(output)
     assert results["statuses"][0] == 0

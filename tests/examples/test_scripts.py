@@ -19,7 +19,7 @@ def example(name: str) -> tuple[str, Path]:
     return sys.executable, EXAMPLES / name
 
 
-def test_fifteen_thousand_tracks_are_soon_enqueued(
+def test_enqueue_csv_submits_fifteen_thousand_tracks_quickly(
     farm: LocalFarm, script: Script, tmp_path: Path
 ) -> None:
     with (tmp_path / "catalog.csv").open("w", newline="") as file:
@@ -37,14 +37,14 @@ def test_fifteen_thousand_tracks_are_soon_enqueued(
     assert float(rest.split()[-2]) < SOON_S
 
 
-def test_a_wrong_csv_is_told_by_row_and_not_sent(script: Script, tmp_path: Path) -> None:
+def test_enqueue_csv_names_wrong_rows_and_sends_nothing(script: Script, tmp_path: Path) -> None:
     (tmp_path / "catalog.csv").write_text("prompt,duration\ncalm,30\nharp,7\n")
     output = script(*example("enqueue_csv.py"), "catalog.csv", ends=1)
     assert "catalog.csv:3: duration: " in output
     assert "1 mistakes; nothing was sent" in output
 
 
-def test_a_playlist_is_topped_up_once_a_night(
+def test_nightly_top_up_submits_once_a_night(
     farm: LocalFarm, script: Script, tmp_path: Path
 ) -> None:
     command = (*example("nightly_top_up.py"), "lobby", "calm piano", "music", "--duration", "10")
@@ -59,7 +59,7 @@ def test_a_playlist_is_topped_up_once_a_night(
     assert [job.tracks.total for job in nights] == [2]
 
 
-def test_each_file_of_a_folder_is_covered(script: Script, tmp_path: Path) -> None:
+def test_cover_folder_covers_each_file(script: Script, tmp_path: Path) -> None:
     output = script(*example("cover_folder.py"), EXAMPLES / "audio", "bossa nova", "covers")
     assert "2 of 2 covers in covers" in output
     for name in ("harp", "melody"):
@@ -68,7 +68,7 @@ def test_each_file_of_a_folder_is_covered(script: Script, tmp_path: Path) -> Non
         assert abs(soundfile.info(cover).duration - soundfile.info(source).duration) < 0.2
 
 
-def test_two_seeds_lie_side_by_side(script: Script, tmp_path: Path) -> None:
+def test_ab_seeds_writes_both_seeds(script: Script, tmp_path: Path) -> None:
     output = script(
         *example("ab_seeds.py"), "calm piano", "17", "42", "compared", "--duration", "10"
     )

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from trackfarm.catalog.brief import Brief
 from trackfarm.catalog.errors import FieldProblem, quoted, shown_name
-from trackfarm.catalog.field_names import SWITCHES, field_of, nearest, refusal_of
+from trackfarm.catalog.field_names import SWITCHES, field_of, nearest, refusal_of, truth
 from trackfarm.catalog.vocabulary import INSTRUMENTS, AudioFormat, Task
 
 _SOURCE = "a file's path, a URL (http or https), upload:<sha256> or object:<key>"
@@ -104,7 +104,7 @@ def _surplus(name: str, value: object) -> FieldProblem:
 
 
 def _switch_problem(field: str, value: object) -> FieldProblem:
-    if field == "instrumental" and str(value).lower() not in ("", "none"):
+    if field == "instrumental" and truth(value):
         return FieldProblem(field, "contradicts the lyrics that are given", "remove one of the two")
     return FieldProblem(field, f"{quoted(value)} is neither true nor false", "write true or false")
 

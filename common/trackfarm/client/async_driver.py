@@ -50,7 +50,7 @@ class AsyncDriver:
     async def run(self, call: Steps[Value]) -> Value:
         """Run the call to its end; return its result or raise its error."""
         with closing(call):
-            async with _LineReader() as reader:
+            async with _AsyncLineReader() as reader:
                 step = advance(call)
                 while not isinstance(step, Returned):
                     step = advance(call, await self._outcome(step, reader))
@@ -59,7 +59,7 @@ class AsyncDriver:
     async def iterate(self, calls: Stream[Value]) -> AsyncIterator[Value]:
         """Yield the items of the stream; leaving the loop early closes everything it opened."""
         with closing(calls):
-            async with _LineReader() as reader:
+            async with _AsyncLineReader() as reader:
                 step = advance(calls)
                 while not isinstance(step, Returned):
                     if isinstance(step, Item):
@@ -68,13 +68,13 @@ class AsyncDriver:
                     else:
                         step = advance(calls, await self._outcome(step, reader))
 
-    async def _outcome(self, step: Step, reader: "_LineReader") -> Outcome:
+    async def _outcome(self, step: Step, reader: "_AsyncLineReader") -> Outcome:
         try:
             return StepDone(await self._execute(step, reader))
         except Exception as error:  # noqa: BLE001 (passed on to the call)
             return StepFailed(error)
 
-    async def _execute(self, step: Step, reader: "_LineReader") -> Any:
+    async def _execute(self, step: Step, reader: "_AsyncLineReader") -> Any:
         match step:
             case Send(request, retry_if):
                 retry = AsyncRetrying(**self.connection.retry_options(retry_if))
@@ -141,7 +141,7 @@ async def _from_thread(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield block
 
 
-class _LineReader:
+class _AsyncLineReader:
     """The open HTTP response of one call, read line by line."""
 
     def __init__(self) -> None:

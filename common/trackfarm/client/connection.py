@@ -11,8 +11,8 @@ from tenacity import RetryCallState, retry_if_exception, stop_before_delay, wait
 from tenacity.wait import wait_base, wait_random
 
 from trackfarm.client.errors import (
-    Busy,
     DownloadFailed,
+    FarmBusy,
     FarmError,
     FarmUnreachable,
     RequestRefused,
@@ -53,7 +53,9 @@ class Connection:
     def retry_options(self, retry_if: RetryRule) -> dict[str, Any]:
         """Return tenacity's arguments: the failures to retry, the waits, and the time limit."""
         return {
-            "retry": retry_if_exception(lambda error: isinstance(error, Busy) or retry_if(error)),
+            "retry": retry_if_exception(
+                lambda error: isinstance(error, FarmBusy) or retry_if(error)
+            ),
             "stop": stop_before_delay(self.retry_seconds),
             "wait": _RetryAfterOrBackoff(),
             "reraise": True,

@@ -61,7 +61,7 @@ class RetryableResponse(Exception):
         self.seconds = seconds
 
 
-class Busy(RetryableResponse):
+class FarmBusy(RetryableResponse):
     """The farm is busy and did nothing: any call may be retried."""
 
 
@@ -82,7 +82,7 @@ def mistake_line(mistake: dict[str, Any]) -> str:
 
 
 def require_success(response: httpx.Response) -> httpx.Response:
-    """Return the response if it is a success. Raises RequestRefused, Busy or ServerError."""
+    """Return the response if it is a success. Raises RequestRefused, FarmBusy or ServerError."""
     if response.is_success:
         return response
     problem, retry_after = _problem(response), response.headers.get("Retry-After", "")
@@ -90,7 +90,7 @@ def require_success(response: httpx.Response) -> httpx.Response:
     if response.status_code in UNSERVED:
         raise ServerError(problem, seconds)
     if response.status_code == TOO_MANY or (response.status_code == 409 and seconds is not None):
-        raise Busy(problem, seconds)
+        raise FarmBusy(problem, seconds)
     raise RequestRefused(problem)
 
 

@@ -41,7 +41,7 @@ quick = settings(
 
 @quick
 @given(BRIEFS)
-def test_canonical_says_the_whole_identity(brief: Brief) -> None:
+def test_canonical_has_the_whole_identity(brief: Brief) -> None:
     text = brief.canonical()
     parsed = Brief.model_validate_json(text)
     assert parsed.canonical() == text
@@ -52,13 +52,13 @@ def test_canonical_says_the_whole_identity(brief: Brief) -> None:
 
 @quick
 @given(BRIEFS)
-def test_the_wire_keeps_a_brief(brief: Brief) -> None:
+def test_json_round_trip_keeps_a_brief(brief: Brief) -> None:
     assert Brief.model_validate_json(brief.model_dump_json()) == brief
 
 
 @quick
 @given(st.text())
-def test_a_key_once_parsed_stays(text: str) -> None:
+def test_parse_key_is_idempotent(text: str) -> None:
     parsed = parse_key(text)
     assert parsed is None or parse_key(parsed) == parsed
 
@@ -74,13 +74,13 @@ JSON = st.recursive(
 @pytest.mark.parametrize("head", [b"", b"prompt,duration,tags.a,thinking,\n", b"prompt;duration\n"])
 @quick
 @given(body=st.binary() | CELLS.map(str.encode))
-def test_any_csv_is_read_or_refused(tmp_path: Path, head: bytes, body: bytes) -> None:
+def test_csv_reader_reads_or_refuses_any_text(tmp_path: Path, head: bytes, body: bytes) -> None:
     _reads_or_refuses(tmp_path / "a.csv", head + body)
 
 
 @quick
 @given(values=st.dictionaries(st.sampled_from(list(Brief.model_fields)) | TEXT, JSON))
-def test_any_json_is_read_or_refused(tmp_path: Path, values: dict[str, Any]) -> None:
+def test_jsonl_reader_reads_or_refuses_any_text(tmp_path: Path, values: dict[str, Any]) -> None:
     line = json.dumps(values).encode()
     _reads_or_refuses(tmp_path / "a.jsonl", line + b"\n" + line)
     defaults = json.dumps({"defaults": values, "briefs": [values], "matrix": values}).encode()
@@ -92,7 +92,7 @@ def test_any_json_is_read_or_refused(tmp_path: Path, values: dict[str, Any]) -> 
     body=st.binary()
     | st.text(st.sampled_from("a:-[]{},&*!|>'\"\n #%<?"), max_size=60).map(str.encode)
 )
-def test_any_yaml_is_read_or_refused(tmp_path: Path, body: bytes) -> None:
+def test_yaml_reader_reads_or_refuses_any_text(tmp_path: Path, body: bytes) -> None:
     _reads_or_refuses(tmp_path / "a.yaml", body)
     _reads_or_refuses(tmp_path / "a.yaml", b"briefs:\n- " + body)
     _reads_or_refuses(tmp_path / "a.yaml", b"matrix:\n  axes: " + body)

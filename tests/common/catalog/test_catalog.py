@@ -22,13 +22,13 @@ MISTAKES = [
     ("name", "briefs", "tracks", "seconds"),
     [("hotel.yaml", 24, 24, 420), ("shop.csv", 4, 7, 255), ("spa.jsonl", 3, 4, 120)],
 )
-def test_the_examples_are_right(name: str, briefs: int, tracks: int, seconds: float) -> None:
+def test_catalog_examples_are_valid(name: str, briefs: int, tracks: int, seconds: float) -> None:
     check = check_catalog(EXAMPLES / name)
     assert check.ok
     assert (check.brief_count, check.track_count, check.audio_seconds) == (briefs, tracks, seconds)
 
 
-def test_the_hotel_is_a_quick_demo_of_different_tracks() -> None:
+def test_catalog_of_the_demo_is_quick_and_varied() -> None:
     catalog = open_catalog(EXAMPLES / "hotel.yaml")
     briefs = [row.outcome for row in catalog.rows() if isinstance(row.outcome, Brief)]
     assert catalog.model_set == "tiny"
@@ -38,7 +38,7 @@ def test_the_hotel_is_a_quick_demo_of_different_tracks() -> None:
     )
 
 
-def test_fifteen_mistakes_are_fifteen_problems() -> None:
+def test_catalog_with_fifteen_mistakes_has_fifteen_problems() -> None:
     path = EXAMPLES / "mistakes.csv"
     result = problems(path)
     assert [(p.row, p.field) for p in result] == list(enumerate(MISTAKES, start=2))
@@ -48,7 +48,7 @@ def test_fifteen_mistakes_are_fifteen_problems() -> None:
         assert re.fullmatch(form, str(problem))
 
 
-def test_a_cover_of_two_things_is_refused_in_its_row(tmp_path: Path) -> None:
+def test_catalog_refuses_a_cover_of_two_sources_in_its_row(tmp_path: Path) -> None:
     codes = "<|audio_code_1|>" * 50
     head = "prompt,duration,task_type,src_audio,audio_codes\n"
     rows = f"a,10,cover,https://example.org/a.wav,\nb,10,cover,https://example.org/a.wav,{codes}\n"
@@ -58,7 +58,7 @@ def test_a_cover_of_two_things_is_refused_in_its_row(tmp_path: Path) -> None:
     assert problem.remedy == "remove one of the two"
 
 
-def test_the_first_thousand_problems_are_kept_and_all_are_counted(tmp_path: Path) -> None:
+def test_check_keeps_the_first_thousand_problems_and_counts_all(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "prompt,duration,bpm\n" + "a,5,5\n" * 1500 + "a,30,90\n")
     check = check_catalog(path)
     assert not check.ok
@@ -66,7 +66,7 @@ def test_the_first_thousand_problems_are_kept_and_all_are_counted(tmp_path: Path
     assert (check.problem_count, check.brief_count) == (3000, 1)
 
 
-def test_no_such_file_a_folder_and_an_unknown_suffix(tmp_path: Path) -> None:
+def test_open_catalog_refuses_a_missing_file_a_folder_and_an_unknown_suffix(tmp_path: Path) -> None:
     (missing,) = stopped(tmp_path / "gone.csv")
     assert missing.wrong == "cannot be read: no such file or directory"
     folder = tmp_path / "folder.yaml"
@@ -77,37 +77,37 @@ def test_no_such_file_a_folder_and_an_unknown_suffix(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.yaml"])
-def test_bytes_that_are_not_utf8_have_a_place(tmp_path: Path, name: str) -> None:
+def test_catalog_bytes_that_are_not_utf8_have_a_place(tmp_path: Path, name: str) -> None:
     content = b"prompt,duration\n" + (b"caf\xc3\xa9" * 500 + b",30\n") * 700 + b"caf\xe9,30\n"
     problem = stopped(write(tmp_path, name, content))[-1]
     assert problem.wrong == f"byte {len(content) - 5} is not UTF-8"
     assert problem.row == 702
 
 
-def test_a_file_that_ends_in_half_a_character(tmp_path: Path) -> None:
+def test_catalog_that_ends_in_half_a_character_is_refused(tmp_path: Path) -> None:
     (problem,) = stopped(write(tmp_path, "a.yaml", b"a: caf\xc3"))
     assert (problem.row, problem.wrong) == (1, "byte 6 is not UTF-8")
 
 
-def test_utf16_is_recognised(tmp_path: Path) -> None:
+def test_catalog_in_utf16_is_recognised(tmp_path: Path) -> None:
     (problem,) = stopped(write(tmp_path, "a.csv", "prompt,duration\na,30\n".encode("utf-16")))
     assert (problem.wrong, problem.remedy) == ("is UTF-16, not UTF-8", "save the file as UTF-8")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
-def test_a_line_without_end_is_refused(tmp_path: Path, name: str) -> None:
+def test_catalog_line_without_end_is_refused(tmp_path: Path, name: str) -> None:
     result = stopped(write(tmp_path, name, "x" * 3_000_000))
     assert "longer than 1,048,576 characters" in result[-1].wrong
 
 
-def test_more_than_ten_million_tracks_are_refused(tmp_path: Path) -> None:
+def test_catalog_of_more_than_ten_million_tracks_is_refused(tmp_path: Path) -> None:
     rows = "a,10,1000\n" * 10_001
     (problem,) = stopped(write(tmp_path, "a.csv", "prompt,duration,variations\n" + rows))
     assert problem.row == 10_002
     assert "asks for 10,001,000 tracks" in problem.wrong
 
 
-def test_fifteen_thousand_rows_are_checked_in_time(tmp_path: Path) -> None:
+def test_check_of_fifteen_thousand_rows_is_quick(tmp_path: Path) -> None:
     rows = "".join(
         f'"jazz, take {i}","[Verse]\nla {i}",{10 + i % 590},{60 + i % 90},C# minor,en,lobby\n'
         for i in range(15_000)
@@ -119,7 +119,7 @@ def test_fifteen_thousand_rows_are_checked_in_time(tmp_path: Path) -> None:
     assert time.process_time() - start < 1.5
 
 
-def test_memory_is_flat(tmp_path: Path) -> None:
+def test_check_needs_constant_memory(tmp_path: Path) -> None:
     lines = "".join(f"piano number {i},30\n" for i in range(25_000))
     rows = open_catalog(write(tmp_path, "a.csv", "prompt,duration\n" + lines)).rows()
     assert sum(1 for _ in itertools.islice(rows, 5_000)) == 5_000
@@ -131,7 +131,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_a_file_that_breaks_off_still_has_its_mistakes_counted(tmp_path: Path) -> None:
+def test_check_counts_the_problems_before_a_file_breaks_off(tmp_path: Path) -> None:
     file = tmp_path / "cut.jsonl"
     file.write_bytes(b'{"prompt": "a", "duration": 1}\n' * 1_500 + b'{"prompt": "\xff"}\n')
     with pytest.raises(CatalogError) as caught:

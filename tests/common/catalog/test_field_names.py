@@ -73,12 +73,12 @@ def fault_of(**fields: Any) -> FieldProblem:
     return fault
 
 
-def test_every_field_has_its_names() -> None:
+def test_field_names_cover_every_field() -> None:
     assert set(ALIASES) == set(Brief.model_fields)
     assert set(VALUES) | set(SOURCE_TASKS) == set(Brief.model_fields)
 
 
-def test_no_name_means_two_things() -> None:
+def test_field_names_are_unambiguous() -> None:
     names = [fold(name) for field, aliases in ALIASES.items() for name in {field, *aliases}]
     assert {name for name in names if refusal_of(name)} == set()
     owners = {field_of(name) for name in names}
@@ -86,7 +86,7 @@ def test_no_name_means_two_things() -> None:
 
 
 @pytest.mark.parametrize("field", ALIASES)
-def test_every_name_works_in_every_form(field: str) -> None:
+def test_field_names_work_in_every_form(field: str) -> None:
     fields = example(field)
     expected = Brief.model_validate(fields)
     for name in (field, *ALIASES[field]):
@@ -95,21 +95,21 @@ def test_every_name_works_in_every_form(field: str) -> None:
             assert Brief.model_validate(renamed) == expected
 
 
-def test_names_written_together_work() -> None:
+def test_field_names_written_together_work() -> None:
     fields = {"caption": "x", "targetDuration": 42, "keyscale": "Am", "timesignature": 3}
     brief = Brief.model_validate(fields)
     assert (brief.key_scale, brief.time_signature) == ("A minor", 3)
 
 
 @pytest.mark.parametrize("field", [*SOURCE_TASKS, *VALUES])
-def test_an_example_sets_its_field(field: str) -> None:
+def test_field_examples_set_their_field(field: str) -> None:
     fields = example(field)
     if field == "src_audio":
         fields["src_audio"] = VALUES["src_audio"]
     assert getattr(Brief.model_validate(fields), field) == fields[field]
 
 
-def test_one_value_under_two_names_is_fine_and_two_values_are_not() -> None:
+def test_field_with_two_values_under_two_names_is_refused() -> None:
     assert Brief.model_validate({"prompt": "x", "caption": "x", "duration": 10}).prompt == "x"
     fault = fault_of(caption="y")
     assert str(fault) == "caption: means prompt, which is also given; keep one of them"
@@ -124,7 +124,7 @@ LANGUAGE_MODEL_NAMES = [
 
 
 @pytest.mark.parametrize("name", LANGUAGE_MODEL_NAMES)
-def test_what_needs_a_language_model_is_refused_by_name(name: str) -> None:
+def test_field_names_that_need_a_language_model_are_refused(name: str) -> None:
     fault = fault_of(**{name: "true"})
     assert fault.field == name
     assert fault.wrong.endswith("needs a language-model stage, which no model set has yet")
@@ -132,7 +132,7 @@ def test_what_needs_a_language_model_is_refused_by_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["adapter", "adapter_name", "lora", "lora_path", "loraScale"])
-def test_adapters_are_refused_by_name(name: str) -> None:
+def test_field_names_of_adapters_are_refused(name: str) -> None:
     assert fault_of(**{name: "warm-vinyl"}).wrong == "needs adapters, which no model set has yet"
 
 
@@ -152,7 +152,7 @@ def test_adapters_are_refused_by_name(name: str) -> None:
         {"sample_query": ""},
     ],
 )
-def test_the_value_that_turns_it_off_is_accepted(off: dict[str, object]) -> None:
+def test_field_refusals_accept_the_value_that_turns_it_off(off: dict[str, object]) -> None:
     plain = Brief(prompt="x", duration=42)
     assert Brief.model_validate({"prompt": "x", "duration": 42, **off}) == plain
 
@@ -166,22 +166,22 @@ def test_the_value_that_turns_it_off_is_accepted(off: dict[str, object]) -> None
         ("variatons", "variations"),
     ],
 )
-def test_a_misspelt_name_is_recognised(name: str, hint: str) -> None:
+def test_nearest_recognises_a_misspelt_name(name: str, hint: str) -> None:
     assert fault_of(**{name: 1}).remedy == f"did you mean {hint}?"
 
 
-def test_a_name_like_nothing_is_refused_too() -> None:
+def test_field_names_without_a_resemblance_are_refused() -> None:
     assert fault_of(zzz=1).wrong == "is not a field of a brief"
     assert fault_of(model="x").remedy.startswith("name the model set")
     assert fault_of(metas={"bpm": 90}).remedy == "write its fields directly in the brief"
 
 
 @pytest.mark.parametrize("seed", [-1, "-1"], ids=["number", "text"])
-def test_minus_one_is_no_seed(seed: object) -> None:
+def test_seed_of_minus_one_is_not_given(seed: object) -> None:
     assert Brief.model_validate({"prompt": "x", "duration": 42, "seed": seed}).seed is None
 
 
-def test_switches() -> None:
+def test_switches_change_their_fields() -> None:
     base = {"prompt": "x", "duration": 42}
     assert Brief.model_validate(base | {"seed": 5, "useRandomSeed": "true"}).seed is None
     assert Brief.model_validate(base | {"seed": 5, "use_random_seed": False}).seed == 5

@@ -10,7 +10,7 @@ HEADER = (
 )
 
 
-def test_header_and_defaults(tmp_path: Path) -> None:
+def test_jsonl_has_header_and_defaults(tmp_path: Path) -> None:
     path = write(
         tmp_path, "x.jsonl", HEADER + '{"prompt": "a"}\n\n{"caption": "b", "tags": {"c": "d"}}'
     )
@@ -23,13 +23,13 @@ def test_header_and_defaults(tmp_path: Path) -> None:
     assert [row.number for row in catalog.rows()] == [2, 4]
 
 
-def test_without_header_the_file_names_the_catalog(tmp_path: Path) -> None:
+def test_jsonl_without_a_header_is_named_after_its_file(tmp_path: Path) -> None:
     path = write(tmp_path, "x.ndjson", b'\xef\xbb\xbf{"prompt": "a", "duration": 30}\r\n')
     assert open_catalog(path).name == "x"
     assert len(briefs(path)) == 1
 
 
-def test_an_explicit_null_undoes_a_default(tmp_path: Path) -> None:
+def test_jsonl_null_undoes_a_default(tmp_path: Path) -> None:
     head = '{"defaults": {"duration": 30, "bpm": 90, "lyrics": "la"}}\n'
     first, second = briefs(
         write(tmp_path, "x.jsonl", head + '{"prompt": "a"}\n{"prompt":"b","bpm":null,"lyrics":""}')
@@ -52,14 +52,14 @@ def test_an_explicit_null_undoes_a_default(tmp_path: Path) -> None:
         ("[" * 100_000, "line", ""),
     ],
 )
-def test_a_wrong_line_is_one_problem(tmp_path: Path, line: str, field: str, wrong: str) -> None:
+def test_jsonl_wrong_line_is_one_problem(tmp_path: Path, line: str, field: str, wrong: str) -> None:
     good = '{"prompt": "a", "duration": 30}\n'
     (problem,) = problems(write(tmp_path, "x.jsonl", good + line + "\n" + good))
     assert (problem.row, problem.field) == (2, field)
     assert wrong in problem.wrong
 
 
-def test_a_wrong_header_is_told_whole(tmp_path: Path) -> None:
+def test_jsonl_wrong_header_reports_all_its_problems(tmp_path: Path) -> None:
     head = '{"catalog": "", "defaults": {"bpm": 1000, "promt": 1, "thinking": true}, "brief": []}\n'
     result = stopped(write(tmp_path, "x.jsonl", head + '{"prompt": "a"}\n'))
     fields = {"brief", "catalog", "defaults.bpm", "defaults.promt", "defaults.thinking"}
@@ -68,6 +68,6 @@ def test_a_wrong_header_is_told_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n \n", HEADER])
-def test_no_briefs(tmp_path: Path, text: str) -> None:
+def test_jsonl_without_briefs_is_refused(tmp_path: Path, text: str) -> None:
     (problem,) = stopped(write(tmp_path, "x.jsonl", text))
     assert problem.wrong == "has no briefs"

@@ -19,7 +19,7 @@ matrix:
 """
 
 
-def test_every_combination_with_overrides_labels_and_names(tmp_path: Path) -> None:
+def test_matrix_yields_every_combination_with_overrides_labels_and_names(tmp_path: Path) -> None:
     result = briefs(write(tmp_path, "a.yaml", AXES + '  prompt: "{mood} music for {zone}"\n'))
     assert [b.prompt for b in result] == [
         "calm music for lobby",
@@ -34,13 +34,13 @@ def test_every_combination_with_overrides_labels_and_names(tmp_path: Path) -> No
     assert [b.name for b in result][2:] == ["the-spa-calm", "the-spa-bright"]
 
 
-def test_titles_and_names_are_templates_of_the_values_names(tmp_path: Path) -> None:
+def test_matrix_fills_titles_and_names_with_the_values_names(tmp_path: Path) -> None:
     text = AXES + '  prompt: "{{{zone}}}"\n  title: "{zone}"\n  name: "{mood}"\n'
     last = briefs(write(tmp_path, "a.yaml", text))[3]
     assert (last.prompt, last.title, last.name) == ("{a spa, warm}", "The Spa", "bright")
 
 
-def test_a_list_of_matrices_beside_briefs(tmp_path: Path) -> None:
+def test_matrices_may_be_a_list_beside_briefs(tmp_path: Path) -> None:
     text = """
 defaults: {duration: 30}
 briefs: [{prompt: first}]
@@ -82,7 +82,7 @@ matrix:
         ("axes: {a: [x]}\n  axes: {b: [x]}", 4, "YAML", "'axes' is twice"),
     ],
 )
-def test_what_is_wrong_with_a_matrix(
+def test_matrix_problems_name_field_line_and_remedy(
     tmp_path: Path, matrix: str, row: int, field: str, wrong: str
 ) -> None:
     text = f"defaults: {{duration: 30}}\nmatrix:\n  {matrix}\n"
@@ -91,14 +91,14 @@ def test_what_is_wrong_with_a_matrix(
     assert wrong in problem.wrong
 
 
-def test_what_only_a_combination_shows(tmp_path: Path) -> None:
+def test_matrix_problems_of_a_combination_are_found(tmp_path: Path) -> None:
     axes = "{a: [x, {name: y, task_type: cover}]}"
     text = f"matrix: {{axes: {axes}, prompt: '{{a}}', duration: 30}}\n"
     (problem,) = problems(write(tmp_path, "a.yaml", text))
     assert (problem.row, problem.field) == (1, "src_audio")
 
 
-def test_a_matrix_too_large_is_refused_before_it_is_expanded(tmp_path: Path) -> None:
+def test_matrix_too_large_is_refused_before_it_is_expanded(tmp_path: Path) -> None:
     values = ", ".join(f"v{i}" for i in range(100))
     axes = ", ".join(f"{axis}: [{values}]" for axis in "abcdef")
     path = write(tmp_path, "a.yaml", f"matrix: {{axes: {{{axes}}}, prompt: x, duration: 30}}\n")
@@ -108,6 +108,6 @@ def test_a_matrix_too_large_is_refused_before_it_is_expanded(tmp_path: Path) -> 
     assert time.process_time() - start < 5
 
 
-def test_slugs() -> None:
+def test_slug_joins_lower_case_words() -> None:
     assert slug("The Spa & Pool ") == "the-spa-pool"
     assert slug("Café") == "café"

@@ -19,7 +19,7 @@ def briefs(catalog: Catalog) -> list[Brief]:
     return [each for each in outcomes if isinstance(each, Brief)]
 
 
-def test_rows_are_what_the_same_file_is(tmp_path: Path) -> None:
+def test_rows_equal_the_same_file(tmp_path: Path) -> None:
     path = tmp_path / "hotel.csv"
     path.write_text(
         "prompt,duration,bpm,tags.zone,tags.mood\ncalm piano,30,90,lobby,\nharp,45,,,soft\n"
@@ -31,7 +31,7 @@ def test_rows_are_what_the_same_file_is(tmp_path: Path) -> None:
     assert [b.tags for b in briefs(from_rows)] == [{"zone": "lobby"}, {"mood": "soft"}]
 
 
-def test_a_data_frame_has_its_own_words_for_nothing() -> None:
+def test_frame_rows_drop_missing_values() -> None:
     frame = pandas.DataFrame(
         {
             "prompt": ["calm", "harp", "drums"],
@@ -50,7 +50,7 @@ def test_a_data_frame_has_its_own_words_for_nothing() -> None:
     assert [b.key_scale for b in result] == ["A minor", None, None]
 
 
-def test_mistakes_name_row_field_and_remedy() -> None:
+def test_rows_problems_name_row_field_and_remedy() -> None:
     rows = [ROWS[0], {"prompt": "x", "duration": 5, "tempo": 9}, {"prompt": "", "duration": 30}]
     check = Catalog.from_rows(rows, name="hotel").check()
     assert [(p.row, p.field) for p in check.problems] == [
@@ -63,14 +63,14 @@ def test_mistakes_name_row_field_and_remedy() -> None:
         check.require()
 
 
-def test_what_no_catalog_may_be() -> None:
+def test_rows_without_briefs_or_with_a_wrong_header_are_refused() -> None:
     with pytest.raises(CatalogError, match="has no briefs"):
         Catalog.from_rows([], name="empty")
     with pytest.raises(CatalogError, match=r"defaults\.bpm"):
         Catalog.from_rows(ROWS, name="hotel", defaults={"bpm": 9000})
 
 
-def test_sources_are_looked_for_in_the_folder(tmp_path: Path) -> None:
+def test_rows_look_for_sources_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "song.flac").write_bytes(b"music")
     row = {"prompt": "a", "duration": 30, "task_type": "cover", "src_audio": "song.flac"}
     assert Catalog.from_rows([row], name="covers", folder=tmp_path).check().ok

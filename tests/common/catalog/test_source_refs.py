@@ -26,7 +26,7 @@ SHA256 = "0123456789abcdef" * 4
         "C:\\music\\a.wav",
     ],
 )
-def test_names_that_are_understood(name: str) -> None:
+def test_source_names_that_are_valid(name: str) -> None:
     assert source_problem(name) is None
     assert brief(src_audio=name).src_audio == name
 
@@ -45,7 +45,7 @@ def test_names_that_are_understood(name: str) -> None:
         ("object:", "without a key"),
     ],
 )
-def test_names_that_are_refused_by_row(name: str, words: str) -> None:
+def test_source_names_that_are_invalid_are_problems_of_their_row(name: str, words: str) -> None:
     with pytest.raises(ValidationError) as error:
         brief(src_audio=name, reference_audio=name)
     faults = brief_problems(error.value)
@@ -54,14 +54,14 @@ def test_names_that_are_refused_by_row(name: str, words: str) -> None:
     assert all("upload:<sha256>" in fault.remedy for fault in faults)
 
 
-def test_paths_are_relative_to_the_catalog(tmp_path: Path) -> None:
+def test_source_paths_are_relative_to_the_catalog(tmp_path: Path) -> None:
     catalog = tmp_path / "lists" / "covers.csv"
     assert local_file("a.wav", catalog) == tmp_path / "lists" / "a.wav"
     assert local_file(str(tmp_path / "a.wav"), catalog) == tmp_path / "a.wav"
     assert not is_local(f"upload:{SHA256}")
 
 
-def test_only_files_are_looked_for(tmp_path: Path) -> None:
+def test_source_problems_are_looked_for_in_local_files_only(tmp_path: Path) -> None:
     (tmp_path / "there.wav").write_bytes(b"x")
     catalog = tmp_path / "covers.csv"
     assert file_problems(brief(src_audio="there.wav").sources(), catalog) == []

@@ -67,32 +67,34 @@ def faults(fields: dict[str, Any]) -> list[FieldProblem]:
 
 
 @pytest.mark.parametrize("fields", GOOD)
-def test_a_task_with_what_it_needs(fields: dict[str, Any]) -> None:
+def test_task_with_all_that_it_needs_is_valid(fields: dict[str, Any]) -> None:
     brief = Brief.model_validate({"prompt": "x", "duration": 30, **fields})
     assert brief.task_type == fields["task_type"]
     assert Brief.model_validate_json(brief.canonical()) == brief
 
 
 @pytest.mark.parametrize(("fields", "wrong"), BAD)
-def test_a_task_without_it_or_with_too_much(fields: dict[str, Any], wrong: set[str]) -> None:
+def test_task_with_missing_or_unused_fields_is_refused(
+    fields: dict[str, Any], wrong: set[str]
+) -> None:
     result = faults(fields)
     assert {fault.field for fault in result} == wrong
     assert all(fault.remedy for fault in result)
 
 
 @pytest.mark.parametrize("fields", WRONG_VALUES)
-def test_values_no_task_takes(fields: dict[str, Any]) -> None:
+def test_task_values_out_of_range_are_refused(fields: dict[str, Any]) -> None:
     assert {fault.field for fault in faults(fields)} == set(fields)
 
 
-def test_the_remedy_names_the_tasks_that_use_a_field() -> None:
+def test_task_remedy_names_the_tasks_that_use_a_field() -> None:
     (fault,) = faults({"track_name": "drums"})
     assert str(fault) == (
         "track_name: is not used by text2music; remove it, or set task_type to extract, lego"
     )
 
 
-def test_codes_of_another_length_name_the_right_one() -> None:
+def test_task_codes_of_another_length_name_the_right_duration() -> None:
     (fault,) = faults({"audio_code_string": "<|audio_code_1|>" * 100})
     assert fault.wrong == "100 codes are 20 s of music, not 30 s"
     assert fault.remedy == "set duration to 20"

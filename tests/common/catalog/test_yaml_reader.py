@@ -8,7 +8,7 @@ from trackfarm.catalog.errors import grouped
 from trackfarm.catalog.yaml_lines import DEEPEST, MOST_BYTES
 
 
-def test_header_defaults_and_briefs(tmp_path: Path) -> None:
+def test_yaml_has_header_defaults_and_briefs(tmp_path: Path) -> None:
     text = """
 catalog: hotel
 model_set: tiny
@@ -30,31 +30,31 @@ briefs:
     assert list(catalog.rows()) == list(catalog.rows())
 
 
-def test_norwegian_is_a_language_and_a_date_is_text(tmp_path: Path) -> None:
+def test_yaml_no_is_norwegian_and_a_date_is_text(tmp_path: Path) -> None:
     text = "briefs:\n- {prompt: a, duration: 30, vocal_language: no, title: 2026-11-21}\n"
     (made,) = briefs(write(tmp_path, "a.yml", text))
     assert (made.vocal_language, made.title) == ("no", "2026-11-21")
 
 
-def test_anchors_and_merges(tmp_path: Path) -> None:
+def test_yaml_anchors_and_merges_work(tmp_path: Path) -> None:
     text = "briefs:\n- &a {prompt: a, duration: 30}\n- {<<: *a, bpm: 90}\n"
     one, two = briefs(write(tmp_path, "a.yaml", text))
     assert (one.bpm, two.bpm, two.prompt) == (None, 90, "a")
 
 
-def test_problems_name_the_line_of_the_item(tmp_path: Path) -> None:
+def test_yaml_problems_name_the_line_of_the_item(tmp_path: Path) -> None:
     text = "briefs:\n- {prompt: a, duration: 30}\n- prompt: b\n  duration: 5\n- just text\n"
     found = problems(write(tmp_path, "a.yaml", text))
     assert [(p.row, p.field) for p in found] == [(3, "duration"), (5, "brief")]
 
 
-def test_a_key_given_twice(tmp_path: Path) -> None:
+def test_yaml_key_given_twice_is_a_problem(tmp_path: Path) -> None:
     text = "briefs:\n- {prompt: a, duration: 30}\n- prompt: b\n  duration: 30\n  prompt: c\n"
     (found,) = problems(write(tmp_path, "a.yaml", text))
     assert "'prompt' is twice" in str(found)
 
 
-def test_wrong_defaults_name_their_line_and_section(tmp_path: Path) -> None:
+def test_yaml_problems_of_defaults_name_line_and_section(tmp_path: Path) -> None:
     text = (
         "catalog: x\ndefaults:\n  duration: 30\n  tempo: 90\n  BPM: 1000\nbriefs: [{prompt: a}]\n"
     )
@@ -62,7 +62,7 @@ def test_wrong_defaults_name_their_line_and_section(tmp_path: Path) -> None:
     assert [(p.row, p.field) for p in found] == [(4, "defaults.tempo"), (5, "defaults.bpm")]
 
 
-def test_mistakes_of_header_matrix_and_briefs_are_told_together(tmp_path: Path) -> None:
+def test_yaml_problems_of_header_matrix_and_briefs_come_together(tmp_path: Path) -> None:
     text = (
         "defaults: {duration: 5, bpm: 90}\n"
         "matrix:\n  prompt: '{zone} by {night}'\n  axes: {zone: [spa]}\n"
@@ -95,7 +95,9 @@ def test_mistakes_of_header_matrix_and_briefs_are_told_together(tmp_path: Path) 
         ("briefs: []\n", 0, "has no briefs"),
     ],
 )
-def test_what_is_no_catalog(tmp_path: Path, text: str, row: int, wrong: str) -> None:
+def test_yaml_that_is_no_catalog_is_refused(
+    tmp_path: Path, text: str, row: int, wrong: str
+) -> None:
     found = stopped(write(tmp_path, "a.yaml", text))
     assert found[0].row == row
     assert wrong in found[0].wrong
@@ -103,7 +105,9 @@ def test_what_is_no_catalog(tmp_path: Path, text: str, row: int, wrong: str) -> 
 
 @pytest.mark.parametrize("depth", [DEEPEST, 999, 1_000, 1_100, 50_000])
 @pytest.mark.parametrize("closed", [True, False])
-def test_a_flow_that_is_nested_too_deeply(tmp_path: Path, depth: int, closed: bool) -> None:
+def test_yaml_flow_that_is_nested_too_deeply_is_refused(
+    tmp_path: Path, depth: int, closed: bool
+) -> None:
     """Our own limit applies below 1,000 levels, libyaml's (PyYAML 6.0.4) above, if it has one."""
     text = "briefs: " + "[" * depth + "]" * depth * closed + "\n"
     (found,) = stopped(write(tmp_path, "a.yaml", text))
@@ -111,13 +115,13 @@ def test_a_flow_that_is_nested_too_deeply(tmp_path: Path, depth: int, closed: bo
 
 
 @pytest.mark.parametrize("depth", [DEEPEST, 999, 1_000, 1_100])
-def test_blocks_that_are_nested_too_deeply(tmp_path: Path, depth: int) -> None:
+def test_yaml_blocks_that_are_nested_too_deeply_are_refused(tmp_path: Path, depth: int) -> None:
     text = "".join(" " * level + "briefs:\n" for level in range(depth + 1))
     (found,) = stopped(write(tmp_path, "a.yaml", text))
     assert found.wrong == "is nested too deeply"
 
 
-def test_what_is_nested_less_deeply_is_read(tmp_path: Path) -> None:
+def test_yaml_nested_less_deeply_is_read(tmp_path: Path) -> None:
     depth = DEEPEST - 3  # the document, the section and the item count as levels
     text = "briefs:\n- " + "[" * depth + "]" * depth + "\n"
     (found,) = problems(write(tmp_path, "a.yaml", text))
@@ -134,9 +138,7 @@ def test_what_is_nested_less_deeply_is_read(tmp_path: Path) -> None:
         ("zzz", ""),
     ],
 )
-def test_a_key_that_no_catalog_has_is_told_with_those_that_it_may_have(
-    tmp_path: Path, key: str, guess: str
-) -> None:
+def test_yaml_unknown_key_names_the_known_ones(tmp_path: Path, key: str, guess: str) -> None:
     (found,) = stopped(
         write(tmp_path, "a.yaml", f"{key}: 90\nbriefs: [{{prompt: a, duration: 10}}]\n")
     )
@@ -144,7 +146,7 @@ def test_a_key_that_no_catalog_has_is_told_with_those_that_it_may_have(
     assert found.remedy == guess + all_of_them
 
 
-def test_equal_mistakes_are_one_line(tmp_path: Path) -> None:
+def test_yaml_equal_problems_share_a_line(tmp_path: Path) -> None:
     matrix = "matrix:\n  prompt: '{zone}'\n  duration: 10\n  src_audio: gone.wav\n"
     axes = f"  axes: {{zone: {[f'z{n}' for n in range(30)]}}}\n"
     (line,) = grouped(problems(write(tmp_path, "a.yaml", matrix + axes)))
@@ -159,7 +161,7 @@ def test_equal_mistakes_are_one_line(tmp_path: Path) -> None:
     assert grouped(problems(two))[0].endswith("(and 1 more row: 3)")
 
 
-def test_a_file_too_large_for_yaml(tmp_path: Path) -> None:
+def test_yaml_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     with path.open("wb") as file:
         file.truncate(MOST_BYTES + 1)

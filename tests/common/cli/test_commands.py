@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.common.cli.runner import run
+from tests.common.cli.command_line import run
 from trackfarm.cli import app, commands, installed_parts
 from trackfarm.cli.commands import COMMANDS, CommandSpec
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.cli.farm_state import FarmState, make_job
-from tests.common.cli.runner import Trackfarm
+from tests.common.cli.command_line import Trackfarm
+from tests.common.fake_farm.state import FarmState, make_job
 from trackfarm.protocol.operator import JobState, TrackCounts
 from trackfarm.sdk.download import MANIFEST
 
@@ -21,7 +21,7 @@ def target(tmp_path: Path, farm: FarmState) -> Path:
     return tmp_path / "tracks"
 
 
-def test_files_manifest_and_playlist_arrive(target: Path, trackfarm: Trackfarm) -> None:
+def test_export_writes_files_manifest_and_playlist(target: Path, trackfarm: Trackfarm) -> None:
     result = trackfarm("export", target)
     assert result.exit_code == 0, result.output
     with (target / MANIFEST).open(newline="") as file:
@@ -34,7 +34,7 @@ def test_files_manifest_and_playlist_arrive(target: Path, trackfarm: Trackfarm) 
     assert not list(target.glob("*.part")) + list(target.glob(".*.part"))
 
 
-def test_a_path_is_not_looked_for_as_a_job(target: Path, trackfarm: Trackfarm) -> None:
+def test_export_refuses_a_path_as_a_job(target: Path, trackfarm: Trackfarm) -> None:
     result = trackfarm("export", "./t2", "nosuch")
     assert result.exit_code == 2
     assert "there is no job ./t2; the job comes first" in result.stderr
@@ -42,7 +42,7 @@ def test_a_path_is_not_looked_for_as_a_job(target: Path, trackfarm: Trackfarm) -
     assert "there is no job a/b; `trackfarm jobs` lists them" in trackfarm("show", "a/b").stderr
 
 
-def test_what_is_there_is_not_fetched_again(
+def test_export_skips_files_already_there(
     target: Path, farm: FarmState, trackfarm: Trackfarm
 ) -> None:
     trackfarm("export", target)
@@ -55,14 +55,14 @@ def test_what_is_there_is_not_fetched_again(
     assert (target / "00002-lobby 2.wav").read_bytes() == CONTENTS[1]
 
 
-def test_an_expired_url_is_renewed(target: Path, farm: FarmState, trackfarm: Trackfarm) -> None:
+def test_export_renews_an_expired_url(target: Path, farm: FarmState, trackfarm: Trackfarm) -> None:
     farm.expired = {f"tracks/{n:032x}/lease.wav" for n in (1, 7)}
     result = trackfarm("export", "job_aaaa", target)
     assert result.exit_code == 0, result.output
     assert len(farm.downloads) == len(CONTENTS)
 
 
-def test_a_file_with_the_wrong_digest_is_not_kept(
+def test_export_keeps_no_file_with_the_wrong_digest(
     target: Path, farm: FarmState, trackfarm: Trackfarm
 ) -> None:
     farm.objects[f"tracks/{4:032x}/lease.wav"] = b"something else"
@@ -73,7 +73,7 @@ def test_a_file_with_the_wrong_digest_is_not_kept(
     assert "00004" not in (target / MANIFEST).read_text()
 
 
-def test_another_catalogs_directory_is_left_alone(
+def test_export_refuses_the_directory_of_another_catalog(
     target: Path, farm: FarmState, trackfarm: Trackfarm
 ) -> None:
     trackfarm("export", target)
@@ -85,14 +85,14 @@ def test_another_catalogs_directory_is_left_alone(
     assert sorted(target.iterdir()) == before
 
 
-def test_a_directory_that_cannot_be_made_is_said(target: Path, trackfarm: Trackfarm) -> None:
+def test_export_names_a_directory_that_cannot_be_made(target: Path, trackfarm: Trackfarm) -> None:
     target.write_text("a file in the way")
     result = trackfarm("export", target)
     assert result.exit_code == 1
     assert "cannot write" in result.stderr
 
 
-def test_waiting_for_the_job_comes_first(
+def test_export_watch_waits_for_the_job(
     target: Path, farm: FarmState, trackfarm: Trackfarm
 ) -> None:
     last = farm.jobs["job_aaaa0001"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.cli.farm_server import API_KEY
-from tests.common.cli.farm_state import FarmState, make_job
+from tests.common.fake_farm.server import API_KEY
+from tests.common.fake_farm.state import FarmState, make_job
 from trackfarm.protocol.operator import JobState, TrackCounts
 
 COMMAND = [sys.executable, "-m", "trackfarm.cli"]
@@ -28,9 +28,7 @@ def test_help_documents_the_exit_codes() -> None:
         assert meaning in " ".join(shown.stdout.split())
 
 
-def test_interrupting_a_watch_leaves_the_job_alone(
-    farm: FarmState, environ: dict[str, str]
-) -> None:
+def test_watch_interrupted_leaves_the_job_running(farm: FarmState, environ: dict[str, str]) -> None:
     farm.add_job(make_job())
     watch = subprocess.Popen(
         [*COMMAND, "watch"],
@@ -48,7 +46,7 @@ def test_interrupting_a_watch_leaves_the_job_alone(
     assert farm.jobs["job_aaaa0001"].state is JobState.RUNNING
 
 
-def test_a_terminal_gets_a_bar(farm: FarmState, environ: dict[str, str]) -> None:
+def test_watch_on_a_terminal_shows_a_bar(farm: FarmState, environ: dict[str, str]) -> None:
     farm.add_job(make_job())
     ended = make_job(state=JobState.DONE, tracks=TrackCounts(done=3))
     farm.script["job_aaaa0001"] = [make_job(), ended]
@@ -61,7 +59,9 @@ def test_a_terminal_gets_a_bar(farm: FarmState, environ: dict[str, str]) -> None
     assert "3 of 3 done" in shown
 
 
-def test_a_reader_that_goes_away_is_no_accident(farm: FarmState, environ: dict[str, str]) -> None:
+def test_jobs_piped_to_a_closed_reader_have_no_traceback(
+    farm: FarmState, environ: dict[str, str]
+) -> None:
     farm.add_job(make_job())
     listing = subprocess.Popen(
         [*COMMAND, "jobs"], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -83,6 +83,6 @@ def _read_all(terminal: int) -> str:
     return b"".join(parts).decode()
 
 
-def test_an_unknown_option_is_bad_input(tmp_path: Path) -> None:
+def test_unknown_option_is_bad_input(tmp_path: Path) -> None:
     result = subprocess.run([*COMMAND, "jobs", "--colour"], cwd=tmp_path, check=False)
     assert result.returncode == 2

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.cli.farm_server import json_lines
-from tests.common.cli.farm_state import FarmState, make_job
-from tests.common.cli.runner import Trackfarm, run
+from tests.common.cli.command_line import Trackfarm, run
+from tests.common.fake_farm.server import json_lines
+from tests.common.fake_farm.state import FarmState, make_job
 from trackfarm.protocol.operator import JobState, TrackCounts
 
 GOOD = "prompt,duration,name\ncalm [piano],30,lobby\nfast drums,20,gym\n"
@@ -28,7 +28,7 @@ def broken(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("away")
+@pytest.mark.usefixtures("no_farm")
 def test_check_needs_no_farm(catalog: Path) -> None:
     result = run("check", catalog)
     assert result.exit_code == 0
@@ -43,8 +43,8 @@ def test_check_needs_no_farm(catalog: Path) -> None:
     }
 
 
-@pytest.mark.usefixtures("away")
-def test_mistakes_are_all_told_up_to_a_thousand(broken: Path) -> None:
+@pytest.mark.usefixtures("no_farm")
+def test_check_prints_up_to_a_thousand_problems(broken: Path) -> None:
     result = run("check", broken)
     assert (result.exit_code, result.stdout) == (2, "")
     lines = result.stderr.splitlines()
@@ -55,8 +55,8 @@ def test_mistakes_are_all_told_up_to_a_thousand(broken: Path) -> None:
     assert json.loads(run("check", broken, "--json").stdout)["problem_count"] == 1_200
 
 
-@pytest.mark.usefixtures("away")
-def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_farm")
+def test_check_of_an_unreadable_file_is_a_problem(tmp_path: Path) -> None:
     path = tmp_path / "odd.docx"
     path.write_text("x")
     assert run("check", path).exit_code == 2
@@ -76,7 +76,7 @@ def test_submit_sends_the_briefs_and_the_header(
     assert "already" in trackfarm("submit", catalog, "--priority", "5", "--name", "spa").stdout
 
 
-def test_nothing_of_a_wrong_catalog_is_sent(
+def test_submit_sends_nothing_of_a_wrong_catalog(
     broken: Path, farm: FarmState, trackfarm: Trackfarm
 ) -> None:
     result = trackfarm("submit", broken)
@@ -85,7 +85,7 @@ def test_nothing_of_a_wrong_catalog_is_sent(
     assert farm.submissions == []
 
 
-def test_what_the_farm_finds_wrong_is_bad_input(
+def test_submit_refused_by_the_farm_is_bad_input(
     catalog: Path, farm: FarmState, trackfarm: Trackfarm
 ) -> None:
     farm.bad_briefs = [{"brief": 2, "field": "duration", "wrong": "over the tier's limit"}]
@@ -120,7 +120,7 @@ def test_submit_says_deadline_budget_and_lane(
 @pytest.mark.parametrize(
     ("option", "value"), [("--deadline", "soon"), ("--budget", "much"), ("--budget", "0")]
 )
-def test_a_limit_that_makes_no_sense_sends_nothing(
+def test_submit_with_a_wrong_limit_sends_nothing(
     catalog: Path, farm: FarmState, trackfarm: Trackfarm, option: str, value: str
 ) -> None:
     result = trackfarm("submit", catalog, option, value)

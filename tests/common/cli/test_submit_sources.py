@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.cli.farm_state import FarmState
-from tests.common.cli.runner import Trackfarm, run
+from tests.common.cli.command_line import Trackfarm, run
+from tests.common.fake_farm.state import FarmState
 
 HEAD = "prompt,duration,task_type,src_audio,reference_audio\n"
 
@@ -31,7 +31,7 @@ def named(content: bytes) -> str:
     return f"upload:{hashlib.sha256(content).hexdigest()}"
 
 
-def test_submit_uploads_what_is_not_there_and_names_it_by_content(
+def test_submit_uploads_missing_sources_and_names_them_by_content(
     trackfarm: Trackfarm, farm: FarmState, catalog: Path
 ) -> None:
     farm.uploads[named(b"two").removeprefix("upload:")] = b"two"
@@ -47,7 +47,7 @@ def test_submit_uploads_what_is_not_there_and_names_it_by_content(
     ]
 
 
-def test_the_same_content_under_another_name_is_the_same_brief(
+def test_submit_gives_equal_content_the_same_name(
     trackfarm: Trackfarm, farm: FarmState, tmp_path: Path
 ) -> None:
     for name in ("first", "second"):
@@ -60,7 +60,7 @@ def test_the_same_content_under_another_name_is_the_same_brief(
     assert first.canonical() == second.canonical()
 
 
-def test_files_that_are_not_there_are_mistakes_like_any_other(
+def test_submit_reports_missing_files_as_problems(
     trackfarm: Trackfarm, farm: FarmState, tmp_path: Path
 ) -> None:
     (tmp_path / "empty.wav").touch()
@@ -89,7 +89,7 @@ def test_files_that_are_not_there_are_mistakes_like_any_other(
     assert (farm.uploads, farm.submissions) == ({}, [])
 
 
-def test_a_file_that_is_too_big_is_told_before_anything_is_sent(
+def test_submit_refuses_a_file_that_is_too_large_before_sending(
     trackfarm: Trackfarm, farm: FarmState, tmp_path: Path
 ) -> None:
     with (tmp_path / "big.wav").open("wb") as file:
@@ -102,6 +102,6 @@ def test_a_file_that_is_too_big_is_told_before_anything_is_sent(
     assert farm.uploads == {}
 
 
-@pytest.mark.usefixtures("away")
+@pytest.mark.usefixtures("no_farm")
 def test_check_needs_no_farm(catalog: Path) -> None:
     assert run("check", catalog).exit_code == 0

@@ -19,10 +19,10 @@ from fcntl import ioctl
 import pytest
 from rich.console import Console
 
-from tests.common.cli.farm_server import API_KEY
-from tests.common.cli.farm_state import FarmState, make_job, make_worker
-from tests.common.cli.runner import Trackfarm, run
+from tests.common.cli.command_line import Trackfarm, run
 from tests.common.cli.test_top_view import seen
+from tests.common.fake_farm.server import API_KEY
+from tests.common.fake_farm.state import FarmState, make_job, make_worker
 from trackfarm.cli.top_view import Throughput, picture
 from trackfarm.protocol.operator import TrackCounts, WorkerState
 
@@ -31,7 +31,7 @@ OTHER_SCREEN, BACK = "\x1b[?1049h", "\x1b[?1049l"
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 
 
-class Terminal:
+class TopProcess:
     """A process on a terminal of 30 lines, and the text it has written so far."""
 
     def __init__(self, environ: dict[str, str]) -> None:
@@ -74,9 +74,9 @@ class Terminal:
 
 
 @contextmanager
-def terminal(farm: FarmState) -> Iterator[Terminal]:
+def top_process(farm: FarmState) -> Iterator[TopProcess]:
     own = {"TRACKFARM_URL": farm.url, "TRACKFARM_API_KEY": API_KEY, "TERM": "xterm-256color"}
-    opened = Terminal(dict(os.environ) | own)
+    opened = TopProcess(dict(os.environ) | own)
     try:
         yield opened
     finally:
@@ -87,7 +87,7 @@ def plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
-def test_once_shows_farm_jobs_workers_and_money(
+def test_top_once_shows_farm_jobs_workers_and_money(
     farm: FarmState, trackfarm: Trackfarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     farm.add_job(make_job(budget=10.0, spent=9.5, tracks=TrackCounts(pending=5, done=1, failed=2)))
@@ -105,7 +105,7 @@ def test_once_shows_farm_jobs_workers_and_money(
     assert "\x1b" not in result.stdout
 
 
-def test_for_a_script_it_is_one_object(farm: FarmState, trackfarm: Trackfarm) -> None:
+def test_top_json_is_one_object(farm: FarmState, trackfarm: Trackfarm) -> None:
     farm.add_job(make_job())
     farm.workers = [make_worker("left")]
     farm.broker_ok = False
@@ -117,21 +117,21 @@ def test_for_a_script_it_is_one_object(farm: FarmState, trackfarm: Trackfarm) ->
     assert [worker["name"] for worker in record["workers"]] == ["left"]
 
 
-def test_an_empty_farm_has_a_picture(farm: FarmState, trackfarm: Trackfarm) -> None:
+def test_top_shows_an_empty_farm(farm: FarmState, trackfarm: Trackfarm) -> None:
     result = trackfarm("top", "--once")
     assert result.exit_code == 0, result.output
     assert "0 workers connected, 0 jobs unfinished" in result.stdout
 
 
-@pytest.mark.usefixtures("away")
-def test_without_a_farm_it_ends() -> None:
+@pytest.mark.usefixtures("no_farm")
+def test_top_without_a_farm_ends() -> None:
     assert run("top", "--once").exit_code == 3
 
 
-def test_it_is_live_and_leaves_the_terminal_as_it_was(farm: FarmState) -> None:
+def test_top_is_live_and_restores_the_terminal(farm: FarmState) -> None:
     farm.add_job(make_job())
     farm.workers = [make_worker("left")]
-    with terminal(farm) as screen:
+    with top_process(farm) as screen:
         screen.wait_for("1 worker connected")
         farm.workers.append(make_worker("right").model_copy(update={"state": WorkerState.LOST}))
         screen.wait_for("! 1 worker lost")
@@ -144,9 +144,9 @@ def test_it_is_live_and_leaves_the_terminal_as_it_was(farm: FarmState) -> None:
         assert "Traceback" not in plain(screen.text)
 
 
-def test_an_outage_is_said_and_survived(farm: FarmState) -> None:
+def test_top_shows_and_survives_an_outage(farm: FarmState) -> None:
     farm.add_job(make_job())
-    with terminal(farm) as screen:
+    with top_process(farm) as screen:
         screen.wait_for("1 job unfinished")
         farm.outages = [503]
         screen.wait_for("it answers 503")
@@ -156,7 +156,7 @@ def test_an_outage_is_said_and_survived(farm: FarmState) -> None:
 
 
 @pytest.mark.parametrize("height", [12, 20, 60])
-def test_a_picture_fits_the_screen(height: int) -> None:
+def test_top_fits_the_screen(height: int) -> None:
     jobs = [make_job(f"job_{n:04d}", eligible_workers=0) for n in range(30)]
     look = seen(jobs=jobs, workers=[make_worker(f"worker {n}") for n in range(100)])
     throughput = Throughput()

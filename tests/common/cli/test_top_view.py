@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.common.cli.farm_state import make_job, make_worker
+from tests.common.fake_farm.state import make_job, make_worker
 from trackfarm.cli.top_view import FarmSnapshot, Throughput, alerts, sparkline
 from trackfarm.protocol.operator import (
     FarmStatus,
@@ -28,7 +28,7 @@ def seen(
     return FarmSnapshot(at, record, jobs or [], workers or [])
 
 
-def test_the_first_rate_is_the_farms_own_and_the_next_is_counted() -> None:
+def test_throughput_starts_with_the_farms_rate_and_counts_then() -> None:
     throughput = Throughput()
     moving = [make_job(tracks_per_hour=120.0), make_job(state=JobState.DONE, tracks_per_hour=9.0)]
     assert throughput.add(seen(0, 10, moving)) == 120
@@ -42,11 +42,11 @@ def test_the_first_rate_is_the_farms_own_and_the_next_is_counted() -> None:
     ("values", "bars"),
     [([], ""), ([0, 0], "▁▁"), ([0, 50, 100], "▁▅█"), ([7, 0, 70, 70], "▁██")],
 )
-def test_bars_stand_between_nothing_and_the_largest(values: list[float], bars: str) -> None:
+def test_sparkline_scales_from_zero_to_the_largest(values: list[float], bars: str) -> None:
     assert sparkline(values, 3) == bars
 
 
-def test_what_needs_an_eye_is_said() -> None:
+def test_alerts_name_the_current_problems() -> None:
     lost = make_worker("one").model_copy(update={"state": WorkerState.LOST})
     poor = make_job(budget=10.0, spent=9.5)
     idle = make_job("job_bbbb0002", eligible_workers=0)
@@ -62,7 +62,7 @@ def test_what_needs_an_eye_is_said() -> None:
     assert alerts(seen(workers=[long_ago])) == []
 
 
-def test_only_workers_that_are_here_cost() -> None:
+def test_dollars_per_hour_counts_connected_workers_only() -> None:
     dear = make_worker("one").model_copy(update={"price_per_hour": 0.5})
     gone = dear.model_copy(update={"state": WorkerState.LOST})
     assert seen(workers=[dear, dear, gone]).dollars_per_hour == 1.0

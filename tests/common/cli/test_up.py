@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.cli.runner import run
+from tests.common.cli.command_line import run
 from trackfarm.embedded.home import Home, lock_home
 from trackfarm.settings import FarmAddress, write_address
 
-pytestmark = pytest.mark.usefixtures("away")
+pytestmark = pytest.mark.usefixtures("no_farm")
 
 
-def test_a_held_home_is_refused(tmp_path: Path) -> None:
+def test_up_refuses_a_home_in_use(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.create()
     with lock_home(home):
@@ -24,7 +24,7 @@ def test_a_held_home_is_refused(tmp_path: Path) -> None:
     assert not home.logs.exists()
 
 
-def test_a_taken_port_is_bad_input(tmp_path: Path) -> None:
+def test_up_refuses_a_taken_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = run("up", "--port", str(taken.getsockname()[1]))
     assert result.exit_code == 2
@@ -32,7 +32,7 @@ def test_a_taken_port_is_bad_input(tmp_path: Path) -> None:
     assert not (tmp_path / "home" / "logs").exists()
 
 
-def test_a_wrong_catalog_starts_nothing(tmp_path: Path) -> None:
+def test_up_starts_nothing_for_a_wrong_catalog(tmp_path: Path) -> None:
     catalog = tmp_path / "broken.csv"
     catalog.write_text("prompt,duration\npiano,5\n")
     result = run("up", "--submit", catalog, "--export", tmp_path / "out")
@@ -41,14 +41,14 @@ def test_a_wrong_catalog_starts_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
-def test_submit_and_export_go_together(tmp_path: Path) -> None:
+def test_up_needs_submit_and_export_together(tmp_path: Path) -> None:
     catalog = tmp_path / "hotel.csv"
     catalog.write_text("prompt,duration\npiano,50\n")
     assert run("up", "--submit", catalog).exit_code == 2
     assert run("up", "--export", tmp_path).exit_code == 2
 
 
-def test_a_scheduler_that_cannot_start_ends_the_command(
+def test_up_ends_when_the_scheduler_cannot_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACKFARM_SCHEDULER_TICK_SECONDS", "never")

@@ -1,95 +1,68 @@
-"""`logs`: one line per event; with --follow, until the job has ended."""
-
-import json
-import os
-import signal
-import subprocess
-import sys
-from datetime import timedelta
-from typing import Any
+"""`watch`: output, JSON and exit codes of a job that is followed until it ends."""
 
 import pytest
 
-from tests.common.cli.farm_server import API_KEY
-from tests.common.cli.farm_state import BEGAN, FarmState, make_job
-from tests.common.cli.runner import Trackfarm
-from trackfarm.protocol.operator import EventInfo, JobState
-
-JOB = "job_aaaa0001"
-COMMAND = [sys.executable, "-m", "trackfarm.cli", "logs", "--follow"]
+from tests.common.cli.command_line import Trackfarm
+from tests.common.fake_farm.server import json_lines
+from tests.common.fake_farm.state import FarmState, make_ended_job, make_job
+from trackfarm.protocol.operator import JobInfo, JobState, TrackCounts, TrackState
 
 
-def event(number: int, kind: str, **fields: Any) -> EventInfo:
-    defaults: dict[str, Any] = {
-        "job_id": JOB,
-        "track_id": None,
-        "shard_id": None,
-        "lease_id": None,
-        "worker_id": None,
-        "data": {},
-    }
-    return EventInfo(
-        id=number, at=BEGAN + timedelta(seconds=number), kind=kind, **(defaults | fields)
-    )
-
-
-@pytest.fixture
-def told(farm: FarmState) -> FarmState:
-    farm.add_job(make_job("job_bbbb0002"))
-    farm.add_job(make_job(JOB))
-    farm.events = [
-        event(1, "job_accepted"),
-        event(2, "job_accepted", job_id="job_bbbb0002"),
-        event(3, "shard_offered", shard_id="shard_1", data={"tracks": 3}),
-        event(4, "track_failed", track_id=7, worker_id="worker_1", data={"kind": "silent"}),
-        event(5, "job_done", data={"reason": "a \x1b[31mred\nword"}),
-    ]
-    return farm
-
-
-def test_each_event_is_a_line(told: FarmState, trackfarm: Trackfarm) -> None:
-    result = trackfarm("logs", "--job", "job_aaaa")
+def test_watch_of_a_done_job_exits_with_0(farm: FarmState, trackfarm: Trackfarm) -> None:
+    farm.add_job(make_job())
+    farm.script["job_aaaa0001"] = [make_job(), make_job(), make_ended_job()]
+    result = trackfarm("watch", "job_aaaa0001")
     assert result.exit_code == 0, result.output
-    first, offered, failed, done = result.stdout.splitlines()
-    assert first.split("  ")[1:] == ["job accepted"]
-    assert offered.split()[2:] == ["shard", "offered", "shard_1", "tracks=3"]
-    assert "track failed" in failed
-    assert failed.endswith("track 7 worker_1  kind=silent")
-    assert "\x1b" not in done
-    assert first.startswith(f"{BEGAN.astimezone() + timedelta(seconds=1):%Y-%m-%d %H:%M:%S}")
+    assert "1/3 tracks" in result.stdout
+    assert "3 of 3 done" in result.stdout
+    assert "noise" in result.stdout
+    assert "\x1b" not in result.stdout
 
 
-def test_the_newest_job_is_meant_when_none_is_named(told: FarmState, trackfarm: Trackfarm) -> None:
-    assert len(trackfarm("logs").stdout.splitlines()) == 4
-    assert len(trackfarm("logs", "--job", "job_bbbb0002").stdout.splitlines()) == 1
+def test_watch_of_a_job_with_failures_exits_with_1_and_their_reasons(
+    farm: FarmState, trackfarm: Trackfarm
+) -> None:
+    job = farm.add_job(make_ended_job(tracks=TrackCounts(done=1, failed=2)), [b"a", b"b", b"c"])
+    lost = {"state": TrackState.FAILED, "error": "out of memory", "artifact": None}
+    farm.tracks[job.id][1:] = [t.model_copy(update=lost) for t in farm.tracks[job.id][1:]]
+    result = trackfarm("watch")
+    assert result.exit_code == 1
+    assert "2 tracks: out of memory" in result.stdout
 
 
-def test_in_json_each_line_is_an_event(told: FarmState, trackfarm: Trackfarm) -> None:
-    lines = trackfarm("logs", "--json").stdout.splitlines()
-    events = [EventInfo.model_validate(json.loads(line)) for line in lines]
-    assert events == [e for e in told.events if e.job_id == JOB]
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED, JobState.OUT_OF_BUDGET])
+def test_watch_of_an_unsuccessful_job_exits_with_1(
+    state: JobState, farm: FarmState, trackfarm: Trackfarm
+) -> None:
+    farm.add_job(make_ended_job(state=state, reason="no budget left"))
+    result = trackfarm("watch")
+    assert result.exit_code == 1
+    assert f"{state.value} (no budget left)" in result.stdout
 
 
-def test_an_unknown_job_is_refused(told: FarmState, trackfarm: Trackfarm) -> None:
-    assert trackfarm("logs", "--job", "job_zzzz").exit_code == 4
+def test_watch_names_a_missing_worker(farm: FarmState, trackfarm: Trackfarm) -> None:
+    farm.add_job(make_job())
+    farm.script["job_aaaa0001"] = [make_job(eligible_workers=0), make_ended_job()]
+    assert "no worker serves model set tiny" in trackfarm("watch").stdout
 
 
-def test_following_ends_with_the_job(told: FarmState, trackfarm: Trackfarm) -> None:
-    told.jobs[JOB] = make_job(JOB, state=JobState.DONE)
-    assert len(trackfarm("logs", "--follow").stdout.splitlines()) == 4
+def test_watch_survives_outages(farm: FarmState, trackfarm: Trackfarm) -> None:
+    farm.add_job(make_job())
+    farm.script["job_aaaa0001"] = [make_job(), make_ended_job()]
+    farm.after_next_job = [503, 503]
+    result = trackfarm("watch", "job_aaaa0001", "--json")
+    assert result.exit_code == 0, result.output
+    kinds = [
+        "outage" if "unreachable_seconds" in x else x["state"] for x in json_lines(result.stdout)
+    ]
+    assert kinds == ["outage", "outage", "done"]
 
 
-def test_following_shows_what_happens_and_ends_by_ctrl_c(told: FarmState) -> None:
-    environ = dict(os.environ) | {"TRACKFARM_URL": told.url, "TRACKFARM_API_KEY": API_KEY}
-    with subprocess.Popen(
-        COMMAND, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as logs:
-        assert logs.stdout is not None
-        for _ in range(4):
-            logs.stdout.readline()
-        told.events.append(event(6, "job_retried"))
-        assert "job retried" in logs.stdout.readline()
-        logs.send_signal(signal.SIGINT)
-        _, complaint = logs.communicate(timeout=20)
-    assert logs.returncode == 130
-    assert "Traceback" not in complaint
+def test_watch_json_has_one_object_per_line(farm: FarmState, trackfarm: Trackfarm) -> None:
+    farm.add_job(make_job())
+    steps = [make_job(), make_job(tracks=TrackCounts(pending=1, done=2)), make_ended_job()]
+    farm.script["job_aaaa0001"] = [make_job(), *steps]
+    printed = [
+        JobInfo.model_validate(item) for item in json_lines(trackfarm("watch", "--json").stdout)
+    ]
+    assert printed == steps

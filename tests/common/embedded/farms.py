@@ -1,9 +1,7 @@
-"""Helpers for tests of the embedded farm: specs of stand-ins, waiting, process checks."""
+"""Helpers for tests of the embedded farm: specs of stand-ins, and process checks."""
 
 import os
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from trackfarm.embedded.process import ChildSpec
@@ -20,13 +18,6 @@ def stand_in(name: str, folder: Path, *, stage: int = 0, manner: str = "gentle")
         healthy=(folder / f"{name}.ready").exists,
         stop_seconds=0.5 if manner == "stubborn" else 10,
     )
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:

@@ -32,7 +32,7 @@ def plan_in(folder: Path, **environ: str) -> FarmPlan:
     return FarmPlan(home=home, port=8701, workers=2, model_set="tiny", environ=environ)
 
 
-def test_everything_is_started_here_by_default(tmp_path: Path, probe: Client) -> None:
+def test_child_specs_start_everything_by_default(tmp_path: Path, probe: Client) -> None:
     plan = plan_in(tmp_path, PATH="/bin", TRACKFARM_API_KEY="mine")
     secrets = plan.home.secrets()
     parts = {part.name: part for part in child_specs(plan, secrets, probe)}
@@ -49,7 +49,7 @@ def test_everything_is_started_here_by_default(tmp_path: Path, probe: Client) ->
     assert "TRACKFARM_API_KEY" not in scheduler
 
 
-def test_parts_from_outside_are_used_and_not_started(tmp_path: Path, probe: Client) -> None:
+def test_child_specs_leave_out_external_parts(tmp_path: Path, probe: Client) -> None:
     outside = {
         DATABASE: "postgresql+psycopg://farm@db/farm",
         BROKER: "redis://cache:6379/0",
@@ -62,7 +62,7 @@ def test_parts_from_outside_are_used_and_not_started(tmp_path: Path, probe: Clie
     assert not parts["worker-cpu-1"].env.keys() & outside.keys()
 
 
-def test_a_taken_port_is_said(tmp_path: Path) -> None:
+def test_choose_port_refuses_a_taken_port(tmp_path: Path) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -72,7 +72,7 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
     assert choose_port(0) > 0
 
 
-def test_restarts_wait_longer_after_each_quick_death() -> None:
+def test_restart_delay_doubles_after_each_quick_exit() -> None:
     record, delays = RestartRecord(), []
     for _ in range(9):
         record = record.after(lived_seconds=1)
@@ -83,7 +83,7 @@ def test_restarts_wait_longer_after_each_quick_death() -> None:
     assert record.after(lived_seconds=3600).delay == 0
 
 
-def test_a_log_is_cut_while_it_is_written(tmp_path: Path) -> None:
+def test_trim_cuts_a_log_while_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "worker.log"
     with path.open("ab", buffering=0) as log:
         log.write(b"old\n" * 1_000)

@@ -18,14 +18,14 @@ def home(tmp_path: Path) -> Home:
     return directory
 
 
-def test_a_second_farm_is_told_who_holds_the_home(home: Home) -> None:
+def test_lock_home_names_the_farm_that_has_it(home: Home) -> None:
     with lock_home(home):
         write_address(home.root, FarmAddress("http://127.0.0.1:8700", "key", os.getpid()))
         with pytest.raises(HomeInUse, match=rf"pid {os.getpid()}, http://127\.0\.0\.1:8700"):
             lock_home(home).__enter__()
 
 
-def test_the_lock_leaves_no_file_and_is_free_afterwards(home: Home) -> None:
+def test_lock_home_leaves_no_file_and_is_released(home: Home) -> None:
     before = sorted(home.root.iterdir())
     with lock_home(home):
         assert sorted(home.root.iterdir()) == before
@@ -33,7 +33,7 @@ def test_the_lock_leaves_no_file_and_is_free_afterwards(home: Home) -> None:
         pass
 
 
-def test_a_child_that_lives_on_keeps_the_home(home: Home) -> None:
+def test_lock_home_is_kept_by_a_surviving_child(home: Home) -> None:
     with lock_home(home) as lock:
         child = subprocess.Popen(
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,)
@@ -47,7 +47,7 @@ def test_a_child_that_lives_on_keeps_the_home(home: Home) -> None:
         pass
 
 
-def test_secrets_are_made_once_and_private(home: Home) -> None:
+def test_secrets_are_generated_once_and_private(home: Home) -> None:
     first = home.secrets()
     assert home.secrets() == first
     assert len({first.api_key, first.join_token, first.signing_secret}) == 3
@@ -56,7 +56,7 @@ def test_secrets_are_made_once_and_private(home: Home) -> None:
     assert first.api_key not in repr(first)
 
 
-def test_the_environment_goes_before_the_home(home: Home) -> None:
+def test_find_farm_prefers_the_environment_to_the_home(home: Home) -> None:
     write_address(home.root, FarmAddress("http://127.0.0.1:1", "key-of-home", 7))
     environ = {"TRACKFARM_HOME": str(home.root)}
     assert find_farm(environ) == FarmAddress("http://127.0.0.1:1", "key-of-home", 7)
@@ -64,7 +64,7 @@ def test_the_environment_goes_before_the_home(home: Home) -> None:
     assert find_farm(environ | remote) == FarmAddress("https://farm.example", "key")
 
 
-def test_a_broken_farm_file_is_named(home: Home) -> None:
+def test_find_farm_names_a_broken_farm_file(home: Home) -> None:
     (home.root / "farm.json").write_text("{}")
     with pytest.raises(ClientSettingsError, match=r"farm\.json"):
         find_farm({"TRACKFARM_HOME": str(home.root)})

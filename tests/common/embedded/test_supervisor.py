@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.embedded.farms import is_alive, stand_in, wait_until
+from tests.common.embedded.farms import is_alive, stand_in
+from tests.servers.process import wait_until
 from trackfarm.embedded.process import ChildSpec
 from trackfarm.embedded.supervisor import Interrupted, StartFailed, Supervisor
 
@@ -39,7 +40,7 @@ def supervise(tmp_path: Path, told: list[str]) -> Iterator[Supervise]:
         supervisor.stop_all(is_forced=lambda: True)
 
 
-def test_stages_come_up_in_order_and_go_down_in_the_opposite(
+def test_supervisor_starts_stages_in_order_and_stops_them_in_reverse(
     tmp_path: Path, supervise: Supervise
 ) -> None:
     farm = supervise(*(stand_in(name, tmp_path, stage=n) for n, name in enumerate("abc")))
@@ -53,7 +54,7 @@ def test_stages_come_up_in_order_and_go_down_in_the_opposite(
     assert not any(map(is_alive, pids.values()))
 
 
-def test_a_dead_child_is_told_and_started_again(
+def test_supervisor_reports_and_restarts_a_dead_child(
     tmp_path: Path, supervise: Supervise, told: list[str]
 ) -> None:
     farm = supervise(stand_in("a", tmp_path))
@@ -65,11 +66,11 @@ def test_a_dead_child_is_told_and_started_again(
         farm.tick()
         return farm.pids.get("a", first) != first
 
-    wait_until(back)
+    wait_until(back, timeout_s=20, what="the child runs again")
     assert told == ["a was killed by SIGKILL; restarting it in 0.5 s"]
 
 
-def test_a_child_that_never_starts_is_given_up_with_its_last_words(
+def test_supervisor_gives_up_a_child_that_never_starts_and_shows_its_log(
     tmp_path: Path, supervise: Supervise, told: list[str]
 ) -> None:
     farm = supervise(stand_in("a", tmp_path, manner="failing"))
@@ -80,7 +81,9 @@ def test_a_child_that_never_starts_is_given_up_with_its_last_words(
     assert str(farm.log_of("a")) in told[-1]
 
 
-def test_a_child_that_stays_ill_is_given_up(tmp_path: Path, supervise: Supervise) -> None:
+def test_supervisor_gives_up_a_child_that_never_becomes_healthy(
+    tmp_path: Path, supervise: Supervise
+) -> None:
     quiet = ChildSpec(
         name="quiet",
         argv=(sys.executable, "-c", "import signal; print('waiting', flush=True); signal.pause()"),
@@ -93,13 +96,13 @@ def test_a_child_that_stays_ill_is_given_up(tmp_path: Path, supervise: Supervise
         supervise(quiet).start_all(within=0.3)
 
 
-def test_the_operator_can_end_a_farm_that_starts(tmp_path: Path, supervise: Supervise) -> None:
+def test_supervisor_start_can_be_interrupted(tmp_path: Path, supervise: Supervise) -> None:
     farm = supervise(stand_in("a", tmp_path, manner="failing"), is_wanted=never)
     with pytest.raises(Interrupted):
         farm.start_all(within=30)
 
 
-def test_a_stubborn_child_is_killed_after_its_time(
+def test_supervisor_kills_a_child_that_does_not_stop_in_time(
     tmp_path: Path, supervise: Supervise, told: list[str]
 ) -> None:
     farm = supervise(stand_in("a", tmp_path, manner="stubborn"))
@@ -110,7 +113,7 @@ def test_a_stubborn_child_is_killed_after_its_time(
     assert told == ["killing a: it has not stopped yet"]
 
 
-def test_hurry_waits_for_nobody(tmp_path: Path, supervise: Supervise) -> None:
+def test_supervisor_kills_at_once_when_forced(tmp_path: Path, supervise: Supervise) -> None:
     farm = supervise(*(stand_in(n, tmp_path, manner="stubborn") for n in "ab"))
     farm.start_all(within=30)
     pids = farm.pids

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.common.embedded.farms import is_alive, wait_until
+from tests.common.embedded.farms import is_alive
+from tests.servers.process import wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -39,14 +40,14 @@ def pids_of(driver: subprocess.Popen[str]) -> dict[str, int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
-def test_killing_the_parent_leaves_nothing(driver: subprocess.Popen[str]) -> None:
+def test_supervisor_killed_leaves_no_process(driver: subprocess.Popen[str]) -> None:
     pids = pids_of(driver)
     driver.kill()
-    wait_until(lambda: not any(map(is_alive, pids.values())))
+    wait_until(lambda: not any(map(is_alive, pids.values())), timeout_s=20, what="no child is left")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_workers_before_the_scheduler_and_the_broker(
+def test_supervisor_stops_workers_before_scheduler_and_broker(
     driver: subprocess.Popen[str], number: signal.Signals, tmp_path: Path
 ) -> None:
     pids = pids_of(driver)
@@ -56,7 +57,7 @@ def test_a_signal_ends_workers_before_the_scheduler_and_the_broker(
     assert not any(map(is_alive, pids.values()))
 
 
-def test_the_terminals_interrupt_reaches_only_the_parent(
+def test_supervisor_alone_gets_the_terminals_interrupt(
     driver: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     pids = pids_of(driver)
@@ -67,6 +68,6 @@ def test_the_terminals_interrupt_reaches_only_the_parent(
     assert (tmp_path / "ends").read_text().split() == ["worker", "scheduler"]
 
 
-def test_no_secret_is_in_an_argument_list(driver: subprocess.Popen[str]) -> None:
+def test_supervisor_passes_no_secret_in_arguments(driver: subprocess.Popen[str]) -> None:
     for pid in pids_of(driver).values():
         assert b"a-password-of-the-tests" not in Path(f"/proc/{pid}/cmdline").read_bytes()

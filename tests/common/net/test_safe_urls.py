@@ -8,7 +8,7 @@ from trackfarm.net.safe_urls import http_url_problem, is_loopback
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.9.9.9", "localhost", "LOCALHOST", "::1", "[::1]"]
 )
-def test_this_machine(host: str) -> None:
+def test_is_loopback_is_true_for_this_machine(host: str) -> None:
     assert is_loopback(host)
 
 
@@ -27,7 +27,7 @@ def test_this_machine(host: str) -> None:
         "::ffff:10.0.0.1",
     ],
 )
-def test_any_other(host: str | None) -> None:
+def test_is_loopback_is_false_for_others(host: str | None) -> None:
     assert not is_loopback(host)
 
 
@@ -35,11 +35,11 @@ def test_any_other(host: str | None) -> None:
     "url",
     ["https://farm.example", "http://127.0.0.1:8700", "http://localhost", "http://[::1]:8700/x"],
 )
-def test_what_is_safe(url: str) -> None:
+def test_http_url_that_is_safe_has_no_problem(url: str) -> None:
     assert http_url_problem(url, setting="URL", insecure="INSECURE") is None
 
 
-def test_the_sentence_says_what_to_write_and_no_secret() -> None:
+def test_http_url_problem_says_what_to_write_and_no_secret() -> None:
     message = http_url_problem(
         "http://me:secret@farm.example:8700/a", setting="THE_URL", insecure="ALLOW"
     )

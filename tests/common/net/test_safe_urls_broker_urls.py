@@ -31,7 +31,7 @@ def fault(url: str) -> str | None:
         "rediss://u:secret@redis.example/0?ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs=/ca.crt",
     ],
 )
-def test_what_is_safe(url: str) -> None:
+def test_broker_url_that_is_safe_has_no_problem(url: str) -> None:
     assert fault(url) is None
 
 
@@ -53,7 +53,7 @@ def test_what_is_safe(url: str) -> None:
         (f"rediss://r.example/0?{PROVED}", f"rediss://:<password>@r.example/0?{PROVED}"),
     ],
 )
-def test_the_sentence_names_the_url_to_write(url: str, better: str) -> None:
+def test_broker_url_problem_names_the_url_to_write(url: str, better: str) -> None:
     message = fault(url)
     assert message is not None
     assert f"BROKER_URL={better}," in message
@@ -63,13 +63,13 @@ def test_the_sentence_names_the_url_to_write(url: str, better: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["amqp://me:secret@rabbit.example//", "sentinel://x", "nothing"])
-def test_other_brokers_are_not_ours(url: str) -> None:
+def test_broker_url_of_another_scheme_is_a_problem(url: str) -> None:
     message = fault(url)
     assert message is not None
     assert "secret" not in message
 
 
-def test_a_worker_sees_nothing_of_the_farms_own_access() -> None:
+def test_worker_broker_url_has_nothing_of_the_farms_own_access() -> None:
     farm_url = f"rediss://farm:secret@redis.example:6380/3?{PROVED}&ssl_ca_certs=/etc/farm/ca.crt"
     worker_url = worker_broker_url(farm_url, user="tfw_worker_1", password="p/w@x")
     assert worker_url == f"rediss://tfw_worker_1:p%2Fw%40x@redis.example:6380/3?{PROVED}"
@@ -79,13 +79,13 @@ def test_a_worker_sees_nothing_of_the_farms_own_access() -> None:
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_any_credentials_arrive_as_they_are(user: str, password: str) -> None:
+def test_worker_broker_url_keeps_any_credentials(user: str, password: str) -> None:
     parts = urlsplit(worker_broker_url("redis://127.0.0.1:1/0", user=user, password=password))
     assert (unquote(parts.username or ""), unquote(parts.password or "")) == (user, password)
     assert parts.hostname == "127.0.0.1"
 
 
-def test_an_authority_is_added_where_none_is_named() -> None:
+def test_with_ca_file_adds_an_authority_where_none_is_named() -> None:
     url = f"rediss://:p@r.example/0?{PROVED}"
     assert with_ca_file(url, Path("/ca.crt")) == f"{url}&ssl_ca_certs=/ca.crt"
     assert with_ca_file(url, None) == url
@@ -94,7 +94,7 @@ def test_an_authority_is_added_where_none_is_named() -> None:
     assert with_ca_file("redis://127.0.0.1/0", Path("/ca.crt")) == "redis://127.0.0.1/0"
 
 
-def test_the_address_for_workers_has_no_credentials() -> None:
+def test_broker_credentials_problem_finds_credentials() -> None:
     assert broker_credentials_problem("rediss://r.example/0", setting="OUTSIDE") is None
     message = broker_credentials_problem("rediss://:secret@r.example/0", setting="OUTSIDE")
     assert message is not None
@@ -104,5 +104,5 @@ def test_the_address_for_workers_has_no_credentials() -> None:
 @pytest.mark.parametrize(
     ("url", "number"), [("redis://h", 0), ("redis://h/", 0), ("redis://h/7", 7)]
 )
-def test_the_number_of_the_database(url: str, number: int) -> None:
+def test_database_number_is_the_path(url: str, number: int) -> None:
     assert database_number(url) == number

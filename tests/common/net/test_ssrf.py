@@ -59,16 +59,16 @@ NEAR = EgressPolicy(ports=(), networks=("127.0.0.2/32",))
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_private_addresses_are_refused_in_every_dress(address: str) -> None:
+def test_address_problem_finds_private_addresses_in_every_notation(address: str) -> None:
     assert address_problem(address) is not None
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_public_ones_are_not(address: str) -> None:
+def test_address_problem_allows_public_addresses(address: str) -> None:
     assert address_problem(address) is None
 
 
-def test_a_network_may_be_opened_and_no_other_with_it() -> None:
+def test_address_problem_allows_one_network_and_no_other() -> None:
     assert address_problem("10.1.2.3", ["10.1.0.0/16"]) is None
     assert address_problem("10.2.2.3", ["10.1.0.0/16"]) is not None
     assert address_problem("::ffff:10.1.2.3", ["10.1.0.0/16"]) is not None
@@ -96,7 +96,7 @@ def test_a_network_may_be_opened_and_no_other_with_it() -> None:
         ),
     ],
 )
-def test_urls_are_judged_before_any_name_is_asked_for(
+def test_transport_checks_urls_before_it_resolves_names(
     url: str, rules: EgressPolicy, flaw: str | None
 ) -> None:
     reason = url_problem(httpx.URL(url), rules)
@@ -104,10 +104,8 @@ def test_urls_are_judged_before_any_name_is_asked_for(
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1", "0177.0.0.1", "localhost"])
-def test_other_spellings_of_loopback_are_what_they_resolve_to(host: str) -> None:
-    addresses = resolve(host, 80)
-    assert addresses
-    assert all(address_problem(address) for address in addresses)
+def test_transport_resolves_other_spellings_of_loopback(host: str) -> None:
+    assert all(address_problem(address) for address in resolve(host, 80))
 
 
 class Names:
@@ -140,7 +138,7 @@ def guarded(names: Names, rules: EgressPolicy = NEAR) -> httpx.Client:
     return httpx.Client(transport=GuardedTransport(rules, resolver=names), timeout=5)
 
 
-def test_the_address_that_was_judged_is_asked_by_the_name_of_the_host() -> None:
+def test_transport_connects_to_the_checked_address_with_the_hosts_name() -> None:
     names = Names(["127.0.0.2"])
     with listening("127.0.0.2") as server, guarded(names) as client:
         answer = client.get(f"http://music.example:{server.port}/a")
@@ -150,7 +148,7 @@ def test_the_address_that_was_judged_is_asked_by_the_name_of_the_host() -> None:
     assert answer.url.host == "music.example"
 
 
-def test_a_name_that_changes_its_mind_is_judged_anew() -> None:
+def test_transport_checks_a_name_at_each_request() -> None:
     names = Names(["127.0.0.2"], ["127.0.0.1"])
     with listening("127.0.0.2") as server, guarded(names) as client:
         url = f"http://music.example:{server.port}/a"
@@ -159,12 +157,12 @@ def test_a_name_that_changes_its_mind_is_judged_anew() -> None:
             client.get(url)
 
 
-def test_one_bad_address_among_good_ones_is_enough() -> None:
+def test_transport_denies_a_name_with_one_private_address() -> None:
     with guarded(Names(["8.8.8.8", "10.0.0.1"])) as client, pytest.raises(EgressDenied):
         client.get("http://music.example/")
 
 
-def test_a_redirect_is_a_request_of_its_own() -> None:
+def test_transport_checks_redirects() -> None:
     """Redirects to another name, number, protocol and port are checked."""
     for place in ("http://inside.example:{}/", "http://127.0.0.1:{}/", "file:///etc/passwd#{}"):
         names = Names(["127.0.0.2"], ["127.0.0.1"])
@@ -177,7 +175,7 @@ def test_a_redirect_is_a_request_of_its_own() -> None:
         assert len(server.requests) == 1
 
 
-def test_the_next_address_is_tried_when_the_first_does_not_answer() -> None:
+def test_transport_tries_the_next_address() -> None:
     with listening("127.0.0.2") as server:
         rules = EgressPolicy(ports=(), networks=("127.0.0.0/8",))
         with guarded(Names(["127.0.0.3", "127.0.0.2"]), rules) as client:
@@ -185,7 +183,7 @@ def test_the_next_address_is_tried_when_the_first_does_not_answer() -> None:
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111"])
-def test_tls_asks_for_the_name_and_connects_to_the_number(address: str) -> None:
+def test_transport_verifies_the_name_and_connects_to_the_address(address: str) -> None:
     """The certificate must match the host name of the original URL."""
     requests: list[httpx.Request] = []
 
@@ -204,7 +202,7 @@ def test_tls_asks_for_the_name_and_connects_to_the_number(address: str) -> None:
     assert request.extensions["sni_hostname"] == "music.example"
 
 
-def test_an_unknown_name_is_no_connection() -> None:
+def test_transport_without_an_address_raises_connect_error() -> None:
     def nobody(host: str, port: int) -> Sequence[str]:
         raise OSError("no such name")
 
@@ -213,7 +211,7 @@ def test_an_unknown_name_is_no_connection() -> None:
         client.get("http://music.example/")
 
 
-def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transport_ignores_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with listening("127.0.0.2") as server, guarded(Names(["127.0.0.2"])) as client:
         assert client.get(f"http://music.example:{server.port}/").is_success

@@ -17,7 +17,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return certificates(tmp_path_factory.mktemp("certificates") / "of the farm")
 
 
-def test_its_certificates_come_out_as_they_went_in_without_what_was_written_beside_them(
+def test_pack_ca_round_trip_keeps_only_the_certificates(
     files: Certificates, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bundle.pem"
@@ -32,11 +32,11 @@ def test_its_certificates_come_out_as_they_went_in_without_what_was_written_besi
     assert len(context.get_ca_certs()) == 1
 
 
-def test_a_machine_that_was_given_none_has_none() -> None:
+def test_unpack_ca_without_variables_is_empty() -> None:
     assert unpack_ca({"PATH": "/bin", f"{PREFIX}1": ""}) == ""
 
 
-def test_what_was_damaged_on_the_way_is_not_taken(files: Certificates) -> None:
+def test_unpack_ca_refuses_damaged_variables(files: Certificates) -> None:
     variables = pack_ca(files.authority, setting=SETTING)
     for damaged in (
         {f"{PREFIX}1": variables[f"{PREFIX}1"]},
@@ -46,7 +46,7 @@ def test_what_was_damaged_on_the_way_is_not_taken(files: Certificates) -> None:
             unpack_ca(damaged)
 
 
-def test_a_private_key_goes_to_no_machine(files: Certificates, tmp_path: Path) -> None:
+def test_pack_ca_refuses_a_private_key(files: Certificates, tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     path.write_text(files.authority.read_text() + files.key.read_text())
     with pytest.raises(ClientSettingsError, match="private key") as refused:
@@ -54,7 +54,9 @@ def test_a_private_key_goes_to_no_machine(files: Certificates, tmp_path: Path) -
     assert SETTING in str(refused.value)
 
 
-def test_what_is_no_authority_or_too_many_is_refused(files: Certificates, tmp_path: Path) -> None:
+def test_pack_ca_refuses_other_files_and_too_many_certificates(
+    files: Certificates, tmp_path: Path
+) -> None:
     path = tmp_path / "ca.pem"
     pem = files.authority.read_text()
     for text, message in (

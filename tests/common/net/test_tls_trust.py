@@ -10,7 +10,7 @@ from trackfarm.net.tls import check_server_certificate, tls_verify
 from trackfarm.settings import ClientSettingsError
 
 
-def test_an_authority_of_ones_own_is_trusted_beside_the_public_ones(tmp_path: Path) -> None:
+def test_tls_verify_trusts_an_own_authority_beside_the_public_ones(tmp_path: Path) -> None:
     files = certificates(tmp_path / "tls")
     alone, public = (tls_verify(path, setting="CA") for path in (files.authority, None))
     assert public is True
@@ -23,7 +23,9 @@ def test_an_authority_of_ones_own_is_trusted_beside_the_public_ones(tmp_path: Pa
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
-def test_a_file_that_is_none_is_named(tmp_path: Path, content: bytes | None) -> None:
+def test_tls_verify_names_a_file_that_is_no_certificate(
+    tmp_path: Path, content: bytes | None
+) -> None:
     path = tmp_path / "ca.crt"
     if content is not None:
         path.write_bytes(content)
@@ -31,7 +33,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, content: bytes | None) -> 
         tls_verify(path, setting="THE_CA_FILE")
 
 
-def test_a_certificate_needs_its_own_key(tmp_path: Path) -> None:
+def test_check_server_certificate_needs_its_own_key(tmp_path: Path) -> None:
     first, second = certificates(tmp_path / "one"), certificates(tmp_path / "other")
     check_server_certificate(first.certificate, first.key, settings="TLS")
     for certificate, key in (

@@ -17,7 +17,7 @@ def catalog(path: Path, *rows: str, header: str = "prompt,duration,variations") 
     return file
 
 
-def test_tracks_are_counted_by_shape_and_smallest_tier(tmp_path: Path) -> None:
+def test_demand_counts_tracks_by_shape_and_smallest_tier(tmp_path: Path) -> None:
     file = catalog(tmp_path, "a,30,2", "b,30,3", "c,301,1", "d,120,1")
     shapes = read_shapes(open_catalog(file), TURBO)
     counts = {(s.duration, s.steps, s.guided, s.min_vram): s.count for s in shapes}
@@ -32,14 +32,14 @@ def test_tracks_are_counted_by_shape_and_smallest_tier(tmp_path: Path) -> None:
     assert [tier.vram for tier in demand.tiers] == [4, 12, 24]
 
 
-def test_guidance_and_steps_are_the_model_set_s_own_if_not_given(tmp_path: Path) -> None:
+def test_demand_takes_guidance_and_steps_from_the_model_set(tmp_path: Path) -> None:
     header = "prompt,duration,inference_steps,guidance_scale"
     file = catalog(tmp_path, "a,60,,", "b,60,30,1", header=header)
     efforts = {(s.steps, s.guided) for s in read_shapes(open_catalog(file), SFT)}
     assert efforts == {(50, True), (30, False)}
 
 
-def test_durations_within_a_second_share_a_row_and_lose_nothing(tmp_path: Path) -> None:
+def test_demand_merges_durations_within_a_second_without_loss(tmp_path: Path) -> None:
     rows = [f"p{i},{10 + i * 0.05:.2f},1" for i in range(10_000)]
     shapes = read_shapes(open_catalog(catalog(tmp_path, *rows)), TURBO)
     assert len(shapes) < 600
@@ -49,22 +49,22 @@ def test_durations_within_a_second_share_a_row_and_lose_nothing(tmp_path: Path) 
     )
 
 
-def test_a_row_at_a_tier_s_limit_is_split_from_one_beyond_it(tmp_path: Path) -> None:
+def test_demand_splits_a_row_at_the_limit_of_a_tier(tmp_path: Path) -> None:
     shapes = read_shapes(open_catalog(catalog(tmp_path, "a,60,1", "b,60.5,1")), TURBO)
     assert {(shape.duration, shape.min_vram) for shape in shapes} == {(60, 8), (60.5, 12)}
 
 
-def test_noise_needs_no_large_card(tmp_path: Path) -> None:
+def test_demand_of_noise_needs_no_large_card(tmp_path: Path) -> None:
     shapes = read_shapes(open_catalog(catalog(tmp_path, "a,600,1")), TINY)
     assert shapes == [ShapeCount(duration=600, steps=8, guided=False, min_vram=4, count=1)]
 
 
-def test_a_wrong_row_ends_the_reading(tmp_path: Path) -> None:
+def test_read_shapes_stops_at_an_invalid_row(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="duration"):
         read_shapes(open_catalog(catalog(tmp_path, "a,30,1", "b,5,1")), TURBO)
 
 
-def test_what_the_model_set_cannot_make_is_told_with_its_row(tmp_path: Path) -> None:
+def test_read_shapes_names_the_rows_that_the_model_set_cannot_make(tmp_path: Path) -> None:
     header = "prompt,duration,inference_steps"
     file = catalog(tmp_path, "a,30,8", "b,30,50", "c,30,60", header=header)
     with pytest.raises(CatalogError) as error:

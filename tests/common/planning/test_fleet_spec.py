@@ -30,11 +30,11 @@ CARDS = sorted(PRICES.cards)
         ("1x A40 @0.4,", "1x A40 @0.4"),
     ],
 )
-def test_what_is_understood(text: str, said: str) -> None:
+def test_parse_fleet_accepts_these_notations(text: str, said: str) -> None:
     assert fleet_words(parse_fleet(text, PRICES)) == said
 
 
-def test_a_group_knows_its_tier_and_whether_it_is_rented() -> None:
+def test_parse_fleet_sets_tier_and_boot_of_a_group() -> None:
     rented, own, cpu = parse_fleet("2x RTX 4090, A100-80 @0, cpu", PRICES)
     assert (rented.count, rented.vram, rented.needs_boot, rented.is_gpu) == (2, 24, True, True)
     assert (own.vram, own.needs_boot) == (80, False)
@@ -58,7 +58,7 @@ def test_a_group_knows_its_tier_and_whether_it_is_rented() -> None:
         ("H200 @@1", "cannot read"),
     ],
 )
-def test_what_is_not_understood_is_said(text: str, complaint: str) -> None:
+def test_parse_fleet_names_what_it_cannot_read(text: str, complaint: str) -> None:
     with pytest.raises(FleetError) as error:
         parse_fleet(text, PRICES)
     assert complaint in str(error.value)
@@ -72,12 +72,12 @@ def test_what_is_not_understood_is_said(text: str, complaint: str) -> None:
         unique_by=lambda part: part[1],
     )
 )
-def test_what_is_printed_can_be_read(parts: list[tuple[int, str, int]]) -> None:
+def test_fleet_words_can_be_parsed_again(parts: list[tuple[int, str, int]]) -> None:
     text = ", ".join(f"{count}x {card} @{cents / 100:g}" for count, card, cents in parts)
     assert fleet_words(parse_fleet(text, PRICES)) == text
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_a_fleet_or_refused(text: str) -> None:
+def test_parse_fleet_accepts_or_refuses_any_text(text: str) -> None:
     with suppress(FleetError):
         assert all(group.count > 0 for group in parse_fleet(text, PRICES))

@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 27, 12, 0, tzinfo=timezone(timedelta(hours=1)))
         ("2026-11-28", 43_200),
     ],
 )
-def test_deadlines(text: str, seconds: float) -> None:
+def test_parse_deadline_reads_spans_and_times(text: str, seconds: float) -> None:
     assert parse_deadline(text, NOW) == seconds
 
 
@@ -41,23 +41,23 @@ def test_deadlines(text: str, seconds: float) -> None:
         ("2026-13-01", "is not a deadline"),
     ],
 )
-def test_what_is_no_deadline(text: str, complaint: str) -> None:
+def test_parse_deadline_refuses_other_text(text: str, complaint: str) -> None:
     with pytest.raises(LimitError, match=complaint):
         parse_deadline(text, NOW)
 
 
-def test_moments_without_a_zone_are_in_that_of_now() -> None:
+def test_parse_deadline_uses_the_time_zone_of_now() -> None:
     assert parse_deadline("2026-11-27T12:00", NOW.astimezone(UTC)) == 3_600
 
 
 @pytest.mark.parametrize(
     ("text", "dollars"), [("20", 20), ("$19.50", 19.5), ("1,200", 1_200), ("0", 0)]
 )
-def test_budgets(text: str, dollars: float) -> None:
+def test_parse_budget_reads_dollars(text: str, dollars: float) -> None:
     assert parse_budget(text) == dollars
 
 
 @pytest.mark.parametrize("text", ["", "-1", "much", "inf", "nan", "20 EUR"])
-def test_what_is_no_budget(text: str) -> None:
+def test_parse_budget_refuses_other_text(text: str) -> None:
     with pytest.raises(LimitError, match="is not a budget"):
         parse_budget(text)

@@ -57,35 +57,35 @@ some_cards = st.lists(
 ).map(lambda groups: [*groups, cards(24, 1, 20.0)])
 
 
-def test_one_card_makes_one_track_after_the_other() -> None:
+def test_schedule_of_one_card_is_sequential() -> None:
     assert made([WorkLoad(8, 10)], [cards(8, 1, 3.0)]).finish == pytest.approx(30, rel=0.06)
 
 
-def test_a_single_track_takes_as_long_as_the_fastest_card_needs() -> None:
+def test_schedule_gives_a_single_track_to_the_fastest_card() -> None:
     groups = [cards(8, 5, 100.0), cards(24, 1, 10.0)]
     assert made([WorkLoad(8, 1)], groups).finish == pytest.approx(15)  # the longest track
 
 
-def test_equal_cards_share_equally() -> None:
+def test_schedule_shares_equally_among_equal_cards() -> None:
     result = made([WorkLoad(8, 1_000)], [cards(8, 4, 2.0), cards(8, 6, 2.0)])
     assert result.finish == pytest.approx(1_000 * 2 / 10, rel=0.01)
     assert result.tracks == pytest.approx((400, 600))
 
 
-def test_only_large_cards_make_what_needs_them() -> None:
+def test_schedule_gives_large_tracks_to_large_cards_only() -> None:
     groups = [cards(8, 10, 1.0), cards(24, 1, 1.0)]
     result = made([WorkLoad(8, 100), WorkLoad(24, 1_000)], groups)
     assert result.finish == pytest.approx(3_000, rel=0.01), "the ten small ones cannot help"
     assert result.tracks == pytest.approx((100, 1_000))
 
 
-def test_a_card_that_is_still_starting_does_nothing() -> None:
+def test_schedule_gives_nothing_to_a_card_that_is_not_ready() -> None:
     result = made([WorkLoad(8, 10)], [cards(8, 1, 1.0), cards(8, 100, 1.0, ready=600)])
     assert result.finish < 11
     assert result.tracks == pytest.approx((10, 0))
 
 
-def test_what_fits_nowhere_has_no_schedule() -> None:
+def test_schedule_is_none_if_a_load_fits_nowhere() -> None:
     assert schedule([WorkLoad(24, 1)], [cards(16, 9, 1.0)]) is None
     assert schedule([WorkLoad(24, 1)], []) is None
     assert made([], [cards(8, 1, 1.0)]).finish == 0
@@ -93,7 +93,9 @@ def test_what_fits_nowhere_has_no_schedule() -> None:
 
 @pytest.mark.parametrize("tracks", [60, 600, 6_000])
 @pytest.mark.parametrize("sizes", [((6, 3.0),), ((6, 3.0), (2, 1.0)), ((1, 1.0), (20, 8.0))])
-def test_it_agrees_with_a_simulation(tracks: int, sizes: tuple[tuple[int, float], ...]) -> None:
+def test_schedule_agrees_with_a_simulation(
+    tracks: int, sizes: tuple[tuple[int, float], ...]
+) -> None:
     groups = [cards(8, count, seconds) for count, seconds in sizes]
     runs = [simulated(tracks, groups, random.Random(seed)) for seed in range(20)]
     # The last track of a slow card may end late, which matters if each card has few tracks.
@@ -102,7 +104,7 @@ def test_it_agrees_with_a_simulation(tracks: int, sizes: tuple[tuple[int, float]
 
 
 @given(some_loads, some_cards)
-def test_every_track_is_made_once_and_no_card_works_longer_than_it_is_there(
+def test_schedule_makes_every_track_once_within_each_cards_time(
     loads: list[WorkLoad], groups: list[Cards]
 ) -> None:
     result = made(loads, groups)
@@ -113,7 +115,7 @@ def test_every_track_is_made_once_and_no_card_works_longer_than_it_is_there(
 
 
 @given(some_loads, some_cards, st.integers(0, 3), st.integers(1, 20))
-def test_more_cards_are_never_later(
+def test_schedule_with_more_cards_is_never_later(
     loads: list[WorkLoad], groups: list[Cards], at: int, more: int
 ) -> None:
     i = at % len(groups)
@@ -122,7 +124,7 @@ def test_more_cards_are_never_later(
 
 
 @given(some_loads, some_cards, st.sampled_from(TIERS), st.floats(0.1, 1_000))
-def test_another_kind_of_card_is_never_later(
+def test_schedule_with_another_group_is_never_later(
     loads: list[WorkLoad], groups: list[Cards], vram: int, seconds: float
 ) -> None:
     grown = [*groups, cards(vram, 2, seconds)]
@@ -130,7 +132,7 @@ def test_another_kind_of_card_is_never_later(
 
 
 @given(some_loads, some_cards, st.integers(0, 2), st.integers(1, 1_000))
-def test_more_tracks_are_never_earlier(
+def test_schedule_with_more_tracks_is_never_earlier(
     loads: list[WorkLoad], groups: list[Cards], at: int, more: int
 ) -> None:
     i = at % len(loads)

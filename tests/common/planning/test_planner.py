@@ -66,7 +66,7 @@ def plan_of(
     return planned(demand_of(catalog), groups, kind=kind, prices=PRICES, limits=limits)
 
 
-def test_fifteen_thousand_tracks_of_three_minutes() -> None:
+def test_plan_of_fifteen_thousand_tracks_of_three_minutes() -> None:
     plan = plan_of([tracks(15_000)], "6x RTX 4090 @0.34")
     each = seconds(TrackShape(180, 8, False), gpu="RTX 4090", model_set=TURBO)
     work, start = 15_000 * each / 3600, (4 * 60 + 6_300 / 50) / 3600
@@ -84,7 +84,7 @@ def test_fifteen_thousand_tracks_of_three_minutes() -> None:
 
 @settings(deadline=None, max_examples=12)
 @given(catalogs, fleets)
-def test_everything_adds_up(catalog: list[ShapeCount], fleet: str) -> None:
+def test_plan_adds_up(catalog: list[ShapeCount], fleet: str) -> None:
     plan = plan_of(catalog, fleet)
     assert sum(tier.tracks for tier in plan.tiers) == plan.tracks == sum(c.count for c in catalog)
     unfit = sum(part.tracks for part in plan.unfit)
@@ -119,7 +119,9 @@ def forecast_of(catalog: list[ShapeCount], fleet: str) -> tuple[int, float]:
 
 @settings(deadline=None, max_examples=25)
 @given(catalogs, fleets, st.sampled_from(sorted(set(PRICES.cards) - {"cpu"})))
-def test_one_more_card_is_never_slower(catalog: list[ShapeCount], fleet: str, card: str) -> None:
+def test_plan_with_one_more_card_is_never_slower(
+    catalog: list[ShapeCount], fleet: str, card: str
+) -> None:
     fitting, before = forecast_of(catalog, fleet)
     fitting_after, after = forecast_of(catalog, f"{fleet}, 1x {card}")
     if before and fitting == fitting_after:
@@ -134,7 +136,7 @@ def test_one_more_card_is_never_slower(catalog: list[ShapeCount], fleet: str, ca
     st.floats(0.5, 2e6),
     st.floats(0.5, 2e6),
 )
-def test_a_wider_limit_is_kept_no_less(span: Interval, one: float, other: float) -> None:
+def test_plan_keeps_a_wider_limit_no_less(span: Interval, one: float, other: float) -> None:
     order = [Chance.UNLIKELY, Chance.UNSURE, Chance.LIKELY]
     narrow, wide = (chance_of(span, limit) for limit in sorted([one, other]))
     assert order.index(narrow) <= order.index(wide)
@@ -152,7 +154,7 @@ def chance_of(span: Interval, limit: float) -> Chance:
     return deadline
 
 
-def test_what_the_cards_are_too_small_for_is_told_and_the_rest_planned() -> None:
+def test_plan_lists_tracks_that_fit_no_card_and_covers_the_rest() -> None:
     catalog = [tracks(100, min_vram=12, duration=90), tracks(200, min_vram=24, duration=301)]
     plan = plan_of([*catalog, tracks(12, min_vram=24, duration=600)], "3x RTX 3060")
     assert [part.reason for part in plan.unfit] == [
@@ -166,7 +168,7 @@ def test_what_the_cards_are_too_small_for_is_told_and_the_rest_planned() -> None
     assert not any("3060" in option.fleet for option in plan.alternatives)
 
 
-def test_a_farm_without_workers_makes_nothing() -> None:
+def test_plan_without_workers_makes_nothing() -> None:
     plan = planned(demand_of([tracks(1)]), [], kind=TURBO, prices=PRICES)
     assert plan.eta_seconds is None
     assert plan.cost.total.expected == 0
@@ -176,7 +178,7 @@ def test_a_farm_without_workers_makes_nothing() -> None:
     assert plan.alternatives
 
 
-def test_a_processor_makes_noise_and_nothing_else() -> None:
+def test_plan_on_a_cpu_makes_noise_only() -> None:
     noise = plan_of([tracks(100, min_vram=4)], "4x cpu", kind=TINY)
     assert noise.is_noise
     assert noise.is_feasible
@@ -186,7 +188,7 @@ def test_a_processor_makes_noise_and_nothing_else() -> None:
     assert "the fleet has no GPU" in music.unfit[0].reason
 
 
-def test_large_cards_help_with_small_tracks_but_not_the_other_way_round() -> None:
+def test_plan_uses_large_cards_for_small_tracks_but_not_the_reverse() -> None:
     catalog = [tracks(1_000, min_vram=12, duration=100), tracks(1_000, min_vram=24, duration=500)]
     small, mixed = plan_of(catalog, "1x RTX 3090"), plan_of(catalog, "1x RTX 3090, 9x RTX 3060")
     assert small.eta_seconds is not None
@@ -197,7 +199,7 @@ def test_large_cards_help_with_small_tracks_but_not_the_other_way_round() -> Non
     assert mixed.cost.idle > 0, "the small cards wait for the end"
 
 
-def test_own_machines_neither_cost_nor_start() -> None:
+def test_plan_of_owned_machines_has_no_cost_and_no_boot() -> None:
     plan = plan_of([tracks(1_000)], "2x RTX 4090 @0")
     assert plan.cost.total.high == 0
     assert plan.groups[0].boot_hours == 0
@@ -211,7 +213,7 @@ def eta(plan: Plan) -> float:
     return plan.eta_seconds.expected
 
 
-def test_alternatives_are_better_sorted_and_not_beaten_by_one_another() -> None:
+def test_alternatives_are_better_sorted_and_on_the_pareto_front() -> None:
     plan = plan_of([tracks(15_000)], "4x A40")
     assert 0 < len(plan.alternatives) <= 8
     costs = [option.cost.expected for option in plan.alternatives]
@@ -232,7 +234,7 @@ def agrees(option: FleetOption, catalog: list[ShapeCount]) -> None:
     assert plan.cost.total == option.cost
 
 
-def test_a_deadline_that_cannot_be_kept_is_answered_with_a_fleet_that_can() -> None:
+def test_plan_names_a_fleet_that_keeps_the_deadline() -> None:
     catalog = [tracks(15_000)]
     plan = plan_of(catalog, "1x RTX 3090", deadline=3 * 3600)
     assert not plan.is_feasible
@@ -247,7 +249,7 @@ def test_a_deadline_that_cannot_be_kept_is_answered_with_a_fleet_that_can() -> N
     assert not plan_of(catalog, fewer, deadline=3 * 3600).is_feasible
 
 
-def test_both_limits_hold_together() -> None:
+def test_plan_keeps_both_limits_together() -> None:
     catalog = [tracks(15_000)]
     wide = plan_of(catalog, deadline=3 * 3600, budget=20)
     assert wide.is_feasible
@@ -259,7 +261,7 @@ def test_both_limits_hold_together() -> None:
     assert impossible.verdict.cheapest is impossible.verdict.fastest is None
 
 
-def test_expected_to_be_kept_is_not_a_promise() -> None:
+def test_plan_keeps_a_limit_only_with_the_high_end() -> None:
     catalog = [tracks(15_000)]
     plan = plan_of(catalog)
     between = plan_of(catalog, deadline=eta(plan) * 1.1)
@@ -268,7 +270,7 @@ def test_expected_to_be_kept_is_not_a_promise() -> None:
     assert not between.is_feasible
 
 
-def test_what_was_measured_narrows_the_plan() -> None:
+def test_plan_with_measured_speeds_is_narrower() -> None:
     shape, rng = TrackShape(180, 8, False), random.Random(1)
     each = 2 * seconds(shape, gpu="RTX 4090", model_set=TURBO)
 

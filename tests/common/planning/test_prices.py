@@ -12,7 +12,7 @@ def written(path: Path, text: str) -> dict[str, str]:
     return {"TRACKFARM_PRICES": str(path), "TRACKFARM_HOME": str(path.parent)}
 
 
-def test_every_card_has_a_tier_and_a_name_of_its_own() -> None:
+def test_prices_have_a_tier_and_a_unique_name_for_every_card() -> None:
     prices = built_in_prices()
     assert prices.bought_track == 0.057
     tiers = {name: card.vram for name, card in prices.cards.items()}
@@ -26,7 +26,7 @@ def test_every_card_has_a_tier_and_a_name_of_its_own() -> None:
             assert prices.card(spelling) == card
 
 
-def test_an_own_file_replaces_what_it_names(tmp_path: Path) -> None:
+def test_prices_of_an_own_file_replace_single_values(tmp_path: Path) -> None:
     environ = written(
         tmp_path / "mine.toml",
         'bought_track = 0.1\n[cards]\n"RTX 4090" = { price = 0.5 }\n'
@@ -41,7 +41,7 @@ def test_an_own_file_replaces_what_it_names(tmp_path: Path) -> None:
     assert prices.rental.boot_minutes == built_in_prices().rental.boot_minutes
 
 
-def test_the_file_of_the_home_is_found(tmp_path: Path) -> None:
+def test_prices_of_the_home_directory_are_found(tmp_path: Path) -> None:
     home = {"TRACKFARM_HOME": str(tmp_path)}
     assert load_prices(home) == built_in_prices()
     (tmp_path / "prices.toml").write_text("bought_track = 0.2\n")
@@ -61,7 +61,9 @@ def test_the_file_of_the_home_is_found(tmp_path: Path) -> None:
         ("lunch = 3", "lunch"),
     ],
 )
-def test_a_wrong_file_is_told_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
+def test_prices_file_with_a_mistake_is_refused_with_its_place(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
     environ = written(tmp_path / "mine.toml", text)
     with pytest.raises(PricesError) as error:
         load_prices(environ)
@@ -69,6 +71,6 @@ def test_a_wrong_file_is_told_with_its_place(tmp_path: Path, text: str, complain
     assert "mine.toml" in str(error.value)
 
 
-def test_a_named_file_must_be_there(tmp_path: Path) -> None:
+def test_prices_file_that_is_named_must_exist(tmp_path: Path) -> None:
     with pytest.raises(PricesError, match="does not exist"):
         load_prices({"TRACKFARM_PRICES": str(tmp_path / "none.toml")})

@@ -64,7 +64,7 @@ REQUESTS: list[tuple[type[BaseModel], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("kind", "body"), REQUESTS, ids=lambda x: getattr(x, "__name__", ""))
-def test_requests_travel_and_refuse_unknown_fields(
+def test_requests_round_trip_and_refuse_unknown_fields(
     kind: type[BaseModel], body: dict[str, Any]
 ) -> None:
     message = kind.model_validate_json(json.dumps(body))
@@ -97,7 +97,7 @@ def test_requests_travel_and_refuse_unknown_fields(
     ],
     ids=str,
 )
-def test_a_result_out_of_bounds_is_refused(change: dict[str, Any]) -> None:
+def test_results_out_of_bounds_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         TrackDone.model_validate(DONE | change)
 
@@ -123,7 +123,7 @@ def test_lists_are_bounded() -> None:
         TrackFailed(track_id=1, kind=FailureKind.SILENT, message="x" * 4001)
 
 
-def test_answers_tolerate_what_a_newer_scheduler_adds() -> None:
+def test_answers_ignore_fields_of_a_newer_scheduler() -> None:
     answer = HeartbeatAnswer.model_validate_json(
         '{"leases":{},"commands":[],"intervals":{"heartbeat":5,"lost_after":12,"new":1},"new":[]}'
     )
@@ -132,19 +132,19 @@ def test_answers_tolerate_what_a_newer_scheduler_adds() -> None:
     assert ClaimAnswer.model_validate(body | {"new": 1}).tracks == []
 
 
-def test_device_seconds_are_those_of_the_gpu() -> None:
+def test_timings_sum_the_seconds_of_the_gpu() -> None:
     timings = Timings(fetch=1, condition=2, compose=4, denoise=8, decode=16, encode=32, upload=64)
     assert timings.device == 30
 
 
 @pytest.mark.parametrize("lufs", [None, -14.2, -70])
-def test_loudness_may_be_missing(lufs: float | None) -> None:
+def test_measurements_may_have_no_loudness(lufs: float | None) -> None:
     report = TrackDone.model_validate(DONE | {"measurements": MEASUREMENTS | {"lufs": lufs}})
     assert report.measurements.lufs == lufs
     assert TrackDone.model_validate(DONE).measurements.lufs is None
 
 
-def test_the_shares_of_a_batch_add_up_to_it() -> None:
+def test_batch_shares_add_up_to_the_batch() -> None:
     lengths = [10.0, 20.0, 30.0]
     share = BatchShare(tracks=3, padding=1 - 60 / 90, passes=8 / 3)
     assert sum(share.batches for _ in lengths) == pytest.approx(1)

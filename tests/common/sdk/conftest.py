@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.common.cli.farm_server import API_KEY, serve
-from tests.common.cli.farm_state import FarmState
+from tests.common.fake_farm.server import API_KEY, serve
+from tests.common.fake_farm.state import FarmState
 from trackfarm import Farm
 
 

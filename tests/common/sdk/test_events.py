@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.common.cli.farm_server import API_KEY
-from tests.common.cli.farm_state import FarmState, make_job
+from tests.common.fake_farm.server import API_KEY
+from tests.common.fake_farm.state import FarmState, make_job
 from trackfarm import AsyncFarm, Farm, RequestRefused
 from trackfarm.protocol.operator import JobState
 
@@ -18,7 +18,7 @@ TRACKS = [
 END = ["id: 3", "event: job", 'data: {"state":"done"}', "", ""]
 
 
-def test_a_stream_that_breaks_is_gone_on_with(server: FarmState, farm: Farm) -> None:
+def test_stream_events_resumes_a_broken_stream(server: FarmState, farm: Farm) -> None:
     job = farm.job(server.add_job(make_job()).id)
     server.streams = [[*PROGRESS, ": still here", *TRACKS, "id: 9", "data: {"], [*PROGRESS, *END]]
     server.script[job.id] = [make_job(state=JobState.DONE)]
@@ -34,7 +34,7 @@ def test_a_stream_that_breaks_is_gone_on_with(server: FarmState, farm: Farm) -> 
     assert server.resumed_behind == ["0", "2"]
 
 
-def test_an_end_of_before_is_no_end(server: FarmState) -> None:
+def test_stream_events_does_not_end_with_an_old_end(server: FarmState) -> None:
     """An old end event of a retried job: the client checks the job's current state."""
     job_id = server.add_job(make_job()).id
     again = [line.replace("3", "4") for line in END]
@@ -49,7 +49,7 @@ def test_an_end_of_before_is_no_end(server: FarmState) -> None:
     assert asyncio.run(scenario()) == ["3", "4"]
 
 
-def test_a_job_that_has_ended_long_ago_is_over_at_the_first_heartbeat(
+def test_stream_events_of_an_ended_job_ends_at_the_first_heartbeat(
     server: FarmState, farm: Farm
 ) -> None:
     job = farm.job(server.add_job(make_job(state=JobState.DONE)).id)
@@ -57,7 +57,7 @@ def test_a_job_that_has_ended_long_ago_is_over_at_the_first_heartbeat(
     assert [event.kind for event in job.events(after="99")] == ["progress"]
 
 
-def test_a_job_that_is_not_there_is_refused(server: FarmState, farm: Farm) -> None:
+def test_stream_events_of_an_unknown_job_is_refused(server: FarmState, farm: Farm) -> None:
     job = farm.job(server.add_job(make_job()).id)
     server.jobs.clear()
     with pytest.raises(RequestRefused, match="no job begins"):

@@ -13,7 +13,7 @@ def refused(status: int) -> RequestRefused:
 
 
 @pytest.mark.parametrize("status", [429, 500])
-def test_a_farm_that_fails_or_is_busy_is_waited_for(status: int) -> None:
+def test_follow_waits_for_a_farm_that_fails_or_is_busy(status: int) -> None:
     seconds = iter([0.0, 0.0, 0.0, 5.0, 5.0, 130.0])
     steps = follow("job_1", clock=lambda: next(seconds))
     next(steps)
@@ -27,7 +27,7 @@ def test_a_farm_that_fails_or_is_busy_is_waited_for(status: int) -> None:
         steps.throw(refused(status))
 
 
-def test_a_farm_that_says_no_is_believed() -> None:
+def test_follow_stops_at_a_refusal() -> None:
     steps = follow("job_1")
     next(steps)
     with pytest.raises(RequestRefused):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.common.cli.farm_server import API_KEY
-from tests.common.cli.farm_state import FarmState, make_job
+from tests.common.fake_farm.server import API_KEY
+from tests.common.fake_farm.state import FarmState, make_job
 from trackfarm import AsyncFarm, Catalog, CatalogError, Farm, FarmUnreachable, RequestRefused
 from trackfarm.client import DownloadFailed, UnsafeAddress
 from trackfarm.protocol.operator import JobState, TrackCounts
@@ -26,7 +26,7 @@ def job(server: FarmState, farm: Farm) -> Job:
     return farm.job("job_aaaa")
 
 
-def test_the_same_code_awaits(server: FarmState, tmp_path: Path) -> None:
+def test_async_farm_has_the_same_calls(server: FarmState, tmp_path: Path) -> None:
     source = tmp_path / "song.flac"
     source.write_bytes(b"music" * 30_000)
     rows = [*ROWS, ROWS[0] | {"task_type": "cover", "src_audio": "song.flac"}]
@@ -55,7 +55,7 @@ def test_the_same_code_awaits(server: FarmState, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wish", [{"budget": 0}, {"priority": 200}, {"name": "a\x07bell"}])
-def test_a_wish_that_cannot_be_sends_nothing(
+def test_submit_with_an_invalid_option_sends_nothing(
     server: FarmState, farm: Farm, tmp_path: Path, wish: dict[str, Any]
 ) -> None:
     (tmp_path / "song.flac").write_bytes(b"music")
@@ -66,7 +66,7 @@ def test_a_wish_that_cannot_be_sends_nothing(
     assert not server.submissions
 
 
-def test_waiting_blocks_until_the_end_and_says_how_it_goes(
+def test_wait_blocks_until_the_end_and_prints_progress(
     server: FarmState, farm: Farm, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = farm.submit(Catalog.from_rows(ROWS, name="hotel"))
@@ -77,14 +77,16 @@ def test_waiting_blocks_until_the_end_and_says_how_it_goes(
     assert [line.split(":")[0] for line in lines] == ["running", "failed"]
 
 
-def test_who_has_waited_long_enough_is_told(farm: Farm) -> None:
+def test_wait_times_out_and_the_job_can_be_cancelled(farm: Farm) -> None:
     job = farm.submit(Catalog.from_rows(ROWS, name="hotel"))
     with pytest.raises(StillRunning, match="is running"):
         job.wait(timeout=0, every=0.01)
     assert job.cancel().state is JobState.CANCELLED
 
 
-def test_downloads_are_whole_and_not_repeated(server: FarmState, job: Job, tmp_path: Path) -> None:
+def test_download_is_complete_and_skips_files_already_there(
+    server: FarmState, job: Job, tmp_path: Path
+) -> None:
     track = next(job.tracks())
     server.expired = {track.record.artifact.object_key} if track.record.artifact else set()
     path = next(job.tracks()).download(tmp_path / "first.wav")
@@ -96,7 +98,7 @@ def test_downloads_are_whole_and_not_repeated(server: FarmState, job: Job, tmp_p
     assert (again.fetched, again.kept, len(server.downloads)) == (1, len(CONTENTS) - 1, 1)
 
 
-def test_a_file_that_is_not_what_was_made_is_not_kept(
+def test_download_with_the_wrong_digest_is_not_kept(
     server: FarmState, job: Job, tmp_path: Path
 ) -> None:
     track = next(job.tracks())
@@ -107,7 +109,9 @@ def test_a_file_that_is_not_what_was_made_is_not_kept(
 
 
 @pytest.mark.parametrize("status", [429, 409, 500, 503])
-def test_a_submission_is_repeated_with_its_key(server: FarmState, farm: Farm, status: int) -> None:
+def test_submit_is_retried_with_its_idempotency_key(
+    server: FarmState, farm: Farm, status: int
+) -> None:
     server.outages = [status, status]
     farm.submit(Catalog.from_rows(ROWS, name="hotel"))
     farm.submit(Catalog.from_rows(ROWS, name="hotel"), idempotency_key="my-own")
@@ -116,7 +120,7 @@ def test_a_submission_is_repeated_with_its_key(server: FarmState, farm: Farm, st
     assert len(set(server.idempotency_keys)) == 2
 
 
-def test_a_failure_that_lasts_is_a_refusal_or_no_farm(server: FarmState) -> None:
+def test_lasting_failures_are_refusals_or_no_farm(server: FarmState) -> None:
     with Farm(server.url, API_KEY, retry_seconds=0) as hasty:
         for status, kind in ((429, RequestRefused), (500, RequestRefused), (503, FarmUnreachable)):
             server.outages = [status]
@@ -124,7 +128,7 @@ def test_a_failure_that_lasts_is_a_refusal_or_no_farm(server: FarmState) -> None
                 hasty.jobs()
 
 
-def test_refusals_name_the_field(server: FarmState, farm: Farm) -> None:
+def test_refusals_name_row_and_field(server: FarmState, farm: Farm) -> None:
     server.bad_briefs = [{"row": 2, "field": "duration", "message": "is too long; write less"}]
     with pytest.raises(
         RequestRefused, match="row: 2, field: duration, message: is too long; write less"
@@ -132,7 +136,9 @@ def test_refusals_name_the_field(server: FarmState, farm: Farm) -> None:
         farm.submit(Catalog.from_rows(ROWS, name="hotel"))
 
 
-def test_a_wrong_catalog_sends_nothing(server: FarmState, farm: Farm, tmp_path: Path) -> None:
+def test_submit_of_a_wrong_catalog_sends_nothing(
+    server: FarmState, farm: Farm, tmp_path: Path
+) -> None:
     (tmp_path / "x.csv").write_text("prompt,duration\na,5\nb,30\nc,nine\n")
     with pytest.raises(CatalogError) as caught:
         farm.submit(tmp_path / "x.csv")
@@ -140,7 +146,7 @@ def test_a_wrong_catalog_sends_nothing(server: FarmState, farm: Farm, tmp_path: 
     assert server.submissions == []
 
 
-def test_where_the_farm_is(
+def test_farm_finds_its_address_and_key(
     server: FarmState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACKFARM_HOME", str(tmp_path))

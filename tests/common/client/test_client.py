@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.common.cli.farm_server import API_KEY, serve
-from tests.common.cli.farm_state import FarmState, make_job, make_worker
+from tests.common.fake_farm.server import API_KEY, serve
+from tests.common.fake_farm.state import FarmState, make_job, make_worker
 from trackfarm.catalog import Brief
 from trackfarm.client import Client, FarmUnreachable, NotAFarm, RequestRefused
 from trackfarm.client.requests import get
@@ -25,25 +25,25 @@ def client(farm: FarmState) -> Iterator[Client]:
         yield client
 
 
-def test_a_submission_arrives_whole_in_many_blocks(farm: FarmState, client: Client) -> None:
+def test_submit_sends_a_large_submission_whole(farm: FarmState, client: Client) -> None:
     sent = briefs(3_000)
     answer = client.submit(HEADER, iter(sent))
     assert answer.job.tracks.total == 3_000
     assert farm.submissions == [(HEADER, sent)]
 
 
-def test_the_same_submission_again_is_known(client: Client) -> None:
+def test_submit_again_reports_the_existing_job(client: Client) -> None:
     assert not client.submit(HEADER, briefs(2)).already_submitted
     assert client.submit(HEADER, briefs(2)).already_submitted
 
 
-def test_an_outage_is_waited_out(farm: FarmState, client: Client) -> None:
+def test_job_is_retried_through_an_outage(farm: FarmState, client: Client) -> None:
     farm.add_job(make_job())
     farm.outages = [503, 502]
     assert client.job("job_aaaa").id == "job_aaaa0001"
 
 
-def test_a_submission_is_repeated_when_its_briefs_can_be_read_again(
+def test_submit_is_retried_when_its_briefs_can_be_read_again(
     farm: FarmState, client: Client
 ) -> None:
     farm.outages = [503]
@@ -51,14 +51,14 @@ def test_a_submission_is_repeated_when_its_briefs_can_be_read_again(
     assert [len(sent) for _, sent in farm.submissions] == [2]
 
 
-def test_a_submission_from_an_iterator_is_not_repeated(farm: FarmState, client: Client) -> None:
+def test_submit_of_an_iterator_is_not_retried(farm: FarmState, client: Client) -> None:
     farm.outages = [503]
     with pytest.raises(FarmUnreachable, match="503"):
         client.submit(HEADER, iter(briefs(2)))
     assert farm.submissions == []
 
 
-def test_an_action_is_not_repeated_once_sent(farm: FarmState, client: Client) -> None:
+def test_pause_is_not_retried_once_sent(farm: FarmState, client: Client) -> None:
     farm.add_job(make_job())
     farm.outages = [503]
     with pytest.raises(FarmUnreachable):
@@ -66,7 +66,7 @@ def test_an_action_is_not_repeated_once_sent(farm: FarmState, client: Client) ->
     assert farm.outages == []
 
 
-def test_no_farm_is_said_with_its_address_and_the_way_out() -> None:
+def test_client_without_a_farm_names_address_and_remedy() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -77,7 +77,7 @@ def test_no_farm_is_said_with_its_address_and_the_way_out() -> None:
     assert url in str(caught.value)
 
 
-def test_a_refusal_carries_the_problem(farm: FarmState, client: Client) -> None:
+def test_refusal_carries_the_problem(farm: FarmState, client: Client) -> None:
     farm.bad_briefs = [{"line": 2, "wrong": "too short"}]
     with pytest.raises(RequestRefused) as caught:
         client.submit(HEADER, briefs(1))
@@ -85,18 +85,18 @@ def test_a_refusal_carries_the_problem(farm: FarmState, client: Client) -> None:
     assert caught.value.problem.errors == [{"line": 2, "wrong": "too short"}]
 
 
-def test_the_wrong_key_is_refused(farm: FarmState) -> None:
+def test_client_with_the_wrong_key_is_refused(farm: FarmState) -> None:
     with Client(farm.url, "not-the-key") as client, pytest.raises(RequestRefused) as caught:
         client.jobs()
     assert caught.value.problem.status == 401
 
 
-def test_an_id_cannot_leave_its_place_in_the_path(client: Client) -> None:
+def test_job_id_cannot_leave_its_place_in_the_path(client: Client) -> None:
     with pytest.raises(RequestRefused):
         client.job("../workers")
 
 
-def test_another_kind_of_server_is_told_apart(farm: FarmState, client: Client) -> None:
+def test_client_recognises_another_kind_of_server(farm: FarmState, client: Client) -> None:
     farm.workers = [make_worker("a")]
     with pytest.raises(NotAFarm, match="same version"):
         client.driver.run(get(list[str], "workers"))
@@ -108,7 +108,7 @@ def test_tracks_come_page_by_page_in_order(farm: FarmState, client: Client) -> N
     assert ordinals == list(range(1, 2_051))
 
 
-def test_a_server_that_comes_back_is_found_again() -> None:
+def test_client_reconnects_to_a_restarted_server() -> None:
     state = FarmState()
     state.add_job(make_job())
     with serve(state) as first:

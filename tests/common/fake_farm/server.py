@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
-from tests.common.cli.farm_routes import file_routes, job_routes, look_routes, submission_routes
-from tests.common.cli.farm_state import FarmState
+from tests.common.fake_farm.routes import file_routes, job_routes, look_routes, submission_routes
+from tests.common.fake_farm.state import FarmState
 from tests.servers.asgi import listening_socket, serve_app
 from trackfarm.protocol.base import ProblemDetails
 

@@ -7,7 +7,7 @@ from collections import Counter
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
-from tests.common.cli.farm_state import FarmState, make_job
+from tests.common.fake_farm.state import FarmState, make_job
 from trackfarm.catalog import Brief
 from trackfarm.protocol.operator import (
     NDJSON,

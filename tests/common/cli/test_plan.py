@@ -39,7 +39,7 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, ["plan", *map(str, arguments)])
 
 
-def test_the_report_says_what_when_and_how_sure(catalog: Path) -> None:
+def test_plan_report_has_cost_time_and_uncertainty(catalog: Path) -> None:
     result = run(catalog, *TURBO, "--fleet", "6x RTX 4090 @0.34, 2x A100-80 @1.50")
     assert result.exit_code == 0, result.output
     for words in (
@@ -57,7 +57,7 @@ def test_the_report_says_what_when_and_how_sure(catalog: Path) -> None:
         assert words in result.stdout, words
 
 
-def test_json_is_the_plan(catalog: Path) -> None:
+def test_plan_json_is_the_plan(catalog: Path) -> None:
     result = run(catalog, *TURBO, "--fleet", "RTX 4090", "--json")
     plan = Plan.model_validate_json(result.stdout)
     assert plan.tracks == 750
@@ -65,7 +65,7 @@ def test_json_is_the_plan(catalog: Path) -> None:
     assert {group["source"] for group in json.loads(result.stdout)["groups"]} == {"prior"}
 
 
-def test_what_does_not_fit_is_said_and_is_no_success(catalog: Path) -> None:
+def test_plan_with_tracks_that_do_not_fit_is_no_success(catalog: Path) -> None:
     result = run(catalog, *TURBO, "--fleet", "4x RTX 4080")
     assert result.exit_code == 1
     assert "50 tracks of 400 s need vram24; the fleet has at most vram16" in result.stdout
@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_said_and_is_no_success(catalog: Path) -> None:
         (("--deadline", "20m"), 1, "fastest fleet that meets the limits: "),
     ],
 )
-def test_limits_are_answered_with_yes_or_no_and_what(
+def test_plan_answers_limits_with_yes_or_no(
     catalog: Path, options: tuple[str, ...], code: int, words: str
 ) -> None:
     result = run(catalog, *TURBO, "--fleet", "RTX 4090", *options)
@@ -102,13 +102,13 @@ def test_limits_are_answered_with_yes_or_no_and_what(
         (("--fleet", "H200", "--model-set", "nope"), "known are: tiny"),
     ],
 )
-def test_bad_input_is_told(catalog: Path, options: tuple[str, ...], complaint: str) -> None:
+def test_plan_explains_bad_input(catalog: Path, options: tuple[str, ...], complaint: str) -> None:
     result = run(catalog, *options)
     assert (result.exit_code, result.stdout) == (2, "")
     assert complaint in result.stderr
 
 
-def test_a_catalog_with_mistakes_says_what_check_says(tmp_path: Path) -> None:
+def test_plan_of_a_wrong_catalog_prints_the_problems_of_check(tmp_path: Path) -> None:
     broken = written(tmp_path, "piano,5,1\nharp,30,0\n")
     result = run(broken, "--fleet", "cpu")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -116,14 +116,16 @@ def test_a_catalog_with_mistakes_says_what_check_says(tmp_path: Path) -> None:
     assert result.stderr == checked.stderr + "nothing was planned\n"
 
 
-def test_what_no_worker_of_the_model_set_could_make_is_a_mistake(tmp_path: Path) -> None:
+def test_plan_refuses_tracks_that_the_model_set_cannot_make(tmp_path: Path) -> None:
     file = written(tmp_path, "piano,30,50\n", header="prompt,duration,inference_steps")
     result = run(file, *TURBO, "--fleet", "H200")
     assert result.exit_code == 2
     assert f"{file}:2: inference_steps: acestep-v15-turbo takes at most 20" in result.stderr
 
 
-def test_own_prices_count(catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_uses_own_prices(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prices = tmp_path / "mine.toml"
     prices.write_text("bought_track = 1\n[cards]\nH200 = { price = 99 }\n")
     monkeypatch.setenv("TRACKFARM_PRICES", str(prices))
@@ -134,20 +136,20 @@ def test_own_prices_count(catalog: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert run(catalog, *TURBO, "--fleet", "H200").exit_code == 2
 
 
-def test_without_a_fleet_and_a_farm_it_says_how_to_go_on(catalog: Path) -> None:
+def test_plan_without_a_fleet_and_a_farm_says_how_to_continue(catalog: Path) -> None:
     result = run(catalog)
     assert result.exit_code == 3
     assert "no farm found" in result.stderr
 
 
-def test_noise_is_called_noise(tmp_path: Path) -> None:
+def test_plan_warns_of_noise(tmp_path: Path) -> None:
     result = run(written(tmp_path, "calm piano,30,10\n"), "--fleet", "2x cpu")
     assert result.exit_code == 0
     assert "noise" in result.stdout
     assert "these are your own machines" in result.stdout
 
 
-def test_fifteen_thousand_rows_take_less_than_five_seconds_of_a_core(tmp_path: Path) -> None:
+def test_plan_of_fifteen_thousand_rows_takes_less_than_five_cpu_seconds(tmp_path: Path) -> None:
     rows = "".join(f"calm piano {i},{10 + i % 590}.5,1\n" for i in range(15_000))
     file = written(tmp_path, rows)
     command = [sys.executable, "-m", "trackfarm.cli", "plan", str(file), *TURBO]

@@ -1,4 +1,4 @@
-"""Runs commands of the command line in the process of the test."""
+"""The command line, run in this process."""
 
 from collections.abc import Callable
 from pathlib import Path

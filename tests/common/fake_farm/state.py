@@ -132,6 +132,15 @@ def make_job(job_id: str = "job_aaaa0001", **changes: Any) -> JobInfo:
     return JobInfo(**(defaults | changes))
 
 
+def make_ended_job(**changes: Any) -> JobInfo:
+    defaults: dict[str, Any] = {
+        "state": JobState.DONE,
+        "tracks": TrackCounts(done=3),
+        "eta_seconds": None,
+    }
+    return make_job(**(defaults | changes))
+
+
 def make_worker(name: str) -> WorkerInfo:
     return WorkerInfo(
         id="worker_0001",
