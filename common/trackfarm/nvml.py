@@ -60,7 +60,7 @@ class NvmlSession:
         return "" if self._nvml is None else str(self._nvml.nvmlSystemGetDriverVersion())
 
     def gpus(self) -> dict[int, NvmlGpu]:
-        """Return the GPUs by index, without any that does not respond."""
+        """Return the GPUs that respond, by index."""
         count = 0 if self._nvml is None else self._nvml.nvmlDeviceGetCount()
         gpus = {index: self.gpu(str(index)) for index in range(count)}
         return {index: gpu for index, gpu in gpus.items() if gpu is not None}

@@ -21,12 +21,6 @@ from trackfarm_worker.finisher import UPLOAD_TRIES, Finisher
 PROVENANCE = TrackProvenance("job_0001", "acestep-v15-turbo")
 
 
-@pytest.fixture(scope="module")
-def encoders() -> Iterator[EncoderPool]:
-    with EncoderPool(1) as pool:
-        yield pool
-
-
 @pytest.fixture
 def store() -> Iterator[ScriptedServer]:
     with scripted_server() as server:

@@ -70,7 +70,7 @@ def write_audio_file(
     is_wav = audio_format == "wav"
     _write(path, samples, sample_rate, _CODECS[audio_format], {} if is_wav else tags)
     if is_wav and tags:
-        _append_riff_chunk(path, b"id3 ", id3(tags))
+        _append_wav_chunk(path, b"id3 ", id3(tags))
 
 
 def mp3(samples: NDArray[np.int16], sample_rate: int) -> bytes:
@@ -150,7 +150,7 @@ def _with_info_frame(stream: bytes, samples: int, *, frame_bytes: int) -> bytes:
     return bytes(info) + stream
 
 
-def _append_riff_chunk(path: Path, name: bytes, content: bytes) -> None:
+def _append_wav_chunk(path: Path, name: bytes, content: bytes) -> None:
     """Append a chunk with a four-byte `name` to a WAV file: name, length, content padded to an even
     length; and update the file length in the header."""
     padded = content + b"\x00" * (len(content) % 2)

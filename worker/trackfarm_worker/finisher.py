@@ -141,7 +141,7 @@ class Finisher:
 
 
 def _done(
-    order: TrackOrder, audio: FinishedTrack, encoded: EncodedFile, upload: float
+    order: TrackOrder, audio: FinishedTrack, encoded: EncodedFile, upload_seconds: float
 ) -> TrackDone:
     measures = audio.measures
     return TrackDone(
@@ -167,7 +167,7 @@ def _done(
             denoise=audio.timings.denoise,
             decode=audio.timings.decode,
             encode=encoded.seconds,
-            upload=upload,
+            upload=upload_seconds,
         ),
         batch=BatchShare(tracks=audio.batch_size, padding=audio.padding, passes=audio.passes),
     )

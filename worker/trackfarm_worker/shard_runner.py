@@ -144,8 +144,11 @@ class ShardRunner:
                         event.steps,
                     )
                 case FinishedTrack():
-                    order, fetch = orders[event.track_id], ready[event.track_id].seconds
-                    pending.append(self._finishing.submit(self._finish, shard, order, event, fetch))
+                    order = orders[event.track_id]
+                    fetch_seconds = ready[event.track_id].seconds
+                    pending.append(
+                        self._finishing.submit(self._finish, shard, order, event, fetch_seconds)
+                    )
                 case FailedTrack():
                     self._put(shard, _engine_failure(event, ready[event.track_id].seconds))
 
@@ -162,7 +165,7 @@ class ShardRunner:
         return set(orders) - answered
 
     def _finish(
-        self, shard: ShardInFlight, order: TrackOrder, audio: FinishedTrack, fetch: float
+        self, shard: ShardInFlight, order: TrackOrder, audio: FinishedTrack, fetch_seconds: float
     ) -> int | None:
         """Finish one track; return its id once the outbox has its result, None if it was
         dropped."""
@@ -177,7 +180,7 @@ class ShardRunner:
             is_stopping=lambda: shard.stop_reason is not None,
         )
         timings = result.timings.model_copy(
-            update={"service": audio.timings.service, "fetch": fetch}
+            update={"service": audio.timings.service, "fetch": fetch_seconds}
         )
         self._put(shard, result.model_copy(update={"timings": timings}))
         shard.finished += 1
@@ -249,7 +252,7 @@ def _source_failure(track_id: int, result: SourceRefused | SourceUnavailable) ->
     return TrackFailed(track_id=track_id, kind=kind, message=result.message[:4000])
 
 
-def _engine_failure(event: FailedTrack, fetch: float) -> TrackFailed:
+def _engine_failure(event: FailedTrack, fetch_seconds: float) -> TrackFailed:
     timings = event.timings
     return TrackFailed(
         track_id=event.track_id,
@@ -257,7 +260,7 @@ def _engine_failure(event: FailedTrack, fetch: float) -> TrackFailed:
         message=event.message[:4000],
         timings=Timings(
             service=timings.service,
-            fetch=fetch,
+            fetch=fetch_seconds,
             condition=timings.condition,
             denoise=timings.denoise,
             decode=timings.decode,

@@ -43,8 +43,8 @@ CONFIG = {
 
 def official_tensors(pipeline: Any) -> dict[str, torch.Tensor]:
     return {
-        theirs: getattr(pipeline, part).state_dict()[ours].contiguous()
-        for theirs, (part, ours) in inventory(**LAYERS).items()
+        official: getattr(pipeline, part).state_dict()[key].contiguous()
+        for official, (part, key) in inventory(**LAYERS).items()
     }
 
 

@@ -10,8 +10,14 @@ ATTENTION = {
     "k_norm.weight": "norm_k.weight",
 }
 DIT_LAYER = {
-    **{f"self_attn.{theirs}": f"self_attn.{ours}" for theirs, ours in ATTENTION.items()},
-    **{f"cross_attn.{theirs}": f"cross_attn.{ours}" for theirs, ours in ATTENTION.items()},
+    **{
+        f"self_attn.{official}": f"self_attn.{diffusers}"
+        for official, diffusers in ATTENTION.items()
+    },
+    **{
+        f"cross_attn.{official}": f"cross_attn.{diffusers}"
+        for official, diffusers in ATTENTION.items()
+    },
     "self_attn_norm.weight": "self_attn_norm.weight",
     "cross_attn_norm.weight": "cross_attn_norm.weight",
     "mlp_norm.weight": "mlp_norm.weight",
@@ -21,7 +27,10 @@ DIT_LAYER = {
     "scale_shift_table": "scale_shift_table",
 }
 ENCODER_LAYER = {
-    **{f"self_attn.{theirs}": f"self_attn.{ours}" for theirs, ours in ATTENTION.items()},
+    **{
+        f"self_attn.{official}": f"self_attn.{diffusers}"
+        for official, diffusers in ATTENTION.items()
+    },
     "input_layernorm.weight": "input_layernorm.weight",
     "post_attention_layernorm.weight": "post_attention_layernorm.weight",
     "mlp.gate_proj.weight": "mlp.gate_proj.weight",
@@ -84,7 +93,7 @@ DETOKENIZER = {
 
 
 def inventory(dit: int, lyric: int, timbre: int, pooler: int) -> dict[str, tuple[str, str]]:
-    """Return official name -> (component, name there), for the given numbers of layers."""
+    """Return official name -> (component, name official_key), for the given numbers of layers."""
     tables = [
         ("transformer", DIT | _layers("decoder.layers", "layers", dit, DIT_LAYER)),
         (
@@ -110,12 +119,16 @@ def inventory(dit: int, lyric: int, timbre: int, pooler: int) -> dict[str, tuple
             DETOKENIZER | _layers("detokenizer.layers", "layers", pooler, ENCODER_LAYER),
         ),
     ]
-    return {theirs: (part, ours) for part, table in tables for theirs, ours in table.items()}
-
-
-def _layers(theirs: str, ours: str, count: int, table: dict[str, str]) -> dict[str, str]:
     return {
-        f"{theirs}.{i}.{there}": f"{ours}.{i}.{here}"
+        official: (part, diffusers)
+        for part, table in tables
+        for official, diffusers in table.items()
+    }
+
+
+def _layers(official: str, diffusers: str, count: int, table: dict[str, str]) -> dict[str, str]:
+    return {
+        f"{official}.{i}.{official_key}": f"{diffusers}.{i}.{diffusers_key}"
         for i in range(count)
-        for there, here in table.items()
+        for official_key, diffusers_key in table.items()
     }

@@ -18,7 +18,7 @@ MILLIONS = {
 
 
 @pytest.mark.parametrize(("size", "dit"), [("std", 24), ("xl", 32)])
-def test_the_official_names_fill_the_real_modules(size: Literal["std", "xl"], dit: int) -> None:
+def test_pipeline_tensor_fills_the_real_modules(size: Literal["std", "xl"], dit: int) -> None:
     names = inventory(dit, lyric=8, timbre=4, pooler=2)
     with torch.device("meta"):
         networks = bench_models.networks(size, turbo=True)
@@ -29,27 +29,27 @@ def test_the_official_names_fill_the_real_modules(size: Literal["std", "xl"], di
     }
     assert sorted(names.values()) == sorted(declared - {("condition_encoder", "silence_latent")})
     for official, (part, key) in names.items():
-        position = pipeline_tensor(official)
-        assert position is not None
-        assert (position.component, position.key) == (part, key)
+        tensor = pipeline_tensor(official)
+        assert tensor is not None
+        assert (tensor.component, tensor.key) == (part, key)
 
 
-def test_there_are_as_many_as_in_the_published_2b_file() -> None:
+def test_inventory_has_as_many_tensors_as_the_published_2b_file() -> None:
     # 677 tensors by the header of ACE-Step/Ace-Step1.5's acestep-v15-turbo/model.safetensors.
     assert len(inventory(24, lyric=8, timbre=4, pooler=2)) == 677
 
 
 @pytest.mark.parametrize("size", ["std", "xl"])
-def test_the_real_sizes_have_the_published_numbers_of_parameters(
+def test_networks_have_the_published_numbers_of_parameters(
     size: Literal["std", "xl"],
 ) -> None:
     with torch.device("meta"):
         networks = bench_models.networks(size, turbo=False)
-    found = {
+    parameters = {
         name: round(sum(p.numel() for p in part.parameters()) / 1e6, 1)
         for name, part in networks.items()
     }
-    assert found == MILLIONS[size] | {
+    assert parameters == MILLIONS[size] | {
         "audio_token_detokenizer": 105.0,
         "vae": 168.7,
         "text_encoder": 595.8,
@@ -57,8 +57,8 @@ def test_the_real_sizes_have_the_published_numbers_of_parameters(
     assert len(networks["vae"].state_dict()) == 365
 
 
-def test_positions_are_computed_and_strangers_are_refused() -> None:
+def test_pipeline_tensor_leaves_out_positions_and_refuses_unknown_names() -> None:
     assert pipeline_tensor("encoder.lyric_encoder.rotary_emb.inv_freq") is None
-    for stranger in ("lm_head.weight", "model.decoder.norm_out.weight", "null_condition"):
+    for unknown in ("lm_head.weight", "model.decoder.norm_out.weight", "null_condition"):
         with pytest.raises(KeyError):
-            pipeline_tensor(stranger)
+            pipeline_tensor(unknown)

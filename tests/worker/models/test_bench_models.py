@@ -34,14 +34,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
 
 
-def built(seed: int = 15) -> Any:
+def build(seed: int = 15) -> Any:
     return bench_models.build("std", turbo=True, device="cpu", dtype=torch.bfloat16, seed=seed)
 
 
 @pytest.mark.usefixtures("small")
-def test_it_makes_finite_noise_in_its_dtype_and_leaves_torchs_default_alone() -> None:
+def test_build_makes_finite_noise_in_its_dtype_and_keeps_the_default_dtype() -> None:
     before = torch.get_default_dtype()
-    pipeline = built()
+    pipeline = build()
     assert torch.get_default_dtype() == before
     for name in ("vae", "text_encoder", "transformer", "condition_encoder", "audio_tokenizer"):
         part = getattr(pipeline, name)
@@ -55,8 +55,8 @@ def test_it_makes_finite_noise_in_its_dtype_and_leaves_torchs_default_alone() ->
 
 
 @pytest.mark.usefixtures("small")
-def test_a_seed_names_the_weights() -> None:
-    first, again, other = (built(seed).transformer.state_dict() for seed in (1, 1, 2))
+def test_build_with_one_seed_has_one_set_of_weights() -> None:
+    first, again, other = (build(seed).transformer.state_dict() for seed in (1, 1, 2))
     name = "layers.0.mlp.up_proj.weight"
     assert torch.equal(first[name], again[name])
     assert not torch.equal(first[name], other[name])

@@ -1,4 +1,4 @@
-"""A converted official checkpoint equals the pipeline that it was made from."""
+"""A converted official checkpoint equals the pipeline that it was weights from."""
 
 import json
 import pickle
@@ -35,41 +35,45 @@ def official(original: Any, tmp_path: Path) -> Path:
 
 
 def converted(official: Path, into: Path) -> Path:
-    found = detect_layout(official, DIT)
-    assert isinstance(found, OfficialLayout)
-    convert(found, into, dtype="float32", on_progress=lambda _: None)
+    layout = detect_layout(official, DIT)
+    assert isinstance(layout, OfficialLayout)
+    convert(layout, into, dtype="float32", on_progress=lambda _: None)
     return into
 
 
 def latents(pipeline: Any, **changes: object) -> torch.Tensor:
-    told: dict[str, object] = {"prompt": "rain", "lyrics": "la la", "audio_duration": 2.0}
-    told |= {"num_inference_steps": 3, "guidance_scale": 3.0, "output_type": "latent"}
+    arguments: dict[str, object] = {"prompt": "rain", "lyrics": "la la", "audio_duration": 2.0}
+    arguments |= {"num_inference_steps": 3, "guidance_scale": 3.0, "output_type": "latent"}
     noise = torch.randn((1, 50, 8), generator=torch.Generator().manual_seed(5))
-    made: torch.Tensor = pipeline(**(told | {"latents": noise} | changes)).audios
-    return made
+    result: torch.Tensor = pipeline(**(arguments | {"latents": noise} | changes)).audios
+    return result
 
 
-def test_the_converted_pipeline_makes_the_same_music(
+def test_convert_keeps_the_music_of_the_pipeline(
     original: Any, official: Path, tmp_path: Path
 ) -> None:
     folder = converted(official, tmp_path / "converted")
     check(folder)
-    ours = load(model_set(DIT), folder, device="cpu", dtype="float32").pipeline
+    converted_pipeline = load(model_set(DIT), folder, device="cpu", dtype="float32").pipeline
     codes = "".join(f"<|audio_code_{code}|>" for code in range(0, 60_000, 6_000))
     cover = {"task_type": "cover", "audio_codes": codes, "audio_duration": None}
     for changes in ({}, cover):
-        assert torch.equal(latents(ours, **changes), latents(original, **changes))
-    sound = torch.sin(torch.arange(9_600) / 20).repeat(1, 2, 1)
+        assert torch.equal(latents(converted_pipeline, **changes), latents(original, **changes))
+    audio = torch.sin(torch.arange(9_600) / 20).repeat(1, 2, 1)
     assert torch.equal(
-        ours.vae.encode(sound).latent_dist.mean, original.vae.encode(sound).latent_dist.mean
+        converted_pipeline.vae.encode(audio).latent_dist.mean,
+        original.vae.encode(audio).latent_dist.mean,
     )
     assert torch.equal(
-        *(p.audio_tokenizer.tokenize(torch.ones(1, 7, 8))[1] for p in (ours, original))
+        *(
+            p.audio_tokenizer.tokenize(torch.ones(1, 7, 8))[1]
+            for p in (converted_pipeline, original)
+        )
     )
-    assert ours.tokenizer.padding_side == "right"
+    assert converted_pipeline.tokenizer.padding_side == "right"
 
 
-def test_weights_of_several_files_are_put_together(
+def test_convert_joins_weights_of_several_files(
     original: Any, official: Path, tmp_path: Path
 ) -> None:
     whole = official / DIT / "model.safetensors"
@@ -83,10 +87,10 @@ def test_weights_of_several_files_are_put_together(
     index.write_text(json.dumps({"weight_map": weight_map}))
     whole.unlink()
     folder = converted(official, tmp_path / "converted")
-    made = load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
-    kept = original.transformer.state_dict()
-    assert made.keys() == kept.keys()
-    assert all(torch.equal(made[key], kept[key]) for key in kept)
+    weights = load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
+    expected = original.transformer.state_dict()
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
 
 
 def drop_tensor(dit: Path) -> None:
@@ -136,7 +140,7 @@ def poison_silence(dit: Path) -> None:
         (poison_silence, r"silence_latent\.pt does not hold just a tensor"),
     ],
 )
-def test_what_is_not_an_ace_step_checkpoint_is_named(
+def test_convert_names_the_problem_of_another_checkpoint(
     official: Path,
     tmp_path: Path,
     damage: Callable[[Path], None],
@@ -147,15 +151,3 @@ def test_what_is_not_an_ace_step_checkpoint_is_named(
     with pytest.raises(ModelNotReady, match=message):
         converted(official, tmp_path / "converted")
     assert "untrusted code" not in capsys.readouterr().out
-
-
-def test_layouts_are_told_apart_and_what_is_missing_is_named(
-    official: Path, tmp_path: Path
-) -> None:
-    assert detect_layout(official / DIT, DIT) == detect_layout(official, DIT)
-    (official / DIT / "silence_latent.pt").unlink()
-    (official / "vae" / "config.json").unlink()
-    with pytest.raises(ModelNotReady, match=r"without silence_latent\.pt.*vae/"):
-        detect_layout(official, DIT)
-    with pytest.raises(ModelNotReady, match="holds no checkpoint"):
-        detect_layout(tmp_path, DIT)

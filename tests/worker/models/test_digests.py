@@ -12,13 +12,13 @@ from trackfarm_worker.models.digests import (
 )
 
 
-def test_a_file_digest_is_its_sha256(tmp_path: Path) -> None:
+def test_file_digest_is_the_sha256(tmp_path: Path) -> None:
     content = bytes(range(256)) * 8200
     (tmp_path / "file").write_bytes(content)
     assert file_digest(tmp_path / "file") == hashlib.sha256(content).hexdigest()
 
 
-def test_a_component_digest_tells_names_and_contents(tmp_path: Path) -> None:
+def test_component_digests_cover_names_and_contents(tmp_path: Path) -> None:
     for folder in ("vae/a", "vae/b", ".cache"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "vae/a/one").write_text("1")
@@ -31,7 +31,7 @@ def test_a_component_digest_tells_names_and_contents(tmp_path: Path) -> None:
     assert component_digests(tmp_path) not in (before, moved)
 
 
-def test_what_differs_is_named(tmp_path: Path) -> None:
+def test_differences_name_each_file(tmp_path: Path) -> None:
     for name in ("a/one", "a/two", "b/three"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
@@ -40,24 +40,24 @@ def test_what_differs_is_named(tmp_path: Path) -> None:
     written = read_digests(tmp_path)
     assert written is not None
     assert differences(written, written) == []
-    found = {"a/one": written["a/one"], "a/two": "0" * 64, "c/four": "1" * 64}
-    assert differences(written, found) == [
+    actual = {"a/one": written["a/one"], "a/two": "0" * 64, "c/four": "1" * 64}
+    assert differences(written, actual) == [
         "a/two has other contents",
         "b/three is missing",
         "c/four is not listed in digests.txt",
     ]
 
 
-def test_digests_are_remembered_until_a_file_changes(tmp_path: Path) -> None:
+def test_cache_keeps_digests_until_a_file_changes(tmp_path: Path) -> None:
     (folder := tmp_path / "model" / "vae").mkdir(parents=True)
     (folder / "one").write_text("1")
     (folder / "two").write_text("2")
 
     def digests() -> tuple[dict[str, str], int, int]:
         cache = DigestCache(tmp_path / "model", cache_folder=tmp_path / "kept")
-        found = file_digests(tmp_path / "model", cache.digest_of)
+        actual = file_digests(tmp_path / "model", cache.digest_of)
         cache.save()
-        return found, cache.hashed, cache.cached
+        return actual, cache.hashed, cache.cached
 
     first, hashed, remembered = digests()
     assert (hashed, remembered) == (2, 0)

@@ -46,15 +46,13 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_a_folder_is_taken_as_it_is_and_gets_digests_that_sha256sum_knows(
-    good: Path, tmp_path: Path
-) -> None:
+def test_pull_from_a_folder_writes_digests_for_sha256sum(good: Path, tmp_path: Path) -> None:
     (source := tmp_path / "source").mkdir()
     shutil.copytree(good, source, dirs_exist_ok=True)
     (source / "digests.txt").unlink()
     (source / "transformer" / "modeling.py").write_text("raise SystemExit")
-    wanted = XL.model_copy(update={"download_gb": 0.01})
-    pulled = pull(wanted, to=tmp_path / "xl", source=str(source))
+    small_set = XL.model_copy(update={"download_gb": 0.01})
+    pulled = pull(small_set, to=tmp_path / "xl", source=str(source))
     assert pulled.folder == tmp_path / "xl"
     assert not pulled.was_there
     check = ["sha256sum", "--check", "--strict", "--quiet", "digests.txt"]
@@ -62,52 +60,50 @@ def test_a_folder_is_taken_as_it_is_and_gets_digests_that_sha256sum_knows(
     assert not list(pulled.folder.rglob("*.py"))
     assert "match digests.txt" in check_integrity(pulled.folder).remark
     assert json.loads((pulled.folder / "origin.json").read_text())["source"] == str(source)
-    assert pull(wanted, to=tmp_path / "xl", source=str(source)).was_there
+    assert pull(small_set, to=tmp_path / "xl", source=str(source)).was_there
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
-def test_a_damaged_folder_is_made_anew(good: Path, tmp_path: Path) -> None:
-    wanted = XL.model_copy(update={"download_gb": 0.01})
-    pulled = pull(wanted, to=tmp_path / "xl", source=str(good))
+def test_pull_replaces_a_damaged_folder(good: Path, tmp_path: Path) -> None:
+    small_set = XL.model_copy(update={"download_gb": 0.01})
+    pulled = pull(small_set, to=tmp_path / "xl", source=str(good))
     before = check_integrity(pulled.folder).components
     (pulled.folder / "vae" / "config.json").write_text("{}")
-    assert not pull(wanted, to=tmp_path / "xl", source=str(good)).was_there
+    assert not pull(small_set, to=tmp_path / "xl", source=str(good)).was_there
     assert check_integrity(pulled.folder).components == before
 
 
-def test_the_hub_is_asked_for_data_files_at_one_commit(
-    the_hub: Hub, good: Path, tmp_path: Path
-) -> None:
+def test_pull_downloads_data_files_at_one_commit(the_hub: Hub, good: Path, tmp_path: Path) -> None:
     source = Path(shutil.copytree(good, tmp_path / "repository"))
     (source / "handler.py").write_text("raise SystemExit")
     the_hub.repositories[XL.repository] = source
-    wanted = XL.model_copy(update={"download_gb": 0.01})
-    said: list[str] = []
-    pulled = pull(wanted, to=tmp_path / "xl", on_progress=said.append)
+    small_set = XL.model_copy(update={"download_gb": 0.01})
+    messages: list[str] = []
+    pulled = pull(small_set, to=tmp_path / "xl", on_progress=messages.append)
     assert check_integrity(pulled.folder).components == check_integrity(good).components
-    fetched = [line for line in the_hub.requests if "/resolve/" in line]
-    assert fetched
-    assert all(f"/resolve/{commit_of(XL.repository)}/" in line for line in fetched)
+    downloads = [line for line in the_hub.requests if "/resolve/" in line]
+    assert downloads
+    assert all(f"/resolve/{commit_of(XL.repository)}/" in line for line in downloads)
     assert not [line for line in the_hub.requests if "handler.py" in line]
     assert json.loads((pulled.folder / "origin.json").read_text())["commit"] == commit_of(
         XL.repository
     )
-    assert said[0].startswith(f"fetching {XL.repository}@main (about 0.01 GB)")
+    assert messages[0].startswith(f"fetching {XL.repository}@main (about 0.01 GB)")
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
     asked = len(the_hub.requests)
-    assert pull(wanted, to=tmp_path / "xl").was_there
+    assert pull(small_set, to=tmp_path / "xl").was_there
     assert len(the_hub.requests) == asked
 
 
-def test_an_official_checkpoint_is_fetched_in_two_parts_and_converted(
+def test_pull_downloads_an_official_checkpoint_in_two_parts_and_converts_it(
     the_hub: Hub, official: Path, good: Path, tmp_path: Path
 ) -> None:
     main = Path(shutil.copytree(official, tmp_path / "main"))
     (main / "acestep-5Hz-lm-1.7B").mkdir()
     (main / "acestep-5Hz-lm-1.7B" / "model.safetensors").write_bytes(b"too large")
     the_hub.repositories = {SFT.repository: official / DIT, SFT.parts_repository: main}
-    wanted = SFT.model_copy(update={"download_gb": 0.01, "dtype": "float32"})
-    pulled = pull(wanted, to=tmp_path / "sft")
+    small_set = SFT.model_copy(update={"download_gb": 0.01, "dtype": "float32"})
+    pulled = pull(small_set, to=tmp_path / "sft")
     names = ("transformer", "condition_encoder", "audio_tokenizer", "vae")
     for name in names:
         weights = f"{name}/diffusion_pytorch_model.safetensors"
@@ -118,31 +114,29 @@ def test_an_official_checkpoint_is_fetched_in_two_parts_and_converted(
     assert origin["parts_commit"] == commit_of("ACE-Step/Ace-Step1.5")
 
 
-def test_a_download_that_broke_off_is_gone_on_with(
-    the_hub: Hub, good: Path, tmp_path: Path
-) -> None:
+def test_pull_resumes_an_interrupted_download(the_hub: Hub, good: Path, tmp_path: Path) -> None:
     the_hub.repositories[XL.repository] = good
-    wanted = XL.model_copy(update={"download_gb": 0.01})
+    small_set = XL.model_copy(update={"download_gb": 0.01})
     the_hub.broken = "vae/config.json"
     with pytest.raises(ModelNotReady, match="could not be downloaded"):
-        pull(wanted, to=tmp_path / "xl")
+        pull(small_set, to=tmp_path / "xl")
     assert not (tmp_path / "xl").exists()
     before, the_hub.broken = set(the_hub.served), ""
     assert before
     the_hub.served.clear()
-    pulled = pull(wanted, to=tmp_path / "xl")
+    pulled = pull(small_set, to=tmp_path / "xl")
     assert "vae/config.json" in the_hub.served
     assert not before & set(the_hub.served)
     assert check_integrity(pulled.folder).components == check_integrity(good).components
 
 
-def test_what_the_hub_does_not_know_is_said(the_hub: Hub, tmp_path: Path) -> None:
+def test_pull_of_an_unknown_repository_says_the_remedy(the_hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(ModelNotReady, match=r"check the name and revision, or set HF_TOKEN"):
         pull(XL.model_copy(update={"download_gb": 0.0}), to=tmp_path / "xl")
     assert not (tmp_path / "xl").exists()
 
 
-def test_a_hub_that_cannot_be_reached_is_said(
+def test_pull_from_an_unreachable_hub_says_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
@@ -150,14 +144,14 @@ def test_a_hub_that_cannot_be_reached_is_said(
         pull(XL.model_copy(update={"download_gb": 0.0}), to=tmp_path / "xl")
 
 
-def test_a_full_disk_is_said_before_anything_is_fetched(tmp_path: Path) -> None:
+def test_require_disk_space_says_how_much_is_missing(tmp_path: Path) -> None:
     with pytest.raises(
         ModelNotReady, match=r"GB of free disk space, 1000000\.0 GB are needed.*--to"
     ):
         require_disk_space(tmp_path, 1e6)
 
 
-def test_the_store_is_where_the_environment_says(
+def test_model_folder_follows_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACKFARM_MODELS", str(tmp_path))

@@ -41,19 +41,21 @@ def folder(cache: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny.ensure(cache), tmp_path / "checkpoint"))
 
 
-def test_a_folder_is_loaded_as_it_was_saved(folder: Path) -> None:
+def test_load_keeps_the_saved_weights(folder: Path) -> None:
     loaded = load(REAL, folder, device="cpu")
     assert loaded.pipeline.transformer.dtype == torch.bfloat16
     assert loaded.digests == component_digests(folder)
     exact = load(REAL, folder, device="cpu", dtype="float32").pipeline
     built = tiny.build()
     for name in ("vae", "text_encoder", "transformer", "condition_encoder"):
-        ours = getattr(exact, name).state_dict()
-        assert all(torch.equal(ours[k], v) for k, v in getattr(built, name).state_dict().items())
+        loaded_state = getattr(exact, name).state_dict()
+        assert all(
+            torch.equal(loaded_state[k], v) for k, v in getattr(built, name).state_dict().items()
+        )
         assert not getattr(exact, name).training
 
 
-def test_tiny_is_loaded_from_its_cache(cache: Path) -> None:
+def test_load_takes_tiny_from_its_cache(cache: Path) -> None:
     loaded = load(model_set("tiny"), cache, device="cpu")
     assert loaded.folder == tiny.ensure(cache)
     assert loaded.pipeline.vae.dtype == torch.float32
@@ -89,7 +91,7 @@ def unlist_tokenizer(folder: Path) -> None:
         (unlist_tokenizer, "component audio_tokenizer is not in model_index.json"),
     ],
 )
-def test_what_is_not_whole_is_named(
+def test_load_names_what_is_missing(
     folder: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     damage(folder)
@@ -97,7 +99,7 @@ def test_what_is_not_whole_is_named(
         load(REAL, folder, device="cpu")
 
 
-def test_what_is_not_the_same_as_when_it_was_pulled_is_not_loaded(folder: Path) -> None:
+def test_load_refuses_weights_that_changed_since_the_pull(folder: Path) -> None:
     weights = folder / "transformer" / WEIGHTS
     damaged = bytearray(weights.read_bytes())
     damaged[-1] ^= 1
@@ -106,7 +108,7 @@ def test_what_is_not_the_same_as_when_it_was_pulled_is_not_loaded(folder: Path) 
         load(REAL, folder, device="cpu")
 
 
-def test_what_is_in_the_store_is_loaded_without_a_network(
+def test_load_needs_no_network_for_a_cached_model(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACKFARM_MODELS", str(tmp_path))
@@ -115,7 +117,7 @@ def test_what_is_in_the_store_is_loaded_without_a_network(
     assert load(REAL, None, device="cpu").folder == stored
 
 
-def test_a_hub_that_cannot_be_reached_says_what_to_do(
+def test_load_from_an_unreachable_hub_says_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACKFARM_MODELS", str(tmp_path))
@@ -125,32 +127,32 @@ def test_a_hub_that_cannot_be_reached_says_what_to_do(
         load(small, None, device="cpu")
 
 
-def test_what_reads_texts_stays_off_a_card_that_is_too_small() -> None:
+def test_move_to_device_leaves_offloaded_text_modules() -> None:
     pipeline = tiny.build()
     # There is no GPU here: torch's meta device stands in for one.
     move_to_device(pipeline, "meta", offload=True)
-    there = {
+    on_device = {
         name for name, part in pipeline.components.items() if getattr(part, "device", None) == META
     }
-    assert there == {"transformer", "vae", "audio_tokenizer", "audio_token_detokenizer"}
+    assert on_device == {"transformer", "vae", "audio_tokenizer", "audio_token_detokenizer"}
     move_to_device(pipeline, "meta", offload=False)
     assert pipeline.text_encoder.device == pipeline.condition_encoder.device == META
 
 
-def test_where_the_parts_live_changes_nothing_of_what_is_made(cache: Path) -> None:
+def test_load_with_and_without_offloading_makes_the_same_latents(cache: Path) -> None:
     torch.set_num_threads(1)
     tiny_set = model_set("tiny")
-    order = EngineTrack(track_id=1, prompt="rain", lyrics="la", duration=1.0, seed=3, steps=2)
-    made = []
+    request = EngineTrack(track_id=1, prompt="rain", lyrics="la", duration=1.0, seed=3, steps=2)
+    latents = []
     for offload in (False, True):
-        kept = Residency(offload=offload, window=64)
-        loaded = load(tiny_set, cache, device="cpu", residency=kept)
-        assert loaded.residency == kept
-        asked = first_try(order, tiny_set, "one")
-        assert isinstance(asked, TrackTry)
+        residency = Residency(offload=offload, window=64)
+        loaded = load(tiny_set, cache, device="cpu", residency=residency)
+        assert loaded.residency == residency
+        first = first_try(request, tiny_set, "one")
+        assert isinstance(first, TrackTry)
         conditioner = Conditioner(loaded.pipeline)
-        conditionings = conditioner.condition([conditioner.encode_inputs(asked)])
-        made.append(Denoiser(loaded.pipeline).denoise(conditionings, lambda *_: ())[0][0])
-    assert made[0] is not None
-    assert made[1] is not None
-    assert torch.equal(made[0], made[1])
+        conditionings = conditioner.condition([conditioner.encode_inputs(first)])
+        latents.append(Denoiser(loaded.pipeline).denoise(conditionings, lambda *_: ())[0][0])
+    assert latents[0] is not None
+    assert latents[1] is not None
+    assert torch.equal(latents[0], latents[1])

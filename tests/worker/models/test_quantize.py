@@ -42,7 +42,7 @@ def difference(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one.float() - other).norm() / other.norm())
 
 
-def test_layers_of_real_width_lose_less_than_by_bfloat16_and_are_half_as_large() -> None:
+def test_quantised_layers_lose_less_than_bfloat16_and_are_smaller() -> None:
     torch.set_num_threads(1)
     random = torch.Generator().manual_seed(1)
     model = transformer(random)
@@ -57,8 +57,8 @@ def test_layers_of_real_width_lose_less_than_by_bfloat16_and_are_half_as_large()
     def velocity(dtype: torch.dtype) -> torch.Tensor:
         cast = {name: tensor.to(dtype) for name, tensor in inputs.items()}
         with torch.inference_mode():
-            found: torch.Tensor = model(**cast, return_dict=False)[0]
-        return found
+            output: torch.Tensor = model(**cast, return_dict=False)[0]
+        return output
 
     exact = velocity(torch.float32)
     in_half = difference(velocity_in_half(model, velocity), exact)
@@ -72,15 +72,15 @@ def test_layers_of_real_width_lose_less_than_by_bfloat16_and_are_half_as_large()
 def velocity_in_half(model: Any, velocity: Any) -> torch.Tensor:
     """Return the velocity with a copy's weights in half precision, because the model's own would
     stay rounded."""
-    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.to(torch.bfloat16)
-    found: torch.Tensor = velocity(torch.bfloat16)
+    output: torch.Tensor = velocity(torch.bfloat16)
     model.to(torch.float32)
-    model.load_state_dict(kept)
-    return found
+    model.load_state_dict(weights)
+    return output
 
 
-def test_a_batch_of_integers_is_each_of_its_tracks_alone(tmp_path: Path) -> None:
+def test_batch_with_int8_weights_equals_its_tracks_alone(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     with pytest.warns(FutureWarning, match="weight_norm"):
         loaded = load(TINY, tmp_path, device="cpu", weights="int8")
@@ -91,24 +91,24 @@ def test_a_batch_of_integers_is_each_of_its_tracks_alone(tmp_path: Path) -> None
         EngineTrack(track_id=i, prompt="rain " * i, duration=i, seed=i, steps=2, guidance=i)
         for i in (1, 2, 3)
     ]
-    admitted = [first_try(track, TINY, "") for track in tracks]
-    encoded = [conditioner.encode_inputs(one) for one in admitted if isinstance(one, TrackTry)]
+    first_tries = [first_try(track, TINY, "") for track in tracks]
+    encoded = [conditioner.encode_inputs(one) for one in first_tries if isinstance(one, TrackTry)]
     together, _ = denoiser.denoise(conditioner.condition(encoded), lambda *_: ())
-    for inputs, found in zip(encoded, together, strict=True):
+    for inputs, latents in zip(encoded, together, strict=True):
         (alone,), _ = denoiser.denoise(conditioner.condition([inputs]), lambda *_: ())
         assert alone is not None
-        assert found is not None
-        assert float((found - alone).abs().max()) < 1e-5
+        assert latents is not None
+        assert float((latents - alone).abs().max()) < 1e-5
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_no_weight_is_off_by_more_than_half_a_step(dtype: torch.dtype) -> None:
+def test_int8_linear_rounds_to_half_a_step(dtype: torch.dtype) -> None:
     linear = nn.Linear(64, 8, dtype=dtype).requires_grad_(False)
     linear.weight.data[3] = 0.0
-    small = Int8Linear(linear)
-    back = small.weight.float() * small.scale.float()
-    off = (back - linear.weight.float()).abs() / small.scale.float()
-    assert float(off.max()) <= 0.501
-    assert not bool(back[3].any())
+    quantised = Int8Linear(linear)
+    restored = quantised.weight.float() * quantised.scale.float()
+    error = (restored - linear.weight.float()).abs() / quantised.scale.float()
+    assert float(error.max()) <= 0.501
+    assert not bool(restored[3].any())
     inputs = torch.randn((2, 64), generator=torch.Generator().manual_seed(1)).to(dtype)
-    assert small(inputs).dtype == dtype
+    assert quantised(inputs).dtype == dtype

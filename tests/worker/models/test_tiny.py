@@ -13,7 +13,7 @@ from trackfarm_worker.models.digests import component_digests
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
 
 
-def test_every_machine_builds_the_same_weights() -> None:
+def test_build_makes_the_same_weights_everywhere() -> None:
     pipeline = tiny.build()
     digest = hashlib.sha256()
     for name in sorted(set(COMPONENTS) - {"tokenizer", "scheduler"}):
@@ -23,20 +23,20 @@ def test_every_machine_builds_the_same_weights() -> None:
     assert digest.hexdigest() == "e7a5326e6cf7f77f97c7183653270deae5cc03d33e92ad48b680f030726fff2b"
 
 
-def test_building_leaves_the_global_random_state_alone() -> None:
+def test_build_keeps_the_global_random_state() -> None:
     before = torch.random.get_rng_state()
     tiny.build()
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_the_tokenizer_pads_on_the_right_and_knows_every_byte() -> None:
+def test_tokenizer_pads_on_the_right_and_knows_every_byte() -> None:
     tokenizer = tiny.build().tokenizer
     batch = tokenizer(["ab", "ä \n<|endoftext|>"], padding="longest", return_tensors="pt")
     assert batch.attention_mask.tolist()[0] == [1, 1, 0, 0, 0]
     assert tokenizer.decode(batch.input_ids[1]) == "ä \n<|endoftext|>"
 
 
-def test_a_whole_folder_is_used_and_a_damaged_one_built_again(tmp_path: Path) -> None:
+def test_ensure_rebuilds_only_a_damaged_folder(tmp_path: Path) -> None:
     folder = tiny.ensure(tmp_path)
     digests, built_at = component_digests(folder), folder.stat().st_mtime_ns
     assert set(digests) == set(COMPONENTS)
@@ -52,7 +52,7 @@ def test_a_whole_folder_is_used_and_a_damaged_one_built_again(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
-def test_several_may_build_at_once(tmp_path: Path) -> None:
+def test_ensure_may_run_several_times_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
         folders = list(pool.map(lambda _: tiny.ensure(tmp_path), range(3)))
     assert len(set(folders)) == 1

@@ -1,7 +1,7 @@
 """Messages between the worker and its engine process: one JSON object per line.
 
-A run is what the worker sends together; a batch is what goes through the model together. Audio
-never travels in a message: the engine writes it to the spool folder as int16 `.npy` of shape
+The worker sends the tracks of a run together; the tracks of a batch go through the model together.
+Audio never travels in a message: the engine writes it to the spool folder as int16 `.npy` of shape
 (frames, channels) and sends the path.
 """
 

@@ -50,9 +50,9 @@ def fetch(
     object store (`is_signed`), since it may be in a private network.
 
     SourceRefused: a URL that is not http(s) or violates the policy, a client error (404 and the
-    like), too many redirects, too many bytes, a web page, an empty body. SourceAway: no connection,
-    a server error, an interrupted body, too slow, an expired signed URL. Raises OSError when the
-    file cannot be written. Call it in the main thread.
+    like), too many redirects, too many bytes, a web page, an empty body. SourceUnavailable: no
+    connection, a server error, an interrupted body, too slow, an expired signed URL. Raises OSError
+    when the file cannot be written. Call it in the main thread.
     """
     guard = None if is_signed else GuardedTransport(policy)
     timeout = httpx.Timeout(limits.silent_seconds, connect=limits.connect_seconds)

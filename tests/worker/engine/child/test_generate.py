@@ -86,11 +86,11 @@ def test_generate_makes_the_audio_of_the_stock_pipeline(
         timesignature="3",
         generator=torch.Generator().manual_seed(5),
     ).audios[0]
-    company = track(2, duration=12.0, prompt="snow", lyrics="a longer text than the other has")
-    outputs = list(generator(pipeline, tmp_path).generate(tries(request, company), StepRecorder()))
-    ours = next(samples(output) for output in outputs if output.track_id == 1).T / 32767
-    assert ours.shape == expected.shape
-    assert np.abs(ours - expected.numpy()).max() < 1e-5 + 0.5 / 32767
+    other = track(2, duration=12.0, prompt="snow", lyrics="a longer text than the other has")
+    outputs = list(generator(pipeline, tmp_path).generate(tries(request, other), StepRecorder()))
+    audio = next(samples(output) for output in outputs if output.track_id == 1).T / 32767
+    assert audio.shape == expected.shape
+    assert np.abs(audio - expected.numpy()).max() < 1e-5 + 0.5 / 32767
 
 
 def test_generate_can_be_stopped_between_decoding_windows(
@@ -114,12 +114,12 @@ def test_generate_makes_the_same_audio_when_another_track_is_stopped(
         for output in outputs
         if not isinstance(output, TrackTry) and output.track_id == 1
     ] == ["stopped"]
-    for kept in (output for output in outputs if output.track_id != 1):
-        ours = samples(kept)
+    for finished_track in (output for output in outputs if output.track_id != 1):
+        audio = samples(finished_track)
         (alone,) = generator(pipeline, tmp_path).generate(
-            tries(tracks[kept.track_id]), StepRecorder()
+            tries(tracks[finished_track.track_id]), StepRecorder()
         )
-        assert np.abs(ours - samples(alone)).max() <= 1
+        assert np.abs(audio - samples(alone)).max() <= 1
 
 
 def test_generate_ends_at_the_next_step_when_all_tracks_are_stopped(

@@ -28,21 +28,21 @@ TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
-class Parts:
+class EngineParts:
     conditioner: Conditioner
     denoiser: Denoiser
     decoder: Decoder
 
-    def encoded(self, tracks: list[EngineTrack]) -> list[EncodedInputs]:
-        tries = [first_try(track, TINY, "") for track in tracks]
-        assert all(isinstance(made, TrackTry) for made in tries), tries
+    def encode(self, requests: list[EngineTrack]) -> list[EncodedInputs]:
+        tries = [first_try(request, TINY, "") for request in requests]
+        assert all(isinstance(track, TrackTry) for track in tries), tries
         return [
-            self.conditioner.encode_inputs(made) for made in tries if isinstance(made, TrackTry)
+            self.conditioner.encode_inputs(track) for track in tries if isinstance(track, TrackTry)
         ]
 
     def latents(self, encoded: list[EncodedInputs]) -> list[torch.Tensor]:
-        made, _ = self.denoiser.denoise(self.conditioner.condition(encoded), lambda *_: ())
-        return [latents for latents in made if latents is not None]
+        denoised, _ = self.denoiser.denoise(self.conditioner.condition(encoded), lambda *_: ())
+        return [latents for latents in denoised if latents is not None]
 
     def audio(self, latents: list[torch.Tensor]) -> list[torch.Tensor]:
         whole = dict(self.decoder.decode(dict(enumerate(latents)), lambda *_: ()))
@@ -65,39 +65,46 @@ def difference(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 @pytest.fixture(scope="module")
-def parts(models: Path) -> Parts:
+def parts(models: Path) -> EngineParts:
     pipeline = tiny_pipeline(models)
     fold_weight_norm(pipeline.vae)
     decoder = Decoder(pipeline.vae, window=64, windows_per_pass=3)
-    return Parts(Conditioner(pipeline), Denoiser(pipeline), decoder)
+    return EngineParts(Conditioner(pipeline), Denoiser(pipeline), decoder)
 
 
 def check(
-    parts: Parts, seed: int, sounds: SourceFiles, *, seconds: tuple[float, float], heard: int
+    parts: EngineParts,
+    seed: int,
+    sounds: SourceFiles,
+    *,
+    seconds: tuple[float, float],
+    audible_tracks: int,
 ) -> None:
     """Compare all latents, and the audio of the first tracks."""
-    encoded = parts.encoded(mixture(seed, sounds, tracks=9, seconds=seconds))
+    encoded = parts.encode(mixture(seed, sounds, tracks=9, seconds=seconds))
     before = torch.random.get_rng_state()
     together = parts.latents(encoded)
     alone = [parts.latents([inputs])[0] for inputs in encoded]
     assert max(map(difference, together, alone)) < TOLERANCE
-    audio = parts.audio(together[:heard])
-    ours = [parts.audio([latents])[0] for latents in alone[:heard]]
-    assert max(map(difference, audio, ours)) < TOLERANCE
+    audio = parts.audio(together[:audible_tracks])
+    audio_alone = [parts.audio([latents])[0] for latents in alone[:audible_tracks]]
+    assert max(map(difference, audio, audio_alone)) < TOLERANCE
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_batch_equals_its_tracks_made_alone(parts: Parts, sounds: SourceFiles, seed: int) -> None:
-    check(parts, seed, sounds, seconds=(2.0, 6.0), heard=3)
+def test_batch_equals_its_tracks_made_alone(
+    parts: EngineParts, sounds: SourceFiles, seed: int
+) -> None:
+    check(parts, seed, sounds, seconds=(2.0, 6.0), audible_tracks=3)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(100, 130))
 def test_batches_of_long_tracks_equal_their_tracks_made_alone(
-    parts: Parts, sounds: SourceFiles, seed: int
+    parts: EngineParts, sounds: SourceFiles, seed: int
 ) -> None:
-    check(parts, seed, sounds, seconds=(10.0, 60.0), heard=9)
+    check(parts, seed, sounds, seconds=(10.0, 60.0), audible_tracks=9)
 
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -150,9 +157,9 @@ def context_in_the_padding(patch: pytest.MonkeyPatch) -> None:
     rows = PaddedBatch.rows
 
     def filled(tracks: PaddedBatch, positions: list[int]) -> Rows:
-        made = rows(tracks, positions)
-        beyond = ~tracks.valid[made.positions, : made.frames][made.owner]
-        return replace(made, context=made.context + beyond * is_shared(tracks))
+        pass_rows = rows(tracks, positions)
+        beyond = ~tracks.valid[pass_rows.positions, : pass_rows.frames][pass_rows.owner]
+        return replace(pass_rows, context=pass_rows.context + beyond * is_shared(tracks))
 
     patch.setattr(PaddedBatch, "rows", filled)
 
@@ -178,9 +185,9 @@ MUTATIONS: dict[str, Mutation] = {
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_batch_differs_from_its_tracks_without_this(
-    parts: Parts, sounds: SourceFiles, monkeypatch: pytest.MonkeyPatch, name: str
+    parts: EngineParts, sounds: SourceFiles, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    encoded = parts.encoded(mixture(1, sounds, tracks=9, seconds=(2.0, 6.0)))
+    encoded = parts.encode(mixture(1, sounds, tracks=9, seconds=(2.0, 6.0)))
     assert parts.error(encoded) < TOLERANCE
     MUTATIONS[name](monkeypatch)
     assert parts.error(encoded) > 1e-4
@@ -189,19 +196,19 @@ def test_batch_differs_from_its_tracks_without_this(
 def test_expanded_heads_attend_like_grouped_ones(models: Path, sounds: SourceFiles) -> None:
     pipeline = tiny_pipeline(models)
     conditioner = Conditioner(pipeline)
-    made = []
+    latents = []
     for expand_heads in (False, True):
         denoiser = Denoiser(pipeline, expand_heads=expand_heads)
-        parts = Parts(conditioner, denoiser, Decoder(pipeline.vae))
-        made.append(parts.latents(parts.encoded(mixture(9, sounds, tracks=3, seconds=(1, 2)))))
-    assert max(map(difference, *made)) < TOLERANCE
+        parts = EngineParts(conditioner, denoiser, Decoder(pipeline.vae))
+        latents.append(parts.latents(parts.encode(mixture(9, sounds, tracks=3, seconds=(1, 2)))))
+    assert max(map(difference, *latents)) < TOLERANCE
 
 
-def test_batch_ignores_the_global_seed(parts: Parts, sounds: SourceFiles) -> None:
+def test_batch_ignores_the_global_seed(parts: EngineParts, sounds: SourceFiles) -> None:
     tracks = mixture(7, sounds, tracks=3, seconds=(1.0, 2.0))
-    made = []
+    latents = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         parts.conditioner.source_encoder.clear_cache()
-        made.append(parts.latents(parts.encoded(tracks)))
-    assert all(torch.equal(one, two) for one, two in zip(*made, strict=True))
+        latents.append(parts.latents(parts.encode(tracks)))
+    assert all(torch.equal(one, two) for one, two in zip(*latents, strict=True))

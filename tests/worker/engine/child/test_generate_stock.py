@@ -74,8 +74,8 @@ def test_tracks_of_every_kind_equal_those_of_the_stock_pipeline(
         first_try(t, TINY, "") for t in mixture(8, whole, tracks=len(TASKS), seconds=(2.0, 4.0))
     ]
     encoded = [conditioner.encode_inputs(one) for one in tries if isinstance(one, TrackTry)]
-    ours, _ = denoiser.denoise(conditioner.condition(encoded), lambda *_: ())
-    for one, inputs, latents in zip(tries, encoded, ours, strict=True):
+    denoised, _ = denoiser.denoise(conditioner.condition(encoded), lambda *_: ())
+    for one, inputs, latents in zip(tries, encoded, denoised, strict=True):
         assert isinstance(one, TrackTry)
         assert latents is not None
         drawn = torch.randn((1, *latents.shape), generator=torch.Generator().manual_seed(one.seed))

@@ -14,8 +14,8 @@ def test_fold_weight_norm_keeps_the_exact_audio(models: Path, stock: Any) -> Non
     fold_weight_norm(own.vae)
     assert not any(name.endswith("weight_g") for name, _ in own.vae.named_parameters())
     with torch.inference_mode():
-        ours, theirs = (pipe.vae.decode(latents).sample for pipe in (own, stock))
-    assert torch.equal(ours, theirs)
+        folded, original = (pipe.vae.decode(latents).sample for pipe in (own, stock))
+    assert torch.equal(folded, original)
 
 
 def test_in_float32_restores_the_model(models: Path) -> None:

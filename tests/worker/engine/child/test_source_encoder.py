@@ -18,11 +18,11 @@ def test_encoder_windows_equal_the_mean_of_the_whole(stock: Any, tmp_path: Path)
     path = tmp_path / "long.npy"
     np.save(path, 0.3 * random.standard_normal((300 * 1920, 2)).astype(np.float32))
     with torch.inference_mode():
-        ours = SourceEncoder(stock).source(path)
+        windowed = SourceEncoder(stock).source(path)
         audio = torch.from_numpy(np.load(path)).T[None]
         whole = stock.vae.encode(audio).latent_dist.mode()[0].T
-    assert ours.shape == (300, 8)
-    assert float((ours - whole).abs().max()) < 5e-6
+    assert windowed.shape == (300, 8)
+    assert float((windowed - whole).abs().max()) < 5e-6
 
 
 def test_encoder_encodes_a_file_once(stock: Any, sounds: SourceFiles) -> None:

@@ -136,12 +136,12 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from trackfarm_worker.engine.protocol import EngineTrack
-from trackfarm_worker.engine.parent.client import EngineProcess
+from trackfarm_worker.engine.parent.client import EngineClient
 from trackfarm_worker.engine.parent.settings import EngineSettings
 
 models, spool = map(Path, sys.argv[1:])
 settings = EngineSettings(model_set="tiny", spool=spool, model_path=models, step_delay=0.5)
-engine = EngineProcess(settings)
+engine = EngineClient(settings)
 engine.start()
 track = EngineTrack(track_id=1, prompt="rain", duration=1, seed=1, steps=200)
 engine.run([track], lambda event: print(engine.pid, event.stage, flush=True))

@@ -58,7 +58,7 @@ def _response(rate: int) -> torch.Tensor:
     """Return the response of both stages at the frequencies of a real FFT of SPAN samples."""
     z = torch.exp(-2j * math.pi * torch.arange(SPAN // 2 + 1, dtype=torch.float64) / SPAN)
     response = torch.ones_like(z)
-    for above, below in (_shelf(rate), _high_pass(rate)):
+    for above, below in (_pre_filter(rate), _high_pass(rate)):
         top, bottom = (c[0] + c[1] * z + c[2] * z * z for c in (above, below))
         response = response * top / bottom
     return response
@@ -67,8 +67,9 @@ def _response(rate: int) -> torch.Tensor:
 _Biquad = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
-def _shelf(rate: int) -> _Biquad:
-    """Return the first stage: the analogue prototype behind the table of BS.1770 for 48 kHz."""
+def _pre_filter(rate: int) -> _Biquad:
+    """Return the first stage, a high shelf: the analogue prototype behind the table of BS.1770 for
+    48 kHz."""
     frequency, gain, quality = 1681.974450955533, 3.999843853973347, 0.7071752369554196
     k, high = math.tan(math.pi * frequency / rate), 10 ** (gain / 20)
     band = high**0.4996667741545416

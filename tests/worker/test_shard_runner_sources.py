@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.worker.shard_runner.runner_fixture import RunnerFixture
+from tests.worker.runner_fixture import RunnerFixture
 from tests.worker.sources.files import flac, tone
 from tests.worker.sources.hosts import SourceHost, serve_folder
 from tests.worker.waiting import wait_until

@@ -1,4 +1,4 @@
-"""A separate runner for each test."""
+"""An encoder pool for each module, and a shard runner for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.scripted_http import scripted_server
-from tests.worker.shard_runner.runner_fixture import RunnerFixture
+from tests.worker.runner_fixture import RunnerFixture
 from trackfarm_worker.encoder_pool import EncoderPool
 
 

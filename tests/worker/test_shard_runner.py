@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.servers.scripted_http import ReceivedRequest, Reply
-from tests.worker.shard_runner.runner_fixture import RunnerFixture
+from tests.worker.runner_fixture import RunnerFixture
 from tests.worker.shards import LEASE
 from tests.worker.waiting import wait_until
 from trackfarm.catalog import Brief
