@@ -36,7 +36,7 @@ def damaged_models(farm: LocalFarm, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.soak
-def test_a_bad_worker_is_found_out(farm: LocalFarm, damaged_models: Path) -> None:
+def test_bad_worker_is_quarantined(farm: LocalFarm, damaged_models: Path) -> None:
     farm.start_workers("bad", model_path=str(damaged_models), **UNCHECKED)
     # A track with a fixed seed gets one try in the engine, instead of three useless ones.
     wanted = [brief.model_copy(update={"seed": n}) for n, brief in enumerate(short_briefs(TRACKS))]
@@ -63,7 +63,7 @@ def test_a_bad_worker_is_found_out(farm: LocalFarm, damaged_models: Path) -> Non
 
 
 @pytest.mark.soak
-def test_a_farm_of_bad_workers_gives_up(farm: LocalFarm, damaged_models: Path) -> None:
+def test_job_fails_on_a_farm_of_bad_workers(farm: LocalFarm, damaged_models: Path) -> None:
     farm.workers["good"].stop()
     farm.begin_worker("bad", model_path=str(damaged_models), **UNCHECKED)
     farm.start_workers("bad", **UNCHECKED)

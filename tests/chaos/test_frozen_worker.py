@@ -72,7 +72,7 @@ def test_late_results_are_refused(frozen_farm: LocalFarm) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("silence", [LOST_AFTER_S + 3, 60.0])
-def test_a_worker_that_wakes_up_changes_nothing(frozen_farm: LocalFarm, silence: float) -> None:
+def test_worker_that_wakes_up_changes_nothing(frozen_farm: LocalFarm, silence: float) -> None:
     farm = frozen_farm
     job = submitted(farm, 12)
     stale = {lease.id for lease in computing(farm, "frozen")}

@@ -12,7 +12,7 @@ from tests.servers.process import wait_until
 OUTAGE_HEARTBEATS = 8  # about as many seconds
 
 
-def test_a_broker_that_returns_empty_costs_no_work(farm: LocalFarm) -> None:
+def test_broker_that_returns_empty_costs_no_work(farm: LocalFarm) -> None:
     job = submitted(farm, 10)
     half_finished(farm, job)
     farm.parts.broker.restart_empty()
@@ -22,7 +22,7 @@ def test_a_broker_that_returns_empty_costs_no_work(farm: LocalFarm) -> None:
 
 
 @pytest.mark.soak
-def test_without_a_broker_what_runs_is_finished(farm: LocalFarm) -> None:
+def test_running_shards_are_finished_without_a_broker(farm: LocalFarm) -> None:
     job = submitted(farm, 10)
     held = {lease.id for lease in computing(farm, "one")}
     farm.parts.broker.kill()
@@ -40,7 +40,7 @@ def test_without_a_broker_what_runs_is_finished(farm: LocalFarm) -> None:
     made_exactly_once(farm, job)
 
 
-def test_a_killed_scheduler_goes_on_where_it_was(farm: LocalFarm) -> None:
+def test_killed_scheduler_continues_its_jobs(farm: LocalFarm) -> None:
     job = submitted(farm, 10)
     half_finished(farm, job)
     done = farm.ledger.done(job)
@@ -55,7 +55,7 @@ def test_a_killed_scheduler_goes_on_where_it_was(farm: LocalFarm) -> None:
 
 
 @pytest.mark.soak
-def test_audio_finished_while_the_scheduler_is_away_is_delivered_later(farm: LocalFarm) -> None:
+def test_results_are_delivered_after_an_outage_of_the_scheduler(farm: LocalFarm) -> None:
     job = submitted(farm, 10)
     half_finished(farm, job)
     missed = {name: heartbeats_missed(farm, name) for name in farm.workers}

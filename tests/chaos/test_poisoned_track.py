@@ -72,7 +72,7 @@ def has_ended(farm: LocalFarm, job_id: str) -> bool:
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-def test_a_poisoned_track_fails_alone(farm: LocalFarm) -> None:
+def test_poisoned_track_fails_alone(farm: LocalFarm) -> None:
     job = submitted(farm)
     poisoned = farm.ledger.tracks(job)[POISONED].id
     assert poisoned is not None

@@ -113,7 +113,7 @@ def lost_in_mid_shard(farm: LocalFarm, job: str) -> set[str]:
 
 
 @pytest.mark.soak
-def test_in_other_company_a_track_is_the_same_music(farm: LocalFarm) -> None:
+def test_track_is_the_same_music_in_another_batch(farm: LocalFarm) -> None:
     briefs = wanted(2)
     alone = [submitted(farm, [brief]) for brief in briefs]
     together = submitted(farm, mingled(briefs, company(2)))
@@ -127,7 +127,7 @@ def test_in_other_company_a_track_is_the_same_music(farm: LocalFarm) -> None:
 
 
 @pytest.mark.soak
-def test_after_a_kill_and_by_another_worker_a_track_is_the_same_music(
+def test_track_is_the_same_music_after_a_kill_and_by_another_worker(
     quick_farm: LocalFarm, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     farm, briefs = quick_farm, wanted(6)

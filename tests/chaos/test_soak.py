@@ -90,7 +90,7 @@ class Chaos:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-def test_nothing_is_lost_and_nothing_is_twice(frail_farm: LocalFarm) -> None:
+def test_random_faults_lose_and_repeat_no_track(frail_farm: LocalFarm) -> None:
     seed = random.randrange(10**6)
     print(f"chaos with seed {seed}")
     chaos = Chaos(frail_farm, random.Random(seed))

@@ -25,7 +25,7 @@ def uneven_farm(
 
 
 @pytest.mark.soak
-def test_an_idle_worker_overtakes_a_straggler(uneven_farm: LocalFarm) -> None:
+def test_idle_worker_overtakes_a_straggler(uneven_farm: LocalFarm) -> None:
     farm = uneven_farm
     job = submitted(farm, 8)
     took = seconds_until(

@@ -123,7 +123,7 @@ def senders_until_made(pair: Pair, job: str, tracks: int) -> tuple[set[int], int
 
 
 @pytest.mark.soak
-def test_the_other_takes_over_when_the_leader_dies(led: Pair) -> None:
+def test_standby_takes_over_when_the_leader_dies(led: Pair) -> None:
     farm = led.second
     job = submitted(farm, 40)
     under_load(farm, job)
@@ -143,7 +143,7 @@ def test_the_other_takes_over_when_the_leader_dies(led: Pair) -> None:
 
 
 @pytest.mark.soak
-def test_a_leader_that_slept_places_nothing_when_it_wakes(led: Pair) -> None:
+def test_frozen_leader_places_nothing_when_it_wakes(led: Pair) -> None:
     farm = led.second
     job = submitted(farm, 60)
     under_load(farm, job)

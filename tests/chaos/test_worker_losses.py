@@ -31,7 +31,7 @@ def long_farm(
         yield running
 
 
-def test_a_killed_engine_costs_one_try_and_no_time(farm: LocalFarm) -> None:
+def test_killed_engine_costs_one_attempt_and_no_time(farm: LocalFarm) -> None:
     job = submitted(farm, 6)
     engine = farm.engine("one")
     computing(farm, "one")
@@ -56,7 +56,7 @@ def test_a_killed_engine_costs_one_try_and_no_time(farm: LocalFarm) -> None:
 
 
 @pytest.mark.soak
-def test_a_terminated_worker_hands_back_what_it_has_not_finished(farm: LocalFarm) -> None:
+def test_terminated_worker_releases_its_unfinished_tracks(farm: LocalFarm) -> None:
     job = submitted(farm, 12)
     name = half_finished(farm, job)
     old = {lease.id for lease in farm.ledger.live_leases(worker=name)}
@@ -82,7 +82,7 @@ def test_a_terminated_worker_hands_back_what_it_has_not_finished(farm: LocalFarm
     made_exactly_once(farm, job)
 
 
-def test_a_killed_workers_tracks_are_placed_again(farm: LocalFarm) -> None:
+def test_killed_worker_has_its_tracks_placed_again(farm: LocalFarm) -> None:
     job = submitted(farm, 6)
     old = {lease.id for lease in computing(farm, "one")}
     processes = tree_of(farm.workers["one"].pid)
@@ -103,7 +103,7 @@ def test_a_killed_workers_tracks_are_placed_again(farm: LocalFarm) -> None:
 
 
 @pytest.mark.soak
-def test_a_killed_workers_tracks_do_not_wait_for_long_shards(long_farm: LocalFarm) -> None:
+def test_killed_worker_has_its_tracks_placed_before_long_shards_end(long_farm: LocalFarm) -> None:
     farm = long_farm
     job = submitted(farm, 8)
     for name in farm.workers:

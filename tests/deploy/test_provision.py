@@ -42,7 +42,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_bare_machine_becomes_workers_that_are_kept_running(
+def test_provision_turns_a_bare_machine_into_kept_workers(
     farm: LocalFarm, bundle: Path, tmp_path: Path
 ) -> None:
     token = farm.client.invite(InvitationRequest(uses=2)).token
@@ -91,7 +91,9 @@ def test_a_bare_machine_becomes_workers_that_are_kept_running(
         assert len(gone) > 4
 
 
-def test_a_worker_that_cannot_be_helped_ends_the_machine(bundle: Path, tmp_path: Path) -> None:
+def test_provision_ends_the_machine_of_a_worker_that_cannot_run(
+    bundle: Path, tmp_path: Path
+) -> None:
     env = {
         "TRACKFARM_WORKER_SCHEDULER_URL": "http://farm.example",
         "TRACKFARM_WORKER_JOIN_TOKEN": "a-token-that-is-not-sent",

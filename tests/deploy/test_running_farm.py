@@ -75,7 +75,7 @@ def made(farm: StandingFarm, count: int) -> str:
     return job
 
 
-def test_a_catalog_becomes_files_through_the_door_alone(
+def test_catalog_becomes_files_through_the_front_door_alone(
     farm: StandingFarm, crew: Process, tmp_path: Path
 ) -> None:
     catalog = write_catalog(tmp_path / f"{fresh_name('door')}.yaml", wanted := briefs(3))
@@ -110,7 +110,7 @@ def reached(pid: int) -> set[int]:
     return ports
 
 
-def test_the_store_passes_what_is_signed_and_nothing_else(farm: StandingFarm) -> None:
+def test_front_door_passes_only_signed_requests_to_the_store(farm: StandingFarm) -> None:
     trusting = PoolManager(cert_reqs="CERT_REQUIRED", ca_certs=str(farm.tls / "ca.crt"))
     outside = f"localhost:{farm.ports['store']}"
     keys = farm.store.access_key, farm.store.secret_key
@@ -140,7 +140,7 @@ def sized(data: bytes) -> dict[str, str]:
     return {"Content-Length": str(len(data))}
 
 
-def test_nobody_chooses_the_address_that_he_is_known_by(farm: StandingFarm) -> None:
+def test_front_door_replaces_a_forged_client_address(farm: StandingFarm) -> None:
     key = farm.settings["FARM_API_KEY"]
     headers = {"Authorization": f"Bearer {key}", "X-Forwarded-For": "192.0.2.1"}
     body = KeyRequest(name="forger", scopes=[Scope.READ]).model_dump(mode="json")
@@ -151,9 +151,7 @@ def test_nobody_chooses_the_address_that_he_is_known_by(farm: StandingFarm) -> N
     assert (newest.target, newest.address) == (response.json()["key"]["id"], "127.0.0.1")
 
 
-def test_prometheus_and_flower_watch_with_rights_of_their_own(
-    farm: StandingFarm, crew: Process
-) -> None:
+def test_prometheus_and_flower_have_their_own_rights(farm: StandingFarm, crew: Process) -> None:
     made_key = farm.client.make_key(KeyRequest(name="prometheus", scopes=[Scope.READ]))
     Path(farm.settings["FARM_FOLDER"], "metrics-key").write_text(made_key.secret)
     with prometheus(farm) as scraping, flower(farm) as watching:
@@ -187,14 +185,14 @@ def refused(farm: StandingFarm) -> list[Any]:
     return [entry for entry in entries if entry["username"] in ours]
 
 
-def test_the_farm_is_joined_by_invitation_alone(farm: StandingFarm) -> None:
+def test_worker_joins_only_by_invitation(farm: StandingFarm) -> None:
     invited = farm.client.invite(InvitationRequest())
     with worker(farm, f"{invited.token}x", "stranger") as stranger:
         wait_until(lambda: not stranger.alive, timeout_s=60, what="it is not let in")
     assert "stranger" not in ready(farm)
 
 
-def test_a_dump_and_the_objects_are_the_farm_again(
+def test_backup_of_database_and_objects_restores_the_farm(
     farm: StandingFarm, crew: Process, tmp_path: Path
 ) -> None:
     job = made(farm, 2)

@@ -28,7 +28,7 @@ def no_farm_any_more(request: ReceivedRequest) -> Reply:
 
 
 @pytest.mark.soak
-def test_it_gives_its_rental_back(tmp_path: Path) -> None:
+def test_abandoned_worker_terminates_its_rental(tmp_path: Path) -> None:
     account = Account()
     machine = account.rent(tag="tf-hotel-1", gpu="L4", gpus=1, price=0.4, env={})
     fake = runpod.FakeRunPod(account)

@@ -23,13 +23,13 @@ def real_farm(
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "yaml"])
-def test_every_track_is_what_was_asked_for(
+def test_catalog_becomes_files_that_match_its_briefs(
     shared_farm: LocalFarm, tmp_path: Path, kind: str
 ) -> None:
     are_as_asked_for(shared_farm, tmp_path, kind)
 
 
-def test_real_servers_hold_the_same(real_farm: LocalFarm, tmp_path: Path) -> None:
+def test_catalog_becomes_files_on_real_servers(real_farm: LocalFarm, tmp_path: Path) -> None:
     are_as_asked_for(real_farm, tmp_path, "yaml")
 
 

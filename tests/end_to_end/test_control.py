@@ -77,7 +77,7 @@ def ticks(farm: LocalFarm) -> None:
     )
 
 
-def test_every_order_acts_at_once(farm: LocalFarm) -> None:
+def test_pause_resume_cancel_and_retry_act_at_once(farm: LocalFarm) -> None:
     job = submitted(farm, short_briefs(4))
     begins(farm, job)
 
@@ -101,7 +101,7 @@ def test_every_order_acts_at_once(farm: LocalFarm) -> None:
     )
 
 
-def test_a_pause_outlives_the_scheduler(farm: LocalFarm) -> None:
+def test_pause_outlives_the_scheduler(farm: LocalFarm) -> None:
     job = submitted(farm, short_briefs(2))
     begins(farm, job)
     farm.client.pause(job)
@@ -116,7 +116,7 @@ def test_a_pause_outlives_the_scheduler(farm: LocalFarm) -> None:
 
 
 @pytest.mark.soak
-def test_a_cancellation_outlives_the_scheduler(farm: LocalFarm) -> None:
+def test_cancellation_outlives_the_scheduler(farm: LocalFarm) -> None:
     job = submitted(farm, short_briefs(2))
     begins(farm, job)
     farm.client.cancel(job)
@@ -137,9 +137,7 @@ def test_a_cancellation_outlives_the_scheduler(farm: LocalFarm) -> None:
         pytest.param("second", "pause", marks=[pytest.mark.soak]),
     ],
 )
-def test_stopping_one_job_takes_nothing_from_another(
-    farm: LocalFarm, order: str, maker: str
-) -> None:
+def test_stopped_job_takes_no_tracks_from_another(farm: LocalFarm, order: str, maker: str) -> None:
     """Stop one of two jobs that share tracks; the first submitted one owns the shared tracks."""
     catalog, wanted = fresh_name("shared"), short_briefs(3)
     both = [submitted(farm, wanted[:2], catalog), submitted(farm, wanted, catalog)]
@@ -153,7 +151,7 @@ def test_stopping_one_job_takes_nothing_from_another(
     assert {t.job_id for t in farm.ledger.tracks(other) if t.id in shared} == {other}
 
 
-def test_a_job_submitted_while_another_stops_gets_its_tracks(farm: LocalFarm) -> None:
+def test_job_submitted_while_another_stops_gets_its_tracks(farm: LocalFarm) -> None:
     catalog, wanted = fresh_name("stopping"), short_briefs(3)
     first = submitted(farm, wanted[:2], catalog)
     begins(farm, first)
@@ -167,7 +165,7 @@ def test_a_job_submitted_while_another_stops_gets_its_tracks(farm: LocalFarm) ->
     begins(farm, second)
 
 
-def test_a_resumed_job_takes_back_what_the_other_gave_up(farm: LocalFarm) -> None:
+def test_resumed_job_takes_over_tracks_of_a_cancelled_job(farm: LocalFarm) -> None:
     catalog, wanted = fresh_name("resumed"), short_briefs(3)
     first, second = submitted(farm, wanted[:2], catalog), submitted(farm, wanted, catalog)
     begins(farm, first)

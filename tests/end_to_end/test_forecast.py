@@ -75,7 +75,7 @@ def made(farm: LocalFarm, wanted: list[Brief]) -> Outcome:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_the_plan_is_right(farm: LocalFarm) -> None:
+def test_plan_matches_the_outcome(farm: LocalFarm) -> None:
     dice = random.Random(7)
     print(f"before anything was learnt: {made(farm, mixed(dice, LESSONS, 10, 60))}")
     outcomes = {name: made(farm, mixed(dice, TRACKS, *ends)) for name, ends in CATALOGS.items()}

@@ -80,7 +80,7 @@ def waits(farm: LocalFarm, *, within_s: float) -> tuple[float, float]:
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_a_reserved_worker_starts_at_once(farm: LocalFarm) -> None:
+def test_interactive_job_starts_at_once_on_a_reserved_worker(farm: LocalFarm) -> None:
     long_job = submit_long(farm)
     wait_until(lambda: computing(farm, long_job) == 1, timeout_s=20, what="the catalog is made")
     samples = [waits(farm, within_s=30) for _ in range(NUMBER)]
@@ -96,7 +96,7 @@ def test_a_reserved_worker_starts_at_once(farm: LocalFarm) -> None:
 
 
 @pytest.mark.soak
-def test_without_a_reserve_it_waits_for_one_batch(farm: LocalFarm) -> None:
+def test_interactive_job_waits_for_one_batch_without_a_reserve(farm: LocalFarm) -> None:
     wait_until(lambda: not farm.ledger.live_leases(), timeout_s=20, what="nothing is made")
     farm.kill_scheduler()
     farm.start_scheduler(reserved="{}")

@@ -28,7 +28,7 @@ def farm(
 
 
 @pytest.mark.soak
-def test_a_job_that_cannot_pay_stops_in_time(farm: LocalFarm) -> None:
+def test_budget_stops_a_job_in_time(farm: LocalFarm) -> None:
     (lessons,) = farm.client.jobs()
     track_cost = lessons.spent / LESSONS
     budget = track_cost * TRACKS / 2
@@ -51,7 +51,7 @@ def test_a_job_that_cannot_pay_stops_in_time(farm: LocalFarm) -> None:
 
 
 @pytest.mark.soak
-def test_a_deadline_that_will_be_missed_is_told(farm: LocalFarm) -> None:
+def test_deadline_that_will_be_missed_is_reported(farm: LocalFarm) -> None:
     soon, late = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (30, 36_000))
     hasty, patient = (
         farm.client.submit(

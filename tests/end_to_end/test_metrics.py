@@ -54,7 +54,7 @@ def break_engine(farm: LocalFarm, job: str, times: int) -> None:
 
 
 @pytest.mark.soak
-def test_counters_equal_the_rows_and_the_objects(farm: LocalFarm) -> None:
+def test_metrics_counters_equal_the_rows_and_the_objects(farm: LocalFarm) -> None:
     header = JobHeader(catalog=fresh_name("broken"))
     broken = farm.client.submit(header, briefs(1)).job.id
     break_engine(farm, broken, CRASHES_TO_FAIL)

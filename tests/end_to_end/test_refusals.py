@@ -60,7 +60,7 @@ def printed_problems(command: str, catalog: Path, farm: LocalFarm) -> tuple[int,
 
 
 @pytest.mark.parametrize("which", ["the example", "a generated one"])
-def test_fifteen_mistakes_are_all_named(farm: LocalFarm, tmp_path: Path, which: str) -> None:
+def test_refusal_names_all_fifteen_mistakes(farm: LocalFarm, tmp_path: Path, which: str) -> None:
     example = Path(__file__).parents[2] / "examples" / "catalogs" / "mistakes.csv"
     catalog = example if which == "the example" else generated(tmp_path)
     before = farm.ledger.dump()
@@ -80,7 +80,7 @@ def test_fifteen_mistakes_are_all_named(farm: LocalFarm, tmp_path: Path, which: 
     assert farm.ledger.dump() == before
 
 
-def test_the_farm_itself_refuses_what_a_client_lets_through(farm: LocalFarm) -> None:
+def test_scheduler_refuses_mistakes_that_a_client_lets_through(farm: LocalFarm) -> None:
     before = farm.ledger.dump()
 
     class Anything:
@@ -99,7 +99,7 @@ def test_the_farm_itself_refuses_what_a_client_lets_through(farm: LocalFarm) -> 
 
 
 @pytest.mark.parametrize("ending", ["the client goes away", "the scheduler is killed"])
-def test_a_broken_upload_leaves_nothing(farm: LocalFarm, ending: str) -> None:
+def test_broken_upload_leaves_nothing(farm: LocalFarm, ending: str) -> None:
     before = farm.ledger.dump()
     header = JobHeader(catalog=fresh_name("broken")).model_dump_json()
     lines = [header, *(b.model_dump_json(exclude_unset=True) for b in briefs(2_500))]

@@ -78,7 +78,7 @@ def ending_of(farm: LocalFarm, out: str) -> Any:
     return ending
 
 
-def test_a_catalog_is_made_by_workers_rented_on_this_machine(farm: LocalFarm) -> None:
+def test_run_makes_a_catalog_on_local_workers(farm: LocalFarm) -> None:
     options = ["--provider", "local", "--machines", "2", "--budget", "5", "--yes", "--json"]
     run = Typed(farm, "run", catalog(farm, "local"), *options, TRACKFARM_FLEET_LOCAL_PRICE="3.6")
     ending = ending_of(farm, run.said())
@@ -126,7 +126,7 @@ class Trouble:
 
 
 @pytest.mark.parametrize("name", ["runpod", "vast"])
-def test_a_catalog_is_made_whatever_befalls_the_provider(farm: LocalFarm, name: str) -> None:
+def test_run_makes_a_catalog_at_a_faulty_provider(farm: LocalFarm, name: str) -> None:
     with ExitStack() as opened:
         trouble = Trouble(farm, name, opened)
         account = trouble.account
@@ -163,7 +163,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
     ("name", "is_busy", "start"),
     [("runpod", True, "image"), ("vast", False, "image"), ("vast", True, "provision")],
 )
-def test_a_worker_whose_farm_has_died_ends_its_own_rental(
+def test_worker_of_a_dead_farm_terminates_its_own_rental(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     bundle: str,

@@ -17,7 +17,7 @@ def farm(shared_farm: LocalFarm) -> LocalFarm:
     return shared_farm
 
 
-def test_only_what_is_new_is_made(farm: LocalFarm) -> None:
+def test_resubmission_makes_only_new_tracks(farm: LocalFarm) -> None:
     header, wanted = JobHeader(catalog=fresh_name("again")), short_briefs(4)
     first = farm.client.submit(header, wanted)
     assert (first.already_submitted, first.job.new_tracks) == (False, 4)
@@ -38,7 +38,7 @@ def test_only_what_is_new_is_made(farm: LocalFarm) -> None:
     made_exactly_once(farm, third.job.id)
 
 
-def test_the_same_catalog_while_it_runs_is_the_same_job(farm: LocalFarm) -> None:
+def test_resubmission_of_a_running_catalog_is_the_same_job(farm: LocalFarm) -> None:
     header, wanted = JobHeader(catalog=fresh_name("twice")), short_briefs(4)
     first, second = farm.client.submit(header, wanted), farm.client.submit(header, wanted)
     assert (second.already_submitted, second.job.id) == (True, first.job.id)
@@ -46,7 +46,7 @@ def test_the_same_catalog_while_it_runs_is_the_same_job(farm: LocalFarm) -> None
     assert {track.tries for track in farm.ledger.tracks(first.job.id)} == {1}
 
 
-def test_a_job_of_known_tracks_is_done_at_once(farm: LocalFarm) -> None:
+def test_job_of_known_tracks_is_done_at_once(farm: LocalFarm) -> None:
     header, wanted = JobHeader(catalog=fresh_name("part")), short_briefs(4)
     ends_done(farm, farm.client.submit(header, wanted).job.id)
     before = len(farm.ledger.rows(TrackRow))
@@ -60,7 +60,7 @@ def test_a_job_of_known_tracks_is_done_at_once(farm: LocalFarm) -> None:
     assert len(farm.ledger.rows(TrackRow)) == before
 
 
-def test_a_cancelled_catalog_submitted_again_is_made(farm: LocalFarm) -> None:
+def test_resubmission_of_a_cancelled_catalog_makes_it(farm: LocalFarm) -> None:
     header, wanted = JobHeader(catalog=fresh_name("cancelled")), short_briefs(12)
     first = farm.client.submit(header, wanted).job
     assert farm.client.cancel(first.id).state is JobState.CANCELLED

@@ -62,7 +62,7 @@ def loudness(track: TrackInfo, folder: Path) -> float:
     return lufs(np.asarray(file.samples / 32_768, dtype=np.float32), file.rate)
 
 
-def test_the_example_has_every_task_and_every_format() -> None:
+def test_example_catalog_has_every_task_and_every_format() -> None:
     briefs = wanted()
     assert {b.task_type for b in briefs} == {
         "text2music", "cover", "repaint", "extract", "lego", "complete"
@@ -73,7 +73,7 @@ def test_the_example_has_every_task_and_every_format() -> None:
 
 
 @pytest.mark.parametrize("judge", JUDGES)
-def test_every_task_becomes_a_file_that_says_what_it_is(
+def test_each_task_becomes_a_tagged_file(
     farm: LocalFarm, job_id: str, tmp_path: Path, judge: str
 ) -> None:
     tracks = list(farm.client.tracks(job_id))
@@ -96,7 +96,9 @@ def test_every_task_becomes_a_file_that_says_what_it_is(
     made_exactly_once(farm, job_id)
 
 
-def test_a_track_is_as_loud_as_its_brief_says(farm: LocalFarm, job_id: str, tmp_path: Path) -> None:
+def test_loudness_of_a_track_is_that_of_its_brief(
+    farm: LocalFarm, job_id: str, tmp_path: Path
+) -> None:
     """Measure finished files with FFmpeg's meter instead of the engine's own."""
     (brief,) = [brief for brief in wanted() if brief.loudness_lufs is not None]
     heard = {t.name: loudness(t, tmp_path) for t in farm.client.tracks(job_id)}
@@ -105,7 +107,7 @@ def test_a_track_is_as_loud_as_its_brief_says(farm: LocalFarm, job_id: str, tmp_
     assert min(heard.values()) > -20
 
 
-def test_only_what_has_sources_spends_time_on_them(farm: LocalFarm, job_id: str) -> None:
+def test_fetch_time_is_counted_only_for_tracks_with_sources(farm: LocalFarm, job_id: str) -> None:
     ids = {track.name: track.id for track in farm.client.tracks(job_id)}
     attempts = farm.ledger.rows(AttemptRow, col(AttemptRow.track_id).in_(ids.values()))
     fetched = {a.track_id: json.loads(a.timings)["fetch"] for a in attempts if a.state == "done"}
@@ -114,7 +116,7 @@ def test_only_what_has_sources_spends_time_on_them(farm: LocalFarm, job_id: str)
     assert fetched[ids["with-a-timbre"]] > 0
 
 
-def test_the_same_music_under_other_file_names_is_the_same_catalog(
+def test_source_files_under_other_names_are_the_same_catalog(
     farm: LocalFarm, job_id: str, tmp_path: Path
 ) -> None:
     text = (EXAMPLES / "tasks.yaml").read_text()
@@ -126,7 +128,7 @@ def test_the_same_music_under_other_file_names_is_the_same_catalog(
     assert (answer["job"]["id"], answer["already_submitted"]) == (job_id, True)
 
 
-def test_a_finished_track_is_a_source_for_the_next(farm: LocalFarm, job_id: str) -> None:
+def test_finished_track_can_be_a_source(farm: LocalFarm, job_id: str) -> None:
     first = next(farm.client.tracks(job_id))
     assert first.artifact
     again = Brief(
@@ -140,7 +142,7 @@ def test_a_finished_track_is_a_source_for_the_next(farm: LocalFarm, job_id: str)
     ends_done(farm, answer.job.id)
 
 
-def test_a_bad_source_fails_its_own_track_with_the_reason(farm: LocalFarm, tmp_path: Path) -> None:
+def test_bad_source_fails_only_its_own_track(farm: LocalFarm, tmp_path: Path) -> None:
     (tmp_path / "words.mp3").write_text("just words " * 100)
     with serve_folder(tmp_path) as host:
         cover = {"prompt": "x", "duration": 10, "task_type": "cover"}

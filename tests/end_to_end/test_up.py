@@ -129,7 +129,7 @@ def end_by_force(farm: Terminal) -> None:
 
 
 @pytest.mark.soak
-def test_a_job_outlives_two_ends_of_its_farm(env: dict[str, str], tmp_path: Path) -> None:
+def test_job_outlives_an_interrupted_and_a_killed_farm(env: dict[str, str], tmp_path: Path) -> None:
     catalog = write_catalog(tmp_path / f"{fresh_name('up')}.csv", short_briefs(8))
     port = free_port()
     with ExitStack() as watching:

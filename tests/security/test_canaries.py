@@ -215,13 +215,13 @@ def _private(home: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_secrets_stand_only_in_files_of_their_owner(run: Run) -> None:
+def test_secrets_are_only_in_files_of_their_owner(run: Run) -> None:
     for name, (mode, content) in run.private.items():
         assert mode == 0o600, name
         assert set(leaks(content, run.canaries)) == MAY_HOLD[name], name
 
 
-def test_no_file_of_the_farm_holds_one(run: Run) -> None:
+def test_files_of_the_farm_hold_no_other_secret(run: Run) -> None:
     """No secret is in debug logs, the database, the broker's files, objects and outboxes."""
     places = [(name, text) for name, text in files_below(run.home) if name not in MAY_HOLD]
     names = {name for name, _ in places}
@@ -229,7 +229,7 @@ def test_no_file_of_the_farm_holds_one(run: Run) -> None:
     assert leaks_in(places, run.canaries) == {}
 
 
-def test_the_logs_were_talkative_and_show_no_signature(run: Run) -> None:
+def test_logs_are_at_debug_level_and_show_no_signature(run: Run) -> None:
     logs = dict(files_below(run.home / "logs"))
     assert b"debug" in logs["scheduler.log"]
     assert b"track_done" in logs["scheduler.log"]
@@ -238,21 +238,21 @@ def test_the_logs_were_talkative_and_show_no_signature(run: Run) -> None:
     assert signed == []
 
 
-def test_the_database_knows_a_workers_token_by_its_hash_alone(run: Run) -> None:
+def test_database_stores_only_the_hash_of_a_worker_token(run: Run) -> None:
     assert hash_token(run.canaries["worker_token"]).encode() in run.database
     assert leaks(run.database, run.canaries) == []
 
 
-def test_no_answer_tells_one(run: Run) -> None:
+def test_responses_hold_no_secret(run: Run) -> None:
     assert all(run.answers.values())
     assert leaks_in(run.answers.items(), run.canaries) == {}
 
 
-def test_no_message_carries_one(run: Run) -> None:
+def test_broker_messages_hold_no_secret(run: Run) -> None:
     assert leaks(b"\n".join(run.broker), run.canaries) == []
 
 
-def test_no_command_line_shows_one(run: Run) -> None:
+def test_command_lines_show_no_secret(run: Run) -> None:
     seen = "\n".join(sorted(run.commands))
     for part in (
         "trackfarm_scheduler",

@@ -45,7 +45,7 @@ FORMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_report_of_another_form_is_refused_as_a_whole(siege: AttackedFarm, name: str) -> None:
+def test_malformed_report_is_refused_as_a_whole(siege: AttackedFarm, name: str) -> None:
     order, before = siege.own.tracks[0], siege.held()
     done = result(order, **FORMS[name])
     said = json.dumps({"lease_id": siege.own.lease_id, "done": [done]})
@@ -81,7 +81,7 @@ def posted(siege: AttackedFarm, path: str, body: str) -> httpx.Response:
         ("leave", {"reason": "x" * 300}, 422),
     ],
 )
-def test_what_is_too_long_is_refused(
+def test_report_that_is_too_long_is_refused(
     siege: AttackedFarm, path: str, body: dict[str, Any], status: int
 ) -> None:
     before = siege.held()
@@ -91,7 +91,7 @@ def test_what_is_too_long_is_refused(
     assert siege.held() == before
 
 
-def test_a_track_that_is_named_a_thousand_times_is_committed_once(
+def test_track_reported_a_thousand_times_is_committed_once(
     siege: AttackedFarm, liar: StubWorker
 ) -> None:
     (shard,) = liar.shards
@@ -102,9 +102,7 @@ def test_a_track_that_is_named_a_thousand_times_is_committed_once(
     assert len(siege.artifacts_of(order.track_id)) == 1
 
 
-def test_what_a_terminal_would_obey_is_taken_out_of_texts(
-    siege: AttackedFarm, liar: StubWorker
-) -> None:
+def test_control_characters_are_removed_from_texts(siege: AttackedFarm, liar: StubWorker) -> None:
     (shard,) = liar.shards
     obeyed = "\x1b]0;owned\x07\x9b2J\r\nworker_removed\u202e"
     failed = {"track_id": shard.tracks[0].track_id, "kind": "silent", "message": obeyed}

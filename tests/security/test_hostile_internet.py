@@ -62,7 +62,7 @@ def stored(farm: LocalFarm) -> list[int]:
     return [len(farm.ledger.rows(table)) for table in (JobRow, TrackRow, WorkerRow)]
 
 
-def test_nothing_opens_without_a_key_but_health(
+def test_routes_need_a_key_except_health(
     farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
 ) -> None:
     assert len(doors) >= 30
@@ -78,7 +78,7 @@ def test_nothing_opens_without_a_key_but_health(
     assert stored(farm) == before
 
 
-def test_what_is_no_key_opens_nothing(
+def test_routes_refuse_invalid_revoked_and_expired_keys(
     farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
 ) -> None:
     before = stored(farm)
@@ -99,7 +99,7 @@ def test_what_is_no_key_opens_nothing(
     assert stored(farm) == before
 
 
-def test_what_opens_one_kind_of_door_opens_no_other(
+def test_routes_refuse_credentials_of_another_kind(
     farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
 ) -> None:
     facts = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
@@ -121,7 +121,7 @@ def test_what_opens_one_kind_of_door_opens_no_other(
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-def test_no_scope_reaches_further(
+def test_scope_reaches_no_other_route(
     farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client, scope: Scope
 ) -> None:
     key = made(farm, f"only-{scope}", scope).secret
@@ -135,7 +135,7 @@ def test_no_scope_reaches_further(
     assert (answer.status_code == 201) == (scope is Scope.ADMIN)
 
 
-def test_nobody_reads_what_is_anothers(farm: LocalFarm, http: httpx.Client) -> None:
+def test_key_reads_no_jobs_of_another_key(farm: LocalFarm, http: httpx.Client) -> None:
     header = JobHeader(catalog="secret")
     job = farm.client.submit(header, [Brief(prompt="calm", duration=10)]).job.id
     stranger = bearer(made(farm, "stranger", Scope.READ, Scope.OPERATE, Scope.SUBMIT).secret)
@@ -152,7 +152,7 @@ def test_nobody_reads_what_is_anothers(farm: LocalFarm, http: httpx.Client) -> N
 
 
 @pytest.mark.parametrize("path", TRAVERSALS)
-def test_no_path_leads_out_of_the_store(farm: LocalFarm, path: str) -> None:
+def test_object_path_leads_nowhere_outside_the_store(farm: LocalFarm, path: str) -> None:
     """The requests are sent as bytes, because a client would normalise the path."""
     for method in ("GET", "PUT", "HEAD"):
         answer = said(farm, head(method, f"{path}?expires=9999999999&signature=x"))
@@ -164,7 +164,7 @@ def test_no_path_leads_out_of_the_store(farm: LocalFarm, path: str) -> None:
     assert not (Path(farm.folder) / "objects" / "objects" / "farm.db").exists()
 
 
-def test_long_and_deep_bodies_are_not_taken_in(farm: LocalFarm, http: httpx.Client) -> None:
+def test_bodies_too_long_or_too_deep_are_refused(farm: LocalFarm, http: httpx.Client) -> None:
     mine = {**bearer(API_KEY), "Content-Type": "application/json"}
     long = b'{"name":"' + b"x" * 2_000_000 + b'"}'
     problem(http.post("/api/v1/keys", headers=mine, content=long), 413)
@@ -180,7 +180,7 @@ def test_long_and_deep_bodies_are_not_taken_in(farm: LocalFarm, http: httpx.Clie
     serves(farm)
 
 
-def test_a_promise_of_a_long_body_costs_nothing(farm: LocalFarm) -> None:
+def test_content_length_of_a_long_body_costs_nothing(farm: LocalFarm) -> None:
     for path in ("/api/v1/keys", "/worker/v1/shards/x/report", "/api/v1/jobs", "/objects/a"):
         began = time.monotonic()
         answer = said(farm, head("PUT" if "obj" in path else "POST", path, Content_Length=10**15))
@@ -189,7 +189,7 @@ def test_a_promise_of_a_long_body_costs_nothing(farm: LocalFarm) -> None:
         assert time.monotonic() - began < 5
 
 
-def test_who_is_slow_is_cut_off(farm: LocalFarm) -> None:
+def test_slow_client_is_disconnected(farm: LocalFarm) -> None:
     slow_head = b"GET /healthz HTTP/1.1\r\nHost: farm\r\n"
     slow_body = head("POST", "/api/v1/keys", Content_Length=1000) + b"{"
     slow_stream = head("POST", "/api/v1/jobs", Content_Length=1000) + b'{"catalog":"slow"}\n'
@@ -209,7 +209,7 @@ def test_who_is_slow_is_cut_off(farm: LocalFarm) -> None:
     serves(farm)
 
 
-def test_a_crowd_that_says_nothing_keeps_nobody_out(farm: LocalFarm) -> None:
+def test_idle_connections_keep_no_client_out(farm: LocalFarm) -> None:
     with ExitStack() as open_ones:
         crowd = [open_ones.enter_context(connected(farm)) for _ in range(CROWD)]
         for number, connection in enumerate(crowd):
@@ -236,7 +236,7 @@ def test_a_crowd_that_says_nothing_keeps_nobody_out(farm: LocalFarm) -> None:
     ],
     ids=range(10),
 )
-def test_what_is_no_request_gets_no_answer_worth_having(
+def test_malformed_request_gets_no_successful_response(
     farm: LocalFarm, request_bytes: bytes
 ) -> None:
     answer = said(farm, request_bytes)
@@ -275,7 +275,7 @@ def nothing_open_is_left(farm: LocalFarm) -> bool:
     return not [job for job in farm.ledger.rows(JobRow) if job.sealed_at is None]
 
 
-def test_the_log_of_it_all_has_no_secret(farm: LocalFarm) -> None:
+def test_scheduler_log_has_no_secret(farm: LocalFarm) -> None:
     log = (farm.folder / "scheduler.log").read_text()
     rows = repr([*farm.ledger.rows(ApiKeyRow), *farm.ledger.rows(AuditRow)])
     for secret in (API_KEY, JOIN_TOKEN, "tf_"):

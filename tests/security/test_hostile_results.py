@@ -81,7 +81,7 @@ MISUSES: dict[str, Misuse] = {
 
 
 @pytest.mark.parametrize("name", MISUSES)
-def test_an_upload_url_is_good_for_one_object_and_one_put(siege: AttackedFarm, name: str) -> None:
+def test_upload_url_is_good_for_one_object_and_one_put(siege: AttackedFarm, name: str) -> None:
     """The other worker's object exists; the hostile worker's own does not yet."""
     shard = siege.hostile.renewed(siege.own)
     other = siege.theirs.tracks[0]
@@ -96,7 +96,7 @@ def test_an_upload_url_is_good_for_one_object_and_one_put(siege: AttackedFarm, n
     assert other.object_key in siege.stored()
 
 
-def test_what_was_committed_stays_as_it_is(siege: AttackedFarm, liar: StubWorker) -> None:
+def test_committed_object_cannot_be_replaced(siege: AttackedFarm, liar: StubWorker) -> None:
     order, shard = liar.shards[0].tracks[0], liar.shards[0]
     assert liar.put(order).is_success
     assert verdict_of(liar.report(shard, result(order))) == ("committed", "")
@@ -109,7 +109,7 @@ def test_what_was_committed_stays_as_it_is(siege: AttackedFarm, liar: StubWorker
     assert artifact.sha256 == result(order)["sha256"]
 
 
-def test_what_was_committed_outlives_every_call_of_its_maker(
+def test_committed_track_cannot_be_failed_or_released(
     siege: AttackedFarm, liar: StubWorker
 ) -> None:
     order, shard = liar.shards[0].tracks[0], liar.shards[0]
@@ -152,7 +152,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_a_false_result_is_refused_removed_and_noted(
+def test_false_report_is_refused_removed_and_counted(
     siege: AttackedFarm, liar: StubWorker, name: str
 ) -> None:
     lie, (shard,) = LIES[name], liar.shards
@@ -185,7 +185,7 @@ def test_a_false_result_is_refused_removed_and_noted(
         "tracks/\x1b[2J",
     ],
 )
-def test_another_key_is_refused_and_held_against_it(
+def test_report_of_another_key_is_refused_and_counted(
     siege: AttackedFarm, liar: StubWorker, key: str
 ) -> None:
     (shard,) = liar.shards
@@ -197,7 +197,7 @@ def test_another_key_is_refused_and_held_against_it(
     assert other.object_key in siege.stored()
 
 
-def test_who_lies_three_times_works_no_more(siege: AttackedFarm) -> None:
+def test_worker_with_three_false_reports_is_quarantined(siege: AttackedFarm) -> None:
     liar = siege.crew.join("quarantined")
     kept = liar.take()
     for _ in range(BAD_WORKER_STRIKES):
@@ -213,7 +213,7 @@ def test_who_lies_three_times_works_no_more(siege: AttackedFarm) -> None:
     problem(siege.farm.say("register", liar.token, FACTS), 401)
 
 
-def test_a_url_that_is_still_good_brings_nothing_back(siege: AttackedFarm) -> None:
+def test_upload_url_of_a_false_report_brings_nothing_back(siege: AttackedFarm) -> None:
     """The object of a false report is removed at once, but its URL can rewrite it until expiry."""
     liar = siege.crew.join("persistent")
     shard = liar.take()
@@ -228,7 +228,7 @@ def test_a_url_that_is_still_good_brings_nothing_back(siege: AttackedFarm) -> No
     assert order.object_key not in siege.stored()
 
 
-def test_a_day_of_engine_time_is_neither_paid_nor_learnt(
+def test_reported_day_of_engine_time_is_neither_paid_nor_learnt(
     siege: AttackedFarm, liar: StubWorker
 ) -> None:
     before = siege.farm.client.job(siege.job_id).spent
@@ -245,7 +245,7 @@ def test_a_day_of_engine_time_is_neither_paid_nor_learnt(
     assert "86400" not in attempt.timings
 
 
-def test_a_url_ends_with_its_time(siege: AttackedFarm, liar: StubWorker) -> None:
+def test_upload_url_expires(siege: AttackedFarm, liar: StubWorker) -> None:
     order = liar.shards[0].tracks[0]
     ended = siege.began + TTL + 1
     wait_until(lambda: time.monotonic() > ended, timeout_s=15, what="the first URLs are over")
@@ -255,7 +255,7 @@ def test_a_url_ends_with_its_time(siege: AttackedFarm, liar: StubWorker) -> None
     assert liar.put(order).is_success
 
 
-def test_an_expired_lease_commits_nothing(siege: AttackedFarm) -> None:
+def test_expired_lease_commits_nothing(siege: AttackedFarm) -> None:
     (shard,) = siege.mute.shards
 
     def is_over() -> bool:
@@ -268,9 +268,7 @@ def test_an_expired_lease_commits_nothing(siege: AttackedFarm) -> None:
     problem(siege.mute.claim(shard.shard_id, shard.lease_id), 409)
 
 
-def test_a_shard_that_is_finished_cannot_be_had_again(
-    siege: AttackedFarm, liar: StubWorker
-) -> None:
+def test_finished_shard_cannot_be_claimed_again(siege: AttackedFarm, liar: StubWorker) -> None:
     shard: ClaimAnswer = liar.shards[0]
     assert set(liar.make(shard)) == {"committed"}
     problem(liar.claim(shard.shard_id, shard.lease_id), 409)

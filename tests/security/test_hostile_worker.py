@@ -55,7 +55,7 @@ TRESPASSES: dict[str, tuple[Call, int]] = {
 
 
 @pytest.mark.parametrize("name", TRESPASSES)
-def test_what_is_anothers_is_refused(siege: AttackedFarm, name: str) -> None:
+def test_calls_for_another_workers_shard_are_refused(siege: AttackedFarm, name: str) -> None:
     call, status = TRESPASSES[name]
     path, body = call(siege)
     before = siege.held()
@@ -65,7 +65,7 @@ def test_what_is_anothers_is_refused(siege: AttackedFarm, name: str) -> None:
     assert siege.held() == before
 
 
-def test_an_offer_of_another_queue_cannot_be_claimed(siege: AttackedFarm) -> None:
+def test_offer_of_another_queue_cannot_be_claimed(siege: AttackedFarm) -> None:
     offer = siege.honest.offered()
     assert offer is not None
     assert siege.hostile.claim(*offer).status_code == 409
@@ -73,7 +73,7 @@ def test_an_offer_of_another_queue_cannot_be_claimed(siege: AttackedFarm) -> Non
     assert siege.honest.claims(*offer), "the offer still stands"
 
 
-def test_a_heartbeat_for_the_other_moves_nothing(siege: AttackedFarm) -> None:
+def test_heartbeat_for_another_worker_changes_nothing(siege: AttackedFarm) -> None:
     theirs = {"shard_id": siege.theirs.shard_id, "lease_id": siege.theirs.lease_id}
     said = [{**theirs, "stage": "waiting", "step": 7, "steps": 9}]
     answer = siege.hostile.say("heartbeat", shards=said).json()
@@ -83,7 +83,7 @@ def test_a_heartbeat_for_the_other_moves_nothing(siege: AttackedFarm) -> None:
     assert lease.step == 0
 
 
-def test_the_others_tracks_are_not_handed_back_under_the_own_lease(siege: AttackedFarm) -> None:
+def test_release_of_another_workers_tracks_changes_nothing(siege: AttackedFarm) -> None:
     before = siege.held()
     ids = [order.track_id for order in siege.theirs.tracks]
     said = {"lease_id": siege.own.lease_id, "track_ids": ids, "reason": "draining"}
@@ -110,7 +110,9 @@ FOREIGN: dict[str, tuple[Report, str]] = {
 
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("kind", ["done", "failed"])
-def test_another_workers_result_is_refused(siege: AttackedFarm, name: str, kind: str) -> None:
+def test_report_of_another_workers_track_is_refused(
+    siege: AttackedFarm, name: str, kind: str
+) -> None:
     report, words = FOREIGN[name]
     shard, order, changes = report(siege)
     before = siege.held()
@@ -145,7 +147,7 @@ CALLS: dict[str, Callable[[AttackedFarm], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_removed_worker_is_nobody(siege: AttackedFarm, call: str) -> None:
+def test_removed_worker_is_unauthorized(siege: AttackedFarm, call: str) -> None:
     gone = siege.crew.join("gone")
     siege.crew.silence(gone)
     siege.farm.client.remove_worker(gone.id)
@@ -156,7 +158,7 @@ def test_a_removed_worker_is_nobody(siege: AttackedFarm, call: str) -> None:
     assert "worker.remove" in siege.audited(gone.id)
 
 
-def test_a_spent_a_revoked_and_an_ended_invitation_let_nobody_join(siege: AttackedFarm) -> None:
+def test_invitation_that_is_spent_revoked_or_expired_is_refused(siege: AttackedFarm) -> None:
     spent = siege.farm.invite()
     left = siege.farm.joined(spent, name="once")
     siege.farm.say("leave", left.token)
@@ -191,9 +193,7 @@ def test_a_spent_a_revoked_and_an_ended_invitation_let_nobody_join(siege: Attack
         ("GET", "/api/docs"),
     ],
 )
-def test_its_token_opens_no_door_of_the_operator(
-    siege: AttackedFarm, method: str, path: str
-) -> None:
+def test_worker_token_opens_no_operator_route(siege: AttackedFarm, method: str, path: str) -> None:
     place = path.replace("JOB", siege.job_id).replace("OTHER", siege.honest.id)
     place = place if place.startswith("/") else f"/api/v1/{place}"
     before = siege.held(), siege.farm.client.job(siege.job_id).state
@@ -202,7 +202,7 @@ def test_its_token_opens_no_door_of_the_operator(
     assert (siege.held(), siege.farm.client.job(siege.job_id).state) == before
 
 
-def test_a_flood_is_held_back_and_the_others_are_served(siege: AttackedFarm) -> None:
+def test_flood_of_one_worker_is_limited_and_others_are_served(siege: AttackedFarm) -> None:
     flooder = siege.crew.join("flooder")
     siege.crew.silence(flooder)
     answers = []
@@ -219,7 +219,7 @@ def test_a_flood_is_held_back_and_the_others_are_served(siege: AttackedFarm) -> 
     assert slowest < 2
 
 
-def test_afterwards_the_honest_worker_finishes_and_everything_adds_up(siege: AttackedFarm) -> None:
+def test_honest_worker_finishes_the_job_after_all_attacks(siege: AttackedFarm) -> None:
     """The store has no objects without an artifact."""
     for member in siege.crew.others(siege.honest):
         siege.farm.client.remove_worker(member.id)
