@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.composed import composed, judged, read, set_up
+from tests.deploy.composed import compose_output, composed, read, set_up
 from tests.deploy.tools import DEPLOY, ROOT, program, scripts
 from tests.servers.process import run
 from trackfarm_scheduler.settings import SchedulerSettings
@@ -33,7 +33,7 @@ def test_compose_file_is_valid_and_needs_each_secret(settings: Path, farm: dict[
     named = [name for name in read(settings) if SECRETS.search(name)]
     assert len(named) == 8
     for name in [*named, "FARM_HOST", "FARM_FOLDER", "FARM_UID"]:
-        assert name in judged(settings, **{name: ""}).stderr
+        assert name in compose_output(settings, **{name: ""}).stderr
 
 
 def test_example_settings_have_no_secret(settings: Path) -> None:

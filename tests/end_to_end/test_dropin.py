@@ -199,8 +199,8 @@ def test_thousand_calls_at_once_are_accepted(
         ids = [task_id for share in shares for task_id in share]
         took = time.monotonic() - start
         assert len(set(ids)) == CALLS
-        assert {job.id for job in farm.ledger.rows(JobRow)} == set(ids)
-        tracks = farm.ledger.rows(TrackRow)
+        assert {job.id for job in farm.database.rows(JobRow)} == set(ids)
+        tracks = farm.database.rows(TrackRow)
         assert [t.state for t in tracks] == [TrackState.PENDING] * 2 * CALLS
         polls = []
         for _ in range(5):

@@ -13,7 +13,12 @@ import pytest
 from sqlmodel import col
 
 from tests.end_to_end.farm import LocalFarm
-from tests.end_to_end.job_checks import computed_once, ends_done, made_exactly_once, sounds_right
+from tests.end_to_end.job_checks import (
+    assert_audio_matches,
+    assert_computed_once,
+    assert_made_exactly_once,
+    wait_until_done,
+)
 from tests.servers.process import wait_until
 from tests.worker.judges import JUDGES, AudioFile, judged, lufs
 from tests.worker.sources.hosts import serve_folder
@@ -33,7 +38,7 @@ def farm(shared_farm: LocalFarm) -> LocalFarm:
 @pytest.fixture(scope="module")
 def job_id(farm: LocalFarm) -> str:
     job_id = str(submitted(farm, EXAMPLES / "tasks.yaml")["job"]["id"])
-    ends_done(farm, job_id, timeout_s=120)
+    wait_until_done(farm, job_id, timeout_s=120)
     return job_id
 
 
@@ -79,7 +84,7 @@ def test_each_task_becomes_a_tagged_file(
     tracks = list(farm.client.tracks(job_id))
     assert [track.name for track in tracks] == [brief.name for brief in wanted()]
     for track, brief in zip(tracks, wanted(), strict=True):
-        sounds_right(track)
+        assert_audio_matches(track)
         file = downloaded(track, tmp_path, judge)
         assert file.codec == CODECS[track.audio_format]
         assert (file.rate, file.channels) == (48_000, 2)
@@ -92,8 +97,8 @@ def test_each_task_becomes_a_tagged_file(
         assert (texts["model_set"], texts["job"]) == ("tiny", job_id)
         assert "Noise" in texts["copyright"]
         assert -60 < track.artifact.measurements["lufs"] < 0
-    computed_once(farm, job_id)
-    made_exactly_once(farm, job_id)
+    assert_computed_once(farm, job_id)
+    assert_made_exactly_once(farm, job_id)
 
 
 def test_loudness_of_a_track_is_that_of_its_brief(
@@ -109,7 +114,7 @@ def test_loudness_of_a_track_is_that_of_its_brief(
 
 def test_fetch_time_is_counted_only_for_tracks_with_sources(farm: LocalFarm, job_id: str) -> None:
     ids = {track.name: track.id for track in farm.client.tracks(job_id)}
-    attempts = farm.ledger.rows(AttemptRow, col(AttemptRow.track_id).in_(ids.values()))
+    attempts = farm.database.rows(AttemptRow, col(AttemptRow.track_id).in_(ids.values()))
     fetched = {a.track_id: json.loads(a.timings)["fetch"] for a in attempts if a.state == "done"}
     assert fetched[ids["from-words"]] == fetched[ids["from-codes"]] == 0
     assert fetched[ids["cover"]] > 0
@@ -139,7 +144,7 @@ def test_finished_track_can_be_a_source(farm: LocalFarm, job_id: str) -> None:
         audio_format="wav",
     )
     answer = farm.client.submit(JobHeader(catalog="next"), [again])
-    ends_done(farm, answer.job.id)
+    wait_until_done(farm, answer.job.id)
 
 
 def test_bad_source_fails_only_its_own_track(farm: LocalFarm, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_requests_generated_from_the_description_are_answered(
     farm: LocalFarm, description: BaseSchema
 ) -> None:
     assert tried_all(description, given_out(farm)) >= 20
-    assert farm.scheduler.alive
+    assert farm.scheduler.is_running
 
 
 @pytest.mark.soak
@@ -119,4 +119,4 @@ def test_ten_minutes_of_generated_requests_are_answered(
     while time.monotonic() < began + SOAK_SECONDS:
         tried_all(description, given_out(farm), examples=100, chance=chance)
         chance += 1
-    assert farm.scheduler.alive
+    assert farm.scheduler.is_running

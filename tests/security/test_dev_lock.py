@@ -1,4 +1,4 @@
-"""The committed versions of what `make demo` and `make test` install."""
+"""The lock of the packages that `make demo` and `make test` install."""
 
 import tomllib
 from collections.abc import Iterator

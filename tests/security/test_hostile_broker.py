@@ -126,13 +126,13 @@ def waiting(guarded: GuardedFarm, hostile: RegisterAnswer, other: RegisterAnswer
 
 @pytest.fixture(scope="module")
 def access(guarded: GuardedFarm, hostile: RegisterAnswer) -> Iterator[Redis]:
-    with guarded.access_of(hostile) as client:
+    with guarded.worker_connection(hostile) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def owner(guarded: GuardedFarm) -> Iterator[Redis]:
-    with guarded.own_access() as client:
+    with guarded.owner_connection() as client:
         yield client
 
 
@@ -183,12 +183,12 @@ def test_registration_holds_no_other_broker_password(
 
 def test_broker_user_is_removed_when_its_worker_leaves(guarded: GuardedFarm, owner: Redis) -> None:
     leaver = guarded.joined(name="leaver")
-    with guarded.access_of(leaver) as access:
+    with guarded.worker_connection(leaver) as access:
         assert access.ping()
         assert guarded.say("leave", leaver.token).status_code == 200
         with pytest.raises((Gone, AuthenticationError)):
             access.ping()
-    with guarded.access_of(leaver) as again, pytest.raises(AuthenticationError):
+    with guarded.worker_connection(leaver) as again, pytest.raises(AuthenticationError):
         again.ping()
     assert user_name(leaver.worker_id) not in owner.acl_users()
 
@@ -198,7 +198,7 @@ def test_broker_user_is_removed_with_its_worker(guarded: GuardedFarm) -> None:
     assert guarded.client.remove_worker(doomed.worker_id).state == "gone"
     assert guarded.say("heartbeat", doomed.token).status_code == 401
     assert guarded.say("register", doomed.token, FACTS).status_code == 401
-    with guarded.access_of(doomed) as access, pytest.raises(AuthenticationError):
+    with guarded.worker_connection(doomed) as access, pytest.raises(AuthenticationError):
         access.ping()
 
 
@@ -207,7 +207,7 @@ def test_broker_users_return_after_an_empty_restart(guarded: GuardedFarm) -> Non
     guarded.broker.restart_empty()
 
     def is_let_in() -> bool:
-        with guarded.access_of(worker) as access:
+        with guarded.worker_connection(worker) as access:
             try:
                 return bool(access.ping())
             except (Gone, AuthenticationError):

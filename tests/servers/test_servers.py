@@ -1,4 +1,4 @@
-"""The test servers themselves: each serves, and does what its methods say."""
+"""The test servers themselves: each serves, and its methods do as they promise."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def test_process_that_ignores_its_stop_signal_is_killed(tmp_path: Path) -> None:
     with Process(["sh", "-c", script], log=tmp_path / "log") as process:
         process.wait_ready(ready.exists)
         process.stop(timeout_s=0.2)
-        assert not process.alive
+        assert not process.is_running
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a child to its parent")
