@@ -1,7 +1,7 @@
-"""Asks for known weaknesses of what the images are locked to. Exits 1 when there are any.
+"""Look for known weaknesses of the packages in the images' locks; exit 1 if there are any.
 
-Where no advisory database can be reached it says so in one sentence and fails nothing: a build
-must not depend on somebody else's server.
+If the advisory database cannot be reached, it says so and exits 0: a build must not depend on the
+server of another organisation.
 """
 
 import json
@@ -14,8 +14,8 @@ LOCKS = ("docker/scheduler.lock", "docker/worker.lock", "docker/build.lock")
 NOT_AUDITED = "Nothing was audited: the advisory database cannot be reached from here."
 
 
-def asked(lock: str) -> list[dict[str, Any]] | None:
-    """What pip-audit says of each dependency, None when it could not ask."""
+def audited(lock: str) -> list[dict[str, Any]] | None:
+    """Return the findings of pip-audit for each dependency; None if the database is unreachable."""
     program = Path(sys.executable).with_name("pip-audit")
     options = ["--disable-pip", "--require-hashes", "--format", "json", "--requirement", lock]
     run = subprocess.run([program, *options], check=False, capture_output=True, text=True)
@@ -31,11 +31,11 @@ def asked(lock: str) -> list[dict[str, Any]] | None:
 def main() -> int:
     weak = 0
     for lock in LOCKS:
-        found = asked(lock)
-        if found is None:
+        dependencies = audited(lock)
+        if dependencies is None:
             print(NOT_AUDITED)
             return 0
-        for dependency in found:
+        for dependency in dependencies:
             for vulnerability in dependency.get("vulns", ()):
                 fixed = ", ".join(vulnerability["fix_versions"]) or "no version"
                 name = f"{dependency['name']} {dependency['version']}"

@@ -3,7 +3,7 @@
 `make check` runs it from the root of the repository. It parses and never imports, so it is quick.
 
     file-length      a file has at most 300 lines; migrations may have more
-    docstring-words  a docstring names its subject: no "who", "what", "nobody" in its place
+    docstring-words  a docstring names its subject, without the pronouns of PRONOUNS
     old-name         no module, class or function bears a name that was given up (old_names.py)
     unique-class     a class name means one thing in the product, the benches and the tests
     import-cycle     no module imports itself through others, not even lazily or for its types
@@ -160,7 +160,7 @@ def sql_places(tree: SourceTree) -> Iterator[Breach]:
 
 
 def _queries(module: Module) -> Iterator[tuple[int, str]]:
-    """Yield the line of each SQL text or import of an SQL library, and what is there."""
+    """Yield line and description of each SQL text and each import of an SQL library."""
     for line, source, names in module.imports():
         is_query = not names or bool(set(names) - NOT_QUERIES)
         if source.partition(".")[0] in SQL_LIBRARIES and source != "sqlalchemy.exc" and is_query:
@@ -219,7 +219,7 @@ def docstring_shares(tree: SourceTree) -> Iterator[str]:
     for folder, modules in tree.folders.items():
         texts = [text for module in modules for _, text in module.docstrings]
         count = sum(PRONOUNS.search(text) is not None for text in texts)
-        yield f"{folder}: {count} of {len(texts)} docstrings say who or what instead of a name"
+        yield f"{folder}: {count} of {len(texts)} docstrings have a banned word"
 
 
 def main() -> int:

@@ -25,8 +25,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 # Fixtures for tests of the API, wherever they are.
 pytest_plugins = ["tests.scheduler.sqlite_farm", "tests.scheduler.api_fixture"]
 
-_REMEMBERED = [f for f in vars(dependencies).values() if hasattr(f, "cache_clear")]
-GARBAGE = 50_000  # new objects between two looks of the collector; usually 700
+_CACHES = [f for f in vars(dependencies).values() if hasattr(f, "cache_clear")]
+GARBAGE_THRESHOLD = 50_000  # new objects between two collections; usually 700
 
 
 def pytest_configure() -> None:
@@ -44,16 +44,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """What is imported stays: to look through it as often as usual takes a good part of the time."""
+    """Exempt the imported modules from garbage collection, which takes a good part of the time."""
     gc.freeze()
-    gc.set_threshold(GARBAGE)
+    gc.set_threshold(GARBAGE_THRESHOLD)
 
 
 def pytest_runtest_teardown() -> None:
-    """FastAPI remembers what it called for each application, which then is never let go: after
-    thousands of tests the collector stopped the process for seconds."""
-    for remembered in _REMEMBERED:
-        remembered.cache_clear()
+    """Empty FastAPI's caches, which keep every application of the tests alive: after thousands of
+    them, garbage collection stopped the process for seconds."""
+    for cache in _CACHES:
+        cache.cache_clear()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -68,14 +68,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def redis() -> Iterator[RedisServer]:
-    """A Redis server of this test alone, which may kill and empty it."""
+    """A Redis server for one test, which may kill and empty it."""
     with redis_server(require(any_redis(), "a Redis server")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A shared cluster: take `create_database()` and do not stop it."""
+    """A cluster shared by the tests: each creates its own database, and none stops the cluster."""
     with postgres_server(require(postgres_binaries(), "PostgreSQL")) as server:
         yield server
 
@@ -101,7 +101,7 @@ def rgw() -> Iterator[S3Access]:
 def shared_farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
-    """One worker, to which this machine is no secret, and everybody's jobs: look only at your own."""
+    """Run a farm of one worker that may fetch from this machine; tests share it with their jobs."""
     near = {"source_networks": '["127.0.0.0/8"]', "source_ports": "[]"}
     with running_farm(request, tmp_path_factory, workers=("one",), worker=near) as running:
         yield running

@@ -11,18 +11,20 @@ from trackfarm_scheduler.db.tables import LeaseRow
 from trackfarm_scheduler.policy.states import AttemptState
 
 
-def submitted(farm: LocalFarm, count: int) -> str:
+def submit_job(farm: LocalFarm, count: int) -> str:
     """Submit a job of `count` short tracks that no other job has; return its id."""
     header = JobHeader(catalog=fresh_name("chaos"))
     return farm.client.submit(header, short_briefs(count)).job.id
 
 
-def computing(farm: LocalFarm, name: str) -> list[LeaseRow]:
+def wait_until_computing(farm: LocalFarm, name: str) -> list[LeaseRow]:
     """Wait until a worker computes; return all leases that it holds then."""
-    return _held(farm, name, lambda lease: _is_open(farm, lease) and lease.stage == Stage.COMPUTING)
+    return _wait_until_holding(
+        farm, name, lambda lease: _is_open(farm, lease) and lease.stage == Stage.COMPUTING
+    )
 
 
-def half_finished(farm: LocalFarm, job: str) -> str:
+def wait_until_half_finished(farm: LocalFarm, job: str) -> str:
     """Wait until a worker has delivered a part of a shard; return its name."""
     names: list[str] = []
 
@@ -30,7 +32,7 @@ def half_finished(farm: LocalFarm, job: str) -> str:
         names[:] = [
             name
             for name in farm.workers
-            for lease in farm.ledger.live_leases(worker=name)
+            for lease in farm.database.live_leases(worker=name)
             if lease.job_id == job and _is_open(farm, lease) and _is_begun(farm, lease)
         ]
         return bool(names)
@@ -39,11 +41,13 @@ def half_finished(farm: LocalFarm, job: str) -> str:
     return names[0]
 
 
-def _held(farm: LocalFarm, name: str, chosen: Callable[[LeaseRow], bool]) -> list[LeaseRow]:
+def _wait_until_holding(
+    farm: LocalFarm, name: str, chosen: Callable[[LeaseRow], bool]
+) -> list[LeaseRow]:
     held: list[LeaseRow] = []
 
     def busy() -> bool:
-        held[:] = farm.ledger.live_leases(worker=name)
+        held[:] = farm.database.live_leases(worker=name)
         return any(map(chosen, held))
 
     wait_until(busy, timeout_s=60, what=f"{name} is in the middle of a shard")
@@ -51,14 +55,14 @@ def _held(farm: LocalFarm, name: str, chosen: Callable[[LeaseRow], bool]) -> lis
 
 
 def _is_open(farm: LocalFarm, lease: LeaseRow) -> bool:
-    return bool(farm.ledger.open_under({lease.id}))
+    return bool(farm.database.open_track_ids({lease.id}))
 
 
 def _is_begun(farm: LocalFarm, lease: LeaseRow) -> bool:
-    return any(a.state == AttemptState.DONE for a in farm.ledger.attempts_under({lease.id}))
+    return any(a.state == AttemptState.DONE for a in farm.database.attempts_under({lease.id}))
 
 
-def placed_again(farm: LocalFarm, track_ids: set[int], old: set[str]) -> bool:
+def are_placed_again(farm: LocalFarm, track_ids: set[int], old: set[str]) -> bool:
     """Return whether each of the tracks has an attempt under a lease that is not in `old`."""
-    attempts = farm.ledger.attempts_at(track_ids)
+    attempts = farm.database.attempts_at(track_ids)
     return {a.track_id for a in attempts if a.lease_id not in old} >= track_ids

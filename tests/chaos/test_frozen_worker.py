@@ -12,9 +12,13 @@ import httpx
 import pytest
 from sqlmodel import col
 
-from tests.chaos.busy import computing, placed_again, submitted
+from tests.chaos.busy import are_placed_again, submit_job, wait_until_computing
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.job_checks import counted_once, ends_done, made_exactly_once
+from tests.end_to_end.job_checks import (
+    assert_counters_match,
+    assert_made_exactly_once,
+    wait_until_done,
+)
 from tests.servers.process import wait_until
 from trackfarm.protocol.worker import (
     WORKER_PREFIX,
@@ -49,50 +53,54 @@ def frozen_farm(
 @pytest.mark.soak
 def test_late_results_are_refused(frozen_farm: LocalFarm) -> None:
     farm = frozen_farm
-    job = submitted(farm, 6)
-    stale = {lease.id for lease in computing(farm, "frozen")}
+    job = submit_job(farm, 6)
+    stale = {lease.id for lease in wait_until_computing(farm, "frozen")}
     os.kill(farm.workers["frozen"].pid, signal.SIGSTOP)
-    unfinished = farm.ledger.open_under(stale)
+    unfinished = farm.database.open_track_ids(stale)
     assert unfinished
     wait_until(
-        lambda: not farm.ledger.open_under(stale), timeout_s=3 * LOST_AFTER_S, what="it is lost"
+        lambda: not farm.database.open_track_ids(stale),
+        timeout_s=3 * LOST_AFTER_S,
+        what="it is lost",
     )
-    for attempt in farm.ledger.attempts_under(stale):
+    for attempt in farm.database.attempts_under(stale):
         if attempt.track_id in unfinished:
-            assert report_late(farm, attempt) is ReportVerdict.REFUSED
-    assert not {a.lease_id for a in farm.ledger.artifacts(job) if a.track_id in unfinished} & stale
+            assert report_late_result(farm, attempt) is ReportVerdict.REFUSED
+    assert (
+        not {a.lease_id for a in farm.database.artifacts(job) if a.track_id in unfinished} & stale
+    )
 
     os.kill(farm.workers["frozen"].pid, signal.SIGCONT)
-    wait_until(lambda: farm.serves("frozen"), timeout_s=20, what="it is welcome again")
-    ends_done(farm, job)
-    assert placed_again(farm, unfinished, stale)
-    made_exactly_once(farm, job)
-    assert farm.ledger.events("worker_lost") == 1
+    wait_until(lambda: farm.takes_shards("frozen"), timeout_s=20, what="it is welcome again")
+    wait_until_done(farm, job)
+    assert are_placed_again(farm, unfinished, stale)
+    assert_made_exactly_once(farm, job)
+    assert farm.database.event_count("worker_lost") == 1
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("silence", [LOST_AFTER_S + 3, 60.0])
-def test_a_worker_that_wakes_up_changes_nothing(frozen_farm: LocalFarm, silence: float) -> None:
+def test_worker_that_wakes_up_changes_nothing(frozen_farm: LocalFarm, silence: float) -> None:
     farm = frozen_farm
-    job = submitted(farm, 12)
-    stale = {lease.id for lease in computing(farm, "frozen")}
+    job = submit_job(farm, 12)
+    stale = {lease.id for lease in wait_until_computing(farm, "frozen")}
     os.kill(farm.workers["frozen"].pid, signal.SIGSTOP)
-    unfinished = farm.ledger.open_under(stale)
+    unfinished = farm.database.open_track_ids(stale)
     assert unfinished
     wait_until(
-        lambda: time.time() - farm.ledger.newest_worker("frozen").last_seen > silence,
+        lambda: time.time() - farm.database.newest_worker("frozen").last_seen > silence,
         timeout_s=silence + 10,
         what="it has been silent for long enough",
     )
     os.kill(farm.workers["frozen"].pid, signal.SIGCONT)
-    ends_done(farm, job)
-    wait_until(lambda: farm.serves("frozen"), timeout_s=20, what="it is welcome again")
-    assert placed_again(farm, unfinished, stale)
-    made_exactly_once(farm, job)
-    counted_once(farm)
+    wait_until_done(farm, job)
+    wait_until(lambda: farm.takes_shards("frozen"), timeout_s=20, what="it is welcome again")
+    assert are_placed_again(farm, unfinished, stale)
+    assert_made_exactly_once(farm, job)
+    assert_counters_match(farm)
 
 
-def report_late(farm: LocalFarm, attempt: AttemptRow) -> ReportVerdict:
+def report_late_result(farm: LocalFarm, attempt: AttemptRow) -> ReportVerdict:
     """Upload an object and report it as the frozen worker would, with its own token."""
     content = b"what the frozen worker made"
     upload = farm.store().presign_put(attempt.object_key, expires=timedelta(seconds=5))
@@ -109,7 +117,7 @@ def report_late(farm: LocalFarm, attempt: AttemptRow) -> ReportVerdict:
         ),
         timings=Timings(),
     )
-    (lease,) = farm.ledger.rows(LeaseRow, col(LeaseRow.id) == attempt.lease_id)
+    (lease,) = farm.database.rows(LeaseRow, col(LeaseRow.id) == attempt.lease_id)
     token = json.loads((farm.folder / "frozen" / "credentials.json").read_text())["token"]
     answer = httpx.post(
         f"{farm.url}{WORKER_PREFIX}/shards/{lease.shard_id}/report",

@@ -7,7 +7,7 @@ from sqlmodel import col
 
 from tests.end_to_end.catalogs import briefs, fresh_name
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.job_checks import counted_once
+from tests.end_to_end.job_checks import assert_counters_match
 from tests.end_to_end.processes import engine_of, kill
 from tests.servers.process import wait_until
 from trackfarm.protocol.operator import JobHeader, JobState, TrackState
@@ -31,76 +31,76 @@ def farm(
         yield running
 
 
-def submitted(farm: LocalFarm) -> str:
+def submit_job(farm: LocalFarm) -> str:
     wanted = briefs(TRACKS, longest=10, steps=1)
     wanted[POISONED] = wanted[POISONED].model_copy(update={"inference_steps": POISON_STEPS})
     return farm.client.submit(JobHeader(catalog=fresh_name("poisoned")), wanted).job.id
 
 
-class Poison:
+class EngineKiller:
     """Kill each engine that makes the track, in any batch. It is recognised by progress through a
     number of steps that only that track has."""
 
     def __init__(self, farm: LocalFarm, track_id: int) -> None:
         self._farm = farm
         self._track_id = track_id
-        self._seen: dict[str, tuple[int, int]] = {}
-        self.strikes = 0
+        self._last_steps: dict[str, tuple[int, int]] = {}
+        self.kills = 0
 
-    def strike(self) -> None:
+    def kill_engine(self) -> None:
         for name, process in self._farm.workers.items():
-            for lease in self._farm.ledger.live_leases(worker=name):
+            for lease in self._farm.database.live_leases(worker=name):
                 if lease.stage != Stage.COMPUTING or lease.steps != POISON_STEPS:
                     continue
-                if self._track_id in self._farm.ledger.open_under({lease.id}):
-                    self._look_at(name, engine_of(process.pid), lease.step)
+                if self._track_id in self._farm.database.open_track_ids({lease.id}):
+                    self._kill_if_moving(name, engine_of(process.pid), lease.step)
 
-    def _look_at(self, name: str, engine: int | None, step: int) -> None:
+    def _kill_if_moving(self, name: str, engine: int | None, step: int) -> None:
         if engine is None:
             return
-        last_engine, last_step = self._seen.get(name, (0, 0))
-        self._seen[name] = engine, step
+        last_engine, last_step = self._last_steps.get(name, (0, 0))
+        self._last_steps[name] = engine, step
         if engine == last_engine and step > last_step:
             kill(engine)
-            self.strikes += 1
+            self.kills += 1
 
 
 def has_ended(farm: LocalFarm, job_id: str) -> bool:
-    (job,) = farm.ledger.rows(JobRow, col(JobRow.id) == job_id)
+    (job,) = farm.database.rows(JobRow, col(JobRow.id) == job_id)
     return JobState(job.state).ended
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-def test_a_poisoned_track_fails_alone(farm: LocalFarm) -> None:
-    job = submitted(farm)
-    poisoned = farm.ledger.tracks(job)[POISONED].id
+def test_poisoned_track_fails_alone(farm: LocalFarm) -> None:
+    job = submit_job(farm)
+    poisoned = farm.database.tracks(job)[POISONED].id
     assert poisoned is not None
-    poison = Poison(farm, poisoned)
+    killer = EngineKiller(farm, poisoned)
 
     def ends() -> bool:
-        poison.strike()
+        killer.kill_engine()
         return has_ended(farm, job)
 
     wait_until(ends, timeout_s=280, what="the job ends")
     ended = farm.client.job(job)
     assert (ended.state, ended.tracks.done, ended.tracks.failed) == (JobState.DONE, TRACKS - 1, 1)
-    assert poison.strikes >= MAX_CRASHES, "first in its batches, then alone"
-    says_why_and_who(farm, job, poisoned)
-    blames_nobody_else(farm, poisoned)
-    counted_once(farm)
+    assert killer.kills >= MAX_CRASHES, "first in its batches, then alone"
+    assert_failure_is_explained(farm, job, poisoned)
+    assert_no_other_track_failed(farm, poisoned)
+    assert_counters_match(farm)
 
 
-def says_why_and_who(farm: LocalFarm, job: str, poisoned: int) -> None:
+def assert_failure_is_explained(farm: LocalFarm, job: str, poisoned: int) -> None:
     (failed,) = farm.client.tracks(job, state=TrackState.FAILED)
     assert failed.id == poisoned
     assert failed.error.startswith(FailureKind.ENGINE_DIED)
     assert f"it crashed the engine {MAX_CRASHES} times" in failed.error
-    tried = farm.ledger.rows(AttemptRow, col(AttemptRow.track_id) == poisoned)
+    tried = farm.database.rows(AttemptRow, col(AttemptRow.track_id) == poisoned)
     assert {(a.state, a.kind) for a in tried} == {(AttemptState.FAILED, FailureKind.ENGINE_DIED)}
     events = [
         event
-        for event in farm.ledger.rows(EventRow, col(EventRow.track_id) == poisoned)
+        for event in farm.database.rows(EventRow, col(EventRow.track_id) == poisoned)
         if event.kind in {"track_retried", "track_failed"}
     ]
     assert len(tried) == len(events) == MAX_CRASHES
@@ -108,13 +108,13 @@ def says_why_and_who(farm: LocalFarm, job: str, poisoned: int) -> None:
     assert len({a.worker_id for a in tried}) == len(farm.workers), "both had a try"
 
 
-def blames_nobody_else(farm: LocalFarm, poisoned: int) -> None:
-    assert not farm.ledger.rows(
+def assert_no_other_track_failed(farm: LocalFarm, poisoned: int) -> None:
+    assert not farm.database.rows(
         AttemptRow,
         col(AttemptRow.state) == AttemptState.FAILED,
         col(AttemptRow.track_id) != poisoned,
     )
-    assert {t.failures for t in farm.ledger.rows(TrackRow, col(TrackRow.id) != poisoned)} == {0}
-    assert farm.ledger.events("worker_quarantined") == 0
+    assert {t.failures for t in farm.database.rows(TrackRow, col(TrackRow.id) != poisoned)} == {0}
+    assert farm.database.event_count("worker_quarantined") == 0
     assert {worker.strikes for worker in farm.client.workers()} == {0}
-    assert all(farm.serves(name) for name in farm.workers)
+    assert all(farm.takes_shards(name) for name in farm.workers)

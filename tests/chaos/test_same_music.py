@@ -5,11 +5,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from tests.chaos.busy import computing
+from tests.chaos.busy import wait_until_computing
 from tests.end_to_end.catalogs import fresh_name
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.job_checks import ends_done, made_exactly_once
-from tests.end_to_end.recordings import Studio, beyond_rounding, recorded, step_apart
+from tests.end_to_end.job_checks import assert_made_exactly_once, wait_until_done
+from tests.end_to_end.recordings import (
+    UnroundedRenderer,
+    excess_over_rounding,
+    mean_difference,
+    recordings_of,
+)
 from tests.servers.process import wait_until
 from tests.worker.engine.builders import tiny_pipeline
 from trackfarm.catalog import Brief
@@ -37,7 +42,7 @@ def quick_farm(
         yield running
 
 
-def wanted(count: int) -> list[Brief]:
+def solo_briefs(count: int) -> list[Brief]:
     """Build briefs of equal cost, so that equal farms cut equal shards of them."""
     return [
         Brief(
@@ -53,7 +58,7 @@ def wanted(count: int) -> list[Brief]:
     ]
 
 
-def company(count: int) -> list[Brief]:
+def other_briefs(count: int) -> list[Brief]:
     """Build other briefs, as long as one batch with the wanted ones allows; half of them
     unguided."""
     return [
@@ -69,11 +74,11 @@ def company(count: int) -> list[Brief]:
     ]
 
 
-def mingled(briefs: Sequence[Brief], others: Sequence[Brief]) -> list[Brief]:
+def interleaved(briefs: Sequence[Brief], others: Sequence[Brief]) -> list[Brief]:
     return [brief for pair in zip(briefs, others, strict=True) for brief in pair]
 
 
-def submitted(farm: LocalFarm, briefs: Sequence[Brief]) -> str:
+def submit_job(farm: LocalFarm, briefs: Sequence[Brief]) -> str:
     """Submit a job that shares no track: an equal brief in another catalog is another track."""
     return farm.client.submit(JobHeader(catalog=fresh_name("music")), briefs).job.id
 
@@ -85,16 +90,16 @@ def names(farm: LocalFarm, job: str) -> dict[int, str]:
 def shards(farm: LocalFarm, job: str) -> dict[str, frozenset[str]]:
     """Return, by name of each track, the names of all tracks made under the same lease."""
     name_of = names(farm, job)
-    lease_of = {name_of[a.track_id]: a.lease_id for a in farm.ledger.artifacts(job)}
+    lease_of = {name_of[a.track_id]: a.lease_id for a in farm.database.artifacts(job)}
     return {
         n: frozenset(m for m in lease_of if lease_of[m] == lease) for n, lease in lease_of.items()
     }
 
 
-def makers(farm: LocalFarm, job: str) -> dict[str, str]:
+def worker_ids(farm: LocalFarm, job: str) -> dict[str, str]:
     """Return worker ids by name of track."""
     name_of = names(farm, job)
-    return {name_of[a.track_id]: a.worker_id for a in farm.ledger.artifacts(job)}
+    return {name_of[a.track_id]: a.worker_id for a in farm.database.artifacts(job)}
 
 
 def lost_in_mid_shard(farm: LocalFarm, job: str) -> set[str]:
@@ -103,8 +108,8 @@ def lost_in_mid_shard(farm: LocalFarm, job: str) -> set[str]:
     held: set[str] = set()
 
     def begun() -> bool:
-        leases = {lease.id for lease in computing(farm, FIRST) if lease.job_id == job}
-        held.update(name_of[track_id] for track_id in farm.ledger.open_under(leases))
+        leases = {lease.id for lease in wait_until_computing(farm, FIRST) if lease.job_id == job}
+        held.update(name_of[track_id] for track_id in farm.database.open_track_ids(leases))
         return any(name.startswith("wanted") for name in held)
 
     wait_until(begun, timeout_s=30, what=f"{FIRST} makes some of them")
@@ -113,51 +118,59 @@ def lost_in_mid_shard(farm: LocalFarm, job: str) -> set[str]:
 
 
 @pytest.mark.soak
-def test_in_other_company_a_track_is_the_same_music(farm: LocalFarm) -> None:
-    briefs = wanted(2)
-    alone = [submitted(farm, [brief]) for brief in briefs]
-    together = submitted(farm, mingled(briefs, company(2)))
+def test_track_is_the_same_music_in_another_batch(farm: LocalFarm) -> None:
+    briefs = solo_briefs(2)
+    alone = [submit_job(farm, [brief]) for brief in briefs]
+    together = submit_job(farm, interleaved(briefs, other_briefs(2)))
     for job in (*alone, together):
-        ends_done(farm, job)
-    mixed = recorded(farm, together)
-    solos = {name: samples for job in alone for name, samples in recorded(farm, job).items()}
+        wait_until_done(farm, job)
+    mixed = recordings_of(farm, together)
+    solos = {name: samples for job in alone for name, samples in recordings_of(farm, job).items()}
     assert len(solos) == len(briefs)
-    assert all(step_apart(samples, mixed[name]) < TOLERANCE for name, samples in solos.items())
+    assert all(mean_difference(samples, mixed[name]) < TOLERANCE for name, samples in solos.items())
     assert np.abs(solos["wanted-0"] - solos["wanted-1"].astype(np.int32)).max() > 1000
 
 
 @pytest.mark.soak
-def test_after_a_kill_and_by_another_worker_a_track_is_the_same_music(
+def test_track_is_the_same_music_after_a_kill_and_by_another_worker(
     quick_farm: LocalFarm, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    farm, briefs = quick_farm, wanted(6)
-    before = submitted(farm, briefs)
-    ends_done(farm, before)
+    farm, briefs = quick_farm, solo_briefs(6)
+    before = submit_job(farm, briefs)
+    wait_until_done(farm, before)
     farm.start_workers(OTHER, step_delay=0.1)
-    disturbed = submitted(farm, mingled(briefs, company(6)))
-    lost = lost_in_mid_shard(farm, disturbed)
-    ends_done(farm, disturbed)
-    after = submitted(farm, briefs)
-    ends_done(farm, after)
-    for job in (before, disturbed, after):
-        made_exactly_once(farm, job)
+    with_a_kill = submit_job(farm, interleaved(briefs, other_briefs(6)))
+    lost = lost_in_mid_shard(farm, with_a_kill)
+    wait_until_done(farm, with_a_kill)
+    after = submit_job(farm, briefs)
+    wait_until_done(farm, after)
+    for job in (before, with_a_kill, after):
+        assert_made_exactly_once(farm, job)
 
-    first, other = (farm.ledger.newest_worker(name).id for name in (FIRST, OTHER))
-    assert set(makers(farm, before).values()) == {first}
-    assert set(makers(farm, after).values()) == {other}
-    by_other = {n for n in lost if makers(farm, disturbed)[n] == other}
+    first, other = (farm.database.newest_worker(name).id for name in (FIRST, OTHER))
+    assert set(worker_ids(farm, before).values()) == {first}
+    assert set(worker_ids(farm, after).values()) == {other}
+    by_other = {n for n in lost if worker_ids(farm, with_a_kill)[n] == other}
     assert by_other, "tracks lost in mid-shard were made again by the other worker"
 
-    music = {job: recorded(farm, job) for job in (before, disturbed, after)}
-    studio = Studio(tiny_pipeline(tmp_path_factory.mktemp("models")))
-    apart = {
-        (job, brief.name): beyond_rounding(music[job][str(brief.name)], studio.play(brief))
+    recordings = {job: recordings_of(farm, job) for job in (before, with_a_kill, after)}
+    renderer = UnroundedRenderer(tiny_pipeline(tmp_path_factory.mktemp("models")))
+    differences = {
+        (job, brief.name): excess_over_rounding(
+            recordings[job][str(brief.name)], renderer.render(brief)
+        )
         for brief in briefs
-        for job in music
+        for job in recordings
     }
-    print(f"against the track alone, unrounded: {max(apart.values()):.1e}")
-    assert max(apart.values()) < TOLERANCE
+    print(f"against the track alone, unrounded: {max(differences.values()):.1e}")
+    assert max(differences.values()) < TOLERANCE
 
-    alike = {n for n, mates in shards(farm, before).items() if mates == shards(farm, after)[n]}
-    assert any(len(shards(farm, before)[name]) > 1 for name in alike), "they made a batch together"
-    assert all(np.array_equal(music[before][n], music[after][n]) for n in alike)
+    same_shards = {
+        n
+        for n, names_in_shard in shards(farm, before).items()
+        if names_in_shard == shards(farm, after)[n]
+    }
+    assert any(len(shards(farm, before)[name]) > 1 for name in same_shards), (
+        "they made a batch together"
+    )
+    assert all(np.array_equal(recordings[before][n], recordings[after][n]) for n in same_shards)

@@ -8,9 +8,9 @@ from functools import partial
 
 import pytest
 
-from tests.chaos.busy import submitted
+from tests.chaos.busy import submit_job
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.job_checks import ends_done, made_exactly_once
+from tests.end_to_end.job_checks import assert_made_exactly_once, wait_until_done
 from tests.end_to_end.processes import engine_of, kill
 from tests.servers.process import wait_until
 from trackfarm.protocol.operator import WorkerState
@@ -22,7 +22,7 @@ RECOVERED_S = 90
 
 
 @pytest.fixture
-def frail_farm(
+def long_chaos_farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
     with running_farm(
@@ -31,14 +31,14 @@ def frail_farm(
         yield running
 
 
-class Chaos:
+class RandomFaults:
     """Random faults in a farm. The farm recovers without help, except that killed workers are
     restarted."""
 
     def __init__(self, farm: LocalFarm, dice: random.Random) -> None:
         self._farm = farm
         self._dice = dice
-        self._blows: list[Callable[[], None]] = [
+        self._faults: list[Callable[[], None]] = [
             self.kill_worker,
             self.terminate_worker,
             self.freeze_worker,
@@ -46,22 +46,22 @@ class Chaos:
             self.kill_scheduler,
             self.empty_broker,
         ]
-        self.struck: list[str] = []
+        self.injected: list[str] = []
 
-    def strike(self) -> None:
-        blow = self._dice.choice(self._blows)
-        self.struck.append(blow.__name__)
-        blow()
+    def inject(self) -> None:
+        fault = self._dice.choice(self._faults)
+        self.injected.append(fault.__name__)
+        fault()
 
     def kill_worker(self) -> None:
         name = self._dice.choice(WORKER_NAMES)
         self._farm.workers[name].kill()
-        self._farm.begin_worker(name, **SLOW_STEPS)
+        self._farm.start_worker_process(name, **SLOW_STEPS)
 
     def terminate_worker(self) -> None:
         name = self._dice.choice(WORKER_NAMES)
         self._farm.workers[name].stop()
-        self._farm.begin_worker(name, **SLOW_STEPS)
+        self._farm.start_worker_process(name, **SLOW_STEPS)
 
     def freeze_worker(self) -> None:
         """Freeze a worker until the farm has given it up."""
@@ -69,7 +69,7 @@ class Chaos:
         os.kill(self._farm.workers[name].pid, signal.SIGSTOP)
         given_up = {WorkerState.LOST, WorkerState.GONE}
         wait_until(
-            lambda: self._farm.ledger.newest_worker(name).state in given_up,
+            lambda: self._farm.database.newest_worker(name).state in given_up,
             timeout_s=RECOVERED_S,
             what=f"{name} is lost",
         )
@@ -85,25 +85,25 @@ class Chaos:
         self._farm.start_scheduler()
 
     def empty_broker(self) -> None:
-        self._farm.parts.broker.restart_empty()
+        self._farm.infrastructure.broker.restart_empty()
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-def test_nothing_is_lost_and_nothing_is_twice(frail_farm: LocalFarm) -> None:
+def test_random_faults_lose_and_repeat_no_track(long_chaos_farm: LocalFarm) -> None:
     seed = random.randrange(10**6)
     print(f"chaos with seed {seed}")
-    chaos = Chaos(frail_farm, random.Random(seed))
-    job = submitted(frail_farm, TRACKS)
-    ledger = frail_farm.ledger
+    faults = RandomFaults(long_chaos_farm, random.Random(seed))
+    job = submit_job(long_chaos_farm, TRACKS)
+    database = long_chaos_farm.database
     for goal in range(10, TRACKS + 1, 10):
-        chaos.strike()
+        faults.inject()
         wait_until(
-            partial(ledger.has_made, job, goal),
+            partial(database.has_done, job, goal),
             timeout_s=RECOVERED_S,
-            what=f"the farm goes on after {chaos.struck[-3:]}",
+            what=f"the farm goes on after {faults.injected[-3:]}",
         )
-    print(f"{len(chaos.struck)} faults: {sorted(chaos.struck)}")
-    ends_done(frail_farm, job)
-    frail_farm.start_workers(*WORKER_NAMES, **SLOW_STEPS)
-    made_exactly_once(frail_farm, job)
+    print(f"{len(faults.injected)} faults: {sorted(faults.injected)}")
+    wait_until_done(long_chaos_farm, job)
+    long_chaos_farm.start_workers(*WORKER_NAMES, **SLOW_STEPS)
+    assert_made_exactly_once(long_chaos_farm, job)

@@ -4,9 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.busy import submitted
+from tests.chaos.busy import submit_job
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.job_checks import counted_once, ends_done, made_exactly_once, scraped
+from tests.end_to_end.job_checks import (
+    assert_counters_match,
+    assert_made_exactly_once,
+    metric_sums,
+    wait_until_done,
+)
 from tests.end_to_end.processes import seconds_until
 from trackfarm.protocol.operator import WorkerState
 from trackfarm_scheduler.policy.states import AttemptState
@@ -25,31 +30,31 @@ def uneven_farm(
 
 
 @pytest.mark.soak
-def test_an_idle_worker_overtakes_a_straggler(uneven_farm: LocalFarm) -> None:
+def test_idle_worker_overtakes_a_straggler(uneven_farm: LocalFarm) -> None:
     farm = uneven_farm
-    job = submitted(farm, 8)
+    job = submit_job(farm, 8)
     took = seconds_until(
         lambda: farm.client.job(job).state.ended, timeout_s=STEPS * STEP_S, what="the job ends"
     )
-    ends_done(farm, job)
+    wait_until_done(farm, job)
     stopped = seconds_until(
-        lambda: farm.ledger.newest_worker("slow").state == WorkerState.READY,
+        lambda: farm.database.newest_worker("slow").state == WorkerState.READY,
         timeout_s=STOPPED_S,
         what="the loser has stopped",
     )
     print(f"straggler: job done after {took:.1f} s, loser stopped after {stopped:.1f} s more")
-    fast, slow = farm.ledger.newest_worker("fast"), farm.ledger.newest_worker("slow")
-    races = farm.ledger.races()
-    won = [a for a in farm.ledger.attempts_under(races) if a.state == AttemptState.DONE]
+    fast, slow = farm.database.newest_worker("fast"), farm.database.newest_worker("slow")
+    races = farm.database.speculative_lease_ids()
+    won = [a for a in farm.database.attempts_under(races) if a.state == AttemptState.DONE]
     assert won
     assert {a.worker_id for a in won} == {fast.id}
     overtaken = [
         a
-        for a in farm.ledger.attempts_at({a.track_id for a in won})
+        for a in farm.database.attempts_at({a.track_id for a in won})
         if a.state == AttemptState.CANCELLED
     ]
     assert {(a.worker_id, a.kind) for a in overtaken} == {(slow.id, "overtaken")}
     assert sorted(a.track_id for a in overtaken) == sorted(a.track_id for a in won)
-    assert scraped(farm)["trackfarm_races_decided_total", ""] >= 1
-    made_exactly_once(farm, job)
-    counted_once(farm)
+    assert metric_sums(farm)["trackfarm_races_decided_total", ""] >= 1
+    assert_made_exactly_once(farm, job)
+    assert_counters_match(farm)

@@ -14,11 +14,15 @@ import pytest
 from redis import Redis
 from sqlmodel import col
 
-from tests.chaos.busy import submitted
+from tests.chaos.busy import submit_job
 from tests.chaos.slow_workers import SLOW_STEPS, WORKER_NAMES
 from tests.end_to_end.farm import QUICK, LocalFarm
-from tests.end_to_end.infrastructure import REAL, open_parts
-from tests.end_to_end.job_checks import counted_once, ends_done, made_exactly_once
+from tests.end_to_end.infrastructure import REAL, open_infrastructure
+from tests.end_to_end.job_checks import (
+    assert_counters_match,
+    assert_made_exactly_once,
+    wait_until_done,
+)
 from tests.end_to_end.processes import connections_of
 from tests.servers.process import wait_until
 from trackfarm_scheduler.db.tables import LeaseRow
@@ -27,7 +31,7 @@ TAKEN_OVER_S = 10.0
 
 
 @dataclass(frozen=True)
-class Pair:
+class SchedulerPair:
     """Two schedulers of one farm; the workers belong to the second."""
 
     first: LocalFarm
@@ -35,12 +39,12 @@ class Pair:
 
     def leads(self, farm: LocalFarm) -> bool:
         """Return whether this scheduler holds a leader lease that has not expired."""
-        leader = self.second.ledger.leader()
+        leader = self.second.database.leader()
         return (
             leader.holder.endswith(farm.url.rpartition(":")[2]) and leader.expires_at > time.time()
         )
 
-    def first_leads(self) -> None:
+    def make_first_lead(self) -> None:
         """Make the first scheduler lead, whatever happened before: the second releases the lead
         when it stops in order."""
         if not self.first.is_up:
@@ -56,39 +60,39 @@ class Pair:
 @pytest.fixture(scope="module")
 def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pair]:
+) -> Iterator[SchedulerPair]:
     folder = tmp_path_factory.mktemp("pair")
     with ExitStack() as ending:
-        parts = ending.enter_context(open_parts(REAL, request, folder))
+        infrastructure = ending.enter_context(open_infrastructure(REAL, request, folder))
         farms = []
         for name in ("first", "second"):
             (folder / name).mkdir()
-            farms.append(LocalFarm(parts, folder / name, QUICK))
+            farms.append(LocalFarm(infrastructure, folder / name, QUICK))
             ending.callback(farms[-1].stop)
             farms[-1].start_scheduler()
-        running = Pair(*farms)
+        running = SchedulerPair(*farms)
         running.second.start_workers(*WORKER_NAMES, **SLOW_STEPS)
         yield running
 
 
 @pytest.fixture
-def led(pair: Pair) -> Pair:
+def leading_pair(pair: SchedulerPair) -> SchedulerPair:
     """Return the pair with the first scheduler leading, the second serving, and both workers
     working."""
-    pair.first_leads()
+    pair.make_first_lead()
     pair.second.start_workers(*WORKER_NAMES, **SLOW_STEPS)
     return pair
 
 
-def offered_since(farm: LocalFarm, moment: float) -> list[LeaseRow]:
+def leases_offered_since(farm: LocalFarm, moment: float) -> list[LeaseRow]:
     return sorted(
-        farm.ledger.rows(LeaseRow, col(LeaseRow.offered_at) > moment),
+        farm.database.rows(LeaseRow, col(LeaseRow.offered_at) > moment),
         key=lambda lease: lease.offered_at,
     )
 
 
-def under_load(farm: LocalFarm, job: str) -> None:
-    wait_until(partial(farm.ledger.has_made, job, 4), timeout_s=60, what="tracks are being made")
+def wait_until_loaded(farm: LocalFarm, job: str) -> None:
+    wait_until(partial(farm.database.has_done, job, 4), timeout_s=60, what="tracks are being made")
 
 
 def freeze_in_transaction(farm: LocalFarm) -> None:
@@ -97,7 +101,7 @@ def freeze_in_transaction(farm: LocalFarm) -> None:
 
     def caught() -> bool:
         os.kill(pid, signal.SIGSTOP)
-        if farm.ledger.writers(connections_of(pid)):
+        if farm.database.writing_connections(connections_of(pid)):
             return True
         os.kill(pid, signal.SIGCONT)
         return False
@@ -105,67 +109,72 @@ def freeze_in_transaction(farm: LocalFarm) -> None:
     wait_until(caught, timeout_s=30, what="it is in the middle of a transaction")
 
 
-def senders_until_made(pair: Pair, job: str, tracks: int) -> tuple[set[int], int]:
+def watch_senders(pair: SchedulerPair, job: str, tracks: int) -> tuple[set[int], int]:
     """Monitor the broker until so many tracks are made; return the ports, other than the second
     scheduler's, that shards were sent from, and the number of shards sent."""
-    strangers: set[int] = set()
+    other_ports: set[int] = set()
     offers = 0
-    broker: Any = Redis.from_url(pair.second.parts.broker.url, socket_timeout=10)
+    broker: Any = Redis.from_url(pair.second.infrastructure.broker.url, socket_timeout=10)
     with broker.monitor() as monitor:
-        while not pair.second.ledger.has_made(job, tracks):
+        while not pair.second.database.has_done(job, tracks):
             command = monitor.next_command()
             if command["command"].upper().startswith("LPUSH GPU."):
                 offers += 1
-                strangers |= {int(command["client_port"])} - connections_of(
+                other_ports |= {int(command["client_port"])} - connections_of(
                     pair.second.scheduler.pid
                 )
-    return strangers, offers
+    return other_ports, offers
 
 
 @pytest.mark.soak
-def test_the_other_takes_over_when_the_leader_dies(led: Pair) -> None:
-    farm = led.second
-    job = submitted(farm, 40)
-    under_load(farm, job)
-    assert led.leads(led.first)
-    led.first.kill_scheduler()
+def test_standby_takes_over_when_the_leader_dies(leading_pair: SchedulerPair) -> None:
+    farm = leading_pair.second
+    job = submit_job(farm, 40)
+    wait_until_loaded(farm, job)
+    assert leading_pair.leads(leading_pair.first)
+    leading_pair.first.kill_scheduler()
     killed = time.time()
     wait_until(
-        lambda: bool(offered_since(farm, killed)), timeout_s=TAKEN_OVER_S, what="shards are offered"
+        lambda: bool(leases_offered_since(farm, killed)),
+        timeout_s=TAKEN_OVER_S,
+        what="shards are offered",
     )
-    took = offered_since(farm, killed)[0].offered_at - killed
+    took = leases_offered_since(farm, killed)[0].offered_at - killed
     print(f"killed leader: the other places after {took:.1f} s")
     assert took <= TAKEN_OVER_S
-    assert led.leads(led.second)
-    ends_done(farm, job, timeout_s=120)
-    made_exactly_once(farm, job)
-    counted_once(farm)
+    assert leading_pair.leads(leading_pair.second)
+    wait_until_done(farm, job, timeout_s=120)
+    assert_made_exactly_once(farm, job)
+    assert_counters_match(farm)
 
 
 @pytest.mark.soak
-def test_a_leader_that_slept_places_nothing_when_it_wakes(led: Pair) -> None:
-    farm = led.second
-    job = submitted(farm, 60)
-    under_load(farm, job)
-    assert led.leads(led.first)
-    freeze_in_transaction(led.first)
+def test_frozen_leader_places_nothing_when_it_wakes(leading_pair: SchedulerPair) -> None:
+    farm = leading_pair.second
+    job = submit_job(farm, 60)
+    wait_until_loaded(farm, job)
+    assert leading_pair.leads(leading_pair.first)
+    freeze_in_transaction(leading_pair.first)
     stopped = time.time()
     try:
         wait_until(
-            lambda: bool(offered_since(farm, stopped)) and led.leads(led.second),
+            lambda: (
+                bool(leases_offered_since(farm, stopped))
+                and leading_pair.leads(leading_pair.second)
+            ),
             timeout_s=TAKEN_OVER_S,
             what="the other places",
         )
-        took = offered_since(farm, stopped)[0].offered_at - stopped
+        took = leases_offered_since(farm, stopped)[0].offered_at - stopped
     finally:
-        os.kill(led.first.scheduler.pid, signal.SIGCONT)
+        os.kill(leading_pair.first.scheduler.pid, signal.SIGCONT)
     print(f"frozen leader: the other places after {took:.1f} s")
-    strangers, offers = senders_until_made(led, job, 50)
+    other_ports, offers = watch_senders(leading_pair, job, 50)
     assert offers
-    assert not strangers, "only the one that leads sends shards"
-    assert "leadership_lost" in (led.first.folder / "scheduler.log").read_text()
-    assert led.first.is_up
-    assert led.leads(led.second)
-    ends_done(farm, job, timeout_s=120)
-    made_exactly_once(farm, job)
-    counted_once(farm)
+    assert not other_ports, "only the one that leads sends shards"
+    assert "leadership_lost" in (leading_pair.first.folder / "scheduler.log").read_text()
+    assert leading_pair.first.is_up
+    assert leading_pair.leads(leading_pair.second)
+    wait_until_done(farm, job, timeout_s=120)
+    assert_made_exactly_once(farm, job)
+    assert_counters_match(farm)

@@ -7,10 +7,15 @@ from collections.abc import Iterator
 import pytest
 from sqlmodel import col
 
-from tests.chaos.busy import computing, half_finished, placed_again, submitted
+from tests.chaos.busy import (
+    are_placed_again,
+    submit_job,
+    wait_until_computing,
+    wait_until_half_finished,
+)
 from tests.chaos.slow_workers import SLOW_STEPS, WORKER_NAMES
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.job_checks import attempts_with, ends_done, made_exactly_once
+from tests.end_to_end.job_checks import assert_made_exactly_once, attempts_in_state, wait_until_done
 from tests.end_to_end.processes import is_running, kill, seconds_until, tree_of
 from tests.servers.process import wait_until
 from trackfarm.protocol.operator import WorkerState
@@ -31,88 +36,88 @@ def long_farm(
         yield running
 
 
-def test_a_killed_engine_costs_one_try_and_no_time(farm: LocalFarm) -> None:
-    job = submitted(farm, 6)
+def test_killed_engine_costs_one_attempt_and_no_time(farm: LocalFarm) -> None:
+    job = submit_job(farm, 6)
     engine = farm.engine("one")
-    computing(farm, "one")
+    wait_until_computing(farm, "one")
     kill(engine)
     took = seconds_until(
-        lambda: bool(attempts_with(farm, job, AttemptState.FAILED)),
+        lambda: bool(attempts_in_state(farm, job, AttemptState.FAILED)),
         timeout_s=3,
         what="the loss is reported",
     )
-    (failed,) = attempts_with(farm, job, AttemptState.FAILED)
+    (failed,) = attempts_in_state(farm, job, AttemptState.FAILED)
     assert failed.kind == FailureKind.ENGINE_DIED
     again = seconds_until(
-        lambda: placed_again(farm, {failed.track_id}, {failed.lease_id}),
+        lambda: are_placed_again(farm, {failed.track_id}, {failed.lease_id}),
         timeout_s=5,
         what="the track that it made is placed again",
     )
     print(f"killed engine: known after {took:.1f} s, placed again after {took + again:.1f} s")
-    ends_done(farm, job)
-    made_exactly_once(farm, job)
-    assert len(attempts_with(farm, job, AttemptState.FAILED)) == 1
+    wait_until_done(farm, job)
+    assert_made_exactly_once(farm, job)
+    assert len(attempts_in_state(farm, job, AttemptState.FAILED)) == 1
     assert farm.engine("one") != engine
 
 
 @pytest.mark.soak
-def test_a_terminated_worker_hands_back_what_it_has_not_finished(farm: LocalFarm) -> None:
-    job = submitted(farm, 12)
-    name = half_finished(farm, job)
-    old = {lease.id for lease in farm.ledger.live_leases(worker=name)}
+def test_terminated_worker_releases_its_unfinished_tracks(farm: LocalFarm) -> None:
+    job = submit_job(farm, 12)
+    name = wait_until_half_finished(farm, job)
+    old = {lease.id for lease in farm.database.live_leases(worker=name)}
     processes = tree_of(farm.workers[name].pid)
-    finished = {a.track_id for a in farm.ledger.attempts_under(old) if a.state == "done"}
+    finished = {a.track_id for a in farm.database.attempts_under(old) if a.state == "done"}
     os.kill(farm.workers[name].pid, signal.SIGTERM)
     took = seconds_until(
         lambda: not any(map(is_running, processes)), timeout_s=DRAINED_S, what="it has gone"
     )
     print(f"terminated worker: gone after {took:.1f} s")
-    leases = farm.ledger.rows(LeaseRow, col(LeaseRow.id).in_(old))
+    leases = farm.database.rows(LeaseRow, col(LeaseRow.id).in_(old))
     assert {lease.state for lease in leases} == {"ended"}
     assert all((lease.ended_at or 0) < (lease.expires_at or 0) for lease in leases)
-    answers = farm.ledger.attempts_under(old)
+    answers = farm.database.attempts_under(old)
     assert {a.state for a in answers} <= {AttemptState.DONE, AttemptState.RELEASED}
     assert {a.track_id for a in answers if a.state == AttemptState.DONE} >= finished
     back = [a for a in answers if a.state == AttemptState.RELEASED]
     assert {a.kind for a in back} == {ReleaseReason.DRAINING}
-    assert farm.ledger.newest_worker(name).state == WorkerState.GONE
-    farm.begin_worker(name, **SLOW_STEPS)
-    ends_done(farm, job)
-    assert placed_again(farm, {a.track_id for a in back}, old)
-    made_exactly_once(farm, job)
+    assert farm.database.newest_worker(name).state == WorkerState.GONE
+    farm.start_worker_process(name, **SLOW_STEPS)
+    wait_until_done(farm, job)
+    assert are_placed_again(farm, {a.track_id for a in back}, old)
+    assert_made_exactly_once(farm, job)
 
 
-def test_a_killed_workers_tracks_are_placed_again(farm: LocalFarm) -> None:
-    job = submitted(farm, 6)
-    old = {lease.id for lease in computing(farm, "one")}
+def test_killed_worker_has_its_tracks_placed_again(farm: LocalFarm) -> None:
+    job = submit_job(farm, 6)
+    old = {lease.id for lease in wait_until_computing(farm, "one")}
     processes = tree_of(farm.workers["one"].pid)
     farm.workers["one"].kill()
-    unfinished = farm.ledger.open_under(old)
+    unfinished = farm.database.open_track_ids(old)
     assert unfinished
     took = seconds_until(
-        lambda: not farm.ledger.open_under(old), timeout_s=NOTICED_S, what="its leases end"
+        lambda: not farm.database.open_track_ids(old), timeout_s=NOTICED_S, what="its leases end"
     )
     print(f"killed worker: {len(unfinished)} tracks free again after {took:.1f} s")
     wait_until(
         lambda: not any(map(is_running, processes)), timeout_s=5, what="its children are gone"
     )
-    farm.begin_worker("one", **SLOW_STEPS)
-    ends_done(farm, job)
-    assert placed_again(farm, unfinished, old)
-    made_exactly_once(farm, job)
+    farm.start_worker_process("one", **SLOW_STEPS)
+    wait_until_done(farm, job)
+    assert are_placed_again(farm, unfinished, old)
+    assert_made_exactly_once(farm, job)
 
 
 @pytest.mark.soak
-def test_a_killed_workers_tracks_do_not_wait_for_long_shards(long_farm: LocalFarm) -> None:
+def test_killed_worker_has_its_tracks_placed_before_long_shards_end(long_farm: LocalFarm) -> None:
     farm = long_farm
-    job = submitted(farm, 8)
+    job = submit_job(farm, 8)
     for name in farm.workers:
-        old = {lease.id for lease in computing(farm, name)}
+        old = {lease.id for lease in wait_until_computing(farm, name)}
     farm.workers[name].kill()
-    unfinished = farm.ledger.open_under(old)
+    unfinished = farm.database.open_track_ids(old)
     assert unfinished
     took = seconds_until(
-        lambda: placed_again(farm, unfinished, old), timeout_s=NOTICED_S, what="they are placed"
+        lambda: are_placed_again(farm, unfinished, old), timeout_s=NOTICED_S, what="they are placed"
     )
     print(f"killed worker: {len(unfinished)} tracks leased again after {took:.1f} s")
     farm.client.cancel(job)

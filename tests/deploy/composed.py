@@ -32,7 +32,7 @@ def read(settings: Path) -> dict[str, str]:
     return {name: value for name, sign, value in lines if sign and not name.startswith("#")}
 
 
-def judged(settings: Path, **changed: str) -> subprocess.CompletedProcess[str]:
+def compose_output(settings: Path, **changed: str) -> subprocess.CompletedProcess[str]:
     """Return the compose tool's view of the file with these settings, some of them changed."""
     command = [str(compose()), "--env-file", str(settings), "--file", str(COMPOSE_FILE)]
     command += ["--profile", "*", "config", "--format", "json"]
@@ -41,13 +41,13 @@ def judged(settings: Path, **changed: str) -> subprocess.CompletedProcess[str]:
 
 
 def composed(settings: Path, **changed: str) -> dict[str, Any]:
-    result = judged(settings, **changed)
+    result = compose_output(settings, **changed)
     assert result.returncode == 0, result.stderr
     document: dict[str, Any] = json.loads(result.stdout)
     return document
 
 
-class Room:
+class ServiceFiles:
     """A service's command, environment and files, located in `folder` instead of in a container.
     `places` maps addresses of other services: `redis:6379` is `localhost:PORT`."""
 
@@ -67,12 +67,12 @@ class Room:
 
     @property
     def command(self) -> list[str]:
-        return [self._told(word) for word in self._service["command"]]
+        return [self._translated(word) for word in self._service["command"]]
 
     @property
     def environment(self) -> dict[str, str]:
         values = self._service.get("environment", {})
-        return {name: self._told(value) for name, value in values.items()}
+        return {name: self._translated(value) for name, value in values.items()}
 
     @property
     def log(self) -> Path:
@@ -86,10 +86,10 @@ class Room:
         path = self.path(target)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = source.read_bytes()
-        path.write_bytes(self._told(content.decode()).encode() if is_text else content)
+        path.write_bytes(self._translated(content.decode()).encode() if is_text else content)
         path.chmod(0o600)
 
-    def _told(self, text: str) -> str:
+    def _translated(self, text: str) -> str:
         text = text.replace(CONTAINER_FOLDER, f"{self.folder}{CONTAINER_FOLDER}")
         for place, here in self._places.items():
             text = text.replace(place, here)

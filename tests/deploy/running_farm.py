@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from tests.deploy.composed import Room, composed, read, set_up
+from tests.deploy.composed import ServiceFiles, composed, read, set_up
 from tests.deploy.tools import program
 from tests.servers.postgres import debian_binaries
 from tests.servers.presence import require
@@ -27,7 +27,7 @@ INSIDE = {"scheduler": 8700, "postgres": 5432, "redis": 6379, "objects": 7070, "
 LOOPBACK = "127.0.0.1"
 
 
-class StandingFarm:
+class ComposedFarm:
     """The running farm. `ports` of its services and, by the names in DOOR, of its front door;
     `client` connects through that door."""
 
@@ -48,20 +48,20 @@ class StandingFarm:
 
     def environment(self) -> dict[str, str]:
         """Return the environment for the operator's command line."""
-        told = {
+        settings = {
             "TRACKFARM_URL": self.url,
             "TRACKFARM_API_KEY": self.settings["FARM_API_KEY"],
             "TRACKFARM_CA_FILE": str(self.tls / "ca.crt"),
         }
-        return {**os.environ, **told}
+        return {**os.environ, **settings}
 
-    def room(self, name: str, *, at: str = HOST, **places: str) -> Room:
+    def service(self, name: str, *, at: str = HOST, **places: str) -> ServiceFiles:
         """Return a service's files and commands; `at` is its host name for other services."""
         neighbours = {f"{n}:{port}": f"{at}:{self.ports[n]}" for n, port in INSIDE.items()}
-        return Room(self._farm, name, self.folder, places | neighbours)
+        return ServiceFiles(self._farm, name, self.folder, places | neighbours)
 
-    def started(self, room: Room, command: list[str], **changed: str) -> Process:
-        return Process(command, log=room.log, env=room.environment | changed)
+    def started(self, service: ServiceFiles, command: list[str], **changed: str) -> Process:
+        return Process(command, log=service.log, env=service.environment | changed)
 
     def start_scheduler(self) -> None:
         self.scheduler = scheduler(self)
@@ -73,13 +73,13 @@ class StandingFarm:
 
     def database(self, name: str) -> str:
         """Return the database URL, with the TLS parameters for libpq."""
-        environment = self.room("scheduler").environment
+        environment = self.service("scheduler").environment
         address = environment["TRACKFARM_SCHEDULER_DATABASE_URL"].replace("+psycopg", "")
         return address.replace("/farm?", f"/{name}?") + f"&sslrootcert={self.tls / 'ca.crt'}"
 
 
-def scheduler(farm: StandingFarm) -> Process:
-    room = farm.room("scheduler")
+def scheduler(farm: ComposedFarm) -> Process:
+    service = farm.service("scheduler")
     changed = {
         "HOST": LOOPBACK,
         "PORT": str(farm.ports["scheduler"]),
@@ -87,24 +87,24 @@ def scheduler(farm: StandingFarm) -> Process:
         "OBJECTS_SECRET_KEY": farm.store.secret_key,
     }
     named = {f"TRACKFARM_SCHEDULER_{name}": value for name, value in changed.items()}
-    return farm.started(room, [sys.executable, "-P", "-m", "trackfarm_scheduler"], **named)
+    return farm.started(service, [sys.executable, "-P", "-m", "trackfarm_scheduler"], **named)
 
 
-def redis(farm: StandingFarm) -> Process:
+def redis(farm: ComposedFarm) -> Process:
     binary = require(redis_binaries().get("redis-server"), "redis-server")
-    room = farm.room("redis", **{"tls-port 6379": f"tls-port {farm.ports['redis']}"})
-    return farm.started(room, [str(binary), *room.command[1:], "--bind", LOOPBACK])
+    service = farm.service("redis", **{"tls-port 6379": f"tls-port {farm.ports['redis']}"})
+    return farm.started(service, [str(binary), *service.command[1:], "--bind", LOOPBACK])
 
 
-def postgres(farm: StandingFarm) -> Process:
+def postgres(farm: ComposedFarm) -> Process:
     binaries = require(debian_binaries(), "PostgreSQL with TLS")
-    room = farm.room("postgres")
-    data, password = room.folder / "data", room.folder / "password"
-    password.write_text(room.environment["POSTGRES_PASSWORD"])
+    service = farm.service("postgres")
+    data, password = service.folder / "data", service.folder / "password"
+    password.write_text(service.environment["POSTGRES_PASSWORD"])
     if os.geteuid() == 0:
-        for path in (room.folder, *room.folder.rglob("*")):
+        for path in (service.folder, *service.folder.rglob("*")):
             shutil.chown(path, "postgres")
-    user = room.environment["POSTGRES_USER"]
+    user = service.environment["POSTGRES_USER"]
     options = ["-U", user, "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync"]
     run([*as_user("postgres"), binaries / "initdb", "-D", data, *options])
     settings = {
@@ -113,11 +113,11 @@ def postgres(farm: StandingFarm) -> Process:
         "unix_socket_directories": "",
     }
     here = [word for item in settings.items() for word in ("-c", "=".join(item))]
-    command = [str(binaries / "postgres"), *room.command[1:], "-D", str(data), *here]
-    return Process(command, log=room.log, user="postgres")
+    command = [str(binaries / "postgres"), *service.command[1:], "-D", str(data), *here]
+    return Process(command, log=service.log, user="postgres")
 
 
-def lets_in(farm: StandingFarm) -> bool:
+def accepts_password(farm: ComposedFarm) -> bool:
     """Return True if the database accepts our connection with its certificate and our password."""
     try:
         psycopg.connect(farm.database("postgres"), connect_timeout=2).close()
@@ -126,14 +126,14 @@ def lets_in(farm: StandingFarm) -> bool:
     return True
 
 
-def create_database(farm: StandingFarm) -> None:
+def create_database(farm: ComposedFarm) -> None:
     """Create an empty database, as the image does at its first start."""
     with psycopg.connect(farm.database("postgres"), autocommit=True) as connection:
         connection.execute("DROP DATABASE IF EXISTS farm WITH (FORCE)")
         connection.execute("CREATE DATABASE farm")
 
 
-def front(farm: StandingFarm) -> Process:
+def front_door(farm: ComposedFarm) -> Process:
     binds = {"8443": "https", "9443": "store", "6380": "broker", "3000": "grafana"}
     binds |= {"9090": "health", "5555": "flower-door"}
     ports = farm.ports | {"flower-door": free_port()}
@@ -143,28 +143,28 @@ def front(farm: StandingFarm) -> Process:
         "GET /health\n": "GET /healthcheck\n",
         f"{LOOPBACK}:8404": f"{LOOPBACK}:{free_port()}",
     }
-    room = farm.room("front", at=LOOPBACK, **places)
-    return farm.started(room, [program("haproxy"), *room.command[1:]])
+    service = farm.service("front", at=LOOPBACK, **places)
+    return farm.started(service, [program("haproxy"), *service.command[1:]])
 
 
-def prometheus(farm: StandingFarm) -> Process:
+def prometheus(farm: ComposedFarm) -> Process:
     port = farm.ports["prometheus"]
     places = {
         "=:9090": f"={LOOPBACK}:{port}",
         "=/prometheus": f"={farm.folder}/series",
         "scrape_interval: 15s": "scrape_interval: 1s",
     }
-    room = farm.room("prometheus", **places)
-    return farm.started(room, [program("prometheus"), *room.command])
+    service = farm.service("prometheus", **places)
+    return farm.started(service, [program("prometheus"), *service.command])
 
 
-def flower(farm: StandingFarm) -> Process:
+def flower(farm: ComposedFarm) -> Process:
     places = {"=0.0.0.0": f"={LOOPBACK}", "=5555": f"={farm.ports['flower']}"}
-    room = farm.room("flower", **places)
-    return farm.started(room, [sys.executable, "-m", *room.command])
+    service = farm.service("flower", **places)
+    return farm.started(service, [sys.executable, "-m", *service.command])
 
 
-def worker(farm: StandingFarm, token: str, name: str, **changed: str) -> Process:
+def worker(farm: ComposedFarm, token: str, name: str, **changed: str) -> Process:
     """Start a worker that has only the farm's address, an invitation and the farm's CA."""
     folder = farm.folder / name
     folder.mkdir()
@@ -185,21 +185,21 @@ def worker(farm: StandingFarm, token: str, name: str, **changed: str) -> Process
 
 
 @contextmanager
-def standing_farm(store: S3Access) -> Iterator[StandingFarm]:
+def composed_farm(store: S3Access) -> Iterator[ComposedFarm]:
     """Start everything except workers and monitoring; stop it on exit."""
     with scratch_folder("deploy") as folder, ExitStack() as parts:
-        farm = StandingFarm(folder, store)
+        farm = ComposedFarm(folder, store)
         parts.callback(farm.client.close)
         files = Certificates(farm.tls / "ca.crt", farm.tls / "store.crt", farm.tls / "store.key")
         port = int(store.endpoint.rpartition(":")[2])
         farm.ports["objects"] = parts.enter_context(behind_tls(port, files))
         database = parts.enter_context(postgres(farm))
-        database.wait_ready(lambda: lets_in(farm))
+        database.wait_ready(lambda: accepts_password(farm))
         create_database(farm)
         broker = parts.enter_context(redis(farm))
         broker.wait_ready(lambda: accepts(farm.ports["redis"]))
         # The front door accepts connections before the scheduler is up.
-        parts.enter_context(front(farm)).wait_ready(lambda: accepts(farm.ports["https"]))
+        parts.enter_context(front_door(farm)).wait_ready(lambda: accepts(farm.ports["https"]))
         parts.callback(farm.stop_scheduler)
         farm.start_scheduler()
         yield farm

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.composed import composed, judged, read, set_up
+from tests.deploy.composed import compose_output, composed, read, set_up
 from tests.deploy.tools import DEPLOY, ROOT, program, scripts
 from tests.servers.process import run
 from trackfarm_scheduler.settings import SchedulerSettings
@@ -28,21 +28,21 @@ def farm(settings: Path) -> dict[str, Any]:
     return composed(settings)
 
 
-def test_it_is_valid_and_each_secret_must_be_given(settings: Path, farm: dict[str, Any]) -> None:
+def test_compose_file_is_valid_and_needs_each_secret(settings: Path, farm: dict[str, Any]) -> None:
     assert len(farm["services"]) == 9
     named = [name for name in read(settings) if SECRETS.search(name)]
     assert len(named) == 8
     for name in [*named, "FARM_HOST", "FARM_FOLDER", "FARM_UID"]:
-        assert name in judged(settings, **{name: ""}).stderr
+        assert name in compose_output(settings, **{name: ""}).stderr
 
 
-def test_the_example_has_no_secret(settings: Path) -> None:
+def test_example_settings_have_no_secret(settings: Path) -> None:
     example = read(DEPLOY / "env.example")
     assert list(example) == list(read(settings))
     assert {value for name, value in example.items() if SECRETS.search(name)} == {""}
 
 
-def test_only_the_front_door_is_published(farm: dict[str, Any]) -> None:
+def test_compose_file_publishes_only_the_front_door(farm: dict[str, Any]) -> None:
     services = farm["services"]
     assert {name for name, each in services.items() if "ports" in each} == {"front"}
     inside = {name for name, net in farm["networks"].items() if net.get("internal")}
@@ -53,7 +53,7 @@ def test_only_the_front_door_is_published(farm: dict[str, Any]) -> None:
     assert public == {8443, 9443, 6380}
 
 
-def test_each_service_may_do_as_little_as_possible(farm: dict[str, Any]) -> None:
+def test_compose_services_have_the_least_privileges(farm: dict[str, Any]) -> None:
     for name, each in farm["services"].items():
         assert each["read_only"], name
         assert each["cap_drop"] == ["ALL"]
@@ -65,7 +65,7 @@ def test_each_service_may_do_as_little_as_possible(farm: dict[str, Any]) -> None
         assert "healthcheck" in each
 
 
-def test_nobody_has_a_secret_that_is_not_his(settings: Path, farm: dict[str, Any]) -> None:
+def test_compose_services_have_only_their_own_secrets(settings: Path, farm: dict[str, Any]) -> None:
     """Search by value, anywhere in a service."""
     holders = {
         name: {n for n, each in farm["services"].items() if value in str(each)}
@@ -84,7 +84,7 @@ def test_nobody_has_a_secret_that_is_not_his(settings: Path, farm: dict[str, Any
     }
 
 
-def test_the_scheduler_accepts_its_settings_without_being_told_to_trust_anything(
+def test_scheduler_accepts_its_settings_without_exceptions(
     farm: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in farm["services"]["scheduler"]["environment"].items():
@@ -94,7 +94,7 @@ def test_the_scheduler_accepts_its_settings_without_being_told_to_trust_anything
     assert faults(loaded) == []
 
 
-def test_what_setup_wrote_is_for_its_owner_alone(settings: Path) -> None:
+def test_setup_files_are_readable_only_by_their_owner(settings: Path) -> None:
     folder = Path(read(settings)["FARM_FOLDER"])
     written = [settings, *folder.rglob("*")]
     assert len(written) > 15
@@ -116,7 +116,7 @@ def test_setup_overwrites_nothing(settings: Path) -> None:
     assert settings.read_bytes() == before
 
 
-def test_the_door_is_one_that_haproxy_opens(settings: Path, tmp_path: Path) -> None:
+def test_haproxy_accepts_the_front_door(settings: Path, tmp_path: Path) -> None:
     tls = Path(read(settings)["FARM_FOLDER"]) / "tls"
     for name in ("ca.crt", "front.crt"):
         (tmp_path / name).write_bytes((tls / name).read_bytes())
@@ -128,11 +128,11 @@ def test_the_door_is_one_that_haproxy_opens(settings: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("path", scripts(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_script_is_sound(path: Path) -> None:
+def test_script_passes_shellcheck(path: Path) -> None:
     assert os.access(path, os.X_OK)
     run([program("shellcheck"), path])
 
 
 @pytest.mark.parametrize("name", ["scheduler", "worker"])
-def test_a_dockerfile_is_sound(name: str) -> None:
+def test_dockerfile_passes_hadolint(name: str) -> None:
     run([program("hadolint"), ROOT / "docker" / f"{name}.Dockerfile"])

@@ -30,9 +30,7 @@ def builder() -> Iterator[Builder]:
         yield builder
 
 
-def test_a_track_is_made_by_the_images(
-    builder: Builder, redis: RedisServer, tmp_path: Path
-) -> None:
+def test_images_make_a_track(builder: Builder, redis: RedisServer, tmp_path: Path) -> None:
     scheduler = builder.build("scheduler")
     worker = builder.build("worker", DEVICE="cpu", CPU_TORCH=cpu_torch())
     for image in (scheduler, worker):

@@ -13,7 +13,7 @@ import pytest
 from tests.deploy import tools
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.job_checks import ends_done
+from tests.end_to_end.job_checks import wait_until_done
 from tests.servers.process import Process, run, wait_until
 from trackfarm.protocol.operator import InvitationRequest, JobHeader, WorkerState
 
@@ -42,7 +42,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_bare_machine_becomes_workers_that_are_kept_running(
+def test_provision_turns_a_bare_machine_into_kept_workers(
     farm: LocalFarm, bundle: Path, tmp_path: Path
 ) -> None:
     token = farm.client.invite(InvitationRequest(uses=2)).token
@@ -61,13 +61,13 @@ def test_a_bare_machine_becomes_workers_that_are_kept_running(
     began = Process(["bash", bundle / "start"], log=tmp_path / "log", env=env)
     names = {"rented-0", "rented-1"}
     with began as machine:
-        watch = Watch(machine.pid, {token, PROVIDER_KEY})
+        watch = SupervisedProcess(machine.pid, {token, PROVIDER_KEY})
         machine.wait_ready(
-            lambda: watch.look() and all(farm.serves(name) for name in names),
+            lambda: watch.observe() and all(farm.takes_shards(name) for name in names),
             timeout_s=INSTALLED_WITHIN_S,
         )
         assert "pip" in watch.programs, "it was installed"
-        assert watch.told == set(), "a process other than the worker had a secret"
+        assert watch.with_secrets == set(), "a process other than the worker had a secret"
 
         first = worker_of(machine.pid, "rented-0")
         for name in ("TRACKFARM_WORKER_JOIN_TOKEN", "CONTAINER_API_KEY"):
@@ -81,17 +81,19 @@ def test_a_bare_machine_becomes_workers_that_are_kept_running(
             what="another worker has taken its place",
         )
         job = farm.client.submit(JobHeader(catalog=fresh_name("rented")), short_briefs(4)).job.id
-        ends_done(farm, job)
+        wait_until_done(farm, job)
 
         tree = psutil.Process(machine.pid).children(recursive=True)
         machine.stop(timeout_s=30)
-        assert machine.code == 0, "both have drained"
+        assert machine.exit_code == 0, "both have drained"
         gone, alive = psutil.wait_procs(tree, timeout=5)
         assert alive == []
         assert len(gone) > 4
 
 
-def test_a_worker_that_cannot_be_helped_ends_the_machine(bundle: Path, tmp_path: Path) -> None:
+def test_provision_ends_the_machine_of_a_worker_that_cannot_run(
+    bundle: Path, tmp_path: Path
+) -> None:
     env = {
         "TRACKFARM_WORKER_SCHEDULER_URL": "http://farm.example",
         "TRACKFARM_WORKER_JOIN_TOKEN": "a-token-that-is-not-sent",
@@ -107,7 +109,7 @@ def test_a_worker_that_cannot_be_helped_ends_the_machine(bundle: Path, tmp_path:
     assert b"TRACKFARM_WORKER_SCHEDULER_URL=https://farm.example" in result.stderr
 
 
-class Watch:
+class SupervisedProcess:
     """Records the programs that ran below `root` except workers and their children, and the ones
     among them with a secret in their environment. `bash` has its start environment, also in
     children it has just forked."""
@@ -117,15 +119,15 @@ class Watch:
         self._secrets = secrets
         self._known: set[tuple[int, str]] = set()
         self.programs: set[str] = set()
-        self.told: set[str] = set()
+        self.with_secrets: set[str] = set()
 
-    def look(self) -> bool:
+    def observe(self) -> bool:
         for process in self._root.children(recursive=True):
             with suppress(psutil.Error):  # it has just ended
-                self._judge(process)
+                self._record(process)
         return True
 
-    def _judge(self, process: psutil.Process) -> None:
+    def _record(self, process: psutil.Process) -> None:
         name = process.name()
         if name == "bash" or (process.pid, name) in self._known:
             return
@@ -134,7 +136,7 @@ class Watch:
             return
         self.programs.add(name)
         if self._secrets & set(process.environ().values()):
-            self.told.add(name)
+            self.with_secrets.add(name)
 
 
 def ready(farm: LocalFarm, name: str) -> set[str]:

@@ -19,11 +19,11 @@ from urllib3 import PoolManager
 
 from tests.deploy.running_farm import (
     DOOR,
-    StandingFarm,
+    ComposedFarm,
+    composed_farm,
     create_database,
     flower,
     prometheus,
-    standing_farm,
     worker,
 )
 from tests.end_to_end.catalogs import briefs, fresh_name, write_catalog
@@ -40,25 +40,25 @@ LARGE = 25 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def farm(swift: S3Access) -> Iterator[StandingFarm]:
-    with standing_farm(swift) as running:
+def farm(swift: S3Access) -> Iterator[ComposedFarm]:
+    with composed_farm(swift) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def crew(farm: StandingFarm) -> Iterator[Process]:
+def running_worker(farm: ComposedFarm) -> Iterator[Process]:
     token = said(farm, "workers", "invite", "--json").partition('"token": "')[2].partition('"')[0]
     with worker(farm, token, "one") as running:
         running.wait_ready(lambda: bool(ready(farm)), timeout_s=60)
         yield running
 
 
-def ready(farm: StandingFarm) -> list[str]:
+def ready(farm: ComposedFarm) -> list[str]:
     working = (WorkerState.READY, WorkerState.BUSY)
     return [each.name for each in farm.client.workers() if each.state in working]
 
 
-def said(farm: StandingFarm, *arguments: str) -> str:
+def said(farm: ComposedFarm, *arguments: str) -> str:
     """Return the output of the operator's command line."""
     command = [sys.executable, "-m", "trackfarm.cli", *arguments]
     result = subprocess.run(
@@ -68,15 +68,15 @@ def said(farm: StandingFarm, *arguments: str) -> str:
     return result.stdout
 
 
-def made(farm: StandingFarm, count: int) -> str:
+def made(farm: ComposedFarm, count: int) -> str:
     job = farm.client.submit(JobHeader(catalog=fresh_name("door")), briefs(count)).job.id
     wait_until(lambda: farm.client.job(job).state.ended, timeout_s=90, what="the job ends")
     assert farm.client.job(job).tracks.done == count
     return job
 
 
-def test_a_catalog_becomes_files_through_the_door_alone(
-    farm: StandingFarm, crew: Process, tmp_path: Path
+def test_catalog_becomes_files_through_the_front_door_alone(
+    farm: ComposedFarm, running_worker: Process, tmp_path: Path
 ) -> None:
     catalog = write_catalog(tmp_path / f"{fresh_name('door')}.yaml", wanted := briefs(3))
     said(farm, "submit", str(catalog))
@@ -88,7 +88,7 @@ def test_a_catalog_becomes_files_through_the_door_alone(
         stderr=subprocess.DEVNULL,
     ) as export:
         while export.poll() is None:
-            connected_ports |= reached(crew.pid)
+            connected_ports |= reached(running_worker.pid)
     assert export.returncode == 0
     files = sorted(
         p for p in (tmp_path / "out").rglob("*") if p.suffix in (".wav", ".flac", ".mp3")
@@ -110,7 +110,7 @@ def reached(pid: int) -> set[int]:
     return ports
 
 
-def test_the_store_passes_what_is_signed_and_nothing_else(farm: StandingFarm) -> None:
+def test_front_door_passes_only_signed_requests_to_the_store(farm: ComposedFarm) -> None:
     trusting = PoolManager(cert_reqs="CERT_REQUIRED", ca_certs=str(farm.tls / "ca.crt"))
     outside = f"localhost:{farm.ports['store']}"
     keys = farm.store.access_key, farm.store.secret_key
@@ -140,7 +140,7 @@ def sized(data: bytes) -> dict[str, str]:
     return {"Content-Length": str(len(data))}
 
 
-def test_nobody_chooses_the_address_that_he_is_known_by(farm: StandingFarm) -> None:
+def test_front_door_replaces_a_forged_client_address(farm: ComposedFarm) -> None:
     key = farm.settings["FARM_API_KEY"]
     headers = {"Authorization": f"Bearer {key}", "X-Forwarded-For": "192.0.2.1"}
     body = KeyRequest(name="forger", scopes=[Scope.READ]).model_dump(mode="json")
@@ -151,8 +151,8 @@ def test_nobody_chooses_the_address_that_he_is_known_by(farm: StandingFarm) -> N
     assert (newest.target, newest.address) == (response.json()["key"]["id"], "127.0.0.1")
 
 
-def test_prometheus_and_flower_watch_with_rights_of_their_own(
-    farm: StandingFarm, crew: Process
+def test_prometheus_and_flower_have_their_own_rights(
+    farm: ComposedFarm, running_worker: Process
 ) -> None:
     made_key = farm.client.make_key(KeyRequest(name="prometheus", scopes=[Scope.READ]))
     Path(farm.settings["FARM_FOLDER"], "metrics-key").write_text(made_key.secret)
@@ -175,7 +175,7 @@ def reads(url: str, **params: str) -> bytes | None:
         return None
 
 
-def refused(farm: StandingFarm) -> list[Any]:
+def refused(farm: ComposedFarm) -> list[Any]:
     """Return the commands that the broker has denied to the users written by `deploy/setup`."""
     password = farm.settings["BROKER_PASSWORD"]
     place = f"localhost:{farm.ports['redis']}/0?ssl_ca_certs={farm.tls / 'ca.crt'}"
@@ -187,15 +187,15 @@ def refused(farm: StandingFarm) -> list[Any]:
     return [entry for entry in entries if entry["username"] in ours]
 
 
-def test_the_farm_is_joined_by_invitation_alone(farm: StandingFarm) -> None:
+def test_worker_joins_only_by_invitation(farm: ComposedFarm) -> None:
     invited = farm.client.invite(InvitationRequest())
     with worker(farm, f"{invited.token}x", "stranger") as stranger:
-        wait_until(lambda: not stranger.alive, timeout_s=60, what="it is not let in")
+        wait_until(lambda: not stranger.is_running, timeout_s=60, what="it is not let in")
     assert "stranger" not in ready(farm)
 
 
-def test_a_dump_and_the_objects_are_the_farm_again(
-    farm: StandingFarm, crew: Process, tmp_path: Path
+def test_backup_of_database_and_objects_restores_the_farm(
+    farm: ComposedFarm, running_worker: Process, tmp_path: Path
 ) -> None:
     job = made(farm, 2)
     binaries = require(debian_binaries(), "PostgreSQL with TLS")

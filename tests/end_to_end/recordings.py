@@ -31,7 +31,7 @@ HALF_A_STEP = 0.5 / STEPS
 Samples = NDArray[np.int16]
 
 
-def recorded(farm: LocalFarm, job_id: str) -> dict[str, Samples]:
+def recordings_of(farm: LocalFarm, job_id: str) -> dict[str, Samples]:
     """Return the samples (frames, 2) of every WAV file of a job, by the name of its brief."""
     recordings = {}
     for track in farm.client.tracks(job_id):
@@ -42,7 +42,7 @@ def recorded(farm: LocalFarm, job_id: str) -> dict[str, Samples]:
     return recordings
 
 
-def step_apart(one: Samples, other: Samples) -> float:
+def mean_difference(one: Samples, other: Samples) -> float:
     """Return the mean difference of two recordings; assert that no samples differ by over one step.
 
     On average it equals the difference of the audio before rounding.
@@ -52,13 +52,13 @@ def step_apart(one: Samples, other: Samples) -> float:
     return float(apart.mean()) / STEPS
 
 
-def beyond_rounding(recording: Samples, audio: NDArray[np.float64]) -> float:
+def excess_over_rounding(recording: Samples, audio: NDArray[np.float64]) -> float:
     """Return the largest difference from `audio` (frames, 2), minus the rounding to 16 bits."""
     assert recording.shape == audio.shape
     return float(np.abs(recording / STEPS - audio).max()) - HALF_A_STEP
 
 
-class Studio:
+class UnroundedRenderer:
     """Generator of single, unrounded tracks in this process; takes ownership of the pipeline."""
 
     def __init__(self, pipeline: Any) -> None:
@@ -68,7 +68,7 @@ class Studio:
         self._denoiser = Denoiser(pipeline)
         self._decoder = Decoder(pipeline.vae)
 
-    def play(self, brief: Brief) -> NDArray[np.float64]:
+    def render(self, brief: Brief) -> NDArray[np.float64]:
         """Return the audio (frames, 2) of a text-only brief that has a seed."""
         assert brief.seed is not None
         track = EngineTrack(

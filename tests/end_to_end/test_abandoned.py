@@ -28,7 +28,7 @@ def no_farm_any_more(request: ReceivedRequest) -> Reply:
 
 
 @pytest.mark.soak
-def test_it_gives_its_rental_back(tmp_path: Path) -> None:
+def test_abandoned_worker_terminates_its_rental(tmp_path: Path) -> None:
     account = Account()
     machine = account.rent(tag="tf-hotel-1", gpu="L4", gpus=1, price=0.4, env={})
     fake = runpod.FakeRunPod(account)
@@ -45,6 +45,6 @@ def test_it_gives_its_rental_back(tmp_path: Path) -> None:
         command = [sys.executable, "-P", "-m", "trackfarm_worker"]
         log = tmp_path / "worker.log"
         with Process(command, log=log, env={**env, **runpod.inside(machine)}) as worker:
-            wait_until(lambda: not worker.alive, timeout_s=60, what="it has ended")
-            assert worker.code == ABANDONED, log.read_text()
+            wait_until(lambda: not worker.is_running, timeout_s=60, what="it has ended")
+            assert worker.exit_code == ABANDONED, log.read_text()
     assert account.running() == []

@@ -11,25 +11,30 @@ import pytest
 from tests.end_to_end.catalogs import briefs, fresh_name, write_catalog
 from tests.end_to_end.farm import LocalFarm, running_farm
 from tests.end_to_end.infrastructure import REAL
-from tests.end_to_end.job_checks import computed_once, ends_done, made_exactly_once, sounds_right
+from tests.end_to_end.job_checks import (
+    assert_audio_matches,
+    assert_computed_once,
+    assert_made_exactly_once,
+    wait_until_done,
+)
 
 
 @pytest.fixture(scope="module")
 def real_farm(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalFarm]:
-    with running_farm(request, tmp_path_factory, parts=REAL, workers=("one", "two")) as running:
+    with running_farm(request, tmp_path_factory, kind=REAL, workers=("one", "two")) as running:
         yield running
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "yaml"])
-def test_every_track_is_what_was_asked_for(
+def test_catalog_becomes_files_that_match_its_briefs(
     shared_farm: LocalFarm, tmp_path: Path, kind: str
 ) -> None:
     are_as_asked_for(shared_farm, tmp_path, kind)
 
 
-def test_real_servers_hold_the_same(real_farm: LocalFarm, tmp_path: Path) -> None:
+def test_catalog_becomes_files_on_real_servers(real_farm: LocalFarm, tmp_path: Path) -> None:
     are_as_asked_for(real_farm, tmp_path, "yaml")
 
 
@@ -40,11 +45,11 @@ def are_as_asked_for(farm: LocalFarm, tmp_path: Path, kind: str) -> None:
     result = subprocess.run(command, env=farm.environment(), capture_output=True, check=True)
     job_id = json.loads(result.stdout)["job"]["id"]
 
-    ends_done(farm, job_id)
+    wait_until_done(farm, job_id)
     tracks = list(farm.client.tracks(job_id))
     expected = [(brief.prompt, brief.duration, brief.audio_format) for brief in wanted]
     assert [(track.prompt, track.duration, track.audio_format) for track in tracks] == expected
     for track in tracks:
-        sounds_right(track)
-    computed_once(farm, job_id)
-    made_exactly_once(farm, job_id)
+        assert_audio_matches(track)
+    assert_computed_once(farm, job_id)
+    assert_made_exactly_once(farm, job_id)

@@ -43,14 +43,14 @@ def submitted(farm: LocalFarm, briefs: list[Brief], catalog: str | None = None) 
 
 def is_computing(farm: LocalFarm, job: str) -> bool:
     """Return whether the engine computes a shard of this job."""
-    leases = farm.ledger.live_leases(worker="slow")
+    leases = farm.database.live_leases(worker="slow")
     return any(lease.job_id == job and lease.stage == Stage.COMPUTING for lease in leases)
 
 
 def is_idle(farm: LocalFarm) -> bool:
     """Return whether the worker reports that it is ready and no lease is live."""
-    state = farm.ledger.newest_worker("slow").state
-    return state == WorkerState.READY and not farm.ledger.live_leases()
+    state = farm.database.newest_worker("slow").state
+    return state == WorkerState.READY and not farm.database.live_leases()
 
 
 def begins(farm: LocalFarm, job: str, *, within_s: float = 60) -> float:
@@ -64,27 +64,27 @@ def stops(farm: LocalFarm) -> float:
 
 
 def states(farm: LocalFarm, job: str) -> list[str]:
-    return [track.state for track in farm.ledger.tracks(job)]
+    return [track.state for track in farm.database.tracks(job)]
 
 
 def ticks(farm: LocalFarm) -> None:
     """Wait long enough for worker and scheduler to have made a mistake, if they make one."""
-    first = farm.ledger.newest_worker("slow").last_seen
+    first = farm.database.newest_worker("slow").last_seen
     wait_until(
-        lambda: farm.ledger.newest_worker("slow").last_seen > first + 1.5,
+        lambda: farm.database.newest_worker("slow").last_seen > first + 1.5,
         timeout_s=20,
         what="heartbeats go on",
     )
 
 
-def test_every_order_acts_at_once(farm: LocalFarm) -> None:
+def test_pause_resume_cancel_and_retry_act_at_once(farm: LocalFarm) -> None:
     job = submitted(farm, short_briefs(4))
     begins(farm, job)
 
     assert farm.client.pause(job).state is JobState.PAUSED
     paused = stops(farm)
     assert states(farm, job) == [TrackState.PENDING] * 4
-    assert {track.failures for track in farm.ledger.tracks(job)} == {0}
+    assert {track.failures for track in farm.database.tracks(job)} == {0}
 
     assert farm.client.resume(job).state is JobState.RUNNING
     resumed = begins(farm, job, within_s=AT_ONCE_S)
@@ -101,7 +101,7 @@ def test_every_order_acts_at_once(farm: LocalFarm) -> None:
     )
 
 
-def test_a_pause_outlives_the_scheduler(farm: LocalFarm) -> None:
+def test_pause_outlives_the_scheduler(farm: LocalFarm) -> None:
     job = submitted(farm, short_briefs(2))
     begins(farm, job)
     farm.client.pause(job)
@@ -116,7 +116,7 @@ def test_a_pause_outlives_the_scheduler(farm: LocalFarm) -> None:
 
 
 @pytest.mark.soak
-def test_a_cancellation_outlives_the_scheduler(farm: LocalFarm) -> None:
+def test_cancellation_outlives_the_scheduler(farm: LocalFarm) -> None:
     job = submitted(farm, short_briefs(2))
     begins(farm, job)
     farm.client.cancel(job)
@@ -137,9 +137,7 @@ def test_a_cancellation_outlives_the_scheduler(farm: LocalFarm) -> None:
         pytest.param("second", "pause", marks=[pytest.mark.soak]),
     ],
 )
-def test_stopping_one_job_takes_nothing_from_another(
-    farm: LocalFarm, order: str, maker: str
-) -> None:
+def test_stopped_job_takes_no_tracks_from_another(farm: LocalFarm, order: str, maker: str) -> None:
     """Stop one of two jobs that share tracks; the first submitted one owns the shared tracks."""
     catalog, wanted = fresh_name("shared"), short_briefs(3)
     both = [submitted(farm, wanted[:2], catalog), submitted(farm, wanted, catalog)]
@@ -149,25 +147,25 @@ def test_stopping_one_job_takes_nothing_from_another(
     getattr(farm.client, order)(stopped)
     begins(farm, other, within_s=2 * AT_ONCE_S)
     assert set(states(farm, other)) <= UNMADE
-    shared = {track.id for track in farm.ledger.tracks(both[0])}
-    assert {t.job_id for t in farm.ledger.tracks(other) if t.id in shared} == {other}
+    shared = {track.id for track in farm.database.tracks(both[0])}
+    assert {t.job_id for t in farm.database.tracks(other) if t.id in shared} == {other}
 
 
-def test_a_job_submitted_while_another_stops_gets_its_tracks(farm: LocalFarm) -> None:
+def test_job_submitted_while_another_stops_gets_its_tracks(farm: LocalFarm) -> None:
     catalog, wanted = fresh_name("stopping"), short_briefs(3)
     first = submitted(farm, wanted[:2], catalog)
     begins(farm, first)
     farm.client.pause(first)
     second = submitted(farm, wanted, catalog)
     wait_until(
-        lambda: {track.job_id for track in farm.ledger.tracks(second)} == {second},
+        lambda: {track.job_id for track in farm.database.tracks(second)} == {second},
         timeout_s=AT_ONCE_S,
         what="the second job has its tracks made itself",
     )
     begins(farm, second)
 
 
-def test_a_resumed_job_takes_back_what_the_other_gave_up(farm: LocalFarm) -> None:
+def test_resumed_job_takes_over_tracks_of_a_cancelled_job(farm: LocalFarm) -> None:
     catalog, wanted = fresh_name("resumed"), short_briefs(3)
     first, second = submitted(farm, wanted[:2], catalog), submitted(farm, wanted, catalog)
     begins(farm, first)

@@ -49,7 +49,7 @@ def seconds_of(content: bytes) -> float:
     return float(soundfile.info(io.BytesIO(content)).duration)
 
 
-def test_json_from_submission_to_download(client: AceStepClient) -> None:
+def test_json_calls_from_submission_to_download(client: AceStepClient) -> None:
     task_id = client.release_json(
         prompt="upbeat pop song", lyrics="Hello world", inference_steps=2, audioDuration=10
     )
@@ -71,7 +71,7 @@ def test_json_from_submission_to_download(client: AceStepClient) -> None:
     assert client.get("/v1/stats")["avg_job_seconds"] > 0
 
 
-def test_a_form_with_nested_metadata_and_a_token_in_the_body(farm: LocalFarm) -> None:
+def test_form_call_with_nested_metadata_and_a_token_in_the_body(farm: LocalFarm) -> None:
     client = AceStepClient(farm.url, API_KEY, in_header=False)
     task_id = client.release_form(
         caption="slow waltz",
@@ -91,7 +91,7 @@ def test_a_form_with_nested_metadata_and_a_token_in_the_body(farm: LocalFarm) ->
     client.http.close()
 
 
-def test_music_that_comes_with_the_call(client: AceStepClient) -> None:
+def test_multipart_call_uploads_its_sources(client: AceStepClient) -> None:
     task_id = client.release_files(
         {"src_audio": ("song.flac", song(12.5)), "ref_audio": ("timbre.flac", song(10))},
         prompt="remix this song",
@@ -112,7 +112,7 @@ def test_music_that_comes_with_the_call(client: AceStepClient) -> None:
     assert client.wait(again, timeout_s=90)[0] == 1
 
 
-def test_a_source_that_is_no_music_fails_by_its_reason(client: AceStepClient) -> None:
+def test_uploaded_source_that_is_no_audio_fails_with_the_reason(client: AceStepClient) -> None:
     task_id = client.release_files(
         {"ctx_audio": ("song.mp3", b"no music" * 999)},
         prompt="remix",
@@ -139,7 +139,7 @@ def test_errors_have_a_detail(farm: LocalFarm, client: AceStepClient) -> None:
     assert "thinking" in answers[1].json()["detail"]
 
 
-def test_models_health_and_samples(client: AceStepClient) -> None:
+def test_models_health_and_samples_are_served(client: AceStepClient) -> None:
     assert client.get("/health")["status"] == "ok"
     models = client.get("/v1/models")
     assert models["default_model"] == "tiny"
@@ -149,7 +149,7 @@ def test_models_health_and_samples(client: AceStepClient) -> None:
     assert {"caption", "lyrics", "bpm", "key_scale", "time_signature"} < set(sample)
 
 
-def test_a_prompt_a_duration_and_a_hash(farm: LocalFarm) -> None:
+def test_simple_call_returns_a_hash_and_finds_its_track(farm: LocalFarm) -> None:
     headers = {"Authorization": f"Bearer {API_KEY}"}
     url = f"{farm.url}/api/generate"
     first = httpx.post(url, json={"prompt": "calm", "duration": 10}, headers=headers).json()
@@ -184,7 +184,7 @@ def places(http: httpx.Client, ids: list[str]) -> list[int]:
 
 
 @pytest.mark.soak
-def test_a_thousand_calls_at_once(
+def test_thousand_calls_at_once_are_accepted(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with (
@@ -199,8 +199,8 @@ def test_a_thousand_calls_at_once(
         ids = [task_id for share in shares for task_id in share]
         took = time.monotonic() - start
         assert len(set(ids)) == CALLS
-        assert {job.id for job in farm.ledger.rows(JobRow)} == set(ids)
-        tracks = farm.ledger.rows(TrackRow)
+        assert {job.id for job in farm.database.rows(JobRow)} == set(ids)
+        tracks = farm.database.rows(TrackRow)
         assert [t.state for t in tracks] == [TrackState.PENDING] * 2 * CALLS
         polls = []
         for _ in range(5):

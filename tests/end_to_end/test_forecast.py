@@ -9,7 +9,7 @@ import pytest
 
 from tests.end_to_end.catalogs import fresh_name
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.job_checks import attempts_with, ends_done
+from tests.end_to_end.job_checks import attempts_in_state, wait_until_done
 from trackfarm.catalog import Brief
 from trackfarm.protocol.operator import JobHeader
 from trackfarm_scheduler.policy.states import AttemptState
@@ -59,12 +59,12 @@ def mixed(dice: random.Random, number: int, shortest: float, longest: float) -> 
 
 def made(farm: LocalFarm, wanted: list[Brief]) -> Outcome:
     job = farm.client.submit(JobHeader(catalog=fresh_name("forecast")), wanted).job.id
-    ends_done(farm, job, timeout_s=600)
+    wait_until_done(farm, job, timeout_s=600)
     ended = farm.client.job(job)
     assert ended.plan
     assert ended.started_at
     assert ended.finished_at
-    done = attempts_with(farm, job, AttemptState.DONE)
+    done = attempts_in_state(farm, job, AttemptState.DONE)
     return Outcome(
         planned=ended.plan["eta_seconds"]["expected"],
         took=(ended.finished_at - ended.started_at).total_seconds(),
@@ -75,7 +75,7 @@ def made(farm: LocalFarm, wanted: list[Brief]) -> Outcome:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_the_plan_is_right(farm: LocalFarm) -> None:
+def test_plan_matches_the_outcome(farm: LocalFarm) -> None:
     dice = random.Random(7)
     print(f"before anything was learnt: {made(farm, mixed(dice, LESSONS, 10, 60))}")
     outcomes = {name: made(farm, mixed(dice, TRACKS, *ends)) for name, ends in CATALOGS.items()}

@@ -56,12 +56,12 @@ def submit_single(farm: LocalFarm) -> str:
 
 def computing(farm: LocalFarm, job: str) -> int:
     """Return how many shards of a job are being computed."""
-    leases = farm.ledger.live_leases()
+    leases = farm.database.live_leases()
     return sum(lease.job_id == job and lease.stage == Stage.COMPUTING for lease in leases)
 
 
 def claimed_at(farm: LocalFarm, job: str) -> float | None:
-    leases = farm.ledger.rows(LeaseRow, col(LeaseRow.job_id) == job)
+    leases = farm.database.rows(LeaseRow, col(LeaseRow.job_id) == job)
     return min((lease.claimed_at for lease in leases if lease.claimed_at), default=None)
 
 
@@ -69,9 +69,11 @@ def waits(farm: LocalFarm, *, within_s: float) -> tuple[float, float]:
     """Submit one track and wait for it; return the seconds until it was claimed and was done."""
     job = submit_single(farm)
     wait_until(
-        lambda: farm.ledger.states(job) == {TrackState.DONE}, timeout_s=within_s, what="it is made"
+        lambda: farm.database.states(job) == {TrackState.DONE},
+        timeout_s=within_s,
+        what="it is made",
     )
-    (track,) = farm.ledger.tracks(job)
+    (track,) = farm.database.tracks(job)
     claimed = claimed_at(farm, job)
     assert claimed is not None
     assert track.ended_at is not None
@@ -80,7 +82,7 @@ def waits(farm: LocalFarm, *, within_s: float) -> tuple[float, float]:
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_a_reserved_worker_starts_at_once(farm: LocalFarm) -> None:
+def test_interactive_job_starts_at_once_on_a_reserved_worker(farm: LocalFarm) -> None:
     long_job = submit_long(farm)
     wait_until(lambda: computing(farm, long_job) == 1, timeout_s=20, what="the catalog is made")
     samples = [waits(farm, within_s=30) for _ in range(NUMBER)]
@@ -96,13 +98,13 @@ def test_a_reserved_worker_starts_at_once(farm: LocalFarm) -> None:
 
 
 @pytest.mark.soak
-def test_without_a_reserve_it_waits_for_one_batch(farm: LocalFarm) -> None:
-    wait_until(lambda: not farm.ledger.live_leases(), timeout_s=20, what="nothing is made")
+def test_interactive_job_waits_for_one_batch_without_a_reserve(farm: LocalFarm) -> None:
+    wait_until(lambda: not farm.database.live_leases(), timeout_s=20, what="nothing is made")
     farm.kill_scheduler()
     farm.start_scheduler(reserved="{}")
     long_job = submit_long(farm)
     wait_until(lambda: computing(farm, long_job) == 2, timeout_s=20, what="both are busy")
-    before = {lease.id for lease in farm.ledger.live_leases()}
+    before = {lease.id for lease in farm.database.live_leases()}
     job = submit_single(farm)
     wait_until(
         lambda: claimed_at(farm, job) is not None, timeout_s=60, what="the single track is claimed"
@@ -111,7 +113,7 @@ def test_without_a_reserve_it_waits_for_one_batch(farm: LocalFarm) -> None:
     first_end = min(ends_of(farm, before))
     claimed = claimed_at(farm, job)
     assert claimed is not None
-    (track,) = farm.ledger.tracks(job)
+    (track,) = farm.database.tracks(job)
     print(
         f"interactive, nothing reserved: claimed after {claimed - track.created_at:.1f} s,"
         f" {claimed - first_end:+.1f} s from the end of the first batch"
@@ -120,7 +122,7 @@ def test_without_a_reserve_it_waits_for_one_batch(farm: LocalFarm) -> None:
 
 
 def ends_of(farm: LocalFarm, lease_ids: set[str]) -> list[float]:
-    leases = farm.ledger.rows(LeaseRow, col(LeaseRow.id).in_(lease_ids))
+    leases = farm.database.rows(LeaseRow, col(LeaseRow.id).in_(lease_ids))
     return [lease.ended_at for lease in leases if lease.ended_at]
 
 

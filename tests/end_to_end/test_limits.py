@@ -7,7 +7,7 @@ import pytest
 
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.job_checks import counted_once, ends_done, sounds_right
+from tests.end_to_end.job_checks import assert_audio_matches, assert_counters_match, wait_until_done
 from tests.servers.process import wait_until
 from trackfarm.protocol.operator import JobHeader, JobState, TrackState
 
@@ -23,12 +23,12 @@ def farm(
     dear = {"step_delay": 0.05, "price_per_hour": PRICE_PER_HOUR}
     with running_farm(request, tmp_path_factory, workers=("dear",), worker=dear) as running:
         header = JobHeader(catalog=fresh_name("lessons"))
-        ends_done(running, running.client.submit(header, short_briefs(LESSONS)).job.id)
+        wait_until_done(running, running.client.submit(header, short_briefs(LESSONS)).job.id)
         yield running
 
 
 @pytest.mark.soak
-def test_a_job_that_cannot_pay_stops_in_time(farm: LocalFarm) -> None:
+def test_budget_stops_a_job_in_time(farm: LocalFarm) -> None:
     (lessons,) = farm.client.jobs()
     track_cost = lessons.spent / LESSONS
     budget = track_cost * TRACKS / 2
@@ -44,14 +44,14 @@ def test_a_job_that_cannot_pay_stops_in_time(farm: LocalFarm) -> None:
     assert 0 < ended.tracks.done < TRACKS
     assert ended.tracks.done + ended.tracks.pending == TRACKS
     assert ended.reason == f"the budget is spent; {ended.tracks.pending} tracks are not made"
-    assert not farm.ledger.live_leases()
+    assert not farm.database.live_leases()
     for track in farm.client.tracks(job, state=TrackState.DONE):
-        sounds_right(track)
-    counted_once(farm)
+        assert_audio_matches(track)
+    assert_counters_match(farm)
 
 
 @pytest.mark.soak
-def test_a_deadline_that_will_be_missed_is_told(farm: LocalFarm) -> None:
+def test_deadline_that_will_be_missed_is_reported(farm: LocalFarm) -> None:
     soon, late = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (30, 36_000))
     hasty, patient = (
         farm.client.submit(

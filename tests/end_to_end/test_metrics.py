@@ -8,7 +8,12 @@ from sqlmodel import col
 
 from tests.end_to_end.catalogs import briefs, fresh_name
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.job_checks import counted_once, ends_done, keeps_only_artifacts, scraped
+from tests.end_to_end.job_checks import (
+    assert_counters_match,
+    assert_only_artifacts_are_stored,
+    metric_sums,
+    wait_until_done,
+)
 from tests.end_to_end.processes import kill
 from tests.servers.process import wait_until
 from trackfarm.protocol.operator import JobHeader, JobState
@@ -30,7 +35,7 @@ def farm(
 
 def has_failed(farm: LocalFarm, job: str, times: int) -> bool:
     """Return whether the job's only track has failed `times` times."""
-    return farm.ledger.tracks(job)[0].failures == times
+    return farm.database.tracks(job)[0].failures == times
 
 
 def break_engine(farm: LocalFarm, job: str, times: int) -> None:
@@ -40,7 +45,7 @@ def break_engine(farm: LocalFarm, job: str, times: int) -> None:
         wait_until(
             lambda: any(
                 lease.job_id == job and lease.stage == Stage.COMPUTING and lease.step
-                for lease in farm.ledger.live_leases(worker="one")
+                for lease in farm.database.live_leases(worker="one")
             ),
             timeout_s=30,
             what="the track is being made",
@@ -54,7 +59,7 @@ def break_engine(farm: LocalFarm, job: str, times: int) -> None:
 
 
 @pytest.mark.soak
-def test_counters_equal_the_rows_and_the_objects(farm: LocalFarm) -> None:
+def test_metrics_counters_equal_the_rows_and_the_objects(farm: LocalFarm) -> None:
     header = JobHeader(catalog=fresh_name("broken"))
     broken = farm.client.submit(header, briefs(1)).job.id
     break_engine(farm, broken, CRASHES_TO_FAIL)
@@ -62,21 +67,25 @@ def test_counters_equal_the_rows_and_the_objects(farm: LocalFarm) -> None:
     assert farm.client.job(broken).state is JobState.FAILED
     assert farm.client.retry(broken).state is JobState.RUNNING
     whole = farm.client.submit(JobHeader(catalog=fresh_name("whole")), briefs(3)).job.id
-    ends_done(farm, broken)
-    ends_done(farm, whole)
-    keeps_only_artifacts(farm)
+    wait_until_done(farm, broken)
+    wait_until_done(farm, whole)
+    assert_only_artifacts_are_stored(farm)
 
-    artifacts, metrics = farm.ledger.rows(ArtifactRow), scraped(farm)
-    crashed = farm.ledger.rows(AttemptRow, col(AttemptRow.kind) == FailureKind.ENGINE_DIED)
-    ended = farm.ledger.rows(LeaseRow, col(LeaseRow.state) == LeaseState.ENDED)
+    artifacts, metrics = farm.database.rows(ArtifactRow), metric_sums(farm)
+    crashed = farm.database.rows(AttemptRow, col(AttemptRow.kind) == FailureKind.ENGINE_DIED)
+    ended = farm.database.rows(LeaseRow, col(LeaseRow.state) == LeaseState.ENDED)
     assert len(artifacts) == 4
-    assert metrics["trackfarm_tracks_accepted_total", ""] == len(farm.ledger.rows(TrackRow))
-    counted_once(farm)
-    assert metrics["trackfarm_tracks_total", "failed"] == farm.ledger.events("track_failed") == 1
+    assert metrics["trackfarm_tracks_accepted_total", ""] == len(farm.database.rows(TrackRow))
+    assert_counters_match(farm)
+    assert (
+        metrics["trackfarm_tracks_total", "failed"]
+        == farm.database.event_count("track_failed")
+        == 1
+    )
     assert metrics["trackfarm_track_retries_total", ""] == len(crashed) - 1
     assert len(crashed) == CRASHES_TO_FAIL
     assert {a.state for a in crashed} == {AttemptState.FORGIVEN}, "the retry cleaned the record"
     assert metrics["trackfarm_leases_ended_total", ""] == len(ended)
     assert metrics["trackfarm_jobs", JobState.DONE] == 2
-    swept = farm.ledger.rows(AttemptRow, col(AttemptRow.object_removed_at).is_not(None))
+    swept = farm.database.rows(AttemptRow, col(AttemptRow.object_removed_at).is_not(None))
     assert metrics["trackfarm_attempts_swept_total", ""] == len(swept)

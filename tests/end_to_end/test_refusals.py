@@ -60,10 +60,10 @@ def printed_problems(command: str, catalog: Path, farm: LocalFarm) -> tuple[int,
 
 
 @pytest.mark.parametrize("which", ["the example", "a generated one"])
-def test_fifteen_mistakes_are_all_named(farm: LocalFarm, tmp_path: Path, which: str) -> None:
+def test_refusal_names_all_fifteen_mistakes(farm: LocalFarm, tmp_path: Path, which: str) -> None:
     example = Path(__file__).parents[2] / "examples" / "catalogs" / "mistakes.csv"
     catalog = example if which == "the example" else generated(tmp_path)
-    before = farm.ledger.dump()
+    before = farm.database.dump()
     command = [sys.executable, "-m", "trackfarm.cli", "check", str(catalog), "--json"]
     checked = subprocess.run(command, capture_output=True, check=False)
     assert checked.returncode == BAD_INPUT
@@ -77,11 +77,11 @@ def test_fifteen_mistakes_are_all_named(farm: LocalFarm, tmp_path: Path, which: 
     for problem in problems:
         assert problem["text"] in complaints
     assert "15 mistakes" in complaints
-    assert farm.ledger.dump() == before
+    assert farm.database.dump() == before
 
 
-def test_the_farm_itself_refuses_what_a_client_lets_through(farm: LocalFarm) -> None:
-    before = farm.ledger.dump()
+def test_scheduler_refuses_mistakes_that_a_client_lets_through(farm: LocalFarm) -> None:
+    before = farm.database.dump()
 
     class Anything:
         def __init__(self, row: dict[str, object]) -> None:
@@ -95,26 +95,28 @@ def test_the_farm_itself_refuses_what_a_client_lets_through(farm: LocalFarm) -> 
     with pytest.raises(RequestRefused) as refusal:
         farm.client.submit(JobHeader(catalog=fresh_name("refused")), rows)
     assert [(e["row"], e["field"]) for e in refusal.value.problem.errors] == [(2_501, "bpm")]
-    assert farm.ledger.dump() == before
+    assert farm.database.dump() == before
 
 
 @pytest.mark.parametrize("ending", ["the client goes away", "the scheduler is killed"])
-def test_a_broken_upload_leaves_nothing(farm: LocalFarm, ending: str) -> None:
-    before = farm.ledger.dump()
+def test_broken_upload_leaves_nothing(farm: LocalFarm, ending: str) -> None:
+    before = farm.database.dump()
     header = JobHeader(catalog=fresh_name("broken")).model_dump_json()
     lines = [header, *(b.model_dump_json(exclude_unset=True) for b in briefs(2_500))]
     body = ("\n".join(lines) + "\n").encode()
     with begun_upload(farm, body):
         wait_until(
-            lambda: bool(farm.ledger.rows(TrackRow)), timeout_s=10, what="the first part is stored"
+            lambda: bool(farm.database.rows(TrackRow)),
+            timeout_s=10,
+            what="the first part is stored",
         )
-        assert len(farm.ledger.rows(JobRow)) == 1
+        assert len(farm.database.rows(JobRow)) == 1
         assert not farm.client.jobs()
         if ending == "the scheduler is killed":
             farm.kill_scheduler()
     if ending == "the scheduler is killed":
         farm.start_scheduler()
-    wait_until(lambda: farm.ledger.dump() == before, timeout_s=30, what="it is all gone again")
+    wait_until(lambda: farm.database.dump() == before, timeout_s=30, what="it is all gone again")
 
 
 def begun_upload(farm: LocalFarm, part: bytes) -> socket.socket:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.busy import submitted
+from tests.chaos.busy import submit_job
 from tests.deploy import tools
 from tests.end_to_end.catalogs import fresh_name, short_briefs, write_catalog
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.hardware import Hardware
-from tests.end_to_end.job_checks import made_exactly_once
+from tests.end_to_end.hardware import MachineProcesses
+from tests.end_to_end.job_checks import assert_made_exactly_once
 from tests.fleet.fakes import runpod, vast
 from tests.fleet.fakes.account import Account, Mishap
 from tests.fleet.wall_clock import WallClock
@@ -37,7 +37,7 @@ def farm(
         yield running
 
 
-class Typed:
+class TypedCommand:
     """A running command; its output goes into files, which unlike pipes never block it."""
 
     def __init__(self, farm: LocalFarm, *words: str, **env: str) -> None:
@@ -60,7 +60,7 @@ class Typed:
         self._process.kill()
         self._process.wait()
 
-    def said(self) -> str:
+    def wait_for_output(self) -> str:
         """Wait until it has ended successfully; return its output."""
         assert self._process.wait(RUN_S) == 0, self._err.read_text()
         return self._out.read_text()
@@ -71,24 +71,26 @@ def catalog(farm: LocalFarm, stem: str) -> str:
     return str(write_catalog(path, short_briefs(TRACKS)))
 
 
-def ending_of(farm: LocalFarm, out: str) -> Any:
+def final_result(farm: LocalFarm, out: str) -> Any:
     ending = json.loads(out.splitlines()[-1])
     assert (ending["job"]["state"], ending["tracks"], ending["left"]) == ("done", TRACKS, 0)
-    made_exactly_once(farm, ending["job"]["id"])
+    assert_made_exactly_once(farm, ending["job"]["id"])
     return ending
 
 
-def test_a_catalog_is_made_by_workers_rented_on_this_machine(farm: LocalFarm) -> None:
+def test_run_makes_a_catalog_on_local_workers(farm: LocalFarm) -> None:
     options = ["--provider", "local", "--machines", "2", "--budget", "5", "--yes", "--json"]
-    run = Typed(farm, "run", catalog(farm, "local"), *options, TRACKFARM_FLEET_LOCAL_PRICE="3.6")
-    ending = ending_of(farm, run.said())
+    run = TypedCommand(
+        farm, "run", catalog(farm, "local"), *options, TRACKFARM_FLEET_LOCAL_PRICE="3.6"
+    )
+    ending = final_result(farm, run.wait_for_output())
     assert 0 < ending["bill"] < 5
     assert ending["hours"]["work"] > 0
     provider = LocalProvider([], prefix="tf-", folder=farm.folder)
     assert provider.instances() == []
 
 
-class Trouble:
+class FaultyProvider:
     """A fake provider with real machines, and the settings of a run there."""
 
     def __init__(self, farm: LocalFarm, name: str, opened: ExitStack, **worker: object) -> None:
@@ -102,7 +104,7 @@ class Trouble:
         url = opened.enter_context(scripted_server(fake(self.account).reply)).url
         folder = farm.folder / f"machines-of-{name}-{time.time_ns()}"
         folder.mkdir()
-        self.hardware = Hardware(self.account, folder, url=url, inside=inside, **worker)
+        self.hardware = MachineProcesses(self.account, folder, url=url, inside=inside, **worker)
         opened.callback(self.hardware.stop)
         self.env = {
             f"TRACKFARM_FLEET_{name.upper()}_KEY": key,
@@ -113,9 +115,9 @@ class Trouble:
             "TRACKFARM_FLEET_PATIENCE": PATIENCE,
         }
 
-    def tend_until(self, done: Any, *, what: str) -> None:
+    def update_until(self, done: Any, *, what: str) -> None:
         def look() -> bool:
-            self.hardware.tend()
+            self.hardware.update()
             return bool(done())
 
         wait_until(look, timeout_s=RUN_S, what=what)
@@ -126,28 +128,32 @@ class Trouble:
 
 
 @pytest.mark.parametrize("name", ["runpod", "vast"])
-def test_a_catalog_is_made_whatever_befalls_the_provider(farm: LocalFarm, name: str) -> None:
+def test_run_makes_a_catalog_at_a_faulty_provider(farm: LocalFarm, name: str) -> None:
     with ExitStack() as opened:
-        trouble = Trouble(farm, name, opened)
-        account = trouble.account
+        faulty_provider = FaultyProvider(farm, name, opened)
+        account = faulty_provider.account
         account.befall("create", Mishap.NO_CAPACITY, Mishap.HANGS_UP_AFTER, Mishap.DONE_TWICE)
         account.befall("list", None, Mishap.RATE_LIMITED)
         options = ["--machines", "2", "--budget", "5", "--yes", "--json"]
-        run = Typed(farm, "run", catalog(farm, name), *options, **trouble.env)
+        run = TypedCommand(farm, "run", catalog(farm, name), *options, **faulty_provider.env)
         opened.callback(run.stop)
-        trouble.tend_until(lambda: trouble.made() >= 10 or run.ended, what="begun")
-        busy = next(m for m in account.running() if m.id in trouble.hardware.processes)
+        faulty_provider.update_until(
+            lambda: faulty_provider.made() >= 10 or run.ended, what="begun"
+        )
+        busy = next(m for m in account.running() if m.id in faulty_provider.hardware.processes)
         if name == "vast":
             account.outbid(busy.id)
         else:
             account.vanish(busy.id)
         account.down = True
         down_until = time.monotonic() + 5
-        trouble.tend_until(lambda: time.monotonic() > down_until, what="the outage is over")
+        faulty_provider.update_until(
+            lambda: time.monotonic() > down_until, what="the outage is over"
+        )
         account.down = False
         account.befall("terminate", Mishap.SERVER_ERROR, Mishap.SERVER_ERROR)
-        trouble.tend_until(lambda: run.ended, what="the run has ended")
-        ending = ending_of(farm, run.said())
+        faulty_provider.update_until(lambda: run.ended, what="the run has ended")
+        ending = final_result(farm, run.wait_for_output())
         assert account.running() == []
         assert ending["bill"] == pytest.approx(float(account.bill()), abs=0.01)
         assert ending["bill"] < 5
@@ -163,7 +169,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
     ("name", "is_busy", "start"),
     [("runpod", True, "image"), ("vast", False, "image"), ("vast", True, "provision")],
 )
-def test_a_worker_whose_farm_has_died_ends_its_own_rental(
+def test_worker_of_a_dead_farm_terminates_its_own_rental(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     bundle: str,
@@ -172,18 +178,18 @@ def test_a_worker_whose_farm_has_died_ends_its_own_rental(
     start: str,
 ) -> None:
     with running_farm(request, tmp_path_factory, bundle=bundle) as farm, ExitStack() as opened:
-        trouble = Trouble(farm, name, opened, scheduler_timeout_seconds=4)
-        settings = {**trouble.env, "TRACKFARM_FLEET_START": start}
-        up = Typed(farm, "fleet", "up", "--yes", **settings)
+        faulty_provider = FaultyProvider(farm, name, opened, scheduler_timeout_seconds=4)
+        settings = {**faulty_provider.env, "TRACKFARM_FLEET_START": start}
+        up = TypedCommand(farm, "fleet", "up", "--yes", **settings)
         opened.callback(up.stop)
-        trouble.tend_until(lambda: up.ended, what="a machine is up")
-        assert up.said()
-        (machine,) = trouble.account.running()
-        worker = trouble.hardware.processes[machine.id]
+        faulty_provider.update_until(lambda: up.ended, what="a machine is up")
+        assert up.wait_for_output()
+        (machine,) = faulty_provider.account.running()
+        worker = faulty_provider.hardware.processes[machine.id]
         if is_busy:
-            submitted(farm, TRACKS)
-            trouble.tend_until(lambda: trouble.made() >= 1, what="it delivers")
-            trouble.account.befall("terminate", *[Mishap.SERVER_ERROR] * 3)
+            submit_job(farm, TRACKS)
+            faulty_provider.update_until(lambda: faulty_provider.made() >= 1, what="it delivers")
+            faulty_provider.account.befall("terminate", *[Mishap.SERVER_ERROR] * 3)
         farm.kill_scheduler()
         wait_until(lambda: machine.ended_at is not None, timeout_s=60, what="it ends itself")
-        wait_until(lambda: not worker.alive, timeout_s=30, what="and goes")
+        wait_until(lambda: not worker.is_running, timeout_s=30, what="and goes")

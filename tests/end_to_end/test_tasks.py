@@ -13,7 +13,12 @@ import pytest
 from sqlmodel import col
 
 from tests.end_to_end.farm import LocalFarm
-from tests.end_to_end.job_checks import computed_once, ends_done, made_exactly_once, sounds_right
+from tests.end_to_end.job_checks import (
+    assert_audio_matches,
+    assert_computed_once,
+    assert_made_exactly_once,
+    wait_until_done,
+)
 from tests.servers.process import wait_until
 from tests.worker.judges import JUDGES, AudioFile, judged, lufs
 from tests.worker.sources.hosts import serve_folder
@@ -33,7 +38,7 @@ def farm(shared_farm: LocalFarm) -> LocalFarm:
 @pytest.fixture(scope="module")
 def job_id(farm: LocalFarm) -> str:
     job_id = str(submitted(farm, EXAMPLES / "tasks.yaml")["job"]["id"])
-    ends_done(farm, job_id, timeout_s=120)
+    wait_until_done(farm, job_id, timeout_s=120)
     return job_id
 
 
@@ -62,7 +67,7 @@ def loudness(track: TrackInfo, folder: Path) -> float:
     return lufs(np.asarray(file.samples / 32_768, dtype=np.float32), file.rate)
 
 
-def test_the_example_has_every_task_and_every_format() -> None:
+def test_example_catalog_has_every_task_and_every_format() -> None:
     briefs = wanted()
     assert {b.task_type for b in briefs} == {
         "text2music", "cover", "repaint", "extract", "lego", "complete"
@@ -73,13 +78,13 @@ def test_the_example_has_every_task_and_every_format() -> None:
 
 
 @pytest.mark.parametrize("judge", JUDGES)
-def test_every_task_becomes_a_file_that_says_what_it_is(
+def test_each_task_becomes_a_tagged_file(
     farm: LocalFarm, job_id: str, tmp_path: Path, judge: str
 ) -> None:
     tracks = list(farm.client.tracks(job_id))
     assert [track.name for track in tracks] == [brief.name for brief in wanted()]
     for track, brief in zip(tracks, wanted(), strict=True):
-        sounds_right(track)
+        assert_audio_matches(track)
         file = downloaded(track, tmp_path, judge)
         assert file.codec == CODECS[track.audio_format]
         assert (file.rate, file.channels) == (48_000, 2)
@@ -92,11 +97,13 @@ def test_every_task_becomes_a_file_that_says_what_it_is(
         assert (texts["model_set"], texts["job"]) == ("tiny", job_id)
         assert "Noise" in texts["copyright"]
         assert -60 < track.artifact.measurements["lufs"] < 0
-    computed_once(farm, job_id)
-    made_exactly_once(farm, job_id)
+    assert_computed_once(farm, job_id)
+    assert_made_exactly_once(farm, job_id)
 
 
-def test_a_track_is_as_loud_as_its_brief_says(farm: LocalFarm, job_id: str, tmp_path: Path) -> None:
+def test_loudness_of_a_track_is_that_of_its_brief(
+    farm: LocalFarm, job_id: str, tmp_path: Path
+) -> None:
     """Measure finished files with FFmpeg's meter instead of the engine's own."""
     (brief,) = [brief for brief in wanted() if brief.loudness_lufs is not None]
     heard = {t.name: loudness(t, tmp_path) for t in farm.client.tracks(job_id)}
@@ -105,16 +112,16 @@ def test_a_track_is_as_loud_as_its_brief_says(farm: LocalFarm, job_id: str, tmp_
     assert min(heard.values()) > -20
 
 
-def test_only_what_has_sources_spends_time_on_them(farm: LocalFarm, job_id: str) -> None:
+def test_fetch_time_is_counted_only_for_tracks_with_sources(farm: LocalFarm, job_id: str) -> None:
     ids = {track.name: track.id for track in farm.client.tracks(job_id)}
-    attempts = farm.ledger.rows(AttemptRow, col(AttemptRow.track_id).in_(ids.values()))
+    attempts = farm.database.rows(AttemptRow, col(AttemptRow.track_id).in_(ids.values()))
     fetched = {a.track_id: json.loads(a.timings)["fetch"] for a in attempts if a.state == "done"}
     assert fetched[ids["from-words"]] == fetched[ids["from-codes"]] == 0
     assert fetched[ids["cover"]] > 0
     assert fetched[ids["with-a-timbre"]] > 0
 
 
-def test_the_same_music_under_other_file_names_is_the_same_catalog(
+def test_source_files_under_other_names_are_the_same_catalog(
     farm: LocalFarm, job_id: str, tmp_path: Path
 ) -> None:
     text = (EXAMPLES / "tasks.yaml").read_text()
@@ -126,7 +133,7 @@ def test_the_same_music_under_other_file_names_is_the_same_catalog(
     assert (answer["job"]["id"], answer["already_submitted"]) == (job_id, True)
 
 
-def test_a_finished_track_is_a_source_for_the_next(farm: LocalFarm, job_id: str) -> None:
+def test_finished_track_can_be_a_source(farm: LocalFarm, job_id: str) -> None:
     first = next(farm.client.tracks(job_id))
     assert first.artifact
     again = Brief(
@@ -137,10 +144,10 @@ def test_a_finished_track_is_a_source_for_the_next(farm: LocalFarm, job_id: str)
         audio_format="wav",
     )
     answer = farm.client.submit(JobHeader(catalog="next"), [again])
-    ends_done(farm, answer.job.id)
+    wait_until_done(farm, answer.job.id)
 
 
-def test_a_bad_source_fails_its_own_track_with_the_reason(farm: LocalFarm, tmp_path: Path) -> None:
+def test_bad_source_fails_only_its_own_track(farm: LocalFarm, tmp_path: Path) -> None:
     (tmp_path / "words.mp3").write_text("just words " * 100)
     with serve_folder(tmp_path) as host:
         cover = {"prompt": "x", "duration": 10, "task_type": "cover"}

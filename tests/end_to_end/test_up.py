@@ -19,12 +19,12 @@ UP_S, GONE_S = 60, 15
 CTRL_C = b"\x03"
 
 
-class Terminal:
+class ForegroundTerminal:
     """A command in the foreground of its own pseudo-terminal."""
 
     def __init__(self, command: list[str], env: dict[str, str]) -> None:
         self._keyboard, screen = os.openpty()
-        self.said = b""
+        self.output = b""
         self.process = subprocess.Popen(
             ["setsid", "--ctty", *command], stdin=screen, stdout=screen, stderr=screen, env=env
         )
@@ -46,7 +46,7 @@ class Terminal:
     def _read(self) -> None:
         with suppress(OSError):  # reading fails once no process has the terminal open
             while part := os.read(self._keyboard, 4096):
-                self.said += part
+                self.output += part
 
 
 @pytest.fixture
@@ -57,16 +57,16 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def farm_up(env: dict[str, str], port: int) -> Iterator[Terminal]:
+def farm_up(env: dict[str, str], port: int) -> Iterator[ForegroundTerminal]:
     """Run a farm that serves; kill it on exit if it still runs."""
-    terminal = Terminal([*TRACKFARM, "up", "--workers", "1", "--port", str(port)], env)
+    terminal = ForegroundTerminal([*TRACKFARM, "up", "--workers", "1", "--port", str(port)], env)
     try:
         wait_until(
-            lambda: b"Ctrl-C" in terminal.said or terminal.process.poll() is not None,
+            lambda: b"Ctrl-C" in terminal.output or terminal.process.poll() is not None,
             timeout_s=UP_S,
             what="the farm is up",
         )
-        assert terminal.process.poll() is None, terminal.said.decode()
+        assert terminal.process.poll() is None, terminal.output.decode()
         yield terminal
     finally:
         terminal.close()
@@ -109,18 +109,18 @@ def more_tracks(env: dict[str, str], before: int) -> int:
     return tracks_made(env)
 
 
-def end_by_interrupt(farm: Terminal) -> None:
+def end_by_interrupt(farm: ForegroundTerminal) -> None:
     everything = tree_of(farm.process.pid)
     ports = ports_of(everything)
     assert len(everything) >= len(("up", "broker", "scheduler", "worker", "engine"))
     assert len(ports) >= len(("broker", "scheduler"))
     farm.press(CTRL_C)
-    assert farm.process.wait(GONE_S) == 0, farm.said.decode()
+    assert farm.process.wait(GONE_S) == 0, farm.output.decode()
     took = leaves_nothing(everything, ports)
     assert took < 1, "`up` waits for its parts"
 
 
-def end_by_force(farm: Terminal) -> None:
+def end_by_force(farm: ForegroundTerminal) -> None:
     everything = tree_of(farm.process.pid)
     ports = ports_of(everything)
     farm.process.kill()
@@ -129,7 +129,7 @@ def end_by_force(farm: Terminal) -> None:
 
 
 @pytest.mark.soak
-def test_a_job_outlives_two_ends_of_its_farm(env: dict[str, str], tmp_path: Path) -> None:
+def test_job_outlives_an_interrupted_and_a_killed_farm(env: dict[str, str], tmp_path: Path) -> None:
     catalog = write_catalog(tmp_path / f"{fresh_name('up')}.csv", short_briefs(8))
     port = free_port()
     with ExitStack() as watching:
@@ -141,7 +141,7 @@ def test_a_job_outlives_two_ends_of_its_farm(env: dict[str, str], tmp_path: Path
             more_tracks(env, made)
             end_by_force(farm)
         with farm_up(env, port) as farm:
-            said, _ = watch.communicate(timeout=60)
-            assert watch.returncode == 0, said
+            output, _ = watch.communicate(timeout=60)
+            assert watch.returncode == 0, output
             end_by_interrupt(farm)
     assert tracks_made(env) >= 8

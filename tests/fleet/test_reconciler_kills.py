@@ -113,7 +113,7 @@ class Stage:
         until = time.monotonic() + LIFE_S
         while time.monotonic() < until:
             self.world.live(STEP_S)
-            if not self.fleet.alive:
+            if not self.fleet.is_running:
                 self.fleet = self.start()
             if self.world.is_done() and self._is_over():
                 return
@@ -159,7 +159,7 @@ def test_told_to_end_it_leaves_its_rentals_unless_it_is_to_return_them(
     stage.world.job = stage.world.scene.submit(briefs(4000)).job_id
     stage.live_until(lambda: bool(stage.world.rigs))
     stage.fleet.terminate()
-    stage.live_until(lambda: not stage.fleet.alive)
+    stage.live_until(lambda: not stage.fleet.is_running)
     assert bool(stage.account.running()) is not returning
     assert ("rentals_still_open" in stage.log.read_text()) is not returning
     assert all(rental.is_open is not returning for rental in stage.world.rentals())

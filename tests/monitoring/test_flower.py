@@ -13,7 +13,7 @@ import pytest
 
 from tests.end_to_end.catalogs import fresh_name, short_briefs
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.end_to_end.job_checks import ends_done
+from tests.end_to_end.job_checks import wait_until_done
 from tests.servers.presence import require
 from tests.servers.process import Process, free_port, wait_until
 from trackfarm.broker import SHARD_TASK
@@ -40,12 +40,12 @@ def test_flower_shows_workers_and_shards(farm: LocalFarm, tmp_path: Path) -> Non
         *(sys.executable, "-m", "celery", "-A", "trackfarm.flower", "flower"),
         *("--address=127.0.0.1", f"--port={port}", "--read_only=True"),
     ]
-    env = {BROKER_VARIABLE: farm.parts.broker.url}
+    env = {BROKER_VARIABLE: farm.infrastructure.broker.url}
     with Process(command, log=tmp_path / "flower.log", env=env) as flower:
         flower.wait_ready(lambda: answers(url))
         farm.start_workers("one", "two")
         job = farm.client.submit(JobHeader(catalog=fresh_name("flower")), short_briefs(12)).job.id
-        ends_done(farm, job)
+        wait_until_done(farm, job)
         wait_until(lambda: succeeded(url) > 0, timeout_s=20, what="Flower has heard of a shard")
         worker_rows = httpx.get(f"{url}/workers", params={"json": 1}).json()["data"]
         assert {row["hostname"].partition("@")[2] for row in worker_rows} == {"trackfarm"}

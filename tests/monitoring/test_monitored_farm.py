@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.damage import UNCHECKED, damaged_copy
-from tests.chaos.test_poisoned_track import POISON_STEPS, Poison, has_ended
+from tests.chaos.test_poisoned_track import POISON_STEPS, EngineKiller, has_ended
 from tests.end_to_end.catalogs import briefs, fresh_name
 from tests.end_to_end.farm import API_KEY, JOIN_TOKEN, LocalFarm, Setting, running_farm
 from tests.monitoring.gpu_worker import ReportingGpuWorker
@@ -81,30 +81,32 @@ def watch(
 def test_what_goes_wrong_is_seen(watch: Watch, tmp_path: Path) -> None:
     farm, began = watch.farm, time.time()
     job = submitted(farm)
-    poisoned = farm.ledger.tracks(job)[POISONED].id
+    poisoned = farm.database.tracks(job)[POISONED].id
     assert poisoned is not None
 
     def made(number: int) -> bool:
         watch.look()
-        return farm.ledger.has_made(job, number) or has_ended(farm, job)
+        return farm.database.has_done(job, number) or has_ended(farm, job)
 
-    with striking(Poison(farm, poisoned)):
+    with killing(EngineKiller(farm, poisoned)):
         wait_until(lambda: made(20), timeout_s=240, what="a tenth is made")
         farm.workers["two"].kill()
         wait_until(lambda: made(50), timeout_s=240, what="a quarter is made")
-        farm.begin_worker("bad", model_path=str(damaged_copy(tmp_path)), **(HIRED | UNCHECKED))
+        farm.start_worker_process(
+            "bad", model_path=str(damaged_copy(tmp_path)), **(HIRED | UNCHECKED)
+        )
         watch.until("TrackfarmHeartbeatLost", fires=True)
-        farm.begin_worker("two", **HIRED)
+        farm.start_worker_process("two", **HIRED)
         wait_until(lambda: made(TRACKS), timeout_s=400, what="all is made")
     ended = farm.client.job(job)
     assert (ended.state, ended.tracks.done, ended.tracks.failed) == (JobState.DONE, TRACKS - 1, 1)
-    assert farm.ledger.newest_worker("bad").state == WorkerState.QUARANTINED
+    assert farm.database.newest_worker("bad").state == WorkerState.QUARANTINED
 
     watch.until("TrackfarmWorkerQuarantined", fires=True)
     farm.workers["bad"].stop()
-    farm.parts.broker.kill()
+    farm.infrastructure.broker.kill()
     watch.until("TrackfarmBrokerDown", fires=True)
-    farm.parts.broker.start()
+    farm.infrastructure.broker.start()
     for alert in sorted(EXPECTED | MAY_FIRE):
         watch.until(alert, fires=False)
     quiet = "fleet:trackfarm_tracks_per_hour == 0 and on () max(trackfarm_broker_up) == 1"
@@ -121,15 +123,15 @@ def test_what_goes_wrong_is_seen(watch: Watch, tmp_path: Path) -> None:
 
 
 @contextmanager
-def striking(poison: Poison) -> Iterator[None]:
+def killing(killer: EngineKiller) -> Iterator[None]:
     """Strike throughout the test: heartbeats report the track once per second."""
     over = threading.Event()
 
-    def strike() -> None:
+    def keep_killing() -> None:
         while not over.wait(0.1):
-            poison.strike()
+            killer.kill_engine()
 
-    thread = threading.Thread(target=strike)
+    thread = threading.Thread(target=keep_killing)
     thread.start()
     try:
         yield
@@ -158,7 +160,7 @@ def counts_every_track(watch: Watch) -> None:
     """Check that tracks per hour, summed second by second, equal the tracks in the database."""
     (line,) = watch.history.lines("fleet:trackfarm_tracks_per_hour")
     recorded = sum(line.values) / 3600
-    made = len(watch.farm.ledger.rows(ArtifactRow))
+    made = len(watch.farm.database.rows(ArtifactRow))
     assert watch.history.now('sum(trackfarm_tracks_total{outcome="done"})') == [made]
     print(f"recorded {recorded:.2f} tracks, the database has {made}")
     assert recorded == pytest.approx(made, rel=0.01)

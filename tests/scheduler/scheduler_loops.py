@@ -11,7 +11,7 @@ from trackfarm_scheduler.loops.rescuer import Rescuer
 
 
 class Scheduler:
-    """Scheduler with its own leadership; database, objects and clock are those of the fixture."""
+    """Scheduler with its own leadership; database, objects and clock come from the fixture."""
 
     def __init__(self, farm: FarmFixture, holder: str) -> None:
         self.leadership = Leadership(

@@ -29,11 +29,11 @@ def test_scheduler_releases_its_leader_lease_when_stopped(
     }
     env = {f"TRACKFARM_SCHEDULER_{name}": str(value) for name, value in fields.items()}
     command = [sys.executable, "-P", "-m", "trackfarm_scheduler"]
-    with Process(command, log=log, env=env, ending=number) as process:
+    with Process(command, log=log, env=env, stop_signal=number) as process:
         process.wait_ready(lambda: _answers(port), timeout_s=60)
         wait_until(lambda: "leadership_gained" in log.read_text(), timeout_s=20, what="it leads")
         process.stop(timeout_s=20)
-    assert process.code == 0
+    assert process.exit_code == 0
     assert "scheduler_stopped" in log.read_text()
     assert "Traceback" not in log.read_text()
     with create_engine(database).connect() as connection:

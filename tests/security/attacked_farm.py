@@ -35,25 +35,26 @@ LIMITS = {"WORKER_RATE": RATE, "MOST_OBJECT_BYTES": MOST_BYTES, "DIGEST_SHARE": 
 class AttackedFarm:
     """A farm with a running job.
 
-    `hostile` holds the shard `own`, `honest` holds `theirs`; `mute` holds a shard and stopped its
-    heartbeats at `began` (monotonic seconds).
+    `hostile` holds the shard `own_shard`, `honest` holds `other_shard`;
+    `silent` holds
+    a shard and stopped its heartbeats at `silent_since` (monotonic seconds).
     """
 
     farm: GuardedFarm
-    crew: StubWorkers
+    workers: StubWorkers
     objects: ObjectStore
     job_id: str
     hostile: StubWorker
     honest: StubWorker
-    mute: StubWorker
-    began: float
+    silent: StubWorker
+    silent_since: float
 
     @property
-    def own(self) -> ClaimAnswer:
+    def own_shard(self) -> ClaimAnswer:
         return self.hostile.shards[0]
 
     @property
-    def theirs(self) -> ClaimAnswer:
+    def other_shard(self) -> ClaimAnswer:
         return self.honest.shards[0]
 
     def stored(self) -> dict[str, str]:
@@ -62,24 +63,24 @@ class AttackedFarm:
     def held(self) -> list[object]:
         """Return the leases and open tracks of the two workers from the database."""
         return [
-            (self.lease(each).state, self.farm.ledger.open_under({each.lease_id}))
-            for each in (self.own, self.theirs)
+            (self.lease(each).state, self.farm.database.open_track_ids({each.lease_id}))
+            for each in (self.own_shard, self.other_shard)
         ]
 
-    def events(self, kind: str, member: StubWorker) -> list[str]:
+    def events(self, kind: str, worker: StubWorker) -> list[str]:
         """Return the data of a worker's events of one kind."""
-        where = (col(EventRow.kind) == kind, col(EventRow.worker_id) == member.id)
-        return [event.data for event in self.farm.ledger.rows(EventRow, *where)]
+        where = (col(EventRow.kind) == kind, col(EventRow.worker_id) == worker.id)
+        return [event.data for event in self.farm.database.rows(EventRow, *where)]
 
     def artifacts_of(self, *track_ids: int) -> Sequence[ArtifactRow]:
-        return self.farm.ledger.rows(ArtifactRow, col(ArtifactRow.track_id).in_(track_ids))
+        return self.farm.database.rows(ArtifactRow, col(ArtifactRow.track_id).in_(track_ids))
 
-    def unswept(self, *shards: ClaimAnswer) -> list[str]:
+    def uncleaned_keys(self, *shards: ClaimAnswer) -> list[str]:
         """Return keys that ended attempts may have written and that the cleaner has not removed.
 
         With `shards`, only the keys of these shards.
         """
-        attempts = self.farm.ledger.rows(
+        attempts = self.farm.database.rows(
             AttemptRow,
             col(AttemptRow.state).not_in((AttemptState.OPEN, AttemptState.DONE)),
             col(AttemptRow.url_expires_at).is_not(None),
@@ -89,38 +90,38 @@ class AttackedFarm:
         return [row.object_key for row in attempts if not wanted or row.lease_id in wanted]
 
     def lease(self, shard: ClaimAnswer) -> LeaseRow:
-        (lease,) = self.farm.ledger.rows(LeaseRow, col(LeaseRow.id) == shard.lease_id)
+        (lease,) = self.farm.database.rows(LeaseRow, col(LeaseRow.id) == shard.lease_id)
         return lease
 
     def audited(self, target: str) -> list[str]:
         """Return the audited actions on a target."""
         return [
-            row.action for row in self.farm.ledger.rows(AuditRow, col(AuditRow.target) == target)
+            row.action for row in self.farm.database.rows(AuditRow, col(AuditRow.target) == target)
         ]
 
-    def row(self, member: StubWorker) -> WorkerRow:
-        (worker,) = self.farm.ledger.rows(WorkerRow, col(WorkerRow.id) == member.id)
-        return worker
+    def row(self, worker: StubWorker) -> WorkerRow:
+        (row,) = self.farm.database.rows(WorkerRow, col(WorkerRow.id) == worker.id)
+        return row
 
-    def logged(self, event: str, member: StubWorker) -> bool:
+    def logged(self, event: str, worker: StubWorker) -> bool:
         return any(
-            event in line and member.id in line for line in self.farm.log.read_text().splitlines()
+            event in line and worker.id in line for line in self.farm.log.read_text().splitlines()
         )
 
 
 @contextmanager
-def laid(swift: S3Access, folder: Path) -> Iterator[AttackedFarm]:
+def attacked_farm(swift: S3Access, folder: Path) -> Iterator[AttackedFarm]:
     """Run a farm until exit, with TLS to the object store too."""
     files = certificates(folder / "certificates")
     settings = {"OBJECTS_ACCESS_KEY": swift.access_key, "OBJECTS_SECRET_KEY": swift.secret_key}
     with behind_tls(int(swift.endpoint.rpartition(":")[2]), files) as port:
-        bucket = f"https://{HOST}:{port}/siege-{time.time_ns()}"
+        bucket = f"https://{HOST}:{port}/attacked-{time.time_ns()}"
         settings |= {"OBJECTS_URL": bucket, "OBJECTS_REGION": swift.region}
         settings |= {"CA_FILE": str(files.authority)}
         with (
             guarded_farm(folder, files, **settings, **QUICK, **LIMITS) as farm,
             httpx.Client(verify=tls_verify(files.authority, setting="")) as store,
-            StubWorkers(farm, store).living() as crew,
+            StubWorkers(farm, store).running() as workers,
         ):
             objects = open_store(
                 bucket,
@@ -129,15 +130,15 @@ def laid(swift: S3Access, folder: Path) -> Iterator[AttackedFarm]:
                 region=swift.region,
                 ca_file=files.authority,
             )
-            yield _begun(farm, crew, objects)
+            yield _begun(farm, workers, objects)
 
 
-def _begun(farm: GuardedFarm, crew: StubWorkers, objects: ObjectStore) -> AttackedFarm:
+def _begun(farm: GuardedFarm, workers: StubWorkers, objects: ObjectStore) -> AttackedFarm:
     briefs = [Brief(prompt=f"a quiet sea {n}", duration=10) for n in range(TRACKS)]
-    job = farm.client.submit(JobHeader(catalog="siege"), briefs).job
-    hostile, honest, mute = (crew.join(name) for name in ("hostile", "honest", "mute"))
-    for member in (hostile, honest, mute):
-        member.take()
-    crew.silence(mute)
+    job = farm.client.submit(JobHeader(catalog="attacked"), briefs).job
+    hostile, honest, silent = (workers.join(name) for name in ("hostile", "honest", "silent"))
+    for worker in (hostile, honest, silent):
+        worker.claim_next()
+    workers.stop_heartbeats(silent)
     honest.put(honest.shards[0].tracks[0])
-    return AttackedFarm(farm, crew, objects, job.id, hostile, honest, mute, time.monotonic())
+    return AttackedFarm(farm, workers, objects, job.id, hostile, honest, silent, time.monotonic())

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.farm import LocalFarm, running_farm
-from tests.security.attacked_farm import AttackedFarm, laid
+from tests.security.attacked_farm import AttackedFarm, attacked_farm
 from tests.security.guarded_farm import GuardedFarm, guarded_farm
 from tests.security.limits import BODY_SECONDS, HEAD_SECONDS, SUBMISSION_BYTES
 from tests.security.stub_workers import HIGH_PRICE_PER_HOUR, StubWorker
@@ -23,18 +23,18 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedFarm]:
 
 
 @pytest.fixture(scope="package")
-def siege(swift: S3Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedFarm]:
-    with laid(swift, tmp_path_factory.mktemp("siege")) as siege:
-        yield siege
+def attacked(swift: S3Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedFarm]:
+    with attacked_farm(swift, tmp_path_factory.mktemp("attacked")) as attacked:
+        yield attacked
 
 
 @pytest.fixture
-def liar(siege: AttackedFarm) -> Iterator[StubWorker]:
+def hostile_worker(attacked: AttackedFarm) -> Iterator[StubWorker]:
     """A new hostile worker with a shard: three false reports quarantine a worker."""
-    member = siege.crew.join(f"liar-{next(NUMBERS)}", price_per_hour=HIGH_PRICE_PER_HOUR)
-    member.take()
-    yield member
-    siege.crew.dismiss(member)
+    worker = attacked.workers.join(f"hostile-{next(NUMBERS)}", price_per_hour=HIGH_PRICE_PER_HOUR)
+    worker.claim_next()
+    yield worker
+    attacked.workers.deregister(worker)
 
 
 @pytest.fixture(scope="package")

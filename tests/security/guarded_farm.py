@@ -35,7 +35,7 @@ class GuardedFarm:
         self.log = folder / "scheduler.log"
         self.url = f"https://{HOST}:{(port := free_port())}"
         self.client = Client(self.url, API_KEY, ca_file=files.authority)
-        self._http = httpx.Client(base_url=self.url, verify=self._proof())
+        self._http = httpx.Client(base_url=self.url, verify=self._ssl_context())
         settings = {
             "HOST": "127.0.0.1",
             "PORT": port,
@@ -49,12 +49,12 @@ class GuardedFarm:
             "SIGNING_SECRET": "a-signing-secret-of-the-tests",
             **changes,
         }
-        self.ledger = DatabaseView(database_url)
+        self.database = DatabaseView(database_url)
         env = {f"TRACKFARM_SCHEDULER_{name}": str(value) for name, value in settings.items()}
         command = [sys.executable, "-P", "-m", "trackfarm_scheduler"]
         self.process = Process(command, log=self.log, env={**os.environ, **env})
 
-    def _proof(self) -> Any:
+    def _ssl_context(self) -> Any:
         return tls_verify(self.files.authority, setting="")
 
     def invite(self, **wishes: Any) -> str:
@@ -72,18 +72,18 @@ class GuardedFarm:
         assert answer.status_code == 200, answer.text
         return RegisterAnswer.model_validate_json(answer.content)
 
-    def access_of(self, worker: RegisterAnswer) -> Redis:
+    def worker_connection(self, worker: RegisterAnswer) -> Redis:
         """Connect to the broker with the credentials of the worker."""
         url = with_ca_file(worker.broker_url, self.files.authority)
         return Redis.from_url(url, socket_timeout=5)
 
-    def own_access(self) -> Redis:
+    def owner_connection(self) -> Redis:
         return Redis.from_url(self.broker.url, decode_responses=True)
 
     def close(self) -> None:
         self._http.close()
         self.client.close()
-        self.ledger.close()
+        self.database.close()
         self.process.stop()
 
 

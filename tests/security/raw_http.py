@@ -15,14 +15,14 @@ def connected(farm: LocalFarm) -> Iterator[socket.socket]:
         yield connection
 
 
-def said(farm: LocalFarm, request: bytes) -> bytes:
+def exchanged(farm: LocalFarm, request: bytes) -> bytes:
     """Send these bytes and return the whole response, until the connection closes."""
     with connected(farm) as connection:
         connection.sendall(request)
-        return heard(connection)
+        return received(connection)
 
 
-def heard(connection: socket.socket) -> bytes:
+def received(connection: socket.socket) -> bytes:
     response = b""
     try:
         while part := connection.recv(65_536):
@@ -39,9 +39,9 @@ def head(method: str, path: str, **headers: object) -> bytes:
     return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
 
 
-def serves(farm: LocalFarm) -> None:
+def assert_serves(farm: LocalFarm) -> None:
     """Check that the scheduler still runs in the same process and responds quickly."""
-    assert farm.scheduler.alive
+    assert farm.scheduler.is_running
     began = time.monotonic()
     assert farm.client.status().version
     assert time.monotonic() - began < 5

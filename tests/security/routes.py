@@ -16,20 +16,20 @@ from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.web import build_app
 
 
-def all_doors(folder: Path) -> list[RouteAuth]:
+def all_routes(folder: Path) -> list[RouteAuth]:
     """Return the routes of a scheduler with a directory store, which has the most."""
-    database = Database(f"sqlite:///{folder / 'doors.db'}")
+    database = Database(f"sqlite:///{folder / 'routes.db'}")
     database.migrate()
     store = DirectoryStore(folder / "objects", base_url="http://x", secret=b"s" * 16)
     app = build_app(replace(build(FarmFixture(database), "http://x"), objects=store))
-    doors = list(doors_of(app))
+    routes = list(doors_of(app))
     database.close()
-    return doors
+    return routes
 
 
-def address_of(door: RouteAuth) -> str:
+def path_of_route(route: RouteAuth) -> str:
     """Return the path with its parameters filled in."""
-    return re.sub(r"\{[^}]+\}", "some_thing0", door.path)
+    return re.sub(r"\{[^}]+\}", "some_thing0", route.path)
 
 
 def made(farm: LocalFarm, name: str, *scopes: Scope, ends_in: timedelta | None = None) -> NewApiKey:

@@ -28,11 +28,11 @@ def music(order: TrackOrder) -> bytes:
 
 
 def result(order: TrackOrder, content: bytes | None = None, **changes: Any) -> dict[str, Any]:
-    """Return the honest report of a track with changes; `heard` changes the measurements."""
+    """Return the honest report of a track with changes; `measured` changes the measurements."""
     content = music(order) if content is None else content
-    heard = {"seconds": order.brief.duration, "sample_rate": RATE, "channels": 2}
-    heard |= {"peak_dbfs": -1.0, "rms_dbfs": -18.0, "clipped": 0.0, "dc": 0.0}
-    heard |= changes.pop("heard", {})
+    measured = {"seconds": order.brief.duration, "sample_rate": RATE, "channels": 2}
+    measured |= {"peak_dbfs": -1.0, "rms_dbfs": -18.0, "clipped": 0.0, "dc": 0.0}
+    measured |= changes.pop("measured", {})
     return {
         "track_id": order.track_id,
         "object_key": order.object_key,
@@ -40,7 +40,7 @@ def result(order: TrackOrder, content: bytes | None = None, **changes: Any) -> d
         "md5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
         "sha256": hashlib.sha256(content).hexdigest(),
         "seed": order.seed,
-        "measurements": heard,
+        "measurements": measured,
         "timings": {"service": 0.001},
         **changes,
     }
@@ -58,24 +58,24 @@ class StubWorker:
 
     def __init__(self, farm: GuardedFarm, store: httpx.Client, name: str, **invited: Any) -> None:
         self.farm, self.store = farm, store
-        self.badge = farm.joined(farm.invite(**invited), name=name)
-        self.id, self.token = self.badge.worker_id, self.badge.token
-        self._broker = farm.access_of(self.badge)
+        self.registration = farm.joined(farm.invite(**invited), name=name)
+        self.id, self.token = self.registration.worker_id, self.registration.token
+        self._broker = farm.worker_connection(self.registration)
         self.shards: list[ClaimAnswer] = []
 
     def say(self, path: str, **body: Any) -> httpx.Response:
         return self.farm.say(path, self.token, body)
 
-    def beat(self) -> httpx.Response:
+    def send_heartbeat(self) -> httpx.Response:
         shards = [
             {"shard_id": s.shard_id, "lease_id": s.lease_id, "stage": "computing"}
             for s in self.shards
         ]
         return self.say("heartbeat", shards=shards)
 
-    def offered(self, timeout: float = 10) -> tuple[str, str] | None:
+    def next_offer(self, timeout: float = 10) -> tuple[str, str] | None:
         """Return shard and lease of the next message of its own queue; None if there is none."""
-        message = self._broker.brpop([self.badge.queue], timeout=timeout)
+        message = self._broker.brpop([self.registration.queue], timeout=timeout)
         if message is None:
             return None
         envelope = json.loads(message[1])
@@ -85,20 +85,20 @@ class StubWorker:
     def claim(self, shard_id: str, lease_id: str) -> httpx.Response:
         return self.say(f"shards/{shard_id}/claim", lease_id=lease_id)
 
-    def take(self) -> ClaimAnswer:
+    def claim_next(self) -> ClaimAnswer:
         """Claim the next offered shard."""
-        offer = self.offered()
+        offer = self.next_offer()
         assert offer is not None, "no shard was offered"
-        assert self.claims(*offer)
+        assert self.try_claim(*offer)
         return self.shards[-1]
 
-    def renewed(self, shard: ClaimAnswer) -> ClaimAnswer:
+    def claim_again(self, shard: ClaimAnswer) -> ClaimAnswer:
         """Claim the shard again; returns its open tracks with new upload URLs."""
-        assert self.claims(shard.shard_id, shard.lease_id)
+        assert self.try_claim(shard.shard_id, shard.lease_id)
         self.shards.remove(shard)
         return self.shards[-1]
 
-    def claims(self, shard_id: str, lease_id: str) -> bool:
+    def try_claim(self, shard_id: str, lease_id: str) -> bool:
         """Claim a shard and keep it; True if the claim was granted."""
         answer = self.claim(shard_id, lease_id)
         if answer.status_code == 200:
@@ -136,41 +136,41 @@ class StubWorkers:
         self._all: list[StubWorker] = []
         self._alive: set[StubWorker] = set()
         self._ended = threading.Event()
-        self._heart = threading.Thread(target=self._beat_on)
+        self._heartbeat_thread = threading.Thread(target=self._send_heartbeats)
 
     def join(self, name: str, **invited: Any) -> StubWorker:
-        member = StubWorker(self._farm, self._store, name, **invited)
-        self._all.append(member)
-        member.beat()
-        self._alive.add(member)
-        return member
+        worker = StubWorker(self._farm, self._store, name, **invited)
+        self._all.append(worker)
+        worker.send_heartbeat()
+        self._alive.add(worker)
+        return worker
 
-    def silence(self, member: StubWorker) -> None:
+    def stop_heartbeats(self, worker: StubWorker) -> None:
         """Stop the heartbeats of a worker."""
-        self._alive.discard(member)
+        self._alive.discard(worker)
 
-    def others(self, member: StubWorker) -> list[StubWorker]:
+    def others(self, worker: StubWorker) -> list[StubWorker]:
         """Return all other workers and stop their heartbeats."""
-        self._alive &= {member}
-        return [each for each in self._all if each is not member]
+        self._alive &= {worker}
+        return [each for each in self._all if each is not worker]
 
-    def dismiss(self, member: StubWorker) -> None:
+    def deregister(self, worker: StubWorker) -> None:
         """Deregister a worker; its tracks are placed again."""
-        self.silence(member)
-        member.leave()
+        self.stop_heartbeats(worker)
+        worker.leave()
 
-    def _beat_on(self) -> None:
+    def _send_heartbeats(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
-            for member in list(self._alive):
-                member.beat()
+            for worker in list(self._alive):
+                worker.send_heartbeat()
 
     @contextmanager
-    def living(self) -> Iterator["StubWorkers"]:
-        self._heart.start()
+    def running(self) -> Iterator["StubWorkers"]:
+        self._heartbeat_thread.start()
         try:
             yield self
         finally:
             self._ended.set()
-            self._heart.join()
-            for member in self._all:
-                member.close()
+            self._heartbeat_thread.join()
+            for worker in self._all:
+                worker.close()

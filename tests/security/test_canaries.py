@@ -42,7 +42,7 @@ WRONG = {"wrong_key": canary("wrong-key"), "wrong_token": canary("wrong-token")}
 
 
 @dataclass(frozen=True)
-class Run:
+class FarmRun:
     """Files that one farm left, and observations while it ran."""
 
     home: Path
@@ -55,7 +55,7 @@ class Run:
 
 
 @pytest.fixture(scope="module", params=["embedded", "external"])
-def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FarmRun:
     """Run a farm at debug level with one worker: one track done, one failed, refused strangers.
 
     `external`: its database and its store are servers with passwords.
@@ -79,7 +79,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     url = f"sqlite:///{home / 'trackfarm.db'}" if outside is None else outside.database
     canaries = secrets | WRONG | {"worker_token": token}
     canaries |= {} if outside is None else outside.secrets
-    return Run(home, canaries, _dump(url), commands, answers, broker, private)
+    return FarmRun(home, canaries, _dump(url), commands, answers, broker, private)
 
 
 class _External:
@@ -215,13 +215,13 @@ def _private(home: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_secrets_stand_only_in_files_of_their_owner(run: Run) -> None:
+def test_secrets_are_only_in_files_of_their_owner(run: FarmRun) -> None:
     for name, (mode, content) in run.private.items():
         assert mode == 0o600, name
         assert set(leaks(content, run.canaries)) == MAY_HOLD[name], name
 
 
-def test_no_file_of_the_farm_holds_one(run: Run) -> None:
+def test_files_of_the_farm_hold_no_other_secret(run: FarmRun) -> None:
     """No secret is in debug logs, the database, the broker's files, objects and outboxes."""
     places = [(name, text) for name, text in files_below(run.home) if name not in MAY_HOLD]
     names = {name for name, _ in places}
@@ -229,7 +229,7 @@ def test_no_file_of_the_farm_holds_one(run: Run) -> None:
     assert leaks_in(places, run.canaries) == {}
 
 
-def test_the_logs_were_talkative_and_show_no_signature(run: Run) -> None:
+def test_logs_are_at_debug_level_and_show_no_signature(run: FarmRun) -> None:
     logs = dict(files_below(run.home / "logs"))
     assert b"debug" in logs["scheduler.log"]
     assert b"track_done" in logs["scheduler.log"]
@@ -238,21 +238,21 @@ def test_the_logs_were_talkative_and_show_no_signature(run: Run) -> None:
     assert signed == []
 
 
-def test_the_database_knows_a_workers_token_by_its_hash_alone(run: Run) -> None:
+def test_database_stores_only_the_hash_of_a_worker_token(run: FarmRun) -> None:
     assert digest_of(run.canaries["worker_token"]).encode() in run.database
     assert leaks(run.database, run.canaries) == []
 
 
-def test_no_answer_tells_one(run: Run) -> None:
+def test_responses_hold_no_secret(run: FarmRun) -> None:
     assert all(run.answers.values())
     assert leaks_in(run.answers.items(), run.canaries) == {}
 
 
-def test_no_message_carries_one(run: Run) -> None:
+def test_broker_messages_hold_no_secret(run: FarmRun) -> None:
     assert leaks(b"\n".join(run.broker), run.canaries) == []
 
 
-def test_no_command_line_shows_one(run: Run) -> None:
+def test_command_lines_show_no_secret(run: FarmRun) -> None:
     seen = "\n".join(sorted(run.commands))
     for part in (
         "trackfarm_scheduler",

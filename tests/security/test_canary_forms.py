@@ -9,7 +9,7 @@ from tests.security.canaries import canary, leaks
 
 
 @pytest.mark.parametrize("lead", ["", "x", "xy", "user:"])
-def test_a_leak_would_be_found(lead: str) -> None:
+def test_leak_check_finds_each_encoding(lead: str) -> None:
     """A canary is found in each encoding and at each offset in the encoded text."""
     secret = canary("proof")
     for form in (

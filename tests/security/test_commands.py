@@ -24,7 +24,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, arguments)
 
 
-def test_a_key_from_its_making_to_its_end(at_the_farm: pytest.MonkeyPatch) -> None:
+def test_keys_command_from_creation_to_revocation(at_the_farm: pytest.MonkeyPatch) -> None:
     scopes = ("--scope", "submit", "--scope", "read")
     made = run("keys", "create", "label", *scopes, "--expires", "30d", "--tracks", "500")
     assert made.exit_code == ExitCode.OK, made.output
@@ -46,7 +46,7 @@ def test_a_key_from_its_making_to_its_end(at_the_farm: pytest.MonkeyPatch) -> No
     assert run("jobs").exit_code == ExitCode.REFUSED
 
 
-def test_keys_as_json(at_the_farm: pytest.MonkeyPatch) -> None:
+def test_keys_command_prints_json(at_the_farm: pytest.MonkeyPatch) -> None:
     made = json.loads(run("keys", "create", "robot", "--scope", "admin", "--json").stdout)
     assert made["secret"].startswith("tf_")
     assert made["key"]["scopes"] == ["admin"]
@@ -67,11 +67,13 @@ def test_keys_as_json(at_the_farm: pytest.MonkeyPatch) -> None:
         ("x", "--scope", "read", "--rate", "0"),
     ],
 )
-def test_a_key_of_another_form_is_not_asked_for(wrong: tuple[str, ...]) -> None:
+def test_keys_command_refuses_invalid_options(wrong: tuple[str, ...]) -> None:
     assert run("keys", "create", *wrong).exit_code == ExitCode.BAD_INPUT
 
 
-def test_the_audit_log_of_one_job(farm: LocalFarm, at_the_farm: pytest.MonkeyPatch) -> None:
+def test_audit_command_shows_the_log_of_one_job(
+    farm: LocalFarm, at_the_farm: pytest.MonkeyPatch
+) -> None:
     brief = Brief(prompt="calm", duration=10)
     job = farm.client.submit(JobHeader(catalog="audited"), [brief]).job.id
     farm.client.pause(job)

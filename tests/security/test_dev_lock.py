@@ -1,4 +1,4 @@
-"""The committed versions of what `make demo` and `make test` install."""
+"""The lock of the packages that `make demo` and `make test` install."""
 
 import tomllib
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def versions(path: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_each_package_is_pinned_and_of_no_place(name: str) -> None:
+def test_dev_lock_pins_each_package_without_a_location(name: str) -> None:
     pins = list(locked(f"requirements/{name}.lock"))
     assert len(pins) > 10
     for pin in pins:
@@ -39,7 +39,7 @@ def test_each_package_is_pinned_and_of_no_place(name: str) -> None:
         assert sign not in text
 
 
-def test_all_that_the_project_asks_for_is_locked_within_its_ranges() -> None:
+def test_dev_lock_has_all_requirements_within_their_ranges() -> None:
     """If this fails, run `make lock`."""
     content = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras, groups = content["project"]["optional-dependencies"], content["dependency-groups"]
@@ -51,7 +51,7 @@ def test_all_that_the_project_asks_for_is_locked_within_its_ranges() -> None:
             assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
-def test_every_range_has_an_upper_bound() -> None:
+def test_requirement_ranges_have_an_upper_bound() -> None:
     content = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras, groups = content["project"]["optional-dependencies"], content["dependency-groups"]
     lists = [content["project"]["dependencies"], *extras.values(), *groups.values()]
@@ -61,14 +61,14 @@ def test_every_range_has_an_upper_bound() -> None:
         assert bounds or requirement.name == "trackfarm", text
 
 
-def test_a_build_of_torch_for_cpus_fits() -> None:
+def test_dev_lock_fits_a_build_of_torch_for_cpus() -> None:
     pins = versions("requirements/dev.lock")
     assert "torch" in pins
     assert not [name for name in pins if name.startswith((*CUDA, "torchaudio"))]
 
 
 @pytest.mark.parametrize("image", ["scheduler", "worker", "build"])
-def test_the_images_get_the_versions_that_the_tests_ran_with(image: str) -> None:
+def test_image_locks_have_the_versions_of_the_dev_lock(image: str) -> None:
     tested, shipped = versions("requirements/dev.lock"), versions(f"docker/{image}.lock")
     common = tested.keys() & shipped.keys()
     assert len(common) >= 4

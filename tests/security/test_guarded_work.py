@@ -47,7 +47,7 @@ def makes(farm: GuardedFarm, folder: Path) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(400)
-def test_an_invited_machine_works_and_returns_with_a_spent_token(
+def test_invited_machine_works_and_returns_with_a_spent_token(
     guarded: GuardedFarm, tmp_path: Path
 ) -> None:
     token = guarded.invite(provider="vast", rental_tag="tag-1", price_per_hour=2.5)

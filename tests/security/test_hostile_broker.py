@@ -126,19 +126,19 @@ def waiting(guarded: GuardedFarm, hostile: RegisterAnswer, other: RegisterAnswer
 
 @pytest.fixture(scope="module")
 def access(guarded: GuardedFarm, hostile: RegisterAnswer) -> Iterator[Redis]:
-    with guarded.access_of(hostile) as client:
+    with guarded.worker_connection(hostile) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def owner(guarded: GuardedFarm) -> Iterator[Redis]:
-    with guarded.own_access() as client:
+    with guarded.owner_connection() as client:
         yield client
 
 
 @pytest.mark.usefixtures("waiting")
 @pytest.mark.parametrize("attempt", ATTEMPTS)
-def test_it_is_refused(
+def test_broker_refuses_a_command_of_a_worker(
     access: Redis,
     owner: Redis,
     hostile: RegisterAnswer,
@@ -156,13 +156,13 @@ def test_it_is_refused(
 
 
 @pytest.mark.parametrize("attempt", REFUSED_TO_ALL)
-def test_it_is_refused_to_all(access: Redis, attempt: str) -> None:
+def test_broker_refuses_a_command_of_any_user(access: Redis, attempt: str) -> None:
     with pytest.raises(ResponseError):
         access.execute_command(*attempt.split())
 
 
 @pytest.mark.usefixtures("waiting")
-def test_its_own_queue_and_its_own_events_are_all_it_has(
+def test_broker_allows_a_worker_its_queue_and_its_events(
     access: Redis, owner: Redis, hostile: RegisterAnswer
 ) -> None:
     message = owner.lrange(hostile.queue, 0, -1)
@@ -172,7 +172,7 @@ def test_its_own_queue_and_its_own_events_are_all_it_has(
     owner.lpush(hostile.queue, *message)
 
 
-def test_it_knows_neither_the_farms_password_nor_that_of_another(
+def test_registration_holds_no_other_broker_password(
     hostile: RegisterAnswer, other: RegisterAnswer, guarded: GuardedFarm
 ) -> None:
     given = hostile.model_dump_json()
@@ -181,33 +181,33 @@ def test_it_knows_neither_the_farms_password_nor_that_of_another(
     assert other.broker_url.split("@")[0].rpartition(":")[2] not in given
 
 
-def test_nothing_works_after_it_left(guarded: GuardedFarm, owner: Redis) -> None:
+def test_broker_user_is_removed_when_its_worker_leaves(guarded: GuardedFarm, owner: Redis) -> None:
     leaver = guarded.joined(name="leaver")
-    with guarded.access_of(leaver) as access:
+    with guarded.worker_connection(leaver) as access:
         assert access.ping()
         assert guarded.say("leave", leaver.token).status_code == 200
         with pytest.raises((Gone, AuthenticationError)):
             access.ping()
-    with guarded.access_of(leaver) as again, pytest.raises(AuthenticationError):
+    with guarded.worker_connection(leaver) as again, pytest.raises(AuthenticationError):
         again.ping()
     assert user_name(leaver.worker_id) not in owner.acl_users()
 
 
-def test_the_operator_ends_it_at_once(guarded: GuardedFarm) -> None:
+def test_broker_user_is_removed_with_its_worker(guarded: GuardedFarm) -> None:
     doomed = guarded.joined(name="doomed")
     assert guarded.client.remove_worker(doomed.worker_id).state == "gone"
     assert guarded.say("heartbeat", doomed.token).status_code == 401
     assert guarded.say("register", doomed.token, FACTS).status_code == 401
-    with guarded.access_of(doomed) as access, pytest.raises(AuthenticationError):
+    with guarded.worker_connection(doomed) as access, pytest.raises(AuthenticationError):
         access.ping()
 
 
-def test_a_broker_that_returns_empty_knows_its_workers_again(guarded: GuardedFarm) -> None:
+def test_broker_users_return_after_an_empty_restart(guarded: GuardedFarm) -> None:
     worker = guarded.joined(name="patient")
     guarded.broker.restart_empty()
 
     def is_let_in() -> bool:
-        with guarded.access_of(worker) as access:
+        with guarded.worker_connection(worker) as access:
             try:
                 return bool(access.ping())
             except (Gone, AuthenticationError):

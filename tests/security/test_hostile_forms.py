@@ -18,7 +18,7 @@ DEEP = "[" * 50_000 + "]" * 50_000
 WIDE = {f"name-{n}": n for n in range(150_000)}
 FORMS: dict[str, dict[str, Any]] = {
     **{
-        f"{name} is {value}": {"heard": {name: value}}
+        f"{name} is {value}": {"measured": {name: value}}
         for name in HEARD
         for value in (NAN, -INFINITE)
     },
@@ -45,24 +45,24 @@ FORMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_report_of_another_form_is_refused_as_a_whole(siege: AttackedFarm, name: str) -> None:
-    order, before = siege.own.tracks[0], siege.held()
+def test_malformed_report_is_refused_as_a_whole(attacked: AttackedFarm, name: str) -> None:
+    order, before = attacked.own_shard.tracks[0], attacked.held()
     done = result(order, **FORMS[name])
-    said = json.dumps({"lease_id": siege.own.lease_id, "done": [done]})
-    said = said.replace('"DEEP"', DEEP).replace('"N"', "9" * 5_000)
+    exchanged = json.dumps({"lease_id": attacked.own_shard.lease_id, "done": [done]})
+    exchanged = exchanged.replace('"DEEP"', DEEP).replace('"N"', "9" * 5_000)
     began = time.monotonic()
-    answer = posted(siege, f"shards/{siege.own.shard_id}/report", said)
+    answer = posted(attacked, f"shards/{attacked.own_shard.shard_id}/report", exchanged)
     assert answer.status_code in (400, 413, 422), answer.text
     assert problem(answer, answer.status_code)["detail"]
     assert len(answer.content) < 2**17
     assert time.monotonic() - began < 3
-    assert siege.held() == before
+    assert attacked.held() == before
 
 
-def posted(siege: AttackedFarm, path: str, body: str) -> httpx.Response:
+def posted(attacked: AttackedFarm, path: str, body: str) -> httpx.Response:
     headers = {"Content-Type": "application/json"}
-    return siege.farm.ask(
-        "POST", f"/worker/v1/{path}", siege.hostile.token, content=body.encode(), headers=headers
+    return attacked.farm.ask(
+        "POST", f"/worker/v1/{path}", attacked.hostile.token, content=body.encode(), headers=headers
     )
 
 
@@ -81,41 +81,45 @@ def posted(siege: AttackedFarm, path: str, body: str) -> httpx.Response:
         ("leave", {"reason": "x" * 300}, 422),
     ],
 )
-def test_what_is_too_long_is_refused(
-    siege: AttackedFarm, path: str, body: dict[str, Any], status: int
+def test_report_that_is_too_long_is_refused(
+    attacked: AttackedFarm, path: str, body: dict[str, Any], status: int
 ) -> None:
-    before = siege.held()
-    answer = posted(siege, path, json.dumps(body))
+    before = attacked.held()
+    answer = posted(attacked, path, json.dumps(body))
     assert problem(answer, status)["detail"]
     assert len(answer.content) < 2**17
-    assert siege.held() == before
+    assert attacked.held() == before
 
 
-def test_a_track_that_is_named_a_thousand_times_is_committed_once(
-    siege: AttackedFarm, liar: StubWorker
+def test_track_reported_a_thousand_times_is_committed_once(
+    attacked: AttackedFarm, hostile_worker: StubWorker
 ) -> None:
-    (shard,) = liar.shards
+    (shard,) = hostile_worker.shards
     order = shard.tracks[0]
-    liar.put(order)
-    verdicts = liar.report(shard, *[result(order)] * 1_000).json()["tracks"]
+    hostile_worker.put(order)
+    verdicts = hostile_worker.report(shard, *[result(order)] * 1_000).json()["tracks"]
     assert [v["verdict"] for v in verdicts] == ["committed", *["already_done"] * 999]
-    assert len(siege.artifacts_of(order.track_id)) == 1
+    assert len(attacked.artifacts_of(order.track_id)) == 1
 
 
-def test_what_a_terminal_would_obey_is_taken_out_of_texts(
-    siege: AttackedFarm, liar: StubWorker
+def test_control_characters_are_removed_from_texts(
+    attacked: AttackedFarm, hostile_worker: StubWorker
 ) -> None:
-    (shard,) = liar.shards
+    (shard,) = hostile_worker.shards
     obeyed = "\x1b]0;owned\x07\x9b2J\r\nworker_removed\u202e"
     failed = {"track_id": shard.tracks[0].track_id, "kind": "silent", "message": obeyed}
-    assert verdict_of(liar.report(shard, failed=[failed]))[0] == "noted"
-    named = siege.crew.join(obeyed)
-    siege.crew.silence(named)
+    assert verdict_of(hostile_worker.report(shard, failed=[failed]))[0] == "noted"
+    named = attacked.workers.join(obeyed)
+    attacked.workers.stop_heartbeats(named)
     named.say("leave", reason=obeyed)
-    shown = [worker.model_dump_json() for worker in siege.farm.client.workers()]
-    for text in (*shown, *siege.events("track_retried", liar), siege.farm.log.read_text()):
+    shown = [worker.model_dump_json() for worker in attacked.farm.client.workers()]
+    for text in (
+        *shown,
+        *attacked.events("track_retried", hostile_worker),
+        attacked.farm.log.read_text(),
+    ):
         assert not {"\x1b", "\x07", "\x9b", "\r", "\u202e"} & set(json_text(text))
-    assert "\nworker_removed" not in siege.farm.log.read_text()
+    assert "\nworker_removed" not in attacked.farm.log.read_text()
 
 
 def json_text(text: str) -> str:

@@ -11,8 +11,8 @@ import pytest
 from tests.end_to_end.farm import API_KEY, JOIN_TOKEN, LocalFarm
 from tests.scheduler.api_fixture import problem
 from tests.security.limits import SUBMISSION_BYTES
-from tests.security.raw_http import connected, head, heard, said, serves
-from tests.security.routes import address_of, all_doors, bearer, made
+from tests.security.raw_http import assert_serves, connected, exchanged, head, received
+from tests.security.routes import all_routes, bearer, made, path_of_route
 from tests.servers.process import wait_until
 from trackfarm.catalog import Brief
 from trackfarm.protocol.accounts import IMPLIED, Scope
@@ -21,8 +21,8 @@ from trackfarm_scheduler.api.openapi import AuthKind, RouteAuth
 from trackfarm_scheduler.db.tables import JobRow, TrackRow, WorkerRow
 from trackfarm_scheduler.db.tables_access import ApiKeyRow, AuditRow
 
-CROWD = 600
-KEYS_THAT_ARE_NONE = (
+IDLE_CONNECTIONS = 600
+INVALID_KEYS = (
     "",
     "Bearer",
     "Bearer tf_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
@@ -54,32 +54,32 @@ TRAVERSALS = (
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> list[RouteAuth]:
-    return all_doors(tmp_path_factory.mktemp("doors"))
+def routes(tmp_path_factory: pytest.TempPathFactory) -> list[RouteAuth]:
+    return all_routes(tmp_path_factory.mktemp("doors"))
 
 
 def stored(farm: LocalFarm) -> list[int]:
-    return [len(farm.ledger.rows(table)) for table in (JobRow, TrackRow, WorkerRow)]
+    return [len(farm.database.rows(table)) for table in (JobRow, TrackRow, WorkerRow)]
 
 
-def test_nothing_opens_without_a_key_but_health(
-    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
+def test_routes_need_a_key_except_health(
+    farm: LocalFarm, routes: list[RouteAuth], http: httpx.Client
 ) -> None:
-    assert len(doors) >= 30
+    assert len(routes) >= 30
     before = stored(farm)
-    for door in doors:
-        answer = http.request(door.method, address_of(door))
-        if door.opened_by is AuthKind.NOTHING:
+    for route in routes:
+        answer = http.request(route.method, path_of_route(route))
+        if route.opened_by is AuthKind.NOTHING:
             assert answer.status_code == 200
-        elif door.opened_by is AuthKind.SIGNATURE:
-            assert answer.status_code == 403, door
+        elif route.opened_by is AuthKind.SIGNATURE:
+            assert answer.status_code == 403, route
         else:
-            assert answer.status_code == 401, door
+            assert answer.status_code == 401, route
     assert stored(farm) == before
 
 
-def test_what_is_no_key_opens_nothing(
-    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
+def test_routes_refuse_invalid_revoked_and_expired_keys(
+    farm: LocalFarm, routes: list[RouteAuth], http: httpx.Client
 ) -> None:
     before = stored(farm)
     revoked = made(farm, "revoked", *Scope)
@@ -89,18 +89,18 @@ def test_what_is_no_key_opens_nothing(
     ends = expired.key.expires_at
     assert ends is not None
     wait_until(lambda: time.time() > ends.timestamp(), timeout_s=5, what="it has expired")
-    wrong = [*KEYS_THAT_ARE_NONE, f"Bearer {revoked.secret}", f"Bearer {expired.secret}"]
-    locked = [d for d in doors if d.opened_by not in (AuthKind.NOTHING, AuthKind.SIGNATURE)]
-    for door in locked:
+    wrong = [*INVALID_KEYS, f"Bearer {revoked.secret}", f"Bearer {expired.secret}"]
+    locked = [d for d in routes if d.opened_by not in (AuthKind.NOTHING, AuthKind.SIGNATURE)]
+    for route in locked:
         for given in wrong:
             headers = {"Authorization": given.encode()}
-            answer = http.request(door.method, address_of(door), headers=headers)  # type: ignore[arg-type]
-            assert answer.status_code == 401, (door, given[:40])
+            answer = http.request(route.method, path_of_route(route), headers=headers)  # type: ignore[arg-type]
+            assert answer.status_code == 401, (route, given[:40])
     assert stored(farm) == before
 
 
-def test_what_opens_one_kind_of_door_opens_no_other(
-    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
+def test_routes_refuse_credentials_of_another_kind(
+    farm: LocalFarm, routes: list[RouteAuth], http: httpx.Client
 ) -> None:
     facts = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
     joined = http.post("/worker/v1/register", headers=bearer(JOIN_TOKEN), json=facts).json()
@@ -109,33 +109,33 @@ def test_what_opens_one_kind_of_door_opens_no_other(
         AuthKind.JOIN_TOKEN: JOIN_TOKEN,
         AuthKind.WORKER_TOKEN: joined["token"],
     }
-    for door in doors:
+    for route in routes:
         for opens, token in tokens.items():
             # A restarted worker registers with its previous token.
-            returns = (door.opened_by, opens) == (AuthKind.JOIN_TOKEN, AuthKind.WORKER_TOKEN)
-            if door.opened_by in tokens and door.opened_by is not opens and not returns:
-                answer = http.request(door.method, address_of(door), headers=bearer(token))
-                assert answer.status_code == 401, (door, opens)
+            returns = (route.opened_by, opens) == (AuthKind.JOIN_TOKEN, AuthKind.WORKER_TOKEN)
+            if route.opened_by in tokens and route.opened_by is not opens and not returns:
+                answer = http.request(route.method, path_of_route(route), headers=bearer(token))
+                assert answer.status_code == 401, (route, opens)
     left = http.post("/worker/v1/leave", headers=bearer(joined["token"]), json={})
     assert left.status_code == 200
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-def test_no_scope_reaches_further(
-    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client, scope: Scope
+def test_scope_reaches_no_other_route(
+    farm: LocalFarm, routes: list[RouteAuth], http: httpx.Client, scope: Scope
 ) -> None:
     key = made(farm, f"only-{scope}", scope).secret
-    for door in doors:
-        if door.scope is None or door.scope in IMPLIED[scope]:
+    for route in routes:
+        if route.scope is None or route.scope in IMPLIED[scope]:
             continue
-        answer = http.request(door.method, address_of(door), headers=bearer(key))
-        assert answer.status_code == 403, door
+        answer = http.request(route.method, path_of_route(route), headers=bearer(key))
+        assert answer.status_code == 403, route
     mine = {"name": "more", "scopes": ["admin"]}
     answer = http.post("/api/v1/keys", headers=bearer(key), json=mine)
     assert (answer.status_code == 201) == (scope is Scope.ADMIN)
 
 
-def test_nobody_reads_what_is_anothers(farm: LocalFarm, http: httpx.Client) -> None:
+def test_key_reads_no_jobs_of_another_key(farm: LocalFarm, http: httpx.Client) -> None:
     header = JobHeader(catalog="secret")
     job = farm.client.submit(header, [Brief(prompt="calm", duration=10)]).job.id
     stranger = bearer(made(farm, "stranger", Scope.READ, Scope.OPERATE, Scope.SUBMIT).secret)
@@ -152,10 +152,10 @@ def test_nobody_reads_what_is_anothers(farm: LocalFarm, http: httpx.Client) -> N
 
 
 @pytest.mark.parametrize("path", TRAVERSALS)
-def test_no_path_leads_out_of_the_store(farm: LocalFarm, path: str) -> None:
+def test_object_path_leads_nowhere_outside_the_store(farm: LocalFarm, path: str) -> None:
     """The requests are sent as bytes, because a client would normalise the path."""
     for method in ("GET", "PUT", "HEAD"):
-        answer = said(farm, head(method, f"{path}?expires=9999999999&signature=x"))
+        answer = exchanged(farm, head(method, f"{path}?expires=9999999999&signature=x"))
         status = int(answer.split(b" ", 2)[1])
         assert status in (400, 403, 404, 414), (method, answer[:200])
         assert b"SQLite format" not in answer
@@ -164,7 +164,7 @@ def test_no_path_leads_out_of_the_store(farm: LocalFarm, path: str) -> None:
     assert not (Path(farm.folder) / "objects" / "objects" / "farm.db").exists()
 
 
-def test_long_and_deep_bodies_are_not_taken_in(farm: LocalFarm, http: httpx.Client) -> None:
+def test_bodies_too_long_or_too_deep_are_refused(farm: LocalFarm, http: httpx.Client) -> None:
     mine = {**bearer(API_KEY), "Content-Type": "application/json"}
     long = b'{"name":"' + b"x" * 2_000_000 + b'"}'
     problem(http.post("/api/v1/keys", headers=mine, content=long), 413)
@@ -176,20 +176,22 @@ def test_long_and_deep_bodies_are_not_taken_in(farm: LocalFarm, http: httpx.Clie
     problem(http.post("/api/v1/jobs", headers=mine, content=catalog), 413)
     parts = (catalog[start : start + 50_000] for start in range(0, len(catalog), 50_000))
     problem(http.post("/api/v1/jobs", headers=mine, content=parts), 413)
-    assert not [job for job in farm.ledger.rows(JobRow) if job.catalog == "long"]
-    serves(farm)
+    assert not [job for job in farm.database.rows(JobRow) if job.catalog == "long"]
+    assert_serves(farm)
 
 
-def test_a_promise_of_a_long_body_costs_nothing(farm: LocalFarm) -> None:
+def test_content_length_of_a_long_body_costs_nothing(farm: LocalFarm) -> None:
     for path in ("/api/v1/keys", "/worker/v1/shards/x/report", "/api/v1/jobs", "/objects/a"):
         began = time.monotonic()
-        answer = said(farm, head("PUT" if "obj" in path else "POST", path, Content_Length=10**15))
+        answer = exchanged(
+            farm, head("PUT" if "obj" in path else "POST", path, Content_Length=10**15)
+        )
         status = int(answer.split(b" ", 2)[1])
         assert status in (401, 403, 413), answer[:200]
         assert time.monotonic() - began < 5
 
 
-def test_who_is_slow_is_cut_off(farm: LocalFarm) -> None:
+def test_slow_client_is_disconnected(farm: LocalFarm) -> None:
     slow_head = b"GET /healthz HTTP/1.1\r\nHost: farm\r\n"
     slow_body = head("POST", "/api/v1/keys", Content_Length=1000) + b"{"
     slow_stream = head("POST", "/api/v1/jobs", Content_Length=1000) + b'{"catalog":"slow"}\n'
@@ -200,23 +202,23 @@ def test_who_is_slow_is_cut_off(farm: LocalFarm) -> None:
         ):
             connection.sendall(begun)
         for connection in connections:
-            assert not heard(connection).startswith(b"HTTP/1.1 2")
+            assert not received(connection).startswith(b"HTTP/1.1 2")
     wait_until(
-        lambda: not [job for job in farm.ledger.rows(JobRow) if job.catalog == "slow"],
+        lambda: not [job for job in farm.database.rows(JobRow) if job.catalog == "slow"],
         timeout_s=10,
         what="nothing is left of it",
     )
-    serves(farm)
+    assert_serves(farm)
 
 
-def test_a_crowd_that_says_nothing_keeps_nobody_out(farm: LocalFarm) -> None:
+def test_idle_connections_keep_no_client_out(farm: LocalFarm) -> None:
     with ExitStack() as open_ones:
-        crowd = [open_ones.enter_context(connected(farm)) for _ in range(CROWD)]
+        crowd = [open_ones.enter_context(connected(farm)) for _ in range(IDLE_CONNECTIONS)]
         for number, connection in enumerate(crowd):
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: farm\r\n"[: number % 38])
-        serves(farm)
-        assert {heard(connection) for connection in crowd} == {b""}
-    serves(farm)
+        assert_serves(farm)
+        assert {received(connection) for connection in crowd} == {b""}
+    assert_serves(farm)
 
 
 @pytest.mark.parametrize(
@@ -236,13 +238,13 @@ def test_a_crowd_that_says_nothing_keeps_nobody_out(farm: LocalFarm) -> None:
     ],
     ids=range(10),
 )
-def test_what_is_no_request_gets_no_answer_worth_having(
+def test_malformed_request_gets_no_successful_response(
     farm: LocalFarm, request_bytes: bytes
 ) -> None:
-    answer = said(farm, request_bytes)
+    answer = exchanged(farm, request_bytes)
     assert not answer.startswith(b"HTTP/1.1 2"), answer[:100]
     assert answer.count(b"HTTP/1.1") <= 1, "nothing was smuggled in behind it"
-    serves(farm)
+    assert_serves(farm)
 
 
 def test_headers_cannot_be_injected(farm: LocalFarm, http: httpx.Client) -> None:
@@ -257,27 +259,27 @@ def test_headers_cannot_be_injected(farm: LocalFarm, http: httpx.Client) -> None
 
 
 def test_methods_are_not_confused(
-    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
+    farm: LocalFarm, routes: list[RouteAuth], http: httpx.Client
 ) -> None:
     by_path: dict[str, set[str]] = {}
-    for door in doors:
-        by_path.setdefault(address_of(door), set()).add(door.method)
+    for route in routes:
+        by_path.setdefault(path_of_route(route), set()).add(route.method)
     for path, methods in by_path.items():
         for method in {"GET", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS"} - methods:
             override = {**bearer(API_KEY), "X-HTTP-Method-Override": "POST"}
             answer = http.request(method, path, headers=override)
             assert answer.status_code in (404, 405), (method, path)
-    assert said(farm, head("CONNECT", "farm:443"))[:12] != b"HTTP/1.1 200"
+    assert exchanged(farm, head("CONNECT", "farm:443"))[:12] != b"HTTP/1.1 200"
     assert nothing_open_is_left(farm)
 
 
 def nothing_open_is_left(farm: LocalFarm) -> bool:
-    return not [job for job in farm.ledger.rows(JobRow) if job.sealed_at is None]
+    return not [job for job in farm.database.rows(JobRow) if job.sealed_at is None]
 
 
-def test_the_log_of_it_all_has_no_secret(farm: LocalFarm) -> None:
+def test_scheduler_log_has_no_secret(farm: LocalFarm) -> None:
     log = (farm.folder / "scheduler.log").read_text()
-    rows = repr([*farm.ledger.rows(ApiKeyRow), *farm.ledger.rows(AuditRow)])
+    rows = repr([*farm.database.rows(ApiKeyRow), *farm.database.rows(AuditRow)])
     for secret in (API_KEY, JOIN_TOKEN, "tf_"):
         assert secret not in log
         assert secret not in rows

@@ -81,96 +81,102 @@ MISUSES: dict[str, Misuse] = {
 
 
 @pytest.mark.parametrize("name", MISUSES)
-def test_an_upload_url_is_good_for_one_object_and_one_put(siege: AttackedFarm, name: str) -> None:
+def test_upload_url_is_good_for_one_object_and_one_put(attacked: AttackedFarm, name: str) -> None:
     """The other worker's object exists; the hostile worker's own does not yet."""
-    shard = siege.hostile.renewed(siege.own)
-    other = siege.theirs.tracks[0]
-    before = siege.stored()
+    shard = attacked.hostile.claim_again(attacked.own_shard)
+    other = attacked.other_shard.tracks[0]
+    before = attacked.stored()
     assert other.object_key in before
     method, url, more = MISUSES[name](shard.tracks[0], other)
     headers = {**shard.tracks[0].upload_headers, **more}
     sent = {name: value for name, value in headers.items() if value}
-    answer = siege.hostile.store.request(method, url, headers=sent, content=b"forged")
+    answer = attacked.hostile.store.request(method, url, headers=sent, content=b"forged")
     assert answer.status_code in REFUSED, answer.text
-    assert siege.stored().items() <= before.items(), "nothing new, nothing changed"
-    assert other.object_key in siege.stored()
+    assert attacked.stored().items() <= before.items(), "nothing new, nothing changed"
+    assert other.object_key in attacked.stored()
 
 
-def test_what_was_committed_stays_as_it_is(siege: AttackedFarm, liar: StubWorker) -> None:
-    order, shard = liar.shards[0].tracks[0], liar.shards[0]
-    assert liar.put(order).is_success
-    assert verdict_of(liar.report(shard, result(order))) == ("committed", "")
-    assert liar.put(order, b"\0" * len(music(order))).status_code == 412
-    with siege.objects.open(order.object_key) as chunks:
+def test_committed_object_cannot_be_replaced(
+    attacked: AttackedFarm, hostile_worker: StubWorker
+) -> None:
+    order, shard = hostile_worker.shards[0].tracks[0], hostile_worker.shards[0]
+    assert hostile_worker.put(order).is_success
+    assert verdict_of(hostile_worker.report(shard, result(order))) == ("committed", "")
+    assert hostile_worker.put(order, b"\0" * len(music(order))).status_code == 412
+    with attacked.objects.open(order.object_key) as chunks:
         assert b"".join(chunks) == music(order)
     other = result(order, b"other")
-    assert verdict_of(liar.report(shard, other))[0] == "already_done"
-    (artifact,) = siege.artifacts_of(order.track_id)
+    assert verdict_of(hostile_worker.report(shard, other))[0] == "already_done"
+    (artifact,) = attacked.artifacts_of(order.track_id)
     assert artifact.sha256 == result(order)["sha256"]
 
 
-def test_what_was_committed_outlives_every_call_of_its_maker(
-    siege: AttackedFarm, liar: StubWorker
+def test_committed_track_cannot_be_failed_or_released(
+    attacked: AttackedFarm, hostile_worker: StubWorker
 ) -> None:
-    order, shard = liar.shards[0].tracks[0], liar.shards[0]
-    liar.put(order)
-    liar.report(shard, result(order))
+    order, shard = hostile_worker.shards[0].tracks[0], hostile_worker.shards[0]
+    hostile_worker.put(order)
+    hostile_worker.report(shard, result(order))
     failed = {"track_id": order.track_id, "kind": "bad_input", "message": "no, it is bad"}
-    assert verdict_of(liar.report(shard, failed=[failed]))[0] == "refused"
-    said = {"lease_id": shard.lease_id, "track_ids": [order.track_id], "reason": "draining"}
-    assert liar.say(f"shards/{shard.shard_id}/release", **said).json() == {"released": 0}
-    assert len(siege.artifacts_of(order.track_id)) == 1
+    assert verdict_of(hostile_worker.report(shard, failed=[failed]))[0] == "refused"
+    exchanged = {"lease_id": shard.lease_id, "track_ids": [order.track_id], "reason": "draining"}
+    assert hostile_worker.say(f"shards/{shard.shard_id}/release", **exchanged).json() == {
+        "released": 0
+    }
+    assert len(attacked.artifacts_of(order.track_id)) == 1
 
 
 # False reports of one of its own tracks. `put`: the stored content, if any.
 
 
 @dataclass(frozen=True)
-class Lie:
+class FalseReport:
     words: str
     changes: dict[str, Any] = field(default_factory=dict)
     put: Callable[[TrackOrder], bytes] | None = music
     strikes: int = 1
-    heard: dict[str, Any] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
 
 
-LIES = {
-    "nothing was stored": Lie("no such object", put=None, strikes=0),
-    "more than was said": Lie("bytes, the report says", put=lambda o: music(o) + b"more"),
-    "less than was said": Lie("bytes, the report says", put=lambda o: music(o)[:-1]),
-    "too much": Lie("too large", {"size": MOST_BYTES + 1}, put=lambda _: b"x" * (MOST_BYTES + 1)),
-    "another MD5": Lie("MD5", {"md5": "0" * 32}),
-    "another content": Lie("MD5", put=lambda o: music(o)[::-1]),
-    "another SHA-256": Lie("SHA-256", {"sha256": "0" * 64}),
-    "too long": Lie("were requested", heard={"seconds": 100.0}),
-    "too short": Lie("were requested", heard={"seconds": 1.0}),
-    "too many channels": Lie("channels", heard={"channels": 8}),
-    "a rate that MP3 has not": Lie("samples a second", heard={"sample_rate": 384_000}),
-    "a size that MP3 has not": Lie("cannot have", put=lambda _: b"ID3"),
-    "a seed of its own": Lie("was not offered", {"seed": 7}, strikes=0),
+FALSE_REPORTS = {
+    "nothing was stored": FalseReport("no such object", put=None, strikes=0),
+    "more than was said": FalseReport("bytes, the report says", put=lambda o: music(o) + b"more"),
+    "less than was said": FalseReport("bytes, the report says", put=lambda o: music(o)[:-1]),
+    "too much": FalseReport(
+        "too large", {"size": MOST_BYTES + 1}, put=lambda _: b"x" * (MOST_BYTES + 1)
+    ),
+    "another MD5": FalseReport("MD5", {"md5": "0" * 32}),
+    "another content": FalseReport("MD5", put=lambda o: music(o)[::-1]),
+    "another SHA-256": FalseReport("SHA-256", {"sha256": "0" * 64}),
+    "too long": FalseReport("were requested", measured={"seconds": 100.0}),
+    "too short": FalseReport("were requested", measured={"seconds": 1.0}),
+    "too many channels": FalseReport("channels", measured={"channels": 8}),
+    "a rate that MP3 has not": FalseReport("samples a second", measured={"sample_rate": 384_000}),
+    "a size that MP3 has not": FalseReport("cannot have", put=lambda _: b"ID3"),
+    "a seed of its own": FalseReport("was not offered", {"seed": 7}, strikes=0),
 }
 
 
-@pytest.mark.parametrize("name", LIES)
-def test_a_false_result_is_refused_removed_and_noted(
-    siege: AttackedFarm, liar: StubWorker, name: str
+@pytest.mark.parametrize("name", FALSE_REPORTS)
+def test_false_report_is_refused_removed_and_counted(
+    attacked: AttackedFarm, hostile_worker: StubWorker, name: str
 ) -> None:
-    lie, (shard,) = LIES[name], liar.shards
+    lie, (shard,) = FALSE_REPORTS[name], hostile_worker.shards
     order = shard.tracks[0]
     honest = music(order)
     if lie.put is not None:
         stored = lie.put(order)
-        assert liar.put(order, stored).is_success
+        assert hostile_worker.put(order, stored).is_success
         honest = stored if name in ("too much", "a size that MP3 has not") else honest
-    done = result(order, honest, heard=dict(lie.heard), **lie.changes)
-    verdict, reason = verdict_of(liar.report(shard, done))
+    done = result(order, honest, measured=dict(lie.measured), **lie.changes)
+    verdict, reason = verdict_of(hostile_worker.report(shard, done))
     assert (verdict, lie.words in reason) == ("refused", True), reason
-    assert siege.row(liar).strikes == lie.strikes
-    (event,) = siege.events("track_retried", liar)
+    assert attacked.row(hostile_worker).strikes == lie.strikes
+    (event,) = attacked.events("track_retried", hostile_worker)
     assert "object_mismatch" in event
-    assert order.object_key not in siege.stored()
-    assert siege.artifacts_of(order.track_id) == []
-    assert siege.farm.client.job(siege.job_id).tracks.failed == 0, "the track is not to blame"
+    assert order.object_key not in attacked.stored()
+    assert attacked.artifacts_of(order.track_id) == []
+    assert attacked.farm.client.job(attacked.job_id).tracks.failed == 0, "the track is not to blame"
 
 
 @pytest.mark.parametrize(
@@ -185,94 +191,94 @@ def test_a_false_result_is_refused_removed_and_noted(
         "tracks/\x1b[2J",
     ],
 )
-def test_another_key_is_refused_and_held_against_it(
-    siege: AttackedFarm, liar: StubWorker, key: str
+def test_report_of_another_key_is_refused_and_counted(
+    attacked: AttackedFarm, hostile_worker: StubWorker, key: str
 ) -> None:
-    (shard,) = liar.shards
-    order, other = shard.tracks[0], siege.theirs.tracks[0]
+    (shard,) = hostile_worker.shards
+    order, other = shard.tracks[0], attacked.other_shard.tracks[0]
     named = other.object_key if key == "the other's" else key
-    answer = liar.report(shard, result(order, object_key=named))
+    answer = hostile_worker.report(shard, result(order, object_key=named))
     assert verdict_of(answer) == ("refused", "the object key does not belong to this lease")
-    assert siege.row(liar).strikes == 1
-    assert other.object_key in siege.stored()
+    assert attacked.row(hostile_worker).strikes == 1
+    assert other.object_key in attacked.stored()
 
 
-def test_who_lies_three_times_works_no_more(siege: AttackedFarm) -> None:
-    liar = siege.crew.join("quarantined")
-    kept = liar.take()
+def test_worker_with_three_false_reports_is_quarantined(attacked: AttackedFarm) -> None:
+    hostile_worker = attacked.workers.join("quarantined")
+    kept = hostile_worker.claim_next()
     for _ in range(BAD_WORKER_STRIKES):
-        liar.report(kept, result(kept.tracks[0], object_key=OTHER_KEY))
-    assert siege.row(liar).state == "quarantined"
-    assert siege.events("worker_quarantined", liar)
-    assert liar.put(kept.tracks[0]).is_success
-    assert verdict_of(liar.report(kept, result(kept.tracks[0]))) == (
+        hostile_worker.report(kept, result(kept.tracks[0], object_key=OTHER_KEY))
+    assert attacked.row(hostile_worker).state == "quarantined"
+    assert attacked.events("worker_quarantined", hostile_worker)
+    assert hostile_worker.put(kept.tracks[0]).is_success
+    assert verdict_of(hostile_worker.report(kept, result(kept.tracks[0]))) == (
         "refused",
         "the lease has ended",
     )
-    problem(liar.claim(kept.shard_id, kept.lease_id), 409)
-    problem(siege.farm.say("register", liar.token, FACTS), 401)
+    problem(hostile_worker.claim(kept.shard_id, kept.lease_id), 409)
+    problem(attacked.farm.say("register", hostile_worker.token, FACTS), 401)
 
 
-def test_a_url_that_is_still_good_brings_nothing_back(siege: AttackedFarm) -> None:
+def test_upload_url_of_a_false_report_brings_nothing_back(attacked: AttackedFarm) -> None:
     """The object of a false report is removed at once, but its URL can rewrite it until expiry."""
-    liar = siege.crew.join("persistent")
-    shard = liar.take()
+    hostile_worker = attacked.workers.join("persistent")
+    shard = hostile_worker.claim_next()
     order = shard.tracks[0]
-    liar.put(order)
+    hostile_worker.put(order)
     lies: list[dict[str, Any]] = [{"object_key": OTHER_KEY}] * 2 + [{"md5": "0" * 32}]
     for lie in lies:
-        assert verdict_of(liar.report(shard, result(order, **lie)))[0] == "refused"
-    assert siege.row(liar).state == "quarantined"
-    assert liar.put(order).is_success
-    wait_until(lambda: not siege.unswept(shard), timeout_s=20, what="it is swept")
-    assert order.object_key not in siege.stored()
+        assert verdict_of(hostile_worker.report(shard, result(order, **lie)))[0] == "refused"
+    assert attacked.row(hostile_worker).state == "quarantined"
+    assert hostile_worker.put(order).is_success
+    wait_until(lambda: not attacked.uncleaned_keys(shard), timeout_s=20, what="it is swept")
+    assert order.object_key not in attacked.stored()
 
 
-def test_a_day_of_engine_time_is_neither_paid_nor_learnt(
-    siege: AttackedFarm, liar: StubWorker
+def test_reported_day_of_engine_time_is_neither_paid_nor_learnt(
+    attacked: AttackedFarm, hostile_worker: StubWorker
 ) -> None:
-    before = siege.farm.client.job(siege.job_id).spent
-    (shard,) = liar.shards
+    before = attacked.farm.client.job(attacked.job_id).spent
+    (shard,) = hostile_worker.shards
     order = shard.tracks[0]
-    liar.put(order)
+    hostile_worker.put(order)
     day = {name: 86_400 for name in ("service", "denoise", "fetch", "upload")}
-    assert verdict_of(liar.report(shard, result(order, timings=day)))[0] == "committed"
-    assert siege.logged("timings_clipped", liar)
-    spent = siege.farm.client.job(siege.job_id).spent - before
+    assert verdict_of(hostile_worker.report(shard, result(order, timings=day)))[0] == "committed"
+    assert attacked.logged("timings_clipped", hostile_worker)
+    spent = attacked.farm.client.job(attacked.job_id).spent - before
     assert 0 < spent < 30 * HIGH_PRICE_PER_HOUR / 3600
     where = (col(AttemptRow.lease_id) == shard.lease_id, col(AttemptRow.track_id) == order.track_id)
-    (attempt,) = siege.farm.ledger.rows(AttemptRow, *where)
+    (attempt,) = attacked.farm.database.rows(AttemptRow, *where)
     assert "86400" not in attempt.timings
 
 
-def test_a_url_ends_with_its_time(siege: AttackedFarm, liar: StubWorker) -> None:
-    order = liar.shards[0].tracks[0]
-    ended = siege.began + TTL + 1
+def test_upload_url_expires(attacked: AttackedFarm, hostile_worker: StubWorker) -> None:
+    order = hostile_worker.shards[0].tracks[0]
+    ended = attacked.silent_since + TTL + 1
     wait_until(lambda: time.monotonic() > ended, timeout_s=15, what="the first URLs are over")
-    old = siege.mute.shards[0].tracks[0]
-    assert siege.mute.put(old).status_code == 403
-    assert old.object_key not in siege.stored()
-    assert liar.put(order).is_success
+    old = attacked.silent.shards[0].tracks[0]
+    assert attacked.silent.put(old).status_code == 403
+    assert old.object_key not in attacked.stored()
+    assert hostile_worker.put(order).is_success
 
 
-def test_an_expired_lease_commits_nothing(siege: AttackedFarm) -> None:
-    (shard,) = siege.mute.shards
+def test_expired_lease_commits_nothing(attacked: AttackedFarm) -> None:
+    (shard,) = attacked.silent.shards
 
     def is_over() -> bool:
-        return siege.lease(shard).state == "ended"
+        return attacked.lease(shard).state == "ended"
 
     wait_until(is_over, timeout_s=20, what="its lease has expired")
-    answer = siege.mute.report(shard, result(shard.tracks[0]))
+    answer = attacked.silent.report(shard, result(shard.tracks[0]))
     # Unless another worker has made the track in the meantime.
     assert verdict_of(answer) in [("refused", "the lease has ended"), ("already_done", "")]
-    problem(siege.mute.claim(shard.shard_id, shard.lease_id), 409)
+    problem(attacked.silent.claim(shard.shard_id, shard.lease_id), 409)
 
 
-def test_a_shard_that_is_finished_cannot_be_had_again(
-    siege: AttackedFarm, liar: StubWorker
+def test_finished_shard_cannot_be_claimed_again(
+    attacked: AttackedFarm, hostile_worker: StubWorker
 ) -> None:
-    shard: ClaimAnswer = liar.shards[0]
-    assert set(liar.make(shard)) == {"committed"}
-    problem(liar.claim(shard.shard_id, shard.lease_id), 409)
-    answer = liar.report(shard, result(shard.tracks[0]))
+    shard: ClaimAnswer = hostile_worker.shards[0]
+    assert set(hostile_worker.make(shard)) == {"committed"}
+    problem(hostile_worker.claim(shard.shard_id, shard.lease_id), 409)
+    answer = hostile_worker.report(shard, result(shard.tracks[0]))
     assert verdict_of(answer)[0] == "already_done"

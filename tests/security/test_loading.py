@@ -62,7 +62,7 @@ def _call_flaws(name: str, given: dict[str | None, object]) -> Iterator[str]:
             yield f"{name} without {argument}={wanted}"
 
 
-def test_no_source_loads_what_could_run() -> None:
+def test_sources_load_no_data_that_can_run_code() -> None:
     files = [path for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py"))]
     assert len(files) > 200
     found = {
@@ -87,7 +87,7 @@ def test_no_source_loads_what_could_run() -> None:
         "AutoModel.from_pretrained(name, trust_remote_code=True)",
     ],
 )
-def test_each_of_them_would_be_found(line: str) -> None:
+def test_loading_check_finds_each_unsafe_line(line: str) -> None:
     assert list(flaws(ast.parse(line)))
 
 
@@ -100,5 +100,5 @@ def test_each_of_them_would_be_found(line: str) -> None:
         "json.loads(text)",
     ],
 )
-def test_what_is_safe_is_let_pass(line: str) -> None:
+def test_loading_check_accepts_safe_lines(line: str) -> None:
     assert list(flaws(ast.parse(line))) == []

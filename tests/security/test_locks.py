@@ -23,7 +23,7 @@ def canonical(name: str) -> str:
 
 
 @pytest.mark.parametrize(("name", "least"), [*((name, 40) for name in LOCKS), ("build", 4)])
-def test_everything_is_pinned_and_hashed(name: str, least: int) -> None:
+def test_image_lock_pins_and_hashes_everything(name: str, least: int) -> None:
     found = blocks(name)
     assert len(found) > least
     for block in found:
@@ -32,14 +32,14 @@ def test_everything_is_pinned_and_hashed(name: str, least: int) -> None:
 
 
 @pytest.mark.parametrize("name", [*LOCKS, "build"])
-def test_nothing_comes_from_a_folder_or_another_registry(name: str) -> None:
+def test_image_lock_names_no_folder_and_no_other_registry(name: str) -> None:
     text = (ROOT / "docker" / f"{name}.lock").read_text()
     for sign in ("file:", "http:", "https:", "--index-url", "--find-links", "+cpu", "-e "):
         assert sign not in text
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_what_the_project_asks_for_is_locked(name: str) -> None:
+def test_image_lock_has_all_requirements_of_the_project(name: str) -> None:
     """A dependency that was added without `make lock` is not in the lock file."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
@@ -49,7 +49,7 @@ def test_what_the_project_asks_for_is_locked(name: str) -> None:
     assert asked <= locked
 
 
-def test_the_worker_gets_torch_for_gpus() -> None:
+def test_worker_image_gets_torch_for_gpus() -> None:
     locked = [block for block in blocks("worker") if block.startswith(("torch==", "nvidia-"))]
     assert any(block.startswith("torch==2.13") for block in locked)
     assert any(block.startswith("nvidia-") for block in locked), "not a build for CPUs alone"

@@ -52,7 +52,7 @@ def wrong(kind: str, url: str, stranger: Certificates, own: Certificates) -> str
     return url.replace(str(own.authority), str(stranger.authority))
 
 
-def test_celery_reaches_the_broker_that_is_proved(guarded: GuardedFarm) -> None:
+def test_celery_reaches_the_verified_broker(guarded: GuardedFarm) -> None:
     assert connected(guarded.broker.url)
 
 
@@ -65,7 +65,7 @@ def test_celery_reaches_no_other_broker(
 
 
 @pytest.mark.parametrize("kind", ["authority", "name"])
-def test_nor_do_the_schedulers_own_connections(
+def test_scheduler_reaches_no_other_broker(
     guarded: GuardedFarm, stranger: Certificates, kind: str
 ) -> None:
     url = wrong(kind, guarded.broker.url, stranger, guarded.files)
@@ -76,13 +76,13 @@ def test_nor_do_the_schedulers_own_connections(
         client.ping()
 
 
-def test_the_public_authorities_do_not_vouch_for_it(guarded: GuardedFarm) -> None:
+def test_public_authorities_do_not_verify_the_broker(guarded: GuardedFarm) -> None:
     url = guarded.broker.url.partition("&ssl_ca_certs")[0]
     with pytest.raises(OperationalError, match=NOT_PROVED):
         connected(url)
 
 
-def test_operators_reach_no_other_scheduler(guarded: GuardedFarm, stranger: Certificates) -> None:
+def test_operator_reaches_no_other_scheduler(guarded: GuardedFarm, stranger: Certificates) -> None:
     by_address = guarded.url.replace(HOST, "127.0.0.1")
     for url, authority in (
         (guarded.url, stranger.authority),
@@ -95,7 +95,7 @@ def test_operators_reach_no_other_scheduler(guarded: GuardedFarm, stranger: Cert
                 farm.workers()
 
 
-def test_nor_do_workers(guarded: GuardedFarm, stranger: Certificates) -> None:
+def test_worker_reaches_no_other_scheduler(guarded: GuardedFarm, stranger: Certificates) -> None:
     trusts = ssl.create_default_context(cafile=stranger.authority)
     with (
         closing(SchedulerClient(guarded.url, token="t", verify=trusts)) as client,
@@ -104,7 +104,7 @@ def test_nor_do_workers(guarded: GuardedFarm, stranger: Certificates) -> None:
         client.register(RegisterRequest.model_validate(FACTS))
 
 
-def test_sources_are_fetched_from_a_store_of_ones_own(
+def test_source_fetch_trusts_only_the_given_authority(
     guarded: GuardedFarm, stranger: Certificates, tmp_path: Path
 ) -> None:
     url, target, limits = f"{guarded.url}/healthz", tmp_path / "got", SourceLimits()
@@ -115,7 +115,7 @@ def test_sources_are_fetched_from_a_store_of_ones_own(
     assert "CERTIFICATE_VERIFY_FAILED" in other.message
 
 
-def test_the_command_line_takes_the_authority_from_its_setting(guarded: GuardedFarm) -> None:
+def test_command_line_takes_the_authority_from_its_setting(guarded: GuardedFarm) -> None:
     environment = {
         "PATH": "",
         "TRACKFARM_URL": guarded.url,
@@ -137,7 +137,7 @@ def store_behind_tls(
         yield f"https://{HOST}:{port}", files
 
 
-def test_the_store_is_proved_too(
+def test_scheduler_reaches_no_other_store(
     store_behind_tls: tuple[str, Certificates], swift: S3Access, stranger: Certificates
 ) -> None:
     url, files = store_behind_tls
@@ -157,6 +157,6 @@ def test_the_store_is_proved_too(
             opened(f"{base}/proved", ca_file=authority).check()
 
 
-def test_the_scheduler_serves_no_plain_http(guarded: GuardedFarm) -> None:
+def test_scheduler_serves_no_plain_http(guarded: GuardedFarm) -> None:
     with pytest.raises(httpx.TransportError):
         httpx.get(guarded.url.replace("https", "http") + "/healthz")

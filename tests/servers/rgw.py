@@ -1,4 +1,4 @@
-"""Ceph's RADOS Gateway, the most complete S3 store to be had as a package, on memory alone."""
+"""Ceph's RADOS Gateway, the most complete S3 store in Debian's packages, in memory."""
 
 import shutil
 import uuid
@@ -47,16 +47,16 @@ rgw frontends = beast endpoint=127.0.0.1:{port}
 
 
 def rgw_programs() -> Path | None:
-    """The gateway's program when the whole of Ceph that it needs is installed."""
+    """Return the gateway's program if all programs of Ceph that it needs are installed."""
     paths = [shutil.which(program) for program in _PROGRAMS]
     return Path(str(paths[_PROGRAMS.index("radosgw")])) if all(paths) else None
 
 
 @contextmanager
 def rgw_server() -> Iterator[S3Access]:
-    """A running gateway over one monitor and one memory store, ended on exit.
+    """Run a gateway over one monitor and one memory store until exit.
 
-    Skips the test when another monitor has the fixed ports.
+    Skips the test if another monitor has the fixed ports.
     """
     if any(map(accepts, MONITOR_PORTS)):
         pytest.skip(f"another Ceph monitor uses the ports {MONITOR_PORTS}")
@@ -68,7 +68,7 @@ def rgw_server() -> Iterator[S3Access]:
 
 
 class _Ceph:
-    """The steps of `rgw_server`, in their order."""
+    """The steps of `rgw_server`, in order."""
 
     def __init__(self, folder: Path, running: ExitStack) -> None:
         self._folder = folder

@@ -1,11 +1,11 @@
-"""What a client needs to know of an S3 store."""
+"""Access to an S3 store of the tests."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class S3Access:
-    """Address and keys of a user who may create buckets."""
+    """Address and keys of a user that may create buckets."""
 
     endpoint: str
     access_key: str

@@ -84,7 +84,7 @@ _FILTERS = (
 
 
 def swift_binaries() -> Path | None:
-    """The `bin` folder: of TRACKFARM_TEST_SWIFT, or of `.venv-swift` in the repository."""
+    """Return the `bin` folder of TRACKFARM_TEST_SWIFT, or of `.venv-swift` in the repository."""
     environment = Path(os.environ.get("TRACKFARM_TEST_SWIFT", _REPOSITORY / ".venv-swift"))
     binaries = environment / "bin"
     return binaries if (binaries / "swift-proxy-server").exists() else None
@@ -92,7 +92,7 @@ def swift_binaries() -> Path | None:
 
 @contextmanager
 def swift_server(binaries: Path) -> Iterator[S3Access]:
-    """A running store on one disk without copies, ended on exit."""
+    """Run a store on one disk without copies until exit."""
     with scratch_folder("swift") as folder, ExitStack() as running:
         ports = {kind: free_port() for kind in (*_KINDS, "proxy")}
         _configure(folder, ports)

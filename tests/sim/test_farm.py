@@ -1,4 +1,4 @@
-"""What holds in every run, whatever the policy and whatever goes wrong."""
+"""Invariants of every simulated run, with any policy and any fault."""
 
 from collections import Counter
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""The policies on the same worlds: what the scheduler's own one must be worth."""
+"""The policies on the same sampled inputs: the scheduler's own policy must be near the bound."""
 
 from dataclasses import replace
 from statistics import fmean
@@ -48,7 +48,7 @@ def test_a_slow_card_is_not_left_with_the_last_shard() -> None:
 
 
 def test_a_large_farm_starts_at_once() -> None:
-    """Though the window that is loaded is far smaller than what the farm could hold."""
+    """The loaded window is far smaller than the capacity of the farm."""
     large = replace(MIXED, fleet=fleet("150x RTX 3090, 150x H100"), tracks=60_000, preemptions=0.0)
     (trial,) = run_trials(large, [("trackfarm", POLICIES["trackfarm"])], [1])
     assert trial.most(lambda o: o.makespan - o.bound) < 15.0

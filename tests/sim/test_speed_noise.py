@@ -1,4 +1,4 @@
-"""True speeds: what takes a machine from one time to another, both ways round."""
+"""Speed noise: from work to time and back."""
 
 import numpy as np
 import pytest

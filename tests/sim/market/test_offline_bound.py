@@ -1,4 +1,4 @@
-"""What somebody pays who knows the future."""
+"""The offline bound: the cost of a market with a known future."""
 
 import math
 from dataclasses import replace
@@ -16,7 +16,7 @@ DEAD = a_lot("dead", price=0.0, auction=None, fate=Fate.SILENT)
 
 
 def cost(*lots: Lot, until: float = 220.0 + SECONDS) -> float:
-    """$ by somebody who takes every machine for one of its kind's speed."""
+    """Return the bound in $, with every machine at the speed of its kind."""
     return Hindsight(WORLD, lots, 6.3, knows_speeds=False).cost(until)
 
 

@@ -1,4 +1,4 @@
-"""What wins when."""
+"""Price paths: the times at which a bid wins."""
 
 import math
 

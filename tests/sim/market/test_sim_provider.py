@@ -1,4 +1,4 @@
-"""What becomes of a machine that was rented, and what is charged for it."""
+"""The simulated provider: states and charges of rented machines."""
 
 import math
 from itertools import pairwise
