@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from tests.common.cli.command_line import run
-from tests.scheduler.api.conftest import API_KEY, ApiFixture
+from tests.scheduler.api_fixture import API_KEY, ApiFixture
 from tests.scheduler.farm_fixture import briefs
 from trackfarm import Farm
 from trackfarm.cli.workers import duration

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.worker.engine.conftest import TrackFactory
+from tests.worker.engine.builders import TrackFactory
 from trackfarm.model_sets import model_set
 from trackfarm.protocol.worker import FailureKind
 from trackfarm_worker.engine.child.failure import EngineFailure
