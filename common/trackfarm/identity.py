@@ -29,32 +29,32 @@ def track_key(
     return hashlib.sha256(_COMPACT.encode(parts).encode("utf-8")).hexdigest()[:32]
 
 
-def seed_of(key: str, try_number: int, *, given: int | None, variation: int) -> int:
+def seed_of(key: str, try_number: int, *, brief_seed: int | None, variation: int) -> int:
     """Return the seed of one try, in [0, 2**32).
 
     A seed given in the brief belongs to variation 0 and the first try; other variations and later
     tries are offset from it, as in ACE-Step's own batches.
     """
-    if given is not None:
-        return (given + variation + 1_000_003 * try_number) % (1 << SEED_BITS)
+    if brief_seed is not None:
+        return (brief_seed + variation + 1_000_003 * try_number) % (1 << SEED_BITS)
     digest = hashlib.sha256(f"{key}:{try_number}".encode()).digest()
     return int.from_bytes(digest[: SEED_BITS // 8], "big")
 
 
-def next_seeds(key: str, seed: int, *, tries: int, given: int | None) -> tuple[int, ...]:
+def next_seeds(key: str, seed: int, *, tries: int, brief_seed: int | None) -> tuple[int, ...]:
     """Return the derived seeds of the two tries after the one with `seed`.
 
     Empty if `seed` is none of the first `tries`, or if the brief gives a seed: then the customer
     asked for that one.
     """
-    if given is not None:
+    if brief_seed is not None:
         return ()
-    numbers = (n for n in range(tries) if seed_of(key, n, given=None, variation=0) == seed)
+    numbers = (n for n in range(tries) if seed_of(key, n, brief_seed=None, variation=0) == seed)
     number = next(numbers, None)
     if number is None:
         return ()
     following = range(number + 1, number + 1 + SPARE_SEEDS)
-    return tuple(seed_of(key, n, given=None, variation=0) for n in following)
+    return tuple(seed_of(key, n, brief_seed=None, variation=0) for n in following)
 
 
 def new_id(kind: str) -> str:

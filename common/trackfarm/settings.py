@@ -31,9 +31,9 @@ class FarmAddress:
     insecure: bool = False
 
 
-def home_path(environ: Mapping[str, str], given: Path | None = None) -> Path:
+def home_path(environ: Mapping[str, str], home_option: Path | None = None) -> Path:
     """Return the absolute home directory: `given`, else `TRACKFARM_HOME`, else `~/.trackfarm`."""
-    home = given or Path(environ.get("TRACKFARM_HOME") or "~/.trackfarm")
+    home = home_option or Path(environ.get("TRACKFARM_HOME") or "~/.trackfarm")
     return home.expanduser().resolve()
 
 

@@ -42,9 +42,11 @@ def test_calibration_points_ignore_impossible_seconds(seconds: float) -> None:
     assert believed(seconds_60s=seconds) == {}
 
 
-@pytest.mark.parametrize(("said", "share"), [(1e-9, 0.25), (1e9, 4.0)])
-def test_calibration_points_are_clamped_to_four_times_the_prior(said: float, share: float) -> None:
-    assert believed(seconds_60s=said)[MINUTE] == pytest.approx(share * PRIOR)
+@pytest.mark.parametrize(("seconds", "share"), [(1e-9, 0.25), (1e9, 4.0)])
+def test_calibration_points_are_clamped_to_four_times_the_prior(
+    seconds: float, share: float
+) -> None:
+    assert believed(seconds_60s=seconds)[MINUTE] == pytest.approx(share * PRIOR)
 
 
 def test_seed_model_starts_with_the_points_and_learns_from_tracks() -> None:

@@ -30,8 +30,8 @@ def key(**changes: object) -> str:
 def test_track_key_has_golden_values() -> None:
     assert FACTS["brief"] == GOLDEN_BRIEF
     assert key() == "79abb0353575c1ac8b135b5682a3ad40"
-    assert seed_of("0" * 32, 0, given=None, variation=0) == 2_283_655_641
-    assert seed_of("0" * 32, 1, given=None, variation=0) == 3_976_806_048
+    assert seed_of("0" * 32, 0, brief_seed=None, variation=0) == 2_283_655_641
+    assert seed_of("0" * 32, 1, brief_seed=None, variation=0) == 3_976_806_048
 
 
 @pytest.mark.parametrize(
@@ -61,34 +61,34 @@ def test_track_key_separates_its_parts() -> None:
 def test_seed_of_is_in_range_and_stable(
     track: str, tries: int, given_seed: int | None, variation: int
 ) -> None:
-    seed = seed_of(track, tries, given=given_seed, variation=variation)
+    seed = seed_of(track, tries, brief_seed=given_seed, variation=variation)
     assert 0 <= seed < 2**32
-    assert seed == seed_of(track, tries, given=given_seed, variation=variation)
+    assert seed == seed_of(track, tries, brief_seed=given_seed, variation=variation)
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_seed_of_keeps_a_given_seed_for_the_first_try(seed: int) -> None:
-    assert seed_of("k", 0, given=seed, variation=0) == seed
-    steps = {seed_of("k", t, given=seed, variation=v) for t in range(5) for v in range(5)}
+    assert seed_of("k", 0, brief_seed=seed, variation=0) == seed
+    steps = {seed_of("k", t, brief_seed=seed, variation=v) for t in range(5) for v in range(5)}
     assert len(steps) == 25
 
 
 def test_seed_of_fills_the_range() -> None:
     """The mean is near the middle and seeds are unique, as 32 bits of a good digest are."""
-    seeds = [seed_of(f"{i:032x}", 0, given=None, variation=0) for i in range(4_000)]
+    seeds = [seed_of(f"{i:032x}", 0, brief_seed=None, variation=0) for i in range(4_000)]
     assert len(set(seeds)) > 3_990
     assert sum(seeds) / len(seeds) == pytest.approx(2**31, rel=0.05)
 
 
 @given(keys, st.integers(0, 20))
 def test_next_seeds_are_the_seeds_of_the_next_tries(track: str, number: int) -> None:
-    seeds = [seed_of(track, n, given=None, variation=0) for n in range(number + 3)]
-    following = next_seeds(track, seeds[number], tries=number + 1, given=None)
+    seeds = [seed_of(track, n, brief_seed=None, variation=0) for n in range(number + 3)]
+    following = next_seeds(track, seeds[number], tries=number + 1, brief_seed=None)
     assert following == tuple(seeds[number + 1 :])
 
 
 def test_next_seeds_are_empty_for_a_given_or_foreign_seed() -> None:
-    assert next_seeds("k", 7, tries=1, given=7) == ()
-    assert next_seeds("k", 7, tries=3, given=None) == ()
-    later = seed_of("k", 3, given=None, variation=0)
-    assert next_seeds("k", later, tries=3, given=None) == ()
+    assert next_seeds("k", 7, tries=1, brief_seed=7) == ()
+    assert next_seeds("k", 7, tries=3, brief_seed=None) == ()
+    later = seed_of("k", 3, brief_seed=None, variation=0)
+    assert next_seeds("k", later, tries=3, brief_seed=None) == ()

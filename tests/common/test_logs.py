@@ -23,14 +23,14 @@ except ZeroDivisionError:
 """
 
 
-def said(*arguments: str, program: str = PROGRAM) -> subprocess.CompletedProcess[str]:
+def log_output(*arguments: str, program: str = PROGRAM) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True)
 
 
 def test_logs_in_json_have_one_object_per_line() -> None:
-    run = said("json")
-    ours, theirs, failed = map(json.loads, run.stderr.splitlines())
+    run = log_output("json")
+    ours, other_logger, failed = map(json.loads, run.stderr.splitlines())
     assert (ours["event"], ours["track"], ours["name"], ours["level"]) == (
         "track_done",
         7,
@@ -38,14 +38,14 @@ def test_logs_in_json_have_one_object_per_line() -> None:
         "info",
     )
     assert ours["timestamp"].endswith("Z")
-    assert theirs["event"] == "worker left"
+    assert other_logger["event"] == "worker left"
     assert "ZeroDivisionError" in json.dumps(failed)
     assert run.stdout == ""
 
 
 @pytest.mark.parametrize("expected", ["track_done", "track=7", "worker left", "ZeroDivisionError"])
 def test_logs_on_the_console_have_the_same_events(expected: str) -> None:
-    run = said("console")
+    run = log_output("console")
     assert expected in run.stderr
     assert "noise" not in run.stderr
     assert "open sesame" not in run.stderr, "a traceback shows no values"
@@ -54,7 +54,7 @@ def test_logs_on_the_console_have_the_same_events(expected: str) -> None:
 
 @pytest.mark.parametrize(("level", "steps"), [("debug", 1), ("info", 0)])
 def test_logs_show_our_debug_lines_and_no_others(level: str, steps: int) -> None:
-    run = said("console", level)
+    run = log_output("console", level)
     assert run.stderr.count("step") == steps
     assert "Signature" not in run.stderr
 
@@ -75,7 +75,7 @@ except ValueError:
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
 def test_logs_escape_control_characters_and_line_breaks(log_format: str) -> None:
-    run = said(log_format, program=INJECTION)
+    run = log_output(log_format, program=INJECTION)
     assert "worker_joined" in run.stderr
     assert not {"\x1b", "\x07", "\u202e"} & set(run.stderr)
     joined, lost, *_ = run.stderr.splitlines()

@@ -29,14 +29,14 @@ class Kitchen(BaseSettings):
     )
 
 
-def said(**given: object) -> str:
+def problems_of(**values: object) -> str:
     with pytest.raises(SETTINGS_ERRORS) as raised:
-        Kitchen.model_validate(given)
+        Kitchen.model_validate(values)
     return "\n".join(settings_problems(raised.value, "KITCHEN_", {"heat": "--heat"}))
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("values", "words"),
     [
         (
             {"knives": ["long", "blunt"]},
@@ -48,13 +48,13 @@ def said(**given: object) -> str:
     ],
 )
 def test_settings_problems_name_the_variable_and_the_valid_values(
-    given: dict[str, object], words: str
+    values: dict[str, object], words: str
 ) -> None:
-    assert said(**given) == words.replace("greater than 0", "greater than 0.0")
+    assert problems_of(**values) == words.replace("greater than 0", "greater than 0.0")
 
 
 def test_settings_problems_show_no_secret() -> None:
-    message = said(KEY_OF_THE_KITCHEN="secret")
+    message = problems_of(KEY_OF_THE_KITCHEN="secret")
     assert message.startswith("KEY_OF_THE_KITCHEN ")
     assert "secret" not in message
 

@@ -77,8 +77,8 @@ def test_speed_model_uncertainty_of_the_machine_does_not_average_out() -> None:
     assert many.sd / many.mean < 0.1 * one.sd / one.mean
 
 
-@pytest.mark.parametrize("seen", [10, 100, 1000])
-def test_predict_interval_holds_four_of_five_tracks(seen: int) -> None:
+@pytest.mark.parametrize("tracks_seen", [10, 100, 1000])
+def test_predict_interval_holds_four_of_five_tracks(tracks_seen: int) -> None:
     """Checked over many machines, none of which matches the prior."""
     hits = total = 0
     for seed in range(30):
@@ -91,7 +91,7 @@ def test_predict_interval_holds_four_of_five_tracks(seen: int) -> None:
             decode=max(0.2, 1 + common + rng.gauss(0, 0.25)),
             noise=0.2,
         )
-        model = machine.teaches(seen)
+        model = machine.teaches(tracks_seen)
         for _ in range(40):
             shape, service = machine.makes()
             estimate = model.predict(shape)

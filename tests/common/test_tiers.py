@@ -107,7 +107,7 @@ def test_residency_has_integer_weights_on_the_smallest_cards_only() -> None:
     assert [residency(std, mib).int8 for mib in (4_096, 6_144, 24_564)] == [True, False, False]
 
 
-def told(memory_mib: int, facts: dict[str, float], name: str = "acestep-v15-turbo") -> Tier:
+def limits_of(memory_mib: int, facts: dict[str, float], name: str = "acestep-v15-turbo") -> Tier:
     """Return the limits of a worker that reports these measurements."""
     tier = tier_of(memory_mib)
     assert tier
@@ -116,34 +116,34 @@ def told(memory_mib: int, facts: dict[str, float], name: str = "acestep-v15-turb
 
 def test_worker_limits_are_at_most_four_times_the_table() -> None:
     floor = tiers()["vram12"]
-    assert told(12_288, {}) == floor
-    longer = told(12_288, {MAX_DURATION: 240.0, MAX_BATCH: 9.0})
+    assert limits_of(12_288, {}) == floor
+    longer = limits_of(12_288, {MAX_DURATION: 240.0, MAX_BATCH: 9.0})
     assert (longer.name, longer.max_duration, longer.max_batch) == ("vram12", 240, 9)
-    lied = told(12_288, {MAX_DURATION: 1e9, MAX_BATCH: 1e9})
+    lied = limits_of(12_288, {MAX_DURATION: 1e9, MAX_BATCH: 1e9})
     assert (lied.max_duration, lied.max_batch) == (480, 16)
-    assert told(24_564, {MAX_DURATION: 1e9}).max_duration == 600
+    assert limits_of(24_564, {MAX_DURATION: 1e9}).max_duration == 600
 
 
 @pytest.mark.parametrize("wrong", [0.0, -5.0, math.nan, math.inf, -math.inf])
 def test_worker_limits_are_never_below_the_table(wrong: float) -> None:
-    assert told(12_288, {MAX_DURATION: wrong, MAX_BATCH: wrong}) == tiers()["vram12"]
+    assert limits_of(12_288, {MAX_DURATION: wrong, MAX_BATCH: wrong}) == tiers()["vram12"]
 
 
 def test_worker_limits_respect_the_memory_formula() -> None:
     """XL weights leave no free memory on 4 GB and on 8 GB."""
     longest = {MAX_DURATION: 1e9}
-    assert told(8_192, longest, "acestep-v15-xl-turbo").max_duration == 60
-    assert told(8_192, longest).max_duration == 240
-    assert told(6_144, longest).max_duration == 120
-    assert told(4_096, longest, "acestep-v15-xl-turbo").max_duration == 30
+    assert limits_of(8_192, longest, "acestep-v15-xl-turbo").max_duration == 60
+    assert limits_of(8_192, longest).max_duration == 240
+    assert limits_of(6_144, longest).max_duration == 120
+    assert limits_of(4_096, longest, "acestep-v15-xl-turbo").max_duration == 30
 
 
 def test_reachable_tier_is_the_smallest_with_such_tracks() -> None:
-    assert reach(told(12_288, {})) == 12
-    assert reach(told(12_288, {MAX_DURATION: 299.0})) == 12
-    assert reach(told(12_288, {MAX_DURATION: 300.0})) == 16
-    assert reach(told(16_376, {MAX_DURATION: 600.0})) == 24
-    assert reach(told(143_771, {MAX_DURATION: 600.0})) == 141
+    assert reach(limits_of(12_288, {})) == 12
+    assert reach(limits_of(12_288, {MAX_DURATION: 299.0})) == 12
+    assert reach(limits_of(12_288, {MAX_DURATION: 300.0})) == 16
+    assert reach(limits_of(16_376, {MAX_DURATION: 600.0})) == 24
+    assert reach(limits_of(143_771, {MAX_DURATION: 600.0})) == 141
 
 
 @given(
@@ -152,11 +152,11 @@ def test_reachable_tier_is_the_smallest_with_such_tracks() -> None:
     st.sampled_from([name for name, row in model_sets().items() if row.min_vram]),
 )
 def test_worker_limits_of_any_calibration_are_bounded(
-    memory_mib: int, said: float, name: str
+    memory_mib: int, words: float, name: str
 ) -> None:
     tier = tier_of(memory_mib)
     assert tier
-    limits = told(memory_mib, {MAX_DURATION: said, MAX_BATCH: said}, name)
+    limits = limits_of(memory_mib, {MAX_DURATION: words, MAX_BATCH: words}, name)
     assert tier.max_duration <= limits.max_duration <= min(600, 4 * tier.max_duration)
     assert tier.max_batch <= limits.max_batch <= 4 * tier.max_batch
     assert reach(limits) in {tier.vram, *(t.vram for t in tiers().values() if t.vram <= 24)}

@@ -41,9 +41,9 @@ def fences(path: Path) -> list[Fence]:
     return [fence for fence in examples if fence.language in LANGUAGES]
 
 
-def program(wanted: Iterable[Fence], url: str, key: str) -> str:
+def program(examples: Iterable[Fence], url: str, key: str) -> str:
     """Join the examples into one program that names the example that failed."""
-    return "\n".join(_resolved(fence, url, key) for fence in wanted)
+    return "\n".join(_resolved(fence, url, key) for fence in examples)
 
 
 def command(language: str, script: Path) -> list[str]:

@@ -133,13 +133,15 @@ def _conflicts(axes: Mapping[str, Sequence[AxisValue]]) -> list[FieldProblem]:
     ]
 
 
-def _brief(shared: Mapping[str, object], chosen: Mapping[str, AxisValue]) -> dict[str, object]:
+def _brief(
+    shared: Mapping[str, object], values_by_axis: Mapping[str, AxisValue]
+) -> dict[str, object]:
     fields = dict(shared)
-    for value in chosen.values():
+    for value in values_by_axis.values():
         fields = with_defaults(fields, value.fields)
-    names = {axis: value.name for axis, value in chosen.items()}
+    names = {axis: value.name for axis, value in values_by_axis.items()}
     fields = with_defaults({"tags": names}, fields)
-    prompts = {axis: value.prompt for axis, value in chosen.items()}
+    prompts = {axis: value.prompt for axis, value in values_by_axis.items()}
     for field in TEMPLATES:
         if isinstance(text := fields.get(field), str):
             fields[field] = text.format_map(prompts if field == "prompt" else names)

@@ -71,11 +71,11 @@ def task_problems(brief: TaskFields) -> list[FieldProblem]:
     ]
 
 
-def _unused(brief: TaskFields, given: list[str]) -> list[FieldProblem]:
+def _unused(brief: TaskFields, fields: list[str]) -> list[FieldProblem]:
     uses = _USES[brief.task_type]
     if brief.audio_code_string is not None:
         uses |= {"audio_cover_strength"}
-    return [_not_used(name, brief.task_type) for name in given if name not in uses]
+    return [_not_used(name, brief.task_type) for name in fields if name not in uses]
 
 
 def _not_used(name: str, task: Task) -> FieldProblem:

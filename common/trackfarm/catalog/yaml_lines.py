@@ -43,12 +43,12 @@ class _Loader(_Base):
         self._depth -= 1
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
+        keys: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, ScalarNode) and key.value != "<<":
-                if key.value in seen:
+                if key.value in keys:
                     raise ConstructorError(None, None, f"{key.value!r} is twice", key.start_mark)
-                seen.add(key.value)
+                keys.add(key.value)
         return super().construct_mapping(node, deep)
 
 

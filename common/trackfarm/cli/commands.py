@@ -169,9 +169,9 @@ class CommandGroup(TyperGroup):
             self.add_command(TyperCommand(command.name, help=command.help))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        wanted = COMMANDS.get(args[0])
-        if wanted is not None and not wanted.is_installed:
-            remedy = f"install it with: pip install 'trackfarm[{wanted.extra}]'"
-            ctx.fail(f"The command {wanted.name!r} is not installed; {remedy}")
+        spec = COMMANDS.get(args[0])
+        if spec is not None and not spec.is_installed:
+            remedy = f"install it with: pip install 'trackfarm[{spec.extra}]'"
+            ctx.fail(f"The command {spec.name!r} is not installed; {remedy}")
         name, command, rest = super().resolve_command(ctx, args)
         return name, command if name is None else COMMANDS[name].load(), rest

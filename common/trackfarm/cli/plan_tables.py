@@ -107,11 +107,15 @@ def _verdict(plan: Plan) -> Text:
     assert verdict is not None
     answer = Text("yes\n" if verdict.kept else "no\n", style="green" if verdict.kept else "red")
     if verdict.deadline is not None and limits.deadline_seconds is not None:
-        wanted = time_words(limits.deadline_seconds)
-        answer.append(f"deadline in {wanted}: {_chance_words(verdict.deadline)}\n", style="default")
+        limit_words = time_words(limits.deadline_seconds)
+        answer.append(
+            f"deadline in {limit_words}: {_chance_words(verdict.deadline)}\n", style="default"
+        )
     if verdict.budget is not None and limits.budget is not None:
-        wanted = _dollars(limits.budget)
-        answer.append(f"budget of {wanted}: {_chance_words(verdict.budget)}\n", style="default")
+        limit_words = _dollars(limits.budget)
+        answer.append(
+            f"budget of {limit_words}: {_chance_words(verdict.budget)}\n", style="default"
+        )
     answer.append("\n".join(_keepers(verdict.cheapest, verdict.fastest)), style="default")
     return answer
 

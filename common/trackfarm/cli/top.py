@@ -92,12 +92,12 @@ def _show_live(farm: "Client", interval_seconds: float) -> None:
             except FarmUnreachable as error:
                 outage = str(error)
             size = out().size
-            shown = (
+            screen = (
                 waiting(outage)
                 if last is None
                 else picture(last, throughput, width=size.width, height=size.height, outage=outage)
             )
-            live.update(shown, refresh=True)
+            live.update(screen, refresh=True)
             time.sleep(interval_seconds)
 
 

@@ -141,11 +141,11 @@ def alerts(snapshot: FarmSnapshot) -> list[str]:
 
 def sparkline(values: Sequence[float], width: int) -> str:
     """Return the last `width` values as bars, scaled from zero to the largest."""
-    shown = list(values)[-width:]
-    top = max(shown, default=0.0)
+    recent = list(values)[-width:]
+    top = max(recent, default=0.0)
     if top <= 0:
-        return BARS[0] * len(shown)
-    return "".join(BARS[round(value / top * (len(BARS) - 1))] for value in shown)
+        return BARS[0] * len(recent)
+    return "".join(BARS[round(value / top * (len(BARS) - 1))] for value in recent)
 
 
 def _money(job: JobInfo) -> str:

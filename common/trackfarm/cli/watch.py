@@ -116,13 +116,13 @@ def show_lines(
 ) -> JobInfo | None:
     """Print a line every few seconds, and at once when the state or the notice changes."""
     last: JobInfo | None = None
-    shown: tuple[str, str] | None = None
+    last_topic: tuple[str, str] | None = None
     due = clock()
     for update in updates:
         topic = _topic(update, note)
-        if topic != shown or clock() >= due:
+        if topic != last_topic or clock() >= due:
             say(_line(update, note))
-            shown, due = topic, clock() + LINE_EVERY
+            last_topic, due = topic, clock() + LINE_EVERY
         last = last if isinstance(update, Outage) else update
     return last
 

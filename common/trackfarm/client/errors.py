@@ -37,10 +37,10 @@ class RequestRefused(FarmError):
     """
 
     def __init__(self, problem: ProblemDetails) -> None:
-        shown = [f"  {mistake_line(mistake)}" for mistake in problem.errors[:MISTAKES_SHOWN]]
-        if left_out := len(problem.errors) - len(shown):
-            shown.append(f"  and {left_out:,} more in `problem.errors`")
-        super().__init__("\n".join([problem.detail or problem.title, *shown]))
+        lines = [f"  {mistake_line(mistake)}" for mistake in problem.errors[:MISTAKES_SHOWN]]
+        if left_out := len(problem.errors) - len(lines):
+            lines.append(f"  and {left_out:,} more in `problem.errors`")
+        super().__init__("\n".join([problem.detail or problem.title, *lines]))
         self.problem = problem
 
 

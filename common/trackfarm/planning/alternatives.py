@@ -35,14 +35,14 @@ class _Option:
 
 
 def alternatives(
-    given: _Fleet, forecast: Forecast | None, prices: Prices, forecaster: Forecaster
+    fleet: _Fleet, forecast: Forecast | None, prices: Prices, forecaster: Forecaster
 ) -> list[FleetOption]:
     """Return fleets that are cheaper or faster than the given one, cheapest first.
 
     Only fleets on the Pareto front of cost and time are returned. Without a forecast for the given
     fleet: the best fleets that can make all the tracks.
     """
-    fleets = _fleets(given, prices, forecaster)
+    fleets = _fleets(fleet, prices, forecaster)
     options = [option for option in _evaluated(fleets, forecaster) if _is_better(option, forecast)]
     return [option.record() for option in _thinned(_pareto_front(options))]
 
@@ -89,19 +89,19 @@ def candidates(prices: Prices, forecaster: Forecaster) -> list[CardPrice]:
     return [card for card in cards if card.vram >= vram]
 
 
-def _fleets(given: _Fleet, prices: Prices, forecaster: Forecaster) -> Iterator[_Fleet]:
+def _fleets(fleet: _Fleet, prices: Prices, forecaster: Forecaster) -> Iterator[_Fleet]:
     # Owned machines (price 0) cannot be rented, so more of them are no alternative.
     cards = [card for card in candidates(prices, forecaster) if card.price > 0]
     yield from ((group_of(card, count),) for card in cards for count in COUNTS)
-    yield from (_resized(given, factor) for factor in (0.5, 2, 4))
-    if any(not group.needs_boot for group in given):
-        yield from ((*given, group_of(card, count)) for card in cards for count in ADDED)
+    yield from (_resized(fleet, factor) for factor in (0.5, 2, 4))
+    if any(not group.needs_boot for group in fleet):
+        yield from ((*fleet, group_of(card, count)) for card in cards for count in ADDED)
 
 
-def _resized(given: _Fleet, factor: float) -> _Fleet:
+def _resized(fleet: _Fleet, factor: float) -> _Fleet:
     """Return the fleet with more or fewer rented machines; added ones have to boot first."""
     resized: list[CardGroup] = []
-    for group in given:
+    for group in fleet:
         count = max(1, round(group.count * factor)) if group.price else group.count
         resized.append(replace(group, count=min(count, group.count)))
         if count > group.count:

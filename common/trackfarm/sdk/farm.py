@@ -49,9 +49,9 @@ class FarmMethods(HasDriver[Mode]):
         from trackfarm.model_sets import model_set as known_model_set
         from trackfarm.planning import PlanLimits, PlanRequest, read_shapes
 
-        opened = yield RunInThread(partial(_open, catalog))
-        kind = known_model_set(model_set or opened.model_set or DEFAULT_MODEL_SET)
-        tracks = yield RunInThread(partial(read_shapes, opened, kind))
+        opened_catalog = yield RunInThread(partial(_open, catalog))
+        kind = known_model_set(model_set or opened_catalog.model_set or DEFAULT_MODEL_SET)
+        tracks = yield RunInThread(partial(read_shapes, opened_catalog, kind))
         seconds = None if deadline is None else deadline.total_seconds()
         limits = PlanLimits(deadline_seconds=seconds, budget=budget)
         request = PlanRequest(model_set=kind.name, tracks=tracks, limits=limits)
@@ -86,8 +86,10 @@ class FarmMethods(HasDriver[Mode]):
             deadline=_deadline(deadline),
             budget=budget,
         )
-        opened = yield RunInThread(partial(_open, catalog))
-        answer = yield from submission.submit(opened, options, idempotency_key=idempotency_key)
+        opened_catalog = yield RunInThread(partial(_open, catalog))
+        answer = yield from submission.submit(
+            opened_catalog, options, idempotency_key=idempotency_key
+        )
         return Job(answer.job, driver=self.driver, already_submitted=answer.already_submitted)
 
     @call

@@ -94,11 +94,11 @@ class Job(HasDriver[Mode]):
     @stream
     def tracks(self, *, state: TrackState | str | None = None) -> "Stream[Track[Mode]]":
         """Yield all tracks, or the tracks in one state, in catalog order, fetched page by page."""
-        wanted = TrackState(state) if state is not None else None
+        track_state = TrackState(state) if state is not None else None
         width = ordinal_width(self.record.tracks.total)
         after: int | None = 0
         while after is not None:
-            page = yield from STEPS.track_page(self.id, after=after, state=wanted)
+            page = yield from STEPS.track_page(self.id, after=after, state=track_state)
             for record in page.tracks:
                 yield Item(Track(record, self.id, driver=self.driver, width=width))
             after = page.next

@@ -199,7 +199,7 @@ def _order(services: Services, attempt: OpenAttempt, owner: str, ttl: float) -> 
         key=attempt.key,
         seed=attempt.seed,
         next_seeds=next_seeds(
-            attempt.key, attempt.seed, tries=attempt.try_number, given=brief.seed
+            attempt.key, attempt.seed, tries=attempt.try_number, brief_seed=brief.seed
         ),
         brief=brief,
         object_key=attempt.object_key,

@@ -148,7 +148,7 @@ def _attempt_row(lease_id: str, track: Row[Any]) -> dict[str, object]:
         "track_id": track.id,
         "try_number": track.tries,
         # Only a bad result changes the seed: an interrupted attempt is repeated as it was.
-        "seed": seed_of(track.key, track.misses, given=fixed_seed, variation=track.variation),
+        "seed": seed_of(track.key, track.misses, brief_seed=fixed_seed, variation=track.variation),
         "state": AttemptState.OPEN.value,
         "kind": "",
         "message": "",

@@ -108,6 +108,8 @@ def _mismatch(done: TrackDone, row: ReportedTrack) -> Mismatch | None:
         return None
     requested_seed = tracks.requested_seed(row.track.brief)
     tries = row.attempt.try_number
-    if done.seed in next_seeds(row.track.key, row.attempt.seed, tries=tries, given=requested_seed):
+    if done.seed in next_seeds(
+        row.track.key, row.attempt.seed, tries=tries, brief_seed=requested_seed
+    ):
         return None
     return Mismatch(f"the seed {done.seed} was not offered", is_false_claim=False)

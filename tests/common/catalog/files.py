@@ -27,6 +27,6 @@ def problems(path: Path) -> list[CatalogProblem]:
 
 
 def stopped(path: Path) -> list[CatalogProblem]:
-    with pytest.raises(CatalogError) as caught:
+    with pytest.raises(CatalogError) as raised:
         check_catalog(path)
-    return list(caught.value.problems)
+    return list(raised.value.problems)

@@ -13,9 +13,9 @@ def brief(**fields: Any) -> Brief:
 
 
 def faults(**fields: Any) -> list[FieldProblem]:
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ValidationError) as raised:
         brief(**fields)
-    return brief_problems(caught.value)
+    return brief_problems(raised.value)
 
 
 def test_brief_needs_a_prompt_and_a_duration() -> None:
@@ -65,7 +65,7 @@ def test_brief_refuses_a_fraction_of_a_beat() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "key"),
+    ("spelling", "key"),
     [
         ("C major", "C major"),
         ("c# MINOR", "C# minor"),
@@ -75,8 +75,8 @@ def test_brief_refuses_a_fraction_of_a_beat() -> None:
         ("bb minor", "Bb minor"),
     ],
 )
-def test_brief_keys_have_one_spelling(written: str, key: str) -> None:
-    assert brief(key_scale=written).key_scale == key
+def test_brief_keys_have_one_spelling(spelling: str, key: str) -> None:
+    assert brief(key_scale=spelling).key_scale == key
 
 
 @pytest.mark.parametrize("wrong", ["H minor", "C", "C dorian", "C## minor", True, 7])
@@ -85,10 +85,10 @@ def test_brief_refuses_other_keys(wrong: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "beats"), [(4, 4), ("2", 2), ("4/4", 4), ("6/8", 6), ("3 / 4", 3), ("2/4", 2)]
+    ("spelling", "beats"), [(4, 4), ("2", 2), ("4/4", 4), ("6/8", 6), ("3 / 4", 3), ("2/4", 2)]
 )
-def test_brief_time_signatures_are_beats(written: object, beats: int) -> None:
-    assert brief(time_signature=written).time_signature == beats
+def test_brief_time_signatures_are_beats(spelling: object, beats: int) -> None:
+    assert brief(time_signature=spelling).time_signature == beats
 
 
 @pytest.mark.parametrize("wrong", [5, "5/4", "4/8", True, 4.5])
@@ -177,8 +177,8 @@ def test_brief_refuses_other_tags(tags: object) -> None:
 def test_brief_reads_instruments_from_text_and_lists() -> None:
     source = {"task_type": "complete", "src_audio": "https://example.org/a.wav"}
     expected = ("drums", "backing_vocals")
-    for written in ("Drums | backing vocals", ["drums", "backing_vocals", "drums"]):
-        assert brief(**source, track_classes=written).track_classes == expected
+    for spelling in ("Drums | backing vocals", ["drums", "backing_vocals", "drums"]):
+        assert brief(**source, track_classes=spelling).track_classes == expected
     assert len(INSTRUMENTS) == 12
 
 

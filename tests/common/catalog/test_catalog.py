@@ -134,7 +134,7 @@ def test_check_needs_constant_memory(tmp_path: Path) -> None:
 def test_check_counts_the_problems_before_a_file_breaks_off(tmp_path: Path) -> None:
     file = tmp_path / "cut.jsonl"
     file.write_bytes(b'{"prompt": "a", "duration": 1}\n' * 1_500 + b'{"prompt": "\xff"}\n')
-    with pytest.raises(CatalogError) as caught:
+    with pytest.raises(CatalogError) as raised:
         check_catalog(file)
-    assert caught.value.count > len(caught.value.problems)
-    assert len(caught.value.problems) <= 1_001
+    assert raised.value.count > len(raised.value.problems)
+    assert len(raised.value.problems) <= 1_001

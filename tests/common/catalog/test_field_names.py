@@ -67,9 +67,9 @@ def example(field: str) -> dict[str, object]:
 
 
 def fault_of(**fields: Any) -> FieldProblem:
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ValidationError) as raised:
         Brief.model_validate({"prompt": "x", "duration": 42, **fields})
-    (fault,) = brief_problems(caught.value)
+    (fault,) = brief_problems(raised.value)
     return fault
 
 

@@ -61,9 +61,9 @@ WRONG_VALUES: list[dict[str, Any]] = [
 
 
 def faults(fields: dict[str, Any]) -> list[FieldProblem]:
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ValidationError) as raised:
         Brief.model_validate({"prompt": "x", "duration": 30, **fields})
-    return brief_problems(caught.value)
+    return brief_problems(raised.value)
 
 
 @pytest.mark.parametrize("fields", GOOD)

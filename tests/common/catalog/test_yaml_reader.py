@@ -32,8 +32,8 @@ briefs:
 
 def test_yaml_no_is_norwegian_and_a_date_is_text(tmp_path: Path) -> None:
     text = "briefs:\n- {prompt: a, duration: 30, vocal_language: no, title: 2026-11-21}\n"
-    (made,) = briefs(write(tmp_path, "a.yml", text))
-    assert (made.vocal_language, made.title) == ("no", "2026-11-21")
+    (brief,) = briefs(write(tmp_path, "a.yml", text))
+    assert (brief.vocal_language, brief.title) == ("no", "2026-11-21")
 
 
 def test_yaml_anchors_and_merges_work(tmp_path: Path) -> None:
@@ -44,22 +44,22 @@ def test_yaml_anchors_and_merges_work(tmp_path: Path) -> None:
 
 def test_yaml_problems_name_the_line_of_the_item(tmp_path: Path) -> None:
     text = "briefs:\n- {prompt: a, duration: 30}\n- prompt: b\n  duration: 5\n- just text\n"
-    found = problems(write(tmp_path, "a.yaml", text))
-    assert [(p.row, p.field) for p in found] == [(3, "duration"), (5, "brief")]
+    all_problems = problems(write(tmp_path, "a.yaml", text))
+    assert [(p.row, p.field) for p in all_problems] == [(3, "duration"), (5, "brief")]
 
 
 def test_yaml_key_given_twice_is_a_problem(tmp_path: Path) -> None:
     text = "briefs:\n- {prompt: a, duration: 30}\n- prompt: b\n  duration: 30\n  prompt: c\n"
-    (found,) = problems(write(tmp_path, "a.yaml", text))
-    assert "'prompt' is twice" in str(found)
+    (problem,) = problems(write(tmp_path, "a.yaml", text))
+    assert "'prompt' is twice" in str(problem)
 
 
 def test_yaml_problems_of_defaults_name_line_and_section(tmp_path: Path) -> None:
     text = (
         "catalog: x\ndefaults:\n  duration: 30\n  tempo: 90\n  BPM: 1000\nbriefs: [{prompt: a}]\n"
     )
-    found = stopped(write(tmp_path, "a.yaml", text))
-    assert [(p.row, p.field) for p in found] == [(4, "defaults.tempo"), (5, "defaults.bpm")]
+    all_problems = stopped(write(tmp_path, "a.yaml", text))
+    assert [(p.row, p.field) for p in all_problems] == [(4, "defaults.tempo"), (5, "defaults.bpm")]
 
 
 def test_yaml_problems_of_header_matrix_and_briefs_come_together(tmp_path: Path) -> None:
@@ -68,8 +68,8 @@ def test_yaml_problems_of_header_matrix_and_briefs_come_together(tmp_path: Path)
         "matrix:\n  prompt: '{zone} by {night}'\n  axes: {zone: [spa]}\n"
         "briefs:\n- {prompt: a}\n- {prompt: b, bpm: 1000}\n- just text\n"
     )
-    found = stopped(write(tmp_path, "a.yaml", text))
-    rows = [(p.row, p.field) for p in found]
+    all_problems = stopped(write(tmp_path, "a.yaml", text))
+    rows = [(p.row, p.field) for p in all_problems]
     assert rows[0] == (1, "defaults.duration")
     assert rows[-2:] == [(7, "bpm"), (8, "brief")]
     assert any(2 <= row <= 4 for row, _ in rows), "the matrix's own mistake"
@@ -98,9 +98,9 @@ def test_yaml_problems_of_header_matrix_and_briefs_come_together(tmp_path: Path)
 def test_yaml_that_is_no_catalog_is_refused(
     tmp_path: Path, text: str, row: int, wrong: str
 ) -> None:
-    found = stopped(write(tmp_path, "a.yaml", text))
-    assert found[0].row == row
-    assert wrong in found[0].wrong
+    all_problems = stopped(write(tmp_path, "a.yaml", text))
+    assert all_problems[0].row == row
+    assert wrong in all_problems[0].wrong
 
 
 @pytest.mark.parametrize("depth", [DEEPEST, 999, 1_000, 1_100, 50_000])
@@ -110,22 +110,22 @@ def test_yaml_flow_that_is_nested_too_deeply_is_refused(
 ) -> None:
     """Our own limit applies below 1,000 levels, libyaml's (PyYAML 6.0.4) above, if it has one."""
     text = "briefs: " + "[" * depth + "]" * depth * closed + "\n"
-    (found,) = stopped(write(tmp_path, "a.yaml", text))
-    assert (found.row, found.wrong) == (1, "is nested too deeply")
+    (problem,) = stopped(write(tmp_path, "a.yaml", text))
+    assert (problem.row, problem.wrong) == (1, "is nested too deeply")
 
 
 @pytest.mark.parametrize("depth", [DEEPEST, 999, 1_000, 1_100])
 def test_yaml_blocks_that_are_nested_too_deeply_are_refused(tmp_path: Path, depth: int) -> None:
     text = "".join(" " * level + "briefs:\n" for level in range(depth + 1))
-    (found,) = stopped(write(tmp_path, "a.yaml", text))
-    assert found.wrong == "is nested too deeply"
+    (problem,) = stopped(write(tmp_path, "a.yaml", text))
+    assert problem.wrong == "is nested too deeply"
 
 
 def test_yaml_nested_less_deeply_is_read(tmp_path: Path) -> None:
     depth = DEEPEST - 3  # the document, the section and the item count as levels
     text = "briefs:\n- " + "[" * depth + "]" * depth + "\n"
-    (found,) = problems(write(tmp_path, "a.yaml", text))
-    assert "nested" not in found.wrong
+    (problem,) = problems(write(tmp_path, "a.yaml", text))
+    assert "nested" not in problem.wrong
 
 
 @pytest.mark.parametrize(
@@ -139,11 +139,11 @@ def test_yaml_nested_less_deeply_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_yaml_unknown_key_names_the_known_ones(tmp_path: Path, key: str, guess: str) -> None:
-    (found,) = stopped(
+    (problem,) = stopped(
         write(tmp_path, "a.yaml", f"{key}: 90\nbriefs: [{{prompt: a, duration: 10}}]\n")
     )
     all_of_them = "a catalog has catalog, model_set, defaults, briefs and matrix"
-    assert found.remedy == guess + all_of_them
+    assert problem.remedy == guess + all_of_them
 
 
 def test_yaml_equal_problems_share_a_line(tmp_path: Path) -> None:
@@ -165,5 +165,5 @@ def test_yaml_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     with path.open("wb") as file:
         file.truncate(MOST_BYTES + 1)
-    (found,) = stopped(path)
-    assert ".jsonl" in found.remedy
+    (problem,) = stopped(path)
+    assert ".jsonl" in problem.remedy

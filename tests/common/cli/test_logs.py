@@ -34,7 +34,7 @@ def event(number: int, kind: str, **fields: Any) -> EventInfo:
 
 
 @pytest.fixture
-def told(farm: FarmState) -> FarmState:
+def farm_with_events(farm: FarmState) -> FarmState:
     farm.add_job(make_job("job_bbbb0002"))
     farm.add_job(make_job(JOB))
     farm.events = [
@@ -47,7 +47,7 @@ def told(farm: FarmState) -> FarmState:
     return farm
 
 
-def test_logs_print_each_event_as_a_line(told: FarmState, trackfarm: Trackfarm) -> None:
+def test_logs_print_each_event_as_a_line(farm_with_events: FarmState, trackfarm: Trackfarm) -> None:
     result = trackfarm("logs", "--job", "job_aaaa")
     assert result.exit_code == 0, result.output
     first, offered, failed, done = result.stdout.splitlines()
@@ -59,35 +59,40 @@ def test_logs_print_each_event_as_a_line(told: FarmState, trackfarm: Trackfarm) 
     assert first.startswith(f"{BEGAN.astimezone() + timedelta(seconds=1):%Y-%m-%d %H:%M:%S}")
 
 
-def test_logs_default_to_the_newest_job(told: FarmState, trackfarm: Trackfarm) -> None:
+def test_logs_default_to_the_newest_job(farm_with_events: FarmState, trackfarm: Trackfarm) -> None:
     assert len(trackfarm("logs").stdout.splitlines()) == 4
     assert len(trackfarm("logs", "--job", "job_bbbb0002").stdout.splitlines()) == 1
 
 
-def test_logs_json_has_an_event_per_line(told: FarmState, trackfarm: Trackfarm) -> None:
+def test_logs_json_has_an_event_per_line(farm_with_events: FarmState, trackfarm: Trackfarm) -> None:
     lines = trackfarm("logs", "--json").stdout.splitlines()
     events = [EventInfo.model_validate(json.loads(line)) for line in lines]
-    assert events == [e for e in told.events if e.job_id == JOB]
+    assert events == [e for e in farm_with_events.events if e.job_id == JOB]
 
 
-def test_logs_of_an_unknown_job_are_refused(told: FarmState, trackfarm: Trackfarm) -> None:
+def test_logs_of_an_unknown_job_are_refused(
+    farm_with_events: FarmState, trackfarm: Trackfarm
+) -> None:
     assert trackfarm("logs", "--job", "job_zzzz").exit_code == 4
 
 
-def test_logs_follow_ends_with_the_job(told: FarmState, trackfarm: Trackfarm) -> None:
-    told.jobs[JOB] = make_job(JOB, state=JobState.DONE)
+def test_logs_follow_ends_with_the_job(farm_with_events: FarmState, trackfarm: Trackfarm) -> None:
+    farm_with_events.jobs[JOB] = make_job(JOB, state=JobState.DONE)
     assert len(trackfarm("logs", "--follow").stdout.splitlines()) == 4
 
 
-def test_logs_follow_shows_new_events_until_ctrl_c(told: FarmState) -> None:
-    environ = dict(os.environ) | {"TRACKFARM_URL": told.url, "TRACKFARM_API_KEY": API_KEY}
+def test_logs_follow_shows_new_events_until_ctrl_c(farm_with_events: FarmState) -> None:
+    environ = dict(os.environ) | {
+        "TRACKFARM_URL": farm_with_events.url,
+        "TRACKFARM_API_KEY": API_KEY,
+    }
     with subprocess.Popen(
         COMMAND, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as logs:
         assert logs.stdout is not None
         for _ in range(4):
             logs.stdout.readline()
-        told.events.append(event(6, "job_retried"))
+        farm_with_events.events.append(event(6, "job_retried"))
         assert "job retried" in logs.stdout.readline()
         logs.send_signal(signal.SIGINT)
         _, complaint = logs.communicate(timeout=20)

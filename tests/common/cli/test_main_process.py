@@ -23,9 +23,9 @@ def environ(farm: FarmState) -> dict[str, str]:
 
 
 def test_help_documents_the_exit_codes() -> None:
-    shown = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True)
+    output = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True)
     for meaning in ("0 success", "2 bad input", "3 no farm", "4 the farm refused", "130 Ctrl-C"):
-        assert meaning in " ".join(shown.stdout.split())
+        assert meaning in " ".join(output.stdout.split())
 
 
 def test_watch_interrupted_leaves_the_job_running(farm: FarmState, environ: dict[str, str]) -> None:
@@ -53,10 +53,10 @@ def test_watch_on_a_terminal_shows_a_bar(farm: FarmState, environ: dict[str, str
     master, slave = pty.openpty()
     with subprocess.Popen([*COMMAND, "watch", "job_aaaa"], env=environ, stdout=slave) as watch:
         os.close(slave)
-        shown = _read_all(master)
+        output = _read_all(master)
     assert watch.returncode == 0
-    assert "━" in shown
-    assert "3 of 3 done" in shown
+    assert "━" in output
+    assert "3 of 3 done" in output
 
 
 def test_jobs_piped_to_a_closed_reader_have_no_traceback(

@@ -26,10 +26,10 @@ def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Path:
-    return written(tmp_path, "calm piano,180,700\nlong drone,400,50\n")
+    return write_catalog(tmp_path, "calm piano,180,700\nlong drone,400,50\n")
 
 
-def written(folder: Path, rows: str, header: str = "prompt,duration,variations") -> Path:
+def write_catalog(folder: Path, rows: str, header: str = "prompt,duration,variations") -> Path:
     path = folder / "hotel.csv"
     path.write_text(f"{header}\n{rows}")
     return path
@@ -109,7 +109,7 @@ def test_plan_explains_bad_input(catalog: Path, options: tuple[str, ...], compla
 
 
 def test_plan_of_a_wrong_catalog_prints_the_problems_of_check(tmp_path: Path) -> None:
-    broken = written(tmp_path, "piano,5,1\nharp,30,0\n")
+    broken = write_catalog(tmp_path, "piano,5,1\nharp,30,0\n")
     result = run(broken, "--fleet", "cpu")
     assert (result.exit_code, result.stdout) == (2, "")
     checked = CliRunner().invoke(app, ["check", str(broken)])
@@ -117,7 +117,7 @@ def test_plan_of_a_wrong_catalog_prints_the_problems_of_check(tmp_path: Path) ->
 
 
 def test_plan_refuses_tracks_that_the_model_set_cannot_make(tmp_path: Path) -> None:
-    file = written(tmp_path, "piano,30,50\n", header="prompt,duration,inference_steps")
+    file = write_catalog(tmp_path, "piano,30,50\n", header="prompt,duration,inference_steps")
     result = run(file, *TURBO, "--fleet", "H200")
     assert result.exit_code == 2
     assert f"{file}:2: inference_steps: acestep-v15-turbo takes at most 20" in result.stderr
@@ -143,7 +143,7 @@ def test_plan_without_a_fleet_and_a_farm_says_how_to_continue(catalog: Path) -> 
 
 
 def test_plan_warns_of_noise(tmp_path: Path) -> None:
-    result = run(written(tmp_path, "calm piano,30,10\n"), "--fleet", "2x cpu")
+    result = run(write_catalog(tmp_path, "calm piano,30,10\n"), "--fleet", "2x cpu")
     assert result.exit_code == 0
     assert "noise" in result.stdout
     assert "these are your own machines" in result.stdout
@@ -151,7 +151,7 @@ def test_plan_warns_of_noise(tmp_path: Path) -> None:
 
 def test_plan_of_fifteen_thousand_rows_takes_less_than_five_cpu_seconds(tmp_path: Path) -> None:
     rows = "".join(f"calm piano {i},{10 + i % 590}.5,1\n" for i in range(15_000))
-    file = written(tmp_path, rows)
+    file = write_catalog(tmp_path, rows)
     command = [sys.executable, "-m", "trackfarm.cli", "plan", str(file), *TURBO]
     before = _childrens_cpu_seconds()
     done = subprocess.run(

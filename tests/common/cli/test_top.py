@@ -20,7 +20,7 @@ import pytest
 from rich.console import Console
 
 from tests.common.cli.command_line import Trackfarm, run
-from tests.common.cli.test_top_view import seen
+from tests.common.cli.test_top_view import snapshot
 from tests.common.fake_farm.server import API_KEY
 from tests.common.fake_farm.state import FarmState, make_job, make_worker
 from trackfarm.cli.top_view import Throughput, picture
@@ -43,10 +43,10 @@ class TopProcess:
         os.close(slave)
         self.text = ""
 
-    def wait_for(self, wanted: str, *, timeout_s: float = 20) -> None:
+    def wait_for(self, text: str, *, timeout_s: float = 20) -> None:
         deadline = time.monotonic() + timeout_s
-        while wanted not in self.text:
-            assert time.monotonic() < deadline, f"{wanted!r} is not in {self.text[-2000:]!r}"
+        while text not in self.text:
+            assert time.monotonic() < deadline, f"{text!r} is not in {self.text[-2000:]!r}"
             self._read(0.1)
 
     def end(self) -> int:
@@ -76,11 +76,11 @@ class TopProcess:
 @contextmanager
 def top_process(farm: FarmState) -> Iterator[TopProcess]:
     own = {"TRACKFARM_URL": farm.url, "TRACKFARM_API_KEY": API_KEY, "TERM": "xterm-256color"}
-    opened = TopProcess(dict(os.environ) | own)
+    process = TopProcess(dict(os.environ) | own)
     try:
-        yield opened
+        yield process
     finally:
-        opened.close()
+        process.close()
 
 
 def plain(text: str) -> str:
@@ -158,7 +158,7 @@ def test_top_shows_and_survives_an_outage(farm: FarmState) -> None:
 @pytest.mark.parametrize("height", [12, 20, 60])
 def test_top_fits_the_screen(height: int) -> None:
     jobs = [make_job(f"job_{n:04d}", eligible_workers=0) for n in range(30)]
-    look = seen(jobs=jobs, workers=[make_worker(f"worker {n}") for n in range(100)])
+    look = snapshot(jobs=jobs, workers=[make_worker(f"worker {n}") for n in range(100)])
     throughput = Throughput()
     throughput.add(look)
     console = Console(width=110, height=height, record=True, file=io.StringIO())

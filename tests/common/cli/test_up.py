@@ -25,8 +25,8 @@ def test_up_refuses_a_home_in_use(tmp_path: Path) -> None:
 
 
 def test_up_refuses_a_taken_port(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        result = run("up", "--port", str(taken.getsockname()[1]))
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        result = run("up", "--port", str(occupied.getsockname()[1]))
     assert result.exit_code == 2
     assert "--port 0" in result.stderr
     assert not (tmp_path / "home" / "logs").exists()

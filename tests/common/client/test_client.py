@@ -26,10 +26,10 @@ def client(farm: FarmState) -> Iterator[Client]:
 
 
 def test_submit_sends_a_large_submission_whole(farm: FarmState, client: Client) -> None:
-    sent = briefs(3_000)
-    answer = client.submit(HEADER, iter(sent))
+    all_briefs = briefs(3_000)
+    answer = client.submit(HEADER, iter(all_briefs))
     assert answer.job.tracks.total == 3_000
-    assert farm.submissions == [(HEADER, sent)]
+    assert farm.submissions == [(HEADER, all_briefs)]
 
 
 def test_submit_again_reports_the_existing_job(client: Client) -> None:
@@ -48,7 +48,7 @@ def test_submit_is_retried_when_its_briefs_can_be_read_again(
 ) -> None:
     farm.outages = [503]
     client.submit(HEADER, briefs(2))
-    assert [len(sent) for _, sent in farm.submissions] == [2]
+    assert [len(all_briefs) for _, all_briefs in farm.submissions] == [2]
 
 
 def test_submit_of_an_iterator_is_not_retried(farm: FarmState, client: Client) -> None:
@@ -72,23 +72,23 @@ def test_client_without_a_farm_names_address_and_remedy() -> None:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with Client(url, API_KEY, retry_seconds=0) as client:
             assert not client.is_healthy()
-            with pytest.raises(FarmUnreachable, match="trackfarm up") as caught:
+            with pytest.raises(FarmUnreachable, match="trackfarm up") as raised:
                 client.jobs()
-    assert url in str(caught.value)
+    assert url in str(raised.value)
 
 
 def test_refusal_carries_the_problem(farm: FarmState, client: Client) -> None:
     farm.bad_briefs = [{"line": 2, "wrong": "too short"}]
-    with pytest.raises(RequestRefused) as caught:
+    with pytest.raises(RequestRefused) as raised:
         client.submit(HEADER, briefs(1))
-    assert caught.value.problem.status == 422
-    assert caught.value.problem.errors == [{"line": 2, "wrong": "too short"}]
+    assert raised.value.problem.status == 422
+    assert raised.value.problem.errors == [{"line": 2, "wrong": "too short"}]
 
 
 def test_client_with_the_wrong_key_is_refused(farm: FarmState) -> None:
-    with Client(farm.url, "not-the-key") as client, pytest.raises(RequestRefused) as caught:
+    with Client(farm.url, "not-the-key") as client, pytest.raises(RequestRefused) as raised:
         client.jobs()
-    assert caught.value.problem.status == 401
+    assert raised.value.problem.status == 401
 
 
 def test_job_id_cannot_leave_its_place_in_the_path(client: Client) -> None:

@@ -65,8 +65,8 @@ def test_child_specs_leave_out_external_parts(tmp_path: Path, probe: Client) -> 
 def test_choose_port_refuses_a_taken_port(tmp_path: Path) -> None:
     import socket
 
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        port = occupied.getsockname()[1]
         with pytest.raises(PortTaken, match=f"port {port} cannot be used"):
             choose_port(port)
     assert choose_port(0) > 0

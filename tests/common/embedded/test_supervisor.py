@@ -21,17 +21,17 @@ def never() -> bool:
 
 
 @pytest.fixture
-def told() -> list[str]:
+def messages() -> list[str]:
     return []
 
 
 @pytest.fixture
-def supervise(tmp_path: Path, told: list[str]) -> Iterator[Supervise]:
+def supervise(tmp_path: Path, messages: list[str]) -> Iterator[Supervise]:
     supervisors: list[Supervisor] = []
 
     def make(*specs: ChildSpec, is_wanted: Callable[[], bool] = lambda: True) -> Supervisor:
         supervisors.append(
-            Supervisor(specs, logs=tmp_path / "logs", tell=told.append, is_wanted=is_wanted)
+            Supervisor(specs, logs=tmp_path / "logs", tell=messages.append, is_wanted=is_wanted)
         )
         return supervisors[-1]
 
@@ -55,7 +55,7 @@ def test_supervisor_starts_stages_in_order_and_stops_them_in_reverse(
 
 
 def test_supervisor_reports_and_restarts_a_dead_child(
-    tmp_path: Path, supervise: Supervise, told: list[str]
+    tmp_path: Path, supervise: Supervise, messages: list[str]
 ) -> None:
     farm = supervise(stand_in("a", tmp_path))
     farm.start_all(within=30)
@@ -67,18 +67,18 @@ def test_supervisor_reports_and_restarts_a_dead_child(
         return farm.pids.get("a", first) != first
 
     wait_until(back, timeout_s=20, what="the child runs again")
-    assert told == ["a was killed by SIGKILL; restarting it in 0.5 s"]
+    assert messages == ["a was killed by SIGKILL; restarting it in 0.5 s"]
 
 
 def test_supervisor_gives_up_a_child_that_never_starts_and_shows_its_log(
-    tmp_path: Path, supervise: Supervise, told: list[str]
+    tmp_path: Path, supervise: Supervise, messages: list[str]
 ) -> None:
     farm = supervise(stand_in("a", tmp_path, manner="failing"))
     with pytest.raises(StartFailed, match="three times"):
         farm.start_all(within=30)
-    assert told[0] == "a ended with exit code 7; restarting it in 0.5 s"
-    assert "cannot find its music" in told[-1]
-    assert str(farm.log_of("a")) in told[-1]
+    assert messages[0] == "a ended with exit code 7; restarting it in 0.5 s"
+    assert "cannot find its music" in messages[-1]
+    assert str(farm.log_of("a")) in messages[-1]
 
 
 def test_supervisor_gives_up_a_child_that_never_becomes_healthy(
@@ -103,14 +103,14 @@ def test_supervisor_start_can_be_interrupted(tmp_path: Path, supervise: Supervis
 
 
 def test_supervisor_kills_a_child_that_does_not_stop_in_time(
-    tmp_path: Path, supervise: Supervise, told: list[str]
+    tmp_path: Path, supervise: Supervise, messages: list[str]
 ) -> None:
     farm = supervise(stand_in("a", tmp_path, manner="stubborn"))
     farm.start_all(within=30)
     pid = farm.pids["a"]
     farm.stop_all(is_forced=never)
     assert not is_alive(pid)
-    assert told == ["killing a: it has not stopped yet"]
+    assert messages == ["killing a: it has not stopped yet"]
 
 
 def test_supervisor_kills_at_once_when_forced(tmp_path: Path, supervise: Supervise) -> None:

@@ -14,7 +14,7 @@ CARDS = sorted(PRICES.cards)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "words"),
     [
         ("6x RTX 4090 @0.34, 2x A100-80 @1.50", "6x RTX 4090 @0.34, 2x A100-80 @1.5"),
         ("RTX 4090", "1x RTX 4090 @0.34"),
@@ -30,8 +30,8 @@ CARDS = sorted(PRICES.cards)
         ("1x A40 @0.4,", "1x A40 @0.4"),
     ],
 )
-def test_parse_fleet_accepts_these_notations(text: str, said: str) -> None:
-    assert fleet_words(parse_fleet(text, PRICES)) == said
+def test_parse_fleet_accepts_these_notations(text: str, words: str) -> None:
+    assert fleet_words(parse_fleet(text, PRICES)) == words
 
 
 def test_parse_fleet_sets_tier_and_boot_of_a_group() -> None:

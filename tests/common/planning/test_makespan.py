@@ -19,7 +19,7 @@ def cards(vram: int, count: int, seconds: float, *, ready: float = 0.0) -> Cards
     return Cards(vram, count, ready, paces, {tier: 1.5 * pace for tier, pace in paces.items()})
 
 
-def made(loads: Sequence[WorkLoad], groups: Sequence[Cards]) -> Schedule:
+def schedule_of(loads: Sequence[WorkLoad], groups: Sequence[Cards]) -> Schedule:
     result = schedule(loads, groups)
     assert result is not None
     return result
@@ -58,29 +58,29 @@ some_cards = st.lists(
 
 
 def test_schedule_of_one_card_is_sequential() -> None:
-    assert made([WorkLoad(8, 10)], [cards(8, 1, 3.0)]).finish == pytest.approx(30, rel=0.06)
+    assert schedule_of([WorkLoad(8, 10)], [cards(8, 1, 3.0)]).finish == pytest.approx(30, rel=0.06)
 
 
 def test_schedule_gives_a_single_track_to_the_fastest_card() -> None:
     groups = [cards(8, 5, 100.0), cards(24, 1, 10.0)]
-    assert made([WorkLoad(8, 1)], groups).finish == pytest.approx(15)  # the longest track
+    assert schedule_of([WorkLoad(8, 1)], groups).finish == pytest.approx(15)  # the longest track
 
 
 def test_schedule_shares_equally_among_equal_cards() -> None:
-    result = made([WorkLoad(8, 1_000)], [cards(8, 4, 2.0), cards(8, 6, 2.0)])
+    result = schedule_of([WorkLoad(8, 1_000)], [cards(8, 4, 2.0), cards(8, 6, 2.0)])
     assert result.finish == pytest.approx(1_000 * 2 / 10, rel=0.01)
     assert result.tracks == pytest.approx((400, 600))
 
 
 def test_schedule_gives_large_tracks_to_large_cards_only() -> None:
     groups = [cards(8, 10, 1.0), cards(24, 1, 1.0)]
-    result = made([WorkLoad(8, 100), WorkLoad(24, 1_000)], groups)
+    result = schedule_of([WorkLoad(8, 100), WorkLoad(24, 1_000)], groups)
     assert result.finish == pytest.approx(3_000, rel=0.01), "the ten small ones cannot help"
     assert result.tracks == pytest.approx((100, 1_000))
 
 
 def test_schedule_gives_nothing_to_a_card_that_is_not_ready() -> None:
-    result = made([WorkLoad(8, 10)], [cards(8, 1, 1.0), cards(8, 100, 1.0, ready=600)])
+    result = schedule_of([WorkLoad(8, 10)], [cards(8, 1, 1.0), cards(8, 100, 1.0, ready=600)])
     assert result.finish < 11
     assert result.tracks == pytest.approx((10, 0))
 
@@ -88,7 +88,7 @@ def test_schedule_gives_nothing_to_a_card_that_is_not_ready() -> None:
 def test_schedule_is_none_if_a_load_fits_nowhere() -> None:
     assert schedule([WorkLoad(24, 1)], [cards(16, 9, 1.0)]) is None
     assert schedule([WorkLoad(24, 1)], []) is None
-    assert made([], [cards(8, 1, 1.0)]).finish == 0
+    assert schedule_of([], [cards(8, 1, 1.0)]).finish == 0
 
 
 @pytest.mark.parametrize("tracks", [60, 600, 6_000])
@@ -100,14 +100,16 @@ def test_schedule_agrees_with_a_simulation(
     runs = [simulated(tracks, groups, random.Random(seed)) for seed in range(20)]
     # The last track of a slow card may end late, which matters if each card has few tracks.
     slack = 0.05 + 1.5 * max(seconds for _, seconds in sizes) / (sum(runs) / 20)
-    assert made([WorkLoad(8, tracks)], groups).finish == pytest.approx(sum(runs) / 20, rel=slack)
+    assert schedule_of([WorkLoad(8, tracks)], groups).finish == pytest.approx(
+        sum(runs) / 20, rel=slack
+    )
 
 
 @given(some_loads, some_cards)
 def test_schedule_makes_every_track_once_within_each_cards_time(
     loads: list[WorkLoad], groups: list[Cards]
 ) -> None:
-    result = made(loads, groups)
+    result = schedule_of(loads, groups)
     assert sum(result.tracks) == pytest.approx(sum(load.tracks for load in loads))
     assert sum(result.busy) == pytest.approx(sum(result.by_load.values()))
     for group, busy in zip(groups, result.busy, strict=True):
@@ -120,7 +122,7 @@ def test_schedule_with_more_cards_is_never_later(
 ) -> None:
     i = at % len(groups)
     grown = [replace(g, count=g.count + more * (n == i)) for n, g in enumerate(groups)]
-    assert made(loads, grown).finish <= made(loads, groups).finish * (1 + 1e-9)
+    assert schedule_of(loads, grown).finish <= schedule_of(loads, groups).finish * (1 + 1e-9)
 
 
 @given(some_loads, some_cards, st.sampled_from(TIERS), st.floats(0.1, 1_000))
@@ -128,7 +130,7 @@ def test_schedule_with_another_group_is_never_later(
     loads: list[WorkLoad], groups: list[Cards], vram: int, seconds: float
 ) -> None:
     grown = [*groups, cards(vram, 2, seconds)]
-    assert made(loads, grown).finish <= made(loads, groups).finish * (1 + 1e-9)
+    assert schedule_of(loads, grown).finish <= schedule_of(loads, groups).finish * (1 + 1e-9)
 
 
 @given(some_loads, some_cards, st.integers(0, 2), st.integers(1, 1_000))
@@ -137,6 +139,6 @@ def test_schedule_with_more_tracks_is_never_earlier(
 ) -> None:
     i = at % len(loads)
     grown = [replace(load, tracks=load.tracks + more * (n == i)) for n, load in enumerate(loads)]
-    longer = made(grown, groups).finish
+    longer = schedule_of(grown, groups).finish
     # Tolerance of one track: the model rounds each card's last one.
-    assert longer >= made(loads, groups).finish - max(g.longest[24] for g in groups)
+    assert longer >= schedule_of(loads, groups).finish - max(g.longest[24] for g in groups)

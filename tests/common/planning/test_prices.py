@@ -7,7 +7,7 @@ import pytest
 from trackfarm.planning import PricesError, built_in_prices, load_prices
 
 
-def written(path: Path, text: str) -> dict[str, str]:
+def write_prices(path: Path, text: str) -> dict[str, str]:
     path.write_text(text)
     return {"TRACKFARM_PRICES": str(path), "TRACKFARM_HOME": str(path.parent)}
 
@@ -27,7 +27,7 @@ def test_prices_have_a_tier_and_a_unique_name_for_every_card() -> None:
 
 
 def test_prices_of_an_own_file_replace_single_values(tmp_path: Path) -> None:
-    environ = written(
+    environ = write_prices(
         tmp_path / "mine.toml",
         'bought_track = 0.1\n[cards]\n"RTX 4090" = { price = 0.5 }\n'
         '"B200" = { memory_mib = 183359, price = 6 }\n[rental]\ndownload_mb_per_second = 200\n',
@@ -64,7 +64,7 @@ def test_prices_of_the_home_directory_are_found(tmp_path: Path) -> None:
 def test_prices_file_with_a_mistake_is_refused_with_its_place(
     tmp_path: Path, text: str, complaint: str
 ) -> None:
-    environ = written(tmp_path / "mine.toml", text)
+    environ = write_prices(tmp_path / "mine.toml", text)
     with pytest.raises(PricesError) as error:
         load_prices(environ)
     assert complaint in str(error.value)

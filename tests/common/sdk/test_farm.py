@@ -54,14 +54,14 @@ def test_async_farm_has_the_same_calls(server: FarmState, tmp_path: Path) -> Non
     assert server.submissions[0][0].budget == 3.5
 
 
-@pytest.mark.parametrize("wish", [{"budget": 0}, {"priority": 200}, {"name": "a\x07bell"}])
+@pytest.mark.parametrize("option", [{"budget": 0}, {"priority": 200}, {"name": "a\x07bell"}])
 def test_submit_with_an_invalid_option_sends_nothing(
-    server: FarmState, farm: Farm, tmp_path: Path, wish: dict[str, Any]
+    server: FarmState, farm: Farm, tmp_path: Path, option: dict[str, Any]
 ) -> None:
     (tmp_path / "song.flac").write_bytes(b"music")
     row = ROWS[0] | {"task_type": "cover", "src_audio": "song.flac"}
     with pytest.raises(ValueError, match=r"catalog|budget|priority"):
-        farm.submit(Catalog.from_rows([row], name="hotel", folder=tmp_path), **wish)
+        farm.submit(Catalog.from_rows([row], name="hotel", folder=tmp_path), **option)
     assert not server.uploads
     assert not server.submissions
 
@@ -140,9 +140,9 @@ def test_submit_of_a_wrong_catalog_sends_nothing(
     server: FarmState, farm: Farm, tmp_path: Path
 ) -> None:
     (tmp_path / "x.csv").write_text("prompt,duration\na,5\nb,30\nc,nine\n")
-    with pytest.raises(CatalogError) as caught:
+    with pytest.raises(CatalogError) as raised:
         farm.submit(tmp_path / "x.csv")
-    assert [problem.row for problem in caught.value.problems] == [2, 4]
+    assert [problem.row for problem in raised.value.problems] == [2, 4]
     assert server.submissions == []
 
 

@@ -120,5 +120,7 @@ def test_workers_get_urls_of_what_a_brief_names(api: ApiFixture) -> None:
         {},
     ]
     plain, given = claimed.tracks[0], claimed.tracks[1]
-    assert plain.next_seeds == tuple(seed_of(plain.key, n, given=None, variation=0) for n in (1, 2))
+    assert plain.next_seeds == tuple(
+        seed_of(plain.key, n, brief_seed=None, variation=0) for n in (1, 2)
+    )
     assert (given.seed, given.next_seeds) == (3, ()), "a seed that was given is the only one"

@@ -54,7 +54,7 @@ def test_offer_leases_its_tracks(farm: FarmFixture, job_id: str, worker: WorkerR
     for attempt in farm.attempts(offer):
         track = farm.track(attempt.track_id)
         assert (attempt.state, attempt.try_number, track.tries) == ("open", 1, 1)
-        assert attempt.seed == seed_of(track.key, 0, given=None, variation=0)
+        assert attempt.seed == seed_of(track.key, 0, brief_seed=None, variation=0)
         assert attempt.object_key == attempt_key(track.key, offer.lease_id, "mp3")
 
 

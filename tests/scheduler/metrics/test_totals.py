@@ -102,7 +102,7 @@ def test_a_track_made_with_another_seed_was_made_again(farm: FarmFixture) -> Non
     (track_id,) = farm.ids(job)
     track = farm.track(track_id)
     attempt = farm.attempt(offer, track_id)
-    seed = next_seeds(track.key, attempt.seed, tries=attempt.try_number, given=None)[0]
+    seed = next_seeds(track.key, attempt.seed, tries=attempt.try_number, brief_seed=None)[0]
     farm.report(
         worker, offer, done=[farm.upload(offer, track_id).model_copy(update={"seed": seed})]
     )

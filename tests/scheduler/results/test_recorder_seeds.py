@@ -15,7 +15,7 @@ def test_any_seed_that_was_offered_is_taken_and_kept(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int, later: int
 ) -> None:
     track = farm.track(first)
-    seed = seed_of(track.key, later, given=None, variation=0)
+    seed = seed_of(track.key, later, brief_seed=None, variation=0)
     done = changed(farm.upload(offer, first), seed=seed)
     assert [v.verdict for v in farm.report(worker, offer, done=[done])] == [ReportVerdict.COMMITTED]
     assert farm.rows(ArtifactRow)[0].seed == seed
@@ -26,7 +26,7 @@ def test_a_seed_that_was_not_offered_is_refused_and_the_track_tried_again(
     farm: FarmFixture, worker: WorkerRow, offer: ShardOffer, first: int, later: int | None
 ) -> None:
     track = farm.track(first)
-    seed = 4_242 if later is None else seed_of(track.key, later, given=None, variation=0)
+    seed = 4_242 if later is None else seed_of(track.key, later, brief_seed=None, variation=0)
     done = changed(farm.upload(offer, first), seed=seed)
     assert "was not offered" in refusal(farm.report(worker, offer, done=[done]))
     assert farm.rows(ArtifactRow) == []
@@ -40,7 +40,7 @@ def test_a_seed_that_was_given_is_the_only_one(farm: FarmFixture, worker: Worker
     (track_id,) = farm.ids(job_id)
     honest = farm.upload(offer, track_id)
     assert honest.seed == 77
-    next_one = seed_of(farm.track(track_id).key, 1, given=None, variation=0)
+    next_one = seed_of(farm.track(track_id).key, 1, brief_seed=None, variation=0)
     stray = changed(honest, seed=next_one)
     assert "was not offered" in refusal(farm.report(worker, offer, done=[stray]))
 
@@ -52,7 +52,7 @@ def test_seeds_move_on_with_the_tries(farm: FarmFixture, worker: WorkerRow, job_
     farm.report(worker, offer, failed=[failure(track_id)])
     again = farm.claimed(worker, job_id, [track_id])
     key = farm.track(track_id).key
-    seeds = [seed_of(key, n, given=None, variation=0) for n in range(4)]
+    seeds = [seed_of(key, n, brief_seed=None, variation=0) for n in range(4)]
     assert farm.attempt(again, track_id).seed == seeds[1]
     first_one = changed(farm.upload(again, track_id), seed=seeds[0])
     assert "was not offered" in refusal(farm.report(worker, again, done=[first_one]))
