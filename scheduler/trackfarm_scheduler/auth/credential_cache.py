@@ -22,7 +22,7 @@ from trackfarm_scheduler.policy.identity import ROOT_IDENTITY, Identity
 
 KEY_SECONDS = 5.0  # how long a key revoked at another scheduler still works here
 TOKEN_SECONDS = 60.0
-MOST = 10_000
+MAX_ENTRIES = 10_000
 T = TypeVar("T")
 
 
@@ -70,7 +70,7 @@ class CredentialCache(Generic[T]):
             if holder is None:
                 self._entries.pop(credential, None)
             elif revocations == self._revocations:  # else it may have been revoked since
-                if len(self._entries) >= MOST:
+                if len(self._entries) >= MAX_ENTRIES:
                     self._entries = {}
                 self._entries[credential] = time.monotonic() + self._seconds, holder
         return holder

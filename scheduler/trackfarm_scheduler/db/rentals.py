@@ -29,8 +29,8 @@ CHUNK = 1000  # attempts held in memory at once
 _REPORTED = (AttemptState.DONE, AttemptState.FAILED, AttemptState.FORGIVEN)
 _INTERRUPTED = (AttemptState.EXPIRED, AttemptState.RELEASED)
 _AT_WORK = (Stage.COMPUTING, Stage.FINISHING)
-_PLANNED = frozenset(fleet_api.RentalPlan.model_fields)
-_STANDING = frozenset(fleet_api.RentalStatus.model_fields) - {"prices"}
+_PLAN_FIELDS = frozenset(fleet_api.RentalPlan.model_fields)
+_STATUS_FIELDS = frozenset(fleet_api.RentalStatus.model_fields) - {"prices"}
 
 
 class StaleRental(Exception):
@@ -66,14 +66,14 @@ def move(
     row = find_by_tag(session, tag, lock=True)
     if row is None:
         return None
-    if row.version == move.version + 1 and _standing(row) == move.standing:
+    if row.version == move.version + 1 and _status(row) == move.standing:
         return row, ()  # repeated, because the response was lost
     if row.version != move.version:
         raise StaleRental(f"rental {tag} is at version {row.version}, not at {move.version}")
     before, after = RentalState(row.state), move.standing.state
     if not RENTAL.reaches(before, after):
         raise StaleRental(f"rental {tag} is {before} and never becomes {after}")
-    for name in _STANDING:
+    for name in _STATUS_FIELDS:
         setattr(row, name, getattr(move.standing, name))
     row.prices = json.dumps([p.model_dump() for p in move.standing.prices])
     row.version += 1
@@ -168,18 +168,18 @@ def view(row: RentalRow) -> fleet_api.RentalInfo:
     return fleet_api.RentalInfo(
         id=row.id,
         plan=_plan(row),
-        standing=_standing(row),
+        standing=_status(row),
         version=row.version,
         dismissed=row.dismissed,
     )
 
 
 def _plan(row: RentalRow) -> fleet_api.RentalPlan:
-    return fleet_api.RentalPlan.model_validate({name: getattr(row, name) for name in _PLANNED})
+    return fleet_api.RentalPlan.model_validate({name: getattr(row, name) for name in _PLAN_FIELDS})
 
 
-def _standing(row: RentalRow) -> fleet_api.RentalStatus:
-    fields = {name: getattr(row, name) for name in _STANDING}
+def _status(row: RentalRow) -> fleet_api.RentalStatus:
+    fields = {name: getattr(row, name) for name in _STATUS_FIELDS}
     return fleet_api.RentalStatus.model_validate(fields | {"prices": json.loads(row.prices)})
 
 

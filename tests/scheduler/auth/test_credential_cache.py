@@ -75,7 +75,7 @@ def test_credential_cache_does_not_keep_a_holder_revoked_during_its_query() -> N
 
 
 def test_credential_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credential_cache, "MOST", 3)
+    monkeypatch.setattr(credential_cache, "MAX_ENTRIES", 3)
     names = [str(number) for number in range(10)]
     cache = cache_of(Holders({name: name for name in names}))
     for name in names:

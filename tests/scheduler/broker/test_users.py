@@ -36,7 +36,7 @@ def users(broker: RedisServer) -> Iterator[BrokerUsers]:
 
 
 @pytest.fixture
-def granter(sqlite_farm: FarmFixture, users: BrokerUsers) -> BrokerUserSync:
+def broker_user_sync(sqlite_farm: FarmFixture, users: BrokerUsers) -> BrokerUserSync:
     return BrokerUserSync(
         database=sqlite_farm.database,
         users=users,
@@ -59,64 +59,70 @@ def leave(farm: FarmFixture, worker: WorkerCredentials) -> None:
 
 
 def test_sync_creates_deletes_and_restores_users(
-    sqlite_farm: FarmFixture, broker: RedisServer, users: BrokerUsers, granter: BrokerUserSync
+    sqlite_farm: FarmFixture,
+    broker: RedisServer,
+    users: BrokerUsers,
+    broker_user_sync: BrokerUserSync,
 ) -> None:
     assert users.check() is None
     stays, goes = sqlite_farm.joined("stays"), sqlite_farm.joined("goes")
-    granter.tick()
+    broker_user_sync.tick()
     assert lets_in(users, stays)
     assert lets_in(users, goes)
     leave(sqlite_farm, goes)
-    granter.tick()
+    broker_user_sync.tick()
     assert lets_in(users, stays)
     assert not lets_in(users, goes)
     broker.restart_empty()
     assert not lets_in(users, stays)
-    granter.tick()
+    broker_user_sync.tick()
     assert lets_in(users, stays)
     assert not lets_in(users, goes)
 
 
 def test_sync_restores_the_user_of_a_lost_worker_that_reports(
-    sqlite_farm: FarmFixture, users: BrokerUsers, granter: BrokerUserSync
+    sqlite_farm: FarmFixture, users: BrokerUsers, broker_user_sync: BrokerUserSync
 ) -> None:
     worker = sqlite_farm.joined("far")
-    granter.tick()
+    broker_user_sync.tick()
     sqlite_farm.clock.advance(20)
     with sqlite_farm.database.write() as session:
         workers.mark_silent_lost(
             session, silent_since=sqlite_farm.clock() - 10, now=sqlite_farm.clock()
         )
-    granter.tick()
+    broker_user_sync.tick()
     assert lets_in(users, worker), "it may only be disconnected"
     sqlite_farm.clock.advance(FORGET_SECONDS)
     sqlite_farm.leadership.tick()
-    granter.tick()
+    broker_user_sync.tick()
     assert not lets_in(users, worker)
     sqlite_farm.beat(sqlite_farm.worker(worker.worker_id))
-    granter.tick()
+    broker_user_sync.tick()
     assert lets_in(users, worker)
 
 
 def test_sync_keeps_users_of_others(
-    sqlite_farm: FarmFixture, broker: RedisServer, users: BrokerUsers, granter: BrokerUserSync
+    sqlite_farm: FarmFixture,
+    broker: RedisServer,
+    users: BrokerUsers,
+    broker_user_sync: BrokerUserSync,
 ) -> None:
     with Redis.from_url(broker.url) as owner:
         for name in ("flower", user_name("worker_of_another_farm")):
             owner.execute_command("ACL SETUSER", name, "on")
-        granter.tick()
+        broker_user_sync.tick()
         assert {"flower", "tfw_worker_of_another_farm"} <= users.list_names()
 
 
 def test_unreachable_broker_is_no_error(sqlite_farm: FarmFixture) -> None:
     with closing(BrokerUsers("redis://127.0.0.1:1/0")) as users:
-        granter = BrokerUserSync(
+        broker_user_sync = BrokerUserSync(
             database=sqlite_farm.database,
             users=users,
             leadership=sqlite_farm.leadership,
             clock=sqlite_farm.clock,
         )
-        granter.tick()
+        broker_user_sync.tick()
         assert users.check() is None
         assert not users.delete(["worker_0001"])
 
