@@ -10,26 +10,26 @@ from tests.scheduler.api_fixture import build
 from tests.scheduler.farm_fixture import FarmFixture
 from trackfarm.client.admin import Administration
 from trackfarm.protocol.accounts import KeyRequest, NewApiKey, Scope
-from trackfarm_scheduler.api.openapi import RouteAuth, doors_of
+from trackfarm_scheduler.api.openapi import RouteAuth, route_auths
 from trackfarm_scheduler.db.database import Database
 from trackfarm_scheduler.objects.directory import DirectoryStore
 from trackfarm_scheduler.web import build_app
 
 
-def all_doors(folder: Path) -> list[RouteAuth]:
+def all_routes(folder: Path) -> list[RouteAuth]:
     """Return the routes of a scheduler with a directory store, which has the most."""
-    database = Database(f"sqlite:///{folder / 'doors.db'}")
+    database = Database(f"sqlite:///{folder / 'routes.db'}")
     database.migrate()
     store = DirectoryStore(folder / "objects", base_url="http://x", secret=b"s" * 16)
     app = build_app(replace(build(FarmFixture(database), "http://x"), objects=store))
-    doors = list(doors_of(app))
+    routes = list(route_auths(app))
     database.close()
-    return doors
+    return routes
 
 
-def address_of(door: RouteAuth) -> str:
+def address_of(route: RouteAuth) -> str:
     """Return the path with its parameters filled in."""
-    return re.sub(r"\{[^}]+\}", "some_thing0", door.path)
+    return re.sub(r"\{[^}]+\}", "some_thing0", route.path)
 
 
 def made(farm: LocalFarm, name: str, *scopes: Scope, ends_in: timedelta | None = None) -> NewApiKey:

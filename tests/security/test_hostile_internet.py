@@ -12,7 +12,7 @@ from tests.end_to_end.farm import API_KEY, JOIN_TOKEN, LocalFarm
 from tests.scheduler.api_fixture import problem
 from tests.security.limits import SUBMISSION_BYTES
 from tests.security.raw_http import connected, head, heard, said, serves
-from tests.security.routes import address_of, all_doors, bearer, made
+from tests.security.routes import address_of, all_routes, bearer, made
 from tests.servers.process import wait_until
 from trackfarm.catalog import Brief
 from trackfarm.protocol.accounts import IMPLIED, Scope
@@ -54,8 +54,8 @@ TRAVERSALS = (
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> list[RouteAuth]:
-    return all_doors(tmp_path_factory.mktemp("doors"))
+def routes(tmp_path_factory: pytest.TempPathFactory) -> list[RouteAuth]:
+    return all_routes(tmp_path_factory.mktemp("doors"))
 
 
 def stored(farm: LocalFarm) -> list[int]:
@@ -63,23 +63,23 @@ def stored(farm: LocalFarm) -> list[int]:
 
 
 def test_nothing_opens_without_a_key_but_health(
-    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
+    farm: LocalFarm, routes: list[RouteAuth], http: httpx.Client
 ) -> None:
-    assert len(doors) >= 30
+    assert len(routes) >= 30
     before = stored(farm)
-    for door in doors:
-        answer = http.request(door.method, address_of(door))
-        if door.opened_by is AuthKind.NOTHING:
+    for route in routes:
+        answer = http.request(route.method, address_of(route))
+        if route.kind is AuthKind.NOTHING:
             assert answer.status_code == 200
-        elif door.opened_by is AuthKind.SIGNATURE:
-            assert answer.status_code == 403, door
+        elif route.kind is AuthKind.SIGNATURE:
+            assert answer.status_code == 403, route
         else:
-            assert answer.status_code == 401, door
+            assert answer.status_code == 401, route
     assert stored(farm) == before
 
 
 def test_what_is_no_key_opens_nothing(
-    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
+    farm: LocalFarm, routes: list[RouteAuth], http: httpx.Client
 ) -> None:
     before = stored(farm)
     revoked = made(farm, "revoked", *Scope)
@@ -90,17 +90,17 @@ def test_what_is_no_key_opens_nothing(
     assert ends is not None
     wait_until(lambda: time.time() > ends.timestamp(), timeout_s=5, what="it has expired")
     wrong = [*KEYS_THAT_ARE_NONE, f"Bearer {revoked.secret}", f"Bearer {expired.secret}"]
-    locked = [d for d in doors if d.opened_by not in (AuthKind.NOTHING, AuthKind.SIGNATURE)]
-    for door in locked:
+    locked = [d for d in routes if d.kind not in (AuthKind.NOTHING, AuthKind.SIGNATURE)]
+    for route in locked:
         for given in wrong:
             headers = {"Authorization": given.encode()}
-            answer = http.request(door.method, address_of(door), headers=headers)  # type: ignore[arg-type]
-            assert answer.status_code == 401, (door, given[:40])
+            answer = http.request(route.method, address_of(route), headers=headers)  # type: ignore[arg-type]
+            assert answer.status_code == 401, (route, given[:40])
     assert stored(farm) == before
 
 
 def test_what_opens_one_kind_of_door_opens_no_other(
-    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
+    farm: LocalFarm, routes: list[RouteAuth], http: httpx.Client
 ) -> None:
     facts = {"name": "gpu", "gpu": "cpu", "memory_mib": 24_564, "model_set": "tiny"}
     joined = http.post("/worker/v1/register", headers=bearer(JOIN_TOKEN), json=facts).json()
@@ -109,27 +109,27 @@ def test_what_opens_one_kind_of_door_opens_no_other(
         AuthKind.JOIN_TOKEN: JOIN_TOKEN,
         AuthKind.WORKER_TOKEN: joined["token"],
     }
-    for door in doors:
+    for route in routes:
         for opens, token in tokens.items():
             # A restarted worker registers with its previous token.
-            returns = (door.opened_by, opens) == (AuthKind.JOIN_TOKEN, AuthKind.WORKER_TOKEN)
-            if door.opened_by in tokens and door.opened_by is not opens and not returns:
-                answer = http.request(door.method, address_of(door), headers=bearer(token))
-                assert answer.status_code == 401, (door, opens)
+            returns = (route.kind, opens) == (AuthKind.JOIN_TOKEN, AuthKind.WORKER_TOKEN)
+            if route.kind in tokens and route.kind is not opens and not returns:
+                answer = http.request(route.method, address_of(route), headers=bearer(token))
+                assert answer.status_code == 401, (route, opens)
     left = http.post("/worker/v1/leave", headers=bearer(joined["token"]), json={})
     assert left.status_code == 200
 
 
 @pytest.mark.parametrize("scope", list(Scope))
 def test_no_scope_reaches_further(
-    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client, scope: Scope
+    farm: LocalFarm, routes: list[RouteAuth], http: httpx.Client, scope: Scope
 ) -> None:
     key = made(farm, f"only-{scope}", scope).secret
-    for door in doors:
-        if door.scope is None or door.scope in IMPLIED[scope]:
+    for route in routes:
+        if route.scope is None or route.scope in IMPLIED[scope]:
             continue
-        answer = http.request(door.method, address_of(door), headers=bearer(key))
-        assert answer.status_code == 403, door
+        answer = http.request(route.method, address_of(route), headers=bearer(key))
+        assert answer.status_code == 403, route
     mine = {"name": "more", "scopes": ["admin"]}
     answer = http.post("/api/v1/keys", headers=bearer(key), json=mine)
     assert (answer.status_code == 201) == (scope is Scope.ADMIN)
@@ -257,11 +257,11 @@ def test_headers_cannot_be_injected(farm: LocalFarm, http: httpx.Client) -> None
 
 
 def test_methods_are_not_confused(
-    farm: LocalFarm, doors: list[RouteAuth], http: httpx.Client
+    farm: LocalFarm, routes: list[RouteAuth], http: httpx.Client
 ) -> None:
     by_path: dict[str, set[str]] = {}
-    for door in doors:
-        by_path.setdefault(address_of(door), set()).add(door.method)
+    for route in routes:
+        by_path.setdefault(address_of(route), set()).add(route.method)
     for path, methods in by_path.items():
         for method in {"GET", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS"} - methods:
             override = {**bearer(API_KEY), "X-HTTP-Method-Override": "POST"}
